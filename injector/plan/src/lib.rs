@@ -1,0 +1,17 @@
+//! The contract between the webhook and the sidecar: the [`Plan`] and the reason codes of the sidecar.
+//!
+//! The webhook resolves a `SecretProviderClass` into a Plan and hands it to the sidecar as one JSON value in the
+//! environment. A Plan never holds a secret. Types only, no I/O: both halves parse at the edge and never meet a raw string
+//! again. An unknown field is an error, so an old sidecar never half-understands a newer webhook.
+
+mod names;
+mod plan;
+pub mod reason;
+
+pub use names::{
+    FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError, PathError, RelativePath,
+    VaultUrl, VaultUrlError,
+};
+pub use plan::{
+    Credential, File, Identity, ObjectEncoding, ObjectFormat, ObjectType, Plan, PlanError, PlanSchema, Volume, PLAN_ENV,
+};

@@ -1,0 +1,295 @@
+//! Names that are checked once, where they enter: after that nobody handles a raw string.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Derives `Serialize`/`Deserialize` through `Display`/`FromStr`, and `as_str`.
+macro_rules! string_type {
+    ($name:ident, $error:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = $error;
+            fn try_from(text: String) -> Result<Self, $error> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+    };
+}
+
+/// Base URL of a vault: `https://HOST[:PORT]/`, lower-case host, nothing after it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct VaultUrl(String);
+
+string_type!(VaultUrl, VaultUrlError);
+
+impl VaultUrl {
+    /// Host without port.
+    pub fn host(&self) -> &str {
+        let rest = &self.0["https://".len()..self.0.len() - 1];
+        rest.split_once(':').map_or(rest, |(host, _)| host)
+    }
+}
+
+/// Why a vault URL was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultUrlError {
+    /// Not https.
+    #[error("vault URL {0:?} must start with https://")]
+    Scheme(String),
+    /// Something else than a host and a port.
+    #[error("vault URL {0:?} must be https://HOST[:PORT]/ and nothing more")]
+    Form(String),
+}
+
+impl FromStr for VaultUrl {
+    type Err = VaultUrlError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text.strip_prefix("https://").ok_or_else(|| VaultUrlError::Scheme(text.to_owned()))?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+'));
+        if host.len() > 253 || !host.split('.').all(label) || !port_ok {
+            return Err(VaultUrlError::Form(text.to_owned()));
+        }
+        Ok(Self(format!("https://{}/", authority.to_ascii_lowercase())))
+    }
+}
+
+/// Name of a Key Vault object: 1 to 127 letters, digits and hyphens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectName(String);
+
+string_type!(ObjectName, ObjectNameError);
+
+/// The name that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("object name {0:?} is not 1 to 127 letters, digits and hyphens, as Key Vault requires")]
+pub struct ObjectNameError(String);
+
+impl FromStr for ObjectName {
+    type Err = ObjectNameError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if text.is_empty() || text.len() > 127 || !plain { Err(ObjectNameError(text.to_owned())) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+/// A pinned version of an object: letters and digits (Key Vault makes 32 hexadecimal ones).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectVersion(String);
+
+string_type!(ObjectVersion, ObjectVersionError);
+
+/// The version that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("object version {0:?} is not a Key Vault version (32 hexadecimal digits)")]
+pub struct ObjectVersionError(String);
+
+impl FromStr for ObjectVersion {
+    type Err = ObjectVersionError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if text.is_empty() || text.len() > 127 || !plain { Err(ObjectVersionError(text.to_owned())) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+/// A path below a secret volume: relative, every component a plain name, nowhere `..`.
+///
+/// Accepts exactly what the Azure provider and the CSI driver accept together (the provider refuses `..` anywhere, also in
+/// `a..b`; the driver refuses what is not its own cleaned form), plus: no NUL byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RelativePath(String);
+
+string_type!(RelativePath, PathError);
+
+impl RelativePath {
+    /// The components, at least one.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// The first component: the name a user sees in the volume.
+    pub fn top(&self) -> &str {
+        self.0.split('/').next().unwrap_or(&self.0)
+    }
+
+    /// Whether both cannot exist at once: the same path, or one is a directory of the other.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        let (short, long) = if self.0.len() <= other.0.len() { (self, other) } else { (other, self) };
+        long.0.strip_prefix(&short.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// Why a path was refused; the first three texts are the Azure provider's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Nothing.
+    #[error("file name must not be empty")]
+    Empty,
+    /// Starts with `/`.
+    #[error("file name must be a relative path, but is {0:?}")]
+    Absolute(String),
+    /// Contains `..`.
+    #[error("file name must not contain '..', but is {0:?}")]
+    Parent(String),
+    /// `a//b`, `./a`, `a/` or a NUL byte.
+    #[error("file name {0:?} has an empty, \".\" or unprintable component")]
+    Component(String),
+    /// Longer than a file system takes.
+    #[error("file name {0:?} is too long (255 bytes a component, 4096 in all)")]
+    Length(String),
+}
+
+impl FromStr for RelativePath {
+    type Err = PathError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let owned = || text.to_owned();
+        if text.is_empty() {
+            return Err(PathError::Empty);
+        }
+        if text.starts_with('/') {
+            return Err(PathError::Absolute(owned()));
+        }
+        if text.contains("..") {
+            return Err(PathError::Parent(owned()));
+        }
+        if text.contains('\0') || text.split('/').any(|part| part.is_empty() || part == ".") {
+            return Err(PathError::Component(owned()));
+        }
+        if text.len() > 4096 || text.split('/').any(|part| part.len() > 255) {
+            return Err(PathError::Length(owned()));
+        }
+        Ok(Self(owned()))
+    }
+}
+
+/// Permission bits of a file, 0000 to 0777; reads and prints as octal text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FileMode(u32);
+
+impl FileMode {
+    /// 0644, what the CSI driver writes when nothing is said.
+    pub const DEFAULT: Self = Self(0o644);
+
+    /// The bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// The mode that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not octal; hint: write it as \"0640\"")]
+pub struct FileModeError(String);
+
+impl FromStr for FileMode {
+    type Err = FileModeError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = !text.is_empty() && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+        match u32::from_str_radix(text, 8) {
+            Ok(bits) if digits && bits <= 0o777 => Ok(Self(bits)),
+            _ => Err(FileModeError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl TryFrom<String> for FileMode {
+    type Error = FileModeError;
+    fn try_from(text: String) -> Result<Self, FileModeError> {
+        text.parse()
+    }
+}
+
+impl From<FileMode> for String {
+    fn from(mode: FileMode) -> Self {
+        mode.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_follow_provider_and_driver() {
+        for good in ["a", "a b", "dir/sub/file", "-", ".hidden", "a.b"] {
+            assert_eq!(good.parse::<RelativePath>().unwrap().as_str(), good);
+        }
+        for (bad, error) in [
+            ("", PathError::Empty),
+            ("/a", PathError::Absolute("/a".into())),
+            ("a/../b", PathError::Parent("a/../b".into())),
+            ("a..b", PathError::Parent("a..b".into())),
+            ("..data", PathError::Parent("..data".into())),
+            ("a//b", PathError::Component("a//b".into())),
+            ("./a", PathError::Component("./a".into())),
+            ("a/", PathError::Component("a/".into())),
+            (".", PathError::Component(".".into())),
+            ("a\0", PathError::Component("a\0".into())),
+        ] {
+            assert_eq!(bad.parse::<RelativePath>(), Err(error), "{bad:?}");
+        }
+        assert!(matches!("x".repeat(256).parse::<RelativePath>(), Err(PathError::Length(_))));
+    }
+
+    #[test]
+    fn collisions_are_seen_both_ways() {
+        let path = |text: &str| text.parse::<RelativePath>().unwrap();
+        assert!(path("s").collides_with(&path("s/0")) && path("s/0").collides_with(&path("s")) && path("s").collides_with(&path("s")));
+        assert!(!path("s").collides_with(&path("s0")) && !path("a/b").collides_with(&path("a/c")));
+    }
+
+    #[test]
+    fn modes_are_octal_up_to_0777() {
+        for (text, bits) in [("0644", 0o644), ("400", 0o400), ("0", 0), ("00755", 0o755)] {
+            assert_eq!(text.parse::<FileMode>().unwrap().bits(), bits);
+        }
+        for bad in ["", "0o644", "0999", "rw-r--r--", "1777", "-1", "+644", "99999999999"] {
+            assert!(bad.parse::<FileMode>().is_err(), "{bad:?}");
+        }
+        assert_eq!(FileMode::DEFAULT.to_string(), "0644");
+    }
+
+    #[test]
+    fn vault_urls_are_normalised_or_refused() {
+        let url = "https://My-Vault.vault.localhost:8443".parse::<VaultUrl>().unwrap();
+        assert_eq!((url.as_str(), url.host()), ("https://my-vault.vault.localhost:8443/", "my-vault.vault.localhost"));
+        for bad in ["http://a/", "https:///", "https://a/b", "https://a@b/", "https://a:0/", "https://a:99999/", "https://-a/", "https://a?x", "a"] {
+            assert!(bad.parse::<VaultUrl>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! `SecretProviderClass` to files: parameters, objects; pure.
