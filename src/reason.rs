@@ -5,15 +5,92 @@ use keysluice_plan::reasons;
 
 // KS1xx: SecretProviderClass and its objects.
 reasons! { PROVIDER_CLASS:
+    KS101 "the SecretProviderClass cannot be read" "compare it with the SecretProviderClass of secrets-store.csi.x-k8s.io/v1";
+    KS102 "a parameter of the SecretProviderClass is not a string" "give it a quoted value, or remove it";
+    KS103 "the SecretProviderClass names no vault" "set the parameter keyvaultName";
+    KS104 "no tenant is known" "set the parameter tenantID, or annotate the ServiceAccount with azure.workload.identity/tenant-id";
+    KS105 "no client id is known" "annotate the ServiceAccount with azure.workload.identity/client-id, or set the parameter clientID";
+    KS106 "the objects document cannot be read" "write a map with the key \"array:\", below it one \"- |\" for each object, indented with spaces";
     KS107 "filePermission is not octal" "write it as \"0640\"";
+    KS108 "a placeholder was never filled in" "replace it by the real value";
+    KS109 "the SecretProviderClass is not for Azure" "set spec.provider to azure";
+    KS110 "a flag is neither true nor false" "write \"true\" or \"false\"";
+    KS111 "several identity modes are switched on" "keep one of the flags, or none for workload identity";
+    KS112 "AAD Pod Identity is not supported" "remove usePodIdentity and use workload identity: federate the identity with the ServiceAccount and annotate it with azure.workload.identity/client-id";
+    KS113 "AKS identity binding is not supported by this version" "remove useAzureTokenProxy to use workload identity";
+    KS114 "the tenant is neither an id nor a domain" "write the tenant id as `az account show --query tenantId` prints it";
+    KS115 "the tenant is not allowed here" "use another tenant, or ask the operator of Keysluice to allow this one";
+    KS116 "there is no such cloud" "use AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureGermanCloud, or leave cloudName out for the operator's cloud; AzureStackCloud needs a cloud definition from the operator (--cloud FILE)";
+    KS117 "the vault name is not valid" "set keyvaultName to the vault's name alone, not to its URL";
+    KS118 "the vault is not allowed here" "use another vault, or ask the operator of Keysluice to allow this one";
+    KS119 "the refresh interval is not usable" "write a duration from 1s to 24h such as 30s, 2m or 1h30m, or a number of seconds";
+    KS120 "the objects document is too large" "split the objects over several classes";
+    KS121 "an object of a SecretProviderClass cannot be read" "write one \"field: value\" a line, indented with spaces";
+    KS122 "objectType is not one that exists" "write secret, key or cert, in lower case";
+    KS123 "objectFormat does not fit" "write pem, or pfx on an object of type secret";
+    KS124 "objectEncoding does not fit" "write utf-8, base64 or hex, on an object of type secret only";
+    KS125 "an object's file is no path below the volume" "set objectAlias to a relative path such as db/password, without \"..\"";
+    KS126 "objectName is no name of a vault object" "write the name alone, as the vault shows it, not its URL";
+    KS127 "objectVersion is no version of a vault object" "write the version alone, or leave it out for the latest";
+    KS128 "two objects need the same place in the volume" "give one of them another objectAlias";
+    KS129 "this kind of object is not delivered by this version" "this version delivers the current version of secrets (as text or PEM) and of keys only";
+    KS131 "a secretObjects entry is incomplete" "set secretName, type and data, and in each element of data objectName and key";
+    KS132 "a secretObjects entry refers to a file that is not in the volume" "set objectName to the file's path: the objectAlias, or the object's name without one";
+    KS133 "a Secret of type kubernetes.io/tls has other keys" "use the keys tls.key and tls.crt";
+    KS140 "the volume will be empty" "list objects below \"array:\" in the parameter objects";
+    KS141 "a name is unknown and probably misspelt" "correct its spelling";
+    KS142 "a parameter has no effect" "remove it";
 }
 
-// KS2xx: the pod and its annotations.
+// KS2xx: the pod and its annotations; from KS250 on, admission warnings.
 reasons! { POD:
     KS201 "the AdmissionReview or the pod in it cannot be read" "send a core/v1 Pod in an admission.k8s.io/v1 AdmissionReview";
+    KS202 "the pod's ServiceAccount does not exist" "create the ServiceAccount before the pod, or correct serviceAccountName";
+    KS203 "the lifetime asked for the identity token is not usable" "set azure.workload.identity/service-account-token-expiration to whole seconds from 3600 to 86400";
+    KS204 "something else is mounted where the identity token goes" "mount the other volume at another path";
+    KS205 "the managed-identity proxy sidecar is not supported" "remove the annotation azure.workload.identity/inject-proxy-sidecar, or set it to \"false\"; current Azure SDKs use the injected environment";
+    KS206 "the pod uses a container or volume name that belongs to the sidecar" "rename it: the container keysluice and the volume keysluice-run are reserved";
+    KS207 "the SecretProviderClass does not exist" "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass";
+    KS208 "the Secrets Store CSI volume is incomplete" "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
+    KS209 "an annotation of Keysluice has a value it cannot have" "correct the value; docs/annotations.md lists what each annotation takes";
+    KS210 "an annotation below keysluice.dev/ does not exist" "correct its name; docs/annotations.md lists them all";
+    KS211 "keysluice.dev/after names no native sidecar of the pod" "name an init container with restartPolicy Always, or remove the annotation";
+    KS212 "the secrets would wait for the mesh's proxy and the proxy for the secrets" "run the mesh with native sidecars, or exclude the authority and the vaults from capture (traffic.sidecar.istio.io/excludeOutboundPorts: \"443\", config.linkerd.io/skip-outbound-ports: \"443\"), or set keysluice.dev/gate: none";
+    KS213 "not every container can read every file" "set securityContext.fsGroup on the pod and filePermission: \"0440\" on the object, or run the containers with one uid";
+    KS214 "the Plan is too large for an environment variable" "split the objects over several pods, or shorten names and aliases";
+    KS215 "service-principal credentials are not supported by this version" "use workload identity: remove nodePublishSecretRef and set clientID in the class or azure.workload.identity/client-id on the ServiceAccount";
+    KS250 "the ServiceAccount has no client id" "annotate it with azure.workload.identity/client-id";
+    KS251 "a container may not be able to read a file" "set runAsUser on the container, or a filePermission with world-read";
+    KS252 "a subPath mount never shows a rotated secret" "mount the whole volume and read the file below it";
+    KS253 "secretObjects are not synced by this version" "read the file from the volume, or keep the CSI driver for this class (keysluice.dev/csi-volumes: leave)";
+}
+
+// KS7xx: the webhook's own start and service.
+reasons! { SERVER:
+    KS701 "the request is not an AdmissionReview" "only the API server calls this path; `keysluice explain -f pod.yaml` shows what it would answer";
+    KS702 "the request body is too large" "a review is at most 7 MiB";
+    KS703 "the cluster's objects cannot be read" "see the webhook's log; the API server repeats the call";
+    KS704 "a manifest cannot be read" "correct the file; the message names file, document and line";
 }
 
 /// All reasons, in order of code.
 pub fn all() -> impl Iterator<Item = &'static Reason> {
-    PROVIDER_CLASS.iter().chain(POD).chain(INJECTOR)
+    PROVIDER_CLASS.iter().chain(POD).chain(INJECTOR).chain(SERVER)
+}
+
+/// The reason with this code, in any case.
+pub fn find(code: &str) -> Option<&'static Reason> {
+    all().find(|reason| reason.code.eq_ignore_ascii_case(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_ascending() {
+        let codes: Vec<_> = all().map(|reason| reason.code).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        assert!(find("ks107").is_some() && find("KS999").is_none());
+    }
 }

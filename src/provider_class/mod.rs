@@ -1,1 +1,202 @@
-//! `SecretProviderClass` to files: parameters, objects; pure.
+//! From a `SecretProviderClass` to what to fetch: as whom, from which vault, into which files. Pure.
+//!
+//! [`resolve`] reads a class as the Azure provider of the Secrets Store CSI driver does, to the letter: trimming, case, quoting,
+//! the order of its checks and their words. It differs where the provider is silently wrong: a `filePermission` that is no mode
+//! and two objects on one path are refused, no objects are an empty volume, and a client or tenant id that is missing (or empty)
+//! comes from the `ServiceAccount`.
+
+mod document;
+mod error;
+mod manifest;
+mod objects;
+mod parameters;
+mod refresh_interval;
+mod secret_objects;
+mod spelling;
+#[cfg(test)]
+mod tests;
+
+pub use document::YamlError;
+pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, Unsupported};
+pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
+pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
+
+use crate::cloud::{Cloud, Clouds};
+use keysluice_plan::reason::Reason;
+use keysluice_plan::{
+    FileMode, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, RelativePath, VaultUrl,
+};
+use parameters::{IdentityMode, Parameters};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A SecretProviderClass as the API server has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProviderClass {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `spec.provider`, `azure` if it is ours; empty if it is not set.
+    pub provider: String,
+    /// `spec.parameters`, as they are written.
+    pub parameters: BTreeMap<String, String>,
+    /// `spec.secretObjects`.
+    pub secret_objects: Vec<SecretObject>,
+}
+
+impl ProviderClass {
+    /// Whether the class is the Azure provider's.
+    pub fn is_azure(&self) -> bool {
+        self.provider == "azure"
+    }
+}
+
+/// What surrounds a class.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The clouds it can choose among.
+    pub clouds: &'a Clouds,
+    /// Client id for a class without one: the ServiceAccount's annotation, else the cluster's default.
+    pub client_id: Option<&'a str>,
+    /// Tenant id for a class without one: the ServiceAccount's annotation, else the cluster's default.
+    pub tenant_id: Option<&'a str>,
+    /// What the operator allows.
+    pub limits: &'a Allowlist,
+}
+
+/// The vaults and tenants that classes may use; an empty list allows every one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allowlist {
+    /// Names of vaults, in any case; `team-a-*` allows all names that start so.
+    pub vaults: Vec<String>,
+    /// Tenant ids or domains, in any case.
+    pub tenants: Vec<String>,
+}
+
+impl Allowlist {
+    /// Whether the operator allows this vault.
+    pub fn allows_vault(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let matches = |pattern: &String| match pattern.to_ascii_lowercase().strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name.eq_ignore_ascii_case(pattern),
+        };
+        self.vaults.is_empty() || self.vaults.iter().any(matches)
+    }
+
+    /// Whether the operator allows this tenant.
+    pub fn allows_tenant(&self, tenant: &str) -> bool {
+        self.tenants.is_empty() || self.tenants.iter().any(|allowed| allowed.eq_ignore_ascii_case(tenant))
+    }
+}
+
+/// What to fetch for one volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassPlan {
+    /// As whom.
+    pub identity: IdentityChoice,
+    /// In which cloud.
+    pub cloud: Cloud,
+    /// Into which files; none is an empty volume.
+    pub files: Vec<FilePlan>,
+    /// How often again; `None` leaves it to the default.
+    pub refresh_interval: Option<Duration>,
+    /// What is legal but doubtful.
+    pub warnings: Vec<Warning>,
+}
+
+/// As whom to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityChoice {
+    /// The pod's own ServiceAccount token, exchanged at Entra.
+    Federated {
+        /// Client id of the app registration or user-assigned identity.
+        client_id: String,
+        /// Tenant id or domain.
+        tenant_id: String,
+    },
+    /// The node's managed identity.
+    ManagedIdentity {
+        /// Client id of a user-assigned identity; `None` is the system-assigned one.
+        client_id: Option<String>,
+    },
+}
+
+/// One file and the vault object it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePlan {
+    /// Path below the volume.
+    pub path: RelativePath,
+    /// Its mode.
+    pub mode: FileMode,
+    /// The vault.
+    pub vault: VaultUrl,
+    /// Kind of the object.
+    pub object_type: ObjectType,
+    /// Name of the object.
+    pub name: ObjectName,
+    /// Pinned version; `None` is the latest.
+    pub version: Option<ObjectVersion>,
+    /// pem or pfx.
+    pub format: ObjectFormat,
+    /// How the value is decoded.
+    pub encoding: ObjectEncoding,
+    /// Position in `objects`, from 0.
+    pub index: usize,
+}
+
+/// Something legal but doubtful, for an admission warning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The code.
+    pub reason: Reason,
+    /// What it is about, without the code.
+    pub text: String,
+}
+
+/// Resolves a class for one volume. `attributes` are the volume's `volumeAttributes`; all of them are laid over the parameters.
+///
+/// Checks in the provider's order, so the first error is the one the provider would give.
+pub fn resolve(
+    class: &ProviderClass,
+    attributes: &BTreeMap<String, String>,
+    context: &Context<'_>,
+) -> Result<ClassPlan, ClassError> {
+    own(class)?;
+    let parameters = Parameters::merged(&class.parameters, attributes);
+    let mut warnings = parameters.warnings();
+    let mode = parameters.identity_mode()?;
+    let vault_name = parameters.vault_name()?;
+    // Only federation needs a tenant; the provider wants one always.
+    let tenant_id = (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
+    let cloud = parameters.cloud(context.clouds)?;
+    let identity = parameters.identity(mode, tenant_id, context)?;
+    let refresh_interval = parameters.refresh_interval()?;
+    let objects = objects::parse(parameters.value("objects"), &mut warnings)?;
+    let vault = parameters::vault_url(vault_name, &cloud, context.limits)?;
+    let files = objects
+        .into_iter()
+        .map(|object| FilePlan {
+            path: object.path,
+            mode: object.mode,
+            vault: vault.clone(),
+            object_type: object.object_type,
+            name: object.name,
+            version: object.version,
+            format: object.format,
+            encoding: object.encoding,
+            index: object.index,
+        })
+        .collect();
+    Ok(ClassPlan { identity, cloud, files, refresh_interval, warnings })
+}
+
+fn own(class: &ProviderClass) -> Result<(), ClassError> {
+    let (namespace, name) = (class.namespace.clone(), class.name.clone());
+    match class.provider.as_str() {
+        "azure" => Ok(()),
+        "" => Err(ClassCause::ProviderMissing { namespace, name }.into()),
+        provider => Err(ClassCause::ProviderForeign { namespace, name, provider: provider.to_owned() }.into()),
+    }
+}

@@ -1,0 +1,142 @@
+//! `keysluice explain`: the webhook's own decision about the pods of a manifest, through the same code, byte for byte.
+
+use super::Failure;
+use super::manifest_pods::{ManifestPod, pod_of};
+use super::options::Options;
+use super::yaml_diff::{self, Style};
+use crate::admission::{self, Answer, Outcome};
+use crate::cluster::manifests::{Manifests, read_documents};
+use crate::cluster::{self, Cluster};
+use crate::settings::Settings;
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// Manifest with pods or workloads; ServiceAccounts and classes in it count too (repeatable; - reads standard input).
+    #[arg(short = 'f', long = "filename", required = true, num_args = 1.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Further manifests that stand for the cluster: files or directories (repeatable).
+    #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', value_name = "PATH")]
+    objects: Vec<PathBuf>,
+    /// text for people, json for programs, patch (the JSON patch's exact bytes, a line a pod), pod (the patched pods).
+    #[arg(short = 'o', long, default_value = "text", value_name = "FORMAT")]
+    output: Output,
+    /// Colours in text output.
+    #[arg(long, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Patch,
+    Pod,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let settings = self.options.settings()?;
+        let mut cluster = Manifests::load(&self.objects)?;
+        let mut pods = Vec::new();
+        for path in &self.files {
+            for document in read_documents(path)? {
+                cluster.add(&document.value);
+                pods.extend(pod_of(&document));
+            }
+        }
+        if pods.is_empty() {
+            return Err(Failure::usage(anyhow!("no pod, and no workload with a pod template, in the given files")));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let mut refused = false;
+        let mut out = std::io::stdout().lock();
+        let mut explained = Vec::new();
+        for pod in &pods {
+            let answer = runtime.block_on(decide(pod, &settings, &cluster))?;
+            refused |= answer.outcome == Outcome::Denied;
+            match self.output {
+                Output::Text => write!(out, "{}", text(pod, &answer, self.style()))?,
+                Output::Json => explained.push(summary(pod, &answer)),
+                Output::Patch => writeln!(out, "{}", String::from_utf8_lossy(&answer.patch.to_json()))?,
+                Output::Pod => write!(out, "---\n{}", serde_saphyr::to_string(&patched(pod, &answer)?)?)?,
+            }
+        }
+        if self.output == Output::Json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&explained)?)?;
+        }
+        out.flush()?;
+        Ok(if refused { ExitCode::from(super::FAILED) } else { ExitCode::SUCCESS })
+    }
+
+    fn style(&self) -> Style {
+        let colored = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        };
+        if colored { Style::COLORED } else { Style::PLAIN }
+    }
+}
+
+/// Asks the webhook's own code, with the review that the API server would send.
+async fn decide<C: Cluster>(pod: &ManifestPod, settings: &Settings, cluster: &C) -> Result<Answer, Failure> {
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "explain", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": pod.namespace,
+        "operation": "CREATE", "object": pod.pod}});
+    let body = serde_json::to_vec(&review)?;
+    let incoming = admission::read(&body)?;
+    let facts = cluster::facts(cluster, incoming.namespace(), &incoming.needs(settings)).await?;
+    Ok(incoming.answer(settings, &facts))
+}
+
+fn patched(pod: &ManifestPod, answer: &Answer) -> Result<Value, Failure> {
+    let mut patched = pod.pod.clone();
+    json_patch::patch(&mut patched, &answer.patch.to_json_patch())?;
+    Ok(patched)
+}
+
+fn summary(pod: &ManifestPod, answer: &Answer) -> Value {
+    let notes: Vec<String> = answer.notes.iter().map(ToString::to_string).collect();
+    json!({"pod": pod.owner, "outcome": answer.outcome.as_str(), "code": answer.reason.map(|reason| reason.code),
+        "message": answer.message, "because": notes, "warnings": answer.warnings, "patch": answer.patch})
+}
+
+fn text(pod: &ManifestPod, answer: &Answer, style: Style) -> String {
+    let mut text = format!("{}{}{}: ", style.bold, pod.owner, style.reset);
+    text += &match answer.outcome {
+        Outcome::Mutated => format!("{}mutated{}\n", style.added, style.reset),
+        Outcome::Unchanged => "let through unchanged\n".to_owned(),
+        Outcome::Denied => format!("{}refused{}\n", style.removed, style.reset),
+    };
+    for note in &answer.notes {
+        text += &format!("  because  {note}\n");
+    }
+    if let Some(message) = &answer.message {
+        text += &format!("  error    {message}\n");
+    }
+    for warning in &answer.warnings {
+        text += &format!("  warning  {warning}\n");
+    }
+    if let (Outcome::Mutated, Ok(after)) = (answer.outcome, patched(pod, answer)) {
+        text.push('\n');
+        text += &yaml_diff::diff(&pod.pod, &after, style);
+        text.push('\n');
+    }
+    text
+}

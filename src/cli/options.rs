@@ -1,0 +1,69 @@
+//! Options that `serve`, `explain` and `plan` share: they make the [`Settings`].
+
+use super::Failure;
+use crate::cloud::Cloud;
+use crate::provider_class::Allowlist;
+use crate::settings::{CsiVolumes, Settings};
+use anyhow::Context as _;
+use clap::Args;
+use std::path::Path;
+
+/// Where and who, for every pod.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Tenant for ServiceAccounts and classes that name none [also: AZURE_TENANT_ID].
+    #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
+    tenant_id: Option<String>,
+    /// Azure cloud by name, or a file with its definition (the JSON that Azure Stack users have) [also: AZURE_ENVIRONMENT].
+    #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
+    cloud: Option<String>,
+    /// Audience of the projected token.
+    #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE, value_name = "AUD")]
+    audience: String,
+    /// Image of the sidecar.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
+    injector_image: Option<String>,
+    /// Secrets Store CSI volumes: served by the sidecar, left to the CSI driver, or what fits the cluster.
+    #[arg(long, env = "KEYSLUICE_CSI_VOLUMES", default_value = "auto", value_name = "auto|replace|leave")]
+    csi_volumes: CsiVolumes,
+    /// Vault that classes may name, a trailing * stands for anything (repeatable; default: every vault).
+    #[arg(long = "allow-vault", env = "KEYSLUICE_ALLOW_VAULT", value_delimiter = ',', value_name = "NAME")]
+    allow_vaults: Vec<String>,
+    /// Tenant that classes may name (repeatable; default: every tenant).
+    #[arg(long = "allow-tenant", env = "KEYSLUICE_ALLOW_TENANT", value_delimiter = ',', value_name = "ID")]
+    allow_tenants: Vec<String>,
+}
+
+impl Options {
+    /// The settings they stand for.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        let mut settings = Settings::new(self.cloud()?);
+        settings.tenant_id = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
+        settings.audience.clone_from(&self.audience);
+        if let Some(image) = &self.injector_image {
+            settings.injector_image.clone_from(image);
+        }
+        settings.csi_volumes = self.csi_volumes;
+        settings.limits = Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
+        Ok(settings)
+    }
+
+    fn cloud(&self) -> Result<Cloud, Failure> {
+        let name = self.cloud.clone().or_else(|| variable("AZURE_ENVIRONMENT")).unwrap_or_default();
+        if let Some(cloud) = Cloud::well_known(&name) {
+            return Ok(cloud);
+        }
+        // As go-autorest has it: this name says that the definition stands in a file.
+        let stack_file = name.eq_ignore_ascii_case("AzureStackCloud").then(|| variable("AZURE_ENVIRONMENT_FILEPATH")).flatten();
+        let path = stack_file.unwrap_or(name);
+        let text = std::fs::read_to_string(Path::new(&path)).with_context(|| {
+            format!("--cloud {path:?} is neither a known cloud (AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud) nor a readable file")
+        });
+        let cloud = Cloud::from_json(&text.map_err(Failure::usage)?).with_context(|| format!("--cloud {path}"));
+        cloud.map_err(Failure::usage)
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,87 @@
+//! `keysluice plan`: a Plan for pipelines, from the same classes that pods use.
+
+use super::Failure;
+use super::options::Options;
+use crate::cluster::manifests::read_documents;
+use crate::mutate::{ServiceAccount, TOKEN_FILE, add_volume};
+use crate::provider_class::{Context, ProviderClass, resolve};
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use keysluice_plan::{Plan, PlanSchema};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Turn SecretProviderClasses into a Plan.
+#[derive(Debug, Args)]
+pub(super) struct PlanCommand {
+    /// Manifest with SecretProviderClasses, and perhaps the ServiceAccount (repeatable; - reads standard input).
+    #[arg(short = 'f', long = "filename", required = true, num_args = 1.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Manifest of the ServiceAccount whose annotations give client and tenant id.
+    #[arg(long, env = "KEYSLUICE_SERVICE_ACCOUNT_FILE", value_name = "FILE")]
+    service_account_file: Option<PathBuf>,
+    /// Directory below which each class gets a directory of its name.
+    #[arg(long, env = "KEYSLUICE_ROOT", default_value = "/mnt/keysluice", value_name = "DIR")]
+    root: PathBuf,
+    /// File with the federated token (a pipeline's OIDC token, or a projected ServiceAccount token).
+    #[arg(long, env = "KEYSLUICE_TOKEN_FILE", default_value = TOKEN_FILE, value_name = "FILE")]
+    token_file: String,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl PlanCommand {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let settings = self.options.settings()?;
+        let mut classes = Vec::new();
+        let mut account = None;
+        for path in self.files.iter().chain(&self.service_account_file) {
+            for document in read_documents(path)? {
+                match document.value["kind"].as_str() {
+                    Some("SecretProviderClass") => {
+                        classes.push(ProviderClass::from_value(&document.value).with_context(|| document.origin.clone())?);
+                    }
+                    Some("ServiceAccount") => account = Some(service_account(&document.value)),
+                    _ => {}
+                }
+            }
+        }
+        let azure: Vec<_> = classes.iter().filter(|class| class.is_azure()).collect();
+        if azure.is_empty() {
+            return Err(Failure::usage(anyhow!("no SecretProviderClass of provider azure in the given files")));
+        }
+        let account = account.unwrap_or_default();
+        let context = Context {
+            clouds: &settings.clouds,
+            client_id: account.client_id.as_deref(),
+            tenant_id: account.tenant_id.as_deref().or(settings.tenant_id.as_deref()),
+            limits: &settings.limits,
+        };
+        let mut plan = Plan {
+            schema: PlanSchema,
+            run_directory: "/run/keysluice".to_owned(),
+            start_timeout_seconds: Some(30),
+            trusted_ca: None,
+            identities: Vec::new(),
+            volumes: Vec::new(),
+        };
+        for class in azure {
+            let resolved = resolve(class, &BTreeMap::new(), &context)
+                .with_context(|| format!("SecretProviderClass {}/{}", class.namespace, class.name))?;
+            for warning in &resolved.warnings {
+                eprintln!("warning: {} {}", warning.reason, warning.text);
+            }
+            let directory = self.root.join(&class.name).display().to_string();
+            add_volume(&mut plan, class.name.clone(), directory, &resolved, &self.token_file);
+        }
+        plan.check()?;
+        println!("{}", serde_json::to_string_pretty(&plan)?);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn service_account(object: &serde_json::Value) -> ServiceAccount {
+    let annotations = object["metadata"]["annotations"].as_object().into_iter().flatten();
+    ServiceAccount::from_annotations(annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))))
+}

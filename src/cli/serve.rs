@@ -1,0 +1,113 @@
+//! `keysluice serve`: wiring, signals, and nothing else.
+
+use super::Failure;
+use super::options::Options;
+use crate::admin;
+use crate::cluster::manifests::Manifests;
+use crate::server::{self, Handler, Limits, tls};
+use anyhow::Context as _;
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serve the admission webhook.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where the API server calls.
+    #[arg(long, env = "KEYSLUICE_LISTEN", default_value = "0.0.0.0:9443", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Plain listener for /livez and /readyz.
+    #[arg(long, env = "KEYSLUICE_ADMIN_LISTEN", default_value = "0.0.0.0:9440", value_name = "ADDR")]
+    admin_listen: SocketAddr,
+    /// Directory with tls.crt and tls.key; without it our own CA makes a certificate.
+    #[arg(long, env = "KEYSLUICE_TLS_DIR", value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
+    /// Name that our own certificate is for (repeatable).
+    #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',', default_values = ["localhost", "127.0.0.1"], value_name = "NAME", conflicts_with = "tls_dir")]
+    tls_names: Vec<String>,
+    /// Writes the PEM of our own CA (what `caBundle` takes) to a file.
+    #[arg(long, env = "KEYSLUICE_CA_OUT", value_name = "FILE", conflicts_with = "tls_dir")]
+    ca_out: Option<PathBuf>,
+    /// Manifests that stand for the cluster: files or directories (repeatable).
+    #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', required = true, value_name = "PATH")]
+    objects: Vec<PathBuf>,
+    /// Seconds a stopping server goes on accepting, while the endpoint is being taken away.
+    #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
+    drain_seconds: u64,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).init();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(self) -> Result<ExitCode, Failure> {
+        let settings = self.options.settings()?;
+        let cluster = Manifests::load(&self.objects)?;
+        let tls = self.tls()?;
+        let listener = bind(self.listen, "--listen").await?;
+        let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
+        let handler = Arc::new(Handler::new(settings, cluster));
+        let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
+
+        let (listen, admin_listen) = (listener.local_addr()?, admin_listener.local_addr()?);
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signalled = async move || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = server::serve(listener, tls, Arc::clone(&handler), limits, async { drop(stopped.await) });
+        let mut server = tokio::spawn(server);
+        let mut admin = tokio::spawn(admin::serve(admin_listener, handler));
+        tracing::info!(%listen, %admin_listen, version = super::VERSION, "serving");
+
+        tokio::select! {
+            () = signalled() => {}
+            // A background task that dies ends the process: a half-dead webhook is worse than a restarted one.
+            ended = &mut server => return Err(Failure::from(anyhow::anyhow!("the listener ended: {ended:?}"))),
+            ended = &mut admin => return Err(Failure::from(anyhow::anyhow!("the admin listener ended: {ended:?}"))),
+        }
+        tracing::info!(seconds = self.drain_seconds, "draining");
+        let _ = stop.send(());
+        tokio::select! {
+            ended = &mut server => ended.context("the listener panicked")?,
+            () = signalled() => {
+                tracing::warn!("second signal: stopping at once");
+                return Ok(ExitCode::from(super::FAILED));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tls(&self) -> Result<Arc<rustls::ServerConfig>, Failure> {
+        if let Some(directory) = &self.tls_dir {
+            return Ok(tls::from_directory(directory)?);
+        }
+        let (config, ca) = tls::own(&self.tls_names)?;
+        if let Some(path) = &self.ca_out {
+            write_new(path, &ca).with_context(|| format!("--ca-out {}", path.display()))?;
+        }
+        Ok(config)
+    }
+}
+
+/// Writes beside the target and renames, so that a reader never sees half a file.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::File::create(&partial)?.write_all(text.as_bytes())?;
+    std::fs::rename(&partial, path)
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
+}

@@ -1,0 +1,29 @@
+//! `keysluice why CODE`.
+
+use super::Failure;
+use crate::reason;
+use anyhow::anyhow;
+use clap::Args;
+use std::process::ExitCode;
+
+/// Explain a KS code.
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// The code, KS107; without one all codes are listed.
+    code: Option<String>,
+}
+
+impl Why {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let Some(code) = self.code else {
+            for reason in reason::all() {
+                println!("{reason}  {}", reason.cause);
+            }
+            return Ok(ExitCode::SUCCESS);
+        };
+        let reason = reason::find(&code)
+            .ok_or_else(|| Failure::usage(anyhow!("{code:?} is no code of this version; `keysluice why` lists them all")))?;
+        println!("{reason}  {}\nfix    {}\ndocs   docs/reasons.md#{}", reason.cause, reason.fix, reason.code.to_ascii_lowercase());
+        Ok(ExitCode::SUCCESS)
+    }
+}

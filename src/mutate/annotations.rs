@@ -1,0 +1,163 @@
+//! Annotations below `keysluice.dev/`: typed, unknown ones refused.
+
+use super::refusal::{Cause, Refusal};
+use crate::admission::pod::Pod;
+use crate::provider_class::RefreshInterval;
+use crate::settings::CsiVolumes;
+use std::time::Duration;
+
+/// What a pod says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations {
+    /// `keysluice.dev/gate`.
+    pub gate: Gate,
+    /// `keysluice.dev/after`: the native sidecar behind which ours goes.
+    pub after: Option<String>,
+    /// `keysluice.dev/csi-volumes`.
+    pub csi_volumes: Option<CsiVolumes>,
+    /// `keysluice.dev/refresh-interval`, over the class's.
+    pub refresh_interval: Option<Duration>,
+    /// `keysluice.dev/on-missing: wait`.
+    pub wait_for_missing: bool,
+}
+
+/// How the application is held back until its secrets are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gate {
+    /// A postStart hook: fastest, bounded.
+    #[default]
+    Hook,
+    /// A startup probe: visible in the pod's events, for long waits.
+    Probe,
+    /// Not at all.
+    None,
+}
+
+const PREFIX: &str = "keysluice.dev/";
+
+/// Every annotation, with what it takes; `docs/annotations.md` is generated from it.
+pub const KNOWN: &[(&str, &str, &str)] = &[
+    ("keysluice.dev/after", "the name of a native sidecar", "puts the sidecar behind that one instead of first"),
+    ("keysluice.dev/csi-volumes", "replace or leave", "serves this pod's Secrets Store CSI volumes, or leaves them to the driver"),
+    ("keysluice.dev/gate", "hook, probe or none", "how the application waits for its first secrets (default hook)"),
+    ("keysluice.dev/on-missing", "fail or wait", "what a start without all secrets does: give up after 30 s (default), or wait; wait implies the probe gate"),
+    ("keysluice.dev/refresh-interval", "a duration such as 30s, 2m or 1h", "how often the vault is asked, over the class's refreshInterval"),
+];
+
+impl Annotations {
+    /// Reads and checks them.
+    pub fn read(pod: &Pod<'_>) -> Result<Self, Refusal> {
+        let mut read = Self::default();
+        let mut gate = None;
+        for (key, value) in pod.metadata.annotations.iter().filter(|(key, _)| key.starts_with(PREFIX)) {
+            let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
+                return Err(Cause::UnknownAnnotation { key: key.to_owned(), nearest: nearest(key) }.into());
+            };
+            let bad = || Refusal::from(Cause::AnnotationValue { key: known, value: value.to_owned(), expected });
+            match &known[PREFIX.len()..] {
+                "after" if !value.is_empty() => read.after = Some(value.to_owned()),
+                "csi-volumes" => match value.parse() {
+                    Ok(CsiVolumes::Auto) | Err(_) => return Err(bad()),
+                    Ok(choice) => read.csi_volumes = Some(choice),
+                },
+                "gate" => {
+                    gate = Some(match value {
+                        "hook" => Gate::Hook,
+                        "probe" => Gate::Probe,
+                        "none" => Gate::None,
+                        _ => return Err(bad()),
+                    });
+                }
+                "on-missing" => {
+                    read.wait_for_missing = match value {
+                        "wait" => true,
+                        "fail" => false,
+                        _ => return Err(bad()),
+                    }
+                }
+                "refresh-interval" => {
+                    read.refresh_interval =
+                        Some(value.parse::<RefreshInterval>().map_err(|_| bad())?.duration());
+                }
+                _ => return Err(bad()),
+            }
+        }
+        read.gate = gate.unwrap_or(if read.wait_for_missing { Gate::Probe } else { Gate::Hook });
+        if read.wait_for_missing && read.gate == Gate::Hook {
+            // The kubelet deletes no pod while a postStart hook runs: an unbounded wait must not be a hook.
+            let value = "hook".to_owned();
+            return Err(Cause::AnnotationValue { key: "keysluice.dev/gate", value, expected: "probe or none together with on-missing: wait" }.into());
+        }
+        Ok(read)
+    }
+}
+
+/// The known annotation closest to `key`, if one is close enough to be meant.
+fn nearest(key: &str) -> Option<&'static str> {
+    let (distance, known) = KNOWN.iter().map(|(known, ..)| (edit_distance(key, known), *known)).min()?;
+    (distance <= 3).then_some(known)
+}
+
+/// Levenshtein distance.
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(annotations: &serde_json::Value) -> Result<Annotations, String> {
+        let json = serde_json::json!({"metadata": {"annotations": annotations}}).to_string();
+        Annotations::read(&serde_json::from_str(&json).unwrap()).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn known_annotations_are_typed() {
+        let all = serde_json::json!({"keysluice.dev/gate": "probe", "keysluice.dev/after": "istio-proxy", "other.dev/x": "y",
+            "keysluice.dev/csi-volumes": "leave", "keysluice.dev/refresh-interval": "1m30s", "keysluice.dev/on-missing": "wait"});
+        let expected = Annotations {
+            gate: Gate::Probe,
+            after: Some("istio-proxy".into()),
+            csi_volumes: Some(CsiVolumes::Leave),
+            refresh_interval: Some(Duration::from_secs(90)),
+            wait_for_missing: true,
+        };
+        assert_eq!(read(&all), Ok(expected));
+        assert_eq!(read(&serde_json::json!({})), Ok(Annotations::default()));
+    }
+
+    #[test]
+    fn waiting_implies_the_probe_and_refuses_the_hook() {
+        assert_eq!(read(&serde_json::json!({"keysluice.dev/on-missing": "wait"})).unwrap().gate, Gate::Probe);
+        let error = read(&serde_json::json!({"keysluice.dev/on-missing": "wait", "keysluice.dev/gate": "hook"})).unwrap_err();
+        assert!(error.starts_with("KS209"), "{error}");
+    }
+
+    #[test]
+    fn unknown_annotations_are_refused_with_the_nearest() {
+        let error = read(&serde_json::json!({"keysluice.dev/gates": "hook"})).unwrap_err();
+        assert_eq!(error, "KS210 annotation keysluice.dev/gates is unknown; hint: did you mean keysluice.dev/gate?");
+        let error = read(&serde_json::json!({"keysluice.dev/frobnicate": "x"})).unwrap_err();
+        assert!(error.contains("docs/annotations.md"), "{error}");
+    }
+
+    #[test]
+    fn bad_values_name_key_and_choices() {
+        for (key, value) in [("gate", "yes"), ("csi-volumes", "auto"), ("on-missing", ""), ("refresh-interval", "soon"), ("after", "")] {
+            let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value})).unwrap_err();
+            assert!(error.starts_with(&format!("KS209 annotation keysluice.dev/{key}: {value:?} is not ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! (pod, context) -> what changes. Pure: no I/O, no clock, no randomness.
+
+mod annotations;
+mod identity;
+mod position;
+mod quality;
+mod refusal;
+mod secrets;
+mod sidecar;
+mod user;
+
+pub use annotations::{Annotations, Gate};
+pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
+pub use refusal::{Cause, Refusal};
+pub use secrets::{CSI_DRIVER, ClassFact};
+pub(crate) use sidecar::add_volume;
+pub use sidecar::{RUN_VOLUME, SIDECAR};
+
+use crate::admission::patch::Patch;
+use crate::admission::pod::Pod;
+use crate::settings::Settings;
+use std::collections::BTreeMap;
+
+/// What the cluster says about one pod.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The pod's ServiceAccount; `None` if it does not exist (or nobody asked).
+    pub service_account: Option<ServiceAccount>,
+    /// The classes its volumes name.
+    pub classes: BTreeMap<String, ClassFact>,
+    /// Whether the Secrets Store CSI driver is installed.
+    pub csi_driver_installed: bool,
+}
+
+/// Everything a decision depends on beside the pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The operator's settings.
+    pub settings: &'a Settings,
+    /// Namespace of the request; the pod's own field may be absent.
+    pub namespace: &'a str,
+    /// What the cluster says.
+    pub facts: &'a Facts,
+}
+
+/// What the cluster must be asked before [`mutate`] can decide.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Needs<'a> {
+    /// The ServiceAccount, if any of it matters.
+    pub service_account: Option<&'a str>,
+    /// Classes by name.
+    pub classes: Vec<&'a str>,
+    /// Whether the CSI driver's presence matters.
+    pub csi_driver: bool,
+}
+
+/// The result: what changes, what to warn about, and why.
+#[derive(Debug, Default)]
+pub struct Mutation {
+    /// The operations; empty if nothing changes.
+    pub patch: Patch,
+    /// Admission warnings, each with its code.
+    pub warnings: Vec<String>,
+    /// Why the pod was selected, or not.
+    pub notes: Vec<Note>,
+}
+
+/// Why a pod, or one of its volumes, is changed or let through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Note {
+    /// Neither label nor volume.
+    #[error("not selected: no label {USE_LABEL}: \"true\" and no volume of driver {CSI_DRIVER}")]
+    NotSelected,
+    /// By label.
+    #[error("selected by its label {USE_LABEL}: \"true\": identity environment and token volume")]
+    Label,
+    /// By volume.
+    #[error("volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from {vaults}, served from a tmpfs")]
+    Volume {
+        /// The volume.
+        volume: String,
+        /// The class.
+        class: String,
+        /// How many files.
+        files: usize,
+        /// The vaults.
+        vaults: String,
+    },
+    /// The CSI driver keeps it.
+    #[error("volume {volume}: left to the Secrets Store CSI driver")]
+    LeftToCsiDriver {
+        /// The volume.
+        volume: String,
+    },
+    /// Not ours.
+    #[error("volume {volume}: provider {provider:?} is not azure: left alone")]
+    OtherProvider {
+        /// The volume.
+        volume: String,
+        /// Its provider.
+        provider: String,
+    },
+}
+
+/// What must be looked up for this pod.
+pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
+    let classes = secrets::class_names(pod);
+    Needs {
+        service_account: (identity::is_opted_in(pod) || !classes.is_empty()).then(|| pod.service_account()),
+        csi_driver: !classes.is_empty() && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
+        classes,
+    }
+}
+
+/// Decides what changes.
+///
+/// # Errors
+/// [`Refusal`] with code, field and fix where the pod could never work.
+pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> {
+    let mut mutation = Mutation::default();
+    let opted_in = identity::is_opted_in(pod);
+    if !opted_in && !secrets::has_csi_volume(pod) {
+        mutation.notes.push(Note::NotSelected);
+        return Ok(mutation);
+    }
+    let annotations = Annotations::read(pod)?;
+    let volumes = secrets::select(pod, &annotations, context, &mut mutation)?;
+    if !opted_in && volumes.is_empty() {
+        return Ok(mutation);
+    }
+    let token = identity::TokenVolume::of(pod, context)?;
+    if opted_in {
+        mutation.notes.insert(0, Note::Label);
+        identity::inject(pod, &token, context, &mut mutation)?;
+    }
+    let needs_token = opted_in || volumes.iter().any(secrets::SecretVolume::is_federated);
+    let mut volume_count = pod.spec.volumes.as_ref().map(Vec::len);
+    if needs_token {
+        token.add(&mut mutation.patch, &mut volume_count);
+    }
+    if !volumes.is_empty() {
+        secrets::replace(pod, &volumes, &mut mutation);
+        let token = needs_token.then_some(&token);
+        sidecar::add(pod, &annotations, &volumes, token, context, &mut mutation, &mut volume_count)?;
+    }
+    Ok(mutation)
+}

@@ -1,0 +1,39 @@
+//! Quality of service: the sidecar must not take a pod out of the Guaranteed class.
+
+use crate::admission::pod::{Container, Pod, Quantity};
+
+/// Whether every container has CPU and memory limits, and requests that equal them (absent ones default to the limits).
+pub(super) fn is_guaranteed(pod: &Pod<'_>) -> bool {
+    let mut containers = pod.all_containers().map(|(_, container)| container).peekable();
+    containers.peek().is_some() && containers.all(container_is_guaranteed)
+}
+
+fn container_is_guaranteed(container: &Container<'_>) -> bool {
+    let same = |limit: &Option<Quantity<'_>>, request: &Option<Quantity<'_>>| match (limit, request) {
+        (Some(limit), Some(request)) => limit == request,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let resources = &container.resources;
+    same(&resources.limits.cpu, &resources.requests.cpu) && same(&resources.limits.memory, &resources.requests.memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn guaranteed(containers: &Value) -> bool {
+        let json = json!({"spec": {"containers": containers}}).to_string();
+        is_guaranteed(&serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn only_equal_requests_and_limits_everywhere() {
+        let full = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}});
+        let limits = json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
+        let burst = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}});
+        assert!(guaranteed(&json!([full, limits])));
+        assert!(!guaranteed(&json!([full, burst])) && !guaranteed(&json!([{}])) && !guaranteed(&json!([])));
+    }
+}

@@ -1,0 +1,201 @@
+//! Why a pod is refused: the field, the value and the fix.
+
+use crate::provider_class::ClassError;
+use crate::reason;
+use keysluice_plan::reason::Reason;
+use std::sync::Arc;
+
+/// Why a pod is refused. `Display` gives code, message and hint, as the user reads it.
+#[derive(Debug)]
+pub struct Refusal(Box<Cause>);
+
+/// The causes.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The pod's ServiceAccount does not exist.
+    #[error("serviceaccounts {name:?} not found in namespace {namespace:?}")]
+    ServiceAccountMissing {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// Token lifetime that is no number; the text is the peer's.
+    #[error("annotation {key}: strconv.ParseInt: parsing {value:?}: invalid syntax")]
+    ExpirationSyntax {
+        /// The annotation.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Token lifetime out of bounds; the text is the peer's.
+    #[error("token expiration {value} not valid. Expected value to be between 3600 and 86400")]
+    ExpirationRange {
+        /// Seconds asked for.
+        value: i64,
+    },
+    /// Another volume is mounted where the token goes.
+    #[error("container {container:?} mounts volume {volume:?} at {path}, where the identity token goes")]
+    TokenPathTaken {
+        /// The container.
+        container: String,
+        /// What it mounts.
+        volume: String,
+        /// Where.
+        path: String,
+    },
+    /// The IMDS proxy of Azure Workload Identity is asked for.
+    #[error("annotation azure.workload.identity/inject-proxy-sidecar: {value:?} asks for the managed-identity proxy")]
+    ProxySidecar {
+        /// The value.
+        value: String,
+    },
+    /// The pod uses a name that belongs to the sidecar.
+    #[error("{field} uses the reserved name {name:?}")]
+    ReservedName {
+        /// JSON pointer.
+        field: String,
+        /// The name.
+        name: String,
+    },
+    /// A volume names a class that does not exist.
+    #[error("volume {volume:?}: failed to get secretproviderclass {namespace}/{class}: not found")]
+    ClassMissing {
+        /// The volume.
+        volume: String,
+        /// Namespace of pod and class.
+        namespace: String,
+        /// The class.
+        class: String,
+    },
+    /// A volume names no class.
+    #[error("volume {volume:?}: secretProviderClass is not set in volumeAttributes")]
+    ClassUnnamed {
+        /// The volume.
+        volume: String,
+    },
+    /// The CSI volume is not read-only.
+    #[error("volume {volume:?}: Readonly is not true in request: csi.readOnly must be true")]
+    NotReadOnly {
+        /// The volume.
+        volume: String,
+    },
+    /// The class cannot be used.
+    #[error("{source}")]
+    Class {
+        /// The volume that refers to it.
+        volume: String,
+        /// Namespace and name.
+        class: String,
+        /// What is wrong with it.
+        #[source]
+        source: Arc<ClassError>,
+    },
+    /// Service-principal credentials are asked for.
+    #[error("volume {volume:?}: nodePublishSecretRef (a service principal) is not supported by this version")]
+    ServicePrincipal {
+        /// The volume.
+        volume: String,
+    },
+    /// An annotation of ours that does not exist.
+    #[error("annotation {key} is unknown")]
+    UnknownAnnotation {
+        /// The annotation.
+        key: String,
+        /// The nearest that exists.
+        nearest: Option<&'static str>,
+    },
+    /// An annotation of ours with a bad value.
+    #[error("annotation {key}: {value:?} is not {expected}")]
+    AnnotationValue {
+        /// The annotation.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// `keysluice.dev/after` names no native sidecar of the pod.
+    #[error("annotation keysluice.dev/after: {name:?} is no init container with restartPolicy Always")]
+    AfterMissing {
+        /// The name.
+        name: String,
+    },
+    /// A mesh proxy among the ordinary containers would wait for the sidecar, and the sidecar for it.
+    #[error("container {proxy:?} carries all traffic of this pod but starts after the secrets, which need it")]
+    MeshDeadlock {
+        /// The proxy container.
+        proxy: String,
+    },
+    /// Containers with different uids, and a file that not all of them can read.
+    #[error("containers with uids {uids:?} share volume {volume:?}, but file {path} has mode {mode}")]
+    UnreadableMode {
+        /// The uids.
+        uids: Vec<i64>,
+        /// The volume.
+        volume: String,
+        /// The file.
+        path: String,
+        /// Its mode.
+        mode: String,
+    },
+    /// The Plan does not fit into an environment variable.
+    #[error("the plan for the sidecar has {bytes} bytes, the limit is {limit}")]
+    PlanSize {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Refusal {
+    /// The code with its general explanation.
+    pub fn reason(&self) -> Reason {
+        match &*self.0 {
+            Cause::ServiceAccountMissing { .. } => reason::KS202,
+            Cause::ExpirationSyntax { .. } | Cause::ExpirationRange { .. } => reason::KS203,
+            Cause::TokenPathTaken { .. } => reason::KS204,
+            Cause::ProxySidecar { .. } => reason::KS205,
+            Cause::ReservedName { .. } => reason::KS206,
+            Cause::ClassMissing { .. } => reason::KS207,
+            Cause::ClassUnnamed { .. } | Cause::NotReadOnly { .. } => reason::KS208,
+            Cause::Class { source, .. } => source.reason(),
+            Cause::ServicePrincipal { .. } => reason::KS215,
+            Cause::AnnotationValue { .. } => reason::KS209,
+            Cause::UnknownAnnotation { .. } => reason::KS210,
+            Cause::AfterMissing { .. } => reason::KS211,
+            Cause::MeshDeadlock { .. } => reason::KS212,
+            Cause::UnreadableMode { .. } => reason::KS213,
+            Cause::PlanSize { .. } => reason::KS214,
+        }
+    }
+
+    /// The cause, for tests.
+    pub fn cause(&self) -> &Cause {
+        &self.0
+    }
+}
+
+impl From<Cause> for Refusal {
+    fn from(cause: Cause) -> Self {
+        Self(Box::new(cause))
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &*self.0 {
+            // A class error brings its own code and hint; we add where it comes from.
+            Cause::Class { volume, class, source } => {
+                write!(f, "{source} (SecretProviderClass {class}, volume {volume:?})")
+            }
+            Cause::UnknownAnnotation { nearest: Some(nearest), .. } => {
+                write!(f, "{} {}; hint: did you mean {nearest}?", self.reason(), self.0)
+            }
+            cause => write!(f, "{} {cause}; hint: {}", self.reason(), self.reason().fix),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

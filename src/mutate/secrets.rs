@@ -1,0 +1,186 @@
+//! Secrets Store CSI volumes of provider `azure`: each becomes a tmpfs in place, filled by the sidecar.
+
+use super::annotations::Annotations;
+use super::refusal::{Cause, Refusal};
+use super::{Context, Mutation, Note};
+use crate::admission::pod::{Csi, Pod, Volume};
+use crate::provider_class::{self, ClassError, ClassPlan, IdentityChoice, ProviderClass};
+use crate::reason;
+use crate::settings::CsiVolumes;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Driver of the volumes that concern us.
+pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
+const CLASS_ATTRIBUTE: &str = "secretProviderClass";
+
+/// What the cluster says about a class.
+#[derive(Debug, Clone)]
+pub enum ClassFact {
+    /// There is none of this name in the pod's namespace.
+    Missing,
+    /// It is there and well-formed.
+    Found(Arc<ProviderClass>),
+    /// It is there, and not a class.
+    Invalid(Arc<ClassError>),
+}
+
+/// A volume that the sidecar fills.
+#[derive(Debug)]
+pub(super) struct SecretVolume<'a> {
+    /// Position in the pod's volumes.
+    pub(super) index: usize,
+    /// Name in the pod.
+    pub(super) name: &'a str,
+    /// What goes into it.
+    pub(super) plan: ClassPlan,
+}
+
+impl SecretVolume<'_> {
+    /// Whether the pod's own token is needed for it.
+    pub(super) fn is_federated(&self) -> bool {
+        matches!(self.plan.identity, IdentityChoice::Federated { .. })
+    }
+
+    /// Bytes the tmpfs must hold: two generations of values of at most 25 KiB, at least 1 MiB.
+    pub(super) fn size_limit_bytes(&self) -> u64 {
+        const PER_FILE: u64 = 32 * 1024;
+        (2 * PER_FILE * self.plan.files.len() as u64).max(1 << 20)
+    }
+}
+
+fn csi_volumes<'a>(pod: &'a Pod<'_>) -> impl Iterator<Item = (usize, &'a Volume<'a>, &'a Csi<'a>)> {
+    let of_driver = |(index, volume): (usize, &'a Volume<'a>)| {
+        volume.csi.as_ref().filter(|csi| &*csi.driver == CSI_DRIVER).map(|csi| (index, volume, csi))
+    };
+    pod.volumes().iter().enumerate().filter_map(of_driver)
+}
+
+/// Whether any volume belongs to the driver; the webhook entry's match condition says the same in CEL.
+pub(super) fn has_csi_volume(pod: &Pod<'_>) -> bool {
+    csi_volumes(pod).next().is_some()
+}
+
+/// Names of the classes the pod refers to, each once.
+pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Vec<&'a str> {
+    let names: BTreeSet<_> = csi_volumes(pod).filter_map(|(_, _, csi)| class_name(csi)).collect();
+    names.into_iter().collect()
+}
+
+fn class_name<'a>(csi: &'a Csi<'_>) -> Option<&'a str> {
+    csi.volume_attributes.find(CLASS_ATTRIBUTE).filter(|name| !name.is_empty())
+}
+
+/// Chooses the volumes to serve and resolves their classes.
+pub(super) fn select<'a>(
+    pod: &'a Pod<'_>,
+    annotations: &Annotations,
+    context: Context<'_>,
+    mutation: &mut Mutation,
+) -> Result<Vec<SecretVolume<'a>>, Refusal> {
+    let mut selected = Vec::new();
+    let leave = match annotations.csi_volumes.unwrap_or(context.settings.csi_volumes) {
+        CsiVolumes::Leave => true,
+        CsiVolumes::Replace => false,
+        CsiVolumes::Auto => context.facts.csi_driver_installed,
+    };
+    for (index, volume, csi) in csi_volumes(pod) {
+        let name = &*volume.name;
+        if leave {
+            mutation.notes.push(Note::LeftToCsiDriver { volume: name.to_owned() });
+            continue;
+        }
+        let class = find_class(name, csi, context)?;
+        if !class.is_azure() {
+            let (volume, provider) = (name.to_owned(), class.provider.clone());
+            mutation.notes.push(Note::OtherProvider { volume, provider });
+            continue;
+        }
+        if csi.read_only != Some(true) {
+            return Err(Cause::NotReadOnly { volume: name.to_owned() }.into());
+        }
+        let mut plan = resolve(name, csi, &class, context)?;
+        if let Some(interval) = annotations.refresh_interval {
+            plan.refresh_interval = Some(interval);
+        }
+        let vaults: BTreeSet<_> = plan.files.iter().map(|file| file.vault.as_str()).collect();
+        mutation.notes.push(Note::Volume {
+            volume: name.to_owned(),
+            class: class.name.clone(),
+            files: plan.files.len(),
+            vaults: vaults.into_iter().collect::<Vec<_>>().join(", "),
+        });
+        mutation.warnings.extend(plan.warnings.iter().map(|warning| format!("{} {}", warning.reason, warning.text)));
+        if !class.secret_objects.is_empty() {
+            mutation.warnings.push(format!(
+                "{} SecretProviderClass {}: secretObjects are not synced to Kubernetes Secrets by this version; the files are",
+                reason::KS253,
+                class.name
+            ));
+        }
+        selected.push(SecretVolume { index, name, plan });
+    }
+    Ok(selected)
+}
+
+fn find_class(volume: &str, csi: &Csi<'_>, context: Context<'_>) -> Result<Arc<ProviderClass>, Refusal> {
+    let name = class_name(csi).ok_or_else(|| Cause::ClassUnnamed { volume: volume.to_owned() })?;
+    match context.facts.classes.get(name) {
+        Some(ClassFact::Found(class)) => Ok(Arc::clone(class)),
+        Some(ClassFact::Invalid(error)) => {
+            let (volume, class) = (volume.to_owned(), format!("{}/{name}", context.namespace));
+            Err(Cause::Class { volume, class, source: Arc::clone(error) }.into())
+        }
+        Some(ClassFact::Missing) | None => {
+            let (volume, namespace) = (volume.to_owned(), context.namespace.to_owned());
+            Err(Cause::ClassMissing { volume, namespace, class: name.to_owned() }.into())
+        }
+    }
+}
+
+fn resolve(volume: &str, csi: &Csi<'_>, class: &ProviderClass, context: Context<'_>) -> Result<ClassPlan, Refusal> {
+    let attributes: BTreeMap<String, String> =
+        csi.volume_attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let account = context.facts.service_account.as_ref();
+    let tenant = account.and_then(|account| account.tenant_id.as_deref());
+    let defaults = provider_class::Context {
+        clouds: &context.settings.clouds,
+        client_id: account.and_then(|account| account.client_id.as_deref()),
+        tenant_id: tenant.or(context.settings.tenant_id.as_deref()),
+        limits: &context.settings.limits,
+    };
+    if csi.node_publish_secret_ref.is_some() && class.parameters.get("clientID").is_none_or(|id| id.trim().is_empty()) {
+        return Err(Cause::ServicePrincipal { volume: volume.to_owned() }.into());
+    }
+    provider_class::resolve(class, &attributes, &defaults).map_err(|source| {
+        let (volume, class) = (volume.to_owned(), format!("{}/{}", class.namespace, class.name));
+        Cause::Class { volume, class, source: Arc::new(source) }.into()
+    })
+}
+
+/// Turns each volume into a tmpfs in place, and makes the application's mounts of it read-only, as the CSI driver's are.
+pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
+    for volume in volumes {
+        let size_limit = super::sidecar::quantity(volume.size_limit_bytes());
+        let definition = json!({"name": volume.name, "emptyDir": {"medium": "Memory", "sizeLimit": size_limit}});
+        mutation.patch.replace(format!("/spec/volumes/{}", volume.index), definition);
+    }
+    for (pointer, container) in pod.all_containers() {
+        let ours = |name: &str| volumes.iter().any(|volume| volume.name == name);
+        for (index, mount) in container.mounts().iter().enumerate().filter(|(_, mount)| ours(&mount.name)) {
+            if mount.read_only != Some(true) {
+                mutation.patch.add(format!("{pointer}/volumeMounts/{index}/readOnly"), json!(true));
+            }
+            let sub_path = mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref());
+            if let Some(sub_path) = sub_path.filter(|path| !path.is_empty()) {
+                mutation.warnings.push(format!(
+                    "{} container {}: mount of {} with subPath {sub_path} never shows a rotated secret",
+                    reason::KS252,
+                    container.name,
+                    mount.name
+                ));
+            }
+        }
+    }
+}

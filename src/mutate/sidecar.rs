@@ -1,0 +1,233 @@
+//! The sidecar: a native sidecar container, PSA `restricted` clean, with its Plan in one environment variable.
+
+use super::annotations::{Annotations, Gate};
+use super::identity::TokenVolume;
+use super::refusal::{Cause, Refusal};
+use super::secrets::SecretVolume;
+use super::{Context, Mutation, position, quality, user};
+use crate::admission::pod::{Container, Pod};
+use crate::provider_class::IdentityChoice;
+use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Volume};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Name of the sidecar container.
+pub const SIDECAR: &str = "keysluice";
+/// Name of its private volume.
+pub const RUN_VOLUME: &str = "keysluice-run";
+
+const BINARY: &str = "/keysluice-injector";
+const RUN_DIRECTORY: &str = "/run/keysluice";
+const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
+const RUN_SIZE_BYTES: u64 = 1 << 20;
+const MEMORY_BYTES: u64 = 16 << 20;
+/// A string of the environment cannot exceed 128 KiB (Linux `MAX_ARG_STRLEN`); beyond this the pod is refused in words.
+const PLAN_LIMIT_BYTES: usize = 96 * 1024;
+const REFRESH_INTERVAL: Duration = Duration::from_secs(120);
+/// Bound of the gate: the kubelet deletes no pod while the hook runs.
+const START_TIMEOUT_SECONDS: u64 = 30;
+/// How often a probe that waits is repeated: an hour of 30 s each.
+const WAIT_ATTEMPTS: u32 = 120;
+
+/// Adds container and private volume.
+pub(super) fn add(
+    pod: &Pod<'_>,
+    annotations: &Annotations,
+    volumes: &[SecretVolume<'_>],
+    token: Option<&TokenVolume>,
+    context: Context<'_>,
+    mutation: &mut Mutation,
+    volume_count: &mut Option<usize>,
+) -> Result<(), Refusal> {
+    refuse_reserved_names(pod)?;
+    let plan = plan(annotations, volumes, token);
+    let environment = escape(&serde_json::to_string(&plan).expect("a Plan is strings, numbers and lists"));
+    if environment.len() > PLAN_LIMIT_BYTES {
+        return Err(Cause::PlanSize { bytes: environment.len(), limit: PLAN_LIMIT_BYTES }.into());
+    }
+    let position = position::of_sidecar(pod, annotations)?;
+    let user = user::of_sidecar(pod, volumes, mutation)?;
+
+    let mut mounts = vec![json!({"name": RUN_VOLUME, "mountPath": RUN_DIRECTORY})];
+    mounts.extend(volumes.iter().map(|volume| json!({"name": volume.name, "mountPath": directory(volume.name)})));
+    mounts.extend(token.map(TokenVolume::mount));
+    let mut security = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true,
+        "runAsUser": user.uid,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    if let Some(gid) = user.gid {
+        security["runAsGroup"] = json!(gid);
+    }
+    let mut container = json!({
+        "name": SIDECAR,
+        "image": context.settings.injector_image,
+        "command": [BINARY, "run"],
+        "restartPolicy": "Always",
+        "env": [{"name": PLAN_ENV, "value": environment}],
+        "resources": resources(pod, volumes),
+        "securityContext": security,
+        "volumeMounts": mounts,
+    });
+    if let Some((field, gate)) = gate(annotations) {
+        container[field] = gate;
+    }
+    let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
+    mutation.patch.insert("/spec/initContainers", init_count, position, container);
+    let run_volume = json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(RUN_SIZE_BYTES)}});
+    let end = volume_count.unwrap_or_default();
+    mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
+    *volume_count = Some(end + 1);
+    Ok(())
+}
+
+/// Whether a container is our sidecar (from an earlier run), not just one of its name.
+pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
+    &*container.name == SIDECAR
+        && container.env.as_deref().unwrap_or_default().iter().any(|entry| &*entry.name == PLAN_ENV)
+}
+
+/// A pod that declares our container or volume itself could slip something under our name.
+fn refuse_reserved_names(pod: &Pod<'_>) -> Result<(), Refusal> {
+    let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
+    let volume = pod.volumes().iter().position(|volume| &*volume.name == RUN_VOLUME);
+    let (field, name) = match (container, volume) {
+        (Some((field, _)), _) => (format!("{field}/name"), SIDECAR),
+        (None, Some(index)) => (format!("/spec/volumes/{index}/name"), RUN_VOLUME),
+        (None, None) => return Ok(()),
+    };
+    Err(Cause::ReservedName { field, name: name.to_owned() }.into())
+}
+
+/// The directory of a volume in the sidecar.
+fn directory(volume: &str) -> String {
+    format!("{VOLUMES_DIRECTORY}/{volume}")
+}
+
+fn plan(annotations: &Annotations, volumes: &[SecretVolume<'_>], token: Option<&TokenVolume>) -> Plan {
+    let bounded = annotations.gate != Gate::None && !annotations.wait_for_missing;
+    let mut plan = Plan {
+        schema: PlanSchema,
+        run_directory: RUN_DIRECTORY.to_owned(),
+        start_timeout_seconds: bounded.then_some(START_TIMEOUT_SECONDS),
+        trusted_ca: None,
+        identities: Vec::new(),
+        volumes: Vec::new(),
+    };
+    let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
+    for volume in volumes {
+        let (name, directory) = (volume.name.to_owned(), directory(volume.name));
+        add_volume(&mut plan, name, directory, &volume.plan, &token_file);
+    }
+    plan
+}
+
+/// Adds one class to a Plan as the volume `name` at `directory`; identities that are the same are shared.
+pub(crate) fn add_volume(
+    plan: &mut Plan,
+    name: String,
+    directory: String,
+    class: &crate::provider_class::ClassPlan,
+    token_file: &str,
+) {
+    if let Some(ca) = &class.cloud.trusted_ca {
+        let trusted = plan.trusted_ca.get_or_insert_default();
+        if !trusted.contains(ca.as_str()) {
+            trusted.push_str(ca);
+        }
+    }
+    let credential = match &class.identity {
+        IdentityChoice::Federated { client_id, tenant_id } => Credential::Federated {
+            client_id: client_id.clone(),
+            tenant_id: tenant_id.clone(),
+            token_file: token_file.to_owned(),
+            authority: class.cloud.authority.clone(),
+        },
+        IdentityChoice::ManagedIdentity { client_id } => Credential::ManagedIdentity {
+            client_id: client_id.clone(),
+            endpoint: class.cloud.managed_identity_endpoint.clone(),
+        },
+    };
+    let identity = identity_name(plan, credential, class.cloud.key_vault_scope());
+    let file = |file: &crate::provider_class::FilePlan| File {
+        path: file.path.clone(),
+        mode: file.mode,
+        identity: identity.clone(),
+        vault: file.vault.clone(),
+        object_type: file.object_type,
+        name: file.name.clone(),
+        version: file.version.clone(),
+        format: file.format,
+        encoding: file.encoding,
+    };
+    let files = class.files.iter().map(file).collect();
+    let refresh_interval_seconds = class.refresh_interval.unwrap_or(REFRESH_INTERVAL).as_secs().max(1);
+    plan.volumes.push(Volume { name, directory, refresh_interval_seconds, files });
+}
+
+/// Name of the identity in the Plan, adding it where it is new.
+fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> String {
+    if let Some(same) = plan.identities.iter().find(|known| known.credential == credential && known.scope == scope) {
+        return same.name.clone();
+    }
+    let kind = match credential {
+        Credential::Federated { .. } => "workload-identity",
+        Credential::ManagedIdentity { .. } => "managed-identity",
+    };
+    let name = match plan.identities.iter().filter(|known| known.name.starts_with(kind)).count() {
+        0 => kind.to_owned(),
+        others => format!("{kind}-{}", others + 1),
+    };
+    plan.identities.push(Identity { name: name.clone(), scope, credential });
+    name
+}
+
+/// Kubernetes expands `$(NAME)` in values; `$$` stands for `$`.
+fn escape(value: &str) -> String {
+    value.replace('$', "$$")
+}
+
+fn resources(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Value {
+    // Pages of a tmpfs are charged to the writer.
+    let tmpfs: u64 = volumes.iter().map(SecretVolume::size_limit_bytes).sum();
+    let memory = quantity(MEMORY_BYTES + RUN_SIZE_BYTES + tmpfs);
+    if quality::is_guaranteed(pod) {
+        let same = json!({"cpu": "100m", "memory": memory});
+        json!({"requests": same, "limits": same})
+    } else {
+        json!({"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": memory}})
+    }
+}
+
+fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
+    match annotations.gate {
+        Gate::None => None,
+        Gate::Hook => {
+            let timeout = START_TIMEOUT_SECONDS.to_string();
+            Some(("lifecycle", json!({"postStart": {"exec": {"command": [BINARY, "ready", "--timeout", timeout]}}})))
+        }
+        Gate::Probe => {
+            // A probe that hits timeoutSeconds shows only "command timed out": it gives up a moment earlier, with the reason.
+            let attempts = if annotations.wait_for_missing { WAIT_ATTEMPTS } else { 2 };
+            let timeout = (START_TIMEOUT_SECONDS - 1).to_string();
+            Some((
+                "startupProbe",
+                json!({"exec": {"command": [BINARY, "ready", "--timeout", timeout]}, "periodSeconds": 1,
+                    "timeoutSeconds": START_TIMEOUT_SECONDS, "failureThreshold": attempts}),
+            ))
+        }
+    }
+}
+
+/// Bytes as a Kubernetes quantity.
+pub(super) fn quantity(bytes: u64) -> String {
+    let (mebi, kibi) = (1 << 20, 1 << 10);
+    if bytes.is_multiple_of(mebi) { format!("{}Mi", bytes / mebi) } else { format!("{}Ki", bytes.div_ceil(kibi)) }
+}
+
+#[cfg(test)]
+#[path = "sidecar_tests.rs"]
+mod tests;

@@ -1,0 +1,408 @@
+//! Why a `SecretProviderClass` is refused. Where the Azure provider refuses the same, its words are in ours.
+
+use super::document::YamlError;
+use super::refresh_interval::RefreshIntervalError;
+use crate::reason;
+use keysluice_plan::reason::Reason;
+use keysluice_plan::{ObjectNameError, ObjectType, ObjectVersionError, PathError, RelativePath, VaultUrlError};
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a class is refused. `Display` gives code, message and hint, as the user reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassError(Box<ClassCause>);
+
+/// The causes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClassCause {
+    /// A field of the manifest is missing or of the wrong type.
+    #[error("{field} is {found}, not {expected}")]
+    Manifest {
+        /// Path of the field, `spec.secretObjects[0].data`.
+        field: String,
+        /// What is there.
+        found: &'static str,
+        /// What should be.
+        expected: &'static str,
+    },
+    /// A parameter is not a string; the API server refuses the object for the same reason.
+    #[error("parameters.{name} is {found}, not a string")]
+    ParameterType {
+        /// The parameter.
+        name: String,
+        /// What is there.
+        found: &'static str,
+        /// The value as text, if it is a number or a boolean.
+        value: Option<String>,
+    },
+    /// No provider.
+    #[error("provider not set in {namespace}/{name}")]
+    ProviderMissing {
+        /// Namespace of the class.
+        namespace: String,
+        /// Name of the class.
+        name: String,
+    },
+    /// Another provider's class.
+    #[error("provider {provider:?} of {namespace}/{name} is not azure")]
+    ProviderForeign {
+        /// Namespace of the class.
+        namespace: String,
+        /// Name of the class.
+        name: String,
+        /// Its provider.
+        provider: String,
+    },
+    /// A flag is no boolean.
+    #[error("failed to parse {flag} flag, error: strconv.ParseBool: parsing {value:?}: invalid syntax")]
+    Flag {
+        /// The parameter.
+        flag: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// More than one identity mode.
+    #[error(
+        "only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or useAzureTokenProxy"
+    )]
+    IdentityModes,
+    /// `usePodIdentity`: its node component does not exist any more.
+    #[error("usePodIdentity: AAD Pod Identity (NMI) is retired and not supported")]
+    PodIdentity,
+    /// `useAzureTokenProxy`: not yet.
+    #[error("useAzureTokenProxy: AKS identity binding is not supported by this version")]
+    TokenProxy,
+    /// No vault.
+    #[error("keyvaultName is not provided")]
+    VaultMissing {
+        /// A parameter that looks as if it were meant.
+        near: Option<String>,
+    },
+    /// No tenant, neither in the class nor around it.
+    #[error("tenantId is not provided")]
+    TenantMissing {
+        /// A parameter that looks as if it were meant.
+        near: Option<String>,
+    },
+    /// No client id, neither in the class nor around it.
+    #[error("clientID is not provided, and the ServiceAccount has no annotation azure.workload.identity/client-id")]
+    ClientMissing {
+        /// A parameter that looks as if it were meant.
+        near: Option<String>,
+    },
+    /// A value that a guide told the reader to fill in.
+    #[error("{field} still holds a placeholder: {value:?}")]
+    Placeholder {
+        /// Parameter or annotation.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// A tenant that is neither an id nor a domain.
+    #[error("invalid tenantID: {value:?} has other characters than letters, digits, hyphens and dots")]
+    TenantForm {
+        /// The tenant.
+        value: String,
+    },
+    /// The operator does not allow this tenant.
+    #[error("tenantID {value:?} is not among the tenants that the operator allows")]
+    TenantForbidden {
+        /// The tenant.
+        value: String,
+    },
+    /// No such cloud.
+    #[error(
+        "cloudName {value} is not valid, error: autorest/azure: There is no cloud environment matching the name {upper:?}",
+        upper = value.to_uppercase()
+    )]
+    Cloud {
+        /// The name.
+        value: String,
+    },
+    /// Vault name of the wrong length.
+    #[error("failed to get vault: Invalid vault name: {value:?}, must be between 3 and 24 chars")]
+    VaultLength {
+        /// The name.
+        value: String,
+    },
+    /// Vault name with other characters.
+    #[error("failed to get vault: Invalid vault name: {value:?}, must match [-a-zA-Z0-9]{{3,24}}")]
+    VaultCharacters {
+        /// The name.
+        value: String,
+    },
+    /// Vault name that is no host name.
+    #[error("failed to get vault: {0}")]
+    VaultUrl(#[source] VaultUrlError),
+    /// The operator does not allow this vault.
+    #[error("keyvaultName {value:?} is not among the vaults that the operator allows")]
+    VaultForbidden {
+        /// The name.
+        value: String,
+    },
+    /// A refresh interval that cannot be.
+    #[error("{parameter}: {source}")]
+    Interval {
+        /// `refreshInterval` or `syncInterval`.
+        parameter: &'static str,
+        /// What is wrong with it.
+        source: RefreshIntervalError,
+    },
+    /// The `objects` document cannot be read.
+    #[error("objects: failed to yaml unmarshal objects, error: {0}")]
+    Objects(#[source] YamlError),
+    /// The `objects` document, aliases written out, is too large to be meant.
+    #[error("objects: the document is larger than {limit} bytes")]
+    ObjectsSize {
+        /// The limit.
+        limit: usize,
+    },
+    /// One object is wrong.
+    #[error("objects[{index}]: {source}")]
+    Object {
+        /// Position in `array`, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: ObjectCause,
+    },
+    /// One secret object is wrong.
+    #[error("secretObjects[{index}]: {source}")]
+    SecretObject {
+        /// Position in `secretObjects`, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: SecretObjectCause,
+    },
+}
+
+/// What is wrong with one element of `objects`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectCause {
+    /// The element is not a string.
+    #[error("failed to yaml unmarshal objects, error: {0}")]
+    NotString(#[source] YamlError),
+    /// Its text is not a YAML map.
+    #[error("unmarshal failed for keyVaultObjects, error: {0}")]
+    Document(#[source] YamlError),
+    /// A field of it holds something else than a scalar, or history is no number.
+    #[error("{field}: unmarshal failed for keyVaultObjects, error: {source}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: YamlError,
+    },
+    /// Neither pem nor pfx.
+    #[error("invalid objectFormat: {0}, should be PEM or PFX")]
+    Format(String),
+    /// pfx on a key or a certificate.
+    #[error("objectFormat: PFX format only supported for objectType: secret")]
+    FormatType,
+    /// Encoding on a key or a certificate.
+    #[error("objectEncoding only supported for objectType: secret")]
+    EncodingType,
+    /// No encoding that exists.
+    #[error("invalid objectEncoding: {0}, should be hex, base64 or utf-8")]
+    Encoding(String),
+    /// The alias, or the name without one, is no path below the volume.
+    #[error("{field}: {source}")]
+    Path {
+        /// `objectAlias` or `objectName`.
+        field: &'static str,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// No mode; the peer writes the file with mode 0000.
+    #[error("filePermission {0:?} is not octal")]
+    Permission(String),
+    /// Neither secret, key nor cert.
+    #[error("objectType {0:?}: Invalid vaultObjectTypes. Should be secret, key, or cert")]
+    Type(String),
+    /// No name of a vault object.
+    #[error("objectName: {0}")]
+    Name(#[source] ObjectNameError),
+    /// No version of a vault object.
+    #[error("objectVersion: {0}")]
+    Version(#[source] ObjectVersionError),
+    /// Two objects on one path, or a file where another needs a directory; the peer lets the last one win.
+    #[error("path {path} collides with path {other} of objects[{other_index}]")]
+    Collision {
+        /// Path of this object.
+        path: RelativePath,
+        /// Path of the earlier one.
+        other: RelativePath,
+        /// Position of the earlier one.
+        other_index: usize,
+    },
+    /// Something that the next version brings.
+    #[error("{0} is not supported by this version")]
+    Unsupported(Unsupported),
+}
+
+/// What is read but not delivered yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsupported {
+    /// `objectType: cert`.
+    Certificate,
+    /// `objectFormat: pfx`.
+    Pfx,
+    /// `objectVersionHistory` above 1.
+    History(i32),
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate => write!(f, "objectType: {}", ObjectType::Cert.as_str()),
+            Self::Pfx => f.write_str("objectFormat: pfx"),
+            Self::History(count) => write!(f, "objectVersionHistory: {count}"),
+        }
+    }
+}
+
+/// What is wrong with one element of `secretObjects`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretObjectCause {
+    /// No `secretName`.
+    #[error("secret name is empty")]
+    NameEmpty,
+    /// No `type`.
+    #[error("secret type is empty")]
+    TypeEmpty,
+    /// No `data`.
+    #[error("data is empty")]
+    DataEmpty,
+    /// An element of `data` names no file.
+    #[error("data[{0}]: object name in secretObjects.data is empty")]
+    ObjectNameEmpty(usize),
+    /// An element of `data` names no key.
+    #[error("data[{0}]: key in secretObjects.data is empty")]
+    KeyEmpty(usize),
+    /// No such file in the volume.
+    #[error("data[{index}]: file matching objectName {object_name} not found in the pod")]
+    FileMissing {
+        /// Position in `data`, from 0.
+        index: usize,
+        /// The path it names.
+        object_name: String,
+    },
+    /// A key that a TLS Secret does not have.
+    #[error("data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not supported. Only 'tls.key' and 'tls.crt' are supported")]
+    TlsKey {
+        /// Position in `data`, from 0.
+        index: usize,
+        /// The path it names.
+        object_name: String,
+        /// The key.
+        key: String,
+    },
+}
+
+impl ClassError {
+    /// The code with its general explanation.
+    pub fn reason(&self) -> Reason {
+        match self.cause() {
+            ClassCause::Manifest { .. } => reason::KS101,
+            ClassCause::ParameterType { .. } => reason::KS102,
+            ClassCause::VaultMissing { .. } => reason::KS103,
+            ClassCause::TenantMissing { .. } => reason::KS104,
+            ClassCause::ClientMissing { .. } => reason::KS105,
+            ClassCause::Objects(_) => reason::KS106,
+            ClassCause::Object { source, .. } => source.reason(),
+            ClassCause::Placeholder { .. } => reason::KS108,
+            ClassCause::ProviderMissing { .. } | ClassCause::ProviderForeign { .. } => reason::KS109,
+            ClassCause::Flag { .. } => reason::KS110,
+            ClassCause::IdentityModes => reason::KS111,
+            ClassCause::PodIdentity => reason::KS112,
+            ClassCause::TokenProxy => reason::KS113,
+            ClassCause::TenantForm { .. } => reason::KS114,
+            ClassCause::TenantForbidden { .. } => reason::KS115,
+            ClassCause::Cloud { .. } => reason::KS116,
+            ClassCause::VaultLength { .. } | ClassCause::VaultCharacters { .. } | ClassCause::VaultUrl(_) => {
+                reason::KS117
+            }
+            ClassCause::VaultForbidden { .. } => reason::KS118,
+            ClassCause::Interval { .. } => reason::KS119,
+            ClassCause::ObjectsSize { .. } => reason::KS120,
+            ClassCause::SecretObject { source, .. } => source.reason(),
+        }
+    }
+
+    /// The cause, for tests.
+    pub fn cause(&self) -> &ClassCause {
+        &self.0
+    }
+
+    /// What to do about it: the reason's fix, sharpened where the value at hand says more.
+    fn hint(&self) -> Cow<'static, str> {
+        let spelled = |near: &str, key: &str| Cow::from(format!("the parameter is spelled {key}, not {near}"));
+        match self.cause() {
+            ClassCause::VaultMissing { near: Some(near) } => spelled(near, "keyvaultName"),
+            ClassCause::TenantMissing { near: Some(near) } => spelled(near, "tenantID"),
+            ClassCause::ClientMissing { near: Some(near) } => spelled(near, "clientID"),
+            ClassCause::ParameterType { name, value: Some(value), .. } => {
+                format!("quote it, as the API server wants it too: {name}: {value:?}").into()
+            }
+            ClassCause::Object { source: ObjectCause::NotString(_), .. } => {
+                "write \"- |\" before the object: every element of array is a string".into()
+            }
+            ClassCause::Object { source: ObjectCause::Field { field: "objectVersionHistory", .. }, .. } => {
+                "write a number without quotes".into()
+            }
+            ClassCause::Object { source: ObjectCause::Document(YamlError::DuplicateKey { key, .. }), .. } => {
+                format!("delete one {key}, or begin the next object with \"- |\"").into()
+            }
+            ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. }) if found == "!!seq" => {
+                "put the key \"array:\" above the list".into()
+            }
+            _ => self.reason().fix.into(),
+        }
+    }
+}
+
+impl From<ClassCause> for ClassError {
+    fn from(cause: ClassCause) -> Self {
+        Self(Box::new(cause))
+    }
+}
+
+impl fmt::Display for ClassError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}; hint: {}", self.reason(), self.cause(), self.hint())
+    }
+}
+
+impl std::error::Error for ClassError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The message already holds the whole chain.
+        None
+    }
+}
+
+impl ObjectCause {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::NotString(_) => reason::KS106,
+            Self::Permission(_) => reason::KS107,
+            Self::Document(_) | Self::Field { .. } => reason::KS121,
+            Self::Type(_) => reason::KS122,
+            Self::Format(_) | Self::FormatType => reason::KS123,
+            Self::Encoding(_) | Self::EncodingType => reason::KS124,
+            Self::Path { .. } => reason::KS125,
+            Self::Name(_) => reason::KS126,
+            Self::Version(_) => reason::KS127,
+            Self::Collision { .. } => reason::KS128,
+            Self::Unsupported(_) => reason::KS129,
+        }
+    }
+}
+
+impl SecretObjectCause {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::FileMissing { .. } => reason::KS132,
+            Self::TlsKey { .. } => reason::KS133,
+            _ => reason::KS131,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `spec.parameters` with the volume's attributes laid over them.
+
+use super::error::{ClassCause, ClassError};
+use super::refresh_interval::RefreshInterval;
+use super::spelling::nearest;
+use super::{Allowlist, Context, IdentityChoice, Warning};
+use crate::cloud::{Cloud, Clouds};
+use crate::reason;
+use keysluice_plan::VaultUrl;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the provider reads, and what we add; anything else is ignored. Keys are case-sensitive.
+const KNOWN: &[&str] = &[
+    "keyvaultName",
+    "tenantID",
+    "tenantId",
+    "clientID",
+    "objects",
+    "usePodIdentity",
+    "useVMManagedIdentity",
+    "userAssignedIdentityID",
+    "useAzureTokenProxy",
+    "cloudName",
+    "cloudEnvFileName",
+    "refreshInterval",
+    "syncInterval",
+    // Of no effect today and in the peer: found in old manifests and in guides.
+    "resourceGroup",
+    "subscriptionId",
+    "useEmulator",
+];
+
+/// The merged parameters.
+pub(super) struct Parameters<'a> {
+    values: BTreeMap<&'a str, &'a str>,
+}
+
+/// How the class says the vault is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdentityMode {
+    Federated,
+    PodIdentity,
+    VmManagedIdentity,
+    AzureTokenProxy,
+}
+
+impl<'a> Parameters<'a> {
+    /// The CSI driver copies all `volumeAttributes` over the parameters (nodeserver.go, `maps.Copy`).
+    pub(super) fn merged(parameters: &'a BTreeMap<String, String>, attributes: &'a BTreeMap<String, String>) -> Self {
+        let values = parameters.iter().chain(attributes).map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        Self { values }
+    }
+
+    /// The trimmed value; absent is empty, as in the provider.
+    pub(super) fn value(&self, key: &str) -> &'a str {
+        self.values.get(key).map_or("", |value| value.trim())
+    }
+
+    /// The three flags, in the provider's order.
+    pub(super) fn identity_mode(&self) -> Result<IdentityMode, ClassError> {
+        let pod = self.flag("usePodIdentity")?;
+        let machine = self.flag("useVMManagedIdentity")?;
+        let proxy = self.flag("useAzureTokenProxy")?;
+        match (pod, machine, proxy) {
+            (false, false, false) => Ok(IdentityMode::Federated),
+            (true, false, false) => Ok(IdentityMode::PodIdentity),
+            (false, true, false) => Ok(IdentityMode::VmManagedIdentity),
+            (false, false, true) => Ok(IdentityMode::AzureTokenProxy),
+            _ => Err(ClassCause::IdentityModes.into()),
+        }
+    }
+
+    /// Go's `strconv.ParseBool`; empty is false.
+    fn flag(&self, flag: &'static str) -> Result<bool, ClassError> {
+        match self.value(flag) {
+            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            value => Err(ClassCause::Flag { flag, value: value.to_owned() }.into()),
+        }
+    }
+
+    /// `keyvaultName`, not yet checked for its form: the provider does that last.
+    pub(super) fn vault_name(&self) -> Result<&'a str, ClassError> {
+        match filled("keyvaultName", self.value("keyvaultName"))? {
+            "" => Err(ClassCause::VaultMissing { near: self.misspelled("keyvaultName") }.into()),
+            name => Ok(name),
+        }
+    }
+
+    /// `tenantID`, else the deprecated `tenantId`, else what surrounds the class.
+    pub(super) fn tenant(&self, context: &Context<'_>) -> Result<String, ClassError> {
+        let around = context.tenant_id.unwrap_or_default().trim();
+        let candidates = [
+            ("tenantID", self.value("tenantID")),
+            ("tenantId", self.value("tenantId")),
+            ("azure.workload.identity/tenant-id", around),
+        ];
+        let Some((field, value)) = candidates.into_iter().find(|(_, value)| !value.is_empty()) else {
+            return Err(ClassCause::TenantMissing { near: self.misspelled("tenantID") }.into());
+        };
+        let value = filled(field, value)?.to_owned();
+        // The tenant becomes a path segment of the authority's URL.
+        if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') || value.starts_with('.') {
+            return Err(ClassCause::TenantForm { value }.into());
+        }
+        if context.limits.allows_tenant(&value) { Ok(value) } else { Err(ClassCause::TenantForbidden { value }.into()) }
+    }
+
+    /// The cloud that `cloudName` chooses.
+    pub(super) fn cloud(&self, clouds: &Clouds) -> Result<Cloud, ClassError> {
+        let name = filled("cloudName", self.value("cloudName"))?;
+        clouds.find(name).ok_or_else(|| ClassCause::Cloud { value: name.to_owned() }.into())
+    }
+
+    /// As whom to fetch; the tenant is there for federation only.
+    pub(super) fn identity(
+        &self,
+        mode: IdentityMode,
+        tenant_id: Option<String>,
+        context: &Context<'_>,
+    ) -> Result<IdentityChoice, ClassError> {
+        match (mode, tenant_id) {
+            (IdentityMode::PodIdentity, _) => Err(ClassCause::PodIdentity.into()),
+            (IdentityMode::AzureTokenProxy, _) => Err(ClassCause::TokenProxy.into()),
+            (_, Some(tenant_id)) => Ok(IdentityChoice::Federated { client_id: self.client(context)?, tenant_id }),
+            (_, None) => {
+                let id = filled("userAssignedIdentityID", self.value("userAssignedIdentityID"))?;
+                Ok(IdentityChoice::ManagedIdentity { client_id: (!id.is_empty()).then(|| id.to_owned()) })
+            }
+        }
+    }
+
+    fn client(&self, context: &Context<'_>) -> Result<String, ClassError> {
+        let own = self.value("clientID");
+        if !own.is_empty() {
+            return filled("clientID", own).map(str::to_owned);
+        }
+        match filled("azure.workload.identity/client-id", context.client_id.unwrap_or_default().trim())? {
+            "" => Err(ClassCause::ClientMissing { near: self.misspelled("clientID") }.into()),
+            around => Ok(around.to_owned()),
+        }
+    }
+
+    /// `refreshInterval`, else `syncInterval`. Both are checked: who writes one means it.
+    pub(super) fn refresh_interval(&self) -> Result<Option<Duration>, ClassError> {
+        let read = |parameter: &'static str| match self.value(parameter) {
+            "" => Ok(None),
+            text => match text.parse::<RefreshInterval>() {
+                Ok(interval) => Ok(Some(interval.duration())),
+                Err(source) => Err(ClassError::from(ClassCause::Interval { parameter, source })),
+            },
+        };
+        let (refresh, sync) = (read("refreshInterval")?, read("syncInterval")?);
+        Ok(refresh.or(sync))
+    }
+
+    /// Parameters that are ignored although somebody meant something by them.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for key in self.unknown() {
+            if let Some(meant) = nearest(key, KNOWN) {
+                let text = format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
+                warnings.push(Warning { reason: reason::KS141, text });
+            }
+        }
+        if !self.value("cloudEnvFileName").is_empty() {
+            let text = "parameter \"cloudEnvFileName\" is ignored; the operator defines clouds".to_owned();
+            warnings.push(Warning { reason: reason::KS142, text });
+        }
+        warnings
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &'a str> {
+        // The driver's own keys among the volume's attributes.
+        let driver = |key: &&str| *key == "secretProviderClass" || key.starts_with("csi.storage.k8s.io/");
+        self.values.keys().copied().filter(move |key| !KNOWN.contains(key) && !driver(key))
+    }
+
+    /// An unknown parameter that looks like `key`.
+    fn misspelled(&self, key: &'static str) -> Option<String> {
+        self.unknown().find(|unknown| nearest(unknown, &[key]).is_some()).map(str::to_owned)
+    }
+}
+
+/// The provider's rules for a vault name, then the operator's.
+pub(super) fn vault_url(name: &str, cloud: &Cloud, limits: &Allowlist) -> Result<VaultUrl, ClassError> {
+    let value = name.to_owned();
+    if !(3..=24).contains(&name.len()) {
+        return Err(ClassCause::VaultLength { value }.into());
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Err(ClassCause::VaultCharacters { value }.into());
+    }
+    if !limits.allows_vault(name) {
+        return Err(ClassCause::VaultForbidden { value }.into());
+    }
+    cloud.vault_url(name).map_err(|error| ClassCause::VaultUrl(error).into())
+}
+
+/// `value`, unless a guide's placeholder is still in it: `<TENANT_ID>` or an unexpanded `${TENANT_ID}`.
+fn filled<'v>(field: &'static str, value: &'v str) -> Result<&'v str, ClassError> {
+    let within = |open, close| value.starts_with(open) && value.ends_with(close);
+    if within("<", ">") || within("${", "}") {
+        return Err(ClassCause::Placeholder { field, value: value.to_owned() }.into());
+    }
+    Ok(value)
+}
