@@ -2,6 +2,7 @@
 
 use crate::cloud::{Cloud, Clouds};
 use crate::provider_class::Allowlist;
+use std::time::Duration;
 
 /// Settings of the webhook; the command line fills them.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Settings {
     pub injector_image: String,
     /// What happens to Secrets Store CSI volumes.
     pub csi_volumes: CsiVolumes,
+    /// How often the sidecar asks the vault, where neither pod nor class says.
+    pub refresh_interval: Duration,
     /// Vaults and tenants a class may name.
     pub limits: Allowlist,
 }
@@ -23,6 +26,9 @@ pub struct Settings {
 impl Settings {
     /// Audience that Entra expects of a federated token.
     pub const DEFAULT_AUDIENCE: &'static str = "api://AzureADTokenExchange";
+
+    /// The CSI driver's `rotationPollInterval`.
+    pub const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(120);
 
     /// Settings for a cloud, everything else at its default.
     pub fn new(cloud: Cloud) -> Self {
@@ -32,6 +38,7 @@ impl Settings {
             audience: Self::DEFAULT_AUDIENCE.to_owned(),
             injector_image: concat!("ghcr.io/keysluice/injector:", env!("CARGO_PKG_VERSION")).to_owned(),
             csi_volumes: CsiVolumes::Auto,
+            refresh_interval: Self::DEFAULT_REFRESH_INTERVAL,
             limits: Allowlist::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::cloud::Cloud;
-use crate::provider_class::Allowlist;
+use crate::provider_class::{Allowlist, RefreshInterval};
 use crate::settings::{CsiVolumes, Settings};
 use anyhow::Context as _;
 use clap::Args;
@@ -26,6 +26,9 @@ pub(super) struct Options {
     /// Secrets Store CSI volumes: served by the sidecar, left to the CSI driver, or what fits the cluster.
     #[arg(long, env = "KEYSLUICE_CSI_VOLUMES", default_value = "auto", value_name = "auto|replace|leave")]
     csi_volumes: CsiVolumes,
+    /// How often the sidecar asks the vault, where neither pod nor class says: 30s, 2m, 1h.
+    #[arg(long, env = "KEYSLUICE_REFRESH_INTERVAL", default_value = "2m", value_name = "DURATION")]
+    refresh_interval: RefreshInterval,
     /// Vault that classes may name, a trailing * stands for anything (repeatable; default: every vault).
     #[arg(long = "allow-vault", env = "KEYSLUICE_ALLOW_VAULT", value_delimiter = ',', value_name = "NAME")]
     allow_vaults: Vec<String>,
@@ -44,6 +47,7 @@ impl Options {
             settings.injector_image.clone_from(image);
         }
         settings.csi_volumes = self.csi_volumes;
+        settings.refresh_interval = self.refresh_interval.duration();
         settings.limits = Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
         Ok(settings)
     }

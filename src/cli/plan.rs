@@ -73,7 +73,8 @@ impl PlanCommand {
                 eprintln!("warning: {} {}", warning.reason, warning.text);
             }
             let directory = self.root.join(&class.name).display().to_string();
-            add_volume(&mut plan, class.name.clone(), directory, &resolved, &self.token_file);
+            let interval = settings.refresh_interval;
+            add_volume(&mut plan, class.name.clone(), directory, &resolved, &self.token_file, interval);
         }
         plan.check()?;
         println!("{}", serde_json::to_string_pretty(&plan)?);

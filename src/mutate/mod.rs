@@ -9,6 +9,9 @@ mod secrets;
 mod sidecar;
 mod user;
 
+#[cfg(test)]
+mod testing;
+
 pub use annotations::{Annotations, Gate};
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
 pub use refusal::{Cause, Refusal};

@@ -23,7 +23,6 @@ const RUN_SIZE_BYTES: u64 = 1 << 20;
 const MEMORY_BYTES: u64 = 16 << 20;
 /// A string of the environment cannot exceed 128 KiB (Linux `MAX_ARG_STRLEN`); beyond this the pod is refused in words.
 const PLAN_LIMIT_BYTES: usize = 96 * 1024;
-const REFRESH_INTERVAL: Duration = Duration::from_secs(120);
 /// Bound of the gate: the kubelet deletes no pod while the hook runs.
 const START_TIMEOUT_SECONDS: u64 = 30;
 /// How often a probe that waits is repeated: an hour of 30 s each.
@@ -40,7 +39,7 @@ pub(super) fn add(
     volume_count: &mut Option<usize>,
 ) -> Result<(), Refusal> {
     refuse_reserved_names(pod)?;
-    let plan = plan(annotations, volumes, token);
+    let plan = plan(annotations, volumes, token, context.settings.refresh_interval);
     let environment = escape(&serde_json::to_string(&plan).expect("a Plan is strings, numbers and lists"));
     if environment.len() > PLAN_LIMIT_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: PLAN_LIMIT_BYTES }.into());
@@ -107,7 +106,12 @@ fn directory(volume: &str) -> String {
     format!("{VOLUMES_DIRECTORY}/{volume}")
 }
 
-fn plan(annotations: &Annotations, volumes: &[SecretVolume<'_>], token: Option<&TokenVolume>) -> Plan {
+fn plan(
+    annotations: &Annotations,
+    volumes: &[SecretVolume<'_>],
+    token: Option<&TokenVolume>,
+    refresh_interval: Duration,
+) -> Plan {
     let bounded = annotations.gate != Gate::None && !annotations.wait_for_missing;
     let mut plan = Plan {
         schema: PlanSchema,
@@ -120,7 +124,7 @@ fn plan(annotations: &Annotations, volumes: &[SecretVolume<'_>], token: Option<&
     let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
     for volume in volumes {
         let (name, directory) = (volume.name.to_owned(), directory(volume.name));
-        add_volume(&mut plan, name, directory, &volume.plan, &token_file);
+        add_volume(&mut plan, name, directory, &volume.plan, &token_file, refresh_interval);
     }
     plan
 }
@@ -132,6 +136,7 @@ pub(crate) fn add_volume(
     directory: String,
     class: &crate::provider_class::ClassPlan,
     token_file: &str,
+    refresh_interval: Duration,
 ) {
     if let Some(ca) = &class.cloud.trusted_ca {
         let trusted = plan.trusted_ca.get_or_insert_default();
@@ -164,7 +169,7 @@ pub(crate) fn add_volume(
         encoding: file.encoding,
     };
     let files = class.files.iter().map(file).collect();
-    let refresh_interval_seconds = class.refresh_interval.unwrap_or(REFRESH_INTERVAL).as_secs().max(1);
+    let refresh_interval_seconds = class.refresh_interval.unwrap_or(refresh_interval).as_secs().max(1);
     plan.volumes.push(Volume { name, directory, refresh_interval_seconds, files });
 }
 

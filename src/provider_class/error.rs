@@ -182,11 +182,18 @@ pub enum ObjectCause {
     #[error("failed to yaml unmarshal objects, error: {0}")]
     NotString(#[source] YamlError),
     /// Its text is not a YAML map.
-    #[error("unmarshal failed for keyVaultObjects, error: {0}")]
-    Document(#[source] YamlError),
+    #[error("unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
+    Document {
+        /// Position in `array`, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: YamlError,
+    },
     /// A field of it holds something else than a scalar, or history is no number.
-    #[error("{field}: unmarshal failed for keyVaultObjects, error: {source}")]
+    #[error("{field}: unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
     Field {
+        /// Position in `array`, from 0.
+        index: usize,
         /// The field.
         field: &'static str,
         /// What is wrong with it.
@@ -287,7 +294,9 @@ pub enum SecretObjectCause {
         object_name: String,
     },
     /// A key that a TLS Secret does not have.
-    #[error("data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not supported. Only 'tls.key' and 'tls.crt' are supported")]
+    #[error(
+        "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not supported. Only 'tls.key' and 'tls.crt' are supported"
+    )]
     TlsKey {
         /// Position in `data`, from 0.
         index: usize,
@@ -340,21 +349,36 @@ impl ClassError {
             ClassCause::VaultMissing { near: Some(near) } => spelled(near, "keyvaultName"),
             ClassCause::TenantMissing { near: Some(near) } => spelled(near, "tenantID"),
             ClassCause::ClientMissing { near: Some(near) } => spelled(near, "clientID"),
-            ClassCause::ParameterType { name, value: Some(value), .. } => {
-                format!("quote it, as the API server wants it too: {name}: {value:?}").into()
-            }
-            ClassCause::Object { source: ObjectCause::NotString(_), .. } => {
-                "write \"- |\" before the object: every element of array is a string".into()
-            }
-            ClassCause::Object { source: ObjectCause::Field { field: "objectVersionHistory", .. }, .. } => {
-                "write a number without quotes".into()
-            }
-            ClassCause::Object { source: ObjectCause::Document(YamlError::DuplicateKey { key, .. }), .. } => {
-                format!("delete one {key}, or begin the next object with \"- |\"").into()
-            }
-            ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. }) if found == "!!seq" => {
-                "put the key \"array:\" above the list".into()
-            }
+            ClassCause::ParameterType {
+                name,
+                value: Some(value),
+                ..
+            } => format!("quote it, as the API server wants it too: {name}: {value:?}").into(),
+            ClassCause::Object {
+                source: ObjectCause::NotString(_),
+                ..
+            } => "write \"- |\" before the object: every element of array is a string".into(),
+            ClassCause::Object {
+                source:
+                    ObjectCause::Field {
+                        field: "objectVersionHistory",
+                        ..
+                    },
+                ..
+            } => "write a number without quotes".into(),
+            ClassCause::Object {
+                source:
+                    ObjectCause::Document {
+                        source: YamlError::DuplicateKey { key, .. },
+                        ..
+                    },
+                ..
+            } => format!("delete one {key}, or begin the next object with \"- |\"").into(),
+            ClassCause::Objects(YamlError::Kind {
+                found,
+                into: "types.StringArray",
+                ..
+            }) if found == "!!seq" => "put the key \"array:\" above the list".into(),
             _ => self.reason().fix.into(),
         }
     }
@@ -384,7 +408,7 @@ impl ObjectCause {
         match self {
             Self::NotString(_) => reason::KS106,
             Self::Permission(_) => reason::KS107,
-            Self::Document(_) | Self::Field { .. } => reason::KS121,
+            Self::Document { .. } | Self::Field { .. } => reason::KS121,
             Self::Type(_) => reason::KS122,
             Self::Format(_) | Self::FormatType => reason::KS123,
             Self::Encoding(_) | Self::EncodingType => reason::KS124,

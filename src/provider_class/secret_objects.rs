@@ -37,7 +37,11 @@ impl SecretObject {
             secret_type: object.trimmed("type")?,
             labels: object.texts("labels")?,
             annotations: object.texts("annotations")?,
-            data: object.list("data")?.iter().map(SecretObjectData::from_object).collect::<Result<_, _>>()?,
+            data: object
+                .list("data")?
+                .iter()
+                .map(SecretObjectData::from_object)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -60,11 +64,18 @@ impl SecretObject {
                 return Err(SecretObjectCause::KeyEmpty(index));
             }
             if !paths.contains(object_name.as_str()) {
-                return Err(SecretObjectCause::FileMissing { index, object_name: object_name.clone() });
+                return Err(SecretObjectCause::FileMissing {
+                    index,
+                    object_name: object_name.clone(),
+                });
             }
             if self.secret_type == "kubernetes.io/tls" && key != "tls.key" && key != "tls.crt" {
                 let (object_name, key) = (object_name.clone(), key.clone());
-                return Err(SecretObjectCause::TlsKey { index, object_name, key });
+                return Err(SecretObjectCause::TlsKey {
+                    index,
+                    object_name,
+                    key,
+                });
             }
         }
         Ok(())
@@ -73,7 +84,10 @@ impl SecretObject {
 
 impl SecretObjectData {
     fn from_object(object: &Object<'_>) -> Result<Self, ClassError> {
-        Ok(Self { object_name: object.trimmed("objectName")?, key: object.trimmed("key")? })
+        Ok(Self {
+            object_name: object.trimmed("objectName")?,
+            key: object.trimmed("key")?,
+        })
     }
 }
 
@@ -81,7 +95,90 @@ impl SecretObjectData {
 pub fn check_secret_objects(secret_objects: &[SecretObject], files: &[FilePlan]) -> Result<(), ClassError> {
     let paths: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     for (index, object) in secret_objects.iter().enumerate() {
-        object.check(&paths).map_err(|source| ClassCause::SecretObject { index, source })?;
+        object
+            .check(&paths)
+            .map_err(|source| ClassCause::SecretObject { index, source })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(secret_name: &str, secret_type: &str, data: &[(&str, &str)]) -> SecretObject {
+        let item = |(object_name, key): &(&str, &str)| SecretObjectData {
+            object_name: (*object_name).into(),
+            key: (*key).into(),
+        };
+        let data = data.iter().map(item).collect();
+        SecretObject {
+            secret_name: secret_name.into(),
+            secret_type: secret_type.into(),
+            data,
+            ..SecretObject::default()
+        }
+    }
+
+    #[test]
+    fn the_drivers_checks_in_its_order_and_words() {
+        let paths = HashSet::from(["db", "dir/tls", "name/0"]);
+        for (secret, expected) in [
+            (object("", "", &[]), Some("secret name is empty")),
+            (object("s", "", &[]), Some("secret type is empty")),
+            (object("s", "Opaque", &[]), Some("data is empty")),
+            (
+                object("s", "Opaque", &[("db", "k"), ("", "")]),
+                Some("data[1]: object name in secretObjects.data is empty"),
+            ),
+            (
+                object("s", "Opaque", &[("db", "")]),
+                Some("data[0]: key in secretObjects.data is empty"),
+            ),
+            (
+                object("s", "Opaque", &[("DB", "k")]),
+                Some("data[0]: file matching objectName DB not found in the pod"),
+            ),
+            (
+                object("s", "Opaque", &[("tls", "k")]),
+                Some("data[0]: file matching objectName tls not found in the pod"),
+            ),
+            (
+                object("s", "kubernetes.io/tls", &[("dir/tls", "ca.crt")]),
+                Some(
+                    "data[0]: failed to get cert data from file dir/tls, err: key 'ca.crt' is not supported. Only 'tls.key' and 'tls.crt' are supported",
+                ),
+            ),
+            (
+                object(
+                    "s",
+                    "kubernetes.io/tls",
+                    &[("dir/tls", "tls.crt"), ("dir/tls", "tls.key")],
+                ),
+                None,
+            ),
+            (object("s", "anything", &[("name/0", "k")]), None),
+        ] {
+            let error = secret.check(&paths).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), expected, "{secret:?}");
+        }
+    }
+
+    #[test]
+    fn the_message_names_the_entry() {
+        let entries = [object("s", "Opaque", &[("a", "k")])];
+        let error = check_secret_objects(&entries, &[]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "KS132 secretObjects[0]: data[0]: file matching objectName a not found in the pod; hint: set objectName to the file's path: the \
+             objectAlias, or the object's name without one"
+        );
+        assert_eq!(
+            check_secret_objects(&[SecretObject::default()], &[])
+                .unwrap_err()
+                .reason()
+                .code,
+            "KS131"
+        );
+    }
 }

@@ -1,0 +1,53 @@
+//! Test support: mutate a JSON pod and apply the patch.
+
+use super::{ClassFact, Context, Facts, Mutation, ServiceAccount, mutate};
+use crate::cloud::Cloud;
+use crate::provider_class::ProviderClass;
+use crate::settings::Settings;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub(super) fn settings() -> Settings {
+    let mut settings = Settings::new(Cloud::well_known("AzurePublicCloud").unwrap());
+    settings.tenant_id = Some("cluster-tenant".to_owned());
+    settings
+}
+
+pub(super) fn account(annotations: &[(&str, &str)]) -> ServiceAccount {
+    ServiceAccount::from_annotations(annotations.iter().copied())
+}
+
+/// Facts with an annotated ServiceAccount and the class `kv`: two secrets, `db` (0644) and `tls/key` (0440).
+pub(super) fn facts() -> Facts {
+    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n  - |\n    objectName: key\n    objectType: secret\n    objectAlias: tls/key\n    filePermission: \"0440\"\n";
+    let mut facts = Facts { service_account: Some(account(&[("azure.workload.identity/client-id", "client")])), ..Facts::default() };
+    facts.classes.insert("kv".to_owned(), class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})));
+    facts
+}
+
+pub(super) fn class(name: &str, parameters: &Value) -> ClassFact {
+    let object = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+        "metadata": {"name": name, "namespace": "ns"}, "spec": {"provider": "azure", "parameters": parameters}});
+    ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap()))
+}
+
+pub(super) fn labelled(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"azure.workload.identity/use": "true"}}, "spec": spec})
+}
+
+pub(super) fn csi_volume(name: &str, class: &str) -> Value {
+    json!({"name": name, "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": class}}})
+}
+
+pub(super) fn run_with(pod: &Value, settings: &Settings, facts: &Facts) -> Result<(Value, Mutation), String> {
+    let text = pod.to_string();
+    let view = serde_json::from_str(&text).unwrap();
+    let mutation = mutate(&view, Context { settings, namespace: "ns", facts }).map_err(|refusal| refusal.to_string())?;
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &mutation.patch.to_json_patch()).unwrap();
+    Ok((patched, mutation))
+}
+
+pub(super) fn run(pod: &Value) -> Result<(Value, Mutation), String> {
+    run_with(pod, &settings(), &facts())
+}

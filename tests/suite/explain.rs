@@ -1,0 +1,116 @@
+//! `keysluice explain`, `plan` and `why`, as a user runs them.
+
+use super::support::{Theatre, data, keysluice};
+use keysluice_demo::GUIDES;
+use serde_json::Value;
+
+fn guide(directory: &str, file: &str) -> String {
+    data().join("guides").join(directory).join(file).display().to_string()
+}
+
+#[tokio::test]
+async fn the_explained_patch_is_the_webhooks_byte_for_byte() {
+    let theatre = Theatre::open().await;
+    for play in GUIDES {
+        let (_, directory) = theatre.guide(play.directory);
+        let manifest = directory.join(play.workload).display().to_string();
+        let mut arguments = vec!["explain", "-o", "patch", "-f", &manifest];
+        arguments.extend(theatre.options.iter().map(String::as_str));
+        let (code, out, error) = keysluice(&arguments);
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(out.trim_end_matches('\n').as_bytes(), theatre.review(play.directory).await.patch, "{}", play.directory);
+    }
+}
+
+#[test]
+fn the_four_outputs_agree() {
+    let (pod, class, account) =
+        (guide("secret-sync", "pod.yaml"), guide("secret-sync", "secretproviderclass.yaml"), guide("secret-sync", "serviceaccount.yaml"));
+    let run = |output: &str| {
+        let (code, out, error) = keysluice(&["explain", "-f", &pod, &class, &account, "-o", output]);
+        assert_eq!(code, 0, "{error}");
+        out
+    };
+    let summary: Value = serde_json::from_str(&run("json")).unwrap();
+    assert_eq!(summary[0]["outcome"], "mutated");
+    assert_eq!(summary[0]["pod"], "Pod keyvault-demo/keyvault-demo");
+    let patch: Value = serde_json::from_str(&run("patch")).unwrap();
+    assert_eq!(patch, summary[0]["patch"]);
+    let patched: Value = serde_saphyr::from_str(run("pod").trim_start_matches("---\n")).unwrap();
+    assert_eq!(patched["spec"]["initContainers"][0]["name"], "keysluice");
+    let text = run("text");
+    assert!(text.starts_with("Pod keyvault-demo/keyvault-demo: mutated\n") && text.contains("because  selected by its label"), "{text}");
+    assert!(!text.contains('\x1b'), "no colours where the output is no terminal");
+}
+
+#[test]
+fn a_refused_pod_ends_with_1_and_says_code_field_and_fix() {
+    let (pod, class) = (guide("managed-identity", "pod.yaml"), guide("managed-identity", "secretproviderclass.yaml"));
+    let (code, out, _) = keysluice(&["explain", "-f", &pod, &class]);
+    assert_eq!(code, 1);
+    assert!(out.contains("refused") && out.contains("KS108") && out.contains("<MI_CLIENT_ID>") && out.contains("hint:"), "{out}");
+    let (code, out, _) = keysluice(&["explain", "-f", &pod]);
+    assert_eq!(code, 1);
+    assert!(out.contains("KS207 volume \"secrets-store\": failed to get secretproviderclass keyvault-ns/keyvault-provider"), "{out}");
+}
+
+#[test]
+fn a_pod_that_is_none_of_our_business_is_let_through_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pod.json");
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), br#"{"kind":"Pod","metadata":{"name":"p"},"spec":{}}"#).unwrap();
+    let (code, out, _) = keysluice(&["explain", "-f", &path.display().to_string()]);
+    assert_eq!(code, 0);
+    assert!(out.contains("let through unchanged") && out.contains("not selected: no label azure.workload.identity/use"), "{out}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("broken.yaml");
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), b"kind: Pod\nspec: [\n").unwrap();
+    let path = path.display().to_string();
+    let (code, _, error) = keysluice(&["explain", "-f", &path]);
+    assert_eq!(code, 1);
+    assert!(error.starts_with(&format!("keysluice: KS704 {path}: ")), "{error}");
+    let (code, _, error) = keysluice(&["explain", "-f", "/nonexistent.yaml"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("KS704 cannot read /nonexistent.yaml"), "{error}");
+    let (code, _, error) = keysluice(&["explain", "-f", &guide("secret-sync", "serviceaccount.yaml")]);
+    assert_eq!(code, 2);
+    assert!(error.contains("no pod"), "{error}");
+    let (code, _, error) = keysluice(&["explain", "-f", &guide("secret-sync", "pod.yaml"), "--cloud", "Atlantis"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("--cloud \"Atlantis\" is neither a known cloud"), "{error}");
+}
+
+#[test]
+fn a_plan_for_a_pipeline_holds_the_files_and_the_identity() {
+    let (code, out, error) = keysluice(&[
+        "plan",
+        "-f",
+        &guide("workload-identity", "secretproviderclass.yaml"),
+        "--service-account-file",
+        &guide("workload-identity", "serviceaccount.yaml"),
+        "--tenant-id",
+        "t",
+        "--root",
+        "/work/secrets",
+    ]);
+    assert_eq!(code, 0, "{error}");
+    let plan = keysluice_plan::Plan::from_json(&out).unwrap();
+    assert_eq!(plan.volumes[0].directory, "/work/secrets/azure-kv-secret-provider");
+    let (code, _, error) = keysluice(&["plan", "-f", &guide("workload-identity", "secretproviderclass.yaml")]);
+    assert_eq!(code, 1);
+    assert!(error.contains("KS10") && error.contains("hint:"), "{error}");
+}
+
+#[test]
+fn why_explains_a_code() {
+    let (code, out, _) = keysluice(&["why", "ks107"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("KS107  ") && out.contains("fix ") && out.contains("docs/reasons.md#ks107"), "{out}");
+    let (code, _, error) = keysluice(&["why", "KS999"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("\"KS999\" is no code of this version"), "{error}");
+}

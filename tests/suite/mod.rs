@@ -1,0 +1,6 @@
+mod canary;
+mod explain;
+mod guides;
+mod properties;
+mod serve;
+mod support;
