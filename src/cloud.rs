@@ -202,8 +202,14 @@ mod tests {
         for (json, expected) in [
             ("{", "not a cloud definition"),
             (r#"{"name":"x"}"#, "activeDirectoryEndpoint"),
-            (r#"{"name":"x","activeDirectoryEndpoint":"http://a/","keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c"}"#, "activeDirectoryEndpoint: \"http://a/\" is not an https:// URL"),
-            (r#"{"name":"x","activeDirectoryEndpoint":"https://a/","keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c/d"}"#, "keyVaultDNSSuffix: \"c/d\""),
+            (
+                r#"{"name":"x","activeDirectoryEndpoint":"http://a/","keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c"}"#,
+                "activeDirectoryEndpoint: \"http://a/\" is not an https:// URL",
+            ),
+            (
+                r#"{"name":"x","activeDirectoryEndpoint":"https://a/","keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c/d"}"#,
+                "keyVaultDNSSuffix: \"c/d\"",
+            ),
         ] {
             let error = Cloud::from_json(json).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -49,7 +49,7 @@ reasons! { POD:
     KS203 "the lifetime asked for the identity token is not usable" "set azure.workload.identity/service-account-token-expiration to whole seconds from 3600 to 86400";
     KS204 "something else is mounted where the identity token goes" "mount the other volume at another path";
     KS205 "the managed-identity proxy sidecar is not supported" "remove the annotation azure.workload.identity/inject-proxy-sidecar, or set it to \"false\"; current Azure SDKs use the injected environment";
-    KS206 "the pod uses a container or volume name that belongs to the sidecar" "rename it: the container keysluice and the volume keysluice-run are reserved";
+    KS206 "the pod uses a container or volume name that belongs to the sidecar" "rename it: the container keysluice, the volume keysluice-run and volumes azure-workload-identity-reserved-… are reserved";
     KS207 "the SecretProviderClass does not exist" "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass";
     KS208 "the Secrets Store CSI volume is incomplete" "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
     KS209 "an annotation of Keysluice has a value it cannot have" "correct the value; docs/annotations.md lists what each annotation takes";

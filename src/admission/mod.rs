@@ -152,7 +152,9 @@ impl<'a> Incoming<'a> {
     pub fn answer(&self, settings: &Settings, facts: &Facts) -> Answer {
         match &self.subject {
             Subject::Other => self.allow(Mutation::default()),
-            Subject::Unreadable(error) => self.deny(400, reason::KS201, &format!("{error}; hint: {}", reason::KS201.fix)),
+            Subject::Unreadable(error) => {
+                self.deny(400, reason::KS201, &format!("{error}; hint: {}", reason::KS201.fix))
+            }
             Subject::Pod(pod) => match mutate::mutate(pod, Context { settings, namespace: self.namespace(), facts }) {
                 Ok(mutation) => self.allow(mutation),
                 Err(refusal) => self.refuse(&refusal),

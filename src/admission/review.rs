@@ -129,15 +129,21 @@ mod tests {
     #[test]
     fn patch_and_patch_type_come_together_or_not_at_all() {
         let empty: Value =
-            serde_json::from_slice(&respond("admission.k8s.io/v1", "u", &Verdict::Allowed(Patch::default()), &[])).unwrap();
+            serde_json::from_slice(&respond("admission.k8s.io/v1", "u", &Verdict::Allowed(Patch::default()), &[]))
+                .unwrap();
         assert_eq!(
             empty,
             json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "u", "allowed": true}})
         );
         let mut patch = Patch::default();
         patch.add("/x".to_owned(), json!(1));
-        let full: Value =
-            serde_json::from_slice(&respond("admission.k8s.io/v1beta1", "u", &Verdict::Allowed(patch), &["w".to_owned()])).unwrap();
+        let full: Value = serde_json::from_slice(&respond(
+            "admission.k8s.io/v1beta1",
+            "u",
+            &Verdict::Allowed(patch),
+            &["w".to_owned()],
+        ))
+        .unwrap();
         assert_eq!(full["apiVersion"], "admission.k8s.io/v1beta1");
         assert_eq!(full["response"]["patchType"], "JSONPatch");
         assert_eq!(full["response"]["patch"], BASE64_STANDARD.encode(r#"[{"op":"add","path":"/x","value":1}]"#));
@@ -148,6 +154,9 @@ mod tests {
     fn a_denial_carries_code_and_message() {
         let verdict = Verdict::Denied { code: 400, message: "KS1 no".to_owned() };
         let body: Value = serde_json::from_slice(&respond("admission.k8s.io/v1", "u", &verdict, &[])).unwrap();
-        assert_eq!(body["response"], json!({"uid": "u", "allowed": false, "status": {"code": 400, "reason": "BadRequest", "message": "KS1 no"}}));
+        assert_eq!(
+            body["response"],
+            json!({"uid": "u", "allowed": false, "status": {"code": 400, "reason": "BadRequest", "message": "KS1 no"}})
+        );
     }
 }

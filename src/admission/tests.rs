@@ -28,9 +28,11 @@ fn pod() -> Value {
 
 #[test]
 fn a_labelled_pod_gets_a_base64_patch() {
-    let response = &answer(&json!({"uid": "u-1", "operation": "CREATE", "namespace": "n", "object": pod()}))["response"];
+    let response =
+        &answer(&json!({"uid": "u-1", "operation": "CREATE", "namespace": "n", "object": pod()}))["response"];
     assert_eq!((&response["uid"], &response["allowed"]), (&json!("u-1"), &json!(true)));
-    let patch: Value = serde_json::from_slice(&BASE64_STANDARD.decode(response["patch"].as_str().unwrap()).unwrap()).unwrap();
+    let patch: Value =
+        serde_json::from_slice(&BASE64_STANDARD.decode(response["patch"].as_str().unwrap()).unwrap()).unwrap();
     assert_eq!(patch[0]["path"], "/spec/containers/0/env");
 }
 
@@ -58,7 +60,10 @@ fn an_unreadable_pod_is_denied_with_the_uid_and_the_place() {
         (json!([]), "request.object"),
     ] {
         let response = &answer(&json!({"uid": "u", "operation": "CREATE", "object": object}))["response"];
-        assert_eq!((&response["uid"], &response["allowed"], &response["status"]["code"]), (&json!("u"), &json!(false), &json!(400)));
+        assert_eq!(
+            (&response["uid"], &response["allowed"], &response["status"]["code"]),
+            (&json!("u"), &json!(false), &json!(400))
+        );
         let message = response["status"]["message"].as_str().unwrap();
         assert!(message.starts_with("KS201 ") && message.contains(expected), "{message}");
     }
@@ -69,7 +74,8 @@ fn v1beta1_is_echoed() {
     let mut review = review(&json!({"uid": "u", "operation": "CREATE", "object": pod()}));
     review["apiVersion"] = json!("admission.k8s.io/v1beta1");
     let body = review.to_string();
-    let response: Value = serde_json::from_slice(&read(body.as_bytes()).unwrap().answer(&settings(), &facts()).body).unwrap();
+    let response: Value =
+        serde_json::from_slice(&read(body.as_bytes()).unwrap().answer(&settings(), &facts()).body).unwrap();
     assert_eq!(response["apiVersion"], "admission.k8s.io/v1beta1");
 }
 
@@ -96,6 +102,9 @@ fn the_needs_of_a_pod_are_its_account_and_its_classes() {
     with_volume["spec"]["volumes"] = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
     let body = review(&json!({"uid": "u", "operation": "CREATE", "object": with_volume})).to_string();
     let incoming = read(body.as_bytes()).unwrap();
-    assert_eq!(incoming.needs(&settings()), Needs { service_account: Some("sa"), classes: vec!["kv"], csi_driver: true });
+    assert_eq!(
+        incoming.needs(&settings()),
+        Needs { service_account: Some("sa"), classes: vec!["kv"], csi_driver: true }
+    );
     assert_eq!(incoming.namespace(), "default");
 }

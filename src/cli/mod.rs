@@ -16,14 +16,8 @@ const FAILED: u8 = 1;
 /// Wrong usage.
 const USAGE: u8 = 2;
 
-const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (commit ",
-    env!("KEYSLUICE_COMMIT"),
-    ", ",
-    env!("KEYSLUICE_TARGET"),
-    ")"
-);
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("KEYSLUICE_COMMIT"), ", ", env!("KEYSLUICE_TARGET"), ")");
 
 /// Azure identity and Key Vault secrets for Kubernetes pods.
 #[derive(Debug, Parser)]

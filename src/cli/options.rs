@@ -58,7 +58,8 @@ impl Options {
             return Ok(cloud);
         }
         // As go-autorest has it: this name says that the definition stands in a file.
-        let stack_file = name.eq_ignore_ascii_case("AzureStackCloud").then(|| variable("AZURE_ENVIRONMENT_FILEPATH")).flatten();
+        let stack_file =
+            name.eq_ignore_ascii_case("AzureStackCloud").then(|| variable("AZURE_ENVIRONMENT_FILEPATH")).flatten();
         let path = stack_file.unwrap_or(name);
         let text = std::fs::read_to_string(Path::new(&path)).with_context(|| {
             format!("--cloud {path:?} is neither a known cloud (AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud) nor a readable file")

@@ -40,7 +40,8 @@ impl PlanCommand {
             for document in read_documents(path)? {
                 match document.value["kind"].as_str() {
                     Some("SecretProviderClass") => {
-                        classes.push(ProviderClass::from_value(&document.value).with_context(|| document.origin.clone())?);
+                        classes
+                            .push(ProviderClass::from_value(&document.value).with_context(|| document.origin.clone())?);
                     }
                     Some("ServiceAccount") => account = Some(service_account(&document.value)),
                     _ => {}

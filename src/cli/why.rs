@@ -21,9 +21,15 @@ impl Why {
             }
             return Ok(ExitCode::SUCCESS);
         };
-        let reason = reason::find(&code)
-            .ok_or_else(|| Failure::usage(anyhow!("{code:?} is no code of this version; `keysluice why` lists them all")))?;
-        println!("{reason}  {}\nfix    {}\ndocs   docs/reasons.md#{}", reason.cause, reason.fix, reason.code.to_ascii_lowercase());
+        let reason = reason::find(&code).ok_or_else(|| {
+            Failure::usage(anyhow!("{code:?} is no code of this version; `keysluice why` lists them all"))
+        })?;
+        println!(
+            "{reason}  {}\nfix    {}\ndocs   docs/reasons.md#{}",
+            reason.cause,
+            reason.fix,
+            reason.code.to_ascii_lowercase()
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -15,8 +15,7 @@ pub(super) struct Style {
 
 impl Style {
     pub(super) const PLAIN: Self = Self { bold: "", added: "", removed: "", reset: "" };
-    pub(super) const COLORED: Self =
-        Self { bold: "\x1b[1m", added: "\x1b[32m", removed: "\x1b[31m", reset: "\x1b[0m" };
+    pub(super) const COLORED: Self = Self { bold: "\x1b[1m", added: "\x1b[32m", removed: "\x1b[31m", reset: "\x1b[0m" };
 }
 
 const CONTEXT_LINES: usize = 2;

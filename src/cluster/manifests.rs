@@ -69,7 +69,8 @@ impl Manifests {
     pub fn add(&mut self, object: &Value) {
         let metadata = &object["metadata"];
         let key = || {
-            let namespace = metadata["namespace"].as_str().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+            let namespace =
+                metadata["namespace"].as_str().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
             (namespace.to_owned(), metadata["name"].as_str().unwrap_or_default().to_owned())
         };
         match object["kind"].as_str() {
@@ -117,7 +118,8 @@ pub fn read_documents(path: &Path) -> Result<Vec<Document>, ManifestError> {
         }
         entries.sort();
         let is_manifest = |path: &PathBuf| {
-            path.is_dir() || path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
+            path.is_dir()
+                || path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
         };
         let mut documents = Vec::new();
         for entry in entries.into_iter().filter(is_manifest) {
@@ -125,7 +127,8 @@ pub fn read_documents(path: &Path) -> Result<Vec<Document>, ManifestError> {
         }
         return Ok(documents);
     }
-    let text = if path == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+    let text =
+        if path == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
     parse_documents(&text.map_err(failed)?, path)
 }
 
@@ -136,7 +139,8 @@ pub fn parse_documents(text: &str, path: &Path) -> Result<Vec<Document>, Manifes
     let count = values.len();
     let mut documents = Vec::with_capacity(count);
     for (index, value) in values.into_iter().enumerate().filter(|(_, value)| !value.is_null()) {
-        let origin = if count > 1 { format!("{}, document {}", path.display(), index + 1) } else { path.display().to_string() };
+        let origin =
+            if count > 1 { format!("{}, document {}", path.display(), index + 1) } else { path.display().to_string() };
         match value["kind"].as_str() {
             None => return Err(ManifestError::NotAnObject { origin }),
             Some("List") => {
@@ -167,7 +171,8 @@ mod tests {
 
     #[test]
     fn scalars_keep_their_types() {
-        let documents = parse("kind: X\na: \"true\"\nb: true\nc: 3\nd: '3'\ne: 1.5\nf: null\ng: |\n  text\nh: 0400\n").unwrap();
+        let documents =
+            parse("kind: X\na: \"true\"\nb: true\nc: 3\nd: '3'\ne: 1.5\nf: null\ng: |\n  text\nh: 0400\n").unwrap();
         let expected = serde_json::json!({"kind": "X", "a": "true", "b": true, "c": 3, "d": "3", "e": 1.5, "f": null, "g": "text\n"});
         for (key, value) in expected.as_object().unwrap() {
             assert_eq!(documents[0].value[key], *value, "{key}");
@@ -178,7 +183,10 @@ mod tests {
     fn broken_files_are_named_with_the_place() {
         let error = parse("kind: [").unwrap_err();
         assert!(error.starts_with("KS704 x.yaml: "), "{error}");
-        assert_eq!(parse("kind: A\n---\njust text\n").unwrap_err(), "KS704 x.yaml, document 2: not a Kubernetes object (a mapping with kind)");
+        assert_eq!(
+            parse("kind: A\n---\njust text\n").unwrap_err(),
+            "KS704 x.yaml, document 2: not a Kubernetes object (a mapping with kind)"
+        );
         let error = read_documents(Path::new("/nonexistent/x.yaml")).unwrap_err().to_string();
         assert!(error.starts_with("KS704 cannot read /nonexistent/x.yaml: "), "{error}");
     }

@@ -36,12 +36,24 @@ pub enum Gate {
 const PREFIX: &str = "keysluice.dev/";
 
 /// Every annotation, with what it takes; `docs/annotations.md` is generated from it.
-pub const KNOWN: &[(&str, &str, &str)] = &[
+pub(crate) const KNOWN: &[(&str, &str, &str)] = &[
     ("keysluice.dev/after", "the name of a native sidecar", "puts the sidecar behind that one instead of first"),
-    ("keysluice.dev/csi-volumes", "replace or leave", "serves this pod's Secrets Store CSI volumes, or leaves them to the driver"),
+    (
+        "keysluice.dev/csi-volumes",
+        "replace or leave",
+        "serves this pod's Secrets Store CSI volumes, or leaves them to the driver",
+    ),
     ("keysluice.dev/gate", "hook, probe or none", "how the application waits for its first secrets (default hook)"),
-    ("keysluice.dev/on-missing", "fail or wait", "what a start without all secrets does: give up after 30 s (default), or wait; wait implies the probe gate"),
-    ("keysluice.dev/refresh-interval", "a duration such as 30s, 2m or 1h", "how often the vault is asked, over the class's refreshInterval"),
+    (
+        "keysluice.dev/on-missing",
+        "fail or wait",
+        "what a start without all secrets does: give up after 30 s (default), or wait; wait implies the probe gate",
+    ),
+    (
+        "keysluice.dev/refresh-interval",
+        "a duration such as 30s, 2m or 1h",
+        "how often the vault is asked, over the class's refreshInterval",
+    ),
 ];
 
 impl Annotations {
@@ -76,8 +88,7 @@ impl Annotations {
                     }
                 }
                 "refresh-interval" => {
-                    read.refresh_interval =
-                        Some(value.parse::<RefreshInterval>().map_err(|_| bad())?.duration());
+                    read.refresh_interval = Some(value.parse::<RefreshInterval>().map_err(|_| bad())?.duration());
                 }
                 _ => return Err(bad()),
             }
@@ -86,7 +97,12 @@ impl Annotations {
         if read.wait_for_missing && read.gate == Gate::Hook {
             // The kubelet deletes no pod while a postStart hook runs: an unbounded wait must not be a hook.
             let value = "hook".to_owned();
-            return Err(Cause::AnnotationValue { key: "keysluice.dev/gate", value, expected: "probe or none together with on-missing: wait" }.into());
+            return Err(Cause::AnnotationValue {
+                key: "keysluice.dev/gate",
+                value,
+                expected: "probe or none together with on-missing: wait",
+            }
+            .into());
         }
         Ok(read)
     }
@@ -141,7 +157,8 @@ mod tests {
     #[test]
     fn waiting_implies_the_probe_and_refuses_the_hook() {
         assert_eq!(read(&serde_json::json!({"keysluice.dev/on-missing": "wait"})).unwrap().gate, Gate::Probe);
-        let error = read(&serde_json::json!({"keysluice.dev/on-missing": "wait", "keysluice.dev/gate": "hook"})).unwrap_err();
+        let error =
+            read(&serde_json::json!({"keysluice.dev/on-missing": "wait", "keysluice.dev/gate": "hook"})).unwrap_err();
         assert!(error.starts_with("KS209"), "{error}");
     }
 
@@ -155,7 +172,9 @@ mod tests {
 
     #[test]
     fn bad_values_name_key_and_choices() {
-        for (key, value) in [("gate", "yes"), ("csi-volumes", "auto"), ("on-missing", ""), ("refresh-interval", "soon"), ("after", "")] {
+        for (key, value) in
+            [("gate", "yes"), ("csi-volumes", "auto"), ("on-missing", ""), ("refresh-interval", "soon"), ("after", "")]
+        {
             let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value})).unwrap_err();
             assert!(error.starts_with(&format!("KS209 annotation keysluice.dev/{key}: {value:?} is not ")), "{error}");
         }

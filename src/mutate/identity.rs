@@ -3,7 +3,7 @@
 use super::refusal::{Cause, Refusal};
 use super::{Context, Mutation};
 use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod, Volume};
+use crate::admission::pod::{Container, Pod, Volume, VolumeMount};
 use crate::reason;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -21,7 +21,8 @@ pub const TOKEN_FILE: &str = "/var/run/secrets/azure/wi/token/azure-identity-tok
 const EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
 const SKIP_CONTAINERS_ANNOTATION: &str = "azure.workload.identity/skip-containers";
 const PROXY_ANNOTATION: &str = "azure.workload.identity/inject-proxy-sidecar";
-const VOLUME_PREFIX: &str = "azure-workload-identity-reserved-";
+/// What the names of token volumes begin with.
+pub(super) const VOLUME_PREFIX: &str = "azure-workload-identity-reserved-";
 const MOUNT_PATH: &str = "/var/run/secrets/azure/wi";
 const TOKEN_PATH: &str = "token/azure-identity-token";
 const EXPIRATION_SECONDS: std::ops::RangeInclusive<i64> = 3600..=86400;
@@ -188,10 +189,8 @@ pub(super) fn inject(
 /// Adds each variable that is not there yet: at the end, or before the first entry that refers to it by `$(NAME)`.
 fn add_environment(patch: &mut Patch, pointer: &str, container: &Container<'_>, environment: &[(&str, &str)]) {
     let list = format!("{pointer}/env");
-    let mut present: Option<Vec<&str>> = container
-        .env
-        .as_ref()
-        .map(|env| env.iter().map(|entry| entry.value.as_deref().unwrap_or_default()).collect());
+    let mut present: Option<Vec<&str>> =
+        container.env.as_ref().map(|env| env.iter().map(|entry| entry.value.as_deref().unwrap_or_default()).collect());
     let names = container.env.as_deref().unwrap_or_default();
     for (name, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
         if names.iter().any(|entry| &*entry.name == *name) {
@@ -222,7 +221,9 @@ fn add_mount(patch: &mut Patch, pointer: &str, container: &Container<'_>, token:
         return Err(Cause::TokenPathTaken { container, volume, path: MOUNT_PATH.to_owned() }.into());
     }
     let list = format!("{pointer}/volumeMounts");
-    match mounts.iter().position(|mount| *mount.name == *token.name) {
+    let of_token = |mount: &VolumeMount<'_>| *mount.name == *token.name;
+    let in_place = mounts.iter().position(|mount| of_token(mount) && &*mount.mount_path == MOUNT_PATH);
+    match in_place.or_else(|| mounts.iter().position(of_token)) {
         None => {
             let count = container.volume_mounts.as_ref().map(Vec::len);
             patch.insert(&list, count, mounts.len(), token.mount());

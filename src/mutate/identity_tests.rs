@@ -36,7 +36,12 @@ fn a_generated_name_is_hashed_with_its_mark() {
 
 #[test]
 fn without_the_exact_label_nothing_changes() {
-    for labels in [json!(null), json!({}), json!({"azure.workload.identity/use": "True"}), json!({"azure.workload.identity/use": "false"})] {
+    for labels in [
+        json!(null),
+        json!({}),
+        json!({"azure.workload.identity/use": "True"}),
+        json!({"azure.workload.identity/use": "false"}),
+    ] {
         let pod = json!({"kind": "Pod", "metadata": {"name": "p", "labels": labels}, "spec": {"containers": [{"name": "app"}]}});
         let (_, mutation) = run(&pod).unwrap();
         assert!(mutation.patch.is_empty());
@@ -49,7 +54,10 @@ fn existing_variables_win_and_new_ones_are_appended() {
         {"name": "AZURE_TENANT_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
     let (pod, _) = run(&labelled("pod", json!({"containers": [{"name": "app", "env": env}]}))).unwrap();
     let app = &pod["spec"]["containers"][0];
-    assert_eq!(names(app), ["MY", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]);
+    assert_eq!(
+        names(app),
+        ["MY", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
+    );
     assert_eq!(app["env"][1]["value"], "mine");
 }
 
@@ -60,13 +68,24 @@ fn a_variable_goes_before_the_entry_that_refers_to_it() {
     let (pod, _) = run(&labelled("pod", json!({"containers": [{"name": "app", "env": env}]}))).unwrap();
     assert_eq!(
         names(&pod["spec"]["containers"][0]),
-        ["A", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "URL", "ESCAPED", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
+        [
+            "A",
+            "AZURE_CLIENT_ID",
+            "AZURE_TENANT_ID",
+            "URL",
+            "ESCAPED",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_AUTHORITY_HOST"
+        ]
     );
 }
 
 #[test]
 fn init_containers_are_included_and_listed_ones_skipped() {
-    let mut pod = labelled("pod", json!({"initContainers": [{"name": "init"}], "containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}));
+    let mut pod = labelled(
+        "pod",
+        json!({"initContainers": [{"name": "init"}], "containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
+    );
     pod["metadata"]["annotations"] = json!({"azure.workload.identity/skip-containers": "a; b;unknown"});
     let (pod, _) = run(&pod).unwrap();
     assert_eq!(names(&pod["spec"]["initContainers"][0]).len(), 4);
@@ -79,8 +98,12 @@ fn init_containers_are_included_and_listed_ones_skipped() {
 fn a_service_account_without_client_id_gives_a_warning_and_no_variable() {
     let mut facts = facts();
     facts.service_account = Some(account(&[("azure.workload.identity/client-id", "")]));
-    let (pod, mutation) = run_with(&labelled("pod", json!({"containers": [{"name": "app"}]})), &settings(), &facts).unwrap();
-    assert_eq!(names(&pod["spec"]["containers"][0]), ["AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]);
+    let (pod, mutation) =
+        run_with(&labelled("pod", json!({"containers": [{"name": "app"}]})), &settings(), &facts).unwrap();
+    assert_eq!(
+        names(&pod["spec"]["containers"][0]),
+        ["AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
+    );
     assert!(mutation.warnings[0].starts_with("KS250 ServiceAccount default"), "{:?}", mutation.warnings);
 }
 
@@ -88,8 +111,10 @@ fn a_service_account_without_client_id_gives_a_warning_and_no_variable() {
 fn empty_tenant_annotation_falls_back_to_cluster_default() {
     for (tenant, expected) in [("", "cluster-tenant"), ("own", "own")] {
         let mut facts = facts();
-        facts.service_account = Some(account(&[("azure.workload.identity/client-id", "c"), ("azure.workload.identity/tenant-id", tenant)]));
-        let (pod, _) = run_with(&labelled("pod", json!({"containers": [{"name": "app"}]})), &settings(), &facts).unwrap();
+        facts.service_account =
+            Some(account(&[("azure.workload.identity/client-id", "c"), ("azure.workload.identity/tenant-id", tenant)]));
+        let (pod, _) =
+            run_with(&labelled("pod", json!({"containers": [{"name": "app"}]})), &settings(), &facts).unwrap();
         assert_eq!(pod["spec"]["containers"][0]["env"][1]["value"], expected);
     }
 }
@@ -126,7 +151,10 @@ fn token_expiration_follows_precedence_and_bounds() {
         facts.service_account = Some(account(&of_account.iter().map(|value| (key, *value)).collect::<Vec<_>>()));
         match (run_with(&pod, &settings(), &facts), expected) {
             (Ok((pod, _)), Ok(seconds)) => {
-                assert_eq!(pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"], *seconds);
+                assert_eq!(
+                    pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"],
+                    *seconds
+                );
             }
             (Err(error), Err(text)) => assert!(error.starts_with("KS203") && error.contains(text), "{error}"),
             (result, expected) => panic!("{of_pod:?} {of_account:?}: {result:?}, expected {expected:?}"),
@@ -152,8 +180,14 @@ fn a_volume_or_mount_of_the_reserved_name_is_corrected() {
     let spec = json!({"containers": [{"name": "app", "volumeMounts": [{"name": name, "mountPath": "/elsewhere", "subPath": "x"}]}],
         "volumes": [{"name": name, "projected": {"sources": [{"serviceAccountToken": {"path": "other", "audience": "a"}}]}}]});
     let (pod, _) = run(&labelled("pod", spec)).unwrap();
-    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"], json!([{"name": name, "mountPath": "/var/run/secrets/azure/wi", "readOnly": true}]));
-    assert_eq!(pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["path"], "token/azure-identity-token");
+    assert_eq!(
+        pod["spec"]["containers"][0]["volumeMounts"],
+        json!([{"name": name, "mountPath": "/var/run/secrets/azure/wi", "readOnly": true}])
+    );
+    assert_eq!(
+        pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["path"],
+        "token/azure-identity-token"
+    );
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 1);
 }
 

@@ -78,7 +78,9 @@ pub enum Note {
     #[error("selected by its label {USE_LABEL}: \"true\": identity environment and token volume")]
     Label,
     /// By volume.
-    #[error("volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from {vaults}, served from a tmpfs")]
+    #[error(
+        "volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from {vaults}, served from a tmpfs"
+    )]
     Volume {
         /// The volume.
         volume: String,

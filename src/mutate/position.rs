@@ -7,7 +7,14 @@ use crate::admission::pod::Pod;
 /// Proxies of meshes; nothing leaves a pod before its proxy runs.
 const MESH_PROXIES: &[&str] = &["istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane"];
 /// Init containers that redirect the pod's traffic to a proxy.
-const MESH_INITS: &[&str] = &["istio-init", "istio-validation", "linkerd-init", "linkerd-network-validator", "kuma-init", "consul-connect-inject-init"];
+const MESH_INITS: &[&str] = &[
+    "istio-init",
+    "istio-validation",
+    "linkerd-init",
+    "linkerd-network-validator",
+    "kuma-init",
+    "consul-connect-inject-init",
+];
 /// Annotations by which a user takes destinations out of a mesh's capture.
 const MESH_EXCLUSIONS: &[&str] = &[
     "traffic.sidecar.istio.io/excludeOutboundIPRanges",
@@ -53,7 +60,10 @@ mod tests {
         let native = json!({"name": "istio-proxy", "restartPolicy": "Always"});
         assert_eq!(position(&json!({}), &json!({})), Ok(0));
         assert_eq!(position(&json!({"initContainers": [{"name": "a"}]}), &json!({})), Ok(0));
-        assert_eq!(position(&json!({"initContainers": [{"name": "istio-init"}, native, {"name": "b"}]}), &json!({})), Ok(2));
+        assert_eq!(
+            position(&json!({"initContainers": [{"name": "istio-init"}, native, {"name": "b"}]}), &json!({})),
+            Ok(2)
+        );
     }
 
     #[test]
@@ -67,7 +77,10 @@ mod tests {
     fn an_ordinary_mesh_proxy_behind_a_redirect_is_refused_unless_excluded() {
         let spec = json!({"initContainers": [{"name": "istio-init"}], "containers": [{"name": "app"}, {"name": "istio-proxy"}]});
         let error = position(&spec, &json!({})).unwrap_err();
-        assert!(error.starts_with("KS212") && error.contains("istio-proxy") && error.contains("excludeOutboundPorts"), "{error}");
+        assert!(
+            error.starts_with("KS212") && error.contains("istio-proxy") && error.contains("excludeOutboundPorts"),
+            "{error}"
+        );
         assert_eq!(position(&spec, &json!({"keysluice.dev/gate": "none"})), Ok(0));
         assert_eq!(position(&spec, &json!({"traffic.sidecar.istio.io/excludeOutboundPorts": "443"})), Ok(0));
         assert_eq!(position(&json!({"containers": [{"name": "istio-proxy"}]}), &json!({})), Ok(0));

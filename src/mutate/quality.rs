@@ -30,7 +30,8 @@ mod tests {
 
     #[test]
     fn only_equal_requests_and_limits_everywhere() {
-        let full = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}});
+        let full =
+            json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}});
         let limits = json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
         let burst = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}});
         assert!(guaranteed(&json!([full, limits])));

@@ -97,6 +97,10 @@ pub(super) fn select<'a>(
             mutation.notes.push(Note::OtherProvider { volume, provider });
             continue;
         }
+        if name.starts_with(super::identity::VOLUME_PREFIX) {
+            let field = format!("/spec/volumes/{index}/name");
+            return Err(Cause::ReservedName { field, name: name.to_owned() }.into());
+        }
         if csi.read_only != Some(true) {
             return Err(Cause::NotReadOnly { volume: name.to_owned() }.into());
         }

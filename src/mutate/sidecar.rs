@@ -76,7 +76,8 @@ pub(super) fn add(
     }
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
-    let run_volume = json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(RUN_SIZE_BYTES)}});
+    let run_volume =
+        json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(RUN_SIZE_BYTES)}});
     let end = volume_count.unwrap_or_default();
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
     *volume_count = Some(end + 1);

@@ -21,17 +21,25 @@ fn the_csi_volume_becomes_a_tmpfs_in_place_and_the_sidecar_comes_first() {
     let (pod, mutation) = run(&pod_with_volume()).unwrap();
     let spec = &pod["spec"];
     assert_eq!(spec["volumes"][0], json!({"name": "secrets", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}));
-    assert_eq!(spec["containers"][0]["volumeMounts"][0], json!({"name": "secrets", "mountPath": "/mnt/secrets", "readOnly": true}));
+    assert_eq!(
+        spec["containers"][0]["volumeMounts"][0],
+        json!({"name": "secrets", "mountPath": "/mnt/secrets", "readOnly": true})
+    );
     let sidecar = &spec["initContainers"][0];
     assert_eq!(sidecar["name"], "keysluice");
     assert_eq!(sidecar["restartPolicy"], "Always");
     assert_eq!(sidecar["command"], json!(["/keysluice-injector", "run"]));
-    assert_eq!(sidecar["lifecycle"]["postStart"]["exec"]["command"], json!(["/keysluice-injector", "ready", "--timeout", "30"]));
+    assert_eq!(
+        sidecar["lifecycle"]["postStart"]["exec"]["command"],
+        json!(["/keysluice-injector", "ready", "--timeout", "30"])
+    );
     let plan = plan_of(&pod);
     assert_eq!(plan.start_timeout_seconds, Some(30));
     assert_eq!(plan.volumes[0].directory, "/mnt/keysluice/secrets");
     assert_eq!(plan.volumes[0].files[1].path.as_str(), "tls/key");
-    let Credential::Federated { client_id, tenant_id, token_file, .. } = &plan.identities[0].credential else { panic!() };
+    let Credential::Federated { client_id, tenant_id, token_file, .. } = &plan.identities[0].credential else {
+        panic!()
+    };
     assert_eq!((client_id.as_str(), tenant_id.as_str()), ("client", "cluster-tenant"));
     let mounts = sidecar["volumeMounts"].as_array().unwrap();
     assert!(mounts.iter().any(|mount| token_file.starts_with(mount["mountPath"].as_str().unwrap())));
@@ -69,7 +77,8 @@ fn a_managed_identity_needs_no_token_volume() {
     pod["metadata"]["labels"] = json!({});
     let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 2);
-    let expected = Credential::ManagedIdentity { client_id: Some("mi".into()), endpoint: "http://169.254.169.254/".into() };
+    let expected =
+        Credential::ManagedIdentity { client_id: Some("mi".into()), endpoint: "http://169.254.169.254/".into() };
     assert_eq!(plan_of(&pod).identities[0].credential, expected);
 }
 
@@ -113,7 +122,10 @@ fn whose_volumes_are_replaced_is_decided_by_pod_operator_and_cluster() {
 fn another_providers_volume_is_left_alone() {
     let mut facts = facts();
     let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "vault", "parameters": {"a": "b"}}});
-    facts.classes.insert("kv".into(), ClassFact::Found(std::sync::Arc::new(crate::provider_class::ProviderClass::from_value(&object).unwrap())));
+    facts.classes.insert(
+        "kv".into(),
+        ClassFact::Found(std::sync::Arc::new(crate::provider_class::ProviderClass::from_value(&object).unwrap())),
+    );
     let mut pod = pod_with_volume();
     pod["metadata"]["labels"] = json!({});
     let (_, mutation) = run_with(&pod, &settings(), &facts).unwrap();
@@ -124,12 +136,27 @@ fn another_providers_volume_is_left_alone() {
 #[test]
 fn incomplete_volumes_and_missing_classes_are_refused_in_words() {
     let cases: &[(fn(&mut Value), &str)] = &[
-        (|pod| pod["spec"]["volumes"][0] = csi_volume("secrets", "gone"), "KS207 volume \"secrets\": failed to get secretproviderclass ns/gone: not found"),
-        (|pod| pod["spec"]["volumes"][0]["csi"]["volumeAttributes"] = json!({}), "KS208 volume \"secrets\": secretProviderClass is not set"),
-        (|pod| pod["spec"]["volumes"][0]["csi"]["readOnly"] = json!(false), "KS208 volume \"secrets\": Readonly is not true in request"),
+        (
+            |pod| pod["spec"]["volumes"][0] = csi_volume("secrets", "gone"),
+            "KS207 volume \"secrets\": failed to get secretproviderclass ns/gone: not found",
+        ),
+        (
+            |pod| pod["spec"]["volumes"][0]["csi"]["volumeAttributes"] = json!({}),
+            "KS208 volume \"secrets\": secretProviderClass is not set",
+        ),
+        (
+            |pod| pod["spec"]["volumes"][0]["csi"]["readOnly"] = json!(false),
+            "KS208 volume \"secrets\": Readonly is not true in request",
+        ),
         (|pod| pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]["keyvaultName"] = json!("x"), "KS1"),
-        (|pod| pod["spec"]["containers"][0]["name"] = json!("keysluice"), "KS206 /spec/containers/0/name uses the reserved name \"keysluice\""),
-        (|pod| pod["spec"]["volumes"][1] = json!({"name": "keysluice-run", "emptyDir": {}}), "KS206 /spec/volumes/1/name uses the reserved name"),
+        (
+            |pod| pod["spec"]["containers"][0]["name"] = json!("keysluice"),
+            "KS206 /spec/containers/0/name uses the reserved name \"keysluice\"",
+        ),
+        (
+            |pod| pod["spec"]["volumes"][1] = json!({"name": "keysluice-run", "emptyDir": {}}),
+            "KS206 /spec/volumes/1/name uses the reserved name",
+        ),
     ];
     for (change, expected) in cases {
         let mut pod = pod_with_volume();
@@ -162,11 +189,15 @@ fn the_sidecar_runs_as_the_one_user_that_reads_the_files() {
 #[test]
 fn several_users_need_modes_that_all_can_read() {
     let mount = json!([{"name": "secrets", "mountPath": "/s"}]);
-    let container = |name: &str, uid: i64| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": mount});
+    let container =
+        |name: &str, uid: i64| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": mount});
     let mut pod = pod_with_volume();
     pod["spec"]["containers"] = json!([container("a", 1000), container("b", 2000)]);
     let error = run(&pod).unwrap_err();
-    assert!(error.starts_with("KS213") && error.contains("tls/key has mode 0440") && error.contains("fsGroup"), "{error}");
+    assert!(
+        error.starts_with("KS213") && error.contains("tls/key has mode 0440") && error.contains("fsGroup"),
+        "{error}"
+    );
     pod["spec"]["securityContext"] = json!({"fsGroup": 3000});
     assert_eq!(run(&pod).unwrap().0["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 65532);
 }
@@ -184,7 +215,10 @@ fn an_unknown_user_and_a_sub_path_give_warnings() {
 fn a_guaranteed_pod_stays_guaranteed() {
     let mut pod = pod_with_volume();
     let (burstable, _) = run(&pod).unwrap();
-    assert_eq!(burstable["spec"]["initContainers"][0]["resources"], json!({"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "18Mi"}}));
+    assert_eq!(
+        burstable["spec"]["initContainers"][0]["resources"],
+        json!({"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "18Mi"}})
+    );
     pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
     let (guaranteed, _) = run(&pod).unwrap();
     let same = json!({"cpu": "100m", "memory": "18Mi"});

@@ -20,7 +20,10 @@ pub(super) fn account(annotations: &[(&str, &str)]) -> ServiceAccount {
 /// Facts with an annotated ServiceAccount and the class `kv`: two secrets, `db` (0644) and `tls/key` (0440).
 pub(super) fn facts() -> Facts {
     let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n  - |\n    objectName: key\n    objectType: secret\n    objectAlias: tls/key\n    filePermission: \"0440\"\n";
-    let mut facts = Facts { service_account: Some(account(&[("azure.workload.identity/client-id", "client")])), ..Facts::default() };
+    let mut facts = Facts {
+        service_account: Some(account(&[("azure.workload.identity/client-id", "client")])),
+        ..Facts::default()
+    };
     facts.classes.insert("kv".to_owned(), class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})));
     facts
 }
@@ -42,7 +45,8 @@ pub(super) fn csi_volume(name: &str, class: &str) -> Value {
 pub(super) fn run_with(pod: &Value, settings: &Settings, facts: &Facts) -> Result<(Value, Mutation), String> {
     let text = pod.to_string();
     let view = serde_json::from_str(&text).unwrap();
-    let mutation = mutate(&view, Context { settings, namespace: "ns", facts }).map_err(|refusal| refusal.to_string())?;
+    let mutation =
+        mutate(&view, Context { settings, namespace: "ns", facts }).map_err(|refusal| refusal.to_string())?;
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &mutation.patch.to_json_patch()).unwrap();
     Ok((patched, mutation))

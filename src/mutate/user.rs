@@ -23,7 +23,11 @@ pub(super) struct User {
 ///
 /// Several users can share the files only through group or world permissions; a mode that leaves one out is refused. A container
 /// without `runAsUser` runs as its image says, which nobody knows at admission: it gets a warning where that may matter.
-pub(super) fn of_sidecar(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) -> Result<User, Refusal> {
+pub(super) fn of_sidecar(
+    pod: &Pod<'_>,
+    volumes: &[SecretVolume<'_>],
+    mutation: &mut Mutation,
+) -> Result<User, Refusal> {
     let of_pod = pod.spec.security_context;
     let mut users = BTreeSet::new();
     let mut unknown = None;
@@ -54,7 +58,8 @@ pub(super) fn of_sidecar(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: 
             .into());
         }
     }
-    if let (Some(container), Some((_, file))) = (unknown, files().find(|(_, file)| file.mode.bits() & WORLD_READ == 0)) {
+    if let (Some(container), Some((_, file))) = (unknown, files().find(|(_, file)| file.mode.bits() & WORLD_READ == 0))
+    {
         mutation.warnings.push(format!(
             "{} container {container} has no runAsUser: if its image does not run as the sidecar's user, it cannot read {} (mode {})",
             reason::KS251,

@@ -92,10 +92,7 @@ impl<'t> Document<'t> {
                 break;
             }
         }
-        Ok(Self {
-            nodes: builder.nodes,
-            root: builder.root,
-        })
+        Ok(Self { nodes: builder.nodes, root: builder.root })
     }
 
     /// Keys and values of the top mapping; none if the document is empty. `into` is what it is read into, for the error.
@@ -114,11 +111,7 @@ impl<'t> Document<'t> {
                 return Err(self.kind_error(*key, "string"));
             };
             if let Some(first) = first_lines.insert(text.as_ref(), line) {
-                return Err(YamlError::DuplicateKey {
-                    line,
-                    key: text.to_string(),
-                    first,
-                });
+                return Err(YamlError::DuplicateKey { line, key: text.to_string(), first });
             }
             if matches!(style, Style::Plain) && text == "<<" {
                 return Err(YamlError::Merge { line });
@@ -142,11 +135,7 @@ impl<'t> Document<'t> {
     /// The source text of a scalar; `None` if it is null.
     pub(super) fn string(&self, id: NodeId) -> Result<Option<&str>, YamlError> {
         match &self.node(id).content {
-            Content::Scalar {
-                style: Style::Binary, ..
-            } => Err(YamlError::Binary {
-                line: self.node(id).line,
-            }),
+            Content::Scalar { style: Style::Binary, .. } => Err(YamlError::Binary { line: self.node(id).line }),
             Content::Scalar { text, .. } => Ok(Some(text.as_ref()).filter(|_| !self.is_null(id))),
             _ => Err(self.kind_error(id, "string")),
         }
@@ -155,26 +144,14 @@ impl<'t> Document<'t> {
     /// A plain scalar that is a number, fraction dropped; `None` if it is null.
     pub(super) fn int32(&self, id: NodeId) -> Result<Option<i32>, YamlError> {
         let Some(text) = self.string(id).map_err(|error| match error {
-            YamlError::Kind { line, found, .. } => YamlError::Kind {
-                line,
-                found,
-                into: "int32",
-            },
+            YamlError::Kind { line, found, .. } => YamlError::Kind { line, found, into: "int32" },
             other => other,
         })?
         else {
             return Ok(None);
         };
-        let plain = matches!(
-            &self.node(id).content,
-            Content::Scalar {
-                style: Style::Plain,
-                ..
-            }
-        );
-        let number = integer(text)
-            .filter(|_| plain)
-            .and_then(|number| i32::try_from(number).ok());
+        let plain = matches!(&self.node(id).content, Content::Scalar { style: Style::Plain, .. });
+        let number = integer(text).filter(|_| plain).and_then(|number| i32::try_from(number).ok());
         number.map(Some).ok_or_else(|| self.kind_error(id, "int32"))
     }
 
@@ -183,11 +160,7 @@ impl<'t> Document<'t> {
     }
 
     fn is_null(&self, id: NodeId) -> bool {
-        let Content::Scalar {
-            text,
-            style: Style::Plain,
-        } = &self.node(id).content
-        else {
+        let Content::Scalar { text, style: Style::Plain } = &self.node(id).content else {
             return false;
         };
         matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL")
@@ -208,11 +181,7 @@ impl<'t> Document<'t> {
                 format!("{} `{shown}`", tag_of(text, style))
             }
         };
-        YamlError::Kind {
-            line: node.line,
-            found,
-            into,
-        }
+        YamlError::Kind { line: node.line, found, into }
     }
 }
 
@@ -231,32 +200,14 @@ impl<'t> Builder<'t> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let style = Style::of(style, tag.as_deref());
-                self.place(
-                    Node {
-                        line,
-                        content: Content::Scalar { text, style },
-                    },
-                    anchor,
-                );
+                self.place(Node { line, content: Content::Scalar { text, style } }, anchor);
             }
             Event::SequenceStart(_, anchor, _) => {
-                let id = self.place(
-                    Node {
-                        line,
-                        content: Content::Sequence(Vec::new()),
-                    },
-                    anchor,
-                );
+                let id = self.place(Node { line, content: Content::Sequence(Vec::new()) }, anchor);
                 self.open.push((id, None));
             }
             Event::MappingStart(_, anchor, _) => {
-                let id = self.place(
-                    Node {
-                        line,
-                        content: Content::Mapping(Vec::new()),
-                    },
-                    anchor,
-                );
+                let id = self.place(Node { line, content: Content::Mapping(Vec::new()) }, anchor);
                 self.open.push((id, None));
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -313,10 +264,7 @@ impl Style {
 }
 
 fn syntax(error: &ScanError) -> YamlError {
-    YamlError::Syntax {
-        line: error.marker().line(),
-        message: error.kind().to_string(),
-    }
+    YamlError::Syntax { line: error.marker().line(), message: error.kind().to_string() }
 }
 
 /// The tag yaml.v3 would name in an error.
@@ -338,13 +286,8 @@ fn integer(text: &str) -> Option<i64> {
     }
     let plain = text.replace('_', "");
     radix_integer(&plain).or_else(|| {
-        let float_like = plain
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
-        let number = plain
-            .parse::<f64>()
-            .ok()
-            .filter(|number| float_like && number.is_finite())?;
+        let float_like = plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
+        let number = plain.parse::<f64>().ok().filter(|number| float_like && number.is_finite())?;
         // Out of range is refused by the caller, which wants 32 bits.
         #[allow(clippy::cast_possible_truncation)] // saturates
         Some(number.trunc() as i64)
@@ -383,9 +326,7 @@ mod tests {
     ) -> Result<Option<T>, String> {
         let text = format!("key: {source}");
         let document = Document::parse(&text).map_err(|error| error.to_string())?;
-        let fields = document
-            .fields("types.KeyVaultObject")
-            .map_err(|error| error.to_string())?;
+        let fields = document.fields("types.KeyVaultObject").map_err(|error| error.to_string())?;
         read(&document, fields[0].1).map_err(|error| error.to_string())
     }
 
@@ -476,18 +417,9 @@ mod tests {
     #[test]
     fn what_is_no_string_is_named_by_its_tag() {
         for (source, expected) in [
-            (
-                "[a]",
-                "yaml: unmarshal errors: line 1: cannot unmarshal !!seq into string",
-            ),
-            (
-                "{a: b}",
-                "yaml: unmarshal errors: line 1: cannot unmarshal !!map into string",
-            ),
-            (
-                "\n  a: b",
-                "yaml: unmarshal errors: line 2: cannot unmarshal !!map into string",
-            ),
+            ("[a]", "yaml: unmarshal errors: line 1: cannot unmarshal !!seq into string"),
+            ("{a: b}", "yaml: unmarshal errors: line 1: cannot unmarshal !!map into string"),
+            ("\n  a: b", "yaml: unmarshal errors: line 2: cannot unmarshal !!map into string"),
             ("!!binary aGk=", "yaml: line 1: !!binary is not supported here"),
         ] {
             let error = field(source, string);
@@ -499,9 +431,7 @@ mod tests {
     fn keys_are_unique_plain_and_case_sensitive() {
         let keys = |text: &str| {
             let document = Document::parse(text).map_err(|error| error.to_string())?;
-            let fields = document
-                .fields("types.KeyVaultObject")
-                .map_err(|error| error.to_string())?;
+            let fields = document.fields("types.KeyVaultObject").map_err(|error| error.to_string())?;
             Ok::<_, String>(fields.into_iter().map(|(key, _)| key.to_owned()).collect::<Vec<_>>())
         };
         for (text, expected) in [
@@ -514,19 +444,13 @@ mod tests {
             ("", Ok(vec![])),
             ("# nothing", Ok(vec![])),
             ("~", Ok(vec![])),
-            (
-                "a: 1\n'a': 2",
-                Err("line 2: mapping key \"a\" already defined at line 1"),
-            ),
+            ("a: 1\n'a': 2", Err("line 2: mapping key \"a\" already defined at line 1")),
             ("x", Err("cannot unmarshal !!str `x` into types.KeyVaultObject")),
             ("5", Err("cannot unmarshal !!int `5` into types.KeyVaultObject")),
             ("- a", Err("cannot unmarshal !!seq into types.KeyVaultObject")),
             ("[a]: b", Err("cannot unmarshal !!seq into string")),
             ("<<: {a: b}", Err("a merge key (<<) is not supported")),
-            (
-                "a: b: c",
-                Err("yaml: line 1: mapping values are not allowed in this context"),
-            ),
+            ("a: b: c", Err("yaml: line 1: mapping values are not allowed in this context")),
             ("a: \"b", Err("yaml: line 1")),
             ("a:\n\tb: c", Err("yaml: line 2")),
             ("*nowhere", Err("unknown anchor")),

@@ -349,36 +349,22 @@ impl ClassError {
             ClassCause::VaultMissing { near: Some(near) } => spelled(near, "keyvaultName"),
             ClassCause::TenantMissing { near: Some(near) } => spelled(near, "tenantID"),
             ClassCause::ClientMissing { near: Some(near) } => spelled(near, "clientID"),
-            ClassCause::ParameterType {
-                name,
-                value: Some(value),
-                ..
-            } => format!("quote it, as the API server wants it too: {name}: {value:?}").into(),
+            ClassCause::ParameterType { name, value: Some(value), .. } => {
+                format!("quote it, as the API server wants it too: {name}: {value:?}").into()
+            }
+            ClassCause::Object { source: ObjectCause::NotString(_), .. } => {
+                "write \"- |\" before the object: every element of array is a string".into()
+            }
+            ClassCause::Object { source: ObjectCause::Field { field: "objectVersionHistory", .. }, .. } => {
+                "write a number without quotes".into()
+            }
             ClassCause::Object {
-                source: ObjectCause::NotString(_),
-                ..
-            } => "write \"- |\" before the object: every element of array is a string".into(),
-            ClassCause::Object {
-                source:
-                    ObjectCause::Field {
-                        field: "objectVersionHistory",
-                        ..
-                    },
-                ..
-            } => "write a number without quotes".into(),
-            ClassCause::Object {
-                source:
-                    ObjectCause::Document {
-                        source: YamlError::DuplicateKey { key, .. },
-                        ..
-                    },
+                source: ObjectCause::Document { source: YamlError::DuplicateKey { key, .. }, .. },
                 ..
             } => format!("delete one {key}, or begin the next object with \"- |\"").into(),
-            ClassCause::Objects(YamlError::Kind {
-                found,
-                into: "types.StringArray",
-                ..
-            }) if found == "!!seq" => "put the key \"array:\" above the list".into(),
+            ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. }) if found == "!!seq" => {
+                "put the key \"array:\" above the list".into()
+            }
             _ => self.reason().fix.into(),
         }
     }

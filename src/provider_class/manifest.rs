@@ -22,9 +22,7 @@ impl super::ProviderClass {
         }
         let metadata = root.object("metadata")?;
         let name = metadata.text("name")?.filter(|name| !name.is_empty());
-        let name = name
-            .ok_or_else(|| wrong("metadata.name".to_owned(), "missing", "a name"))?
-            .to_owned();
+        let name = name.ok_or_else(|| wrong("metadata.name".to_owned(), "missing", "a name"))?.to_owned();
         let namespace = metadata.text("namespace")?.filter(|namespace| !namespace.is_empty());
         let namespace = namespace.unwrap_or("default").to_owned();
         let spec = root.object("spec")?;
@@ -34,10 +32,7 @@ impl super::ProviderClass {
             name,
             provider: spec.text("provider")?.unwrap_or_default().to_owned(),
             parameters: parameters(&spec)?,
-            secret_objects: secret_objects
-                .iter()
-                .map(SecretObject::from_object)
-                .collect::<Result<_, _>>()?,
+            secret_objects: secret_objects.iter().map(SecretObject::from_object).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -47,20 +42,10 @@ fn parameters(spec: &Object<'_>) -> Result<BTreeMap<String, String>, ClassError>
         Value::String(text) => Ok((name.clone(), text.clone())),
         other => {
             let value = matches!(other, Value::Bool(_) | Value::Number(_)).then(|| other.to_string());
-            Err(ClassCause::ParameterType {
-                name: name.clone(),
-                found: kind_of(other),
-                value,
-            }
-            .into())
+            Err(ClassCause::ParameterType { name: name.clone(), found: kind_of(other), value }.into())
         }
     };
-    spec.object("parameters")?
-        .fields
-        .into_iter()
-        .flatten()
-        .map(entry)
-        .collect()
+    spec.object("parameters")?.fields.into_iter().flatten().map(entry).collect()
 }
 
 /// A JSON object and where it stands, for messages. An absent one and `null` have no fields.
@@ -71,13 +56,8 @@ pub(super) struct Object<'v> {
 
 impl<'v> Object<'v> {
     fn new(value: &'v Value, path: &str) -> Result<Self, ClassError> {
-        let fields = value
-            .as_object()
-            .ok_or_else(|| wrong(path.to_owned(), kind_of(value), "an object"))?;
-        Ok(Self {
-            path: String::new(),
-            fields: Some(fields),
-        })
+        let fields = value.as_object().ok_or_else(|| wrong(path.to_owned(), kind_of(value), "an object"))?;
+        Ok(Self { path: String::new(), fields: Some(fields) })
     }
 
     fn field(&self, name: &str) -> Option<&'v Value> {
@@ -85,11 +65,7 @@ impl<'v> Object<'v> {
     }
 
     fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// A string field.
@@ -113,10 +89,7 @@ impl<'v> Object<'v> {
             Some(Value::Object(fields)) => Some(fields),
             Some(other) => return Err(wrong(self.path_of(name), kind_of(other), "an object")),
         };
-        Ok(Self {
-            path: self.path_of(name),
-            fields,
-        })
+        Ok(Self { path: self.path_of(name), fields })
     }
 
     /// A field that is a list of objects.
@@ -130,10 +103,7 @@ impl<'v> Object<'v> {
         let element = |(index, item): (usize, &'v Value)| {
             let path = format!("{path}[{index}]");
             match item {
-                Value::Object(fields) => Ok(Self {
-                    path,
-                    fields: Some(fields),
-                }),
+                Value::Object(fields) => Ok(Self { path, fields: Some(fields) }),
                 other => Err(wrong(path, kind_of(other), "an object")),
             }
         };
@@ -144,8 +114,7 @@ impl<'v> Object<'v> {
     pub(super) fn texts(&self, name: &str) -> Result<BTreeMap<String, String>, ClassError> {
         let object = self.object(name)?;
         let keys = object.fields.into_iter().flat_map(Map::keys);
-        keys.map(|key| Ok((key.clone(), object.text(key)?.unwrap_or_default().to_owned())))
-            .collect()
+        keys.map(|key| Ok((key.clone(), object.text(key)?.unwrap_or_default().to_owned()))).collect()
     }
 }
 

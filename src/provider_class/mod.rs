@@ -169,9 +169,7 @@ pub fn resolve(
     let mode = parameters.identity_mode()?;
     let vault_name = parameters.vault_name()?;
     // Only federation needs a tenant; the provider wants one always.
-    let tenant_id = (mode == IdentityMode::Federated)
-        .then(|| parameters.tenant(context))
-        .transpose()?;
+    let tenant_id = (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
     let cloud = parameters.cloud(context.clouds)?;
     let identity = parameters.identity(mode, tenant_id, context)?;
     let refresh_interval = parameters.refresh_interval()?;
@@ -191,13 +189,7 @@ pub fn resolve(
             index: object.index,
         })
         .collect();
-    Ok(ClassPlan {
-        identity,
-        cloud,
-        files,
-        refresh_interval,
-        warnings,
-    })
+    Ok(ClassPlan { identity, cloud, files, refresh_interval, warnings })
 }
 
 fn own(class: &ProviderClass) -> Result<(), ClassError> {
@@ -205,11 +197,6 @@ fn own(class: &ProviderClass) -> Result<(), ClassError> {
     match class.provider.as_str() {
         "azure" => Ok(()),
         "" => Err(ClassCause::ProviderMissing { namespace, name }.into()),
-        provider => Err(ClassCause::ProviderForeign {
-            namespace,
-            name,
-            provider: provider.to_owned(),
-        }
-        .into()),
+        provider => Err(ClassCause::ProviderForeign { namespace, name, provider: provider.to_owned() }.into()),
     }
 }

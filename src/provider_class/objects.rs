@@ -39,10 +39,7 @@ pub(super) fn parse(text: &str, warnings: &mut Vec<Warning>) -> Result<Vec<Objec
     }
     if specs.is_empty() {
         let text = "objects is not set or has no element: the volume will be empty".to_owned();
-        warnings.push(Warning {
-            reason: reason::KS140,
-            text,
-        });
+        warnings.push(Warning { reason: reason::KS140, text });
     }
     collide(&specs)?;
     Ok(specs)
@@ -63,10 +60,7 @@ fn strings(text: &str, warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>
         }
         for (index, item) in document.items(value).map_err(ClassCause::Objects)?.iter().enumerate() {
             let item = document.string(*item);
-            let item = item.map_err(|error| ClassCause::Object {
-                index,
-                source: ObjectCause::NotString(error),
-            })?;
+            let item = item.map_err(|error| ClassCause::Object { index, source: ObjectCause::NotString(error) })?;
             bytes += item.map_or(1, str::len);
             if bytes > LIMIT_BYTES {
                 return Err(ClassCause::ObjectsSize { limit: LIMIT_BYTES }.into());
@@ -113,12 +107,7 @@ impl RawObject {
             };
             let wrong = |source: YamlError| ObjectCause::Field { index, field, source };
             match raw.text_field(field) {
-                Some(text) => document
-                    .string(value)
-                    .map_err(wrong)?
-                    .unwrap_or_default()
-                    .trim()
-                    .clone_into(text),
+                Some(text) => document.string(value).map_err(wrong)?.unwrap_or_default().trim().clone_into(text),
                 None => raw.object_version_history = document.int32(value).map_err(wrong)?.unwrap_or_default(),
             }
         }
@@ -166,17 +155,7 @@ impl RawObject {
             version => Some(version.parse().map_err(ObjectCause::Version)?),
         };
         let history = self.object_version_history;
-        let spec = ObjectSpec {
-            index,
-            name,
-            path,
-            mode,
-            object_type,
-            version,
-            format,
-            encoding,
-            history,
-        };
+        let spec = ObjectSpec { index, name, path, mode, object_type, version, format, encoding, history };
         unsupported(&spec)?;
         Ok(spec)
     }
@@ -210,14 +189,8 @@ impl RawObject {
 /// What this version reads but does not deliver. To be deleted when it does.
 fn unsupported(spec: &ObjectSpec) -> Result<(), ObjectCause> {
     let what = match spec {
-        ObjectSpec {
-            object_type: ObjectType::Cert,
-            ..
-        } => Unsupported::Certificate,
-        ObjectSpec {
-            format: ObjectFormat::Pfx,
-            ..
-        } => Unsupported::Pfx,
+        ObjectSpec { object_type: ObjectType::Cert, .. } => Unsupported::Certificate,
+        ObjectSpec { format: ObjectFormat::Pfx, .. } => Unsupported::Pfx,
         ObjectSpec { history: 2.., .. } => Unsupported::History(spec.history),
         _ => return Ok(()),
     };
@@ -231,19 +204,12 @@ fn collide(specs: &[ObjectSpec]) -> Result<(), ClassError> {
     for spec in specs {
         let path = spec.path.as_str();
         let parents = || path.match_indices('/').map(|(end, _)| &path[..end]);
-        let other = parents()
-            .chain([path])
-            .find_map(|place| files.get(place))
-            .or_else(|| directories.get(path));
+        let other = parents().chain([path]).find_map(|place| files.get(place)).or_else(|| directories.get(path));
         if let Some(other) = other {
             let (path, other_index, other) = (spec.path.clone(), other.index, other.path.clone());
             return Err(ClassCause::Object {
                 index: spec.index,
-                source: ObjectCause::Collision {
-                    path,
-                    other,
-                    other_index,
-                },
+                source: ObjectCause::Collision { path, other, other_index },
             }
             .into());
         }
@@ -258,10 +224,7 @@ fn collide(specs: &[ObjectSpec]) -> Result<(), ClassError> {
 fn misspelled(place: &str, key: &str, known: &[&'static str]) -> Option<Warning> {
     let meant = nearest(key, known)?;
     let text = format!("{place}: field {key:?} is unknown and ignored; did you mean {meant:?}?");
-    Some(Warning {
-        reason: reason::KS141,
-        text,
-    })
+    Some(Warning { reason: reason::KS141, text })
 }
 
 #[cfg(test)]
@@ -293,17 +256,10 @@ mod tests {
         ] {
             let found = specs(text.trim()).unwrap();
             assert_eq!(found.len(), 1, "{text:?}");
-            assert_eq!(
-                (found[0].name.as_str(), found[0].object_type),
-                ("a", ObjectType::Secret),
-                "{text:?}"
-            );
+            assert_eq!((found[0].name.as_str(), found[0].object_type), ("a", ObjectType::Secret), "{text:?}");
         }
         // A null element is dropped, but counted.
-        assert_eq!(
-            specs("array: [~, '{objectName: a, objectType: key}']").unwrap()[0].index,
-            1
-        );
+        assert_eq!(specs("array: [~, '{objectName: a, objectType: key}']").unwrap()[0].index, 1);
     }
 
     #[test]
@@ -327,26 +283,14 @@ mod tests {
             ),
             ("array: {a: b}", "cannot unmarshal !!map into []string"),
             ("<objects>", "cannot unmarshal !!str `<objects>` into types.StringArray"),
-            (
-                "array:\n\t- |",
-                "KS106 objects: failed to yaml unmarshal objects, error: yaml: line 2",
-            ),
-            (
-                "array: [\narray: [",
-                "KS106 objects: failed to yaml unmarshal objects, error: yaml: line",
-            ),
-            (
-                "array: []\narray: []",
-                "mapping key \"array\" already defined at line 1",
-            ),
+            ("array:\n\t- |", "KS106 objects: failed to yaml unmarshal objects, error: yaml: line 2"),
+            ("array: [\narray: [", "KS106 objects: failed to yaml unmarshal objects, error: yaml: line"),
+            ("array: []\narray: []", "mapping key \"array\" already defined at line 1"),
             (
                 "array: [5]",
                 "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 1: cannot unmarshal !!int `5` into types.KeyVaultObject",
             ),
-            (
-                "array: ['']",
-                "KS125 objects[0]: objectName: file name must not be empty",
-            ),
+            ("array: ['']", "KS125 objects[0]: objectName: file name must not be empty"),
         ] {
             let error = specs(text).unwrap_err();
             assert!(error.contains(expected), "{text:?}: {error}");
@@ -391,10 +335,7 @@ mod tests {
                 "filePermission: rw-r--r--",
                 "KS107 objects[0]: filePermission \"rw-r--r--\" is not octal; hint: write it as \"0640\"",
             ),
-            (
-                "filePermission: 0999",
-                "KS107 objects[0]: filePermission \"0999\" is not octal",
-            ),
+            ("filePermission: 0999", "KS107 objects[0]: filePermission \"0999\" is not octal"),
             ("filePermission: 900", "KS107"),
             ("filePermission: 0o644", "KS107"),
             (
@@ -409,22 +350,13 @@ mod tests {
                 "objectName: b",
                 "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 3: mapping key \"objectName\" already defined at line 1; hint: delete one objectName",
             ),
-            (
-                "objectFormat: pkcs",
-                "KS123 objects[0]: invalid objectFormat: pkcs, should be PEM or PFX; hint: ",
-            ),
+            ("objectFormat: pkcs", "KS123 objects[0]: invalid objectFormat: pkcs, should be PEM or PFX; hint: "),
             (
                 "objectEncoding: NOT_VALID",
                 "KS124 objects[0]: invalid objectEncoding: NOT_VALID, should be hex, base64 or utf-8; hint: ",
             ),
-            (
-                "objectAlias: /a",
-                "KS125 objects[0]: objectAlias: file name must be a relative path",
-            ),
-            (
-                "objectAlias: a/../b",
-                "KS125 objects[0]: objectAlias: file name must not contain '..'",
-            ),
+            ("objectAlias: /a", "KS125 objects[0]: objectAlias: file name must be a relative path"),
+            ("objectAlias: a/../b", "KS125 objects[0]: objectAlias: file name must not contain '..'"),
             ("objectAlias: a..b", "file name must not contain '..'"),
             ("objectAlias: ..a", "file name must not contain '..'"),
             ("objectAlias: a//b", "KS125"),
@@ -437,10 +369,7 @@ mod tests {
                 "objectVersionHistory: 2",
                 "KS129 objects[0]: objectVersionHistory: 2 is not supported by this version; hint: ",
             ),
-            (
-                "objectFormat: PFX",
-                "KS129 objects[0]: objectFormat: pfx is not supported by this version",
-            ),
+            ("objectFormat: PFX", "KS129 objects[0]: objectFormat: pfx is not supported by this version"),
         ] {
             let error = one(&format!("{base}{lines}")).unwrap_err();
             assert!(error.contains(expected), "{lines}: {error}");
@@ -450,16 +379,10 @@ mod tests {
     #[test]
     fn objects_need_a_name_and_a_type_that_fit_the_rest() {
         for (lines, expected) in [
-            (
-                "objectType: secret",
-                "KS125 objects[0]: objectName: file name must not be empty",
-            ),
+            ("objectType: secret", "KS125 objects[0]: objectName: file name must not be empty"),
             ("ObjectName: a\nobjectType: secret", "file name must not be empty"),
             ("objectName: ~\nobjectType: secret", "file name must not be empty"),
-            (
-                "objectName: a_b\nobjectType: secret",
-                "KS126 objects[0]: objectName: object name \"a_b\" is not",
-            ),
+            ("objectName: a_b\nobjectType: secret", "KS126 objects[0]: objectName: object name \"a_b\" is not"),
             (
                 "objectName: null\nobjectAlias: x\nobjectType: secret",
                 "KS126 objects[0]: objectName: object name \"\" is not",
@@ -468,18 +391,12 @@ mod tests {
                 "objectName: a",
                 "KS122 objects[0]: objectType \"\": Invalid vaultObjectTypes. Should be secret, key, or cert; hint: ",
             ),
-            (
-                "objectName: a\nobjectType: Secret",
-                "KS122 objects[0]: objectType \"Secret\": Invalid vaultObjectTypes",
-            ),
+            ("objectName: a\nobjectType: Secret", "KS122 objects[0]: objectType \"Secret\": Invalid vaultObjectTypes"),
             (
                 "objectName: a\nobjectType: key\nobjectFormat: pfx",
                 "KS123 objects[0]: objectFormat: PFX format only supported for objectType: secret",
             ),
-            (
-                "objectName: a\nobjectType: cert\nobjectFormat: pfx",
-                "PFX format only supported for objectType: secret",
-            ),
+            ("objectName: a\nobjectType: cert\nobjectFormat: pfx", "PFX format only supported for objectType: secret"),
             (
                 "objectName: a\nobjectType: key\nobjectEncoding: utf-8",
                 "KS124 objects[0]: objectEncoding only supported for objectType: secret",
@@ -498,18 +415,11 @@ mod tests {
     fn accepted_objects_mean_what_the_provider_means() {
         let base = "objectName: a\nobjectType: secret\n";
         for (lines, check) in [
-            (
-                "objectVersion: latest",
-                (|spec| spec.version.is_none()) as fn(&ObjectSpec) -> bool,
-            ),
+            ("objectVersion: latest", (|spec| spec.version.is_none()) as fn(&ObjectSpec) -> bool),
             ("objectVersion: \"\"", |spec| spec.version.is_none()),
             ("objectVersion: ~", |spec| spec.version.is_none()),
-            ("objectVersion: 0123", |spec| {
-                spec.version.as_ref().unwrap().as_str() == "0123"
-            }),
-            ("objectVersion: 1e5", |spec| {
-                spec.version.as_ref().unwrap().as_str() == "1e5"
-            }),
+            ("objectVersion: 0123", |spec| spec.version.as_ref().unwrap().as_str() == "0123"),
+            ("objectVersion: 1e5", |spec| spec.version.as_ref().unwrap().as_str() == "1e5"),
             ("objectVersionHistory: 1", |spec| spec.history == 1),
             ("objectVersionHistory: -3", |spec| spec.history == -3),
             ("objectVersionHistory: ~", |spec| spec.history == 0),
@@ -529,19 +439,10 @@ mod tests {
             assert!(check(&spec), "{lines}: {spec:?}");
         }
         for name in ["007", "true", "yes", "2024-01-01"] {
-            assert_eq!(
-                one(&format!("objectName: {name}\nobjectType: secret"))
-                    .unwrap()
-                    .name
-                    .as_str(),
-                name
-            );
+            assert_eq!(one(&format!("objectName: {name}\nobjectType: secret")).unwrap().name.as_str(), name);
         }
         // In this spelling the provider lets the format pass on a key, and ignores it.
-        assert_eq!(
-            one("objectName: a\nobjectType: key\nobjectFormat: PFX").unwrap().format,
-            ObjectFormat::Pem
-        );
+        assert_eq!(one("objectName: a\nobjectType: key\nobjectFormat: PFX").unwrap().format, ObjectFormat::Pem);
     }
 
     #[test]
@@ -567,10 +468,8 @@ mod tests {
             ),
             (&["s", "s0", "S", "d/a", "d/b", "d/c/e", "d/c/f"], None),
         ] {
-            let items: Vec<_> = paths
-                .iter()
-                .map(|path| format!("'{{objectName: a, objectType: key, objectAlias: {path}}}'"))
-                .collect();
+            let items: Vec<_> =
+                paths.iter().map(|path| format!("'{{objectName: a, objectType: key, objectAlias: {path}}}'")).collect();
             let error = specs(&format!("array: [{}]", items.join(", "))).err();
             assert_eq!(error.as_deref(), expected, "{paths:?}");
         }

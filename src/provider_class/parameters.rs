@@ -48,11 +48,7 @@ pub(super) enum IdentityMode {
 impl<'a> Parameters<'a> {
     /// The CSI driver copies all `volumeAttributes` over the parameters (nodeserver.go, `maps.Copy`).
     pub(super) fn merged(parameters: &'a BTreeMap<String, String>, attributes: &'a BTreeMap<String, String>) -> Self {
-        let values = parameters
-            .iter()
-            .chain(attributes)
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
+        let values = parameters.iter().chain(attributes).map(|(key, value)| (key.as_str(), value.as_str())).collect();
         Self { values }
     }
 
@@ -80,21 +76,14 @@ impl<'a> Parameters<'a> {
         match self.value(flag) {
             "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            value => Err(ClassCause::Flag {
-                flag,
-                value: value.to_owned(),
-            }
-            .into()),
+            value => Err(ClassCause::Flag { flag, value: value.to_owned() }.into()),
         }
     }
 
     /// `keyvaultName`, not yet checked for its form: the provider does that last.
     pub(super) fn vault_name(&self) -> Result<&'a str, ClassError> {
         match filled("keyvaultName", self.value("keyvaultName"))? {
-            "" => Err(ClassCause::VaultMissing {
-                near: self.misspelled("keyvaultName"),
-            }
-            .into()),
+            "" => Err(ClassCause::VaultMissing { near: self.misspelled("keyvaultName") }.into()),
             name => Ok(name),
         }
     }
@@ -108,33 +97,20 @@ impl<'a> Parameters<'a> {
             ("azure.workload.identity/tenant-id", around),
         ];
         let Some((field, value)) = candidates.into_iter().find(|(_, value)| !value.is_empty()) else {
-            return Err(ClassCause::TenantMissing {
-                near: self.misspelled("tenantID"),
-            }
-            .into());
+            return Err(ClassCause::TenantMissing { near: self.misspelled("tenantID") }.into());
         };
         let value = filled(field, value)?.to_owned();
         // The tenant becomes a path segment of the authority's URL.
-        if !value
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-            || value.starts_with('.')
-        {
+        if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') || value.starts_with('.') {
             return Err(ClassCause::TenantForm { value }.into());
         }
-        if context.limits.allows_tenant(&value) {
-            Ok(value)
-        } else {
-            Err(ClassCause::TenantForbidden { value }.into())
-        }
+        if context.limits.allows_tenant(&value) { Ok(value) } else { Err(ClassCause::TenantForbidden { value }.into()) }
     }
 
     /// The cloud that `cloudName` chooses.
     pub(super) fn cloud(&self, clouds: &Clouds) -> Result<Cloud, ClassError> {
         let name = filled("cloudName", self.value("cloudName"))?;
-        clouds
-            .find(name)
-            .ok_or_else(|| ClassCause::Cloud { value: name.to_owned() }.into())
+        clouds.find(name).ok_or_else(|| ClassCause::Cloud { value: name.to_owned() }.into())
     }
 
     /// As whom to fetch; the tenant is there for federation only.
@@ -147,15 +123,10 @@ impl<'a> Parameters<'a> {
         match (mode, tenant_id) {
             (IdentityMode::PodIdentity, _) => Err(ClassCause::PodIdentity.into()),
             (IdentityMode::AzureTokenProxy, _) => Err(ClassCause::TokenProxy.into()),
-            (_, Some(tenant_id)) => Ok(IdentityChoice::Federated {
-                client_id: self.client(context)?,
-                tenant_id,
-            }),
+            (_, Some(tenant_id)) => Ok(IdentityChoice::Federated { client_id: self.client(context)?, tenant_id }),
             (_, None) => {
                 let id = filled("userAssignedIdentityID", self.value("userAssignedIdentityID"))?;
-                Ok(IdentityChoice::ManagedIdentity {
-                    client_id: (!id.is_empty()).then(|| id.to_owned()),
-                })
+                Ok(IdentityChoice::ManagedIdentity { client_id: (!id.is_empty()).then(|| id.to_owned()) })
             }
         }
     }
@@ -165,14 +136,8 @@ impl<'a> Parameters<'a> {
         if !own.is_empty() {
             return filled("clientID", own).map(str::to_owned);
         }
-        match filled(
-            "azure.workload.identity/client-id",
-            context.client_id.unwrap_or_default().trim(),
-        )? {
-            "" => Err(ClassCause::ClientMissing {
-                near: self.misspelled("clientID"),
-            }
-            .into()),
+        match filled("azure.workload.identity/client-id", context.client_id.unwrap_or_default().trim())? {
+            "" => Err(ClassCause::ClientMissing { near: self.misspelled("clientID") }.into()),
             around => Ok(around.to_owned()),
         }
     }
@@ -196,18 +161,12 @@ impl<'a> Parameters<'a> {
         for key in self.unknown() {
             if let Some(meant) = nearest(key, KNOWN) {
                 let text = format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
-                warnings.push(Warning {
-                    reason: reason::KS141,
-                    text,
-                });
+                warnings.push(Warning { reason: reason::KS141, text });
             }
         }
         if !self.value("cloudEnvFileName").is_empty() {
             let text = "parameter \"cloudEnvFileName\" is ignored; the operator defines clouds".to_owned();
-            warnings.push(Warning {
-                reason: reason::KS142,
-                text,
-            });
+            warnings.push(Warning { reason: reason::KS142, text });
         }
         warnings
     }
@@ -215,17 +174,12 @@ impl<'a> Parameters<'a> {
     fn unknown(&self) -> impl Iterator<Item = &'a str> {
         // The driver's own keys among the volume's attributes.
         let driver = |key: &&str| *key == "secretProviderClass" || key.starts_with("csi.storage.k8s.io/");
-        self.values
-            .keys()
-            .copied()
-            .filter(move |key| !KNOWN.contains(key) && !driver(key))
+        self.values.keys().copied().filter(move |key| !KNOWN.contains(key) && !driver(key))
     }
 
     /// An unknown parameter that looks like `key`.
     fn misspelled(&self, key: &'static str) -> Option<String> {
-        self.unknown()
-            .find(|unknown| nearest(unknown, &[key]).is_some())
-            .map(str::to_owned)
+        self.unknown().find(|unknown| nearest(unknown, &[key]).is_some()).map(str::to_owned)
     }
 }
 
@@ -241,20 +195,14 @@ pub(super) fn vault_url(name: &str, cloud: &Cloud, limits: &Allowlist) -> Result
     if !limits.allows_vault(name) {
         return Err(ClassCause::VaultForbidden { value }.into());
     }
-    cloud
-        .vault_url(name)
-        .map_err(|error| ClassCause::VaultUrl(error).into())
+    cloud.vault_url(name).map_err(|error| ClassCause::VaultUrl(error).into())
 }
 
 /// `value`, unless a guide's placeholder is still in it: `<TENANT_ID>` or an unexpanded `${TENANT_ID}`.
 fn filled<'v>(field: &'static str, value: &'v str) -> Result<&'v str, ClassError> {
     let within = |open, close| value.starts_with(open) && value.ends_with(close);
     if within("<", ">") || within("${", "}") {
-        return Err(ClassCause::Placeholder {
-            field,
-            value: value.to_owned(),
-        }
-        .into());
+        return Err(ClassCause::Placeholder { field, value: value.to_owned() }.into());
     }
     Ok(value)
 }

@@ -52,13 +52,9 @@ fn nanoseconds(text: &str) -> Option<u128> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut total = 0_u128;
     while !rest.is_empty() {
-        let number_end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .filter(|end| *end > 0)?;
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
         let (number, tail) = rest.split_at(number_end);
-        let unit_end = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
+        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_end);
         total = total.saturating_add(part(number, unit)?);
         rest = tail;
@@ -113,38 +109,17 @@ mod tests {
             ("1", 1_000),
             ("24h", 86_400_000),
         ] {
-            assert_eq!(
-                text.parse::<RefreshInterval>().unwrap().duration(),
-                Duration::from_millis(millis),
-                "{text}"
-            );
+            assert_eq!(text.parse::<RefreshInterval>().unwrap().duration(), Duration::from_millis(millis), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_duration_or_out_of_bounds_is_refused() {
-        for text in [
-            "", "s", "1h30", "-5s", "1d", "2 m", "1..5s", ".s", "+", "1.5", "five", "2M", "1e3s",
-        ] {
-            assert_eq!(
-                text.parse::<RefreshInterval>(),
-                Err(RefreshIntervalError::Form(text.to_owned())),
-                "{text}"
-            );
+        for text in ["", "s", "1h30", "-5s", "1d", "2 m", "1..5s", ".s", "+", "1.5", "five", "2M", "1e3s"] {
+            assert_eq!(text.parse::<RefreshInterval>(), Err(RefreshIntervalError::Form(text.to_owned())), "{text}");
         }
-        for text in [
-            "0",
-            "0s",
-            "999ms",
-            "25h",
-            "86401",
-            "99999999999999999999999999999999999999999999h",
-        ] {
-            assert_eq!(
-                text.parse::<RefreshInterval>(),
-                Err(RefreshIntervalError::Range(text.to_owned())),
-                "{text}"
-            );
+        for text in ["0", "0s", "999ms", "25h", "86401", "99999999999999999999999999999999999999999999h"] {
+            assert_eq!(text.parse::<RefreshInterval>(), Err(RefreshIntervalError::Range(text.to_owned())), "{text}");
         }
     }
 }

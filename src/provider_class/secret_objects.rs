@@ -37,11 +37,7 @@ impl SecretObject {
             secret_type: object.trimmed("type")?,
             labels: object.texts("labels")?,
             annotations: object.texts("annotations")?,
-            data: object
-                .list("data")?
-                .iter()
-                .map(SecretObjectData::from_object)
-                .collect::<Result<_, _>>()?,
+            data: object.list("data")?.iter().map(SecretObjectData::from_object).collect::<Result<_, _>>()?,
         })
     }
 
@@ -64,18 +60,11 @@ impl SecretObject {
                 return Err(SecretObjectCause::KeyEmpty(index));
             }
             if !paths.contains(object_name.as_str()) {
-                return Err(SecretObjectCause::FileMissing {
-                    index,
-                    object_name: object_name.clone(),
-                });
+                return Err(SecretObjectCause::FileMissing { index, object_name: object_name.clone() });
             }
             if self.secret_type == "kubernetes.io/tls" && key != "tls.key" && key != "tls.crt" {
                 let (object_name, key) = (object_name.clone(), key.clone());
-                return Err(SecretObjectCause::TlsKey {
-                    index,
-                    object_name,
-                    key,
-                });
+                return Err(SecretObjectCause::TlsKey { index, object_name, key });
             }
         }
         Ok(())
@@ -84,10 +73,7 @@ impl SecretObject {
 
 impl SecretObjectData {
     fn from_object(object: &Object<'_>) -> Result<Self, ClassError> {
-        Ok(Self {
-            object_name: object.trimmed("objectName")?,
-            key: object.trimmed("key")?,
-        })
+        Ok(Self { object_name: object.trimmed("objectName")?, key: object.trimmed("key")? })
     }
 }
 
@@ -95,9 +81,7 @@ impl SecretObjectData {
 pub fn check_secret_objects(secret_objects: &[SecretObject], files: &[FilePlan]) -> Result<(), ClassError> {
     let paths: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     for (index, object) in secret_objects.iter().enumerate() {
-        object
-            .check(&paths)
-            .map_err(|source| ClassCause::SecretObject { index, source })?;
+        object.check(&paths).map_err(|source| ClassCause::SecretObject { index, source })?;
     }
     Ok(())
 }
@@ -131,14 +115,8 @@ mod tests {
                 object("s", "Opaque", &[("db", "k"), ("", "")]),
                 Some("data[1]: object name in secretObjects.data is empty"),
             ),
-            (
-                object("s", "Opaque", &[("db", "")]),
-                Some("data[0]: key in secretObjects.data is empty"),
-            ),
-            (
-                object("s", "Opaque", &[("DB", "k")]),
-                Some("data[0]: file matching objectName DB not found in the pod"),
-            ),
+            (object("s", "Opaque", &[("db", "")]), Some("data[0]: key in secretObjects.data is empty")),
+            (object("s", "Opaque", &[("DB", "k")]), Some("data[0]: file matching objectName DB not found in the pod")),
             (
                 object("s", "Opaque", &[("tls", "k")]),
                 Some("data[0]: file matching objectName tls not found in the pod"),
@@ -149,14 +127,7 @@ mod tests {
                     "data[0]: failed to get cert data from file dir/tls, err: key 'ca.crt' is not supported. Only 'tls.key' and 'tls.crt' are supported",
                 ),
             ),
-            (
-                object(
-                    "s",
-                    "kubernetes.io/tls",
-                    &[("dir/tls", "tls.crt"), ("dir/tls", "tls.key")],
-                ),
-                None,
-            ),
+            (object("s", "kubernetes.io/tls", &[("dir/tls", "tls.crt"), ("dir/tls", "tls.key")]), None),
             (object("s", "anything", &[("name/0", "k")]), None),
         ] {
             let error = secret.check(&paths).err().map(|error| error.to_string());
@@ -173,12 +144,6 @@ mod tests {
             "KS132 secretObjects[0]: data[0]: file matching objectName a not found in the pod; hint: set objectName to the file's path: the \
              objectAlias, or the object's name without one"
         );
-        assert_eq!(
-            check_secret_objects(&[SecretObject::default()], &[])
-                .unwrap_err()
-                .reason()
-                .code,
-            "KS131"
-        );
+        assert_eq!(check_secret_objects(&[SecretObject::default()], &[]).unwrap_err().reason().code, "KS131");
     }
 }

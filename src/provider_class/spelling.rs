@@ -3,13 +3,8 @@
 /// The known key nearest to `key`: one that differs only in case, else one at most two edits away.
 pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let key = key.to_lowercase();
-    let distances = known
-        .iter()
-        .map(|known| (distance(&key, &known.to_lowercase()), *known));
-    distances
-        .filter(|(distance, _)| *distance <= 2)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
+    let distances = known.iter().map(|known| (distance(&key, &known.to_lowercase()), *known));
+    distances.filter(|(distance, _)| *distance <= 2).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
 /// Levenshtein distance; 3 stands for everything above 2.

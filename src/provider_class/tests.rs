@@ -10,18 +10,11 @@ const ONE: &str = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
 type Pairs = &'static [(&'static str, &'static str)];
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 fn class(parameters: &[(&str, &str)]) -> ProviderClass {
-    ProviderClass {
-        provider: "azure".to_owned(),
-        parameters: map(parameters),
-        ..ProviderClass::default()
-    }
+    ProviderClass { provider: "azure".to_owned(), parameters: map(parameters), ..ProviderClass::default() }
 }
 
 fn clouds() -> Clouds {
@@ -31,32 +24,19 @@ fn clouds() -> Clouds {
 /// Resolved where nothing surrounds the class.
 fn bare(class: &ProviderClass) -> Result<ClassPlan, ClassError> {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-    };
+    let context = Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits };
     resolve(class, &BTreeMap::new(), &context)
 }
 
 /// A class that works, with these parameters over it.
 fn with(parameters: &[(&str, &str)]) -> ProviderClass {
-    let mut class = class(&[
-        ("keyvaultName", "kv-1"),
-        ("tenantID", "t"),
-        ("clientID", "c"),
-        ("objects", ONE),
-    ]);
+    let mut class = class(&[("keyvaultName", "kv-1"), ("tenantID", "t"), ("clientID", "c"), ("objects", ONE)]);
     class.parameters.extend(map(parameters));
     class
 }
 
 fn federated(client_id: &str, tenant_id: &str) -> IdentityChoice {
-    IdentityChoice::Federated {
-        client_id: client_id.to_owned(),
-        tenant_id: tenant_id.to_owned(),
-    }
+    IdentityChoice::Federated { client_id: client_id.to_owned(), tenant_id: tenant_id.to_owned() }
 }
 
 fn codes(plan: &ClassPlan) -> Vec<&'static str> {
@@ -83,24 +63,8 @@ fn a_class_becomes_files_of_one_vault() {
         index,
     };
     let expected = vec![
-        file(
-            "dir/db.txt",
-            "0400",
-            ObjectType::Secret,
-            "db",
-            Some("0123"),
-            ObjectEncoding::Base64,
-            0,
-        ),
-        file(
-            "signing",
-            "0644",
-            ObjectType::Key,
-            "signing",
-            None,
-            ObjectEncoding::Utf8,
-            1,
-        ),
+        file("dir/db.txt", "0400", ObjectType::Secret, "db", Some("0123"), ObjectEncoding::Base64, 0),
+        file("signing", "0644", ObjectType::Key, "signing", None, ObjectEncoding::Utf8, 1),
     ];
     assert_eq!(plan.files, expected);
 }
@@ -109,10 +73,7 @@ fn assert_refused(cases: &[(Pairs, &str)]) {
     for (parameters, expected) in cases {
         let error = bare(&with(parameters)).unwrap_err().to_string();
         assert!(error.contains(expected), "{parameters:?}: {error}");
-        assert!(
-            error.starts_with("KS1") && error.matches("; hint: ").count() == 1,
-            "{error}"
-        );
+        assert!(error.starts_with("KS1") && error.matches("; hint: ").count() == 1, "{error}");
     }
 }
 
@@ -127,10 +88,7 @@ fn refused_identities_give_code_peer_text_and_hint() {
             &[("useVMManagedIdentity", "yes")],
             "KS110 failed to parse useVMManagedIdentity flag, error: strconv.ParseBool: parsing \"yes\": invalid syntax",
         ),
-        (
-            &[("useAzureTokenProxy", "tRUE")],
-            "KS110 failed to parse useAzureTokenProxy flag, error: strconv.ParseBool",
-        ),
+        (&[("useAzureTokenProxy", "tRUE")], "KS110 failed to parse useAzureTokenProxy flag, error: strconv.ParseBool"),
         (
             &[("usePodIdentity", "true"), ("useVMManagedIdentity", "true")],
             "KS111 only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or useAzureTokenProxy; hint: ",
@@ -143,10 +101,7 @@ fn refused_identities_give_code_peer_text_and_hint() {
             &[("useAzureTokenProxy", " T ")],
             "KS113 useAzureTokenProxy: AKS identity binding is not supported by this version; hint: ",
         ),
-        (
-            &[("keyvaultName", " ")],
-            "KS103 keyvaultName is not provided; hint: set the parameter keyvaultName",
-        ),
+        (&[("keyvaultName", " ")], "KS103 keyvaultName is not provided; hint: set the parameter keyvaultName"),
         (
             &[("tenantID", " ")],
             "KS104 tenantId is not provided; hint: set the parameter tenantID, or annotate the ServiceAccount with azure.workload.identity/tenant-id",
@@ -155,18 +110,12 @@ fn refused_identities_give_code_peer_text_and_hint() {
             &[("clientID", "")],
             "KS105 clientID is not provided, and the ServiceAccount has no annotation azure.workload.identity/client-id; hint: annotate",
         ),
-        (
-            &[("clientID", ""), ("clientId", "c")],
-            "hint: the parameter is spelled clientID, not clientId",
-        ),
+        (&[("clientID", ""), ("clientId", "c")], "hint: the parameter is spelled clientID, not clientId"),
         (
             &[("keyvaultName", ""), ("keyVaultName", "kv")],
             "hint: the parameter is spelled keyvaultName, not keyVaultName",
         ),
-        (
-            &[("tenantID", ""), ("tenant-id", "kv")],
-            "hint: the parameter is spelled tenantID, not tenant-id",
-        ),
+        (&[("tenantID", ""), ("tenant-id", "kv")], "hint: the parameter is spelled tenantID, not tenant-id"),
     ]);
 }
 
@@ -177,75 +126,46 @@ fn refused_vaults_clouds_and_values_give_code_peer_text_and_hint() {
             &[("cloudName", "Nowhere")],
             "KS116 cloudName Nowhere is not valid, error: autorest/azure: There is no cloud environment matching the name \"NOWHERE\"; hint: use AzurePublicCloud",
         ),
-        (
-            &[("cloudName", "AzureStackCloud")],
-            "KS116 cloudName AzureStackCloud is not valid",
-        ),
+        (&[("cloudName", "AzureStackCloud")], "KS116 cloudName AzureStackCloud is not valid"),
         (
             &[("keyvaultName", "kv")],
             "KS117 failed to get vault: Invalid vault name: \"kv\", must be between 3 and 24 chars",
         ),
-        (
-            &[("keyvaultName", "a-name-that-is-longer-than")],
-            "must be between 3 and 24 chars",
-        ),
+        (&[("keyvaultName", "a-name-that-is-longer-than")], "must be between 3 and 24 chars"),
         (
             &[("keyvaultName", "kv_test")],
             "KS117 failed to get vault: Invalid vault name: \"kv_test\", must match [-a-zA-Z0-9]{3,24}",
         ),
         (&[("keyvaultName", "kv.evil.org")], "must match [-a-zA-Z0-9]{3,24}"),
         (&[("keyvaultName", "-kv-")], "KS117 failed to get vault: vault URL"),
-        (
-            &[("tenantID", "common/oauth2")],
-            "KS114 invalid tenantID: \"common/oauth2\"",
-        ),
+        (&[("tenantID", "common/oauth2")], "KS114 invalid tenantID: \"common/oauth2\""),
         (&[("tenantID", "..")], "KS114"),
         (
             &[("tenantId", "<TENANT_ID>"), ("tenantID", "")],
             "KS108 tenantId still holds a placeholder: \"<TENANT_ID>\"; hint: ",
         ),
-        (
-            &[("clientID", "${CLIENT_ID}")],
-            "KS108 clientID still holds a placeholder",
-        ),
-        (
-            &[("keyvaultName", "<name>")],
-            "KS108 keyvaultName still holds a placeholder",
-        ),
+        (&[("clientID", "${CLIENT_ID}")], "KS108 clientID still holds a placeholder"),
+        (&[("keyvaultName", "<name>")], "KS108 keyvaultName still holds a placeholder"),
         (&[("cloudName", "<cloud>")], "KS108 cloudName still holds a placeholder"),
         (
-            &[
-                ("useVMManagedIdentity", "true"),
-                ("userAssignedIdentityID", "<MI_CLIENT_ID>"),
-            ],
+            &[("useVMManagedIdentity", "true"), ("userAssignedIdentityID", "<MI_CLIENT_ID>")],
             "KS108 userAssignedIdentityID still holds a placeholder: \"<MI_CLIENT_ID>\"",
         ),
         (
             &[("refreshInterval", "soon")],
             "KS119 refreshInterval: \"soon\" is not a duration such as 30s, 2m or 1h30m; hint: ",
         ),
-        (
-            &[("syncInterval", "48h")],
-            "KS119 syncInterval: \"48h\" is not between 1s and 24h",
-        ),
+        (&[("syncInterval", "48h")], "KS119 syncInterval: \"48h\" is not between 1s and 24h"),
     ]);
 }
 
 #[test]
 fn of_several_errors_the_first_is_the_providers_first() {
     // Each step repairs one; the next one shows.
-    let mut class = class(&[
-        ("useAzureTokenProxy", "x"),
-        ("useVMManagedIdentity", "x"),
-        ("usePodIdentity", "x"),
-    ]);
+    let mut class = class(&[("useAzureTokenProxy", "x"), ("useVMManagedIdentity", "x"), ("usePodIdentity", "x")]);
     let steps: &[(&str, &str, &str)] = &[
         ("usePodIdentity", "t", "KS110 failed to parse usePodIdentity"),
-        (
-            "useVMManagedIdentity",
-            "t",
-            "KS110 failed to parse useVMManagedIdentity",
-        ),
+        ("useVMManagedIdentity", "t", "KS110 failed to parse useVMManagedIdentity"),
         ("useAzureTokenProxy", "t", "KS110 failed to parse useAzureTokenProxy"),
         ("useAzureTokenProxy", "", "KS111"),
         ("usePodIdentity", "", "KS111"),
@@ -287,11 +207,7 @@ fn flags_take_what_go_parses_as_a_bool() {
         ("", false),
     ] {
         let plan = bare(&with(&[("useVMManagedIdentity", flag)])).unwrap();
-        assert_eq!(
-            matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }),
-            machine,
-            "{flag:?}"
-        );
+        assert_eq!(matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }), machine, "{flag:?}");
     }
 }
 
@@ -304,9 +220,7 @@ fn a_managed_identity_is_user_assigned_or_the_systems_and_needs_no_tenant() {
             ("tenantID", ""),
             ("clientID", ""),
         ]));
-        let expected = IdentityChoice::ManagedIdentity {
-            client_id: expected.map(str::to_owned),
-        };
+        let expected = IdentityChoice::ManagedIdentity { client_id: expected.map(str::to_owned) };
         assert_eq!(plan.unwrap().identity, expected, "{id:?}");
     }
 }
@@ -314,57 +228,28 @@ fn a_managed_identity_is_user_assigned_or_the_systems_and_needs_no_tenant() {
 #[test]
 fn ids_come_from_the_class_then_from_what_surrounds_it() {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context = Context {
-        clouds: &clouds,
-        client_id: Some("sa-c"),
-        tenant_id: Some("sa-t"),
-        limits: &limits,
-    };
+    let context = Context { clouds: &clouds, client_id: Some("sa-c"), tenant_id: Some("sa-t"), limits: &limits };
     for (parameters, expected) in [
-        (
-            &[("clientID", "c"), ("tenantID", "t"), ("tenantId", "old")][..],
-            federated("c", "t"),
-        ),
+        (&[("clientID", "c"), ("tenantID", "t"), ("tenantId", "old")][..], federated("c", "t")),
         (&[("tenantId", " old ")], federated("sa-c", "old")),
         (&[("tenantID", " "), ("tenantId", "old")], federated("sa-c", "old")),
-        (
-            &[("clientID", ""), ("tenantID", ""), ("tenantId", "")],
-            federated("sa-c", "sa-t"),
-        ),
+        (&[("clientID", ""), ("tenantID", ""), ("tenantId", "")], federated("sa-c", "sa-t")),
         (&[("tenantID", "adfs")], federated("sa-c", "adfs")),
-        (
-            &[("tenantID", "contoso.onmicrosoft.com")],
-            federated("sa-c", "contoso.onmicrosoft.com"),
-        ),
+        (&[("tenantID", "contoso.onmicrosoft.com")], federated("sa-c", "contoso.onmicrosoft.com")),
     ] {
         let mut class = class(&[("keyvaultName", "kv-1"), ("objects", ONE)]);
         class.parameters.extend(map(parameters));
-        assert_eq!(
-            resolve(&class, &BTreeMap::new(), &context).unwrap().identity,
-            expected,
-            "{parameters:?}"
-        );
+        assert_eq!(resolve(&class, &BTreeMap::new(), &context).unwrap().identity, expected, "{parameters:?}");
     }
-    let placeholder = Context {
-        client_id: Some("<CLIENT_ID>"),
-        ..context
-    };
+    let placeholder = Context { client_id: Some("<CLIENT_ID>"), ..context };
     let error = resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &placeholder).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .starts_with("KS108 azure.workload.identity/client-id still holds a placeholder"),
+        error.to_string().starts_with("KS108 azure.workload.identity/client-id still holds a placeholder"),
         "{error}"
     );
-    let empty = Context {
-        tenant_id: Some(""),
-        ..context
-    };
+    let empty = Context { tenant_id: Some(""), ..context };
     assert_eq!(
-        resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &empty)
-            .unwrap_err()
-            .reason()
-            .code,
+        resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &empty).unwrap_err().reason().code,
         "KS104"
     );
 }
@@ -372,12 +257,7 @@ fn ids_come_from_the_class_then_from_what_surrounds_it() {
 #[test]
 fn volume_attributes_win_over_parameters() {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-    };
+    let context = Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits };
     let attributes = map(&[
         ("secretProviderClass", "x"),
         ("csi.storage.k8s.io/pod.name", "p"),
@@ -386,10 +266,7 @@ fn volume_attributes_win_over_parameters() {
         ("objects", ""),
     ]);
     let plan = resolve(&with(&[]), &attributes, &context).unwrap();
-    assert_eq!(
-        (plan.identity.clone(), plan.files.len(), codes(&plan)),
-        (federated("mine", "t"), 0, vec!["KS140"])
-    );
+    assert_eq!((plan.identity.clone(), plan.files.len(), codes(&plan)), (federated("mine", "t"), 0, vec!["KS140"]));
 }
 
 #[test]
@@ -409,59 +286,27 @@ fn vault_urls_follow_the_cloud() {
 #[test]
 fn the_operators_limits_hold() {
     let clouds = clouds();
-    let limits = Allowlist {
-        vaults: vec!["Team-A-*".to_owned(), "shared".to_owned()],
-        tenants: vec!["T1".to_owned()],
-    };
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-    };
+    let limits = Allowlist { vaults: vec!["Team-A-*".to_owned(), "shared".to_owned()], tenants: vec!["T1".to_owned()] };
+    let context = Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits };
     for (vault, tenant, expected) in [
         ("team-a-prod", "t1", None),
         ("SHARED", "T1", None),
-        (
-            "shared2",
-            "t1",
-            Some("KS118 keyvaultName \"shared2\" is not among the vaults that the operator allows"),
-        ),
+        ("shared2", "t1", Some("KS118 keyvaultName \"shared2\" is not among the vaults that the operator allows")),
         ("team-b", "t1", Some("KS118")),
-        (
-            "shared",
-            "t2",
-            Some("KS115 tenantID \"t2\" is not among the tenants that the operator allows"),
-        ),
+        ("shared", "t2", Some("KS115 tenantID \"t2\" is not among the tenants that the operator allows")),
     ] {
         let class = with(&[("keyvaultName", vault), ("tenantID", tenant)]);
-        let error = resolve(&class, &BTreeMap::new(), &context)
-            .err()
-            .map(|error| error.to_string());
+        let error = resolve(&class, &BTreeMap::new(), &context).err().map(|error| error.to_string());
         assert_eq!(error.is_some(), expected.is_some(), "{vault} {tenant}: {error:?}");
-        assert!(
-            error.unwrap_or_default().starts_with(expected.unwrap_or_default()),
-            "{vault} {tenant}"
-        );
+        assert!(error.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{vault} {tenant}");
     }
 }
 
 #[test]
 fn doubtful_parameters_give_warnings_and_nothing_else() {
     let cases: &[(Pairs, &[&str])] = &[
-        (
-            &[
-                ("useEmulator", "false"),
-                ("resourceGroup", "rg"),
-                ("subscriptionId", "s"),
-                ("vaultUrl", "later"),
-            ],
-            &[],
-        ),
-        (
-            &[("clientId", "x")],
-            &["parameter \"clientId\" is unknown and ignored; did you mean \"clientID\"?"],
-        ),
+        (&[("useEmulator", "false"), ("resourceGroup", "rg"), ("subscriptionId", "s"), ("vaultUrl", "later")], &[]),
+        (&[("clientId", "x")], &["parameter \"clientId\" is unknown and ignored; did you mean \"clientID\"?"]),
         (
             &[("keyVaultName", "x")],
             &["parameter \"keyVaultName\" is unknown and ignored; did you mean \"keyvaultName\"?"],
@@ -475,18 +320,9 @@ fn doubtful_parameters_give_warnings_and_nothing_else() {
             &["parameter \"cloudEnvFileName\" is ignored; the operator defines clouds"],
         ),
         (&[("cloudEnvFileName", " ")], &[]),
-        (
-            &[("objects", "")],
-            &["objects is not set or has no element: the volume will be empty"],
-        ),
-        (
-            &[("objects", "array: []")],
-            &["objects is not set or has no element: the volume will be empty"],
-        ),
-        (
-            &[("objects", "array: ~")],
-            &["objects is not set or has no element: the volume will be empty"],
-        ),
+        (&[("objects", "")], &["objects is not set or has no element: the volume will be empty"]),
+        (&[("objects", "array: []")], &["objects is not set or has no element: the volume will be empty"]),
+        (&[("objects", "array: ~")], &["objects is not set or has no element: the volume will be empty"]),
         (
             &[("objects", "arrays:\n - x")],
             &[
@@ -514,33 +350,20 @@ fn doubtful_parameters_give_warnings_and_nothing_else() {
 
 #[test]
 fn the_refresh_interval_is_ours_then_the_guides() {
-    for (refresh, sync, seconds) in [
-        ("", "", None),
-        ("30s", "", Some(30)),
-        ("", "2m", Some(120)),
-        (" 45 ", "2m", Some(45)),
-    ] {
+    for (refresh, sync, seconds) in
+        [("", "", None), ("30s", "", Some(30)), ("", "2m", Some(120)), (" 45 ", "2m", Some(45))]
+    {
         let plan = bare(&with(&[("refreshInterval", refresh), ("syncInterval", sync)])).unwrap();
-        assert_eq!(
-            plan.refresh_interval,
-            seconds.map(Duration::from_secs),
-            "{refresh:?} {sync:?}"
-        );
+        assert_eq!(plan.refresh_interval, seconds.map(Duration::from_secs), "{refresh:?} {sync:?}");
     }
 }
 
 #[test]
 fn another_providers_class_is_refused() {
-    for (provider, expected) in [
-        ("", "KS109 provider not set in ns/c; hint: "),
-        ("aws", "KS109 provider \"aws\" of ns/c is not azure"),
-    ] {
-        let class = ProviderClass {
-            namespace: "ns".into(),
-            name: "c".into(),
-            provider: provider.into(),
-            ..with(&[])
-        };
+    for (provider, expected) in
+        [("", "KS109 provider not set in ns/c; hint: "), ("aws", "KS109 provider \"aws\" of ns/c is not azure")]
+    {
+        let class = ProviderClass { namespace: "ns".into(), name: "c".into(), provider: provider.into(), ..with(&[]) };
         assert!(bare(&class).unwrap_err().to_string().starts_with(expected));
         assert!(!class.is_azure());
     }
@@ -548,11 +371,7 @@ fn another_providers_class_is_refused() {
 
 #[test]
 fn every_reason_of_a_class_is_in_the_table_and_errors_do_not_grow() {
-    assert!(
-        crate::reason::PROVIDER_CLASS
-            .iter()
-            .all(|reason| !reason.cause.ends_with('.') && !reason.fix.is_empty())
-    );
+    assert!(crate::reason::PROVIDER_CLASS.iter().all(|reason| !reason.cause.ends_with('.') && !reason.fix.is_empty()));
     assert_eq!(size_of::<ClassError>(), size_of::<usize>());
 }
 
@@ -588,32 +407,15 @@ spec:
     tenantId: "" # Replace with your Azure Tenant ID
 "#,
         );
-        assert_eq!(
-            (class.namespace.as_str(), class.name.as_str()),
-            ("default", "azure-kv-secret-provider")
-        );
+        assert_eq!((class.namespace.as_str(), class.name.as_str()), ("default", "azure-kv-secret-provider"));
         assert_eq!(bare(&class).unwrap_err().reason().code, "KS104");
         let (clouds, limits) = (clouds(), Allowlist::default());
-        let context = Context {
-            clouds: &clouds,
-            client_id: Some("app"),
-            tenant_id: Some("tenant"),
-            limits: &limits,
-        };
+        let context = Context { clouds: &clouds, client_id: Some("app"), tenant_id: Some("tenant"), limits: &limits };
         let plan = resolve(&class, &BTreeMap::new(), &context).unwrap();
         assert_eq!(plan.identity, federated("app", "tenant"));
-        assert_eq!(
-            (plan.files[0].path.as_str(), plan.files[0].version.clone()),
-            ("MyApplicationSecret", None)
-        );
-        assert_eq!(
-            plan.files[0].vault.as_str(),
-            "https://my-unique-kv-12345.vault.azure.net/"
-        );
-        assert_eq!(
-            (plan.refresh_interval, plan.warnings),
-            (Some(Duration::from_secs(120)), vec![])
-        );
+        assert_eq!((plan.files[0].path.as_str(), plan.files[0].version.clone()), ("MyApplicationSecret", None));
+        assert_eq!(plan.files[0].vault.as_str(), "https://my-unique-kv-12345.vault.azure.net/");
+        assert_eq!((plan.refresh_interval, plan.warnings), (Some(Duration::from_secs(120)), vec![]));
     }
 
     /// Client id in the class, a synced Secret, several objects.
@@ -658,15 +460,9 @@ spec:
         let plan = bare(&class).unwrap();
         assert_eq!(
             plan.identity,
-            federated(
-                "11111111-2222-3333-4444-555555555555",
-                "66666666-7777-8888-9999-000000000000"
-            )
+            federated("11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000")
         );
-        assert_eq!(
-            plan.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
-            ["MySecret", "other.txt"]
-        );
+        assert_eq!(plan.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["MySecret", "other.txt"]);
         assert_eq!(class.secret_objects[0].data[0].object_name, "MySecret");
         assert_eq!(class.secret_objects[0].labels, map(&[("team", "a")]));
         assert_eq!(check_secret_objects(&class.secret_objects, &plan.files), Ok(()));
@@ -701,25 +497,10 @@ spec:
           objectVersion: ""
 "#;
         assert_eq!(bare(&read(yaml)).unwrap_err().reason().code, "KS108");
-        let plan = bare(&read(
-            &yaml.replace("<MI_CLIENT_ID>", "mi").replace("<MI_TENANT_ID>", "t"),
-        ))
-        .unwrap();
-        assert_eq!(
-            plan.identity,
-            IdentityChoice::ManagedIdentity {
-                client_id: Some("mi".to_owned())
-            }
-        );
-        let files: Vec<_> = plan
-            .files
-            .iter()
-            .map(|file| (file.path.as_str(), file.object_type, file.index))
-            .collect();
-        assert_eq!(
-            files,
-            [("my-secret", ObjectType::Secret, 0), ("my-key", ObjectType::Key, 1)]
-        );
+        let plan = bare(&read(&yaml.replace("<MI_CLIENT_ID>", "mi").replace("<MI_TENANT_ID>", "t"))).unwrap();
+        assert_eq!(plan.identity, IdentityChoice::ManagedIdentity { client_id: Some("mi".to_owned()) });
+        let files: Vec<_> = plan.files.iter().map(|file| (file.path.as_str(), file.object_type, file.index)).collect();
+        assert_eq!(files, [("my-secret", ObjectType::Secret, 0), ("my-key", ObjectType::Key, 1)]);
     }
 }
 
@@ -731,19 +512,10 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
             json!({"kind": "Pod", "metadata": {"name": "c"}}),
             "KS101 the manifest is another kind of object, not a SecretProviderClass",
         ),
-        (
-            json!({"apiVersion": "v1", "metadata": {"name": "c"}}),
-            "KS101 the manifest is another kind of object",
-        ),
+        (json!({"apiVersion": "v1", "metadata": {"name": "c"}}), "KS101 the manifest is another kind of object"),
         (json!({"spec": {}}), "KS101 metadata.name is missing, not a name"),
-        (
-            json!({"metadata": {"name": "c"}, "spec": {"provider": 5}}),
-            "KS101 spec.provider is a number, not a string",
-        ),
-        (
-            json!({"metadata": {"name": "c"}, "spec": []}),
-            "KS101 spec is a list, not an object",
-        ),
+        (json!({"metadata": {"name": "c"}, "spec": {"provider": 5}}), "KS101 spec.provider is a number, not a string"),
+        (json!({"metadata": {"name": "c"}, "spec": []}), "KS101 spec is a list, not an object"),
         (
             json!({"metadata": {"name": "c"}, "spec": {"parameters": {"useVMManagedIdentity": true}}}),
             "KS102 parameters.useVMManagedIdentity is a boolean, not a string; hint: quote it, as the API server wants it too: useVMManagedIdentity: \"true\"",

@@ -60,10 +60,14 @@ impl<C: Cluster> Handler<C> {
         if request.method() != Method::POST {
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST");
         }
-        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type =
+            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("Content-Type is {content_type:?}, not application/json"));
+            return refuse(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                &format!("Content-Type is {content_type:?}, not application/json"),
+            );
         }
         let body = Limited::new(request.into_body(), BODY_LIMIT_BYTES);
         match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
@@ -88,7 +92,8 @@ impl<C: Cluster> Handler<C> {
             Ok(facts) => {
                 // A bug in a decision must not cost more than that decision.
                 let decide = AssertUnwindSafe(|| incoming.answer(&self.settings, &facts));
-                std::panic::catch_unwind(decide).unwrap_or_else(|_| incoming.unavailable("the decision panicked; this is a bug"))
+                std::panic::catch_unwind(decide)
+                    .unwrap_or_else(|_| incoming.unavailable("the decision panicked; this is a bug"))
             }
             Err(error) => incoming.unavailable(&error.to_string()),
         };

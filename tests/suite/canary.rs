@@ -31,8 +31,13 @@ async fn no_log_error_plan_environment_or_argument_holds_a_value_or_a_token() {
         theatre.emulator.set_secret(guide.vault, secret, value);
         pod.wait_for(path, value, Duration::from_secs(5)).await.unwrap();
 
-        let mut canaries: Vec<String> =
-            guide.promises.iter().map(|(_, value)| *value).filter(|value| !value.starts_with("-----")).map(str::to_owned).collect();
+        let mut canaries: Vec<String> = guide
+            .promises
+            .iter()
+            .map(|(_, value)| *value)
+            .filter(|value| !value.starts_with("-----"))
+            .map(str::to_owned)
+            .collect();
         canaries.push(value.to_owned());
         if let Some(file) = pod.token_file() {
             let token = std::fs::read_to_string(file).unwrap();

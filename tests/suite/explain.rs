@@ -18,14 +18,22 @@ async fn the_explained_patch_is_the_webhooks_byte_for_byte() {
         arguments.extend(theatre.options.iter().map(String::as_str));
         let (code, out, error) = keysluice(&arguments);
         assert_eq!(code, 0, "{error}");
-        assert_eq!(out.trim_end_matches('\n').as_bytes(), theatre.review(play.directory).await.patch, "{}", play.directory);
+        assert_eq!(
+            out.trim_end_matches('\n').as_bytes(),
+            theatre.review(play.directory).await.patch,
+            "{}",
+            play.directory
+        );
     }
 }
 
 #[test]
 fn the_four_outputs_agree() {
-    let (pod, class, account) =
-        (guide("secret-sync", "pod.yaml"), guide("secret-sync", "secretproviderclass.yaml"), guide("secret-sync", "serviceaccount.yaml"));
+    let (pod, class, account) = (
+        guide("secret-sync", "pod.yaml"),
+        guide("secret-sync", "secretproviderclass.yaml"),
+        guide("secret-sync", "serviceaccount.yaml"),
+    );
     let run = |output: &str| {
         let (code, out, error) = keysluice(&["explain", "-f", &pod, &class, &account, "-o", output]);
         assert_eq!(code, 0, "{error}");
@@ -39,7 +47,11 @@ fn the_four_outputs_agree() {
     let patched: Value = serde_saphyr::from_str(run("pod").trim_start_matches("---\n")).unwrap();
     assert_eq!(patched["spec"]["initContainers"][0]["name"], "keysluice");
     let text = run("text");
-    assert!(text.starts_with("Pod keyvault-demo/keyvault-demo: mutated\n") && text.contains("because  selected by its label"), "{text}");
+    assert!(
+        text.starts_with("Pod keyvault-demo/keyvault-demo: mutated\n")
+            && text.contains("because  selected by its label"),
+        "{text}"
+    );
     assert!(!text.contains('\x1b'), "no colours where the output is no terminal");
 }
 
@@ -48,20 +60,33 @@ fn a_refused_pod_ends_with_1_and_says_code_field_and_fix() {
     let (pod, class) = (guide("managed-identity", "pod.yaml"), guide("managed-identity", "secretproviderclass.yaml"));
     let (code, out, _) = keysluice(&["explain", "-f", &pod, &class]);
     assert_eq!(code, 1);
-    assert!(out.contains("refused") && out.contains("KS108") && out.contains("<MI_CLIENT_ID>") && out.contains("hint:"), "{out}");
+    assert!(
+        out.contains("refused") && out.contains("KS108") && out.contains("<MI_CLIENT_ID>") && out.contains("hint:"),
+        "{out}"
+    );
     let (code, out, _) = keysluice(&["explain", "-f", &pod]);
     assert_eq!(code, 1);
-    assert!(out.contains("KS207 volume \"secrets-store\": failed to get secretproviderclass keyvault-ns/keyvault-provider"), "{out}");
+    assert!(
+        out.contains("KS207 volume \"secrets-store\": failed to get secretproviderclass keyvault-ns/keyvault-provider"),
+        "{out}"
+    );
 }
 
 #[test]
 fn a_pod_that_is_none_of_our_business_is_let_through_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pod.json");
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), br#"{"kind":"Pod","metadata":{"name":"p"},"spec":{}}"#).unwrap();
+    std::io::Write::write_all(
+        &mut std::fs::File::create(&path).unwrap(),
+        br#"{"kind":"Pod","metadata":{"name":"p"},"spec":{}}"#,
+    )
+    .unwrap();
     let (code, out, _) = keysluice(&["explain", "-f", &path.display().to_string()]);
     assert_eq!(code, 0);
-    assert!(out.contains("let through unchanged") && out.contains("not selected: no label azure.workload.identity/use"), "{out}");
+    assert!(
+        out.contains("let through unchanged") && out.contains("not selected: no label azure.workload.identity/use"),
+        "{out}"
+    );
 }
 
 #[test]

@@ -18,7 +18,12 @@ async fn every_guide_gets_its_files_with_the_fewest_calls_and_its_rotation_witho
             assert!(path.ends_with("my-key") || content == *expected, "{path} has no newline that the vault has not");
         }
         let counts = theatre.emulator.counts();
-        assert_eq!((counts.tokens, counts.imds, counts.secret_gets, counts.key_gets), guide.calls, "{}", guide.directory);
+        assert_eq!(
+            (counts.tokens, counts.imds, counts.secret_gets, counts.key_gets),
+            guide.calls,
+            "{}",
+            guide.directory
+        );
         assert_eq!(counts.status_401, 0);
         let (secret, path, value) = guide.rotation;
         let id = pod.sidecar.id();

@@ -13,8 +13,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn facts() -> Facts {
-    let mut facts = Facts { service_account: Some(ServiceAccount::from_annotations([("azure.workload.identity/client-id", "c")])), ..Facts::default() };
-    let objects = "array:\n  - |\n    objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n";
+    let mut facts = Facts {
+        service_account: Some(ServiceAccount::from_annotations([("azure.workload.identity/client-id", "c")])),
+        ..Facts::default()
+    };
+    let objects =
+        "array:\n  - |\n    objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n";
     let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv"}, "spec": {"provider": "azure",
         "parameters": {"keyvaultName": "vault-1", "tenantId": "t", "objects": objects}}});
     facts.classes.insert("kv".to_owned(), ClassFact::Found(Arc::new(ProviderClass::from_value(&class).unwrap())));
@@ -67,7 +71,12 @@ fn survives(before: &Value, after: &Value, path: &str) -> Result<(), String> {
 }
 
 fn unknown_fields() -> impl Strategy<Value = Map<String, Value>> {
-    let leaf = prop_oneof![Just(json!(null)), any::<bool>().prop_map(Value::from), any::<i32>().prop_map(Value::from), "\\PC{0,6}".prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        "\\PC{0,6}".prop_map(Value::from)
+    ];
     let value = leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
@@ -82,28 +91,42 @@ fn with(mut object: Value, fields: Map<String, Value>) -> Value {
     object
 }
 
-const ENV_NAMES: &[&str] = &["A", "URL", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"];
+const ENV_NAMES: &[&str] =
+    &["A", "URL", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"];
 const ENV_VALUES: &[&str] = &["", "x", "$(AZURE_CLIENT_ID)", "$$(AZURE_TENANT_ID)", "a$(AZURE_AUTHORITY_HOST)b$(A)"];
 const VOLUME_NAMES: &[&str] = &["v0", "v1", "v2", "azure-workload-identity-reserved-1", "keysluice-x"];
 const PATHS: &[&str] = &["/a", "/b", "/mnt/secrets", "/var/run/secrets/azure", "/var/run/secrets/azure/wi"];
 
-fn optional_list(item: impl Strategy<Value = Value>, length: std::ops::Range<usize>) -> impl Strategy<Value = Option<Value>> {
+fn optional_list(
+    item: impl Strategy<Value = Value>,
+    length: std::ops::Range<usize>,
+) -> impl Strategy<Value = Option<Value>> {
     prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 6 => proptest::collection::vec(item, length).prop_map(|list| Some(json!(list)))]
 }
 
 fn container() -> impl Strategy<Value = Value> {
     let env = (proptest::sample::select(ENV_NAMES), proptest::sample::select(ENV_VALUES), unknown_fields())
         .prop_map(|(name, value, fields)| with(json!({"name": name, "value": value}), fields));
-    let mount = (proptest::sample::select(VOLUME_NAMES), proptest::sample::select(PATHS), any::<Option<bool>>(), unknown_fields()).prop_map(
-        |(name, path, read_only, fields)| {
+    let mount = (
+        proptest::sample::select(VOLUME_NAMES),
+        proptest::sample::select(PATHS),
+        any::<Option<bool>>(),
+        unknown_fields(),
+    )
+        .prop_map(|(name, path, read_only, fields)| {
             let mut mount = json!({"name": name, "mountPath": path});
             if let Some(read_only) = read_only {
                 mount["readOnly"] = json!(read_only);
             }
             with(mount, fields)
-        },
-    );
-    (proptest::sample::select(&["app", "side", "istio-proxy", "keysluice"][..]), optional_list(env, 0..4), optional_list(mount, 0..3), any::<bool>(), unknown_fields())
+        });
+    (
+        proptest::sample::select(&["app", "side", "istio-proxy", "keysluice"][..]),
+        optional_list(env, 0..4),
+        optional_list(mount, 0..3),
+        any::<bool>(),
+        unknown_fields(),
+    )
         .prop_map(|(name, env, mounts, native, fields)| {
             let mut container = json!({"name": name});
             for (key, list) in [("env", env), ("volumeMounts", mounts)] {
@@ -135,7 +158,15 @@ fn volume() -> impl Strategy<Value = Value> {
 fn pod() -> impl Strategy<Value = Value> {
     let names = prop_oneof![Just(json!({"name": "p"})), Just(json!({"generateName": "p-"})), Just(json!({}))];
     let labels = prop_oneof![3 => Just(json!({"azure.workload.identity/use": "true"})), 1 => Just(json!({"app": "x"})), 1 => Just(json!(null))];
-    (names, labels, optional_list(container(), 0..3), optional_list(container(), 0..3), optional_list(volume(), 0..4), unknown_fields(), unknown_fields())
+    (
+        names,
+        labels,
+        optional_list(container(), 0..3),
+        optional_list(container(), 0..3),
+        optional_list(volume(), 0..4),
+        unknown_fields(),
+        unknown_fields(),
+    )
         .prop_map(|(mut metadata, labels, init, containers, volumes, of_spec, of_pod)| {
             metadata["labels"] = labels;
             let mut spec = with(json!({}), of_spec);

@@ -16,7 +16,8 @@ pub(crate) fn binaries() -> Binaries {
     static INJECTOR: OnceLock<PathBuf> = OnceLock::new();
     let keysluice = PathBuf::from(env!("CARGO_BIN_EXE_keysluice"));
     let injector = INJECTOR.get_or_init(|| {
-        let target = keysluice.parent().and_then(Path::parent).expect("binaries lie two levels below the target directory");
+        let target =
+            keysluice.parent().and_then(Path::parent).expect("binaries lie two levels below the target directory");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "-p", "keysluice-injector", "--target-dir"]).arg(target);
         let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");

@@ -13,5 +13,5 @@ pub use names::{
     VaultUrl, VaultUrlError,
 };
 pub use plan::{
-    Credential, File, Identity, ObjectEncoding, ObjectFormat, ObjectType, Plan, PlanError, PlanSchema, Volume, PLAN_ENV,
+    Credential, File, Identity, ObjectEncoding, ObjectFormat, ObjectType, PLAN_ENV, Plan, PlanError, PlanSchema, Volume,
 };

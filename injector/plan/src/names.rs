@@ -95,7 +95,11 @@ impl FromStr for ObjectName {
     type Err = ObjectNameError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if text.is_empty() || text.len() > 127 || !plain { Err(ObjectNameError(text.to_owned())) } else { Ok(Self(text.to_owned())) }
+        if text.is_empty() || text.len() > 127 || !plain {
+            Err(ObjectNameError(text.to_owned()))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
     }
 }
 
@@ -115,7 +119,11 @@ impl FromStr for ObjectVersion {
     type Err = ObjectVersionError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric());
-        if text.is_empty() || text.len() > 127 || !plain { Err(ObjectVersionError(text.to_owned())) } else { Ok(Self(text.to_owned())) }
+        if text.is_empty() || text.len() > 127 || !plain {
+            Err(ObjectVersionError(text.to_owned()))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
     }
 }
 
@@ -269,7 +277,11 @@ mod tests {
     #[test]
     fn collisions_are_seen_both_ways() {
         let path = |text: &str| text.parse::<RelativePath>().unwrap();
-        assert!(path("s").collides_with(&path("s/0")) && path("s/0").collides_with(&path("s")) && path("s").collides_with(&path("s")));
+        assert!(
+            path("s").collides_with(&path("s/0"))
+                && path("s/0").collides_with(&path("s"))
+                && path("s").collides_with(&path("s"))
+        );
         assert!(!path("s").collides_with(&path("s0")) && !path("a/b").collides_with(&path("a/c")));
     }
 
@@ -288,7 +300,17 @@ mod tests {
     fn vault_urls_are_normalised_or_refused() {
         let url = "https://My-Vault.vault.localhost:8443".parse::<VaultUrl>().unwrap();
         assert_eq!((url.as_str(), url.host()), ("https://my-vault.vault.localhost:8443/", "my-vault.vault.localhost"));
-        for bad in ["http://a/", "https:///", "https://a/b", "https://a@b/", "https://a:0/", "https://a:99999/", "https://-a/", "https://a?x", "a"] {
+        for bad in [
+            "http://a/",
+            "https:///",
+            "https://a/b",
+            "https://a@b/",
+            "https://a:0/",
+            "https://a:99999/",
+            "https://-a/",
+            "https://a?x",
+            "a",
+        ] {
             assert!(bad.parse::<VaultUrl>().is_err(), "{bad}");
         }
     }

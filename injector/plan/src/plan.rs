@@ -65,7 +65,10 @@ impl Plan {
             let mut paths: Vec<&RelativePath> = Vec::new();
             for file in &volume.files {
                 if !identities.contains(file.identity.as_str()) {
-                    return Err(PlanError::UnknownIdentity { path: file.path.clone(), identity: file.identity.clone() });
+                    return Err(PlanError::UnknownIdentity {
+                        path: file.path.clone(),
+                        identity: file.identity.clone(),
+                    });
                 }
                 if let Some(other) = paths.iter().find(|other| file.path.collides_with(other)) {
                     return Err(PlanError::PathCollision { path: file.path.clone(), other: (*other).clone() });
@@ -102,7 +105,9 @@ impl TryFrom<u32> for PlanSchema {
         if value == 1 {
             Ok(Self)
         } else {
-            Err(format!("schema {value} is not supported by this sidecar (it knows schema 1); use images of one release"))
+            Err(format!(
+                "schema {value} is not supported by this sidecar (it knows schema 1); use images of one release"
+            ))
         }
     }
 }

@@ -118,7 +118,11 @@ impl Guide {
             .iter()
             .filter(|(path, _)| !path.ends_with("my-key"))
             .map(|(path, value)| {
-                let name = if path.ends_with("orders") { "demo-connection" } else { path.rsplit('/').next().unwrap_or_default() };
+                let name = if path.ends_with("orders") {
+                    "demo-connection"
+                } else {
+                    path.rsplit('/').next().unwrap_or_default()
+                };
                 (name.to_owned(), json!(value))
             })
             .collect();

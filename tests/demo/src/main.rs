@@ -111,7 +111,15 @@ impl Demo {
 
         for (number, (guide, directory)) in GUIDES.iter().zip(&directories).enumerate() {
             tell.chapter(&format!("Guide {}: {}", number + 1, guide.title));
-            let scene = Scene { tell, guide, directory, options: &options, binaries: &binaries, stage: &stage, emulator: &emulator };
+            let scene = Scene {
+                tell,
+                guide,
+                directory,
+                options: &options,
+                binaries: &binaries,
+                stage: &stage,
+                emulator: &emulator,
+            };
             scene.play(&webhook).await.with_context(|| format!("guide {}", guide.directory))?;
         }
 
@@ -129,7 +137,8 @@ impl Demo {
     }
 
     fn options(&self, cloud: &Path, directories: &[PathBuf]) -> Vec<String> {
-        let mut options = vec!["--tenant-id".to_owned(), TENANT.to_owned(), "--cloud".to_owned(), cloud.display().to_string()];
+        let mut options =
+            vec!["--tenant-id".to_owned(), TENANT.to_owned(), "--cloud".to_owned(), cloud.display().to_string()];
         options.extend(["--refresh-interval".to_owned(), "1s".to_owned()]);
         for directory in directories {
             options.extend(["--objects".to_owned(), directory.display().to_string()]);
@@ -161,13 +170,20 @@ impl Scene<'_> {
         ensure!(reviewed.response["allowed"] == true, "refused: {}", reviewed.response["status"]["message"]);
         ensure!(!reviewed.patch.is_empty(), "the webhook changed nothing");
         let explained = self.explain(&manifest, "patch").await?;
-        ensure!(explained.trim_end().as_bytes() == reviewed.patch, "`keysluice explain -o patch` differs from the webhook's patch");
+        ensure!(
+            explained.trim_end().as_bytes() == reviewed.patch,
+            "`keysluice explain -o patch` differs from the webhook's patch"
+        );
         print!("{}", self.explain(&manifest, "text").await?);
-        tell.good(&format!("patch of {} bytes; `keysluice explain` says the same, byte for byte", reviewed.patch.len()));
+        tell.good(&format!(
+            "patch of {} bytes; `keysluice explain` says the same, byte for byte",
+            reviewed.patch.len()
+        ));
 
         tell.step("The sidecar starts, with the environment and the mounts it was given");
         self.emulator.reset_counts();
-        let mut pod = Pod::start(guide.directory, guide.namespace, &reviewed, self.emulator, self.binaries, self.stage)?;
+        let mut pod =
+            Pod::start(guide.directory, guide.namespace, &reviewed, self.emulator, self.binaries, self.stage)?;
         let ready = pod.wait_until_ready().await?;
         for (path, expected) in guide.promises {
             let content = pod.read(path)?;
@@ -201,7 +217,11 @@ impl Scene<'_> {
         let counts = self.emulator.counts();
         let calls = (counts.tokens, counts.imds, counts.secret_gets, counts.key_gets);
         let (tokens, imds, secrets, keys) = calls;
-        ensure!(calls == self.guide.calls, "calls (token, IMDS, secret, key) were {calls:?}, expected {:?}", self.guide.calls);
+        ensure!(
+            calls == self.guide.calls,
+            "calls (token, IMDS, secret, key) were {calls:?}, expected {:?}",
+            self.guide.calls
+        );
         ensure!(counts.status_401 == 0, "{} calls were answered 401", counts.status_401);
         self.tell.good(&format!("calls: {tokens} token, {imds} IMDS, {secrets} secret, {keys} key, 0 x 401"));
         Ok(())
@@ -218,7 +238,9 @@ impl Scene<'_> {
 }
 
 fn arguments(options: &[String]) -> String {
-    let shown = options.iter().map(|option| Path::new(option).file_name().map_or(option.as_str(), |name| name.to_str().unwrap_or_default()));
+    let shown = options
+        .iter()
+        .map(|option| Path::new(option).file_name().map_or(option.as_str(), |name| name.to_str().unwrap_or_default()));
     format!("keysluice serve {}", shown.collect::<Vec<_>>().join(" "))
 }
 

@@ -94,15 +94,24 @@ impl Pod {
         let environment = list(&sidecar["env"])
             .map(|entry| (text(entry, "name").to_owned(), text(entry, "value").replace("$$", "$")))
             .collect::<BTreeMap<_, _>>();
-        let gate = list(&sidecar["lifecycle"]["postStart"]["exec"]["command"]).filter_map(Value::as_str).map(str::to_owned).collect();
+        let gate = list(&sidecar["lifecycle"]["postStart"]["exec"]["command"])
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
 
         let mut command = Command::new(&binaries.injector);
         let arguments = list(&sidecar["command"]).skip(1).filter_map(Value::as_str);
-        command.args(arguments).arg("--root").arg(&root).arg("--termination-log").arg(stage.path().join(format!("{name}.termination")));
+        command
+            .args(arguments)
+            .arg("--root")
+            .arg(&root)
+            .arg("--termination-log")
+            .arg(stage.path().join(format!("{name}.termination")));
         std::fs::File::create(stage.path().join(format!("{name}.termination")))?;
         command.env_clear().envs(&environment);
         let started = Instant::now();
-        let process = Process::start(command, &format!("the sidecar of {name}"), &stage.path().join(format!("{name}.log")))?;
+        let process =
+            Process::start(command, &format!("the sidecar of {name}"), &stage.path().join(format!("{name}.log")))?;
         let injector = binaries.injector.clone();
         Ok(Self { sidecar: process, root, injector, environment, gate, app_mounts, token_file, started })
     }
@@ -114,7 +123,11 @@ impl Pod {
         let output = self.execute(&arguments).await?;
         let elapsed = self.started.elapsed();
         let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "the gate did not open: {said}\nthe sidecar's log:\n{}", self.sidecar.log());
+        anyhow::ensure!(
+            output.status.success(),
+            "the gate did not open: {said}\nthe sidecar's log:\n{}",
+            self.sidecar.log()
+        );
         Ok(elapsed)
     }
 
@@ -132,7 +145,8 @@ impl Pod {
 
     /// Where a path of the application really is.
     pub fn locate(&self, path: &str) -> anyhow::Result<PathBuf> {
-        let below = |(mount, place): &(String, PathBuf)| Some(place.join(path.strip_prefix(mount)?.trim_start_matches('/')));
+        let below =
+            |(mount, place): &(String, PathBuf)| Some(place.join(path.strip_prefix(mount)?.trim_start_matches('/')));
         self.app_mounts.iter().find_map(below).with_context(|| format!("{path} is on no secret volume"))
     }
 
@@ -141,7 +155,11 @@ impl Pod {
         let start = Instant::now();
         while self.read(path).is_ok_and(|content| content != expected) {
             self.sidecar.ensure_running()?;
-            anyhow::ensure!(start.elapsed() < limit, "{path} did not change within {limit:?}; the sidecar's log:\n{}", self.sidecar.log());
+            anyhow::ensure!(
+                start.elapsed() < limit,
+                "{path} did not change within {limit:?}; the sidecar's log:\n{}",
+                self.sidecar.log()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         anyhow::ensure!(self.read(path)? == expected, "{path} cannot be read");

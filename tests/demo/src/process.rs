@@ -70,7 +70,8 @@ impl Process {
     /// A field of `/proc/PID/status` in KiB: `VmRSS`, `RssAnon`, `VmHWM`.
     pub fn memory_kib(&self, field: &str) -> anyhow::Result<u64> {
         let status = String::from_utf8_lossy(&self.proc_file("status")?).into_owned();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such field")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such field")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse()?)
     }
 }

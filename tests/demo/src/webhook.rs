@@ -34,26 +34,40 @@ impl Webhook {
     pub async fn start(binary: &Path, arguments: &[String], scratch: &Path) -> anyhow::Result<Self> {
         let ca = scratch.join("webhook-ca.crt");
         let mut command = Command::new(binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-seconds", "0", "--ca-out"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--drain-seconds",
+            "0",
+            "--ca-out",
+        ]);
         command.arg(&ca).args(arguments);
         let mut process = Process::start(command, "keysluice serve", &scratch.join("webhook.log"))?;
         let address = loop {
             process.ensure_running()?;
             let log = process.log();
-            let serving = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["message"] == "serving");
+            let serving = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .find(|line| line["message"] == "serving");
             if let Some(line) = serving {
                 break line["listen"].as_str().context("the log line has no address")?.to_owned();
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
         let ca = reqwest::Certificate::from_pem(&std::fs::read(&ca)?)?;
-        let client = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().timeout(Duration::from_secs(10)).build()?;
+        let client =
+            reqwest::Client::builder().tls_certs_only([ca]).no_proxy().timeout(Duration::from_secs(10)).build()?;
         Ok(Self { process, client, url: format!("https://{address}") })
     }
 
     /// POSTs bytes to a path; gives status and body.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> anyhow::Result<(u16, Value)> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body);
+        let request =
+            self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body);
         let response = request.send().await.context("calling the webhook")?;
         let status = response.status().as_u16();
         Ok((status, response.json().await?))
