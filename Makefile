@@ -1,0 +1,49 @@
+# Everything a contributor runs. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+BIN := target/release
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Runs the guides' manifests end to end: webhook, sidecar, files, a rotation
+	$(CARGO) build --quiet --release -p keysluice-demo
+	$(BIN)/keysluice-demo --bin-dir $(BIN) --data tests/data
+
+.PHONY: build
+build: ## Builds both binaries into target/release (the sidecar in its own, small profile)
+	$(CARGO) build --release -p keysluice
+	$(CARGO) build --profile injector -p keysluice-injector
+	@cp -f target/injector/keysluice-injector $(BIN)/keysluice-injector
+
+.PHONY: test
+test: ## Runs all tests that need nothing but Rust and a C compiler
+	$(CARGO) build -p keysluice-injector
+	$(CARGO) test --workspace
+
+.PHONY: test-sdk
+test-sdk: ## Has Microsoft's own SDK read a secret from the emulator (heavy: about 200 more crates)
+	cd tests/sdk && $(CARGO) test
+
+.PHONY: lint
+lint: ## Format, clippy, spelling, licences (the last two where their tools are installed)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
+
+.PHONY: bench
+bench: build ## Prints the figures: binary size, memory, time to ready with 20 secrets
+	$(CARGO) build --quiet --release -p keysluice-demo
+	$(BIN)/keysluice-demo --bin-dir $(BIN) --data tests/data --figures
+
+.PHONY: static
+static: ## Builds the sidecar as a static binary: musl where its std is installed, else static glibc
+	./scripts/static
+
+.PHONY: images
+images: static ## Builds the sidecar's OCI image (needs buildah)
+	./scripts/images

@@ -1,0 +1,11 @@
+//! The emulator over real TLS, as a client sees it.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
+mod client;
+mod control;
+mod entra;
+mod faults;
+mod imds;
+mod process;
+mod vault;
