@@ -36,7 +36,7 @@ pub enum Gate {
 const PREFIX: &str = "keysluice.dev/";
 
 /// Every annotation, with what it takes; `docs/annotations.md` is generated from it.
-pub(crate) const KNOWN: &[(&str, &str, &str)] = &[
+pub const KNOWN: &[(&str, &str, &str)] = &[
     ("keysluice.dev/after", "the name of a native sidecar", "puts the sidecar behind that one instead of first"),
     (
         "keysluice.dev/csi-volumes",

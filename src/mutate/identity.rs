@@ -66,6 +66,7 @@ pub(super) struct TokenVolume {
     existing: Option<usize>,
     differs: bool,
     definition: Value,
+    token_file: &'static str,
 }
 
 impl TokenVolume {
@@ -85,7 +86,7 @@ impl TokenVolume {
             "projected": {"sources": [{"serviceAccountToken": {
                 "path": TOKEN_PATH, "expirationSeconds": expiration, "audience": audience}}]},
         });
-        Ok(Self { name, existing, differs, definition })
+        Ok(Self { name, existing, differs, definition, token_file: TOKEN_FILE })
     }
 
     /// The mount every container gets.
@@ -94,8 +95,8 @@ impl TokenVolume {
     }
 
     /// Full path of the token.
-    pub(super) fn token_file(&self) -> String {
-        TOKEN_FILE.to_owned()
+    pub(super) fn token_file(&self) -> &str {
+        self.token_file
     }
 
     /// Adds the volume, or corrects one of the reserved name that is not what it should be.
@@ -171,7 +172,7 @@ pub(super) fn inject(
     let environment = [
         ("AZURE_CLIENT_ID", account.client_id.as_deref().unwrap_or_default()),
         ("AZURE_TENANT_ID", tenant.map(String::as_str).unwrap_or_default()),
-        ("AZURE_FEDERATED_TOKEN_FILE", token_file.as_str()),
+        ("AZURE_FEDERATED_TOKEN_FILE", token_file),
         ("AZURE_AUTHORITY_HOST", context.settings.clouds.default_cloud().authority.as_str()),
     ];
     let skipped: Vec<&str> =

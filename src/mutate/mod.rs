@@ -12,7 +12,7 @@ mod user;
 #[cfg(test)]
 mod testing;
 
-pub use annotations::{Annotations, Gate};
+pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS};
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
 pub use refusal::{Cause, Refusal};
 pub use secrets::{CSI_DRIVER, ClassFact};

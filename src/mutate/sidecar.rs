@@ -125,7 +125,7 @@ fn plan(
     let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
     for volume in volumes {
         let (name, directory) = (volume.name.to_owned(), directory(volume.name));
-        add_volume(&mut plan, name, directory, &volume.plan, &token_file, refresh_interval);
+        add_volume(&mut plan, name, directory, &volume.plan, token_file, refresh_interval);
     }
     plan
 }

@@ -35,7 +35,10 @@ pub(super) fn class(name: &str, parameters: &Value) -> ClassFact {
 }
 
 pub(super) fn labelled(name: &str, spec: Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"azure.workload.identity/use": "true"}}, "spec": spec})
+    let labels = json!({"azure.workload.identity/use": "true"});
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}});
+    pod["spec"] = spec;
+    pod
 }
 
 pub(super) fn csi_volume(name: &str, class: &str) -> Value {

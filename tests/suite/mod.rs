@@ -1,4 +1,5 @@
 mod canary;
+mod docs;
 mod explain;
 mod guides;
 mod properties;

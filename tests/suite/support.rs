@@ -30,7 +30,8 @@ pub(crate) fn binaries() -> Binaries {
 /// Runs `keysluice` and gives exit code, standard output and standard error.
 pub(crate) fn keysluice(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
-    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).output().expect("the binary runs");
+    let output =
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().args(arguments).output().expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
 }

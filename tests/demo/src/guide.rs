@@ -111,6 +111,9 @@ impl Guide {
     }
 
     /// What the guide's `az` commands leave in Azure, with the least rights that suffice.
+    ///
+    /// # Panics
+    /// If the seed below is not one: a bug here.
     pub fn seed(&self) -> Seed {
         let (tokens, ..) = self.calls;
         let secrets: serde_json::Map<_, _> = self

@@ -1,0 +1,68 @@
+//! Pages that are generated from the code: stale ones fail. `UPDATE_DOCS=1 cargo test --test tests docs` writes them anew.
+
+use super::support::{binaries, keysluice};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+fn check(page: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), expected.as_bytes()).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "docs/{page} is stale; UPDATE_DOCS=1 cargo test --test tests docs writes it anew");
+}
+
+#[test]
+fn the_reasons_are_documented() {
+    let mut page = String::from(
+        "# Reason codes\n\nEvery message that refuses or warns begins with one of these codes; `keysluice why CODE` prints the same.\n\
+         This page is generated from the code.\n",
+    );
+    for reason in keysluice::reason::all() {
+        let mut cause = reason.cause.chars();
+        let cause: String = cause.next().into_iter().flat_map(char::to_uppercase).chain(cause).collect();
+        write!(page, "\n## {}\n\n{cause}.\n\n**Fix:** {}.\n", reason.code, reason.fix).unwrap();
+    }
+    check("reasons.md", &page);
+}
+
+#[test]
+fn the_annotations_are_documented() {
+    let mut page = String::from(
+        "# Annotations\n\nOn the pod (for a workload: on its pod template). An unknown annotation below `keysluice.dev/` refuses the pod, so a\n\
+         misspelt one is never silently without effect. This page is generated from the code.\n\n\
+         | annotation | takes | what it does |\n| --- | --- | --- |\n",
+    );
+    for (key, takes, effect) in keysluice::mutate::KNOWN_ANNOTATIONS {
+        writeln!(page, "| `{key}` | {takes} | {effect} |").unwrap();
+    }
+    page.push_str("\nThose of Azure Workload Identity keep their names and meaning: see [Coming from Azure Workload Identity](azure-workload-identity.md).\n");
+    check("annotations.md", &page);
+}
+
+#[test]
+fn the_command_lines_are_documented() {
+    let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
+    for command in ["", "serve", "explain", "plan", "why"] {
+        let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
+        let (code, help, _) = keysluice(&arguments);
+        assert_eq!(code, 0);
+        write!(page, "\n## keysluice {command}\n\n```text\n{}\n```\n", trimmed(&help)).unwrap();
+    }
+    for command in ["", "run", "once", "ready", "status", "refresh"] {
+        let mut run = Command::new(binaries().injector);
+        run.env_clear();
+        let output = run.args(command.split(' ').filter(|word| !word.is_empty())).arg("--help").output().unwrap();
+        assert!(output.status.success());
+        let help = String::from_utf8(output.stdout).unwrap();
+        write!(page, "\n## keysluice-injector {command}\n\n```text\n{}\n```\n", trimmed(&help)).unwrap();
+    }
+    check("command-lines.md", &page.replace(" \n", "\n"));
+}
+
+/// Help text without blanks at the ends of lines.
+fn trimmed(help: &str) -> String {
+    help.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
