@@ -1,7 +1,9 @@
 mod canary;
+mod conformance;
 mod docs;
 mod explain;
 mod guides;
 mod properties;
+mod reviews;
 mod serve;
 mod support;
