@@ -4,6 +4,7 @@ mod docs;
 mod explain;
 mod guides;
 mod properties;
+mod reference;
 mod reviews;
 mod serve;
 mod support;

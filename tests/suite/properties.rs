@@ -128,7 +128,7 @@ fn volume() -> impl Strategy<Value = Value> {
     })
 }
 
-fn pod() -> impl Strategy<Value = Value> {
+pub(crate) fn pod() -> impl Strategy<Value = Value> {
     let names = prop_oneof![Just(json!({"name": "p"})), Just(json!({"generateName": "p-"})), Just(json!({}))];
     let labels = prop_oneof![3 => Just(json!({"azure.workload.identity/use": "true"})), 1 => Just(json!({"app": "x"})), 1 => Just(json!(null))];
     (
@@ -170,7 +170,7 @@ fn doubled_mount_paths(pod: &Value) -> BTreeSet<(String, String)> {
 }
 
 /// What the API server refuses before any webhook: names and mount paths that occur twice.
-fn is_valid(pod: &Value) -> bool {
+pub(crate) fn is_valid(pod: &Value) -> bool {
     let unique = |values: &Value| {
         let names: Vec<_> = values.as_array().into_iter().flatten().map(|value| value["name"].to_string()).collect();
         names.iter().collect::<BTreeSet<_>>().len() == names.len()
