@@ -63,6 +63,10 @@ reasons! { POD:
     KS251 "a container may not be able to read a file" "set runAsUser on the container, or a filePermission with world-read";
     KS252 "a subPath mount never shows a rotated secret" "mount the whole volume and read the file below it";
     KS253 "secretObjects are not synced by this version" "read the file from the volume, or keep the CSI driver for this class (keysluice.dev/csi-volumes: leave)";
+    KS254 "what envFrom supplies cannot be seen at admission" "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or put them into env";
+    KS255 "an id of the ServiceAccount does not look like one" "use the client id (not the object id or the name) of the identity";
+    KS256 "an annotation looks like one of the identity's and is none" "correct its name";
+    KS257 "an annotation gives an identity to a container that the pod does not have" "correct the container's name in keysluice.dev/client-ids or keysluice.dev/tenant-ids";
 }
 
 // KS7xx: the webhook's own start and service.

@@ -23,6 +23,8 @@ pub struct Incoming<'a> {
 #[derive(Debug)]
 enum Subject<'a> {
     Pod(Box<Pod<'a>>),
+    /// New ephemeral containers; the pod as it shall be, and as it is.
+    Ephemeral(Box<(Pod<'a>, Pod<'a>)>),
     /// Not the creation of a pod: none of our business.
     Other,
     /// A pod that cannot be read.
@@ -111,21 +113,35 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
 fn subject<'a>(request: &Request<'a>) -> Subject<'a> {
     let kind = &request.kind;
     let is_pod = kind.kind.is_empty() || (kind.group.is_empty() && &*kind.kind == "Pod");
-    let is_creation = request.operation.is_empty() || &*request.operation == "CREATE";
-    let is_whole = request.sub_resource.as_deref().unwrap_or_default().is_empty();
-    if !is_pod || !is_creation || !is_whole {
+    let is_ephemeral = match (&*request.operation, request.sub_resource.as_deref().unwrap_or_default()) {
+        ("" | "CREATE", "") => false,
+        ("UPDATE", "ephemeralcontainers") => true,
+        _ => return Subject::Other,
+    };
+    if !is_pod {
         return Subject::Other;
     }
-    let Some(object) = request.object.map(serde_json::value::RawValue::get).filter(|object| *object != "null") else {
-        return Subject::Unreadable("there is no content to decode: request.object is absent".to_owned());
-    };
-    match serde_json::from_str::<Pod<'a>>(object) {
-        Err(error) => Subject::Unreadable(format!("request.object: {error}")),
-        Ok(pod) => match pod.kind.as_deref() {
-            Some("Pod") => Subject::Pod(Box::new(pod)),
-            Some(_) => Subject::Other,
-            None => Subject::Unreadable("couldn't get version/kind: request.object has no kind".to_owned()),
+    match (pod("request.object", request.object), is_ephemeral) {
+        (Ok(Some(new)), false) => Subject::Pod(Box::new(new)),
+        (Ok(Some(new)), true) => match pod("request.oldObject", request.old_object) {
+            Ok(Some(old)) => Subject::Ephemeral(Box::new((new, old))),
+            Ok(None) => Subject::Other,
+            Err(error) => Subject::Unreadable(error),
         },
+        (Ok(None), _) => Subject::Other,
+        (Err(error), _) => Subject::Unreadable(error),
+    }
+}
+
+/// Reads a pod; `None` if it is something else.
+fn pod<'a>(field: &str, object: Option<&'a serde_json::value::RawValue>) -> Result<Option<Pod<'a>>, String> {
+    let object = object.map(serde_json::value::RawValue::get).filter(|object| *object != "null");
+    let object = object.ok_or_else(|| format!("there is no content to decode: {field} is absent"))?;
+    let pod: Pod<'a> = serde_json::from_str(object).map_err(|error| format!("{field}: {error}"))?;
+    match pod.kind.as_deref() {
+        Some("Pod") => Ok(Some(pod)),
+        Some(_) => Ok(None),
+        None => Err(format!("couldn't get version/kind: {field} has no kind")),
     }
 }
 
@@ -139,13 +155,18 @@ impl<'a> Incoming<'a> {
     pub fn pod(&self) -> Option<&Pod<'a>> {
         match &self.subject {
             Subject::Pod(pod) => Some(pod),
+            Subject::Ephemeral(pods) => Some(&pods.0),
             Subject::Other | Subject::Unreadable(_) => None,
         }
     }
 
     /// What must be looked up before [`Incoming::answer`].
     pub fn needs(&self, settings: &Settings) -> Needs<'_> {
-        self.pod().map(|pod| mutate::needs(pod, settings)).unwrap_or_default()
+        match &self.subject {
+            Subject::Pod(pod) => mutate::needs(pod, settings),
+            Subject::Ephemeral(pods) => mutate::ephemeral_needs(&pods.0),
+            Subject::Other | Subject::Unreadable(_) => Needs::default(),
+        }
     }
 
     /// Decides.
@@ -155,10 +176,21 @@ impl<'a> Incoming<'a> {
             Subject::Unreadable(error) => {
                 self.deny(400, reason::KS201, &format!("{error}; hint: {}", reason::KS201.fix))
             }
-            Subject::Pod(pod) => match mutate::mutate(pod, Context { settings, namespace: self.namespace(), facts }) {
-                Ok(mutation) => self.allow(mutation),
-                Err(refusal) => self.refuse(&refusal),
-            },
+            Subject::Pod(pod) => self.settle(mutate::mutate(pod, self.context(settings, facts))),
+            Subject::Ephemeral(pods) => {
+                self.settle(mutate::mutate_ephemeral(&pods.0, &pods.1, self.context(settings, facts)))
+            }
+        }
+    }
+
+    fn context<'c>(&'c self, settings: &'c Settings, facts: &'c Facts) -> Context<'c> {
+        Context { settings, namespace: self.namespace(), facts }
+    }
+
+    fn settle(&self, result: Result<Mutation, Refusal>) -> Answer {
+        match result {
+            Ok(mutation) => self.allow(mutation),
+            Err(refusal) => self.refuse(&refusal),
         }
     }
 

@@ -59,6 +59,9 @@ pub struct Spec<'a> {
     /// Containers.
     #[serde(borrow)]
     pub containers: Option<Vec<Container<'a>>>,
+    /// Ephemeral containers, of a pod that runs.
+    #[serde(borrow)]
+    pub ephemeral_containers: Option<Vec<Container<'a>>>,
     /// Volumes.
     #[serde(borrow)]
     pub volumes: Option<Vec<Volume<'a>>>,
@@ -80,6 +83,8 @@ pub struct Container<'a> {
     /// Environment; `None` where the field is absent or null.
     #[serde(borrow)]
     pub env: Option<Vec<EnvVar<'a>>>,
+    /// Sources of further variables, whose names nobody sees at admission.
+    pub env_from: Option<Vec<serde::de::IgnoredAny>>,
     /// Mounts; `None` where the field is absent or null.
     #[serde(borrow)]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
@@ -170,6 +175,30 @@ pub struct ProjectedSource<'a> {
     /// A ServiceAccount token.
     #[serde(borrow)]
     pub service_account_token: Option<ServiceAccountToken<'a>>,
+    /// A ConfigMap.
+    #[serde(borrow)]
+    pub config_map: Option<ConfigMapSource<'a>>,
+    /// A ClusterTrustBundle.
+    #[serde(borrow)]
+    pub cluster_trust_bundle: Option<ClusterTrustBundleSource<'a>>,
+}
+
+/// A projected ConfigMap.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct ConfigMapSource<'a> {
+    /// Its name.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub name: Text<'a>,
+}
+
+/// A projected ClusterTrustBundle.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClusterTrustBundleSource<'a> {
+    /// Its signer.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub signer_name: Text<'a>,
 }
 
 /// A projected ServiceAccount token.
@@ -250,6 +279,11 @@ impl<'a> Pod<'a> {
         self.spec.containers.as_deref().unwrap_or_default()
     }
 
+    /// Ephemeral containers, none where the field is absent.
+    pub fn ephemeral_containers(&self) -> &[Container<'a>] {
+        self.spec.ephemeral_containers.as_deref().unwrap_or_default()
+    }
+
     /// Volumes, none where the field is absent.
     pub fn volumes(&self) -> &[Volume<'a>] {
         self.spec.volumes.as_deref().unwrap_or_default()
@@ -257,8 +291,6 @@ impl<'a> Pod<'a> {
 
     /// Both kinds of containers with the JSON pointer of each, init containers first.
     pub fn all_containers(&self) -> impl Iterator<Item = (String, &Container<'a>)> {
-        let list = |field: &'static str, containers: &'a [Container<'a>]| (field, containers);
-        let _ = list;
         let init = self.init_containers().iter().enumerate().map(|(i, c)| (format!("/spec/initContainers/{i}"), c));
         let main = self.containers().iter().enumerate().map(|(i, c)| (format!("/spec/containers/{i}"), c));
         init.chain(main)
@@ -269,6 +301,11 @@ impl Container<'_> {
     /// Whether an init container is a native sidecar.
     pub fn is_native_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
+    }
+
+    /// Whether variables come from elsewhere.
+    pub fn has_env_from(&self) -> bool {
+        self.env_from.as_ref().is_some_and(|sources| !sources.is_empty())
     }
 
     /// Mounts, none where the field is absent.

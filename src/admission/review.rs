@@ -44,6 +44,9 @@ pub struct Request<'a> {
     /// The object, unread.
     #[serde(borrow, default)]
     pub object: Option<&'a RawValue>,
+    /// What it was before an UPDATE, unread.
+    #[serde(borrow, default)]
+    pub old_object: Option<&'a RawValue>,
 }
 
 /// Group, version and kind.

@@ -5,6 +5,7 @@ use super::identity::TokenVolume;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use super::{Context, Mutation, position, quality, user};
+use crate::admission::patch::Patch;
 use crate::admission::pod::{Container, Pod};
 use crate::provider_class::IdentityChoice;
 use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Volume};
@@ -90,6 +91,21 @@ pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
         && container.env.as_deref().unwrap_or_default().iter().any(|entry| &*entry.name == PLAN_ENV)
 }
 
+/// Puts the sidecar's token mount back where its Plan looks, should another webhook have moved it.
+pub(super) fn keep_token_mount(patch: &mut Patch, pointer: &str, container: &Container<'_>, token: &TokenVolume) {
+    let plan = container.env.as_deref().unwrap_or_default().iter().find(|entry| &*entry.name == PLAN_ENV);
+    let plan = plan.and_then(|entry| entry.value.as_deref()).unwrap_or_default();
+    let Some(index) = container.mounts().iter().position(|mount| token.is(&mount.name)) else { return };
+    let mount = &container.mounts()[index].mount_path;
+    // The Plan is JSON with `$` doubled; a token path has neither a `$` nor anything that JSON escapes.
+    let served = plan.contains(&format!("\"tokenFile\":\"{mount}/{}\"", token.token_path()));
+    let Some((_, rest)) = plan.split_once("\"tokenFile\":\"").filter(|_| !served) else { return };
+    let wanted = rest.split('"').next().and_then(|file| file.strip_suffix(&format!("/{}", token.token_path())));
+    if let Some(wanted) = wanted {
+        patch.replace(format!("{pointer}/volumeMounts/{index}"), token.mount_at(wanted));
+    }
+}
+
 /// A pod that declares our container or volume itself could slip something under our name.
 fn refuse_reserved_names(pod: &Pod<'_>) -> Result<(), Refusal> {
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
@@ -125,7 +141,7 @@ fn plan(
     let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
     for volume in volumes {
         let (name, directory) = (volume.name.to_owned(), directory(volume.name));
-        add_volume(&mut plan, name, directory, &volume.plan, token_file, refresh_interval);
+        add_volume(&mut plan, name, directory, &volume.plan, &token_file, refresh_interval);
     }
     plan
 }

@@ -1,4 +1,4 @@
-use super::super::testing::{class, csi_volume, facts, labelled, run, run_with, settings};
+use super::super::testing::{CLIENT, class, csi_volume, facts, labelled, run, run_with, settings};
 use super::*;
 use crate::mutate::{ClassFact, Note};
 use crate::settings::CsiVolumes;
@@ -40,7 +40,7 @@ fn the_csi_volume_becomes_a_tmpfs_in_place_and_the_sidecar_comes_first() {
     let Credential::Federated { client_id, tenant_id, token_file, .. } = &plan.identities[0].credential else {
         panic!()
     };
-    assert_eq!((client_id.as_str(), tenant_id.as_str()), ("client", "cluster-tenant"));
+    assert_eq!((client_id.as_str(), tenant_id.as_str()), (CLIENT, "cluster-tenant"));
     let mounts = sidecar["volumeMounts"].as_array().unwrap();
     assert!(mounts.iter().any(|mount| token_file.starts_with(mount["mountPath"].as_str().unwrap())));
     assert!(mutation.notes.contains(&Note::Label));
