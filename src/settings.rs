@@ -20,6 +20,10 @@ pub struct Settings {
     pub token_endpoint: Option<TokenEndpoint>,
     /// Image of the sidecar.
     pub injector_image: String,
+    /// CPU that the sidecar requests.
+    pub injector_cpu_request: String,
+    /// Its CPU limit; none by default.
+    pub injector_cpu_limit: Option<String>,
     /// What happens to Secrets Store CSI volumes.
     pub csi_volumes: CsiVolumes,
     /// How often the sidecar asks the vault, where neither pod nor class says.
@@ -44,6 +48,8 @@ impl Settings {
             token_layout: TokenLayout::V1_6_0,
             token_endpoint: None,
             injector_image: concat!("ghcr.io/keysluice/injector:", env!("CARGO_PKG_VERSION")).to_owned(),
+            injector_cpu_request: "1m".to_owned(),
+            injector_cpu_limit: None,
             csi_volumes: CsiVolumes::Auto,
             refresh_interval: Self::DEFAULT_REFRESH_INTERVAL,
             limits: Allowlist::default(),
@@ -105,4 +111,12 @@ impl std::str::FromStr for TokenLayout {
             _ => Err(TokenLayoutError(text.to_owned())),
         }
     }
+}
+
+/// Whether a text is a quantity of CPU: `5m`, `1`, `0.1`.
+pub fn is_cpu_quantity(text: &str) -> bool {
+    let number = text.strip_suffix('m').unwrap_or(text);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole) && digits(fraction) && (number.len() == text.len() || !number.contains('.'))
 }

@@ -94,6 +94,19 @@ pub enum ReviewError {
     NoRequest,
 }
 
+/// The API server passes on 4096 bytes of warnings in all.
+const MAX_WARNINGS: usize = 16;
+const MAX_WARNING_BYTES: usize = 512;
+const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// Cuts a text that holds names of any length (they are validated only after the webhooks).
+fn shorten(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push('…');
+    }
+}
+
 /// Reads a review.
 pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     if body.is_empty() {
@@ -200,7 +213,9 @@ impl<'a> Incoming<'a> {
     }
 
     fn allow(&self, mutation: Mutation) -> Answer {
-        let Mutation { patch, warnings, notes } = mutation;
+        let Mutation { patch, mut warnings, notes } = mutation;
+        warnings.truncate(MAX_WARNINGS);
+        warnings.iter_mut().for_each(|warning| shorten(warning, MAX_WARNING_BYTES));
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
         let verdict = Verdict::Allowed(patch);
         let body = review::respond(&self.api_version, &self.request.uid, &verdict, &warnings);
@@ -218,7 +233,8 @@ impl<'a> Incoming<'a> {
         self.denied(code, reason, format!("{reason} {message}"))
     }
 
-    fn denied(&self, code: u16, reason: Reason, message: String) -> Answer {
+    fn denied(&self, code: u16, reason: Reason, mut message: String) -> Answer {
+        shorten(&mut message, MAX_MESSAGE_BYTES);
         let verdict = Verdict::Denied { code, message: message.clone() };
         let body = review::respond(&self.api_version, &self.request.uid, &verdict, &[]);
         Answer {

@@ -53,6 +53,18 @@ pub struct Spec<'a> {
     /// Empty means `default`.
     #[serde(borrow)]
     pub service_account_name: Option<Text<'a>>,
+    /// The older name of the same field; the API server copies one to the other.
+    #[serde(borrow)]
+    pub service_account: Option<Text<'a>>,
+    /// Operating system.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub os: Os<'a>,
+    /// Labels a node must have.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub node_selector: StringMap<'a>,
+    /// Requests and limits of the pod as a whole.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub resources: Resources<'a>,
     /// Init containers, native sidecars among them.
     #[serde(borrow)]
     pub init_containers: Option<Vec<Container<'a>>>,
@@ -70,6 +82,15 @@ pub struct Spec<'a> {
     pub security_context: SecurityContext,
 }
 
+/// `spec.os`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Os<'a> {
+    /// `linux` or `windows`.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub name: Text<'a>,
+}
+
 /// A container or init container.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -84,7 +105,8 @@ pub struct Container<'a> {
     #[serde(borrow)]
     pub env: Option<Vec<EnvVar<'a>>>,
     /// Sources of further variables, whose names nobody sees at admission.
-    pub env_from: Option<Vec<serde::de::IgnoredAny>>,
+    #[serde(borrow)]
+    pub env_from: Option<Vec<EnvFrom<'a>>>,
     /// Mounts; `None` where the field is absent or null.
     #[serde(borrow)]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
@@ -98,7 +120,7 @@ pub struct Container<'a> {
 
 /// One entry of `env`.
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct EnvVar<'a> {
     /// Name.
     #[serde(borrow, deserialize_with = "or_default")]
@@ -106,6 +128,36 @@ pub struct EnvVar<'a> {
     /// Literal value, possibly with `$(NAME)` references.
     #[serde(borrow)]
     pub value: Option<Text<'a>>,
+    /// Where the value comes from otherwise.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub value_from: ValueFrom<'a>,
+}
+
+/// `valueFrom` of an entry of `env`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ValueFrom<'a> {
+    /// A key of a Secret.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub secret_key_ref: SecretName<'a>,
+}
+
+/// One entry of `envFrom`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvFrom<'a> {
+    /// All keys of a Secret.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub secret_ref: SecretName<'a>,
+}
+
+/// A reference to a Secret; the name is empty where there is none.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct SecretName<'a> {
+    /// Its name.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub name: Text<'a>,
 }
 
 /// One entry of `volumeMounts`.
@@ -138,6 +190,9 @@ pub struct Volume<'a> {
     /// An inline CSI volume.
     #[serde(borrow)]
     pub csi: Option<Csi<'a>>,
+    /// A Secret.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub secret: SecretVolumeSource<'a>,
     /// A projected volume.
     #[serde(borrow)]
     pub projected: Option<Projected<'a>>,
@@ -157,6 +212,15 @@ pub struct Csi<'a> {
     pub volume_attributes: StringMap<'a>,
     /// A Secret with service-principal credentials.
     pub node_publish_secret_ref: Option<serde::de::IgnoredAny>,
+}
+
+/// A volume with a Secret's keys.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SecretVolumeSource<'a> {
+    /// Name of the Secret; empty where there is none.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub secret_name: Text<'a>,
 }
 
 /// A projected volume.
@@ -266,7 +330,8 @@ impl<'a> Pod<'a> {
 
     /// The ServiceAccount the pod runs as.
     pub fn service_account(&self) -> &str {
-        self.spec.service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+        let names = [&self.spec.service_account_name, &self.spec.service_account];
+        names.into_iter().flatten().map(|name| &**name).find(|name| !name.is_empty()).unwrap_or("default")
     }
 
     /// Init containers, none where the field is absent.
@@ -284,6 +349,11 @@ impl<'a> Pod<'a> {
         self.spec.ephemeral_containers.as_deref().unwrap_or_default()
     }
 
+    /// Whether the pod says that it runs on Windows.
+    pub fn is_windows(&self) -> bool {
+        &*self.spec.os.name == "windows" || self.spec.node_selector.find("kubernetes.io/os") == Some("windows")
+    }
+
     /// Volumes, none where the field is absent.
     pub fn volumes(&self) -> &[Volume<'a>] {
         self.spec.volumes.as_deref().unwrap_or_default()
@@ -294,6 +364,13 @@ impl<'a> Pod<'a> {
         let init = self.init_containers().iter().enumerate().map(|(i, c)| (format!("/spec/initContainers/{i}"), c));
         let main = self.containers().iter().enumerate().map(|(i, c)| (format!("/spec/containers/{i}"), c));
         init.chain(main)
+    }
+}
+
+impl Resources<'_> {
+    /// Whether any of the two resources is requested or limited.
+    pub fn is_set(&self) -> bool {
+        [&self.limits, &self.requests].iter().any(|amounts| amounts.cpu.is_some() || amounts.memory.is_some())
     }
 }
 

@@ -45,6 +45,12 @@ pub(super) struct Options {
     /// Image of the sidecar.
     #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
     injector_image: Option<String>,
+    /// CPU that the sidecar requests (a LimitRange may want more).
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m", value_parser = quantity, value_name = "CPU")]
+    injector_cpu_request: String,
+    /// CPU limit of the sidecar (a ResourceQuota may want one); none by default.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
+    injector_cpu_limit: Option<String>,
     /// Secrets Store CSI volumes: served by the sidecar, left to the CSI driver, or what fits the cluster.
     #[arg(long, env = "KEYSLUICE_CSI_VOLUMES", default_value = "auto", value_name = "auto|replace|leave")]
     csi_volumes: CsiVolumes,
@@ -70,6 +76,8 @@ impl Options {
         if let Some(image) = &self.injector_image {
             settings.injector_image.clone_from(image);
         }
+        settings.injector_cpu_request.clone_from(&self.injector_cpu_request);
+        settings.injector_cpu_limit.clone_from(&self.injector_cpu_limit);
         settings.csi_volumes = self.csi_volumes;
         settings.refresh_interval = self.refresh_interval.duration();
         settings.limits = Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
@@ -110,4 +118,12 @@ impl Options {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn quantity(text: &str) -> Result<String, String> {
+    if crate::settings::is_cpu_quantity(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("not a CPU quantity such as 5m or 0.1".to_owned())
+    }
 }

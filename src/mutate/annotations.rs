@@ -3,7 +3,7 @@
 use super::refusal::{Cause, Refusal};
 use crate::admission::pod::Pod;
 use crate::provider_class::RefreshInterval;
-use crate::settings::{CsiVolumes, TokenLayout};
+use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,6 +18,10 @@ pub struct Annotations {
     pub env_from_wins: Vec<&'static str>,
     /// `keysluice.dev/token-layout`.
     pub token_layout: Option<TokenLayout>,
+    /// `keysluice.dev/cpu-limit` of the sidecar.
+    pub cpu_limit: Option<String>,
+    /// `keysluice.dev/cpu-request` of the sidecar.
+    pub cpu_request: Option<String>,
     /// `keysluice.dev/gate`.
     pub gate: Gate,
     /// `keysluice.dev/after`: the native sidecar behind which ours goes.
@@ -52,6 +56,8 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
         "CONTAINER=CLIENT-ID, several separated by ;",
         "gives containers an identity of their own instead of the ServiceAccount's",
     ),
+    ("keysluice.dev/cpu-limit", "a quantity such as 10m", "CPU limit of the sidecar (default none)"),
+    ("keysluice.dev/cpu-request", "a quantity such as 10m", "CPU that the sidecar requests (default 1m)"),
     (
         "keysluice.dev/csi-volumes",
         "replace or leave",
@@ -101,6 +107,8 @@ impl Annotations {
                 "tenant-ids" => read.tenant_ids = by_container(value).ok_or_else(bad)?,
                 "env-from-wins" => read.env_from_wins = variables(value).ok_or_else(bad)?,
                 "token-layout" => read.token_layout = Some(value.parse().map_err(|_| bad())?),
+                "cpu-limit" if is_cpu_quantity(value) => read.cpu_limit = Some(value.to_owned()),
+                "cpu-request" if is_cpu_quantity(value) => read.cpu_request = Some(value.to_owned()),
                 "csi-volumes" => match value.parse() {
                     Ok(CsiVolumes::Auto) | Err(_) => return Err(bad()),
                     Ok(choice) => read.csi_volumes = Some(choice),
@@ -171,6 +179,10 @@ fn variables(value: &str) -> Option<Vec<&'static str>> {
 
 /// The known annotation closest to `key`, if one is close enough to be meant.
 fn nearest(key: &str) -> Option<&'static str> {
+    // Keys are validated only after the webhooks: this one may be of any length, and the distance is quadratic in it.
+    if key.len() > 100 {
+        return None;
+    }
     let (distance, known) = KNOWN.iter().map(|(known, ..)| (edit_distance(key, known), *known)).min()?;
     (distance <= 3).then_some(known)
 }
@@ -243,9 +255,20 @@ mod tests {
 
     #[test]
     fn bad_values_name_key_and_choices() {
-        for (key, value) in
-            [("gate", "yes"), ("csi-volumes", "auto"), ("on-missing", ""), ("refresh-interval", "soon"), ("after", "")]
-        {
+        for (key, value) in [
+            ("gate", "yes"),
+            ("csi-volumes", "auto"),
+            ("on-missing", ""),
+            ("refresh-interval", "soon"),
+            ("after", ""),
+            ("client-ids", "app"),
+            ("client-ids", "a=1;a=2"),
+            ("tenant-ids", ""),
+            ("env-from-wins", "AZURE_CLIENT_ID,HOME"),
+            ("token-layout", "v1.4"),
+            ("cpu-limit", "much"),
+            ("cpu-request", "0.5m"),
+        ] {
             let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value})).unwrap_err();
             assert!(error.starts_with(&format!("KS209 annotation keysluice.dev/{key}: {value:?} is not ")), "{error}");
         }

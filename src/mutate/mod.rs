@@ -161,25 +161,28 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         mutation.notes.push(Note::Mirror);
         return Ok(mutation);
     }
+    if opted_in && context.facts.service_account.is_none() {
+        let (name, namespace) = (pod.service_account().to_owned(), context.namespace.to_owned());
+        return Err(Cause::ServiceAccountMissing { name, namespace }.into());
+    }
     let annotations = Annotations::read(pod)?;
     let volumes = secrets::select(pod, &annotations, context, &mut mutation)?;
     if !opted_in && volumes.is_empty() {
         return Ok(mutation);
     }
-    let token = identity::token_volume(pod, &annotations, context)?;
-    if opted_in {
-        mutation.notes.insert(0, Note::Label);
-        identity::inject(pod, &annotations, &token, context, &mut mutation)?;
-    }
     let needs_token = opted_in || volumes.iter().any(secrets::SecretVolume::is_federated);
+    let token = needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;
     let mut volume_count = pod.spec.volumes.as_ref().map(Vec::len);
-    if needs_token {
+    if let Some(token) = &token {
+        if opted_in {
+            mutation.notes.insert(0, Note::Label);
+            identity::inject(pod, &annotations, token, context, &mut mutation)?;
+        }
         token.add(&mut mutation.patch, &mut volume_count);
     }
     if !volumes.is_empty() {
         secrets::replace(pod, &volumes, &mut mutation);
-        let token = needs_token.then_some(&token);
-        sidecar::add(pod, &annotations, &volumes, token, context, &mut mutation, &mut volume_count)?;
+        sidecar::add(pod, &annotations, &volumes, token.as_ref(), context, &mut mutation, &mut volume_count)?;
     }
     Ok(mutation)
 }
