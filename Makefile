@@ -3,6 +3,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 BIN := target/release
+# What `--version` says; only for builds that leave the house, so that a commit does not rebuild everything.
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+build static: export KEYSLUICE_COMMIT := $(COMMIT)
 
 .PHONY: help
 help: ## Lists the targets
