@@ -33,7 +33,7 @@ pub(super) struct Options {
         value_name = "SUFFIX"
     )]
     custom_token_endpoint_annotation_suffix: String,
-    /// Audience of those tokens; the endpoint itself stands in the variables AZURE_KUBERNETES_… of the webhook.
+    /// Audience of those tokens; the endpoint itself stands in the webhook's own variables (AZURE_KUBERNETES_TOKEN_PROXY and its like).
     #[arg(
         long,
         env = "KEYSLUICE_CUSTOM_TOKEN_ENDPOINT_AUDIENCE",

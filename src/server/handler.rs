@@ -5,18 +5,21 @@ use crate::cluster::{self, Cluster};
 use crate::reason;
 use crate::settings::Settings;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// A review is at most this large (the API server's own limit is 3 MiB of object, twice for updates).
 pub const BODY_LIMIT_BYTES: usize = 7 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of bodies held at once, over all connections.
+const BODY_BUDGET_BYTES: usize = 64 << 20;
 
 /// Answers requests.
 #[derive(Debug)]
@@ -24,12 +27,14 @@ pub struct Handler<C> {
     settings: Settings,
     cluster: C,
     draining: AtomicBool,
+    body_budget: Semaphore,
 }
 
 impl<C: Cluster> Handler<C> {
     /// A handler for one set of settings.
     pub fn new(settings: Settings, cluster: C) -> Self {
-        Self { settings, cluster, draining: AtomicBool::new(false) }
+        let body_budget = Semaphore::new(BODY_BUDGET_BYTES);
+        Self { settings, cluster, draining: AtomicBool::new(false), body_budget }
     }
 
     /// From now on every answer asks the client to close its connection.
@@ -69,13 +74,20 @@ impl<C: Cluster> Handler<C> {
                 &format!("Content-Type is {content_type:?}, not application/json"),
             );
         }
+        let length = request.body().size_hint().upper().unwrap_or(BODY_LIMIT_BYTES as u64);
+        let Ok(held) = u32::try_from(length.clamp(1, BODY_LIMIT_BYTES as u64)) else {
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &too_large());
+        };
+        // Before the body is read the API server repeats the call; after that it would not.
+        let Ok(_held) = self.body_budget.try_acquire_many(held) else {
+            let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "too many reviews at once; the call is repeated");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
+        };
         let body = Limited::new(request.into_body(), BODY_LIMIT_BYTES);
         match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
             Ok(Ok(body)) => self.review(&body.to_bytes()).await,
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let limit = format!("{} the body is larger than {BODY_LIMIT_BYTES} bytes", reason::KS702);
-                refuse(StatusCode::PAYLOAD_TOO_LARGE, &limit)
-            }
+            Ok(Err(error)) if error.is::<LengthLimitError>() => refuse(StatusCode::PAYLOAD_TOO_LARGE, &too_large()),
             Ok(Err(error)) => refuse(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}")),
             Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
         }
@@ -114,6 +126,10 @@ fn log(incoming: &admission::Incoming<'_>, answer: &Answer, duration: Duration) 
     } else {
         tracing::info!(%namespace, %pod, service_account, outcome, microseconds, "review");
     }
+}
+
+fn too_large() -> String {
+    format!("{} the body is larger than {BODY_LIMIT_BYTES} bytes", reason::KS702)
 }
 
 fn malformed(error: &ReviewError) -> String {
