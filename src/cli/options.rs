@@ -2,9 +2,8 @@
 
 use super::Failure;
 use crate::cloud::Cloud;
-use crate::mutate::{TokenEndpoint, TokenEndpointText};
 use crate::provider_class::{Allowlist, RefreshInterval};
-use crate::settings::{CsiVolumes, Settings, TokenLayout};
+use crate::settings::{CsiVolumes, Settings, TokenEndpoint, TokenEndpointText, TokenLayout};
 use anyhow::Context as _;
 use clap::Args;
 use std::path::Path;
