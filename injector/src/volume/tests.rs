@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::UNIX_EPOCH;
 
 const NOW: SystemTime = UNIX_EPOCH;
@@ -65,6 +65,22 @@ fn the_layout_is_the_kubelets() {
     assert_eq!(fs::read(path.join("tls/crt")).unwrap(), b"y");
     assert_eq!((mode(&path.join("db")), mode(&path.join("tls/crt")), mode(&path.join("tls/key"))), (0o640, 0o777, 0));
     assert_eq!((mode(&path.join("tls")), mode(&path.join("..data"))), (0o755, 0o755));
+}
+
+#[test]
+fn with_fs_group_everything_belongs_to_the_volumes_group() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    // Only root may give it a group of its own; the bit can be seen in any case.
+    let _ = std::os::unix::fs::chown(path, None, Some(2000));
+    fs::set_permissions(path, fs::Permissions::from_mode(0o2777)).unwrap();
+    let mut volume = Volume::open(path).unwrap();
+    commit(&mut volume, &[("db", 0o440, Some(b"x")), ("tls/key", 0o440, Some(b"y"))]);
+    let group = fs::metadata(path).unwrap().gid();
+    for (name, wanted) in [("..data", 0o2755), ("tls", 0o2755), ("db", 0o440), ("tls/key", 0o440)] {
+        let metadata = fs::metadata(path.join(name)).unwrap();
+        assert_eq!((metadata.gid(), mode(&path.join(name))), (group, wanted), "{name}");
+    }
 }
 
 #[test]
