@@ -99,7 +99,7 @@ impl Sidecar {
         let (mut volumes, mut specs) = (Vec::new(), Vec::new());
         for (index, volume) in plan.volumes.iter().enumerate() {
             let opened = Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?;
-            let complete = !volume.files.is_empty() && opened.has_all(volume.files.iter().map(|file| &file.path));
+            let complete = !volume.files.is_empty() && opened.resume(volume.files.iter().map(|file| &file.path));
             if complete {
                 status.committed(index, opened.generation());
             }

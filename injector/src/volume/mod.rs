@@ -92,10 +92,12 @@ impl Volume {
         tree::is_generation(&target).then_some(target)
     }
 
-    /// Whether the current generation has all of these files.
-    pub fn has_all<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
+    /// Whether an earlier run left a generation with all of these files. Its links are completed: a crash may have come between
+    /// the swap and them.
+    pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath> + Clone) -> bool {
         let Some(current) = self.current() else { return false };
-        paths.into_iter().all(|path| tree::exists(&current, path))
+        let names = paths.clone().into_iter().map(|path| path.top().to_owned()).collect();
+        paths.into_iter().all(|path| tree::exists(&current, path)) && links::update(&self.directory, &names).is_ok()
     }
 
     /// Writes a new generation next to the current one; nothing is visible yet. If the volume is full, generations that linger

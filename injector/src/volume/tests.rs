@@ -199,13 +199,30 @@ fn a_restart_knows_whether_the_generation_is_complete() {
     let directory = tempfile::tempdir().unwrap();
     let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
     let mut volume = Volume::open(directory.path()).unwrap();
-    assert!(!volume.has_all(&paths));
+    assert!(!volume.resume(&paths));
     commit(&mut volume, &[("a", 0o644, Some(b"1"))]);
-    assert!(!volume.has_all(&paths));
+    assert!(!volume.resume(&paths));
     commit(&mut volume, &[("a", 0o644, None), ("b/c", 0, Some(b"1"))]);
-    assert!(volume.has_all(&paths));
+    assert!(volume.resume(&paths));
     let error = stage(&mut volume, &[("d", 0o644, None)]).unwrap_err();
     assert!(matches!(error, VolumeError::Incomplete { .. }), "{error}");
+}
+
+#[test]
+fn a_restart_completes_the_links_of_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
+    commit(&mut Volume::open(path).unwrap(), &[("a", 0o644, Some(b"1")), ("b/c", 0o644, Some(b"2"))]);
+    fs::remove_file(path.join("b")).unwrap();
+    symlink("..data/gone", path.join("gone")).unwrap();
+    let volume = Volume::open(path).unwrap();
+    assert!(volume.resume(&paths));
+    assert_eq!(fs::read(path.join("b/c")).unwrap(), b"2");
+    assert!(fs::symlink_metadata(path.join("gone")).is_err());
+    fs::remove_file(path.join("a")).unwrap();
+    fs::File::create(path.join("a")).unwrap();
+    assert!(!volume.resume(&paths), "somebody else's file hides ours");
 }
 
 #[test]
@@ -214,7 +231,7 @@ fn a_data_link_that_points_elsewhere_is_not_followed() {
     symlink("/etc", directory.path().join("..data")).unwrap();
     let mut volume = Volume::open(directory.path()).unwrap();
     assert_eq!(volume.generation(), None);
-    assert!(!volume.has_all(&["passwd".parse().unwrap()]));
+    assert!(!volume.resume(&["passwd".parse().unwrap()]));
     commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
     assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"1");
 }
