@@ -8,7 +8,7 @@ use crate::fetch::{Fetcher, seed};
 use crate::log;
 use crate::plan_source::below;
 use crate::vault::ThrottleState;
-use crate::volume::{Entry, Staged, Volume};
+use crate::volume::{Entry, Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
 use std::collections::BTreeMap;
@@ -30,7 +30,11 @@ pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
     let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, ThrottleState::default())?);
     let mut volumes = Vec::new();
     for volume in &plan.volumes {
-        volumes.push(Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?);
+        let path = below(&options.root, &volume.directory);
+        // In a pod a missing directory is a missing mount; in a pipeline there is nobody else to create it.
+        let created =
+            std::fs::create_dir_all(&path).map_err(|error| VolumeError::Directory { path: path.clone(), error });
+        volumes.push(created.and_then(|()| Volume::open(&path)).map_err(|error| error.fault())?);
     }
     let contents = tokio::select! {
         contents = fetch_all(&plan, &fetcher) => contents?,

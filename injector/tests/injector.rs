@@ -285,6 +285,20 @@ fn managed_identity_needs_no_token_file() {
 }
 
 #[test]
+fn once_creates_the_directories_of_a_pipeline() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    plan["volumes"][0]["directory"] = "/secrets/class".into();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(world.root.join("secrets/class/db")).unwrap(), CANARY);
+    put(&world.root.join("file"), b"");
+    plan["volumes"][0]["directory"] = "/file/class".into();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS502"), "{}", stderr(&output));
+}
+
+#[test]
 fn once_writes_all_volumes_or_none() {
     let world = World::new();
     fs::create_dir_all(world.root.join("mnt/w")).unwrap();
