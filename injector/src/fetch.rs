@@ -4,7 +4,8 @@ use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
-use crate::vault::{Object, ThrottleState, VaultClient};
+use crate::throttle::{Throttle, ThrottleState};
+use crate::vault::{Object, VaultClient};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS601, KS608};
 use secrecy::ExposeSecret;
@@ -23,6 +24,7 @@ pub(crate) struct Fetcher {
     plan: Arc<Plan>,
     sources: BTreeMap<String, TokenSource>,
     vaults: VaultClient,
+    throttle: Arc<Throttle>,
     http: Arc<Http>,
 }
 
@@ -33,18 +35,18 @@ impl Fetcher {
             content::supported(file).map_err(|error| error.fault(&Object::of(file).to_string()))?;
         }
         let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process()).map_err(|error| error.fault())?;
-        let http = Arc::new(http);
+        let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
         let source = |identity: &keysluice_plan::Identity| {
             (identity.name.clone(), TokenSource::new(identity.clone(), root, Arc::clone(&http), seed()))
         };
         let sources = plan.identities.iter().map(source).collect();
-        let vaults = VaultClient::new(Arc::clone(&http), throttle);
-        Ok(Self { plan, sources, vaults, http })
+        let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle));
+        Ok(Self { plan, sources, vaults, throttle, http })
     }
 
-    /// What vaults told us to wait.
+    /// What we were told to wait.
     pub(crate) fn throttle_state(&self) -> ThrottleState {
-        self.vaults.throttle_state()
+        self.throttle.state()
     }
 
     /// Fetches these files of a volume; every one gets a result.

@@ -7,7 +7,7 @@ use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, seed};
 use crate::log;
 use crate::plan_source::below;
-use crate::vault::ThrottleState;
+use crate::throttle::ThrottleState;
 use crate::volume::{Entry, Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};

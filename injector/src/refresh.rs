@@ -6,7 +6,7 @@
 mod volume_state;
 
 use crate::backoff::{self, Jitter};
-use crate::fault::Class;
+use crate::fault::{Class, Fault};
 use std::time::Duration;
 use volume_state::{FileState, Phase, VolumeState};
 
@@ -47,6 +47,21 @@ pub enum Outcome {
         /// What the other side asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// It was not asked for: an earlier Retry-After is not over.
+    Waiting {
+        /// The rest of that wait.
+        rest: Duration,
+    },
+}
+
+impl Outcome {
+    /// Of a fetch that brought nothing.
+    pub fn of(fault: &Fault) -> Self {
+        match (fault.waiting, fault.retry_after) {
+            (true, Some(rest)) => Self::Waiting { rest },
+            (_, retry_after) => Self::Failed { class: fault.class, retry_after },
+        }
+    }
 }
 
 /// What happened.
@@ -204,6 +219,10 @@ impl Refresh {
                     let delay = jitter.clone().spread(backoff::delay(life, class, file.failures));
                     file.not_before = retry_after.map_or(Time::ZERO, |wait| now + wait);
                     file.retry_at = Some((now + delay).max(file.not_before));
+                }
+                Outcome::Waiting { rest } => {
+                    file.not_before = now + rest;
+                    file.retry_at = Some(file.not_before);
                 }
             }
         }

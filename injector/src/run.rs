@@ -9,7 +9,7 @@ use crate::log;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
 use crate::status::Status;
-use crate::vault::{ThrottleState, throttle_state_from};
+use crate::throttle::ThrottleState;
 use crate::volume::{Entry, Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
@@ -93,7 +93,7 @@ impl Sidecar {
         snapshots: watch::Sender<Snapshot>,
     ) -> Result<Self, Fault> {
         let plan = Arc::new(plan);
-        let throttle = throttle_state_from(&run.read(THROTTLE_FILE));
+        let throttle = ThrottleState::read(&run.read(THROTTLE_FILE));
         let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, throttle.clone())?);
         let mut status = Status::new(Arc::clone(&plan));
         let (mut volumes, mut specs) = (Vec::new(), Vec::new());
@@ -221,14 +221,14 @@ impl Sidecar {
                         Outcome::Fetched
                     }
                     Err(fault) => {
-                        let (class, retry_after) = (fault.class, fault.retry_after);
+                        let outcome = Outcome::of(&fault);
                         if self.status.failed(volume, file, &fault, now)
                             && !told.iter().any(|known| known.message == fault.message)
                         {
                             log::warn(&fault);
                             told.push(fault);
                         }
-                        Outcome::Failed { class, retry_after }
+                        outcome
                     }
                 },
             ));

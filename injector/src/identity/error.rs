@@ -105,6 +105,6 @@ impl IdentityError {
             Self::Authority { .. } => (KS315, Class::Permanent, None),
             Self::Http(error) => return error.fault(),
         };
-        Fault { reason, message: format!("identity {identity:?}: {self}"), class, retry_after }
+        Fault { reason, message: format!("identity {identity:?}: {self}"), class, retry_after, waiting: false }
     }
 }

@@ -2,16 +2,15 @@
 
 use super::challenge::Challenge;
 use super::error::{VaultError, VaultErrorKind};
-use super::retry;
 use crate::fault::Fault;
 use crate::http::{self, CONCURRENCY, Failure, Http};
 use crate::identity::{AccessToken, TokenSource};
+use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectType};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -72,18 +71,13 @@ impl std::fmt::Display for Object {
 pub struct VaultClient {
     http: Arc<Http>,
     permits: Semaphore,
-    throttle: Mutex<retry::ThrottleState>,
+    throttle: Arc<Throttle>,
 }
 
 impl VaultClient {
-    /// With what an earlier run was told to wait.
-    pub fn new(http: Arc<Http>, throttle: retry::ThrottleState) -> Self {
-        Self { http, permits: Semaphore::new(CONCURRENCY), throttle: Mutex::new(throttle) }
-    }
-
-    /// What vaults told us to wait, to be kept for the next run.
-    pub fn throttle_state(&self) -> retry::ThrottleState {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// With what others know of waits.
+    pub fn new(http: Arc<Http>, throttle: Arc<Throttle>) -> Self {
+        Self { http, permits: Semaphore::new(CONCURRENCY), throttle }
     }
 
     /// The answer's body. A 401 drops the token and tries once more with a new one, unless the challenge is a stranger's.
@@ -115,12 +109,12 @@ impl VaultClient {
         }
     }
 
+    fn may_ask(&self, object: &Object) -> Result<(), VaultError> {
+        self.throttle.wait(object.vault.as_str()).map_or(Ok(()), |wait| Err(VaultError::Waiting { wait }))
+    }
+
     async fn send(&self, client: &Client, object: &Object, token: &AccessToken) -> Result<Response, VaultError> {
-        let now = SystemTime::now();
-        let wait = self.throttle.lock().unwrap_or_else(PoisonError::into_inner).wait(object.vault.as_str(), now);
-        if let Some(wait) = wait {
-            return Err(VaultError::Waiting { wait });
-        }
+        self.may_ask(object)?;
         let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
         let mut header = HeaderValue::from_str(&bearer).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         header.set_sensitive(true);
@@ -133,11 +127,10 @@ impl VaultClient {
         if status == 200 {
             return Ok(http::body(response).await?);
         }
-        let retry_after = retry::after(response.headers());
-        if let (429 | 503, Some(wait)) = (status, retry_after) {
-            let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-            throttle.note(object.vault.as_str(), wait, SystemTime::now());
-        }
+        // A demand of 429 and 503 is about the vault, one of another status about the object.
+        let whole_vault = matches!(status, 429 | 503);
+        let retry_after = retry_after(response.headers())
+            .map(|wait| if whole_vault { self.throttle.note(object.vault.as_str(), wait) } else { wait });
         let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         // The status tells enough if the body breaks off.
         let kind =

@@ -155,7 +155,8 @@ impl VaultError {
             Self::Waiting { wait } => Some(*wait),
             _ => None,
         };
-        Fault { reason, message: format!("{object}: {self}"), class, retry_after }
+        let waiting = matches!(self, Self::Waiting { .. });
+        Fault { reason, message: format!("{object}: {self}"), class, retry_after, waiting }
     }
 }
 
