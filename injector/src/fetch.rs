@@ -37,7 +37,10 @@ impl Fetcher {
         let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process()).map_err(|error| error.fault())?;
         let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
         let source = |identity: &keysluice_plan::Identity| {
-            (identity.name.clone(), TokenSource::new(identity.clone(), root, Arc::clone(&http), seed()))
+            (
+                identity.name.clone(),
+                TokenSource::new(identity.clone(), root, Arc::clone(&http), Arc::clone(&throttle), seed()),
+            )
         };
         let sources = plan.identities.iter().map(source).collect();
         let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle));

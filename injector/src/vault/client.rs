@@ -80,14 +80,15 @@ impl VaultClient {
         Self { http, permits: Semaphore::new(CONCURRENCY), throttle }
     }
 
-    /// The answer's body. A 401 drops the token and tries once more with a new one, unless the challenge is a stranger's.
+    /// The answer's body. After a 401 it tries once more with a new token, unless the challenge is a stranger's.
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<SecretBox<Vec<u8>>, Fault> {
         let fault = |error: VaultError| error.fault(&object.to_string());
         let client = self.http.client().map_err(|error| error.fault())?;
+        self.may_ask(object).map_err(fault)?;
         let mut token = source.token().await?;
         // An error here would mean the semaphore was closed, which nobody does.
         let _permit = self.permits.acquire().await;
-        let mut second = false;
+        let mut renewed = false;
         loop {
             let response = self.send(&client, object, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
@@ -99,13 +100,11 @@ impl VaultClient {
                 return Err(fault(VaultError::ForeignChallenge { resource, host: object.vault.host().to_owned() }));
             }
             let body = http::body(response).await.map_err(|failure| fault(failure.into()))?;
-            if second {
+            let Some(other) = (if renewed { None } else { source.instead_of(&token).await }) else {
                 let (kind, scope) = (VaultErrorKind::parse(body.expose_secret()), source.scope().to_owned());
-                return Err(fault(VaultError::Unauthorized { kind, scope, challenge }));
-            }
-            second = true;
-            source.reject(&token).await;
-            token = source.token().await?;
+                return Err(fault(VaultError::Unauthorized { renewed, kind, scope, challenge }));
+            };
+            (token, renewed) = (other, true);
         }
     }
 

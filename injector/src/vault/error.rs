@@ -24,9 +24,11 @@ pub enum VaultError {
         /// What it asked us to wait.
         retry_after: Option<Duration>,
     },
-    /// 401 also with a new token.
-    #[error("401 {kind} also with a new token for scope {scope}{}", challenge.as_ref().map(wants).unwrap_or_default())]
+    /// 401, and a new token did not help or is not to be had.
+    #[error("401 {kind} {} for scope {scope}{}", if *renewed { "also with a new token" } else { "with the token" }, challenge.as_ref().map(wants).unwrap_or_default())]
     Unauthorized {
+        /// Whether the token was a new one.
+        renewed: bool,
         /// What it said.
         kind: VaultErrorKind,
         /// What the token was for.
@@ -207,6 +209,7 @@ mod tests {
     fn a_second_401_says_what_the_vault_wants() {
         let challenge = Challenge { authorization: Some("https://login/t".into()), resource: Some("https://v".into()) };
         let error = VaultError::Unauthorized {
+            renewed: true,
             kind: VaultErrorKind::default(),
             scope: "https://w/.default".into(),
             challenge: Some(challenge),
