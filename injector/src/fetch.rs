@@ -13,10 +13,20 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
-/// What came of each file of a round.
+/// What came of the files of one object.
 pub(crate) type Results = Vec<(usize, Result<Fetched, Fault>)>;
+
+/// How a round goes on. An object is told as soon as it is known: the slowest of a round holds up no reason.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Some files of a volume are done.
+    Files { volume: usize, results: Results },
+    /// All of them are.
+    Over { volume: usize },
+}
 
 /// Everything that talks to the network.
 #[derive(Debug)]
@@ -52,8 +62,8 @@ impl Fetcher {
         self.throttle.state()
     }
 
-    /// Fetches these files of a volume; every one gets a result.
-    pub(crate) async fn round(self: Arc<Self>, volume: usize, files: Vec<usize>) -> Results {
+    /// Fetches these files of a volume; every one gets a result. Where nobody listens any more nothing is told.
+    pub(crate) async fn round(self: Arc<Self>, volume: usize, files: Vec<usize>, tell: UnboundedSender<Progress>) {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
         let mut lost = files.clone();
@@ -65,16 +75,17 @@ impl Fetcher {
         for (object, files) in objects {
             tasks.spawn(Arc::clone(&self).object(volume, object, files));
         }
-        let mut results = Vec::new();
         while let Some(done) = tasks.join_next().await {
-            results.extend(done.unwrap_or_default());
+            let results = done.unwrap_or_default();
+            lost.retain(|file| results.iter().all(|(index, _)| index != file));
+            let _ = tell.send(Progress::Files { volume, results });
         }
         drop(client);
         // Only a task that panicked gives no result.
-        lost.retain(|file| results.iter().all(|(index, _)| index != file));
-        let message = "the fetch ended without a result";
-        results.extend(lost.into_iter().map(|file| (file, Err(Fault::new(KS608, Class::Transient, message)))));
-        results
+        let fault = || Fault::new(KS608, Class::Transient, "the fetch ended without a result");
+        let results = lost.into_iter().map(|file| (file, Err(fault()))).collect();
+        let _ = tell.send(Progress::Files { volume, results });
+        let _ = tell.send(Progress::Over { volume });
     }
 
     async fn object(self: Arc<Self>, volume: usize, object: Object, files: Vec<usize>) -> Results {

@@ -4,7 +4,7 @@ use crate::backoff::{self, Jitter, Stage};
 use crate::commands::Options;
 use crate::content::Fetched;
 use crate::fault::{Class, Fault};
-use crate::fetch::{Fetcher, seed};
+use crate::fetch::{Fetcher, Progress, seed};
 use crate::log;
 use crate::plan_source::below;
 use crate::throttle::ThrottleState;
@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// A job in CI waits this long for transient failures when the Plan does not say.
@@ -51,31 +53,34 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Contents, Faul
     let mut contents: Contents = plan.volumes.iter().map(|_| BTreeMap::new()).collect();
     let mut last: Option<Fault> = None;
     for failures in 1.. {
-        let mut rounds = tokio::task::JoinSet::new();
+        let (tell, mut progress) = mpsc::unbounded_channel();
+        let mut rounds = JoinSet::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
             let missing: Vec<usize> =
                 (0..volume.files.len()).filter(|file| !contents[index].contains_key(file)).collect();
-            let round = Arc::clone(fetcher).round(index, missing);
-            rounds.spawn(async move { (index, round.await) });
+            rounds.spawn(Arc::clone(fetcher).round(index, missing, tell.clone()));
         }
+        drop(tell);
         let mut fault: Option<Fault> = None;
         loop {
-            match timeout_at(deadline, rounds.join_next()).await {
+            match timeout_at(deadline, progress.recv()).await {
                 Err(_) => return Err(gave_up(fault.or(last), patience)),
                 Ok(None) => break,
-                Ok(Some(Err(error))) => {
-                    return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}")));
-                }
-                Ok(Some(Ok((volume, results)))) => {
+                Ok(Some(Progress::Over { .. })) => {}
+                Ok(Some(Progress::Files { volume, results })) => {
                     for (file, result) in results {
                         match result {
                             Ok(new) => drop(contents[volume].insert(file, new)),
+                            Err(new) if new.class == Class::Permanent => return Err(new),
                             Err(new) if fault.as_ref().is_none_or(|known| new.class > known.class) => fault = Some(new),
                             Err(_) => {}
                         }
                     }
                 }
             }
+        }
+        while let Some(ended) = rounds.join_next().await {
+            ended.map_err(|error| Fault::new(KS608, Class::Transient, format_args!("a task died: {error}")))?;
         }
         let Some(fault) = fault else { break };
         if fault.class != Class::Transient {

@@ -78,6 +78,11 @@ pub enum Event {
         /// File and outcome.
         outcomes: Vec<(usize, Outcome)>,
     },
+    /// While a volume is being fetched one of its files turned out never to work.
+    Hopeless {
+        /// Index of the volume.
+        volume: usize,
+    },
     /// The commit of a volume ended.
     Committed {
         /// Index of the volume.
@@ -178,6 +183,7 @@ impl Refresh {
                 }
             }
             Event::Fetched { volume, outcomes } => self.fetched(volume, &outcomes, now, &mut actions),
+            Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
             Event::Committed { volume, result } => self.committed(volume, result, now),
         }
         self.advance(now, &mut actions);
@@ -211,9 +217,7 @@ impl Refresh {
                 }
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
-                        self.over = true;
-                        actions.push(Action::GiveUp { permanent: true });
-                        return;
+                        return self.hopeless(volume, actions);
                     }
                     file.failures = file.failures.saturating_add(1);
                     let delay = jitter.clone().spread(backoff::delay(life, class, file.failures));
@@ -225,6 +229,14 @@ impl Refresh {
                     file.retry_at = Some(file.not_before);
                 }
             }
+        }
+    }
+
+    /// A running pod keeps its last good files; a start ends.
+    fn hopeless(&mut self, volume: usize, actions: &mut Vec<Action>) {
+        if !self.volumes[volume].ready {
+            self.over = true;
+            actions.push(Action::GiveUp { permanent: true });
         }
     }
 

@@ -235,6 +235,34 @@ fn what_can_never_work_ends_at_once_with_3() {
 }
 
 #[test]
+fn a_known_cause_is_told_while_another_request_hangs() {
+    let world = World::new();
+    world.emulator.inject(Fault::delay(Duration::from_secs(8)).on(CallKind::SecretGet).object("api"));
+    let mut plan = world.plan(&[world.file("api", "api"), world.file("db", "absent")]);
+    plan["startTimeoutSeconds"] = 1.into();
+    let sidecar = world.run(&plan);
+    let gate = stderr(&sidecar.ready());
+    assert_eq!(sidecar.wait().code(), Some(1));
+    assert!(world.termination_log().starts_with("KS404 secret \"absent\""), "{}", world.termination_log());
+    assert!(gate.starts_with("waiting: KS404 "), "{gate}");
+    let once = stderr(&world.output(&plan, &["once"]));
+    assert!(once.contains("KS404") && !once.contains("KS603"), "{once}");
+    // What can never work does not wait for it either.
+    let mut unknown = plan["identities"][0].clone();
+    unknown["name"] = "unknown".into();
+    unknown["credential"]["clientId"] = "33333333-3333-3333-3333-333333333333".into();
+    plan["identities"].as_array_mut().unwrap().push(unknown);
+    plan["volumes"][0]["files"][1]["identity"] = "unknown".into();
+    plan["startTimeoutSeconds"] = 20.into();
+    let started = Instant::now();
+    let sidecar = world.run(&plan);
+    assert_eq!(sidecar.wait().code(), Some(3), "{}", world.log());
+    assert!(world.termination_log().starts_with("KS306 "), "{}", world.termination_log());
+    assert_eq!(world.output(&plan, &["once"]).status.code(), Some(3));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_wrong_subject_is_told_with_the_subject() {
     let world = World::new();
     world.write_token(&world.emulator.mint_token(

@@ -138,8 +138,13 @@ fn a_permanent_failure_ends_a_start_at_once_but_not_a_running_pod() {
     let event = fetched(&[(0, failed(Class::Transient)), (1, failed(Class::Permanent))]);
     assert_eq!(refresh.on(event.clone(), at(1.0)), [Action::GiveUp { permanent: true }]);
 
+    let mut refresh = machine(2, false, Some(30));
+    refresh.on(Event::Tick, Time::ZERO);
+    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(0.5)), [Action::GiveUp { permanent: true }]);
+
     let mut refresh = ready();
     refresh.on(Event::Refresh, at(1.0));
+    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(1.0)), []);
     assert_eq!(refresh.on(event, at(1.0)), [Action::Refreshed]);
 }
 
