@@ -193,7 +193,6 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
         ),
         ("/trustedCa", Value::Null, "KS410 identity \"a\""),
         ("/identities/0/credential/authority", json!("https://login.localhost:1/"), "KS312 identity \"a\""),
-        ("/identities/0/scope", json!("https://vault.azure.net/.default"), "KS401 secret \"db\""),
         ("/identities/0/credential/tokenFile", json!("/absent"), "KS301 identity \"a\": token file"),
     ];
     for (pointer, value, expected) in cases {
@@ -221,6 +220,8 @@ fn what_can_never_work_ends_at_once_with_3() {
         ("/identities/0/credential/tenantId", json!("33333333-3333-3333-3333-333333333333"), "KS307 identity"),
         ("/identities/0/credential/authority", json!("http://login.localhost/"), "KS315 identity"),
         ("/volumes/0/files/0/type", json!("cert"), "KS423 cert \"db\""),
+        ("/identities/0/scope", json!("https://vault.azure.net/.default"), "KS414 secret \"db\""),
+        ("/volumes/0/files/0/vault", json!("https://stranger.example/"), "KS414 secret \"db\""),
         ("/volumes/0/directory", json!("/mnt/absent"), "KS502 volume"),
         ("/trustedCa", json!("x"), "KS606 trustedCa"),
     ];

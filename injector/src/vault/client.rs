@@ -1,10 +1,10 @@
 //! GET of one object, with the token sent at once (no 401 round trip).
 
-use super::challenge::Challenge;
+use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
 use crate::fault::Fault;
 use crate::http::{self, CONCURRENCY, Failure, Http};
-use crate::identity::{AccessToken, TokenSource};
+use crate::identity::{AccessToken, TokenSource, short};
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectType};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
@@ -37,6 +37,15 @@ impl Object {
             version: file.version.clone(),
             identity: file.identity.clone(),
         }
+    }
+
+    /// Whether a token for `scope` may go to the vault at all.
+    pub fn check_scope(&self, scope: &str) -> Result<(), VaultError> {
+        let host = self.vault.host();
+        if is_parent(scope, host) {
+            return Ok(());
+        }
+        Err(VaultError::ForeignScope { scope: scope.to_owned(), host: host.to_owned() })
     }
 
     /// Name of the identity that fetches it.
@@ -84,7 +93,7 @@ impl VaultClient {
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<SecretBox<Vec<u8>>, Fault> {
         let fault = |error: VaultError| error.fault(&object.to_string());
         let client = self.http.client().map_err(|error| error.fault())?;
-        self.may_ask(object).map_err(fault)?;
+        object.check_scope(source.scope()).and_then(|()| self.may_ask(object)).map_err(fault)?;
         let mut token = source.token().await?;
         // An error here would mean the semaphore was closed, which nobody does.
         let _permit = self.permits.acquire().await;
@@ -130,7 +139,7 @@ impl VaultClient {
         let whole_vault = matches!(status, 429 | 503);
         let retry_after = retry_after(response.headers())
             .map(|wait| if whole_vault { self.throttle.note(object.vault.as_str(), wait) } else { wait });
-        let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
         let kind =
             http::body(response).await.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();

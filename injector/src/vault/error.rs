@@ -36,8 +36,18 @@ pub enum VaultError {
         /// What it wants.
         challenge: Option<Challenge>,
     },
+    /// The token would be for a domain that is not the vault's.
+    #[error("the scope {scope:?} is not that of a parent domain of {host}; nothing was sent")]
+    ForeignScope {
+        /// Scope of the identity.
+        scope: String,
+        /// The vault.
+        host: String,
+    },
     /// The challenge names a domain that is not the vault's.
-    #[error("the vault asks for a token for {resource:?}, which is not a parent domain of {host}")]
+    #[error(
+        "the vault asks for a token for {resource:?}, which is not a parent domain of {host}; the token went to this host: treat it as disclosed"
+    )]
     ForeignChallenge {
         /// What it asks for.
         resource: String,
@@ -141,7 +151,7 @@ impl VaultError {
         let (reason, class) = match self {
             Self::Refused { status, kind, .. } => kind.reason_and_class(*status),
             Self::Unauthorized { .. } => (KS401, Class::Slow),
-            Self::ForeignChallenge { .. } => (KS414, Class::Permanent),
+            Self::ForeignScope { .. } | Self::ForeignChallenge { .. } => (KS414, Class::Permanent),
             Self::Waiting { .. } => (KS407, Class::Transient),
             Self::Network(failure) => match failure.kind {
                 FailureKind::Dns => (KS409, Class::Transient),
