@@ -128,12 +128,35 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], contents: &Contents) -> Result
             }
         }
     }
-    for ((volume, spec), staged) in volumes.iter_mut().zip(&plan.volumes).zip(staged) {
-        let changed = staged.changed().len();
-        volume.publish(staged).map_err(|error| error.fault())?;
+    let changed: Vec<usize> = staged.iter().map(|staged| staged.changed().len()).collect();
+    publish_all(volumes, staged).map_err(|error| error.fault())?;
+    for ((volume, spec), changed) in volumes.iter_mut().zip(&plan.volumes).zip(changed) {
         // Nobody stays who could remove it later.
         volume.remove_previous().map_err(|error| error.fault())?;
         log::info(&format!("volume {:?}: {} files, {changed} changed", spec.name, spec.files.len()));
+    }
+    Ok(())
+}
+
+/// When one volume cannot be published the ones before it go back.
+fn publish_all(volumes: &mut [Volume], staged: Vec<Staged>) -> Result<(), VolumeError> {
+    let mut published: Vec<(usize, bool)> = Vec::new();
+    let mut staged = staged.into_iter().enumerate();
+    while let Some((index, new)) = staged.next() {
+        let unchanged = new.is_unchanged();
+        match volumes[index].publish(new) {
+            Ok(_) if unchanged => {}
+            Ok(lingers) => published.push((index, lingers)),
+            Err(error) => {
+                for (index, unseen) in staged {
+                    volumes[index].discard(unseen);
+                }
+                for (index, lingers) in published {
+                    volumes[index].withdraw(lingers);
+                }
+                return Err(error);
+            }
+        }
     }
     Ok(())
 }

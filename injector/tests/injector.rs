@@ -366,6 +366,21 @@ fn once_writes_all_volumes_or_none() {
     let output = world.output(&plan, &["once"]);
     assert!(output.status.code() == Some(1) && stderr(&output).contains("KS504"), "{}", stderr(&output));
     assert_eq!(world.read("db"), CANARY);
+    // A swap of the second volume that fails: the first goes back.
+    plan["volumes"][1]["files"][0]["path"] = "api".into();
+    world.emulator.set_secret("shop", "api", "rotated");
+    fs::create_dir(world.root.join("mnt/w/..data_tmp")).unwrap();
+    let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS503"), "{}", stderr(&output));
+    assert_eq!((world.read("db").as_str(), fs::read_link(world.root.join("mnt/v/..data")).unwrap()), (CANARY, before));
+    assert_eq!(fs::read_dir(world.root.join("mnt/v")).unwrap().count(), 3, "no generation is left over");
+    fs::remove_dir(world.root.join("mnt/w/..data_tmp")).unwrap();
+    assert!(world.output(&plan, &["once"]).status.success());
+    assert_eq!(
+        (world.read("db").as_str(), fs::read_to_string(world.root.join("mnt/w/api")).unwrap().as_str()),
+        ("rotated", "rotated")
+    );
 }
 
 #[test]

@@ -167,6 +167,40 @@ fn a_foreign_file_in_the_way_is_refused_before_anything_changes() {
 }
 
 #[test]
+fn a_data_that_is_no_link_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::File::create(path.join("..data")).unwrap();
+    let mut volume = Volume::open(path).unwrap();
+    let error = stage(&mut volume, &[("db", 0o644, Some(b"1"))]).unwrap_err();
+    assert_eq!(error.fault().reason.code, "KS504", "{error}");
+    assert_eq!(names(path), ["..data"]);
+}
+
+#[test]
+fn a_publication_that_fails_or_is_withdrawn_leaves_all_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut volume = Volume::open(path).unwrap();
+    let staged = stage(&mut volume, &[("db", 0o644, Some(b"1"))]).unwrap();
+    let lingers = volume.publish(staged).unwrap();
+    volume.withdraw(lingers);
+    assert!(!lingers && names(path).is_empty(), "{:?}", names(path));
+    commit(&mut volume, &[("db", 0o644, Some(b"1")), ("old", 0o644, Some(b"1"))]);
+    let before = names(path);
+    let staged = stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
+    let lingers = volume.publish(staged).unwrap();
+    volume.withdraw(lingers);
+    assert_eq!((lingers, names(path)), (true, before.clone()));
+    let staged = stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
+    fs::File::create(path.join("new")).unwrap();
+    assert_eq!(volume.publish(staged).unwrap_err().fault().reason.code, "KS504");
+    fs::remove_file(path.join("new")).unwrap();
+    assert_eq!((names(path), fs::read(path.join("db")).unwrap()), (before, b"1".to_vec()));
+    assert!(!volume.remove_previous().unwrap(), "nothing lingers");
+}
+
+#[test]
 fn a_full_volume_drops_what_lingers_then_keeps_the_last_good() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
