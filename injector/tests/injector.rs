@@ -581,6 +581,39 @@ fn an_idle_sidecar_sleeps_without_connections() {
 }
 
 #[test]
+fn a_gate_that_gave_up_leaves_no_connection_behind() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "absent")]);
+    plan["startTimeoutSeconds"] = 300.into();
+    let sidecar = world.run(&plan);
+    until("it failed", || world.log().contains("KS404"));
+    let id = sidecar.child.id();
+    let files = || fs::read_dir(format!("/proc/{id}/fd")).unwrap().count();
+    for _ in 0..10 {
+        assert_eq!(world.output(&plan, &["ready", "--timeout", "0"]).status.code(), Some(1));
+    }
+    // Less than ten more than an idle sidecar with a connection to the vault has.
+    until("they are closed", || files() < 20);
+}
+
+#[test]
+fn numbers_of_any_size_end_no_process_by_accident() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    plan["volumes"][0]["refreshIntervalSeconds"] = u64::MAX.into();
+    fs::create_dir_all(world.root.join("run/keysluice")).unwrap();
+    let state = json!({world.emulator.vault_url("shop"): u64::MAX, world.emulator.authority(): u64::MAX});
+    put(&world.root.join("run/keysluice/throttle.json"), state.to_string().as_bytes());
+    let sidecar = world.run_ready(&plan);
+    assert!(sidecar.refresh().1);
+    let output = world.output(&plan, &["ready", "--timeout", "18446744073709551615"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    plan["startTimeoutSeconds"] = u64::MAX.into();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS601"), "{}", stderr(&output));
+}
+
+#[test]
 fn an_empty_volume_is_ready_without_a_request() {
     let world = World::new();
     let _sidecar = world.run_ready(&world.plan(&[]));
