@@ -40,7 +40,7 @@ impl Object {
     }
 
     /// Whether a token for `scope` may go to the vault at all.
-    pub fn check_scope(&self, scope: &str) -> Result<(), VaultError> {
+    fn check_scope(&self, scope: &str) -> Result<(), VaultError> {
         let host = self.vault.host();
         if is_parent(scope, host) {
             return Ok(());
@@ -103,7 +103,7 @@ impl VaultClient {
             if response.status().as_u16() != 401 {
                 return self.read(object, response).await.map_err(fault);
             }
-            let challenge = Challenge::parse(response.headers());
+            let challenge = Challenge::parse(response.headers()).map(Box::new);
             if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(object.vault.host())) {
                 let resource = foreign.resource.clone().unwrap_or_default();
                 return Err(fault(VaultError::ForeignChallenge { resource, host: object.vault.host().to_owned() }));

@@ -25,7 +25,7 @@ pub enum VaultError {
         retry_after: Option<Duration>,
     },
     /// 401, and a new token did not help or is not to be had.
-    #[error("401 {kind} {} for scope {scope}{}", if *renewed { "also with a new token" } else { "with the token" }, challenge.as_ref().map(wants).unwrap_or_default())]
+    #[error("401 {kind} {} for scope {scope}{}", if *renewed { "also with a new token" } else { "with the token" }, challenge.as_deref().map(wants).unwrap_or_default())]
     Unauthorized {
         /// Whether the token was a new one.
         renewed: bool,
@@ -34,7 +34,7 @@ pub enum VaultError {
         /// What the token was for.
         scope: String,
         /// What it wants.
-        challenge: Option<Challenge>,
+        challenge: Option<Box<Challenge>>,
     },
     /// The token would be for a domain that is not the vault's.
     #[error("the scope {scope:?} is not that of a parent domain of {host}; nothing was sent")]
@@ -222,7 +222,7 @@ mod tests {
             renewed: true,
             kind: VaultErrorKind::default(),
             scope: "https://w/.default".into(),
-            challenge: Some(challenge),
+            challenge: Some(Box::new(challenge)),
         };
         let text = error.to_string();
         assert!(
