@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
 
 mod crash;
+mod demands;
+mod once;
 mod stranger;
 mod support;
 
@@ -113,55 +115,6 @@ fn a_failing_object_keeps_its_last_good_file_while_others_update() {
     }
     assert!(sidecar.refresh().1);
     assert_eq!(world.read("db"), "unseen");
-}
-
-#[test]
-fn a_throttled_vault_is_not_asked_before_retry_after() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
-    world.emulator.set_secret("shop", "db", "rotated");
-    world.emulator.inject(Fault::throttle(1).on(CallKind::SecretGet).times(1));
-    let started = Instant::now();
-    let (answer, _) = sidecar.refresh();
-    assert_eq!(answer["volumes"][0]["files"][0]["error"]["code"], "KS407");
-    let asked = world.emulator.counts().secret_gets;
-    sidecar.refresh();
-    assert_eq!(world.emulator.counts().secret_gets, asked);
-    until("the wait is over", || world.read("db") == "rotated");
-    assert!(started.elapsed() >= Duration::from_secs(1));
-    assert!(started.elapsed() < Duration::from_secs(2), "asked once it was over, not refused by ourselves");
-}
-
-#[test]
-fn a_restarted_container_remembers_retry_after() {
-    let world = World::new();
-    let plan = world.plan(&[world.file("db", "db")]);
-    world.emulator.inject(Fault::throttle(60).on(CallKind::SecretGet));
-    let sidecar = world.run(&plan);
-    until("it is throttled", || world.root.join("run/keysluice/throttle.json").exists());
-    drop(sidecar);
-    world.emulator.clear_faults();
-    world.emulator.reset_counts();
-    let sidecar = world.run(&plan);
-    until("it waits", || world.log().contains("not asked for another"));
-    let counts = world.emulator.counts();
-    assert_eq!((sidecar.status()["ready"].as_bool(), counts.secret_gets, counts.tokens), (Some(false), 0, 0));
-}
-
-#[test]
-fn a_restarted_container_remembers_entras_retry_after() {
-    let world = World::new();
-    let plan = world.plan(&[world.file("db", "db")]);
-    world.emulator.inject(Fault::throttle(60).on(CallKind::Token));
-    let sidecar = world.run(&plan);
-    until("it is throttled", || world.root.join("run/keysluice/throttle.json").exists());
-    drop(sidecar);
-    world.emulator.clear_faults();
-    world.emulator.reset_counts();
-    let sidecar = world.run(&plan);
-    until("it waits", || world.log().contains("not asked for another"));
-    assert!(world.log().contains("KS310"), "{}", world.log());
-    assert_eq!((sidecar.status()["ready"].as_bool(), world.emulator.counts().tokens), (Some(false), 0));
 }
 
 #[test]
@@ -332,58 +285,6 @@ fn managed_identity_needs_no_token_file() {
 }
 
 #[test]
-fn once_creates_the_directories_of_a_pipeline() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "db")]);
-    plan["volumes"][0]["directory"] = "/secrets/class".into();
-    let output = world.output(&plan, &["once"]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(fs::read_to_string(world.root.join("secrets/class/db")).unwrap(), CANARY);
-    put(&world.root.join("file"), b"");
-    plan["volumes"][0]["directory"] = "/file/class".into();
-    let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS502"), "{}", stderr(&output));
-}
-
-#[test]
-fn once_writes_all_volumes_or_none() {
-    let world = World::new();
-    fs::create_dir_all(world.root.join("mnt/w")).unwrap();
-    let mut plan = world.plan(&[world.file("db", "db")]);
-    let second = json!({"name": "w", "directory": "/mnt/w", "refreshIntervalSeconds": 60, "files": [world.file("api", "absent")]});
-    plan["volumes"].as_array_mut().unwrap().push(second);
-    let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS404"), "{}", stderr(&output));
-    assert!(fs::read_dir(world.root.join("mnt/v")).unwrap().next().is_none());
-    plan["volumes"][1]["files"][0]["name"] = "api".into();
-    world.emulator.inject(Fault::status(500).on(CallKind::SecretGet).times(1));
-    assert!(world.output(&plan, &["once"]).status.success());
-    assert_eq!(fs::read_to_string(world.root.join("mnt/w/api")).unwrap(), "second");
-    // A file in the way of the second volume: the first stays as it is.
-    world.emulator.set_secret("shop", "db", "rotated");
-    put(&world.root.join("mnt/w/other"), b"theirs");
-    plan["volumes"][1]["files"][0]["path"] = "other".into();
-    let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS504"), "{}", stderr(&output));
-    assert_eq!(world.read("db"), CANARY);
-    // A swap of the second volume that fails: the first goes back.
-    plan["volumes"][1]["files"][0]["path"] = "api".into();
-    world.emulator.set_secret("shop", "api", "rotated");
-    fs::create_dir(world.root.join("mnt/w/..data_tmp")).unwrap();
-    let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
-    let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS503"), "{}", stderr(&output));
-    assert_eq!((world.read("db").as_str(), fs::read_link(world.root.join("mnt/v/..data")).unwrap()), (CANARY, before));
-    assert_eq!(fs::read_dir(world.root.join("mnt/v")).unwrap().count(), 3, "no generation is left over");
-    fs::remove_dir(world.root.join("mnt/w/..data_tmp")).unwrap();
-    assert!(world.output(&plan, &["once"]).status.success());
-    assert_eq!(
-        (world.read("db").as_str(), fs::read_to_string(world.root.join("mnt/w/api")).unwrap().as_str()),
-        ("rotated", "rotated")
-    );
-}
-
-#[test]
 fn sigterm_ends_quickly() {
     let world = World::new();
     let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
@@ -448,47 +349,6 @@ fn no_value_and_no_token_is_seen_outside_the_volume() {
     for secret in ["s3cret", "73336372", "115, 51, 99", world.token.as_str(), "eyJ"] {
         assert!(!seen.contains(secret), "{secret} in {seen}");
     }
-}
-
-#[test]
-fn a_401_gets_one_new_token_and_one_more_try() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
-    world.emulator.reset_counts();
-    world.emulator.inject(Fault::status(401).on(CallKind::SecretGet).times(1));
-    assert!(sidecar.refresh().1);
-    let counts = world.emulator.counts();
-    assert_eq!((counts.tokens, counts.secret_gets, counts.status_401), (1, 1, 1));
-}
-
-#[test]
-fn an_object_that_is_always_401_costs_one_token() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
-    world.emulator.reset_counts();
-    world.emulator.inject(Fault::status(401).on(CallKind::SecretGet).object("api"));
-    for (round, expected) in ["also with a new token", "with the token", "with the token"].into_iter().enumerate() {
-        world.emulator.set_secret("shop", "db", round.to_string());
-        let (answer, _) = sidecar.refresh();
-        let message = answer["volumes"][0]["files"][1]["error"]["message"].as_str().unwrap();
-        assert!(message.contains(expected), "{message}");
-        assert_eq!(world.read("db"), round.to_string());
-    }
-    assert_eq!(world.emulator.counts().tokens, 1);
-}
-
-#[test]
-fn a_401_of_one_object_leaves_the_token_to_the_others_while_entra_is_down() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
-    world.emulator.inject(Fault::status(401).on(CallKind::SecretGet).object("api").times(1));
-    world.emulator.inject(Fault::status(503).on(CallKind::Token));
-    let (answer, _) = sidecar.refresh();
-    assert_eq!(answer["volumes"][0]["files"][1]["error"]["code"], "KS401", "{answer}");
-    world.emulator.set_secret("shop", "db", "rotated");
-    let (answer, well) = sidecar.refresh();
-    assert!(well, "{answer}");
-    assert_eq!(world.read("db"), "rotated");
 }
 
 #[test]
