@@ -78,6 +78,7 @@ reasons! { SERVER:
     KS702 "the request body is too large" "a review is at most 7 MiB";
     KS703 "the cluster's objects cannot be read" "see the webhook's log; the API server repeats the call";
     KS704 "a manifest cannot be read" "correct the file; the message names file, document and line";
+    KS705 "there is no API server to ask" "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or manifests with --objects PATH";
 }
 
 /// All reasons, in order of code.

@@ -3,10 +3,13 @@
 use super::Failure;
 use super::options::Options;
 use crate::admin;
+use crate::cluster::Cluster;
+use crate::cluster::api::{ApiServer, Client, Pace};
 use crate::cluster::manifests::Manifests;
 use crate::server::{self, Handler, Limits, tls};
 use anyhow::Context as _;
 use clap::Args;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,8 +36,11 @@ pub(super) struct Serve {
     /// Writes the PEM of our own CA (what `caBundle` takes) to a file.
     #[arg(long, env = "KEYSLUICE_CA_OUT", value_name = "FILE", conflicts_with = "tls_dir")]
     ca_out: Option<PathBuf>,
-    /// Manifests that stand for the cluster: files or directories (repeatable).
-    #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', required = true, value_name = "PATH")]
+    /// The API server to ask; without it and without --objects, the one of the cluster we run in.
+    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE", conflicts_with = "objects")]
+    kubeconfig: Option<PathBuf>,
+    /// Manifests instead of an API server: files or directories (repeatable).
+    #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', value_name = "PATH")]
     objects: Vec<PathBuf>,
     /// Seconds a stopping server goes on accepting, while the endpoint is being taken away.
     #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
@@ -51,8 +57,26 @@ impl Serve {
     }
 
     async fn serve(self) -> Result<ExitCode, Failure> {
+        if !self.objects.is_empty() {
+            let cluster = Manifests::load(&self.objects)?;
+            return self.serve_from(cluster, std::future::pending()).await;
+        }
+        let client = match &self.kubeconfig {
+            Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
+            None => Client::in_cluster().map_err(Failure::usage)?,
+        };
+        let cluster = ApiServer::new(client);
+        let watch = cluster.watch(Pace::default());
+        self.serve_from(cluster, watch).await
+    }
+
+    /// `watch` keeps the cluster's caches; it never ends.
+    async fn serve_from<C: Cluster>(
+        self,
+        cluster: C,
+        watch: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
-        let cluster = Manifests::load(&self.objects)?;
         let tls = self.tls()?;
         let listener = bind(self.listen, "--listen").await?;
         let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
@@ -67,6 +91,7 @@ impl Serve {
         let server = server::serve(listener, tls, Arc::clone(&handler), limits, async { drop(stopped.await) });
         let mut server = tokio::spawn(server);
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler));
+        let mut watch = tokio::spawn(watch);
         tracing::info!(%listen, %admin_listen, version = super::VERSION, "serving");
 
         tokio::select! {
@@ -74,6 +99,7 @@ impl Serve {
             // A background task that dies ends the process: a half-dead webhook is worse than a restarted one.
             ended = &mut server => return Err(Failure::from(anyhow::anyhow!("the listener ended: {ended:?}"))),
             ended = &mut admin => return Err(Failure::from(anyhow::anyhow!("the admin listener ended: {ended:?}"))),
+            ended = &mut watch => return Err(Failure::from(anyhow::anyhow!("the watches ended: {ended:?}"))),
         }
         tracing::info!(seconds = self.drain_seconds, "draining");
         let _ = stop.send(());

@@ -47,6 +47,11 @@ impl<C: Cluster> Handler<C> {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// What is known of the cluster.
+    pub fn cluster(&self) -> &C {
+        &self.cluster
+    }
+
     /// Answers one request; never fails, never panics.
     pub async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let version = request.version();
