@@ -1,9 +1,9 @@
 mod api_server;
 mod canary;
-mod conformance;
 mod cluster_api;
 mod cluster_api_properties;
 mod cluster_api_serve;
+mod conformance;
 mod docs;
 mod explain;
 mod guides;
