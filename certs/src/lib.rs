@@ -9,14 +9,22 @@
 //! - **cert-manager**: the same files, in a Secret it writes and we mount; it writes `caBundle` too.
 
 mod authority;
+mod bundle;
 mod certificate;
+mod material;
+mod memory;
 mod pair;
 mod policy;
+mod store;
 
 pub use authority::CertificateAuthority;
+pub use bundle::{Published, Sightings};
 pub use certificate::{Certificate, CertificateError};
+pub use material::{Data, Material, MaterialError};
+pub use memory::{MemoryBundle, MemorySecret};
 pub use pair::{Leaf, Pair, PairError};
 pub use policy::Policy;
+pub use store::{BundleStore, ResourceVersion, SecretStore, Store, StoreError, Stored};
 
 /// Why no certificate could be made.
 #[derive(Debug, thiserror::Error)]
