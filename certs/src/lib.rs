@@ -11,19 +11,23 @@
 mod authority;
 mod bundle;
 mod certificate;
+mod clock;
 mod material;
 mod memory;
 mod pair;
 mod policy;
+mod step;
 mod store;
 
 pub use authority::CertificateAuthority;
 pub use bundle::{Published, Sightings};
 pub use certificate::{Certificate, CertificateError};
+pub use clock::{Clock, Moment, SystemClock};
 pub use material::{Data, Material, MaterialError};
 pub use memory::{MemoryBundle, MemorySecret};
 pub use pair::{Leaf, Pair, PairError};
 pub use policy::Policy;
+pub use step::{Decision, Reason, Serving, View, step};
 pub use store::{BundleStore, ResourceVersion, SecretStore, Store, StoreError, Stored};
 
 /// Why no certificate could be made.
