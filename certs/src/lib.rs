@@ -12,10 +12,15 @@ mod authority;
 mod bundle;
 mod certificate;
 mod clock;
+#[cfg(test)]
+mod handshake;
 mod material;
 mod memory;
 mod pair;
 mod policy;
+mod rotator;
+#[cfg(test)]
+mod simulation;
 mod step;
 mod store;
 
@@ -27,6 +32,7 @@ pub use material::{Data, Material, MaterialError};
 pub use memory::{MemoryBundle, MemorySecret};
 pub use pair::{Leaf, Pair, PairError};
 pub use policy::Policy;
+pub use rotator::{Event, Rotator};
 pub use step::{Decision, Reason, Serving, View, step};
 pub use store::{BundleStore, ResourceVersion, SecretStore, Store, StoreError, Stored};
 
