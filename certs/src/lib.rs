@@ -12,6 +12,7 @@ mod authority;
 mod bundle;
 mod certificate;
 mod clock;
+mod files;
 #[cfg(test)]
 mod handshake;
 mod material;
@@ -28,6 +29,7 @@ pub use authority::CertificateAuthority;
 pub use bundle::{Published, Sightings};
 pub use certificate::{Certificate, CertificateError};
 pub use clock::{Clock, Moment, SystemClock};
+pub use files::{FilesError, PairFiles, Polled};
 pub use material::{Data, Material, MaterialError};
 pub use memory::{MemoryBundle, MemorySecret};
 pub use pair::{Leaf, Pair, PairError};
