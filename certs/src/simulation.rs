@@ -1,0 +1,334 @@
+//! The promise of [`crate::step()`] over random schedules: the real driver in three replicas whose clocks differ, which are stopped
+//! between any two answers of the API server, killed there, overtaken, and lied to (an error after the write was done).
+
+use crate::bundle::Published;
+use crate::certificate::Certificate;
+use crate::clock::{Clock, Moment};
+use crate::material::Data;
+use crate::rotator::{Event, Rotator, Turn};
+use crate::step::Reason;
+use crate::store::{BundleStore, ResourceVersion, SecretStore, Store, StoreError, Stored};
+use crate::{MemoryBundle, MemorySecret, Pair, Policy};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+const REPLICAS: usize = 3;
+/// Signed, in milliseconds: the fastest and the slowest clock differ by less than the tolerance.
+const SKEWS: [i64; REPLICAS] = [0, 1900, -1900];
+
+fn policy() -> Policy {
+    Policy {
+        names: vec!["keysluice.svc".to_owned()],
+        ca_lifetime: Duration::from_secs(60),
+        leaf_lifetime: Duration::from_secs(20),
+        propagation: Duration::from_secs(5),
+        clock_tolerance: Duration::from_secs(4),
+        poll: Duration::from_secs(2),
+    }
+}
+
+/// Moves without a fault after each schedule: a minute.
+const CALM: usize = 1800;
+
+/// What the scheduler chooses from.
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    /// Let a replica run to the next answer of the API server.
+    Run(usize),
+    /// Let time pass.
+    Pass(u64),
+    /// Kill a replica where it is; it starts anew.
+    Kill(usize),
+    /// Somebody empties the Secret.
+    EmptySecret,
+    /// Somebody damages one value in it.
+    Damage(usize),
+    /// The next request fails, before or after it was done.
+    Fail { done: bool },
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        300 => (0..REPLICAS).prop_map(Move::Run),
+        100 => (50_u64..900).prop_map(Move::Pass),
+        3 => (0..REPLICAS).prop_map(Move::Kill),
+        1 => Just(Move::EmptySecret),
+        1 => (0_usize..12).prop_map(Move::Damage),
+        6 => any::<bool>().prop_map(|done| Move::Fail { done }),
+    ]
+}
+
+#[derive(Clone)]
+struct World {
+    secret: MemorySecret,
+    bundle: MemoryBundle,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    millis: u64,
+    fail: Option<bool>,
+    latest: Option<Vec<String>>,
+    /// What was published, and until when it was the latest (`None`: it is).
+    history: Vec<(Vec<Certificate>, Option<u64>)>,
+    reasons: Vec<Reason>,
+    overtaken: usize,
+    /// CAs that were published while a leaf of theirs was served.
+    used: Vec<Certificate>,
+    /// Leaf, CA, and whether one signed the other: checking each signature once is what makes this fast.
+    signed: Vec<(Certificate, Certificate, bool)>,
+}
+
+impl Shared {
+    fn is_signed(&mut self, leaf: &Certificate, by: &Certificate) -> bool {
+        if let Some((_, _, signed)) = self.signed.iter().rev().find(|(one, ca, _)| one == leaf && ca == by) {
+            return *signed;
+        }
+        let signed = leaf.is_signed_by(by);
+        self.signed.push((leaf.clone(), by.clone(), signed));
+        signed
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self { secret: MemorySecret::default(), bundle: MemoryBundle::with_entries(2), shared: Arc::default() }
+    }
+
+    /// An answer of the API server: a replica may be stopped before the request is done and after.
+    async fn answer<T>(&self, request: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        breathe().await;
+        let fail = self.shared.lock().unwrap().fail.take();
+        if fail == Some(false) {
+            return Err(StoreError::Failed("connection refused".into()));
+        }
+        let answer = request.await;
+        self.remember();
+        breathe().await;
+        if fail == Some(true) { Err(StoreError::Failed("connection reset".into())) } else { answer }
+    }
+
+    fn remember(&self) {
+        let entries = self.bundle.entries();
+        if self.shared.lock().unwrap().latest.as_ref() == Some(&entries) {
+            return;
+        }
+        let published = Published::read(entries.iter().map(String::as_bytes), ResourceVersion::from("")).certificates();
+        let mut shared = self.shared.lock().unwrap();
+        let now = shared.millis;
+        if let Some((_, end)) = shared.history.last_mut() {
+            *end = Some(now);
+        }
+        shared.history.push((published, None));
+        shared.latest = Some(entries);
+    }
+
+    fn wall(&self, skew: i64) -> OffsetDateTime {
+        wall(self.shared.lock().unwrap().millis, skew)
+    }
+
+    /// The promise, for one replica: any API server that is at most `propagation` behind verifies what it serves, if it could ever
+    /// verify anything: in the first moments of a cluster, or with all it trusts expired, it is promised nothing.
+    fn check(&self, replica: usize, pair: Option<&Pair>) -> Result<(), TestCaseError> {
+        let Some(pair) = pair else { return Ok(()) };
+        let mut shared = self.shared.lock().unwrap();
+        let (now, leaf) = (wall(shared.millis, 0), pair.certificate());
+        let oldest = shared.millis.saturating_sub(policy().propagation.as_millis().try_into().unwrap());
+        let recent = shared.history.iter().rev().take_while(|(_, end)| end.is_none_or(|end| end >= oldest));
+        for trusted in recent.map(|(trusted, _)| trusted.clone()).collect::<Vec<_>>() {
+            let live = |ca: &&Certificate| ca.not_after() > now;
+            let promised = trusted.iter().filter(live).any(|ca| shared.used.contains(ca));
+            let verified = trusted.iter().filter(live).any(|ca| shared.is_signed(leaf, ca));
+            let expired = leaf.not_after() <= now;
+            prop_assert!(
+                verified || expired || !promised,
+                "replica {replica} serves what a recent caBundle does not trust"
+            );
+        }
+        let known = shared.history.last().map(|(trusted, _)| trusted.clone()).unwrap_or_default();
+        for ca in known {
+            if shared.is_signed(leaf, &ca) && !shared.used.contains(&ca) {
+                shared.used.push(ca);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wall(millis: u64, skew: i64) -> OffsetDateTime {
+    let start = OffsetDateTime::from_unix_timestamp(1_900_000_000).unwrap();
+    start + time::Duration::milliseconds(i64::try_from(millis).unwrap() + skew)
+}
+
+async fn breathe() {
+    let mut asked = false;
+    std::future::poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+impl SecretStore for World {
+    async fn read(&self) -> Result<Option<Stored>, StoreError> {
+        self.answer(self.secret.read()).await
+    }
+
+    async fn write(&self, data: &Data, version: Option<&ResourceVersion>) -> Result<(), StoreError> {
+        self.answer(self.secret.write(data, version)).await
+    }
+}
+
+impl BundleStore for World {
+    async fn read(&self) -> Result<Published, StoreError> {
+        self.answer(self.bundle.read()).await
+    }
+
+    async fn patch(&self, bundle: &str, version: &ResourceVersion) -> Result<(), StoreError> {
+        self.answer(self.bundle.patch(bundle, version)).await
+    }
+}
+
+struct SkewedClock(World, i64);
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Moment {
+        Moment { wall: self.0.wall(self.1), uptime: Duration::from_millis(self.0.shared.lock().unwrap().millis) }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let until = self.now().uptime + duration;
+        while self.now().uptime < until {
+            breathe().await;
+        }
+    }
+
+    fn chance(&self) -> f64 {
+        0.5
+    }
+}
+
+/// A replica's life until it is killed.
+struct Replica {
+    run: Pin<Box<dyn Future<Output = ()>>>,
+    leaf: watch::Receiver<Option<Arc<Pair>>>,
+}
+
+impl Replica {
+    fn start(world: &World, number: usize) -> Self {
+        let (send, leaf) = watch::channel(None);
+        let clock = SkewedClock(world.clone(), SKEWS[number]);
+        let rotator = Rotator::new(world.clone(), world.clone(), clock, policy());
+        let shared = Arc::clone(&world.shared);
+        let observe = move |event| match event {
+            Event::Stored { reason } => shared.lock().unwrap().reasons.push(reason),
+            Event::Overtaken { store: Store::Secret | Store::Bundle } => shared.lock().unwrap().overtaken += 1,
+            _ => {}
+        };
+        let run = async move {
+            rotator.run(&send, observe).await;
+        };
+        Self { run: Box::pin(run), leaf }
+    }
+
+    fn poll(&mut self) {
+        assert!(self.run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    fn serves(&self) -> Option<Arc<Pair>> {
+        self.leaf.borrow().clone()
+    }
+}
+
+/// Plays a schedule, checking the promise after every move, then lets all run undisturbed.
+fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
+    let world = World::new();
+    let mut replicas = (0..REPLICAS).map(|number| Replica::start(&world, number)).collect::<Vec<_>>();
+    let calm =
+        (0..CALM / 3).flat_map(|turn| [Move::Run(turn % REPLICAS), Move::Run((turn + 1) % REPLICAS), Move::Pass(100)]);
+    let mut agreed = 0;
+    for (moved, step) in schedule.iter().copied().chain(calm).enumerate() {
+        match step {
+            Move::Run(number) => replicas[number].poll(),
+            Move::Pass(millis) => world.shared.lock().unwrap().millis += millis,
+            Move::Kill(number) => replicas[number] = Replica::start(&world, number),
+            Move::EmptySecret => world.secret.replace(Some(Data::default())),
+            Move::Damage(which) => {
+                let mut data = world.secret.data().unwrap_or_default();
+                if let Some(value) = data.0.values_mut().nth(which) {
+                    value.truncate(value.len() / 2);
+                }
+                world.secret.replace(Some(data));
+            }
+            Move::Fail { done } => world.shared.lock().unwrap().fail = Some(done),
+        }
+        world.remember();
+        for (number, replica) in replicas.iter().enumerate() {
+            world.check(number, replica.serves().as_deref())?;
+        }
+        let leaf = |replica: &Replica| replica.serves().map(|pair| pair.certificate().clone());
+        let served = leaf(&replicas[0]).filter(|leaf| leaf.not_after() > world.wall(0));
+        if served.is_some() && replicas.iter().all(|replica| leaf(replica) == served) {
+            agreed = moved;
+        }
+    }
+    prop_assert!(schedule.len() + CALM <= agreed + 450, "all serve the same leaf again and again: last at {agreed}");
+    Ok(world)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_trusts_a_recent_bundle_verifies_every_leaf_served(schedule in prop::collection::vec(moves(), 0..3000)) {
+        play(&schedule)?;
+    }
+}
+
+#[test]
+fn the_schedules_reach_what_they_are_for() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut reasons, mut overtaken) = (Vec::new(), 0);
+    for _ in 0..6 {
+        let schedule = prop::collection::vec(moves(), 3000).new_tree(&mut runner).unwrap().current();
+        let world = play(&schedule).unwrap();
+        let shared = world.shared.lock().unwrap();
+        reasons.extend(shared.reasons.iter().cloned());
+        overtaken += shared.overtaken;
+    }
+    let reached = |wanted: fn(&Reason) -> bool| reasons.iter().any(wanted);
+    assert!(reached(|reason| matches!(reason, Reason::Bootstrap(_))));
+    assert!(reached(|reason| matches!(reason, Reason::Heal(_))));
+    for wanted in [Reason::RenewLeaf, Reason::StageAuthority, Reason::PromoteAuthority, Reason::DropAuthority] {
+        assert!(reasons.contains(&wanted), "no schedule came to: {wanted}");
+    }
+    assert!(overtaken > 20, "replicas overtook each other only {overtaken} times");
+}
+
+#[test]
+fn without_faults_nobody_but_the_first_writes_twice() {
+    let world = play(&[]).unwrap();
+    let shared = world.shared.lock().unwrap();
+    let bootstraps = shared.reasons.iter().filter(|reason| matches!(reason, Reason::Bootstrap(_))).count();
+    assert_eq!(bootstraps, 1, "{:?}", shared.reasons);
+}
+
+#[test]
+fn a_turn_with_nothing_to_do_asks_twice_and_changes_nothing() {
+    let (secret, bundle) = (MemorySecret::default(), MemoryBundle::with_entries(3));
+    let (leaf, _keep) = watch::channel(None);
+    let mut rotator = Rotator::new(secret.clone(), bundle.clone(), SkewedClock(World::new(), 0), policy());
+    let mut turn = || {
+        let mut observe = |_| {};
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(rotator.turn(&leaf, &mut observe)).poll(&mut context)
+    };
+    assert_eq!(turn(), Poll::Ready(Turn::Changed), "the Secret");
+    assert_eq!(turn(), Poll::Ready(Turn::Changed), "caBundle");
+    let before = (secret.data(), bundle.entries());
+    assert!(matches!(turn(), Poll::Ready(Turn::Settled(_))));
+    assert!((secret.data(), bundle.entries()) == before && before.1.iter().all(|entry| !entry.is_empty()));
+}

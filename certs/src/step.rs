@@ -1,0 +1,284 @@
+//! What to do next with the shared certificates: a function of what is stored, published and served. No I/O, no clock; the only
+//! thing it takes from outside are new keys.
+//!
+//! The promise: **whoever trusts a `caBundle` that was published at any time within the last `propagation` verifies the leaf that
+//! any replica serves now.** What keeps it, with replicas that crash and stall anywhere and whose clocks differ by the tolerance:
+//!
+//! - A CA signs only after the deciding replica has itself seen it in every entry for `propagation`, on its monotonic clock.
+//! - A CA leaves the bundle only when the last leaf it signed has expired: a replica cut off from the API may serve that leaf to
+//!   the end.
+//! - The bundle is computed from what is stored, never from what is about to be, and read before it (see [`crate::BundleStore`]).
+//! - After a loss of the Secret the published CAs are kept, and the new one is only *next*: whoever has a leaf goes on serving it.
+
+use crate::bundle::{Published, Sightings};
+use crate::certificate::{Certificate, canonical};
+use crate::material::{Active, Material, MaterialError};
+use crate::{CertificateAuthority, CertsError, Moment, Pair, Policy};
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// No look comes sooner than this after another that changed nothing.
+const SHORTEST_CHECK: Duration = Duration::from_millis(100);
+
+/// What a step looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The Secret.
+    pub stored: Result<&'a Material, &'a MaterialError>,
+    /// The webhook configuration, read before the Secret; `None` if it cannot be read.
+    pub published: Option<&'a Published>,
+    /// Since when each CA has been published.
+    pub sightings: &'a Sightings,
+    /// What this replica serves.
+    pub serving: Option<&'a Serving>,
+    /// Now, taken after reading.
+    pub now: Moment,
+}
+
+/// A leaf and the CA that signed it.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    /// The leaf.
+    pub pair: Arc<Pair>,
+    /// The CA.
+    pub authority: Certificate,
+}
+
+/// What to do: publish, serve and write, each on its own, then look again; at once if something was changed.
+#[derive(Debug)]
+pub struct Decision {
+    /// `caBundle` for every entry, if it is not that already.
+    pub publish: Option<String>,
+    /// What to serve from now on.
+    pub serve: Option<Serving>,
+    /// What to store, and why.
+    pub write: Option<(Material, Reason)>,
+    /// When to look again at the latest, if nothing was changed.
+    pub next_check: Duration,
+}
+
+/// Why the Secret is written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// There was nothing usable, and nobody who trusts anything of ours.
+    #[error("new CA and leaf: {0}")]
+    Bootstrap(MaterialError),
+    /// There was nothing usable, but there are API servers that trust a CA and perhaps replicas that serve its leaf.
+    #[error("new CA beside those published: {0}")]
+    Heal(MaterialError),
+    /// Less than a third of the leaf's life was left.
+    #[error("leaf renewed before its end")]
+    RenewLeaf,
+    /// The leaf was not for every name.
+    #[error("leaf renewed for other names")]
+    RenameLeaf,
+    /// Less than a third of the CA's life was left: a new one is there, and signs nothing yet.
+    #[error("next CA staged")]
+    StageAuthority,
+    /// The next CA has been published long enough: it signs from now on.
+    #[error("next CA signs from now on")]
+    PromoteAuthority,
+    /// The Secret does not know the CA of a leaf that is being served, as after a restore.
+    #[error("CA of a leaf in use kept")]
+    KeepAuthority,
+    /// No leaf of a retired CA is valid any more.
+    #[error("retired CA dropped")]
+    DropAuthority,
+}
+
+/// Decides.
+///
+/// # Errors
+/// A policy with a name that is none, or a failure of the random source.
+pub fn step(view: &View<'_>, policy: &Policy) -> Result<Decision, CertsError> {
+    let wall = view.now.wall;
+    let timely = |material: &'_ Material| material.timely(wall, policy.clock_tolerance);
+    let usable = view.stored.map_err(Clone::clone).and_then(|material| timely(material).map(|()| material));
+    let material = match usable {
+        Ok(material) => material,
+        Err(defect) => {
+            let write = view.published.map(|published| heal(view, policy, published, defect)).transpose()?;
+            return Ok(Decision { publish: None, serve: view.serving.cloned(), write, next_check: policy.poll });
+        }
+    };
+    let write = change(view, policy, material)?;
+    let trusted = material.trusted(wall);
+    // Not before a CA in use is known again: the bundle of what is stored now is without it.
+    let incomplete = matches!(write, Some((_, Reason::KeepAuthority)));
+    let publish = view.published.filter(|published| !incomplete && !published.is(&trusted));
+    Ok(Decision {
+        publish: publish.map(|_| trusted.iter().map(Certificate::pem).collect()),
+        serve: serve(view, policy, material),
+        write,
+        next_check: next_check(view, policy, material),
+    })
+}
+
+/// New material for a Secret that cannot be used.
+fn heal(
+    view: &View<'_>,
+    policy: &Policy,
+    published: &Published,
+    defect: MaterialError,
+) -> Result<(Material, Reason), CertsError> {
+    let wall = view.now.wall;
+    let authority = Arc::new(new_authority(policy, wall)?);
+    let mut material = Material { active: None, next: None, retired: Vec::new() };
+    for certificate in published.certificates().into_iter().rev().filter(|one| !policy.is_past(one, wall)) {
+        let until = last_leaf_ends(policy, wall, &certificate, None);
+        material.retire(certificate, until);
+    }
+    if let Some(serving) = view.serving.filter(|serving| !policy.is_past(serving.pair.certificate(), wall)) {
+        let until = last_leaf_ends(policy, wall, &serving.authority, Some(&serving.pair));
+        material.retire(serving.authority.clone(), until);
+    }
+    if material.retired.is_empty() {
+        let pair = new_leaf(policy, wall, &authority, &policy.names)?;
+        material.active = Some(Active { authority, pair });
+        return Ok((material, Reason::Bootstrap(defect)));
+    }
+    material.next = Some(authority);
+    Ok((material, Reason::Heal(defect)))
+}
+
+/// The one change that is due, the most pressing first.
+fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Option<(Material, Reason)>, CertsError> {
+    let wall = view.now.wall;
+    let mut changed = material.clone();
+    if let Some(serving) = view
+        .serving
+        .filter(|serving| !policy.is_past(serving.pair.certificate(), wall) && !material.knows(&serving.authority))
+    {
+        let until = last_leaf_ends(policy, wall, &serving.authority, Some(&serving.pair));
+        changed.retire(serving.authority.clone(), until);
+        return Ok(Some((changed, Reason::KeepAuthority)));
+    }
+    if let Some(next) = &material.next {
+        if policy.due(next.certificate()) <= wall {
+            changed.next = Some(Arc::new(new_authority(policy, wall)?));
+            return Ok(Some((changed, Reason::StageAuthority)));
+        }
+        if ripe(view, policy, next.certificate()) {
+            if let Some(Active { authority, pair }) = &material.active {
+                let until = last_leaf_ends(policy, wall, authority.certificate(), Some(pair));
+                changed.retire(authority.certificate().clone(), until);
+            }
+            let pair = new_leaf(policy, wall, next, &policy.names)?;
+            changed.active = Some(Active { authority: Arc::clone(next), pair });
+            changed.next = None;
+            return Ok(Some((changed, Reason::PromoteAuthority)));
+        }
+    }
+    if let Some(Active { authority, pair }) = &material.active {
+        let renewed = |names: &[String]| -> Result<_, CertsError> {
+            Ok(Some(Active { authority: Arc::clone(authority), pair: new_leaf(policy, wall, authority, names)? }))
+        };
+        if policy.due(pair.certificate()) <= wall && prolongs(policy, wall, authority, pair) {
+            changed.active = renewed(&policy.names)?;
+            return Ok(Some((changed, Reason::RenewLeaf)));
+        }
+        if !pair.certificate().covers(&policy.names) && authority.certificate().not_after() > wall {
+            // Both the old names and the new: two versions side by side in an update would else renew in turns.
+            let kept =
+                pair.certificate().names().iter().filter(|kept| !policy.names.iter().any(|n| canonical(n) == **kept));
+            changed.active = renewed(&policy.names.iter().chain(kept).cloned().collect::<Vec<_>>())?;
+            return Ok(Some((changed, Reason::RenameLeaf)));
+        }
+        if material.next.is_none() && policy.due(authority.certificate()) <= wall {
+            changed.next = Some(Arc::new(new_authority(policy, wall)?));
+            return Ok(Some((changed, Reason::StageAuthority)));
+        }
+    }
+    // Published first, then forgotten: what the Secret does not know is never still in the bundle.
+    let Some(published) = view.published else { return Ok(None) };
+    changed.retired.retain(|retired| retired.until > wall || published.mentions(&retired.certificate));
+    Ok((changed.retired.len() < material.retired.len()).then_some((changed, Reason::DropAuthority)))
+}
+
+/// The stored leaf as soon as everybody can verify it, what is served already until then.
+fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Serving> {
+    let Some(active) = &material.active else { return view.serving.cloned() };
+    let stored = Serving { pair: Arc::clone(&active.pair), authority: active.authority.certificate().clone() };
+    let trusts = |authority| view.published.is_some_and(|published| published.trusts(authority));
+    let Some(serving) = view.serving else {
+        // Not ready before API servers can verify it. In a fresh cluster that is one look later; after a loss, other replicas
+        // may still serve with a published CA that is not this one. Who cannot see the bundle trusts a CA that is old enough.
+        let settled = stored.authority.not_before() + 2 * policy.clock_tolerance + policy.propagation;
+        let ready = match view.published.filter(|published| published.has_entries()) {
+            Some(_) => trusts(&stored.authority),
+            None => settled <= view.now.wall,
+        };
+        return ready.then_some(stored);
+    };
+    if serving.pair.certificate() == stored.pair.certificate() {
+        return Some(serving.clone());
+    }
+    let replaceable = serving.authority == stored.authority
+        || policy.is_past(serving.pair.certificate(), view.now.wall)
+        || (trusts(&stored.authority) && !trusts(&serving.authority))
+        || ripe(view, policy, &stored.authority);
+    Some(if replaceable { stored } else { serving.clone() })
+}
+
+/// Whether every API server has known this CA for long enough.
+fn ripe(view: &View<'_>, policy: &Policy, certificate: &Certificate) -> bool {
+    ripe_at(view, policy, certificate).is_some_and(|ripe| ripe <= view.now.uptime)
+}
+
+fn ripe_at(view: &View<'_>, policy: &Policy, certificate: &Certificate) -> Option<Duration> {
+    view.sightings.since(certificate).map(|since| since + policy.propagation)
+}
+
+/// When no leaf of this CA is valid any more, by anybody's clock: `serving` is the one known, others were made until now.
+fn last_leaf_ends(
+    policy: &Policy,
+    wall: OffsetDateTime,
+    authority: &Certificate,
+    serving: Option<&Pair>,
+) -> OffsetDateTime {
+    let known = serving.map_or(wall, |pair| pair.certificate().not_after());
+    let last = (wall + policy.clock_tolerance + policy.leaf_lifetime).max(known);
+    last.min(authority.not_after()) + policy.clock_tolerance
+}
+
+fn new_authority(policy: &Policy, wall: OffsetDateTime) -> Result<CertificateAuthority, CertsError> {
+    CertificateAuthority::generate_between(wall - policy.clock_tolerance, wall + policy.ca_lifetime)
+}
+
+fn new_leaf(
+    policy: &Policy,
+    wall: OffsetDateTime,
+    authority: &CertificateAuthority,
+    names: &[String],
+) -> Result<Arc<Pair>, CertsError> {
+    let leaf = authority.issue_between(names, wall - policy.clock_tolerance, leaf_end(policy, wall, authority))?;
+    Ok(Arc::new(Pair::new(leaf)?))
+}
+
+/// No leaf outlives its CA: nobody would verify it.
+fn leaf_end(policy: &Policy, wall: OffsetDateTime, authority: &CertificateAuthority) -> OffsetDateTime {
+    (wall + policy.leaf_lifetime).min(authority.certificate().not_after())
+}
+
+/// Whether a new leaf would be valid longer, by the second that certificates count; else renewing would never end.
+fn prolongs(policy: &Policy, wall: OffsetDateTime, authority: &CertificateAuthority, pair: &Pair) -> bool {
+    let end = leaf_end(policy, wall, authority);
+    end > wall && end.unix_timestamp() > pair.certificate().not_after().unix_timestamp()
+}
+
+fn next_check(view: &View<'_>, policy: &Policy, material: &Material) -> Duration {
+    let Moment { wall, uptime } = view.now;
+    let until = |due: OffsetDateTime| Duration::try_from(due - wall).ok();
+    let leaf = material.active.iter().map(|active| policy.due(active.pair.certificate()));
+    let signing = material.active.iter().map(|active| &active.authority).chain(&material.next);
+    let signing = signing.map(|authority| authority.certificate()).collect::<Vec<_>>();
+    let due = leaf.chain(signing.iter().map(|certificate| policy.due(certificate)));
+    let retired = material.retired.iter().map(|retired| retired.until);
+    let ripe = signing.iter().filter_map(|certificate| ripe_at(view, policy, certificate)?.checked_sub(uptime));
+    let ahead = due.chain(retired).filter_map(until).chain(ripe).filter(|ahead| !ahead.is_zero());
+    ahead.min().unwrap_or(policy.poll).clamp(SHORTEST_CHECK.min(policy.poll), policy.poll)
+}
+
+#[cfg(test)]
+mod tests;

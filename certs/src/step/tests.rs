@@ -1,0 +1,343 @@
+use super::*;
+use crate::material::Retired;
+use crate::store::ResourceVersion;
+
+const START: i64 = 1_900_000_000;
+
+/// One replica, its Secret and `caBundle`, driven by hand.
+struct Replica {
+    policy: Policy,
+    stored: Result<Material, MaterialError>,
+    published: Option<Published>,
+    sightings: Sightings,
+    serving: Option<Serving>,
+    seconds: u64,
+}
+
+impl Replica {
+    fn new() -> Self {
+        let policy = Policy {
+            ca_lifetime: secs(9000),
+            leaf_lifetime: secs(900),
+            clock_tolerance: secs(10),
+            ..Policy::new(vec!["a.svc".to_owned()])
+        };
+        let mut replica = Self {
+            policy,
+            stored: Err(MaterialError::Empty),
+            published: None,
+            sightings: Sightings::default(),
+            serving: None,
+            seconds: 0,
+        };
+        replica.publish("");
+        replica
+    }
+
+    fn settled() -> Self {
+        let mut replica = Self::new();
+        assert_eq!(replica.settle(), [Reason::Bootstrap(MaterialError::Empty)]);
+        replica
+    }
+
+    fn publish(&mut self, pem: &str) {
+        self.published = Some(Published::read([pem.as_bytes()], ResourceVersion::from("1")));
+    }
+
+    fn decide(&mut self) -> Decision {
+        let now = Moment { wall: wall(self.seconds), uptime: secs(self.seconds) };
+        if let Some(published) = &self.published {
+            self.sightings.note(published, now.uptime);
+        }
+        let view = View {
+            stored: self.stored.as_ref(),
+            published: self.published.as_ref(),
+            sightings: &self.sightings,
+            serving: self.serving.as_ref(),
+            now,
+        };
+        step(&view, &self.policy).unwrap()
+    }
+
+    /// Does what is decided until nothing is; returns why the Secret was written.
+    fn settle(&mut self) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        for _ in 0..9 {
+            let decision = self.decide();
+            self.serving = decision.serve;
+            if let Some(pem) = &decision.publish {
+                self.publish(pem);
+            }
+            if let Some((material, reason)) = decision.write {
+                self.stored = Ok(Material::parse(&material.data()).unwrap());
+                reasons.push(reason);
+            } else if decision.publish.is_none() {
+                return reasons;
+            }
+        }
+        panic!("never settles: {reasons:?}");
+    }
+
+    fn at(&mut self, seconds: u64) -> Vec<Reason> {
+        self.seconds = seconds;
+        self.settle()
+    }
+
+    fn restart(&mut self) {
+        (self.serving, self.sightings) = (None, Sightings::default());
+    }
+
+    fn material(&self) -> &Material {
+        self.stored.as_ref().unwrap()
+    }
+
+    fn active(&self) -> &Certificate {
+        self.material().active.as_ref().unwrap().authority.certificate()
+    }
+
+    fn served(&self) -> &Certificate {
+        &self.serving.as_ref().unwrap().authority
+    }
+
+    fn trusts(&self, certificate: &Certificate) -> bool {
+        self.published.as_ref().unwrap().trusts(certificate)
+    }
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn wall(seconds: u64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(START).unwrap() + secs(seconds)
+}
+
+#[test]
+fn a_fresh_cluster_has_certificate_and_bundle_at_once() {
+    let replica = Replica::settled();
+    assert!(replica.trusts(replica.served()));
+    let pair = &replica.serving.as_ref().unwrap().pair;
+    assert!(pair.certificate().covers(&replica.policy.names));
+    assert_eq!(pair.certificate().not_before(), wall(0) - replica.policy.clock_tolerance);
+}
+
+#[test]
+fn the_leaf_is_renewed_in_the_last_third_of_its_life_by_the_same_authority() {
+    let mut replica = Replica::settled();
+    let (ca, leaf) = (replica.active().clone(), replica.serving.as_ref().unwrap().pair.certificate().clone());
+    assert_eq!(replica.at(599), []);
+    assert_eq!(replica.at(600), [Reason::RenewLeaf]);
+    assert_eq!(replica.served(), &ca);
+    assert_ne!(replica.serving.as_ref().unwrap().pair.certificate(), &leaf);
+    assert_eq!(replica.at(601), []);
+}
+
+#[test]
+fn an_authority_rotates_in_four_steps() {
+    let mut replica = Replica::settled();
+    let old = replica.active().clone();
+    replica.at(5990);
+    assert!(replica.at(6000).contains(&Reason::StageAuthority));
+    let next = replica.material().next.as_ref().unwrap().certificate().clone();
+    assert!(replica.trusts(&old) && replica.trusts(&next) && *replica.served() == old);
+    assert_eq!(replica.at(6059), [], "published, but not yet known everywhere");
+    assert_eq!(replica.at(6060), [Reason::PromoteAuthority]);
+    assert!(replica.trusts(&old) && replica.trusts(&next) && *replica.served() == next);
+    let until = replica.material().retired[0].until;
+    assert_eq!(until, wall(6060) + replica.policy.leaf_lifetime + 2 * replica.policy.clock_tolerance);
+    replica.at(6660);
+    assert_eq!(replica.at(6979), []);
+    assert!(replica.trusts(&old));
+    assert_eq!(replica.at(6980), [Reason::DropAuthority]);
+    assert!(!replica.trusts(&old) && replica.trusts(&next));
+}
+
+#[test]
+fn a_next_authority_that_never_gets_published_never_signs() {
+    let mut replica = Replica::settled();
+    replica.at(5990);
+    replica.seconds = 6000;
+    let (material, _) = replica.decide().write.unwrap();
+    replica.stored = Ok(material);
+    for seconds in [6001, 6500, 8000] {
+        replica.seconds = seconds;
+        let decision = replica.decide();
+        assert!(decision.publish.is_some());
+        assert!(!matches!(decision.write, Some((_, Reason::PromoteAuthority))));
+    }
+}
+
+#[test]
+fn a_staged_authority_that_grew_old_unused_is_replaced() {
+    let mut replica = Replica::settled();
+    replica.at(5990);
+    replica.seconds = 6000;
+    let (material, reason) = replica.decide().write.unwrap();
+    assert_eq!(reason, Reason::StageAuthority);
+    let first = material.next.as_ref().unwrap().certificate().clone();
+    replica.stored = Ok(material);
+    replica.seconds = 12_100; // published only now, long after the first CA's end
+    assert_eq!(replica.settle(), [Reason::StageAuthority]);
+    assert_eq!(replica.at(12_160), [Reason::PromoteAuthority, Reason::DropAuthority]);
+    assert_ne!(*replica.active(), first);
+}
+
+#[test]
+fn a_replica_restarted_in_any_phase_serves_what_everybody_trusts() {
+    let mut replica = Replica::settled();
+    for seconds in [1, 600, 5990, 6000, 6030, 6091, 6990] {
+        replica.restart();
+        replica.at(seconds);
+        let served = replica.served().clone();
+        assert!(replica.trusts(&served), "at {seconds}");
+    }
+}
+
+#[test]
+fn a_lost_secret_heals_without_a_request_lost() {
+    for defect in [MaterialError::Empty, MaterialError::NotSigned] {
+        let mut replica = Replica::settled();
+        let old = replica.active().clone();
+        replica.stored = Err(defect.clone());
+        assert_eq!(replica.at(100), [Reason::Heal(defect)]);
+        let next = replica.material().next.as_ref().unwrap().certificate().clone();
+        assert!(*replica.served() == old && replica.trusts(&old) && replica.trusts(&next));
+        let before = (replica.serving.take(), std::mem::take(&mut replica.sightings));
+        replica.at(110);
+        assert!(replica.serving.is_none(), "a new replica waits: API servers may not know the new CA yet");
+        (replica.serving, replica.sightings) = before;
+        assert_eq!(replica.at(160), [Reason::PromoteAuthority]);
+        assert_eq!(*replica.served(), next);
+        assert!(replica.trusts(&old), "somebody may still serve the lost leaf");
+        replica.at(1200);
+        assert!(!replica.trusts(&old));
+    }
+}
+
+#[test]
+fn without_sight_of_the_bundle_nothing_starts_anew_but_the_leaf_is_renewed() {
+    let mut replica = Replica::settled();
+    let kept = replica.published.take();
+    assert_eq!(replica.at(600), [Reason::RenewLeaf]);
+    replica.stored = Err(MaterialError::Empty);
+    assert_eq!(replica.at(601), []);
+    assert!(replica.serving.is_some());
+    replica.published = kept;
+    assert_eq!(replica.at(602), [Reason::Heal(MaterialError::Empty)]);
+}
+
+#[test]
+fn a_replica_that_cannot_see_the_bundle_serves_only_an_authority_old_enough_to_be_known() {
+    let mut replica = Replica::settled();
+    replica.published = None;
+    for (seconds, serves) in [(69, false), (70, true)] {
+        replica.restart();
+        replica.at(seconds);
+        assert_eq!(replica.serving.is_some(), serves, "at {seconds}");
+    }
+}
+
+#[test]
+fn an_emptied_bundle_is_published_again_and_the_leaf_stays() {
+    let mut replica = Replica::settled();
+    let old = replica.active().clone();
+    replica.publish("\n");
+    assert_eq!(replica.at(10), []);
+    assert!(replica.trusts(&old) && *replica.served() == old);
+}
+
+#[test]
+fn a_restored_secret_takes_over_only_when_its_authority_is_known_again() {
+    let mut replica = Replica::settled();
+    let (backup, first) = (replica.material().clone(), replica.active().clone());
+    replica.stored = Err(MaterialError::Empty);
+    replica.at(10);
+    replica.at(70);
+    let second = replica.active().clone();
+    replica.stored = Ok(backup);
+    replica.sightings = Sightings::default();
+    replica.published = Some(Published::read([second.pem().as_bytes()], ResourceVersion::from("1")));
+    assert_eq!(replica.at(80), [Reason::KeepAuthority]);
+    assert!(replica.trusts(&first) && replica.trusts(&second) && *replica.served() == second);
+    replica.at(139);
+    assert_eq!(*replica.served(), second);
+    replica.at(140);
+    assert_eq!(*replica.served(), first);
+}
+
+#[test]
+fn all_expired_starts_anew_at_once() {
+    let mut replica = Replica::settled();
+    assert!(matches!(replica.at(9010)[..], [Reason::Bootstrap(MaterialError::Expired { .. })]));
+    let served = replica.served().clone();
+    assert!(replica.trusts(&served));
+}
+
+#[test]
+fn an_authority_of_the_far_future_is_replaced() {
+    let mut replica = Replica::new();
+    replica.at(5000); // made by a clock that was ahead
+    assert!(matches!(replica.at(4000)[..], [Reason::Heal(MaterialError::NotYetValid { .. })]));
+    replica.at(4060);
+    assert!(replica.active().not_before() <= wall(4060));
+}
+
+#[test]
+fn replicas_that_want_other_names_settle_on_both() {
+    let mut replica = Replica::settled();
+    let other = Policy { names: vec!["b.svc".to_owned()], ..replica.policy.clone() };
+    let first = std::mem::replace(&mut replica.policy, other);
+    assert_eq!(replica.at(10), [Reason::RenameLeaf]);
+    replica.policy = first;
+    assert_eq!(replica.at(11), [], "the leaf is for both");
+}
+
+#[test]
+fn a_leaf_as_old_as_its_authority_is_not_renewed_again_and_again() {
+    let mut replica = Replica::settled();
+    replica.policy.leaf_lifetime = secs(100_000);
+    assert_eq!(replica.at(600), [Reason::RenewLeaf]);
+    assert_eq!(replica.serving.as_ref().unwrap().pair.certificate().not_after(), replica.active().not_after());
+    assert_eq!(replica.at(5999), []);
+}
+
+#[test]
+fn the_next_look_is_when_something_is_due_and_never_late() {
+    let mut replica = Replica::settled();
+    let poll = replica.policy.poll;
+    let mut next = |seconds| {
+        replica.at(seconds);
+        replica.decide().next_check
+    };
+    assert_eq!(next(1), poll);
+    assert_eq!(next(590), secs(10));
+    assert_eq!(next(5990), secs(10));
+    next(6000);
+    assert_eq!(next(6050), secs(10), "when the next CA may sign");
+}
+
+#[test]
+fn something_that_empties_the_secret_all_the_time_does_not_grow_the_bundle_without_end() {
+    let mut replica = Replica::settled();
+    for seconds in 1..40 {
+        replica.stored = Err(MaterialError::Empty);
+        replica.at(seconds);
+        let served = replica.served().clone();
+        assert!(replica.trusts(&served), "what is served stays trusted");
+    }
+    assert!(replica.published.as_ref().unwrap().certificates().len() <= 17);
+}
+
+#[test]
+fn a_retired_authority_still_published_is_not_forgotten() {
+    let mut replica = Replica::settled();
+    let certificate = crate::CertificateAuthority::generate().unwrap().certificate().clone();
+    let mut material = replica.material().clone();
+    replica.publish(&(replica.active().pem() + &certificate.pem()));
+    material.retired = vec![Retired { certificate, until: wall(5) }];
+    replica.stored = Ok(material);
+    replica.seconds = 5;
+    let decision = replica.decide();
+    assert!(decision.publish.is_some() && decision.write.is_none());
+    assert_eq!(replica.settle(), [Reason::DropAuthority]);
+}
