@@ -20,6 +20,7 @@ pub mod admission;
 pub mod cli;
 pub mod cloud;
 pub mod cluster;
+pub mod json;
 pub mod mutate;
 pub mod provider_class;
 pub mod reason;

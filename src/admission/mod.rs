@@ -10,13 +10,15 @@ use crate::settings::Settings;
 use keysluice_plan::reason::Reason;
 use patch::Patch;
 use pod::Pod;
-use review::{Request, Review, Verdict};
+use crate::json::{self, JsonError, Problem};
+use review::{Object, Request, Review, Status, Verdict};
 
 /// A review that was read, before anything was looked up.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    api_version: pod::Text<'a>,
-    request: Request<'a>,
+    api_version: json::Text<'a>,
+    uid: json::Text<'a>,
+    namespace: json::Text<'a>,
     subject: Subject<'a>,
 }
 
@@ -78,7 +80,7 @@ pub enum ReviewError {
     Empty,
     /// Not JSON, or not the fields of a review.
     #[error("the body is no AdmissionReview: {0}")]
-    Json(#[source] serde_json::Error),
+    Json(#[from] JsonError),
     /// Another kind or version.
     #[error("the body is {kind:?} of {api_version:?}, not an AdmissionReview of admission.k8s.io/v1 or v1beta1")]
     Kind {
@@ -97,32 +99,33 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     if body.is_empty() {
         return Err(ReviewError::Empty);
     }
-    let review: Review<'_> = serde_json::from_slice(body).map_err(ReviewError::Json)?;
+    let review: Review<'_> = json::from_slice(body)?;
     let known = matches!(&*review.api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1");
     if &*review.kind != "AdmissionReview" || !known {
         let (kind, api_version) = (review.kind.to_string(), review.api_version.to_string());
         return Err(ReviewError::Kind { kind, api_version });
     }
-    let request = review.request.ok_or(ReviewError::NoRequest)?;
-    let subject = subject(&request);
-    Ok(Incoming { api_version: review.api_version, request, subject })
+    let mut request = review.request.ok_or(ReviewError::NoRequest)?;
+    let missing = || JsonError::new(Problem::Missing("uid"), body.len()).in_field("request");
+    let uid = request.uid.take().ok_or_else(missing)?;
+    let namespace = std::mem::take(&mut request.namespace);
+    Ok(Incoming { api_version: review.api_version, uid, namespace, subject: subject(request) })
 }
 
-fn subject<'a>(request: &Request<'a>) -> Subject<'a> {
+fn subject(request: Request<'_>) -> Subject<'_> {
     let kind = &request.kind;
     let is_pod = kind.kind.is_empty() || (kind.group.is_empty() && &*kind.kind == "Pod");
     let is_creation = request.operation.is_empty() || &*request.operation == "CREATE";
-    let is_whole = request.sub_resource.as_deref().unwrap_or_default().is_empty();
-    if !is_pod || !is_creation || !is_whole {
+    if !is_pod || !is_creation || !request.sub_resource.is_empty() {
         return Subject::Other;
     }
-    let Some(object) = request.object.map(serde_json::value::RawValue::get).filter(|object| *object != "null") else {
-        return Subject::Unreadable("there is no content to decode: request.object is absent".to_owned());
-    };
-    match serde_json::from_str::<Pod<'a>>(object) {
-        Err(error) => Subject::Unreadable(format!("request.object: {error}")),
-        Ok(pod) => match pod.kind.as_deref() {
-            Some("Pod") => Subject::Pod(Box::new(pod)),
+    match request.object {
+        Object::Absent => Subject::Unreadable("there is no content to decode: request.object is absent".to_owned()),
+        Object::Unreadable(error) => {
+            Subject::Unreadable(error.in_field("object").in_field("request").to_string())
+        }
+        Object::Pod(pod) => match pod.kind.as_deref() {
+            Some("Pod") => Subject::Pod(pod),
             Some(_) => Subject::Other,
             None => Subject::Unreadable("couldn't get version/kind: request.object has no kind".to_owned()),
         },
@@ -132,7 +135,7 @@ fn subject<'a>(request: &Request<'a>) -> Subject<'a> {
 impl<'a> Incoming<'a> {
     /// Namespace of the request.
     pub fn namespace(&self) -> &str {
-        self.request.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default")
+        if self.namespace.is_empty() { "default" } else { &self.namespace }
     }
 
     /// The pod, if the review is about one.
@@ -162,6 +165,11 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    /// Answers when too many others wait for the cluster: clients try again by themselves, and meanwhile get this reason.
+    pub fn overloaded(&self) -> Answer {
+        self.deny(429, reason::KS705, "too many pods wait for the API server; this one is to be created again")
+    }
+
     /// Answers when the cluster could not be asked.
     pub fn unavailable(&self, error: &str) -> Answer {
         self.deny(500, reason::KS703, error)
@@ -170,9 +178,7 @@ impl<'a> Incoming<'a> {
     fn allow(&self, mutation: Mutation) -> Answer {
         let Mutation { patch, warnings, notes } = mutation;
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
-        let verdict = Verdict::Allowed(patch);
-        let body = review::respond(&self.api_version, &self.request.uid, &verdict, &warnings);
-        let Verdict::Allowed(patch) = verdict else { unreachable!("made three lines above") };
+        let body = review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);
         Answer { body, outcome, reason: None, message: None, warnings, notes, patch }
     }
 
@@ -187,8 +193,8 @@ impl<'a> Incoming<'a> {
     }
 
     fn denied(&self, code: u16, reason: Reason, message: String) -> Answer {
-        let verdict = Verdict::Denied { code, message: message.clone() };
-        let body = review::respond(&self.api_version, &self.request.uid, &verdict, &[]);
+        let status = Status::new(code, &message);
+        let body = review::respond(&self.api_version, &self.uid, Verdict::Denied(&status), &[]);
         Answer {
             body,
             outcome: Outcome::Denied,

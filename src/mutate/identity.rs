@@ -3,11 +3,10 @@
 use super::refusal::{Cause, Refusal};
 use super::{Context, Mutation};
 use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod, Volume, VolumeMount};
+use crate::admission::pod::{Container, Pod, Pointer, Volume, VolumeMount};
 use crate::reason;
-use serde_json::{Value, json};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// The label a pod opts in with.
 pub const USE_LABEL: &str = "azure.workload.identity/use";
@@ -65,8 +64,18 @@ pub(super) struct TokenVolume {
     name: String,
     existing: Option<usize>,
     differs: bool,
-    definition: Value,
+    expiration: i64,
+    audience: String,
     token_file: &'static str,
+}
+
+/// A mount as it is written into the patch.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Mount<'a> {
+    name: &'a str,
+    mount_path: &'a str,
+    read_only: bool,
 }
 
 impl TokenVolume {
@@ -81,17 +90,33 @@ impl TokenVolume {
             None => volume_name(&pod.display_name()),
         };
         let differs = existing.is_some_and(|index| !is_token_volume(&pod.volumes()[index], expiration, audience));
-        let definition = json!({
-            "name": name,
-            "projected": {"sources": [{"serviceAccountToken": {
-                "path": TOKEN_PATH, "expirationSeconds": expiration, "audience": audience}}]},
-        });
-        Ok(Self { name, existing, differs, definition, token_file: TOKEN_FILE })
+        Ok(Self { name, existing, differs, expiration, audience: audience.clone(), token_file: TOKEN_FILE })
     }
 
     /// The mount every container gets.
-    pub(super) fn mount(&self) -> Value {
-        json!({"name": self.name, "mountPath": MOUNT_PATH, "readOnly": true})
+    pub(super) fn mount(&self) -> Mount<'_> {
+        Mount { name: &self.name, mount_path: MOUNT_PATH, read_only: true }
+    }
+
+    fn definition(&self) -> impl Serialize {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        enum Source<'a> {
+            #[serde(rename_all = "camelCase")]
+            ServiceAccountToken { path: &'a str, expiration_seconds: i64, audience: &'a str },
+        }
+        #[derive(Serialize)]
+        struct Projected<'a> {
+            sources: [Source<'a>; 1],
+        }
+        #[derive(Serialize)]
+        struct Definition<'a> {
+            name: &'a str,
+            projected: Projected<'a>,
+        }
+        let (expiration_seconds, audience) = (self.expiration, self.audience.as_str());
+        let source = Source::ServiceAccountToken { path: TOKEN_PATH, expiration_seconds, audience };
+        Definition { name: &self.name, projected: Projected { sources: [source] } }
     }
 
     /// Full path of the token.
@@ -102,11 +127,11 @@ impl TokenVolume {
     /// Adds the volume, or corrects one of the reserved name that is not what it should be.
     pub(super) fn add(&self, patch: &mut Patch, volume_count: &mut Option<usize>) {
         match self.existing {
-            Some(index) if self.differs => patch.replace(format!("/spec/volumes/{index}"), self.definition.clone()),
+            Some(index) if self.differs => patch.replace(format_args!("/spec/volumes/{index}"), self.definition()),
             Some(_) => {}
             None => {
                 let end = volume_count.unwrap_or_default();
-                patch.insert("/spec/volumes", *volume_count, end, self.definition.clone());
+                patch.insert("/spec/volumes", *volume_count, end, self.definition());
                 *volume_count = Some(end + 1);
             }
         }
@@ -115,9 +140,12 @@ impl TokenVolume {
 
 /// `azure-workload-identity-reserved-` and the first 30 hexadecimal digits of SHA-256 over the pod's name: 63 characters.
 fn volume_name(pod_name: &str) -> String {
-    let mut name = VOLUME_PREFIX.to_owned();
+    let mut name = String::with_capacity(63);
+    name.push_str(VOLUME_PREFIX);
     for byte in &Sha256::digest(pod_name.as_bytes())[..15] {
-        let _ = write!(name, "{byte:02x}");
+        for digit in [byte >> 4, byte & 15] {
+            name.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
     }
     name
 }
@@ -181,15 +209,19 @@ pub(super) fn inject(
         if super::sidecar::is_sidecar(container) || skipped.contains(&&*container.name) {
             continue;
         }
-        add_environment(&mut mutation.patch, &pointer, container, &environment);
-        add_mount(&mut mutation.patch, &pointer, container, token)?;
+        add_environment(&mut mutation.patch, pointer, container, &environment);
+        add_mount(&mut mutation.patch, pointer, container, token)?;
     }
     Ok(())
 }
 
 /// Adds each variable that is not there yet: at the end, or before the first entry that refers to it by `$(NAME)`.
-fn add_environment(patch: &mut Patch, pointer: &str, container: &Container<'_>, environment: &[(&str, &str)]) {
-    let list = format!("{pointer}/env");
+fn add_environment(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, environment: &[(&str, &str)]) {
+    #[derive(Serialize)]
+    struct Variable<'a> {
+        name: &'a str,
+        value: &'a str,
+    }
     let mut present: Option<Vec<&str>> =
         container.env.as_ref().map(|env| env.iter().map(|entry| entry.value.as_deref().unwrap_or_default()).collect());
     let names = container.env.as_deref().unwrap_or_default();
@@ -199,13 +231,17 @@ fn add_environment(patch: &mut Patch, pointer: &str, container: &Container<'_>, 
         }
         let values = present.as_deref().unwrap_or_default();
         let index = values.iter().position(|value| refers_to(value, name)).unwrap_or(values.len());
-        patch.insert(&list, present.as_ref().map(Vec::len), index, json!({"name": name, "value": value}));
+        let variable = Variable { name, value };
+        patch.insert(format_args!("{pointer}/env"), present.as_ref().map(Vec::len), index, variable);
         present.get_or_insert_default().insert(index, "");
     }
 }
 
 /// Whether a value expands `$(name)`; `$$(name)` is an escape and does not (Kubernetes `expansion.Expand`).
 fn refers_to(value: &str, name: &str) -> bool {
+    if !value.contains("$(") {
+        return false;
+    }
     let reference = format!("$({name})");
     value.match_indices(&reference).any(|(at, _)| {
         let dollars = value[..at].bytes().rev().take_while(|byte| *byte == b'$').count();
@@ -213,7 +249,7 @@ fn refers_to(value: &str, name: &str) -> bool {
     })
 }
 
-fn add_mount(patch: &mut Patch, pointer: &str, container: &Container<'_>, token: &TokenVolume) -> Result<(), Refusal> {
+fn add_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) -> Result<(), Refusal> {
     let mounts = container.mounts();
     if let Some(other) =
         mounts.iter().find(|m| m.mount_path.trim_end_matches('/') == MOUNT_PATH && *m.name != *token.name)
@@ -221,13 +257,12 @@ fn add_mount(patch: &mut Patch, pointer: &str, container: &Container<'_>, token:
         let (container, volume) = (container.name.to_string(), other.name.to_string());
         return Err(Cause::TokenPathTaken { container, volume, path: MOUNT_PATH.to_owned() }.into());
     }
-    let list = format!("{pointer}/volumeMounts");
     let of_token = |mount: &VolumeMount<'_>| *mount.name == *token.name;
     let in_place = mounts.iter().position(|mount| of_token(mount) && &*mount.mount_path == MOUNT_PATH);
     match in_place.or_else(|| mounts.iter().position(of_token)) {
         None => {
             let count = container.volume_mounts.as_ref().map(Vec::len);
-            patch.insert(&list, count, mounts.len(), token.mount());
+            patch.insert(format_args!("{pointer}/volumeMounts"), count, mounts.len(), token.mount());
         }
         Some(index) => {
             let mount = &mounts[index];
@@ -236,7 +271,7 @@ fn add_mount(patch: &mut Patch, pointer: &str, container: &Container<'_>, token:
                 && mount.sub_path.as_deref().unwrap_or_default().is_empty()
                 && mount.sub_path_expr.as_deref().unwrap_or_default().is_empty();
             if !right {
-                patch.replace(format!("{list}/{index}"), token.mount());
+                patch.replace(format_args!("{pointer}/volumeMounts/{index}"), token.mount());
             }
         }
     }

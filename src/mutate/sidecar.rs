@@ -49,7 +49,7 @@ pub(super) fn add(
 
     let mut mounts = vec![json!({"name": RUN_VOLUME, "mountPath": RUN_DIRECTORY})];
     mounts.extend(volumes.iter().map(|volume| json!({"name": volume.name, "mountPath": directory(volume.name)})));
-    mounts.extend(token.map(TokenVolume::mount));
+    mounts.extend(token.map(|token| json!(token.mount())));
     let mut security = json!({
         "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"]},

@@ -122,8 +122,9 @@ fn malformed(error: &ReviewError) -> String {
 
 fn refuse(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     tracing::warn!(status = status.as_u16(), message, "request refused");
-    let verdict = admission::review::Verdict::Denied { code: status.as_u16(), message: message.to_owned() };
-    json(status, admission::review::respond("admission.k8s.io/v1", "", &verdict, &[]))
+    let denial = admission::review::Status::new(status.as_u16(), message);
+    let verdict = admission::review::Verdict::Denied(&denial);
+    json(status, admission::review::respond("admission.k8s.io/v1", "", verdict, &[]))
 }
 
 fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
