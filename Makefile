@@ -26,7 +26,7 @@ test: ## Runs all tests that need nothing but Rust and a C compiler
 
 .PHONY: test-sdk
 test-sdk: ## Has Microsoft's own SDK read a secret from the emulator (heavy: about 200 more crates)
-	cd tests/sdk && $(CARGO) test
+	cd tests/sdk && $(CARGO) test --locked
 
 .PHONY: lint
 lint: ## Format, clippy, spelling, licences (the last two where their tools are installed)

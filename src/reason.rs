@@ -59,10 +59,17 @@ reasons! { POD:
     KS213 "not every container can read every file" "set securityContext.fsGroup on the pod and filePermission: \"0440\" on the object, or run the containers with one uid";
     KS214 "the Plan is too large for an environment variable" "split the objects over several pods, or shorten names and aliases";
     KS215 "service-principal credentials are not supported by this version" "use workload identity: remove nodePublishSecretRef and set clientID in the class or azure.workload.identity/client-id on the ServiceAccount";
+    KS216 "Secrets Store CSI volumes of Windows pods cannot be served" "leave them to the CSI driver: keysluice.dev/csi-volumes: leave";
+    KS217 "a Secrets Store CSI volume was added after the sidecar" "let the webhook that adds the volume run first: configurations are called in the order of their names";
     KS250 "the ServiceAccount has no client id" "annotate it with azure.workload.identity/client-id";
     KS251 "a container may not be able to read a file" "set runAsUser on the container, or a filePermission with world-read";
     KS252 "a subPath mount never shows a rotated secret" "mount the whole volume and read the file below it";
     KS253 "secretObjects are not synced by this version" "read the file from the volume, or keep the CSI driver for this class (keysluice.dev/csi-volumes: leave)";
+    KS254 "what envFrom supplies cannot be seen at admission" "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or put them into env";
+    KS255 "an id of the ServiceAccount does not look like one" "use the client id (not the object id or the name) of the identity";
+    KS256 "an annotation looks like one of the identity's and is none" "correct its name";
+    KS257 "an annotation gives an identity to a container that the pod does not have" "correct the container's name in keysluice.dev/client-ids or keysluice.dev/tenant-ids";
+    KS258 "the pod needs a Secret that its own secretObjects would create" "this version does not create it: the pod waits until it exists; read the file instead, or keep the CSI driver (keysluice.dev/csi-volumes: leave)";
 }
 
 // KS7xx: the webhook's own start and service.

@@ -1,6 +1,7 @@
 //! What the operator decided once, for every pod.
 
 use crate::cloud::{Cloud, Clouds};
+use crate::mutate::TokenEndpoint;
 use crate::provider_class::Allowlist;
 use std::time::Duration;
 
@@ -13,8 +14,16 @@ pub struct Settings {
     pub clouds: Clouds,
     /// Audience of the projected token.
     pub audience: String,
+    /// Where the token goes in the containers.
+    pub token_layout: TokenLayout,
+    /// The token proxy of AKS identity bindings.
+    pub token_endpoint: Option<TokenEndpoint>,
     /// Image of the sidecar.
     pub injector_image: String,
+    /// CPU that the sidecar requests.
+    pub injector_cpu_request: String,
+    /// Its CPU limit; none by default.
+    pub injector_cpu_limit: Option<String>,
     /// What happens to Secrets Store CSI volumes.
     pub csi_volumes: CsiVolumes,
     /// How often the sidecar asks the vault, where neither pod nor class says.
@@ -36,7 +45,11 @@ impl Settings {
             tenant_id: None,
             clouds: Clouds::new(cloud),
             audience: Self::DEFAULT_AUDIENCE.to_owned(),
+            token_layout: TokenLayout::V1_6_0,
+            token_endpoint: None,
             injector_image: concat!("ghcr.io/keysluice/injector:", env!("CARGO_PKG_VERSION")).to_owned(),
+            injector_cpu_request: "1m".to_owned(),
+            injector_cpu_limit: None,
             csi_volumes: CsiVolumes::Auto,
             refresh_interval: Self::DEFAULT_REFRESH_INTERVAL,
             limits: Allowlist::default(),
@@ -70,4 +83,40 @@ impl std::str::FromStr for CsiVolumes {
             _ => Err(CsiVolumesError(text.to_owned())),
         }
     }
+}
+
+/// Where the token goes: releases of Azure Workload Identity moved it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenLayout {
+    /// `/var/run/secrets/azure/tokens/azure-identity-token`, for programs that hard-coded it.
+    V1_5,
+    /// `/var/run/secrets/azure/wi/token/azure-identity-token`.
+    V1_6_0,
+    /// `/var/run/secrets/azure/wi/HASH/token/azure-identity-token`.
+    V1_6_1,
+}
+
+/// The layout that was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not v1.5, v1.6.0 or v1.6.1")]
+pub struct TokenLayoutError(String);
+
+impl std::str::FromStr for TokenLayout {
+    type Err = TokenLayoutError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "v1.5" => Ok(Self::V1_5),
+            "v1.6.0" => Ok(Self::V1_6_0),
+            "v1.6.1" => Ok(Self::V1_6_1),
+            _ => Err(TokenLayoutError(text.to_owned())),
+        }
+    }
+}
+
+/// Whether a text is a quantity of CPU: `5m`, `1`, `0.1`.
+pub fn is_cpu_quantity(text: &str) -> bool {
+    let number = text.strip_suffix('m').unwrap_or(text);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole) && digits(fraction) && (number.len() == text.len() || !number.contains('.'))
 }

@@ -1,1 +1,35 @@
-//! x
+//! The sidecar: fetches Azure Key Vault objects with the pod's own identity into a tmpfs and keeps them fresh.
+//!
+//! ```text
+//! Plan ──> refresh (pure: state, event, now -> actions)
+//!             │ Fetch                                │ Commit
+//!             v                                      v
+//!          fetch: identity (token) -> vault (GET)    volume: new generation, `..data` swapped by rename
+//!                 -> content (bytes of the file)
+//! control: Unix socket for `ready`, `status`, `refresh`
+//! ```
+//!
+//! [`refresh`] decides, `run` performs; `once` is the same without the loop. Every failure a user can meet becomes a
+//! [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens live in types that print nothing.
+
+pub mod backoff;
+mod clock;
+mod commands;
+pub mod content;
+mod control;
+pub mod fault;
+mod fetch;
+mod gate;
+pub mod http;
+pub mod identity;
+mod log;
+mod once;
+pub mod plan_source;
+pub mod refresh;
+mod run;
+pub mod status;
+mod termination;
+pub mod vault;
+pub mod volume;
+
+pub use commands::main;

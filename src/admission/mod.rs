@@ -4,27 +4,29 @@ pub mod patch;
 pub mod pod;
 pub mod review;
 
+use crate::json::{self, JsonError, Problem, Text};
 use crate::mutate::{self, Context, Facts, Mutation, Needs, Note, Refusal};
 use crate::reason;
 use crate::settings::Settings;
 use keysluice_plan::reason::Reason;
 use patch::Patch;
 use pod::Pod;
-use crate::json::{self, JsonError, Problem};
 use review::{Object, Request, Review, Status, Verdict};
 
 /// A review that was read, before anything was looked up.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    api_version: json::Text<'a>,
-    uid: json::Text<'a>,
-    namespace: json::Text<'a>,
+    api_version: Text<'a>,
+    uid: Text<'a>,
+    namespace: Text<'a>,
     subject: Subject<'a>,
 }
 
 #[derive(Debug)]
 enum Subject<'a> {
     Pod(Box<Pod<'a>>),
+    /// New ephemeral containers; the pod as it shall be, and as it is.
+    Ephemeral(Box<Pod<'a>>, Box<Pod<'a>>),
     /// Not the creation of a pod: none of our business.
     Other,
     /// A pod that cannot be read.
@@ -94,6 +96,19 @@ pub enum ReviewError {
     NoRequest,
 }
 
+/// The API server passes on 4096 bytes of warnings in all.
+const MAX_WARNINGS: usize = 16;
+const MAX_WARNING_BYTES: usize = 512;
+const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// Cuts a text that holds names of any length (they are validated only after the webhooks).
+fn shorten(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push('…');
+    }
+}
+
 /// Reads a review.
 pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     if body.is_empty() {
@@ -115,19 +130,35 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
 fn subject(request: Request<'_>) -> Subject<'_> {
     let kind = &request.kind;
     let is_pod = kind.kind.is_empty() || (kind.group.is_empty() && &*kind.kind == "Pod");
-    let is_creation = request.operation.is_empty() || &*request.operation == "CREATE";
-    if !is_pod || !is_creation || !request.sub_resource.is_empty() {
+    let is_ephemeral = match (&*request.operation, &*request.sub_resource) {
+        ("" | "CREATE", "") => false,
+        ("UPDATE", "ephemeralcontainers") => true,
+        _ => return Subject::Other,
+    };
+    if !is_pod {
         return Subject::Other;
     }
-    match request.object {
-        Object::Absent => Subject::Unreadable("there is no content to decode: request.object is absent".to_owned()),
-        Object::Unreadable(error) => {
-            Subject::Unreadable(error.in_field("object").in_field("request").to_string())
-        }
+    match (pod("object", request.object), is_ephemeral) {
+        (Ok(Some(new)), false) => Subject::Pod(new),
+        (Ok(Some(new)), true) => match pod("oldObject", request.old_object) {
+            Ok(Some(old)) => Subject::Ephemeral(new, old),
+            Ok(None) => Subject::Other,
+            Err(error) => Subject::Unreadable(error),
+        },
+        (Ok(None), _) => Subject::Other,
+        (Err(error), _) => Subject::Unreadable(error),
+    }
+}
+
+/// The pod; `None` if it is something else.
+fn pod<'a>(field: &'static str, object: Object<'a>) -> Result<Option<Box<Pod<'a>>>, String> {
+    match object {
+        Object::Absent => Err(format!("there is no content to decode: request.{field} is absent")),
+        Object::Unreadable(error) => Err(error.in_field(field).in_field("request").to_string()),
         Object::Pod(pod) => match pod.kind.as_deref() {
-            Some("Pod") => Subject::Pod(pod),
-            Some(_) => Subject::Other,
-            None => Subject::Unreadable("couldn't get version/kind: request.object has no kind".to_owned()),
+            Some("Pod") => Ok(Some(pod)),
+            Some(_) => Ok(None),
+            None => Err(format!("couldn't get version/kind: request.{field} has no kind")),
         },
     }
 }
@@ -141,14 +172,18 @@ impl<'a> Incoming<'a> {
     /// The pod, if the review is about one.
     pub fn pod(&self) -> Option<&Pod<'a>> {
         match &self.subject {
-            Subject::Pod(pod) => Some(pod),
+            Subject::Pod(pod) | Subject::Ephemeral(pod, _) => Some(pod),
             Subject::Other | Subject::Unreadable(_) => None,
         }
     }
 
     /// What must be looked up before [`Incoming::answer`].
     pub fn needs(&self, settings: &Settings) -> Needs<'_> {
-        self.pod().map(|pod| mutate::needs(pod, settings)).unwrap_or_default()
+        match &self.subject {
+            Subject::Pod(pod) => mutate::needs(pod, settings),
+            Subject::Ephemeral(pod, _) => mutate::ephemeral_needs(pod),
+            Subject::Other | Subject::Unreadable(_) => Needs::default(),
+        }
     }
 
     /// Decides.
@@ -158,10 +193,21 @@ impl<'a> Incoming<'a> {
             Subject::Unreadable(error) => {
                 self.deny(400, reason::KS201, &format!("{error}; hint: {}", reason::KS201.fix))
             }
-            Subject::Pod(pod) => match mutate::mutate(pod, Context { settings, namespace: self.namespace(), facts }) {
-                Ok(mutation) => self.allow(mutation),
-                Err(refusal) => self.refuse(&refusal),
-            },
+            Subject::Pod(pod) => self.settle(mutate::mutate(pod, self.context(settings, facts))),
+            Subject::Ephemeral(new, old) => {
+                self.settle(mutate::mutate_ephemeral(new, old, self.context(settings, facts)))
+            }
+        }
+    }
+
+    fn context<'c>(&'c self, settings: &'c Settings, facts: &'c Facts) -> Context<'c> {
+        Context { settings, namespace: self.namespace(), facts }
+    }
+
+    fn settle(&self, result: Result<Mutation, Refusal>) -> Answer {
+        match result {
+            Ok(mutation) => self.allow(mutation),
+            Err(refusal) => self.refuse(&refusal),
         }
     }
 
@@ -176,7 +222,9 @@ impl<'a> Incoming<'a> {
     }
 
     fn allow(&self, mutation: Mutation) -> Answer {
-        let Mutation { patch, warnings, notes } = mutation;
+        let Mutation { patch, mut warnings, notes } = mutation;
+        warnings.truncate(MAX_WARNINGS);
+        warnings.iter_mut().for_each(|warning| shorten(warning, MAX_WARNING_BYTES));
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
         let body = review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);
         Answer { body, outcome, reason: None, message: None, warnings, notes, patch }
@@ -192,7 +240,8 @@ impl<'a> Incoming<'a> {
         self.denied(code, reason, format!("{reason} {message}"))
     }
 
-    fn denied(&self, code: u16, reason: Reason, message: String) -> Answer {
+    fn denied(&self, code: u16, reason: Reason, mut message: String) -> Answer {
+        shorten(&mut message, MAX_MESSAGE_BYTES);
         let status = Status::new(code, &message);
         let body = review::respond(&self.api_version, &self.uid, Verdict::Denied(&status), &[]);
         Answer {

@@ -34,14 +34,30 @@ view! {
     pub struct Spec<'a> {
         /// Empty means `default`.
         "serviceAccountName" service_account_name: Option<Text<'a>>,
+        /// The older name of the same field; the API server copies one to the other.
+        "serviceAccount" service_account: Option<Text<'a>>,
+        /// Operating system.
+        "os" os: Os<'a>,
+        /// Labels a node must have.
+        "nodeSelector" node_selector: StringMap<'a>,
+        /// Requests and limits of the pod as a whole.
+        "resources" resources: Resources<'a>,
         /// Init containers, native sidecars among them.
         "initContainers" init_containers: Option<Vec<Container<'a>>>,
         /// Containers.
         "containers" containers: Option<Vec<Container<'a>>>,
+        /// Ephemeral containers, of a pod that runs.
+        "ephemeralContainers" ephemeral_containers: Option<Vec<Container<'a>>>,
         /// Volumes.
         "volumes" volumes: Option<Vec<Volume<'a>>>,
         /// Users and groups for all containers.
         "securityContext" security_context: SecurityContext,
+    }
+
+    /// `spec.os`.
+    pub struct Os<'a> {
+        /// `linux` or `windows`.
+        "name" name: Text<'a>,
     }
 
     /// A container or init container.
@@ -52,6 +68,8 @@ view! {
         "restartPolicy" restart_policy: Option<Text<'a>>,
         /// Environment; `None` where the field is absent or null.
         "env" env: Option<Vec<EnvVar<'a>>>,
+        /// Sources of further variables, whose names nobody sees at admission.
+        "envFrom" env_from: Option<Vec<EnvFrom<'a>>>,
         /// Mounts; `None` where the field is absent or null.
         "volumeMounts" volume_mounts: Option<Vec<VolumeMount<'a>>>,
         /// User and group of this container.
@@ -66,6 +84,26 @@ view! {
         "name" name: Text<'a>,
         /// Literal value, possibly with `$(NAME)` references.
         "value" value: Option<Text<'a>>,
+        /// Where the value comes from otherwise.
+        "valueFrom" value_from: ValueFrom<'a>,
+    }
+
+    /// `valueFrom` of an entry of `env`.
+    pub struct ValueFrom<'a> {
+        /// A key of a Secret.
+        "secretKeyRef" secret_key_ref: SecretName<'a>,
+    }
+
+    /// One entry of `envFrom`.
+    pub struct EnvFrom<'a> {
+        /// All keys of a Secret.
+        "secretRef" secret_ref: SecretName<'a>,
+    }
+
+    /// A reference to a Secret; the name is empty where there is none.
+    pub struct SecretName<'a> {
+        /// Its name.
+        "name" name: Text<'a>,
     }
 
     /// One entry of `volumeMounts`.
@@ -88,6 +126,8 @@ view! {
         "name" name: Text<'a>,
         /// An inline CSI volume.
         "csi" csi: Option<Csi<'a>>,
+        /// A Secret.
+        "secret" secret: SecretVolumeSource<'a>,
         /// A projected volume.
         "projected" projected: Option<Projected<'a>>,
     }
@@ -104,6 +144,12 @@ view! {
         "nodePublishSecretRef" node_publish_secret_ref: Option<Present>,
     }
 
+    /// A volume with a Secret's keys.
+    pub struct SecretVolumeSource<'a> {
+        /// Name of the Secret; empty where there is none.
+        "secretName" secret_name: Text<'a>,
+    }
+
     /// A projected volume.
     pub struct Projected<'a> {
         /// Its sources.
@@ -114,6 +160,22 @@ view! {
     pub struct ProjectedSource<'a> {
         /// A ServiceAccount token.
         "serviceAccountToken" service_account_token: Option<ServiceAccountToken<'a>>,
+        /// A ConfigMap.
+        "configMap" config_map: Option<ConfigMapSource<'a>>,
+        /// A ClusterTrustBundle.
+        "clusterTrustBundle" cluster_trust_bundle: Option<ClusterTrustBundleSource<'a>>,
+    }
+
+    /// A projected ConfigMap.
+    pub struct ConfigMapSource<'a> {
+        /// Its name.
+        "name" name: Text<'a>,
+    }
+
+    /// A projected ClusterTrustBundle.
+    pub struct ClusterTrustBundleSource<'a> {
+        /// Its signer.
+        "signerName" signer_name: Text<'a>,
     }
 
     /// A projected ServiceAccount token.
@@ -157,13 +219,17 @@ view! {
 /// JSON pointer of a container: `/spec/containers/0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pointer {
-    list: &'static str,
-    index: usize,
+    /// `initContainers`, `containers` or `ephemeralContainers`.
+    pub list: &'static str,
+    /// Position in it.
+    pub index: usize,
 }
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/spec/{}/{}", self.list, self.index)
+        f.write_str("/spec/")?;
+        f.write_str(self.list)?;
+        write!(f, "/{}", self.index)
     }
 }
 
@@ -183,7 +249,8 @@ impl<'a> Pod<'a> {
 
     /// The ServiceAccount the pod runs as.
     pub fn service_account(&self) -> &str {
-        self.spec.service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+        let names = [&self.spec.service_account_name, &self.spec.service_account];
+        names.into_iter().flatten().map(|name| &**name).find(|name| !name.is_empty()).unwrap_or("default")
     }
 
     /// Init containers, none where the field is absent.
@@ -194,6 +261,16 @@ impl<'a> Pod<'a> {
     /// Containers, none where the field is absent.
     pub fn containers(&self) -> &[Container<'a>] {
         self.spec.containers.as_deref().unwrap_or_default()
+    }
+
+    /// Ephemeral containers, none where the field is absent.
+    pub fn ephemeral_containers(&self) -> &[Container<'a>] {
+        self.spec.ephemeral_containers.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the pod says that it runs on Windows.
+    pub fn is_windows(&self) -> bool {
+        &*self.spec.os.name == "windows" || self.spec.node_selector.find("kubernetes.io/os") == Some("windows")
     }
 
     /// Volumes, none where the field is absent.
@@ -210,10 +287,22 @@ impl<'a> Pod<'a> {
     }
 }
 
+impl Resources<'_> {
+    /// Whether any of the two resources is requested or limited.
+    pub fn is_set(&self) -> bool {
+        [&self.limits, &self.requests].iter().any(|amounts| amounts.cpu.is_some() || amounts.memory.is_some())
+    }
+}
+
 impl Container<'_> {
     /// Whether an init container is a native sidecar.
     pub fn is_native_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
+    }
+
+    /// Whether variables come from elsewhere.
+    pub fn has_env_from(&self) -> bool {
+        self.env_from.as_ref().is_some_and(|sources| !sources.is_empty())
     }
 
     /// Mounts, none where the field is absent.

@@ -30,8 +30,10 @@ view! {
         "namespace" namespace: Text<'a>,
         /// `CREATE`, `UPDATE`, …
         "operation" operation: Text<'a>,
-        /// The object. (`oldObject` is skipped: a creation has none.)
+        /// The object.
         "object" object: Object<'a>,
+        /// What it was before an UPDATE.
+        "oldObject" old_object: Object<'a>,
     }
 
     /// Group, version and kind.

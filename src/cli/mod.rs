@@ -8,13 +8,16 @@ mod serve;
 mod why;
 mod yaml_diff;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Failed at run time.
 const FAILED: u8 = 1;
 /// Wrong usage.
 const USAGE: u8 = 2;
+/// A configuration that will never work.
+const NEVER: u8 = 3;
 
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("KEYSLUICE_COMMIT"), ", ", env!("KEYSLUICE_TARGET"), ")");
@@ -55,11 +58,23 @@ impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self { code: USAGE, error: error.into() }
     }
+
+    fn never(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: NEVER, error: error.into() }
+    }
+
+    /// Whether nobody reads our output any more, as behind `| head`: no failure.
+    fn is_broken_pipe(&self) -> bool {
+        let kind = self.error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        kind == Some(std::io::ErrorKind::BrokenPipe)
+    }
 }
 
 /// Parses the arguments, runs the command, prints the one error.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
         Command::Serve(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
@@ -67,9 +82,20 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("keysluice: {:#}", failure.error);
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Charts render variables without a value: an empty one counts as absent.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+        _ => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
 }

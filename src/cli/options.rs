@@ -2,8 +2,9 @@
 
 use super::Failure;
 use crate::cloud::Cloud;
+use crate::mutate::{TokenEndpoint, TokenEndpointText};
 use crate::provider_class::{Allowlist, RefreshInterval};
-use crate::settings::{CsiVolumes, Settings};
+use crate::settings::{CsiVolumes, Settings, TokenLayout};
 use anyhow::Context as _;
 use clap::Args;
 use std::path::Path;
@@ -20,9 +21,36 @@ pub(super) struct Options {
     /// Audience of the projected token.
     #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE, value_name = "AUD")]
     audience: String,
+    /// Where the token goes in the containers: the path of that release of Azure Workload Identity.
+    #[arg(long, env = "KEYSLUICE_TOKEN_LAYOUT", default_value = "v1.6.0", value_name = "v1.5|v1.6.0|v1.6.1")]
+    token_layout: TokenLayout,
+    /// Pods with the annotation azure.workload.identity/use-SUFFIX get their token for a custom token endpoint.
+    #[arg(
+        long,
+        env = "KEYSLUICE_CUSTOM_TOKEN_ENDPOINT_ANNOTATION_SUFFIX",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "SUFFIX"
+    )]
+    custom_token_endpoint_annotation_suffix: String,
+    /// Audience of those tokens; the endpoint itself stands in the variables AZURE_KUBERNETES_… of the webhook.
+    #[arg(
+        long,
+        env = "KEYSLUICE_CUSTOM_TOKEN_ENDPOINT_AUDIENCE",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "AUD"
+    )]
+    custom_token_endpoint_audience: String,
     /// Image of the sidecar.
     #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
     injector_image: Option<String>,
+    /// CPU that the sidecar requests (a LimitRange may want more).
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m", value_parser = quantity, value_name = "CPU")]
+    injector_cpu_request: String,
+    /// CPU limit of the sidecar (a ResourceQuota may want one); none by default.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
+    injector_cpu_limit: Option<String>,
     /// Secrets Store CSI volumes: served by the sidecar, left to the CSI driver, or what fits the cluster.
     #[arg(long, env = "KEYSLUICE_CSI_VOLUMES", default_value = "auto", value_name = "auto|replace|leave")]
     csi_volumes: CsiVolumes,
@@ -43,13 +71,32 @@ impl Options {
         let mut settings = Settings::new(self.cloud()?);
         settings.tenant_id = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
         settings.audience.clone_from(&self.audience);
+        settings.token_layout = self.token_layout;
+        settings.token_endpoint = self.token_endpoint()?;
         if let Some(image) = &self.injector_image {
             settings.injector_image.clone_from(image);
         }
+        settings.injector_cpu_request.clone_from(&self.injector_cpu_request);
+        settings.injector_cpu_limit.clone_from(&self.injector_cpu_limit);
         settings.csi_volumes = self.csi_volumes;
         settings.refresh_interval = self.refresh_interval.duration();
         settings.limits = Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
         Ok(settings)
+    }
+
+    fn token_endpoint(&self) -> Result<Option<TokenEndpoint>, Failure> {
+        let kubernetes = |name: &str| variable(&format!("AZURE_KUBERNETES_{name}")).unwrap_or_default();
+        let text = TokenEndpointText {
+            suffix: self.custom_token_endpoint_annotation_suffix.clone(),
+            audience: self.custom_token_endpoint_audience.clone(),
+            proxy: kubernetes("TOKEN_PROXY"),
+            sni_name: kubernetes("SNI_NAME"),
+            ca_data: kubernetes("CA_DATA"),
+            ca_config_map: kubernetes("CA_CONFIGMAP_NAME"),
+            ca_signer: kubernetes("CA_CTB_SIGNER_NAME"),
+            ca_selector: kubernetes("CA_CTB_LABEL_SELECTOR"),
+        };
+        text.parse().map_err(Failure::usage)
     }
 
     fn cloud(&self) -> Result<Cloud, Failure> {
@@ -71,4 +118,12 @@ impl Options {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn quantity(text: &str) -> Result<String, String> {
+    if crate::settings::is_cpu_quantity(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("not a CPU quantity such as 5m or 0.1".to_owned())
+    }
 }

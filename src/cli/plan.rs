@@ -22,7 +22,7 @@ pub(super) struct PlanCommand {
     #[arg(long, env = "KEYSLUICE_SERVICE_ACCOUNT_FILE", value_name = "FILE")]
     service_account_file: Option<PathBuf>,
     /// Directory below which each class gets a directory of its name.
-    #[arg(long, env = "KEYSLUICE_ROOT", default_value = "/mnt/keysluice", value_name = "DIR")]
+    #[arg(long, env = "KEYSLUICE_PLAN_ROOT", default_value = "/mnt/keysluice", value_name = "DIR")]
     root: PathBuf,
     /// File with the federated token (a pipeline's OIDC token, or a projected ServiceAccount token).
     #[arg(long, env = "KEYSLUICE_TOKEN_FILE", default_value = TOKEN_FILE, value_name = "FILE")]
@@ -69,12 +69,13 @@ impl PlanCommand {
         };
         for class in azure {
             let resolved = resolve(class, &BTreeMap::new(), &context)
-                .with_context(|| format!("SecretProviderClass {}/{}", class.namespace, class.name))?;
+                .with_context(|| format!("SecretProviderClass {}/{}", class.namespace, class.name))
+                .map_err(Failure::never)?;
             for warning in &resolved.warnings {
                 eprintln!("warning: {} {}", warning.reason, warning.text);
             }
             let directory = self.root.join(&class.name).display().to_string();
-            let interval = settings.refresh_interval;
+            let interval = resolved.refresh_interval.unwrap_or(settings.refresh_interval);
             add_volume(&mut plan, class.name.clone(), directory, &resolved, &self.token_file, interval);
         }
         plan.check()?;

@@ -4,6 +4,7 @@ use super::Failure;
 use crate::reason;
 use anyhow::anyhow;
 use clap::Args;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Explain a KS code.
@@ -16,8 +17,9 @@ pub(super) struct Why {
 impl Why {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let Some(code) = self.code else {
+            let mut out = std::io::stdout().lock();
             for reason in reason::all() {
-                println!("{reason}  {}", reason.cause);
+                writeln!(out, "{reason}  {}", reason.cause)?;
             }
             return Ok(ExitCode::SUCCESS);
         };

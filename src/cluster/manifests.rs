@@ -123,7 +123,11 @@ pub fn read_documents(path: &Path) -> Result<Vec<Document>, ManifestError> {
         };
         let mut documents = Vec::new();
         for entry in entries.into_iter().filter(is_manifest) {
-            documents.extend(read_documents(&entry)?);
+            match read_documents(&entry) {
+                // kustomization.yaml, values.yaml: not everything in a directory is for the API server.
+                Err(ManifestError::NotAnObject { .. }) => {}
+                read => documents.extend(read?),
+            }
         }
         return Ok(documents);
     }
@@ -134,7 +138,10 @@ pub fn read_documents(path: &Path) -> Result<Vec<Document>, ManifestError> {
 
 /// Parses the documents of one file.
 pub fn parse_documents(text: &str, path: &Path) -> Result<Vec<Document>, ManifestError> {
-    let values: Vec<Value> = serde_saphyr::from_multiple(text)
+    let mut budget = serde_saphyr::Budget::default();
+    (budget.max_documents, budget.max_events, budget.max_nodes) = (1 << 20, 1 << 26, 1 << 26);
+    let options = serde_saphyr::options! { budget: Some(budget) };
+    let values: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|error| ManifestError::Syntax { path: path.to_owned(), message: error.to_string() })?;
     let count = values.len();
     let mut documents = Vec::with_capacity(count);

@@ -3,12 +3,25 @@
 use super::refusal::{Cause, Refusal};
 use crate::admission::pod::Pod;
 use crate::provider_class::RefreshInterval;
-use crate::settings::CsiVolumes;
+use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a pod says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Annotations {
+    /// `keysluice.dev/client-ids`: client id by container.
+    pub client_ids: BTreeMap<String, String>,
+    /// `keysluice.dev/tenant-ids`: tenant id by container.
+    pub tenant_ids: BTreeMap<String, String>,
+    /// `keysluice.dev/env-from-wins`: variables that are left to `envFrom`.
+    pub env_from_wins: Vec<&'static str>,
+    /// `keysluice.dev/token-layout`.
+    pub token_layout: Option<TokenLayout>,
+    /// `keysluice.dev/cpu-limit` of the sidecar.
+    pub cpu_limit: Option<String>,
+    /// `keysluice.dev/cpu-request` of the sidecar.
+    pub cpu_request: Option<String>,
     /// `keysluice.dev/gate`.
     pub gate: Gate,
     /// `keysluice.dev/after`: the native sidecar behind which ours goes.
@@ -39,9 +52,21 @@ const PREFIX: &str = "keysluice.dev/";
 pub const KNOWN: &[(&str, &str, &str)] = &[
     ("keysluice.dev/after", "the name of a native sidecar", "puts the sidecar behind that one instead of first"),
     (
+        "keysluice.dev/client-ids",
+        "CONTAINER=CLIENT-ID, several separated by ;",
+        "gives containers an identity of their own instead of the ServiceAccount's",
+    ),
+    ("keysluice.dev/cpu-limit", "a quantity such as 10m", "CPU limit of the sidecar (default none)"),
+    ("keysluice.dev/cpu-request", "a quantity such as 10m", "CPU that the sidecar requests (default 1m)"),
+    (
         "keysluice.dev/csi-volumes",
         "replace or leave",
         "serves this pod's Secrets Store CSI volumes, or leaves them to the driver",
+    ),
+    (
+        "keysluice.dev/env-from-wins",
+        "names of AZURE_ variables, separated by commas",
+        "leaves these to a container's envFrom, which an injected variable would override",
     ),
     ("keysluice.dev/gate", "hook, probe or none", "how the application waits for its first secrets (default hook)"),
     (
@@ -53,6 +78,16 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
         "keysluice.dev/refresh-interval",
         "a duration such as 30s, 2m or 1h",
         "how often the vault is asked, over the class's refreshInterval",
+    ),
+    (
+        "keysluice.dev/tenant-ids",
+        "CONTAINER=TENANT-ID, several separated by ;",
+        "gives containers a tenant of their own instead of the ServiceAccount's",
+    ),
+    (
+        "keysluice.dev/token-layout",
+        "v1.5, v1.6.0 or v1.6.1",
+        "where the token goes in the containers: the path of that release of Azure Workload Identity",
     ),
 ];
 
@@ -68,6 +103,12 @@ impl Annotations {
             let bad = || Refusal::from(Cause::AnnotationValue { key: known, value: value.to_owned(), expected });
             match &known[PREFIX.len()..] {
                 "after" if !value.is_empty() => read.after = Some(value.to_owned()),
+                "client-ids" => read.client_ids = by_container(value).ok_or_else(bad)?,
+                "tenant-ids" => read.tenant_ids = by_container(value).ok_or_else(bad)?,
+                "env-from-wins" => read.env_from_wins = variables(value).ok_or_else(bad)?,
+                "token-layout" => read.token_layout = Some(value.parse().map_err(|_| bad())?),
+                "cpu-limit" if is_cpu_quantity(value) => read.cpu_limit = Some(value.to_owned()),
+                "cpu-request" if is_cpu_quantity(value) => read.cpu_request = Some(value.to_owned()),
                 "csi-volumes" => match value.parse() {
                     Ok(CsiVolumes::Auto) | Err(_) => return Err(bad()),
                     Ok(choice) => read.csi_volumes = Some(choice),
@@ -106,10 +147,42 @@ impl Annotations {
         }
         Ok(read)
     }
+
+    /// What the annotations give one container instead of the ServiceAccount's value of a variable.
+    pub fn of_container(&self, container: &str, variable: &str) -> Option<&str> {
+        let map = match variable {
+            "AZURE_CLIENT_ID" => &self.client_ids,
+            "AZURE_TENANT_ID" => &self.tenant_ids,
+            _ => return None,
+        };
+        map.get(container).map(String::as_str)
+    }
+}
+
+/// `app=ID; worker=ID`; each container once.
+fn by_container(value: &str) -> Option<BTreeMap<String, String>> {
+    let mut map = BTreeMap::new();
+    for part in value.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        let (container, id) = part.split_once('=')?;
+        let (container, id) = (container.trim(), id.trim());
+        if container.is_empty() || id.is_empty() || map.insert(container.to_owned(), id.to_owned()).is_some() {
+            return None;
+        }
+    }
+    (!map.is_empty()).then_some(map)
+}
+
+fn variables(value: &str) -> Option<Vec<&'static str>> {
+    let known = |name: &str| super::identity::VARIABLES.iter().find(|known| **known == name).copied();
+    value.split(',').map(|name| known(name.trim())).collect()
 }
 
 /// The known annotation closest to `key`, if one is close enough to be meant.
 fn nearest(key: &str) -> Option<&'static str> {
+    // Keys are validated only after the webhooks: this one may be of any length, and the distance is quadratic in it.
+    if key.len() > 100 {
+        return None;
+    }
     let (distance, known) = KNOWN.iter().map(|(known, ..)| (edit_distance(key, known), *known)).min()?;
     (distance <= 3).then_some(known)
 }
@@ -149,6 +222,7 @@ mod tests {
             csi_volumes: Some(CsiVolumes::Leave),
             refresh_interval: Some(Duration::from_secs(90)),
             wait_for_missing: true,
+            ..Annotations::default()
         };
         assert_eq!(read(&all), Ok(expected));
         assert_eq!(read(&serde_json::json!({})), Ok(Annotations::default()));
@@ -163,6 +237,15 @@ mod tests {
     }
 
     #[test]
+    fn every_annotation_that_is_read_is_documented() {
+        assert!(KNOWN.is_sorted());
+        for (key, ..) in KNOWN {
+            let error = read(&serde_json::json!({*key: "\u{7f}"})).map(|_| String::new()).unwrap_or_else(|error| error);
+            assert!(!error.starts_with("KS210"), "{error}");
+        }
+    }
+
+    #[test]
     fn unknown_annotations_are_refused_with_the_nearest() {
         let error = read(&serde_json::json!({"keysluice.dev/gates": "hook"})).unwrap_err();
         assert_eq!(error, "KS210 annotation keysluice.dev/gates is unknown; hint: did you mean keysluice.dev/gate?");
@@ -172,9 +255,20 @@ mod tests {
 
     #[test]
     fn bad_values_name_key_and_choices() {
-        for (key, value) in
-            [("gate", "yes"), ("csi-volumes", "auto"), ("on-missing", ""), ("refresh-interval", "soon"), ("after", "")]
-        {
+        for (key, value) in [
+            ("gate", "yes"),
+            ("csi-volumes", "auto"),
+            ("on-missing", ""),
+            ("refresh-interval", "soon"),
+            ("after", ""),
+            ("client-ids", "app"),
+            ("client-ids", "a=1;a=2"),
+            ("tenant-ids", ""),
+            ("env-from-wins", "AZURE_CLIENT_ID,HOME"),
+            ("token-layout", "v1.4"),
+            ("cpu-limit", "much"),
+            ("cpu-request", "0.5m"),
+        ] {
             let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value})).unwrap_err();
             assert!(error.starts_with(&format!("KS209 annotation keysluice.dev/{key}: {value:?} is not ")), "{error}");
         }

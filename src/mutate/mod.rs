@@ -13,7 +13,10 @@ mod user;
 mod testing;
 
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS};
-pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
+pub use identity::{
+    CLIENT_ID_ANNOTATION, CertificateSource, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, TokenEndpoint,
+    TokenEndpointError, TokenEndpointText, USE_LABEL,
+};
 pub use refusal::{Cause, Refusal};
 pub use secrets::{CSI_DRIVER, ClassFact};
 pub(crate) use sidecar::add_volume;
@@ -91,6 +94,15 @@ pub enum Note {
         /// The vaults.
         vaults: String,
     },
+    /// A static pod's image in the API.
+    #[error("a mirror pod: the kubelet runs it from its own manifest")]
+    Mirror,
+    /// New ephemeral containers of a pod with a token.
+    #[error("new ephemeral containers get the pod's identity")]
+    Ephemeral,
+    /// Ephemeral containers of a pod without one.
+    #[error("ephemeral containers are left alone: the pod has no token volume")]
+    NoToken,
     /// The CSI driver keeps it.
     #[error("volume {volume}: left to the Secrets Store CSI driver")]
     LeftToCsiDriver {
@@ -107,6 +119,9 @@ pub enum Note {
     },
 }
 
+/// Marks the API's image of a static pod.
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
 /// What must be looked up for this pod.
 pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
     let classes = secrets::class_names(pod);
@@ -115,6 +130,19 @@ pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
         csi_driver: !classes.is_empty() && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
         classes,
     }
+}
+
+/// What must be looked up for new ephemeral containers of this pod.
+pub fn ephemeral_needs<'a>(pod: &'a Pod<'_>) -> Needs<'a> {
+    Needs { service_account: identity::is_opted_in(pod).then(|| pod.service_account()), ..Needs::default() }
+}
+
+/// Decides what changes for ephemeral containers that `old` does not have.
+///
+/// # Errors
+/// As [`mutate`].
+pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> {
+    identity::inject_ephemeral(pod, old, context)
 }
 
 /// Decides what changes.
@@ -128,25 +156,33 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         mutation.notes.push(Note::NotSelected);
         return Ok(mutation);
     }
+    if pod.metadata.annotations.find(MIRROR_ANNOTATION).is_some() {
+        // The API server's ServiceAccount admission forbids tokens in mirror pods.
+        mutation.notes.push(Note::Mirror);
+        return Ok(mutation);
+    }
+    if opted_in && context.facts.service_account.is_none() {
+        let (name, namespace) = (pod.service_account().to_owned(), context.namespace.to_owned());
+        return Err(Cause::ServiceAccountMissing { name, namespace }.into());
+    }
     let annotations = Annotations::read(pod)?;
     let volumes = secrets::select(pod, &annotations, context, &mut mutation)?;
     if !opted_in && volumes.is_empty() {
         return Ok(mutation);
     }
-    let token = identity::TokenVolume::of(pod, context)?;
-    if opted_in {
-        mutation.notes.insert(0, Note::Label);
-        identity::inject(pod, &token, context, &mut mutation)?;
-    }
     let needs_token = opted_in || volumes.iter().any(secrets::SecretVolume::is_federated);
+    let token = needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;
     let mut volume_count = pod.spec.volumes.as_ref().map(Vec::len);
-    if needs_token {
+    if let Some(token) = &token {
+        if opted_in {
+            mutation.notes.insert(0, Note::Label);
+            identity::inject(pod, &annotations, token, context, &mut mutation)?;
+        }
         token.add(&mut mutation.patch, &mut volume_count);
     }
     if !volumes.is_empty() {
         secrets::replace(pod, &volumes, &mut mutation);
-        let token = needs_token.then_some(&token);
-        sidecar::add(pod, &annotations, &volumes, token, context, &mut mutation, &mut volume_count)?;
+        sidecar::add(pod, &annotations, &volumes, token.as_ref(), context, &mut mutation, &mut volume_count)?;
     }
     Ok(mutation)
 }

@@ -139,6 +139,26 @@ pub enum Cause {
         /// Its mode.
         mode: String,
     },
+    /// A Secrets Store CSI volume came after the sidecar.
+    #[error("volume {volume:?} was added to a pod that has its sidecar already")]
+    LateVolume {
+        /// The volume.
+        volume: String,
+    },
+    /// A pod for Windows nodes.
+    #[error("volume {volume:?}: the pod runs on Windows, where the sidecar does not")]
+    Windows {
+        /// The volume.
+        volume: String,
+    },
+    /// More of something than a Plan can hold.
+    #[error("the pod has more than {limit} {what}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The Plan does not fit into an environment variable.
     #[error("the plan for the sidecar has {bytes} bytes, the limit is {limit}")]
     PlanSize {
@@ -167,7 +187,9 @@ impl Refusal {
             Cause::AfterMissing { .. } => reason::KS211,
             Cause::MeshDeadlock { .. } => reason::KS212,
             Cause::UnreadableMode { .. } => reason::KS213,
-            Cause::PlanSize { .. } => reason::KS214,
+            Cause::PlanSize { .. } | Cause::TooMany { .. } => reason::KS214,
+            Cause::Windows { .. } => reason::KS216,
+            Cause::LateVolume { .. } => reason::KS217,
         }
     }
 

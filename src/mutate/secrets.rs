@@ -4,7 +4,7 @@ use super::annotations::Annotations;
 use super::refusal::{Cause, Refusal};
 use super::{Context, Mutation, Note};
 use crate::admission::pod::{Csi, Pod, Volume};
-use crate::provider_class::{self, ClassError, ClassPlan, IdentityChoice, ProviderClass};
+use crate::provider_class::{self, ClassError, ClassPlan, IdentityChoice, ProviderClass, check_secret_objects};
 use crate::reason;
 use crate::settings::CsiVolumes;
 use serde_json::json;
@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 /// Driver of the volumes that concern us.
 pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
+/// Each may cost a class of 256 KiB to read; a Plan of more files than that is refused for its size anyway.
+const MAX_VOLUMES: usize = 64;
+const MAX_FILES: usize = 1000;
 const CLASS_ATTRIBUTE: &str = "secretProviderClass";
 
 /// What the cluster says about a class.
@@ -34,7 +37,7 @@ pub(super) struct SecretVolume<'a> {
     /// Name in the pod.
     pub(super) name: &'a str,
     /// What goes into it.
-    pub(super) plan: ClassPlan,
+    pub(super) plan: Arc<ClassPlan>,
 }
 
 impl SecretVolume<'_> {
@@ -85,6 +88,8 @@ pub(super) fn select<'a>(
         CsiVolumes::Replace => false,
         CsiVolumes::Auto => context.facts.csi_driver_installed,
     };
+    let mut resolved = Resolved { context, plans: BTreeMap::new() };
+    let mut files = 0;
     for (index, volume, csi) in csi_volumes(pod) {
         let name = &*volume.name;
         if leave {
@@ -104,9 +109,16 @@ pub(super) fn select<'a>(
         if csi.read_only != Some(true) {
             return Err(Cause::NotReadOnly { volume: name.to_owned() }.into());
         }
-        let mut plan = resolve(name, csi, &class, context)?;
-        if let Some(interval) = annotations.refresh_interval {
-            plan.refresh_interval = Some(interval);
+        if pod.is_windows() {
+            return Err(Cause::Windows { volume: name.to_owned() }.into());
+        }
+        if selected.len() == MAX_VOLUMES {
+            return Err(Cause::TooMany { what: "Secrets Store CSI volumes", limit: MAX_VOLUMES }.into());
+        }
+        let plan = resolved.plan(name, csi, &class)?;
+        files += plan.files.len();
+        if files > MAX_FILES {
+            return Err(Cause::TooMany { what: "files in its Secrets Store CSI volumes", limit: MAX_FILES }.into());
         }
         let vaults: BTreeSet<_> = plan.files.iter().map(|file| file.vault.as_str()).collect();
         mutation.notes.push(Note::Volume {
@@ -116,13 +128,7 @@ pub(super) fn select<'a>(
             vaults: vaults.into_iter().collect::<Vec<_>>().join(", "),
         });
         mutation.warnings.extend(plan.warnings.iter().map(|warning| format!("{} {}", warning.reason, warning.text)));
-        if !class.secret_objects.is_empty() {
-            mutation.warnings.push(format!(
-                "{} SecretProviderClass {}: secretObjects are not synced to Kubernetes Secrets by this version; the files are",
-                reason::KS253,
-                class.name
-            ));
-        }
+        warn_of_secret_objects(pod, &class, &plan, mutation);
         selected.push(SecretVolume { index, name, plan });
     }
     Ok(selected)
@@ -143,9 +149,33 @@ fn find_class(volume: &str, csi: &Csi<'_>, context: Context<'_>) -> Result<Arc<P
     }
 }
 
-fn resolve(volume: &str, csi: &Csi<'_>, class: &ProviderClass, context: Context<'_>) -> Result<ClassPlan, Refusal> {
-    let attributes: BTreeMap<String, String> =
-        csi.volume_attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+/// Plans of one pod: a class that many volumes name alike is resolved once.
+struct Resolved<'a> {
+    context: Context<'a>,
+    plans: BTreeMap<BTreeMap<String, String>, Arc<ClassPlan>>,
+}
+
+impl Resolved<'_> {
+    fn plan(&mut self, volume: &str, csi: &Csi<'_>, class: &ProviderClass) -> Result<Arc<ClassPlan>, Refusal> {
+        // The class's name is one of the attributes.
+        let attributes: BTreeMap<String, String> =
+            csi.volume_attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        if let Some(plan) = self.plans.get(&attributes) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = resolve(volume, csi, class, &attributes, self.context).map(Arc::new)?;
+        self.plans.insert(attributes, Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+fn resolve(
+    volume: &str,
+    csi: &Csi<'_>,
+    class: &ProviderClass,
+    attributes: &BTreeMap<String, String>,
+    context: Context<'_>,
+) -> Result<ClassPlan, Refusal> {
     let account = context.facts.service_account.as_ref();
     let tenant = account.and_then(|account| account.tenant_id.as_deref());
     let defaults = provider_class::Context {
@@ -154,13 +184,46 @@ fn resolve(volume: &str, csi: &Csi<'_>, class: &ProviderClass, context: Context<
         tenant_id: tenant.or(context.settings.tenant_id.as_deref()),
         limits: &context.settings.limits,
     };
-    if csi.node_publish_secret_ref.is_some() && class.parameters.get("clientID").is_none_or(|id| id.trim().is_empty()) {
+    let plan = provider_class::resolve(class, attributes, &defaults);
+    // With these credentials and without a client id the provider would sign in as a service principal.
+    let client_id = attributes.get("clientID").or_else(|| class.parameters.get("clientID"));
+    let wants_service_principal = csi.node_publish_secret_ref.is_some()
+        && client_id.is_none_or(|id| id.trim().is_empty())
+        && !matches!(&plan, Ok(plan) if matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }));
+    if wants_service_principal {
         return Err(Cause::ServicePrincipal { volume: volume.to_owned() }.into());
     }
-    provider_class::resolve(class, &attributes, &defaults).map_err(|source| {
+    plan.map_err(|source| {
         let (volume, class) = (volume.to_owned(), format!("{}/{}", class.namespace, class.name));
         Cause::Class { volume, class, source: Arc::new(source) }.into()
     })
+}
+
+/// This version syncs no Secrets: says so, and where the pod waits for one.
+fn warn_of_secret_objects(pod: &Pod<'_>, class: &ProviderClass, plan: &ClassPlan, mutation: &mut Mutation) {
+    if class.secret_objects.is_empty() {
+        return;
+    }
+    mutation.warnings.push(format!(
+        "{} SecretProviderClass {}: secretObjects are not synced to Kubernetes Secrets by this version; the files are",
+        reason::KS253,
+        class.name
+    ));
+    if let Err(error) = check_secret_objects(&class.secret_objects, &plan.files) {
+        mutation.warnings.push(error.to_string());
+    }
+    let creates = |name: &str| class.secret_objects.iter().any(|secret| secret.secret_name == name);
+    for (_, container) in pod.all_containers() {
+        let of_env = container.env.iter().flatten().map(|entry| &*entry.value_from.secret_key_ref.name);
+        let of_env_from = container.env_from.iter().flatten().map(|source| &*source.secret_ref.name);
+        if let Some(secret) = of_env.chain(of_env_from).find(|name| creates(name)) {
+            mutation.warnings.push(format!("{} container {} needs Secret {secret}", reason::KS258, container.name));
+        }
+    }
+    for volume in pod.volumes().iter().filter(|volume| creates(&volume.secret.secret_name)) {
+        let secret = &volume.secret.secret_name;
+        mutation.warnings.push(format!("{} volume {} needs Secret {secret}", reason::KS258, volume.name));
+    }
 }
 
 /// Turns each volume into a tmpfs in place, and makes the application's mounts of it read-only, as the CSI driver's are.

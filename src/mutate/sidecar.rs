@@ -5,7 +5,8 @@ use super::identity::TokenVolume;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use super::{Context, Mutation, position, quality, user};
-use crate::admission::pod::{Container, Pod};
+use crate::admission::patch::Patch;
+use crate::admission::pod::{Container, Pod, Pointer};
 use crate::provider_class::IdentityChoice;
 use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Volume};
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ pub(super) fn add(
     mutation: &mut Mutation,
     volume_count: &mut Option<usize>,
 ) -> Result<(), Refusal> {
-    refuse_reserved_names(pod)?;
+    refuse_reserved_names(pod, volumes)?;
     let plan = plan(annotations, volumes, token, context.settings.refresh_interval);
     let environment = escape(&serde_json::to_string(&plan).expect("a Plan is strings, numbers and lists"));
     if environment.len() > PLAN_LIMIT_BYTES {
@@ -67,7 +68,7 @@ pub(super) fn add(
         "command": [BINARY, "run"],
         "restartPolicy": "Always",
         "env": [{"name": PLAN_ENV, "value": environment}],
-        "resources": resources(pod, volumes),
+        "resources": resources(pod, annotations, volumes, context),
         "securityContext": security,
         "volumeMounts": mounts,
     });
@@ -90,8 +91,26 @@ pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
         && container.env.as_deref().unwrap_or_default().iter().any(|entry| &*entry.name == PLAN_ENV)
 }
 
+/// Puts the sidecar's token mount back where its Plan looks, should another webhook have moved it.
+pub(super) fn keep_token_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) {
+    let plan = container.env.as_deref().unwrap_or_default().iter().find(|entry| &*entry.name == PLAN_ENV);
+    let plan = plan.and_then(|entry| entry.value.as_deref()).unwrap_or_default();
+    let Some(index) = container.mounts().iter().position(|mount| token.is(&mount.name)) else { return };
+    let mount = &container.mounts()[index].mount_path;
+    // The Plan is JSON with `$` doubled; a token path has neither a `$` nor anything that JSON escapes.
+    let served = plan.contains(&format!("\"tokenFile\":\"{mount}/{}\"", token.token_path()));
+    let Some((_, rest)) = plan.split_once("\"tokenFile\":\"").filter(|_| !served) else { return };
+    let wanted = rest.split('"').next().and_then(|file| file.strip_suffix(&format!("/{}", token.token_path())));
+    if let Some(wanted) = wanted {
+        patch.replace(format!("{pointer}/volumeMounts/{index}"), token.mount_at(wanted));
+    }
+}
+
 /// A pod that declares our container or volume itself could slip something under our name.
-fn refuse_reserved_names(pod: &Pod<'_>) -> Result<(), Refusal> {
+fn refuse_reserved_names(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Result<(), Refusal> {
+    if let (Some(volume), true) = (volumes.first(), pod.init_containers().iter().any(is_sidecar)) {
+        return Err(Cause::LateVolume { volume: volume.name.to_owned() }.into());
+    }
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
     let volume = pod.volumes().iter().position(|volume| &*volume.name == RUN_VOLUME);
     let (field, name) = match (container, volume) {
@@ -125,7 +144,8 @@ fn plan(
     let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
     for volume in volumes {
         let (name, directory) = (volume.name.to_owned(), directory(volume.name));
-        add_volume(&mut plan, name, directory, &volume.plan, token_file, refresh_interval);
+        let interval = annotations.refresh_interval.or(volume.plan.refresh_interval).unwrap_or(refresh_interval);
+        add_volume(&mut plan, name, directory, &volume.plan, &token_file, interval);
     }
     plan
 }
@@ -170,7 +190,7 @@ pub(crate) fn add_volume(
         encoding: file.encoding,
     };
     let files = class.files.iter().map(file).collect();
-    let refresh_interval_seconds = class.refresh_interval.unwrap_or(refresh_interval).as_secs().max(1);
+    let refresh_interval_seconds = refresh_interval.as_secs().max(1);
     plan.volumes.push(Volume { name, directory, refresh_interval_seconds, files });
 }
 
@@ -196,16 +216,25 @@ fn escape(value: &str) -> String {
     value.replace('$', "$$")
 }
 
-fn resources(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Value {
+fn resources(pod: &Pod<'_>, annotations: &Annotations, volumes: &[SecretVolume<'_>], context: Context<'_>) -> Value {
+    // Where the pod has resources as a whole, what its containers request must fit into them: ours asks for nothing of its own.
+    if pod.spec.resources.is_set() {
+        return json!({});
+    }
     // Pages of a tmpfs are charged to the writer.
     let tmpfs: u64 = volumes.iter().map(SecretVolume::size_limit_bytes).sum();
     let memory = quantity(MEMORY_BYTES + RUN_SIZE_BYTES + tmpfs);
     if quality::is_guaranteed(pod) {
-        let same = json!({"cpu": "100m", "memory": memory});
-        json!({"requests": same, "limits": same})
-    } else {
-        json!({"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": memory}})
+        let cpu = annotations.cpu_limit.as_deref().unwrap_or("100m");
+        let same = json!({"cpu": cpu, "memory": memory});
+        return json!({"requests": same, "limits": same});
     }
+    let cpu = annotations.cpu_request.as_ref().unwrap_or(&context.settings.injector_cpu_request);
+    let mut limits = json!({"memory": memory});
+    if let Some(cpu) = annotations.cpu_limit.as_ref().or(context.settings.injector_cpu_limit.as_ref()) {
+        limits["cpu"] = json!(cpu);
+    }
+    json!({"requests": {"cpu": cpu, "memory": "8Mi"}, "limits": limits})
 }
 
 fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {

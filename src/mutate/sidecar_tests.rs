@@ -1,4 +1,4 @@
-use super::super::testing::{class, csi_volume, facts, labelled, run, run_with, settings};
+use super::super::testing::{CLIENT, class, csi_volume, facts, labelled, run, run_with, settings};
 use super::*;
 use crate::mutate::{ClassFact, Note};
 use crate::settings::CsiVolumes;
@@ -40,7 +40,7 @@ fn the_csi_volume_becomes_a_tmpfs_in_place_and_the_sidecar_comes_first() {
     let Credential::Federated { client_id, tenant_id, token_file, .. } = &plan.identities[0].credential else {
         panic!()
     };
-    assert_eq!((client_id.as_str(), tenant_id.as_str()), ("client", "cluster-tenant"));
+    assert_eq!((client_id.as_str(), tenant_id.as_str()), (CLIENT, "cluster-tenant"));
     let mounts = sidecar["volumeMounts"].as_array().unwrap();
     assert!(mounts.iter().any(|mount| token_file.starts_with(mount["mountPath"].as_str().unwrap())));
     assert!(mutation.notes.contains(&Note::Label));
@@ -261,4 +261,111 @@ fn sizes_are_whole_quantities() {
     for (bytes, text) in [(1 << 20, "1Mi"), (17 << 20, "17Mi"), (65536 * 33, "2112Ki")] {
         assert_eq!(quantity(bytes), text);
     }
+}
+
+#[test]
+fn containers_that_share_no_volume_need_share_no_mode() {
+    let container = |name: &str, uid: i64, volume: &str| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": [{"name": volume, "mountPath": "/s"}]});
+    let mut facts = facts();
+    let world = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
+    facts.classes.insert("world".into(), class("world", &json!({"keyvaultName": "vault-1", "objects": world})));
+    let mut pod = pod_with_volume();
+    pod["spec"]["volumes"].as_array_mut().unwrap().push(csi_volume("shared", "world"));
+    pod["spec"]["containers"] = json!([container("a", 1000, "secrets"), container("b", 2000, "shared")]);
+    let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
+    assert_eq!(pod["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 1000);
+}
+
+#[test]
+fn a_windows_pod_is_refused_for_its_volume() {
+    for (field, value) in [("os", json!({"name": "windows"})), ("nodeSelector", json!({"kubernetes.io/os": "windows"}))]
+    {
+        let mut pod = pod_with_volume();
+        pod["spec"][field] = value;
+        assert!(run(&pod).unwrap_err().starts_with("KS216 volume \"secrets\""));
+        pod["metadata"]["annotations"] = json!({"keysluice.dev/csi-volumes": "leave"});
+        assert!(run(&pod).is_ok());
+    }
+}
+
+#[test]
+fn many_volumes_of_a_large_class_are_refused_early() {
+    let mut facts = facts();
+    let many: String = (0..600).fold("array:\n".to_owned(), |text, i| {
+        text + &format!("  - |\n    objectName: s-{i}\n    objectType: secret\n")
+    });
+    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": many})));
+    let mut pod = pod_with_volume();
+    pod["spec"]["volumes"] = (0..5000).map(|i| csi_volume(&format!("v{i}"), "kv")).collect();
+    let error = run_with(&pod, &settings(), &facts).unwrap_err();
+    assert!(error.starts_with("KS214 the pod has more than 1000 files"), "{error}");
+    pod["spec"]["volumes"] = (0..65).map(|i| csi_volume(&format!("v{i}"), "kv")).collect();
+    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": "array:\n"})));
+    let error = run_with(&pod, &settings(), &facts).unwrap_err();
+    assert!(error.starts_with("KS214 the pod has more than 64 Secrets Store CSI volumes"), "{error}");
+}
+
+#[test]
+fn resources_follow_annotations_settings_and_the_pods_own() {
+    let resources = |annotations: Value, settings: &crate::settings::Settings, of_pod: Value| {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] = annotations;
+        pod["spec"]["resources"] = of_pod;
+        run_with(&pod, settings, &facts()).unwrap().0["spec"]["initContainers"][0]["resources"].clone()
+    };
+    let mut limited = settings();
+    limited.injector_cpu_limit = Some("20m".into());
+    assert_eq!(resources(json!({}), &limited, json!(null))["limits"]["cpu"], "20m");
+    let annotated = json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
+    let both = resources(annotated, &limited, json!(null));
+    assert_eq!((&both["limits"]["cpu"], &both["requests"]["cpu"]), (&json!("50m"), &json!("5m")));
+    // Containers may not request more than a pod that has requests of its own.
+    assert_eq!(resources(json!({}), &limited, json!({"requests": {"cpu": "100m"}})), json!({}));
+}
+
+#[test]
+fn a_pod_that_waits_for_its_own_synced_secret_is_told_so() {
+    let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
+        "parameters": {"keyvaultName": "vault-1", "objects": "array:\n  - |\n    objectName: db\n    objectType: secret\n"},
+        "secretObjects": [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "nope", "key": "k"}]}]}});
+    let mut facts = facts();
+    facts.classes.insert(
+        "kv".into(),
+        ClassFact::Found(std::sync::Arc::new(crate::provider_class::ProviderClass::from_value(&object).unwrap())),
+    );
+    let mut pod = pod_with_volume();
+    pod["spec"]["containers"][0]["env"] =
+        json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "synced", "key": "k"}}}]);
+    pod["spec"]["volumes"].as_array_mut().unwrap().push(json!({"name": "s", "secret": {"secretName": "synced"}}));
+    let warnings = run_with(&pod, &settings(), &facts).unwrap().1.warnings.join("\n");
+    for expected in ["KS253 ", "KS13", "KS258 container app needs Secret synced", "KS258 volume s needs Secret synced"]
+    {
+        assert!(warnings.contains(expected), "{warnings}");
+    }
+}
+
+#[test]
+fn service_principal_credentials_count_only_where_they_would_be_used() {
+    let with_ref = |parameters: Value, attributes: Value| {
+        let mut facts = facts();
+        facts.classes.insert("kv".into(), class("kv", &parameters));
+        let mut pod = pod_with_volume();
+        pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "creds"});
+        pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]
+            .as_object_mut()
+            .unwrap()
+            .extend(attributes.as_object().unwrap().clone());
+        run_with(&pod, &settings(), &facts).map(|_| ())
+    };
+    let base = json!({"keyvaultName": "vault-1", "objects": "array:\n"});
+    assert!(with_ref(base.clone(), json!({})).unwrap_err().starts_with("KS215"));
+    assert_eq!(with_ref(base.clone(), json!({"clientID": CLIENT})), Ok(()));
+    assert_eq!(with_ref(base, json!({"useVMManagedIdentity": "true"})), Ok(()));
+}
+
+#[test]
+fn a_volume_that_comes_after_the_sidecar_is_refused_for_what_it_is() {
+    let (mut pod, _) = run(&pod_with_volume()).unwrap();
+    pod["spec"]["volumes"].as_array_mut().unwrap().push(csi_volume("late", "kv"));
+    assert!(run(&pod).unwrap_err().starts_with("KS217 volume \"late\""));
 }

@@ -7,6 +7,9 @@ use crate::settings::Settings;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// Client id of the ServiceAccount in [`facts`].
+pub(super) const CLIENT: &str = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
+
 pub(super) fn settings() -> Settings {
     let mut settings = Settings::new(Cloud::well_known("AzurePublicCloud").unwrap());
     settings.tenant_id = Some("cluster-tenant".to_owned());
@@ -20,10 +23,8 @@ pub(super) fn account(annotations: &[(&str, &str)]) -> ServiceAccount {
 /// Facts with an annotated ServiceAccount and the class `kv`: two secrets, `db` (0644) and `tls/key` (0440).
 pub(super) fn facts() -> Facts {
     let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n  - |\n    objectName: key\n    objectType: secret\n    objectAlias: tls/key\n    filePermission: \"0440\"\n";
-    let mut facts = Facts {
-        service_account: Some(account(&[("azure.workload.identity/client-id", "client")])),
-        ..Facts::default()
-    };
+    let mut facts =
+        Facts { service_account: Some(account(&[("azure.workload.identity/client-id", CLIENT)])), ..Facts::default() };
     facts.classes.insert("kv".to_owned(), class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})));
     facts
 }

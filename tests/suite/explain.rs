@@ -126,7 +126,7 @@ fn a_plan_for_a_pipeline_holds_the_files_and_the_identity() {
     let plan = keysluice_plan::Plan::from_json(&out).unwrap();
     assert_eq!(plan.volumes[0].directory, "/work/secrets/azure-kv-secret-provider");
     let (code, _, error) = keysluice(&["plan", "-f", &guide("workload-identity", "secretproviderclass.yaml")]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 3, "a class that can never work");
     assert!(error.contains("KS10") && error.contains("hint:"), "{error}");
 }
 
@@ -138,4 +138,36 @@ fn why_explains_a_code() {
     let (code, _, error) = keysluice(&["why", "KS999"]);
     assert_eq!(code, 2);
     assert!(error.contains("\"KS999\" is no code of this version"), "{error}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_absent() {
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keysluice"));
+        command.env_clear().envs(variables.iter().copied()).args([
+            "explain",
+            "-o",
+            "patch",
+            "-f",
+            &guide("secret-sync", ""),
+        ]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let tenant = ("AZURE_TENANT_ID", "72f988bf-86f1-41af-91ab-2d7cd011db47");
+    let empty = [
+        "TENANT_ID",
+        "ALLOW_VAULT",
+        "ALLOW_TENANT",
+        "INJECTOR_IMAGE",
+        "CLOUD",
+        "CSI_VOLUMES",
+        "OBJECTS",
+        "INJECTOR_CPU_LIMIT",
+    ]
+    .map(|name| format!("KEYSLUICE_{name}"));
+    let mut variables: Vec<(&str, &str)> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    variables.push(tenant);
+    assert_eq!(run(&variables), run(&[tenant]));
 }

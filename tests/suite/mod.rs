@@ -1,7 +1,10 @@
 mod canary;
+mod conformance;
 mod docs;
 mod explain;
 mod guides;
 mod properties;
+mod reference;
+mod reviews;
 mod serve;
 mod support;

@@ -171,7 +171,7 @@ pub enum PathError {
     #[error("file name {0:?} has an empty, \".\" or unprintable component")]
     Component(String),
     /// Longer than a file system takes.
-    #[error("file name {0:?} is too long (255 bytes a component, 4096 in all)")]
+    #[error("file name {0:?} is too long (255 bytes a component, 4096 in all) or has more than 32 components")]
     Length(String),
 }
 
@@ -191,7 +191,7 @@ impl FromStr for RelativePath {
         if text.contains('\0') || text.split('/').any(|part| part.is_empty() || part == ".") {
             return Err(PathError::Component(owned()));
         }
-        if text.len() > 4096 || text.split('/').any(|part| part.len() > 255) {
+        if text.len() > 4096 || text.split('/').any(|part| part.len() > 255) || text.split('/').count() > 32 {
             return Err(PathError::Length(owned()));
         }
         Ok(Self(owned()))
@@ -271,7 +271,9 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<RelativePath>(), Err(error), "{bad:?}");
         }
-        assert!(matches!("x".repeat(256).parse::<RelativePath>(), Err(PathError::Length(_))));
+        for long in ["x".repeat(256), "x/".repeat(32) + "x"] {
+            assert!(matches!(long.parse::<RelativePath>(), Err(PathError::Length(_))));
+        }
     }
 
     #[test]

@@ -332,7 +332,7 @@ mod tests {
         ];
         for (pointer, value, expected) in cases {
             let mut plan = sample();
-            let (parent, key) = pointer.rsplit_once("/").unwrap();
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
             plan.pointer_mut(parent).unwrap()[key] = value.clone();
             let error = Plan::from_json(&plan.to_string()).unwrap_err().to_string();
             assert!(error.contains(expected), "{pointer}: {error}");

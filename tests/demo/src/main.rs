@@ -201,6 +201,12 @@ impl Scene<'_> {
         self.emulator.reset_counts();
         let mut pod =
             Pod::start(guide.directory, guide.namespace, &reviewed, self.emulator, self.binaries, self.stage)?;
+        for (name, value) in pod.environment() {
+            tell.detail(&format!("env    {name}={value}"));
+        }
+        for mount in pod.mounts() {
+            tell.detail(&format!("mount  {mount}"));
+        }
         let ready = pod.wait_until_ready().await?;
         for (path, expected) in guide.promises {
             let content = pod.read(path)?;

@@ -51,6 +51,7 @@ pub struct Pod {
     injector: PathBuf,
     environment: BTreeMap<String, String>,
     gate: Vec<String>,
+    mounts: Vec<String>,
     app_mounts: Vec<(String, PathBuf)>,
     token_file: Option<PathBuf>,
     started: Instant,
@@ -91,6 +92,7 @@ impl Pod {
                 Some((text(mount, "mountPath").to_owned(), root.join(text(ours, "mountPath").trim_start_matches('/'))))
             })
             .collect();
+        let mounts = list(&sidecar["volumeMounts"]).map(|mount| text(mount, "mountPath").to_owned()).collect();
         let environment = list(&sidecar["env"])
             .map(|entry| (text(entry, "name").to_owned(), text(entry, "value").replace("$$", "$")))
             .collect::<BTreeMap<_, _>>();
@@ -113,7 +115,7 @@ impl Pod {
         let process =
             Process::start(command, &format!("the sidecar of {name}"), &stage.path().join(format!("{name}.log")))?;
         let injector = binaries.injector.clone();
-        Ok(Self { sidecar: process, root, injector, environment, gate, app_mounts, token_file, started })
+        Ok(Self { sidecar: process, root, injector, environment, gate, mounts, app_mounts, token_file, started })
     }
 
     /// Runs the gate that holds the application back; gives the time from the sidecar's start until it opened.
@@ -176,9 +178,9 @@ impl Pod {
         &self.environment
     }
 
-    /// The sidecar's mounts in the application's view.
-    pub fn app_mounts(&self) -> impl Iterator<Item = &str> {
-        self.app_mounts.iter().map(|(mount, _)| mount.as_str())
+    /// The sidecar's mount paths.
+    pub fn mounts(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().map(String::as_str)
     }
 }
 

@@ -1,4 +1,4 @@
-use super::super::testing::{account, facts, labelled, run, run_with, settings};
+use super::super::testing::{CLIENT, account, facts, labelled, run, run_with, settings};
 use serde_json::{Value, json};
 
 fn names(container: &Value) -> Vec<&str> {
@@ -14,7 +14,7 @@ fn the_four_variables_come_in_order_with_the_token_volume_and_mount() {
         json!({
             "containers": [{"name": "app",
                 "env": [
-                    {"name": "AZURE_CLIENT_ID", "value": "client"},
+                    {"name": "AZURE_CLIENT_ID", "value": CLIENT},
                     {"name": "AZURE_TENANT_ID", "value": "cluster-tenant"},
                     {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": "/var/run/secrets/azure/wi/token/azure-identity-token"},
                     {"name": "AZURE_AUTHORITY_HOST", "value": "https://login.microsoftonline.com/"}],

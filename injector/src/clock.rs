@@ -1,0 +1,85 @@
+//! Calendar text from the system clock, without a date library.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A moment in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Utc {
+    year: i64,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+    millis: u16,
+}
+
+impl Utc {
+    /// Splits a system time; before 1970 counts as 1970.
+    pub(crate) fn of(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (days, in_day) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+        let (year, month, day) = civil(i64::try_from(days).unwrap_or(i64::MAX / 2));
+        let part = |value: u64| u8::try_from(value).unwrap_or(u8::MAX);
+        Self {
+            year,
+            month,
+            day,
+            hour: part(in_day / 3600),
+            minute: part(in_day / 60 % 60),
+            second: part(in_day % 60),
+            millis: u16::try_from(since.subsec_millis()).unwrap_or(999),
+        }
+    }
+
+    /// `2026-11-23T21:09:08.070Z`
+    pub(crate) fn rfc3339(self) -> String {
+        let Self { year, month, day, hour, minute, second, millis } = self;
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+
+    /// `2026_11_23_21_09_08`, the first half of a generation's name.
+    pub(crate) fn underscored(self) -> String {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        format!("{year:04}_{month:02}_{day:02}_{hour:02}_{minute:02}_{second:02}")
+    }
+}
+
+/// Days since 1970-01-01 as year, month, day (Howard Hinnant, `chrono-Compatible Low-Level Date Algorithms`).
+fn civil(days: i64) -> (i64, u8, u8) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, u8::try_from(month).unwrap_or(1), u8::try_from(day).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_match_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
+            (1_795_468_148, "2026-11-23T21:09:08.000Z"),
+            (4_107_542_399, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Utc::of(UNIX_EPOCH + Duration::from_secs(seconds)).rfc3339(), expected);
+        }
+        let utc = Utc::of(UNIX_EPOCH + Duration::from_millis(1_795_468_148_070));
+        assert_eq!(
+            (utc.underscored().as_str(), utc.rfc3339().as_str()),
+            ("2026_11_23_21_09_08", "2026-11-23T21:09:08.070Z")
+        );
+    }
+}

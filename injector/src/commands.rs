@@ -1,0 +1,167 @@
+//! The command line: what it takes, what it ends with.
+
+use crate::fault::{Class, Fault};
+use crate::plan_source::{below, load};
+use crate::{gate, log, once, run, termination};
+use clap::{Args, Parser, Subcommand};
+use keysluice_plan::reason::{KS602, KS608};
+use keysluice_plan::{PLAN_ENV, Plan};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// Failed at run time.
+const FAILED: u8 = 1;
+/// Wrong usage.
+const USAGE: u8 = 2;
+/// Can never work with this configuration.
+const NEVER: u8 = 3;
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("KEYSLUICE_COMMIT").unwrap_or("unknown");
+    let environment = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    let (version, arch, os) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
+    format!("{version} (commit {commit}, target {arch}-{os}-{environment})")
+});
+
+/// Fetches Azure Key Vault objects into a volume and keeps them fresh.
+///
+/// The Plan says what, as whom and where: --plan FILE, or the JSON itself in `KEYSLUICE_PLAN`.
+/// Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 3 a configuration that will never work.
+#[derive(Debug, Parser)]
+#[command(name = "keysluice-injector", version = VERSION.as_str())]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// The Plan, when it is not in `KEYSLUICE_PLAN`.
+    #[arg(long, value_name = "FILE", env = "KEYSLUICE_PLAN_FILE", global = true)]
+    plan: Option<PathBuf>,
+    /// Prefix of every path in the Plan.
+    #[arg(long, value_name = "DIR", env = "KEYSLUICE_ROOT", default_value = "/", global = true)]
+    pub(crate) root: PathBuf,
+    /// Where the reason of an end goes, if the file can be written.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEYSLUICE_TERMINATION_LOG",
+        default_value = "/dev/termination-log",
+        global = true
+    )]
+    pub(crate) termination_log: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch, and keep fresh until SIGTERM (SIGHUP refreshes now).
+    Run,
+    /// Fetch all, write all or nothing, end.
+    Once,
+    /// Wait for the first generation of every volume.
+    Ready {
+        /// Give up after this time.
+        #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30)]
+        timeout: u64,
+    },
+    /// Print what the sidecar knows of every file, as JSON.
+    Status,
+    /// Have the sidecar refresh now, and print the result.
+    Refresh,
+}
+
+/// Parses, runs, answers with an exit code. The one place that reports a failure.
+pub fn main() -> ExitCode {
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let CommandLine { options, command } = command_line;
+    let sidecar = matches!(command, Command::Run | Command::Once);
+    match dispatch(&command, &options) {
+        Ok(code) => code,
+        Err(fault) => {
+            if sidecar {
+                log::error(&fault);
+                termination::write(&options.termination_log, &fault);
+            } else {
+                let _ = writeln!(std::io::stderr(), "{fault}");
+            }
+            ExitCode::from(match fault.class {
+                _ if fault.reason == KS602 => USAGE,
+                Class::Permanent => NEVER,
+                Class::Transient | Class::Slow => FAILED,
+            })
+        }
+    }
+}
+
+fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
+    let variable = std::env::var_os(PLAN_ENV).map(|text| text.to_string_lossy().into_owned());
+    let plan = load(options.plan.as_deref(), variable.as_deref()).map_err(|error| error.fault())?;
+    drop(variable);
+    let directory = below(&options.root, &plan.run_directory);
+    match *command {
+        Command::Run => block_on(plan, options, true),
+        Command::Once => block_on(plan, options, false),
+        Command::Ready { timeout } => {
+            let tell = |reason: &str| drop(writeln!(std::io::stderr(), "waiting: {reason}"));
+            gate::ready(&directory, Duration::from_secs(timeout), tell).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Status => gate::request(&directory, "status").map(|(text, _)| print(&text, true)),
+        Command::Refresh => gate::request(&directory, "refresh").map(|(text, well)| print(&text, well)),
+    }
+}
+
+fn print(text: &str, well: bool) -> ExitCode {
+    let printed = std::io::stdout().write_all(text.as_bytes()).is_ok();
+    ExitCode::from(if printed && well { 0 } else { FAILED })
+}
+
+/// One thread. Name look-ups use a second, short-lived one.
+fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(1))
+        .thread_stack_size(256 * 1024)
+        .build()
+        .map_err(|error| Fault::new(KS608, Class::Transient, format_args!("runtime: {error}")))?;
+    let result =
+        runtime.block_on(async { if keep { run::run(plan, options).await } else { once::once(plan, options).await } });
+    // A name look-up that hangs must not hold up the end.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+        assert!(VERSION.contains("commit") && VERSION.contains("target"));
+    }
+
+    #[test]
+    fn options_go_before_and_after_the_command() {
+        for arguments in [&["x", "--root", "/r", "run"][..], &["x", "run", "--root", "/r"]] {
+            let parsed = CommandLine::try_parse_from(arguments).unwrap();
+            assert_eq!((parsed.options.root, matches!(parsed.command, Command::Run)), (PathBuf::from("/r"), true));
+        }
+        assert!(CommandLine::try_parse_from(["x", "ready", "--timeout", "-1"]).is_err());
+        assert!(CommandLine::try_parse_from(["x"]).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! Keys: the public half, from a JSON web key to `SubjectPublicKeyInfo` in PEM.
+
+use super::der::{bit_string, pem, sequence, unsigned};
+use super::{Content, ContentError, Fetched, version_of};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keysluice_plan::ObjectType;
+use serde::Deserialize;
+
+/// 1.2.840.113549.1.1.1 and NULL
+const RSA: &[u8] = &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00];
+/// 1.2.840.10045.2.1
+const EC: &[u8] = &[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
+const P256: &[u8] = &[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+const P384: &[u8] = &[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22];
+const P521: &[u8] = &[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x23];
+
+#[derive(Deserialize)]
+struct Bundle {
+    key: Option<JsonWebKey>,
+}
+
+#[derive(Deserialize)]
+struct JsonWebKey {
+    kid: Option<String>,
+    #[serde(default)]
+    kty: String,
+    #[serde(default)]
+    crv: String,
+    #[serde(default)]
+    n: String,
+    #[serde(default)]
+    e: String,
+    #[serde(default)]
+    x: String,
+    #[serde(default)]
+    y: String,
+}
+
+/// The file's bytes.
+pub(super) fn produce(body: &[u8]) -> Result<Fetched, ContentError> {
+    let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Key))?;
+    let key = bundle.key.ok_or(ContentError::Missing("key value"))?;
+    let kid = key.kid.as_deref().ok_or(ContentError::Missing("key id"))?;
+    let version = version_of(kid);
+    let der = match key.kty.as_str() {
+        "RSA" | "RSA-HSM" => rsa(&key)?,
+        "EC" | "EC-HSM" => ec(&key)?,
+        other => return Err(ContentError::KeyType(crate::identity::short(other))),
+    };
+    Ok(Fetched { content: Content::new(pem("PUBLIC KEY", &der).into_bytes()), version })
+}
+
+fn rsa(key: &JsonWebKey) -> Result<Vec<u8>, ContentError> {
+    let (modulus, exponent) = (field("n", &key.n)?, field("e", &key.e)?);
+    let public = sequence(&[&unsigned(&modulus), &unsigned(&exponent)]);
+    Ok(sequence(&[&sequence(&[RSA]), &bit_string(&public)]))
+}
+
+fn ec(key: &JsonWebKey) -> Result<Vec<u8>, ContentError> {
+    let (curve, size): (_, usize) = match key.crv.as_str() {
+        "P-256" => (P256, 32),
+        "P-384" => (P384, 48),
+        "P-521" => (P521, 66),
+        other => return Err(ContentError::Curve(crate::identity::short(other))),
+    };
+    let mut point = vec![4];
+    for (name, text) in [("x", &key.x), ("y", &key.y)] {
+        let coordinate = field(name, text)?;
+        let start = coordinate.iter().position(|&byte| byte != 0).unwrap_or(coordinate.len());
+        let significant = &coordinate[start..];
+        // Coordinates have a fixed width (SEC 1, 2.3.3); some encoders drop leading zeros.
+        let padding = size.checked_sub(significant.len()).map(|missing| vec![0; missing]);
+        point.extend(padding.ok_or(ContentError::KeyField(name))?);
+        point.extend_from_slice(significant);
+    }
+    Ok(sequence(&[&sequence(&[EC, curve]), &bit_string(&point)]))
+}
+
+fn field(name: &'static str, text: &str) -> Result<Vec<u8>, ContentError> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok().filter(|bytes| !bytes.is_empty());
+    bytes.ok_or(ContentError::KeyField(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn produced(key: &serde_json::Value) -> Result<String, ContentError> {
+        let body = serde_json::json!({"key": key}).to_string();
+        produce(body.as_bytes()).map(|fetched| String::from_utf8(fetched.content.expose().to_vec()).unwrap())
+    }
+
+    include!("key_vectors.rs");
+
+    #[test]
+    fn keys_match_openssl() {
+        for (key, expected) in vectors() {
+            assert_eq!(produced(&key).unwrap(), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn other_kinds_are_refused_in_the_peers_words() {
+        for (key, expected) in [
+            (
+                serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256K","x":"AQ","y":"AQ"}),
+                "curve P-256K is not supported",
+            ),
+            (serde_json::json!({"kid":"k/1","kty":"oct"}), "failed to get key. key type 'oct' currently not supported"),
+            (
+                serde_json::json!({"kid":"k/1","kty":"oct-HSM"}),
+                "failed to get key. key type 'oct-HSM' currently not supported",
+            ),
+            (serde_json::json!({"kty":"RSA"}), "key id is nil"),
+            (serde_json::Value::Null, "key value is nil"),
+            (serde_json::json!({"kid":"k/1","kty":"RSA","n":"!","e":"AQAB"}), "the key's n is not valid"),
+            (serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256","x":"AQ","y":""}), "the key's y is not valid"),
+        ] {
+            assert_eq!(produced(&key).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_coordinate_that_is_too_long_is_refused_and_a_short_one_padded() {
+        let key =
+            |x: &[u8]| serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256","x":URL_SAFE_NO_PAD.encode(x),"y":"AQ"});
+        assert_eq!(produced(&key(&[1; 33])).unwrap_err(), ContentError::KeyField("x"));
+        let mut padded = [0; 32];
+        padded[31] = 7;
+        assert_eq!(produced(&key(&[7])).unwrap(), produced(&key(&padded)).unwrap());
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_an_answer_or_an_error(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = produce(&body);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! One round: the files of a volume that are due, each object fetched once.
+
+use crate::content::{self, Fetched};
+use crate::fault::{Class, Fault};
+use crate::http::{Environment, Http};
+use crate::identity::TokenSource;
+use crate::vault::{Object, ThrottleState, VaultClient};
+use keysluice_plan::Plan;
+use keysluice_plan::reason::{KS601, KS608};
+use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// What came of each file of a round.
+pub(crate) type Results = Vec<(usize, Result<Fetched, Fault>)>;
+
+/// Everything that talks to the network.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    plan: Arc<Plan>,
+    sources: BTreeMap<String, TokenSource>,
+    vaults: VaultClient,
+    http: Arc<Http>,
+}
+
+impl Fetcher {
+    /// Checks what can be known before the first request.
+    pub(crate) fn new(plan: Arc<Plan>, root: &Path, throttle: ThrottleState) -> Result<Self, Fault> {
+        for file in plan.volumes.iter().flat_map(|volume| &volume.files) {
+            content::supported(file).map_err(|error| error.fault(&Object::of(file).to_string()))?;
+        }
+        let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process()).map_err(|error| error.fault())?;
+        let http = Arc::new(http);
+        let source = |identity: &keysluice_plan::Identity| {
+            (identity.name.clone(), TokenSource::new(identity.clone(), root, Arc::clone(&http), seed()))
+        };
+        let sources = plan.identities.iter().map(source).collect();
+        let vaults = VaultClient::new(Arc::clone(&http), throttle);
+        Ok(Self { plan, sources, vaults, http })
+    }
+
+    /// What vaults told us to wait.
+    pub(crate) fn throttle_state(&self) -> ThrottleState {
+        self.vaults.throttle_state()
+    }
+
+    /// Fetches these files of a volume; every one gets a result.
+    pub(crate) async fn round(self: Arc<Self>, volume: usize, files: Vec<usize>) -> Results {
+        // Held until the end of the round: connections are shared within it, and closed after it.
+        let client = self.http.client();
+        let mut lost = files.clone();
+        let mut objects = BTreeMap::<Object, Vec<usize>>::new();
+        for index in files {
+            objects.entry(Object::of(&self.plan.volumes[volume].files[index])).or_default().push(index);
+        }
+        let mut tasks = JoinSet::new();
+        for (object, files) in objects {
+            tasks.spawn(Arc::clone(&self).object(volume, object, files));
+        }
+        let mut results = Vec::new();
+        while let Some(done) = tasks.join_next().await {
+            results.extend(done.unwrap_or_default());
+        }
+        drop(client);
+        // Only a task that panicked gives no result.
+        lost.retain(|file| results.iter().all(|(index, _)| index != file));
+        let message = "the fetch ended without a result";
+        results.extend(lost.into_iter().map(|file| (file, Err(Fault::new(KS608, Class::Transient, message)))));
+        results
+    }
+
+    async fn object(self: Arc<Self>, volume: usize, object: Object, files: Vec<usize>) -> Results {
+        let answer = match self.sources.get(object.identity()) {
+            Some(source) => self.vaults.get(&object, source).await,
+            // `Plan::check` refuses such a Plan.
+            None => Err(Fault::new(
+                KS601,
+                Class::Permanent,
+                format_args!("identity {:?} is not defined", object.identity()),
+            )),
+        };
+        let produce = |index: usize| match &answer {
+            Err(fault) => Err(fault.clone()),
+            Ok(body) => content::produce(&self.plan.volumes[volume].files[index], body.expose_secret())
+                .map_err(|error| error.fault(&object.to_string())),
+        };
+        files.into_iter().map(|index| (index, produce(index))).collect()
+    }
+}
+
+/// Differs from process to process; spreads load, keeps nothing secret.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

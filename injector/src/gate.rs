@@ -1,0 +1,141 @@
+//! The other side of the control socket: `ready`, `status`, `refresh`. Plain blocking I/O: these live for milliseconds.
+
+use crate::control::RunDirectory;
+use crate::fault::{Class, Fault};
+use keysluice_plan::reason::{KS603, KS604};
+use serde::Deserialize;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(5);
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    ready: bool,
+    waiting: Option<String>,
+    ended: Option<String>,
+    #[serde(default)]
+    failing: usize,
+}
+
+/// Blocks until the first generation of every volume is there; `tell` gets each new reason. The error ends with the last one.
+pub(crate) fn ready(run: &Path, timeout: Duration, mut tell: impl FnMut(&str)) -> Result<(), Fault> {
+    let deadline = Instant::now() + timeout;
+    let fail = |reason, what: String, last: &Option<String>| {
+        let last = last.as_ref().map(|last| format!("; last reason: {last}")).unwrap_or_default();
+        Fault::new(reason, Class::Transient, format_args!("{what}{last}"))
+    };
+    let mut last = None;
+    let stream = loop {
+        match RunDirectory::open(run)
+            .map_err(|fault| fault.message)
+            .and_then(|run| run.connect().map_err(|error| error.to_string()))
+        {
+            Ok(stream) => break stream,
+            Err(error) if Instant::now() >= deadline => {
+                let what = format!("no sidecar in {} within {} s ({error})", run.display(), timeout.as_secs());
+                return Err(fail(KS604, what, &last));
+            }
+            Err(_) => std::thread::sleep(POLL),
+        }
+    };
+    let ended = |last: &Option<String>| fail(KS604, "the sidecar ended before it was ready".to_owned(), last);
+    let mut lines = ask(stream, "ready").map_err(|_| ended(&last))?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let _ = lines.get_ref().set_read_timeout(Some(left));
+        let mut text = String::new();
+        match lines.read_line(&mut text) {
+            Ok(0) => return Err(ended(&last)),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                return Err(fail(KS603, format!("not ready within {} s", timeout.as_secs()), &last));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(_) => return Err(ended(&last)),
+        }
+        let Ok(line) = serde_json::from_str::<Line>(&text) else {
+            continue;
+        };
+        if line.ready {
+            return Ok(());
+        }
+        if let Some(reason) = line.waiting.or(line.ended) {
+            if last.as_ref() != Some(&reason) {
+                tell(&reason);
+            }
+            last = Some(reason);
+        }
+    }
+}
+
+/// One request, one line of JSON; the flag says whether everything is well in it.
+pub(crate) fn request(run: &Path, command: &str) -> Result<(String, bool), Fault> {
+    let fail = |error: String| Fault::new(KS604, Class::Transient, format_args!("{}: {error}", run.display()));
+    let stream = RunDirectory::open(run)?.connect().map_err(|error| fail(error.to_string()))?;
+    let mut text = String::new();
+    let mut lines = ask(stream, command).map_err(|error| fail(error.to_string()))?;
+    lines.read_line(&mut text).map_err(|error| fail(error.to_string()))?;
+    let line: Line =
+        serde_json::from_str(&text).map_err(|_| fail("the sidecar ended before it answered".to_owned()))?;
+    Ok((text, line.failing == 0))
+}
+
+fn ask(mut stream: UnixStream, command: &str) -> std::io::Result<BufReader<UnixStream>> {
+    stream.write_all(format!("{command}\n").as_bytes())?;
+    Ok(BufReader::new(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// A sidecar that says `lines` and ends.
+    fn sidecar(lines: &'static str) -> (tempfile::TempDir, std::thread::JoinHandle<()>) {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = String::new();
+            BufReader::new(stream.try_clone().unwrap()).read_line(&mut request).unwrap();
+            stream.write_all(lines.as_bytes()).unwrap();
+        });
+        (directory, thread)
+    }
+
+    fn gate(lines: &'static str) -> (Result<(), Fault>, Vec<String>) {
+        let (directory, thread) = sidecar(lines);
+        let mut told = Vec::new();
+        let result = ready(directory.path(), Duration::from_secs(30), |reason| {
+            told.push(reason.to_owned());
+        });
+        thread.join().unwrap();
+        (result, told)
+    }
+
+    #[test]
+    fn reasons_are_told_until_ready() {
+        let (result, told) = gate("{\"waiting\":\"a\"}\n{\"waiting\":\"b\"}\n{\"ready\":true}\n");
+        assert_eq!((result, told), (Ok(()), vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn an_end_before_ready_is_an_error_with_the_last_reason() {
+        let (result, told) = gate("{\"waiting\":\"a\"}\n{\"ended\":\"b\"}\n");
+        let text = result.unwrap_err().to_string();
+        assert!(text.starts_with("KS604 the sidecar ended before it was ready; last reason: b"), "{text}");
+        assert_eq!(told, ["a", "b"]);
+    }
+
+    #[test]
+    fn without_a_sidecar_the_timeout_ends_the_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = ready(directory.path(), Duration::ZERO, |_| ()).unwrap_err().to_string();
+        assert!(text.contains("no sidecar in"), "{text}");
+        assert_eq!(request(directory.path(), "status").unwrap_err().reason, KS604);
+    }
+}

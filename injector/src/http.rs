@@ -1,0 +1,200 @@
+//! The HTTPS client: our own roots, resolver and proxy rules.
+
+mod failure;
+mod resolver;
+mod roots;
+
+pub use failure::{Failure, FailureKind};
+
+use crate::fault::{Class, Fault};
+use keysluice_plan::reason::{KS606, KS607, KS608};
+use reqwest::{Client, NoProxy, Proxy, Response, redirect};
+use resolver::Resolver;
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use secrecy::{ExposeSecretMut, SecretBox};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use zeroize::Zeroize;
+
+/// No answer of Key Vault or Entra comes near this (a value has at most 25 KB).
+const BODY_LIMIT_BYTES: usize = 256 * 1024;
+/// At most this many requests to vaults at once, and so many connections worth keeping for the next one.
+pub const CONCURRENCY: usize = 8;
+
+const USER_AGENT: &str = concat!("keysluice-injector/", env!("CARGO_PKG_VERSION"));
+/// Never proxied, whatever `NO_PROXY` says.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
+/// Why no client can be built.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// `trustedCa` of the Plan or the file of `SSL_CERT_FILE`.
+    #[error("{origin}: {problem}")]
+    Roots {
+        /// Where the certificates were to come from.
+        origin: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// A proxy variable; its value may hold a password and is not shown.
+    #[error("{variable} is not a URL")]
+    Proxy {
+        /// `HTTPS_PROXY` or `ALL_PROXY`, as it is written in the environment.
+        variable: &'static str,
+    },
+    /// TLS or client set-up.
+    #[error("the HTTPS client cannot be set up")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl HttpError {
+    /// As code and message.
+    pub fn fault(&self) -> Fault {
+        let reason = match self {
+            Self::Roots { .. } => KS606,
+            Self::Proxy { .. } => KS607,
+            Self::Client(_) => KS608,
+        };
+        Fault::new(reason, Class::Permanent, self)
+    }
+}
+
+/// The one place that names the crypto provider.
+pub fn crypto_provider() -> CryptoProvider {
+    rustls::crypto::aws_lc_rs::default_provider()
+}
+
+/// What the environment says about TLS and proxies; read once.
+#[derive(Debug, Default, Clone)]
+pub struct Environment {
+    ssl_cert_file: Option<String>,
+    https_proxy: Option<(&'static str, String)>,
+    no_proxy: String,
+}
+
+impl Environment {
+    /// From this process.
+    pub fn of_process() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let https_proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+            .into_iter()
+            .find_map(|name| text(name).map(|value| (name, value)));
+        let no_proxy = text("NO_PROXY").or_else(|| text("no_proxy")).unwrap_or_default();
+        Self { ssl_cert_file: text("SSL_CERT_FILE"), https_proxy, no_proxy }
+    }
+}
+
+/// Hands out one client while somebody uses it, and lets it go when nobody does: an idle pod keeps no connection, no TLS
+/// buffer and no timer. TLS sessions are kept, so the next round resumes.
+pub struct Http {
+    tls: ClientConfig,
+    proxy: Option<Proxy>,
+    current: Mutex<Weak<Client>>,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    /// Compiled-in roots, plus `trusted_ca`, plus `SSL_CERT_FILE`.
+    pub fn new(trusted_ca: Option<&str>, environment: &Environment) -> Result<Self, HttpError> {
+        let roots = roots::store(trusted_ca, environment.ssl_cert_file.as_deref())?;
+        let tls = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| HttpError::Client(error.into()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let proxy = match &environment.https_proxy {
+            None => None,
+            Some((variable, url)) => {
+                let proxy = Proxy::https(url.as_str()).map_err(|_| HttpError::Proxy { variable })?;
+                let no_proxy = format!("{LOOPBACK},{}", environment.no_proxy);
+                Some(proxy.no_proxy(NoProxy::from_string(&no_proxy)))
+            }
+        };
+        Ok(Self { tls, proxy, current: Mutex::new(Weak::new()) })
+    }
+
+    /// The client for vaults and Entra: https only, no redirects.
+    pub fn client(&self) -> Result<Arc<Client>, HttpError> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = current.upgrade() {
+            return Ok(client);
+        }
+        let mut builder = self.builder().https_only(true);
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
+        }
+        let client = Arc::new(builder.build().map_err(|error| HttpError::Client(error.into()))?);
+        *current = Arc::downgrade(&client);
+        Ok(client)
+    }
+
+    /// The client for the node's managed-identity endpoint: plain http, never through a proxy.
+    pub fn plain_client(&self) -> Result<Client, HttpError> {
+        self.builder().build().map_err(|error| HttpError::Client(error.into()))
+    }
+
+    fn builder(&self) -> reqwest::ClientBuilder {
+        Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(Arc::new(Resolver::default()))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(CONCURRENCY)
+            .pool_idle_timeout(None)
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(30))
+    }
+}
+
+/// Reads a body up to [`BODY_LIMIT_BYTES`]; what is copied on the way is zeroised.
+pub async fn body(mut response: Response) -> Result<SecretBox<Vec<u8>>, Failure> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(8 * 1024);
+    let mut body = SecretBox::new(Box::new(Vec::with_capacity(announced.min(BODY_LIMIT_BYTES))));
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of_body(&error))? {
+        let buffer: &mut Vec<u8> = body.expose_secret_mut();
+        let length = buffer.len() + chunk.len();
+        if length > BODY_LIMIT_BYTES {
+            return Err(Failure::too_long());
+        }
+        if length > buffer.capacity() {
+            // Growing in place would leave a copy behind.
+            let mut grown = Vec::with_capacity((length * 2).min(BODY_LIMIT_BYTES));
+            grown.extend_from_slice(buffer);
+            buffer.zeroize();
+            *buffer = grown;
+        }
+        buffer.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_is_shared_while_it_is_used() {
+        let http = Http::new(None, &Environment::default()).unwrap();
+        let first = http.client().unwrap();
+        assert!(Arc::ptr_eq(&first, &http.client().unwrap()));
+        drop(first);
+        assert!(http.current.lock().unwrap().upgrade().is_none());
+    }
+
+    #[test]
+    fn a_bad_proxy_is_named_and_its_password_is_not() {
+        let https_proxy = Some(("HTTPS_PROXY", "http://user:canary@[bad".to_owned()));
+        let error = Http::new(None, &Environment { https_proxy, ..Environment::default() }).unwrap_err();
+        let text = format!("{} {error:?}", error.fault());
+        assert!(text.starts_with("KS607 HTTPS_PROXY is not a URL") && !text.contains("canary"), "{text}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Why no complete answer came, told apart by looking through the chain of causes.
+
+use super::resolver::ResolveError;
+use std::error::Error;
+
+/// The kinds a user treats differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The name does not resolve.
+    Dns,
+    /// The handshake failed.
+    Tls,
+    /// Nothing came in time.
+    Timeout,
+    /// The connection could not be made or broke before an answer.
+    Connect,
+    /// The answer broke off, or is too long.
+    Body,
+}
+
+/// A request without a complete answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{detail}")]
+pub struct Failure {
+    /// What kind.
+    pub kind: FailureKind,
+    detail: String,
+}
+
+impl Failure {
+    /// Of sending a request.
+    pub fn of_request(error: &reqwest::Error) -> Self {
+        let (kind, detail) = cause(error);
+        let kind = kind.unwrap_or(FailureKind::Connect);
+        Self { kind, detail }
+    }
+
+    /// Of reading the answer.
+    pub fn of_body(error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self { kind: FailureKind::Timeout, detail: "timed out in the middle of the answer".to_owned() };
+        }
+        Self { kind: FailureKind::Body, detail: format!("the answer broke off: {}", cause(error).1) }
+    }
+
+    /// Longer than any honest answer.
+    pub fn too_long() -> Self {
+        Self { kind: FailureKind::Body, detail: "the answer is longer than 256 KiB".to_owned() }
+    }
+}
+
+/// The innermost text (the outer ones repeat the URL), and the kind where a cause tells it.
+fn cause(error: &reqwest::Error) -> (Option<FailureKind>, String) {
+    let mut kind = error.is_timeout().then_some(FailureKind::Timeout);
+    let mut text = String::new();
+    let mut next: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(current) = next {
+        if current.is::<ResolveError>() {
+            return (Some(FailureKind::Dns), current.to_string());
+        }
+        if current.is::<rustls::Error>() {
+            return (Some(FailureKind::Tls), current.to_string());
+        }
+        text = current.to_string();
+        // An io::Error hides what it wraps from `source`: that gives the wrapped error's own source.
+        let inner = current.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| current.source());
+    }
+    if kind.is_none() && text.contains("timed out") {
+        kind = Some(FailureKind::Timeout);
+    }
+    (kind, if text.is_empty() { "the request failed".to_owned() } else { text })
+}

@@ -1,0 +1,110 @@
+//! Why there is no token.
+
+use super::assertion::Claims;
+use super::entra_error::EntraError;
+use crate::fault::{Class, Fault};
+use crate::http::{Failure, FailureKind, HttpError};
+use keysluice_plan::reason::{KS301, KS302, KS312, KS314, KS315, KS321, KS322, KS410};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The projected token cannot be read.
+    #[error("token file {}: {error}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The projected token is none.
+    #[error("token file {} {problem}", path.display())]
+    TokenFileGarbled {
+        /// The file.
+        path: PathBuf,
+        /// In which way.
+        problem: &'static str,
+    },
+    /// Entra said no.
+    #[error("Entra refused client {client_id} in tenant {tenant_id}: {error}{}", claims.as_ref().map(|claims| format!("; {claims}")).unwrap_or_default())]
+    Entra {
+        /// Client id of the request.
+        client_id: String,
+        /// Tenant of the request.
+        tenant_id: String,
+        /// What it said.
+        error: Box<EntraError>,
+        /// What the rejected token claims, when that explains it.
+        claims: Option<Box<Claims>>,
+        /// Seconds Entra asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// IMDS said no.
+    #[error("managed-identity endpoint {endpoint}: {status} {text}")]
+    Imds {
+        /// Base URL.
+        endpoint: String,
+        /// HTTP status.
+        status: u16,
+        /// Its error and description, shortened.
+        text: String,
+        /// Seconds it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// No complete answer.
+    #[error("{endpoint}: {failure}")]
+    Network {
+        /// Authority or IMDS.
+        endpoint: String,
+        /// Whether it is the managed-identity endpoint.
+        imds: bool,
+        /// What happened.
+        #[source]
+        failure: Failure,
+    },
+    /// An answer without a token in it.
+    #[error("{endpoint}: the answer holds no access token")]
+    Answer {
+        /// Authority or IMDS.
+        endpoint: String,
+    },
+    /// The authority is not https.
+    #[error("authority {authority:?} is not an https URL")]
+    Authority {
+        /// As the Plan has it.
+        authority: String,
+    },
+    /// No client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl IdentityError {
+    /// As code and message.
+    pub fn fault(&self, identity: &str) -> Fault {
+        let (reason, class, retry_after) = match self {
+            Self::TokenFile { .. } => (KS301, Class::Slow, None),
+            // The kubelet writes the file anew at the latest at 80 % of its lifetime.
+            Self::TokenFileGarbled { .. } => (KS302, Class::Slow, None),
+            Self::Entra { error, retry_after, .. } => {
+                let (reason, class) = error.reason_and_class();
+                (reason, class, *retry_after)
+            }
+            Self::Imds { status: 404 | 408 | 410 | 429 | 500.., retry_after, .. } => {
+                (KS322, Class::Transient, *retry_after)
+            }
+            Self::Imds { .. } => (KS321, Class::Slow, None),
+            Self::Network { imds: true, .. } => (KS322, Class::Transient, None),
+            // The hint about the CA helps here, the one about egress does not.
+            Self::Network { failure: Failure { kind: FailureKind::Tls, .. }, .. } => (KS410, Class::Transient, None),
+            Self::Network { .. } => (KS312, Class::Transient, None),
+            Self::Answer { .. } => (KS314, Class::Transient, None),
+            Self::Authority { .. } => (KS315, Class::Permanent, None),
+            Self::Http(error) => return error.fault(),
+        };
+        Fault { reason, message: format!("identity {identity:?}: {self}"), class, retry_after }
+    }
+}

@@ -1,0 +1,67 @@
+//! The node's managed identity, from the instance metadata service (IMDS).
+
+use super::entra_error::short;
+use super::error::IdentityError;
+use super::token::{self, Grant};
+use crate::http::{self, Failure, Http};
+use crate::vault::retry_after;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+
+#[derive(Deserialize, Default)]
+struct Refusal {
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+/// One token for `scope` (whose resource is the part before `/.default`).
+pub(super) async fn token(
+    http: &Http,
+    endpoint: &str,
+    client_id: Option<&str>,
+    scope: &str,
+) -> Result<Grant, IdentityError> {
+    let network = |failure| IdentityError::Network { endpoint: endpoint.to_owned(), imds: true, failure };
+    let resource = scope.strip_suffix("/.default").unwrap_or(scope);
+    let base = endpoint.trim_end_matches('/');
+    let mut url =
+        format!("{base}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={}", percent_encoded(resource));
+    if let Some(client_id) = client_id {
+        url.push_str("&client_id=");
+        url.push_str(&percent_encoded(client_id));
+    }
+    let response = http.plain_client()?.get(url).header("Metadata", "true").send().await;
+    let response = response.map_err(|error| network(Failure::of_request(&error)))?;
+    let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
+    let body = http::body(response).await.map_err(network)?;
+    if status == 200 {
+        return token::parse(body.expose_secret())
+            .ok_or_else(|| IdentityError::Answer { endpoint: endpoint.to_owned() });
+    }
+    let refusal: Refusal = serde_json::from_slice(body.expose_secret()).unwrap_or_default();
+    let text = short(&format!("{}: {}", refusal.error, refusal.error_description));
+    Err(IdentityError::Imds { endpoint: endpoint.to_owned(), status, text, retry_after: wait })
+}
+
+/// Everything but unreserved characters, as a query value needs it.
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_encoded;
+
+    #[test]
+    fn query_values_are_encoded() {
+        assert_eq!(percent_encoded("https://vault.azure.net"), "https%3A%2F%2Fvault.azure.net");
+        assert_eq!(percent_encoded("a-b_c.d~e&f"), "a-b_c.d~e%26f");
+    }
+}

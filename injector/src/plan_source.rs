@@ -1,0 +1,100 @@
+//! Where the Plan comes from, and paths below `--root`.
+
+use crate::fault::{Class, Fault};
+use keysluice_plan::reason::{KS601, KS602};
+use keysluice_plan::{PLAN_ENV, Plan, PlanError};
+use std::path::{Path, PathBuf};
+
+/// Why there is no usable Plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanSourceError {
+    /// Neither `--plan` nor the variable.
+    #[error("no Plan: neither --plan FILE nor the variable {PLAN_ENV} is given")]
+    Missing,
+    /// Both.
+    #[error("two Plans: --plan {} and the variable {PLAN_ENV} are both given", .0.display())]
+    Both(PathBuf),
+    /// The file cannot be read.
+    #[error("--plan {}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Not a Plan.
+    #[error("{origin}: {error}")]
+    Plan {
+        /// The file or the variable.
+        origin: String,
+        /// Which field.
+        #[source]
+        error: PlanError,
+    },
+}
+
+impl PlanSourceError {
+    /// Wrong usage (exit code 2) rather than a bad Plan (3).
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Missing | Self::Both(_))
+    }
+
+    /// As code and message.
+    pub fn fault(&self) -> Fault {
+        Fault::new(if self.is_usage() { KS602 } else { KS601 }, Class::Permanent, self)
+    }
+}
+
+/// Reads the Plan from the file or the variable's value; exactly one of them must be there.
+pub fn load(file: Option<&Path>, variable: Option<&str>) -> Result<Plan, PlanSourceError> {
+    let variable = variable.filter(|text| !text.is_empty());
+    let (origin, text) = match (file, variable) {
+        (None, None) => return Err(PlanSourceError::Missing),
+        (Some(path), Some(_)) => return Err(PlanSourceError::Both(path.to_owned())),
+        (None, Some(text)) => (PLAN_ENV.to_owned(), text.to_owned()),
+        (Some(path), None) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| PlanSourceError::File { path: path.to_owned(), error })?;
+            (path.display().to_string(), text)
+        }
+    };
+    Plan::from_json(&text).map_err(|error| PlanSourceError::Plan { origin, error })
+}
+
+/// `path` of the Plan below the root.
+pub fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = r#"{"schema":1,"identities":[],"volumes":[]}"#;
+
+    #[test]
+    fn exactly_one_source_is_accepted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plan.json");
+        assert!(matches!(load(None, None), Err(PlanSourceError::Missing)));
+        assert!(matches!(load(None, Some("")), Err(PlanSourceError::Missing)));
+        assert!(matches!(load(Some(&path), Some(EMPTY)), Err(PlanSourceError::Both(_))));
+        assert!(matches!(load(Some(&path), None), Err(PlanSourceError::File { .. })));
+        assert!(load(None, Some(EMPTY)).is_ok());
+    }
+
+    #[test]
+    fn a_bad_plan_names_its_field() {
+        let error = load(None, Some(r#"{"schema":1,"identities":[],"volumes":[],"colour":"red"}"#)).unwrap_err();
+        assert!(!error.is_usage());
+        let text = error.fault().to_string();
+        assert!(text.starts_with("KS601 KEYSLUICE_PLAN:") && text.contains("unknown field `colour`"), "{text}");
+    }
+
+    #[test]
+    fn the_root_is_a_prefix() {
+        assert_eq!(below(Path::new("/"), "/mnt/v"), Path::new("/mnt/v"));
+        assert_eq!(below(Path::new("/tmp/r"), "/mnt/v"), Path::new("/tmp/r/mnt/v"));
+    }
+}

@@ -1,0 +1,263 @@
+//! When to fetch, commit, retry and give up: a pure machine over (state, event, now).
+//!
+//! It knows volumes and files by index only. Whoever drives it performs the [`Action`]s, reports back with [`Event`]s and sleeps
+//! until [`Refresh::wake_at`]; there is no clock, I/O or randomness of its own (the seed of the jitter is part of the state).
+
+mod volume_state;
+
+use crate::backoff::{self, Jitter};
+use crate::fault::Class;
+use std::time::Duration;
+use volume_state::{FileState, Phase, VolumeState};
+
+/// Time since the process started.
+pub type Time = Duration;
+
+/// What does not change while the process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The first generation of every volume must be there by then; `None` waits for ever.
+    pub start_timeout: Option<Duration>,
+    /// How long the previous generation stays after a swap.
+    pub linger: Duration,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+/// One volume as it is at the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeSpec {
+    /// Number of files.
+    pub files: usize,
+    /// Time between refreshes.
+    pub interval: Duration,
+    /// Whether a complete generation is there already (the container was restarted).
+    pub complete: bool,
+}
+
+/// How the fetch of one file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its content is at hand.
+    Fetched,
+    /// It failed.
+    Failed {
+        /// How likely another try helps.
+        class: Class,
+        /// What the other side asked us to wait.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The process is up, or a time came that [`Refresh::wake_at`] named.
+    Tick,
+    /// Somebody wants everything fresh now.
+    Refresh,
+    /// The fetch of a volume ended, with an outcome for each of its files.
+    Fetched {
+        /// Index of the volume.
+        volume: usize,
+        /// File and outcome.
+        outcomes: Vec<(usize, Outcome)>,
+    },
+    /// The commit of a volume ended.
+    Committed {
+        /// Index of the volume.
+        volume: usize,
+        /// Whether it worked.
+        result: Result<Swap, Class>,
+    },
+}
+
+/// What a commit that worked did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// Nothing lingers: nothing differed, or it was the first generation.
+    Clean,
+    /// A new generation is visible and the previous one lingers.
+    Lingers,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Fetch these files and answer with [`Event::Fetched`].
+    Fetch {
+        /// Index of the volume.
+        volume: usize,
+        /// The files that are due.
+        files: Vec<usize>,
+    },
+    /// Write a generation from what was fetched and, for the others, the last good files; answer with [`Event::Committed`].
+    Commit {
+        /// Index of the volume.
+        volume: usize,
+    },
+    /// Remove the oldest generation that lingers.
+    RemovePrevious {
+        /// Index of the volume.
+        volume: usize,
+    },
+    /// Every volume has its first generation: open the gate.
+    Ready,
+    /// A refresh on demand is over.
+    Refreshed,
+    /// End the process: no first generation in time, or (permanent) never.
+    GiveUp {
+        /// Whether another start cannot help.
+        permanent: bool,
+    },
+}
+
+/// The machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    linger: Duration,
+    deadline: Option<Time>,
+    jitter: Jitter,
+    volumes: Vec<VolumeState>,
+    ready: bool,
+    on_demand: bool,
+    over: bool,
+}
+
+impl Refresh {
+    /// The state at `now`, before the first [`Event::Tick`].
+    pub fn new(settings: &Settings, volumes: &[VolumeSpec], now: Time) -> Self {
+        let volumes = volumes.iter().map(|spec| VolumeState::new(spec, now)).collect();
+        Self {
+            linger: settings.linger,
+            deadline: settings.start_timeout.map(|timeout| now + timeout),
+            jitter: Jitter::new(settings.seed),
+            volumes,
+            ready: false,
+            on_demand: false,
+            over: false,
+        }
+    }
+
+    /// Whether every volume has its first generation.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// The one step: takes an event, answers with what to do.
+    pub fn on(&mut self, event: Event, now: Time) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.over {
+            return actions;
+        }
+        match event {
+            Event::Tick => {}
+            Event::Refresh => {
+                self.on_demand = true;
+                for volume in &mut self.volumes {
+                    if volume.phase == Phase::Idle {
+                        volume.next_refresh = volume.next_refresh.map(|_| now);
+                    } else {
+                        volume.again = true;
+                    }
+                }
+            }
+            Event::Fetched { volume, outcomes } => self.fetched(volume, &outcomes, now, &mut actions),
+            Event::Committed { volume, result } => self.committed(volume, result, now),
+        }
+        self.advance(now, &mut actions);
+        actions
+    }
+
+    /// When the next [`Event::Tick`] is due, if nothing else happens.
+    pub fn wake_at(&self) -> Option<Time> {
+        let deadline = self.deadline.filter(|_| !self.ready);
+        self.volumes.iter().flat_map(VolumeState::times).chain(deadline).min().filter(|_| !self.over)
+    }
+
+    fn fetched(&mut self, volume: usize, outcomes: &[(usize, Outcome)], now: Time, actions: &mut Vec<Action>) {
+        let state = &mut self.volumes[volume];
+        state.phase = Phase::Idle;
+        let life = state.stage();
+        if state.next_refresh.is_some_and(|at| at <= now) {
+            // The round took longer than the interval; another at once would ignore the delays below.
+            state.next_refresh = Some(now + self.jitter.spread(state.interval));
+        }
+        // One draw per round: files that failed together are tried again together, over the same connections.
+        let jitter = self.jitter.clone();
+        self.jitter.spread(Duration::ZERO);
+        for &(index, outcome) in outcomes {
+            let file = &mut state.files[index];
+            match outcome {
+                Outcome::Fetched => {
+                    *file = FileState { present: true, ..FileState::default() };
+                    state.dirty = true;
+                    state.commit_at = Some(now);
+                }
+                Outcome::Failed { class, retry_after } => {
+                    if class == Class::Permanent && !state.ready {
+                        self.over = true;
+                        actions.push(Action::GiveUp { permanent: true });
+                        return;
+                    }
+                    file.failures = file.failures.saturating_add(1);
+                    let delay = jitter.clone().spread(backoff::delay(life, class, file.failures));
+                    file.not_before = retry_after.map_or(Time::ZERO, |wait| now + wait);
+                    file.retry_at = Some((now + delay).max(file.not_before));
+                }
+            }
+        }
+    }
+
+    fn committed(&mut self, volume: usize, result: Result<Swap, Class>, now: Time) {
+        let state = &mut self.volumes[volume];
+        state.phase = Phase::Idle;
+        match result {
+            Ok(swap) => {
+                state.ready = true;
+                state.dirty = false;
+                state.commit_at = None;
+                state.commit_failures = 0;
+                if swap == Swap::Lingers {
+                    state.removals.push(now + self.linger);
+                }
+            }
+            Err(class) => {
+                state.commit_failures = state.commit_failures.saturating_add(1);
+                let delay = backoff::delay(state.stage(), class, state.commit_failures);
+                state.commit_at = Some(now + self.jitter.spread(delay));
+            }
+        }
+    }
+
+    /// Everything that is due now.
+    fn advance(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.over {
+            return;
+        }
+        for (index, volume) in self.volumes.iter_mut().enumerate() {
+            if let Some(action) = volume.next(index, now, &mut self.jitter) {
+                actions.push(action);
+            }
+            while volume.removals.first().is_some_and(|&at| at <= now) {
+                volume.removals.remove(0);
+                actions.push(Action::RemovePrevious { volume: index });
+            }
+        }
+        if !self.ready && self.volumes.iter().all(|volume| volume.ready) {
+            self.ready = true;
+            actions.push(Action::Ready);
+        }
+        if self.on_demand && self.volumes.iter().all(|volume| volume.phase == Phase::Idle && !volume.again) {
+            self.on_demand = false;
+            actions.push(Action::Refreshed);
+        }
+        if !self.ready && self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.over = true;
+            actions.push(Action::GiveUp { permanent: false });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Simulated time: no test of the machine sleeps.
+
+use super::*;
+use proptest::prelude::*;
+
+const INTERVAL: Duration = Duration::from_secs(120);
+
+fn at(seconds: f64) -> Time {
+    Duration::from_secs_f64(seconds)
+}
+
+fn machine(files: usize, complete: bool, timeout: Option<u64>) -> Refresh {
+    let settings =
+        Settings { start_timeout: timeout.map(Duration::from_secs), linger: Duration::from_secs(10), seed: 1 };
+    Refresh::new(&settings, &[VolumeSpec { files, interval: INTERVAL, complete }], Time::ZERO)
+}
+
+fn fetched(outcomes: &[(usize, Outcome)]) -> Event {
+    Event::Fetched { volume: 0, outcomes: outcomes.to_vec() }
+}
+
+fn failed(class: Class) -> Outcome {
+    Outcome::Failed { class, retry_after: None }
+}
+
+fn committed() -> Event {
+    Event::Committed { volume: 0, result: Ok(Swap::Lingers) }
+}
+
+fn fetch(files: &[usize]) -> Vec<Action> {
+    vec![Action::Fetch { volume: 0, files: files.to_vec() }]
+}
+
+const COMMIT: Action = Action::Commit { volume: 0 };
+
+/// A machine with two files that is ready at 0 s.
+fn ready() -> Refresh {
+    let mut refresh = machine(2, false, Some(30));
+    assert_eq!(refresh.on(Event::Tick, Time::ZERO), fetch(&[0, 1]));
+    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), Time::ZERO), [COMMIT]);
+    assert_eq!(refresh.on(committed(), Time::ZERO), [Action::Ready]);
+    refresh
+}
+
+#[test]
+fn a_start_fetches_commits_and_opens_the_gate() {
+    let mut refresh = ready();
+    assert!(refresh.is_ready());
+    assert_eq!(refresh.wake_at(), Some(at(10.0)), "the previous generation goes first");
+    assert_eq!(refresh.on(Event::Tick, at(10.0)), [Action::RemovePrevious { volume: 0 }]);
+    let next = refresh.wake_at().unwrap();
+    assert!(next >= INTERVAL * 9 / 10 && next <= INTERVAL * 11 / 10, "{next:?}");
+    assert_eq!(refresh.on(Event::Tick, next), fetch(&[0, 1]));
+}
+
+#[test]
+fn a_first_generation_needs_every_file_and_fetches_none_twice() {
+    let mut refresh = machine(2, false, Some(30));
+    refresh.on(Event::Tick, Time::ZERO);
+    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched), (1, failed(Class::Transient))]), at(0.1)), []);
+    let retry = refresh.wake_at().unwrap();
+    assert!(retry >= at(0.325) && retry <= at(0.375), "{retry:?}");
+    assert_eq!(refresh.on(Event::Tick, retry), fetch(&[1]));
+    assert_eq!(refresh.on(fetched(&[(1, Outcome::Fetched)]), at(0.5)), [COMMIT]);
+}
+
+#[test]
+fn a_failing_object_lets_the_others_update() {
+    let mut refresh = ready();
+    let next = refresh.wake_at().unwrap().max(INTERVAL * 2);
+    refresh.on(Event::Tick, next);
+    assert_eq!(refresh.on(fetched(&[(0, failed(Class::Slow)), (1, Outcome::Fetched)]), next), [COMMIT]);
+    refresh.on(committed(), next);
+    let wake = refresh.wake_at().unwrap();
+    assert_eq!(refresh.on(Event::Tick, wake), [Action::RemovePrevious { volume: 0 }]);
+    let retry = refresh.wake_at().unwrap().saturating_sub(next);
+    assert!(retry >= at(27.0) && retry <= at(33.0), "{retry:?}");
+    assert_eq!(refresh.on(Event::Tick, next + retry), fetch(&[0]));
+}
+
+#[test]
+fn retry_after_is_honoured_also_by_a_refresh_on_demand() {
+    let mut refresh = ready();
+    refresh.on(Event::Tick, at(10.0));
+    let next = refresh.wake_at().unwrap();
+    refresh.on(Event::Tick, next);
+    let throttled = Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) };
+    assert_eq!(refresh.on(fetched(&[(0, throttled), (1, Outcome::Fetched)]), next), [COMMIT]);
+    refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, next);
+    assert_eq!(refresh.wake_at(), Some(next + Duration::from_secs(60)));
+    assert_eq!(refresh.on(Event::Refresh, next + Duration::from_secs(1)), fetch(&[1]));
+    refresh.on(fetched(&[(1, failed(Class::Transient))]), next + Duration::from_secs(2));
+    assert_eq!(refresh.on(Event::Tick, next + Duration::from_secs(60)), fetch(&[0, 1]));
+}
+
+#[test]
+fn the_deadline_gives_up_also_while_a_fetch_hangs() {
+    let mut refresh = machine(1, false, Some(30));
+    refresh.on(Event::Tick, Time::ZERO);
+    assert_eq!(refresh.wake_at(), Some(at(30.0)));
+    assert_eq!(refresh.on(Event::Tick, at(30.0)), [Action::GiveUp { permanent: false }]);
+    assert_eq!((refresh.on(committed(), at(31.0)), refresh.wake_at()), (vec![], None));
+}
+
+#[test]
+fn without_a_deadline_a_start_waits_for_ever() {
+    let mut refresh = machine(1, false, None);
+    refresh.on(Event::Tick, Time::ZERO);
+    refresh.on(fetched(&[(0, failed(Class::Slow))]), at(100_000.0));
+    assert!(refresh.wake_at().is_some());
+}
+
+#[test]
+fn a_permanent_failure_ends_a_start_at_once_but_not_a_running_pod() {
+    let mut refresh = machine(2, false, Some(30));
+    refresh.on(Event::Tick, Time::ZERO);
+    let event = fetched(&[(0, failed(Class::Transient)), (1, failed(Class::Permanent))]);
+    assert_eq!(refresh.on(event.clone(), at(1.0)), [Action::GiveUp { permanent: true }]);
+
+    let mut refresh = ready();
+    refresh.on(Event::Refresh, at(1.0));
+    assert_eq!(refresh.on(event, at(1.0)), [Action::Refreshed]);
+}
+
+#[test]
+fn a_restarted_container_is_ready_at_once_and_refreshes() {
+    let mut refresh = machine(1, true, Some(30));
+    assert_eq!(refresh.on(Event::Tick, Time::ZERO), [fetch(&[0])[0].clone(), Action::Ready]);
+    refresh.on(fetched(&[(0, failed(Class::Permanent))]), at(40.0));
+    assert!(refresh.is_ready());
+}
+
+#[test]
+fn an_empty_volume_is_committed_once_and_then_sleeps() {
+    let mut refresh = machine(0, false, Some(30));
+    assert_eq!(refresh.on(Event::Tick, Time::ZERO), [COMMIT]);
+    assert_eq!(refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, Time::ZERO), [Action::Ready]);
+    assert_eq!(refresh.wake_at(), None);
+    assert_eq!(refresh.on(Event::Refresh, at(1.0)), [Action::Refreshed]);
+}
+
+#[test]
+fn a_commit_that_failed_is_tried_again_without_a_fetch() {
+    let mut refresh = machine(1, false, Some(30));
+    refresh.on(Event::Tick, Time::ZERO);
+    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched)]), Time::ZERO), [COMMIT]);
+    assert_eq!(refresh.on(Event::Committed { volume: 0, result: Err(Class::Transient) }, Time::ZERO), []);
+    let retry = refresh.wake_at().unwrap();
+    assert!(retry < at(1.0));
+    assert_eq!(refresh.on(Event::Tick, retry), [COMMIT]);
+}
+
+#[test]
+fn a_refresh_during_a_round_starts_another_and_is_answered_after_it() {
+    let mut refresh = ready();
+    assert_eq!(refresh.on(Event::Refresh, at(1.0)), fetch(&[0, 1]));
+    assert_eq!(refresh.on(Event::Refresh, at(1.1)), []);
+    let all = fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]);
+    assert_eq!(refresh.on(all.clone(), at(1.2)), [COMMIT]);
+    let unchanged = Event::Committed { volume: 0, result: Ok(Swap::Clean) };
+    assert_eq!(refresh.on(unchanged.clone(), at(1.3)), fetch(&[0, 1]));
+    assert_eq!(refresh.on(all, at(1.4)), [COMMIT]);
+    assert_eq!(refresh.on(unchanged, at(1.5)), [Action::Refreshed]);
+}
+
+/// What the world does to a running machine.
+#[derive(Debug, Clone)]
+enum Step {
+    Wake,
+    Demand,
+    Answer(Vec<u8>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Wake),
+        1 => Just(Step::Demand),
+        4 => prop::collection::vec(0_u8..6, 4).prop_map(Step::Answer),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+proptest! {
+    /// For any order of failures: one round at a time per volume, no generation before all files are there, nobody is asked
+    /// before its Retry-After, and the machine always knows when to go on.
+    #[test]
+    fn invariants_hold_for_any_history(seed: u64, complete: bool, steps in steps()) {
+        let files = 4;
+        let settings = Settings { start_timeout: None, linger: Duration::from_secs(10), seed };
+        let spec = VolumeSpec { files, interval: INTERVAL, complete };
+        let mut refresh = Refresh::new(&settings, &[spec], Time::ZERO);
+        let (mut now, mut fetching, mut committing) = (Time::ZERO, None::<Vec<usize>>, false);
+        let mut present = vec![complete; files];
+        let mut not_before = vec![Time::ZERO; files];
+        for step in steps {
+            let event = match step {
+                Step::Demand => Event::Refresh,
+                Step::Wake => {
+                    now = now.max(refresh.wake_at().unwrap_or(now));
+                    Event::Tick
+                }
+                Step::Answer(kinds) => {
+                    now += Duration::from_millis(20);
+                    if committing {
+                        committing = false;
+                        let result = if kinds[0] == 0 { Err(Class::Transient) } else { Ok(Swap::Lingers) };
+                        Event::Committed { volume: 0, result }
+                    } else if let Some(due) = fetching.take() {
+                        let outcomes = due.iter().map(|&file| (file, match kinds[file] {
+                            0 => Outcome::Failed { class: Class::Transient, retry_after: None },
+                            1 => Outcome::Failed { class: Class::Slow, retry_after: None },
+                            2 => Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) },
+                            _ => Outcome::Fetched,
+                        })).collect::<Vec<_>>();
+                        for &(file, outcome) in &outcomes {
+                            present[file] |= outcome == Outcome::Fetched;
+                            if matches!(outcome, Outcome::Failed { retry_after: Some(_), .. }) {
+                                not_before[file] = now + Duration::from_secs(60);
+                            }
+                        }
+                        Event::Fetched { volume: 0, outcomes }
+                    } else {
+                        Event::Tick
+                    }
+                }
+            };
+            for action in refresh.on(event, now) {
+                match action {
+                    Action::Fetch { files: due, .. } => {
+                        prop_assert!(fetching.is_none() && !committing, "two rounds at once");
+                        prop_assert!(!due.is_empty() && due.iter().all(|&file| not_before[file] <= now), "before Retry-After");
+                        fetching = Some(due);
+                    }
+                    Action::Commit { .. } => {
+                        prop_assert!(fetching.is_none() && !committing);
+                        prop_assert!(present.iter().all(|&present| present), "an incomplete generation");
+                        committing = true;
+                    }
+                    Action::GiveUp { .. } => prop_assert!(false, "nothing was permanent"),
+                    Action::RemovePrevious { .. } | Action::Ready | Action::Refreshed => {}
+                }
+            }
+            if fetching.is_none() && !committing {
+                let wake = refresh.wake_at();
+                prop_assert!(wake.is_some_and(|wake| wake > now), "{wake:?} at {now:?}");
+                prop_assert!(wake.unwrap() <= now + INTERVAL * 11 / 10, "asleep for too long");
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! `run`: performs what the [`Refresh`] machine decides, until a signal.
+
+use crate::commands::Options;
+use crate::content::Fetched;
+use crate::control::{self, Request, RunDirectory, Snapshot};
+use crate::fault::{Class, Fault};
+use crate::fetch::{Fetcher, Results, seed};
+use crate::log;
+use crate::plan_source::below;
+use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
+use crate::status::Status;
+use crate::vault::{ThrottleState, throttle_state_from};
+use crate::volume::{Entry, Volume, VolumeError};
+use keysluice_plan::Plan;
+use keysluice_plan::reason::{KS603, KS608};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How long a previous generation stays for readers that have it open.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long clients of the control socket get to hear that it is over.
+const FAREWELL: Duration = Duration::from_millis(20);
+const THROTTLE_FILE: &str = "throttle.json";
+
+/// Runs until SIGTERM (`Ok`) or until it gives up.
+pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
+    let mut signals = Signals::new()?;
+    let run = RunDirectory::create(&below(&options.root, &plan.run_directory))?;
+    let listener = run.listen()?;
+    let (files, volumes) = (plan.volumes.iter().map(|volume| volume.files.len()).sum::<usize>(), plan.volumes.len());
+    log::info(&format!("keysluice-injector {}: {files} files in {volumes} volumes", env!("CARGO_PKG_VERSION")));
+    let (snapshots, _) = watch::channel(Snapshot::default());
+    let result = match Sidecar::new(plan, options, run, snapshots.clone()) {
+        Ok(sidecar) => sidecar.serve(&listener, &mut signals).await,
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = &result {
+        snapshots.send_modify(|snapshot| snapshot.ended = Some(fault.to_string()));
+        // A gate that connects in this moment hears the reason too.
+        let (requests, _) = mpsc::channel(1);
+        let _ = timeout(FAREWELL, control::accept(&listener, &snapshots, &requests)).await;
+    }
+    result
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Fault> {
+        let install = |kind| {
+            signal(kind).map_err(|error| Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}")))
+        };
+        Ok(Self {
+            terminate: install(SignalKind::terminate())?,
+            interrupt: install(SignalKind::interrupt())?,
+            hangup: install(SignalKind::hangup())?,
+        })
+    }
+}
+
+struct Sidecar {
+    plan: Arc<Plan>,
+    options: Options,
+    run: RunDirectory,
+    fetcher: Arc<Fetcher>,
+    throttle: ThrottleState,
+    machine: Refresh,
+    volumes: Vec<Volume>,
+    /// Fetched, not committed yet; per volume, by file.
+    pending: Vec<BTreeMap<usize, Fetched>>,
+    status: Status,
+    rounds: JoinSet<(usize, Results)>,
+    waiters: Vec<oneshot::Sender<String>>,
+    snapshots: watch::Sender<Snapshot>,
+    started: Instant,
+}
+
+impl Sidecar {
+    fn new(
+        plan: Plan,
+        options: &Options,
+        run: RunDirectory,
+        snapshots: watch::Sender<Snapshot>,
+    ) -> Result<Self, Fault> {
+        let plan = Arc::new(plan);
+        let throttle = throttle_state_from(&run.read(THROTTLE_FILE));
+        let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, throttle.clone())?);
+        let mut status = Status::new(Arc::clone(&plan));
+        let (mut volumes, mut specs) = (Vec::new(), Vec::new());
+        for (index, volume) in plan.volumes.iter().enumerate() {
+            let opened = Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?;
+            let complete = !volume.files.is_empty() && opened.has_all(volume.files.iter().map(|file| &file.path));
+            if complete {
+                status.committed(index, opened.generation());
+            }
+            let interval = Duration::from_secs(volume.refresh_interval_seconds);
+            specs.push(VolumeSpec { files: volume.files.len(), interval, complete });
+            volumes.push(opened);
+        }
+        let start_timeout = plan.start_timeout_seconds.map(Duration::from_secs);
+        let settings = Settings { start_timeout, linger: LINGER, seed: seed() };
+        Ok(Self {
+            options: options.clone(),
+            run,
+            fetcher,
+            throttle,
+            machine: Refresh::new(&settings, &specs, Time::ZERO),
+            pending: volumes.iter().map(|_| BTreeMap::new()).collect(),
+            volumes,
+            status,
+            rounds: JoinSet::new(),
+            waiters: Vec::new(),
+            snapshots,
+            started: Instant::now(),
+            plan,
+        })
+    }
+
+    async fn serve(mut self, listener: &UnixListener, signals: &mut Signals) -> Result<(), Fault> {
+        let (sender, mut requests) = mpsc::channel(4);
+        let snapshots = self.snapshots.clone();
+        let connections = control::accept(listener, &snapshots, &sender);
+        tokio::pin!(connections);
+        let mut event = Event::Tick;
+        loop {
+            self.step(event)?;
+            let wake = self.machine.wake_at().map(|at| self.started + at);
+            event = tokio::select! {
+                Some(done) = self.rounds.join_next() => match done {
+                    Ok((volume, results)) => self.fetched(volume, results),
+                    Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
+                },
+                () = async { sleep_until(wake.unwrap_or_else(Instant::now)).await }, if wake.is_some() => Event::Tick,
+                Some(request) = requests.recv() => match request {
+                    Request::Refresh(answer) => {
+                        self.waiters.push(answer);
+                        Event::Refresh
+                    }
+                    Request::Status(answer) => {
+                        let _ = answer.send(self.status.json(self.machine.is_ready(), self.now()));
+                        Event::Tick
+                    }
+                },
+                _ = signals.hangup.recv() => Event::Refresh,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                () = &mut connections => Event::Tick,
+            };
+        }
+        self.terminated();
+        Ok(())
+    }
+
+    fn now(&self) -> Time {
+        self.started.elapsed()
+    }
+
+    /// A pod that is stopped before it was ready leaves the reason behind.
+    fn terminated(&self) {
+        if let Some(fault) = self.status.fault().filter(|_| !self.machine.is_ready()) {
+            crate::termination::write(&self.options.termination_log, fault);
+        }
+    }
+
+    /// Feeds the machine until it asks for nothing that can be done at once.
+    fn step(&mut self, event: Event) -> Result<(), Fault> {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for action in self.machine.on(event, self.now()) {
+                match action {
+                    Action::Fetch { volume, files } => {
+                        let round = Arc::clone(&self.fetcher).round(volume, files);
+                        self.rounds.spawn(async move { (volume, round.await) });
+                    }
+                    Action::Commit { volume } => events.push(self.commit(volume)),
+                    Action::RemovePrevious { volume } => {
+                        if let Err(error) = self.volumes[volume].remove_previous() {
+                            log::warn(&error.fault());
+                        }
+                    }
+                    Action::Ready => {
+                        log::info(&format!("ready after {} ms", self.now().as_millis()));
+                        self.snapshots.send_modify(|snapshot| snapshot.ready = true);
+                    }
+                    Action::Refreshed => {
+                        let answer = self.status.json(self.machine.is_ready(), self.now());
+                        for waiter in self.waiters.drain(..) {
+                            let _ = waiter.send(answer.clone());
+                        }
+                    }
+                    Action::GiveUp { permanent } => return Err(self.last_fault(permanent)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fetched(&mut self, volume: usize, results: Results) -> Event {
+        let now = self.now();
+        let mut outcomes = Vec::with_capacity(results.len());
+        let mut told: Vec<Fault> = Vec::new();
+        for (file, result) in results {
+            outcomes.push((
+                file,
+                match result {
+                    Ok(fetched) => {
+                        if self.status.fetched(volume, file, &fetched.version, now) {
+                            log::info(&format!("file {}: works again", self.plan.volumes[volume].files[file].path));
+                        }
+                        self.pending[volume].insert(file, fetched);
+                        Outcome::Fetched
+                    }
+                    Err(fault) => {
+                        let (class, retry_after) = (fault.class, fault.retry_after);
+                        if self.status.failed(volume, file, &fault, now)
+                            && !told.iter().any(|known| known.message == fault.message)
+                        {
+                            log::warn(&fault);
+                            told.push(fault);
+                        }
+                        Outcome::Failed { class, retry_after }
+                    }
+                },
+            ));
+        }
+        self.tell_reasons();
+        let throttle = self.fetcher.throttle_state();
+        if throttle != self.throttle {
+            self.run.replace(THROTTLE_FILE, &serde_json::to_vec(&throttle).unwrap_or_default());
+            self.throttle = throttle;
+        }
+        Event::Fetched { volume, outcomes }
+    }
+
+    fn commit(&mut self, index: usize) -> Event {
+        let result = match self.try_commit(index) {
+            Ok(lingers) => {
+                self.pending[index].clear();
+                self.status.committed(index, self.volumes[index].generation());
+                Ok(if lingers { Swap::Lingers } else { Swap::Clean })
+            }
+            Err(error) => {
+                let fault = error.fault();
+                if self.status.commit_failed(index, &fault, self.now()) {
+                    log::warn(&fault);
+                }
+                Err(fault.class)
+            }
+        };
+        self.tell_reasons();
+        Event::Committed { volume: index, result }
+    }
+
+    fn try_commit(&mut self, index: usize) -> Result<bool, VolumeError> {
+        let plan = &self.plan.volumes[index];
+        let pending = &self.pending[index];
+        let entries: Vec<Entry<'_>> = plan
+            .files
+            .iter()
+            .enumerate()
+            .map(|(file, spec)| Entry {
+                path: &spec.path,
+                mode: spec.mode,
+                content: pending.get(&file).map(|fetched| &fetched.content),
+            })
+            .collect();
+        let volume = &mut self.volumes[index];
+        let staged = volume.stage(&entries, SystemTime::now())?;
+        let changed: Vec<String> = plan
+            .files
+            .iter()
+            .enumerate()
+            .filter(|(_, spec)| staged.changed().contains(&spec.path))
+            .map(|(file, spec)| format!("{} {}", spec.path, self.status.version(index, file)))
+            .collect();
+        let unchanged = staged.is_unchanged();
+        let lingers = volume.publish(staged)?;
+        if !unchanged {
+            let generation = volume.generation().unwrap_or_default();
+            log::info(&format!("volume {:?}: generation {generation}: {}", plan.name, changed.join(", ")));
+        }
+        Ok(lingers)
+    }
+
+    fn tell_reasons(&self) {
+        let reasons = self.status.reasons();
+        self.snapshots.send_if_modified(|snapshot| {
+            let news = snapshot.reasons != reasons;
+            snapshot.reasons = reasons;
+            news
+        });
+    }
+
+    fn last_fault(&self, permanent: bool) -> Fault {
+        let seconds = self.plan.start_timeout_seconds.unwrap_or_default();
+        match self.status.fault().cloned() {
+            Some(fault) if permanent => fault,
+            Some(fault) => {
+                let message = format!("{} (gave up after {seconds} s)", fault.message);
+                Fault { message, class: Class::Transient, ..fault }
+            }
+            None => Fault::new(KS603, Class::Transient, format_args!("no answer to any request within {seconds} s")),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `WWW-Authenticate` of a 401: which tenant and resource the vault wants, and whether it may want that.
+
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+
+/// What a vault asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// `https://login.microsoftonline.com/TENANT`
+    pub authorization: Option<String>,
+    /// `https://vault.azure.net`
+    pub resource: Option<String>,
+}
+
+impl Challenge {
+    /// Reads the first `Bearer` challenge; parameters may be separated by commas or blanks.
+    pub fn parse(headers: &HeaderMap) -> Option<Self> {
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let bearer =
+            values.filter_map(|value| value.split_once(' ')).find(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let mut challenge = Self::default();
+        for (name, value) in parameters(bearer?.1) {
+            match name.to_ascii_lowercase().as_str() {
+                "authorization" | "authorization_uri" => challenge.authorization = Some(value.to_owned()),
+                "resource" => challenge.resource = Some(value.to_owned()),
+                "scope" if challenge.resource.is_none() => {
+                    challenge.resource = Some(value.strip_suffix("/.default").unwrap_or(value).to_owned());
+                }
+                _ => {}
+            }
+        }
+        Some(challenge)
+    }
+
+    /// Whether the resource is a parent domain of the vault's host, the rule of every Azure SDK: without it a stranger's server
+    /// could have us fetch a token for somebody else's service. No resource is no demand.
+    pub fn fits(&self, vault_host: &str) -> bool {
+        let Some(resource) = &self.resource else { return true };
+        let Some(host) = host(resource) else { return false };
+        let parent = vault_host.len().checked_sub(host.len()).map(|at| vault_host.split_at(at));
+        parent.is_some_and(|(label, rest)| label.ends_with('.') && rest.eq_ignore_ascii_case(host))
+    }
+}
+
+/// Host of a URL, without port.
+fn host(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.split(':').next()?;
+    (!host.is_empty() && !authority.contains('@')).then_some(host)
+}
+
+/// `name="value"` or `name=value` pairs.
+fn parameters(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([' ', ',', '\t']);
+        let (name, after) = rest.split_once('=')?;
+        let (value, tail) = match after.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => after.split_at(after.find([',', ' ']).unwrap_or(after.len())),
+        };
+        rest = tail;
+        Some((name.trim(), value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(value: &str) -> Option<Challenge> {
+        let mut headers = HeaderMap::new();
+        headers.insert(WWW_AUTHENTICATE, value.parse().unwrap());
+        Challenge::parse(&headers)
+    }
+
+    #[test]
+    fn recorded_challenges_are_read() {
+        let expected = Challenge {
+            authorization: Some("https://login.windows.net/t".to_owned()),
+            resource: Some("https://vault.azure.net".to_owned()),
+        };
+        for text in [
+            r#"Bearer authorization="https://login.windows.net/t", resource="https://vault.azure.net""#,
+            r#"bearer authorization_uri="https://login.windows.net/t" scope="https://vault.azure.net/.default""#,
+            r"Bearer authorization=https://login.windows.net/t,resource=https://vault.azure.net",
+        ] {
+            assert_eq!(parse(text).as_ref(), Some(&expected), "{text}");
+        }
+        assert_eq!(parse("Basic realm=\"x\""), None);
+    }
+
+    #[test]
+    fn only_a_parent_domain_of_the_vault_fits() {
+        let fits = |resource: &str, host: &str| {
+            Challenge { authorization: None, resource: Some(resource.to_owned()) }.fits(host)
+        };
+        assert!(fits("https://vault.azure.net", "kv.vault.azure.net"));
+        assert!(fits("https://vault.localhost:8443/", "kv.vault.localhost"));
+        for resource in [
+            "https://evil.example",
+            "https://graph.microsoft.com",
+            "https://kv.vault.azure.net",
+            "https://ult.azure.net",
+            "https://",
+            "http://vault.azure.net",
+            "https://vault.azure.net@evil.example",
+            "x",
+        ] {
+            assert!(!fits(resource, "kv.vault.azure.net"), "{resource}");
+        }
+        assert!(Challenge::default().fits("kv.vault.azure.net"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_parser_fail(text in "[ -~]{0,80}", host in "[a-z.]{0,20}") {
+            if let Some(challenge) = parse(&format!("Bearer {text}")) {
+                challenge.fits(&host);
+            }
+        }
+    }
+}

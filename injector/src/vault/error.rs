@@ -1,0 +1,221 @@
+//! Why there is no object.
+
+use super::challenge::Challenge;
+use crate::fault::{Class, Fault};
+use crate::http::{Failure, FailureKind, HttpError};
+use keysluice_plan::reason::{
+    KS401, KS402, KS403, KS404, KS405, KS406, KS407, KS408, KS409, KS410, KS411, KS412, KS413, KS414, KS415, Reason,
+};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Why a vault gave no object; the caller knows which object.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// It answered, but not with the object.
+    #[error("{status} {kind}{}", request_id.as_ref().map(|id| format!(" (x-ms-request-id {id})")).unwrap_or_default())]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        kind: VaultErrorKind,
+        /// For a support request.
+        request_id: Option<String>,
+        /// What it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// 401 also with a new token.
+    #[error("401 {kind} also with a new token for scope {scope}{}", challenge.as_ref().map(wants).unwrap_or_default())]
+    Unauthorized {
+        /// What it said.
+        kind: VaultErrorKind,
+        /// What the token was for.
+        scope: String,
+        /// What it wants.
+        challenge: Option<Challenge>,
+    },
+    /// The challenge names a domain that is not the vault's.
+    #[error("the vault asks for a token for {resource:?}, which is not a parent domain of {host}")]
+    ForeignChallenge {
+        /// What it asks for.
+        resource: String,
+        /// The vault.
+        host: String,
+    },
+    /// Not asked: it said to wait.
+    #[error("not asked for another {} s, as it demanded", wait.as_secs())]
+    Waiting {
+        /// The rest of the wait.
+        wait: Duration,
+    },
+    /// No complete answer.
+    #[error("{0}")]
+    Network(#[from] Failure),
+    /// No client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+fn wants(challenge: &Challenge) -> String {
+    let part =
+        |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default();
+    format!("; the vault wants{}{}", part("authority", &challenge.authorization), part("resource", &challenge.resource))
+}
+
+/// `{"error":{"code","message","innererror":{"code"}}}`, shortened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VaultErrorKind {
+    code: String,
+    inner: String,
+    message: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Envelope {
+    #[serde(default)]
+    error: Body,
+}
+
+#[derive(Deserialize, Default)]
+struct Body {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default, alias = "innerError")]
+    innererror: Option<Inner>,
+}
+
+#[derive(Deserialize, Default)]
+struct Inner {
+    #[serde(default)]
+    code: String,
+}
+
+impl VaultErrorKind {
+    /// From a body; one that is not Key Vault's gives empty texts.
+    pub fn parse(body: &[u8]) -> Self {
+        let Envelope { error } = serde_json::from_slice(body).unwrap_or_default();
+        let short = crate::identity::short;
+        Self {
+            code: short(&error.code),
+            inner: short(&error.innererror.unwrap_or_default().code),
+            message: short(&error.message),
+        }
+    }
+
+    fn reason_and_class(&self, status: u16) -> (Reason, Class) {
+        match (status, self.inner.as_str()) {
+            (401, _) => (KS401, Class::Slow),
+            (403, "AccessDenied" | "ForbiddenByPolicy") => (KS403, Class::Slow),
+            (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => (KS405, Class::Slow),
+            (403, inner) if inner.ends_with("Disabled") => (KS406, Class::Slow),
+            (403, _) if self.message.contains("Client address is not authorized") => (KS405, Class::Slow),
+            (403, _) => (KS402, Class::Slow),
+            (404, _) => (KS404, Class::Slow),
+            (429, _) => (KS407, Class::Transient),
+            (408 | 500.., _) => (KS408, Class::Transient),
+            _ => (KS415, Class::Slow),
+        }
+    }
+}
+
+impl std::fmt::Display for VaultErrorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.code.is_empty() { "(no Key Vault error in the answer)" } else { &self.code })?;
+        if !self.inner.is_empty() {
+            write!(f, " ({})", self.inner)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl VaultError {
+    /// As code and message; `object` is `secret "db" in https://kv.vault.azure.net/`.
+    pub fn fault(&self, object: &str) -> Fault {
+        let (reason, class) = match self {
+            Self::Refused { status, kind, .. } => kind.reason_and_class(*status),
+            Self::Unauthorized { .. } => (KS401, Class::Slow),
+            Self::ForeignChallenge { .. } => (KS414, Class::Permanent),
+            Self::Waiting { .. } => (KS407, Class::Transient),
+            Self::Network(failure) => match failure.kind {
+                FailureKind::Dns => (KS409, Class::Transient),
+                FailureKind::Tls => (KS410, Class::Transient),
+                FailureKind::Timeout => (KS412, Class::Transient),
+                FailureKind::Connect => (KS411, Class::Transient),
+                FailureKind::Body => (KS413, Class::Transient),
+            },
+            Self::Http(error) => return error.fault(),
+        };
+        let retry_after = match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Waiting { wait } => Some(*wait),
+            _ => None,
+        };
+        Fault { reason, message: format!("{object}: {self}"), class, retry_after }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, code: &str, inner: Option<&str>, message: &str) -> Fault {
+        let mut body = serde_json::json!({"error": {"code": code, "message": message}});
+        if let Some(inner) = inner {
+            body["error"]["innererror"] = serde_json::json!({"code": inner});
+        }
+        let kind = VaultErrorKind::parse(body.to_string().as_bytes());
+        VaultError::Refused { status, kind, request_id: None, retry_after: None }
+            .fault("secret \"db\" in https://kv.vault.azure.net/")
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        for (status, code, inner, message, expected) in [
+            (403, "Forbidden", Some("ForbiddenByRbac"), "Caller is not authorized", KS402),
+            (403, "Forbidden", Some("AccessDenied"), "does not have secrets get permission", KS403),
+            (403, "Forbidden", Some("ForbiddenByPolicy"), "", KS403),
+            (403, "Forbidden", Some("ForbiddenByFirewall"), "", KS405),
+            (403, "Forbidden", Some("ForbiddenByConnection"), "", KS405),
+            (403, "Forbidden", None, "Client address is not authorized and caller is not a trusted service", KS405),
+            (403, "Forbidden", Some("SecretDisabled"), "Operation get is not allowed on a disabled secret.", KS406),
+            (404, "SecretNotFound", None, "", KS404),
+            (429, "Throttled", None, "", KS407),
+            (500, "InternalServerError", None, "", KS408),
+            (503, "ServiceUnavailable", None, "", KS408),
+            (400, "BadParameter", None, "", KS415),
+            (302, "", None, "", KS415),
+        ] {
+            assert_eq!(refused(status, code, inner, message).reason, expected, "{status} {code} {inner:?}");
+        }
+    }
+
+    #[test]
+    fn the_message_names_object_status_and_reason() {
+        let text = refused(403, "Forbidden", Some("ForbiddenByRbac"), "Caller is not authorized\r\nmore").to_string();
+        let start = "KS402 secret \"db\" in https://kv.vault.azure.net/: 403 Forbidden (ForbiddenByRbac): Caller is not authorized; hint: assign the role";
+        assert!(text.starts_with(start), "{text}");
+        assert!(refused(502, "", None, "").message.ends_with("502 (no Key Vault error in the answer)"));
+    }
+
+    #[test]
+    fn a_second_401_says_what_the_vault_wants() {
+        let challenge = Challenge { authorization: Some("https://login/t".into()), resource: Some("https://v".into()) };
+        let error = VaultError::Unauthorized {
+            kind: VaultErrorKind::default(),
+            scope: "https://w/.default".into(),
+            challenge: Some(challenge),
+        };
+        let text = error.to_string();
+        assert!(
+            text.ends_with(
+                "for scope https://w/.default; the vault wants authority https://login/t resource https://v"
+            ),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! What a user sees in the volume: links `NAME -> ..data/NAME`. Other people's files are left alone.
+
+use super::tree::{TreeError, names};
+use rustix::fs::{AtFlags, readlinkat, symlinkat, unlinkat};
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+/// Refuses names that belong to somebody else, before anything is written.
+pub(super) fn check(volume: &OwnedFd, wanted: &BTreeSet<String>) -> Result<(), TreeError> {
+    for name in wanted {
+        if kind(volume, name)? == Kind::Foreign {
+            return Err(TreeError::new(name, Errno::EXIST));
+        }
+    }
+    Ok(())
+}
+
+/// Adds missing links and removes those of files that are gone.
+pub(super) fn update(volume: &OwnedFd, wanted: &BTreeSet<String>) -> Result<(), TreeError> {
+    for name in wanted {
+        match kind(volume, name)? {
+            Kind::Ours => {}
+            Kind::Foreign => return Err(TreeError::new(name, Errno::EXIST)),
+            Kind::Missing => symlinkat(format!("..data/{name}"), volume, name.as_str())
+                .map_err(|errno| TreeError::new(name, errno))?,
+        }
+    }
+    for name in names(volume).map_err(|errno| TreeError::new("", errno))? {
+        if !wanted.contains(&name) && kind(volume, &name)? == Kind::Ours {
+            unlinkat(volume, name.as_str(), AtFlags::empty()).map_err(|errno| TreeError::new(&name, errno))?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Missing,
+    Ours,
+    Foreign,
+}
+
+fn kind(volume: &OwnedFd, name: &str) -> Result<Kind, TreeError> {
+    match readlinkat(volume, name, Vec::new()) {
+        Ok(target) if target.as_bytes() == format!("..data/{name}").as_bytes() => Ok(Kind::Ours),
+        // EINVAL: not a symbolic link.
+        Ok(_) | Err(Errno::INVAL) => Ok(Kind::Foreign),
+        Err(Errno::NOENT) => Ok(Kind::Missing),
+        Err(errno) => Err(TreeError::new(name, errno)),
+    }
+}

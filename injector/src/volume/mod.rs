@@ -1,0 +1,237 @@
+//! Generations on the tmpfs, in the layout of the kubelet's `AtomicWriter`.
+//!
+//! ```text
+//! db      -> ..data/db
+//! ..data  -> ..2026_11_23_21_09_08.1234567890
+//! ..2026_11_23_21_09_08.1234567890/db
+//! ```
+//!
+//! A generation is written whole into a directory nobody looks into, then `..data` is renamed onto it: a reader sees all of
+//! the old or all of the new. Everything is opened relative to the volume's directory and without following symbolic links.
+
+mod error;
+mod links;
+mod tree;
+
+pub use error::VolumeError;
+
+use crate::clock::Utc;
+use crate::content::Content;
+use error::{io, with_path};
+use keysluice_plan::{FileMode, RelativePath};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, readlinkat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use tree::Budget;
+
+const DATA: &str = "..data";
+const DATA_TMP: &str = "..data_tmp";
+
+/// One file of the generation to be.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Path below the volume.
+    pub path: &'a RelativePath,
+    /// Mode of the file.
+    pub mode: FileMode,
+    /// New bytes, or `None` to keep what the current generation has.
+    pub content: Option<&'a Content>,
+}
+
+/// A generation that is written but not visible, or none because nothing differs.
+#[derive(Debug)]
+pub struct Staged {
+    generation: Option<String>,
+    names: BTreeSet<String>,
+    changed: Vec<RelativePath>,
+}
+
+impl Staged {
+    /// The files whose bytes or mode differ, or that are new.
+    pub fn changed(&self) -> &[RelativePath] {
+        &self.changed
+    }
+
+    /// Whether the current generation is already what was asked for.
+    pub fn is_unchanged(&self) -> bool {
+        self.generation.is_none()
+    }
+}
+
+/// One volume.
+#[derive(Debug)]
+pub struct Volume {
+    path: PathBuf,
+    directory: OwnedFd,
+    /// Previous generations that linger for readers that have one open, oldest first.
+    previous: Vec<String>,
+    /// How many of them went early, because the volume was full: their scheduled removals are void.
+    gone_early: usize,
+    budget: Budget,
+}
+
+impl Volume {
+    /// Opens the directory and removes what a crash left behind.
+    pub fn open(path: &Path) -> Result<Self, VolumeError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, path, flags, Mode::empty())
+            .map_err(|errno| VolumeError::Directory { path: path.to_owned(), error: errno.into() })?;
+        let volume =
+            Self { path: path.to_owned(), directory, previous: Vec::new(), gone_early: 0, budget: Budget::default() };
+        volume.remove_leftovers()?;
+        Ok(volume)
+    }
+
+    /// Name of the generation `..data` points to, if it is one of ours.
+    pub fn generation(&self) -> Option<String> {
+        let target = readlinkat(&self.directory, DATA, Vec::new()).ok()?.into_string().ok()?;
+        tree::is_generation(&target).then_some(target)
+    }
+
+    /// Whether the current generation has all of these files.
+    pub fn has_all<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
+        let Some(current) = self.current() else { return false };
+        paths.into_iter().all(|path| tree::exists(&current, path))
+    }
+
+    /// Writes a new generation next to the current one; nothing is visible yet. If the volume is full, generations that linger
+    /// go first; if that is not enough nothing changes.
+    pub fn stage(&mut self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
+        match self.try_stage(entries, now) {
+            Err(error) if error.is_full() && !self.previous.is_empty() => {
+                self.gone_early += self.remove_all_previous()?;
+                self.try_stage(entries, now)
+            }
+            other => other,
+        }
+    }
+
+    /// Makes a staged generation visible. Returns whether a previous one lingers now.
+    pub fn publish(&mut self, staged: Staged) -> Result<bool, VolumeError> {
+        let Staged { generation, names, .. } = staged;
+        let mut lingers = false;
+        if let Some(generation) = &generation {
+            let previous = self.generation();
+            // A crash between the two calls below leaves it; `symlinkat` does not replace.
+            let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
+            symlinkat(generation.as_str(), &self.directory, DATA_TMP)
+                .and_then(|()| renameat(&self.directory, DATA_TMP, &self.directory, DATA))
+                .map_err(|errno| {
+                    let _ = tree::remove(&self.directory, generation);
+                    io(&self.path, DATA, errno)
+                })?;
+            lingers = previous.is_some();
+            self.previous.extend(previous);
+        }
+        if let Err(error) = links::update(&self.directory, &names) {
+            // The caller schedules no removal for a publication that failed.
+            let scheduled = self.previous.len() - usize::from(lingers);
+            self.remove_all_previous()?;
+            self.gone_early += scheduled;
+            return Err(with_path(&self.path)(error));
+        }
+        Ok(lingers)
+    }
+
+    /// Takes a staged generation back.
+    pub fn discard(&self, staged: Staged) {
+        if let Some(generation) = staged.generation {
+            let _ = tree::remove(&self.directory, &generation);
+        }
+    }
+
+    /// Removes the oldest generation that lingers; to be called once for each publication that said one does. `false` when it
+    /// went earlier.
+    pub fn remove_previous(&mut self) -> Result<bool, VolumeError> {
+        if self.gone_early > 0 {
+            self.gone_early -= 1;
+            return Ok(false);
+        }
+        if self.previous.is_empty() {
+            return Ok(false);
+        }
+        let name = self.previous.remove(0);
+        tree::remove(&self.directory, &name).map_err(with_path(&self.path))?;
+        Ok(true)
+    }
+
+    fn remove_all_previous(&mut self) -> Result<usize, VolumeError> {
+        let names = std::mem::take(&mut self.previous);
+        for name in &names {
+            tree::remove(&self.directory, name).map_err(with_path(&self.path))?;
+        }
+        Ok(names.len())
+    }
+
+    fn try_stage(&self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
+        let current = self.current();
+        let mut kept = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let old = current.as_ref().and_then(|current| tree::read(current, entry.path).transpose());
+            kept.push(old.transpose().map_err(with_path(&self.path))?);
+        }
+        let mut changed = Vec::new();
+        let mut files = Vec::with_capacity(entries.len());
+        for (entry, old) in entries.iter().zip(&kept) {
+            let bytes = match (entry.content, old) {
+                (Some(new), _) => new.expose(),
+                (None, Some(old)) => old.content.expose(),
+                (None, None) => {
+                    return Err(VolumeError::Incomplete { path: entry.path.clone() });
+                }
+            };
+            if old.as_ref().is_none_or(|old| old.content.expose() != bytes || old.mode != entry.mode.bits()) {
+                changed.push(entry.path.clone());
+            }
+            files.push(tree::File { path: entry.path, mode: entry.mode, bytes });
+        }
+        let names: BTreeSet<String> = entries.iter().map(|entry| entry.path.top().to_owned()).collect();
+        links::check(&self.directory, &names).map_err(with_path(&self.path))?;
+        let same_set = current.as_ref().is_some_and(|current| tree::count(current).is_ok_and(|n| n == entries.len()));
+        if same_set && changed.is_empty() {
+            return Ok(Staged { generation: None, names, changed });
+        }
+        let generation = format!("..{}.{}", Utc::of(now).underscored(), random());
+        let written = mkdirat(&self.directory, generation.as_str(), Mode::from_bits_truncate(0o755))
+            .map_err(|errno| tree::TreeError::new(&generation, errno))
+            .and_then(|()| tree::write(&self.directory, &generation, &files, &self.budget));
+        if let Err(error) = written {
+            let _ = tree::remove(&self.directory, &generation);
+            return Err(with_path(&self.path)(error));
+        }
+        Ok(Staged { generation: Some(generation), names, changed })
+    }
+
+    fn current(&self) -> Option<OwnedFd> {
+        tree::open_directory(&self.directory, &self.generation()?).ok()
+    }
+
+    /// Generations that are not the current one, and a `..data_tmp`.
+    fn remove_leftovers(&self) -> Result<(), VolumeError> {
+        let current = self.generation();
+        let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
+        for name in tree::names(&self.directory).map_err(|errno| io(&self.path, "", errno))? {
+            if tree::is_generation(&name) && current.as_ref() != Some(&name) {
+                match tree::remove(&self.directory, &name) {
+                    // Somebody else's file that happens to be named like a generation.
+                    Err(error) if error.errno() == Errno::NOTDIR || error.errno() == Errno::LOOP => {}
+                    other => other.map_err(with_path(&self.path))?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ten digits that differ from one generation to the next, also within a second.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish() % 10_000_000_000
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,241 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::UNIX_EPOCH;
+
+const NOW: SystemTime = UNIX_EPOCH;
+
+type Files<'a> = &'a [(&'a str, u32, Option<&'a [u8]>)];
+
+fn stage(volume: &mut Volume, files: Files<'_>) -> Result<Staged, VolumeError> {
+    let owned: Vec<(RelativePath, FileMode, Option<Content>)> = files
+        .iter()
+        .map(|(path, mode, bytes)| {
+            (
+                path.parse().unwrap(),
+                format!("{mode:o}").parse().unwrap(),
+                bytes.map(|bytes| Content::new(bytes.to_vec())),
+            )
+        })
+        .collect();
+    let entries: Vec<Entry<'_>> =
+        owned.iter().map(|(path, mode, content)| Entry { path, mode: *mode, content: content.as_ref() }).collect();
+    volume.stage(&entries, NOW)
+}
+
+/// Writes a generation; whether something changed.
+fn commit(volume: &mut Volume, files: Files<'_>) -> bool {
+    let staged = stage(volume, files).unwrap();
+    let unchanged = staged.is_unchanged();
+    volume.publish(staged).unwrap();
+    !unchanged
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn generations(path: &Path) -> usize {
+    names(path).iter().filter(|name| tree::is_generation(name)).count()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn the_layout_is_the_kubelets() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut volume = Volume::open(path).unwrap();
+    assert!(commit(
+        &mut volume,
+        &[("db", 0o640, Some(b"x")), ("tls/crt", 0o777, Some(b"y")), ("tls/key", 0, Some(b""))]
+    ));
+    let data = fs::read_link(path.join("..data")).unwrap().into_os_string().into_string().unwrap();
+    assert!(data.starts_with("..1970_01_01_00_00_00."), "{data}");
+    assert_eq!(names(path), [data.as_str(), "..data", "db", "tls"]);
+    assert_eq!(fs::read_link(path.join("db")).unwrap(), Path::new("..data/db"));
+    assert_eq!(fs::read_link(path.join("tls")).unwrap(), Path::new("..data/tls"));
+    assert_eq!(fs::read(path.join("tls/crt")).unwrap(), b"y");
+    assert_eq!((mode(&path.join("db")), mode(&path.join("tls/crt")), mode(&path.join("tls/key"))), (0o640, 0o777, 0));
+    assert_eq!((mode(&path.join("tls")), mode(&path.join("..data"))), (0o755, 0o755));
+}
+
+#[test]
+fn an_unchanged_generation_is_not_rewritten_and_a_changed_mode_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    assert!(commit(&mut volume, &[("db", 0o644, Some(b"x")), ("b", 0, Some(b"y"))]));
+    let first = volume.generation();
+    assert!(!commit(&mut volume, &[("db", 0o644, Some(b"x")), ("b", 0, Some(b"y"))]));
+    assert!(!commit(&mut volume, &[("db", 0o644, None), ("b", 0, None)]));
+    assert_eq!(volume.generation(), first);
+    assert!(commit(&mut volume, &[("db", 0o600, Some(b"x")), ("b", 0, None)]));
+    assert_eq!(mode(&directory.path().join("db")), 0o600);
+    assert!(commit(&mut volume, &[("db", 0o600, Some(b"x"))]), "one file less");
+    let mut reopened = Volume::open(directory.path()).unwrap();
+    assert!(!commit(&mut reopened, &[("db", 0o600, Some(b"x"))]), "a restart rewrites nothing");
+}
+
+#[test]
+fn files_come_go_and_become_directories() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut volume = Volume::open(path).unwrap();
+    commit(&mut volume, &[("a", 0o644, Some(b"1")), ("b", 0o644, Some(b"2"))]);
+    commit(&mut volume, &[("a/x", 0o644, Some(b"3")), ("c", 0o644, Some(b"4"))]);
+    assert_eq!(fs::read(path.join("a/x")).unwrap(), b"3");
+    assert!(fs::symlink_metadata(path.join("b")).is_err());
+    commit(&mut volume, &[("a", 0o644, Some(b"5")), ("c", 0o644, None)]);
+    assert_eq!((fs::read(path.join("a")).unwrap(), fs::read(path.join("c")).unwrap()), (b"5".to_vec(), b"4".to_vec()));
+    commit(&mut volume, &[]);
+    assert!(names(path).iter().all(|name| name.starts_with("..")), "an empty volume");
+}
+
+#[test]
+fn the_previous_generation_lingers_until_it_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
+    let old = fs::File::open(directory.path().join("..data").canonicalize().unwrap()).unwrap();
+    commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
+    assert_eq!(fs::read(format!("/proc/self/fd/{}/db", std::os::fd::AsRawFd::as_raw_fd(&old))).unwrap(), b"1");
+    assert_eq!(generations(directory.path()), 2);
+    assert!(volume.remove_previous().unwrap());
+    assert!(!volume.remove_previous().unwrap());
+    assert_eq!(generations(directory.path()), 1);
+}
+
+#[test]
+fn leftovers_of_a_crash_go_at_start_and_foreign_files_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut volume = Volume::open(path).unwrap();
+    commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
+    fs::create_dir_all(path.join("..2020_01_01_00_00_00.1/deep/er")).unwrap();
+    fs::File::create(path.join("..2020_01_01_00_00_00.1/deep/er/file")).unwrap();
+    symlink("..2020_01_01_00_00_00.1", path.join("..data_tmp")).unwrap();
+    fs::File::create(path.join("..2020_01_01_00_00_00.2")).unwrap();
+    symlink("/etc", path.join("..2020_01_01_00_00_00.3")).unwrap();
+    fs::File::create(path.join("theirs")).unwrap();
+    let mut volume = Volume::open(path).unwrap();
+    assert!(!path.join("..2020_01_01_00_00_00.1").exists() && fs::symlink_metadata(path.join("..data_tmp")).is_err());
+    commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
+    assert!(
+        path.join("theirs").exists()
+            && path.join("..2020_01_01_00_00_00.2").exists()
+            && Path::new("/etc/passwd").exists()
+    );
+}
+
+#[test]
+fn a_foreign_file_in_the_way_is_refused_before_anything_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut volume = Volume::open(path).unwrap();
+    commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
+    fs::File::create(path.join("theirs")).unwrap();
+    symlink("/etc/passwd", path.join("link")).unwrap();
+    for name in ["theirs", "link", "link/x"] {
+        let error = stage(&mut volume, &[("db", 0o644, Some(b"2")), (name, 0o644, Some(b"3"))]).unwrap_err();
+        assert_eq!(error.fault().reason.code, "KS504", "{error}");
+    }
+    assert_eq!(fs::read(path.join("db")).unwrap(), b"1");
+    assert_eq!(generations(path), 1);
+}
+
+#[test]
+fn a_full_volume_drops_what_lingers_then_keeps_the_last_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut volume = Volume::open(path).unwrap();
+    volume.budget.limit_bytes.set(Some(250));
+    commit(&mut volume, &[("db", 0o644, Some(&[1; 100]))]);
+    commit(&mut volume, &[("db", 0o644, Some(&[2; 100]))]);
+    assert_eq!(generations(path), 2);
+    commit(&mut volume, &[("db", 0o644, Some(&[3; 100]))]);
+    assert_eq!(generations(path), 2, "the first made room for the third");
+    assert!(!volume.remove_previous().unwrap(), "the first went early: its removal is void");
+    assert_eq!(generations(path), 2, "the second stays its time");
+    let error = stage(&mut volume, &[("db", 0o644, Some(&[4; 100])), ("e", 0o644, Some(&[4; 100]))]).unwrap_err();
+    let text = error.fault().to_string();
+    assert!(text.starts_with("KS501 ") && text.contains("/e: No space left") && text.contains("sizeLimit"), "{text}");
+    assert_eq!((generations(path), fs::read(path.join("db")).unwrap()), (1, vec![3; 100]), "no part of it stays");
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    for path in ["/does/not/exist", "/etc/passwd"] {
+        let fault = Volume::open(Path::new(path)).unwrap_err().fault();
+        assert_eq!(fault.reason.code, "KS502");
+        assert!(fault.message.starts_with(&format!("volume {path}: ")), "{fault}");
+    }
+}
+
+#[test]
+fn a_restart_knows_whether_the_generation_is_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    assert!(!volume.has_all(&paths));
+    commit(&mut volume, &[("a", 0o644, Some(b"1"))]);
+    assert!(!volume.has_all(&paths));
+    commit(&mut volume, &[("a", 0o644, None), ("b/c", 0, Some(b"1"))]);
+    assert!(volume.has_all(&paths));
+    let error = stage(&mut volume, &[("d", 0o644, None)]).unwrap_err();
+    assert!(matches!(error, VolumeError::Incomplete { .. }), "{error}");
+}
+
+#[test]
+fn a_data_link_that_points_elsewhere_is_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    symlink("/etc", directory.path().join("..data")).unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    assert_eq!(volume.generation(), None);
+    assert!(!volume.has_all(&["passwd".parse().unwrap()]));
+    commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
+    assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"1");
+}
+
+fn content() -> impl Strategy<Value = BTreeMap<String, (u32, Vec<u8>)>> {
+    let path = prop_oneof!["[ab]", "[cd]/[ef]", "[cd]/g/[hi]"];
+    prop::collection::btree_map(path, (0_u32..0o1000, prop::collection::vec(any::<u8>(), 0..20)), 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// After any history the volume shows exactly the last generation, and an equal one is not rewritten.
+    #[test]
+    fn the_volume_shows_exactly_what_was_committed(history in prop::collection::vec(content(), 1..6), restart: bool) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut volume = Volume::open(directory.path()).unwrap();
+        for files in history {
+            let list: Vec<_> = files.iter().map(|(path, (mode, bytes))| (path.as_str(), *mode, Some(bytes.as_slice()))).collect();
+            commit(&mut volume, &list);
+            if restart {
+                volume = Volume::open(directory.path()).unwrap();
+                prop_assert_eq!(generations(directory.path()), 1);
+            }
+            let visible = names(directory.path()).into_iter().filter(|name| !name.starts_with("..")).collect::<BTreeSet<_>>();
+            let expected = files.keys().map(|path| path.split('/').next().unwrap().to_owned()).collect::<BTreeSet<_>>();
+            prop_assert_eq!(visible, expected);
+            for (path, (wanted, _)) in &files {
+                prop_assert_eq!(mode(&directory.path().join(path)), *wanted);
+            }
+            prop_assert!(!commit(&mut volume, &list));
+        }
+    }
+}
+
+#[test]
+fn names_of_generations_differ_within_a_second() {
+    let all: BTreeSet<u64> = (0..100).map(|_| random()).collect();
+    assert_eq!(all.len(), 100);
+}
