@@ -21,6 +21,8 @@ pub mod cli;
 pub mod cloud;
 pub mod cluster;
 pub mod json;
+pub mod log;
+pub mod metrics;
 pub mod mutate;
 pub mod provider_class;
 pub mod reason;

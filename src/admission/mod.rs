@@ -53,7 +53,7 @@ pub struct Answer {
 }
 
 /// How a review ended; a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Let through with a patch.
     Mutated,

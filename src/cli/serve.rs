@@ -4,7 +4,10 @@ use super::Failure;
 use super::options::Options;
 use crate::admin;
 use crate::cluster::manifests::Manifests;
-use crate::server::{self, Handler, Limits, tls};
+use crate::metrics::Metrics;
+use crate::server::handler::Load;
+use crate::server::{self, CertificateSlot, Handler, Limits, MinVersion, tls};
+use crate::log;
 use anyhow::Context as _;
 use clap::Args;
 use std::net::SocketAddr;
@@ -33,6 +36,12 @@ pub(super) struct Serve {
     /// Writes the PEM of our own CA (what `caBundle` takes) to a file.
     #[arg(long, env = "KEYSLUICE_CA_OUT", value_name = "FILE", conflicts_with = "tls_dir")]
     ca_out: Option<PathBuf>,
+    /// Oldest TLS version that is spoken.
+    #[arg(long, env = "KEYSLUICE_TLS_MIN_VERSION", default_value = "1.3", value_name = "1.2|1.3")]
+    tls_min_version: MinVersion,
+    /// Callers must show a certificate of one of these authorities (the API server's --proxy-client-cert-file or a kubeconfig's).
+    #[arg(long, env = "KEYSLUICE_CLIENT_CA", value_name = "FILE")]
+    client_ca: Option<PathBuf>,
     /// Manifests that stand for the cluster: files or directories (repeatable).
     #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', required = true, value_name = "PATH")]
     objects: Vec<PathBuf>,
@@ -45,18 +54,21 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).init();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let _written_at_the_end = log::start()?;
+        // Everything but the webhook itself, which has a thread and a runtime of its own.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.serve())
     }
 
     async fn serve(self) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
         let cluster = Manifests::load(&self.objects)?;
-        let tls = self.tls()?;
+        let slot = Arc::new(self.certificate()?);
+        let tls = tls::config(slot, self.tls_min_version, self.client_ca.as_deref())?;
         let listener = bind(self.listen, "--listen").await?;
         let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
-        let handler = Arc::new(Handler::new(settings, cluster));
+        let metrics = Arc::new(Metrics::new(super::VERSION));
+        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()));
         let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
 
         let (listen, admin_listen) = (listener.local_addr()?, admin_listener.local_addr()?);
@@ -64,8 +76,8 @@ impl Serve {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut signalled = async move || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = server::serve(listener, tls, Arc::clone(&handler), limits, async { drop(stopped.await) });
-        let mut server = tokio::spawn(server);
+        let stopped = async { drop(stopped.await) };
+        let mut server = server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler));
         tracing::info!(%listen, %admin_listen, version = super::VERSION, "serving");
 
@@ -87,15 +99,15 @@ impl Serve {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn tls(&self) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    fn certificate(&self) -> Result<CertificateSlot, Failure> {
         if let Some(directory) = &self.tls_dir {
             return Ok(tls::from_directory(directory)?);
         }
-        let (config, ca) = tls::own(&self.tls_names)?;
+        let (slot, ca) = tls::own(&self.tls_names)?;
         if let Some(path) = &self.ca_out {
             write_new(path, &ca).with_context(|| format!("--ca-out {}", path.display()))?;
         }
-        Ok(config)
+        Ok(slot)
     }
 }
 

@@ -1,16 +1,14 @@
 //! The accept loop: handshakes beside each other, every wait bounded, drained in order.
 
+use super::connection::Connections;
 use super::handler::Handler;
 use crate::cluster::Cluster;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// Bounds of the listener.
@@ -20,8 +18,11 @@ pub struct Limits {
     pub connections: usize,
     /// TLS handshake.
     pub handshake: Duration,
-    /// Request head.
+    /// Request head, from its first byte; found out in steps of half of it.
     pub header: Duration,
+    /// A connection without requests; longer than the 90 s after which the API server's client closes it, so that we never close
+    /// one under a request on its way.
+    pub idle: Duration,
     /// How long a draining server goes on accepting, so that nobody meets a closed door before the endpoint is gone.
     pub drain: Duration,
     /// How long requests in flight may take after that.
@@ -34,23 +35,60 @@ impl Default for Limits {
             connections: 4096,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
+            idle: Duration::from_secs(180),
             drain: Duration::from_secs(10),
             finish: Duration::from_secs(15),
         }
     }
 }
 
-/// Serves until `stop` resolves and the connections are drained.
-pub async fn serve<C: Cluster>(
+/// What connections are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Finish and close.
+    Closing,
+}
+
+/// Serves on a thread of its own until `stop` resolves and the connections are drained; then the result resolves. It resolves to an error if
+/// the thread panicked.
+///
+/// One thread, because a thread alone never wakes another: on two cores that is worth more reviews per CPU-second than a second one adds, and one
+/// answers tens of thousands of reviews a second. What else the process does runs elsewhere and cannot delay an answer.
+pub fn spawn<C: Cluster>(
+    listener: std::net::TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    handler: Arc<Handler<C>>,
+    limits: Limits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<oneshot::Receiver<()>> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (done, ended) = oneshot::channel();
+    std::thread::Builder::new().name("webhook".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => serve(listener, tls, handler, limits, stop).await,
+                Err(error) => return tracing::error!(%error, "the listener cannot be used"),
+            }
+            // Nobody waits any more if the process is being stopped at once.
+            let _ = done.send(());
+        });
+    })?;
+    Ok(ended)
+}
+
+async fn serve<C: Cluster>(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     handler: Arc<Handler<C>>,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
     let permits = Arc::new(Semaphore::new(limits.connections));
-    let graceful = GracefulShutdown::new();
+    let (phase, phases) = watch::channel(Phase::Open);
+    let acceptor = TlsAcceptor::from(tls);
+    let connections = Arc::new(Connections { acceptor, handler: Arc::clone(&handler), limits, phases });
     let drained = async {
         stop.await;
         handler.start_draining();
@@ -68,10 +106,12 @@ pub async fn serve<C: Cluster>(
         };
         match accepted {
             (Ok((stream, _)), permit) => {
-                let connection = Connection { acceptor: acceptor.clone(), handler: Arc::clone(&handler), limits };
-                let watcher = graceful.watcher();
+                let connections = Arc::clone(&connections);
                 tokio::spawn(async move {
-                    connection.run(stream, watcher).await;
+                    let open = connections.handler.metrics().connections.clone();
+                    open.inc();
+                    connections.serve(stream).await;
+                    open.dec();
                     drop(permit);
                 });
             }
@@ -83,36 +123,10 @@ pub async fn serve<C: Cluster>(
         }
     }
     drop(listener);
-    if tokio::time::timeout(limits.finish, graceful.shutdown()).await.is_err() {
+    let _ = phase.send(Phase::Closing);
+    // Every connection has a permit: when all are back, none is open.
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    if tokio::time::timeout(limits.finish, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("connections were still open after {:?}", limits.finish);
-    }
-}
-
-struct Connection<C> {
-    acceptor: TlsAcceptor,
-    handler: Arc<Handler<C>>,
-    limits: Limits,
-}
-
-impl<C: Cluster> Connection<C> {
-    async fn run(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
-        let _ = stream.set_nodelay(true);
-        let stream = match tokio::time::timeout(self.limits.handshake, self.acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
-            Err(_) => return tracing::debug!("TLS handshake timed out"),
-        };
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.header);
-        builder.http2().timer(TokioTimer::new());
-        let handler = &self.handler;
-        let service = service_fn(move |request| {
-            let handler = Arc::clone(handler);
-            async move { handler.handle(request).await }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(%error, "connection ended");
-        }
     }
 }
