@@ -96,7 +96,8 @@ impl Drop for Guard {
 
 /// Starts the log: `tracing` events go to it, and a thread writes what waits.
 pub fn start() -> io::Result<Guard> {
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(|| Immediate);
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(|| Immediate);
     tracing_subscriber::registry().with(lines).with(Threshold).init();
     std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(write_what_waits)?;
     Ok(Guard(()))

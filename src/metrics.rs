@@ -122,7 +122,7 @@ impl Metrics {
         self.certificate_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
-    /// The OpenMetrics text.
+    /// All of them, as `OpenMetrics` text.
     pub fn text(&self) -> String {
         self.log_level.set(crate::log::level() as i64);
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,8 +2,8 @@
 //!
 //! To read a further field, add its line to the struct: doc comment, JSON key, name, type. Nothing else knows the fields.
 
-pub use crate::json::{Present, Quantity, StringMap, Text};
 use crate::json::{self, JsonError, view};
+pub use crate::json::{Present, Quantity, StringMap, Text};
 use std::borrow::Cow;
 use std::fmt;
 

@@ -199,9 +199,6 @@ mod tests {
         );
         let status = serde_json::to_value(Status::new(429, "later")).unwrap();
         let details = json!({"retryAfterSeconds": 1});
-        assert_eq!(
-            status,
-            json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": details})
-        );
+        assert_eq!(status, json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": details}));
     }
 }

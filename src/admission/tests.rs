@@ -56,7 +56,10 @@ fn an_unreadable_pod_is_denied_with_the_uid_and_the_place() {
     for (object, expected) in [
         (json!(null), "there is no content to decode"),
         (json!({"metadata": {}}), "couldn't get version/kind"),
-        (json!({"kind": "Pod", "spec": {"containers": "x"}}), "request.object.spec.containers: invalid type: string, expected a list"),
+        (
+            json!({"kind": "Pod", "spec": {"containers": "x"}}),
+            "request.object.spec.containers: invalid type: string, expected a list",
+        ),
         (json!([]), "request.object"),
     ] {
         let response = &answer(&json!({"uid": "u", "operation": "CREATE", "object": object}))["response"];

@@ -49,7 +49,12 @@ fn compare(document: &[u8]) {
     }
     let ours = from_slice::<Present>(document);
     let theirs = serde_json::from_slice::<serde::de::IgnoredAny>(document);
-    assert_eq!(ours.is_ok(), theirs.is_ok(), "skipping {:?}: {ours:?}, {theirs:?}", document.escape_ascii().to_string());
+    assert_eq!(
+        ours.is_ok(),
+        theirs.is_ok(),
+        "skipping {:?}: {ours:?}, {theirs:?}",
+        document.escape_ascii().to_string()
+    );
 }
 
 fn document() -> impl Strategy<Value = Value> {
@@ -110,12 +115,74 @@ proptest! {
 #[test]
 fn the_corners_of_the_grammar() {
     for text in [
-        "", " ", "nul", "nulll", "tru", "truE", "-", "-0", "0", "00", "01", "-01", "1.", "1.e1", ".5", "1e", "1e+", "1E-2", "1.5e3", "+1",
-        "9223372036854775807", "-9223372036854775808", "123456789012345678901234567890", "[", "[]", "[1", "[1,", "[1,]", "[,1]",
-        "[1 2]", "[]]", "{", "{}", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{,}", "{a:1}", "{\"a\" 1}", "{\"a\":1]", "[1}",
-        "{\"a\":1 \"b\":2}", "\"", "\"\\\"", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\u00e9\"", "\"\\ud83d\\ude00\"", "\"\\uD83D\"",
-        "\"\\uDE00\"", "\"\\uD83D\\u0041\"", "\"\\uD83Dx\"", "\"\\uD83D\\n\"", "\"a\tb\"", "\"a\u{7f}b\"", "\u{feff}1", "1 ", "1 2", "\"a\"b",
-        "{\"a\":1,\"a\":2}", "{\"\\u0061\":1}", "\t\r\n 1", "\u{b}1", "\u{a0}1",
+        "",
+        " ",
+        "nul",
+        "nulll",
+        "tru",
+        "truE",
+        "-",
+        "-0",
+        "0",
+        "00",
+        "01",
+        "-01",
+        "1.",
+        "1.e1",
+        ".5",
+        "1e",
+        "1e+",
+        "1E-2",
+        "1.5e3",
+        "+1",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "123456789012345678901234567890",
+        "[",
+        "[]",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[]]",
+        "{",
+        "{}",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":1",
+        "{\"a\":1,",
+        "{\"a\":1,}",
+        "{,}",
+        "{a:1}",
+        "{\"a\" 1}",
+        "{\"a\":1]",
+        "[1}",
+        "{\"a\":1 \"b\":2}",
+        "\"",
+        "\"\\\"",
+        "\"\\",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\\u00e9\"",
+        "\"\\ud83d\\ude00\"",
+        "\"\\uD83D\"",
+        "\"\\uDE00\"",
+        "\"\\uD83D\\u0041\"",
+        "\"\\uD83Dx\"",
+        "\"\\uD83D\\n\"",
+        "\"a\tb\"",
+        "\"a\u{7f}b\"",
+        "\u{feff}1",
+        "1 ",
+        "1 2",
+        "\"a\"b",
+        "{\"a\":1,\"a\":2}",
+        "{\"\\u0061\":1}",
+        "\t\r\n 1",
+        "\u{b}1",
+        "\u{a0}1",
     ] {
         compare(text.as_bytes());
     }
@@ -141,7 +208,11 @@ fn nesting_is_bounded_for_what_is_read_and_for_what_is_skipped() {
     }
 }
 
-view! {
+#[allow(unreachable_pub, reason = "views are public")]
+mod sample {
+    use super::*;
+
+    view! {
     /// For the tests below.
     pub struct Sample<'a> {
         /// Text.
@@ -155,7 +226,9 @@ view! {
         /// Strings.
         "strings" strings: StringMap<'a>,
     }
+    }
 }
+use sample::Sample;
 
 #[test]
 fn a_view_reads_its_fields_and_skips_the_rest() {
@@ -172,7 +245,10 @@ fn a_view_reads_its_fields_and_skips_the_rest() {
 #[test]
 fn errors_name_the_field_and_what_was_expected() {
     for (text, expected) in [
-        (r#"{"children":[{},{"aNumber":"3"}]}"#, "children[1].aNumber: invalid type: string, expected an integer at byte 27"),
+        (
+            r#"{"children":[{},{"aNumber":"3"}]}"#,
+            "children[1].aNumber: invalid type: string, expected an integer at byte 27",
+        ),
         (r#"{"children":{}}"#, "children: invalid type: map, expected a list at byte 12"),
         (r#"{"strings":{"a":true}}"#, "strings: invalid type: boolean, expected a string at byte 16"),
         (r#"{"strings":[]}"#, "strings: invalid type: sequence, expected an object of strings at byte 11"),

@@ -64,9 +64,23 @@ impl Drop for Share<'_> {
 /// Reads it.
 pub(super) async fn read(body: Incoming) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > BODY_LIMIT_BYTES as u64 {
+        discard(body).await;
         return Err(BodyError::TooLarge);
     }
     tokio::time::timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or(Err(BodyError::Late))
+}
+
+/// Takes a body that nobody wants off the connection, within bounds: a client that is still sending when the connection closes reads no answer.
+pub(super) async fn discard(mut body: Incoming) {
+    let all = async {
+        let mut rest = 2 * BODY_LIMIT_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(less) = rest.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
+            rest = less;
+        }
+    };
+    // Too late for this client; it is answered all the same.
+    let _ = tokio::time::timeout(BODY_TIMEOUT, all).await;
 }
 
 async fn collect(mut body: Incoming) -> Result<Bytes, BodyError> {

@@ -274,7 +274,7 @@ mod tests {
         let limits = Limits::default();
         let (pulse, start) = (Pulse::default(), Instant::now());
         let mut doctor = Doctor::new(limits);
-        let mut at = |doctor: &mut Doctor, seconds| doctor.examine(&pulse, start + Duration::from_secs(seconds), false);
+        let at = |doctor: &mut Doctor, seconds| doctor.examine(&pulse, start + Duration::from_secs(seconds), false);
         assert_eq!((at(&mut doctor, 5), at(&mut doctor, 60)), (Health::Fine, Health::Fine));
         assert_eq!(at(&mut doctor, 5 + limits.idle.as_secs()), Health::Idle);
         pulse.stirred.store(true, Ordering::Relaxed);

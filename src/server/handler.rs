@@ -99,6 +99,7 @@ impl<C: Cluster> Handler<C> {
         let body = request.into_body();
         // The API server repeats the call after a 429 with Retry-After; once the body is read, only the uid's own answer will do.
         let Some(_share) = self.room.share(&body).filter(|_| in_flight <= self.load.requests) else {
+            body::discard(body).await;
             return self.shed();
         };
         match body::read(body).await {

@@ -90,11 +90,7 @@ impl CertificateSlot {
     ///
     /// # Errors
     /// Where key and certificate do not go together, or the key is of no known kind; what was served before still is.
-    pub fn store(
-        &self,
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<(), rustls::Error> {
+    pub fn store(&self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), rustls::Error> {
         self.0.store(Some(Arc::new(CertifiedKey::from_der(chain, key, &provider())?)));
         Ok(())
     }
@@ -121,9 +117,13 @@ pub fn config(
     }
     .with_cert_resolver(slot);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // Go's client asks for no resumption unless it is told to, and the API server does not tell it: tickets would be made for nobody.
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // One ticket: a client that resumes saves us the signature. (Go's client does so only if it is told to, and the API server does not tell
+    // it.) A caller that must show a certificate shows it each time.
+    config.send_tls13_tickets = 1;
+    if client_ca.is_some() {
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
     Ok(Arc::new(config))
 }
 

@@ -7,4 +7,5 @@ mod properties;
 mod reference;
 mod reviews;
 mod serve;
+mod server;
 mod support;

@@ -37,7 +37,7 @@ pub(in crate::mutate) struct TokenVolume {
 /// A mount as it is written into the patch.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::mutate) struct Mount<'a> {
+pub(in crate::mutate) struct MountEntry<'a> {
     name: &'a str,
     mount_path: &'a str,
     read_only: bool,
@@ -59,7 +59,9 @@ struct Sources<'a> {
 #[serde(untagged)]
 enum Source<'a> {
     #[serde(rename_all = "camelCase")]
-    Token { service_account_token: Token<'a> },
+    Token {
+        service_account_token: Token<'a>,
+    },
     Certificate(&'a Value),
 }
 
@@ -120,13 +122,13 @@ impl TokenVolume {
     }
 
     /// The mount every container gets.
-    pub(in crate::mutate) fn mount(&self) -> Mount<'_> {
+    pub(in crate::mutate) fn mount(&self) -> MountEntry<'_> {
         self.mount_at(&self.mount_path)
     }
 
     /// The same at another path.
-    pub(in crate::mutate) fn mount_at<'a>(&'a self, path: &'a str) -> Mount<'a> {
-        Mount { name: &self.name, mount_path: path, read_only: true }
+    pub(in crate::mutate) fn mount_at<'a>(&'a self, path: &'a str) -> MountEntry<'a> {
+        MountEntry { name: &self.name, mount_path: path, read_only: true }
     }
 
     fn definition(&self) -> Definition<'_> {

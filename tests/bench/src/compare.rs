@@ -34,7 +34,10 @@ pub(crate) fn run(bin_dir: &Path, time: Duration, rounds: usize, arguments: &[St
     let webhook = Server::webhook(&bin_dir.join("keysluice"), scratch.path(), arguments)?;
     let idle = webhook.memory_mib("VmRSS")?;
     let client = if load::has_wrk() { "wrk" } else { "own client" };
-    println!("TLS 1.3, {client}, 16 connections, {rounds} x {} s each; CPU time of the server, median\n", time.as_secs());
+    println!(
+        "TLS 1.3, {client}, 16 connections, {rounds} x {} s each; CPU time of the server, median\n",
+        time.as_secs()
+    );
     println!(
         "{:<22} {:>11} {:>11} {:>7} {:>6} {:>9} {:>8} {:>8}",
         "pod", "echo us", "webhook us", "ratio", "goal", "reviews/s", "p50 us", "p99 us"

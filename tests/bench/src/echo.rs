@@ -35,7 +35,8 @@ async fn serve(address: SocketAddr) -> anyhow::Result<()> {
             let _ = stream.set_nodelay(true);
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(move |request| respond(request, answer.clone()));
-            let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

@@ -67,7 +67,8 @@ struct Size {
 
 fn made(size: &Size) -> Value {
     let containers: Vec<Value> = (0..size.containers).map(|index| container(index, size.variables)).collect();
-    let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    let toleration =
+        |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     let sources = json!([
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
@@ -119,9 +120,15 @@ fn managed_fields(size: &Size) -> Value {
     let containers: Map<String, Value> = (0..size.containers)
         .map(|index| {
             let env: Map<String, Value> = (0..size.variables)
-                .map(|variable| (format!("k:{{\"name\":\"SHOP_{index}_{variable}\"}}"), json!({".": {}, "f:name": {}, "f:value": {}})))
+                .map(|variable| {
+                    (
+                        format!("k:{{\"name\":\"SHOP_{index}_{variable}\"}}"),
+                        json!({".": {}, "f:name": {}, "f:value": {}}),
+                    )
+                })
                 .collect();
-            let fields = json!({".": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {}, "f:resources": {}});
+            let fields =
+                json!({".": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {}, "f:resources": {}});
             (format!("k:{{\"name\":\"app-{index}\"}}"), fields)
         })
         .collect();

@@ -36,7 +36,11 @@ pub(crate) fn run(
     time: Duration,
     scratch: &Path,
 ) -> anyhow::Result<Load> {
-    if has_wrk() { with_wrk(address, body, keep_alive, time, scratch) } else { with_own(address, body, keep_alive, time) }
+    if has_wrk() {
+        with_wrk(address, body, keep_alive, time, scratch)
+    } else {
+        with_own(address, body, keep_alive, time)
+    }
 }
 
 const SCRIPT: &str = r#"
@@ -67,7 +71,8 @@ fn with_wrk(
     wrk.env("BENCH_BODY", &body_file).env("BENCH_CLOSE", if keep_alive { "0" } else { "1" });
     let output = wrk.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let result = text.lines().find_map(|line| line.strip_prefix("RESULT ")).with_context(|| format!("wrk said: {text}"))?;
+    let result =
+        text.lines().find_map(|line| line.strip_prefix("RESULT ")).with_context(|| format!("wrk said: {text}"))?;
     let numbers = result.split(' ').map(str::parse::<u32>).collect::<Result<Vec<_>, _>>()?;
     ensure!(numbers.len() == 4 && numbers[1] == 0, "requests failed: {text}");
     let micros = |number: u32| Duration::from_micros(number.into());

@@ -32,9 +32,10 @@ impl Server {
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--tenant-id"]);
         command.arg("4b7e2f2a-5c35-4b2a-9c60-0f7a1c2d3e4f").arg("--objects").arg(manifests).args(arguments);
         Self::start(command, &scratch.join("webhook.log"), |log| {
-            let line: serde_json::Value = log.lines().filter_map(|line| serde_json::from_str(line).ok()).find(
-                |line: &serde_json::Value| line["message"] == "serving",
-            )?;
+            let line: serde_json::Value = log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .find(|line: &serde_json::Value| line["message"] == "serving")?;
             line["listen"].as_str()?.parse().ok()
         })
     }
@@ -69,7 +70,8 @@ impl Server {
     /// A field of /proc/PID/status in MiB: `VmRSS`, `VmHWM`.
     pub(crate) fn memory_mib(&self, field: &str) -> anyhow::Result<f64> {
         let status = self.proc_file("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such field")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such field")?;
         Ok(line.trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
     }
 
