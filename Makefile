@@ -3,6 +3,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 BIN := target/release
+# What `--version` says; only for builds that leave the house, so that a commit does not rebuild everything.
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+build static: export KEYSLUICE_COMMIT := $(COMMIT)
 
 .PHONY: help
 help: ## Lists the targets
@@ -27,6 +30,12 @@ test: ## Runs all tests that need nothing but Rust and a C compiler
 .PHONY: test-sdk
 test-sdk: ## Has Microsoft's own SDK read a secret from the emulator (heavy: about 200 more crates)
 	cd tests/sdk && $(CARGO) test --locked
+
+.PHONY: test-cluster
+test-cluster: ## Tests against a real API server (needs Go; builds Kubernetes once, 5 to 10 minutes); FIGURES=1 measures memory too
+	$(CARGO) build --release -p keysluice
+	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh) KEYSLUICE_BINARY=$(CURDIR)/$(BIN)/keysluice \
+		$(CARGO) test -p keysluice-cluster -- --nocapture --ignored $(if $(FIGURES),,--skip figures)
 
 .PHONY: lint
 lint: ## Format, clippy, spelling, licences (the last two where their tools are installed)

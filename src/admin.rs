@@ -9,13 +9,15 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves `/livez`, `/readyz` (its body says why not), `/metrics` and `/log-level` until the process ends.
+/// Serves `/livez`, `/readyz` (its body says why not, and how old each cache is), `/metrics` and `/log-level` until the process ends.
 ///
+/// A cache that was synced once stays ready while the API server is down: it answers, and a restart would only empty it.
 /// `curl -X PUT -d debug …/log-level` changes the level: debug, info or warn.
 pub async fn serve<C: Cluster>(listener: TcpListener, handler: Arc<Handler<C>>) -> std::io::Result<()> {
     let routes = Router::new()
@@ -26,8 +28,17 @@ pub async fn serve<C: Cluster>(listener: TcpListener, handler: Arc<Handler<C>>) 
     axum::serve(listener, routes.with_state(handler)).await
 }
 
-async fn ready<C: Cluster>(State(handler): State<Arc<Handler<C>>>) -> (StatusCode, &'static str) {
-    if handler.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") }
+async fn ready<C: Cluster>(State(handler): State<Arc<Handler<C>>>) -> (StatusCode, String) {
+    if handler.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    let caches = handler.cluster().caches();
+    let synced = caches.iter().all(|cache| cache.synced);
+    let mut body = if synced { "ok\n" } else { "not ready\n" }.to_owned();
+    for cache in caches {
+        let _ = writeln!(body, "{cache}");
+    }
+    (if synced { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
 }
 
 async fn metrics<C: Cluster>(State(handler): State<Arc<Handler<C>>>) -> impl IntoResponse {

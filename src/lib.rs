@@ -28,3 +28,4 @@ pub mod provider_class;
 pub mod reason;
 pub mod server;
 pub mod settings;
+mod spelling;

@@ -43,12 +43,20 @@ impl Jitter {
 
     /// `duration` ± 10 %.
     pub fn spread(&mut self, duration: Duration) -> Duration {
+        duration.saturating_mul(900 + self.below(201)) / 1000
+    }
+
+    /// `duration` + 0 to 10 %, for a wait that somebody demanded.
+    pub fn stretch(&mut self, duration: Duration) -> Duration {
+        duration.saturating_mul(1000 + self.below(101)) / 1000
+    }
+
+    fn below(&mut self, bound: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let permille = u32::try_from((z ^ (z >> 31)) % 201).unwrap_or(100);
-        duration.saturating_mul(900 + permille) / 1000
+        u32::try_from((z ^ (z >> 31)) % u64::from(bound)).unwrap_or_default()
     }
 }
 

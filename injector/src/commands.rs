@@ -5,7 +5,7 @@ use crate::plan_source::{below, load};
 use crate::{gate, log, once, run, termination};
 use clap::{Args, Parser, Subcommand};
 use keysluice_plan::reason::{KS602, KS608};
-use keysluice_plan::{PLAN_ENV, Plan};
+use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,7 +68,7 @@ enum Command {
     /// Wait for the first generation of every volume.
     Ready {
         /// Give up after this time.
-        #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30)]
+        #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS))]
         timeout: u64,
     },
     /// Print what the sidecar knows of every file, as JSON.
@@ -161,7 +161,10 @@ mod tests {
             let parsed = CommandLine::try_parse_from(arguments).unwrap();
             assert_eq!((parsed.options.root, matches!(parsed.command, Command::Run)), (PathBuf::from("/r"), true));
         }
-        assert!(CommandLine::try_parse_from(["x", "ready", "--timeout", "-1"]).is_err());
+        for timeout in ["-1", "86401", "18446744073709551615"] {
+            assert!(CommandLine::try_parse_from(["x", "ready", "--timeout", timeout]).is_err(), "{timeout}");
+        }
+        assert!(CommandLine::try_parse_from(["x", "ready", "--timeout", "86400"]).is_ok());
         assert!(CommandLine::try_parse_from(["x"]).is_err());
     }
 }

@@ -18,9 +18,11 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const SOCKET: &str = "control.sock";
+/// A client that connects has its line ready.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a gate needs to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,12 +138,19 @@ async fn serve(stream: UnixStream, snapshots: watch::Receiver<Snapshot>, request
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(64));
-    if reader.read_line(&mut line).await.is_err() {
+    if !matches!(timeout(PATIENCE, reader.read_line(&mut line)).await, Ok(Ok(_))) {
         return;
     }
     let (sender, receiver) = oneshot::channel();
     let request = match line.trim_end() {
-        "ready" => return gate(writer, snapshots).await,
+        "ready" => {
+            let mut reader = reader.into_inner().into_inner();
+            return tokio::select! {
+                () = gate(writer, snapshots) => {}
+                // A client that gave up closes its side; a living one writes nothing more.
+                _ = reader.read_u8() => {}
+            };
+        }
         "status" => Request::Status(sender),
         "refresh" => Request::Refresh(sender),
         _ => {
@@ -212,6 +221,18 @@ mod tests {
         assert_eq!(lines.next_line().await.unwrap().unwrap(), r#"{"ready":true}"#);
         assert!(lines.next_line().await.unwrap().is_none());
         task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_gate_whose_client_went_away_ends() {
+        let (sender, receiver) = watch::channel(Snapshot::default());
+        let (requests, _receiver) = mpsc::channel(1);
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let task = tokio::spawn(serve(server, receiver, requests));
+        client.write_all(b"ready\n").await.unwrap();
+        drop(client);
+        task.await.unwrap();
+        assert!(sender.is_closed(), "nobody listens any more");
     }
 
     #[test]

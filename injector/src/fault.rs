@@ -26,12 +26,14 @@ pub struct Fault {
     pub class: Class,
     /// What the other side asked us to wait.
     pub retry_after: Option<Duration>,
+    /// Nobody was asked, because an earlier wait is not over: not one failure more.
+    pub waiting: bool,
 }
 
 impl Fault {
     /// A fault without Retry-After.
     pub fn new(reason: Reason, class: Class, message: impl fmt::Display) -> Self {
-        Self { reason, message: message.to_string(), class, retry_after: None }
+        Self { reason, message: message.to_string(), class, retry_after: None, waiting: false }
     }
 }
 

@@ -4,7 +4,8 @@ use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
-use crate::vault::{Object, ThrottleState, VaultClient};
+use crate::throttle::{Throttle, ThrottleState};
+use crate::vault::{Object, VaultClient};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS601, KS608};
 use secrecy::ExposeSecret;
@@ -12,10 +13,20 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
-/// What came of each file of a round.
+/// What came of the files of one object.
 pub(crate) type Results = Vec<(usize, Result<Fetched, Fault>)>;
+
+/// How a round goes on. An object is told as soon as it is known: the slowest of a round holds up no reason.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Some files of a volume are done.
+    Files { volume: usize, results: Results },
+    /// All of them are.
+    Over { volume: usize },
+}
 
 /// Everything that talks to the network.
 #[derive(Debug)]
@@ -23,6 +34,7 @@ pub(crate) struct Fetcher {
     plan: Arc<Plan>,
     sources: BTreeMap<String, TokenSource>,
     vaults: VaultClient,
+    throttle: Arc<Throttle>,
     http: Arc<Http>,
 }
 
@@ -33,22 +45,25 @@ impl Fetcher {
             content::supported(file).map_err(|error| error.fault(&Object::of(file).to_string()))?;
         }
         let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process()).map_err(|error| error.fault())?;
-        let http = Arc::new(http);
+        let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
         let source = |identity: &keysluice_plan::Identity| {
-            (identity.name.clone(), TokenSource::new(identity.clone(), root, Arc::clone(&http), seed()))
+            (
+                identity.name.clone(),
+                TokenSource::new(identity.clone(), root, Arc::clone(&http), Arc::clone(&throttle), seed()),
+            )
         };
         let sources = plan.identities.iter().map(source).collect();
-        let vaults = VaultClient::new(Arc::clone(&http), throttle);
-        Ok(Self { plan, sources, vaults, http })
+        let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle));
+        Ok(Self { plan, sources, vaults, throttle, http })
     }
 
-    /// What vaults told us to wait.
+    /// What we were told to wait.
     pub(crate) fn throttle_state(&self) -> ThrottleState {
-        self.vaults.throttle_state()
+        self.throttle.state()
     }
 
-    /// Fetches these files of a volume; every one gets a result.
-    pub(crate) async fn round(self: Arc<Self>, volume: usize, files: Vec<usize>) -> Results {
+    /// Fetches these files of a volume; every one gets a result. Where nobody listens any more nothing is told.
+    pub(crate) async fn round(self: Arc<Self>, volume: usize, files: Vec<usize>, tell: UnboundedSender<Progress>) {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
         let mut lost = files.clone();
@@ -60,16 +75,17 @@ impl Fetcher {
         for (object, files) in objects {
             tasks.spawn(Arc::clone(&self).object(volume, object, files));
         }
-        let mut results = Vec::new();
         while let Some(done) = tasks.join_next().await {
-            results.extend(done.unwrap_or_default());
+            let results = done.unwrap_or_default();
+            lost.retain(|file| results.iter().all(|(index, _)| index != file));
+            let _ = tell.send(Progress::Files { volume, results });
         }
         drop(client);
         // Only a task that panicked gives no result.
-        lost.retain(|file| results.iter().all(|(index, _)| index != file));
-        let message = "the fetch ended without a result";
-        results.extend(lost.into_iter().map(|file| (file, Err(Fault::new(KS608, Class::Transient, message)))));
-        results
+        let fault = || Fault::new(KS608, Class::Transient, "the fetch ended without a result");
+        let results = lost.into_iter().map(|file| (file, Err(fault()))).collect();
+        let _ = tell.send(Progress::Files { volume, results });
+        let _ = tell.send(Progress::Over { volume });
     }
 
     async fn object(self: Arc<Self>, volume: usize, object: Object, files: Vec<usize>) -> Results {

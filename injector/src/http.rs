@@ -155,7 +155,8 @@ impl Http {
     }
 }
 
-/// Reads a body up to [`BODY_LIMIT_BYTES`]; what is copied on the way is zeroised.
+/// Reads a body up to [`BODY_LIMIT_BYTES`]. Our copy is zeroised; the chunks are buffers of the HTTP and TLS layers, which
+/// nobody can wipe from here: they are freed as soon as they are copied.
 pub async fn body(mut response: Response) -> Result<SecretBox<Vec<u8>>, Failure> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(8 * 1024);
     let mut body = SecretBox::new(Box::new(Vec::with_capacity(announced.min(BODY_LIMIT_BYTES))));

@@ -29,6 +29,7 @@ pub mod refresh;
 mod run;
 pub mod status;
 mod termination;
+pub mod throttle;
 pub mod vault;
 pub mod volume;
 

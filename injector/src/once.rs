@@ -4,17 +4,19 @@ use crate::backoff::{self, Jitter, Stage};
 use crate::commands::Options;
 use crate::content::Fetched;
 use crate::fault::{Class, Fault};
-use crate::fetch::{Fetcher, seed};
+use crate::fetch::{Fetcher, Progress, seed};
 use crate::log;
 use crate::plan_source::below;
-use crate::vault::ThrottleState;
-use crate::volume::{Entry, Staged, Volume};
+use crate::throttle::ThrottleState;
+use crate::volume::{Entry, Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// A job in CI waits this long for transient failures when the Plan does not say.
@@ -30,7 +32,11 @@ pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
     let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, ThrottleState::default())?);
     let mut volumes = Vec::new();
     for volume in &plan.volumes {
-        volumes.push(Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?);
+        let path = below(&options.root, &volume.directory);
+        // In a pod a missing directory is a missing mount; in a pipeline there is nobody else to create it.
+        let created =
+            std::fs::create_dir_all(&path).map_err(|error| VolumeError::Directory { path: path.clone(), error });
+        volumes.push(created.and_then(|()| Volume::open(&path)).map_err(|error| error.fault())?);
     }
     let contents = tokio::select! {
         contents = fetch_all(&plan, &fetcher) => contents?,
@@ -47,31 +53,34 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Contents, Faul
     let mut contents: Contents = plan.volumes.iter().map(|_| BTreeMap::new()).collect();
     let mut last: Option<Fault> = None;
     for failures in 1.. {
-        let mut rounds = tokio::task::JoinSet::new();
+        let (tell, mut progress) = mpsc::unbounded_channel();
+        let mut rounds = JoinSet::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
             let missing: Vec<usize> =
                 (0..volume.files.len()).filter(|file| !contents[index].contains_key(file)).collect();
-            let round = Arc::clone(fetcher).round(index, missing);
-            rounds.spawn(async move { (index, round.await) });
+            rounds.spawn(Arc::clone(fetcher).round(index, missing, tell.clone()));
         }
+        drop(tell);
         let mut fault: Option<Fault> = None;
         loop {
-            match timeout_at(deadline, rounds.join_next()).await {
+            match timeout_at(deadline, progress.recv()).await {
                 Err(_) => return Err(gave_up(fault.or(last), patience)),
                 Ok(None) => break,
-                Ok(Some(Err(error))) => {
-                    return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}")));
-                }
-                Ok(Some(Ok((volume, results)))) => {
+                Ok(Some(Progress::Over { .. })) => {}
+                Ok(Some(Progress::Files { volume, results })) => {
                     for (file, result) in results {
                         match result {
                             Ok(new) => drop(contents[volume].insert(file, new)),
+                            Err(new) if new.class == Class::Permanent => return Err(new),
                             Err(new) if fault.as_ref().is_none_or(|known| new.class > known.class) => fault = Some(new),
                             Err(_) => {}
                         }
                     }
                 }
             }
+        }
+        while let Some(ended) = rounds.join_next().await {
+            ended.map_err(|error| Fault::new(KS608, Class::Transient, format_args!("a task died: {error}")))?;
         }
         let Some(fault) = fault else { break };
         if fault.class != Class::Transient {
@@ -119,12 +128,35 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], contents: &Contents) -> Result
             }
         }
     }
-    for ((volume, spec), staged) in volumes.iter_mut().zip(&plan.volumes).zip(staged) {
-        let changed = staged.changed().len();
-        volume.publish(staged).map_err(|error| error.fault())?;
+    let changed: Vec<usize> = staged.iter().map(|staged| staged.changed().len()).collect();
+    publish_all(volumes, staged).map_err(|error| error.fault())?;
+    for ((volume, spec), changed) in volumes.iter_mut().zip(&plan.volumes).zip(changed) {
         // Nobody stays who could remove it later.
         volume.remove_previous().map_err(|error| error.fault())?;
         log::info(&format!("volume {:?}: {} files, {changed} changed", spec.name, spec.files.len()));
+    }
+    Ok(())
+}
+
+/// When one volume cannot be published the ones before it go back.
+fn publish_all(volumes: &mut [Volume], staged: Vec<Staged>) -> Result<(), VolumeError> {
+    let mut published: Vec<(usize, bool)> = Vec::new();
+    let mut staged = staged.into_iter().enumerate();
+    while let Some((index, new)) = staged.next() {
+        let unchanged = new.is_unchanged();
+        match volumes[index].publish(new) {
+            Ok(_) if unchanged => {}
+            Ok(lingers) => published.push((index, lingers)),
+            Err(error) => {
+                for (index, unseen) in staged {
+                    volumes[index].discard(unseen);
+                }
+                for (index, lingers) in published {
+                    volumes[index].withdraw(lingers);
+                }
+                return Err(error);
+            }
+        }
     }
     Ok(())
 }

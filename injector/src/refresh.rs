@@ -6,7 +6,7 @@
 mod volume_state;
 
 use crate::backoff::{self, Jitter};
-use crate::fault::Class;
+use crate::fault::{Class, Fault};
 use std::time::Duration;
 use volume_state::{FileState, Phase, VolumeState};
 
@@ -47,6 +47,21 @@ pub enum Outcome {
         /// What the other side asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// It was not asked for: an earlier Retry-After is not over.
+    Waiting {
+        /// The rest of that wait.
+        rest: Duration,
+    },
+}
+
+impl Outcome {
+    /// Of a fetch that brought nothing.
+    pub fn of(fault: &Fault) -> Self {
+        match (fault.waiting, fault.retry_after) {
+            (true, Some(rest)) => Self::Waiting { rest },
+            (_, retry_after) => Self::Failed { class: fault.class, retry_after },
+        }
+    }
 }
 
 /// What happened.
@@ -62,6 +77,11 @@ pub enum Event {
         volume: usize,
         /// File and outcome.
         outcomes: Vec<(usize, Outcome)>,
+    },
+    /// While a volume is being fetched one of its files turned out never to work.
+    Hopeless {
+        /// Index of the volume.
+        volume: usize,
     },
     /// The commit of a volume ended.
     Committed {
@@ -163,6 +183,7 @@ impl Refresh {
                 }
             }
             Event::Fetched { volume, outcomes } => self.fetched(volume, &outcomes, now, &mut actions),
+            Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
             Event::Committed { volume, result } => self.committed(volume, result, now),
         }
         self.advance(now, &mut actions);
@@ -196,16 +217,26 @@ impl Refresh {
                 }
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
-                        self.over = true;
-                        actions.push(Action::GiveUp { permanent: true });
-                        return;
+                        return self.hopeless(volume, actions);
                     }
                     file.failures = file.failures.saturating_add(1);
                     let delay = jitter.clone().spread(backoff::delay(life, class, file.failures));
                     file.not_before = retry_after.map_or(Time::ZERO, |wait| now + wait);
                     file.retry_at = Some((now + delay).max(file.not_before));
                 }
+                Outcome::Waiting { rest } => {
+                    file.not_before = now + rest;
+                    file.retry_at = Some(file.not_before);
+                }
             }
+        }
+    }
+
+    /// A running pod keeps its last good files; a start ends.
+    fn hopeless(&mut self, volume: usize, actions: &mut Vec<Action>) {
+        if !self.volumes[volume].ready {
+            self.over = true;
+            actions.push(Action::GiveUp { permanent: true });
         }
     }
 

@@ -4,12 +4,12 @@ use crate::commands::Options;
 use crate::content::Fetched;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::fault::{Class, Fault};
-use crate::fetch::{Fetcher, Results, seed};
+use crate::fetch::{Fetcher, Progress, Results, seed};
 use crate::log;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
 use crate::status::Status;
-use crate::vault::{ThrottleState, throttle_state_from};
+use crate::throttle::ThrottleState;
 use crate::volume::{Entry, Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
@@ -78,8 +78,12 @@ struct Sidecar {
     volumes: Vec<Volume>,
     /// Fetched, not committed yet; per volume, by file.
     pending: Vec<BTreeMap<usize, Fetched>>,
+    /// Of the rounds under way; per volume.
+    outcomes: Vec<Vec<(usize, Outcome)>>,
     status: Status,
-    rounds: JoinSet<(usize, Results)>,
+    rounds: JoinSet<()>,
+    tell: mpsc::UnboundedSender<Progress>,
+    progress: mpsc::UnboundedReceiver<Progress>,
     waiters: Vec<oneshot::Sender<String>>,
     snapshots: watch::Sender<Snapshot>,
     started: Instant,
@@ -93,13 +97,13 @@ impl Sidecar {
         snapshots: watch::Sender<Snapshot>,
     ) -> Result<Self, Fault> {
         let plan = Arc::new(plan);
-        let throttle = throttle_state_from(&run.read(THROTTLE_FILE));
+        let throttle = ThrottleState::read(&run.read(THROTTLE_FILE));
         let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, throttle.clone())?);
         let mut status = Status::new(Arc::clone(&plan));
         let (mut volumes, mut specs) = (Vec::new(), Vec::new());
         for (index, volume) in plan.volumes.iter().enumerate() {
             let opened = Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?;
-            let complete = !volume.files.is_empty() && opened.has_all(volume.files.iter().map(|file| &file.path));
+            let complete = !volume.files.is_empty() && opened.resume(volume.files.iter().map(|file| &file.path));
             if complete {
                 status.committed(index, opened.generation());
             }
@@ -107,6 +111,7 @@ impl Sidecar {
             specs.push(VolumeSpec { files: volume.files.len(), interval, complete });
             volumes.push(opened);
         }
+        let (tell, progress) = mpsc::unbounded_channel();
         let start_timeout = plan.start_timeout_seconds.map(Duration::from_secs);
         let settings = Settings { start_timeout, linger: LINGER, seed: seed() };
         Ok(Self {
@@ -116,9 +121,12 @@ impl Sidecar {
             throttle,
             machine: Refresh::new(&settings, &specs, Time::ZERO),
             pending: volumes.iter().map(|_| BTreeMap::new()).collect(),
+            outcomes: vec![Vec::new(); volumes.len()],
             volumes,
             status,
             rounds: JoinSet::new(),
+            tell,
+            progress,
             waiters: Vec::new(),
             snapshots,
             started: Instant::now(),
@@ -136,8 +144,12 @@ impl Sidecar {
             self.step(event)?;
             let wake = self.machine.wake_at().map(|at| self.started + at);
             event = tokio::select! {
-                Some(done) = self.rounds.join_next() => match done {
-                    Ok((volume, results)) => self.fetched(volume, results),
+                Some(progress) = self.progress.recv() => match progress {
+                    Progress::Files { volume, results } => self.fetched(volume, results),
+                    Progress::Over { volume } => Event::Fetched { volume, outcomes: std::mem::take(&mut self.outcomes[volume]) },
+                },
+                Some(ended) = self.rounds.join_next() => match ended {
+                    Ok(()) => Event::Tick,
                     Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
                 },
                 () = async { sleep_until(wake.unwrap_or_else(Instant::now)).await }, if wake.is_some() => Event::Tick,
@@ -179,8 +191,7 @@ impl Sidecar {
             for action in self.machine.on(event, self.now()) {
                 match action {
                     Action::Fetch { volume, files } => {
-                        let round = Arc::clone(&self.fetcher).round(volume, files);
-                        self.rounds.spawn(async move { (volume, round.await) });
+                        self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, self.tell.clone()));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
                     Action::RemovePrevious { volume } => {
@@ -207,31 +218,27 @@ impl Sidecar {
 
     fn fetched(&mut self, volume: usize, results: Results) -> Event {
         let now = self.now();
-        let mut outcomes = Vec::with_capacity(results.len());
-        let mut told: Vec<Fault> = Vec::new();
+        let mut event = Event::Tick;
         for (file, result) in results {
-            outcomes.push((
-                file,
-                match result {
-                    Ok(fetched) => {
-                        if self.status.fetched(volume, file, &fetched.version, now) {
-                            log::info(&format!("file {}: works again", self.plan.volumes[volume].files[file].path));
-                        }
-                        self.pending[volume].insert(file, fetched);
-                        Outcome::Fetched
+            let outcome = match result {
+                Ok(fetched) => {
+                    if self.status.fetched(volume, file, &fetched.version, now) {
+                        log::info(&format!("file {}: works again", self.plan.volumes[volume].files[file].path));
                     }
-                    Err(fault) => {
-                        let (class, retry_after) = (fault.class, fault.retry_after);
-                        if self.status.failed(volume, file, &fault, now)
-                            && !told.iter().any(|known| known.message == fault.message)
-                        {
-                            log::warn(&fault);
-                            told.push(fault);
-                        }
-                        Outcome::Failed { class, retry_after }
+                    self.pending[volume].insert(file, fetched);
+                    Outcome::Fetched
+                }
+                Err(fault) => {
+                    if self.status.failed(volume, file, &fault, now) {
+                        log::warn(&fault);
                     }
-                },
-            ));
+                    if fault.class == Class::Permanent {
+                        event = Event::Hopeless { volume };
+                    }
+                    Outcome::of(&fault)
+                }
+            };
+            self.outcomes[volume].push((file, outcome));
         }
         self.tell_reasons();
         let throttle = self.fetcher.throttle_state();
@@ -239,7 +246,7 @@ impl Sidecar {
             self.run.replace(THROTTLE_FILE, &serde_json::to_vec(&throttle).unwrap_or_default());
             self.throttle = throttle;
         }
-        Event::Fetched { volume, outcomes }
+        event
     }
 
     fn commit(&mut self, index: usize) -> Event {

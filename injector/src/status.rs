@@ -81,9 +81,11 @@ impl Status {
         row.problem.take().is_some()
     }
 
-    /// A file failed; whether that is news.
+    /// A file failed; whether that is news. What another file failed with already, such as its identity, is none.
     pub fn failed(&mut self, volume: usize, file: usize, fault: &Fault, at: Time) -> bool {
-        note(&mut self.volumes[volume].files[file].problem, fault, at)
+        let mut problems = self.volumes.iter().flat_map(|row| &row.files).filter_map(|file| file.problem.as_ref());
+        let known = problems.any(|problem| problem.fault.message == fault.message);
+        note(&mut self.volumes[volume].files[file].problem, fault, at) && !known
     }
 
     /// Version of a file's last fetch.
@@ -210,6 +212,7 @@ mod tests {
         assert!(status.failed(0, 0, &fault(KS404, "x 1"), at));
         assert!(!status.failed(0, 0, &fault(KS404, "x 2"), at));
         assert!(status.failed(0, 0, &fault(KS407, "x 3"), at));
+        assert!(!status.failed(0, 1, &fault(KS407, "x 3"), at), "the same of another file");
         assert!(status.fetched(0, 0, "v1", at));
         assert!(!status.fetched(0, 0, "v1", at));
     }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
 
 mod crash;
+mod demands;
+mod once;
 mod stranger;
 mod support;
 
@@ -10,6 +12,7 @@ use keysluice_emulator::{CallKind, Fault, TokenClaims};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::{CANARY, CLIENT, Mount, World, put, stderr, until};
@@ -116,37 +119,6 @@ fn a_failing_object_keeps_its_last_good_file_while_others_update() {
 }
 
 #[test]
-fn a_throttled_vault_is_not_asked_before_retry_after() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
-    world.emulator.set_secret("shop", "db", "rotated");
-    world.emulator.inject(Fault::throttle(1).on(CallKind::SecretGet).times(1));
-    let started = Instant::now();
-    let (answer, _) = sidecar.refresh();
-    assert_eq!(answer["volumes"][0]["files"][0]["error"]["code"], "KS407");
-    let asked = world.emulator.counts().secret_gets;
-    sidecar.refresh();
-    assert_eq!(world.emulator.counts().secret_gets, asked);
-    until("the wait is over", || world.read("db") == "rotated");
-    assert!(started.elapsed() >= Duration::from_secs(1));
-}
-
-#[test]
-fn a_restarted_container_remembers_retry_after() {
-    let world = World::new();
-    let plan = world.plan(&[world.file("db", "db")]);
-    world.emulator.inject(Fault::throttle(60).on(CallKind::SecretGet));
-    let sidecar = world.run(&plan);
-    until("it is throttled", || world.root.join("run/keysluice/throttle.json").exists());
-    drop(sidecar);
-    world.emulator.clear_faults();
-    world.emulator.reset_counts();
-    let sidecar = world.run(&plan);
-    until("it waits", || world.log().contains("not asked for another"));
-    assert_eq!((sidecar.status()["ready"].as_bool(), world.emulator.counts().secret_gets), (Some(false), 0));
-}
-
-#[test]
 fn a_vault_that_is_down_at_start_is_waited_for_with_its_reason() {
     let world = World::new();
     world.emulator.inject(Fault::status(503).on(CallKind::SecretGet).times(3));
@@ -175,7 +147,6 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
         ),
         ("/trustedCa", Value::Null, "KS410 identity \"a\""),
         ("/identities/0/credential/authority", json!("https://login.localhost:1/"), "KS312 identity \"a\""),
-        ("/identities/0/scope", json!("https://vault.azure.net/.default"), "KS401 secret \"db\""),
         ("/identities/0/credential/tokenFile", json!("/absent"), "KS301 identity \"a\": token file"),
     ];
     for (pointer, value, expected) in cases {
@@ -203,6 +174,8 @@ fn what_can_never_work_ends_at_once_with_3() {
         ("/identities/0/credential/tenantId", json!("33333333-3333-3333-3333-333333333333"), "KS307 identity"),
         ("/identities/0/credential/authority", json!("http://login.localhost/"), "KS315 identity"),
         ("/volumes/0/files/0/type", json!("cert"), "KS423 cert \"db\""),
+        ("/identities/0/scope", json!("https://vault.azure.net/.default"), "KS414 secret \"db\""),
+        ("/volumes/0/files/0/vault", json!("https://stranger.example/"), "KS414 secret \"db\""),
         ("/volumes/0/directory", json!("/mnt/absent"), "KS502 volume"),
         ("/trustedCa", json!("x"), "KS606 trustedCa"),
     ];
@@ -214,6 +187,34 @@ fn what_can_never_work_ends_at_once_with_3() {
         let text = world.termination_log();
         assert!(text.starts_with(expected), "{text}");
     }
+}
+
+#[test]
+fn a_known_cause_is_told_while_another_request_hangs() {
+    let world = World::new();
+    world.emulator.inject(Fault::delay(Duration::from_secs(8)).on(CallKind::SecretGet).object("api"));
+    let mut plan = world.plan(&[world.file("api", "api"), world.file("db", "absent")]);
+    plan["startTimeoutSeconds"] = 1.into();
+    let sidecar = world.run(&plan);
+    let gate = stderr(&sidecar.ready());
+    assert_eq!(sidecar.wait().code(), Some(1));
+    assert!(world.termination_log().starts_with("KS404 secret \"absent\""), "{}", world.termination_log());
+    assert!(gate.starts_with("waiting: KS404 "), "{gate}");
+    let once = stderr(&world.output(&plan, &["once"]));
+    assert!(once.contains("KS404") && !once.contains("KS603"), "{once}");
+    // What can never work does not wait for it either.
+    let mut unknown = plan["identities"][0].clone();
+    unknown["name"] = "unknown".into();
+    unknown["credential"]["clientId"] = "33333333-3333-3333-3333-333333333333".into();
+    plan["identities"].as_array_mut().unwrap().push(unknown);
+    plan["volumes"][0]["files"][1]["identity"] = "unknown".into();
+    plan["startTimeoutSeconds"] = 20.into();
+    let started = Instant::now();
+    let sidecar = world.run(&plan);
+    assert_eq!(sidecar.wait().code(), Some(3), "{}", world.log());
+    assert!(world.termination_log().starts_with("KS306 "), "{}", world.termination_log());
+    assert_eq!(world.output(&plan, &["once"]).status.code(), Some(3));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -285,29 +286,6 @@ fn managed_identity_needs_no_token_file() {
 }
 
 #[test]
-fn once_writes_all_volumes_or_none() {
-    let world = World::new();
-    fs::create_dir_all(world.root.join("mnt/w")).unwrap();
-    let mut plan = world.plan(&[world.file("db", "db")]);
-    let second = json!({"name": "w", "directory": "/mnt/w", "refreshIntervalSeconds": 60, "files": [world.file("api", "absent")]});
-    plan["volumes"].as_array_mut().unwrap().push(second);
-    let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS404"), "{}", stderr(&output));
-    assert!(fs::read_dir(world.root.join("mnt/v")).unwrap().next().is_none());
-    plan["volumes"][1]["files"][0]["name"] = "api".into();
-    world.emulator.inject(Fault::status(500).on(CallKind::SecretGet).times(1));
-    assert!(world.output(&plan, &["once"]).status.success());
-    assert_eq!(fs::read_to_string(world.root.join("mnt/w/api")).unwrap(), "second");
-    // A file in the way of the second volume: the first stays as it is.
-    world.emulator.set_secret("shop", "db", "rotated");
-    put(&world.root.join("mnt/w/other"), b"theirs");
-    plan["volumes"][1]["files"][0]["path"] = "other".into();
-    let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS504"), "{}", stderr(&output));
-    assert_eq!(world.read("db"), CANARY);
-}
-
-#[test]
 fn sigterm_ends_quickly() {
     let world = World::new();
     let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
@@ -372,17 +350,6 @@ fn no_value_and_no_token_is_seen_outside_the_volume() {
     for secret in ["s3cret", "73336372", "115, 51, 99", world.token.as_str(), "eyJ"] {
         assert!(!seen.contains(secret), "{secret} in {seen}");
     }
-}
-
-#[test]
-fn a_401_gets_one_new_token_and_one_more_try() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
-    world.emulator.reset_counts();
-    world.emulator.inject(Fault::status(401).on(CallKind::SecretGet).times(1));
-    assert!(sidecar.refresh().1);
-    let counts = world.emulator.counts();
-    assert_eq!((counts.tokens, counts.secret_gets, counts.status_401), (1, 1, 1));
 }
 
 #[test]
@@ -472,6 +439,44 @@ fn an_idle_sidecar_sleeps_without_connections() {
     let before = switches();
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(switches(), before, "no wake-up");
+}
+
+#[test]
+fn clients_that_gave_up_or_say_nothing_leave_no_connection_behind() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "absent")]);
+    plan["startTimeoutSeconds"] = 300.into();
+    let sidecar = world.run(&plan);
+    until("it failed", || world.log().contains("KS404"));
+    let id = sidecar.child.id();
+    let files = || fs::read_dir(format!("/proc/{id}/fd")).unwrap().count();
+    let idle = files();
+    for _ in 0..10 {
+        assert_eq!(world.output(&plan, &["ready", "--timeout", "0"]).status.code(), Some(1));
+    }
+    // Half of ten: connections to the vault come and go too.
+    until("gates are let go", || files() < idle + 5);
+    let socket = world.root.join("run/keysluice/control.sock");
+    let _silent: Vec<_> = (0..10).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    until("they are accepted", || files() >= idle + 5);
+    until("they are let go", || files() < idle + 5);
+}
+
+#[test]
+fn numbers_of_any_size_end_no_process_by_accident() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    plan["volumes"][0]["refreshIntervalSeconds"] = u64::MAX.into();
+    fs::create_dir_all(world.root.join("run/keysluice")).unwrap();
+    let state = json!({world.emulator.vault_url("shop"): u64::MAX, world.emulator.authority(): u64::MAX});
+    put(&world.root.join("run/keysluice/throttle.json"), state.to_string().as_bytes());
+    let sidecar = world.run_ready(&plan);
+    assert!(sidecar.refresh().1);
+    let output = world.output(&plan, &["ready", "--timeout", "18446744073709551615"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    plan["startTimeoutSeconds"] = u64::MAX.into();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS601"), "{}", stderr(&output));
 }
 
 #[test]

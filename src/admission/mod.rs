@@ -104,7 +104,8 @@ const MAX_MESSAGE_BYTES: usize = 2048;
 /// Cuts a text that holds names of any length (they are validated only after the webhooks).
 fn shorten(text: &mut String, limit: usize) {
     if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
+        let boundary = (0..=limit).rev().find(|index| text.is_char_boundary(*index));
+        text.truncate(boundary.unwrap_or_default());
         text.push('…');
     }
 }
@@ -213,7 +214,7 @@ impl<'a> Incoming<'a> {
 
     /// Answers when too many others wait for the cluster: clients try again by themselves, and meanwhile get this reason.
     pub fn overloaded(&self) -> Answer {
-        self.deny(429, reason::KS705, "too many pods wait for the API server; this one is to be created again")
+        self.deny(429, reason::KS706, "too many pods wait for the API server; this one is to be created again")
     }
 
     /// Answers when the cluster could not be asked.
@@ -224,7 +225,9 @@ impl<'a> Incoming<'a> {
     fn allow(&self, mutation: Mutation) -> Answer {
         let Mutation { patch, mut warnings, notes } = mutation;
         warnings.truncate(MAX_WARNINGS);
-        warnings.iter_mut().for_each(|warning| shorten(warning, MAX_WARNING_BYTES));
+        for warning in &mut warnings {
+            shorten(warning, MAX_WARNING_BYTES);
+        }
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
         let body = review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);
         Answer { body, outcome, reason: None, message: None, warnings, notes, patch }

@@ -2,9 +2,8 @@
 
 use super::Failure;
 use crate::cloud::Cloud;
-use crate::mutate::{TokenEndpoint, TokenEndpointText};
 use crate::provider_class::{Allowlist, RefreshInterval};
-use crate::settings::{CsiVolumes, Settings, TokenLayout};
+use crate::settings::{CsiVolumes, Settings, TokenEndpoint, TokenEndpointText, TokenLayout};
 use anyhow::Context as _;
 use clap::Args;
 use std::path::Path;
@@ -33,7 +32,7 @@ pub(super) struct Options {
         value_name = "SUFFIX"
     )]
     custom_token_endpoint_annotation_suffix: String,
-    /// Audience of those tokens; the endpoint itself stands in the variables AZURE_KUBERNETES_… of the webhook.
+    /// Audience of those tokens; the endpoint itself stands in the webhook's own variables (AZURE_KUBERNETES_TOKEN_PROXY and its like).
     #[arg(
         long,
         env = "KEYSLUICE_CUSTOM_TOKEN_ENDPOINT_AUDIENCE",

@@ -3,6 +3,8 @@
 use super::Failure;
 use super::options::Options;
 use crate::admin;
+use crate::cluster::Cluster;
+use crate::cluster::api::{ApiServer, Client, Pace};
 use crate::cluster::manifests::Manifests;
 use crate::log;
 use crate::metrics::Metrics;
@@ -10,6 +12,7 @@ use crate::server::handler::Load;
 use crate::server::{self, CertificateSlot, Handler, Limits, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,8 +45,11 @@ pub(super) struct Serve {
     /// Callers must show a certificate of one of these authorities (the API server's --proxy-client-cert-file or a kubeconfig's).
     #[arg(long, env = "KEYSLUICE_CLIENT_CA", value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// Manifests that stand for the cluster: files or directories (repeatable).
-    #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', required = true, value_name = "PATH")]
+    /// The API server to ask; without it and without --objects, the one of the cluster we run in.
+    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE", conflicts_with = "objects")]
+    kubeconfig: Option<PathBuf>,
+    /// Manifests instead of an API server: files or directories (repeatable).
+    #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', value_name = "PATH")]
     objects: Vec<PathBuf>,
     /// Seconds a stopping server goes on accepting, while the endpoint is being taken away.
     #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
@@ -61,8 +67,26 @@ impl Serve {
     }
 
     async fn serve(self) -> Result<ExitCode, Failure> {
+        if !self.objects.is_empty() {
+            let cluster = Manifests::load(&self.objects)?;
+            return self.serve_from(cluster, std::future::pending()).await;
+        }
+        let client = match &self.kubeconfig {
+            Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
+            None => Client::in_cluster().map_err(Failure::usage)?,
+        };
+        let cluster = ApiServer::new(client);
+        let watch = cluster.watch(Pace::default());
+        self.serve_from(cluster, watch).await
+    }
+
+    /// `watch` keeps the cluster's caches; it never ends.
+    async fn serve_from<C: Cluster>(
+        self,
+        cluster: C,
+        watch: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
-        let cluster = Manifests::load(&self.objects)?;
         let slot = Arc::new(self.certificate()?);
         let tls = tls::config(slot, self.tls_min_version, self.client_ca.as_deref())?;
         let listener = bind(self.listen, "--listen").await?;
@@ -79,6 +103,7 @@ impl Serve {
         let stopped = async { drop(stopped.await) };
         let mut server = server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler));
+        let mut watch = tokio::spawn(watch);
         tracing::info!(%listen, %admin_listen, version = super::VERSION, "serving");
 
         tokio::select! {
@@ -86,6 +111,7 @@ impl Serve {
             // A background task that dies ends the process: a half-dead webhook is worse than a restarted one.
             ended = &mut server => return Err(Failure::from(anyhow::anyhow!("the listener ended: {ended:?}"))),
             ended = &mut admin => return Err(Failure::from(anyhow::anyhow!("the admin listener ended: {ended:?}"))),
+            ended = &mut watch => return Err(Failure::from(anyhow::anyhow!("the watches ended: {ended:?}"))),
         }
         tracing::info!(seconds = self.drain_seconds, "draining");
         let _ = stop.send(());

@@ -103,8 +103,8 @@ impl Cluster for Manifests {
         Ok(self.classes.get(&(namespace.to_owned(), name.to_owned())).cloned().unwrap_or(ClassFact::Missing))
     }
 
-    fn csi_driver_installed(&self) -> bool {
-        self.csi_driver
+    async fn csi_driver_installed(&self) -> Result<bool, ClusterError> {
+        Ok(self.csi_driver)
     }
 }
 

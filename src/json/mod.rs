@@ -15,6 +15,7 @@ mod scan;
 mod skip;
 mod string;
 mod view;
+mod with_serde;
 
 pub use cursor::Cursor;
 pub use error::{JsonError, Problem};

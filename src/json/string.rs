@@ -39,6 +39,16 @@ impl StringMap<'_> {
     }
 }
 
+impl<'a> FromIterator<(Text<'a>, Text<'a>)> for StringMap<'a> {
+    fn from_iter<I: IntoIterator<Item = (Text<'a>, Text<'a>)>>(pairs: I) -> Self {
+        let value = |Text(text)| match text {
+            Cow::Borrowed(source) => Value { source, decoded: None },
+            Cow::Owned(text) => Value { source: "", decoded: Some(Box::new(OnceLock::from(text))) },
+        };
+        Self(pairs.into_iter().map(|(key, text)| (key, value(text))).collect())
+    }
+}
+
 impl Value<'_> {
     fn as_str(&self) -> &str {
         let Some(decoded) = &self.decoded else { return self.source };

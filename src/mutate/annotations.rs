@@ -4,6 +4,7 @@ use super::refusal::{Cause, Refusal};
 use crate::admission::pod::Pod;
 use crate::provider_class::RefreshInterval;
 use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity};
+use crate::spelling;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -179,28 +180,8 @@ fn variables(value: &str) -> Option<Vec<&'static str>> {
 
 /// The known annotation closest to `key`, if one is close enough to be meant.
 fn nearest(key: &str) -> Option<&'static str> {
-    // Keys are validated only after the webhooks: this one may be of any length, and the distance is quadratic in it.
-    if key.len() > 100 {
-        return None;
-    }
-    let (distance, known) = KNOWN.iter().map(|(known, ..)| (edit_distance(key, known), *known)).min()?;
-    (distance <= 3).then_some(known)
-}
-
-/// Levenshtein distance.
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let known: Vec<&'static str> = KNOWN.iter().map(|(known, ..)| *known).collect();
+    spelling::nearest(key, &known, 3)
 }
 
 #[cfg(test)]
@@ -240,7 +221,7 @@ mod tests {
     fn every_annotation_that_is_read_is_documented() {
         assert!(KNOWN.is_sorted());
         for (key, ..) in KNOWN {
-            let error = read(&serde_json::json!({*key: "\u{7f}"})).map(|_| String::new()).unwrap_or_else(|error| error);
+            let error = read(&serde_json::json!({*key: "\u{7f}"})).map_or_else(|error| error, |_| String::new());
             assert!(!error.starts_with("KS210"), "{error}");
         }
     }

@@ -13,10 +13,7 @@ mod user;
 mod testing;
 
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS};
-pub use identity::{
-    CLIENT_ID_ANNOTATION, CertificateSource, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, TokenEndpoint,
-    TokenEndpointError, TokenEndpointText, USE_LABEL,
-};
+pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
 pub use refusal::{Cause, Refusal};
 pub use secrets::{CSI_DRIVER, ClassFact};
 pub(crate) use sidecar::add_volume;

@@ -12,7 +12,6 @@ mod objects;
 mod parameters;
 mod refresh_interval;
 mod secret_objects;
-mod spelling;
 #[cfg(test)]
 mod tests;
 

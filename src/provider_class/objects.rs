@@ -3,8 +3,8 @@
 use super::Warning;
 use super::document::{Document, YamlError};
 use super::error::{ClassCause, ClassError, ObjectCause, Unsupported};
-use super::spelling::nearest;
 use crate::reason;
+use crate::spelling::nearest;
 use keysluice_plan::{FileMode, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, RelativePath};
 use std::collections::HashMap;
 
@@ -222,7 +222,7 @@ fn collide(specs: &[ObjectSpec]) -> Result<(), ClassError> {
 }
 
 fn misspelled(place: &str, key: &str, known: &[&'static str]) -> Option<Warning> {
-    let meant = nearest(key, known)?;
+    let meant = nearest(key, known, 2)?;
     let text = format!("{place}: field {key:?} is unknown and ignored; did you mean {meant:?}?");
     Some(Warning { reason: reason::KS141, text })
 }

@@ -2,10 +2,10 @@
 
 use super::error::{ClassCause, ClassError};
 use super::refresh_interval::RefreshInterval;
-use super::spelling::nearest;
 use super::{Allowlist, Context, IdentityChoice, Warning};
 use crate::cloud::{Cloud, Clouds};
 use crate::reason;
+use crate::spelling::nearest;
 use keysluice_plan::VaultUrl;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -159,7 +159,7 @@ impl<'a> Parameters<'a> {
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for key in self.unknown() {
-            if let Some(meant) = nearest(key, KNOWN) {
+            if let Some(meant) = nearest(key, KNOWN, 2) {
                 let text = format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
                 warnings.push(Warning { reason: reason::KS141, text });
             }
@@ -179,7 +179,7 @@ impl<'a> Parameters<'a> {
 
     /// An unknown parameter that looks like `key`.
     fn misspelled(&self, key: &'static str) -> Option<String> {
-        self.unknown().find(|unknown| nearest(unknown, &[key]).is_some()).map(str::to_owned)
+        self.unknown().find(|unknown| nearest(unknown, &[key], 2).is_some()).map(str::to_owned)
     }
 }
 

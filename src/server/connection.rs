@@ -20,6 +20,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+/// Requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 250;
+
 /// What connections share.
 pub(super) struct Connections<C> {
     pub(super) acceptor: TlsAcceptor,
@@ -61,7 +64,7 @@ impl<C: Cluster> Connections<C> {
         };
         let result = if is_http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).max_concurrent_streams(250);
+            builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(self.limits.header);
             self.drive(builder.serve_connection(io, service), &pulse, true).await
         } else {
             // hyper's own limit for the head also closes idle connections and arms a timer for each request: see `Pulse`.

@@ -68,6 +68,11 @@ impl<C: Cluster> Handler<C> {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// What is known of the cluster.
+    pub fn cluster(&self) -> &C {
+        &self.cluster
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -160,7 +165,7 @@ impl<C: Cluster> Handler<C> {
 
     fn shed(&self) -> Response<Full<Bytes>> {
         self.metrics.shed.inc();
-        let message = format!("{} too many requests at once", reason::KS705);
+        let message = format!("{} too many requests at once", reason::KS706);
         let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, &message);
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         response

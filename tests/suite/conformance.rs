@@ -1,6 +1,6 @@
 //! Azure Workload Identity's own test cases, as named in its suite, against our bytes in -> bytes out; then the cases it gets wrong.
 //!
-//! Not here, because elsewhere: CID (`identity::account`), CFG-4 to CFG-12 (`identity::endpoint`), AUT (`cloud`). Not at all: PIN, PSC, PXY
+//! Not here, because elsewhere: CID (`identity::account`), CFG-4 to CFG-12 (`settings::token_endpoint`), AUT (`cloud`). Not at all: PIN, PSC, PXY
 //! and VER, which concern its proxy sidecar.
 
 use super::reviews::{CLIENT, Reviewer, csi_pod, env_names, labelled, token_volumes};
@@ -235,8 +235,8 @@ fn x_8_an_empty_tenant_annotation_falls_back_to_the_cluster_default() {
     assert_eq!(pod["spec"]["containers"][0]["env"][1], json!({"name": "AZURE_TENANT_ID", "value": "cluster-tenant"}));
 }
 
-fn binding(change: impl FnOnce(&mut keysluice::mutate::TokenEndpointText)) -> Reviewer {
-    let mut text = keysluice::mutate::TokenEndpointText {
+fn binding(change: impl FnOnce(&mut keysluice::settings::TokenEndpointText)) -> Reviewer {
+    let mut text = keysluice::settings::TokenEndpointText {
         suffix: "identity-binding".into(),
         audience: "api://AKSIdentityBinding".into(),
         proxy: "https://kubernetes.default.svc".into(),

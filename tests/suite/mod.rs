@@ -1,4 +1,8 @@
+mod api_server;
 mod canary;
+mod cluster_api;
+mod cluster_api_properties;
+mod cluster_api_serve;
 mod conformance;
 mod docs;
 mod explain;

@@ -205,7 +205,7 @@ async fn too_many_requests_get_429_and_a_time_to_come_again() {
         let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
         let (head, body) = ask(&mut server.connect().await).await;
         assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"), "{head}");
-        assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS705"), "{body}");
+        assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706"), "{body}");
         assert!(server.metrics.text().contains("keysluice_requests_shed_total 1\n"));
     }
 }
@@ -222,8 +222,8 @@ impl Cluster for Silent {
         std::future::pending().await
     }
 
-    fn csi_driver_installed(&self) -> bool {
-        false
+    async fn csi_driver_installed(&self) -> Result<bool, ClusterError> {
+        std::future::pending().await
     }
 }
 
@@ -243,7 +243,7 @@ async fn once_the_uid_is_known_overload_is_a_denial_with_429() {
     let status = &response["status"];
     assert_eq!((&status["code"], &status["reason"]), (&429.into(), &"TooManyRequests".into()));
     assert_eq!(status["details"]["retryAfterSeconds"], 1);
-    assert!(server.metrics.text().contains("keysluice_reviews_total{outcome=\"denied\",reason=\"KS705\"} 1\n"));
+    assert!(server.metrics.text().contains("keysluice_reviews_total{outcome=\"denied\",reason=\"KS706\"} 1\n"));
 }
 
 #[tokio::test]

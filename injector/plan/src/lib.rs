@@ -13,5 +13,6 @@ pub use names::{
     VaultUrl, VaultUrlError,
 };
 pub use plan::{
-    Credential, File, Identity, ObjectEncoding, ObjectFormat, ObjectType, PLAN_ENV, Plan, PlanError, PlanSchema, Volume,
+    Credential, File, Identity, LONGEST_WAIT_SECONDS, ObjectEncoding, ObjectFormat, ObjectType, PLAN_ENV, Plan,
+    PlanError, PlanSchema, Volume,
 };

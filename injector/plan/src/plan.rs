@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 /// Environment variable that carries the Plan to the sidecar.
 pub const PLAN_ENV: &str = "KEYSLUICE_PLAN";
 
+/// A day: nobody waits longer for a start, and sums of times stay in range.
+pub const LONGEST_WAIT_SECONDS: u64 = 86_400;
+
 /// Everything the sidecar does for one pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -51,6 +54,9 @@ impl Plan {
             if !identities.insert(identity.name.as_str()) {
                 return Err(PlanError::DuplicateIdentity { name: identity.name.clone() });
             }
+        }
+        if self.start_timeout_seconds.is_some_and(|seconds| seconds > LONGEST_WAIT_SECONDS) {
+            return Err(PlanError::StartTimeout);
         }
         check_directory(&self.run_directory)?;
         let mut directories = BTreeSet::new();
@@ -275,6 +281,9 @@ pub enum PlanError {
         /// The path.
         directory: String,
     },
+    /// A start that waits for longer than a day.
+    #[error("startTimeoutSeconds must be at most {LONGEST_WAIT_SECONDS}")]
+    StartTimeout,
     /// A refresh interval of zero.
     #[error("volume {volume:?}: refreshIntervalSeconds must be at least 1")]
     RefreshInterval {
@@ -328,6 +337,8 @@ mod tests {
             ("/volumes/0/files/0/path", serde_json::json!("../x"), "must not contain '..'"),
             ("/volumes/0/directory", serde_json::json!("mnt"), "must be an absolute path"),
             ("/volumes/0/refreshIntervalSeconds", serde_json::json!(0), "must be at least 1"),
+            ("/startTimeoutSeconds", serde_json::json!(86_401), "must be at most 86400"),
+            ("/startTimeoutSeconds", serde_json::json!(u64::MAX), "must be at most 86400"),
             ("/volumes/0/files/0/vault", serde_json::json!("http://x/"), "must start with https://"),
         ];
         for (pointer, value, expected) in cases {

@@ -65,7 +65,7 @@ reasons! { INJECTOR:
     KS411 "the vault cannot be reached" "check egress to the vault (network policy, firewall, HTTPS_PROXY)";
     KS412 "the vault did not answer in time" "check egress to the vault; a firewall that drops packets looks like this";
     KS413 "the vault's answer broke off or cannot be understood" "it is asked again; a proxy between may cut or replace answers";
-    KS414 "the vault asks for a token for a foreign domain" "nothing was sent; check the vault's URL, it may not be a Key Vault";
+    KS414 "the vault and the token belong to different domains" "check the vault's URL, it may not be a Key Vault, and the identity's scope; if the message says that the token went there, treat it as disclosed";
     KS415 "the vault refuses the request" "check the object's name and version";
     KS421 "this kind of key cannot be written" "RSA and EC keys on P-256, P-384 and P-521 have a public half that can";
     KS422 "the secret's value is not in the encoding that objectEncoding names" "correct the value, or remove objectEncoding";

@@ -56,14 +56,21 @@ fn decode(mut value: Zeroizing<String>, encoding: ObjectEncoding) -> Result<Cont
         ObjectEncoding::Base64 => {
             let mut plain = Zeroizing::new(Vec::with_capacity(value.len()));
             plain.extend(value.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
-            BASE64.decode(&*plain).map(Content::new).map_err(|_| ContentError::Base64)
+            let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(plain.len())]);
+            let length = BASE64.decode_slice(&*plain, &mut bytes).map_err(|_| ContentError::Base64)?;
+            bytes.truncate(length);
+            Ok(Content::new(std::mem::take(&mut *bytes)))
         }
         ObjectEncoding::Hex => {
             let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
             let (pairs, rest) = value.as_bytes().as_chunks::<2>();
-            let bytes: Option<Vec<u8>> =
-                pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
-            bytes.filter(|_| rest.is_empty()).map(Content::new).ok_or(ContentError::Hex)
+            // A vector that grows, or is dropped on an error, leaves a copy behind.
+            let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
+            for &[high, low] in pairs {
+                bytes.push(digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low).ok_or(ContentError::Hex)?);
+            }
+            let whole = rest.is_empty().then(|| Content::new(std::mem::take(&mut *bytes)));
+            whole.ok_or(ContentError::Hex)
         }
     }
 }
@@ -73,6 +80,7 @@ mod tests {
     use super::*;
     use ObjectEncoding::{Base64, Hex, Utf8};
     use proptest::prelude::*;
+    use secrecy::ExposeSecret;
 
     fn decoded(value: &str, encoding: ObjectEncoding) -> Result<Vec<u8>, ContentError> {
         let body = serde_json::json!({"value": value, "id": "https://kv/secrets/db/1"}).to_string();
@@ -98,6 +106,15 @@ mod tests {
         ] {
             assert_eq!(decoded(value, encoding), expected, "{value:?} {encoding:?}");
         }
+    }
+
+    #[test]
+    fn decoding_copies_nothing_into_a_buffer_that_grows() {
+        let value = |text: String| Zeroizing::new(text);
+        let hex = decode(value("41".repeat(37)), Hex).unwrap();
+        assert_eq!((hex.expose().len(), hex.0.expose_secret().capacity()), (37, 37));
+        let base64 = decode(value("QUFB".repeat(37)), Base64).unwrap();
+        assert_eq!((base64.expose().len(), base64.0.expose_secret().capacity()), (111, 111));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why no complete answer came, told apart by looking through the chain of causes.
 
 use super::resolver::ResolveError;
+use crate::identity::short;
 use std::error::Error;
 
 /// The kinds a user treats differently.
@@ -59,7 +60,7 @@ fn cause(error: &reqwest::Error) -> (Option<FailureKind>, String) {
             return (Some(FailureKind::Dns), current.to_string());
         }
         if current.is::<rustls::Error>() {
-            return (Some(FailureKind::Tls), current.to_string());
+            return (Some(FailureKind::Tls), short(&current.to_string()));
         }
         text = current.to_string();
         // An io::Error hides what it wraps from `source`: that gives the wrapped error's own source.
@@ -69,5 +70,7 @@ fn cause(error: &reqwest::Error) -> (Option<FailureKind>, String) {
     if kind.is_none() && text.contains("timed out") {
         kind = Some(FailureKind::Timeout);
     }
+    // Other people's words: a certificate's names may be thousands.
+    let text = short(&text);
     (kind, if text.is_empty() { "the request failed".to_owned() } else { text })
 }

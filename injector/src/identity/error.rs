@@ -4,7 +4,7 @@ use super::assertion::Claims;
 use super::entra_error::EntraError;
 use crate::fault::{Class, Fault};
 use crate::http::{Failure, FailureKind, HttpError};
-use keysluice_plan::reason::{KS301, KS302, KS312, KS314, KS315, KS321, KS322, KS410};
+use keysluice_plan::reason::{KS301, KS302, KS310, KS312, KS314, KS315, KS321, KS322, KS410};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +54,16 @@ pub enum IdentityError {
         /// Seconds it asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// Not asked: it said to wait.
+    #[error("{endpoint}: not asked for another {} s, as it demanded", wait.as_secs())]
+    Waiting {
+        /// Authority or IMDS.
+        endpoint: String,
+        /// Whether it is the managed-identity endpoint.
+        imds: bool,
+        /// The rest of the wait.
+        wait: Duration,
+    },
     /// No complete answer.
     #[error("{endpoint}: {failure}")]
     Network {
@@ -97,6 +107,7 @@ impl IdentityError {
                 (KS322, Class::Transient, *retry_after)
             }
             Self::Imds { .. } => (KS321, Class::Slow, None),
+            Self::Waiting { imds, wait, .. } => (if *imds { KS322 } else { KS310 }, Class::Transient, Some(*wait)),
             Self::Network { imds: true, .. } => (KS322, Class::Transient, None),
             // The hint about the CA helps here, the one about egress does not.
             Self::Network { failure: Failure { kind: FailureKind::Tls, .. }, .. } => (KS410, Class::Transient, None),
@@ -105,6 +116,12 @@ impl IdentityError {
             Self::Authority { .. } => (KS315, Class::Permanent, None),
             Self::Http(error) => return error.fault(),
         };
-        Fault { reason, message: format!("identity {identity:?}: {self}"), class, retry_after }
+        Fault {
+            reason,
+            message: format!("identity {identity:?}: {self}"),
+            class,
+            retry_after,
+            waiting: matches!(self, Self::Waiting { .. }),
+        }
     }
 }

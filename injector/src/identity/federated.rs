@@ -5,7 +5,7 @@ use super::entra_error::EntraError;
 use super::error::IdentityError;
 use super::token::{self, Grant};
 use crate::http::{self, Failure, Http};
-use crate::vault::retry_after;
+use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use super::entra_error::short;
 use super::error::IdentityError;
 use super::token::{self, Grant};
 use crate::http::{self, Failure, Http};
-use crate::vault::retry_after;
+use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 

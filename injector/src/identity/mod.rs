@@ -17,6 +17,7 @@ use crate::backoff::Jitter;
 use crate::fault::Fault;
 use crate::http::Http;
 use crate::plan_source::below;
+use crate::throttle::Throttle;
 use keysluice_plan::{Credential, Identity};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,12 +28,16 @@ use tokio::time::Instant;
 /// Between two attempts to renew while the old token still works.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
+/// Between two renewals because a vault did not accept the token: one that never does must not cost a call each time.
+const REJECTION_PAUSE: Duration = Duration::from_secs(3600);
+
 /// Gives tokens for one identity of the Plan.
 #[derive(Debug)]
 pub struct TokenSource {
     identity: Identity,
     root: PathBuf,
     http: Arc<Http>,
+    throttle: Arc<Throttle>,
     state: Mutex<State>,
 }
 
@@ -42,6 +47,8 @@ struct State {
     held: Option<Held>,
     /// The last failure and when it was known: whoever was waiting by then shares it.
     failure: Option<(Instant, Fault)>,
+    /// When a vault last had us renew a token before its time.
+    rejected_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -53,9 +60,9 @@ struct Held {
 
 impl TokenSource {
     /// For `identity`; its token file lies below `root`.
-    pub fn new(identity: Identity, root: &Path, http: Arc<Http>, seed: u64) -> Self {
-        let state = Mutex::new(State { jitter: Jitter::new(seed), held: None, failure: None });
-        Self { identity, root: root.to_owned(), http, state }
+    pub fn new(identity: Identity, root: &Path, http: Arc<Http>, throttle: Arc<Throttle>, seed: u64) -> Self {
+        let state = Mutex::new(State { jitter: Jitter::new(seed), held: None, failure: None, rejected_at: None });
+        Self { identity, root: root.to_owned(), http, throttle, state }
     }
 
     /// The scope tokens are for.
@@ -71,11 +78,8 @@ impl TokenSource {
         if let Some(held) = state.held.as_ref().filter(|held| now < held.renew_at) {
             return Ok(Arc::clone(&held.token));
         }
-        if let Some((at, fault)) = &state.failure {
-            let rest = fault.retry_after.map(|wait| (*at + wait).saturating_duration_since(now));
-            if *at >= asked || rest.is_some_and(|rest| !rest.is_zero()) {
-                return Err(Fault { retry_after: rest, ..fault.clone() });
-            }
+        if let Some((_, fault)) = state.failure.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(fault.clone());
         }
         match self.request().await {
             Ok(grant) => {
@@ -91,11 +95,16 @@ impl TokenSource {
                 Ok(token)
             }
             Err(error) => {
-                let fault = error.fault(&self.identity.name);
+                let mut fault = error.fault(&self.identity.name);
+                if !fault.waiting {
+                    fault.retry_after = fault.retry_after.map(|wait| self.throttle.note(&self.endpoint(), wait));
+                }
                 let now = Instant::now();
                 if let Some(held) = state.held.as_mut().filter(|held| now < held.expires_at) {
                     held.renew_at = (now + fault.retry_after.unwrap_or(RENEWAL_PAUSE)).min(held.expires_at);
-                    crate::log::warn(&fault);
+                    if !fault.waiting {
+                        crate::log::warn(&fault);
+                    }
                     return Ok(Arc::clone(&held.token));
                 }
                 state.failure = Some((now, fault.clone()));
@@ -104,15 +113,40 @@ impl TokenSource {
         }
     }
 
-    /// The vault did not accept `token`: the next caller gets another one.
-    pub async fn reject(&self, token: &Arc<AccessToken>) {
-        let mut state = self.state.lock().await;
-        if state.held.as_ref().is_some_and(|held| Arc::ptr_eq(&held.token, token)) {
-            state.held = None;
+    /// Another token than the one a vault did not accept, if there is one to be had now. Other vaults go on with the old one
+    /// while no new one comes.
+    pub async fn instead_of(&self, token: &Arc<AccessToken>) -> Option<Arc<AccessToken>> {
+        {
+            let mut state = self.state.lock().await;
+            let State { held, rejected_at, .. } = &mut *state;
+            let now = Instant::now();
+            let held = held.as_mut().filter(|held| Arc::ptr_eq(&held.token, token) && now < held.renew_at);
+            if let Some(held) = held {
+                if rejected_at.is_some_and(|at| now < at + REJECTION_PAUSE) {
+                    return None;
+                }
+                (held.renew_at, *rejected_at) = (now, Some(now));
+            }
+        }
+        self.token().await.ok().filter(|other| !Arc::ptr_eq(other, token))
+    }
+
+    /// Whom a wait is about: Entra counts per tenant.
+    fn endpoint(&self) -> String {
+        match &self.identity.credential {
+            Credential::Federated { tenant_id, authority, .. } => {
+                format!("{}/{tenant_id}", authority.trim_end_matches('/'))
+            }
+            Credential::ManagedIdentity { endpoint, .. } => endpoint.clone(),
         }
     }
 
     async fn request(&self) -> Result<token::Grant, IdentityError> {
+        let endpoint = self.endpoint();
+        if let Some(wait) = self.throttle.wait(&endpoint) {
+            let imds = matches!(self.identity.credential, Credential::ManagedIdentity { .. });
+            return Err(IdentityError::Waiting { endpoint, imds, wait });
+        }
         match &self.identity.credential {
             Credential::Federated { client_id, tenant_id, authority, token_file } => {
                 let token_file = &below(&self.root, token_file);

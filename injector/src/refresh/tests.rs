@@ -94,6 +94,27 @@ fn retry_after_is_honoured_also_by_a_refresh_on_demand() {
 }
 
 #[test]
+fn a_wait_that_is_not_over_is_no_further_failure() {
+    let mut refresh = ready();
+    refresh.on(Event::Tick, at(10.0));
+    let mut next = refresh.wake_at().unwrap();
+    refresh.on(Event::Tick, next);
+    refresh.on(fetched(&[(0, failed(Class::Transient)), (1, Outcome::Fetched)]), next);
+    refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, next);
+    for _ in 0..5 {
+        next = refresh.wake_at().unwrap();
+        assert_eq!(refresh.on(Event::Tick, next), fetch(&[0]));
+        refresh.on(fetched(&[(0, Outcome::Waiting { rest: at(3.0) })]), next);
+        assert_eq!(refresh.wake_at(), Some(next + at(3.0)));
+    }
+    next = refresh.wake_at().unwrap();
+    refresh.on(Event::Tick, next);
+    refresh.on(fetched(&[(0, failed(Class::Transient))]), next);
+    let delay = refresh.wake_at().unwrap().saturating_sub(next);
+    assert!(delay <= at(2.2), "the second failure in a row: {delay:?}");
+}
+
+#[test]
 fn the_deadline_gives_up_also_while_a_fetch_hangs() {
     let mut refresh = machine(1, false, Some(30));
     refresh.on(Event::Tick, Time::ZERO);
@@ -117,8 +138,13 @@ fn a_permanent_failure_ends_a_start_at_once_but_not_a_running_pod() {
     let event = fetched(&[(0, failed(Class::Transient)), (1, failed(Class::Permanent))]);
     assert_eq!(refresh.on(event.clone(), at(1.0)), [Action::GiveUp { permanent: true }]);
 
+    let mut refresh = machine(2, false, Some(30));
+    refresh.on(Event::Tick, Time::ZERO);
+    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(0.5)), [Action::GiveUp { permanent: true }]);
+
     let mut refresh = ready();
     refresh.on(Event::Refresh, at(1.0));
+    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(1.0)), []);
     assert_eq!(refresh.on(event, at(1.0)), [Action::Refreshed]);
 }
 
@@ -175,7 +201,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => Just(Step::Wake),
         1 => Just(Step::Demand),
-        4 => prop::collection::vec(0_u8..6, 4).prop_map(Step::Answer),
+        4 => prop::collection::vec(0_u8..7, 4).prop_map(Step::Answer),
     ];
     prop::collection::vec(step, 1..200)
 }
@@ -210,11 +236,12 @@ proptest! {
                             0 => Outcome::Failed { class: Class::Transient, retry_after: None },
                             1 => Outcome::Failed { class: Class::Slow, retry_after: None },
                             2 => Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) },
+                            3 => Outcome::Waiting { rest: Duration::from_secs(60) },
                             _ => Outcome::Fetched,
                         })).collect::<Vec<_>>();
                         for &(file, outcome) in &outcomes {
                             present[file] |= outcome == Outcome::Fetched;
-                            if matches!(outcome, Outcome::Failed { retry_after: Some(_), .. }) {
+                            if matches!(outcome, Outcome::Failed { retry_after: Some(_), .. } | Outcome::Waiting { .. }) {
                                 not_before[file] = now + Duration::from_secs(60);
                             }
                         }

@@ -1,5 +1,6 @@
 //! `WWW-Authenticate` of a 401: which tenant and resource the vault wants, and whether it may want that.
 
+use crate::identity::short;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// What a vault asks for.
@@ -20,10 +21,10 @@ impl Challenge {
         let mut challenge = Self::default();
         for (name, value) in parameters(bearer?.1) {
             match name.to_ascii_lowercase().as_str() {
-                "authorization" | "authorization_uri" => challenge.authorization = Some(value.to_owned()),
-                "resource" => challenge.resource = Some(value.to_owned()),
+                "authorization" | "authorization_uri" => challenge.authorization = Some(short(value)),
+                "resource" => challenge.resource = Some(short(value)),
                 "scope" if challenge.resource.is_none() => {
-                    challenge.resource = Some(value.strip_suffix("/.default").unwrap_or(value).to_owned());
+                    challenge.resource = Some(short(value.strip_suffix("/.default").unwrap_or(value)));
                 }
                 _ => {}
             }
@@ -34,11 +35,16 @@ impl Challenge {
     /// Whether the resource is a parent domain of the vault's host, the rule of every Azure SDK: without it a stranger's server
     /// could have us fetch a token for somebody else's service. No resource is no demand.
     pub fn fits(&self, vault_host: &str) -> bool {
-        let Some(resource) = &self.resource else { return true };
-        let Some(host) = host(resource) else { return false };
-        let parent = vault_host.len().checked_sub(host.len()).map(|at| vault_host.split_at(at));
-        parent.is_some_and(|(label, rest)| label.ends_with('.') && rest.eq_ignore_ascii_case(host))
+        self.resource.as_ref().is_none_or(|resource| is_parent(resource, vault_host))
     }
+}
+
+/// Whether the URL's host is a parent domain of the vault's.
+pub(super) fn is_parent(url: &str, vault_host: &str) -> bool {
+    let Some(host) = host(url) else { return false };
+    let parent = vault_host.len().checked_sub(host.len()).filter(|&at| vault_host.is_char_boundary(at));
+    let parent = parent.map(|at| vault_host.split_at(at));
+    parent.is_some_and(|(label, rest)| label.ends_with('.') && rest.eq_ignore_ascii_case(host))
 }
 
 /// Host of a URL, without port.
@@ -88,6 +94,10 @@ mod tests {
         ] {
             assert_eq!(parse(text).as_ref(), Some(&expected), "{text}");
         }
+        let long =
+            parse(&format!(r#"Bearer authorization="https://eyJcanary", resource="https://{}""#, "x".repeat(9000)));
+        let Challenge { authorization, resource } = long.unwrap();
+        assert_eq!((authorization.as_deref(), resource.unwrap().chars().count()), (Some("[token]"), 301));
         assert_eq!(parse("Basic realm=\"x\""), None);
     }
 

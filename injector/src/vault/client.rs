@@ -1,17 +1,16 @@
 //! GET of one object, with the token sent at once (no 401 round trip).
 
-use super::challenge::Challenge;
+use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
-use super::retry;
 use crate::fault::Fault;
 use crate::http::{self, CONCURRENCY, Failure, Http};
-use crate::identity::{AccessToken, TokenSource};
+use crate::identity::{AccessToken, TokenSource, short};
+use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectType};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -38,6 +37,15 @@ impl Object {
             version: file.version.clone(),
             identity: file.identity.clone(),
         }
+    }
+
+    /// Whether a token for `scope` may go to the vault at all.
+    fn check_scope(&self, scope: &str) -> Result<(), VaultError> {
+        let host = self.vault.host();
+        if is_parent(scope, host) {
+            return Ok(());
+        }
+        Err(VaultError::ForeignScope { scope: scope.to_owned(), host: host.to_owned() })
     }
 
     /// Name of the identity that fetches it.
@@ -72,55 +80,49 @@ impl std::fmt::Display for Object {
 pub struct VaultClient {
     http: Arc<Http>,
     permits: Semaphore,
-    throttle: Mutex<retry::ThrottleState>,
+    throttle: Arc<Throttle>,
 }
 
 impl VaultClient {
-    /// With what an earlier run was told to wait.
-    pub fn new(http: Arc<Http>, throttle: retry::ThrottleState) -> Self {
-        Self { http, permits: Semaphore::new(CONCURRENCY), throttle: Mutex::new(throttle) }
+    /// With what others know of waits.
+    pub fn new(http: Arc<Http>, throttle: Arc<Throttle>) -> Self {
+        Self { http, permits: Semaphore::new(CONCURRENCY), throttle }
     }
 
-    /// What vaults told us to wait, to be kept for the next run.
-    pub fn throttle_state(&self) -> retry::ThrottleState {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The answer's body. A 401 drops the token and tries once more with a new one, unless the challenge is a stranger's.
+    /// The answer's body. After a 401 it tries once more with a new token, unless the challenge is a stranger's.
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<SecretBox<Vec<u8>>, Fault> {
         let fault = |error: VaultError| error.fault(&object.to_string());
         let client = self.http.client().map_err(|error| error.fault())?;
+        object.check_scope(source.scope()).and_then(|()| self.may_ask(object)).map_err(fault)?;
         let mut token = source.token().await?;
         // An error here would mean the semaphore was closed, which nobody does.
         let _permit = self.permits.acquire().await;
-        let mut second = false;
+        let mut renewed = false;
         loop {
             let response = self.send(&client, object, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
                 return self.read(object, response).await.map_err(fault);
             }
-            let challenge = Challenge::parse(response.headers());
+            let challenge = Challenge::parse(response.headers()).map(Box::new);
             if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(object.vault.host())) {
                 let resource = foreign.resource.clone().unwrap_or_default();
                 return Err(fault(VaultError::ForeignChallenge { resource, host: object.vault.host().to_owned() }));
             }
             let body = http::body(response).await.map_err(|failure| fault(failure.into()))?;
-            if second {
+            let Some(other) = (if renewed { None } else { source.instead_of(&token).await }) else {
                 let (kind, scope) = (VaultErrorKind::parse(body.expose_secret()), source.scope().to_owned());
-                return Err(fault(VaultError::Unauthorized { kind, scope, challenge }));
-            }
-            second = true;
-            source.reject(&token).await;
-            token = source.token().await?;
+                return Err(fault(VaultError::Unauthorized { renewed, kind, scope, challenge }));
+            };
+            (token, renewed) = (other, true);
         }
     }
 
+    fn may_ask(&self, object: &Object) -> Result<(), VaultError> {
+        self.throttle.wait(object.vault.as_str()).map_or(Ok(()), |wait| Err(VaultError::Waiting { wait }))
+    }
+
     async fn send(&self, client: &Client, object: &Object, token: &AccessToken) -> Result<Response, VaultError> {
-        let now = SystemTime::now();
-        let wait = self.throttle.lock().unwrap_or_else(PoisonError::into_inner).wait(object.vault.as_str(), now);
-        if let Some(wait) = wait {
-            return Err(VaultError::Waiting { wait });
-        }
+        self.may_ask(object)?;
         let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
         let mut header = HeaderValue::from_str(&bearer).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         header.set_sensitive(true);
@@ -133,12 +135,11 @@ impl VaultClient {
         if status == 200 {
             return Ok(http::body(response).await?);
         }
-        let retry_after = retry::after(response.headers());
-        if let (429 | 503, Some(wait)) = (status, retry_after) {
-            let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-            throttle.note(object.vault.as_str(), wait, SystemTime::now());
-        }
-        let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        // A demand of 429 and 503 is about the vault, one of another status about the object.
+        let whole_vault = matches!(status, 429 | 503);
+        let retry_after = retry_after(response.headers())
+            .map(|wait| if whole_vault { self.throttle.note(object.vault.as_str(), wait) } else { wait });
+        let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
         let kind =
             http::body(response).await.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();

@@ -24,18 +24,30 @@ pub enum VaultError {
         /// What it asked us to wait.
         retry_after: Option<Duration>,
     },
-    /// 401 also with a new token.
-    #[error("401 {kind} also with a new token for scope {scope}{}", challenge.as_ref().map(wants).unwrap_or_default())]
+    /// 401, and a new token did not help or is not to be had.
+    #[error("401 {kind} {} for scope {scope}{}", if *renewed { "also with a new token" } else { "with the token" }, challenge.as_deref().map(wants).unwrap_or_default())]
     Unauthorized {
+        /// Whether the token was a new one.
+        renewed: bool,
         /// What it said.
         kind: VaultErrorKind,
         /// What the token was for.
         scope: String,
         /// What it wants.
-        challenge: Option<Challenge>,
+        challenge: Option<Box<Challenge>>,
+    },
+    /// The token would be for a domain that is not the vault's.
+    #[error("the scope {scope:?} is not that of a parent domain of {host}; nothing was sent")]
+    ForeignScope {
+        /// Scope of the identity.
+        scope: String,
+        /// The vault.
+        host: String,
     },
     /// The challenge names a domain that is not the vault's.
-    #[error("the vault asks for a token for {resource:?}, which is not a parent domain of {host}")]
+    #[error(
+        "the vault asks for a token for {resource:?}, which is not a parent domain of {host}; the token went to this host: treat it as disclosed"
+    )]
     ForeignChallenge {
         /// What it asks for.
         resource: String,
@@ -139,7 +151,7 @@ impl VaultError {
         let (reason, class) = match self {
             Self::Refused { status, kind, .. } => kind.reason_and_class(*status),
             Self::Unauthorized { .. } => (KS401, Class::Slow),
-            Self::ForeignChallenge { .. } => (KS414, Class::Permanent),
+            Self::ForeignScope { .. } | Self::ForeignChallenge { .. } => (KS414, Class::Permanent),
             Self::Waiting { .. } => (KS407, Class::Transient),
             Self::Network(failure) => match failure.kind {
                 FailureKind::Dns => (KS409, Class::Transient),
@@ -155,7 +167,8 @@ impl VaultError {
             Self::Waiting { wait } => Some(*wait),
             _ => None,
         };
-        Fault { reason, message: format!("{object}: {self}"), class, retry_after }
+        let waiting = matches!(self, Self::Waiting { .. });
+        Fault { reason, message: format!("{object}: {self}"), class, retry_after, waiting }
     }
 }
 
@@ -206,9 +219,10 @@ mod tests {
     fn a_second_401_says_what_the_vault_wants() {
         let challenge = Challenge { authorization: Some("https://login/t".into()), resource: Some("https://v".into()) };
         let error = VaultError::Unauthorized {
+            renewed: true,
             kind: VaultErrorKind::default(),
             scope: "https://w/.default".into(),
-            challenge: Some(challenge),
+            challenge: Some(Box::new(challenge)),
         };
         let text = error.to_string();
         assert!(

@@ -3,9 +3,7 @@
 mod challenge;
 mod client;
 mod error;
-mod retry;
 
 pub use challenge::Challenge;
 pub use client::{Object, VaultClient};
 pub use error::{VaultError, VaultErrorKind};
-pub use retry::{ThrottleState, after as retry_after, throttle_state_from};

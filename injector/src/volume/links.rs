@@ -6,8 +6,14 @@ use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
-/// Refuses names that belong to somebody else, before anything is written.
-pub(super) fn check(volume: &OwnedFd, wanted: &BTreeSet<String>) -> Result<(), TreeError> {
+/// Refuses names that belong to somebody else, before anything is written. Of `data`, which a rename replaces, every link is
+/// ours.
+pub(super) fn check(volume: &OwnedFd, data: &str, wanted: &BTreeSet<String>) -> Result<(), TreeError> {
+    match readlinkat(volume, data, Vec::new()) {
+        Ok(_) | Err(Errno::NOENT) => {}
+        Err(Errno::INVAL) => return Err(TreeError::new(data, Errno::EXIST)),
+        Err(errno) => return Err(TreeError::new(data, errno)),
+    }
     for name in wanted {
         if kind(volume, name)? == Kind::Foreign {
             return Err(TreeError::new(name, Errno::EXIST));

@@ -92,10 +92,12 @@ impl Volume {
         tree::is_generation(&target).then_some(target)
     }
 
-    /// Whether the current generation has all of these files.
-    pub fn has_all<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
+    /// Whether an earlier run left a generation with all of these files. Its links are completed: a crash may have come between
+    /// the swap and them.
+    pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath> + Clone) -> bool {
         let Some(current) = self.current() else { return false };
-        paths.into_iter().all(|path| tree::exists(&current, path))
+        let names = paths.clone().into_iter().map(|path| path.top().to_owned()).collect();
+        paths.into_iter().all(|path| tree::exists(&current, path)) && links::update(&self.directory, &names).is_ok()
     }
 
     /// Writes a new generation next to the current one; nothing is visible yet. If the volume is full, generations that linger
@@ -110,31 +112,55 @@ impl Volume {
         }
     }
 
-    /// Makes a staged generation visible. Returns whether a previous one lingers now.
+    /// Makes a staged generation visible, or leaves all as it was. Returns whether a previous one lingers now.
     pub fn publish(&mut self, staged: Staged) -> Result<bool, VolumeError> {
         let Staged { generation, names, .. } = staged;
-        let mut lingers = false;
-        if let Some(generation) = &generation {
-            let previous = self.generation();
-            // A crash between the two calls below leaves it; `symlinkat` does not replace.
-            let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
-            symlinkat(generation.as_str(), &self.directory, DATA_TMP)
-                .and_then(|()| renameat(&self.directory, DATA_TMP, &self.directory, DATA))
-                .map_err(|errno| {
-                    let _ = tree::remove(&self.directory, generation);
-                    io(&self.path, DATA, errno)
-                })?;
-            lingers = previous.is_some();
-            self.previous.extend(previous);
+        let previous = self.generation();
+        if let Some(generation) = &generation
+            && let Err(errno) = self.point_to(generation)
+        {
+            let _ = tree::remove(&self.directory, generation);
+            return Err(io(&self.path, DATA, errno));
         }
-        if let Err(error) = links::update(&self.directory, &names) {
-            // The caller schedules no removal for a publication that failed.
-            let scheduled = self.previous.len() - usize::from(lingers);
-            self.remove_all_previous()?;
-            self.gone_early += scheduled;
-            return Err(with_path(&self.path)(error));
+        let linked = links::update(&self.directory, &names).map_err(with_path(&self.path));
+        if generation.is_none() {
+            return linked.map(|()| false);
         }
+        if let Err(error) = linked {
+            self.go_back(previous);
+            return Err(error);
+        }
+        let lingers = previous.is_some();
+        self.previous.extend(previous);
         Ok(lingers)
+    }
+
+    /// Undoes the last publication that changed something; `lingers` is what it returned.
+    pub fn withdraw(&mut self, lingers: bool) {
+        let previous = if lingers { self.previous.pop() } else { None };
+        self.go_back(previous);
+    }
+
+    /// To a previous generation or to none, as far as that can be done.
+    fn go_back(&self, previous: Option<String>) {
+        let failed = self.generation();
+        let names =
+            previous.as_ref().and_then(|name| tree::names(&tree::open_directory(&self.directory, name).ok()?).ok());
+        let _ = match previous {
+            Some(previous) => self.point_to(&previous),
+            None => unlinkat(&self.directory, DATA, AtFlags::empty()),
+        };
+        let _ = links::update(&self.directory, &names.into_iter().flatten().collect());
+        if let Some(failed) = failed.filter(|failed| self.generation().as_ref() != Some(failed)) {
+            let _ = tree::remove(&self.directory, &failed);
+        }
+    }
+
+    fn point_to(&self, generation: &str) -> Result<(), Errno> {
+        // A crash between the two calls below leaves it; `symlinkat` does not replace.
+        let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
+        symlinkat(generation, &self.directory, DATA_TMP)?;
+        renameat(&self.directory, DATA_TMP, &self.directory, DATA)
     }
 
     /// Takes a staged generation back.
@@ -190,7 +216,7 @@ impl Volume {
             files.push(tree::File { path: entry.path, mode: entry.mode, bytes });
         }
         let names: BTreeSet<String> = entries.iter().map(|entry| entry.path.top().to_owned()).collect();
-        links::check(&self.directory, &names).map_err(with_path(&self.path))?;
+        links::check(&self.directory, DATA, &names).map_err(with_path(&self.path))?;
         let same_set = current.as_ref().is_some_and(|current| tree::count(current).is_ok_and(|n| n == entries.len()));
         if same_set && changed.is_empty() {
             return Ok(Staged { generation: None, names, changed });

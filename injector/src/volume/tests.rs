@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::UNIX_EPOCH;
 
 const NOW: SystemTime = UNIX_EPOCH;
@@ -65,6 +65,22 @@ fn the_layout_is_the_kubelets() {
     assert_eq!(fs::read(path.join("tls/crt")).unwrap(), b"y");
     assert_eq!((mode(&path.join("db")), mode(&path.join("tls/crt")), mode(&path.join("tls/key"))), (0o640, 0o777, 0));
     assert_eq!((mode(&path.join("tls")), mode(&path.join("..data"))), (0o755, 0o755));
+}
+
+#[test]
+fn with_fs_group_everything_belongs_to_the_volumes_group() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    // Only root may give it a group of its own; the bit can be seen in any case.
+    let _ = std::os::unix::fs::chown(path, None, Some(2000));
+    fs::set_permissions(path, fs::Permissions::from_mode(0o2777)).unwrap();
+    let mut volume = Volume::open(path).unwrap();
+    commit(&mut volume, &[("db", 0o440, Some(b"x")), ("tls/key", 0o440, Some(b"y"))]);
+    let group = fs::metadata(path).unwrap().gid();
+    for (name, wanted) in [("..data", 0o2755), ("tls", 0o2755), ("db", 0o440), ("tls/key", 0o440)] {
+        let metadata = fs::metadata(path.join(name)).unwrap();
+        assert_eq!((metadata.gid(), mode(&path.join(name))), (group, wanted), "{name}");
+    }
 }
 
 #[test]
@@ -151,6 +167,40 @@ fn a_foreign_file_in_the_way_is_refused_before_anything_changes() {
 }
 
 #[test]
+fn a_data_that_is_no_link_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::File::create(path.join("..data")).unwrap();
+    let mut volume = Volume::open(path).unwrap();
+    let error = stage(&mut volume, &[("db", 0o644, Some(b"1"))]).unwrap_err();
+    assert_eq!(error.fault().reason.code, "KS504", "{error}");
+    assert_eq!(names(path), ["..data"]);
+}
+
+#[test]
+fn a_publication_that_fails_or_is_withdrawn_leaves_all_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut volume = Volume::open(path).unwrap();
+    let staged = stage(&mut volume, &[("db", 0o644, Some(b"1"))]).unwrap();
+    let lingers = volume.publish(staged).unwrap();
+    volume.withdraw(lingers);
+    assert!(!lingers && names(path).is_empty(), "{:?}", names(path));
+    commit(&mut volume, &[("db", 0o644, Some(b"1")), ("old", 0o644, Some(b"1"))]);
+    let before = names(path);
+    let staged = stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
+    let lingers = volume.publish(staged).unwrap();
+    volume.withdraw(lingers);
+    assert_eq!((lingers, names(path)), (true, before.clone()));
+    let staged = stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
+    fs::File::create(path.join("new")).unwrap();
+    assert_eq!(volume.publish(staged).unwrap_err().fault().reason.code, "KS504");
+    fs::remove_file(path.join("new")).unwrap();
+    assert_eq!((names(path), fs::read(path.join("db")).unwrap()), (before, b"1".to_vec()));
+    assert!(!volume.remove_previous().unwrap(), "nothing lingers");
+}
+
+#[test]
 fn a_full_volume_drops_what_lingers_then_keeps_the_last_good() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
@@ -183,13 +233,30 @@ fn a_restart_knows_whether_the_generation_is_complete() {
     let directory = tempfile::tempdir().unwrap();
     let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
     let mut volume = Volume::open(directory.path()).unwrap();
-    assert!(!volume.has_all(&paths));
+    assert!(!volume.resume(&paths));
     commit(&mut volume, &[("a", 0o644, Some(b"1"))]);
-    assert!(!volume.has_all(&paths));
+    assert!(!volume.resume(&paths));
     commit(&mut volume, &[("a", 0o644, None), ("b/c", 0, Some(b"1"))]);
-    assert!(volume.has_all(&paths));
+    assert!(volume.resume(&paths));
     let error = stage(&mut volume, &[("d", 0o644, None)]).unwrap_err();
     assert!(matches!(error, VolumeError::Incomplete { .. }), "{error}");
+}
+
+#[test]
+fn a_restart_completes_the_links_of_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
+    commit(&mut Volume::open(path).unwrap(), &[("a", 0o644, Some(b"1")), ("b/c", 0o644, Some(b"2"))]);
+    fs::remove_file(path.join("b")).unwrap();
+    symlink("..data/gone", path.join("gone")).unwrap();
+    let volume = Volume::open(path).unwrap();
+    assert!(volume.resume(&paths));
+    assert_eq!(fs::read(path.join("b/c")).unwrap(), b"2");
+    assert!(fs::symlink_metadata(path.join("gone")).is_err());
+    fs::remove_file(path.join("a")).unwrap();
+    fs::File::create(path.join("a")).unwrap();
+    assert!(!volume.resume(&paths), "somebody else's file hides ours");
 }
 
 #[test]
@@ -198,7 +265,7 @@ fn a_data_link_that_points_elsewhere_is_not_followed() {
     symlink("/etc", directory.path().join("..data")).unwrap();
     let mut volume = Volume::open(directory.path()).unwrap();
     assert_eq!(volume.generation(), None);
-    assert!(!volume.has_all(&["passwd".parse().unwrap()]));
+    assert!(!volume.resume(&["passwd".parse().unwrap()]));
     commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
     assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"1");
 }

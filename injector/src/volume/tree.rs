@@ -83,7 +83,7 @@ pub(super) fn open_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, E
 /// Writes all files into the generation's directory, which exists and is empty.
 pub(super) fn write(volume: &OwnedFd, generation: &str, files: &[File<'_>], budget: &Budget) -> Result<(), TreeError> {
     let root = open_directory(volume, generation).map_err(|errno| TreeError::new(generation, errno))?;
-    fchmod(&root, Mode::from_bits_truncate(0o755)).map_err(|errno| TreeError::new(generation, errno))?;
+    open_up(&root).map_err(|errno| TreeError::new(generation, errno))?;
     for file in files {
         let failed = |errno| TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno });
         budget.take(volume, file.bytes.len()).map_err(failed)?;
@@ -105,7 +105,7 @@ fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<(), Errno> {
             Err(errno) => return Err(errno),
         }
         let directory = open_directory(above, component)?;
-        fchmod(&directory, Mode::from_bits_truncate(0o755))?; // mkdir is subject to the umask
+        open_up(&directory)?;
         parent = Some(directory);
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -120,6 +120,13 @@ fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<(), Errno> {
         }
     }
     fchmod(&fd, Mode::from_bits_truncate(file.mode.bits()))
+}
+
+/// `mkdir` is subject to the umask. The setgid bit stays: with `fsGroup` the kubelet sets it on the volume, and by it the
+/// files below belong to that group.
+fn open_up(directory: &OwnedFd) -> Result<(), Errno> {
+    let setgid = fstat(directory)?.st_mode & 0o2000;
+    fchmod(directory, Mode::from_bits_truncate(0o755 | setgid))
 }
 
 /// Whether a file is there.

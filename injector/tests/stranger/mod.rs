@@ -52,7 +52,35 @@ fn a_foreign_challenge_gets_no_second_token_and_ends_with_3() {
                   resource=\"https://graph.example\"\r\nContent-Length: 0\r\n\r\n";
     let (code, text) = once(&world, answer.to_owned());
     assert!(code == Some(3) && text.contains("KS414") && text.contains("https://graph.example"), "{text}");
+    assert!(text.contains("treat it as disclosed"), "{text}");
     assert_eq!(world.emulator.counts().tokens, 1);
+}
+
+#[test]
+fn a_server_outside_the_scopes_domain_gets_no_token() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    plan["identities"][0]["scope"] = "https://vault.azure.net/.default".into();
+    let output = world.output(&plan, &["once"]);
+    let text = stderr(&output);
+    assert!(output.status.code() == Some(3) && text.contains("KS414") && text.contains("nothing was sent"), "{text}");
+    let counts = world.emulator.counts();
+    assert_eq!((counts.tokens, counts.secret_gets, counts.status_401), (0, 0, 0));
+}
+
+#[test]
+fn what_a_server_says_is_cut_and_holds_no_token() {
+    let world = World::new();
+    let (token, long) = ("eyJhbGciOi.eyJzdWIi.c2ln", "x".repeat(4000));
+    let refused = format!("HTTP/1.1 400 Bad Request\r\nx-ms-request-id: {token} {long}\r\nContent-Length: 0\r\n\r\n");
+    let challenge = format!(
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer authorization=\"{token} {long}\", \
+                             resource=\"{token} {long}\"\r\nContent-Length: 0\r\n\r\n"
+    );
+    for (answer, code) in [(refused, "KS415"), (challenge, "KS414")] {
+        let (_, text) = once(&world, answer);
+        assert!(text.contains(code) && !text.contains("eyJ") && text.len() < 2000, "{} {text}", text.len());
+    }
 }
 
 #[test]

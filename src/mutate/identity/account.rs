@@ -1,7 +1,7 @@
 //! What of a ServiceAccount matters.
 
-use crate::mutate::annotations::edit_distance;
 use crate::reason;
+use crate::spelling;
 
 /// ServiceAccount annotation: client id.
 pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";
@@ -79,14 +79,16 @@ const PREFIX: &str = "azure.workload.identity/";
 fn looks_like_ours(key: &str) -> bool {
     // The label's key is often put here too; it does no harm.
     let below_prefix = key.starts_with(PREFIX) && key != super::USE_LABEL;
-    below_prefix
-        || (key.len() < 80 && key.contains("workload") && KNOWN.iter().any(|known| edit_distance(key, known) <= 2))
+    below_prefix || (key.contains("workload") && spelling::nearest(key, KNOWN, 2).is_some())
 }
 
+/// The key that was meant; most often the client id's.
 fn nearest(key: &str) -> &'static str {
-    let key = key.get(..100).unwrap_or(key);
-    KNOWN.iter().min_by_key(|known| edit_distance(key, known)).copied().unwrap_or(CLIENT_ID_ANNOTATION)
+    spelling::nearest(key, KNOWN, FAR).unwrap_or(CLIENT_ID_ANNOTATION)
 }
+
+/// Near enough for a key below our prefix: it can only be one of these.
+const FAR: usize = 12;
 
 fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();

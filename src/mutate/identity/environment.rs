@@ -1,10 +1,10 @@
 //! The variables a container gets, where it has none of that name.
 
-use super::endpoint::{CertificateSource, TokenEndpoint};
 use super::token_volume::TokenVolume;
 use crate::admission::patch::Patch;
 use crate::admission::pod::{Container, EnvVar, Pointer};
 use crate::mutate::annotations::Annotations;
+use crate::settings::{CertificateSource, TokenEndpoint};
 use serde::Serialize;
 
 /// Names of the four variables every container gets, in order.

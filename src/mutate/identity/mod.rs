@@ -7,7 +7,6 @@ mod ephemeral;
 mod token_volume;
 
 pub use account::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION};
-pub use endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 pub(super) use environment::NAMES as VARIABLES;
 pub(super) use ephemeral::inject as inject_ephemeral;
 pub(super) use token_volume::TokenVolume;
@@ -17,6 +16,7 @@ use super::refusal::{Cause, Refusal};
 use super::{Context, Mutation};
 use crate::admission::pod::{Container, Pod, Pointer};
 use crate::reason;
+use crate::settings::TokenEndpoint;
 use environment::Variables;
 
 /// The label a pod opts in with.

@@ -1,13 +1,12 @@
 //! The projected volume with the pod's token: one that is there already, or one to add.
 
 use super::account::EXPIRATION_ANNOTATION;
-use super::endpoint::CertificateSource;
 use super::{EXPIRATION_SECONDS, VOLUME_PREFIX};
 use crate::admission::patch::Patch;
 use crate::admission::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
 use crate::mutate::Context;
 use crate::mutate::refusal::{Cause, Refusal};
-use crate::settings::TokenLayout;
+use crate::settings::{CertificateSource, TokenLayout};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -1,17 +1,19 @@
-//! What a misspelt key was meant to be.
+//! What a misspelt name was meant to be.
 
-/// The known key nearest to `key`: one that differs only in case, else one at most two edits away.
-pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let key = key.to_lowercase();
-    let distances = known.iter().map(|known| (distance(&key, &known.to_lowercase()), *known));
-    distances.filter(|(distance, _)| *distance <= 2).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+/// The known name nearest to `name`: one that differs only in case, else one at most `edits` away.
+///
+/// Names longer than any known one by more than that cost nothing: they may be of any length.
+pub(crate) fn nearest(name: &str, known: &[&'static str], edits: usize) -> Option<&'static str> {
+    let near = known.iter().filter(|known| known.len().abs_diff(name.len()) <= edits * MAX_CHAR_BYTES);
+    let distances = near.map(|known| (distance(&name.to_lowercase(), &known.to_lowercase()), *known));
+    distances.filter(|(distance, _)| *distance <= edits).min().map(|(_, known)| known)
 }
 
-/// Levenshtein distance; 3 stands for everything above 2.
+/// An edit changes one character, up to four bytes.
+const MAX_CHAR_BYTES: usize = 4;
+
+/// Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > 8 {
-        return 3;
-    }
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -23,7 +25,7 @@ fn distance(a: &str, b: &str) -> usize {
             row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
         }
     }
-    row[b.len()].min(3)
+    row[b.len()]
 }
 
 #[cfg(test)]
@@ -44,7 +46,7 @@ mod tests {
             ("", None),
             ("ü", None),
         ] {
-            assert_eq!(nearest(key, known), expected, "{key}");
+            assert_eq!(nearest(key, known, 2), expected, "{key}");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What the operator decided once, for every pod.
 
+mod token_endpoint;
+
+pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
+
 use crate::cloud::{Cloud, Clouds};
-use crate::mutate::TokenEndpoint;
 use crate::provider_class::Allowlist;
 use std::time::Duration;
 

@@ -1,0 +1,157 @@
+//! `Retry-After`: whom not to ask before when, in this run and in the next.
+
+use crate::backoff::Jitter;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Longer waits are cut: a proxy that says "tomorrow" must not stop a pod for a day.
+const LONGEST: Duration = Duration::from_secs(600);
+/// With jitter and a second for clocks that were corrected: nothing we wrote lies further ahead.
+const LONGEST_STORED: Duration = Duration::from_secs(661);
+
+/// The seconds of `Retry-After`; the date form is not used by Azure and counts as absent.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST))
+}
+
+/// What vaults, Entra and IMDS told this pod to wait; shared by all who ask them.
+#[derive(Debug)]
+pub struct Throttle(Mutex<(ThrottleState, Jitter)>);
+
+impl Throttle {
+    /// With what an earlier run was told.
+    pub fn new(state: ThrottleState, seed: u64) -> Self {
+        Self(Mutex::new((state, Jitter::new(seed))))
+    }
+
+    /// The rest of the wait, if there is one.
+    pub fn wait(&self, endpoint: &str) -> Option<Duration> {
+        self.locked().0.wait(endpoint, SystemTime::now())
+    }
+
+    /// Notes a wait and answers with the one that holds: up to a tenth longer, or the rest of an earlier, longer one.
+    pub fn note(&self, endpoint: &str, wait: Duration) -> Duration {
+        let (state, jitter) = &mut *self.locked();
+        state.note(endpoint, wait, jitter, SystemTime::now())
+    }
+
+    /// To be kept for the next run.
+    pub fn state(&self) -> ThrottleState {
+        self.locked().0.clone()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, (ThrottleState, Jitter)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Per endpoint, the moment (milliseconds since 1970) before which it is not to be asked again. Kept on the private tmpfs, so
+/// that a container that was restarted does not ask at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThrottleState(BTreeMap<String, u64>);
+
+impl ThrottleState {
+    /// Reads a state that may be missing or garbled: then there is none.
+    pub fn read(text: &[u8]) -> Self {
+        serde_json::from_slice(text).unwrap_or_default()
+    }
+
+    fn wait(&self, endpoint: &str, now: SystemTime) -> Option<Duration> {
+        let until = UNIX_EPOCH.checked_add(Duration::from_millis(*self.0.get(endpoint)?))?;
+        let wait = until.duration_since(now).ok()?;
+        // A moment further ahead is one of another clock, before it was set back.
+        (!wait.is_zero() && wait <= LONGEST_STORED).then_some(wait)
+    }
+
+    fn note(&mut self, endpoint: &str, wait: Duration, jitter: &mut Jitter, now: SystemTime) -> Duration {
+        let over: Vec<String> = self.0.keys().filter(|other| self.wait(other, now).is_none()).cloned().collect();
+        for endpoint in over {
+            self.0.remove(&endpoint);
+        }
+        // Requests that were refused together wait together, and nobody shortens a wait.
+        if let Some(known) = self.wait(endpoint, now).filter(|known| *known >= wait) {
+            return known;
+        }
+        let wait = jitter.stretch(wait);
+        let until = (now + wait).duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.0.insert(endpoint.to_owned(), u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: SystemTime = UNIX_EPOCH;
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn seconds_are_read_and_bounded() {
+        for (value, expected) in [
+            ("60", Some(60)),
+            (" 2 ", Some(2)),
+            ("0", Some(0)),
+            ("999999", Some(600)),
+            ("-1", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_wait_survives_and_ends_when_it_said() {
+        let (mut state, mut jitter) = (ThrottleState::default(), Jitter::new(1));
+        let wait = state.note("https://a/", MINUTE, &mut jitter, NOW);
+        let state = ThrottleState::read(&serde_json::to_vec(&state).unwrap());
+        let rest = state.wait("https://a/", NOW).unwrap();
+        assert!(rest <= wait && wait < rest + Duration::from_millis(1), "{rest:?} of {wait:?}");
+        assert_eq!((state.wait("https://b/", NOW), state.wait("https://a/", NOW + wait)), (None, None));
+        assert_eq!(ThrottleState::read(b"garbage"), ThrottleState::default());
+    }
+
+    #[test]
+    fn a_fleet_returns_spread_out_and_never_early() {
+        let waits = (0..1000).map(|seed| ThrottleState::default().note("a", MINUTE, &mut Jitter::new(seed), NOW));
+        let waits: Vec<_> = waits.map(|wait| wait.as_secs_f64()).collect();
+        assert!(waits.iter().all(|wait| (60.0..=66.0).contains(wait)));
+        assert!(waits.iter().any(|&wait| wait < 61.0) && waits.iter().any(|&wait| wait > 65.0));
+    }
+
+    #[test]
+    fn a_shorter_wait_does_not_replace_a_longer_one() {
+        let (mut state, mut jitter) = (ThrottleState::default(), Jitter::new(1));
+        state.note("a", MINUTE, &mut jitter, NOW);
+        let rest = state.wait("a", NOW).unwrap();
+        for wait in [Duration::from_secs(1), MINUTE] {
+            assert_eq!(state.note("a", wait, &mut jitter, NOW), rest, "refused together, asked together");
+        }
+        assert!(state.note("a", MINUTE * 2, &mut jitter, NOW) >= MINUTE * 2);
+        assert!(state.wait("a", NOW).unwrap() >= MINUTE * 2);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_nobody_wait() {
+        let (mut state, mut jitter) = (ThrottleState::default(), Jitter::new(1));
+        state.note("a", LONGEST, &mut jitter, NOW + MINUTE * 60);
+        assert!(state.wait("a", NOW + MINUTE * 60).is_some());
+        assert_eq!(state.wait("a", NOW), None);
+        state.note("b", MINUTE, &mut jitter, NOW);
+        assert_eq!(state.0.len(), 1, "and is forgotten");
+    }
+
+    #[test]
+    fn a_number_no_clock_reaches_is_no_wait() {
+        for text in [r#"{"a":18446744073709551615}"#, r#"{"a":1e300}"#, r#"{"a":-1}"#] {
+            assert_eq!(ThrottleState::read(text.as_bytes()).wait("a", NOW), None, "{text}");
+        }
+    }
+}

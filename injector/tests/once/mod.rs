@@ -1,0 +1,58 @@
+//! `once`: all or nothing, also where nobody prepared a directory.
+
+use crate::support::{CANARY, World, put, stderr};
+use keysluice_emulator::{CallKind, Fault};
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn once_creates_the_directories_of_a_pipeline() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    plan["volumes"][0]["directory"] = "/secrets/class".into();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(world.root.join("secrets/class/db")).unwrap(), CANARY);
+    put(&world.root.join("file"), b"");
+    plan["volumes"][0]["directory"] = "/file/class".into();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS502"), "{}", stderr(&output));
+}
+
+#[test]
+fn once_writes_all_volumes_or_none() {
+    let world = World::new();
+    fs::create_dir_all(world.root.join("mnt/w")).unwrap();
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    let second = json!({"name": "w", "directory": "/mnt/w", "refreshIntervalSeconds": 60, "files": [world.file("api", "absent")]});
+    plan["volumes"].as_array_mut().unwrap().push(second);
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS404"), "{}", stderr(&output));
+    assert!(fs::read_dir(world.root.join("mnt/v")).unwrap().next().is_none());
+    plan["volumes"][1]["files"][0]["name"] = "api".into();
+    world.emulator.inject(Fault::status(500).on(CallKind::SecretGet).times(1));
+    assert!(world.output(&plan, &["once"]).status.success());
+    assert_eq!(fs::read_to_string(world.root.join("mnt/w/api")).unwrap(), "second");
+    // A file in the way of the second volume: the first stays as it is.
+    world.emulator.set_secret("shop", "db", "rotated");
+    put(&world.root.join("mnt/w/other"), b"theirs");
+    plan["volumes"][1]["files"][0]["path"] = "other".into();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS504"), "{}", stderr(&output));
+    assert_eq!(world.read("db"), CANARY);
+    // A swap of the second volume that fails: the first goes back.
+    plan["volumes"][1]["files"][0]["path"] = "api".into();
+    world.emulator.set_secret("shop", "api", "rotated");
+    fs::create_dir(world.root.join("mnt/w/..data_tmp")).unwrap();
+    let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS503"), "{}", stderr(&output));
+    assert_eq!((world.read("db").as_str(), fs::read_link(world.root.join("mnt/v/..data")).unwrap()), (CANARY, before));
+    assert_eq!(fs::read_dir(world.root.join("mnt/v")).unwrap().count(), 3, "no generation is left over");
+    fs::remove_dir(world.root.join("mnt/w/..data_tmp")).unwrap();
+    assert!(world.output(&plan, &["once"]).status.success());
+    assert_eq!(
+        (world.read("db").as_str(), fs::read_to_string(world.root.join("mnt/w/api")).unwrap().as_str()),
+        ("rotated", "rotated")
+    );
+}

@@ -1,0 +1,247 @@
+//! The connection to the API server: where it is, who we are, and requests whose answers are read piece by piece.
+
+use super::endpoint::{ClientError, Endpoint};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
+use std::error::Error as StdError;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+type Idle = SendRequest<Full<Bytes>>;
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Metadata alone where the API server knows how (it does since 1.15), as our caches need no more.
+pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+/// Whole objects.
+pub(super) const OBJECTS: &str = "application/json";
+/// How long the head of an answer may take; priority and fairness queues a request for up to a minute.
+const HEAD: Duration = Duration::from_secs(60);
+/// A body of one piece, pages of lists included.
+const BODY_LIMIT_BYTES: usize = 64 << 20;
+
+/// TCP connection and TLS handshake.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A client of the API server. Rates are not limited here: the API server's priority and fairness does that.
+#[derive(Clone)]
+pub struct Client {
+    endpoint: Arc<Endpoint>,
+    /// One connection for the occasional read; a watch has its own and ends with it.
+    idle: Arc<Mutex<Option<Idle>>>,
+}
+
+/// Why the API server did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No connection, or it broke.
+    #[error("no answer from the API server: {}", chain(&**source))]
+    Unreachable {
+        /// What happened.
+        #[source]
+        source: BoxError,
+    },
+    /// It took too long.
+    #[error("no answer from the API server within {} s", waited.as_secs())]
+    Timeout {
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// It refused.
+    #[error("the API server answered {status}: {message}")]
+    Refused {
+        /// HTTP status, or the code of a Status in a watch.
+        status: u16,
+        /// The message of its Status.
+        message: String,
+        /// When to ask again.
+        retry_after: Option<Duration>,
+    },
+    /// Not the JSON that was asked for.
+    #[error("the API server's answer cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// More than we take.
+    #[error("the API server's answer has no end")]
+    TooLarge,
+}
+
+impl Client {
+    /// The API server of a kubeconfig's current context.
+    pub fn from_kubeconfig(path: &Path) -> Result<Self, ClientError> {
+        Ok(Self::new(Endpoint::from_kubeconfig(path)?))
+    }
+
+    /// The API server of the pod we run in, with its ServiceAccount's token.
+    pub fn in_cluster() -> Result<Self, ClientError> {
+        Ok(Self::new(Endpoint::in_cluster()?))
+    }
+
+    fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint: Arc::new(endpoint), idle: Arc::default() }
+    }
+
+    /// GETs `path` and gives the body once the status is known to be good.
+    pub(super) async fn open(&self, path: &str, accept: &'static str) -> Result<Incoming, ApiError> {
+        let mut connection = Box::pin(self.connect()).await?;
+        let response = within(HEAD, connection.send_request(self.request(path, accept)?)).await?;
+        good(response.map_err(unreachable)?).await
+    }
+
+    /// GETs `path`, all of it.
+    pub(super) async fn read(&self, path: &str, accept: &'static str) -> Result<Vec<u8>, ApiError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let request = self.request(path, accept)?;
+        let mut sent = None;
+        if let Some(mut connection) = idle.filter(SendRequest::is_ready) {
+            // The API server may have closed it this instant: then a new one is asked the same.
+            sent = within(HEAD, connection.send_request(request.clone())).await?.ok().map(|head| (connection, head));
+        }
+        let (connection, response) = if let Some(sent) = sent {
+            sent
+        } else {
+            let mut connection = Box::pin(self.connect()).await?;
+            let response = within(HEAD, connection.send_request(request)).await?.map_err(unreachable)?;
+            (connection, response)
+        };
+        let body = collect(good(response).await?, BODY_LIMIT_BYTES).await?;
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        Ok(body)
+    }
+
+    fn request(&self, path: &str, accept: &'static str) -> Result<Request<Full<Bytes>>, ApiError> {
+        let Endpoint { host, port, base, .. } = &*self.endpoint;
+        let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let mut request = Request::get([base, path].concat())
+            .header(HOST, host)
+            .header(ACCEPT, accept)
+            .header(USER_AGENT, HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION"))));
+        if let Some(authorization) = self.endpoint.authorization().map_err(unreachable)? {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request.body(Full::default()).map_err(unreachable)
+    }
+
+    async fn connect(&self) -> Result<Idle, ApiError> {
+        let Endpoint { host, port, .. } = &*self.endpoint;
+        let tls = self.endpoint.tls().map_err(unreachable)?;
+        let connect = async {
+            let stream = TcpStream::connect((&**host, *port)).await.map_err(unreachable)?;
+            stream.set_nodelay(true).map_err(unreachable)?;
+            // A watch is silent for a minute at a time: without this a vanished API server looks like a quiet one.
+            let keepalive = TcpKeepalive::new()
+                .with_time(Duration::from_secs(15))
+                .with_interval(Duration::from_secs(5))
+                .with_retries(3);
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
+            let Some((config, name)) = tls else { return handshake(stream).await };
+            handshake(TlsConnector::from(config).connect(name, stream).await.map_err(unreachable)?).await
+        };
+        within(CONNECT, connect).await?
+    }
+}
+
+async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Idle, ApiError> {
+    // One TLS record. Left alone, hyper's buffer grows to 400 KiB under a long list and stays there.
+    let mut builder = http1::Builder::new();
+    builder.read_buf_exact_size(Some(16 << 10));
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
+    tokio::spawn(async move {
+        // The request on it says what happened.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// The body of a 200, or what the API server's Status says.
+async fn good(response: Response<Incoming>) -> Result<Incoming, ApiError> {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(response.into_body());
+    }
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
+    let message = serde_json::from_slice::<super::event::Object<'_>>(&body).ok().and_then(|status| status.message);
+    let message = match message {
+        Some(message) => message.to_string(),
+        None => status.canonical_reason().unwrap_or("no reason given").to_owned(),
+    };
+    Err(ApiError::Refused { status: status.as_u16(), message, retry_after: retry_after.map(Duration::from_secs) })
+}
+
+fn unreachable(error: impl Into<BoxError>) -> ApiError {
+    ApiError::Unreachable { source: error.into() }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl ApiError {
+    /// The status of a refusal.
+    pub(super) fn status(&self) -> Option<u16> {
+        if let Self::Refused { status, .. } = self { Some(*status) } else { None }
+    }
+}
+
+impl From<super::event::LineTooLong> for ApiError {
+    fn from(_: super::event::LineTooLong) -> Self {
+        Self::TooLarge
+    }
+}
+
+/// The next piece of a body, or `None` at its end.
+pub(super) async fn next_chunk(body: &mut Incoming, patience: Duration) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        match within(patience, body.frame()).await? {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                // Trailers say nothing.
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(error)) => return Err(unreachable(error)),
+        }
+    }
+}
+
+async fn collect(mut body: Incoming, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = next_chunk(&mut body, HEAD).await? {
+        if bytes.len() + chunk.len() > limit_bytes {
+            return Err(ApiError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn within<T>(patience: Duration, future: impl Future<Output = T>) -> Result<T, ApiError> {
+    tokio::time::timeout(patience, future).await.map_err(|_| ApiError::Timeout { waited: patience })
+}
+
+/// hyper's errors say "client error (Connect)"; the cause stands below.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,166 @@
+//! The API server as a source of cluster objects: three watch caches, and one live read of what they do not have.
+//!
+//! Reviews are answered from memory. [`watch`] keeps the caches as the API server has them; [`live`] is for an object that
+//! was created this instant, and for a webhook that has only just started.
+
+mod backoff;
+mod cache;
+mod client;
+mod csi_drivers;
+mod endpoint;
+mod event;
+mod live;
+mod provider_classes;
+mod service_accounts;
+mod watch;
+
+pub use client::{ApiError, Client};
+pub use endpoint::ClientError;
+
+use super::{CacheStatus, Cluster, ClusterError};
+use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};
+use cache::{Cache, Table};
+use client::{METADATA, OBJECTS};
+use csi_drivers::CsiDrivers;
+use event::Object;
+use live::{Answer, Flights};
+use provider_classes::ProviderClasses;
+use service_accounts::ServiceAccounts;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+pub use watch::Pace;
+use watch::Watch;
+
+/// What the API server says, most of it from memory.
+#[derive(Debug)]
+pub struct ApiServer {
+    client: Client,
+    service_accounts: Arc<Cache<ServiceAccounts>>,
+    classes: Arc<Cache<ProviderClasses>>,
+    drivers: Arc<Cache<CsiDrivers>>,
+    account_reads: Flights<ServiceAccount>,
+    class_reads: Flights<ClassFact>,
+    driver_reads: Flights<()>,
+}
+
+impl ApiServer {
+    /// Empty caches; they fill once [`ApiServer::watch`] runs.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            service_accounts: Arc::new(Cache::new()),
+            classes: Arc::new(Cache::new()),
+            drivers: Arc::new(Cache::new()),
+            account_reads: Flights::new(),
+            class_reads: Flights::new(),
+            driver_reads: Flights::new(),
+        }
+    }
+
+    /// Keeps the caches up to date; never ends.
+    pub fn watch(&self, pace: Pace) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let accounts = Watch::new(self.client.clone(), Arc::clone(&self.service_accounts), pace).run();
+        let classes = Watch::new(self.client.clone(), Arc::clone(&self.classes), pace).run();
+        let drivers = Watch::new(self.client.clone(), Arc::clone(&self.drivers), pace).run();
+        Box::pin(async {
+            tokio::join!(accounts, classes, drivers);
+        })
+    }
+
+    /// GETs one object; `None` if there is none, nor any of its kind.
+    async fn get<T>(
+        &self,
+        path: String,
+        accept: &'static str,
+        read: impl Fn(&Object<'_>) -> T,
+    ) -> Result<Option<T>, ApiError> {
+        match self.client.read(&path, accept).await {
+            Ok(body) => Ok(Some(read(&serde_json::from_slice(&body)?))),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Cluster for ApiServer {
+    async fn service_account(&self, namespace: &str, name: &str) -> Result<Option<ServiceAccount>, ClusterError> {
+        if let Some(account) = self.service_accounts.read(|table| table.find(namespace, name)) {
+            return Ok(Some(account));
+        }
+        if !is_name(namespace) || !is_name(name) {
+            return Ok(None);
+        }
+        let read = |object: &Object<'_>| ServiceAccount::from_annotations(object.annotations());
+        let path = || format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
+        let fetch = || self.get(path(), METADATA, read);
+        let answer = self.account_reads.read(&service_accounts::key(namespace, name), fetch).await;
+        known(answer, || format!("ServiceAccount {namespace}/{name}"))
+    }
+
+    async fn provider_class(&self, namespace: &str, name: &str) -> Result<ClassFact, ClusterError> {
+        if let Some(class) = self.classes.read(|table| table.find(namespace, name)) {
+            return Ok(class);
+        }
+        if !is_name(namespace) || !is_name(name) {
+            return Ok(ClassFact::Missing);
+        }
+        let group = "/apis/secrets-store.csi.x-k8s.io/v1";
+        let path = || format!("{group}/namespaces/{namespace}/secretproviderclasses/{name}");
+        let fetch = || self.get(path(), OBJECTS, provider_classes::class);
+        let answer = self.class_reads.read(&service_accounts::key(namespace, name), fetch).await;
+        Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?.unwrap_or(ClassFact::Missing))
+    }
+
+    async fn csi_driver_installed(&self) -> Result<bool, ClusterError> {
+        if self.drivers.is_synced() {
+            return Ok(self.drivers.read(|table| table.installed));
+        }
+        // Before the first list "not there" would be a guess, and a wrong one would take a volume away from its driver.
+        let fetch = || self.get(format!("{}/{CSI_DRIVER}", CsiDrivers::PATH), METADATA, |_| ());
+        let answer = self.driver_reads.read(CSI_DRIVER, fetch).await;
+        Ok(known(answer, || format!("CSIDriver {CSI_DRIVER}"))?.is_some())
+    }
+
+    fn caches(&self) -> Vec<CacheStatus> {
+        vec![self.service_accounts.status(), self.classes.status(), self.drivers.status()]
+    }
+}
+
+/// Whether an object can have this name. A mutating webhook sees pods before they are validated, and the name becomes part of a
+/// path: `../../other/secretproviderclasses/x` must not get there.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.bytes().next().is_some_and(plain) && name.bytes().all(|byte| plain(byte) || byte == b'-' || byte == b'.')
+}
+
+fn known<T>(answer: Answer<T>, object: impl FnOnce() -> String) -> Result<Option<T>, ClusterError> {
+    answer.map_err(|error| ClusterError::Unavailable { object: object(), source: Box::new(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_small() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("kubeconfig");
+        let text = "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\nclusters: [{name: k, cluster: {server: 'http://k.test'}}]\n";
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+        let client = Client::from_kubeconfig(&path).unwrap();
+        let watch = Watch::new(client.clone(), Arc::new(Cache::<CsiDrivers>::new()), Pace::default());
+        // Two of these sizes live as long as the process, once for each cache.
+        assert!(size_of_val(&watch.run()) < 4096 && size_of_val(&client.read("/", METADATA)) < 4096);
+    }
+
+    #[test]
+    fn only_what_can_be_a_name_becomes_part_of_a_path() {
+        for name in ["a", "9-x", "web.prod-1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "..", ".a", "-a", "a/b", "a?watch=true", "a%2fb", "A", "ä", "a b", "a\r\nx"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One request to the stand-in.
+
+use super::world::{CLASSES, DRIVERS, Fault, GetFault, SERVICE_ACCOUNTS, World};
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Frame, Incoming};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// A body whose pieces come one by one; an error cuts the connection.
+pub(super) struct Pieces(mpsc::Receiver<io::Result<Bytes>>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}
+
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Mutex<World>>,
+) -> Result<Response<Pieces>, Infallible> {
+    let uri = request.uri().clone();
+    let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let resource = [SERVICE_ACCOUNTS, CLASSES, DRIVERS].into_iter().find(|name| uri.path().contains(name));
+    let query: HashMap<String, String> = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
+        .collect();
+    {
+        let mut world = shared.lock().unwrap();
+        world.requests.push(uri.to_string());
+        world.user_agents.push(agent.to_owned());
+        world.pulse();
+    }
+    let Some(resource) = resource else { return Ok(status(404, "no such path")) };
+    let listed = uri.path().ends_with(resource);
+    if !listed {
+        return Ok(get(uri.path(), resource, &shared).await);
+    }
+    let mut world = shared.lock().unwrap();
+    if resource == CLASSES && !world.classes_installed {
+        return Ok(status(404, "404 page not found"));
+    }
+    let fault = world.next_fault(resource);
+    if let Some(Fault::Status(code)) = fault {
+        return Ok(status(code, "as the test wants it"));
+    }
+    if query.get("watch").map(String::as_str) != Some("true") {
+        return Ok(page(&world, resource, &query));
+    }
+    let initial = query.contains_key("sendInitialEvents");
+    if initial && !world.streams_lists {
+        return Ok(status(
+            422,
+            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+        ));
+    }
+    let from: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
+    if !initial && from < world.compacted {
+        return Ok(status(410, "too old resource version"));
+    }
+    let (sender, receiver) = mpsc::channel(4);
+    let stream = Stream { sender, fault, sent: 0 };
+    tokio::spawn(stream.run(Arc::clone(&shared), resource, initial, from, world.epoch));
+    Ok(Response::new(Pieces(receiver)))
+}
+
+async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Response<Pieces> {
+    let mut parts = path.rsplit('/');
+    let name = parts.next().unwrap_or_default();
+    let namespace = if resource == DRIVERS { "" } else { parts.nth(1).unwrap_or_default() };
+    let (found, fault, mut pulse) = {
+        let world = shared.lock().unwrap();
+        (world.find(resource, namespace, name).cloned(), world.get_fault, world.subscribe())
+    };
+    match fault {
+        Some(GetFault::Status(code)) => return status(code, "as the test wants it"),
+        Some(GetFault::Hang) => std::future::pending().await,
+        Some(GetFault::Hold) => {
+            while shared.lock().unwrap().get_fault == Some(GetFault::Hold) {
+                let _ = pulse.changed().await;
+            }
+        }
+        None => {}
+    }
+    found.map_or_else(|| status(404, "not found"), |object| body(200, &object))
+}
+
+/// A list in pages; the token is the index of the first item.
+fn page(world: &World, resource: &str, query: &HashMap<String, String>) -> Response<Pieces> {
+    let number = |key: &str| query.get(key).and_then(|value| value.parse::<usize>().ok());
+    let (begin, limit) = (number("continue").unwrap_or_default(), number("limit").unwrap_or(usize::MAX));
+    let all: Vec<_> = world.all(resource).collect();
+    let end = begin.saturating_add(limit).min(all.len());
+    let next = if end < all.len() { end.to_string() } else { String::new() };
+    let metadata = json!({"resourceVersion": world.version.to_string(), "continue": next});
+    body(200, &json!({"kind": "List", "metadata": metadata, "items": &all[begin..end]}))
+}
+
+fn status(code: u16, message: &str) -> Response<Pieces> {
+    let mut response = body(code, &json!({"kind": "Status", "code": code, "message": message, "metadata": {}}));
+    if code == 429 {
+        response.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn body(code: u16, value: &Value) -> Response<Pieces> {
+    let (sender, receiver) = mpsc::channel(1);
+    sender.try_send(Ok(Bytes::from(value.to_string()))).unwrap();
+    let mut response = Response::new(Pieces(receiver));
+    *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+    response
+}
+
+/// One watch.
+struct Stream {
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    fault: Option<Fault>,
+    sent: usize,
+}
+
+/// The watch ended.
+struct Ended;
+
+impl Stream {
+    async fn run(mut self, shared: Arc<Mutex<World>>, resource: &'static str, initial: bool, from: u64, epoch: u64) {
+        let _ = self.events(&shared, resource, initial, from, epoch).await;
+    }
+
+    async fn events(
+        &mut self,
+        shared: &Mutex<World>,
+        resource: &'static str,
+        initial: bool,
+        from: u64,
+        epoch: u64,
+    ) -> Result<(), Ended> {
+        let mut pulse = shared.lock().unwrap().subscribe();
+        let mut seen = from;
+        if initial {
+            let (objects, version): (Vec<Value>, u64) = {
+                let world = shared.lock().unwrap();
+                (world.all(resource).cloned().collect(), world.version)
+            };
+            for object in objects {
+                self.send(&json!({"type": "ADDED", "object": object})).await?;
+            }
+            seen = version;
+            let mut metadata = json!({"resourceVersion": version.to_string()});
+            if self.fault != Some(Fault::NoInitialEnd) {
+                metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+            }
+            self.send(&json!({"type": "BOOKMARK", "object": {"metadata": metadata}})).await?;
+        }
+        loop {
+            pulse.mark_unchanged();
+            let (changes, version): (Vec<_>, u64) = {
+                let world = shared.lock().unwrap();
+                if world.epoch != epoch {
+                    return Ok(());
+                }
+                let new = |change: &&super::world::Change| change.version > seen && change.resource == resource;
+                if world.stalled {
+                    (Vec::new(), seen)
+                } else {
+                    (world.history.iter().filter(new).cloned().collect(), world.version)
+                }
+            };
+            for change in changes {
+                if self.fault == Some(Fault::GoneEvent) {
+                    let status = json!({"kind": "Status", "code": 410, "message": "too old resource version"});
+                    return self.send(&json!({"type": "ERROR", "object": status})).await;
+                }
+                self.send(&json!({"type": change.kind, "object": change.object, "later": {"unknown": [1]}})).await?;
+            }
+            if version > seen {
+                seen = version;
+                self.send(
+                    &json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version.to_string()}}}),
+                )
+                .await?;
+            }
+            tokio::select! {
+                _ = pulse.changed() => {}
+                () = self.sender.closed() => return Err(Ended),
+            }
+        }
+    }
+
+    async fn send(&mut self, event: &Value) -> Result<(), Ended> {
+        let mut line = event.to_string().into_bytes();
+        line.push(b'\n');
+        let cut = match self.fault {
+            Some(Fault::CutAfter(limit)) => limit.saturating_sub(self.sent).min(line.len()),
+            _ => line.len(),
+        };
+        let size = if let Some(Fault::Pieces(size)) = self.fault { size } else { line.len() };
+        for piece in line[..cut].chunks(size) {
+            self.sender.send(Ok(Bytes::copy_from_slice(piece))).await.map_err(|_| Ended)?;
+        }
+        self.sent += line.len();
+        if cut < line.len() {
+            // hyper ends the connection without the last chunk: the client sees a broken body.
+            let _ = self.sender.send(Err(io::Error::other("cut"))).await;
+            return Err(Ended);
+        }
+        Ok(())
+    }
+}

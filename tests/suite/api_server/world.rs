@@ -1,0 +1,184 @@
+//! What the stand-in holds: objects, their history, and the faults to come.
+
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use tokio::sync::watch;
+
+pub(crate) const SERVICE_ACCOUNTS: &str = "serviceaccounts";
+pub(crate) const CLASSES: &str = "secretproviderclasses";
+pub(crate) const DRIVERS: &str = "csidrivers";
+
+/// What goes wrong with the next list or watch of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Refused with this status; with Retry-After where it is 429.
+    Status(u16),
+    /// The connection ends after so many bytes of the body, in the middle of whatever that is.
+    CutAfter(usize),
+    /// An error event with code 410 in place of the first change.
+    GoneEvent,
+    /// The body comes in pieces of so many bytes.
+    Pieces(usize),
+    /// The list is streamed, but nobody ever says that it is complete.
+    NoInitialEnd,
+}
+
+/// One change of one resource.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) version: u64,
+    pub(crate) resource: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) object: Value,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) version: u64,
+    objects: BTreeMap<(&'static str, String, String), Value>,
+    pub(crate) history: Vec<Change>,
+    /// Changes up to here are forgotten.
+    pub(crate) compacted: u64,
+    faults: HashMap<String, VecDeque<Fault>>,
+    /// Whether it knows `sendInitialEvents`.
+    pub(crate) streams_lists: bool,
+    /// Whether the class's definition is installed.
+    pub(crate) classes_installed: bool,
+    /// Watches are told nothing while this is set.
+    pub(crate) stalled: bool,
+    /// What a GET of one object meets.
+    pub(crate) get_fault: Option<GetFault>,
+    /// Method-less: path and query of every request, in order.
+    pub(crate) requests: Vec<String>,
+    pub(crate) user_agents: Vec<String>,
+    /// Counts up with every change of anything here.
+    pulse: watch::Sender<u64>,
+    /// Watches of an earlier epoch end.
+    pub(crate) epoch: u64,
+}
+
+/// What goes wrong with reads of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GetFault {
+    Status(u16),
+    /// Never answered.
+    Hang,
+    /// Answered only once the fault is taken away, with what was there when the request came.
+    Hold,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            version: 100,
+            objects: BTreeMap::new(),
+            history: Vec::new(),
+            compacted: 0,
+            faults: HashMap::new(),
+            streams_lists: true,
+            classes_installed: true,
+            stalled: false,
+            get_fault: None,
+            requests: Vec::new(),
+            user_agents: Vec::new(),
+            pulse: watch::Sender::new(0),
+            epoch: 0,
+        }
+    }
+}
+
+impl World {
+    /// Creates or changes a ServiceAccount.
+    pub(crate) fn put_account(&mut self, namespace: &str, name: &str, client_id: Option<&str>) {
+        let mut metadata =
+            json!({"namespace": namespace, "name": name, "uid": "u", "managedFields": [{"f": {"x": [1]}}]});
+        if let Some(id) = client_id {
+            metadata["annotations"] = json!({"other": "x\"\n", "azure.workload.identity/client-id": id});
+        }
+        self.put(SERVICE_ACCOUNTS, json!({"kind": "PartialObjectMetadata", "metadata": metadata}));
+    }
+
+    /// Creates or changes a class.
+    pub(crate) fn put_class(&mut self, namespace: &str, name: &str, vault: &str) {
+        let spec = json!({"provider": "azure", "parameters": {"keyvaultName": vault}});
+        self.put(CLASSES, json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec}));
+    }
+
+    pub(crate) fn put_driver(&mut self) {
+        self.put(DRIVERS, json!({"metadata": {"name": "secrets-store.csi.k8s.io"}}));
+    }
+
+    fn put(&mut self, resource: &'static str, mut object: Value) {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let known = self.objects.insert(key(resource, &object), object.clone()).is_some();
+        self.record(resource, if known { "MODIFIED" } else { "ADDED" }, object);
+    }
+
+    /// Deletes an object if it is there.
+    pub(crate) fn delete(&mut self, resource: &'static str, namespace: &str, name: &str) {
+        if let Some(mut object) = self.objects.remove(&(resource, namespace.to_owned(), name.to_owned())) {
+            self.version += 1;
+            object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+            self.record(resource, "DELETED", object);
+        }
+    }
+
+    fn record(&mut self, resource: &'static str, kind: &'static str, object: Value) {
+        self.history.push(Change { version: self.version, resource, kind, object });
+        self.pulse();
+    }
+
+    /// Something changed: whoever waits looks again.
+    pub(crate) fn pulse(&mut self) {
+        self.pulse.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.pulse.subscribe()
+    }
+
+    /// Forgets all history: whoever comes back with an old version meets 410. Who is connected misses nothing.
+    pub(crate) fn compact(&mut self) {
+        self.version += 1;
+        self.compacted = self.version;
+    }
+
+    /// Ends every watch, politely.
+    pub(crate) fn disconnect(&mut self) {
+        self.epoch += 1;
+        self.pulse();
+    }
+
+    /// The next requests for `resource` meet these.
+    pub(crate) fn fail(&mut self, resource: &str, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.entry(resource.to_owned()).or_default().extend(faults);
+    }
+
+    /// No more faults.
+    pub(crate) fn forgive(&mut self) {
+        self.faults.clear();
+    }
+
+    pub(crate) fn next_fault(&mut self, resource: &str) -> Option<Fault> {
+        self.faults.get_mut(resource).and_then(VecDeque::pop_front)
+    }
+
+    pub(crate) fn all(&self, resource: &str) -> impl Iterator<Item = &Value> {
+        self.objects.iter().filter(move |((of, ..), _)| *of == resource).map(|(_, object)| object)
+    }
+
+    pub(crate) fn find(&self, resource: &'static str, namespace: &str, name: &str) -> Option<&Value> {
+        self.objects.get(&(resource, namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The requests for one resource so far.
+    pub(crate) fn requests_for(&self, part: &str) -> Vec<String> {
+        self.requests.iter().filter(|request| request.contains(part)).cloned().collect()
+    }
+}
+
+fn key(resource: &'static str, object: &Value) -> (&'static str, String, String) {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (resource, text("namespace"), text("name"))
+}
