@@ -48,6 +48,13 @@ lint: ## Format, clippy, spelling, licences (the last two where their tools are 
 bench: build ## Prints the figures: binary size, memory, time to ready with 20 secrets
 	$(CARGO) build --quiet --release -p keysluice-demo
 	$(BIN)/keysluice-demo --bin-dir $(BIN) --data tests/data --figures
+	$(MAKE) --no-print-directory bench-webhook
+
+.PHONY: bench-webhook
+bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instructions a review (wrk and valgrind where installed)
+	$(CARGO) build --quiet --release -p keysluice -p keysluice-bench
+	$(BIN)/keysluice-bench compare --bin-dir $(BIN)
+	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
 
 .PHONY: static
 static: ## Builds the sidecar as a static binary: musl where its std is installed, else static glibc

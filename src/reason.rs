@@ -79,6 +79,7 @@ reasons! { SERVER:
     KS703 "the cluster's objects cannot be read" "see the webhook's log; the API server repeats the call";
     KS704 "a manifest cannot be read" "correct the file; the message names file, document and line";
     KS705 "there is no API server to ask" "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or manifests with --objects PATH";
+    KS706 "the webhook has too much to do" "nothing: the API server or the client tries again after a second; if it lasts, run more replicas";
 }
 
 /// All reasons, in order of code.

@@ -4,19 +4,21 @@ pub mod patch;
 pub mod pod;
 pub mod review;
 
+use crate::json::{self, JsonError, Problem, Text};
 use crate::mutate::{self, Context, Facts, Mutation, Needs, Note, Refusal};
 use crate::reason;
 use crate::settings::Settings;
 use keysluice_plan::reason::Reason;
 use patch::Patch;
 use pod::Pod;
-use review::{Request, Review, Verdict};
+use review::{Object, Request, Review, Status, Verdict};
 
 /// A review that was read, before anything was looked up.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    api_version: pod::Text<'a>,
-    request: Request<'a>,
+    api_version: Text<'a>,
+    uid: Text<'a>,
+    namespace: Text<'a>,
     subject: Subject<'a>,
 }
 
@@ -24,7 +26,7 @@ pub struct Incoming<'a> {
 enum Subject<'a> {
     Pod(Box<Pod<'a>>),
     /// New ephemeral containers; the pod as it shall be, and as it is.
-    Ephemeral(Box<(Pod<'a>, Pod<'a>)>),
+    Ephemeral(Box<Pod<'a>>, Box<Pod<'a>>),
     /// Not the creation of a pod: none of our business.
     Other,
     /// A pod that cannot be read.
@@ -51,7 +53,7 @@ pub struct Answer {
 }
 
 /// How a review ended; a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Let through with a patch.
     Mutated,
@@ -80,7 +82,7 @@ pub enum ReviewError {
     Empty,
     /// Not JSON, or not the fields of a review.
     #[error("the body is no AdmissionReview: {0}")]
-    Json(#[source] serde_json::Error),
+    Json(#[from] JsonError),
     /// Another kind or version.
     #[error("the body is {kind:?} of {api_version:?}, not an AdmissionReview of admission.k8s.io/v1 or v1beta1")]
     Kind {
@@ -113,21 +115,23 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     if body.is_empty() {
         return Err(ReviewError::Empty);
     }
-    let review: Review<'_> = serde_json::from_slice(body).map_err(ReviewError::Json)?;
+    let review: Review<'_> = json::from_slice(body)?;
     let known = matches!(&*review.api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1");
     if &*review.kind != "AdmissionReview" || !known {
         let (kind, api_version) = (review.kind.to_string(), review.api_version.to_string());
         return Err(ReviewError::Kind { kind, api_version });
     }
-    let request = review.request.ok_or(ReviewError::NoRequest)?;
-    let subject = subject(&request);
-    Ok(Incoming { api_version: review.api_version, request, subject })
+    let mut request = review.request.ok_or(ReviewError::NoRequest)?;
+    let missing = || JsonError::new(Problem::Missing("uid"), body.len()).in_field("request");
+    let uid = request.uid.take().ok_or_else(missing)?;
+    let namespace = std::mem::take(&mut request.namespace);
+    Ok(Incoming { api_version: review.api_version, uid, namespace, subject: subject(request) })
 }
 
-fn subject<'a>(request: &Request<'a>) -> Subject<'a> {
+fn subject(request: Request<'_>) -> Subject<'_> {
     let kind = &request.kind;
     let is_pod = kind.kind.is_empty() || (kind.group.is_empty() && &*kind.kind == "Pod");
-    let is_ephemeral = match (&*request.operation, request.sub_resource.as_deref().unwrap_or_default()) {
+    let is_ephemeral = match (&*request.operation, &*request.sub_resource) {
         ("" | "CREATE", "") => false,
         ("UPDATE", "ephemeralcontainers") => true,
         _ => return Subject::Other,
@@ -135,10 +139,10 @@ fn subject<'a>(request: &Request<'a>) -> Subject<'a> {
     if !is_pod {
         return Subject::Other;
     }
-    match (pod("request.object", request.object), is_ephemeral) {
-        (Ok(Some(new)), false) => Subject::Pod(Box::new(new)),
-        (Ok(Some(new)), true) => match pod("request.oldObject", request.old_object) {
-            Ok(Some(old)) => Subject::Ephemeral(Box::new((new, old))),
+    match (pod("object", request.object), is_ephemeral) {
+        (Ok(Some(new)), false) => Subject::Pod(new),
+        (Ok(Some(new)), true) => match pod("oldObject", request.old_object) {
+            Ok(Some(old)) => Subject::Ephemeral(new, old),
             Ok(None) => Subject::Other,
             Err(error) => Subject::Unreadable(error),
         },
@@ -147,29 +151,29 @@ fn subject<'a>(request: &Request<'a>) -> Subject<'a> {
     }
 }
 
-/// Reads a pod; `None` if it is something else.
-fn pod<'a>(field: &str, object: Option<&'a serde_json::value::RawValue>) -> Result<Option<Pod<'a>>, String> {
-    let object = object.map(serde_json::value::RawValue::get).filter(|object| *object != "null");
-    let object = object.ok_or_else(|| format!("there is no content to decode: {field} is absent"))?;
-    let pod: Pod<'a> = serde_json::from_str(object).map_err(|error| format!("{field}: {error}"))?;
-    match pod.kind.as_deref() {
-        Some("Pod") => Ok(Some(pod)),
-        Some(_) => Ok(None),
-        None => Err(format!("couldn't get version/kind: {field} has no kind")),
+/// The pod; `None` if it is something else.
+fn pod<'a>(field: &'static str, object: Object<'a>) -> Result<Option<Box<Pod<'a>>>, String> {
+    match object {
+        Object::Absent => Err(format!("there is no content to decode: request.{field} is absent")),
+        Object::Unreadable(error) => Err(error.in_field(field).in_field("request").to_string()),
+        Object::Pod(pod) => match pod.kind.as_deref() {
+            Some("Pod") => Ok(Some(pod)),
+            Some(_) => Ok(None),
+            None => Err(format!("couldn't get version/kind: request.{field} has no kind")),
+        },
     }
 }
 
 impl<'a> Incoming<'a> {
     /// Namespace of the request.
     pub fn namespace(&self) -> &str {
-        self.request.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default")
+        if self.namespace.is_empty() { "default" } else { &self.namespace }
     }
 
     /// The pod, if the review is about one.
     pub fn pod(&self) -> Option<&Pod<'a>> {
         match &self.subject {
-            Subject::Pod(pod) => Some(pod),
-            Subject::Ephemeral(pods) => Some(&pods.0),
+            Subject::Pod(pod) | Subject::Ephemeral(pod, _) => Some(pod),
             Subject::Other | Subject::Unreadable(_) => None,
         }
     }
@@ -178,7 +182,7 @@ impl<'a> Incoming<'a> {
     pub fn needs(&self, settings: &Settings) -> Needs<'_> {
         match &self.subject {
             Subject::Pod(pod) => mutate::needs(pod, settings),
-            Subject::Ephemeral(pods) => mutate::ephemeral_needs(&pods.0),
+            Subject::Ephemeral(pod, _) => mutate::ephemeral_needs(pod),
             Subject::Other | Subject::Unreadable(_) => Needs::default(),
         }
     }
@@ -191,8 +195,8 @@ impl<'a> Incoming<'a> {
                 self.deny(400, reason::KS201, &format!("{error}; hint: {}", reason::KS201.fix))
             }
             Subject::Pod(pod) => self.settle(mutate::mutate(pod, self.context(settings, facts))),
-            Subject::Ephemeral(pods) => {
-                self.settle(mutate::mutate_ephemeral(&pods.0, &pods.1, self.context(settings, facts)))
+            Subject::Ephemeral(new, old) => {
+                self.settle(mutate::mutate_ephemeral(new, old, self.context(settings, facts)))
             }
         }
     }
@@ -208,6 +212,11 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    /// Answers when too many others wait for the cluster: clients try again by themselves, and meanwhile get this reason.
+    pub fn overloaded(&self) -> Answer {
+        self.deny(429, reason::KS706, "too many pods wait for the API server; this one is to be created again")
+    }
+
     /// Answers when the cluster could not be asked.
     pub fn unavailable(&self, error: &str) -> Answer {
         self.deny(500, reason::KS703, error)
@@ -220,9 +229,7 @@ impl<'a> Incoming<'a> {
             shorten(warning, MAX_WARNING_BYTES);
         }
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
-        let verdict = Verdict::Allowed(patch);
-        let body = review::respond(&self.api_version, &self.request.uid, &verdict, &warnings);
-        let Verdict::Allowed(patch) = verdict else { unreachable!("made three lines above") };
+        let body = review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);
         Answer { body, outcome, reason: None, message: None, warnings, notes, patch }
     }
 
@@ -238,8 +245,8 @@ impl<'a> Incoming<'a> {
 
     fn denied(&self, code: u16, reason: Reason, mut message: String) -> Answer {
         shorten(&mut message, MAX_MESSAGE_BYTES);
-        let verdict = Verdict::Denied { code, message: message.clone() };
-        let body = review::respond(&self.api_version, &self.request.uid, &verdict, &[]);
+        let status = Status::new(code, &message);
+        let body = review::respond(&self.api_version, &self.uid, Verdict::Denied(&status), &[]);
         Answer {
             body,
             outcome: Outcome::Denied,

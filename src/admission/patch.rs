@@ -1,63 +1,101 @@
 //! JSON patch (RFC 6902), written by hand: `add`, and `replace` where a volume or mount changes in place. Never `remove`.
 
 use serde::Serialize;
-use serde_json::Value;
+use std::fmt::{self, Display, Write as _};
 
-/// The operations, in order.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Patch(Vec<Operation>);
-
-/// One operation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Operation {
-    op: Kind,
-    path: String,
-    value: Value,
+/// The operations, in order, as the bytes that go into the response.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// A whole JSON array at any time.
+    json: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Add,
-    Replace,
+/// A list that an operation adds to an object that had none.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct List<T>([T; 1]);
+
+impl Default for Patch {
+    fn default() -> Self {
+        Self { json: b"[]".to_vec() }
+    }
 }
 
 impl Patch {
     /// Adds a member, inserts before an index, or appends (`…/-`).
-    pub fn add(&mut self, path: String, value: Value) {
-        self.0.push(Operation { op: Kind::Add, path, value });
+    pub fn add(&mut self, path: impl Display, value: impl Serialize) {
+        self.operation("add", path, value);
     }
 
     /// Replaces what is at `path`.
-    pub fn replace(&mut self, path: String, value: Value) {
-        self.0.push(Operation { op: Kind::Replace, path, value });
+    pub fn replace(&mut self, path: impl Display, value: impl Serialize) {
+        self.operation("replace", path, value);
     }
 
     /// Inserts `value` before `index` of a list of `length` entries, or makes the list where there is none.
     ///
     /// `length` is `None` where the field is absent; the caller counts entries that it added itself.
-    pub fn insert(&mut self, list: &str, length: Option<usize>, index: usize, value: Value) {
+    pub fn insert(&mut self, list: impl Display, length: Option<usize>, index: usize, value: impl Serialize) {
         match length {
-            None => self.add(list.to_owned(), Value::Array(vec![value])),
-            Some(length) if index >= length => self.add(format!("{list}/-"), value),
-            Some(_) => self.add(format!("{list}/{index}"), value),
+            None => self.add(list, List([value])),
+            Some(length) if index >= length => self.add(format_args!("{list}/-"), value),
+            Some(_) => self.add(format_args!("{list}/{index}"), value),
         }
     }
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.json.len() == b"[]".len()
     }
 
     /// The bytes that go into the response (before base64).
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings and JSON values always serialise")
+    pub fn to_json(&self) -> &[u8] {
+        &self.json
     }
 
     /// For tests and `explain`: the typed operations of the `json-patch` crate.
     pub fn to_json_patch(&self) -> json_patch::Patch {
-        serde_json::from_slice(&self.to_json()).expect("our operations are RFC 6902")
+        serde_json::from_slice(&self.json).expect("our operations are RFC 6902")
+    }
+
+    fn operation(&mut self, kind: &str, path: impl Display, value: impl Serialize) {
+        let json = &mut self.json;
+        if json.capacity() < 1024 {
+            // A labelled pod's patch fits: no growing in steps.
+            json.reserve(2048);
+        }
+        json.pop();
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        json.extend_from_slice(br#"{"op":""#);
+        json.extend_from_slice(kind.as_bytes());
+        json.extend_from_slice(br#"","path":""#);
+        write!(Escaped(json), "{path}").expect("a Vec takes everything");
+        json.extend_from_slice(br#"","value":"#);
+        serde_json::to_writer(&mut *json, &value).expect("strings, numbers and lists always serialise");
+        json.extend_from_slice(b"}]");
+    }
+}
+
+impl fmt::Debug for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.json))
+    }
+}
+
+/// The inside of a JSON string.
+struct Escaped<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            self.0.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+        Ok(())
     }
 }
 
@@ -69,15 +107,26 @@ mod tests {
     #[test]
     fn insert_makes_the_list_appends_or_inserts() {
         let mut patch = Patch::default();
+        assert!(patch.is_empty() && patch.to_json() == b"[]");
         patch.insert("/a", None, 0, json!(1));
         patch.insert("/b", Some(2), 2, json!(2));
         patch.insert("/c", Some(2), 1, json!(3));
         assert_eq!(
-            String::from_utf8(patch.to_json()).unwrap(),
+            String::from_utf8_lossy(patch.to_json()),
             r#"[{"op":"add","path":"/a","value":[1]},{"op":"add","path":"/b/-","value":2},{"op":"add","path":"/c/1","value":3}]"#
         );
         let mut document = json!({"b": [0, 1], "c": [0, 1]});
         json_patch::patch(&mut document, &patch.to_json_patch()).unwrap();
         assert_eq!(document, json!({"a": [1], "b": [0, 1, 2], "c": [0, 3, 1]}));
+    }
+
+    #[test]
+    fn paths_and_values_are_escaped() {
+        let mut patch = Patch::default();
+        patch.add("/metadata/annotations/a\"b\\c\n", "\"\u{1}ü");
+        patch.replace(format_args!("/{}", 1), true);
+        let expected = json!([{"op": "add", "path": "/metadata/annotations/a\"b\\c\n", "value": "\"\u{1}ü"},
+            {"op": "replace", "path": "/1", "value": true}]);
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(patch.to_json()).unwrap(), expected);
     }
 }

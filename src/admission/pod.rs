@@ -1,325 +1,244 @@
 //! A borrowed view of the raw pod: only what a decision needs is read, everything else is skipped and survives untouched.
+//!
+//! To read a further field, add its line to the struct: doc comment, JSON key, name, type. Nothing else knows the fields.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::json::{self, JsonError, view};
+pub use crate::json::{Present, Quantity, StringMap, Text};
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Deref;
 
-/// A string that borrows from the request where JSON has no escape in it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Text<'a>(Cow<'a, str>);
+view! {
+    /// A pod, as far as we look.
+    pub struct Pod<'a> {
+        /// `Pod`; a request whose object has no kind is refused as the API machinery does.
+        "kind" kind: Option<Text<'a>>,
+        /// Name, labels, annotations.
+        "metadata" metadata: Metadata<'a>,
+        /// Containers and volumes.
+        "spec" spec: Spec<'a>,
+    }
 
-/// A JSON object of strings (labels, annotations, attributes), in document order; null reads as the empty string, as in Go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StringMap<'a>(Vec<(Text<'a>, Text<'a>)>);
+    /// `metadata`.
+    pub struct Metadata<'a> {
+        /// Absent for pods made by a controller (then `generateName` is there).
+        "name" name: Option<Text<'a>>,
+        /// Prefix of the name to come.
+        "generateName" generate_name: Option<Text<'a>>,
+        /// Labels.
+        "labels" labels: StringMap<'a>,
+        /// Annotations.
+        "annotations" annotations: StringMap<'a>,
+    }
 
-/// A pod, as far as we look.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Pod<'a> {
-    /// `Pod`; a request whose object has no kind is refused as the API machinery does.
-    #[serde(borrow)]
-    pub kind: Option<Text<'a>>,
-    #[serde(borrow, deserialize_with = "or_default")]
-    /// Name, labels, annotations.
-    pub metadata: Metadata<'a>,
-    /// Containers and volumes.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub spec: Spec<'a>,
-}
+    /// `spec`.
+    pub struct Spec<'a> {
+        /// Empty means `default`.
+        "serviceAccountName" service_account_name: Option<Text<'a>>,
+        /// The older name of the same field; the API server copies one to the other.
+        "serviceAccount" service_account: Option<Text<'a>>,
+        /// Operating system.
+        "os" os: Os<'a>,
+        /// Labels a node must have.
+        "nodeSelector" node_selector: StringMap<'a>,
+        /// Requests and limits of the pod as a whole.
+        "resources" resources: Resources<'a>,
+        /// Init containers, native sidecars among them.
+        "initContainers" init_containers: Option<Vec<Container<'a>>>,
+        /// Containers.
+        "containers" containers: Option<Vec<Container<'a>>>,
+        /// Ephemeral containers, of a pod that runs.
+        "ephemeralContainers" ephemeral_containers: Option<Vec<Container<'a>>>,
+        /// Volumes.
+        "volumes" volumes: Option<Vec<Volume<'a>>>,
+        /// Users and groups for all containers.
+        "securityContext" security_context: SecurityContext,
+    }
 
-/// `metadata`.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Metadata<'a> {
-    /// Absent for pods made by a controller (then `generateName` is there).
-    #[serde(borrow)]
-    pub name: Option<Text<'a>>,
-    /// Prefix of the name to come.
-    #[serde(borrow)]
-    pub generate_name: Option<Text<'a>>,
-    /// Labels.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub labels: StringMap<'a>,
-    /// Annotations.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub annotations: StringMap<'a>,
-}
+    /// `spec.os`.
+    pub struct Os<'a> {
+        /// `linux` or `windows`.
+        "name" name: Text<'a>,
+    }
 
-/// `spec`.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Spec<'a> {
-    /// Empty means `default`.
-    #[serde(borrow)]
-    pub service_account_name: Option<Text<'a>>,
-    /// The older name of the same field; the API server copies one to the other.
-    #[serde(borrow)]
-    pub service_account: Option<Text<'a>>,
-    /// Operating system.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub os: Os<'a>,
-    /// Labels a node must have.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub node_selector: StringMap<'a>,
-    /// Requests and limits of the pod as a whole.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub resources: Resources<'a>,
-    /// Init containers, native sidecars among them.
-    #[serde(borrow)]
-    pub init_containers: Option<Vec<Container<'a>>>,
-    /// Containers.
-    #[serde(borrow)]
-    pub containers: Option<Vec<Container<'a>>>,
-    /// Ephemeral containers, of a pod that runs.
-    #[serde(borrow)]
-    pub ephemeral_containers: Option<Vec<Container<'a>>>,
-    /// Volumes.
-    #[serde(borrow)]
-    pub volumes: Option<Vec<Volume<'a>>>,
-    /// Users and groups for all containers.
-    #[serde(deserialize_with = "or_default")]
-    pub security_context: SecurityContext,
-}
+    /// A container or init container.
+    pub struct Container<'a> {
+        /// Name.
+        "name" name: Text<'a>,
+        /// `Always` makes an init container a native sidecar.
+        "restartPolicy" restart_policy: Option<Text<'a>>,
+        /// Environment; `None` where the field is absent or null.
+        "env" env: Option<Vec<EnvVar<'a>>>,
+        /// Sources of further variables, whose names nobody sees at admission.
+        "envFrom" env_from: Option<Vec<EnvFrom<'a>>>,
+        /// Mounts; `None` where the field is absent or null.
+        "volumeMounts" volume_mounts: Option<Vec<VolumeMount<'a>>>,
+        /// User and group of this container.
+        "securityContext" security_context: SecurityContext,
+        /// Requests and limits.
+        "resources" resources: Resources<'a>,
+    }
 
-/// `spec.os`.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Os<'a> {
-    /// `linux` or `windows`.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub name: Text<'a>,
-}
+    /// One entry of `env`.
+    pub struct EnvVar<'a> {
+        /// Name.
+        "name" name: Text<'a>,
+        /// Literal value, possibly with `$(NAME)` references.
+        "value" value: Option<Text<'a>>,
+        /// Where the value comes from otherwise.
+        "valueFrom" value_from: ValueFrom<'a>,
+    }
 
-/// A container or init container.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Container<'a> {
-    /// Name.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub name: Text<'a>,
-    /// `Always` makes an init container a native sidecar.
-    #[serde(borrow)]
-    pub restart_policy: Option<Text<'a>>,
-    /// Environment; `None` where the field is absent or null.
-    #[serde(borrow)]
-    pub env: Option<Vec<EnvVar<'a>>>,
-    /// Sources of further variables, whose names nobody sees at admission.
-    #[serde(borrow)]
-    pub env_from: Option<Vec<EnvFrom<'a>>>,
-    /// Mounts; `None` where the field is absent or null.
-    #[serde(borrow)]
-    pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
-    /// User and group of this container.
-    #[serde(deserialize_with = "or_default")]
-    pub security_context: SecurityContext,
-    /// Requests and limits.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub resources: Resources<'a>,
-}
+    /// `valueFrom` of an entry of `env`.
+    pub struct ValueFrom<'a> {
+        /// A key of a Secret.
+        "secretKeyRef" secret_key_ref: SecretName<'a>,
+    }
 
-/// One entry of `env`.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct EnvVar<'a> {
-    /// Name.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub name: Text<'a>,
-    /// Literal value, possibly with `$(NAME)` references.
-    #[serde(borrow)]
-    pub value: Option<Text<'a>>,
-    /// Where the value comes from otherwise.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub value_from: ValueFrom<'a>,
-}
+    /// One entry of `envFrom`.
+    pub struct EnvFrom<'a> {
+        /// All keys of a Secret.
+        "secretRef" secret_ref: SecretName<'a>,
+    }
 
-/// `valueFrom` of an entry of `env`.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ValueFrom<'a> {
-    /// A key of a Secret.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub secret_key_ref: SecretName<'a>,
-}
+    /// A reference to a Secret; the name is empty where there is none.
+    pub struct SecretName<'a> {
+        /// Its name.
+        "name" name: Text<'a>,
+    }
 
-/// One entry of `envFrom`.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct EnvFrom<'a> {
-    /// All keys of a Secret.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub secret_ref: SecretName<'a>,
-}
+    /// One entry of `volumeMounts`.
+    pub struct VolumeMount<'a> {
+        /// Name of the volume.
+        "name" name: Text<'a>,
+        /// Where.
+        "mountPath" mount_path: Text<'a>,
+        /// Whether the container may not write.
+        "readOnly" read_only: Option<bool>,
+        /// A path within the volume.
+        "subPath" sub_path: Option<Text<'a>>,
+        /// The same with references to the environment.
+        "subPathExpr" sub_path_expr: Option<Text<'a>>,
+    }
 
-/// A reference to a Secret; the name is empty where there is none.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct SecretName<'a> {
-    /// Its name.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub name: Text<'a>,
-}
+    /// One volume; the sources we care about.
+    pub struct Volume<'a> {
+        /// Name.
+        "name" name: Text<'a>,
+        /// An inline CSI volume.
+        "csi" csi: Option<Csi<'a>>,
+        /// A Secret.
+        "secret" secret: SecretVolumeSource<'a>,
+        /// A projected volume.
+        "projected" projected: Option<Projected<'a>>,
+    }
 
-/// One entry of `volumeMounts`.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct VolumeMount<'a> {
-    /// Name of the volume.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub name: Text<'a>,
-    /// Where.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub mount_path: Text<'a>,
-    /// Whether the container may not write.
-    pub read_only: Option<bool>,
-    /// A path within the volume.
-    #[serde(borrow)]
-    pub sub_path: Option<Text<'a>>,
-    /// The same with references to the environment.
-    #[serde(borrow)]
-    pub sub_path_expr: Option<Text<'a>>,
-}
-
-/// One volume; the sources we care about.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Volume<'a> {
-    /// Name.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub name: Text<'a>,
     /// An inline CSI volume.
-    #[serde(borrow)]
-    pub csi: Option<Csi<'a>>,
-    /// A Secret.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub secret: SecretVolumeSource<'a>,
+    pub struct Csi<'a> {
+        /// `secrets-store.csi.k8s.io` for those that concern us.
+        "driver" driver: Text<'a>,
+        /// Must be true for the Secrets Store CSI driver.
+        "readOnly" read_only: Option<bool>,
+        /// `secretProviderClass` and overrides of its parameters.
+        "volumeAttributes" volume_attributes: StringMap<'a>,
+        /// A Secret with service-principal credentials.
+        "nodePublishSecretRef" node_publish_secret_ref: Option<Present>,
+    }
+
+    /// A volume with a Secret's keys.
+    pub struct SecretVolumeSource<'a> {
+        /// Name of the Secret; empty where there is none.
+        "secretName" secret_name: Text<'a>,
+    }
+
     /// A projected volume.
-    #[serde(borrow)]
-    pub projected: Option<Projected<'a>>,
+    pub struct Projected<'a> {
+        /// Its sources.
+        "sources" sources: Option<Vec<ProjectedSource<'a>>>,
+    }
+
+    /// One source of a projected volume.
+    pub struct ProjectedSource<'a> {
+        /// A ServiceAccount token.
+        "serviceAccountToken" service_account_token: Option<ServiceAccountToken<'a>>,
+        /// A ConfigMap.
+        "configMap" config_map: Option<ConfigMapSource<'a>>,
+        /// A ClusterTrustBundle.
+        "clusterTrustBundle" cluster_trust_bundle: Option<ClusterTrustBundleSource<'a>>,
+    }
+
+    /// A projected ConfigMap.
+    pub struct ConfigMapSource<'a> {
+        /// Its name.
+        "name" name: Text<'a>,
+    }
+
+    /// A projected ClusterTrustBundle.
+    pub struct ClusterTrustBundleSource<'a> {
+        /// Its signer.
+        "signerName" signer_name: Text<'a>,
+    }
+
+    /// A projected ServiceAccount token.
+    pub struct ServiceAccountToken<'a> {
+        /// Audience.
+        "audience" audience: Option<Text<'a>>,
+        /// Lifetime in seconds.
+        "expirationSeconds" expiration_seconds: Option<i64>,
+        /// File below the volume.
+        "path" path: Text<'a>,
+    }
+
+    /// The users and groups of a pod's or container's `securityContext`.
+    #[derive(Clone, Copy)]
+    pub struct SecurityContext {
+        /// uid.
+        "runAsUser" run_as_user: Option<i64>,
+        /// gid.
+        "runAsGroup" run_as_group: Option<i64>,
+        /// Group of the pod's volumes (pod level only).
+        "fsGroup" fs_group: Option<i64>,
+    }
+
+    /// Requests and limits.
+    pub struct Resources<'a> {
+        /// Limits.
+        "limits" limits: Amounts<'a>,
+        /// Requests.
+        "requests" requests: Amounts<'a>,
+    }
+
+    /// Quantities of the two resources that decide the quality of service; a quantity may be a JSON string or number.
+    pub struct Amounts<'a> {
+        /// CPU.
+        "cpu" cpu: Option<Quantity<'a>>,
+        /// Memory.
+        "memory" memory: Option<Quantity<'a>>,
+    }
 }
 
-/// An inline CSI volume.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Csi<'a> {
-    /// `secrets-store.csi.k8s.io` for those that concern us.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub driver: Text<'a>,
-    /// Must be true for the Secrets Store CSI driver.
-    pub read_only: Option<bool>,
-    /// `secretProviderClass` and overrides of its parameters.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub volume_attributes: StringMap<'a>,
-    /// A Secret with service-principal credentials.
-    pub node_publish_secret_ref: Option<serde::de::IgnoredAny>,
+/// JSON pointer of a container: `/spec/containers/0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pointer {
+    /// `initContainers`, `containers` or `ephemeralContainers`.
+    pub list: &'static str,
+    /// Position in it.
+    pub index: usize,
 }
 
-/// A volume with a Secret's keys.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct SecretVolumeSource<'a> {
-    /// Name of the Secret; empty where there is none.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub secret_name: Text<'a>,
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("/spec/")?;
+        f.write_str(self.list)?;
+        write!(f, "/{}", self.index)
+    }
 }
-
-/// A projected volume.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Projected<'a> {
-    /// Its sources.
-    #[serde(borrow)]
-    pub sources: Option<Vec<ProjectedSource<'a>>>,
-}
-
-/// One source of a projected volume.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ProjectedSource<'a> {
-    /// A ServiceAccount token.
-    #[serde(borrow)]
-    pub service_account_token: Option<ServiceAccountToken<'a>>,
-    /// A ConfigMap.
-    #[serde(borrow)]
-    pub config_map: Option<ConfigMapSource<'a>>,
-    /// A ClusterTrustBundle.
-    #[serde(borrow)]
-    pub cluster_trust_bundle: Option<ClusterTrustBundleSource<'a>>,
-}
-
-/// A projected ConfigMap.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct ConfigMapSource<'a> {
-    /// Its name.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub name: Text<'a>,
-}
-
-/// A projected ClusterTrustBundle.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ClusterTrustBundleSource<'a> {
-    /// Its signer.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub signer_name: Text<'a>,
-}
-
-/// A projected ServiceAccount token.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ServiceAccountToken<'a> {
-    /// Audience.
-    #[serde(borrow)]
-    pub audience: Option<Text<'a>>,
-    /// Lifetime in seconds.
-    pub expiration_seconds: Option<i64>,
-    /// File below the volume.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub path: Text<'a>,
-}
-
-/// The users and groups of a pod's or container's `securityContext`.
-#[derive(Debug, Default, Clone, Copy, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct SecurityContext {
-    /// uid.
-    pub run_as_user: Option<i64>,
-    /// gid.
-    pub run_as_group: Option<i64>,
-    /// Group of the pod's volumes (pod level only).
-    pub fs_group: Option<i64>,
-}
-
-/// Requests and limits.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Resources<'a> {
-    /// Limits.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub limits: Amounts<'a>,
-    /// Requests.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub requests: Amounts<'a>,
-}
-
-/// Quantities of the two resources that decide the quality of service; a quantity may be a JSON string or number.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Amounts<'a> {
-    /// CPU.
-    #[serde(borrow)]
-    pub cpu: Option<Quantity<'a>>,
-    /// Memory.
-    #[serde(borrow)]
-    pub memory: Option<Quantity<'a>>,
-}
-
-/// A quantity in its source text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quantity<'a>(pub Text<'a>);
 
 impl<'a> Pod<'a> {
+    /// Reads a pod that is a document of its own.
+    pub fn from_json(json: &'a [u8]) -> Result<Self, JsonError> {
+        json::from_slice(json)
+    }
+
     /// Name as Azure Workload Identity hashes it: the name, else the generated prefix marked as one.
     pub fn display_name(&self) -> Cow<'_, str> {
         match (self.metadata.name.as_deref(), self.metadata.generate_name.as_deref()) {
@@ -360,10 +279,11 @@ impl<'a> Pod<'a> {
     }
 
     /// Both kinds of containers with the JSON pointer of each, init containers first.
-    pub fn all_containers(&self) -> impl Iterator<Item = (String, &Container<'a>)> {
-        let init = self.init_containers().iter().enumerate().map(|(i, c)| (format!("/spec/initContainers/{i}"), c));
-        let main = self.containers().iter().enumerate().map(|(i, c)| (format!("/spec/containers/{i}"), c));
-        init.chain(main)
+    pub fn all_containers(&self) -> impl Iterator<Item = (Pointer, &Container<'a>)> {
+        let init = self.init_containers().iter().enumerate();
+        let main = self.containers().iter().enumerate();
+        let init = init.map(|(index, container)| (Pointer { list: "initContainers", index }, container));
+        init.chain(main.map(|(index, container)| (Pointer { list: "containers", index }, container)))
     }
 }
 
@@ -391,109 +311,6 @@ impl Container<'_> {
     }
 }
 
-impl StringMap<'_> {
-    /// The value of `key`; the last one where a key is repeated, as in Go.
-    pub fn find(&self, key: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(name, _)| &**name == key).map(|(_, value)| &**value)
-    }
-
-    /// All pairs.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
-}
-
-impl Deref for Text<'_> {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Quantity<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct QuantityVisitor;
-        impl<'de> Visitor<'de> for QuantityVisitor {
-            type Value = Quantity<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a quantity")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Quantity(Text(Cow::Borrowed(text))))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Quantity(Text(Cow::Owned(text.to_owned()))))
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Quantity(Text(Cow::Owned(number.to_string()))))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Quantity(Text(Cow::Owned(number.to_string()))))
-            }
-            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-                Ok(Quantity(Text(Cow::Owned(number.to_string()))))
-            }
-        }
-        deserializer.deserialize_any(QuantityVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for StringMap<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MapVisitor;
-        impl<'de> Visitor<'de> for MapVisitor {
-            type Value = StringMap<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of strings")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or_default());
-                while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
-                    pairs.push((key, value.unwrap_or_default()));
-                }
-                Ok(StringMap(pairs))
-            }
-        }
-        deserializer.deserialize_map(MapVisitor)
-    }
-}
-
-/// Reads null as the default: Go leaves the zero value there.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -502,9 +319,9 @@ mod tests {
     fn strings_borrow_unless_they_are_escaped_and_nulls_read_as_absent() {
         let json = r#"{"kind":"Pod","metadata":{"name":"a\u0062","generateName":"p-","labels":null,"annotations":{"k":null,"x":"1","x":"2"}},
             "spec":{"containers":[{"name":"c","env":null,"resources":{"limits":{"cpu":1,"memory":"1Gi"}},"future":{"deep":[1,{}]}}],"volumes":null}}"#;
-        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        let pod = Pod::from_json(json.as_bytes()).unwrap();
         assert_eq!(pod.display_name(), "ab");
-        assert!(matches!(pod.kind.as_ref().unwrap().0, Cow::Borrowed(_)));
+        assert!(json.as_bytes().as_ptr_range().contains(&pod.kind.as_ref().unwrap().as_ptr()), "borrowed");
         assert_eq!(pod.metadata.annotations.find("k"), Some(""));
         assert_eq!(pod.metadata.annotations.find("x"), Some("2"));
         assert!(pod.containers()[0].env.is_none() && pod.volumes().is_empty() && pod.init_containers().is_empty());
@@ -514,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_generated_name_is_marked_as_a_prefix() {
-        let pod: Pod<'_> = serde_json::from_str(r#"{"metadata":{"generateName":"nginx-7c5ddbdf54-"}}"#).unwrap();
+        let pod = Pod::from_json(br#"{"metadata":{"generateName":"nginx-7c5ddbdf54-"}}"#).unwrap();
         assert_eq!(pod.display_name(), "nginx-7c5ddbdf54- (prefix)");
     }
 }

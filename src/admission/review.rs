@@ -1,127 +1,162 @@
 //! Wire types of `admission.k8s.io` v1 and v1beta1: what we read of a review, and the response.
 
 use super::patch::Patch;
-use super::pod::Text;
+use super::pod::Pod;
+use crate::json::{Cursor, JsonError, Read, Text, view};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
-/// An incoming review.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Review<'a> {
-    /// `admission.k8s.io/v1` or `v1beta1`; echoed.
-    #[serde(borrow)]
-    pub api_version: Text<'a>,
-    /// `AdmissionReview`.
-    #[serde(borrow)]
-    pub kind: Text<'a>,
+view! {
+    /// An incoming review.
+    pub struct Review<'a> {
+        /// `admission.k8s.io/v1` or `v1beta1`; echoed.
+        "apiVersion" api_version: Text<'a>,
+        /// `AdmissionReview`.
+        "kind" kind: Text<'a>,
+        /// The question.
+        "request" request: Option<Request<'a>>,
+    }
+
     /// The question.
-    #[serde(borrow)]
-    pub request: Option<Request<'a>>,
+    pub struct Request<'a> {
+        /// Echoed in the response.
+        "uid" uid: Option<Text<'a>>,
+        /// Kind of the object.
+        "kind" kind: GroupVersionKind<'a>,
+        /// `ephemeralcontainers` and the like.
+        "subResource" sub_resource: Text<'a>,
+        /// Namespace; the object's own may be absent.
+        "namespace" namespace: Text<'a>,
+        /// `CREATE`, `UPDATE`, …
+        "operation" operation: Text<'a>,
+        /// The object.
+        "object" object: Object<'a>,
+        /// What it was before an UPDATE.
+        "oldObject" old_object: Object<'a>,
+    }
+
+    /// Group, version and kind.
+    pub struct GroupVersionKind<'a> {
+        /// Empty for core.
+        "group" group: Text<'a>,
+        /// `v1`.
+        "version" version: Text<'a>,
+        /// `Pod`.
+        "kind" kind: Text<'a>,
+    }
 }
 
-/// The question.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Request<'a> {
-    /// Echoed in the response.
-    #[serde(borrow)]
-    pub uid: Text<'a>,
-    /// Kind of the object.
-    #[serde(borrow, default)]
-    pub kind: GroupVersionKind<'a>,
-    /// `ephemeralcontainers` and the like.
-    #[serde(borrow, default)]
-    pub sub_resource: Option<Text<'a>>,
-    /// Namespace; the object's own may be absent.
-    #[serde(borrow, default)]
-    pub namespace: Option<Text<'a>>,
-    /// `CREATE`, `UPDATE`, …
-    #[serde(borrow, default)]
-    pub operation: Text<'a>,
-    /// The object, unread.
-    #[serde(borrow, default)]
-    pub object: Option<&'a RawValue>,
-    /// What it was before an UPDATE, unread.
-    #[serde(borrow, default)]
-    pub old_object: Option<&'a RawValue>,
+/// The object of a review, read as a pod on the way past.
+#[derive(Debug, Default)]
+pub enum Object<'a> {
+    /// Not there, or null.
+    #[default]
+    Absent,
+    /// With the fields of a pod, whatever its kind.
+    Pod(Box<Pod<'a>>),
+    /// JSON, but not with the fields of a pod.
+    Unreadable(JsonError),
 }
 
-/// Group, version and kind.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct GroupVersionKind<'a> {
-    /// Empty for core.
-    #[serde(borrow)]
-    pub group: Text<'a>,
-    /// `v1`.
-    #[serde(borrow)]
-    pub version: Text<'a>,
-    /// `Pod`.
-    #[serde(borrow)]
-    pub kind: Text<'a>,
+impl<'a> Read<'a> for Object<'a> {
+    /// A pod of the wrong shape is no reason to fail before the uid is known; what is no JSON is.
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
+        let start = cursor.clone();
+        match Pod::read(cursor) {
+            Ok(pod) => Ok(Self::Pod(Box::new(pod))),
+            Err(error) => {
+                *cursor = start;
+                cursor.skip()?;
+                Ok(Self::Unreadable(error))
+            }
+        }
+    }
 }
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+#[derive(Debug, Clone, Copy)]
+pub enum Verdict<'a> {
     /// Let through, with what changes.
-    Allowed(Patch),
+    Allowed(&'a Patch),
     /// Refused.
-    Denied {
-        /// HTTP status the API server shall answer with.
-        code: u16,
-        /// What the user reads.
-        message: String,
-    },
+    Denied(&'a Status<'a>),
 }
 
-#[derive(Serialize)]
+/// Why a pod is refused: what the API server answers with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status<'a> {
+    /// HTTP status.
+    pub code: u16,
+    /// Machine-readable: `BadRequest`, `TooManyRequests`, …
+    pub reason: &'static str,
+    /// What the user reads.
+    pub message: &'a str,
+    /// When to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+}
+
+/// When to try again; clients of Kubernetes do so by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ReviewResponse<'a> {
-    api_version: &'a str,
-    kind: &'static str,
-    response: Response<'a>,
+pub struct Details {
+    /// Seconds.
+    pub retry_after_seconds: u32,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Response<'a> {
-    uid: &'a str,
-    allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    warnings: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Status<'a> {
-    code: u16,
-    reason: &'static str,
-    message: &'a str,
+impl<'a> Status<'a> {
+    /// The status with the reason that belongs to its code.
+    pub fn new(code: u16, message: &'a str) -> Self {
+        let reason = match code {
+            429 => "TooManyRequests",
+            500.. => "InternalError",
+            _ => "BadRequest",
+        };
+        let details = (code == 429).then_some(Details { retry_after_seconds: 1 });
+        Self { code, reason, message, details }
+    }
 }
 
 /// Writes the response: `patch` and `patchType` both or neither (the API server refuses one alone).
-pub fn respond(api_version: &str, uid: &str, verdict: &Verdict, warnings: &[String]) -> Vec<u8> {
-    let (allowed, status, patch) = match verdict {
-        Verdict::Allowed(patch) if patch.is_empty() => (true, None, None),
-        Verdict::Allowed(patch) => (true, None, Some(BASE64_STANDARD.encode(patch.to_json()))),
-        Verdict::Denied { code, message } => {
-            let reason = if *code >= 500 { "InternalError" } else { "BadRequest" };
-            (false, Some(Status { code: *code, reason, message }), None)
+pub fn respond(api_version: &str, uid: &str, verdict: Verdict<'_>, warnings: &[String]) -> Vec<u8> {
+    let patch_bytes = if let Verdict::Allowed(patch) = verdict { patch.to_json().len() } else { 0 };
+    let mut body = Vec::with_capacity(256 + patch_bytes / 3 * 4);
+    body.extend_from_slice(br#"{"apiVersion":"#);
+    write_json(&mut body, api_version);
+    body.extend_from_slice(br#","kind":"AdmissionReview","response":{"uid":"#);
+    write_json(&mut body, uid);
+    match verdict {
+        Verdict::Allowed(patch) => {
+            body.extend_from_slice(br#","allowed":true"#);
+            if !patch.is_empty() {
+                body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+                write_base64(&mut body, patch.to_json());
+                body.push(b'"');
+            }
         }
-    };
-    let patch_type = patch.is_some().then_some("JSONPatch");
-    let response = Response { uid, allowed, status, patch_type, patch, warnings };
-    let review = ReviewResponse { api_version, kind: "AdmissionReview", response };
-    serde_json::to_vec(&review).expect("strings always serialise")
+        Verdict::Denied(status) => {
+            body.extend_from_slice(br#","allowed":false,"status":"#);
+            write_json(&mut body, status);
+        }
+    }
+    if !warnings.is_empty() {
+        body.extend_from_slice(br#","warnings":"#);
+        write_json(&mut body, warnings);
+    }
+    body.extend_from_slice(b"}}");
+    body
+}
+
+fn write_json<T: Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(body, value).expect("strings and numbers always serialise");
+}
+
+/// Straight into the response, without a buffer between.
+fn write_base64(body: &mut Vec<u8>, bytes: &[u8]) {
+    let start = body.len();
+    body.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    BASE64_STANDARD.encode_slice(bytes, &mut body[start..]).expect("four characters for each three bytes");
 }
 
 #[cfg(test)]
@@ -132,7 +167,7 @@ mod tests {
     #[test]
     fn patch_and_patch_type_come_together_or_not_at_all() {
         let empty: Value =
-            serde_json::from_slice(&respond("admission.k8s.io/v1", "u", &Verdict::Allowed(Patch::default()), &[]))
+            serde_json::from_slice(&respond("admission.k8s.io/v1", "u", Verdict::Allowed(&Patch::default()), &[]))
                 .unwrap();
         assert_eq!(
             empty,
@@ -143,7 +178,7 @@ mod tests {
         let full: Value = serde_json::from_slice(&respond(
             "admission.k8s.io/v1beta1",
             "u",
-            &Verdict::Allowed(patch),
+            Verdict::Allowed(&patch),
             &["w".to_owned()],
         ))
         .unwrap();
@@ -155,11 +190,15 @@ mod tests {
 
     #[test]
     fn a_denial_carries_code_and_message() {
-        let verdict = Verdict::Denied { code: 400, message: "KS1 no".to_owned() };
-        let body: Value = serde_json::from_slice(&respond("admission.k8s.io/v1", "u", &verdict, &[])).unwrap();
+        let status = Status::new(400, "KS1 no");
+        let body: Value =
+            serde_json::from_slice(&respond("admission.k8s.io/v1", "u", Verdict::Denied(&status), &[])).unwrap();
         assert_eq!(
             body["response"],
             json!({"uid": "u", "allowed": false, "status": {"code": 400, "reason": "BadRequest", "message": "KS1 no"}})
         );
+        let status = serde_json::to_value(Status::new(429, "later")).unwrap();
+        let details = json!({"retryAfterSeconds": 1});
+        assert_eq!(status, json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": details}));
     }
 }

@@ -56,7 +56,10 @@ fn an_unreadable_pod_is_denied_with_the_uid_and_the_place() {
     for (object, expected) in [
         (json!(null), "there is no content to decode"),
         (json!({"metadata": {}}), "couldn't get version/kind"),
-        (json!({"kind": "Pod", "spec": {"containers": "x"}}), "invalid type: string \"x\", expected a sequence"),
+        (
+            json!({"kind": "Pod", "spec": {"containers": "x"}}),
+            "request.object.spec.containers: invalid type: string, expected a list",
+        ),
         (json!([]), "request.object"),
     ] {
         let response = &answer(&json!({"uid": "u", "operation": "CREATE", "object": object}))["response"];
@@ -83,7 +86,7 @@ fn v1beta1_is_echoed() {
 fn what_is_no_review_is_an_error_with_the_reason() {
     for (body, expected) in [
         ("", "the request has no body"),
-        ("{", "the body is no AdmissionReview: EOF"),
+        ("{", "the body is no AdmissionReview: unexpected end"),
         ("[]", "the body is no AdmissionReview"),
         (r#"{"apiVersion":"v1","kind":"Pod"}"#, "\"Pod\" of \"v1\""),
         (r#"{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview"}"#, "admission.k8s.io/v2"),

@@ -73,7 +73,7 @@ impl Explain {
             match self.output {
                 Output::Text => write!(out, "{}", text(pod, &answer, self.style()))?,
                 Output::Json => explained.push(summary(pod, &answer)),
-                Output::Patch => writeln!(out, "{}", String::from_utf8_lossy(&answer.patch.to_json()))?,
+                Output::Patch => writeln!(out, "{}", String::from_utf8_lossy(answer.patch.to_json()))?,
                 Output::Pod => write!(out, "---\n{}", serde_saphyr::to_string(&patched(pod, &answer)?)?)?,
             }
         }
@@ -114,7 +114,7 @@ fn patched(pod: &ManifestPod, answer: &Answer) -> Result<Value, Failure> {
 fn summary(pod: &ManifestPod, answer: &Answer) -> Value {
     let notes: Vec<String> = answer.notes.iter().map(ToString::to_string).collect();
     json!({"pod": pod.owner, "outcome": answer.outcome.as_str(), "code": answer.reason.map(|reason| reason.code),
-        "message": answer.message, "because": notes, "warnings": answer.warnings, "patch": answer.patch})
+        "message": answer.message, "because": notes, "warnings": answer.warnings, "patch": answer.patch.to_json_patch()})
 }
 
 fn text(pod: &ManifestPod, answer: &Answer, style: Style) -> String {

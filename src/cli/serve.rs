@@ -6,7 +6,10 @@ use crate::admin;
 use crate::cluster::Cluster;
 use crate::cluster::api::{ApiServer, Client, Pace};
 use crate::cluster::manifests::Manifests;
-use crate::server::{self, Handler, Limits, tls};
+use crate::log;
+use crate::metrics::Metrics;
+use crate::server::handler::Load;
+use crate::server::{self, CertificateSlot, Handler, Limits, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
 use std::future::Future;
@@ -36,6 +39,12 @@ pub(super) struct Serve {
     /// Writes the PEM of our own CA (what `caBundle` takes) to a file.
     #[arg(long, env = "KEYSLUICE_CA_OUT", value_name = "FILE", conflicts_with = "tls_dir")]
     ca_out: Option<PathBuf>,
+    /// Oldest TLS version that is spoken.
+    #[arg(long, env = "KEYSLUICE_TLS_MIN_VERSION", default_value = "1.3", value_name = "1.2|1.3")]
+    tls_min_version: MinVersion,
+    /// Callers must show a certificate of one of these authorities (the API server's --proxy-client-cert-file or a kubeconfig's).
+    #[arg(long, env = "KEYSLUICE_CLIENT_CA", value_name = "FILE")]
+    client_ca: Option<PathBuf>,
     /// The API server to ask; without it and without --objects, the one of the cluster we run in.
     #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE", conflicts_with = "objects")]
     kubeconfig: Option<PathBuf>,
@@ -51,8 +60,9 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).init();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let _written_at_the_end = log::start()?;
+        // Everything but the webhook itself, which has a thread and a runtime of its own.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.serve())
     }
 
@@ -77,10 +87,12 @@ impl Serve {
         watch: impl Future<Output = ()> + Send + 'static,
     ) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
-        let tls = self.tls()?;
+        let slot = Arc::new(self.certificate()?);
+        let tls = tls::config(slot, self.tls_min_version, self.client_ca.as_deref())?;
         let listener = bind(self.listen, "--listen").await?;
         let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
-        let handler = Arc::new(Handler::new(settings, cluster));
+        let metrics = Arc::new(Metrics::new(super::VERSION));
+        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()));
         let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
 
         let (listen, admin_listen) = (listener.local_addr()?, admin_listener.local_addr()?);
@@ -88,8 +100,8 @@ impl Serve {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut signalled = async move || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = server::serve(listener, tls, Arc::clone(&handler), limits, async { drop(stopped.await) });
-        let mut server = tokio::spawn(server);
+        let stopped = async { drop(stopped.await) };
+        let mut server = server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler));
         let mut watch = tokio::spawn(watch);
         tracing::info!(%listen, %admin_listen, version = super::VERSION, "serving");
@@ -113,15 +125,15 @@ impl Serve {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn tls(&self) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    fn certificate(&self) -> Result<CertificateSlot, Failure> {
         if let Some(directory) = &self.tls_dir {
             return Ok(tls::from_directory(directory)?);
         }
-        let (config, ca) = tls::own(&self.tls_names)?;
+        let (slot, ca) = tls::own(&self.tls_names)?;
         if let Some(path) = &self.ca_out {
             write_new(path, &ca).with_context(|| format!("--ca-out {}", path.display()))?;
         }
-        Ok(config)
+        Ok(slot)
     }
 }
 

@@ -190,7 +190,7 @@ mod tests {
 
     fn read(annotations: &serde_json::Value) -> Result<Annotations, String> {
         let json = serde_json::json!({"metadata": {"annotations": annotations}}).to_string();
-        Annotations::read(&serde_json::from_str(&json).unwrap()).map_err(|refusal| refusal.to_string())
+        Annotations::read(&Pod::from_json(json.as_bytes()).unwrap()).map_err(|refusal| refusal.to_string())
     }
 
     #[test]

@@ -51,7 +51,7 @@ mod tests {
 
     fn position(spec: &Value, annotations: &Value) -> Result<usize, String> {
         let json = json!({"metadata": {"annotations": annotations}, "spec": spec}).to_string();
-        let pod = serde_json::from_str(&json).unwrap();
+        let pod = Pod::from_json(json.as_bytes()).unwrap();
         of_sidecar(&pod, &Annotations::read(&pod).unwrap()).map_err(|refusal| refusal.to_string())
     }
 

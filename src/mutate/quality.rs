@@ -25,7 +25,7 @@ mod tests {
 
     fn guaranteed(containers: &Value) -> bool {
         let json = json!({"spec": {"containers": containers}}).to_string();
-        is_guaranteed(&serde_json::from_str(&json).unwrap())
+        is_guaranteed(&Pod::from_json(json.as_bytes()).unwrap())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use super::{Context, Mutation, position, quality, user};
 use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod};
+use crate::admission::pod::{Container, Pod, Pointer};
 use crate::provider_class::IdentityChoice;
 use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Volume};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ pub(super) fn add(
 
     let mut mounts = vec![json!({"name": RUN_VOLUME, "mountPath": RUN_DIRECTORY})];
     mounts.extend(volumes.iter().map(|volume| json!({"name": volume.name, "mountPath": directory(volume.name)})));
-    mounts.extend(token.map(TokenVolume::mount));
+    mounts.extend(token.map(|token| json!(token.mount())));
     let mut security = json!({
         "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"]},
@@ -92,7 +92,7 @@ pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
 }
 
 /// Puts the sidecar's token mount back where its Plan looks, should another webhook have moved it.
-pub(super) fn keep_token_mount(patch: &mut Patch, pointer: &str, container: &Container<'_>, token: &TokenVolume) {
+pub(super) fn keep_token_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) {
     let plan = container.env.as_deref().unwrap_or_default().iter().find(|entry| &*entry.name == PLAN_ENV);
     let plan = plan.and_then(|entry| entry.value.as_deref()).unwrap_or_default();
     let Some(index) = container.mounts().iter().position(|mount| token.is(&mount.name)) else { return };

@@ -48,7 +48,7 @@ pub(super) fn csi_volume(name: &str, class: &str) -> Value {
 
 pub(super) fn run_with(pod: &Value, settings: &Settings, facts: &Facts) -> Result<(Value, Mutation), String> {
     let text = pod.to_string();
-    let view = serde_json::from_str(&text).unwrap();
+    let view = crate::admission::pod::Pod::from_json(text.as_bytes()).unwrap();
     let mutation =
         mutate(&view, Context { settings, namespace: "ns", facts }).map_err(|refusal| refusal.to_string())?;
     let mut patched = pod.clone();

@@ -1,40 +1,61 @@
 //! One request: method, path, body, decision, log line.
 
-use crate::admission::{self, Answer, Outcome, ReviewError};
+use super::body::{self, BodyError, Room};
+use crate::admission::{self, Answer, ReviewError};
 use crate::cluster::{self, Cluster};
+use crate::log::Decision;
+use crate::metrics::Metrics;
 use crate::reason;
 use crate::settings::Settings;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use prometheus_client::metrics::gauge::Gauge;
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 
-/// A review is at most this large (the API server's own limit is 3 MiB of object, twice for updates).
-pub const BODY_LIMIT_BYTES: usize = 7 << 20;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of bodies held at once, over all connections.
-const BODY_BUDGET_BYTES: usize = 64 << 20;
+/// Bounds of the work in hand; what exceeds them is told to come again.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Requests at once.
+    pub requests: i64,
+    /// Bytes of their bodies.
+    pub body_bytes: usize,
+    /// Decisions that wait for the API server.
+    pub lookups: u32,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { requests: 1024, body_bytes: 64 << 20, lookups: 256 }
+    }
+}
 
 /// Answers requests.
 #[derive(Debug)]
 pub struct Handler<C> {
     settings: Settings,
     cluster: C,
+    metrics: Arc<Metrics>,
+    load: Load,
+    room: Room,
+    lookups: AtomicU32,
     draining: AtomicBool,
-    body_budget: Semaphore,
 }
 
 impl<C: Cluster> Handler<C> {
     /// A handler for one set of settings.
-    pub fn new(settings: Settings, cluster: C) -> Self {
-        let body_budget = Semaphore::new(BODY_BUDGET_BYTES);
-        Self { settings, cluster, draining: AtomicBool::new(false), body_budget }
+    pub fn new(settings: Settings, cluster: C, metrics: Arc<Metrics>, load: Load) -> Self {
+        let (room, lookups, draining) = (Room::new(load.body_bytes), AtomicU32::new(0), AtomicBool::new(false));
+        Self { settings, cluster, metrics, load, room, lookups, draining }
     }
 
     /// From now on every answer asks the client to close its connection.
@@ -52,17 +73,23 @@ impl<C: Cluster> Handler<C> {
         &self.cluster
     }
 
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Answers one request; never fails, never panics.
     pub async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let version = request.version();
-        let mut response = self.route(request).await;
+        let in_flight = InFlight::enter(&self.metrics.in_flight);
+        let mut response = self.route(request, in_flight.count).await;
         if self.is_draining() && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn route(&self, request: Request<Incoming>, in_flight: i64) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if path != "/mutate" && path != "/mutate-v1-pod" {
             return refuse(StatusCode::NOT_FOUND, &format!("no such path {path:?}; reviews go to /mutate"));
@@ -70,31 +97,23 @@ impl<C: Cluster> Handler<C> {
         if request.method() != Method::POST {
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST");
         }
-        let content_type =
-            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return refuse(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                &format!("Content-Type is {content_type:?}, not application/json"),
-            );
+        if let Err(found) = check_content_type(request.headers()) {
+            let message = format!("Content-Type is {found:?}, not application/json");
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
         }
-        let length = request.body().size_hint().upper().unwrap_or(BODY_LIMIT_BYTES as u64);
-        let Ok(held) = u32::try_from(length.clamp(1, BODY_LIMIT_BYTES as u64)) else {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &too_large());
+        let body = request.into_body();
+        // The API server repeats the call after a 429 with Retry-After; once the body is read, only the uid's own answer will do.
+        let Some(_share) = self.room.share(&body).filter(|_| in_flight <= self.load.requests) else {
+            body::discard(body).await;
+            return self.shed();
         };
-        // Before the body is read the API server repeats the call; after that it would not.
-        let Ok(_held) = self.body_budget.try_acquire_many(held) else {
-            let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "too many reviews at once; the call is repeated");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return response;
-        };
-        let body = Limited::new(request.into_body(), BODY_LIMIT_BYTES);
-        match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
-            Ok(Ok(body)) => self.review(&body.to_bytes()).await,
-            Ok(Err(error)) if error.is::<LengthLimitError>() => refuse(StatusCode::PAYLOAD_TOO_LARGE, &too_large()),
-            Ok(Err(error)) => refuse(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}")),
-            Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        match body::read(body).await {
+            Ok(body) => self.review(&body).await,
+            Err(error @ BodyError::TooLarge) => {
+                refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("{} {error}", reason::KS702))
+            }
+            Err(error @ BodyError::Broken(_)) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+            Err(error @ BodyError::Late) => refuse(StatusCode::REQUEST_TIMEOUT, &error.to_string()),
         }
     }
 
@@ -105,36 +124,108 @@ impl<C: Cluster> Handler<C> {
             Err(error) => return refuse(StatusCode::BAD_REQUEST, &malformed(&error)),
         };
         let needs = incoming.needs(&self.settings);
-        let answer = match cluster::facts(&self.cluster, incoming.namespace(), &needs).await {
-            Ok(facts) => {
+        let answer = match self.look_up(incoming.namespace(), &needs).await {
+            Some(Ok(facts)) => {
                 // A bug in a decision must not cost more than that decision.
                 let decide = AssertUnwindSafe(|| incoming.answer(&self.settings, &facts));
-                std::panic::catch_unwind(decide)
-                    .unwrap_or_else(|_| incoming.unavailable("the decision panicked; this is a bug"))
+                std::panic::catch_unwind(decide).unwrap_or_else(|_| {
+                    self.metrics.panics.inc();
+                    incoming.unavailable("the decision panicked; this is a bug")
+                })
             }
-            Err(error) => incoming.unavailable(&error.to_string()),
+            Some(Err(error)) => incoming.unavailable(&error.to_string()),
+            None => {
+                self.metrics.shed.inc();
+                incoming.overloaded()
+            }
         };
-        log(&incoming, &answer, start.elapsed());
+        let duration = start.elapsed();
+        self.metrics.review(&answer, duration);
+        log(&incoming, &answer, duration);
         json(StatusCode::OK, answer.body)
+    }
+
+    /// Asks the cluster: mostly a cache. `None` if too many others wait for what is in none.
+    async fn look_up(
+        &self,
+        namespace: &str,
+        needs: &crate::mutate::Needs<'_>,
+    ) -> Option<Result<crate::mutate::Facts, cluster::ClusterError>> {
+        let mut facts = pin!(cluster::facts(&self.cluster, namespace, needs));
+        let at_once = poll_fn(|cx| Poll::Ready(facts.as_mut().poll(cx))).await;
+        if let Poll::Ready(facts) = at_once {
+            return Some(facts);
+        }
+        let waiting = Waiting::enter(&self.lookups);
+        if waiting.count > self.load.lookups {
+            return None;
+        }
+        Some(facts.await)
+    }
+
+    fn shed(&self) -> Response<Full<Bytes>> {
+        self.metrics.shed.inc();
+        let message = format!("{} too many requests at once", reason::KS706);
+        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, &message);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
+}
+
+/// Counted as long as it lives, also when the client goes away in between.
+struct InFlight<'a> {
+    gauge: &'a Gauge,
+    count: i64,
+}
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a Gauge) -> Self {
+        Self { gauge, count: gauge.inc() + 1 }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+/// The same for look-ups.
+struct Waiting<'a> {
+    counter: &'a AtomicU32,
+    count: u32,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(counter: &'a AtomicU32) -> Self {
+        Self { counter, count: counter.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 fn log(incoming: &admission::Incoming<'_>, answer: &Answer, duration: Duration) {
-    let pod = incoming.pod().map(admission::pod::Pod::display_name).unwrap_or_default();
-    let service_account = incoming.pod().map(admission::pod::Pod::service_account).unwrap_or_default();
-    let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let reason = answer.reason.map(|reason| reason.code).unwrap_or_default();
-    let message = answer.message.as_deref().unwrap_or_default();
-    let (namespace, outcome) = (incoming.namespace(), answer.outcome.as_str());
-    if answer.outcome == Outcome::Denied {
-        tracing::warn!(%namespace, %pod, service_account, outcome, reason, message, microseconds, "review");
-    } else {
-        tracing::info!(%namespace, %pod, service_account, outcome, microseconds, "review");
-    }
+    let pod = incoming.pod();
+    let line = Decision {
+        namespace: incoming.namespace(),
+        pod: &pod.map(admission::pod::Pod::display_name).unwrap_or_default(),
+        service_account: pod.map(admission::pod::Pod::service_account).unwrap_or_default(),
+        outcome: answer.outcome.as_str(),
+        reason: answer.reason.map(|reason| reason.code),
+        message: answer.message.as_deref(),
+        duration,
+    };
+    line.log();
 }
 
-fn too_large() -> String {
-    format!("{} the body is larger than {BODY_LIMIT_BYTES} bytes", reason::KS702)
+fn check_content_type(headers: &HeaderMap) -> Result<(), &str> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(content_type) }
 }
 
 fn malformed(error: &ReviewError) -> String {
@@ -143,8 +234,9 @@ fn malformed(error: &ReviewError) -> String {
 
 fn refuse(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     tracing::warn!(status = status.as_u16(), message, "request refused");
-    let verdict = admission::review::Verdict::Denied { code: status.as_u16(), message: message.to_owned() };
-    json(status, admission::review::respond("admission.k8s.io/v1", "", &verdict, &[]))
+    let denial = admission::review::Status::new(status.as_u16(), message);
+    let verdict = admission::review::Verdict::Denied(&denial);
+    json(status, admission::review::respond("admission.k8s.io/v1", "", verdict, &[]))
 }
 
 fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {

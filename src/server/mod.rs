@@ -1,8 +1,12 @@
 //! The HTTPS listener of the webhook: accept, handshake, read, decide, answer, drain.
 
 pub mod accept;
+mod body;
+mod connection;
 pub mod handler;
+mod read_ahead;
 pub mod tls;
 
-pub use accept::{Limits, serve};
+pub use accept::{Limits, spawn};
 pub use handler::Handler;
+pub use tls::{CertificateSlot, MinVersion};

@@ -1,10 +1,15 @@
-//! TLS of the webhook: a given certificate, or one from our own CA.
+//! TLS of the webhook: versions, the certificate that can be exchanged, the API server's client certificate.
 
+use arc_swap::ArcSwapOption;
 use keysluice_certs::{CertificateAuthority, CertsError};
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Why no certificate can be served.
@@ -19,7 +24,7 @@ pub enum TlsError {
         #[source]
         source: rustls::pki_types::pem::Error,
     },
-    /// No certificate in tls.crt.
+    /// No certificate in a file.
     #[error("{path} holds no certificate")]
     NoCertificate {
         /// The file.
@@ -34,41 +39,131 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// The API server's CA cannot be used.
+    #[error("--client-ca {path}: {message}")]
+    ClientCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The versions and ciphers do not go together.
+    #[error("TLS cannot be set up: {0}")]
+    Configuration(#[from] rustls::Error),
     /// Our own CA failed.
     #[error("cannot make a certificate: {0}")]
     Own(#[from] CertsError),
 }
 
-/// Configuration from `tls.crt` and `tls.key` in `directory`.
-pub fn from_directory(directory: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+/// The oldest version that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MinVersion {
+    /// TLS 1.2, for API servers older than Kubernetes 1.19.
+    Tls12,
+    /// TLS 1.3.
+    #[default]
+    Tls13,
+}
+
+/// The text that is no version.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not 1.2 or 1.3")]
+pub struct MinVersionError(String);
+
+impl FromStr for MinVersion {
+    type Err = MinVersionError;
+    fn from_str(text: &str) -> Result<Self, MinVersionError> {
+        match text {
+            "1.2" => Ok(Self::Tls12),
+            "1.3" => Ok(Self::Tls13),
+            _ => Err(MinVersionError(text.to_owned())),
+        }
+    }
+}
+
+/// The certificate that is served. [`CertificateSlot::store`] exchanges it for the next handshakes; connections that stand are not touched.
+#[derive(Debug, Default)]
+pub struct CertificateSlot(ArcSwapOption<CertifiedKey>);
+
+impl CertificateSlot {
+    /// Serves this pair from now on; the chain has the leaf first.
+    ///
+    /// # Errors
+    /// Where key and certificate do not go together, or the key is of no known kind; what was served before still is.
+    pub fn store(&self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), rustls::Error> {
+        self.0.store(Some(Arc::new(CertifiedKey::from_der(chain, key, &provider())?)));
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for CertificateSlot {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+}
+
+/// The configuration of the listener; `client_ca` makes a client certificate of one of these authorities compulsory.
+pub fn config(
+    slot: Arc<CertificateSlot>,
+    min_version: MinVersion,
+    client_ca: Option<&Path>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    const FROM_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+    let versions = if min_version == MinVersion::Tls13 { &FROM_1_2[..1] } else { FROM_1_2 };
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider())).with_protocol_versions(versions)?;
+    let mut config = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
+    }
+    .with_cert_resolver(slot);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // One ticket: a client that resumes saves us the signature. (Go's client does so only if it is told to, and the API server does not tell
+    // it.) A caller that must show a certificate shows it each time.
+    config.send_tls13_tickets = 1;
+    if client_ca.is_some() {
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
+    Ok(Arc::new(config))
+}
+
+/// `tls.crt` and `tls.key` in a directory.
+pub fn from_directory(directory: &Path) -> Result<CertificateSlot, TlsError> {
     let (chain_path, key_path) = (directory.join("tls.crt"), directory.join("tls.key"));
-    let read_chain = CertificateDer::pem_file_iter(&chain_path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = read_chain.map_err(|source| TlsError::Pem { path: chain_path.clone(), source })?;
+    let chain = certificates(&chain_path).map_err(|source| TlsError::Pem { path: chain_path.clone(), source })?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: chain_path });
     }
     let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|source| TlsError::Pem { path: key_path, source })?;
-    config(chain, key).map_err(|source| TlsError::Pair { directory: directory.to_owned(), source })
+    let slot = CertificateSlot::default();
+    slot.store(chain, key).map_err(|source| TlsError::Pair { directory: directory.to_owned(), source })?;
+    Ok(slot)
 }
 
-/// Configuration with a fresh leaf of a fresh CA for `names`; also the CA's PEM, for `caBundle`.
-pub fn own(names: &[String]) -> Result<(Arc<ServerConfig>, String), TlsError> {
+/// A fresh leaf of a fresh CA for `names`; also the CA's PEM, for `caBundle`.
+pub fn own(names: &[String]) -> Result<(CertificateSlot, String), TlsError> {
     let authority = CertificateAuthority::generate()?;
     let leaf = authority.issue(names)?;
-    let pair = config(leaf.chain, leaf.key);
-    let config = pair.map_err(|source| TlsError::Pair { directory: PathBuf::from("memory"), source })?;
-    Ok((config, authority.pem().to_owned()))
+    let slot = CertificateSlot::default();
+    slot.store(leaf.chain, leaf.key)?;
+    Ok((slot, authority.pem().to_owned()))
 }
 
-fn config(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+fn client_verifier(path: &Path) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+    let failed = |message: String| TlsError::ClientCa { path: path.to_owned(), message };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path).map_err(|error| failed(error.to_string()))? {
+        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
+    // No certificate in the file is an error here, too.
+    verifier.build().map_err(|error| failed(error.to_string()))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
+    CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
+}
+
+fn provider() -> CryptoProvider {
+    rustls::crypto::aws_lc_rs::default_provider()
 }

@@ -11,4 +11,5 @@ mod properties;
 mod reference;
 mod reviews;
 mod serve;
+mod server;
 mod support;

@@ -56,6 +56,62 @@ async fn sigterm_ends_the_webhook_cleanly() {
     assert!(theatre.webhook.process.terminate(Duration::from_secs(5)).await.unwrap().success());
 }
 
+/// GET or PUT on the plain listener; status line and body.
+fn admin(address: &str, method: &str, path: &str, body: &str) -> (String, String) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+fn log_lines(log: &str) -> Vec<Value> {
+    log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+}
+
+#[tokio::test]
+async fn every_decision_is_counted_and_logged_and_no_line_is_lost_at_the_end() {
+    let mut theatre = Theatre::open().await;
+    for _ in 0..50 {
+        theatre.review("workload-identity").await;
+    }
+    let serving = log_lines(&theatre.webhook.process.log());
+    let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap().to_owned();
+    let (status, text) = admin(&address, "GET", "/metrics", "");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(text.contains("keysluice_reviews_total{outcome=\"mutated\",reason=\"\"} 50\n"), "{text}");
+    assert!(theatre.webhook.process.terminate(Duration::from_secs(5)).await.unwrap().success());
+    let lines = log_lines(&theatre.webhook.process.log());
+    let reviews: Vec<_> = lines.iter().filter(|line| line["message"] == "review").collect();
+    assert_eq!(reviews.len(), 50);
+    let line = reviews[0];
+    assert_eq!((&line["level"], &line["outcome"]), (&json!("INFO"), &json!("mutated")));
+    assert!(line["pod"].is_string() && line["service_account"].is_string() && line["microseconds"].is_u64(), "{line}");
+}
+
+#[tokio::test]
+async fn the_log_level_can_be_changed_while_it_runs() {
+    let mut theatre = Theatre::open().await;
+    let serving = log_lines(&theatre.webhook.process.log());
+    let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap().to_owned();
+    assert_eq!(admin(&address, "GET", "/log-level", "").1, "info\n");
+    let (status, body) = admin(&address, "PUT", "/log-level", "loud");
+    assert_eq!((&*status, &*body), ("HTTP/1.1 400 Bad Request", "\"loud\" is not debug, info or warn\n"));
+    assert_eq!(admin(&address, "PUT", "/log-level", "warn\n").1, "warn\n");
+    theatre.review("workload-identity").await;
+    assert!(admin(&address, "GET", "/metrics", "").1.contains("keysluice_log_level 2\n"));
+    assert_eq!(admin(&address, "PUT", "/log-level", "debug").1, "debug\n");
+    theatre.review("workload-identity").await;
+    assert!(theatre.webhook.process.terminate(Duration::from_secs(5)).await.unwrap().success());
+    let lines = log_lines(&theatre.webhook.process.log());
+    assert_eq!(lines.iter().filter(|line| line["message"] == "review").count(), 1);
+}
+
 #[test]
 fn a_start_that_cannot_work_ends_with_the_reason() {
     let objects = "tests/data/guides";

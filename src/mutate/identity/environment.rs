@@ -2,15 +2,22 @@
 
 use super::token_volume::TokenVolume;
 use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, EnvVar};
+use crate::admission::pod::{Container, EnvVar, Pointer};
 use crate::mutate::annotations::Annotations;
 use crate::settings::{CertificateSource, TokenEndpoint};
-use serde_json::json;
+use serde::Serialize;
 
 /// Names of the four variables every container gets, in order.
 pub(in crate::mutate) const NAMES: [&str; 4] =
     ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", TOKEN_FILE_VARIABLE, "AZURE_AUTHORITY_HOST"];
 const TOKEN_FILE_VARIABLE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+
+/// An entry of `env` as it is written into the patch.
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    value: &'a str,
+}
 
 /// Name and value of each, in order; an empty value is not injected.
 #[derive(Debug)]
@@ -49,15 +56,12 @@ impl Variables {
     pub(super) fn add(
         &self,
         patch: &mut Patch,
-        pointer: &str,
+        pointer: Pointer,
         container: &Container<'_>,
         token: &TokenVolume,
         annotations: &Annotations,
     ) {
-        let list = format!("{pointer}/env");
-        let pair = |entry: &EnvVar<'_>| (entry.name.to_string(), entry.value.as_deref().unwrap_or_default().to_owned());
-        let mut present: Option<Vec<(String, String)>> =
-            container.env.as_ref().map(|env| env.iter().map(pair).collect());
+        let mut present: Option<Vec<(&str, &str)>> = container.env.as_ref().map(|env| env.iter().map(pair).collect());
         for (name, value) in &self.0 {
             let value = annotations.of_container(&container.name, name).unwrap_or(value);
             let left_to_env_from = container.has_env_from() && annotations.env_from_wins.contains(name);
@@ -66,24 +70,29 @@ impl Variables {
             }
             let entries = present.as_deref().unwrap_or_default();
             if let Some(index) = entries.iter().position(|(present, _)| present == name) {
-                let old = &entries[index].1;
+                let old = entries[index].1;
                 if *name == TOKEN_FILE_VARIABLE && old != value && token.is_astray(old, container) {
-                    patch.replace(format!("{list}/{index}/value"), json!(value));
+                    patch.replace(format_args!("{pointer}/env/{index}/value"), value);
                 }
                 continue;
             }
             let index = entries.iter().position(|(_, value)| refers_to(value, name)).unwrap_or(entries.len());
-            patch.insert(&list, present.as_ref().map(Vec::len), index, json!({"name": name, "value": value}));
-            present.get_or_insert_default().insert(index, ((*name).to_owned(), String::new()));
+            let list = format_args!("{pointer}/env");
+            patch.insert(list, present.as_ref().map(Vec::len), index, Entry { name, value });
+            present.get_or_insert_default().insert(index, (name, ""));
         }
     }
 }
 
+fn pair<'a>(entry: &'a EnvVar<'_>) -> (&'a str, &'a str) {
+    (&entry.name, entry.value.as_deref().unwrap_or_default())
+}
+
 /// Whether a value expands `$(name)`; `$$(name)` is an escape and does not (Kubernetes `expansion.Expand`).
 fn refers_to(value: &str, name: &str) -> bool {
-    let reference = format!("$({name})");
-    value.match_indices(&reference).any(|(at, _)| {
+    value.match_indices("$(").any(|(at, _)| {
+        let named = value[at + 2..].strip_prefix(name).is_some_and(|rest| rest.starts_with(')'));
         let dollars = value[..at].bytes().rev().take_while(|byte| *byte == b'$').count();
-        dollars % 2 == 0
+        named && dollars % 2 == 0
     })
 }

@@ -1,7 +1,7 @@
 //! Ephemeral containers (`kubectl debug`): they arrive as an UPDATE of `pods/ephemeralcontainers`, of a pod that runs already.
 
 use super::{inject_one, is_opted_in, is_skipped, token_volume, variables};
-use crate::admission::pod::Pod;
+use crate::admission::pod::{Pod, Pointer};
 use crate::mutate::annotations::Annotations;
 use crate::mutate::refusal::Refusal;
 use crate::mutate::{Context, Mutation, Note};
@@ -20,8 +20,8 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
     for (index, container) in pod.ephemeral_containers().iter().enumerate() {
         let is_old = old.ephemeral_containers().iter().any(|known| known.name == container.name);
         if !is_old && !is_skipped(pod, &container.name) {
-            let pointer = format!("/spec/ephemeralContainers/{index}");
-            inject_one(&pointer, container, &variables, &token, &annotations, &mut mutation)?;
+            let pointer = Pointer { list: "ephemeralContainers", index };
+            inject_one(pointer, container, &variables, &token, &annotations, &mut mutation)?;
         }
     }
     Ok(mutation)

@@ -14,7 +14,7 @@ pub(super) use token_volume::TokenVolume;
 use super::annotations::Annotations;
 use super::refusal::{Cause, Refusal};
 use super::{Context, Mutation};
-use crate::admission::pod::{Container, Pod};
+use crate::admission::pod::{Container, Pod, Pointer};
 use crate::reason;
 use crate::settings::TokenEndpoint;
 use environment::Variables;
@@ -68,16 +68,16 @@ pub(super) fn inject(
     let variables = variables(pod, annotations, token, context, mutation)?;
     for (pointer, container) in pod.all_containers() {
         if super::sidecar::is_sidecar(container) {
-            super::sidecar::keep_token_mount(&mut mutation.patch, &pointer, container, token);
+            super::sidecar::keep_token_mount(&mut mutation.patch, pointer, container, token);
         } else if !is_skipped(pod, &container.name) {
-            inject_one(&pointer, container, &variables, token, annotations, mutation)?;
+            inject_one(pointer, container, &variables, token, annotations, mutation)?;
         }
     }
     Ok(())
 }
 
 fn inject_one(
-    pointer: &str,
+    pointer: Pointer,
     container: &Container<'_>,
     variables: &Variables,
     token: &TokenVolume,

@@ -3,13 +3,13 @@
 use super::account::EXPIRATION_ANNOTATION;
 use super::{EXPIRATION_SECONDS, VOLUME_PREFIX};
 use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod, ProjectedSource, Text, Volume, VolumeMount};
+use crate::admission::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
 use crate::mutate::Context;
 use crate::mutate::refusal::{Cause, Refusal};
 use crate::settings::{CertificateSource, TokenLayout};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 const MOUNT_PATH: &str = "/var/run/secrets/azure/wi";
 const TOKEN_PATH: &str = "token/azure-identity-token";
@@ -27,8 +27,49 @@ pub(in crate::mutate) struct TokenVolume {
     mount_path: String,
     token_path: &'static str,
     existing: Existing,
-    definition: Value,
-    has_ca_file: bool,
+    expiration: i64,
+    audience: String,
+    /// Projects the authority's certificate beside the token.
+    ca: Option<Value>,
+}
+
+/// A mount as it is written into the patch.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::mutate) struct MountEntry<'a> {
+    name: &'a str,
+    mount_path: &'a str,
+    read_only: bool,
+}
+
+/// The volume as it is written into the patch.
+#[derive(Serialize)]
+struct Definition<'a> {
+    name: &'a str,
+    projected: Sources<'a>,
+}
+
+#[derive(Serialize)]
+struct Sources<'a> {
+    sources: Vec<Source<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Source<'a> {
+    #[serde(rename_all = "camelCase")]
+    Token {
+        service_account_token: Token<'a>,
+    },
+    Certificate(&'a Value),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Token<'a> {
+    path: &'a str,
+    expiration_seconds: i64,
+    audience: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +98,7 @@ impl TokenVolume {
             Some((_, None)) => (V1_5_NAME.to_owned(), V1_5_MOUNT_PATH.to_owned(), V1_5_TOKEN_PATH),
             None => new_place(pod, layout),
         };
-        let mut sources = vec![json!({"serviceAccountToken": {
-            "path": token_path, "expirationSeconds": expiration, "audience": audience}})];
         let has_ca_file = ca.is_some_and(CertificateSource::is_file) && name != V1_5_NAME;
-        if has_ca_file {
-            sources.extend(ca.and_then(|ca| ca.projection(CA_PATH)));
-        }
         let existing = match pod.volumes().iter().position(|volume| *volume.name == *name) {
             None => Existing::None,
             // What Azure Workload Identity v1.5 injected is left as it is: pods that carry it expect it so.
@@ -74,8 +110,9 @@ impl TokenVolume {
             }
             Some(index) => Existing::Differs(index),
         };
-        let definition = json!({"name": name, "projected": {"sources": sources}});
-        Ok(Self { name, mount_path, token_path, existing, definition, has_ca_file })
+        let ca = ca.filter(|_| has_ca_file).and_then(|ca| ca.projection(CA_PATH));
+        let audience = audience.to_owned();
+        Ok(Self { name, mount_path, token_path, existing, expiration, audience, ca })
     }
 
     /// Whether the pod has it already: ephemeral containers can only use one that is there.
@@ -84,13 +121,20 @@ impl TokenVolume {
     }
 
     /// The mount every container gets.
-    pub(in crate::mutate) fn mount(&self) -> Value {
+    pub(in crate::mutate) fn mount(&self) -> MountEntry<'_> {
         self.mount_at(&self.mount_path)
     }
 
     /// The same at another path.
-    pub(in crate::mutate) fn mount_at(&self, path: &str) -> Value {
-        json!({"name": self.name, "mountPath": path, "readOnly": true})
+    pub(in crate::mutate) fn mount_at<'a>(&'a self, path: &'a str) -> MountEntry<'a> {
+        MountEntry { name: &self.name, mount_path: path, read_only: true }
+    }
+
+    fn definition(&self) -> Definition<'_> {
+        let (path, expiration_seconds, audience) = (self.token_path, self.expiration, &*self.audience);
+        let token = Source::Token { service_account_token: Token { path, expiration_seconds, audience } };
+        let sources = std::iter::once(token).chain(self.ca.as_ref().map(Source::Certificate)).collect();
+        Definition { name: &self.name, projected: Sources { sources } }
     }
 
     /// Whether a volume of this name is this one.
@@ -110,17 +154,17 @@ impl TokenVolume {
 
     /// Full path of the authority's certificate, if one is projected.
     pub(super) fn ca_file(&self) -> Option<String> {
-        self.has_ca_file.then(|| format!("{}/{CA_PATH}", self.mount_path))
+        self.ca.is_some().then(|| format!("{}/{CA_PATH}", self.mount_path))
     }
 
     /// Adds the volume, or corrects one of the reserved name that is not what it should be.
     pub(in crate::mutate) fn add(&self, patch: &mut Patch, volume_count: &mut Option<usize>) {
         match self.existing {
-            Existing::Differs(index) => patch.replace(format!("/spec/volumes/{index}"), self.definition.clone()),
+            Existing::Differs(index) => patch.replace(format_args!("/spec/volumes/{index}"), self.definition()),
             Existing::AsItShouldBe => {}
             Existing::None => {
                 let end = volume_count.unwrap_or_default();
-                patch.insert("/spec/volumes", *volume_count, end, self.definition.clone());
+                patch.insert("/spec/volumes", *volume_count, end, self.definition());
                 *volume_count = Some(end + 1);
             }
         }
@@ -130,7 +174,7 @@ impl TokenVolume {
     pub(in crate::mutate) fn mount_into(
         &self,
         patch: &mut Patch,
-        pointer: &str,
+        pointer: Pointer,
         container: &Container<'_>,
     ) -> Result<(), Refusal> {
         let mounts = container.mounts();
@@ -139,16 +183,15 @@ impl TokenVolume {
             let (container, volume) = (container.name.to_string(), other.name.to_string());
             return Err(Cause::TokenPathTaken { container, volume, path: self.mount_path.clone() }.into());
         }
-        let list = format!("{pointer}/volumeMounts");
         let of_token = |mount: &VolumeMount<'_>| *mount.name == *self.name;
         let in_place = mounts.iter().position(|mount| of_token(mount) && *mount.mount_path == *self.mount_path);
         match in_place.or_else(|| mounts.iter().position(of_token)) {
             None => {
                 let count = container.volume_mounts.as_ref().map(Vec::len);
-                patch.insert(&list, count, mounts.len(), self.mount());
+                patch.insert(format_args!("{pointer}/volumeMounts"), count, mounts.len(), self.mount());
             }
             Some(index) if !is_plain(&mounts[index], &self.mount_path) => {
-                patch.replace(format!("{list}/{index}"), self.mount());
+                patch.replace(format_args!("{pointer}/volumeMounts/{index}"), self.mount());
             }
             Some(_) => {}
         }
@@ -200,7 +243,9 @@ fn new_place(pod: &Pod<'_>, layout: TokenLayout) -> (String, String, &'static st
     // 30 hexadecimal digits of SHA-256 over the pod's name: with the prefix 63 characters.
     let mut hash = String::with_capacity(30);
     for byte in &Sha256::digest(pod.display_name().as_bytes())[..15] {
-        let _ = write!(hash, "{byte:02x}");
+        for digit in [byte >> 4, byte & 15] {
+            hash.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
     }
     let name = format!("{VOLUME_PREFIX}{hash}");
     match layout {

@@ -1,0 +1,213 @@
+//! A position in a JSON text, and the steps that move it.
+
+use super::error::{JsonError, Problem};
+use super::read::Read;
+use super::{DEPTH_LIMIT, scan};
+use std::borrow::Cow;
+
+/// A position in a JSON text.
+#[derive(Debug, Clone)]
+pub struct Cursor<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    pub(super) depth: u32,
+}
+
+impl<'a> Cursor<'a> {
+    /// At the start of a text.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, depth: 0 }
+    }
+
+    /// Reads a value.
+    pub fn value<T: Read<'a>>(&mut self) -> Result<T, JsonError> {
+        T::read(self)
+    }
+
+    /// Reads a value, null as the default: Go leaves the zero value there.
+    #[inline]
+    pub fn value_or_default<T: Read<'a> + Default>(&mut self) -> Result<T, JsonError> {
+        if self.peek()? == b'n' {
+            self.literal(b"null")?;
+            return Ok(T::default());
+        }
+        T::read(self)
+    }
+
+    /// Calls `member` with each key; it must read or skip the value.
+    #[inline]
+    pub fn object(
+        &mut self,
+        mut member: impl FnMut(&[u8], &mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.enter(b'{', "an object")?;
+        let mut first = true;
+        while self.next_member(&mut first)? {
+            let key = self.key()?;
+            self.colon()?;
+            member(&key, self)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `element` with the index of each element; it must read or skip it.
+    #[inline]
+    pub fn array(
+        &mut self,
+        mut element: impl FnMut(usize, &mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.enter(b'[', "a list")?;
+        if self.peek()? == b']' {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(());
+        }
+        for index in 0.. {
+            element(index, self).map_err(|error| error.in_element(index))?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b']' => break,
+                _ => return Err(self.error(Problem::Syntax("a comma or ]"))),
+            }
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// The source text of the next value, which is only checked to be JSON.
+    pub fn raw(&mut self) -> Result<&'a [u8], JsonError> {
+        self.peek()?;
+        let start = self.at;
+        self.skip()?;
+        Ok(&self.bytes[start..self.at])
+    }
+
+    /// Checks that nothing but blanks follows.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        match self.peek() {
+            Err(_) => Ok(()),
+            Ok(_) => Err(self.error(Problem::Trailing)),
+        }
+    }
+
+    /// The next byte that is no blank, not yet taken.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Result<u8, JsonError> {
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte > b' ' => Ok(*byte),
+            _ => self.peek_after_blanks(),
+        }
+    }
+
+    #[cold]
+    fn peek_after_blanks(&mut self) -> Result<u8, JsonError> {
+        while let Some(byte) = self.bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Ok(*byte);
+            }
+            self.at += 1;
+        }
+        Err(self.error(Problem::End))
+    }
+
+    #[inline]
+    pub(super) fn enter(&mut self, bracket: u8, expected: &'static str) -> Result<(), JsonError> {
+        if self.peek()? != bracket {
+            return Err(self.wrong_type(expected));
+        }
+        self.at += 1;
+        self.depth += 1;
+        if self.depth > DEPTH_LIMIT { Err(self.error(Problem::Depth)) } else { Ok(()) }
+    }
+
+    /// Steps to the next key of an object; leaves the object where there is none.
+    #[inline]
+    pub(super) fn next_member(&mut self, first: &mut bool) -> Result<bool, JsonError> {
+        match self.peek()? {
+            b'}' => {
+                self.at += 1;
+                self.depth -= 1;
+                return Ok(false);
+            }
+            b',' if !*first => {
+                self.at += 1;
+                self.peek()?;
+            }
+            _ if *first => {}
+            _ => return Err(self.error(Problem::Syntax("a comma or }"))),
+        }
+        *first = false;
+        Ok(true)
+    }
+
+    /// A key as it stands there; only one with escapes is decoded. Not checked to be UTF-8: no field has such a name.
+    #[inline]
+    fn key(&mut self) -> Result<Cow<'a, [u8]>, JsonError> {
+        let start = self.open_string("a key in quotes")?;
+        let end = scan::special(self.bytes, start);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(&self.bytes[start..end]));
+        }
+        self.at = start - 1;
+        Ok(Cow::Owned(self.escaped_string()?.into_owned().into_bytes()))
+    }
+
+    #[inline]
+    pub(super) fn colon(&mut self) -> Result<(), JsonError> {
+        if self.peek()? != b':' {
+            return Err(self.error(Problem::Syntax("a colon")));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Steps over an opening quote; gives the index behind it.
+    #[inline]
+    pub(super) fn open_string(&mut self, expected: &'static str) -> Result<usize, JsonError> {
+        if self.peek()? != b'"' {
+            return Err(self.error(Problem::Syntax(expected)));
+        }
+        self.at += 1;
+        Ok(self.at)
+    }
+
+    #[inline]
+    pub(super) fn literal(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
+        if !self.bytes[self.at..].starts_with(word) {
+            let short = self.bytes.len() - self.at < word.len() && word.starts_with(&self.bytes[self.at..]);
+            return Err(self.error(if short { Problem::End } else { Problem::Syntax("a value") }));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// The problem, at the current byte.
+    #[cold]
+    pub(super) fn error(&self, problem: Problem) -> JsonError {
+        JsonError::new(problem, self.at)
+    }
+
+    /// The field at the current byte was there before.
+    #[cold]
+    pub(crate) fn duplicate(&self) -> JsonError {
+        self.error(Problem::Duplicate)
+    }
+
+    /// A value of another type stands at the current byte, or no value at all.
+    #[cold]
+    pub(super) fn wrong_type(&self, expected: &'static str) -> JsonError {
+        let found = match self.bytes.get(self.at) {
+            Some(b'"') => "string",
+            Some(b'{') => "map",
+            Some(b'[') => "sequence",
+            Some(b't' | b'f') => "boolean",
+            Some(b'n') => "null",
+            Some(b'-' | b'0'..=b'9') => "number",
+            Some(_) => return self.error(Problem::Syntax("a value")),
+            None => return self.error(Problem::End),
+        };
+        self.error(Problem::Type { found, expected })
+    }
+}

@@ -1,0 +1,41 @@
+//! Reading JSON in one pass: a cursor over the bytes that visits what is wanted and skips the rest.
+//!
+//! A pod is mostly fields that no decision needs, so what is skipped is what costs: `serde_json` walks them token by token through
+//! generic code. [`Cursor`] borrows every string that has no escape, skips without recursion, and says in its errors which field
+//! was wrong and what was expected there. [`view!`] declares a struct and its reader at once.
+//!
+//! It accepts what `serde_json` accepts (a property test and the fuzz target `cursor` compare them), with one limit of its own: values nest
+//! at most [`DEPTH_LIMIT`] deep. A key that occurs twice is refused in a [`view!`] (the API server never sends one), and the last one
+//! wins in a [`StringMap`], as in Go.
+
+mod cursor;
+mod error;
+mod read;
+mod scan;
+mod skip;
+mod string;
+mod view;
+mod with_serde;
+
+pub use cursor::Cursor;
+pub use error::{JsonError, Problem};
+pub use read::{Present, Quantity, Read};
+pub use string::{StringMap, Text};
+pub(crate) use view::view;
+
+/// Deepest nesting; the deepest field of a pod is a dozen levels down.
+pub const DEPTH_LIMIT: u32 = 127;
+
+/// Reads a whole document.
+///
+/// # Errors
+/// [`JsonError`] where it is no JSON, or not a `T`.
+pub fn from_slice<'a, T: Read<'a>>(bytes: &'a [u8]) -> Result<T, JsonError> {
+    let mut cursor = Cursor::new(bytes);
+    let value = cursor.value()?;
+    cursor.end()?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

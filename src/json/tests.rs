@@ -1,0 +1,268 @@
+//! The cursor against `serde_json`: what is accepted, and what is read.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+/// Any document, read through every step of the cursor.
+#[derive(Debug, PartialEq)]
+struct Any(Value);
+
+impl<'a> Read<'a> for Any {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
+        Ok(Self(match cursor.peek()? {
+            b'{' => {
+                let mut map = Map::new();
+                cursor.object(|key, cursor| {
+                    // Keys are not checked: no field has a name that is not UTF-8.
+                    let key = String::from_utf8(key.to_vec()).map_err(|_| cursor.error(Problem::Utf8))?;
+                    map.insert(key, Self::read(cursor)?.0);
+                    Ok(())
+                })?;
+                Value::Object(map)
+            }
+            b'[' => {
+                let mut list = Vec::new();
+                cursor.array(|_, cursor| {
+                    list.push(Self::read(cursor)?.0);
+                    Ok(())
+                })?;
+                Value::Array(list)
+            }
+            b'"' => Value::from(&*Text::read(cursor)?),
+            b't' | b'f' => Value::from(bool::read(cursor)?),
+            b'n' => Option::<bool>::read(cursor).map(|_| Value::Null)?,
+            _ => {
+                let number = Quantity::read(cursor)?.0;
+                serde_json::from_str(&number).map_err(|_| cursor.error(Problem::Number))?
+            }
+        }))
+    }
+}
+
+/// Both readers accept or both refuse; where they accept, they read the same.
+fn compare(document: &[u8]) {
+    let ours = from_slice::<Any>(document);
+    match serde_json::from_slice::<Value>(document) {
+        Ok(theirs) => assert_eq!(ours.unwrap().0, theirs),
+        Err(theirs) => assert!(ours.is_err(), "accepted what serde_json refuses ({theirs}): {ours:?}"),
+    }
+    let ours = from_slice::<Present>(document);
+    let theirs = serde_json::from_slice::<serde::de::IgnoredAny>(document);
+    assert_eq!(
+        ours.is_ok(),
+        theirs.is_ok(),
+        "skipping {:?}: {ours:?}, {theirs:?}",
+        document.escape_ascii().to_string()
+    );
+}
+
+fn document() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,40}".prop_map(Value::from),
+        "[\"\\\\\u{0}-\u{20}a\u{7f}\u{10ffff}]{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("\\PC{0,5}", inner, 0..4).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn documents_read_as_serde_json_reads_them(document in document(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_vec_pretty(&document) } else { serde_json::to_vec(&document) };
+        compare(&text.unwrap());
+    }
+
+    #[test]
+    fn broken_documents_are_refused_where_serde_json_refuses_them(
+        document in document(),
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..3, prop_oneof![any::<u8>(), proptest::sample::select(&b"{}[]\",:\\u0dDe+-.ntf \n"[..])]), 1..4),
+    ) {
+        let mut text = serde_json::to_vec(&document).unwrap();
+        for (place, how, byte) in cuts {
+            let place = place.index(text.len() + 1);
+            match how {
+                0 => text.insert(place, byte),
+                1 => text.truncate(place),
+                _ if place < text.len() => text[place] = byte,
+                _ => {}
+            }
+        }
+        compare(&text);
+    }
+
+    #[test]
+    fn any_text_of_json_characters(text in "[\\[\\]{}\",:\\\\u0-9dDeE+.ntrfalse \u{1}-]{0,24}") {
+        compare(text.as_bytes());
+    }
+
+    #[test]
+    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        compare(&bytes);
+    }
+}
+
+#[test]
+fn the_corners_of_the_grammar() {
+    for text in [
+        "",
+        " ",
+        "nul",
+        "nulll",
+        "tru",
+        "truE",
+        "-",
+        "-0",
+        "0",
+        "00",
+        "01",
+        "-01",
+        "1.",
+        "1.e1",
+        ".5",
+        "1e",
+        "1e+",
+        "1E-2",
+        "1.5e3",
+        "+1",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "123456789012345678901234567890",
+        "[",
+        "[]",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[]]",
+        "{",
+        "{}",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":1",
+        "{\"a\":1,",
+        "{\"a\":1,}",
+        "{,}",
+        "{a:1}",
+        "{\"a\" 1}",
+        "{\"a\":1]",
+        "[1}",
+        "{\"a\":1 \"b\":2}",
+        "\"",
+        "\"\\\"",
+        "\"\\",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\\u00e9\"",
+        "\"\\ud83d\\ude00\"",
+        "\"\\uD83D\"",
+        "\"\\uDE00\"",
+        "\"\\uD83D\\u0041\"",
+        "\"\\uD83Dx\"",
+        "\"\\uD83D\\n\"",
+        "\"a\tb\"",
+        "\"a\u{7f}b\"",
+        "\u{feff}1",
+        "1 ",
+        "1 2",
+        "\"a\"b",
+        "{\"a\":1,\"a\":2}",
+        "{\"\\u0061\":1}",
+        "\t\r\n 1",
+        "\u{b}1",
+        "\u{a0}1",
+    ] {
+        compare(text.as_bytes());
+    }
+    for bytes in [&b"\"\xff\""[..], b"\"\xc3\xa9\"", b"\"\xed\xa0\x80\"", b"\"\xc3\"", b"\xff"] {
+        let ours = from_slice::<Any>(bytes);
+        assert_eq!(ours.is_ok(), serde_json::from_slice::<Value>(bytes).is_ok(), "{ours:?}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded_for_what_is_read_and_for_what_is_skipped() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        for (levels, fits) in [(127, true), (128, false), (1_000_000, false)] {
+            let text = open.repeat(levels) + "1" + &close.repeat(levels);
+            let read = from_slice::<Any>(text.as_bytes());
+            assert_eq!(read.is_ok(), serde_json::from_slice::<Value>(text.as_bytes()).is_ok());
+            let skipped = from_slice::<Present>(text.as_bytes());
+            assert_eq!(skipped.is_ok(), fits, "{levels}");
+            if let Err(error) = skipped {
+                assert_eq!(error.problem(), Problem::Depth);
+            }
+        }
+    }
+}
+
+#[allow(unreachable_pub, reason = "views are public")]
+mod sample {
+    use super::*;
+
+    view! {
+    /// For the tests below.
+    pub struct Sample<'a> {
+        /// Text.
+        "aText" text: Text<'a>,
+        /// A number.
+        "aNumber" number: Option<i64>,
+        /// A flag.
+        "flag" flag: bool,
+        /// More of it.
+        "children" children: Vec<Sample<'a>>,
+        /// Strings.
+        "strings" strings: StringMap<'a>,
+    }
+    }
+}
+use sample::Sample;
+
+#[test]
+fn a_view_reads_its_fields_and_skips_the_rest() {
+    let text = r#" { "other" : [1, {"aText": 2}], "aText":"x\ny", "\u0061Number" : -0, "flag":true, "children":[{"aText":"z"}, null, {}],
+        "strings":{"a":"1\u0031","b":null,"a":"\ud83d\ude00"} } "#;
+    let sample: Sample<'_> = from_slice(text.as_bytes()).unwrap();
+    assert_eq!((&*sample.text, sample.number, sample.flag), ("x\ny", Some(0), true));
+    let children: Vec<&str> = sample.children.iter().map(|child| &*child.text).collect();
+    assert_eq!(children, ["z", "", ""]);
+    assert_eq!(sample.strings.iter().collect::<Vec<_>>(), [("a", "11"), ("b", ""), ("a", "😀")]);
+    assert_eq!((sample.strings.find("a"), sample.strings.find("c")), (Some("😀"), None));
+}
+
+#[test]
+fn errors_name_the_field_and_what_was_expected() {
+    for (text, expected) in [
+        (
+            r#"{"children":[{},{"aNumber":"3"}]}"#,
+            "children[1].aNumber: invalid type: string, expected an integer at byte 27",
+        ),
+        (r#"{"children":{}}"#, "children: invalid type: map, expected a list at byte 12"),
+        (r#"{"strings":{"a":true}}"#, "strings: invalid type: boolean, expected a string at byte 16"),
+        (r#"{"strings":[]}"#, "strings: invalid type: sequence, expected an object of strings at byte 11"),
+        (r#"{"flag":1}"#, "flag: invalid type: number, expected a boolean at byte 8"),
+        (r#"{"aText":1}"#, "aText: invalid type: number, expected a string at byte 9"),
+        (r#"{"aText":"a","aText":"b"}"#, "aText: duplicate field at byte 21"),
+        (r#"{"aNumber":1.5}"#, "aNumber: the number is no integer of 64 bits at byte 11"),
+        (r#"{"aNumber":9223372036854775808}"#, "aNumber: the number is no integer of 64 bits at byte 11"),
+        (r#"{"aText":"\ud800"}"#, "aText: invalid escape in a string at byte 10"),
+        ("[]", "invalid type: sequence, expected an object at byte 0"),
+        ("{\"aText\":\"\n\"}", "aText: control character in a string at byte 10"),
+        ("{\"aText\":\"", "aText: unexpected end of the JSON text at byte 10"),
+        ("{} x", "invalid JSON, expected nothing more after the value at byte 3"),
+    ] {
+        assert_eq!(from_slice::<Sample<'_>>(text.as_bytes()).unwrap_err().to_string(), expected, "{text}");
+    }
+}
