@@ -33,6 +33,9 @@ pub(super) struct Serve {
     /// Directory with tls.crt and tls.key; without it our own CA makes a certificate.
     #[arg(long, env = "KEYSLUICE_TLS_DIR", value_name = "DIR")]
     tls_dir: Option<PathBuf>,
+    /// Seconds between two looks at the files of --tls-dir.
+    #[arg(long, env = "KEYSLUICE_TLS_POLL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    tls_poll_seconds: u64,
     /// Name that our own certificate is for (repeatable).
     #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',', default_values = ["localhost", "127.0.0.1"], value_name = "NAME", conflicts_with = "tls_dir")]
     tls_names: Vec<String>,
@@ -88,11 +91,18 @@ impl Serve {
     ) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
         let slot = Arc::new(self.certificate()?);
-        let tls = tls::config(slot, self.tls_min_version, self.client_ca.as_deref())?;
+        let tls = tls::config(Arc::clone(&slot), self.tls_min_version, self.client_ca.as_deref())?;
         let listener = bind(self.listen, "--listen").await?;
         let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
         let metrics = Arc::new(Metrics::new(super::VERSION));
-        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()));
+        let handler = Arc::new(Handler::new(settings, cluster, Arc::clone(&metrics), Load::default()));
+        let mut certificate = match self.tls_dir.clone() {
+            None => tokio::spawn(std::future::pending()),
+            Some(directory) => {
+                let interval = Duration::from_secs(self.tls_poll_seconds);
+                tokio::spawn(tls::follow(directory, interval, slot, metrics))
+            }
+        };
         let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
 
         let (listen, admin_listen) = (listener.local_addr()?, admin_listener.local_addr()?);
@@ -111,6 +121,9 @@ impl Serve {
             // A background task that dies ends the process: a half-dead webhook is worse than a restarted one.
             ended = &mut server => return Err(Failure::from(anyhow::anyhow!("the listener ended: {ended:?}"))),
             ended = &mut admin => return Err(Failure::from(anyhow::anyhow!("the admin listener ended: {ended:?}"))),
+            ended = &mut certificate => {
+                return Err(Failure::from(anyhow::anyhow!("the look at --tls-dir ended: {ended:?}")));
+            }
             ended = &mut watch => return Err(Failure::from(anyhow::anyhow!("the watches ended: {ended:?}"))),
         }
         tracing::info!(seconds = self.drain_seconds, "draining");

@@ -1,7 +1,8 @@
 //! TLS of the webhook: versions, the certificate that can be exchanged, the API server's client certificate.
 
+use crate::metrics::Metrics;
 use arc_swap::ArcSwapOption;
-use keysluice_certs::{CertificateAuthority, CertsError};
+use keysluice_certs::{CertificateAuthority, CertsError, FilesError, Pair, PairFiles, SystemClock};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -11,6 +12,7 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why no certificate can be served.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +142,27 @@ pub fn from_directory(directory: &Path) -> Result<CertificateSlot, TlsError> {
     Ok(slot)
 }
 
+/// Serves every new pair of a directory as it appears (cert-manager, a mounted Secret); a bad one is logged, and the last good one stays.
+pub async fn follow(directory: PathBuf, interval: Duration, slot: Arc<CertificateSlot>, metrics: Arc<Metrics>) {
+    let serve = |polled: Result<&Arc<Pair>, FilesError>| {
+        let stored = polled.map_err(|error| error.to_string()).and_then(|pair| {
+            let leaf = pair.leaf();
+            slot.store(leaf.chain.clone(), leaf.key.clone_key()).map_err(|error| error.to_string())?;
+            Ok(pair.certificate().not_after())
+        });
+        match stored {
+            Ok(not_after) => {
+                metrics.set_certificate_expiry(not_after.into());
+                tracing::info!(%not_after, "certificate loaded");
+            }
+            Err(error) => tracing::warn!(%error, "certificate not loaded; the last good one is served"),
+        }
+    };
+    let (served, _) = tokio::sync::watch::channel(None);
+    let never = PairFiles::new(&directory).run(SystemClock::default(), interval, &served, serve).await;
+    match never {}
+}
+
 /// A fresh leaf of a fresh CA for `names`; also the CA's PEM, for `caBundle`.
 pub fn own(names: &[String]) -> Result<(CertificateSlot, String), TlsError> {
     let authority = CertificateAuthority::generate()?;
@@ -166,4 +189,58 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki
 
 fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use std::io::Write as _;
+
+    /// Writes a fresh pair as the kubelet does (never half a file), and gives its leaf.
+    fn renew(directory: &Path) -> CertificateDer<'static> {
+        let leaf = CertificateAuthority::generate().unwrap().issue(&["localhost".to_owned()]).unwrap();
+        let pem = |label: &str, der: &[u8]| {
+            format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
+        };
+        let files =
+            [("tls.key", pem("PRIVATE KEY", leaf.key.secret_der())), ("tls.crt", pem("CERTIFICATE", &leaf.chain[0]))];
+        for (name, text) in files {
+            let partial = directory.join("partial");
+            std::fs::File::create(&partial).unwrap().write_all(text.as_bytes()).unwrap();
+            std::fs::rename(partial, directory.join(name)).unwrap();
+        }
+        leaf.chain[0].clone()
+    }
+
+    async fn until_served(slot: &CertificateSlot, leaf: &CertificateDer<'static>) {
+        let served = || slot.0.load_full().is_some_and(|pair| pair.cert[0] == *leaf);
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while !served() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("the pair is served in time");
+    }
+
+    #[tokio::test]
+    async fn a_renewed_pair_is_served_and_a_broken_one_leaves_the_last_good_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = renew(directory.path());
+        let slot = Arc::new(from_directory(directory.path()).unwrap());
+        let metrics = Arc::new(Metrics::new("test"));
+        let interval = Duration::from_millis(5);
+        let following = tokio::spawn(follow(directory.path().to_owned(), interval, Arc::clone(&slot), metrics));
+        until_served(&slot, &first).await;
+        let second = renew(directory.path());
+        until_served(&slot, &second).await;
+        std::fs::File::create(directory.path().join("tls.crt")).unwrap().write_all(b"broken").unwrap();
+        tokio::time::sleep(interval * 10).await;
+        until_served(&slot, &second).await;
+        let third = renew(directory.path());
+        until_served(&slot, &third).await;
+        assert!(!following.is_finished());
+    }
 }
