@@ -101,10 +101,10 @@ mod tests {
     fn the_order_in_an_entry_does_not_matter_but_a_missing_entry_does() {
         let [a, b] = authorities();
         let wanted = [a.certificate().clone(), b.certificate().clone()];
-        let (ab, ba) = (format!("{}{}", a.pem(), b.pem()), format!("{}{}", b.pem(), a.pem()));
-        assert!(published(&[&ab, &ba]).is(&wanted));
-        assert!(!published(&[&ab, ""]).is(&wanted));
-        assert!(!published(&[&ab, a.pem()]).is(&wanted));
+        let (forward, backward) = (format!("{}{}", a.pem(), b.pem()), format!("{}{}", b.pem(), a.pem()));
+        assert!(published(&[&forward, &backward]).is(&wanted));
+        assert!(!published(&[&forward, ""]).is(&wanted));
+        assert!(!published(&[&forward, a.pem()]).is(&wanted));
     }
 
     #[test]
