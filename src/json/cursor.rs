@@ -2,7 +2,7 @@
 
 use super::error::{JsonError, Problem};
 use super::read::Read;
-use super::{DEPTH_LIMIT, scan};
+use super::{DEPTH_LIMIT, ENTRY_LIMIT, scan};
 use std::borrow::Cow;
 
 /// A position in a JSON text.
@@ -11,12 +11,14 @@ pub struct Cursor<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
     pub(super) depth: u32,
+    /// Entries of lists and maps that were kept.
+    entries: u32,
 }
 
 impl<'a> Cursor<'a> {
     /// At the start of a text.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, depth: 0 }
+        Self { bytes, at: 0, depth: 0, entries: 0 }
     }
 
     /// Reads a value.
@@ -89,6 +91,13 @@ impl<'a> Cursor<'a> {
             Err(_) => Ok(()),
             Ok(_) => Err(self.error(Problem::Trailing)),
         }
+    }
+
+    /// Counts an entry that is kept: three bytes of text may become half a KiB in memory.
+    #[inline]
+    pub(super) fn count_entry(&mut self) -> Result<(), JsonError> {
+        self.entries += 1;
+        if self.entries > ENTRY_LIMIT { Err(self.error(Problem::Entries)) } else { Ok(()) }
     }
 
     /// The next byte that is no blank, not yet taken.

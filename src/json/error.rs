@@ -44,6 +44,9 @@ pub enum Problem {
     /// Nested deeper than [`super::DEPTH_LIMIT`].
     #[error("nested too deeply")]
     Depth,
+    /// More list and map entries than [`super::ENTRY_LIMIT`].
+    #[error("more than {} entries of lists and maps", super::ENTRY_LIMIT)]
+    Entries,
     /// JSON, but of another type.
     #[error("invalid type: {found}, expected {expected}")]
     Type {

@@ -4,8 +4,8 @@
 //! generic code. [`Cursor`] borrows every string that has no escape, skips without recursion, and says in its errors which field
 //! was wrong and what was expected there. [`view!`] declares a struct and its reader at once.
 //!
-//! It accepts what `serde_json` accepts (a property test and the fuzz target `cursor` compare them), with one limit of its own: values nest
-//! at most [`DEPTH_LIMIT`] deep. A key that occurs twice is refused in a [`view!`] (the API server never sends one), and the last one
+//! Of what is read it accepts what `serde_json` accepts (a property test and the fuzz target `cursor` compare them); of what is skipped, only where
+//! it ends is found out: [`Cursor::skip`]. A key that occurs twice is refused in a [`view!`] (the API server never sends one), and the last one
 //! wins in a [`StringMap`], as in Go.
 
 mod cursor;
@@ -25,6 +25,9 @@ pub(crate) use view::view;
 
 /// Deepest nesting; the deepest field of a pod is a dozen levels down.
 pub const DEPTH_LIMIT: u32 = 127;
+
+/// Most entries of lists and maps that are kept of one document: what a stranger's megabytes may take of our memory is bounded.
+pub const ENTRY_LIMIT: u32 = 20_000;
 
 /// Reads a whole document.
 ///

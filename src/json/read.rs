@@ -38,6 +38,11 @@ impl<'a, T: Read<'a> + Default> Read<'a> for Vec<T> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
         let mut list = Vec::new();
         cursor.array(|_, cursor| {
+            cursor.count_entry()?;
+            if list.is_empty() {
+                // Half a KiB to begin with, or one element: growing in steps would copy them several times.
+                list.reserve_exact((512 / size_of::<T>().max(1)).max(1));
+            }
             list.push(cursor.value_or_default()?);
             Ok(())
         })?;

@@ -1,65 +1,19 @@
-//! Stepping over a value that nobody needs: checked to be JSON, without recursion.
+//! Stepping over a value that nobody needs, without recursion and without looking at every part of it.
+//!
+//! Scalars and strings are checked. Of an object or a list only the end is looked for: strings are told from brackets, and brackets
+//! counted. What is wrong with its inside is not found; nothing of it is used, and the API server, which wrote it, will read it again.
 
 use super::cursor::Cursor;
 use super::error::{JsonError, Problem};
-use super::{DEPTH_LIMIT, scan};
+use super::scan::{self, BracketScanner};
 
 impl Cursor<'_> {
     /// Steps over the next value.
-    pub fn skip(&mut self) -> Result<(), JsonError> {
-        // One bit for each open bracket, the innermost lowest: 1 is an object. The depth limit makes them fit.
-        let mut brackets: u128 = 0;
-        let outside = self.depth;
-        loop {
-            // In the order of what pods hold; a jump table would be mispredicted each time.
-            let first = self.peek()?;
-            if first == b'"' {
-                self.skip_string()?;
-            } else if first == b'{' || first == b'[' {
-                self.at += 1;
-                self.depth += 1;
-                if self.depth > DEPTH_LIMIT {
-                    return Err(self.error(Problem::Depth));
-                }
-                let is_object = first == b'{';
-                brackets = brackets << 1 | u128::from(is_object);
-                if self.peek()? != (if is_object { b'}' } else { b']' }) {
-                    if is_object {
-                        self.skip_key()?;
-                    }
-                    continue;
-                }
-                // Empty: closed below.
-            } else {
-                self.skip_scalar(first)?;
-            }
-            loop {
-                if self.depth == outside {
-                    return Ok(());
-                }
-                let is_object = brackets & 1 == 1;
-                match self.peek()? {
-                    b',' => {
-                        self.at += 1;
-                        if is_object {
-                            self.skip_key()?;
-                        }
-                        break;
-                    }
-                    b'}' if is_object => {}
-                    b']' if !is_object => {}
-                    _ => return Err(self.error(Problem::Syntax("a comma or a closing bracket"))),
-                }
-                self.at += 1;
-                self.depth -= 1;
-                brackets >>= 1;
-            }
-        }
-    }
-
     #[inline]
-    fn skip_scalar(&mut self, first: u8) -> Result<(), JsonError> {
-        match first {
+    pub fn skip(&mut self) -> Result<(), JsonError> {
+        match self.peek()? {
+            b'"' => self.skip_string(),
+            b'{' | b'[' => self.skip_brackets(),
             b't' => self.literal(b"true"),
             b'f' => self.literal(b"false"),
             b'n' => self.literal(b"null"),
@@ -68,13 +22,49 @@ impl Cursor<'_> {
         }
     }
 
-    #[inline]
-    fn skip_key(&mut self) -> Result<(), JsonError> {
-        if self.peek()? != b'"' {
-            return Err(self.error(Problem::Syntax("a key in quotes")));
+    /// Steps over an object or a list; at its opening bracket.
+    fn skip_brackets(&mut self) -> Result<(), JsonError> {
+        // Empty ones are frequent.
+        if let Some(b'}' | b']') = self.bytes.get(self.at + 1) {
+            self.at += 2;
+            return Ok(());
         }
-        self.skip_string()?;
-        self.colon()
+        let mut scanner = BracketScanner::default();
+        let mut open = 0;
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let mut last = [b' '; 64];
+            let block = if let Some(block) = rest.first_chunk() {
+                block
+            } else {
+                last[..rest.len()].copy_from_slice(rest);
+                &last
+            };
+            let brackets = scanner.next(block);
+            let mut closing = brackets.closing;
+            if open > closing.count_ones() {
+                open += brackets.opening.count_ones();
+                open -= closing.count_ones();
+            } else {
+                // It may end here: at the closing bracket that makes as many, itself included, as there are opening ones before it.
+                let mut closed = 0;
+                while closing != 0 {
+                    let position = closing.trailing_zeros();
+                    closed += 1;
+                    if open + (brackets.opening & ((1 << position) - 1)).count_ones() == closed {
+                        self.at += position as usize + 1;
+                        return Ok(());
+                    }
+                    closing &= closing - 1;
+                }
+                open = open + brackets.opening.count_ones() - closed;
+            }
+            if rest.len() <= block.len() {
+                self.at = self.bytes.len();
+                return Err(self.error(Problem::End));
+            }
+            self.at += block.len();
+        }
     }
 
     /// Steps over a string; at its opening quote.

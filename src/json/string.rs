@@ -33,6 +33,12 @@ impl StringMap<'_> {
         self.0.iter().rev().find(|(name, _)| &**name == key).map(|(_, value)| value.as_str())
     }
 
+    /// The pairs whose key begins with `prefix`; the other values are not even decoded.
+    pub fn below(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.0.iter().filter(move |(name, _)| name.starts_with(prefix));
+        pairs.map(|(name, value)| (&**name, value.as_str()))
+    }
+
     /// All pairs.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, value.as_str()))
@@ -172,6 +178,7 @@ impl<'a> Read<'a> for StringMap<'a> {
                 b'n' => cursor.literal(b"null").map(|()| ("", false))?,
                 _ => cursor.string_source("a string")?,
             };
+            cursor.count_entry()?;
             pairs.push((key, Value { source, decoded: is_escaped.then(Box::default) }));
             Ok(())
         })?;

@@ -9,8 +9,8 @@ use serde_json::Value;
 fuzz_target!(|bytes: &[u8]| {
     let theirs = serde_json::from_slice::<Value>(bytes);
     if json::from_slice::<Present>(bytes).is_err() {
-        // Deeper than our limit, or text that serde_json does not look at either when it skips.
-        assert!(serde_json::from_slice::<Value>(bytes).is_err(), "a document is refused");
+        // Not the other way round: of what is skipped only the end is looked for.
+        assert!(theirs.is_err(), "a document is refused");
     }
     match theirs {
         Ok(Value::String(text)) => assert_eq!(*json::from_slice::<Text<'_>>(bytes).unwrap(), *text),
