@@ -71,7 +71,7 @@ impl Patch {
         json.extend_from_slice(br#"{"op":""#);
         json.extend_from_slice(kind.as_bytes());
         json.extend_from_slice(br#"","path":""#);
-        write!(Escaped(json), "{path}").expect("a Vec takes everything");
+        write_inside_string(json, path);
         json.extend_from_slice(br#"","value":"#);
         serde_json::to_writer(&mut *json, &value).expect("strings, numbers and lists always serialise");
         json.extend_from_slice(b"}]");
@@ -84,18 +84,21 @@ impl fmt::Debug for Patch {
     }
 }
 
-/// The inside of a JSON string.
-struct Escaped<'a>(&'a mut Vec<u8>);
-
-impl fmt::Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+/// Writes between the quotes of a JSON string; paths hardly ever need an escape.
+fn write_inside_string(json: &mut Vec<u8>, text: impl Display) {
+    struct Plain<'a>(&'a mut Vec<u8>);
+    impl fmt::Write for Plain<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
             self.0.extend_from_slice(text.as_bytes());
-            return Ok(());
+            Ok(())
         }
-        let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
-        self.0.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
-        Ok(())
+    }
+    let start = json.len();
+    write!(Plain(json), "{text}").expect("a Vec takes everything");
+    if json[start..].iter().any(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\') {
+        let quoted = serde_json::to_vec(&String::from_utf8_lossy(&json[start..])).expect("strings always serialise");
+        json.truncate(start);
+        json.extend_from_slice(&quoted[1..quoted.len() - 1]);
     }
 }
 

@@ -97,7 +97,7 @@ impl Annotations {
     pub fn read(pod: &Pod<'_>) -> Result<Self, Refusal> {
         let mut read = Self::default();
         let mut gate = None;
-        for (key, value) in pod.metadata.annotations.iter().filter(|(key, _)| key.starts_with(PREFIX)) {
+        for (key, value) in pod.metadata.annotations.below(PREFIX) {
             let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
                 return Err(Cause::UnknownAnnotation { key: key.to_owned(), nearest: nearest(key) }.into());
             };

@@ -84,12 +84,19 @@ impl Variables {
     }
 }
 
+/// Name and value; the value counts only where it may refer to a variable, or hold a token path.
 fn pair<'a>(entry: &'a EnvVar<'_>) -> (&'a str, &'a str) {
-    (&entry.name, entry.value.as_deref().unwrap_or_default())
+    let value = entry.value.as_deref().unwrap_or_default();
+    let counts = value.as_bytes().contains(&b'$') || &*entry.name == TOKEN_FILE_VARIABLE;
+    (&entry.name, if counts { value } else { "" })
 }
 
 /// Whether a value expands `$(name)`; `$$(name)` is an escape and does not (Kubernetes `expansion.Expand`).
 fn refers_to(value: &str, name: &str) -> bool {
+    // Most values refer to nothing; setting up a search costs more than all of them.
+    if value.is_empty() {
+        return false;
+    }
     value.match_indices("$(").any(|(at, _)| {
         let named = value[at + 2..].strip_prefix(name).is_some_and(|rest| rest.starts_with(')'));
         let dollars = value[..at].bytes().rev().take_while(|byte| *byte == b'$').count();
