@@ -120,11 +120,11 @@ fn a_plan_for_a_pipeline_holds_the_files_and_the_identity() {
         "--tenant-id",
         "t",
         "--root",
-        "/work/secrets",
+        "/builds/secrets",
     ]);
     assert_eq!(code, 0, "{error}");
     let plan = keysluice_plan::Plan::from_json(&out).unwrap();
-    assert_eq!(plan.volumes[0].directory, "/work/secrets/azure-kv-secret-provider");
+    assert_eq!(plan.volumes[0].directory, "/builds/secrets/azure-kv-secret-provider");
     let (code, _, error) = keysluice(&["plan", "-f", &guide("workload-identity", "secretproviderclass.yaml")]);
     assert_eq!(code, 3, "a class that can never work");
     assert!(error.contains("KS10") && error.contains("hint:"), "{error}");
