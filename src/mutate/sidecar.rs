@@ -188,10 +188,16 @@ pub(crate) fn add_volume(
         version: file.version.clone(),
         format: file.format,
         encoding: file.encoding,
+        history: None,
+        part: None,
+        split: false,
+        json_key: None,
+        optional: false,
+        group: None,
     };
     let files = class.files.iter().map(file).collect();
     let refresh_interval_seconds = refresh_interval.as_secs().max(1);
-    plan.volumes.push(Volume { name, directory, refresh_interval_seconds, files });
+    plan.volumes.push(Volume { name, directory, refresh_interval_seconds, files, selections: Vec::new() });
 }
 
 /// Name of the identity in the Plan, adding it where it is new.

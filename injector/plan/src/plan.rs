@@ -1,14 +1,17 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
-use crate::{FileMode, ObjectName, ObjectVersion, RelativePath, VaultUrl};
+use crate::{FileMode, JsonPath, ObjectName, ObjectVersion, RelativePath, VaultUrl};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Environment variable that carries the Plan to the sidecar.
 pub const PLAN_ENV: &str = "KEYSLUICE_PLAN";
 
 /// A day: nobody waits longer for a start, and sums of times stay in range.
 pub const LONGEST_WAIT_SECONDS: u64 = 86_400;
+
+/// Key Vault keeps 500 versions of a secret.
+pub const MOST_VERSIONS: u32 = 500;
 
 /// Everything the sidecar does for one pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,14 @@ impl Plan {
             if volume.refresh_interval_seconds == 0 {
                 return Err(PlanError::RefreshInterval { volume: volume.name.clone() });
             }
+            for selection in &volume.selections {
+                if !identities.contains(selection.identity.as_str()) {
+                    return Err(PlanError::UnknownSelectionIdentity {
+                        volume: volume.name.clone(),
+                        identity: selection.identity.clone(),
+                    });
+                }
+            }
             let mut paths: Vec<&RelativePath> = Vec::new();
             for file in &volume.files {
                 if !identities.contains(file.identity.as_str()) {
@@ -75,6 +86,9 @@ impl Plan {
                         path: file.path.clone(),
                         identity: file.identity.clone(),
                     });
+                }
+                if file.history.is_some_and(|versions| !(2..=MOST_VERSIONS).contains(&versions)) {
+                    return Err(PlanError::History { path: file.path.clone() });
                 }
                 if let Some(other) = paths.iter().find(|other| file.path.collides_with(other)) {
                     return Err(PlanError::PathCollision { path: file.path.clone(), other: (*other).clone() });
@@ -167,13 +181,16 @@ pub struct Volume {
     pub refresh_interval_seconds: u64,
     /// The files; may be empty (an empty volume).
     pub files: Vec<File>,
+    /// Sets of objects whose names only the vault knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selections: Vec<Selection>,
 }
 
-/// One file and the vault object it comes from.
+/// One file (with `history` several) and the vault object it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct File {
-    /// Path below the volume.
+    /// Path below the volume; with `history` a directory of the files `0` (the newest), `1`, ….
     pub path: RelativePath,
     /// Mode of the file.
     pub mode: FileMode,
@@ -195,6 +212,83 @@ pub struct File {
     /// How a secret's value is decoded before it is written.
     #[serde(default, skip_serializing_if = "is_default")]
     pub encoding: ObjectEncoding,
+    /// Number of versions, 2 or more; absent means one file at `path` itself. `version` is then the newest one to take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<u32>,
+    /// Which part of a certificate-backed object; absent means what the Azure provider writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Whether a certificate-backed secret also makes `PATH.crt` (its certificates) and `PATH.key` (its other blocks).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub split: bool,
+    /// Field of a secret that is a JSON document: `database.password`, `hosts[0].name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_key: Option<JsonPath>,
+    /// Whether the file is left out while the vault has no such object.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub optional: bool,
+    /// Group id of the file, one of the sidecar's groups; absent means the directory's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+}
+
+/// All enabled secrets of a vault with a prefix or tags, each one file below `directory` named like the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Selection {
+    /// Directory below the volume; absent means the volume itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<RelativePath>,
+    /// Mode of the files.
+    pub mode: FileMode,
+    /// Name of the [`Identity`] that lists and fetches.
+    pub identity: String,
+    /// The vault.
+    pub vault: VaultUrl,
+    /// What the names start with, in any case; absent means anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
+    /// Tags that all must be there with exactly these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// pem or pfx, for secrets that back a certificate.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub format: ObjectFormat,
+    /// How the values are decoded.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub encoding: ObjectEncoding,
+    /// Group id of the files, one of the sidecar's groups; absent means the directory's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+}
+
+/// Part of a certificate-backed object, in the spelling of `parts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The leaf, as PEM.
+    Cert,
+    /// Leaf and intermediates, leaf first, as PEM.
+    Chain,
+    /// The private key, as PKCS#8 PEM.
+    Key,
+    /// The certificates above the leaf, as PEM: what a peer trusts.
+    Ca,
+    /// Key and certificates as binary PKCS#12 without a password.
+    Pfx,
+}
+
+impl Part {
+    /// The spelling in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cert => "cert",
+            Self::Chain => "chain",
+            Self::Key => "key",
+            Self::Ca => "ca",
+            Self::Pfx => "pfx",
+        }
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -269,6 +363,20 @@ pub enum PlanError {
         /// The name it uses.
         identity: String,
     },
+    /// A selection names an identity that is not defined.
+    #[error("volume {volume:?}: a selection's identity {identity:?} is not defined in identities")]
+    UnknownSelectionIdentity {
+        /// The volume.
+        volume: String,
+        /// The name it uses.
+        identity: String,
+    },
+    /// A number of versions that makes no history, or that nobody needs.
+    #[error("file {path}: history must be 2 to {MOST_VERSIONS} versions")]
+    History {
+        /// The file.
+        path: RelativePath,
+    },
     /// A directory is relative or not in its plain form.
     #[error("directory {directory:?} must be an absolute path without \"..\", \".\" or empty components")]
     Directory {
@@ -340,6 +448,14 @@ mod tests {
             ("/startTimeoutSeconds", serde_json::json!(86_401), "must be at most 86400"),
             ("/startTimeoutSeconds", serde_json::json!(u64::MAX), "must be at most 86400"),
             ("/volumes/0/files/0/vault", serde_json::json!("http://x/"), "must start with https://"),
+            ("/volumes/0/files/0/history", serde_json::json!(1), "history must be 2 to 500 versions"),
+            ("/volumes/0/files/0/jsonKey", serde_json::json!("a[x]"), "jsonKey"),
+            ("/volumes/0/files/0/part", serde_json::json!("leaf"), "unknown variant `leaf`"),
+            (
+                "/volumes/0/selections",
+                serde_json::json!([{"mode": "0400", "identity": "z", "vault": "https://kv.vault.azure.net/"}]),
+                "a selection's identity \"z\" is not defined",
+            ),
         ];
         for (pointer, value, expected) in cases {
             let mut plan = sample();
