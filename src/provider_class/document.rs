@@ -287,8 +287,10 @@ fn tag_of(text: &str, style: &Style) -> &'static str {
     match (style, text) {
         (Style::Binary, _) => "!!binary",
         (Style::Plain, "true" | "True" | "TRUE" | "false" | "False" | "FALSE") => "!!bool",
+        (Style::Plain, "<<") => "!!merge",
+        (Style::Plain, _) if integer(text).is_none() => "!!str",
         (Style::Plain, _) if radix_integer(&text.replace('_', "")).is_some() => "!!int",
-        (Style::Plain, _) if integer(text).is_some() => "!!float",
+        (Style::Plain, _) => "!!float",
         _ => "!!str",
     }
 }

@@ -82,6 +82,8 @@ fn numbers_are_read_as_yaml_v3_reads_them_into_an_int32() {
         ("\"5\"", "cannot unmarshal !!str `5` into int32"),
         ("five", "cannot unmarshal !!str `five` into int32"),
         ("true", "cannot unmarshal !!bool `true` into int32"),
+        ("_1", "cannot unmarshal !!str `_1` into int32"),
+        ("<<", "cannot unmarshal !!merge `<<` into int32"),
         ("99999999999", "cannot unmarshal !!int `9999999...` into int32"),
         ("1e99", "cannot unmarshal !!float `1e99` into int32"),
         ("1e999", "cannot unmarshal !!str `1e999` into int32"),
