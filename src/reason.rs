@@ -48,6 +48,7 @@ reasons! { PROVIDER_CLASS:
     KS142 "a parameter has no effect" "remove it";
     KS143 "the certificate and key files of an object may take the place of another's" "give one of them another objectAlias";
     KS144 "a selection takes every secret of the vault" "name a namePrefix or tags, unless all are meant";
+    KS145 "a file name holds a character that nobody sees" "type objectAlias anew instead of copying it";
 }
 
 // KS2xx: the pod and its annotations; from KS250 on, admission warnings.

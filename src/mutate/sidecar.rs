@@ -293,5 +293,8 @@ pub(super) fn quantity(bytes: u64) -> String {
 }
 
 #[cfg(test)]
+#[path = "plan_tests.rs"]
+mod plan_tests;
+#[cfg(test)]
 #[path = "sidecar_tests.rs"]
 mod tests;

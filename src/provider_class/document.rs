@@ -3,6 +3,7 @@
 //! Scalars keep their source text (`0755` stays `0755`), an untagged `null`, `~` or nothing at all leaves a field alone, keys
 //! are case-sensitive and must not repeat. A deserialiser that decides on types first would lose the text; so this reads events.
 
+use super::scalar;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -166,7 +167,7 @@ impl<'t> Document<'t> {
             return Ok(None);
         };
         let plain = matches!(&self.node(id).content, Content::Scalar { style: Style::Plain, .. });
-        let number = integer(text).filter(|_| plain).and_then(|number| i32::try_from(number).ok());
+        let number = scalar::integer(text).filter(|_| plain).and_then(|number| i32::try_from(number).ok());
         number.map(Some).ok_or_else(|| self.kind_error(id, "int32"))
     }
 
@@ -284,52 +285,11 @@ fn syntax(error: &ScanError) -> YamlError {
 
 /// The tag yaml.v3 would name in an error.
 fn tag_of(text: &str, style: &Style) -> &'static str {
-    match (style, text) {
-        (Style::Binary, _) => "!!binary",
-        (Style::Plain, "true" | "True" | "TRUE" | "false" | "False" | "FALSE") => "!!bool",
-        (Style::Plain, "<<") => "!!merge",
-        (Style::Plain, _) if integer(text).is_none() => "!!str",
-        (Style::Plain, _) if radix_integer(&text.replace('_', "")).is_some() => "!!int",
-        (Style::Plain, _) => "!!float",
-        _ => "!!str",
+    match style {
+        Style::Plain => scalar::tag(text),
+        Style::Binary => "!!binary",
+        Style::Text => "!!str",
     }
-}
-
-/// A number as yaml.v3 resolves it into an integer field: decimal, `0x`, `0o`, `0b`, a leading zero for octal, underscores
-/// anywhere, and floats with their fraction dropped.
-fn integer(text: &str) -> Option<i64> {
-    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
-        return None;
-    }
-    let plain = text.replace('_', "");
-    radix_integer(&plain).or_else(|| {
-        let float_like = plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
-        let number = plain.parse::<f64>().ok().filter(|number| float_like && number.is_finite())?;
-        // Out of range is refused by the caller, which wants 32 bits.
-        #[allow(clippy::cast_possible_truncation)] // saturates
-        Some(number.trunc() as i64)
-    })
-}
-
-/// Go's `strconv.ParseInt` with base 0.
-fn radix_integer(plain: &str) -> Option<i64> {
-    let (negative, digits) = match plain.as_bytes().first()? {
-        b'-' => (true, &plain[1..]),
-        b'+' => (false, &plain[1..]),
-        _ => (false, plain),
-    };
-    let (radix, digits) = match digits.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
-        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
-        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
-        [b'0', _, ..] => (8, &digits[1..]),
-        _ => (10, digits),
-    };
-    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
-        return None;
-    }
-    let value = i64::from_str_radix(digits, radix).ok()?;
-    Some(if negative { -value } else { value })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod parameters;
 mod places;
 pub mod reference;
 mod refresh_interval;
+mod scalar;
 mod secret_objects;
 mod select;
 #[cfg(test)]
@@ -243,7 +244,7 @@ pub fn resolve(
     let vault = vault.resolve(&cloud, context.limits)?;
     let vault = vault.ok_or(ClassCause::VaultMissing { near: None })?;
     let split = parameters.optional_flag("writeCertAndKeyInSeparateFiles")?.unwrap_or(context.split_certificates);
-    let files = objects::files(objects, &vault, &cloud, context.limits, split)?;
+    let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut warnings)?;
     let selections = select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut warnings)?;
     let mut places = Places::default();
     objects::collide(&files, &mut places, &mut warnings)?;

@@ -113,7 +113,7 @@ impl RawObject {
     }
 
     /// The checks that the provider leaves to the vault or to the driver, or forgets; ours last.
-    pub(super) fn check(self, index: usize) -> Result<ObjectSpec, ObjectCause> {
+    pub(super) fn check(self, index: usize, warnings: &mut Vec<Warning>) -> Result<ObjectSpec, ObjectCause> {
         let object_type = match self.object_type.as_str() {
             "secret" => ObjectType::Secret,
             "key" => ObjectType::Key,
@@ -132,6 +132,14 @@ impl RawObject {
             Ok(count) => return Err(ObjectCause::History(count)),
         };
         let path = self.path().map_err(|source| self.path_cause(source))?;
+        if let Some(hidden) = path.as_str().chars().find(|c| is_invisible(*c)) {
+            let code = hidden as u32;
+            let text = format!(
+                "objects[{index}]: the file name {:?} holds the invisible character U+{code:04X}",
+                path.as_str()
+            );
+            warnings.push(Warning { reason: reason::KS145, text });
+        }
         let mode = match self.file_permission.as_str() {
             "" => FileMode::DEFAULT,
             octal => octal.parse().map_err(|_| ObjectCause::Permission(octal.to_owned()))?,
@@ -192,6 +200,12 @@ pub(super) fn format(text: &str) -> Option<ObjectFormat> {
 pub(super) fn encoding(text: &str) -> Option<ObjectEncoding> {
     let known = [("utf-8", ObjectEncoding::Utf8), ("base64", ObjectEncoding::Base64), ("hex", ObjectEncoding::Hex)];
     known.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, encoding)| encoding)
+}
+
+/// Control characters, and those without a width that get into names by copying: spaces, joiners, marks of direction.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// A warning about a field that is ignored and looks like one that is not.

@@ -32,11 +32,12 @@ pub(super) fn files(
     cloud: &Cloud,
     limits: &Allowlist,
     split: bool,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Vec<FilePlan>, ClassError> {
     let mut files = Vec::with_capacity(objects.len());
     for (index, raw) in objects {
         let at = |source: ObjectCause| ClassCause::Object { index, source };
-        let spec = raw.check(index).map_err(at)?;
+        let spec = raw.check(index, warnings).map_err(at)?;
         let own = spec.additions.vault.resolve(cloud, limits);
         let own = own.map_err(|source| ClassCause::Within { place: format!("objects[{index}]"), source })?;
         files.extend(files_of(&spec, own.as_ref().unwrap_or(vault), split).map_err(at)?);

@@ -12,7 +12,7 @@ fn with_warnings(text: &str, split: bool) -> Result<(Vec<FilePlan>, Vec<String>)
     let mut warnings = Vec::new();
     let mut read = || {
         let objects = parse(text, &mut warnings)?;
-        let files = files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split)?;
+        let files = files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut warnings)?;
         collide(&files, &mut Places::default(), &mut warnings)?;
         Ok(files)
     };

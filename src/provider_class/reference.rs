@@ -34,7 +34,7 @@ const fn ours(name: &'static str, takes: &'static str, default: &'static str, ef
     Entry { name, reader: Reader::Keysluice, takes, default, effect }
 }
 
-const fn nobodys(name: &'static str) -> Entry {
+const fn unread(name: &'static str) -> Entry {
     Entry { name, reader: Reader::Nobody, takes: "anything", default: "", effect: "accepted, without effect" }
 }
 
@@ -102,9 +102,9 @@ pub const PARAMETERS: &[Entry] = &[
         "how often the vault is asked; the pod's `keysluice.dev/refresh-interval` goes before it",
     ),
     ours("syncInterval", "like `refreshInterval`", "", "another name of `refreshInterval`, which goes before it"),
-    nobodys("resourceGroup"),
-    nobodys("subscriptionId"),
-    nobodys("useEmulator"),
+    unread("resourceGroup"),
+    unread("subscriptionId"),
+    unread("useEmulator"),
 ];
 
 /// The fields of an element of `objects`.

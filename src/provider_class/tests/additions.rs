@@ -208,6 +208,25 @@ fn a_history_is_a_directory_and_halves_of_certificates_may_clash() {
 }
 
 #[test]
+fn invisible_characters_of_a_file_name_give_a_warning() {
+    for (alias, expected) in [
+        ("a\u{200B}b", Some("objects[0]: the file name \"a\\u{200b}b\" holds the invisible character U+200B")),
+        ("a\u{202E}txt", Some("U+202E")),
+        ("\"a\\uFEFF\"", Some("U+FEFF")),
+        ("\"a\\nb\"", Some("U+000A")),
+        ("caf\u{E9} \u{6D4B}\u{8BD5}", None),
+        ("soft\u{AD}hyphen", None),
+    ] {
+        let objects = format!("array:\n  - |\n    objectName: a\n    objectType: key\n    objectAlias: {alias}\n");
+        let warnings = bare(&with(&[("objects", &objects)])).unwrap().warnings;
+        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{alias:?}: {warnings:?}");
+        let told =
+            |warning: &Warning| warning.reason.code == "KS145" && warning.text.contains(expected.unwrap_or_default());
+        assert!(warnings.iter().all(told), "{alias:?}: {warnings:?}");
+    }
+}
+
+#[test]
 fn every_field_of_the_reference_is_read() {
     let refused =
         |result: Result<ClassPlan, ClassError>| result.err().map(|error| error.to_string()).unwrap_or_default();
