@@ -1,5 +1,6 @@
 //! The command line. One file a command.
 
+mod certificate_options;
 mod explain;
 mod manifest_pods;
 mod options;
