@@ -28,7 +28,7 @@ pub(super) struct CertificateOptions {
     /// Secret in which our own CA and certificate are kept for all replicas, and rotated; created where it is missing.
     #[arg(long, env = "KEYSLUICE_TLS_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration", conflicts_with_all = ["objects", "ca_out"])]
     tls_secret: Option<SecretName>,
-    /// MutatingWebhookConfiguration whose caBundle is kept up to date with our own CA.
+    /// MutatingWebhookConfiguration whose `caBundle` is kept up to date with our own CA.
     #[arg(long, env = "KEYSLUICE_WEBHOOK_CONFIGURATION", value_name = "NAME", requires = "tls_secret")]
     webhook_configuration: Option<String>,
     /// Name that our own certificate is for (repeatable); in a cluster SERVICE.NAMESPACE.svc.
@@ -40,7 +40,7 @@ pub(super) struct CertificateOptions {
     /// How long our own CA lives; its successor signs when a third is left.
     #[arg(long, env = "KEYSLUICE_AUTHORITY_LIFETIME", default_value = "365d", value_parser = lifetime, value_name = "DURATION")]
     authority_lifetime: Duration,
-    /// How long after a change of caBundle an API server may still use the one before.
+    /// How long after a change of `caBundle` an API server may still use the one before.
     #[arg(long, env = "KEYSLUICE_BUNDLE_PROPAGATION", default_value = "1m", value_parser = lifetime, value_name = "DURATION")]
     bundle_propagation: Duration,
     /// How far the clocks of two nodes may differ.
@@ -103,22 +103,19 @@ impl CertificateOptions {
     }
 }
 
-/// A number with one of the units s, m, h and d.
+/// A number with one of the units ms, s, m, h and d.
 fn lifetime(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a number with a unit such as 90s, 10m, 12h or 30d");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 24 * 3600,
-        _ => return Err(wrong()),
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000)];
+    let parse = |(unit, millis): (&str, u64)| Some((text.strip_suffix(unit)?.parse::<u32>().ok()?, millis));
+    let Some((number, millis)) = UNITS.into_iter().find_map(parse) else {
+        return Err(format!("{text:?} is not a number with a unit such as 90s, 10m, 12h or 30d"));
     };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    if number == 0 || u64::from(number) * seconds > 100 * 365 * 24 * 3600 {
-        return Err(format!("{text:?} is not between a second and a hundred years"));
+    let duration = Duration::from_millis(u64::from(number) * millis);
+    if duration.is_zero() || duration > CENTURY {
+        return Err(format!("{text:?} is not between a millisecond and a hundred years"));
     }
-    Ok(Duration::from_secs(u64::from(number) * seconds))
+    Ok(duration)
 }
 
 /// Writes beside the target and renames, so that a reader never sees half a file.
@@ -136,8 +133,10 @@ mod tests {
 
     #[test]
     fn lifetimes_have_a_unit() {
-        for (text, seconds) in [("90s", 90), ("10m", 600), ("12h", 43_200), ("30d", 2_592_000)] {
-            assert_eq!(lifetime(text), Ok(Duration::from_secs(seconds)));
+        for (text, millis) in
+            [("500ms", 500), ("90s", 90_000), ("10m", 600_000), ("12h", 43_200_000), ("30d", 2_592_000_000)]
+        {
+            assert_eq!(lifetime(text), Ok(Duration::from_millis(millis)));
         }
         for bad in ["", "d", "30", "0s", "-1d", "1.5h", "1w", "30 d", "4294967295d", "ä"] {
             assert!(lifetime(bad).unwrap_err().contains("is not"), "{bad}");
