@@ -21,7 +21,7 @@ reasons! { PROVIDER_CLASS:
     KS114 "the tenant is neither an id nor a domain" "write the tenant id as `az account show --query tenantId` prints it";
     KS115 "the tenant is not allowed here" "use another tenant, or ask the operator of Keysluice to allow this one";
     KS116 "there is no such cloud" "use AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureGermanCloud, or leave cloudName out for the operator's cloud; AzureStackCloud needs a cloud definition from the operator (--cloud FILE)";
-    KS117 "the vault name is not valid" "set keyvaultName to the vault's name alone, not to its URL";
+    KS117 "the vault name is not valid" "set keyvaultName to the vault's name alone; its URL goes into vaultUrl";
     KS118 "the vault is not allowed here" "use another vault, or ask the operator of Keysluice to allow this one";
     KS119 "the refresh interval is not usable" "write a duration from 1s to 24h such as 30s, 2m or 1h30m, or a number of seconds";
     KS120 "the objects document is too large" "split the objects over several classes";
