@@ -6,6 +6,7 @@ use super::secrets::SecretVolume;
 use crate::admission::pod::Pod;
 use crate::reason;
 use keysluice_plan::FileMode;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Numeric user of the sidecar's image.
@@ -61,7 +62,7 @@ pub(super) fn of_sidecar(
             return Err(Cause::UnreadableMode {
                 uids: users.iter().map(|user| user.uid).collect(),
                 volume: volume.name.to_owned(),
-                path: file.path,
+                path: file.path.into_owned(),
                 mode: file.mode.to_string(),
             }
             .into());
@@ -72,14 +73,14 @@ pub(super) fn of_sidecar(
 }
 
 /// What decides who can read a file, or the files of a selection.
-struct Access {
-    path: String,
+struct Access<'v> {
+    path: Cow<'v, str>,
     mode: FileMode,
     owner: Option<u32>,
     group: Option<u32>,
 }
 
-impl Access {
+impl Access<'_> {
     /// As the kernel decides: the owner, else whoever is in the group, else the world.
     fn is_readable(&self, user: &User, sidecar: &User, groups: &Groups<'_>) -> bool {
         if user.uid == sidecar.uid {
@@ -98,15 +99,15 @@ impl Access {
     }
 }
 
-fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access> + 'v {
+fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access<'v>> + 'v {
     let files = volume.plan.files.iter().map(|file| Access {
-        path: file.path.to_string(),
+        path: file.path.as_str().into(),
         mode: file.mode,
         owner: file.owner,
         group: file.group,
     });
     files.chain(volume.plan.selections.iter().map(|selection| Access {
-        path: selection.directory.as_ref().map_or_else(|| "*".to_owned(), |directory| format!("{directory}/*")),
+        path: selection.directory.as_ref().map_or_else(|| "*".into(), |directory| format!("{directory}/*").into()),
         mode: selection.mode,
         owner: selection.owner,
         group: selection.group,
@@ -147,7 +148,7 @@ fn of_owners(volumes: &[SecretVolume<'_>], mut candidates: Vec<User>) -> Result<
                 candidates.iter().copied().filter(|candidate| candidate.uid == i64::from(owner)).collect();
             if matching.is_empty() {
                 let uids: Vec<_> = candidates.iter().map(|candidate| candidate.uid.to_string()).collect();
-                let (volume, path, possible) = (volume.name.to_owned(), file.path, uids.join(" or "));
+                let (volume, path, possible) = (volume.name.to_owned(), file.path.into_owned(), uids.join(" or "));
                 return Err(Cause::FileOwner { volume, path, owner, possible }.into());
             }
             candidates = matching;
@@ -168,7 +169,7 @@ fn check_groups(volumes: &[SecretVolume<'_>], user: User, groups: &Groups<'_>) -
             let all: BTreeSet<i64> =
                 [own].into_iter().chain(groups.fs_group).chain(groups.supplemental.iter().copied()).collect();
             let (volume, groups) = (volume.name.to_owned(), all.into_iter().collect());
-            return Err(Cause::FileGroup { volume, path: file.path, group, groups }.into());
+            return Err(Cause::FileGroup { volume, path: file.path.into_owned(), group, groups }.into());
         }
     }
     Ok(())
