@@ -80,6 +80,12 @@ reasons! { SERVER:
     KS704 "a manifest cannot be read" "correct the file; the message names file, document and line";
     KS705 "there is no API server to ask" "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or manifests with --objects PATH";
     KS706 "the webhook has too much to do" "nothing: the API server or the client tries again after a second; if it lasts, run more replicas";
+    // What the chart's policies answer, which work without the webhook.
+    KS720 "a labelled pod got no token volume: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
+    KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart";
+    KS722 "the webhook tried to change more than caBundle of its own configuration" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
+    KS723 "the webhook tried to write another Secret than its own" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
+    KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";
 }
 
 /// All reasons, in order of code.

@@ -1,5 +1,8 @@
 mod api_server;
 mod canary;
+mod chart;
+mod chart_manifests;
+mod chart_values;
 mod cluster_api;
 mod cluster_api_properties;
 mod cluster_api_serve;
