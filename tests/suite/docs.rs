@@ -45,7 +45,7 @@ fn the_annotations_are_documented() {
 #[test]
 fn the_command_lines_are_documented() {
     let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
-    for command in ["", "serve", "explain", "plan", "why"] {
+    for command in ["", "serve", "explain", "plan", "why", "cleanup"] {
         let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
         let (code, help, _) = keysluice(&arguments);
         assert_eq!(code, 0);
