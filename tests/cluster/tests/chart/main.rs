@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions are tests too
 
 mod guard;
+mod helm;
 mod pods;
 mod rights;
 mod stage;

@@ -1,8 +1,6 @@
 //! What the webhook may do: the list that the API server itself gives, and the bounds that RBAC cannot express.
 
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, WEBHOOK};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use super::stage::{CONFIGURATION, NAMESPACE, Stage, WEBHOOK, certificate};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -68,8 +66,7 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle() {
     stage.until_guarded().await;
     let patch = async |operations: Value| stage.act_as(WEBHOOK, Method::PATCH, CONFIGURATION, Some(&operations)).await;
     let bundle = |index: usize, text: &str| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": text});
-    let certificate = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert.pem();
-    let certificate = BASE64_STANDARD.encode(certificate);
+    let certificate = certificate();
     let written = patch(json!([bundle(0, &certificate), bundle(1, &certificate), bundle(2, &certificate)])).await;
     assert!(written.is_ok(), "{written:?}");
     let entry = |field: &str, value: Value| json!([bundle(0, &certificate), {"op": "add", "path": format!("/webhooks/0/{field}"), "value": value}]);

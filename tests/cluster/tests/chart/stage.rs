@@ -1,5 +1,7 @@
 //! An API server with the chart's objects, and whoever acts on it.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use keysluice_cluster::ControlPlane;
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
@@ -158,13 +160,22 @@ impl Stage {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token");
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
         let answer = self.request(Method::POST, &path, Some(&request)).await.unwrap();
+        self.write_kubeconfig(account, answer["status"]["token"].as_str().unwrap()).await
+    }
+
+    /// The administrator's.
+    pub(crate) async fn admin_kubeconfig(&self) -> PathBuf {
+        self.write_kubeconfig("admin", &self.admin_token).await
+    }
+
+    async fn write_kubeconfig(&self, name: &str, token: &str) -> PathBuf {
         let config = json!({
             "kind": "Config", "apiVersion": "v1", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {"server": self.server, "certificate-authority": self.authority}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "users": [{"name": "test", "user": {"token": answer["status"]["token"]}}],
+            "users": [{"name": "test", "user": {"token": token}}],
         });
-        let path = self.directory.path().join(format!("{account}.kubeconfig"));
+        let path = self.directory.path().join(format!("{name}.kubeconfig"));
         tokio::fs::write(&path, config.to_string()).await.unwrap();
         path
     }
@@ -260,6 +271,11 @@ pub(crate) fn collection(object: &Value) -> String {
 /// The object's own path.
 pub(crate) fn path(object: &Value) -> String {
     format!("{}/{}", collection(object), object["metadata"]["name"].as_str().unwrap())
+}
+
+/// What `caBundle` takes: the API server looks whether it is a certificate.
+pub(crate) fn certificate() -> String {
+    BASE64_STANDARD.encode(rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert.pem())
 }
 
 fn free_port() -> u16 {
