@@ -48,6 +48,10 @@ lint: ## Format, clippy, spelling, licences (the last two where their tools are 
 	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
 
+.PHONY: lint-chart
+lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37 and its renderings (needs Go and Python; builds Helm once)
+	./scripts/lint-chart
+
 .PHONY: bench
 bench: build ## Prints the figures: binary size, memory, time to ready with 20 secrets
 	$(CARGO) build --quiet --release -p keysluice-demo

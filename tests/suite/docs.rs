@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-fn check(page: &str, expected: &str) {
+pub(super) fn check(page: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), expected.as_bytes()).unwrap();
@@ -69,7 +69,7 @@ fn the_parameters_are_documented() {
 #[test]
 fn the_command_lines_are_documented() {
     let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
-    for command in ["", "serve", "explain", "plan", "why"] {
+    for command in ["", "serve", "explain", "plan", "why", "cleanup"] {
         let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
         let (code, help, _) = keysluice(&arguments);
         assert_eq!(code, 0);
