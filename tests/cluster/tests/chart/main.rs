@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions are tests too
 
+mod certificates;
 mod guard;
 mod helm;
 mod pods;
