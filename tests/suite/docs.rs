@@ -43,6 +43,30 @@ fn the_annotations_are_documented() {
 }
 
 #[test]
+fn the_parameters_are_documented() {
+    use keysluice::provider_class::reference::{Entry, OBJECT_FIELDS, PARAMETERS, Reader, SELECT_FIELDS};
+    let table = |entries: &[Entry]| {
+        let mut table = String::from("| name | takes | default | what it does |\n| --- | --- | --- | --- |\n");
+        for Entry { name, reader, takes, default, effect } in entries {
+            let mark = if *reader == Reader::Keysluice { " \u{2020}" } else { "" };
+            writeln!(table, "| `{name}`{mark} | {takes} | {default} | {effect} |").unwrap();
+        }
+        table
+    };
+    let page = format!(
+        "# Parameters\n\nEverything that is read of a SecretProviderClass. Names are case-sensitive; white space around a value does not count. What is marked \u{2020} is\n\
+         Keysluice's own: the Azure provider of the Secrets Store CSI driver ignores it, so one manifest serves both. How values are read, and what is\n\
+         refused: [SecretProviderClass](secret-provider-class.md). This page is generated from the code.\n\n\
+         ## `spec.parameters`, and `volumeAttributes`\n\nAttributes of the pod's volume lie over the parameters of the class and win.\n\n{}\n\
+         ## An element of `objects`\n\n{}\n## `select`\n\n{}",
+        table(PARAMETERS),
+        table(OBJECT_FIELDS),
+        table(SELECT_FIELDS)
+    );
+    check("parameters.md", &page);
+}
+
+#[test]
 fn the_command_lines_are_documented() {
     let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
     for command in ["", "serve", "explain", "plan", "why", "cleanup"] {
