@@ -89,6 +89,8 @@ impl ControlPlane {
                 ("service-account-signing-key-file", "service-account.key".to_owned()),
                 ("token-auth-file", "tokens.csv".to_owned()),
                 ("authorization-mode", "RBAC".to_owned()),
+                // So that only policies can refuse a privileged container.
+                ("allow-privileged", "true".to_owned()),
                 ("service-cluster-ip-range", "10.0.0.0/24".to_owned()),
             ],
         )?;

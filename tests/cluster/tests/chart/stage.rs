@@ -36,7 +36,11 @@ pub(crate) type Answer = Result<Value, Refused>;
 impl Stage {
     /// An API server, and the namespaces and accounts that pods need.
     pub(crate) async fn open() -> Self {
+        // One at a time: what one finds to be a free port, another must not take before it is listened on.
+        static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let starting = STARTING.lock().await;
         let plane = ControlPlane::start(&environment("KEYSLUICE_COMPONENTS")).await.unwrap();
+        drop(starting);
         let kubeconfig = plane.webhook_kubeconfig().await.unwrap();
         let config: Value = serde_json::from_str(&std::fs::read_to_string(&kubeconfig).unwrap()).unwrap();
         let cluster = &config["clusters"][0]["cluster"];
@@ -52,6 +56,11 @@ impl Stage {
             admin_token: tokens.split(',').next().unwrap().to_owned(),
             directory: tempfile::tempdir().unwrap(),
         };
+        // What other tests give to a user of their own stands under the names that the chart uses.
+        for resource in ["clusterroles", "clusterrolebindings"] {
+            let path = format!("/apis/rbac.authorization.k8s.io/v1/{resource}/keysluice");
+            stage.request(Method::DELETE, &path, None).await.unwrap();
+        }
         stage.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await.unwrap();
         for namespace in ["default", "kube-system", NAMESPACE] {
             // No controller makes them here.
