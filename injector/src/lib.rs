@@ -5,7 +5,7 @@
 //!             │ Fetch                                │ Commit
 //!             v                                      v
 //!          fetch: identity (token) -> vault (GET)    volume: new generation, `..data` swapped by rename
-//!                 -> content (bytes of the file)
+//!                 -> content (bytes of the files)
 //! control: Unix socket for `ready`, `status`, `refresh`
 //! ```
 //!
@@ -22,8 +22,10 @@ mod fetch;
 mod gate;
 pub mod http;
 pub mod identity;
+mod item;
 mod log;
 mod once;
+mod outputs;
 pub mod plan_source;
 pub mod refresh;
 mod run;

@@ -20,8 +20,10 @@ fn stage(volume: &mut Volume, files: Files<'_>) -> Result<Staged, VolumeError> {
             )
         })
         .collect();
-    let entries: Vec<Entry<'_>> =
-        owned.iter().map(|(path, mode, content)| Entry { path, mode: *mode, content: content.as_ref() }).collect();
+    let entries: Vec<Entry<'_>> = owned
+        .iter()
+        .map(|(path, mode, content)| Entry { path, mode: *mode, group: None, content: content.as_ref() })
+        .collect();
     volume.stage(&entries, NOW)
 }
 
@@ -229,15 +231,16 @@ fn a_missing_directory_is_named() {
 }
 
 #[test]
-fn a_restart_knows_whether_the_generation_is_complete() {
+fn a_restart_knows_the_files_of_the_generation() {
     let directory = tempfile::tempdir().unwrap();
-    let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
+    let left =
+        |volume: &Volume| volume.left().map(|paths| paths.iter().map(RelativePath::to_string).collect::<Vec<_>>());
     let mut volume = Volume::open(directory.path()).unwrap();
-    assert!(!volume.resume(&paths));
+    assert_eq!(left(&volume), None);
     commit(&mut volume, &[("a", 0o644, Some(b"1"))]);
-    assert!(!volume.resume(&paths));
+    assert_eq!(left(&volume).unwrap(), ["a"]);
     commit(&mut volume, &[("a", 0o644, None), ("b/c", 0, Some(b"1"))]);
-    assert!(volume.resume(&paths));
+    assert_eq!(left(&volume).unwrap(), ["a", "b/c"]);
     let error = stage(&mut volume, &[("d", 0o644, None)]).unwrap_err();
     assert!(matches!(error, VolumeError::Incomplete { .. }), "{error}");
 }
@@ -265,7 +268,7 @@ fn a_data_link_that_points_elsewhere_is_not_followed() {
     symlink("/etc", directory.path().join("..data")).unwrap();
     let mut volume = Volume::open(directory.path()).unwrap();
     assert_eq!(volume.generation(), None);
-    assert!(!volume.resume(&["passwd".parse().unwrap()]));
+    assert_eq!(volume.left(), None);
     commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
     assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"1");
 }
@@ -305,4 +308,37 @@ proptest! {
 fn names_of_generations_differ_within_a_second() {
     let all: BTreeSet<u64> = (0..100).map(|_| random()).collect();
     assert_eq!(all.len(), 100);
+}
+
+/// Writes a file for a group; tells its group or the fault.
+fn commit_for_group(volume: &mut Volume, group: u32) -> Result<bool, VolumeError> {
+    let (path, content) = ("db".parse().unwrap(), Content::new(b"1".to_vec()));
+    let entry = Entry { path: &path, mode: "0640".parse().unwrap(), group: Some(group), content: Some(&content) };
+    let staged = volume.stage(&[entry], NOW)?;
+    let changed = !staged.is_unchanged();
+    volume.publish(staged)?;
+    Ok(changed)
+}
+
+#[test]
+fn a_file_is_given_to_its_group_and_a_new_group_is_a_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    let own = fs::metadata(directory.path()).unwrap().gid();
+    assert!(commit_for_group(&mut volume, own).unwrap());
+    assert!(!commit_for_group(&mut volume, own).unwrap());
+    // Root may give it to anybody; others only to their own groups.
+    let result = commit_for_group(&mut volume, own + 7);
+    let file = fs::metadata(directory.path().join("db")).unwrap();
+    match result {
+        Ok(changed) => assert_eq!((changed, file.gid(), file.mode() & 0o777), (true, own + 7, 0o640)),
+        Err(error) => {
+            let text = error.fault().to_string();
+            assert!(
+                text.starts_with("KS505 ") && text.contains(&format!("/db cannot belong to group {}", own + 7)),
+                "{text}"
+            );
+            assert_eq!((file.gid(), generations(directory.path())), (own, 1), "the last good file stays");
+        }
+    }
 }

@@ -2,9 +2,12 @@
 
 use crate::content::Content;
 use keysluice_plan::{FileMode, RelativePath};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, chmodat, fchmod, fchown, fstat, mkdirat, openat, statat, unlinkat,
+};
 use rustix::io::{Errno, read as read_fd, write as write_fd};
 use secrecy::zeroize::Zeroize;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A call that failed and the name it was about.
@@ -12,11 +15,17 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(super) struct TreeError {
     name: String,
     errno: Errno,
+    group: Option<u32>,
 }
 
 impl TreeError {
     pub(super) fn new(name: &str, errno: Errno) -> Self {
-        Self { name: name.to_owned(), errno }
+        Self { name: name.to_owned(), errno, group: None }
+    }
+
+    /// The group that a file could not be given to.
+    pub(super) fn group(&self) -> Option<u32> {
+        self.group
     }
 
     pub(super) fn name(&self) -> &str {
@@ -32,6 +41,7 @@ impl TreeError {
 pub(super) struct File<'a> {
     pub(super) path: &'a RelativePath,
     pub(super) mode: FileMode,
+    pub(super) group: Option<u32>,
     pub(super) bytes: &'a [u8],
 }
 
@@ -39,6 +49,7 @@ pub(super) struct File<'a> {
 pub(super) struct Old {
     pub(super) content: Content,
     pub(super) mode: u32,
+    pub(super) group: u32,
 }
 
 /// Space for tests of a full volume: a tmpfs with `sizeLimit` needs root.
@@ -87,12 +98,15 @@ pub(super) fn write(volume: &OwnedFd, generation: &str, files: &[File<'_>], budg
     for file in files {
         let failed = |errno| TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno });
         budget.take(volume, file.bytes.len()).map_err(failed)?;
-        write_file(&root, file).map_err(failed)?;
+        let fd = write_file(&root, file).map_err(failed)?;
+        give_to_group(&fd, file.group).map_err(|errno| TreeError { group: file.group, ..failed(errno) })?;
+        // After the group: a change of it clears bits of the mode.
+        fchmod(&fd, Mode::from_bits_truncate(file.mode.bits())).map_err(failed)?;
     }
     Ok(())
 }
 
-fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<(), Errno> {
+fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<OwnedFd, Errno> {
     let mut components: Vec<&str> = file.path.components().collect();
     let Some(name) = components.pop() else {
         return Err(Errno::INVAL);
@@ -119,7 +133,13 @@ fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<(), Errno> {
             Err(errno) => return Err(errno),
         }
     }
-    fchmod(&fd, Mode::from_bits_truncate(file.mode.bits()))
+    Ok(fd)
+}
+
+/// Without CAP_CHOWN the system allows it for groups of this process only.
+fn give_to_group(fd: &OwnedFd, group: Option<u32>) -> Result<(), Errno> {
+    let Some(group) = group else { return Ok(()) };
+    if fstat(fd)?.st_gid == group { Ok(()) } else { fchown(fd, None, Some(Gid::from_raw(group))) }
 }
 
 /// `mkdir` is subject to the umask. The setgid bit stays: with `fsGroup` the kubelet sets it on the volume, and by it the
@@ -129,13 +149,25 @@ fn open_up(directory: &OwnedFd) -> Result<(), Errno> {
     fchmod(directory, Mode::from_bits_truncate(0o755 | setgid))
 }
 
-/// Whether a file is there.
-pub(super) fn exists(root: &OwnedFd, path: &RelativePath) -> bool {
-    with_parent(root, path, |parent, name| {
-        statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
-    })
-    .unwrap_or(false)
+/// The paths of all regular files below a directory.
+pub(super) fn files(root: &OwnedFd) -> Result<BTreeSet<RelativePath>, Errno> {
+    let mut paths = BTreeSet::new();
+    collect(root, "", &mut paths)?;
+    Ok(paths)
+}
+
+fn collect(directory: &OwnedFd, prefix: &str, paths: &mut BTreeSet<RelativePath>) -> Result<(), Errno> {
+    for name in names(directory)? {
+        let kind = FileType::from_raw_mode(statat(directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+        // A name that is no path of ours is nothing of ours.
+        let Ok(path) = format!("{prefix}{name}").parse::<RelativePath>() else { continue };
+        if kind == FileType::Directory {
+            collect(&open_directory(directory, &name)?, &format!("{path}/"), paths)?;
+        } else if kind == FileType::RegularFile {
+            paths.insert(path);
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file; `None` when there is no regular file at this path.
@@ -164,7 +196,7 @@ pub(super) fn read(root: &OwnedFd, path: &RelativePath) -> Result<Option<Old>, T
             }
         }
         bytes.truncate(filled);
-        Ok(Some(Old { content: Content::new(bytes), mode: stat.st_mode & 0o7777 }))
+        Ok(Some(Old { content: Content::new(bytes), mode: stat.st_mode & 0o7777, group: stat.st_gid }))
     });
     match result {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
