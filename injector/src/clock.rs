@@ -1,6 +1,58 @@
-//! Calendar text from the system clock, without a date library.
+//! Time since boot for everything that waits, and calendar text from the system clock, without a date library.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
+    timerfd_settime,
+};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::unix::pipe;
+use tokio::time::sleep;
+
+/// Time since the node booted, suspension included: nobody sets it, and a container that was restarted goes on with it.
+pub(crate) fn since_boot() -> Duration {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
+    Duration::new(tv_sec.try_into().unwrap_or_default(), tv_nsec.try_into().unwrap_or_default())
+}
+
+/// Wakes at a time since boot. The runtime's own timers stand still while a node is suspended.
+#[derive(Debug)]
+pub(crate) struct Alarm(Option<pipe::Receiver>);
+
+impl Alarm {
+    /// Where the kernel has no such timer (a sandbox's may not) the runtime's has to do.
+    pub(crate) fn new() -> Self {
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC);
+        // A timer is read like a pipe, and the runtime offers no other way to wait for a descriptor that is free of `unsafe`.
+        Self(timer.ok().and_then(|timer| pipe::Receiver::from_owned_fd_unchecked(timer).ok()))
+    }
+
+    /// Returns at `time`, at once when it is over.
+    pub(crate) async fn at(&self, time: Duration) {
+        while let Some(rest) = time.checked_sub(since_boot()).filter(|rest| !rest.is_zero()) {
+            match &self.0 {
+                Some(timer) if Self::set(timer, time).is_ok() => Self::expired(timer).await,
+                _ => sleep(rest).await,
+            }
+        }
+    }
+
+    fn set(timer: impl AsFd, time: Duration) -> Result<(), Errno> {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A time no clock reaches is as good as none.
+        let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).min(i64::MAX / 2_000_000_000);
+        let it_value = Timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
+        timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: zero, it_value }).map(drop)
+    }
+
+    async fn expired(timer: &pipe::Receiver) {
+        if timer.readable().await.is_ok() {
+            // The count of expirations; read, so that the next wait does not end at once.
+            let _ = timer.try_read(&mut [0; 8]);
+        }
+    }
+}
 
 /// A moment in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +114,31 @@ fn civil(days: i64) -> (i64, u8, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_alarm_wakes_at_its_time_and_at_once_when_that_is_over() {
+        let fallback = Alarm(None);
+        for alarm in [Alarm::new(), fallback] {
+            let start = since_boot();
+            for wait in [20, 0, 30, 10] {
+                alarm.at(start + Duration::from_millis(wait)).await;
+                assert!(since_boot() >= start + Duration::from_millis(wait));
+            }
+            alarm.at(Duration::ZERO).await;
+            assert!(since_boot() < start + Duration::from_secs(10));
+            // One that is dropped before its time leaves nothing behind.
+            let soon = tokio::time::timeout(Duration::from_millis(5), alarm.at(Duration::MAX)).await;
+            assert!(soon.is_err());
+            alarm.at(since_boot() + Duration::from_millis(5)).await;
+        }
+    }
+
+    #[test]
+    fn the_time_since_boot_is_the_kernels() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        assert!((since_boot().as_secs_f64() - uptime).abs() < 1.0);
+    }
 
     #[test]
     fn dates_match_the_calendar() {
