@@ -22,6 +22,11 @@ pub(crate) fn info(message: &str) {
     write(&Line { ts: now(), level: "info", code: None, message, hint: None });
 }
 
+/// Something that works, but perhaps not as somebody meant it.
+pub(crate) fn note(message: &str) {
+    write(&Line { ts: now(), level: "warn", code: None, message, hint: None });
+}
+
 /// A failure we go on from.
 pub(crate) fn warn(fault: &Fault) {
     failure("warn", fault);

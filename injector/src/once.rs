@@ -2,16 +2,17 @@
 
 use crate::backoff::{self, Jitter, Stage};
 use crate::commands::Options;
-use crate::content::Fetched;
 use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, seed};
+use crate::item::Item;
 use crate::log;
+use crate::outputs::Outputs;
 use crate::plan_source::below;
 use crate::throttle::ThrottleState;
-use crate::volume::{Entry, Staged, Volume, VolumeError};
+use crate::volume::{Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,8 +22,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// A job in CI waits this long for transient failures when the Plan does not say.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-type Contents = Vec<BTreeMap<usize, Fetched>>;
 
 /// Fetches, writes, ends.
 pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
@@ -38,26 +37,27 @@ pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
             std::fs::create_dir_all(&path).map_err(|error| VolumeError::Directory { path: path.clone(), error });
         volumes.push(created.and_then(|()| Volume::open(&path)).map_err(|error| error.fault())?);
     }
-    let contents = tokio::select! {
-        contents = fetch_all(&plan, &fetcher) => contents?,
+    let outputs = tokio::select! {
+        outputs = fetch_all(&plan, &fetcher) => outputs?,
         _ = terminate.recv() => return Err(Fault::new(KS608, Class::Transient, "ended by SIGTERM before all files were fetched")),
     };
-    write_all(&plan, &mut volumes, &contents)
+    write_all(&plan, &mut volumes, &outputs)
 }
 
 /// Transient failures are tried again until the patience ends; anything else ends it at once.
-async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Contents, Fault> {
+async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, Fault> {
     let patience = plan.start_timeout_seconds.map_or(PATIENCE, Duration::from_secs);
     let deadline = Instant::now() + patience;
     let mut jitter = Jitter::new(seed());
-    let mut contents: Contents = plan.volumes.iter().map(|_| BTreeMap::new()).collect();
+    // Nothing of an earlier run is kept: all or nothing.
+    let mut outputs: Vec<Outputs> = plan.volumes.iter().map(|volume| Outputs::of(volume, &BTreeSet::new()).0).collect();
     let mut last: Option<Fault> = None;
     for failures in 1.. {
         let (tell, mut progress) = mpsc::unbounded_channel();
         let mut rounds = JoinSet::new();
         for (index, volume) in plan.volumes.iter().enumerate() {
             let missing: Vec<usize> =
-                (0..volume.files.len()).filter(|file| !contents[index].contains_key(file)).collect();
+                (0..Item::count(volume)).filter(|&item| !outputs[index].is_pending(item)).collect();
             rounds.spawn(Arc::clone(fetcher).round(index, missing, tell.clone()));
         }
         drop(tell);
@@ -67,10 +67,14 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Contents, Faul
                 Err(_) => return Err(gave_up(fault.or(last), patience)),
                 Ok(None) => break,
                 Ok(Some(Progress::Over { .. })) => {}
-                Ok(Some(Progress::Files { volume, results })) => {
-                    for (file, result) in results {
-                        match result {
-                            Ok(new) => drop(contents[volume].insert(file, new)),
+                Ok(Some(Progress::Items { volume, results })) => {
+                    for (item, result) in results {
+                        let accepted = result.and_then(|new| {
+                            new.warnings.iter().for_each(|warning| log::note(warning));
+                            outputs[volume].accept(&plan.volumes[volume], item, new)
+                        });
+                        match accepted {
+                            Ok(()) => {}
                             Err(new) if new.class == Class::Permanent => return Err(new),
                             Err(new) if fault.as_ref().is_none_or(|known| new.class > known.class) => fault = Some(new),
                             Err(_) => {}
@@ -98,7 +102,7 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Contents, Faul
         last = Some(fault);
         sleep(delay).await;
     }
-    Ok(contents)
+    Ok(outputs)
 }
 
 fn gave_up(fault: Option<Fault>, patience: Duration) -> Fault {
@@ -110,15 +114,10 @@ fn gave_up(fault: Option<Fault>, patience: Duration) -> Fault {
 }
 
 /// Every volume is written before the first becomes visible.
-fn write_all(plan: &Plan, volumes: &mut [Volume], contents: &Contents) -> Result<(), Fault> {
+fn write_all(plan: &Plan, volumes: &mut [Volume], outputs: &[Outputs]) -> Result<(), Fault> {
     let mut staged: Vec<Staged> = Vec::new();
-    for ((volume, spec), fetched) in volumes.iter_mut().zip(&plan.volumes).zip(contents) {
-        let entry = |(index, file): (usize, _)| {
-            let file: &keysluice_plan::File = file;
-            Entry { path: &file.path, mode: file.mode, content: fetched.get(&index).map(|fetched| &fetched.content) }
-        };
-        let entries: Vec<Entry<'_>> = spec.files.iter().enumerate().map(entry).collect();
-        match volume.stage(&entries, SystemTime::now()) {
+    for ((volume, spec), outputs) in volumes.iter_mut().zip(&plan.volumes).zip(outputs) {
+        match volume.stage(&outputs.entries(spec), SystemTime::now()) {
             Ok(new) => staged.push(new),
             Err(error) => {
                 for (volume, staged) in volumes.iter().zip(staged) {
@@ -130,10 +129,11 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], contents: &Contents) -> Result
     }
     let changed: Vec<usize> = staged.iter().map(|staged| staged.changed().len()).collect();
     publish_all(volumes, staged).map_err(|error| error.fault())?;
-    for ((volume, spec), changed) in volumes.iter_mut().zip(&plan.volumes).zip(changed) {
+    for (((volume, spec), changed), outputs) in volumes.iter_mut().zip(&plan.volumes).zip(changed).zip(outputs) {
         // Nobody stays who could remove it later.
         volume.remove_previous().map_err(|error| error.fault())?;
-        log::info(&format!("volume {:?}: {} files, {changed} changed", spec.name, spec.files.len()));
+        let files = outputs.entries(spec).len();
+        log::info(&format!("volume {:?}: {files} files, {changed} changed", spec.name));
     }
     Ok(())
 }

@@ -1,19 +1,19 @@
 //! `run`: performs what the [`Refresh`] machine decides, until a signal.
 
 use crate::commands::Options;
-use crate::content::Fetched;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, Results, seed};
+use crate::item::Item;
 use crate::log;
+use crate::outputs::Outputs;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
 use crate::status::Status;
 use crate::throttle::ThrottleState;
-use crate::volume::{Entry, Volume, VolumeError};
+use crate::volume::{Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::UnixListener;
@@ -33,8 +33,8 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     let mut signals = Signals::new()?;
     let run = RunDirectory::create(&below(&options.root, &plan.run_directory))?;
     let listener = run.listen()?;
-    let (files, volumes) = (plan.volumes.iter().map(|volume| volume.files.len()).sum::<usize>(), plan.volumes.len());
-    log::info(&format!("keysluice-injector {}: {files} files in {volumes} volumes", env!("CARGO_PKG_VERSION")));
+    let (items, volumes) = (plan.volumes.iter().map(Item::count).sum::<usize>(), plan.volumes.len());
+    log::info(&format!("keysluice-injector {}: {items} items in {volumes} volumes", env!("CARGO_PKG_VERSION")));
     let (snapshots, _) = watch::channel(Snapshot::default());
     let result = match Sidecar::new(plan, options, run, snapshots.clone()) {
         Ok(sidecar) => sidecar.serve(&listener, &mut signals).await,
@@ -76,8 +76,8 @@ struct Sidecar {
     throttle: ThrottleState,
     machine: Refresh,
     volumes: Vec<Volume>,
-    /// Fetched, not committed yet; per volume, by file.
-    pending: Vec<BTreeMap<usize, Fetched>>,
+    /// What the items have made; per volume.
+    outputs: Vec<Outputs>,
     /// Of the rounds under way; per volume.
     outcomes: Vec<Vec<(usize, Outcome)>>,
     status: Status,
@@ -100,15 +100,19 @@ impl Sidecar {
         let throttle = ThrottleState::read(&run.read(THROTTLE_FILE));
         let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, throttle.clone())?);
         let mut status = Status::new(Arc::clone(&plan));
-        let (mut volumes, mut specs) = (Vec::new(), Vec::new());
+        let (mut volumes, mut outputs, mut specs) = (Vec::new(), Vec::new(), Vec::new());
         for (index, volume) in plan.volumes.iter().enumerate() {
             let opened = Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?;
-            let complete = !volume.files.is_empty() && opened.resume(volume.files.iter().map(|file| &file.path));
+            let left = opened.left();
+            let (made, complete) = Outputs::of(volume, &left.clone().unwrap_or_default());
+            let paths = made.entries(volume).into_iter().map(|entry| entry.path);
+            let complete = complete && left.is_some() && opened.resume(paths);
             if complete {
                 status.committed(index, opened.generation());
             }
             let interval = Duration::from_secs(volume.refresh_interval_seconds);
-            specs.push(VolumeSpec { files: volume.files.len(), interval, complete });
+            specs.push(VolumeSpec { files: Item::count(volume), interval, complete });
+            outputs.push(made);
             volumes.push(opened);
         }
         let (tell, progress) = mpsc::unbounded_channel();
@@ -120,7 +124,7 @@ impl Sidecar {
             fetcher,
             throttle,
             machine: Refresh::new(&settings, &specs, Time::ZERO),
-            pending: volumes.iter().map(|_| BTreeMap::new()).collect(),
+            outputs,
             outcomes: vec![Vec::new(); volumes.len()],
             volumes,
             status,
@@ -145,7 +149,7 @@ impl Sidecar {
             let wake = self.machine.wake_at().map(|at| self.started + at);
             event = tokio::select! {
                 Some(progress) = self.progress.recv() => match progress {
-                    Progress::Files { volume, results } => self.fetched(volume, results),
+                    Progress::Items { volume, results } => self.fetched(volume, results),
                     Progress::Over { volume } => Event::Fetched { volume, outcomes: std::mem::take(&mut self.outcomes[volume]) },
                 },
                 Some(ended) = self.rounds.join_next() => match ended {
@@ -219,17 +223,25 @@ impl Sidecar {
     fn fetched(&mut self, volume: usize, results: Results) -> Event {
         let now = self.now();
         let mut event = Event::Tick;
-        for (file, result) in results {
-            let outcome = match result {
-                Ok(fetched) => {
-                    if self.status.fetched(volume, file, &fetched.version, now) {
-                        log::info(&format!("file {}: works again", self.plan.volumes[volume].files[file].path));
+        for (index, result) in results {
+            let plan = &self.plan.volumes[volume];
+            let accepted = result.and_then(|fetched| {
+                let versions = fetched.files.iter().map(|file| (file.path.clone(), file.version.clone())).collect();
+                let warnings = fetched.warnings.clone();
+                self.outputs[volume].accept(plan, index, fetched).map(|()| (versions, warnings))
+            });
+            let outcome = match accepted {
+                Ok((versions, warnings)) => {
+                    if self.status.fetched(volume, index, versions, now) {
+                        log::info(&format!("file {}: works again", Item::at(plan, index).path()));
                     }
-                    self.pending[volume].insert(file, fetched);
+                    for warning in self.status.warned(volume, index, warnings) {
+                        log::note(&warning);
+                    }
                     Outcome::Fetched
                 }
                 Err(fault) => {
-                    if self.status.failed(volume, file, &fault, now) {
+                    if self.status.failed(volume, index, &fault, now) {
                         log::warn(&fault);
                     }
                     if fault.class == Class::Permanent {
@@ -238,7 +250,7 @@ impl Sidecar {
                     Outcome::of(&fault)
                 }
             };
-            self.outcomes[volume].push((file, outcome));
+            self.outcomes[volume].push((index, outcome));
         }
         self.tell_reasons();
         let throttle = self.fetcher.throttle_state();
@@ -252,7 +264,7 @@ impl Sidecar {
     fn commit(&mut self, index: usize) -> Event {
         let result = match self.try_commit(index) {
             Ok(lingers) => {
-                self.pending[index].clear();
+                self.outputs[index].committed();
                 self.status.committed(index, self.volumes[index].generation());
                 Ok(if lingers { Swap::Lingers } else { Swap::Clean })
             }
@@ -270,26 +282,11 @@ impl Sidecar {
 
     fn try_commit(&mut self, index: usize) -> Result<bool, VolumeError> {
         let plan = &self.plan.volumes[index];
-        let pending = &self.pending[index];
-        let entries: Vec<Entry<'_>> = plan
-            .files
-            .iter()
-            .enumerate()
-            .map(|(file, spec)| Entry {
-                path: &spec.path,
-                mode: spec.mode,
-                content: pending.get(&file).map(|fetched| &fetched.content),
-            })
-            .collect();
+        let outputs = &self.outputs[index];
         let volume = &mut self.volumes[index];
-        let staged = volume.stage(&entries, SystemTime::now())?;
-        let changed: Vec<String> = plan
-            .files
-            .iter()
-            .enumerate()
-            .filter(|(_, spec)| staged.changed().contains(&spec.path))
-            .map(|(file, spec)| format!("{} {}", spec.path, self.status.version(index, file)))
-            .collect();
+        let staged = volume.stage(&outputs.entries(plan), SystemTime::now())?;
+        let version = |path| outputs.version(path).unwrap_or("unknown");
+        let changed: Vec<String> = staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
         let unchanged = staged.is_unchanged();
         let lingers = volume.publish(staged)?;
         if !unchanged {

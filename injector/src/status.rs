@@ -1,13 +1,13 @@
-//! What is known of every file: for `status`, for the reason a gate waits, and for what is worth a log line.
+//! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a log line.
 
 use crate::fault::Fault;
+use crate::item::Item;
 use crate::refresh::Time;
-use crate::vault::Object;
-use keysluice_plan::Plan;
+use keysluice_plan::{Plan, RelativePath};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The table, one row per file.
+/// The table, one row per item.
 #[derive(Debug)]
 pub struct Status {
     plan: Arc<Plan>,
@@ -18,15 +18,17 @@ pub struct Status {
 struct VolumeRow {
     ready: bool,
     generation: Option<String>,
-    files: Vec<FileRow>,
+    items: Vec<ItemRow>,
     /// Of the last commit.
     problem: Option<Problem>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct FileRow {
-    version: Option<String>,
+struct ItemRow {
+    /// Path and version of what the last fetch that worked made.
+    files: Vec<(RelativePath, String)>,
     fetched_at: Option<Time>,
+    warnings: Vec<String>,
     problem: Option<Problem>,
 }
 
@@ -56,7 +58,7 @@ impl Status {
     /// Nothing is known but the generations on the volumes.
     pub fn new(plan: Arc<Plan>) -> Self {
         let row = |volume: &keysluice_plan::Volume| VolumeRow {
-            files: vec![FileRow::default(); volume.files.len()],
+            items: vec![ItemRow::default(); Item::count(volume)],
             ..VolumeRow::default()
         };
         let volumes = plan.volumes.iter().map(row).collect();
@@ -74,23 +76,24 @@ impl Status {
         note(&mut self.volumes[volume].problem, fault, at)
     }
 
-    /// A file was fetched; whether it had failed before.
-    pub fn fetched(&mut self, volume: usize, file: usize, version: &str, at: Time) -> bool {
-        let row = &mut self.volumes[volume].files[file];
-        (row.version, row.fetched_at) = (Some(version.to_owned()), Some(at));
+    /// An item was fetched; whether it had failed before.
+    pub fn fetched(&mut self, volume: usize, item: usize, files: Vec<(RelativePath, String)>, at: Time) -> bool {
+        let row = &mut self.volumes[volume].items[item];
+        (row.files, row.fetched_at) = (files, Some(at));
         row.problem.take().is_some()
     }
 
-    /// A file failed; whether that is news. What another file failed with already, such as its identity, is none.
-    pub fn failed(&mut self, volume: usize, file: usize, fault: &Fault, at: Time) -> bool {
-        let mut problems = self.volumes.iter().flat_map(|row| &row.files).filter_map(|file| file.problem.as_ref());
-        let known = problems.any(|problem| problem.fault.message == fault.message);
-        note(&mut self.volumes[volume].files[file].problem, fault, at) && !known
+    /// What an item's fetch warned of; the warnings that are news.
+    pub fn warned(&mut self, volume: usize, item: usize, warnings: Vec<String>) -> Vec<String> {
+        let known = std::mem::replace(&mut self.volumes[volume].items[item].warnings, warnings.clone());
+        warnings.into_iter().filter(|warning| !known.contains(warning)).collect()
     }
 
-    /// Version of a file's last fetch.
-    pub fn version(&self, volume: usize, file: usize) -> &str {
-        self.volumes[volume].files[file].version.as_deref().unwrap_or("unknown")
+    /// An item failed; whether that is news. What another item failed with already, such as its identity, is none.
+    pub fn failed(&mut self, volume: usize, item: usize, fault: &Fault, at: Time) -> bool {
+        let mut problems = self.volumes.iter().flat_map(|row| &row.items).filter_map(|item| item.problem.as_ref());
+        let known = problems.any(|problem| problem.fault.message == fault.message);
+        note(&mut self.volumes[volume].items[item].problem, fault, at) && !known
     }
 
     /// Why the gate is closed: each distinct problem of the volumes without a generation.
@@ -114,7 +117,7 @@ impl Status {
         self.volumes
             .iter()
             .filter(move |row| !problems(row))
-            .flat_map(|row| row.problem.iter().chain(row.files.iter().filter_map(|file| file.problem.as_ref())))
+            .flat_map(|row| row.problem.iter().chain(row.items.iter().filter_map(|item| item.problem.as_ref())))
     }
 
     /// As one line of JSON.
@@ -150,9 +153,19 @@ struct VolumeReport<'a> {
 struct FileReport<'a> {
     path: &'a str,
     object: String,
+    /// Of the one file at `path`.
     version: Option<&'a str>,
+    /// When the item makes others than that: all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    made: Vec<MadeReport<'a>>,
     age_seconds: Option<u64>,
     error: Option<ErrorReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct MadeReport<'a> {
+    path: &'a str,
+    version: &'a str,
 }
 
 #[derive(Serialize)]
@@ -174,12 +187,17 @@ fn report<'a>(volume: &'a keysluice_plan::Volume, row: &'a VolumeRow, now: Time)
             age_seconds: age(*at),
         })
     };
-    let files = volume.files.iter().zip(&row.files).map(|(file, row)| FileReport {
-        path: file.path.as_str(),
-        object: Object::of(file).to_string(),
-        version: row.version.as_deref(),
-        age_seconds: row.fetched_at.map(age),
-        error: error(&row.problem),
+    let files = Item::all(volume).zip(&row.items).map(|(item, row)| {
+        let made = row.files.iter().map(|(path, version)| MadeReport { path: path.as_str(), version });
+        let version = made.clone().find(|made| made.path == item.path()).map(|made| made.version);
+        FileReport {
+            path: item.path(),
+            object: item.source(),
+            version,
+            made: made.filter(|_| row.files.len() != 1 || version.is_none()).collect(),
+            age_seconds: row.fetched_at.map(age),
+            error: error(&row.problem),
+        }
     });
     VolumeReport {
         name: &volume.name,
@@ -205,6 +223,10 @@ mod tests {
         Status::new(Arc::new(Plan::from_json(&plan.to_string()).unwrap()))
     }
 
+    fn made() -> Vec<(RelativePath, String)> {
+        vec![("a".parse().unwrap(), "v1".to_owned())]
+    }
+
     #[test]
     fn a_repeated_failure_is_no_news_and_another_code_is() {
         let (mut status, at) = (status(), Duration::ZERO);
@@ -213,8 +235,8 @@ mod tests {
         assert!(!status.failed(0, 0, &fault(KS404, "x 2"), at));
         assert!(status.failed(0, 0, &fault(KS407, "x 3"), at));
         assert!(!status.failed(0, 1, &fault(KS407, "x 3"), at), "the same of another file");
-        assert!(status.fetched(0, 0, "v1", at));
-        assert!(!status.fetched(0, 0, "v1", at));
+        assert!(status.fetched(0, 0, made(), at));
+        assert!(!status.fetched(0, 0, made(), at));
     }
 
     #[test]
@@ -232,7 +254,7 @@ mod tests {
     #[test]
     fn the_report_has_generation_versions_ages_and_errors() {
         let mut status = status();
-        status.fetched(0, 0, "v1", Duration::from_secs(1));
+        status.fetched(0, 0, made(), Duration::from_secs(1));
         status.failed(0, 1, &Fault::new(KS404, Class::Slow, "gone"), Duration::from_secs(2));
         status.committed(0, Some("..g".into()));
         status.commit_failed(0, &Fault::new(KS501, Class::Transient, "full"), Duration::from_secs(3));

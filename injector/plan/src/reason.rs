@@ -71,6 +71,7 @@ reasons! { INJECTOR:
     KS422 "the secret's value is not in the encoding that objectEncoding names" "correct the value, or remove objectEncoding";
     KS423 "this kind of object is not supported by this version" "use a newer sidecar image";
     KS424 "the vault's answer has no usable value" "make a new version of the object";
+    KS429 "a secret that is selected has the path of another file" "give the selections different directories, or narrow their prefix or tags";
     KS501 "the volume is full" "raise the volume's sizeLimit: it holds two generations of all files";
     KS502 "the volume's directory is missing" "mount the volume in the sidecar at the directory the Plan names";
     KS503 "the volume cannot be written" "the volume must be a writable emptyDir that belongs to the sidecar's user or group";

@@ -1,7 +1,7 @@
 //! Keys: the public half, from a JSON web key to `SubjectPublicKeyInfo` in PEM.
 
 use super::der::{bit_string, pem, sequence, unsigned};
-use super::{Content, ContentError, Fetched, version_of};
+use super::{Content, ContentError, Produced, version_of};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keysluice_plan::ObjectType;
@@ -38,7 +38,7 @@ struct JsonWebKey {
 }
 
 /// The file's bytes.
-pub(super) fn produce(body: &[u8]) -> Result<Fetched, ContentError> {
+pub(super) fn produce(body: &[u8]) -> Result<Produced, ContentError> {
     let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Key))?;
     let key = bundle.key.ok_or(ContentError::Missing("key value"))?;
     let kid = key.kid.as_deref().ok_or(ContentError::Missing("key id"))?;
@@ -48,7 +48,7 @@ pub(super) fn produce(body: &[u8]) -> Result<Fetched, ContentError> {
         "EC" | "EC-HSM" => ec(&key)?,
         other => return Err(ContentError::KeyType(crate::identity::short(other))),
     };
-    Ok(Fetched { content: Content::new(pem("PUBLIC KEY", &der).into_bytes()), version })
+    Ok(Produced { content: Content::new(pem("PUBLIC KEY", &der).into_bytes()), version })
 }
 
 fn rsa(key: &JsonWebKey) -> Result<Vec<u8>, ContentError> {

@@ -5,8 +5,9 @@ mod key;
 mod secret;
 
 use crate::fault::{Class, Fault};
+use crate::item::Item;
 use keysluice_plan::reason::{KS421, KS422, KS423, KS424};
-use keysluice_plan::{File, ObjectType};
+use keysluice_plan::{File, ObjectType, RelativePath};
 use secrecy::{ExposeSecret, SecretBox};
 
 /// Bytes of a file; prints nothing, zeroised when dropped.
@@ -25,13 +26,31 @@ impl Content {
     }
 }
 
-/// Bytes and the version they are of.
+/// One file that an item makes.
 #[derive(Debug)]
-pub struct Fetched {
-    /// For the file.
+pub struct Output {
+    /// Below the volume.
+    pub path: RelativePath,
+    /// Its bytes.
     pub content: Content,
     /// 32 hexadecimal digits, for status and log.
     pub version: String,
+}
+
+/// All files that an item makes now; one of before that is not among them goes.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// In the order they are told.
+    pub files: Vec<Output>,
+    /// Worth a line in the log: nothing failed, but somebody may have meant something else.
+    pub warnings: Vec<String>,
+}
+
+/// Bytes and the version they are of.
+#[derive(Debug)]
+pub(crate) struct Produced {
+    pub(crate) content: Content,
+    pub(crate) version: String,
 }
 
 /// Why an answer makes no file. Texts that a user of the Azure provider knows are the provider's.
@@ -81,21 +100,22 @@ impl ContentError {
     }
 }
 
-/// Whether this version can write `file` at all; known before anything is fetched.
-pub fn supported(file: &File) -> Result<(), ContentError> {
-    match file.object_type {
-        ObjectType::Secret | ObjectType::Key => Ok(()),
-        ObjectType::Cert => Err(ContentError::Unsupported("objectType cert")),
+/// Whether this version can make the files of `item` at all; known before anything is fetched.
+pub(crate) fn supported(item: Item<'_>) -> Result<(), ContentError> {
+    match item {
+        Item::File(File { object_type: ObjectType::Cert, .. }) => Err(ContentError::Unsupported("objectType cert")),
+        Item::File(_) => Ok(()),
+        Item::Selection(_) => Err(ContentError::Unsupported("select")),
     }
 }
 
-/// The file's bytes from the answer's body.
-pub fn produce(file: &File, body: &[u8]) -> Result<Fetched, ContentError> {
-    supported(file)?;
-    match file.object_type {
+/// The files at `path` from the answer's body.
+pub fn produce(file: &File, path: &RelativePath, body: &[u8]) -> Result<Fetched, ContentError> {
+    let Produced { content, version } = match file.object_type {
         ObjectType::Key => key::produce(body),
         ObjectType::Secret | ObjectType::Cert => secret::produce(body, file.format, file.encoding),
-    }
+    }?;
+    Ok(Fetched { files: vec![Output { path: path.clone(), content, version }], warnings: Vec::new() })
 }
 
 /// The last segment of `https://kv.vault.azure.net/secrets/db/VERSION`; cut, since it goes into a log.
@@ -110,7 +130,7 @@ mod tests {
 
     #[test]
     fn contents_are_never_printed() {
-        let fetched = Fetched { content: Content::new(b"canary".to_vec()), version: "v".into() };
+        let fetched = Produced { content: Content::new(b"canary".to_vec()), version: "v".into() };
         assert!(!format!("{fetched:?}").contains("canary") && !format!("{fetched:?}").contains("99, 97, 110"));
     }
 

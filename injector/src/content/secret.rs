@@ -1,6 +1,6 @@
 //! Secrets: the value as it is, or decoded.
 
-use super::{Content, ContentError, Fetched, version_of};
+use super::{Content, ContentError, Produced, version_of};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for Value {
 }
 
 /// The file's bytes. No newline is added and nothing is trimmed.
-pub(super) fn produce(body: &[u8], format: ObjectFormat, encoding: ObjectEncoding) -> Result<Fetched, ContentError> {
+pub(super) fn produce(body: &[u8], format: ObjectFormat, encoding: ObjectEncoding) -> Result<Produced, ContentError> {
     let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Secret))?;
     let Value(value) = bundle.value.ok_or(ContentError::Missing("secret value"))?;
     let id = bundle.id.ok_or(ContentError::Missing("secret id"))?;
@@ -47,7 +47,7 @@ pub(super) fn produce(body: &[u8], format: ObjectFormat, encoding: ObjectEncodin
             }
         }
     }
-    Ok(Fetched { content: decode(value, encoding)?, version: version_of(&id) })
+    Ok(Produced { content: decode(value, encoding)?, version: version_of(&id) })
 }
 
 fn decode(mut value: Zeroizing<String>, encoding: ObjectEncoding) -> Result<Content, ContentError> {

@@ -42,6 +42,8 @@ pub struct Entry<'a> {
     pub path: &'a RelativePath,
     /// Mode of the file.
     pub mode: FileMode,
+    /// Group of the file; `None` leaves it the directory's.
+    pub group: Option<u32>,
     /// New bytes, or `None` to keep what the current generation has.
     pub content: Option<&'a Content>,
 }
@@ -94,12 +96,16 @@ impl Volume {
         tree::is_generation(&target).then_some(target)
     }
 
-    /// Whether an earlier run left a generation with all of these files. Its links are completed: a crash may have come between
-    /// the swap and them.
-    pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath> + Clone) -> bool {
-        let Some(current) = self.current() else { return false };
-        let names = paths.clone().into_iter().map(|path| path.top().to_owned()).collect();
-        paths.into_iter().all(|path| tree::exists(&current, path)) && links::update(&self.directory, &names).is_ok()
+    /// The files of the generation an earlier run left; `None` when there is none.
+    pub fn left(&self) -> Option<BTreeSet<RelativePath>> {
+        tree::files(&self.current()?).ok()
+    }
+
+    /// Completes the links of the generation an earlier run left: a crash may have come between the swap and them. `false` when
+    /// that cannot be done.
+    pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
+        let names = paths.into_iter().map(|path| path.top().to_owned()).collect();
+        links::update(&self.directory, &names).is_ok()
     }
 
     /// Writes a new generation next to the current one; nothing is visible yet. If the volume is full, generations that linger
@@ -226,10 +232,14 @@ impl Volume {
                     return Err(VolumeError::Incomplete { path: entry.path.clone() });
                 }
             };
-            if old.as_ref().is_none_or(|old| old.content.expose() != bytes || old.mode != entry.mode.bits()) {
+            let same = |old: &tree::Old| {
+                let group = entry.group.is_none_or(|group| group == old.group);
+                group && old.mode == entry.mode.bits() && old.content.expose() == bytes
+            };
+            if !old.as_ref().is_some_and(same) {
                 changed.push(entry.path.clone());
             }
-            files.push(tree::File { path: entry.path, mode: entry.mode, bytes });
+            files.push(tree::File { path: entry.path, mode: entry.mode, group: entry.group, bytes });
         }
         let names: BTreeSet<String> = entries.iter().map(|entry| entry.path.top().to_owned()).collect();
         links::check(&self.directory, DATA, &names).map_err(with_path(&self.path))?;

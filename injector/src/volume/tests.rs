@@ -20,8 +20,10 @@ pub(super) fn stage(volume: &mut Volume, files: Files<'_>) -> Result<Staged, Vol
             )
         })
         .collect();
-    let entries: Vec<Entry<'_>> =
-        owned.iter().map(|(path, mode, content)| Entry { path, mode: *mode, content: content.as_ref() }).collect();
+    let entries: Vec<Entry<'_>> = owned
+        .iter()
+        .map(|(path, mode, content)| Entry { path, mode: *mode, group: None, content: content.as_ref() })
+        .collect();
     volume.stage(&entries, NOW)
 }
 
@@ -229,15 +231,16 @@ fn a_missing_directory_is_named() {
 }
 
 #[test]
-fn a_restart_knows_whether_the_generation_is_complete() {
+fn a_restart_knows_the_files_of_the_generation() {
     let directory = tempfile::tempdir().unwrap();
-    let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
+    let left =
+        |volume: &Volume| volume.left().map(|paths| paths.iter().map(RelativePath::to_string).collect::<Vec<_>>());
     let mut volume = Volume::open(directory.path()).unwrap();
-    assert!(!volume.resume(&paths));
+    assert_eq!(left(&volume), None);
     commit(&mut volume, &[("a", 0o644, Some(b"1"))]);
-    assert!(!volume.resume(&paths));
+    assert_eq!(left(&volume).unwrap(), ["a"]);
     commit(&mut volume, &[("a", 0o644, None), ("b/c", 0, Some(b"1"))]);
-    assert!(volume.resume(&paths));
+    assert_eq!(left(&volume).unwrap(), ["a", "b/c"]);
     let error = stage(&mut volume, &[("d", 0o644, None)]).unwrap_err();
     assert!(matches!(error, VolumeError::Incomplete { .. }), "{error}");
 }
@@ -265,7 +268,7 @@ fn a_data_link_that_points_elsewhere_is_not_followed() {
     symlink("/etc", directory.path().join("..data")).unwrap();
     let mut volume = Volume::open(directory.path()).unwrap();
     assert_eq!(volume.generation(), None);
-    assert!(!volume.resume(&["passwd".parse().unwrap()]));
+    assert_eq!(volume.left(), None);
     commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
     assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"1");
 }

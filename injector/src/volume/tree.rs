@@ -2,9 +2,12 @@
 
 use crate::content::Content;
 use keysluice_plan::{FileMode, RelativePath};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, chmodat, fchmod, fchown, fstat, mkdirat, openat, statat, unlinkat,
+};
 use rustix::io::{Errno, read as read_fd, write as write_fd};
 use secrecy::zeroize::Zeroize;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A call that failed and the name it was about.
@@ -32,6 +35,7 @@ impl TreeError {
 pub(super) struct File<'a> {
     pub(super) path: &'a RelativePath,
     pub(super) mode: FileMode,
+    pub(super) group: Option<u32>,
     pub(super) bytes: &'a [u8],
 }
 
@@ -39,6 +43,7 @@ pub(super) struct File<'a> {
 pub(super) struct Old {
     pub(super) content: Content,
     pub(super) mode: u32,
+    pub(super) group: u32,
 }
 
 /// Space for tests of a full volume: a tmpfs with `sizeLimit` needs root.
@@ -119,6 +124,10 @@ fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<(), Errno> {
             Err(errno) => return Err(errno),
         }
     }
+    if let Some(group) = file.group {
+        // Before the mode: chown clears bits of it.
+        fchown(&fd, None, Some(Gid::from_raw(group)))?;
+    }
     fchmod(&fd, Mode::from_bits_truncate(file.mode.bits()))
 }
 
@@ -129,13 +138,25 @@ fn open_up(directory: &OwnedFd) -> Result<(), Errno> {
     fchmod(directory, Mode::from_bits_truncate(0o755 | setgid))
 }
 
-/// Whether a file is there.
-pub(super) fn exists(root: &OwnedFd, path: &RelativePath) -> bool {
-    with_parent(root, path, |parent, name| {
-        statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
-    })
-    .unwrap_or(false)
+/// The paths of all regular files below a directory.
+pub(super) fn files(root: &OwnedFd) -> Result<BTreeSet<RelativePath>, Errno> {
+    let mut paths = BTreeSet::new();
+    collect(root, "", &mut paths)?;
+    Ok(paths)
+}
+
+fn collect(directory: &OwnedFd, prefix: &str, paths: &mut BTreeSet<RelativePath>) -> Result<(), Errno> {
+    for name in names(directory)? {
+        let kind = FileType::from_raw_mode(statat(directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+        // A name that is no path of ours is nothing of ours.
+        let Ok(path) = format!("{prefix}{name}").parse::<RelativePath>() else { continue };
+        if kind == FileType::Directory {
+            collect(&open_directory(directory, &name)?, &format!("{path}/"), paths)?;
+        } else if kind == FileType::RegularFile {
+            paths.insert(path);
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file; `None` when there is no regular file at this path.
@@ -164,7 +185,7 @@ pub(super) fn read(root: &OwnedFd, path: &RelativePath) -> Result<Option<Old>, T
             }
         }
         bytes.truncate(filled);
-        Ok(Some(Old { content: Content::new(bytes), mode: stat.st_mode & 0o7777 }))
+        Ok(Some(Old { content: Content::new(bytes), mode: stat.st_mode & 0o7777, group: stat.st_gid }))
     });
     match result {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
