@@ -71,6 +71,13 @@ impl Status {
         (row.ready, row.generation, row.problem) = (true, generation, None);
     }
 
+    /// The files of an earlier run stand since `at`.
+    pub fn standing(&mut self, volume: usize, at: Time) {
+        for item in &mut self.volumes[volume].items {
+            item.fetched_at = Some(at);
+        }
+    }
+
     /// A commit failed; whether that is news.
     pub fn commit_failed(&mut self, volume: usize, fault: &Fault, at: Time) -> bool {
         note(&mut self.volumes[volume].problem, fault, at)

@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tree::Budget;
 
 const DATA: &str = "..data";
@@ -94,6 +94,12 @@ impl Volume {
     pub fn generation(&self) -> Option<String> {
         let target = readlinkat(&self.directory, DATA, Vec::new()).ok()?.into_string().ok()?;
         tree::is_generation(&target).then_some(target)
+    }
+
+    /// When the current generation was written.
+    pub fn generation_time(&self) -> Option<SystemTime> {
+        let stat = fstat(self.current()?).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(stat.st_mtime).ok()?))
     }
 
     /// The files of the generation an earlier run left; `None` when there is none.
