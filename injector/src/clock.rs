@@ -54,6 +54,31 @@ impl Alarm {
     }
 }
 
+/// Seconds since 1970 of an HTTP date, `Wed, 25 Nov 2026 22:39:01 GMT`.
+pub(crate) fn http_date(text: &str) -> Option<i64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (_, rest) = text.split_once(", ")?;
+    let mut parts = rest.strip_suffix(" GMT")?.split([' ', ':']);
+    let (day, month) = (number(parts.next()?)?, parts.next().filter(|month| month.len() == 3)?);
+    let month = i64::try_from(MONTHS.find(month).filter(|at| at % 3 == 0)? / 3).ok()? + 1;
+    let [year, hour, minute, second] = [(); 4].map(|()| parts.next().and_then(number));
+    let seconds = hour? * 3600 + minute? * 60 + second?;
+    parts.next().is_none().then_some(days(year?, month, day) * 86_400 + seconds)
+}
+
+fn number(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Days from 1970-01-01 to a date of a year from 0 on (same source as [`civil`]).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// A moment in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Utc {
@@ -138,6 +163,31 @@ mod tests {
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
         let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
         assert!((since_boot().as_secs_f64() - uptime).abs() < 1.0);
+    }
+
+    #[test]
+    fn http_dates_are_read_and_others_are_none() {
+        for (text, expected) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Tue, 29 Feb 2000 00:00:01 GMT", Some(951_782_401)),
+            ("Mon, 23 Nov 2026 21:09:08 GMT", Some(1_795_468_148)),
+            ("Sun, 28 Feb 2100 23:59:59 GMT", Some(4_107_542_399)),
+            ("Mon, 01 Mar 2100 00:00:00 GMT", Some(4_107_542_400)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+            ("Mon, 23 Nov 2026 21:09:08 UTC", None),
+            ("Mon, 23 ovD 2026 21:09:08 GMT", None),
+            ("Mon, 23 Nov 2026 21:09 GMT", None),
+            ("Mon, 23 Nov 2026 21:09:08:07 GMT", None),
+            ("Mon, -3 Nov 2026 21:09:08 GMT", None),
+            ("1795468148", None),
+            ("", None),
+        ] {
+            assert_eq!(http_date(text), expected, "{text}");
+        }
+        for day in (-700_000..100_000).step_by(97) {
+            let (year, month, of_month) = civil(day);
+            assert_eq!(days(year, month.into(), of_month.into()), day);
+        }
     }
 
     #[test]

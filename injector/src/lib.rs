@@ -13,6 +13,7 @@
 //! [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens live in types that print nothing.
 
 pub mod backoff;
+mod changes;
 mod clock;
 mod commands;
 pub mod content;
@@ -24,6 +25,7 @@ pub mod http;
 pub mod identity;
 mod item;
 mod log;
+mod metrics;
 mod once;
 mod outputs;
 pub mod plan_source;
