@@ -1,5 +1,8 @@
 //! One round: the items of a volume that are due, each object fetched once.
 
+mod history;
+mod selected;
+
 use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault};
 use crate::http::{Environment, Http};
@@ -7,9 +10,9 @@ use crate::identity::TokenSource;
 use crate::item::Item;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Object, VaultClient};
-use keysluice_plan::Plan;
-use keysluice_plan::reason::{KS601, KS608};
-use secrecy::ExposeSecret;
+use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
+use keysluice_plan::{ObjectVersion, Plan, Volume};
+use secrecy::{ExposeSecret, SecretBox};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -68,15 +71,20 @@ impl Fetcher {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
         let mut lost = items.clone();
-        let mut objects = BTreeMap::<Object, Vec<usize>>::new();
+        let mut asks = BTreeMap::<Ask, Vec<usize>>::new();
         for index in items {
-            if let Item::File(file) = Item::at(&self.plan.volumes[volume], index) {
-                objects.entry(Object::of(file)).or_default().push(index);
-            }
+            asks.entry(Ask::of(&self.plan.volumes[volume], index)).or_default().push(index);
         }
         let mut tasks = JoinSet::new();
-        for (object, items) in objects {
-            tasks.spawn(Arc::clone(&self).object(volume, object, items));
+        for (ask, items) in asks {
+            let fetcher = Arc::clone(&self);
+            tasks.spawn(async move {
+                match ask {
+                    Ask::Object(object) => fetcher.object(volume, &object, items).await,
+                    Ask::History(object, count) => fetcher.history(volume, &object, count, items).await,
+                    Ask::Selection(index) => vec![(index, fetcher.selection(volume, index).await)],
+                }
+            });
         }
         while let Some(done) = tasks.join_next().await {
             let results = done.unwrap_or_default();
@@ -91,18 +99,10 @@ impl Fetcher {
         let _ = tell.send(Progress::Over { volume });
     }
 
-    async fn object(self: Arc<Self>, volume: usize, object: Object, items: Vec<usize>) -> Results {
-        let answer = match self.sources.get(object.identity()) {
-            Some(source) => self.vaults.get(&object, source).await,
-            // `Plan::check` refuses such a Plan.
-            None => Err(Fault::new(
-                KS601,
-                Class::Permanent,
-                format_args!("identity {:?} is not defined", object.identity()),
-            )),
-        };
+    async fn object(&self, volume: usize, object: &Object, items: Vec<usize>) -> Results {
+        let answer = self.get(object).await;
         let produce = |index: usize| match &answer {
-            Err(fault) => Err(fault.clone()),
+            Err(fault) => self.optional(volume, index, fault.clone()),
             Ok(body) => {
                 let file = &self.plan.volumes[volume].files[index];
                 content::produce(file, &file.path, body.expose_secret())
@@ -111,7 +111,141 @@ impl Fetcher {
         };
         items.into_iter().map(|index| (index, produce(index))).collect()
     }
+
+    async fn history(self: Arc<Self>, volume: usize, newest: &Object, count: u32, items: Vec<usize>) -> Results {
+        let answer = self.versions(newest, count).await;
+        let produce = |index: usize| {
+            let (bodies, warnings) = match &answer {
+                Err(fault) => return self.optional(volume, index, fault.clone()),
+                Ok(answer) => answer,
+            };
+            let file = &self.plan.volumes[volume].files[index];
+            let mut fetched = Fetched { warnings: warnings.clone(), ..Fetched::default() };
+            for (number, (object, body)) in bodies.iter().enumerate() {
+                let fault = |error: content::ContentError| error.fault(&object.to_string());
+                // Such a path is refused with the Plan, unless it is a few bytes below what a file system takes.
+                let path = format!("{}/{number}", file.path)
+                    .parse()
+                    .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
+                let one = content::produce(file, &path, body.expose_secret()).map_err(fault)?;
+                fetched.files.extend(one.files);
+                fetched.warnings.extend(one.warnings);
+            }
+            fetched.warnings.dedup();
+            Ok(fetched)
+        };
+        items.into_iter().map(|index| (index, produce(index))).collect()
+    }
+
+    /// The newest versions and their bodies, and what is odd about them.
+    async fn versions(self: &Arc<Self>, newest: &Object, count: u32) -> Result<(Bodies, Vec<String>), Fault> {
+        let listed = self.vaults.versions(newest, self.source(newest.identity())?).await?;
+        let start = newest.version().map(ObjectVersion::as_str);
+        let Some(versions) = history::latest(listed, start, count) else {
+            let message = format!("{newest}: there is no such enabled version, so no file is written");
+            return Ok((Vec::new(), vec![message]));
+        };
+        if versions.is_empty() {
+            let message = format_args!("{newest}: no version is there, or none is enabled");
+            return Err(Fault::new(KS404, Class::Slow, message));
+        }
+        let objects = versions.into_iter().map(|version| newest.at(version)).collect();
+        let mut bodies = Vec::new();
+        for (object, body) in self.get_all(objects).await {
+            bodies.push((object, body?));
+        }
+        Ok((bodies, Vec::new()))
+    }
+
+    async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Fetched, Fault> {
+        let item = Item::at(&self.plan.volumes[volume], index);
+        let Item::Selection(selection) = item else { return Ok(Fetched::default()) };
+        let listed = self.vaults.secrets(&selection.vault, self.source(&selection.identity)?).await?;
+        let names = selected::names(selection, listed);
+        let mut fetched = Fetched::default();
+        if names.is_empty() {
+            fetched.warnings.push(format!("{}: there is none", item.source()));
+        }
+        if names.len() > selected::MOST {
+            let message = format_args!("{}: {} secrets, more than {}", item.source(), names.len(), selected::MOST);
+            return Err(Fault::new(KS430, Class::Slow, message));
+        }
+        let objects = names.into_iter().map(|name| Object::selected(selection, name)).collect();
+        for (object, body) in self.get_all(objects).await {
+            let body = match body {
+                Ok(body) => body,
+                // Deleted or disabled since the list was made: the next list will say so.
+                Err(fault) if fault.reason == KS404 || fault.reason == KS406 => continue,
+                Err(fault) => return Err(fault),
+            };
+            let path = selected::path(selection, object.name())
+                .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
+            let one = content::produce_selected(selection, &path, body.expose_secret())
+                .map_err(|error| error.fault(&object.to_string()))?;
+            fetched.files.extend(one.files);
+            fetched.warnings.extend(one.warnings);
+        }
+        Ok(fetched)
+    }
+
+    /// Answers of several objects, in their order.
+    async fn get_all(self: &Arc<Self>, objects: Vec<Object>) -> Vec<(Object, Result<Body, Fault>)> {
+        let mut tasks = JoinSet::new();
+        for (number, object) in objects.iter().cloned().enumerate() {
+            let fetcher = Arc::clone(self);
+            tasks.spawn(async move { (number, fetcher.get(&object).await) });
+        }
+        let mut answers: Vec<Option<_>> = objects.iter().map(|_| None).collect();
+        while let Some(done) = tasks.join_next().await {
+            if let Ok((number, answer)) = done {
+                answers[number] = Some(answer);
+            }
+        }
+        let lost = || Err(Fault::new(KS608, Class::Transient, "the fetch ended without a result"));
+        objects.into_iter().zip(answers).map(|(object, answer)| (object, answer.unwrap_or_else(lost))).collect()
+    }
+
+    async fn get(&self, object: &Object) -> Result<Body, Fault> {
+        self.vaults.get(object, self.source(object.identity())?).await
+    }
+
+    /// `Plan::check` refuses a Plan with an identity that is not defined.
+    fn source(&self, identity: &str) -> Result<&TokenSource, Fault> {
+        let missing = || Fault::new(KS601, Class::Permanent, format_args!("identity {identity:?} is not defined"));
+        self.sources.get(identity).ok_or_else(missing)
+    }
+
+    /// An object that is not there is no failure of an optional file.
+    fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<Fetched, Fault> {
+        let optional = self.plan.volumes[volume].files[index].optional;
+        if optional && fault.reason == KS404 { Ok(Fetched::default()) } else { Err(fault) }
+    }
 }
+
+/// What one or several requests bring for some items.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ask {
+    Object(Object),
+    /// The newest version that counts, and how many.
+    History(Object, u32),
+    /// By index of the item.
+    Selection(usize),
+}
+
+impl Ask {
+    fn of(volume: &Volume, index: usize) -> Self {
+        match Item::at(volume, index) {
+            Item::Selection(_) => Self::Selection(index),
+            Item::File(file) => match file.history {
+                None => Self::Object(Object::of(file)),
+                Some(count) => Self::History(Object::of(file), count),
+            },
+        }
+    }
+}
+
+type Body = SecretBox<Vec<u8>>;
+type Bodies = Vec<(Object, Body)>;
 
 /// Differs from process to process; spreads load, keeps nothing secret.
 pub(crate) fn seed() -> u64 {

@@ -5,7 +5,7 @@
 //!             │ Fetch                                │ Commit
 //!             v                                      v
 //!          fetch: identity (token) -> vault (GET)    volume: new generation, `..data` swapped by rename
-//!                 -> content (bytes of the file)
+//!                 -> content (bytes of the files)
 //! control: Unix socket for `ready`, `status`, `refresh`
 //! ```
 //!

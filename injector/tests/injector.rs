@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
 
+mod content;
 mod crash;
 mod demands;
 mod gate;
@@ -175,7 +176,11 @@ fn what_can_never_work_ends_at_once_with_3() {
         ("/identities/0/credential/clientId", json!("33333333-3333-3333-3333-333333333333"), "KS306 identity"),
         ("/identities/0/credential/tenantId", json!("33333333-3333-3333-3333-333333333333"), "KS307 identity"),
         ("/identities/0/credential/authority", json!("http://login.localhost/"), "KS315 identity"),
-        ("/volumes/0/files/0/type", json!("cert"), "KS423 cert \"db\""),
+        (
+            "/volumes/0/files/0",
+            json!({"path": "k", "mode": "0644", "identity": "a", "vault": "https://kv/", "type": "key", "name": "k", "part": "cert"}),
+            "KS425 key \"k\"",
+        ),
         ("/identities/0/scope", json!("https://vault.azure.net/.default"), "KS414 secret \"db\""),
         ("/volumes/0/files/0/vault", json!("https://stranger.example/"), "KS414 secret \"db\""),
         ("/volumes/0/directory", json!("/mnt/absent"), "KS502 volume"),

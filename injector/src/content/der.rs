@@ -1,58 +1,74 @@
-//! The few DER forms a `SubjectPublicKeyInfo` needs (X.690), and PEM.
+//! The few DER forms that keys and PKCS#12 need (X.690). Everything may hold a secret, so everything is zeroised.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+pub(super) type Der = Zeroizing<Vec<u8>>;
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_ID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const CONTEXT: u8 = 0xA0;
 
 /// Tag, length, value.
-fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let length = value.len().to_be_bytes();
+fn tlv(tag: u8, parts: &[&[u8]]) -> Der {
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    let length = bytes.to_be_bytes();
     let significant = &length[length.iter().position(|&byte| byte != 0).unwrap_or(length.len() - 1)..];
-    let mut der = vec![tag];
-    if value.len() >= 0x80 {
+    // A vector that grows leaves copies behind.
+    let mut der = Zeroizing::new(Vec::with_capacity(bytes + 10));
+    der.push(tag);
+    if bytes >= 0x80 {
         der.push(0x80 | u8::try_from(significant.len()).unwrap_or_default());
     }
     der.extend_from_slice(significant);
-    der.extend_from_slice(value);
+    parts.iter().for_each(|part| der.extend_from_slice(part));
     der
 }
 
 /// A sequence of encoded parts.
-pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
-    tlv(SEQUENCE, &parts.concat())
+pub(super) fn sequence(parts: &[&[u8]]) -> Der {
+    tlv(SEQUENCE, parts)
+}
+
+/// A set of one encoded part.
+pub(super) fn set(part: &[u8]) -> Der {
+    tlv(SET, &[part])
+}
+
+/// `[number]` around an encoded part.
+pub(super) fn context(number: u8, part: &[u8]) -> Der {
+    tlv(CONTEXT | number, &[part])
+}
+
+/// Bytes as an octet string.
+pub(super) fn octets(bytes: &[u8]) -> Der {
+    tlv(OCTET_STRING, &[bytes])
+}
+
+/// An object identifier from its encoded value.
+pub(super) fn oid(value: &[u8]) -> Der {
+    tlv(OBJECT_ID, &[value])
+}
+
+/// A number that is not negative.
+pub(super) fn integer(number: u32) -> Der {
+    unsigned(&number.to_be_bytes())
 }
 
 /// A positive integer from big-endian bytes: no needless zeros, one where the first bit would mean "negative".
-pub(super) fn unsigned(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn unsigned(bytes: &[u8]) -> Der {
     let start = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
-    let mut value = bytes[start..].to_vec();
-    if value.first().is_none_or(|&byte| byte >= 0x80) {
-        value.insert(0, 0);
-    }
-    tlv(INTEGER, &value)
+    let value = &bytes[start..];
+    let sign: &[u8] = if value.first().is_none_or(|&byte| byte >= 0x80) { &[0] } else { &[] };
+    tlv(INTEGER, &[sign, value])
 }
 
 /// Whole bytes as a bit string.
-pub(super) fn bit_string(bytes: &[u8]) -> Vec<u8> {
-    tlv(BIT_STRING, &[&[0], bytes].concat())
-}
-
-/// `-----BEGIN PUBLIC KEY-----` with 64 columns and a newline at the end.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, tail) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = tail;
-    }
-    pem.extend(["-----END ", label, "-----\n"]);
-    pem
+pub(super) fn bit_string(bytes: &[u8]) -> Der {
+    tlv(BIT_STRING, &[&[0], bytes])
 }
 
 #[cfg(test)]
@@ -61,10 +77,10 @@ mod tests {
 
     #[test]
     fn lengths_take_the_short_and_the_long_form() {
-        assert_eq!(tlv(4, &[])[..], [4, 0]);
-        assert_eq!(tlv(4, &[0; 127])[..2], [4, 127]);
-        assert_eq!(tlv(4, &[0; 128])[..3], [4, 0x81, 128]);
-        assert_eq!(tlv(4, &[0; 300])[..4], [4, 0x82, 1, 44]);
+        assert_eq!(tlv(4, &[&[]])[..], [4, 0]);
+        assert_eq!(tlv(4, &[&[0; 127]])[..2], [4, 127]);
+        assert_eq!(tlv(4, &[&[0; 128]])[..3], [4, 0x81, 128]);
+        assert_eq!(tlv(4, &[&[0; 300]])[..4], [4, 0x82, 1, 44]);
     }
 
     #[test]
@@ -76,15 +92,7 @@ mod tests {
             (&[0x80], &[2, 2, 0, 0x80]),
             (&[1, 0, 1], &[2, 3, 1, 0, 1]),
         ] {
-            assert_eq!(unsigned(bytes), expected);
+            assert_eq!(unsigned(bytes)[..], *expected);
         }
-    }
-
-    #[test]
-    fn pem_has_64_columns() {
-        let pem = pem("X", &[0; 100]);
-        let lines: Vec<_> = pem.lines().collect();
-        assert_eq!(lines.iter().map(|line| line.len()).collect::<Vec<_>>(), [17, 64, 64, 8, 15]);
-        assert!(pem.ends_with("-----END X-----\n"));
     }
 }

@@ -1,19 +1,12 @@
 //! Keys: the public half, from a JSON web key to `SubjectPublicKeyInfo` in PEM.
 
-use super::der::{bit_string, pem, sequence, unsigned};
-use super::{Content, ContentError, Produced, version_of};
+use super::der::{Der, bit_string, sequence, unsigned};
+use super::private_key::{EC, P256, P384, P521, RSA};
+use super::{Content, ContentError, Produced, pem, version_of};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keysluice_plan::ObjectType;
 use serde::Deserialize;
-
-/// 1.2.840.113549.1.1.1 and NULL
-const RSA: &[u8] = &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00];
-/// 1.2.840.10045.2.1
-const EC: &[u8] = &[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
-const P256: &[u8] = &[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
-const P384: &[u8] = &[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22];
-const P521: &[u8] = &[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x23];
 
 #[derive(Deserialize)]
 struct Bundle {
@@ -48,20 +41,22 @@ pub(super) fn produce(body: &[u8]) -> Result<Produced, ContentError> {
         "EC" | "EC-HSM" => ec(&key)?,
         other => return Err(ContentError::KeyType(crate::identity::short(other))),
     };
-    Ok(Produced { content: Content::new(pem("PUBLIC KEY", &der).into_bytes()), version })
+    let mut text = pem::buffer(der.len(), 1);
+    pem::append(&mut text, "PUBLIC KEY", &der);
+    Ok(Produced { content: Content::text(text), version })
 }
 
-fn rsa(key: &JsonWebKey) -> Result<Vec<u8>, ContentError> {
+fn rsa(key: &JsonWebKey) -> Result<Der, ContentError> {
     let (modulus, exponent) = (field("n", &key.n)?, field("e", &key.e)?);
     let public = sequence(&[&unsigned(&modulus), &unsigned(&exponent)]);
     Ok(sequence(&[&sequence(&[RSA]), &bit_string(&public)]))
 }
 
-fn ec(key: &JsonWebKey) -> Result<Vec<u8>, ContentError> {
-    let (curve, size): (_, usize) = match key.crv.as_str() {
-        "P-256" => (P256, 32),
-        "P-384" => (P384, 48),
-        "P-521" => (P521, 66),
+fn ec(key: &JsonWebKey) -> Result<Der, ContentError> {
+    let (curve, size) = match key.crv.as_str() {
+        "P-256" => P256,
+        "P-384" => P384,
+        "P-521" => P521,
         other => return Err(ContentError::Curve(crate::identity::short(other))),
     };
     let mut point = vec![4];

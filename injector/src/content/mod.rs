@@ -1,14 +1,27 @@
 //! From a vault's answer to the bytes of a file.
 
+mod bundle;
+mod certificate;
+mod chain;
 mod der;
+mod der_reader;
+mod json_field;
 mod key;
+mod pem;
+mod pkcs12;
+mod private_key;
 mod secret;
+mod x509;
+
+pub use pkcs12::Pkcs12Error;
 
 use crate::fault::{Class, Fault};
 use crate::item::Item;
-use keysluice_plan::reason::{KS421, KS422, KS423, KS424};
-use keysluice_plan::{File, ObjectType, RelativePath};
-use secrecy::{ExposeSecret, SecretBox};
+use keysluice_plan::reason::{KS421, KS422, KS423, KS424, KS425, KS426, KS427};
+use keysluice_plan::{File, ObjectType, Part, RelativePath, Selection};
+use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
+use secret::Wanted;
+use zeroize::Zeroizing;
 
 /// Bytes of a file; prints nothing, zeroised when dropped.
 #[derive(Debug)]
@@ -20,9 +33,25 @@ impl Content {
         Self(SecretBox::new(Box::new(bytes)))
     }
 
+    /// From text.
+    fn text(mut text: Zeroizing<String>) -> Self {
+        Self::new(std::mem::take(&mut *text).into_bytes())
+    }
+
+    /// The text again, if it is one.
+    fn into_text(mut self) -> Option<Zeroizing<String>> {
+        String::from_utf8(std::mem::take(self.0.expose_secret_mut())).ok().map(Zeroizing::new)
+    }
+
     /// The bytes, for the one write they go into.
     pub fn expose(&self) -> &[u8] {
         self.0.expose_secret()
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for Content {
+    fn from(mut bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self::new(std::mem::take(&mut *bytes))
     }
 }
 
@@ -71,9 +100,37 @@ pub enum ContentError {
     /// Certificate-backed secret of an unknown kind.
     #[error("failed to get certificate. unknown content type '{0}'")]
     ContentType(String),
-    /// Waits for a later version of ours.
-    #[error("{0} is not supported by this version")]
-    Unsupported(&'static str),
+    /// A part of something that has none.
+    #[error("an object of type {0} has no parts")]
+    Parts(&'static str),
+    /// The part that was asked for is not in it.
+    #[error("part {}: the secret holds no {what}", part.as_str())]
+    NoPart {
+        /// What was asked for.
+        part: Part,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The secret behind a certificate.
+    #[error("the certificate cannot be read: {0}")]
+    Pkcs12(Pkcs12Error),
+    /// Not X.509.
+    #[error("a certificate is not X.509 in DER")]
+    Certificate,
+    /// Every certificate issued another one.
+    #[error("no leaf found")]
+    NoLeaf,
+    /// A certificate above itself.
+    #[error("constructing chain resulted in cycle")]
+    Cycle,
+    /// `jsonKey`.
+    #[error("jsonKey {path}: {problem}")]
+    JsonField {
+        /// The path.
+        path: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A curve without a usual name in `SubjectPublicKeyInfo`.
     #[error("curve {0} is not supported")]
     Curve(String),
@@ -92,7 +149,10 @@ impl ContentError {
             Self::Curve(_) | Self::KeyType(_) => (KS421, Class::Slow),
             Self::Base64 | Self::Hex => (KS422, Class::Slow),
             Self::ContentType(_) => (KS423, Class::Slow),
-            Self::Unsupported(_) => (KS423, Class::Permanent),
+            Self::NoPart { .. } => (KS425, Class::Slow),
+            Self::Parts(_) => (KS425, Class::Permanent),
+            Self::Pkcs12(_) | Self::Certificate | Self::NoLeaf | Self::Cycle => (KS426, Class::Slow),
+            Self::JsonField { .. } => (KS427, Class::Slow),
             Self::Missing(_) | Self::KeyField(_) => (KS424, Class::Slow),
             Self::Json(_) => (keysluice_plan::reason::KS413, Class::Transient),
         };
@@ -100,22 +160,54 @@ impl ContentError {
     }
 }
 
-/// Whether this version can make the files of `item` at all; known before anything is fetched.
+/// Whether the files of `item` can be made at all; known before anything is fetched.
 pub(crate) fn supported(item: Item<'_>) -> Result<(), ContentError> {
     match item {
-        Item::File(File { object_type: ObjectType::Cert, .. }) => Err(ContentError::Unsupported("objectType cert")),
-        Item::File(_) => Ok(()),
-        Item::Selection(_) => Err(ContentError::Unsupported("select")),
+        Item::File(File { object_type: ObjectType::Key, part: Some(_), .. }) => Err(ContentError::Parts("key")),
+        _ => Ok(()),
+    }
+}
+
+/// Where a file's bytes are: of a certificate the vault gives only the leaf, all else is in the secret of the same name.
+pub(crate) fn source(file: &File) -> ObjectType {
+    match (file.object_type, file.part) {
+        (ObjectType::Cert, Some(Part::Chain | Part::Key | Part::Ca | Part::Pfx)) => ObjectType::Secret,
+        (kind, _) => kind,
     }
 }
 
 /// The files at `path` from the answer's body.
 pub fn produce(file: &File, path: &RelativePath, body: &[u8]) -> Result<Fetched, ContentError> {
-    let Produced { content, version } = match file.object_type {
-        ObjectType::Key => key::produce(body),
-        ObjectType::Secret | ObjectType::Cert => secret::produce(body, file.format, file.encoding),
-    }?;
+    let Produced { content, version } = match source(file) {
+        ObjectType::Key => key::produce(body)?,
+        ObjectType::Cert => certificate::produce(body)?,
+        ObjectType::Secret => {
+            let (format, encoding, part, split) = (file.format, file.encoding, file.part, file.split);
+            let wanted = Wanted { format, encoding, part, split, json_key: file.json_key.as_ref() };
+            return secret::produce(body, &wanted).map(|made| fetched(path, made));
+        }
+    };
     Ok(Fetched { files: vec![Output { path: path.clone(), content, version }], warnings: Vec::new() })
+}
+
+/// The file at `path` of a secret that was selected.
+pub(crate) fn produce_selected(
+    selection: &Selection,
+    path: &RelativePath,
+    body: &[u8],
+) -> Result<Fetched, ContentError> {
+    let wanted = Wanted { format: selection.format, encoding: selection.encoding, ..Wanted::default() };
+    secret::produce(body, &wanted).map(|made| fetched(path, made))
+}
+
+fn fetched(path: &RelativePath, made: secret::Made) -> Fetched {
+    let version = made.version;
+    // A path whose end cannot be lengthened is too long for the file itself as well.
+    let output = |(suffix, content)| {
+        let path = format!("{path}{suffix}").parse().ok()?;
+        Some(Output { path, content, version: version.clone() })
+    };
+    Fetched { files: made.files.into_iter().filter_map(output).collect(), warnings: made.warnings }
 }
 
 /// The last segment of `https://kv.vault.azure.net/secrets/db/VERSION`; cut, since it goes into a log.
@@ -123,6 +215,11 @@ fn version_of(id: &str) -> String {
     let version = id.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     version.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
 }
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod fixtures;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! GET of one object, with the token sent at once (no 401 round trip).
+//! GET of one object, or of a page of a list, with the token sent at once (no 401 round trip).
 
 use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::http::{self, CONCURRENCY, Failure, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::throttle::{Throttle, retry_after};
-use keysluice_plan::{File, ObjectType};
+use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
@@ -20,10 +20,10 @@ const API_VERSION: &str = "7.4";
 /// Which object; files that share it share one GET.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
-    vault: keysluice_plan::VaultUrl,
+    vault: VaultUrl,
     kind: ObjectType,
-    name: keysluice_plan::ObjectName,
-    version: Option<keysluice_plan::ObjectVersion>,
+    name: ObjectName,
+    version: Option<ObjectVersion>,
     identity: String,
 }
 
@@ -32,20 +32,43 @@ impl Object {
     pub fn of(file: &File) -> Self {
         Self {
             vault: file.vault.clone(),
-            kind: file.object_type,
+            kind: crate::content::source(file),
             name: file.name.clone(),
-            version: file.version.clone(),
+            // The Azure provider asks the vault for a version of that name, unless there is a history.
+            version: file.version.clone().filter(|version| version.as_str() != "latest"),
             identity: file.identity.clone(),
         }
     }
 
-    /// Whether a token for `scope` may go to the vault at all.
-    fn check_scope(&self, scope: &str) -> Result<(), VaultError> {
-        let host = self.vault.host();
-        if is_parent(scope, host) {
-            return Ok(());
-        }
-        Err(VaultError::ForeignScope { scope: scope.to_owned(), host: host.to_owned() })
+    /// A secret that was selected.
+    pub fn selected(selection: &Selection, name: ObjectName) -> Self {
+        let (vault, identity) = (selection.vault.clone(), selection.identity.clone());
+        Self { vault, kind: ObjectType::Secret, name, version: None, identity }
+    }
+
+    /// The same object in another version.
+    pub fn at(&self, version: ObjectVersion) -> Self {
+        Self { version: Some(version), ..self.clone() }
+    }
+
+    /// The same object in its newest version.
+    pub fn without_version(&self) -> Self {
+        Self { version: None, ..self.clone() }
+    }
+
+    /// The pinned version.
+    pub fn version(&self) -> Option<&ObjectVersion> {
+        self.version.as_ref()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &ObjectName {
+        &self.name
+    }
+
+    /// The vault it is in.
+    pub fn vault(&self) -> &VaultUrl {
+        &self.vault
     }
 
     /// Name of the identity that fetches it.
@@ -54,13 +77,24 @@ impl Object {
     }
 
     fn url(&self) -> String {
-        let collection = match self.kind {
+        let version = self.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
+        format!("{}{}/{}{version}?api-version={API_VERSION}", self.vault, self.collection(), self.name)
+    }
+
+    pub(super) fn versions_url(&self) -> String {
+        format!("{}{}/{}/versions?api-version={API_VERSION}", self.vault, self.collection(), self.name)
+    }
+
+    pub(super) fn secrets_url(vault: &VaultUrl) -> String {
+        format!("{vault}secrets?api-version={API_VERSION}")
+    }
+
+    fn collection(&self) -> &'static str {
+        match self.kind {
             ObjectType::Secret => "secrets",
             ObjectType::Key => "keys",
             ObjectType::Cert => "certificates",
-        };
-        let version = self.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
-        format!("{}{collection}/{}{version}?api-version={API_VERSION}", self.vault, self.name)
+        }
     }
 }
 
@@ -89,24 +123,36 @@ impl VaultClient {
         Self { http, permits: Semaphore::new(CONCURRENCY), throttle }
     }
 
-    /// The answer's body. After a 401 it tries once more with a new token, unless the challenge is a stranger's.
+    /// The answer's body.
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<SecretBox<Vec<u8>>, Fault> {
-        let fault = |error: VaultError| error.fault(&object.to_string());
+        self.ask(&object.url(), &object.vault, &object.to_string(), source).await
+    }
+
+    /// The body of the answer at this URL of the vault. After a 401 it tries once more with a new token, unless the challenge is
+    /// a stranger's. `label` is what a fault is about.
+    pub(super) async fn ask(
+        &self,
+        url: &str,
+        vault: &VaultUrl,
+        label: &str,
+        source: &TokenSource,
+    ) -> Result<SecretBox<Vec<u8>>, Fault> {
+        let fault = |error: VaultError| error.fault(label);
         let client = self.http.client().map_err(|error| error.fault())?;
-        object.check_scope(source.scope()).and_then(|()| self.may_ask(object)).map_err(fault)?;
+        check_scope(vault, source.scope()).and_then(|()| self.may_ask(vault)).map_err(fault)?;
         let mut token = source.token().await?;
         // An error here would mean the semaphore was closed, which nobody does.
         let _permit = self.permits.acquire().await;
         let mut renewed = false;
         loop {
-            let response = self.send(&client, object, &token).await.map_err(fault)?;
+            let response = self.send(&client, url, vault, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
-                return self.read(object, response).await.map_err(fault);
+                return self.read(vault, response).await.map_err(fault);
             }
             let challenge = Challenge::parse(response.headers()).map(Box::new);
-            if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(object.vault.host())) {
+            if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(vault.host())) {
                 let resource = foreign.resource.clone().unwrap_or_default();
-                return Err(fault(VaultError::ForeignChallenge { resource, host: object.vault.host().to_owned() }));
+                return Err(fault(VaultError::ForeignChallenge { resource, host: vault.host().to_owned() }));
             }
             let body = http::body(response).await.map_err(|failure| fault(failure.into()))?;
             let Some(other) = (if renewed { None } else { source.instead_of(&token).await }) else {
@@ -117,20 +163,26 @@ impl VaultClient {
         }
     }
 
-    fn may_ask(&self, object: &Object) -> Result<(), VaultError> {
-        self.throttle.wait(object.vault.as_str()).map_or(Ok(()), |wait| Err(VaultError::Waiting { wait }))
+    fn may_ask(&self, vault: &VaultUrl) -> Result<(), VaultError> {
+        self.throttle.wait(vault.as_str()).map_or(Ok(()), |wait| Err(VaultError::Waiting { wait }))
     }
 
-    async fn send(&self, client: &Client, object: &Object, token: &AccessToken) -> Result<Response, VaultError> {
-        self.may_ask(object)?;
+    async fn send(
+        &self,
+        client: &Client,
+        url: &str,
+        vault: &VaultUrl,
+        token: &AccessToken,
+    ) -> Result<Response, VaultError> {
+        self.may_ask(vault)?;
         let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
         let mut header = HeaderValue::from_str(&bearer).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         header.set_sensitive(true);
-        let request = client.get(object.url()).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
+        let request = client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
         request.send().await.map_err(|error| Failure::of_request(&error).into())
     }
 
-    async fn read(&self, object: &Object, response: Response) -> Result<SecretBox<Vec<u8>>, VaultError> {
+    async fn read(&self, vault: &VaultUrl, response: Response) -> Result<SecretBox<Vec<u8>>, VaultError> {
         let status = response.status().as_u16();
         if status == 200 {
             return Ok(http::body(response).await?);
@@ -138,13 +190,22 @@ impl VaultClient {
         // A demand of 429 and 503 is about the vault, one of another status about the object.
         let whole_vault = matches!(status, 429 | 503);
         let retry_after = retry_after(response.headers())
-            .map(|wait| if whole_vault { self.throttle.note(object.vault.as_str(), wait) } else { wait });
+            .map(|wait| if whole_vault { self.throttle.note(vault.as_str(), wait) } else { wait });
         let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
         let kind =
             http::body(response).await.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();
         Err(VaultError::Refused { status, kind, request_id, retry_after })
     }
+}
+
+/// Whether a token for `scope` may go to the vault at all.
+fn check_scope(vault: &VaultUrl, scope: &str) -> Result<(), VaultError> {
+    let host = vault.host();
+    if is_parent(scope, host) {
+        return Ok(());
+    }
+    Err(VaultError::ForeignScope { scope: scope.to_owned(), host: host.to_owned() })
 }
 
 #[cfg(test)]
@@ -165,5 +226,11 @@ mod tests {
         let object = Object::of(&file);
         assert_eq!(object.url(), "https://kv.vault.azure.net/keys/db/0123?api-version=7.4");
         assert_eq!(object.to_string(), "key \"db\" version 0123 in https://kv.vault.azure.net/");
+        assert_eq!(object.versions_url(), "https://kv.vault.azure.net/keys/db/versions?api-version=7.4");
+        file.version = Some("latest".parse().unwrap());
+        file.object_type = ObjectType::Cert;
+        assert_eq!(Object::of(&file).url(), "https://kv.vault.azure.net/certificates/db?api-version=7.4");
+        file.part = Some(keysluice_plan::Part::Chain);
+        assert_eq!(Object::of(&file).url(), "https://kv.vault.azure.net/secrets/db?api-version=7.4");
     }
 }

@@ -1,9 +1,11 @@
-//! Key Vault's data plane: one GET per object, its refusals told apart.
+//! Key Vault's data plane: one GET per object, lists in pages, refusals told apart.
 
 mod challenge;
 mod client;
 mod error;
+mod list;
 
 pub use challenge::Challenge;
 pub use client::{Object, VaultClient};
 pub use error::{VaultError, VaultErrorKind};
+pub use list::Listed;

@@ -3,7 +3,7 @@
 use super::tree::TreeError;
 use crate::fault::{Class, Fault};
 use keysluice_plan::RelativePath;
-use keysluice_plan::reason::{KS501, KS502, KS503, KS504};
+use keysluice_plan::reason::{KS501, KS502, KS503, KS504, KS505};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,17 @@ pub enum VolumeError {
     Io {
         /// What it was about.
         path: PathBuf,
+        /// The system's word.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A group that is none of ours.
+    #[error("{} cannot belong to group {group}: {error}", path.display())]
+    Group {
+        /// The file.
+        path: PathBuf,
+        /// The group.
+        group: u32,
         /// The system's word.
         #[source]
         error: std::io::Error,
@@ -55,6 +66,7 @@ impl VolumeError {
         match self {
             _ if self.is_full() => Fault::new(KS501, Class::Transient, self),
             Self::Directory { .. } => Fault::new(KS502, Class::Permanent, self),
+            Self::Group { .. } => Fault::new(KS505, Class::Permanent, self),
             Self::Foreign { .. } => Fault::new(KS504, Class::Slow, self),
             Self::Io { .. } | Self::Incomplete { .. } => Fault::new(KS503, Class::Transient, self),
         }
@@ -68,6 +80,11 @@ pub(super) fn io(volume: &Path, name: &str, errno: Errno) -> VolumeError {
 /// Completes an error of the tree, which knows only what lies below the volume.
 pub(super) fn with_path(volume: &Path) -> impl Fn(TreeError) -> VolumeError {
     |error| match error.errno() {
+        errno if error.group().is_some() => VolumeError::Group {
+            path: volume.join(error.name()),
+            group: error.group().unwrap_or_default(),
+            error: errno.into(),
+        },
         Errno::EXIST => VolumeError::Foreign { path: volume.join(error.name()) },
         errno => io(volume, error.name(), errno),
     }

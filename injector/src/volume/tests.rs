@@ -309,3 +309,36 @@ fn names_of_generations_differ_within_a_second() {
     let all: BTreeSet<u64> = (0..100).map(|_| random()).collect();
     assert_eq!(all.len(), 100);
 }
+
+/// Writes a file for a group; tells its group or the fault.
+fn commit_for_group(volume: &mut Volume, group: u32) -> Result<bool, VolumeError> {
+    let (path, content) = ("db".parse().unwrap(), Content::new(b"1".to_vec()));
+    let entry = Entry { path: &path, mode: "0640".parse().unwrap(), group: Some(group), content: Some(&content) };
+    let staged = volume.stage(&[entry], NOW)?;
+    let changed = !staged.is_unchanged();
+    volume.publish(staged)?;
+    Ok(changed)
+}
+
+#[test]
+fn a_file_is_given_to_its_group_and_a_new_group_is_a_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    let own = fs::metadata(directory.path()).unwrap().gid();
+    assert!(commit_for_group(&mut volume, own).unwrap());
+    assert!(!commit_for_group(&mut volume, own).unwrap());
+    // Root may give it to anybody; others only to their own groups.
+    let result = commit_for_group(&mut volume, own + 7);
+    let file = fs::metadata(directory.path().join("db")).unwrap();
+    match result {
+        Ok(changed) => assert_eq!((changed, file.gid(), file.mode() & 0o777), (true, own + 7, 0o640)),
+        Err(error) => {
+            let text = error.fault().to_string();
+            assert!(
+                text.starts_with("KS505 ") && text.contains(&format!("/db cannot belong to group {}", own + 7)),
+                "{text}"
+            );
+            assert_eq!((file.gid(), generations(directory.path())), (own, 1), "the last good file stays");
+        }
+    }
+}

@@ -15,11 +15,17 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(super) struct TreeError {
     name: String,
     errno: Errno,
+    group: Option<u32>,
 }
 
 impl TreeError {
     pub(super) fn new(name: &str, errno: Errno) -> Self {
-        Self { name: name.to_owned(), errno }
+        Self { name: name.to_owned(), errno, group: None }
+    }
+
+    /// The group that a file could not be given to.
+    pub(super) fn group(&self) -> Option<u32> {
+        self.group
     }
 
     pub(super) fn name(&self) -> &str {
@@ -92,12 +98,15 @@ pub(super) fn write(volume: &OwnedFd, generation: &str, files: &[File<'_>], budg
     for file in files {
         let failed = |errno| TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno });
         budget.take(volume, file.bytes.len()).map_err(failed)?;
-        write_file(&root, file).map_err(failed)?;
+        let fd = write_file(&root, file).map_err(failed)?;
+        give_to_group(&fd, file.group).map_err(|errno| TreeError { group: file.group, ..failed(errno) })?;
+        // After the group: a change of it clears bits of the mode.
+        fchmod(&fd, Mode::from_bits_truncate(file.mode.bits())).map_err(failed)?;
     }
     Ok(())
 }
 
-fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<(), Errno> {
+fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<OwnedFd, Errno> {
     let mut components: Vec<&str> = file.path.components().collect();
     let Some(name) = components.pop() else {
         return Err(Errno::INVAL);
@@ -124,11 +133,13 @@ fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<(), Errno> {
             Err(errno) => return Err(errno),
         }
     }
-    if let Some(group) = file.group {
-        // Before the mode: chown clears bits of it.
-        fchown(&fd, None, Some(Gid::from_raw(group)))?;
-    }
-    fchmod(&fd, Mode::from_bits_truncate(file.mode.bits()))
+    Ok(fd)
+}
+
+/// Without CAP_CHOWN the system allows it for groups of this process only.
+fn give_to_group(fd: &OwnedFd, group: Option<u32>) -> Result<(), Errno> {
+    let Some(group) = group else { return Ok(()) };
+    if fstat(fd)?.st_gid == group { Ok(()) } else { fchown(fd, None, Some(Gid::from_raw(group))) }
 }
 
 /// `mkdir` is subject to the umask. The setgid bit stays: with `fsGroup` the kubelet sets it on the volume, and by it the

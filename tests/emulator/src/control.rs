@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::issuer::TokenClaims;
 use crate::reply::Reply;
 use crate::seed::{KeySeed, RoleSeed, SecretSeed, Seed};
-use crate::vault::{SeedError, Vault};
+use crate::vault::{ListShape, SeedError, Vault};
 use crate::world::World;
 
 /// Answers a call below `/control/`.
@@ -57,6 +57,10 @@ fn act(world: &mut World, call: &Call, now: i64) -> Result<Reply, ControlError> 
         }
         ("PUT", ["delay"]) => {
             world.delay = Duration::from_millis(json_of::<Delay>(call)?.milliseconds);
+            done()
+        }
+        ("PUT", ["lists"]) => {
+            world.lists = json_of::<ListShape>(call)?;
             done()
         }
         ("PUT", ["token-lifetime"]) => {

@@ -16,7 +16,7 @@ use crate::seed::{CertificateSeed, KeySeed, RoleSeed, SecretSeed, SecretValue, S
 use crate::server::{Shared, accept};
 use crate::signing::{SigningError, SigningKeys};
 use crate::tls::{Tls, TlsError};
-use crate::vault::{SeedError, Vault};
+use crate::vault::{ListShape, SeedError, Vault};
 use crate::world::{Ports, World};
 use crate::{cloud, moment};
 
@@ -213,6 +213,11 @@ impl Emulator {
     /// Round-trip time of every call.
     pub fn set_delay(&self, delay: Duration) {
         self.shared.lock().delay = delay;
+    }
+
+    /// How lists are cut from now on.
+    pub fn set_lists(&self, shape: ListShape) {
+        self.shared.lock().lists = shape;
     }
 
     /// Lifetime of access tokens issued from now on; `None` for an hour or a day by the kind of identity.

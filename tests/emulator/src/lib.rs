@@ -57,6 +57,7 @@
 //! | `GET counts`, `GET requests`, `DELETE counts` | [`Counts`]; [`RequestRecord`]s; forgets both |
 //! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`Fault`]; shows them; ends them |
 //! | `PUT delay` | `{"milliseconds": 10}`, the round-trip time of every call |
+//! | `PUT lists` | a [`ListShape`]: `{"pageSize": 2, "emptyPages": true}`; `{}` for full pages |
 //! | `PUT token-lifetime` | `{"seconds": 90}` of access tokens issued from now on; `{}` for the usual |
 
 mod call;
@@ -88,4 +89,4 @@ pub use route::CallKind;
 pub use seed::Seed;
 pub use signing::SigningError;
 pub use tls::TlsError;
-pub use vault::{CertificateReason, KeyReason, SeedError};
+pub use vault::{CertificateReason, KeyReason, ListShape, SeedError};

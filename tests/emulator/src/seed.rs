@@ -144,6 +144,8 @@ pub struct KeySeed {
     pub crv: Option<String>,
     /// A JWK to show instead of a generated key. Private parts are dropped.
     pub jwk: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Created and updated at, Unix seconds; now if missing.
+    pub created: Option<i64>,
     /// Enabled unless `Some(false)`.
     pub enabled: Option<bool>,
     /// Tags.
@@ -152,11 +154,12 @@ pub struct KeySeed {
 
 impl fmt::Debug for KeySeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kty, size, crv, jwk: _, enabled, tags } = self;
+        let Self { kty, size, crv, jwk: _, created, enabled, tags } = self;
         f.debug_struct("KeySeed")
             .field("kty", kty)
             .field("size", size)
             .field("crv", crv)
+            .field("created", created)
             .field("enabled", enabled)
             .field("tags", tags)
             .finish_non_exhaustive()
@@ -175,6 +178,8 @@ pub struct CertificateSeed {
     pub content_type: Option<String>,
     /// Common name and DNS name of a certificate made here.
     pub subject: Option<String>,
+    /// Created and updated at, Unix seconds; now if missing.
+    pub created: Option<i64>,
     /// Enabled unless `Some(false)`.
     pub enabled: Option<bool>,
     /// Tags.

@@ -8,7 +8,7 @@ use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::seed::{IssuerSeed, Seed};
 use crate::signing::SigningKeys;
-use crate::vault::{SeedError, Vault};
+use crate::vault::{ListShape, SeedError, Vault};
 
 /// Where the emulator answers.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     /// Round-trip time of every call.
     pub(crate) delay: Duration,
+    /// How lists are cut.
+    pub(crate) lists: ListShape,
     /// Lifetime of access tokens, instead of the identity's own.
     pub(crate) token_lifetime: Option<Duration>,
 }
@@ -52,6 +54,7 @@ impl World {
             faults: Faults::default(),
             journal: Journal::default(),
             delay: Duration::ZERO,
+            lists: ListShape::default(),
             token_lifetime: None,
         }
     }

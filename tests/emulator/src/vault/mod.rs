@@ -20,6 +20,7 @@ use self::access::Caller;
 use self::body::Body;
 use self::error::VaultError;
 pub use self::error::{CertificateReason, KeyReason, SeedError};
+pub use self::list::ListShape;
 use self::object::{Object, Objects, Version, valid_name};
 pub(crate) use self::store::Vault;
 use crate::call::Call;
@@ -103,18 +104,18 @@ fn read(
             caller.authorize(vault, collection, Permission::List, None)?;
             let url = vault_url(call);
             match collection {
-                Collection::Secrets => list::objects(&vault.secrets, &url, call),
-                Collection::Keys => list::objects(&vault.keys, &url, call),
-                Collection::Certificates => list::objects(&vault.certificates, &url, call),
+                Collection::Secrets => list::objects(&vault.secrets, &url, call, &world.lists),
+                Collection::Keys => list::objects(&vault.keys, &url, call, &world.lists),
+                Collection::Certificates => list::objects(&vault.certificates, &url, call, &world.lists),
             }
         }
         Operation::Versions { collection, name } => {
             caller.authorize(vault, collection, Permission::List, Some(name))?;
             let url = vault_url(call);
             match collection {
-                Collection::Secrets => list::versions(find(&vault.secrets, name)?, &url, call),
-                Collection::Keys => list::versions(find(&vault.keys, name)?, &url, call),
-                Collection::Certificates => list::versions(find(&vault.certificates, name)?, &url, call),
+                Collection::Secrets => list::versions(find(&vault.secrets, name)?, &url, call, &world.lists),
+                Collection::Keys => list::versions(find(&vault.keys, name)?, &url, call, &world.lists),
+                Collection::Certificates => list::versions(find(&vault.certificates, name)?, &url, call, &world.lists),
             }
         }
         Operation::SetSecret { name } => {

@@ -77,7 +77,7 @@ impl Vault {
         let reason = |reason| SeedError::Key { vault: self.name.clone(), name: name.to_owned(), reason };
         let jwk = key::public_jwk(seed).map_err(reason)?;
         let id = random::hex(16);
-        let attributes = Attributes::new(seed.enabled, now);
+        let attributes = Attributes::new(seed.enabled, seed.created.unwrap_or(now));
         let body = KeyBody { jwk, certificate: false };
         self.keys.push(name, Version { id: id.clone(), attributes, tags: seed.tags.clone(), body });
         Ok(id)
@@ -86,10 +86,10 @@ impl Vault {
     /// Adds a version of a certificate, with its secret and its key under the same name and id.
     pub(crate) fn set_certificate(&mut self, name: &str, seed: CertificateSeed, now: i64) -> Result<String, SeedError> {
         self.check_name(name)?;
-        let (enabled, tags) = (seed.enabled, seed.tags.clone());
+        let (enabled, created, tags) = (seed.enabled, seed.created.unwrap_or(now), seed.tags.clone());
         let reason = |reason| SeedError::Certificate { vault: self.name.clone(), name: name.to_owned(), reason };
         let parts = certificate::parts(name, seed).map_err(reason)?;
-        let (id, attributes) = (random::hex(16), Attributes::new(enabled, now));
+        let (id, attributes) = (random::hex(16), Attributes::new(enabled, created));
         let content_type = parts.content_type;
         if let Some(value) = parts.secret {
             let body = SecretBody { value, content_type: Some(content_type.clone()), certificate: true };

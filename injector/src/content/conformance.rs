@@ -1,0 +1,254 @@
+//! The Azure provider's own tables (facts of its unit tests), and the rows it has none for.
+
+#![allow(non_snake_case)] // its names of the same tables
+
+use super::fixtures::{base64, der, pem, pems, pfx};
+use super::secret::{Made, Wanted, produce as produce_secret};
+use super::*;
+use keysluice_plan::{ObjectEncoding, ObjectFormat};
+use serde_json::{Value, json};
+
+const PEM: &str = "application/x-pem-file";
+const PKCS12: &str = "application/x-pkcs12";
+
+fn made(value: &str, kid: bool, content_type: Option<&str>, wanted: Wanted<'_>) -> Result<Made, ContentError> {
+    let mut body =
+        json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123", "contentType": content_type});
+    if kid {
+        body["kid"] = "https://kv.vault.azure.net/keys/c/0123".into();
+    }
+    produce_secret(body.to_string().as_bytes(), &wanted)
+}
+
+fn text(made: &Made, at: usize) -> String {
+    String::from_utf8(made.files[at].1.expose().to_vec()).unwrap()
+}
+
+fn pfx_as(name: &str, format: ObjectFormat) -> Result<Made, ContentError> {
+    made(&base64(&pfx(name)), true, Some(PKCS12), Wanted { format, ..Wanted::default() })
+}
+
+#[test]
+fn TestDecodePKCS12() {
+    let cases: &[(&str, &[&str])] = &[
+        ("legacy", &["rsa.key", "rsa"]),
+        ("default", &["rsa.key", "rsa"]),
+        ("legacy-chain", &["leaf.key", "leaf", "intermediate", "root"]),
+        ("chain", &["leaf.key", "leaf", "intermediate", "root"]),
+        ("chain-named", &["leaf.key", "leaf", "intermediate", "root"]),
+        ("without-root", &["leaf.key", "leaf", "intermediate"]),
+        ("p521", &["p521.key", "p521"]),
+        ("ed25519", &["ed25519.key", "ed25519"]),
+        ("keyless", &["leaf", "intermediate", "root"]),
+        ("no-password-at-all", &["rsa.key", "rsa"]),
+    ];
+    for (name, expected) in cases {
+        let made = pfx_as(name, ObjectFormat::Pem).unwrap();
+        assert_eq!(text(&made, 0), pems(expected), "{name}");
+        assert!(made.warnings.is_empty(), "{name}");
+    }
+    let made = pfx_as("incomplete", ObjectFormat::Pem).unwrap();
+    assert_eq!(text(&made, 0), pems(&["leaf.key", "leaf", "root"]), "the order of the file");
+    assert!(made.warnings[0].starts_with("certificate chain is not complete"), "{:?}", made.warnings);
+}
+
+#[test]
+fn TestGetContentBytes() {
+    use ObjectEncoding::{Base64, Hex, Utf8};
+    for (encoding, value, expected) in [
+        (Utf8, "test", Ok(&b"test"[..])),
+        (Base64, "dGVzdA==", Ok(b"test")),
+        (Base64, "dGV\r\nzdA==\n", Ok(b"test")),
+        (Base64, "dGVzdA", Err("the value is not standard padded base64")),
+        (Base64, "_-8=", Err("the value is not standard padded base64")),
+        (Hex, "74657374", Ok(b"test")),
+        (Hex, "74657374\n", Err("the value is not hexadecimal")),
+    ] {
+        let made = made(value, false, None, Wanted { encoding, ..Wanted::default() });
+        let bytes = made.as_ref().map(|made| made.files[0].1.expose()).map_err(ToString::to_string);
+        assert_eq!(bytes, expected.map_err(str::to_owned), "{encoding:?} {value:?}");
+    }
+    // After the conversion: PEM is not base64.
+    let encoding = Base64;
+    let wanted = Wanted { encoding, ..Wanted::default() };
+    for (content_type, value) in [(PEM, pem("leaf")), (PKCS12, base64(&pfx("chain")))] {
+        assert_eq!(made(&value, true, Some(content_type), wanted).unwrap_err(), ContentError::Base64);
+    }
+}
+
+#[test]
+fn TestGetSecret() {
+    let (bundle, file) = (pems(&["leaf", "root", "leaf.key"]), base64(&pfx("chain")));
+    let converted = pems(&["leaf.key", "leaf", "intermediate", "root"]);
+    let (as_pem, as_pfx) = (ObjectFormat::Pem, ObjectFormat::Pfx);
+    for (case, value, kid, content_type, format, expected) in [
+        ("a plain secret", " any\r\n", false, None, as_pem, " any\r\n"),
+        ("the format of a plain secret is nothing", "any", false, Some("text/plain"), as_pfx, "any"),
+        ("a plain secret that says PKCS#12", &file, false, Some(PKCS12), as_pem, &file),
+        ("PEM is verbatim, never in another order", &bundle, true, Some(PEM), as_pem, &bundle),
+        ("PEM as pfx is PEM", &bundle, true, Some(PEM), as_pfx, &bundle),
+        ("PKCS#12 as pfx is its text", &file, true, Some(PKCS12), as_pfx, &file),
+        ("PKCS#12 as pem", &file, true, Some(PKCS12), as_pem, &converted),
+    ] {
+        let made = made(value, kid, content_type, Wanted { format, ..Wanted::default() }).unwrap();
+        assert_eq!((made.files.len(), made.version.as_str()), (1, "0123"), "{case}");
+        assert_eq!(text(&made, 0), expected, "{case}");
+    }
+    let binary = Wanted { format: as_pfx, encoding: ObjectEncoding::Base64, ..Wanted::default() };
+    assert_eq!(made(&file, true, Some(PKCS12), binary).unwrap().files[0].1.expose(), pfx("chain"), "binary PKCS#12");
+}
+
+#[test]
+fn TestSplitCertAndKey() {
+    let split = |value: &str, kid, content_type, format| {
+        let made = made(value, kid, Some(content_type), Wanted { format, split: true, ..Wanted::default() }).unwrap();
+        (0..made.files.len()).map(|at| (made.files[at].0, text(&made, at))).collect::<Vec<_>>()
+    };
+    let file = base64(&pfx("chain"));
+    let chain = pems(&["leaf", "intermediate", "root"]);
+    let whole = pem("leaf.key") + &chain;
+    let expected = vec![(".crt", chain), (".key", pem("leaf.key")), ("", whole)];
+    assert_eq!(split(&file, true, PKCS12, ObjectFormat::Pem), expected);
+    let mixed = pems(&["root", "leaf.sec1", "leaf"]);
+    let expected = vec![(".crt", pems(&["root", "leaf"])), (".key", pem("leaf.sec1")), ("", mixed.clone())];
+    assert_eq!(split(&mixed, true, PEM, ObjectFormat::Pem), expected, "labels are kept");
+    let expected = vec![(".crt", String::new()), (".key", String::new()), ("", file.clone())];
+    assert_eq!(split(&file, true, PKCS12, ObjectFormat::Pfx), expected, "as pfx both are empty");
+    assert_eq!(split("plain", false, "text/plain", ObjectFormat::Pem), [("", "plain".to_owned())]);
+}
+
+#[test]
+fn TestGetSecretError() {
+    let broken = base64(b"no file");
+    let password = base64(&pfx("password"));
+    let cases: &[(Value, &str, &str)] = &[
+        (json!({"id": "i"}), "KS424", "secret value is nil"),
+        (json!({"value": "canary"}), "KS424", "secret id is nil"),
+        (json!([]), "KS413", "the answer is not a secret"),
+        (
+            json!({"value": "canary", "id": "i", "kid": "k", "contentType": "text/plain"}),
+            "KS423",
+            "failed to get certificate. unknown content type 'text/plain'",
+        ),
+        (
+            json!({"value": "canary", "id": "i", "kid": "k"}),
+            "KS423",
+            "failed to get certificate. unknown content type ''",
+        ),
+        (
+            json!({"value": "canary", "id": "i", "kid": "k", "contentType": PKCS12}),
+            "KS426",
+            "the certificate cannot be read: it is not a whole PKCS#12 file in DER",
+        ),
+        (
+            json!({"value": broken, "id": "i", "kid": "k", "contentType": PKCS12}),
+            "KS426",
+            "the certificate cannot be read: it is not a whole PKCS#12 file in DER",
+        ),
+        (
+            json!({"value": password, "id": "i", "kid": "k", "contentType": PKCS12}),
+            "KS426",
+            "the certificate cannot be read: it has a password, or it is damaged",
+        ),
+    ];
+    for (body, code, expected) in cases {
+        let error = produce_secret(body.to_string().as_bytes(), &Wanted::default()).unwrap_err();
+        let fault = error.fault("secret \"c\"");
+        assert_eq!((error.to_string().as_str(), fault.reason.code), (*expected, *code));
+        assert!(!fault.to_string().contains("canary"));
+    }
+}
+
+#[test]
+fn TestGetCertificate() {
+    let body = |value: Value| value.to_string().into_bytes();
+    let leaf = base64(&der("leaf"));
+    let produced = certificate::produce(&body(json!({"cer": leaf, "id": "https://kv/certificates/c/0123"}))).unwrap();
+    assert_eq!((produced.content.expose(), produced.version.as_str()), (pem("leaf").as_bytes(), "0123"));
+    for (value, expected) in [
+        (json!({"id": "i"}), "certificate value is nil"),
+        (json!({"cer": leaf}), "certificate id is nil"),
+        (json!({"cer": "!", "id": "i"}), "a certificate is not X.509 in DER"),
+        (json!("x"), "the answer is not a cert"),
+    ] {
+        assert_eq!(certificate::produce(&body(value)).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn TestGetCurve() {
+    let curve = |name: &str| {
+        let key = json!({"key": {"kid": "k/1", "kty": "EC", "crv": name, "x": "AQ", "y": "AQ"}});
+        key::produce(key.to_string().as_bytes()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for name in ["P-256", "P-384", "P-521"] {
+        assert_eq!(curve(name), Ok(()), "{name}");
+    }
+    assert_eq!(curve("P-256K"), Err("curve P-256K is not supported".to_owned()));
+}
+
+fn part(part: Part, value: &str, content_type: Option<&str>) -> Result<Vec<u8>, String> {
+    let made = made(value, true, content_type, Wanted { part: Some(part), split: true, ..Wanted::default() });
+    made.map(|made| made.files[0].1.expose().to_vec()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn parts_are_the_same_from_pem_and_from_pkcs12() {
+    let mixed = pems(&["root", "leaf.sec1", "intermediate", "leaf"]);
+    for (value, content_type) in
+        [(base64(&pfx("chain")), Some(PKCS12)), (mixed, Some(PEM)), (base64(&pfx("legacy-chain")), None)]
+    {
+        let text = |wanted| String::from_utf8(part(wanted, &value, content_type).unwrap()).unwrap();
+        assert_eq!(text(Part::Cert), pem("leaf"));
+        assert_eq!(text(Part::Chain), pems(&["leaf", "intermediate"]), "without the root");
+        assert_eq!(text(Part::Ca), pems(&["intermediate", "root"]));
+        assert_eq!(text(Part::Key), pem("leaf.key"));
+    }
+}
+
+#[test]
+fn the_part_pfx_is_the_vaults_file_or_one_of_ours() {
+    let file = pfx("chain-named");
+    assert_eq!(part(Part::Pfx, &base64(&file), Some(PKCS12)).unwrap(), file);
+    let ours = part(Part::Pfx, &pems(&["root", "rsa.pkcs1", "leaf.key", "leaf", "intermediate"]), Some(PEM)).unwrap();
+    let contents = pkcs12::read(&ours).unwrap();
+    assert_eq!(contents.certificates, ["leaf", "intermediate", "root"].map(der));
+    assert_eq!(contents.keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>(), [der("leaf.key")], "the leaf's own");
+    let without_key = part(Part::Pfx, &pem("leaf"), Some(PEM)).unwrap();
+    assert!(pkcs12::read(&without_key).unwrap().keys.is_empty());
+}
+
+#[test]
+fn a_part_that_is_not_there_is_named() {
+    for (wanted, value, expected) in [
+        (Part::Key, pem("leaf"), "part key: the secret holds no private key"),
+        (Part::Cert, pem("leaf.key"), "part cert: the secret holds no certificate"),
+        (Part::Ca, pem("leaf"), "part ca: the secret holds no certificate above the leaf"),
+        (Part::Chain, "plain".to_owned(), "the certificate cannot be read: it is not a whole PKCS#12 file in DER"),
+        (Part::Key, "-----BEGIN X".to_owned(), "part key: the secret holds no private key"),
+    ] {
+        assert_eq!(part(wanted, &value, None).unwrap_err(), expected);
+    }
+    let own = part(Part::Ca, &pem("rsa"), Some(PEM)).unwrap();
+    assert_eq!(own, pem("rsa").as_bytes(), "a self-signed certificate is its own authority");
+}
+
+#[test]
+fn a_json_field_is_taken_from_the_decoded_value() {
+    let path = "db.password".parse().unwrap();
+    let wanted = Wanted { encoding: ObjectEncoding::Base64, json_key: Some(&path), ..Wanted::default() };
+    let document = base64(br#"{"db": {"password": "s3cret"}}"#);
+    assert_eq!(text(&made(&document, false, None, wanted).unwrap(), 0), "s3cret");
+    let error = made(&base64(b"{}"), false, None, wanted).unwrap_err().fault("secret \"c\"");
+    assert!(
+        error.to_string().starts_with("KS427 secret \"c\": jsonKey db.password: there is no such field; hint:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn nothing_of_a_secret_is_in_debug() {
+    let made = made(&pem("leaf.key"), true, Some(PEM), Wanted { split: true, ..Wanted::default() }).unwrap();
+    let line = pem("leaf.key").lines().nth(1).unwrap().to_owned();
+    assert!(!format!("{made:?}").contains(&line));
+}

@@ -1,0 +1,180 @@
+//! PKCS#12 (RFC 7292) without a password, the form of the secret behind a certificate.
+//!
+//! A stranger wrote it: every length is checked, nothing recurses, and the iterations of all key derivations together are
+//! bounded. "Without a password" has two spellings in the field, an empty one with a terminator and no bytes at all.
+
+mod derive;
+mod des;
+mod rc2;
+mod scheme;
+mod write;
+
+pub(super) use write::write;
+
+use super::der_reader::{CONTEXT_0, IMPLICIT_0, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE, dotted};
+use derive::{Budget, Digest, Use};
+use scheme::decrypt;
+use zeroize::Zeroizing;
+
+/// What a file holds: keys as PKCS#8, certificates as DER, each in the order of the file.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) keys: Vec<Zeroizing<Vec<u8>>>,
+    pub(super) certificates: Vec<Vec<u8>>,
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Pkcs12Error {
+    /// Not the structure.
+    #[error("it is not a whole PKCS#12 file in DER")]
+    Structure,
+    /// The MAC, or the padding, says so.
+    #[error("it has a password, or it is damaged")]
+    Password,
+    /// By its object identifier.
+    #[error("it uses the algorithm {0}, which is not supported")]
+    Algorithm(String),
+    /// A denial of service.
+    #[error("it asks for more than {} iterations of its key derivation", derive::MOST_ITERATIONS)]
+    Iterations,
+}
+
+impl Pkcs12Error {
+    fn algorithm(oid: &[u8]) -> Self {
+        Self::Algorithm(dotted(oid))
+    }
+}
+
+/// An empty password as PKCS#12 writes it (two zero bytes end it), and none.
+const PASSWORDS: [&[u8]; 2] = [&[0, 0], &[]];
+
+const PKCS7_DATA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x01];
+const PKCS7_ENCRYPTED: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x06];
+const X509_CERTIFICATE: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x09, 0x16, 0x01];
+/// 1.2.840.113549.1.12.10.1, and one byte for the kind of bag.
+const BAG: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x0C, 0x0A, 0x01];
+const KEY_BAG: u8 = 1;
+const SHROUDED_KEY_BAG: u8 = 2;
+const CERTIFICATE_BAG: u8 = 3;
+const NESTED_BAG: u8 = 6;
+
+/// Reads a file.
+pub(super) fn read(file: &[u8]) -> Result<Contents, Pkcs12Error> {
+    read_within(file, &mut Budget::default())
+}
+
+fn read_within(file: &[u8], budget: &mut Budget) -> Result<Contents, Pkcs12Error> {
+    let structure = || -> Option<_> {
+        let mut pfx = Reader::new(file).inside(SEQUENCE)?;
+        pfx.small().filter(|&version| version == 3)?;
+        let mut info = pfx.inside(SEQUENCE)?;
+        info.take(OBJECT_ID).filter(|&kind| kind == PKCS7_DATA)?;
+        let safe = info.inside(CONTEXT_0)?.take(OCTET_STRING)?;
+        Some((safe, if pfx.is_empty() { None } else { Some(pfx.inside(SEQUENCE)?) }))
+    };
+    let (safe, mac) = structure().ok_or(Pkcs12Error::Structure)?;
+    match mac {
+        Some(mac) => read_safe(safe, verified(safe, mac, budget)?, budget),
+        None => match read_safe(safe, PASSWORDS[0], budget) {
+            Err(Pkcs12Error::Password) => read_safe(safe, PASSWORDS[1], budget),
+            other => other,
+        },
+    }
+}
+
+/// The password for which the MAC is right.
+fn verified(safe: &[u8], mut mac: Reader<'_>, budget: &mut Budget) -> Result<&'static [u8], Pkcs12Error> {
+    let mut parts = || -> Option<_> {
+        let mut info = mac.inside(SEQUENCE)?;
+        let algorithm = info.inside(SEQUENCE)?.take(OBJECT_ID)?;
+        let expected = info.take(OCTET_STRING)?;
+        let salt = mac.take(OCTET_STRING)?;
+        Some((algorithm, expected, salt, if mac.is_empty() { 1 } else { mac.small()? }))
+    };
+    let (algorithm, expected, salt, iterations) = parts().ok_or(Pkcs12Error::Structure)?;
+    let digest = Digest::of(algorithm).ok_or_else(|| Pkcs12Error::algorithm(algorithm))?;
+    for password in PASSWORDS {
+        budget.spend(iterations)?;
+        let key = derive::pkcs12(digest, Use::Mac, password, salt, iterations, digest.length());
+        if digest.verifies(&key, safe, expected) {
+            return Ok(password);
+        }
+    }
+    Err(Pkcs12Error::Password)
+}
+
+fn read_safe(safe: &[u8], password: &[u8], budget: &mut Budget) -> Result<Contents, Pkcs12Error> {
+    let mut contents = Contents::default();
+    let mut infos = Reader::new(safe).inside(SEQUENCE).ok_or(Pkcs12Error::Structure)?;
+    while !infos.is_empty() {
+        let mut parts = || {
+            let mut info = infos.inside(SEQUENCE)?;
+            Some((info.take(OBJECT_ID)?, info.inside(CONTEXT_0)?))
+        };
+        let (kind, mut content) = parts().ok_or(Pkcs12Error::Structure)?;
+        match kind {
+            PKCS7_DATA => {
+                let bags = content.take(OCTET_STRING).ok_or(Pkcs12Error::Structure)?;
+                read_bags(bags, password, &mut contents, budget)?;
+            }
+            PKCS7_ENCRYPTED => {
+                let mut parts = || {
+                    let mut encrypted = content.inside(SEQUENCE)?;
+                    encrypted.small()?;
+                    let mut info = encrypted.inside(SEQUENCE)?;
+                    info.take(OBJECT_ID)?;
+                    Some((info.inside(SEQUENCE)?, info.take(IMPLICIT_0)?))
+                };
+                let (algorithm, data) = parts().ok_or(Pkcs12Error::Structure)?;
+                let bags = decrypt(algorithm, data, password, budget)?;
+                read_bags(&bags, password, &mut contents, budget)?;
+            }
+            // Enveloped for somebody's public key.
+            other => return Err(Pkcs12Error::algorithm(other)),
+        }
+    }
+    Ok(contents)
+}
+
+fn read_bags(bags: &[u8], password: &[u8], contents: &mut Contents, budget: &mut Budget) -> Result<(), Pkcs12Error> {
+    // A wrong password whose padding happens to be right ends here.
+    let mut bags = Reader::new(bags).inside(SEQUENCE).ok_or(Pkcs12Error::Password)?;
+    while !bags.is_empty() {
+        let mut parts = || {
+            let mut bag = bags.inside(SEQUENCE)?;
+            Some((bag.take(OBJECT_ID)?, bag.inside(CONTEXT_0)?))
+        };
+        let (id, mut value) = parts().ok_or(Pkcs12Error::Structure)?;
+        match id.strip_prefix(BAG) {
+            Some([KEY_BAG]) => {
+                let key = value.next().ok_or(Pkcs12Error::Structure)?;
+                contents.keys.push(super::private_key::pkcs8(key.whole).ok_or(Pkcs12Error::Structure)?);
+            }
+            Some([SHROUDED_KEY_BAG]) => {
+                let mut parts = || {
+                    let mut info = value.inside(SEQUENCE)?;
+                    Some((info.inside(SEQUENCE)?, info.take(OCTET_STRING)?))
+                };
+                let (algorithm, data) = parts().ok_or(Pkcs12Error::Structure)?;
+                let key = decrypt(algorithm, data, password, budget)?;
+                contents.keys.push(super::private_key::pkcs8(&key).ok_or(Pkcs12Error::Password)?);
+            }
+            Some([CERTIFICATE_BAG]) => {
+                let mut parts = || {
+                    let mut bag = value.inside(SEQUENCE)?;
+                    bag.take(OBJECT_ID).filter(|&kind| kind == X509_CERTIFICATE)?;
+                    bag.inside(CONTEXT_0)?.take(OCTET_STRING)
+                };
+                contents.certificates.push(parts().ok_or(Pkcs12Error::Structure)?.to_vec());
+            }
+            Some([NESTED_BAG]) => return Err(Pkcs12Error::algorithm(id)),
+            // Revocation lists and secrets of other systems are nothing a file of ours would hold.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

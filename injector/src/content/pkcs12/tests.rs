@@ -1,0 +1,113 @@
+use super::*;
+use crate::content::fixtures::{der, pfx};
+use proptest::prelude::*;
+
+#[track_caller]
+fn holds(file: &[u8], keys: &[&str], certificates: &[&str]) {
+    let contents = read(file).unwrap();
+    let expected: Vec<Vec<u8>> = keys.iter().map(|name| der(&format!("{name}.key"))).collect();
+    assert_eq!(contents.keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>(), expected, "keys");
+    assert_eq!(contents.certificates, certificates.iter().map(|name| der(name)).collect::<Vec<_>>(), "certificates");
+}
+
+#[test]
+fn every_encryption_and_mac_of_the_field_is_read() {
+    for name in [
+        "default",            // PBES2, AES-256, MAC SHA-256: OpenSSL 3
+        "legacy",             // RC2-40, 3DES, MAC SHA-1: OpenSSL 1, Windows
+        "3des",               // both 3DES
+        "rc2-128",            // RC2-128 and 3DES with two keys
+        "rc2-40-key",         // the key in RC2-40, MAC SHA-256
+        "aes-128-sha384",     // AES-128
+        "aes-192-sha512",     // AES-192
+        "pbes2-3des",         // PBES2 with 3DES
+        "none",               // nothing encrypted
+        "nomac",              // no MAC
+        "nomac-3des",         // no MAC, so the password's spelling is found by trying
+        "no-password-at-all", // a password of no bytes
+    ] {
+        println!("{name}");
+        holds(&pfx(name), &["rsa"], &["rsa"]);
+    }
+}
+
+#[test]
+fn every_kind_of_key_is_read_and_none() {
+    for name in ["p384", "p521", "ed25519"] {
+        holds(&pfx(name), &[name], &[name]);
+    }
+    holds(&pfx("keyless"), &[], &["leaf", "root", "intermediate"]);
+    for name in ["chain", "legacy-chain", "chain-named"] {
+        holds(&pfx(name), &["leaf"], &["leaf", "root", "intermediate"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    let (whole, structure) = (pfx("default"), "it is not a whole PKCS#12 file in DER");
+    let password = "it has a password, or it is damaged";
+    let mut damaged = whole.clone();
+    damaged[200] ^= 1;
+    let cases: &[(&str, &[u8], &str)] = &[
+        ("a password", &pfx("password"), password),
+        ("a password, old encryption", &pfx("password-legacy"), password),
+        ("a password, no MAC", &pfx("password-nomac"), password),
+        ("damaged", &damaged, password),
+        ("another cipher", &pfx("camellia"), "it uses the algorithm 1.2.392.200011.61.1.1.1.4, which is not supported"),
+        ("another MAC", &pfx("sha224-mac"), "it uses the algorithm 2.16.840.1.101.3.4.2.4, which is not supported"),
+        ("a denial of service", &pfx("iterations"), "it asks for more than 2000000 iterations of its key derivation"),
+        ("empty", &[], structure),
+        ("a certificate", &der("leaf"), structure),
+        ("cut", &whole[..whole.len() - 1], structure),
+        ("text", b"-----BEGIN CERTIFICATE-----", structure),
+    ];
+    for (case, file, expected) in cases {
+        let error = read(file).err().unwrap_or_else(|| panic!("{case}")).to_string();
+        assert_eq!(error, *expected, "{case}");
+    }
+}
+
+#[test]
+fn iterations_of_all_derivations_count_together() {
+    // MAC, certificate and key: 2,048 each.
+    let file = pfx("default");
+    assert!(read_within(&file, &mut Budget::of(3 * 2048)).is_ok());
+    assert_eq!(read_within(&file, &mut Budget::of(3 * 2048 - 1)).err(), Some(Pkcs12Error::Iterations));
+}
+
+#[test]
+fn what_is_written_is_read_and_is_the_same_each_time() {
+    let chain = ["leaf", "intermediate", "root"];
+    let ders: Vec<Vec<u8>> = chain.iter().map(|name| der(name)).collect();
+    let ders: Vec<&[u8]> = ders.iter().map(Vec::as_slice).collect();
+    let key = der("leaf.key");
+    let file = write(Some(&key), &ders).unwrap();
+    holds(&file, &["leaf"], &chain);
+    assert_eq!(*file, *write(Some(&key), &ders).unwrap());
+    assert_ne!(*file, *write(Some(&key), &ders[..2]).unwrap());
+    holds(&write(None, &ders).unwrap(), &[], &chain);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_change_of_a_file_makes_it_fail(changes in prop::collection::vec((0_usize..4000, any::<u8>()), 0..4), cut in 0_usize..4000) {
+        for name in ["none", "legacy-chain", "nomac", "nomac-3des"] {
+            let mut file = pfx(name);
+            for &(at, byte) in &changes {
+                let at = at % file.len();
+                file[at] = byte;
+            }
+            if cut < file.len() {
+                file.truncate(cut);
+            }
+            let _ = read_within(&file, &mut Budget::of(20_000));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_fail(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(read(&bytes).is_err());
+    }
+}

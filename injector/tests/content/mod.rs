@@ -1,0 +1,427 @@
+//! Items with several files: certificates and their parts, histories, optional objects, JSON fields, selections.
+
+use crate::support::{CLIENT, World, stderr, until};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use keysluice_emulator::seed::{CertificateSeed, SecretSeed};
+use keysluice_emulator::{CallKind, Fault, ListShape};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/certificates").join(name)).unwrap()
+}
+
+fn pems(names: &[&str]) -> String {
+    names.iter().map(|name| String::from_utf8(fixture(&format!("{name}.pem"))).unwrap()).collect()
+}
+
+/// A world whose identity may get and list everything.
+fn world() -> World {
+    let world = World::new();
+    let role = json!({"clientId": CLIENT, "secrets": ["get", "list"], "keys": ["get", "list"], "certificates": ["get", "list"]});
+    world.emulator.grant("shop", serde_json::from_value(role).unwrap()).unwrap();
+    world
+}
+
+/// A file with more fields.
+fn file(world: &World, path: &str, name: &str, extra: &Value) -> Value {
+    let mut file = world.file(path, name);
+    file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    file
+}
+
+fn selections(world: &World, plan: &mut Value, selections: &[Value]) {
+    let all = selections.iter().map(|extra| {
+        let mut one = json!({"mode": "0600", "identity": "a", "vault": world.emulator.vault_url("shop")});
+        one.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        one
+    });
+    plan["volumes"][0]["selections"] = all.collect();
+}
+
+/// Everything a user sees in the volume: path and text (binary files by their length).
+fn seen(world: &World) -> BTreeMap<String, String> {
+    fn walk(directory: &Path, prefix: &str, all: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let (path, shown) = (directory.join(&name), format!("{prefix}{name}"));
+            if name.starts_with("..") {
+                continue;
+            }
+            if path.is_dir() {
+                walk(&path, &format!("{shown}/"), all);
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                let text = String::from_utf8(bytes).unwrap_or_else(|error| format!("{} bytes", error.as_bytes().len()));
+                all.insert(shown, text);
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(&world.root.join("mnt/v"), "", &mut all);
+    all
+}
+
+fn names(world: &World) -> Vec<String> {
+    seen(world).into_keys().collect()
+}
+
+fn expected(files: &[(&str, &str)]) -> BTreeMap<String, String> {
+    files.iter().map(|&(path, text)| (path.to_owned(), text.to_owned())).collect()
+}
+
+fn put_version(world: &World, name: &str, value: &str, created: i64, enabled: bool) -> String {
+    let seed = SecretSeed { created: Some(created), enabled: Some(enabled), ..SecretSeed::new(value) };
+    world.emulator.put_secret("shop", name, seed).unwrap()
+}
+
+#[test]
+fn a_certificate_comes_in_every_form_of_the_matrix_for_one_get_of_each_kind() {
+    let world = world();
+    let (pfx, pem) = (fixture("chain.pfx"), pems(&["leaf", "root", "leaf.key", "intermediate"]));
+    let cer = pems(&["leaf"]).lines().filter(|line| !line.starts_with('-')).collect();
+    let in_pkcs12 =
+        CertificateSeed { cer: Some(cer), secret: Some(STANDARD.encode(&pfx).into()), ..CertificateSeed::default() };
+    world.emulator.set_certificate("shop", "web", in_pkcs12).unwrap();
+    let in_pem = CertificateSeed { secret: Some(pem.clone().into()), ..CertificateSeed::default() };
+    world.emulator.set_certificate("shop", "pem", in_pem).unwrap();
+    let part = |name: &str| json!({"type": "cert", "part": name});
+    let files = [
+        file(&world, "as-pem", "web", &json!({"split": true})),
+        file(&world, "as-pfx", "web", &json!({"format": "pfx"})),
+        file(&world, "binary", "web", &json!({"format": "pfx", "encoding": "base64"})),
+        file(&world, "verbatim", "pem", &json!({"format": "pfx"})),
+        file(&world, "cer", "web", &json!({"type": "cert"})),
+        file(&world, "public", "web", &json!({"type": "key"})),
+        file(&world, "part/cert", "web", &part("cert")),
+        file(&world, "part/chain", "web", &part("chain")),
+        file(&world, "part/key", "web", &part("key")),
+        file(&world, "part/ca", "web", &part("ca")),
+        file(&world, "part/pfx", "web", &part("pfx")),
+        file(&world, "from-pem/ca", "pem", &part("ca")),
+        file(&world, "from-pem/pfx", "pem", &part("pfx")),
+    ];
+    let sidecar = world.run_ready(&world.plan(&files));
+    let found = seen(&world);
+    let whole = pems(&["leaf.key", "leaf", "intermediate", "root"]);
+    let (text, binary) = (STANDARD.encode(&pfx), format!("{} bytes", pfx.len()));
+    for (path, wanted) in [
+        ("as-pem", whole.as_str()),
+        ("as-pem.crt", &pems(&["leaf", "intermediate", "root"])),
+        ("as-pem.key", &pems(&["leaf.key"])),
+        ("as-pfx", &text),
+        ("binary", &binary),
+        ("verbatim", &pem),
+        ("cer", &pems(&["leaf"])),
+        ("part/cert", &pems(&["leaf"])),
+        ("part/chain", &pems(&["leaf", "intermediate"])),
+        ("part/key", &pems(&["leaf.key"])),
+        ("part/ca", &pems(&["intermediate", "root"])),
+        ("part/pfx", &binary),
+        ("from-pem/ca", &pems(&["intermediate", "root"])),
+    ] {
+        assert_eq!(found[path], wanted, "{path}");
+    }
+    assert_eq!(fs::read(world.root.join("mnt/v/binary")).unwrap(), pfx);
+    assert!(found["public"].starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    assert_eq!(found.len(), 15);
+    let counts = world.emulator.counts();
+    assert_eq!((counts.secret_gets, counts.certificate_gets, counts.key_gets, counts.lists), (2, 1, 1, 0));
+    let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
+    assert!(sidecar.refresh().1);
+    assert_eq!(
+        fs::read_link(world.root.join("mnt/v/..data")).unwrap(),
+        before,
+        "a file we write is the same each time"
+    );
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_says_why_and_keeps_the_last_good_files() {
+    let world = world();
+    let set = |name: &str| {
+        let secret = SecretSeed {
+            content_type: Some("application/x-pkcs12".into()),
+            ..SecretSeed::new(STANDARD.encode(fixture(name)))
+        };
+        world.emulator.put_secret("shop", "web", secret).unwrap();
+    };
+    set("chain.pfx");
+    let files =
+        [file(&world, "key", "web", &json!({"part": "key"})), file(&world, "ca", "web", &json!({"part": "ca"}))];
+    let sidecar = world.run_ready(&world.plan(&files));
+    let before = seen(&world);
+    set("password.pfx");
+    let (answer, well) = sidecar.refresh();
+    let error = &answer["volumes"][0]["files"][0]["error"];
+    assert!(!well && error["code"] == "KS426", "{error}");
+    assert!(error["message"].as_str().unwrap().ends_with("it has a password, or it is damaged"), "{error}");
+    assert_eq!(seen(&world), before);
+    set("keyless.pfx");
+    let (answer, _) = sidecar.refresh();
+    assert_eq!(answer["volumes"][0]["files"][0]["error"]["code"], "KS425");
+    assert_eq!(answer["volumes"][0]["files"][1]["error"], Value::Null);
+    assert_eq!(seen(&world), before);
+}
+
+#[test]
+fn a_history_follows_the_vault_over_short_and_empty_pages() {
+    let world = world();
+    world.emulator.set_lists(ListShape { page_size: Some(2), empty_pages: true, next_host: None });
+    for (number, enabled) in [(1, true), (2, true), (3, false), (4, true)] {
+        put_version(&world, "rolling", &format!("v{number}"), 1000 + number, enabled);
+    }
+    let plan = world.plan(&[file(&world, "old", "rolling", &json!({"history": 3})), world.file("db", "db")]);
+    let sidecar = world.run_ready(&plan);
+    assert_eq!(names(&world), ["db", "old/0", "old/1", "old/2"]);
+    let history = || ["old/0", "old/1", "old/2"].map(|path| world.read(path));
+    assert_eq!(history(), ["v4", "v2", "v1"], "the disabled one is passed over");
+    let newest = put_version(&world, "rolling", "v5", 1005, true);
+    let (answer, well) = sidecar.refresh();
+    assert!(well);
+    assert_eq!(history(), ["v5", "v4", "v2"]);
+    let made = &answer["volumes"][0]["files"][0]["made"];
+    assert_eq!((&made[0], made.as_array().unwrap().len()), (&json!({"path": "old/0", "version": newest}), 3));
+    // A list that fails keeps them all, also over a restart.
+    world.emulator.inject(Fault::status(503).on(CallKind::List));
+    assert!(!sidecar.refresh().1);
+    assert_eq!(history(), ["v5", "v4", "v2"]);
+    world.emulator.set_secret("shop", "db", "rotated");
+    drop(sidecar);
+    let sidecar = world.run_ready(&plan);
+    until("the other file is new", || world.read("db") == "rotated");
+    assert_eq!(history(), ["v5", "v4", "v2"]);
+    world.emulator.clear_faults();
+    // Fewer versions are fewer files.
+    assert!(world.emulator.set_enabled("shop", "rolling", Some(&newest), false));
+    world.emulator.delete("shop", "rolling");
+    put_version(&world, "rolling", "anew", 1010, true);
+    assert!(sidecar.refresh().1);
+    assert_eq!((names(&world), world.read("old/0").as_str()), (vec!["db".to_owned(), "old/0".to_owned()], "anew"));
+}
+
+#[test]
+fn a_history_starts_where_it_is_told_and_an_unknown_start_makes_no_file() {
+    let world = world();
+    let ids = [1, 2, 3].map(|number| put_version(&world, "rolling", &format!("v{number}"), 1000 + number, true));
+    let history = |path: &str, version: &str| file(&world, path, "rolling", &json!({"history": 2, "version": version}));
+    let files =
+        [history("from", &ids[1]), history("latest", "latest"), history("none", "0123456789abcdef0123456789abcdef")];
+    let latest = file(&world, "single", "rolling", &json!({"version": "latest"}));
+    let sidecar = world.run_ready(&world.plan(&[files.as_slice(), &[latest]].concat()));
+    let wanted = [("from/0", "v2"), ("from/1", "v1"), ("latest/0", "v3"), ("latest/1", "v2"), ("single", "v3")];
+    assert_eq!(seen(&world), expected(&wanted));
+    assert!(world.log().contains("there is no such enabled version, so no file is written"), "{}", world.log());
+    assert!(sidecar.refresh().1);
+    assert_eq!(world.log().matches("there is no such enabled version").count(), 1, "said once");
+}
+
+#[test]
+fn histories_of_keys_and_certificates_are_listed_where_they_are() {
+    let world = world();
+    for number in 0..3 {
+        let made = CertificateSeed { created: Some(1000 + number), ..CertificateSeed::default() };
+        world.emulator.set_certificate("shop", "web", made).unwrap();
+    }
+    let history = |path: &str, extra: Value| {
+        let mut file = file(&world, path, "web", &extra);
+        file["history"] = 2.into();
+        file
+    };
+    let files = [
+        history("cert", json!({"type": "cert"})),
+        history("key", json!({"type": "key"})),
+        history("tls", json!({"split": true})),
+    ];
+    let _sidecar = world.run_ready(&world.plan(&files));
+    let found = seen(&world);
+    let wanted = "cert/0 cert/1 key/0 key/1 tls/0 tls/0.crt tls/0.key tls/1 tls/1.crt tls/1.key";
+    assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>().join(" "), wanted);
+    assert_eq!(found["cert/1"], found["tls/1.crt"]);
+    assert_ne!(found["cert/0"], found["cert/1"]);
+    assert_eq!(found["tls/0"], format!("{}{}", found["tls/0.key"], found["tls/0.crt"]));
+}
+
+#[test]
+fn an_optional_object_comes_and_goes_and_other_failures_keep_it() {
+    let world = world();
+    let optional = json!({"optional": true});
+    let history = json!({"optional": true, "history": 2});
+    let files =
+        [world.file("db", "db"), file(&world, "maybe", "maybe", &optional), file(&world, "past", "maybe", &history)];
+    let plan = world.plan(&files);
+    let sidecar = world.run_ready(&plan);
+    assert_eq!(names(&world), ["db"]);
+    world.emulator.set_secret("shop", "maybe", "here");
+    assert!(sidecar.refresh().1);
+    assert_eq!(names(&world), ["db", "maybe", "past/0"]);
+    world.emulator.inject(Fault::status(403).object("maybe"));
+    assert!(!sidecar.refresh().1, "a refusal is a failure");
+    drop(sidecar);
+    let sidecar = world.run_ready(&plan);
+    assert_eq!(names(&world), ["db", "maybe", "past/0"]);
+    world.emulator.clear_faults();
+    assert!(world.emulator.delete("shop", "maybe"));
+    assert!(sidecar.refresh().1);
+    assert_eq!(names(&world), ["db"]);
+}
+
+#[test]
+fn a_json_field_is_a_file_and_a_missing_one_is_named() {
+    let world = world();
+    world.emulator.set_secret("shop", "config", r#"{"db": {"password": "s3cret", "ports": [1, 2]}}"#);
+    let field = |path: &str, key: &str| file(&world, path, "config", &json!({"jsonKey": key}));
+    let files = [field("password", "db.password"), field("port", "db.ports[1]"), field("all", "db.ports")];
+    let sidecar = world.run_ready(&world.plan(&files));
+    assert_eq!(seen(&world), expected(&[("password", "s3cret"), ("port", "2"), ("all", "[1,2]")]));
+    assert_eq!(world.emulator.counts().secret_gets, 1);
+    world.emulator.set_secret("shop", "config", r#"{"db": {"password": "n3w"}}"#);
+    let (answer, _) = sidecar.refresh();
+    let error = &answer["volumes"][0]["files"][1]["error"];
+    assert_eq!(error["code"], "KS427");
+    assert!(error["message"].as_str().unwrap().ends_with("jsonKey db.ports[1]: there is no such field"), "{error}");
+    assert_eq!(seen(&world), expected(&[("password", "n3w"), ("port", "2"), ("all", "[1,2]")]));
+}
+
+#[test]
+fn a_selection_follows_the_vault_and_keeps_its_files_when_it_fails() {
+    let world = world();
+    world.emulator.set_lists(ListShape { page_size: Some(3), empty_pages: true, next_host: None });
+    let tags = |team: &str| BTreeMap::from([("team".to_owned(), team.to_owned())]);
+    for number in 0..7 {
+        world.emulator.set_secret("shop", &format!("App-{number}"), format!("value {number}"));
+        world.emulator.set_tags("shop", &format!("App-{number}"), tags(if number < 5 { "shop" } else { "other" }));
+    }
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    selections(&world, &mut plan, &[json!({"directory": "app", "namePrefix": "app-", "tags": {"team": "shop"}})]);
+    let sidecar = world.run_ready(&plan);
+    assert_eq!(names(&world), ["app/App-0", "app/App-1", "app/App-2", "app/App-3", "app/App-4", "db"]);
+    let mode = fs::metadata(world.root.join("mnt/v/app/App-0")).unwrap().mode() & 0o777;
+    assert_eq!((world.read("app/App-3").as_str(), mode), ("value 3", 0o600));
+    assert!(world.emulator.disable("shop", "App-0"));
+    assert!(world.emulator.delete("shop", "App-1"));
+    world.emulator.set_tags("shop", "App-6", tags("shop"));
+    world.emulator.set_secret("shop", "App-3", "rotated");
+    world.emulator.set_tags("shop", "App-3", tags("shop"));
+    let (answer, well) = sidecar.refresh();
+    assert!(well, "{answer}");
+    let after = ["app/App-2", "app/App-3", "app/App-4", "app/App-6", "db"];
+    assert_eq!((names(&world), world.read("app/App-3").as_str()), (after.map(str::to_owned).to_vec(), "rotated"));
+    let row = &answer["volumes"][0]["files"][1];
+    assert_eq!((row["path"].as_str(), row["made"].as_array().unwrap().len()), (Some("app"), 4));
+    assert!(
+        row["object"].as_str().unwrap().starts_with("secrets \"app-*\" tagged \"team=shop\" in https://shop."),
+        "{row}"
+    );
+    // Whether the list fails or one of the secrets: all stay, also over a restart.
+    for fault in [Fault::status(503).on(CallKind::List), Fault::status(500).on(CallKind::SecretGet).object("App-4")] {
+        world.emulator.inject(fault);
+        world.emulator.set_secret("shop", "App-2", "unseen");
+        world.emulator.set_tags("shop", "App-2", tags("shop"));
+        assert!(!sidecar.refresh().1);
+        assert_eq!((names(&world), world.read("app/App-2").as_str()), (after.map(str::to_owned).to_vec(), "value 2"));
+        world.emulator.clear_faults();
+    }
+    world.emulator.inject(Fault::status(503).on(CallKind::List));
+    drop(sidecar);
+    world.emulator.set_secret("shop", "db", "new");
+    let sidecar = world.run_ready(&plan);
+    until("the other file is new", || world.read("db") == "new");
+    assert_eq!(names(&world), after);
+    world.emulator.clear_faults();
+    assert!(sidecar.refresh().1);
+    assert_eq!(world.read("app/App-2"), "unseen");
+}
+
+#[test]
+fn a_selection_without_the_right_to_list_or_with_nothing_to_select_is_told() {
+    let world = World::new();
+    let mut plan = world.plan(&[]);
+    selections(&world, &mut plan, &[json!({})]);
+    let output = world.output(&plan, &["once"]);
+    let text = stderr(&output);
+    assert!(output.status.code() == Some(1) && text.contains("\"code\":\"KS416\""), "{text}");
+    assert!(text.contains("list of secrets in https://shop.") && text.contains("cannot list"), "{text}");
+    let mut history = world.plan(&[file(&world, "old", "db", &json!({"history": 2}))]);
+    history["startTimeoutSeconds"] = 1.into();
+    let text = stderr(&world.output(&history, &["once"]));
+    assert!(text.contains("KS416") && text.contains("versions of secret \\\"db\\\""), "{text}");
+    drop(world);
+    let world = self::world();
+    let mut plan = world.plan(&[]);
+    selections(&world, &mut plan, &[json!({"namePrefix": "none-"})]);
+    let output = world.output(&plan, &["once"]);
+    assert!(output.status.success() && stderr(&output).contains("none-*") && names(&world).is_empty());
+}
+
+#[test]
+fn a_next_page_elsewhere_gets_no_token() {
+    let world = world();
+    let port = world.emulator.https_port();
+    for host in ["other.vault.localhost".to_owned(), format!("login.localhost:{port}")] {
+        world.emulator.set_lists(ListShape { page_size: Some(1), empty_pages: false, next_host: Some(host.clone()) });
+        let mut plan = world.plan(&[]);
+        selections(&world, &mut plan, &[json!({})]);
+        let before = world.emulator.requests().len();
+        let output = world.output(&plan, &["once"]);
+        let text = stderr(&output);
+        assert!(output.status.code() == Some(1) && text.contains("KS428"), "{text}");
+        let asked = world.emulator.requests().len() - before;
+        assert_eq!(asked, 2, "a token and the first page, nothing at {host}");
+    }
+}
+
+#[test]
+fn two_selections_on_one_path_are_refused_and_a_files_own_options_win() {
+    let world = world();
+    let mut plan = world.plan(&[world.file("db", "api")]);
+    selections(&world, &mut plan, &[json!({"namePrefix": "d"}), json!({"namePrefix": "a", "directory": "more"})]);
+    assert!(world.output(&plan, &["once"]).status.success());
+    assert_eq!(seen(&world), expected(&[("db", "second"), ("more/api", "second")]));
+    selections(&world, &mut plan, &[json!({"namePrefix": "a"}), json!({"namePrefix": "ap"})]);
+    let text = stderr(&world.output(&plan, &["once"]));
+    assert!(text.contains("KS429") && text.contains("file api cannot stand beside file api"), "{text}");
+}
+
+#[test]
+fn a_group_is_given_or_refused_in_words() {
+    let world = world();
+    let own = fs::metadata(world.root.join("mnt/v")).unwrap().gid();
+    let plan = world.plan(&[file(&world, "db", "db", &json!({"group": own}))]);
+    assert!(world.output(&plan, &["once"]).status.success());
+    let plan = world.plan(&[file(&world, "db", "db", &json!({"group": own + 7}))]);
+    let output = world.output(&plan, &["once"]);
+    let gid = fs::metadata(world.root.join("mnt/v/db")).unwrap().gid();
+    if output.status.success() {
+        assert_eq!(gid, own + 7, "root may");
+    } else {
+        let text = stderr(&output);
+        assert!(gid == own && text.contains("KS505") && text.contains("runAsGroup"), "{text}");
+    }
+}
+
+#[test]
+fn no_part_of_a_key_is_seen_outside_the_volume() {
+    let world = world();
+    let secret = SecretSeed {
+        content_type: Some("application/x-pkcs12".into()),
+        ..SecretSeed::new(STANDARD.encode(fixture("chain.pfx")))
+    };
+    world.emulator.put_secret("shop", "web", secret).unwrap();
+    let files =
+        [file(&world, "key", "web", &json!({"part": "key"})), file(&world, "field", "web", &json!({"jsonKey": "a"}))];
+    let mut plan = world.plan(&files);
+    plan["startTimeoutSeconds"] = 1.into();
+    let sidecar = world.run(&plan);
+    sidecar.ready();
+    let line = pems(&["leaf.key"]).lines().nth(1).unwrap().to_owned();
+    let base64 = STANDARD.encode(fixture("chain.pfx"));
+    sidecar.wait();
+    for text in [world.log(), world.termination_log()] {
+        assert!(!text.contains(&line) && !text.contains(&base64[..40]), "{text}");
+    }
+}
