@@ -6,7 +6,8 @@
 //! pinned, a right was revoked) a GET does, at once or within the hour.
 
 use crate::refresh::Time;
-use keysluice_plan::{File, ObjectType, VaultUrl, Volume};
+use crate::vault::Object;
+use keysluice_plan::{ObjectType, VaultUrl, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -22,21 +23,18 @@ pub(crate) struct Seen {
     pub(crate) date: i64,
 }
 
-/// Objects that one list holds.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Group {
-    pub(crate) vault: VaultUrl,
-    pub(crate) kind: ObjectType,
-    pub(crate) identity: String,
-}
+/// Objects that one list holds: vault, kind, identity.
+type Group = (VaultUrl, ObjectType, String);
 
 /// A list worth its calls.
 #[derive(Debug)]
 pub(crate) struct List {
-    pub(crate) group: Group,
+    /// One of the objects it is about.
+    pub(crate) object: Object,
     /// With this many pages it costs less than what it can spare.
     pub(crate) most_pages: usize,
-    items: Vec<usize>,
+    /// The items that are fetched when there is no list.
+    pub(crate) items: Vec<usize>,
     names: BTreeSet<String>,
 }
 
@@ -88,26 +86,30 @@ impl Ledger {
             self.full_at = now + FULL_EVERY;
         }
         let mut start = Start::default();
-        let mut groups = BTreeMap::<Group, Vec<usize>>::new();
+        let mut groups = BTreeMap::<Group, Vec<(usize, Object)>>::new();
         for &index in items {
-            match (volume.files.get(index).filter(|file| file.history.is_none()), self.known[index]) {
+            match (object(volume, index), self.known[index]) {
                 (_, Known::Fetched) => start.unchanged.push(index),
-                (Some(file), _) if file.version.is_none() => groups.entry(group(file)).or_default().push(index),
+                (Some(object), _) if object.version().is_none() => {
+                    groups.entry(group(&object)).or_default().push((index, object));
+                }
                 _ => start.fetch.push(index),
             }
         }
-        for (group, items) in groups {
+        for (group, members) in groups {
             let names = |known: fn(&Known) -> bool| -> BTreeSet<String> {
-                let of = items.iter().filter(|&&index| known(&self.known[index]));
-                of.map(|&index| name(&volume.files[index])).collect()
+                let of = members.iter().filter(|(index, _)| known(&self.known[*index]));
+                of.map(|(_, object)| name(object)).collect()
             };
             let spared = names(|known| matches!(known, Known::Updated(_))).len();
             let barred = self.not_before.get(&group).is_some_and(|at| now < *at);
-            if spared < 2 || barred {
-                start.fetch.extend(items);
-            } else {
-                let names = names(|_| true);
-                start.lists.push(List { group, most_pages: spared - 1, items, names });
+            let names = names(|_| true);
+            let items = members.iter().map(|(index, _)| *index).collect();
+            match members.into_iter().next() {
+                Some((_, object)) if spared >= 2 && !barred => {
+                    start.lists.push(List { object, most_pages: spared - 1, items, names });
+                }
+                _ => start.fetch.extend(items),
             }
         }
         start
@@ -121,28 +123,23 @@ impl Ledger {
         seen: &BTreeMap<String, Seen>,
     ) -> (Vec<usize>, Vec<usize>) {
         list.items.into_iter().partition(|&index| {
-            let seen = seen.get(&name(&volume.files[index]));
+            let seen = object(volume, index).and_then(|object| seen.get(&name(&object)));
             seen.is_some_and(|seen| self.known[index] == Known::Updated(seen.updated))
         })
     }
 
     /// A list is not to be had, or too long: not asked for again for a while. The items to be fetched.
     pub(crate) fn not_listed(&mut self, list: List, now: Time) -> Vec<usize> {
-        self.not_before.insert(list.group, now + FULL_EVERY);
-        list.items
-    }
-
-    /// The items of a list that failed for a moment.
-    pub(crate) fn list_failed(list: List) -> Vec<usize> {
+        self.not_before.insert(group(&list.object), now + FULL_EVERY);
         list.items
     }
 
     /// An item was made from what a GET told. `listed` is what a list told of its object before.
     pub(crate) fn fetched(&mut self, volume: &Volume, index: usize, listed: Option<Seen>, got: Option<Seen>) {
-        let Some(file) = volume.files.get(index).filter(|file| file.history.is_none()) else { return };
+        let Some(object) = object(volume, index) else { return };
         // A change after the list shows in the next one; so the list's own word is as good, and the same words are compared.
         let settled = |seen: &Seen| seen.updated + UNSETTLED_SECONDS < seen.date;
-        self.known[index] = match (&file.version, listed.or(got)) {
+        self.known[index] = match (object.version(), listed.or(got)) {
             (Some(_), _) => Known::Fetched,
             (None, seen) => seen.filter(settled).map_or(Known::Nothing, |seen| Known::Updated(seen.updated)),
         };
@@ -155,12 +152,17 @@ impl Ledger {
 }
 
 /// Key Vault's names are the same in any case.
-pub(crate) fn name(file: &File) -> String {
-    file.name.as_str().to_ascii_lowercase()
+pub(crate) fn name(object: &Object) -> String {
+    object.name().as_str().to_ascii_lowercase()
 }
 
-fn group(file: &File) -> Group {
-    Group { vault: file.vault.clone(), kind: file.object_type, identity: file.identity.clone() }
+/// The one object an item comes from; a history or a selection comes from several.
+fn object(volume: &Volume, index: usize) -> Option<Object> {
+    volume.files.get(index).filter(|file| file.history.is_none()).map(Object::of)
+}
+
+fn group(object: &Object) -> Group {
+    (object.vault().clone(), object.kind(), object.identity().to_owned())
 }
 
 #[cfg(test)]

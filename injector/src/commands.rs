@@ -73,7 +73,7 @@ enum Command {
     },
     /// Print what the sidecar knows of every file.
     Status {
-        /// JSON, or OpenMetrics text: readiness, and of each file its age and whether its object fails.
+        /// JSON; or metrics as Prometheus scrapes them: readiness, and of each file its age and whether its object fails.
         #[arg(short, long, value_name = "FORMAT", env = "KEYSLUICE_OUTPUT", default_value = "json")]
         output: Output,
     },

@@ -40,6 +40,8 @@ pub struct VolumeSpec {
 pub enum Outcome {
     /// Its content is at hand.
     Fetched,
+    /// The vault has what the current generation, or what was fetched for the next one, has.
+    Unchanged,
     /// It failed.
     Failed {
         /// How likely another try helps.
@@ -215,6 +217,7 @@ impl Refresh {
                     state.dirty = true;
                     state.commit_at = Some(now);
                 }
+                Outcome::Unchanged => *file = FileState { present: true, ..FileState::default() },
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
                         return self.hopeless(volume, actions);

@@ -156,6 +156,7 @@ impl Sidecar {
             event = tokio::select! {
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
+                    Progress::Unchanged { volume, items } => self.unchanged(volume, &items),
                     Progress::Over { volume } => Event::Fetched { volume, outcomes: std::mem::take(&mut self.outcomes[volume]) },
                 },
                 Some(ended) = self.rounds.join_next() => match ended {
@@ -197,7 +198,9 @@ impl Sidecar {
             for action in self.machine.on(event, since_boot()) {
                 match action {
                     Action::Fetch { volume, files } => {
-                        self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, self.tell.clone()));
+                        // What the volume has lost no list tells.
+                        let full = !self.volumes[volume].has(self.outputs[volume].standing());
+                        self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, full, self.tell.clone()));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
                     Action::RemovePrevious { volume } => {
@@ -261,6 +264,14 @@ impl Sidecar {
             self.throttle = throttle;
         }
         event
+    }
+
+    fn unchanged(&mut self, volume: usize, items: &[usize]) -> Event {
+        for &index in items {
+            self.status.confirmed(volume, index, since_boot());
+            self.outcomes[volume].push((index, Outcome::Unchanged));
+        }
+        Event::Tick
     }
 
     fn commit(&mut self, index: usize) -> Event {

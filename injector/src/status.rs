@@ -90,6 +90,12 @@ impl Status {
         row.problem.take().is_some()
     }
 
+    /// The vault was seen to have what an item's files hold.
+    pub fn confirmed(&mut self, volume: usize, item: usize, at: Time) {
+        let row = &mut self.volumes[volume].items[item];
+        (row.fetched_at, row.problem) = (Some(at), None);
+    }
+
     /// What an item's fetch warned of; the warnings that are news.
     pub fn warned(&mut self, volume: usize, item: usize, warnings: Vec<String>) -> Vec<String> {
         let known = std::mem::replace(&mut self.volumes[volume].items[item].warnings, warnings.clone());

@@ -224,7 +224,7 @@ proptest! {
     #[test]
     fn lists_and_fetches_converge_to_the_same_files(skew in -10_i64..=10, steps in steps(), between in steps()) {
         let volume = volume(&["a", "b", "c", "B"]);
-        let name = |index: usize| name(&volume.files[index]);
+        let name = |index: usize| name(&object(&volume, index).unwrap());
         let mut vault = Model { tenths: 1_000_000, skew, ..Model::default() };
         let mut ledger = Ledger::new(4);
         let (mut listing, mut fetching) = ([None; 4], [None; 4]);

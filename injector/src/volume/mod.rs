@@ -107,6 +107,12 @@ impl Volume {
         tree::files(&self.current()?).ok()
     }
 
+    /// Whether the current generation has all these files.
+    pub fn has<'a>(&mut self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
+        let files = self.follow().ok().and_then(|()| self.left()).unwrap_or_default();
+        paths.into_iter().all(|path| files.contains(path))
+    }
+
     /// Completes the links of the generation an earlier run left: a crash may have come between the swap and them. `false` when
     /// that cannot be done.
     pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
