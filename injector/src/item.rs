@@ -105,13 +105,13 @@ fn described(selection: &Selection) -> String {
 mod tests {
     use super::*;
 
-    fn file(extra: serde_json::Value) -> File {
+    fn file(extra: &serde_json::Value) -> File {
         let mut json = serde_json::json!({"path": "tls", "mode": "0644", "identity": "a", "vault": "https://kv/", "type": "secret", "name": "c"});
         json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         serde_json::from_value(json).unwrap()
     }
 
-    fn selection(extra: serde_json::Value) -> Selection {
+    fn selection(extra: &serde_json::Value) -> Selection {
         let mut json = serde_json::json!({"mode": "0600", "identity": "a", "vault": "https://kv/"});
         json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         serde_json::from_value(json).unwrap()
@@ -123,22 +123,22 @@ mod tests {
         let claims =
             |item: Item<'_>, paths: &[&str]| paths.iter().map(|text| item.claims(&path(text))).collect::<Vec<_>>();
         let asked = ["tls", "tls.crt", "tls.key", "tls/0", "tlsx", "other"];
-        let plain = file(serde_json::json!({}));
+        let plain = file(&serde_json::json!({}));
         assert_eq!(claims(Item::File(&plain), &asked), [true, false, false, false, false, false]);
-        let split = file(serde_json::json!({"split": true}));
+        let split = file(&serde_json::json!({"split": true}));
         assert_eq!(claims(Item::File(&split), &asked), [true, true, true, false, false, false]);
-        let history = file(serde_json::json!({"history": 2}));
+        let history = file(&serde_json::json!({"history": 2}));
         assert_eq!(claims(Item::File(&history), &asked), [false, false, false, true, false, false]);
         let asked = ["db", "app/db", "app/x/db", "app/d.b", "apps"];
-        let top = selection(serde_json::json!({}));
+        let top = selection(&serde_json::json!({}));
         assert_eq!(claims(Item::Selection(&top), &asked), [true, false, false, false, true]);
-        let below = selection(serde_json::json!({"directory": "app"}));
+        let below = selection(&serde_json::json!({"directory": "app"}));
         assert_eq!(claims(Item::Selection(&below), &asked), [false, true, false, false, false]);
     }
 
     #[test]
     fn a_selection_is_described_by_what_it_selects() {
-        let chosen = selection(serde_json::json!({"namePrefix": "app-", "tags": {"team": "shop"}}));
+        let chosen = selection(&serde_json::json!({"namePrefix": "app-", "tags": {"team": "shop"}}));
         assert_eq!(Item::Selection(&chosen).source(), "secrets \"app-*\" tagged \"team=shop\" in https://kv/");
     }
 }

@@ -74,10 +74,9 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
                             outputs[volume].accept(&plan.volumes[volume], item, new)
                         });
                         match accepted {
-                            Ok(()) => {}
                             Err(new) if new.class == Class::Permanent => return Err(new),
                             Err(new) if fault.as_ref().is_none_or(|known| new.class > known.class) => fault = Some(new),
-                            Err(_) => {}
+                            Ok(()) | Err(_) => {}
                         }
                     }
                 }

@@ -24,7 +24,9 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Der {
         der.push(0x80 | u8::try_from(significant.len()).unwrap_or_default());
     }
     der.extend_from_slice(significant);
-    parts.iter().for_each(|part| der.extend_from_slice(part));
+    for part in parts {
+        der.extend_from_slice(part);
+    }
     der
 }
 

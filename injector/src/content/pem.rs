@@ -108,7 +108,9 @@ mod tests {
 
     fn written(blocks: &[Block<'_>]) -> String {
         let mut text = buffer(0, 0);
-        blocks.iter().for_each(|block| block.write(&mut text));
+        for block in blocks {
+            block.write(&mut text);
+        }
         text.to_string()
     }
 
@@ -157,7 +159,9 @@ mod tests {
         fn what_is_written_is_found_again(blobs in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..150), 0..4)) {
             let mut text = buffer(blobs.iter().map(Vec::len).sum(), blobs.len());
             let capacity = text.capacity();
-            blobs.iter().for_each(|der| append(&mut text, PRIVATE_KEY, der));
+            for der in &blobs {
+                append(&mut text, PRIVATE_KEY, der);
+            }
             prop_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves copies behind");
             let found: Vec<_> = blocks(&text).into_iter().map(|block| block.der.to_vec()).collect();
             prop_assert_eq!(found, blobs);

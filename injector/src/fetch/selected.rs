@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn selection(extra: serde_json::Value) -> Selection {
+    fn selection(extra: &serde_json::Value) -> Selection {
         let mut json = json!({"mode": "0600", "identity": "a", "vault": "https://kv/"});
         json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         serde_json::from_value(json).unwrap()
@@ -66,7 +66,7 @@ mod tests {
             (json!({"namePrefix": "o", "tags": {"team": "shop"}}), &[]),
         ];
         for (chosen, expected) in cases {
-            let names = names(&selection(chosen.clone()), vault.clone());
+            let names = names(&selection(chosen), vault.clone());
             assert_eq!(names.iter().map(ObjectName::as_str).collect::<Vec<_>>(), *expected, "{chosen}");
         }
     }
@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn files_are_named_like_the_secrets() {
         let name: ObjectName = "db".parse().unwrap();
-        assert_eq!(path(&selection(json!({})), &name).unwrap().as_str(), "db");
-        assert_eq!(path(&selection(json!({"directory": "a/b"})), &name).unwrap().as_str(), "a/b/db");
+        assert_eq!(path(&selection(&json!({})), &name).unwrap().as_str(), "db");
+        assert_eq!(path(&selection(&json!({"directory": "a/b"})), &name).unwrap().as_str(), "a/b/db");
         let deep = vec!["d"; 32].join("/");
-        assert!(path(&selection(json!({"directory": deep})), &name).is_err());
+        assert!(path(&selection(&json!({"directory": deep})), &name).is_err());
     }
 }

@@ -48,11 +48,13 @@ impl Object {
     }
 
     /// The same object in another version.
+    #[must_use]
     pub fn at(&self, version: ObjectVersion) -> Self {
         Self { version: Some(version), ..self.clone() }
     }
 
     /// The same object in its newest version.
+    #[must_use]
     pub fn without_version(&self) -> Self {
         Self { version: None, ..self.clone() }
     }

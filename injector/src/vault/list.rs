@@ -130,7 +130,10 @@ fn not_listed(mut fault: Fault) -> Fault {
 /// Whether a link leads to the vault's host and port; the service writes the default port as well.
 fn is_within(vault: &VaultUrl, link: &str) -> bool {
     let authority = |url: &str| {
-        let rest = url.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("https://")).and(url.get(8..))?;
+        let (scheme, rest) = url.split_at_checked(8)?;
+        if !scheme.eq_ignore_ascii_case("https://") {
+            return None;
+        }
         let authority = rest.split(['/', '?', '#', '\\']).next()?.to_ascii_lowercase();
         Some(authority.strip_suffix(":443").map(str::to_owned).unwrap_or(authority))
     };

@@ -34,7 +34,7 @@ pub(in crate::content) fn write(key: Option<&[u8]>, certificates: &[&[u8]]) -> O
     let certificates = data(&sequence(&bags));
     let keys = match key {
         None => Der::default(),
-        Some(key) => data(&sequence(&[&bag(SHROUDED_KEY_BAG, &*shrouded(key)?, &attributes)])),
+        Some(key) => data(&sequence(&[&bag(SHROUDED_KEY_BAG, &shrouded(key)?, &attributes)])),
     };
     let safe = sequence(&[&certificates, &keys]);
     let salt = salt(&safe, b"mac");

@@ -67,6 +67,7 @@ async fn seed_faults_delay_and_counts_are_reached() {
     assert_eq!(bench.get(&token, DB).await.0, 429);
     assert_eq!(call(&bench, Method::PUT, "delay", Some(json!({"milliseconds": 1}))).await.0, 204);
     assert_eq!(call(&bench, Method::PUT, "token-lifetime", Some(json!({"seconds": 90}))).await.0, 204);
+    assert_eq!(call(&bench, Method::PUT, "lists", Some(json!({"pageSize": 2, "emptyPages": true}))).await.0, 204);
     let seed = json!({"vaults": [{"name": "shop", "tenantId": TENANT, "secrets": {"more": "x"}}]});
     assert_eq!(call(&bench, Method::POST, "seed", Some(seed)).await.0, 204);
     assert_eq!(bench.get(&token, "secrets/more?api-version=7.4").await.0, 200);

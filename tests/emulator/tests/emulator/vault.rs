@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use keysluice_emulator::TokenClaims;
-use keysluice_emulator::seed::SecretSeed;
+use keysluice_emulator::seed::{CertificateSeed, SecretSeed};
+use keysluice_emulator::{ListShape, TokenClaims};
 use serde_json::{Value, json};
 
 use crate::client::{APP, Bench, IDENTITY, NARROW_APP, OTHER_TENANT, TENANT, VAULT_RESOURCE, error};
@@ -228,6 +228,43 @@ async fn lists_come_in_pages_of_25() {
         assert_eq!((pages, names), (sizes, expected.clone()));
     }
     assert_eq!(bench.emulator.counts().lists, 6);
+}
+
+#[tokio::test]
+async fn pages_can_be_short_and_empty_and_lead_elsewhere() {
+    let bench = Bench::start().await;
+    let token = bench.access_token(APP, VAULT_RESOURCE).await;
+    let first = format!("{}secrets?{V}", bench.emulator.vault_url("shop"));
+    bench.emulator.set_lists(ListShape { page_size: Some(2), empty_pages: true, next_host: None });
+    let (mut next, mut pages) = (Some(first.clone()), Vec::new());
+    while let Some(url) = next {
+        let body: Value = bench.client.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+        pages.push(body["value"].as_array().unwrap().len());
+        next = body["nextLink"].as_str().map(str::to_owned);
+    }
+    assert_eq!(pages, [2, 0, 2, 0, 1]);
+    let next_host = Some("stranger.example".to_owned());
+    bench.emulator.set_lists(ListShape { page_size: Some(2), empty_pages: false, next_host });
+    let body: Value = bench.client.get(first).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+    assert!(body["nextLink"].as_str().unwrap().starts_with("https://stranger.example:443/secrets?"));
+}
+
+#[tokio::test]
+async fn certificates_and_keys_have_versions_with_their_times() {
+    let bench = Bench::start().await;
+    let token = bench.access_token(APP, VAULT_RESOURCE).await;
+    for created in [1000, 2000] {
+        let seed = CertificateSeed { created: Some(created), ..CertificateSeed::default() };
+        bench.emulator.set_certificate("shop", "twice", seed).unwrap();
+    }
+    for collection in ["certificates", "secrets", "keys"] {
+        let (status, body) = bench.get(&token, &format!("{collection}/twice/versions?{V}")).await;
+        assert_eq!(status, 200, "{body}");
+        let mut times: Vec<_> =
+            body["value"].as_array().unwrap().iter().map(|item| item["attributes"]["created"].as_i64()).collect();
+        times.sort_unstable();
+        assert_eq!(times, [Some(1000), Some(2000)], "{collection}");
+    }
 }
 
 #[tokio::test]
