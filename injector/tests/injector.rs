@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
 
+mod changes;
 mod content;
 mod crash;
 mod demands;

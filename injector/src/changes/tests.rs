@@ -217,7 +217,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// After every refresh of any history the files, the last good ones of objects that fail included, are those of a sidecar
     /// that fetches everything each time. Changes between a list and the fetches after it may be seen a refresh later.

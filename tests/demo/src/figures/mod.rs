@@ -55,8 +55,8 @@ pub(super) struct Figure {
 enum Kind {
     /// The same everywhere: sizes, calls, memory.
     Stable,
-    /// Depends on how busy the machine is: only a multiple of the bound says something.
-    Time,
+    /// Depends on how busy the machine is, or on chance: only a multiple of the bound says something.
+    Varies,
 }
 
 /// What a static binary of each C library may cost.
@@ -92,11 +92,13 @@ pub(super) async fn print(injector: &Path, round_trip: Duration, options: &Optio
     measure::reads(&lab, options.reads, &mut table).await?;
     lab.close().await;
 
-    let known = options.baseline.as_deref().map(|path| Baseline::read(path, &target)).transpose()?;
+    let known = options.baseline.as_deref().map(|path| Baseline::read(path, &target)).transpose()?.flatten();
     let complaints = baseline::complaints(&table.0, known.as_ref());
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
-    if let (Some(path), Some(_)) = (&options.baseline, &known) {
-        println!("\nno figure is more than 15 % above {}", path.display());
+    match (&options.baseline, &known) {
+        (Some(path), Some(_)) => println!("\nno figure is more than 15 % above {}", path.display()),
+        (Some(path), None) => println!("\nNOT COMPARED: {} has no figures of {target}", path.display()),
+        (None, _) => {}
     }
     Ok(())
 }
@@ -108,8 +110,7 @@ struct Table(Vec<Figure>);
 impl Table {
     fn add(&mut self, name: &'static str, unit: &'static str, value: f64, bound: Option<f64>, kind: Kind) {
         let shown = |value: f64| if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.3}") };
-        let at_most =
-            bound.map(|bound| format!("at most {}", shown(bound.floor().max(bound.fract())))).unwrap_or_default();
+        let at_most = bound.map(|bound| format!("at most {bound:.1}")).unwrap_or_default();
         println!("{name:<52} {:>12} {unit:<11} {at_most}", shown(value));
         self.0.push(Figure { name, unit, value, bound, kind });
     }
