@@ -4,7 +4,8 @@
 //! Plan ──> refresh (pure: state, event, now -> actions)
 //!             │ Fetch                                │ Commit
 //!             v                                      v
-//!          fetch: identity (token) -> vault (GET)    volume: new generation, `..data` swapped by rename
+//!          fetch: changes (what a list spares)       volume: new generation, `..data` swapped by rename
+//!                 -> identity (token) -> vault (GET)
 //!                 -> content (bytes of the files)
 //! control: Unix socket for `ready`, `status`, `refresh`
 //! ```
