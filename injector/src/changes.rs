@@ -128,10 +128,10 @@ impl Ledger {
         })
     }
 
-    /// A list is not to be had, or too long: not asked for again for a while. The items to be fetched.
-    pub(crate) fn not_listed(&mut self, list: List, now: Time) -> Vec<usize> {
-        self.not_before.insert(group(&list.object), now + FULL_EVERY);
-        list.items
+    /// A list is not to be had, or too long: not asked for again for a while. The items to be fetched, and whether it is news.
+    pub(crate) fn not_listed(&mut self, list: List, now: Time) -> (Vec<usize>, bool) {
+        let known = self.not_before.insert(group(&list.object), now + FULL_EVERY);
+        (list.items, known.is_none())
     }
 
     /// An item was made from what a GET told. `listed` is what a list told of its object before.

@@ -2,24 +2,24 @@
 
 mod history;
 mod selected;
+mod spared;
 
-use crate::changes::{self, Ledger, List, Seen, Start};
+use crate::changes::{Ledger, Seen, Start};
 use crate::clock::since_boot;
 use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
-use crate::log;
 use crate::throttle::{Throttle, ThrottleState};
-use crate::vault::{Answer, Object, Updates, VaultClient, of_object};
+use crate::vault::{Answer, Object, VaultClient, of_object};
 use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
 use keysluice_plan::{ObjectVersion, Plan, Volume};
 use secrecy::{ExposeSecret, SecretBox};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
@@ -89,9 +89,13 @@ impl Fetcher {
             self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
         let mut seen = BTreeMap::new();
         for list in lists {
-            let (same, other) = self.listed(volume, list, &mut seen).await;
-            unchanged.extend(same);
-            items.extend(other);
+            match self.listed(volume, list, &mut seen).await {
+                Ok((same, other)) => {
+                    unchanged.extend(same);
+                    items.extend(other);
+                }
+                Err(results) => drop(tell.send(Progress::Items { volume, results })),
+            }
         }
         let _ = tell.send(Progress::Unchanged { volume, items: unchanged });
         let seen = Arc::new(seen);
@@ -122,36 +126,6 @@ impl Fetcher {
         let results = lost.into_iter().map(|item| (item, Err(fault()))).collect();
         let _ = tell.send(Progress::Items { volume, results });
         let _ = tell.send(Progress::Over { volume });
-    }
-
-    /// Asks for a list: the items it shows unchanged, and those to be fetched. What it tells of objects goes to `seen`.
-    async fn listed(&self, volume: usize, list: List, seen: &mut BTreeMap<Object, Seen>) -> (Vec<usize>, Vec<usize>) {
-        let plan = &self.plan.volumes[volume];
-        let answer = match self.source(list.object.identity()) {
-            Ok(source) => self.vaults.updates(&list.object, source, list.most_pages, |known| list.is_done(known)).await,
-            Err(fault) => Err(fault),
-        };
-        match answer {
-            Ok(Updates::Known(known)) => {
-                for object in list.items.iter().map(|&index| Object::of(&plan.files[index])) {
-                    if let Some(update) = known.get(&changes::name(&object)) {
-                        seen.insert(object, *update);
-                    }
-                }
-                self.ledger(volume).listed(plan, list, &known)
-            }
-            // It may have to do with the list alone; the objects tell for themselves.
-            Err(fault) if fault.class == Class::Transient => (Vec::new(), list.items),
-            other => {
-                let why = other.err().map_or_else(|| "it has too many objects".to_owned(), |fault| fault.to_string());
-                log::info(&format!("{}: changes are not looked up in a list for an hour: {why}", list.object.vault()));
-                (Vec::new(), self.ledger(volume).not_listed(list, since_boot()))
-            }
-        }
-    }
-
-    fn ledger(&self, volume: usize) -> MutexGuard<'_, Ledger> {
-        self.ledgers[volume].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn object(&self, volume: usize, object: &Object, listed: Option<Seen>, items: Vec<usize>) -> Results {

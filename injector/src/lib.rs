@@ -32,6 +32,7 @@ mod outputs;
 pub mod plan_source;
 pub mod refresh;
 mod run;
+mod signals;
 pub mod status;
 mod termination;
 pub mod throttle;

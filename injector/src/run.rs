@@ -10,6 +10,7 @@ use crate::log;
 use crate::outputs::Outputs;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
+use crate::signals::Signals;
 use crate::status::Status;
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
@@ -18,7 +19,6 @@ use keysluice_plan::reason::{KS603, KS608};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::UnixListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -48,25 +48,6 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
         let _ = timeout(FAREWELL, control::accept(&listener, &snapshots, &requests)).await;
     }
     result
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Fault> {
-        let install = |kind| {
-            signal(kind).map_err(|error| Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}")))
-        };
-        Ok(Self {
-            terminate: install(SignalKind::terminate())?,
-            interrupt: install(SignalKind::interrupt())?,
-            hangup: install(SignalKind::hangup())?,
-        })
-    }
 }
 
 struct Sidecar {

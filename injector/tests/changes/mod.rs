@@ -144,6 +144,24 @@ fn a_list_that_fails_for_a_moment_costs_the_objects_and_is_tried_again() {
 }
 
 #[test]
+fn without_a_token_one_request_is_made_and_lists_go_on_afterwards() {
+    let world = world(10);
+    world.emulator.set_token_lifetime(Some(std::time::Duration::from_secs(2)));
+    let sidecar = world.run_ready(&world.plan(&files(&world, 10)));
+    fs::remove_file(world.root.join("token")).unwrap();
+    until("the token ended", || {
+        let answer = sidecar.refresh().0;
+        answer["volumes"][0]["files"].as_array().unwrap().iter().all(|file| file["error"]["code"] == "KS301")
+    });
+    world.write_token(&world.token);
+    world.emulator.inject(Fault::status(503).on(CallKind::Token).times(1));
+    assert_eq!(cost(&world, &sidecar), (0, 0, false));
+    assert_eq!(world.emulator.counts().tokens, 1, "shared by all objects, and not tried again for each");
+    // A token that ends while it is under way may have cost the objects a 401: then they are asked for once.
+    until("lists go on", || cost(&world, &sidecar) == (1, 0, true));
+}
+
+#[test]
 fn a_pinned_version_is_fetched_once_and_keys_have_a_list_of_their_own() {
     let world = world(10);
     let version = world.emulator.set_secret("shop", "s9", "pinned");

@@ -1,6 +1,6 @@
 //! A running pod while something is down: the files stay, what is known of them says so, and it ends by itself.
 
-use crate::support::{CANARY, Mount, World, loudly, until};
+use crate::support::{CANARY, Mount, World, loudly, put, until};
 use keysluice_emulator::{CallKind, Fault};
 use std::fs;
 use std::process::Command;
@@ -33,7 +33,7 @@ fn a_token_file_that_is_missing_at_renewal_costs_nothing_until_the_token_ends() 
     until("the token ended", || sidecar.refresh().0["volumes"][0]["files"][0]["error"]["code"] == "KS301");
     assert_eq!((world.read("db").as_str(), world.emulator.counts().tokens), ("with the old token", 1));
     // The kubelet replaces it by a rename.
-    fs::write(world.root.join("token.new"), &world.token).unwrap();
+    put(&world.root.join("token.new"), world.token.as_bytes());
     fs::rename(world.root.join("token.new"), world.root.join("token")).unwrap();
     world.emulator.set_secret("shop", "db", "with a new token");
     until("it is read again", || sidecar.refresh().1);
