@@ -2,8 +2,11 @@
 
 use super::der::{bit_string, context, integer, octets, sequence};
 use super::der_reader::{BIT_STRING, CONTEXT_0, CONTEXT_1, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
-use crate::http::crypto_provider;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, RsaKeyPair,
+};
 use zeroize::Zeroizing;
 
 /// 1.2.840.113549.1.1.1 and NULL
@@ -40,11 +43,19 @@ pub(super) fn pkcs8(der: &[u8]) -> Option<Pkcs8> {
     }
 }
 
-/// `SubjectPublicKeyInfo` of a key; `None` for kinds nobody here can compute with.
+/// `SubjectPublicKeyInfo` of a key; `None` for kinds nobody here can compute with. Not by way of rustls: it wants a copy of the
+/// key that nobody wipes.
 pub(super) fn public_key(key: &Pkcs8) -> Option<Vec<u8>> {
-    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.as_slice())).clone_key();
-    let key = crypto_provider().key_provider.load_private_key(der).ok()?;
-    key.public_key().map(|public| public.as_ref().to_vec())
+    let curves = [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P521_SHA512_ASN1_SIGNING];
+    let public: Result<PublicKeyX509Der<'_>, _> =
+        if let Some(pair) = curves.into_iter().find_map(|curve| EcdsaKeyPair::from_pkcs8(curve, key).ok()) {
+            pair.public_key().as_der()
+        } else if let Ok(pair) = RsaKeyPair::from_pkcs8(key) {
+            pair.public_key().as_der()
+        } else {
+            Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).ok()?.public_key().as_der()
+        };
+    Some(public.ok()?.as_ref().to_vec())
 }
 
 fn wrap(algorithm: &[u8], inner: &[u8]) -> Pkcs8 {

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 pub(super) fn latest(listed: Vec<Listed>, start: Option<&str>, count: u32) -> Option<Vec<ObjectVersion>> {
     let mut versions: Vec<Listed> = listed.into_iter().filter(|version| version.enabled == Some(true)).collect();
     // The service promises no order; of two within a second it is at least always the same.
-    versions.sort_by(|a, b| (Reverse(a.created), &a.name).cmp(&(Reverse(b.created), &b.name)));
+    versions.sort_unstable_by(|a, b| (Reverse(a.created), &a.name).cmp(&(Reverse(b.created), &b.name)));
     let first = match start {
         None => 0,
         Some(start) => versions.iter().position(|version| version.name.eq_ignore_ascii_case(start))?,

@@ -17,7 +17,7 @@ pub(super) fn names(selection: &Selection, listed: Vec<Listed>) -> Vec<ObjectNam
     };
     let mut names: Vec<ObjectName> =
         listed.into_iter().filter(chosen).filter_map(|secret| secret.name.parse().ok()).collect();
-    names.sort();
+    names.sort_unstable();
     names.dedup();
     names
 }

@@ -88,6 +88,31 @@ fn what_is_written_is_read_and_is_the_same_each_time() {
     holds(&write(None, &ders).unwrap(), &[], &chain);
 }
 
+#[test]
+fn openssl_reads_what_is_written() {
+    use std::process::{Command, Stdio};
+    let ders = ["leaf", "intermediate", "root"].map(der);
+    let file = write(Some(&der("leaf.key")), &ders.each_ref().map(Vec::as_slice)).unwrap();
+    if let Ok(path) = std::env::var("KEYSLUICE_KEEP_PFX") {
+        std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), &file).unwrap();
+    }
+    let tool = Command::new("openssl")
+        .args(["pkcs12", "-nodes", "-passin", "pass:"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut tool) = tool else { return println!("openssl is not installed: not checked") };
+    std::io::Write::write_all(&mut tool.stdin.take().unwrap(), &file).unwrap();
+    let output = tool.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let blocks = crate::content::pem::blocks(&text);
+    let found: Vec<_> = blocks.iter().map(|block| block.der.to_vec()).collect();
+    let [leaf, intermediate, root] = ders;
+    assert_eq!(found, [leaf, intermediate, root, der("leaf.key")]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
