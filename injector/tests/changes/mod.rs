@@ -153,6 +153,7 @@ fn without_a_token_one_request_is_made_and_lists_go_on_afterwards() {
         let answer = sidecar.refresh().0;
         answer["volumes"][0]["files"].as_array().unwrap().iter().all(|file| file["error"]["code"] == "KS301")
     });
+    world.emulator.set_token_lifetime(None);
     world.write_token(&world.token);
     world.emulator.inject(Fault::status(503).on(CallKind::Token).times(1));
     assert_eq!(cost(&world, &sidecar), (0, 0, false));
