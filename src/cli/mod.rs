@@ -1,5 +1,7 @@
 //! The command line. One file a command.
 
+mod certificate_options;
+mod cleanup;
 mod explain;
 mod manifest_pods;
 mod options;
@@ -33,13 +35,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the admission webhook.
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
     Explain(explain::Explain),
     /// Turn SecretProviderClasses into a Plan for `keysluice-injector once --plan`.
     Plan(plan::PlanCommand),
     /// Explain a KS code.
     Why(why::Why),
+    /// Remove what could refuse pods once the webhook is gone; the chart runs it before an uninstall.
+    Cleanup(cleanup::Cleanup),
 }
 
 /// A failure with its exit code.
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Why(command) => command.run(),
+        Command::Cleanup(command) => command.run(),
     };
     match result {
         Ok(code) => code,
