@@ -53,10 +53,16 @@ lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37 and its renderin
 	./scripts/lint-chart
 
 .PHONY: bench
-bench: build ## Prints the figures: binary size, memory, time to ready with 20 secrets
+bench: build static ## Prints the figures: the sidecar's size, memory, times and calls; the webhook's speed
 	$(CARGO) build --quiet --release -p keysluice-demo
-	$(BIN)/keysluice-demo --bin-dir $(BIN) --data tests/data --figures
+	$(BIN)/keysluice-demo --figures --injector target/static/keysluice-injector
 	$(MAKE) --no-print-directory bench-webhook
+
+.PHONY: figures
+figures: static ## Fails when a figure of the static sidecar is more than 15 % above tests/demo/figures.json (a shorter bench)
+	$(CARGO) build --quiet --release -p keysluice-demo
+	$(BIN)/keysluice-demo --figures --injector target/static/keysluice-injector --starts 50 --refreshes 1000 --idle 20 \
+		--reads 100000 --baseline tests/demo/figures.json
 
 .PHONY: bench-webhook
 bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instructions a review (wrk and valgrind where installed)
@@ -66,8 +72,12 @@ bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instr
 	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
 
 .PHONY: static
-static: ## Builds the sidecar as a static binary: musl where its std is installed, else static glibc
+static: ## Builds the sidecar as a static binary: musl where its std is to be had or can be built, else static glibc
 	./scripts/static
+
+.PHONY: test-static
+test-static: static ## Runs the sidecar's tests with the static binary
+	KEYSLUICE_TEST_BINARY=$(CURDIR)/target/static/keysluice-injector $(CARGO) test -p keysluice-injector --test injector
 
 .PHONY: images
 images: static ## Builds the sidecar's OCI image (needs buildah)

@@ -1,6 +1,83 @@
-//! Calendar text from the system clock, without a date library.
+//! Time since boot for everything that waits, and calendar text from the system clock, without a date library.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
+    timerfd_settime,
+};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::unix::pipe;
+use tokio::time::sleep;
+
+/// Time since the node booted, suspension included: nobody sets it, and a container that was restarted goes on with it.
+pub(crate) fn since_boot() -> Duration {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
+    Duration::new(tv_sec.try_into().unwrap_or_default(), tv_nsec.try_into().unwrap_or_default())
+}
+
+/// Wakes at a time since boot. The runtime's own timers stand still while a node is suspended.
+#[derive(Debug)]
+pub(crate) struct Alarm(Option<pipe::Receiver>);
+
+impl Alarm {
+    /// Where the kernel has no such timer (a sandbox's may not) the runtime's has to do.
+    pub(crate) fn new() -> Self {
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC);
+        // A timer is read like a pipe, and the runtime offers no other way to wait for a descriptor that is free of `unsafe`.
+        Self(timer.ok().and_then(|timer| pipe::Receiver::from_owned_fd_unchecked(timer).ok()))
+    }
+
+    /// Returns at `time`, at once when it is over.
+    pub(crate) async fn at(&self, time: Duration) {
+        while let Some(rest) = time.checked_sub(since_boot()).filter(|rest| !rest.is_zero()) {
+            match &self.0 {
+                Some(timer) if Self::set(timer, time).is_ok() => Self::expired(timer).await,
+                _ => sleep(rest).await,
+            }
+        }
+    }
+
+    fn set(timer: impl AsFd, time: Duration) -> Result<(), Errno> {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A time no clock reaches is as good as none.
+        let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).min(i64::MAX / 2_000_000_000);
+        let it_value = Timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
+        timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: zero, it_value }).map(drop)
+    }
+
+    async fn expired(timer: &pipe::Receiver) {
+        if timer.readable().await.is_ok() {
+            // The count of expirations; read, so that the next wait does not end at once.
+            let _ = timer.try_read(&mut [0; 8]);
+        }
+    }
+}
+
+/// Seconds since 1970 of an HTTP date, `Wed, 25 Nov 2026 22:39:01 GMT`.
+pub(crate) fn http_date(text: &str) -> Option<i64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (_, rest) = text.split_once(", ")?;
+    let mut parts = rest.strip_suffix(" GMT")?.split([' ', ':']);
+    let (day, month) = (number(parts.next()?)?, parts.next().filter(|month| month.len() == 3)?);
+    let month = i64::try_from(MONTHS.find(month).filter(|at| at % 3 == 0)? / 3).ok()? + 1;
+    let [year, hour, minute, second] = [(); 4].map(|()| parts.next().and_then(number));
+    let seconds = hour? * 3600 + minute? * 60 + second?;
+    parts.next().is_none().then_some(days(year?, month, day) * 86_400 + seconds)
+}
+
+fn number(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Days from 1970-01-01 to a date of a year from 0 on (same source as [`civil`]).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
 
 /// A moment in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +139,56 @@ fn civil(days: i64) -> (i64, u8, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_alarm_wakes_at_its_time_and_at_once_when_that_is_over() {
+        let fallback = Alarm(None);
+        for alarm in [Alarm::new(), fallback] {
+            let start = since_boot();
+            for wait in [20, 0, 30, 10] {
+                alarm.at(start + Duration::from_millis(wait)).await;
+                assert!(since_boot() >= start + Duration::from_millis(wait));
+            }
+            alarm.at(Duration::ZERO).await;
+            assert!(since_boot() < start + Duration::from_secs(10));
+            // One that is dropped before its time leaves nothing behind.
+            let soon = tokio::time::timeout(Duration::from_millis(5), alarm.at(Duration::MAX)).await;
+            assert!(soon.is_err());
+            alarm.at(since_boot() + Duration::from_millis(5)).await;
+        }
+    }
+
+    #[test]
+    fn the_time_since_boot_is_the_kernels() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        assert!((since_boot().as_secs_f64() - uptime).abs() < 1.0);
+    }
+
+    #[test]
+    fn http_dates_are_read_and_others_are_none() {
+        for (text, expected) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Tue, 29 Feb 2000 00:00:01 GMT", Some(951_782_401)),
+            ("Mon, 23 Nov 2026 21:09:08 GMT", Some(1_795_468_148)),
+            ("Sun, 28 Feb 2100 23:59:59 GMT", Some(4_107_542_399)),
+            ("Mon, 01 Mar 2100 00:00:00 GMT", Some(4_107_542_400)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+            ("Mon, 23 Nov 2026 21:09:08 UTC", None),
+            ("Mon, 23 ovD 2026 21:09:08 GMT", None),
+            ("Mon, 23 Nov 2026 21:09 GMT", None),
+            ("Mon, 23 Nov 2026 21:09:08:07 GMT", None),
+            ("Mon, -3 Nov 2026 21:09:08 GMT", None),
+            ("1795468148", None),
+            ("", None),
+        ] {
+            assert_eq!(http_date(text), expected, "{text}");
+        }
+        for day in (-700_000..100_000).step_by(97) {
+            let (year, month, of_month) = civil(day);
+            assert_eq!(days(year, month.into(), of_month.into()), day);
+        }
+    }
 
     #[test]
     fn dates_match_the_calendar() {

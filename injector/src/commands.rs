@@ -2,8 +2,8 @@
 
 use crate::fault::{Class, Fault};
 use crate::plan_source::{below, load};
-use crate::{gate, log, once, run, termination};
-use clap::{Args, Parser, Subcommand};
+use crate::{gate, log, metrics, once, run, termination};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::{KS602, KS608};
 use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
 use std::io::Write;
@@ -71,10 +71,21 @@ enum Command {
         #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS))]
         timeout: u64,
     },
-    /// Print what the sidecar knows of every file, as JSON.
-    Status,
+    /// Print what the sidecar knows of every file.
+    Status {
+        /// JSON; or metrics as Prometheus scrapes them: readiness, and of each file its age and whether its object fails.
+        #[arg(short, long, value_name = "FORMAT", env = "KEYSLUICE_OUTPUT", default_value = "json")]
+        output: Output,
+    },
     /// Have the sidecar refresh now, and print the result.
     Refresh,
+}
+
+/// What `status` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Json,
+    Metrics,
 }
 
 /// Parses, runs, answers with an exit code. The one place that reports a failure.
@@ -118,7 +129,10 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
             let tell = |reason: &str| drop(writeln!(std::io::stderr(), "waiting: {reason}"));
             gate::ready(&directory, Duration::from_secs(timeout), tell).map(|()| ExitCode::SUCCESS)
         }
-        Command::Status => gate::request(&directory, "status").map(|(text, _)| print(&text, true)),
+        Command::Status { output } => gate::request(&directory, "status").map(|(text, _)| match output {
+            Output::Json => print(&text, true),
+            Output::Metrics => print(&metrics::open_metrics(&text).unwrap_or_default(), true),
+        }),
         Command::Refresh => gate::request(&directory, "refresh").map(|(text, well)| print(&text, well)),
     }
 }
@@ -132,6 +146,7 @@ fn print(text: &str, well: bool) -> ExitCode {
 fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // One, but for a DNS that is dead: see the resolver.
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(1))
         .thread_stack_size(256 * 1024)

@@ -2,21 +2,24 @@
 
 mod history;
 mod selected;
+mod spared;
 
+use crate::changes::{Ledger, Seen, Start};
+use crate::clock::since_boot;
 use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
 use crate::throttle::{Throttle, ThrottleState};
-use crate::vault::{Object, VaultClient};
+use crate::vault::{Answer, Object, VaultClient, of_object};
 use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
 use keysluice_plan::{ObjectVersion, Plan, Volume};
 use secrecy::{ExposeSecret, SecretBox};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
@@ -28,6 +31,8 @@ pub(crate) type Results = Vec<(usize, Result<Fetched, Fault>)>;
 pub(crate) enum Progress {
     /// Some items of a volume are done.
     Items { volume: usize, results: Results },
+    /// Some items of a volume are what they were.
+    Unchanged { volume: usize, items: Vec<usize> },
     /// All of them are.
     Over { volume: usize },
 }
@@ -40,6 +45,8 @@ pub(crate) struct Fetcher {
     vaults: VaultClient,
     throttle: Arc<Throttle>,
     http: Arc<Http>,
+    /// Which objects a list may spare; per volume.
+    ledgers: Vec<Mutex<Ledger>>,
 }
 
 impl Fetcher {
@@ -58,7 +65,8 @@ impl Fetcher {
         };
         let sources = plan.identities.iter().map(source).collect();
         let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle));
-        Ok(Self { plan, sources, vaults, throttle, http })
+        let ledgers = plan.volumes.iter().map(|volume| Mutex::new(Ledger::new(Item::count(volume)))).collect();
+        Ok(Self { plan, sources, vaults, throttle, http, ledgers })
     }
 
     /// What we were told to wait.
@@ -66,10 +74,31 @@ impl Fetcher {
         self.throttle.state()
     }
 
-    /// Fetches these items of a volume; every one gets a result. Where nobody listens any more nothing is told.
-    pub(crate) async fn round(self: Arc<Self>, volume: usize, items: Vec<usize>, tell: UnboundedSender<Progress>) {
+    /// Has these items of a volume as the vault has them; every one gets a result. With `full` all are fetched, otherwise those
+    /// that a list does not show unchanged. Where nobody listens any more nothing is told.
+    pub(crate) async fn round(
+        self: Arc<Self>,
+        volume: usize,
+        items: Vec<usize>,
+        full: bool,
+        tell: UnboundedSender<Progress>,
+    ) {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
+        let Start { fetch: mut items, mut unchanged, lists } =
+            self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
+        let mut seen = BTreeMap::new();
+        for list in lists {
+            match self.listed(volume, list, &mut seen).await {
+                Ok((same, other)) => {
+                    unchanged.extend(same);
+                    items.extend(other);
+                }
+                Err(results) => drop(tell.send(Progress::Items { volume, results })),
+            }
+        }
+        let _ = tell.send(Progress::Unchanged { volume, items: unchanged });
+        let seen = Arc::new(seen);
         let mut lost = items.clone();
         let mut asks = BTreeMap::<Ask, Vec<usize>>::new();
         for index in items {
@@ -77,10 +106,10 @@ impl Fetcher {
         }
         let mut tasks = JoinSet::new();
         for (ask, items) in asks {
-            let fetcher = Arc::clone(&self);
+            let (fetcher, seen) = (Arc::clone(&self), Arc::clone(&seen));
             tasks.spawn(async move {
                 match ask {
-                    Ask::Object(object) => fetcher.object(volume, &object, items).await,
+                    Ask::Object(object) => fetcher.object(volume, &object, seen.get(&object).copied(), items).await,
                     Ask::History(object, count) => fetcher.history(volume, &object, count, items).await,
                     Ask::Selection(index) => vec![(index, fetcher.selection(volume, index).await)],
                 }
@@ -99,15 +128,24 @@ impl Fetcher {
         let _ = tell.send(Progress::Over { volume });
     }
 
-    async fn object(&self, volume: usize, object: &Object, items: Vec<usize>) -> Results {
-        let answer = self.get(object).await;
-        let produce = |index: usize| match &answer {
-            Err(fault) => self.optional(volume, index, fault.clone()),
-            Ok(body) => {
-                let file = &self.plan.volumes[volume].files[index];
-                content::produce(file, &file.path, body.expose_secret())
-                    .map_err(|error| error.fault(&object.to_string()))
-            }
+    async fn object(&self, volume: usize, object: &Object, listed: Option<Seen>, items: Vec<usize>) -> Results {
+        let answer = match self.source(object.identity()) {
+            Ok(source) => self.vaults.get(object, source).await,
+            Err(fault) => Err(fault),
+        };
+        let plan = &self.plan.volumes[volume];
+        let mut ledger = self.ledger(volume);
+        let mut produce = |index: usize| {
+            ledger.failed(index);
+            let Answer { body, date } = match &answer {
+                Err(fault) => return self.optional(volume, index, fault.clone()),
+                Ok(answer) => answer,
+            };
+            let file = &plan.files[index];
+            let produced = content::produce(file, &file.path, body.expose_secret());
+            let fetched = produced.map_err(|error| error.fault(&object.to_string()))?;
+            ledger.fetched(plan, index, listed, of_object(body.expose_secret(), *date));
+            Ok(fetched)
         };
         items.into_iter().map(|index| (index, produce(index))).collect()
     }
@@ -206,7 +244,7 @@ impl Fetcher {
     }
 
     async fn get(&self, object: &Object) -> Result<Body, Fault> {
-        self.vaults.get(object, self.source(object.identity())?).await
+        Ok(self.vaults.get(object, self.source(object.identity())?).await?.body)
     }
 
     /// `Plan::check` refuses a Plan with an identity that is not defined.

@@ -4,7 +4,8 @@
 //! Plan ──> refresh (pure: state, event, now -> actions)
 //!             │ Fetch                                │ Commit
 //!             v                                      v
-//!          fetch: identity (token) -> vault (GET)    volume: new generation, `..data` swapped by rename
+//!          fetch: changes (what a list spares)       volume: new generation, `..data` swapped by rename
+//!                 -> identity (token) -> vault (GET)
 //!                 -> content (bytes of the files)
 //! control: Unix socket for `ready`, `status`, `refresh`
 //! ```
@@ -13,6 +14,7 @@
 //! [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens live in types that print nothing.
 
 pub mod backoff;
+mod changes;
 mod clock;
 mod commands;
 pub mod content;
@@ -24,11 +26,13 @@ pub mod http;
 pub mod identity;
 mod item;
 mod log;
+mod metrics;
 mod once;
 mod outputs;
 pub mod plan_source;
 pub mod refresh;
 mod run;
+mod signals;
 pub mod status;
 mod termination;
 pub mod throttle;

@@ -58,7 +58,7 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
         for (index, volume) in plan.volumes.iter().enumerate() {
             let missing: Vec<usize> =
                 (0..Item::count(volume)).filter(|&item| !outputs[index].is_pending(item)).collect();
-            rounds.spawn(Arc::clone(fetcher).round(index, missing, tell.clone()));
+            rounds.spawn(Arc::clone(fetcher).round(index, missing, true, tell.clone()));
         }
         drop(tell);
         let mut fault: Option<Fault> = None;
@@ -66,7 +66,7 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
             match timeout_at(deadline, progress.recv()).await {
                 Err(_) => return Err(gave_up(fault.or(last), patience)),
                 Ok(None) => break,
-                Ok(Some(Progress::Over { .. })) => {}
+                Ok(Some(Progress::Over { .. } | Progress::Unchanged { .. })) => {}
                 Ok(Some(Progress::Items { volume, results })) => {
                     for (item, result) in results {
                         let accepted = result.and_then(|new| {

@@ -69,6 +69,11 @@ impl Outputs {
         Ok(())
     }
 
+    /// What the current generation has.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &RelativePath> {
+        self.0.iter().flat_map(|made| &made.standing)
+    }
+
     /// Whether an item was fetched and not committed yet.
     pub(crate) fn is_pending(&self, index: usize) -> bool {
         self.0[index].pending.is_some()

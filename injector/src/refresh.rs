@@ -5,12 +5,12 @@
 
 mod volume_state;
 
-use crate::backoff::{self, Jitter};
+use crate::backoff::{self, Jitter, Stage};
 use crate::fault::{Class, Fault};
 use std::time::Duration;
 use volume_state::{FileState, Phase, VolumeState};
 
-/// Time since the process started.
+/// Time since boot.
 pub type Time = Duration;
 
 /// What does not change while the process runs.
@@ -40,6 +40,8 @@ pub struct VolumeSpec {
 pub enum Outcome {
     /// Its content is at hand.
     Fetched,
+    /// The vault has what the current generation, or what was fetched for the next one, has.
+    Unchanged,
     /// It failed.
     Failed {
         /// How likely another try helps.
@@ -215,6 +217,7 @@ impl Refresh {
                     state.dirty = true;
                     state.commit_at = Some(now);
                 }
+                Outcome::Unchanged => *file = FileState { present: true, ..FileState::default() },
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
                         return self.hopeless(volume, actions);
@@ -222,7 +225,8 @@ impl Refresh {
                     file.failures = file.failures.saturating_add(1);
                     let delay = jitter.clone().spread(backoff::delay(life, class, file.failures));
                     file.not_before = retry_after.map_or(Time::ZERO, |wait| now + wait);
-                    file.retry_at = Some((now + delay).max(file.not_before));
+                    file.retry_at =
+                        retry_at(life, (now + delay).max(file.not_before), file.not_before, state.next_refresh);
                 }
                 Outcome::Waiting { rest } => {
                     file.not_before = now + rest;
@@ -290,5 +294,16 @@ impl Refresh {
     }
 }
 
+/// A retry shortly before the refresh of everything, or after it, is left to that: an outage costs no second round in each
+/// interval. Not so where the refresh comes before the demanded wait is over.
+fn retry_at(stage: Stage, at: Time, not_before: Time, next_refresh: Option<Time>) -> Option<Time> {
+    let Stage::Running { interval } = stage else { return Some(at) };
+    let covered = next_refresh.is_some_and(|refresh| not_before <= refresh && at + interval / 4 > refresh);
+    (!covered).then_some(at)
+}
+
+#[cfg(test)]
+#[allow(clippy::unchecked_time_subtraction)] // a test that goes back in time may panic
+mod hours;
 #[cfg(test)]
 mod tests;

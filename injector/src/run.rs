@@ -1,5 +1,6 @@
 //! `run`: performs what the [`Refresh`] machine decides, until a signal.
 
+use crate::clock::{Alarm, since_boot};
 use crate::commands::Options;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::fault::{Class, Fault};
@@ -9,6 +10,7 @@ use crate::log;
 use crate::outputs::Outputs;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
+use crate::signals::Signals;
 use crate::status::Status;
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
@@ -17,10 +19,9 @@ use keysluice_plan::reason::{KS603, KS608};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::UnixListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 /// How long a previous generation stays for readers that have it open.
 const LINGER: Duration = Duration::from_secs(10);
@@ -49,25 +50,6 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     result
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Fault> {
-        let install = |kind| {
-            signal(kind).map_err(|error| Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}")))
-        };
-        Ok(Self {
-            terminate: install(SignalKind::terminate())?,
-            interrupt: install(SignalKind::interrupt())?,
-            hangup: install(SignalKind::hangup())?,
-        })
-    }
-}
-
 struct Sidecar {
     plan: Arc<Plan>,
     options: Options,
@@ -86,7 +68,8 @@ struct Sidecar {
     progress: mpsc::UnboundedReceiver<Progress>,
     waiters: Vec<oneshot::Sender<String>>,
     snapshots: watch::Sender<Snapshot>,
-    started: Instant,
+    started: Time,
+    alarm: Alarm,
 }
 
 impl Sidecar {
@@ -96,7 +79,7 @@ impl Sidecar {
         run: RunDirectory,
         snapshots: watch::Sender<Snapshot>,
     ) -> Result<Self, Fault> {
-        let plan = Arc::new(plan);
+        let (plan, started) = (Arc::new(plan), since_boot());
         let throttle = ThrottleState::read(&run.read(THROTTLE_FILE));
         let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, throttle.clone())?);
         let mut status = Status::new(Arc::clone(&plan));
@@ -109,6 +92,9 @@ impl Sidecar {
             let complete = complete && left.is_some() && opened.resume(paths);
             if complete {
                 status.committed(index, opened.generation());
+                // It was fetched then at the latest, unless the node's clock was set since.
+                let age = opened.generation_time().and_then(|time| SystemTime::now().duration_since(time).ok());
+                status.standing(index, started.saturating_sub(age.unwrap_or_default()));
             }
             let interval = Duration::from_secs(volume.refresh_interval_seconds);
             specs.push(VolumeSpec { files: Item::count(volume), interval, complete });
@@ -123,7 +109,7 @@ impl Sidecar {
             run,
             fetcher,
             throttle,
-            machine: Refresh::new(&settings, &specs, Time::ZERO),
+            machine: Refresh::new(&settings, &specs, started),
             outputs,
             outcomes: vec![Vec::new(); volumes.len()],
             volumes,
@@ -133,7 +119,8 @@ impl Sidecar {
             progress,
             waiters: Vec::new(),
             snapshots,
-            started: Instant::now(),
+            started,
+            alarm: Alarm::new(),
             plan,
         })
     }
@@ -146,24 +133,25 @@ impl Sidecar {
         let mut event = Event::Tick;
         loop {
             self.step(event)?;
-            let wake = self.machine.wake_at().map(|at| self.started + at);
+            let wake = self.machine.wake_at();
             event = tokio::select! {
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
+                    Progress::Unchanged { volume, items } => self.unchanged(volume, &items),
                     Progress::Over { volume } => Event::Fetched { volume, outcomes: std::mem::take(&mut self.outcomes[volume]) },
                 },
                 Some(ended) = self.rounds.join_next() => match ended {
                     Ok(()) => Event::Tick,
                     Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
                 },
-                () = async { sleep_until(wake.unwrap_or_else(Instant::now)).await }, if wake.is_some() => Event::Tick,
+                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => Event::Tick,
                 Some(request) = requests.recv() => match request {
                     Request::Refresh(answer) => {
                         self.waiters.push(answer);
                         Event::Refresh
                     }
                     Request::Status(answer) => {
-                        let _ = answer.send(self.status.json(self.machine.is_ready(), self.now()));
+                        let _ = answer.send(self.status.json(self.machine.is_ready(), since_boot()));
                         Event::Tick
                     }
                 },
@@ -177,10 +165,6 @@ impl Sidecar {
         Ok(())
     }
 
-    fn now(&self) -> Time {
-        self.started.elapsed()
-    }
-
     /// A pod that is stopped before it was ready leaves the reason behind.
     fn terminated(&self) {
         if let Some(fault) = self.status.fault().filter(|_| !self.machine.is_ready()) {
@@ -192,10 +176,12 @@ impl Sidecar {
     fn step(&mut self, event: Event) -> Result<(), Fault> {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            for action in self.machine.on(event, self.now()) {
+            for action in self.machine.on(event, since_boot()) {
                 match action {
                     Action::Fetch { volume, files } => {
-                        self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, self.tell.clone()));
+                        // What the volume has lost no list tells.
+                        let full = !self.volumes[volume].has(self.outputs[volume].standing());
+                        self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, full, self.tell.clone()));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
                     Action::RemovePrevious { volume } => {
@@ -204,11 +190,11 @@ impl Sidecar {
                         }
                     }
                     Action::Ready => {
-                        log::info(&format!("ready after {} ms", self.now().as_millis()));
+                        log::info(&format!("ready after {} ms", since_boot().saturating_sub(self.started).as_millis()));
                         self.snapshots.send_modify(|snapshot| snapshot.ready = true);
                     }
                     Action::Refreshed => {
-                        let answer = self.status.json(self.machine.is_ready(), self.now());
+                        let answer = self.status.json(self.machine.is_ready(), since_boot());
                         for waiter in self.waiters.drain(..) {
                             let _ = waiter.send(answer.clone());
                         }
@@ -221,7 +207,7 @@ impl Sidecar {
     }
 
     fn fetched(&mut self, volume: usize, results: Results) -> Event {
-        let now = self.now();
+        let now = since_boot();
         let mut event = Event::Tick;
         for (index, result) in results {
             let plan = &self.plan.volumes[volume];
@@ -261,6 +247,14 @@ impl Sidecar {
         event
     }
 
+    fn unchanged(&mut self, volume: usize, items: &[usize]) -> Event {
+        for &index in items {
+            self.status.confirmed(volume, index, since_boot());
+            self.outcomes[volume].push((index, Outcome::Unchanged));
+        }
+        Event::Tick
+    }
+
     fn commit(&mut self, index: usize) -> Event {
         let result = match self.try_commit(index) {
             Ok(lingers) => {
@@ -270,7 +264,7 @@ impl Sidecar {
             }
             Err(error) => {
                 let fault = error.fault();
-                if self.status.commit_failed(index, &fault, self.now()) {
+                if self.status.commit_failed(index, &fault, since_boot()) {
                     log::warn(&fault);
                 }
                 Err(fault.class)

@@ -71,6 +71,13 @@ impl Status {
         (row.ready, row.generation, row.problem) = (true, generation, None);
     }
 
+    /// The files of an earlier run stand since `at`.
+    pub fn standing(&mut self, volume: usize, at: Time) {
+        for item in &mut self.volumes[volume].items {
+            item.fetched_at = Some(at);
+        }
+    }
+
     /// A commit failed; whether that is news.
     pub fn commit_failed(&mut self, volume: usize, fault: &Fault, at: Time) -> bool {
         note(&mut self.volumes[volume].problem, fault, at)
@@ -81,6 +88,12 @@ impl Status {
         let row = &mut self.volumes[volume].items[item];
         (row.files, row.fetched_at) = (files, Some(at));
         row.problem.take().is_some()
+    }
+
+    /// The vault was seen to have what an item's files hold.
+    pub fn confirmed(&mut self, volume: usize, item: usize, at: Time) {
+        let row = &mut self.volumes[volume].items[item];
+        (row.fetched_at, row.problem) = (Some(at), None);
     }
 
     /// What an item's fetch warned of; the warnings that are news.

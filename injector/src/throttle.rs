@@ -1,15 +1,16 @@
 //! `Retry-After`: whom not to ask before when, in this run and in the next.
 
 use crate::backoff::Jitter;
+use crate::clock::since_boot;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Longer waits are cut: a proxy that says "tomorrow" must not stop a pod for a day.
 const LONGEST: Duration = Duration::from_secs(600);
-/// With jitter and a second for clocks that were corrected: nothing we wrote lies further ahead.
+/// With jitter, and rounded: nothing we wrote lies further ahead.
 const LONGEST_STORED: Duration = Duration::from_secs(661);
 
 /// The seconds of `Retry-After`; the date form is not used by Azure and counts as absent.
@@ -30,13 +31,13 @@ impl Throttle {
 
     /// The rest of the wait, if there is one.
     pub fn wait(&self, endpoint: &str) -> Option<Duration> {
-        self.locked().0.wait(endpoint, SystemTime::now())
+        self.locked().0.wait(endpoint, since_boot())
     }
 
     /// Notes a wait and answers with the one that holds: up to a tenth longer, or the rest of an earlier, longer one.
     pub fn note(&self, endpoint: &str, wait: Duration) -> Duration {
         let (state, jitter) = &mut *self.locked();
-        state.note(endpoint, wait, jitter, SystemTime::now())
+        state.note(endpoint, wait, jitter, since_boot())
     }
 
     /// To be kept for the next run.
@@ -49,8 +50,8 @@ impl Throttle {
     }
 }
 
-/// Per endpoint, the moment (milliseconds since 1970) before which it is not to be asked again. Kept on the private tmpfs, so
-/// that a container that was restarted does not ask at once.
+/// Per endpoint, the moment (milliseconds since the node booted: a clock that is set changes no wait) before which it is not to be
+/// asked again. Kept on the private tmpfs, so that a container that was restarted does not ask at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThrottleState(BTreeMap<String, u64>);
 
@@ -60,14 +61,13 @@ impl ThrottleState {
         serde_json::from_slice(text).unwrap_or_default()
     }
 
-    fn wait(&self, endpoint: &str, now: SystemTime) -> Option<Duration> {
-        let until = UNIX_EPOCH.checked_add(Duration::from_millis(*self.0.get(endpoint)?))?;
-        let wait = until.duration_since(now).ok()?;
-        // A moment further ahead is one of another clock, before it was set back.
+    fn wait(&self, endpoint: &str, now: Duration) -> Option<Duration> {
+        let wait = Duration::from_millis(*self.0.get(endpoint)?).checked_sub(now)?;
+        // A moment further ahead is one of another boot.
         (!wait.is_zero() && wait <= LONGEST_STORED).then_some(wait)
     }
 
-    fn note(&mut self, endpoint: &str, wait: Duration, jitter: &mut Jitter, now: SystemTime) -> Duration {
+    fn note(&mut self, endpoint: &str, wait: Duration, jitter: &mut Jitter, now: Duration) -> Duration {
         let over: Vec<String> = self.0.keys().filter(|other| self.wait(other, now).is_none()).cloned().collect();
         for endpoint in over {
             self.0.remove(&endpoint);
@@ -77,8 +77,7 @@ impl ThrottleState {
             return known;
         }
         let wait = jitter.stretch(wait);
-        let until = (now + wait).duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.0.insert(endpoint.to_owned(), u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
+        self.0.insert(endpoint.to_owned(), u64::try_from((now + wait).as_millis()).unwrap_or(u64::MAX));
         wait
     }
 }
@@ -87,7 +86,7 @@ impl ThrottleState {
 mod tests {
     use super::*;
 
-    const NOW: SystemTime = UNIX_EPOCH;
+    const NOW: Duration = Duration::from_secs(5000);
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_nobody_wait() {
+    fn a_wait_of_another_boot_makes_nobody_wait() {
         let (mut state, mut jitter) = (ThrottleState::default(), Jitter::new(1));
         state.note("a", LONGEST, &mut jitter, NOW + MINUTE * 60);
         assert!(state.wait("a", NOW + MINUTE * 60).is_some());

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
 
+mod changes;
 mod content;
 mod crash;
 mod demands;
+mod gate;
 mod once;
+mod outage;
 mod stranger;
 mod support;
 
@@ -16,7 +19,7 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::{CANARY, CLIENT, Mount, World, put, stderr, until};
+use support::{CANARY, CLIENT, Mount, World, loudly, put, stderr, until};
 
 #[test]
 fn run_fetches_opens_the_gate_and_writes_what_the_plan_says() {
@@ -511,8 +514,7 @@ fn a_full_tmpfs_keeps_the_last_good_generation() {
     let world = World::new();
     let volume = world.root.join("mnt/v");
     let Some(_mount) = Mount::tmpfs(&volume, "64k") else {
-        println!("skipped: mounting a tmpfs is not permitted here");
-        return;
+        return loudly("a full tmpfs", "mounting a tmpfs is not permitted here");
     };
     world.emulator.set_secret("shop", "db", "1".repeat(20_000));
     let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));

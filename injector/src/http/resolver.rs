@@ -20,11 +20,18 @@ pub(super) struct ResolveError {
     problem: String,
 }
 
+/// A look-up takes a thread. One at a time, unless the one under way has taken so long already: a zone that is dead holds up no
+/// other.
+const TURN: Duration = Duration::from_millis(250);
+
 type Answer = Arc<OnceCell<Result<Vec<SocketAddr>, ResolveError>>>;
 
 /// Lives as long as its client (one round), so an answer never gets old.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Resolver(Arc<Mutex<HashMap<String, Answer>>>);
+pub(super) struct Resolver {
+    answers: Arc<Mutex<HashMap<String, Answer>>>,
+    turns: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl Resolver {
     /// Who asks while a look-up is under way shares its answer, also when it fails; who asks after a failure looks up anew.
@@ -53,8 +60,14 @@ impl Resolver {
         found
     }
 
+    /// Runs a look-up when its turn has come.
+    async fn in_turn<T>(self, look_up: impl Future<Output = T>) -> T {
+        let _turn = timeout(TURN, self.turns.lock()).await;
+        look_up.await
+    }
+
     fn answers(&self) -> MutexGuard<'_, HashMap<String, Answer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,6 +83,7 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let name = host.clone();
             let look_up = async move { tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect) };
+            let look_up = resolver.clone().in_turn(look_up);
             let addresses = resolver.shared(host, PATIENCE, look_up).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
@@ -104,6 +118,31 @@ mod tests {
             let found = resolver.clone().shared("kv".to_owned(), patience, async move { Ok(vec![known]) }).await;
             assert_eq!(found, Ok(vec![address]), "a failure is not kept, an answer is");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn look_ups_take_turns_unless_one_hangs() {
+        let resolver = Resolver::default();
+        let running = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let look_up = |takes: Duration| {
+            let (resolver, running) = (resolver.clone(), Arc::clone(&running));
+            tokio::spawn(resolver.in_turn(async move {
+                let others = running.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::time::sleep(takes).await;
+                running.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                others
+            }))
+        };
+        let quick: Vec<_> = (0..8).map(|_| look_up(Duration::from_millis(20))).collect();
+        for one in quick {
+            assert_eq!(one.await.unwrap(), 0);
+        }
+        let started = tokio::time::Instant::now();
+        let dead = look_up(Duration::from_secs(60));
+        tokio::task::yield_now().await;
+        assert_eq!(look_up(Duration::from_millis(20)).await.unwrap(), 1);
+        assert!(started.elapsed() < Duration::from_millis(300));
+        dead.abort();
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
+use crate::clock::http_date;
 use crate::fault::Fault;
 use crate::http::{self, CONCURRENCY, Failure, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
 use std::sync::Arc;
@@ -68,6 +69,11 @@ impl Object {
         &self.name
     }
 
+    /// What it is.
+    pub fn kind(&self) -> ObjectType {
+        self.kind
+    }
+
     /// The vault it is in.
     pub fn vault(&self) -> &VaultUrl {
         &self.vault
@@ -87,11 +93,16 @@ impl Object {
         format!("{}{}/{}/versions?api-version={API_VERSION}", self.vault, self.collection(), self.name)
     }
 
+    /// Of the list of all objects of its kind.
+    pub(super) fn list_url(&self) -> String {
+        format!("{}{}?api-version={API_VERSION}", self.vault, self.collection())
+    }
+
     pub(super) fn secrets_url(vault: &VaultUrl) -> String {
         format!("{vault}secrets?api-version={API_VERSION}")
     }
 
-    fn collection(&self) -> &'static str {
+    pub(super) fn collection(&self) -> &'static str {
         match self.kind {
             ObjectType::Secret => "secrets",
             ObjectType::Key => "keys",
@@ -111,6 +122,15 @@ impl std::fmt::Display for Object {
     }
 }
 
+/// What a vault said.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its body.
+    pub body: SecretBox<Vec<u8>>,
+    /// When it was made, in seconds since 1970 by the vault's clock.
+    pub date: Option<i64>,
+}
+
 /// Asks vaults, at most [`CONCURRENCY`] requests at once.
 #[derive(Debug)]
 pub struct VaultClient {
@@ -125,12 +145,12 @@ impl VaultClient {
         Self { http, permits: Semaphore::new(CONCURRENCY), throttle }
     }
 
-    /// The answer's body.
-    pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<SecretBox<Vec<u8>>, Fault> {
+    /// The object as the vault has it now.
+    pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<Answer, Fault> {
         self.ask(&object.url(), &object.vault, &object.to_string(), source).await
     }
 
-    /// The body of the answer at this URL of the vault. After a 401 it tries once more with a new token, unless the challenge is
+    /// The answer at this URL of the vault. After a 401 it tries once more with a new token, unless the challenge is
     /// a stranger's. `label` is what a fault is about.
     pub(super) async fn ask(
         &self,
@@ -138,7 +158,7 @@ impl VaultClient {
         vault: &VaultUrl,
         label: &str,
         source: &TokenSource,
-    ) -> Result<SecretBox<Vec<u8>>, Fault> {
+    ) -> Result<Answer, Fault> {
         let fault = |error: VaultError| error.fault(label);
         let client = self.http.client().map_err(|error| error.fault())?;
         check_scope(vault, source.scope()).and_then(|()| self.may_ask(vault)).map_err(fault)?;
@@ -184,10 +204,11 @@ impl VaultClient {
         request.send().await.map_err(|error| Failure::of_request(&error).into())
     }
 
-    async fn read(&self, vault: &VaultUrl, response: Response) -> Result<SecretBox<Vec<u8>>, VaultError> {
+    async fn read(&self, vault: &VaultUrl, response: Response) -> Result<Answer, VaultError> {
         let status = response.status().as_u16();
         if status == 200 {
-            return Ok(http::body(response).await?);
+            let date = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
+            return Ok(Answer { body: http::body(response).await?, date });
         }
         // A demand of 429 and 503 is about the vault, one of another status about the object.
         let whole_vault = matches!(status, 429 | 503);

@@ -8,6 +8,7 @@ use keysluice_plan::VaultUrl;
 use keysluice_plan::reason::{KS402, KS403, KS413, KS416, KS428};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 /// A page has 25 entries, or fewer: 500 versions, or a vault with 10,000 secrets, end long before.
@@ -27,10 +28,18 @@ pub struct Listed {
 }
 
 #[derive(Deserialize)]
-struct Page {
-    value: Option<Vec<Entry>>,
+struct Body<T> {
+    value: Option<Vec<T>>,
     #[serde(rename = "nextLink")]
     next_link: Option<String>,
+}
+
+/// One page of a list.
+pub(super) struct Page<T> {
+    pub(super) entries: Vec<T>,
+    /// As of the answer.
+    pub(super) date: Option<i64>,
+    pub(super) next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -69,21 +78,34 @@ impl VaultClient {
     ) -> Result<Vec<Listed>, Fault> {
         let (mut listed, mut url) = (Vec::new(), first);
         for _ in 0..MOST_PAGES {
-            let body = self.ask(&url, vault, label, source).await.map_err(not_listed)?;
-            let page: Page = serde_json::from_slice(body.expose_secret())
-                .map_err(|_| Fault::new(KS413, Class::Transient, format_args!("{label}: the answer is not a list")))?;
-            listed.extend(page.value.into_iter().flatten().filter_map(Listed::of));
-            match page.next_link.filter(|link| !link.is_empty()) {
+            let page: Page<Entry> = self.page(&url, vault, label, source).await?;
+            listed.extend(page.entries.into_iter().filter_map(Listed::of));
+            match page.next {
                 None => return Ok(listed),
-                // The token goes with it.
-                Some(link) if !is_within(vault, &link) => {
-                    let message = format_args!("{label}: the next page is not in the vault");
-                    return Err(Fault::new(KS428, Class::Slow, message));
-                }
                 Some(link) => url = link,
             }
         }
         Err(Fault::new(KS428, Class::Slow, format_args!("{label}: more than {MOST_PAGES} pages")))
+    }
+
+    /// The page at this URL. A link to the next leads into the same vault.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        vault: &VaultUrl,
+        label: &str,
+        source: &TokenSource,
+    ) -> Result<Page<T>, Fault> {
+        let answer = self.ask(url, vault, label, source).await.map_err(not_listed)?;
+        let body: Body<T> = serde_json::from_slice(answer.body.expose_secret())
+            .map_err(|_| Fault::new(KS413, Class::Transient, format_args!("{label}: the answer is not a list")))?;
+        let next = body.next_link.filter(|link| !link.is_empty());
+        // The token goes with it.
+        if next.as_ref().is_some_and(|link| !is_within(vault, link)) {
+            let message = format_args!("{label}: the next page is not in the vault");
+            return Err(Fault::new(KS428, Class::Slow, message));
+        }
+        Ok(Page { entries: body.value.unwrap_or_default(), date: answer.date, next })
     }
 }
 
@@ -153,7 +175,8 @@ mod tests {
     #[test]
     fn entries_have_a_name_and_perhaps_the_rest() {
         let page = |value: serde_json::Value| {
-            let page: Page = serde_json::from_value(serde_json::json!({"value": value, "nextLink": null})).unwrap();
+            let page: Body<Entry> =
+                serde_json::from_value(serde_json::json!({"value": value, "nextLink": null})).unwrap();
             page.value.into_iter().flatten().filter_map(Listed::of).collect::<Vec<_>>()
         };
         let listed =

@@ -9,6 +9,8 @@
 //! A generation is written whole into a directory nobody looks into, then `..data` is renamed onto it: a reader sees all of
 //! the old or all of the new. Everything is opened relative to the volume's directory and without following symbolic links.
 
+#[cfg(test)]
+mod atomic_writer;
 mod error;
 mod links;
 mod tree;
@@ -19,13 +21,15 @@ use crate::clock::Utc;
 use crate::content::Content;
 use error::{io, with_path};
 use keysluice_plan::{FileMode, RelativePath};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, readlinkat, renameat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, fstat, mkdirat, openat, readlinkat, renameat, statat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tree::Budget;
 
 const DATA: &str = "..data";
@@ -79,9 +83,7 @@ pub struct Volume {
 impl Volume {
     /// Opens the directory and removes what a crash left behind.
     pub fn open(path: &Path) -> Result<Self, VolumeError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, path, flags, Mode::empty())
-            .map_err(|errno| VolumeError::Directory { path: path.to_owned(), error: errno.into() })?;
+        let directory = open_volume(path)?;
         let volume =
             Self { path: path.to_owned(), directory, previous: Vec::new(), gone_early: 0, budget: Budget::default() };
         volume.remove_leftovers()?;
@@ -94,9 +96,21 @@ impl Volume {
         tree::is_generation(&target).then_some(target)
     }
 
+    /// When the current generation was written.
+    pub fn generation_time(&self) -> Option<SystemTime> {
+        let stat = fstat(self.current()?).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(stat.st_mtime).ok()?))
+    }
+
     /// The files of the generation an earlier run left; `None` when there is none.
     pub fn left(&self) -> Option<BTreeSet<RelativePath>> {
         tree::files(&self.current()?).ok()
+    }
+
+    /// Whether the current generation has all these files.
+    pub fn has<'a>(&mut self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
+        let files = self.follow().ok().and_then(|()| self.left()).unwrap_or_default();
+        paths.into_iter().all(|path| files.contains(path))
     }
 
     /// Completes the links of the generation an earlier run left: a crash may have come between the swap and them. `false` when
@@ -109,6 +123,7 @@ impl Volume {
     /// Writes a new generation next to the current one; nothing is visible yet. If the volume is full, generations that linger
     /// go first; if that is not enough nothing changes.
     pub fn stage(&mut self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
+        self.follow()?;
         match self.try_stage(entries, now) {
             Err(error) if error.is_full() && !self.previous.is_empty() => {
                 self.gone_early += self.remove_all_previous()?;
@@ -116,6 +131,19 @@ impl Volume {
             }
             other => other,
         }
+    }
+
+    /// A volume that was removed or mounted anew since it was opened is opened again: what is written into the old one nobody
+    /// sees.
+    fn follow(&mut self) -> Result<(), VolumeError> {
+        let failed = |errno: Errno| VolumeError::Directory { path: self.path.clone(), error: errno.into() };
+        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        let there = statat(CWD, &self.path, AtFlags::empty()).map(identity).map_err(failed)?;
+        if fstat(&self.directory).map(identity).map_err(failed)? != there {
+            self.directory = open_volume(&self.path)?;
+            self.gone_early += std::mem::take(&mut self.previous).len();
+        }
+        Ok(())
     }
 
     /// Makes a staged generation visible, or leaves all as it was. Returns whether a previous one lingers now.
@@ -261,6 +289,12 @@ impl Volume {
         }
         Ok(())
     }
+}
+
+fn open_volume(path: &Path) -> Result<OwnedFd, VolumeError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::empty())
+        .map_err(|errno| VolumeError::Directory { path: path.to_owned(), error: errno.into() })
 }
 
 /// Ten digits that differ from one generation to the next, also within a second.

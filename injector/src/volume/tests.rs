@@ -7,9 +7,9 @@ use std::time::UNIX_EPOCH;
 
 const NOW: SystemTime = UNIX_EPOCH;
 
-type Files<'a> = &'a [(&'a str, u32, Option<&'a [u8]>)];
+pub(super) type Files<'a> = &'a [(&'a str, u32, Option<&'a [u8]>)];
 
-fn stage(volume: &mut Volume, files: Files<'_>) -> Result<Staged, VolumeError> {
+pub(super) fn stage(volume: &mut Volume, files: Files<'_>) -> Result<Staged, VolumeError> {
     let owned: Vec<(RelativePath, FileMode, Option<Content>)> = files
         .iter()
         .map(|(path, mode, bytes)| {
@@ -28,25 +28,25 @@ fn stage(volume: &mut Volume, files: Files<'_>) -> Result<Staged, VolumeError> {
 }
 
 /// Writes a generation; whether something changed.
-fn commit(volume: &mut Volume, files: Files<'_>) -> bool {
+pub(super) fn commit(volume: &mut Volume, files: Files<'_>) -> bool {
     let staged = stage(volume, files).unwrap();
     let unchanged = staged.is_unchanged();
     volume.publish(staged).unwrap();
     !unchanged
 }
 
-fn names(path: &Path) -> Vec<String> {
+pub(super) fn names(path: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-fn generations(path: &Path) -> usize {
+pub(super) fn generations(path: &Path) -> usize {
     names(path).iter().filter(|name| tree::is_generation(name)).count()
 }
 
-fn mode(path: &Path) -> u32 {
+pub(super) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 

@@ -184,3 +184,8 @@ pub(crate) fn put(path: &Path, bytes: &[u8]) {
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
+
+/// Says that a test did not test, past the test runner's capture.
+pub(crate) fn loudly(what: &str, why: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("NOT TESTED: {what}: {why}\n").as_bytes());
+}

@@ -20,15 +20,11 @@ struct Demo {
     /// Directory with the guides' manifests.
     #[arg(long, default_value = "tests/data")]
     data: PathBuf,
-    /// Print the figures instead: sizes, memory, time to ready with 20 secrets.
-    #[arg(long)]
-    figures: bool,
-    /// Starts that are timed for the figures.
-    #[arg(long, default_value_t = 50)]
-    starts: usize,
     /// Simulated round trip to Azure in milliseconds.
     #[arg(long, default_value_t = 10)]
     round_trip_ms: u64,
+    #[command(flatten)]
+    figures: figures::Options,
 }
 
 fn main() -> ExitCode {
@@ -89,9 +85,9 @@ impl Teller {
 
 impl Demo {
     async fn perform(self) -> anyhow::Result<()> {
-        if self.figures {
-            let binaries = Binaries::in_directory(&self.bin_dir)?;
-            return figures::print(&binaries, Duration::from_millis(self.round_trip_ms), self.starts).await;
+        if self.figures.figures {
+            let injector = self.figures.injector.clone().unwrap_or_else(|| self.bin_dir.join("keysluice-injector"));
+            return figures::print(&injector, Duration::from_millis(self.round_trip_ms), &self.figures).await;
         }
         self.run().await
     }

@@ -1,0 +1,169 @@
+//! Which objects a refresh need not fetch, because a list of the vault shows them unchanged. Pure.
+//!
+//! A list costs one call for 25 objects and tells of each when it was `updated`, to the second. A change of an object moves that
+//! time; two changes within one second do not. So an object is known by its time only once that second, and two more for clocks
+//! that differ, have passed: until then it is fetched again. Whatever a list does not tell (the object is not in it, a version was
+//! pinned, a right was revoked) a GET does, at once or within the hour.
+
+use crate::refresh::Time;
+use crate::vault::Object;
+use keysluice_plan::{ObjectType, VaultUrl, Volume};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// An object that was updated so shortly before the answer may change again with the same time.
+const UNSETTLED_SECONDS: i64 = 2;
+/// Every object is fetched at least so often; and a vault that cannot be listed, or has too many objects, is not asked sooner.
+const FULL_EVERY: Duration = Duration::from_secs(3600);
+
+/// When an object was updated, and when the answer that says so was made; seconds since 1970 by the vault's clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) updated: i64,
+    pub(crate) date: i64,
+}
+
+/// Objects that one list holds: vault, kind, identity.
+type Group = (VaultUrl, ObjectType, String);
+
+/// A list worth its calls.
+#[derive(Debug)]
+pub(crate) struct List {
+    /// One of the objects it is about.
+    pub(crate) object: Object,
+    /// With this many pages it costs less than what it can spare.
+    pub(crate) most_pages: usize,
+    /// The items that are fetched when there is no list.
+    pub(crate) items: Vec<usize>,
+    names: BTreeSet<String>,
+}
+
+impl List {
+    /// Whether further pages tell nothing more.
+    pub(crate) fn is_done(&self, listed: &BTreeMap<String, Seen>) -> bool {
+        self.names.iter().all(|name| listed.contains_key(name))
+    }
+}
+
+/// How a round goes about its items.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// Fetched without further questions.
+    pub(crate) fetch: Vec<usize>,
+    /// Known to be what they are.
+    pub(crate) unchanged: Vec<usize>,
+    /// To be asked first.
+    pub(crate) lists: Vec<List>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// Of a pinned version: it was fetched.
+    Fetched,
+    /// Of the newest version, as a list told it or the object itself; no later change can have this time.
+    Updated(i64),
+}
+
+/// What is known of the items of one volume.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    known: Vec<Known>,
+    not_before: BTreeMap<Group, Time>,
+    full_at: Time,
+}
+
+impl Ledger {
+    /// Nothing is known.
+    pub(crate) fn new(items: usize) -> Self {
+        Self { known: vec![Known::Nothing; items], not_before: BTreeMap::new(), full_at: Time::ZERO }
+    }
+
+    /// Begins a round; with `full` everything is fetched.
+    pub(crate) fn start(&mut self, volume: &Volume, items: &[usize], full: bool, now: Time) -> Start {
+        if full || now >= self.full_at {
+            self.known.fill(Known::Nothing);
+            self.full_at = now + FULL_EVERY;
+        }
+        let mut start = Start::default();
+        let mut groups = BTreeMap::<Group, Vec<(usize, Object)>>::new();
+        for &index in items {
+            match (object(volume, index), self.known[index]) {
+                (_, Known::Fetched) => start.unchanged.push(index),
+                (Some(object), _) if object.version().is_none() => {
+                    groups.entry(group(&object)).or_default().push((index, object));
+                }
+                _ => start.fetch.push(index),
+            }
+        }
+        for (group, members) in groups {
+            let names = |known: fn(&Known) -> bool| -> BTreeSet<String> {
+                let of = members.iter().filter(|(index, _)| known(&self.known[*index]));
+                of.map(|(_, object)| name(object)).collect()
+            };
+            let spared = names(|known| matches!(known, Known::Updated(_))).len();
+            let barred = self.not_before.get(&group).is_some_and(|at| now < *at);
+            let names = names(|_| true);
+            let items = members.iter().map(|(index, _)| *index).collect();
+            match members.into_iter().next() {
+                Some((_, object)) if spared >= 2 && !barred => {
+                    start.lists.push(List { object, most_pages: spared - 1, items, names });
+                }
+                _ => start.fetch.extend(items),
+            }
+        }
+        start
+    }
+
+    /// A list came: the items that are unchanged, and those to be fetched.
+    pub(crate) fn listed(
+        &self,
+        volume: &Volume,
+        list: List,
+        seen: &BTreeMap<String, Seen>,
+    ) -> (Vec<usize>, Vec<usize>) {
+        list.items.into_iter().partition(|&index| {
+            let seen = object(volume, index).and_then(|object| seen.get(&name(&object)));
+            seen.is_some_and(|seen| self.known[index] == Known::Updated(seen.updated))
+        })
+    }
+
+    /// A list is not to be had, or too long: not asked for again for a while. The items to be fetched, and whether it is news.
+    pub(crate) fn not_listed(&mut self, list: List, now: Time) -> (Vec<usize>, bool) {
+        let known = self.not_before.insert(group(&list.object), now + FULL_EVERY);
+        (list.items, known.is_none())
+    }
+
+    /// An item was made from what a GET told. `listed` is what a list told of its object before.
+    pub(crate) fn fetched(&mut self, volume: &Volume, index: usize, listed: Option<Seen>, got: Option<Seen>) {
+        let Some(object) = object(volume, index) else { return };
+        // A change after the list shows in the next one; so the list's own word is as good, and the same words are compared.
+        let settled = |seen: &Seen| seen.updated + UNSETTLED_SECONDS < seen.date;
+        self.known[index] = match (object.version(), listed.or(got)) {
+            (Some(_), _) => Known::Fetched,
+            (None, seen) => seen.filter(settled).map_or(Known::Nothing, |seen| Known::Updated(seen.updated)),
+        };
+    }
+
+    /// An item could not be made.
+    pub(crate) fn failed(&mut self, index: usize) {
+        self.known[index] = Known::Nothing;
+    }
+}
+
+/// Key Vault's names are the same in any case.
+pub(crate) fn name(object: &Object) -> String {
+    object.name().as_str().to_ascii_lowercase()
+}
+
+/// The one object an item comes from; a history or a selection comes from several.
+fn object(volume: &Volume, index: usize) -> Option<Object> {
+    volume.files.get(index).filter(|file| file.history.is_none()).map(Object::of)
+}
+
+fn group(object: &Object) -> Group {
+    (object.vault().clone(), object.kind(), object.identity().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Which items of a round a list spares.
+
+use super::{Fetcher, Results};
+use crate::changes::{Ledger, List, Seen, name};
+use crate::clock::since_boot;
+use crate::fault::Fault;
+use crate::log;
+use crate::vault::{Object, Updates};
+use keysluice_plan::reason::{KS404, KS415, KS416, KS428};
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+
+impl Fetcher {
+    /// Asks for a list: the items it shows unchanged, and those to be fetched. What it tells of objects goes to `seen`. Without a
+    /// token there is nothing to be fetched either: then the results are the error.
+    pub(super) async fn listed(
+        &self,
+        volume: usize,
+        list: List,
+        seen: &mut BTreeMap<Object, Seen>,
+    ) -> Result<(Vec<usize>, Vec<usize>), Results> {
+        let plan = &self.plan.volumes[volume];
+        let answer = match self.source(list.object.identity()) {
+            Ok(source) => self.vaults.updates(&list.object, source, list.most_pages, |known| list.is_done(known)).await,
+            Err(fault) => Err(fault),
+        };
+        let why = match answer {
+            Ok(Updates::Known(known)) => {
+                for object in list.items.iter().map(|&index| Object::of(&plan.files[index])) {
+                    if let Some(update) = known.get(&name(&object)) {
+                        seen.insert(object, *update);
+                    }
+                }
+                return Ok(self.ledger(volume).listed(plan, list, &known));
+            }
+            Ok(Updates::TooMany) => "it has more pages than there are objects to ask for".to_owned(),
+            Err(fault) if is_about_identity(&fault) => {
+                return Err(list.items.into_iter().map(|index| (index, Err(fault.clone()))).collect());
+            }
+            Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => fault.to_string(),
+            // It will pass, or the objects tell.
+            Err(_) => return Ok((Vec::new(), list.items)),
+        };
+        let vault = list.object.vault().clone();
+        let (items, news) = self.ledger(volume).not_listed(list, since_boot());
+        if news {
+            log::info(&format!("{vault}: objects are asked for one by one, the list again in an hour: {why}"));
+        }
+        Ok((Vec::new(), items))
+    }
+
+    pub(super) fn ledger(&self, volume: usize) -> MutexGuard<'_, Ledger> {
+        self.ledgers[volume].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `KS3xx`.
+fn is_about_identity(fault: &Fault) -> bool {
+    fault.reason.code.starts_with("KS3")
+}
