@@ -96,7 +96,9 @@ impl ControlPlane {
         )?;
         self.server = Some(server);
         let begun = Instant::now();
-        while !self.authority().exists() {
+        // Not as soon as the file is there: it is written a moment later.
+        let written = |pem: String| pem.trim_end().ends_with("-----END CERTIFICATE-----");
+        while !std::fs::read_to_string(self.authority()).is_ok_and(written) {
             self.ensure_running(begun)?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
