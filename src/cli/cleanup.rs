@@ -1,0 +1,47 @@
+//! `keysluice cleanup`: before an uninstall, removes what could refuse pods once the webhook is gone.
+
+use super::Failure;
+use crate::cluster::api::{Client, Kind, delete_until};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Remove what could refuse pods once the webhook is gone: policy bindings first, then the webhook configuration.
+#[derive(Debug, Args)]
+pub(super) struct Cleanup {
+    /// ValidatingAdmissionPolicyBinding to delete (repeatable); in the order given, each before the configuration.
+    #[arg(long = "policy-binding", env = "KEYSLUICE_POLICY_BINDING", value_delimiter = ',', value_name = "NAME")]
+    policy_bindings: Vec<String>,
+    /// MutatingWebhookConfiguration to delete.
+    #[arg(long, env = "KEYSLUICE_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    webhook_configuration: String,
+    /// The API server to ask; without it, the one of the cluster we run in.
+    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Seconds to go on trying, all together.
+    #[arg(long, env = "KEYSLUICE_CLEANUP_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    within_seconds: u64,
+}
+
+impl Cleanup {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let client = match &self.kubeconfig {
+            Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
+            None => Client::in_cluster().map_err(Failure::usage)?,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.remove(&client))
+    }
+
+    async fn remove(&self, client: &Client) -> Result<ExitCode, Failure> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(self.within_seconds);
+        let bindings = self.policy_bindings.iter().map(|name| (Kind::PolicyBinding, name));
+        // The order is the point: with the guard gone nothing refuses a pod that no webhook saw. So the first failure ends it.
+        for (kind, name) in bindings.chain([(Kind::WebhookConfiguration, &self.webhook_configuration)]) {
+            let done = if delete_until(client, kind, name, deadline).await? { "deleted" } else { "already gone" };
+            eprintln!("keysluice: {kind} {name}: {done}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,114 @@
+{{/* Name of the application in labels. */}}
+{{- define "keysluice.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Name of all objects. Not made from the release's name: there is one installation a cluster, and its webhook configuration has to
+     sort after that of Azure Workload Identity, whose output it recognises. */}}
+{{- define "keysluice.fullname" -}}
+{{- $name := default "keysluice" .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- if lt $name "azure-wi-webhook" -}}
+{{- fail (printf "fullnameOverride %q sorts before azure-wi-webhook; hint: choose a name that sorts after it, webhook configurations are called in that order" $name) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{- define "keysluice.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/name: {{ include "keysluice.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "keysluice.selector" -}}
+app.kubernetes.io/name: {{ include "keysluice.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end -}}
+
+{{/* Reference of an image: repository, and digest or tag. */}}
+{{- define "keysluice.image" -}}
+{{- $image := index . 0 -}}{{- $root := index . 1 -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ default $root.Chart.AppVersion $image.release }}
+{{- end -}}
+{{- end -}}
+
+{{/* Where certificates come from: own, given or cert-manager. */}}
+{{- define "keysluice.certificates" -}}
+{{- if .Values.certManager.enabled -}}
+{{- if .Values.tls.existingSecret -}}
+{{- fail "certManager.enabled and tls.existingSecret are both set; hint: keep one" -}}
+{{- end -}}
+cert-manager
+{{- else if .Values.tls.existingSecret -}}
+{{- if not .Values.tls.caBundle -}}
+{{- fail "tls.existingSecret needs tls.caBundle; hint: --set-file tls.caBundle=ca.pem" -}}
+{{- end -}}
+given
+{{- else -}}
+{{- if .Values.tls.caBundle -}}
+{{- fail "tls.caBundle is set without tls.existingSecret; hint: set both, or neither: the webhook writes the caBundle of its own authority itself" -}}
+{{- end -}}
+own
+{{- end -}}
+{{- end -}}
+
+{{/* Secret with the certificate. */}}
+{{- define "keysluice.tlsSecret" -}}
+{{- default (printf "%s-tls" (include "keysluice.fullname" .)) .Values.tls.existingSecret -}}
+{{- end -}}
+
+{{- define "keysluice.adminPort" -}}
+{{- regexFind "[0-9]+$" .Values.metricsAddr -}}
+{{- end -}}
+
+{{- define "keysluice.serviceAccount" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "keysluice.fullname" . }}
+{{- end -}}
+
+{{/* Namespaces whose pods are ours to change. Never our own: with every webhook gone it must be able to come back. */}}
+{{- define "keysluice.namespaceSelector" -}}
+{{- $selector := deepCopy .Values.mutatingWebhookNamespaceSelector -}}
+{{- $excluded := append .Values.excludedNamespaces .Release.Namespace | uniq -}}
+{{- $others := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $excluded -}}
+{{- $expressions := append (default list $selector.matchExpressions) $others -}}
+{{- toYaml (set $selector "matchExpressions" $expressions) -}}
+{{- end -}}
+
+{{/* Pods with a Secrets Store CSI volume, whoever the provider: that stands in the class, not in the pod. */}}
+{{- define "keysluice.hasCsiVolume" -}}
+has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.csi) && v.csi.driver == 'secrets-store.csi.k8s.io')
+{{- end -}}
+
+{{/* A pod with such a volume cannot start without us where there is no driver; where there is one, other providers' pods must not
+     wait for us. `helm template` cannot ask the cluster: then the milder one. */}}
+{{- define "keysluice.csiFailurePolicy" -}}
+{{- if .Values.webhook.csiFailurePolicy -}}
+{{ .Values.webhook.csiFailurePolicy }}
+{{- else if and (lookup "v1" "Namespace" "" "kube-system") (not (lookup "storage.k8s.io/v1" "CSIDriver" "" "secrets-store.csi.k8s.io")) -}}
+Fail
+{{- else -}}
+Ignore
+{{- end -}}
+{{- end -}}
+
+{{/* Pods that only mirror a static pod of a kubelet. */}}
+{{- define "keysluice.notMirror" -}}
+!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+{{- end -}}
+
+{{- define "keysluice.securityContext" -}}
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
