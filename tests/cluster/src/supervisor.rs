@@ -39,9 +39,13 @@ pub struct Orders {
 pub async fn supervise(orders: Orders) -> anyhow::Result<()> {
     let layout = orders.layout.clone();
     anyhow::ensure!(std::process::id() == 1, "only process 1 of its own namespace may do this");
+    let detached = orders.detached;
     let ended = tokio::select! {
-        ended = live(orders) => ended,
+        // In this order, so that the signals are ours before anything else begins: process 1 is deaf without handlers.
+        biased;
         () = told_to_stop() => Ok(()),
+        () = until_abandoned(detached) => Ok(()),
+        ended = live(orders) => ended,
     };
     end_everything(&layout)?;
     ended
@@ -65,7 +69,6 @@ async fn live(orders: Orders) -> anyhow::Result<()> {
         ended = family.look_after(bring_up(layout)) => ended,
         ended = names => bail!("the name server ended: {ended:?}"),
         ended = registry => bail!("the registry ended: {ended:?}"),
-        () = until_abandoned(orders.detached) => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::scene::Scene;
 use crate::world::{PATIENCE, source, until};
 use anyhow::Context as _;
 use keysluice_cluster::layout::ISSUER;
-use keysluice_demo::guide::{GUIDES, Guide};
+use keysluice_demo::{GUIDES, Guide};
 use serde_json::json;
 use std::path::Path;
 

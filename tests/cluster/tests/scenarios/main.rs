@@ -34,7 +34,7 @@ use world::World;
 /// One scenario.
 pub(crate) struct Scenario {
     name: &'static str,
-    play: for<'a> fn(&'a Scene) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'a>>,
+    play: for<'a> fn(&'a Scene) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>,
 }
 
 /// The list of a module's scenarios: its functions, their names being sentences.
@@ -126,7 +126,8 @@ fn tell(name: &str, begun: Instant, result: &anyhow::Result<()>) {
 
 fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    // Scenarios stay on this thread; the emulator has the others.
+    tokio::task::LocalSet::new().block_on(&runtime, async {
         let world = Arc::new(World::start(layout).await?);
         let calm: &[&'static [Scenario]] = &[
             guides::ALL,
@@ -144,7 +145,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 failed += usize::from(playing.join_next().await.is_some_and(|passed| !passed.unwrap_or(false)));
             }
             number += 1;
-            playing.spawn(play(Arc::clone(&world), scenario, number));
+            playing.spawn_local(play(Arc::clone(&world), scenario, number));
         }
         while let Some(passed) = playing.join_next().await {
             failed += usize::from(!passed.unwrap_or(false));

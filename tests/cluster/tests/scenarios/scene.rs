@@ -9,20 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The image that has a shell.
-pub const BUSYBOX: &str = "registry.test/busybox:1";
+pub(crate) const BUSYBOX: &str = "registry.test/busybox:1";
 
 /// One scenario's own part of the world.
-pub struct Scene {
-    pub world: Arc<World>,
-    pub namespace: String,
-    pub vault: String,
-    pub client_id: String,
+pub(crate) struct Scene {
+    pub(crate) world: Arc<World>,
+    pub(crate) namespace: String,
+    pub(crate) vault: String,
+    pub(crate) client_id: String,
     namespaces: Mutex<Vec<String>>,
 }
 
 impl Scene {
     /// Sets the stage: class `class` with the secret `db`, ServiceAccount `app` that may read it.
-    pub async fn set(world: Arc<World>, number: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn set(world: Arc<World>, number: usize) -> anyhow::Result<Self> {
         let namespace = format!("scene-{number}");
         let scene = Self {
             world,
@@ -52,17 +52,17 @@ impl Scene {
     }
 
     /// Further namespaces to look into when the scenario fails.
-    pub fn also(&self, namespace: &str) {
+    pub(crate) fn also(&self, namespace: &str) {
         self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).push(namespace.to_owned());
     }
 
     /// All namespaces of this scenario.
-    pub fn namespaces(&self) -> Vec<String> {
+    pub(crate) fn namespaces(&self) -> Vec<String> {
         self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Path of a collection in our namespace: `pods`, `deployments`.
-    pub fn path(&self, collection: &str) -> String {
+    pub(crate) fn path(&self, collection: &str) -> String {
         let group = match collection {
             "deployments" | "statefulsets" | "daemonsets" | "replicasets" => "/apis/apps/v1",
             "jobs" | "cronjobs" => "/apis/batch/v1",
@@ -74,27 +74,27 @@ impl Scene {
     }
 
     /// Creates an object.
-    pub async fn create(&self, collection: &str, object: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn create(&self, collection: &str, object: &Value) -> anyhow::Result<Value> {
         self.world.api.create(&self.path(collection), object).await
     }
 
     /// Reads an object.
-    pub async fn get(&self, collection: &str, name: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, collection: &str, name: &str) -> anyhow::Result<Value> {
         self.world.api.get(&format!("{}/{name}", self.path(collection))).await
     }
 
     /// Deletes an object; not waiting until it is gone.
-    pub async fn delete(&self, collection: &str, name: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn delete(&self, collection: &str, name: &str) -> anyhow::Result<Value> {
         self.world.api.delete(&format!("{}/{name}", self.path(collection))).await
     }
 
     /// A class that writes these secrets of our vault, with further parameters.
-    pub async fn class(&self, name: &str, objects: &[&str], more: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn class(&self, name: &str, objects: &[&str], more: &Value) -> anyhow::Result<Value> {
         self.create("secretproviderclasses", &self.class_object(name, objects, more)).await
     }
 
     /// The same as an object.
-    pub fn class_object(&self, name: &str, objects: &[&str], more: &Value) -> Value {
+    pub(crate) fn class_object(&self, name: &str, objects: &[&str], more: &Value) -> Value {
         let entries: String =
             objects.iter().map(|object| format!("  - |\n    objectName: {object}\n    objectType: secret\n")).collect();
         let mut parameters = json!({"keyvaultName": self.vault, "tenantId": TENANT, "objects": format!("array:\n{entries}")});
@@ -106,22 +106,22 @@ impl Scene {
     }
 
     /// The pod of a scenario: labelled, with the class's volume at `/mnt/s`, running `script`.
-    pub fn pod(&self, name: &str, script: &str) -> Value {
+    pub(crate) fn pod(&self, name: &str, script: &str) -> Value {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels(name)}, "spec": pod_spec(script)})
     }
 
     /// A template for workloads.
-    pub fn template(&self, name: &str, script: &str) -> Value {
+    pub(crate) fn template(&self, name: &str, script: &str) -> Value {
         json!({"metadata": {"labels": labels(name)}, "spec": pod_spec(script)})
     }
 
     /// Waits until a pod runs and is ready.
-    pub async fn running(&self, pod: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn running(&self, pod: &str) -> anyhow::Result<Value> {
         self.running_in(&self.namespace, pod, PATIENCE).await
     }
 
     /// The same in any namespace.
-    pub async fn running_in(&self, namespace: &str, pod: &str, patience: Duration) -> anyhow::Result<Value> {
+    pub(crate) async fn running_in(&self, namespace: &str, pod: &str, patience: Duration) -> anyhow::Result<Value> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}");
         until(&format!("{namespace}/{pod} is ready"), patience, async || {
             let pod = self.world.api.get(&path).await?;
@@ -131,7 +131,7 @@ impl Scene {
     }
 
     /// Waits until `count` pods with our label `app` are ready; gives them.
-    pub async fn all_running(&self, app: &str, count: usize, patience: Duration) -> anyhow::Result<Vec<Value>> {
+    pub(crate) async fn all_running(&self, app: &str, count: usize, patience: Duration) -> anyhow::Result<Vec<Value>> {
         let path = format!("{}?labelSelector=app%3D{app}", self.path("pods"));
         until(&format!("{count} pods of {app} are ready"), patience, async || {
             let pods = self.world.api.get(&path).await?;
@@ -143,7 +143,7 @@ impl Scene {
     }
 
     /// Waits until the log of container `app` has a line; gives the log.
-    pub async fn says(&self, pod: &str, line: &str) -> anyhow::Result<String> {
+    pub(crate) async fn says(&self, pod: &str, line: &str) -> anyhow::Result<String> {
         let path = format!("{}/{pod}/log?container=app", self.path("pods"));
         until(&format!("{pod} says {line:?}"), PATIENCE, async || {
             let log = self.world.api.text(&path).await?;
@@ -153,12 +153,12 @@ impl Scene {
     }
 
     /// Runs a shell command in a pod's container `app`.
-    pub async fn sh(&self, pod: &str, script: &str) -> anyhow::Result<String> {
+    pub(crate) async fn sh(&self, pod: &str, script: &str) -> anyhow::Result<String> {
         self.world.kubectl(&["exec", "--namespace", &self.namespace, pod, "--container", "app", "--", "sh", "-c", script]).await
     }
 
     /// Creates what must be refused; gives the message.
-    pub async fn refused(&self, collection: &str, object: &Value) -> anyhow::Result<String> {
+    pub(crate) async fn refused(&self, collection: &str, object: &Value) -> anyhow::Result<String> {
         match self.create(collection, object).await {
             Ok(created) => bail!("it was admitted: {created}"),
             Err(error) => Ok(format!("{error:#}")),
@@ -166,7 +166,7 @@ impl Scene {
     }
 
     /// Messages of the events about an object.
-    pub async fn events(&self, name: &str) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn events(&self, name: &str) -> anyhow::Result<Vec<String>> {
         let events = self.world.api.get(&self.path("events")).await?;
         let about = |event: &&Value| event["involvedObject"]["name"] == name;
         let text = |event: &Value| {
@@ -194,10 +194,10 @@ fn pod_spec(script: &str) -> Value {
 }
 
 /// Prints a secret at once and stays.
-pub const SHOW: &str = "cat /mnt/s/db; echo; sleep infinity";
+pub(crate) const SHOW: &str = "cat /mnt/s/db; echo; sleep infinity";
 
 /// The sidecar of a pod; an error if there is none.
-pub fn sidecar(pod: &Value) -> anyhow::Result<&Value> {
+pub(crate) fn sidecar(pod: &Value) -> anyhow::Result<&Value> {
     let containers = pod["spec"]["initContainers"].as_array().context("no init containers: the pod was not mutated")?;
     containers.iter().find(|one| one["name"] == "keysluice").context("no container keysluice: the pod was not mutated")
 }

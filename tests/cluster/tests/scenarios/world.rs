@@ -14,24 +14,24 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// The tenant everything lives in; the guides' too.
-pub const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+pub(crate) const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 /// Where the chart is installed.
-pub const RELEASE: &str = "keysluice-system";
+pub(crate) const RELEASE: &str = "keysluice-system";
 /// Most waits end within a second or two; this is for a machine with many other things to do.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The cluster and the cloud.
-pub struct World {
-    pub api: Api,
-    pub layout: Layout,
-    pub emulator: Emulator,
+pub(crate) struct World {
+    pub(crate) api: Api,
+    pub(crate) layout: Layout,
+    pub(crate) emulator: Emulator,
     /// Lines for the report.
-    pub figures: Mutex<Vec<String>>,
+    pub(crate) figures: Mutex<Vec<String>>,
 }
 
 impl World {
     /// Starts the emulator, tells it the cluster's keys, installs the chart.
-    pub async fn start(layout: Layout) -> anyhow::Result<Self> {
+    pub(crate) async fn start(layout: Layout) -> anyhow::Result<Self> {
         let api = Api::connect(&layout).await?;
         let config = Config {
             https_addr: format!("{NODE_ADDRESS}:443").parse()?,
@@ -87,24 +87,24 @@ impl World {
     }
 
     /// Keeps a line for the report.
-    pub fn figure(&self, line: impl Into<String>) {
+    pub(crate) fn figure(&self, line: impl Into<String>) {
         self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.into());
     }
 
     /// Runs kubectl; its output.
-    pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.kubectl_with(arguments, None).await
     }
 
     /// Runs kubectl with something to read.
-    pub async fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
+    pub(crate) async fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
         let mut command = Command::new(self.layout.path("bin/kubectl"));
         command.args(arguments).env("KUBECONFIG", self.layout.kubeconfig());
         run(command, input).await
     }
 
     /// Events, pods and logs of namespaces, for whoever wonders why a scenario failed.
-    pub async fn diagnosis(&self, namespaces: &[String]) -> String {
+    pub(crate) async fn diagnosis(&self, namespaces: &[String]) -> String {
         let mut text = String::new();
         for namespace in namespaces {
             let inside = ["--namespace", namespace.as_str()];
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// The logs of every container of a namespace.
-    pub async fn logs(&self, namespace: &str) -> String {
+    pub(crate) async fn logs(&self, namespace: &str) -> String {
         let Ok(pods) = self.api.get(&format!("/api/v1/namespaces/{namespace}/pods")).await else {
             return String::new();
         };
@@ -144,7 +144,7 @@ impl World {
 }
 
 /// Looks again and again until there is an answer.
-pub async fn until<T>(
+pub(crate) async fn until<T>(
     what: &str,
     patience: Duration,
     mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
@@ -167,7 +167,7 @@ pub async fn until<T>(
 }
 
 /// Runs a command; its standard output, or its standard error as the failure.
-pub async fn run(mut command: Command, input: Option<&str>) -> anyhow::Result<String> {
+pub(crate) async fn run(mut command: Command, input: Option<&str>) -> anyhow::Result<String> {
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let name = format!("{:?}", command.as_std());
@@ -182,13 +182,13 @@ pub async fn run(mut command: Command, input: Option<&str>) -> anyhow::Result<St
 }
 
 /// A path in the source tree.
-pub fn source(relative: &str) -> String {
+pub(crate) fn source(relative: &str) -> String {
     let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.join(relative).display().to_string()
 }
 
 /// An authority, and what it signed for a name: three PEM texts.
-pub fn certificate(name: &str) -> anyhow::Result<(String, String, String)> {
+pub(crate) fn certificate(name: &str) -> anyhow::Result<(String, String, String)> {
     let authority_key = rcgen::KeyPair::generate()?;
     let mut authority = rcgen::CertificateParams::default();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -202,7 +202,7 @@ pub fn certificate(name: &str) -> anyhow::Result<(String, String, String)> {
 }
 
 /// Whether a condition of an object is true.
-pub fn has_condition(object: &Value, kind: &str) -> bool {
+pub(crate) fn has_condition(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "True"))
 }
