@@ -1,6 +1,7 @@
 //! What is counted. Everything that a request touches is resolved beforehand: a few atomic additions, no look-up by label.
 
 use crate::admission::{Answer, Outcome};
+use crate::cluster::CacheStatus;
 use keysluice_plan::reason::Reason;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -37,7 +38,49 @@ pub struct Metrics {
     /// Decisions that panicked: bugs.
     pub panics: Counter,
     certificate_expiry: Gauge,
+    authority_expiry: Gauge,
+    certificate_changes: Family<ChangeLabels, Counter>,
+    cache_objects: Family<CacheLabels, Gauge>,
+    cache_age: Family<CacheLabels, Gauge>,
+    cache_synced: Family<CacheLabels, Gauge>,
     log_level: Gauge,
+}
+
+/// What became of CA, leaf or `caBundle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CertificateChange {
+    /// Another leaf is served.
+    Served,
+    /// The Secret was written.
+    Stored,
+    /// `caBundle` was set.
+    Published,
+    /// Another replica was faster.
+    Overtaken,
+    /// It did not work; what is served stays.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChangeLabels {
+    event: CertificateChange,
+}
+
+impl EncodeLabelValue for CertificateChange {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Served => "served",
+            Self::Stored => "stored",
+            Self::Published => "published",
+            Self::Overtaken => "overtaken",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    cache: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,6 +112,11 @@ impl Metrics {
             handshake_failures: Counter::default(),
             panics: Counter::default(),
             certificate_expiry: Gauge::default(),
+            authority_expiry: Gauge::default(),
+            certificate_changes: Family::default(),
+            cache_objects: Family::default(),
+            cache_age: Family::default(),
+            cache_synced: Family::default(),
             log_level: Gauge::default(),
         };
         metrics.register(|registry| metrics.register_own(registry, version));
@@ -88,14 +136,22 @@ impl Metrics {
         registry.register("panics", "Decisions that panicked", self.panics.clone());
         let about = "When the serving certificate expires, in seconds since 1970; 0 if unknown";
         registry.register("certificate_expiry_timestamp_seconds", about, self.certificate_expiry.clone());
+        let about = "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
+        registry.register("certificate_authority_expiry_timestamp_seconds", about, self.authority_expiry.clone());
+        let about = "What the rotation of our own CA and certificate did";
+        registry.register("certificate_changes", about, self.certificate_changes.clone());
+        registry.register("cache_objects", "Objects of the API server that are known", self.cache_objects.clone());
+        let about = "Since the API server last said anything of them, in seconds; a bookmark comes every minute";
+        registry.register("cache_age_seconds", about, self.cache_age.clone());
+        let about = "Whether the cache was complete once: from then on it answers";
+        registry.register("cache_synced", about, self.cache_synced.clone());
         registry.register("log_level", "0 debug, 1 info, 2 warn", self.log_level.clone());
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let start = ConstGauge::new(i64::try_from(start).unwrap_or(i64::MAX));
         registry.register("start_timestamp_seconds", "When the process started, in seconds since 1970", start);
     }
 
-    /// Adds metrics of other parts (cache sizes and ages, …), below the same prefix.
-    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+    fn register(&self, add: impl FnOnce(&mut Registry)) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         add(registry.sub_registry_with_prefix("keysluice"));
     }
@@ -118,18 +174,39 @@ impl Metrics {
 
     /// Notes when the serving certificate expires.
     pub fn set_certificate_expiry(&self, expiry: SystemTime) {
-        let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.certificate_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        self.certificate_expiry.set(unix_seconds(expiry));
     }
 
-    /// All of them, as `OpenMetrics` text.
-    pub fn text(&self) -> String {
+    /// Notes when our own CA expires.
+    pub fn set_authority_expiry(&self, expiry: SystemTime) {
+        self.authority_expiry.set(unix_seconds(expiry));
+    }
+
+    /// Counts what the rotation did.
+    pub fn certificate_change(&self, event: CertificateChange) {
+        self.certificate_changes.get_or_create_owned(&ChangeLabels { event }).inc();
+    }
+
+    /// All of them, as `OpenMetrics` text; `caches` as they are now.
+    pub fn text(&self, caches: &[CacheStatus]) -> String {
         self.log_level.set(crate::log::level() as i64);
+        for cache in caches {
+            let labels = CacheLabels { cache: cache.name };
+            let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            self.cache_objects.get_or_create_owned(&labels).set(number(cache.objects as u64));
+            self.cache_age.get_or_create_owned(&labels).set(number(cache.age.as_secs()));
+            self.cache_synced.get_or_create_owned(&labels).set(i64::from(cache.synced));
+        }
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         encode(&mut text, &registry).expect("a String takes everything");
         text
     }
+}
+
+fn unix_seconds(time: SystemTime) -> i64 {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -144,13 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn the_text_has_every_metric_and_what_others_register() {
+    fn the_text_has_every_metric() {
         let metrics = Metrics::new("1.2.3");
         metrics.review(&answer(Outcome::Mutated, None), Duration::from_micros(30));
         metrics.review(&answer(Outcome::Denied, Some(reason::KS207)), Duration::from_micros(30));
         metrics.set_certificate_expiry(UNIX_EPOCH + Duration::from_secs(77));
-        metrics.register(|registry| registry.register("cache_objects", "Objects", ConstGauge::new(5_i64)));
-        let text = metrics.text();
+        metrics.set_authority_expiry(UNIX_EPOCH + Duration::from_secs(78));
+        metrics.certificate_change(CertificateChange::Published);
+        let age = Duration::from_secs(61);
+        let cache = CacheStatus { name: "serviceaccounts", synced: true, objects: 5, age, trouble: None };
+        let text = metrics.text(&[cache]);
         for line in [
             "keysluice_build_info{version=\"1.2.3\"} 1",
             "keysluice_reviews_total{outcome=\"mutated\",reason=\"\"} 1",
@@ -166,7 +246,11 @@ mod tests {
             "keysluice_panics_total 0",
             "keysluice_certificate_expiry_timestamp_seconds 77",
             "keysluice_log_level 1",
-            "keysluice_cache_objects 5",
+            "keysluice_certificate_authority_expiry_timestamp_seconds 78",
+            "keysluice_certificate_changes_total{event=\"published\"} 1",
+            "keysluice_cache_objects{cache=\"serviceaccounts\"} 5",
+            "keysluice_cache_age_seconds{cache=\"serviceaccounts\"} 61",
+            "keysluice_cache_synced{cache=\"serviceaccounts\"} 1",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -80,6 +80,8 @@ reasons! { SERVER:
     KS704 "a manifest cannot be read" "correct the file; the message names file, document and line";
     KS705 "there is no API server to ask" "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or manifests with --objects PATH";
     KS706 "the webhook has too much to do" "nothing: the API server or the client tries again after a second; if it lasts, run more replicas";
+    KS707 "certificates and caBundle cannot be kept in step" "see the message: the webhook's ServiceAccount needs get and patch on its own Secret and webhook configuration, by name, and create on secrets in its namespace";
+    KS708 "the lifetimes of the certificates do not fit together" "make the certificate authority live at least three times as long as a certificate, and ten times as long as the propagation";
 }
 
 /// All reasons, in order of code.

@@ -33,7 +33,7 @@ pub use files::{FilesError, PairFiles, Polled};
 pub use material::{Data, Material, MaterialError};
 pub use memory::{MemoryBundle, MemorySecret};
 pub use pair::{Leaf, Pair, PairError};
-pub use policy::Policy;
+pub use policy::{Policy, PolicyError};
 pub use rotator::{Event, Rotator};
 pub use step::{Decision, Reason, Serving, View, step};
 pub use store::{BundleStore, ResourceVersion, SecretStore, Store, StoreError, Stored};

@@ -61,13 +61,13 @@ impl Pair {
     }
 
     /// The chain as PEM.
-    pub(crate) fn chain_pem(&self) -> String {
+    pub fn chain_pem(&self) -> String {
         let certificates = self.leaf.chain.iter().filter_map(|der| Certificate::read(der.clone()).ok());
         certificates.map(|certificate| certificate.pem()).collect()
     }
 
     /// The key as PEM.
-    pub(crate) fn key_pem(&self) -> String {
+    pub fn key_pem(&self) -> String {
         let (tag, der) = match &self.leaf.key {
             PrivateKeyDer::Pkcs1(key) => ("RSA PRIVATE KEY", key.secret_pkcs1_der()),
             PrivateKeyDer::Sec1(key) => ("EC PRIVATE KEY", key.secret_sec1_der()),

@@ -13,7 +13,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub struct Policy {
     /// DNS names and IP addresses the leaf is for.
     pub names: Vec<String>,
-    /// Life of a CA; its successor is staged when less than a third is left. More than three times `propagation`.
+    /// Life of a CA: its successor is staged when two thirds are left, and signs when one third is left.
     pub ca_lifetime: Duration,
     /// Life of a leaf; renewed when less than a third is left.
     pub leaf_lifetime: Duration,
@@ -25,7 +25,38 @@ pub struct Policy {
     pub poll: Duration,
 }
 
+/// Why a policy cannot be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// Shorter than certificates can say.
+    #[error("the certificate's lifetime must be at least 2 s")]
+    LeafLifetime,
+    /// The last leaf of a CA would outlive it.
+    #[error("the authority's lifetime must be at least three times the certificate's")]
+    AuthorityLifetime,
+    /// The next CA would have to sign before everybody knows it.
+    #[error("the authority's lifetime must be at least ten times the propagation")]
+    Propagation,
+}
+
 impl Policy {
+    /// Checks that the times go together.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the two that do not.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if self.leaf_lifetime < Duration::from_secs(2) {
+            return Err(PolicyError::LeafLifetime);
+        }
+        if self.ca_lifetime < self.leaf_lifetime.saturating_mul(3) {
+            return Err(PolicyError::AuthorityLifetime);
+        }
+        if self.ca_lifetime < self.propagation.saturating_mul(10) {
+            return Err(PolicyError::Propagation);
+        }
+        Ok(())
+    }
+
     /// A CA for a year, a leaf for 30 days, an hour of tolerance, a minute of propagation, a look every 30 seconds.
     pub fn new(names: Vec<String>) -> Self {
         Self {
@@ -41,8 +72,17 @@ impl Policy {
     /// When less than a third of the certificate's life is left. The tolerance before its making is no part of its life:
     /// with a life shorter than the tolerance it would be due from birth.
     pub(crate) fn due(&self, certificate: &Certificate) -> OffsetDateTime {
-        let life = certificate.not_after() - certificate.not_before() - self.clock_tolerance;
-        certificate.not_after() - life / 3
+        certificate.not_after() - self.life(certificate) / 3
+    }
+
+    /// When less than two thirds are left: a CA's successor is made, and waits for the last third a life's third long in
+    /// `caBundle`. So it is there long before it signs, and is itself not old when it does.
+    pub(crate) fn successor_due(&self, authority: &Certificate) -> OffsetDateTime {
+        authority.not_after() - self.life(authority) * 2 / 3
+    }
+
+    fn life(&self, certificate: &Certificate) -> time::Duration {
+        certificate.not_after() - certificate.not_before() - self.clock_tolerance
     }
 
     /// Expired by anybody's clock: one that is ahead must not give up what others still verify.
@@ -55,6 +95,21 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::CertificateAuthority;
+
+    #[test]
+    fn times_that_cannot_be_kept_are_refused() {
+        let secs = Duration::from_secs;
+        for (leaf, authority, propagation, expected) in [
+            (30, 90, 9, Ok(())),
+            (1, 90, 9, Err(PolicyError::LeafLifetime)),
+            (31, 90, 9, Err(PolicyError::AuthorityLifetime)),
+            (30, 90, 10, Err(PolicyError::Propagation)),
+        ] {
+            let lives = Policy { leaf_lifetime: secs(leaf), ca_lifetime: secs(authority), ..Policy::new(Vec::new()) };
+            assert_eq!(Policy { propagation: secs(propagation), ..lives }.check(), expected);
+        }
+        assert_eq!(Policy::new(Vec::new()).check(), Ok(()));
+    }
 
     #[test]
     fn a_certificate_is_due_when_less_than_a_third_of_its_life_is_left() {

@@ -13,6 +13,8 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
+/// Who serves nothing yet looks often: the webhook configuration may come a moment after us.
+const UNSERVED_CHECK: Duration = Duration::from_millis(500);
 /// As many changes in a row are a rotation; more are two parties that undo each other's work, and must not do it at full speed.
 const CHANGES_AT_ONCE: u32 = 8;
 
@@ -88,6 +90,7 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             let pause = match turn {
                 Turn::Settled(next_check) => {
                     restless = 0;
+                    let next_check = if self.serving.is_some() { next_check } else { next_check.min(UNSERVED_CHECK) };
                     next_check.mul_f64(1.0 + chance / 10.0)
                 }
                 Turn::Changed if restless < CHANGES_AT_ONCE => {

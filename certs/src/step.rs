@@ -5,6 +5,8 @@
 //! any replica serves now.** What keeps it, with replicas that crash and stall anywhere and whose clocks differ by the tolerance:
 //!
 //! - A CA signs only after the deciding replica has itself seen it in every entry for `propagation`, on its monotonic clock.
+//! - In an ordinary rotation its leaf is served only once a *second* publication is out, so that whoever knows the last but one
+//!   `caBundle` verifies it too, however old that is.
 //! - A CA leaves the bundle only when the last leaf it signed has expired: a replica cut off from the API may serve that leaf to
 //!   the end.
 //! - The bundle is computed from what is stored, never from what is about to be, and read before it (see [`crate::BundleStore`]).
@@ -73,10 +75,10 @@ pub enum Reason {
     /// The leaf was not for every name.
     #[error("leaf renewed for other names")]
     RenameLeaf,
-    /// Less than a third of the CA's life was left: a new one is there, and signs nothing yet.
+    /// Less than two thirds of the CA's life were left: a new one is there, and signs nothing yet.
     #[error("next CA staged")]
     StageAuthority,
-    /// The next CA has been published long enough: it signs from now on.
+    /// Less than a third of the CA's life was left, and the next one has been published long enough: it signs from now on.
     #[error("next CA signs from now on")]
     PromoteAuthority,
     /// The Secret does not know the CA of a leaf that is being served, as after a restore.
@@ -159,14 +161,18 @@ fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Optio
             changed.next = Some(Arc::new(new_authority(policy, wall)?));
             return Ok(Some((changed, Reason::StageAuthority)));
         }
-        if ripe(view, policy, next.certificate()) {
+        let wanted = |active: &Active| policy.due(active.authority.certificate()) <= wall;
+        if material.active.as_ref().is_none_or(wanted) && ripe(view, policy, next.certificate()) {
+            changed.next = None;
             if let Some(Active { authority, pair }) = &material.active {
                 let until = last_leaf_ends(policy, wall, authority.certificate(), Some(pair));
                 changed.retire(authority.certificate().clone(), until);
+                // In the same write: nobody serves the new CA's leaf before a publication that came after the one which made it
+                // known (see `serve`), so even who is one publication behind verifies it.
+                changed.next = Some(Arc::new(new_authority(policy, wall)?));
             }
             let pair = new_leaf(policy, wall, next, &policy.names)?;
             changed.active = Some(Active { authority: Arc::clone(next), pair });
-            changed.next = None;
             return Ok(Some((changed, Reason::PromoteAuthority)));
         }
     }
@@ -185,7 +191,7 @@ fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Optio
             changed.active = renewed(&policy.names.iter().chain(kept).cloned().collect::<Vec<_>>())?;
             return Ok(Some((changed, Reason::RenameLeaf)));
         }
-        if material.next.is_none() && policy.due(authority.certificate()) <= wall {
+        if material.next.is_none() && policy.successor_due(authority.certificate()) <= wall {
             changed.next = Some(Arc::new(new_authority(policy, wall)?));
             return Ok(Some((changed, Reason::StageAuthority)));
         }
@@ -201,12 +207,14 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
     let Some(active) = &material.active else { return view.serving.cloned() };
     let stored = Serving { pair: Arc::clone(&active.pair), authority: active.authority.certificate().clone() };
     let trusts = |authority| view.published.is_some_and(|published| published.trusts(authority));
+    let trusted = material.trusted(view.now.wall);
+    let complete = || trusted.iter().all(trusts);
     let Some(serving) = view.serving else {
         // Not ready before API servers can verify it. In a fresh cluster that is one look later; after a loss, other replicas
         // may still serve with a published CA that is not this one. Who cannot see the bundle trusts a CA that is old enough.
         let settled = stored.authority.not_before() + 2 * policy.clock_tolerance + policy.propagation;
         let ready = match view.published.filter(|published| published.has_entries()) {
-            Some(_) => trusts(&stored.authority),
+            Some(_) => complete() && trusts(&stored.authority),
             None => settled <= view.now.wall,
         };
         return ready.then_some(stored);
@@ -217,7 +225,7 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
     let replaceable = serving.authority == stored.authority
         || policy.is_past(serving.pair.certificate(), view.now.wall)
         || (trusts(&stored.authority) && !trusts(&serving.authority))
-        || ripe(view, policy, &stored.authority);
+        || (complete() && ripe(view, policy, &stored.authority));
     Some(if replaceable { stored } else { serving.clone() })
 }
 
@@ -274,6 +282,7 @@ fn next_check(view: &View<'_>, policy: &Policy, material: &Material) -> Duration
     let signing = material.active.iter().map(|active| &active.authority).chain(&material.next);
     let signing = signing.map(|authority| authority.certificate()).collect::<Vec<_>>();
     let due = leaf.chain(signing.iter().map(|certificate| policy.due(certificate)));
+    let due = due.chain(material.active.iter().map(|active| policy.successor_due(active.authority.certificate())));
     let retired = material.retired.iter().map(|retired| retired.until);
     let ripe = signing.iter().filter_map(|certificate| ripe_at(view, policy, certificate)?.checked_sub(uptime));
     let ahead = due.chain(retired).filter_map(until).chain(ripe).filter(|ahead| !ahead.is_zero());

@@ -1,5 +1,6 @@
 //! The command line. One file a command.
 
+mod certificate_options;
 mod explain;
 mod manifest_pods;
 mod options;
@@ -33,7 +34,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the admission webhook.
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
     Explain(explain::Explain),
     /// Turn SecretProviderClasses into a Plan for `keysluice-injector once --plan`.

@@ -4,6 +4,7 @@ pub mod accept;
 mod body;
 mod connection;
 pub mod handler;
+pub mod own_authority;
 mod read_ahead;
 pub mod tls;
 

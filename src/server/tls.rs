@@ -96,6 +96,11 @@ impl CertificateSlot {
         self.0.store(Some(Arc::new(CertifiedKey::from_der(chain, key, &provider())?)));
         Ok(())
     }
+
+    /// Whether there is one.
+    pub fn is_loaded(&self) -> bool {
+        self.0.load().is_some()
+    }
 }
 
 impl ResolvesServerCert for CertificateSlot {

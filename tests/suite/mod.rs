@@ -1,4 +1,5 @@
 mod api_server;
+mod caller;
 mod canary;
 mod cluster_api;
 mod cluster_api_properties;
@@ -7,9 +8,11 @@ mod conformance;
 mod docs;
 mod explain;
 mod guides;
+mod own_certificates;
 mod properties;
 mod reference;
 mod reviews;
+mod rolling;
 mod serve;
 mod server;
 mod support;

@@ -73,7 +73,7 @@ impl<C: Cluster> Server<C> {
     }
 
     async fn wait_for_metric(&self, line: &str) {
-        while !self.metrics.text().lines().any(|found| found == line) {
+        while !self.metrics.text(&[]).lines().any(|found| found == line) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -206,7 +206,7 @@ async fn too_many_requests_get_429_and_a_time_to_come_again() {
         let (head, body) = ask(&mut server.connect().await).await;
         assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"), "{head}");
         assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706"), "{body}");
-        assert!(server.metrics.text().contains("keysluice_requests_shed_total 1\n"));
+        assert!(server.metrics.text(&[]).contains("keysluice_requests_shed_total 1\n"));
     }
 }
 
@@ -243,7 +243,7 @@ async fn once_the_uid_is_known_overload_is_a_denial_with_429() {
     let status = &response["status"];
     assert_eq!((&status["code"], &status["reason"]), (&429.into(), &"TooManyRequests".into()));
     assert_eq!(status["details"]["retryAfterSeconds"], 1);
-    assert!(server.metrics.text().contains("keysluice_reviews_total{outcome=\"denied\",reason=\"KS706\"} 1\n"));
+    assert!(server.metrics.text(&[]).contains("keysluice_reviews_total{outcome=\"denied\",reason=\"KS706\"} 1\n"));
 }
 
 #[tokio::test]

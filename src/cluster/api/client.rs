@@ -2,8 +2,8 @@
 
 use super::endpoint::{ClientError, Endpoint};
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Request, Response, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -24,6 +24,8 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /// Whole objects.
 pub(super) const OBJECTS: &str = "application/json";
+/// A patch as a list of operations (RFC 6902).
+pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 /// How long the head of an answer may take; priority and fairness queues a request for up to a minute.
 const HEAD: Duration = Duration::from_secs(60);
 /// A body of one piece, pages of lists included.
@@ -92,14 +94,33 @@ impl Client {
     /// GETs `path` and gives the body once the status is known to be good.
     pub(super) async fn open(&self, path: &str, accept: &'static str) -> Result<Incoming, ApiError> {
         let mut connection = Box::pin(self.connect()).await?;
-        let response = within(HEAD, connection.send_request(self.request(path, accept)?)).await?;
+        let request = self.request(Method::GET, path, accept, Bytes::new())?;
+        let response = within(HEAD, connection.send_request(request)).await?;
         good(response.map_err(unreachable)?).await
     }
 
     /// GETs `path`, all of it.
     pub(super) async fn read(&self, path: &str, accept: &'static str) -> Result<Vec<u8>, ApiError> {
+        self.exchange(self.request(Method::GET, path, accept, Bytes::new())?).await
+    }
+
+    /// Creates an object in the collection at `path`.
+    pub(super) async fn create(&self, path: &str, object: Bytes) -> Result<(), ApiError> {
+        let mut request = self.request(Method::POST, path, OBJECTS, object)?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OBJECTS));
+        self.exchange(request).await.map(drop)
+    }
+
+    /// Changes the object at `path` by a JSON patch.
+    pub(super) async fn patch(&self, path: &str, operations: Bytes) -> Result<(), ApiError> {
+        let mut request = self.request(Method::PATCH, path, METADATA, operations)?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON_PATCH));
+        self.exchange(request).await.map(drop)
+    }
+
+    /// Sends a request that may arrive twice: a read, or a write that only works on the version it names.
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, ApiError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let request = self.request(path, accept)?;
         let mut sent = None;
         if let Some(mut connection) = idle.filter(SendRequest::is_ready) {
             // The API server may have closed it this instant: then a new one is asked the same.
@@ -117,17 +138,25 @@ impl Client {
         Ok(body)
     }
 
-    fn request(&self, path: &str, accept: &'static str) -> Result<Request<Full<Bytes>>, ApiError> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ApiError> {
         let Endpoint { host, port, base, .. } = &*self.endpoint;
         let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let mut request = Request::get([base, path].concat())
+        let mut request = Request::builder()
+            .method(method)
+            .uri([base, path].concat())
             .header(HOST, host)
             .header(ACCEPT, accept)
             .header(USER_AGENT, HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION"))));
         if let Some(authorization) = self.endpoint.authorization().map_err(unreachable)? {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request.body(Full::default()).map_err(unreachable)
+        request.body(Full::new(body)).map_err(unreachable)
     }
 
     async fn connect(&self) -> Result<Idle, ApiError> {
@@ -161,10 +190,10 @@ async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static)
     Ok(sender)
 }
 
-/// The body of a 200, or what the API server's Status says.
+/// The body of a success, or what the API server's Status says.
 async fn good(response: Response<Incoming>) -> Result<Incoming, ApiError> {
     let status = response.status();
-    if status == StatusCode::OK {
+    if status.is_success() {
         return Ok(response.into_body());
     }
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

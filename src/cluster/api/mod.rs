@@ -12,10 +12,12 @@ mod event;
 mod live;
 mod provider_classes;
 mod service_accounts;
+mod stores;
 mod watch;
 
 pub use client::{ApiError, Client};
 pub use endpoint::ClientError;
+pub use stores::{BundleConfiguration, CertificateSecret, SecretName, SecretNameError};
 
 use super::{CacheStatus, Cluster, ClusterError};
 use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};

@@ -1,8 +1,9 @@
 //! One request to the stand-in.
 
-use super::world::{CLASSES, DRIVERS, Fault, GetFault, SERVICE_ACCOUNTS, World};
+use super::world::{CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World};
+use super::write;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::{Body, Frame, Incoming};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -31,7 +32,8 @@ pub(super) async fn answer(
 ) -> Result<Response<Pieces>, Infallible> {
     let uri = request.uri().clone();
     let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let resource = [SERVICE_ACCOUNTS, CLASSES, DRIVERS].into_iter().find(|name| uri.path().contains(name));
+    let resources = [SERVICE_ACCOUNTS, CLASSES, DRIVERS, SECRETS, CONFIGURATIONS];
+    let resource = resources.into_iter().find(|name| uri.path().split('/').any(|part| part == *name));
     let query: HashMap<String, String> = uri
         .query()
         .unwrap_or_default()
@@ -45,6 +47,16 @@ pub(super) async fn answer(
         world.pulse();
     }
     let Some(resource) = resource else { return Ok(status(404, "no such path")) };
+    if request.method() != Method::GET {
+        let fault = shared.lock().unwrap().next_fault(resource);
+        if let Some(Fault::Status(code)) = fault {
+            return Ok(status(code, "as the test wants it"));
+        }
+        return Ok(match write::answer(request, resource, &shared).await {
+            Ok(object) => body(200, &object),
+            Err((code, message)) => status(code, message),
+        });
+    }
     let listed = uri.path().ends_with(resource);
     if !listed {
         return Ok(get(uri.path(), resource, &shared).await);
@@ -80,7 +92,7 @@ pub(super) async fn answer(
 async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Response<Pieces> {
     let mut parts = path.rsplit('/');
     let name = parts.next().unwrap_or_default();
-    let namespace = if resource == DRIVERS { "" } else { parts.nth(1).unwrap_or_default() };
+    let namespace = if [DRIVERS, CONFIGURATIONS].contains(&resource) { "" } else { parts.nth(1).unwrap_or_default() };
     let (found, fault, mut pulse) = {
         let world = shared.lock().unwrap();
         (world.find(resource, namespace, name).cloned(), world.get_fault, world.subscribe())

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 pub(crate) const SERVICE_ACCOUNTS: &str = "serviceaccounts";
 pub(crate) const CLASSES: &str = "secretproviderclasses";
 pub(crate) const DRIVERS: &str = "csidrivers";
+pub(crate) const SECRETS: &str = "secrets";
+pub(crate) const CONFIGURATIONS: &str = "mutatingwebhookconfigurations";
 
 /// What goes wrong with the next list or watch of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +110,16 @@ impl World {
         self.put(DRIVERS, json!({"metadata": {"name": "secrets-store.csi.k8s.io"}}));
     }
 
-    fn put(&mut self, resource: &'static str, mut object: Value) {
+    /// Creates or changes our webhook configuration: one `caBundle` for each entry, as it is written (base64).
+    pub(crate) fn put_configuration(&mut self, name: &str, bundles: &[&str]) {
+        let entry =
+            |bundle: &&str| json!({"name": "e", "clientConfig": {"service": {"name": "s"}, "caBundle": bundle}});
+        let webhooks: Vec<Value> = bundles.iter().map(entry).collect();
+        self.put(CONFIGURATIONS, json!({"metadata": {"name": name}, "webhooks": webhooks}));
+    }
+
+    /// Creates or changes an object that came whole.
+    pub(crate) fn put(&mut self, resource: &'static str, mut object: Value) {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let known = self.objects.insert(key(resource, &object), object.clone()).is_some();

@@ -1,0 +1,145 @@
+//! Where the webhook's certificate comes from.
+
+use super::Failure;
+use crate::cluster::api::{BundleConfiguration, CertificateSecret, Client, Pace, SecretName};
+use crate::metrics::Metrics;
+use crate::reason::KS708;
+use crate::server::own_authority::{WakingClock, rotate};
+use crate::server::{CertificateSlot, tls};
+use anyhow::Context as _;
+use clap::Args;
+use keysluice_certs::{Policy, Rotator};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Given files, our own CA in the cluster, or a certificate that lives as long as the process.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CertificateOptions {
+    /// Directory with tls.crt and tls.key: given files, or a mounted Secret of cert-manager's.
+    #[arg(long, env = "KEYSLUICE_TLS_DIR", value_name = "DIR", conflicts_with = "tls_secret")]
+    tls_dir: Option<PathBuf>,
+    /// Seconds between two looks at the files of --tls-dir.
+    #[arg(long, env = "KEYSLUICE_TLS_POLL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    tls_poll_seconds: u64,
+    /// Secret in which our own CA and certificate are kept for all replicas, and rotated; created where it is missing.
+    #[arg(long, env = "KEYSLUICE_TLS_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration", conflicts_with_all = ["objects", "ca_out"])]
+    tls_secret: Option<SecretName>,
+    /// MutatingWebhookConfiguration whose `caBundle` is kept up to date with our own CA.
+    #[arg(long, env = "KEYSLUICE_WEBHOOK_CONFIGURATION", value_name = "NAME", requires = "tls_secret")]
+    webhook_configuration: Option<String>,
+    /// Name that our own certificate is for (repeatable); in a cluster SERVICE.NAMESPACE.svc.
+    #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',', default_values = ["localhost", "127.0.0.1"], value_name = "NAME", conflicts_with = "tls_dir")]
+    tls_names: Vec<String>,
+    /// How long a certificate of our own lives; it is renewed when a third is left.
+    #[arg(long, env = "KEYSLUICE_CERTIFICATE_LIFETIME", default_value = "30d", value_parser = lifetime, value_name = "DURATION")]
+    certificate_lifetime: Duration,
+    /// How long our own CA lives; its successor signs when a third is left.
+    #[arg(long, env = "KEYSLUICE_AUTHORITY_LIFETIME", default_value = "365d", value_parser = lifetime, value_name = "DURATION")]
+    authority_lifetime: Duration,
+    /// How long after a change of `caBundle` an API server may still use the one before.
+    #[arg(long, env = "KEYSLUICE_BUNDLE_PROPAGATION", default_value = "1m", value_parser = lifetime, value_name = "DURATION")]
+    bundle_propagation: Duration,
+    /// How far the clocks of two nodes may differ.
+    #[arg(long, env = "KEYSLUICE_CLOCK_TOLERANCE", default_value = "1h", value_parser = lifetime, value_name = "DURATION")]
+    clock_tolerance: Duration,
+    /// Writes the PEM of a CA that lives as long as the process (what `caBundle` takes) to a file.
+    #[arg(long, env = "KEYSLUICE_CA_OUT", value_name = "FILE", conflicts_with = "tls_dir")]
+    ca_out: Option<PathBuf>,
+}
+
+/// What keeps the certificate fresh; never ends.
+pub(super) type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl CertificateOptions {
+    /// The certificate as far as there is one already, and what keeps it.
+    pub(super) fn start(
+        &self,
+        client: Option<&Client>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Arc<CertificateSlot>, Keeper), Failure> {
+        if let Some(directory) = &self.tls_dir {
+            let slot = Arc::new(tls::from_directory(directory)?);
+            let interval = Duration::from_secs(self.tls_poll_seconds);
+            let keeper = tls::follow(directory.clone(), interval, Arc::clone(&slot), Arc::clone(metrics));
+            return Ok((slot, Box::pin(keeper)));
+        }
+        if let (Some(secret), Some(configuration), Some(client)) =
+            (&self.tls_secret, &self.webhook_configuration, client)
+        {
+            let policy = self.policy().map_err(Failure::usage)?;
+            let secret = CertificateSecret::new(client.clone(), secret.clone());
+            let bundle = BundleConfiguration::new(client.clone(), configuration);
+            let changed = Arc::new(Notify::new());
+            let watch = bundle.watch(Arc::clone(&changed), Pace::default());
+            let slot = Arc::<CertificateSlot>::default();
+            let rotator = Rotator::new(secret, bundle, WakingClock::new(changed), policy);
+            let rotate = rotate(rotator, Arc::clone(&slot), Arc::clone(metrics));
+            let keeper = async {
+                tokio::join!(watch, rotate);
+            };
+            return Ok((slot, Box::pin(keeper)));
+        }
+        let (slot, ca) = tls::own(&self.tls_names)?;
+        if let Some(path) = &self.ca_out {
+            write_new(path, &ca).with_context(|| format!("--ca-out {}", path.display()))?;
+        }
+        Ok((Arc::new(slot), Box::pin(std::future::pending())))
+    }
+
+    fn policy(&self) -> anyhow::Result<Policy> {
+        let policy = Policy {
+            ca_lifetime: self.authority_lifetime,
+            leaf_lifetime: self.certificate_lifetime,
+            propagation: self.bundle_propagation,
+            clock_tolerance: self.clock_tolerance,
+            ..Policy::new(self.tls_names.clone())
+        };
+        policy.check().with_context(|| format!("{KS708}; hint: {}", KS708.fix))?;
+        Ok(policy)
+    }
+}
+
+/// A number with one of the units ms, s, m, h and d.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000)];
+    let parse = |(unit, millis): (&str, u64)| Some((text.strip_suffix(unit)?.parse::<u32>().ok()?, millis));
+    let Some((number, millis)) = UNITS.into_iter().find_map(parse) else {
+        return Err(format!("{text:?} is not a number with a unit such as 90s, 10m, 12h or 30d"));
+    };
+    let duration = Duration::from_millis(u64::from(number) * millis);
+    if duration.is_zero() || duration > CENTURY {
+        return Err(format!("{text:?} is not between a millisecond and a hundred years"));
+    }
+    Ok(duration)
+}
+
+/// Writes beside the target and renames, so that a reader never sees half a file.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::File::create(&partial)?.write_all(text.as_bytes())?;
+    std::fs::rename(&partial, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_have_a_unit() {
+        for (text, millis) in
+            [("500ms", 500), ("90s", 90_000), ("10m", 600_000), ("12h", 43_200_000), ("30d", 2_592_000_000)]
+        {
+            assert_eq!(lifetime(text), Ok(Duration::from_millis(millis)));
+        }
+        for bad in ["", "d", "30", "0s", "-1d", "1.5h", "1w", "30 d", "4294967295d", "ä"] {
+            assert!(lifetime(bad).unwrap_err().contains("is not"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Our own CA: what the rotation decides goes into the slot, the metrics and the log.
+
+use super::CertificateSlot;
+use crate::metrics::{CertificateChange, Metrics};
+use crate::reason::KS707;
+use keysluice_certs::{BundleStore, Clock, Event, Moment, Pair, Rotator, SecretStore, SystemClock};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// However often somebody changes the webhook configuration, it is read no more often than this.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// Keeps Secret, `caBundle` and slot in step; never ends.
+pub async fn rotate<S: SecretStore, B: BundleStore, C: Clock>(
+    rotator: Rotator<S, B, C>,
+    slot: Arc<CertificateSlot>,
+    metrics: Arc<Metrics>,
+) -> Infallible {
+    let (send, leaf) = watch::channel(None::<Arc<Pair>>);
+    let observe = |event| {
+        if let Event::Serving { leaf_not_after, authority_not_after } = &event
+            && let Some(pair) = leaf.borrow().as_deref()
+        {
+            let served = slot.store(pair.leaf().chain.clone(), pair.leaf().key.clone_key());
+            if let Err(error) = served {
+                tracing::error!(%error, "{KS707} the certificate cannot be served");
+                return;
+            }
+            metrics.set_certificate_expiry((*leaf_not_after).into());
+            metrics.set_authority_expiry((*authority_not_after).into());
+        }
+        tell(event, &metrics);
+    };
+    rotator.run(&send, observe).await
+}
+
+fn tell(event: Event, metrics: &Metrics) {
+    let change = match &event {
+        Event::Serving { .. } => CertificateChange::Served,
+        Event::Stored { .. } => CertificateChange::Stored,
+        Event::Published => CertificateChange::Published,
+        Event::Overtaken { .. } => CertificateChange::Overtaken,
+        Event::Failed { .. } | Event::CannotMake { .. } => CertificateChange::Failed,
+    };
+    metrics.certificate_change(change);
+    match event {
+        Event::Serving { leaf_not_after, authority_not_after } => {
+            tracing::info!(not_after = %leaf_not_after, authority_not_after = %authority_not_after, "certificate served");
+        }
+        Event::Stored { reason } => tracing::info!(%reason, "certificates stored"),
+        Event::Published => tracing::info!("caBundle published"),
+        Event::Overtaken { store } => tracing::debug!(%store, "another replica was faster"),
+        Event::Failed { store, error } => tracing::warn!(%store, %error, "{KS707} certificates not up to date"),
+        Event::CannotMake { error } => tracing::error!(%error, "{KS707} no certificate can be made"),
+    }
+}
+
+/// The machine's clock, whose sleep ends early when `changed` says so.
+#[derive(Debug, Default)]
+pub struct WakingClock {
+    clock: SystemClock,
+    changed: Arc<Notify>,
+}
+
+impl WakingClock {
+    /// Woken by this.
+    pub fn new(changed: Arc<Notify>) -> Self {
+        Self { clock: SystemClock::default(), changed }
+    }
+}
+
+impl Clock for WakingClock {
+    fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let first = duration.min(SHORTEST_SLEEP);
+        self.clock.sleep(first).await;
+        tokio::select! {
+            () = self.clock.sleep(duration.saturating_sub(first)) => {}
+            () = self.changed.notified() => {}
+        }
+    }
+
+    fn chance(&self) -> f64 {
+        self.clock.chance()
+    }
+}
