@@ -162,7 +162,8 @@ pub(crate) async fn until<T>(
             let told = format!("never, for {} s: {what}", patience.as_secs());
             return Err(last.map_or_else(|| anyhow::anyhow!(told.clone()), |error| error.context(told.clone())));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Often at first; whatever takes long is not made longer by looking all the time.
+        tokio::time::sleep((begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
     }
 }
 
