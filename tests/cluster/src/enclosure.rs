@@ -249,7 +249,10 @@ fn prerequisites() -> anyhow::Result<()> {
     let allowed = Command::new("unshare").args(["--mount", "--pid", "--fork", "--net", "true"]).output()?;
     if !allowed.status.success() {
         let text = String::from_utf8_lossy(&allowed.stderr);
-        bail!("namespaces of its own are not allowed here: {}; hint: run as root, in a container with --privileged", text.trim());
+        bail!(
+            "namespaces of its own are not allowed here: {}; hint: run as root, in a container with --privileged",
+            text.trim()
+        );
     }
     Ok(())
 }

@@ -108,7 +108,11 @@ fn up(root: &Path, components: Option<PathBuf>, mut archives: Vec<PathBuf>) -> a
         Materials { supervisor: std::env::current_exe()?, components, archives, registry: images.join("registry") };
     let begun = Instant::now();
     let layout = Enclosure::start_detached(&materials, root)?;
-    println!("ready after {:.1} s; kubeconfig (inside): {}", begun.elapsed().as_secs_f32(), layout.kubeconfig().display());
+    println!(
+        "ready after {:.1} s; kubeconfig (inside): {}",
+        begun.elapsed().as_secs_f32(),
+        layout.kubeconfig().display()
+    );
     Ok(())
 }
 

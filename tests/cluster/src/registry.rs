@@ -21,10 +21,7 @@ pub async fn serve(directory: PathBuf) -> anyhow::Result<()> {
 }
 
 fn router(directory: PathBuf) -> Router {
-    Router::new()
-        .route("/v2/", get(|| async { StatusCode::OK }))
-        .route("/v2/{*path}", get(find))
-        .with_state(directory)
+    Router::new().route("/v2/", get(|| async { StatusCode::OK })).route("/v2/{*path}", get(find)).with_state(directory)
 }
 
 /// `NAME/manifests/TAG-OR-DIGEST` and `NAME/blobs/DIGEST`; a name has slashes itself.

@@ -175,10 +175,7 @@ impl Family {
     }
 
     /// Keeps all alive for ever; starts those that `more` gives once it has them.
-    async fn look_after(
-        &mut self,
-        more: impl Future<Output = anyhow::Result<Vec<Daemon>>>,
-    ) -> anyhow::Result<()> {
+    async fn look_after(&mut self, more: impl Future<Output = anyhow::Result<Vec<Daemon>>>) -> anyhow::Result<()> {
         tokio::pin!(more);
         let layout = self.layout.clone();
         let node = until_node_ready(&layout);

@@ -23,10 +23,14 @@ async fn the_cost_of_the_gate(scene: &Scene) -> anyhow::Result<()> {
     let measured = measure(scene).await;
     scene.world.emulator.set_delay(Duration::ZERO);
     let [without, init, hook, probe] = measured?;
-    for (name, times) in [("without Keysluice", &without), ("with an idle init container", &init), ("hook", &hook), ("probe", &probe)] {
+    for (name, times) in
+        [("without Keysluice", &without), ("with an idle init container", &init), ("hook", &hook), ("probe", &probe)]
+    {
         scene.world.figure(format!(
             "pod created -> application, {name}: median {} ms ({}-{}) over {PODS}",
-            median(times).as_millis(), times[0].as_millis(), times[times.len() - 1].as_millis()
+            median(times).as_millis(),
+            times[0].as_millis(),
+            times[times.len() - 1].as_millis()
         ));
     }
     let cost = median(&hook).saturating_sub(median(&without));
@@ -125,6 +129,8 @@ async fn a_gate_that_cannot_open_says_why_and_can_be_deleted_within_its_bound(sc
     })
     .await;
     scene.world.emulator.clear_faults();
-    scene.world.figure(format!("closed gate, deletion: {:.1} s (bound 30 s and grace 1 s)", begun.elapsed().as_secs_f32()));
+    scene
+        .world
+        .figure(format!("closed gate, deletion: {:.1} s (bound 30 s and grace 1 s)", begun.elapsed().as_secs_f32()));
     gone.and(result)
 }

@@ -47,7 +47,10 @@ pub(crate) fn nothing_is_left_behind(_: &Materials, before: &Machine) -> anyhow:
 }
 
 /// The keeper dies with the hardest signal while the cluster comes up: a process of its own, since that is us.
-pub(crate) fn an_interrupted_start_leaves_nothing_behind(materials: &Materials, before: &Machine) -> anyhow::Result<()> {
+pub(crate) fn an_interrupted_start_leaves_nothing_behind(
+    materials: &Materials,
+    before: &Machine,
+) -> anyhow::Result<()> {
     let root = enclosure::new_root();
     // Whoever holds the pipe is the keeper; here the pipe is closed at a bad moment instead.
     for moment in [300, 1500, 4000] {

@@ -81,7 +81,10 @@ fn outside(filter: &[String]) -> anyhow::Result<ExitCode> {
     println!("cluster gone after {:.1} s", ending.elapsed().as_secs_f32());
     let mut failed = !status.success();
     for (name, check) in [
-        ("nothing_is_left_behind", leftovers::nothing_is_left_behind as fn(&Materials, &leftovers::Machine) -> anyhow::Result<()>),
+        (
+            "nothing_is_left_behind",
+            leftovers::nothing_is_left_behind as fn(&Materials, &leftovers::Machine) -> anyhow::Result<()>,
+        ),
         ("an_interrupted_start_leaves_nothing_behind", leftovers::an_interrupted_start_leaves_nothing_behind),
     ] {
         if is_wanted(name, filter) {
@@ -97,7 +100,8 @@ fn outside(filter: &[String]) -> anyhow::Result<ExitCode> {
 
 fn materials() -> anyhow::Result<Materials> {
     let named = |name: &str| {
-        let value = std::env::var_os(name).with_context(|| format!("{name} is not set; `make test-cluster` sets it"))?;
+        let value =
+            std::env::var_os(name).with_context(|| format!("{name} is not set; `make test-cluster` sets it"))?;
         anyhow::Ok(PathBuf::from(value))
     };
     let (images, ours) = (named("KEYSLUICE_TEST_IMAGES")?, named("KEYSLUICE_IMAGES")?);
@@ -129,15 +133,8 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
     // Scenarios stay on this thread; the emulator has the others.
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let world = Arc::new(World::start(layout).await?);
-        let calm: &[&'static [Scenario]] = &[
-            guides::ALL,
-            workloads::ALL,
-            rights::ALL,
-            order::ALL,
-            other_webhook::ALL,
-            admission::ALL,
-            pipeline::ALL,
-        ];
+        let calm: &[&'static [Scenario]] =
+            &[guides::ALL, workloads::ALL, rights::ALL, order::ALL, other_webhook::ALL, admission::ALL, pipeline::ALL];
         let (mut failed, mut number) = (0, 0);
         let mut playing = JoinSet::new();
         for scenario in calm.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {

@@ -32,9 +32,7 @@ async fn an_init_container_has_the_secrets_too(scene: &Scene) -> anyhow::Result<
 }
 
 async fn native_sidecars_before_and_after_start_in_their_order(scene: &Scene) -> anyhow::Result<()> {
-    let native = |name: &str| {
-        json!({"name": name, "image": BUSYBOX, "restartPolicy": "Always", "command": ["sh", "-c", "sleep infinity"]})
-    };
+    let native = |name: &str| json!({"name": name, "image": BUSYBOX, "restartPolicy": "Always", "command": ["sh", "-c", "sleep infinity"]});
     let mut pod = with_init(scene, "natives", &json!([native("before"), native("after")]));
     pod["metadata"]["annotations"] = json!({"keysluice.dev/after": "before"});
     let created = scene.create("pods", &pod).await?;
@@ -81,7 +79,8 @@ async fn an_ordinary_mesh_proxy_behind_a_redirect_is_refused_in_words(scene: &Sc
     anyhow::ensure!(refused.contains("istio-proxy") && refused.contains("KS"), "{refused}");
     // One of the ways out that the refusal names: nobody waits, so the proxy starts and lets the sidecar out.
     pod["metadata"]["annotations"] = json!({"keysluice.dev/gate": "none"});
-    pod["spec"]["containers"][0]["command"] = json!(["sh", "-c", "until cat /mnt/s/db; do sleep 0.2; done; echo; sleep infinity"]);
+    pod["spec"]["containers"][0]["command"] =
+        json!(["sh", "-c", "until cat /mnt/s/db; do sleep 0.2; done; echo; sleep infinity"]);
     let created = scene.create("pods", &pod).await?;
     sidecar(&created)?;
     scene.says("deadlocked", "first").await?;

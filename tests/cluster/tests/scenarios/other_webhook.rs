@@ -61,11 +61,14 @@ async fn look(scene: &Scene) -> anyhow::Result<()> {
     anyhow::ensure!(sidecars.count() == 1, "not one sidecar: {spec}");
     let extra = spec["containers"].as_array().into_iter().flatten().find(|one| one["name"] == "extra");
     let extra = extra.context("the other webhook's container is gone")?;
-    let has = |list: &str, name: &str| extra[list].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
+    let has =
+        |list: &str, name: &str| extra[list].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
     anyhow::ensure!(has("env", "AZURE_CLIENT_ID"), "no identity: {extra}");
-    let tokens = spec["volumes"].as_array().into_iter().flatten().filter(|volume| {
-        volume["projected"]["sources"].to_string().contains("api://AzureADTokenExchange")
-    });
+    let tokens = spec["volumes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|volume| volume["projected"]["sources"].to_string().contains("api://AzureADTokenExchange"));
     anyhow::ensure!(tokens.count() == 1, "not one token volume: {spec}");
     let name = created["metadata"]["name"].as_str().context("no name")?;
     anyhow::ensure!(name.starts_with("after-"), "the pod was not renamed: {name}");
@@ -82,7 +85,8 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor) -> anyhow::Result<(
             // Whoever hangs up is nobody's concern.
             if let Ok(stream) = acceptor.accept(connection).await {
                 let service = TowerToHyperService::new(router);
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             }
         });
     }

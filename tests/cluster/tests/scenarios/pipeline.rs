@@ -15,7 +15,8 @@ crate::scenarios!(
 async fn the_injectors_image_fetches_secrets_as_a_pipeline_step(scene: &Scene) -> anyhow::Result<()> {
     let step = Step::prepare(scene, "injector").await?;
     anyhow::ensure!(step.config["User"] == "65532:65532", "{}", step.config);
-    let files: Vec<_> = std::fs::read_dir(step.bundle.join("rootfs"))?.flatten().map(|entry| entry.file_name()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(step.bundle.join("rootfs"))?.flatten().map(|entry| entry.file_name()).collect();
     anyhow::ensure!(files == ["keysluice-injector"], "{files:?}");
     step.run(&["/keysluice-injector", "once", "--plan", "/job/plan.json"]).await?;
     step.holds("class/db", "first")
@@ -48,7 +49,9 @@ impl Step {
         std::fs::write(job.join("token"), token["status"]["token"].as_str().context("no token")?)?;
         let class = scene.get("secretproviderclasses", "class").await?;
         let account = scene.get("serviceaccounts", "app").await?;
-        for (name, kind, object) in [("class.json", "SecretProviderClass", class), ("account.json", "ServiceAccount", account)] {
+        for (name, kind, object) in
+            [("class.json", "SecretProviderClass", class), ("account.json", "ServiceAccount", account)]
+        {
             let mut object = object;
             object["kind"] = json!(kind);
             std::fs::write(bundle.join(name), object.to_string())?;
@@ -60,7 +63,15 @@ impl Step {
         plan.current_dir(&bundle).args(["plan", "-f", "class.json", "--service-account-file", "account.json"]);
         plan.args(["--root", "/job/out", "--token-file", "/job/token", "--cloud", "cloud.json", "--tenant-id", TENANT]);
         std::fs::write(job.join("plan.json"), run(plan, None).await?)?;
-        run({ let mut chown = Command::new("chown"); chown.arg("-R").arg("65532:65532").arg(&job); chown }, None).await?;
+        run(
+            {
+                let mut chown = Command::new("chown");
+                chown.arg("-R").arg("65532:65532").arg(&job);
+                chown
+            },
+            None,
+        )
+        .await?;
         Ok(Self { bundle, job, config, cgroup: scene.world.layout.cgroup() })
     }
 

@@ -18,7 +18,8 @@ async fn a_namespace_with_pod_security_restricted_takes_the_sidecar(scene: &Scen
     let refused = scene.refused("pods", &scene.pod("loose", SHOW)).await?;
     anyhow::ensure!(refused.contains("violates PodSecurity") && !refused.contains("\"keysluice\""), "{refused}");
     let mut pod = scene.pod("strict", SHOW);
-    pod["spec"]["securityContext"] = json!({"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}});
+    pod["spec"]["securityContext"] =
+        json!({"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}});
     pod["spec"]["containers"][0]["securityContext"] =
         json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
     scene.create("pods", &pod).await?;
@@ -76,11 +77,12 @@ async fn the_quality_of_service_stays_what_it_was(scene: &Scene) -> anyhow::Resu
 
 /// A class whose one file has a mode.
 async fn class_with_mode(scene: &Scene, mode: &str) -> anyhow::Result<()> {
-    let objects = format!("array:\n  - |\n    objectName: db\n    objectType: secret\n    filePermission: \"{mode}\"\n");
+    let objects =
+        format!("array:\n  - |\n    objectName: db\n    objectType: secret\n    filePermission: \"{mode}\"\n");
     let changes = json!({"spec": {"parameters": {"objects": objects}}});
     scene.world.api.patch(&format!("{}/class", scene.path("secretproviderclasses")), &changes).await?;
     // Every replica of the webhook hears of the change in its own time.
-    crate::admission::until_seen(scene, &format!("0o{mode}")).await
+    crate::admission::until_seen(scene, mode).await
 }
 
 async fn a_file_with_mode_0400_belongs_to_the_applications_user(scene: &Scene) -> anyhow::Result<()> {

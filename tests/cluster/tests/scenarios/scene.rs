@@ -33,7 +33,8 @@ impl Scene {
         };
         scene.world.api.create("/api/v1/namespaces", &json!({"metadata": {"name": scene.namespace}})).await?;
         scene.seed(json!({"db": "first"}))?;
-        let account = json!({"metadata": {"name": "app", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
+        let account =
+            json!({"metadata": {"name": "app", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
         scene.create("serviceaccounts", &account).await?;
         scene.class("class", &["db"], &json!({})).await?;
         Ok(scene)
@@ -97,7 +98,8 @@ impl Scene {
     pub(crate) fn class_object(&self, name: &str, objects: &[&str], more: &Value) -> Value {
         let entries: String =
             objects.iter().map(|object| format!("  - |\n    objectName: {object}\n    objectType: secret\n")).collect();
-        let mut parameters = json!({"keyvaultName": self.vault, "tenantId": TENANT, "objects": format!("array:\n{entries}")});
+        let mut parameters =
+            json!({"keyvaultName": self.vault, "tenantId": TENANT, "objects": format!("array:\n{entries}")});
         for (key, value) in more.as_object().into_iter().flatten() {
             parameters[key] = value.clone();
         }
@@ -154,7 +156,9 @@ impl Scene {
 
     /// Runs a shell command in a pod's container `app`.
     pub(crate) async fn sh(&self, pod: &str, script: &str) -> anyhow::Result<String> {
-        self.world.kubectl(&["exec", "--namespace", &self.namespace, pod, "--container", "app", "--", "sh", "-c", script]).await
+        self.world
+            .kubectl(&["exec", "--namespace", &self.namespace, pod, "--container", "app", "--", "sh", "-c", script])
+            .await
     }
 
     /// Creates what must be refused; gives the message.

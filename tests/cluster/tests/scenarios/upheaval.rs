@@ -35,8 +35,12 @@ async fn two_hundred_pods_at_once_all_start(scene: &Scene) -> anyhow::Result<()>
     for pod in &pods {
         sidecar(pod)?;
     }
-    let restarts: i64 = pods.iter().filter_map(|pod| pod["status"]["initContainerStatuses"][0]["restartCount"].as_i64()).sum();
-    scene.world.figure(format!("200 pods at once: all ready after {:.0} s, {restarts} restarts of sidecars", begun.elapsed().as_secs_f32()));
+    let restarts: i64 =
+        pods.iter().filter_map(|pod| pod["status"]["initContainerStatuses"][0]["restartCount"].as_i64()).sum();
+    scene.world.figure(format!(
+        "200 pods at once: all ready after {:.0} s, {restarts} restarts of sidecars",
+        begun.elapsed().as_secs_f32()
+    ));
     let requests = scene.world.emulator.counts();
     scene.world.figure(format!("calls of the emulator since the start: {}", serde_json::to_string(&requests)?));
     scene.delete("deployments", "many").await?;
@@ -65,7 +69,9 @@ async fn webhook_is_ready(scene: &Scene, replicas: usize) -> anyhow::Result<()> 
         let deployment = scene.world.api.get(&path).await?;
         let status = &deployment["status"];
         let observed = status["observedGeneration"] == deployment["metadata"]["generation"];
-        let all = ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|key| status[key].as_u64().unwrap_or(0) == replicas as u64);
+        let all = ["replicas", "updatedReplicas", "availableReplicas"]
+            .iter()
+            .all(|key| status[key].as_u64().unwrap_or(0) == replicas as u64);
         Ok((observed && all && webhook_pods(scene).await?.len() == replicas).then_some(()))
     })
     .await
@@ -94,7 +100,8 @@ async fn no_pod_is_refused_or_missed_while_the_webhook_rolls_and_scales(scene: &
         // At least 500, and as long as the upheaval lasts.
         let begun = Instant::now();
         let mut number = 0;
-        while number < 500 || (begun.elapsed() < Duration::from_secs(90) && scene.world.layout.path("rolling").exists()) {
+        while number < 500 || (begun.elapsed() < Duration::from_secs(90) && scene.world.layout.path("rolling").exists())
+        {
             let name = format!("rolled-{number}");
             number += 1;
             match scene.create("pods", &unscheduled(scene, &name)).await {
@@ -132,7 +139,9 @@ async fn killed_replicas_delay_a_deployment_and_lose_no_pod(scene: &Scene) -> an
         scene.create("deployments", &wave).await?;
         // A bare creation is not repeated by anybody.
         for number in 0..20 {
-            lost += usize::from(scene.create("pods", &unscheduled(scene, &format!("bare-{round}-{number}"))).await.is_err());
+            lost += usize::from(
+                scene.create("pods", &unscheduled(scene, &format!("bare-{round}-{number}"))).await.is_err(),
+            );
         }
         until("all pods of the deployment exist, mutated", Duration::from_secs(30), async || {
             let path = format!("{}?labelSelector=app%3D{name}", scene.path("pods"));
@@ -141,7 +150,10 @@ async fn killed_replicas_delay_a_deployment_and_lose_no_pod(scene: &Scene) -> an
             Ok((pods.len() == 10 && pods.iter().all(|pod| sidecar(pod).is_ok())).then_some(()))
         })
         .await?;
-        scene.world.figure(format!("kill -9 of replica {round}: 10 pods of a Deployment after {:.1} s", begun.elapsed().as_secs_f32()));
+        scene.world.figure(format!(
+            "kill -9 of replica {round}: 10 pods of a Deployment after {:.1} s",
+            begun.elapsed().as_secs_f32()
+        ));
         webhook_is_ready(scene, 2).await?;
     }
     scene.world.figure(format!("kill -9 of each replica: {lost} of 40 bare creations failed"));
@@ -178,7 +190,10 @@ async fn without_a_webhook_labelled_pods_wait_and_all_others_start(scene: &Scene
     webhook_is_ready(scene, 2).await?;
     let begun = Instant::now();
     scene.all_running("patient", 1, PATIENCE).await?;
-    scene.world.figure(format!("webhook back: the waiting Deployment's pod ready after {:.1} s", begun.elapsed().as_secs_f32()));
+    scene.world.figure(format!(
+        "webhook back: the waiting Deployment's pod ready after {:.1} s",
+        begun.elapsed().as_secs_f32()
+    ));
     Ok(())
 }
 
@@ -187,7 +202,11 @@ async fn the_cluster_starts_cold_with_every_pod_of_ours_gone(scene: &Scene) -> a
     scene.all_running("cold", 1, PATIENCE).await?;
     let begun = Instant::now();
     for pod in ["cold", "keysluice"] {
-        let (namespace, selector) = if pod == "cold" { (scene.namespace.as_str(), "app=cold") } else { (RELEASE, "app.kubernetes.io/name=keysluice") };
+        let (namespace, selector) = if pod == "cold" {
+            (scene.namespace.as_str(), "app=cold")
+        } else {
+            (RELEASE, "app.kubernetes.io/name=keysluice")
+        };
         let all = ["delete", "pods", "--namespace", namespace, "--selector", selector, "--force", "--grace-period=0"];
         scene.world.kubectl(&all).await?;
     }
@@ -213,7 +232,15 @@ async fn a_drained_node_comes_back_with_every_pod_mutated(scene: &Scene) -> anyh
 /// Kills a daemon; the supervisor starts it again.
 async fn restart(scene: &Scene, daemon: &str) -> anyhow::Result<()> {
     let pid = std::fs::read_to_string(scene.world.layout.pid(daemon)).context("no such daemon")?;
-    crate::world::run({ let mut kill = Command::new("kill"); kill.args(["-9", &pid]); kill }, None).await?;
+    crate::world::run(
+        {
+            let mut kill = Command::new("kill");
+            kill.args(["-9", &pid]);
+            kill
+        },
+        None,
+    )
+    .await?;
     until(&format!("{daemon} is another process"), PATIENCE, async || {
         let now = std::fs::read_to_string(scene.world.layout.pid(daemon))?;
         Ok((now != pid).then_some(()))
@@ -232,7 +259,10 @@ async fn all_goes_on(scene: &Scene, running: &str) -> anyhow::Result<()> {
     .await?;
     scene.running("after").await?;
     scene.world.emulator.set_secret(&scene.vault, "db", "second");
-    until("the file is rotated", PATIENCE, async || Ok((scene.sh(running, "cat /mnt/s/db").await? == "second").then_some(()))).await?;
+    until("the file is rotated", PATIENCE, async || {
+        Ok((scene.sh(running, "cat /mnt/s/db").await? == "second").then_some(()))
+    })
+    .await?;
     let pod = scene.get("pods", running).await?;
     for statuses in ["containerStatuses", "initContainerStatuses"] {
         for status in pod["status"][statuses].as_array().into_iter().flatten() {
@@ -261,7 +291,10 @@ async fn a_restarted_kubelet_leaves_pods_alone_and_renews_their_token(scene: &Sc
     // Access tokens that end at once make the sidecar show the new one to Entra.
     scene.world.emulator.reset_counts();
     scene.world.emulator.set_secret(&scene.vault, "db", "third");
-    until("the file is rotated again", PATIENCE, async || Ok((scene.sh("before", "cat /mnt/s/db").await? == "third").then_some(()))).await
+    until("the file is rotated again", PATIENCE, async || {
+        Ok((scene.sh("before", "cat /mnt/s/db").await? == "third").then_some(()))
+    })
+    .await
 }
 
 async fn a_restarted_api_server_is_noticed_by_nobody(scene: &Scene) -> anyhow::Result<()> {

@@ -21,8 +21,12 @@ async fn a_bare_pod_gets_its_secret_and_a_rotation_reaches_the_file(scene: &Scen
     let pod = scene.running("bare").await?;
     let sidecar = sidecar(&pod)?;
     anyhow::ensure!(sidecar["restartPolicy"] == "Always", "not a native sidecar: {sidecar}");
-    let names: Vec<&str> = pod["spec"]["containers"][0]["env"].as_array().context("no environment")?.iter()
-        .filter_map(|variable| variable["name"].as_str()).collect();
+    let names: Vec<&str> = pod["spec"]["containers"][0]["env"]
+        .as_array()
+        .context("no environment")?
+        .iter()
+        .filter_map(|variable| variable["name"].as_str())
+        .collect();
     for name in ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"] {
         anyhow::ensure!(names.contains(&name), "{name} is not among {names:?}");
     }
@@ -127,8 +131,14 @@ async fn a_deployment_rolls_over_without_a_pod_that_lacks_its_secret(scene: &Sce
 async fn a_token_is_the_api_servers_own_for_this_pod(scene: &Scene) -> anyhow::Result<()> {
     scene.create("pods", &scene.pod("token", SHOW)).await?;
     scene.running("token").await?;
-    let token = scene.sh("token", "cat $AZURE_FEDERATED_TOKEN_FILE | cut -d. -f2 | tr '_-' '/+' | base64 -d 2>/dev/null; true").await?;
-    for part in [r#""iss":"https://cluster.test""#, r#""aud":["api://AzureADTokenExchange"]"#, &format!("system:serviceaccount:{}:app", scene.namespace)] {
+    let token = scene
+        .sh("token", "cat $AZURE_FEDERATED_TOKEN_FILE | cut -d. -f2 | tr '_-' '/+' | base64 -d 2>/dev/null; true")
+        .await?;
+    for part in [
+        r#""iss":"https://cluster.test""#,
+        r#""aud":["api://AzureADTokenExchange"]"#,
+        &format!("system:serviceaccount:{}:app", scene.namespace),
+    ] {
         anyhow::ensure!(token.contains(part), "no {part} in {token}");
     }
     Ok(())

@@ -71,7 +71,17 @@ impl World {
         let file = self.layout.path("values.json");
         std::fs::write(&file, values.to_string())?;
         let chart = source("webhook-config/chart");
-        let arguments = ["install", "keysluice", &chart, "--namespace", RELEASE, "--create-namespace", "--wait", "--timeout", "120s"];
+        let arguments = [
+            "install",
+            "keysluice",
+            &chart,
+            "--namespace",
+            RELEASE,
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "120s",
+        ];
         let helm = std::env::var("KEYSLUICE_HELM").context("KEYSLUICE_HELM is not set; `make test-cluster` sets it")?;
         let mut command = Command::new(helm);
         command.args(arguments).arg("--values").arg(&file);
@@ -133,7 +143,8 @@ impl World {
             for kind in ["initContainers", "containers"] {
                 for container in pod["spec"][kind].as_array().into_iter().flatten() {
                     let container = container["name"].as_str().unwrap_or_default();
-                    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines=60");
+                    let path =
+                        format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines=60");
                     let log = self.api.text(&path).await.unwrap_or_else(|error| format!("{error:#}"));
                     text.push_str(&format!("\n--- log of {namespace}/{name}, {container}\n{log}"));
                 }
