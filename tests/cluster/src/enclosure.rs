@@ -3,6 +3,7 @@
 use crate::cgroups;
 use crate::layout::Layout;
 use anyhow::{Context as _, bail};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,25 +31,18 @@ pub struct Enclosure {
     layout: Layout,
     child: Child,
     /// Its end is the supervisor's sign to stop.
-    _held: Option<ChildStdin>,
+    held: Option<ChildStdin>,
     kept: bool,
 }
 
 impl Enclosure {
     /// Starts one with its files in `root`, a directory that does not exist yet.
     pub fn start(materials: &Materials, root: &Path) -> anyhow::Result<Self> {
-        Self::begin(materials, root, false)?.until_ready()
-    }
-
-    /// Starts one that lives until [`end`] is called for it.
-    pub fn start_detached(materials: &Materials, root: &Path) -> anyhow::Result<Layout> {
-        let mut enclosure = Self::begin(materials, root, true)?.until_ready()?;
-        enclosure.kept = true;
-        Ok(enclosure.layout.clone())
+        Self::begin(materials, root)?.until_ready()
     }
 
     /// Starts one and does not wait until it is ready.
-    pub fn begin(materials: &Materials, root: &Path, detached: bool) -> anyhow::Result<Self> {
+    pub fn begin(materials: &Materials, root: &Path) -> anyhow::Result<Self> {
         prerequisites()?;
         sweep()?;
         std::fs::create_dir(root).with_context(|| format!("{}: is an enclosure there already?", root.display()))?;
@@ -62,20 +56,13 @@ impl Enclosure {
         for archive in &materials.archives {
             command.arg("--image").arg(archive);
         }
-        if detached {
-            command.arg("--detached");
-        }
-        let input = if detached { Stdio::null() } else { Stdio::piped() };
-        command.stdin(input).stdout(log.try_clone()?).stderr(log);
+        command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         // A Ctrl-C is for the keeper alone; the supervisor hears of its end.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().context("starting unshare")?;
-        if detached {
-            write_keeper(&layout, child.id())?;
-        }
         std::fs::write(layout.path("unshare.pid"), child.id().to_string())?;
         let held = child.stdin.take();
-        Ok(Self { layout, child, _held: held, kept: false })
+        Ok(Self { layout, child, held, kept: false })
     }
 
     fn until_ready(mut self) -> anyhow::Result<Self> {
@@ -90,6 +77,14 @@ impl Enclosure {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(self)
+    }
+
+    /// Lets it live on until [`end`] is called for it.
+    pub fn keep(mut self) -> anyhow::Result<Layout> {
+        write_keeper(&self.layout, self.child.id())?;
+        self.held.as_mut().context("nothing is held")?.write_all(b"k").context("letting the enclosure go")?;
+        self.kept = true;
+        Ok(self.layout.clone())
     }
 
     fn told(&self) -> String {

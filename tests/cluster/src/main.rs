@@ -68,8 +68,6 @@ struct Supervise {
     registry: PathBuf,
     #[arg(long = "image")]
     images: Vec<PathBuf>,
-    #[arg(long)]
-    detached: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -88,7 +86,6 @@ fn main() -> anyhow::Result<()> {
                 components: orders.components,
                 archives: orders.images,
                 registry: orders.registry,
-                detached: orders.detached,
             }));
             // The thread that reads standard input may never end.
             runtime.shutdown_background();
@@ -107,7 +104,7 @@ fn up(root: &Path, components: Option<PathBuf>, mut archives: Vec<PathBuf>) -> a
     let materials =
         Materials { supervisor: std::env::current_exe()?, components, archives, registry: images.join("registry") };
     let begun = Instant::now();
-    let layout = Enclosure::start_detached(&materials, root)?;
+    let layout = Enclosure::start(&materials, root)?.keep()?;
     println!(
         "ready after {:.1} s; kubeconfig (inside): {}",
         begun.elapsed().as_secs_f32(),

@@ -31,20 +31,17 @@ pub struct Orders {
     pub archives: Vec<PathBuf>,
     /// Directory of the images that the registry serves.
     pub registry: PathBuf,
-    /// Go on when standard input ends: nobody holds the enclosure but `down`.
-    pub detached: bool,
 }
 
 /// Runs the enclosure until it is told to stop, or whoever started it is gone.
 pub async fn supervise(orders: Orders) -> anyhow::Result<()> {
     let layout = orders.layout.clone();
     anyhow::ensure!(std::process::id() == 1, "only process 1 of its own namespace may do this");
-    let detached = orders.detached;
     let ended = tokio::select! {
         // In this order, so that the signals are ours before anything else begins: process 1 is deaf without handlers.
         biased;
         () = told_to_stop() => Ok(()),
-        () = until_abandoned(detached) => Ok(()),
+        () = until_abandoned() => Ok(()),
         ended = live(orders) => ended,
     };
     end_everything(&layout)?;
@@ -140,14 +137,13 @@ async fn told_to_stop() {
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
 }
 
-/// Whoever started us holds the other end of our standard input, until it ends, however it ends.
-async fn until_abandoned(detached: bool) {
-    if detached {
+/// Whoever started us holds the other end of our standard input, until it ends, however it ends. One byte says that it may
+/// end without us.
+async fn until_abandoned() {
+    let mut byte = [0];
+    if tokio::io::stdin().read(&mut byte).await.is_ok_and(|length| length > 0) {
         std::future::pending::<()>().await;
     }
-    let mut input = tokio::io::stdin();
-    let mut buffer = [0; 64];
-    while input.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
 }
 
 /// The daemons that run, and the ones to be started again.

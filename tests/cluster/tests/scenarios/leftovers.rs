@@ -54,7 +54,7 @@ pub(crate) fn an_interrupted_start_leaves_nothing_behind(
     let root = enclosure::new_root();
     // Whoever holds the pipe is the keeper; here the pipe is closed at a bad moment instead.
     for moment in [300, 1500, 4000] {
-        let enclosure = Enclosure::begin(materials, &root, false)?;
+        let enclosure = Enclosure::begin(materials, &root)?;
         let unshare = enclosure.process_id();
         // No event marks the moments that matter: they are spread over the start.
         std::thread::sleep(Duration::from_millis(moment));
