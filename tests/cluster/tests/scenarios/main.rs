@@ -9,6 +9,7 @@ mod scene;
 mod world;
 
 mod admission;
+mod bounds;
 mod gate;
 mod guides;
 mod leftovers;

@@ -17,6 +17,7 @@ crate::scenarios!(
     a_restarted_kubelet_leaves_pods_alone_and_renews_their_token,
     a_restarted_api_server_is_noticed_by_nobody,
     a_restarted_etcd_is_noticed_by_nobody,
+    webhook_and_sidecar_stay_small,
 );
 
 const WEBHOOK: &str = "app.kubernetes.io%2Fcomponent%3Dwebhook";
@@ -309,4 +310,70 @@ async fn a_restarted_etcd_is_noticed_by_nobody(scene: &Scene) -> anyhow::Result<
     scene.running("before").await?;
     restart(scene, "etcd").await?;
     all_goes_on(scene, "before").await
+}
+
+/// After everything above.
+async fn webhook_and_sidecar_stay_small(scene: &Scene) -> anyhow::Result<()> {
+    scene.create("pods", &scene.pod("small", SHOW)).await?;
+    scene.running("small").await?;
+    let webhooks = memory_of("/keysluice")?;
+    let sidecars = memory_of("/keysluice-injector")?;
+    for (name, all, limit) in [("webhook", &webhooks, 15 << 10), ("sidecar", &sidecars, 8 << 10)] {
+        anyhow::ensure!(!all.is_empty(), "no {name} runs");
+        let (resident, private) = all.iter().max().copied().unwrap_or_default();
+        scene
+            .world
+            .figure(format!("{name}: {resident} KiB resident at most, {private} KiB of it private, of {}", all.len()));
+        anyhow::ensure!(resident <= limit, "{name}: {resident} KiB resident");
+    }
+    let charged = charged_to_sidecars()?;
+    let most = charged.iter().max().copied().unwrap_or_default();
+    scene.world.figure(format!("sidecar: {most} KiB charged to its cgroup at most, without the tmpfs"));
+    anyhow::ensure!(most <= 4 << 10, "{most} KiB");
+    Ok(())
+}
+
+/// Processes that run `program`.
+fn processes_of(program: &str) -> anyhow::Result<Vec<std::path::PathBuf>> {
+    let start = format!("{program}\0");
+    let entries = std::fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
+    let runs = |path: &std::path::PathBuf| {
+        std::fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.starts_with(&start))
+    };
+    Ok(entries.filter(runs).collect())
+}
+
+/// Resident and private KiB of each process that runs `program`.
+fn memory_of(program: &str) -> anyhow::Result<Vec<(u64, u64)>> {
+    let mut all = Vec::new();
+    for process in processes_of(program)? {
+        let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+        let kib = |field: &str| {
+            let line = status.lines().find(|line| line.starts_with(field))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        all.extend(kib("VmRSS:").zip(kib("RssAnon:")));
+    }
+    Ok(all)
+}
+
+/// KiB charged to each sidecar's memory cgroup, less what lies on its tmpfs (version 1: `shmem` of `memory.stat`).
+fn charged_to_sidecars() -> anyhow::Result<Vec<u64>> {
+    let mut all = Vec::new();
+    for process in processes_of("/keysluice-injector")? {
+        let cgroups = std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+        let version_1 = cgroups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path);
+        let version_2 = cgroups.lines().find_map(|line| line.strip_prefix("0::"));
+        let (directory, file) = match (version_1, version_2) {
+            (Some(path), _) => (format!("/sys/fs/cgroup/memory{path}"), "memory.usage_in_bytes"),
+            (None, Some(path)) => (format!("/sys/fs/cgroup{path}"), "memory.current"),
+            (None, None) => continue,
+        };
+        let read = |file: &str| std::fs::read_to_string(format!("{directory}/{file}")).unwrap_or_default();
+        let usage: u64 = read(file).trim().parse().unwrap_or(0);
+        let shared =
+            read("memory.stat").lines().find_map(|line| line.strip_prefix("shmem ")?.parse().ok()).unwrap_or(0);
+        all.push(usage.saturating_sub(shared) >> 10);
+    }
+    Ok(all)
 }
