@@ -26,7 +26,7 @@ var commands = map[string]func() *cobra.Command{
 	"kube-apiserver":          apiserver.NewAPIServerCommand,
 	"kube-controller-manager": controllers.NewControllerManagerCommand,
 	"kube-proxy":              proxy.NewProxyCommand,
-	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand(context.Background()) },
+	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	// With a context that ends on signals the kubelet would install its handlers a second time and panic.
 	"kubelet": func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 }

@@ -77,7 +77,6 @@ pub fn second(layout: &Layout) -> Vec<Daemon> {
             ("conntrack-max-per-core", "0".to_owned()),
             ("conntrack-tcp-timeout-established", "0".to_owned()),
             ("conntrack-tcp-timeout-close-wait", "0".to_owned()),
-            ("bind-address", "127.0.0.1".to_owned()),
         ],
     );
     let kubelet = component(

@@ -1,6 +1,6 @@
 //! What holding the application back costs, and what a gate shows that cannot open. Played alone: it measures.
 
-use crate::scene::{BUSYBOX, Scene};
+use crate::scene::Scene;
 use crate::world::{PATIENCE, until};
 use anyhow::Context as _;
 use keysluice_emulator::Fault;
@@ -22,10 +22,8 @@ async fn the_cost_of_the_gate(scene: &Scene) -> anyhow::Result<()> {
     scene.world.emulator.set_delay(Duration::from_millis(10));
     let measured = measure(scene).await;
     scene.world.emulator.set_delay(Duration::ZERO);
-    let [without, init, hook, probe] = measured?;
-    for (name, times) in
-        [("without Keysluice", &without), ("with an idle init container", &init), ("hook", &hook), ("probe", &probe)]
-    {
+    let [without, hook, probe] = measured?;
+    for (name, times) in [("without Keysluice", &without), ("hook", &hook), ("probe", &probe)] {
         scene.world.figure(format!(
             "pod created -> application, {name}: median {} ms ({}-{}) over {PODS}",
             median(times).as_millis(),
@@ -42,22 +40,20 @@ async fn the_cost_of_the_gate(scene: &Scene) -> anyhow::Result<()> {
 }
 
 /// In turn, so that a slow minute of the machine befalls all.
-async fn measure(scene: &Scene) -> anyhow::Result<[Vec<Duration>; 4]> {
-    let mut times: [Vec<Duration>; 4] = Default::default();
+async fn measure(scene: &Scene) -> anyhow::Result<[Vec<Duration>; 3]> {
+    let mut times: [Vec<Duration>; 3] = Default::default();
     for number in 0..PODS {
         for (kind, times) in times.iter_mut().enumerate() {
             let name = format!("timed-{kind}-{number}");
             let mut pod = scene.pod(&name, "echo started; sleep infinity");
             pod["spec"]["terminationGracePeriodSeconds"] = json!(0);
             pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]["secretProviderClass"] = json!("five");
-            if kind < 2 {
+            if kind == 0 {
                 pod["metadata"]["labels"] = json!({});
                 pod["spec"]["volumes"] = json!([{"name": "secrets", "emptyDir": {"medium": "Memory"}}]);
             }
-            match kind {
-                1 => pod["spec"]["initContainers"] = json!([{"name": "idle", "image": BUSYBOX, "command": ["true"]}]),
-                3 => pod["metadata"]["annotations"] = json!({"keysluice.dev/gate": "probe"}),
-                _ => {}
+            if kind == 2 {
+                pod["metadata"]["annotations"] = json!({"keysluice.dev/gate": "probe"});
             }
             times.push(start(scene, &name, &pod).await?);
             scene.delete("pods", &name).await?;

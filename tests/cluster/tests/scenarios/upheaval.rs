@@ -32,7 +32,7 @@ async fn two_hundred_pods_at_once_all_start(scene: &Scene) -> anyhow::Result<()>
     let mut many = deployment(scene, "many", 200, SHOW);
     many["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1m"}});
     scene.create("deployments", &many).await?;
-    let pods = scene.all_running("many", 200, Duration::from_secs(240)).await?;
+    let pods = scene.all_running("many", 200, Duration::from_secs(300)).await?;
     for pod in &pods {
         sidecar(pod)?;
     }
