@@ -1,6 +1,6 @@
 //! A client of the enclosure's API server, for whoever is inside: JSON in, JSON out.
 
-use crate::layout::{ADMIN_TOKEN, API_PORT, Layout};
+use crate::layout::{ADMIN_TOKEN, API_PORT, Layout, NODE_ADDRESS};
 use anyhow::Context as _;
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::Value;
@@ -110,7 +110,7 @@ impl Api {
 
     async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Vec<u8>> {
         let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
-        let url = format!("https://127.0.0.1:{API_PORT}{path}");
+        let url = format!("https://{NODE_ADDRESS}:{API_PORT}{path}");
         let mut request = self.client.request(method.clone(), url).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.header("content-type", kind).body(body.to_string());

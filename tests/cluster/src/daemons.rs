@@ -144,7 +144,7 @@ pub fn configure(layout: &Layout) -> anyhow::Result<()> {
     let mut tokens = String::new();
     for (token, user, group) in USERS {
         tokens.push_str(&format!("{token},{user},{user},\"{group}\"\n"));
-        let server = format!("https://127.0.0.1:{API_PORT}");
+        let server = format!("https://{NODE_ADDRESS}:{API_PORT}");
         let config = json!({
             "kind": "Config", "apiVersion": "v1", "current-context": "enclosure",
             "clusters": [{"name": "enclosure", "cluster": {"server": server, "certificate-authority": layout.authority()}}],
