@@ -27,6 +27,10 @@ test: ## Runs all tests that need nothing but Rust and a C compiler
 	$(CARGO) build -p keysluice-injector
 	$(CARGO) test --workspace
 
+.PHONY: test-load
+test-load: ## Runs the two load tests for long: 60 s of certificate and CA rotation, 20 replacements of replicas
+	KEYSLUICE_LOAD_SECONDS=60 KEYSLUICE_LOAD_CYCLES=20 $(CARGO) test --test tests -- --nocapture no_review_fails
+
 .PHONY: test-sdk
 test-sdk: ## Has Microsoft's own SDK read a secret from the emulator (heavy: about 200 more crates)
 	cd tests/sdk && $(CARGO) test --locked
@@ -50,6 +54,10 @@ lint: ## Format, clippy, spelling, licences (the last two where their tools are 
 	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
 
+.PHONY: lint-chart
+lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37 and its renderings (needs Go and Python; builds Helm once)
+	./scripts/lint-chart
+
 .PHONY: bench
 bench: build ## Prints the figures: binary size, memory, time to ready with 20 secrets
 	$(CARGO) build --quiet --release -p keysluice-demo
@@ -60,6 +68,7 @@ bench: build ## Prints the figures: binary size, memory, time to ready with 20 s
 bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instructions a review (wrk and valgrind where installed)
 	$(CARGO) build --quiet --release -p keysluice -p keysluice-bench
 	$(BIN)/keysluice-bench compare --bin-dir $(BIN)
+	@if [ "$$(id -u)" = 0 ]; then $(BIN)/keysluice-bench limited --bin-dir $(BIN); else echo "not root: the run with a CPU limit is left out"; fi
 	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
 
 .PHONY: static

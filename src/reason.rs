@@ -21,7 +21,7 @@ reasons! { PROVIDER_CLASS:
     KS114 "the tenant is neither an id nor a domain" "write the tenant id as `az account show --query tenantId` prints it";
     KS115 "the tenant is not allowed here" "use another tenant, or ask the operator of Keysluice to allow this one";
     KS116 "there is no such cloud" "use AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureGermanCloud, or leave cloudName out for the operator's cloud; AzureStackCloud needs a cloud definition from the operator (--cloud FILE)";
-    KS117 "the vault name is not valid" "set keyvaultName to the vault's name alone, not to its URL";
+    KS117 "the vault name is not valid" "set keyvaultName to the vault's name alone; its URL goes into vaultUrl";
     KS118 "the vault is not allowed here" "use another vault, or ask the operator of Keysluice to allow this one";
     KS119 "the refresh interval is not usable" "write a duration from 1s to 24h such as 30s, 2m or 1h30m, or a number of seconds";
     KS120 "the objects document is too large" "split the objects over several classes";
@@ -33,13 +33,22 @@ reasons! { PROVIDER_CLASS:
     KS126 "objectName is no name of a vault object" "write the name alone, as the vault shows it, not its URL";
     KS127 "objectVersion is no version of a vault object" "write the version alone, or leave it out for the latest";
     KS128 "two objects need the same place in the volume" "give one of them another objectAlias";
-    KS129 "this kind of object is not delivered by this version" "this version delivers the current version of secrets (as text or PEM) and of keys only";
+    KS130 "objectVersionHistory asks for more versions than there can be" "write at most 500";
     KS131 "a secretObjects entry is incomplete" "set secretName, type and data, and in each element of data objectName and key";
     KS132 "a secretObjects entry refers to a file that is not in the volume" "set objectName to the file's path: the objectAlias, or the object's name without one";
     KS133 "a Secret of type kubernetes.io/tls has other keys" "use the keys tls.key and tls.crt";
-    KS140 "the volume will be empty" "list objects below \"array:\" in the parameter objects";
+    KS134 "the SecretProviderClass has no parameters" "set spec.parameters: keyvaultName, tenantId, clientID and objects";
+    KS135 "jsonKey does not fit" "write a path such as database.password or hosts[0].name, on an object of type secret without parts";
+    KS136 "parts does not fit" "name some of cert, chain, key, ca and pfx, each once, on an object of type secret or cert";
+    KS137 "an owner or group is not a number" "write the uid or gid, as `id` prints it";
+    KS138 "select cannot be read" "write namePrefix, tags or both, and perhaps directory, filePermission, objectFormat, objectEncoding, fileOwner, fileGroup, keyvaultName or vaultUrl";
+    KS139 "vaultUrl is not a vault of the chosen cloud" "write https://NAME.SUFFIX/ with the cloud's own suffix (vault.azure.net in the public cloud), or keyvaultName instead; another domain needs a cloud definition from the operator (--cloud FILE)";
+    KS140 "the volume will be empty" "list objects below \"array:\" in the parameter objects, or select some with the parameter select";
     KS141 "a name is unknown and probably misspelt" "correct its spelling";
     KS142 "a parameter has no effect" "remove it";
+    KS143 "the certificate and key files of an object may take the place of another's" "give one of them another objectAlias";
+    KS144 "a selection takes every secret of the vault" "name a namePrefix or tags, unless all are meant";
+    KS145 "a file name holds a character that nobody sees" "type objectAlias anew instead of copying it";
 }
 
 // KS2xx: the pod and its annotations; from KS250 on, admission warnings.
@@ -61,6 +70,8 @@ reasons! { POD:
     KS215 "service-principal credentials are not supported by this version" "use workload identity: remove nodePublishSecretRef and set clientID in the class or azure.workload.identity/client-id on the ServiceAccount";
     KS216 "Secrets Store CSI volumes of Windows pods cannot be served" "leave them to the CSI driver: keysluice.dev/csi-volumes: leave";
     KS217 "a Secrets Store CSI volume was added after the sidecar" "let the webhook that adds the volume run first: configurations are called in the order of their names";
+    KS218 "fileOwner is not a uid that the sidecar can run as" "files belong to the sidecar, which runs as the non-root user of the containers that mount the volume: set runAsUser there to the same uid, or leave fileOwner out and share the file by fileGroup or fsGroup";
+    KS219 "fileGroup is not a group of the sidecar" "set securityContext.fsGroup on the pod to that gid, or list it in supplementalGroups";
     KS250 "the ServiceAccount has no client id" "annotate it with azure.workload.identity/client-id";
     KS251 "a container may not be able to read a file" "set runAsUser on the container, or a filePermission with world-read";
     KS252 "a subPath mount never shows a rotated secret" "mount the whole volume and read the file below it";
@@ -70,6 +81,7 @@ reasons! { POD:
     KS256 "an annotation looks like one of the identity's and is none" "correct its name";
     KS257 "an annotation gives an identity to a container that the pod does not have" "correct the container's name in keysluice.dev/client-ids or keysluice.dev/tenant-ids";
     KS258 "the pod needs a Secret that its own secretObjects would create" "this version does not create it: the pod waits until it exists; read the file instead, or keep the CSI driver (keysluice.dev/csi-volumes: leave)";
+    KS259 "fileOwner decides as whom the sidecar runs, because no container says" "set runAsUser on the container; where the cluster gives uids (OpenShift) leave fileOwner out: the files belong to the uid it gives";
 }
 
 // KS7xx: the webhook's own start and service.
@@ -82,6 +94,12 @@ reasons! { SERVER:
     KS706 "the webhook has too much to do" "nothing: the API server or the client tries again after a second; if it lasts, run more replicas";
     KS707 "certificates and caBundle cannot be kept in step" "see the message: the webhook's ServiceAccount needs get and patch on its own Secret and webhook configuration, by name, and create on secrets in its namespace";
     KS708 "the lifetimes of the certificates do not fit together" "make the certificate authority live at least three times as long as a certificate, and ten times as long as the propagation";
+    // What the chart's policies answer, which work without the webhook.
+    KS720 "a labelled pod got no token volume: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
+    KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart";
+    KS722 "the webhook tried to change more than caBundle of its own configuration" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
+    KS723 "the webhook tried to write another Secret than its own" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
+    KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";
 }
 
 /// All reasons, in order of code.

@@ -189,7 +189,7 @@ view! {
     }
 
     /// The users and groups of a pod's or container's `securityContext`.
-    #[derive(Clone, Copy)]
+    #[derive(Clone)]
     pub struct SecurityContext {
         /// uid.
         "runAsUser" run_as_user: Option<i64>,
@@ -197,6 +197,8 @@ view! {
         "runAsGroup" run_as_group: Option<i64>,
         /// Group of the pod's volumes (pod level only).
         "fsGroup" fs_group: Option<i64>,
+        /// Further groups of all containers (pod level only).
+        "supplementalGroups" supplemental_groups: Option<Vec<i64>>,
     }
 
     /// Requests and limits.

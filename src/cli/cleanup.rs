@@ -1,7 +1,7 @@
 //! `keysluice cleanup`: before an uninstall, removes what could refuse pods once the webhook is gone.
 
 use super::Failure;
-use crate::cluster::api::{Client, Kind, delete_until};
+use crate::cluster::api::{Client, Kind, RemovalError, delete_until};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +39,11 @@ impl Cleanup {
         let bindings = self.policy_bindings.iter().map(|name| (Kind::PolicyBinding, name));
         // The order is the point: with the guard gone nothing refuses a pod that no webhook saw. So the first failure ends it.
         for (kind, name) in bindings.chain([(Kind::WebhookConfiguration, &self.webhook_configuration)]) {
-            let done = if delete_until(client, kind, name, deadline).await? { "deleted" } else { "already gone" };
+            let there_was_one = delete_until(client, kind, name, deadline).await.map_err(|error| match error {
+                RemovalError::Name { .. } => Failure::usage(error),
+                RemovalError::TimeUp { .. } => Failure::from(error),
+            })?;
+            let done = if there_was_one { "deleted" } else { "already gone" };
             eprintln!("keysluice: {kind} {name}: {done}");
         }
         Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! The command line. One file a command.
 
 mod certificate_options;
+mod cleanup;
 mod explain;
 mod manifest_pods;
 mod options;
@@ -41,6 +42,8 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Explain a KS code.
     Why(why::Why),
+    /// Remove what could refuse pods once the webhook is gone; the chart runs it before an uninstall.
+    Cleanup(cleanup::Cleanup),
 }
 
 /// A failure with its exit code.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Why(command) => command.run(),
+        Command::Cleanup(command) => command.run(),
     };
     match result {
         Ok(code) => code,

@@ -56,6 +56,9 @@ pub(super) struct Options {
     /// How often the sidecar asks the vault, where neither pod nor class says: 30s, 2m, 1h.
     #[arg(long, env = "KEYSLUICE_REFRESH_INTERVAL", default_value = "2m", value_name = "DURATION")]
     refresh_interval: RefreshInterval,
+    /// Secrets that back a certificate also make PATH.crt and PATH.key, where the class does not say (a flag of the Azure provider).
+    #[arg(long, env = "KEYSLUICE_WRITE_CERT_AND_KEY_IN_SEPARATE_FILES")]
+    write_cert_and_key_in_separate_files: bool,
     /// Vault that classes may name, a trailing * stands for anything (repeatable; default: every vault).
     #[arg(long = "allow-vault", env = "KEYSLUICE_ALLOW_VAULT", value_delimiter = ',', value_name = "NAME")]
     allow_vaults: Vec<String>,
@@ -79,6 +82,7 @@ impl Options {
         settings.injector_cpu_limit.clone_from(&self.injector_cpu_limit);
         settings.csi_volumes = self.csi_volumes;
         settings.refresh_interval = self.refresh_interval.duration();
+        settings.split_certificates = self.write_cert_and_key_in_separate_files;
         settings.limits = Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
         Ok(settings)
     }

@@ -58,6 +58,7 @@ impl PlanCommand {
             client_id: account.client_id.as_deref(),
             tenant_id: account.tenant_id.as_deref().or(settings.tenant_id.as_deref()),
             limits: &settings.limits,
+            split_certificates: settings.split_certificates,
         };
         let mut plan = Plan {
             schema: PlanSchema,
@@ -73,6 +74,15 @@ impl PlanCommand {
                 .map_err(Failure::never)?;
             for warning in &resolved.warnings {
                 eprintln!("warning: {} {}", warning.reason, warning.text);
+            }
+            let owned = |owner: Option<u32>| owner.is_some();
+            if resolved.files.iter().any(|file| owned(file.owner))
+                || resolved.selections.iter().any(|set| owned(set.owner))
+            {
+                eprintln!(
+                    "warning: class {}: fileOwner is not checked here: files belong to whoever runs the injector",
+                    class.name
+                );
             }
             let directory = self.root.join(&class.name).display().to_string();
             let interval = resolved.refresh_interval.unwrap_or(settings.refresh_interval);

@@ -46,6 +46,9 @@ pub(super) struct Serve {
     /// Seconds a stopping server goes on accepting, while the endpoint is being taken away.
     #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
     drain_seconds: u64,
+    /// What is logged; `PUT /log-level` changes it while it runs.
+    #[arg(long, env = "KEYSLUICE_LOG_LEVEL", default_value = "info", value_name = "debug|info|warn")]
+    log_level: log::Level,
     #[command(flatten, next_help_heading = "Certificate")]
     certificate: CertificateOptions,
     #[command(flatten, next_help_heading = "Pods")]
@@ -54,6 +57,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        log::set_level(self.log_level);
         let _written_at_the_end = log::start()?;
         // Everything but the webhook itself, which has a thread and a runtime of its own.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -3,7 +3,7 @@
 use super::refusal::{Cause, Refusal};
 use crate::admission::pod::Pod;
 use crate::provider_class::RefreshInterval;
-use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity};
+use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity, memory_bytes};
 use crate::spelling;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,8 +31,19 @@ pub struct Annotations {
     pub csi_volumes: Option<CsiVolumes>,
     /// `keysluice.dev/refresh-interval`, over the class's.
     pub refresh_interval: Option<Duration>,
-    /// `keysluice.dev/on-missing: wait`.
-    pub wait_for_missing: bool,
+    /// `keysluice.dev/on-missing`.
+    pub on_missing: Option<OnMissing>,
+    /// `keysluice.dev/size-limit`: bytes of each tmpfs.
+    pub size_limit: Option<u64>,
+}
+
+/// What a start without all secrets does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMissing {
+    /// Gives up at the bound of the gate, with the reason.
+    Fail,
+    /// Waits for as long as it takes.
+    Wait,
 }
 
 /// How the application is held back until its secrets are there.
@@ -48,6 +59,10 @@ pub enum Gate {
 }
 
 const PREFIX: &str = "keysluice.dev/";
+/// One generation must fit beside another, and a tmpfs counts in pages.
+const SMALLEST_VOLUME: u64 = 1 << 20;
+/// What is in a tmpfs is memory of the node.
+const LARGEST_VOLUME: u64 = 16 << 30;
 
 /// Every annotation, with what it takes; `docs/annotations.md` is generated from it.
 pub const KNOWN: &[(&str, &str, &str)] = &[
@@ -73,12 +88,17 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/on-missing",
         "fail or wait",
-        "what a start without all secrets does: give up after 30 s (default), or wait; wait implies the probe gate",
+        "what a start without all secrets does: give up after 30 s (default, except with the gate none), or wait; wait implies the probe gate",
     ),
     (
         "keysluice.dev/refresh-interval",
         "a duration such as 30s, 2m or 1h",
         "how often the vault is asked, over the class's refreshInterval",
+    ),
+    (
+        "keysluice.dev/size-limit",
+        "bytes such as 8Mi, at least 1Mi",
+        "size of each volume's tmpfs, over the one reckoned from the class (two generations of 32Ki a file)",
     ),
     (
         "keysluice.dev/tenant-ids",
@@ -123,11 +143,15 @@ impl Annotations {
                     });
                 }
                 "on-missing" => {
-                    read.wait_for_missing = match value {
-                        "wait" => true,
-                        "fail" => false,
+                    read.on_missing = match value {
+                        "wait" => Some(OnMissing::Wait),
+                        "fail" => Some(OnMissing::Fail),
                         _ => return Err(bad()),
                     }
+                }
+                "size-limit" => {
+                    let bytes = memory_bytes(value).filter(|bytes| (SMALLEST_VOLUME..=LARGEST_VOLUME).contains(bytes));
+                    read.size_limit = Some(bytes.ok_or_else(bad)?);
                 }
                 "refresh-interval" => {
                     read.refresh_interval = Some(value.parse::<RefreshInterval>().map_err(|_| bad())?.duration());
@@ -135,8 +159,8 @@ impl Annotations {
                 _ => return Err(bad()),
             }
         }
-        read.gate = gate.unwrap_or(if read.wait_for_missing { Gate::Probe } else { Gate::Hook });
-        if read.wait_for_missing && read.gate == Gate::Hook {
+        read.gate = gate.unwrap_or_else(|| if read.waits() { Gate::Probe } else { Gate::Hook });
+        if read.waits() && read.gate == Gate::Hook {
             // The kubelet deletes no pod while a postStart hook runs: an unbounded wait must not be a hook.
             let value = "hook".to_owned();
             return Err(Cause::AnnotationValue {
@@ -147,6 +171,16 @@ impl Annotations {
             .into());
         }
         Ok(read)
+    }
+
+    /// Whether a start without all secrets waits for as long as it takes.
+    pub fn waits(&self) -> bool {
+        self.on_missing == Some(OnMissing::Wait)
+    }
+
+    /// Whether a start without all secrets ends at a bound: behind an open gate only where the pod says so.
+    pub fn is_bounded(&self) -> bool {
+        self.on_missing.map_or(self.gate != Gate::None, |on_missing| on_missing == OnMissing::Fail)
     }
 
     /// What the annotations give one container instead of the ServiceAccount's value of a variable.
@@ -196,13 +230,15 @@ mod tests {
     #[test]
     fn known_annotations_are_typed() {
         let all = serde_json::json!({"keysluice.dev/gate": "probe", "keysluice.dev/after": "istio-proxy", "other.dev/x": "y",
-            "keysluice.dev/csi-volumes": "leave", "keysluice.dev/refresh-interval": "1m30s", "keysluice.dev/on-missing": "wait"});
+            "keysluice.dev/csi-volumes": "leave", "keysluice.dev/refresh-interval": "1m30s", "keysluice.dev/on-missing": "wait",
+            "keysluice.dev/size-limit": "8Mi"});
         let expected = Annotations {
             gate: Gate::Probe,
             after: Some("istio-proxy".into()),
             csi_volumes: Some(CsiVolumes::Leave),
             refresh_interval: Some(Duration::from_secs(90)),
-            wait_for_missing: true,
+            on_missing: Some(OnMissing::Wait),
+            size_limit: Some(8 << 20),
             ..Annotations::default()
         };
         assert_eq!(read(&all), Ok(expected));
@@ -247,6 +283,12 @@ mod tests {
             ("tenant-ids", ""),
             ("env-from-wins", "AZURE_CLIENT_ID,HOME"),
             ("token-layout", "v1.4"),
+            ("size-limit", "1023Ki"),
+            ("size-limit", "8M"),
+            ("size-limit", "17Gi"),
+            ("size-limit", "99999999999999999999Gi"),
+            ("size-limit", ""),
+            ("size-limit", "Mi"),
             ("cpu-limit", "much"),
             ("cpu-request", "0.5m"),
         ] {

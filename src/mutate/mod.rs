@@ -12,7 +12,7 @@ mod user;
 #[cfg(test)]
 mod testing;
 
-pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS};
+pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
 pub use refusal::{Cause, Refusal};
 pub use secrets::{CSI_DRIVER, ClassFact};
@@ -79,7 +79,7 @@ pub enum Note {
     Label,
     /// By volume.
     #[error(
-        "volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from {vaults}, served from a tmpfs"
+        "volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from {vaults}, served from a tmpfs{details}"
     )]
     Volume {
         /// The volume.
@@ -90,6 +90,18 @@ pub enum Note {
         files: usize,
         /// The vaults.
         vaults: String,
+        /// What a number of files does not show: histories, selections.
+        details: String,
+    },
+    /// The sidecar.
+    #[error("sidecar: runs as uid {uid}{group}; {gate}")]
+    Sidecar {
+        /// Its uid, to which the files belong.
+        uid: i64,
+        /// Its gid, if one is known.
+        group: String,
+        /// How the application waits for it.
+        gate: &'static str,
     },
     /// A static pod's image in the API.
     #[error("a mirror pod: the kubelet runs it from its own manifest")]

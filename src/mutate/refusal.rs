@@ -139,6 +139,30 @@ pub enum Cause {
         /// Its mode.
         mode: String,
     },
+    /// A `fileOwner` that the sidecar cannot run as.
+    #[error("fileOwner {owner} of {path} in volume {volume:?}: the sidecar can run as {possible}")]
+    FileOwner {
+        /// The volume.
+        volume: String,
+        /// The file.
+        path: String,
+        /// Whom it should belong to.
+        owner: u32,
+        /// As whom the sidecar can run.
+        possible: String,
+    },
+    /// A `fileGroup` that the sidecar is not in.
+    #[error("fileGroup {group} of {path} in volume {volume:?}: the sidecar's groups are {groups:?}")]
+    FileGroup {
+        /// The volume.
+        volume: String,
+        /// The file.
+        path: String,
+        /// Which group it should belong to.
+        group: u32,
+        /// The sidecar's groups.
+        groups: Vec<i64>,
+    },
     /// A Secrets Store CSI volume came after the sidecar.
     #[error("volume {volume:?} was added to a pod that has its sidecar already")]
     LateVolume {
@@ -190,6 +214,8 @@ impl Refusal {
             Cause::PlanSize { .. } | Cause::TooMany { .. } => reason::KS214,
             Cause::Windows { .. } => reason::KS216,
             Cause::LateVolume { .. } => reason::KS217,
+            Cause::FileOwner { .. } => reason::KS218,
+            Cause::FileGroup { .. } => reason::KS219,
         }
     }
 

@@ -4,7 +4,9 @@ use super::annotations::Annotations;
 use super::refusal::{Cause, Refusal};
 use super::{Context, Mutation, Note};
 use crate::admission::pod::{Csi, Pod, Volume};
-use crate::provider_class::{self, ClassError, ClassPlan, IdentityChoice, ProviderClass, check_secret_objects};
+use crate::provider_class::{
+    self, ClassError, ClassPlan, FilePlan, IdentityChoice, ProviderClass, check_provider, check_secret_objects,
+};
 use crate::reason;
 use crate::settings::CsiVolumes;
 use serde_json::json;
@@ -16,6 +18,13 @@ pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
 /// Each may cost a class of 256 KiB to read; a Plan of more files than that is refused for its size anyway.
 const MAX_VOLUMES: usize = 64;
 const MAX_FILES: usize = 1000;
+/// With the versions of histories: each is a file in memory.
+const MAX_VERSIONS: u16 = 5000;
+/// A Key Vault secret has at most 25 KiB; pages, directories and the key that stands beside it.
+const FILE_BYTES: u64 = 32 << 10;
+/// Nobody knows how many secrets a selection finds: 128 of the largest, a thousand small ones.
+const SELECTION_BYTES: u64 = 128 * FILE_BYTES;
+const SMALLEST_BYTES: u64 = 1 << 20;
 const CLASS_ATTRIBUTE: &str = "secretProviderClass";
 
 /// What the cluster says about a class.
@@ -38,6 +47,8 @@ pub(super) struct SecretVolume<'a> {
     pub(super) name: &'a str,
     /// What goes into it.
     pub(super) plan: Arc<ClassPlan>,
+    /// The pod's own size for it.
+    size_limit: Option<u64>,
 }
 
 impl SecretVolume<'_> {
@@ -46,11 +57,24 @@ impl SecretVolume<'_> {
         matches!(self.plan.identity, IdentityChoice::Federated { .. })
     }
 
-    /// Bytes the tmpfs must hold: two generations of values of at most 25 KiB, at least 1 MiB.
+    /// Bytes of the tmpfs: two generations of all files, at least 1 MiB, unless the pod says otherwise.
     pub(super) fn size_limit_bytes(&self) -> u64 {
-        const PER_FILE: u64 = 32 * 1024;
-        (2 * PER_FILE * self.plan.files.len() as u64).max(1 << 20)
+        self.size_limit.unwrap_or_else(|| {
+            let files: u64 = self.plan.files.iter().map(file_bytes).sum();
+            let selections = SELECTION_BYTES * self.plan.selections.len() as u64;
+            (2 * (files + selections)).max(SMALLEST_BYTES)
+        })
     }
+}
+
+/// Bytes of all files that one entry of the Plan makes: each version is one, and split certificates stand there twice.
+fn file_bytes(file: &FilePlan) -> u64 {
+    let copies = if file.split { 2 } else { 1 };
+    FILE_BYTES * copies * versions(file)
+}
+
+fn versions(file: &FilePlan) -> u64 {
+    file.history.unwrap_or(1).into()
 }
 
 fn csi_volumes<'a>(pod: &'a Pod<'_>) -> impl Iterator<Item = (usize, &'a Volume<'a>, &'a Csi<'a>)> {
@@ -89,7 +113,7 @@ pub(super) fn select<'a>(
         CsiVolumes::Auto => context.facts.csi_driver_installed,
     };
     let mut resolved = Resolved { context, plans: BTreeMap::new() };
-    let mut files = 0;
+    let (mut files, mut version_count) = (0, 0);
     for (index, volume, csi) in csi_volumes(pod) {
         let name = &*volume.name;
         if leave {
@@ -97,7 +121,7 @@ pub(super) fn select<'a>(
             continue;
         }
         let class = find_class(name, csi, context)?;
-        if !class.is_azure() {
+        if !class.is_azure() && !class.provider.is_empty() {
             let (volume, provider) = (name.to_owned(), class.provider.clone());
             mutation.notes.push(Note::OtherProvider { volume, provider });
             continue;
@@ -106,6 +130,7 @@ pub(super) fn select<'a>(
             let field = format!("/spec/volumes/{index}/name");
             return Err(Cause::ReservedName { field, name: name.to_owned() }.into());
         }
+        check_provider(&class).map_err(|source| class_cause(name, &class, source))?;
         if csi.read_only != Some(true) {
             return Err(Cause::NotReadOnly { volume: name.to_owned() }.into());
         }
@@ -120,18 +145,52 @@ pub(super) fn select<'a>(
         if files > MAX_FILES {
             return Err(Cause::TooMany { what: "files in its Secrets Store CSI volumes", limit: MAX_FILES }.into());
         }
-        let vaults: BTreeSet<_> = plan.files.iter().map(|file| file.vault.as_str()).collect();
+        version_count += plan.files.iter().map(versions).sum::<u64>();
+        if version_count > u64::from(MAX_VERSIONS) {
+            let what = "files in its Secrets Store CSI volumes, all versions counted";
+            return Err(Cause::TooMany { what, limit: MAX_VERSIONS.into() }.into());
+        }
+        let of_files = plan.files.iter().map(|file| file.vault.as_str());
+        let vaults: BTreeSet<_> =
+            of_files.chain(plan.selections.iter().map(|selection| selection.vault.as_str())).collect();
         mutation.notes.push(Note::Volume {
             volume: name.to_owned(),
             class: class.name.clone(),
             files: plan.files.len(),
             vaults: vaults.into_iter().collect::<Vec<_>>().join(", "),
+            details: details(&plan),
         });
         mutation.warnings.extend(plan.warnings.iter().map(|warning| format!("{} {}", warning.reason, warning.text)));
         warn_of_secret_objects(pod, &class, &plan, mutation);
-        selected.push(SecretVolume { index, name, plan });
+        selected.push(SecretVolume { index, name, plan, size_limit: annotations.size_limit });
     }
     Ok(selected)
+}
+
+/// What the number of files does not show.
+fn details(plan: &ClassPlan) -> String {
+    let mut details = String::new();
+    for file in &plan.files {
+        if let Some(history) = file.history {
+            details += &format!("; {}/: {history} versions", file.path);
+        }
+        if file.optional {
+            details += &format!("; {} only where there is such an object", file.path);
+        }
+    }
+    for selection in &plan.selections {
+        let prefix = selection.name_prefix.as_deref().unwrap_or_default();
+        let tags: Vec<_> = selection.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let tags = if tags.is_empty() { String::new() } else { format!(" with tags {}", tags.join(", ")) };
+        let directory = selection.directory.as_ref().map(|path| format!("{path}/")).unwrap_or_default();
+        details += &format!("; {directory}{prefix}*: every enabled secret of that name{tags}");
+    }
+    details
+}
+
+fn class_cause(volume: &str, class: &ProviderClass, source: ClassError) -> Refusal {
+    let (volume, class) = (volume.to_owned(), format!("{}/{}", class.namespace, class.name));
+    Cause::Class { volume, class, source: Arc::new(source) }.into()
 }
 
 fn find_class(volume: &str, csi: &Csi<'_>, context: Context<'_>) -> Result<Arc<ProviderClass>, Refusal> {
@@ -183,6 +242,7 @@ fn resolve(
         client_id: account.and_then(|account| account.client_id.as_deref()),
         tenant_id: tenant.or(context.settings.tenant_id.as_deref()),
         limits: &context.settings.limits,
+        split_certificates: context.settings.split_certificates,
     };
     let plan = provider_class::resolve(class, attributes, &defaults);
     // With these credentials and without a client id the provider would sign in as a service principal.
@@ -193,10 +253,7 @@ fn resolve(
     if wants_service_principal {
         return Err(Cause::ServicePrincipal { volume: volume.to_owned() }.into());
     }
-    plan.map_err(|source| {
-        let (volume, class) = (volume.to_owned(), format!("{}/{}", class.namespace, class.name));
-        Cause::Class { volume, class, source: Arc::new(source) }.into()
-    })
+    plan.map_err(|source| class_cause(volume, class, source))
 }
 
 /// This version syncs no Secrets: says so, and where the pod waits for one.
@@ -209,7 +266,7 @@ fn warn_of_secret_objects(pod: &Pod<'_>, class: &ProviderClass, plan: &ClassPlan
         reason::KS253,
         class.name
     ));
-    if let Err(error) = check_secret_objects(&class.secret_objects, &plan.files) {
+    if let Err(error) = check_secret_objects(&class.secret_objects, plan) {
         mutation.warnings.push(error.to_string());
     }
     let creates = |name: &str| class.secret_objects.iter().any(|secret| secret.secret_name == name);

@@ -4,11 +4,11 @@ use super::annotations::{Annotations, Gate};
 use super::identity::TokenVolume;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
-use super::{Context, Mutation, position, quality, user};
+use super::{Context, Mutation, Note, position, quality, user};
 use crate::admission::patch::Patch;
 use crate::admission::pod::{Container, Pod, Pointer};
 use crate::provider_class::IdentityChoice;
-use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Volume};
+use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Selection, Volume};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ pub(super) fn add(
     }
     let position = position::of_sidecar(pod, annotations)?;
     let user = user::of_sidecar(pod, volumes, mutation)?;
+    mutation.notes.push(note(annotations, user));
 
     let mut mounts = vec![json!({"name": RUN_VOLUME, "mountPath": RUN_DIRECTORY})];
     mounts.extend(volumes.iter().map(|volume| json!({"name": volume.name, "mountPath": directory(volume.name)})));
@@ -83,6 +84,17 @@ pub(super) fn add(
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
     *volume_count = Some(end + 1);
     Ok(())
+}
+
+fn note(annotations: &Annotations, user: user::User) -> Note {
+    let gate = match (annotations.gate, annotations.is_bounded()) {
+        (Gate::Hook, _) => "the application waits for its secrets behind a postStart hook, at most 30 s",
+        (Gate::Probe, true) => "the application waits for its secrets behind a startup probe, at most 30 s",
+        (Gate::Probe, false) => "the application waits for its secrets behind a startup probe, for as long as it takes",
+        (Gate::None, _) => "the application does not wait for its secrets",
+    };
+    let group = user.gid.map(|gid| format!(" and gid {gid}")).unwrap_or_default();
+    Note::Sidecar { uid: user.uid, group, gate }
 }
 
 /// Whether a container is our sidecar (from an earlier run), not just one of its name.
@@ -132,11 +144,10 @@ fn plan(
     token: Option<&TokenVolume>,
     refresh_interval: Duration,
 ) -> Plan {
-    let bounded = annotations.gate != Gate::None && !annotations.wait_for_missing;
     let mut plan = Plan {
         schema: PlanSchema,
         run_directory: RUN_DIRECTORY.to_owned(),
-        start_timeout_seconds: bounded.then_some(START_TIMEOUT_SECONDS),
+        start_timeout_seconds: annotations.is_bounded().then_some(START_TIMEOUT_SECONDS),
         trusted_ca: None,
         identities: Vec::new(),
         volumes: Vec::new(),
@@ -188,16 +199,28 @@ pub(crate) fn add_volume(
         version: file.version.clone(),
         format: file.format,
         encoding: file.encoding,
-        history: None,
-        part: None,
-        split: false,
-        json_key: None,
-        optional: false,
-        group: None,
+        history: file.history,
+        part: file.part,
+        split: file.split,
+        json_key: file.json_key.clone(),
+        optional: file.optional,
+        group: file.group,
+    };
+    let selection = |selection: &crate::provider_class::SelectionPlan| Selection {
+        directory: selection.directory.clone(),
+        mode: selection.mode,
+        identity: identity.clone(),
+        vault: selection.vault.clone(),
+        name_prefix: selection.name_prefix.clone(),
+        tags: selection.tags.clone(),
+        format: selection.format,
+        encoding: selection.encoding,
+        group: selection.group,
     };
     let files = class.files.iter().map(file).collect();
+    let selections = class.selections.iter().map(selection).collect();
     let refresh_interval_seconds = refresh_interval.as_secs().max(1);
-    plan.volumes.push(Volume { name, directory, refresh_interval_seconds, files, selections: Vec::new() });
+    plan.volumes.push(Volume { name, directory, refresh_interval_seconds, files, selections });
 }
 
 /// Name of the identity in the Plan, adding it where it is new.
@@ -252,7 +275,7 @@ fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
         }
         Gate::Probe => {
             // A probe that hits timeoutSeconds shows only "command timed out": it gives up a moment earlier, with the reason.
-            let attempts = if annotations.wait_for_missing { WAIT_ATTEMPTS } else { 2 };
+            let attempts = if annotations.waits() { WAIT_ATTEMPTS } else { 2 };
             let timeout = (START_TIMEOUT_SECONDS - 1).to_string();
             Some((
                 "startupProbe",
@@ -269,6 +292,9 @@ pub(super) fn quantity(bytes: u64) -> String {
     if bytes.is_multiple_of(mebi) { format!("{}Mi", bytes / mebi) } else { format!("{}Ki", bytes.div_ceil(kibi)) }
 }
 
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod plan_tests;
 #[cfg(test)]
 #[path = "sidecar_tests.rs"]
 mod tests;

@@ -1,20 +1,7 @@
-use super::super::testing::{CLIENT, class, csi_volume, facts, labelled, run, run_with, settings};
+use super::super::testing::{CLIENT, class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings};
 use super::*;
 use crate::mutate::{ClassFact, Note};
 use crate::settings::CsiVolumes;
-
-fn pod_with_volume() -> Value {
-    labelled(
-        "pod",
-        json!({"containers": [{"name": "app", "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/secrets"}]}],
-            "volumes": [csi_volume("secrets", "kv")]}),
-    )
-}
-
-fn plan_of(pod: &Value) -> Plan {
-    let text = pod["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap();
-    Plan::from_json(&text.replace("$$", "$")).unwrap()
-}
 
 #[test]
 fn the_csi_volume_becomes_a_tmpfs_in_place_and_the_sidecar_comes_first() {

@@ -4,6 +4,7 @@ use super::{ClassFact, Context, Facts, Mutation, ServiceAccount, mutate};
 use crate::cloud::Cloud;
 use crate::provider_class::ProviderClass;
 use crate::settings::Settings;
+use keysluice_plan::Plan;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -58,4 +59,19 @@ pub(super) fn run_with(pod: &Value, settings: &Settings, facts: &Facts) -> Resul
 
 pub(super) fn run(pod: &Value) -> Result<(Value, Mutation), String> {
     run_with(pod, &settings(), &facts())
+}
+
+/// A pod with one volume of the class `kv`.
+pub(super) fn pod_with_volume() -> Value {
+    labelled(
+        "pod",
+        json!({"containers": [{"name": "app", "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/secrets"}]}],
+            "volumes": [csi_volume("secrets", "kv")]}),
+    )
+}
+
+/// The Plan of a mutated pod whose sidecar is the first init container.
+pub(super) fn plan_of(pod: &Value) -> Plan {
+    let text = pod["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap();
+    Plan::from_json(&text.replace("$$", "$")).unwrap()
 }

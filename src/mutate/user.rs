@@ -4,12 +4,15 @@ use super::Mutation;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use crate::admission::pod::Pod;
-use crate::provider_class::FilePlan;
 use crate::reason;
+use keysluice_plan::FileMode;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Numeric user of the sidecar's image.
 const DEFAULT_ID: i64 = 65532;
+/// What a container's process gets that has a uid and no gid, and no entry in the image's `/etc/passwd`.
+const RUNTIME_GID: i64 = 0;
 const GROUP_READ: u32 = 0o040;
 const WORLD_READ: u32 = 0o004;
 
@@ -22,78 +25,194 @@ pub(super) struct User {
 
 /// A user of the containers that mount the volumes who makes every file readable for whoever mounts it, else 65532.
 ///
-/// Files belong to the sidecar's user, and with `fsGroup` to that group. A mode that shuts out a container is refused. A container without
-/// `runAsUser` runs as its image says, which nobody knows at admission: it gets a warning where that may matter.
+/// Files belong to the sidecar's user, and to `fileGroup`, else the pod's `fsGroup`, else the sidecar's group. `fileOwner` must be that user;
+/// where no container names one, it decides. A mode that shuts out a container is refused. A container without `runAsUser` runs as its image
+/// says, which nobody knows at admission: it gets a warning where that may matter.
 pub(super) fn of_sidecar(
     pod: &Pod<'_>,
     volumes: &[SecretVolume<'_>],
     mutation: &mut Mutation,
 ) -> Result<User, Refusal> {
+    let groups = Groups::of(pod);
     let readers: Vec<(&SecretVolume<'_>, BTreeSet<User>)> =
-        volumes.iter().map(|volume| (volume, readers(pod, volume, mutation))).collect();
-    let has_fs_group = pod.spec.security_context.fs_group.is_some();
+        volumes.iter().map(|volume| (volume, readers(pod, volume, &groups, mutation))).collect();
     let everyone: BTreeSet<User> = readers.iter().flat_map(|(_, users)| users).copied().collect();
     let default = User { uid: DEFAULT_ID, gid: Some(DEFAULT_ID) };
-    let mut uids: Vec<User> = everyone.iter().copied().collect();
-    uids.dedup_by_key(|user| user.uid);
+    let mut users: Vec<User> = everyone.iter().copied().collect();
+    users.dedup_by_key(|user| user.uid);
     // One user: the files are its own. Several: nobody's in particular, unless a mode wants one of them.
-    let candidates = if let [only] = uids[..] { vec![only] } else { [vec![default], uids].concat() };
+    let mut candidates = if let [only] = users[..] { vec![only] } else { [vec![default], users].concat() };
+    if everyone.is_empty() {
+        candidates.extend(owner_of(volumes, pod));
+    }
+    let candidates = of_owners(volumes, candidates)?;
     let shut_out = |candidate: &User| {
         readers.iter().find_map(|(volume, users)| {
-            let file =
-                volume.plan.files.iter().find(|file| {
-                    users.iter().any(|user| user.uid != candidate.uid && !is_shared(file, has_fs_group))
-                })?;
+            let mut files = accesses(volume);
+            let file = files.find(|file| users.iter().any(|user| !file.is_readable(user, candidate, &groups)))?;
             Some((*volume, users, file))
         })
     };
-    if let Some(candidate) = candidates.iter().find(|candidate| shut_out(candidate).is_none()) {
-        return Ok(*candidate);
-    }
-    match shut_out(&default) {
-        None => Ok(default),
-        Some((volume, users, file)) => Err(Cause::UnreadableMode {
-            uids: users.iter().map(|user| user.uid).collect(),
-            volume: volume.name.to_owned(),
-            path: file.path.to_string(),
-            mode: file.mode.to_string(),
+    let first = candidates[0];
+    let chosen = candidates.iter().find(|candidate| shut_out(candidate).is_none());
+    let user = match (chosen, shut_out(&first)) {
+        (Some(user), _) => *user,
+        (None, None) => first,
+        (None, Some((volume, users, file))) => {
+            return Err(Cause::UnreadableMode {
+                uids: users.iter().map(|user| user.uid).collect(),
+                volume: volume.name.to_owned(),
+                path: file.path.into_owned(),
+                mode: file.mode.to_string(),
+            }
+            .into());
         }
-        .into()),
+    };
+    check_groups(volumes, user, &groups)?;
+    Ok(user)
+}
+
+/// What decides who can read a file, or the files of a selection.
+struct Access<'v> {
+    path: Cow<'v, str>,
+    mode: FileMode,
+    owner: Option<u32>,
+    group: Option<u32>,
+}
+
+impl Access<'_> {
+    /// As the kernel decides: the owner, else whoever is in the group, else the world.
+    fn is_readable(&self, user: &User, sidecar: &User, groups: &Groups<'_>) -> bool {
+        if user.uid == sidecar.uid {
+            return true;
+        }
+        let group = self.group.map(i64::from).or(groups.fs_group).or(sidecar.gid).unwrap_or(RUNTIME_GID);
+        let needed = if user.gid == Some(group) || groups.have(group) { GROUP_READ } else { WORLD_READ };
+        self.mode.bits() & needed != 0
+    }
+
+    /// The same for somebody of whom only the pod's groups are known.
+    fn is_readable_by_anybody(&self, groups: &Groups<'_>) -> bool {
+        let group = self.group.map(i64::from).or(groups.fs_group);
+        let needed = if group.is_some_and(|group| groups.have(group)) { GROUP_READ } else { WORLD_READ };
+        self.mode.bits() & needed != 0
     }
 }
 
-/// Whether others than the owner can read it.
-fn is_shared(file: &FilePlan, has_fs_group: bool) -> bool {
-    let readable = if has_fs_group { GROUP_READ | WORLD_READ } else { WORLD_READ };
-    file.mode.bits() & readable != 0
+fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access<'v>> + 'v {
+    let files = volume.plan.files.iter().map(|file| Access {
+        path: file.path.as_str().into(),
+        mode: file.mode,
+        owner: file.owner,
+        group: file.group,
+    });
+    files.chain(volume.plan.selections.iter().map(|selection| Access {
+        path: selection.directory.as_ref().map_or_else(|| "*".into(), |directory| format!("{directory}/*").into()),
+        mode: selection.mode,
+        owner: selection.owner,
+        group: selection.group,
+    }))
+}
+
+/// Groups that every container of the pod is in.
+struct Groups<'p> {
+    fs_group: Option<i64>,
+    supplemental: &'p [i64],
+}
+
+impl<'p> Groups<'p> {
+    fn of(pod: &'p Pod<'_>) -> Self {
+        let context = &pod.spec.security_context;
+        let supplemental = context.supplemental_groups.as_deref().unwrap_or_default();
+        Self { fs_group: context.fs_group, supplemental }
+    }
+
+    fn have(&self, group: i64) -> bool {
+        self.fs_group == Some(group) || self.supplemental.contains(&group)
+    }
+}
+
+/// The first `fileOwner`, as a user.
+fn owner_of(volumes: &[SecretVolume<'_>], pod: &Pod<'_>) -> Option<User> {
+    let owner = volumes.iter().flat_map(accesses).find_map(|file| file.owner)?;
+    let uid = i64::from(owner);
+    (uid != 0).then_some(User { uid, gid: Some(pod.spec.security_context.run_as_group.unwrap_or(uid)) })
+}
+
+/// The candidates that every `fileOwner` names; at least one.
+fn of_owners(volumes: &[SecretVolume<'_>], mut candidates: Vec<User>) -> Result<Vec<User>, Refusal> {
+    for volume in volumes {
+        for file in accesses(volume) {
+            let Some(owner) = file.owner else { continue };
+            let matching: Vec<User> =
+                candidates.iter().copied().filter(|candidate| candidate.uid == i64::from(owner)).collect();
+            if matching.is_empty() {
+                let uids: Vec<_> = candidates.iter().map(|candidate| candidate.uid.to_string()).collect();
+                let (volume, path, possible) = (volume.name.to_owned(), file.path.into_owned(), uids.join(" or "));
+                return Err(Cause::FileOwner { volume, path, owner, possible }.into());
+            }
+            candidates = matching;
+        }
+    }
+    Ok(candidates)
+}
+
+/// Without CAP_CHOWN a process can give a file only to a group it is in.
+fn check_groups(volumes: &[SecretVolume<'_>], user: User, groups: &Groups<'_>) -> Result<(), Refusal> {
+    let own = user.gid.unwrap_or(RUNTIME_GID);
+    for volume in volumes {
+        for file in accesses(volume) {
+            let Some(group) = file.group.filter(|group| i64::from(*group) != own && !groups.have(i64::from(*group)))
+            else {
+                continue;
+            };
+            let all: BTreeSet<i64> =
+                [own].into_iter().chain(groups.fs_group).chain(groups.supplemental.iter().copied()).collect();
+            let (volume, groups) = (volume.name.to_owned(), all.into_iter().collect());
+            return Err(Cause::FileGroup { volume, path: file.path.into_owned(), group, groups }.into());
+        }
+    }
+    Ok(())
 }
 
 /// The known non-root users that mount a volume; a warning for an unknown one that may not be able to read it.
-fn readers(pod: &Pod<'_>, volume: &SecretVolume<'_>, mutation: &mut Mutation) -> BTreeSet<User> {
-    let of_pod = pod.spec.security_context;
+fn readers(pod: &Pod<'_>, volume: &SecretVolume<'_>, groups: &Groups<'_>, mutation: &mut Mutation) -> BTreeSet<User> {
+    let of_pod = &pod.spec.security_context;
     let mut users = BTreeSet::new();
     for (_, container) in pod.all_containers() {
         if !container.mounts().iter().any(|mount| volume.name == &*mount.name) {
             continue;
         }
-        let own = container.security_context;
+        let own = &container.security_context;
         match own.run_as_user.or(of_pod.run_as_user) {
             Some(0) => {} // root reads everything
             Some(uid) => {
                 users.insert(User { uid, gid: own.run_as_group.or(of_pod.run_as_group) });
             }
             None => {
-                if let Some(file) = volume.plan.files.iter().find(|file| file.mode.bits() & WORLD_READ == 0) {
-                    mutation.warnings.push(format!(
+                let warning = accesses(volume).find(|file| !file.is_readable_by_anybody(groups)).map(|file| match file.owner {
+                    Some(owner) => format!(
+                        "{} container {} has no runAsUser: the sidecar runs as fileOwner {owner}, and {} (mode {}) can be read if the image does too",
+                        reason::KS259,
+                        container.name,
+                        file.path,
+                        file.mode
+                    ),
+                    None => format!(
                         "{} container {} has no runAsUser: if its image does not run as the sidecar's user, it cannot read {} (mode {})",
                         reason::KS251,
                         container.name,
                         file.path,
                         file.mode
-                    ));
-                }
+                    ),
+                });
+                mutation.warnings.extend(warning);
             }
         }
     }
     users
 }
+
+#[cfg(test)]
+#[path = "user_tests.rs"]
+mod tests;

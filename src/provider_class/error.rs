@@ -1,10 +1,11 @@
 //! Why a `SecretProviderClass` is refused. Where the Azure provider refuses the same, its words are in ours.
 
 use super::document::YamlError;
+pub use super::object_error::{ObjectCause, SecretObjectCause, SelectCause};
 use super::refresh_interval::RefreshIntervalError;
 use crate::reason;
+use keysluice_plan::VaultUrlError;
 use keysluice_plan::reason::Reason;
-use keysluice_plan::{ObjectNameError, ObjectType, ObjectVersionError, PathError, RelativePath, VaultUrlError};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -52,6 +53,14 @@ pub enum ClassCause {
         name: String,
         /// Its provider.
         provider: String,
+    },
+    /// No parameters.
+    #[error("parameters not set in {namespace}/{name}")]
+    ParametersMissing {
+        /// Namespace of the class.
+        namespace: String,
+        /// Name of the class.
+        name: String,
     },
     /// A flag is no boolean.
     #[error("failed to parse {flag} flag, error: strconv.ParseBool: parsing {value:?}: invalid syntax")]
@@ -134,9 +143,32 @@ pub enum ClassCause {
     /// Vault name that is no host name.
     #[error("failed to get vault: {0}")]
     VaultUrl(#[source] VaultUrlError),
+    /// No URL of a vault.
+    #[error("vaultUrl: {0}")]
+    VaultUrlForm(#[source] VaultUrlError),
+    /// A URL outside the vaults' domain.
+    #[error("vaultUrl {url:?} is not below {suffix}, the vaults' domain of {cloud}")]
+    VaultForeign {
+        /// The URL.
+        url: String,
+        /// The domain.
+        suffix: String,
+        /// The cloud.
+        cloud: String,
+    },
+    /// A name and a URL that disagree.
+    #[error("keyvaultName {name:?} and vaultUrl {url:?} name different vaults")]
+    VaultTwice {
+        /// The name.
+        name: String,
+        /// The URL.
+        url: String,
+    },
     /// The operator does not allow this vault.
-    #[error("keyvaultName {value:?} is not among the vaults that the operator allows")]
+    #[error("{field} {value:?} is not among the vaults that the operator allows")]
     VaultForbidden {
+        /// `keyvaultName` or `vaultUrl`.
+        field: &'static str,
         /// The name.
         value: String,
     },
@@ -165,6 +197,22 @@ pub enum ClassCause {
         /// What is wrong with it.
         source: ObjectCause,
     },
+    /// A selection is wrong.
+    #[error("{place}: {source}")]
+    Select {
+        /// `select`, or `select[N]`.
+        place: String,
+        /// What is wrong with it.
+        source: SelectCause,
+    },
+    /// What a parameter can get wrong, in an object or a selection.
+    #[error("{place}: {}", source.cause())]
+    Within {
+        /// `objects[N]`, `select` or `select[N]`.
+        place: String,
+        /// What is wrong.
+        source: ClassError,
+    },
     /// One secret object is wrong.
     #[error("secretObjects[{index}]: {source}")]
     SecretObject {
@@ -172,138 +220,6 @@ pub enum ClassCause {
         index: usize,
         /// What is wrong with it.
         source: SecretObjectCause,
-    },
-}
-
-/// What is wrong with one element of `objects`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ObjectCause {
-    /// The element is not a string.
-    #[error("failed to yaml unmarshal objects, error: {0}")]
-    NotString(#[source] YamlError),
-    /// Its text is not a YAML map.
-    #[error("unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
-    Document {
-        /// Position in `array`, from 0.
-        index: usize,
-        /// What is wrong with it.
-        source: YamlError,
-    },
-    /// A field of it holds something else than a scalar, or history is no number.
-    #[error("{field}: unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
-    Field {
-        /// Position in `array`, from 0.
-        index: usize,
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        source: YamlError,
-    },
-    /// Neither pem nor pfx.
-    #[error("invalid objectFormat: {0}, should be PEM or PFX")]
-    Format(String),
-    /// pfx on a key or a certificate.
-    #[error("objectFormat: PFX format only supported for objectType: secret")]
-    FormatType,
-    /// Encoding on a key or a certificate.
-    #[error("objectEncoding only supported for objectType: secret")]
-    EncodingType,
-    /// No encoding that exists.
-    #[error("invalid objectEncoding: {0}, should be hex, base64 or utf-8")]
-    Encoding(String),
-    /// The alias, or the name without one, is no path below the volume.
-    #[error("{field}: {source}")]
-    Path {
-        /// `objectAlias` or `objectName`.
-        field: &'static str,
-        /// What is wrong with it.
-        source: PathError,
-    },
-    /// No mode; the peer writes the file with mode 0000.
-    #[error("filePermission {0:?} is not octal")]
-    Permission(String),
-    /// Neither secret, key nor cert.
-    #[error("objectType {0:?}: Invalid vaultObjectTypes. Should be secret, key, or cert")]
-    Type(String),
-    /// No name of a vault object.
-    #[error("objectName: {0}")]
-    Name(#[source] ObjectNameError),
-    /// No version of a vault object.
-    #[error("objectVersion: {0}")]
-    Version(#[source] ObjectVersionError),
-    /// Two objects on one path, or a file where another needs a directory; the peer lets the last one win.
-    #[error("path {path} collides with path {other} of objects[{other_index}]")]
-    Collision {
-        /// Path of this object.
-        path: RelativePath,
-        /// Path of the earlier one.
-        other: RelativePath,
-        /// Position of the earlier one.
-        other_index: usize,
-    },
-    /// Something that the next version brings.
-    #[error("{0} is not supported by this version")]
-    Unsupported(Unsupported),
-}
-
-/// What is read but not delivered yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsupported {
-    /// `objectType: cert`.
-    Certificate,
-    /// `objectFormat: pfx`.
-    Pfx,
-    /// `objectVersionHistory` above 1.
-    History(i32),
-}
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Certificate => write!(f, "objectType: {}", ObjectType::Cert.as_str()),
-            Self::Pfx => f.write_str("objectFormat: pfx"),
-            Self::History(count) => write!(f, "objectVersionHistory: {count}"),
-        }
-    }
-}
-
-/// What is wrong with one element of `secretObjects`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SecretObjectCause {
-    /// No `secretName`.
-    #[error("secret name is empty")]
-    NameEmpty,
-    /// No `type`.
-    #[error("secret type is empty")]
-    TypeEmpty,
-    /// No `data`.
-    #[error("data is empty")]
-    DataEmpty,
-    /// An element of `data` names no file.
-    #[error("data[{0}]: object name in secretObjects.data is empty")]
-    ObjectNameEmpty(usize),
-    /// An element of `data` names no key.
-    #[error("data[{0}]: key in secretObjects.data is empty")]
-    KeyEmpty(usize),
-    /// No such file in the volume.
-    #[error("data[{index}]: file matching objectName {object_name} not found in the pod")]
-    FileMissing {
-        /// Position in `data`, from 0.
-        index: usize,
-        /// The path it names.
-        object_name: String,
-    },
-    /// A key that a TLS Secret does not have.
-    #[error(
-        "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not supported. Only 'tls.key' and 'tls.crt' are supported"
-    )]
-    TlsKey {
-        /// Position in `data`, from 0.
-        index: usize,
-        /// The path it names.
-        object_name: String,
-        /// The key.
-        key: String,
     },
 }
 
@@ -320,6 +236,7 @@ impl ClassError {
             ClassCause::Object { source, .. } => source.reason(),
             ClassCause::Placeholder { .. } => reason::KS108,
             ClassCause::ProviderMissing { .. } | ClassCause::ProviderForeign { .. } => reason::KS109,
+            ClassCause::ParametersMissing { .. } => reason::KS134,
             ClassCause::Flag { .. } => reason::KS110,
             ClassCause::IdentityModes => reason::KS111,
             ClassCause::PodIdentity => reason::KS112,
@@ -330,9 +247,14 @@ impl ClassError {
             ClassCause::VaultLength { .. } | ClassCause::VaultCharacters { .. } | ClassCause::VaultUrl(_) => {
                 reason::KS117
             }
+            ClassCause::VaultUrlForm(_) | ClassCause::VaultForeign { .. } | ClassCause::VaultTwice { .. } => {
+                reason::KS139
+            }
             ClassCause::VaultForbidden { .. } => reason::KS118,
             ClassCause::Interval { .. } => reason::KS119,
             ClassCause::ObjectsSize { .. } => reason::KS120,
+            ClassCause::Select { source, .. } => source.reason(),
+            ClassCause::Within { source, .. } => source.reason(),
             ClassCause::SecretObject { source, .. } => source.reason(),
         }
     }
@@ -351,6 +273,10 @@ impl ClassError {
             ClassCause::ClientMissing { near: Some(near) } => spelled(near, "clientID"),
             ClassCause::ParameterType { name, value: Some(value), .. } => {
                 format!("quote it, as the API server wants it too: {name}: {value:?}").into()
+            }
+            ClassCause::Within { source, .. } => source.hint(),
+            ClassCause::Select { source: SelectCause::Unknown { near: Some(near), .. }, .. } => {
+                format!("did you mean {near}?").into()
             }
             ClassCause::Object { source: ObjectCause::NotString(_), .. } => {
                 "write \"- |\" before the object: every element of array is a string".into()
@@ -386,33 +312,5 @@ impl std::error::Error for ClassError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // The message already holds the whole chain.
         None
-    }
-}
-
-impl ObjectCause {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::NotString(_) => reason::KS106,
-            Self::Permission(_) => reason::KS107,
-            Self::Document { .. } | Self::Field { .. } => reason::KS121,
-            Self::Type(_) => reason::KS122,
-            Self::Format(_) | Self::FormatType => reason::KS123,
-            Self::Encoding(_) | Self::EncodingType => reason::KS124,
-            Self::Path { .. } => reason::KS125,
-            Self::Name(_) => reason::KS126,
-            Self::Version(_) => reason::KS127,
-            Self::Collision { .. } => reason::KS128,
-            Self::Unsupported(_) => reason::KS129,
-        }
-    }
-}
-
-impl SecretObjectCause {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::FileMissing { .. } => reason::KS132,
-            Self::TlsKey { .. } => reason::KS133,
-            _ => reason::KS131,
-        }
     }
 }

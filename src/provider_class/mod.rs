@@ -5,27 +5,38 @@
 //! and two objects on one path are refused, no objects are an empty volume, and a client or tenant id that is missing (or empty)
 //! comes from the `ServiceAccount`.
 
+mod additions;
 mod document;
 mod error;
 mod manifest;
+mod object;
+mod object_error;
 mod objects;
 mod parameters;
+mod places;
+pub mod reference;
 mod refresh_interval;
+mod scalar;
 mod secret_objects;
+mod select;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 pub use document::YamlError;
-pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, Unsupported};
+pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
 
 use crate::cloud::{Cloud, Clouds};
+use crate::reason;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
-    FileMode, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, RelativePath, VaultUrl,
+    FileMode, JsonPath, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, Part, RelativePath,
+    VaultUrl,
 };
 use parameters::{IdentityMode, Parameters};
+use places::Places;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -62,6 +73,8 @@ pub struct Context<'a> {
     pub tenant_id: Option<&'a str>,
     /// What the operator allows.
     pub limits: &'a Allowlist,
+    /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does not say.
+    pub split_certificates: bool,
 }
 
 /// The vaults and tenants that classes may use; an empty list allows every one.
@@ -99,6 +112,8 @@ pub struct ClassPlan {
     pub cloud: Cloud,
     /// Into which files; none is an empty volume.
     pub files: Vec<FilePlan>,
+    /// Further files, whose names only the vault knows.
+    pub selections: Vec<SelectionPlan>,
     /// How often again; `None` leaves it to the default.
     pub refresh_interval: Option<Duration>,
     /// What is legal but doubtful.
@@ -141,8 +156,62 @@ pub struct FilePlan {
     pub format: ObjectFormat,
     /// How the value is decoded.
     pub encoding: ObjectEncoding,
+    /// How many versions, 2 or more, as files below the path; `None` is one file at the path.
+    pub history: Option<u32>,
+    /// Which part of a certificate.
+    pub part: Option<Part>,
+    /// Whether a certificate-backed secret also makes `PATH.crt` and `PATH.key`.
+    pub split: bool,
+    /// A field of a JSON document.
+    pub json_key: Option<JsonPath>,
+    /// Whether it is left out while there is no such object.
+    pub optional: bool,
+    /// uid that the file must belong to.
+    pub owner: Option<u32>,
+    /// gid of the file.
+    pub group: Option<u32>,
     /// Position in `objects`, from 0.
     pub index: usize,
+}
+
+/// Files whose names only the vault knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectionPlan {
+    /// Directory below the volume; `None` is the volume itself.
+    pub directory: Option<RelativePath>,
+    /// Mode of the files.
+    pub mode: FileMode,
+    /// The vault.
+    pub vault: VaultUrl,
+    /// What the names start with.
+    pub name_prefix: Option<String>,
+    /// Tags that all must be there.
+    pub tags: BTreeMap<String, String>,
+    /// pem or pfx.
+    pub format: ObjectFormat,
+    /// How the values are decoded.
+    pub encoding: ObjectEncoding,
+    /// uid that the files must belong to.
+    pub owner: Option<u32>,
+    /// gid of the files.
+    pub group: Option<u32>,
+}
+
+impl SelectionPlan {
+    /// All enabled secrets of a vault.
+    fn all_of(vault: VaultUrl) -> Self {
+        Self {
+            directory: None,
+            mode: FileMode::DEFAULT,
+            vault,
+            name_prefix: None,
+            tags: BTreeMap::new(),
+            format: ObjectFormat::Pem,
+            encoding: ObjectEncoding::Utf8,
+            owner: None,
+            group: None,
+        }
+    }
 }
 
 /// Something legal but doubtful, for an admission warning.
@@ -156,44 +225,48 @@ pub struct Warning {
 
 /// Resolves a class for one volume. `attributes` are the volume's `volumeAttributes`; all of them are laid over the parameters.
 ///
-/// Checks in the provider's order, so the first error is the one the provider would give.
+/// Checks in the provider's order, so the first error is the one the provider would give; what only we read comes last.
 pub fn resolve(
     class: &ProviderClass,
     attributes: &BTreeMap<String, String>,
     context: &Context<'_>,
 ) -> Result<ClassPlan, ClassError> {
-    own(class)?;
+    check_provider(class)?;
     let parameters = Parameters::merged(&class.parameters, attributes);
     let mut warnings = parameters.warnings();
     let mode = parameters.identity_mode()?;
-    let vault_name = parameters.vault_name()?;
+    let vault = parameters.vault()?;
     // Only federation needs a tenant; the provider wants one always.
     let tenant_id = (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
     let cloud = parameters.cloud(context.clouds)?;
     let identity = parameters.identity(mode, tenant_id, context)?;
-    let refresh_interval = parameters.refresh_interval()?;
     let objects = objects::parse(parameters.value("objects"), &mut warnings)?;
-    let vault = parameters::vault_url(vault_name, &cloud, context.limits)?;
-    let files = objects
-        .into_iter()
-        .map(|object| FilePlan {
-            path: object.path,
-            mode: object.mode,
-            vault: vault.clone(),
-            object_type: object.object_type,
-            name: object.name,
-            version: object.version,
-            format: object.format,
-            encoding: object.encoding,
-            index: object.index,
-        })
-        .collect();
-    Ok(ClassPlan { identity, cloud, files, refresh_interval, warnings })
+    let vault = vault.resolve(&cloud, context.limits)?;
+    let vault = vault.ok_or(ClassCause::VaultMissing { near: None })?;
+    let split = parameters.optional_flag("writeCertAndKeyInSeparateFiles")?.unwrap_or(context.split_certificates);
+    let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut warnings)?;
+    let selections = select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut warnings)?;
+    let mut places = Places::default();
+    objects::collide(&files, &mut places, &mut warnings)?;
+    for selection in &selections {
+        if let Some((directory, index)) = selection.directory.as_ref().and_then(|directory| places.above(directory)) {
+            let source = SelectCause::Occupied { directory: directory.to_owned(), index };
+            return Err(ClassCause::Select { place: "select".to_owned(), source }.into());
+        }
+    }
+    let refresh_interval = parameters.refresh_interval()?;
+    if files.is_empty() && selections.is_empty() {
+        let text = "objects is not set or has no element: the volume will be empty".to_owned();
+        warnings.push(Warning { reason: reason::KS140, text });
+    }
+    Ok(ClassPlan { identity, cloud, files, selections, refresh_interval, warnings })
 }
 
-fn own(class: &ProviderClass) -> Result<(), ClassError> {
+/// The driver's checks of a class: a provider, ours, and parameters.
+pub fn check_provider(class: &ProviderClass) -> Result<(), ClassError> {
     let (namespace, name) = (class.namespace.clone(), class.name.clone());
     match class.provider.as_str() {
+        "azure" if class.parameters.is_empty() => Err(ClassCause::ParametersMissing { namespace, name }.into()),
         "azure" => Ok(()),
         "" => Err(ClassCause::ProviderMissing { namespace, name }.into()),
         provider => Err(ClassCause::ProviderForeign { namespace, name, provider: provider.to_owned() }.into()),

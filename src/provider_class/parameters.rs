@@ -1,35 +1,15 @@
 //! `spec.parameters` with the volume's attributes laid over them.
 
 use super::error::{ClassCause, ClassError};
+use super::reference::{self, PARAMETERS};
 use super::refresh_interval::RefreshInterval;
-use super::{Allowlist, Context, IdentityChoice, Warning};
+use super::vault::VaultChoice;
+use super::{Context, IdentityChoice, Warning};
 use crate::cloud::{Cloud, Clouds};
 use crate::reason;
 use crate::spelling::nearest;
-use keysluice_plan::VaultUrl;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// What the provider reads, and what we add; anything else is ignored. Keys are case-sensitive.
-const KNOWN: &[&str] = &[
-    "keyvaultName",
-    "tenantID",
-    "tenantId",
-    "clientID",
-    "objects",
-    "usePodIdentity",
-    "useVMManagedIdentity",
-    "userAssignedIdentityID",
-    "useAzureTokenProxy",
-    "cloudName",
-    "cloudEnvFileName",
-    "refreshInterval",
-    "syncInterval",
-    // Of no effect today and in the peer: found in old manifests and in guides.
-    "resourceGroup",
-    "subscriptionId",
-    "useEmulator",
-];
 
 /// The merged parameters.
 pub(super) struct Parameters<'a> {
@@ -73,19 +53,28 @@ impl<'a> Parameters<'a> {
 
     /// Go's `strconv.ParseBool`; empty is false.
     fn flag(&self, flag: &'static str) -> Result<bool, ClassError> {
+        Ok(self.optional_flag(flag)?.unwrap_or(false))
+    }
+
+    /// The same, `None` where it is empty.
+    pub(super) fn optional_flag(&self, flag: &'static str) -> Result<Option<bool>, ClassError> {
         match self.value(flag) {
-            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            value => Err(ClassCause::Flag { flag, value: value.to_owned() }.into()),
+            "" => Ok(None),
+            value => {
+                let wrong = || ClassCause::Flag { flag, value: value.to_owned() };
+                Ok(Some(parse_bool(value).ok_or_else(wrong)?))
+            }
         }
     }
 
-    /// `keyvaultName`, not yet checked for its form: the provider does that last.
-    pub(super) fn vault_name(&self) -> Result<&'a str, ClassError> {
-        match filled("keyvaultName", self.value("keyvaultName"))? {
-            "" => Err(ClassCause::VaultMissing { near: self.misspelled("keyvaultName") }.into()),
-            name => Ok(name),
+    /// `keyvaultName` or `vaultUrl`, not yet checked for their form: the provider does that last.
+    pub(super) fn vault(&self) -> Result<VaultChoice, ClassError> {
+        let name = filled("keyvaultName", self.value("keyvaultName"))?.to_owned();
+        let url = self.value("vaultUrl").to_owned();
+        if name.is_empty() && url.is_empty() {
+            return Err(ClassCause::VaultMissing { near: self.misspelled("keyvaultName") }.into());
         }
+        Ok(VaultChoice { name, url })
     }
 
     /// `tenantID`, else the deprecated `tenantId`, else what surrounds the class.
@@ -159,7 +148,7 @@ impl<'a> Parameters<'a> {
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for key in self.unknown() {
-            if let Some(meant) = nearest(key, KNOWN, 2) {
+            if let Some(meant) = reference::nearest(PARAMETERS, key) {
                 let text = format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
                 warnings.push(Warning { reason: reason::KS141, text });
             }
@@ -174,7 +163,7 @@ impl<'a> Parameters<'a> {
     fn unknown(&self) -> impl Iterator<Item = &'a str> {
         // The driver's own keys among the volume's attributes.
         let driver = |key: &&str| *key == "secretProviderClass" || key.starts_with("csi.storage.k8s.io/");
-        self.values.keys().copied().filter(move |key| !KNOWN.contains(key) && !driver(key))
+        self.values.keys().copied().filter(move |key| reference::find(PARAMETERS, key).is_none() && !driver(key))
     }
 
     /// An unknown parameter that looks like `key`.
@@ -183,23 +172,17 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// The provider's rules for a vault name, then the operator's.
-pub(super) fn vault_url(name: &str, cloud: &Cloud, limits: &Allowlist) -> Result<VaultUrl, ClassError> {
-    let value = name.to_owned();
-    if !(3..=24).contains(&name.len()) {
-        return Err(ClassCause::VaultLength { value }.into());
+/// The spellings that Go's `strconv.ParseBool` takes.
+pub(super) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        return Err(ClassCause::VaultCharacters { value }.into());
-    }
-    if !limits.allows_vault(name) {
-        return Err(ClassCause::VaultForbidden { value }.into());
-    }
-    cloud.vault_url(name).map_err(|error| ClassCause::VaultUrl(error).into())
 }
 
 /// `value`, unless a guide's placeholder is still in it: `<TENANT_ID>` or an unexpanded `${TENANT_ID}`.
-fn filled<'v>(field: &'static str, value: &'v str) -> Result<&'v str, ClassError> {
+pub(super) fn filled<'v>(field: &'static str, value: &'v str) -> Result<&'v str, ClassError> {
     let within = |open, close| value.starts_with(open) && value.ends_with(close);
     if within("<", ">") || within("${", "}") {
         return Err(ClassCause::Placeholder { field, value: value.to_owned() }.into());

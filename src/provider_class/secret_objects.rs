@@ -1,9 +1,9 @@
 //! `spec.secretObjects`: Kubernetes Secrets made from the files. Read and checked; not synced by this version.
 
-use super::FilePlan;
 use super::error::{ClassCause, ClassError, SecretObjectCause};
 use super::manifest::Object;
-use std::collections::{BTreeMap, HashSet};
+use super::{ClassPlan, FilePlan};
+use std::collections::{BTreeMap, HashMap};
 
 /// One Kubernetes Secret to make.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,7 +42,7 @@ impl SecretObject {
     }
 
     /// The driver's checks, in its order and words.
-    fn check(&self, paths: &HashSet<&str>) -> Result<(), SecretObjectCause> {
+    fn check(&self, files: &Files<'_>) -> Result<(), SecretObjectCause> {
         if self.secret_name.is_empty() {
             return Err(SecretObjectCause::NameEmpty);
         }
@@ -59,7 +59,7 @@ impl SecretObject {
             if key.is_empty() {
                 return Err(SecretObjectCause::KeyEmpty(index));
             }
-            if !paths.contains(object_name.as_str()) {
+            if !files.contain(object_name) {
                 return Err(SecretObjectCause::FileMissing { index, object_name: object_name.clone() });
             }
             if self.secret_type == "kubernetes.io/tls" && key != "tls.key" && key != "tls.crt" {
@@ -78,16 +78,57 @@ impl SecretObjectData {
 }
 
 /// Checks all of a class's secret objects against the files of the volume.
-pub fn check_secret_objects(secret_objects: &[SecretObject], files: &[FilePlan]) -> Result<(), ClassError> {
-    let paths: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+pub fn check_secret_objects(secret_objects: &[SecretObject], plan: &ClassPlan) -> Result<(), ClassError> {
+    let files = Files::of(plan);
     for (index, object) in secret_objects.iter().enumerate() {
-        object.check(&paths).map_err(|source| ClassCause::SecretObject { index, source })?;
+        object.check(&files).map_err(|source| ClassCause::SecretObject { index, source })?;
     }
     Ok(())
 }
 
+/// The files that a class makes, those of histories and of split certificates too.
+struct Files<'p> {
+    by_path: HashMap<&'p str, &'p FilePlan>,
+    /// Below these directories anything may be; the empty one is the volume.
+    selected: Vec<&'p str>,
+}
+
+impl<'p> Files<'p> {
+    fn of(plan: &'p ClassPlan) -> Self {
+        let directory =
+            |selection: &'p super::SelectionPlan| selection.directory.as_ref().map_or("", |path| path.as_str());
+        Self {
+            by_path: plan.files.iter().map(|file| (file.path.as_str(), file)).collect(),
+            selected: plan.selections.iter().map(directory).collect(),
+        }
+    }
+
+    fn contain(&self, path: &str) -> bool {
+        let half = path.strip_suffix(".crt").or_else(|| path.strip_suffix(".key"));
+        self.has(path, |_| true)
+            || half.is_some_and(|whole| self.has(whole, |file| file.split))
+            || self.selected.iter().any(|directory| match path.rsplit_once('/') {
+                Some((parent, _)) => parent == *directory,
+                None => directory.is_empty(),
+            })
+    }
+
+    /// Whether this is a file, or one version of a history.
+    fn has(&self, path: &str, wanted: impl Fn(&FilePlan) -> bool) -> bool {
+        let one = self.by_path.get(path).is_some_and(|file| file.history.is_none() && wanted(file));
+        let version = || {
+            let (parent, version) = path.rsplit_once('/')?;
+            let file = self.by_path.get(parent).filter(|file| wanted(file))?;
+            let number: u32 = version.parse().ok()?;
+            Some(number.to_string() == version && number < file.history?)
+        };
+        one || version().unwrap_or(false)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{SelectionPlan, tests};
     use super::*;
 
     fn object(secret_name: &str, secret_type: &str, data: &[(&str, &str)]) -> SecretObject {
@@ -104,9 +145,22 @@ mod tests {
         }
     }
 
+    /// Files `db`, `dir/tls` (split), `name/0` to `name/2`, and a selection below `all/`.
+    fn plan() -> ClassPlan {
+        let objects = "array: ['{objectName: db, objectType: key}', '{objectName: tls, objectType: secret, objectAlias: dir/tls}', \
+                       '{objectName: name, objectType: key, objectVersionHistory: 3}']";
+        let parameters = [
+            ("objects", objects),
+            ("select", "{namePrefix: a, directory: all}"),
+            ("writeCertAndKeyInSeparateFiles", "true"),
+        ];
+        tests::bare(&tests::with(&parameters)).unwrap()
+    }
+
     #[test]
     fn the_drivers_checks_in_its_order_and_words() {
-        let paths = HashSet::from(["db", "dir/tls", "name/0"]);
+        let plan = plan();
+        let files = Files::of(&plan);
         for (secret, expected) in [
             (object("", "", &[]), Some("secret name is empty")),
             (object("s", "", &[]), Some("secret type is empty")),
@@ -128,22 +182,45 @@ mod tests {
                 ),
             ),
             (object("s", "kubernetes.io/tls", &[("dir/tls", "tls.crt"), ("dir/tls", "tls.key")]), None),
-            (object("s", "anything", &[("name/0", "k")]), None),
         ] {
-            let error = secret.check(&paths).err().map(|error| error.to_string());
+            let error = secret.check(&files).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), expected, "{secret:?}");
         }
     }
 
     #[test]
+    fn files_of_histories_halves_of_certificates_and_selections_count() {
+        let mut plan = plan();
+        for (path, found) in [
+            ("name/0", true),
+            ("name/2", true),
+            ("name/3", false),
+            ("name/00", false),
+            ("name", false),
+            ("dir/tls.crt", true),
+            ("dir/tls.key", true),
+            ("dir/tls.pem", false),
+            ("db.crt", false),
+            ("name/0.crt", false),
+            ("all/app-1", true),
+            ("all/deep/app-1", false),
+            ("app-1", false),
+        ] {
+            assert_eq!(Files::of(&plan).contain(path), found, "{path}");
+        }
+        plan.selections[0] = SelectionPlan { directory: None, ..plan.selections[0].clone() };
+        assert!(Files::of(&plan).contain("app-1") && !Files::of(&plan).contain("all/app-1"));
+    }
+
+    #[test]
     fn the_message_names_the_entry() {
         let entries = [object("s", "Opaque", &[("a", "k")])];
-        let error = check_secret_objects(&entries, &[]).unwrap_err().to_string();
+        let error = check_secret_objects(&entries, &plan()).unwrap_err().to_string();
         assert_eq!(
             error,
             "KS132 secretObjects[0]: data[0]: file matching objectName a not found in the pod; hint: set objectName to the file's path: the \
              objectAlias, or the object's name without one"
         );
-        assert_eq!(check_secret_objects(&[SecretObject::default()], &[]).unwrap_err().reason().code, "KS131");
+        assert_eq!(check_secret_objects(&[SecretObject::default()], &plan()).unwrap_err().reason().code, "KS131");
     }
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub csi_volumes: CsiVolumes,
     /// How often the sidecar asks the vault, where neither pod nor class says.
     pub refresh_interval: Duration,
+    /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does not say.
+    pub split_certificates: bool,
     /// Vaults and tenants a class may name.
     pub limits: Allowlist,
 }
@@ -55,6 +57,7 @@ impl Settings {
             injector_cpu_limit: None,
             csi_volumes: CsiVolumes::Auto,
             refresh_interval: Self::DEFAULT_REFRESH_INTERVAL,
+            split_certificates: false,
             limits: Allowlist::default(),
         }
     }
@@ -114,6 +117,14 @@ impl std::str::FromStr for TokenLayout {
             _ => Err(TokenLayoutError(text.to_owned())),
         }
     }
+}
+
+/// Bytes of a quantity of memory: `1048576`, `512Ki`, `8Mi`, `1Gi`.
+pub fn memory_bytes(text: &str) -> Option<u64> {
+    let units = [("Ki", 1_u64 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("", 1)];
+    let (number, unit) = units.into_iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
+    let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten()
 }
 
 /// Whether a text is a quantity of CPU: `5m`, `1`, `0.1`.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-fn check(page: &str, expected: &str) {
+pub(super) fn check(page: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), expected.as_bytes()).unwrap();
@@ -43,9 +43,33 @@ fn the_annotations_are_documented() {
 }
 
 #[test]
+fn the_parameters_are_documented() {
+    use keysluice::provider_class::reference::{Entry, OBJECT_FIELDS, PARAMETERS, Reader, SELECT_FIELDS};
+    let table = |entries: &[Entry]| {
+        let mut table = String::from("| name | takes | default | what it does |\n| --- | --- | --- | --- |\n");
+        for Entry { name, reader, takes, default, effect } in entries {
+            let mark = if *reader == Reader::Keysluice { " \u{2020}" } else { "" };
+            writeln!(table, "| `{name}`{mark} | {takes} | {default} | {effect} |").unwrap();
+        }
+        table
+    };
+    let page = format!(
+        "# Parameters\n\nEverything that is read of a SecretProviderClass. Names are case-sensitive; white space around a value does not count. What is marked \u{2020} is\n\
+         Keysluice's own: the Azure provider of the Secrets Store CSI driver ignores it, so one manifest serves both. How values are read, and what is\n\
+         refused: [SecretProviderClass](secret-provider-class.md). This page is generated from the code.\n\n\
+         ## `spec.parameters`, and `volumeAttributes`\n\nAttributes of the pod's volume lie over the parameters of the class and win.\n\n{}\n\
+         ## An element of `objects`\n\n{}\n## `select`\n\n{}",
+        table(PARAMETERS),
+        table(OBJECT_FIELDS),
+        table(SELECT_FIELDS)
+    );
+    check("parameters.md", &page);
+}
+
+#[test]
 fn the_command_lines_are_documented() {
     let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
-    for command in ["", "serve", "explain", "plan", "why"] {
+    for command in ["", "serve", "explain", "plan", "why", "cleanup"] {
         let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
         let (code, help, _) = keysluice(&arguments);
         assert_eq!(code, 0);

@@ -1,6 +1,10 @@
 mod api_server;
 mod caller;
 mod canary;
+mod chart;
+mod chart_manifests;
+mod chart_values;
+mod cleanup;
 mod cluster_api;
 mod cluster_api_properties;
 mod cluster_api_serve;

@@ -1,6 +1,7 @@
 //! The running webhook: paths, limits, bad input, signals.
 
 use super::support::{Theatre, keysluice};
+use keysluice_demo::Webhook;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -112,6 +113,18 @@ async fn the_log_level_can_be_changed_while_it_runs() {
     assert_eq!(lines.iter().filter(|line| line["message"] == "review").count(), 1);
 }
 
+#[tokio::test]
+async fn the_log_level_can_be_given_at_start() {
+    keysluice_demo::install_crypto_provider();
+    let scratch = tempfile::tempdir().unwrap();
+    let options = ["--objects", "tests/data/guides/workload-identity/serviceaccount.yaml", "--log-level", "debug"];
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_keysluice"));
+    let webhook = Webhook::start(binary, &options.map(str::to_owned), scratch.path()).await.unwrap();
+    let serving = log_lines(&webhook.process.log());
+    let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap();
+    assert_eq!(admin(address, "GET", "/log-level", "").1, "debug\n");
+}
+
 #[test]
 fn a_start_that_cannot_work_ends_with_the_reason() {
     let objects = "tests/data/guides";
@@ -121,6 +134,7 @@ fn a_start_that_cannot_work_ends_with_the_reason() {
         (&["serve", "--objects", objects, "--tls-dir", "/nonexistent"], 1, "cannot read /nonexistent/tls.crt"),
         (&["serve", "--objects", objects, "--listen", "nowhere"], 2, "invalid value 'nowhere'"),
         (&["serve", "--objects", objects, "--listen", "192.0.2.1:1"], 1, "--listen 192.0.2.1:1"),
+        (&["serve", "--objects", objects, "--log-level", "loud"], 2, "\"loud\" is not debug, info or warn"),
         (&["serve", "--objects", objects, "--csi-volumes", "maybe"], 2, "\"maybe\" is not auto, replace or leave"),
     ] {
         let (exit, _, error) = keysluice(arguments);

@@ -71,7 +71,7 @@ reasons! { INJECTOR:
     KS422 "the secret's value is not in the encoding that objectEncoding names" "correct the value, or remove objectEncoding";
     KS423 "this kind of object is not supported by this version" "use a newer sidecar image";
     KS424 "the vault's answer has no usable value" "make a new version of the object";
-    KS501 "the volume is full" "raise the volume's sizeLimit: it holds two generations of all files";
+    KS501 "the volume is full" "raise the volume's sizeLimit (keysluice.dev/size-limit on the pod): it holds two generations of all files";
     KS502 "the volume's directory is missing" "mount the volume in the sidecar at the directory the Plan names";
     KS503 "the volume cannot be written" "the volume must be a writable emptyDir that belongs to the sidecar's user or group";
     KS504 "a file of somebody else stands in the way" "remove it, or choose another path for the object";

@@ -11,12 +11,14 @@ mod endpoint;
 mod event;
 mod live;
 mod provider_classes;
+mod removal;
 mod service_accounts;
 mod stores;
 mod watch;
 
 pub use client::{ApiError, Client};
 pub use endpoint::ClientError;
+pub use removal::{Kind, RemovalError, delete_until};
 pub use stores::{BundleConfiguration, CertificateSecret, SecretName, SecretNameError};
 
 use super::{CacheStatus, Cluster, ClusterError};

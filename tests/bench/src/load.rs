@@ -133,7 +133,7 @@ async fn client(
 }
 
 /// Reads one answer that has a Content-Length.
-async fn read_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> anyhow::Result<()> {
+pub(crate) async fn read_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> anyhow::Result<()> {
     let mut answer = Vec::with_capacity(8192);
     loop {
         ensure!(stream.read_buf(&mut answer).await? > 0, "the connection was closed in the middle of an answer");
@@ -147,7 +147,7 @@ async fn read_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> anyhow
     }
 }
 
-fn client_config() -> anyhow::Result<rustls::ClientConfig> {
+pub(crate) fn client_config() -> anyhow::Result<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?

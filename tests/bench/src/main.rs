@@ -2,6 +2,7 @@
 
 mod compare;
 mod echo;
+mod limited;
 mod load;
 mod server;
 
@@ -36,6 +37,15 @@ enum Command {
         #[arg(last = true)]
         serve: Vec<String>,
     },
+    /// The webhook alone with a CPU limit of 100m, at 200 and 500 reviews a second (needs root).
+    Limited {
+        /// Directory with the `keysluice` binary.
+        #[arg(long, default_value = "target/release")]
+        bin_dir: PathBuf,
+        /// Seconds of load for each rate.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// The echo server alone; prints its address.
     Echo {
         /// Where to listen.
@@ -60,6 +70,7 @@ fn main() -> ExitCode {
         Command::Compare { bin_dir, seconds, rounds, serve } => {
             compare::run(&bin_dir, Duration::from_secs(seconds.clamp(1, 60)), rounds.clamp(1, 20), &serve)
         }
+        Command::Limited { bin_dir, seconds } => limited::run(&bin_dir, Duration::from_secs(seconds.clamp(1, 60))),
         Command::Echo { listen } => echo::run(listen),
         Command::Review { bytes, class } => {
             let pod = if class { keysluice_bench::pod_with_class(bytes) } else { keysluice_bench::pod(bytes) };

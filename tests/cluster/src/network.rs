@@ -13,7 +13,8 @@ pub fn create() -> anyhow::Result<()> {
     let metadata = format!("{METADATA_ADDRESS}/32");
     for arguments in [
         &["link", "set", "lo", "up"][..],
-        &["link", "add", BRIDGE, "type", "bridge"],
+        // With an address of its own: otherwise it takes the lowest of its ports', and pods lose it whenever a pod comes.
+        &["link", "add", BRIDGE, "address", "02:00:0a:58:00:01", "type", "bridge"],
         &["address", "add", &node, "dev", BRIDGE],
         &["address", "add", &metadata, "dev", BRIDGE],
         &["link", "set", BRIDGE, "up"],

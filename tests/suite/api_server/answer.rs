@@ -1,6 +1,6 @@
 //! One request to the stand-in.
 
-use super::world::{CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World};
+use super::world::{BINDINGS, CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World};
 use super::write;
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -32,7 +32,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Pieces>, Infallible> {
     let uri = request.uri().clone();
     let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let resources = [SERVICE_ACCOUNTS, CLASSES, DRIVERS, SECRETS, CONFIGURATIONS];
+    let resources = [SERVICE_ACCOUNTS, CLASSES, DRIVERS, SECRETS, CONFIGURATIONS, BINDINGS];
     let resource = resources.into_iter().find(|name| uri.path().split('/').any(|part| part == *name));
     let query: HashMap<String, String> = uri
         .query()

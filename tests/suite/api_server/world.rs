@@ -8,6 +8,7 @@ pub(crate) const SERVICE_ACCOUNTS: &str = "serviceaccounts";
 pub(crate) const CLASSES: &str = "secretproviderclasses";
 pub(crate) const DRIVERS: &str = "csidrivers";
 pub(crate) const SECRETS: &str = "secrets";
+pub(crate) const BINDINGS: &str = "validatingadmissionpolicybindings";
 pub(crate) const CONFIGURATIONS: &str = "mutatingwebhookconfigurations";
 
 /// What goes wrong with the next list or watch of a resource.

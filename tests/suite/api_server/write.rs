@@ -1,6 +1,6 @@
-//! Creations and JSON patches, with the API server's optimistic locking.
+//! Creations, JSON patches and deletions, with the API server's optimistic locking.
 
-use super::world::{CONFIGURATIONS, World};
+use super::world::{BINDINGS, CONFIGURATIONS, World};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -27,10 +27,14 @@ pub(super) async fn answer(
         world.put(resource, object.clone());
         return Ok(object);
     }
-    let namespace = if resource == CONFIGURATIONS { None } else { after("namespaces") };
+    let namespace = if [CONFIGURATIONS, BINDINGS].contains(&resource) { None } else { after("namespaces") };
     let (namespace, name) = (namespace.unwrap_or_default(), after(resource).unwrap_or_default());
     let object = world.find(resource, namespace, name).ok_or((404, "not found"))?;
     let mut changed = object.clone();
+    if head.method == Method::DELETE {
+        world.delete(resource, namespace, name);
+        return Ok(changed);
+    }
     let patch: json_patch::Patch = serde_json::from_slice(&body).map_err(|_| (400, "no JSON patch"))?;
     json_patch::patch(&mut changed, &patch).map_err(|_| (422, "the patch does not apply"))?;
     if changed["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {

@@ -177,7 +177,7 @@ async fn a_vault_that_refuses_shows_its_reason_in_describe(scene: &Scene) -> any
     scene.create("pods", &pod).await?;
     let text = until("the sidecar tells why", PATIENCE, async || {
         let text = scene.world.kubectl(&["describe", "pod", "forbidden", "--namespace", &scene.namespace]).await?;
-        Ok(text.contains("KS3").then_some(text))
+        Ok(text.contains("KS4").then_some(text))
     })
     .await?;
     anyhow::ensure!(text.contains("hint:"), "{text}");

@@ -106,7 +106,7 @@ async fn a_gate_that_cannot_open_says_why_and_can_be_deleted_within_its_bound(sc
     let describe = ["describe", "pod", "closed", "--namespace", &scene.namespace];
     let told = until("describe tells the reason", PATIENCE, async || {
         let text = scene.world.kubectl(&describe).await?;
-        Ok(text.lines().map(str::trim).find(|line| line.contains("KS3")).map(str::to_owned))
+        Ok(text.lines().map(str::trim).find(|line| line.contains("KS4")).map(str::to_owned))
     })
     .await;
     let events = scene.events("closed").await?;

@@ -35,17 +35,22 @@ async fn follow(scene: &Scene, guide: &Guide) -> anyhow::Result<()> {
     world.emulator.seed(seed)?;
     if guide.namespace != "default" {
         world.api.create("/api/v1/namespaces", &json!({"metadata": {"name": guide.namespace}})).await?;
-        scene.also(guide.namespace);
     }
+    scene.also(guide.namespace);
     if guide.directory == "managed-identity" {
         // `kubectl create serviceaccount`, as that guide has it.
         let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", guide.namespace);
         world.api.create(&accounts, &json!({"metadata": {"name": "keyvault-sa"}})).await?;
     }
     let directory = guide.fill_in(Path::new(&source("tests/data")), &world.layout.path("guides"))?;
-    // The class before its ServiceAccount and pod, or all at once: kubectl sends them in the order of the file names.
-    let directory = directory.display().to_string();
-    world.kubectl(&["apply", "--namespace", guide.namespace, "--filename", &directory]).await?;
+    // In the order of the guides: each of them has its ServiceAccount and class before it deploys.
+    for file in ["serviceaccount.yaml", "secretproviderclass.yaml", guide.workload] {
+        let path = directory.join(file);
+        if path.exists() {
+            let path = path.display().to_string();
+            world.kubectl(&["apply", "--namespace", guide.namespace, "--filename", &path]).await?;
+        }
+    }
 
     let pods = format!("/api/v1/namespaces/{}/pods", guide.namespace);
     let pod = until("the guide's pod exists", PATIENCE, async || {

@@ -1,0 +1,277 @@
+//! What can be wrong with one object, one selection, one secret object. Where the Azure provider refuses the same, its words are in ours.
+
+use super::document::YamlError;
+use crate::reason;
+use keysluice_plan::reason::Reason;
+use keysluice_plan::{JsonPathError, MOST_VERSIONS, ObjectNameError, ObjectVersionError, PathError, RelativePath};
+
+/// What is wrong with one element of `objects`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectCause {
+    /// The element is not a string.
+    #[error("failed to yaml unmarshal objects, error: {0}")]
+    NotString(#[source] YamlError),
+    /// Its text is not a YAML map.
+    #[error("unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
+    Document {
+        /// Position in `array`, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: YamlError,
+    },
+    /// A field of it holds something else than a scalar, or history is no number.
+    #[error("{field}: unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
+    Field {
+        /// Position in `array`, from 0.
+        index: usize,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: YamlError,
+    },
+    /// Neither pem nor pfx.
+    #[error("invalid objectFormat: {0}, should be PEM or PFX")]
+    Format(String),
+    /// pfx on a key or a certificate.
+    #[error("PFX format only supported for objectType: secret")]
+    FormatType,
+    /// Encoding on a key or a certificate.
+    #[error("objectEncoding only supported for objectType: secret")]
+    EncodingType,
+    /// No encoding that exists.
+    #[error("invalid objectEncoding: {0}, should be hex, base64 or utf-8")]
+    Encoding(String),
+    /// The alias, or the name without one, is no path below the volume.
+    #[error("{field}: {source}")]
+    Path {
+        /// `objectAlias` or `objectName`.
+        field: &'static str,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// No mode; the peer writes the file with mode 0000.
+    #[error("filePermission {0:?} is not octal")]
+    Permission(String),
+    /// Neither secret, key nor cert.
+    #[error("Invalid vaultObjectTypes. Should be secret, key, or cert")]
+    Type,
+    /// No name of a vault object.
+    #[error("objectName: {0}")]
+    Name(#[source] ObjectNameError),
+    /// No version of a vault object.
+    #[error("objectVersion: {0}")]
+    Version(#[source] ObjectVersionError),
+    /// Two objects on one path, or a file where another needs a directory; the peer lets the last one win.
+    #[error("path {path} collides with path {other} of objects[{other_index}]")]
+    Collision {
+        /// Path of this object.
+        path: RelativePath,
+        /// Path of the earlier one.
+        other: String,
+        /// Position of the earlier one.
+        other_index: usize,
+    },
+    /// More versions than the vault keeps.
+    #[error("objectVersionHistory: {0} versions are more than the {MOST_VERSIONS} that Key Vault keeps")]
+    History(u32),
+    /// `optional` is no boolean.
+    #[error("{field} {value:?} is neither true nor false")]
+    Flag {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// `jsonKey` is no path.
+    #[error("{0}")]
+    JsonKey(#[source] JsonPathError),
+    /// `jsonKey` on a key or a certificate.
+    #[error("jsonKey: an object of type {0} is no JSON document")]
+    JsonKeyType(&'static str),
+    /// `jsonKey` and `parts`.
+    #[error("jsonKey and parts exclude each other: a certificate is no JSON document")]
+    JsonKeyOfParts,
+    /// A part that does not exist.
+    #[error("parts: {0:?} is not cert, chain, key, ca or pfx")]
+    PartUnknown(String),
+    /// The same part twice.
+    #[error("parts: {0} is there twice")]
+    PartTwice(&'static str),
+    /// `parts` on a key.
+    #[error("parts: an object of type key has none")]
+    PartsType,
+    /// `fileOwner` or `fileGroup` is no number.
+    #[error("{field} {value:?} is not a numeric id")]
+    Id {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// An error of the provider, with what it puts before it.
+    #[error("failed to get objectType:{object_type}, objectName:{name}, objectVersion:{version}: {source}")]
+    Wrapped {
+        /// `objectType` as it is written.
+        object_type: String,
+        /// `objectName` as it is written.
+        name: String,
+        /// `objectVersion` as it is written.
+        version: String,
+        /// The error.
+        source: Box<ObjectCause>,
+    },
+}
+
+/// What is wrong with one element of `secretObjects`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretObjectCause {
+    /// No `secretName`.
+    #[error("secret name is empty")]
+    NameEmpty,
+    /// No `type`.
+    #[error("secret type is empty")]
+    TypeEmpty,
+    /// No `data`.
+    #[error("data is empty")]
+    DataEmpty,
+    /// An element of `data` names no file.
+    #[error("data[{0}]: object name in secretObjects.data is empty")]
+    ObjectNameEmpty(usize),
+    /// An element of `data` names no key.
+    #[error("data[{0}]: key in secretObjects.data is empty")]
+    KeyEmpty(usize),
+    /// No such file in the volume.
+    #[error("data[{index}]: file matching objectName {object_name} not found in the pod")]
+    FileMissing {
+        /// Position in `data`, from 0.
+        index: usize,
+        /// The path it names.
+        object_name: String,
+    },
+    /// A key that a TLS Secret does not have.
+    #[error(
+        "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not supported. Only 'tls.key' and 'tls.crt' are supported"
+    )]
+    TlsKey {
+        /// Position in `data`, from 0.
+        index: usize,
+        /// The path it names.
+        object_name: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// What is wrong with `select`, or with one of its selections.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectCause {
+    /// No YAML document, or no map.
+    #[error("{0}")]
+    Document(#[source] YamlError),
+    /// Longer than anybody writes.
+    #[error("the document is larger than {limit} bytes")]
+    Size {
+        /// The limit.
+        limit: usize,
+    },
+    /// More selections than anybody needs.
+    #[error("there are more than {limit} selections")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// A field that does not exist; nobody else reads `select`, so it cannot be meant for another.
+    #[error("field {field:?} is unknown")]
+    Unknown {
+        /// The field.
+        field: String,
+        /// One that looks like it.
+        near: Option<&'static str>,
+    },
+    /// A field holds something else than it should.
+    #[error("{field}: {source}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: YamlError,
+    },
+    /// No beginning of a secret's name.
+    #[error("namePrefix {0:?} is not made of letters, digits and hyphens, or is too long")]
+    Prefix(String),
+    /// No path below the volume.
+    #[error("directory: {0}")]
+    Directory(#[source] PathError),
+    /// The directory is a file of an object.
+    #[error("directory {directory} is a file of objects[{index}]")]
+    Occupied {
+        /// The directory, or one above it.
+        directory: String,
+        /// The object.
+        index: usize,
+    },
+    /// No mode.
+    #[error("filePermission {0:?} is not octal")]
+    Permission(String),
+    /// Neither pem nor pfx.
+    #[error("invalid objectFormat: {0}, should be PEM or PFX")]
+    Format(String),
+    /// No encoding that exists.
+    #[error("invalid objectEncoding: {0}, should be hex, base64 or utf-8")]
+    Encoding(String),
+    /// `fileOwner` or `fileGroup` is no number.
+    #[error("{field} {value:?} is not a numeric id")]
+    Id {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+}
+
+impl ObjectCause {
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::NotString(_) => reason::KS106,
+            Self::Permission(_) => reason::KS107,
+            Self::Document { .. } | Self::Field { .. } => reason::KS121,
+            Self::Type => reason::KS122,
+            Self::Format(_) | Self::FormatType => reason::KS123,
+            Self::Encoding(_) | Self::EncodingType => reason::KS124,
+            Self::Path { .. } => reason::KS125,
+            Self::Name(_) => reason::KS126,
+            Self::Version(_) => reason::KS127,
+            Self::Collision { .. } => reason::KS128,
+            Self::History(_) => reason::KS130,
+            Self::Flag { .. } => reason::KS110,
+            Self::JsonKey(_) | Self::JsonKeyType(_) | Self::JsonKeyOfParts => reason::KS135,
+            Self::PartUnknown(_) | Self::PartTwice(_) | Self::PartsType => reason::KS136,
+            Self::Id { .. } => reason::KS137,
+            Self::Wrapped { source, .. } => source.reason(),
+        }
+    }
+}
+
+impl SecretObjectCause {
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::FileMissing { .. } => reason::KS132,
+            Self::TlsKey { .. } => reason::KS133,
+            _ => reason::KS131,
+        }
+    }
+}
+
+impl SelectCause {
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Permission(_) => reason::KS107,
+            Self::Format(_) => reason::KS123,
+            Self::Encoding(_) => reason::KS124,
+            Self::Directory(_) => reason::KS125,
+            Self::Occupied { .. } => reason::KS128,
+            Self::Id { .. } => reason::KS137,
+            _ => reason::KS138,
+        }
+    }
+}

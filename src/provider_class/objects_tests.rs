@@ -1,0 +1,273 @@
+use super::*;
+use crate::provider_class::additions::Additions;
+use keysluice_plan::FileMode;
+
+/// The files of an `objects` document, through every check.
+fn specs(text: &str) -> Result<Vec<FilePlan>, String> {
+    with_warnings(text, false).map(|(files, _)| files)
+}
+
+fn with_warnings(text: &str, split: bool) -> Result<(Vec<FilePlan>, Vec<String>), String> {
+    let (cloud, limits) = (Cloud::well_known("").unwrap(), Allowlist::default());
+    let mut warnings = Vec::new();
+    let mut read = || {
+        let objects = parse(text, &mut warnings)?;
+        let files = files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut warnings)?;
+        collide(&files, &mut Places::default(), &mut warnings)?;
+        Ok(files)
+    };
+    let files = read().map_err(|error: ClassError| error.to_string())?;
+    Ok((files, warnings.into_iter().map(|warning| format!("{} {}", warning.reason, warning.text)).collect()))
+}
+
+/// The files of one object of these lines.
+fn all(lines: &str) -> Result<Vec<FilePlan>, String> {
+    specs(&format!("array:\n  - |\n    {}", lines.replace('\n', "\n    ")))
+}
+
+/// The one file of one object of these lines.
+fn one(lines: &str) -> Result<FilePlan, String> {
+    all(lines).map(|mut files| files.remove(0))
+}
+
+#[test]
+fn elements_are_strings_however_they_are_written() {
+    for text in [
+        "array:\n  - |\n    objectName: a\n    objectType: secret\n",
+        "array:\r\n  - |\r\n    objectName: a\r\n    objectType: secret\r\n",
+        "array:\n- |\n  objectName: a\n  objectType: secret",
+        "array:\n  - \"objectName: a\\nobjectType: secret\"",
+        "array:\n  - '{\"objectName\": \"a\", \"objectType\": \"secret\"}'",
+        "array: ['{objectName: a, objectType: secret}']",
+        "{\"array\": [\"{objectName: a, objectType: secret}\"]}",
+        "array:\n  # comment\n  - | # comment\n    objectName: a # comment\n    objectType: secret\nother: [ignored]\n",
+        "array:\n  - |\n    objectName:\ta\n    objectType:  secret\t\n",
+        "array:\n  -\n  - &x |\n    objectName: a\n    objectType: secret\n",
+    ] {
+        let found = specs(text.trim()).unwrap();
+        assert_eq!(found.len(), 1, "{text:?}");
+        assert_eq!((found[0].name.as_str(), found[0].object_type), ("a", ObjectType::Secret), "{text:?}");
+    }
+    // A null element is dropped, but counted.
+    assert_eq!(specs("array: [~, '{objectName: a, objectType: key}']").unwrap()[0].index, 1);
+}
+
+#[test]
+fn documents_that_are_no_list_of_strings_are_refused() {
+    for (text, expected) in [
+        (
+            "- |\n  objectName: a",
+            "KS106 objects: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into types.StringArray; hint: put the key \"array:\" above the list",
+        ),
+        (
+            "array:\n  - objectName: a\n    objectType: secret",
+            "KS106 objects[0]: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 2: cannot unmarshal !!map into string; hint: write \"- |\" before the object",
+        ),
+        (
+            "array:\n  - '{}'\n  - [a]",
+            "KS106 objects[1]: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 3: cannot unmarshal !!seq into string",
+        ),
+        (
+            "array: x",
+            "KS106 objects: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 1: cannot unmarshal !!str `x` into []string",
+        ),
+        ("array: {a: b}", "cannot unmarshal !!map into []string"),
+        ("<objects>", "cannot unmarshal !!str `<objects>` into types.StringArray"),
+        ("array:\n\t- |", "KS106 objects: failed to yaml unmarshal objects, error: yaml: line 2"),
+        ("array: [\narray: [", "KS106 objects: failed to yaml unmarshal objects, error: yaml: line"),
+        ("array: []\narray: []", "mapping key \"array\" already defined at line 1"),
+        (
+            "array: [5]",
+            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 1: cannot unmarshal !!int `5` into types.KeyVaultObject",
+        ),
+        (
+            "array: ['']",
+            "KS125 objects[0]: failed to get objectType:, objectName:, objectVersion:: objectName: file name must not be empty",
+        ),
+    ] {
+        let error = specs(text).unwrap_err();
+        assert!(error.contains(expected), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn hostile_documents_are_refused_by_size() {
+    let long = "x".repeat(LIMIT_BYTES + 1);
+    let many_aliases = format!("array: [&a \"{}\"{}]", "# ".repeat(4000), ", *a".repeat(40));
+    for text in [long, many_aliases] {
+        assert_eq!(
+            specs(&text).unwrap_err(),
+            "KS120 objects: the document is larger than 262144 bytes; hint: split the objects over several classes"
+        );
+    }
+}
+
+#[test]
+fn fields_are_trimmed_and_none_is_lost() {
+    let text = "objectName: 'name '\nobjectAlias: \"\\talias\\n\"\nobjectVersion: ' 0123 '\nobjectVersionHistory: 3.0\nobjectType: ' secret'\n\
+                objectFormat: ' pem '\nobjectEncoding: ' hex '\nfilePermission: ' 0600 '\nObjectName: ignored";
+    let raw = RawObject::parse(text, 0, &mut Vec::new()).unwrap();
+    let expected = RawObject {
+        object_name: "name".into(),
+        object_alias: "alias".into(),
+        object_version: "0123".into(),
+        object_version_history: 3,
+        object_type: "secret".into(),
+        object_format: "pem".into(),
+        object_encoding: "hex".into(),
+        file_permission: "0600".into(),
+        additions: Ok(Additions::default()),
+    };
+    assert_eq!(raw, expected);
+}
+
+#[test]
+fn refused_objects_name_themselves_and_the_field() {
+    let base = "objectName: a\nobjectType: secret\n";
+    for (lines, expected) in [
+        (
+            "filePermission: rw-r--r--",
+            "KS107 objects[0]: filePermission \"rw-r--r--\" is not octal; hint: write it as \"0640\"",
+        ),
+        ("filePermission: 0999", "KS107 objects[0]: filePermission \"0999\" is not octal"),
+        ("filePermission: 900", "KS107"),
+        ("filePermission: 0o644", "KS107"),
+        (
+            "filePermission: [6]",
+            "KS121 objects[0]: filePermission: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 3: cannot unmarshal !!seq into string",
+        ),
+        (
+            "objectVersionHistory: \"5\"",
+            "KS121 objects[0]: objectVersionHistory: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 3: cannot unmarshal !!str `5` into int32; hint: write a number without quotes",
+        ),
+        (
+            "objectName: b",
+            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 3: mapping key \"objectName\" already defined at line 1; hint: delete one objectName",
+        ),
+        (
+            "objectFormat: pkcs",
+            "KS123 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: invalid objectFormat: pkcs, should be PEM or PFX; hint: ",
+        ),
+        (
+            "objectEncoding: NOT_VALID",
+            "KS124 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: invalid objectEncoding: NOT_VALID, should be hex, base64 or utf-8; hint: ",
+        ),
+        (
+            "objectAlias: /a",
+            "KS125 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: objectAlias: file name must be a relative path",
+        ),
+        (
+            "objectAlias: a/../b",
+            "KS125 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: objectAlias: file name must not contain '..'",
+        ),
+        ("objectAlias: a..b", "file name must not contain '..'"),
+        ("objectAlias: ..a", "file name must not contain '..'"),
+        ("objectAlias: a//b", "KS125"),
+        ("objectAlias: ./a", "KS125"),
+        ("objectVersion: a/b", "KS127 objects[0]: objectVersion: object version \"a/b\" is not a Key Vault version"),
+    ] {
+        let error = one(&format!("{base}{lines}")).unwrap_err();
+        assert!(error.contains(expected), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn objects_need_a_name_and_a_type_that_fit_the_rest() {
+    for (lines, expected) in [
+        (
+            "objectType: secret",
+            "KS125 objects[0]: failed to get objectType:secret, objectName:, objectVersion:: objectName: file name must not be empty",
+        ),
+        ("ObjectName: a\nobjectType: secret", "file name must not be empty"),
+        ("objectName: ~\nobjectType: secret", "file name must not be empty"),
+        ("objectName: a_b\nobjectType: secret", "KS126 objects[0]: objectName: object name \"a_b\" is not"),
+        (
+            "objectName: null\nobjectAlias: x\nobjectType: secret",
+            "KS126 objects[0]: objectName: object name \"\" is not",
+        ),
+        (
+            "objectName: a",
+            "KS122 objects[0]: failed to get objectType:, objectName:a, objectVersion:: Invalid vaultObjectTypes. Should be secret, key, or cert; hint: ",
+        ),
+        (
+            "objectName: a\nobjectType: Secret",
+            "KS122 objects[0]: failed to get objectType:Secret, objectName:a, objectVersion:: Invalid vaultObjectTypes",
+        ),
+        (
+            "objectName: a\nobjectType: key\nobjectFormat: pfx",
+            "KS123 objects[0]: failed to get objectType:key, objectName:a, objectVersion:: PFX format only supported for objectType: secret",
+        ),
+        ("objectName: a\nobjectType: cert\nobjectFormat: pfx", "PFX format only supported for objectType: secret"),
+        (
+            "objectName: a\nobjectType: key\nobjectEncoding: utf-8",
+            "KS124 objects[0]: failed to get objectType:key, objectName:a, objectVersion:: objectEncoding only supported for objectType: secret",
+        ),
+    ] {
+        let error = one(lines).unwrap_err();
+        assert!(error.contains(expected), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn accepted_objects_mean_what_the_provider_means() {
+    let base = "objectName: a\nobjectType: secret\n";
+    for (lines, check) in [
+        ("objectVersion: latest", (|spec| spec.version.is_none()) as fn(&FilePlan) -> bool),
+        ("objectVersion: \"\"", |spec| spec.version.is_none()),
+        ("objectVersion: ~", |spec| spec.version.is_none()),
+        ("objectVersion: 0123", |spec| spec.version.as_ref().unwrap().as_str() == "0123"),
+        ("objectVersion: 1e5", |spec| spec.version.as_ref().unwrap().as_str() == "1e5"),
+        ("objectVersionHistory: 1", |spec| spec.history.is_none()),
+        ("objectVersionHistory: -3", |spec| spec.history.is_none()),
+        ("objectVersionHistory: ~", |spec| spec.history.is_none()),
+        ("filePermission: 0755", |spec| spec.mode.bits() == 0o755),
+        ("filePermission: 600", |spec| spec.mode.bits() == 0o600),
+        ("filePermission: ''", |spec| spec.mode == FileMode::DEFAULT),
+        ("objectFormat: PeM", |spec| spec.format == ObjectFormat::Pem),
+        ("objectEncoding: UTF-8", |spec| spec.encoding == ObjectEncoding::Utf8),
+        ("objectEncoding: Base64", |spec| spec.encoding == ObjectEncoding::Base64),
+        ("objectEncoding: HEX", |spec| spec.encoding == ObjectEncoding::Hex),
+        ("objectAlias: dir/sub/file", |spec| spec.path.as_str() == "dir/sub/file"),
+        ("objectAlias: a b", |spec| spec.path.as_str() == "a b"),
+        ("objectAlias: '  '", |spec| spec.path.as_str() == "a"),
+        ("unknown: {nested: [values]}", |spec| spec.path.as_str() == "a"),
+    ] {
+        let spec = one(&format!("{base}{lines}")).unwrap();
+        assert!(check(&spec), "{lines}: {spec:?}");
+    }
+    for name in ["007", "true", "yes", "2024-01-01"] {
+        assert_eq!(one(&format!("objectName: {name}\nobjectType: secret")).unwrap().name.as_str(), name);
+    }
+    // In this spelling the provider lets the format pass on a key, and ignores it.
+    assert_eq!(one("objectName: a\nobjectType: key\nobjectFormat: PFX").unwrap().format, ObjectFormat::Pem);
+}
+
+#[test]
+fn two_objects_never_share_a_place() {
+    for (paths, expected) in [
+        (
+            &["a", "a"][..],
+            Some(
+                "KS128 objects[1]: path a collides with path a of objects[0]; hint: give one of them another objectAlias",
+            ),
+        ),
+        (
+            &["s", "t", "s/0"],
+            Some(
+                "KS128 objects[2]: path s/0 collides with path s of objects[0]; hint: give one of them another objectAlias",
+            ),
+        ),
+        (
+            &["x/s/0", "t", "x/s"],
+            Some(
+                "KS128 objects[2]: path x/s collides with path x/s/0 of objects[0]; hint: give one of them another objectAlias",
+            ),
+        ),
+        (&["s", "s0", "S", "d/a", "d/b", "d/c/e", "d/c/f"], None),
+    ] {
+        let items: Vec<_> =
+            paths.iter().map(|path| format!("'{{objectName: a, objectType: key, objectAlias: {path}}}'")).collect();
+        let error = specs(&format!("array: [{}]", items.join(", "))).err();
+        assert_eq!(error.as_deref(), expected, "{paths:?}");
+    }
+}

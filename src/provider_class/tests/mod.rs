@@ -1,0 +1,279 @@
+//! Whole classes: the provider's order, words and quirks, our differences, and the manifests of well-known guides.
+
+use super::*;
+use crate::cloud::Cloud;
+
+mod additions;
+mod conformance;
+mod guides;
+mod manifest;
+mod never_panics;
+mod order;
+
+const ONE: &str = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
+
+/// Parameters as tests write them.
+type Pairs = &'static [(&'static str, &'static str)];
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn class(parameters: &[(&str, &str)]) -> ProviderClass {
+    ProviderClass { provider: "azure".to_owned(), parameters: map(parameters), ..ProviderClass::default() }
+}
+
+fn clouds() -> Clouds {
+    Clouds::new(Cloud::well_known("").unwrap())
+}
+
+/// Resolved where nothing surrounds the class.
+pub(super) fn bare(class: &ProviderClass) -> Result<ClassPlan, ClassError> {
+    let (clouds, limits) = (clouds(), Allowlist::default());
+    let context =
+        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    resolve(class, &BTreeMap::new(), &context)
+}
+
+/// A class that works, with these parameters over it.
+pub(super) fn with(parameters: &[(&str, &str)]) -> ProviderClass {
+    let mut class = class(&[("keyvaultName", "kv-1"), ("tenantID", "t"), ("clientID", "c"), ("objects", ONE)]);
+    class.parameters.extend(map(parameters));
+    class
+}
+
+fn federated(client_id: &str, tenant_id: &str) -> IdentityChoice {
+    IdentityChoice::Federated { client_id: client_id.to_owned(), tenant_id: tenant_id.to_owned() }
+}
+
+fn codes(plan: &ClassPlan) -> Vec<&'static str> {
+    plan.warnings.iter().map(|warning| warning.reason.code).collect()
+}
+
+#[test]
+fn a_class_becomes_files_of_one_vault() {
+    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n    objectAlias: dir/db.txt\n    objectVersion: 0123\n    \
+                   objectEncoding: BASE64\n    filePermission: 0400\n  - |\n    objectName: signing\n    objectType: key\n";
+    let plan = bare(&with(&[("keyvaultName", "  KV-1\n"), ("objects", objects)])).unwrap();
+    assert_eq!(plan.identity, federated("c", "t"));
+    assert_eq!(plan.cloud.name, "AzurePublicCloud");
+    assert_eq!((plan.refresh_interval, plan.warnings), (None, vec![]));
+    let file = |path: &str, mode: &str, object_type, name: &str, version: Option<&str>, encoding, index| FilePlan {
+        path: path.parse().unwrap(),
+        mode: mode.parse().unwrap(),
+        vault: "https://kv-1.vault.azure.net/".parse().unwrap(),
+        object_type,
+        name: name.parse().unwrap(),
+        version: version.map(|version| version.parse().unwrap()),
+        format: ObjectFormat::Pem,
+        encoding,
+        history: None,
+        part: None,
+        split: false,
+        json_key: None,
+        optional: false,
+        owner: None,
+        group: None,
+        index,
+    };
+    let expected = vec![
+        file("dir/db.txt", "0400", ObjectType::Secret, "db", Some("0123"), ObjectEncoding::Base64, 0),
+        file("signing", "0644", ObjectType::Key, "signing", None, ObjectEncoding::Utf8, 1),
+    ];
+    assert_eq!(plan.files, expected);
+}
+
+#[test]
+fn flags_take_what_go_parses_as_a_bool() {
+    for (flag, machine) in [
+        ("1", true),
+        ("t", true),
+        ("T", true),
+        ("true", true),
+        ("TRUE", true),
+        ("True", true),
+        (" true ", true),
+        ("0", false),
+        ("f", false),
+        ("F", false),
+        ("false", false),
+        ("FALSE", false),
+        ("False", false),
+        ("", false),
+    ] {
+        let plan = bare(&with(&[("useVMManagedIdentity", flag)])).unwrap();
+        assert_eq!(matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }), machine, "{flag:?}");
+    }
+}
+
+#[test]
+fn a_managed_identity_is_user_assigned_or_the_systems_and_needs_no_tenant() {
+    for (id, expected) in [("", None), ("  ", None), (" mi ", Some("mi"))] {
+        let plan = bare(&with(&[
+            ("useVMManagedIdentity", "true"),
+            ("userAssignedIdentityID", id),
+            ("tenantID", ""),
+            ("clientID", ""),
+        ]));
+        let expected = IdentityChoice::ManagedIdentity { client_id: expected.map(str::to_owned) };
+        assert_eq!(plan.unwrap().identity, expected, "{id:?}");
+    }
+}
+
+#[test]
+fn ids_come_from_the_class_then_from_what_surrounds_it() {
+    let (clouds, limits) = (clouds(), Allowlist::default());
+    let context = Context {
+        clouds: &clouds,
+        client_id: Some("sa-c"),
+        tenant_id: Some("sa-t"),
+        limits: &limits,
+        split_certificates: false,
+    };
+    for (parameters, expected) in [
+        (&[("clientID", "c"), ("tenantID", "t"), ("tenantId", "old")][..], federated("c", "t")),
+        (&[("tenantId", " old ")], federated("sa-c", "old")),
+        (&[("tenantID", " "), ("tenantId", "old")], federated("sa-c", "old")),
+        (&[("clientID", ""), ("tenantID", ""), ("tenantId", "")], federated("sa-c", "sa-t")),
+        (&[("tenantID", "adfs")], federated("sa-c", "adfs")),
+        (&[("tenantID", "contoso.onmicrosoft.com")], federated("sa-c", "contoso.onmicrosoft.com")),
+    ] {
+        let mut class = class(&[("keyvaultName", "kv-1"), ("objects", ONE)]);
+        class.parameters.extend(map(parameters));
+        assert_eq!(resolve(&class, &BTreeMap::new(), &context).unwrap().identity, expected, "{parameters:?}");
+    }
+    let placeholder = Context { client_id: Some("<CLIENT_ID>"), ..context };
+    let error = resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &placeholder).unwrap_err();
+    assert!(
+        error.to_string().starts_with("KS108 azure.workload.identity/client-id still holds a placeholder"),
+        "{error}"
+    );
+    let empty = Context { tenant_id: Some(""), ..context };
+    assert_eq!(
+        resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &empty).unwrap_err().reason().code,
+        "KS104"
+    );
+}
+
+#[test]
+fn volume_attributes_win_over_parameters() {
+    let (clouds, limits) = (clouds(), Allowlist::default());
+    let context =
+        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    let attributes = map(&[
+        ("secretProviderClass", "x"),
+        ("csi.storage.k8s.io/pod.name", "p"),
+        ("keyvaultName", "other"),
+        ("clientID", "mine"),
+        ("objects", ""),
+    ]);
+    let plan = resolve(&with(&[]), &attributes, &context).unwrap();
+    assert_eq!((plan.identity.clone(), plan.files.len(), codes(&plan)), (federated("mine", "t"), 0, vec!["KS140"]));
+}
+
+#[test]
+fn vault_urls_follow_the_cloud() {
+    for (cloud, url) in [
+        ("", "https://testkv.vault.azure.net/"),
+        ("AzurePublicCloud", "https://testkv.vault.azure.net/"),
+        ("azureusgovernmentcloud", "https://testkv.vault.usgovcloudapi.net/"),
+        ("AzureChinaCloud", "https://testkv.vault.azure.cn/"),
+        (" AZUREGERMANCLOUD ", "https://testkv.vault.microsoftazure.de/"),
+    ] {
+        let plan = bare(&with(&[("keyvaultName", "testkv"), ("cloudName", cloud)])).unwrap();
+        assert_eq!(plan.files[0].vault.as_str(), url, "{cloud}");
+    }
+}
+
+#[test]
+fn the_operators_limits_hold() {
+    let clouds = clouds();
+    let limits = Allowlist { vaults: vec!["Team-A-*".to_owned(), "shared".to_owned()], tenants: vec!["T1".to_owned()] };
+    let context =
+        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    for (vault, tenant, expected) in [
+        ("team-a-prod", "t1", None),
+        ("SHARED", "T1", None),
+        ("shared2", "t1", Some("KS118 keyvaultName \"shared2\" is not among the vaults that the operator allows")),
+        ("team-b", "t1", Some("KS118")),
+        ("shared", "t2", Some("KS115 tenantID \"t2\" is not among the tenants that the operator allows")),
+    ] {
+        let class = with(&[("keyvaultName", vault), ("tenantID", tenant)]);
+        let error = resolve(&class, &BTreeMap::new(), &context).err().map(|error| error.to_string());
+        assert_eq!(error.is_some(), expected.is_some(), "{vault} {tenant}: {error:?}");
+        assert!(error.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{vault} {tenant}");
+    }
+}
+
+#[test]
+fn doubtful_parameters_give_warnings_and_nothing_else() {
+    let cases: &[(Pairs, &[&str])] = &[
+        (&[("useEmulator", "false"), ("resourceGroup", "rg"), ("subscriptionId", "s"), ("anything", "else")], &[]),
+        (&[("clientId", "x")], &["parameter \"clientId\" is unknown and ignored; did you mean \"clientID\"?"]),
+        (
+            &[("keyVaultName", "x")],
+            &["parameter \"keyVaultName\" is unknown and ignored; did you mean \"keyvaultName\"?"],
+        ),
+        (
+            &[("refreshIntervall", "1m")],
+            &["parameter \"refreshIntervall\" is unknown and ignored; did you mean \"refreshInterval\"?"],
+        ),
+        (
+            &[("cloudEnvFileName", "/etc/cloud.json")],
+            &["parameter \"cloudEnvFileName\" is ignored; the operator defines clouds"],
+        ),
+        (&[("cloudEnvFileName", " ")], &[]),
+        (&[("objects", "")], &["objects is not set or has no element: the volume will be empty"]),
+        (&[("objects", "array: []")], &["objects is not set or has no element: the volume will be empty"]),
+        (&[("objects", "array: ~")], &["objects is not set or has no element: the volume will be empty"]),
+        (
+            &[("objects", "arrays:\n - x")],
+            &[
+                "objects: field \"arrays\" is unknown and ignored; did you mean \"array\"?",
+                "objects is not set or has no element: the volume will be empty",
+            ],
+        ),
+        (
+            &[(
+                "objects",
+                "array:\n  - |\n    objectName: a\n    objectType: secret\n    objectalias: b\n    optional: true\n",
+            )],
+            &["objects[0]: field \"objectalias\" is unknown and ignored; did you mean \"objectAlias\"?"],
+        ),
+    ];
+    for (parameters, expected) in cases {
+        let warnings = bare(&with(parameters)).unwrap().warnings;
+        assert_eq!(
+            warnings.iter().map(|warning| warning.text.as_str()).collect::<Vec<_>>(),
+            *expected,
+            "{parameters:?}"
+        );
+    }
+}
+
+#[test]
+fn the_refresh_interval_is_ours_then_the_guides() {
+    for (refresh, sync, seconds) in
+        [("", "", None), ("30s", "", Some(30)), ("", "2m", Some(120)), (" 45 ", "2m", Some(45))]
+    {
+        let plan = bare(&with(&[("refreshInterval", refresh), ("syncInterval", sync)])).unwrap();
+        assert_eq!(plan.refresh_interval, seconds.map(Duration::from_secs), "{refresh:?} {sync:?}");
+    }
+}
+
+#[test]
+fn another_providers_class_is_refused() {
+    for (provider, expected) in
+        [("", "KS109 provider not set in ns/c; hint: "), ("aws", "KS109 provider \"aws\" of ns/c is not azure")]
+    {
+        let class = ProviderClass { namespace: "ns".into(), name: "c".into(), provider: provider.into(), ..with(&[]) };
+        assert!(bare(&class).unwrap_err().to_string().starts_with(expected));
+        assert!(!class.is_azure());
+    }
+}
+
+#[test]
+fn every_reason_of_a_class_is_in_the_table_and_errors_do_not_grow() {
+    assert!(crate::reason::PROVIDER_CLASS.iter().all(|reason| !reason.cause.ends_with('.') && !reason.fix.is_empty()));
+    assert_eq!(size_of::<ClassError>(), size_of::<usize>());
+}

@@ -1,0 +1,152 @@
+//! `helm install`, `upgrade` and `uninstall` as the book has them. Skipped where Helm is not built: `make lint-chart` builds it.
+
+use super::stage::{CONFIGURATION, NAMESPACE, Stage, certificate, environment, manifest, path};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+
+const CLASSES: &str =
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.secrets-store.csi.x-k8s.io";
+const JOB: &str = "/apis/batch/v1/namespaces/keysluice-system/jobs/keysluice-cleanup";
+const SECRET: &str = "/api/v1/namespaces/keysluice-system/secrets/keysluice-tls";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+async fn helm(stage: &Stage) -> Option<Helm> {
+    let output = std::process::Command::new(root().join("scripts/helm")).arg("--path").output().unwrap();
+    if !output.status.success() {
+        assert!(std::env::var_os("KEYSLUICE_NEED_HELM").is_none(), "Helm is not built");
+        eprintln!("SKIPPED: Helm is not built; `make lint-chart` builds it");
+        return None;
+    }
+    let binary = String::from_utf8(output.stdout).unwrap().trim().into();
+    Some(Helm { binary, kubeconfig: stage.admin_kubeconfig().await, home: stage.directory.path().to_owned() })
+}
+
+struct Helm {
+    binary: PathBuf,
+    kubeconfig: PathBuf,
+    home: PathBuf,
+}
+
+impl Helm {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).args(["--namespace", NAMESPACE]).current_dir(root());
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("HELM_CACHE_HOME", &self.home)
+            .env("HELM_CONFIG_HOME", &self.home);
+        command.kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().await.unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {text}");
+        text
+    }
+}
+
+async fn get(stage: &Stage, path: &str) -> Option<Value> {
+    stage.request(Method::GET, path, None).await.ok()
+}
+
+fn policies(configuration: &Value) -> Vec<&str> {
+    configuration["webhooks"].as_array().unwrap().iter().map(|entry| entry["failurePolicy"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing() {
+    let stage = Stage::open().await;
+    let Some(helm) = helm(&stage).await else { return };
+    let notes = helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
+    assert!(notes.contains("azureTenantID is not set"), "{notes}");
+    let installed = get(&stage, CONFIGURATION).await.unwrap();
+    assert_eq!(policies(&installed), ["Fail", "Fail", "Ignore"], "no CSI driver is there");
+
+    // What the webhook writes.
+    let bundle = certificate();
+    let write = |index: usize| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
+    stage.request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)]))).await.unwrap();
+    let data = json!([{"op": "add", "path": "/data", "value": {"tls.crt": "Yg=="}}]);
+    stage.request(Method::PATCH, SECRET, Some(&data)).await.unwrap();
+    // What somebody else has: a definition that is not ours, and a CSI driver.
+    let label = json!([{"op": "add", "path": "/metadata/labels", "value": {"from": "another"}}]);
+    stage.request(Method::PATCH, CLASSES, Some(&label)).await.unwrap();
+    let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "secrets-store.csi.k8s.io"}, "spec": {"attachRequired": false}});
+    stage.create(&driver).await.unwrap();
+    // And what an operator took away in need.
+    let guard = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity";
+    stage.request(Method::DELETE, guard, None).await.unwrap();
+
+    helm.run(&[
+        "upgrade",
+        "keysluice",
+        "webhook-config/chart",
+        "--reset-then-reuse-values",
+        "--set",
+        "azureTenantID=t",
+    ])
+    .await;
+    let upgraded = get(&stage, CONFIGURATION).await.unwrap();
+    for entry in upgraded["webhooks"].as_array().unwrap() {
+        assert_eq!(entry["clientConfig"]["caBundle"], bundle, "{}", entry["name"]);
+    }
+    assert_eq!(policies(&upgraded), ["Fail", "Ignore", "Ignore"], "other providers' pods must not wait for us");
+    assert_eq!(get(&stage, SECRET).await.unwrap()["data"], json!({"tls.crt": "Yg=="}));
+    assert_eq!(get(&stage, CLASSES).await.unwrap()["metadata"]["labels"], json!({"from": "another"}));
+    assert!(get(&stage, guard).await.is_some());
+
+    helm.run(&["rollback", "keysluice"]).await;
+    assert_eq!(get(&stage, CONFIGURATION).await.unwrap()["webhooks"][0]["clientConfig"]["caBundle"], bundle);
+
+    // Once more with the whole configuration gone.
+    stage.request(Method::DELETE, CONFIGURATION, None).await.unwrap();
+    helm.run(&["upgrade", "keysluice", "webhook-config/chart", "--reuse-values"]).await;
+    assert!(get(&stage, CONFIGURATION).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn an_uninstall_waits_for_its_job_and_leaves_only_the_classes() {
+    let stage = Stage::open().await;
+    let Some(helm) = helm(&stage).await else { return };
+    helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
+    let mut uninstall = helm.command(&["uninstall", "keysluice", "--timeout", "120s"]).spawn().unwrap();
+    stage.until("the job is there", async || get(&stage, JOB).await.is_some()).await;
+    assert!(get(&stage, CONFIGURATION).await.is_some(), "nothing goes before the job has run");
+
+    // There is no node: the test is the kubelet, with the job's own arguments and account.
+    let job = get(&stage, JOB).await.unwrap();
+    let spec = &job["spec"]["template"]["spec"];
+    let container = &spec["containers"][0];
+    assert_eq!(container["command"], json!(["/keysluice", "cleanup"]));
+    let kubeconfig = stage.kubeconfig(spec["serviceAccountName"].as_str().unwrap()).await;
+    let mut command = Command::new(environment("KEYSLUICE_BINARY"));
+    command.arg("cleanup").args(container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
+    let output = command.arg("--kubeconfig").arg(kubeconfig).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(get(&stage, CONFIGURATION).await.is_none());
+    let now = "2026-01-01T00:00:00Z";
+    let condition =
+        |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now, "lastProbeTime": now});
+    let done = json!({"status": {"startTime": now, "completionTime": now, "succeeded": 1, "conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}});
+    stage.request(Method::PATCH, &format!("{JOB}/status"), Some(&done)).await.unwrap();
+    assert!(uninstall.wait().await.unwrap().success());
+
+    let mut objects = manifest("webhook-config/install.yaml");
+    objects.extend(manifest("tests/data/chart/everything.golden.yaml"));
+    objects.retain(|object| {
+        object["kind"] != "Namespace" && !object["apiVersion"].as_str().unwrap().starts_with("monitoring.")
+    });
+    for object in objects {
+        stage.until(&format!("{} is gone", path(&object)), async || get(&stage, &path(&object)).await.is_none()).await;
+    }
+    assert!(get(&stage, CLASSES).await.is_some(), "everybody's classes would go with it");
+}

@@ -1,0 +1,11 @@
+//! What the chart installs, on a real API server: who is mutated, what is refused and why, what the webhook may do, and that an
+//! uninstall never leaves anything that blocks pods. No node is needed. Run by `make test-cluster`.
+
+#![allow(clippy::unwrap_used)] // helpers outside #[test] functions are tests too
+
+mod guard;
+mod helm;
+mod pods;
+mod rights;
+mod stage;
+mod uninstall;

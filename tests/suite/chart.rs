@@ -1,0 +1,251 @@
+//! The chart, rendered by Helm. Skipped where Helm is not built yet: `make lint-chart` builds it and runs these.
+
+use super::chart_manifests::{documents, find};
+use super::support::data;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const NAMESPACE: &str = "keysluice-system";
+/// In front of the rendered default: Helm makes the namespace itself.
+const INSTALL_HEAD: &str = "\
+# The chart with its default values, for `kubectl apply`; written by a test. docs/install.md says what goes with it.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: keysluice-system
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+    pod-security.kubernetes.io/audit: restricted
+    pod-security.kubernetes.io/warn: restricted
+";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Helm, if somebody built it: minutes of work, and Go, are not part of `make test`.
+struct Helm(PathBuf);
+
+impl Helm {
+    fn find(test: &str) -> Option<Self> {
+        let output = Command::new(root().join("scripts/helm")).arg("--path").output().unwrap();
+        if !output.status.success() {
+            assert!(std::env::var_os("KEYSLUICE_NEED_HELM").is_none(), "Helm is not built");
+            eprintln!("SKIPPED {test}: Helm is not built; `make lint-chart` builds it");
+            return None;
+        }
+        Some(Self(String::from_utf8(output.stdout).unwrap().trim().into()))
+    }
+
+    fn template(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&self.0);
+        command.args(["template", "keysluice", "webhook-config/chart", "--namespace", NAMESPACE]);
+        // Whatever cluster the developer is connected to has no say here.
+        command.current_dir(root()).env("KUBECONFIG", "/dev/null").args(arguments).output().unwrap()
+    }
+
+    fn rendered(&self, arguments: &[&str]) -> String {
+        let output = self.template(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn documents(&self, arguments: &[&str]) -> Vec<Value> {
+        documents(&self.rendered(arguments))
+    }
+}
+
+/// Compares, or writes with `UPDATE_DOCS`.
+fn same(path: &Path, expected: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), expected.as_bytes()).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == expected, "{} is stale; UPDATE_DOCS=1 make lint-chart writes it anew", path.display());
+}
+
+#[test]
+fn install_yaml_is_the_rendered_default() {
+    let Some(helm) = Helm::find("install_yaml_is_the_rendered_default") else { return };
+    let rendered = helm.rendered(&["--no-hooks"]);
+    same(&root().join("webhook-config/install.yaml"), &format!("{INSTALL_HEAD}{rendered}"));
+}
+
+#[test]
+fn the_main_sets_of_values_render_as_before() {
+    let Some(helm) = Helm::find("the_main_sets_of_values_render_as_before") else { return };
+    for name in ["cert-manager", "given-certificate", "everything"] {
+        let values = data().join(format!("chart/{name}.values.yaml"));
+        let rendered = helm.rendered(&["--values", &values.display().to_string()]);
+        same(&data().join(format!("chart/{name}.golden.yaml")), &rendered);
+    }
+}
+
+#[test]
+fn values_that_cannot_work_are_refused_in_words() {
+    let Some(helm) = Helm::find("values_that_cannot_work_are_refused_in_words") else { return };
+    for (arguments, message) in [
+        (
+            &["--set", "podDisruptionBudget.minAvailable=1,podDisruptionBudget.maxUnavailable=0"][..],
+            "are both set; hint: keep one",
+        ),
+        (&["--set", "fullnameOverride=azure"], "sorts before azure-wi-webhook"),
+        (&["--set", "tls.existingSecret=mine"], "tls.existingSecret needs tls.caBundle"),
+        (&["--set", "tls.caBundle=-----BEGIN CERTIFICATE-----"], "tls.caBundle is set without tls.existingSecret"),
+        (&["--set", "tls.existingSecret=mine,certManager.enabled=true"], "are both set; hint: keep one"),
+        (&["--set", "replicaCont=3"], "additional properties 'replicaCont' not allowed"),
+        (&["--set", "webhook.failurePolicy=fail"], "must be one of 'Fail', 'Ignore'"),
+        (&["--set", "webhook.timeoutSeconds=31"], "maximum: got 31, want 30"),
+        (&["--set", "tokenLayout=v1.4"], "must be one of 'v1.5', 'v1.6.0', 'v1.6.1'"),
+        (&["--set", "metricsAddr=8095"], "/metricsAddr"),
+        (&["--set", "image.repository=a b"], "/image/repository"),
+        (&["--set", "extraVolumes[0].name=tls"], "/extraVolumes/0/name"),
+        (&["--kube-version", "1.29.14"], "requires kubeVersion: >=1.30.0-0"),
+    ] {
+        let output = helm.template(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(message), "{arguments:?}: {error}");
+    }
+    for version in ["1.30.0", "1.30.4-gke.1", "1.33.5", "1.37.2"] {
+        assert!(helm.template(&["--kube-version", version]).status.success(), "{version}");
+    }
+}
+
+#[test]
+fn values_mean_what_they_say() {
+    let Some(helm) = Helm::find("values_mean_what_they_say") else { return };
+    let pod = "/spec/template/spec";
+    let container = |rest: &str| format!("{pod}/containers/0/{rest}");
+    for (values, kind, pointer, expected) in [
+        // Those that the chart of Azure Workload Identity has and does not heed.
+        ("service.port=8443", "Service", "/spec/ports/0/port".to_owned(), json!(8443)),
+        (
+            "service.port=8443",
+            "MutatingWebhookConfiguration",
+            "/webhooks/0/clientConfig/service/port".to_owned(),
+            json!(8443),
+        ),
+        ("service.targetPort=1234", "Deployment", container("ports/0/containerPort"), json!(1234)),
+        ("service.targetPort=1234", "Deployment", container("env/0/value"), json!("0.0.0.0:1234")),
+        ("podDisruptionBudget.maxUnavailable=0", "PodDisruptionBudget", "/spec/maxUnavailable".to_owned(), json!(0)),
+        ("podDisruptionBudget.minAvailable=2", "PodDisruptionBudget", "/spec/minAvailable".to_owned(), json!(2)),
+        ("podDisruptionBudget.minAvailable=2", "PodDisruptionBudget", "/spec/maxUnavailable".to_owned(), Value::Null),
+        ("podDisruptionBudget.minAvailable=50%", "PodDisruptionBudget", "/spec/minAvailable".to_owned(), json!("50%")),
+        ("replicaCount=5", "Deployment", "/spec/replicas".to_owned(), json!(5)),
+        ("autoscaling.enabled=true", "Deployment", "/spec/replicas".to_owned(), Value::Null),
+        ("metricsAddr=:8095", "Deployment", container("ports/1/containerPort"), json!(8095)),
+        ("listenAddress=[::]", "Deployment", container("env/1/value"), json!("[::]:9440")),
+        ("image.release=v9", "Deployment", container("image"), json!("ghcr.io/keysluice/webhook:v9")),
+        ("drainSeconds=60", "Deployment", format!("{pod}/terminationGracePeriodSeconds"), json!(80)),
+        ("priorityClassName=", "Deployment", format!("{pod}/priorityClassName"), Value::Null),
+        (
+            "webhook.failurePolicy=Ignore",
+            "MutatingWebhookConfiguration",
+            "/webhooks/0/failurePolicy".to_owned(),
+            json!("Ignore"),
+        ),
+        (
+            "webhook.csiFailurePolicy=Fail",
+            "MutatingWebhookConfiguration",
+            "/webhooks/1/failurePolicy".to_owned(),
+            json!("Fail"),
+        ),
+    ] {
+        let documents = helm.documents(&["--set", values]);
+        let found = find(&documents, kind, "keysluice").pointer(&pointer).cloned().unwrap_or_default();
+        assert_eq!(found, expected, "{values}: {kind} {pointer}");
+    }
+}
+
+#[test]
+fn a_change_of_what_the_webhook_reads_rolls_its_pods() {
+    let Some(helm) = Helm::find("a_change_of_what_the_webhook_reads_rolls_its_pods") else { return };
+    // A number where a text is wanted needs its quotes.
+    let option = |values: &str| if values.contains('"') { "--set-json" } else { "--set" };
+    let template = |values: &str| {
+        let documents = helm.documents(&[option(values), values]);
+        find(&documents, "Deployment", "keysluice")["spec"]["template"].clone()
+    };
+    let before = template("replicaCount=2");
+    for values in [
+        "azureTenantID=t",
+        "azureEnvironment=AzureChinaCloud",
+        "azureEnvironmentDefinition=x",
+        "audience=a",
+        "tokenLayout=v1.5",
+        "customTokenEndpoint.audience=a",
+        "csiVolumes=leave",
+        "refreshInterval=1m",
+        "allowVaults={a}",
+        "allowTenants={a}",
+        "injector.image.release=v2",
+        "injector.cpuRequest=2m",
+        "injector.cpuLimit=1m",
+        "logLevel=debug",
+        r#"tls.minVersion="1.2""#,
+        "drainSeconds=11",
+        "certManager.enabled=true",
+    ] {
+        assert_ne!(template(values), before, "{values}");
+    }
+    let definition =
+        |text: &str| template(&format!("azureEnvironmentDefinition={text}"))["metadata"]["annotations"].clone();
+    assert_ne!(definition("one"), definition("two"), "a file in a ConfigMap needs its checksum in the template");
+    assert_eq!(template("replicaCount=3"), before, "scaling is no reason to restart");
+}
+
+#[test]
+fn ca_bundle_is_written_by_one_alone() {
+    let Some(helm) = Helm::find("ca_bundle_is_written_by_one_alone") else { return };
+    let bundles = |arguments: &[&str]| -> Vec<Value> {
+        let documents = helm.documents(arguments);
+        let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
+        let bundle = |entry: &Value| entry["clientConfig"].get("caBundle").cloned().unwrap_or_default();
+        configuration["webhooks"].as_array().unwrap().iter().map(bundle).collect()
+    };
+    // An upgrade leaves alone what neither the old nor the new manifest names; an empty text would be a name.
+    assert_eq!(bundles(&[]), [Value::Null, Value::Null, Value::Null]);
+    assert_eq!(bundles(&["--set", "certManager.enabled=true"]), [Value::Null, Value::Null, Value::Null]);
+    let values = data().join("chart/given-certificate.values.yaml");
+    let given = bundles(&["--values", &values.display().to_string()]);
+    assert!(
+        given.iter().all(|bundle| bundle.as_str().is_some_and(|text| text.starts_with("LS0tLS1CRUdJTi"))),
+        "{given:?}"
+    );
+    // And the Secret that the webhook fills says nothing of its content.
+    let documents = helm.documents(&[]);
+    let secret = find(&documents, "Secret", "keysluice-tls").as_object().unwrap();
+    assert!(!secret.contains_key("data") && !secret.contains_key("stringData"));
+}
+
+#[test]
+fn without_own_certificates_there_are_no_rights_to_write_any() {
+    let Some(helm) = Helm::find("without_own_certificates_there_are_no_rights_to_write_any") else { return };
+    let documents = helm.documents(&["--set", "certManager.enabled=true", "--no-hooks"]);
+    let rules = |document: &&Value| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
+    let rights: Vec<&Value> =
+        documents.iter().filter(rules).flat_map(|role| role["rules"].as_array().unwrap()).collect();
+    assert_eq!(rights.len(), 3, "{rights:?}");
+    assert!(rights.iter().all(|rule| rule["verbs"] == json!(["get", "list", "watch"])), "{rights:?}");
+}
+
+#[test]
+fn a_selector_of_the_operator_is_kept_beside_ours() {
+    let Some(helm) = Helm::find("a_selector_of_the_operator_is_kept_beside_ours") else { return };
+    let selector = r#"mutatingWebhookNamespaceSelector={"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]}"#;
+    let documents = helm.documents(&["--set-json", selector]);
+    let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
+    let expected = json!({"matchLabels": {"a": "b"}, "matchExpressions": [
+        {"key": "c", "operator": "Exists"},
+        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", NAMESPACE]},
+    ]});
+    for entry in configuration["webhooks"].as_array().unwrap() {
+        assert_eq!(entry["namespaceSelector"], expected);
+    }
+    let guard = find(&documents, "ValidatingAdmissionPolicy", "keysluice-guard-identity");
+    assert_eq!(
+        guard["spec"]["matchConstraints"]["namespaceSelector"], expected,
+        "else the guard refuses what no webhook is asked about"
+    );
+}
