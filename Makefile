@@ -44,7 +44,7 @@ test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubern
 	KEYSLUICE_TEST_IMAGES=$$(tests/cluster/images/build.sh); \
 	scripts/helm version --short; KEYSLUICE_HELM=$$(scripts/helm --path); \
 	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images; \
-	$(CARGO) test -p keysluice-cluster --test api_server -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
+	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
 	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
 
 .PHONY: lint

@@ -6,17 +6,10 @@ use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// A user of the API server.
-#[derive(Clone)]
+/// May do anything.
+#[derive(Debug, Clone)]
 pub struct Api {
     client: Client,
-    token: String,
-}
-
-impl std::fmt::Debug for Api {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").finish_non_exhaustive()
-    }
 }
 
 /// What the API server said no to.
@@ -34,7 +27,7 @@ pub struct Refused {
 }
 
 impl Api {
-    /// The API server of `layout`'s enclosure, for one who may do anything.
+    /// The API server of `layout`'s enclosure.
     pub async fn connect(layout: &Layout) -> anyhow::Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let begun = Instant::now();
@@ -44,13 +37,7 @@ impl Api {
         }
         let pem = tokio::fs::read(layout.authority()).await?;
         let builder = Client::builder().tls_certs_only(Certificate::from_pem_bundle(&pem)?).no_proxy();
-        Ok(Self { client: builder.timeout(Duration::from_secs(30)).build()?, token: ADMIN_TOKEN.to_owned() })
-    }
-
-    /// The same for whoever has this token.
-    #[must_use]
-    pub fn with_token(&self, token: &str) -> Self {
-        Self { client: self.client.clone(), token: token.to_owned() }
+        Ok(Self { client: builder.timeout(Duration::from_secs(30)).build()? })
     }
 
     /// Waits until it answers that it is ready.
@@ -111,7 +98,7 @@ impl Api {
     async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Vec<u8>> {
         let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let url = format!("https://{NODE_ADDRESS}:{API_PORT}{path}");
-        let mut request = self.client.request(method.clone(), url).bearer_auth(&self.token);
+        let mut request = self.client.request(method.clone(), url).bearer_auth(ADMIN_TOKEN);
         if let Some(body) = body {
             request = request.header("content-type", kind).body(body.to_string());
         }

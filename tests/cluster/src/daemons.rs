@@ -153,7 +153,8 @@ pub fn configure(layout: &Layout) -> anyhow::Result<()> {
         });
         write(&layout.path(&format!("{token}.kubeconfig")), &config.to_string())?;
     }
-    let mirror = format!("server = \"http://127.0.0.1:{REGISTRY_PORT}\"\n");
+    let registry = format!("http://127.0.0.1:{REGISTRY_PORT}");
+    let mirror = format!("server = \"{registry}\"\n[host.\"{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
     for (name, text) in [
         ("tokens.csv", tokens),
         ("service-account.key", key.serialize_pem()),

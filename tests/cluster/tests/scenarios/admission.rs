@@ -111,11 +111,7 @@ async fn an_edited_class_reaches_the_next_pod_and_a_running_one_keeps_its_plan(s
     scene.create("pods", &scene.pod("new", SHOW)).await?;
     scene.running("new").await?;
     anyhow::ensure!(scene.sh("new", "cat /mnt/s/extra").await? == "more");
-    scene.world.emulator.set_secret(&scene.vault, "db", "second");
-    until("the old pod's file is rotated", PATIENCE, async || {
-        Ok((scene.sh("old", "cat /mnt/s/db").await? == "second").then_some(()))
-    })
-    .await?;
+    scene.rotate("old", "second").await?;
     anyhow::ensure!(scene.sh("old", "ls /mnt/s").await?.trim() == "db", "the running pod got the new plan");
     Ok(())
 }
@@ -131,11 +127,7 @@ async fn a_deleted_class_refuses_the_next_pod_and_leaves_the_running_one(scene: 
     })
     .await?;
     anyhow::ensure!(refusal.contains("KS") && refusal.contains("class"), "{refusal}");
-    scene.world.emulator.set_secret(&scene.vault, "db", "second");
-    until("the running pod's file is rotated", PATIENCE, async || {
-        Ok((scene.sh("orphan", "cat /mnt/s/db").await? == "second").then_some(()))
-    })
-    .await
+    scene.rotate("orphan", "second").await
 }
 
 async fn a_pod_without_label_and_volume_is_not_touched(scene: &Scene) -> anyhow::Result<()> {
@@ -180,6 +172,6 @@ async fn a_vault_that_refuses_shows_its_reason_in_describe(scene: &Scene) -> any
         Ok(text.contains("KS4").then_some(text))
     })
     .await?;
-    anyhow::ensure!(text.contains("hint:"), "{text}");
+    anyhow::ensure!(text.contains("fix: assign the role"), "{text}");
     Ok(())
 }

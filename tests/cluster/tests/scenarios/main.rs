@@ -9,7 +9,6 @@ mod scene;
 mod world;
 
 mod admission;
-mod bounds;
 mod gate;
 mod guides;
 mod leftovers;

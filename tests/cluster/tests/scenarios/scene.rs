@@ -161,6 +161,27 @@ impl Scene {
             .await
     }
 
+    /// Gives the vault's secret `db` another value and has a pod's sidecar look for it; waits until the file has it.
+    pub(crate) async fn rotate(&self, pod: &str, value: &str) -> anyhow::Result<()> {
+        self.world.emulator.set_secret(&self.vault, "db", value);
+        let refresh = [
+            "exec",
+            "--namespace",
+            &self.namespace,
+            pod,
+            "--container",
+            "keysluice",
+            "--",
+            "/keysluice-injector",
+            "refresh",
+        ];
+        until(&format!("the file of {pod} is rotated"), PATIENCE, async || {
+            self.world.kubectl(&refresh).await?;
+            Ok((self.sh(pod, "cat /mnt/s/db").await? == value).then_some(()))
+        })
+        .await
+    }
+
     /// Creates what must be refused; gives the message.
     pub(crate) async fn refused(&self, collection: &str, object: &Value) -> anyhow::Result<String> {
         match self.create(collection, object).await {

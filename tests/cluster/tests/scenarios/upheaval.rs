@@ -259,11 +259,7 @@ async fn all_goes_on(scene: &Scene, running: &str) -> anyhow::Result<()> {
     })
     .await?;
     scene.running("after").await?;
-    scene.world.emulator.set_secret(&scene.vault, "db", "second");
-    until("the file is rotated", PATIENCE, async || {
-        Ok((scene.sh(running, "cat /mnt/s/db").await? == "second").then_some(()))
-    })
-    .await?;
+    scene.rotate(running, "second").await?;
     let pod = scene.get("pods", running).await?;
     for statuses in ["containerStatuses", "initContainerStatuses"] {
         for status in pod["status"][statuses].as_array().into_iter().flatten() {
@@ -289,13 +285,7 @@ async fn a_restarted_kubelet_leaves_pods_alone_and_renews_their_token(scene: &Sc
         Ok((scene.sh("before", "cat $AZURE_FEDERATED_TOKEN_FILE").await? != token).then_some(()))
     })
     .await?;
-    // Access tokens that end at once make the sidecar show the new one to Entra.
-    scene.world.emulator.reset_counts();
-    scene.world.emulator.set_secret(&scene.vault, "db", "third");
-    until("the file is rotated again", PATIENCE, async || {
-        Ok((scene.sh("before", "cat /mnt/s/db").await? == "third").then_some(()))
-    })
-    .await
+    scene.rotate("before", "third").await
 }
 
 async fn a_restarted_api_server_is_noticed_by_nobody(scene: &Scene) -> anyhow::Result<()> {
