@@ -36,10 +36,16 @@ test-sdk: ## Has Microsoft's own SDK read a secret from the emulator (heavy: abo
 	cd tests/sdk && $(CARGO) test --locked
 
 .PHONY: test-cluster
-test-cluster: ## Tests against a real API server (needs Go; builds Kubernetes once, 5 to 10 minutes); FIGURES=1 measures memory too
-	$(CARGO) build --release -p keysluice
-	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh) KEYSLUICE_BINARY=$(CURDIR)/$(BIN)/keysluice \
-		$(CARGO) test -p keysluice-cluster -- --nocapture --ignored $(if $(FIGURES),,--skip figures)
+test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubernetes once, minutes); ONLY=… chooses, FIGURES=1 measures memory
+	tests/cluster/prepare
+	$(MAKE) --no-print-directory images
+	@set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
+	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh); \
+	KEYSLUICE_TEST_IMAGES=$$(tests/cluster/images/build.sh); \
+	scripts/helm version --short; KEYSLUICE_HELM=$$(scripts/helm --path); \
+	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images; \
+	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
+	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
 
 .PHONY: lint
 lint: ## Format, clippy, spelling, licences (the last two where their tools are installed)
@@ -72,13 +78,13 @@ bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instr
 	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
 
 .PHONY: static
-static: ## Builds the sidecar as a static binary: musl where its std is to be had or can be built, else static glibc
-	./scripts/static
+static: ## Builds both halves as static binaries: musl where its std is to be had or can be built, else static glibc; ARCH=x86_64 or aarch64
+	./scripts/static $(ARCH)
 
 .PHONY: test-static
 test-static: static ## Runs the sidecar's tests with the static binary
 	KEYSLUICE_TEST_BINARY=$(CURDIR)/target/static/keysluice-injector $(CARGO) test -p keysluice-injector --test injector
 
 .PHONY: images
-images: static ## Builds the sidecar's OCI image (needs buildah)
-	./scripts/images
+images: static ## Builds the OCI archives of webhook and injector into target/images (needs buildah); ARCH as above
+	./scripts/images $(ARCH)

@@ -1,0 +1,220 @@
+//! What all scenarios share: one cluster with Keysluice installed by its chart, and the emulator as Azure.
+
+use anyhow::Context as _;
+use keysluice_cluster::Layout;
+use keysluice_cluster::api::Api;
+use keysluice_cluster::layout::{ISSUER, METADATA_ADDRESS, NODE_ADDRESS};
+use keysluice_emulator::{Config, Emulator, Seed};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// The tenant everything lives in; the guides' too.
+pub(crate) const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+/// Where the chart is installed.
+pub(crate) const RELEASE: &str = "keysluice-system";
+/// Most waits end within a second or two; this is for a machine with many other things to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The cluster and the cloud.
+pub(crate) struct World {
+    pub(crate) api: Api,
+    pub(crate) layout: Layout,
+    pub(crate) emulator: Emulator,
+    /// Lines for the report.
+    pub(crate) figures: Mutex<Vec<String>>,
+}
+
+impl World {
+    /// Starts the emulator, tells it the cluster's keys, installs the chart.
+    pub(crate) async fn start(layout: Layout) -> anyhow::Result<Self> {
+        let api = Api::connect(&layout).await?;
+        let config = Config {
+            https_addr: format!("{NODE_ADDRESS}:443").parse()?,
+            http_addr: format!("{METADATA_ADDRESS}:80").parse()?,
+            seed: Seed::default(),
+        };
+        let emulator = Emulator::start(config).await.context("starting the emulator")?;
+        let jwks = api.get("/openid/v1/jwks").await?;
+        let issuers = json!({"tenants": [TENANT], "issuers": [{"issuer": ISSUER, "jwks": jwks}]});
+        emulator.seed(serde_json::from_value(issuers)?)?;
+        let world = Self { api, layout, emulator, figures: Mutex::default() };
+        world.install().await?;
+        Ok(world)
+    }
+
+    async fn install(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let cloud = json!({
+            "name": "AzurePublicCloud", "activeDirectoryEndpoint": "https://login.microsoftonline.com/",
+            "keyVaultEndpoint": "https://vault.azure.net/", "keyVaultDNSSuffix": "vault.azure.net",
+            "managedIdentityEndpoint": format!("http://{METADATA_ADDRESS}/"), "trustedCa": self.emulator.ca_pem(),
+        });
+        let image = |name: &str| json!({"repository": format!("registry.test/keysluice-{name}"), "release": "1"});
+        let mut values = json!({
+            "image": image("webhook"), "injector": {"image": image("injector")}, "azureTenantID": TENANT,
+            "azureEnvironmentDefinition": cloud.to_string(), "refreshInterval": "30s",
+        });
+        if std::env::var("KEYSLUICE_GIVEN_CERTIFICATE").is_ok() {
+            let (authority, certificate, key) = certificate(&format!("keysluice.{RELEASE}.svc"))?;
+            let namespace = json!({"metadata": {"name": RELEASE}});
+            self.api.create("/api/v1/namespaces", &namespace).await?;
+            let secret = json!({"metadata": {"name": "given"}, "type": "kubernetes.io/tls",
+                "stringData": {"tls.crt": certificate, "tls.key": key}});
+            self.api.create(&format!("/api/v1/namespaces/{RELEASE}/secrets"), &secret).await?;
+            values["tls"] = json!({"existingSecret": "given", "caBundle": authority});
+        }
+        let file = self.layout.path("values.json");
+        std::fs::write(&file, values.to_string())?;
+        let chart = source("webhook-config/chart");
+        let arguments = [
+            "install",
+            "keysluice",
+            &chart,
+            "--namespace",
+            RELEASE,
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "120s",
+        ];
+        let helm = std::env::var("KEYSLUICE_HELM").context("KEYSLUICE_HELM is not set; `make test-cluster` sets it")?;
+        let mut command = Command::new(helm);
+        command.args(arguments).arg("--values").arg(&file);
+        // Helm keeps nothing outside the enclosure.
+        command.env("HELM_CACHE_HOME", self.layout.path("helm")).env("HELM_CONFIG_HOME", self.layout.path("helm"));
+        command.env("HELM_DATA_HOME", self.layout.path("helm"));
+        if let Err(error) = run(command, None).await {
+            let state = self.diagnosis(&[RELEASE.to_owned()]).await;
+            return Err(error.context(state));
+        }
+        self.figure(format!("helm install --wait: {:.1} s", begun.elapsed().as_secs_f32()));
+        Ok(())
+    }
+
+    /// Keeps a line for the report.
+    pub(crate) fn figure(&self, line: impl Into<String>) {
+        self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.into());
+    }
+
+    /// Runs kubectl; its output.
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.kubectl_with(arguments, None).await
+    }
+
+    /// Runs kubectl with something to read.
+    pub(crate) async fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
+        let mut command = Command::new(self.layout.path("bin/kubectl"));
+        command.args(arguments).env("KUBECONFIG", self.layout.kubeconfig());
+        run(command, input).await
+    }
+
+    /// Events, pods and logs of namespaces, for whoever wonders why a scenario failed.
+    pub(crate) async fn diagnosis(&self, namespaces: &[String]) -> String {
+        let mut text = String::new();
+        for namespace in namespaces {
+            let inside = ["--namespace", namespace.as_str()];
+            for arguments in [
+                &["get", "events", "--sort-by=.metadata.creationTimestamp"][..],
+                &["get", "pods", "--output=wide"],
+                &["get", "pods", "--output=yaml"],
+            ] {
+                let arguments: Vec<&str> = arguments.iter().chain(&inside).copied().collect();
+                let output = self.kubectl(&arguments).await.unwrap_or_else(|error| format!("{error:#}"));
+                text.push_str(&format!("\n--- kubectl {}\n{output}", arguments.join(" ")));
+            }
+            text.push_str(&self.logs(namespace).await);
+        }
+        text
+    }
+
+    /// The logs of every container of a namespace.
+    pub(crate) async fn logs(&self, namespace: &str) -> String {
+        let Ok(pods) = self.api.get(&format!("/api/v1/namespaces/{namespace}/pods")).await else {
+            return String::new();
+        };
+        let mut text = String::new();
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            for kind in ["initContainers", "containers"] {
+                for container in pod["spec"][kind].as_array().into_iter().flatten() {
+                    let container = container["name"].as_str().unwrap_or_default();
+                    let path =
+                        format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines=60");
+                    let log = self.api.text(&path).await.unwrap_or_else(|error| format!("{error:#}"));
+                    text.push_str(&format!("\n--- log of {namespace}/{name}, {container}\n{log}"));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// Looks again and again until there is an answer.
+pub(crate) async fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    let mut last = None;
+    loop {
+        match look().await {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => {}
+            // A server that restarts answers again in a moment; the last error is told if it does not.
+            Err(error) => last = Some(error),
+        }
+        if begun.elapsed() > patience {
+            let told = format!("never, for {} s: {what}", patience.as_secs());
+            return Err(last.map_or_else(|| anyhow::anyhow!(told.clone()), |error| error.context(told.clone())));
+        }
+        // Often at first; whatever takes long is not made longer by looking all the time.
+        tokio::time::sleep((begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
+    }
+}
+
+/// Runs a command; its standard output, or its standard error as the failure.
+pub(crate) async fn run(mut command: Command, input: Option<&str>) -> anyhow::Result<String> {
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let name = format!("{:?}", command.as_std());
+    let mut child = command.spawn().with_context(|| name.clone())?;
+    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+        stdin.write_all(input.as_bytes()).await?;
+    }
+    let output = child.wait_with_output().await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    anyhow::ensure!(output.status.success(), "{name}: {}{text}", String::from_utf8_lossy(&output.stderr));
+    Ok(text)
+}
+
+/// A path in the source tree.
+pub(crate) fn source(relative: &str) -> String {
+    let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.join(relative).display().to_string()
+}
+
+/// An authority, and what it signed for a name: three PEM texts.
+pub(crate) fn certificate(name: &str) -> anyhow::Result<(String, String, String)> {
+    let authority_key = rcgen::KeyPair::generate()?;
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key)?.pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate()?;
+    let mut leaf = rcgen::CertificateParams::new(vec![name.to_owned()])?;
+    leaf.use_authority_key_identifier_extension = true;
+    let certificate = leaf.signed_by(&key, &issuer)?;
+    Ok((authority_pem, certificate.pem(), key.serialize_pem()))
+}
+
+/// Whether a condition of an object is true.
+pub(crate) fn has_condition(object: &Value, kind: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "True"))
+}
