@@ -48,7 +48,7 @@ pub fn remove(name: &str) -> anyhow::Result<()> {
         if left.is_empty() {
             return Ok(());
         }
-        let failed = left.iter().filter_map(|directory| remove_tree(directory).err()).next();
+        let failed = left.iter().find_map(|directory| remove_tree(directory).err());
         match failed {
             Some(error) if begun.elapsed() > Duration::from_secs(10) => return Err(error).context("removing cgroups"),
             Some(_) => std::thread::sleep(Duration::from_millis(20)),

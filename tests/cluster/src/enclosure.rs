@@ -195,8 +195,8 @@ fn keeper(layout: &Layout) -> Keeper {
 fn identity(process: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is a name in parentheses, which may have anything in it; the 20th after it is the start.
-    let start = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?;
-    Some(format!("{process} {start}"))
+    let began = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?;
+    Some(format!("{process} {began}"))
 }
 
 /// `unshare`, while it runs.

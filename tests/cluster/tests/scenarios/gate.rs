@@ -59,7 +59,9 @@ async fn measure(scene: &Scene) -> anyhow::Result<[Vec<Duration>; 3]> {
             scene.delete("pods", &name).await?;
         }
     }
-    times.iter_mut().for_each(|times| times.sort());
+    for times in &mut times {
+        times.sort();
+    }
     Ok(times)
 }
 

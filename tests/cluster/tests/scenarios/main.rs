@@ -4,6 +4,8 @@
 //! cluster; those that take something away from it (`upheaval`) run one by one after the others.
 
 #![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unused_self)] // what a scenario says of its scene reads alike
+#![allow(clippy::disallowed_methods)] // files of a scenario have no other reader while they are written
 
 mod scene;
 mod world;

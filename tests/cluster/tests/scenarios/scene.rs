@@ -32,7 +32,7 @@ impl Scene {
             namespace,
         };
         scene.world.api.create("/api/v1/namespaces", &json!({"metadata": {"name": scene.namespace}})).await?;
-        scene.seed(json!({"db": "first"}))?;
+        scene.seed(&json!({"db": "first"}))?;
         let account =
             json!({"metadata": {"name": "app", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
         scene.create("serviceaccounts", &account).await?;
@@ -41,7 +41,7 @@ impl Scene {
     }
 
     /// Makes vault and identity, with these secrets.
-    fn seed(&self, secrets: Value) -> anyhow::Result<()> {
+    fn seed(&self, secrets: &Value) -> anyhow::Result<()> {
         let subject = format!("system:serviceaccount:{}:app", self.namespace);
         let seed = json!({
             "apps": [{"clientId": self.client_id, "tenantId": TENANT,
@@ -96,8 +96,8 @@ impl Scene {
 
     /// The same as an object.
     pub(crate) fn class_object(&self, name: &str, objects: &[&str], more: &Value) -> Value {
-        let entries: String =
-            objects.iter().map(|object| format!("  - |\n    objectName: {object}\n    objectType: secret\n")).collect();
+        let entry = |object: &&str| format!("  - |\n    objectName: {object}\n    objectType: secret\n");
+        let entries = objects.iter().map(entry).collect::<Vec<_>>().concat();
         let mut parameters =
             json!({"keyvaultName": self.vault, "tenantId": TENANT, "objects": format!("array:\n{entries}")});
         for (key, value) in more.as_object().into_iter().flatten() {
