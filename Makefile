@@ -36,7 +36,7 @@ test-sdk: ## Has Microsoft's own SDK read a secret from the emulator (heavy: abo
 	cd tests/sdk && $(CARGO) test --locked
 
 .PHONY: test-cluster
-test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubernetes once, minutes); ONLY=… chooses, FIGURES=1 measures memory
+test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubernetes once, minutes); ONLY=… chooses, FIGURES=1 measures more
 	tests/cluster/prepare
 	$(MAKE) --no-print-directory images
 	@set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
@@ -45,7 +45,7 @@ test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubern
 	scripts/helm version --short; KEYSLUICE_HELM=$$(scripts/helm --path); \
 	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images; \
 	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
-	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
 
 .PHONY: lint
 lint: ## Format, clippy, spelling, licences (the last two where their tools are installed)
