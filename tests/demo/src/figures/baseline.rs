@@ -29,7 +29,7 @@ pub(super) fn complaints(figures: &[Figure], baseline: Option<&Baseline>) -> Vec
     let mut complaints = Vec::new();
     for Figure { name, unit, value, bound, kind } in figures {
         let bound = match kind {
-            Kind::Stable => *bound,
+            Kind::Stable | Kind::Bounded => *bound,
             // Without a baseline somebody looks at the table himself.
             Kind::Varies => bound.filter(|_| baseline.is_some()).map(|bound| bound * BUSY),
         };
@@ -69,6 +69,8 @@ mod tests {
             ("within its bound", stable(100.0, Some(100.0)), None, None),
             ("past its bound", stable(101.0, Some(100.0)), None, Some("more than 100")),
             ("past its bound, as it was", stable(101.0, Some(100.0)), Some(101.0), Some("more than 100")),
+            ("noise within its bound", figure(9.0, Some(10.0), Kind::Bounded), Some(1.0), None),
+            ("noise past its bound", figure(11.0, Some(10.0), Kind::Bounded), Some(11.0), Some("more than 10")),
             ("a time past its bound, for somebody to look at", figure(11.0, Some(10.0), Kind::Varies), None, None),
             ("a time on a busy machine", figure(49.0, Some(10.0), Kind::Varies), Some(1.0), None),
             ("a time that says something", figure(51.0, Some(10.0), Kind::Varies), Some(1.0), Some("more than 50")),

@@ -1,7 +1,7 @@
 //! The measurements. Counts and CPU time where possible: a busy machine changes neither.
 
 use super::lab::{Lab, wait_until};
-use super::{Kind, Table};
+use super::{Kind, Limits, Table};
 use anyhow::ensure;
 use std::fs::File;
 use std::io::Read as _;
@@ -91,7 +91,7 @@ pub(super) async fn refreshes(
     lab: &Lab,
     refreshes: usize,
     idle: Duration,
-    resident_limit: f64,
+    limits: &Limits,
     table: &mut Table,
 ) -> anyhow::Result<()> {
     let sidecar = lab.ready("refreshes", &lab.plan(&Lab::secrets(50), HOUR)).await?;
@@ -111,13 +111,11 @@ pub(super) async fn refreshes(
     let before = memory("RssAnon")?;
     many(refreshes)?;
     let (resident, anonymous) = (memory("VmRSS")?, memory("RssAnon")?);
-    table.add("resident, 50 secrets, after all refreshes", "KiB", float(resident), Some(resident_limit), Kind::Stable);
-    table.add("anonymous, 50 secrets, after all refreshes", "KiB", float(anonymous), Some(1024.0), Kind::Stable);
+    table.add("resident, 50 secrets, after all refreshes", "KiB", float(resident), Some(limits.resident), Kind::Stable);
+    table.add("anonymous, 50 secrets, after all refreshes", "KiB", float(anonymous), limits.anonymous, Kind::Stable);
     let growth = float(anonymous.saturating_sub(before));
     println!("  ({refreshes} refreshes, one in ten with a change)");
-    // Whether the heap takes one page more in between is chance, not a trend.
-    table.add("anonymous, growth over all refreshes", "KiB", growth, Some(64.0), Kind::Varies);
-    ensure!(growth <= 64.0, "memory grew by {growth} KiB over {refreshes} refreshes");
+    table.add("anonymous, growth over all refreshes", "KiB", growth, Some(64.0), Kind::Bounded);
 
     // Until every time of a change is settled.
     tokio::time::sleep(Duration::from_secs(4)).await;
@@ -139,7 +137,7 @@ pub(super) async fn refreshes(
     let (cpu, started) = (sidecar.cpu()?, Instant::now());
     tokio::time::sleep(idle).await;
     let idle = float(sidecar.cpu()? - cpu) / 1e9 / started.elapsed().as_secs_f64() * 1000.0;
-    table.add("idle CPU", "millicores", idle, Some(0.1), Kind::Stable);
+    table.add("idle CPU", "millicores", idle, Some(0.1), Kind::Bounded);
     table.add("CPU with a refresh every 2 minutes", "millicores", idle + refresh / 120.0, Some(0.1), Kind::Varies);
     table.add("threads when idle", "threads", float(sidecar.threads()?), Some(1.0), Kind::Stable);
     sidecar.end().await
@@ -155,8 +153,7 @@ pub(super) async fn look_ups(lab: &Lab, table: &mut Table) -> anyhow::Result<()>
         most = most.max(sidecar.threads()?);
         Ok(sidecar.process()?.log().contains("KS312"))
     })?;
-    table.add("threads while a name resolves, at most", "threads", float(most), Some(2.0), Kind::Varies);
-    ensure!(most <= 2, "{most} threads");
+    table.add("threads while a name resolves, at most", "threads", float(most), Some(2.0), Kind::Bounded);
     sidecar.end().await
 }
 
