@@ -52,7 +52,7 @@ fn the_operator_splits_certificates_for_classes_that_do_not_say() {
 }
 
 #[test]
-fn the_pods_interval_goes_before_the_classs_and_that_before_the_operators() {
+fn the_interval_of_the_pod_goes_before_that_of_the_class_and_this_before_the_operators() {
     for (annotation, parameter, expected) in [
         (None, None, 120),
         (None, Some(("syncInterval", "90s")), 90),

@@ -148,7 +148,7 @@ fn a_selection_needs_no_objects_and_its_directory_is_no_file() {
 }
 
 #[test]
-fn separate_files_are_the_classs_choice_then_the_operators() {
+fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
     let (clouds, limits) = (clouds(), Allowlist::default());
     let split = |flag: &str, operators: bool, object: &str| {
         let objects = format!("array: ['{object}']");
