@@ -69,14 +69,15 @@ enum Known {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     known: Vec<Known>,
-    not_before: BTreeMap<Group, Time>,
+    /// Until when a list is not asked for, unless more pages than these are granted.
+    barred: BTreeMap<Group, (Time, usize)>,
     full_at: Time,
 }
 
 impl Ledger {
     /// Nothing is known.
     pub(crate) fn new(items: usize) -> Self {
-        Self { known: vec![Known::Nothing; items], not_before: BTreeMap::new(), full_at: Time::ZERO }
+        Self { known: vec![Known::Nothing; items], barred: BTreeMap::new(), full_at: Time::ZERO }
     }
 
     /// Begins a round; with `full` everything is fetched.
@@ -102,7 +103,7 @@ impl Ledger {
                 of.map(|(_, object)| name(object)).collect()
             };
             let spared = names(|known| matches!(known, Known::Updated(_))).len();
-            let barred = self.not_before.get(&group).is_some_and(|at| now < *at);
+            let barred = self.barred.get(&group).is_some_and(|(until, pages)| now < *until && spared <= *pages + 1);
             let names = names(|_| true);
             let items = members.iter().map(|(index, _)| *index).collect();
             match members.into_iter().next() {
@@ -128,9 +129,11 @@ impl Ledger {
         })
     }
 
-    /// A list is not to be had, or too long: not asked for again for a while. The items to be fetched, and whether it is news.
-    pub(crate) fn not_listed(&mut self, list: List, now: Time) -> (Vec<usize>, bool) {
-        let known = self.not_before.insert(group(&list.object), now + FULL_EVERY);
+    /// A list is not to be had at all, or has more pages than it was granted: not asked for so many again for a while. The items
+    /// to be fetched, and whether it is news.
+    pub(crate) fn not_listed(&mut self, list: List, refused: bool, now: Time) -> (Vec<usize>, bool) {
+        let pages = if refused { usize::MAX - 1 } else { list.most_pages };
+        let known = self.barred.insert(group(&list.object), (now + FULL_EVERY, pages));
         (list.items, known.is_none())
     }
 

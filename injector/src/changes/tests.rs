@@ -116,7 +116,7 @@ fn a_vault_that_cannot_be_listed_is_left_alone_for_an_hour() {
     let mut ledger = fetched(&volume, 150);
     let all = [0, 1];
     let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
-    assert_eq!(ledger.not_listed(list, START + MINUTE), (all.to_vec(), true));
+    assert_eq!(ledger.not_listed(list, true, START + MINUTE), (all.to_vec(), true));
     let again =
         |ledger: &mut Ledger, after: Duration| !ledger.start(&volume, &all, false, START + after).lists.is_empty();
     assert!(!again(&mut ledger, MINUTE * 2) && !again(&mut ledger, MINUTE * 59));
@@ -126,6 +126,23 @@ fn a_vault_that_cannot_be_listed_is_left_alone_for_an_hour() {
         ledger.fetched(&volume, index, None, Some(Seen { updated: 100, date: 150 }));
     }
     assert!(again(&mut ledger, MINUTE * 62));
+}
+
+#[test]
+fn a_list_that_was_too_long_for_a_few_objects_is_tried_for_more() {
+    let volume = volume(&["a", "b", "c", "d"]);
+    let mut ledger = fetched(&volume, 150);
+    let all = [0, 1, 2, 3];
+    // Two of them were changed a moment ago: a list could spare two calls, and costs at least two.
+    ledger.failed(2);
+    ledger.failed(3);
+    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    assert_eq!(list.most_pages, 1);
+    ledger.not_listed(list, false, START + MINUTE);
+    assert!(ledger.start(&volume, &all, false, START + MINUTE).lists.is_empty(), "not for so few");
+    ledger.fetched(&volume, 2, None, Some(Seen { updated: 100, date: 150 }));
+    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    assert_eq!(list.most_pages, 2);
 }
 
 #[test]

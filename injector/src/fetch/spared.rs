@@ -24,7 +24,7 @@ impl Fetcher {
             Ok(source) => self.vaults.updates(&list.object, source, list.most_pages, |known| list.is_done(known)).await,
             Err(fault) => Err(fault),
         };
-        let why = match answer {
+        let (why, refused) = match answer {
             Ok(Updates::Known(known)) => {
                 for object in list.items.iter().map(|&index| Object::of(&plan.files[index])) {
                     if let Some(update) = known.get(&name(&object)) {
@@ -33,16 +33,16 @@ impl Fetcher {
                 }
                 return Ok(self.ledger(volume).listed(plan, list, &known));
             }
-            Ok(Updates::TooMany) => "it has more pages than there are objects to ask for".to_owned(),
+            Ok(Updates::TooMany) => ("it has more pages than there are objects to spare".to_owned(), false),
             Err(fault) if is_about_identity(&fault) => {
                 return Err(list.items.into_iter().map(|index| (index, Err(fault.clone()))).collect());
             }
-            Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => fault.to_string(),
+            Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => (fault.to_string(), true),
             // It will pass, or the objects tell.
             Err(_) => return Ok((Vec::new(), list.items)),
         };
         let vault = list.object.vault().clone();
-        let (items, news) = self.ledger(volume).not_listed(list, since_boot());
+        let (items, news) = self.ledger(volume).not_listed(list, refused, since_boot());
         if news {
             log::info(&format!("{vault}: objects are asked for one by one, the list again in an hour: {why}"));
         }

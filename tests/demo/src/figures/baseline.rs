@@ -63,7 +63,7 @@ mod tests {
         let cases: &[(&str, Figure, Option<f64>, Option<&str>)] = &[
             ("as it was", stable(100.0, None), Some(100.0), None),
             ("less", stable(50.0, None), Some(100.0), None),
-            ("a little more", stable(115.0, None), Some(100.0), None),
+            ("a little more", stable(114.0, None), Some(100.0), None),
             ("too much more", stable(116.0, None), Some(100.0), Some("more than 15 % above 100")),
             ("nothing became something", stable(1.0, None), Some(0.0), Some("more than 15 % above 0")),
             ("within its bound", stable(100.0, Some(100.0)), None, None),
