@@ -5,8 +5,8 @@
 //! any replica serves now.** What keeps it, with replicas that crash and stall anywhere and whose clocks differ by the tolerance:
 //!
 //! - A CA signs only after the deciding replica has itself seen it in every entry for `propagation`, on its monotonic clock.
-//! - In an ordinary rotation its leaf is served only once a *second* publication is out, so that whoever knows the last but one
-//!   `caBundle` verifies it too, however old that is.
+//! - In an ordinary rotation its leaf is served only once a *second* publication has been out for `propagation`, so that whoever
+//!   knows the last but one `caBundle` verifies it too, however old that is.
 //! - A CA leaves the bundle only when the last leaf it signed has expired: a replica cut off from the API may serve that leaf to
 //!   the end.
 //! - The bundle is computed from what is stored, never from what is about to be, and read before it (see [`crate::BundleStore`]).
@@ -208,7 +208,7 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
     let stored = Serving { pair: Arc::clone(&active.pair), authority: active.authority.certificate().clone() };
     let trusts = |authority| view.published.is_some_and(|published| published.trusts(authority));
     let trusted = material.trusted(view.now.wall);
-    let complete = || trusted.iter().all(trusts);
+    let (complete, known) = (|| trusted.iter().all(trusts), || trusted.iter().all(|one| ripe(view, policy, one)));
     let Some(serving) = view.serving else {
         // Not ready before API servers can verify it. In a fresh cluster that is one look later; after a loss, other replicas
         // may still serve with a published CA that is not this one. Who cannot see the bundle trusts a CA that is old enough.
@@ -225,7 +225,7 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
     let replaceable = serving.authority == stored.authority
         || policy.is_past(serving.pair.certificate(), view.now.wall)
         || (trusts(&stored.authority) && !trusts(&serving.authority))
-        || (complete() && ripe(view, policy, &stored.authority));
+        || known();
     Some(if replaceable { stored } else { serving.clone() })
 }
 

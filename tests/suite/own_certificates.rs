@@ -255,7 +255,7 @@ async fn no_review_fails_while_certificate_and_authority_rotate_every_two_second
     server.world().put_configuration(CONFIGURATION, &["", ""]);
     let lives = [
         "--bundle-propagation",
-        "500ms",
+        "200ms",
         "--certificate-lifetime",
         "2s",
         "--authority-lifetime",

@@ -145,6 +145,9 @@ fn an_authority_rotates_in_four_steps() {
     assert_eq!(replica.at(6000), [Reason::PromoteAuthority]);
     let after_next = replica.material().next.as_ref().unwrap().certificate().clone();
     assert!(replica.trusts(&old) && replica.trusts(&next) && replica.trusts(&after_next));
+    assert_eq!(replica.at(6059), []);
+    assert_eq!(*replica.served(), old, "the second publication is not yet known everywhere");
+    assert_eq!(replica.at(6060), []);
     assert_eq!(*replica.served(), next);
     let until = replica.material().retired[0].until;
     assert_eq!(until, wall(6000) + replica.policy.leaf_lifetime + 2 * replica.policy.clock_tolerance);
