@@ -1,5 +1,6 @@
 //! JSON patch (RFC 6902), written by hand: `add`, and `replace` where a volume or mount changes in place. Never `remove`.
 
+use crate::json::write;
 use serde::Serialize;
 use std::fmt::{self, Display, Write as _};
 
@@ -73,7 +74,7 @@ impl Patch {
         json.extend_from_slice(br#"","path":""#);
         write_inside_string(json, path);
         json.extend_from_slice(br#"","value":"#);
-        serde_json::to_writer(&mut *json, &value).expect("strings, numbers and lists always serialise");
+        write::append(json, &value).expect("strings, numbers, lists and objects are written");
         json.extend_from_slice(b"}]");
     }
 }
@@ -84,22 +85,16 @@ impl fmt::Debug for Patch {
     }
 }
 
-/// Writes between the quotes of a JSON string; paths hardly ever need an escape.
+/// Writes between the quotes of a JSON string.
 fn write_inside_string(json: &mut Vec<u8>, text: impl Display) {
-    struct Plain<'a>(&'a mut Vec<u8>);
-    impl fmt::Write for Plain<'_> {
+    struct Inside<'a>(&'a mut Vec<u8>);
+    impl fmt::Write for Inside<'_> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.extend_from_slice(text.as_bytes());
+            write::append_inside(self.0, text);
             Ok(())
         }
     }
-    let start = json.len();
-    write!(Plain(json), "{text}").expect("a Vec takes everything");
-    if json[start..].iter().any(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\') {
-        let quoted = serde_json::to_vec(&String::from_utf8_lossy(&json[start..])).expect("strings always serialise");
-        json.truncate(start);
-        json.extend_from_slice(&quoted[1..quoted.len() - 1]);
-    }
+    write!(Inside(json), "{text}").expect("a Vec takes everything");
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::patch::Patch;
 use super::pod::Pod;
-use crate::json::{Cursor, JsonError, Read, Text, view};
+use crate::json::{Cursor, JsonError, Read, Text, view, write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
@@ -123,9 +123,9 @@ pub fn respond(api_version: &str, uid: &str, verdict: Verdict<'_>, warnings: &[S
     let patch_bytes = if let Verdict::Allowed(patch) = verdict { patch.to_json().len() } else { 0 };
     let mut body = Vec::with_capacity(256 + patch_bytes / 3 * 4);
     body.extend_from_slice(br#"{"apiVersion":"#);
-    write_json(&mut body, api_version);
+    write::append_string(&mut body, api_version);
     body.extend_from_slice(br#","kind":"AdmissionReview","response":{"uid":"#);
-    write_json(&mut body, uid);
+    write::append_string(&mut body, uid);
     match verdict {
         Verdict::Allowed(patch) => {
             body.extend_from_slice(br#","allowed":true"#);
@@ -149,7 +149,7 @@ pub fn respond(api_version: &str, uid: &str, verdict: Verdict<'_>, warnings: &[S
 }
 
 fn write_json<T: Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(body, value).expect("strings and numbers always serialise");
+    write::append(body, value).expect("strings, numbers, lists and objects are written");
 }
 
 /// Straight into the response, without a buffer between.

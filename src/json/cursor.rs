@@ -8,6 +8,7 @@ use std::borrow::Cow;
 /// A position in a JSON text.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
+    text: &'a str,
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
     pub(super) depth: u32,
@@ -17,8 +18,14 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// At the start of a text.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, depth: 0, entries: 0 }
+    pub fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0, depth: 0, entries: 0 }
+    }
+
+    /// The text between two places, which are next to ASCII characters.
+    #[inline]
+    pub(super) fn between(&self, start: usize, end: usize) -> Result<&'a str, JsonError> {
+        self.text.get(start..end).ok_or_else(|| JsonError::new(Problem::Utf8, start))
     }
 
     /// Reads a value.
@@ -150,7 +157,7 @@ impl<'a> Cursor<'a> {
         Ok(true)
     }
 
-    /// A key as it stands there; only one with escapes is decoded. Not checked to be UTF-8: no field has such a name.
+    /// A key as it stands there; only one with escapes is decoded.
     #[inline]
     fn key(&mut self) -> Result<Cow<'a, [u8]>, JsonError> {
         let start = self.open_string("a key in quotes")?;

@@ -1,4 +1,4 @@
-//! Reading JSON in one pass: a cursor over the bytes that visits what is wanted and skips the rest.
+//! JSON, read in one pass and written in one: a cursor over the bytes that visits what is wanted and skips the rest; the writer is [`write`].
 //!
 //! A pod is mostly fields that no decision needs, so what is skipped is what costs: `serde_json` walks them token by token through
 //! generic code. [`Cursor`] borrows every string that has no escape, skips without recursion, and says in its errors which field
@@ -16,6 +16,7 @@ mod skip;
 mod string;
 mod view;
 mod with_serde;
+pub(crate) mod write;
 
 pub use cursor::Cursor;
 pub use error::{JsonError, Problem};
@@ -34,7 +35,9 @@ pub const ENTRY_LIMIT: u32 = 20_000;
 /// # Errors
 /// [`JsonError`] where it is no JSON, or not a `T`.
 pub fn from_slice<'a, T: Read<'a>>(bytes: &'a [u8]) -> Result<T, JsonError> {
-    let mut cursor = Cursor::new(bytes);
+    // All of it at once: what is skipped too, and in less time than string by string.
+    let text = std::str::from_utf8(bytes).map_err(|error| JsonError::new(Problem::Utf8, error.valid_up_to()))?;
+    let mut cursor = Cursor::new(text);
     let value = cursor.value()?;
     cursor.end()?;
     Ok(value)

@@ -63,9 +63,7 @@ impl<'a> Read<'a> for bool {
 impl<'a> Read<'a> for i64 {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
         let start = cursor.number("an integer")?;
-        let source = &cursor.bytes[start..cursor.at];
-        let number = std::str::from_utf8(source).ok().and_then(|digits| digits.parse().ok());
-        number.ok_or_else(|| JsonError::new(Problem::Number, start))
+        cursor.between(start, cursor.at)?.parse().map_err(|_| JsonError::new(Problem::Number, start))
     }
 }
 
@@ -75,9 +73,7 @@ impl<'a> Read<'a> for Quantity<'a> {
             return Text::read(cursor).map(Self);
         }
         let start = cursor.number("a quantity")?;
-        let source = std::str::from_utf8(&cursor.bytes[start..cursor.at]);
-        let source = source.map_err(|_| JsonError::new(Problem::Utf8, start))?;
-        Ok(Self(Text(Cow::Borrowed(source))))
+        Ok(Self(Text(Cow::Borrowed(cursor.between(start, cursor.at)?))))
     }
 }
 

@@ -65,7 +65,7 @@ impl Value<'_> {
 /// Decodes what stands between the quotes.
 fn decode(source: &str) -> Result<String, JsonError> {
     let mut text = String::with_capacity(source.len());
-    let mut rest = Cursor::new(source.as_bytes());
+    let mut rest = Cursor::new(source);
     loop {
         let next = scan::special(rest.bytes, rest.at);
         text.push_str(&source[rest.at..next]);
@@ -103,9 +103,8 @@ impl<'a> Cursor<'a> {
         if self.bytes.get(end) != Some(&b'"') {
             end = self.check_rest_of_string(end)?;
         }
-        let source = std::str::from_utf8(&self.bytes[start..end]);
         self.at = end + 1;
-        Ok((source.map_err(|_| JsonError::new(Problem::Utf8, start))?, is_escaped))
+        Ok((self.between(start, end)?, is_escaped))
     }
 
     /// Checks escapes and surrogates from the first special byte on; gives the index of the closing quote.

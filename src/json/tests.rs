@@ -14,8 +14,7 @@ impl<'a> Read<'a> for Any {
             b'{' => {
                 let mut map = Map::new();
                 cursor.object(|key, cursor| {
-                    // Keys are not checked: no field has a name that is not UTF-8.
-                    let key = String::from_utf8(key.to_vec()).map_err(|_| cursor.error(Problem::Utf8))?;
+                    let key = String::from_utf8(key.to_vec()).unwrap();
                     map.insert(key, Self::read(cursor)?.0);
                     Ok(())
                 })?;
@@ -42,6 +41,10 @@ impl<'a> Read<'a> for Any {
 
 /// Both readers accept or both refuse; where they accept, they read the same. What is skipped is accepted if its brackets close.
 fn compare(document: &[u8]) {
+    if std::str::from_utf8(document).is_err() {
+        assert_eq!(from_slice::<Present>(document).unwrap_err().problem(), Problem::Utf8);
+        return assert!(serde_json::from_slice::<Value>(document).is_err());
+    }
     let ours = from_slice::<Any>(document);
     match serde_json::from_slice::<Value>(document) {
         Ok(theirs) => assert_eq!(ours.unwrap().0, theirs),
@@ -135,10 +138,9 @@ proptest! {
     #[test]
     fn long_brackets_end_where_they_end(text in "[\\[\\]{}\"\\\\ax]{0,300}", rest in "[\\[{\"\\\\} ]{0,3}") {
         for text in [format!("[{text}]{rest}"), format!("{{\"a\":\"{text}\"}}{rest}"), format!("[\"{text}")] {
-            let bytes = text.as_bytes();
-            let mut cursor = Cursor::new(bytes);
+            let mut cursor = Cursor::new(&text);
             let skipped = cursor.skip().is_ok().then_some(cursor.at);
-            prop_assert_eq!(skipped, end_of_brackets(bytes), "{}", text);
+            prop_assert_eq!(skipped, end_of_brackets(text.as_bytes()), "{}", text);
         }
     }
 

@@ -1,0 +1,342 @@
+//! Writing JSON: what [`Serialize`] gives, as `serde_json` writes it, with strings looked at 16 bytes at a time.
+//!
+//! A patch is mostly paths, names and values without an escape; byte by byte through a table they cost more than all the rest of it.
+
+use super::scan;
+use serde::Serialize;
+use serde::ser::{self, Impossible, SerializeMap, SerializeSeq, SerializeStruct};
+use std::fmt;
+
+/// Appends `value` to `json`.
+///
+/// # Errors
+/// Where the value is of a kind that nothing of ours is: bytes, tuples, enum variants with content, map keys that are no strings.
+pub(crate) fn append(json: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(), WriteError> {
+    value.serialize(Writer(json))
+}
+
+/// Appends a string with its quotes.
+#[inline]
+pub(crate) fn append_string(json: &mut Vec<u8>, text: &str) {
+    json.push(b'"');
+    append_inside(json, text);
+    json.push(b'"');
+}
+
+/// Appends what stands between the quotes of a string.
+#[inline]
+pub(crate) fn append_inside(json: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let end = scan::special(bytes, 0);
+    json.extend_from_slice(&bytes[..end]);
+    if end < bytes.len() {
+        append_escaped(json, &bytes[end..]);
+    }
+}
+
+#[cold]
+fn append_escaped(json: &mut Vec<u8>, mut rest: &[u8]) {
+    while let Some(&byte) = rest.first() {
+        let short = match byte {
+            b'"' | b'\\' => Some(byte),
+            b'\n' => Some(b'n'),
+            b'\r' => Some(b'r'),
+            b'\t' => Some(b't'),
+            0x08 => Some(b'b'),
+            0x0c => Some(b'f'),
+            _ => None,
+        };
+        match short {
+            Some(letter) => json.extend_from_slice(&[b'\\', letter]),
+            None => json.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        }
+        let next = scan::special(rest, 1);
+        json.extend_from_slice(&rest[1..next]);
+        rest = &rest[next..];
+    }
+}
+
+/// A kind of value that is never written.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WriteError(String);
+
+impl ser::Error for WriteError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+}
+
+fn unsupported<T>(kind: &str) -> Result<T, WriteError> {
+    Err(WriteError(format!("{kind} cannot be written")))
+}
+
+/// Writes one value.
+struct Writer<'a>(&'a mut Vec<u8>);
+
+/// Writes the members of a list or an object.
+struct Members<'a> {
+    json: &'a mut Vec<u8>,
+    is_first: bool,
+    end: u8,
+}
+
+impl<'a> Writer<'a> {
+    fn open(self, start: u8, end: u8) -> Members<'a> {
+        self.0.push(start);
+        Members { json: self.0, is_first: true, end }
+    }
+
+    /// Numbers: rare, and as `serde_json` has them.
+    fn number(self, value: impl Serialize) -> Result<(), WriteError> {
+        serde_json::to_writer(self.0, &value).map_err(ser::Error::custom)
+    }
+}
+
+impl Members<'_> {
+    fn separate(&mut self) {
+        if !std::mem::take(&mut self.is_first) {
+            self.json.push(b',');
+        }
+    }
+
+    fn close(self) {
+        self.json.push(self.end);
+    }
+}
+
+macro_rules! numbers {
+    ($($name:ident($type:ty))*) => {$(
+        fn $name(self, value: $type) -> Result<(), WriteError> {
+            self.number(value)
+        }
+    )*};
+}
+
+impl<'a> ser::Serializer for Writer<'a> {
+    type Ok = ();
+    type Error = WriteError;
+    type SerializeSeq = Members<'a>;
+    type SerializeMap = Members<'a>;
+    type SerializeStruct = Members<'a>;
+    type SerializeTuple = Members<'a>;
+    type SerializeTupleStruct = Impossible<(), WriteError>;
+    type SerializeTupleVariant = Impossible<(), WriteError>;
+    type SerializeStructVariant = Impossible<(), WriteError>;
+
+    numbers! {
+        serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
+        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
+        serialize_f32(f32) serialize_f64(f64)
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<(), WriteError> {
+        self.0.extend_from_slice(if value { b"true" } else { b"false" });
+        Ok(())
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), WriteError> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), WriteError> {
+        append_string(self.0, value);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, _: &[u8]) -> Result<(), WriteError> {
+        unsupported("bytes")
+    }
+
+    fn serialize_none(self) -> Result<(), WriteError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), WriteError> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), WriteError> {
+        self.0.extend_from_slice(b"null");
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), WriteError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), WriteError> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), WriteError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<(), WriteError> {
+        unsupported(name)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Members<'a>, WriteError> {
+        Ok(self.open(b'[', b']'))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Members<'a>, WriteError> {
+        Ok(self.open(b'[', b']'))
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, WriteError> {
+        unsupported(name)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, WriteError> {
+        unsupported(name)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Members<'a>, WriteError> {
+        Ok(self.open(b'{', b'}'))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Members<'a>, WriteError> {
+        Ok(self.open(b'{', b'}'))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStructVariant, WriteError> {
+        unsupported(name)
+    }
+}
+
+impl SerializeSeq for Members<'_> {
+    type Ok = ();
+    type Error = WriteError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
+        self.separate();
+        append(self.json, value)
+    }
+
+    fn end(self) -> Result<(), WriteError> {
+        self.close();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTuple for Members<'_> {
+    type Ok = ();
+    type Error = WriteError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
+        SerializeSeq::serialize_element(self, value)
+    }
+
+    fn end(self) -> Result<(), WriteError> {
+        SerializeSeq::end(self)
+    }
+}
+
+impl SerializeMap for Members<'_> {
+    type Ok = ();
+    type Error = WriteError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), WriteError> {
+        self.separate();
+        let start = self.json.len();
+        append(self.json, key)?;
+        if self.json.get(start) == Some(&b'"') { Ok(()) } else { unsupported("a key that is no string") }
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
+        self.json.push(b':');
+        append(self.json, value)
+    }
+
+    fn end(self) -> Result<(), WriteError> {
+        self.close();
+        Ok(())
+    }
+}
+
+impl SerializeStruct for Members<'_> {
+    type Ok = ();
+    type Error = WriteError;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), WriteError> {
+        self.separate();
+        append_string(self.json, key);
+        self.json.push(b':');
+        append(self.json, value)
+    }
+
+    fn end(self) -> Result<(), WriteError> {
+        self.close();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn written(value: &impl Serialize) -> String {
+        let mut json = b"before".to_vec();
+        append(&mut json, value).unwrap();
+        String::from_utf8(json).unwrap().split_off("before".len())
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Sample<'a> {
+        a_name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        absent: Option<u8>,
+        present: Option<i64>,
+        pair: (bool, char),
+        list: [&'a str; 1],
+        map: BTreeMap<String, f64>,
+        nothing: (),
+    }
+
+    #[test]
+    fn values_are_written_as_serde_json_writes_them() {
+        let map = BTreeMap::from([("x\"y".to_owned(), 1.5), (String::new(), -0.0)]);
+        let sample = Sample { a_name: "n", absent: None, present: Some(-3), pair: (true, '\n'), list: ["é"], map, nothing: () };
+        assert_eq!(written(&sample), serde_json::to_string(&sample).unwrap());
+        let value = json!({"a": [1, -2, 3.25, null, true, {"b": {}}, []], "": "\u{1f}"});
+        assert_eq!(written(&value), value.to_string());
+    }
+
+    #[test]
+    fn what_json_has_no_form_for_is_an_error() {
+        let mut json = Vec::new();
+        assert!(append(&mut json, &BTreeMap::from([(1, 2)])).is_err());
+        assert!(append(&mut json, &Ok::<u8, u8>(1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_written_as_serde_json_writes_it(text in "[\\PC\u{0}-\u{7f}\"\\\\\n]{0,70}") {
+            prop_assert_eq!(written(&text), serde_json::to_string(&text).unwrap());
+        }
+    }
+}
