@@ -3,8 +3,6 @@
 use super::patch::Patch;
 use super::pod::Pod;
 use crate::json::{Cursor, JsonError, Read, Text, view, write};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
 view! {
@@ -155,13 +153,15 @@ fn write_json<T: Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
 /// Straight into the response, without a buffer between.
 fn write_base64(body: &mut Vec<u8>, bytes: &[u8]) {
     let start = body.len();
-    body.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    BASE64_STANDARD.encode_slice(bytes, &mut body[start..]).expect("four characters for each three bytes");
+    body.resize(start + base64_simd::STANDARD.encoded_length(bytes.len()), 0);
+    let _ = base64_simd::STANDARD.encode(bytes, base64_simd::Out::from_slice(&mut body[start..]));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
     use serde_json::{Value, json};
 
     #[test]
