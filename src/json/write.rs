@@ -320,7 +320,8 @@ mod tests {
     #[test]
     fn values_are_written_as_serde_json_writes_them() {
         let map = BTreeMap::from([("x\"y".to_owned(), 1.5), (String::new(), -0.0)]);
-        let sample = Sample { a_name: "n", absent: None, present: Some(-3), pair: (true, '\n'), list: ["é"], map, nothing: () };
+        let sample =
+            Sample { a_name: "n", absent: None, present: Some(-3), pair: (true, '\n'), list: ["é"], map, nothing: () };
         assert_eq!(written(&sample), serde_json::to_string(&sample).unwrap());
         let value = json!({"a": [1, -2, 3.25, null, true, {"b": {}}, []], "": "\u{1f}"});
         assert_eq!(written(&value), value.to_string());
