@@ -1,4 +1,5 @@
-//! The webhook with the CPU limit that Azure Workload Identity's chart gives: 100m, a steady rate over warm connections.
+//! The webhook with the CPU limit that Azure Workload Identity's chart gives: 100m, a steady rate over warm connections; the echo server
+//! likewise, since most of such a wait is the machine's.
 
 use crate::load::{self, client_config};
 use crate::server::Server;
@@ -16,30 +17,37 @@ const CONNECTIONS: u32 = 8;
 /// Prints what is served at 200 and 500 reviews a second with a tenth of a core.
 pub(crate) fn run(bin_dir: &Path, time: Duration) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir()?;
-    let webhook = Server::webhook(&bin_dir.join("keysluice"), scratch.path(), &[])?;
-    let _limit = CpuLimit::of(webhook.id())?;
+    let servers = [
+        ("echo", Server::echo(scratch.path())?),
+        ("webhook", Server::webhook(&bin_dir.join("keysluice"), scratch.path(), &[])?),
+    ];
+    let _limits: Vec<CpuLimit> =
+        servers.iter().map(|(_, server)| CpuLimit::of(server.id())).collect::<anyhow::Result<_>>()?;
     let body = keysluice_bench::review(&keysluice_bench::pod(4096));
     println!("4 KB pods, {CONNECTIONS} warm connections, CPU limit 100m, {} s each\n", time.as_secs());
     println!(
-        "{:>12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10}",
-        "asked for/s", "sent", "served", "p50 ms", "p99 ms", "max ms", "CPU used"
+        "{:<8} {:>12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10}",
+        "server", "asked for/s", "sent", "served", "p50 ms", "p99 ms", "max ms", "CPU used"
     );
     for rate in [200, 500] {
-        let before = webhook.cpu_seconds()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let outcome = runtime.block_on(steadily(&webhook, &body, rate, time))?;
-        let used = (webhook.cpu_seconds()? - before) / time.as_secs_f64();
-        let at = |share: usize| outcome.latencies[(outcome.latencies.len() - 1) * share / 1000].as_secs_f64() * 1000.0;
-        println!(
-            "{rate:>12} {:>8} {:>8} {:>8.2} {:>8.2} {:>8.2} {:>9.0}m",
-            outcome.sent,
-            outcome.latencies.len(),
-            at(500),
-            at(990),
-            at(1000),
-            used * 1000.0
-        );
-        ensure!(outcome.sent == outcome.latencies.len(), "not every review was answered");
+        for (name, server) in &servers {
+            let before = server.cpu_seconds()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let outcome = runtime.block_on(steadily(server, &body, rate, time))?;
+            let used = (server.cpu_seconds()? - before) / time.as_secs_f64();
+            let at =
+                |share: usize| outcome.latencies[(outcome.latencies.len() - 1) * share / 1000].as_secs_f64() * 1000.0;
+            println!(
+                "{name:<8} {rate:>12} {:>8} {:>8} {:>8.2} {:>8.2} {:>8.2} {:>9.0}m",
+                outcome.sent,
+                outcome.latencies.len(),
+                at(500),
+                at(990),
+                at(1000),
+                used * 1000.0
+            );
+            ensure!(outcome.sent == outcome.latencies.len(), "not every review was answered");
+        }
     }
     Ok(())
 }
@@ -50,8 +58,8 @@ struct Outcome {
     latencies: Vec<Duration>,
 }
 
-async fn steadily(webhook: &Server, body: &[u8], rate: u32, time: Duration) -> anyhow::Result<Outcome> {
-    let address = webhook.address;
+async fn steadily(server: &Server, body: &[u8], rate: u32, time: Duration) -> anyhow::Result<Outcome> {
+    let address = server.address;
     let head = format!(
         "POST /mutate HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
