@@ -28,6 +28,14 @@ fn pfx_as(name: &str, format: ObjectFormat) -> Result<Made, ContentError> {
     made(&base64(&pfx(name)), true, Some(PKCS12), Wanted { format, ..Wanted::default() })
 }
 
+/// A file of the Plan with more fields, or others.
+fn file(extra: &Value) -> File {
+    let mut json =
+        json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
+    json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    serde_json::from_value(json).unwrap()
+}
+
 #[test]
 fn TestDecodePKCS12() {
     let cases: &[(&str, &[&str])] = &[
@@ -67,6 +75,16 @@ fn TestGetContentBytes() {
         let made = made(value, false, None, Wanted { encoding, ..Wanted::default() });
         let bytes = made.as_ref().map(|made| made.files[0].1.expose()).map_err(ToString::to_string);
         assert_eq!(bytes, expected.map_err(str::to_owned), "{encoding:?} {value:?}");
+    }
+    // Of a certificate and of a key the encoding means nothing.
+    let cer = json!({"cer": base64(&der("leaf")), "id": "i/1"});
+    let web_key = json!({"key": {"kid": "k/1", "kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ"}});
+    for (kind, body) in [("cert", cer), ("key", web_key)] {
+        let made = ["utf-8", "base64", "hex"].map(|encoding| {
+            let file = file(&json!({"type": kind, "encoding": encoding}));
+            produce(&file, &file.path, body.to_string().as_bytes()).unwrap().files[0].content.expose().to_vec()
+        });
+        assert!(made[0].starts_with(b"-----BEGIN ") && made[1] == made[0] && made[2] == made[0], "{kind}");
     }
     // After the conversion: PEM is not base64.
     let encoding = Base64;
@@ -115,6 +133,36 @@ fn TestSplitCertAndKey() {
     let expected = vec![(".crt", String::new()), (".key", String::new()), ("", file.clone())];
     assert_eq!(split(&file, true, PKCS12, ObjectFormat::Pfx), expected, "as pfx both are empty");
     assert_eq!(split("plain", false, "text/plain", ObjectFormat::Pem), [("", "plain".to_owned())]);
+}
+
+#[test]
+fn a_name_with_no_room_for_its_ending_is_an_error_of_the_item() {
+    let body = |kid: &str| json!({"value": pem("leaf"), "id": "i/1", "kid": kid, "contentType": PEM}).to_string();
+    let made = |length: usize, kid| {
+        let file = file(&json!({"path": "a".repeat(length), "split": true}));
+        produce(&file, &file.path, body(kid).as_bytes())
+    };
+    let paths = |fetched: Fetched| fetched.files.iter().map(|file| file.path.as_str().len()).collect::<Vec<_>>();
+    assert_eq!(paths(made(251, "k").unwrap()), [255, 255, 251]);
+    assert_eq!(paths(made(255, "").unwrap()), [255], "no certificate, no other file");
+    for length in [252, 253, 255] {
+        let text = made(length, "k").unwrap_err().fault("secret \"n\"").to_string();
+        assert!(
+            text.starts_with("KS601 secret \"n\": file name \"aaa") && text.contains(".crt\" is too long"),
+            "{text}"
+        );
+    }
+}
+
+/// Where the provider says `failed to get objectType:secret, objectName:c, objectVersion:: …`, the code and the object say it.
+#[test]
+fn TestGetSecretsStoreObjectContent() {
+    let error = produce_secret(br#"{"id": "i"}"#, &Wanted::default()).unwrap_err();
+    let text = error.fault("secret \"c\" in https://kv.vault.azure.net/").to_string();
+    assert!(
+        text.starts_with("KS424 secret \"c\" in https://kv.vault.azure.net/: secret value is nil; hint: "),
+        "{text}"
+    );
 }
 
 #[test]
