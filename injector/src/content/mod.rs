@@ -6,6 +6,7 @@ mod chain;
 mod der;
 mod der_reader;
 mod json_field;
+mod json_text;
 mod key;
 mod pem;
 mod pkcs12;
