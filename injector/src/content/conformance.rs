@@ -255,6 +255,30 @@ fn parts_are_the_same_from_pem_and_from_pkcs12() {
 }
 
 #[test]
+fn parts_hold_only_certificates_of_the_leaf_and_the_whole_secret_all() {
+    let text = |made: &Made| text(made, 0);
+    let mixed = pems(&["leaf2", "leaf.key", "rsa", "leaf", "root", "intermediate"]);
+    let made = |part| self::made(&mixed, true, Some(PEM), Wanted { part, ..Wanted::default() }).unwrap();
+    for (wanted, expected, strays) in [
+        (Part::Cert, pem("leaf"), None),
+        (Part::Key, pem("leaf.key"), None),
+        (Part::Chain, pems(&["leaf", "intermediate"]), Some("chain")),
+        (Part::Ca, pems(&["intermediate", "root"]), Some("ca")),
+    ] {
+        let made = made(Some(wanted));
+        let told = strays.map(|part| format!("part {part}: certificates that are not above the leaf are left out: 2"));
+        assert_eq!((text(&made), &made.warnings), (expected, &Vec::from_iter(told)), "{wanted:?}");
+    }
+    let pfx = made(Some(Part::Pfx));
+    let contents = pkcs12::read(pfx.files[0].1.expose()).unwrap();
+    assert_eq!((contents.certificates, pfx.warnings.len()), (["leaf", "intermediate", "root"].map(der).to_vec(), 1));
+    let whole = made(None);
+    assert_eq!((text(&whole), whole.warnings.len()), (mixed.clone(), 0));
+    let error = part(Part::Ca, &base64(&self::pfx("incomplete")), Some(PKCS12)).unwrap_err();
+    assert_eq!(error, "part ca: the secret holds no certificate above the leaf", "a root that did not sign it is none");
+}
+
+#[test]
 fn the_part_pfx_is_the_vaults_file_or_one_of_ours() {
     let file = pfx("chain-named");
     assert_eq!(part(Part::Pfx, &base64(&file), Some(PKCS12)).unwrap(), file);

@@ -56,7 +56,8 @@ pub(super) fn produce(body: &[u8], wanted: &Wanted<'_>) -> Result<Made, ContentE
     let version = version_of(&bundle.id.ok_or(ContentError::Missing("secret id"))?);
     let (content_type, mut warnings) = (bundle.content_type.as_deref(), Vec::new());
     if let Some(part) = wanted.part {
-        return Ok(Made { files: vec![("", part_of(part, &value, content_type)?)], version, warnings });
+        let content = part_of(part, &value, content_type, &mut warnings)?;
+        return Ok(Made { files: vec![("", content)], version, warnings });
     }
     let certificate = bundle.kid.is_some();
     let value = match (certificate, content_type, wanted.format) {
@@ -95,13 +96,18 @@ fn blocks(text: &str, certificates: bool) -> Zeroizing<String> {
 }
 
 /// Also of a secret that somebody wrote by hand, if it says what it is or looks like it.
-fn part_of(part: Part, value: &Zeroizing<String>, content_type: Option<&str>) -> Result<Content, ContentError> {
+fn part_of(
+    part: Part,
+    value: &Zeroizing<String>,
+    content_type: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<Content, ContentError> {
     if content_type != Some(PKCS12) && value.contains("-----BEGIN ") {
-        return Keys::of_pem(value).part(part);
+        return Keys::of_pem(value).part(part, warnings);
     }
     let file = pkcs12_of(value)?;
     let keys = Keys::of_pkcs12(&file)?;
-    if part == Part::Pfx { Ok(Content::from(file)) } else { keys.part(part) }
+    if part == Part::Pfx { Ok(Content::from(file)) } else { keys.part(part, warnings) }
 }
 
 fn pkcs12_of(value: &Zeroizing<String>) -> Result<Zeroizing<Vec<u8>>, ContentError> {
