@@ -21,7 +21,7 @@ struct Bundle<'a> {
     #[serde(borrow)]
     value: Option<&'a RawValue>,
     id: Option<String>,
-    /// Only certificate-backed secrets have one.
+    /// Only certificate-backed secrets have one; an empty one is none.
     kid: Option<String>,
     #[serde(rename = "contentType")]
     content_type: Option<String>,
@@ -59,7 +59,7 @@ pub(super) fn produce(body: &[u8], wanted: &Wanted<'_>) -> Result<Made, ContentE
         let content = part_of(part, &value, content_type, &mut warnings)?;
         return Ok(Made { files: vec![("", content)], version, warnings });
     }
-    let certificate = bundle.kid.is_some();
+    let certificate = bundle.kid.is_some_and(|kid| !kid.is_empty());
     let value = match (certificate, content_type, wanted.format) {
         (false, ..) | (_, Some(PEM), _) | (_, Some(PKCS12), ObjectFormat::Pfx) => value,
         (_, Some(PKCS12), ObjectFormat::Pem) => {
