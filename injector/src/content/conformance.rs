@@ -58,6 +58,16 @@ fn TestDecodePKCS12() {
     let made = pfx_as("incomplete", ObjectFormat::Pem).unwrap();
     assert_eq!(text(&made, 0), pems(&["leaf.key", "leaf", "root"]), "the order of the file");
     assert!(made.warnings[0].starts_with("certificate chain is not complete"), "{:?}", made.warnings);
+    let strays = ["leaf2", "leaf", "rsa", "root", "intermediate"];
+    let ders = strays.map(der);
+    let file = pkcs12::write(Some(&der("leaf.key")), &ders.each_ref().map(Vec::as_slice)).unwrap();
+    let made = made_of(&base64(&file));
+    assert_eq!(text(&made, 0), pem("leaf.key") + &pems(&strays), "strangers stay, in the order of the file");
+    assert_eq!(made.warnings.len(), 1);
+}
+
+fn made_of(file: &str) -> Made {
+    made(file, true, Some(PKCS12), Wanted::default()).unwrap()
 }
 
 #[test]
@@ -133,6 +143,12 @@ fn TestSplitCertAndKey() {
     let expected = vec![(".crt", String::new()), (".key", String::new()), ("", file.clone())];
     assert_eq!(split(&file, true, PKCS12, ObjectFormat::Pfx), expected, "as pfx both are empty");
     assert_eq!(split("plain", false, "text/plain", ObjectFormat::Pem), [("", "plain".to_owned())]);
+    assert_eq!(split("plain", false, PEM, ObjectFormat::Pem).len(), 1, "PEM that backs no certificate");
+    let binary =
+        Wanted { format: ObjectFormat::Pfx, encoding: ObjectEncoding::Base64, split: true, ..Wanted::default() };
+    let made = made(&file, true, Some(PKCS12), binary).unwrap();
+    let files: Vec<_> = made.files.iter().map(|(suffix, content)| (*suffix, content.expose())).collect();
+    assert_eq!(files, [(".crt", &[][..]), (".key", &[]), ("", &pfx("chain"))], "binary as well");
 }
 
 #[test]
