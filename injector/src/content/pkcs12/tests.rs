@@ -117,6 +117,14 @@ fn what_is_written_is_read_and_is_the_same_each_time() {
 }
 
 #[test]
+fn a_key_is_encrypted_where_it_lies() {
+    for length in [0, 15, 16, 121, 1216] {
+        let secret = write::encrypted(&vec![7; length], &[1; 32], [2; 16]).unwrap();
+        assert_eq!((secret.len(), secret.capacity()), ((length / 16 + 1) * 16, length + 16));
+    }
+}
+
+#[test]
 fn openssl_reads_what_is_written() {
     use std::process::{Command, Stdio};
     let ders = ["leaf", "intermediate", "root"].map(der);
