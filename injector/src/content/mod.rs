@@ -226,6 +226,8 @@ fn version_of(id: &str) -> String {
 mod conformance;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod part_tests;
 
 #[cfg(test)]
 mod tests {
