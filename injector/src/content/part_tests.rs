@@ -4,6 +4,7 @@ use super::conformance::{PEM, PKCS12, made, text};
 use super::fixtures::{base64, der, pem, pems, pfx};
 use super::secret::{Made, Wanted};
 use super::{Part, pkcs12};
+use proptest::prelude::*;
 
 fn part(part: Part, value: &str, content_type: Option<&str>) -> Result<Vec<u8>, String> {
     let made = made(value, true, content_type, Wanted { part: Some(part), split: true, ..Wanted::default() });
@@ -73,4 +74,27 @@ fn a_part_that_is_not_there_is_named() {
     }
     let own = part(Part::Ca, &pem("rsa"), Some(PEM)).unwrap();
     assert_eq!(own, pem("rsa").as_bytes(), "a self-signed certificate is its own authority");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_change_of_a_text_makes_a_part_fail(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), "[A-Za-z0-9+/=:\n-]"), 0..4),
+        order in Just(["leaf", "leaf.key", "root", "leaf2", "leaf.sec1", "rsa.pkcs1"]).prop_shuffle(),
+    ) {
+        let mut text = pems(&order);
+        for (at, letter) in changes {
+            let at = at.index(text.len());
+            text.replace_range(at..=at, &letter);
+        }
+        for wanted in [Part::Cert, Part::Chain, Part::Key, Part::Ca, Part::Pfx] {
+            if let Ok(bytes) = part(wanted, &text, Some(PEM)) {
+                let blocks = std::str::from_utf8(&bytes).map_or(0, |text| crate::content::pem::blocks(text).len());
+                let whole = if wanted == Part::Pfx { pkcs12::read(&bytes).is_ok() } else { blocks > 0 };
+                prop_assert!(whole, "{wanted:?}");
+            }
+        }
+    }
 }
