@@ -58,8 +58,8 @@ impl Bundle {
         Content::text(text)
     }
 
-    /// One part.
-    pub(super) fn part(&self, part: Part) -> Result<Content, ContentError> {
+    /// One part; of the certificates only those that belong to the leaf.
+    pub(super) fn part(&self, part: Part, warnings: &mut Vec<String>) -> Result<Content, ContentError> {
         let missing = |what| ContentError::NoPart { part, what };
         let certificates = self.certificates()?;
         let publics: Vec<Option<Vec<u8>>> = self.keys.iter().map(public_key).collect();
@@ -74,7 +74,11 @@ impl Bundle {
         if part == Part::Key {
             return Ok(self.text(std::slice::from_ref(key().ok_or_else(|| missing("private key"))?), &[]));
         }
-        let Chain { leaf, above } = chain.as_ref().ok_or_else(|| missing("certificate"))?;
+        let Chain { leaf, above, strays } = chain.as_ref().ok_or_else(|| missing("certificate"))?;
+        if *strays > 0 && part != Part::Cert {
+            let part = part.as_str();
+            warnings.push(format!("part {part}: certificates that are not above the leaf are left out: {strays}"));
+        }
         match part {
             Part::Cert => Ok(self.text(&[], &[*leaf])),
             Part::Chain => {

@@ -2,6 +2,7 @@
 
 use super::ContentError;
 use super::x509::Certificate;
+use std::collections::BTreeSet;
 
 /// The Azure provider's order, by authority and subject key identifiers alone; `None` when some certificate is not reached.
 pub(super) fn ordered<'a>(certificates: &[Certificate<'a>]) -> Result<Option<Vec<Certificate<'a>>>, ContentError> {
@@ -23,10 +24,12 @@ pub(super) fn ordered<'a>(certificates: &[Certificate<'a>]) -> Result<Option<Vec
     Ok((chain.len() == certificates.len()).then_some(chain))
 }
 
-/// The leaf, and the certificates above it as far as they are there, nearest first; the others follow in their order.
+/// The leaf, and the certificates above it as far as they are there, nearest first.
 pub(super) struct Chain<'a> {
     pub(super) leaf: Certificate<'a>,
     pub(super) above: Vec<Certificate<'a>>,
+    /// How many others there are: whoever trusts what is above the leaf must not trust those.
+    pub(super) strays: usize,
 }
 
 impl<'a> Chain<'a> {
@@ -38,15 +41,21 @@ impl<'a> Chain<'a> {
             !others.any(|other| other.may_be_issued_by(certificate))
         };
         let position = certificates.iter().position(has_key);
-        let mut rest = certificates.to_vec();
-        let leaf = rest.remove(position.or_else(|| certificates.iter().position(issued_none))?);
-        let (mut above, mut last) = (Vec::new(), leaf);
+        let leaf = certificates[position.or_else(|| certificates.iter().position(issued_none))?];
+        let (mut known, mut rest) = (BTreeSet::from([leaf.der]), certificates.to_vec());
+        rest.retain(|other| known.insert(other.der));
+        let (mut chain, mut last) = (vec![leaf], leaf);
         while let Some(position) = rest.iter().position(|other| last.may_be_issued_by(other)) {
             last = rest.remove(position);
-            above.push(last);
+            chain.push(last);
         }
-        above.extend(rest);
-        Some(Self { leaf, above })
+        // Behind one path to a root the rest of the others: an issuer may be certified twice.
+        let mut at = 0;
+        while let Some(&one) = chain.get(at) {
+            chain.extend(rest.extract_if(.., |other| one.may_be_issued_by(other)));
+            at += 1;
+        }
+        Some(Self { leaf, above: chain.split_off(1), strays: rest.len() })
     }
 }
 

@@ -21,7 +21,8 @@ fn in_any_order(names: &[&str], expected: &[&str]) {
         let given: Vec<_> = order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
         let chain = ordered(&given).unwrap().unwrap();
         assert_eq!(chain.iter().map(|one| one.der).collect::<Vec<_>>(), expected, "{names:?} {order:?}");
-        let Chain { leaf, above } = Chain::of(&given, &[]).unwrap();
+        let Chain { leaf, above, strays } = Chain::of(&given, &[]).unwrap();
+        assert_eq!(strays, 0);
         let all: Vec<_> = [leaf].iter().chain(&above).map(|one| one.der).collect();
         assert_eq!(all, expected, "for parts: {names:?} {order:?}");
     }
@@ -69,9 +70,37 @@ fn chains_that_lead_nowhere_are_refused_in_the_peers_words() {
     assert_eq!(ordered(&cycle).unwrap_err().to_string(), "constructing chain resulted in cycle");
     assert_eq!(ordered(&[]).unwrap_err().to_string(), "no leaf found");
     // For parts the walk ends by itself: a certificate is taken once.
-    let Chain { leaf, above } = Chain::of(&cycle, &[]).unwrap();
+    let Chain { leaf, above, .. } = Chain::of(&cycle, &[]).unwrap();
     assert_eq!((leaf.der, above.len()), (&b"leaf"[..], 2));
     assert!(Chain::of(&[], &[]).is_none());
+}
+
+#[test]
+fn certificates_that_the_leaf_does_not_lead_to_are_not_above_it() {
+    let names = ["leaf2", "leaf", "rsa", "root", "intermediate"];
+    let ders: Vec<_> = names.iter().map(|name| der(name)).collect();
+    let key = super::super::private_key::pkcs8(&der("leaf.key")).unwrap();
+    let public = super::super::private_key::public_key(&key).unwrap();
+    for order in permutations(names.len()) {
+        let given: Vec<_> = order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
+        let Chain { leaf, above, strays } = Chain::of(&given, std::slice::from_ref(&public)).unwrap();
+        assert_eq!((leaf.der, strays), (&ders[1][..], 2), "{order:?}");
+        assert_eq!(above.iter().map(|one| one.der).collect::<Vec<_>>(), [&ders[4], &ders[3]], "{order:?}");
+    }
+    let [leaf, root] = ["leaf", "root"].map(der);
+    let given = [&root, &leaf].map(|der| Certificate::parse(der).unwrap());
+    let Chain { leaf: found, above, strays } = Chain::of(&given, &[public]).unwrap();
+    assert_eq!((found.der, above.len(), strays), (&leaf[..], 0, 1), "the intermediate is missing");
+}
+
+#[test]
+fn an_issuer_that_is_certified_twice_brings_both_roots_and_a_copy_counts_once() {
+    let one = |der, authority, subject| Certificate { der, ..keyed(authority, subject) };
+    let (leaf, first, second) = (one(b"leaf", b"i", b"l"), one(b"i1", b"r1", b"i"), one(b"i2", b"r2", b"i"));
+    let (root, other) = (one(b"r1", b"r1", b"r1"), one(b"r2", b"r2", b"r2"));
+    let Chain { above, strays, .. } = Chain::of(&[other, leaf, first, second, leaf, root, first], &[]).unwrap();
+    let above: Vec<_> = above.iter().map(|one| one.der).collect();
+    assert_eq!((above, strays), (vec![&b"i1"[..], b"r1", b"i2", b"r2"], 0), "one whole path first");
 }
 
 #[test]

@@ -8,10 +8,15 @@ use super::*;
 use keysluice_plan::{ObjectEncoding, ObjectFormat};
 use serde_json::{Value, json};
 
-const PEM: &str = "application/x-pem-file";
-const PKCS12: &str = "application/x-pkcs12";
+pub(super) const PEM: &str = "application/x-pem-file";
+pub(super) const PKCS12: &str = "application/x-pkcs12";
 
-fn made(value: &str, kid: bool, content_type: Option<&str>, wanted: Wanted<'_>) -> Result<Made, ContentError> {
+pub(super) fn made(
+    value: &str,
+    kid: bool,
+    content_type: Option<&str>,
+    wanted: Wanted<'_>,
+) -> Result<Made, ContentError> {
     let mut body =
         json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123", "contentType": content_type});
     if kid {
@@ -20,12 +25,20 @@ fn made(value: &str, kid: bool, content_type: Option<&str>, wanted: Wanted<'_>) 
     produce_secret(body.to_string().as_bytes(), &wanted)
 }
 
-fn text(made: &Made, at: usize) -> String {
+pub(super) fn text(made: &Made, at: usize) -> String {
     String::from_utf8(made.files[at].1.expose().to_vec()).unwrap()
 }
 
 fn pfx_as(name: &str, format: ObjectFormat) -> Result<Made, ContentError> {
     made(&base64(&pfx(name)), true, Some(PKCS12), Wanted { format, ..Wanted::default() })
+}
+
+/// A file of the Plan with more fields, or others.
+fn file(extra: &Value) -> File {
+    let mut json =
+        json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
+    json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    serde_json::from_value(json).unwrap()
 }
 
 #[test]
@@ -50,6 +63,16 @@ fn TestDecodePKCS12() {
     let made = pfx_as("incomplete", ObjectFormat::Pem).unwrap();
     assert_eq!(text(&made, 0), pems(&["leaf.key", "leaf", "root"]), "the order of the file");
     assert!(made.warnings[0].starts_with("certificate chain is not complete"), "{:?}", made.warnings);
+    let strays = ["leaf2", "leaf", "rsa", "root", "intermediate"];
+    let ders = strays.map(der);
+    let file = pkcs12::write(Some(&der("leaf.key")), &ders.each_ref().map(Vec::as_slice)).unwrap();
+    let made = made_of(&base64(&file));
+    assert_eq!(text(&made, 0), pem("leaf.key") + &pems(&strays), "strangers stay, in the order of the file");
+    assert_eq!(made.warnings.len(), 1);
+}
+
+fn made_of(file: &str) -> Made {
+    made(file, true, Some(PKCS12), Wanted::default()).unwrap()
 }
 
 #[test]
@@ -67,6 +90,16 @@ fn TestGetContentBytes() {
         let made = made(value, false, None, Wanted { encoding, ..Wanted::default() });
         let bytes = made.as_ref().map(|made| made.files[0].1.expose()).map_err(ToString::to_string);
         assert_eq!(bytes, expected.map_err(str::to_owned), "{encoding:?} {value:?}");
+    }
+    // Of a certificate and of a key the encoding means nothing.
+    let cer = json!({"cer": base64(&der("leaf")), "id": "i/1"});
+    let web_key = json!({"key": {"kid": "k/1", "kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ"}});
+    for (kind, body) in [("cert", cer), ("key", web_key)] {
+        let made = ["utf-8", "base64", "hex"].map(|encoding| {
+            let file = file(&json!({"type": kind, "encoding": encoding}));
+            produce(&file, &file.path, body.to_string().as_bytes()).unwrap().files[0].content.expose().to_vec()
+        });
+        assert!(made[0].starts_with(b"-----BEGIN ") && made[1] == made[0] && made[2] == made[0], "{kind}");
     }
     // After the conversion: PEM is not base64.
     let encoding = Base64;
@@ -115,6 +148,42 @@ fn TestSplitCertAndKey() {
     let expected = vec![(".crt", String::new()), (".key", String::new()), ("", file.clone())];
     assert_eq!(split(&file, true, PKCS12, ObjectFormat::Pfx), expected, "as pfx both are empty");
     assert_eq!(split("plain", false, "text/plain", ObjectFormat::Pem), [("", "plain".to_owned())]);
+    assert_eq!(split("plain", false, PEM, ObjectFormat::Pem).len(), 1, "PEM that backs no certificate");
+    let binary =
+        Wanted { format: ObjectFormat::Pfx, encoding: ObjectEncoding::Base64, split: true, ..Wanted::default() };
+    let made = made(&file, true, Some(PKCS12), binary).unwrap();
+    let files: Vec<_> = made.files.iter().map(|(suffix, content)| (*suffix, content.expose())).collect();
+    assert_eq!(files, [(".crt", &[][..]), (".key", &[]), ("", &pfx("chain"))], "binary as well");
+}
+
+#[test]
+fn a_name_with_no_room_for_its_ending_is_an_error_of_the_item() {
+    let body = |kid: &str| json!({"value": pem("leaf"), "id": "i/1", "kid": kid, "contentType": PEM}).to_string();
+    let made = |length: usize, kid| {
+        let file = file(&json!({"path": "a".repeat(length), "split": true}));
+        produce(&file, &file.path, body(kid).as_bytes())
+    };
+    let paths = |fetched: Fetched| fetched.files.iter().map(|file| file.path.as_str().len()).collect::<Vec<_>>();
+    assert_eq!(paths(made(251, "k").unwrap()), [255, 255, 251]);
+    assert_eq!(paths(made(255, "").unwrap()), [255], "no certificate, no other file");
+    for length in [252, 253, 255] {
+        let text = made(length, "k").unwrap_err().fault("secret \"n\"").to_string();
+        assert!(
+            text.starts_with("KS601 secret \"n\": file name \"aaa") && text.contains(".crt\" is too long"),
+            "{text}"
+        );
+    }
+}
+
+/// Where the provider says `failed to get objectType:secret, objectName:c, objectVersion:: …`, the code and the object say it.
+#[test]
+fn TestGetSecretsStoreObjectContent() {
+    let error = produce_secret(br#"{"id": "i"}"#, &Wanted::default()).unwrap_err();
+    let text = error.fault("secret \"c\" in https://kv.vault.azure.net/").to_string();
+    assert!(
+        text.starts_with("KS424 secret \"c\" in https://kv.vault.azure.net/: secret value is nil; hint: "),
+        "{text}"
+    );
 }
 
 #[test]
@@ -185,52 +254,6 @@ fn TestGetCurve() {
         assert_eq!(curve(name), Ok(()), "{name}");
     }
     assert_eq!(curve("P-256K"), Err("curve P-256K is not supported".to_owned()));
-}
-
-fn part(part: Part, value: &str, content_type: Option<&str>) -> Result<Vec<u8>, String> {
-    let made = made(value, true, content_type, Wanted { part: Some(part), split: true, ..Wanted::default() });
-    made.map(|made| made.files[0].1.expose().to_vec()).map_err(|error| error.to_string())
-}
-
-#[test]
-fn parts_are_the_same_from_pem_and_from_pkcs12() {
-    let mixed = pems(&["root", "leaf.sec1", "intermediate", "leaf"]);
-    for (value, content_type) in
-        [(base64(&pfx("chain")), Some(PKCS12)), (mixed, Some(PEM)), (base64(&pfx("legacy-chain")), None)]
-    {
-        let text = |wanted| String::from_utf8(part(wanted, &value, content_type).unwrap()).unwrap();
-        assert_eq!(text(Part::Cert), pem("leaf"));
-        assert_eq!(text(Part::Chain), pems(&["leaf", "intermediate"]), "without the root");
-        assert_eq!(text(Part::Ca), pems(&["intermediate", "root"]));
-        assert_eq!(text(Part::Key), pem("leaf.key"));
-    }
-}
-
-#[test]
-fn the_part_pfx_is_the_vaults_file_or_one_of_ours() {
-    let file = pfx("chain-named");
-    assert_eq!(part(Part::Pfx, &base64(&file), Some(PKCS12)).unwrap(), file);
-    let ours = part(Part::Pfx, &pems(&["root", "rsa.pkcs1", "leaf.key", "leaf", "intermediate"]), Some(PEM)).unwrap();
-    let contents = pkcs12::read(&ours).unwrap();
-    assert_eq!(contents.certificates, ["leaf", "intermediate", "root"].map(der));
-    assert_eq!(contents.keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>(), [der("leaf.key")], "the leaf's own");
-    let without_key = part(Part::Pfx, &pem("leaf"), Some(PEM)).unwrap();
-    assert!(pkcs12::read(&without_key).unwrap().keys.is_empty());
-}
-
-#[test]
-fn a_part_that_is_not_there_is_named() {
-    for (wanted, value, expected) in [
-        (Part::Key, pem("leaf"), "part key: the secret holds no private key"),
-        (Part::Cert, pem("leaf.key"), "part cert: the secret holds no certificate"),
-        (Part::Ca, pem("leaf"), "part ca: the secret holds no certificate above the leaf"),
-        (Part::Chain, "plain".to_owned(), "the certificate cannot be read: it is not a whole PKCS#12 file in DER"),
-        (Part::Key, "-----BEGIN X".to_owned(), "part key: the secret holds no private key"),
-    ] {
-        assert_eq!(part(wanted, &value, None).unwrap_err(), expected);
-    }
-    let own = part(Part::Ca, &pem("rsa"), Some(PEM)).unwrap();
-    assert_eq!(own, pem("rsa").as_bytes(), "a self-signed certificate is its own authority");
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! `jsonKey`: one field of a secret that is a JSON document, as text.
 
-use super::{Content, ContentError};
+use super::{Content, ContentError, json_text};
 use keysluice_plan::{JsonPath, JsonStep};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
-use zeroize::Zeroizing;
 
 /// Strings as they are, numbers and booleans as they are written, objects and arrays without white space.
 pub(super) fn field(document: &[u8], path: &JsonPath) -> Result<Content, ContentError> {
@@ -17,11 +16,7 @@ pub(super) fn field(document: &[u8], path: &JsonPath) -> Result<Content, Content
     }
     let text = value.get();
     match text.as_bytes().first() {
-        Some(b'"') => {
-            let text: Zeroizing<String> =
-                serde_json::from_str(text).map(Zeroizing::new).map_err(|_| error("the field is no valid text"))?;
-            Ok(Content::text(text))
-        }
+        Some(b'"') => json_text::text(value).map(Content::text).ok_or_else(|| error("the field is no valid text")),
         Some(b'n') => Err(error("the field is null")),
         _ => Ok(Content::new(compact(text))),
     }
@@ -46,6 +41,8 @@ fn compact(text: &str) -> Vec<u8> {
 }
 
 fn step_into<'de>(value: &'de RawValue, step: &JsonStep) -> Option<&'de RawValue> {
+    // Not into a string: what is unescaped on the way nobody wipes.
+    value.get().starts_with(['{', '[']).then_some(())?;
     Step(step).deserialize(&mut serde_json::Deserializer::from_str(value.get())).ok()?
 }
 
@@ -149,6 +146,14 @@ mod tests {
         ] {
             assert_eq!(text(document, path).unwrap_err(), expected, "{document}");
         }
+    }
+
+    #[test]
+    fn a_document_of_any_depth_needs_no_stack() {
+        let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(text(&deep("1"), "[0][0]").unwrap().len(), 199_997);
+        let open = "[{\"a\":".repeat(100_000);
+        assert_eq!(text(&open, "[0].a").unwrap_err(), "jsonKey [0].a: the secret is not JSON");
     }
 
     proptest! {

@@ -91,8 +91,12 @@ mod tests {
 
     #[test]
     fn keys_match_openssl() {
-        for (key, expected) in vectors() {
-            assert_eq!(produced(&key).unwrap(), expected, "{key}");
+        for (mut key, expected) in vectors() {
+            let kind = key["kty"].as_str().unwrap().trim_end_matches("-HSM").to_owned();
+            for kind in [kind.clone(), kind + "-HSM"] {
+                key["kty"] = kind.into();
+                assert_eq!(produced(&key).unwrap(), expected, "{key}");
+            }
         }
     }
 
@@ -131,6 +135,21 @@ mod tests {
         #[test]
         fn any_body_is_an_answer_or_an_error(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = produce(&body);
+        }
+
+        #[test]
+        fn any_web_key_is_one_block_or_an_error(
+            kind in "(RSA|EC|oct)(-HSM)?",
+            curve in "P-(256|384|521|256K|)",
+            numbers in prop::collection::vec("[A-Za-z0-9_-]{0,90}=?|!", 4),
+        ) {
+            let [n, e, x, y] = numbers.try_into().unwrap();
+            let key = serde_json::json!({"kid": "k/1", "kty": kind, "crv": curve, "n": n, "e": e, "x": x, "y": y});
+            if let Ok(text) = produced(&key) {
+                let blocks = pem::blocks(&text);
+                let whole = super::super::der_reader::Reader::new(&blocks[0].der).next().unwrap().whole;
+                prop_assert_eq!((blocks.len(), whole.len()), (1, blocks[0].der.len()));
+            }
         }
     }
 }

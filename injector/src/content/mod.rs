@@ -6,6 +6,7 @@ mod chain;
 mod der;
 mod der_reader;
 mod json_field;
+mod json_text;
 mod key;
 mod pem;
 mod pkcs12;
@@ -17,8 +18,8 @@ pub use pkcs12::Pkcs12Error;
 
 use crate::fault::{Class, Fault};
 use crate::item::Item;
-use keysluice_plan::reason::{KS421, KS422, KS423, KS424, KS425, KS426, KS427};
-use keysluice_plan::{File, ObjectType, Part, RelativePath, Selection};
+use keysluice_plan::reason::{KS421, KS422, KS423, KS424, KS425, KS426, KS427, KS601};
+use keysluice_plan::{File, ObjectType, Part, PathError, RelativePath, Selection};
 use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 use secret::Wanted;
 use zeroize::Zeroizing;
@@ -82,7 +83,8 @@ pub(crate) struct Produced {
     pub(crate) version: String,
 }
 
-/// Why an answer makes no file. Texts that a user of the Azure provider knows are the provider's.
+/// Why an answer makes no file, in the Azure provider's words where it has some (not where Go's libraries speak). They follow our code
+/// and the object's name; the provider's `failed to get objectType:…, objectName:…` is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {
     /// Not the JSON of this kind of object.
@@ -140,6 +142,9 @@ pub enum ContentError {
     /// A coordinate or modulus that cannot be.
     #[error("the key's {0} is not valid")]
     KeyField(&'static str),
+    /// A file beside the one that was asked for.
+    #[error("{0}")]
+    Path(PathError),
 }
 
 impl ContentError {
@@ -154,6 +159,7 @@ impl ContentError {
             Self::Pkcs12(_) | Self::Certificate | Self::NoLeaf | Self::Cycle => (KS426, Class::Slow),
             Self::JsonField { .. } => (KS427, Class::Slow),
             Self::Missing(_) | Self::KeyField(_) => (KS424, Class::Slow),
+            Self::Path(_) => (KS601, Class::Permanent),
             Self::Json(_) => (keysluice_plan::reason::KS413, Class::Transient),
         };
         Fault::new(reason, class, format_args!("{object}: {self}"))
@@ -184,7 +190,7 @@ pub fn produce(file: &File, path: &RelativePath, body: &[u8]) -> Result<Fetched,
         ObjectType::Secret => {
             let (format, encoding, part, split) = (file.format, file.encoding, file.part, file.split);
             let wanted = Wanted { format, encoding, part, split, json_key: file.json_key.as_ref() };
-            return secret::produce(body, &wanted).map(|made| fetched(path, made));
+            return fetched(path, secret::produce(body, &wanted)?);
         }
     };
     Ok(Fetched { files: vec![Output { path: path.clone(), content, version }], warnings: Vec::new() })
@@ -197,17 +203,17 @@ pub(crate) fn produce_selected(
     body: &[u8],
 ) -> Result<Fetched, ContentError> {
     let wanted = Wanted { format: selection.format, encoding: selection.encoding, ..Wanted::default() };
-    secret::produce(body, &wanted).map(|made| fetched(path, made))
+    fetched(path, secret::produce(body, &wanted)?)
 }
 
-fn fetched(path: &RelativePath, made: secret::Made) -> Fetched {
+fn fetched(path: &RelativePath, made: secret::Made) -> Result<Fetched, ContentError> {
     let version = made.version;
-    // A path whose end cannot be lengthened is too long for the file itself as well.
+    // The last bytes of a name may leave no room for what stands behind it.
     let output = |(suffix, content)| {
-        let path = format!("{path}{suffix}").parse().ok()?;
-        Some(Output { path, content, version: version.clone() })
+        let path = format!("{path}{suffix}").parse().map_err(ContentError::Path)?;
+        Ok(Output { path, content, version: version.clone() })
     };
-    Fetched { files: made.files.into_iter().filter_map(output).collect(), warnings: made.warnings }
+    Ok(Fetched { files: made.files.into_iter().map(output).collect::<Result<_, _>>()?, warnings: made.warnings })
 }
 
 /// The last segment of `https://kv.vault.azure.net/secrets/db/VERSION`; cut, since it goes into a log.
@@ -220,6 +226,8 @@ fn version_of(id: &str) -> String {
 mod conformance;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod part_tests;
 
 #[cfg(test)]
 mod tests {

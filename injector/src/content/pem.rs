@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -16,10 +17,14 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 pub(super) const CERTIFICATE: &str = "CERTIFICATE";
 pub(super) const PRIVATE_KEY: &str = "PRIVATE KEY";
 
-/// A block. `headers` are the lines `Name: value` of old encrypted keys.
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "\n-----END ";
+const DASHES: &str = "-----";
+
+/// A block. `headers` are the lines `Name: value` of old encrypted keys, by name.
 pub(super) struct Block<'a> {
     pub(super) label: &'a str,
-    headers: Vec<&'a str>,
+    headers: BTreeMap<&'a str, &'a str>,
     pub(super) der: Zeroizing<Vec<u8>>,
 }
 
@@ -34,44 +39,94 @@ impl Block<'_> {
     }
 }
 
-/// All blocks of a text in their order; what is no whole block is passed over.
+/// All blocks of a text in their order, exactly those that Go's `pem.Decode` finds: the Azure provider splits with it.
 pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
-    const BEGIN: &str = "-----BEGIN ";
-    const END: &str = "-----END ";
     let mut blocks = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find(BEGIN) {
-        let at_line_start = at == 0 || rest.as_bytes()[at - 1] == b'\n';
-        rest = &rest[at + BEGIN.len()..];
-        let Some((label, body)) = rest.split_once("-----").filter(|(label, _)| !label.contains(['\n', '\r'])) else {
-            continue;
-        };
-        let Some((inner, after)) = body.split_once(END).filter(|_| at_line_start) else { continue };
-        if !after.strip_prefix(label).is_some_and(|after| after.starts_with("-----")) {
-            continue;
-        }
-        let Some(block) = block(label, inner) else { continue };
+    while let Some((block, after)) = next(rest) {
         blocks.push(block);
         rest = after;
     }
     blocks
 }
 
-fn block<'a>(label: &'a str, inner: &'a str) -> Option<Block<'a>> {
-    let mut headers = Vec::new();
-    let mut data = Zeroizing::new(Vec::with_capacity(inner.len()));
-    for line in inner.lines() {
-        if line.contains(':') && data.is_empty() {
-            headers.push(line.trim());
-        } else {
-            data.extend(line.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+/// The first block, and what follows it. Go's rule: find an END line, then the last BEGIN before it; what lies between two END
+/// lines is looked at once.
+fn next(text: &str) -> Option<(Block<'_>, &str)> {
+    let mut from = 0;
+    loop {
+        let end = from + text.get(from..)?.find(END)?;
+        let trailer = end + END.len();
+        looked(trailer - from);
+        match block(text, from, end) {
+            Parsed::Block(block) => return Some((block, line(&text[trailer..]).1)),
+            // Headers that reach over their END line end everything, in Go too.
+            Parsed::Over(read) if read > trailer => return None,
+            Parsed::None | Parsed::Over(_) => from = trailer,
         }
     }
+}
+
+enum Parsed<'a> {
+    Block(Block<'a>),
+    None,
+    /// Headers up to here.
+    Over(usize),
+}
+
+/// The block whose END line follows the newline at `end`.
+fn block(text: &str, from: usize, end: usize) -> Parsed<'_> {
+    looked(end - from);
+    let Some(begin) = text[from..end].rfind(BEGIN).map(|at| from + at) else { return Parsed::None };
+    if begin > from && text.as_bytes()[begin - 1] != b'\n' {
+        return Parsed::None;
+    }
+    let begin = begin + BEGIN.len();
+    let (first, mut rest) = line(&text[begin..]);
+    let Some(label) = first.strip_suffix(DASHES) else { return Parsed::None };
+    let mut headers = BTreeMap::new();
+    while let (header, after) = line(rest)
+        && let Some((name, value)) = header.split_once(':')
+    {
+        headers.insert(name.trim(), value.trim());
+        rest = after;
+    }
+    let start = text.len() - rest.len();
+    if !headers.is_empty() && end < start {
+        return Parsed::Over(start);
+    }
+    let trailer = text[end + END.len()..].strip_prefix(label).and_then(|after| after.strip_prefix(DASHES));
+    if !trailer.is_some_and(|after| line(after).0.is_empty()) {
+        return Parsed::None;
+    }
+    let inner = text.get(start..end).unwrap_or_default();
+    decoded(inner).map_or(Parsed::None, |der| Parsed::Block(Block { label, headers, der }))
+}
+
+/// The first line without its end and the blanks before it, and what follows.
+fn line(text: &str) -> (&str, &str) {
+    let (first, rest) = match text.split_once('\n') {
+        Some((first, rest)) => (first.strip_suffix('\r').unwrap_or(first), rest),
+        None => (text, ""),
+    };
+    looked(text.len() - rest.len());
+    (first.trim_end_matches([' ', '\t']), rest)
+}
+
+fn decoded(inner: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut data = Zeroizing::new(Vec::with_capacity(inner.len()));
+    data.extend(inner.bytes().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')));
     let mut der = Zeroizing::new(vec![0; base64::decoded_len_estimate(data.len())]);
     let length = LENIENT.decode_slice(&*data, &mut der).ok()?;
     der.truncate(length);
-    Some(Block { label, headers, der })
+    Some(der)
 }
+
+#[cfg(not(test))]
+fn looked(_bytes: usize) {}
+
+#[cfg(test)]
+use tests::looked;
 
 /// A text that holds this many bytes of DER in this many blocks without growing.
 pub(super) fn buffer(der_bytes: usize, blocks: usize) -> Zeroizing<String> {
@@ -80,13 +135,15 @@ pub(super) fn buffer(der_bytes: usize, blocks: usize) -> Zeroizing<String> {
 
 /// Appends `-----BEGIN LABEL-----` with 64 columns and a newline at the end.
 pub(super) fn append(text: &mut Zeroizing<String>, label: &str, der: &[u8]) {
-    write(text, label, &[], der);
+    write(text, label, &BTreeMap::new(), der);
 }
 
-fn write(text: &mut Zeroizing<String>, label: &str, headers: &[&str], der: &[u8]) {
-    text.extend(["-----BEGIN ", label, "-----\n"]);
-    for header in headers {
-        text.extend([header, "\n"]);
+fn write(text: &mut Zeroizing<String>, label: &str, headers: &BTreeMap<&str, &str>, der: &[u8]) {
+    text.extend([BEGIN, label, "-----\n"]);
+    // RFC 1421: the type of processing comes first.
+    let processing = headers.get_key_value("Proc-Type");
+    for (name, value) in processing.into_iter().chain(headers.iter().filter(|(name, _)| **name != "Proc-Type")) {
+        text.extend([*name, ": ", *value, "\n"]);
     }
     if !headers.is_empty() {
         text.push('\n');
@@ -139,6 +196,7 @@ mod tests {
         );
     }
 
+    /// Each line was put to Go's `pem.Decode`.
     #[test]
     fn what_is_no_whole_block_is_passed_over() {
         for (text, count) in [
@@ -146,11 +204,62 @@ mod tests {
             ("-----BEGIN A-----\nAAEC\n-----END B-----\n", 0),
             ("-----BEGIN A-----\nA\n-----END A-----\n", 0),
             ("-----BEGIN A\n-----BEGIN B-----\nAAEC\n-----END B-----\n", 1),
+            ("-----BEGIN A-----\n-----BEGIN B-----\nAAEC\n-----END B-----\n-----END A-----\n", 1),
             ("x -----BEGIN A-----\nAAEC\n-----END A-----\n", 0),
             ("-----BEGIN A-----\n!\n-----END A-----\n-----BEGIN A-----\n\n-----END A-----\n", 1),
+            ("-----BEGIN A-----\n-----END A-----", 1),
+            ("-----BEGIN A-----AAEC-----END A-----", 0),
+            ("-----BEGIN A----- AAEC -----END A-----\n", 0),
+            ("-----BEGIN A-----\nAAEC-----END A-----\n", 0),
+            ("-----BEGIN A-----\nAAEC\n -----END A-----\n", 0),
+            ("-----BEGIN A-----\nAAEC\n-----END A----- x\n", 0),
+            ("-----BEGIN A----- \t\r\nAA\t EC\n-----END A----- \t\r\n", 1),
+            ("-----BEGIN A-----\nAA\u{c}EC\n-----END A-----\n", 0),
+            ("-----BEGIN A-----\nAA:\n-----END A-----\n", 0),
+            ("-----BEGIN A-----\na:\n-----END A:-----\n-----BEGIN A-----\nAAEC\n-----END A-----\n", 0),
+            ("\n-----END -----BEGIN A-----\nAAEC\n-----END A-----\n", 1),
+            ("-----BEGIN -----\nAAEC\n-----END -----\n", 1),
             ("", 0),
         ] {
             assert_eq!(blocks(text).len(), count, "{text:?}");
+        }
+    }
+
+    thread_local! {
+        static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    pub(super) fn looked(bytes: usize) {
+        LOOKED.set(LOOKED.get() + bytes);
+    }
+
+    /// Bytes that were looked at, for each byte of the text.
+    fn effort(text: &str) -> usize {
+        LOOKED.set(0);
+        blocks(text);
+        LOOKED.get().div_ceil(text.len().max(1))
+    }
+
+    #[test]
+    fn hostile_texts_are_read_in_linear_time() {
+        let whole = "-----BEGIN A-----\nAAEC\n-----END A-----\n";
+        for part in [
+            "-----BEGIN A-----\n",
+            "-----BEGIN A-----\nAAEC\n",
+            "-----BEGIN ",
+            "\n-----END ",
+            "\n-----END A-----\n",
+            "-----BEGIN A-----\na: b\n",
+            "-----BEGIN A-----\nAAEC\n-----END B-----\n",
+            "-----BEGIN A-----\na: b\n-----END B: x-----\n",
+            "a: b\n",
+            whole,
+        ] {
+            for (before, after) in [("", ""), ("", whole), ("-----BEGIN A-----\n", ""), ("-----BEGIN A-----\n", whole)]
+            {
+                let text = format!("{before}{}{after}", part.repeat(1000));
+                assert!(effort(&text) <= 6, "{part:?} {before:?} {after:?}: {}", effort(&text));
+            }
         }
     }
 
@@ -168,8 +277,8 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_parser_fail(text in "(-----BEGIN |-----END |A|-----|\n|AAEC|:|=){0,30}") {
-            blocks(&text);
+        fn no_text_makes_the_parser_fail_or_look_twice(text in "(\n?-----BEGIN |\n-----END |A|-----|\r?\n|AAEC|:|=|ß| ){0,60}") {
+            prop_assert!(effort(&text) <= 8);
         }
     }
 }

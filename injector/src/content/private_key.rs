@@ -1,7 +1,7 @@
-//! Private keys as PKCS#8, the way Go's `x509.MarshalPKCS8PrivateKey` writes them: no attributes, curve once.
+//! Private keys as PKCS#8, byte for byte as Go's `x509.MarshalPKCS8PrivateKey` writes them: no attributes, curve once.
 
 use super::der::{bit_string, context, integer, octets, sequence};
-use super::der_reader::{BIT_STRING, CONTEXT_0, CONTEXT_1, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
+use super::der_reader::{BIT_STRING, CONTEXT_0, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
@@ -31,10 +31,11 @@ pub(super) fn pkcs8(der: &[u8]) -> Option<Pkcs8> {
             let inner = key.take(OCTET_STRING)?;
             let mut algorithm = Reader::new(second.value);
             let id = algorithm.next().filter(|id| id.tag == OBJECT_ID)?;
-            if id.whole == EC {
-                elliptic(Some(algorithm.next()?.whole), inner)
-            } else {
-                Some(wrap(second.whole, inner))
+            match id.whole {
+                EC => elliptic(algorithm.next().map(|parameters| parameters.whole), inner),
+                // Go writes the NULL that some leave out.
+                id if RSA.starts_with(id) => Some(wrap(&sequence(&[RSA]), inner)),
+                _ => Some(wrap(second.whole, inner)),
             }
         }
         INTEGER => Some(wrap(&sequence(&[RSA]), der)),
@@ -63,29 +64,28 @@ fn wrap(algorithm: &[u8], inner: &[u8]) -> Pkcs8 {
     sequence(&[&integer(0), algorithm, &inner])
 }
 
-/// `ECPrivateKey` (RFC 5915): number in full width, no curve inside, always the public key.
+/// `ECPrivateKey` (RFC 5915): the number in full width, no curve inside, and the public key, uncompressed, that follows from the
+/// number: nothing the source says of it is believed.
 fn elliptic(curve: Option<&[u8]>, der: &[u8]) -> Option<Pkcs8> {
     let mut key = Reader::new(der).inside(SEQUENCE)?;
     key.take(INTEGER)?;
     let number = key.take(OCTET_STRING)?;
-    let inner_curve = key.optional(CONTEXT_0);
-    let public = key.optional(CONTEXT_1).and_then(|inner| Reader::new(inner).take(BIT_STRING)).map(<[u8]>::to_vec);
-    let curve = curve.or(inner_curve)?;
+    let named = curve.filter(|curve| curve.first() == Some(&OBJECT_ID));
+    let curve = named.or_else(|| key.optional(CONTEXT_0))?;
     let algorithm = sequence(&[EC, curve]);
-    let size = [P256, P384, P521].into_iter().find(|(oid, _)| *oid == curve).map_or(number.len(), |(_, size)| size);
-    let mut padded = Zeroizing::new(vec![0; size.saturating_sub(number.len())]);
-    padded.extend_from_slice(number);
-    let private = |public: Option<&[u8]>| {
-        let public = public.map(|bits| context(1, &bit_string(bits.get(1..).unwrap_or_default()))).unwrap_or_default();
-        wrap(&algorithm, &sequence(&[&integer(1), &octets(&padded), &public]))
+    let Some((_, size)) = [P256, P384, P521].into_iter().find(|(oid, _)| *oid == curve) else {
+        // Nobody here computes on this curve, so it stays as it is; Go refuses it.
+        return Some(wrap(&algorithm, der));
     };
-    if let Some(public) = public {
-        return Some(private(Some(&public)));
-    }
-    let info = public_key(&private(None))?;
+    let significant = &number[number.iter().position(|&byte| byte != 0).unwrap_or(number.len())..];
+    let mut padded = Zeroizing::new(vec![0; size]);
+    padded[size.checked_sub(significant.len())?..].copy_from_slice(significant);
+    let private = |public: &[u8]| wrap(&algorithm, &sequence(&[&integer(1), &octets(&padded), public]));
+    let info = public_key(&private(&[]))?;
     let mut info = Reader::new(&info).inside(SEQUENCE)?;
     info.take(SEQUENCE)?;
-    Some(private(Some(info.take(BIT_STRING)?)))
+    let point = info.take(BIT_STRING)?.strip_prefix(&[0])?;
+    Some(private(&context(1, &bit_string(point))))
 }
 
 #[cfg(test)]
@@ -120,23 +120,57 @@ mod tests {
         }
     }
 
+    /// `ECPrivateKey` with this number, the curve inside, and what follows it.
+    fn sec1(number: &[u8], rest: &[u8]) -> Vec<u8> {
+        sequence(&[&integer(1), &octets(number), &context(0, P256.0), rest]).to_vec()
+    }
+
+    fn number_of(name: &str) -> Vec<u8> {
+        let key = der(name);
+        let mut parts = Reader::new(&key).inside(SEQUENCE).unwrap();
+        parts.take(INTEGER).unwrap();
+        parts.take(OCTET_STRING).unwrap().to_vec()
+    }
+
     #[test]
-    fn a_number_that_lost_its_zeros_gets_them_back() {
-        let public = [&[0][..], &[4; 65]].concat();
-        let short = sequence(&[
-            &integer(1),
-            &octets(&[7]),
-            &context(0, P256.0),
-            &context(1, &super::super::der::bit_string(&public[1..])),
-        ]);
-        let key = pkcs8(&short).unwrap();
-        let mut outer = Reader::new(&key).inside(SEQUENCE).unwrap();
-        outer.take(INTEGER).unwrap();
-        outer.take(SEQUENCE).unwrap();
-        let mut inner = Reader::new(outer.take(OCTET_STRING).unwrap()).inside(SEQUENCE).unwrap();
-        inner.take(INTEGER).unwrap();
-        let number = inner.take(OCTET_STRING).unwrap();
-        assert_eq!((number.len(), number[31]), (32, 7));
+    fn a_number_has_the_width_of_its_curve_and_the_public_key_follows_from_it() {
+        let (number, expected) = (number_of("leaf.sec1"), der("leaf.key"));
+        let foreign = context(1, &bit_string(&[&[4][..], &[7; 64]].concat()));
+        let compressed = context(1, &bit_string(&[&[2][..], &[7; 32]].concat()));
+        for (case, source) in [
+            ("as it is", sec1(&number, &[])),
+            ("a needless zero", sec1(&[&[0][..], &number].concat(), &[])),
+            ("somebody else's public key", sec1(&number, &foreign)),
+            ("a compressed public key", sec1(&number, &compressed)),
+        ] {
+            assert_eq!(*pkcs8(&source).unwrap(), expected, "{case}");
+            let no_parameters = wrap(&sequence(&[EC]), &source);
+            assert_eq!(*pkcs8(&no_parameters).unwrap(), expected, "{case}, the curve only inside");
+            let null = wrap(&sequence(&[EC, &[5, 0]]), &source);
+            assert_eq!(*pkcs8(&null).unwrap(), expected, "{case}, NULL as parameters");
+        }
+        assert_eq!(*pkcs8(&sec1(&[7], &[])).unwrap(), *pkcs8(&sec1(&[&[0; 40][..], &[7]].concat(), &[])).unwrap());
+        let nowhere = sequence(&[&integer(1), &octets(&number)]);
+        assert!(pkcs8(&wrap(&sequence(&[EC, &[5, 0]]), &nowhere)).is_none(), "no curve");
+        for number in [&[][..], &[0; 32], &[0xFF; 32], &[1; 33]] {
+            assert!(pkcs8(&sec1(number, &[])).is_none(), "{number:?} is no number of the curve");
+        }
+    }
+
+    #[test]
+    fn a_curve_nobody_computes_on_stays_as_it_is() {
+        let p256k: &[u8] = &[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x0A];
+        let inner = sequence(&[&integer(1), &octets(&[7; 32])]);
+        let key = wrap(&sequence(&[EC, p256k]), &inner);
+        assert_eq!(*pkcs8(&key).unwrap(), *key);
+    }
+
+    #[test]
+    fn an_rsa_key_gets_the_null_that_was_left_out() {
+        let (with, inner) = (der("rsa.key"), der("rsa.pkcs1"));
+        let without = wrap(&sequence(&[&RSA[..RSA.len() - 2]]), &inner);
+        assert_eq!(*pkcs8(&without).unwrap(), with);
+        assert_eq!(*pkcs8(&with).unwrap(), with);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use super::bundle::Bundle as Keys;
 use super::pkcs12::Pkcs12Error;
-use super::{Content, ContentError, json_field, pem, version_of};
+use super::{Content, ContentError, json_field, json_text, pem, version_of};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use keysluice_plan::{JsonPath, ObjectEncoding, ObjectFormat, ObjectType, Part};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// What Go's `base64.StdEncoding` takes: padding required, trailing bits ignored.
@@ -15,22 +16,15 @@ const BASE64: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 #[derive(Deserialize)]
-struct Bundle {
-    value: Option<Value>,
+struct Bundle<'a> {
+    /// As it is written in the body.
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
     id: Option<String>,
-    /// Only certificate-backed secrets have one.
+    /// Only certificate-backed secrets have one; an empty one is none.
     kid: Option<String>,
     #[serde(rename = "contentType")]
     content_type: Option<String>,
-}
-
-/// No `Debug`; zeroised.
-struct Value(Zeroizing<String>);
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
-    }
 }
 
 /// What is to be made of a secret.
@@ -56,14 +50,16 @@ const PKCS12: &str = "application/x-pkcs12";
 
 /// The files' bytes. No newline is added and nothing is trimmed.
 pub(super) fn produce(body: &[u8], wanted: &Wanted<'_>) -> Result<Made, ContentError> {
-    let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Secret))?;
-    let Value(value) = bundle.value.ok_or(ContentError::Missing("secret value"))?;
+    let no_secret = ContentError::Json(ObjectType::Secret);
+    let bundle: Bundle<'_> = serde_json::from_slice(body).map_err(|_| no_secret.clone())?;
+    let value = json_text::text(bundle.value.ok_or(ContentError::Missing("secret value"))?).ok_or(no_secret)?;
     let version = version_of(&bundle.id.ok_or(ContentError::Missing("secret id"))?);
     let (content_type, mut warnings) = (bundle.content_type.as_deref(), Vec::new());
     if let Some(part) = wanted.part {
-        return Ok(Made { files: vec![("", part_of(part, &value, content_type)?)], version, warnings });
+        let content = part_of(part, &value, content_type, &mut warnings)?;
+        return Ok(Made { files: vec![("", content)], version, warnings });
     }
-    let certificate = bundle.kid.is_some();
+    let certificate = bundle.kid.is_some_and(|kid| !kid.is_empty());
     let value = match (certificate, content_type, wanted.format) {
         (false, ..) | (_, Some(PEM), _) | (_, Some(PKCS12), ObjectFormat::Pfx) => value,
         (_, Some(PKCS12), ObjectFormat::Pem) => {
@@ -100,13 +96,18 @@ fn blocks(text: &str, certificates: bool) -> Zeroizing<String> {
 }
 
 /// Also of a secret that somebody wrote by hand, if it says what it is or looks like it.
-fn part_of(part: Part, value: &Zeroizing<String>, content_type: Option<&str>) -> Result<Content, ContentError> {
+fn part_of(
+    part: Part,
+    value: &Zeroizing<String>,
+    content_type: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<Content, ContentError> {
     if content_type != Some(PKCS12) && value.contains("-----BEGIN ") {
-        return Keys::of_pem(value).part(part);
+        return Keys::of_pem(value).part(part, warnings);
     }
     let file = pkcs12_of(value)?;
     let keys = Keys::of_pkcs12(&file)?;
-    if part == Part::Pfx { Ok(Content::from(file)) } else { keys.part(part) }
+    if part == Part::Pfx { Ok(Content::from(file)) } else { keys.part(part, warnings) }
 }
 
 fn pkcs12_of(value: &Zeroizing<String>) -> Result<Zeroizing<Vec<u8>>, ContentError> {

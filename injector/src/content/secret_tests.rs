@@ -60,6 +60,8 @@ fn certificate_backed_secrets_follow_their_content_type() {
     let text = produced("text/plain".into(), ObjectFormat::Pem, Utf8).unwrap_err().to_string();
     assert_eq!(text, "failed to get certificate. unknown content type 'text/plain'");
     assert!(produced(serde_json::Value::Null, ObjectFormat::Pem, Utf8).is_err());
+    let empty = body("text/plain".into()).replace(r#""kid":"k""#, r#""kid":"""#);
+    assert_eq!(super::tests::produced(&empty, ObjectFormat::Pem, Utf8).unwrap(), b"aGk=", "an empty kid is none");
 }
 
 #[test]

@@ -47,8 +47,9 @@ impl EntraError {
     /// Microsoft's rule is to branch on `error`; the numbers tell apart what it lumps together.
     pub(super) fn reason_and_class(&self) -> (Reason, Class) {
         match self.code {
-            Some(70_021 | 700_211 | 700_213) => (KS303, Class::Slow),
-            Some(700_212 | 7_002_137 | 7_002_138 | 70_025) => (KS304, Class::Permanent),
+            // 70025: the application has no credential at all; the one for this pod may be made in the same rollout.
+            Some(70_021 | 70_025 | 700_211 | 700_213) => (KS303, Class::Slow),
+            Some(700_212 | 7_002_137 | 7_002_138) => (KS304, Class::Permanent),
             Some(700_024) => (KS305, Class::Slow),
             Some(700_016 | 7_000_112 | 700_038) => (KS306, Class::Permanent),
             Some(90_002 | 900_382 | 900_432) => (KS307, Class::Permanent),
@@ -84,13 +85,17 @@ fn aadsts(description: &str) -> Option<u64> {
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// One line, at most 300 characters, without trace ids and without anything that looks like a token.
+/// One line, at most 300 characters, without trace ids, control characters (a terminal obeys them) and what looks like a token.
 pub(crate) fn short(text: &str) -> String {
     let end = [" Trace ID:", "\r", "\n"].iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
     let mut line = String::new();
     for word in text[..end].split_whitespace() {
         line.push_str(if line.is_empty() { "" } else { " " });
-        line.push_str(if word.contains("eyJ") { "[token]" } else { word });
+        if word.contains("eyJ") {
+            line.push_str("[token]");
+        } else {
+            line.extend(word.chars().filter(|letter| !letter.is_control()));
+        }
     }
     if let Some((at, _)) = line.char_indices().nth(300) {
         line.truncate(at);
@@ -114,6 +119,7 @@ mod tests {
         for (status, error, code, expected) in [
             (400, "invalid_request", 70_021, (KS303, Class::Slow)),
             (401, "invalid_client", 700_213, (KS303, Class::Slow)),
+            (401, "invalid_client", 70_025, (KS303, Class::Slow)),
             (401, "invalid_client", 700_212, (KS304, Class::Permanent)),
             (401, "invalid_client", 7_002_138, (KS304, Class::Permanent)),
             (401, "invalid_client", 700_024, (KS305, Class::Slow)),
@@ -135,6 +141,10 @@ mod tests {
         let text = parse(401, "invalid_client", 700_213).to_string();
         assert_eq!(text, "401 invalid_client: AADSTS700213: it failed for [token]");
         assert_eq!(short(&"x".repeat(1000)).chars().count(), 301);
+        assert_eq!(
+            short("\u{1b}[31mred\u{1b}[0m\0 \u{9b}2J\tclient_assertion=eyJhbGciOi.x.y"),
+            "[31mred[0m 2J [token]"
+        );
     }
 
     #[test]

@@ -43,13 +43,13 @@ pub enum IdentityError {
         retry_after: Option<Duration>,
     },
     /// IMDS said no.
-    #[error("managed-identity endpoint {endpoint}: {status} {text}")]
+    #[error("managed-identity endpoint {endpoint}: {text}")]
     Imds {
         /// Base URL.
         endpoint: String,
         /// HTTP status.
         status: u16,
-        /// Its error and description, shortened.
+        /// The status, its error and description, shortened.
         text: String,
         /// Seconds it asked us to wait.
         retry_after: Option<Duration>,

@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Between two attempts to renew while the old token still works.
+/// Between two requests while the old token still works, whatever the answers advise.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// Between two renewals because a vault did not accept the token: one that never does must not cost a call each time.
@@ -49,7 +49,8 @@ impl Holding {
     pub(super) fn granted(&mut self, grant: Grant, now: Duration) -> Arc<AccessToken> {
         let Grant { token, lifetime } = grant;
         let token = Arc::new(token);
-        let renew_in = self.jitter.spread(lifetime.renew_in()).min(lifetime.latest());
+        let pause = RENEWAL_PAUSE.min(lifetime.expires_in / 2);
+        let renew_in = self.jitter.spread(lifetime.renew_in()).max(pause).min(lifetime.latest());
         self.failure = None;
         self.held =
             Some(Held { token: Arc::clone(&token), renew_at: now + renew_in, expires_at: now + lifetime.expires_in });
@@ -59,7 +60,8 @@ impl Holding {
     /// None came: the old one goes on until its end, and is renewed not before the pause or what was demanded.
     pub(super) fn failed(&mut self, fault: &Fault, now: Duration) -> Result<Arc<AccessToken>, Fault> {
         if let Some(held) = self.held.as_mut().filter(|held| now < held.expires_at) {
-            held.renew_at = (now + fault.retry_after.unwrap_or(RENEWAL_PAUSE)).min(held.expires_at);
+            let wait = fault.retry_after.unwrap_or_default().max(RENEWAL_PAUSE);
+            held.renew_at = (now + wait).min(held.expires_at);
             return Ok(Arc::clone(&held.token));
         }
         self.failure = Some((now, fault.clone()));
@@ -152,6 +154,20 @@ mod tests {
         assert!(!due(&holding, 3359) && due(&holding, 3360));
         holding.failed(&down(Some(600)), at(3360)).unwrap();
         assert!(!due(&holding, 3599) && due(&holding, 3600), "but not past the end");
+    }
+
+    #[test]
+    fn whatever_is_advised_there_is_a_pause_between_two_requests_while_a_token_works() {
+        let mut holding = Holding::new(Jitter::new(1));
+        let Grant { token, lifetime } = grant(3600);
+        holding.granted(Grant { token, lifetime: Lifetime { refresh_in: Some(Duration::ZERO), ..lifetime } }, at(0));
+        assert!(!due(&holding, 29) && due(&holding, 30));
+        for wait in [0, 5] {
+            holding.failed(&down(Some(wait)), at(100)).unwrap();
+            assert!(!due(&holding, 129) && due(&holding, 130), "Retry-After: {wait}");
+        }
+        holding.granted(grant(20), at(200));
+        assert!(!due(&holding, 209) && due(&holding, 211), "half of a life that is shorter");
     }
 
     #[test]

@@ -1,20 +1,11 @@
 //! The node's managed identity, from the instance metadata service (IMDS).
 
-use super::entra_error::short;
+use super::entra_error::EntraError;
 use super::error::IdentityError;
 use super::token::{self, Grant};
 use crate::http::{self, Failure, Http};
 use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
-
-#[derive(Deserialize, Default)]
-struct Refusal {
-    #[serde(default)]
-    error: String,
-    #[serde(default)]
-    error_description: String,
-}
 
 /// One token for `scope` (whose resource is the part before `/.default`).
 pub(super) async fn token(
@@ -40,8 +31,8 @@ pub(super) async fn token(
         return token::parse(body.expose_secret())
             .ok_or_else(|| IdentityError::Answer { endpoint: endpoint.to_owned() });
     }
-    let refusal: Refusal = serde_json::from_slice(body.expose_secret()).unwrap_or_default();
-    let text = short(&format!("{}: {}", refusal.error, refusal.error_description));
+    // The same fields as Entra's.
+    let text = EntraError::parse(status, body.expose_secret()).to_string();
     Err(IdentityError::Imds { endpoint: endpoint.to_owned(), status, text, retry_after: wait })
 }
 

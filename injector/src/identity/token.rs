@@ -59,7 +59,7 @@ impl Lifetime {
     }
 }
 
-/// Body of a successful answer, of Entra (numbers) and of IMDS (strings).
+/// Body of a successful answer, of Entra (numbers) and of IMDS (strings). `refresh_in` is advice: what cannot be read is none.
 #[derive(Deserialize)]
 struct Answer {
     access_token: AccessToken,
@@ -92,8 +92,9 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     Ok(Duration::from_secs(seconds.min(31_536_000)))
 }
 
+#[allow(clippy::unnecessary_wraps)] // what serde calls
 fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    seconds(deserializer).map(Some)
+    Ok(seconds(deserializer).ok())
 }
 
 #[cfg(test)]
@@ -123,6 +124,16 @@ mod tests {
         let imds = parse(br#"{"access_token":"abc","expires_in":"3599","expires_on":"1","refresh_in":"60"}"#).unwrap();
         assert_eq!((entra.token.expose(), entra.lifetime.expires_in.as_secs()), ("abc", 3599));
         assert_eq!((imds.token.expose(), imds.lifetime.refresh_in), ("abc", Some(Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn advice_that_cannot_be_read_costs_no_token() {
+        for advice in ["null", "\"\"", "\"soon\"", "-1", "1.5", "{}"] {
+            let body = format!(r#"{{"access_token":"abc","refresh_in":{advice},"expires_in":3599}}"#);
+            let lifetime = parse(body.as_bytes()).map(|grant| grant.lifetime);
+            let expected = Lifetime { expires_in: Duration::from_secs(3599), refresh_in: None };
+            assert_eq!(lifetime, Some(expected), "{advice}");
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@ use super::Pkcs12Error;
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Of all derivations of a file together; OpenSSL writes 2,048 for each, careful tools some 100,000. A second of one core.
+/// Of all derivations of a file together, and of each block of their output; OpenSSL writes 2,048, careful tools up to 600,000. A second
+/// or two of the one thread, at each fetch.
 pub(super) const MOST_ITERATIONS: u32 = 2_000_000;
 
-/// How many iterations are left.
+/// How many iterations are left: what a file may cost is counted before it is computed.
 pub(super) struct Budget(u32);
 
 impl Default for Budget {
@@ -22,8 +23,10 @@ impl Budget {
         Self(iterations)
     }
 
-    pub(super) fn spend(&mut self, iterations: u32) -> Result<(), Pkcs12Error> {
-        self.0 = self.0.checked_sub(iterations).ok_or(Pkcs12Error::Iterations)?;
+    /// For `length` bytes; each digest that they take needs all iterations.
+    pub(super) fn spend(&mut self, iterations: u32, digest: Digest, length: usize) -> Result<(), Pkcs12Error> {
+        let blocks = u32::try_from(length.div_ceil(digest.length())).unwrap_or(u32::MAX);
+        self.0 = self.0.checked_sub(iterations.saturating_mul(blocks)).ok_or(Pkcs12Error::Iterations)?;
         Ok(())
     }
 }
@@ -133,6 +136,8 @@ pub(super) fn pkcs12(
     input.extend_from_slice(&password);
     let mut output = Zeroizing::new(Vec::with_capacity(length + digest.length()));
     while output.len() < length {
+        #[cfg(test)]
+        COMPUTED.set(COMPUTED.get() + iterations);
         let mut context = digest::Context::new(digest.algorithm());
         context.update(&vec![wanted as u8; block]);
         context.update(&input);
@@ -159,6 +164,19 @@ pub(super) fn pkcs12(
 /// RFC 8018, section 5.2. The password is in UTF-8, so an empty one is empty.
 pub(super) fn pbkdf2(digest: Digest, salt: &[u8], iterations: u32, length: usize) -> Option<Zeroizing<Vec<u8>>> {
     let mut key = Zeroizing::new(vec![0; length]);
+    #[cfg(test)]
+    COMPUTED.set(COMPUTED.get() + iterations * u32::try_from(length.div_ceil(digest.length())).ok()?);
     pbkdf2::derive(digest.pbkdf2(), iterations.try_into().ok()?, salt, &[], &mut key);
     Some(key)
+}
+
+#[cfg(test)]
+thread_local! {
+    static COMPUTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// How many iterations this thread has computed.
+#[cfg(test)]
+pub(super) fn computed() -> u32 {
+    COMPUTED.get()
 }

@@ -95,7 +95,7 @@ fn verified(safe: &[u8], mut mac: Reader<'_>, budget: &mut Budget) -> Result<&'s
     let (algorithm, expected, salt, iterations) = parts().ok_or(Pkcs12Error::Structure)?;
     let digest = Digest::of(algorithm).ok_or_else(|| Pkcs12Error::algorithm(algorithm))?;
     for password in PASSWORDS {
-        budget.spend(iterations)?;
+        budget.spend(iterations, digest, digest.length())?;
         let key = derive::pkcs12(digest, Use::Mac, password, salt, iterations, digest.length());
         if digest.verifies(&key, safe, expected) {
             return Ok(password);

@@ -37,8 +37,14 @@ impl Cipher {
             Self::Aes128 => aes(&AES_128),
             Self::Aes192 => aes(&AES_192),
             Self::Aes256 => aes(&AES_256),
-            Self::TripleDes => cbc(vector, data, |block| des::Triple::new(key).decrypt(block)),
-            Self::Rc2(bits) => cbc(vector, data, |block| rc2::Rc2::new(key, bits).decrypt(block)),
+            Self::TripleDes => {
+                let cipher = des::Triple::new(key);
+                cbc(vector, data, |block| cipher.decrypt(block))
+            }
+            Self::Rc2(bits) => {
+                let cipher = rc2::Rc2::new(key, bits);
+                cbc(vector, data, |block| cipher.decrypt(block))
+            }
         }
     }
 }
@@ -83,8 +89,7 @@ fn scheme(mut algorithm: Reader<'_>, password: &[u8], budget: &mut Budget) -> Re
     let mut parameters = parameters?;
     let (salt, iterations) = parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
     let mut derived = |wanted, length: usize| {
-        // A key longer than a digest takes two turns.
-        budget.spend(iterations.saturating_mul(if length > Digest::Sha1.length() { 2 } else { 1 }))?;
+        budget.spend(iterations, Digest::Sha1, length)?;
         Ok(derive::pkcs12(Digest::Sha1, wanted, password, salt, iterations, length))
     };
     Ok(Scheme { cipher, key: derived(Use::Key, length)?, vector: derived(Use::Vector, 8)? })
@@ -114,7 +119,7 @@ fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs
         None => Digest::Sha1,
         Some(id) => Digest::of_hmac(id).ok_or_else(|| Pkcs12Error::algorithm(id))?,
     };
-    budget.spend(iterations)?;
+    budget.spend(iterations, digest, length)?;
     let key = derive::pbkdf2(digest, salt, iterations, length).ok_or(Pkcs12Error::Structure)?;
     Ok(Scheme { cipher, key, vector: Zeroizing::new(vector.to_vec()) })
 }

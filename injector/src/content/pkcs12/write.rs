@@ -54,16 +54,21 @@ fn data(content: &[u8]) -> Der {
 fn shrouded(key: &[u8]) -> Option<Der> {
     let (salt, vector) = (salt(key, b"key"), salt(key, b"iv"));
     let derived = derive::pbkdf2(Digest::Sha256, &salt, ITERATIONS, 32)?;
-    let cipher = PaddedBlockEncryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_256, &derived).ok()?).ok()?;
-    let mut secret = key.to_vec();
-    let context = EncryptionContext::Iv128(FixedLength::from(vector));
-    // In place: the plain text is overwritten.
-    cipher.less_safe_encrypt(&mut secret, context).ok()?;
+    let secret = encrypted(key, &derived, vector)?;
     let function = sequence(&[&oid(HMAC_SHA256), NULL]);
     let derivation = sequence(&[&oid(PBKDF2), &sequence(&[&octets(&salt), &integer(ITERATIONS), &function])]);
     let encryption = sequence(&[&oid(AES_256_CBC), &octets(&vector)]);
     let algorithm = sequence(&[&oid(PBES2), &sequence(&[&derivation, &encryption])]);
     Some(sequence(&[&algorithm, &octets(&secret)]))
+}
+
+/// AES-256 in CBC mode, in place: without room for the padding the vector would move, and leave the key behind.
+pub(super) fn encrypted(plain: &[u8], key: &[u8], vector: [u8; 16]) -> Option<Der> {
+    let cipher = PaddedBlockEncryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_256, key).ok()?).ok()?;
+    let mut secret = Der::new(Vec::with_capacity(plain.len() + 16));
+    secret.extend_from_slice(plain);
+    cipher.less_safe_encrypt(&mut *secret, EncryptionContext::Iv128(FixedLength::from(vector))).ok()?;
+    Some(secret)
 }
 
 /// Sixteen bytes that look random and follow from the content.
