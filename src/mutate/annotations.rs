@@ -59,6 +59,8 @@ pub enum Gate {
 }
 
 const PREFIX: &str = "keysluice.dev/";
+/// What the API server takes of all annotations together, but only after the webhooks.
+pub(super) const SIZE_LIMIT_BYTES: usize = 256 << 10;
 /// One generation must fit beside another, and a tmpfs counts in pages.
 const SMALLEST_VOLUME: u64 = 1 << 20;
 /// What is in a tmpfs is memory of the node.
@@ -116,8 +118,12 @@ impl Annotations {
     /// Reads and checks them.
     pub fn read(pod: &Pod<'_>) -> Result<Self, Refusal> {
         let mut read = Self::default();
-        let mut gate = None;
+        let (mut gate, mut bytes) = (None, 0);
         for (key, value) in pod.metadata.annotations.below(PREFIX) {
+            bytes += key.len() + value.len();
+            if bytes > SIZE_LIMIT_BYTES {
+                return Err(Cause::AnnotationsSize { of: PREFIX, limit: SIZE_LIMIT_BYTES }.into());
+            }
             let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
                 return Err(Cause::UnknownAnnotation { key: key.to_owned(), nearest: nearest(key) }.into());
             };
@@ -207,9 +213,16 @@ fn by_container(value: &str) -> Option<BTreeMap<String, String>> {
     (!map.is_empty()).then_some(map)
 }
 
+/// `AZURE_CLIENT_ID, AZURE_TENANT_ID`; each counts once.
 fn variables(value: &str) -> Option<Vec<&'static str>> {
-    let known = |name: &str| super::identity::VARIABLES.iter().find(|known| **known == name).copied();
-    value.split(',').map(|name| known(name.trim())).collect()
+    let mut names = Vec::new();
+    for name in value.split(',').map(str::trim) {
+        let known = super::identity::VARIABLES.into_iter().find(|known| *known == name)?;
+        if !names.contains(&known) {
+            names.push(known);
+        }
+    }
+    Some(names)
 }
 
 /// The known annotation closest to `key`, if one is close enough to be meant.
@@ -253,13 +266,37 @@ mod tests {
         assert!(error.starts_with("KS209"), "{error}");
     }
 
+    /// What each documented annotation takes, for instance; without a line here a new one fails the test.
+    fn example(key: &str) -> &'static str {
+        match key {
+            "after" => "vpn",
+            "client-ids" | "tenant-ids" => "app=x",
+            "cpu-limit" | "cpu-request" => "10m",
+            "csi-volumes" => "leave",
+            "env-from-wins" => "AZURE_CLIENT_ID",
+            "gate" => "none",
+            "on-missing" => "fail",
+            "refresh-interval" => "30s",
+            "size-limit" => "8Mi",
+            "token-layout" => "v1.5",
+            _ => panic!("{key} has no example"),
+        }
+    }
+
     #[test]
-    fn every_annotation_that_is_read_is_documented() {
+    fn every_annotation_that_is_documented_is_read() {
         assert!(KNOWN.is_sorted());
         for (key, ..) in KNOWN {
-            let error = read(&serde_json::json!({*key: "\u{7f}"})).map_or_else(|error| error, |_| String::new());
-            assert!(!error.starts_with("KS210"), "{error}");
+            let read = read(&serde_json::json!({*key: example(&key[PREFIX.len()..])})).unwrap();
+            assert_ne!(read, Annotations::default(), "{key}");
         }
+    }
+
+    #[test]
+    fn variables_left_to_env_from_count_once() {
+        let value = "AZURE_TENANT_ID, AZURE_KUBERNETES_CA_FILE,AZURE_TENANT_ID";
+        let read = read(&serde_json::json!({"keysluice.dev/env-from-wins": value})).unwrap();
+        assert_eq!(read.env_from_wins, ["AZURE_TENANT_ID", "AZURE_KUBERNETES_CA_FILE"]);
     }
 
     #[test]

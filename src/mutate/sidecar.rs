@@ -17,6 +17,8 @@ pub const SIDECAR: &str = "keysluice";
 /// Name of its private volume.
 pub const RUN_VOLUME: &str = "keysluice-run";
 
+/// Only a federated identity has it.
+const TOKEN_FILE_FIELD: &str = "\"tokenFile\"";
 const BINARY: &str = "/keysluice-injector";
 const RUN_DIRECTORY: &str = "/run/keysluice";
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
@@ -41,7 +43,7 @@ pub(super) fn add(
 ) -> Result<(), Refusal> {
     refuse_reserved_names(pod, volumes)?;
     let plan = plan(annotations, volumes, token, context.settings.refresh_interval);
-    let environment = escape(&serde_json::to_string(&plan).expect("a Plan is strings, numbers and lists"));
+    let environment = encode(&plan);
     if environment.len() > PLAN_LIMIT_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: PLAN_LIMIT_BYTES }.into());
     }
@@ -103,18 +105,41 @@ pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
         && container.env.as_deref().unwrap_or_default().iter().any(|entry| &*entry.name == PLAN_ENV)
 }
 
-/// Puts the sidecar's token mount back where its Plan looks, should another webhook have moved it.
-pub(super) fn keep_token_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) {
-    let plan = container.env.as_deref().unwrap_or_default().iter().find(|entry| &*entry.name == PLAN_ENV);
-    let plan = plan.and_then(|entry| entry.value.as_deref()).unwrap_or_default();
-    let Some(index) = container.mounts().iter().position(|mount| token.is(&mount.name)) else { return };
-    let mount = &container.mounts()[index].mount_path;
-    // The Plan is JSON with `$` doubled; a token path has neither a `$` nor anything that JSON escapes.
-    let served = plan.contains(&format!("\"tokenFile\":\"{mount}/{}\"", token.token_path()));
-    let Some((_, rest)) = plan.split_once("\"tokenFile\":\"").filter(|_| !served) else { return };
-    let wanted = rest.split('"').next().and_then(|file| file.strip_suffix(&format!("/{}", token.token_path())));
-    if let Some(wanted) = wanted {
-        patch.replace(format!("{pointer}/volumeMounts/{index}"), token.mount_at(wanted));
+/// Whether the sidecar signs in with the pod's token.
+pub(super) fn uses_token(container: &Container<'_>) -> bool {
+    is_sidecar(container) && plan_entry(container).is_some_and(|(_, plan)| plan.contains(TOKEN_FILE_FIELD))
+}
+
+/// Position and text of the Plan.
+fn plan_entry<'a>(container: &'a Container<'_>) -> Option<(usize, &'a str)> {
+    let env = container.env.as_deref().unwrap_or_default();
+    let index = env.iter().position(|entry| &*entry.name == PLAN_ENV)?;
+    Some((index, env[index].value.as_deref().unwrap_or_default()))
+}
+
+/// Lets the Plan look where the sidecar's token mount is, should another webhook have moved it.
+///
+/// Azure Workload Identity moves every mount of the volume whenever it is called: to move one back calls it once more, and it has the last word.
+pub(super) fn follow_token_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) {
+    let Some((index, text)) = plan_entry(container) else { return };
+    let Some(mount) = container.mounts().iter().find(|mount| token.is(&mount.name)) else { return };
+    let file = token.file_below(&mount.mount_path);
+    if !text.contains(TOKEN_FILE_FIELD) || text.contains(&format!("{TOKEN_FILE_FIELD}:\"{file}\"")) {
+        return;
+    }
+    // Read, not checked: the container may be a stranger's, and to compare all paths of a Plan takes long.
+    let Ok(mut plan) = serde_json::from_str::<Plan>(&text.replace("$$", "$")) else { return };
+    let mut is_changed = false;
+    for identity in &mut plan.identities {
+        if let Credential::Federated { token_file, .. } = &mut identity.credential
+            && *token_file != file
+        {
+            token_file.clone_from(&file);
+            is_changed = true;
+        }
+    }
+    if is_changed {
+        patch.replace(format_args!("{pointer}/env/{index}/value"), encode(&plan));
     }
 }
 
@@ -240,9 +265,9 @@ fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> Stri
     name
 }
 
-/// Kubernetes expands `$(NAME)` in values; `$$` stands for `$`.
-fn escape(value: &str) -> String {
-    value.replace('$', "$$")
+/// The Plan as a variable: Kubernetes expands `$(NAME)` in values; `$$` stands for `$`.
+fn encode(plan: &Plan) -> String {
+    serde_json::to_string(plan).expect("a Plan is strings, numbers and lists").replace('$', "$$")
 }
 
 fn resources(pod: &Pod<'_>, annotations: &Annotations, volumes: &[SecretVolume<'_>], context: Context<'_>) -> Value {

@@ -11,11 +11,11 @@ const SKIP: &str = "azure.workload.identity/skip-containers";
 const MOUNT: &str = "/var/run/secrets/azure/wi";
 const TOKEN: &str = "/var/run/secrets/azure/wi/token/azure-identity-token";
 
-fn app() -> Value {
+pub(super) fn app() -> Value {
     json!({"containers": [{"name": "app"}]})
 }
 
-fn annotated(mut pod: Value, key: &str, value: &str) -> Value {
+pub(super) fn annotated(mut pod: Value, key: &str, value: &str) -> Value {
     pod["metadata"]["annotations"][key] = json!(value);
     pod
 }
@@ -235,7 +235,7 @@ fn x_8_an_empty_tenant_annotation_falls_back_to_the_cluster_default() {
     assert_eq!(pod["spec"]["containers"][0]["env"][1], json!({"name": "AZURE_TENANT_ID", "value": "cluster-tenant"}));
 }
 
-fn binding(change: impl FnOnce(&mut keysluice::settings::TokenEndpointText)) -> Reviewer {
+pub(super) fn binding(change: impl FnOnce(&mut keysluice::settings::TokenEndpointText)) -> Reviewer {
     let mut text = keysluice::settings::TokenEndpointText {
         suffix: "identity-binding".into(),
         audience: "api://AKSIdentityBinding".into(),
@@ -249,7 +249,7 @@ fn binding(change: impl FnOnce(&mut keysluice::settings::TokenEndpointText)) -> 
     reviewer
 }
 
-fn bound() -> Value {
+pub(super) fn bound() -> Value {
     annotated(labelled(app()), "azure.workload.identity/use-identity-binding", "True")
 }
 
@@ -364,50 +364,6 @@ fn each_token_layout_is_injected_where_its_release_had_it() {
 }
 
 #[test]
-fn what_azure_workload_identity_injected_is_recognised_and_only_secrets_are_added() {
-    for layout in ["v1.5", "v1.6.0", "v1.6.1"] {
-        let mut theirs = Reviewer::new();
-        theirs.settings.token_layout = layout.parse().unwrap();
-        // Theirs mutates the containers, and leaves the CSI volume.
-        theirs.settings.csi_volumes = keysluice::settings::CsiVolumes::Leave;
-        let before = theirs.allowed(&csi_pod());
-        let after = Reviewer::new().allowed(&before);
-        assert_eq!(token_volumes(&after), 1, "{layout}");
-        assert_eq!(after["spec"]["containers"][0]["env"], before["spec"]["containers"][0]["env"]);
-        let sidecar = &after["spec"]["initContainers"][0];
-        let token_file = before["spec"]["containers"][0]["env"][2]["value"].as_str().unwrap();
-        assert!(
-            sidecar["env"][0]["value"].as_str().unwrap().contains(&format!("\"tokenFile\":\"{token_file}\"")),
-            "{layout}"
-        );
-        let mounts = sidecar["volumeMounts"].as_array().unwrap();
-        assert!(mounts.iter().any(|mount| token_file.starts_with(mount["mountPath"].as_str().unwrap())), "{layout}");
-    }
-}
-
-#[test]
-fn a_token_path_that_we_injected_and_nothing_serves_any_more_is_corrected() {
-    let mut pod = Reviewer::new().allowed(&csi_pod());
-    let hashed = format!("{MOUNT}/425c89ed5bb78a7623fae60fd8a6f6");
-    // Azure Workload Identity v1.6.1 runs after us: it moves every mount of the volume, and keeps every variable.
-    for field in ["containers", "initContainers"] {
-        for mount in pod["spec"][field][0]["volumeMounts"].as_array_mut().unwrap() {
-            if mount["mountPath"] == MOUNT {
-                mount["mountPath"] = json!(hashed);
-            }
-        }
-    }
-    let corrected = Reviewer::new().allowed(&pod);
-    assert_eq!(corrected["spec"]["containers"][0]["env"][2]["value"], format!("{hashed}/token/azure-identity-token"));
-    let sidecar = corrected["spec"]["initContainers"][0]["volumeMounts"].as_array().unwrap();
-    assert!(sidecar.iter().any(|mount| mount["mountPath"] == MOUNT), "the sidecar's Plan looks there");
-    assert_eq!(Reviewer::new().allowed(&corrected), corrected);
-    // A path of the user's own is none of our business.
-    pod["spec"]["containers"][0]["env"][2]["value"] = json!("/my/own/token");
-    assert_eq!(Reviewer::new().allowed(&pod)["spec"]["containers"][0]["env"][2]["value"], "/my/own/token");
-}
-
-#[test]
 fn containers_can_have_identities_of_their_own() {
     let other = "3f2a9c1e-7b64-4e0b-8d5a-6c1f0e9b2d47";
     let pod = annotated(
@@ -450,4 +406,32 @@ fn ephemeral_containers_of_a_pod_without_a_token_are_left_alone() {
     let mut debugged = running.clone();
     debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
     assert_eq!(Reviewer::new().ephemeral(&debugged, &running), debugged);
+}
+
+#[test]
+fn nobody_is_kept_from_debugging_a_pod_that_runs() {
+    let running = Reviewer::new().allowed(&labelled(app()));
+    let mut debugged = running.clone();
+    debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
+    let foreign = json!([{"name": "mine", "mountPath": MOUNT}]);
+    let with_mount = |mut pod: Value| {
+        pod["spec"]["ephemeralContainers"][0]["volumeMounts"] = foreign.clone();
+        pod
+    };
+    for (reviewer, pod, code, variables) in [
+        (Reviewer::new().without_account(), debugged.clone(), Some("KS202"), 3),
+        (Reviewer::new(), annotated(debugged.clone(), "keysluice.dev/later", "x"), Some("KS210"), 4),
+        (Reviewer::new(), annotated(debugged.clone(), "keysluice.dev/gate", "x"), Some("KS209"), 4),
+        (Reviewer::new(), with_mount(debugged.clone()), Some("KS204"), 0),
+        (Reviewer::new(), annotated(debugged.clone(), EXPIRATION, "soon"), None, 4),
+        (Reviewer::new().account(EXPIRATION, "1"), debugged, None, 4),
+    ] {
+        let (after, warnings) = reviewer.ephemeral_with_warnings(&pod, &running);
+        assert_eq!(warnings.len(), usize::from(code.is_some()), "{warnings:?}");
+        assert!(code.is_none_or(|code| warnings[0].starts_with(code)), "{warnings:?}");
+        assert_eq!(env_names(&after["spec"]["ephemeralContainers"][0]).len(), variables, "{code:?}");
+    }
+    let mut unlabelled = annotated(running.clone(), "keysluice.dev/later", "x");
+    unlabelled["metadata"]["labels"] = json!({});
+    assert_eq!(Reviewer::new().ephemeral_with_warnings(&unlabelled, &running), (unlabelled, Vec::new()));
 }

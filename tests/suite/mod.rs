@@ -1,4 +1,5 @@
 mod api_server;
+mod beside;
 mod caller;
 mod canary;
 mod chart;
