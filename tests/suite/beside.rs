@@ -1,6 +1,7 @@
 //! Beside Azure Workload Identity, which runs before us, after us, or did so once: its output as its releases make it, and what becomes of it.
 
-use super::conformance::{annotated, app, binding, bound};
+use super::conformance::{annotated, app};
+use super::conformance_extra::{binding, bound};
 use super::reviews::{CLIENT, Reviewer, csi_pod, env_names, labelled, token_volumes};
 use keysluice_plan::{Credential, Plan};
 use serde_json::{Value, json};

@@ -10,6 +10,8 @@ mod cluster_api;
 mod cluster_api_properties;
 mod cluster_api_serve;
 mod conformance;
+mod conformance_cluster;
+mod conformance_extra;
 mod docs;
 mod explain;
 mod guides;

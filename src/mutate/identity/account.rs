@@ -102,14 +102,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_id_is_absent_or_its_value() {
-        // CID-1, CID-2
-        assert_eq!(ServiceAccount::from_annotations([]).client_id, None);
-        assert_eq!(ServiceAccount::from_annotations([(CLIENT_ID_ANNOTATION, "")]).client_id, None);
-        assert_eq!(ServiceAccount::from_annotations([(CLIENT_ID_ANNOTATION, "id")]).client_id.as_deref(), Some("id"));
-    }
-
-    #[test]
     fn slips_of_the_pen_are_named_with_the_nearest_key() {
         let guid = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
         for (key, nearest) in [
