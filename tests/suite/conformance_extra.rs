@@ -157,7 +157,18 @@ fn a_cluster_trust_bundle_is_projected() {
 #[test]
 fn x_10_a_pod_without_its_namespace_is_mutated() {
     assert!(labelled(app())["metadata"]["namespace"].is_null());
-    assert!(Reviewer::new().allowed(&labelled(app()))["spec"]["volumes"].is_array());
+    let pod = Reviewer::new().allowed(&labelled(app()));
+    assert!(pod["spec"]["volumes"].is_array() && pod["metadata"]["namespace"].is_null());
+}
+
+#[test]
+fn the_older_name_of_the_service_account_counts_where_the_newer_is_empty() {
+    let pod = |newer: &str, older: &str| {
+        labelled(json!({"serviceAccountName": newer, "serviceAccount": older, "containers": [{"name": "app"}]}))
+    };
+    assert!(Reviewer::new().allowed(&pod("", "sa"))["spec"]["volumes"].is_array());
+    assert!(Reviewer::new().allowed(&pod("sa", "gone"))["spec"]["volumes"].is_array());
+    assert!(Reviewer::new().refused(&pod("", "gone")).contains("serviceaccounts \"gone\" not found"));
 }
 
 #[test]

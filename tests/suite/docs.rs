@@ -90,3 +90,31 @@ fn the_command_lines_are_documented() {
 fn trimmed(help: &str) -> String {
     help.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
+
+#[test]
+fn every_difference_from_azure_workload_identity_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/differences.md")).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("From Azure Workload Identity")).unwrap();
+    let sources = ["src", "tests/suite"].map(|directory| sources_below(&root.join(directory))).concat();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() > 20);
+    for row in rows {
+        let name = row.rsplit('`').nth(1).unwrap();
+        assert!(sources.contains(&format!("fn {name}()")), "{name}");
+    }
+}
+
+/// The text of all Rust files below a directory.
+fn sources_below(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources_below(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
