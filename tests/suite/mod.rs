@@ -16,6 +16,7 @@ mod docs;
 mod explain;
 mod guides;
 mod own_certificates;
+mod pods;
 mod properties;
 mod reference;
 mod reviews;
