@@ -26,15 +26,12 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
     };
     mutation.notes.push(Note::Ephemeral);
     let skipped = or_warn(Skipped::of(pod), &mut mutation);
-    let account = match &context.facts.service_account {
-        Some(account) => {
-            warn_of_account(pod, account, &annotations, &skipped, &mut mutation);
-            account
-        }
-        None => {
-            mutation.warn(|| Refusal::from(missing_account(pod, context)).to_string());
-            &ServiceAccount::default()
-        }
+    let account = if let Some(account) = &context.facts.service_account {
+        warn_of_account(pod, account, &annotations, &skipped, &mut mutation);
+        account
+    } else {
+        mutation.warn(|| Refusal::from(missing_account(pod, context)).to_string());
+        &ServiceAccount::default()
     };
     warn_of_identities(pod, &annotations, &mut mutation);
     let variables = variables(pod, account, &token, context);
