@@ -120,13 +120,13 @@ impl Annotations {
         let mut read = Self::default();
         let (mut gate, mut bytes) = (None, 0);
         for (key, value) in pod.metadata.annotations.below(PREFIX) {
+            let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
+                return Err(Cause::UnknownAnnotation { key: key.to_owned(), nearest: nearest(key) }.into());
+            };
             bytes += key.len() + value.len();
             if bytes > SIZE_LIMIT_BYTES {
                 return Err(Cause::AnnotationsSize { of: PREFIX, limit: SIZE_LIMIT_BYTES }.into());
             }
-            let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
-                return Err(Cause::UnknownAnnotation { key: key.to_owned(), nearest: nearest(key) }.into());
-            };
             let bad = || Refusal::from(Cause::AnnotationValue { key: known, value: value.to_owned(), expected });
             match &known[PREFIX.len()..] {
                 "after" if !value.is_empty() => read.after = Some(value.to_owned()),
