@@ -7,6 +7,7 @@ mod quality;
 mod refusal;
 mod secrets;
 mod sidecar;
+mod token_mount;
 mod user;
 
 #[cfg(test)]

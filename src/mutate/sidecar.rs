@@ -5,8 +5,7 @@ use super::identity::TokenVolume;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use super::{Context, Mutation, Note, position, quality, user};
-use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod, Pointer};
+use crate::admission::pod::{Container, Pod};
 use crate::provider_class::IdentityChoice;
 use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Selection, Volume};
 use serde_json::{Value, json};
@@ -17,8 +16,6 @@ pub const SIDECAR: &str = "keysluice";
 /// Name of its private volume.
 pub const RUN_VOLUME: &str = "keysluice-run";
 
-/// Only a federated identity has it.
-const TOKEN_FILE_FIELD: &str = "\"tokenFile\"";
 const BINARY: &str = "/keysluice-injector";
 const RUN_DIRECTORY: &str = "/run/keysluice";
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
@@ -103,44 +100,6 @@ fn note(annotations: &Annotations, user: user::User) -> Note {
 pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
     &*container.name == SIDECAR
         && container.env.as_deref().unwrap_or_default().iter().any(|entry| &*entry.name == PLAN_ENV)
-}
-
-/// Whether the sidecar signs in with the pod's token.
-pub(super) fn uses_token(container: &Container<'_>) -> bool {
-    is_sidecar(container) && plan_entry(container).is_some_and(|(_, plan)| plan.contains(TOKEN_FILE_FIELD))
-}
-
-/// Position and text of the Plan.
-fn plan_entry<'a>(container: &'a Container<'_>) -> Option<(usize, &'a str)> {
-    let env = container.env.as_deref().unwrap_or_default();
-    let index = env.iter().position(|entry| &*entry.name == PLAN_ENV)?;
-    Some((index, env[index].value.as_deref().unwrap_or_default()))
-}
-
-/// Lets the Plan look where the sidecar's token mount is, should another webhook have moved it.
-///
-/// Azure Workload Identity moves every mount of the volume whenever it is called: to move one back calls it once more, and it has the last word.
-pub(super) fn follow_token_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) {
-    let Some((index, text)) = plan_entry(container) else { return };
-    let Some(mount) = container.mounts().iter().find(|mount| token.is(&mount.name)) else { return };
-    let file = token.file_below(&mount.mount_path);
-    if !text.contains(TOKEN_FILE_FIELD) || text.contains(&format!("{TOKEN_FILE_FIELD}:\"{file}\"")) {
-        return;
-    }
-    // Read, not checked: the container may be a stranger's, and to compare all paths of a Plan takes long.
-    let Ok(mut plan) = serde_json::from_str::<Plan>(&text.replace("$$", "$")) else { return };
-    let mut is_changed = false;
-    for identity in &mut plan.identities {
-        if let Credential::Federated { token_file, .. } = &mut identity.credential
-            && *token_file != file
-        {
-            token_file.clone_from(&file);
-            is_changed = true;
-        }
-    }
-    if is_changed {
-        patch.replace(format_args!("{pointer}/env/{index}/value"), encode(&plan));
-    }
 }
 
 /// A pod that declares our container or volume itself could slip something under our name.
@@ -266,7 +225,7 @@ fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> Stri
 }
 
 /// The Plan as a variable: Kubernetes expands `$(NAME)` in values; `$$` stands for `$`.
-fn encode(plan: &Plan) -> String {
+pub(super) fn encode(plan: &Plan) -> String {
     serde_json::to_string(plan).expect("a Plan is strings, numbers and lists").replace('$', "$$")
 }
 

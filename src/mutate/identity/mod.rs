@@ -16,7 +16,8 @@ pub(super) use token_volume::TokenVolume;
 
 use super::annotations::Annotations;
 use super::refusal::{Cause, Refusal};
-use super::sidecar::{follow_token_mount, is_sidecar, uses_token};
+use super::sidecar::is_sidecar;
+use super::token_mount::{follow_token_mount, uses_token};
 use super::{Context, Mutation};
 use crate::admission::pod::{Container, Pod, Pointer};
 use crate::reason;
