@@ -58,7 +58,7 @@ reasons! { POD:
     KS203 "the lifetime asked for the identity token is not usable" "set azure.workload.identity/service-account-token-expiration to whole seconds from 3600 to 86400";
     KS204 "something else is mounted where the identity token goes" "mount the other volume at another path";
     KS205 "the managed-identity proxy sidecar is not supported" "remove the annotation azure.workload.identity/inject-proxy-sidecar, or set it to \"false\"; current Azure SDKs use the injected environment";
-    KS206 "the pod uses a container or volume name that belongs to the sidecar" "rename it: the container keysluice, the volume keysluice-run and volumes azure-workload-identity-reserved-… are reserved";
+    KS206 "the pod uses a container or volume name that belongs to the sidecar" "rename it: the container keysluice, the volume keysluice-run and volumes azure-workload-identity-reserved-… are reserved, and azure-identity-token with the token layout v1.5";
     KS207 "the SecretProviderClass does not exist" "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass";
     KS208 "the Secrets Store CSI volume is incomplete" "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
     KS209 "an annotation of Keysluice has a value it cannot have" "correct the value; docs/annotations.md lists what each annotation takes";
@@ -72,6 +72,8 @@ reasons! { POD:
     KS217 "a Secrets Store CSI volume was added after the sidecar" "let the webhook that adds the volume run first: configurations are called in the order of their names";
     KS218 "fileOwner is not a uid that the sidecar can run as" "files belong to the sidecar, which runs as the non-root user of the containers that mount the volume: set runAsUser there to the same uid, or leave fileOwner out and share the file by fileGroup or fsGroup";
     KS219 "fileGroup is not a group of the sidecar" "set securityContext.fsGroup on the pod to that gid, or list it in supplementalGroups";
+    KS230 "the sidecar cannot use the token of the custom token endpoint" "remove the annotation azure.workload.identity/use-…, or give the class a managed identity (useVMManagedIdentity), or leave the volume to the CSI driver: keysluice.dev/csi-volumes: leave";
+    KS231 "the annotations are too large" "shorten them: the API server takes at most 256 KiB of a pod's annotations";
     KS250 "the ServiceAccount has no client id" "annotate it with azure.workload.identity/client-id";
     KS251 "a container may not be able to read a file" "set runAsUser on the container, or a filePermission with world-read";
     KS252 "a subPath mount never shows a rotated secret" "mount the whole volume and read the file below it";
@@ -82,6 +84,10 @@ reasons! { POD:
     KS257 "an annotation gives an identity to a container that the pod does not have" "correct the container's name in keysluice.dev/client-ids or keysluice.dev/tenant-ids";
     KS258 "the pod needs a Secret that its own secretObjects would create" "this version does not create it: the pod waits until it exists; read the file instead, or keep the CSI driver (keysluice.dev/csi-volumes: leave)";
     KS259 "fileOwner decides as whom the sidecar runs, because no container says" "set runAsUser on the container; where the cluster gives uids (OpenShift) leave fileOwner out: the files belong to the uid it gives";
+    KS270 "the pod's token volume is another webhook's" "nothing, if that webhook is configured so; else give both the same audience and token endpoint";
+    KS271 "the pod carries the managed-identity proxy of Azure Workload Identity" "move to the injected environment and remove the annotation azure.workload.identity/inject-proxy-sidecar before that webhook goes: without it the annotation is refused (KS205)";
+    KS272 "an annotation comes too late for a variable" "remove the variable from the container's env; if another webhook adds it, the annotation works once that one is gone";
+    KS273 "an annotation comes too late for the token's path" "remove keysluice.dev/token-layout; if another webhook mounts the token, the annotation works once that one is gone";
 }
 
 // KS7xx: the webhook's own start and service.

@@ -5,7 +5,7 @@ pub mod pod;
 pub mod review;
 
 use crate::json::{self, JsonError, Problem, Text};
-use crate::mutate::{self, Context, Facts, Mutation, Needs, Note, Refusal};
+use crate::mutate::{self, Context, Facts, MAX_WARNINGS, Mutation, Needs, Note, Refusal};
 use crate::reason;
 use crate::settings::Settings;
 use keysluice_plan::reason::Reason;
@@ -96,8 +96,7 @@ pub enum ReviewError {
     NoRequest,
 }
 
-/// The API server passes on 4096 bytes of warnings in all.
-const MAX_WARNINGS: usize = 16;
+/// Of one warning.
 const MAX_WARNING_BYTES: usize = 512;
 const MAX_MESSAGE_BYTES: usize = 2048;
 
@@ -196,7 +195,7 @@ impl<'a> Incoming<'a> {
             }
             Subject::Pod(pod) => self.settle(mutate::mutate(pod, self.context(settings, facts))),
             Subject::Ephemeral(new, old) => {
-                self.settle(mutate::mutate_ephemeral(new, old, self.context(settings, facts)))
+                self.allow(mutate::mutate_ephemeral(new, old, self.context(settings, facts)))
             }
         }
     }

@@ -59,6 +59,8 @@ pub enum Gate {
 }
 
 const PREFIX: &str = "keysluice.dev/";
+/// What the API server takes of all annotations together, but only after the webhooks.
+pub(super) const SIZE_LIMIT_BYTES: usize = 256 << 10;
 /// One generation must fit beside another, and a tmpfs counts in pages.
 const SMALLEST_VOLUME: u64 = 1 << 20;
 /// What is in a tmpfs is memory of the node.
@@ -116,11 +118,15 @@ impl Annotations {
     /// Reads and checks them.
     pub fn read(pod: &Pod<'_>) -> Result<Self, Refusal> {
         let mut read = Self::default();
-        let mut gate = None;
+        let (mut gate, mut bytes) = (None, 0);
         for (key, value) in pod.metadata.annotations.below(PREFIX) {
             let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
                 return Err(Cause::UnknownAnnotation { key: key.to_owned(), nearest: nearest(key) }.into());
             };
+            bytes += key.len() + value.len();
+            if bytes > SIZE_LIMIT_BYTES {
+                return Err(Cause::AnnotationsSize { of: PREFIX, limit: SIZE_LIMIT_BYTES }.into());
+            }
             let bad = || Refusal::from(Cause::AnnotationValue { key: known, value: value.to_owned(), expected });
             match &known[PREFIX.len()..] {
                 "after" if !value.is_empty() => read.after = Some(value.to_owned()),
@@ -207,9 +213,16 @@ fn by_container(value: &str) -> Option<BTreeMap<String, String>> {
     (!map.is_empty()).then_some(map)
 }
 
+/// `AZURE_CLIENT_ID, AZURE_TENANT_ID`; each counts once.
 fn variables(value: &str) -> Option<Vec<&'static str>> {
-    let known = |name: &str| super::identity::VARIABLES.iter().find(|known| **known == name).copied();
-    value.split(',').map(|name| known(name.trim())).collect()
+    let mut names = Vec::new();
+    for name in value.split(',').map(str::trim) {
+        let known = super::identity::VARIABLES.into_iter().find(|known| *known == name)?;
+        if !names.contains(&known) {
+            names.push(known);
+        }
+    }
+    Some(names)
 }
 
 /// The known annotation closest to `key`, if one is close enough to be meant.
@@ -219,81 +232,5 @@ fn nearest(key: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(annotations: &serde_json::Value) -> Result<Annotations, String> {
-        let json = serde_json::json!({"metadata": {"annotations": annotations}}).to_string();
-        Annotations::read(&Pod::from_json(json.as_bytes()).unwrap()).map_err(|refusal| refusal.to_string())
-    }
-
-    #[test]
-    fn known_annotations_are_typed() {
-        let all = serde_json::json!({"keysluice.dev/gate": "probe", "keysluice.dev/after": "istio-proxy", "other.dev/x": "y",
-            "keysluice.dev/csi-volumes": "leave", "keysluice.dev/refresh-interval": "1m30s", "keysluice.dev/on-missing": "wait",
-            "keysluice.dev/size-limit": "8Mi"});
-        let expected = Annotations {
-            gate: Gate::Probe,
-            after: Some("istio-proxy".into()),
-            csi_volumes: Some(CsiVolumes::Leave),
-            refresh_interval: Some(Duration::from_secs(90)),
-            on_missing: Some(OnMissing::Wait),
-            size_limit: Some(8 << 20),
-            ..Annotations::default()
-        };
-        assert_eq!(read(&all), Ok(expected));
-        assert_eq!(read(&serde_json::json!({})), Ok(Annotations::default()));
-    }
-
-    #[test]
-    fn waiting_implies_the_probe_and_refuses_the_hook() {
-        assert_eq!(read(&serde_json::json!({"keysluice.dev/on-missing": "wait"})).unwrap().gate, Gate::Probe);
-        let error =
-            read(&serde_json::json!({"keysluice.dev/on-missing": "wait", "keysluice.dev/gate": "hook"})).unwrap_err();
-        assert!(error.starts_with("KS209"), "{error}");
-    }
-
-    #[test]
-    fn every_annotation_that_is_read_is_documented() {
-        assert!(KNOWN.is_sorted());
-        for (key, ..) in KNOWN {
-            let error = read(&serde_json::json!({*key: "\u{7f}"})).map_or_else(|error| error, |_| String::new());
-            assert!(!error.starts_with("KS210"), "{error}");
-        }
-    }
-
-    #[test]
-    fn unknown_annotations_are_refused_with_the_nearest() {
-        let error = read(&serde_json::json!({"keysluice.dev/gates": "hook"})).unwrap_err();
-        assert_eq!(error, "KS210 annotation keysluice.dev/gates is unknown; hint: did you mean keysluice.dev/gate?");
-        let error = read(&serde_json::json!({"keysluice.dev/frobnicate": "x"})).unwrap_err();
-        assert!(error.contains("docs/annotations.md"), "{error}");
-    }
-
-    #[test]
-    fn bad_values_name_key_and_choices() {
-        for (key, value) in [
-            ("gate", "yes"),
-            ("csi-volumes", "auto"),
-            ("on-missing", ""),
-            ("refresh-interval", "soon"),
-            ("after", ""),
-            ("client-ids", "app"),
-            ("client-ids", "a=1;a=2"),
-            ("tenant-ids", ""),
-            ("env-from-wins", "AZURE_CLIENT_ID,HOME"),
-            ("token-layout", "v1.4"),
-            ("size-limit", "1023Ki"),
-            ("size-limit", "8M"),
-            ("size-limit", "17Gi"),
-            ("size-limit", "99999999999999999999Gi"),
-            ("size-limit", ""),
-            ("size-limit", "Mi"),
-            ("cpu-limit", "much"),
-            ("cpu-request", "0.5m"),
-        ] {
-            let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value})).unwrap_err();
-            assert!(error.starts_with(&format!("KS209 annotation keysluice.dev/{key}: {value:?} is not ")), "{error}");
-        }
-    }
-}
+#[path = "annotations_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ mod quality;
 mod refusal;
 mod secrets;
 mod sidecar;
+mod token_mount;
 mod user;
 
 #[cfg(test)]
@@ -66,6 +67,18 @@ pub struct Mutation {
     pub warnings: Vec<String>,
     /// Why the pod was selected, or not.
     pub notes: Vec<Note>,
+}
+
+/// Most warnings that an answer carries: the API server passes on 4096 bytes of them in all.
+pub const MAX_WARNINGS: usize = 16;
+
+impl Mutation {
+    /// Adds a warning, which is made only where there is room: a pod may have 20,000 reasons for one.
+    fn warn(&mut self, text: impl FnOnce() -> String) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(text());
+        }
+    }
 }
 
 /// Why a pod, or one of its volumes, is changed or let through.
@@ -146,11 +159,8 @@ pub fn ephemeral_needs<'a>(pod: &'a Pod<'_>) -> Needs<'a> {
     Needs { service_account: identity::is_opted_in(pod).then(|| pod.service_account()), ..Needs::default() }
 }
 
-/// Decides what changes for ephemeral containers that `old` does not have.
-///
-/// # Errors
-/// As [`mutate`].
-pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> {
+/// Decides what changes for ephemeral containers that `old` does not have; what is wrong with a pod that runs is only a warning.
+pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Mutation {
     identity::inject_ephemeral(pod, old, context)
 }
 
@@ -179,15 +189,17 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     if !opted_in && volumes.is_empty() {
         return Ok(mutation);
     }
-    let needs_token = opted_in || volumes.iter().any(secrets::SecretVolume::is_federated);
+    let is_federated = volumes.iter().any(secrets::SecretVolume::is_federated);
+    let needs_token = opted_in || is_federated;
     let token = needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;
     let mut volume_count = pod.spec.volumes.as_ref().map(Vec::len);
     if let Some(token) = &token {
+        identity::check_for_sidecar(pod, token, is_federated, context)?;
         if opted_in {
             mutation.notes.insert(0, Note::Label);
             identity::inject(pod, &annotations, token, context, &mut mutation)?;
         }
-        token.add(&mut mutation.patch, &mut volume_count);
+        token.add(&mut mutation, &mut volume_count);
     }
     if !volumes.is_empty() {
         secrets::replace(pod, &volumes, &mut mutation);

@@ -21,16 +21,26 @@ pub enum Cause {
         namespace: String,
     },
     /// Token lifetime that is no number; the text is the peer's.
-    #[error("annotation {key}: strconv.ParseInt: parsing {value:?}: invalid syntax")]
+    #[error("annotation {key} of {owner}: strconv.ParseInt: parsing {value:?}: {problem}")]
     ExpirationSyntax {
         /// The annotation.
         key: &'static str,
+        /// Whose it is: the pod's or a ServiceAccount's.
+        owner: String,
         /// Its value.
         value: String,
+        /// `invalid syntax`, or `value out of range` where it is no 64-bit number.
+        problem: &'static str,
     },
     /// Token lifetime out of bounds; the text is the peer's.
-    #[error("token expiration {value} not valid. Expected value to be between 3600 and 86400")]
+    #[error(
+        "annotation {key} of {owner}: token expiration {value} not valid. Expected value to be between 3600 and 86400"
+    )]
     ExpirationRange {
+        /// The annotation.
+        key: &'static str,
+        /// Whose it is: the pod's or a ServiceAccount's.
+        owner: String,
         /// Seconds asked for.
         value: i64,
     },
@@ -49,6 +59,20 @@ pub enum Cause {
     ProxySidecar {
         /// The value.
         value: String,
+    },
+    /// The pod's one token is for the custom token endpoint, and the sidecar would present it to Entra.
+    #[error("annotation {annotation} asks for a token of another audience, which the sidecar cannot use")]
+    TokenOfEndpoint {
+        /// The annotation.
+        annotation: String,
+    },
+    /// Annotations larger than the API server takes.
+    #[error("annotations {of} have more than {limit} bytes")]
+    AnnotationsSize {
+        /// Which: a prefix, or one.
+        of: &'static str,
+        /// How many there may be.
+        limit: usize,
     },
     /// The pod uses a name that belongs to the sidecar.
     #[error("{field} uses the reserved name {name:?}")]
@@ -216,6 +240,8 @@ impl Refusal {
             Cause::LateVolume { .. } => reason::KS217,
             Cause::FileOwner { .. } => reason::KS218,
             Cause::FileGroup { .. } => reason::KS219,
+            Cause::TokenOfEndpoint { .. } => reason::KS230,
+            Cause::AnnotationsSize { .. } => reason::KS231,
         }
     }
 

@@ -5,8 +5,7 @@ use super::identity::TokenVolume;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use super::{Context, Mutation, Note, position, quality, user};
-use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod, Pointer};
+use crate::admission::pod::{Container, Pod};
 use crate::provider_class::IdentityChoice;
 use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Selection, Volume};
 use serde_json::{Value, json};
@@ -41,7 +40,7 @@ pub(super) fn add(
 ) -> Result<(), Refusal> {
     refuse_reserved_names(pod, volumes)?;
     let plan = plan(annotations, volumes, token, context.settings.refresh_interval);
-    let environment = escape(&serde_json::to_string(&plan).expect("a Plan is strings, numbers and lists"));
+    let environment = encode(&plan);
     if environment.len() > PLAN_LIMIT_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: PLAN_LIMIT_BYTES }.into());
     }
@@ -101,21 +100,6 @@ fn note(annotations: &Annotations, user: user::User) -> Note {
 pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
     &*container.name == SIDECAR
         && container.env.as_deref().unwrap_or_default().iter().any(|entry| &*entry.name == PLAN_ENV)
-}
-
-/// Puts the sidecar's token mount back where its Plan looks, should another webhook have moved it.
-pub(super) fn keep_token_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) {
-    let plan = container.env.as_deref().unwrap_or_default().iter().find(|entry| &*entry.name == PLAN_ENV);
-    let plan = plan.and_then(|entry| entry.value.as_deref()).unwrap_or_default();
-    let Some(index) = container.mounts().iter().position(|mount| token.is(&mount.name)) else { return };
-    let mount = &container.mounts()[index].mount_path;
-    // The Plan is JSON with `$` doubled; a token path has neither a `$` nor anything that JSON escapes.
-    let served = plan.contains(&format!("\"tokenFile\":\"{mount}/{}\"", token.token_path()));
-    let Some((_, rest)) = plan.split_once("\"tokenFile\":\"").filter(|_| !served) else { return };
-    let wanted = rest.split('"').next().and_then(|file| file.strip_suffix(&format!("/{}", token.token_path())));
-    if let Some(wanted) = wanted {
-        patch.replace(format!("{pointer}/volumeMounts/{index}"), token.mount_at(wanted));
-    }
 }
 
 /// A pod that declares our container or volume itself could slip something under our name.
@@ -240,9 +224,9 @@ fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> Stri
     name
 }
 
-/// Kubernetes expands `$(NAME)` in values; `$$` stands for `$`.
-fn escape(value: &str) -> String {
-    value.replace('$', "$$")
+/// The Plan as a variable: Kubernetes expands `$(NAME)` in values; `$$` stands for `$`.
+pub(super) fn encode(plan: &Plan) -> String {
+    serde_json::to_string(plan).expect("a Plan is strings, numbers and lists").replace('$', "$$")
 }
 
 fn resources(pod: &Pod<'_>, annotations: &Annotations, volumes: &[SecretVolume<'_>], context: Context<'_>) -> Value {

@@ -33,7 +33,7 @@ pub enum CertificateSource {
     },
 }
 
-/// Why the settings of the token endpoint do not go together; the texts are the peer's.
+/// Why the settings of the token endpoint do not go together; of those that concern the flags the texts are Azure Workload Identity's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenEndpointError {
     /// Audience without suffix.
@@ -135,6 +135,7 @@ fn parse_selector(text: &str) -> Result<Value, TokenEndpointError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use TokenEndpointError as E;
 
     fn text(change: impl FnOnce(&mut TokenEndpointText)) -> TokenEndpointText {
         let mut text = TokenEndpointText {
@@ -146,56 +147,95 @@ mod tests {
         text
     }
 
+    #[track_caller]
+    fn refused(change: impl FnOnce(&mut TokenEndpointText), error: &TokenEndpointError) {
+        assert_eq!(text(change).parse().as_ref(), Err(error));
+    }
+
     #[test]
     fn settings_that_do_not_go_together_are_refused() {
-        use TokenEndpointError as E;
-        let cases: &[(TokenEndpointText, E)] = &[
-            (text(|t| t.suffix.clear()), E::NoSuffix),
-            (text(|t| t.audience.clear()), E::NoAudience),
-            (
-                text(|t| t.audience = "API://azureadtokenexchange".into()),
-                E::DefaultAudience("api://AzureADTokenExchange"),
-            ),
-            (text(|t| t.suffix = "a b".into()), E::Annotation("azure.workload.identity/use-a b".into())),
-            // CFG-9, CFG-10, CFG-11, CFG-12
-            (text(|t| (t.ca_data, t.ca_config_map) = ("x".into(), "y".into())), E::SeveralSources),
-            (text(|t| (t.ca_data, t.ca_signer) = ("x".into(), "y".into())), E::SeveralSources),
-            (text(|t| (t.ca_config_map, t.ca_signer) = ("x".into(), "y".into())), E::SeveralSources),
-            (text(|t| t.ca_selector = "{}".into()), E::SelectorWithoutSigner),
-        ];
-        for (text, error) in cases {
-            assert_eq!(
-                text.clone().parse(),
-                Err(match error {
-                    E::NoSuffix => E::NoSuffix,
-                    E::NoAudience => E::NoAudience,
-                    E::DefaultAudience(a) => E::DefaultAudience(a),
-                    E::Annotation(a) => E::Annotation(a.clone()),
-                    E::SeveralSources => E::SeveralSources,
-                    E::SelectorWithoutSigner => E::SelectorWithoutSigner,
-                    E::Selector(a) => E::Selector(a.clone()),
-                })
-            );
+        refused(|t| t.suffix.clear(), &E::NoSuffix);
+        refused(|t| t.audience.clear(), &E::NoAudience);
+        let audience = "API://azureadtokenexchange".to_owned();
+        refused(|t| t.audience = audience, &E::DefaultAudience("api://AzureADTokenExchange"));
+        for suffix in ["a b", "a-", &"a".repeat(60)] {
+            let key = format!("azure.workload.identity/use-{suffix}");
+            refused(|t| t.suffix = suffix.to_owned(), &E::Annotation(key));
         }
         assert_eq!(TokenEndpointText::default().parse(), Ok(None));
     }
 
+    /// The selector as it goes into the projected volume.
+    fn selector(selector: &str) -> Result<Value, TokenEndpointError> {
+        let parsed = text(|t| (t.ca_signer, t.ca_selector) = ("signer".into(), selector.into())).parse()?;
+        match parsed.unwrap().ca {
+            Some(CertificateSource::ClusterTrustBundle { signer_name, label_selector: Some(selector) }) => {
+                assert_eq!(signer_name, "signer");
+                Ok(selector)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn taken_as_it_is(text: &str) {
+        assert_eq!(selector(text), Ok(serde_json::from_str(text).unwrap()));
+    }
+
     #[test]
-    fn label_selectors_are_read_and_bad_ones_refused() {
-        // CFG-4 to CFG-8
-        for selector in [
-            r#"{"matchLabels":{"a":"b"}}"#,
-            r#"{"matchExpressions":[{"key":"a","operator":"In","values":[]}]}"#,
-            r#"{"matchLabels":{"a":"b"},"matchExpressions":[]}"#,
-        ] {
-            let parsed =
-                text(|t| (t.ca_signer, t.ca_selector) = ("s".into(), selector.into())).parse().unwrap().unwrap();
-            let Some(CertificateSource::ClusterTrustBundle { label_selector, .. }) = parsed.ca else { panic!() };
-            assert_eq!(label_selector.unwrap(), serde_json::from_str::<Value>(selector).unwrap());
+    fn cfg_4_a_selector_by_labels() {
+        taken_as_it_is(r#"{"matchLabels":{"app":"web","tier":"front"}}"#);
+    }
+
+    #[test]
+    fn cfg_5_a_selector_by_expressions() {
+        taken_as_it_is(r#"{"matchExpressions":[{"key":"env","operator":"In","values":["a","b"]}]}"#);
+    }
+
+    #[test]
+    fn cfg_6_a_selector_by_both() {
+        taken_as_it_is(
+            r#"{"matchLabels":{"role":"api"},"matchExpressions":[{"key":"env","operator":"NotIn","values":["dev"]}]}"#,
+        );
+    }
+
+    #[test]
+    fn cfg_7_a_selector_that_is_no_json_names_variable_and_place() {
+        assert_eq!(
+            selector("no-json").unwrap_err().to_string(),
+            "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: expected ident at line 1 column 2"
+        );
+        for other in ["[]", r#"{"labels":{}}"#] {
+            assert_eq!(
+                selector(other).unwrap_err().to_string(),
+                "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: an object with matchLabels or matchExpressions is expected"
+            );
         }
-        for bad in ["{", "[]", r#"{"labels":{}}"#] {
-            let error = text(|t| (t.ca_signer, t.ca_selector) = ("s".into(), bad.into())).parse().unwrap_err();
-            assert!(matches!(error, TokenEndpointError::Selector(_)), "{bad}");
-        }
+    }
+
+    #[test]
+    fn cfg_8_an_operator_without_values_is_the_api_servers_to_judge() {
+        taken_as_it_is(r#"{"matchExpressions":[{"key":"env","operator":"In"}]}"#);
+    }
+
+    #[test]
+    fn cfg_9_data_and_config_map_exclude_each_other() {
+        refused(|t| (t.ca_data, t.ca_config_map) = ("x".into(), "y".into()), &E::SeveralSources);
+    }
+
+    #[test]
+    fn cfg_10_data_and_signer_exclude_each_other() {
+        refused(|t| (t.ca_data, t.ca_signer) = ("x".into(), "y".into()), &E::SeveralSources);
+    }
+
+    #[test]
+    fn cfg_11_config_map_and_signer_exclude_each_other() {
+        refused(|t| (t.ca_config_map, t.ca_signer) = ("x".into(), "y".into()), &E::SeveralSources);
+        assert!(E::SeveralSources.to_string().ends_with("AZURE_KUBERNETES_CA_CTB_SIGNER_NAME are mutually exclusive"));
+    }
+
+    #[test]
+    fn cfg_12_a_selector_needs_a_signer() {
+        refused(|t| t.ca_selector = r#"{"matchLabels":{"app":"web"}}"#.into(), &E::SelectorWithoutSigner);
     }
 }

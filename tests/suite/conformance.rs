@@ -1,21 +1,27 @@
-//! Azure Workload Identity's own test cases, as named in its suite, against our bytes in -> bytes out; then the cases it gets wrong.
+//! Azure Workload Identity's own test cases, as named in its suite, against our bytes in -> bytes out.
 //!
-//! Not here, because elsewhere: CID (`identity::account`), CFG-4 to CFG-12 (`settings::token_endpoint`), AUT (`cloud`). Not at all: PIN, PSC, PXY
-//! and VER, which concern its proxy sidecar.
+//! CFG-4 to CFG-12 stand with the settings (`settings::token_endpoint`), X-1 to X-18 in `conformance_extra`, what concerns the API server in
+//! `conformance_cluster`. Not at all: PIN, PSC, PXY and VER, which concern its proxy sidecar.
 
-use super::reviews::{CLIENT, Reviewer, csi_pod, env_names, labelled, token_volumes};
+use super::reviews::{CLIENT, Reviewer, env_names, labelled};
+use keysluice::cloud::{Cloud, Clouds};
+use keysluice::mutate::ServiceAccount;
 use serde_json::{Value, json};
+use std::process::Command;
 
-const EXPIRATION: &str = "azure.workload.identity/service-account-token-expiration";
-const SKIP: &str = "azure.workload.identity/skip-containers";
-const MOUNT: &str = "/var/run/secrets/azure/wi";
-const TOKEN: &str = "/var/run/secrets/azure/wi/token/azure-identity-token";
+pub(super) const EXPIRATION: &str = "azure.workload.identity/service-account-token-expiration";
+pub(super) const SKIP: &str = "azure.workload.identity/skip-containers";
+const PROXY: &str = "azure.workload.identity/inject-proxy-sidecar";
+const PROXY_PORT: &str = "azure.workload.identity/proxy-sidecar-port";
+const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+pub(super) const MOUNT: &str = "/var/run/secrets/azure/wi";
+pub(super) const TOKEN: &str = "/var/run/secrets/azure/wi/token/azure-identity-token";
 
-fn app() -> Value {
+pub(super) fn app() -> Value {
     json!({"containers": [{"name": "app"}]})
 }
 
-fn annotated(mut pod: Value, key: &str, value: &str) -> Value {
+pub(super) fn annotated(mut pod: Value, key: &str, value: &str) -> Value {
     pod["metadata"]["annotations"][key] = json!(value);
     pod
 }
@@ -24,14 +30,35 @@ fn seconds(pod: &Value) -> i64 {
     pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"].as_i64().unwrap()
 }
 
+fn refused_expiration(value: &str) -> String {
+    let error = Reviewer::new().refused(&annotated(labelled(app()), EXPIRATION, value));
+    assert!(error.starts_with("KS203"), "{error}");
+    error
+}
+
 #[test]
-fn exp_1_to_4_a_bad_expiration_is_refused() {
-    for value in ["3600s", "3599", "86401"] {
-        let error = Reviewer::new().refused(&annotated(labelled(app()), EXPIRATION, value));
-        assert!(error.starts_with("KS203"), "{error}");
-    }
+fn exp_1_an_expiration_of_the_pod_with_a_unit_is_refused() {
+    assert!(refused_expiration("3600s").contains("strconv.ParseInt: parsing \"3600s\": invalid syntax"));
+}
+
+#[test]
+fn exp_2_an_expiration_of_the_service_account_with_a_unit_is_refused() {
     let error = Reviewer::new().account(EXPIRATION, "3600s").refused(&labelled(app()));
     assert!(error.contains("strconv.ParseInt: parsing \"3600s\": invalid syntax"), "{error}");
+}
+
+#[test]
+fn exp_3_less_than_an_hour_is_refused() {
+    let text = "token expiration 3599 not valid. Expected value to be between 3600 and 86400";
+    assert!(refused_expiration("3599").contains(text));
+    assert_eq!(seconds(&Reviewer::new().allowed(&annotated(labelled(app()), EXPIRATION, "3600"))), 3600);
+}
+
+#[test]
+fn exp_4_more_than_a_day_is_refused() {
+    let text = "token expiration 86401 not valid. Expected value to be between 3600 and 86400";
+    assert!(refused_expiration("86401").contains(text));
+    assert_eq!(seconds(&Reviewer::new().allowed(&annotated(labelled(app()), EXPIRATION, "86400"))), 86400);
 }
 
 #[test]
@@ -46,29 +73,65 @@ fn exp_6_the_pods_expiration_wins() {
 }
 
 #[test]
-fn ten_1_and_2_the_annotated_tenant_wins_over_the_clusters() {
-    let tenant =
-        |reviewer: Reviewer| reviewer.allowed(&labelled(app()))["spec"]["containers"][0]["env"][1]["value"].clone();
-    let own = "72f988bf-86f1-41af-91ab-2d7cd011db47";
-    assert_eq!(tenant(Reviewer::new().account("azure.workload.identity/tenant-id", own)), own);
-    assert_eq!(tenant(Reviewer::new()), "cluster-tenant");
+fn cid_1_without_the_annotation_there_is_no_client_id() {
+    for annotations in [&[][..], &[("azure.workload.identity/client-id", "")]] {
+        assert_eq!(ServiceAccount::from_annotations(annotations.iter().copied()).client_id, None);
+    }
 }
 
 #[test]
-fn skp_1_to_4_listed_containers_are_left_alone() {
-    for (list, mutated) in [
-        (None, [true, true]),
-        (Some("container1"), [false, true]),
-        (Some("container1;container2"), [false, false]),
-        (Some("container1; container2"), [false, false]),
-    ] {
-        let mut pod = labelled(json!({"containers": [{"name": "container1"}, {"name": "container2"}]}));
-        if let Some(list) = list {
-            pod = annotated(pod, SKIP, list);
-        }
-        let pod = Reviewer::new().allowed(&pod);
-        assert_eq!([0, 1].map(|index| pod["spec"]["containers"][index]["env"].is_array()), mutated, "{list:?}");
+fn cid_2_the_annotation_is_the_client_id() {
+    let account = ServiceAccount::from_annotations([("azure.workload.identity/client-id", CLIENT)]);
+    assert_eq!(account.client_id.as_deref(), Some(CLIENT));
+    assert_eq!(variable(&Reviewer::new().allowed(&labelled(app())), "AZURE_CLIENT_ID"), CLIENT);
+}
+
+/// The value of a variable of the first container.
+fn variable(pod: &Value, name: &str) -> Value {
+    let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
+    env.iter().find(|entry| entry["name"] == name).map_or(Value::Null, |entry| entry["value"].clone())
+}
+
+#[test]
+fn ten_1_the_annotated_tenant_wins() {
+    let reviewer = Reviewer::new().account("azure.workload.identity/tenant-id", TENANT);
+    assert_eq!(variable(&reviewer.allowed(&labelled(app())), "AZURE_TENANT_ID"), TENANT);
+}
+
+#[test]
+fn ten_2_without_an_annotation_it_is_the_clusters() {
+    assert_eq!(variable(&Reviewer::new().allowed(&labelled(app())), "AZURE_TENANT_ID"), "cluster-tenant");
+}
+
+/// Which of two containers are mutated.
+fn mutated(skip: Option<&str>) -> [bool; 2] {
+    let mut pod = labelled(json!({"containers": [{"name": "container1"}, {"name": "container2"}]}));
+    if let Some(list) = skip {
+        pod = annotated(pod, SKIP, list);
     }
+    let pod = Reviewer::new().allowed(&pod);
+    [0, 1].map(|index| pod["spec"]["containers"][index] != json!({"name": format!("container{}", index + 1)}))
+}
+
+#[test]
+fn skp_1_without_a_list_no_container_is_skipped() {
+    assert_eq!(mutated(None), [true, true]);
+    assert_eq!(mutated(Some("")), [true, true]);
+}
+
+#[test]
+fn skp_2_one_container_is_skipped() {
+    assert_eq!(mutated(Some("container1")), [false, true]);
+}
+
+#[test]
+fn skp_3_two_containers_are_skipped() {
+    assert_eq!(mutated(Some("container1;container2")), [false, false]);
+}
+
+#[test]
+fn skp_4_blanks_in_the_list_do_not_count() {
+    assert_eq!(mutated(Some("container1; container2")), [false, false]);
 }
 
 #[test]
@@ -109,7 +172,15 @@ fn env_1_the_four_variables_in_order() {
 }
 
 #[test]
-fn env_2_and_3_existing_values_stay_and_new_ones_follow() {
+fn env_2_existing_values_are_not_replaced() {
+    let env = json!([{"name": "AZURE_TENANT_ID", "value": "mine"}, {"name": "AZURE_CLIENT_ID"}]);
+    let pod = Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
+    assert_eq!(pod["spec"]["containers"][0]["env"].as_array().unwrap()[..2], env.as_array().unwrap()[..]);
+    assert_eq!(pod["spec"]["containers"][0]["env"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn env_3_new_variables_follow_the_existing_ones() {
     let env = json!([{"name": "MY_ENV_VAR", "value": "x"}, {"name": "AZURE_TENANT_ID", "value": "mine"}]);
     let pod = Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
     let names = env_names(&pod["spec"]["containers"][0]);
@@ -129,43 +200,160 @@ fn env_4_empty_values_are_not_injected() {
 }
 
 #[test]
-fn mnt_1_and_2_the_mount_is_appended() {
-    let mounts = json!([{"name": "data", "mountPath": "/data"}]);
-    let pod = Reviewer::new()
-        .allowed(&labelled(json!({"containers": [{"name": "a"}, {"name": "b", "volumeMounts": mounts}]})));
-    let name = &pod["spec"]["volumes"][0]["name"];
-    let mount = json!({"name": name, "mountPath": MOUNT, "readOnly": true});
+fn mnt_1_the_mount_is_added() {
+    let pod = Reviewer::new().allowed(&labelled(app()));
+    let mount = json!({"name": pod["spec"]["volumes"][0]["name"], "mountPath": MOUNT, "readOnly": true});
     assert_eq!(pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
-    assert_eq!(pod["spec"]["containers"][1]["volumeMounts"], json!([mounts[0], mount]));
 }
 
 #[test]
-fn hdl_1_to_6_allowed_without_any_removal_and_native_sidecars_keep_their_restart_policy() {
-    let spec = json!({"serviceAccountName": "sa", "initContainers": [{"name": "side", "restartPolicy": "Always"}], "containers": [{"name": "app"}]});
-    let (pod, operations) = Reviewer::new().answer(&labelled(spec));
-    assert!(operations.iter().all(|operation| operation["op"] != "remove"));
+fn mnt_2_the_mount_follows_the_existing_ones() {
+    let mounts = json!([{"name": "data", "mountPath": "/data"}]);
+    let spec = json!({"containers": [{"name": "app", "volumeMounts": mounts}]});
+    let pod = Reviewer::new().allowed(&labelled(spec));
+    let mount = json!({"name": pod["spec"]["volumes"][0]["name"], "mountPath": MOUNT, "readOnly": true});
+    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"], json!([mounts[0], mount]));
+}
+
+/// Allowed, mutated, and nothing is removed.
+fn handled(pod: &Value) -> Value {
+    let (after, operations) = Reviewer::new().answer(pod);
+    assert!(!operations.is_empty() && operations.iter().all(|operation| operation["op"] != "remove"), "{operations:?}");
+    after
+}
+
+#[test]
+fn hdl_1_a_pod_of_a_known_service_account_is_mutated() {
+    handled(&labelled(json!({"serviceAccountName": "sa", "containers": [{"name": "app"}]})));
+}
+
+#[test]
+fn hdl_3_a_pod_without_a_service_account_name_runs_as_default() {
+    handled(&labelled(app()));
+    let other = Reviewer::new().refused(&labelled(json!({"serviceAccountName": "other", "containers": []})));
+    assert!(other.starts_with("KS202"), "{other}");
+}
+
+#[test]
+fn hdl_5_a_labelled_pod_gives_no_warning() {
+    let pod = labelled(json!({"serviceAccountName": "sa", "containers": [{"name": "app"}]}));
+    handled(&pod);
+    assert_eq!(Reviewer::new().warnings(&pod), [""; 0]);
+}
+
+#[test]
+fn hdl_6_the_restart_policy_of_a_native_sidecar_is_preserved() {
+    let side = json!({"name": "side", "restartPolicy": "Always"});
+    let pod = handled(&labelled(json!({"initContainers": [side], "containers": [{"name": "app"}]})));
     assert_eq!(pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
-    let (_, operations) = Reviewer::new().answer(&labelled(app()));
-    assert!(!operations.is_empty(), "without a serviceAccountName it is default");
+}
+
+/// The authority that containers get in this cloud.
+fn authority(cloud: &str) -> Option<Value> {
+    let mut reviewer = Reviewer::new();
+    reviewer.settings.clouds = Clouds::new(Cloud::well_known(cloud)?);
+    Some(variable(&reviewer.allowed(&labelled(app())), "AZURE_AUTHORITY_HOST"))
 }
 
 #[test]
-fn mut_1_to_3_no_container_one_container_one_skipped() {
-    assert!(Reviewer::new().allowed(&labelled(json!({"containers": []})))["spec"]["volumes"].is_array());
+fn aut_1_without_a_name_it_is_the_public_cloud() {
+    assert_eq!(authority("").unwrap(), "https://login.microsoftonline.com/");
+}
+
+#[test]
+fn aut_2_the_public_cloud() {
+    assert_eq!(authority("AzurePublicCloud").unwrap(), "https://login.microsoftonline.com/");
+}
+
+#[test]
+fn aut_3_the_united_states_governments_cloud() {
+    assert_eq!(authority("AzureUSGovernmentCloud").unwrap(), "https://login.microsoftonline.us/");
+}
+
+#[test]
+fn aut_4_the_cloud_in_china() {
+    assert_eq!(authority("AzureChinaCloud").unwrap(), "https://login.chinacloudapi.cn/");
+}
+
+#[test]
+fn aut_5_the_german_cloud() {
+    assert_eq!(authority("AzureGermanCloud").unwrap(), "https://login.microsoftonline.de/");
+}
+
+#[test]
+fn aut_6_another_name_is_an_error() {
+    assert_eq!(authority("InvalidCloud"), None);
+    let error = explained(&[("AZURE_ENVIRONMENT", "InvalidCloud")]).unwrap_err();
+    assert!(error.contains("--cloud \"InvalidCloud\" is neither a known cloud"), "{error}");
+}
+
+#[test]
+fn mut_1_a_pod_without_containers_gets_the_volume() {
+    assert!(handled(&labelled(json!({"containers": []})))["spec"]["volumes"].is_array());
+}
+
+#[test]
+fn mut_2_a_container_gets_environment_and_mount() {
+    let pod = handled(&labelled(app()));
+    assert_eq!(env_names(&pod["spec"]["containers"][0]).len(), 4);
+    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], MOUNT);
+}
+
+#[test]
+fn mut_3_of_two_containers_the_skipped_one_is_left() {
     let spec = json!({"containers": [{"name": "a"}, {"name": "b"}]});
-    let pod = Reviewer::new().allowed(&annotated(labelled(spec), SKIP, "b"));
+    let pod = handled(&annotated(labelled(spec), SKIP, "b"));
     assert_eq!(env_names(&pod["spec"]["containers"][0]).len(), 4);
     assert_eq!(pod["spec"]["containers"][1], json!({"name": "b"}));
 }
 
 #[test]
-fn pan_1_and_2_prt_1_to_4_the_proxy_is_refused_whatever_its_port() {
-    let key = "azure.workload.identity/inject-proxy-sidecar";
-    let ported = |value: &str| {
-        annotated(annotated(labelled(app()), key, value), "azure.workload.identity/proxy-sidecar-port", "invalid")
-    };
-    assert!(Reviewer::new().refused(&ported("true")).starts_with("KS205"));
-    assert!(Reviewer::new().allowed(&labelled(app()))["spec"]["volumes"].is_array());
+fn pan_1_without_the_annotation_there_is_no_proxy() {
+    let pod = Reviewer::new().allowed(&labelled(app()));
+    assert_eq!(pod["spec"]["containers"].as_array().unwrap().len(), 1);
+    assert!(pod["spec"]["initContainers"].is_null());
+}
+
+#[test]
+fn pan_2_true_asks_for_the_proxy_which_is_refused() {
+    let error = Reviewer::new().refused(&annotated(labelled(app()), PROXY, "true"));
+    assert!(error.starts_with("KS205 ") && error.contains("set it to \"false\""), "{error}");
+}
+
+/// A port for the proxy changes nothing where no proxy is asked for, and is not looked at where one is.
+fn with_port(port: Option<(&str, &str)>) {
+    let plain = Reviewer::new().allowed(&labelled(app()));
+    let pod = |pod: Value| port.into_iter().fold(pod, |pod, (key, value)| annotated(pod, key, value));
+    assert_eq!(Reviewer::new().allowed(&pod(labelled(app())))["spec"], plain["spec"]);
+    let refused = |pod: &Value| Reviewer::new().refused(pod);
+    let asked = annotated(labelled(app()), PROXY, "true");
+    assert_eq!(refused(&pod(asked.clone())), refused(&asked));
+}
+
+#[test]
+fn prt_1_no_annotation_names_a_port() {
+    with_port(None);
+}
+
+#[test]
+fn prt_2_another_annotation_names_no_port() {
+    with_port(Some(("another.dev/port", "8080")));
+}
+
+#[test]
+fn prt_3_a_port_without_a_proxy_is_no_matter() {
+    with_port(Some((PROXY_PORT, "8080")));
+}
+
+#[test]
+fn prt_4_nor_is_one_that_is_no_number() {
+    with_port(Some((PROXY_PORT, "invalid")));
+}
+
+#[test]
+fn err_1_a_pod_without_a_kind_is_refused() {
+    let error = Reviewer::new().refused(&json!({"metadata": {"name": "pod"}}));
+    assert!(error.starts_with("KS201 ") && error.contains("couldn't get version/kind"), "{error}");
 }
 
 #[test]
@@ -176,278 +364,55 @@ fn err_2_a_missing_service_account_is_named() {
 }
 
 #[test]
-fn x_1_fields_newer_than_any_type_survive() {
-    let spec = json!({"resources": {"limits": {"cpu": "1"}}, "containers": [{"name": "app", "restartPolicyRules": [{"action": "Restart"}]}]});
-    let pod = Reviewer::new().allowed(&labelled(spec));
-    assert_eq!(pod["spec"]["resources"], json!({"limits": {"cpu": "1"}}));
-    assert_eq!(pod["spec"]["containers"][0]["restartPolicyRules"], json!([{"action": "Restart"}]));
+fn err_3_the_host_network_with_a_proxy_is_refused_for_the_proxy() {
+    let host = labelled(json!({"hostNetwork": true, "containers": [{"name": "app"}]}));
+    assert!(Reviewer::new().refused(&annotated(host.clone(), PROXY, "true")).starts_with("KS205 "));
+    assert_eq!(handled(&host)["spec"]["hostNetwork"], true);
 }
 
 #[test]
-fn x_2_and_3_a_renamed_or_copied_pod_keeps_its_one_volume_and_mount() {
-    let mut pod = Reviewer::new().allowed(&labelled(app()));
-    pod["metadata"]["name"] = json!("another");
-    assert_eq!(Reviewer::new().allowed(&pod), pod);
-    assert_eq!(token_volumes(&pod), 1);
+fn err_4_a_bad_port_with_a_proxy_is_refused_for_the_proxy() {
+    let pod = annotated(annotated(labelled(app()), PROXY, "true"), PROXY_PORT, "invalid");
+    assert!(Reviewer::new().refused(&pod).starts_with("KS205 "));
 }
 
 #[test]
-fn x_4_a_foreign_mount_at_the_tokens_path_is_refused_in_words() {
-    let spec = json!({"containers": [{"name": "app", "volumeMounts": [{"name": "mine", "mountPath": MOUNT}]}]});
-    let error = Reviewer::new().refused(&labelled(spec));
-    assert!(
-        error.starts_with("KS204 container \"app\" mounts volume \"mine\" at /var/run/secrets/azure/wi"),
-        "{error}"
-    );
+fn err_5_a_bad_expiration_is_refused_with_the_text_of_its_parser() {
+    assert!(refused_expiration("invalid").contains("strconv.ParseInt: parsing \"invalid\": invalid syntax"));
 }
 
-#[test]
-fn x_5_env_from_gives_a_warning_and_can_win() {
-    let spec =
-        json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "azure"}}]}, {"name": "other"}]});
-    let warnings = Reviewer::new().warnings(&labelled(spec.clone()));
-    assert!(warnings.len() == 1 && warnings[0].starts_with("KS254 container app"), "{warnings:?}");
-    let pod = annotated(labelled(spec), "keysluice.dev/env-from-wins", "AZURE_CLIENT_ID");
-    assert!(Reviewer::new().warnings(&pod).is_empty());
-    let pod = Reviewer::new().allowed(&pod);
-    assert_eq!(env_names(&pod["spec"]["containers"][0])[0], "AZURE_TENANT_ID");
-    assert_eq!(env_names(&pod["spec"]["containers"][1])[0], "AZURE_CLIENT_ID");
-}
-
-#[test]
-fn x_6_and_16_value_from_and_doubled_names_are_kept() {
-    let env = json!([{"name": "AZURE_CLIENT_ID", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}, {"name": "A", "value": "1"}, {"name": "A", "value": "2"}]);
-    let pod = Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
-    let after = pod["spec"]["containers"][0]["env"].as_array().unwrap();
-    assert_eq!(after[..3], env.as_array().unwrap()[..]);
-    assert_eq!(after.len(), 6);
-}
-
-#[test]
-fn x_7_inject_proxy_sidecar_false_means_no() {
-    let pod = annotated(labelled(app()), "azure.workload.identity/inject-proxy-sidecar", "false");
-    assert_eq!(Reviewer::new().allowed(&pod)["spec"]["containers"].as_array().unwrap().len(), 1);
-}
-
-#[test]
-fn x_8_an_empty_tenant_annotation_falls_back_to_the_cluster_default() {
-    let pod = Reviewer::new().account("azure.workload.identity/tenant-id", "").allowed(&labelled(app()));
-    assert_eq!(pod["spec"]["containers"][0]["env"][1], json!({"name": "AZURE_TENANT_ID", "value": "cluster-tenant"}));
-}
-
-fn binding(change: impl FnOnce(&mut keysluice::settings::TokenEndpointText)) -> Reviewer {
-    let mut text = keysluice::settings::TokenEndpointText {
-        suffix: "identity-binding".into(),
-        audience: "api://AKSIdentityBinding".into(),
-        proxy: "https://kubernetes.default.svc".into(),
-        sni_name: "a.ests.aks".into(),
-        ..Default::default()
-    };
-    change(&mut text);
-    let mut reviewer = Reviewer::new();
-    reviewer.settings.token_endpoint = text.parse().unwrap();
-    reviewer
-}
-
-fn bound() -> Value {
-    annotated(labelled(app()), "azure.workload.identity/use-identity-binding", "True")
-}
-
-#[test]
-fn e2e_10_an_identity_binding_gets_its_audience_proxy_and_authority() {
-    let reviewer = binding(|text| text.ca_config_map = "kube-root-ca.crt".into());
-    let pod = reviewer.allowed(&bound());
-    let app = &pod["spec"]["containers"][0];
-    assert_eq!(
-        env_names(app)[4..],
-        ["AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_SNI_NAME", "AZURE_KUBERNETES_CA_FILE"]
-    );
-    assert_eq!(app["env"][6]["value"], "/var/run/secrets/azure/wi/ca-cert/ca.crt");
-    let sources = &pod["spec"]["volumes"][0]["projected"]["sources"];
-    assert_eq!(sources[0]["serviceAccountToken"]["audience"], "api://AKSIdentityBinding");
-    assert_eq!(
-        sources[1],
-        json!({"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}})
-    );
-    assert_eq!(reviewer.allowed(&pod), pod, "a second run changes nothing");
-    assert_eq!(
-        env_names(&reviewer.allowed(&labelled(super::conformance::app()))["spec"]["containers"][0]).len(),
-        4,
-        "only on request"
-    );
-}
-
-#[test]
-fn x_9_with_ca_data_there_is_no_ca_file() {
-    let pod = binding(|text| text.ca_data = "PEM".into()).allowed(&bound());
-    let names = env_names(&pod["spec"]["containers"][0]).into_iter().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(names[4..], ["AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_SNI_NAME", "AZURE_KUBERNETES_CA_DATA"]);
-    let pod = binding(|_| {}).allowed(&bound());
-    assert_eq!(env_names(&pod["spec"]["containers"][0]).len(), 6, "and none without any source");
-}
-
-#[test]
-fn a_cluster_trust_bundle_is_projected() {
-    let reviewer =
-        binding(|text| (text.ca_signer, text.ca_selector) = ("x/y".into(), r#"{"matchLabels":{"a":"b"}}"#.into()));
-    let pod = reviewer.allowed(&bound());
-    assert_eq!(
-        pod["spec"]["volumes"][0]["projected"]["sources"][1],
-        json!({"clusterTrustBundle": {"signerName": "x/y", "path": "ca-cert/ca.crt", "optional": false, "labelSelector": {"matchLabels": {"a": "b"}}}})
-    );
-    assert_eq!(reviewer.allowed(&pod), pod);
-}
-
-#[test]
-fn x_10_a_pod_without_its_namespace_is_mutated() {
-    assert!(labelled(app())["metadata"]["namespace"].is_null());
-    assert!(Reviewer::new().allowed(&labelled(app()))["spec"]["volumes"].is_array());
-}
-
-#[test]
-fn x_12_all_containers_skipped_still_gives_the_volume() {
-    let pod = Reviewer::new().allowed(&annotated(labelled(app()), SKIP, "app"));
-    assert_eq!(token_volumes(&pod), 1);
-    assert_eq!(pod["spec"]["containers"][0], json!({"name": "app"}));
-}
-
-#[test]
-fn x_13_a_windows_pod_gets_the_same_paths() {
-    let pod = Reviewer::new().allowed(&labelled(json!({"os": {"name": "windows"}, "containers": [{"name": "app"}]})));
-    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], MOUNT);
-}
-
-#[test]
-fn x_17_a_second_run_gives_no_patch() {
-    let pod = Reviewer::new().allowed(&csi_pod());
-    assert!(Reviewer::new().answer(&pod).1.is_empty());
-}
-
-#[test]
-fn x_18_a_mirror_pod_is_let_through() {
-    let pod = annotated(labelled(app()), "kubernetes.io/config.mirror", "hash");
-    assert_eq!(Reviewer::new().allowed(&pod), pod, "the API server forbids tokens in it");
-}
-
-#[test]
-fn each_token_layout_is_injected_where_its_release_had_it() {
-    let hash = "425c89ed5bb78a7623fae60fd8a6f6";
-    for (layout, name, mount, file) in [
-        ("v1.6.0", format!("azure-workload-identity-reserved-{hash}"), MOUNT.to_owned(), TOKEN.to_owned()),
-        (
-            "v1.6.1",
-            format!("azure-workload-identity-reserved-{hash}"),
-            format!("{MOUNT}/{hash}"),
-            format!("{MOUNT}/{hash}/token/azure-identity-token"),
-        ),
-        (
-            "v1.5",
-            "azure-identity-token".to_owned(),
-            "/var/run/secrets/azure/tokens".to_owned(),
-            "/var/run/secrets/azure/tokens/azure-identity-token".to_owned(),
-        ),
-    ] {
-        let mut cluster_wide = Reviewer::new();
-        cluster_wide.settings.token_layout = layout.parse().unwrap();
-        for (reviewer, pod) in [
-            (Reviewer::new(), annotated(labelled(app()), "keysluice.dev/token-layout", layout)),
-            (cluster_wide, labelled(app())),
-        ] {
-            let pod = reviewer.allowed(&pod);
-            let app = &pod["spec"]["containers"][0];
-            assert_eq!(pod["spec"]["volumes"][0]["name"], name);
-            assert_eq!(app["volumeMounts"][0], json!({"name": name, "mountPath": mount, "readOnly": true}));
-            assert_eq!(app["env"][2]["value"], file);
-            assert_eq!(Reviewer::new().allowed(&pod), pod, "also under another setting a second run changes nothing");
-        }
+/// What the program makes of a pod with these variables in its environment.
+fn explained(variables: &[(&str, &str)]) -> Result<Value, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pod.json");
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), labelled(app()).to_string().as_bytes())
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
+    command.env_clear().envs(variables.iter().copied()).args(["explain", "-o", "pod", "-f"]).arg(path);
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if !output.status.success() {
+        return Err(text(&output.stderr));
     }
+    Ok(serde_saphyr::from_str(text(&output.stdout).trim_start_matches("---\n")).unwrap())
 }
 
 #[test]
-fn what_azure_workload_identity_injected_is_recognised_and_only_secrets_are_added() {
-    for layout in ["v1.5", "v1.6.0", "v1.6.1"] {
-        let mut theirs = Reviewer::new();
-        theirs.settings.token_layout = layout.parse().unwrap();
-        // Theirs mutates the containers, and leaves the CSI volume.
-        theirs.settings.csi_volumes = keysluice::settings::CsiVolumes::Leave;
-        let before = theirs.allowed(&csi_pod());
-        let after = Reviewer::new().allowed(&before);
-        assert_eq!(token_volumes(&after), 1, "{layout}");
-        assert_eq!(after["spec"]["containers"][0]["env"], before["spec"]["containers"][0]["env"]);
-        let sidecar = &after["spec"]["initContainers"][0];
-        let token_file = before["spec"]["containers"][0]["env"][2]["value"].as_str().unwrap();
-        assert!(
-            sidecar["env"][0]["value"].as_str().unwrap().contains(&format!("\"tokenFile\":\"{token_file}\"")),
-            "{layout}"
-        );
-        let mounts = sidecar["volumeMounts"].as_array().unwrap();
-        assert!(mounts.iter().any(|mount| token_file.starts_with(mount["mountPath"].as_str().unwrap())), "{layout}");
-    }
+fn cfg_1_the_cloud_is_the_public_one_where_none_is_named() {
+    let pod = explained(&[("AZURE_TENANT_ID", TENANT)]).unwrap();
+    assert_eq!(variable(&pod, "AZURE_AUTHORITY_HOST"), "https://login.microsoftonline.com/");
+    assert_eq!(variable(&pod, "AZURE_TENANT_ID"), TENANT);
 }
 
 #[test]
-fn a_token_path_that_we_injected_and_nothing_serves_any_more_is_corrected() {
-    let mut pod = Reviewer::new().allowed(&csi_pod());
-    let hashed = format!("{MOUNT}/425c89ed5bb78a7623fae60fd8a6f6");
-    // Azure Workload Identity v1.6.1 runs after us: it moves every mount of the volume, and keeps every variable.
-    for field in ["containers", "initContainers"] {
-        for mount in pod["spec"][field][0]["volumeMounts"].as_array_mut().unwrap() {
-            if mount["mountPath"] == MOUNT {
-                mount["mountPath"] = json!(hashed);
-            }
-        }
-    }
-    let corrected = Reviewer::new().allowed(&pod);
-    assert_eq!(corrected["spec"]["containers"][0]["env"][2]["value"], format!("{hashed}/token/azure-identity-token"));
-    let sidecar = corrected["spec"]["initContainers"][0]["volumeMounts"].as_array().unwrap();
-    assert!(sidecar.iter().any(|mount| mount["mountPath"] == MOUNT), "the sidecar's Plan looks there");
-    assert_eq!(Reviewer::new().allowed(&corrected), corrected);
-    // A path of the user's own is none of our business.
-    pod["spec"]["containers"][0]["env"][2]["value"] = json!("/my/own/token");
-    assert_eq!(Reviewer::new().allowed(&pod)["spec"]["containers"][0]["env"][2]["value"], "/my/own/token");
+fn cfg_2_azure_environment_names_the_cloud() {
+    let pod = explained(&[("AZURE_TENANT_ID", TENANT), ("AZURE_ENVIRONMENT", "AzureChinaCloud")]).unwrap();
+    assert_eq!(variable(&pod, "AZURE_AUTHORITY_HOST"), "https://login.chinacloudapi.cn/");
 }
 
 #[test]
-fn containers_can_have_identities_of_their_own() {
-    let other = "3f2a9c1e-7b64-4e0b-8d5a-6c1f0e9b2d47";
-    let pod = annotated(
-        labelled(json!({"containers": [{"name": "a"}, {"name": "b"}]})),
-        "keysluice.dev/client-ids",
-        &format!("b={other}"),
-    );
-    let pod = annotated(pod, "keysluice.dev/tenant-ids", "b=other-tenant; gone=x");
-    let warnings = Reviewer::new().warnings(&pod);
-    assert!(warnings.len() == 1 && warnings[0].starts_with("KS257 the pod has no container gone"), "{warnings:?}");
-    let pod = Reviewer::new().allowed(&pod);
-    let id = |index: usize, entry: usize| pod["spec"]["containers"][index]["env"][entry]["value"].clone();
-    assert_eq!((id(0, 0), id(0, 1)), (json!(CLIENT), json!("cluster-tenant")));
-    assert_eq!((id(1, 0), id(1, 1)), (json!(other), json!("other-tenant")));
-}
-
-#[test]
-fn new_ephemeral_containers_get_the_identity_also_the_second_time() {
-    let running = Reviewer::new().allowed(&labelled(app()));
-    let mut first = running.clone();
-    first["spec"]["ephemeralContainers"] = json!([{"name": "debug-1", "targetContainerName": "app"}]);
-    let first_after = Reviewer::new().ephemeral(&first, &running);
-    let debugger = &first_after["spec"]["ephemeralContainers"][0];
-    assert_eq!(env_names(debugger).len(), 4);
-    assert_eq!(debugger["volumeMounts"][0]["mountPath"], MOUNT);
-    let mut second = first_after.clone();
-    second["spec"]["ephemeralContainers"].as_array_mut().unwrap().push(json!({"name": "debug-2"}));
-    let second_after = Reviewer::new().ephemeral(&second, &first_after);
-    assert_eq!(
-        second_after["spec"]["ephemeralContainers"][0], first_after["spec"]["ephemeralContainers"][0],
-        "existing ones may not change"
-    );
-    assert_eq!(env_names(&second_after["spec"]["ephemeralContainers"][1]).len(), 4);
-    assert_eq!(second_after["spec"]["containers"], running["spec"]["containers"]);
-}
-
-#[test]
-fn ephemeral_containers_of_a_pod_without_a_token_are_left_alone() {
-    let running = labelled(app());
-    let mut debugged = running.clone();
-    debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
-    assert_eq!(Reviewer::new().ephemeral(&debugged, &running), debugged);
+fn cfg_3_without_a_tenant_the_webhook_runs_and_injects_none() {
+    let pod = explained(&[("AZURE_ENVIRONMENT", "AzureChinaCloud")]).unwrap();
+    assert_eq!(variable(&pod, "AZURE_TENANT_ID"), Value::Null);
+    assert_eq!(variable(&pod, "AZURE_FEDERATED_TOKEN_FILE"), TOKEN);
 }

@@ -90,3 +90,59 @@ fn the_command_lines_are_documented() {
 fn trimmed(help: &str) -> String {
     help.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
+
+#[test]
+fn every_difference_from_azure_workload_identity_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/differences.md")).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("From Azure Workload Identity")).unwrap();
+    let sources = ["src", "tests/suite"].map(|directory| sources_below(&root.join(directory))).concat();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() > 20);
+    for row in rows {
+        let name = row.rsplit('`').nth(1).unwrap();
+        assert!(sources.contains(&format!("fn {name}()")), "{name}");
+    }
+}
+
+/// The cases of its suite (but those of its proxy sidecar), and eighteen that it lacks.
+#[test]
+fn every_case_of_azure_workload_identity_has_a_test_of_its_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = ["src", "tests/suite"].map(|directory| sources_below(&root.join(directory))).concat();
+    for (group, cases) in [
+        ("exp", 6),
+        ("cid", 2),
+        ("ten", 2),
+        ("skp", 4),
+        ("vol", 3),
+        ("env", 4),
+        ("mnt", 2),
+        ("hdl", 6),
+        ("aut", 6),
+        ("mut", 3),
+        ("pan", 2),
+        ("prt", 4),
+        ("err", 5),
+        ("cfg", 12),
+        ("x", 18),
+    ] {
+        for case in 1..=cases {
+            assert!(sources.contains(&format!("fn {group}_{case}_")), "{group}_{case}");
+        }
+    }
+}
+
+/// The text of all Rust files below a directory.
+fn sources_below(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources_below(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}

@@ -1,10 +1,10 @@
 //! Properties of every pod: review bytes in, response bytes out, the patch applied as the API server does.
 
+use super::pods::pod;
 use super::reviews::Reviewer;
 use keysluice::admission;
-use keysluice::mutate::Facts;
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Mutates once; `None` if the pod is refused.
@@ -43,115 +43,6 @@ fn survives(before: &Value, after: &Value, path: &str) -> Result<(), String> {
     }
 }
 
-fn unknown_fields() -> impl Strategy<Value = Map<String, Value>> {
-    let leaf = prop_oneof![
-        Just(json!(null)),
-        any::<bool>().prop_map(Value::from),
-        any::<i32>().prop_map(Value::from),
-        "\\PC{0,6}".prop_map(Value::from)
-    ];
-    let value = leaf.prop_recursive(2, 8, 3, |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-            proptest::collection::btree_map("[a-z]{1,4}", inner, 0..3).prop_map(|map| json!(map)),
-        ]
-    });
-    proptest::collection::btree_map("future[A-Z][a-z]{0,5}", value, 0..3).prop_map(|map| map.into_iter().collect())
-}
-
-fn with(mut object: Value, fields: Map<String, Value>) -> Value {
-    object.as_object_mut().unwrap().extend(fields);
-    object
-}
-
-const ENV_NAMES: &[&str] =
-    &["A", "URL", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"];
-const ENV_VALUES: &[&str] = &["", "x", "$(AZURE_CLIENT_ID)", "$$(AZURE_TENANT_ID)", "a$(AZURE_AUTHORITY_HOST)b$(A)"];
-const VOLUME_NAMES: &[&str] = &["v0", "v1", "v2", "azure-workload-identity-reserved-1", "keysluice-x"];
-const PATHS: &[&str] = &["/a", "/b", "/mnt/secrets", "/var/run/secrets/azure", "/var/run/secrets/azure/wi"];
-
-fn optional_list(
-    item: impl Strategy<Value = Value>,
-    length: std::ops::Range<usize>,
-) -> impl Strategy<Value = Option<Value>> {
-    prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 6 => proptest::collection::vec(item, length).prop_map(|list| Some(json!(list)))]
-}
-
-fn container() -> impl Strategy<Value = Value> {
-    let env = (proptest::sample::select(ENV_NAMES), proptest::sample::select(ENV_VALUES), unknown_fields())
-        .prop_map(|(name, value, fields)| with(json!({"name": name, "value": value}), fields));
-    let mount = (
-        proptest::sample::select(VOLUME_NAMES),
-        proptest::sample::select(PATHS),
-        any::<Option<bool>>(),
-        unknown_fields(),
-    )
-        .prop_map(|(name, path, read_only, fields)| {
-            let mut mount = json!({"name": name, "mountPath": path});
-            if let Some(read_only) = read_only {
-                mount["readOnly"] = json!(read_only);
-            }
-            with(mount, fields)
-        });
-    (
-        proptest::sample::select(&["app", "side", "istio-proxy", "keysluice"][..]),
-        optional_list(env, 0..4),
-        optional_list(mount, 0..3),
-        any::<bool>(),
-        unknown_fields(),
-    )
-        .prop_map(|(name, env, mounts, native, fields)| {
-            let mut container = json!({"name": name});
-            for (key, list) in [("env", env), ("volumeMounts", mounts)] {
-                if let Some(list) = list {
-                    container[key] = list;
-                }
-            }
-            if native {
-                container["restartPolicy"] = json!("Always");
-            }
-            with(container, fields)
-        })
-}
-
-fn volume() -> impl Strategy<Value = Value> {
-    let source = prop_oneof![
-        3 => Just(json!({"csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": "kv"}}})),
-        1 => Just(json!({"csi": {"driver": "other.csi.k8s.io"}})),
-        1 => Just(json!({"emptyDir": {}})),
-        1 => Just(json!({"projected": {"sources": [{"configMap": {"name": "c"}}]}})),
-    ];
-    (proptest::sample::select(VOLUME_NAMES), source, unknown_fields()).prop_map(|(name, source, _)| {
-        let mut volume = json!({"name": name});
-        volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
-        volume
-    })
-}
-
-pub(crate) fn pod() -> impl Strategy<Value = Value> {
-    let names = prop_oneof![Just(json!({"name": "p"})), Just(json!({"generateName": "p-"})), Just(json!({}))];
-    let labels = prop_oneof![3 => Just(json!({"azure.workload.identity/use": "true"})), 1 => Just(json!({"app": "x"})), 1 => Just(json!(null))];
-    (
-        names,
-        labels,
-        optional_list(container(), 0..3),
-        optional_list(container(), 0..3),
-        optional_list(volume(), 0..4),
-        unknown_fields(),
-        unknown_fields(),
-    )
-        .prop_map(|(mut metadata, labels, init, containers, volumes, of_spec, of_pod)| {
-            metadata["labels"] = labels;
-            let mut spec = with(json!({}), of_spec);
-            for (key, list) in [("initContainers", init), ("containers", containers), ("volumes", volumes)] {
-                if let Some(list) = list {
-                    spec[key] = list;
-                }
-            }
-            with(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}), of_pod)
-        })
-}
-
 /// Pairs of (container, path) that occur twice.
 fn doubled_mount_paths(pod: &Value) -> BTreeSet<(String, String)> {
     let mut doubled = BTreeSet::new();
@@ -187,9 +78,14 @@ proptest! {
             for operation in &operations {
                 prop_assert!(operation["op"] == "add" || operation["op"] == "replace", "{operation}");
             }
-            // A volume or mount of the reserved name that is not the token's is replaced as a whole; everything else survives.
-            let is_reserved = |operation: &Value| operation["value"]["name"].as_str().is_some_and(|name| name.starts_with("azure-workload-identity-reserved-"));
-            if !operations.iter().any(|operation| operation["op"] == "replace" && is_reserved(operation)) {
+            // What is replaced as a whole is a volume or mount of the token's, or a token path that nothing serves; everything else survives.
+            let is_of_token = |operation: &Value| {
+                let name = operation["value"]["name"].as_str().unwrap_or_default();
+                name.starts_with("azure-workload-identity-reserved-")
+                    || name == "azure-identity-token"
+                    || operation["path"].as_str().unwrap().ends_with("/value")
+            };
+            if !operations.iter().any(|operation| operation["op"] == "replace" && is_of_token(operation)) {
                 prop_assert_eq!(survives(&pod, &patched, ""), Ok(()));
             }
         }
@@ -215,8 +111,49 @@ proptest! {
 
     #[test]
     fn any_bytes_are_answered_or_refused_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok(incoming) = admission::read(&body) {
-            let _ = incoming.answer(&Reviewer::new().settings, &Facts::default());
-        }
+        prop_assert_eq!(answered(&body), Ok(()));
     }
+
+    #[test]
+    fn a_spoilt_review_is_answered_or_refused_without_a_panic(pod in pod(), is_update in any::<bool>(), spoils in proptest::collection::vec(spoil(), 0..5)) {
+        let operation = if is_update { "UPDATE" } else { "CREATE" };
+        let mut request = json!({"uid": "u", "operation": operation, "namespace": "ns", "object": pod});
+        if is_update {
+            request["subResource"] = json!("ephemeralcontainers");
+            request["oldObject"] = json!({"kind": "Pod"});
+        }
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let mut body = serde_json::to_vec(&review).unwrap();
+        prop_assert_eq!(answered(&body), Ok(()));
+        for (at, length, text) in &spoils {
+            let at = at.index(body.len());
+            let end = (at + length).min(body.len());
+            body.splice(at..end, text.iter().copied());
+        }
+        prop_assert_eq!(answered(&body), Ok(()));
+    }
+}
+
+/// Where, how many bytes go, and what comes there.
+fn spoil() -> impl Strategy<Value = (proptest::sample::Index, usize, Vec<u8>)> {
+    let tokens = &[
+        "", "null", "{}", "[", "]", "}", ",", ":", "\"", "\\u0000", "\\ud800", "1e999", "true", "\"a\":1,", "\u{0}",
+        "\u{fc}",
+    ][..];
+    let text = prop_oneof![
+        4 => proptest::sample::select(tokens).prop_map(|token| token.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..4)
+    ];
+    (any::<proptest::sample::Index>(), 0..12_usize, text)
+}
+
+/// What is a review gets an answer that is one, with its uid.
+fn answered(body: &[u8]) -> Result<(), String> {
+    let Ok(incoming) = admission::read(body) else { return Ok(()) };
+    let reviewer = Reviewer::new();
+    let facts = reviewer.facts(incoming.namespace(), &incoming.needs(&reviewer.settings));
+    let answer = incoming.answer(&reviewer.settings, &facts);
+    let review: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+    let is_whole = review["kind"] == "AdmissionReview" && review["response"]["uid"].is_string();
+    if is_whole { Ok(()) } else { Err(review.to_string()) }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use keysluice::admission;
 use keysluice::cloud::Cloud;
-use keysluice::mutate::{ClassFact, Facts, ServiceAccount};
+use keysluice::mutate::{ClassFact, Facts, Needs, ServiceAccount};
 use keysluice::provider_class::ProviderClass;
 use keysluice::settings::Settings;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Client id of the ServiceAccount.
 pub(crate) const CLIENT: &str = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
 
-/// Settings and a cluster with one annotated ServiceAccount and the class `kv`.
+/// Settings and a cluster with the annotated ServiceAccounts `default` and `sa` and the class `kv`, all in namespace `ns`.
 pub(crate) struct Reviewer {
     pub(crate) settings: Settings,
     annotations: BTreeMap<String, String>,
@@ -39,10 +39,18 @@ impl Reviewer {
         self
     }
 
-    fn facts(&self) -> Facts {
+    /// What the cluster knows of that for which a review asks; nothing else is looked up.
+    pub(crate) fn facts(&self, namespace: &str, needs: &Needs<'_>) -> Facts {
+        let mut facts = Facts::default();
+        if namespace != "ns" {
+            return facts;
+        }
         let pairs = self.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let account = self.has_account.then(|| ServiceAccount::from_annotations(pairs));
-        let mut facts = Facts { service_account: account, ..Facts::default() };
+        let is_there = self.has_account && needs.service_account.is_some_and(|name| ["default", "sa"].contains(&name));
+        facts.service_account = is_there.then(|| ServiceAccount::from_annotations(pairs));
+        if !needs.classes.contains(&"kv") {
+            return facts;
+        }
         let objects =
             "array:\n  - |\n    objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n";
         let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv"}, "spec": {"provider": "azure",
@@ -54,8 +62,9 @@ impl Reviewer {
     fn respond(&self, request: &Value) -> Value {
         let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
         let body = serde_json::to_vec(&review).unwrap();
-        let answer = admission::read(&body).unwrap().answer(&self.settings, &self.facts());
-        let review: Value = serde_json::from_slice(&answer.body).unwrap();
+        let incoming = admission::read(&body).unwrap();
+        let facts = self.facts(incoming.namespace(), &incoming.needs(&self.settings));
+        let review: Value = serde_json::from_slice(&incoming.answer(&self.settings, &facts).body).unwrap();
         review["response"].clone()
     }
 
@@ -82,15 +91,24 @@ impl Reviewer {
     }
 
     pub(crate) fn warnings(&self, pod: &Value) -> Vec<String> {
-        let warnings = self.create(pod)["warnings"].clone();
-        warnings.as_array().into_iter().flatten().map(|warning| warning.as_str().unwrap().to_owned()).collect()
+        warnings(&self.create(pod))
     }
 
+    /// The pod with new ephemeral containers, patched.
     pub(crate) fn ephemeral(&self, pod: &Value, old: &Value) -> Value {
+        self.ephemeral_with_warnings(pod, old).0
+    }
+
+    pub(crate) fn ephemeral_with_warnings(&self, pod: &Value, old: &Value) -> (Value, Vec<String>) {
         let response = self.respond(&json!({"uid": "u", "operation": "UPDATE", "subResource": "ephemeralcontainers",
             "namespace": "ns", "object": pod, "oldObject": old}));
-        apply(pod, &response).unwrap().0
+        (apply(pod, &response).unwrap().0, warnings(&response))
     }
+}
+
+fn warnings(response: &Value) -> Vec<String> {
+    let warnings = response["warnings"].as_array().into_iter().flatten();
+    warnings.map(|warning| warning.as_str().unwrap().to_owned()).collect()
 }
 
 fn apply(pod: &Value, response: &Value) -> Result<(Value, Vec<Value>), String> {

@@ -1,28 +1,60 @@
 //! Ephemeral containers (`kubectl debug`): they arrive as an UPDATE of `pods/ephemeralcontainers`, of a pod that runs already.
+//!
+//! Nothing is refused here: whoever debugs a pod needs the container, also where ServiceAccount or annotations went bad since the pod was admitted.
 
-use super::{inject_one, is_opted_in, is_skipped, token_volume, variables};
+use super::{
+    Skipped, TokenVolume, inject_one, is_opted_in, missing_account, variables, wanted, warn_of_account,
+    warn_of_identities,
+};
 use crate::admission::pod::{Pod, Pointer};
 use crate::mutate::annotations::Annotations;
 use crate::mutate::refusal::Refusal;
-use crate::mutate::{Context, Mutation, Note};
+use crate::mutate::{Context, Mutation, Note, ServiceAccount};
+use std::collections::BTreeSet;
 
 /// Environment and mount for those that the old pod does not have: existing ones may not be changed, nor volumes.
-pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> {
+pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Mutation {
     let mut mutation = Mutation::default();
-    let annotations = Annotations::read(pod)?;
-    let token = token_volume(pod, &annotations, context)?;
-    if !is_opted_in(pod) || !token.exists() {
+    if !is_opted_in(pod) {
         mutation.notes.push(Note::NoToken);
-        return Ok(mutation);
+        return mutation;
     }
+    let annotations = or_warn(Annotations::read(pod), &mut mutation);
+    let Some(token) = TokenVolume::found(pod, wanted(pod, &annotations, context), None) else {
+        mutation.notes.push(Note::NoToken);
+        return mutation;
+    };
     mutation.notes.push(Note::Ephemeral);
-    let variables = variables(pod, &annotations, &token, context, &mut mutation)?;
+    let skipped = or_warn(Skipped::of(pod), &mut mutation);
+    let account = if let Some(account) = &context.facts.service_account {
+        warn_of_account(pod, account, &annotations, &skipped, &mut mutation);
+        account
+    } else {
+        mutation.warn(|| Refusal::from(missing_account(pod, context)).to_string());
+        &ServiceAccount::default()
+    };
+    warn_of_identities(pod, &annotations, &mut mutation);
+    let variables = variables(pod, account, &token, context);
+    let known: BTreeSet<&str> = old.ephemeral_containers().iter().map(|container| &*container.name).collect();
     for (index, container) in pod.ephemeral_containers().iter().enumerate() {
-        let is_old = old.ephemeral_containers().iter().any(|known| known.name == container.name);
-        if !is_old && !is_skipped(pod, &container.name) {
-            let pointer = Pointer { list: "ephemeralContainers", index };
-            inject_one(pointer, container, &variables, &token, &annotations, &mut mutation)?;
+        if known.contains(&*container.name) || skipped.contains(&container.name) {
+            continue;
+        }
+        match token.check_mounts(container) {
+            Ok(()) => {
+                let pointer = Pointer { list: "ephemeralContainers", index };
+                inject_one(pointer, container, &variables, &token, &annotations, &mut mutation);
+            }
+            Err(refusal) => mutation.warn(|| refusal.to_string()),
         }
     }
-    Ok(mutation)
+    mutation
+}
+
+/// The value, or its default with a warning.
+fn or_warn<T: Default>(result: Result<T, Refusal>, mutation: &mut Mutation) -> T {
+    result.unwrap_or_else(|refusal| {
+        mutation.warn(|| refusal.to_string());
+        T::default()
+    })
 }

@@ -4,6 +4,9 @@ mod account;
 mod endpoint;
 mod environment;
 mod ephemeral;
+mod expiration;
+mod place;
+mod skip;
 mod token_volume;
 
 pub use account::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION};
@@ -13,11 +16,16 @@ pub(super) use token_volume::TokenVolume;
 
 use super::annotations::Annotations;
 use super::refusal::{Cause, Refusal};
+use super::sidecar::is_sidecar;
+use super::token_mount::{follow_token_mount, uses_token};
 use super::{Context, Mutation};
 use crate::admission::pod::{Container, Pod, Pointer};
 use crate::reason;
 use crate::settings::TokenEndpoint;
-use environment::Variables;
+use environment::{CLIENT_ID_VARIABLE, Variables, is_left_to_env_from};
+use skip::Skipped;
+use std::collections::BTreeSet;
+use token_volume::Wanted;
 
 /// The label a pod opts in with.
 pub const USE_LABEL: &str = "azure.workload.identity/use";
@@ -26,9 +34,11 @@ pub const TOKEN_FILE: &str = "/var/run/secrets/azure/wi/token/azure-identity-tok
 
 /// What the names of token volumes begin with.
 pub(super) const VOLUME_PREFIX: &str = "azure-workload-identity-reserved-";
-const SKIP_CONTAINERS_ANNOTATION: &str = "azure.workload.identity/skip-containers";
 const PROXY_ANNOTATION: &str = "azure.workload.identity/inject-proxy-sidecar";
-const EXPIRATION_SECONDS: std::ops::RangeInclusive<i64> = 3600..=86400;
+/// What Azure Workload Identity makes of that annotation.
+const PROXY_CONTAINERS: [&str; 2] = ["azwi-proxy", "azwi-proxy-init"];
+/// Annotations that ask for a custom token endpoint; `use-identity-binding` on AKS.
+const ENDPOINT_PREFIX: &str = "azure.workload.identity/use-";
 
 /// Whether the pod carries the opt-in label.
 pub(super) fn is_opted_in(pod: &Pod<'_>) -> bool {
@@ -41,11 +51,34 @@ pub(super) fn token_volume(
     annotations: &Annotations,
     context: Context<'_>,
 ) -> Result<TokenVolume, Refusal> {
+    TokenVolume::of(pod, wanted(pod, annotations, context), context)
+}
+
+fn wanted<'a>(pod: &Pod<'_>, annotations: &Annotations, context: Context<'a>) -> Wanted<'a> {
     let endpoint = endpoint_of(pod, context);
     let audience = endpoint.map_or(&*context.settings.audience, |endpoint| &*endpoint.audience);
-    let ca = endpoint.and_then(|endpoint| endpoint.ca.as_ref());
-    let layout = annotations.token_layout.unwrap_or(context.settings.token_layout);
-    TokenVolume::of(pod, layout, audience, ca, context)
+    Wanted { layout: annotations.token_layout.unwrap_or(context.settings.token_layout), audience, endpoint }
+}
+
+/// Refuses a pod whose sidecar would present a token to Entra that is for the token endpoint: ours, or another webhook's.
+pub(super) fn check_for_sidecar(
+    pod: &Pod<'_>,
+    token: &TokenVolume,
+    is_federated: bool,
+    context: Context<'_>,
+) -> Result<(), Refusal> {
+    let own = endpoint_of(pod, context).map(|endpoint| &*endpoint.annotation);
+    let of_another = || {
+        let mut asked = pod.metadata.annotations.below(ENDPOINT_PREFIX);
+        asked.find(|(_, value)| value.eq_ignore_ascii_case("true")).map(|(key, _)| key)
+    };
+    let annotation = own.or_else(|| token.is_of_another().then(of_another).flatten());
+    match annotation {
+        Some(annotation) if is_federated || pod.init_containers().iter().any(uses_token) => {
+            Err(Cause::TokenOfEndpoint { annotation: annotation.to_owned() }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn endpoint_of<'a>(pod: &Pod<'_>, context: Context<'a>) -> Option<&'a TokenEndpoint> {
@@ -60,22 +93,33 @@ pub(super) fn inject(
     context: Context<'_>,
     mutation: &mut Mutation,
 ) -> Result<(), Refusal> {
-    if let Some(value) = pod.metadata.annotations.find(PROXY_ANNOTATION)
-        && !["false", "0", "f", ""].contains(&value.to_ascii_lowercase().as_str())
-    {
-        return Err(Cause::ProxySidecar { value: value.to_owned() }.into());
+    check_proxy(pod, mutation)?;
+    let Some(account) = &context.facts.service_account else { return Err(missing_account(pod, context).into()) };
+    let skipped = Skipped::of(pod)?;
+    warn_of_account(pod, account, annotations, &skipped, mutation);
+    warn_of_identities(pod, annotations, mutation);
+    if annotations.token_layout.is_some() && !token.is_in_layout() {
+        mutation.warn(|| {
+            format!(
+                "{} keysluice.dev/token-layout has no effect: the pod has a token already, at {}",
+                reason::KS273,
+                token.token_file()
+            )
+        });
     }
-    let variables = variables(pod, annotations, token, context, mutation)?;
+    let variables = variables(pod, account, token, context);
     for (pointer, container) in pod.all_containers() {
-        if super::sidecar::is_sidecar(container) {
-            super::sidecar::keep_token_mount(&mut mutation.patch, pointer, container, token);
-        } else if !is_skipped(pod, &container.name) {
-            inject_one(pointer, container, &variables, token, annotations, mutation)?;
+        if is_sidecar(container) {
+            follow_token_mount(&mut mutation.patch, pointer, container, token);
+        } else if !skipped.contains(&container.name) {
+            token.check_mounts(container)?;
+            inject_one(pointer, container, &variables, token, annotations, mutation);
         }
     }
     Ok(())
 }
 
+/// The container's mounts must have been checked.
 fn inject_one(
     pointer: Pointer,
     container: &Container<'_>,
@@ -83,60 +127,89 @@ fn inject_one(
     token: &TokenVolume,
     annotations: &Annotations,
     mutation: &mut Mutation,
-) -> Result<(), Refusal> {
-    warn_of_env_from(container, annotations, mutation);
-    variables.add(&mut mutation.patch, pointer, container, token, annotations);
-    token.mount_into(&mut mutation.patch, pointer, container)
+) {
+    variables.add(mutation, pointer, container, token, annotations);
+    token.mount_into(&mut mutation.patch, pointer, container);
 }
 
-/// What the containers get, from ServiceAccount, settings and token volume; warnings about the ServiceAccount.
-fn variables(
-    pod: &Pod<'_>,
-    annotations: &Annotations,
-    token: &TokenVolume,
-    context: Context<'_>,
-    mutation: &mut Mutation,
-) -> Result<Variables, Refusal> {
-    let name = pod.service_account();
-    let Some(account) = &context.facts.service_account else {
-        return Err(
-            Cause::ServiceAccountMissing { name: name.to_owned(), namespace: context.namespace.to_owned() }.into()
-        );
-    };
-    mutation.warnings.extend(account.warnings(name));
-    for container in annotations.client_ids.keys().chain(annotations.tenant_ids.keys()) {
-        if !pod.all_containers().any(|(_, known)| *known.name == **container) {
-            mutation.warnings.push(format!(
-                "{} the pod has no container {container}, which an annotation gives an identity",
-                reason::KS257
-            ));
+/// The proxy is refused where it is only asked for; a pod that Azure Workload Identity has given it goes on as it was.
+fn check_proxy(pod: &Pod<'_>, mutation: &mut Mutation) -> Result<(), Refusal> {
+    let Some(value) = pod.metadata.annotations.find(PROXY_ANNOTATION) else { return Ok(()) };
+    if ["false", "0", "f", ""].contains(&value.to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    match pod.all_containers().find(|(_, container)| PROXY_CONTAINERS.contains(&&*container.name)) {
+        None => Err(Cause::ProxySidecar { value: value.to_owned() }.into()),
+        Some((_, container)) => {
+            mutation.warn(|| {
+                format!(
+                    "{} container {} was injected by another webhook, which Keysluice does not do",
+                    reason::KS271,
+                    container.name
+                )
+            });
+            Ok(())
         }
     }
+}
+
+fn missing_account(pod: &Pod<'_>, context: Context<'_>) -> Cause {
+    let (name, namespace) = (pod.service_account().to_owned(), context.namespace.to_owned());
+    Cause::ServiceAccountMissing { name, namespace }
+}
+
+/// What is wrong with the ServiceAccount; that it has no client id only where a container is left without one.
+fn warn_of_account(
+    pod: &Pod<'_>,
+    account: &ServiceAccount,
+    annotations: &Annotations,
+    skipped: &Skipped<'_>,
+    mutation: &mut Mutation,
+) {
+    let has_client_id = |container: &Container<'_>| {
+        let mut env = container.env.iter().flatten();
+        annotations.of_container(&container.name, CLIENT_ID_VARIABLE).is_some()
+            || env.any(|entry| &*entry.name == CLIENT_ID_VARIABLE)
+            || is_left_to_env_from(container, CLIENT_ID_VARIABLE, annotations)
+    };
+    let needs_one = |container: &Container<'_>| {
+        !skipped.contains(&container.name) && !is_sidecar(container) && !has_client_id(container)
+    };
+    let needs_client_id =
+        account.client_id.is_none() && pod.all_containers().any(|(_, container)| needs_one(container));
+    for warning in account.warnings(pod.service_account(), needs_client_id) {
+        mutation.warn(|| warning);
+    }
+}
+
+/// Names of containers in annotations that no container has.
+fn warn_of_identities(pod: &Pod<'_>, annotations: &Annotations, mutation: &mut Mutation) {
+    if annotations.client_ids.is_empty() && annotations.tenant_ids.is_empty() {
+        return;
+    }
+    let ordinary = pod.all_containers().map(|(_, container)| container);
+    let known: BTreeSet<&str> = ordinary.chain(pod.ephemeral_containers()).map(|container| &*container.name).collect();
+    let named = annotations.client_ids.keys().chain(annotations.tenant_ids.keys());
+    for container in named.filter(|name| !known.contains(name.as_str())) {
+        mutation.warn(|| {
+            format!("{} the pod has no container {container}, which an annotation gives an identity", reason::KS257)
+        });
+    }
+}
+
+/// What the containers get, from ServiceAccount, settings and token volume.
+fn variables(pod: &Pod<'_>, account: &ServiceAccount, token: &TokenVolume, context: Context<'_>) -> Variables {
     let tenant = account.tenant_id.as_ref().or(context.settings.tenant_id.as_ref());
-    Ok(Variables::new(
+    Variables::new(
         account.client_id.as_deref().unwrap_or_default(),
         tenant.map(String::as_str).unwrap_or_default(),
         token,
         &context.settings.clouds.default_cloud().authority,
         endpoint_of(pod, context),
-    ))
-}
-
-fn is_skipped(pod: &Pod<'_>, container: &str) -> bool {
-    let list = pod.metadata.annotations.find(SKIP_CONTAINERS_ANNOTATION).unwrap_or_default();
-    list.split(';').any(|name| name.trim() == container)
-}
-
-/// What `envFrom` supplies cannot be seen at admission, and an injected variable wins over it.
-fn warn_of_env_from(container: &Container<'_>, annotations: &Annotations, mutation: &mut Mutation) {
-    if container.has_env_from() && annotations.env_from_wins.is_empty() {
-        mutation.warnings.push(format!(
-            "{} container {}: an AZURE_ variable that envFrom supplies is overridden by the injected one",
-            reason::KS254,
-            container.name
-        ));
-    }
+    )
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod warning_tests;

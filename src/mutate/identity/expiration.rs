@@ -1,0 +1,33 @@
+//! The lifetime of the token.
+
+use super::account::EXPIRATION_ANNOTATION;
+use crate::admission::pod::Pod;
+use crate::mutate::Context;
+use crate::mutate::refusal::{Cause, Refusal};
+use std::num::IntErrorKind;
+use std::ops::RangeInclusive;
+
+const SECONDS: RangeInclusive<i64> = 3600..=86400;
+
+/// Pod annotation over ServiceAccount annotation over 3600; whichever wins must be valid.
+pub(super) fn seconds(pod: &Pod<'_>, context: Context<'_>) -> Result<i64, Refusal> {
+    let of_account = context.facts.service_account.as_ref().and_then(|account| account.token_expiration.as_deref());
+    let of_pod = pod.metadata.annotations.find(EXPIRATION_ANNOTATION).filter(|value| !value.is_empty());
+    let Some(text) = of_pod.or(of_account) else { return Ok(*SECONDS.start()) };
+    let key = EXPIRATION_ANNOTATION;
+    let owner = || match of_pod {
+        Some(_) => format!("pod {:?}", pod.display_name()),
+        None => format!("ServiceAccount {:?}", pod.service_account()),
+    };
+    match text.parse::<i64>() {
+        Ok(value) if SECONDS.contains(&value) => Ok(value),
+        Ok(value) => Err(Cause::ExpirationRange { key, owner: owner(), value }.into()),
+        Err(error) => {
+            let problem = match error.kind() {
+                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
+            Err(Cause::ExpirationSyntax { key, owner: owner(), value: text.to_owned(), problem }.into())
+        }
+    }
+}
