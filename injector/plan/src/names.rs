@@ -86,6 +86,11 @@ pub struct ObjectName(String);
 
 string_type!(ObjectName, ObjectNameError);
 
+impl ObjectName {
+    /// The longest that Key Vault takes.
+    pub const MAX_BYTES: usize = 127;
+}
+
 /// The name that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("object name {0:?} is not 1 to 127 letters, digits and hyphens, as Key Vault requires")]
@@ -95,7 +100,7 @@ impl FromStr for ObjectName {
     type Err = ObjectNameError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if text.is_empty() || text.len() > 127 || !plain {
+        if text.is_empty() || text.len() > Self::MAX_BYTES || !plain {
             Err(ObjectNameError(text.to_owned()))
         } else {
             Ok(Self(text.to_owned()))
@@ -129,8 +134,8 @@ impl FromStr for ObjectVersion {
 
 /// A path below a secret volume: relative, every component a plain name, nowhere `..`.
 ///
-/// Accepts exactly what the Azure provider and the CSI driver accept together (the provider refuses `..` anywhere, also in
-/// `a..b`; the driver refuses what is not its own cleaned form), plus: no NUL byte.
+/// Accepts what the Azure provider and the CSI driver accept together (the provider refuses `..` anywhere, also in `a..b`; the
+/// driver refuses what is not its own cleaned form), but no NUL byte, and at most 32 components.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RelativePath(String);
@@ -146,6 +151,11 @@ impl RelativePath {
     /// The first component: the name a user sees in the volume.
     pub fn top(&self) -> &str {
         self.0.split('/').next().unwrap_or(&self.0)
+    }
+
+    /// The path with this at its end, `.crt` or `/0`, if that is one.
+    pub fn followed_by(&self, end: &str) -> Result<Self, PathError> {
+        format!("{self}{end}").parse()
     }
 
     /// Whether both cannot exist at once: the same path, or one is a directory of the other.
