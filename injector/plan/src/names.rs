@@ -225,16 +225,26 @@ impl FileMode {
 
 /// The mode that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not octal; hint: write it as \"0640\"")]
-pub struct FileModeError(String);
+pub enum FileModeError {
+    /// No octal number.
+    #[error("{0:?} is not octal")]
+    Octal(String),
+    /// Set-uid, set-gid or sticky, or no bits of a mode at all.
+    #[error("{0:?} is above 0777")]
+    Above(String),
+}
 
 impl FromStr for FileMode {
     type Err = FileModeError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = !text.is_empty() && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-        match u32::from_str_radix(text, 8) {
-            Ok(bits) if digits && bits <= 0o777 => Ok(Self(bits)),
-            _ => Err(FileModeError(text.to_owned())),
+        // Go's ParseInt, with which the provider reads it, takes a plus sign.
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
+            return Err(FileModeError::Octal(text.to_owned()));
+        }
+        match u32::from_str_radix(digits, 8) {
+            Ok(bits) if bits <= 0o777 => Ok(Self(bits)),
+            _ => Err(FileModeError::Above(text.to_owned())),
         }
     }
 }
@@ -299,11 +309,14 @@ mod tests {
 
     #[test]
     fn modes_are_octal_up_to_0777() {
-        for (text, bits) in [("0644", 0o644), ("400", 0o400), ("0", 0), ("00755", 0o755)] {
+        for (text, bits) in [("0644", 0o644), ("400", 0o400), ("0", 0), ("00755", 0o755), ("+644", 0o644)] {
             assert_eq!(text.parse::<FileMode>().unwrap().bits(), bits);
         }
-        for bad in ["", "0o644", "0999", "rw-r--r--", "1777", "-1", "+644", "99999999999"] {
-            assert!(bad.parse::<FileMode>().is_err(), "{bad:?}");
+        for bad in ["", "+", "0o644", "0999", "rw-r--r--", "-1", "++644", "99999999999"] {
+            assert_eq!(bad.parse::<FileMode>(), Err(FileModeError::Octal(bad.into())), "{bad:?}");
+        }
+        for bad in ["1777", "+1000", "77777777777777777777"] {
+            assert_eq!(bad.parse::<FileMode>(), Err(FileModeError::Above(bad.into())), "{bad:?}");
         }
         assert_eq!(FileMode::DEFAULT.to_string(), "0644");
     }
