@@ -240,20 +240,12 @@ fn resolve(
     let defaults = provider_class::Context {
         clouds: &context.settings.clouds,
         client_id: account.and_then(|account| account.client_id.as_deref()),
-        tenant_id: tenant.or(context.settings.tenant_id.as_deref()),
+        tenant_id: tenant.filter(|tenant| !tenant.trim().is_empty()).or(context.settings.tenant_id.as_deref()),
         limits: &context.settings.limits,
+        service_principal: csi.node_publish_secret_ref.is_some(),
         split_certificates: context.settings.split_certificates,
     };
-    let plan = provider_class::resolve(class, attributes, &defaults);
-    // With these credentials and without a client id the provider would sign in as a service principal.
-    let client_id = attributes.get("clientID").or_else(|| class.parameters.get("clientID"));
-    let wants_service_principal = csi.node_publish_secret_ref.is_some()
-        && client_id.is_none_or(|id| id.trim().is_empty())
-        && !matches!(&plan, Ok(plan) if matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }));
-    if wants_service_principal {
-        return Err(Cause::ServicePrincipal { volume: volume.to_owned() }.into());
-    }
-    plan.map_err(|source| class_cause(volume, class, source))
+    provider_class::resolve(class, attributes, &defaults).map_err(|source| class_cause(volume, class, source))
 }
 
 /// This version syncs no Secrets: says so, and where the pod waits for one.
