@@ -1,10 +1,12 @@
 //! (pod, context) -> what changes. Pure: no I/O, no clock, no randomness.
 
 mod annotations;
+mod classes;
 mod identity;
 mod position;
 mod quality;
 mod refusal;
+mod secret_objects;
 mod secrets;
 mod sidecar;
 mod user;
@@ -13,14 +15,16 @@ mod user;
 mod testing;
 
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
+pub use classes::ClassFact;
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
 pub use refusal::{Cause, Refusal};
-pub use secrets::{CSI_DRIVER, ClassFact};
+pub use secrets::CSI_DRIVER;
 pub(crate) use sidecar::add_volume;
 pub use sidecar::{RUN_VOLUME, SIDECAR};
 
 use crate::admission::patch::Patch;
 use crate::admission::pod::Pod;
+use crate::provider_class::MOST_WARNINGS;
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 
@@ -66,6 +70,15 @@ pub struct Mutation {
     pub warnings: Vec<String>,
     /// Why the pod was selected, or not.
     pub notes: Vec<Note>,
+}
+
+impl Mutation {
+    /// Adds a warning, unless there are as many as the API server shows.
+    fn warn(&mut self, text: impl FnOnce() -> String) {
+        if self.warnings.len() < MOST_WARNINGS {
+            self.warnings.push(text());
+        }
+    }
 }
 
 /// Why a pod, or one of its volumes, is changed or let through.

@@ -25,6 +25,7 @@ mod tests;
 mod vault;
 
 pub use document::YamlError;
+pub(crate) use doubts::MOST_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
@@ -60,6 +61,14 @@ impl ProviderClass {
     /// Whether the class is the Azure provider's.
     pub fn is_azure(&self) -> bool {
         self.provider == "azure"
+    }
+
+    /// How much there is to read.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let parameters = self.parameters.iter().map(|(key, value)| key.len() + value.len());
+        let data = self.secret_objects.iter().flat_map(|secret| &secret.data);
+        let data = data.map(|data| data.object_name.len() + data.key.len());
+        parameters.chain(data).chain(self.secret_objects.iter().map(|secret| secret.secret_name.len())).sum()
     }
 }
 
