@@ -24,7 +24,6 @@ pub use sidecar::{RUN_VOLUME, SIDECAR};
 
 use crate::admission::patch::Patch;
 use crate::admission::pod::Pod;
-use crate::provider_class::MOST_WARNINGS;
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 
@@ -72,10 +71,13 @@ pub struct Mutation {
     pub notes: Vec<Note>,
 }
 
+/// Most warnings that an answer carries: the API server passes on 4096 bytes of them in all.
+pub const MAX_WARNINGS: usize = 16;
+
 impl Mutation {
-    /// Adds a warning, unless there are as many as the API server shows.
+    /// Adds a warning, which is made only where there is room: a pod may have 20,000 reasons for one.
     fn warn(&mut self, text: impl FnOnce() -> String) {
-        if self.warnings.len() < MOST_WARNINGS {
+        if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(text());
         }
     }

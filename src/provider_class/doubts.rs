@@ -2,11 +2,10 @@
 
 use super::Warning;
 use super::reference::{self, Entry};
+use crate::mutate::MAX_WARNINGS;
 use crate::spelling::nearest;
 use keysluice_plan::reason::Reason;
 
-/// The API server shows 4096 bytes of an answer's warnings in all.
-pub(crate) const MOST_WARNINGS: usize = 16;
 /// Unknown names that are compared with the known ones. A manifest that somebody wrote has a handful.
 pub(super) const MOST_COMPARED: usize = 64;
 
@@ -20,7 +19,7 @@ pub(super) struct Doubts {
 impl Doubts {
     /// Adds a warning, unless there are enough.
     pub(super) fn add(&mut self, reason: Reason, text: impl FnOnce() -> String) {
-        if self.warnings.len() < MOST_WARNINGS {
+        if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(Warning { reason, text: text() });
         }
     }
@@ -37,7 +36,7 @@ impl Doubts {
 
     /// Counts a comparison; whether there were enough already, or nobody would hear of the result.
     fn is_spent(&mut self) -> bool {
-        let spent = self.compared == MOST_COMPARED || self.warnings.len() == MOST_WARNINGS;
+        let spent = self.compared == MOST_COMPARED || self.warnings.len() == MAX_WARNINGS;
         self.compared += usize::from(!spent);
         spent
     }
@@ -63,7 +62,7 @@ mod tests {
     fn unknown_names_are_compared_and_told_only_so_often() {
         for (objects, field, compared, told) in [
             (5, "objectAlia", 5, 5),
-            (4000, "objectAlia", MOST_WARNINGS, MOST_WARNINGS),
+            (4000, "objectAlia", MAX_WARNINGS, MAX_WARNINGS),
             (5, "somethingElse", 5, 0),
             (4000, "somethingElse", MOST_COMPARED, 0),
         ] {
@@ -83,6 +82,6 @@ mod tests {
                 String::new()
             });
         }
-        assert_eq!((written, doubts.into_warnings().len()), (MOST_WARNINGS, MOST_WARNINGS));
+        assert_eq!((written, doubts.into_warnings().len()), (MAX_WARNINGS, MAX_WARNINGS));
     }
 }

@@ -25,7 +25,6 @@ mod tests;
 mod vault;
 
 pub use document::YamlError;
-pub(crate) use doubts::MOST_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
