@@ -67,7 +67,7 @@ reasons! { POD:
     KS211 "keysluice.dev/after names no native sidecar of the pod" "name an init container with restartPolicy Always, or remove the annotation";
     KS212 "the secrets would wait for the mesh's proxy and the proxy for the secrets" "run the mesh with native sidecars, or exclude the authority and the vaults from capture (traffic.sidecar.istio.io/excludeOutboundPorts: \"443\", config.linkerd.io/skip-outbound-ports: \"443\"), or set keysluice.dev/gate: none";
     KS213 "not every container can read every file" "set securityContext.fsGroup on the pod and filePermission: \"0440\" on the object, or run the containers with one uid";
-    KS214 "the Plan is too large for an environment variable" "split the objects over several pods, or shorten names and aliases";
+    KS214 "the pod needs more than one Plan holds" "split objects or containers over several pods, or shorten names and aliases: a Plan must fit into an environment variable";
     KS215 "service-principal credentials are not supported by this version" "use workload identity: remove nodePublishSecretRef and set clientID in the class or azure.workload.identity/client-id on the ServiceAccount";
     KS216 "Secrets Store CSI volumes of Windows pods cannot be served" "leave them to the CSI driver: keysluice.dev/csi-volumes: leave";
     KS217 "a Secrets Store CSI volume was added after the sidecar" "let the webhook that adds the volume run first: configurations are called in the order of their names";

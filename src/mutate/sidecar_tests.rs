@@ -332,56 +332,6 @@ fn a_pod_that_waits_for_its_own_synced_secret_is_told_so() {
 }
 
 #[test]
-fn service_principal_credentials_count_only_where_they_would_be_used() {
-    let with_ref = |parameters: Value, attributes: Value| {
-        let mut facts = facts();
-        facts.classes.insert("kv".into(), class("kv", &parameters));
-        let mut pod = pod_with_volume();
-        pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "creds"});
-        pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]
-            .as_object_mut()
-            .unwrap()
-            .extend(attributes.as_object().unwrap().clone());
-        run_with(&pod, &settings(), &facts).map(|_| ())
-    };
-    let (good, bad) = (json!({"keyvaultName": "vault-1"}), json!({"keyvaultName": "vault-1", "objects": "x"}));
-    for (parameters, attributes, expected) in [
-        (&good, json!({}), "KS215 nodePublishSecretRef (a service principal)"),
-        (&good, json!({"clientID": " "}), "KS215"),
-        (&good, json!({"clientID": CLIENT}), ""),
-        (&good, json!({"useVMManagedIdentity": "true"}), ""),
-        // In the provider's order: what it finds before it looks for credentials comes first, the objects after.
-        (&good, json!({"usePodIdentity": "tru"}), "KS110"),
-        (&good, json!({"usePodIdentity": "true"}), "KS112"),
-        (&good, json!({"keyvaultName": ""}), "KS103"),
-        (&good, json!({"tenantID": "<TENANT>"}), "KS108"),
-        (&good, json!({"cloudName": "nowhere"}), "KS116"),
-        (&bad, json!({}), "KS215"),
-        (&bad, json!({"clientID": CLIENT}), "KS106"),
-        (&bad, json!({"useVMManagedIdentity": "true"}), "KS106"),
-    ] {
-        let error = with_ref(parameters.clone(), attributes.clone()).err().unwrap_or_default();
-        assert!(
-            error.starts_with(expected) && error.is_empty() == expected.is_empty(),
-            "{parameters} {attributes}: {error}"
-        );
-    }
-}
-
-#[test]
-fn a_blank_tenant_annotation_leaves_the_class_the_clusters_default() {
-    let mut facts = facts();
-    for (annotation, tenant) in [(" ", "cluster-tenant"), ("other", "other")] {
-        let annotations =
-            [("azure.workload.identity/client-id", CLIENT), ("azure.workload.identity/tenant-id", annotation)];
-        facts.service_account = Some(super::super::testing::account(&annotations));
-        let (pod, _) = run_with(&pod_with_volume(), &settings(), &facts).unwrap();
-        let credential = &plan_of(&pod).identities[0].credential;
-        assert!(matches!(credential, Credential::Federated { tenant_id, .. } if tenant_id == tenant), "{credential:?}");
-    }
-}
-
-#[test]
 fn a_volume_that_comes_after_the_sidecar_is_refused_for_what_it_is() {
     let (mut pod, _) = run(&pod_with_volume()).unwrap();
     pod["spec"]["volumes"].as_array_mut().unwrap().push(csi_volume("late", "kv"));

@@ -50,7 +50,9 @@ impl Doubts {
 #[cfg(test)]
 mod tests {
     use super::super::objects;
+    use super::super::parameters::Parameters;
     use super::*;
+    use std::collections::BTreeMap;
 
     /// An `objects` document with this many objects that have a field of this name.
     fn document(objects: usize, field: &str) -> String {
@@ -69,6 +71,18 @@ mod tests {
             let mut doubts = Doubts::default();
             assert_eq!(objects::parse(&document(objects, field), &mut doubts).unwrap().len(), objects);
             assert_eq!((doubts.compared, doubts.warnings.len()), (compared, told), "{objects} {field}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_compared_and_told_only_so_often() {
+        for (key, compared, told) in [("objekt", MAX_WARNINGS, MAX_WARNINGS), ("something", MOST_COMPARED, 0)] {
+            // A letter more makes each a name of its own, near or far as before.
+            let letters = (0..20_000).filter_map(char::from_u32).filter(|letter| letter.is_alphabetic());
+            let parameters: BTreeMap<_, _> = letters.map(|letter| (format!("{key}{letter}"), String::new())).collect();
+            assert!(parameters.len() > 10_000);
+            let doubts = Parameters::merged(&parameters, &BTreeMap::new()).doubts();
+            assert_eq!((doubts.compared, doubts.warnings.len()), (compared, told), "{key}");
         }
     }
 
