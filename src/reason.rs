@@ -11,7 +11,7 @@ reasons! { PROVIDER_CLASS:
     KS104 "no tenant is known" "set the parameter tenantID, or annotate the ServiceAccount with azure.workload.identity/tenant-id";
     KS105 "no client id is known" "annotate the ServiceAccount with azure.workload.identity/client-id, or set the parameter clientID";
     KS106 "the objects document cannot be read" "write a map with the key \"array:\", below it one \"- |\" for each object, indented with spaces";
-    KS107 "filePermission is not octal" "write it as \"0640\"";
+    KS107 "filePermission is no octal number up to 0777" "write it as \"0640\"";
     KS108 "a placeholder was never filled in" "replace it by the real value";
     KS109 "the SecretProviderClass is not for Azure" "set spec.provider to azure";
     KS110 "a flag is neither true nor false" "write \"true\" or \"false\"";
@@ -33,7 +33,7 @@ reasons! { PROVIDER_CLASS:
     KS126 "objectName is no name of a vault object" "write the name alone, as the vault shows it, not its URL";
     KS127 "objectVersion is no version of a vault object" "write the version alone, or leave it out for the latest";
     KS128 "two objects need the same place in the volume" "give one of them another objectAlias";
-    KS130 "objectVersionHistory asks for more versions than there can be" "write at most 500";
+    KS130 "objectVersionHistory asks for too many versions" "write at most 500";
     KS131 "a secretObjects entry is incomplete" "set secretName, type and data, and in each element of data objectName and key";
     KS132 "a secretObjects entry refers to a file that is not in the volume" "set objectName to the file's path: the objectAlias, or the object's name without one";
     KS133 "a Secret of type kubernetes.io/tls has other keys" "use the keys tls.key and tls.crt";
@@ -46,9 +46,10 @@ reasons! { PROVIDER_CLASS:
     KS140 "the volume will be empty" "list objects below \"array:\" in the parameter objects, or select some with the parameter select";
     KS141 "a name is unknown and probably misspelt" "correct its spelling";
     KS142 "a parameter has no effect" "remove it";
-    KS143 "the certificate and key files of an object may take the place of another's" "give one of them another objectAlias";
+    KS143 "the certificate or key file of an object may need the place of another's" "give one of them another objectAlias, or set writeCertAndKeyInSeparateFiles: \"false\" in the class";
     KS144 "a selection takes every secret of the vault" "name a namePrefix or tags, unless all are meant";
     KS145 "a file name holds a character that nobody sees" "type objectAlias anew instead of copying it";
+    KS146 "a selected secret may have no place in the volume" "give the selection a directory of its own";
 }
 
 // KS2xx: the pod and its annotations; from KS250 on, admission warnings.
@@ -66,7 +67,7 @@ reasons! { POD:
     KS211 "keysluice.dev/after names no native sidecar of the pod" "name an init container with restartPolicy Always, or remove the annotation";
     KS212 "the secrets would wait for the mesh's proxy and the proxy for the secrets" "run the mesh with native sidecars, or exclude the authority and the vaults from capture (traffic.sidecar.istio.io/excludeOutboundPorts: \"443\", config.linkerd.io/skip-outbound-ports: \"443\"), or set keysluice.dev/gate: none";
     KS213 "not every container can read every file" "set securityContext.fsGroup on the pod and filePermission: \"0440\" on the object, or run the containers with one uid";
-    KS214 "the Plan is too large for an environment variable" "split the objects over several pods, or shorten names and aliases";
+    KS214 "the pod needs more than one Plan holds" "split objects or containers over several pods, or shorten names and aliases: a Plan must fit into an environment variable";
     KS215 "service-principal credentials are not supported by this version" "use workload identity: remove nodePublishSecretRef and set clientID in the class or azure.workload.identity/client-id on the ServiceAccount";
     KS216 "Secrets Store CSI volumes of Windows pods cannot be served" "leave them to the CSI driver: keysluice.dev/csi-volumes: leave";
     KS217 "a Secrets Store CSI volume was added after the sidecar" "let the webhook that adds the volume run first: configurations are called in the order of their names";

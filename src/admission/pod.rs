@@ -51,7 +51,7 @@ view! {
         /// Volumes.
         "volumes" volumes: Option<Vec<Volume<'a>>>,
         /// Users and groups for all containers.
-        "securityContext" security_context: SecurityContext,
+        "securityContext" security_context: SecurityContext<'a>,
     }
 
     /// `spec.os`.
@@ -73,7 +73,7 @@ view! {
         /// Mounts; `None` where the field is absent or null.
         "volumeMounts" volume_mounts: Option<Vec<VolumeMount<'a>>>,
         /// User and group of this container.
-        "securityContext" security_context: SecurityContext,
+        "securityContext" security_context: SecurityContext<'a>,
         /// Requests and limits.
         "resources" resources: Resources<'a>,
     }
@@ -190,7 +190,7 @@ view! {
 
     /// The users and groups of a pod's or container's `securityContext`.
     #[derive(Clone)]
-    pub struct SecurityContext {
+    pub struct SecurityContext<'a> {
         /// uid.
         "runAsUser" run_as_user: Option<i64>,
         /// gid.
@@ -199,6 +199,17 @@ view! {
         "fsGroup" fs_group: Option<i64>,
         /// Further groups of all containers (pod level only).
         "supplementalGroups" supplemental_groups: Option<Vec<i64>>,
+        /// What root may (container level only).
+        "capabilities" capabilities: Capabilities<'a>,
+    }
+
+    /// Capabilities beside the container runtime's defaults.
+    #[derive(Clone)]
+    pub struct Capabilities<'a> {
+        /// Given.
+        "add" add: Option<Vec<Text<'a>>>,
+        /// Taken; `ALL` takes every one.
+        "drop" drop: Option<Vec<Text<'a>>>,
     }
 
     /// Requests and limits.

@@ -53,11 +53,13 @@ impl PlanCommand {
             return Err(Failure::usage(anyhow!("no SecretProviderClass of provider azure in the given files")));
         }
         let account = account.unwrap_or_default();
+        let tenant = account.tenant_id.as_deref().filter(|tenant| !tenant.trim().is_empty());
         let context = Context {
             clouds: &settings.clouds,
             client_id: account.client_id.as_deref(),
-            tenant_id: account.tenant_id.as_deref().or(settings.tenant_id.as_deref()),
+            tenant_id: tenant.or(settings.tenant_id.as_deref()),
             limits: &settings.limits,
+            service_principal: false,
             split_certificates: settings.split_certificates,
         };
         let mut plan = Plan {

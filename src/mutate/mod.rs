@@ -1,10 +1,12 @@
 //! (pod, context) -> what changes. Pure: no I/O, no clock, no randomness.
 
 mod annotations;
+mod classes;
 mod identity;
 mod position;
 mod quality;
 mod refusal;
+mod secret_objects;
 mod secrets;
 mod sidecar;
 mod token_mount;
@@ -14,9 +16,10 @@ mod user;
 mod testing;
 
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
+pub use classes::ClassFact;
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
 pub use refusal::{Cause, Refusal};
-pub use secrets::{CSI_DRIVER, ClassFact};
+pub use secrets::CSI_DRIVER;
 pub(crate) use sidecar::add_volume;
 pub use sidecar::{RUN_VOLUME, SIDECAR};
 

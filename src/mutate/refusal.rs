@@ -115,12 +115,6 @@ pub enum Cause {
         #[source]
         source: Arc<ClassError>,
     },
-    /// Service-principal credentials are asked for.
-    #[error("volume {volume:?}: nodePublishSecretRef (a service principal) is not supported by this version")]
-    ServicePrincipal {
-        /// The volume.
-        volume: String,
-    },
     /// An annotation of ours that does not exist.
     #[error("annotation {key} is unknown")]
     UnknownAnnotation {
@@ -229,7 +223,6 @@ impl Refusal {
             Cause::ClassMissing { .. } => reason::KS207,
             Cause::ClassUnnamed { .. } | Cause::NotReadOnly { .. } => reason::KS208,
             Cause::Class { source, .. } => source.reason(),
-            Cause::ServicePrincipal { .. } => reason::KS215,
             Cause::AnnotationValue { .. } => reason::KS209,
             Cause::UnknownAnnotation { .. } => reason::KS210,
             Cause::AfterMissing { .. } => reason::KS211,

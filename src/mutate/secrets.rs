@@ -1,16 +1,15 @@
 //! Secrets Store CSI volumes of provider `azure`: each becomes a tmpfs in place, filled by the sidecar.
 
 use super::annotations::Annotations;
+use super::classes::{Resolver, class_cause, class_name, find_class};
 use super::refusal::{Cause, Refusal};
-use super::{Context, Mutation, Note};
+use super::{Context, Mutation, Note, secret_objects};
 use crate::admission::pod::{Csi, Pod, Volume};
-use crate::provider_class::{
-    self, ClassError, ClassPlan, FilePlan, IdentityChoice, ProviderClass, check_provider, check_secret_objects,
-};
+use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, check_provider};
 use crate::reason;
 use crate::settings::CsiVolumes;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Driver of the volumes that concern us.
@@ -25,18 +24,6 @@ const FILE_BYTES: u64 = 32 << 10;
 /// Nobody knows how many secrets a selection finds: 128 of the largest, a thousand small ones.
 const SELECTION_BYTES: u64 = 128 * FILE_BYTES;
 const SMALLEST_BYTES: u64 = 1 << 20;
-const CLASS_ATTRIBUTE: &str = "secretProviderClass";
-
-/// What the cluster says about a class.
-#[derive(Debug, Clone)]
-pub enum ClassFact {
-    /// There is none of this name in the pod's namespace.
-    Missing,
-    /// It is there and well-formed.
-    Found(Arc<ProviderClass>),
-    /// It is there, and not a class.
-    Invalid(Arc<ClassError>),
-}
 
 /// A volume that the sidecar fills.
 #[derive(Debug)]
@@ -95,10 +82,6 @@ pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Vec<&'a str> {
     names.into_iter().collect()
 }
 
-fn class_name<'a>(csi: &'a Csi<'_>) -> Option<&'a str> {
-    csi.volume_attributes.find(CLASS_ATTRIBUTE).filter(|name| !name.is_empty())
-}
-
 /// Chooses the volumes to serve and resolves their classes.
 pub(super) fn select<'a>(
     pod: &'a Pod<'_>,
@@ -112,7 +95,7 @@ pub(super) fn select<'a>(
         CsiVolumes::Replace => false,
         CsiVolumes::Auto => context.facts.csi_driver_installed,
     };
-    let mut resolved = Resolved { context, plans: BTreeMap::new() };
+    let mut resolver = Resolver::new(context);
     let (mut files, mut version_count) = (0, 0);
     for (index, volume, csi) in csi_volumes(pod) {
         let name = &*volume.name;
@@ -140,7 +123,7 @@ pub(super) fn select<'a>(
         if selected.len() == MAX_VOLUMES {
             return Err(Cause::TooMany { what: "Secrets Store CSI volumes", limit: MAX_VOLUMES }.into());
         }
-        let plan = resolved.plan(name, csi, &class)?;
+        let (plan, is_new) = resolver.plan(name, csi, &class)?;
         files += plan.files.len();
         if files > MAX_FILES {
             return Err(Cause::TooMany { what: "files in its Secrets Store CSI volumes", limit: MAX_FILES }.into());
@@ -160,8 +143,10 @@ pub(super) fn select<'a>(
             vaults: vaults.into_iter().collect::<Vec<_>>().join(", "),
             details: details(&plan),
         });
-        mutation.warnings.extend(plan.warnings.iter().map(|warning| format!("{} {}", warning.reason, warning.text)));
-        warn_of_secret_objects(pod, &class, &plan, mutation);
+        if is_new {
+            plan.warnings.iter().for_each(|warning| mutation.warn(|| format!("{} {}", warning.reason, warning.text)));
+            secret_objects::warn(pod, &class, &plan, mutation);
+        }
         selected.push(SecretVolume { index, name, plan, size_limit: annotations.size_limit });
     }
     Ok(selected)
@@ -188,101 +173,6 @@ fn details(plan: &ClassPlan) -> String {
     details
 }
 
-fn class_cause(volume: &str, class: &ProviderClass, source: ClassError) -> Refusal {
-    let (volume, class) = (volume.to_owned(), format!("{}/{}", class.namespace, class.name));
-    Cause::Class { volume, class, source: Arc::new(source) }.into()
-}
-
-fn find_class(volume: &str, csi: &Csi<'_>, context: Context<'_>) -> Result<Arc<ProviderClass>, Refusal> {
-    let name = class_name(csi).ok_or_else(|| Cause::ClassUnnamed { volume: volume.to_owned() })?;
-    match context.facts.classes.get(name) {
-        Some(ClassFact::Found(class)) => Ok(Arc::clone(class)),
-        Some(ClassFact::Invalid(error)) => {
-            let (volume, class) = (volume.to_owned(), format!("{}/{name}", context.namespace));
-            Err(Cause::Class { volume, class, source: Arc::clone(error) }.into())
-        }
-        Some(ClassFact::Missing) | None => {
-            let (volume, namespace) = (volume.to_owned(), context.namespace.to_owned());
-            Err(Cause::ClassMissing { volume, namespace, class: name.to_owned() }.into())
-        }
-    }
-}
-
-/// Plans of one pod: a class that many volumes name alike is resolved once.
-struct Resolved<'a> {
-    context: Context<'a>,
-    plans: BTreeMap<BTreeMap<String, String>, Arc<ClassPlan>>,
-}
-
-impl Resolved<'_> {
-    fn plan(&mut self, volume: &str, csi: &Csi<'_>, class: &ProviderClass) -> Result<Arc<ClassPlan>, Refusal> {
-        // The class's name is one of the attributes.
-        let attributes: BTreeMap<String, String> =
-            csi.volume_attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        if let Some(plan) = self.plans.get(&attributes) {
-            return Ok(Arc::clone(plan));
-        }
-        let plan = resolve(volume, csi, class, &attributes, self.context).map(Arc::new)?;
-        self.plans.insert(attributes, Arc::clone(&plan));
-        Ok(plan)
-    }
-}
-
-fn resolve(
-    volume: &str,
-    csi: &Csi<'_>,
-    class: &ProviderClass,
-    attributes: &BTreeMap<String, String>,
-    context: Context<'_>,
-) -> Result<ClassPlan, Refusal> {
-    let account = context.facts.service_account.as_ref();
-    let tenant = account.and_then(|account| account.tenant_id.as_deref());
-    let defaults = provider_class::Context {
-        clouds: &context.settings.clouds,
-        client_id: account.and_then(|account| account.client_id.as_deref()),
-        tenant_id: tenant.or(context.settings.tenant_id.as_deref()),
-        limits: &context.settings.limits,
-        split_certificates: context.settings.split_certificates,
-    };
-    let plan = provider_class::resolve(class, attributes, &defaults);
-    // With these credentials and without a client id the provider would sign in as a service principal.
-    let client_id = attributes.get("clientID").or_else(|| class.parameters.get("clientID"));
-    let wants_service_principal = csi.node_publish_secret_ref.is_some()
-        && client_id.is_none_or(|id| id.trim().is_empty())
-        && !matches!(&plan, Ok(plan) if matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }));
-    if wants_service_principal {
-        return Err(Cause::ServicePrincipal { volume: volume.to_owned() }.into());
-    }
-    plan.map_err(|source| class_cause(volume, class, source))
-}
-
-/// This version syncs no Secrets: says so, and where the pod waits for one.
-fn warn_of_secret_objects(pod: &Pod<'_>, class: &ProviderClass, plan: &ClassPlan, mutation: &mut Mutation) {
-    if class.secret_objects.is_empty() {
-        return;
-    }
-    mutation.warnings.push(format!(
-        "{} SecretProviderClass {}: secretObjects are not synced to Kubernetes Secrets by this version; the files are",
-        reason::KS253,
-        class.name
-    ));
-    if let Err(error) = check_secret_objects(&class.secret_objects, plan) {
-        mutation.warnings.push(error.to_string());
-    }
-    let creates = |name: &str| class.secret_objects.iter().any(|secret| secret.secret_name == name);
-    for (_, container) in pod.all_containers() {
-        let of_env = container.env.iter().flatten().map(|entry| &*entry.value_from.secret_key_ref.name);
-        let of_env_from = container.env_from.iter().flatten().map(|source| &*source.secret_ref.name);
-        if let Some(secret) = of_env.chain(of_env_from).find(|name| creates(name)) {
-            mutation.warnings.push(format!("{} container {} needs Secret {secret}", reason::KS258, container.name));
-        }
-    }
-    for volume in pod.volumes().iter().filter(|volume| creates(&volume.secret.secret_name)) {
-        let secret = &volume.secret.secret_name;
-        mutation.warnings.push(format!("{} volume {} needs Secret {secret}", reason::KS258, volume.name));
-    }
-}
-
 /// Turns each volume into a tmpfs in place, and makes the application's mounts of it read-only, as the CSI driver's are.
 pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
     for volume in volumes {
@@ -298,12 +188,14 @@ pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mu
             }
             let sub_path = mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref());
             if let Some(sub_path) = sub_path.filter(|path| !path.is_empty()) {
-                mutation.warnings.push(format!(
-                    "{} container {}: mount of {} with subPath {sub_path} never shows a rotated secret",
-                    reason::KS252,
-                    container.name,
-                    mount.name
-                ));
+                mutation.warn(|| {
+                    format!(
+                        "{} container {}: mount of {} with subPath {sub_path} never shows a rotated secret",
+                        reason::KS252,
+                        container.name,
+                        mount.name
+                    )
+                });
             }
         }
     }

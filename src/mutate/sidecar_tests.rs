@@ -332,25 +332,6 @@ fn a_pod_that_waits_for_its_own_synced_secret_is_told_so() {
 }
 
 #[test]
-fn service_principal_credentials_count_only_where_they_would_be_used() {
-    let with_ref = |parameters: Value, attributes: Value| {
-        let mut facts = facts();
-        facts.classes.insert("kv".into(), class("kv", &parameters));
-        let mut pod = pod_with_volume();
-        pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "creds"});
-        pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]
-            .as_object_mut()
-            .unwrap()
-            .extend(attributes.as_object().unwrap().clone());
-        run_with(&pod, &settings(), &facts).map(|_| ())
-    };
-    let base = json!({"keyvaultName": "vault-1", "objects": "array:\n"});
-    assert!(with_ref(base.clone(), json!({})).unwrap_err().starts_with("KS215"));
-    assert_eq!(with_ref(base.clone(), json!({"clientID": CLIENT})), Ok(()));
-    assert_eq!(with_ref(base, json!({"useVMManagedIdentity": "true"})), Ok(()));
-}
-
-#[test]
 fn a_volume_that_comes_after_the_sidecar_is_refused_for_what_it_is() {
     let (mut pod, _) = run(&pod_with_volume()).unwrap();
     pod["spec"]["volumes"].as_array_mut().unwrap().push(csi_volume("late", "kv"));

@@ -3,7 +3,8 @@
 use super::Mutation;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
-use crate::admission::pod::Pod;
+use crate::admission::pod::{Capabilities, Pod};
+use crate::json::Text;
 use crate::reason;
 use keysluice_plan::FileMode;
 use std::borrow::Cow;
@@ -13,8 +14,11 @@ use std::collections::BTreeSet;
 const DEFAULT_ID: i64 = 65532;
 /// What a container's process gets that has a uid and no gid, and no entry in the image's `/etc/passwd`.
 const RUNTIME_GID: i64 = 0;
+const OWNER_READ: u32 = 0o400;
 const GROUP_READ: u32 = 0o040;
 const WORLD_READ: u32 = 0o004;
+/// Far more than a pod has. Each may be the one that can read every file, so each is tried.
+const MOST_USERS: usize = 64;
 
 /// uid, and gid where one is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +41,16 @@ pub(super) fn of_sidecar(
     let readers: Vec<(&SecretVolume<'_>, BTreeSet<User>)> =
         volumes.iter().map(|volume| (volume, readers(pod, volume, &groups, mutation))).collect();
     let everyone: BTreeSet<User> = readers.iter().flat_map(|(_, users)| users).copied().collect();
+    if everyone.len() > MOST_USERS {
+        let what = "different users in the containers that mount its Secrets Store CSI volumes";
+        return Err(Cause::TooMany { what, limit: MOST_USERS }.into());
+    }
     let default = User { uid: DEFAULT_ID, gid: Some(DEFAULT_ID) };
     let mut users: Vec<User> = everyone.iter().copied().collect();
     users.dedup_by_key(|user| user.uid);
-    // One user: the files are its own. Several: nobody's in particular, unless a mode wants one of them.
-    let mut candidates = if let [only] = users[..] { vec![only] } else { [vec![default], users].concat() };
+    // One user: the files are its own, unless their mode shuts out the owner, who was root there. Several: nobody's in particular,
+    // unless a mode wants one of them.
+    let mut candidates = if let [only] = users[..] { vec![only, default] } else { [vec![default], users].concat() };
     if everyone.is_empty() {
         candidates.extend(owner_of(volumes, pod));
     }
@@ -81,10 +90,10 @@ struct Access<'v> {
 }
 
 impl Access<'_> {
-    /// As the kernel decides: the owner, else whoever is in the group, else the world.
+    /// As the kernel decides: the owner's bits, else the group's for whoever is in it, else the world's.
     fn is_readable(&self, user: &User, sidecar: &User, groups: &Groups<'_>) -> bool {
         if user.uid == sidecar.uid {
-            return true;
+            return self.mode.bits() & OWNER_READ != 0;
         }
         let group = self.group.map(i64::from).or(groups.fs_group).or(sidecar.gid).unwrap_or(RUNTIME_GID);
         let needed = if user.gid == Some(group) || groups.have(group) { GROUP_READ } else { WORLD_READ };
@@ -185,12 +194,26 @@ fn readers(pod: &Pod<'_>, volume: &SecretVolume<'_>, groups: &Groups<'_>, mutati
         }
         let own = &container.security_context;
         match own.run_as_user.or(of_pod.run_as_user) {
-            Some(0) => {} // root reads everything
+            Some(0) => {
+                let unreadable = accesses(volume).find(|file| !file.is_readable_by_anybody(groups));
+                if let Some(file) = unreadable.filter(|_| !overrides_modes(&own.capabilities)) {
+                    mutation.warn(|| {
+                        format!(
+                            "{} container {} is root without CAP_DAC_OVERRIDE: it cannot read {} (mode {}), which belongs to the sidecar's user",
+                            reason::KS251,
+                            container.name,
+                            file.path,
+                            file.mode
+                        )
+                    });
+                }
+            }
             Some(uid) => {
                 users.insert(User { uid, gid: own.run_as_group.or(of_pod.run_as_group) });
             }
             None => {
-                let warning = accesses(volume).find(|file| !file.is_readable_by_anybody(groups)).map(|file| match file.owner {
+                let Some(file) = accesses(volume).find(|file| !file.is_readable_by_anybody(groups)) else { continue };
+                mutation.warn(|| match file.owner {
                     Some(owner) => format!(
                         "{} container {} has no runAsUser: the sidecar runs as fileOwner {owner}, and {} (mode {}) can be read if the image does too",
                         reason::KS259,
@@ -206,11 +229,20 @@ fn readers(pod: &Pod<'_>, volume: &SecretVolume<'_>, groups: &Groups<'_>, mutati
                         file.mode
                     ),
                 });
-                mutation.warnings.extend(warning);
             }
         }
     }
     users
+}
+
+/// Whether root reads whatever the mode says, as it does with the capabilities that container runtimes give.
+fn overrides_modes(capabilities: &Capabilities<'_>) -> bool {
+    let has = |list: &Option<Vec<Text<'_>>>, wanted: &[&str]| {
+        let name = |text: &Text<'_>| wanted.contains(&text.strip_prefix("CAP_").unwrap_or(text));
+        list.iter().flatten().any(name)
+    };
+    has(&capabilities.add, &["ALL", "DAC_OVERRIDE", "DAC_READ_SEARCH"])
+        || !has(&capabilities.drop, &["ALL", "DAC_OVERRIDE"])
 }
 
 #[cfg(test)]

@@ -48,6 +48,10 @@ fn the_sidecar_is_somebody_who_makes_every_file_readable() {
         (&uid(2000), vec![uid(1000), uid(1000)], "filePermission: 0400", (Some(1000), None)),
         (&none, vec![uid(0), uid(1000)], "filePermission: 0400", (Some(1000), None)),
         (&none, vec![uid(0)], "filePermission: 0400", (NOBODY, NOBODY)),
+        // A mode that shuts out the owner, root there: the sidecar is somebody else.
+        (&none, vec![uid(1000)], "filePermission: 0044", (NOBODY, NOBODY)),
+        (&json!({"fsGroup": 3000}), vec![uid(1000)], "filePermission: 0040", (NOBODY, NOBODY)),
+        (&none, vec![uid(1000)], "filePermission: 0004, fileOwner: 65532", (NOBODY, NOBODY)),
         // Several uids: readable by group or world, and owned by nobody in particular.
         (&none, vec![uid(1000), uid(2000)], "filePermission: 0444", (NOBODY, NOBODY)),
         (&json!({"fsGroup": 3000}), vec![uid(1000), uid(2000)], "filePermission: 0440", (NOBODY, NOBODY)),
@@ -93,6 +97,52 @@ fn modes_that_shut_somebody_out_are_refused_with_the_way_out() {
 }
 
 #[test]
+fn a_mode_that_lets_nobody_read_is_refused() {
+    let uid = json!({"runAsUser": 1000});
+    for object in ["filePermission: 0200", "filePermission: 0", "filePermission: 0044, fileOwner: 1000"] {
+        let error = run(&json!({}), std::slice::from_ref(&uid), object).unwrap_err();
+        assert!(
+            error.starts_with("KS213 containers with uids [1000] share volume \"secrets\", but file db"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn more_users_than_a_pod_has_are_refused() {
+    let uids = |count: i64| (0..count).map(|uid| json!({"runAsUser": 1000 + uid})).collect::<Vec<_>>();
+    assert!(run(&json!({}), &uids(64), "filePermission: 0444").is_ok());
+    let error = run(&json!({}), &uids(65), "filePermission: 0444").unwrap_err();
+    assert!(error.starts_with("KS214 the pod has more than 64 different users in the containers"), "{error}");
+}
+
+#[test]
+fn root_reads_everything_unless_it_lost_the_right_to() {
+    let drop = |names: &[&str]| json!({"runAsUser": 0, "capabilities": {"drop": names}});
+    for (pod, container, object, warned) in [
+        (json!({}), json!({"runAsUser": 0}), "filePermission: 0400", false),
+        (json!({}), drop(&["NET_RAW"]), "filePermission: 0400", false),
+        (json!({}), drop(&["ALL"]), "filePermission: 0400", true),
+        (json!({}), drop(&["DAC_OVERRIDE"]), "filePermission: 0440", true),
+        (json!({}), drop(&["CAP_DAC_OVERRIDE"]), "filePermission: 0400", true),
+        (json!({}), drop(&["ALL"]), "filePermission: 0444", false),
+        (json!({"fsGroup": 3000}), drop(&["ALL"]), "filePermission: 0440", false),
+        (
+            json!({}),
+            json!({"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["DAC_READ_SEARCH"]}}),
+            "filePermission: 0400",
+            false,
+        ),
+    ] {
+        let (sidecar, warnings) = run(&pod, std::slice::from_ref(&container), object).unwrap();
+        assert_eq!(ids(&sidecar), (NOBODY, NOBODY));
+        let expected = "KS251 container c0 is root without CAP_DAC_OVERRIDE: it cannot read db (mode 0";
+        assert_eq!(warnings.len(), usize::from(warned), "{container} {object}: {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.starts_with(expected)), "{warnings:?}");
+    }
+}
+
+#[test]
 fn file_group_is_one_of_the_sidecars_groups_and_stands_in_the_plan() {
     let group = |pod: Value, container: Value, group: u32| {
         let result = run(&pod, &[container], &format!("fileGroup: {group}"));
@@ -122,7 +172,7 @@ fn file_owner_is_a_uid_that_the_sidecar_can_have() {
         (
             vec![uid(1000)],
             "fileOwner: 2000",
-            "KS218 fileOwner 2000 of db in volume \"secrets\": the sidecar can run as 1000; hint: ",
+            "KS218 fileOwner 2000 of db in volume \"secrets\": the sidecar can run as 1000 or 65532; hint: ",
         ),
         (
             vec![uid(1000), uid(2000)],

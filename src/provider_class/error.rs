@@ -99,6 +99,9 @@ pub enum ClassCause {
         /// A parameter that looks as if it were meant.
         near: Option<String>,
     },
+    /// Credentials of a service principal, and no client id of the class.
+    #[error("nodePublishSecretRef (a service principal) is not supported by this version")]
+    ServicePrincipal,
     /// A value that a guide told the reader to fill in.
     #[error("{field} still holds a placeholder: {value:?}")]
     Placeholder {
@@ -232,6 +235,7 @@ impl ClassError {
             ClassCause::VaultMissing { .. } => reason::KS103,
             ClassCause::TenantMissing { .. } => reason::KS104,
             ClassCause::ClientMissing { .. } => reason::KS105,
+            ClassCause::ServicePrincipal => reason::KS215,
             ClassCause::Objects(_) => reason::KS106,
             ClassCause::Object { source, .. } => source.reason(),
             ClassCause::Placeholder { .. } => reason::KS108,

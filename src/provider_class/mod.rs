@@ -7,6 +7,7 @@
 
 mod additions;
 mod document;
+mod doubts;
 mod error;
 mod manifest;
 mod object;
@@ -60,6 +61,14 @@ impl ProviderClass {
     pub fn is_azure(&self) -> bool {
         self.provider == "azure"
     }
+
+    /// How much there is to read.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let parameters = self.parameters.iter().map(|(key, value)| key.len() + value.len());
+        let data = self.secret_objects.iter().flat_map(|secret| &secret.data);
+        let data = data.map(|data| data.object_name.len() + data.key.len());
+        parameters.chain(data).chain(self.secret_objects.iter().map(|secret| secret.secret_name.len())).sum()
+    }
 }
 
 /// What surrounds a class.
@@ -73,6 +82,8 @@ pub struct Context<'a> {
     pub tenant_id: Option<&'a str>,
     /// What the operator allows.
     pub limits: &'a Allowlist,
+    /// Whether the volume has credentials of a service principal, which the provider uses for a class without a client id.
+    pub service_principal: bool,
     /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does not say.
     pub split_certificates: bool,
 }
@@ -233,32 +244,39 @@ pub fn resolve(
 ) -> Result<ClassPlan, ClassError> {
     check_provider(class)?;
     let parameters = Parameters::merged(&class.parameters, attributes);
-    let mut warnings = parameters.warnings();
+    let mut doubts = parameters.doubts();
     let mode = parameters.identity_mode()?;
     let vault = parameters.vault()?;
     // Only federation needs a tenant; the provider wants one always.
     let tenant_id = (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
     let cloud = parameters.cloud(context.clouds)?;
     let identity = parameters.identity(mode, tenant_id, context)?;
-    let objects = objects::parse(parameters.value("objects"), &mut warnings)?;
+    let objects = objects::parse(parameters.value("objects"), &mut doubts)?;
     let vault = vault.resolve(&cloud, context.limits)?;
     let vault = vault.ok_or(ClassCause::VaultMissing { near: None })?;
     let split = parameters.optional_flag("writeCertAndKeyInSeparateFiles")?.unwrap_or(context.split_certificates);
-    let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut warnings)?;
-    let selections = select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut warnings)?;
+    let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut doubts)?;
+    let selections = select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut doubts)?;
+    let halves = objects::halves(&files);
     let mut places = Places::default();
-    objects::collide(&files, &mut places, &mut warnings)?;
+    objects::collide(&files, &halves, &mut places)?;
     for selection in &selections {
         if let Some((directory, index)) = selection.directory.as_ref().and_then(|directory| places.above(directory)) {
             let source = SelectCause::Occupied { directory: directory.to_owned(), index };
             return Err(ClassCause::Select { place: "select".to_owned(), source }.into());
         }
+        if let Some((name, index)) = select::without_place(selection, &files) {
+            let text =
+                || format!("select: a secret {name} would have no place: {name} is a directory of objects[{index}]");
+            doubts.add(reason::KS146, text);
+        }
     }
     let refresh_interval = parameters.refresh_interval()?;
     if files.is_empty() && selections.is_empty() {
-        let text = "objects is not set or has no element: the volume will be empty".to_owned();
-        warnings.push(Warning { reason: reason::KS140, text });
+        let text = || "objects is not set or has no element: the volume will be empty".to_owned();
+        doubts.add(reason::KS140, text);
     }
+    let warnings = doubts.into_warnings();
     Ok(ClassPlan { identity, cloud, files, selections, refresh_interval, warnings })
 }
 

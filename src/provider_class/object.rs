@@ -1,8 +1,8 @@
 //! One element of `objects`: what the provider checks before it asks the vault, then what it leaves to the vault or forgets.
 
-use super::Warning;
 use super::additions::Additions;
 use super::document::{Document, YamlError};
+use super::doubts::Doubts;
 use super::error::ObjectCause;
 use super::reference::{self, OBJECT_FIELDS, Reader};
 use crate::reason;
@@ -45,13 +45,15 @@ pub(super) struct RawObject {
 }
 
 impl RawObject {
-    pub(super) fn parse(text: &str, index: usize, warnings: &mut Vec<Warning>) -> Result<Self, ObjectCause> {
+    pub(super) fn parse(text: &str, index: usize, doubts: &mut Doubts) -> Result<Self, ObjectCause> {
         let unreadable = |source: YamlError| ObjectCause::Document { index, source };
         let document = Document::parse(text).map_err(unreadable)?;
         let mut raw = Self::empty();
         for (key, value) in document.fields("types.KeyVaultObject").map_err(unreadable)? {
             let Some(entry) = reference::find(OBJECT_FIELDS, key) else {
-                warnings.extend(misspelled(&format!("objects[{index}]"), key));
+                if let Some(meant) = doubts.misspelled(OBJECT_FIELDS, key) {
+                    doubts.add(reason::KS141, || unknown(&format!("objects[{index}]"), key, meant));
+                }
                 continue;
             };
             let field = entry.name;
@@ -113,7 +115,7 @@ impl RawObject {
     }
 
     /// The checks that the provider leaves to the vault or to the driver, or forgets; ours last.
-    pub(super) fn check(self, index: usize, warnings: &mut Vec<Warning>) -> Result<ObjectSpec, ObjectCause> {
+    pub(super) fn check(self, index: usize, doubts: &mut Doubts) -> Result<ObjectSpec, ObjectCause> {
         let object_type = match self.object_type.as_str() {
             "secret" => ObjectType::Secret,
             "key" => ObjectType::Key,
@@ -134,15 +136,16 @@ impl RawObject {
         let path = self.path().map_err(|source| self.path_cause(source))?;
         if let Some(hidden) = path.as_str().chars().find(|c| is_invisible(*c)) {
             let code = hidden as u32;
-            let text = format!(
-                "objects[{index}]: the file name {:?} holds the invisible character U+{code:04X}",
-                path.as_str()
-            );
-            warnings.push(Warning { reason: reason::KS145, text });
+            doubts.add(reason::KS145, || {
+                format!(
+                    "objects[{index}]: the file name {:?} holds the invisible character U+{code:04X}",
+                    path.as_str()
+                )
+            });
         }
         let mode = match self.file_permission.as_str() {
             "" => FileMode::DEFAULT,
-            octal => octal.parse().map_err(|_| ObjectCause::Permission(octal.to_owned()))?,
+            octal => octal.parse().map_err(ObjectCause::Permission)?,
         };
         let (format, encoding) = (self.format()?, self.encoding()?);
         let additions = self.additions?;
@@ -208,9 +211,7 @@ fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
-/// A warning about a field that is ignored and looks like one that is not.
-pub(super) fn misspelled(place: &str, key: &str) -> Option<Warning> {
-    let meant = reference::nearest(OBJECT_FIELDS, key)?;
-    let text = format!("{place}: field {key:?} is unknown and ignored; did you mean {meant:?}?");
-    Some(Warning { reason: reason::KS141, text })
+/// About a field that is ignored and looks like one that is not.
+pub(super) fn unknown(place: &str, key: &str, meant: &str) -> String {
+    format!("{place}: field {key:?} is unknown and ignored; did you mean {meant:?}?")
 }

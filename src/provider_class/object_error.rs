@@ -3,7 +3,9 @@
 use super::document::YamlError;
 use crate::reason;
 use keysluice_plan::reason::Reason;
-use keysluice_plan::{JsonPathError, MOST_VERSIONS, ObjectNameError, ObjectVersionError, PathError, RelativePath};
+use keysluice_plan::{
+    FileModeError, JsonPathError, MOST_VERSIONS, ObjectNameError, ObjectVersionError, PathError, RelativePath,
+};
 
 /// What is wrong with one element of `objects`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,8 +52,8 @@ pub enum ObjectCause {
         source: PathError,
     },
     /// No mode; the peer writes the file with mode 0000.
-    #[error("filePermission {0:?} is not octal")]
-    Permission(String),
+    #[error("filePermission {0}")]
+    Permission(#[source] FileModeError),
     /// Neither secret, key nor cert.
     #[error("Invalid vaultObjectTypes. Should be secret, key, or cert")]
     Type,
@@ -71,8 +73,18 @@ pub enum ObjectCause {
         /// Position of the earlier one.
         other_index: usize,
     },
-    /// More versions than the vault keeps.
-    #[error("objectVersionHistory: {0} versions are more than the {MOST_VERSIONS} that Key Vault keeps")]
+    /// A file beside a split certificate, on the path of another object.
+    #[error("if it backs a certificate, its file {path} collides with path {other} of objects[{other_index}]")]
+    HalfCollision {
+        /// Path of the file.
+        path: RelativePath,
+        /// Path of the other object.
+        other: String,
+        /// Position of the other object.
+        other_index: usize,
+    },
+    /// More versions than anybody needs.
+    #[error("objectVersionHistory: {0} versions are more than {MOST_VERSIONS}")]
     History(u32),
     /// `optional` is no boolean.
     #[error("{field} {value:?} is neither true nor false")]
@@ -211,8 +223,8 @@ pub enum SelectCause {
         index: usize,
     },
     /// No mode.
-    #[error("filePermission {0:?} is not octal")]
-    Permission(String),
+    #[error("filePermission {0}")]
+    Permission(#[source] FileModeError),
     /// Neither pem nor pfx.
     #[error("invalid objectFormat: {0}, should be PEM or PFX")]
     Format(String),
@@ -242,6 +254,7 @@ impl ObjectCause {
             Self::Name(_) => reason::KS126,
             Self::Version(_) => reason::KS127,
             Self::Collision { .. } => reason::KS128,
+            Self::HalfCollision { .. } => reason::KS143,
             Self::History(_) => reason::KS130,
             Self::Flag { .. } => reason::KS110,
             Self::JsonKey(_) | Self::JsonKeyType(_) | Self::JsonKeyOfParts => reason::KS135,

@@ -1,25 +1,25 @@
 //! The `objects` parameter: a YAML document with a list of strings, each of them a YAML document of its own.
 
 use super::document::Document;
+use super::doubts::Doubts;
 use super::error::{ClassCause, ClassError, ObjectCause};
-use super::object::{ObjectSpec, RawObject};
+use super::object::{ObjectSpec, RawObject, unknown};
 use super::places::Places;
-use super::{Allowlist, FilePlan, Warning};
+use super::{Allowlist, FilePlan};
 use crate::cloud::Cloud;
 use crate::reason;
-use crate::spelling::nearest;
-use keysluice_plan::{ObjectEncoding, ObjectFormat, ObjectType, VaultUrl};
+use keysluice_plan::{HALVES, ObjectEncoding, ObjectFormat, ObjectType, RelativePath, VaultUrl, check_made};
 
 /// Far above what fits into a Plan (96 KiB); keeps a hostile document from costing time.
 const LIMIT_BYTES: usize = 256 * 1024;
 
 /// Reads all objects and checks what the provider checks before it asks the vault. The number is the position in `array`, from 0.
-pub(super) fn parse(text: &str, warnings: &mut Vec<Warning>) -> Result<Vec<(usize, RawObject)>, ClassError> {
+pub(super) fn parse(text: &str, doubts: &mut Doubts) -> Result<Vec<(usize, RawObject)>, ClassError> {
     let mut objects = Vec::new();
-    for (index, item) in strings(text, warnings)?.iter().enumerate() {
+    for (index, item) in strings(text, doubts)?.iter().enumerate() {
         // A null element is dropped, as yaml.v3 does; the others keep the position the user counts.
         let Some(item) = item else { continue };
-        let raw = RawObject::parse(item, index, warnings).and_then(|raw| raw.validate().map(|()| raw));
+        let raw = RawObject::parse(item, index, doubts).and_then(|raw| raw.validate().map(|()| raw));
         objects.push((index, raw.map_err(|source| ClassCause::Object { index, source })?));
     }
     Ok(objects)
@@ -32,12 +32,12 @@ pub(super) fn files(
     cloud: &Cloud,
     limits: &Allowlist,
     split: bool,
-    warnings: &mut Vec<Warning>,
+    doubts: &mut Doubts,
 ) -> Result<Vec<FilePlan>, ClassError> {
     let mut files = Vec::with_capacity(objects.len());
     for (index, raw) in objects {
         let at = |source: ObjectCause| ClassCause::Object { index, source };
-        let spec = raw.check(index, warnings).map_err(at)?;
+        let spec = raw.check(index, doubts).map_err(at)?;
         let own = spec.additions.vault.resolve(cloud, limits);
         let own = own.map_err(|source| ClassCause::Within { place: format!("objects[{index}]"), source })?;
         files.extend(files_of(&spec, own.as_ref().unwrap_or(vault), split).map_err(at)?);
@@ -68,14 +68,30 @@ fn files_of(spec: &ObjectSpec, vault: &VaultUrl, split: bool) -> Result<Vec<File
         group: additions.group,
         index: spec.index,
     };
-    Ok(additions.paths(&spec.path)?.into_iter().map(file).collect())
+    let files: Vec<_> = additions.paths(&spec.path)?.into_iter().map(file).collect();
+    files.iter().try_for_each(check_paths)?;
+    Ok(files)
 }
 
-/// Refuses two files on one path, and a file where another needs a directory.
+/// Whether the versions of a history and the halves of a certificate have paths.
+fn check_paths(file: &FilePlan) -> Result<(), ObjectCause> {
+    let named = |field: &'static str| move |source| ObjectCause::Path { field, source };
+    check_made(&file.path, file.history, false).map_err(named("objectVersionHistory"))?;
+    check_made(&file.path, file.history, file.split).map_err(named("writeCertAndKeyInSeparateFiles"))
+}
+
+/// The files beside a split certificate, each with the position of its object. With a history they are below its own directory.
+pub(super) fn halves(files: &[FilePlan]) -> Vec<(RelativePath, usize)> {
+    let split = files.iter().filter(|file| file.split && file.history.is_none());
+    let half = |file: &FilePlan| HALVES.map(|half| file.path.followed_by(half).ok().map(|path| (path, file.index)));
+    split.flat_map(half).flatten().collect()
+}
+
+/// Refuses two files on one path, and a file where another needs a directory; the halves of a certificate are files too.
 pub(super) fn collide<'f>(
     files: &'f [FilePlan],
+    halves: &'f [(RelativePath, usize)],
     places: &mut Places<'f>,
-    warnings: &mut Vec<Warning>,
 ) -> Result<(), ClassError> {
     for file in files {
         if let Some((other, other_index)) = places.take(&file.path, file.index) {
@@ -85,24 +101,17 @@ pub(super) fn collide<'f>(
             );
         }
     }
-    for file in files.iter().filter(|file| file.split && file.history.is_none()) {
-        let clash = [".crt", ".key"].into_iter().find_map(|suffix| {
-            let path = format!("{}{suffix}", file.path).parse().ok()?;
-            Some((places.holder(&path)?.1, path))
-        });
-        if let Some((other, path)) = clash {
-            let text = format!(
-                "objects[{}]: if {} backs a certificate, its file {path} takes the place of objects[{other}]",
-                file.index, file.name
-            );
-            warnings.push(Warning { reason: reason::KS143, text });
+    for (half, index) in halves {
+        if let Some((other, other_index)) = places.take(half, *index) {
+            let source = ObjectCause::HalfCollision { path: half.clone(), other: other.to_owned(), other_index };
+            return Err(ClassCause::Object { index: *index, source }.into());
         }
     }
     Ok(())
 }
 
 /// The strings below `array`, null ones as `None`.
-fn strings(text: &str, warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>>, ClassError> {
+fn strings(text: &str, doubts: &mut Doubts) -> Result<Vec<Option<String>>, ClassError> {
     if text.len() > LIMIT_BYTES {
         return Err(ClassCause::ObjectsSize { limit: LIMIT_BYTES }.into());
     }
@@ -111,7 +120,9 @@ fn strings(text: &str, warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>
     let mut bytes = 0;
     for (key, value) in document.fields("types.StringArray").map_err(ClassCause::Objects)? {
         if key != "array" {
-            warnings.extend(misspelled_array(key));
+            if let Some(meant) = doubts.misspelled_one("array", key) {
+                doubts.add(reason::KS141, || unknown("objects", key, meant));
+            }
             continue;
         }
         for (index, item) in document.items(value).map_err(ClassCause::Objects)?.iter().enumerate() {
@@ -125,12 +136,6 @@ fn strings(text: &str, warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>
         }
     }
     Ok(strings)
-}
-
-fn misspelled_array(key: &str) -> Option<Warning> {
-    let meant = nearest(key, &["array"], 2)?;
-    let text = format!("objects: field {key:?} is unknown and ignored; did you mean {meant:?}?");
-    Some(Warning { reason: reason::KS141, text })
 }
 
 #[cfg(test)]

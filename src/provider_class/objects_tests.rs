@@ -9,15 +9,18 @@ fn specs(text: &str) -> Result<Vec<FilePlan>, String> {
 
 fn with_warnings(text: &str, split: bool) -> Result<(Vec<FilePlan>, Vec<String>), String> {
     let (cloud, limits) = (Cloud::well_known("").unwrap(), Allowlist::default());
-    let mut warnings = Vec::new();
+    let mut doubts = Doubts::default();
     let mut read = || {
-        let objects = parse(text, &mut warnings)?;
-        let files = files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut warnings)?;
-        collide(&files, &mut Places::default(), &mut warnings)?;
+        let objects = parse(text, &mut doubts)?;
+        let files = files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut doubts)?;
+        collide(&files, &halves(&files), &mut Places::default())?;
         Ok(files)
     };
     let files = read().map_err(|error: ClassError| error.to_string())?;
-    Ok((files, warnings.into_iter().map(|warning| format!("{} {}", warning.reason, warning.text)).collect()))
+    Ok((
+        files,
+        doubts.into_warnings().into_iter().map(|warning| format!("{} {}", warning.reason, warning.text)).collect(),
+    ))
 }
 
 /// The files of one object of these lines.
@@ -106,7 +109,7 @@ fn hostile_documents_are_refused_by_size() {
 fn fields_are_trimmed_and_none_is_lost() {
     let text = "objectName: 'name '\nobjectAlias: \"\\talias\\n\"\nobjectVersion: ' 0123 '\nobjectVersionHistory: 3.0\nobjectType: ' secret'\n\
                 objectFormat: ' pem '\nobjectEncoding: ' hex '\nfilePermission: ' 0600 '\nObjectName: ignored";
-    let raw = RawObject::parse(text, 0, &mut Vec::new()).unwrap();
+    let raw = RawObject::parse(text, 0, &mut Doubts::default()).unwrap();
     let expected = RawObject {
         object_name: "name".into(),
         object_alias: "alias".into(),
@@ -131,6 +134,7 @@ fn refused_objects_name_themselves_and_the_field() {
         ),
         ("filePermission: 0999", "KS107 objects[0]: filePermission \"0999\" is not octal"),
         ("filePermission: 900", "KS107"),
+        ("filePermission: 1777", "KS107 objects[0]: filePermission \"1777\" is above 0777; hint: write it as \"0640\""),
         ("filePermission: 0o644", "KS107"),
         (
             "filePermission: [6]",

@@ -1,10 +1,11 @@
 //! `spec.parameters` with the volume's attributes laid over them.
 
+use super::doubts::{Doubts, MOST_COMPARED};
 use super::error::{ClassCause, ClassError};
 use super::reference::{self, PARAMETERS};
 use super::refresh_interval::RefreshInterval;
 use super::vault::VaultChoice;
-use super::{Context, IdentityChoice, Warning};
+use super::{Context, IdentityChoice};
 use crate::cloud::{Cloud, Clouds};
 use crate::reason;
 use crate::spelling::nearest;
@@ -125,6 +126,9 @@ impl<'a> Parameters<'a> {
         if !own.is_empty() {
             return filled("clientID", own).map(str::to_owned);
         }
+        if context.service_principal {
+            return Err(ClassCause::ServicePrincipal.into());
+        }
         match filled("azure.workload.identity/client-id", context.client_id.unwrap_or_default().trim())? {
             "" => Err(ClassCause::ClientMissing { near: self.misspelled("clientID") }.into()),
             around => Ok(around.to_owned()),
@@ -145,19 +149,19 @@ impl<'a> Parameters<'a> {
     }
 
     /// Parameters that are ignored although somebody meant something by them.
-    pub(super) fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
+    pub(super) fn doubts(&self) -> Doubts {
+        let mut doubts = Doubts::default();
         for key in self.unknown() {
-            if let Some(meant) = reference::nearest(PARAMETERS, key) {
-                let text = format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
-                warnings.push(Warning { reason: reason::KS141, text });
+            if let Some(meant) = doubts.misspelled(PARAMETERS, key) {
+                let text = || format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
+                doubts.add(reason::KS141, text);
             }
         }
         if !self.value("cloudEnvFileName").is_empty() {
-            let text = "parameter \"cloudEnvFileName\" is ignored; the operator defines clouds".to_owned();
-            warnings.push(Warning { reason: reason::KS142, text });
+            let text = || "parameter \"cloudEnvFileName\" is ignored; the operator defines clouds".to_owned();
+            doubts.add(reason::KS142, text);
         }
-        warnings
+        doubts
     }
 
     fn unknown(&self) -> impl Iterator<Item = &'a str> {
@@ -168,7 +172,7 @@ impl<'a> Parameters<'a> {
 
     /// An unknown parameter that looks like `key`.
     fn misspelled(&self, key: &'static str) -> Option<String> {
-        self.unknown().find(|unknown| nearest(unknown, &[key], 2).is_some()).map(str::to_owned)
+        self.unknown().take(MOST_COMPARED).find(|unknown| nearest(unknown, &[key], 2).is_some()).map(str::to_owned)
     }
 }
 

@@ -111,7 +111,12 @@ pub const PARAMETERS: &[Entry] = &[
 pub const OBJECT_FIELDS: &[Entry] = &[
     both("objectName", "1 to 127 letters, digits and hyphens", "required", "name of the object in the vault"),
     both("objectType", "`secret`, `key`, `cert`, in lower case", "required", "kind of the object"),
-    both("objectAlias", "a relative path without `..`", "the name", "path of the file, nested ones too"),
+    both(
+        "objectAlias",
+        "a relative path without `..`, of at most 32 components",
+        "the name",
+        "path of the file, nested ones too",
+    ),
     both("objectVersion", "a version", "the newest", "pins a version; `latest` is the newest"),
     both(
         "objectVersionHistory",

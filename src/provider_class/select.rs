@@ -1,18 +1,18 @@
 //! The parameter `select`: files whose names only the vault knows.
 
 use super::document::{Document, NodeId, YamlError};
+use super::doubts::Doubts;
 use super::error::{ClassCause, ClassError, SelectCause};
 use super::object::{encoding, format};
 use super::reference::{self, SELECT_FIELDS};
 use super::vault::VaultChoice;
-use super::{Allowlist, SelectionPlan, Warning};
+use super::{Allowlist, FilePlan, SelectionPlan};
 use crate::cloud::Cloud;
 use crate::reason;
-use keysluice_plan::{FileMode, VaultUrl};
+use keysluice_plan::{ObjectName, RelativePath, VaultUrl, check_selected};
 
 const MOST_SELECTIONS: usize = 16;
 const LIMIT_BYTES: usize = 64 * 1024;
-const NAME_BYTES: usize = 127;
 
 /// Reads all selections; `vault` is the class's.
 pub(super) fn parse(
@@ -20,7 +20,7 @@ pub(super) fn parse(
     vault: &VaultUrl,
     cloud: &Cloud,
     limits: &Allowlist,
-    warnings: &mut Vec<Warning>,
+    doubts: &mut Doubts,
 ) -> Result<Vec<SelectionPlan>, ClassError> {
     let at = |place: &str, source: SelectCause| ClassCause::Select { place: place.to_owned(), source };
     if text.len() > LIMIT_BYTES {
@@ -34,8 +34,8 @@ pub(super) fn parse(
         let own = own.map_err(|source| ClassCause::Within { place: place.clone(), source })?;
         let selection = SelectionPlan { vault: own.unwrap_or(selection.vault), ..selection };
         if selection.name_prefix.is_none() && selection.tags.is_empty() {
-            let text = format!("{place}: every enabled secret of {} becomes a file", selection.vault);
-            warnings.push(Warning { reason: reason::KS144, text });
+            let all = || format!("{place}: every enabled secret of {} becomes a file", selection.vault);
+            doubts.add(reason::KS144, all);
         }
         selections.push(selection);
     }
@@ -81,13 +81,18 @@ fn set(plan: &mut SelectionPlan, choice: &mut VaultChoice, field: &'static str, 
     let id = || text.parse().map_err(|_| SelectCause::Id { field, value: text.to_owned() });
     match field {
         "namePrefix" => {
-            let fits = text.len() <= NAME_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            let fits =
+                text.len() <= ObjectName::MAX_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             let prefix = fits.then(|| text.to_owned()).ok_or_else(|| SelectCause::Prefix(text.to_owned()));
             plan.name_prefix = Some(prefix?);
         }
-        "directory" => plan.directory = Some(text.parse().map_err(SelectCause::Directory)?),
+        "directory" => {
+            let directory: RelativePath = text.parse().map_err(SelectCause::Directory)?;
+            check_selected(&directory).map_err(SelectCause::Directory)?;
+            plan.directory = Some(directory);
+        }
         "filePermission" => {
-            plan.mode = text.parse::<FileMode>().map_err(|_| SelectCause::Permission(text.to_owned()))?;
+            plan.mode = text.parse().map_err(SelectCause::Permission)?;
         }
         "objectFormat" => plan.format = format(text).ok_or_else(|| SelectCause::Format(text.to_owned()))?,
         "objectEncoding" => plan.encoding = encoding(text).ok_or_else(|| SelectCause::Encoding(text.to_owned()))?,
@@ -100,18 +105,41 @@ fn set(plan: &mut SelectionPlan, choice: &mut VaultChoice, field: &'static str, 
     Ok(())
 }
 
+/// A name that a selected secret may have and that is a directory of an object, with the object's position. Among all names
+/// only a history's is likely to be one; among those with a prefix every directory's.
+pub(super) fn without_place<'f>(selection: &SelectionPlan, files: &'f [FilePlan]) -> Option<(&'f str, usize)> {
+    let prefix = selection.name_prefix.as_deref().unwrap_or_default();
+    let directory_name = |file: &'f FilePlan| {
+        let path = file.path.as_str();
+        let below = match &selection.directory {
+            None => path,
+            Some(directory) => path.strip_prefix(directory.as_str())?.strip_prefix('/')?,
+        };
+        match below.split_once('/') {
+            Some((name, _)) => Some(name).filter(|_| !prefix.is_empty()),
+            None => Some(below).filter(|_| file.history.is_some()),
+        }
+    };
+    let selected = |name: &str| {
+        name.parse::<ObjectName>().is_ok()
+            && name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    files.iter().find_map(|file| Some((directory_name(file).filter(|name| selected(name))?, file.index)))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::Warning;
     use super::*;
     use keysluice_plan::{ObjectEncoding, ObjectFormat};
 
     fn selections(text: &str) -> Result<(Vec<SelectionPlan>, Vec<Warning>), String> {
         let cloud = Cloud::well_known("").unwrap();
         let limits = Allowlist { vaults: vec!["kv-*".to_owned()], tenants: vec![] };
-        let mut warnings = Vec::new();
+        let mut doubts = Doubts::default();
         let vault = cloud.vault_url("kv-1").unwrap();
-        let read = parse(text, &vault, &cloud, &limits, &mut warnings).map_err(|error| error.to_string())?;
-        Ok((read, warnings))
+        let read = parse(text, &vault, &cloud, &limits, &mut doubts).map_err(|error| error.to_string())?;
+        Ok((read, doubts.into_warnings()))
     }
 
     #[test]

@@ -4,17 +4,19 @@
 //! environment. A Plan never holds a secret. Types only, no I/O: both halves parse at the edge and never meet a raw string
 //! again. An unknown field is an error, so an old sidecar never half-understands a newer webhook.
 
+mod check;
 mod json_path;
 mod names;
 mod plan;
 pub mod reason;
 
+pub use check::{PlanError, check_made, check_selected};
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
 pub use names::{
     FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError, PathError, RelativePath,
     VaultUrl, VaultUrlError,
 };
 pub use plan::{
-    Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat, ObjectType,
-    PLAN_ENV, Part, Plan, PlanError, PlanSchema, Selection, Volume,
+    Credential, File, HALVES, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat, ObjectType,
+    PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };

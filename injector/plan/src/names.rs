@@ -86,6 +86,11 @@ pub struct ObjectName(String);
 
 string_type!(ObjectName, ObjectNameError);
 
+impl ObjectName {
+    /// The longest that Key Vault takes.
+    pub const MAX_BYTES: usize = 127;
+}
+
 /// The name that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("object name {0:?} is not 1 to 127 letters, digits and hyphens, as Key Vault requires")]
@@ -95,7 +100,7 @@ impl FromStr for ObjectName {
     type Err = ObjectNameError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if text.is_empty() || text.len() > 127 || !plain {
+        if text.is_empty() || text.len() > Self::MAX_BYTES || !plain {
             Err(ObjectNameError(text.to_owned()))
         } else {
             Ok(Self(text.to_owned()))
@@ -129,8 +134,8 @@ impl FromStr for ObjectVersion {
 
 /// A path below a secret volume: relative, every component a plain name, nowhere `..`.
 ///
-/// Accepts exactly what the Azure provider and the CSI driver accept together (the provider refuses `..` anywhere, also in
-/// `a..b`; the driver refuses what is not its own cleaned form), plus: no NUL byte.
+/// Accepts what the Azure provider and the CSI driver accept together (the provider refuses `..` anywhere, also in `a..b`; the
+/// driver refuses what is not its own cleaned form), but no NUL byte, and at most 32 components.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RelativePath(String);
@@ -146,6 +151,11 @@ impl RelativePath {
     /// The first component: the name a user sees in the volume.
     pub fn top(&self) -> &str {
         self.0.split('/').next().unwrap_or(&self.0)
+    }
+
+    /// The path with this at its end, `.crt` or `/0`, if that is one.
+    pub fn followed_by(&self, end: &str) -> Result<Self, PathError> {
+        format!("{self}{end}").parse()
     }
 
     /// Whether both cannot exist at once: the same path, or one is a directory of the other.
@@ -215,16 +225,26 @@ impl FileMode {
 
 /// The mode that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not octal; hint: write it as \"0640\"")]
-pub struct FileModeError(String);
+pub enum FileModeError {
+    /// No octal number.
+    #[error("{0:?} is not octal")]
+    Octal(String),
+    /// Set-uid, set-gid or sticky, or no bits of a mode at all.
+    #[error("{0:?} is above 0777")]
+    Above(String),
+}
 
 impl FromStr for FileMode {
     type Err = FileModeError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = !text.is_empty() && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-        match u32::from_str_radix(text, 8) {
-            Ok(bits) if digits && bits <= 0o777 => Ok(Self(bits)),
-            _ => Err(FileModeError(text.to_owned())),
+        // Go's ParseInt, with which the provider reads it, takes a plus sign.
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
+            return Err(FileModeError::Octal(text.to_owned()));
+        }
+        match u32::from_str_radix(digits, 8) {
+            Ok(bits) if bits <= 0o777 => Ok(Self(bits)),
+            _ => Err(FileModeError::Above(text.to_owned())),
         }
     }
 }
@@ -289,11 +309,14 @@ mod tests {
 
     #[test]
     fn modes_are_octal_up_to_0777() {
-        for (text, bits) in [("0644", 0o644), ("400", 0o400), ("0", 0), ("00755", 0o755)] {
+        for (text, bits) in [("0644", 0o644), ("400", 0o400), ("0", 0), ("00755", 0o755), ("+644", 0o644)] {
             assert_eq!(text.parse::<FileMode>().unwrap().bits(), bits);
         }
-        for bad in ["", "0o644", "0999", "rw-r--r--", "1777", "-1", "+644", "99999999999"] {
-            assert!(bad.parse::<FileMode>().is_err(), "{bad:?}");
+        for bad in ["", "+", "0o644", "0999", "rw-r--r--", "-1", "++644", "99999999999"] {
+            assert_eq!(bad.parse::<FileMode>(), Err(FileModeError::Octal(bad.into())), "{bad:?}");
+        }
+        for bad in ["1777", "+1000", "77777777777777777777"] {
+            assert_eq!(bad.parse::<FileMode>(), Err(FileModeError::Above(bad.into())), "{bad:?}");
         }
         assert_eq!(FileMode::DEFAULT.to_string(), "0644");
     }

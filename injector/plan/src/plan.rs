@@ -2,7 +2,7 @@
 
 use crate::{FileMode, JsonPath, ObjectName, ObjectVersion, RelativePath, VaultUrl};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Environment variable that carries the Plan to the sidecar.
 pub const PLAN_ENV: &str = "KEYSLUICE_PLAN";
@@ -10,8 +10,11 @@ pub const PLAN_ENV: &str = "KEYSLUICE_PLAN";
 /// A day: nobody waits longer for a start, and sums of times stay in range.
 pub const LONGEST_WAIT_SECONDS: u64 = 86_400;
 
-/// Key Vault keeps 500 versions of a secret.
+/// Most versions of a history. Key Vault keeps every version, but backs up no object of more than 500.
 pub const MOST_VERSIONS: u32 = 500;
+
+/// What [`File::split`] adds to the path.
+pub const HALVES: [&str; 2] = [".crt", ".key"];
 
 /// Everything the sidecar does for one pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,76 +39,6 @@ pub struct Plan {
 
 fn default_run_directory() -> String {
     "/run/keysluice".to_owned()
-}
-
-impl Plan {
-    /// Parses and checks a Plan.
-    ///
-    /// # Errors
-    /// [`PlanError::Json`] for anything serde refuses (the message names field, line and column); the others for references and
-    /// paths that cannot work together.
-    pub fn from_json(text: &str) -> Result<Self, PlanError> {
-        let plan: Self = serde_json::from_str(text).map_err(PlanError::Json)?;
-        plan.check()?;
-        Ok(plan)
-    }
-
-    /// Checks what types alone cannot: references resolve, names are unique, directories are absolute, no two files collide.
-    pub fn check(&self) -> Result<(), PlanError> {
-        let mut identities = BTreeSet::new();
-        for identity in &self.identities {
-            if !identities.insert(identity.name.as_str()) {
-                return Err(PlanError::DuplicateIdentity { name: identity.name.clone() });
-            }
-        }
-        if self.start_timeout_seconds.is_some_and(|seconds| seconds > LONGEST_WAIT_SECONDS) {
-            return Err(PlanError::StartTimeout);
-        }
-        check_directory(&self.run_directory)?;
-        let mut directories = BTreeSet::new();
-        for volume in &self.volumes {
-            check_directory(&volume.directory)?;
-            if !directories.insert(volume.directory.trim_end_matches('/')) {
-                return Err(PlanError::DuplicateDirectory { directory: volume.directory.clone() });
-            }
-            if volume.refresh_interval_seconds == 0 {
-                return Err(PlanError::RefreshInterval { volume: volume.name.clone() });
-            }
-            for selection in &volume.selections {
-                if !identities.contains(selection.identity.as_str()) {
-                    return Err(PlanError::UnknownSelectionIdentity {
-                        volume: volume.name.clone(),
-                        identity: selection.identity.clone(),
-                    });
-                }
-            }
-            let mut paths: Vec<&RelativePath> = Vec::new();
-            for file in &volume.files {
-                if !identities.contains(file.identity.as_str()) {
-                    return Err(PlanError::UnknownIdentity {
-                        path: file.path.clone(),
-                        identity: file.identity.clone(),
-                    });
-                }
-                if file.history.is_some_and(|versions| !(2..=MOST_VERSIONS).contains(&versions)) {
-                    return Err(PlanError::History { path: file.path.clone() });
-                }
-                if let Some(other) = paths.iter().find(|other| file.path.collides_with(other)) {
-                    return Err(PlanError::PathCollision { path: file.path.clone(), other: (*other).clone() });
-                }
-                paths.push(&file.path);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_directory(directory: &str) -> Result<(), PlanError> {
-    let relative = directory.strip_prefix('/').map(|rest| rest.trim_end_matches('/').parse::<RelativePath>());
-    match relative {
-        Some(Ok(_)) => Ok(()),
-        _ => Err(PlanError::Directory { directory: directory.to_owned() }),
-    }
 }
 
 /// Schema version of a Plan; parses from and prints as the number 1.
@@ -341,140 +274,4 @@ pub enum ObjectEncoding {
     Base64,
     /// The value is hexadecimal.
     Hex,
-}
-
-/// Why a Plan was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Not JSON, an unknown or missing field, or a value of the wrong form.
-    #[error("the plan is not valid: {0}")]
-    Json(#[source] serde_json::Error),
-    /// Two identities share a name.
-    #[error("identities: {name:?} is defined twice")]
-    DuplicateIdentity {
-        /// The name.
-        name: String,
-    },
-    /// A file names an identity that is not defined.
-    #[error("file {path}: identity {identity:?} is not defined in identities")]
-    UnknownIdentity {
-        /// The file.
-        path: RelativePath,
-        /// The name it uses.
-        identity: String,
-    },
-    /// A selection names an identity that is not defined.
-    #[error("volume {volume:?}: a selection's identity {identity:?} is not defined in identities")]
-    UnknownSelectionIdentity {
-        /// The volume.
-        volume: String,
-        /// The name it uses.
-        identity: String,
-    },
-    /// A number of versions that makes no history, or that nobody needs.
-    #[error("file {path}: history must be 2 to {MOST_VERSIONS} versions")]
-    History {
-        /// The file.
-        path: RelativePath,
-    },
-    /// A directory is relative or not in its plain form.
-    #[error("directory {directory:?} must be an absolute path without \"..\", \".\" or empty components")]
-    Directory {
-        /// The path.
-        directory: String,
-    },
-    /// Two volumes share a directory.
-    #[error("directory {directory:?} is used by two volumes")]
-    DuplicateDirectory {
-        /// The path.
-        directory: String,
-    },
-    /// A start that waits for longer than a day.
-    #[error("startTimeoutSeconds must be at most {LONGEST_WAIT_SECONDS}")]
-    StartTimeout,
-    /// A refresh interval of zero.
-    #[error("volume {volume:?}: refreshIntervalSeconds must be at least 1")]
-    RefreshInterval {
-        /// The volume.
-        volume: String,
-    },
-    /// Two files on one path, or a file where another needs a directory.
-    #[error("file {path} collides with file {other} in the same volume")]
-    PathCollision {
-        /// The later file.
-        path: RelativePath,
-        /// The earlier file.
-        other: RelativePath,
-    },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample() -> serde_json::Value {
-        serde_json::json!({
-            "schema": 1,
-            "startTimeoutSeconds": 30,
-            "identities": [
-                {"name": "a", "scope": "https://vault.azure.net/.default",
-                 "credential": {"kind": "federated", "clientId": "c", "tenantId": "t", "tokenFile": "/t", "authority": "https://login.microsoftonline.com/"}},
-                {"name": "b", "scope": "https://vault.azure.net/.default",
-                 "credential": {"kind": "managedIdentity", "endpoint": "http://169.254.169.254/"}}],
-            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120, "files": [
-                {"path": "db", "mode": "0644", "identity": "a", "vault": "https://kv.vault.azure.net/", "type": "secret", "name": "db"}]}]
-        })
-    }
-
-    #[test]
-    fn a_plan_survives_a_round_trip() {
-        let plan = Plan::from_json(&sample().to_string()).unwrap();
-        assert_eq!(plan.run_directory, "/run/keysluice");
-        let text = serde_json::to_string(&plan).unwrap();
-        assert_eq!(Plan::from_json(&text).unwrap(), plan);
-    }
-
-    #[test]
-    fn refused_plans_name_the_field() {
-        let cases: &[(&str, serde_json::Value, &str)] = &[
-            ("/schema", serde_json::json!(2), "schema 2 is not supported"),
-            ("/volumes/0/files/0/colour", serde_json::json!("red"), "unknown field `colour`"),
-            ("/identities/0/credential/secret", serde_json::json!("x"), "unknown field `secret`"),
-            ("/volumes/0/files/0/identity", serde_json::json!("z"), "identity \"z\" is not defined"),
-            ("/volumes/0/files/0/mode", serde_json::json!("0999"), "is not octal"),
-            ("/volumes/0/files/0/path", serde_json::json!("../x"), "must not contain '..'"),
-            ("/volumes/0/directory", serde_json::json!("mnt"), "must be an absolute path"),
-            ("/volumes/0/refreshIntervalSeconds", serde_json::json!(0), "must be at least 1"),
-            ("/startTimeoutSeconds", serde_json::json!(86_401), "must be at most 86400"),
-            ("/startTimeoutSeconds", serde_json::json!(u64::MAX), "must be at most 86400"),
-            ("/volumes/0/files/0/vault", serde_json::json!("http://x/"), "must start with https://"),
-            ("/volumes/0/files/0/history", serde_json::json!(1), "history must be 2 to 500 versions"),
-            ("/volumes/0/files/0/jsonKey", serde_json::json!("a[x]"), "jsonKey"),
-            ("/volumes/0/files/0/part", serde_json::json!("leaf"), "unknown variant `leaf`"),
-            (
-                "/volumes/0/selections",
-                serde_json::json!([{"mode": "0400", "identity": "z", "vault": "https://kv.vault.azure.net/"}]),
-                "a selection's identity \"z\" is not defined",
-            ),
-        ];
-        for (pointer, value, expected) in cases {
-            let mut plan = sample();
-            let (parent, key) = pointer.rsplit_once('/').unwrap();
-            plan.pointer_mut(parent).unwrap()[key] = value.clone();
-            let error = Plan::from_json(&plan.to_string()).unwrap_err().to_string();
-            assert!(error.contains(expected), "{pointer}: {error}");
-        }
-    }
-
-    #[test]
-    fn two_files_on_one_path_are_refused() {
-        for second in ["db", "db/inner"] {
-            let mut plan = sample();
-            let mut file = plan["volumes"][0]["files"][0].clone();
-            file["path"] = second.into();
-            plan["volumes"][0]["files"].as_array_mut().unwrap().push(file);
-            let error = Plan::from_json(&plan.to_string()).unwrap_err();
-            assert!(matches!(error, PlanError::PathCollision { .. }), "{error}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The Azure provider's own unit cases that concern reading a class, under the names they have there, and the cases that were found by running
-//! its parser (what is fetched and written is the sidecar's business).
+//! its parser (what is fetched and written is the sidecar's business). Its table of pod UIDs in target paths has no counterpart: no path of the
+//! kubelet is read here.
 
 use super::*;
 
@@ -47,8 +48,14 @@ fn test_parse_azure_environment_azure_stack_cloud() {
     let stack = r#"{"name":"Stack","activeDirectoryEndpoint":"https://login.stack.example/","keyVaultEndpoint":"https://vault.stack.example/",
         "keyVaultDNSSuffix":"vault.stack.example"}"#;
     let (clouds, limits) = (Clouds::new(Cloud::from_json(stack).unwrap()), Allowlist::default());
-    let context =
-        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    let context = Context {
+        clouds: &clouds,
+        client_id: None,
+        tenant_id: None,
+        limits: &limits,
+        service_principal: false,
+        split_certificates: false,
+    };
     let plan = resolve(&with(&[("cloudName", "AzureStackCloud")]), &BTreeMap::new(), &context).unwrap();
     assert_eq!(plan.files[0].vault.as_str(), "https://kv-1.vault.stack.example/");
 }
@@ -201,9 +208,7 @@ fn test_is_syncing_single_version() {
     for history in ["501", "2147483647"] {
         let error = object(&format!("objectName: a\nobjectType: cert\nobjectVersionHistory: {history}")).unwrap_err();
         assert!(
-            error.starts_with(&format!(
-                "KS130 objects[0]: objectVersionHistory: {history} versions are more than the 500"
-            )),
+            error.starts_with(&format!("KS130 objects[0]: objectVersionHistory: {history} versions are more than 500")),
             "{error}"
         );
     }
@@ -211,9 +216,14 @@ fn test_is_syncing_single_version() {
 
 #[test]
 fn test_get_file_permission() {
-    for (permission, mode) in
-        [("''", Ok(0o644)), ("0600", Ok(0o600)), ("\"0600\"", Ok(0o600)), ("0900", Err(())), ("900", Err(()))]
-    {
+    for (permission, mode) in [
+        ("''", Ok(0o644)),
+        ("0600", Ok(0o600)),
+        ("\"0600\"", Ok(0o600)),
+        ("+644", Ok(0o644)),
+        ("0900", Err(())),
+        ("900", Err(())),
+    ] {
         let file = object(&format!("objectName: a\nobjectType: secret\nfilePermission: {permission}"));
         assert_eq!(file.map(|file| file.mode.bits()).map_err(drop), mode, "{permission}");
     }
@@ -267,8 +277,14 @@ fn a_class_without_parameters_is_refused_as_the_driver_does() {
     let class = ProviderClass { namespace: "ns".into(), name: "c".into(), ..class(&[]) };
     let attributes = map(&[("keyvaultName", "kv-1"), ("tenantID", "t"), ("clientID", "c")]);
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context =
-        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    let context = Context {
+        clouds: &clouds,
+        client_id: None,
+        tenant_id: None,
+        limits: &limits,
+        service_principal: false,
+        split_certificates: false,
+    };
     let error = resolve(&class, &attributes, &context).unwrap_err().to_string();
     assert!(error.starts_with("KS134 parameters not set in ns/c; hint: "), "{error}");
 }

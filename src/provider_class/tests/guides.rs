@@ -39,6 +39,7 @@ spec:
         client_id: Some("app"),
         tenant_id: Some("tenant"),
         limits: &limits,
+        service_principal: false,
         split_certificates: false,
     };
     let plan = resolve(&class, &BTreeMap::new(), &context).unwrap();

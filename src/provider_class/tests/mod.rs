@@ -30,8 +30,14 @@ fn clouds() -> Clouds {
 /// Resolved where nothing surrounds the class.
 pub(super) fn bare(class: &ProviderClass) -> Result<ClassPlan, ClassError> {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context =
-        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    let context = Context {
+        clouds: &clouds,
+        client_id: None,
+        tenant_id: None,
+        limits: &limits,
+        service_principal: false,
+        split_certificates: false,
+    };
     resolve(class, &BTreeMap::new(), &context)
 }
 
@@ -128,6 +134,7 @@ fn ids_come_from_the_class_then_from_what_surrounds_it() {
         client_id: Some("sa-c"),
         tenant_id: Some("sa-t"),
         limits: &limits,
+        service_principal: false,
         split_certificates: false,
     };
     for (parameters, expected) in [
@@ -158,8 +165,14 @@ fn ids_come_from_the_class_then_from_what_surrounds_it() {
 #[test]
 fn volume_attributes_win_over_parameters() {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context =
-        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    let context = Context {
+        clouds: &clouds,
+        client_id: None,
+        tenant_id: None,
+        limits: &limits,
+        service_principal: false,
+        split_certificates: false,
+    };
     let attributes = map(&[
         ("secretProviderClass", "x"),
         ("csi.storage.k8s.io/pod.name", "p"),
@@ -189,8 +202,14 @@ fn vault_urls_follow_the_cloud() {
 fn the_operators_limits_hold() {
     let clouds = clouds();
     let limits = Allowlist { vaults: vec!["Team-A-*".to_owned(), "shared".to_owned()], tenants: vec!["T1".to_owned()] };
-    let context =
-        Context { clouds: &clouds, client_id: None, tenant_id: None, limits: &limits, split_certificates: false };
+    let context = Context {
+        clouds: &clouds,
+        client_id: None,
+        tenant_id: None,
+        limits: &limits,
+        service_principal: false,
+        split_certificates: false,
+    };
     for (vault, tenant, expected) in [
         ("team-a-prod", "t1", None),
         ("SHARED", "T1", None),

@@ -1,7 +1,7 @@
 //! Whatever a stranger writes.
 
 use super::*;
-use keysluice_plan::{Plan, PlanSchema};
+use keysluice_plan::{Plan, PlanSchema, RelativePath};
 use proptest::prelude::*;
 
 /// Text that looks enough like an `objects` document to get past the first check.
@@ -60,6 +60,9 @@ fn document() -> impl Strategy<Value = String> {
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
 
+const DEEP: &str = "objectAlias: d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d";
+const LONG: &str = "objectAlias: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
 proptest! {
     #[test]
     fn on_any_parameters(
@@ -100,9 +103,34 @@ proptest! {
             crate::mutate::add_volume(&mut plan, "v".to_owned(), "/mnt/v".to_owned(), &resolved, "/t", Duration::from_secs(120));
             let read = Plan::from_json(&serde_json::to_string(&plan).unwrap());
             prop_assert!(read.is_ok(), "{:?}", read);
+            let paths = made(&plan);
+            for (index, path) in paths.iter().enumerate() {
+                prop_assert!(path.parse::<RelativePath>().is_ok(), "{}", path);
+                let clash = paths[..index].iter().find(|other| {
+                    path == *other || path.starts_with(&format!("{other}/")) || other.starts_with(&format!("{path}/"))
+                });
+                prop_assert_eq!(clash, None, "{}", path);
+            }
             prop_assert_eq!(read.unwrap(), plan);
         }
     }
+}
+
+/// Every file that the Plan's own entries may make.
+fn made(plan: &Plan) -> Vec<String> {
+    let files = plan.volumes[0].files.iter();
+    let versions = files.flat_map(|file| {
+        let versions = match file.history {
+            None => vec![file.path.to_string()],
+            Some(count) => [0, count - 1].map(|version| format!("{}/{version}", file.path)).to_vec(),
+        };
+        versions.into_iter().map(move |path| (path, file.split))
+    });
+    let halves = |(path, split): (String, bool)| {
+        let halves = [".crt", ".key"].map(|half| format!("{path}{half}"));
+        halves.into_iter().filter(move |_| split).chain([path])
+    };
+    versions.flat_map(halves).collect()
 }
 
 /// Mostly good objects, with what goes together and what does not.
@@ -111,7 +139,17 @@ fn object() -> impl Strategy<Value = String> {
     (
         pick(&["a", "b", "tls"]),
         pick(&["secret", "secret", "key", "cert"]),
-        pick(&["", "objectAlias: x", "objectAlias: x.key", "objectAlias: d/x", "objectAlias: d", "objectVersion: v1"]),
+        pick(&[
+            "",
+            "objectAlias: x",
+            "objectAlias: x.key",
+            "objectAlias: d/x",
+            "objectAlias: d",
+            "objectAlias: a.crt",
+            DEEP,
+            LONG,
+            "objectVersion: v1",
+        ]),
         pick(&[
             "",
             "objectVersionHistory: 0",

@@ -1,0 +1,205 @@
+//! The classes that a pod's volumes name, resolved.
+
+use super::Context;
+use super::refusal::{Cause, Refusal};
+use crate::admission::pod::Csi;
+use crate::provider_class::{self, ClassError, ClassPlan, ProviderClass};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bytes of class that are read for one pod: four of the largest documents, far more than fits into a Plan. Every volume may lay
+/// other attributes over its class, so each may cost a reading of it.
+const MAX_CLASS_BYTES: usize = 1 << 20;
+const CLASS_ATTRIBUTE: &str = "secretProviderClass";
+
+/// What the cluster says about a class.
+#[derive(Debug, Clone)]
+pub enum ClassFact {
+    /// There is none of this name in the pod's namespace.
+    Missing,
+    /// It is there and well-formed.
+    Found(Arc<ProviderClass>),
+    /// It is there, and not a class.
+    Invalid(Arc<ClassError>),
+}
+
+/// The class that a volume names.
+pub(super) fn class_name<'a>(csi: &'a Csi<'_>) -> Option<&'a str> {
+    csi.volume_attributes.find(CLASS_ATTRIBUTE).filter(|name| !name.is_empty())
+}
+
+/// The same, as the cluster has it.
+pub(super) fn find_class(volume: &str, csi: &Csi<'_>, context: Context<'_>) -> Result<Arc<ProviderClass>, Refusal> {
+    let name = class_name(csi).ok_or_else(|| Cause::ClassUnnamed { volume: volume.to_owned() })?;
+    match context.facts.classes.get(name) {
+        Some(ClassFact::Found(class)) => Ok(Arc::clone(class)),
+        Some(ClassFact::Invalid(error)) => {
+            let (volume, class) = (volume.to_owned(), format!("{}/{name}", context.namespace));
+            Err(Cause::Class { volume, class, source: Arc::clone(error) }.into())
+        }
+        Some(ClassFact::Missing) | None => {
+            let (volume, namespace) = (volume.to_owned(), context.namespace.to_owned());
+            Err(Cause::ClassMissing { volume, namespace, class: name.to_owned() }.into())
+        }
+    }
+}
+
+/// An error of a class, and where it comes from.
+pub(super) fn class_cause(volume: &str, class: &ProviderClass, source: ClassError) -> Refusal {
+    let (volume, class) = (volume.to_owned(), format!("{}/{}", class.namespace, class.name));
+    Cause::Class { volume, class, source: Arc::new(source) }.into()
+}
+
+type Attributes = BTreeMap<String, String>;
+
+/// Plans of one pod: a class that many volumes name alike is resolved once.
+pub(super) struct Resolver<'a> {
+    context: Context<'a>,
+    plans: BTreeMap<(Attributes, bool), Arc<ClassPlan>>,
+    bytes: usize,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(context: Context<'a>) -> Self {
+        Self { context, plans: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// The Plan for a volume, and whether it is the first of its kind.
+    pub(super) fn plan(
+        &mut self,
+        volume: &str,
+        csi: &Csi<'_>,
+        class: &ProviderClass,
+    ) -> Result<(Arc<ClassPlan>, bool), Refusal> {
+        // The class's name is one of the attributes.
+        let attributes: Attributes =
+            csi.volume_attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let key = (attributes, csi.node_publish_secret_ref.is_some());
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok((Arc::clone(plan), false));
+        }
+        self.bytes += class.size_bytes() + key.0.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if self.bytes > MAX_CLASS_BYTES {
+            let what = "bytes in the SecretProviderClasses of its volumes, each counted with its attributes";
+            return Err(Cause::TooMany { what, limit: MAX_CLASS_BYTES }.into());
+        }
+        let plan = self.resolve(class, &key).map_err(|source| class_cause(volume, class, source))?;
+        let plan = Arc::new(plan);
+        self.plans.insert(key, Arc::clone(&plan));
+        Ok((plan, true))
+    }
+
+    fn resolve(
+        &self,
+        class: &ProviderClass,
+        (attributes, service_principal): &(Attributes, bool),
+    ) -> Result<ClassPlan, ClassError> {
+        let (settings, account) = (self.context.settings, self.context.facts.service_account.as_ref());
+        let tenant = account.and_then(|account| account.tenant_id.as_deref());
+        let context = provider_class::Context {
+            clouds: &settings.clouds,
+            client_id: account.and_then(|account| account.client_id.as_deref()),
+            tenant_id: tenant.filter(|tenant| !tenant.trim().is_empty()).or(settings.tenant_id.as_deref()),
+            limits: &settings.limits,
+            service_principal: *service_principal,
+            split_certificates: settings.split_certificates,
+        };
+        provider_class::resolve(class, attributes, &context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mutate::testing::{
+        CLIENT, account, class, csi_volume, facts, labelled, plan_of, pod_with_volume, run_with, settings,
+    };
+    use keysluice_plan::Credential;
+    use serde_json::{Value, json};
+
+    /// What a pod of this many volumes comes to, each with an attribute of its own if they are `distinct`.
+    fn run(volumes: usize, parameters: &Value, distinct: bool) -> Result<Vec<String>, String> {
+        let mut facts = facts();
+        facts.classes.insert("big".to_owned(), class("big", parameters));
+        let volume = |index: usize| {
+            let mut volume = csi_volume(&format!("v{index}"), "big");
+            if distinct {
+                volume["csi"]["volumeAttributes"][format!("objekts{index}")] = json!("");
+            }
+            volume
+        };
+        let volumes: Vec<_> = (0..volumes).map(volume).collect();
+        let pod = labelled("pod", json!({"containers": [{"name": "app"}], "volumes": volumes}));
+        run_with(&pod, &settings(), &facts).map(|(_, mutation)| mutation.warnings)
+    }
+
+    #[test]
+    fn a_pod_makes_us_read_a_mebibyte_of_classes_and_no_more() {
+        let large = json!({"keyvaultName": "vault-1", "objects": "#".repeat(200 << 10)});
+        for (volumes, distinct, fits) in [(5, true, true), (6, true, false), (64, true, false), (64, false, true)] {
+            let error = run(volumes, &large, distinct).err();
+            let expected = "KS214 the pod has more than 1048576 bytes in the SecretProviderClasses of its volumes";
+            assert_eq!(error.is_none(), fits, "{volumes} {distinct}: {error:?}");
+            assert!(error.is_none_or(|error| error.starts_with(expected)), "{volumes} {distinct}");
+        }
+    }
+
+    #[test]
+    fn a_pod_gets_as_many_warnings_as_are_shown_and_each_once() {
+        let misspelt = json!({"keyvaultName": "vault-1", "objects": "", "keyVaultName": "x"});
+        assert_eq!(run(8, &misspelt, false).unwrap().len(), 2, "KS141 and KS140");
+        assert_eq!(run(64, &misspelt, true).unwrap().len(), 16);
+    }
+
+    #[test]
+    fn service_principal_credentials_count_only_where_they_would_be_used() {
+        let with_ref = |parameters: Value, attributes: Value| {
+            let mut facts = facts();
+            facts.classes.insert("kv".into(), class("kv", &parameters));
+            let mut pod = pod_with_volume();
+            pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "creds"});
+            pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]
+                .as_object_mut()
+                .unwrap()
+                .extend(attributes.as_object().unwrap().clone());
+            run_with(&pod, &settings(), &facts).map(|_| ())
+        };
+        let (good, bad) = (json!({"keyvaultName": "vault-1"}), json!({"keyvaultName": "vault-1", "objects": "x"}));
+        for (parameters, attributes, expected) in [
+            (&good, json!({}), "KS215 nodePublishSecretRef (a service principal)"),
+            (&good, json!({"clientID": " "}), "KS215"),
+            (&good, json!({"clientID": CLIENT}), ""),
+            (&good, json!({"useVMManagedIdentity": "true"}), ""),
+            // In the provider's order: what it finds before it looks for credentials comes first, the objects after.
+            (&good, json!({"usePodIdentity": "tru"}), "KS110"),
+            (&good, json!({"usePodIdentity": "true"}), "KS112"),
+            (&good, json!({"keyvaultName": ""}), "KS103"),
+            (&good, json!({"tenantID": "<TENANT>"}), "KS108"),
+            (&good, json!({"cloudName": "nowhere"}), "KS116"),
+            (&bad, json!({}), "KS215"),
+            (&bad, json!({"clientID": CLIENT}), "KS106"),
+            (&bad, json!({"useVMManagedIdentity": "true"}), "KS106"),
+        ] {
+            let error = with_ref(parameters.clone(), attributes.clone()).err().unwrap_or_default();
+            assert!(
+                error.starts_with(expected) && error.is_empty() == expected.is_empty(),
+                "{parameters} {attributes}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_blank_tenant_annotation_leaves_the_class_the_clusters_default() {
+        let mut facts = facts();
+        for (annotation, tenant) in [(" ", "cluster-tenant"), ("other", "other")] {
+            let annotations =
+                [("azure.workload.identity/client-id", CLIENT), ("azure.workload.identity/tenant-id", annotation)];
+            facts.service_account = Some(account(&annotations));
+            let (pod, _) = run_with(&pod_with_volume(), &settings(), &facts).unwrap();
+            let credential = &plan_of(&pod).identities[0].credential;
+            assert!(
+                matches!(credential, Credential::Federated { tenant_id, .. } if tenant_id == tenant),
+                "{credential:?}"
+            );
+        }
+    }
+}
