@@ -37,6 +37,24 @@ app.kubernetes.io/component: webhook
 {{- end -}}
 {{- end -}}
 
+{{/* Repositories that a sidecar's image may be of, as a list in JSON. Replicas of before an upgrade go on injecting theirs until they are
+     gone: so those of ReplicaSets that still have pods count too. The next upgrade finds them gone. */}}
+{{- define "keysluice.sidecarRepositories" -}}
+{{- $repositories := prepend (default list .Values.guard.imageRepositories) .Values.injector.image.repository -}}
+{{- range (lookup "apps/v1" "ReplicaSet" .Release.Namespace "").items -}}
+{{- if and (eq (dig "labels" "app.kubernetes.io/name" "" .metadata) (include "keysluice.name" $)) (dig "replicas" 0 (default dict .status)) -}}
+{{- range .spec.template.spec.containers -}}
+{{- range .env -}}
+{{- if eq .name "KEYSLUICE_INJECTOR_IMAGE" -}}
+{{- $repositories = append $repositories (regexReplaceAll "(@|:[^/:@]*$).*" (default "" .value) "") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $repositories | uniq | toJson -}}
+{{- end -}}
+
 {{/* Where certificates come from: own, given or cert-manager. */}}
 {{- define "keysluice.certificates" -}}
 {{- if .Values.certManager.enabled -}}
