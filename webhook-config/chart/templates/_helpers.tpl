@@ -66,6 +66,9 @@ cert-manager
 {{- if not .Values.tls.caBundle -}}
 {{- fail "tls.existingSecret needs tls.caBundle; hint: --set-file tls.caBundle=ca.pem" -}}
 {{- end -}}
+{{- if eq .Values.tls.existingSecret (printf "%s-tls" (include "keysluice.fullname" .)) -}}
+{{- fail (printf "tls.existingSecret %q is the name of the webhook's own Secret, which Helm makes and deletes; hint: choose another name" .Values.tls.existingSecret) -}}
+{{- end -}}
 given
 {{- else -}}
 {{- if .Values.tls.caBundle -}}
@@ -77,7 +80,14 @@ own
 
 {{/* Secret with the certificate. */}}
 {{- define "keysluice.tlsSecret" -}}
-{{- default (printf "%s-tls" (include "keysluice.fullname" .)) .Values.tls.existingSecret -}}
+{{- $own := ternary "cert-manager-tls" "tls" (eq (include "keysluice.certificates" .) "cert-manager") -}}
+{{- default (printf "%s-%s" (include "keysluice.fullname" .) $own) .Values.tls.existingSecret -}}
+{{- end -}}
+
+{{/* Log level; those of Azure Workload Identity count too: nothing means warnings there. */}}
+{{- define "keysluice.logLevel" -}}
+{{- $level := default "" .Values.logLevel -}}
+{{- get (dict "" "warn" "trace" "debug" "all" "debug") $level | default $level -}}
 {{- end -}}
 
 {{- define "keysluice.adminPort" -}}

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions are tests too
 
+mod certificate_modes;
 mod certificates;
 mod guard;
 mod helm;
