@@ -7,8 +7,8 @@
      sort after that of Azure Workload Identity, whose output it recognises. */}}
 {{- define "keysluice.fullname" -}}
 {{- $name := default "keysluice" .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- if lt $name "azure-wi-webhook" -}}
-{{- fail (printf "fullnameOverride %q sorts before azure-wi-webhook; hint: choose a name that sorts after it, webhook configurations are called in that order" $name) -}}
+{{- if lt $name "azure-wi-webhook-mutating-webhook-configuration" -}}
+{{- fail (printf "fullnameOverride %q sorts before azure-wi-webhook-mutating-webhook-configuration; hint: choose a name that sorts after it, webhook configurations are called in that order" $name) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
@@ -78,7 +78,8 @@ own
 {{- end -}}
 {{- end -}}
 
-{{/* Secret with the certificate. */}}
+{{/* Secret with the certificate. That of cert-manager has a name of its own: cert-manager leaves it behind, and Helm takes over nothing that
+     it did not make. */}}
 {{- define "keysluice.tlsSecret" -}}
 {{- $own := ternary "cert-manager-tls" "tls" (eq (include "keysluice.certificates" .) "cert-manager") -}}
 {{- default (printf "%s-%s" (include "keysluice.fullname" .) $own) .Values.tls.existingSecret -}}
@@ -100,8 +101,9 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "keysluice.fullname" .
 
 {{/* Namespaces whose pods are ours to change. Never our own: with every webhook gone it must be able to come back. */}}
 {{- define "keysluice.namespaceSelector" -}}
-{{- $selector := deepCopy .Values.mutatingWebhookNamespaceSelector -}}
-{{- $excluded := append .Values.excludedNamespaces .Release.Namespace | uniq -}}
+{{- $selector := deepCopy (default dict .Values.mutatingWebhookNamespaceSelector) -}}
+{{- $system := ternary list (list "kube-system") (eq (toString .Values.excludeKubeSystem) "false") -}}
+{{- $excluded := append (concat $system (default list .Values.excludedNamespaces)) .Release.Namespace | uniq -}}
 {{- $others := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $excluded -}}
 {{- $expressions := append (default list $selector.matchExpressions) $others -}}
 {{- toYaml (set $selector "matchExpressions" $expressions) -}}
