@@ -10,4 +10,5 @@ mod helm;
 mod pods;
 mod rights;
 mod stage;
+mod sidecar_guard;
 mod uninstall;

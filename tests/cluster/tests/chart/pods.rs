@@ -15,6 +15,18 @@ pub(crate) fn pod(name: &str, namespace: &str, labelled: bool) -> Value {
     })
 }
 
+/// The pod with another value at a JSON pointer; `-` appends.
+pub(crate) fn with(mut pod: Value, pointer: &str, value: Value) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    let parent = pod.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}"));
+    match parent {
+        Value::Array(list) if key == "-" => list.push(value),
+        Value::Array(list) => list[key.parse::<usize>().unwrap()] = value,
+        _ => parent[key] = value,
+    }
+    pod
+}
+
 /// A projected token at `path`: for the API server, or with an audience.
 pub(crate) fn token_volume(path: &str, audience: Option<&str>) -> Value {
     let mut token = json!({"path": path});
