@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
-const CLASSES: &str =
+pub(crate) const CLASSES: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.secrets-store.csi.x-k8s.io";
 const JOB: &str = "/apis/batch/v1/namespaces/keysluice-system/jobs/keysluice-cleanup";
 const SECRET: &str = "/api/v1/namespaces/keysluice-system/secrets/keysluice-tls";
@@ -48,7 +48,7 @@ impl Helm {
     }
 }
 
-async fn get(stage: &Stage, path: &str) -> Option<Value> {
+pub(crate) async fn get(stage: &Stage, path: &str) -> Option<Value> {
     stage.request(Method::GET, path, None).await.ok()
 }
 
