@@ -100,6 +100,7 @@ reasons! { SERVER:
     KS722 "the webhook tried to change more than caBundle of its own configuration" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS723 "the webhook tried to write another Secret than its own" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";
+    KS725 "the cluster's Kubernetes is too old" "upgrade it to 1.30 or later: native sidecars, match conditions and policies are not all there before";
 }
 
 /// All reasons, in order of code.
