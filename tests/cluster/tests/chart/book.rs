@@ -149,23 +149,23 @@ async fn controllers(stage: &Stage) -> Child {
 
 /// What a kubelet does for our pods: the webhook's are ready, the job of an uninstall runs. Never ends.
 async fn kubelet(stage: &Stage) {
-    let mut begun = BTreeSet::new();
+    let mut ran = BTreeSet::new();
     loop {
         let all = format!("/api/v1/namespaces/{NAMESPACE}/pods");
         let pods = get(stage, &all).await.unwrap_or_default();
         for pod in pods["items"].as_array().into_iter().flatten() {
-            if !begun.insert(pod["metadata"]["uid"].to_string()) {
-                continue;
-            }
             let (name, spec) = (pod["metadata"]["name"].as_str().unwrap(), &pod["spec"]);
             let is_job = spec["containers"][0]["command"] == json!(["/keysluice", "cleanup"]);
-            if is_job {
+            let phase = if is_job { "Succeeded" } else { "Running" };
+            if pod["status"]["phase"] == phase {
+                continue;
+            }
+            if is_job && ran.insert(pod["metadata"]["uid"].to_string()) {
                 run(stage, spec).await;
             }
             let ready = json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
-            let status =
-                json!({"status": {"phase": if is_job { "Succeeded" } else { "Running" }, "conditions": ready}});
-            // It may be gone already.
+            let status = json!({"status": {"phase": phase, "conditions": ready}});
+            // It may be gone already; else the next round tries again.
             let _ = stage.request(Method::PATCH, &format!("{all}/{name}/status"), Some(&status)).await;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
