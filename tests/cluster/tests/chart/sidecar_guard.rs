@@ -158,9 +158,12 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
     let of_spec = |field: &str, value: Value| with(asking("of-spec"), &format!("/spec/{field}"), value);
     let of_container = |field: &str, value: Value| of_spec(&format!("containers/0/{field}"), value);
     let same = json!({"cpu": "100m", "memory": "16Mi"});
-    let mut two = asking("two-volumes");
-    two = with(two, "/spec/volumes/-", csi_volume("more-secrets", "class"));
-    two = with(two, "/spec/containers/0/volumeMounts/-", json!({"name": "more-secrets", "mountPath": "/more"}));
+    // As many as a pod may have: what the guard may reckon is bounded.
+    let many = (0..63).fold(asking("many-volumes"), |pod, index| {
+        let name = format!("more-{index}");
+        let pod = with(pod, "/spec/volumes/-", csi_volume(&name, "class"));
+        with(pod, "/spec/containers/0/volumeMounts/-", json!({"name": name, "mountPath": format!("/more/{index}")}))
+    });
     let pods = [
         asking("plain"),
         with(asking("labelled"), "/metadata/labels", json!({"azure.workload.identity/use": "true"})),
@@ -191,7 +194,7 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
             json!([{"name": "proxy", "image": "x", "restartPolicy": "Always"}, {"name": "init", "image": "x",
             "volumeMounts": [{"name": "secrets", "mountPath": "/mnt"}]}]),
         ),
-        two,
+        many,
     ];
     let endpoint = [
         "--custom-token-endpoint-annotation-suffix=binding",
