@@ -102,11 +102,12 @@ reasons! { SERVER:
     KS707 "certificates and caBundle cannot be kept in step" "see the message: the webhook's ServiceAccount needs get and patch on its own Secret and webhook configuration, by name, and create on secrets in its namespace";
     KS708 "the lifetimes of the certificates do not fit together" "make the certificate authority live at least three times as long as a certificate, and ten times as long as the propagation";
     // What the chart's policies answer, which work without the webhook.
-    KS720 "a labelled pod got no token volume: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
+    KS720 "a labelled pod got no identity token: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
     KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart";
     KS722 "the webhook tried to change more than caBundle of its own configuration" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS723 "the webhook tried to write another Secret than its own" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";
+    KS725 "the cluster's Kubernetes is too old" "upgrade it to 1.30 or later: native sidecars, match conditions and policies are not all there before";
 }
 
 /// All reasons, in order of code.

@@ -16,10 +16,14 @@ pub(super) struct Cleanup {
     /// MutatingWebhookConfiguration to delete.
     #[arg(long, env = "KEYSLUICE_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     webhook_configuration: String,
+    /// Seconds between the last binding and the configuration: API servers look for changed bindings once a second, and heed a
+    /// changed configuration at once.
+    #[arg(long, env = "KEYSLUICE_BINDING_PROPAGATION_SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(..=60), value_name = "SECONDS")]
+    binding_propagation_seconds: u64,
     /// The API server to ask; without it, the one of the cluster we run in.
     #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Seconds to go on trying, all together.
+    /// Seconds to go on trying, all together, beside that.
     #[arg(long, env = "KEYSLUICE_CLEANUP_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     within_seconds: u64,
 }
@@ -35,17 +39,28 @@ impl Cleanup {
     }
 
     async fn remove(&self, client: &Client) -> Result<ExitCode, Failure> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(self.within_seconds);
-        let bindings = self.policy_bindings.iter().map(|name| (Kind::PolicyBinding, name));
         // The order is the point: with the guard gone nothing refuses a pod that no webhook saw. So the first failure ends it.
-        for (kind, name) in bindings.chain([(Kind::WebhookConfiguration, &self.webhook_configuration)]) {
-            let there_was_one = delete_until(client, kind, name, deadline).await.map_err(|error| match error {
-                RemovalError::Name { .. } => Failure::usage(error),
-                RemovalError::TimeUp { .. } => Failure::from(error),
-            })?;
-            let done = if there_was_one { "deleted" } else { "already gone" };
-            eprintln!("keysluice: {kind} {name}: {done}");
+        let mut deadline = tokio::time::Instant::now() + Duration::from_secs(self.within_seconds);
+        for name in &self.policy_bindings {
+            delete(client, Kind::PolicyBinding, name, deadline).await?;
         }
+        if !self.policy_bindings.is_empty() {
+            // Also where they were gone: who deleted them may have done so this instant.
+            let propagation = Duration::from_secs(self.binding_propagation_seconds);
+            tokio::time::sleep(propagation).await;
+            deadline += propagation;
+        }
+        delete(client, Kind::WebhookConfiguration, &self.webhook_configuration, deadline).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn delete(client: &Client, kind: Kind, name: &str, deadline: tokio::time::Instant) -> Result<(), Failure> {
+    let there_was_one = delete_until(client, kind, name, deadline).await.map_err(|error| match error {
+        RemovalError::Name { .. } => Failure::usage(error),
+        RemovalError::TimeUp { .. } => Failure::from(error),
+    })?;
+    let done = if there_was_one { "deleted" } else { "already gone" };
+    eprintln!("keysluice: {kind} {name}: {done}");
+    Ok(())
 }

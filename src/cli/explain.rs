@@ -7,13 +7,16 @@ use super::yaml_diff::{self, Style};
 use crate::admission::{self, Answer, Outcome};
 use crate::cluster::manifests::{Manifests, read_documents};
 use crate::cluster::{self, Cluster};
+use crate::reason;
 use crate::settings::Settings;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 /// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
 #[derive(Debug, Args)]
@@ -27,6 +30,9 @@ pub(super) struct Explain {
     /// text for people, json for programs, patch (the JSON patch's exact bytes, a line a pod), pod (the patched pods).
     #[arg(short = 'o', long, default_value = "text", value_name = "FORMAT")]
     output: Output,
+    /// Kubernetes of the cluster that the pods are meant for, such as 1.29: says so where that is too old.
+    #[arg(long, value_name = "VERSION")]
+    kubernetes_version: Option<KubernetesVersion>,
     /// Colours in text output.
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     color: Color,
@@ -68,8 +74,17 @@ impl Explain {
         let mut out = std::io::stdout().lock();
         let mut explained = Vec::new();
         for pod in &pods {
-            let answer = runtime.block_on(decide(pod, &settings, &cluster))?;
+            let mut answer = runtime.block_on(decide(pod, &settings, &cluster))?;
             refused |= answer.outcome == Outcome::Denied;
+            if let Some(version) = self.kubernetes_version.filter(|version| *version < OLDEST)
+                && answer.outcome == Outcome::Mutated
+            {
+                refused = true;
+                answer.warnings.push(format!(
+                    "{} Kubernetes {version} is older than {OLDEST}; hint: upgrade the cluster",
+                    reason::KS725
+                ));
+            }
             match self.output {
                 Output::Text => write!(out, "{}", text(pod, &answer, self.style()))?,
                 Output::Json => explained.push(summary(pod, &answer)),
@@ -91,6 +106,34 @@ impl Explain {
             Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         };
         if colored { Style::COLORED } else { Style::PLAIN }
+    }
+}
+
+/// The chart asks for the same.
+const OLDEST: KubernetesVersion = KubernetesVersion { major: 1, minor: 30 };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct KubernetesVersion {
+    major: u32,
+    minor: u32,
+}
+
+/// As `kubectl version` or a cloud writes it: `1.29`, `v1.30.4-gke.1`, `1.29+`.
+impl FromStr for KubernetesVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |part: Option<&str>| part.and_then(|part| part.trim_end_matches('+').parse().ok());
+        let mut parts = text.trim_start_matches('v').split('.');
+        let (major, minor) = (number(parts.next()), number(parts.next()));
+        let version = major.zip(minor).map(|(major, minor)| Self { major, minor });
+        version.ok_or_else(|| "not a version of Kubernetes; hint: write it as 1.30".to_owned())
+    }
+}
+
+impl fmt::Display for KubernetesVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.major, self.minor)
     }
 }
 

@@ -91,7 +91,15 @@ fn values_that_cannot_work_are_refused_in_words() {
             "are both set; hint: keep one",
         ),
         (&["--set", "fullnameOverride=azure"], "sorts before azure-wi-webhook"),
+        (
+            &["--set", "fullnameOverride=azure-wi-webhook-a"],
+            "sorts before azure-wi-webhook-mutating-webhook-configuration",
+        ),
         (&["--set", "tls.existingSecret=mine"], "tls.existingSecret needs tls.caBundle"),
+        (
+            &["--set", "tls.existingSecret=keysluice-tls,tls.caBundle=-----BEGIN CERTIFICATE-----"],
+            "is the name of the webhook's own Secret",
+        ),
         (&["--set", "tls.caBundle=-----BEGIN CERTIFICATE-----"], "tls.caBundle is set without tls.existingSecret"),
         (&["--set", "tls.existingSecret=mine,certManager.enabled=true"], "are both set; hint: keep one"),
         (&["--set", "replicaCont=3"], "additional properties 'replicaCont' not allowed"),
@@ -100,6 +108,12 @@ fn values_that_cannot_work_are_refused_in_words() {
         (&["--set", "tokenLayout=v1.4"], "must be one of 'v1.5', 'v1.6.0', 'v1.6.1'"),
         (&["--set", "metricsAddr=8095"], "/metricsAddr"),
         (&["--set", "image.repository=a b"], "/image/repository"),
+        (&["--set", "image.repository=a.test/b:1"], "/image/repository"),
+        (&["--set", "injector.image.repository=a.test/b@sha256"], "/injector/image/repository"),
+        (&["--set", "guard.imageRepositories={a'b}"], "/guard/imageRepositories/0"),
+        (&["--set", "guard=null"], "missing property 'guard'"),
+        (&["--set", "networkPolicy.apiServerPorts=null"], "missing property 'apiServerPorts'"),
+        (&["--set", r"podLabels.app\.kubernetes\.io/name=a"], "invalid propertyName 'app.kubernetes.io/name'"),
         (&["--set", "extraVolumes[0].name=tls"], "/extraVolumes/0/name"),
         (&["--kube-version", "1.29.14"], "requires kubeVersion: >=1.30.0-0"),
     ] {
@@ -137,6 +151,11 @@ fn values_mean_what_they_say() {
         ("metricsAddr=:8095", "Deployment", container("ports/1/containerPort"), json!(8095)),
         ("listenAddress=[::]", "Deployment", container("env/1/value"), json!("[::]:9440")),
         ("image.release=v9", "Deployment", container("image"), json!("ghcr.io/keysluice/webhook:v9")),
+        // `warning`, `trace` and `all` of Azure Workload Identity.
+        ("logLevel=", "Deployment", container("env/2/value"), json!("warn")),
+        ("logLevel=trace", "Deployment", container("env/2/value"), json!("debug")),
+        ("logLevel=all", "Deployment", container("env/2/value"), json!("debug")),
+        ("logLevel=debug", "Deployment", container("env/2/value"), json!("debug")),
         ("drainSeconds=60", "Deployment", format!("{pod}/terminationGracePeriodSeconds"), json!(80)),
         ("priorityClassName=", "Deployment", format!("{pod}/priorityClassName"), Value::Null),
         (
@@ -248,4 +267,34 @@ fn a_selector_of_the_operator_is_kept_beside_ours() {
         guard["spec"]["matchConstraints"]["namespaceSelector"], expected,
         "else the guard refuses what no webhook is asked about"
     );
+}
+
+#[test]
+fn kube_system_is_left_out_unless_somebody_says_so() {
+    let Some(helm) = Helm::find("kube_system_is_left_out_unless_somebody_says_so") else { return };
+    for (values, expected) in [
+        ("excludedNamespaces={a}", json!(["kube-system", "a", NAMESPACE])),
+        ("excludedNamespaces={kube-system}", json!(["kube-system", NAMESPACE])),
+        ("excludedNamespaces=null", json!(["kube-system", NAMESPACE])),
+        ("excludeKubeSystem=null", json!(["kube-system", NAMESPACE])),
+        ("excludeKubeSystem=false", json!([NAMESPACE])),
+    ] {
+        let documents = helm.documents(&["--set", values]);
+        let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
+        for entry in configuration["webhooks"].as_array().unwrap() {
+            assert_eq!(entry["namespaceSelector"]["matchExpressions"][0]["values"], expected, "{values}");
+        }
+    }
+}
+
+/// cert-manager leaves its Secret behind, and Helm takes over nothing that it did not make: so one name cannot serve both.
+#[test]
+fn the_secret_of_cert_manager_is_not_the_webhooks_own() {
+    let Some(helm) = Helm::find("the_secret_of_cert_manager_is_not_the_webhooks_own") else { return };
+    let documents = helm.documents(&["--set", "certManager.enabled=true"]);
+    let certificate = find(&documents, "Certificate", "keysluice");
+    assert_eq!(certificate["spec"]["secretName"], "keysluice-cert-manager-tls");
+    let volumes = &find(&documents, "Deployment", "keysluice")["spec"]["template"]["spec"]["volumes"];
+    assert_eq!(volumes[0]["secret"]["secretName"], "keysluice-cert-manager-tls");
+    find(&helm.documents(&[]), "Secret", "keysluice-tls");
 }

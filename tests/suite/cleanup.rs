@@ -9,9 +9,14 @@ const GUARDS: [&str; 2] = ["keysluice-guard-identity", "keysluice-guard-sidecar"
 
 /// Exit code and standard error.
 async fn cleanup(kubeconfig: &Path, within_seconds: u64, binding: &str) -> (i32, String) {
+    cleanup_with(kubeconfig, within_seconds, binding, "0").await
+}
+
+async fn cleanup_with(kubeconfig: &Path, within_seconds: u64, binding: &str, propagation: &str) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
     command.env_clear().arg("cleanup").arg("--kubeconfig").arg(kubeconfig);
     command.args(["--policy-binding", binding, "--policy-binding", GUARDS[1], "--webhook-configuration", "keysluice"]);
+    command.args(["--binding-propagation-seconds", propagation]);
     let output = command.arg("--within-seconds").arg(within_seconds.to_string()).output().await.unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
@@ -59,6 +64,27 @@ async fn the_guard_goes_first_then_the_configuration() {
         assert_eq!(order, [GUARDS[0], GUARDS[1], "keysluice"], "{name}");
         let left = [BINDINGS, CONFIGURATIONS].map(|resource| server.world().all(resource).count());
         assert_eq!(left, [0, 0], "{name}");
+    }
+}
+
+/// The webhook must still be asked while an API server does not know yet that the guard is gone.
+#[tokio::test]
+async fn the_configuration_goes_only_when_api_servers_know_that_the_guard_is_gone() {
+    let scratch = tempfile::tempdir().unwrap();
+    for there in [&GUARDS[..], &[]] {
+        let server = ApiServer::start();
+        installed(&server, there);
+        let kubeconfig = server.kubeconfig(scratch.path());
+        // The time is not in the deadline: with one second for it this would end without the configuration.
+        let run = tokio::spawn(async move { cleanup_with(&kubeconfig, 1, GUARDS[0], "2").await });
+        let begun = std::time::Instant::now();
+        while server.world().all(CONFIGURATIONS).count() == 1 {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(30), "never deleted");
+            tokio::task::yield_now().await;
+        }
+        assert!(begun.elapsed() >= std::time::Duration::from_secs(2), "{there:?}: after {:?}", begun.elapsed());
+        let (code, text) = run.await.unwrap();
+        assert_eq!(code, 0, "{text}");
     }
 }
 

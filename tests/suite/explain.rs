@@ -90,6 +90,22 @@ fn a_pod_that_is_none_of_our_business_is_let_through_with_the_reason() {
 }
 
 #[test]
+fn a_cluster_that_is_too_old_is_said_to_be_so() {
+    let files = ["pod.yaml", "secretproviderclass.yaml", "serviceaccount.yaml"].map(|file| guide("secret-sync", file));
+    for (version, expected) in
+        [("1.29", 1), ("v1.29.14", 1), ("1.29+", 1), ("1.30", 0), ("v1.30.4-gke.1", 0), ("2.0", 0)]
+    {
+        let mut arguments = vec!["explain", "--kubernetes-version", version, "-f"];
+        arguments.extend(files.iter().map(String::as_str));
+        let (code, out, error) = keysluice(&arguments);
+        assert_eq!(code, expected, "{version}: {out}{error}");
+        assert_eq!(out.contains("KS725 Kubernetes 1.29 is older than 1.30"), expected == 1, "{version}: {out}");
+    }
+    let (code, _, error) = keysluice(&["explain", "--kubernetes-version", "new", "-f", &files[0]]);
+    assert!(code == 2 && error.contains("hint: write it as 1.30"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("broken.yaml");

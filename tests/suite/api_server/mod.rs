@@ -70,7 +70,10 @@ impl ApiServer {
              contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\nusers: [{{name: test, user: {{token: t}}}}]\n",
             self.listener.local_addr().unwrap()
         );
-        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+        // By a rename: a replica that was started a moment ago may be reading it.
+        let new = directory.join("kubeconfig.new");
+        std::io::Write::write_all(&mut std::fs::File::create(&new).unwrap(), text.as_bytes()).unwrap();
+        std::fs::rename(new, &path).unwrap();
         path
     }
 }

@@ -7,8 +7,8 @@
      sort after that of Azure Workload Identity, whose output it recognises. */}}
 {{- define "keysluice.fullname" -}}
 {{- $name := default "keysluice" .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- if lt $name "azure-wi-webhook" -}}
-{{- fail (printf "fullnameOverride %q sorts before azure-wi-webhook; hint: choose a name that sorts after it, webhook configurations are called in that order" $name) -}}
+{{- if lt $name "azure-wi-webhook-mutating-webhook-configuration" -}}
+{{- fail (printf "fullnameOverride %q sorts before azure-wi-webhook-mutating-webhook-configuration; hint: choose a name that sorts after it, webhook configurations are called in that order" $name) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
@@ -37,6 +37,24 @@ app.kubernetes.io/component: webhook
 {{- end -}}
 {{- end -}}
 
+{{/* Repositories that a sidecar's image may be of, as a list in JSON. Replicas of before an upgrade go on injecting theirs until they are
+     gone: so those of ReplicaSets that still have pods count too. The next upgrade finds them gone. */}}
+{{- define "keysluice.sidecarRepositories" -}}
+{{- $repositories := prepend (default list .Values.guard.imageRepositories) .Values.injector.image.repository -}}
+{{- range (lookup "apps/v1" "ReplicaSet" .Release.Namespace "").items -}}
+{{- if and (eq (dig "labels" "app.kubernetes.io/name" "" .metadata) (include "keysluice.name" $)) (dig "replicas" 0 (default dict .status)) -}}
+{{- range .spec.template.spec.containers -}}
+{{- range .env -}}
+{{- if eq .name "KEYSLUICE_INJECTOR_IMAGE" -}}
+{{- $repositories = append $repositories (regexReplaceAll "(@|:[^/:@]*$).*" (default "" .value) "") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $repositories | uniq | toJson -}}
+{{- end -}}
+
 {{/* Where certificates come from: own, given or cert-manager. */}}
 {{- define "keysluice.certificates" -}}
 {{- if .Values.certManager.enabled -}}
@@ -48,6 +66,9 @@ cert-manager
 {{- if not .Values.tls.caBundle -}}
 {{- fail "tls.existingSecret needs tls.caBundle; hint: --set-file tls.caBundle=ca.pem" -}}
 {{- end -}}
+{{- if eq .Values.tls.existingSecret (printf "%s-tls" (include "keysluice.fullname" .)) -}}
+{{- fail (printf "tls.existingSecret %q is the name of the webhook's own Secret, which Helm makes and deletes; hint: choose another name" .Values.tls.existingSecret) -}}
+{{- end -}}
 given
 {{- else -}}
 {{- if .Values.tls.caBundle -}}
@@ -57,9 +78,17 @@ own
 {{- end -}}
 {{- end -}}
 
-{{/* Secret with the certificate. */}}
+{{/* Secret with the certificate. That of cert-manager has a name of its own: cert-manager leaves it behind, and Helm takes over nothing that
+     it did not make. */}}
 {{- define "keysluice.tlsSecret" -}}
-{{- default (printf "%s-tls" (include "keysluice.fullname" .)) .Values.tls.existingSecret -}}
+{{- $own := ternary "cert-manager-tls" "tls" (eq (include "keysluice.certificates" .) "cert-manager") -}}
+{{- default (printf "%s-%s" (include "keysluice.fullname" .) $own) .Values.tls.existingSecret -}}
+{{- end -}}
+
+{{/* Log level; those of Azure Workload Identity count too: nothing means warnings there. */}}
+{{- define "keysluice.logLevel" -}}
+{{- $level := default "" .Values.logLevel -}}
+{{- get (dict "" "warn" "trace" "debug" "all" "debug") $level | default $level -}}
 {{- end -}}
 
 {{- define "keysluice.adminPort" -}}
@@ -72,8 +101,9 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "keysluice.fullname" .
 
 {{/* Namespaces whose pods are ours to change. Never our own: with every webhook gone it must be able to come back. */}}
 {{- define "keysluice.namespaceSelector" -}}
-{{- $selector := deepCopy .Values.mutatingWebhookNamespaceSelector -}}
-{{- $excluded := append .Values.excludedNamespaces .Release.Namespace | uniq -}}
+{{- $selector := deepCopy (default dict .Values.mutatingWebhookNamespaceSelector) -}}
+{{- $system := ternary list (list "kube-system") (eq (toString .Values.excludeKubeSystem) "false") -}}
+{{- $excluded := append (concat $system (default list .Values.excludedNamespaces)) .Release.Namespace | uniq -}}
 {{- $others := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $excluded -}}
 {{- $expressions := append (default list $selector.matchExpressions) $others -}}
 {{- toYaml (set $selector "matchExpressions" $expressions) -}}

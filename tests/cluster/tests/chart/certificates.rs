@@ -30,7 +30,7 @@ fn authorities(bundle: &str) -> usize {
 }
 
 /// Whether the API server reaches the webhook, and the pod comes back mutated.
-async fn is_mutated(stage: &Stage) -> Result<(), String> {
+pub(crate) async fn is_mutated(stage: &Stage) -> Result<(), String> {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "p-", "labels": {"azure.workload.identity/use": "true"}},
         "spec": {"containers": [{"name": "app", "image": "registry.test/app:1"}]}});
     let created = stage.dry_run(&pod).await.map_err(|refused| refused.message)?;

@@ -1,38 +1,34 @@
-//! `helm install`, `upgrade` and `uninstall` as the book has them. Skipped where Helm is not built: `make lint-chart` builds it.
+//! `helm install`, `upgrade` and `uninstall` as the book has them.
 
+use super::pods::with_sidecar;
 use super::stage::{CONFIGURATION, NAMESPACE, Stage, certificate, environment, manifest, path};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
-const CLASSES: &str =
+pub(crate) const CLASSES: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.secrets-store.csi.x-k8s.io";
 const JOB: &str = "/apis/batch/v1/namespaces/keysluice-system/jobs/keysluice-cleanup";
 const SECRET: &str = "/api/v1/namespaces/keysluice-system/secrets/keysluice-tls";
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-async fn helm(stage: &Stage) -> Option<Helm> {
-    let output = std::process::Command::new(root().join("scripts/helm")).arg("--path").output().unwrap();
-    if !output.status.success() {
-        assert!(std::env::var_os("KEYSLUICE_NEED_HELM").is_none(), "Helm is not built");
-        eprintln!("SKIPPED: Helm is not built; `make lint-chart` builds it");
-        return None;
-    }
-    let binary = String::from_utf8(output.stdout).unwrap().trim().into();
-    Some(Helm { binary, kubeconfig: stage.admin_kubeconfig().await, home: stage.directory.path().to_owned() })
-}
-
-struct Helm {
-    binary: PathBuf,
+pub(crate) struct Helm {
+    pub(crate) binary: PathBuf,
     kubeconfig: PathBuf,
     home: PathBuf,
 }
 
 impl Helm {
+    /// `make test-cluster` builds it.
+    pub(crate) async fn of(stage: &Stage) -> Self {
+        let (binary, home) = (environment("KEYSLUICE_HELM"), stage.directory.path().to_owned());
+        Self { binary, kubeconfig: stage.admin_kubeconfig().await, home }
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).args(["--namespace", NAMESPACE]).current_dir(root());
@@ -44,7 +40,7 @@ impl Helm {
         command
     }
 
-    async fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().await.unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {text}");
@@ -52,7 +48,7 @@ impl Helm {
     }
 }
 
-async fn get(stage: &Stage, path: &str) -> Option<Value> {
+pub(crate) async fn get(stage: &Stage, path: &str) -> Option<Value> {
     stage.request(Method::GET, path, None).await.ok()
 }
 
@@ -64,7 +60,7 @@ fn policies(configuration: &Value) -> Vec<&str> {
 #[ignore = "needs the control plane: make test-cluster"]
 async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing() {
     let stage = Stage::open().await;
-    let Some(helm) = helm(&stage).await else { return };
+    let helm = Helm::of(&stage).await;
     let notes = helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
     assert!(notes.contains("azureTenantID is not set"), "{notes}");
     let installed = get(&stage, CONFIGURATION).await.unwrap();
@@ -112,11 +108,59 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
     assert!(get(&stage, CONFIGURATION).await.is_some());
 }
 
+/// Replicas of before go on injecting their sidecar until they are gone; no controller is there, so the test says what runs.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn sidecars_of_replicas_that_are_still_there_pass_the_guard_of_another_repository() {
+    let stage = Stage::open().await;
+    let helm = Helm::of(&stage).await;
+    helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
+    let deployment = get(&stage, "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice").await.unwrap();
+    let mut of_old = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "keysluice-old", "namespace": NAMESPACE}});
+    of_old["metadata"]["labels"] = deployment["spec"]["template"]["metadata"]["labels"].clone();
+    of_old["spec"] =
+        json!({"replicas": 1, "selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]});
+    stage.create(&of_old).await.unwrap();
+    let run = async |replicas: u32| {
+        let status = json!({"status": {"replicas": replicas}});
+        stage.request(Method::PATCH, &format!("{}/status", path(&of_old)), Some(&status)).await.unwrap();
+    };
+    let allowed = async || {
+        let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/keysluice-guard-sidecar";
+        let policy = get(&stage, policy).await.unwrap();
+        let variables = policy["spec"]["variables"].as_array().unwrap().clone();
+        variables.iter().find(|one| one["name"] == "repositories").unwrap()["expression"].as_str().unwrap().to_owned()
+    };
+    run(1).await;
+    let upgrade = ["upgrade", "keysluice", "webhook-config/chart", "--reset-then-reuse-values", "--set"];
+    let to = "injector.image.repository=mirror.test:5000/injector";
+    helm.run(&[&upgrade[..], &[to]].concat()).await;
+    assert_eq!(allowed().await, "['mirror.test:5000/injector','ghcr.io/keysluice/injector']");
+    // Both are let in, and no third: by the API server, not by the text.
+    stage.request(Method::DELETE, CONFIGURATION, None).await.unwrap();
+    let of_image = |image: &str| {
+        let mut pod = with_sidecar(stage.directory.path());
+        pod["spec"]["initContainers"][0]["image"] = json!(image);
+        pod
+    };
+    let new = of_image("mirror.test:5000/injector:1");
+    stage.until("nobody is asked any more, and the policy is known", async || stage.dry_run(&new).await.is_ok()).await;
+    for (image, is_allowed) in
+        [("mirror.test:5000/injector:1", true), ("ghcr.io/keysluice/injector:1", true), ("evil.test/injector:1", false)]
+    {
+        let created = stage.dry_run(&of_image(image)).await;
+        assert_eq!(created.is_ok(), is_allowed, "{image}: {created:?}");
+    }
+    run(0).await;
+    helm.run(&[&upgrade[..], &["azureTenantID=t"]].concat()).await;
+    assert_eq!(allowed().await, "['mirror.test:5000/injector']", "the old ones are gone");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
 async fn an_uninstall_waits_for_its_job_and_leaves_only_the_classes() {
     let stage = Stage::open().await;
-    let Some(helm) = helm(&stage).await else { return };
+    let helm = Helm::of(&stage).await;
     helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
     let mut uninstall = helm.command(&["uninstall", "keysluice", "--timeout", "120s"]).spawn().unwrap();
     stage.until("the job is there", async || get(&stage, JOB).await.is_some()).await;

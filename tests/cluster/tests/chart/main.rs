@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions are tests too
 
+mod book;
+mod certificate_modes;
 mod certificates;
 mod guard;
 mod helm;
 mod pods;
 mod rights;
+mod sidecar_guard;
 mod stage;
 mod uninstall;

@@ -189,8 +189,25 @@ impl Stage {
         path
     }
 
-    /// Starts the webhook with the chart's rights, and leads the API server to it on the loopback.
+    /// Starts the webhook with the chart's rights and certificates of its own, and leads the API server to it.
     pub(crate) async fn serve(&self, further: &[&str]) -> Webhook {
+        let own = [
+            "--tls-secret=keysluice-system/keysluice-tls",
+            "--webhook-configuration=keysluice",
+            "--tls-name=127.0.0.1",
+        ];
+        let webhook = self.start(&[&own, further].concat()).await;
+        self.until("caBundle is written", async || {
+            let configuration = self.request(Method::GET, CONFIGURATION, None).await.unwrap();
+            let entries = configuration["webhooks"].as_array().unwrap();
+            entries.iter().all(|entry| entry["clientConfig"]["caBundle"].is_string())
+        })
+        .await;
+        webhook
+    }
+
+    /// Starts the webhook with the chart's rights, and leads the API server to it on the loopback.
+    pub(crate) async fn start(&self, options: &[&str]) -> Webhook {
         let kubeconfig = self.kubeconfig("keysluice").await;
         let (port, admin) = (free_port(), free_port());
         let mut command = Command::new(environment("KEYSLUICE_BINARY"));
@@ -201,34 +218,40 @@ impl Stage {
             "--admin-listen",
             &format!("127.0.0.1:{admin}"),
         ]);
-        command.args(["--tls-secret", "keysluice-system/keysluice-tls", "--webhook-configuration", "keysluice"]);
-        command.args(["--tls-name", "127.0.0.1", "--tenant-id", "tenant", "--drain-seconds", "0", "--kubeconfig"]);
+        command.args(["--tenant-id", "tenant", "--drain-seconds", "0", "--kubeconfig"]);
         let log = self.directory.path().join("webhook.log");
-        command.arg(kubeconfig).args(further).stderr(std::fs::File::create(&log).unwrap()).stdout(Stdio::null());
+        command.arg(kubeconfig).args(options).stderr(std::fs::File::create(&log).unwrap()).stdout(Stdio::null());
         let webhook = Webhook { child: command.spawn().unwrap(), log };
-        let url = format!("https://127.0.0.1:{port}/mutate-v1-pod");
         // The Service leads nowhere without a node.
-        let moved = |index| {
-            let path = format!("/webhooks/{index}/clientConfig");
-            [
-                json!({"op": "remove", "path": format!("{path}/service")}),
-                json!({"op": "add", "path": format!("{path}/url"), "value": url}),
-            ]
-        };
-        let operations: Vec<Value> = (0..3).flat_map(moved).collect();
-        self.request(Method::PATCH, CONFIGURATION, Some(&json!(operations))).await.unwrap();
+        self.lead(&json!({"url": format!("https://127.0.0.1:{port}/mutate-v1-pod")})).await;
+        let begun = Instant::now();
         self.until("the webhook is ready", async || {
+            assert!(begun.elapsed() < PATIENCE, "never ready: {}", webhook.log());
             let answer = self.client.get(format!("http://127.0.0.1:{admin}/readyz")).send().await;
             answer.is_ok_and(|answer| answer.status().is_success())
         })
         .await;
-        self.until("caBundle is written", async || {
-            let configuration = self.request(Method::GET, CONFIGURATION, None).await.unwrap();
-            let entries = configuration["webhooks"].as_array().unwrap();
-            entries.iter().all(|entry| entry["clientConfig"]["caBundle"].is_string())
-        })
-        .await;
         webhook
+    }
+
+    /// Leads the API server back to the Service: Helm expects it there.
+    pub(crate) async fn lead_back(&self) {
+        let install = manifest("webhook-config/install.yaml");
+        let configuration = install.iter().find(|object| path(object) == CONFIGURATION).unwrap();
+        self.lead(&configuration["webhooks"][0]["clientConfig"]).await;
+    }
+
+    async fn lead(&self, to: &Value) {
+        let found = self.request(Method::GET, CONFIGURATION, None).await.unwrap();
+        let moved = |(index, entry): (usize, &Value)| {
+            let mut config = to.clone();
+            if let Some(bundle) = entry["clientConfig"].get("caBundle") {
+                config["caBundle"] = bundle.clone();
+            }
+            json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig"), "value": config})
+        };
+        let operations: Vec<Value> = found["webhooks"].as_array().unwrap().iter().enumerate().map(moved).collect();
+        self.request(Method::PATCH, CONFIGURATION, Some(&json!(operations))).await.unwrap();
     }
 }
 
@@ -287,6 +310,6 @@ pub(crate) fn certificate() -> String {
     BASE64_STANDARD.encode(rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert.pem())
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
