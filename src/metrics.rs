@@ -26,6 +26,7 @@ pub struct Metrics {
     reviews: Family<ReviewLabels, Counter>,
     mutated: Counter,
     unchanged: Counter,
+    refused: Family<RefusedLabels, Counter>,
     duration: Histogram,
     /// Requests that are being read, decided or answered.
     pub in_flight: Gauge,
@@ -59,6 +60,12 @@ pub enum CertificateChange {
     Overtaken,
     /// It did not work; what is served stays.
     Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    status: u16,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +112,7 @@ impl Metrics {
             mutated: counter(Outcome::Mutated),
             unchanged: counter(Outcome::Unchanged),
             reviews,
+            refused: Family::default(),
             duration: Histogram::new(BUCKETS),
             in_flight: Gauge::default(),
             shed: Counter::default(),
@@ -126,6 +134,8 @@ impl Metrics {
     fn register_own(&self, registry: &mut Registry, version: &'static str) {
         registry.register("build", "The version that runs", Info::new([("version", version)]));
         registry.register("reviews", "Decisions by outcome, and by reason code where denied", self.reviews.clone());
+        let about = "Requests that were no review or came at the wrong time, by HTTP status and reason code";
+        registry.register("requests_refused", about, self.refused.clone());
         let about = "From the whole request read to the answer made, in seconds";
         registry.register("review_duration_seconds", about, self.duration.clone());
         registry.register("requests_in_flight", "Requests read, decided or answered now", self.in_flight.clone());
@@ -170,6 +180,12 @@ impl Metrics {
     fn denial(&self, outcome: Outcome, reason: Option<Reason>) -> u64 {
         let reason = reason.map_or("", |reason| reason.code);
         self.reviews.get_or_create_owned(&ReviewLabels { outcome, reason }).inc()
+    }
+
+    /// Counts a request that was answered with an HTTP error.
+    #[cold]
+    pub fn refused(&self, status: u16, reason: &'static str) {
+        self.refused.get_or_create_owned(&RefusedLabels { status, reason }).inc();
     }
 
     /// Notes when the serving certificate expires.
@@ -228,6 +244,7 @@ mod tests {
         metrics.set_certificate_expiry(UNIX_EPOCH + Duration::from_secs(77));
         metrics.set_authority_expiry(UNIX_EPOCH + Duration::from_secs(78));
         metrics.certificate_change(CertificateChange::Published);
+        metrics.refused(400, "KS701");
         let age = Duration::from_secs(61);
         let cache = CacheStatus { name: "serviceaccounts", synced: true, objects: 5, age, trouble: None };
         let text = metrics.text(&[cache]);
@@ -239,6 +256,7 @@ mod tests {
             "keysluice_review_duration_seconds_bucket{le=\"0.000025\"} 0",
             "keysluice_review_duration_seconds_bucket{le=\"0.00005\"} 2",
             "keysluice_review_duration_seconds_count 2",
+            "keysluice_requests_refused_total{status=\"400\",reason=\"KS701\"} 1",
             "keysluice_requests_in_flight 0",
             "keysluice_requests_shed_total 0",
             "keysluice_connections 0",

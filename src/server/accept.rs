@@ -3,12 +3,13 @@
 use super::connection::Connections;
 use super::handler::Handler;
 use crate::cluster::Cluster;
+use prometheus_client::metrics::gauge::Gauge;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// Bounds of the listener.
@@ -25,7 +26,7 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a draining server goes on accepting, so that nobody meets a closed door before the endpoint is gone.
     pub drain: Duration,
-    /// How long requests in flight may take after that.
+    /// How long a request may take until its answer has left, and so how long a draining server waits for those in flight.
     pub finish: Duration,
 }
 
@@ -108,11 +109,8 @@ async fn serve<C: Cluster>(
             (Ok((stream, _)), permit) => {
                 let connections = Arc::clone(&connections);
                 tokio::spawn(async move {
-                    let open = connections.handler.metrics().connections.clone();
-                    open.inc();
+                    let _open = Open::new(connections.handler.metrics().connections.clone(), permit);
                     connections.serve(stream).await;
-                    open.dec();
-                    drop(permit);
                 });
             }
             // Out of file descriptors or a connection reset in the queue: the next accept may succeed.
@@ -128,5 +126,24 @@ async fn serve<C: Cluster>(
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     if tokio::time::timeout(limits.finish, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("connections were still open after {:?}", limits.finish);
+    }
+}
+
+/// An open connection, counted and within its limit until it is dropped, also by a panic.
+struct Open {
+    gauge: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(gauge: Gauge, permit: OwnedSemaphorePermit) -> Self {
+        gauge.inc();
+        Self { gauge, _permit: permit }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.dec();
     }
 }

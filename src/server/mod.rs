@@ -2,10 +2,13 @@
 
 pub mod accept;
 mod body;
+mod caught;
 mod connection;
 pub mod handler;
 pub mod own_authority;
+mod pulse;
 mod read_ahead;
+mod refusal;
 pub mod tls;
 
 pub use accept::{Limits, spawn};
