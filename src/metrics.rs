@@ -45,6 +45,7 @@ pub struct Metrics {
     cache_age: Family<CacheLabels, Gauge>,
     cache_synced: Family<CacheLabels, Gauge>,
     log_level: Gauge,
+    log_dropped: Counter,
 }
 
 /// What became of CA, leaf or `caBundle`.
@@ -126,6 +127,7 @@ impl Metrics {
             cache_age: Family::default(),
             cache_synced: Family::default(),
             log_level: Gauge::default(),
+            log_dropped: Counter::default(),
         };
         metrics.register(|registry| metrics.register_own(registry, version));
         metrics
@@ -156,6 +158,8 @@ impl Metrics {
         let about = "Whether the cache was complete once: from then on it answers";
         registry.register("cache_synced", about, self.cache_synced.clone());
         registry.register("log_level", "0 debug, 1 info, 2 warn", self.log_level.clone());
+        let about = "Lines of the log that were dropped because nobody read them";
+        registry.register("log_lines_dropped", about, self.log_dropped.clone());
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let start = ConstGauge::new(i64::try_from(start).unwrap_or(i64::MAX));
         registry.register("start_timestamp_seconds", "When the process started, in seconds since 1970", start);
@@ -206,6 +210,7 @@ impl Metrics {
     /// All of them, as `OpenMetrics` text; `caches` as they are now.
     pub fn text(&self, caches: &[CacheStatus]) -> String {
         self.log_level.set(crate::log::level() as i64);
+        self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
         for cache in caches {
             let labels = CacheLabels { cache: cache.name };
             let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -264,6 +269,7 @@ mod tests {
             "keysluice_panics_total 0",
             "keysluice_certificate_expiry_timestamp_seconds 77",
             "keysluice_log_level 1",
+            "keysluice_log_lines_dropped_total 0",
             "keysluice_certificate_authority_expiry_timestamp_seconds 78",
             "keysluice_certificate_changes_total{event=\"published\"} 1",
             "keysluice_cache_objects{cache=\"serviceaccounts\"} 5",

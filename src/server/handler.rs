@@ -3,10 +3,10 @@
 use super::body::{self, BodyError, Room};
 use super::caught::{Panicked, caught};
 use super::pulse::Ticket;
-use super::refusal::{Refusal, shortened};
+use super::refusal::Refusal;
 use crate::admission::{self, Answer, Incoming as Review};
 use crate::cluster::{self, Cluster};
-use crate::log::Decision;
+use crate::log::{Decision, shortened};
 use crate::metrics::Metrics;
 use crate::reason;
 use crate::settings::Settings;

@@ -1,6 +1,7 @@
 //! A request that is no review, or comes at the wrong time: an HTTP status, counted, logged and said in the body.
 
 use crate::admission::review::{self, Status, Verdict};
+use crate::log::shortened;
 use http::StatusCode;
 use keysluice_plan::reason::Reason;
 use std::fmt::Display;
@@ -43,19 +44,12 @@ impl Refusal {
     }
 }
 
-/// The beginning of a text of any length.
-pub(super) fn shortened(text: &str, limit_bytes: usize) -> &str {
-    let end = (0..=limit_bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    &text[..end.unwrap_or_default()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_as_long_as_it_needs_to_be_and_no_longer() {
-        assert_eq!((shortened("aé", 2), shortened("aé", 3), shortened("", 5)), ("a", "aé", ""));
+    fn a_refusal_quotes_no_more_than_a_line() {
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, None, "é".repeat(1 << 20));
         assert!(refusal.tell().len() < MAX_MESSAGE_BYTES + 200);
     }

@@ -53,7 +53,7 @@ impl Caller {
         self.connection = None;
     }
 
-    async fn connect(&self, roots: &[CertificateDer<'static>]) -> Result<TlsStream<TcpStream>, String> {
+    pub(crate) async fn connect(&self, roots: &[CertificateDer<'static>]) -> Result<TlsStream<TcpStream>, String> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -1,7 +1,10 @@
 //! The running webhook: paths, limits, bad input, signals.
 
+use super::caller::Caller;
 use super::support::{Theatre, keysluice};
 use keysluice_demo::Webhook;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -93,6 +96,49 @@ async fn every_decision_is_counted_and_logged_and_no_line_is_lost_at_the_end() {
     let line = reviews[0];
     assert_eq!((&line["level"], &line["outcome"]), (&json!("INFO"), &json!("mutated")));
     assert!(line["pod"].is_string() && line["service_account"].is_string() && line["microseconds"].is_u64(), "{line}");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_delays_no_answer() {
+    use std::io::BufRead as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let scratch = tempfile::tempdir().unwrap();
+    let ca = scratch.path().join("ca.crt");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keysluice"));
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--objects",
+        "tests/data/guides",
+    ]);
+    let mut process = command.arg("--ca-out").arg(&ca).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut log = std::io::BufReader::new(process.stderr.take().unwrap());
+    let address = loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0);
+        if let Some(address) = serde_json::from_str::<Value>(&line).unwrap()["listen"].as_str() {
+            break address.parse().unwrap();
+        }
+    };
+    let roots = [CertificateDer::from_pem_slice(&std::fs::read(&ca).unwrap()).unwrap()];
+    let mut connection = Caller::new(address, "localhost").connect(&roots).await.unwrap();
+    // Several times what a pipe holds, a line a request.
+    for _ in 0..1000 {
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        connection.flush().await.unwrap();
+        let mut answer = [0; 17];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *b"HTTP/1.1 404 Not ");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}}}") {
+            assert!(connection.read_buf(&mut rest).await.unwrap() > 0);
+        }
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 #[tokio::test]
