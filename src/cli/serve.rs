@@ -13,6 +13,7 @@ use crate::server::handler::Load;
 use crate::server::{self, Handler, Limits, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,6 +60,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         log::set_level(self.log_level);
         let _written_at_the_end = log::start()?;
+        allow_all_files();
         // Everything but the webhook itself, which has a thread and a runtime of its own.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.serve())
@@ -126,6 +128,14 @@ impl Serve {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A connection is a file, and the soft limit is often 1,024: raised as far as we may. (It is low for the sake of `select`, which nobody here calls.)
+fn allow_all_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, soft = limit.current, "the limit of open files stays as it is");
     }
 }
 

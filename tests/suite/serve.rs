@@ -100,29 +100,12 @@ async fn every_decision_is_counted_and_logged_and_no_line_is_lost_at_the_end() {
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_delays_no_answer() {
-    use std::io::BufRead as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let scratch = tempfile::tempdir().unwrap();
     let ca = scratch.path().join("ca.crt");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keysluice"));
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--objects",
-        "tests/data/guides",
-    ]);
-    let mut process = command.arg("--ca-out").arg(&ca).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let mut log = std::io::BufReader::new(process.stderr.take().unwrap());
-    let address = loop {
-        let mut line = String::new();
-        assert!(log.read_line(&mut line).unwrap() > 0);
-        if let Some(address) = serde_json::from_str::<Value>(&line).unwrap()["listen"].as_str() {
-            break address.parse().unwrap();
-        }
-    };
+    let (mut process, log, serving) = serve(command.arg("serve").arg("--ca-out").arg(&ca));
+    let address = serving["listen"].as_str().unwrap().parse().unwrap();
     let roots = [CertificateDer::from_pem_slice(&std::fs::read(&ca).unwrap()).unwrap()];
     let mut connection = Caller::new(address, "localhost").connect(&roots).await.unwrap();
     // Several times what a pipe holds, a line a request.
@@ -139,6 +122,38 @@ async fn a_log_that_nobody_reads_delays_no_answer() {
     }
     process.kill().unwrap();
     process.wait().unwrap();
+    drop(log);
+}
+
+type Log = std::io::BufReader<std::process::ChildStderr>;
+
+/// Starts a webhook; its log as far as it was not read, and the line that says where it serves.
+fn serve(command: &mut std::process::Command) -> (std::process::Child, Log, Value) {
+    use std::io::BufRead as _;
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--objects", "tests/data/guides"]);
+    let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut log = Log::new(process.stderr.take().unwrap());
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0);
+        let line = serde_json::from_str::<Value>(&line).unwrap();
+        if line["message"] == "serving" {
+            return (process, log, line);
+        }
+    }
+}
+
+#[test]
+fn a_low_soft_limit_of_open_files_is_raised() {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -Sn 100 && exec \"$0\" serve \"$@\"", env!("CARGO_BIN_EXE_keysluice")]);
+    let (mut process, _log, _) = serve(&mut command);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let values: Vec<_> = line.split_ascii_whitespace().collect();
+    assert!(values[0] == values[1] && values[0] != "100", "{line}");
 }
 
 #[tokio::test]
