@@ -150,7 +150,8 @@ impl Metrics {
         registry.register("certificate_expiry_timestamp_seconds", about, self.certificate_expiry.clone());
         let about = "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
         registry.register("certificate_authority_expiry_timestamp_seconds", about, self.authority_expiry.clone());
-        let about = "What the rotation of our own CA and certificate did";
+        let about =
+            "What became of our own CA, its certificate and caBundle, or of the files of --tls-dir and --client-ca";
         registry.register("certificate_changes", about, self.certificate_changes.clone());
         registry.register("cache_objects", "Objects of the API server that are known", self.cache_objects.clone());
         let about = "Since the API server last said anything of them, in seconds; a bookmark comes every minute";
@@ -202,7 +203,7 @@ impl Metrics {
         self.authority_expiry.set(unix_seconds(expiry));
     }
 
-    /// Counts what the rotation did.
+    /// Counts what became of a certificate.
     pub fn certificate_change(&self, event: CertificateChange) {
         self.certificate_changes.get_or_create_owned(&ChangeLabels { event }).inc();
     }

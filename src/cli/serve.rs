@@ -10,9 +10,10 @@ use crate::cluster::manifests::Manifests;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::server::handler::Load;
-use crate::server::{self, Handler, Limits, MinVersion, tls};
+use crate::server::{self, ClientAuthorities, Handler, Limits, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
+use keysluice_certs::PairFiles;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -90,10 +91,17 @@ impl Serve {
         let settings = self.options.settings()?;
         let metrics = Arc::new(Metrics::new(super::VERSION));
         let (slot, keeper) = self.certificate.start(client.as_ref(), &metrics)?;
-        let tls = tls::config(Arc::clone(&slot), self.tls_min_version, self.client_ca.as_deref())?;
+        let clients = self.client_ca.as_deref().map(ClientAuthorities::load).transpose()?.map(Arc::new);
+        let tls = tls::config(Arc::clone(&slot), self.tls_min_version, clients.clone())?;
         let listener = bind(self.listen, "--listen").await?;
         let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
-        let mut certificate = tokio::spawn(keeper);
+        let follow = clients.map(|clients| clients.follow(PairFiles::INTERVAL, Arc::clone(&metrics)));
+        let mut certificate = tokio::spawn(async {
+            match follow {
+                None => keeper.await,
+                Some(follow) => drop(tokio::join!(keeper, follow)),
+            }
+        });
         let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()));
         let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
 

@@ -9,7 +9,7 @@ use keysluice::server::handler::Load;
 use keysluice::server::{CertificateSlot, Handler, Limits, MinVersion, spawn, tls};
 use keysluice::settings::Settings;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,11 +60,25 @@ impl<C: Cluster> Server<C> {
         protocol: &[u8],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> std::io::Result<Client> {
+        self.try_connect_as(protocol, versions, None).await
+    }
+
+    /// With a certificate of the client's.
+    pub(crate) async fn try_connect_as(
+        &self,
+        protocol: &[u8],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> std::io::Result<Client> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.ca.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        let config = config.with_root_certificates(roots);
+        let mut config = match identity {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => config.with_client_auth_cert(vec![certificate], key).unwrap(),
+        };
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();

@@ -5,6 +5,7 @@ mod chart;
 mod chart_manifests;
 mod chart_values;
 mod cleanup;
+mod client_ca;
 mod cluster_api;
 mod cluster_api_properties;
 mod cluster_api_serve;

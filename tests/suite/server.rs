@@ -3,11 +3,10 @@
 use super::listener::{Client, Server, Silent, ask, is_closed, receive, review, send, start, start_plain};
 use keysluice::cluster::manifests::Manifests;
 use keysluice::server::handler::Load;
-use keysluice::server::{CertificateSlot, Limits, MinVersion, spawn, tls};
+use keysluice::server::{Limits, MinVersion};
 use keysluice_certs::CertificateAuthority;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -40,27 +39,6 @@ async fn a_new_certificate_serves_new_connections_and_leaves_the_old_ones_alone(
     let mut new = server.connect().await;
     assert_eq!(new.get_ref().1.peer_certificates().unwrap()[0], expected);
     assert!(ask(&mut new).await.0.starts_with("http/1.1 200") && ask(&mut old).await.0.starts_with("http/1.1 200"));
-}
-
-#[tokio::test]
-async fn a_client_ca_makes_a_certificate_compulsory() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ca.crt");
-    let (slot, ca) = tls::own(&["127.0.0.1".to_owned()]).unwrap();
-    let empty = tls::config(Arc::new(CertificateSlot::default()), MinVersion::Tls13, Some(&path)).unwrap_err();
-    assert!(empty.to_string().starts_with("--client-ca "), "{empty}");
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), ca.as_bytes()).unwrap();
-    let config = tls::config(Arc::new(slot), MinVersion::Tls13, Some(&path)).unwrap();
-    let mut server = start_plain(Limits::default());
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    server.address = listener.local_addr().unwrap();
-    server.ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
-    let stop = std::future::pending();
-    let _ended = spawn(listener, config, Arc::clone(&server.handler), Limits::default(), stop).unwrap();
-    // In TLS 1.3 the client learns of it with the first read.
-    let mut client = server.connect().await;
-    assert!(is_closed(&mut client).await);
-    server.wait_for_metric("keysluice_tls_handshake_failures_total 1").await;
 }
 
 #[tokio::test]
