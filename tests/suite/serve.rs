@@ -40,6 +40,15 @@ async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
     }
     theatre.webhook.process.ensure_running().unwrap();
     assert_eq!(theatre.review("workload-identity").await.response["allowed"], true);
+    let serving = log_lines(&theatre.webhook.process.log());
+    let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap();
+    let (_, text) = admin(address, "GET", "/metrics", "");
+    for line in
+        ["status=\"400\",reason=\"KS701\"} 4", "status=\"413\",reason=\"KS702\"} 1", "status=\"404\",reason=\"\"} 1"]
+    {
+        assert!(text.contains(&format!("keysluice_requests_refused_total{{{line}\n")), "{line} is missing in {text}");
+    }
+    assert!(!text.contains("keysluice_certificate_expiry_timestamp_seconds 0\n"), "{text}");
 }
 
 #[tokio::test]
