@@ -10,6 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub struct ClientAuthorities {
 impl ClientAuthorities {
     /// Reads the file: PEM, at least one certificate.
     pub fn load(path: &Path) -> Result<Self, TlsError> {
-        let (read, verifier) = read(path, &[])?.ok_or_else(|| failed(path, "it is empty"))?;
+        let (read, verifier) = read(path, &[])?.ok_or_else(|| failed(path, &"it is empty"))?;
         Ok(Self { path: path.to_owned(), read, verifier: ArcSwap::from_pointee(verifier) })
     }
 
@@ -55,22 +56,22 @@ impl ClientAuthorities {
 
 /// The file and what it says, `None` if it says what is `known`.
 fn read(path: &Path, known: &[u8]) -> Result<Option<(Vec<u8>, Verifier)>, TlsError> {
-    let bytes = std::fs::read(path).map_err(|error| failed(path, error))?;
+    let bytes = std::fs::read(path).map_err(|error| failed(path, &error))?;
     if bytes == known {
         return Ok(None);
     }
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        let certificate = certificate.map_err(|error| failed(path, error))?;
-        roots.add(certificate).map_err(|error| failed(path, error))?;
+        let certificate = certificate.map_err(|error| failed(path, &error))?;
+        roots.add(certificate).map_err(|error| failed(path, &error))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
     // No certificate in the file is an error here, too.
-    let verifier = verifier.build().map_err(|error| failed(path, error))?;
+    let verifier = verifier.build().map_err(|error| failed(path, &error))?;
     Ok(Some((bytes, verifier)))
 }
 
-fn failed(path: &Path, error: impl ToString) -> TlsError {
+fn failed(path: &Path, error: &dyn Display) -> TlsError {
     TlsError::ClientCa { path: path.to_owned(), message: error.to_string() }
 }
 

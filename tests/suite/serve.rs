@@ -113,8 +113,8 @@ async fn a_log_that_nobody_reads_delays_no_answer() {
     let scratch = tempfile::tempdir().unwrap();
     let ca = scratch.path().join("ca.crt");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keysluice"));
-    let (mut process, log, serving) = serve(command.arg("serve").arg("--ca-out").arg(&ca));
-    let address = serving["listen"].as_str().unwrap().parse().unwrap();
+    let webhook = Piped::start(command.arg("serve").arg("--ca-out").arg(&ca));
+    let address = webhook.serving["listen"].as_str().unwrap().parse().unwrap();
     let roots = [CertificateDer::from_pem_slice(&std::fs::read(&ca).unwrap()).unwrap()];
     let mut connection = Caller::new(address, "localhost").connect(&roots).await.unwrap();
     // Several times what a pipe holds, a line a request.
@@ -129,26 +129,37 @@ async fn a_log_that_nobody_reads_delays_no_answer() {
             assert!(connection.read_buf(&mut rest).await.unwrap() > 0);
         }
     }
-    process.kill().unwrap();
-    process.wait().unwrap();
-    drop(log);
 }
 
-type Log = std::io::BufReader<std::process::ChildStderr>;
+/// A webhook whose log goes into a pipe; killed when dropped.
+struct Piped {
+    process: std::process::Child,
+    /// As far as it was not read.
+    log: std::io::BufReader<std::process::ChildStderr>,
+    /// The line that says where it serves.
+    serving: Value,
+}
 
-/// Starts a webhook; its log as far as it was not read, and the line that says where it serves.
-fn serve(command: &mut std::process::Command) -> (std::process::Child, Log, Value) {
-    use std::io::BufRead as _;
-    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--objects", "tests/data/guides"]);
-    let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let mut log = Log::new(process.stderr.take().unwrap());
-    loop {
-        let mut line = String::new();
-        assert!(log.read_line(&mut line).unwrap() > 0);
-        let line = serde_json::from_str::<Value>(&line).unwrap();
-        if line["message"] == "serving" {
-            return (process, log, line);
+impl Piped {
+    fn start(command: &mut std::process::Command) -> Self {
+        use std::io::BufRead as _;
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--objects", "tests/data/guides"]);
+        let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let log = std::io::BufReader::new(process.stderr.take().unwrap());
+        let mut webhook = Self { process, log, serving: Value::Null };
+        while webhook.serving["message"] != "serving" {
+            let mut line = String::new();
+            assert!(webhook.log.read_line(&mut line).unwrap() > 0);
+            webhook.serving = serde_json::from_str(&line).unwrap();
         }
+        webhook
+    }
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -156,10 +167,8 @@ fn serve(command: &mut std::process::Command) -> (std::process::Child, Log, Valu
 fn a_low_soft_limit_of_open_files_is_raised() {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -Sn 100 && exec \"$0\" serve \"$@\"", env!("CARGO_BIN_EXE_keysluice")]);
-    let (mut process, _log, _) = serve(&mut command);
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
-    process.kill().unwrap();
-    process.wait().unwrap();
+    let webhook = Piped::start(&mut command);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", webhook.process.id())).unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let values: Vec<_> = line.split_ascii_whitespace().collect();
     assert!(values[0] == values[1] && values[0] != "100", "{line}");
