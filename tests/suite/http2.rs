@@ -34,6 +34,9 @@ impl Body for Unfinished {
 
 type Caller<B> = SendRequest<B>;
 
+/// What nobody waits for.
+const LONG: Duration = Duration::from_secs(60);
+
 async fn connect<C: Cluster, B>(server: &Server<C>) -> Caller<B>
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
@@ -79,7 +82,7 @@ async fn a_review_is_answered() {
 
 #[tokio::test]
 async fn bodies_that_are_announced_and_do_not_come_keep_nobody_out() {
-    let load = Load { requests: 5, body_bytes: 64 << 10, ..Load::default() };
+    let load = Load { requests: 5, body_bytes: 64 << 10, body_time: LONG, ..Load::default() };
     let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
     let mut greedy = connect(&server).await;
     let _open: Vec<_> = (0..5).map(|_| greedy.send_request(request(7 << 20, Unfinished(None)))).collect();
@@ -94,24 +97,23 @@ async fn bodies_that_are_announced_and_do_not_come_keep_nobody_out() {
 
 #[tokio::test]
 async fn a_body_without_room_is_answered_before_it_is_complete_and_takes_no_place() {
-    let load = Load { body_bytes: 4000, ..Load::default() };
+    let load = Load { body_bytes: 4000, body_time: LONG, ..Load::default() };
     let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
     let mut caller = connect(&server).await;
     let begun = Instant::now();
     let body = Unfinished(Some(Bytes::from_static(&[b' '; 2000])));
     let (status, body) = read(caller.send_request(request(5000, body)).await.unwrap()).await;
-    assert!(status == 429 && begun.elapsed() < Load::default().body_time, "{status} after {:?}", begun.elapsed());
+    assert!(status == 429 && begun.elapsed() < LONG, "{status} after {:?}", begun.elapsed());
     assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706"), "{body}");
     server.wait_for_metric("keysluice_requests_in_flight 0").await;
 }
 
 #[tokio::test]
 async fn answers_that_nobody_takes_do_not_keep_a_connection_open() {
-    let (header, finish) = (Duration::from_millis(20), Duration::from_millis(100));
+    let (header, finish) = (Duration::from_millis(20), Duration::from_millis(500));
     let server = start_plain(Limits { header, finish, ..Limits::default() });
     let mut caller = connect_with(&server, 0).await;
     let response = caller.send_request(whole()).await.unwrap();
-    server.wait_for_metric("keysluice_requests_in_flight 1").await;
     server.wait_for_metric("keysluice_connections 0").await;
     server.wait_for_metric("keysluice_requests_in_flight 0").await;
     assert!(response.into_body().collect().await.is_err());
@@ -136,13 +138,13 @@ async fn a_connection_that_never_begins_is_closed() {
     let (header, idle) = (Duration::from_millis(20), Duration::from_millis(100));
     let server = start_plain(Limits { header, idle, ..Limits::default() });
     let _silent = server.try_connect(b"h2", &[&rustls::version::TLS13]).await.unwrap();
-    server.wait_for_metric("keysluice_connections 1").await;
+    // It was counted before its handshake.
     server.wait_for_metric("keysluice_connections 0").await;
 }
 
 #[tokio::test]
 async fn a_new_certificate_is_for_new_connections_and_a_draining_server_answers_the_old_ones() {
-    let mut server = start_plain(Limits { drain: Duration::from_millis(300), ..Limits::default() });
+    let mut server = start_plain(Limits { drain: Duration::from_secs(2), ..Limits::default() });
     let (mut old, mut idle) = (connect(&server).await, connect::<_, Full<Bytes>>(&server).await);
     assert_eq!(old.send_request(whole()).await.unwrap().status(), 200);
     let authority = CertificateAuthority::generate().unwrap();

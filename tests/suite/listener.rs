@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -86,7 +86,9 @@ impl<C: Cluster> Server<C> {
     }
 
     pub(crate) async fn wait_for_metric(&self, line: &str) {
+        let begun = Instant::now();
         while !self.metrics.text(&[]).lines().any(|found| found == line) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no {line} in\n{}", self.metrics.text(&[]));
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
