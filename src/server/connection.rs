@@ -39,7 +39,7 @@ pub(super) struct Connections<C> {
 
 impl<C: Cluster> Connections<C> {
     /// Serves one connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream) {
+    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, pulse: Arc<Pulse>) {
         let _ = stream.set_nodelay(true);
         let handshake = self.acceptor.accept(ReadAhead::new(stream));
         let stream = match tokio::time::timeout(self.limits.handshake, handshake).await {
@@ -54,7 +54,7 @@ impl<C: Cluster> Connections<C> {
             }
         };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let pulse = Arc::new(Pulse::new(self.handler.metrics().in_flight.clone()));
+        pulse.is_established.store(true, Ordering::Relaxed);
         let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse) });
         let service = {
             let (connections, pulse) = (Arc::clone(&self), Arc::clone(&pulse));

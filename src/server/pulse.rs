@@ -19,6 +19,10 @@ pub(super) struct Pulse {
     /// Bytes came since the last answer left.
     pub(super) stirred: AtomicBool,
     pub(super) answered_while_draining: AtomicBool,
+    /// The handshake is over.
+    pub(super) is_established: AtomicBool,
+    /// How often in a row the doctor found no request.
+    idle_looks: AtomicU32,
     /// Bytes of its requests' bodies in memory.
     pub(super) body_bytes: AtomicUsize,
     /// Requests of all connections.
@@ -32,6 +36,12 @@ impl Pulse {
 
     fn open(&self) -> u32 {
         self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How long it has been without a request, in looks of the doctor; 0 if that is short.
+    pub(super) fn idleness(&self) -> u32 {
+        let looks = self.idle_looks.load(Ordering::Relaxed);
+        if looks < 2 || self.open() > 0 || self.has_begun.load(Ordering::Relaxed) { 0 } else { looks }
     }
 }
 
@@ -108,6 +118,7 @@ impl Doctor {
         };
         if pulse.has_begun.swap(false, Ordering::Relaxed) || pulse.open() > 0 {
             (self.partial, self.idle) = (None, None);
+            pulse.idle_looks.store(0, Ordering::Relaxed);
             let young = pulse.turn.load(Ordering::Relaxed);
             if pulse.open[1 - young].load(Ordering::Relaxed) == 0 {
                 pulse.turn.store(1 - young, Ordering::Relaxed);
@@ -117,6 +128,7 @@ impl Doctor {
             }
             return Health::Fine;
         }
+        pulse.idle_looks.fetch_add(1, Ordering::Relaxed);
         // In HTTP/2 bytes come without a request, too.
         let is_partial = !is_http2 && pulse.stirred.load(Ordering::Relaxed);
         let (since, other, limit, health) = if is_partial {

@@ -24,7 +24,7 @@ pub(crate) struct Caller {
 }
 
 enum Connection {
-    Http1(TlsStream<TcpStream>),
+    Http1(Box<TlsStream<TcpStream>>),
     /// With the leaf that was shown.
     Http2(SendRequest<Full<Bytes>>, CertificateDer<'static>),
 }
@@ -47,7 +47,7 @@ impl Caller {
             let connection = match self.connection.take() {
                 Some(connection) => connection,
                 None if self.is_http2 => self.connect_http2(roots).await?,
-                None => Connection::Http1(self.connect(roots).await?),
+                None => Connection::Http1(Box::new(self.connect(roots).await?)),
             };
             match connection {
                 Connection::Http1(connection) => return self.call_http1(connection).await,
@@ -60,7 +60,10 @@ impl Caller {
         }
     }
 
-    async fn call_http1(&mut self, mut connection: TlsStream<TcpStream>) -> Result<CertificateDer<'static>, String> {
+    async fn call_http1(
+        &mut self,
+        mut connection: Box<TlsStream<TcpStream>>,
+    ) -> Result<CertificateDer<'static>, String> {
         let (name, length) = (&self.name, self.body.len());
         let head = format!(
             "POST /mutate HTTP/1.1\r\nhost: {name}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"

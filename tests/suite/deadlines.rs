@@ -6,6 +6,8 @@ use keysluice::cluster::{Cluster, ClusterError};
 use keysluice::mutate::{ClassFact, ServiceAccount};
 use keysluice::server::handler::Load;
 use keysluice::server::{Limits, MinVersion};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -20,14 +22,52 @@ async fn a_handshake_that_does_not_begin_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_waits_until_another_one_ends() {
+async fn a_connection_beyond_the_limit_waits_where_none_is_idle() {
     let server = start_plain(Limits { connections: 1, ..Limits::default() });
-    let first = server.connect().await;
+    let mut first = server.connect().await;
+    ask(&mut first).await;
     let mut second = std::pin::pin!(server.connect());
     let early = tokio::time::timeout(Duration::from_millis(100), second.as_mut()).await;
     assert!(early.is_err(), "two connections at once");
     drop(first);
     assert!(ask(&mut second.await).await.0.starts_with("http/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_new_connection_takes_the_place_of_one_that_has_long_been_idle() {
+    let header = Duration::from_millis(200);
+    let server = start_plain(Limits { connections: 3, header, ..Limits::default() });
+    let (mut idle, mut busy) = (server.connect().await, server.connect().await);
+    ask(&mut idle).await;
+    let _unestablished = TcpStream::connect(server.address).await.unwrap();
+    server.wait_for_metric("keysluice_connections 3").await;
+    // One in use is let alone, however many come.
+    let over = Arc::new(AtomicBool::new(false));
+    let in_use = tokio::spawn({
+        let over = Arc::clone(&over);
+        async move {
+            while !over.load(Ordering::Relaxed) {
+                assert!(ask(&mut busy).await.0.starts_with("http/1.1 200"));
+            }
+        }
+    });
+    for _ in 0..3 {
+        tokio::time::sleep(2 * header).await;
+        assert!(ask(&mut server.connect().await).await.0.starts_with("http/1.1 200"));
+    }
+    assert!(is_closed(&mut idle).await);
+    over.store(true, Ordering::Relaxed);
+    in_use.await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_without_a_handshake_keep_no_caller_out() {
+    let server = start_plain(Limits { connections: 2, ..Limits::default() });
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    assert!(ask(&mut server.connect().await).await.0.starts_with("http/1.1 200"));
 }
 
 #[tokio::test]
