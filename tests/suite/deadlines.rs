@@ -85,6 +85,22 @@ async fn a_body_that_does_not_come_in_time_is_answered_with_408() {
 }
 
 #[tokio::test]
+async fn a_body_without_room_takes_no_place_while_the_rest_of_it_is_awaited() {
+    let load = Load { body_bytes: 4000, body_time: Duration::from_secs(60), ..Load::default() };
+    let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
+    let mut client = server.connect().await;
+    let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n";
+    client.write_all(&[head.as_bytes(), &[b' '; 2000]].concat()).await.unwrap();
+    client.flush().await.unwrap();
+    server.wait_for_metric("keysluice_requests_shed_total 1").await;
+    server.wait_for_metric("keysluice_requests_in_flight 0").await;
+    // Somebody who is still sending when the connection closes reads no answer: it has a second.
+    let (head, body) = receive(&mut client).await;
+    assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"), "{head} {body}");
+    assert!(is_closed(&mut client).await);
+}
+
+#[tokio::test]
 async fn a_head_beyond_16_kib_is_refused_as_it_grows() {
     let server = start_plain(Limits::default());
     let mut client = server.connect().await;
