@@ -1,36 +1,79 @@
-//! The second, plain listener: liveness, readiness, metrics, and the log's level.
+//! The second, plain listener: liveness, readiness, metrics, and the log's level. Anybody who reaches the pod may ask; only who is in it may change.
 
 use crate::cluster::Cluster;
 use crate::log;
 use crate::server::{CertificateSlot, Handler};
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// A request head, and a whole connection: one request each.
+const HEAD: Duration = Duration::from_secs(5);
+const CONNECTION: Duration = Duration::from_secs(30);
+/// A new connection beyond this ends the oldest one, so that a probe always gets through.
+const CONNECTIONS: usize = 256;
 
 /// Serves `/livez`, `/readyz` (its body says why not, and how old each cache is), `/metrics` and `/log-level` until the process ends.
 ///
 /// A cache that was synced once stays ready while the API server is down: it answers, and a restart would only empty it.
-/// `curl -X PUT -d debug …/log-level` changes the level: debug, info or warn.
+/// `curl -X PUT -d debug http://127.0.0.1:…/log-level` changes the level: debug, info or warn.
 pub async fn serve<C: Cluster>(
     listener: TcpListener,
     handler: Arc<Handler<C>>,
     slot: Arc<CertificateSlot>,
-) -> std::io::Result<()> {
+) -> Infallible {
     let routes = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<C>))
         .route("/metrics", get(metrics::<C>))
         .route("/log-level", get(|| async { format!("{}\n", log::level()) }).put(set_log_level));
-    axum::serve(listener, routes.with_state(Admin { handler, slot })).await
+    serve_routes(listener, routes.with_state(Admin { handler, slot }), CONNECTIONS, HEAD).await
 }
+
+async fn serve_routes(listener: TcpListener, routes: Router, limit: usize, head: Duration) -> Infallible {
+    let mut open = VecDeque::<AbortHandle>::new();
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Out of file descriptors or a connection reset in the queue: the next accept may succeed.
+            Err(error) => {
+                tracing::warn!(%error, "accept failed on the admin listener");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= limit
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(head).max_header_size(8 << 10).keep_alive(false);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        open.push_back(tokio::spawn(tokio::time::timeout(CONNECTION, connection)).abort_handle());
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+struct Peer(SocketAddr);
 
 #[derive(Debug)]
 struct Admin<C> {
@@ -64,7 +107,12 @@ async fn metrics<C: Cluster>(State(Admin { handler, .. }): State<Admin<C>>) -> i
     ([(CONTENT_TYPE, OPEN_METRICS)], handler.metrics().text(&handler.cluster().caches()))
 }
 
-async fn set_log_level(body: String) -> (StatusCode, String) {
+/// From the pod itself only: `kubectl port-forward` and a container of the pod come from there.
+async fn set_log_level(Extension(Peer(peer)): Extension<Peer>, body: String) -> (StatusCode, String) {
+    if !peer.ip().to_canonical().is_loopback() {
+        let hint = "the log level is changed from the pod itself only; hint: kubectl port-forward POD 9440\n";
+        return (StatusCode::FORBIDDEN, hint.to_owned());
+    }
     match body.trim().parse() {
         Ok(level) => {
             log::set_level(level);
@@ -72,5 +120,52 @@ async fn set_log_level(body: String) -> (StatusCode, String) {
             (StatusCode::OK, format!("{level}\n"))
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::Request;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    async fn status_for(peer: &str) -> StatusCode {
+        let peer = Peer(peer.parse().unwrap());
+        let request = Request::put("/log-level").body(Body::from("loud")).unwrap();
+        let routes = Router::new().route("/log-level", axum::routing::put(set_log_level)).layer(Extension(peer));
+        hyper::service::Service::call(&TowerToHyperService::new(routes), request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn the_log_level_is_changed_from_the_pod_itself_only() {
+        for peer in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(status_for(peer).await, StatusCode::BAD_REQUEST, "{peer}: the word is looked at");
+        }
+        for peer in ["10.1.2.3:1", "[fd00::1]:1", "[::ffff:10.1.2.3]:1"] {
+            assert_eq!(status_for(peer).await, StatusCode::FORBIDDEN, "{peer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silent_connections_are_cut_off_and_keep_no_probe_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/livez", get(|| async { "ok\n" }));
+        tokio::spawn(serve_routes(listener, routes, 2, Duration::from_millis(200)));
+        let mut silent = Vec::new();
+        for _ in 0..4 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        probe.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
+        for mut silent in silent {
+            let mut rest = Vec::new();
+            let _ = silent.read_to_end(&mut rest).await;
+        }
     }
 }

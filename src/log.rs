@@ -1,8 +1,8 @@
 //! The log: JSON lines on standard error, a level that can be changed while the process runs.
 //!
-//! Everything goes through one buffer. Ordinary events come from `tracing` and are written at once; the one line of each decision is
-//! formatted by hand and written at the latest 100 ms later, many at a time: `tracing-subscriber`'s JSON and a system call for each line would cost
-//! as much as the decision. [`Guard`] writes the rest before the process ends.
+//! Everything goes through one buffer, which a thread of its own writes out: who logs never waits for who reads. Ordinary events come from
+//! `tracing` and are written at once; the one line of each decision is formatted by hand and written at the latest 100 ms later, many at a time:
+//! `tracing-subscriber`'s JSON and a system call for each line would cost as much as the decision. [`Guard`] writes the rest before the process ends.
 
 mod line;
 
@@ -11,9 +11,9 @@ pub use line::Decision;
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -21,14 +21,17 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How long a line may wait.
 const DELAY: Duration = Duration::from_millis(100);
-/// From here on the one who writes a line also writes the buffer out: a reader that stalls slows us, but no line is lost.
-const FULL_BYTES: usize = 256 << 10;
+/// From here on lines are written at once.
+const MANY_BYTES: usize = 256 << 10;
+/// Beyond this lines are dropped and counted: a reader that stalls must not stall the webhook. A second's worth at full speed.
+const MOST_BYTES: usize = 4 << 20;
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
-static PENDING: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static PENDING: Mutex<Pending> = Mutex::new(Pending { lines: Vec::new(), is_urgent: false });
 static FILLED: Condvar = Condvar::new();
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// Held while bytes are written, so that lines stay in order; the second buffer.
-static OUTPUT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static OUTPUT: Mutex<Output> = Mutex::new(Output { lines: Vec::new(), told: 0 });
 
 /// What is logged, from everything to little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,42 +106,100 @@ pub fn start() -> io::Result<Guard> {
     Ok(Guard(()))
 }
 
-/// Writes everything out.
+/// Writes everything out; waits for who reads it.
 pub fn flush() {
     let mut output = lock(&OUTPUT);
-    std::mem::swap(&mut *output, &mut *lock(&PENDING));
+    lock(&PENDING).hand_over(&mut output.lines);
+    let dropped = dropped();
+    if dropped > output.told {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        line::dropped(dropped - output.told, now, &mut output.lines);
+        output.told = dropped;
+    }
     // Nobody is left to tell that the log cannot be written.
-    let _ = io::stderr().lock().write_all(&output);
-    output.clear();
+    let _ = io::stderr().lock().write_all(&output.lines);
+    output.lines.clear();
+    output.lines.shrink_to(2 * MANY_BYTES);
 }
 
-/// Appends a line; it is written soon.
-fn append(line: impl FnOnce(&mut Vec<u8>)) {
-    let mut pending = lock(&PENDING);
-    let was_empty = pending.is_empty();
-    line(&mut pending);
-    let is_full = pending.len() >= FULL_BYTES;
-    drop(pending);
-    if was_empty {
-        FILLED.notify_one();
+/// How many lines were dropped because nobody read them.
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// The beginning of a text of any length: what a line quotes comes from a request.
+pub(crate) fn shortened(text: &str, limit_bytes: usize) -> &str {
+    let end = (0..=limit_bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}
+
+/// Lines that wait.
+#[derive(Debug)]
+struct Pending {
+    lines: Vec<u8>,
+    /// To be written at once.
+    is_urgent: bool,
+}
+
+/// Lines that are being written.
+#[derive(Debug)]
+struct Output {
+    lines: Vec<u8>,
+    /// How many dropped lines were told of.
+    told: u64,
+}
+
+/// What became of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Pushed {
+    /// It is the first one, or the first one in a hurry: the writer is to wake.
+    News,
+    Waits,
+    Dropped,
+}
+
+impl Pending {
+    fn push(&mut self, is_urgent: bool, line: impl FnOnce(&mut Vec<u8>)) -> Pushed {
+        if self.lines.len() >= MOST_BYTES {
+            return Pushed::Dropped;
+        }
+        let before = (self.lines.is_empty(), self.is_urgent);
+        line(&mut self.lines);
+        self.is_urgent |= is_urgent || self.lines.len() >= MANY_BYTES;
+        if before == (self.lines.is_empty(), self.is_urgent) { Pushed::Waits } else { Pushed::News }
     }
-    if is_full {
-        flush();
+
+    fn hand_over(&mut self, lines: &mut Vec<u8>) {
+        std::mem::swap(lines, &mut self.lines);
+        self.is_urgent = false;
     }
 }
 
-/// Sleeps until there is something, waits for more, writes.
+/// Appends a line; it is written soon. Never waits.
+fn append(is_urgent: bool, line: impl FnOnce(&mut Vec<u8>)) {
+    // The lock is held for as long as it takes to append a line or to swap two buffers.
+    let pushed = lock(&PENDING).push(is_urgent, line);
+    match pushed {
+        Pushed::News => FILLED.notify_one(),
+        Pushed::Waits => {}
+        Pushed::Dropped => {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sleeps until there is something, waits for more unless it is urgent, writes.
 fn write_what_waits() {
     loop {
-        let pending = FILLED.wait_while(lock(&PENDING), |pending| pending.is_empty());
-        drop(pending);
-        std::thread::sleep(DELAY);
+        let pending = FILLED.wait_while(lock(&PENDING), |pending| pending.lines.is_empty());
+        let pending = pending.unwrap_or_else(PoisonError::into_inner);
+        drop(FILLED.wait_timeout_while(pending, DELAY, |pending| !pending.is_urgent));
         flush();
     }
 }
 
 /// A panic elsewhere does not silence the log.
-fn lock(buffer: &'static Mutex<Vec<u8>>) -> MutexGuard<'static, Vec<u8>> {
+fn lock<T>(buffer: &'static Mutex<T>) -> MutexGuard<'static, T> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -147,8 +208,7 @@ struct Immediate;
 
 impl Write for Immediate {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        append(|pending| pending.extend_from_slice(line));
-        flush();
+        append(true, |lines| lines.extend_from_slice(line));
         Ok(line.len())
     }
 
@@ -185,5 +245,32 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Threshold {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(Self::filter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_wakes_the_writer_when_it_is_the_first_or_urgent_and_is_dropped_when_nobody_reads() {
+        let mut pending = Pending { lines: Vec::new(), is_urgent: false };
+        let mut push = |is_urgent, bytes| pending.push(is_urgent, |lines| lines.resize(lines.len() + bytes, b'x'));
+        assert_eq!((push(false, 10), push(false, 10)), (Pushed::News, Pushed::Waits));
+        assert_eq!((push(true, 10), push(true, 10), push(false, 10)), (Pushed::News, Pushed::Waits, Pushed::Waits));
+        assert_eq!(
+            (push(false, MOST_BYTES), push(true, 10), push(false, 10)),
+            (Pushed::Waits, Pushed::Dropped, Pushed::Dropped)
+        );
+        let mut written = Vec::new();
+        pending.hand_over(&mut written);
+        assert!(written.len() == 50 + MOST_BYTES && pending.lines.is_empty() && !pending.is_urgent);
+        let mut push = |bytes| pending.push(false, |lines| lines.resize(lines.len() + bytes, b'x'));
+        assert_eq!((push(10), push(10), push(MANY_BYTES)), (Pushed::News, Pushed::Waits, Pushed::News));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_two_characters() {
+        assert_eq!((shortened("aé", 2), shortened("aé", 3), shortened("", 5)), ("a", "aé", ""));
     }
 }

@@ -26,6 +26,7 @@ pub struct Metrics {
     reviews: Family<ReviewLabels, Counter>,
     mutated: Counter,
     unchanged: Counter,
+    refused: Family<RefusedLabels, Counter>,
     duration: Histogram,
     /// Requests that are being read, decided or answered.
     pub in_flight: Gauge,
@@ -44,6 +45,7 @@ pub struct Metrics {
     cache_age: Family<CacheLabels, Gauge>,
     cache_synced: Family<CacheLabels, Gauge>,
     log_level: Gauge,
+    log_dropped: Counter,
 }
 
 /// What became of CA, leaf or `caBundle`.
@@ -59,6 +61,12 @@ pub enum CertificateChange {
     Overtaken,
     /// It did not work; what is served stays.
     Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    status: u16,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +113,7 @@ impl Metrics {
             mutated: counter(Outcome::Mutated),
             unchanged: counter(Outcome::Unchanged),
             reviews,
+            refused: Family::default(),
             duration: Histogram::new(BUCKETS),
             in_flight: Gauge::default(),
             shed: Counter::default(),
@@ -118,6 +127,7 @@ impl Metrics {
             cache_age: Family::default(),
             cache_synced: Family::default(),
             log_level: Gauge::default(),
+            log_dropped: Counter::default(),
         };
         metrics.register(|registry| metrics.register_own(registry, version));
         metrics
@@ -126,6 +136,8 @@ impl Metrics {
     fn register_own(&self, registry: &mut Registry, version: &'static str) {
         registry.register("build", "The version that runs", Info::new([("version", version)]));
         registry.register("reviews", "Decisions by outcome, and by reason code where denied", self.reviews.clone());
+        let about = "Requests that were no review or came at the wrong time, by HTTP status and reason code";
+        registry.register("requests_refused", about, self.refused.clone());
         let about = "From the whole request read to the answer made, in seconds";
         registry.register("review_duration_seconds", about, self.duration.clone());
         registry.register("requests_in_flight", "Requests read, decided or answered now", self.in_flight.clone());
@@ -138,7 +150,8 @@ impl Metrics {
         registry.register("certificate_expiry_timestamp_seconds", about, self.certificate_expiry.clone());
         let about = "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
         registry.register("certificate_authority_expiry_timestamp_seconds", about, self.authority_expiry.clone());
-        let about = "What the rotation of our own CA and certificate did";
+        let about =
+            "What became of our own CA, its certificate and caBundle, or of the files of --tls-dir and --client-ca";
         registry.register("certificate_changes", about, self.certificate_changes.clone());
         registry.register("cache_objects", "Objects of the API server that are known", self.cache_objects.clone());
         let about = "Since the API server last said anything of them, in seconds; a bookmark comes every minute";
@@ -146,6 +159,8 @@ impl Metrics {
         let about = "Whether the cache was complete once: from then on it answers";
         registry.register("cache_synced", about, self.cache_synced.clone());
         registry.register("log_level", "0 debug, 1 info, 2 warn", self.log_level.clone());
+        let about = "Lines of the log that were dropped because nobody read them";
+        registry.register("log_lines_dropped", about, self.log_dropped.clone());
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let start = ConstGauge::new(i64::try_from(start).unwrap_or(i64::MAX));
         registry.register("start_timestamp_seconds", "When the process started, in seconds since 1970", start);
@@ -172,6 +187,12 @@ impl Metrics {
         self.reviews.get_or_create_owned(&ReviewLabels { outcome, reason }).inc()
     }
 
+    /// Counts a request that was answered with an HTTP error.
+    #[cold]
+    pub fn refused(&self, status: u16, reason: &'static str) {
+        self.refused.get_or_create_owned(&RefusedLabels { status, reason }).inc();
+    }
+
     /// Notes when the serving certificate expires.
     pub fn set_certificate_expiry(&self, expiry: SystemTime) {
         self.certificate_expiry.set(unix_seconds(expiry));
@@ -182,7 +203,7 @@ impl Metrics {
         self.authority_expiry.set(unix_seconds(expiry));
     }
 
-    /// Counts what the rotation did.
+    /// Counts what became of a certificate.
     pub fn certificate_change(&self, event: CertificateChange) {
         self.certificate_changes.get_or_create_owned(&ChangeLabels { event }).inc();
     }
@@ -190,6 +211,7 @@ impl Metrics {
     /// All of them, as `OpenMetrics` text; `caches` as they are now.
     pub fn text(&self, caches: &[CacheStatus]) -> String {
         self.log_level.set(crate::log::level() as i64);
+        self.log_dropped.inc_by(crate::log::dropped().saturating_sub(self.log_dropped.get()));
         for cache in caches {
             let labels = CacheLabels { cache: cache.name };
             let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -228,6 +250,7 @@ mod tests {
         metrics.set_certificate_expiry(UNIX_EPOCH + Duration::from_secs(77));
         metrics.set_authority_expiry(UNIX_EPOCH + Duration::from_secs(78));
         metrics.certificate_change(CertificateChange::Published);
+        metrics.refused(400, "KS701");
         let age = Duration::from_secs(61);
         let cache = CacheStatus { name: "serviceaccounts", synced: true, objects: 5, age, trouble: None };
         let text = metrics.text(&[cache]);
@@ -239,6 +262,7 @@ mod tests {
             "keysluice_review_duration_seconds_bucket{le=\"0.000025\"} 0",
             "keysluice_review_duration_seconds_bucket{le=\"0.00005\"} 2",
             "keysluice_review_duration_seconds_count 2",
+            "keysluice_requests_refused_total{status=\"400\",reason=\"KS701\"} 1",
             "keysluice_requests_in_flight 0",
             "keysluice_requests_shed_total 0",
             "keysluice_connections 0",
@@ -246,6 +270,7 @@ mod tests {
             "keysluice_panics_total 0",
             "keysluice_certificate_expiry_timestamp_seconds 77",
             "keysluice_log_level 1",
+            "keysluice_log_lines_dropped_total 0",
             "keysluice_certificate_authority_expiry_timestamp_seconds 78",
             "keysluice_certificate_changes_total{event=\"published\"} 1",
             "keysluice_cache_objects{cache=\"serviceaccounts\"} 5",

@@ -63,6 +63,7 @@ impl CertificateOptions {
     ) -> Result<(Arc<CertificateSlot>, Keeper), Failure> {
         if let Some(directory) = &self.tls_dir {
             let slot = Arc::new(tls::from_directory(directory)?);
+            report(&slot, metrics);
             let interval = Duration::from_secs(self.tls_poll_seconds);
             let keeper = tls::follow(directory.clone(), interval, Arc::clone(&slot), Arc::clone(metrics));
             return Ok((slot, Box::pin(keeper)));
@@ -87,6 +88,7 @@ impl CertificateOptions {
         if let Some(path) = &self.ca_out {
             write_new(path, &ca).with_context(|| format!("--ca-out {}", path.display()))?;
         }
+        report(&slot, metrics);
         Ok((Arc::new(slot), Box::pin(std::future::pending())))
     }
 
@@ -100,6 +102,13 @@ impl CertificateOptions {
         };
         policy.check().with_context(|| format!("{KS708}; hint: {}", KS708.fix))?;
         Ok(policy)
+    }
+}
+
+/// Says when the certificate expires, also where it has and where nobody renews it.
+fn report(slot: &CertificateSlot, metrics: &Metrics) {
+    if let Some(not_after) = slot.not_after() {
+        metrics.set_certificate_expiry(not_after);
     }
 }
 

@@ -10,9 +10,11 @@ use crate::cluster::manifests::Manifests;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::server::handler::Load;
-use crate::server::{self, Handler, Limits, MinVersion, tls};
+use crate::server::{self, ClientAuthorities, Handler, Limits, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
+use keysluice_certs::PairFiles;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,6 +61,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         log::set_level(self.log_level);
         let _written_at_the_end = log::start()?;
+        allow_all_files();
         // Everything but the webhook itself, which has a thread and a runtime of its own.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.serve())
@@ -88,10 +91,17 @@ impl Serve {
         let settings = self.options.settings()?;
         let metrics = Arc::new(Metrics::new(super::VERSION));
         let (slot, keeper) = self.certificate.start(client.as_ref(), &metrics)?;
-        let tls = tls::config(Arc::clone(&slot), self.tls_min_version, self.client_ca.as_deref())?;
+        let clients = self.client_ca.as_deref().map(ClientAuthorities::load).transpose()?.map(Arc::new);
+        let tls = tls::config(Arc::clone(&slot), self.tls_min_version, clients.clone())?;
         let listener = bind(self.listen, "--listen").await?;
         let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
-        let mut certificate = tokio::spawn(keeper);
+        let follow = clients.map(|clients| clients.follow(PairFiles::INTERVAL, Arc::clone(&metrics)));
+        let mut certificate = tokio::spawn(async {
+            match follow {
+                None => keeper.await,
+                Some(follow) => drop(tokio::join!(keeper, follow)),
+            }
+        });
         let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()));
         let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
 
@@ -126,6 +136,14 @@ impl Serve {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A connection is a file, and the soft limit is often 1,024: raised as far as we may. (It is low for the sake of `select`, which nobody here calls.)
+fn allow_all_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, soft = limit.current, "the limit of open files stays as it is");
     }
 }
 

@@ -3,6 +3,9 @@
 use super::Level;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Kubernetes allows 253, but checks only after the webhooks.
+const MAX_NAME_BYTES: usize = 256;
+
 /// What is logged of a decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'a> {
@@ -28,22 +31,20 @@ impl Decision<'_> {
         let level = if self.reason.is_some() { Level::Warn } else { Level::Info };
         if super::level() <= level {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            super::append(|line| self.write(level, now, line));
+            super::append(false, |line| self.write(level, now, line));
         }
     }
 
     /// `now` since 1970.
     fn write(&self, level: Level, now: Duration, line: &mut Vec<u8>) {
-        line.extend_from_slice(br#"{"timestamp":""#);
-        timestamp(now, line);
-        line.extend_from_slice(br#"","level":""#);
+        begin(now, line);
         line.extend_from_slice(if level == Level::Warn { b"WARN" } else { b"INFO" });
         line.extend_from_slice(br#"","message":"review","namespace":"#);
-        string(self.namespace, line);
+        string(super::shortened(self.namespace, MAX_NAME_BYTES), line);
         line.extend_from_slice(br#","pod":"#);
-        string(self.pod, line);
+        string(super::shortened(self.pod, MAX_NAME_BYTES), line);
         line.extend_from_slice(br#","service_account":"#);
-        string(self.service_account, line);
+        string(super::shortened(self.service_account, MAX_NAME_BYTES), line);
         line.extend_from_slice(br#","outcome":""#);
         line.extend_from_slice(self.outcome.as_bytes());
         line.push(b'"');
@@ -60,6 +61,20 @@ impl Decision<'_> {
         number(u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX), 1, line);
         line.extend_from_slice(b"}\n");
     }
+}
+
+/// The line that says how many others are missing.
+pub(super) fn dropped(count: u64, now: Duration, line: &mut Vec<u8>) {
+    begin(now, line);
+    line.extend_from_slice(br#"WARN","message":"log lines dropped: nobody read them","lines":"#);
+    number(count, 1, line);
+    line.extend_from_slice(b"}\n");
+}
+
+fn begin(now: Duration, line: &mut Vec<u8>) {
+    line.extend_from_slice(br#"{"timestamp":""#);
+    timestamp(now, line);
+    line.extend_from_slice(br#"","level":""#);
 }
 
 /// A JSON string; names come from a request and may hold anything.
@@ -144,12 +159,17 @@ mod tests {
             "namespace": "shop", "pod": "api-\"1\"\n", "service_account": "default", "outcome": "denied", "reason": "KS207",
             "error": "KS207 no", "microseconds": 17});
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
+        let long = "x".repeat(1000);
+        assert!(self::line(&Decision { pod: &long, ..DECISION }, Duration::ZERO).len() < 600);
         let allowed = Decision { reason: None, message: None, duration: Duration::ZERO, ..DECISION };
         let mut text = Vec::new();
         allowed.write(Level::Info, Duration::ZERO, &mut text);
         let text = String::from_utf8(text).unwrap();
         assert!(text.starts_with(r#"{"timestamp":"1970-01-01T00:00:00.000000Z","level":"INFO""#), "{text}");
         assert!(text.ends_with("\"microseconds\":0}\n") && !text.contains("error"), "{text}");
+        let mut text = Vec::new();
+        dropped(12, Duration::ZERO, &mut text);
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap()["lines"], 12);
     }
 
     #[test]

@@ -2,19 +2,24 @@
 
 use super::connection::Connections;
 use super::handler::Handler;
+use super::pulse::Pulse;
 use crate::cluster::Cluster;
+use prometheus_client::metrics::gauge::Gauge;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once; one more takes the place of an idle one, and waits where there is none.
     pub connections: usize,
     /// TLS handshake.
     pub handshake: Duration,
@@ -25,7 +30,7 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a draining server goes on accepting, so that nobody meets a closed door before the endpoint is gone.
     pub drain: Duration,
-    /// How long requests in flight may take after that.
+    /// How long a request may take until its answer has left, and so how long a draining server waits for those in flight.
     pub finish: Duration,
 }
 
@@ -95,32 +100,41 @@ async fn serve<C: Cluster>(
         tokio::time::sleep(limits.drain).await;
     };
     tokio::pin!(drained);
-    loop {
-        let permit = Arc::clone(&permits).acquire_owned();
+    let mut roster = Roster::default();
+    'accept: loop {
         let accepted = tokio::select! {
             () = &mut drained => break,
-            accepted = async {
-                let permit = permit.await.expect("the semaphore is never closed");
-                (listener.accept().await, permit)
-            } => accepted,
+            accepted = listener.accept() => accepted,
         };
-        match accepted {
-            (Ok((stream, _)), permit) => {
-                let connections = Arc::clone(&connections);
-                tokio::spawn(async move {
-                    let open = connections.handler.metrics().connections.clone();
-                    open.inc();
-                    connections.serve(stream).await;
-                    open.dec();
-                    drop(permit);
-                });
-            }
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
             // Out of file descriptors or a connection reset in the queue: the next accept may succeed.
-            (Err(error), _) => {
+            Err(error) => {
                 tracing::warn!(%error, "accept failed");
                 tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
             }
-        }
+        };
+        let permit = loop {
+            if permits.available_permits() == 0 {
+                roster.make_room();
+            }
+            tokio::select! {
+                () = &mut drained => break 'accept,
+                permit = Arc::clone(&permits).acquire_owned() => break permit.expect("the semaphore is never closed"),
+                // By then another one may be idle.
+                () = tokio::time::sleep(limits.header / 2) => {}
+            }
+        };
+        let metrics = handler.metrics();
+        let pulse = Arc::new(Pulse::new(metrics.in_flight.clone()));
+        let open = Open::new(metrics.connections.clone(), permit);
+        let served = Arc::clone(&connections).serve(stream, Arc::clone(&pulse));
+        let task = tokio::spawn(async move {
+            let _open = open;
+            served.await;
+        });
+        roster.add(task.abort_handle(), pulse, limits.connections - permits.available_permits());
     }
     drop(listener);
     let _ = phase.send(Phase::Closing);
@@ -128,5 +142,55 @@ async fn serve<C: Cluster>(
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     if tokio::time::timeout(limits.finish, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("connections were still open after {:?}", limits.finish);
+    }
+}
+
+/// Connections in the order in which they came.
+#[derive(Default)]
+struct Roster(VecDeque<(AbortHandle, Arc<Pulse>)>);
+
+impl Roster {
+    /// `open` are open now, with this one.
+    fn add(&mut self, task: AbortHandle, pulse: Arc<Pulse>, open: usize) {
+        if self.0.len() > 2 * open {
+            self.forget_the_ended();
+        }
+        self.0.push_back((task, pulse));
+    }
+
+    fn forget_the_ended(&mut self) {
+        self.0.retain(|(task, _)| !task.is_finished());
+    }
+
+    /// Ends the connection that has been without a request for longest, else the oldest one that is not through its handshake: whoever fills all
+    /// places and leaves them so keeps no caller out.
+    fn make_room(&mut self) {
+        self.forget_the_ended();
+        let idle = self.0.iter().rev().filter(|(_, pulse)| pulse.idleness() > 0);
+        let longest = idle.max_by_key(|(_, pulse)| pulse.idleness());
+        let unestablished = || self.0.iter().find(|(_, pulse)| !pulse.is_established.load(Ordering::Relaxed));
+        if let Some((task, _)) = longest.or_else(unestablished) {
+            tracing::debug!("too many connections; an idle one is ended");
+            task.abort();
+        }
+    }
+}
+
+/// An open connection, counted and within its limit until it is dropped, also by a panic.
+struct Open {
+    gauge: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(gauge: Gauge, permit: OwnedSemaphorePermit) -> Self {
+        gauge.inc();
+        Self { gauge, _permit: permit }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.dec();
     }
 }

@@ -1,5 +1,6 @@
-//! The body of a request: at most 7 MiB, in time, copied only where it comes in pieces.
+//! The body of a request: at most 7 MiB, in time, counted as it comes, copied only where it comes in pieces.
 
+use super::pulse::Pulse;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -8,9 +9,8 @@ use std::time::Duration;
 
 /// A review is at most this large (the API server's own limit is 3 MiB of object, twice for updates).
 pub(super) const BODY_LIMIT_BYTES: usize = 7 << 20;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a body of unknown length makes room for at first.
-const FIRST_BYTES: usize = 64 << 10;
+/// How long an answer that needs no body waits for it: see [`discard`].
+const DISCARD: Duration = Duration::from_secs(1);
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,8 @@ pub(super) enum BodyError {
     Broken(#[from] hyper::Error),
     #[error("the body did not arrive in time")]
     Late,
+    #[error("too many bodies at once")]
+    NoRoom,
 }
 
 /// Bytes of all bodies in memory now, and how many there may be.
@@ -30,10 +32,12 @@ pub(super) struct Room {
     limit_bytes: usize,
 }
 
-/// A body's share of the [`Room`]; given back when dropped.
+/// What a body takes of the [`Room`]; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share<'a> {
     room: &'a Room,
+    /// What all bodies of its connection take.
+    here: &'a AtomicUsize,
     bytes: usize,
 }
 
@@ -42,36 +46,50 @@ impl Room {
         Self { taken: AtomicUsize::new(0), limit_bytes }
     }
 
-    /// Room for a body of the announced length, of the greatest where none is announced.
-    pub(super) fn share(&self, body: &Incoming) -> Option<Share<'_>> {
-        let bytes = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
-        self.take(bytes.map_or(BODY_LIMIT_BYTES, |bytes| bytes.min(BODY_LIMIT_BYTES)))
+    fn share<'a>(&'a self, here: &'a AtomicUsize) -> Share<'a> {
+        Share { room: self, here, bytes: 0 }
     }
+}
 
-    fn take(&self, bytes: usize) -> Option<Share<'_>> {
-        let share = Share { room: self, bytes };
-        let taken = self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        (taken <= self.limit_bytes).then_some(share)
+impl Share<'_> {
+    /// Takes room for what has come: what is merely announced takes none. A connection has at most a quarter of the room, and the last quarter is for
+    /// connections that take little.
+    #[must_use]
+    fn take(&mut self, bytes: usize) -> bool {
+        const LITTLE_BYTES: usize = 256 << 10;
+        let quarter = self.room.limit_bytes / 4;
+        self.bytes += bytes;
+        let here = self.here.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let all = self.room.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let limit = if here <= LITTLE_BYTES { self.room.limit_bytes } else { self.room.limit_bytes - quarter };
+        here <= quarter && all <= limit
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
+        self.here.fetch_sub(self.bytes, Ordering::Relaxed);
         self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// Reads it.
-pub(super) async fn read(body: Incoming) -> Result<Bytes, BodyError> {
+/// Reads it; the room it takes is given back with the share.
+pub(super) async fn read<'a>(
+    body: &mut Incoming,
+    room: &'a Room,
+    pulse: &'a Pulse,
+    deadline: Duration,
+) -> Result<(Bytes, Share<'a>), BodyError> {
     if body.size_hint().lower() > BODY_LIMIT_BYTES as u64 {
-        discard(body).await;
         return Err(BodyError::TooLarge);
     }
-    tokio::time::timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or(Err(BodyError::Late))
+    let whole = collect(body, room.share(&pulse.body_bytes));
+    tokio::time::timeout(deadline, whole).await.unwrap_or(Err(BodyError::Late))
 }
 
-/// Takes a body that nobody wants off the connection, within bounds: a client that is still sending when the connection closes reads no answer.
-pub(super) async fn discard(mut body: Incoming) {
+/// Takes a body that nobody wants off an HTTP/1.1 connection, within bounds: a client that is still sending when the connection closes reads no
+/// answer. (HTTP/2 ends the stream alone.)
+pub(super) async fn discard(body: &mut Incoming) {
     let all = async {
         let mut rest = 2 * BODY_LIMIT_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
@@ -80,26 +98,32 @@ pub(super) async fn discard(mut body: Incoming) {
         }
     };
     // Too late for this client; it is answered all the same.
-    let _ = tokio::time::timeout(BODY_TIMEOUT, all).await;
+    let _ = tokio::time::timeout(DISCARD, all).await;
 }
 
-async fn collect(mut body: Incoming) -> Result<Bytes, BodyError> {
+async fn collect<'a>(body: &mut Incoming, mut share: Share<'a>) -> Result<(Bytes, Share<'a>), BodyError> {
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if whole.is_empty() {
-            if announced == Some(data.len()) {
-                return Ok(data);
-            }
-            whole.reserve_exact(announced.unwrap_or(FIRST_BYTES));
-        }
-        if whole.len() + data.len() > BODY_LIMIT_BYTES {
+        let length = whole.len() + data.len();
+        if length > BODY_LIMIT_BYTES {
             return Err(BodyError::TooLarge);
+        }
+        if !share.take(data.len()) {
+            return Err(BodyError::NoRoom);
+        }
+        if whole.is_empty() && announced == Some(data.len()) {
+            return Ok((data, share));
+        }
+        if length > whole.capacity() {
+            // An ordinary review is read into one allocation, and nobody gets megabytes for a first byte.
+            let capacity = announced.unwrap_or(BODY_LIMIT_BYTES).min(4 * length).max(length);
+            whole.reserve_exact(capacity - whole.len());
         }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.into())
+    Ok((whole.into(), share))
 }
 
 #[cfg(test)]
@@ -108,11 +132,29 @@ mod tests {
 
     #[test]
     fn room_is_taken_and_given_back() {
-        let room = Room::new(100);
-        let first = room.take(60);
-        assert!(first.is_some() && room.take(41).is_none() && room.take(40).is_some());
+        let (room, here) = (Room::new(400), AtomicUsize::new(0));
+        let mut first = room.share(&here);
+        assert!(first.take(60) && first.take(40) && !room.share(&here).take(1));
+        let elsewhere = [(); 3].map(|()| AtomicUsize::new(0));
+        let others = elsewhere.each_ref().map(|here| {
+            let mut share = room.share(here);
+            assert!(share.take(100));
+            share
+        });
+        assert!(!room.share(&AtomicUsize::new(0)).take(1), "all of it is taken");
         drop(first);
-        assert!(room.take(100).is_some());
-        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+        assert!(room.share(&here).take(100));
+        drop(others);
+        assert_eq!((room.taken.load(Ordering::Relaxed), here.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn a_connection_with_little_finds_room_when_those_with_much_find_none() {
+        let room = Room::new(64 << 20);
+        let (connections, late, modest) =
+            ([(); 6].map(|()| AtomicUsize::new(0)), AtomicUsize::new(0), AtomicUsize::new(0));
+        let mut greedy = connections.each_ref().map(|here| room.share(here));
+        assert_eq!(greedy.each_mut().map(|share| share.take(8 << 20)), [true; 6]);
+        assert!(!room.share(&late).take(1 << 20) && room.share(&modest).take(20 << 10));
     }
 }

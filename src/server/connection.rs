@@ -2,6 +2,7 @@
 
 use super::accept::{Limits, Phase};
 use super::handler::Handler;
+use super::pulse::{Doctor, Health, Pulse, Ticket};
 use super::read_ahead::ReadAhead;
 use crate::cluster::Cluster;
 use hyper::server::conn::{http1, http2};
@@ -11,17 +12,22 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-/// Requests at once on one HTTP/2 connection.
-const STREAMS: u32 = 250;
+/// Requests at once on one HTTP/2 connection; a client with more opens another one (Go's does).
+const STREAMS: u32 = 100;
+/// The greatest request head; the API server's are below 1 KiB.
+const HEAD_BYTES: u16 = 16 << 10;
+/// What HTTP/1.1 reads ahead at most; one call of `read` never gives more.
+const BUFFER_BYTES: usize = 64 << 10;
+/// What may wait unread on an HTTP/2 connection: a dozen reviews.
+const WINDOW_BYTES: u32 = 256 << 10;
 
 /// What connections share.
 pub(super) struct Connections<C> {
@@ -33,7 +39,7 @@ pub(super) struct Connections<C> {
 
 impl<C: Cluster> Connections<C> {
     /// Serves one connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream) {
+    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, pulse: Arc<Pulse>) {
         let _ = stream.set_nodelay(true);
         let handshake = self.acceptor.accept(ReadAhead::new(stream));
         let stream = match tokio::time::timeout(self.limits.handshake, handshake).await {
@@ -48,28 +54,25 @@ impl<C: Cluster> Connections<C> {
             }
         };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let pulse = Arc::new(Pulse::default());
+        pulse.is_established.store(true, Ordering::Relaxed);
         let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse) });
         let service = {
             let (connections, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
             service_fn(move |request| {
-                let (connections, pulse) = (Arc::clone(&connections), Arc::clone(&pulse));
-                async move {
-                    pulse.begin();
-                    let response = connections.handler.handle(request).await;
-                    pulse.end(connections.handler.is_draining());
-                    response
-                }
+                let (connections, ticket) = (Arc::clone(&connections), Ticket::new(Arc::clone(&pulse)));
+                async move { connections.handler.handle(request, ticket).await }
             })
         };
         let result = if is_http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(self.limits.header);
+            builder.max_header_list_size(HEAD_BYTES.into());
+            builder.initial_connection_window_size(WINDOW_BYTES).initial_stream_window_size(WINDOW_BYTES);
             self.drive(builder.serve_connection(io, service), &pulse, true).await
         } else {
             // hyper's own limit for the head also closes idle connections and arms a timer for each request: see `Pulse`.
             let mut builder = http1::Builder::new();
-            builder.header_read_timeout(None);
+            builder.header_read_timeout(None).max_header_size(HEAD_BYTES.into()).max_buf_size(BUFFER_BYTES);
             self.drive(builder.serve_connection(io, service), &pulse, false).await
         };
         if let Err(error) = result {
@@ -84,26 +87,27 @@ impl<C: Cluster> Connections<C> {
         let mut closing = pin!(async move { phases.wait_for(|phase| *phase == Phase::Closing).await.is_ok() });
         let tick = self.limits.header / 2;
         let mut alarm = pin!(tokio::time::sleep(tick));
-        let mut doctor = Doctor::new(self.limits);
+        let mut doctor = Doctor::new(self.limits, Instant::now());
         let mut is_ending = false;
         poll_fn(move |cx| {
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                     return Poll::Ready(result);
                 }
-                // A connection that is ending has no more requests; its answers are bounded by the whole drain.
-                if is_ending {
-                    return Poll::Pending;
-                }
                 // HTTP/1.1 says it with `Connection: close`; here it takes a frame, behind the first answer.
                 let goes_away = is_http2 && pulse.answered_while_draining.load(Ordering::Relaxed);
-                if goes_away || closing.as_mut().poll(cx).is_ready() {
+                if !is_ending && (goes_away || closing.as_mut().poll(cx).is_ready()) {
                     connection.as_mut().shut_down();
                     is_ending = true;
+                    alarm.as_mut().reset(Instant::now() + self.limits.finish);
                     continue;
                 }
                 if alarm.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
+                }
+                // The other side must do its part for a good end; without it there is another.
+                if is_ending {
+                    return Poll::Ready(Ok(()));
                 }
                 let now = Instant::now();
                 alarm.as_mut().reset(now + tick);
@@ -112,6 +116,7 @@ impl<C: Cluster> Connections<C> {
                     Health::Idle => {
                         connection.as_mut().shut_down();
                         is_ending = true;
+                        alarm.as_mut().reset(now + self.limits.header);
                     }
                     Health::Stuck => return Poll::Ready(Ok(())),
                 }
@@ -156,76 +161,6 @@ where
     }
 }
 
-/// Signs of life of a connection: written in passing, looked at a few times a minute, so that a request costs no timer.
-#[derive(Debug, Default)]
-struct Pulse {
-    /// Requests between head and answer.
-    open: AtomicU32,
-    /// Requests so far.
-    begun: AtomicU32,
-    /// Bytes came since the last request began or ended.
-    stirred: AtomicBool,
-    answered_while_draining: AtomicBool,
-}
-
-impl Pulse {
-    fn begin(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.begun.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn end(&self, is_draining: bool) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.stirred.store(false, Ordering::Relaxed);
-        if is_draining {
-            self.answered_while_draining.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Health {
-    Fine,
-    /// Nobody has asked anything for a long time.
-    Idle,
-    /// Half a request head, for too long.
-    Stuck,
-}
-
-/// Compares a [`Pulse`] with what it was.
-#[derive(Debug)]
-struct Doctor {
-    limits: Limits,
-    begun: u32,
-    /// Since when there is half a head, and since when there is nothing.
-    partial: Option<Instant>,
-    idle: Option<Instant>,
-}
-
-impl Doctor {
-    fn new(limits: Limits) -> Self {
-        Self { limits, begun: 0, partial: None, idle: None }
-    }
-
-    fn examine(&mut self, pulse: &Pulse, now: Instant, is_http2: bool) -> Health {
-        let begun = pulse.begun.load(Ordering::Relaxed);
-        if begun != self.begun || pulse.open.load(Ordering::Relaxed) > 0 {
-            *self = Self { begun, ..Self::new(self.limits) };
-            return Health::Fine;
-        }
-        // In HTTP/2 bytes come without a request, too.
-        let is_partial = !is_http2 && pulse.stirred.load(Ordering::Relaxed);
-        let (since, other, limit, health) = if is_partial {
-            (&mut self.partial, &mut self.idle, self.limits.header, Health::Stuck)
-        } else {
-            (&mut self.idle, &mut self.partial, self.limits.idle, Health::Idle)
-        };
-        *other = None;
-        let elapsed = now.duration_since(*since.get_or_insert(now));
-        if elapsed >= limit.saturating_sub(Duration::from_millis(1)) { health } else { Health::Fine }
-    }
-}
-
 /// A stream that notes in the pulse when bytes come.
 struct Watched<S> {
     stream: S,
@@ -265,29 +200,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_head_is_stuck_after_its_limit_and_an_idle_connection_long_after() {
-        let limits = Limits::default();
-        let (pulse, start) = (Pulse::default(), Instant::now());
-        let mut doctor = Doctor::new(limits);
-        let at = |doctor: &mut Doctor, seconds| doctor.examine(&pulse, start + Duration::from_secs(seconds), false);
-        assert_eq!((at(&mut doctor, 5), at(&mut doctor, 60)), (Health::Fine, Health::Fine));
-        assert_eq!(at(&mut doctor, 5 + limits.idle.as_secs()), Health::Idle);
-        pulse.stirred.store(true, Ordering::Relaxed);
-        assert_eq!((at(&mut doctor, 200), at(&mut doctor, 205)), (Health::Fine, Health::Fine));
-        assert_eq!(at(&mut doctor, 210), Health::Stuck);
-        assert_eq!(doctor.examine(&pulse, start + Duration::from_secs(220), true), Health::Fine);
-        pulse.begin();
-        assert_eq!((at(&mut doctor, 300), at(&mut doctor, 900)), (Health::Fine, Health::Fine));
-        pulse.end(false);
-        assert_eq!((at(&mut doctor, 901), at(&mut doctor, 1000)), (Health::Fine, Health::Fine));
-        assert_eq!(at(&mut doctor, 901 + limits.idle.as_secs()), Health::Idle);
     }
 }

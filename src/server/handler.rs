@@ -1,21 +1,23 @@
 //! One request: method, path, body, decision, log line.
 
 use super::body::{self, BodyError, Room};
-use crate::admission::{self, Answer, ReviewError};
+use super::caught::{Panicked, caught};
+use super::pulse::Ticket;
+use super::refusal::Refusal;
+use crate::admission::{self, Answer, Incoming as Review};
 use crate::cluster::{self, Cluster};
-use crate::log::Decision;
+use crate::log::{Decision, shortened};
 use crate::metrics::Metrics;
 use crate::reason;
 use crate::settings::Settings;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use prometheus_client::metrics::gauge::Gauge;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,17 +27,19 @@ use std::time::{Duration, Instant};
 /// Bounds of the work in hand; what exceeds them is told to come again.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Requests at once.
+    /// Requests at once; beyond that one of each connection.
     pub requests: i64,
-    /// Bytes of their bodies.
+    /// Bytes of their bodies that have come; one connection may hold a quarter.
     pub body_bytes: usize,
+    /// How long a body may take: the API server sends it at once, and by default gives a webhook as long as this.
+    pub body_time: Duration,
     /// Decisions that wait for the API server.
     pub lookups: u32,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { requests: 1024, body_bytes: 64 << 20, lookups: 256 }
+        Self { requests: 1024, body_bytes: 64 << 20, body_time: Duration::from_secs(5), lookups: 256 }
     }
 }
 
@@ -79,70 +83,89 @@ impl<C: Cluster> Handler<C> {
     }
 
     /// Answers one request; never fails, never panics.
-    pub async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let version = request.version();
-        let in_flight = InFlight::enter(&self.metrics.in_flight);
-        let mut response = self.route(request, in_flight.count).await;
-        if self.is_draining() && version < Version::HTTP_2 {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    pub(super) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        mut ticket: Ticket,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, mut body) = request.into_parts();
+        let is_http1 = head.version < Version::HTTP_2;
+        let answered = caught(self.answer(&head, &mut body, &ticket)).await.unwrap_or_else(|Panicked| {
+            self.metrics.panics.inc();
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, None, "the request made us panic; this is a bug"))
+        });
+        let (status, bytes) = match answered {
+            Ok(bytes) => (StatusCode::OK, bytes),
+            Err(refusal) => {
+                self.metrics.refused(refusal.status.as_u16(), refusal.code());
+                ticket.give_up_place();
+                if is_http1 && refusal.leaves_body() {
+                    body::discard(&mut body).await;
+                }
+                (refusal.status, refusal.tell())
+            }
+        };
+        let is_draining = self.is_draining();
+        if is_draining {
+            ticket.pulse.answered_while_draining.store(true, Ordering::Relaxed);
+        }
+        let mut response = Response::new(Full::new(Bytes::from_owner(Delivery { bytes, _ticket: ticket })));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if is_draining && is_http1 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    async fn route(&self, request: Request<Incoming>, in_flight: i64) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        if path != "/mutate" && path != "/mutate-v1-pod" {
-            return refuse(StatusCode::NOT_FOUND, &format!("no such path {path:?}; reviews go to /mutate"));
+    async fn answer(&self, head: &Parts, body: &mut Incoming, ticket: &Ticket) -> Result<Vec<u8>, Refusal> {
+        check(head)?;
+        if !ticket.has_place(self.load.requests) {
+            return Err(self.shed());
         }
-        if request.method() != Method::POST {
-            return refuse(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST");
-        }
-        if let Err(found) = check_content_type(request.headers()) {
-            let message = format!("Content-Type is {found:?}, not application/json");
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
-        }
-        let body = request.into_body();
-        // The API server repeats the call after a 429 with Retry-After; once the body is read, only the uid's own answer will do.
-        let Some(_share) = self.room.share(&body).filter(|_| in_flight <= self.load.requests) else {
-            body::discard(body).await;
-            return self.shed();
-        };
-        match body::read(body).await {
-            Ok(body) => self.review(&body).await,
+        match body::read(body, &self.room, &ticket.pulse, self.load.body_time).await {
+            Ok((body, _share)) => self.review(&body).await,
+            // The API server repeats the call after a 429 with Retry-After, whether the body was read or not.
+            Err(BodyError::NoRoom) => Err(self.shed()),
             Err(error @ BodyError::TooLarge) => {
-                refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("{} {error}", reason::KS702))
+                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Some(reason::KS702), error))
             }
-            Err(error @ BodyError::Broken(_)) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
-            Err(error @ BodyError::Late) => refuse(StatusCode::REQUEST_TIMEOUT, &error.to_string()),
+            Err(error @ BodyError::Broken(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, None, error)),
+            Err(error @ BodyError::Late) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, None, error)),
         }
     }
 
-    async fn review(&self, body: &[u8]) -> Response<Full<Bytes>> {
+    async fn review(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let start = Instant::now();
-        let incoming = match admission::read(body) {
-            Ok(incoming) => incoming,
-            Err(error) => return refuse(StatusCode::BAD_REQUEST, &malformed(&error)),
-        };
+        let incoming = admission::read(body).map_err(|error| {
+            let message = format!("{error}; hint: {}", reason::KS701.fix);
+            Refusal::new(StatusCode::BAD_REQUEST, Some(reason::KS701), message)
+        })?;
+        // As long as the uid is known, a bug is a denial in words.
+        let answer = caught(self.decide(&incoming)).await.unwrap_or_else(|Panicked| {
+            self.metrics.panics.inc();
+            incoming.unavailable("the decision panicked; this is a bug")
+        });
+        let duration = start.elapsed();
+        self.metrics.review(&answer, duration);
+        log(&incoming, &answer, duration);
+        Ok(answer.body)
+    }
+
+    async fn decide(&self, incoming: &Review<'_>) -> Answer {
         let needs = incoming.needs(&self.settings);
-        let answer = match self.look_up(incoming.namespace(), &needs).await {
-            Some(Ok(facts)) => {
-                // A bug in a decision must not cost more than that decision.
-                let decide = AssertUnwindSafe(|| incoming.answer(&self.settings, &facts));
-                std::panic::catch_unwind(decide).unwrap_or_else(|_| {
-                    self.metrics.panics.inc();
-                    incoming.unavailable("the decision panicked; this is a bug")
-                })
-            }
+        match self.look_up(incoming.namespace(), &needs).await {
+            Some(Ok(facts)) => incoming.answer(&self.settings, &facts),
             Some(Err(error)) => incoming.unavailable(&error.to_string()),
             None => {
                 self.metrics.shed.inc();
                 incoming.overloaded()
             }
-        };
-        let duration = start.elapsed();
-        self.metrics.review(&answer, duration);
-        log(&incoming, &answer, duration);
-        json(StatusCode::OK, answer.body)
+        }
     }
 
     /// Asks the cluster: mostly a cache. `None` if too many others wait for what is in none.
@@ -163,34 +186,25 @@ impl<C: Cluster> Handler<C> {
         Some(facts.await)
     }
 
-    fn shed(&self) -> Response<Full<Bytes>> {
+    fn shed(&self) -> Refusal {
         self.metrics.shed.inc();
-        let message = format!("{} too many requests at once", reason::KS706);
-        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, &message);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        response
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, Some(reason::KS706), "too many requests at once")
+    }
+}
+
+/// An answer that is dropped when its last byte has left.
+struct Delivery {
+    bytes: Vec<u8>,
+    _ticket: Ticket,
+}
+
+impl AsRef<[u8]> for Delivery {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 /// Counted as long as it lives, also when the client goes away in between.
-struct InFlight<'a> {
-    gauge: &'a Gauge,
-    count: i64,
-}
-
-impl<'a> InFlight<'a> {
-    fn enter(gauge: &'a Gauge) -> Self {
-        Self { gauge, count: gauge.inc() + 1 }
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.gauge.dec();
-    }
-}
-
-/// The same for look-ups.
 struct Waiting<'a> {
     counter: &'a AtomicU32,
     count: u32,
@@ -222,26 +236,20 @@ fn log(incoming: &admission::Incoming<'_>, answer: &Answer, duration: Duration) 
     line.log();
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), &str> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn check(head: &Parts) -> Result<(), Refusal> {
+    let path = head.uri.path();
+    if path != "/mutate" && path != "/mutate-v1-pod" {
+        let path = shortened(path, 100);
+        return Err(Refusal::new(StatusCode::NOT_FOUND, None, format!("no such path {path:?}; reviews go to /mutate")));
+    }
+    if head.method != Method::POST {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, "reviews are sent by POST"));
+    }
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(content_type) }
-}
-
-fn malformed(error: &ReviewError) -> String {
-    format!("{} {error}; hint: {}", reason::KS701, reason::KS701.fix)
-}
-
-fn refuse(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
-    tracing::warn!(status = status.as_u16(), message, "request refused");
-    let denial = admission::review::Status::new(status.as_u16(), message);
-    let verdict = admission::review::Verdict::Denied(&denial);
-    json(status, admission::review::respond("admission.k8s.io/v1", "", verdict, &[]))
-}
-
-fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        let message = format!("Content-Type is {:?}, not application/json", shortened(content_type, 100));
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, message));
+    }
+    Ok(())
 }

@@ -2,12 +2,17 @@
 
 pub mod accept;
 mod body;
+mod caught;
+pub mod client_ca;
 mod connection;
 pub mod handler;
 pub mod own_authority;
+mod pulse;
 mod read_ahead;
+mod refusal;
 pub mod tls;
 
 pub use accept::{Limits, spawn};
+pub use client_ca::ClientAuthorities;
 pub use handler::Handler;
 pub use tls::{CertificateSlot, MinVersion};

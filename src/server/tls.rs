@@ -1,18 +1,19 @@
 //! TLS of the webhook: versions, the certificate that can be exchanged, the API server's client certificate.
 
-use crate::metrics::Metrics;
+use super::client_ca::ClientAuthorities;
+use crate::metrics::{CertificateChange, Metrics};
 use arc_swap::ArcSwapOption;
-use keysluice_certs::{CertificateAuthority, CertsError, FilesError, Pair, PairFiles, SystemClock};
+use keysluice_certs::{Certificate, CertificateAuthority, CertsError, FilesError, Pair, PairFiles, SystemClock};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Why no certificate can be served.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,12 @@ impl CertificateSlot {
         Ok(())
     }
 
+    /// Until when it is valid.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        let leaf = self.0.load().as_ref()?.cert.first()?.clone();
+        Some(Certificate::read(leaf).ok()?.not_after().into())
+    }
+
     /// Whether there is one.
     pub fn is_loaded(&self) -> bool {
         self.0.load().is_some()
@@ -109,25 +116,26 @@ impl ResolvesServerCert for CertificateSlot {
     }
 }
 
-/// The configuration of the listener; `client_ca` makes a client certificate of one of these authorities compulsory.
+/// The configuration of the listener; `clients` makes a client certificate of one of these authorities compulsory.
 pub fn config(
     slot: Arc<CertificateSlot>,
     min_version: MinVersion,
-    client_ca: Option<&Path>,
+    clients: Option<Arc<ClientAuthorities>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     const FROM_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
     let versions = if min_version == MinVersion::Tls13 { &FROM_1_2[..1] } else { FROM_1_2 };
     let builder = ServerConfig::builder_with_provider(Arc::new(provider())).with_protocol_versions(versions)?;
-    let mut config = match client_ca {
+    let is_open = clients.is_none();
+    let mut config = match clients {
         None => builder.with_no_client_auth(),
-        Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
+        Some(clients) => builder.with_client_cert_verifier(clients),
     }
     .with_cert_resolver(slot);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // One ticket: a client that resumes saves us the signature. (Go's client does so only if it is told to, and the API server does not tell
     // it.) A caller that must show a certificate shows it each time.
     config.send_tls13_tickets = 1;
-    if client_ca.is_some() {
+    if !is_open {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
@@ -157,10 +165,14 @@ pub async fn follow(directory: PathBuf, interval: Duration, slot: Arc<Certificat
         });
         match stored {
             Ok(not_after) => {
+                metrics.certificate_change(CertificateChange::Served);
                 metrics.set_certificate_expiry(not_after.into());
                 tracing::info!(%not_after, "certificate loaded");
             }
-            Err(error) => tracing::warn!(%error, "certificate not loaded; the last good one is served"),
+            Err(error) => {
+                metrics.certificate_change(CertificateChange::Failed);
+                tracing::warn!(%error, "certificate not loaded; the last good one is served");
+            }
         }
     };
     let (served, _) = tokio::sync::watch::channel(None);
@@ -177,22 +189,11 @@ pub fn own(names: &[String]) -> Result<(CertificateSlot, String), TlsError> {
     Ok((slot, authority.pem().to_owned()))
 }
 
-fn client_verifier(path: &Path) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
-    let failed = |message: String| TlsError::ClientCa { path: path.to_owned(), message };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path).map_err(|error| failed(error.to_string()))? {
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
-    // No certificate in the file is an error here, too.
-    verifier.build().map_err(|error| failed(error.to_string()))
-}
-
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
     CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
 }
 
-fn provider() -> CryptoProvider {
+pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
 }
 
@@ -237,13 +238,17 @@ mod tests {
         let slot = Arc::new(from_directory(directory.path()).unwrap());
         let metrics = Arc::new(Metrics::new("test"));
         let interval = Duration::from_millis(5);
-        let following = tokio::spawn(follow(directory.path().to_owned(), interval, Arc::clone(&slot), metrics));
+        let following =
+            tokio::spawn(follow(directory.path().to_owned(), interval, Arc::clone(&slot), Arc::clone(&metrics)));
         until_served(&slot, &first).await;
         let second = renew(directory.path());
         until_served(&slot, &second).await;
         std::fs::File::create(directory.path().join("tls.crt")).unwrap().write_all(b"broken").unwrap();
-        tokio::time::sleep(interval * 10).await;
+        while !metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}") {
+            tokio::time::sleep(interval).await;
+        }
         until_served(&slot, &second).await;
+        assert!(slot.not_after() > Some(SystemTime::now()));
         let third = renew(directory.path());
         until_served(&slot, &third).await;
         assert!(!following.is_finished());

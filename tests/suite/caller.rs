@@ -1,5 +1,10 @@
 //! The API server's side of the webhook: calls over verified TLS, over one connection after the other or new ones each time.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::net::SocketAddr;
@@ -12,40 +17,88 @@ use tokio_rustls::client::TlsStream;
 /// Sends one review again and again.
 pub(crate) struct Caller {
     address: SocketAddr,
-    name: ServerName<'static>,
-    request: Vec<u8>,
-    connection: Option<TlsStream<TcpStream>>,
+    name: String,
+    is_http2: bool,
+    body: Bytes,
+    connection: Option<Connection>,
+}
+
+enum Connection {
+    Http1(Box<TlsStream<TcpStream>>),
+    /// With the leaf that was shown.
+    Http2(SendRequest<Full<Bytes>>, CertificateDer<'static>),
 }
 
 impl Caller {
-    /// `name` is what the certificate must be for.
+    /// Over HTTP/1.1; `name` is what the certificate must be for.
     pub(crate) fn new(address: SocketAddr, name: &str) -> Self {
-        let body = keysluice_bench::review(&keysluice_bench::pod(4096));
-        let head = format!(
-            "POST /mutate HTTP/1.1\r\nhost: {name}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        Self { address, name, request: [head.as_bytes(), &body].concat(), connection: None }
+        let body = keysluice_bench::review(&keysluice_bench::pod(4096)).into();
+        Self { address, name: name.to_owned(), is_http2: false, body, connection: None }
+    }
+
+    /// Over HTTP/2.
+    pub(crate) fn http2(address: SocketAddr, name: &str) -> Self {
+        Self { is_http2: true, ..Self::new(address, name) }
     }
 
     /// One review; `roots` are what a new connection trusts. Gives the leaf that was shown.
     pub(crate) async fn call(&mut self, roots: &[CertificateDer<'static>]) -> Result<CertificateDer<'static>, String> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect(roots).await?,
-        };
-        connection.write_all(&self.request).await.map_err(|error| format!("write: {error}"))?;
+        loop {
+            let connection = match self.connection.take() {
+                Some(connection) => connection,
+                None if self.is_http2 => self.connect_http2(roots).await?,
+                None => Connection::Http1(Box::new(self.connect(roots).await?)),
+            };
+            match connection {
+                Connection::Http1(connection) => return self.call_http1(connection).await,
+                Connection::Http2(caller, leaf) => {
+                    if let Some(answer) = self.call_http2(caller, &leaf).await {
+                        return answer.map(|()| leaf);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn call_http1(
+        &mut self,
+        mut connection: Box<TlsStream<TcpStream>>,
+    ) -> Result<CertificateDer<'static>, String> {
+        let (name, length) = (&self.name, self.body.len());
+        let head = format!(
+            "POST /mutate HTTP/1.1\r\nhost: {name}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let request = [head.as_bytes(), &self.body].concat();
+        connection.write_all(&request).await.map_err(|error| format!("write: {error}"))?;
         connection.flush().await.map_err(|error| format!("flush: {error}"))?;
         let answer = read_answer(&mut connection).await?;
-        if !answer.contains("\"allowed\":true") || !answer.contains("\"patch\"") {
-            return Err(format!("not mutated: {answer}"));
-        }
-        let leaf = connection.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned();
+        check(&answer)?;
+        let leaf = leaf(&connection);
         if !answer.to_ascii_lowercase().contains("connection: close") {
-            self.connection = Some(connection);
+            self.connection = Some(Connection::Http1(connection));
         }
         Ok(leaf)
+    }
+
+    /// `None` if the connection had ended before anything was sent: Go's client, too, opens another one then.
+    async fn call_http2(
+        &mut self,
+        mut caller: SendRequest<Full<Bytes>>,
+        leaf: &CertificateDer<'static>,
+    ) -> Option<Result<(), String>> {
+        let request = Request::post(format!("https://{}/mutate", self.name)).header("content-type", "application/json");
+        let request = request.body(Full::new(self.body.clone())).unwrap();
+        caller.ready().await.ok()?;
+        let answered = match caller.send_request(request).await {
+            Err(error) if error.is_canceled() => return None,
+            Err(error) => return Some(Err(format!("send: {error:?}"))),
+            Ok(response) => (response.status(), response.into_body().collect().await),
+        };
+        self.connection = Some(Connection::Http2(caller, leaf.clone()));
+        Some(match answered {
+            (status, Ok(body)) if status == 200 => check(&String::from_utf8_lossy(&body.to_bytes())),
+            answered => Err(format!("{answered:?}")),
+        })
     }
 
     /// The next call opens a new connection.
@@ -53,17 +106,40 @@ impl Caller {
         self.connection = None;
     }
 
-    async fn connect(&self, roots: &[CertificateDer<'static>]) -> Result<TlsStream<TcpStream>, String> {
+    pub(crate) async fn connect(&self, roots: &[CertificateDer<'static>]) -> Result<TlsStream<TcpStream>, String> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = builder.with_root_certificates(store).with_no_client_auth();
+        let mut config = builder.with_root_certificates(store).with_no_client_auth();
+        if self.is_http2 {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
         let stream = TcpStream::connect(self.address).await.map_err(|error| format!("connect: {error}"))?;
         stream.set_nodelay(true).unwrap();
-        let connected = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await;
+        let name = ServerName::try_from(self.name.clone()).unwrap();
+        let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         connected.map_err(|error| format!("handshake: {error}"))
     }
+
+    async fn connect_http2(&self, roots: &[CertificateDer<'static>]) -> Result<Connection, String> {
+        let stream = self.connect(roots).await?;
+        let leaf = leaf(&stream);
+        let (caller, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(|error| format!("HTTP/2: {error}"))?;
+        tokio::spawn(connection);
+        Ok(Connection::Http2(caller, leaf))
+    }
+}
+
+fn leaf(connection: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    connection.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+fn check(answer: &str) -> Result<(), String> {
+    let is_mutated = answer.contains("\"allowed\":true") && answer.contains("\"patch\"");
+    if is_mutated { Ok(()) } else { Err(format!("not mutated: {answer}")) }
 }
 
 async fn read_answer(connection: &mut TlsStream<TcpStream>) -> Result<String, String> {

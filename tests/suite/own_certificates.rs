@@ -248,7 +248,8 @@ async fn missing_rights_are_told_and_the_webhook_waits() {
     );
 }
 
-/// 16 callers that trust the last but one publication of `caBundle`, new connections and kept ones, through renewals and rotations.
+/// 16 callers, half of them over HTTP/2, that trust the last but one publication of `caBundle`, new connections and kept ones, through renewals and
+/// rotations.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_review_fails_while_certificate_and_authority_rotate_every_two_seconds() {
     let Stage { server, scratch } = stage();
@@ -267,8 +268,10 @@ async fn no_review_fails_while_certificate_and_authority_rotate_every_two_second
     let mut callers = Vec::new();
     for replica in &mut replicas {
         replica.until_ready().await;
-        for _ in 0..8 {
-            callers.push(replica.caller().await);
+        let address = replica.address("listen").await;
+        for _ in 0..2 {
+            callers.extend([Caller::new(address, NAME), Caller::new(address, NAME)]);
+            callers.extend([Caller::http2(address, NAME), Caller::http2(address, NAME)]);
         }
     }
     let seconds = load_seconds(12);

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 const NAME: &str = "keysluice.keysluice.svc";
-/// How late the address learns that a replica is no longer ready: a third of the time that a stopping one goes on accepting.
+/// How late the address learns that a replica is no longer ready: a sixth of the time that a stopping one goes on accepting.
 const LAG: Duration = Duration::from_millis(300);
 
 /// What a Service does: new connections go to a ready replica, standing ones stay where they are.
@@ -64,7 +64,7 @@ struct Replica {
 impl Replica {
     async fn start(scratch: &Path, number: usize, endpoints: &Arc<Endpoints>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-seconds", "1"]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-seconds", "2"]);
         command.arg("--objects").arg(scratch.join("cluster.yaml")).arg("--tls-dir").arg(scratch);
         let mut process = Process::start(command, "keysluice serve", &scratch.join(format!("{number}.log"))).unwrap();
         let serving = loop {
@@ -146,7 +146,7 @@ async fn no_review_fails_while_replicas_are_replaced() {
     for number in 0..16 {
         let (roots, over) = (Arc::clone(&roots), Arc::clone(&over));
         tasks.spawn(async move {
-            let mut caller = Caller::new(address, NAME);
+            let mut caller = if number % 2 == 0 { Caller::new(address, NAME) } else { Caller::http2(address, NAME) };
             let (mut calls, mut failures) = (0_u64, Vec::new());
             while !over.load(Ordering::Relaxed) {
                 if let Err(error) = caller.call(&roots).await {
@@ -154,7 +154,8 @@ async fn no_review_fails_while_replicas_are_replaced() {
                     failures.push(error);
                 }
                 calls += 1;
-                if number % 4 == 0 {
+                // One in four of each protocol.
+                if number % 8 < 2 {
                     caller.hang_up();
                 }
                 tokio::time::sleep(Duration::from_millis(1 + number % 3)).await;

@@ -1,7 +1,10 @@
 //! The running webhook: paths, limits, bad input, signals.
 
+use super::caller::Caller;
 use super::support::{Theatre, keysluice};
 use keysluice_demo::Webhook;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -37,6 +40,15 @@ async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
     }
     theatre.webhook.process.ensure_running().unwrap();
     assert_eq!(theatre.review("workload-identity").await.response["allowed"], true);
+    let serving = log_lines(&theatre.webhook.process.log());
+    let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap();
+    let (_, text) = admin(address, "GET", "/metrics", "");
+    for line in
+        ["status=\"400\",reason=\"KS701\"} 4", "status=\"413\",reason=\"KS702\"} 1", "status=\"404\",reason=\"\"} 1"]
+    {
+        assert!(text.contains(&format!("keysluice_requests_refused_total{{{line}\n")), "{line} is missing in {text}");
+    }
+    assert!(!text.contains("keysluice_certificate_expiry_timestamp_seconds 0\n"), "{text}");
 }
 
 #[tokio::test]
@@ -93,6 +105,73 @@ async fn every_decision_is_counted_and_logged_and_no_line_is_lost_at_the_end() {
     let line = reviews[0];
     assert_eq!((&line["level"], &line["outcome"]), (&json!("INFO"), &json!("mutated")));
     assert!(line["pod"].is_string() && line["service_account"].is_string() && line["microseconds"].is_u64(), "{line}");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_delays_no_answer() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let scratch = tempfile::tempdir().unwrap();
+    let ca = scratch.path().join("ca.crt");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keysluice"));
+    let webhook = Piped::start(command.arg("serve").arg("--ca-out").arg(&ca));
+    let address = webhook.serving["listen"].as_str().unwrap().parse().unwrap();
+    let roots = [CertificateDer::from_pem_slice(&std::fs::read(&ca).unwrap()).unwrap()];
+    let mut connection = Caller::new(address, "localhost").connect(&roots).await.unwrap();
+    // Several times what a pipe holds, a line a request.
+    for _ in 0..1000 {
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        connection.flush().await.unwrap();
+        let mut answer = [0; 17];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *b"HTTP/1.1 404 Not ");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}}}") {
+            assert!(connection.read_buf(&mut rest).await.unwrap() > 0);
+        }
+    }
+}
+
+/// A webhook whose log goes into a pipe; killed when dropped.
+struct Piped {
+    process: std::process::Child,
+    /// As far as it was not read.
+    log: std::io::BufReader<std::process::ChildStderr>,
+    /// The line that says where it serves.
+    serving: Value,
+}
+
+impl Piped {
+    fn start(command: &mut std::process::Command) -> Self {
+        use std::io::BufRead as _;
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--objects", "tests/data/guides"]);
+        let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let log = std::io::BufReader::new(process.stderr.take().unwrap());
+        let mut webhook = Self { process, log, serving: Value::Null };
+        while webhook.serving["message"] != "serving" {
+            let mut line = String::new();
+            assert!(webhook.log.read_line(&mut line).unwrap() > 0);
+            webhook.serving = serde_json::from_str(&line).unwrap();
+        }
+        webhook
+    }
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_low_soft_limit_of_open_files_is_raised() {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -Sn 100 && exec \"$0\" serve \"$@\"", env!("CARGO_BIN_EXE_keysluice")]);
+    let webhook = Piped::start(&mut command);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", webhook.process.id())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let values: Vec<_> = line.split_ascii_whitespace().collect();
+    assert!(values[0] == values[1] && values[0] != "100", "{line}");
 }
 
 #[tokio::test]

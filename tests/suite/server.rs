@@ -1,127 +1,14 @@
 //! The listener: TLS versions and certificates, deadlines, overload, draining. In process, over real TLS.
 
-use bytes::Bytes;
-use keysluice::cloud::Cloud;
-use keysluice::cluster::{Cluster, ClusterError, manifests::Manifests};
-use keysluice::metrics::Metrics;
-use keysluice::mutate::{ClassFact, ServiceAccount};
+use super::listener::{Client, Server, Silent, ask, is_closed, receive, review, send, start, start_plain};
+use keysluice::cluster::manifests::Manifests;
 use keysluice::server::handler::Load;
-use keysluice::server::{CertificateSlot, Handler, Limits, MinVersion, spawn, tls};
-use keysluice::settings::Settings;
+use keysluice::server::{Limits, MinVersion};
 use keysluice_certs::CertificateAuthority;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-
-type Client = TlsStream<TcpStream>;
-
-struct Server<C> {
-    address: SocketAddr,
-    handler: Arc<Handler<C>>,
-    metrics: Arc<Metrics>,
-    slot: Arc<CertificateSlot>,
-    ca: CertificateDer<'static>,
-    stop: Option<oneshot::Sender<()>>,
-    ended: oneshot::Receiver<()>,
-}
-
-fn start<C: Cluster>(cluster: C, load: Load, limits: Limits, min_version: MinVersion) -> Server<C> {
-    let (slot, ca) = tls::own(&["127.0.0.1".to_owned()]).unwrap();
-    let slot = Arc::new(slot);
-    let config = tls::config(Arc::clone(&slot), min_version, None).unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let metrics = Arc::new(Metrics::new("test"));
-    let settings = Settings::new(Cloud::well_known("AzurePublicCloud").unwrap());
-    let handler = Arc::new(Handler::new(settings, cluster, Arc::clone(&metrics), load));
-    let (stop, stopped) = oneshot::channel::<()>();
-    let ended = spawn(listener, config, Arc::clone(&handler), limits, async { drop(stopped.await) }).unwrap();
-    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
-    Server { address, handler, metrics, slot, ca, stop: Some(stop), ended }
-}
-
-fn start_plain(limits: Limits) -> Server<Manifests> {
-    start(Manifests::default(), Load::default(), limits, MinVersion::Tls13)
-}
-
-impl<C: Cluster> Server<C> {
-    async fn connect(&self) -> Client {
-        self.try_connect(b"http/1.1", &[&rustls::version::TLS13]).await.unwrap()
-    }
-
-    async fn try_connect(
-        &self,
-        protocol: &[u8],
-        versions: &[&'static rustls::SupportedProtocolVersion],
-    ) -> std::io::Result<Client> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.ca.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
-    }
-
-    async fn wait_for_metric(&self, line: &str) {
-        while !self.metrics.text(&[]).lines().any(|found| found == line) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    async fn drain(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
-        while !self.handler.is_draining() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-}
-
-fn review() -> Bytes {
-    keysluice_bench::review(&keysluice_bench::pod(4096)).into()
-}
-
-async fn send(client: &mut Client, body: &[u8]) {
-    let head = format!(
-        "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    client.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
-    client.flush().await.unwrap();
-}
-
-/// Head in lower case, and body.
-async fn receive(client: &mut Client) -> (String, serde_json::Value) {
-    let mut bytes = Vec::new();
-    loop {
-        assert!(client.read_buf(&mut bytes).await.unwrap() > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
-        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse::<usize>();
-        if bytes.len() == end + 4 + length.unwrap() {
-            return (head, serde_json::from_slice(&bytes[end + 4..]).unwrap());
-        }
-    }
-}
-
-async fn ask(client: &mut Client) -> (String, serde_json::Value) {
-    send(client, &review()).await;
-    receive(client).await
-}
-
-async fn is_closed(client: &mut Client) -> bool {
-    let read = tokio::time::timeout(Duration::from_secs(10), client.read_u8()).await;
-    read.expect("closed in time").is_err()
-}
 
 #[tokio::test]
 async fn tls_1_2_is_spoken_only_where_it_is_allowed() {
@@ -155,27 +42,6 @@ async fn a_new_certificate_serves_new_connections_and_leaves_the_old_ones_alone(
 }
 
 #[tokio::test]
-async fn a_client_ca_makes_a_certificate_compulsory() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ca.crt");
-    let (slot, ca) = tls::own(&["127.0.0.1".to_owned()]).unwrap();
-    let empty = tls::config(Arc::new(CertificateSlot::default()), MinVersion::Tls13, Some(&path)).unwrap_err();
-    assert!(empty.to_string().starts_with("--client-ca "), "{empty}");
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), ca.as_bytes()).unwrap();
-    let config = tls::config(Arc::new(slot), MinVersion::Tls13, Some(&path)).unwrap();
-    let mut server = start_plain(Limits::default());
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    server.address = listener.local_addr().unwrap();
-    server.ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
-    let stop = std::future::pending();
-    let _ended = spawn(listener, config, Arc::clone(&server.handler), Limits::default(), stop).unwrap();
-    // In TLS 1.3 the client learns of it with the first read.
-    let mut client = server.connect().await;
-    assert!(is_closed(&mut client).await);
-    server.wait_for_metric("keysluice_tls_handshake_failures_total 1").await;
-}
-
-#[tokio::test]
 async fn half_a_head_is_cut_off_and_an_idle_connection_is_not() {
     let server = start_plain(Limits { header: Duration::from_millis(200), ..Limits::default() });
     let (mut idle, mut slow, mut after) = (server.connect().await, server.connect().await, server.connect().await);
@@ -201,30 +67,14 @@ async fn a_connection_idle_beyond_the_clients_own_limit_is_closed() {
 
 #[tokio::test]
 async fn too_many_requests_get_429_and_a_time_to_come_again() {
-    for load in [Load { requests: 0, ..Load::default() }, Load { body_bytes: 1000, ..Load::default() }] {
-        let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
-        let (head, body) = ask(&mut server.connect().await).await;
-        assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"), "{head}");
-        assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706"), "{body}");
-        assert!(server.metrics.text(&[]).contains("keysluice_requests_shed_total 1\n"));
-    }
-}
-
-/// An API server that never answers.
-struct Silent;
-
-impl Cluster for Silent {
-    async fn service_account(&self, _: &str, _: &str) -> Result<Option<ServiceAccount>, ClusterError> {
-        std::future::pending().await
-    }
-
-    async fn provider_class(&self, _: &str, _: &str) -> Result<ClassFact, ClusterError> {
-        std::future::pending().await
-    }
-
-    async fn csi_driver_installed(&self) -> Result<bool, ClusterError> {
-        std::future::pending().await
-    }
+    let load = Load { body_bytes: 1000, ..Load::default() };
+    let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
+    let (head, body) = ask(&mut server.connect().await).await;
+    assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"), "{head}");
+    assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706"), "{body}");
+    let text = server.metrics.text(&[]);
+    assert!(text.contains("keysluice_requests_shed_total 1\n"), "{text}");
+    assert!(text.contains("keysluice_requests_refused_total{status=\"429\",reason=\"KS706\"} 1\n"), "{text}");
 }
 
 #[tokio::test]
