@@ -4,6 +4,7 @@ use super::api_server::{ApiServer, CLASSES, DRIVERS, Fault, GetFault, SERVICE_AC
 use keysluice::cluster::api::{self, Client, Pace};
 use keysluice::cluster::{CacheStatus, Cluster};
 use keysluice::mutate::ClassFact;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -259,6 +260,44 @@ async fn a_streamed_list_that_never_ends_is_asked_for_page_by_page() {
     let watched = Watched::synced(server).await;
     assert_eq!(watched.cached("n", "app").await, client("id-1"));
     assert_eq!(watched.server.world().requests_for("/serviceaccounts?limit").len(), 1);
+}
+
+/// Whoever may write a class in one namespace must not decide what the webhook knows of all others.
+#[tokio::test]
+async fn a_class_of_any_shape_stops_nobody() {
+    let metadata = || json!({"namespace": "n", "name": "hostile"});
+    let shapes = [
+        json!({"metadata": metadata(), "code": "x", "message": [], "spec": 1}),
+        json!({"metadata": metadata(), "kind": "Status", "code": 410, "message": "Too large resource version", "spec": []}),
+        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": {"x": 1}}, "spec": {}}),
+        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": [], "resourceVersion": {}}}),
+        json!({"metadata": {"namespace": ["n"], "name": "hostile"}}),
+        json!({"metadata": "n/hostile"}),
+        json!([]),
+        json!(null),
+    ];
+    for streams in [true, false] {
+        for (number, shape) in shapes.iter().enumerate() {
+            let server = server_with_accounts();
+            server.world().streams_lists = streams;
+            server.world().put_class("n", "a", "vault");
+            server.world().put_hostile(CLASSES, "n", "hostile", shape.clone());
+            server.world().put_class("n", "z", "vault");
+            let watched = Watched::synced(server).await;
+            watched.server.world().put_hostile(CLASSES, "n", "hostile", shape.clone());
+            watched.server.world().put_class("n", "later", "vault");
+            watched.until("the last", |caches| caches[1].objects == if number < 4 { 4 } else { 3 }).await;
+            for name in ["a", "z", "later"] {
+                assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Found(_)));
+            }
+            let hostile = watched.cluster.provider_class("n", "hostile").await.unwrap();
+            assert!(matches!(hostile, ClassFact::Invalid(_)), "{shape}: {hostile:?}");
+            // One more is the streamed list that is refused.
+            let asked = watched.server.world().requests_for("/secretproviderclasses?watch").len();
+            assert_eq!(asked, if streams { 1 } else { 2 }, "{shape}");
+            assert_eq!(watched.cluster.caches()[1].trouble, None);
+        }
+    }
 }
 
 #[tokio::test]

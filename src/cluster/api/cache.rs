@@ -19,6 +19,10 @@ pub(super) trait Table: Default + Send + Sync + 'static {
 
     /// Takes up an object, or its new state.
     fn upsert(&mut self, object: &Object<'_>);
+    /// An object that cannot be read. What is forgotten is read live, and answered with what is wrong.
+    fn unreadable(&mut self, namespace: &str, name: &str) {
+        self.remove(namespace, name);
+    }
     /// Forgets an object.
     fn remove(&mut self, namespace: &str, name: &str);
     /// How many there are.

@@ -71,6 +71,9 @@ pub enum ApiError {
     /// Not the JSON that was asked for.
     #[error("the API server's answer cannot be read: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// JSON, but no object as the API has them.
+    #[error("the object has a field of another type than the API gives it")]
+    Unreadable,
     /// More than we take.
     #[error("the API server's answer has no end")]
     TooLarge,
@@ -203,10 +206,10 @@ async fn good(response: Response<Incoming>) -> Result<Incoming, ApiError> {
     }
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
-    let message = serde_json::from_slice::<super::event::Object<'_>>(&body).ok().and_then(|status| status.message);
-    let message = match message {
-        Some(message) => message.to_string(),
-        None => status.canonical_reason().unwrap_or("no reason given").to_owned(),
+    let said = serde_json::from_slice::<super::event::Status<'_>>(&body).unwrap_or_default();
+    let message = match &*said.message {
+        "" => status.canonical_reason().unwrap_or("no reason given").to_owned(),
+        message => message.to_owned(),
     };
     Err(ApiError::Refused { status: status.as_u16(), message, retry_after: retry_after.map(Duration::from_secs) })
 }
@@ -228,8 +231,8 @@ impl ApiError {
     }
 }
 
-impl From<super::event::LineTooLong> for ApiError {
-    fn from(_: super::event::LineTooLong) -> Self {
+impl From<super::lines::LineTooLong> for ApiError {
+    fn from(_: super::lines::LineTooLong) -> Self {
         Self::TooLarge
     }
 }

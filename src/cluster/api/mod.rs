@@ -9,6 +9,7 @@ mod client;
 mod csi_drivers;
 mod endpoint;
 mod event;
+mod lines;
 mod live;
 mod provider_classes;
 mod removal;
@@ -26,7 +27,7 @@ use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};
 use cache::{Cache, Table};
 use client::{METADATA, OBJECTS};
 use csi_drivers::CsiDrivers;
-use event::Object;
+use event::Item;
 use live::{Answer, Flights};
 use provider_classes::ProviderClasses;
 use service_accounts::ServiceAccounts;
@@ -77,10 +78,10 @@ impl ApiServer {
         &self,
         path: String,
         accept: &'static str,
-        read: impl Fn(&Object<'_>) -> T,
+        read: impl Fn(&Item<'_>) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         match self.client.read(&path, accept).await {
-            Ok(body) => Ok(Some(read(&serde_json::from_slice(&body)?))),
+            Ok(body) => read(&Item::read(&body)?).map(Some).ok_or(ApiError::Unreadable),
             Err(error) if error.status() == Some(404) => Ok(None),
             Err(error) => Err(error),
         }
@@ -95,7 +96,10 @@ impl Cluster for ApiServer {
         if !is_name(namespace) || !is_name(name) {
             return Ok(None);
         }
-        let read = |object: &Object<'_>| ServiceAccount::from_annotations(object.annotations());
+        let read = |item: &Item<'_>| match item {
+            Item::Readable(object) => Some(ServiceAccount::from_annotations(object.annotations())),
+            Item::Unreadable(_) => None,
+        };
         let path = || format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
         let fetch = || self.get(path(), METADATA, read);
         let answer = self.account_reads.read(&service_accounts::key(namespace, name), fetch).await;
@@ -111,7 +115,7 @@ impl Cluster for ApiServer {
         }
         let group = "/apis/secrets-store.csi.x-k8s.io/v1";
         let path = || format!("{group}/namespaces/{namespace}/secretproviderclasses/{name}");
-        let fetch = || self.get(path(), OBJECTS, provider_classes::class);
+        let fetch = || self.get(path(), OBJECTS, |item| Some(provider_classes::class(item)));
         let answer = self.class_reads.read(&service_accounts::key(namespace, name), fetch).await;
         Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?.unwrap_or(ClassFact::Missing))
     }
@@ -121,7 +125,7 @@ impl Cluster for ApiServer {
             return Ok(self.drivers.read(|table| table.installed));
         }
         // Before the first list "not there" would be a guess, and a wrong one would take a volume away from its driver.
-        let fetch = || self.get(format!("{}/{CSI_DRIVER}", CsiDrivers::PATH), METADATA, |_| ());
+        let fetch = || self.get(format!("{}/{CSI_DRIVER}", CsiDrivers::PATH), METADATA, |_| Some(()));
         let answer = self.driver_reads.read(CSI_DRIVER, fetch).await;
         Ok(known(answer, || format!("CSIDriver {CSI_DRIVER}"))?.is_some())
     }

@@ -2,10 +2,10 @@
 
 use super::cache::Table;
 use super::client::OBJECTS;
-use super::event::Object;
+use super::event::{Item, Object};
 use super::service_accounts::key;
 use crate::mutate::ClassFact;
-use crate::provider_class::ProviderClass;
+use crate::provider_class::{ClassCause, ProviderClass};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,11 @@ impl Table for ProviderClasses {
     const ACCEPT: &'static str = OBJECTS;
 
     fn upsert(&mut self, object: &Object<'_>) {
-        self.classes.insert(key(&object.metadata.namespace, &object.metadata.name), class(object));
+        self.classes.insert(key(&object.metadata.namespace, &object.metadata.name), readable(object));
+    }
+
+    fn unreadable(&mut self, namespace: &str, name: &str) {
+        self.classes.insert(key(namespace, name), unreadable());
     }
 
     fn remove(&mut self, namespace: &str, name: &str) {
@@ -41,10 +45,19 @@ impl Table for ProviderClasses {
     }
 }
 
-/// Reads the object as a class.
-pub(super) fn class(object: &Object<'_>) -> ClassFact {
+/// Reads what the API server has under this name as a class.
+pub(super) fn class(item: &Item<'_>) -> ClassFact {
+    match item {
+        Item::Readable(object) => readable(object),
+        Item::Unreadable(_) => unreadable(),
+    }
+}
+
+fn readable(object: &Object<'_>) -> ClassFact {
     // A RawValue is JSON already; only its numbers or its depth can still be too much.
-    let spec: Value = object.spec.and_then(|spec| serde_json::from_str(spec.get()).ok()).unwrap_or_default();
+    let Ok(spec) = object.spec.map_or(Ok(Value::Null), |spec| serde_json::from_str(spec.get())) else {
+        return invalid("spec", "nested too deeply, or has a number too large", "an object with parameters");
+    };
     let metadata = json!({"namespace": &*object.metadata.namespace, "name": &*object.metadata.name});
     match ProviderClass::from_value(&json!({"metadata": metadata, "spec": spec})) {
         Ok(mut class) => {
@@ -57,6 +70,14 @@ pub(super) fn class(object: &Object<'_>) -> ClassFact {
         }
         Err(error) => ClassFact::Invalid(Arc::new(error)),
     }
+}
+
+fn unreadable() -> ClassFact {
+    invalid("metadata", "unreadable", "metadata with strings as names and annotations")
+}
+
+fn invalid(field: &str, found: &'static str, expected: &'static str) -> ClassFact {
+    ClassFact::Invalid(Arc::new(ClassCause::Manifest { field: field.to_owned(), found, expected }.into()))
 }
 
 #[cfg(test)]

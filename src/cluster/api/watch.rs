@@ -5,7 +5,8 @@
 use super::backoff::{Backoff, random, spread};
 use super::cache::{Cache, Table};
 use super::client::{ApiError, Client, next_chunk};
-use super::event::{Event, EventKind, Lines, Object, Page};
+use super::event::{Event, EventKind, Item, Page, Status};
+use super::lines::{LineTooLong, Lines};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,8 +73,8 @@ impl From<serde_json::Error> for End {
     }
 }
 
-impl From<super::event::LineTooLong> for End {
-    fn from(error: super::event::LineTooLong) -> Self {
+impl From<LineTooLong> for End {
+    fn from(error: LineTooLong) -> Self {
         Self::Api(error.into())
     }
 }
@@ -182,9 +183,9 @@ impl<T: Table> Watch<T> {
             }
             let page = self.client.read(&path::<T>(&query), T::ACCEPT).await;
             let page = page.map_err(|error| if error.status() == Some(410) { End::Gone } else { error.into() })?;
-            let page: Page<'_> = serde_json::from_slice(&page)?;
-            for object in page.items.iter().flatten() {
-                fresh.upsert(object);
+            let page = Page::read(&page)?;
+            for item in &page.items {
+                take_up(&mut fresh, item);
             }
             next = page.metadata.next.to_string();
             if next.is_empty() {
@@ -208,16 +209,16 @@ struct Session<'a, T> {
 
 impl<T: Table> Session<'_, T> {
     fn line(&mut self, line: &[u8]) -> Result<(), End> {
-        let event: Event<'_> = serde_json::from_slice(line)?;
-        let object = &event.object;
-        match event.kind {
-            EventKind::Error => return Err(refusal(object)),
+        let Event { kind, item } = Event::read(line)?;
+        match kind {
+            EventKind::Error => return Err(refusal(&Status::of_event(line))),
             EventKind::Unknown => return Ok(()),
-            EventKind::Added | EventKind::Modified => self.change(|table| table.upsert(object)),
+            EventKind::Added | EventKind::Modified => self.change(|table| take_up(table, &item)),
             EventKind::Deleted => {
-                self.change(|table| table.remove(&object.metadata.namespace, &object.metadata.name));
+                let (namespace, name) = item.name();
+                self.change(|table| table.remove(namespace, name));
             }
-            EventKind::Bookmark if object.ends_initial_events() => {
+            EventKind::Bookmark if item.ends_initial_events() => {
                 if let Some(table) = self.fresh.take() {
                     self.cache.replace(table);
                 }
@@ -227,7 +228,7 @@ impl<T: Table> Session<'_, T> {
         self.cache.heard();
         // The versions of initial events are the objects' own, in no order: nothing to resume from.
         if self.fresh.is_none() {
-            self.advance(&object.metadata.resource_version)?;
+            self.advance(item.resource_version())?;
         }
         Ok(())
     }
@@ -258,11 +259,21 @@ impl<T: Table> Session<'_, T> {
     }
 }
 
-fn refusal(status: &Object<'_>) -> End {
-    let code = status.code.unwrap_or_default();
-    let message = status.message.as_deref().unwrap_or_default().to_owned();
-    let error = ApiError::Refused { status: code, message, retry_after: None };
-    if is_gone(Some(code), &error) { End::Gone } else { error.into() }
+/// Takes up an object; one that cannot be read is told, and keeps nobody from the others.
+fn take_up<T: Table>(table: &mut T, item: &Item<'_>) {
+    match item {
+        Item::Readable(object) => table.upsert(object),
+        Item::Unreadable(_) => {
+            let (namespace, name) = item.name();
+            tracing::warn!(cache = T::NAME, namespace, name, "an object cannot be read");
+            table.unreadable(namespace, name);
+        }
+    }
+}
+
+fn refusal(status: &Status<'_>) -> End {
+    let error = ApiError::Refused { status: status.code, message: status.message.to_string(), retry_after: None };
+    if is_gone(Some(status.code), &error) { End::Gone } else { error.into() }
 }
 
 /// Also a version from the future: etcd was restored from a backup, and the API server would wait for it to come.
