@@ -130,7 +130,7 @@ impl<C: Cluster> Handler<C> {
                 let decide = AssertUnwindSafe(|| incoming.answer(&self.settings, &facts));
                 std::panic::catch_unwind(decide).unwrap_or_else(|_| {
                     self.metrics.panics.inc();
-                    incoming.unavailable("the decision panicked; this is a bug")
+                    incoming.failed("the decision panicked; this is a bug")
                 })
             }
             Some(Err(error)) => incoming.unavailable(&error.to_string()),
