@@ -22,8 +22,9 @@ pub use endpoint::ClientError;
 pub use removal::{Kind, RemovalError, delete_until};
 pub use stores::{BundleConfiguration, CertificateSecret, SecretName, SecretNameError};
 
-use super::{CacheStatus, Cluster, ClusterError};
+use super::{CacheStatus, Cluster, ClusterError, DEADLINE};
 use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};
+use backoff::{Backoff, random};
 use cache::{Cache, Table};
 use client::{METADATA, OBJECTS};
 use csi_drivers::CsiDrivers;
@@ -34,8 +35,13 @@ use service_accounts::ServiceAccounts;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 pub use watch::Pace;
 use watch::Watch;
+
+/// An object is not asked for again where its answer would have less time than this.
+const LAST_READ: Duration = Duration::from_millis(500);
 
 /// What the API server says, most of it from memory.
 #[derive(Debug)]
@@ -73,17 +79,26 @@ impl ApiServer {
         })
     }
 
-    /// GETs one object; `None` if there is none, nor any of its kind.
+    /// GETs one object; `None` if there is none, nor any of its kind. What may pass is tried again while there is time.
     async fn get<T>(
         &self,
         path: String,
         accept: &'static str,
         read: impl Fn(&Item<'_>) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
-        match self.client.read(&path, accept).await {
-            Ok(body) => read(&Item::read(&body)?).map(Some).ok_or(ApiError::Unreadable),
-            Err(error) if error.status() == Some(404) => Ok(None),
-            Err(error) => Err(error),
+        let begun = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+        loop {
+            let error = match self.client.read(&path, accept).await {
+                Ok(body) => return read(&Item::read(&body)?).map(Some).ok_or(ApiError::Unreadable),
+                Err(error) if error.status() == Some(404) => return Ok(None),
+                Err(error) => error,
+            };
+            let pause = backoff.next(error.retry_after(), random());
+            if !error.is_passing() || begun.elapsed() + pause + LAST_READ > DEADLINE {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
         }
     }
 }
