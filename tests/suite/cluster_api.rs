@@ -265,6 +265,15 @@ async fn a_streamed_list_that_never_ends_is_asked_for_page_by_page() {
     let watched = Watched::synced(server).await;
     assert_eq!(watched.cached("n", "app").await, client("id-1"));
     assert_eq!(watched.server.world().requests_for("/serviceaccounts?limit").len(), 1);
+    // One stall is no reason to do without for ever.
+    watched.server.world().compact();
+    watched.server.world().disconnect();
+    watched.server.world().put_account("n", "new", None);
+    watched.until_cached("new", Cached::WithoutClient).await;
+    let world = watched.server.world();
+    let streamed =
+        world.requests_for("/serviceaccounts?").into_iter().filter(|list| list.contains("sendInitialEvents"));
+    assert_eq!((streamed.count(), world.requests_for("/serviceaccounts?limit").len()), (2, 1));
 }
 
 /// Whoever may write a class in one namespace must not decide what the webhook knows of all others.
@@ -327,4 +336,41 @@ async fn classes_may_be_installed_later() {
     watched.server.world().classes_installed = false;
     watched.server.world().disconnect();
     watched.until("no class", |caches| caches[1].objects == 0 && caches[1].synced).await;
+}
+
+#[tokio::test]
+async fn a_core_kind_is_never_taken_for_missing() {
+    for fault in [Fault::Status(404), Fault::ProxyNotFound] {
+        let watched = Watched::synced(server_with_accounts()).await;
+        watched.server.world().put_class("n", "class", "vault");
+        watched.until("the class", |caches| caches[1].objects == 1).await;
+        watched.server.world().fail(SERVICE_ACCOUNTS, [fault; 1000]);
+        watched.server.world().fail(CLASSES, [Fault::ProxyNotFound; 1000]);
+        watched.server.world().disconnect();
+        let told = |cache: &CacheStatus| cache.trouble.as_deref().is_some_and(|trouble| trouble.contains("404"));
+        watched.until("trouble is told", |caches| caches[..2].iter().all(told)).await;
+        assert_eq!(watched.cached("n", "app").await, client("id-1"));
+        assert_eq!(watched.cluster.caches()[1].objects, 1, "a proxy does not know which kinds there are");
+        watched.server.world().forgive();
+        watched.until("trouble is over", |caches| caches[..2].iter().all(|cache| cache.trouble.is_none())).await;
+    }
+}
+
+#[tokio::test]
+async fn pages_that_are_too_large_are_halved() {
+    let server = server_with_accounts();
+    server.world().streams_lists = false;
+    let vault = "x".repeat(400_000);
+    for number in 0..60 {
+        server.world().put_class("n", &format!("large-{number}"), &vault);
+    }
+    server.world().put_class("n", "small", "vault");
+    let watched = Watched::synced(server).await;
+    // The large ones are read live: nobody fills our memory by creating classes.
+    assert_eq!(watched.cluster.caches()[1].objects, 1);
+    for name in ["small", "large-7"] {
+        assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Found(_)));
+    }
+    let pages = |limit| watched.server.world().requests_for(&format!("/secretproviderclasses?limit={limit}")).len();
+    assert_eq!((pages(50), pages(25)), (1, 3));
 }

@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 const LIFETIME: Duration = Duration::from_secs(420);
 /// A session this long was a good one.
 const GOOD: Duration = Duration::from_secs(20);
-/// About 200 KiB of metadata.
-const PAGE_ITEMS: usize = 250;
 
 /// How long a watch waits for what. Tests are less patient.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +53,8 @@ pub(super) struct Watch<T> {
     resume: Option<String>,
     /// Whether the API server streams lists (1.34 and later; 1.27 and later where it is switched on).
     streams_lists: bool,
+    /// Of a paged list; halved when a page is too large.
+    page_items: usize,
 }
 
 /// Why a session ended.
@@ -81,7 +81,7 @@ impl From<LineTooLong> for End {
 
 impl<T: Table> Watch<T> {
     pub(super) fn new(client: Client, cache: Arc<Cache<T>>, pace: Pace) -> Self {
-        Self { client, cache, pace, resume: None, streams_lists: true }
+        Self { client, cache, pace, resume: None, streams_lists: true, page_items: T::PAGE_ITEMS }
     }
 
     /// Never ends.
@@ -113,8 +113,8 @@ impl<T: Table> Watch<T> {
                 tracing::info!(cache = name, "{error}");
                 return backoff.next(None, random);
             }
-            End::Api(ApiError::Refused { status: 404, .. }) => {
-                // No such resource: there are none, and that is an answer.
+            End::Api(ApiError::Refused { status: 404, .. }) if T::OPTIONAL => {
+                // No such kind: there are none, and that is an answer.
                 if !self.cache.is_synced() || self.cache.read(T::len) > 0 {
                     tracing::info!(cache = name, "the cluster does not have this resource");
                 }
@@ -132,9 +132,13 @@ impl<T: Table> Watch<T> {
             {
                 self.streams_lists = false;
             }
+            End::Api(ApiError::TooLarge) if listing && !self.streams_lists && self.page_items > 1 => {
+                self.page_items /= 2;
+                return Duration::ZERO;
+            }
             End::Api(_) => {}
         }
-        let asked = if let End::Api(ApiError::Refused { retry_after, .. }) = &error { *retry_after } else { None };
+        let asked = if let End::Api(error) = &error { error.retry_after() } else { None };
         let pause = backoff.next(asked, random);
         let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(cache = name, %error, retry_in_ms = milliseconds, "watch failed; what is cached goes on answering");
@@ -177,7 +181,7 @@ impl<T: Table> Watch<T> {
     async fn list(&mut self) -> Result<(), End> {
         let (mut fresh, mut next) = (T::default(), String::new());
         loop {
-            let mut query = vec![format!("limit={PAGE_ITEMS}")];
+            let mut query = vec![format!("limit={}", self.page_items)];
             if !next.is_empty() {
                 query.push(format!("continue={}", escape(&next)));
             }
@@ -195,6 +199,8 @@ impl<T: Table> Watch<T> {
         }
         self.cache.replace(fresh);
         self.cache.set_trouble(None);
+        // The next list is streamed again, if it can be: it was one stall, or the API server is newer by then.
+        self.streams_lists = true;
         Ok(())
     }
 }
