@@ -95,10 +95,10 @@ reasons! { POD:
 reasons! { SERVER:
     KS701 "the request is not an AdmissionReview" "only the API server calls this path; `keysluice explain -f pod.yaml` shows what it would answer";
     KS702 "the request body is too large" "a review is at most 7 MiB";
-    KS703 "the cluster's objects cannot be read" "see the webhook's log; the API server repeats the call";
+    KS703 "the cluster's objects cannot be read" "see the webhook's log and its /readyz; kubectl and controllers create the pod again after a second";
     KS704 "a manifest cannot be read" "correct the file; the message names file, document and line";
     KS705 "there is no API server to ask" "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or manifests with --objects PATH";
-    KS706 "the webhook has too much to do" "nothing: the API server or the client tries again after a second; if it lasts, run more replicas";
+    KS706 "the webhook has too much to do" "nothing: the API server, kubectl or the controller tries again after a second; if it lasts, run more replicas";
     KS707 "certificates and caBundle cannot be kept in step" "see the message: the webhook's ServiceAccount needs get and patch on its own Secret and webhook configuration, by name, and create on secrets in its namespace";
     KS708 "the lifetimes of the certificates do not fit together" "make the certificate authority live at least three times as long as a certificate, and ten times as long as the propagation";
     // What the chart's policies answer, which work without the webhook.

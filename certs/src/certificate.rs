@@ -15,6 +15,7 @@ pub struct Certificate {
     not_before: OffsetDateTime,
     not_after: OffsetDateTime,
     names: Vec<String>,
+    subject: Vec<u8>,
     authority: bool,
     public_key: Vec<u8>,
 }
@@ -37,6 +38,7 @@ impl Certificate {
             not_before: parsed.validity.not_before.to_datetime(),
             not_after: parsed.validity.not_after.to_datetime(),
             names,
+            subject: parsed.subject().as_raw().to_vec(),
             authority: parsed.is_ca(),
             public_key: parsed.public_key().subject_public_key.data.to_vec(),
             der: CertificateDer::from(Vec::new()),
@@ -68,6 +70,11 @@ impl Certificate {
     /// DNS names and IP addresses it is for, in the form [`canonical`] gives.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The subject's distinguished name, as encoded.
+    pub(crate) fn subject(&self) -> &[u8] {
+        &self.subject
     }
 
     /// Whether it may sign others.

@@ -3,6 +3,7 @@
 use crate::authority::{CertificateAuthority, readable};
 use crate::certificate::Certificate;
 use crate::pair::{Pair, PairError};
+use crate::policy::later;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// More can only come from something that empties the Secret again and again.
-const MAX_RETIRED: usize = 16;
+pub(crate) const MAX_RETIRED: usize = 16;
 
 /// `data` of the Secret. `Debug` shows names and lengths: three of the values are private keys.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -147,17 +148,27 @@ impl Material {
             return Err(MaterialError::Empty);
         };
         let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
-        if not_before > now + tolerance {
+        if not_before > later(now, tolerance) {
             return Err(MaterialError::NotYetValid { not_before });
         }
-        let successor = self.next.as_ref().is_some_and(|next| next.certificate().not_after() + tolerance > now);
-        if not_after + tolerance <= now && !successor { Err(MaterialError::Expired { not_after }) } else { Ok(()) }
+        let successor = self.next.as_ref().is_some_and(|next| later(next.certificate().not_after(), tolerance) > now);
+        if later(not_after, tolerance) <= now && !successor {
+            Err(MaterialError::Expired { not_after })
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn knows(&self, certificate: &Certificate) -> bool {
         let signing = [self.active.as_ref().map(|active| &active.authority), self.next.as_ref()];
         signing.into_iter().flatten().any(|authority| authority.certificate() == certificate)
             || self.retired.iter().any(|retired| retired.certificate == *certificate)
+    }
+
+    /// Whether the certificate bears the name of our CAs.
+    pub(crate) fn has_name_of(&self, certificate: &Certificate) -> bool {
+        let signing = self.active.as_ref().map(|active| &active.authority).or(self.next.as_ref());
+        signing.is_some_and(|authority| authority.certificate().subject() == certificate.subject())
     }
 
     /// Puts a CA first among the retired.

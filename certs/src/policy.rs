@@ -72,13 +72,13 @@ impl Policy {
     /// When less than a third of the certificate's life is left. The tolerance before its making is no part of its life:
     /// with a life shorter than the tolerance it would be due from birth.
     pub(crate) fn due(&self, certificate: &Certificate) -> OffsetDateTime {
-        certificate.not_after() - self.life(certificate) / 3
+        certificate.not_after().saturating_sub(self.life(certificate) / 3)
     }
 
     /// When less than two thirds are left: a CA's successor is made, and waits for the last third a life's third long in
     /// `caBundle`. So it is there long before it signs, and is itself not old when it does.
     pub(crate) fn successor_due(&self, authority: &Certificate) -> OffsetDateTime {
-        authority.not_after() - self.life(authority) * 2 / 3
+        authority.not_after().saturating_sub(self.life(authority) * 2 / 3)
     }
 
     fn life(&self, certificate: &Certificate) -> time::Duration {
@@ -87,8 +87,13 @@ impl Policy {
 
     /// Expired by anybody's clock: one that is ahead must not give up what others still verify.
     pub(crate) fn is_past(&self, certificate: &Certificate, wall: OffsetDateTime) -> bool {
-        certificate.not_after() + self.clock_tolerance <= wall
+        later(certificate.not_after(), self.clock_tolerance) <= wall
     }
+}
+
+/// `time` plus `duration`, at most the end of the year 9999: what RFC 5280 writes for "no expiry" has nothing after it.
+pub(crate) fn later(time: OffsetDateTime, duration: Duration) -> OffsetDateTime {
+    time.saturating_add(duration.try_into().unwrap_or(time::Duration::MAX))
 }
 
 #[cfg(test)]

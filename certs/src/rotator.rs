@@ -122,7 +122,8 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             Some(stored) => (Material::parse(&stored.data), Some(stored.version)),
         };
         let mut decision = self.decide(&material, published.as_ref());
-        if let Ok(Decision { write: Some((_, Reason::Bootstrap(_) | Reason::Heal(_))), .. }) = decision {
+        let anew = |reason: &Reason| matches!(reason, Reason::Bootstrap(_) | Reason::Heal(_) | Reason::KeepAuthority);
+        if decision.as_ref().is_ok_and(|decision| decision.write.as_ref().is_some_and(|(_, reason)| anew(reason))) {
             // To start anew one must know what was published until the Secret was found unusable, not until a while before.
             published = told(Store::Bundle, self.bundle.read().await, observe);
             decision = self.decide(&material, published.as_ref());

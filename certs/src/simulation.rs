@@ -49,6 +49,8 @@ enum Move {
     EmptySecret,
     /// Somebody damages one value in it.
     Damage(usize),
+    /// Somebody puts back what the Secret was once.
+    Restore(usize),
     /// The next request fails, before or after it was done.
     Fail { done: bool },
 }
@@ -60,6 +62,7 @@ fn moves() -> impl Strategy<Value = Move> {
         3 => (0..REPLICAS).prop_map(Move::Kill),
         1 => Just(Move::EmptySecret),
         1 => (0_usize..12).prop_map(Move::Damage),
+        1 => any::<usize>().prop_map(Move::Restore),
         6 => any::<bool>().prop_map(|done| Move::Fail { done }),
     ]
 }
@@ -249,7 +252,7 @@ fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
     let mut replicas = (0..REPLICAS).map(|number| Replica::start(&world, number)).collect::<Vec<_>>();
     let calm =
         (0..CALM / 3).flat_map(|turn| [Move::Run(turn % REPLICAS), Move::Run((turn + 1) % REPLICAS), Move::Pass(100)]);
-    let mut agreed = 0;
+    let (mut agreed, mut backups) = (0, vec![None]);
     for (moved, step) in schedule.iter().copied().chain(calm).enumerate() {
         match step {
             Move::Run(number) => replicas[number].poll(),
@@ -263,9 +266,14 @@ fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
                 }
                 world.secret.replace(Some(data));
             }
+            Move::Restore(which) => world.secret.replace(backups[which % backups.len()].clone()),
             Move::Fail { done } => world.shared.lock().unwrap().fail = Some(done),
         }
         world.remember();
+        let data = world.secret.data();
+        if backups.last() != Some(&data) {
+            backups.push(data);
+        }
         for (number, replica) in replicas.iter().enumerate() {
             world.check(number, replica.serves().as_deref())?;
         }
@@ -302,7 +310,13 @@ fn the_schedules_reach_what_they_are_for() {
     let reached = |wanted: fn(&Reason) -> bool| reasons.iter().any(wanted);
     assert!(reached(|reason| matches!(reason, Reason::Bootstrap(_))));
     assert!(reached(|reason| matches!(reason, Reason::Heal(_))));
-    for wanted in [Reason::RenewLeaf, Reason::StageAuthority, Reason::PromoteAuthority, Reason::DropAuthority] {
+    for wanted in [
+        Reason::RenewLeaf,
+        Reason::StageAuthority,
+        Reason::PromoteAuthority,
+        Reason::KeepAuthority,
+        Reason::DropAuthority,
+    ] {
         assert!(reasons.contains(&wanted), "no schedule came to: {wanted}");
     }
     assert!(overtaken > 20, "replicas overtook each other only {overtaken} times");

@@ -10,11 +10,13 @@
 //! - A CA leaves the bundle only when the last leaf it signed has expired: a replica cut off from the API may serve that leaf to
 //!   the end.
 //! - The bundle is computed from what is stored, never from what is about to be, and read before it (see [`crate::BundleStore`]).
-//! - After a loss of the Secret the published CAs are kept, and the new one is only *next*: whoever has a leaf goes on serving it.
+//! - After a loss of the Secret, or when an old one is put back, the published CAs are kept, and the new or restored one is only
+//!   *next*: whoever has a leaf goes on serving it.
 
 use crate::bundle::{Published, Sightings};
 use crate::certificate::{Certificate, canonical};
-use crate::material::{Active, Material, MaterialError};
+use crate::material::{Active, MAX_RETIRED, Material, MaterialError};
+use crate::policy::later;
 use crate::{CertificateAuthority, CertsError, Moment, Pair, Policy};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,8 +83,8 @@ pub enum Reason {
     /// Less than a third of the CA's life was left, and the next one has been published long enough: it signs from now on.
     #[error("next CA signs from now on")]
     PromoteAuthority,
-    /// The Secret does not know the CA of a leaf that is being served, as after a restore.
-    #[error("CA of a leaf in use kept")]
+    /// The Secret does not know the CA of a leaf that is being served, or one that is published, as after a restore.
+    #[error("CA kept that is in use")]
     KeepAuthority,
     /// No leaf of a retired CA is valid any more.
     #[error("retired CA dropped")]
@@ -147,17 +149,14 @@ fn heal(
 /// The one change that is due, the most pressing first.
 fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Option<(Material, Reason)>, CertsError> {
     let wall = view.now.wall;
-    let mut changed = material.clone();
-    if let Some(serving) = view
-        .serving
-        .filter(|serving| !policy.is_past(serving.pair.certificate(), wall) && !material.knows(&serving.authority))
-    {
-        let until = last_leaf_ends(policy, wall, &serving.authority, Some(&serving.pair));
-        changed.retire(serving.authority.clone(), until);
-        return Ok(Some((changed, Reason::KeepAuthority)));
+    if let Some(kept) = keep(view, policy, material) {
+        return Ok(Some((kept, Reason::KeepAuthority)));
     }
+    let mut changed = material.clone();
     if let Some(next) = &material.next {
         if policy.due(next.certificate()) <= wall {
+            // It may be published, and what is must be known (see `keep`).
+            changed.retire(next.certificate().clone(), last_leaf_ends(policy, wall, next.certificate(), None));
             changed.next = Some(Arc::new(new_authority(policy, wall)?));
             return Ok(Some((changed, Reason::StageAuthority)));
         }
@@ -202,6 +201,35 @@ fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Optio
     Ok((changed.retired.len() < material.retired.len()).then_some((changed, Reason::DropAuthority)))
 }
 
+/// An old Secret was put back: it does not know what is served, or CAs of ours that are published and whose leaf others may serve.
+/// As after a loss all of them are kept, and the restored CA signs again once everybody knows it again.
+fn keep(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Material> {
+    let wall = view.now.wall;
+    let published = view.published?;
+    let in_use = |serving: &&Serving| !policy.is_past(serving.pair.certificate(), wall);
+    let lost = view.serving.filter(in_use).filter(|serving| !material.knows(&serving.authority));
+    // Somebody else's in `caBundle` are not ours to keep.
+    let unknown = |one: &Certificate| !policy.is_past(one, wall) && !material.knows(one) && material.has_name_of(one);
+    let room = MAX_RETIRED.saturating_sub(material.retired.len() + 1);
+    let unknown: Vec<_> = published.certificates().into_iter().filter(unknown).take(room).collect();
+    if lost.is_none() && unknown.is_empty() {
+        return None;
+    }
+    let mut kept = material.clone();
+    if let Some(active) = kept.active.take_if(|active| !ripe(view, policy, active.authority.certificate())) {
+        kept.next = Some(active.authority);
+    }
+    for certificate in unknown.into_iter().rev() {
+        let until = last_leaf_ends(policy, wall, &certificate, None);
+        kept.retire(certificate, until);
+    }
+    if let Some(serving) = lost {
+        let until = last_leaf_ends(policy, wall, &serving.authority, Some(&serving.pair));
+        kept.retire(serving.authority.clone(), until);
+    }
+    Some(kept)
+}
+
 /// The stored leaf as soon as everybody can verify it, what is served already until then.
 fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Serving> {
     let Some(active) = &material.active else { return view.serving.cloned() };
@@ -212,7 +240,7 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
     let Some(serving) = view.serving else {
         // Not ready before API servers can verify it. In a fresh cluster that is one look later; after a loss, other replicas
         // may still serve with a published CA that is not this one. Who cannot see the bundle trusts a CA that is old enough.
-        let settled = stored.authority.not_before() + 2 * policy.clock_tolerance + policy.propagation;
+        let settled = later(stored.authority.not_before(), 2 * policy.clock_tolerance + policy.propagation);
         let ready = match view.published.filter(|published| published.has_entries()) {
             Some(_) => complete() && trusts(&stored.authority),
             None => settled <= view.now.wall,
@@ -246,12 +274,12 @@ fn last_leaf_ends(
     serving: Option<&Pair>,
 ) -> OffsetDateTime {
     let known = serving.map_or(wall, |pair| pair.certificate().not_after());
-    let last = (wall + policy.clock_tolerance + policy.leaf_lifetime).max(known);
-    last.min(authority.not_after()) + policy.clock_tolerance
+    let last = later(wall, policy.clock_tolerance + policy.leaf_lifetime).max(known);
+    later(last.min(authority.not_after()), policy.clock_tolerance)
 }
 
 fn new_authority(policy: &Policy, wall: OffsetDateTime) -> Result<CertificateAuthority, CertsError> {
-    CertificateAuthority::generate_between(wall - policy.clock_tolerance, wall + policy.ca_lifetime)
+    CertificateAuthority::generate_between(wall - policy.clock_tolerance, later(wall, policy.ca_lifetime))
 }
 
 fn new_leaf(
@@ -266,7 +294,7 @@ fn new_leaf(
 
 /// No leaf outlives its CA: nobody would verify it.
 fn leaf_end(policy: &Policy, wall: OffsetDateTime, authority: &CertificateAuthority) -> OffsetDateTime {
-    (wall + policy.leaf_lifetime).min(authority.certificate().not_after())
+    later(wall, policy.leaf_lifetime).min(authority.certificate().not_after())
 }
 
 /// Whether a new leaf would be valid longer, by the second that certificates count; else renewing would never end.

@@ -216,8 +216,13 @@ impl<'a> Incoming<'a> {
         self.deny(429, reason::KS706, "too many pods wait for the API server; this one is to be created again")
     }
 
-    /// Answers when the cluster could not be asked.
+    /// Answers when the cluster could not be asked: kubectl and controllers repeat what is denied so, and no other denial.
     pub fn unavailable(&self, error: &str) -> Answer {
+        self.deny(429, reason::KS703, error)
+    }
+
+    /// Answers when the decision itself failed: the same again would fail again.
+    pub fn failed(&self, error: &str) -> Answer {
         self.deny(500, reason::KS703, error)
     }
 

@@ -8,9 +8,15 @@ pub mod manifests;
 use crate::mutate::{ClassFact, Facts, Needs, ServiceAccount};
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// A source of cluster objects.
+/// All look-ups of a review together: the API server gives the webhook 5 s, and its answer must still get there.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
+
+/// A source of cluster objects. Each answers within [`DEADLINE`], whatever else is asked at the same time.
 pub trait Cluster: Send + Sync + 'static {
     /// The ServiceAccount, or `None` if there is none.
     fn service_account(
@@ -47,7 +53,7 @@ pub struct CacheStatus {
     /// Since the API server last said anything: an event, or the bookmark it sends every minute.
     pub age: Duration,
     /// What keeps it from hearing more.
-    pub trouble: Option<String>,
+    pub trouble: Option<Arc<String>>,
 }
 
 impl fmt::Display for CacheStatus {
@@ -76,15 +82,46 @@ pub enum ClusterError {
     },
 }
 
-/// Looks up everything a decision needs.
+/// Looks up everything a decision needs, all at once.
 pub async fn facts<C: Cluster>(cluster: &C, namespace: &str, needs: &Needs<'_>) -> Result<Facts, ClusterError> {
-    let mut facts = Facts::default();
-    if let Some(name) = needs.service_account {
-        facts.service_account = cluster.service_account(namespace, name).await?;
+    let account = async {
+        match needs.service_account {
+            Some(name) => cluster.service_account(namespace, name).await,
+            None => Ok(None),
+        }
+    };
+    let class = |name: &&str| {
+        let name = (*name).to_owned();
+        async move { Ok((name.clone(), cluster.provider_class(namespace, &name).await?)) }
+    };
+    let classes = All::of(needs.classes.iter().map(class));
+    let driver = All::of(needs.csi_driver.then(|| cluster.csi_driver_installed()));
+    let (service_account, classes, driver) = tokio::try_join!(account, classes, driver)?;
+    let csi_driver_installed = driver.into_iter().any(|installed| installed);
+    Ok(Facts { service_account, classes: classes.into_iter().collect(), csi_driver_installed })
+}
+
+/// Futures that run side by side, each on the heap: most reviews have none of them.
+struct All<F, T>(Vec<(Pin<Box<F>>, Option<T>)>);
+
+impl<F: Future<Output = Result<T, ClusterError>>, T> All<F, T> {
+    fn of(futures: impl IntoIterator<Item = F>) -> Self {
+        Self(futures.into_iter().map(|future| (Box::pin(future), None)).collect())
     }
-    for name in &needs.classes {
-        facts.classes.insert((*name).to_owned(), cluster.provider_class(namespace, name).await?);
+}
+
+impl<F: Future<Output = Result<T, ClusterError>>, T: Unpin> Future for All<F, T> {
+    type Output = Result<Vec<T>, ClusterError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        for (future, output) in self.0.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let Poll::Ready(answer) = future.as_mut().poll(cx) {
+                *output = Some(answer?);
+            }
+        }
+        if self.0.iter().any(|(_, output)| output.is_none()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(self.0.drain(..).filter_map(|(_, output)| output).collect()))
     }
-    facts.csi_driver_installed = needs.csi_driver && cluster.csi_driver_installed().await?;
-    Ok(facts)
 }

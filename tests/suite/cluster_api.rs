@@ -4,6 +4,8 @@ use super::api_server::{ApiServer, CLASSES, DRIVERS, Fault, GetFault, SERVICE_AC
 use keysluice::cluster::api::{self, Client, Pace};
 use keysluice::cluster::{CacheStatus, Cluster};
 use keysluice::mutate::ClassFact;
+use serde_json::json;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,20 +28,24 @@ pub(crate) enum Cached {
 /// A stand-in and the caches that watch it.
 pub(crate) struct Watched {
     pub(crate) server: ApiServer,
-    cluster: Arc<api::ApiServer>,
+    pub(crate) cluster: Arc<api::ApiServer>,
     watch: tokio::task::JoinHandle<()>,
 }
 
 impl Watched {
     pub(crate) fn open(server: ApiServer) -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let client = Client::from_kubeconfig(&server.kubeconfig(scratch.path())).unwrap();
-        let cluster = Arc::new(api::ApiServer::new(client));
+        let kubeconfig = server.kubeconfig(scratch.path());
+        Self::by(&kubeconfig, server)
+    }
+
+    pub(crate) fn by(kubeconfig: &Path, server: ApiServer) -> Self {
+        let cluster = Arc::new(api::ApiServer::new(Client::from_kubeconfig(kubeconfig).unwrap()));
         let watch = tokio::spawn(cluster.watch(FAST));
         Self { server, cluster, watch }
     }
 
-    async fn synced(server: ApiServer) -> Self {
+    pub(crate) async fn synced(server: ApiServer) -> Self {
         let watched = Self::open(server);
         watched.until("synced", |caches| caches.iter().all(|cache| cache.synced)).await;
         watched
@@ -52,7 +58,7 @@ impl Watched {
 
     /// What a review would see; reads of one object are refused meanwhile, so the answer is the cache's.
     async fn cached(&self, namespace: &str, name: &str) -> Cached {
-        self.server.world().get_fault = Some(GetFault::Status(503));
+        self.server.world().get_fault = Some(GetFault::Status(403));
         let answer = self.cluster.service_account(namespace, name).await;
         self.server.world().get_fault = None;
         match answer.map(|account| account.expect("only a live read can deny it").client_id) {
@@ -74,7 +80,7 @@ impl Drop for Watched {
     }
 }
 
-async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let begun = Instant::now();
     while !condition().await {
         assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
@@ -86,7 +92,7 @@ fn client(id: &str) -> Cached {
     Cached::Client(id.to_owned())
 }
 
-fn server_with_accounts() -> ApiServer {
+pub(crate) fn server_with_accounts() -> ApiServer {
     let server = ApiServer::start();
     server.world().put_account("n", "plain", None);
     server.world().put_account("n", "app", Some("id-1"));
@@ -259,6 +265,53 @@ async fn a_streamed_list_that_never_ends_is_asked_for_page_by_page() {
     let watched = Watched::synced(server).await;
     assert_eq!(watched.cached("n", "app").await, client("id-1"));
     assert_eq!(watched.server.world().requests_for("/serviceaccounts?limit").len(), 1);
+    // One stall is no reason to do without for ever.
+    watched.server.world().compact();
+    watched.server.world().disconnect();
+    watched.server.world().put_account("n", "new", None);
+    watched.until_cached("new", Cached::WithoutClient).await;
+    let world = watched.server.world();
+    let streamed =
+        world.requests_for("/serviceaccounts?").into_iter().filter(|list| list.contains("sendInitialEvents"));
+    assert_eq!((streamed.count(), world.requests_for("/serviceaccounts?limit").len()), (2, 1));
+}
+
+/// Whoever may write a class in one namespace must not decide what the webhook knows of all others.
+#[tokio::test]
+async fn a_class_of_any_shape_stops_nobody() {
+    let metadata = || json!({"namespace": "n", "name": "hostile"});
+    let shapes = [
+        json!({"metadata": metadata(), "code": "x", "message": [], "spec": 1}),
+        json!({"metadata": metadata(), "kind": "Status", "code": 410, "message": "Too large resource version", "spec": []}),
+        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": {"x": 1}}, "spec": {}}),
+        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": [], "resourceVersion": {}}}),
+        json!({"metadata": {"namespace": ["n"], "name": "hostile"}}),
+        json!({"metadata": "n/hostile"}),
+        json!([]),
+        json!(null),
+    ];
+    for streams in [true, false] {
+        for (number, shape) in shapes.iter().enumerate() {
+            let server = server_with_accounts();
+            server.world().streams_lists = streams;
+            server.world().put_class("n", "a", "vault");
+            server.world().put_hostile(CLASSES, "n", "hostile", shape.clone());
+            server.world().put_class("n", "z", "vault");
+            let watched = Watched::synced(server).await;
+            watched.server.world().put_hostile(CLASSES, "n", "hostile", shape.clone());
+            watched.server.world().put_class("n", "later", "vault");
+            watched.until("the last", |caches| caches[1].objects == if number < 4 { 4 } else { 3 }).await;
+            for name in ["a", "z", "later"] {
+                assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Found(_)));
+            }
+            let hostile = watched.cluster.provider_class("n", "hostile").await.unwrap();
+            assert!(matches!(hostile, ClassFact::Invalid(_)), "{shape}: {hostile:?}");
+            // One more is the streamed list that is refused.
+            let asked = watched.server.world().requests_for("/secretproviderclasses?watch").len();
+            assert_eq!(asked, if streams { 1 } else { 2 }, "{shape}");
+            assert_eq!(watched.cluster.caches()[1].trouble, None);
+        }
+    }
 }
 
 #[tokio::test]
@@ -286,87 +339,38 @@ async fn classes_may_be_installed_later() {
 }
 
 #[tokio::test]
-async fn what_no_watch_has_told_yet_is_read_live_once_for_all_who_wait() {
-    let watched = Watched::synced(server_with_accounts()).await;
-    {
-        let mut world = watched.server.world();
-        world.stalled = true;
-        world.put_account("n", "new", Some("id"));
-        world.put_class("n", "class", "vault");
-        world.get_fault = Some(GetFault::Hold);
+async fn a_core_kind_is_never_taken_for_missing() {
+    for fault in [Fault::Status(404), Fault::ProxyNotFound] {
+        let watched = Watched::synced(server_with_accounts()).await;
+        watched.server.world().put_class("n", "class", "vault");
+        watched.until("the class", |caches| caches[1].objects == 1).await;
+        watched.server.world().fail(SERVICE_ACCOUNTS, [fault; 1000]);
+        watched.server.world().fail(CLASSES, [Fault::ProxyNotFound; 1000]);
+        watched.server.world().disconnect();
+        let told = |cache: &CacheStatus| cache.trouble.as_deref().is_some_and(|trouble| trouble.contains("404"));
+        watched.until("trouble is told", |caches| caches[..2].iter().all(told)).await;
+        assert_eq!(watched.cached("n", "app").await, client("id-1"));
+        assert_eq!(watched.cluster.caches()[1].objects, 1, "a proxy does not know which kinds there are");
+        watched.server.world().forgive();
+        watched.until("trouble is over", |caches| caches[..2].iter().all(|cache| cache.trouble.is_none())).await;
     }
-    let reads = (0..50).map(|_| {
-        let cluster = Arc::clone(&watched.cluster);
-        tokio::spawn(async move { cluster.service_account("n", "new").await.unwrap().unwrap().client_id })
-    });
-    let reads: Vec<_> = reads.collect();
-    eventually("the read arrives", || async {
-        !watched.server.world().requests_for("/namespaces/n/serviceaccounts/new").is_empty()
-    })
-    .await;
-    {
-        let mut world = watched.server.world();
-        world.get_fault = None;
-        world.pulse();
-    }
-    for read in reads {
-        assert_eq!(read.await.unwrap().as_deref(), Some("id"));
-    }
-    assert!(matches!(watched.cluster.provider_class("n", "class").await.unwrap(), ClassFact::Found(_)));
-    let world = watched.server.world();
-    assert_eq!(world.requests_for("/namespaces/n/serviceaccounts/new").len(), 1);
-    assert_eq!(world.requests_for("/namespaces/n/secretproviderclasses/class").len(), 1);
 }
 
 #[tokio::test]
-async fn an_account_created_while_its_absence_was_being_read_is_found() {
-    let watched = Watched::synced(server_with_accounts()).await;
-    watched.server.world().stalled = true;
-    watched.server.world().get_fault = Some(GetFault::Hold);
-    let ask = || {
-        let cluster = Arc::clone(&watched.cluster);
-        tokio::spawn(async move { cluster.service_account("n", "new").await.unwrap().is_some() })
-    };
-    let early = ask();
-    eventually("the read arrives", || async {
-        !watched.server.world().requests_for("/namespaces/n/serviceaccounts/new").is_empty()
-    })
-    .await;
-    watched.server.world().put_account("n", "new", Some("id"));
-    let late = ask();
-    tokio::task::yield_now().await;
-    watched.server.world().get_fault = None;
-    watched.server.world().pulse();
-    assert!(!early.await.unwrap());
-    assert!(late.await.unwrap());
-}
-
-#[tokio::test]
-async fn before_the_first_list_everything_is_read_live() {
+async fn pages_that_are_too_large_are_halved() {
     let server = server_with_accounts();
-    server.world().put_driver();
-    for resource in [SERVICE_ACCOUNTS, CLASSES, DRIVERS] {
-        server.world().fail(resource, [Fault::Status(503); 1000]);
+    server.world().streams_lists = false;
+    let vault = "x".repeat(400_000);
+    for number in 0..60 {
+        server.world().put_class("n", &format!("large-{number}"), &vault);
     }
-    let watched = Watched::open(server);
-    assert!(watched.cluster.csi_driver_installed().await.unwrap());
-    let account = watched.cluster.service_account("n", "app").await.unwrap().unwrap();
-    assert_eq!(account.client_id.as_deref(), Some("id-1"));
-    watched.server.world().get_fault = Some(GetFault::Hang);
-    let begun = Instant::now();
-    let error = watched.cluster.csi_driver_installed().await.unwrap_err().to_string();
-    assert!(error.contains("within 2 s"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-}
-
-#[tokio::test]
-async fn a_name_that_cannot_be_one_never_becomes_part_of_a_request() {
-    let watched = Watched::synced(server_with_accounts()).await;
-    watched.server.world().put_class("other", "class", "vault");
-    let before = watched.server.world().requests.len();
-    for name in ["../../other/secretproviderclasses/class", "class?watch=true", "", "UPPER"] {
-        assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Missing));
-        assert_eq!(watched.cluster.service_account("n", name).await.unwrap(), None);
+    server.world().put_class("n", "small", "vault");
+    let watched = Watched::synced(server).await;
+    // The large ones are read live: nobody fills our memory by creating classes.
+    assert_eq!(watched.cluster.caches()[1].objects, 1);
+    for name in ["small", "large-7"] {
+        assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Found(_)));
     }
-    assert_eq!(watched.server.world().requests.len(), before);
+    let pages = |limit| watched.server.world().requests_for(&format!("/secretproviderclasses?limit={limit}")).len();
+    assert_eq!((pages(50), pages(25)), (1, 3));
 }

@@ -3,12 +3,15 @@
 use super::api_server::{ApiServer, CLASSES, DRIVERS, Fault, SERVICE_ACCOUNTS};
 use super::cluster_api::{Cached, Watched};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 #[derive(Debug, Clone)]
 enum Step {
     Put(u8, Option<u8>),
     Delete(u8),
     PutClass(u8),
+    /// A class with any fields beside its name, and any annotations.
+    HostileClass(u8, Vec<(&'static str, Value)>, Value),
     DeleteClass(u8),
     Driver(bool),
     Fail(&'static str, Fault),
@@ -18,6 +21,30 @@ enum Step {
     Restart,
     /// Lets the cache catch up with a part of it.
     Breathe,
+}
+
+/// Any small JSON.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-zA-Z\"\n\u{0}ä😀]{0,6}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::btree_map("[a-z]{1,4}", inner, 0..3)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+fn hostile() -> impl Strategy<Value = Step> {
+    let field = prop::sample::select(vec!["code", "message", "status", "kind", "spec", "type", "object", "items"]);
+    let fields = prop::collection::vec((field, any_json()), 0..5);
+    (0u8..3, fields, any_json()).prop_map(|(name, fields, annotations)| Step::HostileClass(name, fields, annotations))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0u8..6, prop::option::of(0u8..3)).prop_map(|(name, client)| Step::Put(name, client)),
         4 => (0u8..6).prop_map(Step::Delete),
         2 => (0u8..3).prop_map(Step::PutClass),
+        2 => hostile(),
         2 => (0u8..3).prop_map(Step::DeleteClass),
         1 => any::<bool>().prop_map(Step::Driver),
         4 => (resource, fault).prop_map(|(resource, fault)| Step::Fail(resource, fault)),
@@ -59,6 +87,14 @@ async fn perform(watched: &mut Watched, step: &Step) {
         }
         Step::Delete(name) => world.delete(SERVICE_ACCOUNTS, "n", &format!("a{name}")),
         Step::PutClass(name) => world.put_class("n", &format!("c{name}"), "vault"),
+        Step::HostileClass(name, fields, annotations) => {
+            let mut object =
+                json!({"metadata": {"namespace": "n", "name": format!("c{name}"), "annotations": annotations}});
+            for (field, value) in fields {
+                object[*field] = value.clone();
+            }
+            world.put(CLASSES, object);
+        }
         Step::DeleteClass(name) => world.delete(CLASSES, "n", &format!("c{name}")),
         Step::Driver(true) => world.put_driver(),
         Step::Driver(false) => world.delete(DRIVERS, "", "secrets-store.csi.k8s.io"),

@@ -83,6 +83,11 @@ async fn serve_is_ready_once_all_is_known_and_answers_on_without_the_api_server(
         message.starts_with("KS703 cannot read ServiceAccount n/unknown from the API server: no answer"),
         "{message}"
     );
+    // The one denial that kubectl and controllers repeat.
+    assert_eq!(
+        (&refused["status"]["code"], &refused["status"]["details"]["retryAfterSeconds"]),
+        (&json!(429), &json!(1))
+    );
     until_ready(&webhook, |ready, body| ready && body.contains("no answer from the API server")).await;
 }
 

@@ -248,6 +248,18 @@ async fn missing_rights_are_told_and_the_webhook_waits() {
     );
 }
 
+#[tokio::test]
+async fn a_watch_of_the_configuration_that_is_refused_is_told_once() {
+    let Stage { server, scratch } = stage();
+    server.world().put_configuration(CONFIGURATION, &[""]);
+    server.world().fail(CONFIGURATIONS, [Fault::Status(403); 1000]);
+    let replica = Replica::start(&server, scratch.path(), 1, &[]);
+    until(async || server.world().requests_for("mutatingwebhookconfigurations?watch").len() > 3).await;
+    let log = replica.process.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("only at the next regular look")).collect();
+    assert!(told.len() == 1 && told[0].contains("KS707") && told[0].contains("the API server answered 403"), "{log}");
+}
+
 /// 16 callers, half of them over HTTP/2, that trust the last but one publication of `caBundle`, new connections and kept ones, through renewals and
 /// rotations.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -320,6 +320,68 @@ fn a_restored_secret_takes_over_only_when_its_authority_is_known_again() {
 }
 
 #[test]
+fn a_fresh_replica_keeps_what_is_published_beside_a_restored_secret() {
+    let mut other = Replica::settled();
+    let (backup, first) = (other.material().clone(), other.active().clone());
+    other.stored = Err(MaterialError::Empty);
+    other.at(10);
+    other.at(70);
+    let second = other.active().clone();
+    // The other one serves the second authority's leaf; this one has only just started.
+    let mut fresh = Replica::new();
+    fresh.stored = Ok(backup);
+    fresh.publish(&second.pem());
+    assert_eq!(fresh.at(80), [Reason::KeepAuthority]);
+    assert!(fresh.trusts(&first) && fresh.trusts(&second));
+    fresh.restart();
+    assert_eq!(fresh.at(139), []);
+    assert!(fresh.serving.is_none(), "the last caBundle but one does not have the first authority");
+    assert_eq!(fresh.at(199), [Reason::PromoteAuthority]);
+    assert_eq!(*fresh.served(), first);
+    assert!(fresh.trusts(&second));
+}
+
+#[test]
+fn somebody_elses_authority_in_the_bundle_is_dropped() {
+    let mut replica = Replica::settled();
+    // A certificate of another name; that it may not sign makes no difference.
+    let other = crate::CertificateAuthority::generate().unwrap().issue(&["other.svc".to_owned()]).unwrap();
+    let (ours, other) = (replica.active().clone(), Certificate::read(other.chain[0].clone()).unwrap());
+    for restarted in [false, true] {
+        if restarted {
+            replica.restart();
+        }
+        replica.publish(&(ours.pem() + &other.pem()));
+        assert_eq!(replica.at(1), []);
+        assert!(replica.trusts(&ours) && !replica.published.as_ref().unwrap().mentions(&other));
+        assert_eq!(*replica.served(), ours);
+    }
+}
+
+/// RFC 5280's "no well-defined expiration" is the last second that can be written.
+#[test]
+fn certificates_without_an_expiry_heal_like_any_other() {
+    let end = OffsetDateTime::from_unix_timestamp(253_402_300_799).unwrap();
+    for begin in [wall(0), end] {
+        let authority = CertificateAuthority::generate_between(begin, end).unwrap();
+        let mut replica = Replica::new();
+        replica.publish(authority.pem());
+        assert_eq!(replica.settle(), [Reason::Heal(MaterialError::Empty)]);
+        assert!(replica.trusts(authority.certificate()));
+        assert_eq!(replica.at(60), [Reason::PromoteAuthority]);
+
+        let mut replica = Replica::new();
+        let pair = Arc::new(Pair::new(authority.issue_between(&replica.policy.names, begin, end).unwrap()).unwrap());
+        let active = Some(Active { authority: Arc::new(authority), pair });
+        replica.stored = Ok(Material { active, next: None, retired: Vec::new() });
+        replica.settle();
+        replica.at(100_000);
+        let served = replica.served().clone();
+        assert!(replica.trusts(&served));
+    }
+}
+
+#[test]
 fn all_expired_starts_anew_at_once() {
     let mut replica = Replica::settled();
     assert!(matches!(replica.at(9010)[..], [Reason::Bootstrap(MaterialError::Expired { .. })]));

@@ -2,8 +2,9 @@
 
 use super::event::Object;
 use crate::cluster::CacheStatus;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use arc_swap::ArcSwapOption;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// The objects of one kind, as compact as what we need of them.
@@ -17,8 +18,17 @@ pub(super) trait Table: Default + Send + Sync + 'static {
     /// Which of them; empty for all.
     const FIELD_SELECTOR: &'static str = "";
 
+    /// How many objects a page of a list may have, about 200 KiB of them.
+    const PAGE_ITEMS: usize = 250;
+    /// Whether a cluster may do without this kind; then 404 means that there are none.
+    const OPTIONAL: bool = false;
+
     /// Takes up an object, or its new state.
     fn upsert(&mut self, object: &Object<'_>);
+    /// An object that cannot be read. What is forgotten is read live, and answered with what is wrong.
+    fn unreadable(&mut self, namespace: &str, name: &str) {
+        self.remove(namespace, name);
+    }
     /// Forgets an object.
     fn remove(&mut self, namespace: &str, name: &str);
     /// How many there are.
@@ -33,7 +43,9 @@ pub(super) struct Cache<T> {
     started: Instant,
     /// Milliseconds from `started` to the last event or bookmark.
     heard_ms: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    /// Beside the table, so that whoever looks how things are takes no lock.
+    objects: AtomicUsize,
+    trouble: ArcSwapOption<String>,
 }
 
 impl<T: Table> Cache<T> {
@@ -43,7 +55,8 @@ impl<T: Table> Cache<T> {
             synced: AtomicBool::new(false),
             started: Instant::now(),
             heard_ms: AtomicU64::new(0),
-            trouble: Mutex::new(None),
+            objects: AtomicUsize::new(0),
+            trouble: ArcSwapOption::empty(),
         }
     }
 
@@ -54,12 +67,16 @@ impl<T: Table> Cache<T> {
 
     /// Changes something; the lock is held for that alone.
     pub(super) fn write(&self, change: impl FnOnce(&mut T)) {
-        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner));
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut table);
+        self.objects.store(table.len(), Ordering::Relaxed);
     }
 
     /// Puts a complete table in the place of the old one, which answered until now.
     pub(super) fn replace(&self, table: T) {
+        let objects = table.len();
         let old = std::mem::replace(&mut *self.table.write().unwrap_or_else(PoisonError::into_inner), table);
+        self.objects.store(objects, Ordering::Relaxed);
         // Freed outside the lock: dropping 50,000 names takes longer than a review.
         drop(old);
         self.synced.store(true, Ordering::Release);
@@ -79,7 +96,10 @@ impl<T: Table> Cache<T> {
 
     /// What keeps us from hearing more.
     pub(super) fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        // With every event there is none, as nearly always before.
+        if trouble.is_some() || self.trouble.load().is_some() {
+            self.trouble.store(trouble.map(Arc::new));
+        }
     }
 
     pub(super) fn status(&self) -> CacheStatus {
@@ -87,9 +107,9 @@ impl<T: Table> Cache<T> {
         CacheStatus {
             name: T::NAME,
             synced: self.is_synced(),
-            objects: self.read(T::len),
+            objects: self.objects.load(Ordering::Relaxed),
             age: self.started.elapsed().saturating_sub(heard),
-            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            trouble: self.trouble.load_full(),
         }
     }
 }

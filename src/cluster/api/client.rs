@@ -3,7 +3,7 @@
 use super::endpoint::{ClientError, Endpoint};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use std::error::Error as StdError;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -28,8 +28,12 @@ pub(super) const OBJECTS: &str = "application/json";
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 /// How long the head of an answer may take; priority and fairness queues a request for up to a minute.
 const HEAD: Duration = Duration::from_secs(60);
+/// How long where the connection was idle: it may have been forgotten on the way, and a new one is asked the same.
+const IDLE_HEAD: Duration = Duration::from_secs(1);
+/// Idle connections that are kept: as many as one review may ask at once, without many classes.
+const IDLE: usize = 4;
 /// A body of one piece, pages of lists included.
-const BODY_LIMIT_BYTES: usize = 64 << 20;
+const BODY_LIMIT_BYTES: usize = 16 << 20;
 
 /// TCP connection and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -38,8 +42,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Client {
     endpoint: Arc<Endpoint>,
-    /// One connection for the occasional read; a watch has its own and ends with it.
-    idle: Arc<Mutex<Option<Idle>>>,
+    /// Connections for the occasional read; a watch has its own and ends with it.
+    idle: Arc<Mutex<Vec<Idle>>>,
 }
 
 /// Why the API server did not give what was asked for.
@@ -68,9 +72,15 @@ pub enum ApiError {
         /// When to ask again.
         retry_after: Option<Duration>,
     },
+    /// 404 by a proxy or load balancer: whether there is such an object is not known.
+    #[error("404 without a Status: something else than the API server answered")]
+    NotTheServer,
     /// Not the JSON that was asked for.
     #[error("the API server's answer cannot be read: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// JSON, but no object as the API has them.
+    #[error("the object has a field of another type than the API gives it")]
+    Unreadable,
     /// More than we take.
     #[error("the API server's answer has no end")]
     TooLarge,
@@ -125,22 +135,45 @@ impl Client {
 
     /// Sends a request that may arrive twice: a read, a deletion, or a write that only works on the version it names.
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, ApiError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut sent = None;
-        if let Some(mut connection) = idle.filter(SendRequest::is_ready) {
-            // The API server may have closed it this instant: then a new one is asked the same.
-            sent = within(HEAD, connection.send_request(request.clone())).await?.ok().map(|head| (connection, head));
-        }
-        let (connection, response) = if let Some(sent) = sent {
+        let (connection, response) = if let Some(sent) = self.send_on_idle(&request).await {
             sent
         } else {
             let mut connection = Box::pin(self.connect()).await?;
             let response = within(HEAD, connection.send_request(request)).await?.map_err(unreachable)?;
             (connection, response)
         };
-        let body = collect(good(response).await?, BODY_LIMIT_BYTES).await?;
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
-        Ok(body)
+        let answer = match good(response).await {
+            Ok(body) => collect(body, BODY_LIMIT_BYTES).await,
+            Err(error) => Err(error),
+        };
+        // Also after a refusal. One whose answer was not read to its end is closed by now.
+        let mut idle = self.idle();
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+        answer
+    }
+
+    /// On an idle connection; `None` if there is none that works.
+    async fn send_on_idle(&self, request: &Request<Full<Bytes>>) -> Option<(Idle, Response<Incoming>)> {
+        loop {
+            let mut connection = self.idle().pop()?;
+            let send = async {
+                connection.ready().await?;
+                connection.send_request(request.clone()).await
+            };
+            match tokio::time::timeout(IDLE_HEAD, send).await {
+                Ok(Ok(response)) => return Some((connection, response)),
+                // The API server closed it meanwhile.
+                Ok(Err(_)) => {}
+                // The others went the same way.
+                Err(_) => self.idle().clear(),
+            }
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn request(
@@ -203,10 +236,14 @@ async fn good(response: Response<Incoming>) -> Result<Incoming, ApiError> {
     }
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
-    let message = serde_json::from_slice::<super::event::Object<'_>>(&body).ok().and_then(|status| status.message);
-    let message = match message {
-        Some(message) => message.to_string(),
-        None => status.canonical_reason().unwrap_or("no reason given").to_owned(),
+    let said = serde_json::from_slice::<super::event::Status<'_>>(&body).unwrap_or_default();
+    // Plain text is what the API server says where it does not have the kind at all.
+    if status == StatusCode::NOT_FOUND && &*said.kind != "Status" && !body.starts_with(b"404 page not found") {
+        return Err(ApiError::NotTheServer);
+    }
+    let message = match &*said.message {
+        "" => status.canonical_reason().unwrap_or("no reason given").to_owned(),
+        message => message.to_owned(),
     };
     Err(ApiError::Refused { status: status.as_u16(), message, retry_after: retry_after.map(Duration::from_secs) })
 }
@@ -226,10 +263,24 @@ impl ApiError {
     pub(super) fn status(&self) -> Option<u16> {
         if let Self::Refused { status, .. } = self { Some(*status) } else { None }
     }
+
+    /// When the API server wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
+    }
+
+    /// Whether the same request may succeed a moment later.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotTheServer => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::Malformed(_) | Self::Unreadable | Self::TooLarge => false,
+        }
+    }
 }
 
-impl From<super::event::LineTooLong> for ApiError {
-    fn from(_: super::event::LineTooLong) -> Self {
+impl From<super::lines::LineTooLong> for ApiError {
+    fn from(_: super::lines::LineTooLong) -> Self {
         Self::TooLarge
     }
 }

@@ -83,7 +83,7 @@ pub(super) struct Endpoint {
 enum Source {
     None,
     Inline(Vec<u8>),
-    /// Read again whenever it is used: the kubelet renews tokens and CA by swapping the file.
+    /// Read again whenever it is used: the kubelet renews tokens and CA by swapping the file, others a client certificate.
     File(PathBuf),
 }
 
@@ -92,8 +92,16 @@ struct Tls {
     authorities: Source,
     certificate: Source,
     key: Source,
-    /// The authorities it was made from, and the configuration with its session tickets.
-    made: Mutex<Option<(Vec<u8>, Arc<ClientConfig>)>>,
+    /// What it was made from, and the configuration with its session tickets.
+    made: Mutex<Option<(Credentials, Arc<ClientConfig>)>>,
+}
+
+/// The files' content, or what stands in their place.
+#[derive(PartialEq, Eq)]
+struct Credentials {
+    authorities: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
 }
 
 impl Endpoint {
@@ -209,22 +217,26 @@ impl Endpoint {
 
 impl Tls {
     fn config(&self) -> Result<Arc<ClientConfig>, ClientError> {
-        let authorities = self.authorities.read()?;
+        let read = Credentials {
+            authorities: self.authorities.read()?,
+            certificate: self.certificate.read()?,
+            key: self.key.read()?,
+        };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((from, config)) = &*made
-            && *from == authorities
+            && *from == read
         {
             return Ok(Arc::clone(config));
         }
-        let config = Arc::new(self.make(&authorities)?);
-        *made = Some((authorities, Arc::clone(&config)));
+        let config = Arc::new(self.make(&read)?);
+        *made = Some((read, Arc::clone(&config)));
         Ok(config)
     }
 
-    fn make(&self, authorities: &[u8]) -> Result<ClientConfig, ClientError> {
+    fn make(&self, read: &Credentials) -> Result<ClientConfig, ClientError> {
         let pem = |what| move |source| ClientError::Pem { what, source };
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authorities) {
+        for certificate in CertificateDer::pem_slice_iter(&read.authorities) {
             roots.add(certificate.map_err(pem("the certificate authority"))?)?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -233,9 +245,8 @@ impl Tls {
         if matches!(self.certificate, Source::None) {
             return Ok(builder.with_no_client_auth());
         }
-        let certificate = self.certificate.read()?;
-        let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<_, _>>();
-        let key = PrivateKeyDer::from_pem_slice(&self.key.read()?).map_err(pem("the client key"))?;
+        let chain = CertificateDer::pem_slice_iter(&read.certificate).collect::<Result<_, _>>();
+        let key = PrivateKeyDer::from_pem_slice(&read.key).map_err(pem("the client key"))?;
         Ok(builder.with_client_auth_cert(chain.map_err(pem("the client certificate"))?, key)?)
     }
 }
@@ -258,6 +269,7 @@ fn named<'a>(list: &'a Value, name: &str, key: &str) -> Option<&'a Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keysluice_certs::{CertificateAuthority, Pair};
     use std::io::Write as _;
 
     fn read(cluster: &str, user: &str) -> Result<Endpoint, String> {
@@ -281,6 +293,38 @@ mod tests {
         let endpoint = read("server: 'http://k.test'", "token: inline").ok().unwrap();
         assert_eq!((&*endpoint.host, endpoint.port, &*endpoint.base), ("k.test", 80, ""));
         assert_eq!(endpoint.authorization().unwrap().unwrap(), "Bearer inline");
+    }
+
+    #[test]
+    fn a_renewed_file_makes_the_next_connection_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::File::create(directory.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+        };
+        let authority = || CertificateAuthority::generate().unwrap();
+        let client = || Pair::new(authority().issue(&["client".to_owned()]).unwrap()).unwrap();
+        let write_client = |client: &Pair| {
+            write("tls.crt", &client.chain_pem());
+            write("tls.key", &client.key_pem());
+        };
+        write("ca.crt", authority().pem());
+        write_client(&client());
+        write(
+            "kubeconfig",
+            "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n\
+             clusters: [{name: k, cluster: {server: 'https://k.test', certificate-authority: ca.crt}}]\n\
+             users: [{name: u, user: {client-certificate: tls.crt, client-key: tls.key}}]\n",
+        );
+        let endpoint = Endpoint::from_kubeconfig(&directory.path().join("kubeconfig")).unwrap();
+        let config = || endpoint.tls().unwrap().unwrap().0;
+        let first = config();
+        assert!(Arc::ptr_eq(&first, &config()), "with its session tickets");
+        write_client(&client());
+        let second = config();
+        write("ca.crt", authority().pem());
+        let third = config();
+        assert!(!Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&second, &third));
+        assert!(Arc::ptr_eq(&third, &config()));
     }
 
     #[test]

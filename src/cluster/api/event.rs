@@ -3,14 +3,30 @@
 use crate::admission::pod::{StringMap, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::HashMap;
 
 /// One line of a watch.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Event<'a> {
-    #[serde(rename = "type")]
     pub(super) kind: EventKind,
-    #[serde(borrow, default)]
-    pub(super) object: Object<'a>,
+    pub(super) item: Item<'a>,
+}
+
+/// An object, as far as it can be read. Whoever may create a class decides what stands in it, and one that we cannot read must not
+/// keep us from all others.
+#[derive(Debug)]
+pub(super) enum Item<'a> {
+    Readable(Object<'a>),
+    Unreadable(Outline),
+}
+
+/// What is left of an object that has a field of another type than it should.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outline {
+    pub(super) namespace: String,
+    /// Empty if that cannot be read either.
+    pub(super) name: String,
+    pub(super) resource_version: String,
 }
 
 /// What happened to the object.
@@ -29,7 +45,7 @@ pub(super) enum EventKind {
     Unknown,
 }
 
-/// An object, or the Status that an error event carries in its place.
+/// An object of the API. Nothing of a Status is read here: a tenant's object may have fields of the same names.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Object<'a> {
@@ -38,11 +54,17 @@ pub(super) struct Object<'a> {
     /// As it stands; absent where only metadata was asked for.
     #[serde(borrow)]
     pub(super) spec: Option<&'a RawValue>,
-    /// Of a Status.
-    pub(super) code: Option<u16>,
-    /// Of a Status.
+}
+
+/// What stands in place of an object where the API server refuses.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status<'a> {
     #[serde(borrow)]
-    pub(super) message: Option<Text<'a>>,
+    pub(super) kind: Text<'a>,
+    pub(super) code: u16,
+    #[serde(borrow)]
+    pub(super) message: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,12 +81,10 @@ pub(super) struct Metadata<'a> {
 }
 
 /// One page of a list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Page<'a> {
-    #[serde(borrow)]
     pub(super) metadata: PageMetadata<'a>,
-    #[serde(borrow, default)]
-    pub(super) items: Option<Vec<Object<'a>>>,
+    pub(super) items: Vec<Item<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,121 +97,157 @@ pub(super) struct PageMetadata<'a> {
     pub(super) next: Text<'a>,
 }
 
-impl Object<'_> {
-    /// Whether this bookmark ends the initial events of a streamed list.
-    pub(super) fn ends_initial_events(&self) -> bool {
-        let annotations = self.metadata.annotations.as_ref();
-        annotations.and_then(|annotations| annotations.find("k8s.io/initial-events-end")) == Some("true")
+impl<'a> Event<'a> {
+    /// Fails only on what is no event at all.
+    pub(super) fn read(line: &'a [u8]) -> serde_json::Result<Self> {
+        // Nearly every line is this, in one pass.
+        if let Ok(Line { kind, object }) = serde_json::from_slice::<Line<Object<'_>>>(line) {
+            return Ok(Self { kind, item: Item::Readable(object) });
+        }
+        let Line { kind, object } = serde_json::from_slice::<Line<Option<&RawValue>>>(line)?;
+        Ok(Self { kind, item: Item::from(object) })
+    }
+}
+
+impl<'a> Status<'a> {
+    /// What an error event says.
+    pub(super) fn of_event(line: &'a [u8]) -> Self {
+        serde_json::from_slice::<Line<Self>>(line).map(|line| line.object).unwrap_or_default()
+    }
+}
+
+impl<'a> Page<'a> {
+    /// Fails only on what is no list at all.
+    pub(super) fn read(body: &'a [u8]) -> serde_json::Result<Self> {
+        if let Ok(List { metadata, items }) = serde_json::from_slice::<List<'_, Object<'_>>>(body) {
+            return Ok(Self { metadata, items: items.into_iter().flatten().map(Item::Readable).collect() });
+        }
+        let List { metadata, items } = serde_json::from_slice::<List<'_, Option<&RawValue>>>(body)?;
+        Ok(Self { metadata, items: items.into_iter().flatten().map(Item::from).collect() })
+    }
+}
+
+impl<'a> Item<'a> {
+    /// Fails only on what is no JSON.
+    pub(super) fn read(body: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice::<&RawValue>(body).map(|raw| Self::from(Some(raw)))
     }
 
+    /// Namespace and name.
+    pub(super) fn name(&self) -> (&str, &str) {
+        match self {
+            Self::Readable(object) => (&object.metadata.namespace, &object.metadata.name),
+            Self::Unreadable(outline) => (&outline.namespace, &outline.name),
+        }
+    }
+
+    /// Whether this bookmark ends the initial events of a streamed list.
+    pub(super) fn ends_initial_events(&self) -> bool {
+        let Self::Readable(object) = self else { return false };
+        object.annotations().any(|annotation| annotation == ("k8s.io/initial-events-end", "true"))
+    }
+
+    pub(super) fn resource_version(&self) -> &str {
+        match self {
+            Self::Readable(object) => &object.metadata.resource_version,
+            Self::Unreadable(outline) => &outline.resource_version,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a RawValue>> for Item<'a> {
+    fn from(raw: Option<&'a RawValue>) -> Self {
+        let Some(raw) = raw else { return Self::Unreadable(Outline::default()) };
+        serde_json::from_str(raw.get()).map_or_else(|_| Self::Unreadable(Outline::of(raw)), Self::Readable)
+    }
+}
+
+impl Outline {
+    /// Each field on its own: one that is no string leaves the others readable.
+    fn of(object: &RawValue) -> Self {
+        let fields = |raw: Option<&RawValue>| serde_json::from_str::<HashMap<String, Box<RawValue>>>(raw?.get()).ok();
+        let metadata = fields(Some(object)).and_then(|object| fields(object.get("metadata").map(|raw| &**raw)));
+        let metadata = metadata.unwrap_or_default();
+        let text = |name: &str| serde_json::from_str(metadata.get(name)?.get()).ok();
+        let text = |name| text(name).unwrap_or_default();
+        Self { namespace: text("namespace"), name: text("name"), resource_version: text("resourceVersion") }
+    }
+}
+
+impl Object<'_> {
     /// Its annotations, if any.
     pub(super) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
         self.metadata.annotations.iter().flat_map(StringMap::iter)
     }
 }
 
-/// Cuts a stream of chunks into lines; a line within one chunk is not copied.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    partial: Vec<u8>,
+/// A line of a watch with one or the other reading of its object.
+#[derive(Deserialize)]
+struct Line<T> {
+    #[serde(rename = "type")]
+    kind: EventKind,
+    #[serde(default)]
+    object: T,
 }
 
-impl Lines {
-    /// An object is at most about 3 MiB in the API server's store; more than this is no event.
-    const LIMIT_BYTES: usize = 8 << 20;
-    /// A buffer that one large object made larger than this is given back.
-    const KEEP_BYTES: usize = 16 << 10;
-
-    /// Calls `each` with every line that is complete now. What is left when the stream breaks off was never an event.
-    pub(super) fn feed<E: From<LineTooLong>>(
-        &mut self,
-        chunk: &[u8],
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut pieces = chunk.split(|byte| *byte == b'\n');
-        // `split` gives at least one piece; the last has no end yet.
-        let rest = pieces.next_back().unwrap_or_default();
-        for piece in pieces {
-            if self.partial.is_empty() {
-                each_line(piece, &mut each)?;
-            } else {
-                self.partial.extend_from_slice(piece);
-                let line = std::mem::take(&mut self.partial);
-                each_line(&line, &mut each)?;
-                if line.capacity() <= Self::KEEP_BYTES {
-                    self.partial = line;
-                    self.partial.clear();
-                }
-            }
-        }
-        if self.partial.len() + rest.len() > Self::LIMIT_BYTES {
-            return Err(LineTooLong.into());
-        }
-        self.partial.extend_from_slice(rest);
-        Ok(())
-    }
+#[derive(Deserialize)]
+struct List<'a, T> {
+    #[serde(borrow)]
+    metadata: PageMetadata<'a>,
+    items: Option<Vec<T>>,
 }
-
-fn each_line<E>(line: &[u8], each: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    if line.iter().all(u8::is_ascii_whitespace) { Ok(()) } else { each(line) }
-}
-
-/// No newline for more than 8 MiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LineTooLong;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn lines(chunks: &[&[u8]]) -> Vec<String> {
-        let (mut splitter, mut read) = (Lines::default(), Vec::new());
-        for chunk in chunks {
-            let fed: Result<(), LineTooLong> = splitter.feed(chunk, |line| {
-                read.push(String::from_utf8_lossy(line).into_owned());
-                Ok(())
-            });
-            fed.unwrap();
-        }
-        read
-    }
-
-    proptest! {
-        #[test]
-        fn lines_do_not_depend_on_where_chunks_are_cut(text in "[ab\n]{0,60}", cuts in prop::collection::vec(0usize..60, 0..8)) {
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
-            cuts.extend([0, text.len()]);
-            cuts.sort_unstable();
-            let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &text.as_bytes()[pair[0]..pair[1]]).collect();
-            let complete = text.rsplit_once('\n').map_or("", |(complete, _)| complete);
-            let expected: Vec<_> = complete.split('\n').filter(|line| !line.is_empty()).map(str::to_owned).collect();
-            prop_assert_eq!(lines(&chunks), expected);
-        }
-    }
-
-    #[test]
-    fn a_line_without_an_end_is_refused_at_the_limit() {
-        let (mut splitter, chunk) = (Lines::default(), vec![b'x'; 1 << 20]);
-        let fed = |splitter: &mut Lines| splitter.feed(&chunk, |_| Ok::<(), LineTooLong>(()));
-        for _ in 0..8 {
-            assert_eq!(fed(&mut splitter), Ok(()));
-        }
-        assert_eq!(fed(&mut splitter), Err(LineTooLong));
-    }
 
     #[test]
     fn unknown_fields_nulls_and_unknown_types_are_read_past() {
         let line = r#"{"type":"ADDED","new":[{}],"object":{"kind":"PartialObjectMetadata","metadata":{"name":"a","namespace":"n",
             "annotations":null,"managedFields":[{"f:x":{}}],"resourceVersion":"7"},"status":{"x":1}}}"#;
-        let event: Event<'_> = serde_json::from_str(line).unwrap();
-        assert_eq!(
-            (event.kind, &*event.object.metadata.name, event.object.annotations().count()),
-            (EventKind::Added, "a", 0)
-        );
-        let event: Event<'_> = serde_json::from_str(r#"{"type":"SURPRISE","object":{}}"#).unwrap();
-        assert_eq!(event.kind, EventKind::Unknown);
-        let page: Page<'_> = serde_json::from_str(r#"{"metadata":{"resourceVersion":"1"},"items":null}"#).unwrap();
-        assert!(page.items.is_none() && page.metadata.next.is_empty());
+        let event = Event::read(line.as_bytes()).unwrap();
+        let Item::Readable(object) = &event.item else { panic!("{event:?}") };
+        assert_eq!((event.kind, &*object.metadata.name, object.annotations().count()), (EventKind::Added, "a", 0));
+        assert_eq!(Event::read(br#"{"type":"SURPRISE","object":{}}"#).unwrap().kind, EventKind::Unknown);
+        let page = Page::read(br#"{"metadata":{"resourceVersion":"1"},"items":null}"#).unwrap();
+        assert!(page.items.is_empty() && page.metadata.next.is_empty());
+    }
+
+    #[test]
+    fn fields_of_a_status_mean_nothing_on_an_object() {
+        for fields in [r#""code":"x","message":1"#, r#""code":410,"message":"gone""#, r#""status":[],"kind":{}"#] {
+            let line = format!(r#"{{"type":"ADDED","object":{{{fields},"metadata":{{"name":"a"}}}}}}"#);
+            let event = Event::read(line.as_bytes()).unwrap();
+            assert!(matches!(&event.item, Item::Readable(object) if &*object.metadata.name == "a"), "{event:?}");
+        }
+        let refusal = br#"{"type":"ERROR","object":{"kind":"Status","metadata":{},"code":410,"message":"gone"}}"#;
+        assert_eq!(Event::read(refusal).unwrap().kind, EventKind::Error);
+        let status = Status::of_event(refusal);
+        assert_eq!((status.code, &*status.message), (410, "gone"));
+    }
+
+    #[test]
+    fn of_an_unreadable_object_the_name_is_known_as_far_as_it_is_one() {
+        for (object, namespace, name, version) in [
+            (r#"{"metadata":{"name":"a","namespace":"n","resourceVersion":"7","annotations":{"x":1}}}"#, "n", "a", "7"),
+            (r#"{"metadata":{"name":"a","namespace":[],"resourceVersion":7}}"#, "", "a", ""),
+            (r#"{"metadata":{"name":{"name":"a"}}}"#, "", "", ""),
+            (r#"{"metadata":"a"}"#, "", "", ""),
+            ("[1]", "", "", ""),
+            ("null", "", "", ""),
+        ] {
+            let outline = Outline {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                resource_version: version.to_owned(),
+            };
+            let line = format!(r#"{{"type":"ADDED","object":{object}}}"#);
+            let event = Event::read(line.as_bytes()).unwrap();
+            assert!(matches!(&event.item, Item::Unreadable(read) if *read == outline), "{event:?}");
+            let list = format!(r#"{{"metadata":{{"resourceVersion":"9"}},"items":[{{}},{object},{{}}]}}"#);
+            let page = Page::read(list.as_bytes()).unwrap();
+            assert!(matches!(&page.items[1], Item::Unreadable(read) if *read == outline), "{page:?}");
+            assert!(matches!((&page.items[0], &page.items[2]), (Item::Readable(_), Item::Readable(_))));
+        }
     }
 }

@@ -1,14 +1,12 @@
 //! Reading one object now: what a cache does not have may have been created this instant.
 
 use super::client::ApiError;
+use crate::cluster::DEADLINE;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 
-/// All of it together; the webhook itself is called with 5 s.
-pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// Reads at once, each on a connection of its own: a burst of new names queues here and not in our memory.
 const AT_ONCE: usize = 16;
 

@@ -9,6 +9,7 @@ mod client;
 mod csi_drivers;
 mod endpoint;
 mod event;
+mod lines;
 mod live;
 mod provider_classes;
 mod removal;
@@ -21,20 +22,26 @@ pub use endpoint::ClientError;
 pub use removal::{Kind, RemovalError, delete_until};
 pub use stores::{BundleConfiguration, CertificateSecret, SecretName, SecretNameError};
 
-use super::{CacheStatus, Cluster, ClusterError};
+use super::{CacheStatus, Cluster, ClusterError, DEADLINE};
 use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};
+use backoff::{Backoff, random};
 use cache::{Cache, Table};
 use client::{METADATA, OBJECTS};
 use csi_drivers::CsiDrivers;
-use event::Object;
+use event::Item;
 use live::{Answer, Flights};
 use provider_classes::ProviderClasses;
 use service_accounts::ServiceAccounts;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 pub use watch::Pace;
 use watch::Watch;
+
+/// An object is not asked for again where its answer would have less time than this.
+const LAST_READ: Duration = Duration::from_millis(500);
 
 /// What the API server says, most of it from memory.
 #[derive(Debug)]
@@ -72,17 +79,26 @@ impl ApiServer {
         })
     }
 
-    /// GETs one object; `None` if there is none, nor any of its kind.
+    /// GETs one object; `None` if there is none, nor any of its kind. What may pass is tried again while there is time.
     async fn get<T>(
         &self,
         path: String,
         accept: &'static str,
-        read: impl Fn(&Object<'_>) -> T,
+        read: impl Fn(&Item<'_>) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
-        match self.client.read(&path, accept).await {
-            Ok(body) => Ok(Some(read(&serde_json::from_slice(&body)?))),
-            Err(error) if error.status() == Some(404) => Ok(None),
-            Err(error) => Err(error),
+        let begun = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+        loop {
+            let error = match self.client.read(&path, accept).await {
+                Ok(body) => return read(&Item::read(&body)?).map(Some).ok_or(ApiError::Unreadable),
+                Err(error) if error.status() == Some(404) => return Ok(None),
+                Err(error) => error,
+            };
+            let pause = backoff.next(error.retry_after(), random());
+            if !error.is_passing() || begun.elapsed() + pause + LAST_READ > DEADLINE {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -95,7 +111,10 @@ impl Cluster for ApiServer {
         if !is_name(namespace) || !is_name(name) {
             return Ok(None);
         }
-        let read = |object: &Object<'_>| ServiceAccount::from_annotations(object.annotations());
+        let read = |item: &Item<'_>| match item {
+            Item::Readable(object) => Some(ServiceAccount::from_annotations(object.annotations())),
+            Item::Unreadable(_) => None,
+        };
         let path = || format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
         let fetch = || self.get(path(), METADATA, read);
         let answer = self.account_reads.read(&service_accounts::key(namespace, name), fetch).await;
@@ -111,7 +130,7 @@ impl Cluster for ApiServer {
         }
         let group = "/apis/secrets-store.csi.x-k8s.io/v1";
         let path = || format!("{group}/namespaces/{namespace}/secretproviderclasses/{name}");
-        let fetch = || self.get(path(), OBJECTS, provider_classes::class);
+        let fetch = || self.get(path(), OBJECTS, |item| Some(provider_classes::class(item)));
         let answer = self.class_reads.read(&service_accounts::key(namespace, name), fetch).await;
         Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?.unwrap_or(ClassFact::Missing))
     }
@@ -121,7 +140,7 @@ impl Cluster for ApiServer {
             return Ok(self.drivers.read(|table| table.installed));
         }
         // Before the first list "not there" would be a guess, and a wrong one would take a volume away from its driver.
-        let fetch = || self.get(format!("{}/{CSI_DRIVER}", CsiDrivers::PATH), METADATA, |_| ());
+        let fetch = || self.get(format!("{}/{CSI_DRIVER}", CsiDrivers::PATH), METADATA, |_| Some(()));
         let answer = self.driver_reads.read(CSI_DRIVER, fetch).await;
         Ok(known(answer, || format!("CSIDriver {CSI_DRIVER}"))?.is_some())
     }

@@ -7,6 +7,9 @@ use crate::mutate::ServiceAccount;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
+/// Two ids are 72 bytes. Annotations may have 256 KiB, and whoever writes them must not fill our memory: these are read live.
+const ACCOUNT_KEPT_BYTES: usize = 2 << 10;
+
 /// ServiceAccounts by namespace and name.
 ///
 /// Nineteen of twenty carry no annotation of ours; of them a 64-bit hash is kept (9 to 18 bytes with the table's slack). Its key is
@@ -52,6 +55,9 @@ impl Table for ServiceAccounts {
         let (namespace, name) = (&*object.metadata.namespace, &*object.metadata.name);
         let account = ServiceAccount::from_annotations(object.annotations());
         let hash = self.hash(namespace, name);
+        if kept_bytes(&account) > ACCOUNT_KEPT_BYTES {
+            return self.remove(namespace, name);
+        }
         if account == ServiceAccount::default() {
             self.annotated.remove(&*key(namespace, name));
             self.plain.insert(hash);
@@ -94,6 +100,11 @@ impl Annotated {
     }
 }
 
+fn kept_bytes(account: &ServiceAccount) -> usize {
+    let ids = [&account.client_id, &account.tenant_id, &account.token_expiration].into_iter().flatten();
+    ids.chain(&account.misspelt).map(String::len).sum()
+}
+
 /// Neither part can hold a slash.
 pub(super) fn key(namespace: &str, name: &str) -> Box<str> {
     [namespace, "/", name].concat().into_boxed_str()
@@ -105,6 +116,18 @@ mod tests {
 
     fn upsert(table: &mut ServiceAccounts, json: &str) {
         table.upsert(&serde_json::from_str(json).unwrap());
+    }
+
+    #[test]
+    fn an_account_with_annotations_without_end_is_not_kept() {
+        let mut table = ServiceAccounts::default();
+        for (bytes, kept) in [(36, 1), (200_000, 0), (36, 1)] {
+            let id = "x".repeat(bytes);
+            let annotations = format!(r#"{{"azure.workload.identity/client-id":"{id}"}}"#);
+            let metadata = format!(r#"{{"namespace":"n","name":"a","annotations":{annotations}}}"#);
+            upsert(&mut table, &format!(r#"{{"metadata":{metadata}}}"#));
+            assert_eq!(table.len(), kept);
+        }
     }
 
     #[test]

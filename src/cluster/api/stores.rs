@@ -4,6 +4,7 @@ use super::client::{ApiError, Client, METADATA, OBJECTS};
 use super::event::Metadata;
 use super::{Pace, is_name};
 use crate::cluster::api::backoff::{Backoff, random};
+use crate::reason::KS707;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -132,11 +133,21 @@ impl BundleConfiguration {
         let (client, name) = (self.client.clone(), self.name.clone());
         async move {
             let mut backoff = Backoff::new(pace.first_retry, pace.longest_retry);
+            let mut failures = 0_u32;
             loop {
                 let begun = Instant::now();
-                let ended = watch_once(&client, &name, &changed, pace).await;
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "the watch of the webhook configuration ended");
+                match watch_once(&client, &name, &changed, pace).await {
+                    Ok(()) => failures = 0,
+                    Err(error) => {
+                        failures = failures.saturating_add(1);
+                        let configuration = &*name;
+                        // Without the right to watch this goes on for ever; the regular look still mends the bundle.
+                        if failures == 1 {
+                            tracing::warn!(configuration, %error, "{KS707} a changed caBundle is seen only at the next regular look");
+                        } else {
+                            tracing::debug!(configuration, failures, %error, "the watch of the webhook configuration failed again");
+                        }
+                    }
                 }
                 if begun.elapsed() >= GOOD {
                     backoff.reset();

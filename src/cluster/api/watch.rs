@@ -5,7 +5,8 @@
 use super::backoff::{Backoff, random, spread};
 use super::cache::{Cache, Table};
 use super::client::{ApiError, Client, next_chunk};
-use super::event::{Event, EventKind, Lines, Object, Page};
+use super::event::{Event, EventKind, Item, Page, Status};
+use super::lines::{LineTooLong, Lines};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,6 @@ use std::time::{Duration, Instant};
 const LIFETIME: Duration = Duration::from_secs(420);
 /// A session this long was a good one.
 const GOOD: Duration = Duration::from_secs(20);
-/// About 200 KiB of metadata.
-const PAGE_ITEMS: usize = 250;
 
 /// How long a watch waits for what. Tests are less patient.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +53,8 @@ pub(super) struct Watch<T> {
     resume: Option<String>,
     /// Whether the API server streams lists (1.34 and later; 1.27 and later where it is switched on).
     streams_lists: bool,
+    /// Of a paged list; halved when a page is too large.
+    page_items: usize,
 }
 
 /// Why a session ended.
@@ -72,15 +73,15 @@ impl From<serde_json::Error> for End {
     }
 }
 
-impl From<super::event::LineTooLong> for End {
-    fn from(error: super::event::LineTooLong) -> Self {
+impl From<LineTooLong> for End {
+    fn from(error: LineTooLong) -> Self {
         Self::Api(error.into())
     }
 }
 
 impl<T: Table> Watch<T> {
     pub(super) fn new(client: Client, cache: Arc<Cache<T>>, pace: Pace) -> Self {
-        Self { client, cache, pace, resume: None, streams_lists: true }
+        Self { client, cache, pace, resume: None, streams_lists: true, page_items: T::PAGE_ITEMS }
     }
 
     /// Never ends.
@@ -112,8 +113,8 @@ impl<T: Table> Watch<T> {
                 tracing::info!(cache = name, "{error}");
                 return backoff.next(None, random);
             }
-            End::Api(ApiError::Refused { status: 404, .. }) => {
-                // No such resource: there are none, and that is an answer.
+            End::Api(ApiError::Refused { status: 404, .. }) if T::OPTIONAL => {
+                // No such kind: there are none, and that is an answer.
                 if !self.cache.is_synced() || self.cache.read(T::len) > 0 {
                     tracing::info!(cache = name, "the cluster does not have this resource");
                 }
@@ -131,9 +132,13 @@ impl<T: Table> Watch<T> {
             {
                 self.streams_lists = false;
             }
+            End::Api(ApiError::TooLarge) if listing && !self.streams_lists && self.page_items > 1 => {
+                self.page_items /= 2;
+                return Duration::ZERO;
+            }
             End::Api(_) => {}
         }
-        let asked = if let End::Api(ApiError::Refused { retry_after, .. }) = &error { *retry_after } else { None };
+        let asked = if let End::Api(error) = &error { error.retry_after() } else { None };
         let pause = backoff.next(asked, random);
         let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(cache = name, %error, retry_in_ms = milliseconds, "watch failed; what is cached goes on answering");
@@ -176,15 +181,15 @@ impl<T: Table> Watch<T> {
     async fn list(&mut self) -> Result<(), End> {
         let (mut fresh, mut next) = (T::default(), String::new());
         loop {
-            let mut query = vec![format!("limit={PAGE_ITEMS}")];
+            let mut query = vec![format!("limit={}", self.page_items)];
             if !next.is_empty() {
                 query.push(format!("continue={}", escape(&next)));
             }
             let page = self.client.read(&path::<T>(&query), T::ACCEPT).await;
             let page = page.map_err(|error| if error.status() == Some(410) { End::Gone } else { error.into() })?;
-            let page: Page<'_> = serde_json::from_slice(&page)?;
-            for object in page.items.iter().flatten() {
-                fresh.upsert(object);
+            let page = Page::read(&page)?;
+            for item in &page.items {
+                take_up(&mut fresh, item);
             }
             next = page.metadata.next.to_string();
             if next.is_empty() {
@@ -194,6 +199,8 @@ impl<T: Table> Watch<T> {
         }
         self.cache.replace(fresh);
         self.cache.set_trouble(None);
+        // The next list is streamed again, if it can be: it was one stall, or the API server is newer by then.
+        self.streams_lists = true;
         Ok(())
     }
 }
@@ -208,16 +215,16 @@ struct Session<'a, T> {
 
 impl<T: Table> Session<'_, T> {
     fn line(&mut self, line: &[u8]) -> Result<(), End> {
-        let event: Event<'_> = serde_json::from_slice(line)?;
-        let object = &event.object;
-        match event.kind {
-            EventKind::Error => return Err(refusal(object)),
+        let Event { kind, item } = Event::read(line)?;
+        match kind {
+            EventKind::Error => return Err(refusal(&Status::of_event(line))),
             EventKind::Unknown => return Ok(()),
-            EventKind::Added | EventKind::Modified => self.change(|table| table.upsert(object)),
+            EventKind::Added | EventKind::Modified => self.change(|table| take_up(table, &item)),
             EventKind::Deleted => {
-                self.change(|table| table.remove(&object.metadata.namespace, &object.metadata.name));
+                let (namespace, name) = item.name();
+                self.change(|table| table.remove(namespace, name));
             }
-            EventKind::Bookmark if object.ends_initial_events() => {
+            EventKind::Bookmark if item.ends_initial_events() => {
                 if let Some(table) = self.fresh.take() {
                     self.cache.replace(table);
                 }
@@ -227,7 +234,7 @@ impl<T: Table> Session<'_, T> {
         self.cache.heard();
         // The versions of initial events are the objects' own, in no order: nothing to resume from.
         if self.fresh.is_none() {
-            self.advance(&object.metadata.resource_version)?;
+            self.advance(item.resource_version())?;
         }
         Ok(())
     }
@@ -258,11 +265,21 @@ impl<T: Table> Session<'_, T> {
     }
 }
 
-fn refusal(status: &Object<'_>) -> End {
-    let code = status.code.unwrap_or_default();
-    let message = status.message.as_deref().unwrap_or_default().to_owned();
-    let error = ApiError::Refused { status: code, message, retry_after: None };
-    if is_gone(Some(code), &error) { End::Gone } else { error.into() }
+/// Takes up an object; one that cannot be read is told, and keeps nobody from the others.
+fn take_up<T: Table>(table: &mut T, item: &Item<'_>) {
+    match item {
+        Item::Readable(object) => table.upsert(object),
+        Item::Unreadable(_) => {
+            let (namespace, name) = item.name();
+            tracing::warn!(cache = T::NAME, namespace, name, "an object cannot be read");
+            table.unreadable(namespace, name);
+        }
+    }
+}
+
+fn refusal(status: &Status<'_>) -> End {
+    let error = ApiError::Refused { status: status.code, message: status.message.to_string(), retry_after: None };
+    if is_gone(Some(status.code), &error) { End::Gone } else { error.into() }
 }
 
 /// Also a version from the future: etcd was restored from a backup, and the API server would wait for it to come.

@@ -3,7 +3,7 @@
 use super::world::{BINDINGS, CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World};
 use super::write;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::{Body, Frame, Incoming};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -45,6 +45,10 @@ pub(super) async fn answer(
         world.requests.push(uri.to_string());
         world.user_agents.push(agent.to_owned());
         world.pulse();
+        let presented = request.headers().get("authorization").map(HeaderValue::as_bytes);
+        if presented != Some(format!("Bearer {}", world.token).as_bytes()) {
+            return Ok(status(401, "Unauthorized"));
+        }
     }
     let Some(resource) = resource else { return Ok(status(404, "no such path")) };
     if request.method() != Method::GET {
@@ -63,9 +67,12 @@ pub(super) async fn answer(
     }
     let mut world = shared.lock().unwrap();
     if resource == CLASSES && !world.classes_installed {
-        return Ok(status(404, "404 page not found"));
+        return Ok(text(404, "404 page not found\n"));
     }
     let fault = world.next_fault(resource);
+    if fault == Some(Fault::ProxyNotFound) {
+        return Ok(text(404, "<html>no such backend</html>"));
+    }
     if let Some(Fault::Status(code)) = fault {
         return Ok(status(code, "as the test wants it"));
     }
@@ -99,6 +106,7 @@ async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Respo
     };
     match fault {
         Some(GetFault::Status(code)) => return status(code, "as the test wants it"),
+        Some(GetFault::ProxyNotFound) => return text(404, "<html>no such backend</html>"),
         Some(GetFault::Hang) => std::future::pending().await,
         Some(GetFault::Hold) => {
             while shared.lock().unwrap().get_fault == Some(GetFault::Hold) {
@@ -124,14 +132,18 @@ fn page(world: &World, resource: &str, query: &HashMap<String, String>) -> Respo
 fn status(code: u16, message: &str) -> Response<Pieces> {
     let mut response = body(code, &json!({"kind": "Status", "code": code, "message": message, "metadata": {}}));
     if code == 429 {
-        response.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
     }
     response
 }
 
 fn body(code: u16, value: &Value) -> Response<Pieces> {
+    text(code, &value.to_string())
+}
+
+fn text(code: u16, text: &str) -> Response<Pieces> {
     let (sender, receiver) = mpsc::channel(1);
-    sender.try_send(Ok(Bytes::from(value.to_string()))).unwrap();
+    sender.try_send(Ok(Bytes::from(text.to_owned()))).unwrap();
     let mut response = Response::new(Pieces(receiver));
     *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
     response

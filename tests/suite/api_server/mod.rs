@@ -11,8 +11,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// The server; what it holds outlives a stop.
 pub(crate) struct ApiServer {
@@ -62,13 +64,18 @@ impl ApiServer {
         self.world.lock().unwrap()
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
     /// Writes a kubeconfig that leads here.
     pub(crate) fn kubeconfig(&self, directory: &Path) -> PathBuf {
         let path = directory.join("kubeconfig");
         let text = format!(
             "current-context: test\nclusters: [{{name: test, cluster: {{server: \"http://{}\"}}}}]\n\
              contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\nusers: [{{name: test, user: {{token: t}}}}]\n",
-            self.listener.local_addr().unwrap()
+            self.address()
         );
         // By a rename: a replica that was started a moment ago may be reading it.
         let new = directory.join("kubeconfig.new");
@@ -82,11 +89,30 @@ async fn accept(listener: Arc<TcpListener>, world: Arc<Mutex<World>>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
+        let (tls, number) = {
+            let mut world = world.lock().unwrap();
+            world.connections += 1;
+            (world.tls.clone(), world.connections)
+        };
         let world = Arc::clone(&world);
         connections.spawn(async move {
-            let service = service_fn(move |request| answer::answer(request, Arc::clone(&world)));
-            // A cut connection is what it was told to be.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            match tls {
+                None => serve(stream, number, world).await,
+                Some(tls) => {
+                    if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
+                        serve(stream, number, world).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, number: usize, world: Arc<Mutex<World>>) {
+    let service = service_fn(move |request| {
+        let (dead, world) = (number <= world.lock().unwrap().dead_connections, Arc::clone(&world));
+        async move { if dead { std::future::pending().await } else { answer::answer(request, world).await } }
+    });
+    // A cut connection is what it was told to be.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,7 +1,9 @@
 //! What the stand-in holds: objects, their history, and the faults to come.
 
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 pub(crate) const SERVICE_ACCOUNTS: &str = "serviceaccounts";
@@ -16,6 +18,8 @@ pub(crate) const CONFIGURATIONS: &str = "mutatingwebhookconfigurations";
 pub(crate) enum Fault {
     /// Refused with this status; with Retry-After where it is 429.
     Status(u16),
+    /// 404 by something in front of the API server.
+    ProxyNotFound,
     /// The connection ends after so many bytes of the body, in the middle of whatever that is.
     CutAfter(usize),
     /// An error event with code 410 in place of the first change.
@@ -54,6 +58,14 @@ pub(crate) struct World {
     /// Method-less: path and query of every request, in order.
     pub(crate) requests: Vec<String>,
     pub(crate) user_agents: Vec<String>,
+    /// What a request must present; whoever does not meets 401.
+    pub(crate) token: &'static str,
+    /// TLS for connections from now on.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Connections so far.
+    pub(crate) connections: usize,
+    /// Requests on the first so many connections are never answered.
+    pub(crate) dead_connections: usize,
     /// Counts up with every change of anything here.
     pulse: watch::Sender<u64>,
     /// Watches of an earlier epoch end.
@@ -64,6 +76,8 @@ pub(crate) struct World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GetFault {
     Status(u16),
+    /// 404 by something in front of the API server.
+    ProxyNotFound,
     /// Never answered.
     Hang,
     /// Answered only once the fault is taken away, with what was there when the request came.
@@ -84,6 +98,10 @@ impl Default for World {
             get_fault: None,
             requests: Vec::new(),
             user_agents: Vec::new(),
+            token: "t",
+            tls: None,
+            connections: 0,
+            dead_connections: 0,
             pulse: watch::Sender::new(0),
             epoch: 0,
         }
@@ -117,6 +135,14 @@ impl World {
             |bundle: &&str| json!({"name": "e", "clientConfig": {"service": {"name": "s"}, "caBundle": bundle}});
         let webhooks: Vec<Value> = bundles.iter().map(entry).collect();
         self.put(CONFIGURATIONS, json!({"metadata": {"name": name}, "webhooks": webhooks}));
+    }
+
+    /// Creates or changes an object that may have any shape, as long as nothing sets its version.
+    pub(crate) fn put_hostile(&mut self, resource: &'static str, namespace: &str, name: &str, object: Value) {
+        self.version += 1;
+        let key = (resource, namespace.to_owned(), name.to_owned());
+        let known = self.objects.insert(key, object.clone()).is_some();
+        self.record(resource, if known { "MODIFIED" } else { "ADDED" }, object);
     }
 
     /// Creates or changes an object that came whole.
