@@ -187,6 +187,7 @@ impl Sidecar {
                     Action::RemovePrevious { volume } => {
                         if let Err(error) = self.volumes[volume].remove_previous() {
                             log::warn(&error.fault());
+                            events.push(Event::NotRemoved { volume });
                         }
                     }
                     Action::Ready => {

@@ -198,6 +198,20 @@ fn what_can_never_work_ends_at_once_with_3() {
 }
 
 #[test]
+fn a_volume_that_is_gone_at_the_first_commit_ends_it_at_once_with_3() {
+    let world = World::new();
+    let mut plan = world.plan(&[world.file("db", "absent")]);
+    plan.as_object_mut().unwrap().remove("startTimeoutSeconds");
+    let sidecar = world.run(&plan);
+    until("the volume is open", || world.log().contains("KS404"));
+    fs::remove_dir(world.root.join("mnt/v")).unwrap();
+    world.emulator.set_secret("shop", "absent", "now it is there");
+    sidecar.signal(Signal::HUP);
+    assert_eq!(sidecar.wait().code(), Some(3), "{}", world.log());
+    assert!(world.termination_log().starts_with("KS502 "), "{}", world.termination_log());
+}
+
+#[test]
 fn a_known_cause_is_told_while_another_request_hangs() {
     let world = World::new();
     world.emulator.inject(Fault::delay(Duration::from_secs(8)).on(CallKind::SecretGet).object("api"));

@@ -126,7 +126,7 @@ impl Volume {
         self.follow()?;
         match self.try_stage(entries, now) {
             Err(error) if error.is_full() && !self.previous.is_empty() => {
-                self.gone_early += self.remove_all_previous()?;
+                self.remove_all_previous()?;
                 self.try_stage(entries, now)
             }
             other => other,
@@ -204,27 +204,26 @@ impl Volume {
         }
     }
 
-    /// Removes the oldest generation that lingers; to be called once for each publication that said one does. `false` when it
-    /// went earlier.
+    /// Removes the oldest generation that lingers; to be called once for each publication that said one does, and again when
+    /// it failed. `false` when it went earlier.
     pub fn remove_previous(&mut self) -> Result<bool, VolumeError> {
         if self.gone_early > 0 {
             self.gone_early -= 1;
             return Ok(false);
         }
-        if self.previous.is_empty() {
-            return Ok(false);
-        }
-        let name = self.previous.remove(0);
-        tree::remove(&self.directory, &name).map_err(with_path(&self.path))?;
+        let Some(name) = self.previous.first() else { return Ok(false) };
+        tree::remove(&self.directory, name).map_err(with_path(&self.path))?;
+        self.previous.remove(0);
         Ok(true)
     }
 
-    fn remove_all_previous(&mut self) -> Result<usize, VolumeError> {
-        let names = std::mem::take(&mut self.previous);
-        for name in &names {
+    fn remove_all_previous(&mut self) -> Result<(), VolumeError> {
+        while let Some(name) = self.previous.first() {
             tree::remove(&self.directory, name).map_err(with_path(&self.path))?;
+            self.previous.remove(0);
+            self.gone_early += 1;
         }
-        Ok(names.len())
+        Ok(())
     }
 
     fn try_stage(&self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
