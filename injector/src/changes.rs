@@ -50,8 +50,8 @@ impl List {
 pub(crate) struct Start {
     /// Fetched without further questions.
     pub(crate) fetch: Vec<usize>,
-    /// Known to be what they are.
-    pub(crate) unchanged: Vec<usize>,
+    /// Of pinned versions that were fetched: they cannot change, and nobody is asked.
+    pub(crate) pinned: Vec<usize>,
     /// To be asked first.
     pub(crate) lists: Vec<List>,
 }
@@ -90,7 +90,7 @@ impl Ledger {
         let mut groups = BTreeMap::<Group, Vec<(usize, Object)>>::new();
         for &index in items {
             match (object(volume, index), self.known[index]) {
-                (_, Known::Fetched) => start.unchanged.push(index),
+                (_, Known::Fetched) => start.pinned.push(index),
                 (Some(object), _) if object.version().is_none() => {
                     groups.entry(group(&object)).or_default().push((index, object));
                 }

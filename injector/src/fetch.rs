@@ -14,7 +14,7 @@ use crate::item::Item;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Answer, Object, VaultClient, of_object};
 use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
-use keysluice_plan::{ObjectVersion, Plan, Volume};
+use keysluice_plan::{ObjectVersion, Plan, RelativePath, Volume};
 use secrecy::{ExposeSecret, SecretBox};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -24,15 +24,30 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 /// What came of the items of one object.
-pub(crate) type Results = Vec<(usize, Result<Fetched, Fault>)>;
+pub(crate) type Results = Vec<(usize, Result<Brought, Fault>)>;
+
+/// What an item has now.
+#[derive(Debug, Default)]
+pub(crate) struct Brought {
+    /// New files.
+    pub(crate) fetched: Fetched,
+    /// Its earlier files that stay as they are, and why their objects gave none.
+    pub(crate) kept: Vec<(RelativePath, Option<Fault>)>,
+}
+
+impl From<Fetched> for Brought {
+    fn from(fetched: Fetched) -> Self {
+        Self { fetched, kept: Vec::new() }
+    }
+}
 
 /// How a round goes on. An object is told as soon as it is known: the slowest of a round holds up no reason.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// Some items of a volume are done.
     Items { volume: usize, results: Results },
-    /// Some items of a volume are what they were.
-    Unchanged { volume: usize, items: Vec<usize> },
+    /// Some items of a volume are what they were, as a list told, or (`asked` is false) as pinned versions are.
+    Unchanged { volume: usize, items: Vec<usize>, asked: bool },
     /// All of them are.
     Over { volume: usize },
 }
@@ -69,6 +84,12 @@ impl Fetcher {
         Ok(Self { plan, sources, vaults, throttle, http, ledgers })
     }
 
+    /// Has these items fetched the next time, whatever a list tells.
+    pub(crate) fn forget(&self, volume: usize, items: &[usize]) {
+        let mut ledger = self.ledger(volume);
+        items.iter().for_each(|&item| ledger.failed(item));
+    }
+
     /// What we were told to wait.
     pub(crate) fn throttle_state(&self) -> ThrottleState {
         self.throttle.state()
@@ -85,8 +106,10 @@ impl Fetcher {
     ) {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
-        let Start { fetch: mut items, mut unchanged, lists } =
+        let Start { fetch: mut items, pinned, lists } =
             self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
+        let _ = tell.send(Progress::Unchanged { volume, items: pinned, asked: false });
+        let mut unchanged = Vec::new();
         let mut seen = BTreeMap::new();
         for list in lists {
             match self.listed(volume, list, &mut seen).await {
@@ -97,7 +120,7 @@ impl Fetcher {
                 Err(results) => drop(tell.send(Progress::Items { volume, results })),
             }
         }
-        let _ = tell.send(Progress::Unchanged { volume, items: unchanged });
+        let _ = tell.send(Progress::Unchanged { volume, items: unchanged, asked: true });
         let seen = Arc::new(seen);
         let mut lost = items.clone();
         let mut asks = BTreeMap::<Ask, Vec<usize>>::new();
@@ -145,7 +168,7 @@ impl Fetcher {
             let produced = content::produce(file, &file.path, body.expose_secret());
             let fetched = produced.map_err(|error| error.fault(&object.to_string()))?;
             ledger.fetched(plan, index, listed, of_object(body.expose_secret(), *date));
-            Ok(fetched)
+            Ok(fetched.into())
         };
         items.into_iter().map(|index| (index, produce(index))).collect()
     }
@@ -170,7 +193,7 @@ impl Fetcher {
                 fetched.warnings.extend(one.warnings);
             }
             fetched.warnings.dedup();
-            Ok(fetched)
+            Ok(fetched.into())
         };
         items.into_iter().map(|index| (index, produce(index))).collect()
     }
@@ -195,14 +218,15 @@ impl Fetcher {
         Ok((bodies, Vec::new()))
     }
 
-    async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Fetched, Fault> {
+    /// An object that fails keeps its file, and the others go on.
+    async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Brought, Fault> {
         let item = Item::at(&self.plan.volumes[volume], index);
-        let Item::Selection(selection) = item else { return Ok(Fetched::default()) };
+        let Item::Selection(selection) = item else { return Ok(Brought::default()) };
         let listed = self.vaults.secrets(&selection.vault, self.source(&selection.identity)?).await?;
         let names = selected::names(selection, listed);
-        let mut fetched = Fetched::default();
+        let mut brought = Brought::default();
         if names.is_empty() {
-            fetched.warnings.push(format!("{}: there is none", item.source()));
+            brought.fetched.warnings.push(format!("{}: there is none", item.source()));
         }
         if names.len() > selected::MOST {
             let message = format_args!("{}: {} secrets, more than {}", item.source(), names.len(), selected::MOST);
@@ -210,20 +234,24 @@ impl Fetcher {
         }
         let objects = names.into_iter().map(|name| Object::selected(selection, name)).collect();
         for (object, body) in self.get_all(objects).await {
-            let body = match body {
-                Ok(body) => body,
-                // Deleted or disabled since the list was made: the next list will say so.
-                Err(fault) if fault.reason == KS404 || fault.reason == KS406 => continue,
-                Err(fault) => return Err(fault),
-            };
             let path = selected::path(selection, object.name())
                 .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
-            let one = content::produce_selected(selection, &path, body.expose_secret())
-                .map_err(|error| error.fault(&object.to_string()))?;
-            fetched.files.extend(one.files);
-            fetched.warnings.extend(one.warnings);
+            let produced = body.and_then(|body| {
+                content::produce_selected(selection, &path, body.expose_secret())
+                    .map_err(|error| error.fault(&object.to_string()))
+            });
+            match produced {
+                Ok(one) => {
+                    brought.fetched.files.extend(one.files);
+                    brought.fetched.warnings.extend(one.warnings);
+                }
+                // Deleted or disabled since the list was made: the next list will say so.
+                Err(fault) if fault.reason == KS404 || fault.reason == KS406 => {}
+                Err(fault) if fault.class == Class::Permanent => return Err(fault),
+                Err(fault) => brought.kept.push((path, Some(fault))),
+            }
         }
-        Ok(fetched)
+        Ok(brought)
     }
 
     /// Answers of several objects, in their order.
@@ -254,9 +282,9 @@ impl Fetcher {
     }
 
     /// An object that is not there is no failure of an optional file.
-    fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<Fetched, Fault> {
+    fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<Brought, Fault> {
         let optional = self.plan.volumes[volume].files[index].optional;
-        if optional && fault.reason == KS404 { Ok(Fetched::default()) } else { Err(fault) }
+        if optional && fault.reason == KS404 { Ok(Brought::default()) } else { Err(fault) }
     }
 }
 

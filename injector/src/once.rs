@@ -6,7 +6,7 @@ use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, seed};
 use crate::item::Item;
 use crate::log;
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, of_two_versions};
 use crate::plan_source::below;
 use crate::throttle::ThrottleState;
 use crate::volume::{Staged, Volume, VolumeError};
@@ -70,13 +70,17 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
                 Ok(Some(Progress::Items { volume, results })) => {
                     for (item, result) in results {
                         let accepted = result.and_then(|new| {
-                            new.warnings.iter().for_each(|warning| log::note(warning));
+                            new.fetched.warnings.iter().for_each(|warning| log::note(warning));
                             outputs[volume].accept(&plan.volumes[volume], item, new)
                         });
                         match accepted {
                             Err(new) if new.class == Class::Permanent => return Err(new),
                             Err(new) if fault.as_ref().is_none_or(|known| new.class > known.class) => fault = Some(new),
-                            Ok(()) | Err(_) => {}
+                            Ok(None) | Err(_) => {}
+                            Ok(Some(new)) => {
+                                outputs[volume].forget(item);
+                                fault = Some(new);
+                            }
                         }
                     }
                 }
@@ -84,6 +88,13 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
         }
         while let Some(ended) = rounds.join_next().await {
             ended.map_err(|error| Fault::new(KS608, Class::Transient, format_args!("a task died: {error}")))?;
+        }
+        for (outputs, volume) in outputs.iter_mut().zip(&plan.volumes) {
+            let disagreeing: Vec<usize> = outputs.disagreeing().flatten().copied().collect();
+            for item in disagreeing {
+                outputs.forget(item);
+                fault = fault.or_else(|| Some(of_two_versions(volume, item)));
+            }
         }
         let Some(fault) = fault else { break };
         if fault.class != Class::Transient {

@@ -49,6 +49,13 @@ pub enum Outcome {
         /// What the other side asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// Content is at hand, but some of its objects failed and are to be tried again.
+    Partly {
+        /// How likely another try helps.
+        class: Class,
+        /// What the other side asked us to wait.
+        retry_after: Option<Duration>,
+    },
     /// Its content is at hand, but does not fit what another file has: both are to be fetched again before they are committed.
     Held,
     /// It was not asked for: an earlier Retry-After is not over.
@@ -234,6 +241,11 @@ impl Refresh {
                         return self.hopeless(volume, actions);
                     }
                     file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                }
+                Outcome::Partly { class, retry_after } => {
+                    file.present = true;
+                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                    (state.dirty, state.commit_at) = (true, Some(now));
                 }
                 Outcome::Held => {
                     file.present &= state.ready;

@@ -7,7 +7,7 @@ use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, Results, seed};
 use crate::item::Item;
 use crate::log;
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, of_two_versions};
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
 use crate::signals::Signals;
@@ -91,7 +91,7 @@ impl Sidecar {
             let paths = made.entries(volume).into_iter().map(|entry| entry.path);
             let complete = complete && left.is_some() && opened.resume(paths);
             if complete {
-                status.committed(index, opened.generation());
+                status.committed(index, opened.generation(), &[]);
                 // It was fetched then at the latest, unless the node's clock was set since.
                 let age = opened.generation_time().and_then(|time| SystemTime::now().duration_since(time).ok());
                 status.standing(index, started.saturating_sub(age.unwrap_or_default()));
@@ -137,8 +137,8 @@ impl Sidecar {
             event = tokio::select! {
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
-                    Progress::Unchanged { volume, items } => self.unchanged(volume, &items),
-                    Progress::Over { volume } => Event::Fetched { volume, outcomes: std::mem::take(&mut self.outcomes[volume]) },
+                    Progress::Unchanged { volume, items, asked } => self.unchanged(volume, &items, asked),
+                    Progress::Over { volume } => self.outcomes(volume),
                 },
                 Some(ended) = self.rounds.join_next() => match ended {
                     Ok(()) => Event::Tick,
@@ -212,20 +212,32 @@ impl Sidecar {
         let mut event = Event::Tick;
         for (index, result) in results {
             let plan = &self.plan.volumes[volume];
-            let accepted = result.and_then(|fetched| {
-                let versions = fetched.files.iter().map(|file| (file.path.clone(), file.version.clone())).collect();
-                let warnings = fetched.warnings.clone();
-                self.outputs[volume].accept(plan, index, fetched).map(|()| (versions, warnings))
+            let accepted = result.and_then(|brought| {
+                let files = &brought.fetched.files;
+                let versions = files.iter().map(|file| (file.path.clone(), file.version.clone())).collect::<Vec<_>>();
+                let kept: Vec<_> = brought.kept.iter().map(|(path, _)| path.clone()).collect();
+                let warnings = brought.fetched.warnings.clone();
+                let fault = self.outputs[volume].accept(plan, index, brought)?;
+                self.status.fetched(volume, index, versions, &kept, now);
+                Ok((warnings, fault))
             });
             let outcome = match accepted {
-                Ok((versions, warnings)) => {
-                    if self.status.fetched(volume, index, versions, now) {
-                        log::info(&format!("file {}: works again", Item::at(plan, index).path()));
-                    }
+                Ok((warnings, fault)) => {
                     for warning in self.status.warned(volume, index, warnings) {
                         log::note(&warning);
                     }
-                    Outcome::Fetched
+                    match fault {
+                        None => {
+                            self.works(volume, index);
+                            Outcome::Fetched
+                        }
+                        Some(fault) => {
+                            if self.status.failed(volume, index, &fault, now) {
+                                log::warn(&fault);
+                            }
+                            Outcome::Partly { class: fault.class, retry_after: fault.retry_after }
+                        }
+                    }
                 }
                 Err(fault) => {
                     if self.status.failed(volume, index, &fault, now) {
@@ -248,19 +260,53 @@ impl Sidecar {
         event
     }
 
-    fn unchanged(&mut self, volume: usize, items: &[usize]) -> Event {
+    fn unchanged(&mut self, volume: usize, items: &[usize], asked: bool) -> Event {
         for &index in items {
-            self.status.confirmed(volume, index, since_boot());
+            if asked {
+                self.status.confirmed(volume, index, since_boot());
+                self.works(volume, index);
+            }
             self.outcomes[volume].push((index, Outcome::Unchanged));
         }
         Event::Tick
     }
 
+    fn works(&mut self, volume: usize, index: usize) {
+        if self.status.works(volume, index) {
+            log::info(&format!("file {}: works again", Item::at(&self.plan.volumes[volume], index).path()));
+        }
+    }
+
+    /// What is known since the last time. Files of one certificate that are of different versions, although none of them fails or
+    /// is still under way, are fetched again.
+    fn outcomes(&mut self, volume: usize) -> Event {
+        let mut outcomes = std::mem::take(&mut self.outcomes[volume]);
+        let settled = |item: &usize| match outcomes.iter().rev().find(|(index, _)| index == item) {
+            Some((_, outcome)) => matches!(outcome, Outcome::Fetched | Outcome::Unchanged),
+            None => self.machine.is_settled(volume, *item),
+        };
+        let disagreeing = self.outputs[volume].disagreeing().filter(|items| items.iter().all(settled));
+        let disagreeing: Vec<Vec<usize>> = disagreeing.map(<[usize]>::to_vec).collect();
+        for items in disagreeing {
+            let fault = of_two_versions(&self.plan.volumes[volume], items[0]);
+            for &item in &items {
+                if self.status.failed(volume, item, &fault, since_boot()) {
+                    log::warn(&fault);
+                }
+            }
+            self.fetcher.forget(volume, &items);
+            outcomes.retain(|(index, _)| !items.contains(index));
+            outcomes.extend(items.into_iter().map(|item| (item, Outcome::Held)));
+        }
+        self.tell_reasons();
+        Event::Fetched { volume, outcomes }
+    }
+
     fn commit(&mut self, index: usize) -> Event {
         let result = match self.try_commit(index) {
             Ok(lingers) => {
-                self.outputs[index].committed();
-                self.status.committed(index, self.volumes[index].generation());
+                let items = self.outputs[index].committed();
+                self.status.committed(index, self.volumes[index].generation(), &items);
                 Ok(if lingers { Swap::Lingers } else { Swap::Clean })
             }
             Err(error) => {

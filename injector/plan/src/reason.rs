@@ -78,6 +78,7 @@ reasons! { INJECTOR:
     KS428 "the vault's list leads to another host or has no end" "something between the pod and the vault may answer in its place: check proxies and the vault's URL";
     KS429 "a secret that is selected has the path of another file" "give the selections different directories, or narrow their prefix or tags";
     KS430 "a selection is too large" "narrow its prefix or tags, or spread it over several";
+    KS431 "a certificate was renewed while its parts were fetched" "nothing to do; its files are replaced together once they are of one version";
     KS501 "the volume is full" "raise the volume's sizeLimit (keysluice.dev/size-limit on the pod): it holds two generations of all files";
     KS502 "the volume's directory is missing" "mount the volume in the sidecar at the directory the Plan names";
     KS503 "the volume cannot be written" "the volume must be a writable emptyDir that belongs to the sidecar's user or group";

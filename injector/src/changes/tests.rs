@@ -39,7 +39,7 @@ fn fetched(volume: &Volume, date: i64) -> Ledger {
 /// What a round does that begins with a list of these objects, made at 200: unchanged and fetched items.
 fn round(ledger: &mut Ledger, volume: &Volume, listed: &[(&str, i64)]) -> (Vec<usize>, Vec<usize>) {
     let all: Vec<usize> = (0..volume.files.len()).collect();
-    let Start { mut fetch, mut unchanged, lists } = ledger.start(volume, &all, false, START + MINUTE);
+    let Start { mut fetch, pinned: mut unchanged, lists } = ledger.start(volume, &all, false, START + MINUTE);
     for list in lists {
         let (same, other) = ledger.listed(volume, list, &seen(listed, 200));
         unchanged.extend(same);
@@ -151,7 +151,7 @@ fn everything_is_fetched_once_an_hour_and_on_request() {
     for (full, after) in [(true, MINUTE), (false, MINUTE * 60)] {
         let mut ledger = fetched(&volume, 150);
         let start = ledger.start(&volume, &[0, 1, 2], full, START + after);
-        assert_eq!((start.fetch.len(), start.unchanged.len(), start.lists.len()), (3, 0, 0));
+        assert_eq!((start.fetch.len(), start.pinned.len(), start.lists.len()), (3, 0, 0));
     }
 }
 
@@ -253,8 +253,8 @@ proptest! {
                 continue;
             }
             now += Duration::from_secs(1);
-            let Start { mut fetch, unchanged, lists } = ledger.start(&volume, &[0, 1, 2, 3], matches!(step, Step::Full), now);
-            prop_assert!(unchanged.is_empty());
+            let Start { mut fetch, pinned, lists } = ledger.start(&volume, &[0, 1, 2, 3], matches!(step, Step::Full), now);
+            prop_assert!(pinned.is_empty());
             let mut seen = BTreeMap::new();
             for list in lists {
                 let date = vault.date();
