@@ -14,14 +14,20 @@ use crate::item::Item;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Answer, Object, VaultClient, of_object};
 use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
-use keysluice_plan::{ObjectVersion, Plan, RelativePath, Volume};
+use keysluice_plan::{ObjectVersion, Plan, RelativePath, VaultUrl, Volume};
 use secrecy::{ExposeSecret, SecretBox};
-use std::collections::BTreeMap;
+use spared::Listing;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Files of one refresh change together; those of a vault that gives no answer for so long are left behind.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// What came of the items of one object.
 pub(crate) type Results = Vec<(usize, Result<Brought, Fault>)>;
@@ -48,6 +54,8 @@ pub(crate) enum Progress {
     Items { volume: usize, results: Results },
     /// Some items of a volume are what they were, as a list told, or (`asked` is false) as pinned versions are.
     Unchanged { volume: usize, items: Vec<usize>, asked: bool },
+    /// Nothing came for a moment: what is known need not wait for the rest.
+    Quiet { volume: usize },
     /// All of them are.
     Over { volume: usize },
 }
@@ -79,7 +87,7 @@ impl Fetcher {
             )
         };
         let sources = plan.identities.iter().map(source).collect();
-        let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle));
+        let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle), plan.volumes.iter().flat_map(vaults));
         let ledgers = plan.volumes.iter().map(|volume| Mutex::new(Ledger::new(Item::count(volume)))).collect();
         Ok(Self { plan, sources, vaults, throttle, http, ledgers })
     }
@@ -109,39 +117,38 @@ impl Fetcher {
         let Start { fetch: mut items, pinned, lists } =
             self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
         let _ = tell.send(Progress::Unchanged { volume, items: pinned, asked: false });
-        let mut unchanged = Vec::new();
-        let mut seen = BTreeMap::new();
-        for list in lists {
-            match self.listed(volume, list, &mut seen).await {
-                Ok((same, other)) => {
-                    unchanged.extend(same);
-                    items.extend(other);
-                }
-                Err(results) => drop(tell.send(Progress::Items { volume, results })),
-            }
-        }
-        let _ = tell.send(Progress::Unchanged { volume, items: unchanged, asked: true });
-        let seen = Arc::new(seen);
-        let mut lost = items.clone();
-        let mut asks = BTreeMap::<Ask, Vec<usize>>::new();
-        for index in items {
-            asks.entry(Ask::of(&self.plan.volumes[volume], index)).or_default().push(index);
-        }
+        let mut lost: BTreeSet<usize> = items.iter().copied().collect();
         let mut tasks = JoinSet::new();
-        for (ask, items) in asks {
-            let (fetcher, seen) = (Arc::clone(&self), Arc::clone(&seen));
-            tasks.spawn(async move {
-                match ask {
-                    Ask::Object(object) => fetcher.object(volume, &object, seen.get(&object).copied(), items).await,
-                    Ask::History(object, count) => fetcher.history(volume, &object, count, items).await,
-                    Ask::Selection(index) => vec![(index, fetcher.selection(volume, index).await)],
-                }
-            });
+        for list in lists {
+            lost.extend(&list.items);
+            let fetcher = Arc::clone(&self);
+            tasks.spawn(async move { Step::Listed(fetcher.listed(volume, list).await) });
         }
-        while let Some(done) = tasks.join_next().await {
-            let results = done.unwrap_or_default();
-            lost.retain(|item| results.iter().all(|(index, _)| index != item));
-            let _ = tell.send(Progress::Items { volume, results });
+        self.ask(&mut tasks, volume, std::mem::take(&mut items), &Arc::default());
+        loop {
+            let step = match timeout(QUIET, tasks.join_next()).await {
+                Ok(None) => break,
+                Ok(Some(done)) => done.unwrap_or(Step::Done(Vec::new())),
+                Err(_) => {
+                    let _ = tell.send(Progress::Quiet { volume });
+                    match tasks.join_next().await {
+                        None => break,
+                        Some(done) => done.unwrap_or(Step::Done(Vec::new())),
+                    }
+                }
+            };
+            match step {
+                Step::Listed(Listing { results, unchanged, fetch, seen }) => {
+                    self.ask(&mut tasks, volume, fetch, &Arc::new(seen));
+                    lost.retain(|item| !unchanged.contains(item) && results.iter().all(|(index, _)| index != item));
+                    let _ = tell.send(Progress::Unchanged { volume, items: unchanged, asked: true });
+                    let _ = tell.send(Progress::Items { volume, results });
+                }
+                Step::Done(results) => {
+                    lost.retain(|item| results.iter().all(|(index, _)| index != item));
+                    let _ = tell.send(Progress::Items { volume, results });
+                }
+            }
         }
         drop(client);
         // Only a task that panicked gives no result.
@@ -149,6 +156,30 @@ impl Fetcher {
         let results = lost.into_iter().map(|item| (item, Err(fault()))).collect();
         let _ = tell.send(Progress::Items { volume, results });
         let _ = tell.send(Progress::Over { volume });
+    }
+
+    /// Asks for what these items come from.
+    fn ask(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<Step>,
+        volume: usize,
+        items: Vec<usize>,
+        seen: &Arc<BTreeMap<Object, Seen>>,
+    ) {
+        let mut asks = BTreeMap::<Ask, Vec<usize>>::new();
+        for index in items {
+            asks.entry(Ask::of(&self.plan.volumes[volume], index)).or_default().push(index);
+        }
+        for (ask, items) in asks {
+            let (fetcher, seen) = (Arc::clone(self), Arc::clone(seen));
+            tasks.spawn(async move {
+                Step::Done(match ask {
+                    Ask::Object(object) => fetcher.object(volume, &object, seen.get(&object).copied(), items).await,
+                    Ask::History(object, count) => fetcher.history(volume, &object, count, items).await,
+                    Ask::Selection(index) => vec![(index, fetcher.selection(volume, index).await)],
+                })
+            });
+        }
     }
 
     async fn object(&self, volume: usize, object: &Object, listed: Option<Seen>, items: Vec<usize>) -> Results {
@@ -288,6 +319,12 @@ impl Fetcher {
     }
 }
 
+/// A task of a round ended.
+enum Step {
+    Listed(Listing),
+    Done(Results),
+}
+
 /// What one or several requests bring for some items.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ask {
@@ -308,6 +345,11 @@ impl Ask {
             },
         }
     }
+}
+
+fn vaults(volume: &Volume) -> impl Iterator<Item = &VaultUrl> {
+    let selections = volume.selections.iter().map(|selection| &selection.vault);
+    volume.files.iter().map(|file| &file.vault).chain(selections)
 }
 
 type Body = SecretBox<Vec<u8>>;

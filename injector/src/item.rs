@@ -59,7 +59,7 @@ impl<'a> Item<'a> {
     /// The paths of a file and of what it may be split into; a history is below its own.
     pub(crate) fn paths(&self) -> Vec<RelativePath> {
         let Self::File(file) = self else { return Vec::new() };
-        let suffixes: &[&str] = if file.split { &["", ".crt", ".key"] } else { &[""] };
+        let suffixes: &[&str] = if file.split && file.history.is_none() { &["", ".crt", ".key"] } else { &[""] };
         suffixes.iter().filter_map(|suffix| format!("{}{suffix}", file.path).parse().ok()).collect()
     }
 

@@ -202,7 +202,8 @@ impl Outputs {
 
 /// Where the halves of a split secret are, no other file of the Plan may be.
 fn check_halves(volume: &Volume, file: &File, files: &[Output]) -> Result<(), Fault> {
-    for half in files.iter().map(|new| &new.path).filter(|_| file.split).filter(|path| **path != file.path) {
+    let split = file.split && file.history.is_none();
+    for half in files.iter().map(|new| &new.path).filter(|path| split && **path != file.path) {
         if let Some(other) = volume.files.iter().map(|other| &other.path).find(|path| half.collides_with(path)) {
             return Err(in_one_place(Item::File(file), half, other));
         }

@@ -138,7 +138,7 @@ impl Sidecar {
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
                     Progress::Unchanged { volume, items, asked } => self.unchanged(volume, &items, asked),
-                    Progress::Over { volume } => self.outcomes(volume),
+                    Progress::Quiet { volume } | Progress::Over { volume } => self.outcomes(volume),
                 },
                 Some(ended) = self.rounds.join_next() => match ended {
                     Ok(()) => Event::Tick,

@@ -9,6 +9,8 @@ mod demands;
 mod gate;
 mod once;
 mod outage;
+mod renewal;
+mod selected;
 mod stranger;
 mod support;
 

@@ -4,15 +4,17 @@ use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
 use crate::clock::http_date;
 use crate::fault::Fault;
-use crate::http::{self, CONCURRENCY, Failure, Http};
+use crate::http::{self, CONCURRENCY, Failure, FailureKind, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 /// The widest supported version (all clouds, private endpoints, emulators).
@@ -135,14 +137,48 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct VaultClient {
     http: Arc<Http>,
-    permits: Semaphore,
+    queues: BTreeMap<VaultUrl, Queue>,
     throttle: Arc<Throttle>,
 }
 
+/// Those who want to ask one vault. Each vault has its share: one that hangs takes nothing from the others.
+#[derive(Debug)]
+struct Queue {
+    permits: Semaphore,
+    /// The last time-out, of a request or of looking its name up, and when it was.
+    silent: Mutex<Option<(Instant, Failure)>>,
+}
+
+impl Queue {
+    /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let arrived = Instant::now();
+        // An error here would mean the semaphore was closed, which nobody does.
+        let permit = self.permits.acquire().await.map_err(|_| Failure::too_long())?;
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*silent {
+            Some((at, failure)) if *at >= arrived => Err(failure.clone()),
+            _ => Ok(permit),
+        }
+    }
+
+    fn note(&self, error: &VaultError) {
+        if let VaultError::Network(failure) = error
+            && matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns)
+        {
+            *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), failure.clone()));
+        }
+    }
+}
+
 impl VaultClient {
-    /// With what others know of waits.
-    pub fn new(http: Arc<Http>, throttle: Arc<Throttle>) -> Self {
-        Self { http, permits: Semaphore::new(CONCURRENCY), throttle }
+    /// For these vaults, with what others know of waits.
+    pub fn new<'a>(http: Arc<Http>, throttle: Arc<Throttle>, vaults: impl Iterator<Item = &'a VaultUrl>) -> Self {
+        let vaults: BTreeSet<&VaultUrl> = vaults.collect();
+        let share = (CONCURRENCY / vaults.len().max(1)).max(1);
+        let queue = || Queue { permits: Semaphore::new(share), silent: Mutex::default() };
+        let queues = vaults.into_iter().map(|vault| (vault.clone(), queue())).collect();
+        Self { http, queues, throttle }
     }
 
     /// The object as the vault has it now.
@@ -159,12 +195,18 @@ impl VaultClient {
         label: &str,
         source: &TokenSource,
     ) -> Result<Answer, Fault> {
-        let fault = |error: VaultError| error.fault(label);
+        let queue = self.queues.get(vault);
+        let fault = |error: VaultError| {
+            queue.inspect(|queue| queue.note(&error));
+            error.fault(label)
+        };
         let client = self.http.client().map_err(|error| error.fault())?;
         check_scope(vault, source.scope()).and_then(|()| self.may_ask(vault)).map_err(fault)?;
         let mut token = source.token().await?;
-        // An error here would mean the semaphore was closed, which nobody does.
-        let _permit = self.permits.acquire().await;
+        let _permit = match queue {
+            Some(queue) => Some(queue.turn().await.map_err(|failure| VaultError::from(failure).fault(label))?),
+            None => None,
+        };
         let mut renewed = false;
         loop {
             let response = self.send(&client, url, vault, &token).await.map_err(fault)?;
