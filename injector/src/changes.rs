@@ -71,13 +71,15 @@ pub(crate) struct Ledger {
     known: Vec<Known>,
     /// Until when a list is not asked for, unless more pages than these are granted.
     barred: BTreeMap<Group, (Time, usize)>,
+    /// Lists that failed last time.
+    stumbled: BTreeSet<Group>,
     full_at: Time,
 }
 
 impl Ledger {
     /// Nothing is known.
     pub(crate) fn new(items: usize) -> Self {
-        Self { known: vec![Known::Nothing; items], barred: BTreeMap::new(), full_at: Time::ZERO }
+        Self { known: vec![Known::Nothing; items], barred: BTreeMap::new(), stumbled: BTreeSet::new(), full_at: Time::ZERO }
     }
 
     /// Begins a round; with `full` everything is fetched.
@@ -118,11 +120,12 @@ impl Ledger {
 
     /// A list came: the items that are unchanged, and those to be fetched.
     pub(crate) fn listed(
-        &self,
+        &mut self,
         volume: &Volume,
         list: List,
         seen: &BTreeMap<String, Seen>,
     ) -> (Vec<usize>, Vec<usize>) {
+        self.stumbled.remove(&group(&list.object));
         list.items.into_iter().partition(|&index| {
             let seen = object(volume, index).and_then(|object| seen.get(&name(&object)));
             seen.is_some_and(|seen| self.known[index] == Known::Updated(seen.updated))
@@ -137,14 +140,29 @@ impl Ledger {
         (list.items, known.is_none())
     }
 
+    /// A list failed, which may pass: the items that fail with it, and those to be fetched. A vault that has trouble is not asked
+    /// for all that the list could have spared; only when the list fails again do the objects have to tell, unless the vault
+    /// `throttles`.
+    pub(crate) fn stumbled(&mut self, list: List, throttles: bool) -> (Vec<usize>, Vec<usize>) {
+        let first = self.stumbled.insert(group(&list.object));
+        let spare = |index: &usize| (first || throttles) && matches!(self.known[*index], Known::Updated(_));
+        list.items.into_iter().partition(spare)
+    }
+
     /// An item was made from what a GET told. `listed` is what a list told of its object before.
     pub(crate) fn fetched(&mut self, volume: &Volume, index: usize, listed: Option<Seen>, got: Option<Seen>) {
         let Some(object) = object(volume, index) else { return };
-        // A change after the list shows in the next one; so the list's own word is as good, and the same words are compared.
         let settled = |seen: &Seen| seen.updated + UNSETTLED_SECONDS < seen.date;
-        self.known[index] = match (object.version(), listed.or(got)) {
-            (Some(_), _) => Known::Fetched,
-            (None, seen) => seen.filter(settled).map_or(Known::Nothing, |seen| Known::Updated(seen.updated)),
+        let seen = match (listed, got) {
+            // A change after the list shows in the next one; so the list's own word is as good, and the same words are compared.
+            (Some(listed), Some(got)) if got.updated >= listed.updated => Some(listed),
+            // An answer that is older than the list, from a replica that lags behind.
+            (Some(_), _) => None,
+            (None, got) => got,
+        };
+        self.known[index] = match object.version() {
+            Some(_) => Known::Fetched,
+            None => seen.filter(settled).map_or(Known::Nothing, |seen| Known::Updated(seen.updated)),
         };
     }
 

@@ -6,7 +6,7 @@ use crate::clock::since_boot;
 use crate::fault::Fault;
 use crate::log;
 use crate::vault::{Object, Updates};
-use keysluice_plan::reason::{KS404, KS415, KS416, KS428};
+use keysluice_plan::reason::{KS404, KS407, KS415, KS416, KS428};
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -48,8 +48,11 @@ impl Fetcher {
                 return Listing { results, ..Listing::default() };
             }
             Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => (fault.to_string(), true),
-            // It will pass, or the objects tell.
-            Err(_) => return Listing { fetch: list.items, ..Listing::default() },
+            Err(fault) => {
+                let (failed, fetch) = self.ledger(volume).stumbled(list, fault.reason == KS407);
+                let results = failed.into_iter().map(|index| (index, Err(fault.clone()))).collect();
+                return Listing { results, fetch, ..Listing::default() };
+            }
         };
         let vault = list.object.vault().clone();
         let (fetch, news) = self.ledger(volume).not_listed(list, refused, since_boot());

@@ -249,13 +249,17 @@ impl VaultClient {
     async fn read(&self, vault: &VaultUrl, response: Response) -> Result<Answer, VaultError> {
         let status = response.status().as_u16();
         if status == 200 {
+            self.throttle.answered(vault.as_str());
             let date = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
             return Ok(Answer { body: http::body(response).await?, date });
         }
         // A demand of 429 and 503 is about the vault, one of another status about the object.
-        let whole_vault = matches!(status, 429 | 503);
-        let retry_after = retry_after(response.headers())
-            .map(|wait| if whole_vault { self.throttle.note(vault.as_str(), wait) } else { wait });
+        let retry_after = match (status, retry_after(response.headers())) {
+            (429 | 503, Some(wait)) => Some(self.throttle.note(vault.as_str(), wait)),
+            // Key Vault seldom says for how long.
+            (429, None) => Some(self.throttle.note_unsaid(vault.as_str())),
+            (_, wait) => wait,
+        };
         let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
         let kind =
