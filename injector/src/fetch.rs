@@ -13,9 +13,9 @@ use crate::identity::TokenSource;
 use crate::item::Item;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Answer, Object, VaultClient, of_object};
-use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
-use keysluice_plan::{ObjectVersion, Plan, RelativePath, VaultUrl, Volume};
-use secrecy::{ExposeSecret, SecretBox};
+use keysluice_plan::reason::{KS404, KS601, KS608};
+use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
+use secrecy::ExposeSecret;
 use spared::Listing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -204,108 +204,6 @@ impl Fetcher {
         items.into_iter().map(|index| (index, produce(index))).collect()
     }
 
-    async fn history(self: Arc<Self>, volume: usize, newest: &Object, count: u32, items: Vec<usize>) -> Results {
-        let answer = self.versions(newest, count).await;
-        let produce = |index: usize| {
-            let (bodies, warnings) = match &answer {
-                Err(fault) => return self.optional(volume, index, fault.clone()),
-                Ok(answer) => answer,
-            };
-            let file = &self.plan.volumes[volume].files[index];
-            let mut fetched = Fetched { warnings: warnings.clone(), ..Fetched::default() };
-            for (number, (object, body)) in bodies.iter().enumerate() {
-                let fault = |error: content::ContentError| error.fault(&object.to_string());
-                // Such a path is refused with the Plan, unless it is a few bytes below what a file system takes.
-                let path = format!("{}/{number}", file.path)
-                    .parse()
-                    .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
-                let one = content::produce(file, &path, body.expose_secret()).map_err(fault)?;
-                fetched.files.extend(one.files);
-                fetched.warnings.extend(one.warnings);
-            }
-            fetched.warnings.dedup();
-            Ok(fetched.into())
-        };
-        items.into_iter().map(|index| (index, produce(index))).collect()
-    }
-
-    /// The newest versions and their bodies, and what is odd about them.
-    async fn versions(self: &Arc<Self>, newest: &Object, count: u32) -> Result<(Bodies, Vec<String>), Fault> {
-        let listed = self.vaults.versions(newest, self.source(newest.identity())?).await?;
-        let start = newest.version().map(ObjectVersion::as_str);
-        let Some(versions) = history::latest(listed, start, count) else {
-            let message = format!("{newest}: there is no such enabled version, so no file is written");
-            return Ok((Vec::new(), vec![message]));
-        };
-        if versions.is_empty() {
-            let message = format_args!("{newest}: no version is there, or none is enabled");
-            return Err(Fault::new(KS404, Class::Slow, message));
-        }
-        let objects = versions.into_iter().map(|version| newest.at(version)).collect();
-        let mut bodies = Vec::new();
-        for (object, body) in self.get_all(objects).await {
-            bodies.push((object, body?));
-        }
-        Ok((bodies, Vec::new()))
-    }
-
-    /// An object that fails keeps its file, and the others go on.
-    async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Brought, Fault> {
-        let item = Item::at(&self.plan.volumes[volume], index);
-        let Item::Selection(selection) = item else { return Ok(Brought::default()) };
-        let listed = self.vaults.secrets(&selection.vault, self.source(&selection.identity)?).await?;
-        let names = selected::names(selection, listed);
-        let mut brought = Brought::default();
-        if names.is_empty() {
-            brought.fetched.warnings.push(format!("{}: there is none", item.source()));
-        }
-        if names.len() > selected::MOST {
-            let message = format_args!("{}: {} secrets, more than {}", item.source(), names.len(), selected::MOST);
-            return Err(Fault::new(KS430, Class::Slow, message));
-        }
-        let objects = names.into_iter().map(|name| Object::selected(selection, name)).collect();
-        for (object, body) in self.get_all(objects).await {
-            let path = selected::path(selection, object.name())
-                .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
-            let produced = body.and_then(|body| {
-                content::produce_selected(selection, &path, body.expose_secret())
-                    .map_err(|error| error.fault(&object.to_string()))
-            });
-            match produced {
-                Ok(one) => {
-                    brought.fetched.files.extend(one.files);
-                    brought.fetched.warnings.extend(one.warnings);
-                }
-                // Deleted or disabled since the list was made: the next list will say so.
-                Err(fault) if fault.reason == KS404 || fault.reason == KS406 => {}
-                Err(fault) if fault.class == Class::Permanent => return Err(fault),
-                Err(fault) => brought.kept.push((path, Some(fault))),
-            }
-        }
-        Ok(brought)
-    }
-
-    /// Answers of several objects, in their order.
-    async fn get_all(self: &Arc<Self>, objects: Vec<Object>) -> Vec<(Object, Result<Body, Fault>)> {
-        let mut tasks = JoinSet::new();
-        for (number, object) in objects.iter().cloned().enumerate() {
-            let fetcher = Arc::clone(self);
-            tasks.spawn(async move { (number, fetcher.get(&object).await) });
-        }
-        let mut answers: Vec<Option<_>> = objects.iter().map(|_| None).collect();
-        while let Some(done) = tasks.join_next().await {
-            if let Ok((number, answer)) = done {
-                answers[number] = Some(answer);
-            }
-        }
-        let lost = || Err(Fault::new(KS608, Class::Transient, "the fetch ended without a result"));
-        objects.into_iter().zip(answers).map(|(object, answer)| (object, answer.unwrap_or_else(lost))).collect()
-    }
-
-    async fn get(&self, object: &Object) -> Result<Body, Fault> {
-        Ok(self.vaults.get(object, self.source(object.identity())?).await?.body)
-    }
-
     /// `Plan::check` refuses a Plan with an identity that is not defined.
     fn source(&self, identity: &str) -> Result<&TokenSource, Fault> {
         let missing = || Fault::new(KS601, Class::Permanent, format_args!("identity {identity:?} is not defined"));
@@ -351,9 +249,6 @@ fn vaults(volume: &Volume) -> impl Iterator<Item = &VaultUrl> {
     let selections = volume.selections.iter().map(|selection| &selection.vault);
     volume.files.iter().map(|file| &file.vault).chain(selections)
 }
-
-type Body = SecretBox<Vec<u8>>;
-type Bodies = Vec<(Object, Body)>;
 
 /// Differs from process to process; spreads load, keeps nothing secret.
 pub(crate) fn seed() -> u64 {

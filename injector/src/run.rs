@@ -217,7 +217,8 @@ impl Sidecar {
                 let versions = files.iter().map(|file| (file.path.clone(), file.version.clone())).collect::<Vec<_>>();
                 let kept: Vec<_> = brought.kept.iter().map(|(path, _)| path.clone()).collect();
                 let warnings = brought.fetched.warnings.clone();
-                let fault = self.outputs[volume].accept(plan, index, brought)?;
+                let accepted = self.outputs[volume].accept(plan, index, brought);
+                let fault = accepted.inspect_err(|_| self.fetcher.forget(volume, &[index]))?;
                 self.status.fetched(volume, index, versions, &kept, now);
                 Ok((warnings, fault))
             });

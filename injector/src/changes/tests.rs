@@ -150,7 +150,8 @@ fn a_list_that_fails_once_fails_what_it_could_have_spared_and_then_objects_have_
 fn an_answer_that_is_older_than_the_list_is_not_taken_for_the_newer_one() {
     let volume = volume(&["a", "b", "c"]);
     let at = |updated| Some(Seen { updated, date: 200 });
-    for (listed, got, known) in [(150, at(150), true), (150, at(160), true), (150, at(100), false), (150, None, false)] {
+    for (listed, got, known) in [(150, at(150), true), (150, at(160), true), (150, at(100), false), (150, None, false)]
+    {
         let mut ledger = fetched(&volume, 150);
         ledger.fetched(&volume, 1, at(listed), got);
         let (unchanged, _) = round(&mut ledger, &volume, &[("a", 100), ("b", 150), ("c", 100)]);

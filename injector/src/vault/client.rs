@@ -4,7 +4,7 @@ use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
 use crate::clock::http_date;
 use crate::fault::Fault;
-use crate::http::{self, CONCURRENCY, Failure, FailureKind, Http};
+use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, FailureKind, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
@@ -151,10 +151,10 @@ struct Queue {
 
 impl Queue {
     /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
+    async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
         let arrived = Instant::now();
         // An error here would mean the semaphore was closed, which nobody does.
-        let permit = self.permits.acquire().await.map_err(|_| Failure::too_long())?;
+        let permit = self.permits.acquire().await.ok();
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         match &*silent {
             Some((at, failure)) if *at >= arrived => Err(failure.clone()),
@@ -183,7 +183,7 @@ impl VaultClient {
 
     /// The object as the vault has it now.
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<Answer, Fault> {
-        self.ask(&object.url(), &object.vault, &object.to_string(), source).await
+        self.ask(&object.url(), &object.vault, &object.to_string(), source, BODY_LIMIT_BYTES).await
     }
 
     /// The answer at this URL of the vault. After a 401 it tries once more with a new token, unless the challenge is
@@ -194,6 +194,7 @@ impl VaultClient {
         vault: &VaultUrl,
         label: &str,
         source: &TokenSource,
+        limit_bytes: usize,
     ) -> Result<Answer, Fault> {
         let queue = self.queues.get(vault);
         let fault = |error: VaultError| {
@@ -204,21 +205,21 @@ impl VaultClient {
         check_scope(vault, source.scope()).and_then(|()| self.may_ask(vault)).map_err(fault)?;
         let mut token = source.token().await?;
         let _permit = match queue {
-            Some(queue) => Some(queue.turn().await.map_err(|failure| VaultError::from(failure).fault(label))?),
+            Some(queue) => queue.turn().await.map_err(|failure| VaultError::from(failure).fault(label))?,
             None => None,
         };
         let mut renewed = false;
         loop {
             let response = self.send(&client, url, vault, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
-                return self.read(vault, response).await.map_err(fault);
+                return self.read(vault, response, limit_bytes).await.map_err(fault);
             }
             let challenge = Challenge::parse(response.headers()).map(Box::new);
             if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(vault.host())) {
                 let resource = foreign.resource.clone().unwrap_or_default();
                 return Err(fault(VaultError::ForeignChallenge { resource, host: vault.host().to_owned() }));
             }
-            let body = http::body(response).await.map_err(|failure| fault(failure.into()))?;
+            let body = http::body(response, BODY_LIMIT_BYTES).await.map_err(|failure| fault(failure.into()))?;
             let Some(other) = (if renewed { None } else { source.instead_of(&token).await }) else {
                 let (kind, scope) = (VaultErrorKind::parse(body.expose_secret()), source.scope().to_owned());
                 return Err(fault(VaultError::Unauthorized { renewed, kind, scope, challenge }));
@@ -246,12 +247,12 @@ impl VaultClient {
         request.send().await.map_err(|error| Failure::of_request(&error).into())
     }
 
-    async fn read(&self, vault: &VaultUrl, response: Response) -> Result<Answer, VaultError> {
+    async fn read(&self, vault: &VaultUrl, response: Response, limit_bytes: usize) -> Result<Answer, VaultError> {
         let status = response.status().as_u16();
         if status == 200 {
             self.throttle.answered(vault.as_str());
             let date = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
-            return Ok(Answer { body: http::body(response).await?, date });
+            return Ok(Answer { body: http::body(response, limit_bytes).await?, date });
         }
         // A demand of 429 and 503 is about the vault, one of another status about the object.
         let retry_after = match (status, retry_after(response.headers())) {
@@ -262,8 +263,8 @@ impl VaultClient {
         };
         let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
-        let kind =
-            http::body(response).await.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();
+        let body = http::body(response, BODY_LIMIT_BYTES).await;
+        let kind = body.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();
         Err(VaultError::Refused { status, kind, request_id, retry_after })
     }
 }
