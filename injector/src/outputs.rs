@@ -366,7 +366,11 @@ mod tests {
             let kept = kept.iter().map(|path| (path.parse().unwrap(), fault())).collect();
             Brought { kept, ..fetched(new) }
         };
-        assert_eq!(outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap_err().reason, KS402, "the first are all there");
+        assert_eq!(
+            outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap_err().reason,
+            KS402,
+            "the first are all there"
+        );
         assert_eq!(outputs.accept(&volume, 0, fetched(&["a", "b", "c"])), Ok(None));
         assert_eq!(outputs.accept(&volume, 0, some(&["a"], &["b", "new"])).unwrap().unwrap().reason, KS402);
         assert_eq!(next(&outputs, &volume), ["a", "b"], "also one that is not committed yet; c went");
@@ -391,7 +395,13 @@ mod tests {
             ("one of them failed", &left, &[("crt", "2")][..], &["crt*", "key*", "other*"][..], true),
             ("both came", &left, &[("crt", "2"), ("key", "2")], &["crt", "key", "other*"], false),
             ("a renewal between them", &left, &[("crt", "1"), ("key", "2")], &["crt*", "key*", "other*"], true),
-            ("and then the other", &left, &[("crt", "1"), ("key", "2"), ("crt", "2")], &["crt", "key", "other*"], false),
+            (
+                "and then the other",
+                &left,
+                &[("crt", "1"), ("key", "2"), ("crt", "2")],
+                &["crt", "key", "other*"],
+                false,
+            ),
             ("at the start", &set(&[]), &[("crt", "1"), ("key", "2")], &[], true),
         ] {
             let (mut outputs, _) = Outputs::of(&volume, left);

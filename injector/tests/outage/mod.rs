@@ -144,7 +144,8 @@ fn a_volume_that_becomes_read_only_keeps_its_files_and_is_told() {
     let Some(_mount) = Mount::tmpfs(&volume, "1m") else {
         return loudly("a read-only volume", "mounting a tmpfs is not permitted here");
     };
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
+    let plan = world.plan(&[world.file("db", "db")]);
+    let sidecar = world.run_ready(&plan);
     let remount = |how: &str| {
         let status = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&volume).status();
         assert!(status.unwrap().success(), "{how}");
@@ -163,6 +164,18 @@ fn a_volume_that_becomes_read_only_keeps_its_files_and_is_told() {
     remount("rw");
     until("what was fetched is written without another request", || world.read("db") == "rotated");
     assert_eq!(world.emulator.counts().secret_gets, 2);
+    // A crash left something, and the container is restarted: the last good files are served.
+    drop(sidecar);
+    let leftover = volume.join("..2020_01_01_00_00_00.1");
+    fs::create_dir(&leftover).unwrap();
+    remount("ro");
+    let sidecar = world.run_ready(&plan);
+    assert_eq!(world.read("db"), "rotated");
+    world.emulator.set_secret("shop", "db", "again");
+    assert!(!sidecar.refresh().1);
+    remount("rw");
+    until("it is written", || world.read("db") == "again");
+    assert!(!leftover.exists());
 }
 
 /// Needs root.
