@@ -21,13 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
-
-/// Files of one refresh change together; those of a vault that gives no answer for so long are left behind.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// What came of the items of one object.
 pub(crate) type Results = Vec<(usize, Result<Brought, Fault>)>;
@@ -54,9 +49,7 @@ pub(crate) enum Progress {
     Items { volume: usize, results: Results },
     /// Some items of a volume are what they were, as a list told, or (`asked` is false) as pinned versions are.
     Unchanged { volume: usize, items: Vec<usize>, asked: bool },
-    /// Nothing came for a moment: what is known need not wait for the rest.
-    Quiet { volume: usize },
-    /// All of them are.
+    /// A round is over: all of its items are.
     Over { volume: usize },
 }
 
@@ -95,7 +88,9 @@ impl Fetcher {
     /// Has these items fetched the next time, whatever a list tells.
     pub(crate) fn forget(&self, volume: usize, items: &[usize]) {
         let mut ledger = self.ledger(volume);
-        items.iter().for_each(|&item| ledger.failed(item));
+        for &item in items {
+            ledger.failed(item);
+        }
     }
 
     /// What we were told to wait.
@@ -114,30 +109,19 @@ impl Fetcher {
     ) {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
-        let Start { fetch: mut items, pinned, lists } =
+        let Start { fetch, pinned, lists } =
             self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
         let _ = tell.send(Progress::Unchanged { volume, items: pinned, asked: false });
-        let mut lost: BTreeSet<usize> = items.iter().copied().collect();
+        let mut lost: BTreeSet<usize> = fetch.iter().copied().collect();
         let mut tasks = JoinSet::new();
         for list in lists {
             lost.extend(&list.items);
             let fetcher = Arc::clone(&self);
             tasks.spawn(async move { Step::Listed(fetcher.listed(volume, list).await) });
         }
-        self.ask(&mut tasks, volume, std::mem::take(&mut items), &Arc::default());
-        loop {
-            let step = match timeout(QUIET, tasks.join_next()).await {
-                Ok(None) => break,
-                Ok(Some(done)) => done.unwrap_or(Step::Done(Vec::new())),
-                Err(_) => {
-                    let _ = tell.send(Progress::Quiet { volume });
-                    match tasks.join_next().await {
-                        None => break,
-                        Some(done) => done.unwrap_or(Step::Done(Vec::new())),
-                    }
-                }
-            };
-            match step {
+        self.ask(&mut tasks, volume, fetch, &Arc::default());
+        while let Some(done) = tasks.join_next().await {
+            match done.unwrap_or(Step::Done(Vec::new())) {
                 Step::Listed(Listing { results, unchanged, fetch, seen }) => {
                     self.ask(&mut tasks, volume, fetch, &Arc::new(seen));
                     lost.retain(|item| !unchanged.contains(item) && results.iter().all(|(index, _)| index != item));

@@ -71,7 +71,7 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
             match timeout_at(deadline, progress.recv()).await {
                 Err(_) => return Err(gave_up(fault.or(last), patience)),
                 Ok(None) => break,
-                Ok(Some(Progress::Over { .. } | Progress::Quiet { .. } | Progress::Unchanged { .. })) => {}
+                Ok(Some(Progress::Over { .. } | Progress::Unchanged { .. })) => {}
                 Ok(Some(Progress::Items { volume, results })) => {
                     for (item, result) in results {
                         let accepted = result.and_then(|new| {

@@ -175,6 +175,11 @@ impl Refresh {
         }
     }
 
+    /// Whether a volume has its first generation.
+    pub fn has_generation(&self, volume: usize) -> bool {
+        self.volumes[volume].ready
+    }
+
     /// Whether a file neither is under way nor failed last.
     pub fn is_settled(&self, volume: usize, file: usize) -> bool {
         let FileState { in_flight, failures, .. } = self.volumes[volume].files[file];

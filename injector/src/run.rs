@@ -1,21 +1,24 @@
 //! `run`: performs what the [`Refresh`] machine decides, until a signal.
 
+mod rounds;
+
 use crate::clock::{Alarm, since_boot};
 use crate::commands::Options;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::fault::{Class, Fault};
-use crate::fetch::{Fetcher, Progress, Results, seed};
+use crate::fetch::{Fetcher, Progress, seed};
 use crate::item::Item;
 use crate::log;
-use crate::outputs::{Outputs, of_two_versions};
+use crate::outputs::Outputs;
 use crate::plan_source::below;
-use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
+use crate::refresh::{Action, Event, Refresh, Settings, Swap, Time, VolumeSpec};
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
+use rounds::News;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::UnixListener;
@@ -61,7 +64,7 @@ struct Sidecar {
     /// What the items have made; per volume.
     outputs: Vec<Outputs>,
     /// Of the rounds under way; per volume.
-    outcomes: Vec<Vec<(usize, Outcome)>>,
+    news: Vec<News>,
     status: Status,
     rounds: JoinSet<()>,
     tell: mpsc::UnboundedSender<Progress>,
@@ -111,7 +114,7 @@ impl Sidecar {
             throttle,
             machine: Refresh::new(&settings, &specs, started),
             outputs,
-            outcomes: vec![Vec::new(); volumes.len()],
+            news: volumes.iter().map(|_| News::default()).collect(),
             volumes,
             status,
             rounds: JoinSet::new(),
@@ -133,18 +136,21 @@ impl Sidecar {
         let mut event = Event::Tick;
         loop {
             self.step(event)?;
-            let wake = self.machine.wake_at();
+            let wake = self.news.iter().filter_map(News::due).chain(self.machine.wake_at()).min();
             event = tokio::select! {
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
                     Progress::Unchanged { volume, items, asked } => self.unchanged(volume, &items, asked),
-                    Progress::Quiet { volume } | Progress::Over { volume } => self.outcomes(volume),
+                    Progress::Over { volume } => {
+                        self.news[volume].rounds -= 1;
+                        if self.news[volume].rounds == 0 { self.outcomes(volume) } else { Event::Tick }
+                    }
                 },
                 Some(ended) = self.rounds.join_next() => match ended {
                     Ok(()) => Event::Tick,
                     Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
                 },
-                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => Event::Tick,
+                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => self.quiet(),
                 Some(request) = requests.recv() => match request {
                     Request::Refresh(answer) => {
                         self.waiters.push(answer);
@@ -181,6 +187,7 @@ impl Sidecar {
                     Action::Fetch { volume, files } => {
                         // What the volume has lost no list tells.
                         let full = !self.volumes[volume].has(self.outputs[volume].standing());
+                        self.news[volume].rounds += 1;
                         self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, full, self.tell.clone()));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
@@ -205,102 +212,6 @@ impl Sidecar {
             }
         }
         Ok(())
-    }
-
-    fn fetched(&mut self, volume: usize, results: Results) -> Event {
-        let now = since_boot();
-        let mut event = Event::Tick;
-        for (index, result) in results {
-            let plan = &self.plan.volumes[volume];
-            let accepted = result.and_then(|brought| {
-                let files = &brought.fetched.files;
-                let versions = files.iter().map(|file| (file.path.clone(), file.version.clone())).collect::<Vec<_>>();
-                let kept: Vec<_> = brought.kept.iter().map(|(path, _)| path.clone()).collect();
-                let warnings = brought.fetched.warnings.clone();
-                let accepted = self.outputs[volume].accept(plan, index, brought);
-                let fault = accepted.inspect_err(|_| self.fetcher.forget(volume, &[index]))?;
-                self.status.fetched(volume, index, versions, &kept, now);
-                Ok((warnings, fault))
-            });
-            let outcome = match accepted {
-                Ok((warnings, fault)) => {
-                    for warning in self.status.warned(volume, index, warnings) {
-                        log::note(&warning);
-                    }
-                    match fault {
-                        None => {
-                            self.works(volume, index);
-                            Outcome::Fetched
-                        }
-                        Some(fault) => {
-                            if self.status.failed(volume, index, &fault, now) {
-                                log::warn(&fault);
-                            }
-                            Outcome::Partly { class: fault.class, retry_after: fault.retry_after }
-                        }
-                    }
-                }
-                Err(fault) => {
-                    if self.status.failed(volume, index, &fault, now) {
-                        log::warn(&fault);
-                    }
-                    if fault.class == Class::Permanent {
-                        event = Event::Hopeless { volume };
-                    }
-                    Outcome::of(&fault)
-                }
-            };
-            self.outcomes[volume].push((index, outcome));
-        }
-        self.tell_reasons();
-        let throttle = self.fetcher.throttle_state();
-        if throttle != self.throttle {
-            self.run.replace(THROTTLE_FILE, &serde_json::to_vec(&throttle).unwrap_or_default());
-            self.throttle = throttle;
-        }
-        event
-    }
-
-    fn unchanged(&mut self, volume: usize, items: &[usize], asked: bool) -> Event {
-        for &index in items {
-            if asked {
-                self.status.confirmed(volume, index, since_boot());
-                self.works(volume, index);
-            }
-            self.outcomes[volume].push((index, Outcome::Unchanged));
-        }
-        Event::Tick
-    }
-
-    fn works(&mut self, volume: usize, index: usize) {
-        if self.status.works(volume, index) {
-            log::info(&format!("file {}: works again", Item::at(&self.plan.volumes[volume], index).path()));
-        }
-    }
-
-    /// What is known since the last time. Files of one certificate that are of different versions, although none of them fails or
-    /// is still under way, are fetched again.
-    fn outcomes(&mut self, volume: usize) -> Event {
-        let mut outcomes = std::mem::take(&mut self.outcomes[volume]);
-        let settled = |item: &usize| match outcomes.iter().rev().find(|(index, _)| index == item) {
-            Some((_, outcome)) => matches!(outcome, Outcome::Fetched | Outcome::Unchanged),
-            None => self.machine.is_settled(volume, *item),
-        };
-        let disagreeing = self.outputs[volume].disagreeing().filter(|items| items.iter().all(settled));
-        let disagreeing: Vec<Vec<usize>> = disagreeing.map(<[usize]>::to_vec).collect();
-        for items in disagreeing {
-            let fault = of_two_versions(&self.plan.volumes[volume], items[0]);
-            for &item in &items {
-                if self.status.failed(volume, item, &fault, since_boot()) {
-                    log::warn(&fault);
-                }
-            }
-            self.fetcher.forget(volume, &items);
-            outcomes.retain(|(index, _)| !items.contains(index));
-            outcomes.extend(items.into_iter().map(|item| (item, Outcome::Held)));
-        }
-        self.tell_reasons();
-        Event::Fetched { volume, outcomes }
     }
 
     fn commit(&mut self, index: usize) -> Event {

@@ -40,19 +40,16 @@ impl Fetcher {
             let object = Object::selected(selection, name.clone());
             let path = path(selection, &name)
                 .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
-            match seen.filter(|seen| before.get(&name) == Some(&seen.updated)) {
-                Some(seen) => {
-                    known.insert(name, seen.updated);
-                    brought.kept.push((path, None));
-                }
-                None => {
-                    let fetcher = Arc::clone(&self);
-                    tasks.spawn(async move {
-                        let one = fetcher.one(volume, index, &object, &path).await;
-                        (name, path, one.map(|(one, got)| (one, settled(seen, got))))
-                    });
-                }
+            if let Some(seen) = seen.filter(|seen| before.get(&name) == Some(&seen.updated)) {
+                known.insert(name, seen.updated);
+                brought.kept.push((path, None));
+                continue;
             }
+            let fetcher = Arc::clone(&self);
+            tasks.spawn(async move {
+                let one = fetcher.one(volume, index, &object, &path).await;
+                (name, path, one.map(|(one, got)| (one, settled(seen, got))))
+            });
         }
         while let Some(done) = tasks.join_next().await {
             let lost = |_| {

@@ -277,7 +277,7 @@ impl Volume {
         let root = tree::create(&self.directory, generation).map_err(with_path(&self.path))?;
         for &Entry { path, mode, group, content } in entries {
             let kept = if content.is_none() { old(path)? } else { None };
-            let content = content.or(kept.as_ref().map(|old| &old.content));
+            let content = content.or_else(|| kept.as_ref().map(|old| &old.content));
             let Some(bytes) = content.map(Content::expose) else {
                 return Err(VolumeError::Incomplete { path: path.clone() });
             };

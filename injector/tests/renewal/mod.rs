@@ -79,6 +79,31 @@ fn after_a_restart_a_new_leaf_waits_for_the_key_as_well() {
 }
 
 #[test]
+fn a_first_generation_has_both_or_there_is_none() {
+    let world = world();
+    let mut files = files(&world);
+    files.push(world.file("late", "late"));
+    let sidecar = world.run(&world.plan(&files));
+    until("all others are there", || world.log().contains("KS404"));
+    // The key is renewed, the leaf is not to be had, and what was missing comes.
+    world.emulator.inject(Fault::status(403).on(CallKind::CertificateGet));
+    renew(&world);
+    assert!(!sidecar.refresh().1);
+    world.emulator.set_secret("shop", "late", "there");
+    for _ in 0..3 {
+        let (answer, well) = sidecar.refresh();
+        assert!(!well && answer["ready"] == false, "{answer}");
+    }
+    world.emulator.clear_faults();
+    assert!(sidecar.refresh().1);
+    assert!(sidecar.ready().status.success());
+    assert!(pair(&world).0.contains("CERTIFICATE") && pair(&world).1.contains("KEY"));
+    let status = sidecar.status();
+    let version = |file: usize| &status["volumes"][0]["files"][file]["version"];
+    assert_eq!(version(0), version(1));
+}
+
+#[test]
 fn a_renewal_between_two_gets_is_asked_for_again() {
     let world = world();
     // As if the secret were renewed already and the certificate not yet.
