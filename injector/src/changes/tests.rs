@@ -311,10 +311,9 @@ proptest! {
                 _ => &vault,
             };
             for index in fetch {
-                let (now, then) = (vault.get(&name(index)), replica.get(&name(index)));
-                let updated = |got: Option<(u64, Seen)>| got.map(|(_, seen)| seen.updated);
+                let updated = |of: &Model| of.objects.get(name(index).as_str()).map(|object| object.2);
                 // Of two changes within a second no time tells which of them a replica has.
-                let got = if updated(now) == updated(then) { now } else { then };
+                let got = if updated(&vault) == updated(replica) { &vault } else { replica }.get(&name(index));
                 match got.map(|(value, got)| (value, Seen { date: vault.date(), ..got })) {
                     Some((value, got)) => {
                         listing[index] = Some(value);
