@@ -7,7 +7,7 @@
 
 use crate::refresh::Time;
 use crate::vault::Object;
-use keysluice_plan::{ObjectType, VaultUrl, Volume};
+use keysluice_plan::{ObjectName, ObjectType, ObjectVersion, RelativePath, VaultUrl, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ impl List {
 pub(crate) struct Start {
     /// Fetched without further questions.
     pub(crate) fetch: Vec<usize>,
-    /// Known to be what they are.
-    pub(crate) unchanged: Vec<usize>,
+    /// Of pinned versions that were fetched: they cannot change, and nobody is asked.
+    pub(crate) pinned: Vec<usize>,
     /// To be asked first.
     pub(crate) lists: Vec<List>,
 }
@@ -65,32 +65,54 @@ enum Known {
     Updated(i64),
 }
 
+/// The versions of a history, and the files that were made of them.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    pub(crate) versions: Vec<ObjectVersion>,
+    pub(crate) paths: Vec<RelativePath>,
+}
+
 /// What is known of the items of one volume.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     known: Vec<Known>,
     /// Until when a list is not asked for, unless more pages than these are granted.
     barred: BTreeMap<Group, (Time, usize)>,
+    /// Lists that failed last time.
+    stumbled: BTreeSet<Group>,
+    /// By index of the selection.
+    selected: BTreeMap<usize, BTreeMap<ObjectName, i64>>,
+    /// By index of the file.
+    histories: BTreeMap<usize, History>,
     full_at: Time,
 }
 
 impl Ledger {
     /// Nothing is known.
     pub(crate) fn new(items: usize) -> Self {
-        Self { known: vec![Known::Nothing; items], barred: BTreeMap::new(), full_at: Time::ZERO }
+        Self {
+            known: vec![Known::Nothing; items],
+            barred: BTreeMap::new(),
+            stumbled: BTreeSet::new(),
+            selected: BTreeMap::new(),
+            histories: BTreeMap::new(),
+            full_at: Time::ZERO,
+        }
     }
 
     /// Begins a round; with `full` everything is fetched.
     pub(crate) fn start(&mut self, volume: &Volume, items: &[usize], full: bool, now: Time) -> Start {
         if full || now >= self.full_at {
             self.known.fill(Known::Nothing);
+            self.selected.clear();
+            self.histories.clear();
             self.full_at = now + FULL_EVERY;
         }
         let mut start = Start::default();
         let mut groups = BTreeMap::<Group, Vec<(usize, Object)>>::new();
         for &index in items {
             match (object(volume, index), self.known[index]) {
-                (_, Known::Fetched) => start.unchanged.push(index),
+                (_, Known::Fetched) => start.pinned.push(index),
                 (Some(object), _) if object.version().is_none() => {
                     groups.entry(group(&object)).or_default().push((index, object));
                 }
@@ -118,11 +140,12 @@ impl Ledger {
 
     /// A list came: the items that are unchanged, and those to be fetched.
     pub(crate) fn listed(
-        &self,
+        &mut self,
         volume: &Volume,
         list: List,
         seen: &BTreeMap<String, Seen>,
     ) -> (Vec<usize>, Vec<usize>) {
+        self.stumbled.remove(&group(&list.object));
         list.items.into_iter().partition(|&index| {
             let seen = object(volume, index).and_then(|object| seen.get(&name(&object)));
             seen.is_some_and(|seen| self.known[index] == Known::Updated(seen.updated))
@@ -137,21 +160,62 @@ impl Ledger {
         (list.items, known.is_none())
     }
 
+    /// A list failed, which may pass: the items that fail with it, and those to be fetched. A vault that has trouble is not asked
+    /// for all that the list could have spared; only when the list fails again do the objects have to tell, unless the vault
+    /// `throttles`.
+    pub(crate) fn stumbled(&mut self, list: List, throttles: bool) -> (Vec<usize>, Vec<usize>) {
+        let first = self.stumbled.insert(group(&list.object));
+        let spare = |index: &usize| (first || throttles) && matches!(self.known[*index], Known::Updated(_));
+        list.items.into_iter().partition(spare)
+    }
+
     /// An item was made from what a GET told. `listed` is what a list told of its object before.
     pub(crate) fn fetched(&mut self, volume: &Volume, index: usize, listed: Option<Seen>, got: Option<Seen>) {
         let Some(object) = object(volume, index) else { return };
-        // A change after the list shows in the next one; so the list's own word is as good, and the same words are compared.
-        let settled = |seen: &Seen| seen.updated + UNSETTLED_SECONDS < seen.date;
-        self.known[index] = match (object.version(), listed.or(got)) {
-            (Some(_), _) => Known::Fetched,
-            (None, seen) => seen.filter(settled).map_or(Known::Nothing, |seen| Known::Updated(seen.updated)),
+        self.known[index] = match object.version() {
+            Some(_) => Known::Fetched,
+            None => settled(listed, got).map_or(Known::Nothing, Known::Updated),
         };
+    }
+
+    /// When the secrets of a selection were updated, of which its files are.
+    pub(crate) fn selected(&self, index: usize) -> BTreeMap<ObjectName, i64> {
+        self.selected.get(&index).cloned().unwrap_or_default()
+    }
+
+    /// The same after a fetch of them.
+    pub(crate) fn select(&mut self, index: usize, known: BTreeMap<ObjectName, i64>) {
+        self.selected.insert(index, known);
+    }
+
+    /// What a history's files are of.
+    pub(crate) fn history(&self, index: usize) -> Option<History> {
+        self.histories.get(&index).cloned()
+    }
+
+    /// The same after a fetch of it.
+    pub(crate) fn made(&mut self, index: usize, history: History) {
+        self.histories.insert(index, history);
     }
 
     /// An item could not be made.
     pub(crate) fn failed(&mut self, index: usize) {
         self.known[index] = Known::Nothing;
+        self.selected.remove(&index);
+        self.histories.remove(&index);
     }
+}
+
+/// The time by which an object is known that a GET told, and perhaps a list before it.
+pub(crate) fn settled(listed: Option<Seen>, got: Option<Seen>) -> Option<i64> {
+    let seen = match (listed, got) {
+        // A change after the list shows in the next one; so the list's own word is as good, and the same words are compared.
+        (Some(listed), Some(got)) if got.updated >= listed.updated => Some(listed),
+        // An answer that is older than the list, from a replica that lags behind.
+        (Some(_), _) => None,
+        (None, got) => got,
+    };
+    seen.filter(|seen| seen.updated + UNSETTLED_SECONDS < seen.date).map(|seen| seen.updated)
 }
 
 /// Key Vault's names are the same in any case.

@@ -29,7 +29,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// Fetches Azure Key Vault objects into a volume and keeps them fresh.
 ///
 /// The Plan says what, as whom and where: --plan FILE, or the JSON itself in `KEYSLUICE_PLAN`.
-/// Exit codes: 0 done, 1 failed at run time, 2 wrong usage, 3 a configuration that will never work.
+/// Exit codes: 0 done, 1 failed at run time or no sidecar answers, 2 wrong usage, 3 a configuration that will never work.
 #[derive(Debug, Parser)]
 #[command(name = "keysluice-injector", version = VERSION.as_str())]
 struct CommandLine {
@@ -77,7 +77,7 @@ enum Command {
         #[arg(short, long, value_name = "FORMAT", env = "KEYSLUICE_OUTPUT", default_value = "json")]
         output: Output,
     },
-    /// Have the sidecar refresh now, and print the result.
+    /// Have the sidecar refresh now, and print the result; ends with 1 while something fails.
     Refresh,
 }
 

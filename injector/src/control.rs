@@ -162,7 +162,8 @@ async fn serve(stream: UnixStream, snapshots: watch::Receiver<Snapshot>, request
         && let Ok(mut answer) = receiver.await
     {
         answer.push('\n');
-        let _ = writer.write_all(answer.as_bytes()).await;
+        // One that does not read it holds a descriptor for no longer than one that does not ask.
+        let _ = timeout(PATIENCE, writer.write_all(answer.as_bytes())).await;
     }
 }
 

@@ -13,10 +13,11 @@ use crate::identity::TokenSource;
 use crate::item::Item;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Answer, Object, VaultClient, of_object};
-use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
-use keysluice_plan::{ObjectVersion, Plan, Volume};
-use secrecy::{ExposeSecret, SecretBox};
-use std::collections::BTreeMap;
+use keysluice_plan::reason::{KS404, KS601, KS608};
+use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
+use secrecy::ExposeSecret;
+use spared::Listing;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -24,16 +25,31 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 /// What came of the items of one object.
-pub(crate) type Results = Vec<(usize, Result<Fetched, Fault>)>;
+pub(crate) type Results = Vec<(usize, Result<Brought, Fault>)>;
+
+/// What an item has now.
+#[derive(Debug, Default)]
+pub(crate) struct Brought {
+    /// New files.
+    pub(crate) fetched: Fetched,
+    /// Its earlier files that stay as they are, and why their objects gave none.
+    pub(crate) kept: Vec<(RelativePath, Option<Fault>)>,
+}
+
+impl From<Fetched> for Brought {
+    fn from(fetched: Fetched) -> Self {
+        Self { fetched, kept: Vec::new() }
+    }
+}
 
 /// How a round goes on. An object is told as soon as it is known: the slowest of a round holds up no reason.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// Some items of a volume are done.
     Items { volume: usize, results: Results },
-    /// Some items of a volume are what they were.
-    Unchanged { volume: usize, items: Vec<usize> },
-    /// All of them are.
+    /// Some items of a volume are what they were, as a list told, or (`asked` is false) as pinned versions are.
+    Unchanged { volume: usize, items: Vec<usize>, asked: bool },
+    /// A round is over: all of its items are.
     Over { volume: usize },
 }
 
@@ -64,9 +80,17 @@ impl Fetcher {
             )
         };
         let sources = plan.identities.iter().map(source).collect();
-        let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle));
+        let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle), plan.volumes.iter().flat_map(vaults));
         let ledgers = plan.volumes.iter().map(|volume| Mutex::new(Ledger::new(Item::count(volume)))).collect();
         Ok(Self { plan, sources, vaults, throttle, http, ledgers })
+    }
+
+    /// Has these items fetched the next time, whatever a list tells.
+    pub(crate) fn forget(&self, volume: usize, items: &[usize]) {
+        let mut ledger = self.ledger(volume);
+        for &item in items {
+            ledger.failed(item);
+        }
     }
 
     /// What we were told to wait.
@@ -85,40 +109,30 @@ impl Fetcher {
     ) {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
-        let Start { fetch: mut items, mut unchanged, lists } =
+        let Start { fetch, pinned, lists } =
             self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
-        let mut seen = BTreeMap::new();
-        for list in lists {
-            match self.listed(volume, list, &mut seen).await {
-                Ok((same, other)) => {
-                    unchanged.extend(same);
-                    items.extend(other);
-                }
-                Err(results) => drop(tell.send(Progress::Items { volume, results })),
-            }
-        }
-        let _ = tell.send(Progress::Unchanged { volume, items: unchanged });
-        let seen = Arc::new(seen);
-        let mut lost = items.clone();
-        let mut asks = BTreeMap::<Ask, Vec<usize>>::new();
-        for index in items {
-            asks.entry(Ask::of(&self.plan.volumes[volume], index)).or_default().push(index);
-        }
+        let _ = tell.send(Progress::Unchanged { volume, items: pinned, asked: false });
+        let mut lost: BTreeSet<usize> = fetch.iter().copied().collect();
         let mut tasks = JoinSet::new();
-        for (ask, items) in asks {
-            let (fetcher, seen) = (Arc::clone(&self), Arc::clone(&seen));
-            tasks.spawn(async move {
-                match ask {
-                    Ask::Object(object) => fetcher.object(volume, &object, seen.get(&object).copied(), items).await,
-                    Ask::History(object, count) => fetcher.history(volume, &object, count, items).await,
-                    Ask::Selection(index) => vec![(index, fetcher.selection(volume, index).await)],
-                }
-            });
+        for list in lists {
+            lost.extend(&list.items);
+            let fetcher = Arc::clone(&self);
+            tasks.spawn(async move { Step::Listed(fetcher.listed(volume, list).await) });
         }
+        self.ask(&mut tasks, volume, fetch, &Arc::default());
         while let Some(done) = tasks.join_next().await {
-            let results = done.unwrap_or_default();
-            lost.retain(|item| results.iter().all(|(index, _)| index != item));
-            let _ = tell.send(Progress::Items { volume, results });
+            match done.unwrap_or(Step::Done(Vec::new())) {
+                Step::Listed(Listing { results, unchanged, fetch, seen }) => {
+                    self.ask(&mut tasks, volume, fetch, &Arc::new(seen));
+                    lost.retain(|item| !unchanged.contains(item) && results.iter().all(|(index, _)| index != item));
+                    let _ = tell.send(Progress::Unchanged { volume, items: unchanged, asked: true });
+                    let _ = tell.send(Progress::Items { volume, results });
+                }
+                Step::Done(results) => {
+                    lost.retain(|item| results.iter().all(|(index, _)| index != item));
+                    let _ = tell.send(Progress::Items { volume, results });
+                }
+            }
         }
         drop(client);
         // Only a task that panicked gives no result.
@@ -126,6 +140,30 @@ impl Fetcher {
         let results = lost.into_iter().map(|item| (item, Err(fault()))).collect();
         let _ = tell.send(Progress::Items { volume, results });
         let _ = tell.send(Progress::Over { volume });
+    }
+
+    /// Asks for what these items come from.
+    fn ask(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<Step>,
+        volume: usize,
+        items: Vec<usize>,
+        seen: &Arc<BTreeMap<Object, Seen>>,
+    ) {
+        let mut asks = BTreeMap::<Ask, Vec<usize>>::new();
+        for index in items {
+            asks.entry(Ask::of(&self.plan.volumes[volume], index)).or_default().push(index);
+        }
+        for (ask, items) in asks {
+            let (fetcher, seen) = (Arc::clone(self), Arc::clone(seen));
+            tasks.spawn(async move {
+                Step::Done(match ask {
+                    Ask::Object(object) => fetcher.object(volume, &object, seen.get(&object).copied(), items).await,
+                    Ask::History(object, count) => fetcher.history(volume, &object, count, items).await,
+                    Ask::Selection(index) => vec![(index, fetcher.selection(volume, index).await)],
+                })
+            });
+        }
     }
 
     async fn object(&self, volume: usize, object: &Object, listed: Option<Seen>, items: Vec<usize>) -> Results {
@@ -145,106 +183,9 @@ impl Fetcher {
             let produced = content::produce(file, &file.path, body.expose_secret());
             let fetched = produced.map_err(|error| error.fault(&object.to_string()))?;
             ledger.fetched(plan, index, listed, of_object(body.expose_secret(), *date));
-            Ok(fetched)
+            Ok(fetched.into())
         };
         items.into_iter().map(|index| (index, produce(index))).collect()
-    }
-
-    async fn history(self: Arc<Self>, volume: usize, newest: &Object, count: u32, items: Vec<usize>) -> Results {
-        let answer = self.versions(newest, count).await;
-        let produce = |index: usize| {
-            let (bodies, warnings) = match &answer {
-                Err(fault) => return self.optional(volume, index, fault.clone()),
-                Ok(answer) => answer,
-            };
-            let file = &self.plan.volumes[volume].files[index];
-            let mut fetched = Fetched { warnings: warnings.clone(), ..Fetched::default() };
-            for (number, (object, body)) in bodies.iter().enumerate() {
-                let fault = |error: content::ContentError| error.fault(&object.to_string());
-                // Such a path is refused with the Plan, unless it is a few bytes below what a file system takes.
-                let path = format!("{}/{number}", file.path)
-                    .parse()
-                    .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
-                let one = content::produce(file, &path, body.expose_secret()).map_err(fault)?;
-                fetched.files.extend(one.files);
-                fetched.warnings.extend(one.warnings);
-            }
-            fetched.warnings.dedup();
-            Ok(fetched)
-        };
-        items.into_iter().map(|index| (index, produce(index))).collect()
-    }
-
-    /// The newest versions and their bodies, and what is odd about them.
-    async fn versions(self: &Arc<Self>, newest: &Object, count: u32) -> Result<(Bodies, Vec<String>), Fault> {
-        let listed = self.vaults.versions(newest, self.source(newest.identity())?).await?;
-        let start = newest.version().map(ObjectVersion::as_str);
-        let Some(versions) = history::latest(listed, start, count) else {
-            let message = format!("{newest}: there is no such enabled version, so no file is written");
-            return Ok((Vec::new(), vec![message]));
-        };
-        if versions.is_empty() {
-            let message = format_args!("{newest}: no version is there, or none is enabled");
-            return Err(Fault::new(KS404, Class::Slow, message));
-        }
-        let objects = versions.into_iter().map(|version| newest.at(version)).collect();
-        let mut bodies = Vec::new();
-        for (object, body) in self.get_all(objects).await {
-            bodies.push((object, body?));
-        }
-        Ok((bodies, Vec::new()))
-    }
-
-    async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Fetched, Fault> {
-        let item = Item::at(&self.plan.volumes[volume], index);
-        let Item::Selection(selection) = item else { return Ok(Fetched::default()) };
-        let listed = self.vaults.secrets(&selection.vault, self.source(&selection.identity)?).await?;
-        let names = selected::names(selection, listed);
-        let mut fetched = Fetched::default();
-        if names.is_empty() {
-            fetched.warnings.push(format!("{}: there is none", item.source()));
-        }
-        if names.len() > selected::MOST {
-            let message = format_args!("{}: {} secrets, more than {}", item.source(), names.len(), selected::MOST);
-            return Err(Fault::new(KS430, Class::Slow, message));
-        }
-        let objects = names.into_iter().map(|name| Object::selected(selection, name)).collect();
-        for (object, body) in self.get_all(objects).await {
-            let body = match body {
-                Ok(body) => body,
-                // Deleted or disabled since the list was made: the next list will say so.
-                Err(fault) if fault.reason == KS404 || fault.reason == KS406 => continue,
-                Err(fault) => return Err(fault),
-            };
-            let path = selected::path(selection, object.name())
-                .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
-            let one = content::produce_selected(selection, &path, body.expose_secret())
-                .map_err(|error| error.fault(&object.to_string()))?;
-            fetched.files.extend(one.files);
-            fetched.warnings.extend(one.warnings);
-        }
-        Ok(fetched)
-    }
-
-    /// Answers of several objects, in their order.
-    async fn get_all(self: &Arc<Self>, objects: Vec<Object>) -> Vec<(Object, Result<Body, Fault>)> {
-        let mut tasks = JoinSet::new();
-        for (number, object) in objects.iter().cloned().enumerate() {
-            let fetcher = Arc::clone(self);
-            tasks.spawn(async move { (number, fetcher.get(&object).await) });
-        }
-        let mut answers: Vec<Option<_>> = objects.iter().map(|_| None).collect();
-        while let Some(done) = tasks.join_next().await {
-            if let Ok((number, answer)) = done {
-                answers[number] = Some(answer);
-            }
-        }
-        let lost = || Err(Fault::new(KS608, Class::Transient, "the fetch ended without a result"));
-        objects.into_iter().zip(answers).map(|(object, answer)| (object, answer.unwrap_or_else(lost))).collect()
-    }
-
-    async fn get(&self, object: &Object) -> Result<Body, Fault> {
-        Ok(self.vaults.get(object, self.source(object.identity())?).await?.body)
     }
 
     /// `Plan::check` refuses a Plan with an identity that is not defined.
@@ -254,10 +195,16 @@ impl Fetcher {
     }
 
     /// An object that is not there is no failure of an optional file.
-    fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<Fetched, Fault> {
+    fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<Brought, Fault> {
         let optional = self.plan.volumes[volume].files[index].optional;
-        if optional && fault.reason == KS404 { Ok(Fetched::default()) } else { Err(fault) }
+        if optional && fault.reason == KS404 { Ok(Brought::default()) } else { Err(fault) }
     }
+}
+
+/// A task of a round ended.
+enum Step {
+    Listed(Listing),
+    Done(Results),
 }
 
 /// What one or several requests bring for some items.
@@ -282,8 +229,10 @@ impl Ask {
     }
 }
 
-type Body = SecretBox<Vec<u8>>;
-type Bodies = Vec<(Object, Body)>;
+fn vaults(volume: &Volume) -> impl Iterator<Item = &VaultUrl> {
+    let selections = volume.selections.iter().map(|selection| &selection.vault);
+    volume.files.iter().map(|file| &file.vault).chain(selections)
+}
 
 /// Differs from process to process; spreads load, keeps nothing secret.
 pub(crate) fn seed() -> u64 {

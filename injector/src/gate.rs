@@ -75,7 +75,9 @@ pub(crate) fn ready(run: &Path, timeout: Duration, mut tell: impl FnMut(&str)) -
 /// One request, one line of JSON; the flag says whether everything is well in it.
 pub(crate) fn request(run: &Path, command: &str) -> Result<(String, bool), Fault> {
     let fail = |error: String| Fault::new(KS604, Class::Transient, format_args!("{}: {error}", run.display()));
-    let stream = RunDirectory::open(run)?.connect().map_err(|error| fail(error.to_string()))?;
+    // Without the directory there is no sidecar, which may change.
+    let directory = RunDirectory::open(run).map_err(|fault| fail(fault.message))?;
+    let stream = directory.connect().map_err(|error| fail(error.to_string()))?;
     let mut text = String::new();
     let mut lines = ask(stream, command).map_err(|error| fail(error.to_string()))?;
     lines.read_line(&mut text).map_err(|error| fail(error.to_string()))?;
@@ -136,6 +138,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let text = ready(directory.path(), Duration::ZERO, |_| ()).unwrap_err().to_string();
         assert!(text.contains("no sidecar in"), "{text}");
-        assert_eq!(request(directory.path(), "status").unwrap_err().reason, KS604);
+        for run in [directory.path(), Path::new("/does/not/exist")] {
+            let fault = request(run, "status").unwrap_err();
+            assert_eq!((fault.reason, fault.class), (KS604, Class::Transient), "{fault}");
+        }
     }
 }

@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use zeroize::Zeroize;
 
-/// No answer of Key Vault or Entra comes near this (a value has at most 25 KB).
-const BODY_LIMIT_BYTES: usize = 256 * 1024;
+/// No object of Key Vault and no answer of Entra comes near this (a value has at most 25 KB).
+pub const BODY_LIMIT_BYTES: usize = 256 * 1024;
+/// Nor a page of a list this: 25 entries with 15 tags of twice 512 characters.
+pub const PAGE_LIMIT_BYTES: usize = 1024 * 1024;
 /// At most this many requests to vaults at once, and so many connections worth keeping for the next one.
 pub const CONCURRENCY: usize = 8;
 
@@ -155,20 +157,20 @@ impl Http {
     }
 }
 
-/// Reads a body up to [`BODY_LIMIT_BYTES`]. Our copy is zeroised; the chunks are buffers of the HTTP and TLS layers, which
+/// Reads a body up to a limit. Our copy is zeroised; the chunks are buffers of the HTTP and TLS layers, which
 /// nobody can wipe from here: they are freed as soon as they are copied.
-pub async fn body(mut response: Response) -> Result<SecretBox<Vec<u8>>, Failure> {
+pub async fn body(mut response: Response, limit_bytes: usize) -> Result<SecretBox<Vec<u8>>, Failure> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(8 * 1024);
-    let mut body = SecretBox::new(Box::new(Vec::with_capacity(announced.min(BODY_LIMIT_BYTES))));
+    let mut body = SecretBox::new(Box::new(Vec::with_capacity(announced.min(limit_bytes))));
     while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of_body(&error))? {
         let buffer: &mut Vec<u8> = body.expose_secret_mut();
         let length = buffer.len() + chunk.len();
-        if length > BODY_LIMIT_BYTES {
-            return Err(Failure::too_long());
+        if length > limit_bytes {
+            return Err(Failure::too_long(limit_bytes));
         }
         if length > buffer.capacity() {
             // Growing in place would leave a copy behind.
-            let mut grown = Vec::with_capacity((length * 2).min(BODY_LIMIT_BYTES));
+            let mut grown = Vec::with_capacity((length * 2).min(limit_bytes));
             grown.extend_from_slice(buffer);
             buffer.zeroize();
             *buffer = grown;

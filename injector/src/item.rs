@@ -56,6 +56,13 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// The paths of a file and of what it may be split into; a history is below its own.
+    pub(crate) fn paths(&self) -> Vec<RelativePath> {
+        let Self::File(file) = self else { return Vec::new() };
+        let suffixes: &[&str] = if file.split && file.history.is_none() { &["", ".crt", ".key"] } else { &[""] };
+        suffixes.iter().filter_map(|suffix| format!("{}{suffix}", file.path).parse().ok()).collect()
+    }
+
     /// What it comes from, for messages.
     pub(crate) fn source(&self) -> String {
         match self {
@@ -69,7 +76,8 @@ impl<'a> Item<'a> {
         let rest = |of: &RelativePath| path.as_str().strip_prefix(of.as_str());
         match self {
             Self::File(file) => match rest(&file.path) {
-                Some(rest) if file.history.is_some() => rest.starts_with('/'),
+                // The path itself is the directory of a history: nobody else's file.
+                Some(rest) if file.history.is_some() => rest.is_empty() || rest.starts_with('/'),
                 Some("") => true,
                 Some(".crt" | ".key") => file.split,
                 _ => false,
@@ -128,7 +136,7 @@ mod tests {
         let split = file(&serde_json::json!({"split": true}));
         assert_eq!(claims(Item::File(&split), &asked), [true, true, true, false, false, false]);
         let history = file(&serde_json::json!({"history": 2}));
-        assert_eq!(claims(Item::File(&history), &asked), [false, false, false, true, false, false]);
+        assert_eq!(claims(Item::File(&history), &asked), [true, false, false, true, false, false]);
         let asked = ["db", "app/db", "app/x/db", "app/d.b", "apps"];
         let top = selection(&serde_json::json!({}));
         assert_eq!(claims(Item::Selection(&top), &asked), [true, false, false, false, true]);

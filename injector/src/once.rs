@@ -6,8 +6,9 @@ use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, seed};
 use crate::item::Item;
 use crate::log;
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, of_two_versions};
 use crate::plan_source::below;
+use crate::signals::Signals;
 use crate::throttle::ThrottleState;
 use crate::volume::{Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
@@ -15,7 +16,6 @@ use keysluice_plan::reason::{KS603, KS608};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -25,8 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fetches, writes, ends.
 pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
-    let mut terminate = signal(SignalKind::terminate())
-        .map_err(|error| Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}")))?;
+    let mut signals = Signals::new()?;
     let plan = Arc::new(plan);
     let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, ThrottleState::default())?);
     let mut volumes = Vec::new();
@@ -39,9 +38,15 @@ pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
     }
     let outputs = tokio::select! {
         outputs = fetch_all(&plan, &fetcher) => outputs?,
-        _ = terminate.recv() => return Err(Fault::new(KS608, Class::Transient, "ended by SIGTERM before all files were fetched")),
+        _ = signals.terminate.recv() => return Err(ended_by("SIGTERM")),
+        _ = signals.interrupt.recv() => return Err(ended_by("SIGINT")),
+        _ = signals.hangup.recv() => return Err(ended_by("SIGHUP")),
     };
     write_all(&plan, &mut volumes, &outputs)
+}
+
+fn ended_by(signal: &str) -> Fault {
+    Fault::new(KS608, Class::Transient, format_args!("ended by {signal} before all files were fetched"))
 }
 
 /// Transient failures are tried again until the patience ends; anything else ends it at once.
@@ -70,13 +75,17 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
                 Ok(Some(Progress::Items { volume, results })) => {
                     for (item, result) in results {
                         let accepted = result.and_then(|new| {
-                            new.warnings.iter().for_each(|warning| log::note(warning));
+                            new.fetched.warnings.iter().for_each(|warning| log::note(warning));
                             outputs[volume].accept(&plan.volumes[volume], item, new)
                         });
                         match accepted {
                             Err(new) if new.class == Class::Permanent => return Err(new),
                             Err(new) if fault.as_ref().is_none_or(|known| new.class > known.class) => fault = Some(new),
-                            Ok(()) | Err(_) => {}
+                            Ok(None) | Err(_) => {}
+                            Ok(Some(new)) => {
+                                outputs[volume].forget(item);
+                                fault = Some(new);
+                            }
                         }
                     }
                 }
@@ -84,6 +93,13 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
         }
         while let Some(ended) = rounds.join_next().await {
             ended.map_err(|error| Fault::new(KS608, Class::Transient, format_args!("a task died: {error}")))?;
+        }
+        for (outputs, volume) in outputs.iter_mut().zip(&plan.volumes) {
+            let disagreeing: Vec<usize> = outputs.disagreeing().flatten().copied().collect();
+            for item in disagreeing {
+                outputs.forget(item);
+                fault = fault.or_else(|| Some(of_two_versions(volume, item)));
+            }
         }
         let Some(fault) = fault else { break };
         if fault.class != Class::Transient {

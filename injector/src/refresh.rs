@@ -5,10 +5,10 @@
 
 mod volume_state;
 
-use crate::backoff::{self, Jitter, Stage};
+use crate::backoff::{self, Jitter};
 use crate::fault::{Class, Fault};
 use std::time::Duration;
-use volume_state::{FileState, Phase, VolumeState};
+use volume_state::{FileState, VolumeState};
 
 /// Time since boot.
 pub type Time = Duration;
@@ -49,6 +49,15 @@ pub enum Outcome {
         /// What the other side asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// Content is at hand, but some of its objects failed and are to be tried again.
+    Partly {
+        /// How likely another try helps.
+        class: Class,
+        /// What the other side asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Its content is at hand, but does not fit what another file has: both are to be fetched again before they are committed.
+    Held,
     /// It was not asked for: an earlier Retry-After is not over.
     Waiting {
         /// The rest of that wait.
@@ -73,7 +82,7 @@ pub enum Event {
     Tick,
     /// Somebody wants everything fresh now.
     Refresh,
-    /// The fetch of a volume ended, with an outcome for each of its files.
+    /// Files of a volume were fetched, and may be committed although others are still under way.
     Fetched {
         /// Index of the volume.
         volume: usize,
@@ -91,6 +100,11 @@ pub enum Event {
         volume: usize,
         /// Whether it worked.
         result: Result<Swap, Class>,
+    },
+    /// A generation that lingers could not be removed.
+    NotRemoved {
+        /// Index of the volume.
+        volume: usize,
     },
 }
 
@@ -161,6 +175,17 @@ impl Refresh {
         }
     }
 
+    /// Whether a volume has its first generation.
+    pub fn has_generation(&self, volume: usize) -> bool {
+        self.volumes[volume].ready
+    }
+
+    /// Whether a file neither is under way nor failed last.
+    pub fn is_settled(&self, volume: usize, file: usize) -> bool {
+        let FileState { in_flight, failures, .. } = self.volumes[volume].files[file];
+        !in_flight && failures == 0
+    }
+
     /// Whether every volume has its first generation.
     pub fn is_ready(&self) -> bool {
         self.ready
@@ -177,16 +202,14 @@ impl Refresh {
             Event::Refresh => {
                 self.on_demand = true;
                 for volume in &mut self.volumes {
-                    if volume.phase == Phase::Idle {
-                        volume.next_refresh = volume.next_refresh.map(|_| now);
-                    } else {
-                        volume.again = true;
-                    }
+                    volume.next_refresh = volume.next_refresh.map(|_| now);
+                    volume.files.iter_mut().for_each(|file| file.again = file.in_flight);
                 }
             }
             Event::Fetched { volume, outcomes } => self.fetched(volume, &outcomes, now, &mut actions),
             Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
-            Event::Committed { volume, result } => self.committed(volume, result, now),
+            Event::Committed { volume, result } => self.committed(volume, result, now, &mut actions),
+            Event::NotRemoved { volume } => self.volumes[volume].removals.push(now + self.linger),
         }
         self.advance(now, &mut actions);
         actions
@@ -200,7 +223,6 @@ impl Refresh {
 
     fn fetched(&mut self, volume: usize, outcomes: &[(usize, Outcome)], now: Time, actions: &mut Vec<Action>) {
         let state = &mut self.volumes[volume];
-        state.phase = Phase::Idle;
         let life = state.stage();
         if state.next_refresh.is_some_and(|at| at <= now) {
             // The round took longer than the interval; another at once would ignore the delays below.
@@ -211,27 +233,36 @@ impl Refresh {
         self.jitter.spread(Duration::ZERO);
         for &(index, outcome) in outcomes {
             let file = &mut state.files[index];
+            file.in_flight = false;
             match outcome {
                 Outcome::Fetched => {
-                    *file = FileState { present: true, ..FileState::default() };
+                    *file = FileState { present: true, again: file.again, ..FileState::default() };
                     state.dirty = true;
                     state.commit_at = Some(now);
                 }
-                Outcome::Unchanged => *file = FileState { present: true, ..FileState::default() },
+                Outcome::Unchanged => *file = FileState { present: true, again: file.again, ..FileState::default() },
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
                         return self.hopeless(volume, actions);
                     }
-                    file.failures = file.failures.saturating_add(1);
-                    let delay = jitter.clone().spread(backoff::delay(life, class, file.failures));
-                    file.not_before = retry_after.map_or(Time::ZERO, |wait| now + wait);
-                    file.retry_at =
-                        retry_at(life, (now + delay).max(file.not_before), file.not_before, state.next_refresh);
+                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                }
+                Outcome::Partly { class, retry_after } => {
+                    file.present = true;
+                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                    (state.dirty, state.commit_at) = (true, Some(now));
+                }
+                Outcome::Held => {
+                    file.present &= state.ready;
+                    file.failed(&mut jitter.clone(), (life, Class::Transient), None, now, state.next_refresh);
                 }
                 Outcome::Waiting { rest } => {
                     file.not_before = now + rest;
                     file.retry_at = Some(file.not_before);
                 }
+            }
+            if std::mem::take(&mut file.again) {
+                file.retry_at = Some(now.max(file.not_before));
             }
         }
     }
@@ -244,9 +275,9 @@ impl Refresh {
         }
     }
 
-    fn committed(&mut self, volume: usize, result: Result<Swap, Class>, now: Time) {
+    fn committed(&mut self, volume: usize, result: Result<Swap, Class>, now: Time, actions: &mut Vec<Action>) {
         let state = &mut self.volumes[volume];
-        state.phase = Phase::Idle;
+        state.committing = false;
         match result {
             Ok(swap) => {
                 state.ready = true;
@@ -257,6 +288,7 @@ impl Refresh {
                     state.removals.push(now + self.linger);
                 }
             }
+            Err(Class::Permanent) if !state.ready => self.hopeless(volume, actions),
             Err(class) => {
                 state.commit_failures = state.commit_failures.saturating_add(1);
                 let delay = backoff::delay(state.stage(), class, state.commit_failures);
@@ -271,9 +303,7 @@ impl Refresh {
             return;
         }
         for (index, volume) in self.volumes.iter_mut().enumerate() {
-            if let Some(action) = volume.next(index, now, &mut self.jitter) {
-                actions.push(action);
-            }
+            actions.extend(volume.next(index, now, &mut self.jitter));
             while volume.removals.first().is_some_and(|&at| at <= now) {
                 volume.removals.remove(0);
                 actions.push(Action::RemovePrevious { volume: index });
@@ -283,7 +313,7 @@ impl Refresh {
             self.ready = true;
             actions.push(Action::Ready);
         }
-        if self.on_demand && self.volumes.iter().all(|volume| volume.phase == Phase::Idle && !volume.again) {
+        if self.on_demand && self.volumes.iter().all(VolumeState::is_idle) {
             self.on_demand = false;
             actions.push(Action::Refreshed);
         }
@@ -292,14 +322,6 @@ impl Refresh {
             actions.push(Action::GiveUp { permanent: false });
         }
     }
-}
-
-/// A retry shortly before the refresh of everything, or after it, is left to that: an outage costs no second round in each
-/// interval. Not so where the refresh comes before the demanded wait is over.
-fn retry_at(stage: Stage, at: Time, not_before: Time, next_refresh: Option<Time>) -> Option<Time> {
-    let Stage::Running { interval } = stage else { return Some(at) };
-    let covered = next_refresh.is_some_and(|refresh| not_before <= refresh && at + interval / 4 > refresh);
-    (!covered).then_some(at)
 }
 
 #[cfg(test)]

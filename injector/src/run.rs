@@ -1,21 +1,24 @@
 //! `run`: performs what the [`Refresh`] machine decides, until a signal.
 
+mod rounds;
+
 use crate::clock::{Alarm, since_boot};
 use crate::commands::Options;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::fault::{Class, Fault};
-use crate::fetch::{Fetcher, Progress, Results, seed};
+use crate::fetch::{Fetcher, Progress, seed};
 use crate::item::Item;
 use crate::log;
 use crate::outputs::Outputs;
 use crate::plan_source::below;
-use crate::refresh::{Action, Event, Outcome, Refresh, Settings, Swap, Time, VolumeSpec};
+use crate::refresh::{Action, Event, Refresh, Settings, Swap, Time, VolumeSpec};
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
 use keysluice_plan::Plan;
 use keysluice_plan::reason::{KS603, KS608};
+use rounds::News;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::UnixListener;
@@ -61,7 +64,7 @@ struct Sidecar {
     /// What the items have made; per volume.
     outputs: Vec<Outputs>,
     /// Of the rounds under way; per volume.
-    outcomes: Vec<Vec<(usize, Outcome)>>,
+    news: Vec<News>,
     status: Status,
     rounds: JoinSet<()>,
     tell: mpsc::UnboundedSender<Progress>,
@@ -91,7 +94,7 @@ impl Sidecar {
             let paths = made.entries(volume).into_iter().map(|entry| entry.path);
             let complete = complete && left.is_some() && opened.resume(paths);
             if complete {
-                status.committed(index, opened.generation());
+                status.committed(index, opened.generation(), &[]);
                 // It was fetched then at the latest, unless the node's clock was set since.
                 let age = opened.generation_time().and_then(|time| SystemTime::now().duration_since(time).ok());
                 status.standing(index, started.saturating_sub(age.unwrap_or_default()));
@@ -111,7 +114,7 @@ impl Sidecar {
             throttle,
             machine: Refresh::new(&settings, &specs, started),
             outputs,
-            outcomes: vec![Vec::new(); volumes.len()],
+            news: volumes.iter().map(|_| News::default()).collect(),
             volumes,
             status,
             rounds: JoinSet::new(),
@@ -133,18 +136,21 @@ impl Sidecar {
         let mut event = Event::Tick;
         loop {
             self.step(event)?;
-            let wake = self.machine.wake_at();
+            let wake = self.news.iter().filter_map(News::due).chain(self.machine.wake_at()).min();
             event = tokio::select! {
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
-                    Progress::Unchanged { volume, items } => self.unchanged(volume, &items),
-                    Progress::Over { volume } => Event::Fetched { volume, outcomes: std::mem::take(&mut self.outcomes[volume]) },
+                    Progress::Unchanged { volume, items, asked } => self.unchanged(volume, &items, asked),
+                    Progress::Over { volume } => {
+                        self.news[volume].rounds -= 1;
+                        if self.news[volume].rounds == 0 { self.outcomes(volume) } else { Event::Tick }
+                    }
                 },
                 Some(ended) = self.rounds.join_next() => match ended {
                     Ok(()) => Event::Tick,
                     Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
                 },
-                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => Event::Tick,
+                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => self.quiet(),
                 Some(request) = requests.recv() => match request {
                     Request::Refresh(answer) => {
                         self.waiters.push(answer);
@@ -181,12 +187,14 @@ impl Sidecar {
                     Action::Fetch { volume, files } => {
                         // What the volume has lost no list tells.
                         let full = !self.volumes[volume].has(self.outputs[volume].standing());
+                        self.news[volume].rounds += 1;
                         self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, full, self.tell.clone()));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
                     Action::RemovePrevious { volume } => {
                         if let Err(error) = self.volumes[volume].remove_previous() {
                             log::warn(&error.fault());
+                            events.push(Event::NotRemoved { volume });
                         }
                     }
                     Action::Ready => {
@@ -206,60 +214,11 @@ impl Sidecar {
         Ok(())
     }
 
-    fn fetched(&mut self, volume: usize, results: Results) -> Event {
-        let now = since_boot();
-        let mut event = Event::Tick;
-        for (index, result) in results {
-            let plan = &self.plan.volumes[volume];
-            let accepted = result.and_then(|fetched| {
-                let versions = fetched.files.iter().map(|file| (file.path.clone(), file.version.clone())).collect();
-                let warnings = fetched.warnings.clone();
-                self.outputs[volume].accept(plan, index, fetched).map(|()| (versions, warnings))
-            });
-            let outcome = match accepted {
-                Ok((versions, warnings)) => {
-                    if self.status.fetched(volume, index, versions, now) {
-                        log::info(&format!("file {}: works again", Item::at(plan, index).path()));
-                    }
-                    for warning in self.status.warned(volume, index, warnings) {
-                        log::note(&warning);
-                    }
-                    Outcome::Fetched
-                }
-                Err(fault) => {
-                    if self.status.failed(volume, index, &fault, now) {
-                        log::warn(&fault);
-                    }
-                    if fault.class == Class::Permanent {
-                        event = Event::Hopeless { volume };
-                    }
-                    Outcome::of(&fault)
-                }
-            };
-            self.outcomes[volume].push((index, outcome));
-        }
-        self.tell_reasons();
-        let throttle = self.fetcher.throttle_state();
-        if throttle != self.throttle {
-            self.run.replace(THROTTLE_FILE, &serde_json::to_vec(&throttle).unwrap_or_default());
-            self.throttle = throttle;
-        }
-        event
-    }
-
-    fn unchanged(&mut self, volume: usize, items: &[usize]) -> Event {
-        for &index in items {
-            self.status.confirmed(volume, index, since_boot());
-            self.outcomes[volume].push((index, Outcome::Unchanged));
-        }
-        Event::Tick
-    }
-
     fn commit(&mut self, index: usize) -> Event {
         let result = match self.try_commit(index) {
             Ok(lingers) => {
-                self.outputs[index].committed();
-                self.status.committed(index, self.volumes[index].generation());
+                let items = self.outputs[index].committed();
+                self.status.committed(index, self.volumes[index].generation(), &items);
                 Ok(if lingers { Swap::Lingers } else { Swap::Clean })
             }
             Err(error) => {

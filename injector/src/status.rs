@@ -25,9 +25,12 @@ struct VolumeRow {
 
 #[derive(Debug, Clone, Default)]
 struct ItemRow {
-    /// Path and version of what the last fetch that worked made.
+    /// Path and version of what the current generation has of it.
     files: Vec<(RelativePath, String)>,
-    fetched_at: Option<Time>,
+    /// When the vault was last seen to have that.
+    confirmed_at: Option<Time>,
+    /// What was fetched for the next generation, and when.
+    pending: Option<(Vec<(RelativePath, String)>, Time)>,
     warnings: Vec<String>,
     problem: Option<Problem>,
 }
@@ -65,16 +68,22 @@ impl Status {
         Self { plan, volumes }
     }
 
-    /// A generation is visible.
-    pub fn committed(&mut self, volume: usize, generation: Option<String>) {
+    /// A generation is visible that has what was fetched for these items.
+    pub fn committed(&mut self, volume: usize, generation: Option<String>, items: &[usize]) {
         let row = &mut self.volumes[volume];
         (row.ready, row.generation, row.problem) = (true, generation, None);
+        for &item in items {
+            let row = &mut row.items[item];
+            if let Some((files, at)) = row.pending.take() {
+                (row.files, row.confirmed_at) = (files, Some(at));
+            }
+        }
     }
 
     /// The files of an earlier run stand since `at`.
     pub fn standing(&mut self, volume: usize, at: Time) {
         for item in &mut self.volumes[volume].items {
-            item.fetched_at = Some(at);
+            item.confirmed_at = Some(at);
         }
     }
 
@@ -83,17 +92,34 @@ impl Status {
         note(&mut self.volumes[volume].problem, fault, at)
     }
 
-    /// An item was fetched; whether it had failed before.
-    pub fn fetched(&mut self, volume: usize, item: usize, files: Vec<(RelativePath, String)>, at: Time) -> bool {
+    /// An item was fetched for the next generation; `kept` files stay what they were.
+    pub fn fetched<'a>(
+        &mut self,
+        volume: usize,
+        item: usize,
+        mut files: Vec<(RelativePath, String)>,
+        kept: impl IntoIterator<Item = &'a RelativePath>,
+        at: Time,
+    ) {
         let row = &mut self.volumes[volume].items[item];
-        (row.files, row.fetched_at) = (files, Some(at));
-        row.problem.take().is_some()
+        let known = row.pending.take().map(|(files, _)| files);
+        let known = known.as_ref().unwrap_or(&row.files);
+        files.extend(kept.into_iter().filter_map(|path| known.iter().find(|(known, _)| known == path).cloned()));
+        row.pending = Some((files, at));
     }
 
-    /// The vault was seen to have what an item's files hold.
+    /// The vault was seen to have what an item has, or has fetched.
     pub fn confirmed(&mut self, volume: usize, item: usize, at: Time) {
         let row = &mut self.volumes[volume].items[item];
-        (row.fetched_at, row.problem) = (Some(at), None);
+        match &mut row.pending {
+            Some((_, fetched_at)) => *fetched_at = at,
+            None => row.confirmed_at = Some(at),
+        }
+    }
+
+    /// An item does not fail; whether it did before.
+    pub fn works(&mut self, volume: usize, item: usize) -> bool {
+        self.volumes[volume].items[item].problem.take().is_some()
     }
 
     /// What an item's fetch warned of; the warnings that are news.
@@ -208,7 +234,7 @@ fn report<'a>(volume: &'a keysluice_plan::Volume, row: &'a VolumeRow, now: Time)
             object: item.source(),
             version,
             made: made.filter(|_| row.files.len() != 1 || version.is_none()).collect(),
-            age_seconds: row.fetched_at.map(age),
+            age_seconds: row.confirmed_at.map(age),
             error: error(&row.problem),
         }
     });
@@ -248,8 +274,8 @@ mod tests {
         assert!(!status.failed(0, 0, &fault(KS404, "x 2"), at));
         assert!(status.failed(0, 0, &fault(KS407, "x 3"), at));
         assert!(!status.failed(0, 1, &fault(KS407, "x 3"), at), "the same of another file");
-        assert!(status.fetched(0, 0, made(), at));
-        assert!(!status.fetched(0, 0, made(), at));
+        assert!(status.works(0, 0));
+        assert!(!status.works(0, 0));
     }
 
     #[test]
@@ -260,16 +286,19 @@ mod tests {
         status.failed(0, 1, &fault, at);
         assert_eq!(status.reasons().len(), 1);
         assert_eq!(status.fault(), Some(&fault));
-        status.committed(0, None);
+        status.committed(0, None, &[]);
         assert_eq!((status.reasons().len(), status.fault()), (0, None));
     }
 
     #[test]
     fn the_report_has_generation_versions_ages_and_errors() {
         let mut status = status();
-        status.fetched(0, 0, made(), Duration::from_secs(1));
+        status.fetched(0, 0, made(), [], Duration::from_secs(1));
         status.failed(0, 1, &Fault::new(KS404, Class::Slow, "gone"), Duration::from_secs(2));
-        status.committed(0, Some("..g".into()));
+        let early: serde_json::Value = serde_json::from_str(&status.json(false, Duration::from_secs(5))).unwrap();
+        assert_eq!(early["volumes"][0]["files"][0]["version"], serde_json::Value::Null, "not before it is committed");
+        assert_eq!(early["volumes"][0]["files"][0]["ageSeconds"], serde_json::Value::Null);
+        status.committed(0, Some("..g".into()), &[0]);
         status.commit_failed(0, &Fault::new(KS501, Class::Transient, "full"), Duration::from_secs(3));
         let json: serde_json::Value = serde_json::from_str(&status.json(true, Duration::from_secs(5))).unwrap();
         assert_eq!(json["volumes"][0]["generation"], "..g");

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Longer waits are cut: a proxy that says "tomorrow" must not stop a pod for a day.
 const LONGEST: Duration = Duration::from_secs(600);
+/// A vault that throttles without saying for how long is left alone for a second, then for twice as long each time, to this.
+const LONGEST_UNSAID: Duration = Duration::from_secs(120);
 /// With jitter, and rounded: nothing we wrote lies further ahead.
 const LONGEST_STORED: Duration = Duration::from_secs(661);
 
@@ -21,12 +23,12 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What vaults, Entra and IMDS told this pod to wait; shared by all who ask them.
 #[derive(Debug)]
-pub struct Throttle(Mutex<(ThrottleState, Jitter)>);
+pub struct Throttle(Mutex<(ThrottleState, Jitter)>, Mutex<BTreeMap<String, u32>>);
 
 impl Throttle {
     /// With what an earlier run was told.
     pub fn new(state: ThrottleState, seed: u64) -> Self {
-        Self(Mutex::new((state, Jitter::new(seed))))
+        Self(Mutex::new((state, Jitter::new(seed))), Mutex::default())
     }
 
     /// The rest of the wait, if there is one.
@@ -38,6 +40,24 @@ impl Throttle {
     pub fn note(&self, endpoint: &str, wait: Duration) -> Duration {
         let (state, jitter) = &mut *self.locked();
         state.note(endpoint, wait, jitter, since_boot())
+    }
+
+    /// Notes a wait that the endpoint did not name: the longer, the more often in a row. Requests that were refused together count
+    /// once.
+    pub fn note_unsaid(&self, endpoint: &str) -> Duration {
+        if let Some(rest) = self.wait(endpoint) {
+            return rest;
+        }
+        let mut refusals = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = refusals.entry(endpoint.to_owned()).or_default();
+        let wait = Duration::from_secs(2_u64.saturating_pow(*times)).min(LONGEST_UNSAID);
+        *times += 1;
+        self.note(endpoint, wait)
+    }
+
+    /// The endpoint answered.
+    pub fn answered(&self, endpoint: &str) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).remove(endpoint);
     }
 
     /// To be kept for the next run.
@@ -135,6 +155,23 @@ mod tests {
         }
         assert!(state.note("a", MINUTE * 2, &mut jitter, NOW) >= MINUTE * 2);
         assert!(state.wait("a", NOW).unwrap() >= MINUTE * 2);
+    }
+
+    #[test]
+    fn a_wait_nobody_named_doubles_until_there_is_an_answer() {
+        let throttle = Throttle::new(ThrottleState::default(), 1);
+        let again = || {
+            // As if the wait were over.
+            throttle.locked().0 = ThrottleState::default();
+            throttle.note_unsaid("a").as_secs_f64()
+        };
+        for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0] {
+            let wait = again();
+            assert!((expected..=expected * 1.1).contains(&wait), "{wait} of {expected}");
+            assert!(throttle.note_unsaid("a").as_secs_f64() <= wait, "refused together, counted once");
+        }
+        throttle.answered("a");
+        assert!(again() < 1.2);
     }
 
     #[test]

@@ -1,11 +1,127 @@
-//! Which versions a history has.
+//! A history: which versions it has, and what they hold.
 
-use crate::vault::Listed;
+use super::{Brought, Fetcher, Results};
+use crate::changes::History;
+use crate::content::{self, Fetched};
+use crate::fault::{Class, Fault};
+use crate::vault::{Listed, Object};
 use keysluice_plan::ObjectVersion;
+use keysluice_plan::reason::{KS404, KS601, KS608};
+use secrecy::{ExposeSecret, SecretBox};
 use std::cmp::Reverse;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+type Body = SecretBox<Vec<u8>>;
+
+/// What the vault has for a history.
+enum Versions {
+    /// What it had last time.
+    Known,
+    /// Newest first, and what is odd about them.
+    New { versions: Vec<ObjectVersion>, bodies: Vec<(Object, Body)>, warnings: Vec<String> },
+}
+
+impl Fetcher {
+    pub(super) async fn history(
+        self: Arc<Self>,
+        volume: usize,
+        newest: &Object,
+        count: u32,
+        items: Vec<usize>,
+    ) -> Results {
+        let known = |index: &usize| self.ledger(volume).history(*index).map(|known| known.versions);
+        // Several items may be of the same history.
+        let known =
+            items.first().and_then(known).filter(|first| items.iter().all(|item| known(item).as_ref() == Some(first)));
+        let answer = self.versions(newest, count, known.as_deref()).await;
+        let produce = |index: usize| {
+            let (versions, bodies, warnings) = match &answer {
+                Err(fault) => {
+                    self.ledger(volume).failed(index);
+                    return self.optional(volume, index, fault.clone());
+                }
+                Ok(Versions::Known) => {
+                    let paths = self.ledger(volume).history(index).map(|known| known.paths).unwrap_or_default();
+                    return Ok(Brought {
+                        kept: paths.into_iter().map(|path| (path, None)).collect(),
+                        ..Brought::default()
+                    });
+                }
+                Ok(Versions::New { versions, bodies, warnings }) => (versions, bodies, warnings),
+            };
+            let file = &self.plan.volumes[volume].files[index];
+            let mut fetched = Fetched { warnings: warnings.clone(), ..Fetched::default() };
+            for (number, (object, body)) in bodies.iter().enumerate() {
+                let fault = |error: content::ContentError| error.fault(&object.to_string());
+                // Such a path is refused with the Plan, unless it is a few bytes below what a file system takes.
+                let path = format!("{}/{number}", file.path)
+                    .parse()
+                    .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
+                let one = content::produce(file, &path, body.expose_secret()).map_err(fault)?;
+                fetched.files.extend(one.files);
+                fetched.warnings.extend(one.warnings);
+            }
+            fetched.warnings.dedup();
+            let paths = fetched.files.iter().map(|file| file.path.clone()).collect();
+            self.ledger(volume).made(index, History { versions: versions.clone(), paths });
+            Ok(fetched.into())
+        };
+        items.into_iter().map(|index| (index, produce(index))).collect()
+    }
+
+    /// The newest versions and their bodies, unless they are the `known` ones: what a version holds never changes.
+    async fn versions(
+        self: &Arc<Self>,
+        newest: &Object,
+        count: u32,
+        known: Option<&[ObjectVersion]>,
+    ) -> Result<Versions, Fault> {
+        let listed = self.vaults.versions(newest, self.source(newest.identity())?).await?;
+        let start = newest.version().map(ObjectVersion::as_str);
+        let Some(versions) = latest(listed, start, count) else {
+            let message = format!("{newest}: there is no such enabled version, so no file is written");
+            return Ok(Versions::New { versions: Vec::new(), bodies: Vec::new(), warnings: vec![message] });
+        };
+        if versions.is_empty() {
+            let message = format_args!("{newest}: no version is there, or none is enabled");
+            return Err(Fault::new(KS404, Class::Slow, message));
+        }
+        if known.is_some_and(|known| known == versions) {
+            return Ok(Versions::Known);
+        }
+        let objects = versions.iter().map(|version| newest.at(version.clone())).collect();
+        let mut bodies = Vec::new();
+        for (object, body) in self.get_all(objects).await {
+            bodies.push((object, body?));
+        }
+        Ok(Versions::New { versions, bodies, warnings: Vec::new() })
+    }
+
+    /// Answers of several objects, in their order.
+    async fn get_all(self: &Arc<Self>, objects: Vec<Object>) -> Vec<(Object, Result<Body, Fault>)> {
+        let mut tasks = JoinSet::new();
+        for (number, object) in objects.iter().cloned().enumerate() {
+            let fetcher = Arc::clone(self);
+            tasks.spawn(async move { (number, fetcher.body(&object).await) });
+        }
+        let mut answers: Vec<Option<_>> = objects.iter().map(|_| None).collect();
+        while let Some(done) = tasks.join_next().await {
+            if let Ok((number, answer)) = done {
+                answers[number] = Some(answer);
+            }
+        }
+        let lost = || Err(Fault::new(KS608, Class::Transient, "the fetch ended without a result"));
+        objects.into_iter().zip(answers).map(|(object, answer)| (object, answer.unwrap_or_else(lost))).collect()
+    }
+
+    async fn body(&self, object: &Object) -> Result<Body, Fault> {
+        Ok(self.vaults.get(object, self.source(object.identity())?).await?.body)
+    }
+}
 
 /// The newest `count` enabled versions that are not newer than `start`, newest first; `None` when `start` is none of them.
-pub(super) fn latest(listed: Vec<Listed>, start: Option<&str>, count: u32) -> Option<Vec<ObjectVersion>> {
+fn latest(listed: Vec<Listed>, start: Option<&str>, count: u32) -> Option<Vec<ObjectVersion>> {
     let mut versions: Vec<Listed> = listed.into_iter().filter(|version| version.enabled == Some(true)).collect();
     // The service promises no order; of two within a second it is at least always the same.
     versions.sort_unstable_by(|a, b| (Reverse(a.created), &a.name).cmp(&(Reverse(b.created), &b.name)));
@@ -23,7 +139,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn listed(name: &str, enabled: Option<bool>, created: i64) -> Listed {
-        Listed { name: name.to_owned(), enabled, created, tags: BTreeMap::new() }
+        Listed { name: name.to_owned(), enabled, created, updated: None, tags: BTreeMap::new() }
     }
 
     #[test]

@@ -1,13 +1,102 @@
-//! Which secrets a selection has, and where they go.
+//! A selection: which secrets it has, where they go, and which of them changed.
 
-use crate::vault::Listed;
+use super::{Brought, Fetcher};
+use crate::changes::{Seen, settled};
+use crate::content::{self, Fetched};
+use crate::fault::{Class, Fault};
+use crate::item::Item;
+use crate::vault::{Listed, Object, of_object};
+use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
 use keysluice_plan::{ObjectName, PathError, RelativePath, Selection};
+use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::JoinSet;
 
 /// More in one pod is a mistake: the volume's `sizeLimit` is far below.
-pub(super) const MOST: usize = 1000;
+const MOST: usize = 1000;
+/// More than this at once would not fit into the sidecar's memory; a volume holds it twice.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+impl Fetcher {
+    /// Secrets that the list shows unchanged keep their files, and so does one that fails; the others go on.
+    pub(super) async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Brought, Fault> {
+        let item = Item::at(&self.plan.volumes[volume], index);
+        let Item::Selection(selection) = item else { return Ok(Brought::default()) };
+        let before = self.ledger(volume).selected(index);
+        let listed = self.vaults.secrets(&selection.vault, self.source(&selection.identity)?).await?;
+        let names = names(selection, listed);
+        let mut brought = Brought::default();
+        if names.is_empty() {
+            brought.fetched.warnings.push(format!("{}: there is none", item.source()));
+        }
+        let too_large =
+            |what: std::fmt::Arguments<'_>| Fault::new(KS430, Class::Slow, format_args!("{}: {what}", item.source()));
+        if names.len() > MOST {
+            return Err(too_large(format_args!("{} secrets, more than {MOST}", names.len())));
+        }
+        let (mut known, mut bytes, mut tasks) = (BTreeMap::new(), 0, JoinSet::new());
+        for (name, seen) in names {
+            let object = Object::selected(selection, name.clone());
+            let path = path(selection, &name)
+                .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
+            if let Some(seen) = seen.filter(|seen| before.get(&name) == Some(&seen.updated)) {
+                known.insert(name, seen.updated);
+                brought.kept.push((path, None));
+                continue;
+            }
+            let fetcher = Arc::clone(&self);
+            tasks.spawn(async move {
+                let one = fetcher.one(volume, index, &object, &path).await;
+                (name, path, one.map(|(one, got)| (one, settled(seen, got))))
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            let lost = |_| {
+                Fault::new(KS608, Class::Transient, format_args!("{}: a fetch ended without a result", item.source()))
+            };
+            match done.map_err(lost)? {
+                (name, _, Ok((one, updated))) => {
+                    known.extend(updated.map(|updated| (name, updated)));
+                    bytes += one.files.iter().map(|file| file.content.expose().len()).sum::<usize>();
+                    if bytes > MOST_BYTES {
+                        return Err(too_large(format_args!("more than {MOST_BYTES} bytes")));
+                    }
+                    brought.fetched.files.extend(one.files);
+                    brought.fetched.warnings.extend(one.warnings);
+                }
+                // Deleted or disabled since the list was made: the next list will say so.
+                (_, _, Err(fault)) if fault.reason == KS404 || fault.reason == KS406 => {}
+                (_, _, Err(fault)) if fault.class == Class::Permanent => return Err(fault),
+                (_, path, Err(fault)) => brought.kept.push((path, Some(fault))),
+            }
+        }
+        brought.fetched.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.ledger(volume).select(index, known);
+        Ok(brought)
+    }
+
+    /// One of its secrets, and what the answer tells of its update.
+    async fn one(
+        &self,
+        volume: usize,
+        index: usize,
+        object: &Object,
+        path: &RelativePath,
+    ) -> Result<(Fetched, Option<Seen>), Fault> {
+        let Item::Selection(selection) = Item::at(&self.plan.volumes[volume], index) else {
+            return Ok(Default::default());
+        };
+        let answer = self.vaults.get(object, self.source(object.identity())?).await?;
+        let body = answer.body.expose_secret();
+        let fetched =
+            content::produce_selected(selection, path, body).map_err(|error| error.fault(&object.to_string()))?;
+        Ok((fetched, of_object(body, answer.date)))
+    }
+}
 
 /// Enabled secrets with the prefix and all tags, by name. Those behind certificates are secrets too.
-pub(super) fn names(selection: &Selection, listed: Vec<Listed>) -> Vec<ObjectName> {
+fn names(selection: &Selection, listed: Vec<Listed>) -> BTreeMap<ObjectName, Option<Seen>> {
     let prefix = selection.name_prefix.as_deref().unwrap_or_default();
     let chosen = |secret: &Listed| {
         let start = secret.name.get(..prefix.len());
@@ -15,15 +104,12 @@ pub(super) fn names(selection: &Selection, listed: Vec<Listed>) -> Vec<ObjectNam
             && start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
             && selection.tags.iter().all(|(name, value)| secret.tags.get(name) == Some(value))
     };
-    let mut names: Vec<ObjectName> =
-        listed.into_iter().filter(chosen).filter_map(|secret| secret.name.parse().ok()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+    let chosen = listed.into_iter().filter(chosen);
+    chosen.filter_map(|secret| Some((secret.name.parse().ok()?, secret.updated))).collect()
 }
 
 /// The file of a selected secret.
-pub(super) fn path(selection: &Selection, name: &ObjectName) -> Result<RelativePath, PathError> {
+fn path(selection: &Selection, name: &ObjectName) -> Result<RelativePath, PathError> {
     match &selection.directory {
         None => name.as_str().parse(),
         Some(directory) => format!("{directory}/{name}").parse(),
@@ -43,7 +129,7 @@ mod tests {
 
     fn listed(name: &str, enabled: Option<bool>, tags: &[(&str, &str)]) -> Listed {
         let tags = tags.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Listed { name: name.to_owned(), enabled, created: 0, tags }
+        Listed { name: name.to_owned(), enabled, created: 0, updated: None, tags }
     }
 
     #[test]
@@ -67,7 +153,7 @@ mod tests {
         ];
         for (chosen, expected) in cases {
             let names = names(&selection(chosen), vault.clone());
-            assert_eq!(names.iter().map(ObjectName::as_str).collect::<Vec<_>>(), *expected, "{chosen}");
+            assert_eq!(names.keys().map(ObjectName::as_str).collect::<Vec<_>>(), *expected, "{chosen}");
         }
     }
 

@@ -6,19 +6,26 @@ use crate::clock::since_boot;
 use crate::fault::Fault;
 use crate::log;
 use crate::vault::{Object, Updates};
-use keysluice_plan::reason::{KS404, KS415, KS416, KS428};
+use keysluice_plan::reason::{KS404, KS407, KS415, KS416, KS428};
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
+/// What a list led to.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// Items that have their result.
+    pub(super) results: Results,
+    /// Items that are what they were.
+    pub(super) unchanged: Vec<usize>,
+    /// Items to be fetched.
+    pub(super) fetch: Vec<usize>,
+    /// What it tells of their objects.
+    pub(super) seen: BTreeMap<Object, Seen>,
+}
+
 impl Fetcher {
-    /// Asks for a list: the items it shows unchanged, and those to be fetched. What it tells of objects goes to `seen`. Without a
-    /// token there is nothing to be fetched either: then the results are the error.
-    pub(super) async fn listed(
-        &self,
-        volume: usize,
-        list: List,
-        seen: &mut BTreeMap<Object, Seen>,
-    ) -> Result<(Vec<usize>, Vec<usize>), Results> {
+    /// Asks for a list. Without a token there is nothing to be fetched either: then the results are the error.
+    pub(super) async fn listed(&self, volume: usize, list: List) -> Listing {
         let plan = &self.plan.volumes[volume];
         let answer = match self.source(list.object.identity()) {
             Ok(source) => self.vaults.updates(&list.object, source, list.most_pages, |known| list.is_done(known)).await,
@@ -26,27 +33,33 @@ impl Fetcher {
         };
         let (why, refused) = match answer {
             Ok(Updates::Known(known)) => {
+                let mut seen = BTreeMap::new();
                 for object in list.items.iter().map(|&index| Object::of(&plan.files[index])) {
                     if let Some(update) = known.get(&name(&object)) {
                         seen.insert(object, *update);
                     }
                 }
-                return Ok(self.ledger(volume).listed(plan, list, &known));
+                let (unchanged, fetch) = self.ledger(volume).listed(plan, list, &known);
+                return Listing { unchanged, fetch, seen, ..Listing::default() };
             }
             Ok(Updates::TooMany) => ("it has more pages than there are objects to spare".to_owned(), false),
             Err(fault) if is_about_identity(&fault) => {
-                return Err(list.items.into_iter().map(|index| (index, Err(fault.clone()))).collect());
+                let results = list.items.into_iter().map(|index| (index, Err(fault.clone()))).collect();
+                return Listing { results, ..Listing::default() };
             }
             Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => (fault.to_string(), true),
-            // It will pass, or the objects tell.
-            Err(_) => return Ok((Vec::new(), list.items)),
+            Err(fault) => {
+                let (failed, fetch) = self.ledger(volume).stumbled(list, fault.reason == KS407);
+                let results = failed.into_iter().map(|index| (index, Err(fault.clone()))).collect();
+                return Listing { results, fetch, ..Listing::default() };
+            }
         };
         let vault = list.object.vault().clone();
-        let (items, news) = self.ledger(volume).not_listed(list, refused, since_boot());
+        let (fetch, news) = self.ledger(volume).not_listed(list, refused, since_boot());
         if news {
             log::info(&format!("{vault}: objects are asked for one by one, the list again in an hour: {why}"));
         }
-        Ok((Vec::new(), items))
+        Listing { fetch, ..Listing::default() }
     }
 
     pub(super) fn ledger(&self, volume: usize) -> MutexGuard<'_, Ledger> {

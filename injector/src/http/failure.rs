@@ -45,8 +45,8 @@ impl Failure {
     }
 
     /// Longer than any honest answer.
-    pub fn too_long() -> Self {
-        Self { kind: FailureKind::Body, detail: "the answer is longer than 256 KiB".to_owned() }
+    pub fn too_long(limit_bytes: usize) -> Self {
+        Self { kind: FailureKind::Body, detail: format!("the answer is longer than {} KiB", limit_bytes / 1024) }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn token(
     let response = http.plain_client()?.get(url).header("Metadata", "true").send().await;
     let response = response.map_err(|error| network(Failure::of_request(&error)))?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
-    let body = http::body(response).await.map_err(network)?;
+    let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;
     if status == 200 {
         return token::parse(body.expose_secret())
             .ok_or_else(|| IdentityError::Answer { endpoint: endpoint.to_owned() });

@@ -177,6 +177,55 @@ fn a_commit_that_failed_is_tried_again_without_a_fetch() {
 }
 
 #[test]
+fn files_that_hang_hold_up_neither_the_next_refresh_nor_a_commit() {
+    let mut refresh = ready();
+    assert_eq!(refresh.on(Event::Refresh, at(1.0)), fetch(&[0, 1]));
+    assert_eq!(refresh.on(fetched(&[(1, Outcome::Fetched)]), at(2.0)), [COMMIT]);
+    assert_eq!(refresh.on(committed(), at(2.0)), []);
+    assert!(!refresh.is_settled(0, 0) && refresh.is_settled(0, 1));
+    // The previous generations of two commits go first.
+    let mut next = refresh.wake_at().unwrap();
+    while !refresh.on(Event::Tick, next).contains(&Action::Fetch { volume: 0, files: vec![1] }) {
+        next = refresh.wake_at().unwrap();
+    }
+    assert!(next <= at(1.0) + INTERVAL * 11 / 10, "the other file is due as ever");
+    let all = refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Unchanged)]), next);
+    assert_eq!(all, [COMMIT]);
+    assert_eq!(refresh.on(committed(), next), [Action::Refreshed]);
+}
+
+#[test]
+fn a_first_commit_that_can_never_work_ends_the_start() {
+    let mut refresh = machine(1, false, None);
+    refresh.on(Event::Tick, Time::ZERO);
+    refresh.on(fetched(&[(0, Outcome::Fetched)]), Time::ZERO);
+    let result = Err(Class::Permanent);
+    assert_eq!(refresh.on(Event::Committed { volume: 0, result }, Time::ZERO), [Action::GiveUp { permanent: true }]);
+    let mut refresh = ready();
+    assert_eq!(refresh.on(Event::Committed { volume: 0, result }, at(1.0)), [], "a running pod keeps its files");
+}
+
+#[test]
+fn files_that_do_not_fit_each_other_are_fetched_again_and_not_committed_before() {
+    let mut refresh = machine(2, false, None);
+    refresh.on(Event::Tick, Time::ZERO);
+    assert_eq!(refresh.on(fetched(&[(0, Outcome::Held), (1, Outcome::Held)]), Time::ZERO), []);
+    let retry = refresh.wake_at().unwrap();
+    assert!(retry < at(1.0), "{retry:?}");
+    assert_eq!(refresh.on(Event::Tick, retry), fetch(&[0, 1]));
+    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), retry), [COMMIT]);
+}
+
+#[test]
+fn a_generation_that_could_not_be_removed_is_tried_again() {
+    let mut refresh = ready();
+    assert_eq!(refresh.on(Event::Tick, at(10.0)), [Action::RemovePrevious { volume: 0 }]);
+    assert_eq!(refresh.on(Event::NotRemoved { volume: 0 }, at(10.0)), []);
+    assert_eq!(refresh.wake_at(), Some(at(20.0)));
+    assert_eq!(refresh.on(Event::Tick, at(20.0)), [Action::RemovePrevious { volume: 0 }]);
+}
+
+#[test]
 fn a_refresh_during_a_round_starts_another_and_is_answered_after_it() {
     let mut refresh = ready();
     assert_eq!(refresh.on(Event::Refresh, at(1.0)), fetch(&[0, 1]));
@@ -201,13 +250,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => Just(Step::Wake),
         1 => Just(Step::Demand),
-        4 => prop::collection::vec(0_u8..7, 4).prop_map(Step::Answer),
+        4 => prop::collection::vec(0_u8..8, 4).prop_map(Step::Answer),
     ];
     prop::collection::vec(step, 1..200)
 }
 
 proptest! {
-    /// For any order of failures: one round at a time per volume, no generation before all files are there, nobody is asked
+    /// For any order of failures: no file is asked for twice at once, no generation before all files are there, nobody is asked
     /// before its Retry-After, and the machine always knows when to go on.
     #[test]
     fn invariants_hold_for_any_history(seed: u64, complete: bool, steps in steps()) {
@@ -215,8 +264,8 @@ proptest! {
         let settings = Settings { start_timeout: None, linger: Duration::from_secs(10), seed };
         let spec = VolumeSpec { files, interval: INTERVAL, complete };
         let mut refresh = Refresh::new(&settings, &[spec], Time::ZERO);
-        let (mut now, mut fetching, mut committing) = (Time::ZERO, None::<Vec<usize>>, false);
-        let mut present = vec![complete; files];
+        let (mut now, mut fetching, mut committing) = (Time::ZERO, Vec::<Vec<usize>>::new(), false);
+        let (mut present, mut generations) = (vec![complete; files], complete);
         let mut not_before = vec![Time::ZERO; files];
         for step in steps {
             let event = match step {
@@ -230,17 +279,20 @@ proptest! {
                     if committing {
                         committing = false;
                         let result = if kinds[0] == 0 { Err(Class::Transient) } else { Ok(Swap::Lingers) };
+                        generations |= result.is_ok();
                         Event::Committed { volume: 0, result }
-                    } else if let Some(due) = fetching.take() {
+                    } else if let Some(due) = fetching.pop() {
                         let outcomes = due.iter().map(|&file| (file, match kinds[file] {
                             0 => Outcome::Failed { class: Class::Transient, retry_after: None },
                             1 => Outcome::Failed { class: Class::Slow, retry_after: None },
                             2 => Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) },
                             3 => Outcome::Waiting { rest: Duration::from_secs(60) },
+                            4 => Outcome::Held,
                             _ => Outcome::Fetched,
                         })).collect::<Vec<_>>();
                         for &(file, outcome) in &outcomes {
                             present[file] |= outcome == Outcome::Fetched;
+                            present[file] &= outcome != Outcome::Held || generations;
                             if matches!(outcome, Outcome::Failed { retry_after: Some(_), .. } | Outcome::Waiting { .. }) {
                                 not_before[file] = now + Duration::from_secs(60);
                             }
@@ -254,12 +306,12 @@ proptest! {
             for action in refresh.on(event, now) {
                 match action {
                     Action::Fetch { files: due, .. } => {
-                        prop_assert!(fetching.is_none() && !committing, "two rounds at once");
+                        prop_assert!(!committing && due.iter().all(|file| !fetching.iter().any(|other| other.contains(file))), "asked for twice at once");
                         prop_assert!(!due.is_empty() && due.iter().all(|&file| not_before[file] <= now), "before Retry-After");
-                        fetching = Some(due);
+                        fetching.push(due);
                     }
                     Action::Commit { .. } => {
-                        prop_assert!(fetching.is_none() && !committing);
+                        prop_assert!(!committing);
                         prop_assert!(present.iter().all(|&present| present), "an incomplete generation");
                         committing = true;
                     }
@@ -267,7 +319,7 @@ proptest! {
                     Action::RemovePrevious { .. } | Action::Ready | Action::Refreshed => {}
                 }
             }
-            if fetching.is_none() && !committing {
+            if !committing {
                 let wake = refresh.wake_at();
                 prop_assert!(wake.is_some_and(|wake| wake > now), "{wake:?} at {now:?}");
                 prop_assert!(wake.unwrap() <= now + INTERVAL * 11 / 10, "asleep for too long");

@@ -1,13 +1,18 @@
 //! One volume within the machine: what is due, and what may be committed.
 
 use super::{Action, Time, VolumeSpec};
-use crate::backoff::{Jitter, Stage};
+use crate::backoff::{self, Jitter, Stage};
+use crate::fault::Class;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct FileState {
     /// Content was fetched, or stands in the current generation.
     pub(super) present: bool,
+    /// Asked for, and no answer yet.
+    pub(super) in_flight: bool,
+    /// A refresh on demand came meanwhile.
+    pub(super) again: bool,
     /// Failures in a row.
     pub(super) failures: u32,
     /// Next try after a failure.
@@ -16,18 +21,36 @@ pub(super) struct FileState {
     pub(super) not_before: Time,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Idle,
-    Fetching,
-    Committing,
+impl FileState {
+    /// One failure more.
+    pub(super) fn failed(
+        &mut self,
+        jitter: &mut Jitter,
+        (stage, class): (Stage, Class),
+        retry_after: Option<Duration>,
+        now: Time,
+        next_refresh: Option<Time>,
+    ) {
+        self.failures = self.failures.saturating_add(1);
+        let delay = jitter.spread(backoff::delay(stage, class, self.failures));
+        self.not_before = retry_after.map_or(Time::ZERO, |wait| now + wait);
+        self.retry_at = retry_at(stage, (now + delay).max(self.not_before), self.not_before, next_refresh);
+    }
+}
+
+/// A retry shortly before the refresh of everything, or after it, is left to that: an outage costs no second round in each
+/// interval. Not so where the refresh comes before the demanded wait is over.
+fn retry_at(stage: Stage, at: Time, not_before: Time, next_refresh: Option<Time>) -> Option<Time> {
+    let Stage::Running { interval } = stage else { return Some(at) };
+    let covered = next_refresh.is_some_and(|refresh| not_before <= refresh && at + interval / 4 > refresh);
+    (!covered).then_some(at)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct VolumeState {
     pub(super) interval: Duration,
     pub(super) files: Vec<FileState>,
-    pub(super) phase: Phase,
+    pub(super) committing: bool,
     /// A first generation is there.
     pub(super) ready: bool,
     /// Something was fetched that is not committed yet.
@@ -36,8 +59,6 @@ pub(super) struct VolumeState {
     pub(super) commit_at: Option<Time>,
     /// Next time all files are due; `None` for a volume without files.
     pub(super) next_refresh: Option<Time>,
-    /// A refresh on demand came while a round was under way.
-    pub(super) again: bool,
     pub(super) removals: Vec<Time>,
 }
 
@@ -46,13 +67,12 @@ impl VolumeState {
         Self {
             interval: spec.interval,
             files: vec![FileState { present: spec.complete, ..FileState::default() }; spec.files],
-            phase: Phase::Idle,
+            committing: false,
             ready: spec.complete && spec.files > 0,
             dirty: spec.files == 0,
             commit_failures: 0,
             commit_at: (spec.files == 0).then_some(now),
             next_refresh: (spec.files > 0).then_some(now),
-            again: false,
             removals: Vec::new(),
         }
     }
@@ -61,28 +81,33 @@ impl VolumeState {
         if self.ready { Stage::Running { interval: self.interval } } else { Stage::Start }
     }
 
-    /// A commit that can be made goes before the next fetch.
+    /// Nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.committing && !self.files.iter().any(|file| file.in_flight)
+    }
+
+    /// A commit that can be made goes before the next fetch. Files that are under way hold up neither: a vault that hangs is no
+    /// reason not to ask another one.
     pub(super) fn next(&mut self, index: usize, now: Time, jitter: &mut Jitter) -> Option<Action> {
-        if self.phase != Phase::Idle {
+        if self.committing {
             return None;
         }
         if self.can_commit() && self.commit_at.is_some_and(|at| at <= now) {
-            self.phase = Phase::Committing;
+            self.committing = true;
             return Some(Action::Commit { volume: index });
         }
-        let everything = self.again || self.next_refresh.is_some_and(|at| at <= now);
-        self.again = false;
+        let everything = self.next_refresh.is_some_and(|at| at <= now);
         if everything && !self.files.is_empty() {
             self.next_refresh = Some(now + jitter.spread(self.interval));
         }
-        let due =
-            |file: &FileState| (everything || file.retry_at.is_some_and(|at| at <= now)) && file.not_before <= now;
+        let due = |file: &FileState| {
+            !file.in_flight && (everything || file.retry_at.is_some_and(|at| at <= now)) && file.not_before <= now
+        };
         let files: Vec<usize> = (0..self.files.len()).filter(|&file| due(&self.files[file])).collect();
-        if files.is_empty() {
-            return None;
+        for &file in &files {
+            self.files[file].in_flight = true;
         }
-        self.phase = Phase::Fetching;
-        Some(Action::Fetch { volume: index, files })
+        (!files.is_empty()).then_some(Action::Fetch { volume: index, files })
     }
 
     fn can_commit(&self) -> bool {
@@ -90,10 +115,9 @@ impl VolumeState {
     }
 
     pub(super) fn times(&self) -> impl Iterator<Item = Time> {
-        let idle = self.phase == Phase::Idle;
-        let commit = self.commit_at.filter(|_| idle && self.can_commit());
-        let retries = self.files.iter().filter_map(move |file| file.retry_at.filter(|_| idle));
-        let refresh = self.next_refresh.filter(|_| idle);
+        let commit = self.commit_at.filter(|_| !self.committing && self.can_commit());
+        let retries = self.files.iter().filter(|file| !file.in_flight).filter_map(|file| file.retry_at);
+        let refresh = self.next_refresh;
         retries.chain(commit).chain(refresh).chain(self.removals.first().copied())
     }
 }

@@ -4,15 +4,17 @@ use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
 use crate::clock::http_date;
 use crate::fault::Fault;
-use crate::http::{self, CONCURRENCY, Failure, Http};
+use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, FailureKind, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 /// The widest supported version (all clouds, private endpoints, emulators).
@@ -135,19 +137,53 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct VaultClient {
     http: Arc<Http>,
-    permits: Semaphore,
+    queues: BTreeMap<VaultUrl, Queue>,
     throttle: Arc<Throttle>,
 }
 
+/// Those who want to ask one vault. Each vault has its share: one that hangs takes nothing from the others.
+#[derive(Debug)]
+struct Queue {
+    permits: Semaphore,
+    /// The last time-out, of a request or of looking its name up, and when it was.
+    silent: Mutex<Option<(Instant, Failure)>>,
+}
+
+impl Queue {
+    /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again.
+    async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
+        let arrived = Instant::now();
+        // An error here would mean the semaphore was closed, which nobody does.
+        let permit = self.permits.acquire().await.ok();
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*silent {
+            Some((at, failure)) if *at >= arrived => Err(failure.clone()),
+            _ => Ok(permit),
+        }
+    }
+
+    fn note(&self, error: &VaultError) {
+        if let VaultError::Network(failure) = error
+            && matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns)
+        {
+            *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), failure.clone()));
+        }
+    }
+}
+
 impl VaultClient {
-    /// With what others know of waits.
-    pub fn new(http: Arc<Http>, throttle: Arc<Throttle>) -> Self {
-        Self { http, permits: Semaphore::new(CONCURRENCY), throttle }
+    /// For these vaults, with what others know of waits.
+    pub fn new<'a>(http: Arc<Http>, throttle: Arc<Throttle>, vaults: impl Iterator<Item = &'a VaultUrl>) -> Self {
+        let vaults: BTreeSet<&VaultUrl> = vaults.collect();
+        let share = (CONCURRENCY / vaults.len().max(1)).max(1);
+        let queue = || Queue { permits: Semaphore::new(share), silent: Mutex::default() };
+        let queues = vaults.into_iter().map(|vault| (vault.clone(), queue())).collect();
+        Self { http, queues, throttle }
     }
 
     /// The object as the vault has it now.
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<Answer, Fault> {
-        self.ask(&object.url(), &object.vault, &object.to_string(), source).await
+        self.ask(&object.url(), &object.vault, &object.to_string(), source, BODY_LIMIT_BYTES).await
     }
 
     /// The answer at this URL of the vault. After a 401 it tries once more with a new token, unless the challenge is
@@ -158,25 +194,32 @@ impl VaultClient {
         vault: &VaultUrl,
         label: &str,
         source: &TokenSource,
+        limit_bytes: usize,
     ) -> Result<Answer, Fault> {
-        let fault = |error: VaultError| error.fault(label);
+        let queue = self.queues.get(vault);
+        let fault = |error: VaultError| {
+            queue.inspect(|queue| queue.note(&error));
+            error.fault(label)
+        };
         let client = self.http.client().map_err(|error| error.fault())?;
         check_scope(vault, source.scope()).and_then(|()| self.may_ask(vault)).map_err(fault)?;
         let mut token = source.token().await?;
-        // An error here would mean the semaphore was closed, which nobody does.
-        let _permit = self.permits.acquire().await;
+        let _permit = match queue {
+            Some(queue) => queue.turn().await.map_err(|failure| VaultError::from(failure).fault(label))?,
+            None => None,
+        };
         let mut renewed = false;
         loop {
             let response = self.send(&client, url, vault, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
-                return self.read(vault, response).await.map_err(fault);
+                return self.read(vault, response, limit_bytes).await.map_err(fault);
             }
             let challenge = Challenge::parse(response.headers()).map(Box::new);
             if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(vault.host())) {
                 let resource = foreign.resource.clone().unwrap_or_default();
                 return Err(fault(VaultError::ForeignChallenge { resource, host: vault.host().to_owned() }));
             }
-            let body = http::body(response).await.map_err(|failure| fault(failure.into()))?;
+            let body = http::body(response, BODY_LIMIT_BYTES).await.map_err(|failure| fault(failure.into()))?;
             let Some(other) = (if renewed { None } else { source.instead_of(&token).await }) else {
                 let (kind, scope) = (VaultErrorKind::parse(body.expose_secret()), source.scope().to_owned());
                 return Err(fault(VaultError::Unauthorized { renewed, kind, scope, challenge }));
@@ -204,20 +247,24 @@ impl VaultClient {
         request.send().await.map_err(|error| Failure::of_request(&error).into())
     }
 
-    async fn read(&self, vault: &VaultUrl, response: Response) -> Result<Answer, VaultError> {
+    async fn read(&self, vault: &VaultUrl, response: Response, limit_bytes: usize) -> Result<Answer, VaultError> {
         let status = response.status().as_u16();
         if status == 200 {
+            self.throttle.answered(vault.as_str());
             let date = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
-            return Ok(Answer { body: http::body(response).await?, date });
+            return Ok(Answer { body: http::body(response, limit_bytes).await?, date });
         }
         // A demand of 429 and 503 is about the vault, one of another status about the object.
-        let whole_vault = matches!(status, 429 | 503);
-        let retry_after = retry_after(response.headers())
-            .map(|wait| if whole_vault { self.throttle.note(vault.as_str(), wait) } else { wait });
+        let retry_after = match (status, retry_after(response.headers())) {
+            (429 | 503, Some(wait)) => Some(self.throttle.note(vault.as_str(), wait)),
+            // Key Vault seldom says for how long.
+            (429, None) => Some(self.throttle.note_unsaid(vault.as_str())),
+            (_, wait) => wait,
+        };
         let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
-        let kind =
-            http::body(response).await.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();
+        let body = http::body(response, BODY_LIMIT_BYTES).await;
+        let kind = body.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();
         Err(VaultError::Refused { status, kind, request_id, retry_after })
     }
 }

@@ -2,7 +2,9 @@
 
 use super::VaultClient;
 use super::client::Object;
+use crate::changes::Seen;
 use crate::fault::{Class, Fault};
+use crate::http::PAGE_LIMIT_BYTES;
 use crate::identity::TokenSource;
 use keysluice_plan::VaultUrl;
 use keysluice_plan::reason::{KS402, KS403, KS413, KS416, KS428};
@@ -23,6 +25,8 @@ pub struct Listed {
     pub enabled: Option<bool>,
     /// Unix seconds; 0 when the service does not say.
     pub created: i64,
+    /// When it was updated, and the answer made.
+    pub(crate) updated: Option<Seen>,
     /// Of the newest version, in a list of secrets.
     pub tags: BTreeMap<String, String>,
 }
@@ -55,6 +59,7 @@ struct Entry {
 struct Attributes {
     enabled: Option<bool>,
     created: Option<i64>,
+    updated: Option<i64>,
 }
 
 impl VaultClient {
@@ -79,7 +84,7 @@ impl VaultClient {
         let (mut listed, mut url) = (Vec::new(), first);
         for _ in 0..MOST_PAGES {
             let page: Page<Entry> = self.page(&url, vault, label, source).await?;
-            listed.extend(page.entries.into_iter().filter_map(Listed::of));
+            listed.extend(page.entries.into_iter().filter_map(|entry| Listed::of(entry, page.date)));
             match page.next {
                 None => return Ok(listed),
                 Some(link) => url = link,
@@ -96,7 +101,7 @@ impl VaultClient {
         label: &str,
         source: &TokenSource,
     ) -> Result<Page<T>, Fault> {
-        let answer = self.ask(url, vault, label, source).await.map_err(not_listed)?;
+        let answer = self.ask(url, vault, label, source, PAGE_LIMIT_BYTES).await.map_err(not_listed)?;
         let body: Body<T> = serde_json::from_slice(answer.body.expose_secret())
             .map_err(|_| Fault::new(KS413, Class::Transient, format_args!("{label}: the answer is not a list")))?;
         let next = body.next_link.filter(|link| !link.is_empty());
@@ -110,12 +115,14 @@ impl VaultClient {
 }
 
 impl Listed {
-    fn of(entry: Entry) -> Option<Self> {
+    fn of(entry: Entry, date: Option<i64>) -> Option<Self> {
         let id = entry.id?;
+        let updated = entry.attributes.as_ref().and_then(|attributes| attributes.updated);
+        let updated = updated.zip(date).map(|(updated, date)| Seen { updated, date });
         let name = id.trim_end_matches('/').rsplit('/').next()?.to_owned();
         let created = entry.attributes.as_ref().and_then(|attributes| attributes.created).unwrap_or_default();
         let enabled = entry.attributes.map(|attributes| attributes.enabled.unwrap_or_default());
-        Some(Self { name, enabled, created, tags: entry.tags.unwrap_or_default() })
+        Some(Self { name, enabled, created, updated, tags: entry.tags.unwrap_or_default() })
     }
 }
 
@@ -177,17 +184,20 @@ mod tests {
         let page = |value: serde_json::Value| {
             let page: Body<Entry> =
                 serde_json::from_value(serde_json::json!({"value": value, "nextLink": null})).unwrap();
-            page.value.into_iter().flatten().filter_map(Listed::of).collect::<Vec<_>>()
+            page.value.into_iter().flatten().filter_map(|entry| Listed::of(entry, Some(9))).collect::<Vec<_>>()
         };
-        let listed =
-            |name: &str, enabled, created| Listed { name: name.to_owned(), enabled, created, tags: BTreeMap::new() };
+        let listed = |name: &str, enabled, created, updated: Option<i64>| {
+            let updated = updated.map(|updated| Seen { updated, date: 9 });
+            Listed { name: name.to_owned(), enabled, created, updated, tags: BTreeMap::new() }
+        };
         let entries = page(serde_json::json!([
             {"id": "https://kv/secrets/db/v1", "attributes": {"enabled": true, "created": 5, "updated": 6}},
             {"kid": "https://kv/keys/sign/v2", "attributes": {"enabled": false}},
             {"id": "https://kv/secrets/db"},
             {"attributes": {"enabled": true}},
         ]));
-        let expected = [listed("v1", Some(true), 5), listed("v2", Some(false), 0), listed("db", None, 0)];
+        let expected =
+            [listed("v1", Some(true), 5, Some(6)), listed("v2", Some(false), 0, None), listed("db", None, 0, None)];
         assert_eq!(entries, expected);
         assert!(page(serde_json::Value::Null).is_empty());
     }

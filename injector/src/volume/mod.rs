@@ -77,16 +77,19 @@ pub struct Volume {
     previous: Vec<String>,
     /// How many of them went early, because the volume was full: their scheduled removals are void.
     gone_early: usize,
+    /// A crash left something that is still there.
+    leftovers: bool,
     budget: Budget,
 }
 
 impl Volume {
-    /// Opens the directory and removes what a crash left behind.
+    /// Opens the directory and removes what a crash left behind. What cannot be removed now (a volume that became read-only has the
+    /// last good files all the same) is removed before the next generation is written.
     pub fn open(path: &Path) -> Result<Self, VolumeError> {
         let directory = open_volume(path)?;
-        let volume =
-            Self { path: path.to_owned(), directory, previous: Vec::new(), gone_early: 0, budget: Budget::default() };
-        volume.remove_leftovers()?;
+        let (previous, budget) = (Vec::new(), Budget::default());
+        let mut volume = Self { path: path.to_owned(), directory, previous, gone_early: 0, leftovers: false, budget };
+        volume.leftovers = volume.remove_leftovers().is_err();
         Ok(volume)
     }
 
@@ -124,9 +127,10 @@ impl Volume {
     /// go first; if that is not enough nothing changes.
     pub fn stage(&mut self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
         self.follow()?;
+        self.leftovers = self.leftovers && self.remove_leftovers().is_err();
         match self.try_stage(entries, now) {
             Err(error) if error.is_full() && !self.previous.is_empty() => {
-                self.gone_early += self.remove_all_previous()?;
+                self.remove_all_previous()?;
                 self.try_stage(entries, now)
             }
             other => other,
@@ -204,54 +208,49 @@ impl Volume {
         }
     }
 
-    /// Removes the oldest generation that lingers; to be called once for each publication that said one does. `false` when it
-    /// went earlier.
+    /// Removes the oldest generation that lingers; to be called once for each publication that said one does, and again when
+    /// it failed. `false` when it went earlier.
     pub fn remove_previous(&mut self) -> Result<bool, VolumeError> {
         if self.gone_early > 0 {
             self.gone_early -= 1;
             return Ok(false);
         }
-        if self.previous.is_empty() {
-            return Ok(false);
-        }
-        let name = self.previous.remove(0);
-        tree::remove(&self.directory, &name).map_err(with_path(&self.path))?;
+        let Some(name) = self.previous.first() else { return Ok(false) };
+        tree::remove(&self.directory, name).map_err(with_path(&self.path))?;
+        self.previous.remove(0);
         Ok(true)
     }
 
-    fn remove_all_previous(&mut self) -> Result<usize, VolumeError> {
-        let names = std::mem::take(&mut self.previous);
-        for name in &names {
+    fn remove_all_previous(&mut self) -> Result<(), VolumeError> {
+        while let Some(name) = self.previous.first() {
             tree::remove(&self.directory, name).map_err(with_path(&self.path))?;
+            self.previous.remove(0);
+            self.gone_early += 1;
         }
-        Ok(names.len())
+        Ok(())
     }
 
+    /// No more than one file of the current generation is in memory at a time, beside those that were fetched.
     fn try_stage(&self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
         let current = self.current();
-        let mut kept = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let old = current.as_ref().and_then(|current| tree::read(current, entry.path).transpose());
-            kept.push(old.transpose().map_err(with_path(&self.path))?);
-        }
+        let old = |path: &RelativePath| match &current {
+            Some(current) => tree::read(current, path).map_err(with_path(&self.path)),
+            None => Ok(None),
+        };
         let mut changed = Vec::new();
-        let mut files = Vec::with_capacity(entries.len());
-        for (entry, old) in entries.iter().zip(&kept) {
-            let bytes = match (entry.content, old) {
-                (Some(new), _) => new.expose(),
-                (None, Some(old)) => old.content.expose(),
-                (None, None) => {
-                    return Err(VolumeError::Incomplete { path: entry.path.clone() });
-                }
-            };
-            let same = |old: &tree::Old| {
+        for entry in entries {
+            let old = old(entry.path)?;
+            if entry.content.is_none() && old.is_none() {
+                return Err(VolumeError::Incomplete { path: entry.path.clone() });
+            }
+            let same = |old: tree::Old| {
                 let group = entry.group.is_none_or(|group| group == old.group);
-                group && old.mode == entry.mode.bits() && old.content.expose() == bytes
+                let content = entry.content.is_none_or(|new| new.expose() == old.content.expose());
+                group && content && old.mode == entry.mode.bits()
             };
-            if !old.as_ref().is_some_and(same) {
+            if !old.is_some_and(same) {
                 changed.push(entry.path.clone());
             }
-            files.push(tree::File { path: entry.path, mode: entry.mode, group: entry.group, bytes });
         }
         let names: BTreeSet<String> = entries.iter().map(|entry| entry.path.top().to_owned()).collect();
         links::check(&self.directory, DATA, &names).map_err(with_path(&self.path))?;
@@ -260,26 +259,44 @@ impl Volume {
             return Ok(Staged { generation: None, names, changed });
         }
         let generation = format!("..{}.{}", Utc::of(now).underscored(), random());
-        let written = mkdirat(&self.directory, generation.as_str(), Mode::from_bits_truncate(0o755))
-            .map_err(|errno| tree::TreeError::new(&generation, errno))
-            .and_then(|()| tree::write(&self.directory, &generation, &files, &self.budget));
-        if let Err(error) = written {
+        if let Err(error) = self.write(&generation, entries, old) {
             let _ = tree::remove(&self.directory, &generation);
-            return Err(with_path(&self.path)(error));
+            return Err(error);
         }
         Ok(Staged { generation: Some(generation), names, changed })
+    }
+
+    fn write(
+        &self,
+        generation: &str,
+        entries: &[Entry<'_>],
+        old: impl Fn(&RelativePath) -> Result<Option<tree::Old>, VolumeError>,
+    ) -> Result<(), VolumeError> {
+        mkdirat(&self.directory, generation, Mode::from_bits_truncate(0o755))
+            .map_err(|errno| io(&self.path, generation, errno))?;
+        let root = tree::create(&self.directory, generation).map_err(with_path(&self.path))?;
+        for &Entry { path, mode, group, content } in entries {
+            let kept = if content.is_none() { old(path)? } else { None };
+            let content = content.or_else(|| kept.as_ref().map(|old| &old.content));
+            let Some(bytes) = content.map(Content::expose) else {
+                return Err(VolumeError::Incomplete { path: path.clone() });
+            };
+            let file = tree::File { path, mode, group, bytes };
+            tree::write(&self.directory, &root, &file, &self.budget).map_err(with_path(&self.path))?;
+        }
+        Ok(())
     }
 
     fn current(&self) -> Option<OwnedFd> {
         tree::open_directory(&self.directory, &self.generation()?).ok()
     }
 
-    /// Generations that are not the current one, and a `..data_tmp`.
+    /// Generations that are neither the current one nor linger, and a `..data_tmp`.
     fn remove_leftovers(&self) -> Result<(), VolumeError> {
         let current = self.generation();
         let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
         for name in tree::names(&self.directory).map_err(|errno| io(&self.path, "", errno))? {
-            if tree::is_generation(&name) && current.as_ref() != Some(&name) {
+            if tree::is_generation(&name) && current.as_ref() != Some(&name) && !self.previous.contains(&name) {
                 match tree::remove(&self.directory, &name) {
                     // Somebody else's file that happens to be named like a generation.
                     Err(error) if error.errno() == Errno::NOTDIR || error.errno() == Errno::LOOP => {}

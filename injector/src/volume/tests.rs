@@ -131,6 +131,22 @@ fn the_previous_generation_lingers_until_it_is_removed() {
 }
 
 #[test]
+fn a_generation_that_could_not_be_removed_is_removed_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = Volume::open(directory.path()).unwrap();
+    commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
+    let (old, away) = (directory.path().join(volume.generation().unwrap()), directory.path().join("away"));
+    commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
+    fs::rename(&old, &away).unwrap();
+    fs::File::create(&old).unwrap();
+    assert!(volume.remove_previous().is_err(), "no directory");
+    fs::remove_file(&old).unwrap();
+    fs::rename(&away, &old).unwrap();
+    assert!(volume.remove_previous().unwrap());
+    assert_eq!((generations(directory.path()), volume.remove_previous().unwrap()), (1, false));
+}
+
+#[test]
 fn leftovers_of_a_crash_go_at_start_and_foreign_files_stay() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

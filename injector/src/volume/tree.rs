@@ -91,19 +91,23 @@ pub(super) fn open_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, E
     openat(parent, name, flags, Mode::empty())
 }
 
-/// Writes all files into the generation's directory, which exists and is empty.
-pub(super) fn write(volume: &OwnedFd, generation: &str, files: &[File<'_>], budget: &Budget) -> Result<(), TreeError> {
-    let root = open_directory(volume, generation).map_err(|errno| TreeError::new(generation, errno))?;
-    open_up(&root).map_err(|errno| TreeError::new(generation, errno))?;
-    for file in files {
-        let failed = |errno| TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno });
-        budget.take(volume, file.bytes.len()).map_err(failed)?;
-        let fd = write_file(&root, file).map_err(failed)?;
-        give_to_group(&fd, file.group).map_err(|errno| TreeError { group: file.group, ..failed(errno) })?;
-        // After the group: a change of it clears bits of the mode.
-        fchmod(&fd, Mode::from_bits_truncate(file.mode.bits())).map_err(failed)?;
-    }
-    Ok(())
+/// Opens a generation's new directory for writing and reading.
+pub(super) fn create(volume: &OwnedFd, generation: &str) -> Result<OwnedFd, TreeError> {
+    let open = || {
+        let root = open_directory(volume, generation)?;
+        open_up(&root).map(|()| root)
+    };
+    open().map_err(|errno| TreeError::new(generation, errno))
+}
+
+/// Writes a file that is not there yet.
+pub(super) fn write(volume: &OwnedFd, root: &OwnedFd, file: &File<'_>, budget: &Budget) -> Result<(), TreeError> {
+    let failed = |errno| TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno });
+    budget.take(volume, file.bytes.len()).map_err(failed)?;
+    let fd = write_file(root, file).map_err(failed)?;
+    give_to_group(&fd, file.group).map_err(|errno| TreeError { group: file.group, ..failed(errno) })?;
+    // After the group: a change of it clears bits of the mode.
+    fchmod(&fd, Mode::from_bits_truncate(file.mode.bits())).map_err(failed)
 }
 
 fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<OwnedFd, Errno> {

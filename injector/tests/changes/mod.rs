@@ -4,6 +4,7 @@ use crate::support::{CLIENT, Sidecar, TENANT, World, until};
 use keysluice_emulator::{CallKind, Fault, ListShape};
 use serde_json::{Map, Value, json};
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// A vault of `secrets` secrets `s0`, `s1`, … that were made long ago, and the right to list them.
 fn world(secrets: usize) -> World {
@@ -132,15 +133,42 @@ fn a_vault_with_more_pages_than_objects_is_not_listed() {
 }
 
 #[test]
-fn a_list_that_fails_for_a_moment_costs_the_objects_and_is_tried_again() {
+fn a_list_that_fails_for_a_moment_costs_no_objects_and_one_that_goes_on_failing_does() {
     let world = world(10);
     let sidecar = world.run_ready(&world.plan(&files(&world, 10)));
-    for (fault, lists) in [(Fault::status(500), 1), (Fault::truncate(), 1), (Fault::reset(), 0)] {
-        world.emulator.inject(fault.on(CallKind::List).times(1));
-        let (listed, gets, well) = cost(&world, &sidecar);
-        assert!(well && gets == 10 && listed >= lists, "{listed} {gets}");
-        assert_eq!(cost(&world, &sidecar), (1, 0, true));
+    for (fault, code) in [(Fault::status(500), "KS408"), (Fault::truncate(), "KS413"), (Fault::reset(), "KS411")] {
+        world.emulator.set_secret("shop", "s3", code);
+        world.emulator.inject(fault.clone().on(CallKind::List).times(1));
+        world.emulator.reset_counts();
+        let answer = sidecar.refresh().0;
+        assert_eq!((&answer["failing"], world.emulator.counts().secret_gets), (&json!(10), 0), "{answer}");
+        assert_eq!(answer["volumes"][0]["files"][0]["error"]["code"], code);
+        until("the next tells", || world.read("f3") == code);
+        until("and all is settled", || cost(&world, &sidecar) == (1, 0, true));
+        // Where listing goes on failing the objects have to tell.
+        world.emulator.set_secret("shop", "s3", "by itself");
+        world.emulator.inject(fault.on(CallKind::List));
+        assert!(!sidecar.refresh().1);
+        until("by GETs", || world.read("f3") == "by itself");
+        world.emulator.clear_faults();
+        until("lists go on", || cost(&world, &sidecar) == (1, 0, true));
     }
+}
+
+#[test]
+fn a_throttled_list_is_not_answered_with_a_get_for_each_object() {
+    let world = world(10);
+    let sidecar = world.run_ready(&world.plan(&files(&world, 10)));
+    world.emulator.inject(Fault::status(429).on(CallKind::List).times(3));
+    world.emulator.set_secret("shop", "s3", "changed");
+    world.emulator.reset_counts();
+    let started = Instant::now();
+    assert_eq!(sidecar.refresh().0["volumes"][0]["files"][0]["error"]["code"], "KS407");
+    assert!(!sidecar.refresh().1, "the vault is left alone, although it did not say for how long");
+    until("it has passed", || world.read("f3") == "changed");
+    let counts = world.emulator.counts();
+    assert_eq!((counts.lists, counts.secret_gets), (4, 1));
+    assert!(started.elapsed() >= Duration::from_secs(1 + 2 + 4), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! `once`: all or nothing, also where nobody prepared a directory.
 
-use crate::support::{CANARY, World, put, stderr};
+use crate::support::{CANARY, World, put, stderr, until};
 use keysluice_emulator::{CallKind, Fault};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn once_creates_the_directories_of_a_pipeline() {
@@ -17,6 +20,21 @@ fn once_creates_the_directories_of_a_pipeline() {
     plan["volumes"][0]["directory"] = "/file/class".into();
     let output = world.output(&plan, &["once"]);
     assert!(output.status.code() == Some(3) && stderr(&output).contains("KS502"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_signal_ends_once_while_a_request_hangs() {
+    let world = World::new();
+    world.emulator.inject(Fault::delay(Duration::from_secs(3600)).on(CallKind::SecretGet));
+    for (signal, name) in [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")] {
+        world.emulator.reset_counts();
+        let mut once = world.command(&world.plan(&[world.file("db", "db")]), &["once"]);
+        let once = once.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        until("it has a token", || world.emulator.counts().tokens == 1);
+        kill_process(Pid::from_child(&once), signal).unwrap();
+        let output = once.wait_with_output().unwrap();
+        assert!(output.status.code() == Some(1) && stderr(&output).contains(name), "{output:?}");
+    }
 }
 
 #[test]

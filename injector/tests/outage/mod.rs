@@ -1,10 +1,11 @@
 //! A running pod while something is down: the files stay, what is known of them says so, and it ends by itself.
 
-use crate::support::{CANARY, Mount, World, loudly, put, until};
+use crate::support::{CANARY, CLIENT, Mount, TENANT, World, loudly, put, until};
 use keysluice_emulator::{CallKind, Fault};
+use serde_json::{Map, Value, json};
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_token_is_renewed_ahead_of_its_end() {
@@ -81,6 +82,60 @@ fn an_outage_ends_without_anybodys_help() {
     until("it is over", || world.read("db") == "new");
 }
 
+#[test]
+fn a_vault_that_hangs_holds_up_no_other() {
+    let (world, interval) = (World::new(), 3);
+    let names: Vec<String> = (0..100).map(|index| format!("s{index}")).collect();
+    let secrets: Map<String, Value> = names.iter().map(|name| (name.clone(), "x".into())).collect();
+    // Its URL comes before the other's, in any order of objects.
+    let dead = json!({"vaults": [{"name": "dead", "tenantId": TENANT, "secrets": secrets,
+        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
+    world.emulator.seed(serde_json::from_value(dead).unwrap()).unwrap();
+    let of_dead = |name: &String| {
+        let mut file = world.file(&format!("dead/{name}"), name);
+        file["vault"] = world.emulator.vault_url("dead").into();
+        file
+    };
+    let mut files: Vec<Value> = names.iter().map(of_dead).collect();
+    files.push(world.file("db", "db"));
+    let mut plan = world.plan(&files);
+    plan["volumes"][0]["refreshIntervalSeconds"] = interval.into();
+    fs::create_dir(world.root.join("mnt/w")).unwrap();
+    let mut other = plan["volumes"][0].clone();
+    (other["name"], other["directory"]) = ("w".into(), "/mnt/w".into());
+    other["files"] = json!([world.file("api", "api")]);
+    plan["volumes"].as_array_mut().unwrap().push(other);
+    let sidecar = world.run_ready(&plan);
+    world.emulator.inject(Fault::delay(Duration::from_secs(3600)).vault("dead"));
+    let patience = Duration::from_secs(interval).mul_f64(1.1) + Duration::from_secs(1);
+    for round in 0..6 {
+        let (value, changed) = (format!("value {round}"), Instant::now());
+        world.emulator.set_secret("shop", "db", value.as_str());
+        world.emulator.set_secret("shop", "api", value.as_str());
+        until("both are new", || {
+            world.read("db") == value && fs::read_to_string(world.root.join("mnt/w/api")).unwrap() == value
+        });
+        assert!(changed.elapsed() < patience, "round {round}: {:?}", changed.elapsed());
+    }
+    until("the cause is told", || sidecar.status()["failing"] == 100);
+    assert!(world.log().contains("KS412"), "{}", world.log());
+    assert_eq!(world.read("dead/s0"), "x");
+}
+
+#[test]
+fn a_pinned_version_that_nobody_asks_for_grows_old() {
+    let world = World::new();
+    let mut pinned = world.file("pinned", "db");
+    pinned["version"] = world.emulator.set_secret("shop", "db", "pinned").into();
+    let sidecar = world.run_ready(&world.plan(&[pinned, world.file("api", "api")]));
+    world.emulator.inject(Fault::reset());
+    let age = |answer: &Value| answer["volumes"][0]["files"][0]["ageSeconds"].as_u64();
+    until("it is not confirmed", || age(&sidecar.refresh().0) >= Some(2));
+    world.emulator.clear_faults();
+    assert!(sidecar.refresh().1);
+    assert!(age(&sidecar.status()) >= Some(2), "also while the vault answers");
+}
+
 /// Needs root.
 #[test]
 fn a_volume_that_becomes_read_only_keeps_its_files_and_is_told() {
@@ -89,14 +144,19 @@ fn a_volume_that_becomes_read_only_keeps_its_files_and_is_told() {
     let Some(_mount) = Mount::tmpfs(&volume, "1m") else {
         return loudly("a read-only volume", "mounting a tmpfs is not permitted here");
     };
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
+    let plan = world.plan(&[world.file("db", "db")]);
+    let sidecar = world.run_ready(&plan);
     let remount = |how: &str| {
         let status = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&volume).status();
         assert!(status.unwrap().success(), "{how}");
     };
     remount("ro");
+    let version = sidecar.status()["volumes"][0]["files"][0]["version"].clone();
+    until("it is two seconds old", || sidecar.status()["volumes"][0]["files"][0]["ageSeconds"].as_u64() >= Some(2));
     world.emulator.set_secret("shop", "db", "rotated");
     let (answer, _) = sidecar.refresh();
+    let file = &answer["volumes"][0]["files"][0];
+    assert!(file["version"] == version && file["ageSeconds"].as_u64() >= Some(2), "what stands is told: {answer}");
     let error = &answer["volumes"][0]["error"];
     assert_eq!(error["code"], "KS503", "{answer}");
     assert!(error["message"].as_str().unwrap().contains("Read-only file system"), "{error}");
@@ -104,6 +164,18 @@ fn a_volume_that_becomes_read_only_keeps_its_files_and_is_told() {
     remount("rw");
     until("what was fetched is written without another request", || world.read("db") == "rotated");
     assert_eq!(world.emulator.counts().secret_gets, 2);
+    // A crash left something, and the container is restarted: the last good files are served.
+    drop(sidecar);
+    let leftover = volume.join("..2020_01_01_00_00_00.1");
+    fs::create_dir(&leftover).unwrap();
+    remount("ro");
+    let sidecar = world.run_ready(&plan);
+    assert_eq!(world.read("db"), "rotated");
+    world.emulator.set_secret("shop", "db", "again");
+    assert!(!sidecar.refresh().1);
+    remount("rw");
+    until("it is written", || world.read("db") == "again");
+    assert!(!leftover.exists());
 }
 
 /// Needs root.

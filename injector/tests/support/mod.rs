@@ -187,5 +187,5 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 /// Says that a test did not test, past the test runner's capture.
 pub(crate) fn loudly(what: &str, why: &str) {
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("NOT TESTED: {what}: {why}\n").as_bytes());
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {what}: {why}\n").as_bytes());
 }
