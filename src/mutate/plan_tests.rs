@@ -156,7 +156,7 @@ fn a_tmpfs_holds_two_generations_of_everything() {
 fn each_gate_with_each_answer_to_a_missing_secret() {
     let ready = |timeout: &str| json!({"exec": {"command": ["/keysluice-injector", "ready", "--timeout", timeout]}});
     let probe = |attempts: u32| {
-        let mut probe = ready("29");
+        let mut probe = ready("27");
         probe["periodSeconds"] = json!(1);
         probe["timeoutSeconds"] = json!(30);
         probe["failureThreshold"] = json!(attempts);

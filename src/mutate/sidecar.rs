@@ -258,9 +258,10 @@ fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
             Some(("lifecycle", json!({"postStart": {"exec": {"command": [BINARY, "ready", "--timeout", timeout]}}})))
         }
         Gate::Probe => {
-            // A probe that hits timeoutSeconds shows only "command timed out": it gives up a moment earlier, with the reason.
+            // A probe that hits timeoutSeconds shows only "command timed out", and one that outlives the sidecar only its end. The first begins
+            // up to two seconds after the sidecar: it gives up before both, with the reason.
             let attempts = if annotations.waits() { WAIT_ATTEMPTS } else { 2 };
-            let timeout = (START_TIMEOUT_SECONDS - 1).to_string();
+            let timeout = (START_TIMEOUT_SECONDS - 3).to_string();
             Some((
                 "startupProbe",
                 json!({"exec": {"command": [BINARY, "ready", "--timeout", timeout]}, "periodSeconds": 1,
