@@ -96,7 +96,8 @@ fn every_difference_from_azure_workload_identity_names_a_test_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("docs/differences.md")).unwrap();
     let section = page.split("\n## ").find(|section| section.starts_with("From Azure Workload Identity")).unwrap();
-    let sources = ["src", "tests/suite"].map(|directory| sources_below(&root.join(directory))).concat();
+    let sources =
+        ["src", "tests/suite", "tests/cluster/tests"].map(|directory| sources_below(&root.join(directory))).concat();
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     assert!(rows.len() > 20);
     for row in rows {
