@@ -12,13 +12,18 @@ mod world;
 
 mod admission;
 mod gate;
+mod gate_cost;
 mod guides;
+mod kills;
 mod leftovers;
+mod memory;
 mod order;
 mod other_webhook;
 mod pipeline;
 mod rights;
+mod rolling;
 mod upheaval;
+mod webhook;
 mod workloads;
 
 use anyhow::Context as _;
@@ -135,8 +140,17 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
     // Scenarios stay on this thread; the emulator has the others.
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let world = Arc::new(World::start(layout).await?);
-        let calm: &[&'static [Scenario]] =
-            &[guides::ALL, workloads::ALL, rights::ALL, order::ALL, other_webhook::ALL, admission::ALL, pipeline::ALL];
+        // The longest waits first.
+        let calm: &[&'static [Scenario]] = &[
+            gate::ALL,
+            guides::ALL,
+            workloads::ALL,
+            rights::ALL,
+            order::ALL,
+            other_webhook::ALL,
+            admission::ALL,
+            pipeline::ALL,
+        ];
         let (mut failed, mut number) = (0, 0);
         let mut playing = JoinSet::new();
         for scenario in calm.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {
@@ -150,7 +164,8 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
             failed += usize::from(!passed.unwrap_or(false));
         }
         // One by one: they measure, or take away what the others need.
-        for scenario in gate::ALL.iter().chain(upheaval::ALL).filter(|one| is_wanted(one.name, filter)) {
+        let alone: &[&'static [Scenario]] = &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL];
+        for scenario in alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {
             number += 1;
             failed += usize::from(!play(Arc::clone(&world), scenario, number).await);
         }
@@ -180,7 +195,7 @@ async fn play(world: Arc<World>, scenario: &'static Scenario, number: usize) -> 
         result = Err(error.context(format!("{diagnosis}\n---")));
     }
     tell(scenario.name, begun, &result);
-    for namespace in scene.namespaces().iter().filter(|name| *name != "default") {
+    for namespace in scene.namespaces().iter().filter(|name| *name != "default" && !scene.is_kept()) {
         // Its end takes seconds that the next scenario need not wait for.
         let _ = world.api.delete(&format!("/api/v1/namespaces/{namespace}")).await;
     }
