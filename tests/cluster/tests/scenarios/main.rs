@@ -19,6 +19,7 @@ mod leftovers;
 mod memory;
 mod order;
 mod other_webhook;
+mod pages;
 mod pipeline;
 mod rights;
 mod rolling;
@@ -150,6 +151,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
             other_webhook::ALL,
             admission::ALL,
             pipeline::ALL,
+            pages::ALL,
         ];
         let (mut failed, mut number) = (0, 0);
         let mut playing = JoinSet::new();
@@ -164,7 +166,8 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
             failed += usize::from(!passed.unwrap_or(false));
         }
         // One by one: they measure, or take away what the others need.
-        let alone: &[&'static [Scenario]] = &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL];
+        let alone: &[&'static [Scenario]] =
+            &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL, pages::FAREWELL];
         for scenario in alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {
             number += 1;
             failed += usize::from(!play(Arc::clone(&world), scenario, number).await);
