@@ -27,8 +27,10 @@ async fn a_closed_probe_says_why_in_an_event_describe_and_log_and_its_pod_is_del
     scene: &Scene,
 ) -> anyhow::Result<()> {
     let shown = closed(scene, "probe", "Unhealthy").await?;
-    let told = shown.event.starts_with("Unhealthy: Startup probe failed: KS");
-    anyhow::ensure!(told && shown.event.contains("KS408") && shown.log.contains("KS408"), "{shown:?}");
+    // Whether the sidecar or the probe gives up first, a second after or before the other: both say why.
+    let told = shown.event.starts_with("Unhealthy: Startup probe failed: ") && shown.event.contains("KS408");
+    let gave_up = shown.event.contains("KS603 not ready") || shown.event.contains("KS604 the sidecar ended");
+    anyhow::ensure!(told && gave_up && shown.log.contains("KS408"), "{shown:?}");
     Ok(())
 }
 
@@ -54,7 +56,7 @@ async fn closed(scene: &Scene, gate: &str, reason: &str) -> anyhow::Result<Shown
     let arguments = ["describe", "pod", "closed", "--namespace", &scene.namespace];
     let describe = until("describe tells the reason", PATIENCE, async || {
         let text = scene.world.kubectl(&arguments).await?;
-        Ok(text.lines().map(str::trim).find(|line| line.contains("KS")).map(str::to_owned))
+        Ok(text.lines().map(str::trim).find(|line| line.contains("KS408")).map(str::to_owned))
     })
     .await?;
     let logs = scene.world.logs(&scene.namespace).await;

@@ -117,6 +117,16 @@ impl World {
         }
     }
 
+    /// Waits until no pod is ending any more: it would cost what is measured next.
+    pub(crate) async fn until_quiet(&self) -> anyhow::Result<()> {
+        until("no pod is ending", PATIENCE * 2, async || {
+            let pods = self.api.get("/api/v1/pods").await?;
+            let mut pods = pods["items"].as_array().into_iter().flatten();
+            Ok(pods.all(|pod| pod["metadata"]["deletionTimestamp"].is_null()).then_some(()))
+        })
+        .await
+    }
+
     /// Keeps a line for the report.
     pub(crate) fn figure(&self, line: impl Into<String>) {
         self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.into());
