@@ -128,12 +128,15 @@ fn is_wanted(name: &str, filter: &[String]) -> bool {
     filter.is_empty() || filter.iter().any(|part| name.contains(part))
 }
 
-fn tell(name: &str, begun: Instant, result: &anyhow::Result<()>) {
+/// Says how a scenario ended; gives the line.
+fn tell(name: &str, begun: Instant, result: &anyhow::Result<()>) -> String {
     let verdict = if result.is_ok() { "ok    " } else { "FAILED" };
-    println!("{verdict} {:>6.1} s  {}", begun.elapsed().as_secs_f32(), name.replace('_', " "));
+    let line = format!("{verdict} {:>6.1} s  {}", begun.elapsed().as_secs_f32(), name.replace('_', " "));
+    println!("{line}");
     if let Err(error) = result {
         println!("{error:#}");
     }
+    line
 }
 
 fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
@@ -173,6 +176,11 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
             number += 1;
             failed += usize::from(!play(Arc::clone(&world), scenario, number).await);
         }
+        // Once more in one piece: what a failure printed may stand between.
+        println!("\nreport");
+        for line in world.reported.lock().unwrap().iter() {
+            println!("{line}");
+        }
         for line in world.figures.lock().unwrap().iter() {
             println!("figure {line}");
         }
@@ -187,7 +195,7 @@ async fn play(world: Arc<World>, scenario: &'static Scenario, number: usize) -> 
     let scene = match Scene::set(Arc::clone(&world), number).await {
         Ok(scene) => scene,
         Err(error) => {
-            tell(scenario.name, begun, &Err(error.context("setting the scene")));
+            world.report(tell(scenario.name, begun, &Err(error.context("setting the scene"))));
             return false;
         }
     };
@@ -198,7 +206,7 @@ async fn play(world: Arc<World>, scenario: &'static Scenario, number: usize) -> 
         let diagnosis = world.diagnosis(&namespaces).await;
         result = Err(error.context(format!("{diagnosis}\n---")));
     }
-    tell(scenario.name, begun, &result);
+    world.report(tell(scenario.name, begun, &result));
     for namespace in scene.namespaces().iter().filter(|name| *name != "default" && !scene.is_kept()) {
         // Its end takes seconds that the next scenario need not wait for.
         let _ = world.api.delete(&format!("/api/v1/namespaces/{namespace}")).await;

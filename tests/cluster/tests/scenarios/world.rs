@@ -26,8 +26,10 @@ pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) layout: Layout,
     pub(crate) emulator: Emulator,
-    /// Lines for the report.
+    /// Figures for the report.
     pub(crate) figures: Mutex<Vec<String>>,
+    /// How each scenario ended.
+    pub(crate) reported: Mutex<Vec<String>>,
     /// From `helm install` to the first mutated pod.
     pub(crate) first_mutated: Duration,
     /// What our processes took at most.
@@ -47,8 +49,9 @@ impl World {
         let jwks = api.get("/openid/v1/jwks").await?;
         let issuers = json!({"tenants": [TENANT], "issuers": [{"issuer": ISSUER, "jwks": jwks}]});
         emulator.seed(serde_json::from_value(issuers)?)?;
-        let figures = Mutex::default();
-        let mut world = Self { api, layout, emulator, figures, first_mutated: Duration::ZERO, peaks: Peaks::watch() };
+        let (figures, reported) = Default::default();
+        let mut world =
+            Self { api, layout, emulator, figures, reported, first_mutated: Duration::ZERO, peaks: Peaks::watch() };
         world.install().await?;
         Ok(world)
     }
@@ -127,7 +130,12 @@ impl World {
         .await
     }
 
-    /// Keeps a line for the report.
+    /// Keeps how a scenario ended.
+    pub(crate) fn report(&self, line: String) {
+        self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
+    }
+
+    /// Keeps a figure for the report.
     pub(crate) fn figure(&self, line: impl Into<String>) {
         self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.into());
     }
