@@ -168,7 +168,9 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
         while let Some(passed) = playing.join_next().await {
             failed += usize::from(!passed.unwrap_or(false));
         }
-        world.until_quiet().await?;
+        if let Err(error) = world.until_quiet().await {
+            println!("{error:#}");
+        }
         // One by one: they measure, or take away what the others need.
         let alone: &[&'static [Scenario]] =
             &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL, pages::FAREWELL];
