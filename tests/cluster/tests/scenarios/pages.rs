@@ -70,7 +70,7 @@ async fn the_commands_of_the_pages_show_what_the_pages_say(scene: &Scene) -> any
         ("kubectl get mutatingwebhookconfiguration keysluice", "keysluice"),
         ("kubectl create --dry-run=server", "keysluice-injector"),
         ("kubectl --namespace keysluice-system get pods", "1/1"),
-        ("kubectl --namespace keysluice-system logs", "\"message\":\"serving\""),
+        ("kubectl --namespace keysluice-system logs", "/webhook] {\"timestamp\":"),
         ("kubectl get --raw /api/v1/namespaces/keysluice-system/pods/POD:9440/proxy/readyz", "ok"),
         ("kubectl get validatingadmissionpolicy,", "keysluice-guard-identity"),
     ] {
