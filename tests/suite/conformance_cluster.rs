@@ -73,7 +73,7 @@ async fn a_service_account_that_cannot_be_read_refuses_the_pod_with_the_reason()
     let cluster = Cluster::start().await;
     cluster.server.world().get_fault = Some(GetFault::Status(503));
     let status = cluster.review("new").await.response["status"].clone();
-    assert_eq!(status["code"], 500);
+    assert_eq!((&status["code"], &status["details"]["retryAfterSeconds"]), (&json!(429), &json!(1)));
     assert!(status["message"].as_str().unwrap().starts_with("KS703 "), "{status}");
 }
 

@@ -12,13 +12,19 @@ mod world;
 
 mod admission;
 mod gate;
+mod gate_cost;
 mod guides;
+mod kills;
 mod leftovers;
+mod memory;
 mod order;
 mod other_webhook;
+mod pages;
 mod pipeline;
 mod rights;
+mod rolling;
 mod upheaval;
+mod webhook;
 mod workloads;
 
 use anyhow::Context as _;
@@ -48,8 +54,8 @@ macro_rules! scenarios {
 }
 pub(crate) use scenarios;
 
-/// At once; each pod takes a second of processor time to come up.
-const ABREAST: usize = 4;
+/// At once: each pod takes a second of processor time to come up, and most of what follows is waiting.
+const ABREAST: usize = 8;
 const INSIDE: &str = "KEYSLUICE_INSIDE";
 
 fn main() -> ExitCode {
@@ -122,12 +128,15 @@ fn is_wanted(name: &str, filter: &[String]) -> bool {
     filter.is_empty() || filter.iter().any(|part| name.contains(part))
 }
 
-fn tell(name: &str, begun: Instant, result: &anyhow::Result<()>) {
+/// Says how a scenario ended; gives the line.
+fn tell(name: &str, begun: Instant, result: &anyhow::Result<()>) -> String {
     let verdict = if result.is_ok() { "ok    " } else { "FAILED" };
-    println!("{verdict} {:>6.1} s  {}", begun.elapsed().as_secs_f32(), name.replace('_', " "));
+    let line = format!("{verdict} {:>6.1} s  {}", begun.elapsed().as_secs_f32(), name.replace('_', " "));
+    println!("{line}");
     if let Err(error) = result {
         println!("{error:#}");
     }
+    line
 }
 
 fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
@@ -135,8 +144,18 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
     // Scenarios stay on this thread; the emulator has the others.
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let world = Arc::new(World::start(layout).await?);
-        let calm: &[&'static [Scenario]] =
-            &[guides::ALL, workloads::ALL, rights::ALL, order::ALL, other_webhook::ALL, admission::ALL, pipeline::ALL];
+        // The longest waits first.
+        let calm: &[&'static [Scenario]] = &[
+            gate::ALL,
+            workloads::ALL,
+            guides::ALL,
+            rights::ALL,
+            order::ALL,
+            other_webhook::ALL,
+            admission::ALL,
+            pipeline::ALL,
+            pages::ALL,
+        ];
         let (mut failed, mut number) = (0, 0);
         let mut playing = JoinSet::new();
         for scenario in calm.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {
@@ -149,10 +168,20 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
         while let Some(passed) = playing.join_next().await {
             failed += usize::from(!passed.unwrap_or(false));
         }
+        if let Err(error) = world.until_quiet().await {
+            println!("{error:#}");
+        }
         // One by one: they measure, or take away what the others need.
-        for scenario in gate::ALL.iter().chain(upheaval::ALL).filter(|one| is_wanted(one.name, filter)) {
+        let alone: &[&'static [Scenario]] =
+            &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL, pages::FAREWELL];
+        for scenario in alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {
             number += 1;
             failed += usize::from(!play(Arc::clone(&world), scenario, number).await);
+        }
+        // Once more in one piece: what a failure printed may stand between.
+        println!("\nreport");
+        for line in world.reported.lock().unwrap().iter() {
+            println!("{line}");
         }
         for line in world.figures.lock().unwrap().iter() {
             println!("figure {line}");
@@ -168,7 +197,7 @@ async fn play(world: Arc<World>, scenario: &'static Scenario, number: usize) -> 
     let scene = match Scene::set(Arc::clone(&world), number).await {
         Ok(scene) => scene,
         Err(error) => {
-            tell(scenario.name, begun, &Err(error.context("setting the scene")));
+            world.report(tell(scenario.name, begun, &Err(error.context("setting the scene"))));
             return false;
         }
     };
@@ -179,8 +208,8 @@ async fn play(world: Arc<World>, scenario: &'static Scenario, number: usize) -> 
         let diagnosis = world.diagnosis(&namespaces).await;
         result = Err(error.context(format!("{diagnosis}\n---")));
     }
-    tell(scenario.name, begun, &result);
-    for namespace in scene.namespaces().iter().filter(|name| *name != "default") {
+    world.report(tell(scenario.name, begun, &result));
+    for namespace in scene.namespaces().iter().filter(|name| *name != "default" && !scene.is_kept()) {
         // Its end takes seconds that the next scenario need not wait for.
         let _ = world.api.delete(&format!("/api/v1/namespaces/{namespace}")).await;
     }

@@ -27,6 +27,13 @@ async fn the_image_with_a_shell_serves_runners_that_need_one(scene: &Scene) -> a
     let script = "keysluice-injector once --plan /job/plan.json && cp /job/out/class/db /job/out/copy && id -u";
     let output = step.run(&["/bin/sh", "-c", script]).await?;
     anyhow::ensure!(output.trim().ends_with("65532"), "{output}");
+    step.holds("copy", "first")?;
+    // GitHub's runner has `container:` do nothing for the length of the job, and runs each step in it by `exec`.
+    std::fs::remove_file(step.job.join("out/copy"))?;
+    step.start(&["tail", "-f", "/dev/null"]).await?;
+    let output = step.runc(&["exec", &step.id, "sh", "-e", "-c", script]).await;
+    step.runc(&["delete", "--force", &step.id]).await?;
+    anyhow::ensure!(output?.trim().ends_with("65532"));
     step.holds("copy", "first")
 }
 
@@ -36,6 +43,7 @@ struct Step {
     job: PathBuf,
     config: Value,
     cgroup: String,
+    id: String,
 }
 
 impl Step {
@@ -72,16 +80,36 @@ impl Step {
             None,
         )
         .await?;
-        Ok(Self { bundle, job, config, cgroup: scene.world.layout.cgroup() })
+        Ok(Self { bundle, job, config, cgroup: scene.world.layout.cgroup(), id: format!("pipeline-{image}") })
     }
 
     /// Runs a command as the image's user.
     async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.configure(arguments).await?;
+        self.runc(&["run", &self.id]).await
+    }
+
+    /// The same, and leaves it running.
+    async fn start(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        self.configure(arguments).await?;
+        // What is detached keeps our pipes open for as long as it lives.
+        let script =
+            "runc --root state run --detach \"$0\" </dev/null >/dev/null 2>start.log || { cat start.log >&2; exit 1; }";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, &self.id]).current_dir(&self.bundle);
+        run(shell, None).await.map(drop)
+    }
+
+    async fn runc(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new("runc");
+        command.current_dir(&self.bundle).args(["--root", "state"]).args(arguments);
+        run(command, None).await
+    }
+
+    async fn configure(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let file = self.bundle.join("config.json");
         if !file.exists() {
-            let mut spec = Command::new("runc");
-            spec.arg("spec").current_dir(&self.bundle);
-            run(spec, None).await?;
+            self.runc(&["spec"]).await?;
         }
         let mut spec: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
         let (user, group) = self.config["User"].as_str().and_then(|user| user.split_once(':')).context("no user")?;
@@ -92,18 +120,16 @@ impl Step {
         // A runner's network is the machine's.
         let namespaces = spec["linux"]["namespaces"].as_array_mut().context("no namespaces")?;
         namespaces.retain(|namespace| namespace["type"] != "network");
-        let id = self.bundle.file_name().context("no name")?.to_string_lossy().into_owned();
-        spec["linux"]["cgroupsPath"] = json!(format!("/{}/{id}", self.cgroup));
+        spec["linux"]["cgroupsPath"] = json!(format!("/{}/{}", self.cgroup, self.id));
         let bind = |from: &Path, to: &str| json!({"destination": to, "source": from, "type": "bind", "options": ["rbind", "rw"]});
         let resolver = self.bundle.with_file_name("resolv.conf");
         let mounts = spec["mounts"].as_array_mut().context("no mounts")?;
+        mounts.retain(|mount| mount["type"] != "bind");
         mounts.push(bind(&self.job, "/job"));
         mounts.push(bind(&resolver, "/etc/resolv.conf"));
         spec["root"]["readonly"] = json!(false);
         std::fs::write(&file, spec.to_string())?;
-        let mut command = Command::new("runc");
-        command.arg("--root").arg(self.bundle.join("state")).args(["run", "--bundle"]).arg(&self.bundle).arg(&id);
-        run(command, None).await
+        Ok(())
     }
 
     fn holds(&self, path: &str, content: &str) -> anyhow::Result<()> {

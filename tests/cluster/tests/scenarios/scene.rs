@@ -5,6 +5,7 @@ use crate::world::{PATIENCE, TENANT, World, has_condition, until};
 use anyhow::{Context as _, bail};
 use keysluice_cluster::layout::ISSUER;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) struct Scene {
     pub(crate) vault: String,
     pub(crate) client_id: String,
     namespaces: Mutex<Vec<String>>,
+    is_kept: AtomicBool,
 }
 
 impl Scene {
@@ -29,6 +31,7 @@ impl Scene {
             vault: format!("kv-scene-{number}"),
             client_id: format!("00000000-0000-4000-8000-{number:012}"),
             namespaces: Mutex::new(vec![namespace.clone()]),
+            is_kept: AtomicBool::new(false),
             namespace,
         };
         scene.world.api.create("/api/v1/namespaces", &json!({"metadata": {"name": scene.namespace}})).await?;
@@ -55,6 +58,16 @@ impl Scene {
     /// Further namespaces to look into when the scenario fails.
     pub(crate) fn also(&self, namespace: &str) {
         self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).push(namespace.to_owned());
+    }
+
+    /// Leaves everything as it is when the scenario ends.
+    pub(crate) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its namespaces stay.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
     }
 
     /// All namespaces of this scenario.

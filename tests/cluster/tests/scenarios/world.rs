@@ -1,5 +1,6 @@
 //! What all scenarios share: one cluster with Keysluice installed by its chart, and the emulator as Azure.
 
+use crate::memory::Peaks;
 use anyhow::Context as _;
 use keysluice_cluster::Layout;
 use keysluice_cluster::api::Api;
@@ -25,8 +26,14 @@ pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) layout: Layout,
     pub(crate) emulator: Emulator,
-    /// Lines for the report.
+    /// Figures for the report.
     pub(crate) figures: Mutex<Vec<String>>,
+    /// How each scenario ended.
+    pub(crate) reported: Mutex<Vec<String>>,
+    /// From `helm install` to the first mutated pod.
+    pub(crate) first_mutated: Duration,
+    /// What our processes took at most.
+    pub(crate) peaks: Peaks,
 }
 
 impl World {
@@ -42,61 +49,93 @@ impl World {
         let jwks = api.get("/openid/v1/jwks").await?;
         let issuers = json!({"tenants": [TENANT], "issuers": [{"issuer": ISSUER, "jwks": jwks}]});
         emulator.seed(serde_json::from_value(issuers)?)?;
-        let world = Self { api, layout, emulator, figures: Mutex::default() };
+        let (figures, reported) = Default::default();
+        let mut world =
+            Self { api, layout, emulator, figures, reported, first_mutated: Duration::ZERO, peaks: Peaks::watch() };
         world.install().await?;
         Ok(world)
     }
 
-    async fn install(&self) -> anyhow::Result<()> {
-        let begun = Instant::now();
+    async fn install(&mut self) -> anyhow::Result<()> {
         let cloud = json!({
             "name": "AzurePublicCloud", "activeDirectoryEndpoint": "https://login.microsoftonline.com/",
             "keyVaultEndpoint": "https://vault.azure.net/", "keyVaultDNSSuffix": "vault.azure.net",
             "managedIdentityEndpoint": format!("http://{METADATA_ADDRESS}/"), "trustedCa": self.emulator.ca_pem(),
         });
         let image = |name: &str| json!({"repository": format!("registry.test/keysluice-{name}"), "release": "1"});
-        let mut values = json!({
+        let values = json!({
             "image": image("webhook"), "injector": {"image": image("injector")}, "azureTenantID": TENANT,
             "azureEnvironmentDefinition": cloud.to_string(), "refreshInterval": "30s",
         });
-        if std::env::var("KEYSLUICE_GIVEN_CERTIFICATE").is_ok() {
-            let (authority, certificate, key) = certificate(&format!("keysluice.{RELEASE}.svc"))?;
-            let namespace = json!({"metadata": {"name": RELEASE}});
-            self.api.create("/api/v1/namespaces", &namespace).await?;
-            let secret = json!({"metadata": {"name": "given"}, "type": "kubernetes.io/tls",
-                "stringData": {"tls.crt": certificate, "tls.key": key}});
-            self.api.create(&format!("/api/v1/namespaces/{RELEASE}/secrets"), &secret).await?;
-            values["tls"] = json!({"existingSecret": "given", "caBundle": authority});
-        }
         let file = self.layout.path("values.json");
         std::fs::write(&file, values.to_string())?;
-        let chart = source("webhook-config/chart");
-        let arguments = [
-            "install",
-            "keysluice",
-            &chart,
-            "--namespace",
-            RELEASE,
-            "--create-namespace",
-            "--wait",
-            "--timeout",
-            "120s",
-        ];
-        let helm = std::env::var("KEYSLUICE_HELM").context("KEYSLUICE_HELM is not set; `make test-cluster` sets it")?;
-        let mut command = Command::new(helm);
-        command.args(arguments).arg("--values").arg(&file);
-        // Helm keeps nothing outside the enclosure.
-        command.env("HELM_CACHE_HOME", self.layout.path("helm")).env("HELM_CONFIG_HOME", self.layout.path("helm"));
-        command.env("HELM_DATA_HOME", self.layout.path("helm"));
-        if let Err(error) = run(command, None).await {
-            let state = self.diagnosis(&[RELEASE.to_owned()]).await;
-            return Err(error.context(state));
+        let (chart, file) = (source("webhook-config/chart"), file.display().to_string());
+        let arguments = ["install", "keysluice", &chart, "--create-namespace", "--wait", "--values", &file];
+        let begun = Instant::now();
+        let installed = async {
+            self.helm(&arguments).await?;
+            anyhow::Ok(begun.elapsed())
+        };
+        let (installed, mutated) = tokio::join!(installed, self.first_mutated(begun));
+        match installed.and_then(|installed| Ok((installed, mutated?))) {
+            Ok((installed, mutated)) => {
+                self.figure(format!("helm install --wait: {:.1} s", installed.as_secs_f32()));
+                self.first_mutated = mutated;
+                Ok(())
+            }
+            Err(error) => Err(error.context(self.diagnosis(&[RELEASE.to_owned()]).await)),
         }
-        self.figure(format!("helm install --wait: {:.1} s", begun.elapsed().as_secs_f32()));
-        Ok(())
     }
 
-    /// Keeps a line for the report.
+    /// How long it takes until a labelled pod is created and comes back mutated.
+    async fn first_mutated(&self, begun: Instant) -> anyhow::Result<Duration> {
+        let pods = "/api/v1/namespaces/default/pods";
+        let pod = json!({"metadata": {"generateName": "first-", "labels": {"azure.workload.identity/use": "true"}},
+            "spec": {"nodeSelector": {"nowhere": "true"}, "containers": [{"name": "app", "image": "registry.test/busybox:1"}]}});
+        until("a pod is mutated", PATIENCE * 2, async || {
+            // Before the configuration is there a pod is made as it is; then the guard refuses it, then the API server.
+            let created = self.api.create(pods, &pod).await?;
+            let elapsed = begun.elapsed();
+            let name = created["metadata"]["name"].as_str().context("no name")?;
+            self.api.delete(&format!("{pods}/{name}?gracePeriodSeconds=0")).await?;
+            let mutated = created["spec"]["volumes"].to_string().contains("azure-workload-identity-reserved");
+            Ok(mutated.then_some(elapsed))
+        })
+        .await
+    }
+
+    /// Runs Helm for our release; its output. Helm keeps nothing outside the enclosure.
+    pub(crate) async fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(helm()?);
+        command.args(arguments).args(["--namespace", RELEASE, "--timeout", "120s"]);
+        command.env("KUBECONFIG", self.layout.kubeconfig());
+        self.give_helm_a_home(&mut command);
+        run(command, None).await
+    }
+
+    /// Where Helm keeps its files.
+    pub(crate) fn give_helm_a_home(&self, command: &mut Command) {
+        for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            command.env(variable, self.layout.path("helm"));
+        }
+    }
+
+    /// Waits until no pod is ending any more: it would cost what is measured next.
+    pub(crate) async fn until_quiet(&self) -> anyhow::Result<()> {
+        until("no pod is ending", PATIENCE * 2, async || {
+            let pods = self.api.get("/api/v1/pods").await?;
+            let mut pods = pods["items"].as_array().into_iter().flatten();
+            Ok(pods.all(|pod| pod["metadata"]["deletionTimestamp"].is_null()).then_some(()))
+        })
+        .await
+    }
+
+    /// Keeps how a scenario ended.
+    pub(crate) fn report(&self, line: String) {
+        self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
+    }
+
+    /// Keeps a figure for the report.
     pub(crate) fn figure(&self, line: impl Into<String>) {
         self.figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.into());
     }
@@ -152,6 +191,12 @@ impl World {
         }
         text
     }
+}
+
+/// The program Helm.
+pub(crate) fn helm() -> anyhow::Result<PathBuf> {
+    let helm = std::env::var_os("KEYSLUICE_HELM").context("KEYSLUICE_HELM is not set; `make test-cluster` sets it")?;
+    Ok(helm.into())
 }
 
 /// Looks again and again until there is an answer.
