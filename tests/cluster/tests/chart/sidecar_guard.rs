@@ -176,7 +176,11 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
         annotated("cpu-limit", "10m"),
         annotated("size-limit", "8Mi"),
         with(
-            with(asking("bound"), "/metadata/labels", json!({"azure.workload.identity/use": "true"})),
+            with(
+                with(asking("bound"), "/spec/volumes", json!([csi_volume("secrets", "managed")])),
+                "/metadata/labels",
+                json!({"azure.workload.identity/use": "true"}),
+            ),
             "/metadata/annotations",
             json!({"azure.workload.identity/use-binding": "true"}),
         ),
