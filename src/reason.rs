@@ -103,7 +103,7 @@ reasons! { SERVER:
     KS708 "the lifetimes of the certificates do not fit together" "make the certificate authority live at least three times as long as a certificate, and ten times as long as the propagation";
     // What the chart's policies answer, which work without the webhook.
     KS720 "a labelled pod got no identity token: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
-    KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart";
+    KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart; where one adds what the guard does not know, exempt the container keysluice there, or set guard.sidecar to false";
     KS722 "the webhook tried to change more than caBundle of its own configuration" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS723 "the webhook tried to write another Secret than its own" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";

@@ -11,5 +11,6 @@ mod helm;
 mod pods;
 mod rights;
 mod sidecar_guard;
+mod sidecar_guests;
 mod stage;
 mod uninstall;
