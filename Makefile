@@ -78,7 +78,7 @@ bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instr
 	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
 
 .PHONY: static
-static: ## Builds both halves as static binaries: musl where its std is to be had or can be built, else static glibc; ARCH=x86_64 or aarch64
+static: ## Builds both halves as static binaries: the sidecar for musl where its std is to be had or can be built, the webhook for glibc; ARCH=x86_64 or aarch64
 	./scripts/static $(ARCH)
 
 .PHONY: test-static
