@@ -150,9 +150,12 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// What must be looked up for this pod.
 pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
     let classes = secrets::class_names(pod);
+    // With too many, what is left to know is whether they are the CSI driver's.
+    let has_classes = classes.as_ref().map_or(true, |classes| !classes.is_empty());
+    let classes = classes.unwrap_or_default();
     Needs {
         service_account: (identity::is_opted_in(pod) || !classes.is_empty()).then(|| pod.service_account()),
-        csi_driver: !classes.is_empty() && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
+        csi_driver: has_classes && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
         classes,
     }
 }
