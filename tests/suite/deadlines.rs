@@ -71,6 +71,27 @@ async fn connections_without_a_handshake_keep_no_caller_out() {
 }
 
 #[tokio::test]
+async fn a_connection_that_never_shook_hands_goes_before_an_idle_one() {
+    let header = Duration::from_millis(200);
+    let server = start_plain(Limits { connections: 8, header, ..Limits::default() });
+    let mut idle = Vec::new();
+    for _ in 0..7 {
+        let mut client = server.connect().await;
+        ask(&mut client).await;
+        idle.push(client);
+    }
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    server.wait_for_metric("keysluice_connections 8").await;
+    // A handshake under way would be let alone for a second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(ask(&mut server.connect().await).await.0.starts_with("http/1.1 200"));
+    assert!(!matches!(silent.read(&mut [0]).await, Ok(1..)));
+    for client in &mut idle {
+        assert!(ask(client).await.0.starts_with("http/1.1 200"));
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_in_time_is_answered_with_408() {
     let load = Load { body_time: Duration::from_millis(50), ..Load::default() };
     let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
