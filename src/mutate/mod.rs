@@ -15,6 +15,7 @@ mod user;
 #[cfg(test)]
 mod testing;
 
+pub use crate::provider_class::MAX_WARNINGS;
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
 pub use classes::ClassFact;
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
@@ -71,9 +72,6 @@ pub struct Mutation {
     /// Why the pod was selected, or not.
     pub notes: Vec<Note>,
 }
-
-/// Most warnings that an answer carries: the API server passes on 4096 bytes of them in all.
-pub const MAX_WARNINGS: usize = 16;
 
 impl Mutation {
     /// Adds a warning, which is made only where there is room: a pod may have 20,000 reasons for one.
