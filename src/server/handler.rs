@@ -148,7 +148,7 @@ impl<C: Cluster> Handler<C> {
         // As long as the uid is known, a bug is a denial in words.
         let answer = caught(self.decide(&incoming)).await.unwrap_or_else(|Panicked| {
             self.metrics.panics.inc();
-            incoming.failed("the decision panicked; this is a bug")
+            incoming.failed()
         });
         let duration = start.elapsed();
         self.metrics.review(&answer, duration);

@@ -172,7 +172,9 @@ async fn a_panic_costs_one_decision_and_not_its_connection() {
         let (head, body) = ask(&mut client).await;
         assert!(head.starts_with("http/1.1 200"), "{head}");
         assert_eq!(body["response"]["uid"], "705ab4f5-6393-11e8-b7cc-42010a800002");
-        assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS703 the decision panicked"));
+        let status = &body["response"]["status"];
+        assert_eq!((&status["code"], &status["details"]), (&500.into(), &serde_json::Value::Null));
+        assert!(status["message"].as_str().unwrap().starts_with("KS709 the decision panicked; this is a bug; hint: "));
         server.wait_for_metric(&format!("keysluice_panics_total {panics}")).await;
     }
     server.wait_for_metric("keysluice_requests_in_flight 0").await;
