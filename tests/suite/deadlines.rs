@@ -143,7 +143,7 @@ async fn a_draining_server_waits_for_a_request_only_so_long() {
     let begun = Instant::now();
     server.drain().await;
     server.ended.await.unwrap();
-    assert!(begun.elapsed() >= finish && begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= finish && begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert!(is_closed(&mut client).await);
 }
 

@@ -158,7 +158,7 @@ async fn an_idle_connection_that_makes_room_is_told_to_go_and_may_finish() {
 
 #[tokio::test]
 async fn a_new_certificate_is_for_new_connections_and_a_draining_server_answers_the_old_ones() {
-    let mut server = start_plain(Limits { drain: Duration::from_secs(2), ..Limits::default() });
+    let mut server = start_plain(Limits { drain: LONG, ..Limits::default() });
     let (mut old, mut idle) = (connect(&server).await, connect::<_, Full<Bytes>>(&server).await);
     assert_eq!(old.send_request(whole()).await.unwrap().status(), 200);
     let authority = CertificateAuthority::generate().unwrap();
@@ -175,6 +175,14 @@ async fn a_new_certificate_is_for_new_connections_and_a_draining_server_answers_
     }
     assert!(idle.ready().await.is_ok(), "an idle connection was closed");
     assert_eq!(connect(&server).await.send_request(whole()).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_with_the_drain() {
+    let mut server = start_plain(Limits { drain: Duration::ZERO, ..Limits::default() });
+    let mut idle = connect::<_, Full<Bytes>>(&server).await;
+    assert_eq!(idle.send_request(whole()).await.unwrap().status(), 200);
+    server.drain().await;
     server.ended.await.unwrap();
     assert!(idle.send_request(whole()).await.is_err());
 }

@@ -98,7 +98,7 @@ async fn once_the_uid_is_known_overload_is_a_denial_with_429() {
 
 #[tokio::test]
 async fn a_draining_server_answers_accepts_and_closes_no_idle_connection_until_it_ends() {
-    let mut server = start_plain(Limits { drain: Duration::from_millis(600), ..Limits::default() });
+    let mut server = start_plain(Limits { drain: Duration::from_secs(5), ..Limits::default() });
     let (mut known, mut idle) = (server.connect().await, server.connect().await);
     assert!(!ask(&mut known).await.0.contains("connection: close"));
     server.drain().await;
