@@ -10,9 +10,10 @@ pub use line::Decision;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -25,6 +26,9 @@ const DELAY: Duration = Duration::from_millis(100);
 const MANY_BYTES: usize = 256 << 10;
 /// Beyond this lines are dropped and counted: a reader that stalls must not stall the webhook. A second's worth at full speed.
 const MOST_BYTES: usize = 4 << 20;
+
+/// A panic's message may quote a request.
+const MAX_PANIC_BYTES: usize = 1024;
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static PENDING: Mutex<Pending> = Mutex::new(Pending { lines: Vec::new(), is_urgent: false });
@@ -97,13 +101,39 @@ impl Drop for Guard {
     }
 }
 
-/// Starts the log: `tracing` events go to it, and a thread writes what waits.
+/// Starts the log: `tracing` events and panics go to it, and a thread writes what waits.
 pub fn start() -> io::Result<Guard> {
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(|| Immediate);
     tracing_subscriber::registry().with(lines).with(Threshold).init();
     std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(write_what_waits)?;
+    std::panic::set_hook(Box::new(tell_of_panic));
     Ok(Guard(()))
+}
+
+/// The default one writes to standard error itself: a reader that stalls would stall the thread that answers reviews.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let message = shortened(text.unwrap_or("no message"), MAX_PANIC_BYTES);
+    let mut line = Vec::new();
+    line::panicked(message, &place, now, &mut line);
+    // It may have panicked with the lock in hand, and must not wait for itself.
+    let pending = (0..100).find_map(|_| match PENDING.try_lock() {
+        Ok(pending) => Some(pending),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => {
+            std::thread::yield_now();
+            None
+        }
+    });
+    if let Some(mut pending) = pending {
+        note(pending.push(true, |lines| lines.extend_from_slice(&line)));
+    } else {
+        let _ = io::stderr().write_all(&line);
+    }
 }
 
 /// Writes everything out; waits for who reads it.
@@ -150,7 +180,7 @@ struct Output {
 }
 
 /// What became of a line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pushed {
     /// It is the first one, or the first one in a hurry: the writer is to wake.
     News,
@@ -179,6 +209,11 @@ impl Pending {
 fn append(is_urgent: bool, line: impl FnOnce(&mut Vec<u8>)) {
     // The lock is held for as long as it takes to append a line or to swap two buffers.
     let pushed = lock(&PENDING).push(is_urgent, line);
+    note(pushed);
+}
+
+/// Wakes the writer, or counts what it will never see.
+fn note(pushed: Pushed) {
     match pushed {
         Pushed::News => FILLED.notify_one(),
         Pushed::Waits => {}
@@ -267,6 +302,24 @@ mod tests {
         assert!(written.len() == 50 + MOST_BYTES && pending.lines.is_empty() && !pending.is_urgent);
         let mut push = |bytes| pending.push(false, |lines| lines.resize(lines.len() + bytes, b'x'));
         assert_eq!((push(10), push(10), push(MANY_BYTES)), (Pushed::News, Pushed::Waits, Pushed::News));
+    }
+
+    #[test]
+    fn a_panic_is_a_line_of_the_log_also_under_its_own_lock() {
+        let lines = || String::from_utf8(lock(&PENDING).lines.clone()).unwrap();
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(tell_of_panic));
+        let panicked = std::panic::catch_unwind(|| panic!("as the \"test\" wants it: {}", "x".repeat(10_000)));
+        let under_lock = std::panic::catch_unwind(|| append(false, |_| panic!("under the lock")));
+        std::panic::set_hook(usual);
+        assert!(panicked.is_err() && under_lock.is_err());
+        let lines = lines();
+        let line = lines.lines().find(|line| line.contains("as the")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"panicked; this is a bug".into()));
+        assert!(line["error"].as_str().unwrap().starts_with("as the \"test\" wants it: x"), "{line}");
+        assert!(line["error"].as_str().unwrap().len() == MAX_PANIC_BYTES, "{line}");
+        assert!(line["place"].as_str().unwrap().starts_with("src/log.rs:"), "{line}");
     }
 
     #[test]

@@ -101,6 +101,7 @@ reasons! { SERVER:
     KS706 "the webhook has too much to do" "nothing: the API server, kubectl or the controller tries again after a second; if it lasts, run more replicas";
     KS707 "certificates and caBundle cannot be kept in step" "see the message: the webhook's ServiceAccount needs get and patch on its own Secret and webhook configuration, by name, and create on secrets in its namespace";
     KS708 "the lifetimes of the certificates do not fit together" "make the certificate authority live at least three times as long as a certificate, and ten times as long as the propagation";
+    KS709 "the webhook failed at this pod: a bug" "report it with the pod's manifest and the line \"panicked\" of the webhook's log; the same pod fails again";
     // What the chart's policies answer, which work without the webhook.
     KS720 "a labelled pod got no identity token: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
     KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart; where one adds what the guard does not know, exempt the container keysluice there, or set guard.sidecar to false";

@@ -5,6 +5,7 @@ pub mod pod;
 pub mod review;
 
 use crate::json::{self, JsonError, Problem, Text};
+use crate::log::shortened;
 use crate::mutate::{self, Context, Facts, MAX_WARNINGS, Mutation, Needs, Note, Refusal};
 use crate::reason;
 use crate::settings::Settings;
@@ -102,9 +103,9 @@ const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// Cuts a text that holds names of any length (they are validated only after the webhooks).
 fn shorten(text: &mut String, limit: usize) {
-    if text.len() > limit {
-        let boundary = (0..=limit).rev().find(|index| text.is_char_boundary(*index));
-        text.truncate(boundary.unwrap_or_default());
+    let kept = shortened(text, limit).len();
+    if kept < text.len() {
+        text.truncate(kept);
         text.push('…');
     }
 }
@@ -222,8 +223,9 @@ impl<'a> Incoming<'a> {
     }
 
     /// Answers when the decision itself failed: the same again would fail again.
-    pub fn failed(&self, error: &str) -> Answer {
-        self.deny(500, reason::KS703, error)
+    pub fn failed(&self) -> Answer {
+        let message = format!("the decision panicked; this is a bug; hint: {}", reason::KS709.fix);
+        self.deny(500, reason::KS709, &message)
     }
 
     fn allow(&self, mutation: Mutation) -> Answer {

@@ -80,10 +80,16 @@ impl Explain {
                 && answer.outcome == Outcome::Mutated
             {
                 refused = true;
-                answer.warnings.push(format!(
-                    "{} Kubernetes {version} is older than {OLDEST}; hint: upgrade the cluster",
-                    reason::KS725
-                ));
+                let warning =
+                    format!("{} Kubernetes {version} is older than {OLDEST}; hint: upgrade the cluster", reason::KS725);
+                match self.output {
+                    Output::Text | Output::Json => answer.warnings.push(warning),
+                    Output::Patch | Output::Pod => eprintln!("keysluice: {}: {warning}", pod.owner),
+                }
+            }
+            // Neither a patch nor a pod can say why the command fails.
+            if let (Output::Patch | Output::Pod, Some(message)) = (self.output, &answer.message) {
+                eprintln!("keysluice: {}: {message}", pod.owner);
             }
             match self.output {
                 Output::Text => write!(out, "{}", text(pod, &answer, self.style()))?,

@@ -71,6 +71,16 @@ pub(super) fn dropped(count: u64, now: Duration, line: &mut Vec<u8>) {
     line.extend_from_slice(b"}\n");
 }
 
+/// The line of a panic, and where it was.
+pub(super) fn panicked(message: &str, place: &str, now: Duration, line: &mut Vec<u8>) {
+    begin(now, line);
+    line.extend_from_slice(br#"ERROR","message":"panicked; this is a bug","error":"#);
+    string(message, line);
+    line.extend_from_slice(br#","place":"#);
+    string(place, line);
+    line.extend_from_slice(b"}\n");
+}
+
 fn begin(now: Duration, line: &mut Vec<u8>) {
     line.extend_from_slice(br#"{"timestamp":""#);
     timestamp(now, line);

@@ -15,6 +15,7 @@ mod user;
 #[cfg(test)]
 mod testing;
 
+pub use crate::provider_class::MAX_WARNINGS;
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
 pub use classes::ClassFact;
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
@@ -71,9 +72,6 @@ pub struct Mutation {
     /// Why the pod was selected, or not.
     pub notes: Vec<Note>,
 }
-
-/// Most warnings that an answer carries: the API server passes on 4096 bytes of them in all.
-pub const MAX_WARNINGS: usize = 16;
 
 impl Mutation {
     /// Adds a warning, which is made only where there is room: a pod may have 20,000 reasons for one.
@@ -150,9 +148,12 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// What must be looked up for this pod.
 pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
     let classes = secrets::class_names(pod);
+    // With too many, what is left to know is whether they are the CSI driver's.
+    let has_classes = classes.as_ref().map_or(true, |classes| !classes.is_empty());
+    let classes = classes.unwrap_or_default();
     Needs {
         service_account: (identity::is_opted_in(pod) || !classes.is_empty()).then(|| pod.service_account()),
-        csi_driver: !classes.is_empty() && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
+        csi_driver: has_classes && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
         classes,
     }
 }

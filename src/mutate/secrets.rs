@@ -76,10 +76,13 @@ pub(super) fn has_csi_volume(pod: &Pod<'_>) -> bool {
     csi_volumes(pod).next().is_some()
 }
 
-/// Names of the classes the pod refers to, each once.
-pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Vec<&'a str> {
+/// Names of the classes the pod refers to, each once; too many are not looked up at all, since each may be a request to the API server.
+pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Result<Vec<&'a str>, Cause> {
     let names: BTreeSet<_> = csi_volumes(pod).filter_map(|(_, _, csi)| class_name(csi)).collect();
-    names.into_iter().collect()
+    if names.len() > MAX_VOLUMES {
+        return Err(Cause::TooMany { what: "SecretProviderClasses in its volumes", limit: MAX_VOLUMES });
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// Chooses the volumes to serve and resolves their classes.
@@ -95,6 +98,9 @@ pub(super) fn select<'a>(
         CsiVolumes::Replace => false,
         CsiVolumes::Auto => context.facts.csi_driver_installed,
     };
+    if !leave {
+        class_names(pod)?;
+    }
     let mut resolver = Resolver::new(context);
     let (mut files, mut version_count) = (0, 0);
     for (index, volume, csi) in csi_volumes(pod) {

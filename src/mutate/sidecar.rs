@@ -25,7 +25,7 @@ const MEMORY_BYTES: u64 = 16 << 20;
 const PLAN_LIMIT_BYTES: usize = 96 * 1024;
 /// Bound of the gate: the kubelet deletes no pod while the hook runs.
 const START_TIMEOUT_SECONDS: u64 = 30;
-/// How often a probe that waits is repeated: an hour of 30 s each.
+/// How often a probe that waits is repeated: an hour of 27 s and a pause each, about.
 const WAIT_ATTEMPTS: u32 = 120;
 
 /// Adds container and private volume.

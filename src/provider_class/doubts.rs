@@ -5,8 +5,8 @@ use super::reference::{self, Entry};
 use crate::spelling::nearest;
 use keysluice_plan::reason::Reason;
 
-/// The API server passes on 4096 bytes of an answer's warnings in all.
-const MOST_WARNINGS: usize = 16;
+/// Most warnings that anybody is told: the API server passes on 4096 bytes of an answer's in all.
+pub const MAX_WARNINGS: usize = 16;
 /// Unknown names that are compared with the known ones. A manifest that somebody wrote has a handful.
 pub(super) const MOST_COMPARED: usize = 64;
 
@@ -20,7 +20,7 @@ pub(super) struct Doubts {
 impl Doubts {
     /// Adds a warning, unless there are enough.
     pub(super) fn add(&mut self, reason: Reason, text: impl FnOnce() -> String) {
-        if self.warnings.len() < MOST_WARNINGS {
+        if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(Warning { reason, text: text() });
         }
     }
@@ -37,7 +37,7 @@ impl Doubts {
 
     /// Counts a comparison; whether there were enough already, or nobody would hear of the result.
     fn is_spent(&mut self) -> bool {
-        let spent = self.compared == MOST_COMPARED || self.warnings.len() == MOST_WARNINGS;
+        let spent = self.compared == MOST_COMPARED || self.warnings.len() == MAX_WARNINGS;
         self.compared += usize::from(!spent);
         spent
     }
@@ -65,7 +65,7 @@ mod tests {
     fn unknown_names_are_compared_and_told_only_so_often() {
         for (objects, field, compared, told) in [
             (5, "objectAlia", 5, 5),
-            (4000, "objectAlia", MOST_WARNINGS, MOST_WARNINGS),
+            (4000, "objectAlia", MAX_WARNINGS, MAX_WARNINGS),
             (5, "somethingElse", 5, 0),
             (4000, "somethingElse", MOST_COMPARED, 0),
         ] {
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn parameters_are_compared_and_told_only_so_often() {
-        for (key, compared, told) in [("objekt", MOST_WARNINGS, MOST_WARNINGS), ("something", MOST_COMPARED, 0)] {
+        for (key, compared, told) in [("objekt", MAX_WARNINGS, MAX_WARNINGS), ("something", MOST_COMPARED, 0)] {
             // A letter more makes each a name of its own, near or far as before.
             let letters = (0..20_000).filter_map(char::from_u32).filter(|letter| letter.is_alphabetic());
             let parameters: BTreeMap<_, _> = letters.map(|letter| (format!("{key}{letter}"), String::new())).collect();
@@ -97,6 +97,6 @@ mod tests {
                 String::new()
             });
         }
-        assert_eq!((written, doubts.into_warnings().len()), (MOST_WARNINGS, MOST_WARNINGS));
+        assert_eq!((written, doubts.into_warnings().len()), (MAX_WARNINGS, MAX_WARNINGS));
     }
 }

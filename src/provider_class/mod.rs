@@ -25,6 +25,7 @@ mod tests;
 mod vault;
 
 pub use document::YamlError;
+pub use doubts::MAX_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};

@@ -3,23 +3,21 @@
 use super::connection::Connections;
 use super::handler::Handler;
 use super::pulse::Pulse;
+use super::roster::Roster;
 use crate::cluster::Cluster;
 use prometheus_client::metrics::gauge::Gauge;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; one more takes the place of an idle one, and waits where there is none.
+    /// Connections at once; one more takes the place of one without a handshake, or an idle one, and waits where there is none.
     pub connections: usize,
     /// TLS handshake.
     pub handshake: Duration,
@@ -117,7 +115,7 @@ async fn serve<C: Cluster>(
         };
         let permit = loop {
             if permits.available_permits() == 0 {
-                roster.make_room();
+                roster.make_room(limits.connections);
             }
             tokio::select! {
                 () = &mut drained => break 'accept,
@@ -129,12 +127,13 @@ async fn serve<C: Cluster>(
         let metrics = handler.metrics();
         let pulse = Arc::new(Pulse::new(metrics.in_flight.clone()));
         let open = Open::new(metrics.connections.clone(), permit);
-        let served = Arc::clone(&connections).serve(stream, Arc::clone(&pulse));
+        let (leave, leaving) = oneshot::channel();
+        let served = Arc::clone(&connections).serve(stream, Arc::clone(&pulse), leaving);
         let task = tokio::spawn(async move {
             let _open = open;
             served.await;
         });
-        roster.add(task.abort_handle(), pulse, limits.connections - permits.available_permits());
+        roster.add(task.abort_handle(), pulse, leave, limits.connections - permits.available_permits());
     }
     drop(listener);
     let _ = phase.send(Phase::Closing);
@@ -142,37 +141,6 @@ async fn serve<C: Cluster>(
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     if tokio::time::timeout(limits.finish, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("connections were still open after {:?}", limits.finish);
-    }
-}
-
-/// Connections in the order in which they came.
-#[derive(Default)]
-struct Roster(VecDeque<(AbortHandle, Arc<Pulse>)>);
-
-impl Roster {
-    /// `open` are open now, with this one.
-    fn add(&mut self, task: AbortHandle, pulse: Arc<Pulse>, open: usize) {
-        if self.0.len() > 2 * open {
-            self.forget_the_ended();
-        }
-        self.0.push_back((task, pulse));
-    }
-
-    fn forget_the_ended(&mut self) {
-        self.0.retain(|(task, _)| !task.is_finished());
-    }
-
-    /// Ends the connection that has been without a request for longest, else the oldest one that is not through its handshake: whoever fills all
-    /// places and leaves them so keeps no caller out.
-    fn make_room(&mut self) {
-        self.forget_the_ended();
-        let idle = self.0.iter().rev().filter(|(_, pulse)| pulse.idleness() > 0);
-        let longest = idle.max_by_key(|(_, pulse)| pulse.idleness());
-        let unestablished = || self.0.iter().find(|(_, pulse)| !pulse.is_established.load(Ordering::Relaxed));
-        if let Some((task, _)) = longest.or_else(unestablished) {
-            tracing::debug!("too many connections; an idle one is ended");
-            task.abort();
-        }
     }
 }
 

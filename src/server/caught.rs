@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// The future panicked; what it was about is on standard error.
+/// The future panicked; what it was about is in the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Panicked;
 

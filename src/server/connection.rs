@@ -4,6 +4,7 @@ use super::accept::{Limits, Phase};
 use super::handler::Handler;
 use super::pulse::{Doctor, Health, Pulse, Ticket};
 use super::read_ahead::ReadAhead;
+use super::roster::GRACE;
 use crate::cluster::Cluster;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -16,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -38,8 +39,8 @@ pub(super) struct Connections<C> {
 }
 
 impl<C: Cluster> Connections<C> {
-    /// Serves one connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, pulse: Arc<Pulse>) {
+    /// Serves one connection to its end, or until it is to leave and has finished what it began.
+    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, pulse: Arc<Pulse>, leaving: oneshot::Receiver<()>) {
         let _ = stream.set_nodelay(true);
         let handshake = self.acceptor.accept(ReadAhead::new(stream));
         let stream = match tokio::time::timeout(self.limits.handshake, handshake).await {
@@ -68,12 +69,12 @@ impl<C: Cluster> Connections<C> {
             builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(self.limits.header);
             builder.max_header_list_size(HEAD_BYTES.into());
             builder.initial_connection_window_size(WINDOW_BYTES).initial_stream_window_size(WINDOW_BYTES);
-            self.drive(builder.serve_connection(io, service), &pulse, true).await
+            self.drive(builder.serve_connection(io, service), &pulse, leaving, true).await
         } else {
             // hyper's own limit for the head also closes idle connections and arms a timer for each request: see `Pulse`.
             let mut builder = http1::Builder::new();
             builder.header_read_timeout(None).max_header_size(HEAD_BYTES.into()).max_buf_size(BUFFER_BYTES);
-            self.drive(builder.serve_connection(io, service), &pulse, false).await
+            self.drive(builder.serve_connection(io, service), &pulse, leaving, false).await
         };
         if let Err(error) = result {
             tracing::debug!(%error, "connection ended");
@@ -81,14 +82,24 @@ impl<C: Cluster> Connections<C> {
     }
 
     /// Runs a connection; ends it at the deadlines, and gracefully when the server closes.
-    async fn drive(&self, connection: impl Graceful, pulse: &Pulse, is_http2: bool) -> hyper::Result<()> {
+    async fn drive(
+        &self,
+        connection: impl Graceful,
+        pulse: &Pulse,
+        leaving: oneshot::Receiver<()>,
+        is_http2: bool,
+    ) -> hyper::Result<()> {
         let mut connection = pin!(connection);
         let mut phases = self.phases.clone();
         let mut closing = pin!(async move { phases.wait_for(|phase| *phase == Phase::Closing).await.is_ok() });
         let tick = self.limits.header / 2;
         let mut alarm = pin!(tokio::time::sleep(tick));
         let mut doctor = Doctor::new(self.limits, Instant::now());
+        // Where the sender is gone nobody will ask for it any more.
+        let mut leaving = pin!(async move { leaving.await.is_ok() || std::future::pending().await });
         let mut is_ending = false;
+        // Until when requests under way hold up the end.
+        let mut last_call = Instant::now();
         poll_fn(move |cx| {
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
@@ -102,14 +113,26 @@ impl<C: Cluster> Connections<C> {
                     alarm.as_mut().reset(Instant::now() + self.limits.finish);
                     continue;
                 }
+                if !is_ending && leaving.as_mut().poll(cx).is_ready() {
+                    connection.as_mut().shut_down();
+                    is_ending = true;
+                    let now = Instant::now();
+                    last_call = now + self.limits.finish;
+                    alarm.as_mut().reset(now + GRACE);
+                    continue;
+                }
                 if alarm.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 // The other side must do its part for a good end; without it there is another.
+                let now = Instant::now();
+                if is_ending && pulse.is_asked() && now < last_call {
+                    alarm.as_mut().reset(last_call);
+                    continue;
+                }
                 if is_ending {
                     return Poll::Ready(Ok(()));
                 }
-                let now = Instant::now();
                 alarm.as_mut().reset(now + tick);
                 match doctor.examine(pulse, now, is_http2) {
                     Health::Fine => {}

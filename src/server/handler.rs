@@ -33,7 +33,7 @@ pub struct Load {
     pub body_bytes: usize,
     /// How long a body may take: the API server sends it at once, and by default gives a webhook as long as this.
     pub body_time: Duration,
-    /// Decisions that wait for the API server.
+    /// Classes that decisions wait for the API server to tell; a decision that waits for something else counts as one.
     pub lookups: u32,
 }
 
@@ -148,7 +148,7 @@ impl<C: Cluster> Handler<C> {
         // As long as the uid is known, a bug is a denial in words.
         let answer = caught(self.decide(&incoming)).await.unwrap_or_else(|Panicked| {
             self.metrics.panics.inc();
-            incoming.failed("the decision panicked; this is a bug")
+            incoming.failed()
         });
         let duration = start.elapsed();
         self.metrics.review(&answer, duration);
@@ -179,7 +179,8 @@ impl<C: Cluster> Handler<C> {
         if let Poll::Ready(facts) = at_once {
             return Some(facts);
         }
-        let waiting = Waiting::enter(&self.lookups);
+        let requests = u32::try_from(needs.classes.len()).unwrap_or(u32::MAX).max(1);
+        let waiting = Waiting::enter(&self.lookups, requests);
         if waiting.count > self.load.lookups {
             return None;
         }
@@ -207,18 +208,19 @@ impl AsRef<[u8]> for Delivery {
 /// Counted as long as it lives, also when the client goes away in between.
 struct Waiting<'a> {
     counter: &'a AtomicU32,
+    requests: u32,
     count: u32,
 }
 
 impl<'a> Waiting<'a> {
-    fn enter(counter: &'a AtomicU32) -> Self {
-        Self { counter, count: counter.fetch_add(1, Ordering::Relaxed) + 1 }
+    fn enter(counter: &'a AtomicU32, requests: u32) -> Self {
+        Self { counter, requests, count: counter.fetch_add(requests, Ordering::Relaxed) + requests }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.counter.fetch_sub(1, Ordering::Relaxed);
+        self.counter.fetch_sub(self.requests, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod own_authority;
 mod pulse;
 mod read_ahead;
 mod refusal;
+mod roster;
 pub mod tls;
 
 pub use accept::{Limits, spawn};

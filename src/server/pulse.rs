@@ -38,6 +38,11 @@ impl Pulse {
         self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
     }
 
+    /// Whether a request is under way.
+    pub(super) fn is_asked(&self) -> bool {
+        self.open() > 0
+    }
+
     /// How long it has been without a request, in looks of the doctor; 0 if that is short.
     pub(super) fn idleness(&self) -> u32 {
         let looks = self.idle_looks.load(Ordering::Relaxed);

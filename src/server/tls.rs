@@ -221,14 +221,15 @@ mod tests {
     }
 
     async fn until_served(slot: &CertificateSlot, leaf: &CertificateDer<'static>) {
-        let served = || slot.0.load_full().is_some_and(|pair| pair.cert[0] == *leaf);
-        tokio::time::timeout(Duration::from_secs(10), async {
-            while !served() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await
-        .expect("the pair is served in time");
+        until(|| slot.0.load_full().is_some_and(|pair| pair.cert[0] == *leaf)).await;
+    }
+
+    async fn until(is_so: impl Fn() -> bool) {
+        let begun = std::time::Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     #[tokio::test]
@@ -244,9 +245,7 @@ mod tests {
         let second = renew(directory.path());
         until_served(&slot, &second).await;
         std::fs::File::create(directory.path().join("tls.crt")).unwrap().write_all(b"broken").unwrap();
-        while !metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}") {
-            tokio::time::sleep(interval).await;
-        }
+        until(|| metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}")).await;
         until_served(&slot, &second).await;
         assert!(slot.not_after() > Some(SystemTime::now()));
         let third = renew(directory.path());

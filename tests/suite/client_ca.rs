@@ -49,6 +49,10 @@ fn put(path: &Path, text: &str) {
     std::fs::rename(partial, path).unwrap();
 }
 
+async fn within_30_s(wait: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("within 30 s");
+}
+
 #[test]
 fn a_file_without_an_authority_is_refused_at_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -83,14 +87,17 @@ async fn only_certificates_of_the_authorities_that_the_file_names_now_are_let_in
     assert!(first.is_let_in(&server).await && !second.is_let_in(&server).await);
     tokio::spawn(clients.follow(Duration::from_millis(5), Arc::clone(&server.metrics)));
     put(&path, &format!("{}{}", first.pem, second.pem));
-    while !second.is_let_in(&server).await {}
+    within_30_s(async { while !second.is_let_in(&server).await {} }).await;
     assert!(first.is_let_in(&server).await);
     put(&path, "broken");
-    while !server.metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}") {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    within_30_s(async {
+        while !server.metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
     assert!(first.is_let_in(&server).await && second.is_let_in(&server).await, "the last good ones stay");
     put(&path, &second.pem);
-    while first.is_let_in(&server).await {}
+    within_30_s(async { while first.is_let_in(&server).await {} }).await;
     assert!(second.is_let_in(&server).await);
 }

@@ -71,6 +71,27 @@ async fn connections_without_a_handshake_keep_no_caller_out() {
 }
 
 #[tokio::test]
+async fn a_connection_that_never_shook_hands_goes_before_an_idle_one() {
+    let header = Duration::from_millis(200);
+    let server = start_plain(Limits { connections: 8, header, ..Limits::default() });
+    let mut idle = Vec::new();
+    for _ in 0..7 {
+        let mut client = server.connect().await;
+        ask(&mut client).await;
+        idle.push(client);
+    }
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    server.wait_for_metric("keysluice_connections 8").await;
+    // A handshake under way would be let alone for a second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(ask(&mut server.connect().await).await.0.starts_with("http/1.1 200"));
+    assert!(!matches!(silent.read(&mut [0]).await, Ok(1..)));
+    for client in &mut idle {
+        assert!(ask(client).await.0.starts_with("http/1.1 200"));
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_in_time_is_answered_with_408() {
     let load = Load { body_time: Duration::from_millis(50), ..Load::default() };
     let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
@@ -122,7 +143,7 @@ async fn a_draining_server_waits_for_a_request_only_so_long() {
     let begun = Instant::now();
     server.drain().await;
     server.ended.await.unwrap();
-    assert!(begun.elapsed() >= finish && begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= finish && begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert!(is_closed(&mut client).await);
 }
 
@@ -151,7 +172,9 @@ async fn a_panic_costs_one_decision_and_not_its_connection() {
         let (head, body) = ask(&mut client).await;
         assert!(head.starts_with("http/1.1 200"), "{head}");
         assert_eq!(body["response"]["uid"], "705ab4f5-6393-11e8-b7cc-42010a800002");
-        assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS703 the decision panicked"));
+        let status = &body["response"]["status"];
+        assert_eq!((&status["code"], &status["details"]), (&500.into(), &serde_json::Value::Null));
+        assert!(status["message"].as_str().unwrap().starts_with("KS709 the decision panicked; this is a bug; hint: "));
         server.wait_for_metric(&format!("keysluice_panics_total {panics}")).await;
     }
     server.wait_for_metric("keysluice_requests_in_flight 0").await;

@@ -101,6 +101,15 @@ fn a_cluster_that_is_too_old_is_said_to_be_so() {
         assert_eq!(code, expected, "{version}: {out}{error}");
         assert_eq!(out.contains("KS725 Kubernetes 1.29 is older than 1.30"), expected == 1, "{version}: {out}");
     }
+    for output in ["patch", "pod"] {
+        let mut arguments = vec!["explain", "--kubernetes-version", "1.29", "-o", output, "-f"];
+        arguments.extend(files.iter().map(String::as_str));
+        let (code, out, error) = keysluice(&arguments);
+        assert!(code == 1 && !out.is_empty() && !out.contains("KS725"), "{out}{error}");
+        assert!(error.contains("KS725 Kubernetes 1.29 is older than 1.30"), "{output}: {error}");
+    }
+    let (code, _, error) = keysluice(&["explain", "-o", "patch", "-f", &files[0]]);
+    assert!(code == 1 && error.contains(": KS2"), "{error}");
     let (code, _, error) = keysluice(&["explain", "--kubernetes-version", "new", "-f", &files[0]]);
     assert!(code == 2 && error.contains("hint: write it as 1.30"), "{error}");
 }

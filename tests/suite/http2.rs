@@ -143,8 +143,22 @@ async fn a_connection_that_never_begins_is_closed() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_that_makes_room_is_told_to_go_and_may_finish() {
+    let header = Duration::from_millis(200);
+    let server = start_plain(Limits { connections: 1, header, ..Limits::default() });
+    let stream = server.try_connect(b"h2", &[&rustls::version::TLS13]).await.unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut caller, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    assert_eq!(caller.send_request(whole()).await.unwrap().status(), 200);
+    assert_eq!(connect(&server).await.send_request(whole()).await.unwrap().status(), 200);
+    // GOAWAY; a connection that is cut off ends with an error.
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_for_new_connections_and_a_draining_server_answers_the_old_ones() {
-    let mut server = start_plain(Limits { drain: Duration::from_secs(2), ..Limits::default() });
+    let mut server = start_plain(Limits { drain: LONG, ..Limits::default() });
     let (mut old, mut idle) = (connect(&server).await, connect::<_, Full<Bytes>>(&server).await);
     assert_eq!(old.send_request(whole()).await.unwrap().status(), 200);
     let authority = CertificateAuthority::generate().unwrap();
@@ -161,6 +175,14 @@ async fn a_new_certificate_is_for_new_connections_and_a_draining_server_answers_
     }
     assert!(idle.ready().await.is_ok(), "an idle connection was closed");
     assert_eq!(connect(&server).await.send_request(whole()).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_with_the_drain() {
+    let mut server = start_plain(Limits { drain: Duration::ZERO, ..Limits::default() });
+    let mut idle = connect::<_, Full<Bytes>>(&server).await;
+    assert_eq!(idle.send_request(whole()).await.unwrap().status(), 200);
+    server.drain().await;
     server.ended.await.unwrap();
     assert!(idle.send_request(whole()).await.is_err());
 }

@@ -95,7 +95,9 @@ impl<C: Cluster> Server<C> {
 
     pub(crate) async fn drain(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
+        let begun = Instant::now();
         while !self.handler.is_draining() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "not draining within 30 s");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

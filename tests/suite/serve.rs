@@ -121,13 +121,16 @@ async fn a_log_that_nobody_reads_delays_no_answer() {
     for _ in 0..1000 {
         connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         connection.flush().await.unwrap();
-        let mut answer = [0; 17];
-        connection.read_exact(&mut answer).await.unwrap();
-        assert_eq!(answer, *b"HTTP/1.1 404 Not ");
-        let mut rest = Vec::new();
-        while !rest.ends_with(b"}}}") {
-            assert!(connection.read_buf(&mut rest).await.unwrap() > 0);
-        }
+        let answered = async {
+            let mut answer = [0; 17];
+            connection.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, *b"HTTP/1.1 404 Not ");
+            let mut rest = Vec::new();
+            while !rest.ends_with(b"}}}") {
+                assert!(connection.read_buf(&mut rest).await.unwrap() > 0);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), answered).await.expect("an answer");
     }
 }
 

@@ -2,11 +2,13 @@
 
 use super::listener::{Client, Server, Silent, ask, is_closed, receive, review, send, start, start_plain};
 use keysluice::cluster::manifests::Manifests;
+use keysluice::mutate::CSI_DRIVER;
 use keysluice::server::handler::Load;
 use keysluice::server::{Limits, MinVersion};
 use keysluice_certs::CertificateAuthority;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde_json::json;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -98,7 +100,7 @@ async fn once_the_uid_is_known_overload_is_a_denial_with_429() {
 
 #[tokio::test]
 async fn a_draining_server_answers_accepts_and_closes_no_idle_connection_until_it_ends() {
-    let mut server = start_plain(Limits { drain: Duration::from_millis(600), ..Limits::default() });
+    let mut server = start_plain(Limits { drain: Duration::from_secs(5), ..Limits::default() });
     let (mut known, mut idle) = (server.connect().await, server.connect().await);
     assert!(!ask(&mut known).await.0.contains("connection: close"));
     server.drain().await;
@@ -162,4 +164,29 @@ async fn frames_until(client: &mut Client, last: u8) -> Vec<u8> {
         types.push(head[3]);
     }
     types
+}
+
+#[tokio::test]
+async fn a_pod_waits_as_often_as_it_names_classes() {
+    let server = start(Silent, Load { lookups: 4, ..Load::default() }, Limits::default(), MinVersion::Tls13);
+    let review = |classes: usize| {
+        let volume = |number: usize| {
+            let class = json!({"secretProviderClass": format!("c{number}")});
+            json!({"name": format!("v{number}"), "csi": {"driver": CSI_DRIVER, "readOnly": true, "volumeAttributes": class}})
+        };
+        let spec = json!({"containers": [{"name": "c"}], "volumes": (0..classes).map(volume).collect::<Vec<_>>()});
+        let object = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": spec});
+        let request = json!({"uid": "u", "namespace": "n", "operation": "CREATE", "object": object});
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).to_string()
+    };
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    send(&mut first, review(3).as_bytes()).await;
+    server.wait_for_metric("keysluice_requests_in_flight 1").await;
+    send(&mut second, review(2).as_bytes()).await;
+    let (_, body) = receive(&mut second).await;
+    assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706 "), "{body}");
+    send(&mut second, review(1).as_bytes()).await;
+    server.wait_for_metric("keysluice_requests_in_flight 2").await;
+    let waits = tokio::time::timeout(Duration::from_millis(100), second.read_u8()).await;
+    assert!(waits.is_err(), "there was room for one");
 }

@@ -16,6 +16,8 @@ const SPEC_LIMIT_BYTES: usize = 1 << 20;
 const CLASS_KEPT_BYTES: usize = 64 << 10;
 /// What all of them together may take, so that nobody fills our memory by creating classes; beyond that they are read live.
 const ALL_KEPT_BYTES: usize = 16 << 20;
+/// What those of one namespace may take of it: no tenant takes the room of all others.
+const NAMESPACE_KEPT_BYTES: usize = 4 << 20;
 /// Of a class beside its texts.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -25,6 +27,8 @@ pub(super) struct ProviderClasses {
     classes: HashMap<Box<str>, (ClassFact, usize)>,
     /// Of all that are kept, about.
     bytes: usize,
+    /// The same for each namespace that has any.
+    namespaces: HashMap<Box<str>, usize>,
 }
 
 impl ProviderClasses {
@@ -36,8 +40,10 @@ impl ProviderClasses {
     fn keep(&mut self, namespace: &str, name: &str, fact: ClassFact, bytes: usize) {
         self.remove(namespace, name);
         let bytes = bytes + OVERHEAD_BYTES;
-        if bytes <= CLASS_KEPT_BYTES && self.bytes + bytes <= ALL_KEPT_BYTES {
+        let of_namespace = self.namespaces.get(namespace).copied().unwrap_or_default() + bytes;
+        if bytes <= CLASS_KEPT_BYTES && of_namespace <= NAMESPACE_KEPT_BYTES && self.bytes + bytes <= ALL_KEPT_BYTES {
             self.bytes += bytes;
+            self.namespaces.insert(namespace.into(), of_namespace);
             self.classes.insert(key(namespace, name), (fact, bytes));
         }
     }
@@ -66,6 +72,12 @@ impl Table for ProviderClasses {
     fn remove(&mut self, namespace: &str, name: &str) {
         if let Some((_, bytes)) = self.classes.remove(&*key(namespace, name)) {
             self.bytes -= bytes;
+            if let Some(of_namespace) = self.namespaces.get_mut(namespace) {
+                *of_namespace -= bytes;
+                if *of_namespace == 0 {
+                    self.namespaces.remove(namespace);
+                }
+            }
         }
     }
 
@@ -143,8 +155,9 @@ mod tests {
         let mut table = ProviderClasses::default();
         let class = |name: usize, bytes: usize| {
             let value = "x".repeat(bytes);
+            let namespace = name / 100;
             format!(
-                r#"{{"metadata":{{"namespace":"n","name":"{name}"}},"spec":{{"provider":"azure","parameters":{{"objects":"{value}"}}}}}}"#
+                r#"{{"metadata":{{"namespace":"{namespace}","name":"{name}"}},"spec":{{"provider":"azure","parameters":{{"objects":"{value}"}}}}}}"#
             )
         };
         let put = |table: &mut ProviderClasses, name, bytes| {
@@ -159,11 +172,26 @@ mod tests {
         let full = table.len();
         assert_eq!(put(&mut table, 0, 70_000), full - 1, "what it was is not kept either");
         for name in 0..1000 {
-            table.remove("n", &name.to_string());
+            table.remove(&(name / 100).to_string(), &name.to_string());
         }
-        assert_eq!((table.len(), table.bytes), (0, 0));
+        assert_eq!((table.len(), table.bytes, table.namespaces.len()), (0, 0, 0));
         let huge = class(0, SPEC_LIMIT_BYTES);
         assert!(matches!(class_of(&huge), ClassFact::Invalid(_)));
+    }
+
+    #[test]
+    fn a_namespace_full_of_classes_leaves_room_for_the_others() {
+        let mut table = ProviderClasses::default();
+        let mut put = |namespace: &str, name: usize| {
+            let parameters = json!({"keyvaultName": "kv", "objects": "x".repeat(30_000)});
+            let metadata = json!({"namespace": namespace, "name": name.to_string()});
+            let class = json!({"metadata": metadata, "spec": {"provider": "azure", "parameters": parameters}});
+            table.upsert(&serde_json::from_str(&class.to_string()).unwrap());
+            table.find(namespace, &name.to_string()).is_some()
+        };
+        let kept = (0..1000).filter(|name| put("greedy", *name)).count();
+        assert!((130..140).contains(&kept), "{kept}");
+        assert!(put("modest", 0) && put("greedy", 0) && !put("greedy", 1000));
     }
 
     fn class_of(text: &str) -> ClassFact {

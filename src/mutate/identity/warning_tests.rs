@@ -91,7 +91,7 @@ fn a_bad_expiration_says_whose_it_is() {
     }
 }
 
-/// Lists that are walked once for each container would make these 10^9 steps; one pass is done in a moment, also unoptimised.
+/// A list that is walked once for each container makes the first of these 10^9 steps, which take a minute unoptimised; one pass takes a fraction of a second.
 #[test]
 fn many_containers_and_long_annotations_do_not_multiply() {
     let containers: Vec<Value> = (0..9_000)
@@ -116,7 +116,7 @@ fn many_containers_and_long_annotations_do_not_multiply() {
         let begun = Instant::now();
         let context = crate::mutate::Context { settings: &settings, namespace: "ns", facts: &facts };
         let mutation = crate::mutate::mutate(&view, context).unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         assert!(mutation.warnings.len() <= MAX_WARNINGS);
     }
 }

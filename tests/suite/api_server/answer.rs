@@ -101,8 +101,9 @@ async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Respo
     let name = parts.next().unwrap_or_default();
     let namespace = if [DRIVERS, CONFIGURATIONS].contains(&resource) { "" } else { parts.nth(1).unwrap_or_default() };
     let (found, fault, mut pulse) = {
-        let world = shared.lock().unwrap();
-        (world.find(resource, namespace, name).cloned(), world.get_fault, world.subscribe())
+        let mut world = shared.lock().unwrap();
+        let fault = world.passing_get_fault.take().or(world.get_fault);
+        (world.find(resource, namespace, name).cloned(), fault, world.subscribe())
     };
     match fault {
         Some(GetFault::Status(code)) => return status(code, "as the test wants it"),

@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) stalled: bool,
     /// What a GET of one object meets.
     pub(crate) get_fault: Option<GetFault>,
+    /// What the next one meets, and no other.
+    pub(crate) passing_get_fault: Option<GetFault>,
     /// Method-less: path and query of every request, in order.
     pub(crate) requests: Vec<String>,
     pub(crate) user_agents: Vec<String>,
@@ -96,6 +98,7 @@ impl Default for World {
             classes_installed: true,
             stalled: false,
             get_fault: None,
+            passing_get_fault: None,
             requests: Vec::new(),
             user_agents: Vec::new(),
             token: "t",
