@@ -54,7 +54,7 @@ pub(crate) fn run(bin_dir: &Path, time: Duration) -> anyhow::Result<()> {
 
 struct Outcome {
     sent: usize,
-    /// From the moment a review was due (a late one counts the wait for its connection), in order.
+    /// From the moment a review was sent, or was due while its connection was still busy with the one before; in order.
     latencies: Vec<Duration>,
 }
 
@@ -83,12 +83,15 @@ async fn steadily(server: &Server, body: &[u8], rate: u32, time: Duration) -> an
         clients.spawn(async move {
             let (mut due, mut latencies, mut sent) = (first, Vec::new(), 0);
             while due < start + time {
+                // The timer's millisecond is the client's, not the server's.
+                let is_late = Instant::now() >= due;
                 tokio::time::sleep_until(due).await;
+                let begun = if is_late { due } else { Instant::now() };
                 sent += 1;
                 stream.write_all(&request).await?;
                 stream.flush().await?;
                 load::read_answer(&mut stream).await?;
-                latencies.push(due.elapsed());
+                latencies.push(begun.elapsed());
                 due += pace;
             }
             anyhow::Ok((sent, latencies))
