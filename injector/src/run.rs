@@ -136,7 +136,7 @@ impl Sidecar {
         let mut event = Event::Tick;
         loop {
             self.step(event)?;
-            let wake = self.news.iter().filter_map(News::due).chain(self.machine.wake_at()).min();
+            let wake = self.next_due().into_iter().chain(self.machine.wake_at()).min();
             event = tokio::select! {
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
@@ -187,7 +187,7 @@ impl Sidecar {
                     Action::Fetch { volume, files } => {
                         // What the volume has lost no list tells.
                         let full = !self.volumes[volume].has(self.outputs[volume].standing());
-                        self.news[volume].rounds += 1;
+                        self.news[volume].ask(&files);
                         self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, full, self.tell.clone()));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),

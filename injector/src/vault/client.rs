@@ -2,18 +2,18 @@
 
 use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
-use crate::clock::http_date;
+use crate::clock::{http_date, since_boot};
 use crate::fault::Fault;
 use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, FailureKind, Http};
 use crate::identity::{AccessToken, TokenSource, short};
+use crate::refresh::Time;
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
@@ -145,29 +145,45 @@ pub struct VaultClient {
 #[derive(Debug)]
 struct Queue {
     permits: Semaphore,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// When the last answer was complete, whatever it said.
+    answered: Option<Time>,
     /// The last time-out, of a request or of looking its name up, and when it was.
-    silent: Mutex<Option<(Instant, Failure)>>,
+    silent: Option<(Time, Failure)>,
 }
 
 impl Queue {
     /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again.
     async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
-        let arrived = Instant::now();
+        let arrived = since_boot();
         // An error here would mean the semaphore was closed, which nobody does.
         let permit = self.permits.acquire().await.ok();
-        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*silent {
+        match &self.heard().silent {
             Some((at, failure)) if *at >= arrived => Err(failure.clone()),
             _ => Ok(permit),
         }
     }
 
     fn note(&self, error: &VaultError) {
-        if let VaultError::Network(failure) = error
-            && matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns)
-        {
-            *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), failure.clone()));
+        match error {
+            VaultError::Network(failure) if matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns) => {
+                self.heard().silent = Some((since_boot(), failure.clone()));
+            }
+            VaultError::Network(_) | VaultError::Http(_) | VaultError::Waiting { .. } => {}
+            _ => self.answered(),
         }
+    }
+
+    fn answered(&self) {
+        self.heard().answered = Some(since_boot());
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,9 +192,14 @@ impl VaultClient {
     pub fn new<'a>(http: Arc<Http>, throttle: Arc<Throttle>, vaults: impl Iterator<Item = &'a VaultUrl>) -> Self {
         let vaults: BTreeSet<&VaultUrl> = vaults.collect();
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
-        let queue = || Queue { permits: Semaphore::new(share), silent: Mutex::default() };
+        let queue = || Queue { permits: Semaphore::new(share), heard: Mutex::default() };
         let queues = vaults.into_iter().map(|vault| (vault.clone(), queue())).collect();
         Self { http, queues, throttle }
+    }
+
+    /// Whether a vault has answered since then.
+    pub fn has_answered(&self, vault: &VaultUrl, since: Time) -> bool {
+        self.queues.get(vault).and_then(|queue| queue.heard().answered).is_some_and(|at| at >= since)
     }
 
     /// The object as the vault has it now.
@@ -212,7 +233,9 @@ impl VaultClient {
         loop {
             let response = self.send(&client, url, vault, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
-                return self.read(vault, response, limit_bytes).await.map_err(fault);
+                let answer = self.read(vault, response, limit_bytes).await.map_err(fault)?;
+                queue.inspect(|queue| queue.answered());
+                return Ok(answer);
             }
             let challenge = Challenge::parse(response.headers()).map(Box::new);
             if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(vault.host())) {
