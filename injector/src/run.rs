@@ -138,6 +138,8 @@ impl Sidecar {
             self.step(event)?;
             let wake = self.next_due().into_iter().chain(self.machine.wake_at()).min();
             event = tokio::select! {
+                // What came goes before what is due: the time this process itself took is no vault's silence.
+                biased;
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
                     Progress::Unchanged { volume, items, asked } => self.unchanged(volume, &items, asked),
@@ -150,7 +152,7 @@ impl Sidecar {
                     Ok(()) => Event::Tick,
                     Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
                 },
-                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => self.quiet(),
+                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => self.quiet().await,
                 Some(request) = requests.recv() => match request {
                     Request::Refresh(answer) => {
                         self.waiters.push(answer);

@@ -2,6 +2,7 @@
 
 use crate::support::{CANARY, CLIENT, Mount, TENANT, World, loudly, put, until};
 use keysluice_emulator::{CallKind, Fault};
+use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::process::Command;
@@ -136,6 +137,30 @@ fn files_of_a_slow_vault_change_together() {
     set("new");
     assert!(sidecar.refresh().1);
     assert!(names.iter().all(|name| world.read(name) == "new"));
+    assert_eq!(world.log().matches(": generation ..").count(), 2, "{}", world.log());
+}
+
+#[test]
+fn a_sidecar_that_stood_still_takes_its_own_time_for_no_vaults_silence() {
+    let world = World::new();
+    let other = json!({"vaults": [{"name": "other", "tenantId": TENANT, "secrets": {"db": "old"},
+        "roles": [{"clientId": CLIENT, "secrets": ["get"]}]}]});
+    world.emulator.seed(serde_json::from_value(other).unwrap()).unwrap();
+    let mut file = world.file("other", "db");
+    file["vault"] = world.emulator.vault_url("other").into();
+    world.emulator.set_secret("shop", "last", "x");
+    let sidecar = world.run_ready(&world.plan(&[file, world.file("db", "db"), world.file("last", "last")]));
+    world.emulator.inject(Fault::status(500).object("last"));
+    world.emulator.inject(Fault::delay(Duration::from_secs(1)).vault("other"));
+    world.emulator.set_secret("other", "db", "new");
+    world.emulator.set_secret("shop", "db", "new");
+    sidecar.signal(Signal::HUP);
+    until("one vault has answered", || world.log().contains("KS408"));
+    sidecar.signal(Signal::STOP);
+    let stopped = Instant::now();
+    until("it stood still for longer than a vault may", || stopped.elapsed() >= Duration::from_secs(4));
+    sidecar.signal(Signal::CONT);
+    until("both are new", || world.read("db") == "new" && world.read("other") == "new");
     assert_eq!(world.log().matches(": generation ..").count(), 2, "{}", world.log());
 }
 
