@@ -165,6 +165,29 @@ fn a_sidecar_that_stood_still_takes_its_own_time_for_no_vaults_silence() {
 }
 
 #[test]
+fn a_history_keeps_its_files_when_another_round_forgets_them_while_it_is_listed() {
+    let world = World::new();
+    let other = json!({"vaults": [{"name": "other", "tenantId": TENANT, "secrets": {"h": "value"},
+        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
+    world.emulator.seed(serde_json::from_value(other).unwrap()).unwrap();
+    let mut history = world.file("h", "h");
+    (history["vault"], history["history"]) = (world.emulator.vault_url("other").into(), 2.into());
+    let sidecar = world.run_ready(&world.plan(&[history, world.file("db", "db")]));
+    world.emulator.inject(Fault::delay(Duration::from_secs(7)).vault("other").times(1));
+    world.emulator.set_secret("shop", "db", "new");
+    sidecar.signal(Signal::HUP);
+    until("the vault that hangs is left behind", || world.read("db") == "new");
+    // What the volume has lost is fetched whatever is known.
+    let db = world.root.join("mnt/v/..data/db");
+    fs::remove_file(&db).unwrap();
+    sidecar.signal(Signal::HUP);
+    until("it is back", || db.exists());
+    assert!(sidecar.refresh().1);
+    assert_eq!(world.read("h/0"), "value");
+    assert_eq!(world.log().matches(": generation ..").count(), 3, "{}", world.log());
+}
+
+#[test]
 fn a_pinned_version_that_nobody_asks_for_grows_old() {
     let world = World::new();
     let mut pinned = world.file("pinned", "db");
