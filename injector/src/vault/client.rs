@@ -139,6 +139,8 @@ pub struct Answer {
 pub struct VaultClient {
     http: Arc<Http>,
     queues: BTreeMap<VaultUrl, Queue>,
+    /// More vaults than requests at once have a share of one each, and all of them together no more than this.
+    permits: Semaphore,
     throttle: Arc<Throttle>,
 }
 
@@ -208,7 +210,7 @@ impl VaultClient {
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
         let queue = || Queue { permits: Semaphore::new(share), heard: Mutex::default() };
         let queues = vaults.into_iter().map(|vault| (vault.clone(), queue())).collect();
-        Self { http, queues, throttle }
+        Self { http, queues, permits: Semaphore::new(CONCURRENCY), throttle }
     }
 
     /// Whether a vault has answered since then.
@@ -240,6 +242,7 @@ impl VaultClient {
             Some(queue) => queue.turn(url).await.map_err(|failure| VaultError::from(failure).fault(label))?,
             None => None,
         };
+        let _one_of_all = self.permits.acquire().await.ok();
         let sent = since_boot();
         let fault = |error: VaultError| {
             queue.inspect(|queue| queue.note(url, sent, &error));
