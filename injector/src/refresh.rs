@@ -10,6 +10,9 @@ use crate::fault::{Class, Fault};
 use std::time::Duration;
 use volume_state::{FileState, VolumeState};
 
+/// What cannot be removed is tried again so often.
+const LONGEST_REMOVAL: Duration = Duration::from_secs(300);
+
 /// Time since boot.
 pub type Time = Duration;
 
@@ -100,6 +103,11 @@ pub enum Event {
         volume: usize,
         /// Whether it worked.
         result: Result<Swap, Class>,
+    },
+    /// A generation that lingered is gone.
+    Removed {
+        /// Index of the volume.
+        volume: usize,
     },
     /// A generation that lingers could not be removed.
     NotRemoved {
@@ -209,7 +217,14 @@ impl Refresh {
             Event::Fetched { volume, outcomes } => self.fetched(volume, &outcomes, now, &mut actions),
             Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
             Event::Committed { volume, result } => self.committed(volume, result, now, &mut actions),
-            Event::NotRemoved { volume } => self.volumes[volume].removals.push(now + self.linger),
+            Event::NotRemoved { volume } => {
+                let state = &mut self.volumes[volume];
+                let delay = self.linger * 2_u32.saturating_pow(state.removal_failures.min(8));
+                state.removal_failures = state.removal_failures.saturating_add(1);
+                state.removals.push(now + delay.min(LONGEST_REMOVAL));
+                state.removals.sort_unstable();
+            }
+            Event::Removed { volume } => self.volumes[volume].removal_failures = 0,
         }
         self.advance(now, &mut actions);
         actions

@@ -194,9 +194,14 @@ impl Sidecar {
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
                     Action::RemovePrevious { volume } => {
-                        if let Err(error) = self.volumes[volume].remove_previous() {
-                            log::warn(&error.fault());
-                            events.push(Event::NotRemoved { volume });
+                        let removed = self.volumes[volume].remove_previous();
+                        events.push(match &removed {
+                            Ok(_) => Event::Removed { volume },
+                            Err(_) => Event::NotRemoved { volume },
+                        });
+                        let fault = removed.err().map(|error| error.fault());
+                        if let Some(fault) = self.status.removed(volume, fault) {
+                            log::warn(&fault);
                         }
                     }
                     Action::Ready => {

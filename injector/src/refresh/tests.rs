@@ -79,6 +79,21 @@ fn a_failing_object_lets_the_others_update() {
 }
 
 #[test]
+fn a_removal_that_fails_is_tried_again_less_and_less_often() {
+    let mut refresh = ready();
+    let mut now = at(10.0);
+    for expected in [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0] {
+        assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
+        refresh.on(Event::NotRemoved { volume: 0 }, now);
+        now += at(expected);
+        assert!(!refresh.on(Event::Tick, now.saturating_sub(at(0.001))).contains(&Action::RemovePrevious { volume: 0 }));
+    }
+    assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
+    refresh.on(Event::Removed { volume: 0 }, now);
+    assert_eq!(refresh.volumes[0].removal_failures, 0);
+}
+
+#[test]
 fn retry_after_is_honoured_also_by_a_refresh_on_demand() {
     let mut refresh = ready();
     refresh.on(Event::Tick, at(10.0));

@@ -60,6 +60,8 @@ pub(super) struct VolumeState {
     /// Next time all files are due; `None` for a volume without files.
     pub(super) next_refresh: Option<Time>,
     pub(super) removals: Vec<Time>,
+    /// In a row.
+    pub(super) removal_failures: u32,
 }
 
 impl VolumeState {
@@ -74,6 +76,7 @@ impl VolumeState {
             commit_at: (spec.files == 0).then_some(now),
             next_refresh: (spec.files > 0).then_some(now),
             removals: Vec::new(),
+            removal_failures: 0,
         }
     }
 
