@@ -188,10 +188,10 @@ impl Refresh {
         self.volumes[volume].ready
     }
 
-    /// Whether a file neither is under way nor failed last.
+    /// Whether a file neither is under way nor failed last nor waits.
     pub fn is_settled(&self, volume: usize, file: usize) -> bool {
-        let FileState { in_flight, failures, .. } = self.volumes[volume].files[file];
-        !in_flight && failures == 0
+        let FileState { in_flight, failures, retry_at, .. } = self.volumes[volume].files[file];
+        !in_flight && failures == 0 && retry_at.is_none()
     }
 
     /// Whether every volume has its first generation.

@@ -94,6 +94,15 @@ fn a_removal_that_fails_is_tried_again_less_and_less_often() {
 }
 
 #[test]
+fn a_file_that_waits_is_not_settled() {
+    let mut refresh = ready();
+    assert!(refresh.is_settled(0, 0));
+    refresh.on(Event::Refresh, at(1.0));
+    refresh.on(fetched(&[(0, Outcome::Waiting { rest: at(3.0) }), (1, Outcome::Unchanged)]), at(1.0));
+    assert!(!refresh.is_settled(0, 0) && refresh.is_settled(0, 1));
+}
+
+#[test]
 fn retry_after_is_honoured_also_by_a_refresh_on_demand() {
     let mut refresh = ready();
     refresh.on(Event::Tick, at(10.0));
