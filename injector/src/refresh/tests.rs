@@ -86,7 +86,9 @@ fn a_removal_that_fails_is_tried_again_less_and_less_often() {
         assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
         refresh.on(Event::NotRemoved { volume: 0 }, now);
         now += at(expected);
-        assert!(!refresh.on(Event::Tick, now.saturating_sub(at(0.001))).contains(&Action::RemovePrevious { volume: 0 }));
+        assert!(
+            !refresh.on(Event::Tick, now.saturating_sub(at(0.001))).contains(&Action::RemovePrevious { volume: 0 })
+        );
     }
     assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
     refresh.on(Event::Removed { volume: 0 }, now);

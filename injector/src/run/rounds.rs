@@ -100,6 +100,7 @@ impl Sidecar {
                     }
                 }
                 Err(fault) => {
+                    self.outputs[volume].failed(plan, index, &fault);
                     if self.status.failed(volume, index, &fault, now) {
                         log::warn(&fault);
                     }
