@@ -239,10 +239,9 @@ impl Refresh {
     fn fetched(&mut self, volume: usize, outcomes: &[(usize, Outcome)], now: Time, actions: &mut Vec<Action>) {
         let state = &mut self.volumes[volume];
         let life = state.stage();
-        if state.next_refresh.is_some_and(|at| at <= now) {
-            // The round took longer than the interval; another at once would ignore the delays below.
-            state.next_refresh = Some(now + self.jitter.spread(state.interval));
-        }
+        // The round took longer than the interval; another of these files at once would ignore the delays below.
+        let late = state.next_refresh.is_some_and(|at| at <= now);
+        let next_refresh = if late { Some(now + state.interval) } else { state.next_refresh };
         // One draw per round: files that failed together are tried again together, over the same connections.
         let jitter = self.jitter.clone();
         self.jitter.spread(Duration::ZERO);
@@ -260,22 +259,23 @@ impl Refresh {
                     if class == Class::Permanent && !state.ready {
                         return self.hopeless(volume, actions);
                     }
-                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                 }
                 Outcome::Partly { class, retry_after } => {
                     file.present = true;
-                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                     (state.dirty, state.commit_at) = (true, Some(now));
                 }
                 Outcome::Held => {
                     file.present &= state.ready;
-                    file.failed(&mut jitter.clone(), (life, Class::Transient), None, now, state.next_refresh);
+                    file.failed(&mut jitter.clone(), (life, Class::Transient), None, now, next_refresh);
                 }
                 Outcome::Waiting { rest } => {
                     file.not_before = now + rest;
                     file.retry_at = Some(file.not_before);
                 }
             }
+            file.fresh = late;
             if std::mem::take(&mut file.again) {
                 file.retry_at = Some(now.max(file.not_before));
             }

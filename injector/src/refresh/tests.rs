@@ -96,6 +96,19 @@ fn a_removal_that_fails_is_tried_again_less_and_less_often() {
 }
 
 #[test]
+fn an_outcome_that_comes_when_a_refresh_is_due_drops_it_for_no_other_file() {
+    let mut refresh = ready();
+    refresh.on(Event::Tick, at(10.0));
+    assert_eq!(refresh.on(Event::Refresh, at(11.0)), fetch(&[0, 1]));
+    refresh.on(fetched(&[(1, Outcome::Unchanged)]), at(12.0));
+    let due = refresh.wake_at().unwrap();
+    assert_eq!(refresh.on(fetched(&[(0, Outcome::Unchanged)]), due), fetch(&[1]));
+    refresh.on(fetched(&[(1, Outcome::Unchanged)]), due);
+    let next = refresh.wake_at().unwrap();
+    assert!(next > due && refresh.on(Event::Tick, next) == fetch(&[0, 1]), "all of them, the next time");
+}
+
+#[test]
 fn a_file_that_waits_is_not_settled() {
     let mut refresh = ready();
     assert!(refresh.is_settled(0, 0));
