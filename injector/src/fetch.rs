@@ -11,6 +11,7 @@ use crate::fault::{Class, Fault};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
+use crate::refresh::Time;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Answer, Object, VaultClient, of_object};
 use keysluice_plan::reason::{KS404, KS601, KS608};
@@ -91,6 +92,11 @@ impl Fetcher {
         for &item in items {
             ledger.failed(item);
         }
+    }
+
+    /// Whether the vault of an item has answered anything since then.
+    pub(crate) fn has_answered(&self, volume: usize, index: usize, since: Time) -> bool {
+        self.vaults.has_answered(Item::at(&self.plan.volumes[volume], index).vault(), since)
     }
 
     /// What we were told to wait.

@@ -1,7 +1,7 @@
 //! An item of a volume: what one entry of the Plan asks for. It makes no file, one or several.
 
 use crate::vault::Object;
-use keysluice_plan::{File, FileMode, RelativePath, Selection, Volume};
+use keysluice_plan::{File, FileMode, RelativePath, Selection, VaultUrl, Volume};
 use std::collections::BTreeSet;
 
 /// One entry of a volume. Items are counted by index: the files, then the selections.
@@ -61,6 +61,14 @@ impl<'a> Item<'a> {
         let Self::File(file) = self else { return Vec::new() };
         let suffixes: &[&str] = if file.split && file.history.is_none() { &["", ".crt", ".key"] } else { &[""] };
         suffixes.iter().filter_map(|suffix| format!("{}{suffix}", file.path).parse().ok()).collect()
+    }
+
+    /// The vault it comes from.
+    pub(crate) fn vault(&self) -> &'a VaultUrl {
+        match self {
+            Self::File(file) => &file.vault,
+            Self::Selection(selection) => &selection.vault,
+        }
     }
 
     /// What it comes from, for messages.

@@ -7,8 +7,8 @@ use crate::fault::{Class, Fault};
 use crate::fetch::Brought;
 use crate::item::Item;
 use crate::volume::Entry;
-use keysluice_plan::reason::{KS429, KS431};
-use keysluice_plan::{File, RelativePath, Volume};
+use keysluice_plan::reason::{KS425, KS429, KS431};
+use keysluice_plan::{File, Part, RelativePath, Volume};
 use std::collections::BTreeSet;
 
 /// Per item the files it has made.
@@ -29,6 +29,8 @@ struct Made {
     guessed: bool,
     /// What replaces them at the next commit.
     pending: Option<Pending>,
+    /// Authorities that the newest version does not have: neither leaf nor key waits for them.
+    without_ca: bool,
 }
 
 #[derive(Debug)]
@@ -120,7 +122,14 @@ impl Outputs {
             }
         };
         made.pending = Some(Pending { files, kept });
+        made.without_ca = false;
         Ok(fault)
+    }
+
+    /// An item could not be fetched or made.
+    pub(crate) fn failed(&mut self, volume: &Volume, index: usize, fault: &Fault) {
+        let of_ca = volume.files.get(index).is_some_and(|file| file.part == Some(Part::Ca));
+        self.made[index].without_ca = of_ca && fault.reason == KS425;
     }
 
     /// A secret that was selected may not stand where another item's file does.
@@ -145,7 +154,8 @@ impl Outputs {
     /// Certificates of whose files some are of another version than others, or may be: what was fetched of them is not committed.
     pub(crate) fn disagreeing(&self) -> impl Iterator<Item = &[usize]> {
         self.certificates.iter().map(Vec::as_slice).filter(|items| {
-            let versions = items.iter().map(|&item| self.made[item].next_version());
+            let made = items.iter().map(|&item| &self.made[item]).filter(|made| !made.without_ca);
+            let versions = made.map(Made::next_version);
             let mut versions = versions.filter(|version| *version != Version::NoFiles);
             let first = versions.next();
             let agree = first.is_none_or(|first| first != Version::Unknown && versions.all(|version| version == first));

@@ -10,6 +10,9 @@ use crate::fault::{Class, Fault};
 use std::time::Duration;
 use volume_state::{FileState, VolumeState};
 
+/// What cannot be removed is tried again so often.
+const LONGEST_REMOVAL: Duration = Duration::from_secs(300);
+
 /// Time since boot.
 pub type Time = Duration;
 
@@ -101,6 +104,11 @@ pub enum Event {
         /// Whether it worked.
         result: Result<Swap, Class>,
     },
+    /// A generation that lingered is gone.
+    Removed {
+        /// Index of the volume.
+        volume: usize,
+    },
     /// A generation that lingers could not be removed.
     NotRemoved {
         /// Index of the volume.
@@ -180,10 +188,10 @@ impl Refresh {
         self.volumes[volume].ready
     }
 
-    /// Whether a file neither is under way nor failed last.
+    /// Whether a file neither is under way nor failed last nor waits.
     pub fn is_settled(&self, volume: usize, file: usize) -> bool {
-        let FileState { in_flight, failures, .. } = self.volumes[volume].files[file];
-        !in_flight && failures == 0
+        let FileState { in_flight, failures, retry_at, .. } = self.volumes[volume].files[file];
+        !in_flight && failures == 0 && retry_at.is_none()
     }
 
     /// Whether every volume has its first generation.
@@ -209,7 +217,14 @@ impl Refresh {
             Event::Fetched { volume, outcomes } => self.fetched(volume, &outcomes, now, &mut actions),
             Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
             Event::Committed { volume, result } => self.committed(volume, result, now, &mut actions),
-            Event::NotRemoved { volume } => self.volumes[volume].removals.push(now + self.linger),
+            Event::NotRemoved { volume } => {
+                let state = &mut self.volumes[volume];
+                let delay = self.linger * 2_u32.saturating_pow(state.removal_failures.min(8));
+                state.removal_failures = state.removal_failures.saturating_add(1);
+                state.removals.push(now + delay.min(LONGEST_REMOVAL));
+                state.removals.sort_unstable();
+            }
+            Event::Removed { volume } => self.volumes[volume].removal_failures = 0,
         }
         self.advance(now, &mut actions);
         actions
@@ -224,10 +239,9 @@ impl Refresh {
     fn fetched(&mut self, volume: usize, outcomes: &[(usize, Outcome)], now: Time, actions: &mut Vec<Action>) {
         let state = &mut self.volumes[volume];
         let life = state.stage();
-        if state.next_refresh.is_some_and(|at| at <= now) {
-            // The round took longer than the interval; another at once would ignore the delays below.
-            state.next_refresh = Some(now + self.jitter.spread(state.interval));
-        }
+        // The round took longer than the interval; another of these files at once would ignore the delays below.
+        let late = state.next_refresh.is_some_and(|at| at <= now);
+        let next_refresh = if late { Some(now + state.interval) } else { state.next_refresh };
         // One draw per round: files that failed together are tried again together, over the same connections.
         let jitter = self.jitter.clone();
         self.jitter.spread(Duration::ZERO);
@@ -245,22 +259,23 @@ impl Refresh {
                     if class == Class::Permanent && !state.ready {
                         return self.hopeless(volume, actions);
                     }
-                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                 }
                 Outcome::Partly { class, retry_after } => {
                     file.present = true;
-                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, state.next_refresh);
+                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                     (state.dirty, state.commit_at) = (true, Some(now));
                 }
                 Outcome::Held => {
                     file.present &= state.ready;
-                    file.failed(&mut jitter.clone(), (life, Class::Transient), None, now, state.next_refresh);
+                    file.failed(&mut jitter.clone(), (life, Class::Transient), None, now, next_refresh);
                 }
                 Outcome::Waiting { rest } => {
                     file.not_before = now + rest;
                     file.retry_at = Some(file.not_before);
                 }
             }
+            file.fresh = late;
             if std::mem::take(&mut file.again) {
                 file.retry_at = Some(now.max(file.not_before));
             }

@@ -136,8 +136,10 @@ impl Sidecar {
         let mut event = Event::Tick;
         loop {
             self.step(event)?;
-            let wake = self.news.iter().filter_map(News::due).chain(self.machine.wake_at()).min();
+            let wake = self.next_due().into_iter().chain(self.machine.wake_at()).min();
             event = tokio::select! {
+                // What came goes before what is due: the time this process itself took is no vault's silence.
+                biased;
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
                     Progress::Unchanged { volume, items, asked } => self.unchanged(volume, &items, asked),
@@ -150,7 +152,7 @@ impl Sidecar {
                     Ok(()) => Event::Tick,
                     Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
                 },
-                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => self.quiet(),
+                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => self.quiet().await,
                 Some(request) = requests.recv() => match request {
                     Request::Refresh(answer) => {
                         self.waiters.push(answer);
@@ -187,14 +189,19 @@ impl Sidecar {
                     Action::Fetch { volume, files } => {
                         // What the volume has lost no list tells.
                         let full = !self.volumes[volume].has(self.outputs[volume].standing());
-                        self.news[volume].rounds += 1;
+                        self.news[volume].ask(&files);
                         self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, full, self.tell.clone()));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
                     Action::RemovePrevious { volume } => {
-                        if let Err(error) = self.volumes[volume].remove_previous() {
-                            log::warn(&error.fault());
-                            events.push(Event::NotRemoved { volume });
+                        let removed = self.volumes[volume].remove_previous();
+                        events.push(match &removed {
+                            Ok(_) => Event::Removed { volume },
+                            Err(_) => Event::NotRemoved { volume },
+                        });
+                        let fault = removed.err().map(|error| error.fault());
+                        if let Some(fault) = self.status.removed(volume, fault) {
+                            log::warn(&fault);
                         }
                     }
                     Action::Ready => {

@@ -21,6 +21,8 @@ struct VolumeRow {
     items: Vec<ItemRow>,
     /// Of the last commit.
     problem: Option<Problem>,
+    /// Of the last removal of a previous generation.
+    remains: Option<Fault>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -90,6 +92,12 @@ impl Status {
     /// A commit failed; whether that is news.
     pub fn commit_failed(&mut self, volume: usize, fault: &Fault, at: Time) -> bool {
         note(&mut self.volumes[volume].problem, fault, at)
+    }
+
+    /// A previous generation was removed, or why it was not; that if it is news.
+    pub fn removed(&mut self, volume: usize, fault: Option<Fault>) -> Option<Fault> {
+        let known = std::mem::replace(&mut self.volumes[volume].remains, fault.clone());
+        fault.filter(|fault| known.is_none_or(|known| known.message != fault.message))
     }
 
     /// An item was fetched for the next generation; `kept` files stay what they were.
@@ -276,6 +284,16 @@ mod tests {
         assert!(!status.failed(0, 1, &fault(KS407, "x 3"), at), "the same of another file");
         assert!(status.works(0, 0));
         assert!(!status.works(0, 0));
+    }
+
+    #[test]
+    fn a_generation_that_cannot_be_removed_is_told_once() {
+        let mut status = status();
+        let fault = || Some(Fault::new(KS501, Class::Transient, "busy"));
+        assert_eq!(status.removed(0, fault()), fault());
+        assert_eq!(status.removed(0, fault()), None);
+        assert_eq!(status.removed(0, None), None);
+        assert_eq!(status.removed(0, fault()), fault(), "after one that was");
     }
 
     #[test]

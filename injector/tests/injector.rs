@@ -94,8 +94,8 @@ fn an_interval_refreshes_by_itself() {
     let changed = Instant::now();
     world.emulator.set_secret("shop", "db", "rotated");
     until("the interval passes", || world.read("db") == "rotated");
-    // A tenth of jitter, and what a busy machine needs.
-    assert!(changed.elapsed() < Duration::from_millis(1100 + 1500), "{:?}", changed.elapsed());
+    // Far less than any time-out or other interval, far more than a busy machine needs.
+    assert!(changed.elapsed() < Duration::from_secs(10), "{:?}", changed.elapsed());
 }
 
 #[test]

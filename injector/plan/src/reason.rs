@@ -77,7 +77,7 @@ reasons! { INJECTOR:
     KS427 "the secret has no such JSON field" "compare jsonKey with the secret: database.password, hosts[0].name; a backslash before a dot or bracket of a name";
     KS428 "the vault's list leads to another host or has no end" "something between the pod and the vault may answer in its place: check proxies and the vault's URL";
     KS429 "a secret that is selected, or a half of one that is split, has the path of another file" "give the selections different directories, or narrow their prefix or tags; a split secret also makes PATH.crt and PATH.key";
-    KS430 "a selection is too large" "narrow its prefix or tags, or spread it over several";
+    KS430 "a selection is too large" "narrow its prefix or tags; what a pod can hold in memory is small";
     KS431 "a certificate was renewed while its parts were fetched" "nothing to do; its files are replaced together once they are of one version";
     KS501 "the volume is full" "raise the volume's sizeLimit (keysluice.dev/size-limit on the pod): it holds two generations of all files";
     KS502 "the volume's directory is missing" "mount the volume in the sidecar at the directory the Plan names";

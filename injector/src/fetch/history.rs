@@ -30,11 +30,12 @@ impl Fetcher {
         count: u32,
         items: Vec<usize>,
     ) -> Results {
-        let known = |index: &usize| self.ledger(volume).history(*index).map(|known| known.versions);
-        // Several items may be of the same history.
-        let known =
-            items.first().and_then(known).filter(|first| items.iter().all(|item| known(item).as_ref() == Some(first)));
-        let answer = self.versions(newest, count, known.as_deref()).await;
+        let known = self.known(volume, &items);
+        let mut answer = self.versions(newest, count, known.as_deref()).await;
+        // Another round may have had everything forgotten meanwhile, because the volume lost files.
+        if matches!(answer, Ok(Versions::Known)) && self.known(volume, &items) != known {
+            answer = self.versions(newest, count, None).await;
+        }
         let produce = |index: usize| {
             let (versions, bodies, warnings) = match &answer {
                 Err(fault) => {
@@ -68,6 +69,12 @@ impl Fetcher {
             Ok(fetched.into())
         };
         items.into_iter().map(|index| (index, produce(index))).collect()
+    }
+
+    /// The versions that the files of all these items are of.
+    fn known(&self, volume: usize, items: &[usize]) -> Option<Vec<ObjectVersion>> {
+        let known = |index: &usize| self.ledger(volume).history(*index).map(|known| known.versions);
+        items.first().and_then(known).filter(|first| items.iter().all(|item| known(item).as_ref() == Some(first)))
     }
 
     /// The newest versions and their bodies, unless they are the `known` ones: what a version holds never changes.

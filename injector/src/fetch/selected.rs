@@ -23,8 +23,9 @@ impl Fetcher {
     pub(super) async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Brought, Fault> {
         let item = Item::at(&self.plan.volumes[volume], index);
         let Item::Selection(selection) = item else { return Ok(Brought::default()) };
-        let before = self.ledger(volume).selected(index);
         let listed = self.vaults.secrets(&selection.vault, self.source(&selection.identity)?).await?;
+        // Not sooner: another round may have had everything forgotten.
+        let before = self.ledger(volume).selected(index);
         let names = names(selection, listed);
         let mut brought = Brought::default();
         if names.is_empty() {

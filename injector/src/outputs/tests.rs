@@ -191,6 +191,33 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
 }
 
 #[test]
+fn a_certificate_without_authorities_is_replaced_and_one_without_its_key_is_not() {
+    let cert = |path: &str, part: &str| file(path, &json!({"type": "cert", "part": part}));
+    let volume = volume(&[cert("ca", "ca"), cert("crt", "cert"), cert("key", "key")], &[]);
+    let new = |path: &str| {
+        let mut brought = fetched(&[path]);
+        "2".clone_into(&mut brought.fetched.files[0].version);
+        brought
+    };
+    for (failed, reason, expected) in [
+        ("ca", KS425, ["ca*", "crt", "key"]),
+        ("ca", KS402, ["ca*", "crt*", "key*"]),
+        ("key", KS425, ["ca*", "crt*", "key*"]),
+        ("crt", KS425, ["ca*", "crt*", "key*"]),
+    ] {
+        let (mut outputs, _) = Outputs::of(&volume, &set(&["ca", "crt", "key"]));
+        for (index, path) in ["ca", "crt", "key"].into_iter().enumerate() {
+            if path == failed {
+                outputs.failed(&volume, index, &Fault::new(reason, Class::Slow, "it failed"));
+            } else {
+                outputs.accept(&volume, index, new(path)).unwrap();
+            }
+        }
+        assert_eq!(next(&outputs, &volume), expected, "{failed} {reason}");
+    }
+}
+
+#[test]
 fn two_selections_of_one_directory_keep_a_file_once_after_a_restart() {
     let volume = volume(&[], &[json!({}), json!({})]);
     let (mut outputs, _) = Outputs::of(&volume, &set(&["a", "b"]));

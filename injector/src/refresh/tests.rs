@@ -79,6 +79,45 @@ fn a_failing_object_lets_the_others_update() {
 }
 
 #[test]
+fn a_removal_that_fails_is_tried_again_less_and_less_often() {
+    let mut refresh = ready();
+    let mut now = at(10.0);
+    for expected in [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0] {
+        assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
+        refresh.on(Event::NotRemoved { volume: 0 }, now);
+        now += at(expected);
+        assert!(
+            !refresh.on(Event::Tick, now.saturating_sub(at(0.001))).contains(&Action::RemovePrevious { volume: 0 })
+        );
+    }
+    assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
+    refresh.on(Event::Removed { volume: 0 }, now);
+    assert_eq!(refresh.volumes[0].removal_failures, 0);
+}
+
+#[test]
+fn an_outcome_that_comes_when_a_refresh_is_due_drops_it_for_no_other_file() {
+    let mut refresh = ready();
+    refresh.on(Event::Tick, at(10.0));
+    assert_eq!(refresh.on(Event::Refresh, at(11.0)), fetch(&[0, 1]));
+    refresh.on(fetched(&[(1, Outcome::Unchanged)]), at(12.0));
+    let due = refresh.wake_at().unwrap();
+    assert_eq!(refresh.on(fetched(&[(0, Outcome::Unchanged)]), due), fetch(&[1]));
+    refresh.on(fetched(&[(1, Outcome::Unchanged)]), due);
+    let next = refresh.wake_at().unwrap();
+    assert!(next > due && refresh.on(Event::Tick, next) == fetch(&[0, 1]), "all of them, the next time");
+}
+
+#[test]
+fn a_file_that_waits_is_not_settled() {
+    let mut refresh = ready();
+    assert!(refresh.is_settled(0, 0));
+    refresh.on(Event::Refresh, at(1.0));
+    refresh.on(fetched(&[(0, Outcome::Waiting { rest: at(3.0) }), (1, Outcome::Unchanged)]), at(1.0));
+    assert!(!refresh.is_settled(0, 0) && refresh.is_settled(0, 1));
+}
+
+#[test]
 fn retry_after_is_honoured_also_by_a_refresh_on_demand() {
     let mut refresh = ready();
     refresh.on(Event::Tick, at(10.0));

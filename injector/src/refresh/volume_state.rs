@@ -13,6 +13,8 @@ pub(super) struct FileState {
     pub(super) in_flight: bool,
     /// A refresh on demand came meanwhile.
     pub(super) again: bool,
+    /// Its outcome came when the refresh of everything was due already: that one passes it over.
+    pub(super) fresh: bool,
     /// Failures in a row.
     pub(super) failures: u32,
     /// Next try after a failure.
@@ -60,6 +62,8 @@ pub(super) struct VolumeState {
     /// Next time all files are due; `None` for a volume without files.
     pub(super) next_refresh: Option<Time>,
     pub(super) removals: Vec<Time>,
+    /// In a row.
+    pub(super) removal_failures: u32,
 }
 
 impl VolumeState {
@@ -74,6 +78,7 @@ impl VolumeState {
             commit_at: (spec.files == 0).then_some(now),
             next_refresh: (spec.files > 0).then_some(now),
             removals: Vec::new(),
+            removal_failures: 0,
         }
     }
 
@@ -101,9 +106,14 @@ impl VolumeState {
             self.next_refresh = Some(now + jitter.spread(self.interval));
         }
         let due = |file: &FileState| {
-            !file.in_flight && (everything || file.retry_at.is_some_and(|at| at <= now)) && file.not_before <= now
+            !file.in_flight
+                && (everything && !file.fresh || file.retry_at.is_some_and(|at| at <= now))
+                && file.not_before <= now
         };
         let files: Vec<usize> = (0..self.files.len()).filter(|&file| due(&self.files[file])).collect();
+        if everything {
+            self.files.iter_mut().for_each(|file| file.fresh = false);
+        }
         for &file in &files {
             self.files[file].in_flight = true;
         }

@@ -8,9 +8,14 @@ use crate::item::Item;
 use crate::log;
 use crate::outputs::of_two_versions;
 use crate::refresh::{Event, Outcome, Time};
+use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::task::yield_now;
 
-/// Files of one refresh change together; those of a vault that gives no answer for so long are left behind.
+/// Files of one refresh change together, however slow their vaults; those of a vault that answers nothing for so long are left
+/// behind.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Before the first generation there is nothing to change: what failed is tried again although others are under way.
 const QUIET: Duration = Duration::from_millis(700);
 
 /// What the machine has not been told of a volume yet.
@@ -18,24 +23,49 @@ const QUIET: Duration = Duration::from_millis(700);
 pub(super) struct News {
     /// Rounds under way.
     pub(super) rounds: usize,
+    /// Items under way, and since when.
+    asked: BTreeMap<usize, Time>,
     outcomes: Vec<(usize, Outcome)>,
     /// When the last of them came.
     at: Time,
 }
 
 impl News {
-    /// When they do not wait any longer for the others.
-    pub(super) fn due(&self) -> Option<Time> {
-        (!self.outcomes.is_empty()).then_some(self.at + QUIET)
+    /// A round begins.
+    pub(super) fn ask(&mut self, items: &[usize]) {
+        self.rounds += 1;
+        let now = since_boot();
+        self.asked.extend(items.iter().map(|&index| (index, now)));
     }
 
     fn add(&mut self, index: usize, outcome: Outcome) {
+        self.asked.remove(&index);
         self.outcomes.push((index, outcome));
         self.at = since_boot();
     }
 }
 
 impl Sidecar {
+    /// When what came of a volume does not wait any longer for the others.
+    fn due(&self, volume: usize) -> Option<Time> {
+        let News { asked, outcomes, at, .. } = &self.news[volume];
+        if outcomes.is_empty() {
+            return None;
+        }
+        if !self.machine.has_generation(volume) {
+            return Some(*at + QUIET);
+        }
+        if asked.iter().any(|(&index, &since)| self.fetcher.has_answered(volume, index, since)) {
+            return None;
+        }
+        asked.values().max().map(|&last| last + SILENCE)
+    }
+
+    /// When the first of the volumes is.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        (0..self.news.len()).filter_map(|volume| self.due(volume)).min()
+    }
+
     pub(super) fn fetched(&mut self, volume: usize, results: Results) -> Event {
         let now = since_boot();
         let mut event = Event::Tick;
@@ -70,6 +100,7 @@ impl Sidecar {
                     }
                 }
                 Err(fault) => {
+                    self.outputs[volume].failed(plan, index, &fault);
                     if self.status.failed(volume, index, &fault, now) {
                         log::warn(&fault);
                     }
@@ -107,11 +138,18 @@ impl Sidecar {
         }
     }
 
-    /// What came of a volume, when nothing more did for a moment.
-    pub(super) fn quiet(&mut self) -> Event {
+    /// What came of a volume whose other items are of vaults that are silent.
+    pub(super) async fn quiet(&mut self) -> Event {
+        // An answer may be here that nobody has read yet: the first turn sees that it is, the second reads it.
+        for _ in 0..2 {
+            yield_now().await;
+        }
+        if !self.progress.is_empty() {
+            return Event::Tick;
+        }
         let now = since_boot();
-        let due = |news: &News| news.due().is_some_and(|due| due <= now);
-        self.news.iter().position(due).map_or(Event::Tick, |volume| self.outcomes(volume))
+        let due = |&volume: &usize| self.due(volume).is_some_and(|due| due <= now);
+        (0..self.news.len()).find(due).map_or(Event::Tick, |volume| self.outcomes(volume))
     }
 
     /// What is known since the last time. Files of one certificate that are of different versions, although none of them fails or

@@ -2,19 +2,20 @@
 
 use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
-use crate::clock::http_date;
+use crate::clock::{http_date, since_boot};
 use crate::fault::Fault;
 use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, FailureKind, Http};
 use crate::identity::{AccessToken, TokenSource, short};
+use crate::refresh::Time;
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
 use zeroize::Zeroizing;
 
 /// The widest supported version (all clouds, private endpoints, emulators).
@@ -138,6 +139,8 @@ pub struct Answer {
 pub struct VaultClient {
     http: Arc<Http>,
     queues: BTreeMap<VaultUrl, Queue>,
+    /// More vaults than requests at once have a share of one each, and all of them together no more than this.
+    permits: Semaphore,
     throttle: Arc<Throttle>,
 }
 
@@ -145,29 +148,58 @@ pub struct VaultClient {
 #[derive(Debug)]
 struct Queue {
     permits: Semaphore,
-    /// The last time-out, of a request or of looking its name up, and when it was.
-    silent: Mutex<Option<(Instant, Failure)>>,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// When the last answer was complete, whatever it said.
+    answered: Option<Time>,
+    /// The last time-out, of a request or of looking its name up, during which nothing else was answered, and when it was.
+    silent: Option<(Time, Failure)>,
+    /// URLs that had no answer in time, and none since.
+    late: BTreeSet<String>,
 }
 
 impl Queue {
-    /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again.
-    async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
-        let arrived = Instant::now();
+    /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again;
+    /// where only one object hangs, it goes behind the others the next time.
+    async fn turn(&self, url: &str) -> Result<Option<SemaphorePermit<'_>>, Failure> {
+        let arrived = since_boot();
+        if self.heard().late.contains(url) {
+            yield_now().await;
+        }
         // An error here would mean the semaphore was closed, which nobody does.
         let permit = self.permits.acquire().await.ok();
-        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*silent {
+        match &self.heard().silent {
             Some((at, failure)) if *at >= arrived => Err(failure.clone()),
             _ => Ok(permit),
         }
     }
 
-    fn note(&self, error: &VaultError) {
-        if let VaultError::Network(failure) = error
-            && matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns)
-        {
-            *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), failure.clone()));
+    /// What became of a request that began at `sent`.
+    fn note(&self, url: &str, sent: Time, error: &VaultError) {
+        match error {
+            VaultError::Network(failure) if matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns) => {
+                let mut heard = self.heard();
+                heard.late.insert(url.to_owned());
+                if heard.answered.is_none_or(|at| at < sent) {
+                    heard.silent = Some((since_boot(), failure.clone()));
+                }
+            }
+            VaultError::Network(_) | VaultError::Http(_) | VaultError::Waiting { .. } => {}
+            _ => self.answered(url),
         }
+    }
+
+    fn answered(&self, url: &str) {
+        let mut heard = self.heard();
+        heard.answered = Some(since_boot());
+        heard.late.remove(url);
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,9 +208,14 @@ impl VaultClient {
     pub fn new<'a>(http: Arc<Http>, throttle: Arc<Throttle>, vaults: impl Iterator<Item = &'a VaultUrl>) -> Self {
         let vaults: BTreeSet<&VaultUrl> = vaults.collect();
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
-        let queue = || Queue { permits: Semaphore::new(share), silent: Mutex::default() };
+        let queue = || Queue { permits: Semaphore::new(share), heard: Mutex::default() };
         let queues = vaults.into_iter().map(|vault| (vault.clone(), queue())).collect();
-        Self { http, queues, throttle }
+        Self { http, queues, permits: Semaphore::new(CONCURRENCY), throttle }
+    }
+
+    /// Whether a vault has answered since then.
+    pub fn has_answered(&self, vault: &VaultUrl, since: Time) -> bool {
+        self.queues.get(vault).and_then(|queue| queue.heard().answered).is_some_and(|at| at >= since)
     }
 
     /// The object as the vault has it now.
@@ -197,22 +234,27 @@ impl VaultClient {
         limit_bytes: usize,
     ) -> Result<Answer, Fault> {
         let queue = self.queues.get(vault);
-        let fault = |error: VaultError| {
-            queue.inspect(|queue| queue.note(&error));
-            error.fault(label)
-        };
         let client = self.http.client().map_err(|error| error.fault())?;
-        check_scope(vault, source.scope()).and_then(|()| self.may_ask(vault)).map_err(fault)?;
+        let allowed = check_scope(vault, source.scope()).and_then(|()| self.may_ask(vault));
+        allowed.map_err(|error| error.fault(label))?;
         let mut token = source.token().await?;
         let _permit = match queue {
-            Some(queue) => queue.turn().await.map_err(|failure| VaultError::from(failure).fault(label))?,
+            Some(queue) => queue.turn(url).await.map_err(|failure| VaultError::from(failure).fault(label))?,
             None => None,
+        };
+        let _one_of_all = self.permits.acquire().await.ok();
+        let sent = since_boot();
+        let fault = |error: VaultError| {
+            queue.inspect(|queue| queue.note(url, sent, &error));
+            error.fault(label)
         };
         let mut renewed = false;
         loop {
             let response = self.send(&client, url, vault, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
-                return self.read(vault, response, limit_bytes).await.map_err(fault);
+                let answer = self.read(vault, response, limit_bytes).await.map_err(fault)?;
+                queue.inspect(|queue| queue.answered(url));
+                return Ok(answer);
             }
             let challenge = Challenge::parse(response.headers()).map(Box::new);
             if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(vault.host())) {
@@ -281,6 +323,56 @@ fn check_scope(vault: &VaultUrl, scope: &str) -> Result<(), VaultError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_fails_with_a_vault_that_is_silent_and_not_with_one_object() {
+        let mut failure = Failure::too_long(1);
+        failure.kind = FailureKind::Timeout;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for answers in [false, true] {
+            let queue = Queue { permits: Semaphore::new(1), heard: Mutex::default() };
+            runtime.block_on(async {
+                let sent = since_boot();
+                let permit = queue.turn("first").await.unwrap();
+                let hangs = async {
+                    // The other one is in the queue by now.
+                    yield_now().await;
+                    if answers {
+                        queue.answered("other");
+                    }
+                    queue.note("first", sent, &VaultError::Network(failure.clone()));
+                    drop(permit);
+                };
+                let ((), second) = tokio::join!(hangs, queue.turn("second"));
+                assert_eq!(second.is_err(), !answers);
+                drop(second);
+                assert!(queue.turn("third").await.is_ok(), "who comes later asks");
+            });
+        }
+    }
+
+    #[test]
+    fn an_object_that_hung_goes_behind_the_others_until_it_is_answered() {
+        let mut failure = Failure::too_long(1);
+        failure.kind = FailureKind::Timeout;
+        let queue = Queue { permits: Semaphore::new(1), heard: Mutex::default() };
+        let order = Mutex::new(Vec::new());
+        let ask = |url: &'static str| {
+            let (queue, order) = (&queue, &order);
+            async move {
+                let _permit = queue.turn(url).await;
+                order.lock().unwrap().push(url);
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            queue.note("a", since_boot(), &VaultError::Network(failure));
+            tokio::join!(ask("a"), ask("b"));
+            queue.answered("a");
+            tokio::join!(ask("a"), ask("b"));
+        });
+        assert_eq!(*order.lock().unwrap(), ["b", "a", "a", "b"]);
+    }
 
     #[test]
     fn urls_and_names_follow_the_object() {

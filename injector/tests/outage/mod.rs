@@ -2,6 +2,7 @@
 
 use crate::support::{CANARY, CLIENT, Mount, TENANT, World, loudly, put, until};
 use keysluice_emulator::{CallKind, Fault};
+use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::process::Command;
@@ -107,7 +108,8 @@ fn a_vault_that_hangs_holds_up_no_other() {
     plan["volumes"].as_array_mut().unwrap().push(other);
     let sidecar = world.run_ready(&plan);
     world.emulator.inject(Fault::delay(Duration::from_secs(3600)).vault("dead"));
-    let patience = Duration::from_secs(interval).mul_f64(1.1) + Duration::from_secs(1);
+    // A request to it ends after 10 s; an interval and 3 s of its silence are less.
+    let patience = Duration::from_secs(10);
     for round in 0..6 {
         let (value, changed) = (format!("value {round}"), Instant::now());
         world.emulator.set_secret("shop", "db", value.as_str());
@@ -120,6 +122,69 @@ fn a_vault_that_hangs_holds_up_no_other() {
     until("the cause is told", || sidecar.status()["failing"] == 100);
     assert!(world.log().contains("KS412"), "{}", world.log());
     assert_eq!(world.read("dead/s0"), "x");
+}
+
+#[test]
+fn files_of_a_slow_vault_change_together() {
+    let world = World::new();
+    let names: Vec<String> = (0..20).map(|index| format!("s{index}")).collect();
+    let set = |value: &str| names.iter().for_each(|name| drop(world.emulator.set_secret("shop", name, value)));
+    set("old");
+    let files: Vec<Value> = names.iter().map(|name| world.file(name, name)).collect();
+    let sidecar = world.run_ready(&world.plan(&files));
+    // Three rows of at most eight requests.
+    world.emulator.inject(Fault::delay(Duration::from_secs(1)).on(CallKind::SecretGet));
+    set("new");
+    assert!(sidecar.refresh().1);
+    assert!(names.iter().all(|name| world.read(name) == "new"));
+    assert_eq!(world.log().matches(": generation ..").count(), 2, "{}", world.log());
+}
+
+#[test]
+fn a_sidecar_that_stood_still_takes_its_own_time_for_no_vaults_silence() {
+    let world = World::new();
+    let other = json!({"vaults": [{"name": "other", "tenantId": TENANT, "secrets": {"db": "old"},
+        "roles": [{"clientId": CLIENT, "secrets": ["get"]}]}]});
+    world.emulator.seed(serde_json::from_value(other).unwrap()).unwrap();
+    let mut file = world.file("other", "db");
+    file["vault"] = world.emulator.vault_url("other").into();
+    world.emulator.set_secret("shop", "last", "x");
+    let sidecar = world.run_ready(&world.plan(&[file, world.file("db", "db"), world.file("last", "last")]));
+    world.emulator.inject(Fault::status(500).object("last"));
+    world.emulator.inject(Fault::delay(Duration::from_secs(1)).vault("other"));
+    world.emulator.set_secret("other", "db", "new");
+    world.emulator.set_secret("shop", "db", "new");
+    sidecar.signal(Signal::HUP);
+    until("one vault has answered", || world.log().contains("KS408"));
+    sidecar.signal(Signal::STOP);
+    let stopped = Instant::now();
+    until("it stood still for longer than a vault may", || stopped.elapsed() >= Duration::from_secs(4));
+    sidecar.signal(Signal::CONT);
+    until("both are new", || world.read("db") == "new" && world.read("other") == "new");
+    assert_eq!(world.log().matches(": generation ..").count(), 2, "{}", world.log());
+}
+
+#[test]
+fn a_history_keeps_its_files_when_another_round_forgets_them_while_it_is_listed() {
+    let world = World::new();
+    let other = json!({"vaults": [{"name": "other", "tenantId": TENANT, "secrets": {"h": "value"},
+        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
+    world.emulator.seed(serde_json::from_value(other).unwrap()).unwrap();
+    let mut history = world.file("h", "h");
+    (history["vault"], history["history"]) = (world.emulator.vault_url("other").into(), 2.into());
+    let sidecar = world.run_ready(&world.plan(&[history, world.file("db", "db")]));
+    world.emulator.inject(Fault::delay(Duration::from_secs(7)).vault("other").times(1));
+    world.emulator.set_secret("shop", "db", "new");
+    sidecar.signal(Signal::HUP);
+    until("the vault that hangs is left behind", || world.read("db") == "new");
+    // What the volume has lost is fetched whatever is known.
+    let db = world.root.join("mnt/v/..data/db");
+    fs::remove_file(&db).unwrap();
+    sidecar.signal(Signal::HUP);
+    until("it is back", || db.exists());
+    assert!(sidecar.refresh().1);
+    assert_eq!(world.read("h/0"), "value");
+    assert_eq!(world.log().matches(": generation ..").count(), 3, "{}", world.log());
 }
 
 #[test]
