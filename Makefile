@@ -62,7 +62,7 @@ lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37 and its renderin
 bench: build static ## Prints the figures: the sidecar's size, memory, times and calls; the webhook's speed
 	$(CARGO) build --quiet --release -p keysluice-demo
 	$(BIN)/keysluice-demo --figures --injector target/static/keysluice-injector
-	$(MAKE) --no-print-directory bench-webhook
+	$(MAKE) --no-print-directory bench-webhook bench-memory
 
 .PHONY: figures
 figures: static ## Fails when a figure of the static sidecar is more than 15 % above tests/demo/figures.json (a shorter bench)
@@ -75,7 +75,15 @@ bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instr
 	$(CARGO) build --quiet --release -p keysluice -p keysluice-bench
 	$(BIN)/keysluice-bench compare --bin-dir $(BIN)
 	@if [ "$$(id -u)" = 0 ]; then $(BIN)/keysluice-bench limited --bin-dir $(BIN); else echo "not root: the run with a CPU limit is left out"; fi
+	$(CARGO) bench --quiet -p keysluice --bench review
 	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
+
+.PHONY: bench-memory
+bench-memory: static ## Prints the webhook's memory, time to ready and first review with 0 to 50,000 ServiceAccounts (needs Go; builds Kubernetes once)
+	@set -e; if command -v go >/dev/null; then \
+		KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh) KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice \
+			$(CARGO) test -p keysluice-cluster --test api_server -- --nocapture --ignored figures; \
+	else echo "go is not installed: memory with many ServiceAccounts not measured"; fi
 
 .PHONY: static
 static: ## Builds both halves as static binaries: the sidecar for musl where its std is to be had or can be built, the webhook for glibc; ARCH=x86_64 or aarch64
