@@ -47,18 +47,27 @@ impl<'a> Reader<'a> {
 
     /// Gives the first command of the pages that begins so, `POD` being a pod of the webhook; its output.
     async fn give(&mut self, beginning: &str) -> anyhow::Result<String> {
-        let command = self.commands.iter().find(|command| command.starts_with(beginning));
-        let command = command.with_context(|| format!("the pages have no command {beginning:?}"))?.clone();
+        self.give_in_turn(&[beginning]).await
+    }
+
+    /// Gives several in one shell, of which the last in the background ends with it.
+    async fn give_in_turn(&mut self, beginnings: &[&str]) -> anyhow::Result<String> {
+        let mut commands = Vec::new();
+        for beginning in beginnings {
+            let command = self.commands.iter().find(|command| command.starts_with(beginning));
+            commands.push(command.with_context(|| format!("the pages have no command {beginning:?}"))?.clone());
+        }
+        let script = format!("trap 'kill ${{!:-}} 2>/dev/null || true' EXIT\n{}", commands.join("\n"));
         let pods = webhook::pods(self.scene).await?;
         let pod = pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("POD");
         let world = &self.scene.world;
         let mut shell = Command::new("sh");
-        shell.args(["-euc", &command.replace("POD", pod)]).current_dir(&self.directory);
+        shell.args(["-euc", &script.replace("POD", pod)]).current_dir(&self.directory);
         let (ours, path) = (world.layout.path("bin"), std::env::var("PATH")?);
         shell.env("PATH", format!("{}:{}:{path}", self.directory.join("bin").display(), ours.display()));
         shell.env("KUBECONFIG", world.layout.kubeconfig());
         world.give_helm_a_home(&mut shell);
-        self.given.push(command);
+        self.given.append(&mut commands);
         run(shell, None).await
     }
 }
@@ -77,6 +86,8 @@ async fn the_commands_of_the_pages_show_what_the_pages_say(scene: &Scene) -> any
         let output = reader.give(beginning).await?;
         anyhow::ensure!(output.contains(shown), "{beginning}: no {shown:?} in {output}");
     }
+    let level = reader.give_in_turn(&["kubectl --namespace keysluice-system port-forward POD", "curl"]).await?;
+    anyhow::ensure!(level.ends_with("debug\n"), "the level of the log: {level:?}");
     let left = std::fs::read_to_string(source(LEFT_TO_US)).unwrap_or_default();
     let missed: Vec<&str> = left.lines().filter(|line| !reader.given.iter().any(|given| given == line)).collect();
     anyhow::ensure!(missed.is_empty(), "nobody gives {missed:?}");
