@@ -106,8 +106,8 @@ pub(super) async fn refreshes(
         }
         anyhow::Ok(())
     };
-    // Generations linger for 10 s; what they cost is on the volume.
-    many(refreshes.min(200))?;
+    // The heap finds its shape first. Generations linger for 10 s; what they cost is on the volume.
+    many(refreshes.min(1000))?;
     let before = memory("RssAnon")?;
     many(refreshes)?;
     let (resident, anonymous) = (memory("VmRSS")?, memory("RssAnon")?);
