@@ -177,7 +177,8 @@ fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Starts the webhook; gives milliseconds to ready, those of its first review (with the handshake), and its memory two seconds later.
+/// Starts the webhook; gives milliseconds to ready, those of its first review (with the handshake), and its memory before that, idle for two
+/// seconds.
 async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64) {
     let (listen, admin) = (free_address(), free_address());
     let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
@@ -194,6 +195,13 @@ async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let ready = begun.elapsed().as_millis();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", webhook.0.id())).unwrap();
+    let kib = |field: &str| {
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let (resident, anonymous) = (kib("VmRSS:"), kib("RssAnon:"));
     let pod = json!({"kind": "Pod", "metadata": {"name": "first", "labels": {"azure.workload.identity/use": "true"}},
         "spec": {"serviceAccountName": "account-20", "containers": [{"name": "app"}]}});
     let request = json!({"uid": "1", "operation": "CREATE", "namespace": "default", "object": pod});
@@ -203,11 +211,5 @@ async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64
     let answer = call.body(review.to_string()).send().await.unwrap();
     let first = begun.elapsed().as_secs_f64() * 1000.0;
     assert!(answer.status().is_success(), "{answer:?}");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", webhook.0.id())).unwrap();
-    let kib = |field: &str| {
-        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    (ready, first, kib("VmRSS:"), kib("RssAnon:"))
+    (ready, first, resident, anonymous)
 }
