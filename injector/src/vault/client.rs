@@ -2,128 +2,22 @@
 
 use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
+use super::object::Object;
+use super::queue::Queue;
 use crate::clock::{http_date, since_boot};
 use crate::fault::Fault;
-use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, FailureKind, Http};
+use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::refresh::Time;
 use crate::throttle::{Throttle, retry_after};
-use keysluice_plan::{File, ObjectName, ObjectType, ObjectVersion, Selection, VaultUrl};
+use keysluice_plan::VaultUrl;
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::yield_now;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
-
-/// The widest supported version (all clouds, private endpoints, emulators).
-const API_VERSION: &str = "7.4";
-
-/// Which object; files that share it share one GET.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Object {
-    vault: VaultUrl,
-    kind: ObjectType,
-    name: ObjectName,
-    version: Option<ObjectVersion>,
-    identity: String,
-}
-
-impl Object {
-    /// The object a file comes from.
-    pub fn of(file: &File) -> Self {
-        Self {
-            vault: file.vault.clone(),
-            kind: crate::content::source(file),
-            name: file.name.clone(),
-            // The Azure provider asks the vault for a version of that name, unless there is a history.
-            version: file.version.clone().filter(|version| version.as_str() != "latest"),
-            identity: file.identity.clone(),
-        }
-    }
-
-    /// A secret that was selected.
-    pub fn selected(selection: &Selection, name: ObjectName) -> Self {
-        let (vault, identity) = (selection.vault.clone(), selection.identity.clone());
-        Self { vault, kind: ObjectType::Secret, name, version: None, identity }
-    }
-
-    /// The same object in another version.
-    #[must_use]
-    pub fn at(&self, version: ObjectVersion) -> Self {
-        Self { version: Some(version), ..self.clone() }
-    }
-
-    /// The same object in its newest version.
-    #[must_use]
-    pub fn without_version(&self) -> Self {
-        Self { version: None, ..self.clone() }
-    }
-
-    /// The pinned version.
-    pub fn version(&self) -> Option<&ObjectVersion> {
-        self.version.as_ref()
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &ObjectName {
-        &self.name
-    }
-
-    /// What it is.
-    pub fn kind(&self) -> ObjectType {
-        self.kind
-    }
-
-    /// The vault it is in.
-    pub fn vault(&self) -> &VaultUrl {
-        &self.vault
-    }
-
-    /// Name of the identity that fetches it.
-    pub fn identity(&self) -> &str {
-        &self.identity
-    }
-
-    fn url(&self) -> String {
-        let version = self.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
-        format!("{}{}/{}{version}?api-version={API_VERSION}", self.vault, self.collection(), self.name)
-    }
-
-    pub(super) fn versions_url(&self) -> String {
-        format!("{}{}/{}/versions?api-version={API_VERSION}", self.vault, self.collection(), self.name)
-    }
-
-    /// Of the list of all objects of its kind.
-    pub(super) fn list_url(&self) -> String {
-        format!("{}{}?api-version={API_VERSION}", self.vault, self.collection())
-    }
-
-    pub(super) fn secrets_url(vault: &VaultUrl) -> String {
-        format!("{vault}secrets?api-version={API_VERSION}")
-    }
-
-    pub(super) fn collection(&self) -> &'static str {
-        match self.kind {
-            ObjectType::Secret => "secrets",
-            ObjectType::Key => "keys",
-            ObjectType::Cert => "certificates",
-        }
-    }
-}
-
-/// `secret "db" in https://kv.vault.azure.net/`, the way every message names an object.
-impl std::fmt::Display for Object {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?}", self.kind.as_str(), self.name.as_str())?;
-        if let Some(version) = &self.version {
-            write!(f, " version {version}")?;
-        }
-        write!(f, " in {}", self.vault)
-    }
-}
 
 /// What a vault said.
 #[derive(Debug)]
@@ -144,83 +38,23 @@ pub struct VaultClient {
     throttle: Arc<Throttle>,
 }
 
-/// Those who want to ask one vault. Each vault has its share: one that hangs takes nothing from the others.
-#[derive(Debug)]
-struct Queue {
-    permits: Semaphore,
-    heard: Mutex<Heard>,
-}
-
-#[derive(Debug, Default)]
-struct Heard {
-    /// When the last answer was complete, whatever it said.
-    answered: Option<Time>,
-    /// The last time-out, of a request or of looking its name up, during which nothing else was answered, and when it was.
-    silent: Option<(Time, Failure)>,
-    /// URLs that had no answer in time, and none since.
-    late: BTreeSet<String>,
-}
-
-impl Queue {
-    /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again;
-    /// where only one object hangs, it goes behind the others the next time.
-    async fn turn(&self, url: &str) -> Result<Option<SemaphorePermit<'_>>, Failure> {
-        let arrived = since_boot();
-        if self.heard().late.contains(url) {
-            yield_now().await;
-        }
-        // An error here would mean the semaphore was closed, which nobody does.
-        let permit = self.permits.acquire().await.ok();
-        match &self.heard().silent {
-            Some((at, failure)) if *at >= arrived => Err(failure.clone()),
-            _ => Ok(permit),
-        }
-    }
-
-    /// What became of a request that began at `sent`.
-    fn note(&self, url: &str, sent: Time, error: &VaultError) {
-        match error {
-            VaultError::Network(failure) if matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns) => {
-                let mut heard = self.heard();
-                heard.late.insert(url.to_owned());
-                if heard.answered.is_none_or(|at| at < sent) {
-                    heard.silent = Some((since_boot(), failure.clone()));
-                }
-            }
-            VaultError::Network(_) | VaultError::Http(_) | VaultError::Waiting { .. } => {}
-            _ => self.answered(url),
-        }
-    }
-
-    fn answered(&self, url: &str) {
-        let mut heard = self.heard();
-        heard.answered = Some(since_boot());
-        heard.late.remove(url);
-    }
-
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl VaultClient {
     /// For these vaults, with what others know of waits.
     pub fn new<'a>(http: Arc<Http>, throttle: Arc<Throttle>, vaults: impl Iterator<Item = &'a VaultUrl>) -> Self {
         let vaults: BTreeSet<&VaultUrl> = vaults.collect();
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
-        let queue = || Queue { permits: Semaphore::new(share), heard: Mutex::default() };
-        let queues = vaults.into_iter().map(|vault| (vault.clone(), queue())).collect();
+        let queues = vaults.into_iter().map(|vault| (vault.clone(), Queue::new(share))).collect();
         Self { http, queues, permits: Semaphore::new(CONCURRENCY), throttle }
     }
 
     /// Whether a vault has answered since then.
     pub fn has_answered(&self, vault: &VaultUrl, since: Time) -> bool {
-        self.queues.get(vault).and_then(|queue| queue.heard().answered).is_some_and(|at| at >= since)
+        self.queues.get(vault).is_some_and(|queue| queue.has_answered(since))
     }
 
     /// The object as the vault has it now.
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<Answer, Fault> {
-        self.ask(&object.url(), &object.vault, &object.to_string(), source, BODY_LIMIT_BYTES).await
+        self.ask(&object.url(), object.vault(), &object.to_string(), source, BODY_LIMIT_BYTES).await
     }
 
     /// The answer at this URL of the vault. After a 401 it tries once more with a new token, unless the challenge is
@@ -318,81 +152,4 @@ fn check_scope(vault: &VaultUrl, scope: &str) -> Result<(), VaultError> {
         return Ok(());
     }
     Err(VaultError::ForeignScope { scope: scope.to_owned(), host: host.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_fails_with_a_vault_that_is_silent_and_not_with_one_object() {
-        let mut failure = Failure::too_long(1);
-        failure.kind = FailureKind::Timeout;
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        for answers in [false, true] {
-            let queue = Queue { permits: Semaphore::new(1), heard: Mutex::default() };
-            runtime.block_on(async {
-                let sent = since_boot();
-                let permit = queue.turn("first").await.unwrap();
-                let hangs = async {
-                    // The other one is in the queue by now.
-                    yield_now().await;
-                    if answers {
-                        queue.answered("other");
-                    }
-                    queue.note("first", sent, &VaultError::Network(failure.clone()));
-                    drop(permit);
-                };
-                let ((), second) = tokio::join!(hangs, queue.turn("second"));
-                assert_eq!(second.is_err(), !answers);
-                drop(second);
-                assert!(queue.turn("third").await.is_ok(), "who comes later asks");
-            });
-        }
-    }
-
-    #[test]
-    fn an_object_that_hung_goes_behind_the_others_until_it_is_answered() {
-        let mut failure = Failure::too_long(1);
-        failure.kind = FailureKind::Timeout;
-        let queue = Queue { permits: Semaphore::new(1), heard: Mutex::default() };
-        let order = Mutex::new(Vec::new());
-        let ask = |url: &'static str| {
-            let (queue, order) = (&queue, &order);
-            async move {
-                let _permit = queue.turn(url).await;
-                order.lock().unwrap().push(url);
-            }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            queue.note("a", since_boot(), &VaultError::Network(failure));
-            tokio::join!(ask("a"), ask("b"));
-            queue.answered("a");
-            tokio::join!(ask("a"), ask("b"));
-        });
-        assert_eq!(*order.lock().unwrap(), ["b", "a", "a", "b"]);
-    }
-
-    #[test]
-    fn urls_and_names_follow_the_object() {
-        let mut file: File = serde_json::from_value(serde_json::json!({
-            "path": "db", "mode": "0644", "identity": "a", "vault": "https://kv.vault.azure.net", "type": "secret", "name": "db"
-        }))
-        .unwrap();
-        let object = Object::of(&file);
-        assert_eq!(object.url(), "https://kv.vault.azure.net/secrets/db?api-version=7.4");
-        assert_eq!(object.to_string(), "secret \"db\" in https://kv.vault.azure.net/");
-        file.object_type = ObjectType::Key;
-        file.version = Some("0123".parse().unwrap());
-        let object = Object::of(&file);
-        assert_eq!(object.url(), "https://kv.vault.azure.net/keys/db/0123?api-version=7.4");
-        assert_eq!(object.to_string(), "key \"db\" version 0123 in https://kv.vault.azure.net/");
-        assert_eq!(object.versions_url(), "https://kv.vault.azure.net/keys/db/versions?api-version=7.4");
-        file.version = Some("latest".parse().unwrap());
-        file.object_type = ObjectType::Cert;
-        assert_eq!(Object::of(&file).url(), "https://kv.vault.azure.net/certificates/db?api-version=7.4");
-        file.part = Some(keysluice_plan::Part::Chain);
-        assert_eq!(Object::of(&file).url(), "https://kv.vault.azure.net/secrets/db?api-version=7.4");
-    }
 }

@@ -1,7 +1,7 @@
 //! Lists in pages: the versions of an object, the secrets of a vault.
 
 use super::VaultClient;
-use super::client::Object;
+use super::object::Object;
 use crate::changes::Seen;
 use crate::fault::{Class, Fault};
 use crate::http::PAGE_LIMIT_BYTES;

@@ -4,10 +4,13 @@ mod challenge;
 mod client;
 mod error;
 mod list;
+mod object;
+mod queue;
 mod updates;
 
 pub use challenge::Challenge;
-pub use client::{Answer, Object, VaultClient};
+pub use client::{Answer, VaultClient};
 pub use error::{VaultError, VaultErrorKind};
 pub use list::Listed;
+pub use object::Object;
 pub(crate) use updates::{Updates, of_object};

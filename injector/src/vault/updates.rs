@@ -1,7 +1,8 @@
 //! When the objects of a kind were updated, as a list tells it.
 
-use super::client::{Object, VaultClient};
+use super::client::VaultClient;
 use super::list::Page;
+use super::object::Object;
 use crate::changes::Seen;
 use crate::fault::Fault;
 use crate::identity::TokenSource;

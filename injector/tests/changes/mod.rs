@@ -1,6 +1,6 @@
 //! What a refresh costs when a list shows what changed, and that nothing is missed by it.
 
-use crate::support::{CLIENT, Sidecar, TENANT, World, until};
+use crate::support::{CLIENT, TENANT, World, until};
 use keysluice_emulator::{CallKind, Fault, ListShape};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -21,14 +21,6 @@ fn files(world: &World, count: usize) -> Vec<Value> {
     (0..count).map(|index| world.file(&format!("f{index}"), &format!("s{index}"))).collect()
 }
 
-/// Refreshes; pages of lists, GETs of secrets, whether all is well.
-fn cost(world: &World, sidecar: &Sidecar<'_>) -> (u64, u64, bool) {
-    world.emulator.reset_counts();
-    let well = sidecar.refresh().1;
-    let counts = world.emulator.counts();
-    (counts.lists, counts.secret_gets, well)
-}
-
 #[test]
 fn a_refresh_costs_a_page_for_25_objects_and_a_get_for_each_that_changed() {
     let world = world(50);
@@ -42,14 +34,14 @@ fn a_refresh_costs_a_page_for_25_objects_and_a_get_for_each_that_changed() {
     );
     let generation = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
     for _ in 0..3 {
-        assert_eq!(cost(&world, &sidecar), (3, 0, true));
+        assert_eq!(sidecar.cost(), (3, 0, true));
     }
     assert_eq!(fs::read_link(world.root.join("mnt/v/..data")).unwrap(), generation);
     world.emulator.set_secret("shop", "s7", "changed");
-    assert_eq!(cost(&world, &sidecar), (3, 1, true));
+    assert_eq!(sidecar.cost(), (3, 1, true));
     assert_eq!(world.read("f7"), "changed");
     // Until no further change can have the same time it is asked for again.
-    until("it is settled", || cost(&world, &sidecar) == (3, 0, true));
+    until("it is settled", || sidecar.cost() == (3, 0, true));
     assert_eq!(sidecar.status()["volumes"][0]["files"][7]["ageSeconds"], 0, "a list confirms it as well");
 }
 
@@ -59,16 +51,16 @@ fn short_and_empty_pages_cost_a_call_each_and_miss_nothing() {
     let sidecar = world.run_ready(&world.plan(&files(&world, 20)));
     // 23 objects: three pages, and an empty one between each two.
     world.emulator.set_lists(ListShape { page_size: Some(10), empty_pages: true, ..ListShape::default() });
-    assert_eq!(cost(&world, &sidecar), (5, 0, true));
+    assert_eq!(sidecar.cost(), (5, 0, true));
     world.emulator.set_secret("shop", "s19", "changed");
-    assert_eq!(cost(&world, &sidecar), (5, 1, true));
+    assert_eq!(sidecar.cost(), (5, 1, true));
     assert_eq!(world.read("f19"), "changed");
     world.emulator.set_lists(ListShape {
         next_host: Some("stranger.localhost".to_owned()),
         page_size: Some(10),
         ..ListShape::default()
     });
-    let (lists, gets, well) = cost(&world, &sidecar);
+    let (lists, gets, well) = sidecar.cost();
     assert_eq!((lists, gets, well), (1, 20, true), "a link that leads elsewhere is not followed");
     assert!(world.log().contains("KS428"), "{}", world.log());
 }
@@ -107,14 +99,14 @@ fn where_listing_is_not_allowed_objects_are_asked_for_and_nothing_fails() {
     let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
     // Their times have to be settled before a list could spare anything.
     until("a list is asked for", || {
-        let (lists, gets, well) = cost(&world, &sidecar);
+        let (lists, gets, well) = sidecar.cost();
         assert!(well && gets == 2);
         lists == 1
     });
     assert_eq!(world.emulator.counts().status_403, 1);
     assert!(world.log().contains("KS416"), "{}", world.log());
     for _ in 0..3 {
-        assert_eq!(cost(&world, &sidecar), (0, 2, true), "and not asked for again for a while");
+        assert_eq!(sidecar.cost(), (0, 2, true), "and not asked for again for a while");
     }
     assert_eq!(sidecar.status()["failing"], 0);
 }
@@ -124,12 +116,12 @@ fn a_vault_with_more_pages_than_objects_is_not_listed() {
     let world = world(300);
     let sidecar = world.run_ready(&world.plan(&files(&world, 4)));
     // Secrets come by name: s0 to s3 are on pages 1, 5 and 9.
-    assert_eq!(cost(&world, &sidecar), (3, 4, true), "once, to find out");
-    assert_eq!(cost(&world, &sidecar), (0, 4, true));
+    assert_eq!(sidecar.cost(), (3, 4, true), "once, to find out");
+    assert_eq!(sidecar.cost(), (0, 4, true));
     // With all of them early in the list it ends there.
     let other = self::world(300);
     let sidecar = other.run_ready(&other.plan(&[other.file("a", "s0"), other.file("b", "s1"), other.file("c", "s10")]));
-    assert_eq!(cost(&other, &sidecar), (1, 0, true));
+    assert_eq!(sidecar.cost(), (1, 0, true));
 }
 
 #[test]
@@ -144,14 +136,14 @@ fn a_list_that_fails_for_a_moment_costs_no_objects_and_one_that_goes_on_failing_
         assert_eq!((&answer["failing"], world.emulator.counts().secret_gets), (&json!(10), 0), "{answer}");
         assert_eq!(answer["volumes"][0]["files"][0]["error"]["code"], code);
         until("the next tells", || world.read("f3") == code);
-        until("and all is settled", || cost(&world, &sidecar) == (1, 0, true));
+        until("and all is settled", || sidecar.cost() == (1, 0, true));
         // Where listing goes on failing the objects have to tell.
         world.emulator.set_secret("shop", "s3", "by itself");
         world.emulator.inject(fault.on(CallKind::List));
         assert!(!sidecar.refresh().1);
         until("by GETs", || world.read("f3") == "by itself");
         world.emulator.clear_faults();
-        until("lists go on", || cost(&world, &sidecar) == (1, 0, true));
+        until("lists go on", || sidecar.cost() == (1, 0, true));
     }
 }
 
@@ -184,10 +176,10 @@ fn without_a_token_one_request_is_made_and_lists_go_on_afterwards() {
     world.emulator.set_token_lifetime(None);
     world.write_token(&world.token);
     world.emulator.inject(Fault::status(503).on(CallKind::Token).times(1));
-    assert_eq!(cost(&world, &sidecar), (0, 0, false));
+    assert_eq!(sidecar.cost(), (0, 0, false));
     assert_eq!(world.emulator.counts().tokens, 1, "shared by all objects, and not tried again for each");
     // A token that ends while it is under way may have cost the objects a 401: then they are asked for once.
-    until("lists go on", || cost(&world, &sidecar) == (1, 0, true));
+    until("lists go on", || sidecar.cost() == (1, 0, true));
 }
 
 #[test]
@@ -208,7 +200,7 @@ fn a_pinned_version_is_fetched_once_and_keys_have_a_list_of_their_own() {
     let sidecar = world.run_ready(&world.plan(&all));
     until("the keys are settled", || {
         assert!(sidecar.refresh().1);
-        cost(&world, &sidecar) == (2, 0, true) && world.emulator.counts().key_gets == 0
+        sidecar.cost() == (2, 0, true) && world.emulator.counts().key_gets == 0
     });
     assert_eq!(world.read("pinned"), "pinned");
 }
@@ -217,9 +209,9 @@ fn a_pinned_version_is_fetched_once_and_keys_have_a_list_of_their_own() {
 fn a_file_that_was_lost_comes_back_although_the_vault_has_nothing_new() {
     let world = world(10);
     let sidecar = world.run_ready(&world.plan(&files(&world, 10)));
-    assert_eq!(cost(&world, &sidecar), (1, 0, true));
+    assert_eq!(sidecar.cost(), (1, 0, true));
     fs::remove_file(world.root.join("mnt/v/..data/f4")).unwrap();
-    assert_eq!(cost(&world, &sidecar), (0, 10, true));
+    assert_eq!(sidecar.cost(), (0, 10, true));
     assert_eq!(world.read("f4"), "v4");
-    assert_eq!(cost(&world, &sidecar), (1, 0, true));
+    assert_eq!(sidecar.cost(), (1, 0, true));
 }

@@ -1,6 +1,6 @@
 //! Selections: what one of their secrets does is not the others' business, and what they cost.
 
-use crate::support::{CLIENT, Sidecar, TENANT, World, stderr, until};
+use crate::support::{CLIENT, TENANT, World, stderr, until};
 use keysluice_emulator::seed::SecretSeed;
 use keysluice_emulator::{CallKind, Fault};
 use serde_json::{Map, Value, json};
@@ -81,14 +81,6 @@ fn a_page_of_a_list_with_as_many_tags_as_a_vault_takes_is_read() {
     });
 }
 
-/// Refreshes; pages of lists, GETs of secrets, whether all is well.
-fn cost(world: &World, sidecar: &Sidecar<'_>) -> (u64, u64, bool) {
-    world.emulator.reset_counts();
-    let well = sidecar.refresh().1;
-    let counts = world.emulator.counts();
-    (counts.lists, counts.secret_gets, well)
-}
-
 #[test]
 fn a_refresh_of_a_selection_costs_its_list_and_a_get_for_each_that_changed() {
     let (world, plan) = world(40);
@@ -96,22 +88,22 @@ fn a_refresh_of_a_selection_costs_its_list_and_a_get_for_each_that_changed() {
     let generation = || fs::read_link(world.root.join("mnt/v/..data")).unwrap();
     let before = generation();
     // With db, api and off 43 secrets.
-    assert_eq!(cost(&world, &sidecar), (2, 0, true));
+    assert_eq!(sidecar.cost(), (2, 0, true));
     assert_eq!(generation(), before);
     world.emulator.set_secret("shop", "app-7", "changed");
     world.emulator.set_secret("shop", "app-new", "new");
     world.emulator.delete("shop", "app-8");
-    assert_eq!(cost(&world, &sidecar), (2, 2, true));
+    assert_eq!(sidecar.cost(), (2, 2, true));
     assert_eq!(
         (world.read("app-7").as_str(), world.read("app-new").as_str(), world.read("app-9").as_str()),
         ("changed", "new", "v9")
     );
     assert_eq!(fs::read_dir(world.root.join("mnt/v/..data")).unwrap().count(), 40);
-    until("it is settled", || cost(&world, &sidecar) == (2, 0, true));
+    until("it is settled", || sidecar.cost() == (2, 0, true));
     assert_eq!(sidecar.status()["volumes"][0]["files"][0]["made"].as_array().unwrap().len(), 40);
     // What the volume has lost no list tells.
     fs::remove_file(world.root.join("mnt/v/..data/app-9")).unwrap();
-    assert_eq!(cost(&world, &sidecar), (2, 40, true));
+    assert_eq!(sidecar.cost(), (2, 40, true));
     assert_eq!(world.read("app-9"), "v9");
     for round in 0..10 {
         let value = format!("value {round}");
@@ -136,15 +128,15 @@ fn a_refresh_of_a_history_costs_its_list() {
     plan["volumes"][0]["files"] = json!([history, other]);
     plan["volumes"][0]["selections"] = json!([]);
     let sidecar = world.run_ready(&plan);
-    assert_eq!(cost(&world, &sidecar), (1, 0, true));
+    assert_eq!(sidecar.cost(), (1, 0, true));
     world.emulator.set_secret("shop", "versions", "4");
-    assert_eq!(cost(&world, &sidecar), (1, 2, true));
+    assert_eq!(sidecar.cost(), (1, 2, true));
     let read = || ["old/0", "other/0", "old/1", "other/1"].map(|path| world.read(path));
     assert_eq!(read(), ["4", "4", "3", "3"]);
-    assert_eq!(cost(&world, &sidecar), (1, 0, true));
+    assert_eq!(sidecar.cost(), (1, 0, true));
     assert_eq!(sidecar.status()["volumes"][0]["files"][1]["made"].as_array().unwrap().len(), 2);
     world.emulator.disable("shop", "versions");
-    assert_eq!(cost(&world, &sidecar), (1, 2, true));
+    assert_eq!(sidecar.cost(), (1, 2, true));
     assert_eq!(read(), ["3", "3", "2", "2"]);
 }
 

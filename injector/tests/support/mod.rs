@@ -125,6 +125,14 @@ impl Sidecar<'_> {
         self.ask("refresh")
     }
 
+    /// Refreshes; pages of lists, GETs of secrets, whether all is well.
+    pub(crate) fn cost(&self) -> (u64, u64, bool) {
+        self.world.emulator.reset_counts();
+        let well = self.refresh().1;
+        let counts = self.world.emulator.counts();
+        (counts.lists, counts.secret_gets, well)
+    }
+
     pub(crate) fn status(&self) -> Value {
         self.ask("status").0
     }

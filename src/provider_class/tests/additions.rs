@@ -129,14 +129,7 @@ fn a_class_an_object_or_a_selection_names_its_vault_by_url() {
     assert_eq!(hosts, ["kv-1", "kv-2", "kv-3", "kv-1", "kv-4"]);
     let limits = Allowlist { vaults: vec!["kv-1".to_owned()], tenants: vec![] };
     let (clouds, class) = (clouds(), with(&[("objects", objects)]));
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-        service_principal: false,
-        split_certificates: false,
-    };
+    let context = context(&clouds, &limits);
     let error = resolve(&class, &BTreeMap::new(), &context).unwrap_err().to_string();
     assert!(error.starts_with("KS118 objects[1]: keyvaultName \"KV-2\" is not among the vaults"), "{error}");
 }

@@ -48,14 +48,7 @@ fn test_parse_azure_environment_azure_stack_cloud() {
     let stack = r#"{"name":"Stack","activeDirectoryEndpoint":"https://login.stack.example/","keyVaultEndpoint":"https://vault.stack.example/",
         "keyVaultDNSSuffix":"vault.stack.example"}"#;
     let (clouds, limits) = (Clouds::new(Cloud::from_json(stack).unwrap()), Allowlist::default());
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-        service_principal: false,
-        split_certificates: false,
-    };
+    let context = context(&clouds, &limits);
     let plan = resolve(&with(&[("cloudName", "AzureStackCloud")]), &BTreeMap::new(), &context).unwrap();
     assert_eq!(plan.files[0].vault.as_str(), "https://kv-1.vault.stack.example/");
 }
@@ -277,14 +270,7 @@ fn a_class_without_parameters_is_refused_as_the_driver_does() {
     let class = ProviderClass { namespace: "ns".into(), name: "c".into(), ..class(&[]) };
     let attributes = map(&[("keyvaultName", "kv-1"), ("tenantID", "t"), ("clientID", "c")]);
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-        service_principal: false,
-        split_certificates: false,
-    };
+    let context = context(&clouds, &limits);
     let error = resolve(&class, &attributes, &context).unwrap_err().to_string();
     assert!(error.starts_with("KS134 parameters not set in ns/c; hint: "), "{error}");
 }

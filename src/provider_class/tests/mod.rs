@@ -27,17 +27,15 @@ fn clouds() -> Clouds {
     Clouds::new(Cloud::well_known("").unwrap())
 }
 
+/// Nothing surrounds the class.
+fn context<'a>(clouds: &'a Clouds, limits: &'a Allowlist) -> Context<'a> {
+    Context { clouds, client_id: None, tenant_id: None, limits, service_principal: false, split_certificates: false }
+}
+
 /// Resolved where nothing surrounds the class.
 pub(super) fn bare(class: &ProviderClass) -> Result<ClassPlan, ClassError> {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-        service_principal: false,
-        split_certificates: false,
-    };
+    let context = context(&clouds, &limits);
     resolve(class, &BTreeMap::new(), &context)
 }
 
@@ -165,14 +163,7 @@ fn ids_come_from_the_class_then_from_what_surrounds_it() {
 #[test]
 fn volume_attributes_win_over_parameters() {
     let (clouds, limits) = (clouds(), Allowlist::default());
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-        service_principal: false,
-        split_certificates: false,
-    };
+    let context = context(&clouds, &limits);
     let attributes = map(&[
         ("secretProviderClass", "x"),
         ("csi.storage.k8s.io/pod.name", "p"),
@@ -202,14 +193,7 @@ fn vault_urls_follow_the_cloud() {
 fn the_operators_limits_hold() {
     let clouds = clouds();
     let limits = Allowlist { vaults: vec!["Team-A-*".to_owned(), "shared".to_owned()], tenants: vec!["T1".to_owned()] };
-    let context = Context {
-        clouds: &clouds,
-        client_id: None,
-        tenant_id: None,
-        limits: &limits,
-        service_principal: false,
-        split_certificates: false,
-    };
+    let context = context(&clouds, &limits);
     for (vault, tenant, expected) in [
         ("team-a-prod", "t1", None),
         ("SHARED", "T1", None),
