@@ -17,6 +17,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod budget;
 pub mod cli;
 pub mod cloud;
 pub mod cluster;
