@@ -57,6 +57,10 @@ pub enum CertificateChange {
     Stored,
     /// `caBundle` was set.
     Published,
+    /// The path of reviews was written into the Secret.
+    PathStored,
+    /// The path of reviews was written into the configuration.
+    PathPublished,
     /// Another replica was faster.
     Overtaken,
     /// It did not work; what is served stays.
@@ -80,6 +84,8 @@ impl EncodeLabelValue for CertificateChange {
             Self::Served => "served",
             Self::Stored => "stored",
             Self::Published => "published",
+            Self::PathStored => "path_stored",
+            Self::PathPublished => "path_published",
             Self::Overtaken => "overtaken",
             Self::Failed => "failed",
         })

@@ -99,14 +99,15 @@ reasons! { SERVER:
     KS704 "a manifest cannot be read" "correct the file; the message names file, document and line";
     KS705 "there is no API server to ask" "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or manifests with --objects PATH";
     KS706 "the webhook has too much to do" "nothing: the API server, kubectl or the controller tries again after a second; if it lasts, run more replicas";
-    KS707 "certificates and caBundle cannot be kept in step" "see the message: the webhook's ServiceAccount needs get and patch on its own Secret and webhook configuration, by name, and create on secrets in its namespace";
+    KS707 "certificates and caBundle cannot be kept in step" "see the message: the webhook's ServiceAccount needs get and patch on its own Secret and webhook configuration, by name, and create on secrets in its namespace; a Secret that is immutable has to be deleted, the webhook makes a new one";
     KS708 "the lifetimes of the certificates do not fit together" "make the certificate authority live at least three times as long as a certificate, and ten times as long as the propagation";
     KS709 "the webhook failed at this pod: a bug" "report it with the pod's manifest and the line \"panicked\" of the webhook's log; the same pod fails again";
+    KS715 "failurePolicy or the guard cannot be tightened" "see the message: the webhook's ServiceAccount needs get and patch on its own webhook configuration and Secret, by name";
     // What the chart's policies answer, which work without the webhook.
     KS720 "a labelled pod got no identity token: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
     KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart; where one adds what the guard does not know, exempt the container keysluice there, or set guard.sidecar to false";
-    KS722 "the webhook tried to change more than caBundle of its own configuration" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
-    KS723 "the webhook tried to write another Secret than its own" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
+    KS722 "the webhook tried to change more of its own configuration than caBundle, its path, or failurePolicy to Fail" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
+    KS723 "the webhook tried to write another Secret than its own, or more of its own than data" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";
     KS725 "the cluster's Kubernetes is too old" "upgrade it to 1.30 or later: native sidecars, match conditions and policies are not all there before";
 }

@@ -1,14 +1,16 @@
-//! `caBundle` as published, and since when each CA was seen in it.
+//! `caBundle` and path as published, and since when each CA was seen.
 
 use crate::authority::readable;
 use crate::certificate::Certificate;
+use crate::path::{ServicePath, plain};
 use crate::store::ResourceVersion;
 use std::time::Duration;
 
-/// The `caBundle` of every entry of a webhook configuration, as read.
+/// `caBundle` and path of every entry of a webhook configuration, as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     entries: Vec<Vec<Certificate>>,
+    paths: Vec<EntryPath>,
     /// Of the configuration; a patch is refused when it is no longer this.
     pub version: ResourceVersion,
 }
@@ -16,7 +18,39 @@ pub struct Published {
 impl Published {
     /// From the PEM of each entry; an entry without one, or with none that can be read, is empty.
     pub fn read<'a>(entries: impl IntoIterator<Item = &'a [u8]>, version: ResourceVersion) -> Self {
-        Self { entries: entries.into_iter().map(readable).collect(), version }
+        Self { entries: entries.into_iter().map(readable).collect(), paths: Vec::new(), version }
+    }
+
+    /// With the path that each entry names.
+    #[must_use]
+    pub fn naming(self, paths: impl IntoIterator<Item = EntryPath>) -> Self {
+        Self { paths: paths.into_iter().collect(), ..self }
+    }
+
+    /// Whether any entry has a CA: without one no API server can call.
+    pub fn has_certificates(&self) -> bool {
+        self.entries.iter().any(|entry| !entry.is_empty())
+    }
+
+    /// What the entries name.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|entry| entry.path.as_str())
+    }
+
+    /// Whether there are entries and each names this path.
+    pub fn all_name(&self, path: &str) -> bool {
+        !self.paths.is_empty() && self.paths().all(|named| named == path)
+    }
+
+    /// The path that every entry names, if it is one of ours.
+    pub(crate) fn common_path(&self) -> Option<ServicePath> {
+        let first = self.paths().next().filter(|first| self.all_name(first))?;
+        first.parse().ok()
+    }
+
+    /// Whether there is an entry that names another path and may be changed.
+    pub(crate) fn would_replace(&self, path: &str) -> bool {
+        self.paths.iter().any(|entry| entry.is_replaceable && entry.path != path)
     }
 
     /// Whether there is an entry at all.
@@ -50,6 +84,25 @@ impl Published {
             }
         }
         all
+    }
+}
+
+/// The path that one entry names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPath {
+    path: String,
+    is_replaceable: bool,
+}
+
+impl EntryPath {
+    /// A path, as the API server calls it where there is none, and whether the webhook may write another one.
+    pub fn new(path: &str, is_replaceable: bool) -> Self {
+        Self { path: plain(path), is_replaceable }
+    }
+
+    /// Whether the webhook may write another one.
+    pub fn is_replaceable(&self) -> bool {
+        self.is_replaceable
     }
 }
 

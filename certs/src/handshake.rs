@@ -1,7 +1,7 @@
 //! Real handshakes through real rotations: two replicas over hours of virtual time, a client that is always `propagation` behind.
 
 use crate::clock::{Clock, Moment};
-use crate::{MemoryBundle, MemorySecret, Pair, Policy, Rotator};
+use crate::{AnsweredPaths, MemoryBundle, MemorySecret, Outputs, Pair, Policy, Rotator};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
@@ -92,7 +92,8 @@ fn no_handshake_fails_through_rotations_with_a_client_that_learns_of_each_bundle
     let (secret, bundle, hour) = (MemorySecret::default(), MemoryBundle::with_entries(2), Hour::default());
     let replica = |leaf: watch::Sender<_>| {
         let rotator = Rotator::new(secret.clone(), bundle.clone(), hour.clone(), policy.clone());
-        async move { rotator.run(&leaf, |_| {}).await }
+        let (paths, _) = watch::channel(AnsweredPaths::default());
+        async move { rotator.run(Outputs { leaf: &leaf, paths: &paths }, |_| {}).await }
     };
     let ((first, first_leaf), (second, second_leaf)) = (watch::channel(None), watch::channel(None));
     let (mut first, mut second) = (pin!(replica(first)), pin!(replica(second)));

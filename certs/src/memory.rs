@@ -1,8 +1,8 @@
 //! Both stores in memory, with the API server's optimistic locking: for tests and for a webhook without a cluster.
 
-use crate::bundle::Published;
+use crate::bundle::{EntryPath, Published};
 use crate::material::Data;
-use crate::store::{BundleStore, ResourceVersion, SecretStore, StoreError, Stored};
+use crate::store::{BundleStore, Publication, ResourceVersion, SecretStore, StoreError, Stored};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A Secret in memory; clones share it.
@@ -11,7 +11,14 @@ pub struct MemorySecret(Arc<Mutex<Versioned<Option<Data>>>>);
 
 /// A webhook configuration in memory; clones share it.
 #[derive(Debug, Clone)]
-pub struct MemoryBundle(Arc<Mutex<Versioned<Vec<String>>>>);
+pub struct MemoryBundle(Arc<Mutex<Versioned<Vec<Entry>>>>);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    bundle: String,
+    path: String,
+    is_replaceable: bool,
+}
 
 #[derive(Debug, Default)]
 struct Versioned<T> {
@@ -32,19 +39,28 @@ impl MemorySecret {
 }
 
 impl MemoryBundle {
-    /// A configuration with so many entries, each without `caBundle`.
+    /// A configuration with so many entries, each without `caBundle` and path.
     pub fn with_entries(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(Versioned { value: vec![String::new(); count], version: 1 })))
+        let entry = Entry { bundle: String::new(), path: "/".to_owned(), is_replaceable: true };
+        Self(Arc::new(Mutex::new(Versioned { value: vec![entry; count], version: 1 })))
     }
 
     /// `caBundle` of every entry.
     pub fn entries(&self) -> Vec<String> {
-        lock(&self.0).value.clone()
+        lock(&self.0).value.iter().map(|entry| entry.bundle.clone()).collect()
     }
 
-    /// Changes it as somebody else would.
-    pub fn replace(&self, entries: Vec<String>) {
-        lock(&self.0).set(entries);
+    /// Path of every entry.
+    pub fn paths(&self) -> Vec<String> {
+        lock(&self.0).value.iter().map(|entry| entry.path.clone()).collect()
+    }
+
+    /// Changes the path of every entry as somebody else would, and whether a replica may change it again.
+    pub fn lead(&self, path: &str, is_replaceable: bool) {
+        let mut configuration = lock(&self.0);
+        let moved = |entry: Entry| Entry { path: path.to_owned(), is_replaceable, ..entry };
+        let entries = configuration.value.drain(..).map(moved).collect();
+        configuration.set(entries);
     }
 }
 
@@ -67,15 +83,25 @@ impl SecretStore for MemorySecret {
 impl BundleStore for MemoryBundle {
     async fn read(&self) -> Result<Published, StoreError> {
         let configuration = lock(&self.0);
-        Ok(Published::read(configuration.value.iter().map(String::as_bytes), configuration.version()))
+        let bundles = configuration.value.iter().map(|entry| entry.bundle.as_bytes());
+        let paths = configuration.value.iter().map(|entry| EntryPath::new(&entry.path, entry.is_replaceable));
+        Ok(Published::read(bundles, configuration.version()).naming(paths))
     }
 
-    async fn patch(&self, bundle: &str, version: &ResourceVersion) -> Result<(), StoreError> {
+    async fn patch(&self, publication: &Publication, version: &ResourceVersion) -> Result<(), StoreError> {
         let mut configuration = lock(&self.0);
         if configuration.version() != *version {
             return Err(StoreError::Conflict);
         }
-        let entries = vec![bundle.to_owned(); configuration.value.len()];
+        let mut entries = configuration.value.clone();
+        for entry in &mut entries {
+            if let Some(bundle) = &publication.bundle {
+                entry.bundle.clone_from(bundle);
+            }
+            if let Some(path) = publication.path.as_ref().filter(|_| entry.is_replaceable) {
+                path.as_str().clone_into(&mut entry.path);
+            }
+        }
         configuration.set(entries);
         Ok(())
     }

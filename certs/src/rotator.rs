@@ -2,9 +2,10 @@
 
 use crate::bundle::{Published, Sightings};
 use crate::clock::Clock;
-use crate::material::{Material, MaterialError};
-use crate::step::{Decision, Reason, Serving, View, step};
-use crate::store::{BundleStore, SecretStore, Store, StoreError};
+use crate::material::{Data, Material, MaterialError};
+use crate::path::{self, AnsweredPaths, PathDecision, PathSightings, StoredPaths};
+use crate::step::{Decision, Reason, SHORTEST_CHECK, Serving, View, step};
+use crate::store::{BundleStore, Publication, SecretStore, Store, StoreError};
 use crate::{CertsError, Pair, Policy};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +19,18 @@ const UNSERVED_CHECK: Duration = Duration::from_millis(500);
 /// As many changes in a row are a rotation; more are two parties that undo each other's work, and must not do it at full speed.
 const CHANGES_AT_ONCE: u32 = 8;
 
-/// Keeps Secret, `caBundle` and the served leaf in step.
+/// Keys of the Secret that are not the rotation's, and stay: whether the guard refuses.
+const KEPT_KEYS: [&str; 1] = ["guard"];
+
+/// Keeps Secret, `caBundle`, the path of reviews and the served leaf in step.
 pub struct Rotator<S, B, C> {
     secret: S,
     bundle: B,
     clock: C,
     policy: Policy,
     sightings: Sightings,
+    paths: PathSightings,
+    looks: u64,
     serving: Option<Serving>,
 }
 
@@ -36,8 +42,12 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// Path, or those before it, were stored.
+    StoredPath,
     /// `caBundle` was set.
     Published,
+    /// The path of the entries was set.
+    PublishedPath,
     /// Another leaf is served.
     Serving {
         /// End of the leaf.
@@ -64,6 +74,15 @@ pub enum Event {
     },
 }
 
+/// Where a [`Rotator`] puts what the server works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Outputs<'a> {
+    /// The leaf to serve.
+    pub leaf: &'a watch::Sender<Option<Arc<Pair>>>,
+    /// The paths to answer; sent after every look, before any leaf.
+    pub paths: &'a watch::Sender<AnsweredPaths>,
+}
+
 /// What became of one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -78,14 +97,15 @@ pub(crate) enum Turn {
 impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
     /// A rotator that has seen and serves nothing yet.
     pub fn new(secret: S, bundle: B, clock: C, policy: Policy) -> Self {
-        Self { secret, bundle, clock, policy, sightings: Sightings::default(), serving: None }
+        let (sightings, paths) = (Sightings::default(), PathSightings::default());
+        Self { secret, bundle, clock, policy, sightings, paths, looks: 0, serving: None }
     }
 
-    /// Runs until dropped (which is safe at any point), and hands every new leaf to `leaf`.
-    pub async fn run(mut self, leaf: &watch::Sender<Option<Arc<Pair>>>, mut observe: impl FnMut(Event)) -> Infallible {
+    /// Runs until dropped (which is safe at any point).
+    pub async fn run(mut self, outputs: Outputs<'_>, mut observe: impl FnMut(Event)) -> Infallible {
         let mut restless = 0_u32;
         loop {
-            let turn = self.turn(leaf, &mut observe).await;
+            let turn = self.turn(outputs, &mut observe).await;
             let chance = self.clock.chance();
             let pause = match turn {
                 Turn::Settled(next_check) => {
@@ -107,51 +127,63 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
     }
 
     /// One look, and what follows from it. Dropped at any point, the next look mends it.
-    pub(crate) async fn turn(
-        &mut self,
-        leaf: &watch::Sender<Option<Arc<Pair>>>,
-        observe: &mut impl FnMut(Event),
-    ) -> Turn {
+    pub(crate) async fn turn(&mut self, outputs: Outputs<'_>, observe: &mut impl FnMut(Event)) -> Turn {
         // The order matters: see `BundleStore::read`.
         let mut published = told(Store::Bundle, self.bundle.read().await, observe);
+        self.answer(published.as_ref(), None, outputs);
         let Some(stored) = told(Store::Secret, self.secret.read().await, observe) else {
             return Turn::Hindered;
         };
-        let (material, version) = match stored {
-            None => (Err(MaterialError::Empty), None),
-            Some(stored) => (Material::parse(&stored.data), Some(stored.version)),
-        };
-        let mut decision = self.decide(&material, published.as_ref());
+        let (data, version) = stored.map_or((Data::default(), None), |stored| (stored.data, Some(stored.version)));
+        let (material, paths) = (Material::parse(&data), StoredPaths::parse(&data));
+        let mut decided = self.decide(&material, &paths, published.as_ref());
         let anew = |reason: &Reason| matches!(reason, Reason::Bootstrap(_) | Reason::Heal(_) | Reason::KeepAuthority);
-        if decision.as_ref().is_ok_and(|decision| decision.write.as_ref().is_some_and(|(_, reason)| anew(reason))) {
+        if decided.as_ref().is_ok_and(|(one, _)| one.write.as_ref().is_some_and(|(_, reason)| anew(reason))) {
             // To start anew one must know what was published until the Secret was found unusable, not until a while before.
             published = told(Store::Bundle, self.bundle.read().await, observe);
-            decision = self.decide(&material, published.as_ref());
+            decided = self.decide(&material, &paths, published.as_ref());
         }
-        let decision = match decision {
-            Ok(decision) => decision,
+        self.looks += u64::from(published.is_some());
+        self.answer(None, None, outputs);
+        let (decision, path) = match decided {
+            Ok(decided) => decided,
             Err(error) => {
                 observe(Event::CannotMake { error });
                 return Turn::Hindered;
             }
         };
-        self.serve(decision.serve, leaf, observe);
+        self.serve(decision.serve, outputs.leaf, observe);
 
         let (mut hindered, mut changed) = (published.is_none(), false);
-        if let (Some(pem), Some(published)) = (&decision.publish, &published) {
-            match told(Store::Bundle, self.bundle.patch(pem, &published.version).await, observe) {
+        let publication = Publication { bundle: decision.publish, path: path.publish };
+        if let Some(published) = published.filter(|_| publication.bundle.is_some() || publication.path.is_some()) {
+            match told(Store::Bundle, self.bundle.patch(&publication, &published.version).await, observe) {
                 Some(()) => changed = true,
                 None => hindered = true,
             }
-            if changed {
+            if changed && publication.bundle.is_some() {
                 observe(Event::Published);
             }
+            if changed && publication.path.is_some() {
+                observe(Event::PublishedPath);
+            }
         }
-        if let Some((material, reason)) = decision.write {
-            match told(Store::Secret, self.secret.write(&material.data(), version.as_ref()).await, observe) {
+        if decision.write.is_some() || (path.write.is_some() && material.is_ok()) {
+            // Beside a path alone what is there stays as it is.
+            let kept = KEPT_KEYS.iter().filter_map(|key| data.0.get_key_value(*key));
+            let kept: Vec<_> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+            let mut written = decision.write.as_ref().map_or(data, |(material, _)| material.data());
+            written.0.extend(kept);
+            path.write.as_ref().unwrap_or(&paths).put(&mut written);
+            match told(Store::Secret, self.secret.write(&written, version.as_ref()).await, observe) {
                 Some(()) => {
                     changed = true;
-                    observe(Event::Stored { reason });
+                    if let Some((_, reason)) = decision.write {
+                        observe(Event::Stored { reason });
+                    }
+                    if path.write.is_some() {
+                        observe(Event::StoredPath);
+                    }
                 }
                 None => hindered = true,
             }
@@ -159,21 +191,41 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
         match (hindered, changed) {
             (true, _) => Turn::Hindered,
             (false, true) => Turn::Changed,
-            (false, false) => Turn::Settled(decision.next_check),
+            (false, false) => {
+                let due = path.next_check.map_or(decision.next_check, |due| due.min(decision.next_check));
+                Turn::Settled(due.max(SHORTEST_CHECK.min(self.policy.poll)))
+            }
         }
+    }
+
+    fn answer(
+        &mut self,
+        published: Option<&Published>,
+        stored: Option<&StoredPaths>,
+        outputs: Outputs<'_>,
+    ) {
+        let uptime = self.clock.now().uptime;
+        self.paths.note(published, stored, uptime);
+        self.paths.forget(uptime, self.policy.propagation);
+        let (paths, named) = (self.paths.answered(uptime, self.policy.propagation), self.paths.named());
+        outputs.paths.send_replace(AnsweredPaths { looks: self.looks, paths: paths.into(), named: named.into() });
     }
 
     fn decide(
         &mut self,
         stored: &Result<Material, MaterialError>,
+        paths: &StoredPaths,
         published: Option<&Published>,
-    ) -> Result<Decision, CertsError> {
+    ) -> Result<(Decision, PathDecision), CertsError> {
         let now = self.clock.now();
+        self.paths.note(published, Some(paths), now.uptime);
         if let Some(published) = published {
             self.sightings.note(published, now.uptime);
         }
         let (sightings, serving) = (&self.sightings, self.serving.as_ref());
-        step(&View { stored: stored.as_ref(), published, sightings, serving, now }, &self.policy)
+        let decision = step(&View { stored: stored.as_ref(), published, sightings, serving, now }, &self.policy)?;
+        let path = path::step(published, paths, &self.paths, now.uptime, self.policy.propagation)?;
+        Ok((decision, path))
     }
 
     fn serve(

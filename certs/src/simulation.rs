@@ -1,13 +1,15 @@
 //! The promise of [`crate::step()`] over random schedules: the real driver in three replicas whose clocks differ, which are stopped
-//! between any two answers of the API server, killed there, overtaken, and lied to (an error after the write was done).
+//! between any two answers of the API server, killed there, overtaken, and lied to (an error after the write was done). Beside the
+//! promise about certificates: no review is sent to a path that a replica does not answer.
 
 use crate::bundle::Published;
 use crate::certificate::Certificate;
 use crate::clock::{Clock, Moment};
 use crate::material::Data;
-use crate::rotator::{Event, Rotator, Turn};
+use crate::path::{AnsweredPaths, StoredPaths};
+use crate::rotator::{Event, Outputs, Rotator, Turn};
 use crate::step::Reason;
-use crate::store::{BundleStore, ResourceVersion, SecretStore, Store, StoreError, Stored};
+use crate::store::{BundleStore, Publication, ResourceVersion, SecretStore, Store, StoreError, Stored};
 use crate::{MemoryBundle, MemorySecret, Pair, Policy};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -33,6 +35,11 @@ fn policy() -> Policy {
     }
 }
 
+/// What versions without a path of their own answer.
+const EARLIER: &str = "/mutate-v1-pod";
+/// Of the right form, and not the webhook's.
+const OF_OURS: &str = "/mutate/abcdefghijklmnopqrstuvwxyz012345";
+
 /// Moves without a fault after each schedule: a minute.
 const CALM: usize = 1800;
 
@@ -51,6 +58,9 @@ enum Move {
     Damage(usize),
     /// Somebody puts back what the Secret was once.
     Restore(usize),
+    /// Somebody leads every entry to another path: none, one of a version that knows no other (which may then be running, so it
+    /// is left alone), or any.
+    Lead(&'static str, bool),
     /// The next request fails, before or after it was done.
     Fail { done: bool },
 }
@@ -63,6 +73,8 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(Move::EmptySecret),
         1 => (0_usize..12).prop_map(Move::Damage),
         1 => any::<usize>().prop_map(Move::Restore),
+        3 => prop_oneof![Just("/"), Just("/other"), Just(OF_OURS)].prop_map(|path| Move::Lead(path, true)),
+        1 => any::<bool>().prop_map(|is_replaceable| Move::Lead(EARLIER, is_replaceable)),
         6 => any::<bool>().prop_map(|done| Move::Fail { done }),
     ]
 }
@@ -81,6 +93,9 @@ struct Shared {
     latest: Option<Vec<String>>,
     /// What was published, and until when it was the latest (`None`: it is).
     history: Vec<(Vec<Certificate>, Option<u64>)>,
+    /// The path that was named, and until when it was (`None`: it is); whether nobody may know it any more.
+    named: Vec<(String, Option<u64>, bool)>,
+    published_paths: usize,
     reasons: Vec<Reason>,
     overtaken: usize,
     /// CAs that were published while a leaf of theirs was served.
@@ -114,8 +129,28 @@ impl World {
         }
         let answer = request.await;
         self.remember();
+        self.remember_path(false);
         breathe().await;
         if fail == Some(true) { Err(StoreError::Failed("connection reset".into())) } else { answer }
+    }
+
+    /// `foreign`: a replica did not do it.
+    fn remember_path(&self, foreign: bool) {
+        if self.bundle.entries().iter().all(String::is_empty) {
+            // No API server can call.
+            return;
+        }
+        let path = self.bundle.paths().remove(0);
+        let mut shared = self.shared.lock().unwrap();
+        let now = shared.millis;
+        if shared.named.last().is_some_and(|(last, ..)| *last == path) {
+            return;
+        }
+        if let Some((_, end, is_lost)) = shared.named.last_mut() {
+            *end = Some(now);
+            *is_lost |= foreign;
+        }
+        shared.named.push((path, None, false));
     }
 
     fn remember(&self) {
@@ -131,6 +166,29 @@ impl World {
         }
         shared.history.push((published, None));
         shared.latest = Some(entries);
+    }
+
+    /// The other promise: whatever path an API server that is at most `propagation` behind calls is answered by every replica that
+    /// serves; at once, or after the one look that follows an unknown path. What somebody else wrote and somebody else overwrote no
+    /// replica may have seen, nor what a replica overwrote before somebody changed the Secret.
+    fn check_path(&self, number: usize, replica: &Replica) -> Result<(), TestCaseError> {
+        let shared = self.shared.lock().unwrap();
+        let answered = replica.answered();
+        if replica.serves().is_none() || !shared.history.iter().any(|(trusted, _)| !trusted.is_empty()) {
+            return Ok(());
+        }
+        let stored = self.secret.data().map(|data| StoredPaths::parse(&data)).unwrap_or_default();
+        let oldest = shared.millis.saturating_sub(policy().propagation.as_millis().try_into().unwrap());
+        let recent = shared.named.iter().rev().take_while(|(_, end, _)| end.is_none_or(|end| end >= oldest));
+        for (path, end, is_lost) in recent {
+            let asked_again = stored.all().any(|one| one == path) || end.is_none();
+            prop_assert!(
+                answered.paths.contains(path) || asked_again || *is_lost,
+                "replica {number} answers {:?} and is called at {path}",
+                answered.paths
+            );
+        }
+        Ok(())
     }
 
     fn wall(&self, skew: i64) -> OffsetDateTime {
@@ -190,8 +248,8 @@ impl BundleStore for World {
         self.answer(self.bundle.read()).await
     }
 
-    async fn patch(&self, bundle: &str, version: &ResourceVersion) -> Result<(), StoreError> {
-        self.answer(self.bundle.patch(bundle, version)).await
+    async fn patch(&self, publication: &Publication, version: &ResourceVersion) -> Result<(), StoreError> {
+        self.answer(self.bundle.patch(publication, version)).await
     }
 }
 
@@ -218,27 +276,34 @@ impl Clock for SkewedClock {
 struct Replica {
     run: Pin<Box<dyn Future<Output = ()>>>,
     leaf: watch::Receiver<Option<Arc<Pair>>>,
+    paths: watch::Receiver<AnsweredPaths>,
 }
 
 impl Replica {
     fn start(world: &World, number: usize) -> Self {
         let (send, leaf) = watch::channel(None);
+        let (send_paths, paths) = watch::channel(AnsweredPaths::default());
         let clock = SkewedClock(world.clone(), SKEWS[number]);
         let rotator = Rotator::new(world.clone(), world.clone(), clock, policy());
         let shared = Arc::clone(&world.shared);
         let observe = move |event| match event {
             Event::Stored { reason } => shared.lock().unwrap().reasons.push(reason),
+            Event::PublishedPath => shared.lock().unwrap().published_paths += 1,
             Event::Overtaken { store: Store::Secret | Store::Bundle } => shared.lock().unwrap().overtaken += 1,
             _ => {}
         };
         let run = async move {
-            rotator.run(&send, observe).await;
+            rotator.run(Outputs { leaf: &send, paths: &send_paths }, observe).await;
         };
-        Self { run: Box::pin(run), leaf }
+        Self { run: Box::pin(run), leaf, paths }
     }
 
     fn poll(&mut self) {
         assert!(self.run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    fn answered(&self) -> AnsweredPaths {
+        self.paths.borrow().clone()
     }
 
     fn serves(&self) -> Option<Arc<Pair>> {
@@ -267,20 +332,39 @@ fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
                 world.secret.replace(Some(data));
             }
             Move::Restore(which) => world.secret.replace(backups[which % backups.len()].clone()),
+            Move::Lead(path, is_replaceable) => world.bundle.lead(path, is_replaceable),
             Move::Fail { done } => world.shared.lock().unwrap().fail = Some(done),
         }
         world.remember();
+        world.remember_path(matches!(step, Move::Lead(..)));
+        if matches!(step, Move::EmptySecret | Move::Damage(_) | Move::Restore(_)) {
+            world.shared.lock().unwrap().named.iter_mut().for_each(|(_, _, is_lost)| *is_lost = true);
+        }
         let data = world.secret.data();
         if backups.last() != Some(&data) {
             backups.push(data);
         }
         for (number, replica) in replicas.iter().enumerate() {
             world.check(number, replica.serves().as_deref())?;
+            world.check_path(number, replica)?;
         }
         let leaf = |replica: &Replica| replica.serves().map(|pair| pair.certificate().clone());
         let served = leaf(&replicas[0]).filter(|leaf| leaf.not_after() > world.wall(0));
         if served.is_some() && replicas.iter().all(|replica| leaf(replica) == served) {
             agreed = moved;
+        }
+    }
+    let (stored, named) = (StoredPaths::parse(&world.secret.data().unwrap()), world.bundle.paths());
+    let last = schedule.iter().rev().find_map(|step| if let Move::Lead(path, may) = step { Some((*path, *may)) } else { None });
+    let expected = match last {
+        Some((path, false)) => path,
+        _ => stored.current.as_ref().unwrap().as_str(),
+    };
+    prop_assert!(named.iter().all(|path| path == expected), "{named:?} in the end, not {expected}");
+    if expected != EARLIER {
+        prop_assert!(stored.former.is_empty(), "kept for ever: {:?}", stored.former);
+        for replica in &replicas {
+            prop_assert_eq!(&*replica.answered().paths, &[expected.to_owned()][..]);
         }
     }
     prop_assert!(schedule.len() + CALM <= agreed + 450, "all serve the same leaf again and again: last at {agreed}");
@@ -299,13 +383,14 @@ proptest! {
 #[test]
 fn the_schedules_reach_what_they_are_for() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let (mut reasons, mut overtaken) = (Vec::new(), 0);
+    let (mut reasons, mut overtaken, mut published_paths) = (Vec::new(), 0, 0);
     for _ in 0..6 {
         let schedule = prop::collection::vec(moves(), 3000).new_tree(&mut runner).unwrap().current();
         let world = play(&schedule).unwrap();
         let shared = world.shared.lock().unwrap();
         reasons.extend(shared.reasons.iter().cloned());
         overtaken += shared.overtaken;
+        published_paths += shared.published_paths;
     }
     let reached = |wanted: fn(&Reason) -> bool| reasons.iter().any(wanted);
     assert!(reached(|reason| matches!(reason, Reason::Bootstrap(_))));
@@ -319,6 +404,7 @@ fn the_schedules_reach_what_they_are_for() {
     ] {
         assert!(reasons.contains(&wanted), "no schedule came to: {wanted}");
     }
+    assert!(published_paths > 12, "the path was written only {published_paths} times");
     assert!(overtaken > 20, "replicas overtook each other only {overtaken} times");
 }
 
@@ -333,15 +419,17 @@ fn without_faults_nobody_but_the_first_writes_twice() {
 #[test]
 fn a_turn_with_nothing_to_do_asks_twice_and_changes_nothing() {
     let (secret, bundle) = (MemorySecret::default(), MemoryBundle::with_entries(3));
-    let (leaf, _keep) = watch::channel(None);
+    let ((leaf, _keep), (paths, _keep_too)) = (watch::channel(None), watch::channel(AnsweredPaths::default()));
     let mut rotator = Rotator::new(secret.clone(), bundle.clone(), SkewedClock(World::new(), 0), policy());
     let mut turn = || {
         let mut observe = |_| {};
         let mut context = Context::from_waker(Waker::noop());
-        pin!(rotator.turn(&leaf, &mut observe)).poll(&mut context)
+        pin!(rotator.turn(Outputs { leaf: &leaf, paths: &paths }, &mut observe)).poll(&mut context)
     };
     assert_eq!(turn(), Poll::Ready(Turn::Changed), "the Secret");
-    assert_eq!(turn(), Poll::Ready(Turn::Changed), "caBundle");
+    assert_eq!(turn(), Poll::Ready(Turn::Changed), "caBundle and path, at once");
+    let path = StoredPaths::parse(&secret.data().unwrap()).current.unwrap();
+    assert_eq!(bundle.paths(), [path.as_str(); 3]);
     let before = (secret.data(), bundle.entries());
     assert!(matches!(turn(), Poll::Ready(Turn::Settled(_))));
     assert!((secret.data(), bundle.entries()) == before && before.1.iter().all(|entry| !entry.is_empty()));

@@ -23,7 +23,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 /// No look comes sooner than this after another that changed nothing.
-const SHORTEST_CHECK: Duration = Duration::from_millis(100);
+pub(crate) const SHORTEST_CHECK: Duration = Duration::from_millis(100);
 
 /// What a step looks at.
 #[derive(Debug, Clone, Copy)]

@@ -2,6 +2,7 @@
 
 use crate::bundle::Published;
 use crate::material::Data;
+use crate::path::ServicePath;
 use std::fmt;
 
 /// Kubernetes' `resourceVersion`: opaque, changes with every write.
@@ -43,15 +44,28 @@ pub trait SecretStore: Send + Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// `caBundle` of every entry of our webhook configuration, by its name.
+/// `caBundle` and path of every entry of our webhook configuration, by its name.
 pub trait BundleStore: Send + Sync {
     /// Reads it from the API server itself, not from a watch cache. That a bundle is read before the Secret and patched only at
     /// the version read is what keeps a slow replica from publishing an old one.
     fn read(&self) -> impl Future<Output = Result<Published, StoreError>> + Send;
 
-    /// Sets `caBundle` of every entry to this PEM if the configuration still has `version` (a patch that names
-    /// `metadata.resourceVersion`), and changes nothing else.
-    fn patch(&self, bundle: &str, version: &ResourceVersion) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Publishes this if the configuration still has `version` (a patch that names `metadata.resourceVersion`), and changes
+    /// nothing else.
+    fn patch(
+        &self,
+        publication: &Publication,
+        version: &ResourceVersion,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What is written into the webhook configuration, at once.
+#[derive(Debug, Clone, Default)]
+pub struct Publication {
+    /// PEM for `caBundle` of every entry.
+    pub bundle: Option<String>,
+    /// Path for every entry that may be changed.
+    pub path: Option<ServicePath>,
 }
 
 /// Which of the two.
@@ -67,7 +81,7 @@ impl fmt::Display for Store {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Secret => "the Secret with the certificates",
-            Self::Bundle => "caBundle of the webhook configuration",
+            Self::Bundle => "caBundle and path of the webhook configuration",
         })
     }
 }

@@ -1,20 +1,21 @@
 //! Where the webhook's certificate comes from.
 
 use super::Failure;
-use crate::cluster::api::{BundleConfiguration, CertificateSecret, Client, Pace, SecretName};
+use super::tightening_options::TighteningOptions;
+use crate::cluster::api::{BundleConfiguration, CertificateSecret, Client, Pace, SecretName, watch_configuration};
 use crate::metrics::Metrics;
 use crate::reason::KS708;
 use crate::server::own_authority::{WakingClock, rotate};
-use crate::server::{CertificateSlot, tls};
+use crate::server::{CertificateSlot, Paths, paths, tls};
 use anyhow::Context as _;
 use clap::Args;
-use keysluice_certs::{Policy, Rotator};
+use keysluice_certs::{AnsweredPaths, Policy, Rotator};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Given files, our own CA in the cluster, or a certificate that lives as long as the process.
 #[derive(Debug, Clone, Args)]
@@ -28,8 +29,8 @@ pub(super) struct CertificateOptions {
     /// Secret in which our own CA and certificate are kept for all replicas, and rotated; created where it is missing.
     #[arg(long, env = "KEYSLUICE_TLS_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration", conflicts_with_all = ["objects", "ca_out"])]
     tls_secret: Option<SecretName>,
-    /// MutatingWebhookConfiguration whose `caBundle` is kept up to date with our own CA.
-    #[arg(long, env = "KEYSLUICE_WEBHOOK_CONFIGURATION", value_name = "NAME", requires = "tls_secret")]
+    /// MutatingWebhookConfiguration whose `failurePolicy` is tightened; with --tls-secret also `caBundle` and path are kept up to date.
+    #[arg(long, env = "KEYSLUICE_WEBHOOK_CONFIGURATION", value_name = "NAME", conflicts_with = "objects")]
     webhook_configuration: Option<String>,
     /// Name that our own certificate is for (repeatable); in a cluster SERVICE.NAMESPACE.svc.
     #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',', default_values = ["localhost", "127.0.0.1"], value_name = "NAME", conflicts_with = "tls_dir")]
@@ -40,7 +41,7 @@ pub(super) struct CertificateOptions {
     /// How long our own CA lives; its successor signs when a third is left.
     #[arg(long, env = "KEYSLUICE_AUTHORITY_LIFETIME", default_value = "365d", value_parser = lifetime, value_name = "DURATION")]
     authority_lifetime: Duration,
-    /// How long after a change of `caBundle` an API server may still use the one before.
+    /// How long after a change of `caBundle` or path an API server may still use the one before.
     #[arg(long, env = "KEYSLUICE_BUNDLE_PROPAGATION", default_value = "1m", value_parser = lifetime, value_name = "DURATION")]
     bundle_propagation: Duration,
     /// How far the clocks of two nodes may differ.
@@ -51,37 +52,76 @@ pub(super) struct CertificateOptions {
     ca_out: Option<PathBuf>,
 }
 
-/// What keeps the certificate fresh; never ends.
+/// What keeps certificate, path and configuration as they should be; never ends.
 pub(super) type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What the server serves with, and what keeps it.
+pub(super) struct Started {
+    pub(super) slot: Arc<CertificateSlot>,
+    pub(super) paths: Arc<Paths>,
+    pub(super) keeper: Keeper,
+}
+
 impl CertificateOptions {
-    /// The certificate as far as there is one already, and what keeps it.
+    /// The certificate as far as there is one already, the paths of reviews, and what keeps them.
     pub(super) fn start(
         &self,
+        tightening: &TighteningOptions,
         client: Option<&Client>,
         metrics: &Arc<Metrics>,
-    ) -> Result<(Arc<CertificateSlot>, Keeper), Failure> {
+    ) -> Result<Started, Failure> {
+        let Some((client, name)) = client.zip(self.webhook_configuration.as_deref()) else {
+            let (slot, keeper) = self.given_or_made(metrics)?;
+            return Ok(Started { slot, paths: Arc::default(), keeper });
+        };
+        let (rotating, tighten) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let changed = vec![Arc::clone(&rotating), Arc::clone(&tighten)];
+        let watch = watch_configuration(client, name, changed, Pace::default());
+        let (slot, paths, keeper) = match &self.tls_secret {
+            Some(secret) => self.own(secret, name, client, rotating, metrics)?,
+            None => {
+                let (slot, keeper) = self.given_or_made(metrics)?;
+                (slot, Arc::default(), keeper)
+            }
+        };
+        let tighten = tightening.of(client, name).run(paths.reviewed(), tighten);
+        let keeper = async {
+            tokio::join!(watch, tighten, keeper);
+        };
+        Ok(Started { slot, paths, keeper: Box::pin(keeper) })
+    }
+
+    /// Our own CA in the cluster, and a path of our own; `changed` wakes the rotation.
+    fn own(
+        &self,
+        secret: &SecretName,
+        configuration: &str,
+        client: &Client,
+        changed: Arc<Notify>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Arc<CertificateSlot>, Arc<Paths>, Keeper), Failure> {
+        let policy = self.policy().map_err(Failure::usage)?;
+        let secret = CertificateSecret::new(client.clone(), secret.clone());
+        let bundle = BundleConfiguration::new(client.clone(), configuration);
+        let slot = Arc::<CertificateSlot>::default();
+        let rotator = Rotator::new(secret, bundle, WakingClock::new(Arc::clone(&changed)), policy);
+        let (send, answered) = watch::channel(AnsweredPaths::default());
+        let unknown = Arc::new(Notify::new());
+        let own_paths = Arc::new(Paths::followed(answered, Arc::clone(&unknown)));
+        let rotate = rotate(rotator, Arc::clone(&slot), send, Arc::clone(metrics));
+        let keeper = async {
+            tokio::join!(rotate, paths::look_again(unknown, changed));
+        };
+        Ok((slot, own_paths, Box::pin(keeper)))
+    }
+
+    /// Files, or a certificate that lives as long as the process.
+    fn given_or_made(&self, metrics: &Arc<Metrics>) -> Result<(Arc<CertificateSlot>, Keeper), Failure> {
         if let Some(directory) = &self.tls_dir {
             let slot = Arc::new(tls::from_directory(directory)?);
             report(&slot, metrics);
             let interval = Duration::from_secs(self.tls_poll_seconds);
             let keeper = tls::follow(directory.clone(), interval, Arc::clone(&slot), Arc::clone(metrics));
-            return Ok((slot, Box::pin(keeper)));
-        }
-        if let (Some(secret), Some(configuration), Some(client)) =
-            (&self.tls_secret, &self.webhook_configuration, client)
-        {
-            let policy = self.policy().map_err(Failure::usage)?;
-            let secret = CertificateSecret::new(client.clone(), secret.clone());
-            let bundle = BundleConfiguration::new(client.clone(), configuration);
-            let changed = Arc::new(Notify::new());
-            let watch = bundle.watch(Arc::clone(&changed), Pace::default());
-            let slot = Arc::<CertificateSlot>::default();
-            let rotator = Rotator::new(secret, bundle, WakingClock::new(changed), policy);
-            let rotate = rotate(rotator, Arc::clone(&slot), Arc::clone(metrics));
-            let keeper = async {
-                tokio::join!(watch, rotate);
-            };
             return Ok((slot, Box::pin(keeper)));
         }
         let (slot, ca) = tls::own(&self.tls_names)?;
@@ -93,12 +133,15 @@ impl CertificateOptions {
     }
 
     fn policy(&self) -> anyhow::Result<Policy> {
+        let default = Policy::new(self.tls_names.clone());
         let policy = Policy {
             ca_lifetime: self.authority_lifetime,
             leaf_lifetime: self.certificate_lifetime,
             propagation: self.bundle_propagation,
             clock_tolerance: self.clock_tolerance,
-            ..Policy::new(self.tls_names.clone())
+            // Within the propagation every replica has looked at the Secret, so that it answers a path before it is called.
+            poll: default.poll.min(self.bundle_propagation / 2),
+            ..default
         };
         policy.check().with_context(|| format!("{KS708}; hint: {}", KS708.fix))?;
         Ok(policy)

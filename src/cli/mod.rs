@@ -7,6 +7,7 @@ mod manifest_pods;
 mod options;
 mod plan;
 mod serve;
+mod tightening_options;
 mod why;
 mod yaml_diff;
 

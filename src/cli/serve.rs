@@ -1,8 +1,9 @@
 //! `keysluice serve`: wiring, signals, and nothing else.
 
 use super::Failure;
-use super::certificate_options::CertificateOptions;
+use super::certificate_options::{CertificateOptions, Started};
 use super::options::Options;
+use super::tightening_options::TighteningOptions;
 use crate::admin;
 use crate::cluster::Cluster;
 use crate::cluster::api::{ApiServer, Client, Pace};
@@ -53,6 +54,8 @@ pub(super) struct Serve {
     log_level: log::Level,
     #[command(flatten, next_help_heading = "Certificate")]
     certificate: CertificateOptions,
+    #[command(flatten, next_help_heading = "Webhook configuration")]
+    tightening: TighteningOptions,
     #[command(flatten, next_help_heading = "Pods")]
     options: Options,
 }
@@ -90,7 +93,7 @@ impl Serve {
     ) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
         let metrics = Arc::new(Metrics::new(super::VERSION));
-        let (slot, keeper) = self.certificate.start(client.as_ref(), &metrics)?;
+        let Started { slot, paths, keeper } = self.certificate.start(&self.tightening, client.as_ref(), &metrics)?;
         let clients = self.client_ca.as_deref().map(ClientAuthorities::load).transpose()?.map(Arc::new);
         let tls = tls::config(Arc::clone(&slot), self.tls_min_version, clients.clone())?;
         let listener = bind(self.listen, "--listen").await?;
@@ -102,7 +105,7 @@ impl Serve {
                 Some(follow) => drop(tokio::join!(keeper, follow)),
             }
         });
-        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()));
+        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()).with_paths(paths));
         let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
 
         let (listen, admin_listen) = (listener.local_addr()?, admin_listener.local_addr()?);

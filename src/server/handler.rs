@@ -2,9 +2,10 @@
 
 use super::body::{self, BodyError, Room};
 use super::caught::{Panicked, caught};
+use super::paths::Paths;
 use super::pulse::Ticket;
 use super::refusal::Refusal;
-use crate::admission::{self, Answer, Incoming as Review};
+use crate::admission::{self, Answer, Incoming as Review, Outcome};
 use crate::cluster::{self, Cluster};
 use crate::log::{Decision, shortened};
 use crate::metrics::Metrics;
@@ -50,6 +51,7 @@ pub struct Handler<C> {
     cluster: C,
     metrics: Arc<Metrics>,
     load: Load,
+    paths: Arc<Paths>,
     room: Room,
     lookups: AtomicU32,
     draining: AtomicBool,
@@ -59,7 +61,13 @@ impl<C: Cluster> Handler<C> {
     /// A handler for one set of settings.
     pub fn new(settings: Settings, cluster: C, metrics: Arc<Metrics>, load: Load) -> Self {
         let (room, lookups, draining) = (Room::new(load.body_bytes), AtomicU32::new(0), AtomicBool::new(false));
-        Self { settings, cluster, metrics, load, room, lookups, draining }
+        Self { settings, cluster, metrics, load, paths: Arc::default(), room, lookups, draining }
+    }
+
+    /// Answers at these paths.
+    #[must_use]
+    pub fn with_paths(self, paths: Arc<Paths>) -> Self {
+        Self { paths, ..self }
     }
 
     /// From now on every answer asks the client to close its connection.
@@ -123,12 +131,17 @@ impl<C: Cluster> Handler<C> {
     }
 
     async fn answer(&self, head: &Parts, body: &mut Incoming, ticket: &Ticket) -> Result<Vec<u8>, Refusal> {
+        let path = head.uri.path();
+        if !self.paths.accepts(path).await {
+            let message = format!("no such path {:?}; only the API server calls here", shortened(path, 100));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, None, message));
+        }
         check(head)?;
         if !ticket.has_place(self.load.requests) {
             return Err(self.shed());
         }
         match body::read(body, &self.room, &ticket.pulse, self.load.body_time).await {
-            Ok((body, _share)) => self.review(&body).await,
+            Ok((body, _share)) => self.review(&body, path).await,
             // The API server repeats the call after a 429 with Retry-After, whether the body was read or not.
             Err(BodyError::NoRoom) => Err(self.shed()),
             Err(error @ BodyError::TooLarge) => {
@@ -139,7 +152,7 @@ impl<C: Cluster> Handler<C> {
         }
     }
 
-    async fn review(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    async fn review(&self, body: &[u8], path: &str) -> Result<Vec<u8>, Refusal> {
         let start = Instant::now();
         let incoming = admission::read(body).map_err(|error| {
             let message = format!("{error}; hint: {}", reason::KS701.fix);
@@ -153,6 +166,9 @@ impl<C: Cluster> Handler<C> {
         let duration = start.elapsed();
         self.metrics.review(&answer, duration);
         log(&incoming, &answer, duration);
+        if answer.outcome != Outcome::Denied {
+            self.paths.allowed(path);
+        }
         Ok(answer.body)
     }
 
@@ -239,11 +255,6 @@ fn log(incoming: &admission::Incoming<'_>, answer: &Answer, duration: Duration) 
 }
 
 fn check(head: &Parts) -> Result<(), Refusal> {
-    let path = head.uri.path();
-    if path != "/mutate" && path != "/mutate-v1-pod" {
-        let path = shortened(path, 100);
-        return Err(Refusal::new(StatusCode::NOT_FOUND, None, format!("no such path {path:?}; reviews go to /mutate")));
-    }
     if head.method != Method::POST {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, "reviews are sent by POST"));
     }

@@ -1,9 +1,11 @@
-//! Our own CA: what the rotation decides goes into the slot, the metrics and the log.
+//! Our own CA and path: what the rotation decides goes into the slot, the paths, the metrics and the log.
 
 use super::CertificateSlot;
 use crate::metrics::{CertificateChange, Metrics};
 use crate::reason::KS707;
-use keysluice_certs::{BundleStore, Clock, Event, Moment, Pair, Rotator, SecretStore, SystemClock};
+use keysluice_certs::{
+    AnsweredPaths, BundleStore, Clock, Event, Moment, Outputs, Pair, Rotator, SecretStore, SystemClock,
+};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +14,11 @@ use tokio::sync::{Notify, watch};
 /// However often somebody changes the webhook configuration, it is read no more often than this.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 
-/// Keeps Secret, `caBundle` and slot in step; never ends.
+/// Keeps Secret, `caBundle`, path and slot in step; never ends.
 pub async fn rotate<S: SecretStore, B: BundleStore, C: Clock>(
     rotator: Rotator<S, B, C>,
     slot: Arc<CertificateSlot>,
+    paths: watch::Sender<AnsweredPaths>,
     metrics: Arc<Metrics>,
 ) -> Infallible {
     let (send, leaf) = watch::channel(None::<Arc<Pair>>);
@@ -33,14 +36,16 @@ pub async fn rotate<S: SecretStore, B: BundleStore, C: Clock>(
         }
         tell(event, &metrics);
     };
-    rotator.run(&send, observe).await
+    rotator.run(Outputs { leaf: &send, paths: &paths }, observe).await
 }
 
 fn tell(event: Event, metrics: &Metrics) {
     let change = match &event {
         Event::Serving { .. } => CertificateChange::Served,
         Event::Stored { .. } => CertificateChange::Stored,
+        Event::StoredPath => CertificateChange::PathStored,
         Event::Published => CertificateChange::Published,
+        Event::PublishedPath => CertificateChange::PathPublished,
         Event::Overtaken { .. } => CertificateChange::Overtaken,
         Event::Failed { .. } | Event::CannotMake { .. } => CertificateChange::Failed,
     };
@@ -50,7 +55,10 @@ fn tell(event: Event, metrics: &Metrics) {
             tracing::info!(not_after = %leaf_not_after, authority_not_after = %authority_not_after, "certificate served");
         }
         Event::Stored { reason } => tracing::info!(%reason, "certificates stored"),
+        // Who reads the log need not know it.
+        Event::StoredPath => tracing::info!("path of reviews stored"),
         Event::Published => tracing::info!("caBundle published"),
+        Event::PublishedPath => tracing::info!("path of reviews published"),
         Event::Overtaken { store } => tracing::debug!(%store, "another replica was faster"),
         Event::Failed { store, error } => tracing::warn!(%store, %error, "{KS707} certificates not up to date"),
         Event::CannotMake { error } => tracing::error!(%error, "{KS707} no certificate can be made"),

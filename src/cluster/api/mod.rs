@@ -6,6 +6,7 @@
 mod backoff;
 mod cache;
 mod client;
+mod configuration;
 mod csi_drivers;
 mod endpoint;
 mod event;
@@ -15,12 +16,15 @@ mod provider_classes;
 mod removal;
 mod service_accounts;
 mod stores;
+mod tightening;
 mod watch;
 
 pub use client::{ApiError, Client};
 pub use endpoint::ClientError;
 pub use removal::{Kind, RemovalError, delete_until};
-pub use stores::{BundleConfiguration, CertificateSecret, SecretName, SecretNameError};
+pub use configuration::{BundleConfiguration, watch_configuration};
+pub use stores::{CertificateSecret, SecretName, SecretNameError};
+pub use tightening::{Tightening, Tightened};
 
 use super::{CacheStatus, Cluster, ClusterError, DEADLINE};
 use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};

@@ -1,0 +1,136 @@
+//! From a first installation that refuses nothing to one that lets nothing pass: `failurePolicy` of our entries from `Ignore` to
+//! `Fail`, and the guard from warning to refusing, once a review has been answered. Never back.
+//!
+//! No policy can bound changes of a policy's binding (the API server evaluates none there), so the webhook may not change one: the
+//! binding that refuses looks whether a Secret of the webhook's has a key, and that key is what is written.
+
+use super::client::Client;
+use super::configuration::{Configuration, Entry};
+use super::stores::{CertificateSecret, SecretName, at_version, bytes, failed};
+use crate::reason::KS715;
+use keysluice_certs::{SecretStore as _, StoreError};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// With this key in its Secret the guard refuses; the chart's policy reads it, and [`Rotator`](keysluice_certs::Rotator) keeps it.
+const GUARD_KEY: &str = "guard";
+/// Longest time between two looks; also where the configuration cannot be watched.
+const POLL: Duration = Duration::from_secs(30);
+/// After a change of the configuration: the Secret, which is not watched, may come with the same upgrade a moment later.
+const SOON: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// What becomes strict once a review has been answered.
+#[derive(Debug)]
+pub struct Tightening {
+    client: Client,
+    configuration: String,
+    entries: Vec<&'static str>,
+    guard: Option<CertificateSecret>,
+}
+
+/// What was tightened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tightened {
+    /// `failurePolicy` of this entry.
+    Entry(String),
+    /// The guard.
+    Guard,
+}
+
+impl Tightening {
+    /// Of these entries of a configuration, and of the guard that looks into this Secret.
+    pub fn new(client: Client, configuration: &str, entries: Vec<&'static str>, guard: Option<SecretName>) -> Self {
+        let guard = guard.map(|name| CertificateSecret::new(client.clone(), name));
+        Self { client, configuration: configuration.to_owned(), entries, guard }
+    }
+
+    /// Waits for the first review, then tightens what is loose, also what somebody loosens later; `changed` says when the
+    /// configuration may have changed. Never ends.
+    pub async fn run(self, mut reviewed: watch::Receiver<bool>, changed: Arc<Notify>) {
+        if reviewed.wait_for(|reviewed| *reviewed).await.is_err() {
+            return std::future::pending().await;
+        }
+        let (mut looks, mut is_told) = (0, false);
+        loop {
+            let pause = match self.tighten().await {
+                Ok(done) => {
+                    is_told = false;
+                    for one in done {
+                        match one {
+                            Tightened::Entry(entry) => tracing::info!(entry, "failurePolicy is Fail from now on"),
+                            Tightened::Guard => tracing::info!("the guard refuses from now on"),
+                        }
+                    }
+                    SOON.get(looks).copied().unwrap_or(POLL)
+                }
+                // Another replica was faster, or somebody changes it just now.
+                Err(StoreError::Conflict) => SOON[0],
+                Err(error) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%error, "{KS715} pods may pass without the webhook until it is");
+                    }
+                    SOON.get(looks).copied().unwrap_or(POLL)
+                }
+            };
+            looks += 1;
+            if tokio::time::timeout(pause, changed.notified()).await.is_ok() {
+                looks = 0;
+            }
+        }
+    }
+
+    /// Looks once, and tightens what is loose.
+    async fn tighten(&self) -> Result<Vec<Tightened>, StoreError> {
+        let mut done = Vec::new();
+        if let Some(configuration) = Configuration::read(&self.client, &self.configuration).await.map_err(failed)? {
+            let loose = loose(configuration.entries(), &self.entries);
+            if !loose.is_empty() {
+                let mut operations = vec![at_version(&configuration.version())];
+                operations.extend(loose.iter().map(|(index, _)| {
+                    json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"), "value": "Fail"})
+                }));
+                let patch = bytes(&Value::from(operations));
+                self.client.patch(&Configuration::path(&self.configuration), patch).await.map_err(failed)?;
+                done.extend(loose.into_iter().map(|(_, name)| Tightened::Entry(name)));
+            }
+        }
+        // One that is not there is made by whoever makes it: the rotation, or an upgrade of the chart.
+        let Some(guard) = &self.guard else { return Ok(done) };
+        let Some(mut stored) = guard.read().await? else { return Ok(done) };
+        if !stored.data.0.contains_key(GUARD_KEY) {
+            stored.data.0.insert(GUARD_KEY.to_owned(), b"Deny".to_vec());
+            guard.write(&stored.data, Some(&stored.version)).await?;
+            done.push(Tightened::Guard);
+        }
+        Ok(done)
+    }
+}
+
+/// Index and name of the entries that are to fail and do not; without the field they do.
+fn loose(entries: &[Entry], wanted: &[&str]) -> Vec<(usize, String)> {
+    let is_loose = |entry: &Entry| {
+        wanted.contains(&&*entry.name) && entry.failure_policy.as_deref().is_some_and(|policy| policy != "Fail")
+    };
+    entries.iter().enumerate().filter(|(_, entry)| is_loose(entry)).map(|(index, entry)| (index, entry.name.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_entries_asked_for_are_tightened() {
+        let entries: Vec<Entry> = serde_json::from_value(json!([
+            {"name": "pods.keysluice.dev", "failurePolicy": "Ignore"},
+            {"name": "csi-volumes.keysluice.dev", "failurePolicy": "Fail"},
+            {"name": "ephemeral-containers.keysluice.dev", "failurePolicy": "Ignore"},
+            {"name": "other.keysluice.dev"},
+        ]))
+        .unwrap();
+        let wanted = ["pods.keysluice.dev", "csi-volumes.keysluice.dev", "other.keysluice.dev"];
+        assert_eq!(loose(&entries, &wanted), [(0, "pods.keysluice.dev".to_owned())]);
+        assert_eq!(loose(&entries, &[]), []);
+    }
+}
