@@ -85,6 +85,11 @@ own
 {{- default (printf "%s-%s" (include "keysluice.fullname" .) $own) .Values.tls.existingSecret -}}
 {{- end -}}
 
+{{/* Secret of the webhook's whose key `guard` has the guard refuse: its own, or where that is somebody else's one for this alone. */}}
+{{- define "keysluice.guardSecret" -}}
+{{- printf "%s-%s" (include "keysluice.fullname" .) (ternary "tls" "guard" (eq (include "keysluice.certificates" .) "own")) -}}
+{{- end -}}
+
 {{/* Log level; those of Azure Workload Identity count too: nothing means warnings there. */}}
 {{- define "keysluice.logLevel" -}}
 {{- $level := default "" .Values.logLevel -}}
