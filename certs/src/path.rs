@@ -164,7 +164,8 @@ impl PathSightings {
 
     /// What is answered: what is named or stored, or was until less than `propagation` ago.
     pub(crate) fn answered(&self, uptime: Duration, propagation: Duration) -> Vec<String> {
-        let lately = self.gone.iter().filter(|(_, since)| uptime <= *since + propagation).map(|(path, _)| path.as_str());
+        let lately =
+            self.gone.iter().filter(|(_, since)| uptime <= *since + propagation).map(|(path, _)| path.as_str());
         let mut paths: Vec<String> = self.known().chain(lately).map(str::to_owned).collect();
         paths.sort_unstable();
         paths.dedup();

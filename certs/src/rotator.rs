@@ -198,12 +198,7 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
         }
     }
 
-    fn answer(
-        &mut self,
-        published: Option<&Published>,
-        stored: Option<&StoredPaths>,
-        outputs: Outputs<'_>,
-    ) {
+    fn answer(&mut self, published: Option<&Published>, stored: Option<&StoredPaths>, outputs: Outputs<'_>) {
         let uptime = self.clock.now().uptime;
         self.paths.note(published, stored, uptime);
         self.paths.forget(uptime, self.policy.propagation);

@@ -355,7 +355,10 @@ fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
         }
     }
     let (stored, named) = (StoredPaths::parse(&world.secret.data().unwrap()), world.bundle.paths());
-    let last = schedule.iter().rev().find_map(|step| if let Move::Lead(path, may) = step { Some((*path, *may)) } else { None });
+    let last = schedule
+        .iter()
+        .rev()
+        .find_map(|step| if let Move::Lead(path, may) = step { Some((*path, *may)) } else { None });
     let expected = match last {
         Some((path, false)) => path,
         _ => stored.current.as_ref().unwrap().as_str(),

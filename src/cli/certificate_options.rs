@@ -140,7 +140,7 @@ impl CertificateOptions {
             propagation: self.bundle_propagation,
             clock_tolerance: self.clock_tolerance,
             // Within the propagation every replica has looked at the Secret, so that it answers a path before it is called.
-            poll: default.poll.min(self.bundle_propagation / 2),
+            poll: default.poll.min((self.bundle_propagation / 2).max(Duration::from_millis(100))),
             ..default
         };
         policy.check().with_context(|| format!("{KS708}; hint: {}", KS708.fix))?;

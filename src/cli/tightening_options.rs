@@ -18,10 +18,22 @@ pub(super) enum FailurePolicy {
 #[derive(Debug, Clone, Args)]
 pub(super) struct TighteningOptions {
     /// What `failurePolicy` of the entry for labelled pods becomes once a review has been answered: Fail, or as it is.
-    #[arg(long, env = "KEYSLUICE_FAILURE_POLICY", default_value = "Fail", value_name = "Fail|Ignore", hide_possible_values = true)]
+    #[arg(
+        long,
+        env = "KEYSLUICE_FAILURE_POLICY",
+        default_value = "Fail",
+        value_name = "Fail|Ignore",
+        hide_possible_values = true
+    )]
     failure_policy: FailurePolicy,
     /// The same for the entry for pods with Secrets Store CSI volumes.
-    #[arg(long, env = "KEYSLUICE_CSI_FAILURE_POLICY", default_value = "Ignore", value_name = "Fail|Ignore", hide_possible_values = true)]
+    #[arg(
+        long,
+        env = "KEYSLUICE_CSI_FAILURE_POLICY",
+        default_value = "Ignore",
+        value_name = "Fail|Ignore",
+        hide_possible_values = true
+    )]
     csi_failure_policy: FailurePolicy,
     /// Secret that then gets the key `guard`, so that the chart's guard refuses what it warned of.
     #[arg(long, env = "KEYSLUICE_GUARD_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration")]
@@ -31,7 +43,8 @@ pub(super) struct TighteningOptions {
 impl TighteningOptions {
     /// Of this configuration.
     pub(super) fn of(&self, client: &Client, configuration: &str) -> Tightening {
-        let entries = [("pods.keysluice.dev", self.failure_policy), ("csi-volumes.keysluice.dev", self.csi_failure_policy)];
+        let entries =
+            [("pods.keysluice.dev", self.failure_policy), ("csi-volumes.keysluice.dev", self.csi_failure_policy)];
         let entries = entries.into_iter().filter(|(_, policy)| *policy == FailurePolicy::Fail).map(|(name, _)| name);
         Tightening::new(client.clone(), configuration, entries.collect(), self.guard_secret.clone())
     }

@@ -156,7 +156,9 @@ mod tests {
     #[tokio::test]
     async fn without_an_own_configuration_two_paths_are_known() {
         let paths = Paths::default();
-        for (path, expected) in [("/mutate", true), ("/mutate-v1-pod", true), ("/", false), (OURS, false), ("/mutate/", false)] {
+        for (path, expected) in
+            [("/mutate", true), ("/mutate-v1-pod", true), ("/", false), (OURS, false), ("/mutate/", false)]
+        {
             assert_eq!(paths.accepts(path).await, expected, "{path}");
         }
         assert!(!*paths.reviewed().borrow());

@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 pub(crate) struct Caller {
     address: SocketAddr,
     name: String,
+    path: String,
     is_http2: bool,
     body: Bytes,
     connection: Option<Connection>,
@@ -33,12 +34,22 @@ impl Caller {
     /// Over HTTP/1.1; `name` is what the certificate must be for.
     pub(crate) fn new(address: SocketAddr, name: &str) -> Self {
         let body = keysluice_bench::review(&keysluice_bench::pod(4096)).into();
-        Self { address, name: name.to_owned(), is_http2: false, body, connection: None }
+        Self { address, name: name.to_owned(), path: "/mutate".to_owned(), is_http2: false, body, connection: None }
     }
 
     /// Over HTTP/2.
     pub(crate) fn http2(address: SocketAddr, name: &str) -> Self {
         Self { is_http2: true, ..Self::new(address, name) }
+    }
+
+    /// Reviews go to this path from now on.
+    pub(crate) fn lead(&mut self, path: &str) {
+        path.clone_into(&mut self.path);
+    }
+
+    /// Reviews are of this pod from now on.
+    pub(crate) fn send(&mut self, pod: &serde_json::Value) {
+        self.body = keysluice_bench::review(pod).into();
     }
 
     /// One review; `roots` are what a new connection trusts. Gives the leaf that was shown.
@@ -64,9 +75,9 @@ impl Caller {
         &mut self,
         mut connection: Box<TlsStream<TcpStream>>,
     ) -> Result<CertificateDer<'static>, String> {
-        let (name, length) = (&self.name, self.body.len());
+        let (name, path, length) = (&self.name, &self.path, self.body.len());
         let head = format!(
-            "POST /mutate HTTP/1.1\r\nhost: {name}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "POST {path}?timeout=5s HTTP/1.1\r\nhost: {name}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         let request = [head.as_bytes(), &self.body].concat();
         connection.write_all(&request).await.map_err(|error| format!("write: {error}"))?;
@@ -86,7 +97,8 @@ impl Caller {
         mut caller: SendRequest<Full<Bytes>>,
         leaf: &CertificateDer<'static>,
     ) -> Option<Result<(), String>> {
-        let request = Request::post(format!("https://{}/mutate", self.name)).header("content-type", "application/json");
+        let request = Request::post(format!("https://{}{}?timeout=5s", self.name, self.path));
+        let request = request.header("content-type", "application/json");
         let request = request.body(Full::new(self.body.clone())).unwrap();
         caller.ready().await.ok()?;
         let answered = match caller.send_request(request).await {

@@ -102,6 +102,8 @@ fn values_that_cannot_work_are_refused_in_words() {
         ),
         (&["--set", "tls.caBundle=-----BEGIN CERTIFICATE-----"], "tls.caBundle is set without tls.existingSecret"),
         (&["--set", "tls.existingSecret=mine,certManager.enabled=true"], "are both set; hint: keep one"),
+        (&["--set", "clientCA.configMap=a,clientCA.secret=b"], "are both set; hint: keep one"),
+        (&["--set", "clientCA.key=a/b"], "/clientCA/key"),
         (&["--set", "replicaCont=3"], "additional properties 'replicaCont' not allowed"),
         (&["--set", "webhook.failurePolicy=fail"], "must be one of 'Fail', 'Ignore'"),
         (&["--set", "webhook.timeoutSeconds=31"], "maximum: got 31, want 30"),
@@ -158,22 +160,32 @@ fn values_mean_what_they_say() {
         ("logLevel=debug", "Deployment", container("env/2/value"), json!("debug")),
         ("drainSeconds=60", "Deployment", format!("{pod}/terminationGracePeriodSeconds"), json!(80)),
         ("priorityClassName=", "Deployment", format!("{pod}/priorityClassName"), Value::Null),
-        (
-            "webhook.failurePolicy=Ignore",
-            "MutatingWebhookConfiguration",
-            "/webhooks/0/failurePolicy".to_owned(),
-            json!("Ignore"),
-        ),
-        (
-            "webhook.csiFailurePolicy=Fail",
-            "MutatingWebhookConfiguration",
-            "/webhooks/1/failurePolicy".to_owned(),
-            json!("Fail"),
-        ),
+        // They start as `Ignore`: the webhook is told what they become.
+        ("replicaCount=2", "MutatingWebhookConfiguration", "/webhooks/0/failurePolicy".to_owned(), json!("Ignore")),
     ] {
         let documents = helm.documents(&["--set", values]);
         let found = find(&documents, kind, "keysluice").pointer(&pointer).cloned().unwrap_or_default();
         assert_eq!(found, expected, "{values}: {kind} {pointer}");
+    }
+    let variable = |values: &str, name: &str| {
+        let documents = helm.documents(&["--set", values]);
+        let env = container("env");
+        let env = find(&documents, "Deployment", "keysluice").pointer(&env).unwrap().as_array().unwrap().clone();
+        env.into_iter().find(|variable| variable["name"] == name).map(|variable| variable["value"].clone())
+    };
+    for (values, name, expected) in [
+        ("replicaCount=2", "KEYSLUICE_FAILURE_POLICY", Some("Fail")),
+        ("webhook.failurePolicy=Ignore", "KEYSLUICE_FAILURE_POLICY", Some("Ignore")),
+        ("replicaCount=2", "KEYSLUICE_CSI_FAILURE_POLICY", Some("Ignore")),
+        ("webhook.csiFailurePolicy=Fail", "KEYSLUICE_CSI_FAILURE_POLICY", Some("Fail")),
+        ("replicaCount=2", "KEYSLUICE_GUARD_SECRET", Some("keysluice-system/keysluice-tls")),
+        ("certManager.enabled=true", "KEYSLUICE_GUARD_SECRET", Some("keysluice-system/keysluice-guard")),
+        ("guard.identity=false", "KEYSLUICE_GUARD_SECRET", None),
+        ("replicaCount=2", "KEYSLUICE_CLIENT_CA", None),
+        ("clientCA.configMap=a", "KEYSLUICE_CLIENT_CA", Some("/etc/keysluice/client-ca/ca.crt")),
+        ("clientCA.secret=a,clientCA.key=b.pem", "KEYSLUICE_CLIENT_CA", Some("/etc/keysluice/client-ca/b.pem")),
+    ] {
+        assert_eq!(variable(values, name), expected.map(|value| json!(value)), "{values}: {name}");
     }
 }
 
@@ -205,6 +217,10 @@ fn a_change_of_what_the_webhook_reads_rolls_its_pods() {
         r#"tls.minVersion="1.2""#,
         "drainSeconds=11",
         "certManager.enabled=true",
+        "webhook.failurePolicy=Ignore",
+        "webhook.csiFailurePolicy=Fail",
+        "guard.identity=false",
+        "clientCA.configMap=a",
     ] {
         assert_ne!(template(values), before, "{values}");
     }
@@ -215,8 +231,17 @@ fn a_change_of_what_the_webhook_reads_rolls_its_pods() {
 }
 
 #[test]
-fn ca_bundle_is_written_by_one_alone() {
-    let Some(helm) = Helm::find("ca_bundle_is_written_by_one_alone") else { return };
+fn ca_bundle_and_path_are_written_by_one_alone() {
+    let Some(helm) = Helm::find("ca_bundle_and_path_are_written_by_one_alone") else { return };
+    let paths = |arguments: &[&str]| -> (Vec<Value>, Value) {
+        let documents = helm.documents(arguments);
+        let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
+        let path = |entry: &Value| entry["clientConfig"]["service"].get("path").cloned().unwrap_or_default();
+        let mark = configuration["metadata"]["annotations"]["keysluice.dev/path"].clone();
+        (configuration["webhooks"].as_array().unwrap().iter().map(path).collect(), mark)
+    };
+    assert_eq!(paths(&[]), (vec![Value::Null; 3], json!("written-by-webhook")));
+    assert_eq!(paths(&["--set", "certManager.enabled=true"]), (vec![json!("/mutate-v1-pod"); 3], Value::Null));
     let bundles = |arguments: &[&str]| -> Vec<Value> {
         let documents = helm.documents(arguments);
         let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
@@ -239,14 +264,26 @@ fn ca_bundle_is_written_by_one_alone() {
 }
 
 #[test]
-fn without_own_certificates_there_are_no_rights_to_write_any() {
-    let Some(helm) = Helm::find("without_own_certificates_there_are_no_rights_to_write_any") else { return };
-    let documents = helm.documents(&["--set", "certManager.enabled=true", "--no-hooks"]);
-    let rules = |document: &&Value| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
-    let rights: Vec<&Value> =
-        documents.iter().filter(rules).flat_map(|role| role["rules"].as_array().unwrap()).collect();
-    assert_eq!(rights.len(), 3, "{rights:?}");
-    assert!(rights.iter().all(|rule| rule["verbs"] == json!(["get", "list", "watch"])), "{rights:?}");
+fn without_own_certificates_there_are_only_the_rights_to_tighten() {
+    let Some(helm) = Helm::find("without_own_certificates_there_are_only_the_rights_to_tighten") else { return };
+    for (values, expected) in [
+        ("certManager.enabled=true", &["mutatingwebhookconfigurations/keysluice", "secrets/keysluice-guard"][..]),
+        ("certManager.enabled=true,guard.identity=false", &["mutatingwebhookconfigurations/keysluice"]),
+    ] {
+        let documents = helm.documents(&["--set", values, "--no-hooks"]);
+        let is_role = |document: &&Value| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
+        let rules = documents.iter().filter(is_role).flat_map(|role| role["rules"].as_array().unwrap());
+        let (writing, reading): (Vec<&Value>, Vec<&Value>) =
+            rules.partition(|rule| rule["verbs"] != json!(["get", "list", "watch"]));
+        assert_eq!(reading.len(), 3, "{reading:?}");
+        let named = writing.iter().map(|rule| {
+            format!("{}/{}", rule["resources"][0].as_str().unwrap(), rule["resourceNames"][0].as_str().unwrap())
+        });
+        assert_eq!(named.collect::<Vec<_>>(), expected);
+        // And of the configuration it may change nothing else.
+        let policy = find(&documents, "ValidatingAdmissionPolicy", "keysluice-own-configuration").to_string();
+        assert!(policy.contains("a.clientConfig == b.clientConfig") && !policy.contains("matches("), "{policy}");
+    }
 }
 
 #[test]

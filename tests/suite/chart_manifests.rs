@@ -75,7 +75,7 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
     let others =
         json!({"matchExpressions": [{"key": "azure.workload.identity/use", "operator": "NotIn", "values": ["true"]}]});
     for (entry, (name, policy, operation, resource, selector)) in entries.iter().zip([
-        ("pods.keysluice.dev", "Fail", "CREATE", "pods", &opted_in),
+        ("pods.keysluice.dev", "Ignore", "CREATE", "pods", &opted_in),
         ("csi-volumes.keysluice.dev", "Ignore", "CREATE", "pods", &others),
         ("ephemeral-containers.keysluice.dev", "Ignore", "UPDATE", "pods/ephemeralcontainers", &opted_in),
     ]) {
@@ -87,7 +87,11 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
         assert_eq!(entry["sideEffects"], "None");
         let excluded = &entry["namespaceSelector"]["matchExpressions"][0]["values"];
         assert_eq!(*excluded, json!(["kube-system", "keysluice-system"]), "a cold start must not wait for us");
-        assert_eq!(entry["clientConfig"]["service"]["path"], "/mutate-v1-pod");
+        assert_eq!(
+            entry["clientConfig"]["service"].get("path"),
+            None,
+            "the webhook writes it, no upgrade puts one back"
+        );
     }
     assert_eq!(entries.len(), 3);
 }
@@ -142,8 +146,17 @@ fn every_policy_denies_with_a_code_that_is_documented() {
         }
         let name = policy["metadata"]["name"].as_str().unwrap();
         let binding = find(&documents, "ValidatingAdmissionPolicyBinding", name);
-        assert_eq!(binding["spec"], json!({"policyName": name, "validationActions": ["Deny"]}));
+        let mut expected = json!({"policyName": name, "validationActions": ["Deny"]});
+        if name == "keysluice-guard-identity" {
+            // Not before the webhook has written a key into it.
+            expected["paramRef"] =
+                json!({"name": "keysluice-tls", "namespace": "keysluice-system", "parameterNotFoundAction": "Allow"});
+        }
+        assert_eq!(binding["spec"], expected);
     }
+    let warning = find(&documents, "ValidatingAdmissionPolicyBinding", "keysluice-guard-identity-warn");
+    let expected = json!({"policyName": "keysluice-guard-identity", "validationActions": ["Warn", "Audit"]});
+    assert_eq!(warning["spec"], expected);
 }
 
 #[test]

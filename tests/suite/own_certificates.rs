@@ -17,26 +17,32 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-const NAME: &str = "keysluice.keysluice.svc";
+pub(crate) const NAME: &str = "keysluice.keysluice.svc";
 const SECRET: &str = "keysluice-tls";
-const CONFIGURATION: &str = "keysluice";
+pub(crate) const CONFIGURATION: &str = "keysluice";
 
 /// One replica.
-struct Replica {
-    process: Process,
+pub(crate) struct Replica {
+    pub(crate) process: Process,
 }
 
 impl Replica {
-    fn start(server: &ApiServer, scratch: &Path, number: u32, further: &[&str]) -> Self {
+    pub(crate) fn start(server: &ApiServer, scratch: &Path, number: u32, further: &[&str]) -> Self {
+        let own = ["--tls-secret", "keysluice/keysluice-tls", "--tls-name", NAME];
+        Self::start_with(server, scratch, number, &[&own, further].concat())
+    }
+
+    /// Without certificates of its own.
+    pub(crate) fn start_with(server: &ApiServer, scratch: &Path, number: u32, further: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-seconds", "0"]);
-        command.args(["--tls-secret", "keysluice/keysluice-tls", "--webhook-configuration", CONFIGURATION]);
-        command.args(["--tls-name", NAME, "--kubeconfig"]).arg(server.kubeconfig(scratch)).args(further);
+        command.args(["--webhook-configuration", CONFIGURATION]);
+        command.arg("--kubeconfig").arg(server.kubeconfig(scratch)).args(further);
         let log = scratch.join(format!("replica-{number}.log"));
         Self { process: Process::start(command, "keysluice serve", &log).unwrap() }
     }
 
-    async fn address(&mut self, field: &str) -> SocketAddr {
+    pub(crate) async fn address(&mut self, field: &str) -> SocketAddr {
         let begun = Instant::now();
         loop {
             assert!(begun.elapsed() < Duration::from_secs(30), "not serving within 30 s: {}", self.process.log());
@@ -50,7 +56,7 @@ impl Replica {
         }
     }
 
-    async fn admin(&mut self, path: &str) -> String {
+    pub(crate) async fn admin(&mut self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address("admin_listen").await).await.unwrap();
         stream
             .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
@@ -61,16 +67,19 @@ impl Replica {
         answer
     }
 
-    async fn until_ready(&mut self) {
+    pub(crate) async fn until_ready(&mut self) {
         until(async || self.admin("/readyz").await.starts_with("HTTP/1.1 200")).await;
     }
 
-    async fn caller(&mut self) -> Caller {
-        Caller::new(self.address("listen").await, NAME)
+    /// Calls at the path that is published.
+    pub(crate) async fn caller(&mut self, server: &ApiServer) -> Caller {
+        let mut caller = Caller::new(self.address("listen").await, NAME);
+        caller.lead(&path(server));
+        caller
     }
 }
 
-async fn until(mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut condition: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !condition().await {
         assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s");
@@ -78,8 +87,15 @@ async fn until(mut condition: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// The path of the first entry, as it is published now; without one the root is called.
+pub(crate) fn path(server: &ApiServer) -> String {
+    let world = server.world();
+    let configuration = world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+    configuration["webhooks"][0]["clientConfig"]["service"]["path"].as_str().unwrap_or("/").to_owned()
+}
+
 /// `caBundle` of every entry, as it is published now.
-fn bundles(server: &ApiServer) -> Vec<String> {
+pub(crate) fn bundles(server: &ApiServer) -> Vec<String> {
     let world = server.world();
     let configuration = world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap();
     read_bundles(configuration)
@@ -91,20 +107,20 @@ fn read_bundles(configuration: &Value) -> Vec<String> {
     entries.map(|one| String::from_utf8(entry(one)).unwrap()).collect()
 }
 
-fn authorities(pem: &str) -> Vec<CertificateDer<'static>> {
+pub(crate) fn authorities(pem: &str) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().unwrap()
 }
 
-fn secret(server: &ApiServer) -> Option<Value> {
+pub(crate) fn secret(server: &ApiServer) -> Option<Value> {
     server.world().find(SECRETS, "keysluice", SECRET).cloned()
 }
 
-struct Stage {
-    server: ApiServer,
-    scratch: tempfile::TempDir,
+pub(crate) struct Stage {
+    pub(crate) server: ApiServer,
+    pub(crate) scratch: tempfile::TempDir,
 }
 
-fn stage() -> Stage {
+pub(crate) fn stage() -> Stage {
     let (server, scratch) = (ApiServer::start(), tempfile::tempdir().unwrap());
     server.world().put_account("shop", "shop-api", Some("8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"));
     Stage { server, scratch }
@@ -127,7 +143,7 @@ async fn a_first_installation_is_ready_as_soon_as_its_configuration_is_there() {
     assert_eq!((&stored["type"], &stored["metadata"]["name"]), (&json!("Opaque"), &json!(SECRET)));
     let published = bundles(&server);
     assert!(published.len() == 3 && published.iter().all(|one| *one == published[0]));
-    replica.caller().await.call(&authorities(&published[0])).await.unwrap();
+    replica.caller(&server).await.call(&authorities(&published[0])).await.unwrap();
     let metrics = replica.admin("/metrics").await;
     for line in [
         "keysluice_certificate_changes_total{event=\"stored\"} 1",
@@ -170,7 +186,7 @@ async fn replicas_that_start_together_share_one_authority_and_one_leaf() {
         replica.until_ready().await;
         let roots = authorities(&bundles(&server)[0]);
         assert_eq!(roots.len(), 1);
-        leaves.insert(replica.caller().await.call(&roots).await.unwrap().to_vec());
+        leaves.insert(replica.caller(&server).await.call(&roots).await.unwrap().to_vec());
     }
     assert_eq!(leaves.len(), 1);
 }
@@ -191,7 +207,7 @@ async fn a_lost_emptied_or_damaged_secret_heals_and_no_call_fails_meanwhile() {
     ];
     let mut replica = Replica::start(&server, scratch.path(), 1, &lives);
     replica.until_ready().await;
-    let mut caller = replica.caller().await;
+    let mut caller = replica.caller(&server).await;
     let damage: [fn(&mut Value); 3] = [
         |secret| secret["data"] = Value::Null,
         |secret| secret["data"]["ca.key"] = json!("Z2FyYmFnZQ=="),
@@ -220,6 +236,8 @@ async fn a_lost_emptied_or_damaged_secret_heals_and_no_call_fails_meanwhile() {
         let begun = Instant::now();
         loop {
             caller.hang_up();
+            // The touch took the path away too.
+            caller.lead(&path(&server));
             let roots = authorities(&bundles(&server)[0]);
             caller.call(&roots).await.unwrap();
             if whole(secret(&server)) {
@@ -286,6 +304,9 @@ async fn no_review_fails_while_certificate_and_authority_rotate_every_two_second
         for _ in 0..2 {
             callers.extend([Caller::new(address, NAME), Caller::new(address, NAME)]);
             callers.extend([Caller::http2(address, NAME), Caller::http2(address, NAME)]);
+        }
+        for caller in &mut callers {
+            caller.lead(&path(&server));
         }
     }
     let seconds = load_seconds(12);
@@ -355,6 +376,8 @@ fn flags_that_do_not_go_together_are_refused() {
         (&[][..], "--webhook-configuration <NAME>"),
         (&["--webhook-configuration", "c", "--objects", "x"], "cannot be used with"),
         (&["--webhook-configuration", "c", "--tls-dir", "x"], "cannot be used with"),
+        (&["--webhook-configuration", "c", "--guard-secret", "x"], "\"x\" is not NAMESPACE/NAME"),
+        (&["--webhook-configuration", "c", "--failure-policy", "fail"], "invalid value 'fail'"),
         (&["--webhook-configuration", "c", "--authority-lifetime", "1w"], "\"1w\" is not a number with a unit"),
     ] {
         let (exit, _, error) = keysluice(&[&secret, further].concat());

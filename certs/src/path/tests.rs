@@ -19,7 +19,13 @@ impl Replica {
     /// A configuration of two entries that leads here, already trusted.
     fn called_at(path: &str, is_replaceable: bool) -> Self {
         let named = vec![(path.to_owned(), is_replaceable); 2];
-        Self { stored: StoredPaths::default(), named, has_bundle: true, sightings: PathSightings::default(), seconds: 0 }
+        Self {
+            stored: StoredPaths::default(),
+            named,
+            has_bundle: true,
+            sightings: PathSightings::default(),
+            seconds: 0,
+        }
     }
 
     fn with_stored(self, path: &ServicePath) -> Self {
@@ -81,9 +87,19 @@ fn a_path_is_a_word_and_32_letters_or_digits() {
     assert!(a != b && a.as_str().len() == 40, "{}", a.as_str());
     assert_eq!(a.as_str().parse(), Ok(a.clone()));
     let good = a.as_str();
-    for bad in ["", "/", "/mutate", "/mutate/", &good[1..], &good[..39], &format!("{good}a"), &good.to_uppercase(), &format!("{good}\n"),
-        &format!("{}/", &good[..39]), &format!("/x{}", &good[2..])]
-    {
+    for bad in [
+        "",
+        "/",
+        "/mutate",
+        "/mutate/",
+        &good[1..],
+        &good[..39],
+        &format!("{good}a"),
+        &good.to_uppercase(),
+        &format!("{good}\n"),
+        &format!("{}/", &good[..39]),
+        &format!("/x{}", &good[2..]),
+    ] {
         assert_eq!(bad.parse::<ServicePath>(), Err(ServicePathError), "{bad}");
     }
     assert!(!format!("{a:?} {:?}", StoredPaths { current: Some(a.clone()), former: vec![b.0] }).contains("/mutate/"));

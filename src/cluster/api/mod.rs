@@ -20,11 +20,11 @@ mod tightening;
 mod watch;
 
 pub use client::{ApiError, Client};
+pub use configuration::{BundleConfiguration, watch_configuration};
 pub use endpoint::ClientError;
 pub use removal::{Kind, RemovalError, delete_until};
-pub use configuration::{BundleConfiguration, watch_configuration};
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
-pub use tightening::{Tightening, Tightened};
+pub use tightening::{Tightened, Tightening};
 
 use super::{CacheStatus, Cluster, ClusterError, DEADLINE};
 use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};

@@ -6,10 +6,10 @@
 
 use super::client::Client;
 use super::configuration::{Configuration, Entry};
-use super::stores::{CertificateSecret, SecretName, at_version, bytes, failed};
+use super::stores::{CertificateSecret, SecretName, bytes, failed};
 use crate::reason::KS715;
 use keysluice_certs::{SecretStore as _, StoreError};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -54,26 +54,24 @@ impl Tightening {
         }
         let (mut looks, mut is_told) = (0, false);
         loop {
-            let pause = match self.tighten().await {
-                Ok(done) => {
-                    is_told = false;
-                    for one in done {
-                        match one {
-                            Tightened::Entry(entry) => tracing::info!(entry, "failurePolicy is Fail from now on"),
-                            Tightened::Guard => tracing::info!("the guard refuses from now on"),
-                        }
-                    }
-                    SOON.get(looks).copied().unwrap_or(POLL)
+            let (done, error) = self.tighten().await;
+            for one in done {
+                match one {
+                    Tightened::Entry(entry) => tracing::info!(entry, "failurePolicy is Fail from now on"),
+                    Tightened::Guard => tracing::info!("the guard refuses from now on"),
                 }
+            }
+            let mut pause = SOON.get(looks).copied().unwrap_or(POLL);
+            match error {
+                None => is_told = false,
                 // Another replica was faster, or somebody changes it just now.
-                Err(StoreError::Conflict) => SOON[0],
-                Err(error) => {
+                Some(StoreError::Conflict) => pause = SOON[0],
+                Some(error) => {
                     if !std::mem::replace(&mut is_told, true) {
                         tracing::warn!(%error, "{KS715} pods may pass without the webhook until it is");
                     }
-                    SOON.get(looks).copied().unwrap_or(POLL)
                 }
-            };
+            }
             looks += 1;
             if tokio::time::timeout(pause, changed.notified()).await.is_ok() {
                 looks = 0;
@@ -81,30 +79,48 @@ impl Tightening {
         }
     }
 
-    /// Looks once, and tightens what is loose.
-    async fn tighten(&self) -> Result<Vec<Tightened>, StoreError> {
-        let mut done = Vec::new();
-        if let Some(configuration) = Configuration::read(&self.client, &self.configuration).await.map_err(failed)? {
-            let loose = loose(configuration.entries(), &self.entries);
-            if !loose.is_empty() {
-                let mut operations = vec![at_version(&configuration.version())];
-                operations.extend(loose.iter().map(|(index, _)| {
-                    json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"), "value": "Fail"})
-                }));
-                let patch = bytes(&Value::from(operations));
-                self.client.patch(&Configuration::path(&self.configuration), patch).await.map_err(failed)?;
-                done.extend(loose.into_iter().map(|(_, name)| Tightened::Entry(name)));
+    /// Looks once, and tightens what is loose; each on its own, so that one that is refused keeps no other from it.
+    async fn tighten(&self) -> (Vec<Tightened>, Option<StoreError>) {
+        let (mut done, mut error) = (Vec::new(), None);
+        match Configuration::read(&self.client, &self.configuration).await {
+            Ok(None) => {}
+            Ok(Some(configuration)) => {
+                for (index, name) in loose(configuration.entries(), &self.entries) {
+                    match self.tighten_entry(index, &name).await {
+                        Ok(()) => done.push(Tightened::Entry(name)),
+                        Err(refused) => error = Some(refused),
+                    }
+                }
             }
+            Err(unread) => error = Some(failed(unread)),
         }
+        match self.tighten_guard().await {
+            Ok(true) => done.push(Tightened::Guard),
+            Ok(false) => {}
+            Err(refused) => error = Some(refused),
+        }
+        (done, error)
+    }
+
+    async fn tighten_entry(&self, index: usize, name: &str) -> Result<(), StoreError> {
+        let at = |field: &str| format!("/webhooks/{index}/{field}");
+        let patch = json!([
+            {"op": "test", "path": at("name"), "value": name},
+            {"op": "replace", "path": at("failurePolicy"), "value": "Fail"},
+        ]);
+        self.client.patch(&Configuration::path(&self.configuration), bytes(&patch)).await.map_err(failed)
+    }
+
+    async fn tighten_guard(&self) -> Result<bool, StoreError> {
         // One that is not there is made by whoever makes it: the rotation, or an upgrade of the chart.
-        let Some(guard) = &self.guard else { return Ok(done) };
-        let Some(mut stored) = guard.read().await? else { return Ok(done) };
-        if !stored.data.0.contains_key(GUARD_KEY) {
-            stored.data.0.insert(GUARD_KEY.to_owned(), b"Deny".to_vec());
-            guard.write(&stored.data, Some(&stored.version)).await?;
-            done.push(Tightened::Guard);
+        let Some(guard) = &self.guard else { return Ok(false) };
+        let Some(mut stored) = guard.read().await? else { return Ok(false) };
+        if stored.data.0.contains_key(GUARD_KEY) {
+            return Ok(false);
         }
-        Ok(done)
+        stored.data.0.insert(GUARD_KEY.to_owned(), b"Deny".to_vec());
+        guard.write(&stored.data, Some(&stored.version)).await?;
+        Ok(true)
     }
 }
 
@@ -113,7 +129,12 @@ fn loose(entries: &[Entry], wanted: &[&str]) -> Vec<(usize, String)> {
     let is_loose = |entry: &Entry| {
         wanted.contains(&&*entry.name) && entry.failure_policy.as_deref().is_some_and(|policy| policy != "Fail")
     };
-    entries.iter().enumerate().filter(|(_, entry)| is_loose(entry)).map(|(index, entry)| (index, entry.name.clone())).collect()
+    entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| is_loose(entry))
+        .map(|(index, entry)| (index, entry.name.clone()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub(super) async fn answer(
     {
         let mut world = shared.lock().unwrap();
         world.requests.push(uri.to_string());
+        world.methods.push(request.method().clone());
         world.user_agents.push(agent.to_owned());
         world.pulse();
         let presented = request.headers().get("authorization").map(HeaderValue::as_bytes);

@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) passing_get_fault: Option<GetFault>,
     /// Method-less: path and query of every request, in order.
     pub(crate) requests: Vec<String>,
+    /// Their methods.
+    pub(crate) methods: Vec<http::Method>,
     pub(crate) user_agents: Vec<String>,
     /// What a request must present; whoever does not meets 401.
     pub(crate) token: &'static str,
@@ -100,6 +102,7 @@ impl Default for World {
             get_fault: None,
             passing_get_fault: None,
             requests: Vec::new(),
+            methods: Vec::new(),
             user_agents: Vec::new(),
             token: "t",
             tls: None,
@@ -138,6 +141,26 @@ impl World {
             |bundle: &&str| json!({"name": "e", "clientConfig": {"service": {"name": "s"}, "caBundle": bundle}});
         let webhooks: Vec<Value> = bundles.iter().map(entry).collect();
         self.put(CONFIGURATIONS, json!({"metadata": {"name": name}, "webhooks": webhooks}));
+    }
+
+    /// Creates or changes our webhook configuration as the chart has it: the entry for labelled pods and the one for CSI volumes, both
+    /// `Ignore`; without a path if `path` is `None`, and with the `caBundle` that is there.
+    pub(crate) fn put_entries(&mut self, name: &str, path: Option<&str>, is_marked: bool) {
+        let before = self.find(CONFIGURATIONS, "", name).cloned().unwrap_or_default();
+        let entry = |(index, entry): (usize, &str)| {
+            let mut one = json!({"name": entry, "failurePolicy": "Ignore", "clientConfig": {"service": {"name": "s"}}});
+            if let Some(path) = path {
+                one["clientConfig"]["service"]["path"] = json!(path);
+            }
+            if let Some(bundle) = before["webhooks"][index]["clientConfig"].get("caBundle") {
+                one["clientConfig"]["caBundle"] = bundle.clone();
+            }
+            one
+        };
+        let webhooks: Vec<Value> =
+            ["pods.keysluice.dev", "csi-volumes.keysluice.dev"].into_iter().enumerate().map(entry).collect();
+        let mark = if is_marked { json!({"keysluice.dev/path": "written-by-webhook"}) } else { json!({}) };
+        self.put(CONFIGURATIONS, json!({"metadata": {"name": name, "annotations": mark}, "webhooks": webhooks}));
     }
 
     /// Creates or changes an object that may have any shape, as long as nothing sets its version.

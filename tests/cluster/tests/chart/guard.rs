@@ -11,6 +11,10 @@ async fn a_labelled_pod_that_no_webhook_saw_is_refused_with_the_reason() {
     let stage = Stage::open().await;
     stage.install().await;
     stage.until_guarded().await;
+    // Before the webhook has answered anything nobody is harmed.
+    let created = stage.dry_run(&pod("p", "default", true)).await;
+    assert!(created.is_ok(), "{created:?}");
+    stage.tighten().await;
     // As an operator may have it, and as it is while nobody knows that the configuration was deleted.
     let ignore = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]);
     stage.request(Method::PATCH, CONFIGURATION, Some(&ignore)).await.unwrap();
@@ -75,6 +79,7 @@ async fn a_labelled_pod_that_no_webhook_saw_is_refused_with_the_reason() {
 async fn with_every_webhook_gone_the_cluster_still_starts() {
     let stage = Stage::open().await;
     stage.install().await;
+    stage.tighten().await;
     let labelled = pod("p", "default", true);
     stage
         .until("the configuration is known", async || {

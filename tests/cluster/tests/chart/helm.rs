@@ -64,12 +64,22 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
     let notes = helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
     assert!(notes.contains("azureTenantID is not set"), "{notes}");
     let installed = get(&stage, CONFIGURATION).await.unwrap();
-    assert_eq!(policies(&installed), ["Fail", "Fail", "Ignore"], "no CSI driver is there");
+    assert_eq!(policies(&installed), ["Ignore", "Ignore", "Ignore"], "nobody is harmed by a first installation");
+    let deployment = "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice";
+    let wanted = async |entry: &str| {
+        let deployment = get(&stage, deployment).await.unwrap();
+        let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+        env.iter().find(|variable| variable["name"] == entry).unwrap()["value"].clone()
+    };
+    assert_eq!(wanted("KEYSLUICE_CSI_FAILURE_POLICY").await, "Fail", "no CSI driver is there");
 
     // What the webhook writes.
     let bundle = certificate();
     let write = |index: usize| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
     stage.request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)]))).await.unwrap();
+    let fail =
+        |index: usize| json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"), "value": "Fail"});
+    stage.request(Method::PATCH, CONFIGURATION, Some(&json!([fail(0), fail(1)]))).await.unwrap();
     let data = json!([{"op": "add", "path": "/data", "value": {"tls.crt": "Yg=="}}]);
     stage.request(Method::PATCH, SECRET, Some(&data)).await.unwrap();
     // What somebody else has: a definition that is not ours, and a CSI driver.
@@ -95,6 +105,7 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
         assert_eq!(entry["clientConfig"]["caBundle"], bundle, "{}", entry["name"]);
     }
     assert_eq!(policies(&upgraded), ["Fail", "Ignore", "Ignore"], "other providers' pods must not wait for us");
+    assert_eq!(wanted("KEYSLUICE_CSI_FAILURE_POLICY").await, "Ignore");
     assert_eq!(get(&stage, SECRET).await.unwrap()["data"], json!({"tls.crt": "Yg=="}));
     assert_eq!(get(&stage, CLASSES).await.unwrap()["metadata"]["labels"], json!({"from": "another"}));
     assert!(get(&stage, guard).await.is_some());

@@ -8,6 +8,7 @@ mod certificate_modes;
 mod certificates;
 mod guard;
 mod helm;
+mod paths;
 mod pods;
 mod rights;
 mod sidecar_guard;

@@ -40,14 +40,12 @@ async fn the_webhook_may_do_exactly_this() {
     stage.install().await;
     let reading = ["get", "list", "watch"];
     let mut cluster: BTreeSet<String> = BTreeSet::new();
-    for resource in
-        ["serviceaccounts", "secretproviderclasses", "csidrivers", "mutatingwebhookconfigurations/keysluice"]
-    {
+    for resource in ["serviceaccounts", "secretproviderclasses", "csidrivers"] {
         cluster.extend(reading.map(|verb| format!("{verb} {resource}")));
     }
-    cluster.insert("patch mutatingwebhookconfigurations/keysluice".to_owned());
+    cluster.extend(["get", "watch", "patch"].map(|verb| format!("{verb} mutatingwebhookconfigurations/keysluice")));
     let mut own = cluster.clone();
-    own.extend(["get", "list", "watch", "update", "patch"].map(|verb| format!("{verb} secrets/keysluice-tls")));
+    own.extend(["get", "patch"].map(|verb| format!("{verb} secrets/keysluice-tls")));
     own.insert("create secrets".to_owned());
     stage.until("the roles are known", async || rights(&stage, WEBHOOK, NAMESPACE).await.len() >= own.len()).await;
     let everybody = rights(&stage, "system:serviceaccount:default:nobody", "default").await;
@@ -60,7 +58,7 @@ async fn the_webhook_may_do_exactly_this() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
-async fn of_its_configuration_it_changes_nothing_but_ca_bundle() {
+async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_failure_policy_to_fail() {
     let stage = Stage::open().await;
     stage.install().await;
     stage.until_guarded().await;
@@ -69,9 +67,21 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle() {
     let certificate = certificate();
     let written = patch(json!([bundle(0, &certificate), bundle(1, &certificate), bundle(2, &certificate)])).await;
     assert!(written.is_ok(), "{written:?}");
+    let set = |index: usize, field: &str, value: &str| json!([{"op": "add", "path": format!("/webhooks/{index}/{field}"), "value": value}]);
+    const PATH: &str = "clientConfig/service/path";
+    const OURS: &str = "/mutate/abcdefghijklmnopqrstuvwxyz012345";
+    for (name, operations) in [
+        ("a path", set(0, PATH, OURS)),
+        ("another one", set(0, PATH, "/mutate/00000000000000000000000000000000")),
+        ("Fail", set(0, "failurePolicy", "Fail")),
+    ] {
+        let written = patch(operations).await;
+        assert!(written.is_ok(), "{name}: {written:?}");
+    }
     let entry = |field: &str, value: Value| json!([bundle(0, &certificate), {"op": "add", "path": format!("/webhooks/0/{field}"), "value": value}]);
     let everything = json!([{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}]);
     let mut configuration = stage.request(Method::GET, CONFIGURATION, None).await.unwrap();
+    assert_eq!(configuration["webhooks"][0]["failurePolicy"], "Fail");
     let mut added = configuration["webhooks"][0].clone();
     added["name"] = json!("another.keysluice.dev");
     for (name, operations) in [
@@ -80,14 +90,24 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle() {
         ("namespaceSelector", entry("namespaceSelector", json!({}))),
         ("matchConditions taken away", json!([{"op": "remove", "path": "/webhooks/1/matchConditions"}])),
         ("matchConditions added", entry("matchConditions", json!([{"name": "n", "expression": "true"}]))),
-        ("failurePolicy", entry("failurePolicy", json!("Ignore"))),
+        ("failurePolicy, back", set(0, "failurePolicy", "Ignore")),
+        ("failurePolicy of an entry that ignores by the chart's values", set(1, "failurePolicy", "Fail")),
+        ("failurePolicy of ephemeral containers", set(2, "failurePolicy", "Fail")),
         ("timeoutSeconds", entry("timeoutSeconds", json!(30))),
         ("reinvocationPolicy", entry("reinvocationPolicy", json!("Never"))),
         ("matchPolicy", entry("matchPolicy", json!("Exact"))),
         ("sideEffects", entry("sideEffects", json!("NoneOnDryRun"))),
         ("admissionReviewVersions", entry("admissionReviewVersions", json!(["v1"]))),
         ("the Service", entry("clientConfig/service/name", json!("evil"))),
-        ("its path", entry("clientConfig/service/path", json!("/evil"))),
+        ("its namespace", entry("clientConfig/service/namespace", json!("default"))),
+        ("its port", entry("clientConfig/service/port", json!(8443))),
+        ("its path", set(0, PATH, "/evil")),
+        ("a path that everybody knows", set(0, PATH, "/mutate-v1-pod")),
+        ("a short path", set(0, PATH, &OURS[..39])),
+        ("a long path", set(0, PATH, &format!("{OURS}6"))),
+        ("a path below a path", set(0, PATH, &format!("{OURS}/x"))),
+        ("a path of other letters", set(0, PATH, &OURS.replace('a', "-"))),
+        ("no path", json!([{"op": "remove", "path": format!("/webhooks/0/{PATH}")}])),
         (
             "a url",
             json!([{"op": "remove", "path": "/webhooks/0/clientConfig/service"},
@@ -126,6 +146,13 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle() {
         ("create", Method::POST, collection, Some(&other)),
         ("replace", Method::PUT, CONFIGURATION, Some(&after)),
         ("delete", Method::DELETE, CONFIGURATION, None),
+        // No policy could bound this one, so there is no right at all.
+        (
+            "the guard's binding",
+            Method::PATCH,
+            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity",
+            Some(&json!([{"op": "replace", "path": "/spec/validationActions", "value": ["Audit"]}])),
+        ),
     ] {
         let refused = stage.act_as(WEBHOOK, method, path, body).await.expect_err(name);
         assert!(refused.code == 403 && refused.message.contains("cannot"), "{name}: {refused:?}");
@@ -148,7 +175,36 @@ async fn of_secrets_it_writes_its_own_alone() {
     let own = format!("{SECRETS}/keysluice-tls");
     let data = json!([{"op": "add", "path": "/data", "value": {"a": "Yg=="}}]);
     stage.act_as(WEBHOOK, Method::PATCH, &own, Some(&data)).await.unwrap();
+    let guard = json!([{"op": "add", "path": "/data/guard", "value": "RGVueQ=="}]);
+    stage.act_as(WEBHOOK, Method::PATCH, &own, Some(&guard)).await.unwrap();
+    // What would outlive the token.
+    let owner = json!([{"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE, "uid": "u"}]);
+    let hostile = [
+        ("immutable", "/immutable", json!(true)),
+        ("finalizers", "/metadata/finalizers", json!(["a.test/b"])),
+        ("owners", "/metadata/ownerReferences", owner),
+        ("labels", "/metadata/labels", json!({})),
+        ("a label", "/metadata/labels/a", json!("b")),
+        ("annotations", "/metadata/annotations", json!({"a": "b"})),
+        ("a guard that lets pass again", "/data", json!({"a": "Yg=="})),
+    ];
+    for (name, at, value) in &hostile {
+        let operations = json!([{"op": "add", "path": at, "value": value}]);
+        let refused = stage.act_as(WEBHOOK, Method::PATCH, &own, Some(&operations)).await.expect_err(name);
+        assert!(refused.message.contains("KS723"), "{name}: {refused:?}");
+    }
     stage.request(Method::DELETE, &own, None).await.unwrap();
+    for (name, at, value) in &hostile[..6] {
+        if *name == "labels" {
+            continue;
+        }
+        let mut object = secret("keysluice-tls", "Opaque");
+        object["metadata"]["labels"] = json!({"app.kubernetes.io/name": "keysluice"});
+        let mut object = super::pods::with(object, at, value.clone());
+        object["kind"] = json!("Secret");
+        let refused = stage.act_as(WEBHOOK, Method::POST, SECRETS, Some(&object)).await.expect_err(name);
+        assert!(refused.message.contains("KS723"), "{name}: {refused:?}");
+    }
     let token = "kubernetes.io/service-account-token";
     for (name, object, code) in [
         ("another name", secret("other", "Opaque"), "KS723"),

@@ -193,23 +193,69 @@ impl Stage {
     pub(crate) async fn serve(&self, further: &[&str]) -> Webhook {
         let own = [
             "--tls-secret=keysluice-system/keysluice-tls",
+            "--guard-secret=keysluice-system/keysluice-tls",
             "--webhook-configuration=keysluice",
             "--tls-name=127.0.0.1",
         ];
         let webhook = self.start(&[&own, further].concat()).await;
+        self.until_published().await;
+        webhook
+    }
+
+    /// The same, but called through a Service as in a cluster, so that the webhook has a path to write. A Service that is a name for
+    /// the loopback needs no node.
+    pub(crate) async fn serve_by_service(&self, further: &[&str]) -> Webhook {
+        let own = [
+            "--tls-secret=keysluice-system/keysluice-tls",
+            "--guard-secret=keysluice-system/keysluice-tls",
+            "--webhook-configuration=keysluice",
+            "--tls-name=keysluice.keysluice-system.svc",
+        ];
+        let (port, admin) = (free_port(), free_port());
+        let metadata = json!({"name": "keysluice", "namespace": NAMESPACE});
+        let mut service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata});
+        service["spec"] = json!({"type": "ExternalName", "externalName": "localhost"});
+        let _ = self.request(Method::DELETE, &path(&service), None).await;
+        self.create(&service).await.unwrap();
+        let to_port = |index| json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/service/port"), "value": port});
+        let operations: Vec<Value> = (0..3).map(to_port).collect();
+        self.request(Method::PATCH, CONFIGURATION, Some(&json!(operations))).await.unwrap();
+        let webhook = self.launch(port, admin, &[&own, further].concat()).await;
+        self.until_ready(&webhook, admin).await;
+        self.until_published().await;
+        webhook
+    }
+
+    /// What the webhook does with its first review.
+    pub(crate) async fn tighten(&self) {
+        let fail = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]);
+        self.request(Method::PATCH, CONFIGURATION, Some(&fail)).await.unwrap();
+        let secret = format!("/api/v1/namespaces/{NAMESPACE}/secrets/keysluice-tls");
+        let guard = json!({"data": {"guard": BASE64_STANDARD.encode("Deny")}});
+        self.request(Method::PATCH, &secret, Some(&guard)).await.unwrap();
+    }
+
+    async fn until_published(&self) {
         self.until("caBundle is written", async || {
             let configuration = self.request(Method::GET, CONFIGURATION, None).await.unwrap();
             let entries = configuration["webhooks"].as_array().unwrap();
             entries.iter().all(|entry| entry["clientConfig"]["caBundle"].is_string())
         })
         .await;
-        webhook
     }
 
     /// Starts the webhook with the chart's rights, and leads the API server to it on the loopback.
     pub(crate) async fn start(&self, options: &[&str]) -> Webhook {
-        let kubeconfig = self.kubeconfig("keysluice").await;
         let (port, admin) = (free_port(), free_port());
+        let webhook = self.launch(port, admin, options).await;
+        // The Service leads nowhere without a node.
+        self.lead(&json!({"url": format!("https://127.0.0.1:{port}/mutate-v1-pod")})).await;
+        self.until_ready(&webhook, admin).await;
+        webhook
+    }
+
+    async fn launch(&self, port: u16, admin: u16, options: &[&str]) -> Webhook {
+        let kubeconfig = self.kubeconfig("keysluice").await;
         let mut command = Command::new(environment("KEYSLUICE_BINARY"));
         command.args([
             "serve",
@@ -221,9 +267,10 @@ impl Stage {
         command.args(["--tenant-id", "tenant", "--drain-seconds", "0", "--kubeconfig"]);
         let log = self.directory.path().join("webhook.log");
         command.arg(kubeconfig).args(options).stderr(std::fs::File::create(&log).unwrap()).stdout(Stdio::null());
-        let webhook = Webhook { child: command.spawn().unwrap(), log };
-        // The Service leads nowhere without a node.
-        self.lead(&json!({"url": format!("https://127.0.0.1:{port}/mutate-v1-pod")})).await;
+        Webhook { child: command.spawn().unwrap(), log }
+    }
+
+    async fn until_ready(&self, webhook: &Webhook, admin: u16) {
         let begun = Instant::now();
         self.until("the webhook is ready", async || {
             assert!(begun.elapsed() < PATIENCE, "never ready: {}", webhook.log());
@@ -231,7 +278,6 @@ impl Stage {
             answer.is_ok_and(|answer| answer.status().is_success())
         })
         .await;
-        webhook
     }
 
     /// Leads the API server back to the Service: Helm expects it there.

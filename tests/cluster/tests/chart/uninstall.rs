@@ -46,6 +46,7 @@ async fn install_with_job(stage: &Stage) {
         }
     }
     stage.until_guarded().await;
+    stage.tighten().await;
 }
 
 /// An API server forgets a configuration at once and a binding within a second: between the two the guard must not refuse.
