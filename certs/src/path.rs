@@ -1,7 +1,7 @@
 //! The path that reviews are sent to: what is stored, what a configuration names, what a replica answers.
 
 use crate::material::Data;
-use crate::{CertsError, Published};
+use crate::{CertsError, Published, ResourceVersion};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub struct StoredPaths {
     pub(crate) current: Option<ServicePath>,
     /// What an API server may still call: every replica answers it, also one that starts now.
     pub(crate) former: Vec<String>,
+    /// Counts what was about to be overwritten in the configuration, so that each time the Secret changes before.
+    pub(crate) changes: u64,
 }
 
 impl StoredPaths {
@@ -83,7 +85,8 @@ impl StoredPaths {
     pub fn parse(data: &Data) -> Self {
         let text = |key: &str| data.0.get(key).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default();
         let former = text("old-paths").lines().filter(|path| is_kept(path)).map(plain).take(MAX_FORMER).collect();
-        Self { current: text("path").trim().parse().ok(), former }
+        let changes = text("path-changes").trim().parse().unwrap_or_default();
+        Self { current: text("path").trim().parse().ok(), former, changes }
     }
 
     /// Writes them into the Secret's data.
@@ -92,6 +95,7 @@ impl StoredPaths {
             if value.is_empty() { data.0.remove(key) } else { data.0.insert(key.to_owned(), value.into_bytes()) }
         };
         put("path", self.current.as_ref().map(|path| path.as_str().to_owned()).unwrap_or_default());
+        put("path-changes", if self.changes == 0 { String::new() } else { self.changes.to_string() });
         put("old-paths", self.former.iter().map(|path| format!("{path}\n")).collect());
     }
 
@@ -111,14 +115,20 @@ fn is_kept(path: &str) -> bool {
     path.starts_with('/') && path.len() <= MAX_PATH_BYTES
 }
 
-/// What one replica has seen of paths, on its monotonic clock.
+/// What one replica has seen of paths, on its monotonic clock, and in which order.
 #[derive(Debug, Clone, Default)]
 pub struct PathSightings {
     named: Vec<String>,
     stored: StoredPaths,
-    /// Since when the Secret has had this path, and since when also these former ones.
+    notes: u64,
+    /// The configuration's version, and since when it is that: only so long it is certain what it named.
+    version: Option<ResourceVersion>,
+    version_since: Duration,
+    version_note: u64,
+    /// Since when the Secret has had this path, and since when all that it has.
     current_since: Duration,
     whole_since: Duration,
+    whole_note: u64,
     /// Since when every entry has named the stored path.
     in_force_since: Option<Duration>,
     /// Whether every entry named it at any time since it is stored.
@@ -131,23 +141,28 @@ impl PathSightings {
     /// Notes what a look at the configuration, at the Secret or at both has found.
     pub fn note(&mut self, published: Option<&Published>, stored: Option<&StoredPaths>, uptime: Duration) {
         let before: Vec<String> = self.known().map(str::to_owned).collect();
+        self.notes += 1;
         if let Some(published) = published {
+            if self.version.as_ref() != Some(&published.version) {
+                self.version = Some(published.version.clone());
+                (self.version_since, self.version_note) = (uptime, self.notes);
+            }
             // Without any CA no API server calls: nothing is named to anybody.
             let named = if published.has_certificates() { published.paths().collect() } else { Vec::new() };
             self.named = named.into_iter().map(str::to_owned).collect();
         }
         if let Some(stored) = stored {
             if stored.current != self.stored.current {
-                (self.current_since, self.in_force_since, self.was_in_force) = (uptime, None, false);
+                (self.current_since, self.was_in_force) = (uptime, false);
             }
             if *stored != self.stored {
-                self.whole_since = uptime;
+                (self.whole_since, self.whole_note) = (uptime, self.notes);
                 self.stored = stored.clone();
             }
         }
         if let (Some(published), Some(current)) = (published, &self.stored.current) {
             let in_force = published.all_name(current.as_str());
-            self.in_force_since = if in_force { self.in_force_since.or(Some(uptime)) } else { None };
+            self.in_force_since = in_force.then(|| self.version_since.max(self.current_since));
             self.was_in_force |= in_force;
         }
         self.gone.retain(|(path, _)| !self.named.contains(path) && !self.stored.all().any(|one| one == path));
@@ -211,7 +226,8 @@ pub(crate) struct PathDecision {
 ///   Secret; or when it was in force before; or before the first CA is published, when no API server can call and no replica is ready.
 /// - Before it replaces another path, that one is stored too: replicas that start afterwards answer it, and so does one that asks
 ///   once more because it is called by a path that it does not know.
-/// - A former path is dropped once the new one has been in force for `propagation`.
+/// - A former path is dropped once the new one has been in force for `propagation`. So that nobody drops what is being overwritten, the
+///   Secret is written between reading the configuration and overwriting it, also where it knows the path already.
 /// - A lost path is taken from the configuration, so nothing changes.
 pub(crate) fn step(
     published: Option<&Published>,
@@ -225,7 +241,7 @@ pub(crate) fn step(
         Some(current) => current.clone(),
         None => published.common_path().map_or_else(ServicePath::random, Ok)?,
     };
-    let mut wanted = StoredPaths { current: Some(current.clone()), former: stored.former.clone() };
+    let mut wanted = StoredPaths { current: Some(current.clone()), ..stored.clone() };
     let named = published.paths().filter(|_| published.has_certificates());
     // A Secret that was lost had them.
     let remembered = sightings.gone.iter().filter(|_| stored.current.is_none()).map(|(path, _)| path.as_str());
@@ -242,6 +258,10 @@ pub(crate) fn step(
     let ripe = sightings.current_since + propagation;
     let is_ripe = sightings.was_in_force || ripe <= uptime || !published.has_certificates();
     let replaces = published.would_replace(current.as_str());
+    let is_announced = sightings.whole_note > sightings.version_note || !published.has_certificates();
+    if wanted == *stored && replaces && is_ripe && !is_announced {
+        wanted.changes = wanted.changes.wrapping_add(1);
+    }
     let is_stored = wanted == *stored;
     let due = [(!stored.former.is_empty()).then_some(settled).flatten(), replaces.then_some(ripe)];
     let next_check = due.into_iter().flatten().filter_map(|due| due.checked_sub(uptime)).filter(|due| !due.is_zero());

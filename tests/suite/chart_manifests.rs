@@ -32,11 +32,11 @@ fn the_webhook_may_do_this_and_nothing_else() {
         {"apiGroups": ["secrets-store.csi.x-k8s.io"], "resources": ["secretproviderclasses"], "verbs": read},
         {"apiGroups": ["storage.k8s.io"], "resources": ["csidrivers"], "verbs": read},
         {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
-            "resourceNames": ["keysluice"], "verbs": ["get", "list", "watch", "patch"]},
+            "resourceNames": ["keysluice"], "verbs": ["get", "watch", "patch"]},
     ]);
     let namespace = json!([
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["keysluice-tls"],
-            "verbs": ["get", "list", "watch", "update", "patch"]},
+            "verbs": ["get", "patch"]},
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     ]);
     assert_eq!(find(&documents, "ClusterRole", "keysluice")["rules"], cluster);

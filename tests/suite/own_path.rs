@@ -50,7 +50,10 @@ async fn a_path_is_stored_and_published_with_the_first_bundle_and_no_other_is_an
         ["/", "/mutate", "/mutate-v1-pod", "/mutate/abcdefghijklmnopqrstuvwxyz012345", &format!("{ours}/x"), "/readyz"]
     {
         let refused = call(&server, &mut replica, other).await.unwrap_err();
-        assert!(refused.starts_with("HTTP/1.1 404") && !refused.contains(&ours), "{other}: {refused}");
+        assert!(
+            refused.starts_with("HTTP/1.1 404") && (other.starts_with(&ours) || !refused.contains(&ours)),
+            "{other}: {refused}"
+        );
     }
     // Neither the log nor what one may ask for tells it.
     assert!(!replica.process.log().contains(&ours[8..]));

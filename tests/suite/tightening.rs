@@ -43,7 +43,8 @@ async fn the_first_review_tightens_entries_and_guard_and_a_reset_does_not_last()
     let mut damaged = secret(&server).unwrap();
     damaged["data"]["ca.key"] = "Z2FyYmFnZQ==".into();
     server.world().put(SECRETS, damaged);
-    server.world().put_entries(CONFIGURATION, Some(&path(&server)), true);
+    let ours = path(&server);
+    server.world().put_entries(CONFIGURATION, Some(&ours), true);
     until(async || secret(&server).unwrap()["data"]["ca.key"] != "Z2FyYmFnZQ==").await;
     assert_eq!(guard(&server), "RGVueQ==");
 }

@@ -11,6 +11,8 @@ struct Replica {
     stored: StoredPaths,
     named: Vec<(String, bool)>,
     has_bundle: bool,
+    /// The configuration as it was last, and its version.
+    last: (Vec<(String, bool)>, u64),
     sightings: PathSightings,
     seconds: u64,
 }
@@ -23,13 +25,14 @@ impl Replica {
             stored: StoredPaths::default(),
             named,
             has_bundle: true,
+            last: (Vec::new(), 0),
             sightings: PathSightings::default(),
             seconds: 0,
         }
     }
 
     fn with_stored(self, path: &ServicePath) -> Self {
-        Self { stored: StoredPaths { current: Some(path.clone()), former: Vec::new() }, ..self }
+        Self { stored: StoredPaths { current: Some(path.clone()), ..StoredPaths::default() }, ..self }
     }
 
     fn lead(&mut self, path: &str) {
@@ -38,7 +41,11 @@ impl Replica {
 
     fn decide(&mut self) -> PathDecision {
         let bundle = if self.has_bundle { BUNDLE.as_bytes() } else { b"" };
-        let published = Published::read(self.named.iter().map(|_| bundle), ResourceVersion::from("1"));
+        if self.last.0 != self.named {
+            self.last = (self.named.clone(), self.last.1 + 1);
+        }
+        let version = ResourceVersion::from(&*self.last.1.to_string());
+        let published = Published::read(self.named.iter().map(|_| bundle), version);
         let published = published.naming(self.named.iter().map(|(path, may)| EntryPath::new(path, *may)));
         let uptime = Duration::from_secs(self.seconds);
         self.sightings.note(Some(&published), Some(&self.stored), uptime);
@@ -102,7 +109,10 @@ fn a_path_is_a_word_and_32_letters_or_digits() {
     ] {
         assert_eq!(bad.parse::<ServicePath>(), Err(ServicePathError), "{bad}");
     }
-    assert!(!format!("{a:?} {:?}", StoredPaths { current: Some(a.clone()), former: vec![b.0] }).contains("/mutate/"));
+    assert!(
+        !format!("{a:?} {:?}", StoredPaths { current: Some(a.clone()), former: vec![b.0], changes: 0 })
+            .contains("/mutate/")
+    );
 }
 
 #[test]
@@ -183,11 +193,25 @@ fn another_stored_path_waits_until_everybody_knows_it() {
     let [old, new] = [(); 2].map(|()| ServicePath::random().unwrap());
     let mut replica = Replica::called_at(new.as_str(), true).with_stored(&new);
     replica.at(100);
-    replica.stored = StoredPaths { current: Some(old.clone()), former: Vec::new() };
+    replica.stored = StoredPaths { current: Some(old.clone()), ..StoredPaths::default() };
     assert!(!replica.at(110) && !replica.at(169), "a Secret was put back: others answer only the new one");
     assert!(replica.answers(new.as_str()) && replica.answers(old.as_str()));
     assert!(replica.at(170) && replica.named.iter().all(|(path, _)| path == old.as_str()));
     assert!(replica.answers(new.as_str()));
+}
+
+/// Else a replica that has read the configuration before could drop it in the same instant.
+#[test]
+fn what_is_overwritten_is_announced_also_where_it_is_known() {
+    let path = ServicePath::random().unwrap();
+    let mut replica = Replica::called_at(path.as_str(), true).with_stored(&path);
+    replica.at(0);
+    for (number, expected) in [(1, None), (2, Some(1)), (3, Some(2))] {
+        replica.lead("/other");
+        assert!(replica.at(number));
+        assert_eq!(replica.stored.former, ["/other"]);
+        assert_eq!(replica.stored.changes, expected.unwrap_or_default());
+    }
 }
 
 #[test]
