@@ -167,7 +167,7 @@ fn earlier_chart(to: &Path) -> String {
             if entry.is_dir() {
                 copy(&entry, &to.join(name))
             } else {
-                drop(std::fs::copy(&entry, to.join(name)).unwrap())
+                std::fs::copy(&entry, to.join(name)).unwrap();
             }
         }
     }
