@@ -163,6 +163,11 @@ impl Outputs {
         })
     }
 
+    /// Whether an item is of such a certificate.
+    pub(crate) fn is_disagreeing(&self, index: usize) -> bool {
+        self.disagreeing().any(|items| items.contains(&index))
+    }
+
     /// The items whose next files are what they have, not what they have fetched.
     fn held(&self) -> BTreeSet<usize> {
         self.disagreeing().flatten().copied().collect()

@@ -68,7 +68,7 @@ fn a_part_that_is_not_there_is_named() {
         (Part::Cert, pem("leaf.key"), "part cert: the secret holds no certificate"),
         (Part::Ca, pem("leaf"), "part ca: the secret holds no certificate above the leaf"),
         (Part::Chain, "plain".to_owned(), "the certificate cannot be read: it is not a whole PKCS#12 file in DER"),
-        (Part::Key, "-----BEGIN X".to_owned(), "part key: the secret holds no private key"),
+        (Part::Key, "-----BEGIN X".to_owned(), "PEM block 1 (X, line 1) has no dashes behind its label"),
     ] {
         assert_eq!(part(wanted, &value, None).unwrap_err(), expected);
     }

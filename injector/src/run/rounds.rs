@@ -88,7 +88,10 @@ impl Sidecar {
                     }
                     match fault {
                         None => {
-                            self.works(volume, index);
+                            // One of a certificate whose other files are of another version is told as that until they agree.
+                            if !self.outputs[volume].is_disagreeing(index) {
+                                self.works(volume, index);
+                            }
                             Outcome::Fetched
                         }
                         Some(fault) => {
@@ -125,7 +128,9 @@ impl Sidecar {
         for &index in items {
             if asked {
                 self.status.confirmed(volume, index, since_boot());
-                self.works(volume, index);
+                if !self.outputs[volume].is_disagreeing(index) {
+                    self.works(volume, index);
+                }
             }
             self.news[volume].add(index, Outcome::Unchanged);
         }
@@ -178,6 +183,12 @@ impl Sidecar {
             self.fetcher.forget(volume, &items);
             outcomes.retain(|(index, _)| !items.contains(index));
             outcomes.extend(items.into_iter().map(|item| (item, Outcome::Held)));
+        }
+        let fetched = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Fetched).map(|(index, _)| *index);
+        for index in fetched.collect::<Vec<_>>() {
+            if !self.outputs[volume].is_disagreeing(index) {
+                self.works(volume, index);
+            }
         }
         self.tell_reasons();
         Event::Fetched { volume, outcomes }
