@@ -67,11 +67,10 @@ pub(super) fn by_structure<'a>(certificates: &[Certificate<'a>]) -> Result<Certi
     };
     let mut seen = BTreeSet::new();
     let leaves: Vec<_> = certificates.iter().filter(issued_none).filter(|leaf| seen.insert(leaf.der)).collect();
-    let mut issued = leaves.iter().filter(|leaf| !leaf.is_self_issued());
-    match (leaves.as_slice(), issued.next(), issued.next()) {
-        ([one], ..) => Ok(**one),
-        (_, Some(one), None) => Ok(**one),
-        _ => Err(LeafError::Several(leaves.len())),
+    let issued: Vec<_> = leaves.iter().copied().filter(|leaf| !leaf.is_self_issued()).collect();
+    match (leaves.as_slice(), issued.as_slice()) {
+        ([one], _) | (_, [one]) => Ok(**one),
+        (several, []) | (_, several) => Err(LeafError::Several(several.len())),
     }
 }
 

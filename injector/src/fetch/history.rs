@@ -9,7 +9,7 @@ use crate::vault::{Listed, Object};
 use keysluice_plan::ObjectVersion;
 use keysluice_plan::reason::{KS404, KS608};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -104,6 +104,7 @@ impl Fetcher {
     ) -> Result<Made, Fault> {
         let mut tasks = JoinSet::new();
         let mut answers: Vec<Option<Made>> = objects.iter().map(|_| None).collect();
+        let mut failed = BTreeSet::new();
         for (number, object) in objects.into_iter().enumerate() {
             let (fetcher, items) = (Arc::clone(self), items.to_vec());
             tasks.spawn(async move { (number, fetcher.version(volume, object, number, items).await) });
@@ -111,8 +112,13 @@ impl Fetcher {
         while let Some(done) = tasks.join_next().await {
             let lost = |_| Fault::new(KS608, Class::Transient, "the fetch ended without a result");
             let (number, made) = done.map_err(lost)?;
-            // Dropping the others ends them: without one there is no history.
-            answers[number] = Some(made?);
+            // Without one there is no history, and where all items failed no other helps: dropping the rest ends it.
+            let made = made?;
+            failed.extend(made.iter().filter(|(_, made)| made.is_err()).map(|(index, _)| *index));
+            answers[number] = Some(made);
+            if failed.len() == items.len() {
+                break;
+            }
         }
         let mut all: BTreeMap<usize, Result<Fetched, Fault>> =
             items.iter().map(|&index| (index, Ok(Fetched::default()))).collect();
