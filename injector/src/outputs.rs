@@ -244,6 +244,11 @@ pub(crate) fn of_two_versions(volume: &Volume, index: usize) -> Fault {
     Fault::new(KS431, Class::Transient, format_args!("{source}: its files would be of different versions"))
 }
 
+/// Whether a fault is that.
+pub(crate) fn is_of_two_versions(fault: &Fault) -> bool {
+    fault.reason == KS431
+}
+
 fn in_one_place(item: Item<'_>, path: &RelativePath, other: &RelativePath) -> Fault {
     let message = format_args!("{}: file {path} cannot stand beside file {other}", item.source());
     Fault::new(KS429, Class::Slow, message)

@@ -6,7 +6,7 @@ use crate::fault::Class;
 use crate::fetch::Results;
 use crate::item::Item;
 use crate::log;
-use crate::outputs::of_two_versions;
+use crate::outputs::{is_of_two_versions, of_two_versions};
 use crate::refresh::{Event, Outcome, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,10 +88,7 @@ impl Sidecar {
                     }
                     match fault {
                         None => {
-                            // One of a certificate whose other files are of another version is told as that until they agree.
-                            if !self.outputs[volume].is_disagreeing(index) {
-                                self.works(volume, index);
-                            }
+                            self.works(volume, index);
                             Outcome::Fetched
                         }
                         Some(fault) => {
@@ -128,16 +125,20 @@ impl Sidecar {
         for &index in items {
             if asked {
                 self.status.confirmed(volume, index, since_boot());
-                if !self.outputs[volume].is_disagreeing(index) {
-                    self.works(volume, index);
-                }
+                self.works(volume, index);
             }
             self.news[volume].add(index, Outcome::Unchanged);
         }
         Event::Tick
     }
 
+    /// What was told of an item does not hold any longer. That its certificate has two versions does until they agree: each new try
+    /// fetches both of them.
     fn works(&mut self, volume: usize, index: usize) {
+        let told = self.status.fault_of(volume, index);
+        if told.is_some_and(is_of_two_versions) && self.outputs[volume].is_disagreeing(index) {
+            return;
+        }
         if self.status.works(volume, index) {
             log::info(&format!("file {}: works again", Item::at(&self.plan.volumes[volume], index).path()));
         }
@@ -186,9 +187,7 @@ impl Sidecar {
         }
         let fetched = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Fetched).map(|(index, _)| *index);
         for index in fetched.collect::<Vec<_>>() {
-            if !self.outputs[volume].is_disagreeing(index) {
-                self.works(volume, index);
-            }
+            self.works(volume, index);
         }
         self.tell_reasons();
         Event::Fetched { volume, outcomes }

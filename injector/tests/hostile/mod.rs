@@ -79,9 +79,11 @@ fn cgroup() -> Option<Cgroup> {
 
 /// Starts with this Plan, asks for `status` while contents are taken apart, and ends it by SIGTERM; tells what it took.
 fn withstands(world: &World, case: &str, plan: &Value, done: impl Fn(&Value) -> bool) {
+    let socket = world.root.join("run/keysluice/control.sock");
+    let _ = std::fs::remove_file(&socket);
     let cgroup = cgroup();
     let sidecar = world.run_within(plan, cgroup.as_ref());
-    until("its socket is there", || world.root.join("run/keysluice/control.sock").exists());
+    until("its socket is there", || socket.exists());
     let (started, mut slowest) = (Instant::now(), Duration::ZERO);
     loop {
         let asked = Instant::now();
@@ -136,7 +138,7 @@ fn keys_certificates_and_documents_without_end_are_refused_promptly_and_within_t
             .map(|at| file(&world, &format!("{at}"), "hostile", &json!({"part": parts[at % parts.len()]})))
             .filter(|item| case != "one RSA key of a megabit" || item["part"] != "key")
             .collect();
-        withstands(&world, case, &world.plan(&items), |status| told(status, &[code]));
+        withstands(&world, case, &world.plan(&items), |status| told(status, &[code, "KS425"]));
     }
 }
 
