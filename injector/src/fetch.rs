@@ -13,13 +13,13 @@ use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
 use crate::refresh::Time;
-use crate::throttle::{Throttle, ThrottleState};
 use crate::room::Room;
+use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Object, VaultClient, of_object};
 use keysluice_plan::reason::{KS404, KS601, KS608};
 use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
-use secrecy::ExposeSecret;
 use making::{Job, Place};
+use secrecy::ExposeSecret;
 use spared::Listing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -91,8 +91,8 @@ impl Fetcher {
         let sources = plan.identities.iter().map(source).collect();
         let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle), plan.volumes.iter().flat_map(vaults));
         let ledgers = plan.volumes.iter().map(|volume| Mutex::new(Ledger::new(Item::count(volume)))).collect();
-        let (room, making) = (Room::of_this_process(), Semaphore::new(1));
-        Ok(Self { plan, sources, vaults, throttle, http, room, making, ledgers })
+        let making = Semaphore::new(1);
+        Ok(Self { plan, sources, vaults, throttle, http, room: Room::of_this_process(), making, ledgers })
     }
 
     /// Has these items fetched the next time, whatever a list tells.

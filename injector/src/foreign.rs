@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn the_start_is_one_short_line_without_tokens() {
-        let page = "\u{feff}<!DOCTYPE html>\r\n<html>\n  <body>eyJhbGciOi.x.y \u{1b}[31m blocked".to_owned() + &"x".repeat(900);
+        let page = "\u{feff}<!DOCTYPE html>\r\n<html>\n  <body>eyJhbGciOi.x.y \u{1b}[31m blocked".to_owned()
+            + &"x".repeat(900);
         let text = foreign(403, "text/html", page.as_bytes()).to_string();
         assert!(text.starts_with("403 text/html \"<!DOCTYPE html> <html> [token] [31m blockedxxx"), "{text}");
         assert!(text.chars().count() < 150 && text.ends_with("…\""), "{text}");

@@ -64,7 +64,7 @@ impl Bundle {
                     let key = convert(&block.der, budget).map_err(|Spent| ContentError::TooMany)?;
                     keys.push(key.ok_or_else(|| ContentError::Block(block.at.is("is not a private key in DER")))?);
                 }
-                Kind::Unusable(problem) => unusable = unusable.or(Some(block.at.is(problem))),
+                Kind::Unusable(problem) => unusable = unusable.or_else(|| Some(block.at.is(problem))),
                 Kind::Unreadable(problem) => return Err(ContentError::Block(block.at.is(problem))),
                 Kind::Other => {}
             }

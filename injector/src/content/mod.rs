@@ -183,8 +183,13 @@ impl ContentError {
             Self::ContentType(_) => (KS423, Class::Slow),
             Self::NoPart { .. } => (KS425, Class::Slow),
             Self::Parts(_) => (KS425, Class::Permanent),
-            Self::Pkcs12(_) | Self::Certificate | Self::NoLeaf | Self::Cycle => (KS426, Class::Slow),
-            Self::Block(_) | Self::NoPair | Self::SeveralLeaves(_) => (KS426, Class::Slow),
+            Self::Pkcs12(_)
+            | Self::Certificate
+            | Self::Block(_)
+            | Self::NoLeaf
+            | Self::Cycle
+            | Self::NoPair
+            | Self::SeveralLeaves(_) => (KS426, Class::Slow),
             Self::TooMany => (KS432, Class::Slow),
             Self::JsonField { .. } => (KS427, Class::Slow),
             Self::Missing(_) | Self::KeyField(_) => (KS424, Class::Slow),
@@ -262,12 +267,15 @@ pub(crate) fn is_heavy<'a>(items: impl Iterator<Item = Item<'a>>, body: &[u8]) -
             return true;
         }
     }
-    body.len().saturating_mul(count) > LIGHT_BYTES || body.windows(PKCS12.len()).any(|window| window == PKCS12)
+    let has = |text: &[u8]| body.windows(text.len()).any(|window| window == text);
+    body.len().saturating_mul(count) > LIGHT_BYTES || has(PKCS12) || has(ESCAPE)
 }
 
 /// Read and copied within a few milliseconds.
 const LIGHT_BYTES: usize = 128 * 1024;
 const PKCS12: &[u8] = b"x-pkcs12";
+/// It may write the same in other letters.
+const ESCAPE: &[u8] = b"\\u";
 
 fn fetched(path: &RelativePath, made: secret::Made) -> Result<Fetched, ContentError> {
     let version = made.version;
@@ -300,6 +308,25 @@ mod tests {
     fn contents_are_never_printed() {
         let fetched = Produced { content: Content::new(b"canary".to_vec()), version: "v".into() };
         assert!(!format!("{fetched:?}").contains("canary") && !format!("{fetched:?}").contains("99, 97, 110"));
+    }
+
+    #[test]
+    fn what_may_take_long_is_known_from_plan_and_body() {
+        let file = |extra: serde_json::Value| -> File {
+            let mut json = serde_json::json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
+            json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            serde_json::from_value(json).unwrap()
+        };
+        let plain = file(serde_json::json!({}));
+        let heavy = |file: &File, count, body: &[u8]| is_heavy(std::iter::repeat_n(Item::File(file), count), body);
+        assert!(
+            !heavy(&plain, 1, b"{}") && !heavy(&plain, 5, &vec![b' '; 20_000]) && heavy(&plain, 7, &vec![b' '; 20_000])
+        );
+        assert!(heavy(&plain, 1, br#"{"contentType": "application/x-pkcs12"}"#));
+        assert!(heavy(&plain, 1, br#"{"contentType": "application/x\u002dpkcs12"}"#));
+        for extra in [serde_json::json!({"part": "key"}), serde_json::json!({"jsonKey": "a"})] {
+            assert!(heavy(&file(extra), 1, b"{}"));
+        }
     }
 
     #[test]

@@ -99,7 +99,10 @@ fn what_stands_before_a_block_is_not_part_of_it_and_other_labels_are_certificate
         ("X509", format!("{}{root}{key}", labelled("X509 CERTIFICATE"))),
         ("trusted", format!("{trusted}{root}{key}")),
         ("the issuer first", format!("{root}{leaf}{key}")),
-        ("the parameters of the curve", format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{key}{leaf}")),
+        (
+            "the parameters of the curve",
+            format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{key}{leaf}"),
+        ),
     ] {
         assert_eq!(told(Part::Cert, &value).as_deref(), Ok(leaf.as_str()), "{case}");
         assert_eq!(told(Part::Key, &value).as_deref(), Ok(key.as_str()), "{case}");
@@ -203,7 +206,12 @@ fn a_key_that_is_encrypted_is_told_as_that() {
         }
         assert_eq!(told(Part::Cert, &format!("{value}{}", pem("leaf"))).unwrap(), pem("leaf"));
     }
-    let made = made(&block("ENCRYPTED PRIVATE KEY", "AAEC"), false, None, Wanted { part: Some(Part::Key), ..Wanted::default() });
+    let made = made(
+        &block("ENCRYPTED PRIVATE KEY", "AAEC"),
+        false,
+        None,
+        Wanted { part: Some(Part::Key), ..Wanted::default() },
+    );
     let error = made.unwrap_err();
     assert!(matches!(&error, crate::content::ContentError::Block(_)) && error.fault("x").reason.code == "KS426");
 }

@@ -141,7 +141,10 @@ mod tests {
         for (bad, expected) in [
             ("-----BEGIN B\nAAEC\n-----END B-----\n", "has no dashes behind its label"),
             ("-----BEGIN B-----\nAAEC\n", "has no END line"),
-            ("-----BEGIN B-----\nAAEC\n-----BEGIN A-----\nAAEC\n-----END A-----\n", "has no END line before the next block"),
+            (
+                "-----BEGIN B-----\nAAEC\n-----BEGIN A-----\nAAEC\n-----END A-----\n",
+                "has no END line before the next block",
+            ),
             ("-----BEGIN B-----\nAAEC\n-----END A-----\n", "ends with an END line of another label"),
             ("-----BEGIN B-----\nAA!C\n-----END B-----\n", "is not base64 with padding"),
             ("-----BEGIN B-----\nAAE\n-----END B-----\n", "is not base64 with padding"),

@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_key_costs_before_it_is_computed() {
-        for (name, units) in [("leaf.sec1", 500), ("p384.sec1-no-public", 5_000), ("p521.key", 15_000), ("rsa.key", 0)] {
+        for (name, units) in [("leaf.sec1", 500), ("p384.sec1-no-public", 5_000), ("p521.key", 15_000), ("rsa.key", 0)]
+        {
             let cost = |units| convert(&der(name), &mut Budget::of(units)).map(|key| key.is_some());
             assert_eq!(cost(units), Ok(true), "{name}");
             if units > 0 {

@@ -133,7 +133,7 @@ impl Secret {
             let made = self.make_pfx();
             self.pfx = Some(made);
         }
-        let (file, told) = memorised(&self.pfx)?;
+        let (file, told) = memorised(self.pfx.as_ref())?;
         warnings.extend_from_slice(told);
         Ok(Content::from(file.clone()))
     }
@@ -161,7 +161,7 @@ impl Secret {
                 Keys::of_pem(&self.value, &mut self.budget)
             });
         }
-        memorised(&self.bundle)
+        memorised(self.bundle.as_ref())
     }
 
     fn text(&mut self) -> Result<&(Zeroizing<String>, Vec<String>), ContentError> {
@@ -170,14 +170,14 @@ impl Secret {
             let text = self.bundle().and_then(|keys| keys.pem(&mut warnings));
             self.text = Some(text.map(|text| (text.into_text().unwrap_or_default(), warnings)));
         }
-        memorised(&self.text)
+        memorised(self.text.as_ref())
     }
 }
 
-fn memorised<T>(memo: &Memo<T>) -> Result<&T, ContentError> {
+fn memorised<T>(memo: Option<&Result<T, ContentError>>) -> Result<&T, ContentError> {
     // It is set before it is asked for.
     let missing = || Err(ContentError::Json(ObjectType::Secret));
-    memo.as_ref().map_or_else(missing, |known| known.as_ref().map_err(Clone::clone))
+    memo.map_or_else(missing, |known| known.as_ref().map_err(Clone::clone))
 }
 
 /// The certificates of a PEM text, or its other blocks.

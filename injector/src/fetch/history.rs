@@ -96,12 +96,7 @@ impl Fetcher {
     }
 
     /// What these items have of several versions, in their order. Of an answer nothing is kept but its files.
-    async fn make_all(
-        self: &Arc<Self>,
-        volume: usize,
-        objects: Vec<Object>,
-        items: &[usize],
-    ) -> Result<Made, Fault> {
+    async fn make_all(self: &Arc<Self>, volume: usize, objects: Vec<Object>, items: &[usize]) -> Result<Made, Fault> {
         let mut tasks = JoinSet::new();
         let mut answers: Vec<Option<Made>> = objects.iter().map(|_| None).collect();
         let mut failed = BTreeSet::new();

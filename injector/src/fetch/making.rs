@@ -62,13 +62,7 @@ impl Job {
         self.items.iter().map(|&index| (index, self.one(plan, index, &mut reading, room))).collect()
     }
 
-    fn one(
-        &self,
-        plan: &Plan,
-        index: usize,
-        reading: &mut Reading<'_>,
-        room: &Arc<Room>,
-    ) -> Result<Fetched, Fault> {
+    fn one(&self, plan: &Plan, index: usize, reading: &mut Reading<'_>, room: &Arc<Room>) -> Result<Fetched, Fault> {
         let object = &self.object;
         let item = Item::at(&plan.volumes[self.volume], index);
         let path = match &self.place {

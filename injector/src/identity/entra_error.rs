@@ -102,7 +102,17 @@ impl Refusal {
             28_002 | 70_011 | 700_022 | 700_023 | 500_011 | 50_001 | 650_057 => other(KS309, Class::Permanent),
             90_055 | 50_196 => other(KS310, Class::Transient),
             // Time-outs and failures behind Entra, also those it calls "unretryable": another of its servers may not have them.
-            40_010 | 50_000 | 50_033 | 50_087 | 70_012 | 90_006 | 90_012 | 90_024 | 90_033 | 90_036 | 90_090..=90_092
+            40_010
+            | 50_000
+            | 50_033
+            | 50_087
+            | 70_012
+            | 90_006
+            | 90_012
+            | 90_024
+            | 90_033
+            | 90_036
+            | 90_090..=90_092
             | 501_621 => other(KS311, Class::Transient),
             _ => return None,
         })

@@ -37,9 +37,7 @@ pub(super) async fn token(
     // The same fields as Entra's.
     Err(match EntraError::parse(status, body) {
         Some(error) => IdentityError::Imds { endpoint, status, text: error.to_string(), retry_after: wait },
-        None => {
-            IdentityError::Foreign { endpoint, imds: true, foreign: Box::new(head.with(body)), retry_after: wait }
-        }
+        None => IdentityError::Foreign { endpoint, imds: true, foreign: Box::new(head.with(body)), retry_after: wait },
     })
 }
 

@@ -26,9 +26,7 @@ pub enum VaultError {
         retry_after: Option<Duration>,
     },
     /// Somebody else answered, or a part of the way did.
-    #[error(
-        "{foreign} is not an answer of Key Vault: something between the pod and the vault may answer in its place"
-    )]
+    #[error("{foreign} is not an answer of Key Vault: something between the pod and the vault may answer in its place")]
     Foreign {
         /// What came.
         foreign: Box<Foreign>,

@@ -161,6 +161,20 @@ fn one_answer_is_taken_apart_once_however_many_files_come_of_it() {
 }
 
 #[test]
+fn a_signal_ends_it_in_the_middle_of_a_key_derivation() {
+    let world = world();
+    put(&world, "hostile", pkcs12(1_900_000, 1), Some("application/x-pkcs12"));
+    let plan = world.plan(&[file(&world, "key", "hostile", &json!({"part": "key"}))]);
+    let sidecar = world.run(&plan);
+    until("the answer is there", || world.emulator.counts().secret_gets == 1);
+    let asked = Instant::now();
+    assert_eq!(sidecar.status()["ready"], false);
+    sidecar.signal(Signal::TERM);
+    assert_eq!(sidecar.wait().code(), Some(0));
+    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+}
+
+#[test]
 fn documents_and_values_of_any_shape_are_taken_apart_within_the_memory() {
     let world = world();
     let deep = format!("{}1{}", "[".repeat(120_000), "]".repeat(120_000));
@@ -192,8 +206,7 @@ fn a_long_history_of_large_values_is_refused_in_words_and_not_by_the_kernel() {
         let value = SecretSeed { created: Some(1000 + version), ..SecretSeed::new("x".repeat(200_000)) };
         world.emulator.put_secret("shop", "old", value).unwrap();
     }
-    let items: Vec<Value> =
-        (0..20).map(|at| file(&world, &format!("{at}"), "old", &json!({"history": 500}))).collect();
+    let items: Vec<Value> = (0..20).map(|at| file(&world, &format!("{at}"), "old", &json!({"history": 500}))).collect();
     withstands(&world, "a history", &world.plan(&items), |status| told(status, &["KS433"]));
 }
 

@@ -15,9 +15,10 @@ impl Cgroup {
     pub(crate) fn new(limit_bytes: usize) -> Option<Self> {
         let name = format!("keysluice-content-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let root = Path::new("/sys/fs/cgroup");
-        let (parent, file) = match root.join("memory/memory.limit_in_bytes").exists() {
-            true => (root.join("memory"), "memory.limit_in_bytes"),
-            false => (root.to_owned(), "memory.max"),
+        let (parent, file) = if root.join("memory/memory.limit_in_bytes").exists() {
+            (root.join("memory"), "memory.limit_in_bytes")
+        } else {
+            (root.to_owned(), "memory.max")
         };
         let directory = parent.join(name);
         fs::create_dir(&directory).ok()?;
