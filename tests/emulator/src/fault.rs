@@ -274,7 +274,7 @@ mod tests {
         let delay = Duration::from_millis(11);
         assert_eq!(faults.strike(&TOKEN), Outcome { delay, status: Some((429, Some(7))), ..Outcome::default() });
         assert_eq!(faults.strike(&TOKEN), Outcome { delay, broken: Some(Break::Reset), ..Outcome::default() });
-        assert_eq!(faults.strike(&TOKEN), Outcome { delay, status: None, broken: None });
+        assert_eq!(faults.strike(&TOKEN), Outcome { delay, ..Outcome::default() });
     }
 
     #[test]
