@@ -90,6 +90,29 @@ fn an_interceptor_that_goes_away_costs_no_start_and_no_optional_file() {
 }
 
 #[test]
+fn somebody_elses_list_empties_no_selection() {
+    let world = crate::content::world();
+    let mut plan = world.plan(&[]);
+    plan["volumes"][0]["selections"] =
+        json!([{"mode": "0600", "identity": "a", "vault": world.emulator.vault_url("shop"), "namePrefix": "db"}]);
+    let sidecar = world.run_ready(&plan);
+    for fault in [
+        Fault::answer(200, "application/json", r#"{"status": "ok"}"#),
+        Fault::answer(200, "application/json", "{}"),
+        Fault::answer(200, "text/html", PAGE),
+        Fault::answer(403, "text/html", PAGE),
+        Fault::answer(404, "", ""),
+        Fault::redirect(302, "https://portal.example"),
+    ] {
+        world.emulator.inject(fault.clone().on(CallKind::List));
+        let (answer, well) = sidecar.refresh();
+        assert!(!well && answer["volumes"][0]["files"][0]["error"]["code"] == "KS413", "{fault:?}: {answer}");
+        assert_eq!(world.read("db"), CANARY, "{fault:?}");
+        world.emulator.clear_faults();
+    }
+}
+
+#[test]
 fn somebody_elses_answer_for_entra_and_imds_blames_no_identity() {
     let world = World::new();
     let plan = impatient(&world);
