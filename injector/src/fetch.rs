@@ -1,6 +1,7 @@
 //! One round: the items of a volume that are due, each object fetched once.
 
 mod history;
+mod making;
 mod selected;
 mod spared;
 
@@ -12,16 +13,19 @@ use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
 use crate::refresh::Time;
+use crate::room::Room;
 use crate::throttle::{Throttle, ThrottleState};
-use crate::vault::{Answer, Object, VaultClient, of_object};
+use crate::vault::{Object, VaultClient, of_object};
 use keysluice_plan::reason::{KS404, KS601, KS608};
 use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
+use making::{Job, Place};
 use secrecy::ExposeSecret;
 use spared::Listing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
@@ -62,6 +66,10 @@ pub(crate) struct Fetcher {
     vaults: VaultClient,
     throttle: Arc<Throttle>,
     http: Arc<Http>,
+    /// For what is fetched and not written yet.
+    room: Arc<Room>,
+    /// One answer at a time is taken apart beside the one thread.
+    making: Semaphore,
     /// Which objects a list may spare; per volume.
     ledgers: Vec<Mutex<Ledger>>,
 }
@@ -83,7 +91,8 @@ impl Fetcher {
         let sources = plan.identities.iter().map(source).collect();
         let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle), plan.volumes.iter().flat_map(vaults));
         let ledgers = plan.volumes.iter().map(|volume| Mutex::new(Ledger::new(Item::count(volume)))).collect();
-        Ok(Self { plan, sources, vaults, throttle, http, ledgers })
+        let making = Semaphore::new(1);
+        Ok(Self { plan, sources, vaults, throttle, http, room: Room::of_this_process(), making, ledgers })
     }
 
     /// Has these items fetched the next time, whatever a list tells.
@@ -177,21 +186,32 @@ impl Fetcher {
             Ok(source) => self.vaults.get(object, source).await,
             Err(fault) => Err(fault),
         };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(fault) => return self.failed(volume, items, &fault),
+        };
+        let seen = of_object(answer.body.expose_secret(), answer.date);
+        let made = self.make(Job { volume, items, object: object.clone(), place: Place::Own, answer }).await;
         let plan = &self.plan.volumes[volume];
         let mut ledger = self.ledger(volume);
-        let mut produce = |index: usize| {
+        let mut note = |(index, made): (usize, Result<Fetched, Fault>)| {
             ledger.failed(index);
-            let Answer { body, date } = match &answer {
-                Err(fault) => return self.optional(volume, index, fault.clone()),
-                Ok(answer) => answer,
-            };
-            let file = &plan.files[index];
-            let produced = content::produce(file, &file.path, body.expose_secret());
-            let fetched = produced.map_err(|error| error.fault(&object.to_string()))?;
-            ledger.fetched(plan, index, listed, of_object(body.expose_secret(), *date));
-            Ok(fetched.into())
+            let made = made.map(|fetched| {
+                ledger.fetched(plan, index, listed, seen);
+                fetched.into()
+            });
+            (index, made)
         };
-        items.into_iter().map(|index| (index, produce(index))).collect()
+        made.into_iter().map(&mut note).collect()
+    }
+
+    /// The object of these items was not to be had.
+    fn failed(&self, volume: usize, items: Vec<usize>, fault: &Fault) -> Results {
+        let failed = |index: usize| {
+            self.ledger(volume).failed(index);
+            (index, self.optional(volume, index, fault.clone()))
+        };
+        items.into_iter().map(failed).collect()
     }
 
     /// `Plan::check` refuses a Plan with an identity that is not defined.

@@ -124,7 +124,7 @@ fn gave_up(fault: Option<Fault>, patience: Duration) -> Fault {
     let seconds = patience.as_secs();
     match fault {
         Some(fault) => Fault { message: format!("{} (gave up within {seconds} s)", fault.message), ..fault },
-        None => Fault::new(KS603, Class::Transient, format_args!("no answer to any request within {seconds} s")),
+        None => Fault::new(KS603, Class::Transient, format_args!("no object was complete within {seconds} s")),
     }
 }
 

@@ -163,6 +163,11 @@ impl Outputs {
         })
     }
 
+    /// Whether an item is of such a certificate.
+    pub(crate) fn is_disagreeing(&self, index: usize) -> bool {
+        self.disagreeing().any(|items| items.contains(&index))
+    }
+
     /// The items whose next files are what they have, not what they have fetched.
     fn held(&self) -> BTreeSet<usize> {
         self.disagreeing().flatten().copied().collect()
@@ -237,6 +242,11 @@ fn check_halves(volume: &Volume, file: &File, files: &[Output]) -> Result<(), Fa
 pub(crate) fn of_two_versions(volume: &Volume, index: usize) -> Fault {
     let source = Item::at(volume, index).source();
     Fault::new(KS431, Class::Transient, format_args!("{source}: its files would be of different versions"))
+}
+
+/// Whether a fault is that.
+pub(crate) fn is_of_two_versions(fault: &Fault) -> bool {
+    fault.reason == KS431
 }
 
 fn in_one_place(item: Item<'_>, path: &RelativePath, other: &RelativePath) -> Fault {

@@ -273,7 +273,7 @@ impl Sidecar {
                 let message = format!("{} (gave up after {seconds} s)", fault.message);
                 Fault { message, class: Class::Transient, ..fault }
             }
-            None => Fault::new(KS603, Class::Transient, format_args!("no answer to any request within {seconds} s")),
+            None => Fault::new(KS603, Class::Transient, format_args!("no object was complete within {seconds} s")),
         }
     }
 }

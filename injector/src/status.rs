@@ -130,6 +130,11 @@ impl Status {
         self.volumes[volume].items[item].problem.take().is_some()
     }
 
+    /// What an item fails with.
+    pub fn fault_of(&self, volume: usize, item: usize) -> Option<&Fault> {
+        self.volumes[volume].items[item].problem.as_ref().map(|problem| &problem.fault)
+    }
+
     /// What an item's fetch warned of; the warnings that are news.
     pub fn warned(&mut self, volume: usize, item: usize, warnings: Vec<String>) -> Vec<String> {
         let known = std::mem::replace(&mut self.volumes[volume].items[item].warnings, warnings.clone());

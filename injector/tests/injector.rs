@@ -6,7 +6,9 @@ mod changes;
 mod content;
 mod crash;
 mod demands;
+mod foreign;
 mod gate;
+mod hostile;
 mod once;
 mod outage;
 mod renewal;
@@ -253,11 +255,13 @@ fn a_wrong_subject_is_told_with_the_subject() {
         "api://AzureADTokenExchange",
         Duration::from_secs(600),
     ));
-    let output = world.output(&world.plan(&[world.file("db", "db")]), &["once"]);
+    let mut plan = world.plan(&[world.file("db", "db")]);
+    plan["startTimeoutSeconds"] = 1.into();
+    let output = world.output(&plan, &["once"]);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("\"code\":\"KS303\"") && text.contains("system:serviceaccount:shop:other"), "{text}");
-    assert_eq!(world.emulator.counts().tokens, 1);
+    assert!(world.emulator.counts().tokens > 1, "a credential may not be known everywhere yet");
 }
 
 #[test]

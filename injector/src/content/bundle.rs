@@ -1,37 +1,75 @@
 //! Keys and certificates of a certificate-backed secret, whichever form the vault keeps them in, and what is made of them.
 
-use super::chain::{self, Chain};
+use super::budget::{Budget, MAX_CERTIFICATES, MAX_KEYS, Spent};
+use super::chain::{self, Chain, LeafError};
+use super::der_reader::{Reader, SEQUENCE};
 use super::pem::{self, CERTIFICATE, PRIVATE_KEY};
-use super::private_key::{Pkcs8, pkcs8, public_key};
+use super::pem_lenient::{self, Block, Unreadable};
+use super::pkcs12::{self, Pkcs12Error};
+use super::private_key::{Pkcs8, algorithm, convert, public_key};
 use super::x509::Certificate;
-use super::{Content, ContentError, pkcs12};
+use super::{Content, ContentError};
 use keysluice_plan::Part;
 
 /// In the order of the source.
 pub(super) struct Bundle {
     keys: Vec<Pkcs8>,
+    /// Of each key, where it is known.
+    publics: Vec<Option<Vec<u8>>>,
     certificates: Vec<Vec<u8>>,
+    /// Why a private key that is there is not among the keys.
+    unusable: Option<Unreadable>,
 }
 
 pub(super) const INCOMPLETE: &str = "certificate chain is not complete due to missing intermediate/root certificates in the cert from key vault; the certificates keep their order";
 
+const ENCRYPTED: &str = "is an encrypted private key: import it without a password";
+const SSH: &str = "is an OpenSSH private key: convert it first (ssh-keygen -p -m PKCS8)";
+const OTHER_KEY: &str = "is a private key of a kind that is not read: import it as PKCS#8";
+
 impl Bundle {
     /// From a PKCS#12 file.
-    pub(super) fn of_pkcs12(file: &[u8]) -> Result<Self, ContentError> {
-        let pkcs12::Contents { keys, certificates } = pkcs12::read(file).map_err(ContentError::Pkcs12)?;
-        Ok(Self { keys, certificates })
+    pub(super) fn of_pkcs12(file: &[u8], budget: &mut Budget) -> Result<Self, ContentError> {
+        let contents = pkcs12::read_within(file, budget).map_err(|error| match error {
+            Pkcs12Error::TooMany => ContentError::TooMany,
+            other => ContentError::Pkcs12(other),
+        })?;
+        Self::new(contents.keys, contents.certificates, None, budget)
     }
 
-    /// From PEM text; blocks of other kinds, and keys that are encrypted, are not looked at.
-    pub(super) fn of_pem(text: &str) -> Self {
-        let blocks = pem::blocks(text);
-        let (certificates, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(pem::Block::is_certificate);
-        let is_key =
-            |block: &&pem::Block<'_>| matches!(block.label, PRIVATE_KEY | "RSA PRIVATE KEY" | "EC PRIVATE KEY");
-        Self {
-            keys: others.iter().filter(is_key).filter_map(|block| pkcs8(&block.der)).collect(),
-            certificates: certificates.into_iter().map(|block| block.der.to_vec()).collect(),
+    fn new(
+        keys: Vec<Pkcs8>,
+        certificates: Vec<Vec<u8>>,
+        unusable: Option<Unreadable>,
+        budget: &mut Budget,
+    ) -> Result<Self, ContentError> {
+        let publics = keys.iter().map(|key| public_key(key, budget)).collect::<Result<_, _>>();
+        Ok(Self { publics: publics.map_err(|Spent| ContentError::TooMany)?, keys, certificates, unusable })
+    }
+
+    /// From PEM text. A block that is neither a key nor a certificate, such as the parameters of a curve, is not looked at.
+    pub(super) fn of_pem(text: &str, budget: &mut Budget) -> Result<Self, ContentError> {
+        let (mut keys, mut certificates, mut unusable) = (Vec::new(), Vec::new(), None);
+        for block in pem_lenient::blocks(text).map_err(ContentError::Block)? {
+            match Kind::of(&block) {
+                Kind::Certificate if certificates.len() == MAX_CERTIFICATES => return Err(ContentError::TooMany),
+                Kind::Certificate => {
+                    let der = Reader::new(&block.der).next().map(|certificate| certificate.whole);
+                    let der = der.filter(|der| Certificate::parse(der).is_some());
+                    let der = der.ok_or_else(|| ContentError::Block(block.at.is("is not an X.509 certificate in DER")));
+                    certificates.push(der?.to_vec());
+                }
+                Kind::Key if keys.len() == MAX_KEYS => return Err(ContentError::TooMany),
+                Kind::Key => {
+                    let key = convert(&block.der, budget).map_err(|Spent| ContentError::TooMany)?;
+                    keys.push(key.ok_or_else(|| ContentError::Block(block.at.is("is not a private key in DER")))?);
+                }
+                Kind::Unusable(problem) => unusable = unusable.or_else(|| Some(block.at.is(problem))),
+                Kind::Unreadable(problem) => return Err(ContentError::Block(block.at.is(problem))),
+                Kind::Other => {}
+            }
         }
+        Self::new(keys, certificates, unusable, budget)
     }
 
     fn certificates(&self) -> Result<Vec<Certificate<'_>>, ContentError> {
@@ -61,20 +99,22 @@ impl Bundle {
     /// One part; of the certificates only those that belong to the leaf.
     pub(super) fn part(&self, part: Part, warnings: &mut Vec<String>) -> Result<Content, ContentError> {
         let missing = |what| ContentError::NoPart { part, what };
+        if part == Part::Key && (self.certificates.is_empty() || self.keys.is_empty()) {
+            return Ok(self.text(std::slice::from_ref(self.keys.first().ok_or_else(|| self.no_key(part))?), &[]));
+        }
         let certificates = self.certificates()?;
-        let publics: Vec<Option<Vec<u8>>> = self.keys.iter().map(public_key).collect();
-        let known: Vec<Vec<u8>> = publics.iter().flatten().cloned().collect();
-        let chain = Chain::of(&certificates, &known);
+        let chain = self.chain(&certificates, part)?;
+        let Chain { leaf, above, strays, pairs } = &chain;
+        if *pairs > 1 {
+            warnings.push(format!("{pairs} certificates have a private key here; the parts are those of the first"));
+        }
         let key = || {
-            let of_leaf = |public: &Option<Vec<u8>>| {
-                chain.as_ref().is_some_and(|chain| public.as_deref() == Some(chain.leaf.public_key))
-            };
-            self.keys.get(publics.iter().position(of_leaf).unwrap_or_default())
+            let own = self.publics.iter().position(|public| public.as_deref() == Some(leaf.public_key));
+            own.map_or_else(|| self.keys.iter().find(|key| is_of_algorithm(key, leaf)), |own| self.keys.get(own))
         };
         if part == Part::Key {
-            return Ok(self.text(std::slice::from_ref(key().ok_or_else(|| missing("private key"))?), &[]));
+            return Ok(self.text(std::slice::from_ref(key().ok_or_else(|| self.no_key(part))?), &[]));
         }
-        let Chain { leaf, above, strays } = chain.as_ref().ok_or_else(|| missing("certificate"))?;
         if *strays > 0 && part != Part::Cert {
             let part = part.as_str();
             warnings.push(format!("part {part}: certificates that are not above the leaf are left out: {strays}"));
@@ -90,10 +130,90 @@ impl Bundle {
             Part::Ca if above.is_empty() => Err(missing("certificate above the leaf")),
             Part::Ca => Ok(self.text(&[], above)),
             Part::Pfx | Part::Key => {
+                if self.keys.is_empty() && self.unusable.is_some() {
+                    return Err(self.no_key(part));
+                }
                 let ders: Vec<&[u8]> = [leaf].into_iter().chain(above).map(|certificate| certificate.der).collect();
                 let file = pkcs12::write(key().map(|key| key.as_slice()), &ders);
                 Ok(Content::from(file.ok_or_else(|| missing("key that can be encrypted"))?))
             }
         }
     }
+
+    /// Whether the file may stand as it is: where it has keys and certificates, one is of the other.
+    pub(super) fn check_pair(&self) -> Result<(), ContentError> {
+        if self.keys.is_empty() || self.certificates.is_empty() {
+            return Ok(());
+        }
+        self.chain(&self.certificates()?, Part::Pfx).map(drop)
+    }
+
+    /// The leaf is the certificate of the private key. Where nobody here can compute what belongs to a key, one of its algorithm.
+    fn chain<'a>(&self, certificates: &[Certificate<'a>], part: Part) -> Result<Chain<'a>, ContentError> {
+        let known: Vec<Vec<u8>> = self.publics.iter().flatten().cloned().collect();
+        let found = if known.is_empty() && !self.keys.is_empty() {
+            chain::by_structure(certificates).and_then(|leaf| {
+                let fits = self.keys.iter().any(|key| is_of_algorithm(key, &leaf));
+                fits.then(|| Chain::above(leaf, certificates)).ok_or(LeafError::OfNoKey)
+            })
+        } else {
+            Chain::of(certificates, &known)
+        };
+        found.map_err(|error| match error {
+            LeafError::NoCertificate => ContentError::NoPart { part, what: "certificate" },
+            LeafError::OfNoKey => ContentError::NoPair,
+            LeafError::Several(0) => ContentError::NoLeaf,
+            LeafError::Several(count) => ContentError::SeveralLeaves(count),
+        })
+    }
+
+    fn no_key(&self, part: Part) -> ContentError {
+        let unusable = self.unusable.clone().map(ContentError::Block);
+        unusable.unwrap_or(ContentError::NoPart { part, what: "private key" })
+    }
+}
+
+/// Whether a key and a certificate are of one algorithm and curve.
+fn is_of_algorithm(key: &Pkcs8, certificate: &Certificate<'_>) -> bool {
+    let mut info = Reader::new(certificate.public_key);
+    let of_certificate = info.inside(SEQUENCE).and_then(|mut info| info.next()).map(|algorithm| algorithm.whole);
+    of_certificate.is_some() && of_certificate == algorithm(key)
+}
+
+/// What is to be made of a block.
+enum Kind {
+    Certificate,
+    Key,
+    /// A private key; an error only for who needs it.
+    Unusable(&'static str),
+    /// It may hold certificates.
+    Unreadable(&'static str),
+    Other,
+}
+
+impl Kind {
+    fn of(block: &Block<'_>) -> Self {
+        match block.at.label {
+            _ if block.is_certificate() => Self::Certificate,
+            _ if block.encrypted => Self::Unusable(ENCRYPTED),
+            PRIVATE_KEY | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => Self::Key,
+            "OPENSSH PRIVATE KEY" => Self::Unusable(if is_encrypted_ssh(&block.der) { ENCRYPTED } else { SSH }),
+            "PGP PRIVATE KEY BLOCK" => Self::Unusable(OTHER_KEY),
+            label if label.ends_with("ENCRYPTED PRIVATE KEY") => Self::Unusable(ENCRYPTED),
+            label if label.ends_with("PRIVATE KEY") => Self::Unusable(OTHER_KEY),
+            "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS" => {
+                Self::Unreadable("is PKCS#7: import its certificates as PEM (openssl pkcs7 -print_certs)")
+            }
+            label if label.contains("CERTIFICATE") && !label.contains("REQUEST") => {
+                Self::Unreadable("is a certificate of a kind that is not read: import it as X.509")
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// `openssh-key-v1`, a zero, and the cipher's name with its length.
+fn is_encrypted_ssh(der: &[u8]) -> bool {
+    let cipher = der.strip_prefix(b"openssh-key-v1\0");
+    cipher.is_none_or(|cipher| !cipher.starts_with(b"\0\0\0\x04none"))
 }

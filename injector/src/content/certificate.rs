@@ -16,6 +16,9 @@ struct Bundle {
 /// The file's bytes.
 pub(super) fn produce(body: &[u8]) -> Result<Produced, ContentError> {
     let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Cert))?;
+    if bundle.cer.is_none() && bundle.id.is_none() {
+        return Err(ContentError::Json(ObjectType::Cert));
+    }
     let cer = bundle.cer.ok_or(ContentError::Missing("certificate value"))?;
     let version = version_of(&bundle.id.ok_or(ContentError::Missing("certificate id"))?);
     let der = STANDARD.decode(cer).map_err(|_| ContentError::Certificate)?;

@@ -25,23 +25,70 @@ pub(super) fn ordered<'a>(certificates: &[Certificate<'a>]) -> Result<Option<Vec
 }
 
 /// The leaf, and the certificates above it as far as they are there, nearest first.
+#[derive(Debug)]
 pub(super) struct Chain<'a> {
     pub(super) leaf: Certificate<'a>,
     pub(super) above: Vec<Certificate<'a>>,
     /// How many others there are: whoever trusts what is above the leaf must not trust those.
     pub(super) strays: usize,
+    /// Of how many keys a certificate is there; the leaf is that of the first.
+    pub(super) pairs: usize,
+}
+
+/// Why no certificate is known to be the leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeafError {
+    /// There is none at all.
+    NoCertificate,
+    /// There are private keys, and no certificate is of one of them.
+    OfNoKey,
+    /// There is no private key, and several certificates have issued none of the others, or (0) all of them have.
+    Several(usize),
+}
+
+/// The certificate of one of the public keys, and of how many of them there is one.
+fn of_key<'a>(
+    certificates: &[Certificate<'a>],
+    public_keys: &[Vec<u8>],
+) -> Result<(Certificate<'a>, usize), LeafError> {
+    let has_key = |certificate: &&Certificate<'_>| public_keys.iter().any(|key| key == certificate.public_key);
+    let mut paired: Vec<_> = certificates.iter().filter(has_key).collect();
+    let leaf = **paired.first().ok_or(LeafError::OfNoKey)?;
+    paired.sort_unstable_by_key(|certificate| certificate.public_key);
+    paired.dedup_by_key(|certificate| certificate.public_key);
+    Ok((leaf, paired.len()))
+}
+
+/// Where no key tells: the one that issued no other. Roots that stand beside it have issued none either.
+pub(super) fn by_structure<'a>(certificates: &[Certificate<'a>]) -> Result<Certificate<'a>, LeafError> {
+    let issued_none = |certificate: &&Certificate<'_>| {
+        let mut others = certificates.iter().filter(|other| other.der != certificate.der);
+        !others.any(|other| other.may_be_issued_by(certificate))
+    };
+    let mut seen = BTreeSet::new();
+    let leaves: Vec<_> = certificates.iter().filter(issued_none).filter(|leaf| seen.insert(leaf.der)).collect();
+    let issued: Vec<_> = leaves.iter().copied().filter(|leaf| !leaf.is_self_issued()).collect();
+    match (leaves.as_slice(), issued.as_slice()) {
+        ([one], _) | (_, [one]) => Ok(**one),
+        (several, []) | (_, several) => Err(LeafError::Several(several.len())),
+    }
 }
 
 impl<'a> Chain<'a> {
-    /// The leaf is the certificate of one of the public keys; without such a key it is one that issued no other.
-    pub(super) fn of(certificates: &[Certificate<'a>], public_keys: &[Vec<u8>]) -> Option<Self> {
-        let has_key = |certificate: &Certificate<'_>| public_keys.iter().any(|key| key == certificate.public_key);
-        let issued_none = |certificate: &Certificate<'_>| {
-            let mut others = certificates.iter().filter(|other| other.der != certificate.der);
-            !others.any(|other| other.may_be_issued_by(certificate))
+    /// The leaf is the certificate of one of the public keys; where there is no key at all it is the one that issued no other.
+    pub(super) fn of(certificates: &[Certificate<'a>], public_keys: &[Vec<u8>]) -> Result<Self, LeafError> {
+        if certificates.is_empty() {
+            return Err(LeafError::NoCertificate);
+        }
+        let (leaf, pairs) = match public_keys {
+            [] => (by_structure(certificates)?, 0),
+            keys => of_key(certificates, keys)?,
         };
-        let position = certificates.iter().position(has_key);
-        let leaf = certificates[position.or_else(|| certificates.iter().position(issued_none))?];
+        Ok(Self { pairs, ..Self::above(leaf, certificates) })
+    }
+
+    /// What is above a leaf.
+    pub(super) fn above(leaf: Certificate<'a>, certificates: &[Certificate<'a>]) -> Self {
         let (mut known, mut rest) = (BTreeSet::from([leaf.der]), certificates.to_vec());
         rest.retain(|other| known.insert(other.der));
         let (mut chain, mut last) = (vec![leaf], leaf);
@@ -55,7 +102,7 @@ impl<'a> Chain<'a> {
             chain.extend(rest.extract_if(.., |other| one.may_be_issued_by(other)));
             at += 1;
         }
-        Some(Self { leaf, above: chain.split_off(1), strays: rest.len() })
+        Self { leaf, above: chain.split_off(1), strays: rest.len(), pairs: 0 }
     }
 }
 

@@ -1,7 +1,15 @@
 #![allow(non_snake_case)] // the Azure provider's names of the same tables
 
 use super::*;
+use crate::content::budget::Budget;
 use crate::content::fixtures::der;
+use crate::content::private_key::{convert, public_key};
+
+fn public(name: &str) -> Vec<u8> {
+    let budget = &mut Budget::default();
+    let key = convert(&der(&format!("{name}.key")), budget).unwrap().unwrap();
+    public_key(&key, budget).unwrap().unwrap()
+}
 
 /// All orders of the indexes below `count`.
 fn permutations(count: usize) -> Vec<Vec<usize>> {
@@ -21,7 +29,7 @@ fn in_any_order(names: &[&str], expected: &[&str]) {
         let given: Vec<_> = order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
         let chain = ordered(&given).unwrap().unwrap();
         assert_eq!(chain.iter().map(|one| one.der).collect::<Vec<_>>(), expected, "{names:?} {order:?}");
-        let Chain { leaf, above, strays } = Chain::of(&given, &[]).unwrap();
+        let Chain { leaf, above, strays, .. } = Chain::of(&given, &[]).unwrap();
         assert_eq!(strays, 0);
         let all: Vec<_> = [leaf].iter().chain(&above).map(|one| one.der).collect();
         assert_eq!(all, expected, "for parts: {names:?} {order:?}");
@@ -72,24 +80,25 @@ fn chains_that_lead_nowhere_are_refused_in_the_peers_words() {
     // For parts the walk ends by itself: a certificate is taken once.
     let Chain { leaf, above, .. } = Chain::of(&cycle, &[]).unwrap();
     assert_eq!((leaf.der, above.len()), (&b"leaf"[..], 2));
-    assert!(Chain::of(&[], &[]).is_none());
+    assert_eq!(Chain::of(&[], &[]).unwrap_err(), LeafError::NoCertificate);
+    assert_eq!(Chain::of(&crossed, &[]).unwrap_err(), LeafError::Several(0));
+    assert_eq!(Chain::of(&cycle, &[b"another".to_vec()]).unwrap_err(), LeafError::OfNoKey);
 }
 
 #[test]
 fn certificates_that_the_leaf_does_not_lead_to_are_not_above_it() {
     let names = ["leaf2", "leaf", "rsa", "root", "intermediate"];
     let ders: Vec<_> = names.iter().map(|name| der(name)).collect();
-    let key = super::super::private_key::pkcs8(&der("leaf.key")).unwrap();
-    let public = super::super::private_key::public_key(&key).unwrap();
+    let public = public("leaf");
     for order in permutations(names.len()) {
         let given: Vec<_> = order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
-        let Chain { leaf, above, strays } = Chain::of(&given, std::slice::from_ref(&public)).unwrap();
+        let Chain { leaf, above, strays, .. } = Chain::of(&given, std::slice::from_ref(&public)).unwrap();
         assert_eq!((leaf.der, strays), (&ders[1][..], 2), "{order:?}");
         assert_eq!(above.iter().map(|one| one.der).collect::<Vec<_>>(), [&ders[4], &ders[3]], "{order:?}");
     }
     let [leaf, root] = ["leaf", "root"].map(der);
     let given = [&root, &leaf].map(|der| Certificate::parse(der).unwrap());
-    let Chain { leaf: found, above, strays } = Chain::of(&given, &[public]).unwrap();
+    let Chain { leaf: found, above, strays, .. } = Chain::of(&given, &[public]).unwrap();
     assert_eq!((found.der, above.len(), strays), (&leaf[..], 0, 1), "the intermediate is missing");
 }
 
@@ -108,8 +117,7 @@ fn the_key_says_which_certificate_is_the_leaf() {
     let ders: Vec<_> = ["leaf", "leaf2", "intermediate", "root"].iter().map(|name| der(name)).collect();
     let given: Vec<_> = ders.iter().map(|der| Certificate::parse(der).unwrap()).collect();
     for (name, expected) in [("leaf", 0), ("leaf2", 1)] {
-        let key = super::super::private_key::pkcs8(&der(&format!("{name}.key"))).unwrap();
-        let public = super::super::private_key::public_key(&key).unwrap();
+        let public = public(name);
         assert_eq!(Chain::of(&given, &[public]).unwrap().leaf.der, ders[expected], "{name}");
     }
 }

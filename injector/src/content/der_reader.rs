@@ -18,8 +18,9 @@ pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const OBJECT_ID: u8 = 0x06;
 pub(super) const SEQUENCE: u8 = 0x30;
-/// `[0]` and `[3]` with something inside.
+/// `[0]`, `[1]` and `[3]` with something inside.
 pub(super) const CONTEXT_0: u8 = 0xA0;
+pub(super) const CONTEXT_1: u8 = 0xA1;
 pub(super) const CONTEXT_3: u8 = 0xA3;
 /// `[0]` in place of the tag of a string.
 pub(super) const IMPLICIT_0: u8 = 0x80;

@@ -10,8 +10,12 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Bundle {
-    key: Option<JsonWebKey>,
+    /// Without the field it is somebody else's answer; `null` is one of the vault's.
+    key: Nullable,
 }
+
+#[derive(Deserialize)]
+struct Nullable(Option<JsonWebKey>);
 
 #[derive(Deserialize)]
 struct JsonWebKey {
@@ -33,7 +37,7 @@ struct JsonWebKey {
 /// The file's bytes.
 pub(super) fn produce(body: &[u8]) -> Result<Produced, ContentError> {
     let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Key))?;
-    let key = bundle.key.ok_or(ContentError::Missing("key value"))?;
+    let key = bundle.key.0.ok_or(ContentError::Missing("key value"))?;
     let kid = key.kid.as_deref().ok_or(ContentError::Missing("key id"))?;
     let version = version_of(kid);
     let der = match key.kty.as_str() {

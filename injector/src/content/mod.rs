@@ -1,5 +1,6 @@
 //! From a vault's answer to the bytes of a file.
 
+mod budget;
 mod bundle;
 mod certificate;
 mod chain;
@@ -9,29 +10,33 @@ mod json_field;
 mod json_text;
 mod key;
 mod pem;
+mod pem_lenient;
 mod pkcs12;
 mod private_key;
 mod secret;
 mod x509;
 
+pub use pem_lenient::Unreadable;
 pub use pkcs12::Pkcs12Error;
 
 use crate::fault::{Class, Fault};
 use crate::item::Item;
-use keysluice_plan::reason::{KS421, KS422, KS423, KS424, KS425, KS426, KS427, KS601};
+use crate::room::{Room, Share};
+use keysluice_plan::reason::{KS421, KS422, KS423, KS424, KS425, KS426, KS427, KS432, KS601};
 use keysluice_plan::{File, ObjectType, Part, PathError, RelativePath, Selection};
 use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
-use secret::Wanted;
+use secret::{Secret, Wanted};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Bytes of a file; prints nothing, zeroised when dropped.
 #[derive(Debug)]
-pub struct Content(SecretBox<Vec<u8>>);
+pub struct Content(SecretBox<Vec<u8>>, Option<Share>);
 
 impl Content {
     /// From bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(SecretBox::new(Box::new(bytes)))
+        Self(SecretBox::new(Box::new(bytes)), None)
     }
 
     /// From text.
@@ -42,6 +47,12 @@ impl Content {
     /// The text again, if it is one.
     fn into_text(mut self) -> Option<Zeroizing<String>> {
         String::from_utf8(std::mem::take(self.0.expose_secret_mut())).ok().map(Zeroizing::new)
+    }
+
+    /// Counts the bytes until they are dropped; `false` where there is no room for them.
+    pub(crate) fn charge(&mut self, room: &Arc<Room>) -> bool {
+        self.1 = room.take(self.0.expose_secret().capacity());
+        self.1.is_some()
     }
 
     /// The bytes, for the one write they go into.
@@ -119,6 +130,22 @@ pub enum ContentError {
     /// Not X.509.
     #[error("a certificate is not X.509 in DER")]
     Certificate,
+    /// A block of PEM that begins and cannot be read, or a private key that cannot be used.
+    #[error("{0}")]
+    Block(Unreadable),
+    /// A key beside certificates of others.
+    #[error("no certificate of the secret belongs to its private key")]
+    NoPair,
+    /// No key tells which it is.
+    #[error("the secret holds no private key, and {0} certificates that may be the leaf")]
+    SeveralLeaves(usize),
+    /// More than one answer may cost.
+    #[error(
+        "the secret holds more than {} private keys or {} certificates, or keys that take too long",
+        budget::MAX_KEYS,
+        budget::MAX_CERTIFICATES
+    )]
+    TooMany,
     /// Every certificate issued another one.
     #[error("no leaf found")]
     NoLeaf,
@@ -156,7 +183,14 @@ impl ContentError {
             Self::ContentType(_) => (KS423, Class::Slow),
             Self::NoPart { .. } => (KS425, Class::Slow),
             Self::Parts(_) => (KS425, Class::Permanent),
-            Self::Pkcs12(_) | Self::Certificate | Self::NoLeaf | Self::Cycle => (KS426, Class::Slow),
+            Self::Pkcs12(_)
+            | Self::Certificate
+            | Self::Block(_)
+            | Self::NoLeaf
+            | Self::Cycle
+            | Self::NoPair
+            | Self::SeveralLeaves(_) => (KS426, Class::Slow),
+            Self::TooMany => (KS432, Class::Slow),
             Self::JsonField { .. } => (KS427, Class::Slow),
             Self::Missing(_) | Self::KeyField(_) => (KS424, Class::Slow),
             Self::Path(_) => (KS601, Class::Permanent),
@@ -184,27 +218,64 @@ pub(crate) fn source(file: &File) -> ObjectType {
 
 /// The files at `path` from the answer's body.
 pub fn produce(file: &File, path: &RelativePath, body: &[u8]) -> Result<Fetched, ContentError> {
-    let Produced { content, version } = match source(file) {
-        ObjectType::Key => key::produce(body)?,
-        ObjectType::Cert => certificate::produce(body)?,
-        ObjectType::Secret => {
-            let (format, encoding, part, split) = (file.format, file.encoding, file.part, file.split);
-            let wanted = Wanted { format, encoding, part, split, json_key: file.json_key.as_ref() };
-            return fetched(path, secret::produce(body, &wanted)?);
-        }
-    };
-    Ok(Fetched { files: vec![Output { path: path.clone(), content, version }], warnings: Vec::new() })
+    Reading::new(body).file(file, path)
 }
 
-/// The file at `path` of a secret that was selected.
-pub(crate) fn produce_selected(
-    selection: &Selection,
-    path: &RelativePath,
-    body: &[u8],
-) -> Result<Fetched, ContentError> {
-    let wanted = Wanted { format: selection.format, encoding: selection.encoding, ..Wanted::default() };
-    fetched(path, secret::produce(body, &wanted)?)
+/// The body of an answer, read once for all files that come of it.
+pub(crate) struct Reading<'a> {
+    body: &'a [u8],
+    secret: Option<Result<Secret, ContentError>>,
 }
+
+impl<'a> Reading<'a> {
+    /// Of a body.
+    pub(crate) fn new(body: &'a [u8]) -> Self {
+        Self { body, secret: None }
+    }
+
+    /// The files at `path`.
+    pub(crate) fn file(&mut self, file: &File, path: &RelativePath) -> Result<Fetched, ContentError> {
+        let Produced { content, version } = match source(file) {
+            ObjectType::Key => key::produce(self.body)?,
+            ObjectType::Cert => certificate::produce(self.body)?,
+            ObjectType::Secret => {
+                let (format, encoding, part, split) = (file.format, file.encoding, file.part, file.split);
+                let wanted = Wanted { format, encoding, part, split, json_key: file.json_key.as_ref() };
+                return fetched(path, self.secret()?.make(&wanted)?);
+            }
+        };
+        Ok(Fetched { files: vec![Output { path: path.clone(), content, version }], warnings: Vec::new() })
+    }
+
+    /// The file at `path` of a secret that was selected.
+    pub(crate) fn selected(&mut self, selection: &Selection, path: &RelativePath) -> Result<Fetched, ContentError> {
+        let wanted = Wanted { format: selection.format, encoding: selection.encoding, ..Wanted::default() };
+        fetched(path, self.secret()?.make(&wanted)?)
+    }
+
+    fn secret(&mut self) -> Result<&mut Secret, ContentError> {
+        self.secret.get_or_insert_with(|| Secret::read(self.body)).as_mut().map_err(|error| error.clone())
+    }
+}
+
+/// Whether making these files from a body may take longer than a moment: keys, certificates, or much to read.
+pub(crate) fn is_heavy<'a>(items: impl Iterator<Item = Item<'a>>, body: &[u8]) -> bool {
+    let mut count = 0;
+    for item in items {
+        count += 1;
+        if matches!(item, Item::File(file) if file.part.is_some() || file.json_key.is_some()) {
+            return true;
+        }
+    }
+    let has = |text: &[u8]| body.windows(text.len()).any(|window| window == text);
+    body.len().saturating_mul(count) > LIGHT_BYTES || has(PKCS12) || has(ESCAPE)
+}
+
+/// Read and copied within a few milliseconds.
+const LIGHT_BYTES: usize = 128 * 1024;
+const PKCS12: &[u8] = b"x-pkcs12";
+/// It may write the same in other letters.
+const ESCAPE: &[u8] = b"\\u";
 
 fn fetched(path: &RelativePath, made: secret::Made) -> Result<Fetched, ContentError> {
     let version = made.version;
@@ -237,6 +308,25 @@ mod tests {
     fn contents_are_never_printed() {
         let fetched = Produced { content: Content::new(b"canary".to_vec()), version: "v".into() };
         assert!(!format!("{fetched:?}").contains("canary") && !format!("{fetched:?}").contains("99, 97, 110"));
+    }
+
+    #[test]
+    fn what_may_take_long_is_known_from_plan_and_body() {
+        let file = |extra: serde_json::Value| -> File {
+            let mut json = serde_json::json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
+            json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            serde_json::from_value(json).unwrap()
+        };
+        let plain = file(serde_json::json!({}));
+        let heavy = |file: &File, count, body: &[u8]| is_heavy(std::iter::repeat_n(Item::File(file), count), body);
+        assert!(
+            !heavy(&plain, 1, b"{}") && !heavy(&plain, 5, &vec![b' '; 20_000]) && heavy(&plain, 7, &vec![b' '; 20_000])
+        );
+        assert!(heavy(&plain, 1, br#"{"contentType": "application/x-pkcs12"}"#));
+        assert!(heavy(&plain, 1, br#"{"contentType": "application/x\u002dpkcs12"}"#));
+        for extra in [serde_json::json!({"part": "key"}), serde_json::json!({"jsonKey": "a"})] {
+            assert!(heavy(&file(extra), 1, b"{}"));
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn line(text: &str) -> (&str, &str) {
     (first.trim_end_matches([' ', '\t']), rest)
 }
 
-fn decoded(inner: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn decoded(inner: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut data = Zeroizing::new(Vec::with_capacity(inner.len()));
     data.extend(inner.bytes().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')));
     let mut der = Zeroizing::new(vec![0; base64::decoded_len_estimate(data.len())]);

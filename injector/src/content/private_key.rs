@@ -1,11 +1,12 @@
 //! Private keys as PKCS#8, byte for byte as Go's `x509.MarshalPKCS8PrivateKey` writes them: no attributes, curve once.
 
-use super::der::{bit_string, context, integer, octets, sequence};
-use super::der_reader::{BIT_STRING, CONTEXT_0, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
+use super::budget::{Budget, Spent};
+use super::der::{bit_string, context, integer, octets, sequence, unsigned};
+use super::der_reader::{BIT_STRING, CONTEXT_0, CONTEXT_1, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, RsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
 };
 use zeroize::Zeroizing;
 
@@ -18,11 +19,42 @@ pub(super) const P256: (&[u8], usize) = (&[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0
 pub(super) const P384: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22], 48);
 pub(super) const P521: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x23], 66);
 
+/// A curve that can be computed on, and what a public key costs.
+struct Curve {
+    oid: (&'static [u8], usize),
+    signing: &'static EcdsaSigningAlgorithm,
+    units: u32,
+}
+
+const CURVES: [Curve; 3] = [
+    Curve { oid: P256, signing: &ECDSA_P256_SHA256_ASN1_SIGNING, units: 500 },
+    Curve { oid: P384, signing: &ECDSA_P384_SHA384_ASN1_SIGNING, units: 5_000 },
+    Curve { oid: P521, signing: &ECDSA_P521_SHA512_ASN1_SIGNING, units: 15_000 },
+];
+const ED25519_UNITS: u32 = 200;
+
 /// A key in PKCS#8.
 pub(super) type Pkcs8 = Zeroizing<Vec<u8>>;
 
 /// From PKCS#1, PKCS#8 or SEC 1; `None` when it is none of them.
-pub(super) fn pkcs8(der: &[u8]) -> Option<Pkcs8> {
+pub(super) fn convert(der: &[u8], budget: &mut Budget) -> Result<Option<Pkcs8>, Spent> {
+    let Some((source, inner)) = source(der) else { return Ok(None) };
+    Ok(match source {
+        Source::Elliptic(curve) => elliptic(curve, inner, budget)?,
+        Source::Other(algorithm) => Some(wrap(algorithm, inner)),
+        Source::Rsa => Some(wrap(&sequence(&[RSA]), inner)),
+    })
+}
+
+/// In which form a key is.
+enum Source<'a> {
+    /// With the parameters that stand beside it.
+    Elliptic(Option<&'a [u8]>),
+    Rsa,
+    Other(&'a [u8]),
+}
+
+fn source(der: &[u8]) -> Option<(Source<'_>, &[u8])> {
     let mut key = Reader::new(der).inside(SEQUENCE)?;
     key.take(INTEGER)?;
     let second = key.next()?;
@@ -31,32 +63,67 @@ pub(super) fn pkcs8(der: &[u8]) -> Option<Pkcs8> {
             let inner = key.take(OCTET_STRING)?;
             let mut algorithm = Reader::new(second.value);
             let id = algorithm.next().filter(|id| id.tag == OBJECT_ID)?;
-            match id.whole {
-                EC => elliptic(algorithm.next().map(|parameters| parameters.whole), inner),
+            let source = match id.whole {
+                EC => Source::Elliptic(algorithm.next().map(|parameters| parameters.whole)),
                 // Go writes the NULL that some leave out.
-                id if RSA.starts_with(id) => Some(wrap(&sequence(&[RSA]), inner)),
-                _ => Some(wrap(second.whole, inner)),
-            }
+                id if RSA.starts_with(id) => Source::Rsa,
+                _ => Source::Other(second.whole),
+            };
+            Some((source, inner))
         }
-        INTEGER => Some(wrap(&sequence(&[RSA]), der)),
-        OCTET_STRING => elliptic(None, der),
+        INTEGER => Some((Source::Rsa, der)),
+        OCTET_STRING => Some((Source::Elliptic(None), der)),
         _ => None,
     }
 }
 
-/// `SubjectPublicKeyInfo` of a key; `None` for kinds nobody here can compute with. Not by way of rustls: it wants a copy of the
-/// key that nobody wipes.
-pub(super) fn public_key(key: &Pkcs8) -> Option<Vec<u8>> {
-    let curves = [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P521_SHA512_ASN1_SIGNING];
-    let public: Result<PublicKeyX509Der<'_>, _> =
-        if let Some(pair) = curves.into_iter().find_map(|curve| EcdsaKeyPair::from_pkcs8(curve, key).ok()) {
-            pair.public_key().as_der()
-        } else if let Ok(pair) = RsaKeyPair::from_pkcs8(key) {
-            pair.public_key().as_der()
-        } else {
-            Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).ok()?.public_key().as_der()
-        };
-    Some(public.ok()?.as_ref().to_vec())
+/// `SubjectPublicKeyInfo` of a key that [`convert`] made; `None` where it does not follow from the key. That of a known curve was
+/// computed there, that of RSA stands in the key.
+pub(super) fn public_key(key: &Pkcs8, budget: &mut Budget) -> Result<Option<Vec<u8>>, Spent> {
+    if let Some(public) = written_public_key(key) {
+        return Ok(Some(public));
+    }
+    budget.spend(ED25519_UNITS)?;
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).ok();
+    Ok(pair.and_then(|pair| Some(pair.public_key().as_der().ok()?.as_ref().to_vec())))
+}
+
+/// `AlgorithmIdentifier` of a key in PKCS#8.
+pub(super) fn algorithm(key: &Pkcs8) -> Option<&[u8]> {
+    let mut key = Reader::new(key).inside(SEQUENCE)?;
+    key.take(INTEGER)?;
+    key.next().map(|algorithm| algorithm.whole)
+}
+
+fn written_public_key(key: &Pkcs8) -> Option<Vec<u8>> {
+    let algorithm = algorithm(key)?;
+    let mut parts = Reader::new(key).inside(SEQUENCE)?;
+    parts.take(INTEGER)?;
+    parts.take(SEQUENCE)?;
+    let mut inner = Reader::new(parts.take(OCTET_STRING)?).inside(SEQUENCE)?;
+    inner.take(INTEGER)?;
+    if algorithm == sequence(&[RSA]).as_slice() {
+        let (modulus, exponent) = (inner.take(INTEGER)?, inner.take(INTEGER)?);
+        let public = sequence(&[&unsigned(modulus), &unsigned(exponent)]);
+        return Some(sequence(&[algorithm, &bit_string(&public)]).to_vec());
+    }
+    if Reader::new(algorithm).inside(SEQUENCE)?.next()?.whole != EC {
+        return None;
+    }
+    inner.take(OCTET_STRING)?;
+    inner.optional(CONTEXT_0);
+    let point = Reader::new(inner.optional(CONTEXT_1)?).take(BIT_STRING)?.strip_prefix(&[0])?;
+    Some(sequence(&[algorithm, &bit_string(point)]).to_vec())
+}
+
+/// The public point of a number on a curve, as `SubjectPublicKeyInfo` has it. Not by way of rustls: it wants a copy of the key
+/// that nobody wipes.
+fn point(curve: &Curve, key: &Pkcs8) -> Option<Vec<u8>> {
+    let pair = EcdsaKeyPair::from_pkcs8(curve.signing, key).ok()?;
+    let info: PublicKeyX509Der<'_> = pair.public_key().as_der().ok()?;
+    let mut info = Reader::new(info.as_ref()).inside(SEQUENCE)?;
+    info.take(SEQUENCE)?;
+    info.take(BIT_STRING)?.strip_prefix(&[0]).map(<[u8]>::to_vec)
 }
 
 fn wrap(algorithm: &[u8], inner: &[u8]) -> Pkcs8 {
@@ -66,26 +133,33 @@ fn wrap(algorithm: &[u8], inner: &[u8]) -> Pkcs8 {
 
 /// `ECPrivateKey` (RFC 5915): the number in full width, no curve inside, and the public key, uncompressed, that follows from the
 /// number: nothing the source says of it is believed.
-fn elliptic(curve: Option<&[u8]>, der: &[u8]) -> Option<Pkcs8> {
+fn elliptic(curve: Option<&[u8]>, der: &[u8], budget: &mut Budget) -> Result<Option<Pkcs8>, Spent> {
+    let Some((curve, number)) = curve_and_number(curve, der) else { return Ok(None) };
+    let algorithm = sequence(&[EC, curve]);
+    let Some(known) = CURVES.iter().find(|known| known.oid.0 == curve) else {
+        // Nobody here computes on this curve, so it stays as it is; Go refuses it.
+        return Ok(Some(wrap(&algorithm, der)));
+    };
+    budget.spend(known.units)?;
+    Ok(on_curve(known, &algorithm, number))
+}
+
+fn curve_and_number<'a>(curve: Option<&'a [u8]>, der: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let mut key = Reader::new(der).inside(SEQUENCE)?;
     key.take(INTEGER)?;
     let number = key.take(OCTET_STRING)?;
     let named = curve.filter(|curve| curve.first() == Some(&OBJECT_ID));
-    let curve = named.or_else(|| key.optional(CONTEXT_0))?;
-    let algorithm = sequence(&[EC, curve]);
-    let Some((_, size)) = [P256, P384, P521].into_iter().find(|(oid, _)| *oid == curve) else {
-        // Nobody here computes on this curve, so it stays as it is; Go refuses it.
-        return Some(wrap(&algorithm, der));
-    };
+    Some((named.or_else(|| key.optional(CONTEXT_0))?, number))
+}
+
+fn on_curve(curve: &Curve, algorithm: &[u8], number: &[u8]) -> Option<Pkcs8> {
     let significant = &number[number.iter().position(|&byte| byte != 0).unwrap_or(number.len())..];
-    let mut padded = Zeroizing::new(vec![0; size]);
-    padded[size.checked_sub(significant.len())?..].copy_from_slice(significant);
-    let private = |public: &[u8]| wrap(&algorithm, &sequence(&[&integer(1), &octets(&padded), public]));
-    let info = public_key(&private(&[]))?;
-    let mut info = Reader::new(&info).inside(SEQUENCE)?;
-    info.take(SEQUENCE)?;
-    let point = info.take(BIT_STRING)?.strip_prefix(&[0])?;
-    Some(private(&context(1, &bit_string(point))))
+    let mut padded = Zeroizing::new(vec![0; curve.oid.1]);
+    let start = padded.len().checked_sub(significant.len())?;
+    padded[start..].copy_from_slice(significant);
+    let private = |public: &[u8]| wrap(algorithm, &sequence(&[&integer(1), &octets(&padded), public]));
+    let point = point(curve, &private(&[]))?;
+    Some(private(&context(1, &bit_string(&point))))
 }
 
 #[cfg(test)]
@@ -94,6 +168,37 @@ mod tests {
     use super::*;
     use crate::content::fixtures::der;
     use proptest::prelude::*;
+
+    fn pkcs8(der: &[u8]) -> Option<Pkcs8> {
+        convert(der, &mut Budget::default()).unwrap()
+    }
+
+    fn public_key(key: &Pkcs8) -> Option<Vec<u8>> {
+        super::public_key(key, &mut Budget::default()).unwrap()
+    }
+
+    #[test]
+    fn a_key_costs_before_it_is_computed() {
+        for (name, units) in [("leaf.sec1", 500), ("p384.sec1-no-public", 5_000), ("p521.key", 15_000), ("rsa.key", 0)]
+        {
+            let cost = |units| convert(&der(name), &mut Budget::of(units)).map(|key| key.is_some());
+            assert_eq!(cost(units), Ok(true), "{name}");
+            if units > 0 {
+                assert_eq!(cost(units - 1), Err(Spent), "{name}");
+            }
+        }
+        let key = pkcs8(&der("ed25519.key")).unwrap();
+        assert!(super::public_key(&key, &mut Budget::of(0)).is_err());
+    }
+
+    #[test]
+    fn an_rsa_key_of_any_size_has_its_public_key() {
+        let modulus = [0xC1; 2048];
+        let numbers = [&modulus[..], &[1, 0, 1], &[5]].map(unsigned);
+        let key = sequence(&[&integer(0), &numbers[0], &numbers[1], &numbers[2]]);
+        let expected = sequence(&[&sequence(&[RSA]), &bit_string(&sequence(&[&numbers[0], &numbers[1]]))]);
+        assert_eq!(public_key(&pkcs8(&key).unwrap()).unwrap(), *expected);
+    }
 
     #[test]
     fn TestParsePrivateKey() {

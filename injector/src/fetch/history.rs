@@ -1,25 +1,24 @@
 //! A history: which versions it has, and what they hold.
 
+use super::making::{Job, Made, Place};
 use super::{Brought, Fetcher, Results};
 use crate::changes::History;
-use crate::content::{self, Fetched};
+use crate::content::Fetched;
 use crate::fault::{Class, Fault};
 use crate::vault::{Listed, Object};
 use keysluice_plan::ObjectVersion;
-use keysluice_plan::reason::{KS404, KS601, KS608};
-use secrecy::{ExposeSecret, SecretBox};
+use keysluice_plan::reason::{KS404, KS608};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::task::JoinSet;
-
-type Body = SecretBox<Vec<u8>>;
 
 /// What the vault has for a history.
 enum Versions {
     /// What it had last time.
     Known,
-    /// Newest first, and what is odd about them.
-    New { versions: Vec<ObjectVersion>, bodies: Vec<(Object, Body)>, warnings: Vec<String> },
+    /// Newest first, what each of the items has of them, and what is odd about them.
+    New { versions: Vec<ObjectVersion>, made: Made, warnings: Vec<String> },
 }
 
 impl Fetcher {
@@ -31,44 +30,35 @@ impl Fetcher {
         items: Vec<usize>,
     ) -> Results {
         let known = self.known(volume, &items);
-        let mut answer = self.versions(newest, count, known.as_deref()).await;
+        let mut answer = self.versions(volume, newest, count, &items, known.as_deref()).await;
         // Another round may have had everything forgotten meanwhile, because the volume lost files.
         if matches!(answer, Ok(Versions::Known)) && self.known(volume, &items) != known {
-            answer = self.versions(newest, count, None).await;
+            answer = self.versions(volume, newest, count, &items, None).await;
         }
-        let produce = |index: usize| {
-            let (versions, bodies, warnings) = match &answer {
-                Err(fault) => {
-                    self.ledger(volume).failed(index);
-                    return self.optional(volume, index, fault.clone());
-                }
-                Ok(Versions::Known) => {
+        match answer {
+            Err(fault) => self.failed(volume, items, &fault),
+            Ok(Versions::Known) => {
+                let kept = |index: usize| {
                     let paths = self.ledger(volume).history(index).map(|known| known.paths).unwrap_or_default();
-                    return Ok(Brought {
-                        kept: paths.into_iter().map(|path| (path, None)).collect(),
-                        ..Brought::default()
-                    });
-                }
-                Ok(Versions::New { versions, bodies, warnings }) => (versions, bodies, warnings),
-            };
-            let file = &self.plan.volumes[volume].files[index];
-            let mut fetched = Fetched { warnings: warnings.clone(), ..Fetched::default() };
-            for (number, (object, body)) in bodies.iter().enumerate() {
-                let fault = |error: content::ContentError| error.fault(&object.to_string());
-                // Such a path is refused with the Plan, unless it is a few bytes below what a file system takes.
-                let path = format!("{}/{number}", file.path)
-                    .parse()
-                    .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
-                let one = content::produce(file, &path, body.expose_secret()).map_err(fault)?;
-                fetched.files.extend(one.files);
-                fetched.warnings.extend(one.warnings);
+                    let kept = paths.into_iter().map(|path| (path, None)).collect();
+                    (index, Ok(Brought { kept, ..Brought::default() }))
+                };
+                items.into_iter().map(kept).collect()
             }
-            fetched.warnings.dedup();
-            let paths = fetched.files.iter().map(|file| file.path.clone()).collect();
-            self.ledger(volume).made(index, History { versions: versions.clone(), paths });
-            Ok(fetched.into())
-        };
-        items.into_iter().map(|index| (index, produce(index))).collect()
+            Ok(Versions::New { versions, made, warnings }) => {
+                let note = |(index, made): (usize, Result<Fetched, Fault>)| {
+                    let brought = made.map(|mut fetched| {
+                        fetched.warnings.splice(0..0, warnings.iter().cloned());
+                        fetched.warnings.dedup();
+                        let paths = fetched.files.iter().map(|file| file.path.clone()).collect();
+                        self.ledger(volume).made(index, History { versions: versions.clone(), paths });
+                        fetched.into()
+                    });
+                    (index, brought)
+                };
+                made.into_iter().map(note).collect()
+            }
+        }
     }
 
     /// The versions that the files of all these items are of.
@@ -80,15 +70,18 @@ impl Fetcher {
     /// The newest versions and their bodies, unless they are the `known` ones: what a version holds never changes.
     async fn versions(
         self: &Arc<Self>,
+        volume: usize,
         newest: &Object,
         count: u32,
+        items: &[usize],
         known: Option<&[ObjectVersion]>,
     ) -> Result<Versions, Fault> {
         let listed = self.vaults.versions(newest, self.source(newest.identity())?).await?;
         let start = newest.version().map(ObjectVersion::as_str);
         let Some(versions) = latest(listed, start, count) else {
             let message = format!("{newest}: there is no such enabled version, so no file is written");
-            return Ok(Versions::New { versions: Vec::new(), bodies: Vec::new(), warnings: vec![message] });
+            let made = items.iter().map(|&index| (index, Ok(Fetched::default()))).collect();
+            return Ok(Versions::New { versions: Vec::new(), made, warnings: vec![message] });
         };
         if versions.is_empty() {
             let message = format_args!("{newest}: no version is there, or none is enabled");
@@ -98,32 +91,49 @@ impl Fetcher {
             return Ok(Versions::Known);
         }
         let objects = versions.iter().map(|version| newest.at(version.clone())).collect();
-        let mut bodies = Vec::new();
-        for (object, body) in self.get_all(objects).await {
-            bodies.push((object, body?));
-        }
-        Ok(Versions::New { versions, bodies, warnings: Vec::new() })
+        let made = self.make_all(volume, objects, items).await?;
+        Ok(Versions::New { versions, made, warnings: Vec::new() })
     }
 
-    /// Answers of several objects, in their order.
-    async fn get_all(self: &Arc<Self>, objects: Vec<Object>) -> Vec<(Object, Result<Body, Fault>)> {
+    /// What these items have of several versions, in their order. Of an answer nothing is kept but its files.
+    async fn make_all(self: &Arc<Self>, volume: usize, objects: Vec<Object>, items: &[usize]) -> Result<Made, Fault> {
         let mut tasks = JoinSet::new();
-        for (number, object) in objects.iter().cloned().enumerate() {
-            let fetcher = Arc::clone(self);
-            tasks.spawn(async move { (number, fetcher.body(&object).await) });
+        let mut answers: Vec<Option<Made>> = objects.iter().map(|_| None).collect();
+        let mut failed = BTreeSet::new();
+        for (number, object) in objects.into_iter().enumerate() {
+            let (fetcher, items) = (Arc::clone(self), items.to_vec());
+            tasks.spawn(async move { (number, fetcher.version(volume, object, number, items).await) });
         }
-        let mut answers: Vec<Option<_>> = objects.iter().map(|_| None).collect();
         while let Some(done) = tasks.join_next().await {
-            if let Ok((number, answer)) = done {
-                answers[number] = Some(answer);
+            let lost = |_| Fault::new(KS608, Class::Transient, "the fetch ended without a result");
+            let (number, made) = done.map_err(lost)?;
+            // Without one there is no history, and where all items failed no other helps: dropping the rest ends it.
+            let made = made?;
+            failed.extend(made.iter().filter(|(_, made)| made.is_err()).map(|(index, _)| *index));
+            answers[number] = Some(made);
+            if failed.len() == items.len() {
+                break;
             }
         }
-        let lost = || Err(Fault::new(KS608, Class::Transient, "the fetch ended without a result"));
-        objects.into_iter().zip(answers).map(|(object, answer)| (object, answer.unwrap_or_else(lost))).collect()
+        let mut all: BTreeMap<usize, Result<Fetched, Fault>> =
+            items.iter().map(|&index| (index, Ok(Fetched::default()))).collect();
+        for (index, made) in answers.into_iter().flatten().flatten() {
+            let Some(whole) = all.get_mut(&index) else { continue };
+            match (whole.as_mut(), made) {
+                (Ok(whole), Ok(one)) => {
+                    whole.files.extend(one.files);
+                    whole.warnings.extend(one.warnings);
+                }
+                (Ok(_), Err(fault)) => *whole = Err(fault),
+                (Err(_), _) => {}
+            }
+        }
+        Ok(all.into_iter().collect())
     }
 
-    async fn body(&self, object: &Object) -> Result<Body, Fault> {
-        Ok(self.vaults.get(object, self.source(object.identity())?).await?.body)
+    async fn version(&self, volume: usize, object: Object, number: usize, items: Vec<usize>) -> Result<Made, Fault> {
+        let answer = self.vaults.get(&object, self.source(object.identity())?).await?;
+        Ok(self.make(Job { volume, items, object, place: Place::Version(number), answer }).await)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A selection: which secrets it has, where they go, and which of them changed.
 
+use super::making::{Job, Place};
 use super::{Brought, Fetcher};
 use crate::changes::{Seen, settled};
-use crate::content::{self, Fetched};
+use crate::content::Fetched;
 use crate::fault::{Class, Fault};
 use crate::item::Item;
 use crate::vault::{Listed, Object, of_object};
@@ -85,14 +86,13 @@ impl Fetcher {
         object: &Object,
         path: &RelativePath,
     ) -> Result<(Fetched, Option<Seen>), Fault> {
-        let Item::Selection(selection) = Item::at(&self.plan.volumes[volume], index) else {
-            return Ok(Default::default());
-        };
         let answer = self.vaults.get(object, self.source(object.identity())?).await?;
-        let body = answer.body.expose_secret();
-        let fetched =
-            content::produce_selected(selection, path, body).map_err(|error| error.fault(&object.to_string()))?;
-        Ok((fetched, of_object(body, answer.date)))
+        let seen = of_object(answer.body.expose_secret(), answer.date);
+        let (object, place) = (object.clone(), Place::At(path.clone()));
+        let made = self.make(Job { volume, items: vec![index], object, place, answer }).await;
+        let lost = || Err(Fault::new(KS608, Class::Transient, "the making of files ended without a result"));
+        let fetched = made.into_iter().next().map_or_else(lost, |(_, made)| made)?;
+        Ok((fetched, seen))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Entra's refusals: which of our codes an AADSTS number belongs to, and whether another try can help.
 
 use crate::fault::Class;
-use keysluice_plan::reason::{KS303, KS304, KS305, KS306, KS307, KS308, KS309, KS310, KS311, KS313, Reason};
+use keysluice_plan::reason::{
+    KS303, KS304, KS305, KS306, KS307, KS308, KS309, KS310, KS311, KS313, KS316, KS317, KS318, KS320, Reason,
+};
 use serde::Deserialize;
 use std::fmt;
 
@@ -10,9 +12,12 @@ use std::fmt;
 pub struct EntraError {
     status: u16,
     error: String,
-    code: Option<u64>,
+    codes: Vec<u64>,
     description: String,
 }
+
+/// No answer has more; what follows is not looked at.
+const MAX_CODES: usize = 8;
 
 #[derive(Deserialize)]
 struct Body {
@@ -25,44 +30,92 @@ struct Body {
 }
 
 impl EntraError {
-    /// From an answer that is not 200; also from one that is not Entra's.
-    pub(super) fn parse(status: u16, body: &[u8]) -> Self {
-        let Ok(Body { error, error_description, error_codes }) = serde_json::from_slice(body) else {
-            return Self { status, error: String::new(), code: None, description: String::new() };
-        };
-        let code = error_codes.first().copied().or_else(|| aadsts(&error_description));
-        Self { status, error: short(&error), code, description: short(&error_description) }
+    /// From an answer that is not a token; `None` where it is not Entra's.
+    pub(super) fn parse(status: u16, body: &[u8]) -> Option<Self> {
+        let Body { error, error_description, error_codes } = serde_json::from_slice(body).ok()?;
+        if status < 400 || (error.is_empty() && error_codes.is_empty()) {
+            return None;
+        }
+        let mut codes = error_codes;
+        codes.truncate(MAX_CODES);
+        codes.extend(aadsts(&error_description));
+        Some(Self { status, error: short(&error), codes, description: short(&error_description) })
     }
 
     /// The projected token was outside its validity.
     pub(super) fn is_expired_assertion(&self) -> bool {
-        self.code == Some(700_024)
+        self.codes.contains(&700_024)
     }
 
     /// Whether the claims of the token explain the refusal.
     pub(super) fn is_about_assertion(&self) -> bool {
-        matches!(self.reason_and_class().0.code, "KS303" | "KS304" | "KS305")
+        self.known().is_some_and(|refusal| refusal.about_token)
+    }
+
+    fn known(&self) -> Option<Refusal> {
+        self.codes.iter().copied().find_map(Refusal::of)
     }
 
     /// Microsoft's rule is to branch on `error`; the numbers tell apart what it lumps together.
     pub(super) fn reason_and_class(&self) -> (Reason, Class) {
-        match self.code {
-            // 70025: the application has no credential at all; the one for this pod may be made in the same rollout.
-            Some(70_021 | 70_025 | 700_211 | 700_213) => (KS303, Class::Slow),
-            Some(700_212 | 7_002_137 | 7_002_138) => (KS304, Class::Permanent),
-            Some(700_024) => (KS305, Class::Slow),
-            Some(700_016 | 7_000_112 | 700_038) => (KS306, Class::Permanent),
-            Some(90_002 | 900_382 | 900_432) => (KS307, Class::Permanent),
-            Some(700_223 | 700_238 | 53_003 | 530_032..=530_039) => (KS308, Class::Permanent),
-            Some(70_011 | 700_022 | 700_023 | 500_011 | 50_001) => (KS309, Class::Permanent),
-            Some(90_055 | 50_196) => (KS310, Class::Transient),
-            Some(90_033 | 90_006 | 90_024 | 90_012) => (KS311, Class::Transient),
-            _ => match (self.status, self.error.as_str()) {
-                (429, _) => (KS310, Class::Transient),
-                (408 | 500.., _) | (_, "temporarily_unavailable" | "server_error") => (KS311, Class::Transient),
-                _ => (KS313, Class::Slow),
-            },
+        match (self.known(), self.status, self.error.as_str()) {
+            (Some(refusal), ..) => (refusal.reason, refusal.class),
+            (_, 429, _) => (KS310, Class::Transient),
+            (_, 408 | 500.., _) | (.., "temporarily_unavailable" | "server_error") => (KS311, Class::Transient),
+            _ => (KS313, Class::Slow),
         }
+    }
+}
+
+/// What a number means.
+#[derive(Debug, Clone, Copy)]
+struct Refusal {
+    reason: Reason,
+    class: Class,
+    /// Whether the claims of the token explain it.
+    about_token: bool,
+}
+
+impl Refusal {
+    /// By Microsoft's list of AADSTS codes. A fault that passes by itself is transient: also a credential that was made a moment ago
+    /// is not known everywhere at once, and answers that know it alternate with answers that do not.
+    fn of(code: u64) -> Option<Self> {
+        let about_token = |reason, class| Self { reason, class, about_token: true };
+        let other = |reason, class| Self { reason, class, about_token: false };
+        Some(match code {
+            // 70025: the application has no credential at all; the one for this pod may be made in the same rollout.
+            70_021 | 70_025 | 700_211 | 700_213 => about_token(KS303, Class::Transient),
+            700_212 | 7_002_137 | 7_002_138 => about_token(KS304, Class::Permanent),
+            700_024 => about_token(KS305, Class::Slow),
+            // Three numbers, one text: "Request to External OIDC endpoint failed".
+            50_166 | 90_061 | 501_661 => about_token(KS316, Class::Transient),
+            // 700226: as 700222, where only a managed identity's token would do.
+            700_222 | 700_226 => about_token(KS317, Class::Permanent),
+            // The issuer's keys as Entra keeps them; a key that is new is fetched a little later.
+            50_006 | 50_012 | 700_027 | 900_384 => about_token(KS320, Class::Transient),
+            700_016 | 7_000_112 | 700_038 | 70_001 | 700_011 => other(KS306, Class::Permanent),
+            7_000_229 => other(KS318, Class::Permanent),
+            90_002 | 90_038 | 90_051 | 900_382 | 900_432 => other(KS307, Class::Permanent),
+            700_223 | 700_238 | 53_003 | 530_032..=530_039 | 500_021 | 500_022 | 500_212 | 500_213 => {
+                other(KS308, Class::Permanent)
+            }
+            28_002 | 70_011 | 700_022 | 700_023 | 500_011 | 50_001 | 650_057 => other(KS309, Class::Permanent),
+            90_055 | 50_196 => other(KS310, Class::Transient),
+            // Time-outs and failures behind Entra, also those it calls "unretryable": another of its servers may not have them.
+            40_010
+            | 50_000
+            | 50_033
+            | 50_087
+            | 70_012
+            | 90_006
+            | 90_012
+            | 90_024
+            | 90_033
+            | 90_036
+            | 90_090..=90_092
+            | 501_621 => other(KS311, Class::Transient),
+            _ => return None,
+        })
     }
 }
 
@@ -79,9 +132,9 @@ impl fmt::Display for EntraError {
     }
 }
 
-/// The number of `AADSTS700016: …`.
+/// The number of `AADSTS700016: …`, also where other words stand before it.
 fn aadsts(description: &str) -> Option<u64> {
-    let digits = description.strip_prefix("AADSTS")?;
+    let (_, digits) = description.split_once("AADSTS")?;
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
@@ -111,15 +164,24 @@ mod tests {
     fn parse(status: u16, error: &str, code: u64) -> EntraError {
         let body = serde_json::json!({"error": error, "error_codes": [code],
             "error_description": format!("AADSTS{code}: it failed for eyJhbGciOi.x.y. Trace ID: t Correlation ID: c")});
-        EntraError::parse(status, body.to_string().as_bytes())
+        EntraError::parse(status, body.to_string().as_bytes()).unwrap()
     }
 
     #[test]
     fn numbers_are_told_apart() {
         for (status, error, code, expected) in [
-            (400, "invalid_request", 70_021, (KS303, Class::Slow)),
-            (401, "invalid_client", 700_213, (KS303, Class::Slow)),
-            (401, "invalid_client", 70_025, (KS303, Class::Slow)),
+            (400, "invalid_request", 70_021, (KS303, Class::Transient)),
+            (401, "invalid_client", 700_213, (KS303, Class::Transient)),
+            (401, "invalid_client", 70_025, (KS303, Class::Transient)),
+            (400, "invalid_request", 50_166, (KS316, Class::Transient)),
+            (400, "invalid_request", 90_061, (KS316, Class::Transient)),
+            (400, "invalid_request", 501_661, (KS316, Class::Transient)),
+            (401, "invalid_client", 700_222, (KS317, Class::Permanent)),
+            (401, "invalid_client", 7_000_229, (KS318, Class::Permanent)),
+            (401, "invalid_client", 700_027, (KS320, Class::Transient)),
+            (400, "invalid_grant", 50_196, (KS310, Class::Transient)),
+            (400, "invalid_request", 90_036, (KS311, Class::Transient)),
+            (400, "invalid_grant", 50_058, (KS313, Class::Slow)),
             (401, "invalid_client", 700_212, (KS304, Class::Permanent)),
             (401, "invalid_client", 7_002_138, (KS304, Class::Permanent)),
             (401, "invalid_client", 700_024, (KS305, Class::Slow)),
@@ -148,14 +210,24 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_somebody_else_is_a_status() {
-        assert_eq!(EntraError::parse(502, b"<html>").to_string(), "502");
-        assert_eq!(EntraError::parse(502, b"<html>").reason_and_class(), (KS311, Class::Transient));
+    fn an_answer_of_somebody_else_is_none_of_entra() {
+        for body in [&b"<html>"[..], b"", b"{}", b"[]", br#"{"error": {"code": "x"}}"#, br#"{"message": "blocked"}"#] {
+            assert_eq!(EntraError::parse(403, body), None, "{}", String::from_utf8_lossy(body));
+        }
+        assert_eq!(EntraError::parse(302, br#"{"error": "x"}"#), None, "Entra does not redirect");
+    }
+
+    #[test]
+    fn of_several_numbers_the_first_that_is_known_counts() {
+        let error = |body: &str| EntraError::parse(400, body.as_bytes()).unwrap().reason_and_class();
+        assert_eq!(error(r#"{"error":"x","error_codes":[1, 501661]}"#), (KS316, Class::Transient));
+        let nested = r#"{"error":"x","error_codes":[1],"error_description":"it failed: AADSTS7000229: no principal"}"#;
+        assert_eq!(error(nested), (KS318, Class::Permanent));
     }
 
     #[test]
     fn the_number_is_found_in_the_text_too() {
         let error = EntraError::parse(400, br#"{"error":"x","error_description":"AADSTS90002: Tenant not found"}"#);
-        assert_eq!(error.reason_and_class(), (KS307, Class::Permanent));
+        assert_eq!(error.unwrap().reason_and_class(), (KS307, Class::Permanent));
     }
 }

@@ -3,8 +3,9 @@
 use super::assertion::Claims;
 use super::entra_error::EntraError;
 use crate::fault::{Class, Fault};
+use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
-use keysluice_plan::reason::{KS301, KS302, KS310, KS312, KS314, KS315, KS321, KS322, KS410};
+use keysluice_plan::reason::{KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS321, KS322, KS410};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,11 +76,17 @@ pub enum IdentityError {
         #[source]
         failure: Failure,
     },
-    /// An answer without a token in it.
-    #[error("{endpoint}: the answer holds no access token")]
-    Answer {
+    /// Neither a token nor a refusal: somebody else answered.
+    #[error("{endpoint}: {foreign} is neither a token nor an error of {}: something between may answer in its place", if *imds { "the managed-identity endpoint" } else { "Entra" })]
+    Foreign {
         /// Authority or IMDS.
         endpoint: String,
+        /// Whether it is the managed-identity endpoint.
+        imds: bool,
+        /// What came.
+        foreign: Box<Foreign>,
+        /// Seconds it asked us to wait.
+        retry_after: Option<Duration>,
     },
     /// The authority is not https.
     #[error("authority {authority:?} is not an https URL")]
@@ -112,7 +119,17 @@ impl IdentityError {
             // The hint about the CA helps here, the one about egress does not.
             Self::Network { failure: Failure { kind: FailureKind::Tls, .. }, .. } => (KS410, Class::Transient, None),
             Self::Network { .. } => (KS312, Class::Transient, None),
-            Self::Answer { .. } => (KS314, Class::Transient, None),
+            Self::Foreign { imds, foreign, retry_after, .. } => {
+                let reason = match (foreign.status(), imds) {
+                    (410 | 429, true) => KS322,
+                    (429, false) => KS310,
+                    (_, true) if foreign.is_unavailable() => KS322,
+                    (_, false) if foreign.is_unavailable() => KS311,
+                    (_, true) => KS319,
+                    (_, false) => KS314,
+                };
+                (reason, Class::Transient, *retry_after)
+            }
             Self::Authority { .. } => (KS315, Class::Permanent, None),
             Self::Http(error) => return error.fault(),
         };

@@ -4,6 +4,7 @@ use super::assertion::Assertion;
 use super::entra_error::EntraError;
 use super::error::IdentityError;
 use super::token::{self, Grant};
+use crate::foreign::Head;
 use crate::http::{self, Failure, Http};
 use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
@@ -45,12 +46,17 @@ async fn exchange(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityE
     let response = http.client()?.post(url).form(&form).send().await;
     let response = response.map_err(|error| network(Failure::of_request(&error)))?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
+    let head = Head::of(&response);
     let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;
-    if status == 200 {
-        return token::parse(body.expose_secret())
-            .ok_or_else(|| IdentityError::Answer { endpoint: authority.to_owned() });
+    let body = body.expose_secret();
+    if let Some(grant) = token::parse(body).filter(|_| status == 200) {
+        return Ok(grant);
     }
-    let error = Box::new(EntraError::parse(status, body.expose_secret()));
+    let Some(error) = EntraError::parse(status, body) else {
+        let foreign = Box::new(head.with(body));
+        return Err(IdentityError::Foreign { endpoint: authority.to_owned(), imds: false, foreign, retry_after: wait });
+    };
+    let error = Box::new(error);
     let claims = error.is_about_assertion().then(|| Box::new(assertion.claims()));
     Err(IdentityError::Entra {
         client_id: client_id.to_owned(),

@@ -3,6 +3,7 @@
 use super::entra_error::EntraError;
 use super::error::IdentityError;
 use super::token::{self, Grant};
+use crate::foreign::Head;
 use crate::http::{self, Failure, Http};
 use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
@@ -26,14 +27,18 @@ pub(super) async fn token(
     let response = http.plain_client()?.get(url).header("Metadata", "true").send().await;
     let response = response.map_err(|error| network(Failure::of_request(&error)))?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
+    let head = Head::of(&response);
     let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;
-    if status == 200 {
-        return token::parse(body.expose_secret())
-            .ok_or_else(|| IdentityError::Answer { endpoint: endpoint.to_owned() });
+    let body = body.expose_secret();
+    if let Some(grant) = token::parse(body).filter(|_| status == 200) {
+        return Ok(grant);
     }
+    let endpoint = endpoint.to_owned();
     // The same fields as Entra's.
-    let text = EntraError::parse(status, body.expose_secret()).to_string();
-    Err(IdentityError::Imds { endpoint: endpoint.to_owned(), status, text, retry_after: wait })
+    Err(match EntraError::parse(status, body) {
+        Some(error) => IdentityError::Imds { endpoint, status, text: error.to_string(), retry_after: wait },
+        None => IdentityError::Foreign { endpoint, imds: true, foreign: Box::new(head.with(body)), retry_after: wait },
+    })
 }
 
 /// Everything but unreserved characters, as a query value needs it.

@@ -6,7 +6,7 @@ use crate::fault::Class;
 use crate::fetch::Results;
 use crate::item::Item;
 use crate::log;
-use crate::outputs::of_two_versions;
+use crate::outputs::{is_of_two_versions, of_two_versions};
 use crate::refresh::{Event, Outcome, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -132,7 +132,13 @@ impl Sidecar {
         Event::Tick
     }
 
+    /// What was told of an item does not hold any longer. That its certificate has two versions does until they agree: each new try
+    /// fetches both of them.
     fn works(&mut self, volume: usize, index: usize) {
+        let told = self.status.fault_of(volume, index);
+        if told.is_some_and(is_of_two_versions) && self.outputs[volume].is_disagreeing(index) {
+            return;
+        }
         if self.status.works(volume, index) {
             log::info(&format!("file {}: works again", Item::at(&self.plan.volumes[volume], index).path()));
         }
@@ -178,6 +184,10 @@ impl Sidecar {
             self.fetcher.forget(volume, &items);
             outcomes.retain(|(index, _)| !items.contains(index));
             outcomes.extend(items.into_iter().map(|item| (item, Outcome::Held)));
+        }
+        let fetched = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Fetched).map(|(index, _)| *index);
+        for index in fetched.collect::<Vec<_>>() {
+            self.works(volume, index);
         }
         self.tell_reasons();
         Event::Fetched { volume, outcomes }

@@ -32,6 +32,11 @@ impl Challenge {
         Some(challenge)
     }
 
+    /// Whether it says what a vault says: another service's `Bearer` has a realm only.
+    pub fn is_a_vaults(&self) -> bool {
+        self.authorization.is_some() || self.resource.is_some()
+    }
+
     /// Whether the resource is a parent domain of the vault's host, the rule of every Azure SDK: without it a stranger's server
     /// could have us fetch a token for somebody else's service. No resource is no demand.
     pub fn fits(&self, vault_host: &str) -> bool {

@@ -6,6 +6,7 @@ use super::object::Object;
 use super::queue::Queue;
 use crate::clock::{http_date, since_boot};
 use crate::fault::Fault;
+use crate::foreign::{Head, is_object};
 use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::refresh::Time;
@@ -16,7 +17,7 @@ use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretBox};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 /// What a vault said.
@@ -26,6 +27,9 @@ pub struct Answer {
     pub body: SecretBox<Vec<u8>>,
     /// When it was made, in seconds since 1970 by the vault's clock.
     pub date: Option<i64>,
+    /// Given back with the body: not more bodies are in memory than requests may be under way.
+    #[allow(dead_code)] // held, never read
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Asks vaults, at most [`CONCURRENCY`] requests at once.
@@ -34,7 +38,7 @@ pub struct VaultClient {
     http: Arc<Http>,
     queues: BTreeMap<VaultUrl, Queue>,
     /// More vaults than requests at once have a share of one each, and all of them together no more than this.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     throttle: Arc<Throttle>,
 }
 
@@ -44,7 +48,7 @@ impl VaultClient {
         let vaults: BTreeSet<&VaultUrl> = vaults.collect();
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
         let queues = vaults.into_iter().map(|vault| (vault.clone(), Queue::new(share))).collect();
-        Self { http, queues, permits: Semaphore::new(CONCURRENCY), throttle }
+        Self { http, queues, permits: Arc::new(Semaphore::new(CONCURRENCY)), throttle }
     }
 
     /// Whether a vault has answered since then.
@@ -76,7 +80,7 @@ impl VaultClient {
             Some(queue) => queue.turn(url).await.map_err(|failure| VaultError::from(failure).fault(label))?,
             None => None,
         };
-        let _one_of_all = self.permits.acquire().await.ok();
+        let one_of_all = Arc::clone(&self.permits).acquire_owned().await.ok();
         let sent = since_boot();
         let fault = |error: VaultError| {
             queue.inspect(|queue| queue.note(url, sent, &error));
@@ -88,16 +92,22 @@ impl VaultClient {
             if response.status().as_u16() != 401 {
                 let answer = self.read(vault, response, limit_bytes).await.map_err(fault)?;
                 queue.inspect(|queue| queue.answered(url));
-                return Ok(answer);
+                return Ok(Answer { permit: one_of_all, ..answer });
             }
-            let challenge = Challenge::parse(response.headers()).map(Box::new);
+            let head = Head::of(&response);
+            let challenge = Challenge::parse(response.headers()).filter(Challenge::is_a_vaults).map(Box::new);
             if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(vault.host())) {
                 let resource = foreign.resource.clone().unwrap_or_default();
                 return Err(fault(VaultError::ForeignChallenge { resource, host: vault.host().to_owned() }));
             }
             let body = http::body(response, BODY_LIMIT_BYTES).await.map_err(|failure| fault(failure.into()))?;
+            let kind = VaultErrorKind::parse(body.expose_secret());
+            if kind.is_none() && challenge.is_none() {
+                let foreign = Box::new(head.with(body.expose_secret()));
+                return Err(fault(VaultError::Foreign { foreign, retry_after: None }));
+            }
             let Some(other) = (if renewed { None } else { source.instead_of(&token).await }) else {
-                let (kind, scope) = (VaultErrorKind::parse(body.expose_secret()), source.scope().to_owned());
+                let (kind, scope) = (kind.unwrap_or_default(), source.scope().to_owned());
                 return Err(fault(VaultError::Unauthorized { renewed, kind, scope, challenge }));
             };
             (token, renewed) = (other, true);
@@ -125,10 +135,16 @@ impl VaultClient {
 
     async fn read(&self, vault: &VaultUrl, response: Response, limit_bytes: usize) -> Result<Answer, VaultError> {
         let status = response.status().as_u16();
+        let head = Head::of(&response);
         if status == 200 {
             self.throttle.answered(vault.as_str());
             let date = response.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
-            return Ok(Answer { body: http::body(response, limit_bytes).await?, date });
+            let body = http::body(response, limit_bytes).await?;
+            if !is_object(body.expose_secret()) {
+                let foreign = Box::new(head.with(body.expose_secret()));
+                return Err(VaultError::Foreign { foreign, retry_after: None });
+            }
+            return Ok(Answer { body, date, permit: None });
         }
         // A demand of 429 and 503 is about the vault, one of another status about the object.
         let retry_after = match (status, retry_after(response.headers())) {
@@ -139,9 +155,12 @@ impl VaultClient {
         };
         let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
-        let body = http::body(response, BODY_LIMIT_BYTES).await;
-        let kind = body.map(|body| VaultErrorKind::parse(body.expose_secret())).unwrap_or_default();
-        Err(VaultError::Refused { status, kind, request_id, retry_after })
+        let body = http::body(response, BODY_LIMIT_BYTES).await.unwrap_or_default();
+        // The service never redirects, and what it accepts it answers with 200.
+        Err(match VaultErrorKind::parse(body.expose_secret()).filter(|_| status >= 400) {
+            Some(kind) => VaultError::Refused { status, kind, request_id, retry_after },
+            None => VaultError::Foreign { foreign: Box::new(head.with(body.expose_secret())), retry_after },
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::challenge::Challenge;
 use crate::fault::{Class, Fault};
+use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
     KS401, KS402, KS403, KS404, KS405, KS406, KS407, KS408, KS409, KS410, KS411, KS412, KS413, KS414, KS415, Reason,
@@ -21,6 +22,14 @@ pub enum VaultError {
         kind: VaultErrorKind,
         /// For a support request.
         request_id: Option<String>,
+        /// What it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Somebody else answered, or a part of the way did.
+    #[error("{foreign} is not an answer of Key Vault: something between the pod and the vault may answer in its place")]
+    Foreign {
+        /// What came.
+        foreign: Box<Foreign>,
         /// What it asked us to wait.
         retry_after: Option<Duration>,
     },
@@ -105,15 +114,15 @@ struct Inner {
 }
 
 impl VaultErrorKind {
-    /// From a body; one that is not Key Vault's gives empty texts.
-    pub fn parse(body: &[u8]) -> Self {
-        let Envelope { error } = serde_json::from_slice(body).unwrap_or_default();
+    /// From a body; `None` where it is not Key Vault's error.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let Envelope { error } = serde_json::from_slice(body).ok()?;
         let short = crate::identity::short;
-        Self {
+        (!error.code.is_empty()).then(|| Self {
             code: short(&error.code),
             inner: short(&error.innererror.unwrap_or_default().code),
             message: short(&error.message),
-        }
+        })
     }
 
     fn reason_and_class(&self, status: u16) -> (Reason, Class) {
@@ -150,6 +159,12 @@ impl VaultError {
     pub fn fault(&self, object: &str) -> Fault {
         let (reason, class) = match self {
             Self::Refused { status, kind, .. } => kind.reason_and_class(*status),
+            // Without Key Vault's words a status is about the way to the vault, not about roles and names.
+            Self::Foreign { foreign, .. } => match foreign.status() {
+                429 => (KS407, Class::Transient),
+                _ if foreign.is_unavailable() => (KS408, Class::Transient),
+                _ => (KS413, Class::Transient),
+            },
             Self::Unauthorized { .. } => (KS401, Class::Slow),
             Self::ForeignScope { .. } | Self::ForeignChallenge { .. } => (KS414, Class::Permanent),
             Self::Waiting { .. } => (KS407, Class::Transient),
@@ -163,7 +178,7 @@ impl VaultError {
             Self::Http(error) => return error.fault(),
         };
         let retry_after = match self {
-            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Refused { retry_after, .. } | Self::Foreign { retry_after, .. } => *retry_after,
             Self::Waiting { wait } => Some(*wait),
             _ => None,
         };
@@ -181,7 +196,7 @@ mod tests {
         if let Some(inner) = inner {
             body["error"]["innererror"] = serde_json::json!({"code": inner});
         }
-        let kind = VaultErrorKind::parse(body.to_string().as_bytes());
+        let kind = VaultErrorKind::parse(body.to_string().as_bytes()).unwrap();
         VaultError::Refused { status, kind, request_id: None, retry_after: None }
             .fault("secret \"db\" in https://kv.vault.azure.net/")
     }
@@ -201,7 +216,6 @@ mod tests {
             (500, "InternalServerError", None, "", KS408),
             (503, "ServiceUnavailable", None, "", KS408),
             (400, "BadParameter", None, "", KS415),
-            (302, "", None, "", KS415),
         ] {
             assert_eq!(refused(status, code, inner, message).reason, expected, "{status} {code} {inner:?}");
         }
@@ -212,7 +226,28 @@ mod tests {
         let text = refused(403, "Forbidden", Some("ForbiddenByRbac"), "Caller is not authorized\r\nmore").to_string();
         let start = "KS402 secret \"db\" in https://kv.vault.azure.net/: 403 Forbidden (ForbiddenByRbac): Caller is not authorized; hint: assign the role";
         assert!(text.starts_with(start), "{text}");
-        assert!(refused(502, "", None, "").message.ends_with("502 (no Key Vault error in the answer)"));
+    }
+
+    #[test]
+    fn only_key_vaults_own_words_are_an_error_of_key_vault() {
+        for body in [
+            &b""[..],
+            b"<html>blocked</html>",
+            b"Forbidden",
+            b"{}",
+            b"null",
+            b"[]",
+            br#"{"error": "access_denied"}"#,
+            br#"{"error": {}}"#,
+            br#"{"error": {"code": ""}}"#,
+            br#"{"error": {"code": 403, "message": "blocked by policy"}}"#,
+            br#"{"statusCode": 404, "message": "Resource not found"}"#,
+            br#"{"kind": "Status", "code": 403, "reason": "Forbidden"}"#,
+            b"\xEF\xBB\xBF<html>",
+        ] {
+            assert_eq!(VaultErrorKind::parse(body), None, "{}", String::from_utf8_lossy(body));
+        }
+        assert!(VaultErrorKind::parse(br#"{"error": {"code": "Forbidden"}}"#).is_some());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A world whose identity may get and list everything.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::new();
     let role = json!({"clientId": CLIENT, "secrets": ["get", "list"], "keys": ["get", "list"], "certificates": ["get", "list"]});
     world.emulator.grant("shop", serde_json::from_value(role).unwrap()).unwrap();
@@ -20,7 +20,7 @@ fn world() -> World {
 }
 
 /// A file with more fields.
-fn file(world: &World, path: &str, name: &str, extra: &Value) -> Value {
+pub(crate) fn file(world: &World, path: &str, name: &str, extra: &Value) -> Value {
     let mut file = world.file(path, name);
     file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     file

@@ -117,6 +117,10 @@ fn a_renewal_between_two_gets_is_asked_for_again() {
     plan["volumes"][0]["files"][1]["type"] = "secret".into();
     let sidecar = world.run(&plan);
     until("it is told", || world.log().contains("KS431"));
+    let (rounds, told) = (|| world.emulator.counts().secret_gets, || world.log().matches("KS431").count());
+    let asked = rounds();
+    until("it is tried again and again", || rounds() > asked + 4);
+    assert_eq!(told(), 1, "once while they disagree: {}", world.log());
     renew(&world);
     assert!(sidecar.ready().status.success(), "the start waits for a pair");
     let before = pair(&world);
@@ -125,6 +129,10 @@ fn a_renewal_between_two_gets_is_asked_for_again() {
     assert!(!well);
     assert_eq!(answer["volumes"][0]["files"][0]["error"]["code"], "KS431", "{answer}");
     assert_eq!(pair(&world), before);
+    until("the second is told too", || told() == 2);
+    let asked = rounds();
+    until("it is tried again", || rounds() > asked + 2);
+    assert_eq!(told(), 2, "once for each change: {}", world.log());
     renew(&world);
     until("by itself, soon", || pair(&world).0 != before.0);
     assert!(pair(&world).1 != before.1 && pair(&world).1 != "ahead");

@@ -1,5 +1,9 @@
 //! A pod without a cluster: the emulator, a root directory, the real binary.
 
+mod cgroup;
+
+pub(crate) use cgroup::Cgroup;
+
 use keysluice_emulator::{Config, Emulator, Seed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -82,9 +86,19 @@ impl World {
 
     /// Starts `run`; its stderr goes to a file.
     pub(crate) fn run(&self, plan: &Value) -> Sidecar<'_> {
+        self.start(plan, self.command(plan, &["run"]))
+    }
+
+    /// Starts `run` with a memory limit, where that is possible.
+    pub(crate) fn run_within(&self, plan: &Value, cgroup: Option<&Cgroup>) -> Sidecar<'_> {
+        let command = self.command(plan, &["run"]);
+        self.start(plan, cgroup.map_or(command, |cgroup| cgroup.wrap(&self.command(plan, &["run"]))))
+    }
+
+    fn start(&self, plan: &Value, mut command: Command) -> Sidecar<'_> {
         put(&self.root.join("termination-log"), b"");
         let log = fs::File::options().create(true).append(true).open(self.root.join("stderr")).unwrap();
-        let child = self.command(plan, &["run"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Sidecar { child, world: self, plan: plan.clone() }
     }
 

@@ -15,7 +15,8 @@ use crate::vault;
 /// What goes wrong, with which calls, and how often.
 ///
 /// As JSON: `{"kind": "secretGet", "object": "db-password", "effect": {"status": 429, "retryAfterSeconds": 2}, "times": 3}`. Effects are
-/// `{"status": 503}`, `{"delayMilliseconds": 500}`, `"truncate"` and `"reset"`.
+/// `{"status": 503}`, `{"status": 403, "contentType": "text/html", "body": "<html>"}`, `{"delayMilliseconds": 500}`, `"truncate"` and
+/// `"reset"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
@@ -46,6 +47,19 @@ pub enum Effect {
         /// `Retry-After`, which Key Vault usually does not send.
         #[serde(default, rename = "retryAfterSeconds", skip_serializing_if = "Option::is_none")]
         retry_after_seconds: Option<u32>,
+    },
+    /// Another answer, such as a proxy's page or an error of Entra that has no other way to occur.
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// `Content-Type`.
+        #[serde(default, rename = "contentType")]
+        content_type: String,
+        /// The body as it is.
+        body: String,
+        /// `Location`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<String>,
     },
     /// The right answer, late.
     Delay {
@@ -91,6 +105,18 @@ impl Fault {
     /// Resets the connection instead of answering.
     pub fn reset() -> Self {
         Self::of(Effect::Break(Break::Reset))
+    }
+
+    /// Answers with this instead.
+    pub fn answer(status: u16, content_type: impl Into<String>, body: impl Into<String>) -> Self {
+        let (content_type, body) = (content_type.into(), body.into());
+        Self::of(Effect::Answer { status, content_type, body, location: None })
+    }
+
+    /// Leads to another place.
+    pub fn redirect(status: u16, location: impl Into<String>) -> Self {
+        let (content_type, body, location) = (String::new(), String::new(), Some(location.into()));
+        Self::of(Effect::Answer { status, content_type, body, location })
     }
 
     fn of(effect: Effect) -> Self {
@@ -144,6 +170,7 @@ impl Fault {
 pub(crate) struct Outcome {
     pub(crate) delay: Duration,
     pub(crate) status: Option<(u16, Option<u32>)>,
+    pub(crate) answer: Option<Reply>,
     pub(crate) broken: Option<Break>,
 }
 
@@ -168,20 +195,38 @@ impl Faults {
     pub(crate) fn strike(&mut self, route: &Route<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         for fault in &mut self.0 {
-            let decided = outcome.status.is_some() || outcome.broken.is_some();
+            let decided = outcome.status.is_some() || outcome.answer.is_some() || outcome.broken.is_some();
             let delays = matches!(fault.effect, Effect::Delay { .. });
             if !fault.matches(route) || fault.times == Some(0) || (decided && !delays) {
                 continue;
             }
             fault.times = fault.times.map(|left| left - 1);
-            match fault.effect {
-                Effect::Status { status, retry_after_seconds } => outcome.status = Some((status, retry_after_seconds)),
-                Effect::Delay { milliseconds } => outcome.delay += Duration::from_millis(milliseconds),
-                Effect::Break(how) => outcome.broken = Some(how),
+            match &fault.effect {
+                Effect::Status { status, retry_after_seconds } => {
+                    outcome.status = Some((*status, *retry_after_seconds));
+                }
+                Effect::Answer { status, content_type, body, location } => {
+                    outcome.answer = Some(given(*status, content_type, body, location.as_deref()));
+                }
+                Effect::Delay { milliseconds } => outcome.delay += Duration::from_millis(*milliseconds),
+                Effect::Break(how) => outcome.broken = Some(*how),
             }
         }
         self.0.retain(|fault| fault.times != Some(0));
         outcome
+    }
+}
+
+fn given(status: u16, content_type: &str, body: &str, location: Option<&str>) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut reply = Reply::empty(status);
+    reply.body = body.to_owned().into();
+    if !content_type.is_empty() {
+        reply = reply.with(header::CONTENT_TYPE, content_type);
+    }
+    match location {
+        None => reply,
+        Some(location) => reply.with(header::LOCATION, location),
     }
 }
 
@@ -227,9 +272,9 @@ mod tests {
         faults.inject(Fault::reset().times(1));
         faults.inject(Fault::delay(Duration::from_millis(6)));
         let delay = Duration::from_millis(11);
-        assert_eq!(faults.strike(&TOKEN), Outcome { delay, status: Some((429, Some(7))), broken: None });
-        assert_eq!(faults.strike(&TOKEN), Outcome { delay, status: None, broken: Some(Break::Reset) });
-        assert_eq!(faults.strike(&TOKEN), Outcome { delay, status: None, broken: None });
+        assert_eq!(faults.strike(&TOKEN), Outcome { delay, status: Some((429, Some(7))), ..Outcome::default() });
+        assert_eq!(faults.strike(&TOKEN), Outcome { delay, broken: Some(Break::Reset), ..Outcome::default() });
+        assert_eq!(faults.strike(&TOKEN), Outcome { delay, ..Outcome::default() });
     }
 
     #[test]
@@ -240,6 +285,10 @@ mod tests {
             Fault::throttle(2).on(CallKind::SecretGet).object("a").times(3)
         );
         assert_eq!(read(r#"{"effect":{"delayMilliseconds":9}}"#), Fault::delay(Duration::from_millis(9)));
+        assert_eq!(
+            read(r#"{"effect":{"status":403,"contentType":"text/html","body":"<html>"}}"#),
+            Fault::answer(403, "text/html", "<html>")
+        );
         assert_eq!(read(r#"{"effect":"reset","vault":"v"}"#), Fault::reset().vault("v"));
     }
 }

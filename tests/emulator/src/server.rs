@@ -163,9 +163,10 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Option<Response
 
     let mut world = shared.lock();
     let now = moment::now();
-    let reply = match (outcome.broken, outcome.status) {
-        (Some(Break::Reset), _) => None,
-        (_, Some((status, retry_after))) => Some(fault::reply(status, retry_after, &route, &call, now)),
+    let reply = match (outcome.broken, outcome.status, outcome.answer) {
+        (Some(Break::Reset), ..) => None,
+        (.., Some(answer)) => Some(answer),
+        (_, Some((status, retry_after)), _) => Some(fault::reply(status, retry_after, &route, &call, now)),
         _ => Some(answer(&mut world, &route, &call, now)),
     };
     let truncated = outcome.broken == Some(Break::Truncate);

@@ -1,34 +1,14 @@
 //! Keys from passwords: RFC 7292 appendix B, and what a file may make us compute.
 
 use super::Pkcs12Error;
+use crate::content::budget::{Budget, Spent};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Of all derivations of a file together, and of each block of their output; OpenSSL writes 2,048, careful tools up to 600,000. A second
-/// or two of the one thread, at each fetch.
-pub(super) const MOST_ITERATIONS: u32 = 2_000_000;
-
-/// How many iterations are left: what a file may cost is counted before it is computed.
-pub(super) struct Budget(u32);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(MOST_ITERATIONS)
-    }
-}
-
-impl Budget {
-    #[cfg(test)]
-    pub(super) fn of(iterations: u32) -> Self {
-        Self(iterations)
-    }
-
-    /// For `length` bytes; each digest that they take needs all iterations.
-    pub(super) fn spend(&mut self, iterations: u32, digest: Digest, length: usize) -> Result<(), Pkcs12Error> {
-        let blocks = u32::try_from(length.div_ceil(digest.length())).unwrap_or(u32::MAX);
-        self.0 = self.0.checked_sub(iterations.saturating_mul(blocks)).ok_or(Pkcs12Error::Iterations)?;
-        Ok(())
-    }
+/// Counts the iterations for `length` bytes; each digest that they take needs all of them.
+pub(super) fn spend(budget: &mut Budget, iterations: u32, digest: Digest, length: usize) -> Result<(), Pkcs12Error> {
+    let blocks = u32::try_from(length.div_ceil(digest.length())).unwrap_or(u32::MAX);
+    budget.spend(iterations.saturating_mul(blocks)).map_err(|Spent| Pkcs12Error::Iterations)
 }
 
 /// A hash function, for the MAC and the derivation alike.

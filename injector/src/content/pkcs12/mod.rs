@@ -11,8 +11,10 @@ mod write;
 
 pub(super) use write::write;
 
+use super::budget::{Budget, MAX_CERTIFICATES, MAX_KEYS, MAX_UNITS, Spent};
 use super::der_reader::{CONTEXT_0, IMPLICIT_0, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE, dotted};
-use derive::{Budget, Digest, Use};
+use super::private_key;
+use derive::{Digest, Use};
 use scheme::decrypt;
 use zeroize::Zeroizing;
 
@@ -21,6 +23,17 @@ use zeroize::Zeroizing;
 pub(super) struct Contents {
     pub(super) keys: Vec<Zeroizing<Vec<u8>>>,
     pub(super) certificates: Vec<Vec<u8>>,
+}
+
+impl Contents {
+    /// Adds a key as PKCS#8; `None` where it is none.
+    fn add_key(&mut self, der: &[u8], budget: &mut Budget) -> Result<Option<()>, Pkcs12Error> {
+        if self.keys.len() == MAX_KEYS {
+            return Err(Pkcs12Error::TooMany);
+        }
+        let key = private_key::convert(der, budget).map_err(|Spent| Pkcs12Error::Iterations)?;
+        Ok(key.map(|key| self.keys.push(key)))
+    }
 }
 
 /// Why a file cannot be read.
@@ -36,8 +49,11 @@ pub enum Pkcs12Error {
     #[error("it uses the algorithm {0}, which is not supported")]
     Algorithm(String),
     /// A denial of service.
-    #[error("it asks for more than {} iterations of its key derivation", derive::MOST_ITERATIONS)]
+    #[error("it asks for more than {} iterations of its key derivation", MAX_UNITS)]
     Iterations,
+    /// More keys or certificates than an answer may have.
+    #[error("it holds more than {MAX_KEYS} private keys or {MAX_CERTIFICATES} certificates")]
+    TooMany,
 }
 
 impl Pkcs12Error {
@@ -60,11 +76,13 @@ const CERTIFICATE_BAG: u8 = 3;
 const NESTED_BAG: u8 = 6;
 
 /// Reads a file.
+#[cfg(test)]
 pub(super) fn read(file: &[u8]) -> Result<Contents, Pkcs12Error> {
     read_within(file, &mut Budget::default())
 }
 
-fn read_within(file: &[u8], budget: &mut Budget) -> Result<Contents, Pkcs12Error> {
+/// Reads a file within what is left of its answer's budget.
+pub(super) fn read_within(file: &[u8], budget: &mut Budget) -> Result<Contents, Pkcs12Error> {
     let structure = || -> Option<_> {
         let mut pfx = Reader::new(file).inside(SEQUENCE)?;
         pfx.small().filter(|&version| version == 3)?;
@@ -95,7 +113,7 @@ fn verified(safe: &[u8], mut mac: Reader<'_>, budget: &mut Budget) -> Result<&'s
     let (algorithm, expected, salt, iterations) = parts().ok_or(Pkcs12Error::Structure)?;
     let digest = Digest::of(algorithm).ok_or_else(|| Pkcs12Error::algorithm(algorithm))?;
     for password in PASSWORDS {
-        budget.spend(iterations, digest, digest.length())?;
+        derive::spend(budget, iterations, digest, digest.length())?;
         let key = derive::pkcs12(digest, Use::Mac, password, salt, iterations, digest.length());
         if digest.verifies(&key, safe, expected) {
             return Ok(password);
@@ -149,7 +167,7 @@ fn read_bags(bags: &[u8], password: &[u8], contents: &mut Contents, budget: &mut
         match id.strip_prefix(BAG) {
             Some([KEY_BAG]) => {
                 let key = value.next().ok_or(Pkcs12Error::Structure)?;
-                contents.keys.push(super::private_key::pkcs8(key.whole).ok_or(Pkcs12Error::Structure)?);
+                contents.add_key(key.whole, budget)?.ok_or(Pkcs12Error::Structure)?;
             }
             Some([SHROUDED_KEY_BAG]) => {
                 let mut parts = || {
@@ -158,7 +176,7 @@ fn read_bags(bags: &[u8], password: &[u8], contents: &mut Contents, budget: &mut
                 };
                 let (algorithm, data) = parts().ok_or(Pkcs12Error::Structure)?;
                 let key = decrypt(algorithm, data, password, budget)?;
-                contents.keys.push(super::private_key::pkcs8(&key).ok_or(Pkcs12Error::Password)?);
+                contents.add_key(&key, budget)?.ok_or(Pkcs12Error::Password)?;
             }
             Some([CERTIFICATE_BAG]) => {
                 let mut parts = || {
@@ -166,7 +184,11 @@ fn read_bags(bags: &[u8], password: &[u8], contents: &mut Contents, budget: &mut
                     bag.take(OBJECT_ID).filter(|&kind| kind == X509_CERTIFICATE)?;
                     bag.inside(CONTEXT_0)?.take(OCTET_STRING)
                 };
-                contents.certificates.push(parts().ok_or(Pkcs12Error::Structure)?.to_vec());
+                let certificate = parts().ok_or(Pkcs12Error::Structure)?;
+                if contents.certificates.len() == MAX_CERTIFICATES {
+                    return Err(Pkcs12Error::TooMany);
+                }
+                contents.certificates.push(certificate.to_vec());
             }
             Some([NESTED_BAG]) => return Err(Pkcs12Error::algorithm(id)),
             // Revocation lists and secrets of other systems are nothing a file of ours would hold.

@@ -1,7 +1,8 @@
 //! The encryptions of PKCS#12: its own of 1996 (3DES, RC2) and PBES2 (AES, 3DES).
 
-use super::derive::{self, Budget, Digest, Use};
+use super::derive::{self, Digest, Use, spend};
 use super::{Pkcs12Error, des, rc2};
+use crate::content::budget::Budget;
 use crate::content::der_reader::{OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
 use aws_lc_rs::cipher::{AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
@@ -89,7 +90,7 @@ fn scheme(mut algorithm: Reader<'_>, password: &[u8], budget: &mut Budget) -> Re
     let mut parameters = parameters?;
     let (salt, iterations) = parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
     let mut derived = |wanted, length: usize| {
-        budget.spend(iterations, Digest::Sha1, length)?;
+        spend(budget, iterations, Digest::Sha1, length)?;
         Ok(derive::pkcs12(Digest::Sha1, wanted, password, salt, iterations, length))
     };
     Ok(Scheme { cipher, key: derived(Use::Key, length)?, vector: derived(Use::Vector, 8)? })
@@ -119,7 +120,7 @@ fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs
         None => Digest::Sha1,
         Some(id) => Digest::of_hmac(id).ok_or_else(|| Pkcs12Error::algorithm(id))?,
     };
-    budget.spend(iterations, digest, length)?;
+    spend(budget, iterations, digest, length)?;
     let key = derive::pbkdf2(digest, salt, iterations, length).ok_or(Pkcs12Error::Structure)?;
     Ok(Scheme { cipher, key, vector: Zeroizing::new(vector.to_vec()) })
 }
