@@ -20,13 +20,10 @@ pub(super) async fn decide(
     settings: &Settings,
     cluster: &Manifests,
 ) -> Result<Answer, Failure> {
-    let mut faults = unquoted(document, &pod.pointer);
-    if !pod.pointer.is_empty() {
-        faults.extend(unquoted(document, "/metadata"));
-        faults.extend(unquoted(document, "/spec/selector"));
-    }
-    if !faults.is_empty() {
-        return Ok(denied(reason::KS201, format!("{} {}", reason::KS201, faults.join(" and "))));
+    let of_owner = ["/metadata", "/spec/selector"].into_iter().filter(|_| !pod.pointer.is_empty());
+    let pointers: Vec<&str> = std::iter::once(pod.pointer.as_str()).chain(of_owner).collect();
+    if let Some(faults) = unquoted(document, &pointers) {
+        return Ok(denied(reason::KS201, format!("{} {faults}", reason::KS201)));
     }
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "explain", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": pod.namespace,

@@ -116,7 +116,14 @@ impl Explain {
                 Output::Text => write!(out, "{}", text(pod, &answer, &because, self.style()))?,
                 Output::Json => explained.push(summary(pod, &answer, &because)),
                 Output::Patch => writeln!(out, "{}", String::from_utf8_lossy(answer.patch.to_json()))?,
-                Output::Pod => write!(out, "---\n{}", yaml::write(&patched(pod, &answer)?))?,
+                Output::Pod => match patched(pod, &answer) {
+                    Ok(patched) => write!(out, "---\n{}", yaml::write(&patched))?,
+                    // The others are printed all the same.
+                    Err(error) => {
+                        refused = true;
+                        eprintln!("keysluice: {}: {} cannot be changed: {error}", pod.owner, reason::KS201);
+                    }
+                },
             }
         }
         if self.output == Output::Json {
@@ -164,7 +171,7 @@ impl fmt::Display for KubernetesVersion {
     }
 }
 
-fn patched(pod: &ManifestPod, answer: &Answer) -> Result<Value, Failure> {
+fn patched(pod: &ManifestPod, answer: &Answer) -> Result<Value, json_patch::PatchError> {
     let mut patched = pod.pod.clone();
     json_patch::patch(&mut patched, &answer.patch.to_json_patch())?;
     Ok(patched)

@@ -45,7 +45,8 @@ pub(super) fn pods_of(document: &Document) -> Found {
     if kind == "Pod" {
         // What is not selected is let through, whatever it lacks.
         let is_selected = object["metadata"]["labels"][USE_LABEL] == "true";
-        if object["spec"]["containers"].is_array() || !is_selected {
+        // Containers of another type are refused as such.
+        if !object["spec"]["containers"].is_null() || !is_selected {
             let (is_placed, pointer) = (written.is_some(), String::new());
             found.pods.push(ManifestPod { owner, namespace, is_placed, pointer, pod: object.clone() });
         } else {
@@ -55,9 +56,13 @@ pub(super) fn pods_of(document: &Document) -> Found {
     }
     let mut templates = Vec::new();
     find_templates(object, &mut String::new(), &mut templates);
+    if let (true, Some(pointer)) = (templates.is_empty(), known_template(kind)) {
+        let template = object.pointer(pointer).filter(|template| !template["spec"]["containers"].is_null());
+        templates.extend(template.map(|template| (pointer.to_owned(), template)));
+    }
     if templates.is_empty() {
-        match known_template(kind).map(|pointer| object.pointer(pointer)) {
-            Some(Some(_)) => found.skipped.push(part(&owner, document)),
+        match known_template(kind).map(|_| object["spec"].is_null() && object["template"].is_null()) {
+            Some(false) => found.skipped.push(part(&owner, document)),
             _ if may_make_pods(object) => found.skipped.push(format!(
                 "{} {owner} ({}): not looked at: it has no pod template with spec.containers; hint: {}",
                 reason::KS739,
@@ -118,7 +123,7 @@ fn known_template(kind: &str) -> Option<&'static str> {
         "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
             Some("/spec/template")
         }
-        "CronJob" => Some("/spec/jobTemplate"),
+        "CronJob" => Some("/spec/jobTemplate/spec/template"),
         "PodTemplate" => Some("/template"),
         _ => None,
     }

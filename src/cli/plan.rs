@@ -100,7 +100,7 @@ impl PlanCommand {
                         classes.push(class.with_context(|| document.origin.clone()).map_err(Failure::never)?);
                     }
                     Some("ServiceAccount") => {
-                        if let Some(fault) = unquoted(&document, "/metadata").first() {
+                        if let Some(fault) = unquoted(&document, &["/metadata"]) {
                             let error = anyhow!("{} ServiceAccount: {fault}", reason::KS736);
                             return Err(Failure::never(error));
                         }

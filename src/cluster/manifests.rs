@@ -57,14 +57,12 @@ impl Manifests {
                 let annotations = metadata["annotations"].as_object().into_iter().flatten();
                 let strings = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
                 self.service_accounts.insert(key(), ServiceAccount::from_annotations(strings));
-                let unquoted = unquoted(document, "/metadata");
-                if unquoted.is_empty() {
-                    self.refused_accounts.remove(&key());
-                } else {
+                if let Some(unquoted) = unquoted(document, &["/metadata"]) {
                     let (namespace, name) = key();
-                    let why =
-                        format!("{} ServiceAccount {namespace}/{name}: {}", reason::KS736, unquoted.join(" and "));
+                    let why = format!("{} ServiceAccount {namespace}/{name}: {unquoted}", reason::KS736);
                     self.refused_accounts.insert((namespace, name), why);
+                } else {
+                    self.refused_accounts.remove(&key());
                 }
             }
             Some("SecretProviderClass") => {

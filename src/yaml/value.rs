@@ -47,6 +47,9 @@ pub(crate) struct Written {
 
 /// Reads the first document of `text`; line numbers are counted from `first_line`.
 pub(crate) fn parse(text: &str, first_line: usize) -> Result<Parsed, Fault> {
+    if let Some(line) = tab_indented(text) {
+        return Err(Fault::at(line + first_line - 1, "a tab where spaces must indent").in_text(text));
+    }
     let mut builder = Builder::default();
     let (mut fault, mut done, mut unread_from) = (None, false, None);
     let read = super::events(text, |event, line| {
@@ -71,6 +74,12 @@ pub(crate) fn parse(text: &str, first_line: usize) -> Result<Parsed, Fault> {
     }
     let Builder { root, repeated, written, .. } = builder;
     Ok(Parsed { value: root, repeated, written, unread_from })
+}
+
+/// The line of the first token, if a tab indents it: the parser takes that, and no other reader does.
+fn tab_indented(text: &str) -> Option<usize> {
+    let mut lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+    lines.next().filter(|(line, _)| line.trim_start_matches(' ').starts_with('\t')).map(|(_, line)| line)
 }
 
 #[derive(Default)]

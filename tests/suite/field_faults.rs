@@ -259,6 +259,8 @@ fn kind_l_unquoted_text_is_named_with_path_value_file_and_fix() {
         }
         assert!(!out.contains("at byte") && !out.contains("AdmissionReview"), "{out}");
     }
+    let (_, out, _) = explain(&deployment("true", ", args: [5]"), &[]);
+    assert!(out.contains("hint: quote them: \"true\", \"5\"") && out.matches("; hint: ").count() == 1, "{out}");
     let account = BASE.replace("client-id: 11111111-1111-1111-1111-111111111111", "client-id: 123");
     let files = Files::of(&[("pod.yaml", POD), ("base.yaml", &account)]);
     let (code, out, _) = keysluice(&["explain", "-f", &files.path("pod.yaml"), &files.path("base.yaml")]);
@@ -277,6 +279,12 @@ fn kind_l_a_pod_of_another_shape_is_refused_in_the_manifests_words() {
     let (code, out, _) = explain(&POD.replace("containers: [{", "volumes: {a: b}\n  containers: [{"), &[]);
     assert!(code == 1 && out.contains("KS201 spec.volumes: invalid type") && out.contains("m.yaml"), "{out}");
     assert!(!out.contains("at byte") && !out.contains("request.object"), "{out}");
+    let (code, out, _) = explain(&POD.replace("[{name: app, image: app}]", "{name: app}"), &[]);
+    assert!(code == 1 && out.contains("KS201 spec.containers: invalid type"), "{out}");
+    // One that cannot be changed leaves the others.
+    let broken = POD.replace("[{name: app, image: app}]", "[null]");
+    let (code, out, error) = explain(&format!("{broken}---{POD}"), &["-o", "pod"]);
+    assert!(code == 1 && out.contains("AZURE_CLIENT_ID") && error.contains("KS201"), "{out}{error}");
 }
 
 #[test]

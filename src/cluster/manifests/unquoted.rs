@@ -27,23 +27,29 @@ const TEXTS: &[&str] = &[
     "priorityClassName",
 ];
 
-/// What is no text below the pointer, each with its path, value, file and line, and the fix.
-pub(crate) fn unquoted(document: &Document, pointer: &str) -> Vec<String> {
+/// What is no text below the pointers: paths, values, file and line, and the fix. `None` if all is text.
+pub(crate) fn unquoted(document: &Document, pointers: &[&str]) -> Option<String> {
     let mut found = Vec::new();
-    if let Some(value) = document.value.pointer(pointer) {
-        walk(value, "", &mut pointer.to_owned(), &mut found);
+    for pointer in pointers {
+        if let Some(value) = document.value.pointer(pointer) {
+            walk(value, "", &mut (*pointer).to_owned(), &mut found);
+        }
     }
-    found.iter().take(MAX_TOLD).filter_map(|pointer| told(document, pointer)).collect()
+    let (told, quoted): (Vec<_>, Vec<_>) =
+        found.iter().take(MAX_TOLD).filter_map(|pointer| told(document, pointer)).unzip();
+    let them = if told.len() > 1 { "them" } else { "it" };
+    (!told.is_empty()).then(|| format!("{}; hint: quote {them}: {}", told.join(", "), quoted.join(", ")))
 }
 
-fn told(document: &Document, pointer: &str) -> Option<String> {
+/// What stands there, and how it is written right.
+fn told(document: &Document, pointer: &str) -> Option<(String, String)> {
     let value = document.value.pointer(pointer)?;
     let kind = if value.is_boolean() { "a boolean" } else { "a number" };
     let written = document.written(pointer);
     let text = written.map_or_else(|| value.to_string(), |written| written.text.clone());
     let line = written.map_or_else(String::new, |written| format!(", line {}", written.line));
     let (path, origin) = (dotted(pointer), &document.origin);
-    Some(format!("{path} is {text}, {kind} ({origin}{line}); hint: quote it: \"{text}\""))
+    Some((format!("{path} is {text}, {kind} ({origin}{line})"), format!("\"{text}\"")))
 }
 
 fn walk(value: &Value, key: &str, pointer: &mut String, found: &mut Vec<String>) {
