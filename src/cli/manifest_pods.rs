@@ -33,7 +33,7 @@ pub(super) fn pods_of(document: &Document) -> Found {
     let object = &document.value;
     let kind = object["kind"].as_str().unwrap_or_default();
     let mut found = Found::default();
-    // A schema describes pods, and is none.
+    // Its schema may have the shape of a pod.
     if kind == "CustomResourceDefinition" {
         return found;
     }

@@ -298,6 +298,9 @@ impl ClassError {
             ClassCause::ProviderForeign { provider, .. } if nearest(provider.trim(), &["azure"], 1).is_some() => {
                 format!("provider is {provider:?}; did you mean azure?").into()
             }
+            ClassCause::Manifest { found: "a boolean" | "a number", expected: "a string", .. } => {
+                "quote it, as the API server wants it too".into()
+            }
             ClassCause::ParameterType { name, found: "a list", .. } if name == "array" => {
                 "indent array: below objects: |, by two spaces more".into()
             }

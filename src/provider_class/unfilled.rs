@@ -1,25 +1,35 @@
-//! Values that a guide, a template or a pipeline left unfilled, and ids that are none.
+//! Values that a guide, a template or a pipeline left unfilled, and the forms of ids.
 
 /// Words in capitals that ask the reader for something: `YOUR_TENANT_ID`, `REPLACE-ME`.
 const ASKING: &[&str] = &["YOUR", "REPLACE", "CHANGE", "INSERT", "ENTER", "FILL", "TODO", "PLACEHOLDER", "FIXME"];
 
 /// Whether a value that has letters, digits, hyphens and dots when it is right still waits for being filled in: `<TENANT_ID>`,
 /// `${TENANT_ID}`, `$TENANT_ID`, `$(TENANT_ID)`, `${{ … }}`, `{{ … }}`, `#{TENANT_ID}#`, `__TENANT_ID__`, `%TENANT_ID%`,
-/// `@TENANT_ID@`, `[TENANT_ID]`, `YOUR_TENANT_ID`, `REPLACE_ME`.
+/// `@TENANT_ID@`, `[TENANT_ID]`, `xxxxxxxx-xxxx`, `YOUR_TENANT_ID`, `REPLACE_ME`.
 pub(crate) fn is_placeholder(value: &str) -> bool {
-    let within = |open: char, close: char| value.len() > 2 && value.starts_with(open) && value.ends_with(close);
-    let brackets = [('<', '>'), ('%', '%'), ('@', '@'), ('[', ']'), ('(', ')'), ('{', '}')];
-    let marked = value.len() > 4 && value.starts_with("__") && value.ends_with("__");
-    let asks = |word: &str| {
-        let (start, rest) = value.split_at_checked(word.len()).unwrap_or_default();
-        // In capitals as a word of its own or with more capitals; otherwise with the underscore that no right value has.
-        let capital = start == word && !rest.starts_with(|c: char| c.is_ascii_lowercase());
-        capital || (start.eq_ignore_ascii_case(word) && rest.starts_with(['_', ' ']))
+    let angles = value.find('<').zip(value.rfind('>')).is_some_and(|(open, close)| open + 1 < close);
+    // Ids of Windows come in braces.
+    let within = |open: char, close: char| {
+        let inner = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        inner.is_some_and(|inner| !inner.is_empty() && !is_guid(inner))
     };
-    brackets.iter().any(|(open, close)| within(*open, *close))
-        || marked
+    let crosses = value.len() > 2 && value.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'));
+    angles
+        || [('%', '%'), ('@', '@'), ('[', ']'), ('(', ')'), ('{', '}')]
+            .iter()
+            .any(|(open, close)| within(*open, *close))
+        || value.matches("__").count() > 1
+        || crosses
         || ["$", "{{", "#{", "<%"].iter().any(|mark| value.contains(mark))
-        || ASKING.iter().any(|word| asks(word))
+        || ASKING.iter().any(|word| asks(value, word))
+}
+
+/// Whether the value begins with this word in capitals, alone or with more capitals, or in any case with the underscore that no
+/// right value has.
+fn asks(value: &str, word: &str) -> bool {
+    let (start, rest) = value.split_at_checked(word.len()).unwrap_or_default();
+    let capital = start == word && !rest.starts_with(|c: char| c.is_ascii_lowercase());
+    capital || (start.eq_ignore_ascii_case(word) && rest.starts_with(['_', ' ']))
 }
 
 /// Whether this has the form of a client or tenant id.
@@ -66,6 +76,9 @@ mod tests {
             "kv-${ENV}",
             "kv-$ENV",
             "kv-{{ env }}",
+            "kv-<env>",
+            "kv-__ENV__",
+            "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
             "<your tenant>",
             "INSERT_ID_HERE",
         ] {
@@ -74,6 +87,9 @@ mod tests {
         for value in [
             "",
             "kv-1",
+            "x",
+            "xx1",
+            "{8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8}",
             "Your-company-kv",
             "yourcompany",
             "replacements-kv",

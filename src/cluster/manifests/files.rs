@@ -53,7 +53,7 @@ pub enum ManifestError {
         /// What to do.
         hint: &'static str,
     },
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     #[error("KS704 {path}: {problem}; hint: save it as UTF-8")]
     Encoding {
         /// The file.
@@ -61,7 +61,7 @@ pub enum ManifestError {
         /// What they are.
         problem: String,
     },
-    /// A document that is no object.
+    /// A document that is not an object.
     #[error("KS704 {origin}: not a Kubernetes object (a mapping with kind)")]
     NotAnObject {
         /// File and document.

@@ -27,7 +27,7 @@ const TEXTS: &[&str] = &[
     "priorityClassName",
 ];
 
-/// What is no text below the pointers: paths, values, file and line, and the fix. `None` if all is text.
+/// What is not text below the pointers: paths, values, file and line, and the fix. `None` if all is text.
 pub(crate) fn unquoted(document: &Document, pointers: &[&str]) -> Option<String> {
     let mut found = Vec::new();
     for pointer in pointers {

@@ -48,7 +48,7 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
         ),
         (
             json!({"metadata": {"name": "c"}, "spec": {"secretObjects": [{"labels": {"a": true}}]}}),
-            "KS101 spec.secretObjects[0].labels.a is a boolean, not a string",
+            "KS101 spec.secretObjects[0].labels.a is a boolean, not a string; hint: quote it",
         ),
     ];
     for (value, expected) in cases {
