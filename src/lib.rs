@@ -30,3 +30,4 @@ pub mod reason;
 pub mod server;
 pub mod settings;
 mod spelling;
+mod yaml;

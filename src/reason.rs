@@ -30,7 +30,7 @@ reasons! { PROVIDER_CLASS:
     KS123 "objectFormat does not fit" "write pem, or pfx on an object of type secret";
     KS124 "objectEncoding does not fit" "write utf-8, base64 or hex, on an object of type secret only";
     KS125 "an object's file is no path below the volume" "set objectAlias to a relative path such as db/password, without \"..\"";
-    KS126 "objectName is no name of a vault object" "write the name alone, as the vault shows it, not its URL";
+    KS126 "objectName is missing or is not a valid Key Vault object name" "write the name alone, as the vault shows it, not its URL";
     KS127 "objectVersion is no version of a vault object" "write the version alone, or leave it out for the latest";
     KS128 "two objects need the same place in the volume" "give one of them another objectAlias";
     KS130 "objectVersionHistory asks for too many versions" "write at most 500";
@@ -50,6 +50,7 @@ reasons! { PROVIDER_CLASS:
     KS144 "a selection takes every secret of the vault" "name a namePrefix or tags, unless all are meant";
     KS145 "a file name holds a character that nobody sees" "type objectAlias anew instead of copying it";
     KS146 "a selected secret may have no place in the volume" "give the selection a directory of its own";
+    KS150 "an id of the SecretProviderClass does not look like one" "write the client id (not the object id or the name) of the identity, and the tenant's id or domain";
 }
 
 // KS2xx: the pod and its annotations; from KS250 on, admission warnings.
@@ -110,6 +111,11 @@ reasons! { SERVER:
     KS723 "the webhook tried to write another Secret than its own, or more of its own than data" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";
     KS725 "the cluster's Kubernetes is too old" "upgrade it to 1.30 or later: native sidecars, match conditions and policies are not all there before";
+    // What `explain`, `plan` and `--objects` find in files.
+    KS736 "a value of a manifest is a boolean or a number where Kubernetes wants text" "quote it";
+    KS737 "a file, or a part of it, is not read" "correct the file, or move it out of the directory; render a Helm template with helm template";
+    KS738 "a key is there twice" "delete one of them: helm and server-side apply take the last, client-side checks refuse both";
+    KS739 "an object of a manifest is not looked at" "run explain on what it makes: the pods, or a workload with a pod template";
 }
 
 /// All reasons, in order of code.

@@ -1,14 +1,14 @@
 //! `keysluice explain`: the webhook's own decision about the pods of a manifest, through the same code, byte for byte.
 
 use super::Failure;
-use super::manifest_pods::{ManifestPod, pod_of};
+use super::decision;
+use super::manifest_pods::{ManifestPod, pods_of};
 use super::options::Options;
 use super::yaml_diff::{self, Style};
-use crate::admission::{self, Answer, Outcome};
+use crate::admission::{Answer, Outcome};
 use crate::cluster::manifests::{Manifests, read_documents};
-use crate::cluster::{self, Cluster};
 use crate::reason;
-use crate::settings::Settings;
+use crate::yaml;
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::str::FromStr;
 
 /// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
@@ -27,6 +28,9 @@ pub(super) struct Explain {
     /// Further manifests that stand for the cluster: files or directories (repeatable).
     #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', value_name = "PATH")]
     objects: Vec<PathBuf>,
+    /// Namespace of the objects that name none, as kubectl -n NS apply gives it.
+    #[arg(short = 'n', long, value_name = "NS")]
+    namespace: Option<String>,
     /// text for people, json for programs, patch (the JSON patch's exact bytes, a line a pod), pod (the patched pods).
     #[arg(short = 'o', long, default_value = "text", value_name = "FORMAT")]
     output: Output,
@@ -58,24 +62,39 @@ enum Color {
 impl Explain {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
-        let mut cluster = Manifests::load(&self.objects)?;
-        let mut pods = Vec::new();
+        let (mut cluster, notes) = Manifests::load(&self.objects, self.namespace.as_deref())?;
+        notes.iter().for_each(|note| eprintln!("keysluice: note: {note}"));
+        let (mut pods, mut skipped) = (Vec::new(), Vec::new());
         for path in &self.files {
-            for document in read_documents(path)? {
-                cluster.add(&document.value);
-                pods.extend(pod_of(&document));
+            for mut document in read_documents(path)?.documents {
+                if let Some(namespace) = &self.namespace {
+                    document.default_namespace(namespace);
+                }
+                document.warnings.iter().for_each(|warning| eprintln!("keysluice: warning: {warning}"));
+                cluster.add(&document);
+                let found = pods_of(&document);
+                skipped.extend(found.skipped);
+                let document = Rc::new(document);
+                pods.extend(found.pods.into_iter().map(|pod| (pod, Rc::clone(&document))));
+            }
+        }
+        let mut out = std::io::stdout().lock();
+        for text in &skipped {
+            // Neither JSON nor a patch nor a pod has a place for it.
+            match self.output {
+                Output::Text => writeln!(out, "{text}")?,
+                _ => eprintln!("keysluice: {text}"),
             }
         }
         if pods.is_empty() {
+            out.flush()?;
             return Err(Failure::usage(anyhow!("no pod, and no workload with a pod template, in the given files")));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let mut refused = false;
-        let mut out = std::io::stdout().lock();
         let mut explained = Vec::new();
-        for pod in &pods {
-            let mut answer = runtime.block_on(decide(pod, &settings, &cluster))?;
-            refused |= answer.outcome == Outcome::Denied;
+        for (pod, document) in &pods {
+            let mut answer = runtime.block_on(decision::decide(pod, document, &settings, &cluster))?;
             if let Some(version) = self.kubernetes_version.filter(|version| *version < OLDEST)
                 && answer.outcome == Outcome::Mutated
             {
@@ -87,15 +106,24 @@ impl Explain {
                     Output::Patch | Output::Pod => eprintln!("keysluice: {}: {warning}", pod.owner),
                 }
             }
+            refused |= answer.outcome == Outcome::Denied;
             // Neither a patch nor a pod can say why the command fails.
             if let (Output::Patch | Output::Pod, Some(message)) = (self.output, &answer.message) {
                 eprintln!("keysluice: {}: {message}", pod.owner);
             }
+            let because = decision::because(pod, document, &answer);
             match self.output {
-                Output::Text => write!(out, "{}", text(pod, &answer, self.style()))?,
-                Output::Json => explained.push(summary(pod, &answer)),
+                Output::Text => write!(out, "{}", text(pod, &answer, &because, self.style()))?,
+                Output::Json => explained.push(summary(pod, &answer, &because)),
                 Output::Patch => writeln!(out, "{}", String::from_utf8_lossy(answer.patch.to_json()))?,
-                Output::Pod => write!(out, "---\n{}", serde_saphyr::to_string(&patched(pod, &answer)?)?)?,
+                Output::Pod => match patched(pod, &answer) {
+                    Ok(patched) => write!(out, "---\n{}", yaml::write(&patched))?,
+                    // The others are printed all the same.
+                    Err(error) => {
+                        refused = true;
+                        eprintln!("keysluice: {}: {} cannot be changed: {error}", pod.owner, reason::KS201);
+                    }
+                },
             }
         }
         if self.output == Output::Json {
@@ -143,37 +171,25 @@ impl fmt::Display for KubernetesVersion {
     }
 }
 
-/// Asks the webhook's own code, with the review that the API server would send.
-async fn decide<C: Cluster>(pod: &ManifestPod, settings: &Settings, cluster: &C) -> Result<Answer, Failure> {
-    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-        "uid": "explain", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": pod.namespace,
-        "operation": "CREATE", "object": pod.pod}});
-    let body = serde_json::to_vec(&review)?;
-    let incoming = admission::read(&body)?;
-    let facts = cluster::facts(cluster, incoming.namespace(), &incoming.needs(settings)).await?;
-    Ok(incoming.answer(settings, &facts))
-}
-
-fn patched(pod: &ManifestPod, answer: &Answer) -> Result<Value, Failure> {
+fn patched(pod: &ManifestPod, answer: &Answer) -> Result<Value, json_patch::PatchError> {
     let mut patched = pod.pod.clone();
     json_patch::patch(&mut patched, &answer.patch.to_json_patch())?;
     Ok(patched)
 }
 
-fn summary(pod: &ManifestPod, answer: &Answer) -> Value {
-    let notes: Vec<String> = answer.notes.iter().map(ToString::to_string).collect();
+fn summary(pod: &ManifestPod, answer: &Answer, because: &[String]) -> Value {
     json!({"pod": pod.owner, "outcome": answer.outcome.as_str(), "code": answer.reason.map(|reason| reason.code),
-        "message": answer.message, "because": notes, "warnings": answer.warnings, "patch": answer.patch.to_json_patch()})
+        "message": answer.message, "because": because, "warnings": answer.warnings, "patch": answer.patch.to_json_patch()})
 }
 
-fn text(pod: &ManifestPod, answer: &Answer, style: Style) -> String {
+fn text(pod: &ManifestPod, answer: &Answer, because: &[String], style: Style) -> String {
     let mut text = format!("{}{}{}: ", style.bold, pod.owner, style.reset);
     text += &match answer.outcome {
         Outcome::Mutated => format!("{}mutated{}\n", style.added, style.reset),
         Outcome::Unchanged => "let through unchanged\n".to_owned(),
         Outcome::Denied => format!("{}refused{}\n", style.removed, style.reset),
     };
-    for note in &answer.notes {
+    for note in because {
         text += &format!("  because  {note}\n");
     }
     if let Some(message) = &answer.message {

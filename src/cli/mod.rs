@@ -2,6 +2,7 @@
 
 mod certificate_options;
 mod cleanup;
+mod decision;
 mod explain;
 mod manifest_pods;
 mod options;
@@ -90,10 +91,19 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("keysluice: {:#}", failure.error);
+            eprintln!("keysluice: {}", chain(&failure.error));
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// The error with its causes. Many errors name their cause themselves: nothing is said twice.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.is_empty() => cause,
+        told if told.contains(&cause) => told,
+        told => format!("{told}: {cause}"),
+    })
 }
 
 /// Charts render variables without a value: an empty one counts as absent.

@@ -2,9 +2,11 @@
 
 use super::Failure;
 use super::options::Options;
-use crate::cluster::manifests::read_documents;
+use crate::cluster::manifests::{read_documents, unquoted};
 use crate::mutate::{ServiceAccount, TOKEN_FILE, add_volume};
-use crate::provider_class::{Context, ProviderClass, resolve};
+use crate::provider_class::{ClassPlan, Context, ProviderClass, check_provider, check_secret_objects, resolve};
+use crate::reason;
+use crate::spelling::nearest;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use keysluice_plan::{Plan, PlanSchema};
@@ -34,25 +36,11 @@ pub(super) struct PlanCommand {
 impl PlanCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
-        let mut classes = Vec::new();
-        let mut account = None;
-        for path in self.files.iter().chain(&self.service_account_file) {
-            for document in read_documents(path)? {
-                match document.value["kind"].as_str() {
-                    Some("SecretProviderClass") => {
-                        classes
-                            .push(ProviderClass::from_value(&document.value).with_context(|| document.origin.clone())?);
-                    }
-                    Some("ServiceAccount") => account = Some(service_account(&document.value)),
-                    _ => {}
-                }
-            }
+        let (classes, account) = self.read()?;
+        if classes.is_empty() {
+            return Err(Failure::usage(anyhow!("no SecretProviderClass in the given files")));
         }
-        let azure: Vec<_> = classes.iter().filter(|class| class.is_azure()).collect();
-        if azure.is_empty() {
-            return Err(Failure::usage(anyhow!("no SecretProviderClass of provider azure in the given files")));
-        }
-        let account = account.unwrap_or_default();
+        let azure = azure(&classes)?;
         let tenant = account.tenant_id.as_deref().filter(|tenant| !tenant.trim().is_empty());
         let context = Context {
             clouds: &settings.clouds,
@@ -77,6 +65,9 @@ impl PlanCommand {
             for warning in &resolved.warnings {
                 eprintln!("warning: {} {}", warning.reason, warning.text);
             }
+            for warning in of_secret_objects(class, &resolved) {
+                eprintln!("warning: {warning}");
+            }
             let owned = |owner: Option<u32>| owner.is_some();
             if resolved.files.iter().any(|file| owned(file.owner))
                 || resolved.selections.iter().any(|set| owned(set.owner))
@@ -94,6 +85,61 @@ impl PlanCommand {
         println!("{}", serde_json::to_string_pretty(&plan)?);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl PlanCommand {
+    /// The classes of all files, and the last ServiceAccount.
+    fn read(&self) -> Result<(Vec<ProviderClass>, ServiceAccount), Failure> {
+        let (mut classes, mut account) = (Vec::new(), ServiceAccount::default());
+        for path in self.files.iter().chain(&self.service_account_file) {
+            for document in read_documents(path)?.documents {
+                document.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+                match document.value["kind"].as_str() {
+                    Some("SecretProviderClass") => {
+                        let class = ProviderClass::from_value(&document.value);
+                        classes.push(class.with_context(|| document.origin.clone()).map_err(Failure::never)?);
+                    }
+                    Some("ServiceAccount") => {
+                        if let Some(fault) = unquoted(&document, &["/metadata"]) {
+                            let error = anyhow!("{} ServiceAccount: {fault}", reason::KS736);
+                            return Err(Failure::never(error));
+                        }
+                        account = service_account(&document.value);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok((classes, account))
+    }
+}
+
+/// The classes that are ours. Another provider's beside them are named; one without a provider, or with a misspelt one, is an error.
+fn azure(classes: &[ProviderClass]) -> Result<Vec<&ProviderClass>, Failure> {
+    let (azure, others): (Vec<_>, Vec<_>) = classes.iter().partition(|class| class.is_azure());
+    for other in others {
+        let is_meant = azure.is_empty() || nearest(other.provider.trim(), &["azure"], 1).is_some();
+        match check_provider(other) {
+            Err(error) if is_meant || other.provider.is_empty() => return Err(Failure::never(error)),
+            Err(error) => eprintln!("warning: not in the Plan: {error}"),
+            Ok(()) => {}
+        }
+    }
+    Ok(azure)
+}
+
+/// What a pipeline does not get of a class, and what is wrong with it.
+fn of_secret_objects(class: &ProviderClass, plan: &ClassPlan) -> Vec<String> {
+    if class.secret_objects.is_empty() {
+        return Vec::new();
+    }
+    let (code, fix) = (reason::KS253, "read the files instead");
+    let synced = format!(
+        "{code} class {}: secretObjects are not synced to Kubernetes Secrets by this version; the files are; hint: {fix}",
+        class.name
+    );
+    let wrong = check_secret_objects(&class.secret_objects, plan).err().map(|error| error.to_string());
+    [synced].into_iter().chain(wrong).collect()
 }
 
 fn service_account(object: &serde_json::Value) -> ServiceAccount {

@@ -72,7 +72,10 @@ impl Serve {
 
     async fn serve(self) -> Result<ExitCode, Failure> {
         if !self.objects.is_empty() {
-            let cluster = Manifests::load(&self.objects)?;
+            let (cluster, notes) = Manifests::load(&self.objects, None)?;
+            for note in notes {
+                tracing::warn!("{note}");
+            }
             return self.serve_from(cluster, None, std::future::pending()).await;
         }
         let client = match &self.kubeconfig {

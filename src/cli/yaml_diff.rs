@@ -45,7 +45,7 @@ pub(super) fn diff(before: &Value, after: &Value, style: Style) -> String {
 fn yaml(value: &Value) -> String {
     let mut value = value.clone();
     shorten_plan(&mut value);
-    serde_saphyr::to_string(&value).unwrap_or_else(|error| format!("(cannot be shown: {error})\n"))
+    crate::yaml::write(&value)
 }
 
 fn shorten_plan(value: &mut Value) {

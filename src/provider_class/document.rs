@@ -4,7 +4,8 @@
 //! are case-sensitive and must not repeat. A deserialiser that decides on types first would lose the text; so this reads events.
 
 use super::scalar;
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+use crate::yaml;
+use granit_parser::{ErrorKind, Event, ScalarStyle, ScanError, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -85,14 +86,14 @@ pub enum YamlError {
 impl<'t> Document<'t> {
     /// Parses the first document of `text`; anything behind it is ignored, as yaml.v3 does.
     pub(super) fn parse(text: &'t str) -> Result<Self, YamlError> {
-        let options = granit_parser::options! { emit_comments: false, block_scalar_eof_without_line_feed: true };
         let mut builder = Builder::default();
-        for next in Parser::new_from_str_with_options(text, options) {
-            let (event, span) = next.map_err(|error| syntax(&error))?;
-            if builder.add(event, span.start.line()) {
-                break;
+        let read = yaml::events(text, |event, line| {
+            if matches!(event, Event::StreamStart) {
+                builder = Builder::default();
             }
-        }
+            builder.add(event, line)
+        });
+        read.map_err(|error| syntax(&error))?;
         Ok(Self { nodes: builder.nodes, root: builder.root })
     }
 
@@ -280,7 +281,12 @@ impl Style {
 }
 
 fn syntax(error: &ScanError) -> YamlError {
-    YamlError::Syntax { line: error.marker().line(), message: error.kind().to_string() }
+    // yaml.v3's words where the parser has others.
+    let message = match error.kind() {
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => "could not find expected ':'".to_owned(),
+        kind => kind.to_string(),
+    };
+    YamlError::Syntax { line: error.marker().line(), message }
 }
 
 /// The tag yaml.v3 would name in an error.

@@ -4,10 +4,16 @@ use super::document::YamlError;
 pub use super::object_error::{ObjectCause, SecretObjectCause, SelectCause};
 use super::refresh_interval::RefreshIntervalError;
 use crate::reason;
+use crate::spelling::nearest;
 use keysluice_plan::VaultUrlError;
 use keysluice_plan::reason::Reason;
 use std::borrow::Cow;
 use std::fmt;
+
+/// What is missing is not something else.
+fn not(found: &str, expected: &str) -> String {
+    if found == "missing" { String::new() } else { format!(", not {expected}") }
+}
 
 /// Why a class is refused. `Display` gives code, message and hint, as the user reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +23,7 @@ pub struct ClassError(Box<ClassCause>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClassCause {
     /// A field of the manifest is missing or of the wrong type.
-    #[error("{field} is {found}, not {expected}")]
+    #[error("{field} is {found}{}", not(found, expected))]
     Manifest {
         /// Path of the field, `spec.secretObjects[0].data`.
         field: String,
@@ -25,6 +31,12 @@ pub enum ClassCause {
         found: &'static str,
         /// What should be.
         expected: &'static str,
+    },
+    /// An object of another kind or group.
+    #[error("the manifest is {what}, not a SecretProviderClass of secrets-store.csi.x-k8s.io")]
+    OtherKind {
+        /// Its `kind` and `apiVersion`, as far as they differ.
+        what: String,
     },
     /// A parameter is not a string; the API server refuses the object for the same reason.
     #[error("parameters.{name} is {found}, not a string")]
@@ -230,7 +242,7 @@ impl ClassError {
     /// The code with its general explanation.
     pub fn reason(&self) -> Reason {
         match self.cause() {
-            ClassCause::Manifest { .. } => reason::KS101,
+            ClassCause::Manifest { .. } | ClassCause::OtherKind { .. } => reason::KS101,
             ClassCause::ParameterType { .. } => reason::KS102,
             ClassCause::VaultMissing { .. } => reason::KS103,
             ClassCause::TenantMissing { .. } => reason::KS104,
@@ -282,16 +294,16 @@ impl ClassError {
             ClassCause::Select { source: SelectCause::Unknown { near: Some(near), .. }, .. } => {
                 format!("did you mean {near}?").into()
             }
-            ClassCause::Object { source: ObjectCause::NotString(_), .. } => {
-                "write \"- |\" before the object: every element of array is a string".into()
+            ClassCause::Object { source, .. } => source.hint().map_or_else(|| self.reason().fix.into(), Cow::from),
+            ClassCause::ProviderForeign { provider, .. } if nearest(provider.trim(), &["azure"], 1).is_some() => {
+                format!("provider is {provider:?}; did you mean azure?").into()
             }
-            ClassCause::Object { source: ObjectCause::Field { field: "objectVersionHistory", .. }, .. } => {
-                "write a number without quotes".into()
+            ClassCause::Manifest { found: "a boolean" | "a number", expected: "a string", .. } => {
+                "quote it, as the API server wants it too".into()
             }
-            ClassCause::Object {
-                source: ObjectCause::Document { source: YamlError::DuplicateKey { key, .. }, .. },
-                ..
-            } => format!("delete one {key}, or begin the next object with \"- |\"").into(),
+            ClassCause::ParameterType { name, found: "a list", .. } if name == "array" => {
+                "indent array: below objects: |, by two spaces more".into()
+            }
             ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. }) if found == "!!seq" => {
                 "put the key \"array:\" above the list".into()
             }

@@ -17,8 +17,9 @@ impl super::ProviderClass {
         if kind.is_some_and(|kind| kind != "SecretProviderClass")
             || version.is_some_and(|version| !version.starts_with("secrets-store.csi.x-k8s.io/"))
         {
-            let expected = "a SecretProviderClass of secrets-store.csi.x-k8s.io";
-            return Err(wrong("the manifest".to_owned(), "another kind of object", expected));
+            let of_version = version.map(|version| format!(" of {version}")).unwrap_or_default();
+            let what = format!("another kind of object, {}{of_version}", kind.unwrap_or("something"));
+            return Err(ClassCause::OtherKind { what }.into());
         }
         let metadata = root.object("metadata")?;
         let name = metadata.text("name")?.filter(|name| !name.is_empty());

@@ -22,6 +22,7 @@ mod secret_objects;
 mod select;
 #[cfg(test)]
 mod tests;
+mod unfilled;
 mod vault;
 
 pub use document::YamlError;
@@ -29,6 +30,7 @@ pub use doubts::MAX_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
+pub(crate) use unfilled::{is_guid, is_placeholder};
 
 use crate::cloud::{Cloud, Clouds};
 use crate::reason;
@@ -252,6 +254,7 @@ pub fn resolve(
     let tenant_id = (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
     let cloud = parameters.cloud(context.clouds)?;
     let identity = parameters.identity(mode, tenant_id, context)?;
+    parameters.doubt_ids(&identity, &mut doubts);
     let objects = objects::parse(parameters.value("objects"), &mut doubts)?;
     let vault = vault.resolve(&cloud, context.limits)?;
     let vault = vault.ok_or(ClassCause::VaultMissing { near: None })?;

@@ -5,6 +5,7 @@ use super::document::{Document, YamlError};
 use super::doubts::Doubts;
 use super::error::ObjectCause;
 use super::reference::{self, OBJECT_FIELDS, Reader};
+use super::unfilled::is_placeholder;
 use crate::reason;
 use keysluice_plan::{
     FileMode, MOST_VERSIONS, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, PathError,
@@ -40,6 +41,8 @@ pub(super) struct RawObject {
     pub(super) object_format: String,
     pub(super) object_encoding: String,
     pub(super) file_permission: String,
+    /// A field that is unknown and looks as if objectName were meant.
+    pub(super) near_name: Option<String>,
     /// What is wrong with ours must not hide what the provider says first.
     pub(super) additions: Result<Additions, ObjectCause>,
 }
@@ -52,6 +55,9 @@ impl RawObject {
         for (key, value) in document.fields("types.KeyVaultObject").map_err(unreadable)? {
             let Some(entry) = reference::find(OBJECT_FIELDS, key) else {
                 if let Some(meant) = doubts.misspelled(OBJECT_FIELDS, key) {
+                    if meant == "objectName" {
+                        raw.near_name = Some(key.to_owned());
+                    }
                     doubts.add(reason::KS141, || unknown(&format!("objects[{index}]"), key, meant));
                 }
                 continue;
@@ -83,6 +89,7 @@ impl RawObject {
             object_format: text(),
             object_encoding: text(),
             file_permission: text(),
+            near_name: None,
             additions: Ok(Additions::default()),
         }
     }
@@ -122,7 +129,14 @@ impl RawObject {
             "cert" => ObjectType::Cert,
             _ => return Err(self.wrapped(ObjectCause::Type)),
         };
-        let name = self.object_name.parse().map_err(ObjectCause::Name)?;
+        if self.object_name.is_empty() {
+            return Err(ObjectCause::NameMissing { near: self.near_name });
+        }
+        if is_placeholder(&self.object_name) {
+            return Err(ObjectCause::Placeholder { field: "objectName", value: self.object_name });
+        }
+        let name = self.object_name.parse();
+        let name = name.map_err(|source| ObjectCause::Name { source, value: self.object_name.clone() })?;
         let version = match self.object_version.as_str() {
             "" => None,
             latest if latest.eq_ignore_ascii_case("latest") => None,
@@ -158,6 +172,9 @@ impl RawObject {
     }
 
     fn path_cause(&self, source: PathError) -> ObjectCause {
+        if self.object_name.is_empty() && self.object_alias.is_empty() {
+            return ObjectCause::NameAndAliasMissing { source, near: self.near_name.clone() };
+        }
         let field = if self.object_alias.is_empty() { "objectName" } else { "objectAlias" };
         ObjectCause::Path { field, source }
     }
@@ -206,7 +223,7 @@ pub(super) fn encoding(text: &str) -> Option<ObjectEncoding> {
 }
 
 /// Control characters, and those without a width that get into names by copying: spaces, joiners, marks of direction.
-fn is_invisible(c: char) -> bool {
+pub(super) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }

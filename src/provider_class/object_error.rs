@@ -1,6 +1,7 @@
 //! What can be wrong with one object, one selection, one secret object. Where the Azure provider refuses the same, its words are in ours.
 
 use super::document::YamlError;
+use super::object::is_invisible;
 use crate::reason;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
@@ -57,9 +58,36 @@ pub enum ObjectCause {
     /// Neither secret, key nor cert.
     #[error("Invalid vaultObjectTypes. Should be secret, key, or cert")]
     Type,
-    /// No name of a vault object.
-    #[error("objectName: {0}")]
-    Name(#[source] ObjectNameError),
+    /// Not a name of a vault object.
+    #[error("objectName: {source}")]
+    Name {
+        /// What is wrong with it.
+        source: ObjectNameError,
+        /// The name.
+        value: String,
+    },
+    /// An alias, and no name.
+    #[error("objectName is missing")]
+    NameMissing {
+        /// A field that looks as if it were meant.
+        near: Option<String>,
+    },
+    /// Neither name nor alias; the provider misses the path.
+    #[error("objectName: {source}")]
+    NameAndAliasMissing {
+        /// The provider's words.
+        source: PathError,
+        /// A field that looks as if it were meant.
+        near: Option<String>,
+    },
+    /// A value that a guide told the reader to fill in.
+    #[error("{field} still holds a placeholder: {value:?}")]
+    Placeholder {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+    },
     /// No version of a vault object.
     #[error("objectVersion: {0}")]
     Version(#[source] ObjectVersionError),
@@ -242,6 +270,34 @@ pub enum SelectCause {
 }
 
 impl ObjectCause {
+    /// What to do, where the value at hand says more than the reason.
+    pub(super) fn hint(&self) -> Option<String> {
+        let missing = |near: &Option<String>| match near {
+            Some(near) => format!("objectName is not set; did you mean objectName for {near:?}?"),
+            None => "objectName is not set: write objectName: NAME, as the vault shows it".to_owned(),
+        };
+        match self {
+            Self::NotString(_) => {
+                Some("write \"- |\" before the object: every element of array is a string".to_owned())
+            }
+            Self::Field { field: "objectVersionHistory", .. } => Some("write a number without quotes".to_owned()),
+            Self::Document { source: YamlError::DuplicateKey { key, .. }, .. } => {
+                Some(format!("delete one {key}, or begin the next object with \"- |\""))
+            }
+            Self::NameMissing { near } | Self::NameAndAliasMissing { near, .. } => Some(missing(near)),
+            Self::Name { value, .. } if value.contains('*') => Some(
+                "there are no wildcards: the parameter select takes all secrets with a namePrefix or tags".to_owned(),
+            ),
+            Self::Name { value, .. } if value.contains('_') => {
+                Some(format!("Key Vault has no underscores in names: {}?", value.replace('_', "-")))
+            }
+            Self::Name { value, .. } => unseen("objectName", value),
+            Self::Wrapped { object_type, source, .. } if matches!(**source, Self::Type) => of_type(object_type),
+            Self::Wrapped { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::NotString(_) => reason::KS106,
@@ -250,8 +306,9 @@ impl ObjectCause {
             Self::Type => reason::KS122,
             Self::Format(_) | Self::FormatType => reason::KS123,
             Self::Encoding(_) | Self::EncodingType => reason::KS124,
-            Self::Path { .. } => reason::KS125,
-            Self::Name(_) => reason::KS126,
+            Self::Path { .. } | Self::NameAndAliasMissing { .. } => reason::KS125,
+            Self::Name { .. } | Self::NameMissing { .. } => reason::KS126,
+            Self::Placeholder { .. } => reason::KS108,
             Self::Version(_) => reason::KS127,
             Self::Collision { .. } => reason::KS128,
             Self::HalfCollision { .. } => reason::KS143,
@@ -263,6 +320,25 @@ impl ObjectCause {
             Self::Wrapped { source, .. } => source.reason(),
         }
     }
+}
+
+/// A character that nobody sees, shown.
+fn unseen(field: &str, value: &str) -> Option<String> {
+    let hidden = value.chars().find(|c| is_invisible(*c) || (c.is_whitespace() && *c != ' '))?;
+    let code = hidden as u32;
+    Some(format!("{field} {value:?} holds the invisible character U+{code:04X}: type it anew instead of copying it"))
+}
+
+/// What an unknown type was meant to be.
+fn of_type(value: &str) -> Option<String> {
+    let meant = || {
+        let meant = match value.to_ascii_lowercase().as_str() {
+            "certificate" | "certificates" | "certs" | "cer" => "cert",
+            other => crate::spelling::nearest(other, &["secret", "key", "cert"], 1)?,
+        };
+        Some(format!("did you mean {meant}? Write secret, key or cert, in lower case"))
+    };
+    unseen("objectType", value).or_else(meant)
 }
 
 impl SecretObjectCause {

@@ -119,6 +119,7 @@ fn fields_are_trimmed_and_none_is_lost() {
         object_format: "pem".into(),
         object_encoding: "hex".into(),
         file_permission: "0600".into(),
+        near_name: Some("ObjectName".into()),
         additions: Ok(Additions::default()),
     };
     assert_eq!(raw, expected);
@@ -187,7 +188,7 @@ fn objects_need_a_name_and_a_type_that_fit_the_rest() {
         ("objectName: a_b\nobjectType: secret", "KS126 objects[0]: objectName: object name \"a_b\" is not"),
         (
             "objectName: null\nobjectAlias: x\nobjectType: secret",
-            "KS126 objects[0]: objectName: object name \"\" is not",
+            "KS126 objects[0]: objectName is missing; hint: objectName is not set",
         ),
         (
             "objectName: a",

@@ -4,6 +4,7 @@ use super::doubts::{Doubts, MOST_COMPARED};
 use super::error::{ClassCause, ClassError};
 use super::reference::{self, PARAMETERS};
 use super::refresh_interval::RefreshInterval;
+use super::unfilled::{is_guid, is_placeholder, is_tenant};
 use super::vault::VaultChoice;
 use super::{Context, IdentityChoice};
 use crate::cloud::{Cloud, Clouds};
@@ -135,6 +136,30 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// Ids of the class itself that do not look like one; the ServiceAccount's are doubted where they are read.
+    pub(super) fn doubt_ids(&self, identity: &IdentityChoice, doubts: &mut Doubts) {
+        let first = |keys: [&'static str; 2]| keys.into_iter().find(|key| !self.value(key).is_empty());
+        let read = match identity {
+            IdentityChoice::Federated { .. } => [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])],
+            IdentityChoice::ManagedIdentity { .. } => {
+                [first(["userAssignedIdentityID", "userAssignedIdentityID"]), None]
+            }
+        };
+        for key in read.into_iter().flatten() {
+            let value = self.value(key);
+            let (fits, wanted) = if key.starts_with("tenant") {
+                (is_tenant(value), "a GUID or a domain")
+            } else {
+                (is_guid(value), "a GUID")
+            };
+            if !fits {
+                doubts.add(reason::KS150, || {
+                    format!("parameter {key}: {value:?} is not {wanted}; hint: {}", reason::KS150.fix)
+                });
+            }
+        }
+    }
+
     /// `refreshInterval`, else `syncInterval`. Both are checked: who writes one means it.
     pub(super) fn refresh_interval(&self) -> Result<Option<Duration>, ClassError> {
         let read = |parameter: &'static str| match self.value(parameter) {
@@ -155,6 +180,13 @@ impl<'a> Parameters<'a> {
             if let Some(meant) = doubts.misspelled(PARAMETERS, key) {
                 let text = || format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
                 doubts.add(reason::KS141, text);
+            }
+        }
+        for setting in ["rotationPollInterval", "enableSecretRotation"] {
+            if self.values.keys().any(|key| key.eq_ignore_ascii_case(setting)) {
+                doubts.add(reason::KS142, || {
+                    format!("parameter {setting:?} is ignored: it is a setting of the whole driver; hint: set refreshInterval")
+                });
             }
         }
         if !self.value("cloudEnvFileName").is_empty() {
@@ -185,10 +217,9 @@ pub(super) fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// `value`, unless a guide's placeholder is still in it: `<TENANT_ID>` or an unexpanded `${TENANT_ID}`.
+/// `value`, unless a placeholder is still in it.
 pub(super) fn filled<'v>(field: &'static str, value: &'v str) -> Result<&'v str, ClassError> {
-    let within = |open, close| value.starts_with(open) && value.ends_with(close);
-    if within("<", ">") || within("${", "}") {
+    if is_placeholder(value) {
         return Err(ClassCause::Placeholder { field, value: value.to_owned() }.into());
     }
     Ok(value)

@@ -190,8 +190,28 @@ pub(super) fn find(table: &'static [Entry], name: &str) -> Option<&'static Entry
     table.iter().find(|entry| entry.name == name)
 }
 
+/// Names that are found in manifests and that no slip of the pen explains.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("alias", "objectAlias"),
+    ("fileName", "objectAlias"),
+    ("name", "objectName"),
+    ("secretName", "objectName"),
+    ("type", "objectType"),
+    ("version", "objectVersion"),
+    ("format", "objectFormat"),
+    ("encoding", "objectEncoding"),
+    ("permission", "filePermission"),
+    ("vaultName", "keyvaultName"),
+    ("keyVault", "keyvaultName"),
+    ("managedIdentityClientId", "userAssignedIdentityID"),
+];
+
 /// The entry that `name` was probably meant to be.
 pub(super) fn nearest(table: &'static [Entry], name: &str) -> Option<&'static str> {
+    let synonym = SYNONYMS.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+    if let Some(entry) = synonym.and_then(|(_, meant)| find(table, meant)) {
+        return Some(entry.name);
+    }
     let names: Vec<&'static str> = table.iter().map(|entry| entry.name).collect();
     crate::spelling::nearest(name, &names, 2)
 }

@@ -18,6 +18,7 @@ mod conformance_extra;
 mod deadlines;
 mod docs;
 mod explain;
+mod field_faults;
 mod guides;
 mod http2;
 mod listener;

@@ -1,6 +1,7 @@
 //! What of a ServiceAccount matters.
 
 use crate::mutate::MAX_WARNINGS;
+use crate::provider_class::{is_guid, is_placeholder};
 use crate::reason;
 use crate::spelling;
 
@@ -59,7 +60,12 @@ impl ServiceAccount {
                 && !is_guid(value)
                 && !(key == TENANT_ID_ANNOTATION && value.contains('.'))
             {
-                warnings.push(format!("{} ServiceAccount {name}: {key}: {value:?} is no GUID", reason::KS255));
+                warnings.push(if is_placeholder(value) {
+                    let (code, fix) = (reason::KS108, reason::KS108.fix);
+                    format!("{code} ServiceAccount {name}: {key} still holds a placeholder: {value:?}; hint: {fix}")
+                } else {
+                    format!("{} ServiceAccount {name}: {key}: {value:?} is no GUID", reason::KS255)
+                });
             }
         }
         for key in self.misspelt.iter().take(MAX_WARNINGS) {
@@ -90,12 +96,6 @@ fn nearest(key: &str) -> &'static str {
 
 /// Near enough for a key below our prefix: it can only be one of these.
 const FAR: usize = 12;
-
-fn is_guid(text: &str) -> bool {
-    let groups: Vec<&str> = text.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,10 +9,13 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
         (json!([]), "KS101 the manifest is a list, not an object; hint: "),
         (
             json!({"kind": "Pod", "metadata": {"name": "c"}}),
-            "KS101 the manifest is another kind of object, not a SecretProviderClass",
+            "KS101 the manifest is another kind of object, Pod, not a SecretProviderClass of secrets-store.csi.x-k8s.io",
         ),
-        (json!({"apiVersion": "v1", "metadata": {"name": "c"}}), "KS101 the manifest is another kind of object"),
-        (json!({"spec": {}}), "KS101 metadata.name is missing, not a name"),
+        (
+            json!({"apiVersion": "v1", "metadata": {"name": "c"}}),
+            "KS101 the manifest is another kind of object, something of v1, not",
+        ),
+        (json!({"spec": {}}), "KS101 metadata.name is missing; hint: "),
         (json!({"metadata": {"name": "c"}, "spec": {"provider": 5}}), "KS101 spec.provider is a number, not a string"),
         (json!({"metadata": {"name": "c"}, "spec": []}), "KS101 spec is a list, not an object"),
         (
@@ -45,7 +48,7 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
         ),
         (
             json!({"metadata": {"name": "c"}, "spec": {"secretObjects": [{"labels": {"a": true}}]}}),
-            "KS101 spec.secretObjects[0].labels.a is a boolean, not a string",
+            "KS101 spec.secretObjects[0].labels.a is a boolean, not a string; hint: quote it",
         ),
     ];
     for (value, expected) in cases {

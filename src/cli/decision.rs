@@ -1,0 +1,129 @@
+//! The webhook's answer about a pod of a manifest, and what only the manifest shows.
+
+use super::Failure;
+use super::manifest_pods::ManifestPod;
+use crate::admission::patch::Patch;
+use crate::admission::{self, Answer, Outcome};
+use crate::cluster;
+use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
+use crate::mutate::{Note, USE_LABEL};
+use crate::reason;
+use crate::settings::Settings;
+use crate::spelling::nearest;
+use keysluice_plan::reason::Reason;
+use serde_json::{Value, json};
+
+/// Asks the webhook's own code, with the review that the API server would send. What the API server would refuse before is refused.
+pub(super) async fn decide(
+    pod: &ManifestPod,
+    document: &Document,
+    settings: &Settings,
+    cluster: &Manifests,
+) -> Result<Answer, Failure> {
+    let of_owner = ["/metadata", "/spec/selector"].into_iter().filter(|_| !pod.pointer.is_empty());
+    let pointers: Vec<&str> = std::iter::once(pod.pointer.as_str()).chain(of_owner).collect();
+    if let Some(faults) = unquoted(document, &pointers) {
+        return Ok(denied(reason::KS201, format!("{} {faults}", reason::KS201)));
+    }
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "explain", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": pod.namespace,
+        "operation": "CREATE", "object": pod.pod}});
+    let body = serde_json::to_vec(&review)?;
+    let incoming = admission::read(&body)?;
+    let needs = incoming.needs(settings);
+    let account = needs.service_account.map(|name| (name, cluster.refused_account(&pod.namespace, name)));
+    if let Some((_, Some(why))) = account {
+        return Ok(denied(reason::KS736, why.to_owned()));
+    }
+    let facts = cluster::facts(cluster, incoming.namespace(), &needs).await?;
+    let mut answer = incoming.answer(settings, &facts);
+    let code = answer.reason.map(|reason| reason.code);
+    if let Some(message) = &mut answer.message {
+        if code == Some(reason::KS201.code) {
+            *message = in_manifest(message, pod, document);
+        } else if code == Some(reason::KS202.code) {
+            let elsewhere = account.and_then(|(name, _)| elsewhere(pod, cluster.namespaces_of_service_account(name)));
+            replace_hint(message, elsewhere);
+        } else if code == Some(reason::KS207.code) {
+            let missing = needs.classes.iter().filter(|name| message.contains(&format!("/{name}: not found")));
+            let elsewhere = missing.filter_map(|name| elsewhere(pod, cluster.namespaces_of_class(name))).next();
+            replace_hint(message, elsewhere);
+        }
+    }
+    Ok(answer)
+}
+
+/// Why it ended so, in the webhook's words and ours.
+pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -> Vec<String> {
+    let mut because: Vec<String> = answer.notes.iter().map(ToString::to_string).collect();
+    for note in &answer.notes {
+        if let Note::OtherProvider { provider, .. } = note
+            && nearest(provider.trim(), &["azure"], 1).is_some()
+        {
+            because.push(format!("provider is {provider:?}; did you mean azure?"));
+        }
+    }
+    if answer.notes.contains(&Note::NotSelected)
+        && let Some(place) = misplaced_label(pod, document)
+    {
+        because.push(format!("{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""));
+    }
+    because
+}
+
+/// Where the label's key stands that selects nothing there.
+fn misplaced_label(pod: &ManifestPod, document: &Document) -> Option<String> {
+    let has = |metadata: &Value, field: &str| metadata[field].get(USE_LABEL).is_some();
+    let of_pod = if pod.pointer.is_empty() { "the pod" } else { "the pod template" };
+    let metadata = &pod.pod["metadata"];
+    if let Some(value) = metadata["labels"].get(USE_LABEL) {
+        return Some(format!("{value} here, not \"true\""));
+    }
+    if has(metadata, "annotations") {
+        return Some(format!("an annotation of {of_pod} here, not a label"));
+    }
+    let owner = &document.value["metadata"];
+    let kind = document.value["kind"].as_str().unwrap_or("object");
+    let field = ["labels", "annotations"].into_iter().find(|field| has(owner, field))?;
+    (!pod.pointer.is_empty()).then(|| format!("among the {field} of the {kind}, not of its pod template"))
+}
+
+/// The message without the review that only we made: the path is the manifest's.
+fn in_manifest(message: &str, pod: &ManifestPod, document: &Document) -> String {
+    let text = message.split(" at byte ").next().unwrap_or(message);
+    let Some(rest) = text.strip_prefix("KS201 request.object.") else { return message.to_owned() };
+    let place = dotted(&pod.pointer);
+    let dot = if place.is_empty() { "" } else { "." };
+    format!("{} {place}{dot}{rest} ({}); hint: write what Kubernetes wants there", reason::KS201, document.origin)
+}
+
+/// Says in which namespaces an object of this name is.
+fn elsewhere<'a>(pod: &ManifestPod, namespaces: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut namespaces: Vec<_> = namespaces.filter(|namespace| *namespace != pod.namespace).collect();
+    namespaces.sort_unstable();
+    let (first, list) = (*namespaces.first()?, namespaces.join(", "));
+    Some(if pod.is_placed {
+        format!("there is one in namespace {list}; the pod is in another one, {}", pod.namespace)
+    } else {
+        format!("there is one in namespace {list}; the pod names no namespace: explain --namespace {first}")
+    })
+}
+
+fn replace_hint(message: &mut String, hint: Option<String>) {
+    if let (Some(hint), Some(at)) = (hint, message.find("; hint: ")) {
+        message.truncate(at);
+        *message += &format!("; hint: {hint}");
+    }
+}
+
+fn denied(reason: Reason, message: String) -> Answer {
+    Answer {
+        body: Vec::new(),
+        outcome: Outcome::Denied,
+        reason: Some(reason),
+        message: Some(message),
+        warnings: Vec::new(),
+        notes: Vec::new(),
+        patch: Patch::default(),
+    }
+}

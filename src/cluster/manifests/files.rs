@@ -1,0 +1,311 @@
+//! Manifests in files, as kubectl reads them: documents between lines of `---`, one JSON object after the other, lists of objects.
+
+use crate::reason;
+use crate::yaml::{self, Fault, Parsed, Written};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One document and where it stands.
+#[derive(Debug, Clone, Default)]
+pub struct Document {
+    /// `pod.yaml` or `pod.yaml, document 2`.
+    pub origin: String,
+    /// The object.
+    pub value: Value,
+    /// What is doubtful about it, with code.
+    pub warnings: Vec<String>,
+    /// Booleans and numbers as they are written, by JSON pointer.
+    pub(crate) written: Arc<HashMap<String, Written>>,
+    /// Where in the file's document the object stands: empty, or `/items/3`.
+    pub(crate) pointer: String,
+}
+
+/// What files hold.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// The objects, in order.
+    pub documents: Vec<Document>,
+    /// Files that were left out, with code and reason.
+    pub notes: Vec<String>,
+}
+
+/// Why a manifest could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The file system said no.
+    #[error("KS704 cannot read {path}: {error}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What happened.
+        error: std::io::Error,
+    },
+    /// Neither YAML nor JSON.
+    #[error("KS704 {path}: {problem}; hint: {hint}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, and what is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Bytes that are not text.
+    #[error("KS704 {path}: {problem}; hint: save it as UTF-8")]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// What they are.
+        problem: String,
+    },
+    /// A document that is not an object.
+    #[error("KS704 {origin}: not a Kubernetes object (a mapping with kind)")]
+    NotAnObject {
+        /// File and document.
+        origin: String,
+    },
+}
+
+/// Reads all documents of a file or of the files below a directory, in order of name; items of a list one by one. What cannot be
+/// read is an error.
+pub fn read_documents(path: &Path) -> Result<Files, ManifestError> {
+    let mut files = Files::default();
+    read(path, &mut files, &mut HashSet::new(), &Err)?;
+    Ok(files)
+}
+
+/// The same, but a file of a directory that cannot be read becomes a note: it need not be meant.
+pub fn read_neighbours(path: &Path) -> Result<Files, ManifestError> {
+    let mut files = Files::default();
+    let note = |error: ManifestError| match error.to_string().strip_prefix("KS704 ") {
+        Some(text) => Ok(format!("{} not read: {text}", reason::KS737)),
+        None => Err(error),
+    };
+    read(path, &mut files, &mut HashSet::new(), &note)?;
+    Ok(files)
+}
+
+/// `unreadable` makes a note, or an error, of a file within a directory; `seen` are the directories read, for links may lead back.
+fn read(
+    path: &Path,
+    files: &mut Files,
+    seen: &mut HashSet<PathBuf>,
+    unreadable: &dyn Fn(ManifestError) -> Result<String, ManifestError>,
+) -> Result<(), ManifestError> {
+    let failed = |error| ManifestError::Read { path: path.to_owned(), error };
+    if !path.is_dir() {
+        let bytes = if path == Path::new("-") { read_standard_input() } else { std::fs::read(path) }.map_err(failed)?;
+        let text = decode(&bytes).map_err(|problem| ManifestError::Encoding { path: path.to_owned(), problem })?;
+        files.documents.extend(parse_documents(&text, path)?);
+        return Ok(());
+    }
+    if !seen.insert(path.canonicalize().map_err(failed)?) {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    entries.sort();
+    for entry in entries.into_iter().filter(|entry| is_manifest(entry)) {
+        match read(&entry, files, seen, unreadable) {
+            // kustomization.yaml, values.yaml: not everything in a directory is for the API server.
+            Ok(()) | Err(ManifestError::NotAnObject { .. }) => {}
+            Err(error) => files.notes.push(unreadable(error)?),
+        }
+    }
+    Ok(())
+}
+
+fn read_standard_input() -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes)?;
+    Ok(bytes)
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let ending = |ending: &std::ffi::OsStr| ["yaml", "yml", "json"].iter().any(|known| ending == *known);
+    path.is_dir() || path.extension().is_some_and(ending)
+}
+
+/// UTF-8, or UTF-16 with a byte-order mark, as editors of Windows write it.
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
+    let (mark, rest) = bytes.split_at(bytes.len().min(2));
+    let units =
+        |read: fn([u8; 2]) -> u16| rest.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect::<Vec<_>>();
+    let wide = match mark {
+        [0xFF, 0xFE] => Some(units(u16::from_le_bytes)),
+        [0xFE, 0xFF] => Some(units(u16::from_be_bytes)),
+        _ => None,
+    };
+    if let Some(wide) = wide {
+        // Half a character, or the zeros of UTF-32.
+        let whole = rest.len() % 2 == 0 && !wide.contains(&0);
+        let text = String::from_utf16(&wide).ok().filter(|_| whole);
+        return text.map(Cow::Owned).ok_or_else(|| "neither UTF-8 nor whole UTF-16".to_owned());
+    }
+    std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, &error)).and_then(|text| {
+        // ASCII in UTF-16 without a mark is UTF-8 too, with a NUL at every other place.
+        if text.contains('\0') { Err("it holds NUL bytes, as UTF-16 does".to_owned()) } else { Ok(Cow::Borrowed(text)) }
+    })
+}
+
+fn not_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> String {
+    let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+    format!("line {line} is not UTF-8")
+}
+
+/// Parses the documents of one file.
+pub fn parse_documents(text: &str, path: &Path) -> Result<Vec<Document>, ManifestError> {
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let parsed = match json_objects(text) {
+        Some(objects) => objects,
+        None => {
+            let parse = |(first_line, text)| yaml::parse(text, first_line);
+            let parsed: Result<Vec<Parsed>, Fault> = chunks(text).map(parse).collect();
+            parsed.map_err(|fault| {
+                let (path, problem, hint) = (path.to_owned(), fault.to_string(), fault.hint());
+                ManifestError::Syntax { path, problem, hint }
+            })?
+        }
+    };
+    let count = parsed.len();
+    let mut documents = Vec::with_capacity(count);
+    for (index, parsed) in parsed.into_iter().enumerate().filter(|(_, parsed)| !parsed.value.is_null()) {
+        let origin =
+            if count > 1 { format!("{}, document {}", path.display(), index + 1) } else { path.display().to_string() };
+        documents.extend(objects(origin, parsed)?);
+    }
+    Ok(documents)
+}
+
+/// JSON objects one after the other, if that is what the text is. One alone is YAML as well.
+fn json_objects(text: &str) -> Option<Vec<Parsed>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let values: Vec<Value> = serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().ok()?;
+    if values.len() == 1
+        && let Ok(parsed) = yaml::parse(text, 1)
+    {
+        return Some(vec![parsed]);
+    }
+    Some(values.into_iter().map(|value| Parsed { value, ..Parsed::default() }).collect())
+}
+
+/// The texts between lines of `---`, each with the number of its first line. A comment may follow on such a line, for kubectl even
+/// without a space.
+fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut chunks = Vec::new();
+    let (mut start, mut first_line, mut at) = (0, 1, 0);
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let rest = line.strip_prefix("---").map(str::trim);
+        let directives_only = || {
+            let mut lines = text[start..at].lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.clone().any(|line| line.starts_with('%')) && lines.all(|line| line.starts_with(['%', '#']))
+        };
+        match rest {
+            Some(rest) if (rest.is_empty() || rest.starts_with('#')) && !directives_only() => {
+                chunks.push((first_line, &text[start..at]));
+                (start, first_line) = (at + line.len(), index + 2);
+            }
+            // Content on the marker's line begins a document there.
+            Some(_) if line[3..].starts_with([' ', '\t']) && !directives_only() => {
+                chunks.push((first_line, &text[start..at]));
+                (start, first_line) = (at, index + 1);
+            }
+            _ => {}
+        }
+        at += line.len();
+    }
+    chunks.push((first_line, &text[start..]));
+    // Before the first marker there is nothing, most often, and no document.
+    chunks
+        .into_iter()
+        .enumerate()
+        .filter(|(index, (_, chunk))| *index > 0 || !chunk.trim().is_empty())
+        .map(|(_, chunk)| chunk)
+}
+
+/// The object of a document, or the items of a list.
+fn objects(origin: String, parsed: Parsed) -> Result<Vec<Document>, ManifestError> {
+    let Parsed { value, repeated, written, unread_from } = parsed;
+    let Some(kind) = value["kind"].as_str() else { return Err(ManifestError::NotAnObject { origin }) };
+    let mut warnings: Vec<String> = repeated
+        .iter()
+        .map(|key| {
+            let (code, line, path) = (reason::KS738, key.line, &key.path);
+            format!("{code} {origin}, line {line}: {path} is there twice: the last one counts; hint: {}", code.fix)
+        })
+        .collect();
+    if let Some(line) = unread_from {
+        warnings.push(format!(
+            "{} {origin}, line {line}: what follows the object is not read, nor by kubectl; hint: indent it like the object, or begin a document with \"---\"",
+            reason::KS737
+        ));
+    }
+    let written = Arc::new(written);
+    let element = kind.strip_suffix("List").map(str::to_owned);
+    match (element, value["items"].as_array()) {
+        (Some(element), Some(items)) => {
+            let list = value["apiVersion"].as_str().map(str::to_owned);
+            let item = |(index, item): (usize, &Value)| {
+                let mut item = item.clone();
+                // Items of a PodList, as the API server sends it, have neither.
+                if let Some(fields) = item.as_object_mut().filter(|fields| !fields.contains_key("kind"))
+                    && !element.is_empty()
+                {
+                    fields.insert("kind".to_owned(), element.clone().into());
+                    if let (false, Some(version)) = (fields.contains_key("apiVersion"), &list) {
+                        fields.insert("apiVersion".to_owned(), version.clone().into());
+                    }
+                }
+                let warnings = if index == 0 { std::mem::take(&mut warnings) } else { Vec::new() };
+                let (origin, written) = (origin.clone(), Arc::clone(&written));
+                Document { origin, value: pruned(item), warnings, written, pointer: format!("/items/{index}") }
+            };
+            Ok(items.iter().enumerate().map(item).filter(|document| document.value["kind"].is_string()).collect())
+        }
+        _ => Ok(vec![Document { origin, value: pruned(value), warnings, written, pointer: String::new() }]),
+    }
+}
+
+/// The object as the API server keeps it: a field without a value is as if absent.
+fn pruned(mut value: Value) -> Value {
+    prune(&mut value);
+    value
+}
+
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(prune);
+        }
+        Value::Array(items) => items.iter_mut().for_each(prune),
+        _ => {}
+    }
+}
+
+impl Document {
+    /// A boolean or number at a JSON pointer of the object, as it is written.
+    pub(crate) fn written(&self, pointer: &str) -> Option<&Written> {
+        self.written.get(&format!("{}{pointer}", self.pointer))
+    }
+
+    /// Puts an object without a namespace into this one, as `kubectl --namespace` does.
+    pub fn default_namespace(&mut self, namespace: &str) {
+        let Some(fields) = self.value.as_object_mut() else { return };
+        let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+        if let Some(metadata) = metadata.as_object_mut()
+            && metadata.get("namespace").and_then(Value::as_str).is_none_or(str::is_empty)
+        {
+            metadata.insert("namespace".to_owned(), namespace.into());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

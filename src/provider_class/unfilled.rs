@@ -1,0 +1,109 @@
+//! Values that a guide, a template or a pipeline left unfilled, and the forms of ids.
+
+/// Words in capitals that ask the reader for something: `YOUR_TENANT_ID`, `REPLACE-ME`.
+const ASKING: &[&str] = &["YOUR", "REPLACE", "CHANGE", "INSERT", "ENTER", "FILL", "TODO", "PLACEHOLDER", "FIXME"];
+
+/// Whether a value that has letters, digits, hyphens and dots when it is right still waits for being filled in: `<TENANT_ID>`,
+/// `${TENANT_ID}`, `$TENANT_ID`, `$(TENANT_ID)`, `${{ … }}`, `{{ … }}`, `#{TENANT_ID}#`, `__TENANT_ID__`, `%TENANT_ID%`,
+/// `@TENANT_ID@`, `[TENANT_ID]`, `xxxxxxxx-xxxx`, `YOUR_TENANT_ID`, `REPLACE_ME`.
+pub(crate) fn is_placeholder(value: &str) -> bool {
+    let angles = value.find('<').zip(value.rfind('>')).is_some_and(|(open, close)| open + 1 < close);
+    // Ids of Windows come in braces.
+    let within = |open: char, close: char| {
+        let inner = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        inner.is_some_and(|inner| !inner.is_empty() && !is_guid(inner))
+    };
+    let crosses = value.len() > 2 && value.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'));
+    angles
+        || [('%', '%'), ('@', '@'), ('[', ']'), ('(', ')'), ('{', '}')]
+            .iter()
+            .any(|(open, close)| within(*open, *close))
+        || value.matches("__").count() > 1
+        || crosses
+        || ["$", "{{", "#{", "<%"].iter().any(|mark| value.contains(mark))
+        || ASKING.iter().any(|word| asks(value, word))
+}
+
+/// Whether the value begins with this word in capitals, alone or with more capitals, or in any case with the underscore that no
+/// right value has.
+fn asks(value: &str, word: &str) -> bool {
+    let (start, rest) = value.split_at_checked(word.len()).unwrap_or_default();
+    let capital = start == word && !rest.starts_with(|c: char| c.is_ascii_lowercase());
+    capital || (start.eq_ignore_ascii_case(word) && rest.starts_with(['_', ' ']))
+}
+
+/// Whether this has the form of a client or tenant id.
+pub(crate) fn is_guid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether a tenant is named by an id, by a domain, or as AD FS is.
+pub(crate) fn is_tenant(text: &str) -> bool {
+    is_guid(text) || text.contains('.') || text == "adfs"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_of_every_kind_are_known_and_values_are_not() {
+        for value in [
+            "<TENANT_ID>",
+            "${TENANT_ID}",
+            "$TENANT_ID",
+            "$(TENANT_ID)",
+            "${{ secrets.TENANT }}",
+            "{{ .Values.tenant }}",
+            "#{TENANT_ID}#",
+            "__TENANT_ID__",
+            "__x__",
+            "$x",
+            "%TENANT_ID%",
+            "@TENANT_ID@",
+            "[TENANT_ID]",
+            "YOUR_TENANT_ID",
+            "YOUR-TENANT",
+            "YOURTENANT",
+            "your_tenant",
+            "REPLACE_ME",
+            "REPLACEME",
+            "replace_me",
+            "CHANGEME",
+            "TODO",
+            "kv-${ENV}",
+            "kv-$ENV",
+            "kv-{{ env }}",
+            "kv-<env>",
+            "kv-__ENV__",
+            "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
+            "<your tenant>",
+            "INSERT_ID_HERE",
+        ] {
+            assert!(is_placeholder(value), "{value}");
+        }
+        for value in [
+            "",
+            "kv-1",
+            "x",
+            "xx1",
+            "{8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8}",
+            "Your-company-kv",
+            "yourcompany",
+            "replacements-kv",
+            "Change-kv",
+            "todo-app",
+            "a_b",
+            "_x_",
+            "<",
+            "%",
+            "contoso.onmicrosoft.com",
+            "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8",
+            "AzurePublicCloud",
+        ] {
+            assert!(!is_placeholder(value), "{value}");
+        }
+    }
+}
