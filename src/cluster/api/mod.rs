@@ -11,15 +11,15 @@ mod endpoint;
 mod event;
 mod lines;
 mod live;
+mod object;
 mod provider_classes;
-mod removal;
 mod service_accounts;
 mod stores;
 mod watch;
 
 pub use client::{ApiError, Client};
 pub use endpoint::ClientError;
-pub use removal::{Kind, RemovalError, delete_until};
+pub use object::get;
 pub use stores::{BundleConfiguration, CertificateSecret, SecretName, SecretNameError};
 
 use super::{CacheStatus, Cluster, ClusterError, DEADLINE};
