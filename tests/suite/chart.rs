@@ -280,10 +280,10 @@ fn the_doctor_looks_at_what_is_installed() {
         let documents = helm.documents(&["--set", values]);
         documents.into_iter().find(|one| one["kind"] == "Job").unwrap()
     };
-    let images = job("image.repository=a.test/w,injector.image.repository=a.test/i,injector.image.release=2");
+    let images = job("image.repository=a.test/w,injector.image.repository=a.test/i,injector.image.release=v2");
     let containers = images["spec"]["template"]["spec"]["containers"].clone();
     assert_eq!(containers[0]["image"], "a.test/w:0.1.0");
-    assert_eq!(containers[1]["image"], "a.test/i:2");
+    assert_eq!(containers[1]["image"], "a.test/i:v2");
     let says =
         |job: &Value, word: &str| job["spec"]["template"]["spec"]["containers"][0]["args"].to_string().contains(word);
     assert!(says(&job("fullnameOverride=sluice"), "--name=sluice"));

@@ -166,10 +166,10 @@ impl<'a> Reader<'a> {
 async fn every_command_of_the_book_does_what_it_says() {
     let stage = Stage::open().await;
     let _controllers = controllers(&stage).await;
-    let mut reader = Reader::of(&stage).await;
+    let (mut reader, node) = (Reader::of(&stage).await, Node::default());
     tokio::select! {
         () = reader.read() => {}
-        () = Node::default().run(&stage) => {}
+        () = node.run(&stage) => {}
     }
     for command in NODE.lines() {
         assert!(reader.unread.remove(command), "node-commands.txt has what no page has: {command}");

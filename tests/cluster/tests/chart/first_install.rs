@@ -191,13 +191,14 @@ async fn what_helm_template_prints_can_be_applied() {
         assert_eq!(!further.is_empty(), rendered.contains("helm.sh/hook: pre-delete"), "{further:?}");
         // The one job of it runs to its end.
         let job = documents(&rendered).into_iter().find(|object| object["kind"] == "Job").unwrap();
+        let node = Node::default();
         let is_done = async || {
             let found = get(&stage, &path(&job)).await.unwrap();
             found["status"]["succeeded"] == 1
         };
         tokio::select! {
             () = stage.until("the job has run", is_done) => {}
-            () = Node::default().run(&stage) => {}
+            () = node.run(&stage) => {}
         }
         stage.until_guarded().await;
         for object in documents(&rendered) {
