@@ -86,7 +86,7 @@ bench-memory: static ## Prints the webhook's memory, time to ready and first rev
 	else echo "go is not installed: memory with many ServiceAccounts not measured"; fi
 
 .PHONY: static
-static: ## Builds both halves as static binaries: the sidecar for musl where its std is to be had or can be built, the webhook for glibc; ARCH=x86_64 or aarch64
+static: ## Builds both halves as static binaries: the sidecar for musl (fails with the command to run where that is not to be had), the webhook for glibc; ARCH=x86_64 or aarch64
 	./scripts/static $(ARCH)
 
 .PHONY: test-static

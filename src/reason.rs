@@ -106,11 +106,18 @@ reasons! { SERVER:
     KS715 "failurePolicy or the guard cannot be tightened" "see the message: the webhook's ServiceAccount needs get and patch on its own webhook configuration and Secret, by name";
     // What the chart's policies answer, which work without the webhook.
     KS720 "a labelled pod got no identity token: no webhook saw it" "look whether the webhook runs and its configuration is there (`kubectl get mutatingwebhookconfiguration keysluice`), then create the pod again";
-    KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image in guard.imageRepositories of the chart; where one adds what the guard does not know, exempt the container keysluice there, or set guard.sidecar to false";
+    KS721 "a container named keysluice is not what the sidecar is" "rename the container; where another webhook rewrites the sidecar's image, name that image's repository in guard.imageRepositories of the chart, or in policy keysluice-guard-sidecar of install.yaml; where one adds what the guard does not know, exempt the container keysluice there, or set guard.sidecar to false; where the sidecar of every pod is refused, the guard knows another image than the webhook injects: install.yaml was edited in one place only (docs/install.md has the command), or there is a second installation (`kubectl get mutatingwebhookconfigurations`)";
     KS722 "the webhook tried to change more of its own configuration than caBundle, its path, or failurePolicy to Fail" "nothing was changed; look who acts as the webhook's ServiceAccount, it may not be the webhook";
     KS723 "the webhook tried to write another Secret than its own, or more of its own than data" "nothing was written; look who acts as the webhook's ServiceAccount, it may not be the webhook";
-    KS724 "what could refuse pods after an uninstall is still there" "run helm uninstall again, or delete by hand what the message names, in the order of docs/uninstall.md";
     KS725 "the cluster's Kubernetes is too old" "upgrade it to 1.30 or later: native sidecars, match conditions and policies are not all there before";
+    // What is found before an installation.
+    KS727 "the API server does not serve what the chart is made of" "enable admissionregistration.k8s.io/v1 with its admission policies (--runtime-config of the API server)";
+    KS728 "the cluster cannot be looked at before an installation" "see the message: a right is missing, or the API server is not reachable from the namespace of the installation";
+    KS729 "there is another installation of Keysluice" "one a cluster: upgrade that one (helm list --all-namespaces), or uninstall it first; where only its guard is left, delete the policy that the message names";
+    KS730 "the sidecar's image cannot be pulled" "correct injector.image of the chart, or put the image into that registry; where the registry asks for a Secret, imagePullSecrets of the chart names it for the namespace of the installation, and each namespace with such pods needs its own";
+    KS731 "the sidecar's image does not run" "name the injector's image in injector.image of the chart, built for the architecture of the nodes";
+    KS732 "Azure Workload Identity's webhook is there too" "nothing, for as long as both are wanted: what it writes is kept; docs/azure-workload-identity.md has the steps to one of both";
+    KS733 "pods with a sidecar may need a pull Secret of their own" "where the sidecar's image needs one, name it in imagePullSecrets of the pods or their ServiceAccounts, or put the image into a registry that asks for none";
     // What `explain`, `plan` and `--objects` find in files.
     KS736 "a value of a manifest is a boolean or a number where Kubernetes wants text" "quote it";
     KS737 "a file, or a part of it, is not read" "correct the file, or move it out of the directory; render a Helm template with helm template";

@@ -1,8 +1,8 @@
 //! The command line. One file a command.
 
 mod certificate_options;
-mod cleanup;
 mod decision;
+mod doctor;
 mod explain;
 mod manifest_pods;
 mod options;
@@ -44,8 +44,8 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Explain a KS code.
     Why(why::Why),
-    /// Remove what could refuse pods once the webhook is gone; the chart runs it before an uninstall.
-    Cleanup(cleanup::Cleanup),
+    /// Look whether a cluster has what an installation needs; the chart runs it before it installs or changes anything.
+    Doctor(doctor::Doctor),
 }
 
 /// A failure with its exit code.
@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Why(command) => command.run(),
-        Command::Cleanup(command) => command.run(),
+        Command::Doctor(command) => command.run(),
     };
     match result {
         Ok(code) => code,

@@ -9,7 +9,9 @@ use std::process::{Command, Output};
 const NAMESPACE: &str = "keysluice-system";
 /// In front of the rendered default: Helm makes the namespace itself.
 const INSTALL_HEAD: &str = "\
-# The chart with its default values, for `kubectl apply`; written by a test. docs/install.md says what goes with it.
+# The chart with its default values, for `kubectl apply`; written by a test. docs/install.md says what goes with it, and has the command that
+# puts in your own images (three places: the Deployment's image, its KEYSLUICE_INJECTOR_IMAGE, and the policy keysluice-guard-sidecar, which
+# lets the sidecar run no other) and your tenant (KEYSLUICE_TENANT_ID).
 apiVersion: v1
 kind: Namespace
 metadata:
@@ -276,6 +278,10 @@ fn without_own_certificates_there_are_only_the_rights_to_tighten() {
         let (writing, reading): (Vec<&Value>, Vec<&Value>) =
             rules.partition(|rule| rule["verbs"] != json!(["get", "list", "watch"]));
         assert_eq!(reading.len(), 3, "{reading:?}");
+        // The switch opens nothing.
+        let (switch, writing): (Vec<&Value>, Vec<&Value>) =
+            writing.into_iter().partition(|rule| rule["apiGroups"] == json!(["keysluice.dev"]));
+        assert_eq!(switch.len(), 1, "{switch:?}");
         let named = writing.iter().map(|rule| {
             format!("{}/{}", rule["resources"][0].as_str().unwrap(), rule["resourceNames"][0].as_str().unwrap())
         });
@@ -284,6 +290,47 @@ fn without_own_certificates_there_are_only_the_rights_to_tighten() {
         let policy = find(&documents, "ValidatingAdmissionPolicy", "keysluice-own-configuration").to_string();
         assert!(policy.contains("a.clientConfig == b.clientConfig") && !policy.contains("matches("), "{policy}");
     }
+}
+
+/// `helm template`, and so Argo CD and kustomize, apply everything that is printed.
+#[test]
+fn a_rendering_without_a_cluster_holds_nothing_for_an_uninstall() {
+    let Some(helm) = Helm::find("a_rendering_without_a_cluster_holds_nothing_for_an_uninstall") else { return };
+    for arguments in [&[][..], &["--is-upgrade"], &["--set", "certManager.enabled=true"]] {
+        let documents = helm.documents(arguments);
+        let hooks: Vec<&Value> =
+            documents.iter().filter(|one| one["metadata"]["annotations"]["helm.sh/hook"].is_string()).collect();
+        assert_eq!(hooks.len(), 6, "the doctor and its rights: {hooks:?}");
+        for hook in hooks {
+            assert_eq!(hook["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
+            for rule in hook["rules"].as_array().into_iter().flatten() {
+                for verb in rule["verbs"].as_array().unwrap() {
+                    assert!(["get", "list"].contains(&verb.as_str().unwrap()), "{hook}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_doctor_looks_at_what_is_installed() {
+    let Some(helm) = Helm::find("the_doctor_looks_at_what_is_installed") else { return };
+    let job = |values: &str| {
+        let documents = helm.documents(&["--set", values]);
+        documents.into_iter().find(|one| one["kind"] == "Job").unwrap()
+    };
+    let images = job("image.repository=a.test/w,injector.image.repository=a.test/i,injector.image.release=v2");
+    let containers = images["spec"]["template"]["spec"]["containers"].clone();
+    assert_eq!(containers[0]["image"], "a.test/w:0.1.0");
+    assert_eq!(containers[1]["image"], "a.test/i:v2");
+    let says =
+        |job: &Value, word: &str| job["spec"]["template"]["spec"]["containers"][0]["args"].to_string().contains(word);
+    assert!(says(&job("fullnameOverride=sluice"), "--name=sluice"));
+    assert!(says(&job("csiVolumes=leave"), "--csi-volumes=leave"));
+    assert!(says(&job("imagePullSecrets[0].name=a"), "--pull-secrets") && !says(&images, "--pull-secrets"));
+    // What is applied by `kubectl apply` once more, with other images, must not change a job's template.
+    assert_ne!(images["metadata"]["name"], job("replicaCount=2")["metadata"]["name"]);
+    assert_eq!(job("replicaCount=2")["metadata"]["name"], job("replicaCount=3")["metadata"]["name"]);
 }
 
 #[test]

@@ -42,8 +42,13 @@ fn the_webhook_may_do_this_and_nothing_else() {
     assert_eq!(find(&documents, "ClusterRole", "keysluice")["rules"], cluster);
     assert_eq!(find(&documents, "Role", "keysluice")["rules"], namespace);
     let kinds: Vec<_> = documents.iter().filter_map(|document| document["kind"].as_str()).collect();
-    for kind in ["ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding", "ServiceAccount"] {
-        assert_eq!(kinds.iter().filter(|found| **found == kind).count(), 1, "{kind}");
+    // A right that nothing uses: match conditions ask whether it is given.
+    let switch = json!([{"apiGroups": ["keysluice.dev"], "resources": ["admission"], "verbs": ["enforce"]}]);
+    assert_eq!(find(&documents, "Role", "keysluice-in-force")["rules"], switch);
+    for (kind, count) in
+        [("ClusterRole", 1), ("Role", 2), ("ClusterRoleBinding", 1), ("RoleBinding", 2), ("ServiceAccount", 1)]
+    {
+        assert_eq!(kinds.iter().filter(|found| **found == kind).count(), count, "{kind}");
     }
 }
 
@@ -159,6 +164,34 @@ fn every_policy_denies_with_a_code_that_is_documented() {
     assert_eq!(warning["spec"], expected);
 }
 
+/// Everything that can refuse or delay a pod asks for the one switch, and asks for what the switch gives.
+#[test]
+fn whatever_can_refuse_a_pod_is_in_force_only_while_the_switch_is_on() {
+    let documents = install();
+    let rule = &find(&documents, "Role", "keysluice-in-force")["rules"][0];
+    let subject = &find(&documents, "RoleBinding", "keysluice-in-force")["subjects"][0];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let namespace = text(&subject["namespace"]);
+    let condition = format!(
+        "authorizer.serviceAccount('{namespace}', '{}').group('{}').resource('{}').namespace('{namespace}').check('{}').allowed()",
+        text(&subject["name"]),
+        text(&rule["apiGroups"][0]),
+        text(&rule["resources"][0]),
+        text(&rule["verbs"][0]),
+    );
+    let asks = |conditions: &Value| {
+        conditions.as_array().is_some_and(|all| all.iter().any(|one| one["expression"] == condition))
+    };
+    let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
+    for entry in configuration["webhooks"].as_array().unwrap() {
+        assert!(asks(&entry["matchConditions"]), "{}", entry["name"]);
+    }
+    for policy in documents.iter().filter(|one| one["kind"] == "ValidatingAdmissionPolicy") {
+        let of_pods = policy["spec"]["matchConstraints"]["resourceRules"].to_string().contains("\"pods\"");
+        assert_eq!(asks(&policy["spec"]["matchConditions"]), of_pods, "{}", policy["metadata"]["name"]);
+    }
+}
+
 #[test]
 fn the_documented_commands_name_what_is_there() {
     let documents = install();
@@ -169,14 +202,9 @@ fn the_documented_commands_name_what_is_there() {
         let line = uninstall.lines().find(|line| line.starts_with(command)).unwrap_or_else(|| panic!("no {command}"));
         line[command.len()..].split_whitespace().map(str::to_owned).collect()
     };
-    let bindings = after("kubectl delete --ignore-not-found validatingadmissionpolicybinding");
-    assert_eq!(bindings, ["keysluice-guard-identity", "keysluice-guard-sidecar"]);
-    for name in bindings {
-        find(&documents, "ValidatingAdmissionPolicyBinding", &name);
-    }
-    for name in after("kubectl delete --ignore-not-found mutatingwebhookconfiguration") {
-        find(&documents, "MutatingWebhookConfiguration", &name);
-    }
+    let switch = after("kubectl --namespace keysluice-system delete --ignore-not-found rolebinding");
+    assert_eq!(switch, ["keysluice-in-force"]);
+    find(&documents, "RoleBinding", "keysluice-in-force");
     for (page_name, text) in ["install.md", "upgrade.md", "uninstall.md"].map(|name| (name, page(name))) {
         let words = text.split_whitespace().map(|word| word.trim_matches(['`', '.', ',']));
         for word in words.filter(|word| word.starts_with("webhook-config/")) {

@@ -128,12 +128,7 @@ impl Client {
         self.exchange(request).await.map(drop)
     }
 
-    /// Deletes the object at `path`.
-    pub(super) async fn delete(&self, path: &str) -> Result<(), ApiError> {
-        self.exchange(self.request(Method::DELETE, path, OBJECTS, Bytes::new())?).await.map(drop)
-    }
-
-    /// Sends a request that may arrive twice: a read, a deletion, or a write that only works on the version it names.
+    /// Sends a request that may arrive twice: a read, or a write that only works on the version it names.
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, ApiError> {
         let (connection, response) = if let Some(sent) = self.send_on_idle(&request).await {
             sent

@@ -12,8 +12,8 @@ mod endpoint;
 mod event;
 mod lines;
 mod live;
+mod object;
 mod provider_classes;
-mod removal;
 mod service_accounts;
 mod stores;
 mod tightening;
@@ -22,7 +22,7 @@ mod watch;
 pub use client::{ApiError, Client};
 pub use configuration::{BundleConfiguration, watch_configuration};
 pub use endpoint::ClientError;
-pub use removal::{Kind, RemovalError, delete_until};
+pub use object::get;
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
 pub use tightening::{Tightened, Tightening};
 

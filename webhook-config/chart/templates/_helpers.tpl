@@ -136,6 +136,53 @@ Ignore
 !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
 {{- end -}}
 
+{{/* Whether webhook and guard are in force (in-force.yaml). */}}
+{{- define "keysluice.inForce" -}}
+authorizer.serviceAccount('{{ .Release.Namespace }}', '{{ include "keysluice.fullname" . }}').group('keysluice.dev').resource('admission').namespace('{{ .Release.Namespace }}').check('enforce').allowed()
+{{- end -}}
+
+{{/* Owner of cluster-wide objects: the namespace of the release, so that they go with it. Not known to `helm template`, nor where
+     `--create-namespace` makes it only afterwards: then the next upgrade writes it. */}}
+{{- define "keysluice.owner" -}}
+{{- with lookup "v1" "Namespace" "" .Release.Namespace -}}
+ownerReferences:
+  - apiVersion: v1
+    kind: Namespace
+    name: {{ .metadata.name }}
+    uid: {{ .metadata.uid }}
+{{- end -}}
+{{- end -}}
+
+{{/* Fails beside another installation: two would call two webhooks for each pod, and each guard refuses the other's sidecar. What this
+     release made under another name goes with the upgrade. */}}
+{{- define "keysluice.onlyOne" -}}
+{{- $name := include "keysluice.fullname" . -}}
+{{- $found := dict -}}
+{{- range (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "").items -}}
+{{- $names := list -}}
+{{- range .webhooks }}{{ $names = append $names .name }}{{ end -}}
+{{- $namespace := "" -}}
+{{- range .webhooks }}{{ $namespace = dig "clientConfig" "service" "namespace" $namespace . }}{{ end -}}
+{{- if and (has "pods.keysluice.dev" $names) (or (ne .metadata.name $name) (and $namespace (ne $namespace $.Release.Namespace))) -}}
+{{- $_ := set $found (printf "MutatingWebhookConfiguration %s" .metadata.name) . -}}
+{{- end -}}
+{{- end -}}
+{{- range (lookup "admissionregistration.k8s.io/v1" "ValidatingAdmissionPolicy" "" "").items -}}
+{{- $says := dig "spec" "validations" list . | toJson -}}
+{{- if and (or (contains "\"KS720 " $says) (contains "\"KS721 " $says)) (not (hasPrefix (printf "%s-guard-" $name) .metadata.name)) -}}
+{{- $_ := set $found (printf "ValidatingAdmissionPolicy %s" .metadata.name) . -}}
+{{- end -}}
+{{- end -}}
+{{- range $what, $object := $found -}}
+{{- $by := default dict $object.metadata.annotations -}}
+{{- $release := get $by "meta.helm.sh/release-name" -}}
+{{- $where := get $by "meta.helm.sh/release-namespace" -}}
+{{- if or (ne $release $.Release.Name) (ne $where $.Release.Namespace) -}}
+{{- fail (printf "KS729 there is another installation of Keysluice: %s%s; hint: one a cluster: upgrade that one, or uninstall it first" $what (ternary (printf ", of the release %s in namespace %s" $release $where) "" (not (empty $release)))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "keysluice.securityContext" -}}
 allowPrivilegeEscalation: false
 capabilities:

@@ -2,14 +2,14 @@
 //! controllers are real, and the test does for our pods what a kubelet would. What only a node can show stands in `node-commands.txt`.
 
 use super::helm::{CLASSES, get, root};
-use super::pods::pod;
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, environment, free_port};
+use super::node::{Node, controllers};
+use super::pods::{pod, with_sidecar};
+use super::stage::{CONFIGURATION, NAMESPACE, Stage, environment};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 const PAGES: [&str; 4] = ["install.md", "upgrade.md", "uninstall.md", "operate.md"];
 /// What somebody has to bring along.
@@ -17,6 +17,7 @@ const ELSEWHERE: [(&str, &str); 2] = [
     ("skopeo copy oci-archive:target/images/webhook", "a registry of one's own"),
     ("skopeo copy oci-archive:target/images/injector", "a registry of one's own"),
 ];
+const SWITCH: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/keysluice-in-force";
 const NODE: &str = include_str!("../../../data/chart/node-commands.txt");
 
 /// Commands of the pages' `sh` blocks, each once; a line that ends in `\` goes on.
@@ -80,7 +81,7 @@ impl<'a> Reader<'a> {
             .await
             .unwrap();
 
-        self.give("helm install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --set azureTenantID").await;
+        self.give("helm upgrade --install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --set azureTenantID").await;
         self.give("kubectl --namespace keysluice-system rollout status").await;
         self.give("kubectl get mutatingwebhookconfiguration keysluice").await;
         {
@@ -91,6 +92,7 @@ impl<'a> Reader<'a> {
         self.stage.lead_back().await;
 
         self.give("helm upgrade keysluice").await;
+        self.give("until").await;
         // As a definition of an older chart would be, with Helm's name on it.
         let old = json!([{"op": "add", "path": "/spec/versions/1/schema/openAPIV3Schema/description", "value": "old"}]);
         self.stage.request(Method::PATCH, &format!("{CLASSES}?fieldManager=helm"), Some(&old)).await.unwrap();
@@ -108,78 +110,55 @@ impl<'a> Reader<'a> {
         assert!(shown.contains("keysluice-guard-identity"), "{shown}");
         self.stop_refusing().await;
         self.give("helm upgrade keysluice").await;
-        assert!(get(self.stage, CONFIGURATION).await.is_some(), "an upgrade brings it back");
+        assert!(get(self.stage, SWITCH).await.is_some(), "an upgrade brings it back");
         self.give("helm uninstall keysluice --namespace keysluice-system --wait").await;
         assert!(get(self.stage, CONFIGURATION).await.is_none());
         self.give("kubectl delete customresourcedefinition").await;
 
         self.give("kubectl create -f webhook-config/chart/crds").await;
-        self.give("kubectl apply -f webhook-config/install.yaml").await;
+        self.with_own_images().await;
         self.stop_refusing().await;
         self.give("kubectl delete --ignore-not-found -f webhook-config/install.yaml").await;
         let namespace = format!("/api/v1/namespaces/{NAMESPACE}");
         assert!(get(self.stage, &namespace).await.is_none(), "that of install.yaml goes with the rest");
 
-        self.give("helm install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --wait")
+        self.give("helm upgrade --install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --wait")
             .await;
         self.stop_refusing().await;
         self.give("helm uninstall keysluice --namespace keysluice-system --no-hooks").await;
         assert!(get(self.stage, &namespace).await.is_some(), "that of Helm stays");
+        self.give("kubectl delete namespace").await;
     }
 
-    async fn stop_refusing(&mut self) {
-        self.give("kubectl delete --ignore-not-found validatingadmissionpolicybinding").await;
-        self.give("sleep").await;
-        self.give("kubectl delete --ignore-not-found mutatingwebhookconfiguration").await;
-        assert!(get(self.stage, CONFIGURATION).await.is_none());
-    }
-}
-
-/// Deployments, Jobs, namespaces: ended with the value.
-async fn controllers(stage: &Stage) -> Child {
-    let mut command = Command::new(environment("KEYSLUICE_COMPONENTS"));
-    command.arg("kube-controller-manager").arg("--kubeconfig").arg(stage.admin_kubeconfig().await);
-    command.args(["--controllers=*,-nodeipam", "--leader-elect=false", "--bind-address=127.0.0.1"]);
-    command
-        .args([format!("--secure-port={}", free_port()), format!("--cert-dir={}", stage.directory.path().display())]);
-    let log = std::fs::File::create(stage.directory.path().join("controllers.log")).unwrap();
-    command.stdout(std::process::Stdio::null()).stderr(log).kill_on_drop(true);
-    command.spawn().unwrap()
-}
-
-/// What a kubelet does for our pods: the webhook's are ready, the job of an uninstall runs. Never ends.
-async fn kubelet(stage: &Stage) {
-    let mut ran = BTreeSet::new();
-    loop {
-        let all = format!("/api/v1/namespaces/{NAMESPACE}/pods");
-        let pods = get(stage, &all).await.unwrap_or_default();
-        for pod in pods["items"].as_array().into_iter().flatten() {
-            let (name, spec) = (pod["metadata"]["name"].as_str().unwrap(), &pod["spec"]);
-            let is_job = spec["containers"][0]["command"] == json!(["/keysluice", "cleanup"]);
-            let phase = if is_job { "Succeeded" } else { "Running" };
-            if pod["status"]["phase"] == phase {
-                continue;
-            }
-            if is_job && ran.insert(pod["metadata"]["uid"].to_string()) {
-                run(stage, spec).await;
-            }
-            let ready = json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
-            let status = json!({"status": {"phase": phase, "conditions": ready}});
-            // It may be gone already; else the next round tries again.
-            let _ = stage.request(Method::PATCH, &format!("{all}/{name}/status"), Some(&status)).await;
+    /// `install.yaml` as the page edits it: one command, and a sidecar of that image passes the guard.
+    async fn with_own_images(&mut self) {
+        self.give("sed").await;
+        let deployment = "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice";
+        let deployment = get(self.stage, deployment).await.unwrap().to_string();
+        assert!(deployment.contains(r#""name":"KEYSLUICE_TENANT_ID","value":"YOUR-TENANT""#), "{deployment}");
+        assert!(deployment.contains("registry.example.com/keysluice/webhook:0.1.0"), "{deployment}");
+        let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/keysluice-guard-sidecar";
+        let policy = get(self.stage, policy).await.unwrap().to_string();
+        for (name, text) in [("Deployment", deployment), ("guard", policy)] {
+            assert!(text.contains("registry.example.com/keysluice/injector"), "{name}: {text}");
+            assert!(!text.contains("ghcr.io/keysluice/injector"), "{name}: {text}");
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut pod = with_sidecar(self.stage.directory.path());
+        let own = |image: &str| json!(format!("{image}/keysluice/injector:0.1.0"));
+        pod["spec"]["initContainers"][0]["image"] = own("ghcr.io");
+        self.stage.until("the guard is in force", async || self.stage.dry_run(&pod).await.is_err()).await;
+        pod["spec"]["initContainers"][0]["image"] = own("registry.example.com");
+        self.stage.dry_run(&pod).await.unwrap();
     }
-}
 
-/// The job's container, with its arguments and account.
-async fn run(stage: &Stage, spec: &Value) {
-    let container = &spec["containers"][0];
-    let mut command = Command::new(environment("KEYSLUICE_BINARY"));
-    command.arg("cleanup").args(container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
-    let kubeconfig = stage.kubeconfig(spec["serviceAccountName"].as_str().unwrap()).await;
-    let output = command.arg("--kubeconfig").arg(kubeconfig).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    /// No pod is refused any more, though the webhook is asked for in vain and did not see it.
+    async fn stop_refusing(&mut self) {
+        self.stage.fail_closed().await;
+        self.give("kubectl --namespace keysluice-system delete --ignore-not-found rolebinding").await;
+        let labelled = pod("p", "default", true);
+        self.stage.until("pods are created", async || self.stage.dry_run(&labelled).await.is_ok()).await;
+        assert!(get(self.stage, CONFIGURATION).await.is_some());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,10 +166,10 @@ async fn run(stage: &Stage, spec: &Value) {
 async fn every_command_of_the_book_does_what_it_says() {
     let stage = Stage::open().await;
     let _controllers = controllers(&stage).await;
-    let mut reader = Reader::of(&stage).await;
+    let (mut reader, node) = (Reader::of(&stage).await, Node::default());
     tokio::select! {
         () = reader.read() => {}
-        () = kubelet(&stage) => {}
+        () = node.run(&stage) => {}
     }
     for command in NODE.lines() {
         assert!(reader.unread.remove(command), "node-commands.txt has what no page has: {command}");

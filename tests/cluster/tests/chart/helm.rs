@@ -9,7 +9,6 @@ use tokio::process::Command;
 
 pub(crate) const CLASSES: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.secrets-store.csi.x-k8s.io";
-const JOB: &str = "/apis/batch/v1/namespaces/keysluice-system/jobs/keysluice-cleanup";
 const SECRET: &str = "/api/v1/namespaces/keysluice-system/secrets/keysluice-tls";
 
 pub(crate) fn root() -> PathBuf {
@@ -29,7 +28,7 @@ impl Helm {
         Self { binary, kubeconfig: stage.admin_kubeconfig().await, home }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).args(["--namespace", NAMESPACE]).current_dir(root());
         command
@@ -40,8 +39,13 @@ impl Helm {
         command
     }
 
+    /// Without the job before an installation: no controller makes its pod here.
     pub(crate) async fn run(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().await.unwrap();
+        let mut command = self.command(arguments);
+        if ["install", "upgrade", "rollback"].contains(&arguments[0]) {
+            command.arg("--no-hooks");
+        }
+        let output = command.output().await.unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {text}");
         text
@@ -167,41 +171,55 @@ async fn sidecars_of_replicas_that_are_still_there_pass_the_guard_of_another_rep
     assert_eq!(allowed().await, "['mirror.test:5000/injector']", "the old ones are gone");
 }
 
+/// Two would call two webhooks for each pod, and each guard refuses the other's sidecar.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
-async fn an_uninstall_waits_for_its_job_and_leaves_only_the_classes() {
+async fn a_second_installation_is_refused() {
     let stage = Stage::open().await;
     let helm = Helm::of(&stage).await;
     helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
-    let mut uninstall = helm.command(&["uninstall", "keysluice", "--timeout", "120s"]).spawn().unwrap();
-    stage.until("the job is there", async || get(&stage, JOB).await.is_some()).await;
-    assert!(get(&stage, CONFIGURATION).await.is_some(), "nothing goes before the job has run");
-
-    // There is no node: the test is the kubelet, with the job's own arguments and account.
-    let job = get(&stage, JOB).await.unwrap();
-    let spec = &job["spec"]["template"]["spec"];
-    let container = &spec["containers"][0];
-    assert_eq!(container["command"], json!(["/keysluice", "cleanup"]));
-    let kubeconfig = stage.kubeconfig(spec["serviceAccountName"].as_str().unwrap()).await;
-    let mut command = Command::new(environment("KEYSLUICE_BINARY"));
-    command.arg("cleanup").args(container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
-    let output = command.arg("--kubeconfig").arg(kubeconfig).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let refused = async |arguments: &[&str]| {
+        let output = helm.command(arguments).arg("--no-hooks").output().await.unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains("KS729"), "{arguments:?}: {error}");
+        error
+    };
+    let second = ["install", "second", "webhook-config/chart", "--set", "fullnameOverride=sluice"];
+    let error = refused(&second).await;
+    assert!(error.contains("of the release keysluice in namespace keysluice-system"), "{error}");
+    // Only the guard of the first is left; then one without a release.
+    stage.request(Method::DELETE, CONFIGURATION, None).await.unwrap();
+    let error = refused(&second).await;
+    assert!(error.contains("ValidatingAdmissionPolicy keysluice-guard-"), "{error}");
+    helm.run(&["uninstall", "keysluice"]).await;
+    stage.install().await;
+    refused(&second).await;
+    for object in manifest("webhook-config/install.yaml") {
+        if object["kind"] != "Namespace" {
+            stage.request(Method::DELETE, &path(&object), None).await.unwrap();
+        }
+    }
+    // What this release made itself under another name goes with the upgrade.
+    helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
+    helm.run(&["upgrade", "keysluice", "webhook-config/chart", "--set", "fullnameOverride=sluice"]).await;
     assert!(get(&stage, CONFIGURATION).await.is_none());
-    let now = "2026-01-01T00:00:00Z";
-    let condition =
-        |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now, "lastProbeTime": now});
-    let done = json!({"status": {"startTime": now, "completionTime": now, "succeeded": 1, "conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}});
-    stage.request(Method::PATCH, &format!("{JOB}/status"), Some(&done)).await.unwrap();
-    assert!(uninstall.wait().await.unwrap().success());
+}
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn an_uninstall_needs_no_pod_and_leaves_only_the_classes() {
+    let stage = Stage::open().await;
+    let helm = Helm::of(&stage).await;
+    helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
+    // Nothing runs a pod here, and no image is there.
+    helm.run(&["uninstall", "keysluice", "--timeout", "30s"]).await;
     let mut objects = manifest("webhook-config/install.yaml");
     objects.extend(manifest("tests/data/chart/everything.golden.yaml"));
     objects.retain(|object| {
         object["kind"] != "Namespace" && !object["apiVersion"].as_str().unwrap().starts_with("monitoring.")
     });
     for object in objects {
-        stage.until(&format!("{} is gone", path(&object)), async || get(&stage, &path(&object)).await.is_none()).await;
+        assert!(get(&stage, &path(&object)).await.is_none(), "{}", path(&object));
     }
     assert!(get(&stage, CLASSES).await.is_some(), "everybody's classes would go with it");
 }

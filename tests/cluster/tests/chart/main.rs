@@ -6,8 +6,10 @@
 mod book;
 mod certificate_modes;
 mod certificates;
+mod first_install;
 mod guard;
 mod helm;
+mod node;
 mod paths;
 mod pods;
 mod rights;

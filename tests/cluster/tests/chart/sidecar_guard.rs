@@ -50,7 +50,28 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ("env/-", named("KEYSLUICE_PLAN")),
         ("env/-", named("SSL_CERT_FILE")),
         ("env/-", named("LD_LIBRARY_PATH")),
-        ("env/-", json!({"name": "KEYSLUICE_ROOT", "value": "$(A)"})),
+        ("env/-", json!({"name": "KEYSLUICE_PLAN", "value": "$(A)"})),
+        ("env/-", json!({"name": "KEYSLUICE_PLAN", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})),
+        // Written out, and still not what the webhook writes.
+        ("env/-", json!({"name": "KEYSLUICE_PLAN_FILE", "value": "/etc/ssl/certs/plan.json"})),
+        ("env/-", json!({"name": "KEYSLUICE_ROOT", "value": "/"})),
+        ("env/-", json!({"name": "KEYSLUICE_TERMINATION_LOG", "value": "/mnt/keysluice/secrets/x"})),
+        ("env/-", json!({"name": "SSL_CERT_FILE", "value": "/etc/ssl/certs/evil.pem"})),
+        ("env/-", json!({"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs"})),
+        ("env/-", json!({"name": "LD_PRELOAD", "value": "/tmp/evil.so"})),
+        ("workingDir", json!("/tmp")),
+        ("stdin", json!(true)),
+        ("tty", json!(true)),
+        ("terminationMessagePath", json!("/keysluice-injector")),
+        ("resources/claims", json!([{"name": "device"}])),
+        ("resources/limits", json!({"memory": "19Mi", "devices.test/gpu": "1"})),
+        ("resources/limits", json!({"memory": "19Mi", "hugepages-2Mi": "2Mi"})),
+        ("lifecycle/postStart", json!({"exec": {"command": ["/keysluice-injector", "ready", "--root", "/tmp"]}})),
+        (
+            "lifecycle/postStart",
+            json!({"exec": {"command": ["/keysluice-injector", "ready", "--timeout", "30", "--root=/tmp"]}}),
+        ),
+        ("volumeMounts/0/mountPropagation", json!("HostToContainer")),
         ("env/-", json!({"name": "SSL_CERT_FILE", "value": "$$$(A)"})),
         ("lifecycle", json!({"postStart": exec("/bin/sh")})),
         ("lifecycle", json!({"postStart": {"httpGet": {"port": 1, "host": "evil.test"}}})),
@@ -74,8 +95,27 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ("volumeMounts/0/subPathExpr", json!("$(A)")),
     ] {
         let name = format!("{field}: {value}");
-        assert_refused(&stage, &name, &with(good.clone(), &of_sidecar(field), value)).await;
+        let mut pod = with(good.clone(), &of_sidecar(field), value);
+        if field == "resources/claims" {
+            pod["spec"]["resourceClaims"] = json!([{"name": "device", "resourceClaimName": "device"}]);
+        }
+        assert_refused(&stage, &name, &pod).await;
     }
+    // What a container does not say itself it has from its pod.
+    for (field, value) in [
+        ("appArmorProfile", json!({"type": "Unconfined"})),
+        ("seLinuxOptions", json!({"type": "spc_t"})),
+        ("seLinuxOptions", json!({"user": "system_u"})),
+        ("seLinuxOptions", json!({"role": "sysadm_r"})),
+    ] {
+        let name = format!("the pod's {field}: {value}");
+        let mut context = json!({});
+        context[field] = value;
+        assert_refused(&stage, &name, &with(good.clone(), "/spec/securityContext", context)).await;
+    }
+    let mut by_pod = with(good.clone(), "/spec/securityContext", json!({"windowsOptions": {"hostProcess": true}}));
+    by_pod["spec"]["hostNetwork"] = json!(true);
+    assert_refused(&stage, "a process of the host, by the pod", &by_pod).await;
     let context = |field: &str| of_sidecar(&format!("securityContext/{field}"));
     let root = with(with(good.clone(), &context("runAsUser"), json!(0)), &context("runAsNonRoot"), json!(false));
     let mut of_host = with(good.clone(), &context("windowsOptions"), json!({"hostProcess": true}));

@@ -67,6 +67,47 @@ async fn what_others_add_to_every_container_passes() {
             with(good.clone(), &of_sidecar("securityContext/appArmorProfile"), json!({"type": "RuntimeDefault"})),
         ),
         (
+            "AppArmor off for the pod, on for the sidecar",
+            with(
+                with(good.clone(), "/spec/securityContext", json!({"appArmorProfile": {"type": "Unconfined"}})),
+                &of_sidecar("securityContext/appArmorProfile"),
+                json!({"type": "RuntimeDefault"}),
+            ),
+        ),
+        (
+            "SELinux of the pod that is not the sidecar's",
+            with(
+                with(good.clone(), "/spec/securityContext", json!({"seLinuxOptions": {"type": "spc_t"}})),
+                &of_sidecar("securityContext/seLinuxOptions"),
+                json!({"level": "s0:c1,c2"}),
+            ),
+        ),
+        (
+            "the pod's own options",
+            with(
+                good.clone(),
+                "/spec/securityContext",
+                json!({"seLinuxOptions": {"level": "s0:c1,c2"}, "appArmorProfile": {"type": "RuntimeDefault"},
+                    "seccompProfile": {"type": "Unconfined"}, "sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "1024 65535"}]}),
+            ),
+        ),
+        // Seen in the pod by every policy that looks at pods.
+        ("the node's network", with(good.clone(), "/spec/hostNetwork", json!(true))),
+        ("the node's processes", with(good.clone(), "/spec/hostPID", json!(true))),
+        ("the pod's processes", with(good.clone(), "/spec/shareProcessNamespace", json!(true))),
+        (
+            "what a LimitRange adds",
+            with(
+                good.clone(),
+                &of_sidecar("resources/limits"),
+                json!({"cpu": "1", "memory": "19Mi", "ephemeral-storage": "1Gi"}),
+            ),
+        ),
+        (
+            "logs as termination message",
+            with(good.clone(), &of_sidecar("terminationMessagePolicy"), json!("FallbackToLogsOnError")),
+        ),
+        (
             "a digest",
             with(
                 good.clone(),

@@ -280,6 +280,17 @@ impl Stage {
         .await;
     }
 
+    /// Has the entry for labelled pods refuse them where no webhook answers, and the guard refuse what no webhook saw, as a webhook that
+    /// has answered has it.
+    pub(crate) async fn fail_closed(&self) {
+        let policy = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]);
+        self.request(Method::PATCH, CONFIGURATION, Some(&policy)).await.unwrap();
+        let actions = json!({"spec": {"validationActions": ["Deny"]}});
+        let binding =
+            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity";
+        self.request(Method::PATCH, binding, Some(&actions)).await.unwrap();
+    }
+
     /// Leads the API server back to the Service: Helm expects it there.
     pub(crate) async fn lead_back(&self) {
         let install = manifest("webhook-config/install.yaml");

@@ -1,14 +1,15 @@
-//! An uninstall may end at any step, and pods must still be created.
+//! An uninstall may end at any step, no pod of ours need run for it, and pods must still be created.
 
+use super::helm::Helm;
 use super::pods::pod;
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, environment, manifest, path};
+use super::stage::{CONFIGURATION, NAMESPACE, Stage, manifest, path};
 use reqwest::Method;
 use serde_json::Value;
-use tokio::process::Command;
 
-/// Helm's order: rights first, policies (of a kind it does not know) last.
+const SWITCH: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/keysluice-in-force";
+
+/// Helm's order: rights first, kinds that it does not know last.
 const ORDER: [&str; 12] = [
-    "MutatingWebhookConfiguration",
     "Service",
     "Deployment",
     "RoleBinding",
@@ -19,70 +20,54 @@ const ORDER: [&str; 12] = [
     "ServiceAccount",
     "PodDisruptionBudget",
     "NetworkPolicy",
+    "MutatingWebhookConfiguration",
     "ValidatingAdmissionPolicy",
 ];
 
-const GUARDS: [&str; 2] = ["keysluice-guard-identity", "keysluice-guard-sidecar"];
-
-async fn cleanup(stage: &Stage) {
-    // With the rights of the hook, no more.
-    let kubeconfig = stage.kubeconfig("keysluice-cleanup").await;
-    let mut command = Command::new(environment("KEYSLUICE_BINARY"));
-    command
-        .args(["cleanup", "--within-seconds", "30", "--webhook-configuration", "keysluice", "--kubeconfig"])
-        .arg(kubeconfig);
-    command.args(GUARDS.map(|name| format!("--policy-binding={name}")));
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-async fn install_with_job(stage: &Stage) {
-    stage.install().await;
-    // The job's objects, as the chart renders them.
-    for object in manifest("tests/data/chart/everything.golden.yaml") {
-        let hook = object["metadata"]["annotations"]["helm.sh/hook"].is_string();
-        if hook && object["kind"] != "Job" {
-            stage.create(&object).await.unwrap();
-        }
+/// Creates labelled pods for as long as `removal` takes: how many were mutated, and how many were not. None is refused.
+async fn creations_during(stage: &Stage, removal: impl Future<Output = ()>) -> (u32, u32) {
+    let labelled = pod("p", "default", true);
+    let (mut mutated, mut plain) = (0_u32, 0_u32);
+    let mut removal = std::pin::pin!(removal);
+    loop {
+        let created = tokio::select! {
+            biased;
+            () = &mut removal => return (mutated, plain),
+            created = stage.dry_run(&labelled) => created,
+        };
+        let created = created.unwrap_or_else(|error| panic!("after {mutated} and {plain} pods: {error:?}"));
+        *(if created["spec"]["containers"][0]["env"].is_array() { &mut mutated } else { &mut plain }) += 1;
     }
-    stage.until_guarded().await;
-    stage.tighten().await;
 }
 
-/// An API server forgets a configuration at once and a binding within a second: between the two the guard must not refuse.
+/// No image can be pulled, and the webhook is gone before anything else: nothing that is left refuses a pod.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
-async fn no_pod_is_refused_while_guard_and_configuration_are_removed() {
+async fn no_pod_is_refused_while_helm_uninstalls() {
     let stage = Stage::open().await;
-    install_with_job(&stage).await;
-    let labelled = pod("p", "default", true);
+    let helm = Helm::of(&stage).await;
+    helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
+    stage.until_guarded().await;
     let _webhook = stage.serve(&[]).await;
-    let (mut mutated, mut plain) = (0_u32, 0_u32);
-    {
-        let mut removal = std::pin::pin!(async {
-            cleanup(&stage).await;
-            // For as long as a binding can be remembered.
-            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        });
-        loop {
-            let created = tokio::select! {
-                biased;
-                () = &mut removal => break,
-                created = stage.dry_run(&labelled) => created,
-            };
-            let created = created.unwrap_or_else(|error| panic!("after {mutated} and {plain} pods: {error:?}"));
-            *(if created["spec"]["containers"][0]["env"].is_array() { &mut mutated } else { &mut plain }) += 1;
-        }
-    }
+    let (mutated, plain) = creations_during(&stage, async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        helm.run(&["uninstall", "keysluice"]).await;
+        // For as long as a binding can be remembered.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    })
+    .await;
     println!("{mutated} pods mutated, then {plain} not, none refused");
-    assert!(mutated > 20 && plain > 20, "{mutated}, {plain}");
+    assert!(mutated > 5 && plain > 5, "{mutated}, {plain}");
+    let gone = stage.request(Method::GET, CONFIGURATION, None).await;
+    assert!(gone.is_err_and(|refused| refused.code == 404));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
 async fn pods_are_created_after_every_step_of_an_uninstall() {
     let stage = Stage::open().await;
-    install_with_job(&stage).await;
+    stage.install().await;
+    stage.until_guarded().await;
     let labelled = pod("p", "default", true);
     let works = async |step: &str| {
         let created = stage.dry_run(&labelled).await;
@@ -91,21 +76,11 @@ async fn pods_are_created_after_every_step_of_an_uninstall() {
     };
     let webhook = stage.serve(&[]).await;
     assert!(works("installed").await, "mutated: {}", webhook.log());
-
-    // The hook, interrupted after each of its steps.
-    let binding = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
-    for guard in GUARDS {
-        stage.request(Method::DELETE, &format!("{binding}/{guard}"), None).await.unwrap();
-        assert!(works(&format!("{guard} is gone")).await);
-    }
-    // And run again to its end.
-    cleanup(&stage).await;
-    let gone = stage.request(Method::GET, CONFIGURATION, None).await;
-    assert!(gone.is_err_and(|refused| refused.code == 404));
+    // What Helm's hook deletes first, or an operator by hand: the webhook is not called any more, and the guard is out of force.
+    stage.request(Method::DELETE, SWITCH, None).await.unwrap();
+    stage.until("the switch is known", async || !works("the switch is off").await).await;
     drop(webhook);
-    assert!(!works("the configuration is gone").await);
-    // Once more, as a repeated `helm uninstall` has it.
-    cleanup(&stage).await;
+    assert!(!works("the webhook is gone").await);
 
     let mut left: Vec<Value> = manifest("webhook-config/install.yaml");
     left.retain(|object| object["kind"] != "Namespace");
@@ -119,4 +94,28 @@ async fn pods_are_created_after_every_step_of_an_uninstall() {
     let namespaced =
         stage.request(Method::GET, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), None).await.unwrap();
     assert_eq!(namespaced["items"], Value::Array(Vec::new()), "our keys go with us");
+}
+
+/// The switch goes both ways, at once, and is one object.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn the_switch_takes_webhook_and_guard_out_of_force_and_back() {
+    let stage = Stage::open().await;
+    stage.install().await;
+    stage.until_guarded().await;
+    let labelled = pod("p", "default", true);
+    // Nobody serves: `Fail` refuses, whatever pods.
+    let refused =
+        async |word: &str| stage.dry_run(&labelled).await.is_err_and(|refused| refused.message.contains(word));
+    stage.fail_closed().await;
+    stage.until("the webhook is asked", async || refused("failed calling webhook").await).await;
+    let binding = stage.request(Method::GET, SWITCH, None).await.unwrap();
+    stage.request(Method::DELETE, SWITCH, None).await.unwrap();
+    stage.until("off", async || stage.dry_run(&labelled).await.is_ok()).await;
+    let mut again = binding.clone();
+    for field in ["resourceVersion", "uid", "creationTimestamp", "managedFields"] {
+        again["metadata"].as_object_mut().unwrap().remove(field);
+    }
+    stage.create(&again).await.unwrap();
+    stage.until("on", async || refused("failed calling webhook").await).await;
 }

@@ -99,6 +99,7 @@ async fn farewell(scene: &Scene) -> anyhow::Result<()> {
     scene.create("pods", &scene.pod("before", SHOW)).await?;
     scene.running("before").await?;
     let mut reader = Reader::open(scene)?;
+    new_settings_are_everybodys(scene, &mut reader).await?;
     reader.give("helm upgrade keysluice webhook-config/chart").await?;
     let told = reader.give("helm uninstall keysluice --namespace keysluice-system --wait").await?;
     anyhow::ensure!(told.contains("uninstalled"), "{told}");
@@ -116,4 +117,17 @@ async fn farewell(scene: &Scene) -> anyhow::Result<()> {
     let after = scene.create("pods", &webhook::unscheduled(scene, "after")).await.context("nothing may block pods")?;
     anyhow::ensure!(sidecar(&after).is_err(), "somebody still mutates pods");
     scene.rotate("before", "second").await
+}
+
+/// After the page's line no replica with the settings of before is left.
+async fn new_settings_are_everybodys(scene: &Scene, reader: &mut Reader<'_>) -> anyhow::Result<()> {
+    webhook::upgrade(scene, &serde_json::json!({"injector": {"cpuRequest": "7m"}})).await?;
+    reader.give("until").await?;
+    for number in 0..30 {
+        let pod = webhook::unscheduled(scene, &format!("settled-{number}"));
+        let made = scene.create("pods", &pod).await?;
+        let requests = &sidecar(&made)?["resources"]["requests"];
+        anyhow::ensure!(requests["cpu"] == "7m", "pod {number}: {requests}");
+    }
+    Ok(())
 }

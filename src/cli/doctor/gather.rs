@@ -1,0 +1,79 @@
+//! Asks the API server.
+
+use super::facts::{Configuration, Container, Fact, Facts, Installation, Policy, State, Unknown, Version, items};
+use crate::cluster::api::{ApiError, Client, get};
+use crate::settings::CsiVolumes;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
+const CSI_DRIVER: &str = "/apis/storage.k8s.io/v1/csidrivers/secrets-store.csi.k8s.io";
+/// Rights that were granted this instant are known to an API server a moment later.
+const RIGHTS: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(500);
+/// A pull that fails is repeated after 10 s, then after 20 s: so two have failed.
+const PULLS: Duration = Duration::from_secs(20);
+
+pub(super) async fn cluster(client: &Client, installation: Installation, csi_volumes: CsiVolumes) -> Facts {
+    let unreadable = || Unknown { forbidden: false, message: "the answer has no version".to_owned() };
+    let version = ask(client, "/version").await;
+    let (resources, configurations, policies) = (
+        ask(client, ADMISSION).await,
+        ask(client, &format!("{ADMISSION}/mutatingwebhookconfigurations")).await,
+        ask(client, &format!("{ADMISSION}/validatingadmissionpolicies")).await,
+    );
+    let names = |list: Value| items(&list["resources"]).iter().filter_map(name).collect();
+    Facts {
+        installation,
+        version: version.and_then(|answer| Version::read(&answer.unwrap_or_default()).ok_or_else(unreadable)),
+        admission_resources: resources.map(|list| list.map(names).unwrap_or_default()),
+        configurations: configurations.map(|list| read(list, Configuration::read)),
+        policies: policies.map(|list| read(list, Policy::read)),
+        has_csi_driver: ask(client, CSI_DRIVER).await.map(|driver| driver.is_some()),
+        csi_volumes,
+        injector: None,
+        pull_secrets: false,
+    }
+}
+
+/// Waits until the container has ended, or its image was not to be had for a while.
+pub(super) async fn container(client: &Client, pod: &str, name: &str, patience: Duration) -> Fact<Container> {
+    let begun = Instant::now();
+    let mut waiting_since = None;
+    loop {
+        let found = Container::read(&ask(client, pod).await?.unwrap_or_default(), name);
+        let is_waiting = matches!(found.state, State::Waiting { .. });
+        let since = *waiting_since.get_or_insert_with(Instant::now);
+        if !is_waiting {
+            waiting_since = None;
+        }
+        if found.state.is_final() || begun.elapsed() >= patience || is_waiting && since.elapsed() >= PULLS {
+            return Ok(found);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn ask(client: &Client, path: &str) -> Fact<Option<Value>> {
+    let begun = Instant::now();
+    loop {
+        let error = match get(client, path).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if begun.elapsed() >= RIGHTS {
+            let forbidden = matches!(error, ApiError::Refused { status: 401 | 403, .. });
+            return Err(Unknown { forbidden, message: error.to_string() });
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+fn read<T>(list: Option<Value>, one: impl Fn(&Value) -> T) -> Vec<T> {
+    items(&list.unwrap_or_default()["items"]).iter().map(one).collect()
+}
+
+fn name(resource: &Value) -> Option<String> {
+    resource["name"].as_str().map(str::to_owned)
+}

@@ -1,0 +1,98 @@
+//! `keysluice doctor`: looks whether everything is there, and says what to do where it is not.
+//!
+//! A check is a pure function over gathered [`Facts`]; asking the cluster is in `gather`, printing in `report`.
+
+mod checks;
+mod facts;
+mod gather;
+mod report;
+
+use super::{FAILED, Failure};
+use crate::cluster::api::Client;
+use crate::settings::CsiVolumes;
+use clap::{Args, ValueEnum};
+use facts::{Facts, Installation};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Look whether a cluster has what an installation needs.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Before an installation or an upgrade; the chart runs it so, as a hook.
+    #[arg(long, required = true)]
+    pre: bool,
+    /// Namespace of the installation.
+    #[arg(long, env = "KEYSLUICE_NAMESPACE", default_value = "keysluice-system", value_parser = name, value_name = "NAME")]
+    namespace: String,
+    /// Name of its objects (fullnameOverride of the chart).
+    #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = name, value_name = "NAME")]
+    name: String,
+    /// Secrets Store CSI volumes, as the installation has it.
+    #[arg(long, env = "KEYSLUICE_CSI_VOLUMES", default_value = "auto", value_name = "auto|replace|leave")]
+    csi_volumes: CsiVolumes,
+    /// The pod in that namespace whose containers run both images; without it images are not looked at.
+    #[arg(long, env = "KEYSLUICE_POD", value_parser = name, value_name = "NAME")]
+    pod: Option<String>,
+    /// The container of that pod that runs the sidecar's image and ends.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CONTAINER", default_value = "injector", value_name = "NAME")]
+    injector_container: String,
+    /// The installation pulls images with Secrets of its own namespace.
+    #[arg(long, env = "KEYSLUICE_PULL_SECRETS")]
+    pull_secrets: bool,
+    /// Seconds to wait for that container.
+    #[arg(long, env = "KEYSLUICE_WITHIN_SECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=3600), value_name = "SECONDS")]
+    within_seconds: u64,
+    /// The API server to ask; without it, the one of the cluster we run in.
+    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Output format.
+    #[arg(short, long, env = "KEYSLUICE_OUTPUT", default_value = "text", value_name = "text|json")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl Doctor {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        debug_assert!(self.pre, "clap requires it");
+        let client = match &self.kubeconfig {
+            Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
+            None => Client::in_cluster().map_err(Failure::usage)?,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let facts = runtime.block_on(self.facts(&client));
+        let findings = checks::pre(&facts);
+        match self.output {
+            Output::Text => report::text(&findings)?,
+            Output::Json => report::json(&findings)?,
+        }
+        Ok(if checks::failed(&findings) { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    }
+
+    async fn facts(&self, client: &Client) -> Facts {
+        let installation = Installation { namespace: self.namespace.clone(), name: self.name.clone() };
+        let mut facts = gather::cluster(client, installation, self.csi_volumes).await;
+        facts.pull_secrets = self.pull_secrets;
+        if let Some(pod) = &self.pod {
+            let patience = Duration::from_secs(self.within_seconds);
+            let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.namespace);
+            facts.injector = Some(gather::container(client, &path, &self.injector_container, patience).await);
+        }
+        facts
+    }
+}
+
+/// A name that cannot lead to another path.
+fn name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    if !text.is_empty() && text.len() <= 253 && text.chars().all(is_plain) && !text.starts_with('.') {
+        Ok(text.to_owned())
+    } else {
+        Err("not a name of a Kubernetes object".to_owned())
+    }
+}

@@ -1,0 +1,77 @@
+//! Scripts that build what leaves the house: the sidecar is for musl, or they fail with the one command to run.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A tree with the scripts and nothing else, and tools that know no musl.
+struct Tree(tempfile::TempDir);
+
+impl Tree {
+    fn new() -> Self {
+        let tree = Self(tempfile::tempdir().unwrap());
+        for script in ["static", "images"] {
+            let text = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script)).unwrap();
+            tree.program(&format!("scripts/{script}"), &text);
+        }
+        tree.program("bin/rustc", b"#!/bin/sh\necho /nowhere\n");
+        tree.program("bin/cargo", b"#!/bin/sh\necho cargo was called >&2\nexit 1\n");
+        tree.program("bin/buildah", b"#!/bin/sh\necho buildah was called >&2\nexit 1\n");
+        tree
+    }
+
+    fn program(&self, path: &str, text: &[u8]) -> PathBuf {
+        let path = self.0.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn run(&self, script: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new("bash");
+        let path = format!("{}:{}", self.0.path().join("bin").display(), std::env::var("PATH").unwrap());
+        command.arg(self.0.path().join("scripts").join(script)).args(arguments).env("PATH", path).env("CI", "false");
+        let Output { status, stderr, .. } = command.output().unwrap();
+        (status.code(), String::from_utf8(stderr).unwrap())
+    }
+}
+
+/// The one that this machine does not have: nothing here can build std for it.
+fn other_architecture() -> &'static str {
+    if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86_64" }
+}
+
+#[test]
+fn without_musl_nothing_is_built_and_the_one_command_is_named() {
+    let (tree, arch) = (Tree::new(), other_architecture());
+    let left = tree.program(&format!("target/static/{arch}/keysluice-injector"), b"of an earlier run");
+    let (code, said) = tree.run("static", &[arch]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("rustup target add {arch}-unknown-linux-musl")), "{said}");
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    assert!(!said.contains("cargo was called"), "{said}");
+    assert!(!left.exists(), "images would take it for the new one");
+    let (code, said) = tree.run("static", &["--allow-glib", arch]);
+    assert_eq!(code, Some(2), "{said}");
+}
+
+#[test]
+fn images_take_no_sidecar_that_is_not_for_musl() {
+    let (tree, arch) = (Tree::new(), other_architecture());
+    let (code, said) = tree.run("images", &[arch]);
+    assert!(code == Some(1) && said.contains(&format!("run: scripts/static {arch}")), "{code:?} {said}");
+    for (target, taken) in [("gnu", false), ("musl", true)] {
+        for program in ["keysluice", "keysluice-injector"] {
+            tree.program(&format!("target/static/{arch}/{program}"), b"");
+        }
+        tree.program(
+            &format!("target/static/{arch}/keysluice-injector.target"),
+            format!("{arch}-unknown-linux-{target}\n").as_bytes(),
+        );
+        let (code, said) = tree.run("images", &[arch]);
+        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(said.contains("buildah was called"), taken, "{target}: {said}");
+        assert_eq!(said.contains(&format!("is not for musl ({arch}-unknown-linux-{target})")), !taken, "{said}");
+    }
+}
