@@ -74,6 +74,14 @@ pub enum YamlError {
         /// Line, from 1.
         line: usize,
     },
+    /// More values than anything that is read here has.
+    #[error("yaml: line {line}: the document has more than {limit} values")]
+    TooMany {
+        /// Line of the first that is too much, from 1.
+        line: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A merge key, `<<`.
     #[error("yaml: line {line}: a merge key (<<) is not supported here")]
     Merge {
@@ -83,14 +91,19 @@ pub enum YamlError {
 }
 
 impl<'t> Document<'t> {
-    /// Parses the first document of `text`; anything behind it is ignored, as yaml.v3 does.
-    pub(super) fn parse(text: &'t str) -> Result<Self, YamlError> {
+    /// Parses the first document of `text`; anything behind it is ignored, as yaml.v3 does. What has more than `most_values`
+    /// scalars, lists, maps and aliases is not read to its end.
+    pub(super) fn parse(text: &'t str, most_values: usize) -> Result<Self, YamlError> {
         let options = granit_parser::options! { emit_comments: false, block_scalar_eof_without_line_feed: true };
         let mut builder = Builder::default();
         for next in Parser::new_from_str_with_options(text, options) {
             let (event, span) = next.map_err(|error| syntax(&error))?;
-            if builder.add(event, span.start.line()) {
+            let line = span.start.line();
+            if builder.add(event, line) {
                 break;
+            }
+            if builder.values > most_values {
+                return Err(YamlError::TooMany { line, limit: most_values });
             }
         }
         Ok(Self { nodes: builder.nodes, root: builder.root })
@@ -208,6 +221,8 @@ struct Builder<'t> {
     root: Option<NodeId>,
     open: Vec<(NodeId, Option<NodeId>)>,
     anchors: HashMap<usize, NodeId>,
+    /// Placed so far, aliases too.
+    values: usize,
 }
 
 impl<'t> Builder<'t> {
@@ -252,6 +267,7 @@ impl<'t> Builder<'t> {
     }
 
     fn attach(&mut self, id: NodeId) {
+        self.values += 1;
         let Some((parent, key)) = self.open.last_mut() else {
             self.root = Some(id);
             return;
