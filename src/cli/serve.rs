@@ -4,6 +4,7 @@ use super::Failure;
 use super::certificate_options::CertificateOptions;
 use super::options::Options;
 use crate::admin;
+use crate::budget::Budget;
 use crate::cluster::Cluster;
 use crate::cluster::api::{ApiServer, Client, Pace};
 use crate::cluster::manifests::Manifests;
@@ -76,7 +77,7 @@ impl Serve {
             Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
             None => Client::in_cluster().map_err(Failure::usage)?,
         };
-        let cluster = ApiServer::new(client.clone());
+        let cluster = ApiServer::new(client.clone(), Budget::of_this_process());
         let watch = cluster.watch(Pace::default());
         self.serve_from(cluster, Some(client), watch).await
     }
