@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Accounts and classes of the ordinary namespace: less than its share where 500 others are full.
+const ORDINARY: usize = 10;
 const PEAK_LIMIT_BYTES: usize = 100 << 20;
 
 /// Counts are those of the attacks, three times over, with a released binary (`KEYSLUICE_HOLD_BINARY`); that of a test build
@@ -77,8 +79,8 @@ impl Crowd {
             // Ordinary ones come last, when all room is taken.
             let ordinary = match (object, path.ends_with("serviceaccounts")) {
                 (None, _) => Vec::new(),
-                (_, true) => (0..100).map(ordinary_account).collect(),
-                (_, false) => (0..100).map(ordinary_class).collect::<Vec<_>>(),
+                (_, true) => (0..ORDINARY).map(ordinary_account).collect(),
+                (_, false) => (0..ORDINARY).map(ordinary_class).collect::<Vec<_>>(),
             };
             let all = count + ordinary.len();
             let object = |index: usize| match object {
@@ -192,7 +194,7 @@ async fn holds(name: &str, crowd: Crowd) {
     let ready = begun.elapsed();
     // What was read once comes again as changes.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    for index in 0..100 {
+    for index in 0..ORDINARY {
         let (status, answer) = webhook.post("/mutate", &review(index)).await.unwrap();
         let response: &Value = &answer["response"];
         assert!(status == 200 && response["allowed"] == true, "{name} {index}: {response}");
