@@ -90,11 +90,12 @@ fn limit_of_cgroup(root: &Path) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     fn file(root: &Path, path: &str, text: &str) {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     #[test]

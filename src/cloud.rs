@@ -4,9 +4,10 @@
 
 use keysluice_plan::{VaultUrl, VaultUrlError};
 use serde::Deserialize;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Where one Azure cloud answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cloud {
     /// Name, `AzurePublicCloud`.
     pub name: String,
@@ -141,12 +142,22 @@ pub enum CloudError {
 #[derive(Debug, Clone)]
 pub struct Clouds {
     default: Cloud,
+    /// Of the cloud, whose trusted authorities may be long.
+    hash: u64,
+}
+
+impl Hash for Clouds {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
+    }
 }
 
 impl Clouds {
     /// The well-known clouds, and `default` for manifests that name none.
     pub fn new(default: Cloud) -> Self {
-        Self { default }
+        let mut hasher = DefaultHasher::new();
+        default.hash(&mut hasher);
+        Self { default, hash: hasher.finish() }
     }
 
     /// The operator's cloud.

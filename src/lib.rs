@@ -21,6 +21,7 @@ pub mod budget;
 pub mod cli;
 pub mod cloud;
 pub mod cluster;
+mod heap;
 pub mod json;
 pub mod log;
 pub mod metrics;

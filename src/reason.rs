@@ -50,6 +50,7 @@ reasons! { PROVIDER_CLASS:
     KS144 "a selection takes every secret of the vault" "name a namePrefix or tags, unless all are meant";
     KS145 "a file name holds a character that nobody sees" "type objectAlias anew instead of copying it";
     KS146 "a selected secret may have no place in the volume" "give the selection a directory of its own";
+    KS147 "the SecretProviderClass is too large" "split it into several classes, each with fewer objects and secretObjects";
     KS150 "an id of the SecretProviderClass does not look like one" "write the client id (not the object id or the name) of the identity, and the tenant's id or domain";
 }
 
@@ -76,6 +77,7 @@ reasons! { POD:
     KS219 "fileGroup is not a group of the sidecar" "set securityContext.fsGroup on the pod to that gid, or list it in supplementalGroups";
     KS230 "the sidecar cannot use the token of the custom token endpoint" "remove the annotation azure.workload.identity/use-…, or give the class a managed identity (useVMManagedIdentity), or leave the volume to the CSI driver: keysluice.dev/csi-volumes: leave";
     KS231 "the annotations are too large" "shorten them: the API server takes at most 256 KiB of a pod's annotations";
+    KS232 "the pod names too many SecretProviderClasses that are still to be read" "create the classes before the pod, or create the pod again a second later; name fewer classes, or smaller ones";
     KS250 "the ServiceAccount has no client id" "annotate it with azure.workload.identity/client-id";
     KS251 "a container may not be able to read a file" "set runAsUser on the container, or a filePermission with world-read";
     KS252 "a subPath mount never shows a rotated secret" "mount the whole volume and read the file below it";

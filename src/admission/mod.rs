@@ -218,8 +218,8 @@ impl<'a> Incoming<'a> {
     }
 
     /// Answers when the cluster could not be asked: kubectl and controllers repeat what is denied so, and no other denial.
-    pub fn unavailable(&self, error: &str) -> Answer {
-        self.deny(429, reason::KS703, error)
+    pub fn unavailable(&self, reason: Reason, error: &str) -> Answer {
+        self.deny(429, reason, error)
     }
 
     /// Answers when the decision itself failed: the same again would fail again.

@@ -5,6 +5,7 @@ use super::certificate_options::{CertificateOptions, Started};
 use super::options::Options;
 use super::tightening_options::TighteningOptions;
 use crate::admin;
+use crate::budget::Budget;
 use crate::cluster::Cluster;
 use crate::cluster::api::{ApiServer, Client, Pace};
 use crate::cluster::manifests::Manifests;
@@ -82,7 +83,7 @@ impl Serve {
             Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
             None => Client::in_cluster().map_err(Failure::usage)?,
         };
-        let cluster = ApiServer::new(client.clone());
+        let cluster = ApiServer::new(client.clone(), Budget::of_this_process());
         let watch = cluster.watch(Pace::default());
         self.serve_from(cluster, Some(client), watch).await
     }

@@ -6,6 +6,8 @@ pub mod api;
 pub mod manifests;
 
 use crate::mutate::{ClassFact, Facts, Needs, ServiceAccount};
+use crate::reason;
+use keysluice_plan::reason::Reason;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -31,6 +33,11 @@ pub trait Cluster: Send + Sync + 'static {
         namespace: &str,
         name: &str,
     ) -> impl Future<Output = Result<ClassFact, ClusterError>> + Send;
+
+    /// Whether this class, or that there is none, is known without a request.
+    fn knows_class(&self, _namespace: &str, _name: &str) -> bool {
+        true
+    }
 
     /// Whether the Secrets Store CSI driver is installed.
     fn csi_driver_installed(&self) -> impl Future<Output = Result<bool, ClusterError>> + Send;
@@ -80,10 +87,46 @@ pub enum ClusterError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A pod that names more classes than are read for one.
+    #[error(
+        "{count} SecretProviderClasses of the pod are not in the cache, {first} the first of them, and at most {limit} are read for one pod; \
+         hint: {}",
+        reason::KS232.fix
+    )]
+    ManyUnknown {
+        /// How many.
+        count: usize,
+        /// Namespace and name of one.
+        first: String,
+        /// How many there may be.
+        limit: usize,
+    },
 }
+
+impl ClusterError {
+    /// The code with its general explanation.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Unavailable { .. } => reason::KS703,
+            Self::ManyUnknown { .. } => reason::KS232,
+        }
+    }
+}
+
+/// Classes that are read from the API server for one pod.
+pub(crate) const MOST_READS: usize = 8;
 
 /// Looks up everything a decision needs, all at once.
 pub async fn facts<C: Cluster>(cluster: &C, namespace: &str, needs: &Needs<'_>) -> Result<Facts, ClusterError> {
+    if needs.classes.len() > MOST_READS {
+        let mut unknown = needs.classes.iter().filter(|name| !cluster.knows_class(namespace, name));
+        if let Some(name) = unknown.next() {
+            let (count, first) = (1 + unknown.count(), format!("{namespace}/{name}"));
+            if count > MOST_READS {
+                return Err(ClusterError::ManyUnknown { count, first, limit: MOST_READS });
+            }
+        }
+    }
     let account = async {
         match needs.service_account {
             Some(name) => cluster.service_account(namespace, name).await,
@@ -102,10 +145,10 @@ pub async fn facts<C: Cluster>(cluster: &C, namespace: &str, needs: &Needs<'_>) 
 }
 
 /// Futures that run side by side, each on the heap: most reviews have none of them.
-struct All<F, T>(Vec<(Pin<Box<F>>, Option<T>)>);
+pub(crate) struct All<F, T>(Vec<(Pin<Box<F>>, Option<T>)>);
 
 impl<F: Future<Output = Result<T, ClusterError>>, T> All<F, T> {
-    fn of(futures: impl IntoIterator<Item = F>) -> Self {
+    pub(crate) fn of(futures: impl IntoIterator<Item = F>) -> Self {
         Self(futures.into_iter().map(|future| (Box::pin(future), None)).collect())
     }
 }

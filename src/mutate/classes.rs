@@ -4,12 +4,11 @@ use super::Context;
 use super::refusal::{Cause, Refusal};
 use crate::admission::pod::Csi;
 use crate::provider_class::{self, ClassError, ClassPlan, ProviderClass};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Bytes of class that are read for one pod: four of the largest documents, far more than fits into a Plan. Every volume may lay
+/// Bytes of class that are read for one pod: twice the largest document, more than fits into a Plan. Every volume may lay
 /// other attributes over its class, so each may cost a reading of it.
-const MAX_CLASS_BYTES: usize = 1 << 20;
+const MAX_CLASS_BYTES: usize = 128 << 10;
 const CLASS_ATTRIBUTE: &str = "secretProviderClass";
 
 /// What the cluster says about a class.
@@ -50,62 +49,60 @@ pub(super) fn class_cause(volume: &str, class: &ProviderClass, source: ClassErro
     Cause::Class { volume, class, source: Arc::new(source) }.into()
 }
 
-type Attributes = BTreeMap<String, String>;
-
 /// Plans of one pod: a class that many volumes name alike is resolved once.
 pub(super) struct Resolver<'a> {
     context: Context<'a>,
-    plans: BTreeMap<(Attributes, bool), Arc<ClassPlan>>,
+    plans: Vec<(&'a Csi<'a>, Arc<ClassPlan>)>,
     bytes: usize,
 }
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(context: Context<'a>) -> Self {
-        Self { context, plans: BTreeMap::new(), bytes: 0 }
+        Self { context, plans: Vec::new(), bytes: 0 }
     }
 
     /// The Plan for a volume, and whether it is the first of its kind.
     pub(super) fn plan(
         &mut self,
         volume: &str,
-        csi: &Csi<'_>,
+        csi: &'a Csi<'a>,
         class: &ProviderClass,
     ) -> Result<(Arc<ClassPlan>, bool), Refusal> {
-        // The class's name is one of the attributes.
-        let attributes: Attributes =
-            csi.volume_attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let key = (attributes, csi.node_publish_secret_ref.is_some());
-        if let Some(plan) = self.plans.get(&key) {
+        if let Some((_, plan)) = self.plans.iter().find(|(other, _)| is_same(other, csi)) {
             return Ok((Arc::clone(plan), false));
         }
-        self.bytes += class.size_bytes() + key.0.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let attributes: Vec<(&str, &str)> = csi.volume_attributes.iter().collect();
+        let bytes = attributes.iter().map(|(key, value)| key.len() + value.len());
+        self.bytes += class.size_bytes() + bytes.sum::<usize>();
         if self.bytes > MAX_CLASS_BYTES {
             let what = "bytes in the SecretProviderClasses of its volumes, each counted with its attributes";
             return Err(Cause::TooMany { what, limit: MAX_CLASS_BYTES }.into());
         }
-        let plan = self.resolve(class, &key).map_err(|source| class_cause(volume, class, source))?;
-        let plan = Arc::new(plan);
-        self.plans.insert(key, Arc::clone(&plan));
+        let service_principal = csi.node_publish_secret_ref.is_some();
+        let plan = class.resolved(&attributes, &self.surroundings(service_principal));
+        let plan = plan.map_err(|source| class_cause(volume, class, source))?;
+        self.plans.push((csi, Arc::clone(&plan)));
         Ok((plan, true))
     }
 
-    fn resolve(
-        &self,
-        class: &ProviderClass,
-        (attributes, service_principal): &(Attributes, bool),
-    ) -> Result<ClassPlan, ClassError> {
+    fn surroundings(&self, service_principal: bool) -> provider_class::Context<'a> {
         let (settings, account) = (self.context.settings, self.context.facts.service_account.as_ref());
         let tenant = account.and_then(|account| account.tenant_id.as_deref());
-        let context = provider_class::Context {
+        provider_class::Context {
             clouds: &settings.clouds,
             client_id: account.and_then(|account| account.client_id.as_deref()),
             tenant_id: tenant.filter(|tenant| !tenant.trim().is_empty()).or(settings.tenant_id.as_deref()),
             limits: &settings.limits,
-            service_principal: *service_principal,
+            service_principal,
             split_certificates: settings.split_certificates,
-        };
-        provider_class::resolve(class, attributes, &context)
+        }
     }
+}
+
+/// Whether two volumes say the same; the class's name is one of the attributes.
+fn is_same(one: &Csi<'_>, other: &Csi<'_>) -> bool {
+    one.node_publish_secret_ref.is_some() == other.node_publish_secret_ref.is_some()
+        && one.volume_attributes.iter().eq(other.volume_attributes.iter())
 }
 
 #[cfg(test)]
@@ -133,11 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_makes_us_read_a_mebibyte_of_classes_and_no_more() {
-        let large = json!({"keyvaultName": "vault-1", "objects": "#".repeat(200 << 10)});
-        for (volumes, distinct, fits) in [(5, true, true), (6, true, false), (64, true, false), (64, false, true)] {
+    fn a_pod_makes_us_read_so_many_bytes_of_classes_and_no_more() {
+        let large = json!({"keyvaultName": "vault-1", "objects": "#".repeat(40 << 10)});
+        for (volumes, distinct, fits) in [(3, true, true), (4, true, false), (64, true, false), (64, false, true)] {
             let error = run(volumes, &large, distinct).err();
-            let expected = "KS214 the pod has more than 1048576 bytes in the SecretProviderClasses of its volumes";
+            let expected = "KS214 the pod has more than 131072 bytes in the SecretProviderClasses of its volumes";
             assert_eq!(error.is_none(), fits, "{volumes} {distinct}: {error:?}");
             assert!(error.is_none_or(|error| error.starts_with(expected)), "{volumes} {distinct}");
         }

@@ -18,6 +18,7 @@ mod testing;
 pub use crate::provider_class::MAX_WARNINGS;
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
 pub use classes::ClassFact;
+pub(crate) use identity::may_be_ours;
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
 pub use refusal::{Cause, Refusal};
 pub use secrets::CSI_DRIVER;

@@ -89,7 +89,7 @@ pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Result<Vec<&'a str>, Cause> {
 pub(super) fn select<'a>(
     pod: &'a Pod<'_>,
     annotations: &Annotations,
-    context: Context<'_>,
+    context: Context<'a>,
     mutation: &mut Mutation,
 ) -> Result<Vec<SecretVolume<'a>>, Refusal> {
     let mut selected = Vec::new();

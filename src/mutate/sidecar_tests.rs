@@ -230,7 +230,7 @@ fn the_gate_follows_the_annotation() {
 #[test]
 fn dollars_in_the_plan_are_escaped_and_a_huge_plan_is_refused() {
     let mut facts = facts();
-    let many: String = (0..900).fold("array:\n".to_owned(), |text, i| {
+    let many: String = (0..750).fold("array:\n".to_owned(), |text, i| {
         text + &format!("  - |\n    objectName: secret-{i}\n    objectType: secret\n    objectAlias: $(HOME)-{i}\n")
     });
     let few = many.lines().take(5).collect::<Vec<_>>().join("\n");

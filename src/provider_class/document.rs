@@ -75,6 +75,14 @@ pub enum YamlError {
         /// Line, from 1.
         line: usize,
     },
+    /// More values than anything that is read here has.
+    #[error("yaml: line {line}: the document has more than {limit} values")]
+    TooMany {
+        /// Line of the first that is too much, from 1.
+        line: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A merge key, `<<`.
     #[error("yaml: line {line}: a merge key (<<) is not supported here")]
     Merge {
@@ -84,15 +92,24 @@ pub enum YamlError {
 }
 
 impl<'t> Document<'t> {
-    /// Parses the first document of `text`; anything behind it is ignored, as yaml.v3 does.
-    pub(super) fn parse(text: &'t str) -> Result<Self, YamlError> {
+    /// Parses the first document of `text`; anything behind it is ignored, as yaml.v3 does. What has more than `most_values`
+    /// scalars, lists, maps and aliases is not read to its end.
+    pub(super) fn parse(text: &'t str, most_values: usize) -> Result<Self, YamlError> {
         let mut builder = Builder::default();
+        let mut too_many = None;
         let read = yaml::events(text, |event, line| {
             if matches!(event, Event::StreamStart) {
                 builder = Builder::default();
             }
-            builder.add(event, line)
+            let is_complete = builder.add(event, line);
+            if builder.values > most_values && too_many.is_none() {
+                too_many = Some(line);
+            }
+            is_complete || too_many.is_some()
         });
+        if let Some(line) = too_many {
+            return Err(YamlError::TooMany { line, limit: most_values });
+        }
         read.map_err(|error| syntax(&error))?;
         Ok(Self { nodes: builder.nodes, root: builder.root })
     }
@@ -209,6 +226,8 @@ struct Builder<'t> {
     root: Option<NodeId>,
     open: Vec<(NodeId, Option<NodeId>)>,
     anchors: HashMap<usize, NodeId>,
+    /// Placed so far, aliases too.
+    values: usize,
 }
 
 impl<'t> Builder<'t> {
@@ -253,6 +272,7 @@ impl<'t> Builder<'t> {
     }
 
     fn attach(&mut self, id: NodeId) {
+        self.values += 1;
         let Some((parent, key)) = self.open.last_mut() else {
             self.root = Some(id);
             return;

@@ -6,7 +6,7 @@ fn field<T>(
     read: fn(&Document<'_>, NodeId) -> Result<Option<T>, YamlError>,
 ) -> Result<Option<T>, String> {
     let text = format!("key: {source}");
-    let document = Document::parse(&text).map_err(|error| error.to_string())?;
+    let document = Document::parse(&text, 100).map_err(|error| error.to_string())?;
     let fields = document.fields("types.KeyVaultObject").map_err(|error| error.to_string())?;
     read(&document, fields[0].1).map_err(|error| error.to_string())
 }
@@ -113,7 +113,7 @@ fn what_is_no_string_is_named_by_its_tag() {
 #[test]
 fn keys_are_unique_plain_and_case_sensitive() {
     let keys = |text: &str| {
-        let document = Document::parse(text).map_err(|error| error.to_string())?;
+        let document = Document::parse(text, 100).map_err(|error| error.to_string())?;
         let fields = document.fields("types.KeyVaultObject").map_err(|error| error.to_string())?;
         Ok::<_, String>(fields.into_iter().map(|(key, _)| key.to_owned()).collect::<Vec<_>>())
     };
@@ -148,10 +148,10 @@ fn keys_are_unique_plain_and_case_sensitive() {
 
 #[test]
 fn aliases_are_followed_and_cycles_are_harmless() {
-    let document = Document::parse("a: &x secret\nb: *x\nc: &y [*y]").unwrap();
+    let document = Document::parse("a: &x secret\nb: *x\nc: &y [*y]", 100).unwrap();
     let fields = document.fields("types.KeyVaultObject").unwrap();
     assert_eq!(document.string(fields[1].1), Ok(Some("secret")));
     assert_eq!(document.items(fields[2].1).unwrap(), &[fields[2].1]);
     let deep = format!("a: {}", "[".repeat(100_000));
-    assert!(matches!(Document::parse(&deep), Err(YamlError::Syntax { line: 1, .. })));
+    assert!(matches!(Document::parse(&deep, 1 << 20), Err(YamlError::Syntax { line: 1, .. })));
 }

@@ -48,6 +48,18 @@ pub enum ClassCause {
         /// The value as text, if it is a number or a boolean.
         value: Option<String>,
     },
+    /// More text than any class needs.
+    #[error("spec has more than {limit} bytes")]
+    SpecSize {
+        /// The limit.
+        limit: usize,
+    },
+    /// More parameters, secret objects, data and labels than any class needs.
+    #[error("spec has more than {limit} entries in parameters and secretObjects")]
+    Entries {
+        /// The limit.
+        limit: usize,
+    },
     /// No provider.
     #[error("provider not set in {namespace}/{name}")]
     ProviderMissing {
@@ -204,6 +216,14 @@ pub enum ClassCause {
         /// The limit.
         limit: usize,
     },
+    /// More objects than a Plan holds.
+    #[error("objects: {what} has more than {limit} elements")]
+    ObjectsCount {
+        /// `array`, or the document with all that is nested in it.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// One object is wrong.
     #[error("objects[{index}]: {source}")]
     Object {
@@ -268,7 +288,8 @@ impl ClassError {
             }
             ClassCause::VaultForbidden { .. } => reason::KS118,
             ClassCause::Interval { .. } => reason::KS119,
-            ClassCause::ObjectsSize { .. } => reason::KS120,
+            ClassCause::ObjectsSize { .. } | ClassCause::ObjectsCount { .. } => reason::KS120,
+            ClassCause::SpecSize { .. } | ClassCause::Entries { .. } => reason::KS147,
             ClassCause::Select { source, .. } => source.reason(),
             ClassCause::Within { source, .. } => source.reason(),
             ClassCause::SecretObject { source, .. } => source.reason(),

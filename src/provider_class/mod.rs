@@ -14,9 +14,11 @@ mod object;
 mod object_error;
 mod objects;
 mod parameters;
+mod place;
 mod places;
 pub mod reference;
 mod refresh_interval;
+mod resolved;
 mod scalar;
 mod secret_objects;
 mod select;
@@ -29,10 +31,12 @@ pub use document::YamlError;
 pub use doubts::MAX_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
+pub(crate) use resolved::Plans;
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
 pub(crate) use unfilled::{is_guid, is_placeholder};
 
 use crate::cloud::{Cloud, Clouds};
+use crate::heap;
 use crate::reason;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
@@ -57,7 +61,12 @@ pub struct ProviderClass {
     pub parameters: BTreeMap<String, String>,
     /// `spec.secretObjects`.
     pub secret_objects: Vec<SecretObject>,
+    /// What it came to lately.
+    memory: resolved::Memory,
 }
+
+/// What each entry of a class costs beside its text.
+const ENTRY_BYTES: usize = 16;
 
 impl ProviderClass {
     /// Whether the class is the Azure provider's.
@@ -67,10 +76,37 @@ impl ProviderClass {
 
     /// How much there is to read.
     pub(crate) fn size_bytes(&self) -> usize {
-        let parameters = self.parameters.iter().map(|(key, value)| key.len() + value.len());
-        let data = self.secret_objects.iter().flat_map(|secret| &secret.data);
-        let data = data.map(|data| data.object_name.len() + data.key.len());
-        parameters.chain(data).chain(self.secret_objects.iter().map(|secret| secret.secret_name.len())).sum()
+        let pair = |(key, value): (&String, &String)| ENTRY_BYTES + key.len() + value.len();
+        let secret = |secret: &SecretObject| {
+            let data = secret.data.iter().map(|data| pair((&data.object_name, &data.key)));
+            ENTRY_BYTES + secret.secret_name.len() + data.sum::<usize>()
+        };
+        let parameters: usize = self.parameters.iter().map(pair).sum();
+        parameters + self.secret_objects.iter().map(secret).sum::<usize>()
+    }
+
+    /// What it takes in memory, without what it came to.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let texts = |texts: &BTreeMap<String, String>| {
+            let pairs = texts.iter().map(|(key, value)| heap::block(key.capacity()) + heap::block(value.capacity()));
+            heap::tree::<String, String>(texts.len()) + pairs.sum::<usize>()
+        };
+        let secret = |secret: &SecretObject| {
+            let data = secret.data.iter();
+            let data = data.map(|data| heap::block(data.object_name.capacity()) + heap::block(data.key.capacity()));
+            heap::block(secret.secret_name.capacity())
+                + heap::block(secret.secret_type.capacity())
+                + texts(&secret.labels)
+                + texts(&secret.annotations)
+                + heap::block(secret.data.capacity() * size_of::<SecretObjectData>())
+                + data.sum::<usize>()
+        };
+        let names = [&self.namespace, &self.name, &self.provider].map(|text| heap::block(text.capacity()));
+        heap::block(size_of::<Self>() + 2 * size_of::<usize>())
+            + names.into_iter().sum::<usize>()
+            + texts(&self.parameters)
+            + heap::block(self.secret_objects.capacity() * size_of::<SecretObject>())
+            + self.secret_objects.iter().map(secret).sum::<usize>()
     }
 }
 
@@ -92,7 +128,7 @@ pub struct Context<'a> {
 }
 
 /// The vaults and tenants that classes may use; an empty list allows every one.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Allowlist {
     /// Names of vaults, in any case; `team-a-*` allows all names that start so.
     pub vaults: Vec<String>,

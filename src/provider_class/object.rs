@@ -12,6 +12,9 @@ use keysluice_plan::{
     RelativePath,
 };
 
+/// Values of one object's document: ten times as many as there are fields.
+const MOST_VALUES: usize = 256;
+
 /// One object, read and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObjectSpec {
@@ -50,7 +53,7 @@ pub(super) struct RawObject {
 impl RawObject {
     pub(super) fn parse(text: &str, index: usize, doubts: &mut Doubts) -> Result<Self, ObjectCause> {
         let unreadable = |source: YamlError| ObjectCause::Document { index, source };
-        let document = Document::parse(text).map_err(unreadable)?;
+        let document = Document::parse(text, MOST_VALUES).map_err(unreadable)?;
         let mut raw = Self::empty();
         for (key, value) in document.fields("types.KeyVaultObject").map_err(unreadable)? {
             let Some(entry) = reference::find(OBJECT_FIELDS, key) else {

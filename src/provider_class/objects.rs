@@ -1,6 +1,6 @@
 //! The `objects` parameter: a YAML document with a list of strings, each of them a YAML document of its own.
 
-use super::document::Document;
+use super::document::{Document, YamlError};
 use super::doubts::Doubts;
 use super::error::{ClassCause, ClassError, ObjectCause};
 use super::object::{ObjectSpec, RawObject, unknown};
@@ -10,8 +10,12 @@ use crate::cloud::Cloud;
 use crate::reason;
 use keysluice_plan::{HALVES, ObjectEncoding, ObjectFormat, ObjectType, RelativePath, VaultUrl, check_made};
 
-/// Far above what fits into a Plan (96 KiB); keeps a hostile document from costing time.
-const LIMIT_BYTES: usize = 256 * 1024;
+/// What fits into a Plan (96 KiB) was written in less: an object takes more bytes there than in the class.
+const LIMIT_BYTES: usize = 64 * 1024;
+/// A pod has at most as many files (KS214).
+const MOST_OBJECTS: usize = 1000;
+/// Of the document around them: twice as many, for keys that nobody reads.
+const MOST_VALUES: usize = 2048;
 
 /// Reads all objects and checks what the provider checks before it asks the vault. The number is the position in `array`, from 0.
 pub(super) fn parse(text: &str, doubts: &mut Doubts) -> Result<Vec<(usize, RawObject)>, ClassError> {
@@ -115,7 +119,10 @@ fn strings(text: &str, doubts: &mut Doubts) -> Result<Vec<Option<String>>, Class
     if text.len() > LIMIT_BYTES {
         return Err(ClassCause::ObjectsSize { limit: LIMIT_BYTES }.into());
     }
-    let document = Document::parse(text).map_err(ClassCause::Objects)?;
+    let document = Document::parse(text, MOST_VALUES).map_err(|error| match error {
+        YamlError::TooMany { limit, .. } => ClassCause::ObjectsCount { what: "the document", limit },
+        error => ClassCause::Objects(error),
+    })?;
     let mut strings = Vec::new();
     let mut bytes = 0;
     for (key, value) in document.fields("types.StringArray").map_err(ClassCause::Objects)? {
@@ -125,7 +132,11 @@ fn strings(text: &str, doubts: &mut Doubts) -> Result<Vec<Option<String>>, Class
             }
             continue;
         }
-        for (index, item) in document.items(value).map_err(ClassCause::Objects)?.iter().enumerate() {
+        let items = document.items(value).map_err(ClassCause::Objects)?;
+        if items.len() > MOST_OBJECTS {
+            return Err(ClassCause::ObjectsCount { what: "array", limit: MOST_OBJECTS }.into());
+        }
+        for (index, item) in items.iter().enumerate() {
             let item = document.string(*item);
             let item = item.map_err(|error| ClassCause::Object { index, source: ObjectCause::NotString(error) })?;
             bytes += item.map_or(1, str::len);

@@ -97,12 +97,25 @@ fn documents_that_are_no_list_of_strings_are_refused() {
 fn hostile_documents_are_refused_by_size() {
     let long = "x".repeat(LIMIT_BYTES + 1);
     let many_aliases = format!("array: [&a \"{}\"{}]", "# ".repeat(4000), ", *a".repeat(40));
-    for text in [long, many_aliases] {
-        assert_eq!(
-            specs(&text).unwrap_err(),
-            "KS120 objects: the document is larger than 262144 bytes; hint: split the objects over several classes"
-        );
+    let object = "'{objectName: a, objectType: key}',";
+    let fields = |count: usize| format!("array: ['{{objectName: a, objectType: key{}}}']", ", x: y".repeat(count));
+    for (text, expected) in [
+        (long, "KS120 objects: the document is larger than 65536 bytes; hint: split the objects over several classes"),
+        (many_aliases, "KS120 objects: the document is larger than 65536 bytes"),
+        (format!("array: [{}]", object.repeat(1001)), "KS120 objects: array has more than 1000 elements"),
+        (format!("array: [{}]", "~,".repeat(1001)), "KS120 objects: array has more than 1000 elements"),
+        (format!("array: [{}]", "~,".repeat(30_000)), "KS120 objects: the document has more than 2048 elements"),
+        (format!("other: [{}]", "[],".repeat(20_000)), "KS120 objects: the document has more than 2048 elements"),
+        (
+            fields(200),
+            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: line 1: the document has more than 256 values",
+        ),
+    ] {
+        let error = specs(&text).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
     }
+    let objects: Vec<String> = (0..1000).map(|at| format!("'{{objectName: n{at}, objectType: key}}'")).collect();
+    assert_eq!(specs(&format!("array: [{}]", objects.join(","))).unwrap().len(), 1000);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! `spec.secretObjects`: Kubernetes Secrets made from the files. Read and checked; not synced by this version.
 
 use super::error::{ClassCause, ClassError, SecretObjectCause};
-use super::manifest::Object;
 use super::{ClassPlan, FilePlan};
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,17 +29,6 @@ pub struct SecretObjectData {
 }
 
 impl SecretObject {
-    /// Reads one element; the four names are trimmed, as the driver does.
-    pub(super) fn from_object(object: &Object<'_>) -> Result<Self, ClassError> {
-        Ok(Self {
-            secret_name: object.trimmed("secretName")?,
-            secret_type: object.trimmed("type")?,
-            labels: object.texts("labels")?,
-            annotations: object.texts("annotations")?,
-            data: object.list("data")?.iter().map(SecretObjectData::from_object).collect::<Result<_, _>>()?,
-        })
-    }
-
     /// The driver's checks, in its order and words.
     fn check(&self, files: &Files<'_>) -> Result<(), SecretObjectCause> {
         if self.secret_name.is_empty() {
@@ -68,12 +56,6 @@ impl SecretObject {
             }
         }
         Ok(())
-    }
-}
-
-impl SecretObjectData {
-    fn from_object(object: &Object<'_>) -> Result<Self, ClassError> {
-        Ok(Self { object_name: object.trimmed("objectName")?, key: object.trimmed("key")? })
     }
 }
 

@@ -13,6 +13,7 @@ use keysluice_plan::{ObjectName, RelativePath, VaultUrl, check_selected};
 
 const MOST_SELECTIONS: usize = 16;
 const LIMIT_BYTES: usize = 64 * 1024;
+const MOST_VALUES: usize = 2048;
 
 /// Reads all selections; `vault` is the class's.
 pub(super) fn parse(
@@ -26,7 +27,7 @@ pub(super) fn parse(
     if text.len() > LIMIT_BYTES {
         return Err(at("select", SelectCause::Size { limit: LIMIT_BYTES }).into());
     }
-    let document = Document::parse(text).map_err(|error| at("select", SelectCause::Document(error)))?;
+    let document = Document::parse(text, MOST_VALUES).map_err(|error| at("select", SelectCause::Document(error)))?;
     let mut selections = Vec::new();
     for (place, node) in places(&document).map_err(|source| at("select", source))? {
         let (selection, choice) = read(&document, node, vault).map_err(|source| at(&place, source))?;

@@ -176,7 +176,7 @@ impl<C: Cluster> Handler<C> {
         let needs = incoming.needs(&self.settings);
         match self.look_up(incoming.namespace(), &needs).await {
             Some(Ok(facts)) => incoming.answer(&self.settings, &facts),
-            Some(Err(error)) => incoming.unavailable(&error.to_string()),
+            Some(Err(error)) => incoming.unavailable(error.reason(), &error.to_string()),
             None => {
                 self.metrics.shed.inc();
                 incoming.overloaded()

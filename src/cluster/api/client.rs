@@ -32,8 +32,8 @@ const HEAD: Duration = Duration::from_secs(60);
 const IDLE_HEAD: Duration = Duration::from_secs(1);
 /// Idle connections that are kept: as many as one review may ask at once, without many classes.
 const IDLE: usize = 4;
-/// A body of one piece, pages of lists included.
-const BODY_LIMIT_BYTES: usize = 16 << 20;
+/// A body of one piece: an object with 1.5 MiB in the API server's store, or a page, which is asked for anew with half as many items.
+const BODY_LIMIT_BYTES: usize = 4 << 20;
 
 /// TCP connection and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -114,6 +114,16 @@ impl Client {
         self.exchange(self.request(Method::GET, path, accept, Bytes::new())?).await
     }
 
+    /// GETs the object at `path`, unless it is larger than this.
+    pub(super) async fn read_object(
+        &self,
+        path: &str,
+        accept: &'static str,
+        limit_bytes: usize,
+    ) -> Result<Vec<u8>, ApiError> {
+        self.exchange_within(self.request(Method::GET, path, accept, Bytes::new())?, limit_bytes).await
+    }
+
     /// Creates an object in the collection at `path`.
     pub(super) async fn create(&self, path: &str, object: Bytes) -> Result<(), ApiError> {
         let mut request = self.request(Method::POST, path, OBJECTS, object)?;
@@ -130,6 +140,10 @@ impl Client {
 
     /// Sends a request that may arrive twice: a read, or a write that only works on the version it names.
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, ApiError> {
+        self.exchange_within(request, BODY_LIMIT_BYTES).await
+    }
+
+    async fn exchange_within(&self, request: Request<Full<Bytes>>, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
         let (connection, response) = if let Some(sent) = self.send_on_idle(&request).await {
             sent
         } else {
@@ -138,7 +152,7 @@ impl Client {
             (connection, response)
         };
         let answer = match good(response).await {
-            Ok(body) => collect(body, BODY_LIMIT_BYTES).await,
+            Ok(body) => collect(body, limit_bytes).await,
             Err(error) => Err(error),
         };
         // Also after a refusal. One whose answer was not read to its end is closed by now.

@@ -17,6 +17,10 @@ impl Table for CsiDrivers {
     const ACCEPT: &'static str = METADATA;
     const FIELD_SELECTOR: &'static str = "metadata.name%3Dsecrets-store.csi.k8s.io";
 
+    fn new(_limit_bytes: usize) -> Self {
+        Self::default()
+    }
+
     fn upsert(&mut self, object: &Object<'_>) {
         self.installed |= &*object.metadata.name == CSI_DRIVER;
     }

@@ -1,9 +1,14 @@
 //! What the API server sends, borrowed from its bytes: of each object only what a cache keeps.
 
-use crate::admission::pod::{StringMap, Text};
-use serde::Deserialize;
+use crate::admission::pod::Text;
+use crate::mutate::may_be_ours;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, de};
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::fmt;
+
+/// Ends the initial events of a streamed list.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// One line of a watch.
 #[derive(Debug)]
@@ -77,14 +82,18 @@ pub(super) struct Metadata<'a> {
     #[serde(borrow)]
     pub(super) resource_version: Text<'a>,
     #[serde(borrow)]
-    pub(super) annotations: Option<StringMap<'a>>,
+    annotations: Option<Annotations<'a>>,
 }
 
-/// One page of a list.
+/// Those that matter; an object may have 30,000 others.
+#[derive(Debug, Default)]
+struct Annotations<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+/// One page of a list. Its items are read one at a time: what is borrowed of all of them could take ten times the page.
 #[derive(Debug)]
 pub(super) struct Page<'a> {
     pub(super) metadata: PageMetadata<'a>,
-    pub(super) items: Vec<Item<'a>>,
+    items: Vec<Option<&'a RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -119,11 +128,13 @@ impl<'a> Status<'a> {
 impl<'a> Page<'a> {
     /// Fails only on what is no list at all.
     pub(super) fn read(body: &'a [u8]) -> serde_json::Result<Self> {
-        if let Ok(List { metadata, items }) = serde_json::from_slice::<List<'_, Object<'_>>>(body) {
-            return Ok(Self { metadata, items: items.into_iter().flatten().map(Item::Readable).collect() });
-        }
-        let List { metadata, items } = serde_json::from_slice::<List<'_, Option<&RawValue>>>(body)?;
-        Ok(Self { metadata, items: items.into_iter().flatten().map(Item::from).collect() })
+        let List { metadata, items } = serde_json::from_slice::<List<'_>>(body)?;
+        Ok(Self { metadata, items: items.unwrap_or_default() })
+    }
+
+    /// Its objects.
+    pub(super) fn items(&self) -> impl Iterator<Item = Item<'a>> {
+        self.items.iter().map(|item| Item::from(*item))
     }
 }
 
@@ -144,7 +155,7 @@ impl<'a> Item<'a> {
     /// Whether this bookmark ends the initial events of a streamed list.
     pub(super) fn ends_initial_events(&self) -> bool {
         let Self::Readable(object) = self else { return false };
-        object.annotations().any(|annotation| annotation == ("k8s.io/initial-events-end", "true"))
+        object.annotations().any(|annotation| annotation == (INITIAL_EVENTS_END, "true"))
     }
 
     pub(super) fn resource_version(&self) -> &str {
@@ -165,19 +176,62 @@ impl<'a> From<Option<&'a RawValue>> for Item<'a> {
 impl Outline {
     /// Each field on its own: one that is no string leaves the others readable.
     fn of(object: &RawValue) -> Self {
-        let fields = |raw: Option<&RawValue>| serde_json::from_str::<HashMap<String, Box<RawValue>>>(raw?.get()).ok();
-        let metadata = fields(Some(object)).and_then(|object| fields(object.get("metadata").map(|raw| &**raw)));
-        let metadata = metadata.unwrap_or_default();
-        let text = |name: &str| serde_json::from_str(metadata.get(name)?.get()).ok();
-        let text = |name| text(name).unwrap_or_default();
-        Self { namespace: text("namespace"), name: text("name"), resource_version: text("resourceVersion") }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Outer<'a> {
+            #[serde(borrow)]
+            metadata: Option<&'a RawValue>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Inner<'a> {
+            #[serde(borrow)]
+            namespace: Option<&'a RawValue>,
+            #[serde(borrow)]
+            name: Option<&'a RawValue>,
+            #[serde(borrow)]
+            resource_version: Option<&'a RawValue>,
+        }
+        let outer = serde_json::from_str::<Outer<'_>>(object.get()).unwrap_or_default();
+        let inner = outer.metadata.and_then(|metadata| serde_json::from_str::<Inner<'_>>(metadata.get()).ok());
+        let Inner { namespace, name, resource_version } = inner.unwrap_or_default();
+        let text = |raw: Option<&RawValue>| serde_json::from_str::<String>(raw?.get()).ok();
+        let text = |raw| text(raw).unwrap_or_default();
+        Self { namespace: text(namespace), name: text(name), resource_version: text(resource_version) }
     }
 }
 
 impl Object<'_> {
     /// Its annotations, if any.
     pub(super) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.metadata.annotations.iter().flat_map(StringMap::iter)
+        self.metadata.annotations.iter().flat_map(|read| &read.0).map(|(key, value)| (&**key, &**value))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnnotationsVisitor;
+        impl<'de> Visitor<'de> for AnnotationsVisitor {
+            type Value = Annotations<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    // Also of the others the value is a string, or the object is not what it seems.
+                    let value = map.next_value::<Option<Text<'de>>>()?.unwrap_or_default();
+                    if may_be_ours(&key) || &*key == INITIAL_EVENTS_END {
+                        pairs.push((key, value));
+                    }
+                }
+                Ok(Annotations(pairs))
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+                Ok(Annotations::default())
+            }
+        }
+        deserializer.deserialize_map(AnnotationsVisitor)
     }
 }
 
@@ -191,10 +245,11 @@ struct Line<T> {
 }
 
 #[derive(Deserialize)]
-struct List<'a, T> {
+struct List<'a> {
     #[serde(borrow)]
     metadata: PageMetadata<'a>,
-    items: Option<Vec<T>>,
+    #[serde(borrow)]
+    items: Option<Vec<Option<&'a RawValue>>>,
 }
 
 #[cfg(test)]
@@ -210,7 +265,7 @@ mod tests {
         assert_eq!((event.kind, &*object.metadata.name, object.annotations().count()), (EventKind::Added, "a", 0));
         assert_eq!(Event::read(br#"{"type":"SURPRISE","object":{}}"#).unwrap().kind, EventKind::Unknown);
         let page = Page::read(br#"{"metadata":{"resourceVersion":"1"},"items":null}"#).unwrap();
-        assert!(page.items.is_empty() && page.metadata.next.is_empty());
+        assert!(page.items().next().is_none() && page.metadata.next.is_empty());
     }
 
     #[test]
@@ -246,8 +301,9 @@ mod tests {
             assert!(matches!(&event.item, Item::Unreadable(read) if *read == outline), "{event:?}");
             let list = format!(r#"{{"metadata":{{"resourceVersion":"9"}},"items":[{{}},{object},{{}}]}}"#);
             let page = Page::read(list.as_bytes()).unwrap();
-            assert!(matches!(&page.items[1], Item::Unreadable(read) if *read == outline), "{page:?}");
-            assert!(matches!((&page.items[0], &page.items[2]), (Item::Readable(_), Item::Readable(_))));
+            let items: Vec<_> = page.items().collect();
+            assert!(matches!(&items[1], Item::Unreadable(read) if *read == outline), "{page:?}");
+            assert!(matches!((&items[0], &items[2]), (Item::Readable(_), Item::Readable(_))));
         }
     }
 }

@@ -7,8 +7,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// An object is at most about 3 MiB in the API server's store; more than this is no event.
-    const LIMIT_BYTES: usize = 8 << 20;
+    /// An object is at most 1.5 MiB in the API server's store, 3 MiB where that was raised; more than this is no event.
+    const LIMIT_BYTES: usize = 4 << 20;
+    /// Large lines grow by this much and not by doubling, which would take twice their size.
+    const STEP_BYTES: usize = 256 << 10;
     /// A buffer that one large object made larger than this is given back.
     const KEEP_BYTES: usize = 16 << 10;
 
@@ -37,6 +39,10 @@ impl Lines {
         if self.partial.len() + rest.len() > Self::LIMIT_BYTES {
             return Err(LineTooLong.into());
         }
+        let free = self.partial.capacity() - self.partial.len();
+        if free < rest.len() && self.partial.len() >= Self::STEP_BYTES {
+            self.partial.reserve_exact(rest.len().max(Self::STEP_BYTES));
+        }
         self.partial.extend_from_slice(rest);
         Ok(())
     }
@@ -46,7 +52,7 @@ fn each_line<E>(line: &[u8], each: &mut impl FnMut(&[u8]) -> Result<(), E>) -> R
     if line.iter().all(u8::is_ascii_whitespace) { Ok(()) } else { each(line) }
 }
 
-/// No newline for more than 8 MiB.
+/// No newline for more than 4 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LineTooLong;
 
@@ -84,7 +90,7 @@ mod tests {
     fn a_line_without_an_end_is_refused_at_the_limit() {
         let (mut splitter, chunk) = (Lines::default(), vec![b'x'; 1 << 20]);
         let fed = |splitter: &mut Lines| splitter.feed(&chunk, |_| Ok::<(), LineTooLong>(()));
-        for _ in 0..8 {
+        for _ in 0..4 {
             assert_eq!(fed(&mut splitter), Ok(()));
         }
         assert_eq!(fed(&mut splitter), Err(LineTooLong));

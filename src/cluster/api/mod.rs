@@ -10,11 +10,13 @@ mod configuration;
 mod csi_drivers;
 mod endpoint;
 mod event;
+mod gate;
 mod lines;
 mod live;
 mod object;
 mod provider_classes;
 mod service_accounts;
+mod shares;
 mod stores;
 mod tightening;
 mod watch;
@@ -27,13 +29,14 @@ pub use stores::{CertificateSecret, SecretName, SecretNameError};
 pub use tightening::{Tightened, Tightening};
 
 use super::{CacheStatus, Cluster, ClusterError, DEADLINE};
+use crate::budget::Budget;
 use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};
 use backoff::{Backoff, random};
 use cache::{Cache, Table};
 use client::{METADATA, OBJECTS};
 use csi_drivers::CsiDrivers;
 use event::Item;
-use live::{Answer, Flights};
+use live::{Answer, Flights, Told};
 use provider_classes::ProviderClasses;
 use service_accounts::ServiceAccounts;
 use std::future::Future;
@@ -44,6 +47,10 @@ use tokio::time::Instant;
 pub use watch::Pace;
 use watch::Watch;
 
+/// An object that is read live: one that is larger is as good as unreadable. Sixteen of them are in hand at once.
+const OBJECT_LIMIT_BYTES: usize = 1 << 20;
+/// Of any object.
+const LONGEST_NAME_BYTES: usize = 253;
 /// An object is not asked for again where its answer would have less time than this.
 const LAST_READ: Duration = Duration::from_millis(500);
 
@@ -60,13 +67,13 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Empty caches; they fill once [`ApiServer::watch`] runs.
-    pub fn new(client: Client) -> Self {
+    /// Empty caches of what the budget gives them; they fill once [`ApiServer::watch`] runs.
+    pub fn new(client: Client, budget: Budget) -> Self {
         Self {
             client,
-            service_accounts: Arc::new(Cache::new()),
-            classes: Arc::new(Cache::new()),
-            drivers: Arc::new(Cache::new()),
+            service_accounts: Arc::new(Cache::new(budget.accounts_bytes())),
+            classes: Arc::new(Cache::new(budget.classes_bytes())),
+            drivers: Arc::new(Cache::new(0)),
             account_reads: Flights::new(),
             class_reads: Flights::new(),
             driver_reads: Flights::new(),
@@ -88,12 +95,13 @@ impl ApiServer {
         &self,
         path: String,
         accept: &'static str,
+        limit_bytes: usize,
         read: impl Fn(&Item<'_>) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         let begun = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
         loop {
-            let error = match self.client.read(&path, accept).await {
+            let error = match self.client.read_object(&path, accept, limit_bytes).await {
                 Ok(body) => return read(&Item::read(&body)?).map(Some).ok_or(ApiError::Unreadable),
                 Err(error) if error.status() == Some(404) => return Ok(None),
                 Err(error) => error,
@@ -109,7 +117,9 @@ impl ApiServer {
 
 impl Cluster for ApiServer {
     async fn service_account(&self, namespace: &str, name: &str) -> Result<Option<ServiceAccount>, ClusterError> {
-        if let Some(account) = self.service_accounts.read(|table| table.find(namespace, name)) {
+        let told =
+            Cached { cache: &self.service_accounts, find: |table: &ServiceAccounts| table.find(namespace, name) };
+        if let Some(account) = told.known() {
             return Ok(Some(account));
         }
         if !is_name(namespace) || !is_name(name) {
@@ -120,13 +130,14 @@ impl Cluster for ApiServer {
             Item::Unreadable(_) => None,
         };
         let path = || format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
-        let fetch = || self.get(path(), METADATA, read);
-        let answer = self.account_reads.read(&service_accounts::key(namespace, name), fetch).await;
+        let fetch = || self.get(path(), METADATA, OBJECT_LIMIT_BYTES, read);
+        let answer = self.account_reads.read((namespace, name), &told, fetch).await;
         known(answer, || format!("ServiceAccount {namespace}/{name}"))
     }
 
     async fn provider_class(&self, namespace: &str, name: &str) -> Result<ClassFact, ClusterError> {
-        if let Some(class) = self.classes.read(|table| table.find(namespace, name)) {
+        let told = Cached { cache: &self.classes, find: |table: &ProviderClasses| table.find(namespace, name) };
+        if let Some(class) = told.known() {
             return Ok(class);
         }
         if !is_name(namespace) || !is_name(name) {
@@ -134,9 +145,22 @@ impl Cluster for ApiServer {
         }
         let group = "/apis/secrets-store.csi.x-k8s.io/v1";
         let path = || format!("{group}/namespaces/{namespace}/secretproviderclasses/{name}");
-        let fetch = || self.get(path(), OBJECTS, |item| Some(provider_classes::class(item)));
-        let answer = self.class_reads.read(&service_accounts::key(namespace, name), fetch).await;
+        let read = |item: &Item<'_>| Some(provider_classes::class(item));
+        let fetch = || async {
+            match self.get(path(), OBJECTS, OBJECT_LIMIT_BYTES, read).await {
+                // What is wrong with it is its size, and asking again helps nobody.
+                Err(ApiError::TooLarge) => Ok(Some(provider_classes::too_large())),
+                answer => answer,
+            }
+        };
+        let answer = self.class_reads.read((namespace, name), &told, fetch).await;
         Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?.unwrap_or(ClassFact::Missing))
+    }
+
+    fn knows_class(&self, namespace: &str, name: &str) -> bool {
+        let known = self.classes.find(|table| table.knows(namespace, name).then_some(()));
+        // That there is none of a name that cannot be one is known as well.
+        known.is_some() || !is_name(namespace) || !is_name(name)
     }
 
     async fn csi_driver_installed(&self) -> Result<bool, ClusterError> {
@@ -144,8 +168,10 @@ impl Cluster for ApiServer {
             return Ok(self.drivers.read(|table| table.installed));
         }
         // Before the first list "not there" would be a guess, and a wrong one would take a volume away from its driver.
-        let fetch = || self.get(format!("{}/{CSI_DRIVER}", CsiDrivers::PATH), METADATA, |_| Some(()));
-        let answer = self.driver_reads.read(CSI_DRIVER, fetch).await;
+        let path = || format!("{}/{CSI_DRIVER}", CsiDrivers::PATH);
+        let fetch = || self.get(path(), METADATA, OBJECT_LIMIT_BYTES, |_| Some(()));
+        let told = Cached { cache: &self.drivers, find: |table: &CsiDrivers| table.installed.then_some(()) };
+        let answer = self.driver_reads.read(("", CSI_DRIVER), &told, fetch).await;
         Ok(known(answer, || format!("CSIDriver {CSI_DRIVER}"))?.is_some())
     }
 
@@ -154,9 +180,28 @@ impl Cluster for ApiServer {
     }
 }
 
+/// One object, as a cache tells of it.
+struct Cached<'a, T, F> {
+    cache: &'a Cache<T>,
+    find: F,
+}
+
+impl<T: Table, R, F: Fn(&T) -> Option<R>> Told<R> for Cached<'_, T, F> {
+    fn known(&self) -> Option<R> {
+        self.cache.find(&self.find)
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        self.cache.changed()
+    }
+}
+
 /// Whether an object can have this name. A mutating webhook sees pods before they are validated, and the name becomes part of a
 /// path: `../../other/secretproviderclasses/x` must not get there.
 fn is_name(name: &str) -> bool {
+    if name.len() > LONGEST_NAME_BYTES {
+        return false;
+    }
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.bytes().next().is_some_and(plain) && name.bytes().all(|byte| plain(byte) || byte == b'-' || byte == b'.')
 }
@@ -176,7 +221,7 @@ mod tests {
         let text = "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\nclusters: [{name: k, cluster: {server: 'http://k.test'}}]\n";
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
         let client = Client::from_kubeconfig(&path).unwrap();
-        let watch = Watch::new(client.clone(), Arc::new(Cache::<CsiDrivers>::new()), Pace::default());
+        let watch = Watch::new(client.clone(), Arc::new(Cache::<CsiDrivers>::new(0)), Pace::default());
         // Two of these sizes live as long as the process, once for each cache.
         assert!(size_of_val(&watch.run()) < 4096 && size_of_val(&client.read("/", METADATA)) < 4096);
     }
@@ -186,6 +231,7 @@ mod tests {
         for name in ["a", "9-x", "web.prod-1"] {
             assert!(is_name(name), "{name}");
         }
+        assert!(is_name(&"a".repeat(253)) && !is_name(&"a".repeat(254)));
         for name in ["", "..", ".a", "-a", "a/b", "a?watch=true", "a%2fb", "A", "ä", "a b", "a\r\nx"] {
             assert!(!is_name(name), "{name}");
         }

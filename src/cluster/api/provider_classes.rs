@@ -3,49 +3,49 @@
 use super::cache::Table;
 use super::client::OBJECTS;
 use super::event::{Item, Object};
-use super::service_accounts::key;
+use super::shares::{Charged, Shares};
+use crate::heap;
 use crate::mutate::ClassFact;
-use crate::provider_class::{ClassCause, ProviderClass};
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use crate::provider_class::{ClassCause, ClassError, Plans, ProviderClass};
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// More than any class needs: its `objects` may have 256 KiB (KS120).
-const SPEC_LIMIT_BYTES: usize = 1 << 20;
-/// A class larger than this is read live, by the few pods that use it.
+/// More than a Plan of 96 KiB comes from: `objects` of at most 64 KiB (KS120), and as much again for everything else, twice.
+const SPEC_LIMIT_BYTES: usize = 256 << 10;
+/// A class larger than this is not even parsed before a pod names it; then it is read live.
 const CLASS_KEPT_BYTES: usize = 64 << 10;
-/// What all of them together may take, so that nobody fills our memory by creating classes; beyond that they are read live.
-const ALL_KEPT_BYTES: usize = 16 << 20;
-/// What those of one namespace may take of it: no tenant takes the room of all others.
-const NAMESPACE_KEPT_BYTES: usize = 4 << 20;
-/// Of a class beside its texts.
-const OVERHEAD_BYTES: usize = 256;
+/// Of a class beside what it holds: what it remembers of its plans.
+const MEMORY_BYTES: usize = 1 << 10;
 
 /// Classes by namespace and name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ProviderClasses {
-    classes: HashMap<Box<str>, (ClassFact, usize)>,
-    /// Of all that are kept, about.
-    bytes: usize,
-    /// The same for each namespace that has any.
-    namespaces: HashMap<Box<str>, usize>,
+    classes: Shares<Box<str>, Class>,
+    /// What the classes that are kept come to.
+    plans: Arc<Plans>,
+}
+
+/// A class, or what is wrong with it.
+#[derive(Debug)]
+struct Class {
+    fact: ClassFact,
+    /// Of its name.
+    name_bytes: usize,
 }
 
 impl ProviderClasses {
     /// The class, if it is known.
     pub(super) fn find(&self, namespace: &str, name: &str) -> Option<ClassFact> {
-        self.classes.get(&*key(namespace, name)).map(|(fact, _)| fact.clone())
+        self.classes.find(namespace, &Box::from(name)).map(|class| class.fact.clone())
     }
 
-    fn keep(&mut self, namespace: &str, name: &str, fact: ClassFact, bytes: usize) {
-        self.remove(namespace, name);
-        let bytes = bytes + OVERHEAD_BYTES;
-        let of_namespace = self.namespaces.get(namespace).copied().unwrap_or_default() + bytes;
-        if bytes <= CLASS_KEPT_BYTES && of_namespace <= NAMESPACE_KEPT_BYTES && self.bytes + bytes <= ALL_KEPT_BYTES {
-            self.bytes += bytes;
-            self.namespaces.insert(namespace.into(), of_namespace);
-            self.classes.insert(key(namespace, name), (fact, bytes));
-        }
+    /// Whether it is.
+    pub(super) fn knows(&self, namespace: &str, name: &str) -> bool {
+        self.classes.find(namespace, &Box::from(name)).is_some()
+    }
+
+    fn keep(&mut self, namespace: &str, name: &str, fact: ClassFact) {
+        self.classes.keep(namespace, name.into(), Class { fact, name_bytes: heap::block(name.len()) });
     }
 }
 
@@ -56,145 +56,163 @@ impl Table for ProviderClasses {
     const PAGE_ITEMS: usize = 50;
     const OPTIONAL: bool = true;
 
+    fn new(limit_bytes: usize) -> Self {
+        // A quarter for what they come to: few of the classes in a cluster are in use at a time.
+        Self { classes: Shares::new(limit_bytes / 4 * 3), plans: Arc::new(Plans::new(limit_bytes / 4)) }
+    }
+
     fn upsert(&mut self, object: &Object<'_>) {
-        let fact = readable(object);
-        let bytes = match &fact {
-            ClassFact::Found(class) if !class.is_azure() => class.provider.len(),
-            _ => object.spec.map_or(0, |spec| spec.get().len()),
-        };
-        self.keep(&object.metadata.namespace, &object.metadata.name, fact, bytes);
+        let (namespace, name) = (&*object.metadata.namespace, &*object.metadata.name);
+        if object.spec.is_some_and(|spec| spec.get().len() > CLASS_KEPT_BYTES) {
+            return self.remove(namespace, name);
+        }
+        let read = readable(object).map(|class| class.counted_in(&self.plans));
+        self.keep(namespace, name, fact(read));
     }
 
     fn unreadable(&mut self, namespace: &str, name: &str) {
-        self.keep(namespace, name, unreadable(), 0);
+        self.keep(namespace, name, fact(Err(unreadable())));
     }
 
     fn remove(&mut self, namespace: &str, name: &str) {
-        if let Some((_, bytes)) = self.classes.remove(&*key(namespace, name)) {
-            self.bytes -= bytes;
-            if let Some(of_namespace) = self.namespaces.get_mut(namespace) {
-                *of_namespace -= bytes;
-                if *of_namespace == 0 {
-                    self.namespaces.remove(namespace);
-                }
-            }
-        }
+        self.classes.remove(namespace, &Box::from(name));
     }
 
     fn len(&self) -> usize {
         self.classes.len()
     }
+
+    fn bytes(&self) -> usize {
+        self.classes.bytes() + self.plans.limit_bytes()
+    }
+
+    fn shrink(&mut self, limit_bytes: usize) {
+        self.classes.shrink(limit_bytes);
+    }
+}
+
+impl Charged for Class {
+    fn heap_bytes(&self) -> usize {
+        let fact = match &self.fact {
+            ClassFact::Missing => 0,
+            ClassFact::Found(class) if class.is_azure() => class.memory_bytes() + MEMORY_BYTES,
+            ClassFact::Found(class) => class.memory_bytes(),
+            // The name of a field and a value, which the message holds as well.
+            ClassFact::Invalid(error) => 512 + 2 * heap::block(error.to_string().len()),
+        };
+        self.name_bytes + fact
+    }
 }
 
 /// Reads what the API server has under this name as a class.
 pub(super) fn class(item: &Item<'_>) -> ClassFact {
-    match item {
+    fact(match item {
         Item::Readable(object) => readable(object),
-        Item::Unreadable(_) => unreadable(),
-    }
+        Item::Unreadable(_) => Err(unreadable()),
+    })
 }
 
-fn readable(object: &Object<'_>) -> ClassFact {
+/// What is said of a class whose object is larger than is read.
+pub(super) fn too_large() -> ClassFact {
+    fact(Err(ClassCause::SpecSize { limit: SPEC_LIMIT_BYTES }.into()))
+}
+
+fn readable(object: &Object<'_>) -> Result<ProviderClass, ClassError> {
+    if object.metadata.name.is_empty() {
+        return Err(unreadable());
+    }
+    // What is not used need not be parsed.
     if object.spec.is_some_and(|spec| spec.get().len() > SPEC_LIMIT_BYTES) {
-        return invalid("spec", "larger than 1 MiB", "objects of at most 256 KiB");
+        return Err(ClassCause::SpecSize { limit: SPEC_LIMIT_BYTES }.into());
     }
-    // A RawValue is JSON already; only its numbers or its depth can still be too much.
-    let Ok(spec) = object.spec.map_or(Ok(Value::Null), |spec| serde_json::from_str(spec.get())) else {
-        return invalid("spec", "nested too deeply, or has a number too large", "an object with parameters");
-    };
-    let metadata = json!({"namespace": &*object.metadata.namespace, "name": &*object.metadata.name});
-    match ProviderClass::from_value(&json!({"metadata": metadata, "spec": spec})) {
-        Ok(mut class) => {
-            if !class.is_azure() {
-                // Another provider's pod is let through untouched: its parameters are nothing to us.
-                class.parameters.clear();
-                class.secret_objects.clear();
-            }
-            ClassFact::Found(Arc::new(class))
-        }
-        Err(error) => ClassFact::Invalid(Arc::new(error)),
+    let spec = object.spec.map_or("null", RawValue::get);
+    let mut class = ProviderClass::from_json(&object.metadata.namespace, &object.metadata.name, spec)?;
+    if !class.is_azure() {
+        // Another provider's pod is let through untouched: its parameters are nothing to us.
+        class.parameters.clear();
+        class.secret_objects = Vec::new();
     }
+    Ok(class)
 }
 
-fn unreadable() -> ClassFact {
-    invalid("metadata", "unreadable", "metadata with strings as names and annotations")
+fn fact(read: Result<ProviderClass, ClassError>) -> ClassFact {
+    read.map_or_else(|error| ClassFact::Invalid(Arc::new(error)), |class| ClassFact::Found(Arc::new(class)))
 }
 
-fn invalid(field: &str, found: &'static str, expected: &'static str) -> ClassFact {
-    ClassFact::Invalid(Arc::new(ClassCause::Manifest { field: field.to_owned(), found, expected }.into()))
+fn unreadable() -> ClassError {
+    let (found, expected) = ("unreadable", "metadata with strings as names and annotations");
+    ClassCause::Manifest { field: "metadata".to_owned(), found, expected }.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+
+    const MEBIBYTE: usize = 1 << 20;
+
+    fn put(table: &mut ProviderClasses, namespace: &str, name: &str, spec: &Value) -> Option<ClassFact> {
+        let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec}).to_string();
+        table.upsert(&serde_json::from_str(&object).unwrap());
+        table.find(namespace, name)
+    }
+
+    fn azure(objects_bytes: usize) -> Value {
+        json!({"provider": "azure", "parameters": {"keyvaultName": "kv-1", "objects": "x".repeat(objects_bytes)}})
+    }
 
     #[test]
     fn classes_are_found_invalid_ones_too_and_foreign_parameters_are_not_kept() {
-        let mut table = ProviderClasses::default();
-        let objects = [
-            r#"{"metadata":{"namespace":"n","name":"ours"},"spec":{"provider":"azure","parameters":{"keyvaultName":"kv"}}}"#,
-            r#"{"metadata":{"namespace":"n","name":"theirs"},"spec":{"provider":"aws","parameters":{"objects":"x"}}}"#,
-            r#"{"metadata":{"namespace":"n","name":"broken"},"spec":{"provider":"azure","parameters":{"a":1}}}"#,
-        ];
-        for object in objects {
-            table.upsert(&serde_json::from_str(object).unwrap());
-        }
-        let parameters = |name| match table.find("n", name) {
+        let mut table = ProviderClasses::new(MEBIBYTE);
+        let parameters = |fact: Option<ClassFact>| match fact {
             Some(ClassFact::Found(class)) => class.parameters.len(),
             other => panic!("{other:?}"),
         };
-        assert_eq!((parameters("ours"), parameters("theirs")), (1, 0));
-        assert!(matches!(table.find("n", "broken"), Some(ClassFact::Invalid(_))));
+        let ours = json!({"provider": "azure", "parameters": {"keyvaultName": "kv"}});
+        let theirs = json!({"provider": "aws", "parameters": {"objects": "x".repeat(60_000)}});
+        let broken = json!({"provider": "azure", "parameters": {"a": 1}});
+        assert_eq!(parameters(put(&mut table, "n", "ours", &ours)), 1);
+        let bytes = table.bytes();
+        assert_eq!(parameters(put(&mut table, "n", "theirs", &theirs)), 0);
+        assert!(table.bytes() - bytes < 1024);
+        assert!(matches!(put(&mut table, "n", "broken", &broken), Some(ClassFact::Invalid(_))));
         table.remove("n", "broken");
         assert!(table.find("n", "broken").is_none() && table.find("m", "ours").is_none());
         assert_eq!(table.len(), 2);
     }
 
     #[test]
-    fn classes_without_end_take_a_bounded_memory() {
-        let mut table = ProviderClasses::default();
-        let class = |name: usize, bytes: usize| {
-            let value = "x".repeat(bytes);
-            let namespace = name / 100;
-            format!(
-                r#"{{"metadata":{{"namespace":"{namespace}","name":"{name}"}},"spec":{{"provider":"azure","parameters":{{"objects":"{value}"}}}}}}"#
-            )
-        };
-        let put = |table: &mut ProviderClasses, name, bytes| {
-            table.upsert(&serde_json::from_str(&class(name, bytes)).unwrap());
-            table.len()
-        };
-        assert_eq!(put(&mut table, 0, 70_000), 0, "read live");
-        for name in 0..1000 {
-            put(&mut table, name, 60_000);
-        }
-        assert!((200..300).contains(&table.len()) && table.bytes <= ALL_KEPT_BYTES);
-        let full = table.len();
-        assert_eq!(put(&mut table, 0, 70_000), full - 1, "what it was is not kept either");
-        for name in 0..1000 {
-            table.remove(&(name / 100).to_string(), &name.to_string());
-        }
-        assert_eq!((table.len(), table.bytes, table.namespaces.len()), (0, 0, 0));
-        let huge = class(0, SPEC_LIMIT_BYTES);
-        assert!(matches!(class_of(&huge), ClassFact::Invalid(_)));
+    fn a_class_larger_than_is_kept_is_not_parsed_and_one_larger_than_any_plan_is_refused() {
+        let mut table = ProviderClasses::new(MEBIBYTE);
+        assert!(put(&mut table, "n", "c", &azure(60_000)).is_some());
+        assert!(
+            put(&mut table, "n", "c", &azure(70_000)).is_none() && table.len() == 0,
+            "what it was is not kept either"
+        );
+        let object = json!({"metadata": {"namespace": "n", "name": "c"}, "spec": azure(300_000)}).to_string();
+        let ClassFact::Invalid(error) = class(&Item::read(object.as_bytes()).unwrap()) else { panic!("{object:.100}") };
+        assert!(error.to_string().starts_with("KS147 spec has more than 262144 bytes; hint: "), "{error}");
     }
 
     #[test]
-    fn a_namespace_full_of_classes_leaves_room_for_the_others() {
-        let mut table = ProviderClasses::default();
-        let mut put = |namespace: &str, name: usize| {
-            let parameters = json!({"keyvaultName": "kv", "objects": "x".repeat(30_000)});
-            let metadata = json!({"namespace": namespace, "name": name.to_string()});
-            let class = json!({"metadata": metadata, "spec": {"provider": "azure", "parameters": parameters}});
-            table.upsert(&serde_json::from_str(&class.to_string()).unwrap());
-            table.find(namespace, &name.to_string()).is_some()
-        };
-        let kept = (0..1000).filter(|name| put("greedy", *name)).count();
-        assert!((130..140).contains(&kept), "{kept}");
-        assert!(put("modest", 0) && put("greedy", 0) && !put("greedy", 1000));
-    }
-
-    fn class_of(text: &str) -> ClassFact {
-        class(&Item::read(text.as_bytes()).unwrap())
+    fn classes_are_charged_what_they_take_and_leave_room_for_those_of_another_namespace() {
+        let shapes = [
+            azure(60_000),
+            json!({"provider": "azure", "secretObjects": [{"data": vec![json!({}); 2000]}]}),
+            json!({"provider": "azure", "secretObjects": vec![json!({}); 2000]}),
+            json!({"provider": "azure", "parameters": (0..4000).map(|at| (at.to_string(), json!(""))).collect::<serde_json::Map<_, _>>()}),
+        ];
+        for shape in shapes {
+            let mut table = ProviderClasses::new(4 * MEBIBYTE);
+            for number in 0..80 {
+                put(&mut table, "greedy", &number.to_string(), &shape);
+            }
+            assert!((3..60).contains(&table.len()), "{}", table.len());
+            assert!(table.bytes() <= 4 * MEBIBYTE && table.bytes() > 3 * MEBIBYTE);
+            for number in 0..50 {
+                assert!(put(&mut table, "modest", &number.to_string(), &azure(300)).is_some(), "{number}");
+            }
+            assert!(table.find("modest", "0").is_some() && table.bytes() <= 4 * MEBIBYTE);
+        }
     }
 }

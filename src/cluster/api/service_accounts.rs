@@ -3,42 +3,40 @@
 use super::cache::Table;
 use super::client::METADATA;
 use super::event::Object;
+use super::shares::{Charged, Shares};
+use crate::heap;
 use crate::mutate::ServiceAccount;
-use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-
-/// Two ids are 72 bytes. Annotations may have 256 KiB, and whoever writes them must not fill our memory: these are read live.
-const ACCOUNT_KEPT_BYTES: usize = 2 << 10;
 
 /// ServiceAccounts by namespace and name.
 ///
-/// Nineteen of twenty carry no annotation of ours; of them a 64-bit hash is kept (9 to 18 bytes with the table's slack). Its key is
+/// Nineteen of twenty carry no annotation of ours; of them a 64-bit hash is kept (25 bytes with the table's slack). Its key is
 /// random in each process, so nobody can make names that collide, and among 50,000 a missing name meets a hash by chance once in
 /// 10^14 look-ups. Even then the answer is "exists, without annotations": the pod gets no client id, and a warning, never somebody
-/// else's. The annotated ones are kept under their full names.
-#[derive(Debug, Default)]
+/// else's. The annotated ones are kept with their full names.
+#[derive(Debug)]
 pub(super) struct ServiceAccounts {
-    annotated: HashMap<Box<str>, Annotated>,
-    plain: HashSet<u64>,
+    accounts: Shares<u64, Account>,
     hasher: RandomState,
 }
 
-/// [`ServiceAccount`] without the room for growth.
+/// `None` for one without annotations of ours.
+#[derive(Debug)]
+struct Account(Option<Box<Annotated>>);
+
 #[derive(Debug)]
 struct Annotated {
-    client_id: Option<Box<str>>,
-    tenant_id: Option<Box<str>>,
-    token_expiration: Option<Box<str>>,
-    misspelt: Box<[String]>,
+    name: Box<str>,
+    account: ServiceAccount,
 }
 
 impl ServiceAccounts {
     /// The ServiceAccount, if it is known.
     pub(super) fn find(&self, namespace: &str, name: &str) -> Option<ServiceAccount> {
-        if let Some(annotated) = self.annotated.get(&*key(namespace, name)) {
-            return Some(annotated.to_service_account());
+        match &self.accounts.find(namespace, &self.hash(namespace, name))?.0 {
+            None => Some(ServiceAccount::default()),
+            Some(annotated) => (*annotated.name == *name).then(|| annotated.account.clone()),
         }
-        self.plain.contains(&self.hash(namespace, name)).then(ServiceAccount::default)
     }
 
     fn hash(&self, namespace: &str, name: &str) -> u64 {
@@ -51,58 +49,49 @@ impl Table for ServiceAccounts {
     const PATH: &'static str = "/api/v1/serviceaccounts";
     const ACCEPT: &'static str = METADATA;
 
+    fn new(limit_bytes: usize) -> Self {
+        Self { accounts: Shares::new(limit_bytes), hasher: RandomState::new() }
+    }
+
     fn upsert(&mut self, object: &Object<'_>) {
         let (namespace, name) = (&*object.metadata.namespace, &*object.metadata.name);
-        let account = ServiceAccount::from_annotations(object.annotations());
-        let hash = self.hash(namespace, name);
-        if kept_bytes(&account) > ACCOUNT_KEPT_BYTES {
-            return self.remove(namespace, name);
-        }
-        if account == ServiceAccount::default() {
-            self.annotated.remove(&*key(namespace, name));
-            self.plain.insert(hash);
+        let mut account = ServiceAccount::from_annotations(object.annotations());
+        let annotated = if account == ServiceAccount::default() {
+            None
         } else {
-            self.plain.remove(&hash);
-            self.annotated.insert(key(namespace, name), Annotated::new(account));
-        }
+            account.misspelt.shrink_to_fit();
+            account.too_long.shrink_to_fit();
+            Some(Box::new(Annotated { name: name.into(), account }))
+        };
+        let hash = self.hash(namespace, name);
+        self.accounts.keep(namespace, hash, Account(annotated));
     }
 
     fn remove(&mut self, namespace: &str, name: &str) {
-        if self.annotated.remove(&*key(namespace, name)).is_none() {
-            // If this was the hash of another name too, that one is a miss from now on and read live: slower, not wrong.
-            self.plain.remove(&self.hash(namespace, name));
-        }
+        // If this was the hash of another name too, that one is a miss from now on and read live: slower, not wrong.
+        let hash = self.hash(namespace, name);
+        self.accounts.remove(namespace, &hash);
     }
 
     fn len(&self) -> usize {
-        self.annotated.len() + self.plain.len()
+        self.accounts.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.accounts.bytes()
+    }
+
+    fn shrink(&mut self, limit_bytes: usize) {
+        self.accounts.shrink(limit_bytes);
     }
 }
 
-impl Annotated {
-    fn new(account: ServiceAccount) -> Self {
-        Self {
-            client_id: account.client_id.map(String::into_boxed_str),
-            tenant_id: account.tenant_id.map(String::into_boxed_str),
-            token_expiration: account.token_expiration.map(String::into_boxed_str),
-            misspelt: account.misspelt.into_boxed_slice(),
-        }
+impl Charged for Account {
+    fn heap_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |annotated| {
+            heap::block(size_of::<Annotated>()) + heap::block(annotated.name.len()) + annotated.account.heap_bytes()
+        })
     }
-
-    fn to_service_account(&self) -> ServiceAccount {
-        let owned = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-        ServiceAccount {
-            client_id: owned(&self.client_id),
-            tenant_id: owned(&self.tenant_id),
-            token_expiration: owned(&self.token_expiration),
-            misspelt: self.misspelt.to_vec(),
-        }
-    }
-}
-
-fn kept_bytes(account: &ServiceAccount) -> usize {
-    let ids = [&account.client_id, &account.tenant_id, &account.token_expiration].into_iter().flatten();
-    ids.chain(&account.misspelt).map(String::len).sum()
 }
 
 /// Neither part can hold a slash.
@@ -113,30 +102,67 @@ pub(super) fn key(namespace: &str, name: &str) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn table() -> ServiceAccounts {
+        ServiceAccounts::new(1 << 20)
+    }
 
     fn upsert(table: &mut ServiceAccounts, json: &str) {
         table.upsert(&serde_json::from_str(json).unwrap());
     }
 
+    fn annotated(namespace: &str, name: &str, annotations: &serde_json::Value) -> String {
+        json!({"metadata": {"namespace": namespace, "name": name, "annotations": annotations}}).to_string()
+    }
+
     #[test]
-    fn an_account_with_annotations_without_end_is_not_kept() {
-        let mut table = ServiceAccounts::default();
-        for (bytes, kept) in [(36, 1), (200_000, 0), (36, 1)] {
-            let id = "x".repeat(bytes);
-            let annotations = format!(r#"{{"azure.workload.identity/client-id":"{id}"}}"#);
-            let metadata = format!(r#"{{"namespace":"n","name":"a","annotations":{annotations}}}"#);
-            upsert(&mut table, &format!(r#"{{"metadata":{metadata}}}"#));
-            assert_eq!(table.len(), kept);
+    fn an_account_with_annotations_without_end_is_known_and_takes_little() {
+        let mut table = table();
+        let keys = (0..78).map(|number| (format!("azure.workload.identity/a{number}"), json!("x".repeat(2000))));
+        let mut annotations: serde_json::Map<_, _> = keys.collect();
+        annotations.insert("azure.workload.identity/client-id".to_owned(), json!("x".repeat(200_000)));
+        upsert(&mut table, &annotated("n", "a", &annotations.into()));
+        assert!(table.bytes() < 2048, "{}", table.bytes());
+        let account = table.find("n", "a").unwrap();
+        assert_eq!((account.client_id, account.misspelt_count, account.too_long.len()), (None, 78, 1));
+    }
+
+    #[test]
+    fn accounts_without_end_leave_room_for_those_of_another_namespace() {
+        let mut table = table();
+        let id = |name: &str| json!({"azure.workload.identity/client-id": format!("{name}{}", "x".repeat(200))});
+        for number in 0..20_000 {
+            let name = format!("a{number}");
+            upsert(&mut table, &annotated("greedy", &name, &id(&name)));
         }
+        assert!((2000..4000).contains(&table.len()) && table.bytes() <= 1 << 20, "{}", table.len());
+        for number in 0..100 {
+            let name = format!("b{number}");
+            upsert(&mut table, &annotated("modest", &name, &id(&name)));
+            upsert(&mut table, &annotated("plain", &name, &json!({})));
+        }
+        for number in 0..100 {
+            let name = format!("b{number}");
+            let account = table.find("modest", &name).unwrap();
+            assert!(account.client_id.unwrap().starts_with(&name));
+            assert_eq!(table.find("plain", &name), Some(ServiceAccount::default()));
+        }
+        // Those that have no annotation count as well.
+        for number in 0..200_000 {
+            upsert(&mut table, &format!(r#"{{"metadata":{{"namespace":"many","name":"{number}"}}}}"#));
+        }
+        assert!(table.bytes() <= 1 << 20 && table.find("modest", "b7").is_some());
     }
 
     #[test]
     fn an_account_moves_between_plain_and_annotated_as_its_annotations_come_and_go() {
-        let mut table = ServiceAccounts::default();
+        let mut table = table();
         assert_eq!(table.find("n", "a"), None);
         upsert(&mut table, r#"{"metadata":{"namespace":"n","name":"a","annotations":{"other":"x"}}}"#);
         assert_eq!(table.find("n", "a"), Some(ServiceAccount::default()));
         assert_eq!(table.find("na", ""), None);
+        let plain = table.bytes();
         upsert(
             &mut table,
             r#"{"metadata":{"namespace":"n","name":"a","annotations":{"azure.workload.identity/client-id":"id","azure.workload.identity/client_id":"typo"}}}"#,
@@ -144,10 +170,10 @@ mod tests {
         let account = table.find("n", "a").unwrap();
         assert_eq!(account.client_id.as_deref(), Some("id"));
         assert_eq!(account.misspelt, ["azure.workload.identity/client_id"]);
-        assert_eq!((table.plain.len(), table.annotated.len()), (0, 1));
+        assert!(table.len() == 1 && table.bytes() > plain);
         upsert(&mut table, r#"{"metadata":{"namespace":"n","name":"a"}}"#);
-        assert_eq!((table.plain.len(), table.annotated.len()), (1, 0));
+        assert_eq!((table.len(), table.bytes()), (1, plain));
         table.remove("n", "a");
-        assert_eq!((table.find("n", "a"), table.len()), (None, 0));
+        assert_eq!((table.find("n", "a"), table.len(), table.bytes()), (None, 0, 0));
     }
 }

@@ -119,7 +119,8 @@ impl<T: Table> Watch<T> {
                     tracing::info!(cache = name, "the cluster does not have this resource");
                 }
                 self.resume = None;
-                self.cache.replace(T::default());
+                self.cache.begin();
+                self.cache.complete();
                 return spread(self.pace.not_installed, random);
             }
             // 1.26 and earlier, or switched off: `sendInitialEvents` or `resourceVersionMatch` is forbidden for a watch.
@@ -165,13 +166,14 @@ impl<T: Table> Watch<T> {
             self.cache.heard();
             self.cache.set_trouble(None);
         }
-        let mut session = Session { cache: &self.cache, resume: &mut self.resume, fresh: None };
-        if session.resume.is_none() {
-            session.fresh = Some(T::default());
+        let is_listing = self.resume.is_none();
+        if is_listing {
+            self.cache.begin();
         }
+        let mut session = Session { cache: &self.cache, resume: &mut self.resume, is_listing };
         let mut lines = Lines::default();
         loop {
-            let patience = if session.fresh.is_some() { self.pace.first_events } else { self.pace.silence };
+            let patience = if session.is_listing { self.pace.first_events } else { self.pace.silence };
             let Some(chunk) = next_chunk(&mut body, patience).await? else { return Ok(()) };
             lines.feed(&chunk, |line| session.line(line))?;
         }
@@ -179,7 +181,8 @@ impl<T: Table> Watch<T> {
 
     /// Lists page by page; each page is read and dropped before the next.
     async fn list(&mut self) -> Result<(), End> {
-        let (mut fresh, mut next) = (T::default(), String::new());
+        self.cache.begin();
+        let mut next = String::new();
         loop {
             let mut query = vec![format!("limit={}", self.page_items)];
             if !next.is_empty() {
@@ -188,8 +191,8 @@ impl<T: Table> Watch<T> {
             let page = self.client.read(&path::<T>(&query), T::ACCEPT).await;
             let page = page.map_err(|error| if error.status() == Some(410) { End::Gone } else { error.into() })?;
             let page = Page::read(&page)?;
-            for item in &page.items {
-                take_up(&mut fresh, item);
+            for item in page.items() {
+                self.cache.write_fresh(|table| take_up(table, &item));
             }
             next = page.metadata.next.to_string();
             if next.is_empty() {
@@ -197,7 +200,7 @@ impl<T: Table> Watch<T> {
                 break;
             }
         }
-        self.cache.replace(fresh);
+        self.cache.complete();
         self.cache.set_trouble(None);
         // The next list is streamed again, if it can be: it was one stall, or the API server is newer by then.
         self.streams_lists = true;
@@ -209,8 +212,8 @@ impl<T: Table> Watch<T> {
 struct Session<'a, T> {
     cache: &'a Cache<T>,
     resume: &'a mut Option<String>,
-    /// The table of a streamed list that is not yet complete.
-    fresh: Option<T>,
+    /// Whether this is a streamed list that is not yet complete.
+    is_listing: bool,
 }
 
 impl<T: Table> Session<'_, T> {
@@ -225,25 +228,22 @@ impl<T: Table> Session<'_, T> {
                 self.change(|table| table.remove(namespace, name));
             }
             EventKind::Bookmark if item.ends_initial_events() => {
-                if let Some(table) = self.fresh.take() {
-                    self.cache.replace(table);
+                if std::mem::take(&mut self.is_listing) {
+                    self.cache.complete();
                 }
             }
             EventKind::Bookmark => {}
         }
         self.cache.heard();
         // The versions of initial events are the objects' own, in no order: nothing to resume from.
-        if self.fresh.is_none() {
+        if !self.is_listing {
             self.advance(item.resource_version())?;
         }
         Ok(())
     }
 
     fn change(&mut self, change: impl FnOnce(&mut T)) {
-        match &mut self.fresh {
-            Some(table) => change(table),
-            None => self.cache.write(change),
-        }
+        if self.is_listing { self.cache.write_fresh(change) } else { self.cache.write(change) }
     }
 
     fn advance(&mut self, version: &str) -> Result<(), End> {

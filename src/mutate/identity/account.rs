@@ -1,6 +1,7 @@
 //! What of a ServiceAccount matters.
 
-use crate::mutate::MAX_WARNINGS;
+use crate::heap;
+use crate::log::shortened;
 use crate::provider_class::{is_guid, is_placeholder};
 use crate::reason;
 use crate::spelling;
@@ -12,6 +13,14 @@ pub const TENANT_ID_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 /// Annotation of pod and ServiceAccount: lifetime of the token in seconds.
 pub(super) const EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
 
+/// Longest value of these annotations that is one: ids have 36 bytes, domains 253.
+const LONGEST_VALUE_BYTES: usize = 256;
+/// Misspelt keys that are named, and how much of each.
+const NAMED_MISSPELT: usize = 3;
+const NAMED_MISSPELT_BYTES: usize = 64;
+/// Keys that are compared with the known ones, letter by letter.
+const MOST_COMPARED: usize = 64;
+
 /// A ServiceAccount's `azure.workload.identity/` annotations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceAccount {
@@ -21,37 +30,67 @@ pub struct ServiceAccount {
     pub tenant_id: Option<String>,
     /// `service-account-token-expiration`; never empty, not yet parsed.
     pub token_expiration: Option<String>,
-    /// Keys that look like one of the above and are not: nobody reads them.
+    /// The first keys that look like one of the above and are not: they have no effect.
     pub misspelt: Vec<String>,
+    /// How many such keys there are.
+    pub misspelt_count: usize,
+    /// Which of the ids is longer than any id, and does not count.
+    pub too_long: Vec<&'static str>,
 }
 
 impl ServiceAccount {
     /// Picks what matters out of a ServiceAccount's annotations.
     pub fn from_annotations<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut read = Self::default();
+        let mut compared = 0;
         for (key, value) in annotations {
-            let field = match key {
-                CLIENT_ID_ANNOTATION => &mut read.client_id,
-                TENANT_ID_ANNOTATION => &mut read.tenant_id,
-                EXPIRATION_ANNOTATION => &mut read.token_expiration,
-                _ if looks_like_ours(key) => {
-                    read.misspelt.push(key.to_owned());
-                    continue;
+            match key {
+                CLIENT_ID_ANNOTATION => read.client_id = read.id(CLIENT_ID_ANNOTATION, value),
+                TENANT_ID_ANNOTATION => read.tenant_id = read.id(TENANT_ID_ANNOTATION, value),
+                // What is cut is not a number, and the pod is told so.
+                EXPIRATION_ANNOTATION => read.token_expiration = Some(cut(value, 64)).filter(|text| !text.is_empty()),
+                _ if looks_like_ours(key, &mut compared) => {
+                    read.misspelt_count += 1;
+                    if read.misspelt.len() < NAMED_MISSPELT {
+                        read.misspelt.push(cut(key, NAMED_MISSPELT_BYTES));
+                    }
                 }
-                _ => continue,
-            };
-            *field = Some(value.to_owned()).filter(|value| !value.is_empty());
+                _ => {}
+            }
         }
         read
     }
 
-    /// Admission warnings about it: no client id where one is needed, ids that are no GUIDs, keys that nobody reads.
+    fn id(&mut self, key: &'static str, value: &str) -> Option<String> {
+        self.too_long.retain(|known| *known != key);
+        if value.len() > LONGEST_VALUE_BYTES {
+            self.too_long.push(key);
+            return None;
+        }
+        Some(value.to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// What its texts take on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let ids = [&self.client_id, &self.tenant_id, &self.token_expiration].into_iter().flatten();
+        let texts = ids.chain(&self.misspelt).map(|text| heap::block(text.capacity())).sum::<usize>();
+        let lists = heap::block(self.misspelt.capacity() * size_of::<String>());
+        texts + lists + heap::block(self.too_long.capacity() * size_of::<&str>())
+    }
+
+    /// Admission warnings about it: no client id where one is needed, ids that are no GUIDs, keys without effect.
     pub(super) fn warnings(&self, name: &str, needs_client_id: bool) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.client_id.is_none() && needs_client_id {
+        if self.client_id.is_none() && needs_client_id && !self.too_long.contains(&CLIENT_ID_ANNOTATION) {
             warnings.push(format!(
                 "{} ServiceAccount {name} has no annotation {CLIENT_ID_ANNOTATION}: AZURE_CLIENT_ID is not set",
                 reason::KS250
+            ));
+        }
+        for key in &self.too_long {
+            warnings.push(format!(
+                "{} ServiceAccount {name}: {key} has more than {LONGEST_VALUE_BYTES} bytes and is ignored",
+                reason::KS255
             ));
         }
         for (key, value) in [(CLIENT_ID_ANNOTATION, &self.client_id), (TENANT_ID_ANNOTATION, &self.tenant_id)] {
@@ -68,25 +107,48 @@ impl ServiceAccount {
                 });
             }
         }
-        for key in self.misspelt.iter().take(MAX_WARNINGS) {
+        for key in &self.misspelt {
             warnings.push(format!(
                 "{} ServiceAccount {name}: nobody reads the annotation {key}; did you mean {}?",
                 reason::KS256,
                 nearest(key)
             ));
         }
+        let more = self.misspelt_count.saturating_sub(self.misspelt.len());
+        if more > 0 {
+            warnings.push(format!(
+                "{} ServiceAccount {name}: {more} more annotations look like these and have no effect",
+                reason::KS256
+            ));
+        }
         warnings
     }
+}
+
+/// The text, or its beginning.
+fn cut(text: &str, most_bytes: usize) -> String {
+    if text.len() <= most_bytes { text.to_owned() } else { format!("{}…", shortened(text, most_bytes)) }
 }
 
 const KNOWN: &[&str] = &[CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION, EXPIRATION_ANNOTATION];
 const PREFIX: &str = "azure.workload.identity/";
 
+/// Whether a key of a ServiceAccount's annotations may be one of these, or look like one.
+pub(crate) fn may_be_ours(key: &str) -> bool {
+    key.contains("workload")
+}
+
 /// Below our prefix but unknown, or a known key with a slip of the pen anywhere.
-fn looks_like_ours(key: &str) -> bool {
+fn looks_like_ours(key: &str, compared: &mut usize) -> bool {
     // The label's key is often put here too; it does no harm.
-    let below_prefix = key.starts_with(PREFIX) && key != super::USE_LABEL;
-    below_prefix || (key.contains("workload") && spelling::nearest(key, KNOWN, 2).is_some())
+    if key.starts_with(PREFIX) {
+        return key != super::USE_LABEL;
+    }
+    if !may_be_ours(key) || *compared == MOST_COMPARED {
+        return false;
+    }
+    *compared += 1;
+    spelling::nearest(key, KNOWN, 2).is_some()
 }
 
 /// The key that was meant; most often the client id's.
@@ -125,6 +187,32 @@ mod tests {
                 "{key}"
             );
         }
+    }
+
+    #[test]
+    fn annotations_without_end_leave_little_and_the_messages_stay_true() {
+        let keys: Vec<String> = (0..78).map(|number| format!("{PREFIX}{number}-{}", "a".repeat(100))).collect();
+        let long = "x".repeat(2000);
+        let annotations = keys
+            .iter()
+            .map(|key| (key.as_str(), ""))
+            .chain([(CLIENT_ID_ANNOTATION, &*long), (EXPIRATION_ANNOTATION, &*long)]);
+        let account = ServiceAccount::from_annotations(annotations);
+        assert_eq!((account.client_id.as_ref(), account.misspelt.len(), account.misspelt_count), (None, 3, 78));
+        assert!(account.heap_bytes() < 1024 && account.misspelt[0].len() < 70, "{account:?}");
+        assert_eq!(account.token_expiration.as_deref().map(str::len), Some(64 + '…'.len_utf8()));
+        let warnings = account.warnings("sa", true);
+        let expected = [
+            "KS255 ServiceAccount sa: azure.workload.identity/client-id has more than 256 bytes and is ignored",
+            "KS256 ServiceAccount sa: nobody reads the annotation azure.workload.identity/0-aaa",
+        ];
+        assert!(expected.iter().zip(&warnings).all(|(start, warning)| warning.starts_with(start)), "{warnings:?}");
+        assert_eq!(warnings[4], "KS256 ServiceAccount sa: 75 more annotations look like these and have no effect");
+        let near: Vec<String> = (0..20_000).map(|number| format!("workload{number}")).collect();
+        assert_eq!(
+            ServiceAccount::from_annotations(near.iter().map(|key| (key.as_str(), ""))),
+            ServiceAccount::default()
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod place;
 mod skip;
 mod token_volume;
 
+pub(crate) use account::may_be_ours;
 pub use account::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION};
 pub(super) use environment::NAMES as VARIABLES;
 pub(super) use ephemeral::inject as inject_ephemeral;

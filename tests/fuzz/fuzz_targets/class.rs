@@ -12,7 +12,8 @@ fuzz_target!(|documents: (&str, &str, bool)| {
     let (objects, select, split) = documents;
     let parameters = [("keyvaultName", "kv-1"), ("objects", objects), ("select", select)];
     let parameters = parameters.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let class = ProviderClass { provider: "azure".to_owned(), parameters: parameters.into(), ..ProviderClass::default() };
+    let mut class = ProviderClass::default();
+    (class.provider, class.parameters) = ("azure".to_owned(), parameters.into());
     let (clouds, limits) = (Clouds::new(Cloud::well_known("").unwrap()), Allowlist::default());
     let context = Context {
         clouds: &clouds,
