@@ -51,7 +51,7 @@ reasons! { INJECTOR:
     KS314 "the answer to a token request cannot be understood" "something between the pod and Entra may answer in its place: check proxies and the authority URL";
     KS315 "the authority is not an https URL" "write it like https://login.microsoftonline.com/";
     KS316 "Entra cannot fetch the keys of the cluster's issuer" "a short failure passes by itself; otherwise the issuer that the message names must serve /.well-known/openid-configuration and its keys to the internet, without a firewall or login before them";
-    KS317 "the token was issued by Entra itself, which takes no such token for a federated identity" "the issuer of the projected token, and of the federated credential, must be the cluster's: compare with `az aks show --query oidcIssuerProfile.issuerUrl`";
+    KS317 "the token was issued by Entra itself, and Entra does not accept such a token for a federated identity" "the issuer of the projected token, and of the federated credential, must be the cluster's: compare with `az aks show --query oidcIssuerProfile.issuerUrl`";
     KS318 "the application has no service principal in the tenant" "create it (az ad sp create --id CLIENT_ID), or check the tenant id";
     KS319 "something answers in the place of the managed-identity endpoint" "check what the pod reaches at 169.254.169.254: a proxy, a mesh, or another product that intercepts it";
     KS320 "Entra cannot verify the token's signature" "the keys that the issuer publishes must hold the cluster's signing key; a new key is taken over after some minutes";

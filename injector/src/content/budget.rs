@@ -1,4 +1,4 @@
-//! What the reading of one answer may cost. A stranger may have written it, and whoever writes a secret decides what it costs.
+//! What the reading of one answer may cost. Its content may be hostile: who may write a secret decides what is to be computed.
 //!
 //! One unit is one iteration of a key derivation, less than a microsecond; key operations count as many as last as long.
 

@@ -148,7 +148,7 @@ impl Bundle {
         self.chain(&self.certificates()?, Part::Pfx).map(drop)
     }
 
-    /// The leaf is the certificate of the private key. Where nobody here can compute what belongs to a key, one of its algorithm.
+    /// The leaf is the certificate of the private key; where the key's public half is not known, one of its algorithm and curve.
     fn chain<'a>(&self, certificates: &[Certificate<'a>], part: Part) -> Result<Chain<'a>, ContentError> {
         let known: Vec<Vec<u8>> = self.publics.iter().flatten().cloned().collect();
         let found = if known.is_empty() && !self.keys.is_empty() {

@@ -1,5 +1,5 @@
-//! PEM as people paste it, for the parts of a certificate: with a byte-order mark, indented, on one line. A block that begins and
-//! cannot be read is an error that names it: passing over it would put another certificate in its place.
+//! PEM for the parts of a certificate, also with a byte-order mark, indented, or on one line. A block that begins and cannot be read
+//! is an error that names it: passing over it would put another certificate in its place.
 
 use super::pem;
 use std::fmt;
