@@ -19,6 +19,7 @@ mod deadlines;
 mod docs;
 mod explain;
 mod guides;
+mod hold;
 mod http2;
 mod listener;
 mod own_certificates;
