@@ -1,6 +1,7 @@
 //! A memory cgroup of a test's own, v1 or v2.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,7 +57,7 @@ impl MemoryGroup {
         let mut reason = "cgroup v2 is not mounted".to_owned();
         // A group that holds processes cannot give controllers to children: the nearest one above that can.
         for parent in mount.join(own).ancestors().take_while(|parent| parent.starts_with(mount)) {
-            let _ = fs::write(parent.join("cgroup.subtree_control"), "+memory");
+            let _ = put(&parent.join("cgroup.subtree_control"), "+memory");
             let made = Self::make(parent.join(name), true).and_then(|group| {
                 group.write("memory.max", limit_bytes)?;
                 let _ = group.write("memory.swap.max", 0);
@@ -77,7 +78,7 @@ impl MemoryGroup {
 
     fn write(&self, file: &str, value: usize) -> Result<(), String> {
         let path = self.directory.join(file);
-        fs::write(&path, value.to_string()).map_err(|error| format!("{}: {error}", path.display()))
+        put(&path, &value.to_string()).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     fn read(&self, file: &str) -> String {
@@ -109,6 +110,11 @@ impl MemoryGroup {
         let text = self.read(if self.is_v2 { "memory.events" } else { "memory.oom_control" });
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or_default()
     }
+}
+
+/// Writes a control file in place: the kernel's files know no renaming.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
 }
 
 impl Drop for MemoryGroup {

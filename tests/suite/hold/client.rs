@@ -179,15 +179,14 @@ async fn call(
     body: &Bytes,
 ) -> Result<(), String> {
     loop {
-        let mut caller = match connection.take() {
-            Some(caller) => caller,
-            None => {
-                let stream = connect_to(to, ca, from, b"h2").await.map_err(|error| format!("connect: {error}"))?;
-                let made = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-                let (caller, driver) = made.map_err(|error| format!("HTTP/2: {error}"))?;
-                tokio::spawn(driver);
-                caller
-            }
+        let mut caller = if let Some(caller) = connection.take() {
+            caller
+        } else {
+            let stream = connect_to(to, ca, from, b"h2").await.map_err(|error| format!("connect: {error}"))?;
+            let made = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+            let (caller, driver) = made.map_err(|error| format!("HTTP/2: {error}"))?;
+            tokio::spawn(driver);
+            caller
         };
         if caller.ready().await.is_err() {
             continue;

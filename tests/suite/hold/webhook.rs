@@ -5,7 +5,7 @@ use super::client;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -24,12 +24,16 @@ impl Objects {
     /// The ServiceAccount and the class of `keysluice_bench` in each of these namespaces, and more documents.
     pub(crate) fn of(namespaces: &[&str], more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let mut file = std::fs::File::create(directory.path().join(name)).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
         for namespace in namespaces {
             let of_shop = "\"namespace\":\"shop\"";
             let text = keysluice_bench::manifests().replace(of_shop, &format!("\"namespace\":\"{namespace}\""));
-            std::fs::write(directory.path().join(format!("{namespace}.yaml")), text).unwrap();
+            put(&format!("{namespace}.yaml"), &text);
         }
-        std::fs::write(directory.path().join("more.yaml"), more).unwrap();
+        put("more.yaml", more);
         Self(directory)
     }
 
