@@ -49,6 +49,8 @@ async fn the_webhook_may_do_exactly_this() {
     let mut own = cluster.clone();
     own.extend(["get", "list", "watch", "update", "patch"].map(|verb| format!("{verb} secrets/keysluice-tls")));
     own.insert("create secrets".to_owned());
+    // The switch: match conditions ask for it, and nothing else does.
+    own.insert("enforce admission".to_owned());
     stage.until("the roles are known", async || rights(&stage, WEBHOOK, NAMESPACE).await.len() >= own.len()).await;
     let everybody = rights(&stage, "system:serviceaccount:default:nobody", "default").await;
     for (namespace, expected) in [(NAMESPACE, own), ("default", cluster)] {
