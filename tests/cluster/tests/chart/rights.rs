@@ -106,7 +106,7 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
         ("a short path", set(0, PATH, &OURS[..39])),
         ("a long path", set(0, PATH, &format!("{OURS}6"))),
         ("a path below a path", set(0, PATH, &format!("{OURS}/x"))),
-        ("a path of other letters", set(0, PATH, &OURS.replace('a', "-"))),
+        ("a path of other letters", set(0, PATH, &OURS.replace('b', "-"))),
         ("no path", json!([{"op": "remove", "path": format!("/webhooks/0/{PATH}")}])),
         (
             "a url",
