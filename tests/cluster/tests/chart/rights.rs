@@ -5,6 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+const PATH: &str = "clientConfig/service/path";
+const OURS: &str = "/mutate/abcdefghijklmnopqrstuvwxyz012345";
 const SECRETS: &str = "/api/v1/namespaces/keysluice-system/secrets";
 
 /// `verb resource[/name]`, as `kubectl auth can-i --list` has it, without what every account may.
@@ -68,8 +70,6 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
     let written = patch(json!([bundle(0, &certificate), bundle(1, &certificate), bundle(2, &certificate)])).await;
     assert!(written.is_ok(), "{written:?}");
     let set = |index: usize, field: &str, value: &str| json!([{"op": "add", "path": format!("/webhooks/{index}/{field}"), "value": value}]);
-    const PATH: &str = "clientConfig/service/path";
-    const OURS: &str = "/mutate/abcdefghijklmnopqrstuvwxyz012345";
     for (name, operations) in [
         ("a path", set(0, PATH, OURS)),
         ("another one", set(0, PATH, "/mutate/00000000000000000000000000000000")),
