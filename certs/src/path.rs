@@ -107,7 +107,7 @@ impl StoredPaths {
 impl fmt::Debug for StoredPaths {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("StoredPaths");
-        shown.field("current", &self.current).field("former", &self.former.len()).finish()
+        shown.field("current", &self.current).field("former", &self.former.len()).finish_non_exhaustive()
     }
 }
 

@@ -338,7 +338,9 @@ fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
         world.remember();
         world.remember_path(matches!(step, Move::Lead(..)));
         if matches!(step, Move::EmptySecret | Move::Damage(_) | Move::Restore(_)) {
-            world.shared.lock().unwrap().named.iter_mut().for_each(|(_, _, is_lost)| *is_lost = true);
+            for (_, _, is_lost) in &mut world.shared.lock().unwrap().named {
+                *is_lost = true;
+            }
         }
         let data = world.secret.data();
         if backups.last() != Some(&data) {

@@ -77,12 +77,11 @@ impl CertificateOptions {
         let (rotating, tighten) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let changed = vec![Arc::clone(&rotating), Arc::clone(&tighten)];
         let watch = watch_configuration(client, name, changed, Pace::default());
-        let (slot, paths, keeper) = match &self.tls_secret {
-            Some(secret) => self.own(secret, name, client, rotating, metrics)?,
-            None => {
-                let (slot, keeper) = self.given_or_made(metrics)?;
-                (slot, Arc::default(), keeper)
-            }
+        let (slot, paths, keeper) = if let Some(secret) = &self.tls_secret {
+            self.own(secret, name, client, rotating, metrics)?
+        } else {
+            let (slot, keeper) = self.given_or_made(metrics)?;
+            (slot, Arc::default(), keeper)
         };
         let tighten = tightening.of(client, name).run(paths.reviewed(), tighten);
         let keeper = async {

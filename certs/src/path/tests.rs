@@ -36,7 +36,9 @@ impl Replica {
     }
 
     fn lead(&mut self, path: &str) {
-        self.named.iter_mut().for_each(|(named, _)| path.clone_into(named));
+        for (named, _) in &mut self.named {
+            path.clone_into(named);
+        }
     }
 
     fn decide(&mut self) -> PathDecision {
@@ -61,8 +63,9 @@ impl Replica {
             assert!(decision.publish.is_none() || decision.write.is_none(), "stored first, then published");
             if let Some(path) = &decision.publish {
                 was_published = true;
-                let entries = self.named.iter_mut().filter(|(_, may)| *may);
-                entries.for_each(|(named, _)| path.as_str().clone_into(named));
+                for (named, _) in self.named.iter_mut().filter(|(_, may)| *may) {
+                    path.as_str().clone_into(named);
+                }
             } else if let Some(stored) = decision.write {
                 let mut data = Data::default();
                 stored.put(&mut data);

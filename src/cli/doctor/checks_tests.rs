@@ -53,7 +53,7 @@ fn each_finding_has_its_code_and_level() {
         (
             "ours, by an upgrade",
             |facts| {
-                facts.configurations = Ok(vec![configuration("keysluice", "pods.keysluice.dev", "keysluice-system")])
+                facts.configurations = Ok(vec![configuration("keysluice", "pods.keysluice.dev", "keysluice-system")]);
             },
             &[],
         ),
@@ -66,7 +66,7 @@ fn each_finding_has_its_code_and_level() {
             "of another name",
             |facts| {
                 facts.configurations =
-                    Ok(vec![configuration("sluice", "csi-volumes.keysluice.dev", "keysluice-system")])
+                    Ok(vec![configuration("sluice", "csi-volumes.keysluice.dev", "keysluice-system")]);
             },
             &[("KS729", Level::Failed)],
         ),
@@ -89,7 +89,7 @@ fn each_finding_has_its_code_and_level() {
             "another program",
             |facts| {
                 facts.injector =
-                    Some(Ok(injector(State::Ended { exit_code: 128, message: "exec format error".to_owned() })))
+                    Some(Ok(injector(State::Ended { exit_code: 128, message: "exec format error".to_owned() })));
             },
             &[("KS731", Level::Failed)],
         ),

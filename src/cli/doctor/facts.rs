@@ -45,7 +45,7 @@ pub(super) struct Version {
     pub(super) minor: u32,
 }
 
-/// A MutatingWebhookConfiguration.
+/// A `MutatingWebhookConfiguration`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Configuration {
     pub(super) name: String,
@@ -55,7 +55,7 @@ pub(super) struct Configuration {
     pub(super) namespace: Option<String>,
 }
 
-/// A ValidatingAdmissionPolicy.
+/// A `ValidatingAdmissionPolicy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Policy {
     pub(super) name: String,

@@ -210,7 +210,9 @@ async fn watch_once(client: &Client, name: &str, changed: &[Arc<Notify>], pace: 
     // Bookmarks are not asked for, so silence may last as long as the watch.
     let patience = pace.silence.max(Duration::from_secs(480));
     while super::client::next_chunk(&mut body, patience).await?.is_some() {
-        changed.iter().for_each(|one| one.notify_one());
+        for one in changed {
+            one.notify_one();
+        }
     }
     Ok(())
 }
@@ -219,7 +221,7 @@ async fn watch_once(client: &Client, name: &str, changed: &[Arc<Notify>], pace: 
 mod tests {
     use super::*;
 
-    fn paths(annotations: Value, client_config: Value) -> Vec<EntryPath> {
+    fn paths(annotations: &Value, client_config: &Value) -> Vec<EntryPath> {
         let entry = json!({"name": "e", "clientConfig": client_config});
         let metadata = json!({"resourceVersion": "1", "annotations": annotations});
         let configuration: Configuration =
@@ -240,7 +242,7 @@ mod tests {
             (json!({}), "/"),
         ] {
             let is_replaceable = client_config.get("service").is_some();
-            assert_eq!(paths(marked(), client_config), [EntryPath::new(expected, is_replaceable)]);
+            assert_eq!(paths(&marked(), &client_config), [EntryPath::new(expected, is_replaceable)]);
         }
     }
 
@@ -249,11 +251,11 @@ mod tests {
         let unmarked = [json!(null), json!({}), json!({"keysluice.dev/path": "kept-until-next-upgrade"})];
         for annotations in unmarked {
             for (path, expected) in [("/mutate", false), ("/mutate-v1-pod", false), ("/", true), ("/other", true)] {
-                let found = paths(annotations.clone(), json!({"service": {"path": path}}));
+                let found = paths(&annotations, &json!({"service": {"path": path}}));
                 assert_eq!(found, [EntryPath::new(path, expected)], "{annotations}");
             }
         }
         let marked = json!({"keysluice.dev/path": "written-by-webhook"});
-        assert_eq!(paths(marked, json!({"service": {"path": "/mutate"}})), [EntryPath::new("/mutate", true)]);
+        assert_eq!(paths(&marked, &json!({"service": {"path": "/mutate"}})), [EntryPath::new("/mutate", true)]);
     }
 }

@@ -157,15 +157,15 @@ async fn a_deleted_namespace_leaves_nothing_that_blocks_pods() {
     let guards = ["identity", "sidecar"].map(|name| format!("keysluice-guard-{name}"));
     let policies = guards.iter().map(|name| format!("{POLICIES}/{name}"));
     let bindings = guards.iter().map(|name| format!("{POLICIES}/{name}").replace("policies", "policybindings"));
-    let owned: Vec<String> = policies.chain(bindings).chain([CONFIGURATION.to_owned()]).collect();
-    for path in &owned {
+    let collected: Vec<String> = policies.chain(bindings).chain([CONFIGURATION.to_owned()]).collect();
+    for path in &collected {
         assert_eq!(get(&stage, path).await.unwrap()["metadata"]["ownerReferences"], owner, "{path}");
     }
     stage.fail_closed().await;
     stage.until("the webhook is asked", async || !works().await).await;
     delete_namespace(&stage).await;
     assert!(works().await);
-    for path in &owned {
+    for path in &collected {
         stage.until(&format!("{path} is collected"), async || get(&stage, path).await.is_none()).await;
     }
 }

@@ -47,6 +47,9 @@ impl Node {
             let all = format!("/api/v1/namespaces/{NAMESPACE}/pods");
             let pods = get(stage, &all).await.unwrap_or_default();
             for pod in pods["items"].as_array().into_iter().flatten() {
+                if ["Succeeded", "Failed"].iter().any(|ended| pod["status"]["phase"] == *ended) {
+                    continue;
+                }
                 let uid = pod["metadata"]["uid"].to_string();
                 let entry = known.entry(uid).or_insert_with(|| Known { since: Instant::now(), ended: None });
                 let status = if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "doctor" {

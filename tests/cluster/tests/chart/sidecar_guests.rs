@@ -67,6 +67,26 @@ async fn what_others_add_to_every_container_passes() {
             with(good.clone(), &of_sidecar("securityContext/appArmorProfile"), json!({"type": "RuntimeDefault"})),
         ),
         (
+            "a digest",
+            with(
+                good.clone(),
+                &of_sidecar("image"),
+                json!(format!("ghcr.io/keysluice/injector@sha256:{}", "a".repeat(64))),
+            ),
+        ),
+    ] {
+        let created = stage.dry_run(&pod).await;
+        assert!(created.is_ok(), "{name}: {created:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn what_a_pod_or_a_limit_range_says_beside_the_sidecar_passes() {
+    let stage = guarded().await;
+    let good = with_sidecar(stage.directory.path());
+    for (name, pod) in [
+        (
             "AppArmor off for the pod, on for the sidecar",
             with(
                 with(good.clone(), "/spec/securityContext", json!({"appArmorProfile": {"type": "Unconfined"}})),
@@ -106,14 +126,6 @@ async fn what_others_add_to_every_container_passes() {
         (
             "logs as termination message",
             with(good.clone(), &of_sidecar("terminationMessagePolicy"), json!("FallbackToLogsOnError")),
-        ),
-        (
-            "a digest",
-            with(
-                good.clone(),
-                &of_sidecar("image"),
-                json!(format!("ghcr.io/keysluice/injector@sha256:{}", "a".repeat(64))),
-            ),
         ),
     ] {
         let created = stage.dry_run(&pod).await;
