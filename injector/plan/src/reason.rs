@@ -84,6 +84,7 @@ reasons! { INJECTOR:
     KS503 "the volume cannot be written" "the volume must be a writable emptyDir that belongs to the sidecar's user or group";
     KS504 "a file of somebody else stands in the way" "remove it, or choose another path for the object";
     KS505 "a file cannot be given to its group" "the group must be one of the sidecar's: runAsGroup, fsGroup or supplementalGroups of the pod";
+    KS506 "something in the volume is not the sidecar's, or cannot be removed" "a container has the volume mounted writable and put it there: mount it read-only, and remove what is named";
     KS601 "the Plan cannot be read or understood" "use webhook and sidecar images of one release; for a Plan of your own compare it with `keysluice plan`";
     KS602 "there is no Plan, or there are two" "give either --plan FILE or the Plan in KEYSLUICE_PLAN";
     KS603 "the first generation was not complete in time" "see the reason that follows; startTimeoutSeconds bounds the wait";
