@@ -30,6 +30,7 @@ mod metrics;
 mod once;
 mod outputs;
 pub mod plan_source;
+mod redact;
 pub mod refresh;
 mod run;
 mod signals;

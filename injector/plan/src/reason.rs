@@ -75,7 +75,7 @@ reasons! { INJECTOR:
     KS425 "the secret does not hold the part that is asked for" "parts are in the secret behind a certificate, or in a secret that holds PEM or PKCS#12; an issuer's certificate must have been imported with it";
     KS426 "the certificate cannot be read" "import it into the vault as PEM, or as PKCS#12 without a password; the vault keeps the file as it was given";
     KS427 "the secret has no such JSON field" "compare jsonKey with the secret: database.password, hosts[0].name; a backslash before a dot or bracket of a name";
-    KS428 "the vault's list leads to another host or has no end" "something between the pod and the vault may answer in its place: check proxies and the vault's URL";
+    KS428 "the vault's list leads to another host, has no end, or is larger than Key Vault's" "something between the pod and the vault may answer in its place: check proxies and the vault's URL";
     KS429 "a secret that is selected, or a half of one that is split, has the path of another file" "give the selections different directories, or narrow their prefix or tags; a split secret also makes PATH.crt and PATH.key";
     KS430 "a selection is too large" "narrow its prefix or tags; what a pod can hold in memory is small";
     KS431 "a certificate was renewed while its parts were fetched" "nothing to do; its files are replaced together once they are of one version";

@@ -6,7 +6,7 @@ use super::object::Object;
 use super::queue::Queue;
 use crate::clock::{http_date, since_boot};
 use crate::fault::Fault;
-use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, Http};
+use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::refresh::Time;
 use crate::throttle::{Throttle, retry_after};
@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+
+const MAX_PAGES_AT_ONCE: usize = 2;
 
 /// What a vault said.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct VaultClient {
     queues: BTreeMap<VaultUrl, Queue>,
     /// More vaults than requests at once have a share of one each, and all of them together no more than this.
     permits: Semaphore,
+    /// Pages are larger than objects: few of them are in memory at once.
+    pub(super) pages: Semaphore,
     throttle: Arc<Throttle>,
 }
 
@@ -44,7 +48,7 @@ impl VaultClient {
         let vaults: BTreeSet<&VaultUrl> = vaults.collect();
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
         let queues = vaults.into_iter().map(|vault| (vault.clone(), Queue::new(share))).collect();
-        Self { http, queues, permits: Semaphore::new(CONCURRENCY), throttle }
+        Self { http, queues, permits: Semaphore::new(CONCURRENCY), pages: Semaphore::new(MAX_PAGES_AT_ONCE), throttle }
     }
 
     /// Whether a vault has answered since then.
@@ -120,7 +124,7 @@ impl VaultClient {
         let mut header = HeaderValue::from_str(&bearer).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         header.set_sensitive(true);
         let request = client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
-        request.send().await.map_err(|error| Failure::of_request(&error).into())
+        Ok(http::send(request).await?)
     }
 
     async fn read(&self, vault: &VaultUrl, response: Response, limit_bytes: usize) -> Result<Answer, VaultError> {

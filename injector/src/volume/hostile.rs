@@ -2,7 +2,7 @@
 
 use super::tests::{commit, generations, mode, stage};
 use super::*;
-use rustix::fs::{FileType, RenameFlags, mknodat, renameat_with};
+use rustix::fs::{FileType, RenameFlags, mkdirat, mknodat, renameat_with};
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ const PLANTED: &str = "..2026_01_01_00_00_00.1";
 const STRANGER: u32 = 1000;
 
 /// Far more than any of it takes, far less than a hang.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -35,6 +35,10 @@ fn planted(owner: Option<u32>, plant: impl FnOnce(&Path)) -> tempfile::TempDir {
     symlink(PLANTED, directory.path().join("..data")).unwrap();
     symlink("..data/db", directory.path().join("db")).unwrap();
     directory
+}
+
+fn put(path: &Path, bytes: &[u8]) {
+    std::io::Write::write_all(&mut File::create(path).unwrap(), bytes).unwrap();
 }
 
 fn nested(root: &Path, depth: usize) {
@@ -66,7 +70,7 @@ fn whatever_is_planted_rotation_goes_on() {
         ("directories nobody may enter", |root| {
             fs::create_dir(root.join("closed")).unwrap();
             File::create(root.join("closed/file")).unwrap();
-            fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
         }),
     ];
     for owner in [None, Some(STRANGER)] {
@@ -107,7 +111,7 @@ fn a_generation_of_another_user_is_not_one_of_ours() {
         return; // Nobody else can make a file of another user.
     }
     let directory = planted(Some(STRANGER), |root| {
-        fs::write(root.join("db"), "theirs").unwrap_or_default();
+        put(&root.join("db"), b"theirs");
     });
     let mut volume = Volume::open(directory.path()).unwrap();
     assert_eq!((volume.generation(), volume.left(), volume.generation_time()), (None, None, None));
@@ -154,16 +158,16 @@ fn generations_do_not_pile_up_where_data_is_turned_away_from_them() {
 }
 
 #[test]
-fn a_volume_with_any_number_of_names_costs_a_bounded_time() {
+fn of_any_number_of_names_a_bounded_number_is_looked_at() {
     let directory = scratch();
     let mut volume = Volume::open(directory.path()).unwrap();
     commit(&mut volume, &[("db", 0o640, Some(b"1")), ("old", 0o640, Some(b"1"))]);
     for n in 0..50_000 {
         symlink(format!("..data/{n}"), directory.path().join(n.to_string())).unwrap();
     }
-    let started = Instant::now();
     commit(&mut volume, &[("db", 0o640, Some(b"2"))]);
-    assert!(started.elapsed() < PATIENCE / 10, "{:?}", started.elapsed());
+    let left = super::tests::names(directory.path()).len();
+    assert!((50_000 - entries::MAX_ENTRIES..50_000).contains(&left), "{left}");
     assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"2");
     assert!(fs::symlink_metadata(directory.path().join("old")).is_err(), "the link of a file that is gone goes first");
 }
@@ -174,13 +178,13 @@ fn a_link_that_takes_a_files_place_gets_no_mode() {
     let directory = scratch();
     let (inside, secret) = (directory.path().join("v"), directory.path().join("secret"));
     fs::create_dir(&inside).unwrap();
-    fs::write(&secret, "other").unwrap_or_default();
+    put(&secret, b"other");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o400)).unwrap();
     let mut volume = Volume::open(&inside).unwrap();
     commit(&mut volume, &[("db", 0, Some(b"1"))]);
     let generation = inside.join(volume.generation().unwrap());
-    for (name, mode) in [("open", 0o777), ("closed", 0)] {
-        fs::write(generation.join(name), "1").unwrap_or_default();
+    for (name, mode) in [("open", 0o777), ("closed", 0o0)] {
+        put(&generation.join(name), b"1");
         fs::set_permissions(generation.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     symlink(&secret, generation.join("link")).unwrap();

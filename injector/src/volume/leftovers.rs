@@ -11,7 +11,9 @@ use std::os::fd::OwnedFd;
 
 /// So many leftovers are looked for in one go.
 const MAX_FOUND: usize = 64;
-/// Between two tries there are at most so many refreshes.
+/// So often it is tried with each refresh: a volume that is read-only for a while is clean right after it.
+const PROMPT_TRIES: u32 = 4;
+/// Then there are more and more refreshes from one try to the next, at most so many.
 const LONGEST_PAUSE: u32 = 64;
 
 /// Whether something is left, and when it is tried again.
@@ -45,8 +47,9 @@ impl Leftovers {
             self.failures = 0;
             return;
         };
-        self.pause = 2_u32.saturating_pow(self.failures).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
+        let repeated = self.failures.saturating_sub(PROMPT_TRIES);
+        self.pause = 2_u32.saturating_pow(repeated).min(LONGEST_PAUSE) - 1;
         let text = error.to_string();
         if self.told.as_ref() != Some(&text) {
             (self.told, self.news) = (Some(text), Some(error));
@@ -83,7 +86,7 @@ pub(super) fn remove(volume: &OwnedFd, link: &str, used: &[&str]) -> Result<(), 
     for name in generations {
         match removal::remove(volume, &name, &mut allowance) {
             Err(error) if error.errno() == Errno::NOTDIR || error.errno() == Errno::LOOP => {}
-            other => failure = failure.or(other.err()),
+            other => failure = failure.or_else(|| other.err()),
         }
     }
     match failure {

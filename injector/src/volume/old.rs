@@ -147,7 +147,11 @@ pub(super) fn files(root: &OwnedFd) -> Result<BTreeSet<RelativePath>, Errno> {
                     _ => {}
                 }
             }
-            Ok(if seen > MAX_FILES || bytes > MAX_PATH_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(if seen > MAX_FILES || bytes > MAX_PATH_BYTES {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         })?;
         if !all {
             return Err(Errno::FBIG);
