@@ -39,9 +39,9 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// Whether further pages tell nothing more.
-    pub(crate) fn is_done(&self, listed: &BTreeMap<String, Seen>) -> bool {
-        self.names.iter().all(|name| listed.contains_key(name))
+    /// Lower-case names of its objects.
+    pub(crate) fn names(&self) -> &BTreeSet<String> {
+        &self.names
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{gate, log, metrics, once, run, termination};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::{KS602, KS608};
 use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,6 +99,7 @@ pub fn main() -> ExitCode {
         }
     };
     let CommandLine { options, command } = command_line;
+    keep_memory_private();
     let sidecar = matches!(command, Command::Run | Command::Once);
     match dispatch(&command, &options) {
         Ok(code) => code,
@@ -135,6 +137,14 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
         }),
         Command::Refresh => gate::request(&directory, "refresh").map(|(text, well)| print(&text, well)),
     }
+}
+
+/// Tokens and values go into no core file, and no other process of the user may look at them. Where the system refuses, the
+/// command works as well.
+fn keep_memory_private() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 fn print(text: &str, well: bool) -> ExitCode {

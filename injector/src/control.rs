@@ -92,7 +92,7 @@ impl RunDirectory {
 
     /// A small file of state; empty when it is missing.
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut bytes = Vec::new();
         if let Ok(fd) = openat(&self.directory, name, flags, Mode::empty()) {
             let _ = File::from(fd).take(64 * 1024).read_to_end(&mut bytes);

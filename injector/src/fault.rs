@@ -1,5 +1,6 @@
 //! What went wrong, in the form a user, a log line and the refresh machine take it.
 
+use crate::redact::redact;
 use keysluice_plan::reason::Reason;
 use std::fmt;
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl Fault {
 /// `KS404 secret "db" in https://kv.vault.azure.net/: …; hint: …`
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}; hint: {}", self.reason, self.message, self.reason.fix)
+        write!(f, "{} {}; hint: {}", self.reason, redact(&self.message), self.reason.fix)
     }
 }
 

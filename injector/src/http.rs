@@ -1,6 +1,7 @@
 //! The HTTPS client: our own roots, resolver and proxy rules.
 
 mod failure;
+mod proxy;
 mod resolver;
 mod roots;
 
@@ -8,13 +9,15 @@ pub use failure::{Failure, FailureKind};
 
 use crate::fault::{Class, Fault};
 use keysluice_plan::reason::{KS606, KS607, KS608};
-use reqwest::{Client, NoProxy, Proxy, Response, redirect};
+use reqwest::{Client, Proxy, RequestBuilder, Response, redirect};
 use resolver::Resolver;
+use rustix::time::{ClockId, clock_gettime};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use secrecy::{ExposeSecretMut, SecretBox};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+use tokio::time::sleep;
 use zeroize::Zeroize;
 
 /// No object of Key Vault and no answer of Entra comes near this (a value has at most 25 KB).
@@ -24,9 +27,11 @@ pub const PAGE_LIMIT_BYTES: usize = 1024 * 1024;
 /// At most this many requests to vaults at once, and so many connections worth keeping for the next one.
 pub const CONCURRENCY: usize = 8;
 
+/// Far more than eight handshakes and all that is made of their answers take.
+const MAX_BUSY: Duration = Duration::from_secs(2);
+const BUSY_LOOK: Duration = Duration::from_millis(100);
+
 const USER_AGENT: &str = concat!("keysluice-injector/", env!("CARGO_PKG_VERSION"));
-/// Never proxied, whatever `NO_PROXY` says.
-const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
 /// Why no client can be built.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +45,7 @@ pub enum HttpError {
         problem: String,
     },
     /// A proxy variable; its value may hold a password and is not shown.
-    #[error("{variable} is not a URL")]
+    #[error("{variable} is not a URL of an HTTP proxy")]
     Proxy {
         /// `HTTPS_PROXY` or `ALL_PROXY`, as it is written in the environment.
         variable: &'static str,
@@ -113,9 +118,7 @@ impl Http {
         let proxy = match &environment.https_proxy {
             None => None,
             Some((variable, url)) => {
-                let proxy = Proxy::https(url.as_str()).map_err(|_| HttpError::Proxy { variable })?;
-                let no_proxy = format!("{LOOPBACK},{}", environment.no_proxy);
-                Some(proxy.no_proxy(NoProxy::from_string(&no_proxy)))
+                Some(proxy::proxy(url, &environment.no_proxy).ok_or(HttpError::Proxy { variable })?)
             }
         };
         Ok(Self { tls, proxy, current: Mutex::new(Weak::new()) })
@@ -155,6 +158,27 @@ impl Http {
             .read_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(30))
     }
+}
+
+/// Sends a request and waits for the head of the answer. Before it an endpoint may send any number of others ("100 Continue"),
+/// which the HTTP layer reads without telling: they may cost a bounded time of this thread.
+pub async fn send(request: RequestBuilder) -> Result<Response, Failure> {
+    let busy_before = busy();
+    let kept_busy = async {
+        while busy().saturating_sub(busy_before) < MAX_BUSY {
+            sleep(BUSY_LOOK).await;
+        }
+    };
+    tokio::select! {
+        response = request.send() => response.map_err(|error| Failure::of_request(&error)),
+        () = kept_busy => Err(Failure::without_head()),
+    }
+}
+
+/// What this thread has worked so far.
+fn busy() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Reads a body up to a limit. Our copy is zeroised; the chunks are buffers of the HTTP and TLS layers, which

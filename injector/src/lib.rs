@@ -31,6 +31,7 @@ mod metrics;
 mod once;
 mod outputs;
 pub mod plan_source;
+mod redact;
 pub mod refresh;
 mod room;
 mod run;

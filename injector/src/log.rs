@@ -2,13 +2,14 @@
 
 use crate::clock::Utc;
 use crate::fault::Fault;
+use crate::redact::redact;
 use serde::Serialize;
 use std::io::Write;
 use std::time::SystemTime;
 
 #[derive(Serialize)]
 struct Line<'a> {
-    ts: String,
+    ts: &'a str,
     level: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
@@ -19,12 +20,12 @@ struct Line<'a> {
 
 /// Something a reader of the log may want to know.
 pub(crate) fn info(message: &str) {
-    write(&Line { ts: now(), level: "info", code: None, message, hint: None });
+    write(&Line { ts: &now(), level: "info", code: None, message, hint: None });
 }
 
 /// Something that works, but perhaps not as somebody meant it.
 pub(crate) fn note(message: &str) {
-    write(&Line { ts: now(), level: "warn", code: None, message, hint: None });
+    write(&Line { ts: &now(), level: "warn", code: None, message, hint: None });
 }
 
 /// A failure we go on from.
@@ -39,7 +40,7 @@ pub(crate) fn error(fault: &Fault) {
 
 fn failure(level: &str, fault: &Fault) {
     let (code, hint) = (Some(fault.reason.code), Some(fault.reason.fix));
-    write(&Line { ts: now(), level, code, message: &fault.message, hint });
+    write(&Line { ts: &now(), level, code, message: &fault.message, hint });
 }
 
 fn now() -> String {
@@ -47,6 +48,7 @@ fn now() -> String {
 }
 
 fn write(line: &Line<'_>) {
+    let line = &Line { message: &redact(line.message), ..*line };
     let mut text = serde_json::to_vec(line).unwrap_or_default();
     text.push(b'\n');
     // A closed stderr is no reason to stop serving files.

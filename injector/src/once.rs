@@ -135,7 +135,7 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], outputs: &[Outputs]) -> Result
         match volume.stage(&outputs.entries(spec), SystemTime::now()) {
             Ok(new) => staged.push(new),
             Err(error) => {
-                for (volume, staged) in volumes.iter().zip(staged) {
+                for (volume, staged) in volumes.iter_mut().zip(staged) {
                     volume.discard(staged);
                 }
                 return Err(error.fault());

@@ -88,7 +88,8 @@ impl Sidecar {
         let mut status = Status::new(Arc::clone(&plan));
         let (mut volumes, mut outputs, mut specs) = (Vec::new(), Vec::new(), Vec::new());
         for (index, volume) in plan.volumes.iter().enumerate() {
-            let opened = Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?;
+            let mut opened = Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?;
+            tell_news(&mut opened);
             let left = opened.left();
             let (made, complete) = Outputs::of(volume, &left.clone().unwrap_or_default());
             let paths = made.entries(volume).into_iter().map(|entry| entry.path);
@@ -244,7 +245,9 @@ impl Sidecar {
         let plan = &self.plan.volumes[index];
         let outputs = &self.outputs[index];
         let volume = &mut self.volumes[index];
-        let staged = volume.stage(&outputs.entries(plan), SystemTime::now())?;
+        let staged = volume.stage(&outputs.entries(plan), SystemTime::now());
+        tell_news(volume);
+        let staged = staged?;
         let version = |path| outputs.version(path).unwrap_or("unknown");
         let changed: Vec<String> = staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
         let unchanged = staged.is_unchanged();
@@ -275,5 +278,11 @@ impl Sidecar {
             }
             None => Fault::new(KS603, Class::Transient, format_args!("no object was complete within {seconds} s")),
         }
+    }
+}
+
+fn tell_news(volume: &mut Volume) {
+    if let Some(error) = volume.news() {
+        log::warn(&error.fault());
     }
 }

@@ -2,9 +2,11 @@
 
 use crate::fault::Fault;
 use crate::item::Item;
+use crate::redact::redact;
 use crate::refresh::Time;
 use keysluice_plan::{Plan, RelativePath};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The table, one row per item.
@@ -206,7 +208,7 @@ struct FileReport<'a> {
     path: &'a str,
     object: String,
     /// Of the one file at `path`.
-    version: Option<&'a str>,
+    version: Option<Cow<'a, str>>,
     /// When the item makes others than that: all of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     made: Vec<MadeReport<'a>>,
@@ -216,15 +218,15 @@ struct FileReport<'a> {
 
 #[derive(Serialize)]
 struct MadeReport<'a> {
-    path: &'a str,
-    version: &'a str,
+    path: Cow<'a, str>,
+    version: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ErrorReport<'a> {
     code: &'static str,
-    message: &'a str,
+    message: Cow<'a, str>,
     hint: &'static str,
     age_seconds: u64,
 }
@@ -234,19 +236,23 @@ fn report<'a>(volume: &'a keysluice_plan::Volume, row: &'a VolumeRow, now: Time)
     let error = move |problem: &'a Option<Problem>| {
         problem.as_ref().map(|Problem { fault, at, .. }| ErrorReport {
             code: fault.reason.code,
-            message: &fault.message,
+            message: redact(&fault.message),
             hint: fault.reason.fix,
             age_seconds: age(*at),
         })
     };
     let files = Item::all(volume).zip(&row.items).map(|(item, row)| {
-        let made = row.files.iter().map(|(path, version)| MadeReport { path: path.as_str(), version });
+        let made = row
+            .files
+            .iter()
+            .map(|(path, version)| MadeReport { path: redact(path.as_str()), version: redact(version) });
         let version = made.clone().find(|made| made.path == item.path()).map(|made| made.version);
+        let alone = row.files.len() == 1 && version.is_some();
         FileReport {
             path: item.path(),
             object: item.source(),
             version,
-            made: made.filter(|_| row.files.len() != 1 || version.is_none()).collect(),
+            made: if alone { Vec::new() } else { made.collect() },
             age_seconds: row.confirmed_at.map(age),
             error: error(&row.problem),
         }

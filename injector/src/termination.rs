@@ -1,6 +1,7 @@
 //! The kubelet shows this file's text in `kubectl describe pod`.
 
 use crate::fault::Fault;
+use crate::redact::redact;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
@@ -10,8 +11,8 @@ const LIMIT_BYTES: usize = 4096;
 
 /// Writes code, cause and fix. The file exists in a container; elsewhere it is not created and nothing happens.
 pub(crate) fn write(path: &Path, fault: &Fault) {
-    let text =
-        format!("{} {}\ncause: {}\nfix: {}\n", fault.reason, fault.message, fault.reason.cause, fault.reason.fix);
+    let message = redact(&fault.message);
+    let text = format!("{} {}\ncause: {}\nfix: {}\n", fault.reason, message, fault.reason.cause, fault.reason.fix);
     if let Ok(mut file) = OpenOptions::new().write(true).truncate(true).open(path) {
         let end = (0..=LIMIT_BYTES.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         let _ = file.write_all(&text.as_bytes()[..end]);

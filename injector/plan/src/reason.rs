@@ -80,7 +80,7 @@ reasons! { INJECTOR:
     KS425 "the secret does not hold the part that is asked for" "parts are in the secret behind a certificate, or in a secret that holds PEM or PKCS#12; an issuer's certificate must have been imported with it";
     KS426 "the certificate or its private key cannot be used" "import it into the vault whole, with the certificate of its private key, as PEM or as PKCS#12 without a password; the vault keeps the file as it was given";
     KS427 "the secret has no such JSON field" "compare jsonKey with the secret: database.password, hosts[0].name; a backslash before a dot or bracket of a name";
-    KS428 "the vault's list leads to another host or has no end" "something between the pod and the vault may answer in its place: check proxies and the vault's URL";
+    KS428 "the vault's list leads to another host, has no end, or is larger than Key Vault's" "something between the pod and the vault may answer in its place: check proxies and the vault's URL";
     KS429 "a secret that is selected, or a half of one that is split, has the path of another file" "give the selections different directories, or narrow their prefix or tags; a split secret also makes PATH.crt and PATH.key";
     KS430 "a selection is too large" "narrow its prefix or tags; what a pod can hold in memory is small";
     KS431 "a certificate was renewed while its parts were fetched" "nothing to do; its files are replaced together once they are of one version";
@@ -91,6 +91,7 @@ reasons! { INJECTOR:
     KS503 "the volume cannot be written" "the volume must be a writable emptyDir that belongs to the sidecar's user or group";
     KS504 "a file of somebody else stands in the way" "remove it, or choose another path for the object";
     KS505 "a file cannot be given to its group" "the group must be one of the sidecar's: runAsGroup, fsGroup or supplementalGroups of the pod";
+    KS506 "something in the volume is not the sidecar's, or cannot be removed" "a container has the volume mounted writable and put it there: mount it read-only, and remove what is named";
     KS601 "the Plan cannot be read or understood" "use webhook and sidecar images of one release; for a Plan of your own compare it with `keysluice plan`";
     KS602 "there is no Plan, or there are two" "give either --plan FILE or the Plan in KEYSLUICE_PLAN";
     KS603 "the first generation was not complete in time" "see the reason that follows; startTimeoutSeconds bounds the wait";

@@ -153,10 +153,9 @@ fn latest(listed: Vec<Listed>, start: Option<&str>, count: u32) -> Option<Vec<Ob
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn listed(name: &str, enabled: Option<bool>, created: i64) -> Listed {
-        Listed { name: name.to_owned(), enabled, created, updated: None, tags: BTreeMap::new() }
+        Listed { name: name.to_owned(), enabled, created, updated: None }
     }
 
     #[test]

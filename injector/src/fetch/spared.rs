@@ -28,7 +28,7 @@ impl Fetcher {
     pub(super) async fn listed(&self, volume: usize, list: List) -> Listing {
         let plan = &self.plan.volumes[volume];
         let answer = match self.source(list.object.identity()) {
-            Ok(source) => self.vaults.updates(&list.object, source, list.most_pages, |known| list.is_done(known)).await,
+            Ok(source) => self.vaults.updates(&list.object, source, list.most_pages, list.names()).await,
             Err(fault) => Err(fault),
         };
         let (why, refused) = match answer {

@@ -44,6 +44,11 @@ impl Failure {
         Self { kind: FailureKind::Body, detail: format!("the answer broke off: {}", cause(error).1) }
     }
 
+    /// Much was sent, and no head of an answer.
+    pub(super) fn without_head() -> Self {
+        Self { kind: FailureKind::Timeout, detail: "what is sent before the answer has no end".to_owned() }
+    }
+
     /// Longer than any honest answer.
     pub fn too_long(limit_bytes: usize) -> Self {
         Self { kind: FailureKind::Body, detail: format!("the answer is longer than {} KiB", limit_bytes / 1024) }

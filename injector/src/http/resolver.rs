@@ -91,7 +91,7 @@ impl Resolve for Resolver {
 }
 
 /// RFC 6761: names below `.localhost` are loopback; the system's resolver does not know that.
-fn is_localhost(host: &str) -> bool {
+pub(super) fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
         || host.len() > 10 && host.as_bytes()[host.len() - 10..].eq_ignore_ascii_case(b".localhost")

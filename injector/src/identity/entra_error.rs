@@ -1,6 +1,7 @@
 //! Entra's refusals: which of our codes an AADSTS number belongs to, and whether another try can help.
 
 use crate::fault::Class;
+use crate::redact::short;
 use keysluice_plan::reason::{
     KS303, KS304, KS305, KS306, KS307, KS308, KS309, KS310, KS311, KS313, KS316, KS317, KS318, KS320, Reason,
 };
@@ -136,25 +137,6 @@ impl fmt::Display for EntraError {
 fn aadsts(description: &str) -> Option<u64> {
     let (_, digits) = description.split_once("AADSTS")?;
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// One line, at most 300 characters, without trace ids, control characters (a terminal obeys them) and what looks like a token.
-pub(crate) fn short(text: &str) -> String {
-    let end = [" Trace ID:", "\r", "\n"].iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
-    let mut line = String::new();
-    for word in text[..end].split_whitespace() {
-        line.push_str(if line.is_empty() { "" } else { " " });
-        if word.contains("eyJ") {
-            line.push_str("[token]");
-        } else {
-            line.extend(word.chars().filter(|letter| !letter.is_control()));
-        }
-    }
-    if let Some((at, _)) = line.char_indices().nth(300) {
-        line.truncate(at);
-        line.push('…');
-    }
-    line
 }
 
 #[cfg(test)]

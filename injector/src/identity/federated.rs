@@ -5,7 +5,7 @@ use super::entra_error::EntraError;
 use super::error::IdentityError;
 use super::token::{self, Grant};
 use crate::foreign::Head;
-use crate::http::{self, Failure, Http};
+use crate::http::{self, Http};
 use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
 use std::path::Path;
@@ -34,6 +34,7 @@ async fn exchange(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityE
         return Err(IdentityError::Authority { authority: authority.to_owned() });
     }
     let assertion = Assertion::read(token_file)?;
+    crate::redact::hold(assertion.expose());
     let network = |failure| IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure };
     let url = format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/'));
     let form = [
@@ -43,8 +44,7 @@ async fn exchange(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityE
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
         ("client_assertion", assertion.expose()),
     ];
-    let response = http.client()?.post(url).form(&form).send().await;
-    let response = response.map_err(|error| network(Failure::of_request(&error)))?;
+    let response = http::send(http.client()?.post(url).form(&form)).await.map_err(network)?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
     let head = Head::of(&response);
     let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;

@@ -4,7 +4,7 @@ use super::entra_error::EntraError;
 use super::error::IdentityError;
 use super::token::{self, Grant};
 use crate::foreign::Head;
-use crate::http::{self, Failure, Http};
+use crate::http::{self, Http};
 use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
 
@@ -24,8 +24,7 @@ pub(super) async fn token(
         url.push_str("&client_id=");
         url.push_str(&percent_encoded(client_id));
     }
-    let response = http.plain_client()?.get(url).header("Metadata", "true").send().await;
-    let response = response.map_err(|error| network(Failure::of_request(&error)))?;
+    let response = http::send(http.plain_client()?.get(url).header("Metadata", "true")).await.map_err(network)?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
     let head = Head::of(&response);
     let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;

@@ -8,9 +8,9 @@ mod holding;
 mod managed_identity;
 mod token;
 
+pub(crate) use crate::redact::short;
 pub use assertion::Claims;
 pub use entra_error::EntraError;
-pub(crate) use entra_error::short;
 pub use error::IdentityError;
 pub use token::AccessToken;
 
@@ -56,7 +56,11 @@ impl TokenSource {
             return known;
         }
         match self.request().await {
-            Ok(grant) => Ok(holding.granted(grant, since_boot())),
+            Ok(grant) => {
+                let token = holding.granted(grant, since_boot());
+                crate::redact::hold(token.expose());
+                Ok(token)
+            }
             Err(error) => {
                 let mut fault = error.fault(&self.identity.name);
                 if !fault.waiting {

@@ -7,7 +7,7 @@ use super::queue::Queue;
 use crate::clock::{http_date, since_boot};
 use crate::fault::Fault;
 use crate::foreign::{Head, is_object};
-use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Failure, Http};
+use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Http};
 use crate::identity::{AccessToken, TokenSource, short};
 use crate::refresh::Time;
 use crate::throttle::{Throttle, retry_after};
@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
+
+const MAX_PAGES_AT_ONCE: usize = 2;
 
 /// What a vault said.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct VaultClient {
     queues: BTreeMap<VaultUrl, Queue>,
     /// More vaults than requests at once have a share of one each, and all of them together no more than this.
     permits: Arc<Semaphore>,
+    /// Pages are larger than objects: few of them are in memory at once.
+    pub(super) pages: Semaphore,
     throttle: Arc<Throttle>,
 }
 
@@ -48,7 +52,8 @@ impl VaultClient {
         let vaults: BTreeSet<&VaultUrl> = vaults.collect();
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
         let queues = vaults.into_iter().map(|vault| (vault.clone(), Queue::new(share))).collect();
-        Self { http, queues, permits: Arc::new(Semaphore::new(CONCURRENCY)), throttle }
+        let permits = Arc::new(Semaphore::new(CONCURRENCY));
+        Self { http, queues, permits, pages: Semaphore::new(MAX_PAGES_AT_ONCE), throttle }
     }
 
     /// Whether a vault has answered since then.
@@ -130,7 +135,7 @@ impl VaultClient {
         let mut header = HeaderValue::from_str(&bearer).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         header.set_sensitive(true);
         let request = client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
-        request.send().await.map_err(|error| Failure::of_request(&error).into())
+        Ok(http::send(request).await?)
     }
 
     async fn read(&self, vault: &VaultUrl, response: Response, limit_bytes: usize) -> Result<Answer, VaultError> {

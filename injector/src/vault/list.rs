@@ -1,20 +1,31 @@
 //! Lists in pages: the versions of an object, the secrets of a vault.
+//!
+//! An entry is judged while its page is read, and only what is wanted of it is kept: what a vault sends costs no more memory
+//! than its text, and as much as Key Vault can have.
 
 use super::VaultClient;
 use super::object::Object;
+use super::page;
 use crate::changes::Seen;
+use crate::clock::since_boot;
 use crate::fault::{Class, Fault};
 use crate::http::PAGE_LIMIT_BYTES;
 use crate::identity::TokenSource;
+use crate::refresh::Time;
 use keysluice_plan::VaultUrl;
-use keysluice_plan::reason::{KS402, KS403, KS413, KS416, KS428};
+use keysluice_plan::reason::{KS402, KS403, KS412, KS413, KS416, KS428};
 use secrecy::ExposeSecret;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
-/// A page has 25 entries, or fewer: 500 versions, or a vault with 10,000 secrets, end long before.
-const MOST_PAGES: usize = 1000;
+/// 25,000 entries in full pages; 500 versions, or a vault with 10,000 secrets, end long before.
+const MAX_PAGES: usize = 1000;
+const MAX_ENTRIES: usize = 25_000;
+/// For all pages of a list together.
+const MAX_TIME: Duration = Duration::from_secs(300);
+/// A link is the list's URL and a token for the place in it.
+const MAX_LINK_BYTES: usize = 8 * 1024;
 
 /// What a list tells of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,111 +38,119 @@ pub struct Listed {
     pub created: i64,
     /// When it was updated, and the answer made.
     pub(crate) updated: Option<Seen>,
-    /// Of the newest version, in a list of secrets.
-    pub tags: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
-struct Body<T> {
-    value: Option<Vec<T>>,
-    #[serde(rename = "nextLink")]
-    next_link: Option<String>,
-}
-
-/// One page of a list.
-pub(super) struct Page<T> {
-    pub(super) entries: Vec<T>,
-    /// As of the answer.
-    pub(super) date: Option<i64>,
-    pub(super) next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    /// Keys have a `kid` instead.
-    #[serde(alias = "kid")]
-    id: Option<String>,
-    attributes: Option<Attributes>,
-    tags: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct Attributes {
-    enabled: Option<bool>,
-    created: Option<i64>,
-    updated: Option<i64>,
-}
+/// Which tags an entry must have, and with which values.
+pub(crate) type Tags = BTreeMap<String, String>;
 
 impl VaultClient {
     /// All versions of an object, whichever version it names itself.
     pub async fn versions(&self, object: &Object, source: &TokenSource) -> Result<Vec<Listed>, Fault> {
         let label = format!("versions of {}", object.without_version());
-        self.list(object.versions_url(), object.vault(), &label, source).await
-    }
-
-    /// All secrets of a vault.
-    pub async fn secrets(&self, vault: &VaultUrl, source: &TokenSource) -> Result<Vec<Listed>, Fault> {
-        self.list(Object::secrets_url(vault), vault, &format!("list of secrets in {vault}"), source).await
-    }
-
-    async fn list(
-        &self,
-        first: String,
-        vault: &VaultUrl,
-        label: &str,
-        source: &TokenSource,
-    ) -> Result<Vec<Listed>, Fault> {
-        let (mut listed, mut url) = (Vec::new(), first);
-        for _ in 0..MOST_PAGES {
-            let page: Page<Entry> = self.page(&url, vault, label, source).await?;
-            listed.extend(page.entries.into_iter().filter_map(|entry| Listed::of(entry, page.date)));
-            match page.next {
-                None => return Ok(listed),
-                Some(link) => url = link,
-            }
+        let mut listed = Vec::new();
+        let mut walk = Walk::new(object.versions_url());
+        while let Some(url) = walk.next.take() {
+            let end = self.page(&url, object.vault(), &label, source, &Tags::new(), |entry| listed.push(entry)).await?;
+            walk.turn(end, object.vault(), &label)?;
         }
-        Err(Fault::new(KS428, Class::Slow, format_args!("{label}: more than {MOST_PAGES} pages")))
+        Ok(listed)
     }
 
-    /// The page at this URL. A link to the next leads into the same vault.
-    pub(super) async fn page<T: DeserializeOwned>(
+    /// The secrets of a vault that have these tags and that `keep` takes.
+    pub async fn secrets(
+        &self,
+        vault: &VaultUrl,
+        source: &TokenSource,
+        tags: &BTreeMap<String, String>,
+        keep: impl Fn(&Listed) -> bool,
+    ) -> Result<Vec<Listed>, Fault> {
+        let label = format!("list of secrets in {vault}");
+        let mut listed = Vec::new();
+        let mut walk = Walk::new(Object::secrets_url(vault));
+        while let Some(url) = walk.next.take() {
+            let add = |entry| {
+                if keep(&entry) {
+                    listed.push(entry);
+                }
+            };
+            let end = self.page(&url, vault, &label, source, tags, add).await?;
+            walk.turn(end, vault, &label)?;
+        }
+        Ok(listed)
+    }
+
+    /// The page at this URL; `add` gets its entries that have the tags.
+    pub(super) async fn page(
         &self,
         url: &str,
         vault: &VaultUrl,
         label: &str,
         source: &TokenSource,
-    ) -> Result<Page<T>, Fault> {
+        tags: &Tags,
+        mut add: impl FnMut(Listed),
+    ) -> Result<page::End, Fault> {
+        let _one_of_few = self.pages.acquire().await.ok();
         let answer = self.ask(url, vault, label, source, PAGE_LIMIT_BYTES).await.map_err(not_listed)?;
-        let bytes = answer.body.expose_secret();
-        // An empty page has an empty list. Without one it is somebody else's answer, and no secret is gone.
-        let list = is_list(bytes).then(|| serde_json::from_slice::<Body<T>>(bytes).ok()).flatten();
-        let body =
-            list.ok_or_else(|| Fault::new(KS413, Class::Transient, format_args!("{label}: the answer is not a list")))?;
-        let next = body.next_link.filter(|link| !link.is_empty());
-        // The token goes with it.
-        if next.as_ref().is_some_and(|link| !is_within(vault, link)) {
-            let message = format_args!("{label}: the next page is not in the vault");
-            return Err(Fault::new(KS428, Class::Slow, message));
+        page::read(answer.body.expose_secret(), answer.date, tags, &mut add).map_err(|error| match error {
+            page::PageError::Garbled => {
+                Fault::new(KS413, Class::Transient, format_args!("{label}: the answer is not a list"))
+            }
+            page::PageError::TooMany => too_large(label, &format!("more than {} entries on a page", page::MAX_ENTRIES)),
+        })
+    }
+}
+
+fn too_large(label: &str, what: &str) -> Fault {
+    Fault::new(KS428, Class::Slow, format_args!("{label}: {what}"))
+}
+
+/// The way from page to page.
+pub(super) struct Walk {
+    /// Where the next page is.
+    pub(super) next: Option<String>,
+    started: Time,
+    pages: usize,
+    entries: usize,
+    /// Hashes of the links so far.
+    seen: BTreeSet<u64>,
+    hasher: RandomState,
+}
+
+impl Walk {
+    pub(super) fn new(first: String) -> Self {
+        let (hasher, mut seen) = (RandomState::new(), BTreeSet::new());
+        seen.insert(hasher.hash_one(&first));
+        Self { next: Some(first), started: since_boot(), pages: 0, entries: 0, seen, hasher }
+    }
+
+    /// On to the next page, if there is one. A link to it leads into the same vault, and not to where we were.
+    pub(super) fn turn(&mut self, end: page::End, vault: &VaultUrl, label: &str) -> Result<(), Fault> {
+        self.pages += 1;
+        self.entries += end.entries;
+        if self.entries > MAX_ENTRIES {
+            return Err(too_large(label, &format!("more than {MAX_ENTRIES} entries")));
         }
-        Ok(Page { entries: body.value.unwrap_or_default(), date: answer.date, next })
+        let Some(link) = end.next else { return Ok(()) };
+        if self.pages >= MAX_PAGES {
+            return Err(too_large(label, &format!("more than {MAX_PAGES} pages")));
+        }
+        // The token goes with it.
+        if !is_within(vault, &link) {
+            return Err(too_large(label, "the next page is not in the vault"));
+        }
+        if link.len() > MAX_LINK_BYTES {
+            return Err(too_large(label, &format!("a link of more than {MAX_LINK_BYTES} bytes")));
+        }
+        if !self.seen.insert(self.hasher.hash_one(&link)) {
+            return Err(too_large(label, "the next page is one that was read before"));
+        }
+        if since_boot().saturating_sub(self.started) > MAX_TIME {
+            let message = format_args!("{label}: not at its end within {} s", MAX_TIME.as_secs());
+            return Err(Fault::new(KS412, Class::Transient, message));
+        }
+        self.next = Some(link);
+        Ok(())
     }
-}
-
-impl Listed {
-    fn of(entry: Entry, date: Option<i64>) -> Option<Self> {
-        let id = entry.id?;
-        let updated = entry.attributes.as_ref().and_then(|attributes| attributes.updated);
-        let updated = updated.zip(date).map(|(updated, date)| Seen { updated, date });
-        let name = id.trim_end_matches('/').rsplit('/').next()?.to_owned();
-        let created = entry.attributes.as_ref().and_then(|attributes| attributes.created).unwrap_or_default();
-        let enabled = entry.attributes.map(|attributes| attributes.enabled.unwrap_or_default());
-        Some(Self { name, enabled, created, updated, tags: entry.tags.unwrap_or_default() })
-    }
-}
-
-/// Whether a body names what every page has.
-fn is_list(body: &[u8]) -> bool {
-    [&b"\"value\""[..], b"\"nextLink\""].iter().any(|name| body.windows(name.len()).any(|window| window == *name))
 }
 
 /// Another right than that to get.
@@ -187,27 +206,31 @@ mod tests {
         }
     }
 
+    fn end(entries: usize, next: &str) -> page::End {
+        page::End { entries, next: Some(next.to_owned()) }
+    }
+
     #[test]
-    fn entries_have_a_name_and_perhaps_the_rest() {
-        let page = |value: serde_json::Value| {
-            let page: Body<Entry> =
-                serde_json::from_value(serde_json::json!({"value": value, "nextLink": null})).unwrap();
-            page.value.into_iter().flatten().filter_map(|entry| Listed::of(entry, Some(9))).collect::<Vec<_>>()
+    fn a_list_has_an_end() {
+        let vault = "https://kv.vault.azure.net/".parse().unwrap();
+        let link = |page: usize| format!("https://kv.vault.azure.net/secrets?page={page}");
+        let walk = |end: &dyn Fn(usize) -> page::End| {
+            let mut walk = Walk::new(link(0));
+            (1..2 * MAX_PAGES).find_map(|page| walk.turn(end(page), &vault, "list").err().map(|fault| (page, fault)))
         };
-        let listed = |name: &str, enabled, created, updated: Option<i64>| {
-            let updated = updated.map(|updated| Seen { updated, date: 9 });
-            Listed { name: name.to_owned(), enabled, created, updated, tags: BTreeMap::new() }
-        };
-        let entries = page(serde_json::json!([
-            {"id": "https://kv/secrets/db/v1", "attributes": {"enabled": true, "created": 5, "updated": 6}},
-            {"kid": "https://kv/keys/sign/v2", "attributes": {"enabled": false}},
-            {"id": "https://kv/secrets/db"},
-            {"attributes": {"enabled": true}},
-        ]));
-        let expected =
-            [listed("v1", Some(true), 5, Some(6)), listed("v2", Some(false), 0, None), listed("db", None, 0, None)];
-        assert_eq!(entries, expected);
-        assert!(page(serde_json::Value::Null).is_empty());
+        let cases: &[(&dyn Fn(usize) -> page::End, usize, &str)] = &[
+            (&|page| end(0, &link(page)), MAX_PAGES, "more than 1000 pages"),
+            (&|page| end(26, &link(page)), 962, "more than 25000 entries"),
+            (&|page| end(1, &link(page % 7)), 7, "was read before"),
+            (&|_| end(1, &link(0)), 1, "was read before"),
+            (&|page| end(1, &format!("{}{}", link(page), "x".repeat(MAX_LINK_BYTES))), 1, "a link of more than 8192"),
+            (&|_| end(1, "https://evil.example/"), 1, "not in the vault"),
+        ];
+        for (next, pages, expected) in cases {
+            let (page, fault) = walk(next).unwrap();
+            assert!(page == *pages && fault.reason == KS428 && fault.message.contains(expected), "{page} {fault}");
+        }
+        assert!(walk(&|page| page::End { entries: 1, next: (page < 900).then(|| link(page)) }).is_none());
     }
 
     proptest! {

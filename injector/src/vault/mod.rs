@@ -5,6 +5,7 @@ mod client;
 mod error;
 mod list;
 mod object;
+mod page;
 mod queue;
 mod updates;
 

@@ -5,15 +5,20 @@ use crate::clock::since_boot;
 use crate::http::{Failure, FailureKind};
 use crate::refresh::Time;
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
+
+/// A Plan has fewer objects; a list whose links are new each time has any number of pages.
+const MAX_LATE: usize = 1024;
 
 /// Those who want to ask one vault. Each vault has its share: one that hangs takes nothing from the others.
 #[derive(Debug)]
 pub(super) struct Queue {
     permits: Semaphore,
     heard: Mutex<Heard>,
+    hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -22,14 +27,14 @@ struct Heard {
     answered: Option<Time>,
     /// The last time-out, of a request or of looking its name up, during which nothing else was answered, and when it was.
     silent: Option<(Time, Failure)>,
-    /// URLs that had no answer in time, and none since.
-    late: BTreeSet<String>,
+    /// Hashes of URLs that had no answer in time, and none since; at most [`MAX_LATE`].
+    late: BTreeSet<u64>,
 }
 
 impl Queue {
     /// With this share of the requests at once.
     pub(super) fn new(share: usize) -> Self {
-        Self { permits: Semaphore::new(share), heard: Mutex::default() }
+        Self { permits: Semaphore::new(share), heard: Mutex::default(), hasher: RandomState::new() }
     }
 
     /// Whether anything was answered since then.
@@ -41,7 +46,7 @@ impl Queue {
     /// where only one object hangs, it goes behind the others the next time.
     pub(super) async fn turn(&self, url: &str) -> Result<Option<SemaphorePermit<'_>>, Failure> {
         let arrived = since_boot();
-        if self.heard().late.contains(url) {
+        if self.heard().late.contains(&self.hasher.hash_one(url)) {
             yield_now().await;
         }
         // An error here would mean the semaphore was closed, which nobody does.
@@ -57,7 +62,10 @@ impl Queue {
         match error {
             VaultError::Network(failure) if matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns) => {
                 let mut heard = self.heard();
-                heard.late.insert(url.to_owned());
+                if heard.late.len() >= MAX_LATE {
+                    heard.late.clear();
+                }
+                heard.late.insert(self.hasher.hash_one(url));
                 if heard.answered.is_none_or(|at| at < sent) {
                     heard.silent = Some((since_boot(), failure.clone()));
                 }
@@ -71,7 +79,7 @@ impl Queue {
     pub(super) fn answered(&self, url: &str) {
         let mut heard = self.heard();
         heard.answered = Some(since_boot());
-        heard.late.remove(url);
+        heard.late.remove(&self.hasher.hash_one(url));
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -108,6 +116,17 @@ mod tests {
                 assert!(queue.turn("third").await.is_ok(), "who comes later asks");
             });
         }
+    }
+
+    #[test]
+    fn urls_that_are_never_asked_again_are_not_kept_for_ever() {
+        let queue = Queue::new(1);
+        let mut failure = Failure::too_long(1);
+        failure.kind = FailureKind::Timeout;
+        for page in 0..3 * MAX_LATE {
+            queue.note(&format!("page {page}"), since_boot(), &VaultError::Network(failure.clone()));
+        }
+        assert!(queue.heard().late.len() <= MAX_LATE);
     }
 
     #[test]

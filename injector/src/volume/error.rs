@@ -3,7 +3,7 @@
 use super::tree::TreeError;
 use crate::fault::{Class, Fault};
 use keysluice_plan::RelativePath;
-use keysluice_plan::reason::{KS501, KS502, KS503, KS504, KS505};
+use keysluice_plan::reason::{KS501, KS502, KS503, KS504, KS505, KS506};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +45,14 @@ pub enum VolumeError {
         /// The name.
         path: PathBuf,
     },
+    /// Something lies where only generations of ours do.
+    #[error("{} {problem}", path.display())]
+    Stranger {
+        /// The name.
+        path: PathBuf,
+        /// What it is, or why it stays.
+        problem: String,
+    },
     /// A file to be kept is not in the current generation.
     #[error("file {path} is neither fetched nor in the current generation")]
     Incomplete {
@@ -68,6 +76,7 @@ impl VolumeError {
             Self::Directory { .. } => Fault::new(KS502, Class::Permanent, self),
             Self::Group { .. } => Fault::new(KS505, Class::Permanent, self),
             Self::Foreign { .. } => Fault::new(KS504, Class::Slow, self),
+            Self::Stranger { .. } => Fault::new(KS506, Class::Slow, self),
             Self::Io { .. } | Self::Incomplete { .. } => Fault::new(KS503, Class::Transient, self),
         }
     }
@@ -86,6 +95,11 @@ pub(super) fn with_path(volume: &Path) -> impl Fn(TreeError) -> VolumeError {
             error: errno.into(),
         },
         Errno::EXIST => VolumeError::Foreign { path: volume.join(error.name()) },
+        // What the allowance of a removal says.
+        Errno::AGAIN => VolumeError::Stranger {
+            path: volume.join(error.name()),
+            problem: "has more entries than are removed at once; the rest goes later".to_owned(),
+        },
         errno => io(volume, error.name(), errno),
     }
 }

@@ -1,9 +1,11 @@
 //! What a user sees in the volume: links `NAME -> ..data/NAME`. Other people's files are left alone.
 
-use super::tree::{TreeError, names};
-use rustix::fs::{AtFlags, readlinkat, symlinkat, unlinkat};
+use super::entries;
+use super::tree::TreeError;
+use rustix::fs::{AtFlags, FileType, readlinkat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
 /// Refuses names that belong to somebody else, before anything is written. Of `data`, which a rename replaces, every link is
@@ -22,8 +24,8 @@ pub(super) fn check(volume: &OwnedFd, data: &str, wanted: &BTreeSet<String>) -> 
     Ok(())
 }
 
-/// Adds missing links and removes those of files that are gone.
-pub(super) fn update(volume: &OwnedFd, wanted: &BTreeSet<String>) -> Result<(), TreeError> {
+/// Adds missing links and removes those of files that are gone: the `gone` ones, and what else is found within a bound.
+pub(super) fn update(volume: &OwnedFd, wanted: &BTreeSet<String>, gone: &[String]) -> Result<(), TreeError> {
     for name in wanted {
         match kind(volume, name)? {
             Kind::Ours => {}
@@ -32,9 +34,29 @@ pub(super) fn update(volume: &OwnedFd, wanted: &BTreeSet<String>) -> Result<(), 
                 .map_err(|errno| TreeError::new(name, errno))?,
         }
     }
-    for name in names(volume).map_err(|errno| TreeError::new("", errno))? {
-        if !wanted.contains(&name) && kind(volume, &name)? == Kind::Ours {
-            unlinkat(volume, name.as_str(), AtFlags::empty()).map_err(|errno| TreeError::new(&name, errno))?;
+    for name in gone {
+        remove_stale(volume, wanted, name)?;
+    }
+    let mut failure = None;
+    let seen = entries::each(volume, |name, kind| {
+        if let Ok(name) = name.to_str()
+            && matches!(kind, FileType::Symlink | FileType::Unknown)
+            && let Err(error) = remove_stale(volume, wanted, name)
+        {
+            failure = Some(error);
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    seen.map_err(|errno| TreeError::new("", errno))?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn remove_stale(volume: &OwnedFd, wanted: &BTreeSet<String>, name: &str) -> Result<(), TreeError> {
+    if !wanted.contains(name) && kind(volume, name)? == Kind::Ours {
+        match unlinkat(volume, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(TreeError::new(name, errno)),
         }
     }
     Ok(())

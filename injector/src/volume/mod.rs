@@ -8,22 +8,32 @@
 //!
 //! A generation is written whole into a directory nobody looks into, then `..data` is renamed onto it: a reader sees all of
 //! the old or all of the new. Everything is opened relative to the volume's directory and without following symbolic links.
+//!
+//! A container with a writable mount can put anything into the volume, and exchange it at any moment. So nothing is checked
+//! by its name and used by its name afterwards, what belongs to another user is not a generation, and no step takes more
+//! memory or time because of what lies there.
 
 #[cfg(test)]
 mod atomic_writer;
+mod entries;
 mod error;
+#[cfg(test)]
+mod hostile;
+mod leftovers;
 mod links;
+mod old;
+mod removal;
+mod staging;
 mod tree;
 
 pub use error::VolumeError;
 
-use crate::clock::Utc;
 use crate::content::Content;
 use error::{io, with_path};
 use keysluice_plan::{FileMode, RelativePath};
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, fstat, mkdirat, openat, readlinkat, renameat, statat, symlinkat, unlinkat,
-};
+use leftovers::Leftovers;
+use removal::Allowance;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, readlinkat, renameat, statat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -73,12 +83,13 @@ impl Staged {
 pub struct Volume {
     path: PathBuf,
     directory: OwnedFd,
+    /// The generation that was made visible last; a container may have pointed `..data` to something else since.
+    published: Option<String>,
     /// Previous generations that linger for readers that have one open, oldest first.
     previous: Vec<String>,
     /// How many of them went early, because the volume was full: their scheduled removals are void.
     gone_early: usize,
-    /// A crash left something that is still there.
-    leftovers: bool,
+    leftovers: Leftovers,
     budget: Budget,
 }
 
@@ -87,54 +98,89 @@ impl Volume {
     /// last good files all the same) is removed before the next generation is written.
     pub fn open(path: &Path) -> Result<Self, VolumeError> {
         let directory = open_volume(path)?;
-        let (previous, budget) = (Vec::new(), Budget::default());
-        let mut volume = Self { path: path.to_owned(), directory, previous, gone_early: 0, leftovers: false, budget };
-        volume.leftovers = volume.remove_leftovers().is_err();
+        let mut volume = Self {
+            path: path.to_owned(),
+            directory,
+            published: None,
+            previous: Vec::new(),
+            gone_early: 0,
+            leftovers: Leftovers::default(),
+            budget: Budget::default(),
+        };
+        volume.published = volume.generation();
+        volume.clean_up();
         Ok(volume)
+    }
+
+    /// What is in the volume and cannot be removed, or was put there by another user; each told once.
+    pub fn news(&mut self) -> Option<VolumeError> {
+        self.leftovers.news()
     }
 
     /// Name of the generation `..data` points to, if it is one of ours.
     pub fn generation(&self) -> Option<String> {
+        self.current().map(|(name, _)| name)
+    }
+
+    /// Name and directory of the generation `..data` points to; what belongs to another user is not one of ours.
+    fn current(&self) -> Option<(String, OwnedFd)> {
         let target = readlinkat(&self.directory, DATA, Vec::new()).ok()?.into_string().ok()?;
-        tree::is_generation(&target).then_some(target)
+        let directory = self.own_generation(&target)?;
+        Some((target, directory))
+    }
+
+    fn own_generation(&self, name: &str) -> Option<OwnedFd> {
+        let is_generation = tree::is_generation(name);
+        is_generation.then(|| tree::open_own_directory(&self.directory, name).ok()).flatten()
     }
 
     /// When the current generation was written.
     pub fn generation_time(&self) -> Option<SystemTime> {
-        let stat = fstat(self.current()?).ok()?;
+        let stat = fstat(self.current()?.1).ok()?;
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(stat.st_mtime).ok()?))
     }
 
     /// The files of the generation an earlier run left; `None` when there is none.
     pub fn left(&self) -> Option<BTreeSet<RelativePath>> {
-        tree::files(&self.current()?).ok()
+        old::files(&self.current()?.1).ok()
     }
 
     /// Whether the current generation has all these files.
     pub fn has<'a>(&mut self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
-        let files = self.follow().ok().and_then(|()| self.left()).unwrap_or_default();
-        paths.into_iter().all(|path| files.contains(path))
+        let current = self.follow().ok().and_then(|()| self.current());
+        let mut left = old::MAX_KEPT_BYTES;
+        paths.into_iter().all(|path| {
+            let found = current.as_ref().and_then(|(_, current)| old::find(current, path).ok().flatten());
+            let rest = found.and_then(|old| left.checked_sub(old.size));
+            left = rest.unwrap_or_default();
+            rest.is_some()
+        })
     }
 
     /// Completes the links of the generation an earlier run left: a crash may have come between the swap and them. `false` when
     /// that cannot be done.
     pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
         let names = paths.into_iter().map(|path| path.top().to_owned()).collect();
-        links::update(&self.directory, &names).is_ok()
+        links::update(&self.directory, &names, &[]).is_ok()
     }
 
     /// Writes a new generation next to the current one; nothing is visible yet. If the volume is full, generations that linger
     /// go first; if that is not enough nothing changes.
     pub fn stage(&mut self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
         self.follow()?;
-        self.leftovers = self.leftovers && self.remove_leftovers().is_err();
-        match self.try_stage(entries, now) {
-            Err(error) if error.is_full() && !self.previous.is_empty() => {
-                self.remove_all_previous()?;
-                self.try_stage(entries, now)
-            }
-            other => other,
+        if self.leftovers.are_due() {
+            self.clean_up();
         }
+        let mut staged = self.try_stage(entries, now);
+        if staged.as_ref().is_err_and(VolumeError::is_full) {
+            self.clean_up();
+            self.remove_all_previous()?;
+            staged = self.try_stage(entries, now);
+        }
+        if staged.is_err() {
+            self.leftovers.expect();
+        }
+        staged
     }
 
     /// A volume that was removed or mounted anew since it was opened is opened again: what is written into the old one nobody
@@ -145,6 +191,7 @@ impl Volume {
         let there = statat(CWD, &self.path, AtFlags::empty()).map(identity).map_err(failed)?;
         if fstat(&self.directory).map(identity).map_err(failed)? != there {
             self.directory = open_volume(&self.path)?;
+            self.published = self.generation();
             self.gone_early += std::mem::take(&mut self.previous).len();
         }
         Ok(())
@@ -153,14 +200,15 @@ impl Volume {
     /// Makes a staged generation visible, or leaves all as it was. Returns whether a previous one lingers now.
     pub fn publish(&mut self, staged: Staged) -> Result<bool, VolumeError> {
         let Staged { generation, names, .. } = staged;
-        let previous = self.generation();
+        let previous = self.replaced();
+        let gone = previous.as_ref().map(|name| self.top_names(name)).unwrap_or_default();
         if let Some(generation) = &generation
             && let Err(errno) = self.point_to(generation)
         {
-            let _ = tree::remove(&self.directory, generation);
+            self.remove(generation);
             return Err(io(&self.path, DATA, errno));
         }
-        let linked = links::update(&self.directory, &names).map_err(with_path(&self.path));
+        let linked = links::update(&self.directory, &names, &gone).map_err(with_path(&self.path));
         if generation.is_none() {
             return linked.map(|()| false);
         }
@@ -170,7 +218,19 @@ impl Volume {
         }
         let lingers = previous.is_some();
         self.previous.extend(previous);
+        self.published = generation;
         Ok(lingers)
+    }
+
+    /// The generation that a new one replaces: ours, wherever `..data` points by now.
+    fn replaced(&self) -> Option<String> {
+        let published = self.published.clone().filter(|name| self.own_generation(name).is_some());
+        published.or_else(|| self.generation()).filter(|name| !self.previous.contains(name))
+    }
+
+    /// What is at the top of a generation.
+    fn top_names(&self, generation: &str) -> Vec<String> {
+        self.own_generation(generation).and_then(|directory| entries::names(&directory).ok()).unwrap_or_default()
     }
 
     /// Undoes the last publication that changed something; `lingers` is what it returned.
@@ -180,31 +240,50 @@ impl Volume {
     }
 
     /// To a previous generation or to none, as far as that can be done.
-    fn go_back(&self, previous: Option<String>) {
+    fn go_back(&mut self, previous: Option<String>) {
         let failed = self.generation();
-        let names =
-            previous.as_ref().and_then(|name| tree::names(&tree::open_directory(&self.directory, name).ok()?).ok());
-        let _ = match previous {
-            Some(previous) => self.point_to(&previous),
+        let gone = failed.as_ref().map(|name| self.top_names(name)).unwrap_or_default();
+        let names = previous.as_ref().map(|name| self.top_names(name)).unwrap_or_default();
+        let _ = match &previous {
+            Some(previous) => self.point_to(previous),
             None => unlinkat(&self.directory, DATA, AtFlags::empty()),
         };
-        let _ = links::update(&self.directory, &names.into_iter().flatten().collect());
+        let _ = links::update(&self.directory, &names.into_iter().collect(), &gone);
+        self.published = previous;
         if let Some(failed) = failed.filter(|failed| self.generation().as_ref() != Some(failed)) {
-            let _ = tree::remove(&self.directory, &failed);
+            self.remove(&failed);
         }
     }
 
     fn point_to(&self, generation: &str) -> Result<(), Errno> {
-        // A crash between the two calls below leaves it; `symlinkat` does not replace.
+        // A crash between the calls below leaves the link, and a container may put a directory in its place.
+        let mut link = DATA_TMP.to_owned();
         let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
-        symlinkat(generation, &self.directory, DATA_TMP)?;
-        renameat(&self.directory, DATA_TMP, &self.directory, DATA)
+        if let Err(errno) = symlinkat(generation, &self.directory, link.as_str()) {
+            if errno != Errno::EXIST {
+                return Err(errno);
+            }
+            link = format!("{DATA_TMP}.{}", unique());
+            symlinkat(generation, &self.directory, link.as_str())?;
+        }
+        let renamed = renameat(&self.directory, link.as_str(), &self.directory, DATA);
+        if renamed.is_err() {
+            let _ = unlinkat(&self.directory, link.as_str(), AtFlags::empty());
+        }
+        renamed
     }
 
     /// Takes a staged generation back.
-    pub fn discard(&self, staged: Staged) {
+    pub fn discard(&mut self, staged: Staged) {
         if let Some(generation) = staged.generation {
-            let _ = tree::remove(&self.directory, &generation);
+            self.remove(&generation);
+        }
+    }
+
+    /// Removes a generation that nobody has seen; what stays of it goes with the leftovers.
+    fn remove(&mut self, generation: &str) {
+        if removal::remove(&self.directory, generation, &mut Allowance::default()).is_err() {
+            self.leftovers.expect();
         }
     }
 
@@ -216,95 +295,27 @@ impl Volume {
             return Ok(false);
         }
         let Some(name) = self.previous.first() else { return Ok(false) };
-        tree::remove(&self.directory, name).map_err(with_path(&self.path))?;
+        removal::remove(&self.directory, name, &mut Allowance::default()).map_err(with_path(&self.path))?;
         self.previous.remove(0);
         Ok(true)
     }
 
     fn remove_all_previous(&mut self) -> Result<(), VolumeError> {
         while let Some(name) = self.previous.first() {
-            tree::remove(&self.directory, name).map_err(with_path(&self.path))?;
+            removal::remove(&self.directory, name, &mut Allowance::default()).map_err(with_path(&self.path))?;
             self.previous.remove(0);
             self.gone_early += 1;
         }
         Ok(())
     }
 
-    /// No more than one file of the current generation is in memory at a time, beside those that were fetched.
-    fn try_stage(&self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
-        let current = self.current();
-        let old = |path: &RelativePath| match &current {
-            Some(current) => tree::read(current, path).map_err(with_path(&self.path)),
-            None => Ok(None),
-        };
-        let mut changed = Vec::new();
-        for entry in entries {
-            let old = old(entry.path)?;
-            if entry.content.is_none() && old.is_none() {
-                return Err(VolumeError::Incomplete { path: entry.path.clone() });
-            }
-            let same = |old: tree::Old| {
-                let group = entry.group.is_none_or(|group| group == old.group);
-                let content = entry.content.is_none_or(|new| new.expose() == old.content.expose());
-                group && content && old.mode == entry.mode.bits()
-            };
-            if !old.is_some_and(same) {
-                changed.push(entry.path.clone());
-            }
-        }
-        let names: BTreeSet<String> = entries.iter().map(|entry| entry.path.top().to_owned()).collect();
-        links::check(&self.directory, DATA, &names).map_err(with_path(&self.path))?;
-        let same_set = current.as_ref().is_some_and(|current| tree::count(current).is_ok_and(|n| n == entries.len()));
-        if same_set && changed.is_empty() {
-            return Ok(Staged { generation: None, names, changed });
-        }
-        let generation = format!("..{}.{}", Utc::of(now).underscored(), random());
-        if let Err(error) = self.write(&generation, entries, old) {
-            let _ = tree::remove(&self.directory, &generation);
-            return Err(error);
-        }
-        Ok(Staged { generation: Some(generation), names, changed })
-    }
-
-    fn write(
-        &self,
-        generation: &str,
-        entries: &[Entry<'_>],
-        old: impl Fn(&RelativePath) -> Result<Option<tree::Old>, VolumeError>,
-    ) -> Result<(), VolumeError> {
-        mkdirat(&self.directory, generation, Mode::from_bits_truncate(0o755))
-            .map_err(|errno| io(&self.path, generation, errno))?;
-        let root = tree::create(&self.directory, generation).map_err(with_path(&self.path))?;
-        for &Entry { path, mode, group, content } in entries {
-            let kept = if content.is_none() { old(path)? } else { None };
-            let content = content.or_else(|| kept.as_ref().map(|old| &old.content));
-            let Some(bytes) = content.map(Content::expose) else {
-                return Err(VolumeError::Incomplete { path: path.clone() });
-            };
-            let file = tree::File { path, mode, group, bytes };
-            tree::write(&self.directory, &root, &file, &self.budget).map_err(with_path(&self.path))?;
-        }
-        Ok(())
-    }
-
-    fn current(&self) -> Option<OwnedFd> {
-        tree::open_directory(&self.directory, &self.generation()?).ok()
-    }
-
-    /// Generations that are neither the current one nor linger, and a `..data_tmp`.
-    fn remove_leftovers(&self) -> Result<(), VolumeError> {
+    /// Removes generations that are neither the current one nor linger, and temporary links.
+    fn clean_up(&mut self) {
+        let mut used: Vec<&str> = self.previous.iter().chain(&self.published).map(String::as_str).collect();
         let current = self.generation();
-        let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
-        for name in tree::names(&self.directory).map_err(|errno| io(&self.path, "", errno))? {
-            if tree::is_generation(&name) && current.as_ref() != Some(&name) && !self.previous.contains(&name) {
-                match tree::remove(&self.directory, &name) {
-                    // Somebody else's file that happens to be named like a generation.
-                    Err(error) if error.errno() == Errno::NOTDIR || error.errno() == Errno::LOOP => {}
-                    other => other.map_err(with_path(&self.path))?,
-                }
-            }
-        }
-        Ok(())
+        used.extend(current.as_deref());
+        let result = leftovers::remove(&self.directory, DATA_TMP, &used);
+        self.leftovers.note(result.map_err(with_path(&self.path)));
     }
 }
 
@@ -315,7 +326,7 @@ fn open_volume(path: &Path) -> Result<OwnedFd, VolumeError> {
 }
 
 /// Ten digits that differ from one generation to the next, also within a second.
-fn random() -> u64 {
+fn unique() -> u64 {
     RandomState::new().build_hasher().finish() % 10_000_000_000
 }
 

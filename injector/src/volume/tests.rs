@@ -322,7 +322,7 @@ proptest! {
 
 #[test]
 fn names_of_generations_differ_within_a_second() {
-    let all: BTreeSet<u64> = (0..100).map(|_| random()).collect();
+    let all: BTreeSet<u64> = (0..100).map(|_| unique()).collect();
     assert_eq!(all.len(), 100);
 }
 

@@ -1,13 +1,10 @@
-//! One generation's directory: written, read, counted and removed, always relative to an open directory.
+//! One generation's directory: made and written, always relative to an open directory.
 
-use crate::content::Content;
+use super::old::Old;
 use keysluice_plan::{FileMode, RelativePath};
-use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, chmodat, fchmod, fchown, fstat, mkdirat, openat, statat, unlinkat,
-};
-use rustix::io::{Errno, read as read_fd, write as write_fd};
-use secrecy::zeroize::Zeroize;
-use std::collections::BTreeSet;
+use rustix::fs::{Gid, Mode, OFlags, Stat, fchmod, fchown, fstat, mkdirat, openat};
+use rustix::io::{Errno, write as write_fd};
+use rustix::process::geteuid;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A call that failed and the name it was about.
@@ -42,14 +39,23 @@ pub(super) struct File<'a> {
     pub(super) path: &'a RelativePath,
     pub(super) mode: FileMode,
     pub(super) group: Option<u32>,
-    pub(super) bytes: &'a [u8],
+    pub(super) bytes: Bytes<'a>,
 }
 
-/// A file that was read.
-pub(super) struct Old {
-    pub(super) content: Content,
-    pub(super) mode: u32,
-    pub(super) group: u32,
+/// What a file gets.
+pub(super) enum Bytes<'a> {
+    New(&'a [u8]),
+    /// What an older file holds.
+    Kept(&'a Old),
+}
+
+impl Bytes<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::New(bytes) => bytes.len(),
+            Self::Kept(old) => usize::try_from(old.size).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 /// Space for tests of a full volume: a tmpfs with `sizeLimit` needs root.
@@ -91,10 +97,21 @@ pub(super) fn open_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, E
     openat(parent, name, flags, Mode::empty())
 }
 
+/// The same of a directory that belongs to us; one of somebody else is none of ours, as if it was not there.
+pub(super) fn open_own_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    let directory = open_directory(parent, name)?;
+    if is_own(&fstat(&directory)?) { Ok(directory) } else { Err(Errno::NOTDIR) }
+}
+
+/// Whether it belongs to the user this process runs as.
+pub(super) fn is_own(stat: &Stat) -> bool {
+    stat.st_uid == geteuid().as_raw()
+}
+
 /// Opens a generation's new directory for writing and reading.
 pub(super) fn create(volume: &OwnedFd, generation: &str) -> Result<OwnedFd, TreeError> {
     let open = || {
-        let root = open_directory(volume, generation)?;
+        let root = open_own_directory(volume, generation)?;
         open_up(&root).map(|()| root)
     };
     open().map_err(|errno| TreeError::new(generation, errno))
@@ -122,22 +139,30 @@ fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<OwnedFd, Errno> {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }
-        let directory = open_directory(above, component)?;
+        let directory = open_own_directory(above, component)?;
         open_up(&directory)?;
         parent = Some(directory);
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(parent.as_ref().unwrap_or(root), name, flags, Mode::from_bits_truncate(0o600))?;
-    let mut rest = file.bytes;
+    match file.bytes {
+        Bytes::New(bytes) => write_all(&fd, bytes)?,
+        Bytes::Kept(old) => old.copy_to(&fd)?,
+    }
+    Ok(fd)
+}
+
+pub(super) fn write_all(fd: &OwnedFd, bytes: &[u8]) -> Result<(), Errno> {
+    let mut rest = bytes;
     while !rest.is_empty() {
-        match write_fd(&fd, rest) {
+        match write_fd(fd, rest) {
             Ok(0) => return Err(Errno::IO),
             Ok(written) => rest = &rest[written..],
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
     }
-    Ok(fd)
+    Ok(())
 }
 
 /// Without CAP_CHOWN the system allows it for groups of this process only.
@@ -153,140 +178,11 @@ fn open_up(directory: &OwnedFd) -> Result<(), Errno> {
     fchmod(directory, Mode::from_bits_truncate(0o755 | setgid))
 }
 
-/// The paths of all regular files below a directory.
-pub(super) fn files(root: &OwnedFd) -> Result<BTreeSet<RelativePath>, Errno> {
-    let mut paths = BTreeSet::new();
-    collect(root, "", &mut paths)?;
-    Ok(paths)
-}
-
-fn collect(directory: &OwnedFd, prefix: &str, paths: &mut BTreeSet<RelativePath>) -> Result<(), Errno> {
-    for name in names(directory)? {
-        let kind = FileType::from_raw_mode(statat(directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
-        // A name that is no path of ours is nothing of ours.
-        let Ok(path) = format!("{prefix}{name}").parse::<RelativePath>() else { continue };
-        if kind == FileType::Directory {
-            collect(&open_directory(directory, &name)?, &format!("{path}/"), paths)?;
-        } else if kind == FileType::RegularFile {
-            paths.insert(path);
-        }
-    }
-    Ok(())
-}
-
-/// Reads a file; `None` when there is no regular file at this path.
-pub(super) fn read(root: &OwnedFd, path: &RelativePath) -> Result<Option<Old>, TreeError> {
-    let result = with_parent(root, path, |parent, name| {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = match openat(parent, name, flags, Mode::empty()) {
-            Err(Errno::ACCESS) => open_unreadable(parent, name)?,
-            other => other?,
-        };
-        let stat = fstat(&fd)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; usize::try_from(stat.st_size).unwrap_or_default()];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match read_fd(&fd, &mut bytes[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    bytes.zeroize();
-                    return Err(errno);
-                }
-            }
-        }
-        bytes.truncate(filled);
-        Ok(Some(Old { content: Content::new(bytes), mode: stat.st_mode & 0o7777, group: stat.st_gid }))
-    });
-    match result {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        other => other.map_err(|errno| TreeError::new(path.as_str(), errno)),
-    }
-}
-
-/// A mode without owner-read shuts out ourselves too, unless we are root: readable for the moment of opening.
-fn open_unreadable(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
-    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Errno::ACCESS);
-    }
-    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-    chmodat(parent, name, mode | Mode::RUSR, AtFlags::empty())?;
-    let fd = openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    fchmod(&fd, mode)?;
-    Ok(fd)
-}
-
-fn with_parent<T>(
-    root: &OwnedFd,
-    path: &RelativePath,
-    then: impl FnOnce(&OwnedFd, &str) -> Result<T, Errno>,
-) -> Result<T, Errno> {
-    let mut components: Vec<&str> = path.components().collect();
-    let Some(name) = components.pop() else {
-        return Err(Errno::INVAL);
-    };
-    let mut parent = None::<OwnedFd>;
-    for component in components {
-        parent = Some(open_directory(parent.as_ref().unwrap_or(root), component)?);
-    }
-    then(parent.as_ref().unwrap_or(root), name)
-}
-
-/// The names in a directory, without `.` and `..`; names that are not UTF-8 are not ours.
-pub(super) fn names(directory: &OwnedFd) -> Result<Vec<String>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        if let Ok(name) = entry?.file_name().to_str().map(str::to_owned)
-            && name != "."
-            && name != ".."
-        {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-/// Number of entries that are not directories, at any depth.
-pub(super) fn count(directory: &OwnedFd) -> Result<usize, Errno> {
-    let mut total = 0;
-    for name in names(directory)? {
-        total += match open_directory(directory, &name) {
-            Ok(inner) => count(&inner)?,
-            Err(Errno::NOTDIR | Errno::LOOP) => 1,
-            Err(errno) => return Err(errno),
-        };
-    }
-    Ok(total)
-}
-
-/// Removes a generation and everything below it; one that is not there is fine.
-pub(super) fn remove(parent: &OwnedFd, name: &str) -> Result<(), TreeError> {
-    match remove_inner(parent, name) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(TreeError::new(name, errno)),
-    }
-}
-
-fn remove_inner(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
-    let directory = open_directory(parent, name)?;
-    for inner in names(&directory)? {
-        match unlinkat(&directory, inner.as_str(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR | Errno::PERM) => remove_inner(&directory, &inner)?,
-            Err(errno) => return Err(errno),
-        }
-    }
-    unlinkat(parent, name, AtFlags::REMOVEDIR)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::entries::names;
     use super::*;
+    use rustix::fs::{AtFlags, statat};
 
     /// Bytes of all files below a directory.
     pub(super) fn used(directory: &OwnedFd) -> usize {

@@ -1,6 +1,7 @@
 //! A pod without a cluster: the emulator, a root directory, the real binary.
 
 mod cgroup;
+pub(crate) mod confined;
 
 pub(crate) use cgroup::Cgroup;
 
@@ -99,6 +100,11 @@ impl World {
         put(&self.root.join("termination-log"), b"");
         let log = fs::File::options().create(true).append(true).open(self.root.join("stderr")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Sidecar { child, world: self, plan: plan.clone() }
+    }
+
+    /// A sidecar that was started otherwise.
+    pub(crate) fn sidecar(&self, child: Child, plan: &Value) -> Sidecar<'_> {
         Sidecar { child, world: self, plan: plan.clone() }
     }
 
@@ -210,4 +216,13 @@ pub(crate) fn stderr(output: &Output) -> String {
 /// Says that a test did not test, past the test runner's capture.
 pub(crate) fn loudly(what: &str, why: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {what}: {why}\n").as_bytes());
+}
+
+/// Whether the descriptors of a sidecar can be counted: it is not dumpable, so that takes `CAP_SYS_PTRACE`.
+pub(crate) fn may_look_into(id: u32) -> bool {
+    let may = fs::read_dir(format!("/proc/{id}/fd"));
+    if let Err(error) = &may {
+        loudly("the descriptors of a sidecar", &error.to_string());
+    }
+    may.is_ok()
 }

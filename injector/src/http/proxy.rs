@@ -1,0 +1,213 @@
+//! Which requests go through a proxy: `NO_PROXY` as Go's `httpproxy` reads it, since what else runs in the pod is often
+//! written in Go and shares the variable.
+
+use reqwest::{Proxy, Url};
+use std::net::IpAddr;
+
+/// A proxy that takes what `no_proxy` does not except; `None` when `url` is not that of an HTTP proxy.
+pub(super) fn proxy(url: &str, no_proxy: &str) -> Option<Proxy> {
+    let url = address(url)?;
+    let exceptions = Exceptions::parse(no_proxy);
+    Some(Proxy::custom(move |target: &Url| {
+        let (host, port) = (target.host_str()?, target.port_or_known_default()?);
+        (!exceptions.hold_for(host, port)).then(|| url.clone())
+    }))
+}
+
+/// `proxy.example:3128` is `http://proxy.example:3128`.
+fn address(text: &str) -> Option<Url> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = Url::parse(&with_scheme).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
+/// What is asked directly.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Exceptions {
+    all: bool,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Rule {
+    Network(IpAddr, u8),
+    Address(IpAddr, String),
+    /// The suffix begins with a dot; `whole` when the name without the dot is meant too. An empty port is any.
+    Domain {
+        suffix: String,
+        whole: bool,
+        port: String,
+    },
+}
+
+impl Exceptions {
+    fn parse(text: &str) -> Self {
+        let mut rules = Vec::new();
+        for entry in text.split(',').map(|entry| entry.trim().to_lowercase()).filter(|entry| !entry.is_empty()) {
+            if entry == "*" {
+                return Self { all: true, rules: Vec::new() };
+            }
+            rules.extend(Rule::parse(&entry));
+        }
+        Self { all: false, rules }
+    }
+
+    /// Loopback is asked directly whatever the variable says.
+    fn hold_for(&self, host: &str, port: u16) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
+        let (address, port) = (host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()), port.to_string());
+        self.all
+            || super::resolver::is_localhost(&host)
+            || address.is_some_and(|ip| ip.is_loopback())
+            || self.rules.iter().any(|rule| rule.matches(&host, address, &port))
+    }
+}
+
+impl Rule {
+    fn parse(entry: &str) -> Option<Self> {
+        if let Some((ip, prefix)) = entry.split_once('/').and_then(|(ip, prefix)| network(ip, prefix)) {
+            return Some(Self::Network(ip, prefix));
+        }
+        let (host, port) = host_and_port(entry).unwrap_or((entry, ""));
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Some(Self::Address(ip.to_canonical(), port.to_owned()));
+        }
+        let host = if host.starts_with("*.") { &host[1..] } else { host };
+        let whole = !host.starts_with('.');
+        let suffix = if whole { format!(".{host}") } else { host.to_owned() };
+        (!host.is_empty()).then(|| Self::Domain { suffix, whole, port: port.to_owned() })
+    }
+
+    fn matches(&self, host: &str, address: Option<IpAddr>, port: &str) -> bool {
+        let fits = |wanted: &str| wanted.is_empty() || wanted == port;
+        match self {
+            Self::Network(network, prefix) => address.is_some_and(|ip| contains(*network, *prefix, ip)),
+            Self::Address(ip, wanted) => address == Some(*ip) && fits(wanted),
+            Self::Domain { suffix, whole, port: wanted } => {
+                fits(wanted) && (host.ends_with(suffix.as_str()) || *whole && host == &suffix[1..])
+            }
+        }
+    }
+}
+
+/// `10.0.0.0/8`; an IPv4 network that is written as IPv6 is one of IPv4.
+fn network(ip: &str, prefix: &str) -> Option<(IpAddr, u8)> {
+    let ip: IpAddr = ip.parse().ok()?;
+    let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let prefix: u8 = prefix.parse().ok().filter(|_| digits)?;
+    let bits = if ip.is_ipv4() { 32 } else { 128 };
+    match ip.to_canonical() {
+        _ if prefix > bits => None,
+        canonical @ IpAddr::V4(_) if bits == 128 => Some((canonical, prefix.checked_sub(96)?)),
+        canonical => Some((canonical, prefix)),
+    }
+}
+
+/// Host and port of `host:port` or `[address]:port`; `None` for what has no port, or more colons than one.
+fn host_and_port(entry: &str) -> Option<(&str, &str)> {
+    if let Some((host, port)) = entry.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        return Some((host, port)).filter(|(_, port)| !port.contains(':'));
+    }
+    entry.split_once(':').filter(|(_, port)| !port.contains(':'))
+}
+
+fn contains(network: IpAddr, prefix: u8, ip: IpAddr) -> bool {
+    // A shift by all bits would be none.
+    let same = |a: u128, b: u128, bits: u32| (a ^ b).checked_shr(bits - u32::from(prefix)).unwrap_or(0) == 0;
+    match (network, ip) {
+        (IpAddr::V4(network), IpAddr::V4(ip)) => same(network.to_bits().into(), ip.to_bits().into(), 32),
+        (IpAddr::V6(network), IpAddr::V6(ip)) => same(network.to_bits(), ip.to_bits(), 128),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn exceptions_are_those_of_go() {
+        let cases: &[(&str, &str, u16, bool)] = &[
+            ("", "login.vault.test", 443, false),
+            ("*", "login.vault.test", 443, true),
+            ("x.test, *", "login.vault.test", 443, true),
+            ("vault.test", "login.vault.test", 443, true),
+            ("vault.test", "vault.test", 443, true),
+            ("vault.test", "myvault.test", 443, false),
+            ("vault.test", "vault.test.", 443, false),
+            (".vault.test", "login.vault.test", 443, true),
+            (".vault.test", "a.login.vault.test", 443, true),
+            (".vault.test", "vault.test", 443, false),
+            ("*.vault.test", "login.vault.test", 443, true),
+            ("*.vault.test", "a.login.vault.test", 443, true),
+            ("*.vault.test", "vault.test", 443, false),
+            ("*.vault.test", "xvault.test", 443, false),
+            ("*vault.test", "login.vault.test", 443, false),
+            ("login.*.test", "login.vault.test", 443, false),
+            ("login.vault.test:443", "login.vault.test", 443, true),
+            ("login.vault.test:8443", "login.vault.test", 443, false),
+            ("login.vault.test:8443", "login.vault.test", 8443, true),
+            ("login.vault.test:", "login.vault.test", 8443, true),
+            ("*.vault.test:443", "login.vault.test", 443, true),
+            ("*.vault.test:443", "login.vault.test", 80, false),
+            (".vault.test:443", "login.vault.test", 443, true),
+            (":443", "login.vault.test", 443, false),
+            (" a.test , LOGIN.Vault.Test\t,", "Login.vault.TEST", 443, true),
+            ("https://login.vault.test", "login.vault.test", 443, false),
+            ("10.1.2.3", "10.1.2.3", 443, true),
+            ("10.1.2.3", "10.1.2.30", 443, false),
+            ("10.1.2.3:8443", "10.1.2.3", 443, false),
+            ("10.1.2.3:443", "10.1.2.3", 443, true),
+            ("10.0.0.0/8", "10.1.2.3", 443, true),
+            ("10.1.2.3/8", "10.200.2.3", 443, true),
+            ("10.0.0.0/8", "11.1.2.3", 443, false),
+            ("10.0.0.0/8", "login.vault.test", 443, false),
+            ("0.0.0.0/0", "11.1.2.3", 443, true),
+            ("10.0.0.0/33", "10.1.2.3", 443, false),
+            ("10.0.0.0/+8", "10.1.2.3", 443, false),
+            ("2001:db8::1", "[2001:db8::1]", 443, true),
+            ("2001:db8::1", "[2001:db8::2]", 443, false),
+            ("[2001:db8::1]:443", "[2001:db8::1]", 443, true),
+            ("[2001:db8::1]:80", "[2001:db8::1]", 443, false),
+            ("[2001:db8::1]", "[2001:db8::1]", 443, false),
+            ("2001:db8::/32", "[2001:db8:1::9]", 443, true),
+            ("2001:db8::/32", "[2001:db9::9]", 443, false),
+            ("::/0", "[2001:db9::9]", 443, true),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", 443, true),
+            ("10.1.2.3", "[::ffff:10.1.2.3]", 443, true),
+            ("", "localhost", 443, true),
+            ("", "kv.vault.localhost", 443, true),
+            ("", "127.9.9.9", 443, true),
+            ("", "[::1]", 443, true),
+            ("", "localhost.test", 443, false),
+        ];
+        for (no_proxy, host, port, expected) in cases {
+            assert_eq!(Exceptions::parse(no_proxy).hold_for(host, *port), *expected, "{no_proxy:?} {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_needs_no_scheme() {
+        for (text, expected) in [
+            ("proxy.test:3128", Some("http://proxy.test:3128/")),
+            ("proxy.test", Some("http://proxy.test/")),
+            ("10.0.0.1:3128", Some("http://10.0.0.1:3128/")),
+            ("user:word@proxy.test:3128", Some("http://user:word@proxy.test:3128/")),
+            ("https://proxy.test", Some("https://proxy.test/")),
+            ("socks5://proxy.test", None),
+            ("http://", None),
+            ("http://[bad", None),
+        ] {
+            assert_eq!(address(text).map(String::from).as_deref(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_fail(text in "\\PC{0,40}", host in "\\PC{0,20}") {
+            let _ = address(&text);
+            Exceptions::parse(&text).hold_for(&host, 443);
+        }
+    }
+}
