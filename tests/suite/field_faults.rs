@@ -272,6 +272,10 @@ fn kind_l_unquoted_text_is_named_with_path_value_file_and_fix() {
     );
     let (code, _, error) = keysluice(&["plan", "-f", &files.path("base.yaml")]);
     assert!(code == 3 && error.contains("client-id is 123, a number"), "{error}");
+    let class = BASE.replace("metadata: {name: shop, ", "metadata: {name: shop, labels: {a: on}, ");
+    let files = Files::of(&[("class.yaml", &class)]);
+    let (code, _, error) = keysluice(&["plan", "-f", &files.path("class.yaml")]);
+    assert!(code == 3 && error.contains("KS736 SecretProviderClass: metadata.labels.a is on, a boolean"), "{error}");
 }
 
 #[test]

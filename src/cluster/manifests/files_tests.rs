@@ -31,6 +31,9 @@ fn kind_k_items_of_a_list_get_the_kind_of_the_list() {
     assert_eq!(items[0].value, json!({"metadata": {"name": "a"}, "kind": "Pod", "apiVersion": "v1"}));
     assert_eq!(items[1].written("/m").map(|written| written.text.as_str()), Some("0400"));
     assert_eq!(kinds("kind: DeploymentList\nitems: [{}, {}]\n"), ["Deployment", "Deployment"]);
+    let nested = "kind: List\nitems:\n- kind: A\n- kind: List\n  items: [{kind: B, m: 0x1}, {kind: CList, items: [{}]}]\n- x: z\n";
+    assert_eq!(kinds(nested), ["A", "B", "C"]);
+    assert_eq!(parse(nested).unwrap()[1].written("/m").map(|written| written.text.as_str()), Some("0x1"));
     assert_eq!(kinds("kind: RoleList\n"), ["RoleList"], "without items it is an object");
 }
 
