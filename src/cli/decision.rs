@@ -47,8 +47,8 @@ pub(super) async fn decide(
             let elsewhere = account.and_then(|name| elsewhere(pod, cluster.namespaces_of_service_account(name)));
             replace_hint(message, elsewhere);
         } else if code == Some(reason::KS207.code) {
-            let missing = needs.classes.iter().filter(|name| message.contains(&format!("/{name}: not found")));
-            let elsewhere = missing.filter_map(|name| elsewhere(pod, cluster.namespaces_of_class(name))).next();
+            let mut missing = needs.classes.iter().filter(|name| message.contains(&format!("/{name}: not found")));
+            let elsewhere = missing.find_map(|name| elsewhere(pod, cluster.namespaces_of_class(name)));
             replace_hint(message, elsewhere);
         }
     }

@@ -93,7 +93,9 @@ impl PlanCommand {
         let (mut classes, mut account) = (Vec::new(), ServiceAccount::default());
         for path in self.files.iter().chain(&self.service_account_file) {
             for document in read_documents(path)?.documents {
-                document.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+                for warning in &document.warnings {
+                    eprintln!("warning: {warning}");
+                }
                 let kind = document.value["kind"].as_str();
                 if let Some(kind @ ("SecretProviderClass" | "ServiceAccount")) = kind
                     && let Some(fault) = unquoted(&document, &["/metadata"])

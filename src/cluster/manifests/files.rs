@@ -152,23 +152,22 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
 }
 
 fn not_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> String {
-    let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+    let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
     format!("line {line} is not UTF-8")
 }
 
 /// Parses the documents of one file.
 pub fn parse_documents(text: &str, path: &Path) -> Result<Vec<Document>, ManifestError> {
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    let parsed = match json_objects(text) {
-        Some(objects) => objects,
-        None => {
-            let parse = |(first_line, text)| yaml::parse(text, first_line);
-            let parsed: Result<Vec<Parsed>, Fault> = chunks(text).map(parse).collect();
-            parsed.map_err(|fault| {
-                let (path, problem, hint) = (path.to_owned(), fault.to_string(), fault.hint());
-                ManifestError::Syntax { path, problem, hint }
-            })?
-        }
+    let parsed = if let Some(objects) = json_objects(text) {
+        objects
+    } else {
+        let parsed: Result<Vec<Parsed>, Fault> =
+            chunks(text).map(|(first_line, text)| yaml::parse(text, first_line)).collect();
+        parsed.map_err(|fault| {
+            let (path, problem, hint) = (path.to_owned(), fault.to_string(), fault.hint());
+            ManifestError::Syntax { path, problem, hint }
+        })?
     };
     let count = parsed.len();
     let mut documents = Vec::with_capacity(count);

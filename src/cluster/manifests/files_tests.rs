@@ -111,7 +111,7 @@ fn kind_f5_an_unreadable_neighbour_is_a_note_and_a_named_file_an_error() {
     let put = |name: &str, text: &[u8]| {
         let path = directory.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text).unwrap();
     };
     put("a.yaml", b"kind: A\n");
     put("templates/cm.yaml", b"metadata: {name: {{ .Release.Name }}}\n");
