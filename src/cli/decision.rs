@@ -31,8 +31,9 @@ pub(super) async fn decide(
     let body = serde_json::to_vec(&review)?;
     let incoming = admission::read(&body)?;
     let needs = incoming.needs(settings);
-    let account = needs.service_account.map(|name| (name, cluster.refused_account(&pod.namespace, name)));
-    if let Some((_, Some(why))) = account {
+    let accounts = needs.service_account.iter().map(|name| ("ServiceAccount", *name));
+    let mut objects = accounts.chain(needs.classes.iter().map(|name| ("SecretProviderClass", *name)));
+    if let Some(why) = objects.find_map(|(kind, name)| cluster.refused(kind, &pod.namespace, name)) {
         return Ok(denied(reason::KS736, why.to_owned()));
     }
     let facts = cluster::facts(cluster, incoming.namespace(), &needs).await?;
@@ -42,11 +43,12 @@ pub(super) async fn decide(
         if code == Some(reason::KS201.code) {
             *message = in_manifest(message, pod, document);
         } else if code == Some(reason::KS202.code) {
-            let elsewhere = account.and_then(|(name, _)| elsewhere(pod, cluster.namespaces_of_service_account(name)));
+            let account = needs.service_account;
+            let elsewhere = account.and_then(|name| elsewhere(pod, cluster.namespaces_of_service_account(name)));
             replace_hint(message, elsewhere);
         } else if code == Some(reason::KS207.code) {
-            let missing = needs.classes.iter().filter(|name| message.contains(&format!("/{name}: not found")));
-            let elsewhere = missing.filter_map(|name| elsewhere(pod, cluster.namespaces_of_class(name))).next();
+            let mut missing = needs.classes.iter().filter(|name| message.contains(&format!("/{name}: not found")));
+            let elsewhere = missing.find_map(|name| elsewhere(pod, cluster.namespaces_of_class(name)));
             replace_hint(message, elsewhere);
         }
     }

@@ -63,14 +63,18 @@ impl Explain {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
         let (mut cluster, notes) = Manifests::load(&self.objects, self.namespace.as_deref())?;
-        notes.iter().for_each(|note| eprintln!("keysluice: note: {note}"));
+        for note in &notes {
+            eprintln!("keysluice: note: {note}");
+        }
         let (mut pods, mut skipped) = (Vec::new(), Vec::new());
         for path in &self.files {
             for mut document in read_documents(path)?.documents {
                 if let Some(namespace) = &self.namespace {
                     document.default_namespace(namespace);
                 }
-                document.warnings.iter().for_each(|warning| eprintln!("keysluice: warning: {warning}"));
+                for warning in &document.warnings {
+                    eprintln!("keysluice: warning: {warning}");
+                }
                 cluster.add(&document);
                 let found = pods_of(&document);
                 skipped.extend(found.skipped);

@@ -93,19 +93,21 @@ impl PlanCommand {
         let (mut classes, mut account) = (Vec::new(), ServiceAccount::default());
         for path in self.files.iter().chain(&self.service_account_file) {
             for document in read_documents(path)?.documents {
-                document.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-                match document.value["kind"].as_str() {
+                for warning in &document.warnings {
+                    eprintln!("warning: {warning}");
+                }
+                let kind = document.value["kind"].as_str();
+                if let Some(kind @ ("SecretProviderClass" | "ServiceAccount")) = kind
+                    && let Some(fault) = unquoted(&document, &["/metadata"])
+                {
+                    return Err(Failure::never(anyhow!("{} {kind}: {fault}", reason::KS736)));
+                }
+                match kind {
                     Some("SecretProviderClass") => {
                         let class = ProviderClass::from_value(&document.value);
                         classes.push(class.with_context(|| document.origin.clone()).map_err(Failure::never)?);
                     }
-                    Some("ServiceAccount") => {
-                        if let Some(fault) = unquoted(&document, &["/metadata"]) {
-                            let error = anyhow!("{} ServiceAccount: {fault}", reason::KS736);
-                            return Err(Failure::never(error));
-                        }
-                        account = service_account(&document.value);
-                    }
+                    Some("ServiceAccount") => account = service_account(&document.value),
                     _ => {}
                 }
             }

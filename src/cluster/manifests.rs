@@ -18,8 +18,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Manifests {
     service_accounts: HashMap<(String, String), ServiceAccount>,
-    /// ServiceAccounts that the API server refuses, and why.
-    refused_accounts: HashMap<(String, String), String>,
+    /// ServiceAccounts and classes that the API server refuses, by kind, namespace and name, and why.
+    refused: HashMap<(String, String, String), String>,
     classes: HashMap<(String, String), ClassFact>,
     csi_driver: bool,
 }
@@ -52,18 +52,21 @@ impl Manifests {
                 metadata["namespace"].as_str().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
             (namespace.to_owned(), metadata["name"].as_str().unwrap_or_default().to_owned())
         };
+        if let Some(kind @ ("ServiceAccount" | "SecretProviderClass")) = object["kind"].as_str() {
+            let (namespace, name) = key();
+            let unquoted = unquoted(document, &["/metadata"]);
+            let why = unquoted.map(|unquoted| format!("{} {kind} {namespace}/{name}: {unquoted}", reason::KS736));
+            let place = (kind.to_owned(), namespace, name);
+            match why {
+                Some(why) => drop(self.refused.insert(place, why)),
+                None => drop(self.refused.remove(&place)),
+            }
+        }
         match object["kind"].as_str() {
             Some("ServiceAccount") => {
                 let annotations = metadata["annotations"].as_object().into_iter().flatten();
                 let strings = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
                 self.service_accounts.insert(key(), ServiceAccount::from_annotations(strings));
-                if let Some(unquoted) = unquoted(document, &["/metadata"]) {
-                    let (namespace, name) = key();
-                    let why = format!("{} ServiceAccount {namespace}/{name}: {unquoted}", reason::KS736);
-                    self.refused_accounts.insert((namespace, name), why);
-                } else {
-                    self.refused_accounts.remove(&key());
-                }
             }
             Some("SecretProviderClass") => {
                 let fact = match ProviderClass::from_value(object) {
@@ -77,9 +80,9 @@ impl Manifests {
         }
     }
 
-    /// Why the API server refuses a ServiceAccount as it is written.
-    pub fn refused_account(&self, namespace: &str, name: &str) -> Option<&str> {
-        self.refused_accounts.get(&(namespace.to_owned(), name.to_owned())).map(String::as_str)
+    /// Why the API server refuses a ServiceAccount or a class as it is written.
+    pub fn refused(&self, kind: &str, namespace: &str, name: &str) -> Option<&str> {
+        self.refused.get(&(kind.to_owned(), namespace.to_owned(), name.to_owned())).map(String::as_str)
     }
 
     /// The namespaces that have a class of this name.

@@ -144,7 +144,7 @@ impl<'t> Scanner<'t> {
     /// An anchor, an alias or a tag. A `#` that touches one is an error for everybody.
     fn property(&mut self) {
         self.at += 1;
-        while !self.is_blank_or_end(0) && !(self.flow > 0 && matches!(self.peek(0), Some(b',' | b']' | b'}'))) {
+        while !(self.is_blank_or_end(0) || (self.flow > 0 && matches!(self.peek(0), Some(b',' | b']' | b'}')))) {
             self.at += 1;
         }
     }
@@ -210,7 +210,8 @@ impl<'t> Scanner<'t> {
                 continue;
             }
             let least = parent.map_or(1, |parent| parent + 1);
-            if self.column() < *indent.get_or_insert(self.column().max(least)) {
+            let column = self.column();
+            if column < *indent.get_or_insert_with(|| column.max(least)) {
                 self.at = line;
                 return;
             }

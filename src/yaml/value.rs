@@ -135,8 +135,11 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 // Of a collection that is still open there is no value yet.
-                let value =
-                    self.anchors.get(&anchor).cloned().ok_or(Fault::at(line, "an alias within its own anchor"))?;
+                let value = self
+                    .anchors
+                    .get(&anchor)
+                    .cloned()
+                    .ok_or_else(|| Fault::at(line, "an alias within its own anchor"))?;
                 self.count_alias(&value, 0, line)?;
                 if !self.is_merge() && self.expects_key() {
                     let name = match value {
@@ -144,7 +147,7 @@ impl Builder {
                         Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
                         _ => None,
                     };
-                    let name = name.ok_or(Fault::at(line, NOT_A_KEY))?;
+                    let name = name.ok_or_else(|| Fault::at(line, NOT_A_KEY))?;
                     self.key(Key::Name(name), line);
                 } else {
                     self.place(value, 0, line)?;
@@ -167,7 +170,7 @@ impl Builder {
         let resolved = resolve(text, style, tag).ok_or_else(|| Fault::at(line, "a tag that its value does not fit"))?;
         if self.expects_key() {
             let merge = text == "<<" && style == ScalarStyle::Plain && tag.is_none();
-            let name = scalar::to_key(&resolved, text).ok_or(Fault::at(line, NOT_A_KEY))?;
+            let name = scalar::to_key(&resolved, text).ok_or_else(|| Fault::at(line, NOT_A_KEY))?;
             if anchor != 0 {
                 self.anchors.insert(anchor, Value::String(name.clone()));
             }
@@ -175,7 +178,7 @@ impl Builder {
             return Ok(());
         }
         let value = scalar::to_json(&resolved, text);
-        let value = value.ok_or(Fault::at(line, "infinity or NaN, which JSON does not have"))?;
+        let value = value.ok_or_else(|| Fault::at(line, "infinity or NaN, which JSON does not have"))?;
         if matches!(resolved, Scalar::Bool(_) | Scalar::Int(_) | Scalar::Float(_)) {
             self.written.insert(self.pointer(), Written { text: text.to_owned(), line });
         }
@@ -232,7 +235,7 @@ impl Builder {
                 Some(Key::Name(name)) => {
                     fields.insert(name, value);
                 }
-                Some(Key::Merge) => return merge(fields, value).ok_or(Fault::at(line, "<< merges maps only")),
+                Some(Key::Merge) => return merge(fields, value).ok_or_else(|| Fault::at(line, "<< merges maps only")),
                 None => {}
             },
         }

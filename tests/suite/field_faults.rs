@@ -3,7 +3,7 @@
 use super::support::keysluice;
 use serde_json::Value;
 
-const BASE: &str = r#"
+const BASE: &str = r"
 apiVersion: v1
 kind: ServiceAccount
 metadata:
@@ -23,7 +23,7 @@ spec:
         - |
           objectName: db-password
           objectType: secret
-"#;
+";
 
 const POD: &str = r#"
 apiVersion: v1
@@ -44,7 +44,7 @@ impl Files {
         for (name, bytes) in files {
             let path = directory.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
+            write(&path, bytes);
         }
         Self(directory)
     }
@@ -52,6 +52,10 @@ impl Files {
     fn path(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
     }
+}
+
+fn write(path: &std::path::Path, bytes: &[u8]) {
+    std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
 }
 
 /// `explain -f m.yaml base.yaml` with further arguments: exit code, standard output, standard error.
@@ -272,6 +276,10 @@ fn kind_l_unquoted_text_is_named_with_path_value_file_and_fix() {
     );
     let (code, _, error) = keysluice(&["plan", "-f", &files.path("base.yaml")]);
     assert!(code == 3 && error.contains("client-id is 123, a number"), "{error}");
+    let class = BASE.replace("metadata: {name: shop, ", "metadata: {name: shop, labels: {a: on}, ");
+    let files = Files::of(&[("class.yaml", &class)]);
+    let (code, _, error) = keysluice(&["plan", "-f", &files.path("class.yaml")]);
+    assert!(code == 3 && error.contains("KS736 SecretProviderClass: metadata.labels.a is on, a boolean"), "{error}");
 }
 
 #[test]
@@ -309,10 +317,10 @@ fn kind_n_utf_16_is_read() {
     let path = directory.path().join("m.yaml");
     let text = format!("{BASE}---{POD}");
     let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
-    std::fs::write(&path, units.flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    write(&path, &units.flat_map(u16::to_le_bytes).collect::<Vec<_>>());
     let (code, out, error) = keysluice(&["explain", "-f", &path.display().to_string()]);
     assert!(code == 0 && out.contains("mutated"), "{out}{error}");
-    std::fs::write(&path, text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    write(&path, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
     let (code, _, error) = keysluice(&["explain", "-f", &path.display().to_string()]);
     assert!(code == 1 && error.contains("NUL bytes, as UTF-16 does; hint: save it as UTF-8"), "{error}");
 }

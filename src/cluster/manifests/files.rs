@@ -152,23 +152,22 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
 }
 
 fn not_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> String {
-    let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+    let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
     format!("line {line} is not UTF-8")
 }
 
 /// Parses the documents of one file.
 pub fn parse_documents(text: &str, path: &Path) -> Result<Vec<Document>, ManifestError> {
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    let parsed = match json_objects(text) {
-        Some(objects) => objects,
-        None => {
-            let parse = |(first_line, text)| yaml::parse(text, first_line);
-            let parsed: Result<Vec<Parsed>, Fault> = chunks(text).map(parse).collect();
-            parsed.map_err(|fault| {
-                let (path, problem, hint) = (path.to_owned(), fault.to_string(), fault.hint());
-                ManifestError::Syntax { path, problem, hint }
-            })?
-        }
+    let parsed = if let Some(objects) = json_objects(text) {
+        objects
+    } else {
+        let parsed: Result<Vec<Parsed>, Fault> =
+            chunks(text).map(|(first_line, text)| yaml::parse(text, first_line)).collect();
+        parsed.map_err(|fault| {
+            let (path, problem, hint) = (path.to_owned(), fault.to_string(), fault.hint());
+            ManifestError::Syntax { path, problem, hint }
+        })?
     };
     let count = parsed.len();
     let mut documents = Vec::with_capacity(count);
@@ -231,7 +230,9 @@ fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// The object of a document, or the items of a list.
 fn objects(origin: String, parsed: Parsed) -> Result<Vec<Document>, ManifestError> {
     let Parsed { value, repeated, written, unread_from } = parsed;
-    let Some(kind) = value["kind"].as_str() else { return Err(ManifestError::NotAnObject { origin }) };
+    if !value["kind"].is_string() {
+        return Err(ManifestError::NotAnObject { origin });
+    }
     let mut warnings: Vec<String> = repeated
         .iter()
         .map(|key| {
@@ -245,38 +246,47 @@ fn objects(origin: String, parsed: Parsed) -> Result<Vec<Document>, ManifestErro
             reason::KS737
         ));
     }
-    let written = Arc::new(written);
-    let element = kind.strip_suffix("List").map(str::to_owned);
-    match (element, value["items"].as_array()) {
-        (Some(element), Some(items)) => {
-            let list = value["apiVersion"].as_str().map(str::to_owned);
-            let item = |(index, item): (usize, &Value)| {
-                let mut item = item.clone();
-                // Items of a PodList, as the API server sends it, have neither.
-                if let Some(fields) = item.as_object_mut().filter(|fields| !fields.contains_key("kind"))
-                    && !element.is_empty()
-                {
-                    fields.insert("kind".to_owned(), element.clone().into());
-                    if let (false, Some(version)) = (fields.contains_key("apiVersion"), &list) {
-                        fields.insert("apiVersion".to_owned(), version.clone().into());
-                    }
-                }
-                let warnings = if index == 0 { std::mem::take(&mut warnings) } else { Vec::new() };
-                let (origin, written) = (origin.clone(), Arc::clone(&written));
-                Document { origin, value: pruned(item), warnings, written, pointer: format!("/items/{index}") }
-            };
-            Ok(items.iter().enumerate().map(item).filter(|document| document.value["kind"].is_string()).collect())
+    let whole = Document { origin, value, warnings, written: Arc::new(written), pointer: String::new() };
+    let mut documents = Vec::new();
+    flatten(whole, 0, &mut documents);
+    Ok(documents)
+}
+
+/// Lists within lists, as deep as anybody goes.
+const MAX_LISTS: usize = 8;
+
+/// The object, or the items of a list instead; the list's warnings go with the first.
+fn flatten(mut document: Document, depth: usize, documents: &mut Vec<Document>) {
+    let element = document.value["kind"].as_str().and_then(|kind| kind.strip_suffix("List")).map(str::to_owned);
+    let is_list = element.is_some() && document.value["items"].is_array() && depth < MAX_LISTS;
+    let (Some(element), Some(items), true) = (element, document.value.get_mut("items").map(Value::take), is_list)
+    else {
+        prune(&mut document.value);
+        documents.push(document);
+        return;
+    };
+    let version = document.value.get("apiVersion").cloned();
+    let Value::Array(items) = items else { return };
+    for (index, mut value) in items.into_iter().enumerate() {
+        // Items of a PodList, as the API server sends it, have neither.
+        if let Some(fields) = value.as_object_mut().filter(|fields| !fields.contains_key("kind"))
+            && !element.is_empty()
+        {
+            fields.insert("kind".to_owned(), element.clone().into());
+            if let Some(version) = &version {
+                fields.entry("apiVersion").or_insert_with(|| version.clone());
+            }
         }
-        _ => Ok(vec![Document { origin, value: pruned(value), warnings, written, pointer: String::new() }]),
+        if value["kind"].is_string() {
+            let (origin, written) = (document.origin.clone(), Arc::clone(&document.written));
+            let (warnings, pointer) =
+                (std::mem::take(&mut document.warnings), format!("{}/items/{index}", document.pointer));
+            flatten(Document { origin, value, warnings, written, pointer }, depth + 1, documents);
+        }
     }
 }
 
-/// The object as the API server keeps it: a field without a value is as if absent.
-fn pruned(mut value: Value) -> Value {
-    prune(&mut value);
-    value
-}
-
+/// Leaves the object as the API server keeps it: a field without a value is as if absent.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(fields) => {

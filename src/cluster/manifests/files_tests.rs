@@ -31,6 +31,9 @@ fn kind_k_items_of_a_list_get_the_kind_of_the_list() {
     assert_eq!(items[0].value, json!({"metadata": {"name": "a"}, "kind": "Pod", "apiVersion": "v1"}));
     assert_eq!(items[1].written("/m").map(|written| written.text.as_str()), Some("0400"));
     assert_eq!(kinds("kind: DeploymentList\nitems: [{}, {}]\n"), ["Deployment", "Deployment"]);
+    let nested = "kind: List\nitems:\n- kind: A\n- kind: List\n  items: [{kind: B, m: 0x1}, {kind: CList, items: [{}]}]\n- x: z\n";
+    assert_eq!(kinds(nested), ["A", "B", "C"]);
+    assert_eq!(parse(nested).unwrap()[1].written("/m").map(|written| written.text.as_str()), Some("0x1"));
     assert_eq!(kinds("kind: RoleList\n"), ["RoleList"], "without items it is an object");
 }
 
@@ -108,7 +111,7 @@ fn kind_f5_an_unreadable_neighbour_is_a_note_and_a_named_file_an_error() {
     let put = |name: &str, text: &[u8]| {
         let path = directory.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text).unwrap();
     };
     put("a.yaml", b"kind: A\n");
     put("templates/cm.yaml", b"metadata: {name: {{ .Release.Name }}}\n");

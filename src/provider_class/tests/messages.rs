@@ -9,7 +9,8 @@ fn error_of(parameters: &[(&str, &str)]) -> String {
 fn object(lines: &str) -> Result<(ClassPlan, String), String> {
     let objects = format!("array:\n  - |\n    {}", lines.replace('\n', "\n    "));
     let plan = bare(&with(&[("objects", &objects)])).map_err(|error| error.to_string())?;
-    let warnings = plan.warnings.iter().map(|warning| format!("{} {}\n", warning.reason, warning.text)).collect();
+    let warnings: Vec<_> = plan.warnings.iter().map(|warning| format!("{} {}", warning.reason, warning.text)).collect();
+    let warnings = warnings.join("\n");
     Ok((plan, warnings))
 }
 
