@@ -3,11 +3,12 @@
 use crate::cluster::Cluster;
 use crate::log;
 use crate::server::{CertificateSlot, Handler};
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,6 +28,8 @@ const HEAD: Duration = Duration::from_secs(5);
 const CONNECTION: Duration = Duration::from_secs(30);
 /// A new connection beyond this ends the oldest one, so that a probe always gets through.
 const CONNECTIONS: usize = 256;
+/// The longest body: a level.
+const BODY_BYTES: usize = 16;
 
 /// Serves `/livez`, `/readyz` (its body says why not, and how old each cache is), `/metrics` and `/log-level` until the process ends.
 ///
@@ -41,8 +44,14 @@ pub async fn serve<C: Cluster>(
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<C>))
         .route("/metrics", get(metrics::<C>))
-        .route("/log-level", get(|| async { format!("{}\n", log::level()) }).put(set_log_level));
+        .merge(log_level());
     serve_routes(listener, routes.with_state(Admin { handler, slot }), CONNECTIONS, HEAD).await
+}
+
+/// The log's level. Who asks is looked at before anything of a body is read; a level has five letters.
+fn log_level<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let change = put(set_log_level).layer(DefaultBodyLimit::max(BODY_BYTES)).layer(from_fn(from_the_pod_itself));
+    Router::new().route("/log-level", get(|| async { format!("{}\n", log::level()) }).merge(change))
 }
 
 async fn serve_routes(listener: TcpListener, routes: Router, limit: usize, head: Duration) -> Infallible {
@@ -66,6 +75,7 @@ async fn serve_routes(listener: TcpListener, routes: Router, limit: usize, head:
         let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(head).max_header_size(8 << 10).keep_alive(false);
+        builder.max_buf_size(16 << 10);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         open.push_back(tokio::spawn(tokio::time::timeout(CONNECTION, connection)).abort_handle());
     }
@@ -107,12 +117,17 @@ async fn metrics<C: Cluster>(State(Admin { handler, .. }): State<Admin<C>>) -> i
     ([(CONTENT_TYPE, OPEN_METRICS)], handler.metrics().text(&handler.cluster().caches()))
 }
 
-/// From the pod itself only: `kubectl port-forward` and a container of the pod come from there.
-async fn set_log_level(Extension(Peer(peer)): Extension<Peer>, body: String) -> (StatusCode, String) {
-    if !peer.ip().to_canonical().is_loopback() {
-        let hint = "the log level is changed from the pod itself only; hint: kubectl port-forward POD 9440\n";
-        return (StatusCode::FORBIDDEN, hint.to_owned());
+/// `kubectl port-forward` and a container of the pod come from the loopback.
+async fn from_the_pod_itself(request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>();
+    if peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback()) {
+        return next.run(request).await;
     }
+    let hint = "the log level is changed from the pod itself only; hint: kubectl port-forward POD 9440\n";
+    (StatusCode::FORBIDDEN, hint).into_response()
+}
+
+async fn set_log_level(body: String) -> (StatusCode, String) {
     match body.trim().parse() {
         Ok(level) => {
             log::set_level(level);
@@ -128,24 +143,46 @@ mod tests {
     use super::*;
     use axum::body::Body;
     use axum::http::Request;
+    use std::task::Poll;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
-    async fn status_for(peer: &str) -> StatusCode {
+    async fn status_for(peer: &str, body: Body) -> StatusCode {
         let peer = Peer(peer.parse().unwrap());
-        let request = Request::put("/log-level").body(Body::from("loud")).unwrap();
-        let routes = Router::new().route("/log-level", axum::routing::put(set_log_level)).layer(Extension(peer));
+        let request = Request::put("/log-level").body(body).unwrap();
+        let routes = log_level().layer(Extension(peer));
         hyper::service::Service::call(&TowerToHyperService::new(routes), request).await.unwrap().status()
+    }
+
+    struct Never;
+
+    impl hyper::body::Body for Never {
+        type Data = bytes::Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Infallible>>> {
+            Poll::Pending
+        }
     }
 
     #[tokio::test]
     async fn the_log_level_is_changed_from_the_pod_itself_only() {
         for peer in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(status_for(peer).await, StatusCode::BAD_REQUEST, "{peer}: the word is looked at");
+            assert_eq!(
+                status_for(peer, Body::from("loud")).await,
+                StatusCode::BAD_REQUEST,
+                "{peer}: the word is looked at"
+            );
         }
         for peer in ["10.1.2.3:1", "[fd00::1]:1", "[::ffff:10.1.2.3]:1"] {
-            assert_eq!(status_for(peer).await, StatusCode::FORBIDDEN, "{peer}");
+            // A body that never comes is not waited for.
+            assert_eq!(status_for(peer, Body::new(Never)).await, StatusCode::FORBIDDEN, "{peer}");
         }
+        let long = Body::from("w".repeat(BODY_BYTES + 1));
+        assert_eq!(status_for("127.0.0.1:1", long).await, StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test]

@@ -5,8 +5,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
 const MEBIBYTE: usize = 1 << 20;
+
+/// The text that is no memory limit.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a number of bytes such as 134217728 or 128Mi")]
+pub struct BudgetError(String);
 
 /// The memory limit and its shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +24,19 @@ impl Default for Budget {
     /// The chart's own limit.
     fn default() -> Self {
         Self::of(128 * MEBIBYTE)
+    }
+}
+
+impl FromStr for Budget {
+    type Err = BudgetError;
+
+    /// Bytes, or with one of the suffixes Ki, Mi, Gi.
+    fn from_str(text: &str) -> Result<Self, BudgetError> {
+        let suffixes = [("Ki", 10), ("Mi", 20), ("Gi", 30)];
+        let parts = suffixes.iter().find_map(|(suffix, shift)| Some((text.strip_suffix(suffix)?, *shift)));
+        let (number, shift) = parts.unwrap_or((text, 0));
+        let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+        bytes.map(Self::of).ok_or_else(|| BudgetError(text.to_owned()))
     }
 }
 
@@ -49,7 +68,7 @@ impl Budget {
 
     /// Open connections with their TLS state and buffers.
     pub fn connections_bytes(self) -> usize {
-        self.limit_bytes / 16 * 3
+        self.limit_bytes / 4
     }
 
     /// Requests in hand: bodies, parsed reviews, patches, answers that have not left.
@@ -112,6 +131,16 @@ mod tests {
         assert_eq!(limit_of_cgroup(root), Some(64 * MEBIBYTE));
         file(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
         assert_eq!(limit_of_cgroup(root), None);
+    }
+
+    #[test]
+    fn a_limit_can_be_given_in_bytes_or_as_a_quantity() {
+        for (text, bytes) in [("134217728", 128 * MEBIBYTE), ("131072Ki", 128 * MEBIBYTE), ("256Mi", 256 * MEBIBYTE)] {
+            assert_eq!(text.parse::<Budget>(), Ok(Budget::of(bytes)), "{text}");
+        }
+        for text in ["", "Mi", "128M", "-1", "1e9", "99999999999999999999", "18446744073709551615Gi"] {
+            assert_eq!(text.parse::<Budget>(), Err(BudgetError(text.to_owned())));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use keysluice_plan::reason::Reason;
 use patch::Patch;
 use pod::Pod;
-use review::{Object, Request, Review, Status, Verdict};
+use review::{Object, Outline, Request, Review, Status, Verdict};
 
 /// A review that was read, before anything was looked up.
 #[derive(Debug)]
@@ -128,6 +128,15 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     Ok(Incoming { api_version: review.api_version, uid, namespace, subject: subject(request) })
 }
 
+/// Reads whose review it is, and not what it is about: enough to refuse it, in a fraction of the time.
+pub fn outline(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
+    let Outline { api_version, request } = json::from_slice(body)?;
+    let mut request = request.ok_or(ReviewError::NoRequest)?;
+    let missing = || JsonError::new(Problem::Missing("uid"), body.len()).in_field("request");
+    let uid = request.uid.take().ok_or_else(missing)?;
+    Ok(Incoming { api_version, uid, namespace: request.namespace, subject: Subject::Other })
+}
+
 fn subject(request: Request<'_>) -> Subject<'_> {
     let kind = &request.kind;
     let is_pod = kind.kind.is_empty() || (kind.group.is_empty() && &*kind.kind == "Pod");
@@ -214,7 +223,7 @@ impl<'a> Incoming<'a> {
 
     /// Answers when too many others wait for the cluster: clients try again by themselves, and meanwhile get this reason.
     pub fn overloaded(&self) -> Answer {
-        self.deny(429, reason::KS706, "too many pods wait for the API server; this one is to be created again")
+        self.deny(429, reason::KS706, "too many pods wait for a decision; this one is to be created again")
     }
 
     /// Answers when the cluster could not be asked: kubectl and controllers repeat what is denied so, and no other denial.

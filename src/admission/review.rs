@@ -34,6 +34,22 @@ view! {
         "oldObject" old_object: Object<'a>,
     }
 
+    /// Whose review it is.
+    pub struct Outline<'a> {
+        /// As in [`Review`].
+        "apiVersion" api_version: Text<'a>,
+        /// The question.
+        "request" request: Option<RequestOutline<'a>>,
+    }
+
+    /// The question, without what it is about.
+    pub struct RequestOutline<'a> {
+        /// As in [`Request`].
+        "uid" uid: Option<Text<'a>>,
+        /// As in [`Request`].
+        "namespace" namespace: Text<'a>,
+    }
+
     /// Group, version and kind.
     pub struct GroupVersionKind<'a> {
         /// Empty for core.

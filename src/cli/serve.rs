@@ -4,6 +4,7 @@ use super::Failure;
 use super::certificate_options::CertificateOptions;
 use super::options::Options;
 use crate::admin;
+use crate::budget::Budget;
 use crate::cluster::Cluster;
 use crate::cluster::api::{ApiServer, Client, Pace};
 use crate::cluster::manifests::Manifests;
@@ -14,14 +15,14 @@ use crate::server::{self, ClientAuthorities, Handler, Limits, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
 use keysluice_certs::PairFiles;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serve the admission webhook.
@@ -48,6 +49,10 @@ pub(super) struct Serve {
     /// Seconds a stopping server goes on accepting, while the endpoint is being taken away.
     #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
     drain_seconds: u64,
+    /// Memory that the process may take, which bounds what it holds for callers: bytes, or 128Mi. Without it the limit of the
+    /// process's own cgroup counts.
+    #[arg(long, env = "KEYSLUICE_MEMORY_LIMIT", value_name = "BYTES")]
+    memory_limit: Option<Budget>,
     /// What is logged; `PUT /log-level` changes it while it runs.
     #[arg(long, env = "KEYSLUICE_LOG_LEVEL", default_value = "info", value_name = "debug|info|warn")]
     log_level: log::Level,
@@ -62,6 +67,7 @@ impl Serve {
         log::set_level(self.log_level);
         let _written_at_the_end = log::start()?;
         allow_all_files();
+        keep_memory_private()?;
         // Everything but the webhook itself, which has a thread and a runtime of its own.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.serve())
@@ -93,8 +99,8 @@ impl Serve {
         let (slot, keeper) = self.certificate.start(client.as_ref(), &metrics)?;
         let clients = self.client_ca.as_deref().map(ClientAuthorities::load).transpose()?.map(Arc::new);
         let tls = tls::config(Arc::clone(&slot), self.tls_min_version, clients.clone())?;
-        let listener = bind(self.listen, "--listen").await?;
-        let admin_listener = bind(self.admin_listen, "--admin-listen").await?;
+        let listener = bind(self.listen, "--listen")?;
+        let admin_listener = bind(self.admin_listen, "--admin-listen")?;
         let follow = clients.map(|clients| clients.follow(PairFiles::INTERVAL, Arc::clone(&metrics)));
         let mut certificate = tokio::spawn(async {
             match follow {
@@ -102,8 +108,9 @@ impl Serve {
                 Some(follow) => drop(tokio::join!(keeper, follow)),
             }
         });
-        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::default()));
-        let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::default() };
+        let budget = self.memory_limit.unwrap_or_else(Budget::of_this_process);
+        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::of(budget)));
+        let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::of(budget) };
 
         let (listen, admin_listen) = (listener.local_addr()?, admin_listener.local_addr()?);
         let mut terminate = signal(SignalKind::terminate())?;
@@ -114,7 +121,7 @@ impl Serve {
         let mut server = server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler, slot));
         let mut watch = tokio::spawn(watch);
-        tracing::info!(%listen, %admin_listen, version = super::VERSION, "serving");
+        tracing::info!(%listen, %admin_listen, version = super::VERSION, memory_limit = budget.limit_bytes(), "serving");
 
         tokio::select! {
             () = signalled() => {}
@@ -147,6 +154,23 @@ fn allow_all_files() {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
+/// The authority's key is in this memory: it goes into no core file, and no other process of the user reads it.
+fn keep_memory_private() -> anyhow::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).context("no core files")?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("memory that nobody else reads")
+}
+
+/// What the kernel keeps of a connection that is not read, or not taken, counts to the process's memory: less than it does by itself.
+const SOCKET_BYTES: u32 = 64 << 10;
+
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.set_recv_buffer_size(SOCKET_BYTES)?;
+        socket.set_send_buffer_size(SOCKET_BYTES)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    bound().with_context(|| format!("{flag} {address}"))
 }

@@ -2,22 +2,35 @@
 
 use super::connection::Connections;
 use super::handler::Handler;
-use super::pulse::Pulse;
-use super::roster::Roster;
+use super::pool::Source;
+use super::pulse::{CONNECTION_BYTES, Pulse};
+use super::table::ConnectionTable;
+use crate::budget::Budget;
 use crate::cluster::Cluster;
 use prometheus_client::metrics::gauge::Gauge;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+
+/// Connections that were accepted and wait for room.
+const WAITING: usize = 1024;
+/// How many of them begin at once, and when it is tried again.
+const AT_ONCE: usize = 16;
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; one more takes the place of one without a handshake, or an idle one, and waits where there is none.
+    /// What connections may take. One more than there is room for closes one of the source that holds most, or waits: see `table`.
+    pub connections_bytes: usize,
+    /// Connections at once, whatever they take.
     pub connections: usize,
     /// TLS handshake.
     pub handshake: Duration,
@@ -34,7 +47,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        Self::of(Budget::default())
+    }
+}
+
+impl Limits {
+    /// The bounds for a memory limit.
+    pub fn of(budget: Budget) -> Self {
         Self {
+            connections_bytes: budget.connections_bytes(),
             connections: 4096,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
@@ -88,77 +109,139 @@ async fn serve<C: Cluster>(
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let permits = Arc::new(Semaphore::new(limits.connections));
     let (phase, phases) = watch::channel(Phase::Open);
+    let table = ConnectionTable::new(limits.connections_bytes, limits.connections, handler.reviews());
     let acceptor = TlsAcceptor::from(tls);
-    let connections = Arc::new(Connections { acceptor, handler: Arc::clone(&handler), limits, phases });
+    let shared = Connections { acceptor, handler: Arc::clone(&handler), limits, table: Arc::clone(&table), phases };
+    let mut door = Door { connections: Arc::new(shared), queue: VecDeque::new() };
     let drained = async {
         stop.await;
         handler.start_draining();
         tokio::time::sleep(limits.drain).await;
     };
     tokio::pin!(drained);
-    let mut roster = Roster::default();
-    'accept: loop {
-        let accepted = tokio::select! {
+    loop {
+        tokio::select! {
             () = &mut drained => break,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            // Out of file descriptors or a connection reset in the queue: the next accept may succeed.
-            Err(error) => {
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
-        };
-        let permit = loop {
-            if permits.available_permits() == 0 {
-                roster.make_room(limits.connections);
-            }
-            tokio::select! {
-                () = &mut drained => break 'accept,
-                permit = Arc::clone(&permits).acquire_owned() => break permit.expect("the semaphore is never closed"),
-                // By then another one may be idle.
-                () = tokio::time::sleep(limits.header / 2) => {}
-            }
-        };
-        let metrics = handler.metrics();
-        let pulse = Arc::new(Pulse::new(metrics.in_flight.clone()));
-        let open = Open::new(metrics.connections.clone(), permit);
-        let (leave, leaving) = oneshot::channel();
-        let served = Arc::clone(&connections).serve(stream, Arc::clone(&pulse), leaving);
-        let task = tokio::spawn(async move {
-            let _open = open;
-            served.await;
-        });
-        roster.add(task.abort_handle(), pulse, leave, limits.connections - permits.available_permits());
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => door.arrived(stream, peer.ip()),
+                // Out of file descriptors or a connection reset in the queue: the next accept may succeed.
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            },
+            () = table.changed.notified(), if !door.queue.is_empty() => door.admit(),
+            // By then another one may be idle.
+            () = tokio::time::sleep(AGAIN), if !door.queue.is_empty() => door.admit(),
+        }
     }
-    drop(listener);
+    drop((listener, door));
     let _ = phase.send(Phase::Closing);
-    // Every connection has a permit: when all are back, none is open.
-    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if tokio::time::timeout(limits.finish, permits.acquire_many(all)).await.is_err() {
+    let ended = async {
+        while !table.is_empty() {
+            table.changed.notified().await;
+        }
+    };
+    if tokio::time::timeout(limits.finish, ended).await.is_err() {
         tracing::warn!("connections were still open after {:?}", limits.finish);
     }
 }
 
-/// An open connection, counted and within its limit until it is dropped, also by a panic.
+/// Lets connections in, those of the sources that hold least before the others.
+struct Door<C> {
+    connections: Arc<Connections<C>>,
+    queue: VecDeque<Waiting>,
+}
+
+/// A connection that was accepted and has no room yet.
+struct Waiting {
+    stream: TcpStream,
+    source: Arc<Source>,
+    since: Instant,
+}
+
+impl<C: Cluster> Door<C> {
+    fn arrived(&mut self, stream: TcpStream, address: IpAddr) {
+        let table = &self.connections.table;
+        let source = table.source(address);
+        let is_first = !self.queue.iter().any(|waiting| Arc::ptr_eq(&waiting.source, &source));
+        if is_first && table.admits(&source, CONNECTION_BYTES) {
+            return self.serve(stream, source);
+        }
+        if self.queue.len() >= WAITING {
+            self.turn_one_away(&source);
+        }
+        self.queue.push_back(Waiting { stream, source, since: Instant::now() });
+    }
+
+    /// Of the source with most that wait the one that came last.
+    fn turn_one_away(&mut self, newcomer: &Arc<Source>) {
+        let mut counts = HashMap::new();
+        for source in self.queue.iter().map(|waiting| &waiting.source).chain([newcomer]) {
+            *counts.entry(Arc::as_ptr(source)).or_insert(0_usize) += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source);
+        let last = self.queue.iter().rposition(|waiting| Some(Arc::as_ptr(&waiting.source)) == most);
+        self.queue.remove(last.unwrap_or(0));
+    }
+
+    fn admit(&mut self) {
+        let patience = self.connections.limits.handshake;
+        self.queue.retain(|waiting| waiting.since.elapsed() < patience);
+        let mut refused = Vec::new();
+        // A few at a time: others have something to do, too.
+        for _ in 0..AT_ONCE {
+            let candidates = self.queue.iter().enumerate();
+            let next = candidates
+                .filter(|(_, waiting)| !refused.iter().any(|source| Arc::ptr_eq(source, &waiting.source)))
+                .min_by_key(|(_, waiting)| waiting.source.connection_bytes())
+                .map(|(index, waiting)| (index, Arc::clone(&waiting.source)));
+            let Some((index, source)) = next else { return };
+            if !self.connections.table.admits(&source, CONNECTION_BYTES) {
+                refused.push(source);
+            } else if let Some(waiting) = self.queue.remove(index) {
+                self.serve(waiting.stream, source);
+            }
+        }
+        self.connections.table.changed.notify_one();
+    }
+
+    fn serve(&self, stream: TcpStream, source: Arc<Source>) {
+        let connections = Arc::clone(&self.connections);
+        let (table, metrics) = (Arc::clone(&connections.table), connections.handler.metrics());
+        let pulse = Arc::new(Pulse::new(source, metrics.in_flight.clone()));
+        let open = Open::new(metrics.connections.clone(), Arc::clone(&table));
+        let id = open.id;
+        let (leave, leaving) = oneshot::channel();
+        let served = Arc::clone(&connections).serve(stream, Arc::clone(&pulse), leaving);
+        // It runs when this returns, on this thread: it is in the table before it can end.
+        let task = tokio::spawn(async move {
+            let _open = open;
+            served.await;
+        });
+        table.add(id, task.abort_handle(), pulse, leave);
+    }
+}
+
+/// An open connection, counted and in the table until it is dropped, also by a panic.
 struct Open {
     gauge: Gauge,
-    _permit: OwnedSemaphorePermit,
+    table: Arc<ConnectionTable>,
+    id: u64,
 }
 
 impl Open {
-    fn new(gauge: Gauge, permit: OwnedSemaphorePermit) -> Self {
+    fn new(gauge: Gauge, table: Arc<ConnectionTable>) -> Self {
         gauge.inc();
-        Self { gauge, _permit: permit }
+        let id = table.next_id();
+        Self { gauge, table, id }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.gauge.dec();
+        self.table.remove(self.id);
     }
 }

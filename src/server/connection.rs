@@ -4,18 +4,16 @@ use super::accept::{Limits, Phase};
 use super::handler::Handler;
 use super::pulse::{Doctor, Health, Pulse, Ticket};
 use super::read_ahead::ReadAhead;
-use super::roster::GRACE;
+use super::table::{ConnectionTable, GRACE};
 use crate::cluster::Cluster;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::Poll;
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -30,11 +28,15 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// What may wait unread on an HTTP/2 connection: a dozen reviews.
 const WINDOW_BYTES: u32 = 256 << 10;
 
+/// What is encrypted ahead of a client that does not take it.
+const SEND_BYTES: usize = 32 << 10;
+
 /// What connections share.
 pub(super) struct Connections<C> {
     pub(super) acceptor: TlsAcceptor,
     pub(super) handler: Arc<Handler<C>>,
     pub(super) limits: Limits,
+    pub(super) table: Arc<ConnectionTable>,
     pub(super) phases: watch::Receiver<Phase>,
 }
 
@@ -42,8 +44,9 @@ impl<C: Cluster> Connections<C> {
     /// Serves one connection to its end, or until it is to leave and has finished what it began.
     pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, pulse: Arc<Pulse>, leaving: oneshot::Receiver<()>) {
         let _ = stream.set_nodelay(true);
-        let handshake = self.acceptor.accept(ReadAhead::new(stream));
-        let stream = match tokio::time::timeout(self.limits.handshake, handshake).await {
+        // Each stage on the heap, and only while it lasts: in one future they would take 20 KiB of every connection.
+        let handshake = Box::pin(self.acceptor.accept(ReadAhead::new(stream, Arc::clone(&pulse))));
+        let mut stream = match tokio::time::timeout(self.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 self.handler.metrics().handshake_failures.inc();
@@ -54,9 +57,13 @@ impl<C: Cluster> Connections<C> {
                 return tracing::debug!("TLS handshake timed out");
             }
         };
-        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        pulse.is_established.store(true, Ordering::Relaxed);
-        let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse) });
+        pulse.establish();
+        self.table.changed.notify_one();
+        let session = stream.get_mut().1;
+        session.set_buffer_limit(Some(SEND_BYTES));
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        pulse.is_http2.store(is_http2, Ordering::Relaxed);
+        let io = TokioIo::new(stream);
         let service = {
             let (connections, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
             service_fn(move |request| {
@@ -69,12 +76,12 @@ impl<C: Cluster> Connections<C> {
             builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(self.limits.header);
             builder.max_header_list_size(HEAD_BYTES.into());
             builder.initial_connection_window_size(WINDOW_BYTES).initial_stream_window_size(WINDOW_BYTES);
-            self.drive(builder.serve_connection(io, service), &pulse, leaving, true).await
+            self.drive(Box::pin(builder.serve_connection(io, service)), &pulse, leaving, true).await
         } else {
             // hyper's own limit for the head also closes idle connections and arms a timer for each request: see `Pulse`.
             let mut builder = http1::Builder::new();
             builder.header_read_timeout(None).max_header_size(HEAD_BYTES.into()).max_buf_size(BUFFER_BYTES);
-            self.drive(builder.serve_connection(io, service), &pulse, leaving, false).await
+            self.drive(Box::pin(builder.serve_connection(io, service)), &pulse, leaving, false).await
         };
         if let Err(error) = result {
             tracing::debug!(%error, "connection ended");
@@ -84,12 +91,11 @@ impl<C: Cluster> Connections<C> {
     /// Runs a connection; ends it at the deadlines, and gracefully when the server closes.
     async fn drive(
         &self,
-        connection: impl Graceful,
+        mut connection: Pin<Box<impl Graceful>>,
         pulse: &Pulse,
         leaving: oneshot::Receiver<()>,
         is_http2: bool,
     ) -> hyper::Result<()> {
-        let mut connection = pin!(connection);
         let mut phases = self.phases.clone();
         let mut closing = pin!(async move { phases.wait_for(|phase| *phase == Phase::Closing).await.is_ok() });
         let tick = self.limits.header / 2;
@@ -134,7 +140,7 @@ impl<C: Cluster> Connections<C> {
                     return Poll::Ready(Ok(()));
                 }
                 alarm.as_mut().reset(now + tick);
-                match doctor.examine(pulse, now, is_http2) {
+                match doctor.examine(pulse, now) {
                     Health::Fine => {}
                     Health::Idle => {
                         connection.as_mut().shut_down();
@@ -181,47 +187,5 @@ where
 {
     fn shut_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
-    }
-}
-
-/// A stream that notes in the pulse when bytes come.
-struct Watched<S> {
-    stream: S,
-    pulse: Arc<Pulse>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if result.is_ready() {
-            self.pulse.stirred.store(true, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

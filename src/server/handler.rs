@@ -1,13 +1,18 @@
 //! One request: method, path, body, decision, log line.
 
-use super::body::{self, BodyError, Room};
+use super::body::{self, BodyError};
 use super::caught::{Panicked, caught};
+use super::lookups::{Lookups, Waiting};
+use super::pool::{Pool, Source};
 use super::pulse::Ticket;
 use super::refusal::Refusal;
-use crate::admission::{self, Answer, Incoming as Review};
-use crate::cluster::{self, Cluster};
+use super::turns::{Turn, Turns};
+use crate::admission::{self, Answer, Incoming as Review, ReviewError};
+use crate::budget::Budget;
+use crate::cluster::{self, Cluster, ClusterError};
 use crate::log::{Decision, shortened};
 use crate::metrics::Metrics;
+use crate::mutate::{Facts, Needs};
 use crate::reason;
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -18,28 +23,41 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
+
+/// A larger review may take more than a millisecond: it takes its turn.
+const ORDINARY_BYTES: usize = 64 << 10;
 
 /// Bounds of the work in hand; what exceeds them is told to come again.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Requests at once; beyond that one of each connection.
-    pub requests: i64,
-    /// Bytes of their bodies that have come; one connection may hold a quarter.
+    /// Requests at once whose bodies are there; beyond that eight of each connection.
+    pub requests: usize,
+    /// What their bodies and answers may take; the last quarter is for source addresses that hold little.
     pub body_bytes: usize,
     /// How long a body may take: the API server sends it at once, and by default gives a webhook as long as this.
     pub body_time: Duration,
-    /// Classes that decisions wait for the API server to tell; a decision that waits for something else counts as one.
-    pub lookups: u32,
+    /// Classes that decisions wait for the API server to tell; a decision that waits for something else counts as one. The last quarter is for
+    /// namespaces that wait for little.
+    pub lookups: usize,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { requests: 1024, body_bytes: 64 << 20, body_time: Duration::from_secs(5), lookups: 256 }
+        Self::of(Budget::default())
+    }
+}
+
+impl Load {
+    /// The bounds for a memory limit.
+    pub fn of(budget: Budget) -> Self {
+        let body_bytes = budget.reviews_bytes();
+        Self { requests: 1024, body_bytes, body_time: Duration::from_secs(5), lookups: 256 }
     }
 }
 
@@ -50,16 +68,23 @@ pub struct Handler<C> {
     cluster: C,
     metrics: Arc<Metrics>,
     load: Load,
-    room: Room,
-    lookups: AtomicU32,
+    reviews: Arc<Pool>,
+    turns: Arc<Turns>,
+    lookups: Lookups,
     draining: AtomicBool,
 }
 
 impl<C: Cluster> Handler<C> {
     /// A handler for one set of settings.
     pub fn new(settings: Settings, cluster: C, metrics: Arc<Metrics>, load: Load) -> Self {
-        let (room, lookups, draining) = (Room::new(load.body_bytes), AtomicU32::new(0), AtomicBool::new(false));
-        Self { settings, cluster, metrics, load, room, lookups, draining }
+        let (reviews, turns) = (Pool::new(load.body_bytes), Arc::new(Turns::new(load.requests)));
+        let (lookups, draining) = (Lookups::new(load.lookups), AtomicBool::new(false));
+        Self { settings, cluster, metrics, load, reviews, turns, lookups, draining }
+    }
+
+    /// What reviews take.
+    pub(super) fn reviews(&self) -> Arc<Pool> {
+        Arc::clone(&self.reviews)
     }
 
     /// From now on every answer asks the client to close its connection.
@@ -90,7 +115,14 @@ impl<C: Cluster> Handler<C> {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (head, mut body) = request.into_parts();
         let is_http1 = head.version < Version::HTTP_2;
-        let answered = caught(self.answer(&head, &mut body, &ticket)).await.unwrap_or_else(|Panicked| {
+        let checked = check(&head);
+        // A head may have 16 KiB; nothing of it is needed any more.
+        drop(head);
+        let answer = async {
+            checked?;
+            self.answer(&mut body, &mut ticket).await
+        };
+        let answered = caught(answer).await.unwrap_or_else(|Panicked| {
             self.metrics.panics.inc();
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, None, "the request made us panic; this is a bug"))
         });
@@ -98,13 +130,15 @@ impl<C: Cluster> Handler<C> {
             Ok(bytes) => (StatusCode::OK, bytes),
             Err(refusal) => {
                 self.metrics.refused(refusal.status.as_u16(), refusal.code());
-                ticket.give_up_place();
+                ticket.is_refused();
+                ticket.give_back();
                 if is_http1 && refusal.leaves_body() {
                     body::discard(&mut body).await;
                 }
                 (refusal.status, refusal.tell())
             }
         };
+        ticket.answer();
         let is_draining = self.is_draining();
         if is_draining {
             ticket.pulse.answered_while_draining.store(true, Ordering::Relaxed);
@@ -122,15 +156,14 @@ impl<C: Cluster> Handler<C> {
         Ok(response)
     }
 
-    async fn answer(&self, head: &Parts, body: &mut Incoming, ticket: &Ticket) -> Result<Vec<u8>, Refusal> {
-        check(head)?;
-        if !ticket.has_place(self.load.requests) {
-            return Err(self.shed());
-        }
-        match body::read(body, &self.room, &ticket.pulse, self.load.body_time).await {
-            Ok((body, _share)) => self.review(&body).await,
+    async fn answer(&self, body: &mut Incoming, ticket: &mut Ticket) -> Result<Vec<u8>, Refusal> {
+        match body::read(body, ticket, self.load.body_time).await {
+            Ok(body) => self.review(body, ticket).await,
             // The API server repeats the call after a 429 with Retry-After, whether the body was read or not.
-            Err(BodyError::NoRoom) => Err(self.shed()),
+            Err(BodyError::NoRoom) => {
+                self.metrics.shed.inc();
+                Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Some(reason::KS706), "too many requests at once"))
+            }
             Err(error @ BodyError::TooLarge) => {
                 Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Some(reason::KS702), error))
             }
@@ -139,58 +172,185 @@ impl<C: Cluster> Handler<C> {
         }
     }
 
-    async fn review(&self, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    /// The answer to a review; its room is the ticket's until it has left.
+    async fn review(&self, body: Bytes, ticket: &mut Ticket) -> Result<Vec<u8>, Refusal> {
         let start = Instant::now();
-        let incoming = admission::read(body).map_err(|error| {
-            let message = format!("{error}; hint: {}", reason::KS701.fix);
-            Refusal::new(StatusCode::BAD_REQUEST, Some(reason::KS701), message)
-        })?;
+        let has_place = ticket.take_place(self.load.requests);
+        let answer = if has_place {
+            self.decide(&body, &ticket.pulse.source, start).await?
+        } else {
+            self.turn_away(&body, start)?
+        };
+        ticket.give_back();
+        if ticket.take(answer.capacity()) {
+            return Ok(answer);
+        }
+        ticket.give_back();
+        drop(answer);
+        let answer = self.turn_away(&body, start)?;
+        let _ = ticket.take(answer.capacity());
+        Ok(answer)
+    }
+
+    async fn decide(&self, body: &[u8], source: &Arc<Source>, start: Instant) -> Result<Vec<u8>, Refusal> {
+        let first = match self.in_turn(body, source).await? {
+            Some(turn) => self.first_pass(body, source, &turn, start).await?,
+            None => return self.turn_away(body, start),
+        };
+        let waits = match first {
+            Pass::Answered(answer) => return Ok(answer),
+            Pass::Waits(waits) => waits,
+        };
+        // What was read of the body is not kept meanwhile: it takes many times its text.
+        let facts = waits.facts.await;
+        drop(waits.waiting);
+        match self.in_turn(body, source).await? {
+            Some(turn) => self.second_pass(body, source, &turn, &facts, start),
+            None => self.turn_away(body, start),
+        }
+    }
+
+    /// Waits for a turn where decisions take turns; `None` if it has none in time.
+    async fn in_turn(&self, body: &[u8], source: &Arc<Source>) -> Result<Option<InTurn>, Refusal> {
+        if body.len() <= ORDINARY_BYTES && !self.turns.is_busy() {
+            return Ok(Some(InTurn::Calm));
+        }
+        let outline = admission::outline(body).map_err(|error| no_review(&error))?;
+        Ok(self.turns.enter(source, outline.namespace()).await.ok().map(InTurn::Turn))
+    }
+
+    /// Decides by what is known at once.
+    async fn first_pass<'s>(
+        &'s self,
+        body: &[u8],
+        source: &Arc<Source>,
+        turn: &InTurn,
+        start: Instant,
+    ) -> Result<Pass<'s>, Refusal> {
+        let incoming = admission::read(body).map_err(|error| no_review(&error))?;
         // As long as the uid is known, a bug is a denial in words.
-        let answer = caught(self.decide(&incoming)).await.unwrap_or_else(|Panicked| {
-            self.metrics.panics.inc();
-            incoming.failed()
-        });
+        let answer = match caught(self.answer_at_once(&incoming)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(waits)) => return Ok(Pass::Waits(waits)),
+            Err(Panicked) => self.failed(&incoming),
+        };
+        let is_calm = matches!(turn, InTurn::Calm);
+        let (body, duration) = self.tell(&incoming, answer, start);
+        if is_calm {
+            self.turns.note(source, incoming.namespace(), duration);
+        }
+        Ok(Pass::Answered(body))
+    }
+
+    /// Reads the review again, now that everything is known.
+    fn second_pass(
+        &self,
+        body: &[u8],
+        source: &Arc<Source>,
+        turn: &InTurn,
+        facts: &Result<Facts, ClusterError>,
+        start: Instant,
+    ) -> Result<Vec<u8>, Refusal> {
+        let begun = Instant::now();
+        let incoming = admission::read(body).map_err(|error| no_review(&error))?;
+        let answered = catch_unwind(AssertUnwindSafe(|| self.answer_with(&incoming, facts)));
+        let answer = answered.unwrap_or_else(|_| self.failed(&incoming));
+        let (body, _) = self.tell(&incoming, answer, start);
+        if matches!(turn, InTurn::Calm) {
+            self.turns.note(source, incoming.namespace(), begun.elapsed());
+        }
+        Ok(body)
+    }
+
+    /// What waits, where the cluster must be asked.
+    async fn answer_at_once<'s>(&'s self, incoming: &Review<'_>) -> Result<Answer, Waits<'s>> {
+        let needs = incoming.needs(&self.settings);
+        let mut facts = pin!(cluster::facts(&self.cluster, incoming.namespace(), &needs));
+        poll_fn(|cx| {
+            if let Poll::Ready(facts) = facts.as_mut().poll(cx) {
+                return Poll::Ready(Ok(self.answer_with(incoming, &facts)));
+            }
+            let Some(waiting) = self.lookups.enter(incoming.namespace(), needs.classes.len().max(1)) else {
+                self.metrics.shed.inc();
+                return Poll::Ready(Ok(incoming.overloaded()));
+            };
+            // It joins what is being looked up before the first one, which borrows from the review, lets it go.
+            let mut facts = owned_facts(&self.cluster, incoming.namespace(), &needs);
+            Poll::Ready(match facts.as_mut().poll(cx) {
+                Poll::Ready(facts) => Ok(self.answer_with(incoming, &facts)),
+                Poll::Pending => Err(Waits { facts, waiting }),
+            })
+        })
+        .await
+    }
+
+    fn answer_with(&self, incoming: &Review<'_>, facts: &Result<Facts, ClusterError>) -> Answer {
+        match facts {
+            Ok(facts) => incoming.answer(&self.settings, facts),
+            Err(error) => incoming.unavailable(&error.to_string()),
+        }
+    }
+
+    fn failed(&self, incoming: &Review<'_>) -> Answer {
+        self.metrics.panics.inc();
+        incoming.failed()
+    }
+
+    /// Too much is under way: denied in words that make clients come again. Nothing but the review's head is read.
+    fn turn_away(&self, body: &[u8], start: Instant) -> Result<Vec<u8>, Refusal> {
+        let incoming = admission::outline(body).map_err(|error| no_review(&error))?;
+        self.metrics.shed.inc();
+        let answer = incoming.overloaded();
+        Ok(self.tell(&incoming, answer, start).0)
+    }
+
+    /// Counts and logs the answer; its bytes, and how long it took.
+    fn tell(&self, incoming: &Review<'_>, answer: Answer, start: Instant) -> (Vec<u8>, Duration) {
         let duration = start.elapsed();
         self.metrics.review(&answer, duration);
-        log(&incoming, &answer, duration);
-        Ok(answer.body)
+        log(incoming, &answer, duration);
+        (answer.body, duration)
     }
+}
 
-    async fn decide(&self, incoming: &Review<'_>) -> Answer {
-        let needs = incoming.needs(&self.settings);
-        match self.look_up(incoming.namespace(), &needs).await {
-            Some(Ok(facts)) => incoming.answer(&self.settings, &facts),
-            Some(Err(error)) => incoming.unavailable(&error.to_string()),
-            None => {
-                self.metrics.shed.inc();
-                incoming.overloaded()
-            }
-        }
-    }
+/// How a decision came to its time on the thread; the next one has its turn when this is dropped.
+enum InTurn {
+    /// Nobody takes much of it.
+    Calm,
+    #[expect(dead_code)] // dropped at the end of the decision
+    Turn(Turn),
+}
 
-    /// Asks the cluster: mostly a cache. `None` if too many others wait for what is in none.
-    async fn look_up(
-        &self,
-        namespace: &str,
-        needs: &crate::mutate::Needs<'_>,
-    ) -> Option<Result<crate::mutate::Facts, cluster::ClusterError>> {
-        let mut facts = pin!(cluster::facts(&self.cluster, namespace, needs));
-        let at_once = poll_fn(|cx| Poll::Ready(facts.as_mut().poll(cx))).await;
-        if let Poll::Ready(facts) = at_once {
-            return Some(facts);
-        }
-        let requests = u32::try_from(needs.classes.len()).unwrap_or(u32::MAX).max(1);
-        let waiting = Waiting::enter(&self.lookups, requests);
-        if waiting.count > self.load.lookups {
-            return None;
-        }
-        Some(facts.await)
-    }
+/// How far a decision came.
+enum Pass<'s> {
+    Answered(Vec<u8>),
+    Waits(Waits<'s>),
+}
 
-    fn shed(&self) -> Refusal {
-        self.metrics.shed.inc();
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, Some(reason::KS706), "too many requests at once")
-    }
+/// A decision that waits for the cluster's answer.
+struct Waits<'s> {
+    facts: LookUp<'s>,
+    waiting: Waiting<'s>,
+}
+
+type LookUp<'s> = Pin<Box<dyn Future<Output = Result<Facts, ClusterError>> + Send + 's>>;
+
+/// Looks up what a review needs without borrowing from it.
+fn owned_facts<'s, C: Cluster>(cluster: &'s C, namespace: &str, needs: &Needs<'_>) -> LookUp<'s> {
+    let namespace = namespace.to_owned();
+    let account = needs.service_account.map(str::to_owned);
+    let classes: Vec<String> = needs.classes.iter().map(|name| (*name).to_owned()).collect();
+    let csi_driver = needs.csi_driver;
+    Box::pin(async move {
+        let classes = classes.iter().map(String::as_str).collect();
+        let needs = Needs { service_account: account.as_deref(), classes, csi_driver };
+        cluster::facts(cluster, &namespace, &needs).await
+    })
+}
+
+fn no_review(error: &ReviewError) -> Refusal {
+    let message = format!("{error}; hint: {}", reason::KS701.fix);
+    Refusal::new(StatusCode::BAD_REQUEST, Some(reason::KS701), message)
 }
 
 /// An answer that is dropped when its last byte has left.
@@ -202,25 +362,6 @@ struct Delivery {
 impl AsRef<[u8]> for Delivery {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-/// Counted as long as it lives, also when the client goes away in between.
-struct Waiting<'a> {
-    counter: &'a AtomicU32,
-    requests: u32,
-    count: u32,
-}
-
-impl<'a> Waiting<'a> {
-    fn enter(counter: &'a AtomicU32, requests: u32) -> Self {
-        Self { counter, requests, count: counter.fetch_add(requests, Ordering::Relaxed) + requests }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.counter.fetch_sub(self.requests, Ordering::Relaxed);
     }
 }
 

@@ -6,12 +6,15 @@ mod caught;
 pub mod client_ca;
 mod connection;
 pub mod handler;
+mod lookups;
 pub mod own_authority;
+mod pool;
 mod pulse;
 mod read_ahead;
 mod refusal;
-mod roster;
+mod table;
 pub mod tls;
+mod turns;
 
 pub use accept::{Limits, spawn};
 pub use client_ca::ClientAuthorities;

@@ -1,8 +1,10 @@
 //! Reading ahead of TLS: rustls asks for 4 KiB at a time, so that a review of 20 KB would cost six system calls.
 
+use super::pulse::Pulse;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,11 +24,13 @@ pub(super) struct ReadAhead {
     /// What was read and not yet asked for; empty and without memory most of the time.
     rest: Vec<u8>,
     taken: usize,
+    /// Is told of every byte.
+    pulse: Arc<Pulse>,
 }
 
 impl ReadAhead {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, rest: Vec::new(), taken: 0 }
+    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
+        Self { stream, rest: Vec::new(), taken: 0, pulse }
     }
 }
 
@@ -51,6 +55,7 @@ impl AsyncRead for ReadAhead {
             if !later.is_empty() {
                 self.rest = later.to_vec();
             }
+            self.pulse.received(read.filled().len());
             Poll::Ready(Ok(()))
         })
     }
@@ -84,15 +89,22 @@ impl AsyncWrite for ReadAhead {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pool::{Pool, Source};
     use super::*;
+    use std::sync::Weak;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
+
+    fn pulse() -> Arc<Pulse> {
+        let source = Arc::new(Source::new(Weak::new(), Pool::new(1 << 20), Pool::new(1 << 20)));
+        Arc::new(Pulse::new(source, prometheus_client::metrics::gauge::Gauge::default()))
+    }
 
     #[tokio::test]
     async fn every_byte_comes_once_and_in_order_whatever_is_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut server = ReadAhead::new(listener.accept().await.unwrap().0);
+        let mut server = ReadAhead::new(listener.accept().await.unwrap().0, pulse());
         let sent: Vec<u8> = (0..3 * BLOCK_BYTES + 17).map(|index| u8::try_from(index % 251).unwrap()).collect();
         let expected = sent.clone();
         let writer = tokio::spawn(async move {

@@ -1,0 +1,289 @@
+//! The open connections, what each of them holds, and which one is closed where there is no room for another.
+//!
+//! A connection is charged with what it takes: its TLS state, what it received and did not finish, its requests. Where the pool has no
+//! room, the source that holds most makes some: its idle connections go first, then unfinished heads, then unfinished bodies, then answers
+//! that are not taken. A connection whose request is being decided is never closed. A source alone may hold everything.
+
+use super::pool::{Pool, Source};
+use super::pulse::Pulse;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// What an idle connection has for its goodbye.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// What counts as left undone where others of its own source wait (a client may be slow because it does so much): a connection that says
+/// nothing, a handshake that was begun, a connection without a request.
+const SILENT: Duration = Duration::from_secs(2);
+const HANDSHAKE: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(3);
+/// Handshakes at once: each takes 0.15 ms of the thread when its first bytes come.
+const HANDSHAKES: usize = 64;
+/// Idle connections that say goodbye at once; more are cut off.
+const GOODBYES: usize = 32;
+
+/// All open connections.
+#[derive(Debug)]
+pub(super) struct ConnectionTable {
+    members: Mutex<Members>,
+    pool: Arc<Pool>,
+    reviews: Arc<Pool>,
+    /// Most connections, whatever they take.
+    places: usize,
+    /// A connection ended, or its handshake did.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    by_id: HashMap<u64, Member>,
+    next_id: u64,
+    /// Those that were not told to go.
+    open: usize,
+    /// When it was last looked which connections are in use.
+    noted: Option<Instant>,
+    sources: HashMap<IpAddr, Weak<Source>>,
+}
+
+#[derive(Debug)]
+struct Member {
+    task: AbortHandle,
+    pulse: Arc<Pulse>,
+    since: Instant,
+    /// How many requests it had begun when it was last looked at, and since when it has been so.
+    begun: u32,
+    unchanged: Instant,
+    /// Tells it to go; `None` once it was told.
+    leave: Option<oneshot::Sender<()>>,
+}
+
+/// How readily a connection is closed; the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    NoHandshake,
+    Idle,
+    HalfHead,
+    HalfBody,
+    Handshake,
+    UntakenAnswer,
+}
+
+impl Member {
+    /// `None` where a decision is under way, or it was told to go.
+    fn worth(&self, now: Instant) -> Option<Worth> {
+        let pulse = &self.pulse;
+        if pulse.is_doomed() || pulse.is_deciding() {
+            return None;
+        }
+        Some(if !pulse.is_established.load(Ordering::Relaxed) {
+            let limit = if pulse.has_stirred() { HANDSHAKE } else { SILENT };
+            if now - self.since >= limit { Worth::NoHandshake } else { Worth::Handshake }
+        } else if pulse.has_answers() {
+            Worth::UntakenAnswer
+        } else if pulse.is_asked() {
+            Worth::HalfBody
+        } else if pulse.has_stirred() {
+            Worth::HalfHead
+        } else {
+            Worth::Idle
+        })
+    }
+
+    /// It counts no more, and is gone in a moment.
+    fn doom(&mut self, gently: bool) {
+        self.pulse.doom();
+        if gently && let Some(leave) = self.leave.take() {
+            let _ = leave.send(());
+        } else {
+            self.task.abort();
+        }
+    }
+}
+
+/// An address as a source: IPv4 as it is, IPv6 by its network.
+fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+impl ConnectionTable {
+    pub(super) fn new(limit_bytes: usize, places: usize, reviews: Arc<Pool>) -> Arc<Self> {
+        let (members, pool) = (Mutex::default(), Pool::new(limit_bytes));
+        Arc::new(Self { members, pool, reviews, places, changed: Notify::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn source(self: &Arc<Self>, address: IpAddr) -> Arc<Source> {
+        let mut members = self.lock();
+        let key = source_of(address);
+        if let Some(source) = members.sources.get(&key).and_then(Weak::upgrade) {
+            return source;
+        }
+        members.sources.retain(|_, source| source.strong_count() > 0);
+        let source = Source::new(Arc::downgrade(self), Arc::clone(&self.pool), Arc::clone(&self.reviews));
+        let source = Arc::new(source);
+        members.sources.insert(key, Arc::downgrade(&source));
+        source
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        let mut members = self.lock();
+        members.next_id += 1;
+        members.next_id
+    }
+
+    pub(super) fn add(&self, id: u64, task: AbortHandle, pulse: Arc<Pulse>, leave: oneshot::Sender<()>) {
+        let mut members = self.lock();
+        let now = Instant::now();
+        members.open += 1;
+        let member = Member { task, pulse, since: now, begun: 0, unchanged: now, leave: Some(leave) };
+        members.by_id.insert(id, member);
+    }
+
+    pub(super) fn remove(&self, id: u64) {
+        let mut members = self.lock();
+        if members.by_id.remove(&id).is_some_and(|member| !member.pulse.is_doomed()) {
+            members.open -= 1;
+        }
+        drop(members);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().by_id.is_empty()
+    }
+
+    /// Whether a connection of the source may begin; others are closed for it where the rule says so.
+    pub(super) fn admits(&self, newcomer: &Arc<Source>, bytes: usize) -> bool {
+        let mut members = self.lock();
+        let now = Instant::now();
+        members.note_activity(now);
+        let handshakes = HANDSHAKES.min(self.places);
+        if members.handshakes() >= handshakes && !members.end_handshake(newcomer, now) {
+            return false;
+        }
+        // The last quarter is for what those that are open receive.
+        let most = self.pool.limit_bytes / 4 * 3;
+        while self.pool.taken() + bytes > most || members.open >= self.places {
+            if !members.make_room(newcomer, bytes, now) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Closes connections until the pool has room for what the others received.
+    #[cold]
+    pub(super) fn relieve(&self) {
+        let mut members = self.lock();
+        let now = Instant::now();
+        while self.pool.taken() > self.pool.limit_bytes {
+            let Some(largest) = members.largest() else { return };
+            let Some(victim) = members.victim(&largest, now, |_, _| true) else { return };
+            tracing::debug!("connections hold too much; one is ended");
+            victim.doom(false);
+            members.open -= 1;
+        }
+    }
+}
+
+impl Members {
+    fn handshakes(&self) -> usize {
+        let sources = self.sources.values().filter_map(Weak::upgrade);
+        sources.map(|source| source.handshakes.load(Ordering::Relaxed)).sum()
+    }
+
+    fn largest(&self) -> Option<Arc<Source>> {
+        let sources = self.sources.values().filter_map(Weak::upgrade);
+        sources.max_by_key(|source| source.connection_bytes())
+    }
+
+    fn note_activity(&mut self, now: Instant) {
+        const OFTEN: Duration = Duration::from_millis(50);
+        if self.noted.is_some_and(|noted| now - noted < OFTEN) {
+            return;
+        }
+        self.noted = Some(now);
+        for member in self.by_id.values_mut() {
+            let begun = member.pulse.begun();
+            if member.begun != begun {
+                (member.begun, member.unchanged) = (begun, now);
+            }
+        }
+    }
+
+    /// Of a source the connection that is worth least; of equals the one that has been so for longest.
+    fn victim(
+        &mut self,
+        source: &Arc<Source>,
+        now: Instant,
+        may_go: impl Fn(&Member, Worth) -> bool,
+    ) -> Option<&mut Member> {
+        let members = self.by_id.values_mut().filter(|member| Arc::ptr_eq(&member.pulse.source, source));
+        let worth = members.filter_map(|member| Some((member.worth(now)?, member)));
+        let worth = worth.filter(|(worth, member)| may_go(member, *worth));
+        let least = worth
+            .min_by_key(|(worth, member)| (*worth, Reverse(member.pulse.idle_looks()), member.unchanged, member.since));
+        least.map(|(_, member)| member)
+    }
+
+    /// Of the source with most handshakes the oldest one, for a newcomer of a source with fewer, or if it should long be over.
+    fn end_handshake(&mut self, newcomer: &Arc<Source>, now: Instant) -> bool {
+        let count = |source: &Arc<Source>| source.handshakes.load(Ordering::Relaxed);
+        let Some(most) = self.sources.values().filter_map(Weak::upgrade).max_by_key(count) else { return false };
+        let is_other = count(newcomer) + 1 < count(&most);
+        let victim =
+            self.victim(&most, now, |_, worth| worth == Worth::NoHandshake || (is_other && worth == Worth::Handshake));
+        if let Some(victim) = victim {
+            tracing::debug!("too many handshakes at once; the oldest is ended");
+            victim.doom(false);
+            self.open -= 1;
+            return true;
+        }
+        false
+    }
+
+    fn make_room(&mut self, newcomer: &Arc<Source>, bytes: usize, now: Instant) -> bool {
+        let Some(largest) = self.largest() else { return false };
+        let is_other =
+            !Arc::ptr_eq(&largest, newcomer) && newcomer.connection_bytes() + bytes <= largest.connection_bytes();
+        // Among connections of one source only those go that nobody misses.
+        let owner = if is_other { largest } else { Arc::clone(newcomer) };
+        let is_quiet = |member: &Member| now - member.unchanged >= QUIET;
+        let goodbyes = self.by_id.values().filter(|member| member.leave.is_none()).count();
+        let victim = self.victim(&owner, now, |member, worth| {
+            is_other || worth == Worth::NoHandshake || (worth == Worth::Idle && is_quiet(member))
+        });
+        let Some(victim) = victim else { return false };
+        tracing::debug!("no room for another connection; one is ended");
+        let gently = goodbyes < GOODBYES && victim.worth(now) == Some(Worth::Idle);
+        victim.doom(gently);
+        self.open -= 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_source_and_an_ipv4_address_too() {
+        let source = |text: &str| source_of(text.parse().unwrap());
+        assert_eq!(source("fd00::1:2:3:4"), source("fd00::5"));
+        assert_ne!(source("fd00:0:0:1::1"), source("fd00::1"));
+        assert_eq!(source("::ffff:10.1.2.3"), source("10.1.2.3"));
+        assert_ne!(source("10.1.2.4"), source("10.1.2.3"));
+    }
+}

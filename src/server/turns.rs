@@ -1,0 +1,292 @@
+//! Time on the decision thread, where somebody's reviews take much of it.
+//!
+//! Mostly there is no queue: a review that is read is decided at once. When one has taken more than two milliseconds, or is so large that it
+//! may, those that come next take turns for a while, one after the other, and between two turns everything else that is ready runs. The
+//! next turn goes to the source address that has had least time, and there to the namespace that has had least, so that an ordinary pod
+//! waits for one decision under way and not for those that another namespace has waiting.
+
+use super::pool::{Source, has_room};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// A decision that takes longer is not an ordinary one.
+const LONG: Duration = Duration::from_millis(2);
+/// How much time turns take until everything else runs.
+const SLICE: Duration = Duration::from_millis(2);
+/// How long after the last long one decisions take turns.
+const CALM: Duration = Duration::from_secs(1);
+/// How long a decision waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Namespaces whose time is remembered.
+const NAMESPACES: usize = 1024;
+
+/// Who decides next.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// Whether decisions take turns now.
+    is_busy: AtomicBool,
+    queue: Mutex<Queue>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    is_taken: bool,
+    waiting: usize,
+    /// What turns have taken since everything else ran.
+    slice: Duration,
+    last_long: Option<Instant>,
+    /// The time of whoever was served last: somebody new starts there, and has no credit for time when it did not ask.
+    clock: Duration,
+    sources: HashMap<usize, OfSource>,
+}
+
+#[derive(Debug, Default)]
+struct OfSource {
+    used: Duration,
+    clock: Duration,
+    namespaces: HashMap<Box<str>, OfNamespace>,
+}
+
+#[derive(Debug, Default)]
+struct OfNamespace {
+    used: Duration,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+/// The right to decide; the next one has it when this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    turns: Arc<Turns>,
+    source: usize,
+    namespace: Box<str>,
+    begun: Instant,
+    /// Whoever it was for is gone: it was never begun.
+    is_void: bool,
+}
+
+/// There is no turn for it in time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoTurn;
+
+impl Turns {
+    /// `limit` is how many may wait at once.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { is_busy: AtomicBool::new(false), queue: Mutex::default(), limit }
+    }
+
+    /// Whether decisions take turns now.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::Relaxed)
+    }
+
+    /// Notes how long a decision without a turn took.
+    pub(super) fn note(&self, source: &Arc<Source>, namespace: &str, time: Duration) {
+        if time >= LONG {
+            self.note_long(Arc::as_ptr(source) as usize, namespace, time);
+        }
+    }
+
+    #[cold]
+    fn note_long(&self, source: usize, namespace: &str, time: Duration) {
+        self.lock().charge(source, namespace, time);
+        self.is_busy.store(true, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn enter(self: &Arc<Self>, source: &Arc<Source>, namespace: &str) -> Result<Turn, NoTurn> {
+        self.is_busy.store(true, Ordering::Relaxed);
+        let source = Arc::as_ptr(source) as usize;
+        let (turn, is_free) = self.join(source, namespace)?;
+        if is_free {
+            // What is ready runs, and may join, before it is said whose turn it is.
+            let mut before = self.turn(source, namespace.into());
+            tokio::task::yield_now().await;
+            before.begun = Instant::now();
+            drop(before);
+        }
+        // A turn that comes too late, or to a client that is gone, is dropped with the channel, and so passed on.
+        let Ok(Ok(mut turn)) = tokio::time::timeout(PATIENCE, turn).await else { return Err(NoTurn) };
+        if self.is_slice_over() {
+            tokio::task::yield_now().await;
+        }
+        turn.begun = Instant::now();
+        Ok(turn)
+    }
+
+    /// Ordinary decisions follow each other; after a long one what is ready runs, and what came is read.
+    fn is_slice_over(&self) -> bool {
+        let mut queue = self.lock();
+        let is_over = queue.slice >= SLICE;
+        if is_over {
+            queue.slice = Duration::ZERO;
+        }
+        is_over
+    }
+
+    fn turn(self: &Arc<Self>, source: usize, namespace: Box<str>) -> Turn {
+        Turn { turns: Arc::clone(self), source, namespace, begun: Instant::now(), is_void: false }
+    }
+
+    /// Its place in the queue, and whether it is nobody's turn.
+    fn join(&self, source: usize, namespace: &str) -> Result<(oneshot::Receiver<Turn>, bool), NoTurn> {
+        let mut queue = self.lock();
+        let of_namespace = queue.namespace(source, namespace);
+        let before = of_namespace.waiting.len();
+        of_namespace.waiting.retain(|waiting| !waiting.is_closed());
+        let own = of_namespace.waiting.len();
+        queue.waiting -= before - own;
+        if !has_room(self.limit, queue.waiting, own, 1) {
+            return Err(NoTurn);
+        }
+        let (give, turn) = oneshot::channel();
+        queue.namespace(source, namespace).waiting.push_back(give);
+        queue.waiting += 1;
+        let is_free = !std::mem::replace(&mut queue.is_taken, true);
+        Ok((turn, is_free))
+    }
+
+    fn pass_on(self: &Arc<Self>, turn: &Turn) {
+        let now = Instant::now();
+        let mut queue = self.lock();
+        queue.charge(turn.source, &turn.namespace, now - turn.begun);
+        while let Some((source, namespace, next)) = queue.next() {
+            queue.waiting -= 1;
+            match next.send(self.turn(source, namespace)) {
+                Ok(()) => return,
+                Err(mut turn) => turn.is_void = true,
+            }
+        }
+        queue.is_taken = false;
+        if queue.last_long.is_none_or(|last| now - last >= CALM) {
+            *queue = Queue::default();
+            self.is_busy.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Queue {
+    fn namespace(&mut self, source: usize, namespace: &str) -> &mut OfNamespace {
+        let clock = self.clock;
+        let of_source = self.sources.entry(source).or_insert_with(|| OfSource { used: clock, ..OfSource::default() });
+        if of_source.namespaces.len() >= NAMESPACES {
+            of_source.namespaces.retain(|_, namespace| !namespace.waiting.is_empty());
+        }
+        let clock = of_source.clock;
+        of_source
+            .namespaces
+            .entry(namespace.into())
+            .or_insert_with(|| OfNamespace { used: clock, ..OfNamespace::default() })
+    }
+
+    fn charge(&mut self, source: usize, namespace: &str, time: Duration) {
+        if time >= LONG {
+            self.last_long = Some(Instant::now());
+        }
+        self.slice += time;
+        self.namespace(source, namespace).used += time;
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.used += time;
+        }
+    }
+
+    /// Whose turn it is.
+    fn next(&mut self) -> Option<(usize, Box<str>, oneshot::Sender<Turn>)> {
+        let has_waiting = |source: &OfSource| source.namespaces.values().any(|one| !one.waiting.is_empty());
+        let sources = self.sources.iter_mut().filter(|(_, source)| has_waiting(source));
+        let (&key, source) = sources.min_by_key(|(_, source)| source.used)?;
+        source.used = source.used.max(self.clock);
+        self.clock = source.used;
+        let waiting = source.namespaces.iter_mut().filter(|(_, namespace)| !namespace.waiting.is_empty());
+        let (name, namespace) = waiting.min_by_key(|(_, namespace)| namespace.used)?;
+        namespace.used = namespace.used.max(source.clock);
+        source.clock = namespace.used;
+        Some((key, name.clone(), namespace.waiting.pop_front()?))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_void {
+            Arc::clone(&self.turns).pass_on(self);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::Pool;
+    use super::*;
+    use std::sync::Weak;
+
+    fn source() -> Arc<Source> {
+        Arc::new(Source::new(Weak::new(), Pool::new(0), Pool::new(0)))
+    }
+
+    /// Decisions that wait, each noted by its name when it has its turn, which then takes this long.
+    fn decide(
+        turns: &Arc<Turns>,
+        source: &Arc<Source>,
+        namespace: &'static str,
+        order: &Arc<Mutex<Vec<&'static str>>>,
+        time: Duration,
+    ) -> tokio::task::JoinHandle<()> {
+        let (turns, source, order) = (Arc::clone(turns), Arc::clone(source), Arc::clone(order));
+        tokio::spawn(async move {
+            let turn = turns.enter(&source, namespace).await.unwrap();
+            order.lock().unwrap().push(namespace);
+            std::thread::sleep(time);
+            drop(turn);
+        })
+    }
+
+    #[tokio::test]
+    async fn the_next_turn_goes_to_the_source_and_the_namespace_that_had_least_time() {
+        let (turns, order) = (Arc::new(Turns::new(100)), Arc::new(Mutex::new(Vec::new())));
+        let (cluster, stranger) = (source(), source());
+        let long = Duration::from_millis(3);
+        let mut tasks: Vec<_> = (0..8).map(|_| decide(&turns, &cluster, "greedy", &order, long)).collect();
+        tasks.extend((0..8).map(|_| decide(&turns, &stranger, "any", &order, long)));
+        tasks.push(decide(&turns, &cluster, "modest", &order, Duration::ZERO));
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let order = order.lock().unwrap();
+        let place = order.iter().position(|name| *name == "modest").unwrap();
+        assert!(place <= 3, "{order:?}");
+        assert!(turns.is_busy());
+    }
+
+    #[tokio::test]
+    async fn a_turn_of_one_that_is_gone_is_passed_on_and_calm_returns() {
+        let turns = Arc::new(Turns::new(100));
+        let source = source();
+        let first = turns.enter(&source, "a").await.unwrap();
+        let mut gone = Box::pin(turns.enter(&source, "b"));
+        let mut late = Box::pin(turns.enter(&source, "c"));
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(gone.as_mut().poll(cx).is_pending())).await);
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(late.as_mut().poll(cx).is_pending())).await);
+        // It has its turn, and goes before it knows.
+        drop(first);
+        drop(gone);
+        drop(late.await.unwrap());
+        assert!(!turns.is_busy(), "none of them was long");
+    }
+
+    #[tokio::test]
+    async fn a_namespace_leaves_places_in_the_queue_for_others() {
+        let turns = Arc::new(Turns::new(16));
+        let source = source();
+        let _taken = turns.enter(&source, "greedy").await.unwrap();
+        let waiting: Vec<_> = (0..20).map(|_| turns.join(Arc::as_ptr(&source) as usize, "greedy").ok()).collect();
+        assert_eq!(waiting.iter().flatten().count(), 12);
+        assert!(turns.join(Arc::as_ptr(&source) as usize, "modest").is_ok());
+    }
+}
