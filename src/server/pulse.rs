@@ -152,15 +152,9 @@ impl Pulse {
         self.answered.load(Ordering::Relaxed) > 0
     }
 
+    /// How often in a row the doctor found no request.
     pub(super) fn idle_looks(&self) -> u32 {
         self.idle_looks.load(Ordering::Relaxed)
-    }
-
-    /// How long it has been without a request, in looks of the doctor; 0 if that is short.
-    pub(super) fn idleness(&self) -> u32 {
-        let looks = self.idle_looks();
-        let is_asked = self.open() > 0 || self.begun() != self.looked.load(Ordering::Relaxed);
-        if looks < 2 || is_asked { 0 } else { looks }
     }
 }
 
@@ -402,6 +396,6 @@ mod tests {
             drop(ticket);
             assert_eq!(doctor.examine(&pulse, start + Duration::from_secs(seconds)), Health::Fine);
         }
-        assert_eq!(pulse.idleness(), 3);
+        assert_eq!(pulse.idle_looks(), 3);
     }
 }

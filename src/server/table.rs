@@ -16,9 +16,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// What a handshake may take before it counts as one that does not come, a connection without a request before it counts as idle where others
-/// of its own source wait, and an idle connection for its goodbye.
+/// What an idle connection has for its goodbye.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// What counts as left undone where others of its own source wait (a client may be slow because it does so much): a connection that says
+/// nothing, a handshake that was begun, a connection without a request.
+const SILENT: Duration = Duration::from_secs(2);
+const HANDSHAKE: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(3);
 /// Handshakes at once: each takes 0.15 ms of the thread when its first bytes come.
 const HANDSHAKES: usize = 64;
 /// Idle connections that say goodbye at once; more are cut off.
@@ -78,7 +82,8 @@ impl Member {
             return None;
         }
         Some(if !pulse.is_established.load(Ordering::Relaxed) {
-            if now - self.since >= GRACE { Worth::NoHandshake } else { Worth::Handshake }
+            let limit = if pulse.has_stirred() { HANDSHAKE } else { SILENT };
+            if now - self.since >= limit { Worth::NoHandshake } else { Worth::Handshake }
         } else if pulse.has_answers() {
             Worth::UntakenAnswer
         } else if pulse.is_asked() {
@@ -164,7 +169,7 @@ impl ConnectionTable {
         let mut members = self.lock();
         let now = Instant::now();
         members.note_activity(now);
-        let handshakes = HANDSHAKES.min(self.places.div_ceil(2)).max(1);
+        let handshakes = HANDSHAKES.min(self.places);
         if members.handshakes() >= handshakes && !members.end_handshake(newcomer, now) {
             return false;
         }
@@ -255,7 +260,7 @@ impl Members {
             !Arc::ptr_eq(&largest, newcomer) && newcomer.connection_bytes() + bytes <= largest.connection_bytes();
         // Among connections of one source only those go that nobody misses.
         let owner = if is_other { largest } else { Arc::clone(newcomer) };
-        let is_quiet = |member: &Member| now - member.unchanged >= GRACE || member.pulse.idleness() > 0;
+        let is_quiet = |member: &Member| now - member.unchanged >= QUIET;
         let goodbyes = self.by_id.values().filter(|member| member.leave.is_none()).count();
         let victim = self.victim(&owner, now, |member, worth| {
             is_other || worth == Worth::NoHandshake || (worth == Worth::Idle && is_quiet(member))

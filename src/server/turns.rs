@@ -1,6 +1,6 @@
 //! Time on the decision thread, where somebody's reviews take much of it.
 //!
-//! Mostly there is no queue: a review that is read is decided at once. When one has taken more than a millisecond, or is so large that it
+//! Mostly there is no queue: a review that is read is decided at once. When one has taken more than two milliseconds, or is so large that it
 //! may, those that come next take turns for a while, one after the other, and between two turns everything else that is ready runs. The
 //! next turn goes to the source address that has had least time, and there to the namespace that has had least, so that an ordinary pod
 //! waits for one decision under way and not for those that another namespace has waiting.
@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A decision that takes longer is not an ordinary one.
-const LONG: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_millis(2);
+/// How much time turns take until everything else runs.
+const SLICE: Duration = Duration::from_millis(2);
 /// How long after the last long one decisions take turns.
 const CALM: Duration = Duration::from_secs(1);
-/// How long a decision waits for its turn: the API server has as long as [`crate::cluster::DEADLINE`] more.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a decision waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Namespaces whose time is remembered.
 const NAMESPACES: usize = 1024;
 
@@ -34,6 +36,8 @@ pub(super) struct Turns {
 struct Queue {
     is_taken: bool,
     waiting: usize,
+    /// What turns have taken since everything else ran.
+    slice: Duration,
     last_long: Option<Instant>,
     /// The time of whoever was served last: somebody new starts there, and has no credit for time when it did not ask.
     clock: Duration,
@@ -110,9 +114,21 @@ impl Turns {
         }
         // A turn that comes too late, or to a client that is gone, is dropped with the channel, and so passed on.
         let Ok(Ok(mut turn)) = tokio::time::timeout(PATIENCE, turn).await else { return Err(NoTurn) };
-        tokio::task::yield_now().await;
+        if self.is_slice_over() {
+            tokio::task::yield_now().await;
+        }
         turn.begun = Instant::now();
         Ok(turn)
+    }
+
+    /// Ordinary decisions follow each other; after a long one what is ready runs, and what came is read.
+    fn is_slice_over(&self) -> bool {
+        let mut queue = self.lock();
+        let is_over = queue.slice >= SLICE;
+        if is_over {
+            queue.slice = Duration::ZERO;
+        }
+        is_over
     }
 
     fn turn(self: &Arc<Self>, source: usize, namespace: Box<str>) -> Turn {
@@ -174,6 +190,7 @@ impl Queue {
         if time >= LONG {
             self.last_long = Some(Instant::now());
         }
+        self.slice += time;
         self.namespace(source, namespace).used += time;
         if let Some(source) = self.sources.get_mut(&source) {
             source.used += time;

@@ -51,9 +51,11 @@ async fn a_new_connection_takes_the_place_of_one_that_has_long_been_idle() {
             }
         }
     });
+    let mut kept = Vec::new();
     for _ in 0..3 {
-        tokio::time::sleep(2 * header).await;
-        assert!(ask(&mut server.connect().await).await.0.starts_with("http/1.1 200"));
+        let mut client = server.connect().await;
+        assert!(ask(&mut client).await.0.starts_with("http/1.1 200"));
+        kept.push(client);
     }
     assert!(is_closed(&mut idle).await);
     over.store(true, Ordering::Relaxed);

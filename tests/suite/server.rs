@@ -168,25 +168,29 @@ async fn frames_until(client: &mut Client, last: u8) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_pod_waits_as_often_as_it_names_classes() {
-    let server = start(Silent, Load { lookups: 4, ..Load::default() }, Limits::default(), MinVersion::Tls13);
-    let review = |classes: usize| {
+    let server = start(Silent, Load { lookups: 16, ..Load::default() }, Limits::default(), MinVersion::Tls13);
+    let review = |namespace: &str, classes: usize| {
         let volume = |number: usize| {
             let class = json!({"secretProviderClass": format!("c{number}")});
             json!({"name": format!("v{number}"), "csi": {"driver": CSI_DRIVER, "readOnly": true, "volumeAttributes": class}})
         };
         let spec = json!({"containers": [{"name": "c"}], "volumes": (0..classes).map(volume).collect::<Vec<_>>()});
         let object = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": spec});
-        let request = json!({"uid": "u", "namespace": "n", "operation": "CREATE", "object": object});
+        let request = json!({"uid": "u", "namespace": namespace, "operation": "CREATE", "object": object});
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).to_string()
     };
     let (mut first, mut second) = (server.connect().await, server.connect().await);
-    send(&mut first, review(3).as_bytes()).await;
+    send(&mut first, review("greedy", 11).as_bytes()).await;
     server.wait_for_metric("keysluice_requests_in_flight 1").await;
-    send(&mut second, review(2).as_bytes()).await;
+    send(&mut second, review("greedy", 2).as_bytes()).await;
     let (_, body) = receive(&mut second).await;
     assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706 "), "{body}");
-    send(&mut second, review(1).as_bytes()).await;
+    send(&mut second, review("greedy", 1).as_bytes()).await;
     server.wait_for_metric("keysluice_requests_in_flight 2").await;
+    // The last quarter is for namespaces that wait for little.
+    let mut modest = server.connect().await;
+    send(&mut modest, review("modest", 1).as_bytes()).await;
+    server.wait_for_metric("keysluice_requests_in_flight 3").await;
     let waits = tokio::time::timeout(Duration::from_millis(100), second.read_u8()).await;
     assert!(waits.is_err(), "there was room for one");
 }

@@ -22,9 +22,20 @@ use tokio_rustls::client::TlsStream;
 /// How long the API server waits for a webhook with the chart's values.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a client trusts and speaks: made once, since an attacker has better to do.
+pub(crate) fn client_config(ca: &CertificateDer<'static>, protocol: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let mut config = builder.unwrap().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Arc::new(config)
+}
+
 /// A TLS connection from an address of the loopback.
 pub(crate) async fn connect(webhook: &Webhook, from: IpAddr, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
-    connect_to(webhook.listen, &webhook.ca, from, protocol).await
+    connect_to(webhook.listen, webhook.client_config(protocol), from).await
 }
 
 /// A TCP connection from an address of the loopback.
@@ -36,20 +47,9 @@ async fn dial(to: SocketAddr, from: IpAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn connect_to(
-    to: SocketAddr,
-    ca: &CertificateDer<'static>,
-    from: IpAddr,
-    protocol: &[u8],
-) -> io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.clone()).map_err(io::Error::other)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    let mut config = builder.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
+async fn connect_to(to: SocketAddr, config: Arc<ClientConfig>, from: IpAddr) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    TlsConnector::from(Arc::new(config)).connect(name, dial(to, from).await?).await
+    TlsConnector::from(config).connect(name, dial(to, from).await?).await
 }
 
 /// A POST of a JSON body over HTTP/1.1.
@@ -81,14 +81,12 @@ pub(crate) async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8]) 
     }
 }
 
-/// An ordinary pod's review in a namespace.
-fn ordinary(namespace: &str) -> Bytes {
-    let mut pod = keysluice_bench::pod(4096);
+/// The review of a pod in a namespace.
+pub(crate) fn review_in(namespace: &str, mut pod: Value) -> Vec<u8> {
     pod["metadata"]["namespace"] = namespace.into();
-    let review: Value = serde_json::from_slice(&keysluice_bench::review(&pod)).unwrap();
-    let mut review = review;
+    let mut review: Value = serde_json::from_slice(&keysluice_bench::review(&pod)).unwrap();
     review["request"]["namespace"] = namespace.into();
-    review.to_string().into()
+    review.to_string().into_bytes()
 }
 
 /// What a steady caller met.
@@ -130,11 +128,12 @@ pub(crate) struct Steady {
 impl Steady {
     /// Starts calling from an address, for pods of a namespace.
     pub(crate) fn start(webhook: &Webhook, from: IpAddr, namespace: &str) -> Self {
-        let (to, ca, body) = (webhook.listen, webhook.ca.clone(), ordinary(namespace));
+        let (to, config, body) =
+            (webhook.listen, webhook.client_config(b"h2"), review_in(namespace, keysluice_bench::pod(4096)).into());
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(call_until(stopped, to, ca, from, body))
+            runtime.block_on(call_until(stopped, to, config, from, body))
         });
         Self { stop, thread }
     }
@@ -149,7 +148,7 @@ impl Steady {
 async fn call_until(
     mut stopped: oneshot::Receiver<()>,
     to: SocketAddr,
-    ca: CertificateDer<'static>,
+    config: Arc<ClientConfig>,
     from: IpAddr,
     body: Bytes,
 ) -> Answered {
@@ -157,7 +156,7 @@ async fn call_until(
     let mut connection = None;
     loop {
         let begun = Instant::now();
-        match tokio::time::timeout(PATIENCE, call(&mut connection, to, &ca, from, &body)).await {
+        match tokio::time::timeout(PATIENCE, call(&mut connection, to, &config, from, &body)).await {
             Ok(Ok(())) => answered.latencies.push(begun.elapsed()),
             Ok(Err(error)) => answered.refused.push(error),
             Err(_) => {
@@ -174,7 +173,7 @@ async fn call_until(
 async fn call(
     connection: &mut Option<SendRequest<Full<Bytes>>>,
     to: SocketAddr,
-    ca: &CertificateDer<'static>,
+    config: &Arc<ClientConfig>,
     from: IpAddr,
     body: &Bytes,
 ) -> Result<(), String> {
@@ -182,7 +181,7 @@ async fn call(
         let mut caller = if let Some(caller) = connection.take() {
             caller
         } else {
-            let stream = connect_to(to, ca, from, b"h2").await.map_err(|error| format!("connect: {error}"))?;
+            let stream = connect_to(to, Arc::clone(config), from).await.map_err(|error| format!("connect: {error}"))?;
             let made = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
             let (caller, driver) = made.map_err(|error| format!("HTTP/2: {error}"))?;
             tokio::spawn(driver);

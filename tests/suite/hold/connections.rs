@@ -16,7 +16,9 @@ const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ORDINARY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// Connections opened at a time.
-const AT_ONCE: usize = 4000;
+const AT_ONCE: usize = 800;
+/// How long an attack goes on.
+const ATTACK: Duration = Duration::from_secs(10);
 
 /// What an attacker does with each of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ enum Attack {
     HalfHead,
     HalfRecord,
     HeadAndHalfBody,
+    HeadAlone,
+    Chatty,
     Hello,
 }
 
@@ -32,6 +36,26 @@ enum Attack {
 enum Open {
     Tls(Box<TlsStream<TcpStream>>),
     Tcp(TcpStream),
+    Chatty(tokio::task::JoinHandle<()>),
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Self::Chatty(task) = self {
+            task.abort();
+        }
+    }
+}
+
+/// A request for nothing each second.
+async fn chat(mut stream: Box<TlsStream<TcpStream>>) {
+    let mut answer = [0; 4096];
+    while stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() && stream.flush().await.is_ok() {
+        if !matches!(stream.read(&mut answer).await, Ok(1..)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 async fn open(webhook: &Webhook, attack: Attack, hello: &[u8]) -> io::Result<Open> {
@@ -42,7 +66,12 @@ async fn open(webhook: &Webhook, attack: Attack, hello: &[u8]) -> io::Result<Ope
     }
     let mut stream = Box::new(connect(webhook, ATTACKER, b"http/1.1").await?);
     match attack {
-        Attack::Idle | Attack::Hello => {}
+        Attack::Idle | Attack::Chatty | Attack::Hello => {}
+        Attack::HeadAlone => {
+            let head =
+                "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 40000\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+        }
         Attack::HalfHead => {
             let head = format!("POST /mutate HTTP/1.1\r\nhost: x\r\nx: {}", "x".repeat(15_000));
             stream.write_all(head.as_bytes()).await?;
@@ -60,6 +89,9 @@ async fn open(webhook: &Webhook, attack: Attack, hello: &[u8]) -> io::Result<Ope
         }
     }
     stream.flush().await?;
+    if attack == Attack::Chatty {
+        return Ok(Open::Chatty(tokio::spawn(chat(stream))));
+    }
     Ok(Open::Tls(stream))
 }
 
@@ -83,14 +115,22 @@ async fn attack(name: &str, attack: Attack, count: usize) {
     let hello: Arc<[u8]> = recorded_hello().into();
     let steady = Steady::start(&webhook, ORDINARY, "quiet");
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
+    let begun = std::time::Instant::now();
     let mut attackers = JoinSet::new();
     for _ in 0..count {
         let (webhook, hello, at_once) = (Arc::clone(&webhook), Arc::clone(&hello), Arc::clone(&at_once));
         attackers.spawn(async move {
-            let permit = at_once.acquire_owned().await;
-            let opened = tokio::time::timeout(Duration::from_secs(2), open(&webhook, attack, &hello)).await;
-            drop(permit);
-            opened.ok().and_then(Result::ok)
+            // Again and again, until it is in or the attack is over.
+            while begun.elapsed() < ATTACK {
+                let permit = at_once.acquire().await;
+                let opened = tokio::time::timeout(Duration::from_secs(5), open(&webhook, attack, &hello)).await;
+                drop(permit);
+                if let Ok(Ok(open)) = opened {
+                    return Some(open);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            None
         });
     }
     let opened: Vec<_> = attackers.join_all().await.into_iter().flatten().collect();
@@ -124,6 +164,16 @@ async fn incomplete_records() {
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_with_half_a_body() {
     attack("half-bodies", Attack::HeadAndHalfBody, 3 * 1072).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_come() {
+    attack("no-bodies", Attack::HeadAlone, 3 * 1300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_chat() {
+    attack("chatty", Attack::Chatty, 3 * 4096).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,11 @@
 
 #![allow(dead_code, unused_imports)] // Which of it the attacks use changes from test to test.
 
+mod admin;
 mod cgroup;
 mod client;
 mod connections;
+mod shares;
 mod webhook;
 
 pub(crate) use cgroup::MemoryGroup;

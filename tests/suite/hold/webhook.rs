@@ -2,6 +2,7 @@
 
 use super::cgroup::MemoryGroup;
 use super::client;
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -50,7 +51,8 @@ pub(crate) struct Webhook {
     log: Arc<Mutex<String>>,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
-    pub(crate) ca: CertificateDer<'static>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
 }
 
 /// The binary of this build, or another one: with a released one the figures count.
@@ -97,7 +99,14 @@ impl Webhook {
             SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port())
         };
         let ca = CertificateDer::from_pem_slice(&std::fs::read(&ca).unwrap()).unwrap();
-        Self { group, process: Mutex::new(process), log, listen: address("listen"), admin: address("admin_listen"), ca }
+        let [http1, http2] = [&b"http/1.1"[..], b"h2"].map(|protocol| client::client_config(&ca, protocol));
+        let process = Mutex::new(process);
+        Self { group, process, log, listen: address("listen"), admin: address("admin_listen"), http1, http2 }
+    }
+
+    /// For clients that speak the protocol.
+    pub(crate) fn client_config(&self, protocol: &[u8]) -> Arc<ClientConfig> {
+        Arc::clone(if protocol == b"h2" { &self.http2 } else { &self.http1 })
     }
 
     /// The first MiB of what it logged.
