@@ -4,6 +4,7 @@ use super::pods::pod;
 use super::reviews::Reviewer;
 use keysluice::admission;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -69,8 +70,19 @@ pub(crate) fn is_valid(pod: &Value) -> bool {
     unique(&pod["spec"]["volumes"]) && doubled_mount_paths(pod).is_empty()
 }
 
+/// At least this many cases; `PROPTEST_CASES` asks for more.
+pub(crate) fn cases(least: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases.max(least), failure_persistence: None, ..default }
+}
+
+#[test]
+fn every_run_tries_the_same_cases() {
+    assert_ne!(ProptestConfig::default().rng_seed, RngSeed::Random, "PROPTEST_RNG_SEED is set in .cargo/config.toml");
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1024))]
 
     #[test]
     fn everything_unknown_survives_and_nothing_is_removed(pod in pod().prop_filter("valid", is_valid)) {

@@ -1,7 +1,7 @@
 //! The identity mutation once more, slow and plain, written from the specification alone; any pod must come out the same.
 
 use super::pods::pod;
-use super::properties::is_valid;
+use super::properties::{cases, is_valid};
 use super::reviews::{CLIENT, Reviewer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -195,7 +195,7 @@ fn has_no_secrets(pod: &Value) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(2048))]
 
     #[test]
     fn any_pod_comes_out_as_the_reference_says(pod in pod().prop_filter("valid", is_valid).prop_filter("identity alone", has_no_secrets)) {
