@@ -67,7 +67,9 @@ fn limit_of_cgroup(root: &Path) -> Option<usize> {
         let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
         let (mount, file) = match controllers {
             "" => ("sys/fs/cgroup", "memory.max"),
-            _ if controllers.split(',').any(|name| name == "memory") => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
             _ => continue,
         };
         let mount = root.join(mount);
@@ -115,10 +117,8 @@ mod tests {
     fn the_shares_leave_a_quarter_of_the_limit_to_the_program() {
         for limit in [0, 128 * MEBIBYTE, usize::MAX] {
             let budget = Budget::of(limit);
-            let shares = budget.accounts_bytes()
-                + budget.classes_bytes()
-                + budget.connections_bytes()
-                + budget.reviews_bytes();
+            let shares =
+                budget.accounts_bytes() + budget.classes_bytes() + budget.connections_bytes() + budget.reviews_bytes();
             assert!(shares <= budget.limit_bytes() / 4 * 3, "{limit}");
         }
     }
