@@ -27,6 +27,15 @@ test: ## Runs all tests that need nothing but Rust and a C compiler
 	$(CARGO) build -p keysluice-injector
 	$(CARGO) test --workspace
 
+.PHONY: soak
+soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints each seed
+	$(CARGO) build -p keysluice-injector
+	@set -e; for round in $$(seq $(or $(ROUNDS),10)); do \
+		seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "round $$round: PROPTEST_RNG_SEED=$$seed"; \
+		PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(or $(CASES),4096) $(CARGO) test --quiet --workspace \
+			|| { echo "failed with PROPTEST_RNG_SEED=$$seed; keep the printed case as a test"; exit 1; }; \
+	done
+
 .PHONY: test-load
 test-load: ## Runs the two load tests for long: 60 s of certificate and CA rotation, 20 replacements of replicas
 	KEYSLUICE_LOAD_SECONDS=60 KEYSLUICE_LOAD_CYCLES=20 $(CARGO) test --test tests -- --nocapture no_review_fails

@@ -160,6 +160,12 @@ impl Clouds {
         Self { default, hash: hasher.finish() }
     }
 
+    /// All of them, the operator's first.
+    pub fn all(&self) -> Vec<Cloud> {
+        let well_known = WELL_KNOWN.iter().map(|(names, authority, suffix)| Cloud::known(names, authority, suffix));
+        std::iter::once(self.default.clone()).chain(well_known).collect()
+    }
+
     /// The operator's cloud.
     pub fn default_cloud(&self) -> &Cloud {
         &self.default

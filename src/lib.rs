@@ -17,6 +17,7 @@
 
 pub mod admin;
 pub mod admission;
+mod bounded;
 pub mod budget;
 pub mod cli;
 pub mod cloud;

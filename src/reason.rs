@@ -75,23 +75,30 @@ reasons! { POD:
     KS217 "a Secrets Store CSI volume was added after the sidecar" "let the webhook that adds the volume run first: configurations are called in the order of their names";
     KS218 "fileOwner is not a uid that the sidecar can run as" "files belong to the sidecar, which runs as the non-root user of the containers that mount the volume: set runAsUser there to the same uid, or leave fileOwner out and share the file by fileGroup or fsGroup";
     KS219 "fileGroup is not a group of the sidecar" "set securityContext.fsGroup on the pod to that gid, or list it in supplementalGroups";
+    KS220 "what the pod gets is larger than a cluster stores" "split it: etcd stores 1.5 MiB of an object";
+    KS221 "the pod has more containers than a node runs" "split it over several pods";
+    KS222 "a name is longer than Kubernetes allows" "shorten it: names of containers and volumes have at most 63 characters, others 253";
+    KS223 "an id of the ServiceAccount is longer than any id" "write the client id (a GUID) or the tenant id as Azure shows it";
+    KS224 "the pod needs a Secret that its own secretObjects would create" "read the file from the volume instead of the Secret, make the reference optional, or leave the pod's volumes to the Secrets Store CSI driver where it is installed: annotation keysluice.dev/csi-volumes: leave";
+    KS225 "a container named keysluice would use endpoints that are not the operator's" "remove the container: the webhook adds the sidecar, with the clouds, vaults and tenants that the operator of Keysluice allows";
     KS230 "the sidecar cannot use the token of the custom token endpoint" "remove the annotation azure.workload.identity/use-…, or give the class a managed identity (useVMManagedIdentity), or leave the volume to the CSI driver: keysluice.dev/csi-volumes: leave";
     KS231 "the annotations are too large" "shorten them: the API server takes at most 256 KiB of a pod's annotations";
     KS232 "the pod names too many SecretProviderClasses that are still to be read" "create the classes before the pod, or create the pod again a second later; name fewer classes, or smaller ones";
     KS250 "the ServiceAccount has no client id" "annotate it with azure.workload.identity/client-id";
     KS251 "a container may not be able to read a file" "set runAsUser on the container, or a filePermission with world-read";
     KS252 "a subPath mount never shows a rotated secret" "mount the whole volume and read the file below it";
-    KS253 "secretObjects are not synced by this version" "read the file from the volume, or keep the CSI driver for this class (keysluice.dev/csi-volumes: leave)";
-    KS254 "what envFrom supplies cannot be seen at admission" "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or put them into env";
+    KS253 "secretObjects are not synced by this version" "read the file from the volume; where an Ingress or another pod needs the Secret, keep the CSI driver for this pod (keysluice.dev/csi-volumes: leave)";
+    KS254 "what envFrom supplies may be overridden: it cannot be seen at admission" "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or put them into env";
     KS255 "an id of the ServiceAccount does not look like one" "use the client id (not the object id or the name) of the identity";
     KS256 "an annotation looks like one of the identity's and is none" "correct its name";
     KS257 "an annotation gives an identity to a container that the pod does not have" "correct the container's name in keysluice.dev/client-ids or keysluice.dev/tenant-ids";
-    KS258 "the pod needs a Secret that its own secretObjects would create" "this version does not create it: the pod waits until it exists; read the file instead, or keep the CSI driver (keysluice.dev/csi-volumes: leave)";
+    KS258 "an optional Secret of the pod's own secretObjects is not created by this version" "read the file instead, or keep the CSI driver (keysluice.dev/csi-volumes: leave): without the Secret the container starts without what it would hold";
     KS259 "fileOwner decides as whom the sidecar runs, because no container says" "set runAsUser on the container; where the cluster gives uids (OpenShift) leave fileOwner out: the files belong to the uid it gives";
+    KS260 "an annotation about the sidecar's CPU has no effect" "remove it: the pod has CPU requests or limits as a whole (spec.resources), which its containers share";
     KS270 "the pod's token volume is another webhook's" "nothing, if that webhook is configured so; else give both the same audience and token endpoint";
     KS271 "the pod carries the managed-identity proxy of Azure Workload Identity" "move to the injected environment and remove the annotation azure.workload.identity/inject-proxy-sidecar before that webhook goes: without it the annotation is refused (KS205)";
     KS272 "an annotation comes too late for a variable" "remove the variable from the container's env; if another webhook adds it, the annotation works once that one is gone";
-    KS273 "an annotation comes too late for the token's path" "remove keysluice.dev/token-layout; if another webhook mounts the token, the annotation works once that one is gone";
+    KS273 "an annotation comes too late for the token's path: another webhook mounts it" "remove keysluice.dev/token-layout; if another webhook mounts the token, the annotation works once that one is gone";
 }
 
 // KS7xx: the webhook's own start and service.

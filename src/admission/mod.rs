@@ -4,9 +4,9 @@ pub mod patch;
 pub mod pod;
 pub mod review;
 
+use crate::bounded::bounded;
 use crate::json::{self, JsonError, Problem, Text};
-use crate::log::shortened;
-use crate::mutate::{self, Context, Facts, MAX_WARNINGS, Mutation, Needs, Note, Refusal};
+use crate::mutate::{self, Context, Facts, Mutation, Needs, Note, Refusal, TooLarge};
 use crate::reason;
 use crate::settings::Settings;
 use keysluice_plan::reason::Reason;
@@ -92,23 +92,23 @@ pub enum ReviewError {
         /// `apiVersion`.
         api_version: String,
     },
+    /// A uid that no API server makes; it would be echoed.
+    #[error("request.uid has {bytes} bytes, an API server's has 36")]
+    Uid {
+        /// Its length.
+        bytes: usize,
+    },
     /// A review without the question.
     #[error("the AdmissionReview has no request")]
     NoRequest,
 }
 
-/// Of one warning.
-const MAX_WARNING_BYTES: usize = 512;
+/// Names are validated only after the webhooks: those in a message may have any length.
 const MAX_MESSAGE_BYTES: usize = 2048;
-
-/// Cuts a text that holds names of any length (they are validated only after the webhooks).
-fn shorten(text: &mut String, limit: usize) {
-    let kept = shortened(text, limit).len();
-    if kept < text.len() {
-        text.truncate(kept);
-        text.push('…');
-    }
-}
+const MAX_BECAUSE_BYTES: usize = 512;
+const MAX_UID_BYTES: usize = 256;
+/// Of a namespace.
+const MAX_NAMESPACE_BYTES: usize = 63;
 
 /// Reads a review.
 pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
@@ -118,12 +118,15 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     let review: Review<'_> = json::from_slice(body)?;
     let known = matches!(&*review.api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1");
     if &*review.kind != "AdmissionReview" || !known {
-        let (kind, api_version) = (review.kind.to_string(), review.api_version.to_string());
+        let (kind, api_version) = (bounded(&review.kind, 100), bounded(&review.api_version, 100));
         return Err(ReviewError::Kind { kind, api_version });
     }
     let mut request = review.request.ok_or(ReviewError::NoRequest)?;
     let missing = || JsonError::new(Problem::Missing("uid"), body.len()).in_field("request");
     let uid = request.uid.take().ok_or_else(missing)?;
+    if uid.len() > MAX_UID_BYTES {
+        return Err(ReviewError::Uid { bytes: uid.len() });
+    }
     let namespace = std::mem::take(&mut request.namespace);
     Ok(Incoming { api_version: review.api_version, uid, namespace, subject: subject(request) })
 }
@@ -173,6 +176,16 @@ fn pod<'a>(field: &'static str, object: Object<'a>) -> Result<Option<Box<Pod<'a>
     }
 }
 
+impl Answer {
+    /// Why the pod, or a volume of it, was left alone, for the log.
+    pub fn because(&self) -> Option<String> {
+        let is_left = |note: &&Note| {
+            matches!(note, Note::LeftToCsiDriver { .. } | Note::OtherProvider { .. } | Note::Mirror | Note::NoToken)
+        };
+        self.notes.iter().find(is_left).map(|note| bounded(note, MAX_BECAUSE_BYTES))
+    }
+}
+
 impl<'a> Incoming<'a> {
     /// Namespace of the request.
     pub fn namespace(&self) -> &str {
@@ -190,6 +203,8 @@ impl<'a> Incoming<'a> {
     /// What must be looked up before [`Incoming::answer`].
     pub fn needs(&self, settings: &Settings) -> Needs<'_> {
         match &self.subject {
+            // What is refused whatever the cluster says is not worth a question.
+            _ if self.namespace.len() > MAX_NAMESPACE_BYTES => Needs::default(),
             Subject::Pod(pod) => mutate::needs(pod, settings),
             Subject::Ephemeral(pod, _) => mutate::ephemeral_needs(pod),
             Subject::Other | Subject::Unreadable(_) => Needs::default(),
@@ -203,7 +218,7 @@ impl<'a> Incoming<'a> {
             Subject::Unreadable(error) => {
                 self.deny(400, reason::KS201, &format!("{error}; hint: {}", reason::KS201.fix))
             }
-            Subject::Pod(pod) => self.settle(mutate::mutate(pod, self.context(settings, facts))),
+            Subject::Pod(pod) => self.settle(self.decide(pod, self.context(settings, facts))),
             Subject::Ephemeral(new, old) => {
                 self.allow(mutate::mutate_ephemeral(new, old, self.context(settings, facts)))
             }
@@ -212,6 +227,15 @@ impl<'a> Incoming<'a> {
 
     fn context<'c>(&'c self, settings: &'c Settings, facts: &'c Facts) -> Context<'c> {
         Context { settings, namespace: self.namespace(), facts }
+    }
+
+    /// The decision about a new pod, unless its namespace cannot be one.
+    fn decide(&self, pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> {
+        let bytes = self.namespace.len();
+        if bytes > MAX_NAMESPACE_BYTES && mutate::is_selected(pod) {
+            return Err(TooLarge::name("request.namespace".to_owned(), bytes, MAX_NAMESPACE_BYTES).into());
+        }
+        mutate::mutate(pod, context)
     }
 
     fn settle(&self, result: Result<Mutation, Refusal>) -> Answer {
@@ -238,28 +262,21 @@ impl<'a> Incoming<'a> {
     }
 
     fn allow(&self, mutation: Mutation) -> Answer {
-        let Mutation { patch, mut warnings, notes } = mutation;
-        warnings.truncate(MAX_WARNINGS);
-        for warning in &mut warnings {
-            shorten(warning, MAX_WARNING_BYTES);
-        }
+        let Mutation { patch, warnings, notes } = mutation;
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
         let body = review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);
         Answer { body, outcome, reason: None, message: None, warnings, notes, patch }
     }
 
     fn refuse(&self, refusal: &Refusal) -> Answer {
-        let message = refusal.to_string();
-        let reason = refusal.reason();
-        self.denied(400, reason, message)
+        self.denied(400, refusal.reason(), bounded(refusal, MAX_MESSAGE_BYTES))
     }
 
     fn deny(&self, code: u16, reason: Reason, message: &str) -> Answer {
-        self.denied(code, reason, format!("{reason} {message}"))
+        self.denied(code, reason, bounded(format_args!("{reason} {message}"), MAX_MESSAGE_BYTES))
     }
 
-    fn denied(&self, code: u16, reason: Reason, mut message: String) -> Answer {
-        shorten(&mut message, MAX_MESSAGE_BYTES);
+    fn denied(&self, code: u16, reason: Reason, message: String) -> Answer {
         let status = Status::new(code, &message);
         let body = review::respond(&self.api_version, &self.uid, Verdict::Denied(&status), &[]);
         Answer {

@@ -1,4 +1,6 @@
 //! JSON patch (RFC 6902), written by hand: `add`, and `replace` where a volume or mount changes in place. Never `remove`.
+//!
+//! What etcd could not store is not written to the end: a patch is one of many containers, each with strings of the pod.
 
 use crate::json::write;
 use serde::Serialize;
@@ -9,7 +11,11 @@ use std::fmt::{self, Display, Write as _};
 pub struct Patch {
     /// A whole JSON array at any time.
     json: Vec<u8>,
+    is_too_large: bool,
 }
+
+/// Most that etcd stores of one object.
+pub const STORED_LIMIT_BYTES: usize = 1536 << 10;
 
 /// A list that an operation adds to an object that had none.
 #[derive(Serialize)]
@@ -18,7 +24,7 @@ struct List<T>([T; 1]);
 
 impl Default for Patch {
     fn default() -> Self {
-        Self { json: b"[]".to_vec() }
+        Self { json: b"[]".to_vec(), is_too_large: false }
     }
 }
 
@@ -49,6 +55,11 @@ impl Patch {
         self.json.len() == b"[]".len()
     }
 
+    /// Whether it would have been larger than [`STORED_LIMIT_BYTES`]; it is empty then.
+    pub fn is_too_large(&self) -> bool {
+        self.is_too_large
+    }
+
     /// The bytes that go into the response (before base64).
     pub fn to_json(&self) -> &[u8] {
         &self.json
@@ -60,6 +71,9 @@ impl Patch {
     }
 
     fn operation(&mut self, kind: &str, path: impl Display, value: impl Serialize) {
+        if self.is_too_large {
+            return;
+        }
         let json = &mut self.json;
         if json.capacity() < 1024 {
             // A labelled pod's patch fits: no growing in steps.
@@ -76,6 +90,10 @@ impl Patch {
         json.extend_from_slice(br#"","value":"#);
         write::append(json, &value).expect("strings, numbers, lists and objects are written");
         json.extend_from_slice(b"}]");
+        // Names and ids are bounded before, the Plan is: no single operation is large.
+        if json.len() > STORED_LIMIT_BYTES {
+            *self = Self { is_too_large: true, ..Self::default() };
+        }
     }
 }
 
@@ -116,6 +134,17 @@ mod tests {
         let mut document = json!({"b": [0, 1], "c": [0, 1]});
         json_patch::patch(&mut document, &patch.to_json_patch()).unwrap();
         assert_eq!(document, json!({"a": [1], "b": [0, 1, 2], "c": [0, 3, 1]}));
+    }
+
+    #[test]
+    fn a_patch_ends_where_etcd_could_not_store_it() {
+        let (mut patch, id) = (Patch::default(), "x".repeat(10_000));
+        let mut largest = 0;
+        for index in 0..100_000 {
+            patch.add(format_args!("/{index}"), &id);
+            largest = largest.max(patch.json.capacity());
+        }
+        assert!(patch.is_too_large() && patch.is_empty() && largest <= 2 * STORED_LIMIT_BYTES, "{largest}");
     }
 
     #[test]

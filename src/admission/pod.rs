@@ -40,6 +40,10 @@ view! {
         "os" os: Os<'a>,
         /// Labels a node must have.
         "nodeSelector" node_selector: StringMap<'a>,
+        /// Where else it may run.
+        "affinity" affinity: Affinity<'a>,
+        /// Secrets for pulling its images.
+        "imagePullSecrets" image_pull_secrets: Option<Vec<SecretName<'a>>>,
         /// Requests and limits of the pod as a whole.
         "resources" resources: Resources<'a>,
         /// Init containers, native sidecars among them.
@@ -58,6 +62,42 @@ view! {
     pub struct Os<'a> {
         /// `linux` or `windows`.
         "name" name: Text<'a>,
+    }
+
+    /// `spec.affinity`.
+    pub struct Affinity<'a> {
+        /// About nodes.
+        "nodeAffinity" node: NodeAffinity<'a>,
+    }
+
+    /// `spec.affinity.nodeAffinity`.
+    pub struct NodeAffinity<'a> {
+        /// What a node must have.
+        "requiredDuringSchedulingIgnoredDuringExecution" required: NodeSelector<'a>,
+    }
+
+    /// Terms of which a node must meet one.
+    pub struct NodeSelector<'a> {
+        /// The terms.
+        "nodeSelectorTerms" terms: Option<Vec<NodeSelectorTerm<'a>>>,
+    }
+
+    /// Requirements that a node must meet together; a term without any meets no node.
+    pub struct NodeSelectorTerm<'a> {
+        /// About labels.
+        "matchExpressions" expressions: Option<Vec<NodeRequirement<'a>>>,
+        /// About fields: the node's name.
+        "matchFields" fields: Option<Present>,
+    }
+
+    /// One requirement.
+    pub struct NodeRequirement<'a> {
+        /// Label.
+        "key" key: Text<'a>,
+        /// `In`, `NotIn`, `Exists`, …
+        "operator" operator: Text<'a>,
+        /// Values.
+        "values" values: Option<Vec<Text<'a>>>,
     }
 
     /// A container or init container.
@@ -96,6 +136,10 @@ view! {
 
     /// One entry of `envFrom`.
     pub struct EnvFrom<'a> {
+        /// What the variables' names begin with.
+        "prefix" prefix: Option<Text<'a>>,
+        /// All keys of a ConfigMap.
+        "configMapRef" config_map_ref: ConfigMapSource<'a>,
         /// All keys of a Secret.
         "secretRef" secret_ref: SecretName<'a>,
     }
@@ -104,6 +148,8 @@ view! {
     pub struct SecretName<'a> {
         /// Its name.
         "name" name: Text<'a>,
+        /// Whether the pod also starts without it.
+        "optional" optional: Option<bool>,
     }
 
     /// One entry of `volumeMounts`.
@@ -130,6 +176,8 @@ view! {
         "secret" secret: SecretVolumeSource<'a>,
         /// A projected volume.
         "projected" projected: Option<Projected<'a>>,
+        /// A share of Azure Files, with its credentials in a Secret.
+        "azureFile" azure_file: SecretVolumeSource<'a>,
     }
 
     /// An inline CSI volume.
@@ -141,13 +189,15 @@ view! {
         /// `secretProviderClass` and overrides of its parameters.
         "volumeAttributes" volume_attributes: StringMap<'a>,
         /// A Secret with service-principal credentials.
-        "nodePublishSecretRef" node_publish_secret_ref: Option<Present>,
+        "nodePublishSecretRef" node_publish_secret_ref: Option<SecretName<'a>>,
     }
 
     /// A volume with a Secret's keys.
     pub struct SecretVolumeSource<'a> {
         /// Name of the Secret; empty where there is none.
         "secretName" secret_name: Text<'a>,
+        /// Whether the pod also starts without it.
+        "optional" optional: Option<bool>,
     }
 
     /// A projected volume.
@@ -162,11 +212,13 @@ view! {
         "serviceAccountToken" service_account_token: Option<ServiceAccountToken<'a>>,
         /// A ConfigMap.
         "configMap" config_map: Option<ConfigMapSource<'a>>,
+        /// Keys of a Secret.
+        "secret" secret: SecretName<'a>,
         /// A ClusterTrustBundle.
         "clusterTrustBundle" cluster_trust_bundle: Option<ClusterTrustBundleSource<'a>>,
     }
 
-    /// A projected ConfigMap.
+    /// A ConfigMap that is projected, or read into the environment.
     pub struct ConfigMapSource<'a> {
         /// Its name.
         "name" name: Text<'a>,
@@ -201,6 +253,21 @@ view! {
         "supplementalGroups" supplemental_groups: Option<Vec<i64>>,
         /// What root may (container level only).
         "capabilities" capabilities: Capabilities<'a>,
+        /// What counts on Windows alone.
+        "windowsOptions" windows_options: WindowsOptions,
+    }
+
+    /// `windowsOptions` of a pod or container.
+    #[derive(Clone)]
+    pub struct WindowsOptions {
+        /// A group-managed service account, by name.
+        "gmsaCredentialSpecName" gmsa_credential_spec_name: Option<Present>,
+        /// The same, written out.
+        "gmsaCredentialSpec" gmsa_credential_spec: Option<Present>,
+        /// User.
+        "runAsUserName" run_as_user_name: Option<Present>,
+        /// Whether it runs as a process of the node.
+        "hostProcess" host_process: Option<bool>,
     }
 
     /// Capabilities beside the container runtime's defaults.
@@ -281,11 +348,6 @@ impl<'a> Pod<'a> {
         self.spec.ephemeral_containers.as_deref().unwrap_or_default()
     }
 
-    /// Whether the pod says that it runs on Windows.
-    pub fn is_windows(&self) -> bool {
-        &*self.spec.os.name == "windows" || self.spec.node_selector.find("kubernetes.io/os") == Some("windows")
-    }
-
     /// Volumes, none where the field is absent.
     pub fn volumes(&self) -> &[Volume<'a>] {
         self.spec.volumes.as_deref().unwrap_or_default()
@@ -301,9 +363,22 @@ impl<'a> Pod<'a> {
 }
 
 impl Resources<'_> {
-    /// Whether any of the two resources is requested or limited.
-    pub fn is_set(&self) -> bool {
-        [&self.limits, &self.requests].iter().any(|amounts| amounts.cpu.is_some() || amounts.memory.is_some())
+    /// Whether CPU is requested or limited.
+    pub fn has_cpu(&self) -> bool {
+        self.limits.cpu.is_some() || self.requests.cpu.is_some()
+    }
+
+    /// Whether memory is requested or limited.
+    pub fn has_memory(&self) -> bool {
+        self.limits.memory.is_some() || self.requests.memory.is_some()
+    }
+}
+
+impl EnvFrom<'_> {
+    /// Name of the ConfigMap or Secret.
+    pub fn name(&self) -> &str {
+        let (config_map, secret) = (&*self.config_map_ref.name, &*self.secret_ref.name);
+        if config_map.is_empty() { secret } else { config_map }
     }
 }
 

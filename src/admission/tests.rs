@@ -122,3 +122,37 @@ fn names_of_any_length_cost_neither_time_nor_a_long_message() {
     let message = response["status"]["message"].as_str().unwrap();
     assert!(message.starts_with("KS210") && message.len() < 2100, "{}", message.len());
 }
+
+#[test]
+fn what_would_be_echoed_has_a_length_that_an_api_server_gives_it() {
+    let request = |uid: &str, namespace: &str| {
+        review(&json!({"uid": uid, "operation": "CREATE", "namespace": namespace, "object": pod()})).to_string()
+    };
+    let long = "u".repeat(6_000_000);
+    let error = read(request(&long, "n").as_bytes()).unwrap_err().to_string();
+    assert_eq!(error, "request.uid has 6000000 bytes, an API server's has 36");
+    assert!(read(request(&long[..256], "n").as_bytes()).is_ok());
+    let kind = json!({"apiVersion": long, "kind": long}).to_string();
+    assert!(read(kind.as_bytes()).unwrap_err().to_string().len() < 400);
+    let body = request("u", &long);
+    let incoming = read(body.as_bytes()).unwrap();
+    assert_eq!(incoming.needs(&settings()), Needs::default());
+    let answer = incoming.answer(&settings(), &facts());
+    assert!(answer.message.unwrap().starts_with("KS222 request.namespace has 6000000 bytes"));
+    assert!(answer.body.len() < 1000);
+}
+
+#[test]
+fn a_pod_that_is_left_alone_says_why() {
+    let because = |pod: &Value| {
+        let body = review(&json!({"uid": "u", "operation": "CREATE", "namespace": "n", "object": pod})).to_string();
+        let facts = Facts { csi_driver_installed: true, ..facts() };
+        read(body.as_bytes()).unwrap().answer(&settings(), &facts).because()
+    };
+    let mut left = pod();
+    left["spec"]["volumes"] = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
+    assert!(because(&left).unwrap().starts_with("volume v: left to the Secrets Store CSI driver, which is installed"));
+    left["metadata"]["labels"] = json!({});
+    assert!(because(&left).unwrap().starts_with("volume v: left"));
+    assert_eq!(because(&pod()), None);
+}

@@ -103,8 +103,14 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
+/// At least this many cases; PROPTEST_CASES asks for more.
+fn cases(least: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases.max(least), failure_persistence: None, ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(4096))]
 
     #[test]
     fn documents_read_as_serde_json_reads_them(document in document(), pretty in any::<bool>()) {

@@ -21,6 +21,8 @@ pub struct Decision<'a> {
     pub reason: Option<&'static str>,
     /// Text of a denial.
     pub message: Option<&'a str>,
+    /// Why the pod, or a volume of it, was left alone.
+    pub because: Option<&'a str>,
     /// From the whole request read to the answer made.
     pub duration: Duration,
 }
@@ -56,6 +58,10 @@ impl Decision<'_> {
         if let Some(message) = self.message {
             line.extend_from_slice(br#","error":"#);
             string(message, line);
+        }
+        if let Some(because) = self.because {
+            line.extend_from_slice(br#","because":"#);
+            string(because, line);
         }
         line.extend_from_slice(br#","microseconds":"#);
         number(u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX), 1, line);
@@ -152,6 +158,7 @@ mod tests {
         outcome: "denied",
         reason: Some("KS207"),
         message: Some("KS207 no"),
+        because: None,
         duration: Duration::from_micros(17),
     };
 
@@ -171,6 +178,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
         let long = "x".repeat(1000);
         assert!(self::line(&Decision { pod: &long, ..DECISION }, Duration::ZERO).len() < 600);
+        let left = Decision { because: Some("volume \"v\": left"), ..DECISION };
+        let left: serde_json::Value = serde_json::from_str(&self::line(&left, Duration::ZERO)).unwrap();
+        assert_eq!(left["because"], "volume \"v\": left");
         let allowed = Decision { reason: None, message: None, duration: Duration::ZERO, ..DECISION };
         let mut text = Vec::new();
         allowed.write(Level::Info, Duration::ZERO, &mut text);

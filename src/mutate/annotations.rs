@@ -1,6 +1,7 @@
 //! Annotations below `keysluice.dev/`: typed, unknown ones refused.
 
-use super::refusal::{Cause, Refusal};
+use super::bounds::ID_BYTES;
+use super::refusal::{Cause, Refusal, cut};
 use crate::admission::pod::Pod;
 use crate::provider_class::RefreshInterval;
 use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity, memory_bytes};
@@ -121,13 +122,13 @@ impl Annotations {
         let (mut gate, mut bytes) = (None, 0);
         for (key, value) in pod.metadata.annotations.below(PREFIX) {
             let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
-                return Err(Cause::UnknownAnnotation { key: key.to_owned(), nearest: nearest(key) }.into());
+                return Err(Cause::UnknownAnnotation { key: cut(key), nearest: nearest(key) }.into());
             };
             bytes += key.len() + value.len();
             if bytes > SIZE_LIMIT_BYTES {
                 return Err(Cause::AnnotationsSize { of: PREFIX, limit: SIZE_LIMIT_BYTES }.into());
             }
-            let bad = || Refusal::from(Cause::AnnotationValue { key: known, value: value.to_owned(), expected });
+            let bad = || Refusal::from(Cause::AnnotationValue { key: known, value: cut(value), expected });
             match &known[PREFIX.len()..] {
                 "after" if !value.is_empty() => read.after = Some(value.to_owned()),
                 "client-ids" => read.client_ids = by_container(value).ok_or_else(bad)?,
@@ -200,13 +201,16 @@ impl Annotations {
     }
 }
 
-/// `app=ID; worker=ID`; each container once.
+/// `app=ID; worker=ID`; each container once, with an id that can be one.
 fn by_container(value: &str) -> Option<BTreeMap<String, String>> {
     let mut map = BTreeMap::new();
     for part in value.split(';').map(str::trim).filter(|part| !part.is_empty()) {
         let (container, id) = part.split_once('=')?;
         let (container, id) = (container.trim(), id.trim());
-        if container.is_empty() || id.is_empty() || map.insert(container.to_owned(), id.to_owned()).is_some() {
+        if container.is_empty() || id.is_empty() || id.len() > ID_BYTES {
+            return None;
+        }
+        if map.insert(container.to_owned(), id.to_owned()).is_some() {
             return None;
         }
     }

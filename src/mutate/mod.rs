@@ -1,11 +1,16 @@
 //! (pod, context) -> what changes. Pure: no I/O, no clock, no randomness.
 
 mod annotations;
+mod bounds;
+mod brought_plan;
 mod classes;
 mod identity;
+mod mesh;
+mod operating_system;
 mod position;
 mod quality;
 mod refusal;
+mod resources;
 mod secret_objects;
 mod secrets;
 mod sidecar;
@@ -17,6 +22,7 @@ mod testing;
 
 pub use crate::provider_class::MAX_WARNINGS;
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
+pub use bounds::TooLarge;
 pub use classes::ClassFact;
 pub(crate) use identity::may_be_ours;
 pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
@@ -27,8 +33,13 @@ pub use sidecar::{RUN_VOLUME, SIDECAR};
 
 use crate::admission::patch::Patch;
 use crate::admission::pod::Pod;
+use crate::bounded::bounded;
 use crate::settings::Settings;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+
+/// Of one warning.
+const MAX_WARNING_BYTES: usize = 512;
 
 /// What the cluster says about one pod.
 #[derive(Debug, Clone, Default)]
@@ -75,10 +86,10 @@ pub struct Mutation {
 }
 
 impl Mutation {
-    /// Adds a warning, which is made only where there is room: a pod may have 20,000 reasons for one.
-    fn warn(&mut self, text: impl FnOnce() -> String) {
+    /// Adds a warning, which is formatted only where there is room, and only as far: a pod may have 20,000 reasons for one.
+    fn warn(&mut self, text: impl Display) {
         if self.warnings.len() < MAX_WARNINGS {
-            self.warnings.push(text());
+            self.warnings.push(bounded(text, MAX_WARNING_BYTES));
         }
     }
 }
@@ -128,10 +139,12 @@ pub enum Note {
     #[error("ephemeral containers are left alone: the pod has no token volume")]
     NoToken,
     /// The CSI driver keeps it.
-    #[error("volume {volume}: left to the Secrets Store CSI driver")]
+    #[error("volume {volume}: left to the Secrets Store CSI driver, {why}")]
     LeftToCsiDriver {
         /// The volume.
         volume: String,
+        /// Who says so.
+        why: &'static str,
     },
     /// Not ours.
     #[error("volume {volume}: provider {provider:?} is not azure: left alone")]
@@ -148,6 +161,10 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 /// What must be looked up for this pod.
 pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
+    if bounds::check(pod).is_err() {
+        // Refused whatever the cluster says.
+        return Needs::default();
+    }
     let classes = secrets::class_names(pod);
     // With too many, what is left to know is whether they are the CSI driver's.
     let has_classes = classes.as_ref().map_or(true, |classes| !classes.is_empty());
@@ -161,12 +178,24 @@ pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
 
 /// What must be looked up for new ephemeral containers of this pod.
 pub fn ephemeral_needs<'a>(pod: &'a Pod<'_>) -> Needs<'a> {
-    Needs { service_account: identity::is_opted_in(pod).then(|| pod.service_account()), ..Needs::default() }
+    let is_asked = identity::is_opted_in(pod) && bounds::check(pod).is_ok();
+    Needs { service_account: is_asked.then(|| pod.service_account()), ..Needs::default() }
 }
 
 /// Decides what changes for ephemeral containers that `old` does not have; what is wrong with a pod that runs is only a warning.
 pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Mutation {
     identity::inject_ephemeral(pod, old, context)
+}
+
+/// Whether the pod concerns us at all: by its label, or by a volume.
+pub fn is_selected(pod: &Pod<'_>) -> bool {
+    identity::is_opted_in(pod) || secrets::has_csi_volume(pod)
+}
+
+/// What to say where the patch became too large; there is none then.
+fn too_large(mutation: &Mutation) -> Option<Refusal> {
+    let limit = crate::admission::patch::STORED_LIMIT_BYTES;
+    mutation.patch.is_too_large().then(|| TooLarge::Patch { limit }.into())
 }
 
 /// Decides what changes.
@@ -176,7 +205,7 @@ pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> M
 pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> {
     let mut mutation = Mutation::default();
     let opted_in = identity::is_opted_in(pod);
-    if !opted_in && !secrets::has_csi_volume(pod) {
+    if !is_selected(pod) {
         mutation.notes.push(Note::NotSelected);
         return Ok(mutation);
     }
@@ -185,14 +214,19 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         mutation.notes.push(Note::Mirror);
         return Ok(mutation);
     }
+    bounds::check(pod)?;
     if opted_in && context.facts.service_account.is_none() {
         let (name, namespace) = (pod.service_account().to_owned(), context.namespace.to_owned());
         return Err(Cause::ServiceAccountMissing { name, namespace }.into());
     }
     let annotations = Annotations::read(pod)?;
+    brought_plan::check(pod, context.settings)?;
     let volumes = secrets::select(pod, &annotations, context, &mut mutation)?;
     if !opted_in && volumes.is_empty() {
         return Ok(mutation);
+    }
+    if volumes.is_empty() {
+        position::check_earlier_run(pod, &annotations)?;
     }
     let is_federated = volumes.iter().any(secrets::SecretVolume::is_federated);
     let needs_token = opted_in || is_federated;
@@ -210,5 +244,8 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         secrets::replace(pod, &volumes, &mut mutation);
         sidecar::add(pod, &annotations, &volumes, token.as_ref(), context, &mut mutation, &mut volume_count)?;
     }
-    Ok(mutation)
+    match too_large(&mutation) {
+        Some(refusal) => Err(refusal),
+        None => Ok(mutation),
+    }
 }

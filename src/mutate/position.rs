@@ -1,88 +1,53 @@
 //! Where the sidecar goes among the init containers.
 
 use super::annotations::{Annotations, Gate};
+use super::mesh::{self, Destination};
 use super::refusal::{Cause, Refusal};
+use super::sidecar::is_sidecar;
+use super::token_mount::plan_of;
 use crate::admission::pod::Pod;
-
-/// Proxies of meshes; nothing leaves a pod before its proxy runs.
-const MESH_PROXIES: &[&str] = &["istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane"];
-/// Init containers that redirect the pod's traffic to a proxy.
-const MESH_INITS: &[&str] = &[
-    "istio-init",
-    "istio-validation",
-    "linkerd-init",
-    "linkerd-network-validator",
-    "kuma-init",
-    "consul-connect-inject-init",
-];
-/// Annotations by which a user takes destinations out of a mesh's capture.
-const MESH_EXCLUSIONS: &[&str] = &[
-    "traffic.sidecar.istio.io/excludeOutboundIPRanges",
-    "traffic.sidecar.istio.io/excludeOutboundPorts",
-    "config.linkerd.io/skip-outbound-ports",
-    "traffic.kuma.io/exclude-outbound-ports",
-    "consul.hashicorp.com/transparent-proxy-exclude-outbound-cidrs",
-    "consul.hashicorp.com/transparent-proxy-exclude-outbound-ports",
-];
+use keysluice_plan::Plan;
 
 /// Index among the init containers: first, so that the others have the secrets too, but behind a mesh's native sidecar.
-pub(super) fn of_sidecar(pod: &Pod<'_>, annotations: &Annotations) -> Result<usize, Refusal> {
+pub(super) fn of_sidecar(pod: &Pod<'_>, annotations: &Annotations, plan: &Plan, uid: i64) -> Result<usize, Refusal> {
     let init = pod.init_containers();
-    if let Some(name) = &annotations.after {
+    let position = if let Some(name) = &annotations.after {
         let found = init.iter().position(|container| *container.name == **name && container.is_native_sidecar());
-        return found.map(|index| index + 1).ok_or_else(|| Cause::AfterMissing { name: name.clone() }.into());
+        found.map(|index| index + 1).ok_or_else(|| Cause::AfterMissing { name: name.clone() })?
+    } else {
+        mesh::position_behind_native_proxy(init)
+    };
+    check(pod, annotations, position, &Destination::of_plan(plan), uid)?;
+    Ok(position)
+}
+
+/// Refuses a pod whose sidecar, from an earlier run, would wait for a mesh: one that runs after us may put its redirect in front.
+pub(super) fn check_earlier_run(pod: &Pod<'_>, annotations: &Annotations) -> Result<(), Refusal> {
+    let init = pod.init_containers();
+    let Some(position) = init.iter().position(is_sidecar) else { return Ok(()) };
+    let sidecar = &init[position];
+    let Some(plan) = plan_of(sidecar) else { return Ok(()) };
+    let uid = sidecar.security_context.run_as_user.unwrap_or_default();
+    check(pod, annotations, position, &Destination::of_plan(&plan), uid)
+}
+
+/// A sidecar that holds the application back until it has reached the vault must not start between a redirect and the proxy it leads to.
+fn check(
+    pod: &Pod<'_>,
+    annotations: &Annotations,
+    position: usize,
+    destinations: &[Destination],
+    uid: i64,
+) -> Result<(), Refusal> {
+    if annotations.gate == Gate::None {
+        return Ok(());
     }
-    let is_proxy = |name: &str| MESH_PROXIES.contains(&name);
-    if annotations.gate != Gate::None
-        && let Some(proxy) = pod.containers().iter().find(|container| is_proxy(&container.name))
-        && init.iter().any(|container| MESH_INITS.contains(&&*container.name))
-        && !MESH_EXCLUSIONS.iter().any(|key| pod.metadata.annotations.find(key).is_some_and(|value| !value.is_empty()))
-    {
-        return Err(Cause::MeshDeadlock { proxy: proxy.name.to_string() }.into());
+    match mesh::proxy_to_wait_for(pod, position, destinations, uid) {
+        Some(proxy) => Err(Cause::MeshDeadlock { proxy: proxy.to_owned() }.into()),
+        None => Ok(()),
     }
-    let proxy = init.iter().rposition(|container| container.is_native_sidecar() && is_proxy(&container.name));
-    Ok(proxy.map_or(0, |index| index + 1))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn position(spec: &Value, annotations: &Value) -> Result<usize, String> {
-        let json = json!({"metadata": {"annotations": annotations}, "spec": spec}).to_string();
-        let pod = Pod::from_json(json.as_bytes()).unwrap();
-        of_sidecar(&pod, &Annotations::read(&pod).unwrap()).map_err(|refusal| refusal.to_string())
-    }
-
-    #[test]
-    fn first_but_behind_a_native_mesh_proxy() {
-        let native = json!({"name": "istio-proxy", "restartPolicy": "Always"});
-        assert_eq!(position(&json!({}), &json!({})), Ok(0));
-        assert_eq!(position(&json!({"initContainers": [{"name": "a"}]}), &json!({})), Ok(0));
-        assert_eq!(
-            position(&json!({"initContainers": [{"name": "istio-init"}, native, {"name": "b"}]}), &json!({})),
-            Ok(2)
-        );
-    }
-
-    #[test]
-    fn the_after_annotation_decides() {
-        let spec = json!({"initContainers": [{"name": "a"}, {"name": "vpn", "restartPolicy": "Always"}]});
-        assert_eq!(position(&spec, &json!({"keysluice.dev/after": "vpn"})), Ok(2));
-        assert!(position(&spec, &json!({"keysluice.dev/after": "a"})).unwrap_err().starts_with("KS211"));
-    }
-
-    #[test]
-    fn an_ordinary_mesh_proxy_behind_a_redirect_is_refused_unless_excluded() {
-        let spec = json!({"initContainers": [{"name": "istio-init"}], "containers": [{"name": "app"}, {"name": "istio-proxy"}]});
-        let error = position(&spec, &json!({})).unwrap_err();
-        assert!(
-            error.starts_with("KS212") && error.contains("istio-proxy") && error.contains("excludeOutboundPorts"),
-            "{error}"
-        );
-        assert_eq!(position(&spec, &json!({"keysluice.dev/gate": "none"})), Ok(0));
-        assert_eq!(position(&spec, &json!({"traffic.sidecar.istio.io/excludeOutboundPorts": "443"})), Ok(0));
-        assert_eq!(position(&json!({"containers": [{"name": "istio-proxy"}]}), &json!({})), Ok(0));
-    }
-}
+#[path = "position_tests.rs"]
+mod tests;

@@ -1,9 +1,19 @@
 //! Why a pod is refused: the field, the value and the fix.
 
+use super::bounds::TooLarge;
+use crate::bounded::bounded;
 use crate::provider_class::ClassError;
 use crate::reason;
 use keysluice_plan::reason::Reason;
 use std::sync::Arc;
+
+/// Of a name or value that a message shows: longer ones are cut, whatever their length.
+const MAX_SHOWN_BYTES: usize = 300;
+
+/// A copy for a message.
+pub(super) fn cut(text: &str) -> String {
+    bounded(text, MAX_SHOWN_BYTES)
+}
 
 /// Why a pod is refused. `Display` gives code, message and hint, as the user reads it.
 #[derive(Debug)]
@@ -201,6 +211,29 @@ pub enum Cause {
         /// How many there may be.
         limit: usize,
     },
+    /// Larger than a cluster stores or runs.
+    #[error("{0}")]
+    TooLarge(TooLarge),
+    /// A container of the sidecar's name that would use other endpoints than the operator's.
+    #[error("{field}: {problem}")]
+    BroughtPlan {
+        /// JSON pointer.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The pod needs a Secret that the driver would create and this version does not.
+    #[error(
+        "{user} needs Secret {secret:?}, which secretObjects of SecretProviderClass {class} create where the Secrets Store CSI driver serves it; this version does not, and the pod would wait for it"
+    )]
+    SecretNotCreated {
+        /// Who needs it.
+        user: String,
+        /// The Secret.
+        secret: String,
+        /// Namespace and name of the class.
+        class: String,
+    },
     /// The Plan does not fit into an environment variable.
     #[error("the plan for the sidecar has {bytes} bytes, the limit is {limit}")]
     PlanSize {
@@ -235,6 +268,12 @@ impl Refusal {
             Cause::FileGroup { .. } => reason::KS219,
             Cause::TokenOfEndpoint { .. } => reason::KS230,
             Cause::AnnotationsSize { .. } => reason::KS231,
+            Cause::TooLarge(TooLarge::Patch { .. }) => reason::KS220,
+            Cause::TooLarge(TooLarge::Containers { .. }) => reason::KS221,
+            Cause::TooLarge(TooLarge::Name { .. }) => reason::KS222,
+            Cause::TooLarge(TooLarge::Id { .. }) => reason::KS223,
+            Cause::SecretNotCreated { .. } => reason::KS224,
+            Cause::BroughtPlan { .. } => reason::KS225,
         }
     }
 

@@ -3,7 +3,9 @@
 use super::annotations::Annotations;
 use super::classes::{Resolver, class_cause, class_name, find_class};
 use super::refusal::{Cause, Refusal};
-use super::{Context, Mutation, Note, secret_objects};
+use super::secret_objects::{self, NeededSecrets};
+use super::sidecar::PLAN_LIMIT_BYTES;
+use super::{Context, Mutation, Note, operating_system};
 use crate::admission::pod::{Csi, Pod, Volume};
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, check_provider};
 use crate::reason;
@@ -93,24 +95,30 @@ pub(super) fn select<'a>(
     mutation: &mut Mutation,
 ) -> Result<Vec<SecretVolume<'a>>, Refusal> {
     let mut selected = Vec::new();
-    let leave = match annotations.csi_volumes.unwrap_or(context.settings.csi_volumes) {
-        CsiVolumes::Leave => true,
-        CsiVolumes::Replace => false,
-        CsiVolumes::Auto => context.facts.csi_driver_installed,
+    let leave = match (annotations.csi_volumes, context.settings.csi_volumes) {
+        (Some(CsiVolumes::Leave), _) => Some("as the pod's annotation keysluice.dev/csi-volumes says"),
+        (None, CsiVolumes::Leave) => Some("as the setting csi-volumes says"),
+        (None, CsiVolumes::Auto) if context.facts.csi_driver_installed => {
+            Some("which is installed; keysluice.dev/csi-volumes: replace on the pod says otherwise")
+        }
+        _ => None,
     };
-    if !leave {
+    if leave.is_none() {
         class_names(pod)?;
     }
+    let is_windows = operating_system::is_windows(pod);
     let mut resolver = Resolver::new(context);
-    let (mut files, mut version_count) = (0, 0);
+    let mut needed = NeededSecrets::of(pod);
+    let (mut files, mut version_count, mut bytes) = (0, 0, 0);
     for (index, volume, csi) in csi_volumes(pod) {
         let name = &*volume.name;
-        if leave {
-            mutation.notes.push(Note::LeftToCsiDriver { volume: name.to_owned() });
+        if let Some(why) = leave {
+            mutation.notes.push(Note::LeftToCsiDriver { volume: name.to_owned(), why });
             continue;
         }
         let class = find_class(name, csi, context)?;
         if !class.is_azure() && !class.provider.is_empty() {
+            needed.created_by_driver(&class);
             let (volume, provider) = (name.to_owned(), class.provider.clone());
             mutation.notes.push(Note::OtherProvider { volume, provider });
             continue;
@@ -123,14 +131,18 @@ pub(super) fn select<'a>(
         if csi.read_only != Some(true) {
             return Err(Cause::NotReadOnly { volume: name.to_owned() }.into());
         }
-        if pod.is_windows() {
+        if is_windows {
             return Err(Cause::Windows { volume: name.to_owned() }.into());
         }
         if selected.len() == MAX_VOLUMES {
             return Err(Cause::TooMany { what: "Secrets Store CSI volumes", limit: MAX_VOLUMES }.into());
         }
         let (plan, is_new) = resolver.plan(name, csi, &class)?;
-        files += plan.files.len();
+        files += plan.files.len() + plan.selections.len();
+        bytes += plan_bytes(&plan);
+        if bytes > PLAN_LIMIT_BYTES {
+            return Err(Cause::PlanSize { bytes, limit: PLAN_LIMIT_BYTES }.into());
+        }
         if files > MAX_FILES {
             return Err(Cause::TooMany { what: "files in its Secrets Store CSI volumes", limit: MAX_FILES }.into());
         }
@@ -150,12 +162,26 @@ pub(super) fn select<'a>(
             details: details(&plan),
         });
         if is_new {
-            plan.warnings.iter().for_each(|warning| mutation.warn(|| format!("{} {}", warning.reason, warning.text)));
-            secret_objects::warn(pod, &class, &plan, mutation);
+            plan.warnings.iter().for_each(|warning| mutation.warn(format_args!("{} {}", warning.reason, warning.text)));
+            secret_objects::warn(&class, &plan, mutation);
+            needed.created_by(&class, context.namespace);
         }
         selected.push(SecretVolume { index, name, plan, size_limit: annotations.size_limit });
     }
+    needed.check(mutation)?;
     Ok(selected)
+}
+
+/// Least that a class takes in the Plan of a volume, known before the Plan is made: a class may be served in many volumes.
+fn plan_bytes(plan: &ClassPlan) -> usize {
+    let files = plan.files.iter().map(|file| file.path.as_str().len() + file.name.as_str().len());
+    let selections = plan.selections.iter().map(|selection| {
+        let tags: usize = selection.tags.iter().map(|(name, value)| name.len() + value.len()).sum();
+        selection.name_prefix.as_deref().unwrap_or_default().len()
+            + selection.directory.as_ref().map_or(0, |directory| directory.as_str().len())
+            + tags
+    });
+    files.chain(selections).sum()
 }
 
 /// What the number of files does not show.
@@ -186,22 +212,20 @@ pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mu
         let definition = json!({"name": volume.name, "emptyDir": {"medium": "Memory", "sizeLimit": size_limit}});
         mutation.patch.replace(format!("/spec/volumes/{}", volume.index), definition);
     }
+    let ours: BTreeSet<&str> = volumes.iter().map(|volume| volume.name).collect();
     for (pointer, container) in pod.all_containers() {
-        let ours = |name: &str| volumes.iter().any(|volume| volume.name == name);
-        for (index, mount) in container.mounts().iter().enumerate().filter(|(_, mount)| ours(&mount.name)) {
+        for (index, mount) in container.mounts().iter().enumerate().filter(|(_, mount)| ours.contains(&*mount.name)) {
             if mount.read_only != Some(true) {
                 mutation.patch.add(format!("{pointer}/volumeMounts/{index}/readOnly"), json!(true));
             }
             let sub_path = mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref());
             if let Some(sub_path) = sub_path.filter(|path| !path.is_empty()) {
-                mutation.warn(|| {
-                    format!(
-                        "{} container {}: mount of {} with subPath {sub_path} never shows a rotated secret",
-                        reason::KS252,
-                        container.name,
-                        mount.name
-                    )
-                });
+                mutation.warn(format_args!(
+                    "{} container {}: mount of {} with subPath {sub_path} never shows a rotated secret",
+                    reason::KS252,
+                    container.name,
+                    mount.name
+                ));
             }
         }
     }

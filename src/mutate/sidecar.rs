@@ -4,7 +4,7 @@ use super::annotations::{Annotations, Gate};
 use super::identity::TokenVolume;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
-use super::{Context, Mutation, Note, position, quality, user};
+use super::{Context, Mutation, Note, position, resources, user};
 use crate::admission::pod::{Container, Pod};
 use crate::provider_class::IdentityChoice;
 use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Selection, Volume};
@@ -19,10 +19,9 @@ pub const RUN_VOLUME: &str = "keysluice-run";
 const BINARY: &str = "/keysluice-injector";
 const RUN_DIRECTORY: &str = "/run/keysluice";
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
-const RUN_SIZE_BYTES: u64 = 1 << 20;
-const MEMORY_BYTES: u64 = 16 << 20;
+pub(super) const RUN_SIZE_BYTES: u64 = 1 << 20;
 /// A string of the environment cannot exceed 128 KiB (Linux `MAX_ARG_STRLEN`); beyond this the pod is refused in words.
-const PLAN_LIMIT_BYTES: usize = 96 * 1024;
+pub(super) const PLAN_LIMIT_BYTES: usize = 96 * 1024;
 /// Bound of the gate: the kubelet deletes no pod while the hook runs.
 const START_TIMEOUT_SECONDS: u64 = 30;
 /// How often a probe that waits is repeated: an hour of 27 s and a pause each, about.
@@ -44,8 +43,8 @@ pub(super) fn add(
     if environment.len() > PLAN_LIMIT_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: PLAN_LIMIT_BYTES }.into());
     }
-    let position = position::of_sidecar(pod, annotations)?;
     let user = user::of_sidecar(pod, volumes, mutation)?;
+    let position = position::of_sidecar(pod, annotations, &plan, user.uid)?;
     mutation.notes.push(note(annotations, user));
 
     let mut mounts = vec![json!({"name": RUN_VOLUME, "mountPath": RUN_DIRECTORY})];
@@ -68,7 +67,7 @@ pub(super) fn add(
         "command": [BINARY, "run"],
         "restartPolicy": "Always",
         "env": [{"name": PLAN_ENV, "value": environment}],
-        "resources": resources(pod, annotations, volumes, context),
+        "resources": resources::of_sidecar(pod, annotations, volumes, context, mutation),
         "securityContext": security,
         "volumeMounts": mounts,
     });
@@ -227,27 +226,6 @@ fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> Stri
 /// The Plan as a variable: Kubernetes expands `$(NAME)` in values; `$$` stands for `$`.
 pub(super) fn encode(plan: &Plan) -> String {
     serde_json::to_string(plan).expect("a Plan is strings, numbers and lists").replace('$', "$$")
-}
-
-fn resources(pod: &Pod<'_>, annotations: &Annotations, volumes: &[SecretVolume<'_>], context: Context<'_>) -> Value {
-    // Where the pod has resources as a whole, what its containers request must fit into them: ours asks for nothing of its own.
-    if pod.spec.resources.is_set() {
-        return json!({});
-    }
-    // Pages of a tmpfs are charged to the writer.
-    let tmpfs: u64 = volumes.iter().map(SecretVolume::size_limit_bytes).sum();
-    let memory = quantity(MEMORY_BYTES + RUN_SIZE_BYTES + tmpfs);
-    if quality::is_guaranteed(pod) {
-        let cpu = annotations.cpu_limit.as_deref().unwrap_or("100m");
-        let same = json!({"cpu": cpu, "memory": memory});
-        return json!({"requests": same, "limits": same});
-    }
-    let cpu = annotations.cpu_request.as_ref().unwrap_or(&context.settings.injector_cpu_request);
-    let mut limits = json!({"memory": memory});
-    if let Some(cpu) = annotations.cpu_limit.as_ref().or(context.settings.injector_cpu_limit.as_ref()) {
-        limits["cpu"] = json!(cpu);
-    }
-    json!({"requests": {"cpu": cpu, "memory": "8Mi"}, "limits": limits})
 }
 
 fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {

@@ -306,29 +306,44 @@ fn resources_follow_annotations_settings_and_the_pods_own() {
     let annotated = json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
     let both = resources(annotated, &limited, json!(null));
     assert_eq!((&both["limits"]["cpu"], &both["requests"]["cpu"]), (&json!("50m"), &json!("5m")));
-    // Containers may not request more than a pod that has requests of its own.
-    assert_eq!(resources(json!({}), &limited, json!({"requests": {"cpu": "100m"}})), json!({}));
+    // What a pod has for itself its containers share; of the other resource they ask as ever.
+    let memory = json!({"requests": {"memory": "8Mi"}, "limits": {"memory": "18Mi"}});
+    let cpu = json!({"requests": {"cpu": "5m"}, "limits": {"cpu": "20m"}});
+    let annotated = json!({"keysluice.dev/cpu-request": "5m"});
+    for (of_pod, expected) in [
+        (json!({"requests": {"cpu": "100m"}}), &memory),
+        (json!({"limits": {"cpu": "100m"}}), &memory),
+        (json!({"requests": {"memory": "256Mi"}}), &cpu),
+        (json!({"limits": {"memory": "256Mi"}}), &cpu),
+        (json!({"limits": {"cpu": "1", "memory": "256Mi"}}), &json!({})),
+        (json!({"requests": {"cpu": "1"}, "limits": {"memory": "256Mi"}}), &json!({})),
+        (
+            json!({"limits": {}, "requests": {}}),
+            &json!({"requests": {"cpu": "5m", "memory": "8Mi"}, "limits": {"cpu": "20m", "memory": "18Mi"}}),
+        ),
+    ] {
+        assert_eq!(&resources(annotated.clone(), &limited, of_pod.clone()), expected, "{of_pod}");
+    }
 }
 
 #[test]
-fn a_pod_that_waits_for_its_own_synced_secret_is_told_so() {
-    let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
-        "parameters": {"keyvaultName": "vault-1", "objects": "array:\n  - |\n    objectName: db\n    objectType: secret\n"},
-        "secretObjects": [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "nope", "key": "k"}]}]}});
-    let mut facts = facts();
-    facts.classes.insert(
-        "kv".into(),
-        ClassFact::Found(std::sync::Arc::new(crate::provider_class::ProviderClass::from_value(&object).unwrap())),
-    );
-    let mut pod = pod_with_volume();
-    pod["spec"]["containers"][0]["env"] =
-        json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "synced", "key": "k"}}}]);
-    pod["spec"]["volumes"].as_array_mut().unwrap().push(json!({"name": "s", "secret": {"secretName": "synced"}}));
-    let warnings = run_with(&pod, &settings(), &facts).unwrap().1.warnings.join("\n");
-    for expected in ["KS253 ", "KS13", "KS258 container app needs Secret synced", "KS258 volume s needs Secret synced"]
-    {
-        assert!(warnings.contains(expected), "{warnings}");
+fn an_annotation_about_a_resource_that_the_pod_has_for_itself_gives_a_warning() {
+    for (of_pod, warned) in [(json!({"limits": {"cpu": "1"}}), 2), (json!({"requests": {"memory": "1Gi"}}), 0)] {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] = json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
+        pod["spec"]["resources"] = of_pod;
+        let warnings = run(&pod).unwrap().1.warnings;
+        assert_eq!(warnings.iter().filter(|warning| warning.starts_with("KS260 ")).count(), warned, "{warnings:?}");
     }
+}
+
+#[test]
+fn containers_with_limits_do_not_make_a_pod_guaranteed_that_has_resources_of_its_own() {
+    let mut pod = pod_with_volume();
+    pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+    pod["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
+    let (pod, _) = run(&pod).unwrap();
+    assert_eq!(pod["spec"]["initContainers"][0]["resources"], json!({"requests": {"cpu": "1m"}}));
 }
 
 #[test]

@@ -21,6 +21,12 @@ fn plan_entry<'a>(container: &'a Container<'_>) -> Option<(usize, &'a str)> {
     Some((index, env[index].value.as_deref().unwrap_or_default()))
 }
 
+/// The Plan of a sidecar from an earlier run, if this version can read it.
+pub(super) fn plan_of(container: &Container<'_>) -> Option<Plan> {
+    let (_, text) = plan_entry(container)?;
+    serde_json::from_str(&text.replace("$$", "$")).ok()
+}
+
 /// Lets the Plan look where the sidecar's token mount is, should another webhook have moved it.
 ///
 /// Azure Workload Identity moves every mount of the volume whenever it is called: to move one back calls it once more, and it has the last word.
@@ -32,7 +38,7 @@ pub(super) fn follow_token_mount(patch: &mut Patch, pointer: Pointer, container:
         return;
     }
     // Read, not checked: the container may be a stranger's, and to compare all paths of a Plan takes long.
-    let Ok(mut plan) = serde_json::from_str::<Plan>(&text.replace("$$", "$")) else { return };
+    let Some(mut plan) = plan_of(container) else { return };
     let mut is_changed = false;
     for identity in &mut plan.identities {
         if let Credential::Federated { token_file, .. } = &mut identity.credential

@@ -3,12 +3,12 @@
 use super::Mutation;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
-use crate::admission::pod::{Capabilities, Pod};
+use crate::admission::pod::{Capabilities, Container, Pod};
 use crate::json::Text;
 use crate::reason;
 use keysluice_plan::FileMode;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Numeric user of the sidecar's image.
 const DEFAULT_ID: i64 = 65532;
@@ -38,8 +38,11 @@ pub(super) fn of_sidecar(
     mutation: &mut Mutation,
 ) -> Result<User, Refusal> {
     let groups = Groups::of(pod);
-    let readers: Vec<(&SecretVolume<'_>, BTreeSet<User>)> =
-        volumes.iter().map(|volume| (volume, readers(pod, volume, &groups, mutation))).collect();
+    let mounting = mounting(pod, volumes);
+    let mut readers: Vec<(&SecretVolume<'_>, BTreeSet<User>)> = Vec::new();
+    for (volume, containers) in volumes.iter().zip(&mounting) {
+        readers.push((volume, users_of(pod, volume, containers, &groups, mutation)));
+    }
     let everyone: BTreeSet<User> = readers.iter().flat_map(|(_, users)| users).copied().collect();
     if everyone.len() > MOST_USERS {
         let what = "different users in the containers that mount its Secrets Store CSI volumes";
@@ -55,10 +58,11 @@ pub(super) fn of_sidecar(
         candidates.extend(owner_of(volumes, pod));
     }
     let candidates = of_owners(volumes, candidates)?;
+    let restricted: Vec<_> = readers.iter().map(|(volume, _)| restricted(volume, &groups)).collect();
     let shut_out = |candidate: &User| {
-        readers.iter().find_map(|(volume, users)| {
-            let mut files = accesses(volume);
-            let file = files.find(|file| users.iter().any(|user| !file.is_readable(user, candidate, &groups)))?;
+        readers.iter().zip(&restricted).find_map(|((volume, users), files)| {
+            let mut files = files.iter();
+            let file = files.find(|file| users.iter().any(|user| !file.is_readable(user, candidate)))?;
             Some((*volume, users, file))
         })
     };
@@ -71,8 +75,8 @@ pub(super) fn of_sidecar(
             return Err(Cause::UnreadableMode {
                 uids: users.iter().map(|user| user.uid).collect(),
                 volume: volume.name.to_owned(),
-                path: file.path.into_owned(),
-                mode: file.mode.to_string(),
+                path: file.access.path.to_string(),
+                mode: file.access.mode.to_string(),
             }
             .into());
         }
@@ -89,19 +93,48 @@ struct Access<'v> {
     group: Option<u32>,
 }
 
-impl Access<'_> {
-    /// As the kernel decides: the owner's bits, else the group's for whoever is in it, else the world's.
-    fn is_readable(&self, user: &User, sidecar: &User, groups: &Groups<'_>) -> bool {
-        if user.uid == sidecar.uid {
-            return self.mode.bits() & OWNER_READ != 0;
-        }
-        let group = self.group.map(i64::from).or(groups.fs_group).or(sidecar.gid).unwrap_or(RUNTIME_GID);
-        let needed = if user.gid == Some(group) || groups.have(group) { GROUP_READ } else { WORLD_READ };
-        self.mode.bits() & needed != 0
-    }
+/// A file that not everybody can read. Each candidate is tried with each reader, so what depends on neither is known before.
+struct Restricted<'v> {
+    access: Access<'v>,
+    /// Its own group or the pod's `fsGroup`, and whether every container is in it.
+    group: Option<(i64, bool)>,
+    /// Groups of every container, for a file that gets the sidecar's own group.
+    supplemental: &'v BTreeSet<i64>,
+}
 
-    /// The same for somebody of whom only the pod's groups are known.
-    fn is_readable_by_anybody(&self, groups: &Groups<'_>) -> bool {
+/// One file of each kind: mode, group.
+fn restricted<'v>(volume: &'v SecretVolume<'_>, groups: &'v Groups) -> Vec<Restricted<'v>> {
+    const EVERYBODY: u32 = OWNER_READ | GROUP_READ | WORLD_READ;
+    let mut kinds = BTreeSet::new();
+    let files = accesses(volume).filter(|file| file.mode.bits() & EVERYBODY != EVERYBODY);
+    let first_of_kind = files.filter(|file| kinds.insert((file.mode.bits() & EVERYBODY, file.group)));
+    let known = |access: Access<'v>| {
+        let group = access.group.map(i64::from).or(groups.fs_group);
+        let group = group.map(|group| (group, groups.have(group)));
+        Restricted { access, group, supplemental: &groups.supplemental }
+    };
+    first_of_kind.map(known).collect()
+}
+
+impl Restricted<'_> {
+    /// As the kernel decides: the owner's bits, else the group's for whoever is in it, else the world's.
+    fn is_readable(&self, user: &User, sidecar: &User) -> bool {
+        let mode = self.access.mode.bits();
+        if user.uid == sidecar.uid {
+            return mode & OWNER_READ != 0;
+        }
+        let (group, is_everybodys) = self.group.unwrap_or_else(|| {
+            let group = sidecar.gid.unwrap_or(RUNTIME_GID);
+            (group, self.supplemental.contains(&group))
+        });
+        let needed = if user.gid == Some(group) || is_everybodys { GROUP_READ } else { WORLD_READ };
+        mode & needed != 0
+    }
+}
+
+impl Access<'_> {
+    /// Whether somebody can read it of whom only the pod's groups are known.
+    fn is_readable_by_anybody(&self, groups: &Groups) -> bool {
         let group = self.group.map(i64::from).or(groups.fs_group);
         let needed = if group.is_some_and(|group| groups.have(group)) { GROUP_READ } else { WORLD_READ };
         self.mode.bits() & needed != 0
@@ -124,15 +157,15 @@ fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access<'v>
 }
 
 /// Groups that every container of the pod is in.
-struct Groups<'p> {
+struct Groups {
     fs_group: Option<i64>,
-    supplemental: &'p [i64],
+    supplemental: BTreeSet<i64>,
 }
 
-impl<'p> Groups<'p> {
-    fn of(pod: &'p Pod<'_>) -> Self {
+impl Groups {
+    fn of(pod: &Pod<'_>) -> Self {
         let context = &pod.spec.security_context;
-        let supplemental = context.supplemental_groups.as_deref().unwrap_or_default();
+        let supplemental = context.supplemental_groups.iter().flatten().copied().collect();
         Self { fs_group: context.fs_group, supplemental }
     }
 
@@ -167,7 +200,7 @@ fn of_owners(volumes: &[SecretVolume<'_>], mut candidates: Vec<User>) -> Result<
 }
 
 /// Without CAP_CHOWN a process can give a file only to a group it is in.
-fn check_groups(volumes: &[SecretVolume<'_>], user: User, groups: &Groups<'_>) -> Result<(), Refusal> {
+fn check_groups(volumes: &[SecretVolume<'_>], user: User, groups: &Groups) -> Result<(), Refusal> {
     let own = user.gid.unwrap_or(RUNTIME_GID);
     for volume in volumes {
         for file in accesses(volume) {
@@ -184,51 +217,64 @@ fn check_groups(volumes: &[SecretVolume<'_>], user: User, groups: &Groups<'_>) -
     Ok(())
 }
 
+/// The containers that mount each volume, each once.
+fn mounting<'p, 'a>(pod: &'p Pod<'a>, volumes: &[SecretVolume<'_>]) -> Vec<Vec<&'p Container<'a>>> {
+    let positions: HashMap<&str, usize> =
+        volumes.iter().enumerate().map(|(position, volume)| (volume.name, position)).collect();
+    let mut mounting: Vec<Vec<&Container<'a>>> = vec![Vec::new(); volumes.len()];
+    for (_, container) in pod.all_containers() {
+        for position in container.mounts().iter().filter_map(|mount| positions.get(&*mount.name)) {
+            let containers = &mut mounting[*position];
+            if !containers.last().is_some_and(|last| std::ptr::eq(*last, container)) {
+                containers.push(container);
+            }
+        }
+    }
+    mounting
+}
+
 /// The known non-root users that mount a volume; a warning for an unknown one that may not be able to read it.
-fn readers(pod: &Pod<'_>, volume: &SecretVolume<'_>, groups: &Groups<'_>, mutation: &mut Mutation) -> BTreeSet<User> {
+fn users_of(
+    pod: &Pod<'_>,
+    volume: &SecretVolume<'_>,
+    containers: &[&Container<'_>],
+    groups: &Groups,
+    mutation: &mut Mutation,
+) -> BTreeSet<User> {
     let of_pod = &pod.spec.security_context;
     let mut users = BTreeSet::new();
-    for (_, container) in pod.all_containers() {
-        if !container.mounts().iter().any(|mount| volume.name == &*mount.name) {
-            continue;
-        }
+    let unreadable = accesses(volume).find(|file| !file.is_readable_by_anybody(groups));
+    for container in containers {
         let own = &container.security_context;
         match own.run_as_user.or(of_pod.run_as_user) {
             Some(0) => {
-                let unreadable = accesses(volume).find(|file| !file.is_readable_by_anybody(groups));
-                if let Some(file) = unreadable.filter(|_| !overrides_modes(&own.capabilities)) {
-                    mutation.warn(|| {
-                        format!(
+                if let Some(file) = unreadable.as_ref().filter(|_| !overrides_modes(&own.capabilities)) {
+                    mutation.warn(format_args!(
                             "{} container {} is root without CAP_DAC_OVERRIDE: it cannot read {} (mode {}), which belongs to the sidecar's user",
                             reason::KS251,
                             container.name,
                             file.path,
                             file.mode
-                        )
-                    });
+                        ));
                 }
             }
             Some(uid) => {
                 users.insert(User { uid, gid: own.run_as_group.or(of_pod.run_as_group) });
             }
             None => {
-                let Some(file) = accesses(volume).find(|file| !file.is_readable_by_anybody(groups)) else { continue };
-                mutation.warn(|| match file.owner {
-                    Some(owner) => format!(
-                        "{} container {} has no runAsUser: the sidecar runs as fileOwner {owner}, and {} (mode {}) can be read if the image does too",
-                        reason::KS259,
-                        container.name,
-                        file.path,
-                        file.mode
-                    ),
-                    None => format!(
-                        "{} container {} has no runAsUser: if its image does not run as the sidecar's user, it cannot read {} (mode {})",
-                        reason::KS251,
-                        container.name,
-                        file.path,
-                        file.mode
-                    ),
-                });
+                let Some(file) = &unreadable else { continue };
+                let (name, path, mode) = (&container.name, &file.path, file.mode);
+                if let Some(owner) = file.owner {
+                    mutation.warn(format_args!(
+                        "{} container {name} has no runAsUser: the sidecar runs as fileOwner {owner}, and {path} (mode {mode}) can be read if the image does too",
+                        reason::KS259
+                    ));
+                } else {
+                    mutation.warn(format_args!(
+                        "{} container {name} has no runAsUser: if its image does not run as the sidecar's user, it cannot read {path} (mode {mode})",
+                        reason::KS251
+                    ));
+                }
             }
         }
     }

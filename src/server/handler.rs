@@ -394,7 +394,7 @@ impl AsRef<[u8]> for Delivery {
 }
 
 fn log(incoming: &admission::Incoming<'_>, answer: &Answer, duration: Duration) {
-    let pod = incoming.pod();
+    let (pod, because) = (incoming.pod(), answer.because());
     let line = Decision {
         namespace: incoming.namespace(),
         pod: &pod.map(admission::pod::Pod::display_name).unwrap_or_default(),
@@ -402,6 +402,7 @@ fn log(incoming: &admission::Incoming<'_>, answer: &Answer, duration: Duration) 
         outcome: answer.outcome.as_str(),
         reason: answer.reason.map(|reason| reason.code),
         message: answer.message.as_deref(),
+        because: because.as_deref(),
         duration,
     };
     line.log();

@@ -37,7 +37,9 @@ const ENV_VALUES: &[&str] = &[
     "/var/run/secrets/azure/tokens/azure-identity-token",
 ];
 const VOLUME_NAMES: &[&str] =
-    &["v0", "v1", "v2", "azure-workload-identity-reserved-1", "azure-identity-token", "keysluice-x"];
+    &["v0", "v1", "v2", "azure-workload-identity-reserved-1", "azure-identity-token", "keysluice-x", NEW_RESERVED];
+/// What the volume of a pod called `p` is named, which a mount may name before it is there.
+const NEW_RESERVED: &str = "azure-workload-identity-reserved-148de9c5a7a44d19e56cd9ae1a554b";
 const PATHS: &[&str] = &[
     "/a",
     "/b",

@@ -4,6 +4,7 @@ use super::pods::pod;
 use super::reviews::Reviewer;
 use keysluice::admission;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -69,8 +70,50 @@ pub(crate) fn is_valid(pod: &Value) -> bool {
     unique(&pod["spec"]["volumes"]) && doubled_mount_paths(pod).is_empty()
 }
 
+/// At least this many cases; `PROPTEST_CASES` asks for more.
+pub(crate) fn cases(least: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases.max(least), failure_persistence: None, ..default }
+}
+
+#[test]
+fn every_run_tries_the_same_cases() {
+    assert_ne!(ProptestConfig::default().rng_seed, RngSeed::Random, "PROPTEST_RNG_SEED is set in .cargo/config.toml");
+}
+
+/// What the properties once found, for ever.
+#[test]
+fn a_skipped_container_that_mounts_the_volume_before_it_is_there_changes_no_second_run() {
+    let name = |volume: &str, layout: &str, path: &str, others: bool| {
+        let mut containers = vec![json!({"name": "app", "volumeMounts": [{"name": volume, "mountPath": path}]})];
+        containers.extend(others.then(|| json!({"name": "side"})));
+        let annotations =
+            json!({"azure.workload.identity/skip-containers": "app", "keysluice.dev/token-layout": layout});
+        let labels = json!({"azure.workload.identity/use": "true"});
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels, "annotations": annotations},
+            "spec": {"containers": containers}})
+    };
+    let reserved = "azure-workload-identity-reserved-148de9c5a7a44d19e56cd9ae1a554b";
+    let hashed = "/var/run/secrets/azure/wi/0123456789abcdef0123456789abcd";
+    for volume in ["azure-identity-token", reserved] {
+        for layout in ["v1.5", "v1.6.0", "v1.6.1"] {
+            for path in ["/a", "/var/run/secrets/azure/wi", "/var/run/secrets/azure/tokens", hashed] {
+                for others in [false, true] {
+                    let pod = name(volume, layout, path, others);
+                    let (mut patched, _) = mutate(&pod).expect("the pod is let through");
+                    let second = mutate(&patched).map(|(_, operations)| operations);
+                    assert_eq!(second, Some(Vec::new()), "{volume} {layout} {path} {others}");
+                    patched["metadata"]["name"] = json!("renamed");
+                    let third = mutate(&patched).map(|(_, operations)| operations);
+                    assert_eq!(third, Some(Vec::new()), "{volume} {layout} {path} {others}");
+                }
+            }
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1024))]
 
     #[test]
     fn everything_unknown_survives_and_nothing_is_removed(pod in pod().prop_filter("valid", is_valid)) {

@@ -61,6 +61,11 @@ impl Variables {
         Self(variables)
     }
 
+    /// Names of those that are injected.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| *name)
+    }
+
     /// Adds each variable that is not there yet: at the end, or before the first entry that refers to it by `$(NAME)`.
     ///
     /// An entry that is there is the user's and wins, but for a token path that an earlier run injected and that no mount serves any more
@@ -73,18 +78,18 @@ impl Variables {
         token: &TokenVolume,
         annotations: &Annotations,
     ) {
-        let mut present: Option<Vec<(&str, &str)>> = container.env.as_ref().map(|env| env.iter().map(pair).collect());
-        let mut overrides_env_from = false;
+        let mut present: Option<Vec<Present<'_>>> =
+            container.env.as_ref().map(|env| env.iter().map(Present::of).collect());
         for (name, value) in &self.0 {
             let own = annotations.of_container(&container.name, name);
             let value = own.unwrap_or(value);
             let is_left = is_left_to_env_from(container, name, annotations);
             let entries = present.as_deref().unwrap_or_default();
-            if let Some(index) = entries.iter().position(|(present, _)| present == name) {
+            if let Some(index) = entries.iter().position(|entry| entry.name == *name) {
                 if own.is_some() || is_left {
                     warn_of_entry(container, name, own, mutation);
                 }
-                let old = entries[index].1;
+                let old = entries[index].token_file;
                 if *name == TOKEN_FILE_VARIABLE && old != value && token.is_astray(old, container) {
                     mutation.patch.replace(format_args!("{pointer}/env/{index}/value"), value);
                 }
@@ -93,21 +98,10 @@ impl Variables {
             if value.is_empty() || is_left {
                 continue;
             }
-            overrides_env_from = container.has_env_from();
-            let index = entries.iter().position(|(_, value)| refers_to(value, name)).unwrap_or(entries.len());
+            let index = entries.iter().position(|entry| entry.refers_to(name)).unwrap_or(entries.len());
             let list = format_args!("{pointer}/env");
             mutation.patch.insert(list, present.as_ref().map(Vec::len), index, Entry { name, value });
-            present.get_or_insert_default().insert(index, (name, ""));
-        }
-        // Who uses the annotation knows of it.
-        if overrides_env_from && annotations.env_from_wins.is_empty() {
-            mutation.warn(|| {
-                format!(
-                    "{} container {}: an AZURE_ variable that envFrom supplies is overridden by the injected one",
-                    reason::KS254,
-                    container.name
-                )
-            });
+            present.get_or_insert_default().insert(index, Present { name, ..Present::default() });
         }
     }
 }
@@ -126,31 +120,52 @@ fn warn_of_entry(container: &Container<'_>, name: &str, own: Option<&str>, mutat
         (Some(_), _) => "keysluice.dev/tenant-ids",
         (None, _) => "keysluice.dev/env-from-wins",
     };
-    mutation.warn(|| {
-        format!(
-            "{} container {}: {name} stands in env already, {annotation} does not change it",
-            reason::KS272,
-            container.name
-        )
-    });
+    mutation.warn(format_args!(
+        "{} container {}: {name} stands in env already, {annotation} does not change it",
+        reason::KS272,
+        container.name
+    ));
 }
 
-/// Name and value; the value counts only where it may refer to a variable, or hold a token path.
-fn pair<'a>(entry: &'a EnvVar<'_>) -> (&'a str, &'a str) {
-    let value = entry.value.as_deref().unwrap_or_default();
-    let counts = value.as_bytes().contains(&b'$') || &*entry.name == TOKEN_FILE_VARIABLE;
-    (&entry.name, if counts { value } else { "" })
+/// What matters of an entry of `env` that is there.
+#[derive(Default)]
+struct Present<'a> {
+    name: &'a str,
+    /// Its value, where it is a token path.
+    token_file: &'a str,
+    /// The variables that its value refers to: a bit each, in the order of [`NAMES`].
+    references: u8,
 }
 
-/// Whether a value expands `$(name)`; `$$(name)` is an escape and does not (Kubernetes `expansion.Expand`).
-fn refers_to(value: &str, name: &str) -> bool {
-    // Most values refer to nothing; setting up a search costs more than all of them.
-    if value.is_empty() {
-        return false;
+impl<'a> Present<'a> {
+    fn of(entry: &'a EnvVar<'_>) -> Self {
+        let value = entry.value.as_deref().unwrap_or_default();
+        let token_file = if &*entry.name == TOKEN_FILE_VARIABLE { value } else { "" };
+        Self { name: &entry.name, token_file, references: references(value) }
     }
-    value.match_indices("$(").any(|(at, _)| {
-        let named = value[at + 2..].strip_prefix(name).is_some_and(|rest| rest.starts_with(')'));
-        let dollars = value[..at].bytes().rev().take_while(|byte| *byte == b'$').count();
-        named && dollars % 2 == 0
-    })
+
+    fn refers_to(&self, name: &str) -> bool {
+        self.references != 0
+            && NAMES.iter().position(|known| *known == name).is_some_and(|at| self.references >> at & 1 == 1)
+    }
+}
+
+/// Which variables a value expands by `$(NAME)`, found in one pass; `$$(NAME)` is an escape (Kubernetes `expansion.Expand`).
+fn references(value: &str) -> u8 {
+    let (mut found, mut rest) = (0, value);
+    while let Some(at) = rest.find('$') {
+        let after = rest[at..].trim_start_matches('$');
+        let dollars = rest.len() - at - after.len();
+        rest = after;
+        let Some(name) = after.strip_prefix("(AZURE_").filter(|_| dollars % 2 == 1) else { continue };
+        let is_named = |known: &str| {
+            known
+                .strip_prefix("AZURE_")
+                .is_some_and(|known| name.strip_prefix(known).is_some_and(|rest| rest.starts_with(')')))
+        };
+        if let Some(known) = NAMES.iter().position(|known| is_named(known)) {
+            found |= 1 << known;
+        }
+    }
+    found
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::admission::pod::{Pod, Pointer};
 use crate::mutate::annotations::Annotations;
 use crate::mutate::refusal::Refusal;
-use crate::mutate::{Context, Mutation, Note, ServiceAccount};
+use crate::mutate::{Context, Mutation, Note, ServiceAccount, bounds, too_large};
 use std::collections::BTreeSet;
 
 /// Environment and mount for those that the old pod does not have: existing ones may not be changed, nor volumes.
@@ -19,6 +19,10 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
         mutation.notes.push(Note::NoToken);
         return mutation;
     }
+    if let Err(too_large) = bounds::check(pod) {
+        mutation.warn(Refusal::from(too_large));
+        return mutation;
+    }
     let annotations = or_warn(Annotations::read(pod), &mut mutation);
     let Some(token) = TokenVolume::found(pod, wanted(pod, &annotations, context), None) else {
         mutation.notes.push(Note::NoToken);
@@ -26,12 +30,22 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
     };
     mutation.notes.push(Note::Ephemeral);
     let skipped = or_warn(Skipped::of(pod), &mut mutation);
-    let account = if let Some(account) = &context.facts.service_account {
-        warn_of_account(pod, account, &annotations, &skipped, &mut mutation);
-        account
-    } else {
-        mutation.warn(|| Refusal::from(missing_account(pod, context)).to_string());
-        &ServiceAccount::default()
+    let none = ServiceAccount::default();
+    let account = match &context.facts.service_account {
+        Some(account) => match account.check_ids(pod.service_account()) {
+            Ok(()) => {
+                warn_of_account(pod, account, &annotations, &skipped, &mut mutation);
+                account
+            }
+            Err(too_large) => {
+                mutation.warn(Refusal::from(too_large));
+                &none
+            }
+        },
+        None => {
+            mutation.warn(Refusal::from(missing_account(pod, context)));
+            &none
+        }
     };
     warn_of_identities(pod, &annotations, &mut mutation);
     let variables = variables(pod, account, &token, context);
@@ -45,8 +59,11 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
                 let pointer = Pointer { list: "ephemeralContainers", index };
                 inject_one(pointer, container, &variables, &token, &annotations, &mut mutation);
             }
-            Err(refusal) => mutation.warn(|| refusal.to_string()),
+            Err(refusal) => mutation.warn(refusal),
         }
+    }
+    if let Some(refusal) = too_large(&mutation) {
+        mutation.warn(refusal);
     }
     mutation
 }
@@ -54,7 +71,7 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
 /// The value, or its default with a warning.
 fn or_warn<T: Default>(result: Result<T, Refusal>, mutation: &mut Mutation) -> T {
     result.unwrap_or_else(|refusal| {
-        mutation.warn(|| refusal.to_string());
+        mutation.warn(refusal);
         T::default()
     })
 }

@@ -3,7 +3,7 @@
 use super::account::EXPIRATION_ANNOTATION;
 use crate::admission::pod::Pod;
 use crate::mutate::Context;
-use crate::mutate::refusal::{Cause, Refusal};
+use crate::mutate::refusal::{Cause, Refusal, cut};
 use std::num::IntErrorKind;
 use std::ops::RangeInclusive;
 
@@ -27,7 +27,7 @@ pub(super) fn seconds(pod: &Pod<'_>, context: Context<'_>) -> Result<i64, Refusa
                 IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
                 _ => "invalid syntax",
             };
-            Err(Cause::ExpirationSyntax { key, owner: owner(), value: text.to_owned(), problem }.into())
+            Err(Cause::ExpirationSyntax { key, owner: owner(), value: cut(text), problem }.into())
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod account;
 mod endpoint;
+mod env_from;
 mod environment;
 mod ephemeral;
 mod expiration;
@@ -16,13 +17,15 @@ pub(super) use ephemeral::inject as inject_ephemeral;
 pub(super) use token_volume::TokenVolume;
 
 use super::annotations::Annotations;
-use super::refusal::{Cause, Refusal};
+use super::bounds::{ID_BYTES, TooLarge};
+use super::refusal::{Cause, Refusal, cut};
 use super::sidecar::is_sidecar;
 use super::token_mount::{follow_token_mount, uses_token};
 use super::{Context, Mutation};
 use crate::admission::pod::{Container, Pod, Pointer};
 use crate::reason;
 use crate::settings::TokenEndpoint;
+use env_from::warn_of_env_from;
 use environment::{CLIENT_ID_VARIABLE, Variables, is_left_to_env_from};
 use skip::Skipped;
 use std::collections::BTreeSet;
@@ -76,7 +79,7 @@ pub(super) fn check_for_sidecar(
     let annotation = own.or_else(|| token.is_of_another().then(of_another).flatten());
     match annotation {
         Some(annotation) if is_federated || pod.init_containers().iter().any(uses_token) => {
-            Err(Cause::TokenOfEndpoint { annotation: annotation.to_owned() }.into())
+            Err(Cause::TokenOfEndpoint { annotation: cut(annotation) }.into())
         }
         _ => Ok(()),
     }
@@ -96,19 +99,19 @@ pub(super) fn inject(
 ) -> Result<(), Refusal> {
     check_proxy(pod, mutation)?;
     let Some(account) = &context.facts.service_account else { return Err(missing_account(pod, context).into()) };
+    account.check_ids(pod.service_account())?;
     let skipped = Skipped::of(pod)?;
     warn_of_account(pod, account, annotations, &skipped, mutation);
     warn_of_identities(pod, annotations, mutation);
-    if annotations.token_layout.is_some() && !token.is_in_layout() {
-        mutation.warn(|| {
-            format!(
-                "{} keysluice.dev/token-layout has no effect: the pod has a token already, at {}",
-                reason::KS273,
-                token.token_file()
-            )
-        });
+    if annotations.token_layout.is_some() && !token.is_in_layout(pod) {
+        mutation.warn(format_args!(
+            "{} keysluice.dev/token-layout: the pod has a token already, which stays at {}",
+            reason::KS273,
+            token.token_file()
+        ));
     }
     let variables = variables(pod, account, token, context);
+    warn_of_env_from(pod, &variables, annotations, &skipped, mutation);
     for (pointer, container) in pod.all_containers() {
         if is_sidecar(container) {
             follow_token_mount(&mut mutation.patch, pointer, container, token);
@@ -136,26 +139,24 @@ fn inject_one(
 /// The proxy is refused where it is only asked for; a pod that Azure Workload Identity has given it goes on as it was.
 fn check_proxy(pod: &Pod<'_>, mutation: &mut Mutation) -> Result<(), Refusal> {
     let Some(value) = pod.metadata.annotations.find(PROXY_ANNOTATION) else { return Ok(()) };
-    if ["false", "0", "f", ""].contains(&value.to_ascii_lowercase().as_str()) {
+    if ["false", "0", "f", ""].iter().any(|no| value.eq_ignore_ascii_case(no)) {
         return Ok(());
     }
     match pod.all_containers().find(|(_, container)| PROXY_CONTAINERS.contains(&&*container.name)) {
-        None => Err(Cause::ProxySidecar { value: value.to_owned() }.into()),
+        None => Err(Cause::ProxySidecar { value: cut(value) }.into()),
         Some((_, container)) => {
-            mutation.warn(|| {
-                format!(
-                    "{} container {} was injected by another webhook, which Keysluice does not do",
-                    reason::KS271,
-                    container.name
-                )
-            });
+            mutation.warn(format_args!(
+                "{} container {} was injected by another webhook, which Keysluice does not do",
+                reason::KS271,
+                container.name
+            ));
             Ok(())
         }
     }
 }
 
 fn missing_account(pod: &Pod<'_>, context: Context<'_>) -> Cause {
-    let (name, namespace) = (pod.service_account().to_owned(), context.namespace.to_owned());
+    let (name, namespace) = (cut(pod.service_account()), cut(context.namespace));
     Cause::ServiceAccountMissing { name, namespace }
 }
 
@@ -179,7 +180,7 @@ fn warn_of_account(
     let needs_client_id =
         account.client_id.is_none() && pod.all_containers().any(|(_, container)| needs_one(container));
     for warning in account.warnings(pod.service_account(), needs_client_id) {
-        mutation.warn(|| warning);
+        mutation.warn(warning);
     }
 }
 
@@ -192,9 +193,24 @@ fn warn_of_identities(pod: &Pod<'_>, annotations: &Annotations, mutation: &mut M
     let known: BTreeSet<&str> = ordinary.chain(pod.ephemeral_containers()).map(|container| &*container.name).collect();
     let named = annotations.client_ids.keys().chain(annotations.tenant_ids.keys());
     for container in named.filter(|name| !known.contains(name.as_str())) {
-        mutation.warn(|| {
-            format!("{} the pod has no container {container}, which an annotation gives an identity", reason::KS257)
-        });
+        mutation.warn(format_args!(
+            "{} the pod has no container {container}, which an annotation gives an identity",
+            reason::KS257
+        ));
+    }
+}
+
+impl ServiceAccount {
+    /// Refuses ids that are longer than any: each container would get a copy.
+    fn check_ids(&self, account: &str) -> Result<(), TooLarge> {
+        for (annotation, id) in [(CLIENT_ID_ANNOTATION, &self.client_id), (TENANT_ID_ANNOTATION, &self.tenant_id)] {
+            let bytes = id.as_deref().unwrap_or_default().len();
+            if bytes > ID_BYTES {
+                let account = cut(account);
+                return Err(TooLarge::Id { annotation, account, bytes, limit: ID_BYTES });
+            }
+        }
+        Ok(())
     }
 }
 

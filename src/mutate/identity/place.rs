@@ -1,7 +1,11 @@
 //! Name of the token volume, and its paths: those of three releases of Azure Workload Identity.
 
 use super::VOLUME_PREFIX;
+use super::skip::Skipped;
+use super::token_volume::Wanted;
 use crate::admission::pod::{Pod, ProjectedSource, Volume};
+use crate::mutate::bounds::is_label;
+use crate::mutate::sidecar::is_sidecar;
 use crate::settings::TokenLayout;
 use sha2::{Digest, Sha256};
 
@@ -11,7 +15,7 @@ pub(super) const TOKEN_PATH: &str = "token/azure-identity-token";
 pub(super) const HASH_LENGTH: usize = 30;
 /// Azure Workload Identity up to v1.5.
 pub(super) const V1_5_NAME: &str = "azure-identity-token";
-const V1_5_MOUNT_PATH: &str = "/var/run/secrets/azure/tokens";
+pub(super) const V1_5_MOUNT_PATH: &str = "/var/run/secrets/azure/tokens";
 const V1_5_TOKEN_PATH: &str = "azure-identity-token";
 
 /// Name of the volume, and where it is mounted.
@@ -24,32 +28,38 @@ pub(super) struct Place {
 
 impl Place {
     /// That of an earlier run or of Azure Workload Identity, and the volume's position.
-    pub(super) fn found(pod: &Pod<'_>) -> Option<(usize, Self)> {
+    ///
+    /// Where it is mounted is read from the containers that get the identity: a skipped one may mount the volume anywhere, or one of its
+    /// name that is only now added.
+    pub(super) fn found(pod: &Pod<'_>, wanted: Wanted<'_>) -> Option<(usize, Self)> {
         let volumes = pod.volumes();
-        let mount_paths = |name: &str| {
-            let name = name.to_owned();
-            let mounts = pod.all_containers().flat_map(|(_, container)| container.mounts());
-            mounts.filter(move |mount| *mount.name == *name).map(|mount| &*mount.mount_path)
-        };
-        if let Some(index) = volumes.iter().position(|volume| volume.name.starts_with(VOLUME_PREFIX)) {
+        if let Some(index) = volumes.iter().position(|volume| is_reserved(&volume.name)) {
             let name = volumes[index].name.to_string();
             let is_hashed = |path: &&str| {
                 path.strip_prefix(MOUNT_PATH).is_some_and(|rest| rest.starts_with('/') && rest.len() == HASH_LENGTH + 1)
             };
-            let (mount_path, layout) = match mount_paths(&name).find(is_hashed) {
+            let (mount_path, layout) = match Mounted::of(pod, &name).by_injected.into_iter().find(is_hashed) {
                 Some(hashed) => (hashed, TokenLayout::V1_6_1),
                 None => (MOUNT_PATH, TokenLayout::V1_6_0),
             };
             let mount_path = mount_path.to_owned();
             return Some((index, Self { name, mount_path, layout }));
         }
-        let of_1_5 = |volume: &Volume<'_>| {
-            &*volume.name == V1_5_NAME && sources(volume).iter().any(|source| is_token_at(source, V1_5_TOKEN_PATH))
+        let tokens = |volume: &'_ Volume<'_>| sources(volume).iter().any(|source| is_token_at(source, V1_5_TOKEN_PATH));
+        let index = volumes.iter().position(|volume| &*volume.name == V1_5_NAME && tokens(volume))?;
+        // Mounted elsewhere it is the user's own. Mounted nowhere it is that of a pod whose containers are all skipped; so it is where only
+        // skipped ones mount it, if it is what an earlier run adds.
+        let mounted = Mounted::of(pod, V1_5_NAME);
+        let is_ours = || {
+            let mut tokens = sources(&volumes[index]).iter().filter_map(|source| source.service_account_token.as_ref());
+            tokens.any(|token| &*token.path == V1_5_TOKEN_PATH && token.audience.as_deref() == Some(wanted.audience))
         };
-        let index = volumes.iter().position(of_1_5)?;
-        // Of this name but mounted elsewhere it is the user's own; mounted nowhere it is that of a pod whose containers are all skipped.
-        let mut paths = mount_paths(V1_5_NAME).peekable();
-        let is_injected = paths.peek().is_none() || paths.any(|path| path == V1_5_MOUNT_PATH);
+        let is_injected = match &mounted.by_injected[..] {
+            [] => {
+                !mounted.by_skipped || mounted.at_path_by_skipped || (wanted.layout == TokenLayout::V1_5 && is_ours())
+            }
+            paths => mounted.at_path_by_skipped || paths.contains(&V1_5_MOUNT_PATH),
+        };
         is_injected.then(|| {
             let (name, mount_path) = (V1_5_NAME.to_owned(), V1_5_MOUNT_PATH.to_owned());
             (index, Self { name, mount_path, layout: TokenLayout::V1_5 })
@@ -76,6 +86,41 @@ impl Place {
     /// Path of the token in the volume.
     pub(super) fn token_path(&self) -> &'static str {
         if self.layout == TokenLayout::V1_5 { V1_5_TOKEN_PATH } else { TOKEN_PATH }
+    }
+}
+
+/// Whether a volume of this name is one of Azure Workload Identity's from v1.6 on: what Kubernetes would not take is nobody's.
+fn is_reserved(name: &str) -> bool {
+    name.starts_with(VOLUME_PREFIX) && is_label(name)
+}
+
+/// Where a volume is mounted.
+#[derive(Default)]
+struct Mounted<'p> {
+    /// Paths in the containers that get the identity, the sidecar among them.
+    by_injected: Vec<&'p str>,
+    by_skipped: bool,
+    /// Where v1.5 mounts it, which a container had before somebody put it on the list.
+    at_path_by_skipped: bool,
+}
+
+impl<'p> Mounted<'p> {
+    fn of(pod: &'p Pod<'_>, name: &str) -> Self {
+        // A list that is too long is refused elsewhere.
+        let skipped = Skipped::of(pod).unwrap_or_default();
+        let mut mounted = Self::default();
+        for (_, container) in pod.all_containers() {
+            let is_injected = is_sidecar(container) || !skipped.contains(&container.name);
+            for mount in container.mounts().iter().filter(|mount| &*mount.name == name) {
+                if is_injected {
+                    mounted.by_injected.push(&mount.mount_path);
+                } else {
+                    mounted.by_skipped = true;
+                    mounted.at_path_by_skipped |= &*mount.mount_path == V1_5_MOUNT_PATH;
+                }
+            }
+        }
+        mounted
     }
 }
 

