@@ -96,7 +96,12 @@ impl StoredPaths {
         };
         put("path", self.current.as_ref().map(|path| path.as_str().to_owned()).unwrap_or_default());
         put("path-changes", if self.changes == 0 { String::new() } else { self.changes.to_string() });
-        put("old-paths", self.former.iter().map(|path| format!("{path}\n")).collect());
+        let former = self.former.iter().fold(String::new(), |mut lines, path| {
+            lines.push_str(path.as_ref());
+            lines.push('\n');
+            lines
+        });
+        put("old-paths", former);
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &str> {

@@ -134,7 +134,8 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
         let Some(stored) = told(Store::Secret, self.secret.read().await, observe) else {
             return Turn::Hindered;
         };
-        let (data, version) = stored.map_or((Data::default(), None), |stored| (stored.data, Some(stored.version)));
+        let (data, version) =
+            stored.map_or_else(|| (Data::default(), None), |stored| (stored.data, Some(stored.version)));
         let (material, paths) = (Material::parse(&data), StoredPaths::parse(&data));
         let mut decided = self.decide(&material, &paths, published.as_ref());
         let anew = |reason: &Reason| matches!(reason, Reason::Bootstrap(_) | Reason::Heal(_) | Reason::KeepAuthority);

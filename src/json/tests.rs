@@ -103,7 +103,7 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
-/// At least this many cases; PROPTEST_CASES asks for more.
+/// At least this many cases; `PROPTEST_CASES` asks for more.
 fn cases(least: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig { cases: default.cases.max(least), failure_persistence: None, ..default }

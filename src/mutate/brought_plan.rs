@@ -70,8 +70,8 @@ impl<'s> Allowed<'s> {
     }
 
     fn problem_of(&self, plan: &Value) -> Option<String> {
-        let identities = list(plan, "identities").iter();
-        let of_identities = identities.flat_map(|identity| self.problem_of_identity(identity)).next();
+        let mut identities = list(plan, "identities").iter();
+        let of_identities = identities.find_map(|identity| self.problem_of_identity(identity));
         let volumes = || list(plan, "volumes").iter();
         let files = || volumes().flat_map(|volume| list(volume, "files").iter().chain(list(volume, "selections")));
         of_identities

@@ -17,8 +17,8 @@ pub(super) fn warn(class: &ProviderClass, plan: &ClassPlan, mutation: &mut Mutat
     if class.secret_objects.is_empty() {
         return;
     }
-    let names = class.secret_objects.iter().map(|secret| secret.secret_name.as_str());
-    let named: Vec<&str> = names.filter(|name| !name.is_empty()).take(MAX_NAMED).collect();
+    let all = class.secret_objects.iter().map(|secret| secret.secret_name.as_str());
+    let named: Vec<&str> = all.filter(|name| !name.is_empty()).take(MAX_NAMED).collect();
     let more = if class.secret_objects.len() > MAX_NAMED { ", …" } else { "" };
     mutation.warn(format_args!(
         "{} SecretProviderClass {}: its secretObjects ({}{more}) are not created by this version; the files are there",

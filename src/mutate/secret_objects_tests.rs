@@ -35,7 +35,7 @@ fn run(spec: &Value) -> Result<(Value, Mutation), String> {
     run_with(&pod, &settings(), &cluster())
 }
 
-fn with_env(variable: Value) -> Value {
+fn with_env(variable: &Value) -> Value {
     json!({"containers": [{"name": "app", "env": [variable]}]})
 }
 
@@ -48,11 +48,11 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
     let null = Value::Null;
     for (spec, expected) in [
         (
-            with_env(key_of("a", &null)),
+            with_env(&key_of("a", &null)),
             "container \"app\" (variable PASSWORD) needs Secret \"a\", which secretObjects of SecretProviderClass ns/kv",
         ),
         (
-            with_env(key_of("c", &json!(false))),
+            with_env(&key_of("c", &json!(false))),
             "container \"app\" (variable PASSWORD) needs Secret \"c\", which secretObjects of SecretProviderClass ns/more",
         ),
         (
@@ -92,10 +92,10 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
 fn references_that_are_optional_or_to_others_secrets_are_let_through() {
     for (spec, warned) in [
         (json!({}), 0),
-        (with_env(key_of("of-another-pod", &Value::Null)), 0),
-        (with_env(key_of("d", &Value::Null)), 0),
+        (with_env(&key_of("of-another-pod", &Value::Null)), 0),
+        (with_env(&key_of("d", &Value::Null)), 0),
         (json!({"imagePullSecrets": [{"name": "registry"}]}), 0),
-        (with_env(key_of("a", &json!(true))), 1),
+        (with_env(&key_of("a", &json!(true))), 1),
         (json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "b", "optional": true}}]}]}), 1),
         (json!({"volumes": [{"name": "s", "secret": {"secretName": "a", "optional": true}}]}), 1),
         (
@@ -137,7 +137,7 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
         facts.csi_driver_installed = driver;
         let mut settings = settings();
         settings.csi_volumes = setting;
-        let mut pod = labelled("pod", with_env(key_of("a", &Value::Null)));
+        let mut pod = labelled("pod", with_env(&key_of("a", &Value::Null)));
         pod["spec"]["volumes"] = json!([csi_volume("plain", "plain"), csi_volume("kv", "kv")]);
         if let Some(value) = annotation {
             pod["metadata"]["annotations"] = json!({"keysluice.dev/csi-volumes": value});

@@ -171,12 +171,7 @@ impl<C: Cluster> Handler<C> {
         check(head)
     }
 
-    async fn answer(
-        &self,
-        body: &mut Incoming,
-        ticket: &mut Ticket,
-        path: Box<str>,
-    ) -> Result<Vec<u8>, Refusal> {
+    async fn answer(&self, body: &mut Incoming, ticket: &mut Ticket, path: Box<str>) -> Result<Vec<u8>, Refusal> {
         match body::read(body, ticket, self.load.body_time).await {
             Ok(body) => self.review(body, ticket, path).await,
             // The API server repeats the call after a 429 with Retry-After, whether the body was read or not.
@@ -196,11 +191,7 @@ impl<C: Cluster> Handler<C> {
     async fn review(&self, body: Bytes, ticket: &mut Ticket, path: Box<str>) -> Result<Vec<u8>, Refusal> {
         let asked = Asked { source: Arc::clone(&ticket.pulse.source), path, start: Instant::now() };
         let has_place = ticket.take_place(self.load.requests);
-        let answer = if has_place {
-            self.decide(&body, &asked).await?
-        } else {
-            self.turn_away(&body, &asked)?
-        };
+        let answer = if has_place { self.decide(&body, &asked).await? } else { self.turn_away(&body, &asked)? };
         ticket.give_back();
         if ticket.take(answer.capacity()) {
             return Ok(answer);
@@ -240,12 +231,7 @@ impl<C: Cluster> Handler<C> {
     }
 
     /// Decides by what is known at once.
-    async fn first_pass<'s>(
-        &'s self,
-        body: &[u8],
-        asked: &Asked,
-        turn: &InTurn,
-    ) -> Result<Pass<'s>, Refusal> {
+    async fn first_pass<'s>(&'s self, body: &[u8], asked: &Asked, turn: &InTurn) -> Result<Pass<'s>, Refusal> {
         let incoming = admission::read(body).map_err(|error| no_review(&error))?;
         // As long as the uid is known, a bug is a denial in words.
         let answer = match caught(self.answer_at_once(&incoming)).await {

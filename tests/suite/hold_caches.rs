@@ -287,8 +287,7 @@ async fn accounts_with_long_ids() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_with_misspelt_annotations() {
-    let keys: Vec<String> =
-        (0..78).map(|number| format!(r#""azure.workload.identity/{}":"""#, format!("{number:02}"))).collect();
+    let keys: Vec<String> = (0..78).map(|number| format!(r#""azure.workload.identity/{number:02}":"""#)).collect();
     let annotations = keys.join(",");
     holds(
         "misspelt",

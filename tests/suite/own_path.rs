@@ -164,9 +164,9 @@ async fn a_lost_path_is_taken_from_the_configuration() {
         |secret| secret["data"] = Value::Null,
     ];
     for change in changes {
-        let mut changed = secret(&server).unwrap();
-        change(&mut changed);
-        server.world().put(SECRETS, changed);
+        let mut moved = secret(&server).unwrap();
+        change(&mut moved);
+        server.world().put(SECRETS, moved);
         until(async || {
             call(&server, &mut replica, &ours).await.unwrap();
             stored(&server, "path").as_ref() == Some(&ours)
@@ -185,9 +185,9 @@ async fn a_path_written_into_the_secret_is_used_once_every_replica_knows_it() {
         replica.until_ready().await;
     }
     let (before, new) = (path(&server), "/mutate/abcdefghijklmnopqrstuvwxyz012345");
-    let mut changed = secret(&server).unwrap();
-    changed["data"]["path"] = json!(BASE64_STANDARD.encode(new));
-    server.world().put(SECRETS, changed);
+    let mut moved = secret(&server).unwrap();
+    moved["data"]["path"] = json!(BASE64_STANDARD.encode(new));
+    server.world().put(SECRETS, moved);
     until(async || {
         call_both(&server, &mut replicas, &before).await;
         path(&server) == new

@@ -131,7 +131,7 @@ fn a_fresh_configuration_gets_its_path_with_its_first_bundle() {
 fn a_path_is_published_once_everybody_has_had_time_to_read_it() {
     let mut replica = Replica::called_at("/", true);
     assert!(!replica.at(0) && !replica.at(59), "others serve, and may not have looked yet");
-    assert!(replica.answers("/") && replica.answers(&replica.current().to_owned()));
+    assert!(replica.answers("/") && replica.answers(replica.current()));
     let due = replica.decide().next_check;
     assert_eq!(due, Some(Duration::from_secs(1)), "and looks when it is due");
     assert!(replica.at(60));

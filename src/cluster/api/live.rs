@@ -184,7 +184,7 @@ mod tests {
         }
 
         async fn changed(&self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -9,7 +9,7 @@ use crate::mutate::sidecar::is_sidecar;
 use crate::reason;
 
 const VARIABLE_PREFIX: &str = "AZURE_";
-/// Words in the names of ConfigMaps and Secrets that hold an identity.
+/// Words in the names of `ConfigMaps` and Secrets that hold an identity.
 const WORDS: [&str; 6] = ["azure", "entra", "identity", "client-id", "tenant", "credential"];
 
 /// Warns once of a source whose name suggests that it holds the identity. What a ConfigMap or Secret holds cannot be seen at admission, and

@@ -31,8 +31,8 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
     mutation.notes.push(Note::Ephemeral);
     let skipped = or_warn(Skipped::of(pod), &mut mutation);
     let none = ServiceAccount::default();
-    let account = match &context.facts.service_account {
-        Some(account) => match account.check_ids(pod.service_account()) {
+    let account = if let Some(account) = &context.facts.service_account {
+        match account.check_ids(pod.service_account()) {
             Ok(()) => {
                 warn_of_account(pod, account, &annotations, &skipped, &mut mutation);
                 account
@@ -41,11 +41,10 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
                 mutation.warn(Refusal::from(too_large));
                 &none
             }
-        },
-        None => {
-            mutation.warn(Refusal::from(missing_account(pod, context)));
-            &none
         }
+    } else {
+        mutation.warn(Refusal::from(missing_account(pod, context)));
+        &none
     };
     warn_of_identities(pod, &annotations, &mut mutation);
     let variables = variables(pod, account, &token, context);

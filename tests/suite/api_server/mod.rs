@@ -5,9 +5,7 @@ mod answer;
 mod world;
 mod write;
 
-pub(crate) use world::{
-    BINDINGS, CLASSES, CONFIGURATIONS, Change, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World,
-};
+pub(crate) use world::{CLASSES, CONFIGURATIONS, Change, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;

@@ -165,7 +165,7 @@ fn earlier_chart(to: &Path) -> String {
         for entry in std::fs::read_dir(from).unwrap() {
             let (entry, name) = (entry.as_ref().unwrap().path(), entry.as_ref().unwrap().file_name());
             if entry.is_dir() {
-                copy(&entry, &to.join(name))
+                copy(&entry, &to.join(name));
             } else {
                 std::fs::copy(&entry, to.join(name)).unwrap();
             }
