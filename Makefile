@@ -36,6 +36,11 @@ soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints
 			|| { echo "failed with PROPTEST_RNG_SEED=$$seed; keep the printed case as a test"; exit 1; }; \
 	done
 
+.PHONY: test-hold
+test-hold: static ## Attacks the static webhook under the chart's memory limit, at three times what was found, and asserts times (root, cgroups)
+	KEYSLUICE_HOLD_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_HOLD_TIMED=1 KEYSLUICE_REQUIRE_CGROUP=1 \
+		$(CARGO) test --test tests -- --nocapture --test-threads 1 hold
+
 .PHONY: test-load
 test-load: ## Runs the two load tests for long: 60 s of certificate and CA rotation, 20 replacements of replicas
 	KEYSLUICE_LOAD_SECONDS=60 KEYSLUICE_LOAD_CYCLES=20 $(CARGO) test --test tests -- --nocapture no_review_fails

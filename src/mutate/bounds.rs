@@ -13,7 +13,7 @@ pub(super) const LABEL_BYTES: usize = 63;
 /// Of a DNS subdomain: pods, ServiceAccounts, classes.
 pub(super) const SUBDOMAIN_BYTES: usize = 253;
 /// Longest client or tenant id: a GUID has 36 characters, a domain at most 253.
-pub(super) const ID_BYTES: usize = 256;
+pub(crate) const ID_BYTES: usize = 256;
 
 /// What is larger than any cluster stores or runs.
 #[derive(Debug, thiserror::Error)]
@@ -43,14 +43,12 @@ pub enum TooLarge {
         limit: usize,
     },
     /// A client or tenant id.
-    #[error("{annotation} of ServiceAccount {account} has {bytes} bytes, no id has more than {limit}")]
+    #[error("{annotation} of ServiceAccount {account} has more than {limit} bytes, as no id has")]
     Id {
         /// Which annotation.
         annotation: &'static str,
         /// Of which ServiceAccount.
         account: String,
-        /// Its length.
-        bytes: usize,
         /// What is possible.
         limit: usize,
     },

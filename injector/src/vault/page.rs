@@ -284,7 +284,8 @@ mod tests {
         ];
         let end = End { entries: 7, next: Some("https://kv/next".to_owned()) };
         assert_eq!(listed(body.to_string().as_bytes(), &[]), Ok((expected, end)));
-        for empty in [json!({"value": null}), json!({}), json!({"value": [], "nextLink": ""})] {
+        assert_eq!(listed(b"{}", &[]), Err(PageError::Garbled), "no page of Key Vault's");
+        for empty in [json!({"value": null}), json!({"nextLink": null}), json!({"value": [], "nextLink": ""})] {
             let end = End { entries: 0, next: None };
             assert_eq!(listed(empty.to_string().as_bytes(), &[]), Ok((Vec::new(), end)), "{empty}");
         }

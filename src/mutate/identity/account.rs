@@ -2,6 +2,7 @@
 
 use crate::heap;
 use crate::log::shortened;
+use crate::mutate::bounds::ID_BYTES;
 use crate::provider_class::{is_guid, is_placeholder};
 use crate::reason;
 use crate::spelling;
@@ -13,8 +14,6 @@ pub const TENANT_ID_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 /// Annotation of pod and ServiceAccount: lifetime of the token in seconds.
 pub(super) const EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
 
-/// Longest value of these annotations that is one: ids have 36 bytes, domains 253.
-const LONGEST_VALUE_BYTES: usize = 256;
 /// Misspelt keys that are named, and how much of each.
 const NAMED_MISSPELT: usize = 3;
 const NAMED_MISSPELT_BYTES: usize = 64;
@@ -34,7 +33,7 @@ pub struct ServiceAccount {
     pub misspelt: Vec<String>,
     /// How many such keys there are.
     pub misspelt_count: usize,
-    /// Which of the ids is longer than any id, and does not count.
+    /// Which of the ids are longer than any id: they are not kept, and a pod that needs them is refused.
     pub too_long: Vec<&'static str>,
 }
 
@@ -63,7 +62,7 @@ impl ServiceAccount {
 
     fn id(&mut self, key: &'static str, value: &str) -> Option<String> {
         self.too_long.retain(|known| *known != key);
-        if value.len() > LONGEST_VALUE_BYTES {
+        if value.len() > ID_BYTES {
             self.too_long.push(key);
             return None;
         }
@@ -85,12 +84,6 @@ impl ServiceAccount {
             warnings.push(format!(
                 "{} ServiceAccount {name} has no annotation {CLIENT_ID_ANNOTATION}: AZURE_CLIENT_ID is not set",
                 reason::KS250
-            ));
-        }
-        for key in &self.too_long {
-            warnings.push(format!(
-                "{} ServiceAccount {name}: {key} has more than {LONGEST_VALUE_BYTES} bytes and is ignored",
-                reason::KS255
             ));
         }
         for (key, value) in [(CLIENT_ID_ANNOTATION, &self.client_id), (TENANT_ID_ANNOTATION, &self.tenant_id)] {
@@ -202,12 +195,10 @@ mod tests {
         assert!(account.heap_bytes() < 1024 && account.misspelt[0].len() < 70, "{account:?}");
         assert_eq!(account.token_expiration.as_deref().map(str::len), Some(64 + '…'.len_utf8()));
         let warnings = account.warnings("sa", true);
-        let expected = [
-            "KS255 ServiceAccount sa: azure.workload.identity/client-id has more than 256 bytes and is ignored",
-            "KS256 ServiceAccount sa: nobody reads the annotation azure.workload.identity/0-aaa",
-        ];
-        assert!(expected.iter().zip(&warnings).all(|(start, warning)| warning.starts_with(start)), "{warnings:?}");
-        assert_eq!(warnings[4], "KS256 ServiceAccount sa: 75 more annotations look like these and have no effect");
+        let expected = "KS256 ServiceAccount sa: nobody reads the annotation azure.workload.identity/0-aaa";
+        assert!(warnings[0].starts_with(expected), "{warnings:?}");
+        assert_eq!(account.too_long, [CLIENT_ID_ANNOTATION]);
+        assert_eq!(warnings[3], "KS256 ServiceAccount sa: 75 more annotations look like these and have no effect");
         let near: Vec<String> = (0..20_000).map(|number| format!("workload{number}")).collect();
         assert_eq!(
             ServiceAccount::from_annotations(near.iter().map(|key| (key.as_str(), ""))),

@@ -203,14 +203,8 @@ fn warn_of_identities(pod: &Pod<'_>, annotations: &Annotations, mutation: &mut M
 impl ServiceAccount {
     /// Refuses ids that are longer than any: each container would get a copy.
     fn check_ids(&self, account: &str) -> Result<(), TooLarge> {
-        for (annotation, id) in [(CLIENT_ID_ANNOTATION, &self.client_id), (TENANT_ID_ANNOTATION, &self.tenant_id)] {
-            let bytes = id.as_deref().unwrap_or_default().len();
-            if bytes > ID_BYTES {
-                let account = cut(account);
-                return Err(TooLarge::Id { annotation, account, bytes, limit: ID_BYTES });
-            }
-        }
-        Ok(())
+        let too_long = |annotation: &&'static str| TooLarge::Id { annotation, account: cut(account), limit: ID_BYTES };
+        self.too_long.first().map_or(Ok(()), |annotation| Err(too_long(annotation)))
     }
 }
 
