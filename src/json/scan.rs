@@ -2,6 +2,47 @@
 
 use wide::u8x16;
 
+/// What the letter of an escape of two bytes stands for; 0 for every other byte.
+pub(super) const SHORT_ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    let pairs = [
+        (b'"', b'"'),
+        (b'\\', b'\\'),
+        (b'/', b'/'),
+        (b'b', 8),
+        (b'f', 12),
+        (b'n', b'\n'),
+        (b'r', b'\r'),
+        (b't', b'\t'),
+    ];
+    let mut index = 0;
+    while index < pairs.len() {
+        table[pairs[index].0 as usize] = pairs[index].1;
+        index += 1;
+    }
+    table
+};
+
+/// The value of a hexadecimal digit; 16 for every other byte.
+pub(super) const HEX_DIGITS: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        table[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    table
+};
+
+/// What the escape of two bytes at `at` stands for. A text may be nothing but such escapes: looking for the next special byte anew
+/// would take longer than they do.
+#[inline]
+pub(super) fn short_escape(bytes: &[u8], at: usize) -> Option<u8> {
+    let [b'\\', letter] = *bytes.get(at..)?.first_chunk()? else { return None };
+    Some(SHORT_ESCAPES[usize::from(letter)]).filter(|plain| *plain != 0)
+}
+
 /// Index of the first quote, backslash or control character at or after `at`; `bytes.len()` if there is none.
 #[inline]
 pub(super) fn special(bytes: &[u8], mut at: usize) -> usize {

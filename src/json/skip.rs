@@ -87,7 +87,12 @@ impl Cursor<'_> {
                     self.at += 1;
                     return Ok(());
                 }
-                Some(b'\\') => self.skip_escape()?,
+                Some(b'\\') => {
+                    self.skip_escape()?;
+                    while scan::short_escape(self.bytes, self.at).is_some() {
+                        self.at += 2;
+                    }
+                }
                 Some(_) => return Err(self.error(Problem::ControlCharacter)),
                 None => return Err(self.error(Problem::End)),
             }
@@ -110,13 +115,13 @@ impl Cursor<'_> {
 
     /// The four hexadecimal digits at `start`.
     pub(super) fn hex(&self, start: usize) -> Result<u16, JsonError> {
-        let digits = self.bytes.get(start..start + 4).ok_or_else(|| self.error(Problem::End))?;
-        let mut value = 0;
-        for digit in digits {
-            let digit = char::from(*digit).to_digit(16).ok_or_else(|| self.error(Problem::Escape))?;
-            value = value << 4 | u16::try_from(digit).unwrap_or_default();
+        let digits: &[u8; 4] =
+            self.bytes.get(start..).and_then(<[u8]>::first_chunk).ok_or_else(|| self.error(Problem::End))?;
+        let values = digits.map(|digit| u16::from(scan::HEX_DIGITS[usize::from(digit)]));
+        if values.iter().any(|value| *value > 15) {
+            return Err(self.error(Problem::Escape));
         }
-        Ok(value)
+        Ok(values.iter().fold(0, |number, value| number << 4 | value))
     }
 
     /// Steps over a number; whether it is an integer.

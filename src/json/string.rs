@@ -74,6 +74,10 @@ fn decode(source: &str) -> Result<String, JsonError> {
             return Ok(text);
         }
         text.push(rest.escape()?);
+        while let Some(plain) = scan::short_escape(rest.bytes, rest.at) {
+            text.push(char::from(plain));
+            rest.at += 2;
+        }
     }
 }
 
@@ -116,6 +120,9 @@ impl<'a> Cursor<'a> {
                 Some(b'"') => return Ok(self.at),
                 Some(b'\\') => {
                     self.escape()?;
+                    while scan::short_escape(self.bytes, self.at).is_some() {
+                        self.at += 2;
+                    }
                 }
                 Some(_) => return Err(self.error(Problem::ControlCharacter)),
                 None => return Err(self.error(Problem::End)),
@@ -126,23 +133,23 @@ impl<'a> Cursor<'a> {
 
     /// The character that the escape at the current byte stands for, two escapes for one beyond the basic plane.
     fn escape(&mut self) -> Result<char, JsonError> {
-        let plain = match self.bytes.get(self.at + 1) {
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(*byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
-            Some(_) => return Err(self.error(Problem::Escape)),
-            None => return Err(self.error(Problem::End)),
-        };
-        self.at += 2;
-        Ok(plain)
+        if let Some(plain) = scan::short_escape(self.bytes, self.at) {
+            self.at += 2;
+            return Ok(char::from(plain));
+        }
+        match self.bytes.get(self.at + 1) {
+            Some(b'u') => self.unicode_escape(),
+            Some(_) => Err(self.error(Problem::Escape)),
+            None => Err(self.error(Problem::End)),
+        }
     }
 
     fn unicode_escape(&mut self) -> Result<char, JsonError> {
         let first = self.hex(self.at + 2)?;
+        if let Some(character) = char::from_u32(first.into()) {
+            self.at += 6;
+            return Ok(character);
+        }
         let mut units = [first, 0];
         let mut length = 1;
         if (0xd800..0xdc00).contains(&first) {
