@@ -129,14 +129,16 @@ fn issue<'a>(directory: &'a Directory, tenant: &str, call: &Call, now: i64) -> R
     Ok((app, resource))
 }
 
+/// What MSAL adds to every scope; none names a resource.
+const OPENID_SCOPES: [&str; 3] = ["openid", "offline_access", "profile"];
+
 /// `https://vault.azure.net/.default` names the resource `https://vault.azure.net`. A second slash stays in the audience, as in Entra.
 fn resource(scope: &str) -> Result<String, TokenError> {
     let invalid = || TokenError::Scope(scope.to_owned());
-    let resource = scope.trim().strip_suffix("/.default").ok_or_else(invalid)?;
-    if resource.is_empty() || resource.contains(char::is_whitespace) {
-        return Err(invalid());
-    }
-    Ok(resource.to_owned())
+    let mut scopes = scope.split_whitespace().filter(|scope| !OPENID_SCOPES.contains(scope));
+    let (Some(only), None) = (scopes.next(), scopes.next()) else { return Err(invalid()) };
+    let resource = only.strip_suffix("/.default").filter(|resource| !resource.is_empty());
+    resource.map(str::to_owned).ok_or_else(invalid)
 }
 
 fn with_headers(reply: Reply) -> Reply {
@@ -156,6 +158,8 @@ mod tests {
     fn one_scope_with_default_names_a_resource() {
         for (scope, expected) in [
             ("https://vault.azure.net/.default", Some("https://vault.azure.net")),
+            ("https://vault.azure.net/.default openid offline_access profile", Some("https://vault.azure.net")),
+            ("openid profile", None),
             ("https://vault.azure.net//.default", Some("https://vault.azure.net/")),
             (" api://x/.default ", Some("api://x")),
             ("https://vault.azure.net", None),
