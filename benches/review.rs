@@ -1,7 +1,8 @@
 //! Review bytes in, response bytes out: no I/O, no log.
 //!
-//! `cargo bench --bench review` times it; `make bench` counts its instructions where valgrind is installed (`-- --count N` runs
-//! each case N times and nothing else, so that two counts differ by N reviews).
+//! `cargo bench --bench review` times it; `make bench` counts its instructions where valgrind is
+//! installed (`-- --count N` runs each case N times and nothing else, so that two counts differ by
+//! N reviews).
 
 use criterion::{Criterion, Throughput};
 use keysluice::admission::{self, Outcome};
@@ -31,21 +32,27 @@ fn cases() -> Vec<Case> {
 }
 
 fn settings() -> Settings {
-    let mut settings = Settings::new(Cloud::well_known("AzurePublicCloud").expect("a name of Azure's"));
+    let mut settings =
+        Settings::new(Cloud::well_known("AzurePublicCloud").expect("a name of Azure's"));
     settings.tenant_id = Some("4b7e2f2a-5c35-4b2a-9c60-0f7a1c2d3e4f".to_owned());
     settings
 }
 
 fn facts() -> Facts {
-    let documents = keysluice::cluster::manifests::parse_documents(&keysluice_bench::manifests(), Path::new("cluster"));
+    let documents = keysluice::cluster::manifests::parse_documents(
+        &keysluice_bench::manifests(),
+        Path::new("cluster"),
+    );
     let mut facts = Facts::default();
     for document in documents.expect("manifests") {
         if document.value["kind"] == "SecretProviderClass" {
             let class = ProviderClass::from_value(&document.value).expect("a class");
             facts.classes.insert("kv".to_owned(), ClassFact::Found(Arc::new(class)));
         } else {
-            let annotations = document.value["metadata"]["annotations"].as_object().expect("annotations").iter();
-            let strings = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
+            let annotations =
+                document.value["metadata"]["annotations"].as_object().expect("annotations").iter();
+            let strings =
+                annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
             facts.service_account = Some(ServiceAccount::from_annotations(strings));
         }
     }

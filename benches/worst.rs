@@ -1,7 +1,9 @@
-//! Searches for the reviews that cost most: many shapes of pods at the size of the largest body, each timed.
+//! Searches for the reviews that cost most: many shapes of pods at the size of the largest body,
+//! each timed.
 //!
-//! `cargo bench --bench worst` prints the ten worst: bytes, CPU, peak memory, answer. `-- --all` prints every one. It ends with 1 where one
-//! takes more than 20 ms, or an answer is larger than etcd could store in base64.
+//! `cargo bench --bench worst` prints the ten worst: bytes, CPU, peak memory, answer. `-- --all`
+//! prints every one. It ends with 1 where one takes more than 20 ms, or an answer is larger than
+//! etcd could store in base64.
 
 use keysluice::admission;
 use keysluice::cloud::Cloud;
@@ -64,7 +66,9 @@ fn review(uid: &str, namespace: &str, metadata: &str, spec: &str) -> Vec<u8> {
 #[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn shapes(bytes: usize) -> Vec<Shape> {
     let mut shapes = Vec::new();
-    let mut add = |name: &str, body: Vec<u8>| shapes.push(Shape { name: format!("{name}, {} MiB", bytes >> 20), body });
+    let mut add = |name: &str, body: Vec<u8>| {
+        shapes.push(Shape { name: format!("{name}, {} MiB", bytes >> 20), body });
+    };
     let pod = |spec: &str| review("u", "ns", "", spec);
     let containers = |inner: &str| format!(r#""containers":[{inner}]"#);
     let one = |inner: &str| containers(&format!(r#"{{"name":"app",{inner}}}"#));
@@ -73,7 +77,10 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     let most = 19_000;
     add("a namespace of all bytes", review("u", &repeated("n", bytes), "", ""));
     add("a uid of all bytes", review(&repeated("u", bytes), "ns", "", ""));
-    add("a pod's name", review("u", "ns", &format!(r#","generateName":"{}""#, repeated("n", bytes)), ""));
+    add(
+        "a pod's name",
+        review("u", "ns", &format!(r#","generateName":"{}""#, repeated("n", bytes)), ""),
+    );
     for (what, piece) in [
         ("letters", "a"),
         ("escapes", r"\u0061"),
@@ -87,13 +94,21 @@ fn shapes(bytes: usize) -> Vec<Shape> {
         );
         add(
             &format!("an annotation of {what}"),
-            review("u", "ns", &format!(r#","annotations":{{"x":"{}"}}"#, repeated(piece, bytes)), ""),
+            review(
+                "u",
+                "ns",
+                &format!(r#","annotations":{{"x":"{}"}}"#, repeated(piece, bytes)),
+                "",
+            ),
         );
         add(
             &format!("a value of env of {what}"),
             pod(&one(&format!(r#""env":[{{"name":"A","value":"{}"}}]"#, repeated(piece, bytes)))),
         );
-        add(&format!("a skipped value of {what}"), pod(&format!(r#""x":"{}""#, repeated(piece, bytes))));
+        add(
+            &format!("a skipped value of {what}"),
+            pod(&format!(r#""x":"{}""#, repeated(piece, bytes))),
+        );
     }
     for key in [
         "keysluice.dev/client-ids",
@@ -122,26 +137,43 @@ fn shapes(bytes: usize) -> Vec<Shape> {
             "ns",
             &format!(
                 r#","annotations":{{{}}}"#,
-                list(|index| format!(r#""keysluice.de/{index}":"{}""#, "v".repeat(300)), bytes, most)
+                list(
+                    |index| format!(r#""keysluice.de/{index}":"{}""#, "v".repeat(300)),
+                    bytes,
+                    most
+                )
             ),
             "",
         ),
     );
     add(
         "unknown annotation of all bytes",
-        review("u", "ns", &format!(r#","annotations":{{"keysluice.dev/{}":""}}"#, repeated("a", bytes)), ""),
+        review(
+            "u",
+            "ns",
+            &format!(r#","annotations":{{"keysluice.dev/{}":""}}"#, repeated("a", bytes)),
+            "",
+        ),
     );
-    for (what, piece) in
-        [("nothing", "{}".to_owned()), ("a name", r#"{"name":"a"}"#.to_owned()), ("null", "null".to_owned())]
-    {
-        add(&format!("containers of {what}"), pod(&containers(&list(|_| piece.clone(), bytes, most))));
+    for (what, piece) in [
+        ("nothing", "{}".to_owned()),
+        ("a name", r#"{"name":"a"}"#.to_owned()),
+        ("null", "null".to_owned()),
+    ] {
+        add(
+            &format!("containers of {what}"),
+            pod(&containers(&list(|_| piece.clone(), bytes, most))),
+        );
         add(
             &format!("init containers of {what}"),
             pod(&format!(r#""initContainers":[{}]"#, list(|_| piece.clone(), bytes, most))),
         );
     }
     let env = |value: &str| {
-        one(&format!(r#""env":[{}]"#, list(|index| format!(r#"{{"name":"A{index}","value":"{value}"}}"#), bytes, most)))
+        one(&format!(
+            r#""env":[{}]"#,
+            list(|index| format!(r#"{{"name":"A{index}","value":"{value}"}}"#), bytes, most)
+        ))
     };
     for (what, value) in [
         ("short values", "x".to_owned()),
@@ -166,21 +198,37 @@ fn shapes(bytes: usize) -> Vec<Shape> {
         "long mount paths",
         with_volume(&one(&format!(
             r#""volumeMounts":[{}]"#,
-            list(|_| format!(r#"{{"name":"secrets","mountPath":"{}"}}"#, "/".repeat(300)), bytes, most)
+            list(
+                |_| format!(r#"{{"name":"secrets","mountPath":"{}"}}"#, "/".repeat(300)),
+                bytes,
+                most
+            )
         ))),
     );
     add(
         "a mount path of slashes",
-        pod(&one(&format!(r#""volumeMounts":[{{"name":"secrets","mountPath":"{}"}}]"#, repeated("/", bytes)))),
+        pod(&one(&format!(
+            r#""volumeMounts":[{{"name":"secrets","mountPath":"{}"}}]"#,
+            repeated("/", bytes)
+        ))),
     );
     add(
         "envFrom",
         pod(&one(&format!(
             r#""envFrom":[{}]"#,
-            list(|index| format!(r#"{{"configMapRef":{{"name":"azurf-{index}-{}"}}}}"#, "x".repeat(240)), bytes, most)
+            list(
+                |index| format!(
+                    r#"{{"configMapRef":{{"name":"azurf-{index}-{}"}}}}"#,
+                    "x".repeat(240)
+                ),
+                bytes,
+                most
+            )
         ))),
     );
-    let reserved = |name: String| format!(r#""volumes":[{{"name":"azure-workload-identity-reserved-{name}"}}]"#);
+    let reserved = |name: String| {
+        format!(r#""volumes":[{{"name":"azure-workload-identity-reserved-{name}"}}]"#)
+    };
     add("a reserved volume of all bytes", pod(&reserved(repeated("x", bytes))));
     for count in [100, 900, 1001] {
         let many = list(|index| format!(r#"{{"name":"c{index}"}}"#), bytes, count);
@@ -208,8 +256,11 @@ fn shapes(bytes: usize) -> Vec<Shape> {
             &format!("{count} containers of 60 users in many groups"),
             with_volume(&format!("{},{security}", containers(&mounting))),
         );
-        let escaped =
-            list(|_| format!(r#"{{"name":"app","command":["{}"]}}"#, "x".repeat(bytes / count / 2)), bytes, count);
+        let escaped = list(
+            |_| format!(r#"{{"name":"app","command":["{}"]}}"#, "x".repeat(bytes / count / 2)),
+            bytes,
+            count,
+        );
         add(&format!("{count} large containers"), pod(&containers(&escaped)));
     }
     add(
@@ -217,7 +268,9 @@ fn shapes(bytes: usize) -> Vec<Shape> {
         with_volume(&one(&format!(
             r#""env":[{}]"#,
             list(
-                |index| format!(r#"{{"name":"A","valueFrom":{{"secretKeyRef":{{"name":"s{index}","key":"k"}}}}}}"#),
+                |index| format!(
+                    r#"{{"name":"A","valueFrom":{{"secretKeyRef":{{"name":"s{index}","key":"k"}}}}}}"#
+                ),
                 bytes,
                 most
             )
@@ -249,7 +302,9 @@ fn shapes(bytes: usize) -> Vec<Shape> {
         )),
     );
     let terms = list(
-        |_| r#"{"matchExpressions":[{"key":"kubernetes.io/os","operator":"In","values":["windows"]}]}"#.to_owned(),
+        |_| {
+            r#"{"matchExpressions":[{"key":"kubernetes.io/os","operator":"In","values":["windows"]}]}"#.to_owned()
+        },
         bytes,
         6000,
     );
@@ -297,11 +352,16 @@ fn shapes(bytes: usize) -> Vec<Shape> {
 }
 
 fn facts(id_bytes: usize) -> Facts {
-    let id = if id_bytes == 0 { "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8".to_owned() } else { "x".repeat(id_bytes) };
+    let id = if id_bytes == 0 {
+        "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8".to_owned()
+    } else {
+        "x".repeat(id_bytes)
+    };
     let mut objects = "array:\n".to_owned();
     for index in 0..400 {
         objects += &format!(
-            "  - |\n    objectName: o{index}\n    objectType: secret\n    filePermission: \"0440\"\n    fileGroup: {}\n",
+            "  - |\n    objectName: o{index}\n    objectType: secret\n    filePermission: \
+             \"0440\"\n    fileGroup: {}\n",
             200_000 + index
         );
     }
@@ -309,12 +369,16 @@ fn facts(id_bytes: usize) -> Facts {
     let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
         "parameters": {"keyvaultName": "vault-1", "tenantId": "t", "objects": objects}, "secretObjects": secrets}});
     let mut facts = Facts {
-        service_account: Some(ServiceAccount::from_annotations([("azure.workload.identity/client-id", id.as_str())])),
+        service_account: Some(ServiceAccount::from_annotations([(
+            "azure.workload.identity/client-id",
+            id.as_str(),
+        )])),
         ..Facts::default()
     };
-    facts
-        .classes
-        .insert("kv".to_owned(), ClassFact::Found(Arc::new(ProviderClass::from_value(&class).expect("a class"))));
+    facts.classes.insert(
+        "kv".to_owned(),
+        ClassFact::Found(Arc::new(ProviderClass::from_value(&class).expect("a class"))),
+    );
     facts
 }
 
@@ -348,11 +412,19 @@ fn cost(shape: &Shape, settings: &Settings, facts: &Facts) -> Cost {
         begun.elapsed()
     });
     let time = time.min().unwrap_or_default();
-    Cost { name: shape.name.clone(), body_bytes: shape.body.len(), time, peak_kib, answer_bytes, outcome }
+    Cost {
+        name: shape.name.clone(),
+        body_bytes: shape.body.len(),
+        time,
+        peak_kib,
+        answer_bytes,
+        outcome,
+    }
 }
 
 fn main() -> ExitCode {
-    let mut settings = Settings::new(Cloud::well_known("AzurePublicCloud").expect("a name of Azure's"));
+    let mut settings =
+        Settings::new(Cloud::well_known("AzurePublicCloud").expect("a name of Azure's"));
     settings.tenant_id = Some("4b7e2f2a-5c35-4b2a-9c60-0f7a1c2d3e4f".to_owned());
     let (facts, fat) = (facts(0), facts(200_000));
     let mut costs = Vec::new();
@@ -361,13 +433,23 @@ fn main() -> ExitCode {
     }
     let containers = list(|index| format!(r#"{{"name":"c{index}"}}"#), 1 << 20, 900);
     let body = review("u", "ns", "", &format!(r#""containers":[{containers}]"#));
-    costs.push(cost(&Shape { name: "900 containers, a client id of 200 kB".to_owned(), body }, &settings, &fat));
+    costs.push(cost(
+        &Shape { name: "900 containers, a client id of 200 kB".to_owned(), body },
+        &settings,
+        &fat,
+    ));
     costs.sort_by_key(|cost| std::cmp::Reverse(cost.time));
     let shown = if std::env::args().any(|argument| argument == "--all") { costs.len() } else { 10 };
-    println!("{:<60} {:>9} {:>9} {:>9} {:>9}  answer", "shape", "bytes", "µs", "peak KiB", "answer B");
+    println!(
+        "{:<60} {:>9} {:>9} {:>9} {:>9}  answer",
+        "shape", "bytes", "µs", "peak KiB", "answer B"
+    );
     for cost in &costs[..shown] {
         let Cost { name, body_bytes, time, peak_kib, answer_bytes, outcome } = cost;
-        println!("{name:<60} {body_bytes:>9} {:>9} {peak_kib:>9} {answer_bytes:>9}  {outcome}", time.as_micros());
+        println!(
+            "{name:<60} {body_bytes:>9} {:>9} {peak_kib:>9} {answer_bytes:>9}  {outcome}",
+            time.as_micros()
+        );
     }
     let is_bounded = costs.iter().all(|cost| cost.time <= BOUND && cost.answer_bytes <= 3 << 20);
     if is_bounded { ExitCode::SUCCESS } else { ExitCode::FAILURE }

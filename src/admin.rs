@@ -1,4 +1,5 @@
-//! The second, plain listener: liveness, readiness, metrics, and the log's level. Anybody who reaches the pod may ask; only who is in it may change.
+//! The second, plain listener: liveness, readiness, metrics, and the log's level. Anybody who
+//! reaches the pod may ask; only who is in it may change.
 
 use crate::cluster::Cluster;
 use crate::log;
@@ -31,10 +32,12 @@ const CONNECTIONS: usize = 256;
 /// The longest body: a level.
 const BODY_BYTES: usize = 16;
 
-/// Serves `/livez`, `/readyz` (its body says why not, and how old each cache is), `/metrics` and `/log-level` until the process ends.
+/// Serves `/livez`, `/readyz` (its body says why not, and how old each cache is), `/metrics` and
+/// `/log-level` until the process ends.
 ///
-/// A cache that was synced once stays ready while the API server is down: it answers, and a restart would only empty it.
-/// `curl -X PUT -d debug http://127.0.0.1:…/log-level` changes the level: debug, info or warn.
+/// A cache that was synced once stays ready while the API server is down: it answers, and a restart
+/// would only empty it. `curl -X PUT -d debug http://127.0.0.1:…/log-level` changes the level:
+/// debug, info or warn.
 pub async fn serve<C: Cluster>(
     listener: TcpListener,
     handler: Arc<Handler<C>>,
@@ -48,18 +51,27 @@ pub async fn serve<C: Cluster>(
     serve_routes(listener, routes.with_state(Admin { handler, slot }), CONNECTIONS, HEAD).await
 }
 
-/// The log's level. Who asks is looked at before anything of a body is read; a level has five letters.
+/// The log's level. Who asks is looked at before anything of a body is read; a level has five
+/// letters.
 fn log_level<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let change = put(set_log_level).layer(DefaultBodyLimit::max(BODY_BYTES)).layer(from_fn(from_the_pod_itself));
+    let change = put(set_log_level)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(from_fn(from_the_pod_itself));
     Router::new().route("/log-level", get(|| async { format!("{}\n", log::level()) }).merge(change))
 }
 
-async fn serve_routes(listener: TcpListener, routes: Router, limit: usize, head: Duration) -> Infallible {
+async fn serve_routes(
+    listener: TcpListener,
+    routes: Router,
+    limit: usize,
+    head: Duration,
+) -> Infallible {
     let mut open = VecDeque::<AbortHandle>::new();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
-            // Out of file descriptors or a connection reset in the queue: the next accept may succeed.
+            // Out of file descriptors or a connection reset in the queue: the next accept may
+            // succeed.
             Err(error) => {
                 tracing::warn!(%error, "accept failed on the admin listener");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -74,7 +86,11 @@ async fn serve_routes(listener: TcpListener, routes: Router, limit: usize, head:
         }
         let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(head).max_header_size(8 << 10).keep_alive(false);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(head)
+            .max_header_size(8 << 10)
+            .keep_alive(false);
         builder.max_buf_size(16 << 10);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         open.push_back(tokio::spawn(tokio::time::timeout(CONNECTION, connection)).abort_handle());
@@ -97,7 +113,9 @@ impl<C> Clone for Admin<C> {
     }
 }
 
-async fn ready<C: Cluster>(State(Admin { handler, slot }): State<Admin<C>>) -> (StatusCode, String) {
+async fn ready<C: Cluster>(
+    State(Admin { handler, slot }): State<Admin<C>>,
+) -> (StatusCode, String) {
     if handler.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
@@ -105,7 +123,9 @@ async fn ready<C: Cluster>(State(Admin { handler, slot }): State<Admin<C>>) -> (
     let ready = slot.is_loaded() && caches.iter().all(|cache| cache.synced);
     let mut body = if ready { "ok\n" } else { "not ready\n" }.to_owned();
     if !slot.is_loaded() {
-        body.push_str("certificate: none that the API server trusts yet; the log says what is missing\n");
+        body.push_str(
+            "certificate: none that the API server trusts yet; the log says what is missing\n",
+        );
     }
     for cache in caches {
         let _ = writeln!(body, "{cache}");
@@ -123,7 +143,8 @@ async fn from_the_pod_itself(request: Request, next: Next) -> Response {
     if peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback()) {
         return next.run(request).await;
     }
-    let hint = "the log level is changed from the pod itself only; hint: kubectl port-forward POD 9440\n";
+    let hint =
+        "the log level is changed from the pod itself only; hint: kubectl port-forward POD 9440\n";
     (StatusCode::FORBIDDEN, hint).into_response()
 }
 
@@ -151,7 +172,10 @@ mod tests {
         let peer = Peer(peer.parse().unwrap());
         let request = Request::put("/log-level").body(body).unwrap();
         let routes = log_level().layer(Extension(peer));
-        hyper::service::Service::call(&TowerToHyperService::new(routes), request).await.unwrap().status()
+        hyper::service::Service::call(&TowerToHyperService::new(routes), request)
+            .await
+            .unwrap()
+            .status()
     }
 
     struct Never;

@@ -1,7 +1,8 @@
 //! The memory limit of the process and how it is divided between what the webhook holds for others.
 //!
-//! Each share bounds what things *take* (allocations included), not bytes of text. The shares add up to less than the limit: the
-//! rest is the program itself, its allocator's slack, and work of the moment.
+//! Each share bounds what things *take* (allocations included), not bytes of text. The shares add
+//! up to less than the limit: the rest is the program itself, its allocator's slack, and work of
+//! the moment.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +34,8 @@ impl FromStr for Budget {
     /// Bytes, or with one of the suffixes Ki, Mi, Gi.
     fn from_str(text: &str) -> Result<Self, BudgetError> {
         let suffixes = [("Ki", 10), ("Mi", 20), ("Gi", 30)];
-        let parts = suffixes.iter().find_map(|(suffix, shift)| Some((text.strip_suffix(suffix)?, *shift)));
+        let parts =
+            suffixes.iter().find_map(|(suffix, shift)| Some((text.strip_suffix(suffix)?, *shift)));
         let (number, shift) = parts.unwrap_or((text, 0));
         let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
         bytes.map(Self::of).ok_or_else(|| BudgetError(text.to_owned()))
@@ -41,12 +43,14 @@ impl FromStr for Budget {
 }
 
 impl Budget {
-    /// A budget for a process that may take this much. Less than 64 MiB counts as 64 MiB; more than 1 GiB as 1 GiB, which serves any cluster.
+    /// A budget for a process that may take this much. Less than 64 MiB counts as 64 MiB; more than
+    /// 1 GiB as 1 GiB, which serves any cluster.
     pub fn of(limit_bytes: usize) -> Self {
         Self { limit_bytes: limit_bytes.clamp(64 * MEBIBYTE, 1024 * MEBIBYTE) }
     }
 
-    /// The budget for the limit of the process's own cgroup (v2, then v1); the default where there is none.
+    /// The budget for the limit of the process's own cgroup (v2, then v1); the default where there
+    /// is none.
     pub fn of_this_process() -> Self {
         limit_of_cgroup(Path::new("/")).map_or_else(Self::default, Self::of)
     }
@@ -77,7 +81,8 @@ impl Budget {
     }
 }
 
-/// The smallest limit on the way from the process's cgroup to the root, as far as the process sees it.
+/// The smallest limit on the way from the process's cgroup to the root, as far as the process sees
+/// it.
 fn limit_of_cgroup(root: &Path) -> Option<usize> {
     let memberships = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mut limits = Vec::new();
@@ -92,7 +97,8 @@ fn limit_of_cgroup(root: &Path) -> Option<usize> {
             _ => continue,
         };
         let mount = root.join(mount);
-        // In a container the path may be the host's, while the mount shows only its own end: then the mount's root is ours.
+        // In a container the path may be the host's, while the mount shows only its own end: then
+        // the mount's root is ours.
         let mut directory = mount.join(path.trim_start_matches('/'));
         loop {
             let read = fs::read_to_string(directory.join(file)).ok();
@@ -135,10 +141,14 @@ mod tests {
 
     #[test]
     fn a_limit_can_be_given_in_bytes_or_as_a_quantity() {
-        for (text, bytes) in [("134217728", 128 * MEBIBYTE), ("131072Ki", 128 * MEBIBYTE), ("256Mi", 256 * MEBIBYTE)] {
+        for (text, bytes) in
+            [("134217728", 128 * MEBIBYTE), ("131072Ki", 128 * MEBIBYTE), ("256Mi", 256 * MEBIBYTE)]
+        {
             assert_eq!(text.parse::<Budget>(), Ok(Budget::of(bytes)), "{text}");
         }
-        for text in ["", "Mi", "128M", "-1", "1e9", "99999999999999999999", "18446744073709551615Gi"] {
+        for text in
+            ["", "Mi", "128M", "-1", "1e9", "99999999999999999999", "18446744073709551615Gi"]
+        {
             assert_eq!(text.parse::<Budget>(), Err(BudgetError(text.to_owned())));
         }
     }
@@ -147,8 +157,10 @@ mod tests {
     fn the_shares_leave_a_quarter_of_the_limit_to_the_program() {
         for limit in [0, 128 * MEBIBYTE, usize::MAX] {
             let budget = Budget::of(limit);
-            let shares =
-                budget.accounts_bytes() + budget.classes_bytes() + budget.connections_bytes() + budget.reviews_bytes();
+            let shares = budget.accounts_bytes()
+                + budget.classes_bytes()
+                + budget.connections_bytes()
+                + budget.reviews_bytes();
             assert!(shares <= budget.limit_bytes() / 4 * 3, "{limit}");
         }
     }

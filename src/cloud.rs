@@ -1,6 +1,7 @@
 //! Azure clouds: the well-known ones and one that the operator defines.
 //!
-//! A pod or a `SecretProviderClass` can only choose among them; endpoints never come from a manifest.
+//! A pod or a `SecretProviderClass` can only choose among them; endpoints never come from a
+//! manifest.
 
 use keysluice_plan::{VaultUrl, VaultUrlError};
 use serde::Deserialize;
@@ -53,26 +54,39 @@ impl Cloud {
             .map(|(names, authority, suffix)| Self::known(names, authority, suffix))
     }
 
-    /// Reads a cloud definition: the JSON that Azure Stack users have (go-autorest's `Environment`), with two optional additions
-    /// of ours, `managedIdentityEndpoint` and `trustedCa` (PEM).
+    /// Reads a cloud definition: the JSON that Azure Stack users have (go-autorest's
+    /// `Environment`), with two optional additions of ours, `managedIdentityEndpoint` and
+    /// `trustedCa` (PEM).
     pub fn from_json(text: &str) -> Result<Self, CloudError> {
         let file: CloudFile = serde_json::from_str(text).map_err(CloudError::Json)?;
         let https = |field: &'static str, value: &str| {
             if value.starts_with("https://") && value.len() > "https://".len() {
                 Ok(format!("{}/", value.trim_end_matches('/')))
             } else {
-                Err(CloudError::Field { field, value: value.to_owned(), expected: "an https:// URL" })
+                Err(CloudError::Field {
+                    field,
+                    value: value.to_owned(),
+                    expected: "an https:// URL",
+                })
             }
         };
         let authority = https("activeDirectoryEndpoint", &file.active_directory_endpoint)?;
-        let resource = match file.resource_identifiers.and_then(|ids| ids.key_vault).filter(|id| !id.is_empty()) {
+        let resource = match file
+            .resource_identifiers
+            .and_then(|ids| ids.key_vault)
+            .filter(|id| !id.is_empty())
+        {
             Some(id) => https("resourceIdentifiers.keyVault", &id)?,
             None => https("keyVaultEndpoint", &file.key_vault_endpoint)?,
         };
         let suffix = file.key_vault_dns_suffix.trim_matches('.').to_ascii_lowercase();
         if format!("https://{suffix}/").parse::<VaultUrl>().is_err() {
             let (field, value) = ("keyVaultDNSSuffix", file.key_vault_dns_suffix);
-            return Err(CloudError::Field { field, value, expected: "a domain such as vault.azure.net" });
+            return Err(CloudError::Field {
+                field,
+                value,
+                expected: "a domain such as vault.azure.net",
+            });
         }
         let endpoint = file.managed_identity_endpoint.unwrap_or_else(|| IMDS.to_owned());
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
@@ -94,8 +108,16 @@ const IMDS: &str = "http://169.254.169.254/";
 
 /// Names (the first is canonical), authority, vault suffix; go-autorest `azure/environments.go`.
 const WELL_KNOWN: &[(&[&str], &str, &str)] = &[
-    (&["AzurePublicCloud", "AzureCloud", ""], "https://login.microsoftonline.com/", "vault.azure.net"),
-    (&["AzureUSGovernmentCloud", "AzureUSGovernment"], "https://login.microsoftonline.us/", "vault.usgovcloudapi.net"),
+    (
+        &["AzurePublicCloud", "AzureCloud", ""],
+        "https://login.microsoftonline.com/",
+        "vault.azure.net",
+    ),
+    (
+        &["AzureUSGovernmentCloud", "AzureUSGovernment"],
+        "https://login.microsoftonline.us/",
+        "vault.usgovcloudapi.net",
+    ),
     (&["AzureChinaCloud"], "https://login.chinacloudapi.cn/", "vault.azure.cn"),
     (&["AzureGermanCloud"], "https://login.microsoftonline.de/", "vault.microsoftazure.de"),
 ];
@@ -162,7 +184,9 @@ impl Clouds {
 
     /// All of them, the operator's first.
     pub fn all(&self) -> Vec<Cloud> {
-        let well_known = WELL_KNOWN.iter().map(|(names, authority, suffix)| Cloud::known(names, authority, suffix));
+        let well_known = WELL_KNOWN
+            .iter()
+            .map(|(names, authority, suffix)| Cloud::known(names, authority, suffix));
         std::iter::once(self.default.clone()).chain(well_known).collect()
     }
 
@@ -171,12 +195,14 @@ impl Clouds {
         &self.default
     }
 
-    /// The cloud named `name`, in any case; the empty name is the operator's. `None` if there is no such cloud.
+    /// The cloud named `name`, in any case; the empty name is the operator's. `None` if there is no
+    /// such cloud.
     pub fn find(&self, name: &str) -> Option<Cloud> {
         // AzureStackCloud means "the one in the definition file", whatever name that file gives it.
         let operators = name.is_empty()
             || self.default.name.eq_ignore_ascii_case(name)
-            || (name.eq_ignore_ascii_case("AzureStackCloud") && Cloud::well_known(&self.default.name).is_none());
+            || (name.eq_ignore_ascii_case("AzureStackCloud")
+                && Cloud::well_known(&self.default.name).is_none());
         if operators { Some(self.default.clone()) } else { Cloud::well_known(name) }
     }
 }
@@ -191,9 +217,18 @@ mod tests {
         assert_eq!(public, Cloud::well_known("AzurePublicCloud").unwrap());
         assert_eq!(public.vault_url("kv").unwrap().as_str(), "https://kv.vault.azure.net/");
         assert_eq!(public.key_vault_scope(), "https://vault.azure.net/.default");
-        assert_eq!(Cloud::well_known("AzureUSGovernmentCloud").unwrap().authority, "https://login.microsoftonline.us/");
-        assert_eq!(Cloud::well_known("AzureChinaCloud").unwrap().authority, "https://login.chinacloudapi.cn/");
-        assert_eq!(Cloud::well_known("AzureGermanCloud").unwrap().authority, "https://login.microsoftonline.de/");
+        assert_eq!(
+            Cloud::well_known("AzureUSGovernmentCloud").unwrap().authority,
+            "https://login.microsoftonline.us/"
+        );
+        assert_eq!(
+            Cloud::well_known("AzureChinaCloud").unwrap().authority,
+            "https://login.chinacloudapi.cn/"
+        );
+        assert_eq!(
+            Cloud::well_known("AzureGermanCloud").unwrap().authority,
+            "https://login.microsoftonline.de/"
+        );
         assert_eq!(Cloud::well_known("InvalidCloud"), None);
     }
 

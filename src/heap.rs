@@ -1,6 +1,7 @@
 //! What things take on the heap: the bounds of the caches count this, not bytes of text.
 
-/// An allocation of so many bytes, with the allocator's header, its rounding, and an eighth for what lies idle between.
+/// An allocation of so many bytes, with the allocator's header, its rounding, and an eighth for
+/// what lies idle between.
 pub(crate) const fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + bytes / 8 + 16).next_multiple_of(16) }
 }

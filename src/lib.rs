@@ -1,6 +1,8 @@
-//! Keysluice: Azure identity and Key Vault secrets for Kubernetes pods, as one mutating admission webhook.
+//! Keysluice: Azure identity and Key Vault secrets for Kubernetes pods, as one mutating admission
+//! webhook.
 //!
-//! The architecture on a page. A review comes in as bytes and goes out as bytes; everything between is pure:
+//! The architecture on a page. A review comes in as bytes and goes out as bytes; everything between
+//! is pure:
 //!
 //! ```text
 //! server ──bytes──> admission ──pod──> mutate ──class──> provider_class ──> Plan (crate keysluice-plan) ──> the sidecar
@@ -8,12 +10,16 @@
 //!    └── cluster ──facts┘      ServiceAccounts, SecretProviderClasses, the CSI driver: from manifests or an API server
 //! ```
 //!
-//! - [`admission`] reads a borrowed view of the raw pod and writes the response; a patch only ever adds, or replaces a volume or
-//!   mount in place.
-//! - [`mutate`] decides: the identity's environment, token volume and mounts; the tmpfs volumes; the sidecar with its Plan.
-//! - [`provider_class`] reads a `SecretProviderClass` as the Azure provider of the Secrets Store CSI driver does.
-//! - [`cluster`] answers what a decision needs to know; [`server`] does TLS, limits and draining; [`admin`] is the plain listener.
-//! - [`cli`] wires it: `serve`, `explain`, `plan`, `why`. [`reason`] holds every code a user can meet.
+//! - [`admission`] reads a borrowed view of the raw pod and writes the response; a patch only ever
+//!   adds, or replaces a volume or mount in place.
+//! - [`mutate`] decides: the identity's environment, token volume and mounts; the tmpfs volumes;
+//!   the sidecar with its Plan.
+//! - [`provider_class`] reads a `SecretProviderClass` as the Azure provider of the Secrets Store
+//!   CSI driver does.
+//! - [`cluster`] answers what a decision needs to know; [`server`] does TLS, limits and draining;
+//!   [`admin`] is the plain listener.
+//! - [`cli`] wires it: `serve`, `explain`, `plan`, `why`. [`reason`] holds every code a user can
+//!   meet.
 
 pub mod admin;
 pub mod admission;

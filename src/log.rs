@@ -1,8 +1,10 @@
 //! The log: JSON lines on standard error, a level that can be changed while the process runs.
 //!
-//! Everything goes through one buffer, which a thread of its own writes out: who logs never waits for who reads. Ordinary events come from
-//! `tracing` and are written at once; the one line of each decision is formatted by hand and written at the latest 100 ms later, many at a time:
-//! `tracing-subscriber`'s JSON and a system call for each line would cost as much as the decision. [`Guard`] writes the rest before the process ends.
+//! Everything goes through one buffer, which a thread of its own writes out: who logs never waits
+//! for who reads. Ordinary events come from `tracing` and are written at once; the one line of each
+//! decision is formatted by hand and written at the latest 100 ms later, many at a time:
+//! `tracing-subscriber`'s JSON and a system call for each line would cost as much as the decision.
+//! [`Guard`] writes the rest before the process ends.
 
 mod line;
 
@@ -24,7 +26,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 const DELAY: Duration = Duration::from_millis(100);
 /// From here on lines are written at once.
 const MANY_BYTES: usize = 256 << 10;
-/// Beyond this lines are dropped and counted: a reader that stalls must not stall the webhook. A second's worth at full speed.
+/// Beyond this lines are dropped and counted: a reader that stalls must not stall the webhook. A
+/// second's worth at full speed.
 const MOST_BYTES: usize = 4 << 20;
 
 /// A panic's message may quote a request.
@@ -103,18 +106,28 @@ impl Drop for Guard {
 
 /// Starts the log: `tracing` events and panics go to it, and a thread writes what waits.
 pub fn start() -> io::Result<Guard> {
-    let lines =
-        tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(|| Immediate);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_writer(|| Immediate);
     tracing_subscriber::registry().with(lines).with(Threshold).init();
-    std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(write_what_waits)?;
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .stack_size(64 << 10)
+        .spawn(write_what_waits)?;
     std::panic::set_hook(Box::new(tell_of_panic));
     Ok(Guard(()))
 }
 
-/// The default one writes to standard error itself: a reader that stalls would stall the thread that answers reviews.
+/// The default one writes to standard error itself: a reader that stalls would stall the thread
+/// that answers reviews.
 fn tell_of_panic(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload();
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let message = shortened(text.unwrap_or("no message"), MAX_PANIC_BYTES);
@@ -266,7 +279,10 @@ impl Threshold {
 }
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Threshold {
-    fn register_callsite(&self, metadata: &'static tracing::Metadata<'static>) -> tracing::subscriber::Interest {
+    fn register_callsite(
+        &self,
+        metadata: &'static tracing::Metadata<'static>,
+    ) -> tracing::subscriber::Interest {
         if *metadata.level() <= Self::filter() {
             tracing::subscriber::Interest::always()
         } else {
@@ -290,9 +306,14 @@ mod tests {
     #[test]
     fn a_line_wakes_the_writer_when_it_is_the_first_or_urgent_and_is_dropped_when_nobody_reads() {
         let mut pending = Pending { lines: Vec::new(), is_urgent: false };
-        let mut push = |is_urgent, bytes| pending.push(is_urgent, |lines| lines.resize(lines.len() + bytes, b'x'));
+        let mut push = |is_urgent, bytes| {
+            pending.push(is_urgent, |lines| lines.resize(lines.len() + bytes, b'x'))
+        };
         assert_eq!((push(false, 10), push(false, 10)), (Pushed::News, Pushed::Waits));
-        assert_eq!((push(true, 10), push(true, 10), push(false, 10)), (Pushed::News, Pushed::Waits, Pushed::Waits));
+        assert_eq!(
+            (push(true, 10), push(true, 10), push(false, 10)),
+            (Pushed::News, Pushed::Waits, Pushed::Waits)
+        );
         assert_eq!(
             (push(false, MOST_BYTES), push(true, 10), push(false, 10)),
             (Pushed::Waits, Pushed::Dropped, Pushed::Dropped)
@@ -301,7 +322,10 @@ mod tests {
         pending.hand_over(&mut written);
         assert!(written.len() == 50 + MOST_BYTES && pending.lines.is_empty() && !pending.is_urgent);
         let mut push = |bytes| pending.push(false, |lines| lines.resize(lines.len() + bytes, b'x'));
-        assert_eq!((push(10), push(10), push(MANY_BYTES)), (Pushed::News, Pushed::Waits, Pushed::News));
+        assert_eq!(
+            (push(10), push(10), push(MANY_BYTES)),
+            (Pushed::News, Pushed::Waits, Pushed::News)
+        );
     }
 
     #[test]
@@ -309,15 +333,22 @@ mod tests {
         let lines = || String::from_utf8(lock(&PENDING).lines.clone()).unwrap();
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(tell_of_panic));
-        let panicked = std::panic::catch_unwind(|| panic!("as the \"test\" wants it: {}", "x".repeat(10_000)));
+        let panicked =
+            std::panic::catch_unwind(|| panic!("as the \"test\" wants it: {}", "x".repeat(10_000)));
         let under_lock = std::panic::catch_unwind(|| append(false, |_| panic!("under the lock")));
         std::panic::set_hook(usual);
         assert!(panicked.is_err() && under_lock.is_err());
         let lines = lines();
         let line = lines.lines().find(|line| line.contains("as the")).unwrap();
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"panicked; this is a bug".into()));
-        assert!(line["error"].as_str().unwrap().starts_with("as the \"test\" wants it: x"), "{line}");
+        assert_eq!(
+            (&line["level"], &line["message"]),
+            (&"ERROR".into(), &"panicked; this is a bug".into())
+        );
+        assert!(
+            line["error"].as_str().unwrap().starts_with("as the \"test\" wants it: x"),
+            "{line}"
+        );
         assert!(line["error"].as_str().unwrap().len() == MAX_PANIC_BYTES, "{line}");
         assert!(line["place"].as_str().unwrap().starts_with("src/log.rs:"), "{line}");
     }

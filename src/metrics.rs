@@ -1,4 +1,5 @@
-//! What is counted. Everything that a request touches is resolved beforehand: a few atomic additions, no look-up by label.
+//! What is counted. Everything that a request touches is resolved beforehand: a few atomic
+//! additions, no look-up by label.
 
 use crate::admission::{Answer, Outcome};
 use crate::cluster::CacheStatus;
@@ -15,9 +16,12 @@ use std::fmt::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Upper bounds in seconds: a decision takes microseconds, one that must ask the API server milliseconds.
-const BUCKETS: [f64; 13] =
-    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+/// Upper bounds in seconds: a decision takes microseconds, one that must ask the API server
+/// milliseconds.
+const BUCKETS: [f64; 13] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5,
+    1.0,
+];
 
 /// The webhook's metrics.
 #[derive(Debug)]
@@ -141,26 +145,53 @@ impl Metrics {
 
     fn register_own(&self, registry: &mut Registry, version: &'static str) {
         registry.register("build", "The version that runs", Info::new([("version", version)]));
-        registry.register("reviews", "Decisions by outcome, and by reason code where denied", self.reviews.clone());
-        let about = "Requests that were no review or came at the wrong time, by HTTP status and reason code";
+        registry.register(
+            "reviews",
+            "Decisions by outcome, and by reason code where denied",
+            self.reviews.clone(),
+        );
+        let about = "Requests that were no review or came at the wrong time, by HTTP status and \
+            reason code";
         registry.register("requests_refused", about, self.refused.clone());
         let about = "From the whole request read to the answer made, in seconds";
         registry.register("review_duration_seconds", about, self.duration.clone());
-        registry.register("requests_in_flight", "Requests read, decided or answered now", self.in_flight.clone());
-        registry.register("requests_shed", "Requests turned away because there were too many", self.shed.clone());
+        registry.register(
+            "requests_in_flight",
+            "Requests read, decided or answered now",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "requests_shed",
+            "Requests turned away because there were too many",
+            self.shed.clone(),
+        );
         registry.register("connections", "Open connections", self.connections.clone());
         let about = "Connections that never got through the TLS handshake";
         registry.register("tls_handshake_failures", about, self.handshake_failures.clone());
         registry.register("panics", "Decisions that panicked", self.panics.clone());
         let about = "When the serving certificate expires, in seconds since 1970; 0 if unknown";
-        registry.register("certificate_expiry_timestamp_seconds", about, self.certificate_expiry.clone());
-        let about = "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
-        registry.register("certificate_authority_expiry_timestamp_seconds", about, self.authority_expiry.clone());
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            about,
+            self.certificate_expiry.clone(),
+        );
         let about =
-            "What became of our own CA, its certificate and caBundle, or of the files of --tls-dir and --client-ca";
+            "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
+        registry.register(
+            "certificate_authority_expiry_timestamp_seconds",
+            about,
+            self.authority_expiry.clone(),
+        );
+        let about = "What became of our own CA, its certificate and caBundle, or of the files of \
+            --tls-dir and --client-ca";
         registry.register("certificate_changes", about, self.certificate_changes.clone());
-        registry.register("cache_objects", "Objects of the API server that are known", self.cache_objects.clone());
-        let about = "Since the API server last said anything of them, in seconds; a bookmark comes every minute";
+        registry.register(
+            "cache_objects",
+            "Objects of the API server that are known",
+            self.cache_objects.clone(),
+        );
+        let about = "Since the API server last said anything of them, in seconds; a bookmark \
+            comes every minute";
         registry.register("cache_age_seconds", about, self.cache_age.clone());
         let about = "Whether the cache was complete once: from then on it answers";
         registry.register("cache_synced", about, self.cache_synced.clone());
@@ -169,7 +200,11 @@ impl Metrics {
         registry.register("log_lines_dropped", about, self.log_dropped.clone());
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let start = ConstGauge::new(i64::try_from(start).unwrap_or(i64::MAX));
-        registry.register("start_timestamp_seconds", "When the process started, in seconds since 1970", start);
+        registry.register(
+            "start_timestamp_seconds",
+            "When the process started, in seconds since 1970",
+            start,
+        );
     }
 
     fn register(&self, add: impl FnOnce(&mut Registry)) {
@@ -258,7 +293,8 @@ mod tests {
         metrics.certificate_change(CertificateChange::Published);
         metrics.refused(400, "KS701");
         let age = Duration::from_secs(61);
-        let cache = CacheStatus { name: "serviceaccounts", synced: true, objects: 5, age, trouble: None };
+        let cache =
+            CacheStatus { name: "serviceaccounts", synced: true, objects: 5, age, trouble: None };
         let text = metrics.text(&[cache]);
         for line in [
             "keysluice_build_info{version=\"1.2.3\"} 1",

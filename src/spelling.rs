@@ -4,8 +4,10 @@
 ///
 /// Names longer than any known one by more than that cost nothing: they may be of any length.
 pub(crate) fn nearest(name: &str, known: &[&'static str], edits: usize) -> Option<&'static str> {
-    let near = known.iter().filter(|known| known.len().abs_diff(name.len()) <= edits * MAX_CHAR_BYTES);
-    let distances = near.map(|known| (distance(&name.to_lowercase(), &known.to_lowercase()), *known));
+    let near =
+        known.iter().filter(|known| known.len().abs_diff(name.len()) <= edits * MAX_CHAR_BYTES);
+    let distances =
+        near.map(|known| (distance(&name.to_lowercase(), &known.to_lowercase()), *known));
     distances.filter(|(distance, _)| *distance <= edits).min().map(|(_, known)| known)
 }
 

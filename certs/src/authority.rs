@@ -5,8 +5,8 @@ use crate::pair::{Leaf, PairError};
 use crate::policy::CLOCK_TOLERANCE;
 use crate::{CertsError, Pair};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -32,7 +32,10 @@ impl CertificateAuthority {
     }
 
     /// A new CA with a new key, valid between two times (whole seconds).
-    pub fn generate_between(not_before: OffsetDateTime, not_after: OffsetDateTime) -> Result<Self, CertsError> {
+    pub fn generate_between(
+        not_before: OffsetDateTime,
+        not_after: OffsetDateTime,
+    ) -> Result<Self, CertsError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name("Keysluice CA");
@@ -87,7 +90,8 @@ impl CertificateAuthority {
         }
         let key = KeyPair::try_from(&pair.leaf().key).map_err(|_| PairError::Key)?;
         let certificate = pair.certificate().clone();
-        let issuer = Issuer::from_ca_cert_der(certificate.der(), key).map_err(|_| PairError::Certificate)?;
+        let issuer =
+            Issuer::from_ca_cert_der(certificate.der(), key).map_err(|_| PairError::Certificate)?;
         Ok(Some(Self { issuer, pem: certificate.pem(), certificate }))
     }
 
@@ -122,7 +126,9 @@ mod tests {
     fn a_leaf_is_made_for_names_and_addresses() {
         let authority = CertificateAuthority::generate().unwrap();
         assert!(authority.pem().starts_with("-----BEGIN CERTIFICATE-----"));
-        let leaf = authority.issue(&["keysluice.keysluice.svc".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let leaf = authority
+            .issue(&["keysluice.keysluice.svc".to_owned(), "127.0.0.1".to_owned()])
+            .unwrap();
         assert_eq!(leaf.chain.len(), 1);
         assert!(leaf.chain[0].windows(23).any(|bytes| bytes == b"keysluice.keysluice.svc"));
     }
@@ -136,7 +142,9 @@ mod tests {
     #[test]
     fn an_authority_read_back_signs_what_its_certificate_verifies() {
         let made = CertificateAuthority::generate().unwrap();
-        let read = CertificateAuthority::from_pem(made.pem().as_bytes(), made.key_pem().as_bytes()).unwrap().unwrap();
+        let read = CertificateAuthority::from_pem(made.pem().as_bytes(), made.key_pem().as_bytes())
+            .unwrap()
+            .unwrap();
         assert_eq!(read.pem(), made.pem());
         let leaf = Pair::new(read.issue(&["a.svc".to_owned()]).unwrap()).unwrap();
         assert!(leaf.certificate().is_signed_by(made.certificate()));
@@ -144,8 +152,12 @@ mod tests {
 
     #[test]
     fn a_leaf_is_no_authority() {
-        let pair = Pair::new(CertificateAuthority::generate().unwrap().issue(&["a.svc".to_owned()]).unwrap()).unwrap();
-        let read = CertificateAuthority::from_pem(pair.chain_pem().as_bytes(), pair.key_pem().as_bytes());
+        let pair = Pair::new(
+            CertificateAuthority::generate().unwrap().issue(&["a.svc".to_owned()]).unwrap(),
+        )
+        .unwrap();
+        let read =
+            CertificateAuthority::from_pem(pair.chain_pem().as_bytes(), pair.key_pem().as_bytes());
         assert!(read.unwrap().is_none());
     }
 

@@ -70,8 +70,9 @@ impl Published {
 
     /// Whether every entry has exactly these, in any order.
     pub fn is(&self, wanted: &[Certificate]) -> bool {
-        let same =
-            |entry: &Vec<Certificate>| entry.len() == wanted.len() && wanted.iter().all(|one| entry.contains(one));
+        let same = |entry: &Vec<Certificate>| {
+            entry.len() == wanted.len() && wanted.iter().all(|one| entry.contains(one))
+        };
         self.entries.iter().all(same)
     }
 
@@ -95,7 +96,8 @@ pub struct EntryPath {
 }
 
 impl EntryPath {
-    /// A path, as the API server calls it where there is none, and whether the webhook may write another one.
+    /// A path, as the API server calls it where there is none, and whether the webhook may write
+    /// another one.
     pub fn new(path: &str, is_replaceable: bool) -> Self {
         Self { path: plain(path), is_replaceable }
     }
@@ -106,8 +108,8 @@ impl EntryPath {
     }
 }
 
-/// Since when this process has seen each CA published. Kept in memory, on the monotonic clock: a time that another replica
-/// wrote down would be as wrong as that replica's clock.
+/// Since when this process has seen each CA published. Kept in memory, on the monotonic clock: a
+/// time that another replica wrote down would be as wrong as that replica's clock.
 #[derive(Debug, Clone, Default)]
 pub struct Sightings(Vec<(Certificate, Duration)>);
 
@@ -146,15 +148,23 @@ mod tests {
         let [a, b] = authorities();
         let both = format!("{}{}", a.pem(), b.pem());
         let read = published(&[&both, a.pem()]);
-        assert!(read.trusts(a.certificate()) && !read.trusts(b.certificate()) && read.mentions(b.certificate()));
-        assert!(!published(&[]).trusts(a.certificate()), "a configuration without entries trusts nobody");
+        assert!(
+            read.trusts(a.certificate())
+                && !read.trusts(b.certificate())
+                && read.mentions(b.certificate())
+        );
+        assert!(
+            !published(&[]).trusts(a.certificate()),
+            "a configuration without entries trusts nobody"
+        );
     }
 
     #[test]
     fn the_order_in_an_entry_does_not_matter_but_a_missing_entry_does() {
         let [a, b] = authorities();
         let wanted = [a.certificate().clone(), b.certificate().clone()];
-        let (forward, backward) = (format!("{}{}", a.pem(), b.pem()), format!("{}{}", b.pem(), a.pem()));
+        let (forward, backward) =
+            (format!("{}{}", a.pem(), b.pem()), format!("{}{}", b.pem(), a.pem()));
         assert!(published(&[&forward, &backward]).is(&wanted));
         assert!(!published(&[&forward, ""]).is(&wanted));
         assert!(!published(&[&forward, a.pem()]).is(&wanted));

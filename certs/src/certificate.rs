@@ -33,7 +33,11 @@ impl Certificate {
             return Err(CertificateError);
         }
         let alternatives = parsed.subject_alternative_name().map_err(|_| CertificateError)?;
-        let names = alternatives.iter().flat_map(|extension| &extension.value.general_names).filter_map(name).collect();
+        let names = alternatives
+            .iter()
+            .flat_map(|extension| &extension.value.general_names)
+            .filter_map(name)
+            .collect();
         let read = Self {
             not_before: parsed.validity.not_before.to_datetime(),
             not_after: parsed.validity.not_after.to_datetime(),
@@ -94,7 +98,8 @@ impl Certificate {
         else {
             return false;
         };
-        own.issuer().as_raw() == issuer.subject().as_raw() && own.verify_signature(Some(issuer.public_key())).is_ok()
+        own.issuer().as_raw() == issuer.subject().as_raw()
+            && own.verify_signature(Some(issuer.public_key())).is_ok()
     }
 
     pub(crate) fn belongs_to(&self, key: &KeyPair) -> bool {
@@ -113,11 +118,15 @@ impl Eq for Certificate {}
 impl fmt::Debug for Certificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { not_before, not_after, names, authority, .. } = self;
-        write!(formatter, "Certificate({not_before} to {not_after}, authority: {authority}, {names:?})")
+        write!(
+            formatter,
+            "Certificate({not_before} to {not_after}, authority: {authority}, {names:?})"
+        )
     }
 }
 
-/// A name as certificates are compared by: addresses in their shortest form, DNS names in lower case.
+/// A name as certificates are compared by: addresses in their shortest form, DNS names in lower
+/// case.
 pub(crate) fn canonical(name: &str) -> String {
     name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), |address| address.to_string())
 }
@@ -153,8 +162,10 @@ mod tests {
 
     #[test]
     fn a_signature_of_another_authority_of_the_same_name_is_told_apart() {
-        let (ours, other) = (CertificateAuthority::generate().unwrap(), CertificateAuthority::generate().unwrap());
-        let leaf = Certificate::read(ours.issue(&["a.svc".to_owned()]).unwrap().chain.remove(0)).unwrap();
+        let (ours, other) =
+            (CertificateAuthority::generate().unwrap(), CertificateAuthority::generate().unwrap());
+        let leaf =
+            Certificate::read(ours.issue(&["a.svc".to_owned()]).unwrap().chain.remove(0)).unwrap();
         assert!(leaf.is_signed_by(ours.certificate()));
         assert!(!leaf.is_signed_by(other.certificate()));
     }

@@ -45,7 +45,8 @@ impl Clock for SystemClock {
     }
 
     fn chance(&self) -> f64 {
-        // The standard library seeds every hasher by the operating system's randomness: enough to spread replicas.
+        // The standard library seeds every hasher by the operating system's randomness: enough to
+        // spread replicas.
         let bits = u32::try_from(RandomState::new().build_hasher().finish() >> 32).unwrap_or(0);
         f64::from(bits) / f64::from(u32::MAX)
     }
@@ -60,6 +61,8 @@ mod tests {
         let clock = SystemClock::default();
         let drawn = (0..200).map(|_| clock.chance()).collect::<Vec<_>>();
         assert!(drawn.iter().all(|chance| (0.0..=1.0).contains(chance)));
-        assert!(drawn.iter().any(|chance| *chance < 0.3) && drawn.iter().any(|chance| *chance > 0.7));
+        assert!(
+            drawn.iter().any(|chance| *chance < 0.3) && drawn.iter().any(|chance| *chance > 0.7)
+        );
     }
 }

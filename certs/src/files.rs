@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 /// `tls.crt` and `tls.key` of a directory, and the last pair of them that was good.
 ///
-/// Polled, by default every ten seconds: kubelet swaps `..data` by rename, and inotify on the files never fires
-/// (kubernetes `AtomicWriter`).
+/// Polled, by default every ten seconds: kubelet swaps `..data` by rename, and inotify on the files
+/// never fires (kubernetes `AtomicWriter`).
 pub struct PairFiles {
     certificate: PathBuf,
     key: PathBuf,
@@ -44,7 +44,10 @@ pub enum FilesError {
         source: io::Error,
     },
     /// The files are no pair: damaged, or one is newer than the other.
-    #[error("{certificate} and {key} cannot be served: {source}; hint: both in PEM, the chain leaf first")]
+    #[error(
+        "{certificate} and {key} cannot be served: {source}; hint: both in PEM, the chain leaf \
+         first"
+    )]
     Pair {
         /// The chain.
         certificate: PathBuf,
@@ -84,7 +87,8 @@ impl PairFiles {
         self.good.as_ref().map(|(_, pair)| pair)
     }
 
-    /// Reads both files (two small local files: a few microseconds, done in place) and compares bytes.
+    /// Reads both files (two small local files: a few microseconds, done in place) and compares
+    /// bytes.
     ///
     /// # Errors
     /// As long as the files are not a pair that can be served, each poll says why.
@@ -93,14 +97,16 @@ impl PairFiles {
         if self.good.as_ref().is_some_and(|(good, _)| *good == contents) {
             return Ok(Polled::Unchanged);
         }
-        // Read across a swap: certificate of the old, key of the new. A second look has both of the new.
+        // Read across a swap: certificate of the old, key of the new. A second look has both of the
+        // new.
         match Pair::from_pem(&contents.certificate, &contents.key) {
             Err(PairError::Mismatch) => self.accept(self.read()?, now),
             _ => self.accept(contents, now),
         }
     }
 
-    /// Polls for ever, hands every good pair to `leaf` and tells of every bad one; of the first poll before it sleeps.
+    /// Polls for ever, hands every good pair to `leaf` and tells of every bad one; of the first
+    /// poll before it sleeps.
     pub async fn run(
         mut self,
         clock: impl Clock,
@@ -124,7 +130,8 @@ impl PairFiles {
     fn accept(&mut self, contents: Contents, now: OffsetDateTime) -> Result<Polled, FilesError> {
         let (certificate, key) = (self.certificate.clone(), self.key.clone());
         let pair = Pair::from_pem(&contents.certificate, &contents.key);
-        let pair = Arc::new(pair.map_err(|source| FilesError::Pair { certificate, key, source })?);
+        let pair =
+            Arc::new(pair.map_err(|source| FilesError::Pair { certificate, key, source })?);
         let not_after = pair.certificate().not_after();
         if not_after <= now {
             return Err(FilesError::Expired { certificate: self.certificate.clone(), not_after });
@@ -134,7 +141,9 @@ impl PairFiles {
     }
 
     fn read(&self) -> Result<Contents, FilesError> {
-        let read = |path: &Path| fs::read(path).map_err(|source| FilesError::Read { path: path.to_owned(), source });
+        let read = |path: &Path| {
+            fs::read(path).map_err(|source| FilesError::Read { path: path.to_owned(), source })
+        };
         Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 }
@@ -188,7 +197,11 @@ mod tests {
     fn pair(life: Duration) -> Pair {
         let now = OffsetDateTime::now_utc();
         let authority = CertificateAuthority::generate().unwrap();
-        let leaf = authority.issue_between(&["a.svc".to_owned()], now - Duration::from_secs(99), now + life);
+        let leaf = authority.issue_between(
+            &["a.svc".to_owned()],
+            now - Duration::from_secs(99),
+            now + life,
+        );
         Pair::new(leaf.unwrap()).unwrap()
     }
 
@@ -209,7 +222,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_served_is_told_and_the_last_good_pair_stays() {
-        let (mut mount, good, other, expired) = (Mount::new(), pair(HOUR), pair(HOUR), pair(Duration::ZERO));
+        let (mut mount, good, other, expired) =
+            (Mount::new(), pair(HOUR), pair(HOUR), pair(Duration::ZERO));
         let mut files = PairFiles::new(mount.root.path());
         let now = OffsetDateTime::now_utc();
         assert!(matches!(files.poll(now), Err(FilesError::Read { .. })), "not mounted yet");

@@ -1,4 +1,5 @@
-//! Real handshakes through real rotations: two replicas over hours of virtual time, a client that is always `propagation` behind.
+//! Real handshakes through real rotations: two replicas over hours of virtual time, a client that
+//! is always `propagation` behind.
 
 use crate::clock::{Clock, Moment};
 use crate::{AnsweredPaths, MemoryBundle, MemorySecret, Outputs, Pair, Policy, Rotator};
@@ -35,7 +36,10 @@ impl Clock for Hour {
 
     async fn sleep(&self, duration: Duration) {
         let until = self.now().uptime + duration;
-        std::future::poll_fn(|_| if self.now().uptime < until { Poll::Pending } else { Poll::Ready(()) }).await;
+        std::future::poll_fn(|_| {
+            if self.now().uptime < until { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     fn chance(&self) -> f64 {
@@ -89,7 +93,8 @@ fn no_handshake_fails_through_rotations_with_a_client_that_learns_of_each_bundle
         poll: Duration::from_secs(3),
         ..Policy::new(vec![NAME.to_owned()])
     };
-    let (secret, bundle, hour) = (MemorySecret::default(), MemoryBundle::with_entries(2), Hour::default());
+    let (secret, bundle, hour) =
+        (MemorySecret::default(), MemoryBundle::with_entries(2), Hour::default());
     let replica = |leaf: watch::Sender<_>| {
         let rotator = Rotator::new(secret.clone(), bundle.clone(), hour.clone(), policy.clone());
         let (paths, _) = watch::channel(AnsweredPaths::default());
@@ -102,13 +107,19 @@ fn no_handshake_fails_through_rotations_with_a_client_that_learns_of_each_bundle
     let (mut leaves, mut handshakes) = (Vec::new(), 0);
     for seconds in 0..400 {
         hour.0.store(seconds, Ordering::Relaxed);
-        assert!(first.as_mut().poll(&mut context).is_pending() && second.as_mut().poll(&mut context).is_pending());
+        assert!(
+            first.as_mut().poll(&mut context).is_pending()
+                && second.as_mut().poll(&mut context).is_pending()
+        );
         published.push(bundle.entries().remove(0));
-        let late = published.len().saturating_sub(1 + usize::try_from(policy.propagation.as_secs()).unwrap());
+        let late = published
+            .len()
+            .saturating_sub(1 + usize::try_from(policy.propagation.as_secs()).unwrap());
         for leaf in [&first_leaf, &second_leaf] {
             let pair: Arc<Pair> = leaf.borrow().clone().unwrap();
             for behind in [&published[late], &published[published.len() - 1]] {
-                handshake(behind, &pair, &hour).unwrap_or_else(|error| panic!("at {seconds} s: {error}"));
+                handshake(behind, &pair, &hour)
+                    .unwrap_or_else(|error| panic!("at {seconds} s: {error}"));
                 handshakes += 1;
             }
             if !leaves.contains(pair.certificate()) {
@@ -118,7 +129,11 @@ fn no_handshake_fails_through_rotations_with_a_client_that_learns_of_each_bundle
     }
     published.dedup();
     assert!(published.len() > 10, "the bundle changed only {} times", published.len());
-    assert!(leaves.len() > 10 && handshakes > 1000, "{} leaves, {handshakes} handshakes", leaves.len());
+    assert!(
+        leaves.len() > 10 && handshakes > 1000,
+        "{} leaves, {handshakes} handshakes",
+        leaves.len()
+    );
 }
 
 #[test]
@@ -132,8 +147,11 @@ fn a_client_that_trusts_something_else_fails() {
     };
     let [ours, other] = [(), ()].map(authority);
     let hour = Hour::default();
-    let leaf =
-        ours.issue_between(&[NAME.to_owned()], OffsetDateTime::UNIX_EPOCH, hour.now().wall + Duration::from_secs(30));
+    let leaf = ours.issue_between(
+        &[NAME.to_owned()],
+        OffsetDateTime::UNIX_EPOCH,
+        hour.now().wall + Duration::from_secs(30),
+    );
     let pair = Pair::new(leaf.unwrap()).unwrap();
     assert_eq!(handshake(ours.pem(), &pair, &hour), Ok(()));
     assert!(handshake(other.pem(), &pair, &hour).is_err());

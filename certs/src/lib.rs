@@ -2,11 +2,14 @@
 //!
 //! Three ways to a certificate, one type that is served ([`Pair`]):
 //!
-//! - **our own CA** ([`Rotator`]): CA and leaf (ECDSA P-256) live in one Secret that all replicas share, `caBundle` names the CAs
-//!   that API servers trust. The path that reviews are sent to is kept and written beside them. What to do is decided by the pure function [`step()`]; the stores are traits ([`SecretStore`],
-//!   [`BundleStore`]), so that this crate knows no Kubernetes client;
+//! - **our own CA** ([`Rotator`]): CA and leaf (ECDSA P-256) live in one Secret that all replicas
+//!   share, `caBundle` names the CAs that API servers trust. The path that reviews are sent to is
+//!   kept and written beside them. What to do is decided by the pure function [`step()`]; the
+//!   stores are traits ([`SecretStore`], [`BundleStore`]), so that this crate knows no Kubernetes
+//!   client;
 //! - **given files** ([`PairFiles`]): `tls.crt` and `tls.key` in a directory, polled;
-//! - **cert-manager**: the same files, in a Secret it writes and we mount; it writes `caBundle` too.
+//! - **cert-manager**: the same files, in a Secret it writes and we mount; it writes `caBundle`
+//!   too.
 
 mod authority;
 mod bundle;
@@ -38,7 +41,9 @@ pub use path::{AnsweredPaths, PathSightings, ServicePath, ServicePathError, Stor
 pub use policy::{Policy, PolicyError};
 pub use rotator::{Event, Outputs, Rotator};
 pub use step::{Decision, Reason, Serving, View, step};
-pub use store::{BundleStore, Publication, ResourceVersion, SecretStore, Store, StoreError, Stored};
+pub use store::{
+    BundleStore, Publication, ResourceVersion, SecretStore, Store, StoreError, Stored,
+};
 
 /// Why no certificate could be made.
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,8 @@ pub struct Data(pub BTreeMap<String, Vec<u8>>);
 /// The CAs and the leaf that all replicas share.
 #[derive(Debug, Clone)]
 pub struct Material {
-    /// What is served and who signed it. `None` while a CA made after a loss waits to be known by every API server.
+    /// What is served and who signed it. `None` while a CA made after a loss waits to be known by
+    /// every API server.
     pub(crate) active: Option<Active>,
     /// The CA that signs next, once it has been published long enough.
     pub(crate) next: Option<Arc<CertificateAuthority>>,
@@ -127,8 +128,12 @@ impl Material {
             put("next-ca.key", authority.key_pem());
         }
         if !self.retired.is_empty() {
-            put("old-ca.crt", self.retired.iter().map(|retired| retired.certificate.pem()).collect());
-            let until = self.retired.iter().filter_map(|retired| retired.until.format(&Rfc3339).ok());
+            put(
+                "old-ca.crt",
+                self.retired.iter().map(|retired| retired.certificate.pem()).collect(),
+            );
+            let until =
+                self.retired.iter().filter_map(|retired| retired.until.format(&Rfc3339).ok());
             put("old-ca.until", until.map(|line| line + "\n").collect());
         }
         Data(data)
@@ -136,13 +141,27 @@ impl Material {
 
     /// The CAs API servers should trust now.
     pub fn trusted(&self, now: OffsetDateTime) -> Vec<Certificate> {
-        let live = self.retired.iter().filter(|retired| retired.until > now).map(|retired| &retired.certificate);
+        let live = self
+            .retired
+            .iter()
+            .filter(|retired| retired.until > now)
+            .map(|retired| &retired.certificate);
         let signing = [self.active.as_ref().map(|active| &active.authority), self.next.as_ref()];
-        signing.into_iter().flatten().map(|authority| authority.certificate()).chain(live).cloned().collect()
+        signing
+            .into_iter()
+            .flatten()
+            .map(|authority| authority.certificate())
+            .chain(live)
+            .cloned()
+            .collect()
     }
 
     /// Refuses material whose time is not now, unless a successor is there to take over.
-    pub(crate) fn timely(&self, now: OffsetDateTime, tolerance: Duration) -> Result<(), MaterialError> {
+    pub(crate) fn timely(
+        &self,
+        now: OffsetDateTime,
+        tolerance: Duration,
+    ) -> Result<(), MaterialError> {
         let first = self.active.as_ref().map(|active| &active.authority).or(self.next.as_ref());
         let Some(certificate) = first.map(|authority| authority.certificate()) else {
             return Err(MaterialError::Empty);
@@ -151,7 +170,10 @@ impl Material {
         if not_before > later(now, tolerance) {
             return Err(MaterialError::NotYetValid { not_before });
         }
-        let successor = self.next.as_ref().is_some_and(|next| later(next.certificate().not_after(), tolerance) > now);
+        let successor = self
+            .next
+            .as_ref()
+            .is_some_and(|next| later(next.certificate().not_after(), tolerance) > now);
         if later(not_after, tolerance) <= now && !successor {
             Err(MaterialError::Expired { not_after })
         } else {
@@ -183,9 +205,14 @@ impl Material {
 type TwoValues<'a> = (&'a [u8], &'a [u8]);
 
 impl Data {
-    fn both(&self, certificate: &'static str, key: &'static str) -> Result<Option<TwoValues<'_>>, MaterialError> {
+    fn both(
+        &self,
+        certificate: &'static str,
+        key: &'static str,
+    ) -> Result<Option<TwoValues<'_>>, MaterialError> {
         // A Secret emptied by a tool that keeps its keys is as empty as one without.
-        let value = |name: &str| self.0.get(name).map(Vec::as_slice).filter(|value| !value.is_empty());
+        let value =
+            |name: &str| self.0.get(name).map(Vec::as_slice).filter(|value| !value.is_empty());
         match (value(certificate), value(key)) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
@@ -199,21 +226,33 @@ impl Data {
         certificate: &'static str,
         key: &'static str,
     ) -> Result<Option<CertificateAuthority>, MaterialError> {
-        let Some((certificate_pem, key_pem)) = self.both(certificate, key)? else { return Ok(None) };
+        let Some((certificate_pem, key_pem)) = self.both(certificate, key)? else {
+            return Ok(None);
+        };
         let read = CertificateAuthority::from_pem(certificate_pem, key_pem);
         let authority = read.map_err(|source| MaterialError::Pair { key: certificate, source })?;
         authority.map(Some).ok_or(MaterialError::NoAuthority { key: certificate })
     }
 
     fn retired(&self) -> Result<Vec<Retired>, MaterialError> {
-        let Some((certificates, until)) = self.both("old-ca.crt", "old-ca.until")? else { return Ok(Vec::new()) };
+        let Some((certificates, until)) = self.both("old-ca.crt", "old-ca.until")? else {
+            return Ok(Vec::new());
+        };
         let until = str::from_utf8(until).map_err(|_| MaterialError::Retired)?;
-        let until = until.lines().map(|line| OffsetDateTime::parse(line, &Rfc3339)).collect::<Result<Vec<_>, _>>();
-        let (certificates, until) = (readable(certificates), until.map_err(|_| MaterialError::Retired)?);
+        let until = until
+            .lines()
+            .map(|line| OffsetDateTime::parse(line, &Rfc3339))
+            .collect::<Result<Vec<_>, _>>();
+        let (certificates, until) =
+            (readable(certificates), until.map_err(|_| MaterialError::Retired)?);
         if certificates.len() != until.len() {
             return Err(MaterialError::Retired);
         }
-        Ok(certificates.into_iter().zip(until).map(|(certificate, until)| Retired { certificate, until }).collect())
+        Ok(certificates
+            .into_iter()
+            .zip(until)
+            .map(|(certificate, until)| Retired { certificate, until })
+            .collect())
     }
 }
 
@@ -230,7 +269,8 @@ mod tests {
     use std::sync::LazyLock;
 
     static FULL: LazyLock<Material> = LazyLock::new(|| {
-        let [old, current, next] = [(); 3].map(|()| Arc::new(CertificateAuthority::generate().unwrap()));
+        let [old, current, next] =
+            [(); 3].map(|()| Arc::new(CertificateAuthority::generate().unwrap()));
         let pair = Pair::new(current.issue(&["a.svc".to_owned()]).unwrap()).unwrap();
         let active = Some(Active { authority: current, pair: Arc::new(pair) });
         let until = OffsetDateTime::from_unix_timestamp(1_900_000_000).unwrap();
@@ -276,9 +316,18 @@ mod tests {
             (&[("ca.key", Some(other_key.as_bytes()))], mismatch("ca.crt")),
             (&[("next-ca.key", Some(other_key.as_bytes()))], mismatch("next-ca.crt")),
             (&[("tls.key", Some(key.as_bytes()))], mismatch("tls.crt")),
-            (&[("ca.crt", garbage)], MaterialError::Pair { key: "ca.crt", source: PairError::Certificate }),
-            (&[("tls.key", garbage)], MaterialError::Pair { key: "tls.crt", source: PairError::Key }),
-            (&[("tls.crt", Some(chain.as_bytes())), ("tls.key", Some(key.as_bytes()))], MaterialError::NotSigned),
+            (
+                &[("ca.crt", garbage)],
+                MaterialError::Pair { key: "ca.crt", source: PairError::Certificate },
+            ),
+            (
+                &[("tls.key", garbage)],
+                MaterialError::Pair { key: "tls.crt", source: PairError::Key },
+            ),
+            (
+                &[("tls.crt", Some(chain.as_bytes())), ("tls.key", Some(key.as_bytes()))],
+                MaterialError::NotSigned,
+            ),
             (
                 &[("ca.crt", Some(chain.as_bytes())), ("ca.key", Some(key.as_bytes()))],
                 MaterialError::NoAuthority { key: "ca.crt" },
@@ -314,7 +363,9 @@ mod tests {
         for name in ["ca.key", "next-ca.key", "tls.key"] {
             let pem = str::from_utf8(&data.0[name]).unwrap();
             let der = pem::parse(pem).unwrap().into_contents();
-            for canary in [pem.lines().nth(1).unwrap().to_owned(), format!("{der:?}").replace(['[', ']'], "")] {
+            for canary in
+                [pem.lines().nth(1).unwrap().to_owned(), format!("{der:?}").replace(['[', ']'], "")]
+            {
                 assert!(!shown.contains(&canary), "{name} shows in {shown}");
             }
         }

@@ -1,4 +1,5 @@
-//! Both stores in memory, with the API server's optimistic locking: for tests and for a webhook without a cluster.
+//! Both stores in memory, with the API server's optimistic locking: for tests and for a webhook
+//! without a cluster.
 
 use crate::bundle::{EntryPath, Published};
 use crate::material::Data;
@@ -55,7 +56,8 @@ impl MemoryBundle {
         lock(&self.0).value.iter().map(|entry| entry.path.clone()).collect()
     }
 
-    /// Changes the path of every entry as somebody else would, and whether a replica may change it again.
+    /// Changes the path of every entry as somebody else would, and whether a replica may change it
+    /// again.
     pub fn lead(&self, path: &str, is_replaceable: bool) {
         let mut configuration = lock(&self.0);
         let moved = |entry: Entry| Entry { path: path.to_owned(), is_replaceable, ..entry };
@@ -70,7 +72,11 @@ impl SecretStore for MemorySecret {
         Ok(secret.value.clone().map(|data| Stored { data, version: secret.version() }))
     }
 
-    async fn write(&self, data: &Data, version: Option<&ResourceVersion>) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        data: &Data,
+        version: Option<&ResourceVersion>,
+    ) -> Result<(), StoreError> {
         let mut secret = lock(&self.0);
         if secret.value.is_some().then(|| secret.version()).as_ref() != version {
             return Err(StoreError::Conflict);
@@ -84,11 +90,18 @@ impl BundleStore for MemoryBundle {
     async fn read(&self) -> Result<Published, StoreError> {
         let configuration = lock(&self.0);
         let bundles = configuration.value.iter().map(|entry| entry.bundle.as_bytes());
-        let paths = configuration.value.iter().map(|entry| EntryPath::new(&entry.path, entry.is_replaceable));
+        let paths = configuration
+            .value
+            .iter()
+            .map(|entry| EntryPath::new(&entry.path, entry.is_replaceable));
         Ok(Published::read(bundles, configuration.version()).naming(paths))
     }
 
-    async fn patch(&self, publication: &Publication, version: &ResourceVersion) -> Result<(), StoreError> {
+    async fn patch(
+        &self,
+        publication: &Publication,
+        version: &ResourceVersion,
+    ) -> Result<(), StoreError> {
         let mut configuration = lock(&self.0);
         if configuration.version() != *version {
             return Err(StoreError::Conflict);

@@ -45,9 +45,14 @@ impl Pair {
     /// Checks that the key is the first certificate's.
     pub fn new(leaf: Leaf) -> Result<Self, PairError> {
         let first = leaf.chain.first().ok_or(PairError::Certificate)?;
-        let certificate = Certificate::read(first.clone()).map_err(|CertificateError| PairError::Certificate)?;
+        let certificate =
+            Certificate::read(first.clone()).map_err(|CertificateError| PairError::Certificate)?;
         let key = KeyPair::try_from(&leaf.key).map_err(|_| PairError::Key)?;
-        if certificate.belongs_to(&key) { Ok(Self { leaf, certificate }) } else { Err(PairError::Mismatch) }
+        if certificate.belongs_to(&key) {
+            Ok(Self { leaf, certificate })
+        } else {
+            Err(PairError::Mismatch)
+        }
     }
 
     /// Chain and key.
@@ -62,7 +67,8 @@ impl Pair {
 
     /// The chain as PEM.
     pub fn chain_pem(&self) -> String {
-        let certificates = self.leaf.chain.iter().filter_map(|der| Certificate::read(der.clone()).ok());
+        let certificates =
+            self.leaf.chain.iter().filter_map(|der| Certificate::read(der.clone()).ok());
         certificates.map(|certificate| certificate.pem()).collect()
     }
 
@@ -73,7 +79,10 @@ impl Pair {
             PrivateKeyDer::Sec1(key) => ("EC PRIVATE KEY", key.secret_sec1_der()),
             key => ("PRIVATE KEY", key.secret_der()),
         };
-        pem::encode_config(&pem::Pem::new(tag, der), pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF))
+        pem::encode_config(
+            &pem::Pem::new(tag, der),
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        )
     }
 }
 
@@ -95,7 +104,8 @@ mod tests {
     use crate::CertificateAuthority;
 
     fn pair() -> Pair {
-        Pair::new(CertificateAuthority::generate().unwrap().issue(&["a.svc".to_owned()]).unwrap()).unwrap()
+        Pair::new(CertificateAuthority::generate().unwrap().issue(&["a.svc".to_owned()]).unwrap())
+            .unwrap()
     }
 
     #[test]
@@ -113,9 +123,17 @@ mod tests {
         for (chain, key, error) in [
             (chain.as_str(), other.key_pem().as_str(), PairError::Mismatch),
             ("", &key, PairError::Certificate),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key, PairError::Certificate),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                &key,
+                PairError::Certificate,
+            ),
             (&chain, "", PairError::Key),
-            (&chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", PairError::Key),
+            (
+                &chain,
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                PairError::Key,
+            ),
             (&chain, &chain, PairError::Key),
         ] {
             assert_eq!(Pair::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err(), error);

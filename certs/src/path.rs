@@ -1,4 +1,5 @@
-//! The path that reviews are sent to: what is stored, what a configuration names, what a replica answers.
+//! The path that reviews are sent to: what is stored, what a configuration names, what a replica
+//! answers.
 
 use crate::material::Data;
 use crate::{CertsError, Published, ResourceVersion};
@@ -34,7 +35,10 @@ impl ServicePath {
         while path.len() < PREFIX.len() + LENGTH {
             aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CertsError::Random)?;
             // 252 is a multiple of 36: every letter is as likely as the next.
-            let letters = bytes.iter().filter(|byte| **byte < 252).map(|byte| LETTERS[usize::from(byte % 36)]);
+            let letters = bytes
+                .iter()
+                .filter(|byte| **byte < 252)
+                .map(|byte| LETTERS[usize::from(byte % 36)]);
             path.extend(letters.take(PREFIX.len() + LENGTH - path.len()).map(char::from));
         }
         Ok(Self(path))
@@ -62,7 +66,8 @@ impl fmt::Debug for ServicePath {
     }
 }
 
-/// A path without the slash at its end, as the API server calls it; without anything it is the root.
+/// A path without the slash at its end, as the API server calls it; without anything it is the
+/// root.
 pub(crate) fn plain(path: &str) -> String {
     match path.trim_end_matches('/') {
         "" => "/".to_owned(),
@@ -76,15 +81,23 @@ pub struct StoredPaths {
     pub(crate) current: Option<ServicePath>,
     /// What an API server may still call: every replica answers it, also one that starts now.
     pub(crate) former: Vec<String>,
-    /// Counts what was about to be overwritten in the configuration, so that each time the Secret changes before.
+    /// Counts what was about to be overwritten in the configuration, so that each time the Secret
+    /// changes before.
     pub(crate) changes: u64,
 }
 
 impl StoredPaths {
     /// Reads the Secret; what is not a path is as good as nothing.
     pub fn parse(data: &Data) -> Self {
-        let text = |key: &str| data.0.get(key).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default();
-        let former = text("old-paths").lines().filter(|path| is_kept(path)).map(plain).take(MAX_FORMER).collect();
+        let text = |key: &str| {
+            data.0.get(key).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default()
+        };
+        let former = text("old-paths")
+            .lines()
+            .filter(|path| is_kept(path))
+            .map(plain)
+            .take(MAX_FORMER)
+            .collect();
         let changes = text("path-changes").trim().parse().unwrap_or_default();
         Self { current: text("path").trim().parse().ok(), former, changes }
     }
@@ -92,10 +105,17 @@ impl StoredPaths {
     /// Writes them into the Secret's data.
     pub fn put(&self, data: &mut Data) {
         let mut put = |key: &str, value: String| {
-            if value.is_empty() { data.0.remove(key) } else { data.0.insert(key.to_owned(), value.into_bytes()) }
+            if value.is_empty() {
+                data.0.remove(key)
+            } else {
+                data.0.insert(key.to_owned(), value.into_bytes())
+            }
         };
         put("path", self.current.as_ref().map(|path| path.as_str().to_owned()).unwrap_or_default());
-        put("path-changes", if self.changes == 0 { String::new() } else { self.changes.to_string() });
+        put(
+            "path-changes",
+            if self.changes == 0 { String::new() } else { self.changes.to_string() },
+        );
         let former = self.former.iter().fold(String::new(), |mut lines, path| {
             lines.push_str(path.as_ref());
             lines.push('\n');
@@ -112,7 +132,10 @@ impl StoredPaths {
 impl fmt::Debug for StoredPaths {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("StoredPaths");
-        shown.field("current", &self.current).field("former", &self.former.len()).finish_non_exhaustive()
+        shown
+            .field("current", &self.current)
+            .field("former", &self.former.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -126,7 +149,8 @@ pub struct PathSightings {
     named: Vec<String>,
     stored: StoredPaths,
     notes: u64,
-    /// The configuration's version, and since when it is that: only so long it is certain what it named.
+    /// The configuration's version, and since when it is that: only so long it is certain what it
+    /// named.
     version: Option<ResourceVersion>,
     version_since: Duration,
     version_note: u64,
@@ -144,7 +168,12 @@ pub struct PathSightings {
 
 impl PathSightings {
     /// Notes what a look at the configuration, at the Secret or at both has found.
-    pub fn note(&mut self, published: Option<&Published>, stored: Option<&StoredPaths>, uptime: Duration) {
+    pub fn note(
+        &mut self,
+        published: Option<&Published>,
+        stored: Option<&StoredPaths>,
+        uptime: Duration,
+    ) {
         let before: Vec<String> = self.known().map(str::to_owned).collect();
         self.notes += 1;
         if let Some(published) = published {
@@ -153,7 +182,8 @@ impl PathSightings {
                 (self.version_since, self.version_note) = (uptime, self.notes);
             }
             // Without any CA no API server calls: nothing is named to anybody.
-            let named = if published.has_certificates() { published.paths().collect() } else { Vec::new() };
+            let named =
+                if published.has_certificates() { published.paths().collect() } else { Vec::new() };
             self.named = named.into_iter().map(str::to_owned).collect();
         }
         if let Some(stored) = stored {
@@ -170,9 +200,13 @@ impl PathSightings {
             self.in_force_since = in_force.then(|| self.version_since.max(self.current_since));
             self.was_in_force |= in_force;
         }
-        self.gone.retain(|(path, _)| !self.named.contains(path) && !self.stored.all().any(|one| one == path));
+        self.gone.retain(|(path, _)| {
+            !self.named.contains(path) && !self.stored.all().any(|one| one == path)
+        });
         for path in before {
-            if !self.known().any(|one| one == path) && !self.gone.iter().any(|(gone, _)| *gone == path) {
+            if !self.known().any(|one| one == path)
+                && !self.gone.iter().any(|(gone, _)| *gone == path)
+            {
                 self.gone.push((path, uptime));
             }
         }
@@ -184,8 +218,11 @@ impl PathSightings {
 
     /// What is answered: what is named or stored, or was until less than `propagation` ago.
     pub(crate) fn answered(&self, uptime: Duration, propagation: Duration) -> Vec<String> {
-        let lately =
-            self.gone.iter().filter(|(_, since)| uptime <= *since + propagation).map(|(path, _)| path.as_str());
+        let lately = self
+            .gone
+            .iter()
+            .filter(|(_, since)| uptime <= *since + propagation)
+            .map(|(path, _)| path.as_str());
         let mut paths: Vec<String> = self.known().chain(lately).map(str::to_owned).collect();
         paths.sort_unstable();
         paths.dedup();
@@ -227,12 +264,14 @@ pub(crate) struct PathDecision {
 /// Decides. What keeps a review from a replica that answers 404:
 ///
 /// - A replica answers what the configuration names, also a path that somebody else wrote there.
-/// - A path is published only once this replica has seen it stored for `propagation`, in which every other one has looked at the
-///   Secret; or when it was in force before; or before the first CA is published, when no API server can call and no replica is ready.
-/// - Before it replaces another path, that one is stored too: replicas that start afterwards answer it, and so does one that asks
-///   once more because it is called by a path that it does not know.
-/// - A former path is dropped once the new one has been in force for `propagation`. So that nobody drops what is being overwritten, the
-///   Secret is written between reading the configuration and overwriting it, also where it knows the path already.
+/// - A path is published only once this replica has seen it stored for `propagation`, in which
+///   every other one has looked at the Secret; or when it was in force before; or before the first
+///   CA is published, when no API server can call and no replica is ready.
+/// - Before it replaces another path, that one is stored too: replicas that start afterwards answer
+///   it, and so does one that asks once more because it is called by a path that it does not know.
+/// - A former path is dropped once the new one has been in force for `propagation`. So that nobody
+///   drops what is being overwritten, the Secret is written between reading the configuration and
+///   overwriting it, also where it knows the path already.
 /// - A lost path is taken from the configuration, so nothing changes.
 pub(crate) fn step(
     published: Option<&Published>,
@@ -249,27 +288,34 @@ pub(crate) fn step(
     let mut wanted = StoredPaths { current: Some(current.clone()), ..stored.clone() };
     let named = published.paths().filter(|_| published.has_certificates());
     // A Secret that was lost had them.
-    let remembered = sightings.gone.iter().filter(|_| stored.current.is_none()).map(|(path, _)| path.as_str());
+    let remembered =
+        sightings.gone.iter().filter(|_| stored.current.is_none()).map(|(path, _)| path.as_str());
     for path in named.chain(remembered).filter(|path| *path != current.as_str() && is_kept(path)) {
         if !wanted.former.iter().any(|known| known == path) && wanted.former.len() < MAX_FORMER {
             wanted.former.push(path.to_owned());
         }
     }
     let all_name = published.all_name(current.as_str());
-    let settled = sightings.in_force_since.map(|since| since.max(sightings.whole_since) + propagation);
+    let settled =
+        sightings.in_force_since.map(|since| since.max(sightings.whole_since) + propagation);
     if all_name && settled.is_some_and(|settled| settled <= uptime) {
         wanted.former.clear();
     }
     let ripe = sightings.current_since + propagation;
     let is_ripe = sightings.was_in_force || ripe <= uptime || !published.has_certificates();
     let replaces = published.would_replace(current.as_str());
-    let is_announced = sightings.whole_note > sightings.version_note || !published.has_certificates();
+    let is_announced =
+        sightings.whole_note > sightings.version_note || !published.has_certificates();
     if wanted == *stored && replaces && is_ripe && !is_announced {
         wanted.changes = wanted.changes.wrapping_add(1);
     }
     let is_stored = wanted == *stored;
     let due = [(!stored.former.is_empty()).then_some(settled).flatten(), replaces.then_some(ripe)];
-    let next_check = due.into_iter().flatten().filter_map(|due| due.checked_sub(uptime)).filter(|due| !due.is_zero());
+    let next_check = due
+        .into_iter()
+        .flatten()
+        .filter_map(|due| due.checked_sub(uptime))
+        .filter(|due| !due.is_zero());
     Ok(PathDecision {
         next_check: next_check.min(),
         publish: (is_stored && replaces && is_ripe).then_some(current),

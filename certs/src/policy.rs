@@ -8,16 +8,19 @@ use time::OffsetDateTime;
 pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Lifetimes and delays of a rotation. Certificates count whole seconds: nothing here should be shorter than two.
+/// Lifetimes and delays of a rotation. Certificates count whole seconds: nothing here should be
+/// shorter than two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// DNS names and IP addresses the leaf is for.
     pub names: Vec<String>,
-    /// Life of a CA: its successor is staged when two thirds are left, and signs when one third is left.
+    /// Life of a CA: its successor is staged when two thirds are left, and signs when one third is
+    /// left.
     pub ca_lifetime: Duration,
     /// Life of a leaf; renewed when less than a third is left.
     pub leaf_lifetime: Duration,
-    /// How long after a change of `caBundle` the last API server may still verify with the one before.
+    /// How long after a change of `caBundle` the last API server may still verify with the one
+    /// before.
     pub propagation: Duration,
     /// How far two clocks may differ.
     pub clock_tolerance: Duration,
@@ -57,7 +60,8 @@ impl Policy {
         Ok(())
     }
 
-    /// A CA for a year, a leaf for 30 days, an hour of tolerance, a minute of propagation, a look every 30 seconds.
+    /// A CA for a year, a leaf for 30 days, an hour of tolerance, a minute of propagation, a look
+    /// every 30 seconds.
     pub fn new(names: Vec<String>) -> Self {
         Self {
             names,
@@ -69,14 +73,15 @@ impl Policy {
         }
     }
 
-    /// When less than a third of the certificate's life is left. The tolerance before its making is no part of its life:
-    /// with a life shorter than the tolerance it would be due from birth.
+    /// When less than a third of the certificate's life is left. The tolerance before its making is
+    /// no part of its life: with a life shorter than the tolerance it would be due from birth.
     pub(crate) fn due(&self, certificate: &Certificate) -> OffsetDateTime {
         certificate.not_after().saturating_sub(self.life(certificate) / 3)
     }
 
-    /// When less than two thirds are left: a CA's successor is made, and waits for the last third a life's third long in
-    /// `caBundle`. So it is there long before it signs, and is itself not old when it does.
+    /// When less than two thirds are left: a CA's successor is made, and waits for the last third a
+    /// life's third long in `caBundle`. So it is there long before it signs, and is itself not old
+    /// when it does.
     pub(crate) fn successor_due(&self, authority: &Certificate) -> OffsetDateTime {
         authority.not_after().saturating_sub(self.life(authority) * 2 / 3)
     }
@@ -91,7 +96,8 @@ impl Policy {
     }
 }
 
-/// `time` plus `duration`, at most the end of the year 9999: what RFC 5280 writes for "no expiry" has nothing after it.
+/// `time` plus `duration`, at most the end of the year 9999: what RFC 5280 writes for "no expiry"
+/// has nothing after it.
 pub(crate) fn later(time: OffsetDateTime, duration: Duration) -> OffsetDateTime {
     time.saturating_add(duration.try_into().unwrap_or(time::Duration::MAX))
 }
@@ -110,7 +116,11 @@ mod tests {
             (31, 90, 9, Err(PolicyError::AuthorityLifetime)),
             (30, 90, 10, Err(PolicyError::Propagation)),
         ] {
-            let lives = Policy { leaf_lifetime: secs(leaf), ca_lifetime: secs(authority), ..Policy::new(Vec::new()) };
+            let lives = Policy {
+                leaf_lifetime: secs(leaf),
+                ca_lifetime: secs(authority),
+                ..Policy::new(Vec::new())
+            };
             assert_eq!(Policy { propagation: secs(propagation), ..lives }.check(), expected);
         }
         assert_eq!(Policy::new(Vec::new()).check(), Ok(()));
@@ -120,7 +130,10 @@ mod tests {
     fn a_certificate_is_due_when_less_than_a_third_of_its_life_is_left() {
         let policy = Policy::new(Vec::new());
         let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
-        let made = CertificateAuthority::generate_between(now - policy.clock_tolerance, now + Duration::from_secs(30));
+        let made = CertificateAuthority::generate_between(
+            now - policy.clock_tolerance,
+            now + Duration::from_secs(30),
+        );
         assert_eq!(policy.due(made.unwrap().certificate()), now + Duration::from_secs(20));
     }
 }

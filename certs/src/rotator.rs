@@ -1,4 +1,5 @@
-//! The driver of our own CA: read, decide, publish, serve, write, sleep. One runs in every replica; there is no leader.
+//! The driver of our own CA: read, decide, publish, serve, write, sleep. One runs in every replica;
+//! there is no leader.
 
 use crate::bundle::{Published, Sightings};
 use crate::clock::Clock;
@@ -16,7 +17,8 @@ use tokio::sync::watch;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// Who serves nothing yet looks often: the webhook configuration may come a moment after us.
 const UNSERVED_CHECK: Duration = Duration::from_millis(500);
-/// As many changes in a row are a rotation; more are two parties that undo each other's work, and must not do it at full speed.
+/// As many changes in a row are a rotation; more are two parties that undo each other's work, and
+/// must not do it at full speed.
 const CHANGES_AT_ONCE: u32 = 8;
 
 /// Keys of the Secret that are not the rotation's, and stay: whether the guard refuses.
@@ -110,7 +112,11 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             let pause = match turn {
                 Turn::Settled(next_check) => {
                     restless = 0;
-                    let next_check = if self.serving.is_some() { next_check } else { next_check.min(UNSERVED_CHECK) };
+                    let next_check = if self.serving.is_some() {
+                        next_check
+                    } else {
+                        next_check.min(UNSERVED_CHECK)
+                    };
                     next_check.mul_f64(1.0 + chance / 10.0)
                 }
                 Turn::Changed if restless < CHANGES_AT_ONCE => {
@@ -127,20 +133,30 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
     }
 
     /// One look, and what follows from it. Dropped at any point, the next look mends it.
-    pub(crate) async fn turn(&mut self, outputs: Outputs<'_>, observe: &mut impl FnMut(Event)) -> Turn {
+    pub(crate) async fn turn(
+        &mut self,
+        outputs: Outputs<'_>,
+        observe: &mut impl FnMut(Event),
+    ) -> Turn {
         // The order matters: see `BundleStore::read`.
         let mut published = told(Store::Bundle, self.bundle.read().await, observe);
         self.answer(published.as_ref(), None, outputs);
         let Some(stored) = told(Store::Secret, self.secret.read().await, observe) else {
             return Turn::Hindered;
         };
-        let (data, version) =
-            stored.map_or_else(|| (Data::default(), None), |stored| (stored.data, Some(stored.version)));
+        let (data, version) = stored
+            .map_or_else(|| (Data::default(), None), |stored| (stored.data, Some(stored.version)));
         let (material, paths) = (Material::parse(&data), StoredPaths::parse(&data));
         let mut decided = self.decide(&material, &paths, published.as_ref());
-        let anew = |reason: &Reason| matches!(reason, Reason::Bootstrap(_) | Reason::Heal(_) | Reason::KeepAuthority);
-        if decided.as_ref().is_ok_and(|(one, _)| one.write.as_ref().is_some_and(|(_, reason)| anew(reason))) {
-            // To start anew one must know what was published until the Secret was found unusable, not until a while before.
+        let anew = |reason: &Reason| {
+            matches!(reason, Reason::Bootstrap(_) | Reason::Heal(_) | Reason::KeepAuthority)
+        };
+        if decided
+            .as_ref()
+            .is_ok_and(|(one, _)| one.write.as_ref().is_some_and(|(_, reason)| anew(reason)))
+        {
+            // To start anew one must know what was published until the Secret was found unusable,
+            // not until a while before.
             published = told(Store::Bundle, self.bundle.read().await, observe);
             decided = self.decide(&material, &paths, published.as_ref());
         }
@@ -157,8 +173,14 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
 
         let (mut hindered, mut changed) = (published.is_none(), false);
         let publication = Publication { bundle: decision.publish, path: path.publish };
-        if let Some(published) = published.filter(|_| publication.bundle.is_some() || publication.path.is_some()) {
-            match told(Store::Bundle, self.bundle.patch(&publication, &published.version).await, observe) {
+        if let Some(published) =
+            published.filter(|_| publication.bundle.is_some() || publication.path.is_some())
+        {
+            match told(
+                Store::Bundle,
+                self.bundle.patch(&publication, &published.version).await,
+                observe,
+            ) {
                 Some(()) => changed = true,
                 None => hindered = true,
             }
@@ -176,7 +198,8 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             let mut written = decision.write.as_ref().map_or(data, |(material, _)| material.data());
             written.0.extend(kept);
             path.write.as_ref().unwrap_or(&paths).put(&mut written);
-            match told(Store::Secret, self.secret.write(&written, version.as_ref()).await, observe) {
+            match told(Store::Secret, self.secret.write(&written, version.as_ref()).await, observe)
+            {
                 Some(()) => {
                     changed = true;
                     if let Some((_, reason)) = decision.write {
@@ -193,18 +216,29 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             (true, _) => Turn::Hindered,
             (false, true) => Turn::Changed,
             (false, false) => {
-                let due = path.next_check.map_or(decision.next_check, |due| due.min(decision.next_check));
+                let due =
+                    path.next_check.map_or(decision.next_check, |due| due.min(decision.next_check));
                 Turn::Settled(due.max(SHORTEST_CHECK.min(self.policy.poll)))
             }
         }
     }
 
-    fn answer(&mut self, published: Option<&Published>, stored: Option<&StoredPaths>, outputs: Outputs<'_>) {
+    fn answer(
+        &mut self,
+        published: Option<&Published>,
+        stored: Option<&StoredPaths>,
+        outputs: Outputs<'_>,
+    ) {
         let uptime = self.clock.now().uptime;
         self.paths.note(published, stored, uptime);
         self.paths.forget(uptime, self.policy.propagation);
-        let (paths, named) = (self.paths.answered(uptime, self.policy.propagation), self.paths.named());
-        outputs.paths.send_replace(AnsweredPaths { looks: self.looks, paths: paths.into(), named: named.into() });
+        let (paths, named) =
+            (self.paths.answered(uptime, self.policy.propagation), self.paths.named());
+        outputs.paths.send_replace(AnsweredPaths {
+            looks: self.looks,
+            paths: paths.into(),
+            named: named.into(),
+        });
     }
 
     fn decide(
@@ -219,7 +253,10 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             self.sightings.note(published, now.uptime);
         }
         let (sightings, serving) = (&self.sightings, self.serving.as_ref());
-        let decision = step(&View { stored: stored.as_ref(), published, sightings, serving, now }, &self.policy)?;
+        let decision = step(
+            &View { stored: stored.as_ref(), published, sightings, serving, now },
+            &self.policy,
+        )?;
         let path = path::step(published, paths, &self.paths, now.uptime, self.policy.propagation)?;
         Ok((decision, path))
     }
@@ -234,14 +271,19 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
         if self.serving.as_ref().is_some_and(|serving| Arc::ptr_eq(&serving.pair, &serve.pair)) {
             return;
         }
-        let (leaf_not_after, authority_not_after) = (serve.pair.certificate().not_after(), serve.authority.not_after());
+        let (leaf_not_after, authority_not_after) =
+            (serve.pair.certificate().not_after(), serve.authority.not_after());
         leaf.send_replace(Some(Arc::clone(&serve.pair)));
         self.serving = Some(serve);
         observe(Event::Serving { leaf_not_after, authority_not_after });
     }
 }
 
-fn told<T>(store: Store, result: Result<T, StoreError>, observe: &mut impl FnMut(Event)) -> Option<T> {
+fn told<T>(
+    store: Store,
+    result: Result<T, StoreError>,
+    observe: &mut impl FnMut(Event),
+) -> Option<T> {
     result
         .map_err(|error| {
             observe(match error {

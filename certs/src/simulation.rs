@@ -1,6 +1,7 @@
-//! The promise of [`crate::step()`] over random schedules: the real driver in three replicas whose clocks differ, which are stopped
-//! between any two answers of the API server, killed there, overtaken, and lied to (an error after the write was done). Beside the
-//! promise about certificates: no review is sent to a path that a replica does not answer.
+//! The promise of [`crate::step()`] over random schedules: the real driver in three replicas whose
+//! clocks differ, which are stopped between any two answers of the API server, killed there,
+//! overtaken, and lied to (an error after the write was done). Beside the promise about
+//! certificates: no review is sent to a path that a replica does not answer.
 
 use crate::bundle::Published;
 use crate::certificate::Certificate;
@@ -9,7 +10,9 @@ use crate::material::Data;
 use crate::path::{AnsweredPaths, StoredPaths};
 use crate::rotator::{Event, Outputs, Rotator, Turn};
 use crate::step::Reason;
-use crate::store::{BundleStore, Publication, ResourceVersion, SecretStore, Store, StoreError, Stored};
+use crate::store::{
+    BundleStore, Publication, ResourceVersion, SecretStore, Store, StoreError, Stored,
+};
 use crate::{MemoryBundle, MemorySecret, Pair, Policy};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -58,8 +61,8 @@ enum Move {
     Damage(usize),
     /// Somebody puts back what the Secret was once.
     Restore(usize),
-    /// Somebody leads every entry to another path: none, one of a version that knows no other (which may then be running, so it
-    /// is left alone), or any.
+    /// Somebody leads every entry to another path: none, one of a version that knows no other
+    /// (which may then be running, so it is left alone), or any.
     Lead(&'static str, bool),
     /// The next request fails, before or after it was done.
     Fail { done: bool },
@@ -93,20 +96,24 @@ struct Shared {
     latest: Option<Vec<String>>,
     /// What was published, and until when it was the latest (`None`: it is).
     history: Vec<(Vec<Certificate>, Option<u64>)>,
-    /// The path that was named, and until when it was (`None`: it is); whether nobody may know it any more.
+    /// The path that was named, and until when it was (`None`: it is); whether nobody may know it
+    /// any more.
     named: Vec<(String, Option<u64>, bool)>,
     published_paths: usize,
     reasons: Vec<Reason>,
     overtaken: usize,
     /// CAs that were published while a leaf of theirs was served.
     used: Vec<Certificate>,
-    /// Leaf, CA, and whether one signed the other: checking each signature once is what makes this fast.
+    /// Leaf, CA, and whether one signed the other: checking each signature once is what makes this
+    /// fast.
     signed: Vec<(Certificate, Certificate, bool)>,
 }
 
 impl Shared {
     fn is_signed(&mut self, leaf: &Certificate, by: &Certificate) -> bool {
-        if let Some((_, _, signed)) = self.signed.iter().rev().find(|(one, ca, _)| one == leaf && ca == by) {
+        if let Some((_, _, signed)) =
+            self.signed.iter().rev().find(|(one, ca, _)| one == leaf && ca == by)
+        {
             return *signed;
         }
         let signed = leaf.is_signed_by(by);
@@ -117,11 +124,18 @@ impl Shared {
 
 impl World {
     fn new() -> Self {
-        Self { secret: MemorySecret::default(), bundle: MemoryBundle::with_entries(2), shared: Arc::default() }
+        Self {
+            secret: MemorySecret::default(),
+            bundle: MemoryBundle::with_entries(2),
+            shared: Arc::default(),
+        }
     }
 
     /// An answer of the API server: a replica may be stopped before the request is done and after.
-    async fn answer<T>(&self, request: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn answer<T>(
+        &self,
+        request: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         breathe().await;
         let fail = self.shared.lock().unwrap().fail.take();
         if fail == Some(false) {
@@ -158,7 +172,9 @@ impl World {
         if self.shared.lock().unwrap().latest.as_ref() == Some(&entries) {
             return;
         }
-        let published = Published::read(entries.iter().map(String::as_bytes), ResourceVersion::from("")).certificates();
+        let published =
+            Published::read(entries.iter().map(String::as_bytes), ResourceVersion::from(""))
+                .certificates();
         let mut shared = self.shared.lock().unwrap();
         let now = shared.millis;
         if let Some((_, end)) = shared.history.last_mut() {
@@ -168,18 +184,23 @@ impl World {
         shared.latest = Some(entries);
     }
 
-    /// The other promise: whatever path an API server that is at most `propagation` behind calls is answered by every replica that
-    /// serves; at once, or after the one look that follows an unknown path. What somebody else wrote and somebody else overwrote no
-    /// replica may have seen, nor what a replica overwrote before somebody changed the Secret.
+    /// The other promise: whatever path an API server that is at most `propagation` behind calls is
+    /// answered by every replica that serves; at once, or after the one look that follows an
+    /// unknown path. What somebody else wrote and somebody else overwrote no replica may have seen,
+    /// nor what a replica overwrote before somebody changed the Secret.
     fn check_path(&self, number: usize, replica: &Replica) -> Result<(), TestCaseError> {
         let shared = self.shared.lock().unwrap();
         let answered = replica.answered();
-        if replica.serves().is_none() || !shared.history.iter().any(|(trusted, _)| !trusted.is_empty()) {
+        if replica.serves().is_none()
+            || !shared.history.iter().any(|(trusted, _)| !trusted.is_empty())
+        {
             return Ok(());
         }
         let stored = self.secret.data().map(|data| StoredPaths::parse(&data)).unwrap_or_default();
-        let oldest = shared.millis.saturating_sub(policy().propagation.as_millis().try_into().unwrap());
-        let recent = shared.named.iter().rev().take_while(|(_, end, _)| end.is_none_or(|end| end >= oldest));
+        let oldest =
+            shared.millis.saturating_sub(policy().propagation.as_millis().try_into().unwrap());
+        let recent =
+            shared.named.iter().rev().take_while(|(_, end, _)| end.is_none_or(|end| end >= oldest));
         for (path, end, is_lost) in recent {
             let asked_again = stored.all().any(|one| one == path) || end.is_none();
             prop_assert!(
@@ -195,14 +216,17 @@ impl World {
         wall(self.shared.lock().unwrap().millis, skew)
     }
 
-    /// The promise, for one replica: any API server that is at most `propagation` behind verifies what it serves, if it could ever
-    /// verify anything: in the first moments of a cluster, or with all it trusts expired, it is promised nothing.
+    /// The promise, for one replica: any API server that is at most `propagation` behind verifies
+    /// what it serves, if it could ever verify anything: in the first moments of a cluster, or with
+    /// all it trusts expired, it is promised nothing.
     fn check(&self, replica: usize, pair: Option<&Pair>) -> Result<(), TestCaseError> {
         let Some(pair) = pair else { return Ok(()) };
         let mut shared = self.shared.lock().unwrap();
         let (now, leaf) = (wall(shared.millis, 0), pair.certificate());
-        let oldest = shared.millis.saturating_sub(policy().propagation.as_millis().try_into().unwrap());
-        let recent = shared.history.iter().rev().take_while(|(_, end)| end.is_none_or(|end| end >= oldest));
+        let oldest =
+            shared.millis.saturating_sub(policy().propagation.as_millis().try_into().unwrap());
+        let recent =
+            shared.history.iter().rev().take_while(|(_, end)| end.is_none_or(|end| end >= oldest));
         for trusted in recent.map(|(trusted, _)| trusted.clone()).collect::<Vec<_>>() {
             let live = |ca: &&Certificate| ca.not_after() > now;
             let promised = trusted.iter().filter(live).any(|ca| shared.used.contains(ca));
@@ -230,7 +254,10 @@ fn wall(millis: u64, skew: i64) -> OffsetDateTime {
 
 async fn breathe() {
     let mut asked = false;
-    std::future::poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    std::future::poll_fn(|_| {
+        if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 impl SecretStore for World {
@@ -238,7 +265,11 @@ impl SecretStore for World {
         self.answer(self.secret.read()).await
     }
 
-    async fn write(&self, data: &Data, version: Option<&ResourceVersion>) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        data: &Data,
+        version: Option<&ResourceVersion>,
+    ) -> Result<(), StoreError> {
         self.answer(self.secret.write(data, version)).await
     }
 }
@@ -248,7 +279,11 @@ impl BundleStore for World {
         self.answer(self.bundle.read()).await
     }
 
-    async fn patch(&self, publication: &Publication, version: &ResourceVersion) -> Result<(), StoreError> {
+    async fn patch(
+        &self,
+        publication: &Publication,
+        version: &ResourceVersion,
+    ) -> Result<(), StoreError> {
         self.answer(self.bundle.patch(publication, version)).await
     }
 }
@@ -257,7 +292,10 @@ struct SkewedClock(World, i64);
 
 impl Clock for SkewedClock {
     fn now(&self) -> Moment {
-        Moment { wall: self.0.wall(self.1), uptime: Duration::from_millis(self.0.shared.lock().unwrap().millis) }
+        Moment {
+            wall: self.0.wall(self.1),
+            uptime: Duration::from_millis(self.0.shared.lock().unwrap().millis),
+        }
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -289,7 +327,9 @@ impl Replica {
         let observe = move |event| match event {
             Event::Stored { reason } => shared.lock().unwrap().reasons.push(reason),
             Event::PublishedPath => shared.lock().unwrap().published_paths += 1,
-            Event::Overtaken { store: Store::Secret | Store::Bundle } => shared.lock().unwrap().overtaken += 1,
+            Event::Overtaken { store: Store::Secret | Store::Bundle } => {
+                shared.lock().unwrap().overtaken += 1;
+            }
             _ => {}
         };
         let run = async move {
@@ -314,9 +354,11 @@ impl Replica {
 /// Plays a schedule, checking the promise after every move, then lets all run undisturbed.
 fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
     let world = World::new();
-    let mut replicas = (0..REPLICAS).map(|number| Replica::start(&world, number)).collect::<Vec<_>>();
-    let calm =
-        (0..CALM / 3).flat_map(|turn| [Move::Run(turn % REPLICAS), Move::Run((turn + 1) % REPLICAS), Move::Pass(100)]);
+    let mut replicas =
+        (0..REPLICAS).map(|number| Replica::start(&world, number)).collect::<Vec<_>>();
+    let calm = (0..CALM / 3).flat_map(|turn| {
+        [Move::Run(turn % REPLICAS), Move::Run((turn + 1) % REPLICAS), Move::Pass(100)]
+    });
     let (mut agreed, mut backups) = (0, vec![None]);
     for (moved, step) in schedule.iter().copied().chain(calm).enumerate() {
         match step {
@@ -372,7 +414,10 @@ fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
             prop_assert_eq!(&*replica.answered().paths, &[expected.to_owned()][..]);
         }
     }
-    prop_assert!(schedule.len() + CALM <= agreed + 450, "all serve the same leaf again and again: last at {agreed}");
+    prop_assert!(
+        schedule.len() + CALM <= agreed + 450,
+        "all serve the same leaf again and again: last at {agreed}"
+    );
     Ok(world)
 }
 
@@ -390,7 +435,8 @@ fn the_schedules_reach_what_they_are_for() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut reasons, mut overtaken, mut published_paths) = (Vec::new(), 0, 0);
     for _ in 0..6 {
-        let schedule = prop::collection::vec(moves(), 3000).new_tree(&mut runner).unwrap().current();
+        let schedule =
+            prop::collection::vec(moves(), 3000).new_tree(&mut runner).unwrap().current();
         let world = play(&schedule).unwrap();
         let shared = world.shared.lock().unwrap();
         reasons.extend(shared.reasons.iter().cloned());
@@ -417,15 +463,18 @@ fn the_schedules_reach_what_they_are_for() {
 fn without_faults_nobody_but_the_first_writes_twice() {
     let world = play(&[]).unwrap();
     let shared = world.shared.lock().unwrap();
-    let bootstraps = shared.reasons.iter().filter(|reason| matches!(reason, Reason::Bootstrap(_))).count();
+    let bootstraps =
+        shared.reasons.iter().filter(|reason| matches!(reason, Reason::Bootstrap(_))).count();
     assert_eq!(bootstraps, 1, "{:?}", shared.reasons);
 }
 
 #[test]
 fn a_turn_with_nothing_to_do_asks_twice_and_changes_nothing() {
     let (secret, bundle) = (MemorySecret::default(), MemoryBundle::with_entries(3));
-    let ((leaf, _keep), (paths, _keep_too)) = (watch::channel(None), watch::channel(AnsweredPaths::default()));
-    let mut rotator = Rotator::new(secret.clone(), bundle.clone(), SkewedClock(World::new(), 0), policy());
+    let ((leaf, _keep), (paths, _keep_too)) =
+        (watch::channel(None), watch::channel(AnsweredPaths::default()));
+    let mut rotator =
+        Rotator::new(secret.clone(), bundle.clone(), SkewedClock(World::new(), 0), policy());
     let mut turn = || {
         let mut observe = |_| {};
         let mut context = Context::from_waker(Waker::noop());
@@ -437,5 +486,8 @@ fn a_turn_with_nothing_to_do_asks_twice_and_changes_nothing() {
     assert_eq!(bundle.paths(), [path.as_str(); 3]);
     let before = (secret.data(), bundle.entries());
     assert!(matches!(turn(), Poll::Ready(Turn::Settled(_))));
-    assert!((secret.data(), bundle.entries()) == before && before.1.iter().all(|entry| !entry.is_empty()));
+    assert!(
+        (secret.data(), bundle.entries()) == before
+            && before.1.iter().all(|entry| !entry.is_empty())
+    );
 }

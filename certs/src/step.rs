@@ -1,17 +1,21 @@
-//! What to do next with the shared certificates: a function of what is stored, published and served. No I/O, no clock; the only
-//! thing it takes from outside are new keys.
+//! What to do next with the shared certificates: a function of what is stored, published and
+//! served. No I/O, no clock; the only thing it takes from outside are new keys.
 //!
-//! The promise: **whoever trusts a `caBundle` that was published at any time within the last `propagation` verifies the leaf that
-//! any replica serves now.** What keeps it, with replicas that crash and stall anywhere and whose clocks differ by the tolerance:
+//! The promise: **whoever trusts a `caBundle` that was published at any time within the last
+//! `propagation` verifies the leaf that any replica serves now.** What keeps it, with replicas that
+//! crash and stall anywhere and whose clocks differ by the tolerance:
 //!
-//! - A CA signs only after the deciding replica has itself seen it in every entry for `propagation`, on its monotonic clock.
-//! - In an ordinary rotation its leaf is served only once a *second* publication has been out for `propagation`, so that whoever
-//!   knows the last but one `caBundle` verifies it too, however old that is.
-//! - A CA leaves the bundle only when the last leaf it signed has expired: a replica cut off from the API may serve that leaf to
-//!   the end.
-//! - The bundle is computed from what is stored, never from what is about to be, and read before it (see [`crate::BundleStore`]).
-//! - After a loss of the Secret, or when an old one is put back, the published CAs are kept, and the new or restored one is only
-//!   *next*: whoever has a leaf goes on serving it.
+//! - A CA signs only after the deciding replica has itself seen it in every entry for
+//!   `propagation`, on its monotonic clock.
+//! - In an ordinary rotation its leaf is served only once a *second* publication has been out for
+//!   `propagation`, so that whoever knows the last but one `caBundle` verifies it too, however old
+//!   that is.
+//! - A CA leaves the bundle only when the last leaf it signed has expired: a replica cut off from
+//!   the API may serve that leaf to the end.
+//! - The bundle is computed from what is stored, never from what is about to be, and read before it
+//!   (see [`crate::BundleStore`]).
+//! - After a loss of the Secret, or when an old one is put back, the published CAs are kept, and
+//!   the new or restored one is only *next*: whoever has a leaf goes on serving it.
 
 use crate::bundle::{Published, Sightings};
 use crate::certificate::{Certificate, canonical};
@@ -49,7 +53,8 @@ pub struct Serving {
     pub authority: Certificate,
 }
 
-/// What to do: publish, serve and write, each on its own, then look again; at once if something was changed.
+/// What to do: publish, serve and write, each on its own, then look again; at once if something was
+/// changed.
 #[derive(Debug)]
 pub struct Decision {
     /// `caBundle` for every entry, if it is not that already.
@@ -68,7 +73,8 @@ pub enum Reason {
     /// There was nothing usable, and nobody who trusts anything of ours.
     #[error("new CA and leaf: {0}")]
     Bootstrap(MaterialError),
-    /// There was nothing usable, but there are API servers that trust a CA and perhaps replicas that serve its leaf.
+    /// There was nothing usable, but there are API servers that trust a CA and perhaps replicas
+    /// that serve its leaf.
     #[error("new CA beside those published: {0}")]
     Heal(MaterialError),
     /// Less than a third of the leaf's life was left.
@@ -80,10 +86,12 @@ pub enum Reason {
     /// Less than two thirds of the CA's life were left: a new one is there, and signs nothing yet.
     #[error("next CA staged")]
     StageAuthority,
-    /// Less than a third of the CA's life was left, and the next one has been published long enough: it signs from now on.
+    /// Less than a third of the CA's life was left, and the next one has been published long
+    /// enough: it signs from now on.
     #[error("next CA signs from now on")]
     PromoteAuthority,
-    /// The Secret does not know the CA of a leaf that is being served, or one that is published, as after a restore.
+    /// The Secret does not know the CA of a leaf that is being served, or one that is published, as
+    /// after a restore.
     #[error("CA kept that is in use")]
     KeepAuthority,
     /// No leaf of a retired CA is valid any more.
@@ -98,12 +106,21 @@ pub enum Reason {
 pub fn step(view: &View<'_>, policy: &Policy) -> Result<Decision, CertsError> {
     let wall = view.now.wall;
     let timely = |material: &'_ Material| material.timely(wall, policy.clock_tolerance);
-    let usable = view.stored.map_err(Clone::clone).and_then(|material| timely(material).map(|()| material));
+    let usable =
+        view.stored.map_err(Clone::clone).and_then(|material| timely(material).map(|()| material));
     let material = match usable {
         Ok(material) => material,
         Err(defect) => {
-            let write = view.published.map(|published| heal(view, policy, published, defect)).transpose()?;
-            return Ok(Decision { publish: None, serve: view.serving.cloned(), write, next_check: policy.poll });
+            let write = view
+                .published
+                .map(|published| heal(view, policy, published, defect))
+                .transpose()?;
+            return Ok(Decision {
+                publish: None,
+                serve: view.serving.cloned(),
+                write,
+                next_check: policy.poll,
+            });
         }
     };
     let write = change(view, policy, material)?;
@@ -129,11 +146,15 @@ fn heal(
     let wall = view.now.wall;
     let authority = Arc::new(new_authority(policy, wall)?);
     let mut material = Material { active: None, next: None, retired: Vec::new() };
-    for certificate in published.certificates().into_iter().rev().filter(|one| !policy.is_past(one, wall)) {
+    for certificate in
+        published.certificates().into_iter().rev().filter(|one| !policy.is_past(one, wall))
+    {
         let until = last_leaf_ends(policy, wall, &certificate, None);
         material.retire(certificate, until);
     }
-    if let Some(serving) = view.serving.filter(|serving| !policy.is_past(serving.pair.certificate(), wall)) {
+    if let Some(serving) =
+        view.serving.filter(|serving| !policy.is_past(serving.pair.certificate(), wall))
+    {
         let until = last_leaf_ends(policy, wall, &serving.authority, Some(&serving.pair));
         material.retire(serving.authority.clone(), until);
     }
@@ -147,7 +168,11 @@ fn heal(
 }
 
 /// The one change that is due, the most pressing first.
-fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Option<(Material, Reason)>, CertsError> {
+fn change(
+    view: &View<'_>,
+    policy: &Policy,
+    material: &Material,
+) -> Result<Option<(Material, Reason)>, CertsError> {
     let wall = view.now.wall;
     if let Some(kept) = keep(view, policy, material) {
         return Ok(Some((kept, Reason::KeepAuthority)));
@@ -156,7 +181,10 @@ fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Optio
     if let Some(next) = &material.next {
         if policy.due(next.certificate()) <= wall {
             // It may be published, and what is must be known (see `keep`).
-            changed.retire(next.certificate().clone(), last_leaf_ends(policy, wall, next.certificate(), None));
+            changed.retire(
+                next.certificate().clone(),
+                last_leaf_ends(policy, wall, next.certificate(), None),
+            );
             changed.next = Some(Arc::new(new_authority(policy, wall)?));
             return Ok(Some((changed, Reason::StageAuthority)));
         }
@@ -166,8 +194,9 @@ fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Optio
             if let Some(Active { authority, pair }) = &material.active {
                 let until = last_leaf_ends(policy, wall, authority.certificate(), Some(pair));
                 changed.retire(authority.certificate().clone(), until);
-                // In the same write: nobody serves the new CA's leaf before a publication that came after the one which made it
-                // known (see `serve`), so even who is one publication behind verifies it.
+                // In the same write: nobody serves the new CA's leaf before a publication that came
+                // after the one which made it known (see `serve`), so even who is one publication
+                // behind verifies it.
                 changed.next = Some(Arc::new(new_authority(policy, wall)?));
             }
             let pair = new_leaf(policy, wall, next, &policy.names)?;
@@ -177,17 +206,25 @@ fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Optio
     }
     if let Some(Active { authority, pair }) = &material.active {
         let renewed = |names: &[String]| -> Result<_, CertsError> {
-            Ok(Some(Active { authority: Arc::clone(authority), pair: new_leaf(policy, wall, authority, names)? }))
+            Ok(Some(Active {
+                authority: Arc::clone(authority),
+                pair: new_leaf(policy, wall, authority, names)?,
+            }))
         };
         if policy.due(pair.certificate()) <= wall && prolongs(policy, wall, authority, pair) {
             changed.active = renewed(&policy.names)?;
             return Ok(Some((changed, Reason::RenewLeaf)));
         }
         if !pair.certificate().covers(&policy.names) && authority.certificate().not_after() > wall {
-            // Both the old names and the new: two versions side by side in an update would else renew in turns.
-            let kept =
-                pair.certificate().names().iter().filter(|kept| !policy.names.iter().any(|n| canonical(n) == **kept));
-            changed.active = renewed(&policy.names.iter().chain(kept).cloned().collect::<Vec<_>>())?;
+            // Both the old names and the new: two versions side by side in an update would else
+            // renew in turns.
+            let kept = pair
+                .certificate()
+                .names()
+                .iter()
+                .filter(|kept| !policy.names.iter().any(|n| canonical(n) == **kept));
+            changed.active =
+                renewed(&policy.names.iter().chain(kept).cloned().collect::<Vec<_>>())?;
             return Ok(Some((changed, Reason::RenameLeaf)));
         }
         if material.next.is_none() && policy.successor_due(authority.certificate()) <= wall {
@@ -197,26 +234,33 @@ fn change(view: &View<'_>, policy: &Policy, material: &Material) -> Result<Optio
     }
     // Published first, then forgotten: what the Secret does not know is never still in the bundle.
     let Some(published) = view.published else { return Ok(None) };
-    changed.retired.retain(|retired| retired.until > wall || published.mentions(&retired.certificate));
+    changed
+        .retired
+        .retain(|retired| retired.until > wall || published.mentions(&retired.certificate));
     Ok((changed.retired.len() < material.retired.len()).then_some((changed, Reason::DropAuthority)))
 }
 
-/// An old Secret was put back: it does not know what is served, or CAs of ours that are published and whose leaf others may serve.
-/// As after a loss all of them are kept, and the restored CA signs again once everybody knows it again.
+/// An old Secret was put back: it does not know what is served, or CAs of ours that are published
+/// and whose leaf others may serve. As after a loss all of them are kept, and the restored CA signs
+/// again once everybody knows it again.
 fn keep(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Material> {
     let wall = view.now.wall;
     let published = view.published?;
     let in_use = |serving: &&Serving| !policy.is_past(serving.pair.certificate(), wall);
     let lost = view.serving.filter(in_use).filter(|serving| !material.knows(&serving.authority));
     // Somebody else's in `caBundle` are not ours to keep.
-    let unknown = |one: &Certificate| !policy.is_past(one, wall) && !material.knows(one) && material.has_name_of(one);
+    let unknown = |one: &Certificate| {
+        !policy.is_past(one, wall) && !material.knows(one) && material.has_name_of(one)
+    };
     let room = MAX_RETIRED.saturating_sub(material.retired.len() + 1);
     let unknown: Vec<_> = published.certificates().into_iter().filter(unknown).take(room).collect();
     if lost.is_none() && unknown.is_empty() {
         return None;
     }
     let mut kept = material.clone();
-    if let Some(active) = kept.active.take_if(|active| !ripe(view, policy, active.authority.certificate())) {
+    if let Some(active) =
+        kept.active.take_if(|active| !ripe(view, policy, active.authority.certificate()))
+    {
         kept.next = Some(active.authority);
     }
     for certificate in unknown.into_iter().rev() {
@@ -233,14 +277,20 @@ fn keep(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Materia
 /// The stored leaf as soon as everybody can verify it, what is served already until then.
 fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Serving> {
     let Some(active) = &material.active else { return view.serving.cloned() };
-    let stored = Serving { pair: Arc::clone(&active.pair), authority: active.authority.certificate().clone() };
+    let stored = Serving {
+        pair: Arc::clone(&active.pair),
+        authority: active.authority.certificate().clone(),
+    };
     let trusts = |authority| view.published.is_some_and(|published| published.trusts(authority));
     let trusted = material.trusted(view.now.wall);
-    let (complete, known) = (|| trusted.iter().all(trusts), || trusted.iter().all(|one| ripe(view, policy, one)));
+    let (complete, known) =
+        (|| trusted.iter().all(trusts), || trusted.iter().all(|one| ripe(view, policy, one)));
     let Some(serving) = view.serving else {
-        // Not ready before API servers can verify it. In a fresh cluster that is one look later; after a loss, other replicas
-        // may still serve with a published CA that is not this one. Who cannot see the bundle trusts a CA that is old enough.
-        let settled = later(stored.authority.not_before(), 2 * policy.clock_tolerance + policy.propagation);
+        // Not ready before API servers can verify it. In a fresh cluster that is one look later;
+        // after a loss, other replicas may still serve with a published CA that is not this one.
+        // Who cannot see the bundle trusts a CA that is old enough.
+        let settled =
+            later(stored.authority.not_before(), 2 * policy.clock_tolerance + policy.propagation);
         let ready = match view.published.filter(|published| published.has_entries()) {
             Some(_) => complete() && trusts(&stored.authority),
             None => settled <= view.now.wall,
@@ -266,7 +316,8 @@ fn ripe_at(view: &View<'_>, policy: &Policy, certificate: &Certificate) -> Optio
     view.sightings.since(certificate).map(|since| since + policy.propagation)
 }
 
-/// When no leaf of this CA is valid any more, by anybody's clock: `serving` is the one known, others were made until now.
+/// When no leaf of this CA is valid any more, by anybody's clock: `serving` is the one known,
+/// others were made until now.
 fn last_leaf_ends(
     policy: &Policy,
     wall: OffsetDateTime,
@@ -278,8 +329,14 @@ fn last_leaf_ends(
     later(last.min(authority.not_after()), policy.clock_tolerance)
 }
 
-fn new_authority(policy: &Policy, wall: OffsetDateTime) -> Result<CertificateAuthority, CertsError> {
-    CertificateAuthority::generate_between(wall - policy.clock_tolerance, later(wall, policy.ca_lifetime))
+fn new_authority(
+    policy: &Policy,
+    wall: OffsetDateTime,
+) -> Result<CertificateAuthority, CertsError> {
+    CertificateAuthority::generate_between(
+        wall - policy.clock_tolerance,
+        later(wall, policy.ca_lifetime),
+    )
 }
 
 fn new_leaf(
@@ -288,17 +345,31 @@ fn new_leaf(
     authority: &CertificateAuthority,
     names: &[String],
 ) -> Result<Arc<Pair>, CertsError> {
-    let leaf = authority.issue_between(names, wall - policy.clock_tolerance, leaf_end(policy, wall, authority))?;
+    let leaf = authority.issue_between(
+        names,
+        wall - policy.clock_tolerance,
+        leaf_end(policy, wall, authority),
+    )?;
     Ok(Arc::new(Pair::new(leaf)?))
 }
 
 /// No leaf outlives its CA: nobody would verify it.
-fn leaf_end(policy: &Policy, wall: OffsetDateTime, authority: &CertificateAuthority) -> OffsetDateTime {
+fn leaf_end(
+    policy: &Policy,
+    wall: OffsetDateTime,
+    authority: &CertificateAuthority,
+) -> OffsetDateTime {
     later(wall, policy.leaf_lifetime).min(authority.certificate().not_after())
 }
 
-/// Whether a new leaf would be valid longer, by the second that certificates count; else renewing would never end.
-fn prolongs(policy: &Policy, wall: OffsetDateTime, authority: &CertificateAuthority, pair: &Pair) -> bool {
+/// Whether a new leaf would be valid longer, by the second that certificates count; else renewing
+/// would never end.
+fn prolongs(
+    policy: &Policy,
+    wall: OffsetDateTime,
+    authority: &CertificateAuthority,
+    pair: &Pair,
+) -> bool {
     let end = leaf_end(policy, wall, authority);
     end > wall && end.unix_timestamp() > pair.certificate().not_after().unix_timestamp()
 }
@@ -310,9 +381,13 @@ fn next_check(view: &View<'_>, policy: &Policy, material: &Material) -> Duration
     let signing = material.active.iter().map(|active| &active.authority).chain(&material.next);
     let signing = signing.map(|authority| authority.certificate()).collect::<Vec<_>>();
     let due = leaf.chain(signing.iter().map(|certificate| policy.due(certificate)));
-    let due = due.chain(material.active.iter().map(|active| policy.successor_due(active.authority.certificate())));
+    let due = due.chain(
+        material.active.iter().map(|active| policy.successor_due(active.authority.certificate())),
+    );
     let retired = material.retired.iter().map(|retired| retired.until);
-    let ripe = signing.iter().filter_map(|certificate| ripe_at(view, policy, certificate)?.checked_sub(uptime));
+    let ripe = signing
+        .iter()
+        .filter_map(|certificate| ripe_at(view, policy, certificate)?.checked_sub(uptime));
     let ahead = due.chain(retired).filter_map(until).chain(ripe).filter(|ahead| !ahead.is_zero());
     ahead.min().unwrap_or(policy.poll).clamp(SHORTEST_CHECK.min(policy.poll), policy.poll)
 }

@@ -33,10 +33,12 @@ pub struct Stored {
 
 /// The Secret that all replicas share.
 pub trait SecretStore: Send + Sync {
-    /// Reads it from the API server itself, not from a watch cache: a stale read costs a lost race. `None`: there is none.
+    /// Reads it from the API server itself, not from a watch cache: a stale read costs a lost race.
+    /// `None`: there is none.
     fn read(&self) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
-    /// Replaces its data if it still has `version`; creates it with `None`. [`StoreError::Conflict`]: somebody was faster.
+    /// Replaces its data if it still has `version`; creates it with `None`.
+    /// [`StoreError::Conflict`]: somebody was faster.
     fn write(
         &self,
         data: &Data,
@@ -46,12 +48,13 @@ pub trait SecretStore: Send + Sync {
 
 /// `caBundle` and path of every entry of our webhook configuration, by its name.
 pub trait BundleStore: Send + Sync {
-    /// Reads it from the API server itself, not from a watch cache. That a bundle is read before the Secret and patched only at
-    /// the version read is what keeps a slow replica from publishing an old one.
+    /// Reads it from the API server itself, not from a watch cache. That a bundle is read before
+    /// the Secret and patched only at the version read is what keeps a slow replica from publishing
+    /// an old one.
     fn read(&self) -> impl Future<Output = Result<Published, StoreError>> + Send;
 
-    /// Publishes this if the configuration still has `version` (a patch that names `metadata.resourceVersion`), and changes
-    /// nothing else.
+    /// Publishes this if the configuration still has `version` (a patch that names
+    /// `metadata.resourceVersion`), and changes nothing else.
     fn patch(
         &self,
         publication: &Publication,

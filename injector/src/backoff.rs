@@ -1,4 +1,5 @@
-//! How long to wait before the next try, and the jitter that keeps a thousand pods from asking at once.
+//! How long to wait before the next try, and the jitter that keeps a thousand pods from asking at
+//! once.
 
 use crate::fault::Class;
 use std::time::Duration;
@@ -22,8 +23,12 @@ pub enum Stage {
 pub fn delay(stage: Stage, class: Class, failures: u32) -> Duration {
     let (first, longest) = match (stage, class) {
         (Stage::Start, Class::Transient) => (Duration::from_millis(250), Duration::from_secs(15)),
-        (Stage::Start, Class::Slow | Class::Permanent) => (Duration::from_secs(1), Duration::from_secs(15)),
-        (Stage::Running { interval }, Class::Transient) => (Duration::from_secs(1), interval.min(LONGEST)),
+        (Stage::Start, Class::Slow | Class::Permanent) => {
+            (Duration::from_secs(1), Duration::from_secs(15))
+        }
+        (Stage::Running { interval }, Class::Transient) => {
+            (Duration::from_secs(1), interval.min(LONGEST))
+        }
         (Stage::Running { interval }, Class::Slow | Class::Permanent) => {
             (Duration::from_secs(30), interval.min(LONGEST))
         }
@@ -92,8 +97,11 @@ mod tests {
     #[test]
     fn jitter_stays_within_a_tenth_and_uses_both_sides() {
         let mut jitter = Jitter::new(7);
-        let all: Vec<_> = (0..1000).map(|_| jitter.spread(Duration::from_secs(100)).as_secs()).collect();
+        let all: Vec<_> =
+            (0..1000).map(|_| jitter.spread(Duration::from_secs(100)).as_secs()).collect();
         assert!(all.iter().all(|seconds| (90..=110).contains(seconds)));
-        assert!(all.iter().any(|&seconds| seconds < 93) && all.iter().any(|&seconds| seconds > 107));
+        assert!(
+            all.iter().any(|&seconds| seconds < 93) && all.iter().any(|&seconds| seconds > 107)
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Which objects a refresh need not fetch, because a list of the vault shows them unchanged. Pure.
 //!
-//! A list costs one call for 25 objects and tells of each when it was `updated`, to the second. A change of an object moves that
-//! time; two changes within one second do not. So an object is known by its time only once that second, and two more for clocks
-//! that differ, have passed: until then it is fetched again. Whatever a list does not tell (the object is not in it, a version was
+//! A list costs one call for 25 objects and tells of each when it was `updated`, to the second. A
+//! change of an object moves that time; two changes within one second do not. So an object is known
+//! by its time only once that second, and two more for clocks that differ, have passed: until then
+//! it is fetched again. Whatever a list does not tell (the object is not in it, a version was
 //! pinned, a right was revoked) a GET does, at once or within the hour.
 
 use crate::refresh::Time;
@@ -13,10 +14,12 @@ use std::time::Duration;
 
 /// An object that was updated so shortly before the answer may change again with the same time.
 const UNSETTLED_SECONDS: i64 = 2;
-/// Every object is fetched at least so often; and a vault that cannot be listed, or has too many objects, is not asked sooner.
+/// Every object is fetched at least so often; and a vault that cannot be listed, or has too many
+/// objects, is not asked sooner.
 const FULL_EVERY: Duration = Duration::from_secs(3600);
 
-/// When an object was updated, and when the answer that says so was made; seconds since 1970 by the vault's clocks.
+/// When an object was updated, and when the answer that says so was made; seconds since 1970 by the
+/// vault's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) updated: i64,
@@ -61,7 +64,8 @@ enum Known {
     Nothing,
     /// Of a pinned version: it was fetched.
     Fetched,
-    /// Of the newest version, as a list told it or the object itself; no later change can have this time.
+    /// Of the newest version, as a list told it or the object itself; no later change can have this
+    /// time.
     Updated(i64),
 }
 
@@ -101,7 +105,13 @@ impl Ledger {
     }
 
     /// Begins a round; with `full` everything is fetched.
-    pub(crate) fn start(&mut self, volume: &Volume, items: &[usize], full: bool, now: Time) -> Start {
+    pub(crate) fn start(
+        &mut self,
+        volume: &Volume,
+        items: &[usize],
+        full: bool,
+        now: Time,
+    ) -> Start {
         if full || now >= self.full_at {
             self.known.fill(Known::Nothing);
             self.selected.clear();
@@ -125,7 +135,10 @@ impl Ledger {
                 of.map(|(_, object)| name(object)).collect()
             };
             let spared = names(|known| matches!(known, Known::Updated(_))).len();
-            let barred = self.barred.get(&group).is_some_and(|(until, pages)| now < *until && spared <= *pages + 1);
+            let barred = self
+                .barred
+                .get(&group)
+                .is_some_and(|(until, pages)| now < *until && spared <= *pages + 1);
             let names = names(|_| true);
             let items = members.iter().map(|(index, _)| *index).collect();
             match members.into_iter().next() {
@@ -152,25 +165,37 @@ impl Ledger {
         })
     }
 
-    /// A list is not to be had at all, or has more pages than it was granted: not asked for so many again for a while. The items
-    /// to be fetched, and whether it is news.
-    pub(crate) fn not_listed(&mut self, list: List, refused: bool, now: Time) -> (Vec<usize>, bool) {
+    /// A list is not to be had at all, or has more pages than it was granted: not asked for so many
+    /// again for a while. The items to be fetched, and whether it is news.
+    pub(crate) fn not_listed(
+        &mut self,
+        list: List,
+        refused: bool,
+        now: Time,
+    ) -> (Vec<usize>, bool) {
         let pages = if refused { usize::MAX - 1 } else { list.most_pages };
         let known = self.barred.insert(group(&list.object), (now + FULL_EVERY, pages));
         (list.items, known.is_none())
     }
 
-    /// A list failed, which may pass: the items that fail with it, and those to be fetched. A vault that has trouble is not asked
-    /// for all that the list could have spared; only when the list fails again do the objects have to tell, unless the vault
-    /// `throttles`.
+    /// A list failed, which may pass: the items that fail with it, and those to be fetched. A vault
+    /// that has trouble is not asked for all that the list could have spared; only when the list
+    /// fails again do the objects have to tell, unless the vault `throttles`.
     pub(crate) fn stumbled(&mut self, list: List, throttles: bool) -> (Vec<usize>, Vec<usize>) {
         let first = self.stumbled.insert(group(&list.object));
-        let spare = |index: &usize| (first || throttles) && matches!(self.known[*index], Known::Updated(_));
+        let spare =
+            |index: &usize| (first || throttles) && matches!(self.known[*index], Known::Updated(_));
         list.items.into_iter().partition(spare)
     }
 
     /// An item was made from what a GET told. `listed` is what a list told of its object before.
-    pub(crate) fn fetched(&mut self, volume: &Volume, index: usize, listed: Option<Seen>, got: Option<Seen>) {
+    pub(crate) fn fetched(
+        &mut self,
+        volume: &Volume,
+        index: usize,
+        listed: Option<Seen>,
+        got: Option<Seen>,
+    ) {
         let Some(object) = object(volume, index) else { return };
         self.known[index] = match object.version() {
             Some(_) => Known::Fetched,
@@ -209,7 +234,8 @@ impl Ledger {
 /// The time by which an object is known that a GET told, and perhaps a list before it.
 pub(crate) fn settled(listed: Option<Seen>, got: Option<Seen>) -> Option<i64> {
     let seen = match (listed, got) {
-        // A change after the list shows in the next one; so the list's own word is as good, and the same words are compared.
+        // A change after the list shows in the next one; so the list's own word is as good, and the
+        // same words are compared.
         (Some(listed), Some(got)) if got.updated >= listed.updated => Some(listed),
         // An answer that is older than the list, from a replica that lags behind.
         (Some(_), _) => None,

@@ -1,16 +1,18 @@
-//! Time since boot for everything that waits, and calendar text from the system clock, without a date library.
+//! Time since boot for everything that waits, and calendar text from the system clock, without a
+//! date library.
 
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
-    timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::unix::pipe;
 use tokio::time::sleep;
 
-/// Time since the node booted, suspension included: nobody sets it, and a container that was restarted goes on with it.
+/// Time since the node booted, suspension included: nobody sets it, and a container that was
+/// restarted goes on with it.
 pub(crate) fn since_boot() -> Duration {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
     Duration::new(tv_sec.try_into().unwrap_or_default(), tv_nsec.try_into().unwrap_or_default())
@@ -23,8 +25,12 @@ pub(crate) struct Alarm(Option<pipe::Receiver>);
 impl Alarm {
     /// Where the kernel has no such timer (a sandbox's may not) the runtime's has to do.
     pub(crate) fn new() -> Self {
-        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC);
-        // A timer is read like a pipe, and the runtime offers no other way to wait for a descriptor that is free of `unsafe`.
+        let timer = timerfd_create(
+            TimerfdClockId::Boottime,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        );
+        // A timer is read like a pipe, and the runtime offers no other way to wait for a descriptor
+        // that is free of `unsafe`.
         Self(timer.ok().and_then(|timer| pipe::Receiver::from_owned_fd_unchecked(timer).ok()))
     }
 
@@ -41,9 +47,15 @@ impl Alarm {
     fn set(timer: impl AsFd, time: Duration) -> Result<(), Errno> {
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         // A time no clock reaches is as good as none.
-        let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).min(i64::MAX / 2_000_000_000);
+        let tv_sec =
+            i64::try_from(time.as_secs()).unwrap_or(i64::MAX).min(i64::MAX / 2_000_000_000);
         let it_value = Timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
-        timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: zero, it_value }).map(drop)
+        timerfd_settime(
+            timer,
+            TimerfdTimerFlags::ABSTIME,
+            &Itimerspec { it_interval: zero, it_value },
+        )
+        .map(drop)
     }
 
     async fn expired(timer: &pipe::Receiver) {
@@ -122,12 +134,14 @@ impl Utc {
     }
 }
 
-/// Days since 1970-01-01 as year, month, day (Howard Hinnant, `chrono-Compatible Low-Level Date Algorithms`).
+/// Days since 1970-01-01 as year, month, day (Howard Hinnant, `chrono-Compatible Low-Level Date
+/// Algorithms`).
 fn civil(days: i64) -> (i64, u8, u8) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
@@ -152,7 +166,8 @@ mod tests {
             alarm.at(Duration::ZERO).await;
             assert!(since_boot() < start + Duration::from_secs(10));
             // One that is dropped before its time leaves nothing behind.
-            let soon = tokio::time::timeout(Duration::from_millis(5), alarm.at(Duration::MAX)).await;
+            let soon =
+                tokio::time::timeout(Duration::from_millis(5), alarm.at(Duration::MAX)).await;
             assert!(soon.is_err());
             alarm.at(since_boot() + Duration::from_millis(5)).await;
         }

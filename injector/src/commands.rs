@@ -23,14 +23,16 @@ const NEVER: u8 = 3;
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let commit = option_env!("KEYSLUICE_COMMIT").unwrap_or("unknown");
     let environment = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
-    let (version, arch, os) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
+    let (version, arch, os) =
+        (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
     format!("{version} (commit {commit}, target {arch}-{os}-{environment})")
 });
 
 /// Fetches Azure Key Vault objects into a volume and keeps them fresh.
 ///
-/// The Plan says what, as whom and where: --plan FILE, or the JSON itself in `KEYSLUICE_PLAN`.
-/// Exit codes: 0 done, 1 failed at run time or no sidecar answers, 2 wrong usage, 3 a configuration that will never work.
+/// The Plan says what, as whom and where: --plan FILE, or the JSON itself in `KEYSLUICE_PLAN`. Exit
+/// codes: 0 done, 1 failed at run time or no sidecar answers, 2 wrong usage, 3 a configuration that
+/// will never work.
 #[derive(Debug, Parser)]
 #[command(name = "keysluice-injector", version = VERSION.as_str())]
 struct CommandLine {
@@ -74,8 +76,15 @@ enum Command {
     },
     /// Print what the sidecar knows of every file.
     Status {
-        /// JSON; or metrics as Prometheus scrapes them: readiness, and of each file its age and whether its object fails.
-        #[arg(short, long, value_name = "FORMAT", env = "KEYSLUICE_OUTPUT", default_value = "json")]
+        /// JSON; or metrics as Prometheus scrapes them: readiness, and of each file its age and
+        /// whether its object fails.
+        #[arg(
+            short,
+            long,
+            value_name = "FORMAT",
+            env = "KEYSLUICE_OUTPUT",
+            default_value = "json"
+        )]
         output: Output,
     },
     /// Have the sidecar refresh now, and print the result; ends with 1 while something fails.
@@ -131,16 +140,20 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
             let tell = |reason: &str| drop(writeln!(std::io::stderr(), "waiting: {reason}"));
             gate::ready(&directory, Duration::from_secs(timeout), tell).map(|()| ExitCode::SUCCESS)
         }
-        Command::Status { output } => gate::request(&directory, "status").map(|(text, _)| match output {
-            Output::Json => print(&text, true),
-            Output::Metrics => print(&metrics::open_metrics(&text).unwrap_or_default(), true),
-        }),
-        Command::Refresh => gate::request(&directory, "refresh").map(|(text, well)| print(&text, well)),
+        Command::Status { output } => {
+            gate::request(&directory, "status").map(|(text, _)| match output {
+                Output::Json => print(&text, true),
+                Output::Metrics => print(&metrics::open_metrics(&text).unwrap_or_default(), true),
+            })
+        }
+        Command::Refresh => {
+            gate::request(&directory, "refresh").map(|(text, well)| print(&text, well))
+        }
     }
 }
 
-/// Tokens and values go into no core file, and no other process of the user may look at them. Where the system refuses, the
-/// command works as well.
+/// Tokens and values go into no core file, and no other process of the user may look at them. Where
+/// the system refuses, the command works as well.
 fn keep_memory_private() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
@@ -162,8 +175,9 @@ fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault
         .thread_stack_size(256 * 1024)
         .build()
         .map_err(|error| Fault::new(KS608, Class::Transient, format_args!("runtime: {error}")))?;
-    let result =
-        runtime.block_on(async { if keep { run::run(plan, options).await } else { once::once(plan, options).await } });
+    let result = runtime.block_on(async {
+        if keep { run::run(plan, options).await } else { once::once(plan, options).await }
+    });
     // A name look-up that hangs must not hold up the end.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
@@ -184,10 +198,16 @@ mod tests {
     fn options_go_before_and_after_the_command() {
         for arguments in [&["x", "--root", "/r", "run"][..], &["x", "run", "--root", "/r"]] {
             let parsed = CommandLine::try_parse_from(arguments).unwrap();
-            assert_eq!((parsed.options.root, matches!(parsed.command, Command::Run)), (PathBuf::from("/r"), true));
+            assert_eq!(
+                (parsed.options.root, matches!(parsed.command, Command::Run)),
+                (PathBuf::from("/r"), true)
+            );
         }
         for timeout in ["-1", "86401", "18446744073709551615"] {
-            assert!(CommandLine::try_parse_from(["x", "ready", "--timeout", timeout]).is_err(), "{timeout}");
+            assert!(
+                CommandLine::try_parse_from(["x", "ready", "--timeout", timeout]).is_err(),
+                "{timeout}"
+            );
         }
         assert!(CommandLine::try_parse_from(["x", "ready", "--timeout", "86400"]).is_ok());
         assert!(CommandLine::try_parse_from(["x"]).is_err());

@@ -1,4 +1,5 @@
-//! The sidecar's side of the control socket: a Unix socket on the private tmpfs, so `hostNetwork` pods never collide.
+//! The sidecar's side of the control socket: a Unix socket on the private tmpfs, so `hostNetwork`
+//! pods never collide.
 //!
 //! A client writes one line (`ready`, `status` or `refresh`) and reads lines of JSON.
 
@@ -103,8 +104,10 @@ impl RunDirectory {
     /// Replaces a small file of state; without one the sidecar works as well.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) {
         let temporary = format!("{name}.tmp");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Ok(fd) = openat(&self.directory, temporary.as_str(), flags, Mode::from_bits_truncate(0o600))
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(fd) =
+            openat(&self.directory, temporary.as_str(), flags, Mode::from_bits_truncate(0o600))
             && File::from(fd).write_all(bytes).is_ok()
         {
             let _ = renameat(&self.directory, temporary.as_str(), &self.directory, name);
@@ -134,7 +137,11 @@ pub(crate) async fn accept(
 }
 
 /// Serves one connection; errors are the client's business.
-async fn serve(stream: UnixStream, snapshots: watch::Receiver<Snapshot>, requests: mpsc::Sender<Request>) {
+async fn serve(
+    stream: UnixStream,
+    snapshots: watch::Receiver<Snapshot>,
+    requests: mpsc::Sender<Request>,
+) {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(64));
@@ -184,7 +191,10 @@ async fn gate(mut writer: impl AsyncWriteExt + Unpin, mut snapshots: watch::Rece
         } else if let Some(reason) = ended {
             lines.extend([json!({"ended": reason}).to_string().as_str(), "\n"]);
         }
-        if writer.write_all(lines.as_bytes()).await.is_err() || over || snapshots.changed().await.is_err() {
+        if writer.write_all(lines.as_bytes()).await.is_err()
+            || over
+            || snapshots.changed().await.is_err()
+        {
             return;
         }
     }
@@ -201,7 +211,10 @@ mod tests {
         let deep = directory.path().join("x".repeat(120));
         let run = RunDirectory::create(&deep).unwrap();
         let listener = run.listen().unwrap();
-        assert_eq!(std::fs::metadata(deep.join(SOCKET)).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(deep.join(SOCKET)).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert!(run.listen().unwrap_err().message.contains("another sidecar"));
         drop(listener);
         run.listen().unwrap();
@@ -214,7 +227,9 @@ mod tests {
         let task = tokio::spawn(gate(server, receiver));
         let mut lines = BufReader::new(client).lines();
         for reasons in [&["a"][..], &["a", "b"]] {
-            sender.send_modify(|snapshot| snapshot.reasons = reasons.iter().map(|&reason| reason.to_owned()).collect());
+            sender.send_modify(|snapshot| {
+                snapshot.reasons = reasons.iter().map(|&reason| reason.to_owned()).collect();
+            });
             let expected = json!({"waiting": reasons.last().unwrap()}).to_string();
             assert_eq!(lines.next_line().await.unwrap().unwrap(), expected);
         }

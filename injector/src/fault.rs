@@ -54,9 +54,16 @@ mod tests {
 
     #[test]
     fn a_fault_reads_as_code_what_and_hint() {
-        let fault = Fault::new(KS404, Class::Slow, "secret \"db\" in https://kv.vault.azure.net/: 404 SecretNotFound");
+        let fault = Fault::new(
+            KS404,
+            Class::Slow,
+            "secret \"db\" in https://kv.vault.azure.net/: 404 SecretNotFound",
+        );
         let text = fault.to_string();
-        assert!(text.starts_with("KS404 secret \"db\" in https://kv.vault.azure.net/: 404"), "{text}");
+        assert!(
+            text.starts_with("KS404 secret \"db\" in https://kv.vault.azure.net/: 404"),
+            "{text}"
+        );
         assert!(text.contains("; hint: check the name"), "{text}");
     }
 }

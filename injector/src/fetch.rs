@@ -47,12 +47,14 @@ impl From<Fetched> for Brought {
     }
 }
 
-/// How a round goes on. An object is told as soon as it is known: the slowest of a round holds up no reason.
+/// How a round goes on. An object is told as soon as it is known: the slowest of a round holds up
+/// no reason.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// Some items of a volume are done.
     Items { volume: usize, results: Results },
-    /// Some items of a volume are what they were, as a list told, or (`asked` is false) as pinned versions are.
+    /// Some items of a volume are what they were, as a list told, or (`asked` is false) as pinned
+    /// versions are.
     Unchanged { volume: usize, items: Vec<usize>, asked: bool },
     /// A round is over: all of its items are.
     Over { volume: usize },
@@ -76,23 +78,51 @@ pub(crate) struct Fetcher {
 
 impl Fetcher {
     /// Checks what can be known before the first request.
-    pub(crate) fn new(plan: Arc<Plan>, root: &Path, throttle: ThrottleState) -> Result<Self, Fault> {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        root: &Path,
+        throttle: ThrottleState,
+    ) -> Result<Self, Fault> {
         for item in plan.volumes.iter().flat_map(Item::all) {
             content::supported(item).map_err(|error| error.fault(&item.source()))?;
         }
-        let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process()).map_err(|error| error.fault())?;
+        let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process())
+            .map_err(|error| error.fault())?;
         let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
         let source = |identity: &keysluice_plan::Identity| {
             (
                 identity.name.clone(),
-                TokenSource::new(identity.clone(), root, Arc::clone(&http), Arc::clone(&throttle), seed()),
+                TokenSource::new(
+                    identity.clone(),
+                    root,
+                    Arc::clone(&http),
+                    Arc::clone(&throttle),
+                    seed(),
+                ),
             )
         };
         let sources = plan.identities.iter().map(source).collect();
-        let vaults = VaultClient::new(Arc::clone(&http), Arc::clone(&throttle), plan.volumes.iter().flat_map(vaults));
-        let ledgers = plan.volumes.iter().map(|volume| Mutex::new(Ledger::new(Item::count(volume)))).collect();
+        let vaults = VaultClient::new(
+            Arc::clone(&http),
+            Arc::clone(&throttle),
+            plan.volumes.iter().flat_map(vaults),
+        );
+        let ledgers = plan
+            .volumes
+            .iter()
+            .map(|volume| Mutex::new(Ledger::new(Item::count(volume))))
+            .collect();
         let making = Semaphore::new(1);
-        Ok(Self { plan, sources, vaults, throttle, http, room: Room::of_this_process(), making, ledgers })
+        Ok(Self {
+            plan,
+            sources,
+            vaults,
+            throttle,
+            http,
+            room: Room::of_this_process(),
+            making,
+            ledgers,
+        })
     }
 
     /// Has these items fetched the next time, whatever a list tells.
@@ -113,8 +143,9 @@ impl Fetcher {
         self.throttle.state()
     }
 
-    /// Has these items of a volume as the vault has them; every one gets a result. With `full` all are fetched, otherwise those
-    /// that a list does not show unchanged. Where nobody listens any more nothing is told.
+    /// Has these items of a volume as the vault has them; every one gets a result. With `full` all
+    /// are fetched, otherwise those that a list does not show unchanged. Where nobody listens any
+    /// more nothing is told.
     pub(crate) async fn round(
         self: Arc<Self>,
         volume: usize,
@@ -139,8 +170,11 @@ impl Fetcher {
             match done.unwrap_or(Step::Done(Vec::new())) {
                 Step::Listed(Listing { results, unchanged, fetch, seen }) => {
                     self.ask(&mut tasks, volume, fetch, &Arc::new(seen));
-                    lost.retain(|item| !unchanged.contains(item) && results.iter().all(|(index, _)| index != item));
-                    let _ = tell.send(Progress::Unchanged { volume, items: unchanged, asked: true });
+                    lost.retain(|item| {
+                        !unchanged.contains(item) && results.iter().all(|(index, _)| index != item)
+                    });
+                    let _ =
+                        tell.send(Progress::Unchanged { volume, items: unchanged, asked: true });
                     let _ = tell.send(Progress::Items { volume, results });
                 }
                 Step::Done(results) => {
@@ -173,15 +207,25 @@ impl Fetcher {
             let (fetcher, seen) = (Arc::clone(self), Arc::clone(seen));
             tasks.spawn(async move {
                 Step::Done(match ask {
-                    Ask::Object(object) => fetcher.object(volume, &object, seen.get(&object).copied(), items).await,
-                    Ask::History(object, count) => fetcher.history(volume, &object, count, items).await,
+                    Ask::Object(object) => {
+                        fetcher.object(volume, &object, seen.get(&object).copied(), items).await
+                    }
+                    Ask::History(object, count) => {
+                        fetcher.history(volume, &object, count, items).await
+                    }
                     Ask::Selection(index) => vec![(index, fetcher.selection(volume, index).await)],
                 })
             });
         }
     }
 
-    async fn object(&self, volume: usize, object: &Object, listed: Option<Seen>, items: Vec<usize>) -> Results {
+    async fn object(
+        &self,
+        volume: usize,
+        object: &Object,
+        listed: Option<Seen>,
+        items: Vec<usize>,
+    ) -> Results {
         let answer = match self.source(object.identity()) {
             Ok(source) => self.vaults.get(object, source).await,
             Err(fault) => Err(fault),
@@ -191,7 +235,9 @@ impl Fetcher {
             Err(fault) => return self.failed(volume, items, &fault),
         };
         let seen = of_object(answer.body.expose_secret(), answer.date);
-        let made = self.make(Job { volume, items, object: object.clone(), place: Place::Own, answer }).await;
+        let made = self
+            .make(Job { volume, items, object: object.clone(), place: Place::Own, answer })
+            .await;
         let plan = &self.plan.volumes[volume];
         let mut ledger = self.ledger(volume);
         let mut note = |(index, made): (usize, Result<Fetched, Fault>)| {
@@ -216,7 +262,13 @@ impl Fetcher {
 
     /// `Plan::check` refuses a Plan with an identity that is not defined.
     fn source(&self, identity: &str) -> Result<&TokenSource, Fault> {
-        let missing = || Fault::new(KS601, Class::Permanent, format_args!("identity {identity:?} is not defined"));
+        let missing = || {
+            Fault::new(
+                KS601,
+                Class::Permanent,
+                format_args!("identity {identity:?} is not defined"),
+            )
+        };
         self.sources.get(identity).ok_or_else(missing)
     }
 

@@ -1,6 +1,8 @@
-//! An answer that is not the service's own: a proxy's error page, a captive portal, the block page of a firewall.
+//! An answer that is not the service's own: a proxy's error page, a captive portal, the block page
+//! of a firewall.
 //!
-//! It says nothing of roles, policies, names or identities, so what it says is told as it is: status, type, and how it begins.
+//! It says nothing of roles, policies, names or identities, so what it says is told as it is:
+//! status, type, and how it begins.
 
 use crate::identity::short;
 use reqwest::Response;
@@ -22,7 +24,9 @@ pub struct Head {
 impl Head {
     /// Of a response.
     pub(crate) fn of(response: &Response) -> Self {
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text = |name| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        };
         let content_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default();
         let status = response.status();
         let location = if status.is_redirection() { origin(text(LOCATION)) } else { String::new() };
@@ -31,7 +35,8 @@ impl Head {
 
     /// With how the body begins.
     pub(crate) fn with(self, body: &[u8]) -> Foreign {
-        let start = if self.status == 200 && !is_markup(body) { String::new() } else { start(body) };
+        let start =
+            if self.status == 200 && !is_markup(body) { String::new() } else { start(body) };
         Foreign { head: self, start }
     }
 }
@@ -50,7 +55,8 @@ impl Foreign {
         self.head.status
     }
 
-    /// Whether the status is one of a service that is overloaded or restarts, whoever sent it. 511 is a captive portal's.
+    /// Whether the status is one of a service that is overloaded or restarts, whoever sent it. 511
+    /// is a captive portal's.
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self.head.status, 408 | 500..=510 | 512..)
     }
@@ -100,7 +106,9 @@ fn start(body: &[u8]) -> String {
 /// `https://portal.example`: what follows may hold what was asked for.
 fn origin(location: &str) -> String {
     let end = location.find("://").map(|at| at + 3);
-    let end = end.map(|at| location[at..].find(['/', '?', '#']).map_or(location.len(), |length| at + length));
+    let end = end.map(|at| {
+        location[at..].find(['/', '?', '#']).map_or(location.len(), |length| at + length)
+    });
     short(&location[..end.unwrap_or_default()])
 }
 
@@ -114,10 +122,14 @@ mod tests {
 
     #[test]
     fn the_start_is_one_short_line_without_tokens() {
-        let page = "\u{feff}<!DOCTYPE html>\r\n<html>\n  <body>eyJhbGciOi.x.y \u{1b}[31m blocked".to_owned()
+        let page = "\u{feff}<!DOCTYPE html>\r\n<html>\n  <body>eyJhbGciOi.x.y \u{1b}[31m blocked"
+            .to_owned()
             + &"x".repeat(900);
         let text = foreign(403, "text/html", page.as_bytes()).to_string();
-        assert!(text.starts_with("403 text/html \"<!DOCTYPE html> <html> [token] [31m blockedxxx"), "{text}");
+        assert!(
+            text.starts_with("403 text/html \"<!DOCTYPE html> <html> [token] [31m blockedxxx"),
+            "{text}"
+        );
         assert!(text.chars().count() < 150 && text.ends_with("…\""), "{text}");
         assert_eq!(foreign(404, "", b"").to_string(), "404");
         assert_eq!(foreign(403, "x/y", b"\xff\xfe").to_string(), "403 x/y \"\u{fffd}\u{fffd}\"");

@@ -1,4 +1,5 @@
-//! The other side of the control socket: `ready`, `status`, `refresh`. Plain blocking I/O: these live for milliseconds.
+//! The other side of the control socket: `ready`, `status`, `refresh`. Plain blocking I/O: these
+//! live for milliseconds.
 
 use crate::control::RunDirectory;
 use crate::fault::{Class, Fault};
@@ -21,8 +22,13 @@ struct Line {
     failing: usize,
 }
 
-/// Blocks until the first generation of every volume is there; `tell` gets each new reason. The error ends with the last one.
-pub(crate) fn ready(run: &Path, timeout: Duration, mut tell: impl FnMut(&str)) -> Result<(), Fault> {
+/// Blocks until the first generation of every volume is there; `tell` gets each new reason. The
+/// error ends with the last one.
+pub(crate) fn ready(
+    run: &Path,
+    timeout: Duration,
+    mut tell: impl FnMut(&str),
+) -> Result<(), Fault> {
     let deadline = Instant::now() + timeout;
     let fail = |reason, what: String, last: &Option<String>| {
         let last = last.as_ref().map(|last| format!("; last reason: {last}")).unwrap_or_default();
@@ -36,13 +42,19 @@ pub(crate) fn ready(run: &Path, timeout: Duration, mut tell: impl FnMut(&str)) -
         {
             Ok(stream) => break stream,
             Err(error) if Instant::now() >= deadline => {
-                let what = format!("no sidecar in {} within {} s ({error})", run.display(), timeout.as_secs());
+                let what = format!(
+                    "no sidecar in {} within {} s ({error})",
+                    run.display(),
+                    timeout.as_secs()
+                );
                 return Err(fail(KS604, what, &last));
             }
             Err(_) => std::thread::sleep(POLL),
         }
     };
-    let ended = |last: &Option<String>| fail(KS604, "the sidecar ended before it was ready".to_owned(), last);
+    let ended = |last: &Option<String>| {
+        fail(KS604, "the sidecar ended before it was ready".to_owned(), last)
+    };
     let mut lines = ask(stream, "ready").map_err(|_| ended(&last))?;
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -51,8 +63,17 @@ pub(crate) fn ready(run: &Path, timeout: Duration, mut tell: impl FnMut(&str)) -
         match lines.read_line(&mut text) {
             Ok(0) => return Err(ended(&last)),
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                return Err(fail(KS603, format!("not ready within {} s", timeout.as_secs()), &last));
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
+                return Err(fail(
+                    KS603,
+                    format!("not ready within {} s", timeout.as_secs()),
+                    &last,
+                ));
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(_) => return Err(ended(&last)),
@@ -74,15 +95,17 @@ pub(crate) fn ready(run: &Path, timeout: Duration, mut tell: impl FnMut(&str)) -
 
 /// One request, one line of JSON; the flag says whether everything is well in it.
 pub(crate) fn request(run: &Path, command: &str) -> Result<(String, bool), Fault> {
-    let fail = |error: String| Fault::new(KS604, Class::Transient, format_args!("{}: {error}", run.display()));
+    let fail = |error: String| {
+        Fault::new(KS604, Class::Transient, format_args!("{}: {error}", run.display()))
+    };
     // Without the directory there is no sidecar, which may change.
     let directory = RunDirectory::open(run).map_err(|fault| fail(fault.message))?;
     let stream = directory.connect().map_err(|error| fail(error.to_string()))?;
     let mut text = String::new();
     let mut lines = ask(stream, command).map_err(|error| fail(error.to_string()))?;
     lines.read_line(&mut text).map_err(|error| fail(error.to_string()))?;
-    let line: Line =
-        serde_json::from_str(&text).map_err(|_| fail("the sidecar ended before it answered".to_owned()))?;
+    let line: Line = serde_json::from_str(&text)
+        .map_err(|_| fail("the sidecar ended before it answered".to_owned()))?;
     Ok((text, line.failing == 0))
 }
 
@@ -129,7 +152,10 @@ mod tests {
     fn an_end_before_ready_is_an_error_with_the_last_reason() {
         let (result, told) = gate("{\"waiting\":\"a\"}\n{\"ended\":\"b\"}\n");
         let text = result.unwrap_err().to_string();
-        assert!(text.starts_with("KS604 the sidecar ended before it was ready; last reason: b"), "{text}");
+        assert!(
+            text.starts_with("KS604 the sidecar ended before it was ready; last reason: b"),
+            "{text}"
+        );
         assert_eq!(told, ["a", "b"]);
     }
 

@@ -24,7 +24,8 @@ use zeroize::Zeroize;
 pub const BODY_LIMIT_BYTES: usize = 256 * 1024;
 /// Nor a page of a list this: 25 entries with 15 tags of twice 512 characters.
 pub const PAGE_LIMIT_BYTES: usize = 1024 * 1024;
-/// At most this many requests to vaults at once, and so many connections worth keeping for the next one.
+/// At most this many requests to vaults at once, and so many connections worth keeping for the next
+/// one.
 pub const CONCURRENCY: usize = 8;
 
 /// Far more than eight handshakes and all that is made of their answers take.
@@ -92,8 +93,8 @@ impl Environment {
     }
 }
 
-/// Hands out one client while somebody uses it, and lets it go when nobody does: an idle pod keeps no connection, no TLS
-/// buffer and no timer. TLS sessions are kept, so the next round resumes.
+/// Hands out one client while somebody uses it, and lets it go when nobody does: an idle pod keeps
+/// no connection, no TLS buffer and no timer. TLS sessions are kept, so the next round resumes.
 pub struct Http {
     tls: ClientConfig,
     proxy: Option<Proxy>,
@@ -117,9 +118,9 @@ impl Http {
             .with_no_client_auth();
         let proxy = match &environment.https_proxy {
             None => None,
-            Some((variable, url)) => {
-                Some(proxy::proxy(url, &environment.no_proxy).ok_or(HttpError::Proxy { variable })?)
-            }
+            Some((variable, url)) => Some(
+                proxy::proxy(url, &environment.no_proxy).ok_or(HttpError::Proxy { variable })?,
+            ),
         };
         Ok(Self { tls, proxy, current: Mutex::new(Weak::new()) })
     }
@@ -160,8 +161,9 @@ impl Http {
     }
 }
 
-/// Sends a request and waits for the head of the answer. Before it an endpoint may send any number of others ("100 Continue"),
-/// which the HTTP layer reads without telling: they may cost a bounded time of this thread.
+/// Sends a request and waits for the head of the answer. Before it an endpoint may send any number
+/// of others ("100 Continue"), which the HTTP layer reads without telling: they may cost a bounded
+/// time of this thread.
 pub async fn send(request: RequestBuilder) -> Result<Response, Failure> {
     let busy_before = busy();
     let kept_busy = async {
@@ -181,10 +183,16 @@ fn busy() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Reads a body up to a limit. Our copy is zeroised; the chunks are buffers of the HTTP and TLS layers, which
-/// nobody can wipe from here: they are freed as soon as they are copied.
-pub async fn body(mut response: Response, limit_bytes: usize) -> Result<SecretBox<Vec<u8>>, Failure> {
-    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(8 * 1024);
+/// Reads a body up to a limit. Our copy is zeroised; the chunks are buffers of the HTTP and TLS
+/// layers, which nobody can wipe from here: they are freed as soon as they are copied.
+pub async fn body(
+    mut response: Response,
+    limit_bytes: usize,
+) -> Result<SecretBox<Vec<u8>>, Failure> {
+    let announced = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(8 * 1024);
     let mut body = SecretBox::new(Box::new(Vec::with_capacity(announced.min(limit_bytes))));
     while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of_body(&error))? {
         let buffer: &mut Vec<u8> = body.expose_secret_mut();
@@ -220,8 +228,12 @@ mod tests {
     #[test]
     fn a_bad_proxy_is_named_and_its_password_is_not() {
         let https_proxy = Some(("HTTPS_PROXY", "http://user:canary@[bad".to_owned()));
-        let error = Http::new(None, &Environment { https_proxy, ..Environment::default() }).unwrap_err();
+        let error =
+            Http::new(None, &Environment { https_proxy, ..Environment::default() }).unwrap_err();
         let text = format!("{} {error:?}", error.fault());
-        assert!(text.starts_with("KS607 HTTPS_PROXY is not a URL") && !text.contains("canary"), "{text}");
+        assert!(
+            text.starts_with("KS607 HTTPS_PROXY is not a URL") && !text.contains("canary"),
+            "{text}"
+        );
     }
 }

@@ -52,14 +52,17 @@ impl<'a> Item<'a> {
     pub(crate) fn path(&self) -> &'a str {
         match self {
             Self::File(file) => file.path.as_str(),
-            Self::Selection(selection) => selection.directory.as_ref().map_or(".", RelativePath::as_str),
+            Self::Selection(selection) => {
+                selection.directory.as_ref().map_or(".", RelativePath::as_str)
+            }
         }
     }
 
     /// The paths of a file and of what it may be split into; a history is below its own.
     pub(crate) fn paths(&self) -> Vec<RelativePath> {
         let Self::File(file) = self else { return Vec::new() };
-        let suffixes: &[&str] = if file.split && file.history.is_none() { &["", ".crt", ".key"] } else { &[""] };
+        let suffixes: &[&str] =
+            if file.split && file.history.is_none() { &["", ".crt", ".key"] } else { &[""] };
         suffixes.iter().filter_map(|suffix| format!("{}{suffix}", file.path).parse().ok()).collect()
     }
 
@@ -100,10 +103,13 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Whether a generation with these files can be one of this item's: a file that must be there is.
+    /// Whether a generation with these files can be one of this item's: a file that must be there
+    /// is.
     pub(crate) fn may_have_made(&self, files: &BTreeSet<RelativePath>) -> bool {
         match self {
-            Self::File(file) => file.optional || file.history.is_some() || files.contains(&file.path),
+            Self::File(file) => {
+                file.optional || file.history.is_some() || files.contains(&file.path)
+            }
             Self::Selection(_) => true,
         }
     }
@@ -112,8 +118,10 @@ impl<'a> Item<'a> {
 /// `secrets "app-*" in https://kv.vault.azure.net/`
 fn described(selection: &Selection) -> String {
     let prefix = selection.name_prefix.as_deref().unwrap_or_default();
-    let tags: Vec<_> = selection.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let tagged = if tags.is_empty() { String::new() } else { format!(" tagged {:?}", tags.join(" ")) };
+    let tags: Vec<_> =
+        selection.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let tagged =
+        if tags.is_empty() { String::new() } else { format!(" tagged {:?}", tags.join(" ")) };
     format!("secrets {:?}{tagged} in {}", format!("{prefix}*"), selection.vault)
 }
 
@@ -136,8 +144,9 @@ mod tests {
     #[test]
     fn an_item_claims_the_paths_it_can_write() {
         let path = |text: &str| text.parse::<RelativePath>().unwrap();
-        let claims =
-            |item: Item<'_>, paths: &[&str]| paths.iter().map(|text| item.claims(&path(text))).collect::<Vec<_>>();
+        let claims = |item: Item<'_>, paths: &[&str]| {
+            paths.iter().map(|text| item.claims(&path(text))).collect::<Vec<_>>()
+        };
         let asked = ["tls", "tls.crt", "tls.key", "tls/0", "tlsx", "other"];
         let plain = file(&serde_json::json!({}));
         assert_eq!(claims(Item::File(&plain), &asked), [true, false, false, false, false, false]);
@@ -154,7 +163,11 @@ mod tests {
 
     #[test]
     fn a_selection_is_described_by_what_it_selects() {
-        let chosen = selection(&serde_json::json!({"namePrefix": "app-", "tags": {"team": "shop"}}));
-        assert_eq!(Item::Selection(&chosen).source(), "secrets \"app-*\" tagged \"team=shop\" in https://kv/");
+        let chosen =
+            selection(&serde_json::json!({"namePrefix": "app-", "tags": {"team": "shop"}}));
+        assert_eq!(
+            Item::Selection(&chosen).source(),
+            "secrets \"app-*\" tagged \"team=shop\" in https://kv/"
+        );
     }
 }

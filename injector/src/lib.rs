@@ -1,4 +1,5 @@
-//! The sidecar: fetches Azure Key Vault objects with the pod's own identity into a tmpfs and keeps them fresh.
+//! The sidecar: fetches Azure Key Vault objects with the pod's own identity into a tmpfs and keeps
+//! them fresh.
 //!
 //! ```text
 //! Plan ──> refresh (pure: state, event, now -> actions)
@@ -10,8 +11,9 @@
 //! control: Unix socket for `ready`, `status`, `refresh`
 //! ```
 //!
-//! [`refresh`] decides, `run` performs; `once` is the same without the loop. Every failure a user can meet becomes a
-//! [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens live in types that print nothing.
+//! [`refresh`] decides, `run` performs; `once` is the same without the loop. Every failure a user
+//! can meet becomes a [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens
+//! live in types that print nothing.
 
 pub mod backoff;
 mod changes;

@@ -1,4 +1,5 @@
-//! One JSON line per event on stderr. A logging framework would cost 100 KiB in every pod for these thirty lines.
+//! One JSON line per event on stderr. A logging framework would cost 100 KiB in every pod for these
+//! thirty lines.
 
 use crate::clock::Utc;
 use crate::fault::Fault;

@@ -1,4 +1,5 @@
-//! What `status` tells, as `OpenMetrics` text: made by whoever asks, so that the sidecar holds no registry and opens no port.
+//! What `status` tells, as `OpenMetrics` text: made by whoever asks, so that the sidecar holds no
+//! registry and opens no port.
 
 use serde::Deserialize;
 use std::fmt::Write;
@@ -36,22 +37,37 @@ pub(crate) fn open_metrics(json: &str) -> Option<String> {
     let mut text = String::new();
     family(&mut text, "ready", "1 when every volume has its first generation");
     sample(&mut text, "ready", &[], u64::from(report.ready));
-    let files = || report.volumes.iter().flat_map(|volume| volume.files.iter().map(move |file| (volume, file)));
-    family(&mut text, "object_age_seconds", "Time since the vault was last seen to have what the file holds");
+    let files = || {
+        report.volumes.iter().flat_map(|volume| volume.files.iter().map(move |file| (volume, file)))
+    };
+    family(
+        &mut text,
+        "object_age_seconds",
+        "Time since the vault was last seen to have what the file holds",
+    );
     for (volume, file) in files() {
         if let Some(age) = file.age_seconds {
             let labels = [("volume", &volume.name), ("path", &file.path), ("object", &file.object)];
             sample(&mut text, "object_age_seconds", &labels, age);
         }
     }
-    family(&mut text, "object_failing", "1 when the last try to fetch the object failed; the code says why");
+    family(
+        &mut text,
+        "object_failing",
+        "1 when the last try to fetch the object failed; the code says why",
+    );
     for (volume, file) in files() {
         let code = file.error.as_ref().map(|error| &error.code);
         let none = String::new();
-        let labels = [("volume", &volume.name), ("path", &file.path), ("code", code.unwrap_or(&none))];
+        let labels =
+            [("volume", &volume.name), ("path", &file.path), ("code", code.unwrap_or(&none))];
         sample(&mut text, "object_failing", &labels, u64::from(code.is_some()));
     }
-    family(&mut text, "volume_failing", "1 when the last generation could not be written; the code says why");
+    family(
+        &mut text,
+        "volume_failing",
+        "1 when the last generation could not be written; the code says why",
+    );
     for volume in &report.volumes {
         let code = volume.error.as_ref().map(|error| error.code.clone()).unwrap_or_default();
         let failing = u64::from(volume.error.is_some());

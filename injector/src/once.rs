@@ -27,13 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
     let mut signals = Signals::new()?;
     let plan = Arc::new(plan);
-    let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, ThrottleState::default())?);
+    let fetcher =
+        Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, ThrottleState::default())?);
     let mut volumes = Vec::new();
     for volume in &plan.volumes {
         let path = below(&options.root, &volume.directory);
-        // In a pod a missing directory is a missing mount; in a pipeline there is nobody else to create it.
-        let created =
-            std::fs::create_dir_all(&path).map_err(|error| VolumeError::Directory { path: path.clone(), error });
+        // In a pod a missing directory is a missing mount; in a pipeline there is nobody else to
+        // create it.
+        let created = std::fs::create_dir_all(&path)
+            .map_err(|error| VolumeError::Directory { path: path.clone(), error });
         volumes.push(created.and_then(|()| Volume::open(&path)).map_err(|error| error.fault())?);
     }
     let outputs = tokio::select! {
@@ -46,7 +48,11 @@ pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
 }
 
 fn ended_by(signal: &str) -> Fault {
-    Fault::new(KS608, Class::Transient, format_args!("ended by {signal} before all files were fetched"))
+    Fault::new(
+        KS608,
+        Class::Transient,
+        format_args!("ended by {signal} before all files were fetched"),
+    )
 }
 
 /// Transient failures are tried again until the patience ends; anything else ends it at once.
@@ -55,7 +61,8 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
     let deadline = Instant::now() + patience;
     let mut jitter = Jitter::new(seed());
     // Nothing of an earlier run is kept: all or nothing.
-    let mut outputs: Vec<Outputs> = plan.volumes.iter().map(|volume| Outputs::of(volume, &BTreeSet::new()).0).collect();
+    let mut outputs: Vec<Outputs> =
+        plan.volumes.iter().map(|volume| Outputs::of(volume, &BTreeSet::new()).0).collect();
     let mut last: Option<Fault> = None;
     for failures in 1.. {
         let (tell, mut progress) = mpsc::unbounded_channel();
@@ -80,7 +87,11 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
                         });
                         match accepted {
                             Err(new) if new.class == Class::Permanent => return Err(new),
-                            Err(new) if fault.as_ref().is_none_or(|known| new.class > known.class) => fault = Some(new),
+                            Err(new)
+                                if fault.as_ref().is_none_or(|known| new.class > known.class) =>
+                            {
+                                fault = Some(new);
+                            }
                             Ok(None) | Err(_) => {}
                             Ok(Some(new)) => {
                                 outputs[volume].forget(item);
@@ -92,7 +103,9 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
             }
         }
         while let Some(ended) = rounds.join_next().await {
-            ended.map_err(|error| Fault::new(KS608, Class::Transient, format_args!("a task died: {error}")))?;
+            ended.map_err(|error| {
+                Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))
+            })?;
         }
         for (outputs, volume) in outputs.iter_mut().zip(&plan.volumes) {
             let disagreeing: Vec<usize> = outputs.disagreeing().flatten().copied().collect();
@@ -123,8 +136,14 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
 fn gave_up(fault: Option<Fault>, patience: Duration) -> Fault {
     let seconds = patience.as_secs();
     match fault {
-        Some(fault) => Fault { message: format!("{} (gave up within {seconds} s)", fault.message), ..fault },
-        None => Fault::new(KS603, Class::Transient, format_args!("no object was complete within {seconds} s")),
+        Some(fault) => {
+            Fault { message: format!("{} (gave up within {seconds} s)", fault.message), ..fault }
+        }
+        None => Fault::new(
+            KS603,
+            Class::Transient,
+            format_args!("no object was complete within {seconds} s"),
+        ),
     }
 }
 
@@ -144,7 +163,9 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], outputs: &[Outputs]) -> Result
     }
     let changed: Vec<usize> = staged.iter().map(|staged| staged.changed().len()).collect();
     publish_all(volumes, staged).map_err(|error| error.fault())?;
-    for (((volume, spec), changed), outputs) in volumes.iter_mut().zip(&plan.volumes).zip(changed).zip(outputs) {
+    for (((volume, spec), changed), outputs) in
+        volumes.iter_mut().zip(&plan.volumes).zip(changed).zip(outputs)
+    {
         // Nobody stays who could remove it later.
         volume.remove_previous().map_err(|error| error.fault())?;
         let files = outputs.entries(spec).len();

@@ -1,4 +1,5 @@
-//! What the items of a volume have made: fetched and not committed yet, or standing in the current generation.
+//! What the items of a volume have made: fetched and not committed yet, or standing in the current
+//! generation.
 
 mod certificates;
 
@@ -25,7 +26,8 @@ struct Made {
     standing: Vec<RelativePath>,
     /// What they are of; `None` when an earlier process wrote them.
     version: Option<String>,
-    /// Not committed by this process: selections of one directory cannot tell whose a file is that an earlier one left.
+    /// Not committed by this process: selections of one directory cannot tell whose a file is that
+    /// an earlier one left.
     guessed: bool,
     /// What replaces them at the next commit.
     pending: Option<Pending>,
@@ -54,14 +56,18 @@ impl Made {
     fn files(&self) -> impl Iterator<Item = (&RelativePath, Option<&Content>)> {
         let pending = self.pending.iter().flat_map(|pending| &pending.files);
         let kept = self.pending.as_ref().map_or(&self.standing, |pending| &pending.kept);
-        pending.map(|file| (&file.path, Some(&file.content))).chain(kept.iter().map(|path| (path, None)))
+        pending
+            .map(|file| (&file.path, Some(&file.content)))
+            .chain(kept.iter().map(|path| (path, None)))
     }
 
     /// The version of its files in the next generation.
     fn next_version(&self) -> Version<'_> {
         let known = |version| Version::Known(version);
         match &self.pending {
-            Some(pending) => pending.files.first().map_or(Version::NoFiles, |file| known(&file.version)),
+            Some(pending) => {
+                pending.files.first().map_or(Version::NoFiles, |file| known(&file.version))
+            }
             None if self.standing.is_empty() => Version::NoFiles,
             None => self.version.as_deref().map_or(Version::Unknown, known),
         }
@@ -74,10 +80,12 @@ impl Made {
 }
 
 impl Outputs {
-    /// What the items left in a generation with these files; whether it can be a whole generation of this volume. A pod keeps
-    /// its Plan, so whose a file is follows from its path: no state that could disagree with the volume.
+    /// What the items left in a generation with these files; whether it can be a whole generation
+    /// of this volume. A pod keeps its Plan, so whose a file is follows from its path: no state
+    /// that could disagree with the volume.
     pub(crate) fn of(volume: &Volume, files: &BTreeSet<RelativePath>) -> (Self, bool) {
-        let owned = |path: &RelativePath| volume.files.iter().any(|file| Item::File(file).claims(path));
+        let owned =
+            |path: &RelativePath| volume.files.iter().any(|file| Item::File(file).claims(path));
         let named = |path: &RelativePath| volume.files.iter().any(|file| file.path == *path);
         let made = |item: Item<'_>| {
             let own = |path: &&RelativePath| {
@@ -88,21 +96,40 @@ impl Outputs {
                         Item::Selection(_) => !owned(path),
                     }
             };
-            Made { standing: files.iter().filter(own).cloned().collect(), guessed: true, ..Made::default() }
+            Made {
+                standing: files.iter().filter(own).cloned().collect(),
+                guessed: true,
+                ..Made::default()
+            }
         };
-        let complete = Item::count(volume) > 0 && Item::all(volume).all(|item| item.may_have_made(files));
-        (Self { made: Item::all(volume).map(made).collect(), certificates: certificates::groups(volume) }, complete)
+        let complete =
+            Item::count(volume) > 0 && Item::all(volume).all(|item| item.may_have_made(files));
+        (
+            Self {
+                made: Item::all(volume).map(made).collect(),
+                certificates: certificates::groups(volume),
+            },
+            complete,
+        )
     }
 
-    /// Takes what was fetched for an item; answers with the worst that some of its objects failed with while their files stay. A
-    /// path that the Plan gives to a file is left to it; one that another item has is refused.
-    pub(crate) fn accept(&mut self, volume: &Volume, index: usize, brought: Brought) -> Result<Option<Fault>, Fault> {
+    /// Takes what was fetched for an item; answers with the worst that some of its objects failed
+    /// with while their files stay. A path that the Plan gives to a file is left to it; one that
+    /// another item has is refused.
+    pub(crate) fn accept(
+        &mut self,
+        volume: &Volume,
+        index: usize,
+        brought: Brought,
+    ) -> Result<Option<Fault>, Fault> {
         let Brought { fetched, kept: asked } = brought;
         let mut files = fetched.files;
         match Item::at(volume, index) {
             Item::File(file) => check_halves(volume, file, &files)?,
             Item::Selection(_) => {
-                files.retain(|new| !volume.files.iter().any(|file| Item::File(file).claims(&new.path)));
+                files.retain(|new| {
+                    !volume.files.iter().any(|file| Item::File(file).claims(&new.path))
+                });
                 self.check_selected(volume, index, &files)?;
             }
         }
@@ -134,15 +161,21 @@ impl Outputs {
 
     /// A secret that was selected may not stand where another item's file does.
     fn check_selected(&self, volume: &Volume, index: usize, files: &[Output]) -> Result<(), Fault> {
-        let planned: Vec<RelativePath> = volume.files.iter().flat_map(|file| Item::File(file).paths()).collect();
+        let planned: Vec<RelativePath> =
+            volume.files.iter().flat_map(|file| Item::File(file).paths()).collect();
         for new in files {
             let file = planned.iter().find(|path| new.path.collides_with(path));
-            let mut others =
-                self.made.iter().enumerate().filter(|(other, _)| *other != index && *other >= volume.files.len());
+            let mut others = self
+                .made
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index && *other >= volume.files.len());
             let in_the_way = |(_, made): (usize, &Made)| {
                 let guessed = made.guessed && made.pending.is_none();
                 let mut paths = made.files().map(|(path, _)| path);
-                paths.find(|path| new.path.collides_with(path) && !(guessed && new.path == **path)).cloned()
+                paths
+                    .find(|path| new.path.collides_with(path) && !(guessed && new.path == **path))
+                    .cloned()
             };
             if let Some(other) = file.cloned().or_else(|| others.find_map(in_the_way)) {
                 return Err(in_one_place(Item::at(volume, index), &new.path, &other));
@@ -151,14 +184,17 @@ impl Outputs {
         Ok(())
     }
 
-    /// Certificates of whose files some are of another version than others, or may be: what was fetched of them is not committed.
+    /// Certificates of whose files some are of another version than others, or may be: what was
+    /// fetched of them is not committed.
     pub(crate) fn disagreeing(&self) -> impl Iterator<Item = &[usize]> {
         self.certificates.iter().map(Vec::as_slice).filter(|items| {
             let made = items.iter().map(|&item| &self.made[item]).filter(|made| !made.without_ca);
             let versions = made.map(Made::next_version);
             let mut versions = versions.filter(|version| *version != Version::NoFiles);
             let first = versions.next();
-            let agree = first.is_none_or(|first| first != Version::Unknown && versions.all(|version| version == first));
+            let agree = first.is_none_or(|first| {
+                first != Version::Unknown && versions.all(|version| version == first)
+            });
             !agree && items.iter().any(|&item| self.made[item].pending.is_some())
         })
     }
@@ -188,7 +224,8 @@ impl Outputs {
         self.made[index].pending.is_some()
     }
 
-    /// The next generation. Two selections that share a directory may both keep a file after a restart.
+    /// The next generation. Two selections that share a directory may both keep a file after a
+    /// restart.
     pub(crate) fn entries<'a>(&'a self, volume: &'a Volume) -> Vec<Entry<'a>> {
         let (mut paths, held) = (BTreeSet::new(), self.held());
         let mut all = Vec::new();
@@ -201,20 +238,27 @@ impl Outputs {
                 all.extend(made.files().map(entry));
             }
         }
-        let (new, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|entry| entry.content.is_some());
+        let (new, kept): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|entry| entry.content.is_some());
         new.into_iter().chain(kept).filter(|entry| paths.insert(entry.path)).collect()
     }
 
     /// Version of a file that is about to be committed.
     pub(crate) fn version(&self, path: &RelativePath) -> Option<&str> {
-        let mut pending = self.made.iter().filter_map(|made| made.pending.as_ref()).flat_map(|pending| &pending.files);
+        let mut pending = self
+            .made
+            .iter()
+            .filter_map(|made| made.pending.as_ref())
+            .flat_map(|pending| &pending.files);
         pending.find(|file| file.path == *path).map(|file| file.version.as_str())
     }
 
     /// The next generation is the current one; answers with the items it brought.
     pub(crate) fn committed(&mut self) -> Vec<usize> {
         let (mut items, held) = (Vec::new(), self.held());
-        for (index, made) in self.made.iter_mut().enumerate().filter(|(index, _)| !held.contains(index)) {
+        for (index, made) in
+            self.made.iter_mut().enumerate().filter(|(index, _)| !held.contains(index))
+        {
             if let Some(Pending { files, mut kept }) = made.pending.take() {
                 made.guessed = false;
                 made.version = files.first().map(|file| file.version.clone());
@@ -231,7 +275,9 @@ impl Outputs {
 fn check_halves(volume: &Volume, file: &File, files: &[Output]) -> Result<(), Fault> {
     let split = file.split && file.history.is_none();
     for half in files.iter().map(|new| &new.path).filter(|path| split && **path != file.path) {
-        if let Some(other) = volume.files.iter().map(|other| &other.path).find(|path| half.collides_with(path)) {
+        if let Some(other) =
+            volume.files.iter().map(|other| &other.path).find(|path| half.collides_with(path))
+        {
             return Err(in_one_place(Item::File(file), half, other));
         }
     }
@@ -241,7 +287,11 @@ fn check_halves(volume: &Volume, file: &File, files: &[Output]) -> Result<(), Fa
 /// What the items of such a certificate wait for; `index` is one of them.
 pub(crate) fn of_two_versions(volume: &Volume, index: usize) -> Fault {
     let source = Item::at(volume, index).source();
-    Fault::new(KS431, Class::Transient, format_args!("{source}: its files would be of different versions"))
+    Fault::new(
+        KS431,
+        Class::Transient,
+        format_args!("{source}: its files would be of different versions"),
+    )
 }
 
 /// Whether a fault is that.

@@ -86,10 +86,14 @@ mod tests {
 
     #[test]
     fn a_bad_plan_names_its_field() {
-        let error = load(None, Some(r#"{"schema":1,"identities":[],"volumes":[],"colour":"red"}"#)).unwrap_err();
+        let error = load(None, Some(r#"{"schema":1,"identities":[],"volumes":[],"colour":"red"}"#))
+            .unwrap_err();
         assert!(!error.is_usage());
         let text = error.fault().to_string();
-        assert!(text.starts_with("KS601 KEYSLUICE_PLAN:") && text.contains("unknown field `colour`"), "{text}");
+        assert!(
+            text.starts_with("KS601 KEYSLUICE_PLAN:") && text.contains("unknown field `colour`"),
+            "{text}"
+        );
     }
 
     #[test]

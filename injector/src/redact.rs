@@ -1,7 +1,9 @@
-//! Cuts tokens from what is logged, reported and shown: an endpoint that a token was sent to knows it, and may say it back in
-//! its errors, whole or in pieces; those who read the errors do not know it.
+//! Cuts tokens from what is logged, reported and shown: an endpoint that a token was sent to knows
+//! it, and may say it back in its errors, whole or in pieces; those who read the errors do not know
+//! it.
 //!
-//! Only letters, digits, `-` and `_` are compared, without case: a piece is found however it is interrupted or framed.
+//! Only letters, digits, `-` and `_` are compared, without case: a piece is found however it is
+//! interrupted or framed.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -23,7 +25,8 @@ type Held = VecDeque<Zeroizing<Vec<u8>>>;
 
 static HELD: Mutex<Held> = Mutex::new(VecDeque::new());
 
-/// From now on pieces of this token are cut. Those that came before stay known, as far as there is room.
+/// From now on pieces of this token are cut. Those that came before stay known, as far as there is
+/// room.
 pub(crate) fn hold(token: &str) {
     let mut letters = Zeroizing::new(Vec::with_capacity(token.len()));
     letters.extend(token.bytes().filter_map(letter));
@@ -48,10 +51,14 @@ pub(crate) fn redact(text: &str) -> Cow<'_, str> {
     redact_from(text, &held())
 }
 
-/// One line, at most 300 characters, without trace ids, control characters (a terminal obeys them), what looks like a token,
-/// and pieces of those in hand.
+/// One line, at most 300 characters, without trace ids, control characters (a terminal obeys them),
+/// what looks like a token, and pieces of those in hand.
 pub(crate) fn short(text: &str) -> String {
-    let end = [" Trace ID:", "\r", "\n"].iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
+    let end = [" Trace ID:", "\r", "\n"]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min()
+        .unwrap_or(text.len());
     let end = (0..=end.min(MAX_READ)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let mut line = String::new();
     for word in text[..end].split_whitespace() {
@@ -72,7 +79,8 @@ pub(crate) fn short(text: &str) -> String {
 
 /// A character that is compared.
 fn letter(byte: u8) -> Option<u8> {
-    (byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_').then(|| byte.to_ascii_lowercase())
+    (byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        .then(|| byte.to_ascii_lowercase())
 }
 
 fn redact_from<'a>(text: &'a str, tokens: &Held) -> Cow<'a, str> {
@@ -107,18 +115,21 @@ fn redact_from<'a>(text: &'a str, tokens: &Held) -> Cow<'a, str> {
     Cow::Owned(clean)
 }
 
-/// Calls `found` for each place of the text where a piece of the token is. Linear, whatever both hold.
+/// Calls `found` for each place of the text where a piece of the token is. Linear, whatever both
+/// hold.
 fn find(text: &[u8], token: &[u8], mut found: impl FnMut(usize, usize)) {
     let mut anchors: Zeroizing<Vec<u64>> =
         Zeroizing::new(token.as_chunks().0.iter().map(|&a| u64::from_ne_bytes(a)).collect());
     anchors.sort_unstable();
-    let is_anchor =
-        |window: &[u8]| window.try_into().is_ok_and(|w| anchors.binary_search(&u64::from_ne_bytes(w)).is_ok());
+    let is_anchor = |window: &[u8]| {
+        window.try_into().is_ok_and(|w| anchors.binary_search(&u64::from_ne_bytes(w)).is_ok())
+    };
     if !text.windows(ANCHOR).any(is_anchor) {
         return;
     }
     let number = |window: &[u8]| window.try_into().map(u128::from_ne_bytes).unwrap_or_default();
-    let mut pieces: Zeroizing<Vec<u128>> = Zeroizing::new(token.windows(PIECE).map(number).collect());
+    let mut pieces: Zeroizing<Vec<u128>> =
+        Zeroizing::new(token.windows(PIECE).map(number).collect());
     pieces.sort_unstable();
     for (at, window) in text.windows(PIECE).enumerate() {
         if pieces.binary_search(&number(window)).is_ok() {
@@ -132,7 +143,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzaG9wIiwiZXhwIjo5fQ.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg";
+    const TOKEN: &str =
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzaG9wIiwiZXhwIjo5fQ.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg";
 
     fn cut(text: &str) -> String {
         let letters = TOKEN.bytes().filter_map(letter).collect();
@@ -152,7 +164,12 @@ mod tests {
             (spaced.trim_end().to_owned(), "[token]"),
             (TOKEN.replace('.', "%2E"), "[token]%2E[token]%2E[token]"),
             (
-                TOKEN.as_bytes().chunks(9).map(|part| String::from_utf8_lossy(part)).collect::<Vec<_>>().join("\r\n "),
+                TOKEN
+                    .as_bytes()
+                    .chunks(9)
+                    .map(|part| String::from_utf8_lossy(part))
+                    .collect::<Vec<_>>()
+                    .join("\r\n "),
                 "[token]",
             ),
             (format!("x{}", &TOKEN[3..16]), "xhbGciOiJSUzI1"),

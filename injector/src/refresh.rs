@@ -1,7 +1,8 @@
 //! When to fetch, commit, retry and give up: a pure machine over (state, event, now).
 //!
-//! It knows volumes and files by index only. Whoever drives it performs the [`Action`]s, reports back with [`Event`]s and sleeps
-//! until [`Refresh::wake_at`]; there is no clock, I/O or randomness of its own (the seed of the jitter is part of the state).
+//! It knows volumes and files by index only. Whoever drives it performs the [`Action`]s, reports
+//! back with [`Event`]s and sleeps until [`Refresh::wake_at`]; there is no clock, I/O or randomness
+//! of its own (the seed of the jitter is part of the state).
 
 mod volume_state;
 
@@ -59,7 +60,8 @@ pub enum Outcome {
         /// What the other side asked us to wait.
         retry_after: Option<Duration>,
     },
-    /// Its content is at hand, but does not fit what another file has: both are to be fetched again before they are committed.
+    /// Its content is at hand, but does not fit what another file has: both are to be fetched again
+    /// before they are committed.
     Held,
     /// It was not asked for: an earlier Retry-After is not over.
     Waiting {
@@ -135,7 +137,8 @@ pub enum Action {
         /// The files that are due.
         files: Vec<usize>,
     },
-    /// Write a generation from what was fetched and, for the others, the last good files; answer with [`Event::Committed`].
+    /// Write a generation from what was fetched and, for the others, the last good files; answer
+    /// with [`Event::Committed`].
     Commit {
         /// Index of the volume.
         volume: usize,
@@ -214,9 +217,13 @@ impl Refresh {
                     volume.files.iter_mut().for_each(|file| file.again = file.in_flight);
                 }
             }
-            Event::Fetched { volume, outcomes } => self.fetched(volume, &outcomes, now, &mut actions),
+            Event::Fetched { volume, outcomes } => {
+                self.fetched(volume, &outcomes, now, &mut actions);
+            }
             Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
-            Event::Committed { volume, result } => self.committed(volume, result, now, &mut actions),
+            Event::Committed { volume, result } => {
+                self.committed(volume, result, now, &mut actions);
+            }
             Event::NotRemoved { volume } => {
                 let state = &mut self.volumes[volume];
                 let delay = self.linger * 2_u32.saturating_pow(state.removal_failures.min(8));
@@ -233,16 +240,29 @@ impl Refresh {
     /// When the next [`Event::Tick`] is due, if nothing else happens.
     pub fn wake_at(&self) -> Option<Time> {
         let deadline = self.deadline.filter(|_| !self.ready);
-        self.volumes.iter().flat_map(VolumeState::times).chain(deadline).min().filter(|_| !self.over)
+        self.volumes
+            .iter()
+            .flat_map(VolumeState::times)
+            .chain(deadline)
+            .min()
+            .filter(|_| !self.over)
     }
 
-    fn fetched(&mut self, volume: usize, outcomes: &[(usize, Outcome)], now: Time, actions: &mut Vec<Action>) {
+    fn fetched(
+        &mut self,
+        volume: usize,
+        outcomes: &[(usize, Outcome)],
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
         let state = &mut self.volumes[volume];
         let life = state.stage();
-        // The round took longer than the interval; another of these files at once would ignore the delays below.
+        // The round took longer than the interval; another of these files at once would ignore the
+        // delays below.
         let late = state.next_refresh.is_some_and(|at| at <= now);
         let next_refresh = if late { Some(now + state.interval) } else { state.next_refresh };
-        // One draw per round: files that failed together are tried again together, over the same connections.
+        // One draw per round: files that failed together are tried again together, over the same
+        // connections.
         let jitter = self.jitter.clone();
         self.jitter.spread(Duration::ZERO);
         for &(index, outcome) in outcomes {
@@ -254,7 +274,9 @@ impl Refresh {
                     state.dirty = true;
                     state.commit_at = Some(now);
                 }
-                Outcome::Unchanged => *file = FileState { present: true, again: file.again, ..FileState::default() },
+                Outcome::Unchanged => {
+                    *file = FileState { present: true, again: file.again, ..FileState::default() }
+                }
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
                         return self.hopeless(volume, actions);
@@ -268,7 +290,13 @@ impl Refresh {
                 }
                 Outcome::Held => {
                     file.present &= state.ready;
-                    file.failed(&mut jitter.clone(), (life, Class::Transient), None, now, next_refresh);
+                    file.failed(
+                        &mut jitter.clone(),
+                        (life, Class::Transient),
+                        None,
+                        now,
+                        next_refresh,
+                    );
                 }
                 Outcome::Waiting { rest } => {
                     file.not_before = now + rest;
@@ -290,7 +318,13 @@ impl Refresh {
         }
     }
 
-    fn committed(&mut self, volume: usize, result: Result<Swap, Class>, now: Time, actions: &mut Vec<Action>) {
+    fn committed(
+        &mut self,
+        volume: usize,
+        result: Result<Swap, Class>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
         let state = &mut self.volumes[volume];
         state.committing = false;
         match result {

@@ -1,5 +1,5 @@
-//! How many bytes of files the process may hold until their generation is written. Beyond it an item is refused in words: the
-//! kernel would end the process without any.
+//! How many bytes of files the process may hold until their generation is written. Beyond it an
+//! item is refused in words: the kernel would end the process without any.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,11 @@ impl Room {
     /// Half of what the memory limit leaves: a generation is written from memory into memory.
     pub(crate) fn of_this_process() -> Arc<Self> {
         let limit = limit_of_cgroup(Path::new("/"));
-        Self::of(limit.map_or(UNLIMITED_BYTES, |limit| limit.saturating_sub(PROGRAM_BYTES) / 2).max(LEAST_BYTES))
+        Self::of(
+            limit
+                .map_or(UNLIMITED_BYTES, |limit| limit.saturating_sub(PROGRAM_BYTES) / 2)
+                .max(LEAST_BYTES),
+        )
     }
 
     /// For so many bytes.
@@ -59,7 +63,8 @@ impl Drop for Share {
     }
 }
 
-/// The smallest memory limit from the process's cgroup to the root, of version 2 or 1, as far as the process sees it.
+/// The smallest memory limit from the process's cgroup to the root, of version 2 or 1, as far as
+/// the process sees it.
 fn limit_of_cgroup(root: &Path) -> Option<usize> {
     let memberships = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mut limits = Vec::new();
@@ -107,7 +112,8 @@ mod tests {
         let put = |path: &str, text: &str| {
             let path = scratch.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::io::Write::write_all(&mut fs::File::create(path).unwrap(), text.as_bytes()).unwrap();
+            std::io::Write::write_all(&mut fs::File::create(path).unwrap(), text.as_bytes())
+                .unwrap();
         };
         assert_eq!(limit_of_cgroup(scratch.path()), None);
         put("proc/self/cgroup", "0::/pod/c\n");

@@ -37,8 +37,12 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     let mut signals = Signals::new()?;
     let run = RunDirectory::create(&below(&options.root, &plan.run_directory))?;
     let listener = run.listen()?;
-    let (items, volumes) = (plan.volumes.iter().map(Item::count).sum::<usize>(), plan.volumes.len());
-    log::info(&format!("keysluice-injector {}: {items} items in {volumes} volumes", env!("CARGO_PKG_VERSION")));
+    let (items, volumes) =
+        (plan.volumes.iter().map(Item::count).sum::<usize>(), plan.volumes.len());
+    log::info(&format!(
+        "keysluice-injector {}: {items} items in {volumes} volumes",
+        env!("CARGO_PKG_VERSION")
+    ));
     let (snapshots, _) = watch::channel(Snapshot::default());
     let result = match Sidecar::new(plan, options, run, snapshots.clone()) {
         Ok(sidecar) => sidecar.serve(&listener, &mut signals).await,
@@ -88,7 +92,8 @@ impl Sidecar {
         let mut status = Status::new(Arc::clone(&plan));
         let (mut volumes, mut outputs, mut specs) = (Vec::new(), Vec::new(), Vec::new());
         for (index, volume) in plan.volumes.iter().enumerate() {
-            let mut opened = Volume::open(&below(&options.root, &volume.directory)).map_err(|error| error.fault())?;
+            let mut opened = Volume::open(&below(&options.root, &volume.directory))
+                .map_err(|error| error.fault())?;
             tell_news(&mut opened);
             let left = opened.left();
             let (made, complete) = Outputs::of(volume, &left.clone().unwrap_or_default());
@@ -97,7 +102,9 @@ impl Sidecar {
             if complete {
                 status.committed(index, opened.generation(), &[]);
                 // It was fetched then at the latest, unless the node's clock was set since.
-                let age = opened.generation_time().and_then(|time| SystemTime::now().duration_since(time).ok());
+                let age = opened
+                    .generation_time()
+                    .and_then(|time| SystemTime::now().duration_since(time).ok());
                 status.standing(index, started.saturating_sub(age.unwrap_or_default()));
             }
             let interval = Duration::from_secs(volume.refresh_interval_seconds);
@@ -139,7 +146,8 @@ impl Sidecar {
             self.step(event)?;
             let wake = self.next_due().into_iter().chain(self.machine.wake_at()).min();
             event = tokio::select! {
-                // What came goes before what is due: the time this process itself took is no vault's silence.
+                // What came goes before what is due: the time this process itself took is no
+                // vault's silence.
                 biased;
                 Some(progress) = self.progress.recv() => match progress {
                     Progress::Items { volume, results } => self.fetched(volume, results),
@@ -191,7 +199,12 @@ impl Sidecar {
                         // What the volume has lost no list tells.
                         let full = !self.volumes[volume].has(self.outputs[volume].standing());
                         self.news[volume].ask(&files);
-                        self.rounds.spawn(Arc::clone(&self.fetcher).round(volume, files, full, self.tell.clone()));
+                        self.rounds.spawn(Arc::clone(&self.fetcher).round(
+                            volume,
+                            files,
+                            full,
+                            self.tell.clone(),
+                        ));
                     }
                     Action::Commit { volume } => events.push(self.commit(volume)),
                     Action::RemovePrevious { volume } => {
@@ -206,7 +219,10 @@ impl Sidecar {
                         }
                     }
                     Action::Ready => {
-                        log::info(&format!("ready after {} ms", since_boot().saturating_sub(self.started).as_millis()));
+                        log::info(&format!(
+                            "ready after {} ms",
+                            since_boot().saturating_sub(self.started).as_millis()
+                        ));
                         self.snapshots.send_modify(|snapshot| snapshot.ready = true);
                     }
                     Action::Refreshed => {
@@ -249,12 +265,17 @@ impl Sidecar {
         tell_news(volume);
         let staged = staged?;
         let version = |path| outputs.version(path).unwrap_or("unknown");
-        let changed: Vec<String> = staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
+        let changed: Vec<String> =
+            staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
         let unchanged = staged.is_unchanged();
         let lingers = volume.publish(staged)?;
         if !unchanged {
             let generation = volume.generation().unwrap_or_default();
-            log::info(&format!("volume {:?}: generation {generation}: {}", plan.name, changed.join(", ")));
+            log::info(&format!(
+                "volume {:?}: generation {generation}: {}",
+                plan.name,
+                changed.join(", ")
+            ));
         }
         Ok(lingers)
     }
@@ -276,7 +297,11 @@ impl Sidecar {
                 let message = format!("{} (gave up after {seconds} s)", fault.message);
                 Fault { message, class: Class::Transient, ..fault }
             }
-            None => Fault::new(KS603, Class::Transient, format_args!("no object was complete within {seconds} s")),
+            None => Fault::new(
+                KS603,
+                Class::Transient,
+                format_args!("no object was complete within {seconds} s"),
+            ),
         }
     }
 }

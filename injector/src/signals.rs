@@ -15,7 +15,9 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn new() -> Result<Self, Fault> {
         let install = |kind| {
-            signal(kind).map_err(|error| Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}")))
+            signal(kind).map_err(|error| {
+                Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}"))
+            })
         };
         Ok(Self {
             terminate: install(SignalKind::terminate())?,

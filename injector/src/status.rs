@@ -1,4 +1,5 @@
-//! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a log line.
+//! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a
+//! log line.
 
 use crate::fault::Fault;
 use crate::item::Item;
@@ -42,7 +43,8 @@ struct ItemRow {
 #[derive(Debug, Clone)]
 struct Problem {
     fault: Fault,
-    /// Text at the first failure with this code: later ones differ in request ids only, which is nothing new to a reader.
+    /// Text at the first failure with this code: later ones differ in request ids only, which is
+    /// nothing new to a reader.
     first: String,
     at: Time,
 }
@@ -114,7 +116,10 @@ impl Status {
         let row = &mut self.volumes[volume].items[item];
         let known = row.pending.take().map(|(files, _)| files);
         let known = known.as_ref().unwrap_or(&row.files);
-        files.extend(kept.into_iter().filter_map(|path| known.iter().find(|(known, _)| known == path).cloned()));
+        files.extend(
+            kept.into_iter()
+                .filter_map(|path| known.iter().find(|(known, _)| known == path).cloned()),
+        );
         row.pending = Some((files, at));
     }
 
@@ -139,13 +144,16 @@ impl Status {
 
     /// What an item's fetch warned of; the warnings that are news.
     pub fn warned(&mut self, volume: usize, item: usize, warnings: Vec<String>) -> Vec<String> {
-        let known = std::mem::replace(&mut self.volumes[volume].items[item].warnings, warnings.clone());
+        let known =
+            std::mem::replace(&mut self.volumes[volume].items[item].warnings, warnings.clone());
         warnings.into_iter().filter(|warning| !known.contains(warning)).collect()
     }
 
-    /// An item failed; whether that is news. What another item failed with already, such as its identity, is none.
+    /// An item failed; whether that is news. What another item failed with already, such as its
+    /// identity, is none.
     pub fn failed(&mut self, volume: usize, item: usize, fault: &Fault, at: Time) -> bool {
-        let mut problems = self.volumes.iter().flat_map(|row| &row.items).filter_map(|item| item.problem.as_ref());
+        let mut problems =
+            self.volumes.iter().flat_map(|row| &row.items).filter_map(|item| item.problem.as_ref());
         let known = problems.any(|problem| problem.fault.message == fault.message);
         note(&mut self.volumes[volume].items[item].problem, fault, at) && !known
     }
@@ -168,17 +176,25 @@ impl Status {
 
     fn waiting(&self) -> impl Iterator<Item = &Problem> {
         let problems = |row: &'_ VolumeRow| row.ready;
-        self.volumes
-            .iter()
-            .filter(move |row| !problems(row))
-            .flat_map(|row| row.problem.iter().chain(row.items.iter().filter_map(|item| item.problem.as_ref())))
+        self.volumes.iter().filter(move |row| !problems(row)).flat_map(|row| {
+            row.problem.iter().chain(row.items.iter().filter_map(|item| item.problem.as_ref()))
+        })
     }
 
     /// As one line of JSON.
     pub fn json(&self, ready: bool, now: Time) -> String {
-        let volumes: Vec<_> =
-            self.plan.volumes.iter().zip(&self.volumes).map(|(volume, row)| report(volume, row, now)).collect();
-        let failing = volumes.iter().flat_map(|volume| &volume.files).filter(|file| file.error.is_some()).count()
+        let volumes: Vec<_> = self
+            .plan
+            .volumes
+            .iter()
+            .zip(&self.volumes)
+            .map(|(volume, row)| report(volume, row, now))
+            .collect();
+        let failing = volumes
+            .iter()
+            .flat_map(|volume| &volume.files)
+            .filter(|file| file.error.is_some())
+            .count()
             + volumes.iter().filter(|volume| volume.error.is_some()).count();
         let report = Report { ready, version: env!("CARGO_PKG_VERSION"), failing, volumes };
         serde_json::to_string(&report).unwrap_or_default()
@@ -231,7 +247,11 @@ struct ErrorReport<'a> {
     age_seconds: u64,
 }
 
-fn report<'a>(volume: &'a keysluice_plan::Volume, row: &'a VolumeRow, now: Time) -> VolumeReport<'a> {
+fn report<'a>(
+    volume: &'a keysluice_plan::Volume,
+    row: &'a VolumeRow,
+    now: Time,
+) -> VolumeReport<'a> {
     let age = |at: Time| now.saturating_sub(at).as_secs();
     let error = move |problem: &'a Option<Problem>| {
         problem.as_ref().map(|Problem { fault, at, .. }| ErrorReport {
@@ -242,10 +262,10 @@ fn report<'a>(volume: &'a keysluice_plan::Volume, row: &'a VolumeRow, now: Time)
         })
     };
     let files = Item::all(volume).zip(&row.items).map(|(item, row)| {
-        let made = row
-            .files
-            .iter()
-            .map(|(path, version)| MadeReport { path: redact(path.as_str()), version: redact(version) });
+        let made = row.files.iter().map(|(path, version)| MadeReport {
+            path: redact(path.as_str()),
+            version: redact(version),
+        });
         let version = made.clone().find(|made| made.path == item.path()).map(|made| made.version);
         let alone = row.files.len() == 1 && version.is_some();
         FileReport {
@@ -324,12 +344,22 @@ mod tests {
         let mut status = status();
         status.fetched(0, 0, made(), [], Duration::from_secs(1));
         status.failed(0, 1, &Fault::new(KS404, Class::Slow, "gone"), Duration::from_secs(2));
-        let early: serde_json::Value = serde_json::from_str(&status.json(false, Duration::from_secs(5))).unwrap();
-        assert_eq!(early["volumes"][0]["files"][0]["version"], serde_json::Value::Null, "not before it is committed");
+        let early: serde_json::Value =
+            serde_json::from_str(&status.json(false, Duration::from_secs(5))).unwrap();
+        assert_eq!(
+            early["volumes"][0]["files"][0]["version"],
+            serde_json::Value::Null,
+            "not before it is committed"
+        );
         assert_eq!(early["volumes"][0]["files"][0]["ageSeconds"], serde_json::Value::Null);
         status.committed(0, Some("..g".into()), &[0]);
-        status.commit_failed(0, &Fault::new(KS501, Class::Transient, "full"), Duration::from_secs(3));
-        let json: serde_json::Value = serde_json::from_str(&status.json(true, Duration::from_secs(5))).unwrap();
+        status.commit_failed(
+            0,
+            &Fault::new(KS501, Class::Transient, "full"),
+            Duration::from_secs(3),
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&status.json(true, Duration::from_secs(5))).unwrap();
         assert_eq!(json["volumes"][0]["generation"], "..g");
         assert_eq!(json["volumes"][0]["files"][0]["version"], "v1");
         assert_eq!(json["volumes"][0]["files"][0]["ageSeconds"], 4);

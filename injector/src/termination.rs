@@ -9,12 +9,19 @@ use std::path::Path;
 /// The kubelet keeps 4096 bytes.
 const LIMIT_BYTES: usize = 4096;
 
-/// Writes code, cause and fix. The file exists in a container; elsewhere it is not created and nothing happens.
+/// Writes code, cause and fix. The file exists in a container; elsewhere it is not created and
+/// nothing happens.
 pub(crate) fn write(path: &Path, fault: &Fault) {
     let message = redact(&fault.message);
-    let text = format!("{} {}\ncause: {}\nfix: {}\n", fault.reason, message, fault.reason.cause, fault.reason.fix);
+    let text = format!(
+        "{} {}\ncause: {}\nfix: {}\n",
+        fault.reason, message, fault.reason.cause, fault.reason.fix
+    );
     if let Ok(mut file) = OpenOptions::new().write(true).truncate(true).open(path) {
-        let end = (0..=LIMIT_BYTES.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let end = (0..=LIMIT_BYTES.min(text.len()))
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
         let _ = file.write_all(&text.as_bytes()[..end]);
     }
 }
@@ -33,7 +40,8 @@ mod tests {
         write(&path, &Fault::new(KS404, Class::Slow, "secret \"db\""));
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(
-            text.starts_with("KS404 secret \"db\"\ncause: the object does not exist") && text.contains("\nfix: "),
+            text.starts_with("KS404 secret \"db\"\ncause: the object does not exist")
+                && text.contains("\nfix: "),
             "{text}"
         );
         write(&path, &Fault::new(KS404, Class::Slow, "ä".repeat(5000)));

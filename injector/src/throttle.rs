@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// Longer waits are cut: a proxy that says "tomorrow" must not stop a pod for a day.
 const LONGEST: Duration = Duration::from_secs(600);
-/// A vault that throttles without saying for how long is left alone for a second, then for twice as long each time, to this.
+/// A vault that throttles without saying for how long is left alone for a second, then for twice as
+/// long each time, to this.
 const LONGEST_UNSAID: Duration = Duration::from_secs(120);
 /// With jitter, and rounded: nothing we wrote lies further ahead.
 const LONGEST_STORED: Duration = Duration::from_secs(661);
@@ -36,14 +37,15 @@ impl Throttle {
         self.locked().0.wait(endpoint, since_boot())
     }
 
-    /// Notes a wait and answers with the one that holds: up to a tenth longer, or the rest of an earlier, longer one.
+    /// Notes a wait and answers with the one that holds: up to a tenth longer, or the rest of an
+    /// earlier, longer one.
     pub fn note(&self, endpoint: &str, wait: Duration) -> Duration {
         let (state, jitter) = &mut *self.locked();
         state.note(endpoint, wait, jitter, since_boot())
     }
 
-    /// Notes a wait that the endpoint did not name: the longer, the more often in a row. Requests that were refused together count
-    /// once.
+    /// Notes a wait that the endpoint did not name: the longer, the more often in a row. Requests
+    /// that were refused together count once.
     pub fn note_unsaid(&self, endpoint: &str) -> Duration {
         if let Some(rest) = self.wait(endpoint) {
             return rest;
@@ -70,8 +72,9 @@ impl Throttle {
     }
 }
 
-/// Per endpoint, the moment (milliseconds since the node booted: a clock that is set changes no wait) before which it is not to be
-/// asked again. Kept on the private tmpfs, so that a container that was restarted does not ask at once.
+/// Per endpoint, the moment (milliseconds since the node booted: a clock that is set changes no
+/// wait) before which it is not to be asked again. Kept on the private tmpfs, so that a container
+/// that was restarted does not ask at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThrottleState(BTreeMap<String, u64>);
 
@@ -87,8 +90,15 @@ impl ThrottleState {
         (!wait.is_zero() && wait <= LONGEST_STORED).then_some(wait)
     }
 
-    fn note(&mut self, endpoint: &str, wait: Duration, jitter: &mut Jitter, now: Duration) -> Duration {
-        let over: Vec<String> = self.0.keys().filter(|other| self.wait(other, now).is_none()).cloned().collect();
+    fn note(
+        &mut self,
+        endpoint: &str,
+        wait: Duration,
+        jitter: &mut Jitter,
+        now: Duration,
+    ) -> Duration {
+        let over: Vec<String> =
+            self.0.keys().filter(|other| self.wait(other, now).is_none()).cloned().collect();
         for endpoint in over {
             self.0.remove(&endpoint);
         }
@@ -97,7 +107,10 @@ impl ThrottleState {
             return known;
         }
         let wait = jitter.stretch(wait);
-        self.0.insert(endpoint.to_owned(), u64::try_from((now + wait).as_millis()).unwrap_or(u64::MAX));
+        self.0.insert(
+            endpoint.to_owned(),
+            u64::try_from((now + wait).as_millis()).unwrap_or(u64::MAX),
+        );
         wait
     }
 }
@@ -133,13 +146,17 @@ mod tests {
         let state = ThrottleState::read(&serde_json::to_vec(&state).unwrap());
         let rest = state.wait("https://a/", NOW).unwrap();
         assert!(rest <= wait && wait < rest + Duration::from_millis(1), "{rest:?} of {wait:?}");
-        assert_eq!((state.wait("https://b/", NOW), state.wait("https://a/", NOW + wait)), (None, None));
+        assert_eq!(
+            (state.wait("https://b/", NOW), state.wait("https://a/", NOW + wait)),
+            (None, None)
+        );
         assert_eq!(ThrottleState::read(b"garbage"), ThrottleState::default());
     }
 
     #[test]
     fn a_fleet_returns_spread_out_and_never_early() {
-        let waits = (0..1000).map(|seed| ThrottleState::default().note("a", MINUTE, &mut Jitter::new(seed), NOW));
+        let waits = (0..1000)
+            .map(|seed| ThrottleState::default().note("a", MINUTE, &mut Jitter::new(seed), NOW));
         let waits: Vec<_> = waits.map(|wait| wait.as_secs_f64()).collect();
         assert!(waits.iter().all(|wait| (60.0..=66.0).contains(wait)));
         assert!(waits.iter().any(|&wait| wait < 61.0) && waits.iter().any(|&wait| wait > 65.0));
@@ -151,7 +168,11 @@ mod tests {
         state.note("a", MINUTE, &mut jitter, NOW);
         let rest = state.wait("a", NOW).unwrap();
         for wait in [Duration::from_secs(1), MINUTE] {
-            assert_eq!(state.note("a", wait, &mut jitter, NOW), rest, "refused together, asked together");
+            assert_eq!(
+                state.note("a", wait, &mut jitter, NOW),
+                rest,
+                "refused together, asked together"
+            );
         }
         assert!(state.note("a", MINUTE * 2, &mut jitter, NOW) >= MINUTE * 2);
         assert!(state.wait("a", NOW).unwrap() >= MINUTE * 2);
@@ -168,7 +189,10 @@ mod tests {
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0] {
             let wait = again();
             assert!((expected..=expected * 1.1).contains(&wait), "{wait} of {expected}");
-            assert!(throttle.note_unsaid("a").as_secs_f64() <= wait, "refused together, counted once");
+            assert!(
+                throttle.note_unsaid("a").as_secs_f64() <= wait,
+                "refused together, counted once"
+            );
         }
         throttle.answered("a");
         assert!(again() < 1.2);

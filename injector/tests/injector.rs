@@ -39,7 +39,10 @@ fn run_fetches_opens_the_gate_and_writes_what_the_plan_says() {
     assert_eq!(status["volumes"][0]["files"][0]["version"].as_str().unwrap().len(), 32);
     assert!(status["volumes"][0]["generation"].as_str().unwrap().starts_with("..20"));
     let counts = world.emulator.counts();
-    assert_eq!((counts.tokens, counts.secret_gets, counts.key_gets, counts.status_401), (1, 1, 1, 0));
+    assert_eq!(
+        (counts.tokens, counts.secret_gets, counts.key_gets, counts.status_401),
+        (1, 1, 1, 0)
+    );
 }
 
 #[test]
@@ -121,7 +124,10 @@ fn a_failing_object_keeps_its_last_good_file_while_others_update() {
         let error = &answer["volumes"][0]["files"][0]["error"];
         assert_eq!(error["code"], code, "{error}");
         assert!(
-            error["message"].as_str().unwrap().starts_with("secret \"db\" in https://shop.vault.localhost"),
+            error["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("secret \"db\" in https://shop.vault.localhost"),
             "{error}"
         );
         assert_eq!((world.read("db").as_str(), world.read("api").as_str()), (CANARY, code));
@@ -158,8 +164,16 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
             "KS411 secret \"db\" in https://shop.vault.localhost:1/",
         ),
         ("/trustedCa", Value::Null, "KS410 identity \"a\""),
-        ("/identities/0/credential/authority", json!("https://login.localhost:1/"), "KS312 identity \"a\""),
-        ("/identities/0/credential/tokenFile", json!("/absent"), "KS301 identity \"a\": token file"),
+        (
+            "/identities/0/credential/authority",
+            json!("https://login.localhost:1/"),
+            "KS312 identity \"a\"",
+        ),
+        (
+            "/identities/0/credential/tokenFile",
+            json!("/absent"),
+            "KS301 identity \"a\": token file",
+        ),
     ];
     for (pointer, value, expected) in cases {
         let mut plan = world.plan(&[world.file("db", "db")]);
@@ -170,11 +184,20 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
         assert_eq!(sidecar.wait().code(), Some(1), "{expected}");
         let text = world.termination_log();
         assert!(
-            text.starts_with(expected) && text.contains("(gave up after 1 s)\ncause: ") && text.contains("\nfix: "),
+            text.starts_with(expected)
+                && text.contains("(gave up after 1 s)\ncause: ")
+                && text.contains("\nfix: "),
             "{text}"
         );
-        assert!(gate.status.code() == Some(1) && stderr(&gate).contains(expected), "{}", stderr(&gate));
-        assert!(fs::read_dir(world.root.join("mnt/v")).unwrap().next().is_none(), "nothing partial on the volume");
+        assert!(
+            gate.status.code() == Some(1) && stderr(&gate).contains(expected),
+            "{}",
+            stderr(&gate)
+        );
+        assert!(
+            fs::read_dir(world.root.join("mnt/v")).unwrap().next().is_none(),
+            "nothing partial on the volume"
+        );
     }
 }
 
@@ -182,8 +205,16 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
 fn what_can_never_work_ends_at_once_with_3() {
     let world = World::new();
     let cases: &[(&str, Value, &str)] = &[
-        ("/identities/0/credential/clientId", json!("33333333-3333-3333-3333-333333333333"), "KS306 identity"),
-        ("/identities/0/credential/tenantId", json!("33333333-3333-3333-3333-333333333333"), "KS307 identity"),
+        (
+            "/identities/0/credential/clientId",
+            json!("33333333-3333-3333-3333-333333333333"),
+            "KS306 identity",
+        ),
+        (
+            "/identities/0/credential/tenantId",
+            json!("33333333-3333-3333-3333-333333333333"),
+            "KS307 identity",
+        ),
         ("/identities/0/credential/authority", json!("http://login.localhost/"), "KS315 identity"),
         (
             "/volumes/0/files/0",
@@ -222,13 +253,19 @@ fn a_volume_that_is_gone_at_the_first_commit_ends_it_at_once_with_3() {
 #[test]
 fn a_known_cause_is_told_while_another_request_hangs() {
     let world = World::new();
-    world.emulator.inject(Fault::delay(Duration::from_secs(8)).on(CallKind::SecretGet).object("api"));
+    world
+        .emulator
+        .inject(Fault::delay(Duration::from_secs(8)).on(CallKind::SecretGet).object("api"));
     let mut plan = world.plan(&[world.file("api", "api"), world.file("db", "absent")]);
     plan["startTimeoutSeconds"] = 1.into();
     let sidecar = world.run(&plan);
     let gate = stderr(&sidecar.ready());
     assert_eq!(sidecar.wait().code(), Some(1));
-    assert!(world.termination_log().starts_with("KS404 secret \"absent\""), "{}", world.termination_log());
+    assert!(
+        world.termination_log().starts_with("KS404 secret \"absent\""),
+        "{}",
+        world.termination_log()
+    );
     assert!(gate.starts_with("waiting: KS404 "), "{gate}");
     let once = stderr(&world.output(&plan, &["once"]));
     assert!(once.contains("KS404") && !once.contains("KS603"), "{once}");
@@ -261,7 +298,10 @@ fn a_wrong_subject_is_told_with_the_subject() {
     let output = world.output(&plan, &["once"]);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("\"code\":\"KS303\"") && text.contains("system:serviceaccount:shop:other"), "{text}");
+    assert!(
+        text.contains("\"code\":\"KS303\"") && text.contains("system:serviceaccount:shop:other"),
+        "{text}"
+    );
     assert!(world.emulator.counts().tokens > 1, "a credential may not be known everywhere yet");
 }
 
@@ -272,7 +312,10 @@ fn the_token_file_is_read_afresh_for_each_request() {
         world.write_token(garbage);
         let output = world.output(&world.plan(&[world.file("db", "db")]), &["once"]);
         let text = stderr(&output);
-        assert!(output.status.code() == Some(1) && text.contains("KS302") && text.contains("/token"), "{text}");
+        assert!(
+            output.status.code() == Some(1) && text.contains("KS302") && text.contains("/token"),
+            "{text}"
+        );
     }
     let sidecar = world.run(&world.plan(&[world.file("db", "db")]));
     until("the reason is logged", || world.log().contains("KS302"));
@@ -285,11 +328,15 @@ fn the_token_file_is_read_afresh_for_each_request() {
 fn an_expired_token_is_read_again_once_and_named() {
     let world = World::new();
     let mut claims = TokenClaims::new("shop", "web");
-    (claims.issued_at, claims.not_before, claims.expires) = (1_000_000_000, 1_000_000_000, 1_000_003_600);
+    (claims.issued_at, claims.not_before, claims.expires) =
+        (1_000_000_000, 1_000_000_000, 1_000_003_600);
     world.write_token(&world.emulator.mint(claims));
     let output = world.output(&world.plan(&[world.file("db", "db")]), &["once"]);
     let text = stderr(&output);
-    assert!(text.contains("KS305") && text.contains("exp 1000003600") && text.contains("clocks"), "{text}");
+    assert!(
+        text.contains("KS305") && text.contains("exp 1000003600") && text.contains("clocks"),
+        "{text}"
+    );
     assert_eq!((output.status.code(), world.emulator.counts().tokens), (Some(1), 2));
 }
 
@@ -330,7 +377,9 @@ fn sigterm_ends_quickly() {
     assert_eq!(world.termination_log(), "");
     // Before it is ready it leaves its reason behind, also while another request hangs.
     world.emulator.inject(Fault::status(403).on(CallKind::SecretGet).object("db"));
-    world.emulator.inject(Fault::delay(Duration::from_secs(3600)).on(CallKind::SecretGet).object("api"));
+    world
+        .emulator
+        .inject(Fault::delay(Duration::from_secs(3600)).on(CallKind::SecretGet).object("api"));
     fs::remove_dir_all(world.root.join("mnt/v")).unwrap();
     fs::create_dir(world.root.join("mnt/v")).unwrap();
     let sidecar = world.run(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
@@ -354,7 +403,11 @@ fn a_restart_with_the_vault_down_is_ready_with_the_last_good_files() {
     until("it failed", || sidecar.status()["failing"] == 1);
     world.emulator.clear_faults();
     assert!(sidecar.refresh().1);
-    assert_eq!(fs::read_link(world.root.join("mnt/v/..data")).unwrap(), before, "the same bytes are not rewritten");
+    assert_eq!(
+        fs::read_link(world.root.join("mnt/v/..data")).unwrap(),
+        before,
+        "the same bytes are not rewritten"
+    );
 }
 
 #[test]
@@ -385,7 +438,8 @@ fn no_value_and_no_token_is_seen_outside_the_volume() {
         seen += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
     }
     assert!(seen.contains("KS422") && seen.contains("KS401"), "{seen}");
-    // The middle of a value, hexadecimal or as numbers, the tokens, and what every JSON web token starts with.
+    // The middle of a value, hexadecimal or as numbers, the tokens, and what every JSON web token
+    // starts with.
     for secret in ["s3cret", "73336372", "115, 51, 99", world.token.as_str(), "eyJ"] {
         assert!(!seen.contains(secret), "{secret} in {seen}");
     }
@@ -425,10 +479,18 @@ fn wrong_usage_is_2_and_a_bad_plan_is_3() {
 fn names_below_localhost_are_never_proxied() {
     let world = World::new();
     let mut command = world.command(&world.plan(&[world.file("db", "db")]), &["once"]);
-    let output = command.env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "example.org").output().unwrap();
+    let output = command
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .env("NO_PROXY", "example.org")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let output = command.env("HTTPS_PROXY", "http://[bad").output().unwrap();
-    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS607"), "{}", stderr(&output));
+    assert!(
+        output.status.code() == Some(3) && stderr(&output).contains("KS607"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -439,7 +501,12 @@ fn other_names_go_through_the_proxy_and_are_resolved_there() {
     plan["startTimeoutSeconds"] = 1.into();
     plan["identities"][0]["credential"]["authority"] = "https://login.example.invalid/".into();
     let address = format!("http://{}", proxy.local_addr().unwrap());
-    let mut once = world.command(&plan, &["once"]).env("HTTPS_PROXY", address).stderr(Stdio::null()).spawn().unwrap();
+    let mut once = world
+        .command(&plan, &["once"])
+        .env("HTTPS_PROXY", address)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut request = [0; 45];
     std::io::Read::read_exact(&mut proxy.accept().unwrap().0, &mut request).unwrap();
     assert!(request.starts_with(b"CONNECT login.example.invalid:443 HTTP/1.1\r\n"));
@@ -459,8 +526,12 @@ fn exceptions_from_the_proxy_are_those_of_go() {
         ("NO_PROXY", "login.example.invalid:8443", false),
         ("NO_PROXY", "other.invalid", false),
     ] {
-        let output =
-            world.command(&plan, &["once"]).env("HTTPS_PROXY", "127.0.0.1:1").env(name, value).output().unwrap();
+        let output = world
+            .command(&plan, &["once"])
+            .env("HTTPS_PROXY", "127.0.0.1:1")
+            .env(name, value)
+            .output()
+            .unwrap();
         let text = stderr(&output);
         assert_eq!(text.contains("does not resolve"), direct, "{value}: {text}");
         assert_eq!(text.contains("refused"), !direct, "{value}: {text}");
@@ -496,7 +567,12 @@ fn an_idle_sidecar_sleeps_without_connections() {
     until("connections are closed", || sockets() <= 4);
     let switches = || {
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap().trim().to_owned()
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+            .unwrap()
+            .trim()
+            .to_owned()
     };
     let before = switches();
     std::thread::sleep(Duration::from_secs(2));
@@ -533,7 +609,8 @@ fn numbers_of_any_size_end_no_process_by_accident() {
     let mut plan = world.plan(&[world.file("db", "db")]);
     plan["volumes"][0]["refreshIntervalSeconds"] = u64::MAX.into();
     fs::create_dir_all(world.root.join("run/keysluice")).unwrap();
-    let state = json!({world.emulator.vault_url("shop"): u64::MAX, world.emulator.authority(): u64::MAX});
+    let state =
+        json!({world.emulator.vault_url("shop"): u64::MAX, world.emulator.authority(): u64::MAX});
     put(&world.root.join("run/keysluice/throttle.json"), state.to_string().as_bytes());
     let sidecar = world.run_ready(&plan);
     assert!(sidecar.refresh().1);
@@ -541,7 +618,11 @@ fn numbers_of_any_size_end_no_process_by_accident() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     plan["startTimeoutSeconds"] = u64::MAX.into();
     let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS601"), "{}", stderr(&output));
+    assert!(
+        output.status.code() == Some(3) && stderr(&output).contains("KS601"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -556,7 +637,8 @@ fn an_empty_volume_is_ready_without_a_request() {
 fn the_previous_generation_goes_after_ten_seconds() {
     let world = World::new();
     let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
-    let previous = world.root.join("mnt/v").join(fs::read_link(world.root.join("mnt/v/..data")).unwrap());
+    let previous =
+        world.root.join("mnt/v").join(fs::read_link(world.root.join("mnt/v/..data")).unwrap());
     world.emulator.set_secret("shop", "db", "rotated");
     let before = Instant::now();
     sidecar.refresh();

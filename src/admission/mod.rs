@@ -85,7 +85,10 @@ pub enum ReviewError {
     #[error("the body is no AdmissionReview: {0}")]
     Json(#[from] JsonError),
     /// Another kind or version.
-    #[error("the body is {kind:?} of {api_version:?}, not an AdmissionReview of admission.k8s.io/v1 or v1beta1")]
+    #[error(
+        "the body is {kind:?} of {api_version:?}, not an AdmissionReview of admission.k8s.io/v1 \
+         or v1beta1"
+    )]
     Kind {
         /// `kind`.
         kind: String,
@@ -131,7 +134,8 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     Ok(Incoming { api_version: review.api_version, uid, namespace, subject: subject(request) })
 }
 
-/// Reads whose review it is, and not what it is about: enough to refuse it, in a fraction of the time.
+/// Reads whose review it is, and not what it is about: enough to refuse it, in a fraction of the
+/// time.
 pub fn outline(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     let Outline { api_version, request } = json::from_slice(body)?;
     let mut request = request.ok_or(ReviewError::NoRequest)?;
@@ -180,7 +184,13 @@ impl Answer {
     /// Why the pod, or a volume of it, was left alone, for the log.
     pub fn because(&self) -> Option<String> {
         let is_left = |note: &&Note| {
-            matches!(note, Note::LeftToCsiDriver { .. } | Note::OtherProvider { .. } | Note::Mirror | Note::NoToken)
+            matches!(
+                note,
+                Note::LeftToCsiDriver { .. }
+                    | Note::OtherProvider { .. }
+                    | Note::Mirror
+                    | Note::NoToken
+            )
         };
         self.notes.iter().find(is_left).map(|note| bounded(note, MAX_BECAUSE_BYTES))
     }
@@ -233,7 +243,9 @@ impl<'a> Incoming<'a> {
     fn decide(&self, pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> {
         let bytes = self.namespace.len();
         if bytes > MAX_NAMESPACE_BYTES && mutate::is_selected(pod) {
-            return Err(TooLarge::name("request.namespace".to_owned(), bytes, MAX_NAMESPACE_BYTES).into());
+            return Err(
+                TooLarge::name("request.namespace".to_owned(), bytes, MAX_NAMESPACE_BYTES).into()
+            );
         }
         mutate::mutate(pod, context)
     }
@@ -245,12 +257,18 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Answers when too many others wait for the cluster: clients try again by themselves, and meanwhile get this reason.
+    /// Answers when too many others wait for the cluster: clients try again by themselves, and
+    /// meanwhile get this reason.
     pub fn overloaded(&self) -> Answer {
-        self.deny(429, reason::KS706, "too many pods wait for a decision; this one is to be created again")
+        self.deny(
+            429,
+            reason::KS706,
+            "too many pods wait for a decision; this one is to be created again",
+        )
     }
 
-    /// Answers when the cluster could not be asked: kubectl and controllers repeat what is denied so, and no other denial.
+    /// Answers when the cluster could not be asked: kubectl and controllers repeat what is denied
+    /// so, and no other denial.
     pub fn unavailable(&self, reason: Reason, error: &str) -> Answer {
         self.deny(429, reason, error)
     }
@@ -264,7 +282,8 @@ impl<'a> Incoming<'a> {
     fn allow(&self, mutation: Mutation) -> Answer {
         let Mutation { patch, warnings, notes } = mutation;
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
-        let body = review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);
+        let body =
+            review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);
         Answer { body, outcome, reason: None, message: None, warnings, notes, patch }
     }
 

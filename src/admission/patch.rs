@@ -1,6 +1,8 @@
-//! JSON patch (RFC 6902), written by hand: `add`, and `replace` where a volume or mount changes in place. Never `remove`.
+//! JSON patch (RFC 6902), written by hand: `add`, and `replace` where a volume or mount changes in
+//! place. Never `remove`.
 //!
-//! What etcd could not store is not written to the end: a patch is one of many containers, each with strings of the pod.
+//! What etcd could not store is not written to the end: a patch is one of many containers, each
+//! with strings of the pod.
 
 use crate::json::write;
 use serde::Serialize;
@@ -39,10 +41,18 @@ impl Patch {
         self.operation("replace", path, value);
     }
 
-    /// Inserts `value` before `index` of a list of `length` entries, or makes the list where there is none.
+    /// Inserts `value` before `index` of a list of `length` entries, or makes the list where there
+    /// is none.
     ///
-    /// `length` is `None` where the field is absent; the caller counts entries that it added itself.
-    pub fn insert(&mut self, list: impl Display, length: Option<usize>, index: usize, value: impl Serialize) {
+    /// `length` is `None` where the field is absent; the caller counts entries that it added
+    /// itself.
+    pub fn insert(
+        &mut self,
+        list: impl Display,
+        length: Option<usize>,
+        index: usize,
+        value: impl Serialize,
+    ) {
         match length {
             None => self.add(list, List([value])),
             Some(length) if index >= length => self.add(format_args!("{list}/-"), value),
@@ -144,7 +154,10 @@ mod tests {
             patch.add(format_args!("/{index}"), &id);
             largest = largest.max(patch.json.capacity());
         }
-        assert!(patch.is_too_large() && patch.is_empty() && largest <= 2 * STORED_LIMIT_BYTES, "{largest}");
+        assert!(
+            patch.is_too_large() && patch.is_empty() && largest <= 2 * STORED_LIMIT_BYTES,
+            "{largest}"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! A borrowed view of the raw pod: only what a decision needs is read, everything else is skipped and survives untouched.
+//! A borrowed view of the raw pod: only what a decision needs is read, everything else is skipped
+//! and survives untouched.
 //!
-//! To read a further field, add its line to the struct: doc comment, JSON key, name, type. Nothing else knows the fields.
+//! To read a further field, add its line to the struct: doc comment, JSON key, name, type. Nothing
+//! else knows the fields.
 
 use crate::json::{self, JsonError, view};
 pub use crate::json::{Present, Quantity, StringMap, Text};
@@ -287,7 +289,8 @@ view! {
         "requests" requests: Amounts<'a>,
     }
 
-    /// Quantities of the two resources that decide the quality of service; a quantity may be a JSON string or number.
+    /// Quantities of the two resources that decide the quality of service; a quantity may be a JSON
+    /// string or number.
     pub struct Amounts<'a> {
         /// CPU.
         "cpu" cpu: Option<Quantity<'a>>,
@@ -319,7 +322,8 @@ impl<'a> Pod<'a> {
         json::from_slice(json)
     }
 
-    /// Name as Azure Workload Identity hashes it: the name, else the generated prefix marked as one.
+    /// Name as Azure Workload Identity hashes it: the name, else the generated prefix marked as
+    /// one.
     pub fn display_name(&self) -> Cow<'_, str> {
         match (self.metadata.name.as_deref(), self.metadata.generate_name.as_deref()) {
             (Some(name), _) if !name.is_empty() => Cow::Borrowed(name),
@@ -330,7 +334,12 @@ impl<'a> Pod<'a> {
     /// The ServiceAccount the pod runs as.
     pub fn service_account(&self) -> &str {
         let names = [&self.spec.service_account_name, &self.spec.service_account];
-        names.into_iter().flatten().map(|name| &**name).find(|name| !name.is_empty()).unwrap_or("default")
+        names
+            .into_iter()
+            .flatten()
+            .map(|name| &**name)
+            .find(|name| !name.is_empty())
+            .unwrap_or("default")
     }
 
     /// Init containers, none where the field is absent.
@@ -357,8 +366,11 @@ impl<'a> Pod<'a> {
     pub fn all_containers(&self) -> impl Iterator<Item = (Pointer, &Container<'a>)> {
         let init = self.init_containers().iter().enumerate();
         let main = self.containers().iter().enumerate();
-        let init = init.map(|(index, container)| (Pointer { list: "initContainers", index }, container));
-        init.chain(main.map(|(index, container)| (Pointer { list: "containers", index }, container)))
+        let init =
+            init.map(|(index, container)| (Pointer { list: "initContainers", index }, container));
+        init.chain(
+            main.map(|(index, container)| (Pointer { list: "containers", index }, container)),
+        )
     }
 }
 
@@ -409,10 +421,17 @@ mod tests {
             "spec":{"containers":[{"name":"c","env":null,"resources":{"limits":{"cpu":1,"memory":"1Gi"}},"future":{"deep":[1,{}]}}],"volumes":null}}"#;
         let pod = Pod::from_json(json.as_bytes()).unwrap();
         assert_eq!(pod.display_name(), "ab");
-        assert!(json.as_bytes().as_ptr_range().contains(&pod.kind.as_ref().unwrap().as_ptr()), "borrowed");
+        assert!(
+            json.as_bytes().as_ptr_range().contains(&pod.kind.as_ref().unwrap().as_ptr()),
+            "borrowed"
+        );
         assert_eq!(pod.metadata.annotations.find("k"), Some(""));
         assert_eq!(pod.metadata.annotations.find("x"), Some("2"));
-        assert!(pod.containers()[0].env.is_none() && pod.volumes().is_empty() && pod.init_containers().is_empty());
+        assert!(
+            pod.containers()[0].env.is_none()
+                && pod.volumes().is_empty()
+                && pod.init_containers().is_empty()
+        );
         assert_eq!(&*pod.containers()[0].resources.limits.cpu.as_ref().unwrap().0, "1");
         assert_eq!(pod.service_account(), "default");
     }

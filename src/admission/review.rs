@@ -182,9 +182,13 @@ mod tests {
 
     #[test]
     fn patch_and_patch_type_come_together_or_not_at_all() {
-        let empty: Value =
-            serde_json::from_slice(&respond("admission.k8s.io/v1", "u", Verdict::Allowed(&Patch::default()), &[]))
-                .unwrap();
+        let empty: Value = serde_json::from_slice(&respond(
+            "admission.k8s.io/v1",
+            "u",
+            Verdict::Allowed(&Patch::default()),
+            &[],
+        ))
+        .unwrap();
         assert_eq!(
             empty,
             json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "u", "allowed": true}})
@@ -200,21 +204,32 @@ mod tests {
         .unwrap();
         assert_eq!(full["apiVersion"], "admission.k8s.io/v1beta1");
         assert_eq!(full["response"]["patchType"], "JSONPatch");
-        assert_eq!(full["response"]["patch"], BASE64_STANDARD.encode(r#"[{"op":"add","path":"/x","value":1}]"#));
+        assert_eq!(
+            full["response"]["patch"],
+            BASE64_STANDARD.encode(r#"[{"op":"add","path":"/x","value":1}]"#)
+        );
         assert_eq!(full["response"]["warnings"], json!(["w"]));
     }
 
     #[test]
     fn a_denial_carries_code_and_message() {
         let status = Status::new(400, "KS1 no");
-        let body: Value =
-            serde_json::from_slice(&respond("admission.k8s.io/v1", "u", Verdict::Denied(&status), &[])).unwrap();
+        let body: Value = serde_json::from_slice(&respond(
+            "admission.k8s.io/v1",
+            "u",
+            Verdict::Denied(&status),
+            &[],
+        ))
+        .unwrap();
         assert_eq!(
             body["response"],
             json!({"uid": "u", "allowed": false, "status": {"code": 400, "reason": "BadRequest", "message": "KS1 no"}})
         );
         let status = serde_json::to_value(Status::new(429, "later")).unwrap();
         let details = json!({"retryAfterSeconds": 1});
-        assert_eq!(status, json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": details}));
+        assert_eq!(
+            status,
+            json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": details})
+        );
     }
 }

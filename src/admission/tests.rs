@@ -18,7 +18,8 @@ fn review(request: &Value) -> Value {
 
 fn answer(request: &Value) -> Value {
     let body = review(request).to_string();
-    serde_json::from_slice(&read(body.as_bytes()).unwrap().answer(&settings(), &facts()).body).unwrap()
+    serde_json::from_slice(&read(body.as_bytes()).unwrap().answer(&settings(), &facts()).body)
+        .unwrap()
 }
 
 fn pod() -> Value {
@@ -28,11 +29,14 @@ fn pod() -> Value {
 
 #[test]
 fn a_labelled_pod_gets_a_base64_patch() {
-    let response =
-        &answer(&json!({"uid": "u-1", "operation": "CREATE", "namespace": "n", "object": pod()}))["response"];
+    let response = &answer(
+        &json!({"uid": "u-1", "operation": "CREATE", "namespace": "n", "object": pod()}),
+    )["response"];
     assert_eq!((&response["uid"], &response["allowed"]), (&json!("u-1"), &json!(true)));
-    let patch: Value =
-        serde_json::from_slice(&BASE64_STANDARD.decode(response["patch"].as_str().unwrap()).unwrap()).unwrap();
+    let patch: Value = serde_json::from_slice(
+        &BASE64_STANDARD.decode(response["patch"].as_str().unwrap()).unwrap(),
+    )
+    .unwrap();
     assert_eq!(patch[0]["path"], "/spec/containers/0/env");
 }
 
@@ -62,7 +66,8 @@ fn an_unreadable_pod_is_denied_with_the_uid_and_the_place() {
         ),
         (json!([]), "request.object"),
     ] {
-        let response = &answer(&json!({"uid": "u", "operation": "CREATE", "object": object}))["response"];
+        let response =
+            &answer(&json!({"uid": "u", "operation": "CREATE", "object": object}))["response"];
         assert_eq!(
             (&response["uid"], &response["allowed"], &response["status"]["code"]),
             (&json!("u"), &json!(false), &json!(400))
@@ -78,7 +83,8 @@ fn v1beta1_is_echoed() {
     review["apiVersion"] = json!("admission.k8s.io/v1beta1");
     let body = review.to_string();
     let response: Value =
-        serde_json::from_slice(&read(body.as_bytes()).unwrap().answer(&settings(), &facts()).body).unwrap();
+        serde_json::from_slice(&read(body.as_bytes()).unwrap().answer(&settings(), &facts()).body)
+            .unwrap();
     assert_eq!(response["apiVersion"], "admission.k8s.io/v1beta1");
 }
 
@@ -91,7 +97,10 @@ fn what_is_no_review_is_an_error_with_the_reason() {
         (r#"{"apiVersion":"v1","kind":"Pod"}"#, "\"Pod\" of \"v1\""),
         (r#"{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview"}"#, "admission.k8s.io/v2"),
         (r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#, "has no request"),
-        (r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}"#, "missing field `uid`"),
+        (
+            r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}"#,
+            "missing field `uid`",
+        ),
     ] {
         let error = read(body.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -103,7 +112,8 @@ fn the_needs_of_a_pod_are_its_account_and_its_classes() {
     let mut with_volume = pod();
     with_volume["spec"]["serviceAccountName"] = json!("sa");
     with_volume["spec"]["volumes"] = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
-    let body = review(&json!({"uid": "u", "operation": "CREATE", "object": with_volume})).to_string();
+    let body =
+        review(&json!({"uid": "u", "operation": "CREATE", "object": with_volume})).to_string();
     let incoming = read(body.as_bytes()).unwrap();
     assert_eq!(
         incoming.needs(&settings()),
@@ -115,7 +125,8 @@ fn the_needs_of_a_pod_are_its_account_and_its_classes() {
 #[test]
 fn names_of_any_length_cost_neither_time_nor_a_long_message() {
     let mut pod = pod();
-    pod["metadata"]["annotations"] = json!({format!("keysluice.dev/{}", "a".repeat(3_000_000)): "x"});
+    pod["metadata"]["annotations"] =
+        json!({format!("keysluice.dev/{}", "a".repeat(3_000_000)): "x"});
     let start = std::time::Instant::now();
     let response = &answer(&json!({"uid": "u", "operation": "CREATE", "object": pod}))["response"];
     assert!(start.elapsed().as_secs() < 30);
@@ -126,7 +137,8 @@ fn names_of_any_length_cost_neither_time_nor_a_long_message() {
 #[test]
 fn what_would_be_echoed_has_a_length_that_an_api_server_gives_it() {
     let request = |uid: &str, namespace: &str| {
-        review(&json!({"uid": uid, "operation": "CREATE", "namespace": namespace, "object": pod()})).to_string()
+        review(&json!({"uid": uid, "operation": "CREATE", "namespace": namespace, "object": pod()}))
+            .to_string()
     };
     let long = "u".repeat(6_000_000);
     let error = read(request(&long, "n").as_bytes()).unwrap_err().to_string();
@@ -145,13 +157,19 @@ fn what_would_be_echoed_has_a_length_that_an_api_server_gives_it() {
 #[test]
 fn a_pod_that_is_left_alone_says_why() {
     let because = |pod: &Value| {
-        let body = review(&json!({"uid": "u", "operation": "CREATE", "namespace": "n", "object": pod})).to_string();
+        let body =
+            review(&json!({"uid": "u", "operation": "CREATE", "namespace": "n", "object": pod}))
+                .to_string();
         let facts = Facts { csi_driver_installed: true, ..facts() };
         read(body.as_bytes()).unwrap().answer(&settings(), &facts).because()
     };
     let mut left = pod();
     left["spec"]["volumes"] = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
-    assert!(because(&left).unwrap().starts_with("volume v: left to the Secrets Store CSI driver, which is installed"));
+    assert!(
+        because(&left)
+            .unwrap()
+            .starts_with("volume v: left to the Secrets Store CSI driver, which is installed")
+    );
     left["metadata"]["labels"] = json!({});
     assert!(because(&left).unwrap().starts_with("volume v: left"));
     assert_eq!(because(&pod()), None);

@@ -2,7 +2,9 @@
 
 use super::Failure;
 use super::tightening_options::TighteningOptions;
-use crate::cluster::api::{BundleConfiguration, CertificateSecret, Client, Pace, SecretName, watch_configuration};
+use crate::cluster::api::{
+    BundleConfiguration, CertificateSecret, Client, Pace, SecretName, watch_configuration,
+};
 use crate::metrics::Metrics;
 use crate::reason::KS708;
 use crate::server::own_authority::{WakingClock, rotate};
@@ -26,11 +28,18 @@ pub(super) struct CertificateOptions {
     /// Seconds between two looks at the files of --tls-dir.
     #[arg(long, env = "KEYSLUICE_TLS_POLL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     tls_poll_seconds: u64,
-    /// Secret in which our own CA and certificate are kept for all replicas, and rotated; created where it is missing.
+    /// Secret in which our own CA and certificate are kept for all replicas, and rotated; created
+    /// where it is missing.
     #[arg(long, env = "KEYSLUICE_TLS_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration", conflicts_with_all = ["objects", "ca_out"])]
     tls_secret: Option<SecretName>,
-    /// MutatingWebhookConfiguration whose `failurePolicy` is tightened; with --tls-secret also `caBundle` and path are kept up to date.
-    #[arg(long, env = "KEYSLUICE_WEBHOOK_CONFIGURATION", value_name = "NAME", conflicts_with = "objects")]
+    /// MutatingWebhookConfiguration whose `failurePolicy` is tightened; with --tls-secret also
+    /// `caBundle` and path are kept up to date.
+    #[arg(
+        long,
+        env = "KEYSLUICE_WEBHOOK_CONFIGURATION",
+        value_name = "NAME",
+        conflicts_with = "objects"
+    )]
     webhook_configuration: Option<String>,
     /// Name that our own certificate is for (repeatable); in a cluster SERVICE.NAMESPACE.svc.
     #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',', default_values = ["localhost", "127.0.0.1"], value_name = "NAME", conflicts_with = "tls_dir")]
@@ -115,12 +124,16 @@ impl CertificateOptions {
     }
 
     /// Files, or a certificate that lives as long as the process.
-    fn given_or_made(&self, metrics: &Arc<Metrics>) -> Result<(Arc<CertificateSlot>, Keeper), Failure> {
+    fn given_or_made(
+        &self,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Arc<CertificateSlot>, Keeper), Failure> {
         if let Some(directory) = &self.tls_dir {
             let slot = Arc::new(tls::from_directory(directory)?);
             report(&slot, metrics);
             let interval = Duration::from_secs(self.tls_poll_seconds);
-            let keeper = tls::follow(directory.clone(), interval, Arc::clone(&slot), Arc::clone(metrics));
+            let keeper =
+                tls::follow(directory.clone(), interval, Arc::clone(&slot), Arc::clone(metrics));
             return Ok((slot, Box::pin(keeper)));
         }
         let (slot, ca) = tls::own(&self.tls_names)?;
@@ -138,7 +151,8 @@ impl CertificateOptions {
             leaf_lifetime: self.certificate_lifetime,
             propagation: self.bundle_propagation,
             clock_tolerance: self.clock_tolerance,
-            // Within the propagation every replica has looked at the Secret, so that it answers a path before it is called.
+            // Within the propagation every replica has looked at the Secret, so that it answers a
+            // path before it is called.
             poll: default.poll.min((self.bundle_propagation / 2).max(Duration::from_millis(100))),
             ..default
         };
@@ -157,8 +171,10 @@ fn report(slot: &CertificateSlot, metrics: &Metrics) {
 /// A number with one of the units ms, s, m, h and d.
 fn lifetime(text: &str) -> Result<Duration, String> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000)];
-    let parse = |(unit, millis): (&str, u64)| Some((text.strip_suffix(unit)?.parse::<u32>().ok()?, millis));
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000)];
+    let parse =
+        |(unit, millis): (&str, u64)| Some((text.strip_suffix(unit)?.parse::<u32>().ok()?, millis));
     let Some((number, millis)) = UNITS.into_iter().find_map(parse) else {
         return Err(format!("{text:?} is not a number with a unit such as 90s, 10m, 12h or 30d"));
     };
@@ -184,9 +200,13 @@ mod tests {
 
     #[test]
     fn lifetimes_have_a_unit() {
-        for (text, millis) in
-            [("500ms", 500), ("90s", 90_000), ("10m", 600_000), ("12h", 43_200_000), ("30d", 2_592_000_000)]
-        {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("90s", 90_000),
+            ("10m", 600_000),
+            ("12h", 43_200_000),
+            ("30d", 2_592_000_000),
+        ] {
             assert_eq!(lifetime(text), Ok(Duration::from_millis(millis)));
         }
         for bad in ["", "d", "30", "0s", "-1d", "1.5h", "1w", "30 d", "4294967295d", "ä"] {

@@ -13,7 +13,8 @@ use crate::spelling::nearest;
 use keysluice_plan::reason::Reason;
 use serde_json::{Value, json};
 
-/// Asks the webhook's own code, with the review that the API server would send. What the API server would refuse before is refused.
+/// Asks the webhook's own code, with the review that the API server would send. What the API server
+/// would refuse before is refused.
 pub(super) async fn decide(
     pod: &ManifestPod,
     document: &Document,
@@ -32,8 +33,10 @@ pub(super) async fn decide(
     let incoming = admission::read(&body)?;
     let needs = incoming.needs(settings);
     let accounts = needs.service_account.iter().map(|name| ("ServiceAccount", *name));
-    let mut objects = accounts.chain(needs.classes.iter().map(|name| ("SecretProviderClass", *name)));
-    if let Some(why) = objects.find_map(|(kind, name)| cluster.refused(kind, &pod.namespace, name)) {
+    let mut objects =
+        accounts.chain(needs.classes.iter().map(|name| ("SecretProviderClass", *name)));
+    if let Some(why) = objects.find_map(|(kind, name)| cluster.refused(kind, &pod.namespace, name))
+    {
         return Ok(denied(reason::KS736, why.to_owned()));
     }
     let facts = cluster::facts(cluster, incoming.namespace(), &needs).await?;
@@ -44,11 +47,16 @@ pub(super) async fn decide(
             *message = in_manifest(message, pod, document);
         } else if code == Some(reason::KS202.code) {
             let account = needs.service_account;
-            let elsewhere = account.and_then(|name| elsewhere(pod, cluster.namespaces_of_service_account(name)));
+            let elsewhere = account
+                .and_then(|name| elsewhere(pod, cluster.namespaces_of_service_account(name)));
             replace_hint(message, elsewhere);
         } else if code == Some(reason::KS207.code) {
-            let mut missing = needs.classes.iter().filter(|name| message.contains(&format!("/{name}: not found")));
-            let elsewhere = missing.find_map(|name| elsewhere(pod, cluster.namespaces_of_class(name)));
+            let mut missing = needs
+                .classes
+                .iter()
+                .filter(|name| message.contains(&format!("/{name}: not found")));
+            let elsewhere =
+                missing.find_map(|name| elsewhere(pod, cluster.namespaces_of_class(name)));
             replace_hint(message, elsewhere);
         }
     }
@@ -68,7 +76,9 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
     if answer.notes.contains(&Note::NotSelected)
         && let Some(place) = misplaced_label(pod, document)
     {
-        because.push(format!("{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""));
+        because.push(format!(
+            "{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""
+        ));
     }
     because
 }
@@ -87,7 +97,8 @@ fn misplaced_label(pod: &ManifestPod, document: &Document) -> Option<String> {
     let owner = &document.value["metadata"];
     let kind = document.value["kind"].as_str().unwrap_or("object");
     let field = ["labels", "annotations"].into_iter().find(|field| has(owner, field))?;
-    (!pod.pointer.is_empty()).then(|| format!("among the {field} of the {kind}, not of its pod template"))
+    (!pod.pointer.is_empty())
+        .then(|| format!("among the {field} of the {kind}, not of its pod template"))
 }
 
 /// The message without the review that only we made: the path is the manifest's.
@@ -96,18 +107,26 @@ fn in_manifest(message: &str, pod: &ManifestPod, document: &Document) -> String 
     let Some(rest) = text.strip_prefix("KS201 request.object.") else { return message.to_owned() };
     let place = dotted(&pod.pointer);
     let dot = if place.is_empty() { "" } else { "." };
-    format!("{} {place}{dot}{rest} ({}); hint: write what Kubernetes wants there", reason::KS201, document.origin)
+    format!(
+        "{} {place}{dot}{rest} ({}); hint: write what Kubernetes wants there",
+        reason::KS201,
+        document.origin
+    )
 }
 
 /// Says in which namespaces an object of this name is.
 fn elsewhere<'a>(pod: &ManifestPod, namespaces: impl Iterator<Item = &'a str>) -> Option<String> {
-    let mut namespaces: Vec<_> = namespaces.filter(|namespace| *namespace != pod.namespace).collect();
+    let mut namespaces: Vec<_> =
+        namespaces.filter(|namespace| *namespace != pod.namespace).collect();
     namespaces.sort_unstable();
     let (first, list) = (*namespaces.first()?, namespaces.join(", "));
     Some(if pod.is_placed {
         format!("there is one in namespace {list}; the pod is in another one, {}", pod.namespace)
     } else {
-        format!("there is one in namespace {list}; the pod names no namespace: explain --namespace {first}")
+        format!(
+            "there is one in namespace {list}; the pod names no namespace: explain --namespace \
+             {first}"
+        )
     })
 }
 

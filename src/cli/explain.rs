@@ -1,4 +1,5 @@
-//! `keysluice explain`: the webhook's own decision about the pods of a manifest, through the same code, byte for byte.
+//! `keysluice explain`: the webhook's own decision about the pods of a manifest, through the same
+//! code, byte for byte.
 
 use super::Failure;
 use super::decision;
@@ -22,7 +23,8 @@ use std::str::FromStr;
 /// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// Manifest with pods or workloads; ServiceAccounts and classes in it count too (repeatable; - reads standard input).
+    /// Manifest with pods or workloads; ServiceAccounts and classes in it count too (repeatable; -
+    /// reads standard input).
     #[arg(short = 'f', long = "filename", required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Further manifests that stand for the cluster: files or directories (repeatable).
@@ -31,10 +33,12 @@ pub(super) struct Explain {
     /// Namespace of the objects that name none, as kubectl -n NS apply gives it.
     #[arg(short = 'n', long, value_name = "NS")]
     namespace: Option<String>,
-    /// text for people, json for programs, patch (the JSON patch's exact bytes, a line a pod), pod (the patched pods).
+    /// text for people, json for programs, patch (the JSON patch's exact bytes, a line a pod), pod
+    /// (the patched pods).
     #[arg(short = 'o', long, default_value = "text", value_name = "FORMAT")]
     output: Output,
-    /// Kubernetes of the cluster that the pods are meant for, such as 1.29: says so where that is too old.
+    /// Kubernetes of the cluster that the pods are meant for, such as 1.29: says so where that is
+    /// too old.
     #[arg(long, value_name = "VERSION")]
     kubernetes_version: Option<KubernetesVersion>,
     /// Colours in text output.
@@ -92,19 +96,24 @@ impl Explain {
         }
         if pods.is_empty() {
             out.flush()?;
-            return Err(Failure::usage(anyhow!("no pod, and no workload with a pod template, in the given files")));
+            return Err(Failure::usage(anyhow!(
+                "no pod, and no workload with a pod template, in the given files"
+            )));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let mut refused = false;
         let mut explained = Vec::new();
         for (pod, document) in &pods {
-            let mut answer = runtime.block_on(decision::decide(pod, document, &settings, &cluster))?;
+            let mut answer =
+                runtime.block_on(decision::decide(pod, document, &settings, &cluster))?;
             if let Some(version) = self.kubernetes_version.filter(|version| *version < OLDEST)
                 && answer.outcome == Outcome::Mutated
             {
                 refused = true;
-                let warning =
-                    format!("{} Kubernetes {version} is older than {OLDEST}; hint: upgrade the cluster", reason::KS725);
+                let warning = format!(
+                    "{} Kubernetes {version} is older than {OLDEST}; hint: upgrade the cluster",
+                    reason::KS725
+                );
                 match self.output {
                     Output::Text | Output::Json => answer.warnings.push(warning),
                     Output::Patch | Output::Pod => eprintln!("keysluice: {}: {warning}", pod.owner),
@@ -119,13 +128,19 @@ impl Explain {
             match self.output {
                 Output::Text => write!(out, "{}", text(pod, &answer, &because, self.style()))?,
                 Output::Json => explained.push(summary(pod, &answer, &because)),
-                Output::Patch => writeln!(out, "{}", String::from_utf8_lossy(answer.patch.to_json()))?,
+                Output::Patch => {
+                    writeln!(out, "{}", String::from_utf8_lossy(answer.patch.to_json()))?;
+                }
                 Output::Pod => match patched(pod, &answer) {
                     Ok(patched) => write!(out, "---\n{}", yaml::write(&patched))?,
                     // The others are printed all the same.
                     Err(error) => {
                         refused = true;
-                        eprintln!("keysluice: {}: {} cannot be changed: {error}", pod.owner, reason::KS201);
+                        eprintln!(
+                            "keysluice: {}: {} cannot be changed: {error}",
+                            pod.owner,
+                            reason::KS201
+                        );
                     }
                 },
             }
@@ -141,7 +156,9 @@ impl Explain {
         let colored = match self.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            Color::Auto => {
+                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+            }
         };
         if colored { Style::COLORED } else { Style::PLAIN }
     }
@@ -161,7 +178,8 @@ impl FromStr for KubernetesVersion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |part: Option<&str>| part.and_then(|part| part.trim_end_matches('+').parse().ok());
+        let number =
+            |part: Option<&str>| part.and_then(|part| part.trim_end_matches('+').parse().ok());
         let mut parts = text.trim_start_matches('v').split('.');
         let (major, minor) = (number(parts.next()), number(parts.next()));
         let version = major.zip(minor).map(|(major, minor)| Self { major, minor });

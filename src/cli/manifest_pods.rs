@@ -1,4 +1,5 @@
-//! The pods that a manifest stands for: bare ones, and templates as their controller would create them.
+//! The pods that a manifest stands for: bare ones, and templates as their controller would create
+//! them.
 
 use crate::cluster::manifests::{Document, dotted};
 use crate::mutate::{CSI_DRIVER, USE_LABEL};
@@ -40,7 +41,10 @@ pub(super) fn pods_of(document: &Document) -> Found {
     let metadata = &object["metadata"];
     let written = metadata["namespace"].as_str().filter(|name| !name.is_empty());
     let namespace = written.unwrap_or("default").to_owned();
-    let name = metadata["name"].as_str().or_else(|| metadata["generateName"].as_str()).unwrap_or("(no name)");
+    let name = metadata["name"]
+        .as_str()
+        .or_else(|| metadata["generateName"].as_str())
+        .unwrap_or("(no name)");
     let owner = format!("{kind} {namespace}/{name}");
     if kind == "Pod" {
         // What is not selected is let through, whatever it lacks.
@@ -48,7 +52,13 @@ pub(super) fn pods_of(document: &Document) -> Found {
         // Containers of another type are refused as such.
         if !object["spec"]["containers"].is_null() || !is_selected {
             let (is_placed, pointer) = (written.is_some(), String::new());
-            found.pods.push(ManifestPod { owner, namespace, is_placed, pointer, pod: object.clone() });
+            found.pods.push(ManifestPod {
+                owner,
+                namespace,
+                is_placed,
+                pointer,
+                pod: object.clone(),
+            });
         } else {
             found.skipped.push(part(&owner, document));
         }
@@ -57,14 +67,17 @@ pub(super) fn pods_of(document: &Document) -> Found {
     let mut templates = Vec::new();
     find_templates(object, &mut String::new(), &mut templates);
     if let (true, Some(pointer)) = (templates.is_empty(), known_template(kind)) {
-        let template = object.pointer(pointer).filter(|template| !template["spec"]["containers"].is_null());
+        let template =
+            object.pointer(pointer).filter(|template| !template["spec"]["containers"].is_null());
         templates.extend(template.map(|template| (pointer.to_owned(), template)));
     }
     if templates.is_empty() {
-        match known_template(kind).map(|_| object["spec"].is_null() && object["template"].is_null()) {
+        match known_template(kind).map(|_| object["spec"].is_null() && object["template"].is_null())
+        {
             Some(false) => found.skipped.push(part(&owner, document)),
             _ if may_make_pods(object) => found.skipped.push(format!(
-                "{} {owner} ({}): not looked at: it has no pod template with spec.containers; hint: {}",
+                "{} {owner} ({}): not looked at: it has no pod template with spec.containers; \
+                 hint: {}",
                 reason::KS739,
                 document.origin,
                 reason::KS739.fix
@@ -76,7 +89,13 @@ pub(super) fn pods_of(document: &Document) -> Found {
     for (pointer, template) in templates {
         let owner = if several { format!("{owner} ({})", dotted(&pointer)) } else { owner.clone() };
         let (namespace, is_placed) = (namespace.clone(), written.is_some());
-        found.pods.push(ManifestPod { owner, namespace, is_placed, pointer, pod: from_template(object, template) });
+        found.pods.push(ManifestPod {
+            owner,
+            namespace,
+            is_placed,
+            pointer,
+            pod: from_template(object, template),
+        });
     }
     found
 }
@@ -84,7 +103,8 @@ pub(super) fn pods_of(document: &Document) -> Found {
 /// A pod without containers.
 fn part(owner: &str, document: &Document) -> String {
     format!(
-        "{} {owner} ({}): not looked at: no containers: this is part of a pod, a kustomize patch; hint: run explain on what \
+        "{} {owner} ({}): not looked at: no containers: this is part of a pod, a kustomize patch; \
+         hint: run explain on what \
          kubectl kustomize DIR prints",
         reason::KS739,
         document.origin
@@ -92,7 +112,11 @@ fn part(owner: &str, document: &Document) -> String {
 }
 
 /// Every map whose `spec` has a list of containers. Within a template there is no other.
-fn find_templates<'v>(value: &'v Value, pointer: &mut String, found: &mut Vec<(String, &'v Value)>) {
+fn find_templates<'v>(
+    value: &'v Value,
+    pointer: &mut String,
+    found: &mut Vec<(String, &'v Value)>,
+) {
     if !pointer.is_empty() && value["spec"]["containers"].is_array() {
         found.push((pointer.clone(), value));
         return;
@@ -120,16 +144,20 @@ fn find_templates<'v>(value: &'v Value, pointer: &mut String, found: &mut Vec<(S
 /// Where the kinds of Kubernetes have their template.
 fn known_template(kind: &str) -> Option<&'static str> {
     match kind {
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
-            Some("/spec/template")
-        }
+        "Deployment"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "ReplicaSet"
+        | "ReplicationController"
+        | "Job" => Some("/spec/template"),
         "CronJob" => Some("/spec/jobTemplate/spec/template"),
         "PodTemplate" => Some("/template"),
         _ => None,
     }
 }
 
-/// Whether an operator may make pods of it that matter here: it names a ServiceAccount, our label or the CSI driver.
+/// Whether an operator may make pods of it that matter here: it names a ServiceAccount, our label
+/// or the CSI driver.
 fn may_make_pods(object: &Value) -> bool {
     match object {
         Value::Object(fields) => fields.iter().any(|(key, value)| match key.as_str() {
@@ -148,7 +176,8 @@ fn from_template(owner: &Value, template: &Value) -> Value {
     if !metadata.is_object() {
         metadata = json!({});
     }
-    metadata["generateName"] = json!(format!("{}-", owner["metadata"]["name"].as_str().unwrap_or_default()));
+    metadata["generateName"] =
+        json!(format!("{}-", owner["metadata"]["name"].as_str().unwrap_or_default()));
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
 }
 
@@ -182,13 +211,19 @@ mod tests {
                 json!({"kind": "ScaledJob", "spec": {"jobTargetRef": {"template": template}}}),
                 &["/spec/jobTargetRef/template"][..],
             ),
-            (json!({"kind": "AutoscalingRunnerSet", "spec": {"template": template}}), &["/spec/template"]),
+            (
+                json!({"kind": "AutoscalingRunnerSet", "spec": {"template": template}}),
+                &["/spec/template"],
+            ),
             (json!({"kind": "PodTemplate", "template": template}), &["/template"]),
             (
                 json!({"kind": "RayCluster", "spec": {"headGroupSpec": {"template": template}, "workerGroupSpecs": [{"template": template}]}}),
                 &["/spec/headGroupSpec/template", "/spec/workerGroupSpecs/0/template"],
             ),
-            (json!({"kind": "Workflow", "spec": {"podSpecs": {"a/b": template}}}), &["/spec/podSpecs/a~1b"]),
+            (
+                json!({"kind": "Workflow", "spec": {"podSpecs": {"a/b": template}}}),
+                &["/spec/podSpecs/a~1b"],
+            ),
             (json!({"kind": "CustomResourceDefinition", "spec": template}), &[]),
         ] {
             let pods = found(object.clone()).pods;
@@ -201,19 +236,30 @@ mod tests {
     #[test]
     fn kind_k_what_has_no_template_is_named_if_it_may_make_pods() {
         for (object, named) in [
-            (json!({"kind": "OpenTelemetryCollector", "spec": {"serviceAccount": "web", "image": "otel"}}), true),
+            (
+                json!({"kind": "OpenTelemetryCollector", "spec": {"serviceAccount": "web", "image": "otel"}}),
+                true,
+            ),
             (
                 json!({"kind": "HelmRelease", "spec": {"values": {"podLabels": {"azure.workload.identity/use": "true"}}}}),
                 true,
             ),
             (json!({"kind": "Service", "spec": {"selector": {"app": "web"}}}), false),
             (json!({"kind": "ConfigMap", "data": {"a": "serviceAccountName"}}), false),
-            (json!({"kind": "RoleBinding", "subjects": [{"kind": "ServiceAccount", "name": "web"}]}), false),
+            (
+                json!({"kind": "RoleBinding", "subjects": [{"kind": "ServiceAccount", "name": "web"}]}),
+                false,
+            ),
         ] {
             let found = found(object.clone());
             assert!(found.pods.is_empty(), "{object}");
             assert_eq!(found.skipped.len(), usize::from(named), "{object}: {:?}", found.skipped);
-            assert!(found.skipped.iter().all(|text| text.starts_with("KS739 ") && text.contains("not looked at")));
+            assert!(
+                found
+                    .skipped
+                    .iter()
+                    .all(|text| text.starts_with("KS739 ") && text.contains("not looked at"))
+            );
         }
     }
 
@@ -228,7 +274,8 @@ mod tests {
         ] {
             let found = found(object.clone());
             assert!(
-                found.pods.is_empty() && found.skipped[0].contains("no containers: this is part of a pod"),
+                found.pods.is_empty()
+                    && found.skipped[0].contains("no containers: this is part of a pod"),
                 "{object}"
             );
         }
@@ -238,7 +285,10 @@ mod tests {
     fn other_kinds_have_none() {
         let none = found(json!({"kind": "Service"}));
         assert!(none.pods.is_empty() && none.skipped.is_empty());
-        let pod = found(json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": []}})).pods.remove(0);
+        let pod =
+            found(json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": []}}))
+                .pods
+                .remove(0);
         assert_eq!((pod.namespace.as_str(), pod.is_placed), ("default", false));
     }
 }

@@ -23,8 +23,14 @@ const USAGE: u8 = 2;
 /// A configuration that will never work.
 const NEVER: u8 = 3;
 
-const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("KEYSLUICE_COMMIT"), ", ", env!("KEYSLUICE_TARGET"), ")");
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("KEYSLUICE_COMMIT"),
+    ", ",
+    env!("KEYSLUICE_TARGET"),
+    ")"
+);
 
 /// Azure identity and Key Vault secrets for Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -44,7 +50,8 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Explain a KS code.
     Why(why::Why),
-    /// Look whether a cluster has what an installation needs; the chart runs it before it installs or changes anything.
+    /// Look whether a cluster has what an installation needs; the chart runs it before it installs
+    /// or changes anything.
     Doctor(doctor::Doctor),
 }
 
@@ -108,7 +115,8 @@ fn chain(error: &anyhow::Error) -> String {
 
 /// Charts render variables without a value: an empty one counts as absent.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let is_empty =
+        |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let command = command.mut_args(|arg| match arg.get_env() {
         Some(name) if is_empty(name) => arg.env(Resettable::Reset),
         _ => arg,

@@ -14,16 +14,23 @@ pub(super) struct Options {
     /// Tenant for ServiceAccounts and classes that name none [also: AZURE_TENANT_ID].
     #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
     tenant_id: Option<String>,
-    /// Azure cloud by name, or a file with its definition (the JSON that Azure Stack users have) [also: AZURE_ENVIRONMENT].
+    /// Azure cloud by name, or a file with its definition (the JSON that Azure Stack users have)
+    /// [also: AZURE_ENVIRONMENT].
     #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
     cloud: Option<String>,
     /// Audience of the projected token.
     #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE, value_name = "AUD")]
     audience: String,
     /// Where the token goes in the containers: the path of that release of Azure Workload Identity.
-    #[arg(long, env = "KEYSLUICE_TOKEN_LAYOUT", default_value = "v1.6.0", value_name = "v1.5|v1.6.0|v1.6.1")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_TOKEN_LAYOUT",
+        default_value = "v1.6.0",
+        value_name = "v1.5|v1.6.0|v1.6.1"
+    )]
     token_layout: TokenLayout,
-    /// Pods with the annotation azure.workload.identity/use-SUFFIX get their token for a custom token endpoint.
+    /// Pods with the annotation azure.workload.identity/use-SUFFIX get their token for a custom
+    /// token endpoint.
     #[arg(
         long,
         env = "KEYSLUICE_CUSTOM_TOKEN_ENDPOINT_ANNOTATION_SUFFIX",
@@ -32,7 +39,8 @@ pub(super) struct Options {
         value_name = "SUFFIX"
     )]
     custom_token_endpoint_annotation_suffix: String,
-    /// Audience of those tokens; the endpoint itself stands in the webhook's own variables (AZURE_KUBERNETES_TOKEN_PROXY and its like).
+    /// Audience of those tokens; the endpoint itself stands in the webhook's own variables
+    /// (AZURE_KUBERNETES_TOKEN_PROXY and its like).
     #[arg(
         long,
         env = "KEYSLUICE_CUSTOM_TOKEN_ENDPOINT_AUDIENCE",
@@ -50,20 +58,38 @@ pub(super) struct Options {
     /// CPU limit of the sidecar (a ResourceQuota may want one); none by default.
     #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
     injector_cpu_limit: Option<String>,
-    /// Secrets Store CSI volumes: served by the sidecar, left to the CSI driver, or what fits the cluster.
-    #[arg(long, env = "KEYSLUICE_CSI_VOLUMES", default_value = "auto", value_name = "auto|replace|leave")]
+    /// Secrets Store CSI volumes: served by the sidecar, left to the CSI driver, or what fits the
+    /// cluster.
+    #[arg(
+        long,
+        env = "KEYSLUICE_CSI_VOLUMES",
+        default_value = "auto",
+        value_name = "auto|replace|leave"
+    )]
     csi_volumes: CsiVolumes,
     /// How often the sidecar asks the vault, where neither pod nor class says: 30s, 2m, 1h.
     #[arg(long, env = "KEYSLUICE_REFRESH_INTERVAL", default_value = "2m", value_name = "DURATION")]
     refresh_interval: RefreshInterval,
-    /// Secrets that back a certificate also make PATH.crt and PATH.key, where the class does not say (a flag of the Azure provider).
+    /// Secrets that back a certificate also make PATH.crt and PATH.key, where the class does not
+    /// say (a flag of the Azure provider).
     #[arg(long, env = "KEYSLUICE_WRITE_CERT_AND_KEY_IN_SEPARATE_FILES")]
     write_cert_and_key_in_separate_files: bool,
-    /// Vault that classes may name, a trailing * stands for anything (repeatable; default: every vault).
-    #[arg(long = "allow-vault", env = "KEYSLUICE_ALLOW_VAULT", value_delimiter = ',', value_name = "NAME")]
+    /// Vault that classes may name, a trailing * stands for anything (repeatable; default: every
+    /// vault).
+    #[arg(
+        long = "allow-vault",
+        env = "KEYSLUICE_ALLOW_VAULT",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
     allow_vaults: Vec<String>,
     /// Tenant that classes may name (repeatable; default: every tenant).
-    #[arg(long = "allow-tenant", env = "KEYSLUICE_ALLOW_TENANT", value_delimiter = ',', value_name = "ID")]
+    #[arg(
+        long = "allow-tenant",
+        env = "KEYSLUICE_ALLOW_TENANT",
+        value_delimiter = ',',
+        value_name = "ID"
+    )]
     allow_tenants: Vec<String>,
 }
 
@@ -83,12 +109,14 @@ impl Options {
         settings.csi_volumes = self.csi_volumes;
         settings.refresh_interval = self.refresh_interval.duration();
         settings.split_certificates = self.write_cert_and_key_in_separate_files;
-        settings.limits = Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
+        settings.limits =
+            Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
         Ok(settings)
     }
 
     fn token_endpoint(&self) -> Result<Option<TokenEndpoint>, Failure> {
-        let kubernetes = |name: &str| variable(&format!("AZURE_KUBERNETES_{name}")).unwrap_or_default();
+        let kubernetes =
+            |name: &str| variable(&format!("AZURE_KUBERNETES_{name}")).unwrap_or_default();
         let text = TokenEndpointText {
             suffix: self.custom_token_endpoint_annotation_suffix.clone(),
             audience: self.custom_token_endpoint_audience.clone(),
@@ -108,13 +136,19 @@ impl Options {
             return Ok(cloud);
         }
         // As go-autorest has it: this name says that the definition stands in a file.
-        let stack_file =
-            name.eq_ignore_ascii_case("AzureStackCloud").then(|| variable("AZURE_ENVIRONMENT_FILEPATH")).flatten();
+        let stack_file = name
+            .eq_ignore_ascii_case("AzureStackCloud")
+            .then(|| variable("AZURE_ENVIRONMENT_FILEPATH"))
+            .flatten();
         let path = stack_file.unwrap_or(name);
         let text = std::fs::read_to_string(Path::new(&path)).with_context(|| {
-            format!("--cloud {path:?} is neither a known cloud (AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud) nor a readable file")
+            format!(
+                "--cloud {path:?} is neither a known cloud (AzurePublicCloud, \
+                AzureUSGovernmentCloud, AzureChinaCloud) nor a readable file"
+            )
         });
-        let cloud = Cloud::from_json(&text.map_err(Failure::usage)?).with_context(|| format!("--cloud {path}"));
+        let cloud = Cloud::from_json(&text.map_err(Failure::usage)?)
+            .with_context(|| format!("--cloud {path}"));
         cloud.map_err(Failure::usage)
     }
 }

@@ -4,7 +4,9 @@ use super::Failure;
 use super::options::Options;
 use crate::cluster::manifests::{read_documents, unquoted};
 use crate::mutate::{ServiceAccount, TOKEN_FILE, add_volume};
-use crate::provider_class::{ClassPlan, Context, ProviderClass, check_provider, check_secret_objects, resolve};
+use crate::provider_class::{
+    ClassPlan, Context, ProviderClass, check_provider, check_secret_objects, resolve,
+};
 use crate::reason;
 use crate::spelling::nearest;
 use anyhow::{Context as _, anyhow};
@@ -17,7 +19,8 @@ use std::process::ExitCode;
 /// Turn SecretProviderClasses into a Plan.
 #[derive(Debug, Args)]
 pub(super) struct PlanCommand {
-    /// Manifest with SecretProviderClasses, and perhaps the ServiceAccount (repeatable; - reads standard input).
+    /// Manifest with SecretProviderClasses, and perhaps the ServiceAccount (repeatable; - reads
+    /// standard input).
     #[arg(short = 'f', long = "filename", required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Manifest of the ServiceAccount whose annotations give client and tenant id.
@@ -26,7 +29,8 @@ pub(super) struct PlanCommand {
     /// Directory below which each class gets a directory of its name.
     #[arg(long, env = "KEYSLUICE_PLAN_ROOT", default_value = "/mnt/keysluice", value_name = "DIR")]
     root: PathBuf,
-    /// File with the federated token (a pipeline's OIDC token, or a projected ServiceAccount token).
+    /// File with the federated token (a pipeline's OIDC token, or a projected ServiceAccount
+    /// token).
     #[arg(long, env = "KEYSLUICE_TOKEN_FILE", default_value = TOKEN_FILE, value_name = "FILE")]
     token_file: String,
     #[command(flatten)]
@@ -73,13 +77,21 @@ impl PlanCommand {
                 || resolved.selections.iter().any(|set| owned(set.owner))
             {
                 eprintln!(
-                    "warning: class {}: fileOwner is not checked here: files belong to whoever runs the injector",
+                    "warning: class {}: fileOwner is not checked here: files belong to whoever \
+                     runs the injector",
                     class.name
                 );
             }
             let directory = self.root.join(&class.name).display().to_string();
             let interval = resolved.refresh_interval.unwrap_or(settings.refresh_interval);
-            add_volume(&mut plan, class.name.clone(), directory, &resolved, &self.token_file, interval);
+            add_volume(
+                &mut plan,
+                class.name.clone(),
+                directory,
+                &resolved,
+                &self.token_file,
+                interval,
+            );
         }
         plan.check()?;
         println!("{}", serde_json::to_string_pretty(&plan)?);
@@ -105,7 +117,11 @@ impl PlanCommand {
                 match kind {
                     Some("SecretProviderClass") => {
                         let class = ProviderClass::from_value(&document.value);
-                        classes.push(class.with_context(|| document.origin.clone()).map_err(Failure::never)?);
+                        classes.push(
+                            class
+                                .with_context(|| document.origin.clone())
+                                .map_err(Failure::never)?,
+                        );
                     }
                     Some("ServiceAccount") => account = service_account(&document.value),
                     _ => {}
@@ -116,13 +132,16 @@ impl PlanCommand {
     }
 }
 
-/// The classes that are ours. Another provider's beside them are named; one without a provider, or with a misspelt one, is an error.
+/// The classes that are ours. Another provider's beside them are named; one without a provider, or
+/// with a misspelt one, is an error.
 fn azure(classes: &[ProviderClass]) -> Result<Vec<&ProviderClass>, Failure> {
     let (azure, others): (Vec<_>, Vec<_>) = classes.iter().partition(|class| class.is_azure());
     for other in others {
         let is_meant = azure.is_empty() || nearest(other.provider.trim(), &["azure"], 1).is_some();
         match check_provider(other) {
-            Err(error) if is_meant || other.provider.is_empty() => return Err(Failure::never(error)),
+            Err(error) if is_meant || other.provider.is_empty() => {
+                return Err(Failure::never(error));
+            }
             Err(error) => eprintln!("warning: not in the Plan: {error}"),
             Ok(()) => {}
         }
@@ -137,14 +156,18 @@ fn of_secret_objects(class: &ProviderClass, plan: &ClassPlan) -> Vec<String> {
     }
     let (code, fix) = (reason::KS253, "read the files instead");
     let synced = format!(
-        "{code} class {}: secretObjects are not synced to Kubernetes Secrets by this version; the files are; hint: {fix}",
+        "{code} class {}: secretObjects are not synced to Kubernetes Secrets by this version; the \
+         files are; hint: {fix}",
         class.name
     );
-    let wrong = check_secret_objects(&class.secret_objects, plan).err().map(|error| error.to_string());
+    let wrong =
+        check_secret_objects(&class.secret_objects, plan).err().map(|error| error.to_string());
     [synced].into_iter().chain(wrong).collect()
 }
 
 fn service_account(object: &serde_json::Value) -> ServiceAccount {
     let annotations = object["metadata"]["annotations"].as_object().into_iter().flatten();
-    ServiceAccount::from_annotations(annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))))
+    ServiceAccount::from_annotations(
+        annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))),
+    )
 }

@@ -16,7 +16,9 @@ use crate::server::{self, ClientAuthorities, Handler, Limits, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
 use keysluice_certs::PairFiles;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,12 +35,18 @@ pub(super) struct Serve {
     #[arg(long, env = "KEYSLUICE_LISTEN", default_value = "0.0.0.0:9443", value_name = "ADDR")]
     listen: SocketAddr,
     /// Plain listener for /livez and /readyz.
-    #[arg(long, env = "KEYSLUICE_ADMIN_LISTEN", default_value = "0.0.0.0:9440", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_ADMIN_LISTEN",
+        default_value = "0.0.0.0:9440",
+        value_name = "ADDR"
+    )]
     admin_listen: SocketAddr,
     /// Oldest TLS version that is spoken.
     #[arg(long, env = "KEYSLUICE_TLS_MIN_VERSION", default_value = "1.3", value_name = "1.2|1.3")]
     tls_min_version: MinVersion,
-    /// Callers must show a certificate of one of these authorities (the API server's --proxy-client-cert-file or a kubeconfig's).
+    /// Callers must show a certificate of one of these authorities (the API server's
+    /// --proxy-client-cert-file or a kubeconfig's).
     #[arg(long, env = "KEYSLUICE_CLIENT_CA", value_name = "FILE")]
     client_ca: Option<PathBuf>,
     /// The API server to ask; without it and without --objects, the one of the cluster we run in.
@@ -50,12 +58,17 @@ pub(super) struct Serve {
     /// Seconds a stopping server goes on accepting, while the endpoint is being taken away.
     #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
     drain_seconds: u64,
-    /// Memory that the process may take, which bounds what it holds for callers: bytes, or 128Mi. Without it the limit of the
-    /// process's own cgroup counts.
+    /// Memory that the process may take, which bounds what it holds for callers: bytes, or 128Mi.
+    /// Without it the limit of the process's own cgroup counts.
     #[arg(long, env = "KEYSLUICE_MEMORY_LIMIT", value_name = "BYTES")]
     memory_limit: Option<Budget>,
     /// What is logged; `PUT /log-level` changes it while it runs.
-    #[arg(long, env = "KEYSLUICE_LOG_LEVEL", default_value = "info", value_name = "debug|info|warn")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_LOG_LEVEL",
+        default_value = "info",
+        value_name = "debug|info|warn"
+    )]
     log_level: log::Level,
     #[command(flatten, next_help_heading = "Certificate")]
     certificate: CertificateOptions,
@@ -106,12 +119,15 @@ impl Serve {
     ) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
         let metrics = Arc::new(Metrics::new(super::VERSION));
-        let Started { slot, paths, keeper } = self.certificate.start(&self.tightening, client.as_ref(), &metrics)?;
-        let clients = self.client_ca.as_deref().map(ClientAuthorities::load).transpose()?.map(Arc::new);
+        let Started { slot, paths, keeper } =
+            self.certificate.start(&self.tightening, client.as_ref(), &metrics)?;
+        let clients =
+            self.client_ca.as_deref().map(ClientAuthorities::load).transpose()?.map(Arc::new);
         let tls = tls::config(Arc::clone(&slot), self.tls_min_version, clients.clone())?;
         let listener = bind(self.listen, "--listen")?;
         let admin_listener = bind(self.admin_listen, "--admin-listen")?;
-        let follow = clients.map(|clients| clients.follow(PairFiles::INTERVAL, Arc::clone(&metrics)));
+        let follow =
+            clients.map(|clients| clients.follow(PairFiles::INTERVAL, Arc::clone(&metrics)));
         let mut certificate = tokio::spawn(async {
             match follow {
                 None => keeper.await,
@@ -119,27 +135,33 @@ impl Serve {
             }
         });
         let budget = self.budget();
-        let handler = Arc::new(Handler::new(settings, cluster, metrics, Load::of(budget)).with_paths(paths));
-        let limits = Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::of(budget) };
+        let handler =
+            Arc::new(Handler::new(settings, cluster, metrics, Load::of(budget)).with_paths(paths));
+        let limits =
+            Limits { drain: Duration::from_secs(self.drain_seconds), ..Limits::of(budget) };
 
         let (listen, admin_listen) = (listener.local_addr()?, admin_listener.local_addr()?);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut signalled = async move || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+        let mut signalled =
+            async move || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        let mut server = server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
+        let mut server =
+            server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler, slot));
         let mut watch = tokio::spawn(watch);
         tracing::info!(%listen, %admin_listen, version = super::VERSION, memory_limit = budget.limit_bytes(), "serving");
 
         tokio::select! {
             () = signalled() => {}
-            // A background task that dies ends the process: a half-dead webhook is worse than a restarted one.
+            // A background task that dies ends the process: a half-dead webhook is worse than a
+            // restarted one.
             ended = &mut server => return Err(Failure::from(anyhow::anyhow!("the listener ended: {ended:?}"))),
             ended = &mut admin => return Err(Failure::from(anyhow::anyhow!("the admin listener ended: {ended:?}"))),
             ended = &mut certificate => {
-                return Err(Failure::from(anyhow::anyhow!("what keeps the certificate ended: {ended:?}")));
+                return Err(Failure::from(anyhow::anyhow!("what keeps the certificate ended: \
+                    {ended:?}")));
             }
             ended = &mut watch => return Err(Failure::from(anyhow::anyhow!("the watches ended: {ended:?}"))),
         }
@@ -156,7 +178,8 @@ impl Serve {
     }
 }
 
-/// A connection is a file, and the soft limit is often 1,024: raised as far as we may. (It is low for the sake of `select`, which nobody here calls.)
+/// A connection is a file, and the soft limit is often 1,024: raised as far as we may. (It is low
+/// for the sake of `select`, which nobody here calls.)
 fn allow_all_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -164,13 +187,16 @@ fn allow_all_files() {
     }
 }
 
-/// The authority's key is in this memory: it goes into no core file, and no other process of the user reads it.
+/// The authority's key is in this memory: it goes into no core file, and no other process of the
+/// user reads it.
 fn keep_memory_private() -> anyhow::Result<()> {
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).context("no core files")?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .context("no core files")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("memory that nobody else reads")
 }
 
-/// What the kernel keeps of a connection that is not read, or not taken, counts to the process's memory: less than it does by itself.
+/// What the kernel keeps of a connection that is not read, or not taken, counts to the process's
+/// memory: less than it does by itself.
 const SOCKET_BYTES: u32 = 64 << 10;
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

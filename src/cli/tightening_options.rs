@@ -17,7 +17,8 @@ pub(super) enum FailurePolicy {
 /// What the entries of the webhook configuration and the guard come to.
 #[derive(Debug, Clone, Args)]
 pub(super) struct TighteningOptions {
-    /// What `failurePolicy` of the entry for labelled pods becomes once a review has been answered: Fail, or as it is.
+    /// What `failurePolicy` of the entry for labelled pods becomes once a review has been answered:
+    /// Fail, or as it is.
     #[arg(
         long,
         env = "KEYSLUICE_FAILURE_POLICY",
@@ -36,16 +37,26 @@ pub(super) struct TighteningOptions {
     )]
     csi_failure_policy: FailurePolicy,
     /// Secret that then gets the key `guard`, so that the chart's guard refuses what it warned of.
-    #[arg(long, env = "KEYSLUICE_GUARD_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_GUARD_SECRET",
+        value_name = "NAMESPACE/NAME",
+        requires = "webhook_configuration"
+    )]
     guard_secret: Option<SecretName>,
 }
 
 impl TighteningOptions {
     /// Of this configuration.
     pub(super) fn of(&self, client: &Client, configuration: &str) -> Tightening {
-        let entries =
-            [("pods.keysluice.dev", self.failure_policy), ("csi-volumes.keysluice.dev", self.csi_failure_policy)];
-        let entries = entries.into_iter().filter(|(_, policy)| *policy == FailurePolicy::Fail).map(|(name, _)| name);
+        let entries = [
+            ("pods.keysluice.dev", self.failure_policy),
+            ("csi-volumes.keysluice.dev", self.csi_failure_policy),
+        ];
+        let entries = entries
+            .into_iter()
+            .filter(|(_, policy)| *policy == FailurePolicy::Fail)
+            .map(|(name, _)| name);
         Tightening::new(client.clone(), configuration, entries.collect(), self.guard_secret.clone())
     }
 }

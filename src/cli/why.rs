@@ -24,7 +24,9 @@ impl Why {
             return Ok(ExitCode::SUCCESS);
         };
         let reason = reason::find(&code).ok_or_else(|| {
-            Failure::usage(anyhow!("{code:?} is no code of this version; `keysluice why` lists them all"))
+            Failure::usage(anyhow!(
+                "{code:?} is no code of this version; `keysluice why` lists them all"
+            ))
         })?;
         println!(
             "{reason}  {}\nfix    {}\ndocs   docs/reasons.md#{}",

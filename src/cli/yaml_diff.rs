@@ -15,7 +15,8 @@ pub(super) struct Style {
 
 impl Style {
     pub(super) const PLAIN: Self = Self { bold: "", added: "", removed: "", reset: "" };
-    pub(super) const COLORED: Self = Self { bold: "\x1b[1m", added: "\x1b[32m", removed: "\x1b[31m", reset: "\x1b[0m" };
+    pub(super) const COLORED: Self =
+        Self { bold: "\x1b[1m", added: "\x1b[32m", removed: "\x1b[31m", reset: "\x1b[0m" };
 }
 
 const CONTEXT_LINES: usize = 2;
@@ -52,8 +53,13 @@ fn shorten_plan(value: &mut Value) {
     match value {
         Value::Object(map) => {
             let plan_bytes = map.get("value").and_then(Value::as_str).map(str::len);
-            if let (Some(true), Some(bytes)) = (map.get("name").map(|name| name == PLAN_ENV), plan_bytes) {
-                map.insert("value".to_owned(), format!("(the Plan, {bytes} bytes of JSON; -o patch shows it)").into());
+            if let (Some(true), Some(bytes)) =
+                (map.get("name").map(|name| name == PLAN_ENV), plan_bytes)
+            {
+                map.insert(
+                    "value".to_owned(),
+                    format!("(the Plan, {bytes} bytes of JSON; -o patch shows it)").into(),
+                );
             }
             map.values_mut().for_each(shorten_plan);
         }
@@ -73,7 +79,12 @@ mod tests {
         let mut after = before.clone();
         after["list"].as_array_mut().unwrap().push(json!({"name": PLAN_ENV, "value": "{}"}));
         let text = diff(&before, &after, Style::PLAIN);
-        assert!(text.contains("+ ") && text.contains("(the Plan, 2 bytes of JSON") && !text.contains("a: 1"), "{text}");
+        assert!(
+            text.contains("+ ")
+                && text.contains("(the Plan, 2 bytes of JSON")
+                && !text.contains("a: 1"),
+            "{text}"
+        );
         assert!(diff(&before, &after, Style::COLORED).contains("\x1b[32m+"));
     }
 }

@@ -18,16 +18,21 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Manifests {
     service_accounts: HashMap<(String, String), ServiceAccount>,
-    /// ServiceAccounts and classes that the API server refuses, by kind, namespace and name, and why.
+    /// ServiceAccounts and classes that the API server refuses, by kind, namespace and name, and
+    /// why.
     refused: HashMap<(String, String, String), String>,
     classes: HashMap<(String, String), ClassFact>,
     csi_driver: bool,
 }
 
 impl Manifests {
-    /// Reads all files; directories with everything below them that ends in .yaml, .yml or .json. Objects without a namespace go
-    /// into the one given. Gives what was left out or is doubtful too.
-    pub fn load(paths: &[PathBuf], namespace: Option<&str>) -> Result<(Self, Vec<String>), ManifestError> {
+    /// Reads all files; directories with everything below them that ends in .yaml, .yml or .json.
+    /// Objects without a namespace go into the one given. Gives what was left out or is doubtful
+    /// too.
+    pub fn load(
+        paths: &[PathBuf],
+        namespace: Option<&str>,
+    ) -> Result<(Self, Vec<String>), ManifestError> {
         let (mut manifests, mut notes) = (Self::default(), Vec::new());
         for path in paths {
             let files = read_neighbours(path)?;
@@ -48,14 +53,17 @@ impl Manifests {
         let object = &document.value;
         let metadata = &object["metadata"];
         let key = || {
-            let namespace =
-                metadata["namespace"].as_str().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+            let namespace = metadata["namespace"]
+                .as_str()
+                .filter(|namespace| !namespace.is_empty())
+                .unwrap_or("default");
             (namespace.to_owned(), metadata["name"].as_str().unwrap_or_default().to_owned())
         };
         if let Some(kind @ ("ServiceAccount" | "SecretProviderClass")) = object["kind"].as_str() {
             let (namespace, name) = key();
             let unquoted = unquoted(document, &["/metadata"]);
-            let why = unquoted.map(|unquoted| format!("{} {kind} {namespace}/{name}: {unquoted}", reason::KS736));
+            let why = unquoted
+                .map(|unquoted| format!("{} {kind} {namespace}/{name}: {unquoted}", reason::KS736));
             let place = (kind.to_owned(), namespace, name);
             match why {
                 Some(why) => drop(self.refused.insert(place, why)),
@@ -65,7 +73,8 @@ impl Manifests {
         match object["kind"].as_str() {
             Some("ServiceAccount") => {
                 let annotations = metadata["annotations"].as_object().into_iter().flatten();
-                let strings = annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
+                let strings =
+                    annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
                 self.service_accounts.insert(key(), ServiceAccount::from_annotations(strings));
             }
             Some("SecretProviderClass") => {
@@ -82,16 +91,24 @@ impl Manifests {
 
     /// Why the API server refuses a ServiceAccount or a class as it is written.
     pub fn refused(&self, kind: &str, namespace: &str, name: &str) -> Option<&str> {
-        self.refused.get(&(kind.to_owned(), namespace.to_owned(), name.to_owned())).map(String::as_str)
+        self.refused
+            .get(&(kind.to_owned(), namespace.to_owned(), name.to_owned()))
+            .map(String::as_str)
     }
 
     /// The namespaces that have a class of this name.
     pub fn namespaces_of_class<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.classes.keys().filter(move |(_, class)| class == name).map(|(namespace, _)| namespace.as_str())
+        self.classes
+            .keys()
+            .filter(move |(_, class)| class == name)
+            .map(|(namespace, _)| namespace.as_str())
     }
 
     /// The namespaces that have a ServiceAccount of this name.
-    pub fn namespaces_of_service_account<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn namespaces_of_service_account<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
         self.service_accounts
             .keys()
             .filter(move |(_, account)| account == name)
@@ -100,14 +117,22 @@ impl Manifests {
 }
 
 impl Cluster for Manifests {
-    async fn service_account(&self, namespace: &str, name: &str) -> Result<Option<ServiceAccount>, ClusterError> {
+    async fn service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<ServiceAccount>, ClusterError> {
         let found = self.service_accounts.get(&(namespace.to_owned(), name.to_owned())).cloned();
         // Every namespace has this one, and nobody writes it down.
         Ok(found.or_else(|| (name == "default").then(ServiceAccount::default)))
     }
 
     async fn provider_class(&self, namespace: &str, name: &str) -> Result<ClassFact, ClusterError> {
-        Ok(self.classes.get(&(namespace.to_owned(), name.to_owned())).cloned().unwrap_or(ClassFact::Missing))
+        Ok(self
+            .classes
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
+            .unwrap_or(ClassFact::Missing))
     }
 
     async fn csi_driver_installed(&self) -> Result<bool, ClusterError> {

@@ -1,6 +1,7 @@
 //! What the webhook knows of the cluster: ServiceAccounts, SecretProviderClasses, the CSI driver.
 //!
-//! One trait; [`manifests::Manifests`] reads files, so that everything runs without a cluster, [`api::ApiServer`] asks one.
+//! One trait; [`manifests::Manifests`] reads files, so that everything runs without a cluster,
+//! [`api::ApiServer`] asks one.
 
 pub mod api;
 pub mod manifests;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// All look-ups of a review together: the API server gives the webhook 5 s, and its answer must still get there.
+/// All look-ups of a review together: the API server gives the webhook 5 s, and its answer must
+/// still get there.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
 
-/// A source of cluster objects. Each answers within [`DEADLINE`], whatever else is asked at the same time.
+/// A source of cluster objects. Each answers within [`DEADLINE`], whatever else is asked at the
+/// same time.
 pub trait Cluster: Send + Sync + 'static {
     /// The ServiceAccount, or `None` if there is none.
     fn service_account(
@@ -89,7 +92,8 @@ pub enum ClusterError {
     },
     /// A pod that names more classes than are read for one.
     #[error(
-        "{count} SecretProviderClasses of the pod are not in the cache, {first} the first of them, and at most {limit} are read for one pod; \
+        "{count} SecretProviderClasses of the pod are not in the cache, {first} the first of \
+         them, and at most {limit} are read for one pod; \
          hint: {}",
         reason::KS232.fix
     )]
@@ -117,7 +121,11 @@ impl ClusterError {
 pub(crate) const MOST_READS: usize = 8;
 
 /// Looks up everything a decision needs, all at once.
-pub async fn facts<C: Cluster>(cluster: &C, namespace: &str, needs: &Needs<'_>) -> Result<Facts, ClusterError> {
+pub async fn facts<C: Cluster>(
+    cluster: &C,
+    namespace: &str,
+    needs: &Needs<'_>,
+) -> Result<Facts, ClusterError> {
     if needs.classes.len() > MOST_READS {
         let mut unknown = needs.classes.iter().filter(|name| !cluster.knows_class(namespace, name));
         if let Some(name) = unknown.next() {

@@ -192,7 +192,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn literal(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
         if !self.bytes[self.at..].starts_with(word) {
-            let short = self.bytes.len() - self.at < word.len() && word.starts_with(&self.bytes[self.at..]);
+            let short =
+                self.bytes.len() - self.at < word.len() && word.starts_with(&self.bytes[self.at..]);
             return Err(self.error(if short { Problem::End } else { Problem::Syntax("a value") }));
         }
         self.at += word.len();

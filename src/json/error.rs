@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Why a document could not be read: the field, what was expected there, and the byte. `Display` says all of it.
+/// Why a document could not be read: the field, what was expected there, and the byte. `Display`
+/// says all of it.
 #[derive(PartialEq, Eq)]
 pub struct JsonError(Box<Details>);
 

@@ -40,7 +40,8 @@ impl<'a, T: Read<'a> + Default> Read<'a> for Vec<T> {
         cursor.array(|_, cursor| {
             cursor.count_entry()?;
             if list.is_empty() {
-                // Half a KiB to begin with, or one element: growing in steps would copy them several times.
+                // Half a KiB to begin with, or one element: growing in steps would copy them
+                // several times.
                 list.reserve_exact((512 / size_of::<T>().max(1)).max(1));
             }
             list.push(cursor.value_or_default()?);
@@ -63,7 +64,10 @@ impl<'a> Read<'a> for bool {
 impl<'a> Read<'a> for i64 {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
         let start = cursor.number("an integer")?;
-        cursor.between(start, cursor.at)?.parse().map_err(|_| JsonError::new(Problem::Number, start))
+        cursor
+            .between(start, cursor.at)?
+            .parse()
+            .map_err(|_| JsonError::new(Problem::Number, start))
     }
 }
 

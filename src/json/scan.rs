@@ -35,15 +35,16 @@ pub(super) const HEX_DIGITS: [u8; 256] = {
     table
 };
 
-/// What the escape of two bytes at `at` stands for. A text may be nothing but such escapes: looking for the next special byte anew
-/// would take longer than they do.
+/// What the escape of two bytes at `at` stands for. A text may be nothing but such escapes: looking
+/// for the next special byte anew would take longer than they do.
 #[inline]
 pub(super) fn short_escape(bytes: &[u8], at: usize) -> Option<u8> {
     let [b'\\', letter] = *bytes.get(at..)?.first_chunk()? else { return None };
     Some(SHORT_ESCAPES[usize::from(letter)]).filter(|plain| *plain != 0)
 }
 
-/// Index of the first quote, backslash or control character at or after `at`; `bytes.len()` if there is none.
+/// Index of the first quote, backslash or control character at or after `at`; `bytes.len()` if
+/// there is none.
 #[inline]
 pub(super) fn special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
@@ -89,8 +90,9 @@ impl BracketScanner {
             let bytes = u8x16::new(*part);
             // `[` and `{` differ in one bit, as do `]` and `}`.
             let folded = bytes | u8x16::splat(0x20);
-            let mask =
-                |bytes: u8x16, byte: u8| u64::from(bytes.simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * index);
+            let mask = |bytes: u8x16, byte: u8| {
+                u64::from(bytes.simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * index)
+            };
             quotes |= mask(bytes, b'"');
             backslashes |= mask(bytes, b'\\');
             opening |= mask(folded, b'{');
@@ -102,8 +104,8 @@ impl BracketScanner {
         Brackets { opening: opening & !strings, closing: closing & !strings }
     }
 
-    /// The bytes that a backslash escapes: in a run of backslashes every second one, and what follows an odd run (Langdale and Lemire,
-    /// "Parsing Gigabytes of JSON per Second", 3.1.1).
+    /// The bytes that a backslash escapes: in a run of backslashes every second one, and what
+    /// follows an odd run (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 3.1.1).
     #[inline]
     fn escaped(&mut self, backslashes: u64) -> u64 {
         const EVEN: u64 = 0x5555_5555_5555_5555;
@@ -119,7 +121,8 @@ impl BracketScanner {
     }
 }
 
-/// Each bit becomes the parity of itself and all below: ones from each opening quote up to its closing one.
+/// Each bit becomes the parity of itself and all below: ones from each opening quote up to its
+/// closing one.
 #[inline]
 fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
@@ -152,7 +155,11 @@ mod tests {
                     assert_eq!(special(&bytes, 0), length);
                     bytes.push(special_byte);
                     bytes.extend([filler; 70]);
-                    assert_eq!(special(&bytes, 0), length, "{special_byte} after {length} x {filler}");
+                    assert_eq!(
+                        special(&bytes, 0),
+                        length,
+                        "{special_byte} after {length} x {filler}"
+                    );
                 }
             }
         }

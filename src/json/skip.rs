@@ -1,7 +1,9 @@
-//! Stepping over a value that nobody needs, without recursion and without looking at every part of it.
+//! Stepping over a value that nobody needs, without recursion and without looking at every part of
+//! it.
 //!
-//! Scalars and strings are checked. Of an object or a list only the end is looked for: strings are told from brackets, and brackets
-//! counted. What is wrong with its inside is not found; nothing of it is used, and the API server, which wrote it, will read it again.
+//! Scalars and strings are checked. Of an object or a list only the end is looked for: strings are
+//! told from brackets, and brackets counted. What is wrong with its inside is not found; nothing of
+//! it is used, and the API server, which wrote it, will read it again.
 
 use super::cursor::Cursor;
 use super::error::{JsonError, Problem};
@@ -46,7 +48,8 @@ impl Cursor<'_> {
                 open += brackets.opening.count_ones();
                 open -= closing.count_ones();
             } else {
-                // It may end here: at the closing bracket that makes as many, itself included, as there are opening ones before it.
+                // It may end here: at the closing bracket that makes as many, itself included, as
+                // there are opening ones before it.
                 let mut closed = 0;
                 while closing != 0 {
                     let position = closing.trailing_zeros();
@@ -115,8 +118,11 @@ impl Cursor<'_> {
 
     /// The four hexadecimal digits at `start`.
     pub(super) fn hex(&self, start: usize) -> Result<u16, JsonError> {
-        let digits: &[u8; 4] =
-            self.bytes.get(start..).and_then(<[u8]>::first_chunk).ok_or_else(|| self.error(Problem::End))?;
+        let digits: &[u8; 4] = self
+            .bytes
+            .get(start..)
+            .and_then(<[u8]>::first_chunk)
+            .ok_or_else(|| self.error(Problem::End))?;
         let values = digits.map(|digit| u16::from(scan::HEX_DIGITS[usize::from(digit)]));
         if values.iter().any(|value| *value > 15) {
             return Err(self.error(Problem::Escape));
@@ -129,7 +135,8 @@ impl Cursor<'_> {
         let digit = |at: usize| self.bytes.get(at).is_some_and(u8::is_ascii_digit);
         let expect_digits = |mut at: usize| {
             if !digit(at) {
-                let problem = if at >= self.bytes.len() { Problem::End } else { Problem::Syntax("a digit") };
+                let problem =
+                    if at >= self.bytes.len() { Problem::End } else { Problem::Syntax("a digit") };
                 return Err(JsonError::new(problem, at));
             }
             while digit(at) {

@@ -13,9 +13,11 @@ use std::sync::OnceLock;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text<'a>(pub(super) Cow<'a, str>);
 
-/// A JSON object of strings (labels, annotations, attributes), in document order; null reads as the empty string, as in Go.
+/// A JSON object of strings (labels, annotations, attributes), in document order; null reads as the
+/// empty string, as in Go.
 ///
-/// A value with escapes is decoded when somebody asks for it: nobody asks for `last-applied-configuration`, half of many pods.
+/// A value with escapes is decoded when somebody asks for it: nobody asks for
+/// `last-applied-configuration`, half of many pods.
 #[derive(Clone, Debug, Default)]
 pub struct StringMap<'a>(Vec<(Text<'a>, Value<'a>)>);
 
@@ -111,7 +113,8 @@ impl<'a> Cursor<'a> {
         Ok((self.between(start, end)?, is_escaped))
     }
 
-    /// Checks escapes and surrogates from the first special byte on; gives the index of the closing quote.
+    /// Checks escapes and surrogates from the first special byte on; gives the index of the closing
+    /// quote.
     #[inline(never)]
     fn check_rest_of_string(&mut self, end: usize) -> Result<usize, JsonError> {
         self.at = end;
@@ -131,7 +134,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The character that the escape at the current byte stands for, two escapes for one beyond the basic plane.
+    /// The character that the escape at the current byte stands for, two escapes for one beyond the
+    /// basic plane.
     fn escape(&mut self) -> Result<char, JsonError> {
         if let Some(plain) = scan::short_escape(self.bytes, self.at) {
             self.at += 2;
@@ -160,7 +164,9 @@ impl<'a> Cursor<'a> {
             length = 2;
         }
         let mut characters = char::decode_utf16(units[..length].iter().copied());
-        let Some(Ok(character)) = characters.next() else { return Err(self.error(Problem::Escape)) };
+        let Some(Ok(character)) = characters.next() else {
+            return Err(self.error(Problem::Escape));
+        };
         if characters.next().is_some() {
             return Err(self.error(Problem::Escape));
         }

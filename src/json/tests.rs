@@ -39,7 +39,8 @@ impl<'a> Read<'a> for Any {
     }
 }
 
-/// Both readers accept or both refuse; where they accept, they read the same. What is skipped is accepted if its brackets close.
+/// Both readers accept or both refuse; where they accept, they read the same. What is skipped is
+/// accepted if its brackets close.
 fn compare(document: &[u8]) {
     if std::str::from_utf8(document).is_err() {
         assert_eq!(from_slice::<Present>(document).unwrap_err().problem(), Problem::Utf8);
@@ -48,7 +49,9 @@ fn compare(document: &[u8]) {
     let ours = from_slice::<Any>(document);
     match serde_json::from_slice::<Value>(document) {
         Ok(theirs) => assert_eq!(ours.unwrap().0, theirs),
-        Err(theirs) => assert!(ours.is_err(), "accepted what serde_json refuses ({theirs}): {ours:?}"),
+        Err(theirs) => {
+            assert!(ours.is_err(), "accepted what serde_json refuses ({theirs}): {ours:?}");
+        }
     }
     let ours = from_slice::<Present>(document);
     if serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok() {
@@ -57,9 +60,8 @@ fn compare(document: &[u8]) {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
     let start = document.iter().position(|byte| !blank(byte)).unwrap_or(document.len());
     let skipped = match document.get(start) {
-        Some(b'{' | b'[') => {
-            end_of_brackets(&document[start..]).is_some_and(|end| document[start + end..].iter().all(blank))
-        }
+        Some(b'{' | b'[') => end_of_brackets(&document[start..])
+            .is_some_and(|end| document[start + end..].iter().all(blank)),
         // Scalars and strings are checked as serde_json checks them.
         _ => serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok(),
     };
@@ -291,7 +293,10 @@ fn a_view_reads_its_fields_and_skips_the_rest() {
 fn the_entries_of_one_document_are_bounded() {
     let entry_limit = ENTRY_LIMIT as usize;
     let children = |count: usize| format!(r#"{{"children":[{}]}}"#, vec!["{}"; count].join(","));
-    assert_eq!(from_slice::<Sample<'_>>(children(entry_limit).as_bytes()).unwrap().children.len(), entry_limit);
+    assert_eq!(
+        from_slice::<Sample<'_>>(children(entry_limit).as_bytes()).unwrap().children.len(),
+        entry_limit
+    );
     let error = from_slice::<Sample<'_>>(children(entry_limit + 1).as_bytes()).unwrap_err();
     assert_eq!(error.problem(), Problem::Entries);
     let pairs = vec![r#""":"""#; entry_limit].join(",");
@@ -310,19 +315,32 @@ fn errors_name_the_field_and_what_was_expected() {
             "children[1].aNumber: invalid type: string, expected an integer at byte 27",
         ),
         (r#"{"children":{}}"#, "children: invalid type: map, expected a list at byte 12"),
-        (r#"{"strings":{"a":true}}"#, "strings: invalid type: boolean, expected a string at byte 16"),
-        (r#"{"strings":[]}"#, "strings: invalid type: sequence, expected an object of strings at byte 11"),
+        (
+            r#"{"strings":{"a":true}}"#,
+            "strings: invalid type: boolean, expected a string at byte 16",
+        ),
+        (
+            r#"{"strings":[]}"#,
+            "strings: invalid type: sequence, expected an object of strings at byte 11",
+        ),
         (r#"{"flag":1}"#, "flag: invalid type: number, expected a boolean at byte 8"),
         (r#"{"aText":1}"#, "aText: invalid type: number, expected a string at byte 9"),
         (r#"{"aText":"a","aText":"b"}"#, "aText: duplicate field at byte 21"),
         (r#"{"aNumber":1.5}"#, "aNumber: the number is no integer of 64 bits at byte 11"),
-        (r#"{"aNumber":9223372036854775808}"#, "aNumber: the number is no integer of 64 bits at byte 11"),
+        (
+            r#"{"aNumber":9223372036854775808}"#,
+            "aNumber: the number is no integer of 64 bits at byte 11",
+        ),
         (r#"{"aText":"\ud800"}"#, "aText: invalid escape in a string at byte 10"),
         ("[]", "invalid type: sequence, expected an object at byte 0"),
         ("{\"aText\":\"\n\"}", "aText: control character in a string at byte 10"),
         ("{\"aText\":\"", "aText: unexpected end of the JSON text at byte 10"),
         ("{} x", "invalid JSON, expected nothing more after the value at byte 3"),
     ] {
-        assert_eq!(from_slice::<Sample<'_>>(text.as_bytes()).unwrap_err().to_string(), expected, "{text}");
+        assert_eq!(
+            from_slice::<Sample<'_>>(text.as_bytes()).unwrap_err().to_string(),
+            expected,
+            "{text}"
+        );
     }
 }

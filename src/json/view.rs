@@ -1,10 +1,11 @@
 //! Declaring what is read of an object.
 
-/// Declares structs with the JSON key of each field, and their [`Read`](super::Read). Unknown fields are skipped; an absent or null field is the
-/// default (Go's zero value); one that occurs twice is refused.
+/// Declares structs with the JSON key of each field, and their [`Read`](super::Read). Unknown
+/// fields are skipped; an absent or null field is the default (Go's zero value); one that occurs
+/// twice is refused.
 ///
-/// A further field is one further line: `/// What it is. "jsonName" rust_name: Type,` where `Type` is `Text`, `Option<…>`, `Vec<…>`,
-/// `bool`, `i64`, `StringMap`, or another view.
+/// A further field is one further line: `/// What it is. "jsonName" rust_name: Type,` where `Type`
+/// is `Text`, `Option<…>`, `Vec<…>`, `bool`, `i64`, `StringMap`, or another view.
 macro_rules! view {
     ($(
         $(#[$about:meta])*

@@ -1,4 +1,5 @@
-//! The string types for readers that use `serde`: watch events and lists, where an absent field needs an error of its own.
+//! The string types for readers that use `serde`: watch events and lists, where an absent field
+//! needs an error of its own.
 
 use super::string::{StringMap, Text};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};

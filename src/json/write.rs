@@ -1,6 +1,8 @@
-//! Writing JSON: what [`Serialize`] gives, as `serde_json` writes it, with strings looked at 16 bytes at a time.
+//! Writing JSON: what [`Serialize`] gives, as `serde_json` writes it, with strings looked at 16
+//! bytes at a time.
 //!
-//! A patch is mostly paths, names and values without an escape; byte by byte through a table they cost more than all the rest of it.
+//! A patch is mostly paths, names and values without an escape; byte by byte through a table they
+//! cost more than all the rest of it.
 
 use super::scan;
 use serde::Serialize;
@@ -10,8 +12,12 @@ use std::fmt;
 /// Appends `value` to `json`.
 ///
 /// # Errors
-/// Where the value is of a kind that nothing of ours is: bytes, tuples, enum variants with content, map keys that are no strings.
-pub(crate) fn append(json: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(), WriteError> {
+/// Where the value is of a kind that nothing of ours is: bytes, tuples, enum variants with content,
+/// map keys that are no strings.
+pub(crate) fn append(
+    json: &mut Vec<u8>,
+    value: &(impl Serialize + ?Sized),
+) -> Result<(), WriteError> {
     value.serialize(Writer(json))
 }
 
@@ -165,11 +171,20 @@ impl<'a> ser::Serializer for Writer<'a> {
         self.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), WriteError> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<(), WriteError> {
         self.serialize_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), WriteError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), WriteError> {
         value.serialize(self)
     }
 
@@ -191,7 +206,11 @@ impl<'a> ser::Serializer for Writer<'a> {
         Ok(self.open(b'[', b']'))
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, WriteError> {
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleStruct, WriteError> {
         unsupported(name)
     }
 
@@ -260,7 +279,11 @@ impl SerializeMap for Members<'_> {
         self.separate();
         let start = self.json.len();
         append(self.json, key)?;
-        if self.json.get(start) == Some(&b'"') { Ok(()) } else { unsupported("a key that is no string") }
+        if self.json.get(start) == Some(&b'"') {
+            Ok(())
+        } else {
+            unsupported("a key that is no string")
+        }
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError> {
@@ -278,7 +301,11 @@ impl SerializeStruct for Members<'_> {
     type Ok = ();
     type Error = WriteError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), WriteError> {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), WriteError> {
         self.separate();
         append_string(self.json, key);
         self.json.push(b':');
@@ -320,8 +347,15 @@ mod tests {
     #[test]
     fn values_are_written_as_serde_json_writes_them() {
         let map = BTreeMap::from([("x\"y".to_owned(), 1.5), (String::new(), -0.0)]);
-        let sample =
-            Sample { a_name: "n", absent: None, present: Some(-3), pair: (true, '\n'), list: ["é"], map, nothing: () };
+        let sample = Sample {
+            a_name: "n",
+            absent: None,
+            present: Some(-3),
+            pair: (true, '\n'),
+            list: ["é"],
+            map,
+            nothing: (),
+        };
         assert_eq!(written(&sample), serde_json::to_string(&sample).unwrap());
         let value = json!({"a": [1, -2, 3.25, null, true, {"b": {}}, []], "": "\u{1f}"});
         assert_eq!(written(&value), value.to_string());

@@ -135,7 +135,8 @@ fn number(mut value: u64, width: usize, line: &mut Vec<u8>) {
     line.extend_from_slice(&digits[start.min(digits.len() - width)..]);
 }
 
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's `civil_from_days`, for days that are not negative).
+/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's `civil_from_days`, for days that
+/// are not negative).
 fn date(day: u64) -> (u64, u64, u64) {
     let day = day + 719_468;
     let (era, of_era) = (day / 146_097, day % 146_097);
@@ -179,13 +180,18 @@ mod tests {
         let long = "x".repeat(1000);
         assert!(self::line(&Decision { pod: &long, ..DECISION }, Duration::ZERO).len() < 600);
         let left = Decision { because: Some("volume \"v\": left"), ..DECISION };
-        let left: serde_json::Value = serde_json::from_str(&self::line(&left, Duration::ZERO)).unwrap();
+        let left: serde_json::Value =
+            serde_json::from_str(&self::line(&left, Duration::ZERO)).unwrap();
         assert_eq!(left["because"], "volume \"v\": left");
-        let allowed = Decision { reason: None, message: None, duration: Duration::ZERO, ..DECISION };
+        let allowed =
+            Decision { reason: None, message: None, duration: Duration::ZERO, ..DECISION };
         let mut text = Vec::new();
         allowed.write(Level::Info, Duration::ZERO, &mut text);
         let text = String::from_utf8(text).unwrap();
-        assert!(text.starts_with(r#"{"timestamp":"1970-01-01T00:00:00.000000Z","level":"INFO""#), "{text}");
+        assert!(
+            text.starts_with(r#"{"timestamp":"1970-01-01T00:00:00.000000Z","level":"INFO""#),
+            "{text}"
+        );
         assert!(text.ends_with("\"microseconds\":0}\n") && !text.contains("error"), "{text}");
         let mut text = Vec::new();
         dropped(12, Duration::ZERO, &mut text);

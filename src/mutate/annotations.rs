@@ -69,14 +69,26 @@ const LARGEST_VOLUME: u64 = 16 << 30;
 
 /// Every annotation, with what it takes; `docs/annotations.md` is generated from it.
 pub const KNOWN: &[(&str, &str, &str)] = &[
-    ("keysluice.dev/after", "the name of a native sidecar", "puts the sidecar behind that one instead of first"),
+    (
+        "keysluice.dev/after",
+        "the name of a native sidecar",
+        "puts the sidecar behind that one instead of first",
+    ),
     (
         "keysluice.dev/client-ids",
         "CONTAINER=CLIENT-ID, several separated by ;",
         "gives containers an identity of their own instead of the ServiceAccount's",
     ),
-    ("keysluice.dev/cpu-limit", "a quantity such as 10m", "CPU limit of the sidecar (default none)"),
-    ("keysluice.dev/cpu-request", "a quantity such as 10m", "CPU that the sidecar requests (default 1m)"),
+    (
+        "keysluice.dev/cpu-limit",
+        "a quantity such as 10m",
+        "CPU limit of the sidecar (default none)",
+    ),
+    (
+        "keysluice.dev/cpu-request",
+        "a quantity such as 10m",
+        "CPU that the sidecar requests (default 1m)",
+    ),
     (
         "keysluice.dev/csi-volumes",
         "replace or leave",
@@ -87,11 +99,16 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
         "names of AZURE_ variables, separated by commas",
         "leaves these to a container's envFrom, which an injected variable would override",
     ),
-    ("keysluice.dev/gate", "hook, probe or none", "how the application waits for its first secrets (default hook)"),
+    (
+        "keysluice.dev/gate",
+        "hook, probe or none",
+        "how the application waits for its first secrets (default hook)",
+    ),
     (
         "keysluice.dev/on-missing",
         "fail or wait",
-        "what a start without all secrets does: give up after 30 s (default, except with the gate none), or wait; wait implies the probe gate",
+        "what a start without all secrets does: give up after 30 s (default, except with the gate \
+         none), or wait; wait implies the probe gate",
     ),
     (
         "keysluice.dev/refresh-interval",
@@ -101,7 +118,8 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/size-limit",
         "bytes such as 8Mi, at least 1Mi",
-        "size of each volume's tmpfs, over the one reckoned from the class (two generations of 32Ki a file)",
+        "size of each volume's tmpfs, over the one reckoned from the class (two generations of \
+         32Ki a file)",
     ),
     (
         "keysluice.dev/tenant-ids",
@@ -111,7 +129,8 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/token-layout",
         "v1.5, v1.6.0 or v1.6.1",
-        "where the token goes in the containers: the path of that release of Azure Workload Identity",
+        "where the token goes in the containers: the path of that release of Azure Workload \
+         Identity",
     ),
 ];
 
@@ -122,13 +141,17 @@ impl Annotations {
         let (mut gate, mut bytes) = (None, 0);
         for (key, value) in pod.metadata.annotations.below(PREFIX) {
             let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
-                return Err(Cause::UnknownAnnotation { key: cut(key), nearest: nearest(key) }.into());
+                return Err(
+                    Cause::UnknownAnnotation { key: cut(key), nearest: nearest(key) }.into()
+                );
             };
             bytes += key.len() + value.len();
             if bytes > SIZE_LIMIT_BYTES {
                 return Err(Cause::AnnotationsSize { of: PREFIX, limit: SIZE_LIMIT_BYTES }.into());
             }
-            let bad = || Refusal::from(Cause::AnnotationValue { key: known, value: cut(value), expected });
+            let bad = || {
+                Refusal::from(Cause::AnnotationValue { key: known, value: cut(value), expected })
+            };
             match &known[PREFIX.len()..] {
                 "after" if !value.is_empty() => read.after = Some(value.to_owned()),
                 "client-ids" => read.client_ids = by_container(value).ok_or_else(bad)?,
@@ -136,7 +159,9 @@ impl Annotations {
                 "env-from-wins" => read.env_from_wins = variables(value).ok_or_else(bad)?,
                 "token-layout" => read.token_layout = Some(value.parse().map_err(|_| bad())?),
                 "cpu-limit" if is_cpu_quantity(value) => read.cpu_limit = Some(value.to_owned()),
-                "cpu-request" if is_cpu_quantity(value) => read.cpu_request = Some(value.to_owned()),
+                "cpu-request" if is_cpu_quantity(value) => {
+                    read.cpu_request = Some(value.to_owned());
+                }
                 "csi-volumes" => match value.parse() {
                     Ok(CsiVolumes::Auto) | Err(_) => return Err(bad()),
                     Ok(choice) => read.csi_volumes = Some(choice),
@@ -157,18 +182,21 @@ impl Annotations {
                     }
                 }
                 "size-limit" => {
-                    let bytes = memory_bytes(value).filter(|bytes| (SMALLEST_VOLUME..=LARGEST_VOLUME).contains(bytes));
+                    let bytes = memory_bytes(value)
+                        .filter(|bytes| (SMALLEST_VOLUME..=LARGEST_VOLUME).contains(bytes));
                     read.size_limit = Some(bytes.ok_or_else(bad)?);
                 }
                 "refresh-interval" => {
-                    read.refresh_interval = Some(value.parse::<RefreshInterval>().map_err(|_| bad())?.duration());
+                    read.refresh_interval =
+                        Some(value.parse::<RefreshInterval>().map_err(|_| bad())?.duration());
                 }
                 _ => return Err(bad()),
             }
         }
         read.gate = gate.unwrap_or_else(|| if read.waits() { Gate::Probe } else { Gate::Hook });
         if read.waits() && read.gate == Gate::Hook {
-            // The kubelet deletes no pod while a postStart hook runs: an unbounded wait must not be a hook.
+            // The kubelet deletes no pod while a postStart hook runs: an unbounded wait must not be
+            // a hook.
             let value = "hook".to_owned();
             return Err(Cause::AnnotationValue {
                 key: "keysluice.dev/gate",
@@ -185,7 +213,8 @@ impl Annotations {
         self.on_missing == Some(OnMissing::Wait)
     }
 
-    /// Whether a start without all secrets ends at a bound: behind an open gate only where the pod says so.
+    /// Whether a start without all secrets ends at a bound: behind an open gate only where the pod
+    /// says so.
     pub fn is_bounded(&self) -> bool {
         self.on_missing.map_or(self.gate != Gate::None, |on_missing| on_missing == OnMissing::Fail)
     }

@@ -2,7 +2,8 @@ use super::*;
 
 fn read(annotations: &serde_json::Value) -> Result<Annotations, String> {
     let json = serde_json::json!({"metadata": {"annotations": annotations}}).to_string();
-    Annotations::read(&Pod::from_json(json.as_bytes()).unwrap()).map_err(|refusal| refusal.to_string())
+    Annotations::read(&Pod::from_json(json.as_bytes()).unwrap())
+        .map_err(|refusal| refusal.to_string())
 }
 
 #[test]
@@ -25,13 +26,19 @@ fn known_annotations_are_typed() {
 
 #[test]
 fn waiting_implies_the_probe_and_refuses_the_hook() {
-    assert_eq!(read(&serde_json::json!({"keysluice.dev/on-missing": "wait"})).unwrap().gate, Gate::Probe);
-    let error =
-        read(&serde_json::json!({"keysluice.dev/on-missing": "wait", "keysluice.dev/gate": "hook"})).unwrap_err();
+    assert_eq!(
+        read(&serde_json::json!({"keysluice.dev/on-missing": "wait"})).unwrap().gate,
+        Gate::Probe
+    );
+    let error = read(
+        &serde_json::json!({"keysluice.dev/on-missing": "wait", "keysluice.dev/gate": "hook"}),
+    )
+    .unwrap_err();
     assert!(error.starts_with("KS209"), "{error}");
 }
 
-/// What each documented annotation takes, for instance; without a line here a new one fails the test.
+/// What each documented annotation takes, for instance; without a line here a new one fails the
+/// test.
 fn example(key: &str) -> &'static str {
     match key {
         "after" => "vpn",
@@ -67,7 +74,10 @@ fn variables_left_to_env_from_count_once() {
 #[test]
 fn unknown_annotations_are_refused_with_the_nearest() {
     let error = read(&serde_json::json!({"keysluice.dev/gates": "hook"})).unwrap_err();
-    assert_eq!(error, "KS210 annotation keysluice.dev/gates is unknown; hint: did you mean keysluice.dev/gate?");
+    assert_eq!(
+        error,
+        "KS210 annotation keysluice.dev/gates is unknown; hint: did you mean keysluice.dev/gate?"
+    );
     let error = read(&serde_json::json!({"keysluice.dev/frobnicate": "x"})).unwrap_err();
     assert!(error.contains("docs/annotations.md"), "{error}");
 }
@@ -95,6 +105,9 @@ fn bad_values_name_key_and_choices() {
         ("cpu-request", "0.5m"),
     ] {
         let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value})).unwrap_err();
-        assert!(error.starts_with(&format!("KS209 annotation keysluice.dev/{key}: {value:?} is not ")), "{error}");
+        assert!(
+            error.starts_with(&format!("KS209 annotation keysluice.dev/{key}: {value:?} is not ")),
+            "{error}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Sizes that no pod can have in a cluster, refused before anything is made of them.
 //!
-//! Kubernetes validates after the webhooks, so names of any length and containers of any number arrive here, and each container gets a copy
-//! of what the pod and its ServiceAccount say.
+//! Kubernetes validates after the webhooks, so names of any length and containers of any number
+//! arrive here, and each container gets a copy of what the pod and its ServiceAccount say.
 
 use super::refusal::{Cause, Refusal};
 use crate::admission::pod::Pod;
@@ -69,7 +69,8 @@ impl From<TooLarge> for Refusal {
 
 /// Refuses more containers than a node runs, and names that Kubernetes would refuse.
 pub(super) fn check(pod: &Pod<'_>) -> Result<(), TooLarge> {
-    let count = pod.init_containers().len() + pod.containers().len() + pod.ephemeral_containers().len();
+    let count =
+        pod.init_containers().len() + pod.containers().len() + pod.ephemeral_containers().len();
     if count > MAX_CONTAINERS {
         return Err(TooLarge::Containers { count, limit: MAX_CONTAINERS });
     }

@@ -10,11 +10,21 @@ fn containers(count: usize) -> Value {
 #[test]
 fn a_node_runs_no_thousand_containers() {
     let ephemeral: Value = json!([{"name": "e"}]);
-    for (init, main, is_refused) in [(0, 1000, false), (500, 500, false), (500, 501, true), (1001, 0, true)] {
-        let pod = labelled("pod", json!({"initContainers": containers(init), "containers": containers(main)}));
-        assert_eq!(run(&pod).is_err_and(|error| error.starts_with("KS221 ")), is_refused, "{init} {main}");
+    for (init, main, is_refused) in
+        [(0, 1000, false), (500, 500, false), (500, 501, true), (1001, 0, true)]
+    {
+        let pod = labelled(
+            "pod",
+            json!({"initContainers": containers(init), "containers": containers(main)}),
+        );
+        assert_eq!(
+            run(&pod).is_err_and(|error| error.starts_with("KS221 ")),
+            is_refused,
+            "{init} {main}"
+        );
     }
-    let pod = labelled("pod", json!({"containers": containers(1000), "ephemeralContainers": ephemeral}));
+    let pod =
+        labelled("pod", json!({"containers": containers(1000), "ephemeralContainers": ephemeral}));
     assert!(run(&pod).unwrap_err().starts_with("KS221 the pod has 1001 containers"));
 }
 
@@ -25,10 +35,16 @@ fn names_that_kubernetes_would_refuse_are_refused_and_not_repeated() {
     for (pod, field) in [
         (labelled(&subdomain, json!({})), "/metadata/name"),
         (labelled("pod", json!({"serviceAccountName": subdomain})), "/spec/serviceAccountName"),
-        (labelled("pod", json!({"containers": [{"name": "a"}, {"name": label}]})), "/spec/containers/1/name"),
+        (
+            labelled("pod", json!({"containers": [{"name": "a"}, {"name": label}]})),
+            "/spec/containers/1/name",
+        ),
         (labelled("pod", json!({"volumes": [{"name": label}]})), "/spec/volumes/0/name"),
         (
-            labelled("pod", json!({"containers": containers(1000), "volumes": [{"name": reserved}]})),
+            labelled(
+                "pod",
+                json!({"containers": containers(1000), "volumes": [{"name": reserved}]}),
+            ),
             "/spec/volumes/0/name",
         ),
         (
@@ -39,8 +55,10 @@ fn names_that_kubernetes_would_refuse_are_refused_and_not_repeated() {
         let error = run(&pod).unwrap_err();
         assert!(error.starts_with(&format!("KS222 {field} has ")) && error.len() < 300, "{error}");
     }
-    let longest =
-        labelled(&subdomain[1..], json!({"containers": [{"name": label[1..]}], "volumes": [{"name": label[1..]}]}));
+    let longest = labelled(
+        &subdomain[1..],
+        json!({"containers": [{"name": label[1..]}], "volumes": [{"name": label[1..]}]}),
+    );
     assert!(run(&longest).is_ok());
     let mut unselected = labelled(&subdomain, json!({}));
     unselected["metadata"]["labels"] = json!({});
@@ -61,12 +79,17 @@ fn ids_that_are_longer_than_any_are_refused_and_not_copied() {
     for key in ["azure.workload.identity/client-id", "azure.workload.identity/tenant-id"] {
         let mut facts = facts();
         facts.service_account = Some(account(&[(key, &long)]));
-        let pod = labelled("pod", json!({"serviceAccountName": "sa", "containers": containers(50)}));
+        let pod =
+            labelled("pod", json!({"serviceAccountName": "sa", "containers": containers(50)}));
         let error = run_with(&pod, &settings(), &facts).unwrap_err();
-        assert!(error.starts_with(&format!("KS223 {key} of ServiceAccount sa has more than 256 bytes")), "{error}");
+        assert!(
+            error.starts_with(&format!("KS223 {key} of ServiceAccount sa has more than 256 bytes")),
+            "{error}"
+        );
     }
     let mut pod = labelled("pod", json!({"containers": [{"name": "app"}]}));
-    pod["metadata"]["annotations"] = json!({"keysluice.dev/client-ids": format!("app={}", &long[..257])});
+    pod["metadata"]["annotations"] =
+        json!({"keysluice.dev/client-ids": format!("app={}", &long[..257])});
     let error = run(&pod).unwrap_err();
     assert!(error.starts_with("KS209 ") && error.len() < 600, "{error}");
 }
@@ -83,16 +106,18 @@ fn a_patch_that_etcd_could_not_store_is_refused() {
     .parse()
     .unwrap();
     let mut pod = labelled("pod", json!({"containers": containers(900)}));
-    assert!(run_with(&pod, &settings, &facts()).unwrap().1.patch.to_json().len() < STORED_LIMIT_BYTES);
-    pod["metadata"]["annotations"] = json!({"azure.workload.identity/use-identity-binding": "true"});
+    assert!(
+        run_with(&pod, &settings, &facts()).unwrap().1.patch.to_json().len() < STORED_LIMIT_BYTES
+    );
+    pod["metadata"]["annotations"] =
+        json!({"azure.workload.identity/use-identity-binding": "true"});
     assert!(run_with(&pod, &settings, &facts()).unwrap_err().starts_with("KS220 "));
 }
 
 #[test]
 fn warnings_are_cut_wherever_the_text_comes_from() {
     let mount = json!([{"name": "secrets", "mountPath": "/s", "subPath": "x".repeat(100_000)}]);
-    let spec =
-        json!({"containers": [{"name": "app", "volumeMounts": mount}], "volumes": [csi_volume("secrets", "kv")]});
+    let spec = json!({"containers": [{"name": "app", "volumeMounts": mount}], "volumes": [csi_volume("secrets", "kv")]});
     let warnings = run(&labelled("pod", spec)).unwrap().1.warnings;
     assert!(warnings.iter().any(|warning| warning.starts_with("KS252 ")));
     assert!(warnings.iter().all(|warning| warning.len() < 600));
@@ -113,6 +138,8 @@ fn only_a_label_names_a_volume() {
         assert_eq!(is_label(name), is, "{name}");
     }
     let volume = json!({"name": "azure-workload-identity-reserved-X", "emptyDir": {}});
-    let (pod, _) = run(&labelled("pod", json!({"containers": [{"name": "app"}], "volumes": [volume]}))).unwrap();
+    let (pod, _) =
+        run(&labelled("pod", json!({"containers": [{"name": "app"}], "volumes": [volume]})))
+            .unwrap();
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 2, "not ours");
 }

@@ -1,7 +1,8 @@
 //! The Plan of a sidecar that the pod brings: from an earlier run, or of its author's own.
 //!
-//! Endpoints come from the operator, and so do the vaults and tenants that may be used. That holds for every container of the sidecar's name,
-//! whoever wrote its Plan. An earlier or later version's Plan may have other fields; those that name an endpoint are the same.
+//! Endpoints come from the operator, and so do the vaults and tenants that may be used. That holds
+//! for every container of the sidecar's name, whoever wrote its Plan. An earlier or later version's
+//! Plan may have other fields; those that name an endpoint are the same.
 
 use super::refusal::{Cause, Refusal, cut};
 use super::sidecar::SIDECAR;
@@ -11,8 +12,10 @@ use crate::settings::Settings;
 use keysluice_plan::{PLAN_ENV, VaultUrl};
 use serde_json::Value;
 
-/// Variables of the sidecar's that the webhook never writes: a Plan that does not stand in the pod, another root, other authorities.
-const FOREIGN_VARIABLES: [&str; 4] = ["KEYSLUICE_PLAN_FILE", "KEYSLUICE_ROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// Variables of the sidecar's that the webhook never writes: a Plan that does not stand in the pod,
+/// another root, other authorities.
+const FOREIGN_VARIABLES: [&str; 4] =
+    ["KEYSLUICE_PLAN_FILE", "KEYSLUICE_ROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// The kernel takes no longer variable (`MAX_ARG_STRLEN`).
 const MAX_VARIABLE_BYTES: usize = 128 << 10;
@@ -21,7 +24,8 @@ const MAX_VARIABLE_BYTES: usize = 128 << 10;
 pub(super) fn check(pod: &Pod<'_>, settings: &Settings) -> Result<(), Refusal> {
     let mut brought = pod.all_containers().filter(|(_, container)| &*container.name == SIDECAR);
     let Some((pointer, container)) = brought.next() else { return Ok(()) };
-    let refuse = |problem: String| Err(Cause::BroughtPlan { field: pointer.to_string(), problem }.into());
+    let refuse =
+        |problem: String| Err(Cause::BroughtPlan { field: pointer.to_string(), problem }.into());
     let Some(problem) = problem_of(container, settings) else {
         return match brought.next() {
             Some(_) => refuse("another container of the pod has the same name".to_owned()),
@@ -34,7 +38,10 @@ pub(super) fn check(pod: &Pod<'_>, settings: &Settings) -> Result<(), Refusal> {
 fn problem_of(container: &Container<'_>, settings: &Settings) -> Option<String> {
     let env = container.env.as_deref().unwrap_or_default();
     if let Some(entry) = env.iter().find(|entry| FOREIGN_VARIABLES.contains(&&*entry.name)) {
-        return Some(format!("the variable {} is not one that the webhook gives the sidecar", entry.name));
+        return Some(format!(
+            "the variable {} is not one that the webhook gives the sidecar",
+            entry.name
+        ));
     }
     if container.has_env_from() {
         return Some("envFrom may hold a plan that does not stand in the pod".to_owned());
@@ -50,7 +57,8 @@ fn problem_of(container: &Container<'_>, settings: &Settings) -> Option<String> 
     )
 }
 
-/// The Plan as the sidecar will read it; `None` where Kubernetes would expand a variable in it, or it is longer than any.
+/// The Plan as the sidecar will read it; `None` where Kubernetes would expand a variable in it, or
+/// it is longer than any.
 fn plan_text(entry: &EnvVar<'_>) -> Option<String> {
     let text = entry.value.as_deref().filter(|text| text.len() < MAX_VARIABLE_BYTES)?;
     // The webhook writes each dollar twice.
@@ -73,7 +81,10 @@ impl<'s> Allowed<'s> {
         let mut identities = list(plan, "identities").iter();
         let of_identities = identities.find_map(|identity| self.problem_of_identity(identity));
         let volumes = || list(plan, "volumes").iter();
-        let files = || volumes().flat_map(|volume| list(volume, "files").iter().chain(list(volume, "selections")));
+        let files = || {
+            volumes()
+                .flat_map(|volume| list(volume, "files").iter().chain(list(volume, "selections")))
+        };
         of_identities
             .or_else(|| files().find_map(|file| self.problem_of_vault(text(file, "vault"))))
             .or_else(|| self.problem_of_authorities(plan))
@@ -86,18 +97,32 @@ impl<'s> Allowed<'s> {
         };
         let (authority, endpoint) = (text(credential, "authority"), text(credential, "endpoint"));
         if !is_known(authority, |cloud| &cloud.authority) {
-            return Some(format!("the authority {} is not of a cloud of the operator's", shown(authority)));
+            return Some(format!(
+                "the authority {} is not of a cloud of the operator's",
+                shown(authority)
+            ));
         }
         if !is_known(endpoint, |cloud| &cloud.managed_identity_endpoint) {
-            return Some(format!("the managed-identity endpoint {} is not the operator's", shown(endpoint)));
+            return Some(format!(
+                "the managed-identity endpoint {} is not the operator's",
+                shown(endpoint)
+            ));
         }
         let tenant = text(credential, "tenantId");
         if tenant.is_some_and(|tenant| !self.settings.limits.allows_tenant(tenant)) {
-            return Some(format!("the tenant {} is not among those that the operator allows", shown(tenant)));
+            return Some(format!(
+                "the tenant {} is not among those that the operator allows",
+                shown(tenant)
+            ));
         }
         let scope = text(identity, "scope");
-        if scope.is_some_and(|scope| !self.clouds.iter().any(|cloud| cloud.key_vault_scope() == scope)) {
-            return Some(format!("the scope {} is not Key Vault's in a cloud of the operator's", shown(scope)));
+        if scope
+            .is_some_and(|scope| !self.clouds.iter().any(|cloud| cloud.key_vault_scope() == scope))
+        {
+            return Some(format!(
+                "the scope {} is not Key Vault's in a cloud of the operator's",
+                shown(scope)
+            ));
         }
         None
     }
@@ -106,15 +131,20 @@ impl<'s> Allowed<'s> {
         let name = |url: &str| {
             let url: VaultUrl = url.parse().ok()?;
             let host = url.as_str().strip_prefix("https://")?.trim_end_matches('/').to_owned();
-            let in_cloud =
-                |cloud: &Cloud| Some(host.strip_suffix(&cloud.key_vault_suffix)?.strip_suffix('.')?.to_owned());
-            self.clouds.iter().find_map(in_cloud).filter(|name| !name.is_empty() && !name.contains('.'))
+            let in_cloud = |cloud: &Cloud| {
+                Some(host.strip_suffix(&cloud.key_vault_suffix)?.strip_suffix('.')?.to_owned())
+            };
+            self.clouds
+                .iter()
+                .find_map(in_cloud)
+                .filter(|name| !name.is_empty() && !name.contains('.'))
         };
         match name(vault?) {
             None => Some(format!("the vault {} is not in a cloud of the operator's", shown(vault))),
-            Some(name) if !self.settings.limits.allows_vault(&name) => {
-                Some(format!("the vault {} is not among those that the operator allows", shown(vault)))
-            }
+            Some(name) if !self.settings.limits.allows_vault(&name) => Some(format!(
+                "the vault {} is not among those that the operator allows",
+                shown(vault)
+            )),
             Some(_) => None,
         }
     }
@@ -125,7 +155,8 @@ impl<'s> Allowed<'s> {
         for ca in self.clouds.iter().filter_map(|cloud| cloud.trusted_ca.as_deref()) {
             rest = rest.replace(ca, "");
         }
-        (!rest.trim().is_empty()).then(|| "trustedCa holds certificates that are not the operator's".to_owned())
+        (!rest.trim().is_empty())
+            .then(|| "trustedCa holds certificates that are not the operator's".to_owned())
     }
 }
 

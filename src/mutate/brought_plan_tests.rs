@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 fn changed(settings: &Settings, change: impl FnOnce(&mut Value)) -> Value {
     let (mut pod, _) = run_with(&pod_with_volume(), settings, &facts()).unwrap();
     let value = &mut pod["spec"]["initContainers"][0]["env"][0]["value"];
-    let mut plan: Value = serde_json::from_str(&value.as_str().unwrap().replace("$$", "$")).unwrap();
+    let mut plan: Value =
+        serde_json::from_str(&value.as_str().unwrap().replace("$$", "$")).unwrap();
     change(&mut plan);
     *value = json!(plan.to_string().replace('$', "$$"));
     pod
@@ -27,8 +28,14 @@ fn endpoints_vaults_and_tenants_of_a_plan_are_the_operators() {
     let federated = |field: &'static str, value: &'static str| {
         changed(&settings(), move |plan| plan["identities"][0]["credential"][field] = json!(value))
     };
-    refused(&federated("authority", "https://login.evil.example/"), "the authority \"https://login.evil.example/\"");
-    refused(&federated("authority", "https://login.microsoftonline.com.evil.example/"), "the authority");
+    refused(
+        &federated("authority", "https://login.evil.example/"),
+        "the authority \"https://login.evil.example/\"",
+    );
+    refused(
+        &federated("authority", "https://login.microsoftonline.com.evil.example/"),
+        "the authority",
+    );
     let managed = json!({"kind": "managedIdentity", "endpoint": "http://10.0.0.1:80/"});
     let pod = changed(&settings(), |plan| plan["identities"][0]["credential"] = managed);
     refused(&pod, "the managed-identity endpoint \"http://10.0.0.1:80/\"");
@@ -40,14 +47,22 @@ fn endpoints_vaults_and_tenants_of_a_plan_are_the_operators() {
         "http://kv.vault.azure.net/",
         "x",
     ] {
-        let pod = changed(&settings(), |plan| plan["volumes"][0]["files"][1]["vault"] = json!(vault));
+        let pod =
+            changed(&settings(), |plan| plan["volumes"][0]["files"][1]["vault"] = json!(vault));
         refused(&pod, &format!("the vault {vault:?}"));
-        let pod = changed(&settings(), |plan| plan["volumes"][0]["selections"] = json!([{"vault": vault}]));
+        let pod = changed(&settings(), |plan| {
+            plan["volumes"][0]["selections"] = json!([{"vault": vault}]);
+        });
         refused(&pod, &format!("the vault {vault:?}"));
     }
-    refused(&changed(&settings(), |plan| plan["trustedCa"] = json!("-----BEGIN CERTIFICATE-----\n")), "trustedCa");
     refused(
-        &changed(&settings(), |plan| plan["identities"][0]["scope"] = json!("https://management.azure.com/.default")),
+        &changed(&settings(), |plan| plan["trustedCa"] = json!("-----BEGIN CERTIFICATE-----\n")),
+        "trustedCa",
+    );
+    refused(
+        &changed(&settings(), |plan| {
+            plan["identities"][0]["scope"] = json!("https://management.azure.com/.default");
+        }),
         "the scope",
     );
 }
@@ -89,7 +104,8 @@ fn our_own_output_passes_also_of_other_versions_and_under_another_name() {
     assert_eq!(verdict(&pod, &private), Ok(()));
     refused(&pod, "the authority");
     // An alias with a dollar is written as two.
-    let pod = changed(&settings(), |plan| plan["volumes"][0]["files"][0]["path"] = json!("$(HOME)-a"));
+    let pod =
+        changed(&settings(), |plan| plan["volumes"][0]["files"][0]["path"] = json!("$(HOME)-a"));
     assert_eq!(verdict(&pod, &settings()), Ok(()));
 }
 
@@ -101,10 +117,19 @@ fn a_plan_that_does_not_stand_in_the_pod_is_refused() {
         pod
     };
     for name in ["KEYSLUICE_PLAN_FILE", "KEYSLUICE_ROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
-        refused(&add(json!({"name": name, "value": "/x"})), &format!("the variable {name} is not one"));
+        refused(
+            &add(json!({"name": name, "value": "/x"})),
+            &format!("the variable {name} is not one"),
+        );
     }
-    refused(&add(json!({"name": "KEYSLUICE_PLAN", "value": "{}"})), "the variable KEYSLUICE_PLAN occurs twice");
-    assert_eq!(verdict(&add(json!({"name": "HTTPS_PROXY", "value": "http://proxy"})), &settings()), Ok(()));
+    refused(
+        &add(json!({"name": "KEYSLUICE_PLAN", "value": "{}"})),
+        "the variable KEYSLUICE_PLAN occurs twice",
+    );
+    assert_eq!(
+        verdict(&add(json!({"name": "HTTPS_PROXY", "value": "http://proxy"})), &settings()),
+        Ok(())
+    );
     let mut pod = changed(&settings(), |_| ());
     pod["spec"]["initContainers"][0]["envFrom"] = json!([{"configMapRef": {"name": "x"}}]);
     refused(&pod, "envFrom");
@@ -125,10 +150,17 @@ fn a_plan_that_does_not_stand_in_the_pod_is_refused() {
 #[test]
 fn the_name_alone_decides_in_whatever_list_and_for_pods_with_a_volume_alone() {
     let plan = r#"{"identities":[{"credential":{"kind":"federated","authority":"https://login.evil.example/"}}]}"#;
-    let container = json!({"name": "keysluice", "env": [{"name": "KEYSLUICE_PLAN", "value": plan}]});
+    let container =
+        json!({"name": "keysluice", "env": [{"name": "KEYSLUICE_PLAN", "value": plan}]});
     refused(&labelled("pod", json!({"containers": [container]})), "the authority");
-    refused(&labelled("pod", json!({"initContainers": [container], "containers": [{"name": "app"}]})), "the authority");
-    let mut pod = labelled("pod", json!({"containers": [container], "volumes": [csi_volume("secrets", "kv")]}));
+    refused(
+        &labelled("pod", json!({"initContainers": [container], "containers": [{"name": "app"}]})),
+        "the authority",
+    );
+    let mut pod = labelled(
+        "pod",
+        json!({"containers": [container], "volumes": [csi_volume("secrets", "kv")]}),
+    );
     pod["metadata"]["labels"] = json!({});
     refused(&pod, "the authority");
     let fine = json!({"name": "keysluice", "env": [{"name": "A", "value": "b"}]});

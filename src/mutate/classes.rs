@@ -6,8 +6,8 @@ use crate::admission::pod::Csi;
 use crate::provider_class::{self, ClassError, ClassPlan, ProviderClass};
 use std::sync::Arc;
 
-/// Bytes of class that are read for one pod: twice the largest document, more than fits into a Plan. Every volume may lay
-/// other attributes over its class, so each may cost a reading of it.
+/// Bytes of class that are read for one pod: twice the largest document, more than fits into a
+/// Plan. Every volume may lay other attributes over its class, so each may cost a reading of it.
 const MAX_CLASS_BYTES: usize = 128 << 10;
 const CLASS_ATTRIBUTE: &str = "secretProviderClass";
 
@@ -28,7 +28,11 @@ pub(super) fn class_name<'a>(csi: &'a Csi<'_>) -> Option<&'a str> {
 }
 
 /// The same, as the cluster has it.
-pub(super) fn find_class(volume: &str, csi: &Csi<'_>, context: Context<'_>) -> Result<Arc<ProviderClass>, Refusal> {
+pub(super) fn find_class(
+    volume: &str,
+    csi: &Csi<'_>,
+    context: Context<'_>,
+) -> Result<Arc<ProviderClass>, Refusal> {
     let name = class_name(csi).ok_or_else(|| Cause::ClassUnnamed { volume: volume.to_owned() })?;
     match context.facts.classes.get(name) {
         Some(ClassFact::Found(class)) => Ok(Arc::clone(class)),
@@ -75,7 +79,8 @@ impl<'a> Resolver<'a> {
         let bytes = attributes.iter().map(|(key, value)| key.len() + value.len());
         self.bytes += class.size_bytes() + bytes.sum::<usize>();
         if self.bytes > MAX_CLASS_BYTES {
-            let what = "bytes in the SecretProviderClasses of its volumes, each counted with its attributes";
+            let what = "bytes in the SecretProviderClasses of its volumes, each counted with its \
+                attributes";
             return Err(Cause::TooMany { what, limit: MAX_CLASS_BYTES }.into());
         }
         let service_principal = csi.node_publish_secret_ref.is_some();
@@ -86,12 +91,15 @@ impl<'a> Resolver<'a> {
     }
 
     fn surroundings(&self, service_principal: bool) -> provider_class::Context<'a> {
-        let (settings, account) = (self.context.settings, self.context.facts.service_account.as_ref());
+        let (settings, account) =
+            (self.context.settings, self.context.facts.service_account.as_ref());
         let tenant = account.and_then(|account| account.tenant_id.as_deref());
         provider_class::Context {
             clouds: &settings.clouds,
             client_id: account.and_then(|account| account.client_id.as_deref()),
-            tenant_id: tenant.filter(|tenant| !tenant.trim().is_empty()).or(settings.tenant_id.as_deref()),
+            tenant_id: tenant
+                .filter(|tenant| !tenant.trim().is_empty())
+                .or(settings.tenant_id.as_deref()),
             limits: &settings.limits,
             service_principal,
             split_certificates: settings.split_certificates,
@@ -108,12 +116,14 @@ fn is_same(one: &Csi<'_>, other: &Csi<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::mutate::testing::{
-        CLIENT, account, class, csi_volume, facts, labelled, plan_of, pod_with_volume, run_with, settings,
+        CLIENT, account, class, csi_volume, facts, labelled, plan_of, pod_with_volume, run_with,
+        settings,
     };
     use keysluice_plan::Credential;
     use serde_json::{Value, json};
 
-    /// What a pod of this many volumes comes to, each with an attribute of its own if they are `distinct`.
+    /// What a pod of this many volumes comes to, each with an attribute of its own if they are
+    /// `distinct`.
     fn run(volumes: usize, parameters: &Value, distinct: bool) -> Result<Vec<String>, String> {
         let mut facts = facts();
         facts.classes.insert("big".to_owned(), class("big", parameters));
@@ -132,9 +142,12 @@ mod tests {
     #[test]
     fn a_pod_makes_us_read_so_many_bytes_of_classes_and_no_more() {
         let large = json!({"keyvaultName": "vault-1", "objects": "#".repeat(40 << 10)});
-        for (volumes, distinct, fits) in [(3, true, true), (4, true, false), (64, true, false), (64, false, true)] {
+        for (volumes, distinct, fits) in
+            [(3, true, true), (4, true, false), (64, true, false), (64, false, true)]
+        {
             let error = run(volumes, &large, distinct).err();
-            let expected = "KS214 the pod has more than 131072 bytes in the SecretProviderClasses of its volumes";
+            let expected = "KS214 the pod has more than 131072 bytes in the SecretProviderClasses \
+                of its volumes";
             assert_eq!(error.is_none(), fits, "{volumes} {distinct}: {error:?}");
             assert!(error.is_none_or(|error| error.starts_with(expected)), "{volumes} {distinct}");
         }
@@ -160,13 +173,17 @@ mod tests {
                 .extend(attributes.as_object().unwrap().clone());
             run_with(&pod, &settings(), &facts).map(|_| ())
         };
-        let (good, bad) = (json!({"keyvaultName": "vault-1"}), json!({"keyvaultName": "vault-1", "objects": "x"}));
+        let (good, bad) = (
+            json!({"keyvaultName": "vault-1"}),
+            json!({"keyvaultName": "vault-1", "objects": "x"}),
+        );
         for (parameters, attributes, expected) in [
             (&good, json!({}), "KS215 nodePublishSecretRef (a service principal)"),
             (&good, json!({"clientID": " "}), "KS215"),
             (&good, json!({"clientID": CLIENT}), ""),
             (&good, json!({"useVMManagedIdentity": "true"}), ""),
-            // In the provider's order: what it finds before it looks for credentials comes first, the objects after.
+            // In the provider's order: what it finds before it looks for credentials comes first,
+            // the objects after.
             (&good, json!({"usePodIdentity": "tru"}), "KS110"),
             (&good, json!({"usePodIdentity": "true"}), "KS112"),
             (&good, json!({"keyvaultName": ""}), "KS103"),
@@ -188,8 +205,10 @@ mod tests {
     fn a_blank_tenant_annotation_leaves_the_class_the_clusters_default() {
         let mut facts = facts();
         for (annotation, tenant) in [(" ", "cluster-tenant"), ("other", "other")] {
-            let annotations =
-                [("azure.workload.identity/client-id", CLIENT), ("azure.workload.identity/tenant-id", annotation)];
+            let annotations = [
+                ("azure.workload.identity/client-id", CLIENT),
+                ("azure.workload.identity/tenant-id", annotation),
+            ];
             facts.service_account = Some(account(&annotations));
             let (pod, _) = run_with(&pod_with_volume(), &settings(), &facts).unwrap();
             let credential = &plan_of(&pod).identities[0].credential;

@@ -1,7 +1,9 @@
-//! Service meshes: whether a pod's traffic is captured before a container starts, while the proxy that carries it starts later.
+//! Service meshes: whether a pod's traffic is captured before a container starts, while the proxy
+//! that carries it starts later.
 //!
-//! An init container redirects the traffic of what starts after it; a CNI plugin redirects that of the whole pod, and leaves a container
-//! that checks it, or an annotation. What starts before the redirect has network, and so has what starts after the proxy.
+//! An init container redirects the traffic of what starts after it; a CNI plugin redirects that of
+//! the whole pod, and leaves a container that checks it, or an annotation. What starts before the
+//! redirect has network, and so has what starts after the proxy.
 
 use crate::admission::pod::{Container, Pod};
 use keysluice_plan::{Credential, Plan};
@@ -111,7 +113,10 @@ const MESHES: &[Mesh] = &[
     Mesh {
         proxies: &["nginx-mesh-sidecar"],
         redirects: &["nginx-mesh-init"],
-        excluded_ports: &["config.nsm.nginx.com/ignore-outgoing-ports", "nsm.nginx.com/ignore-outgoing-ports"],
+        excluded_ports: &[
+            "config.nsm.nginx.com/ignore-outgoing-ports",
+            "nsm.nginx.com/ignore-outgoing-ports",
+        ],
         ..NONE
     },
 ];
@@ -140,15 +145,24 @@ enum Kind {
 impl Destination {
     pub(super) fn of_plan(plan: &Plan) -> Vec<Self> {
         let of_identity = plan.identities.iter().map(|identity| match &identity.credential {
-            Credential::Federated { authority, .. } => Self { port: port_of(authority), kind: Kind::Authority },
+            Credential::Federated { authority, .. } => {
+                Self { port: port_of(authority), kind: Kind::Authority }
+            }
             Credential::ManagedIdentity { endpoint, .. } => {
                 let is_metadata = endpoint.contains("//169.254.169.254");
-                Self { port: port_of(endpoint), kind: if is_metadata { Kind::Metadata } else { Kind::Vault } }
+                Self {
+                    port: port_of(endpoint),
+                    kind: if is_metadata { Kind::Metadata } else { Kind::Vault },
+                }
             }
         });
-        let files = plan.volumes.iter().flat_map(|volume| volume.files.iter().map(|file| &file.vault));
-        let selections = plan.volumes.iter().flat_map(|volume| volume.selections.iter().map(|one| &one.vault));
-        let vaults = files.chain(selections).map(|vault| Self { port: port_of(vault.as_str()), kind: Kind::Vault });
+        let files =
+            plan.volumes.iter().flat_map(|volume| volume.files.iter().map(|file| &file.vault));
+        let selections =
+            plan.volumes.iter().flat_map(|volume| volume.selections.iter().map(|one| &one.vault));
+        let vaults = files
+            .chain(selections)
+            .map(|vault| Self { port: port_of(vault.as_str()), kind: Kind::Vault });
         let mut destinations = Vec::new();
         for destination in of_identity.chain(vaults) {
             if !destinations.contains(&destination) {
@@ -166,20 +180,25 @@ fn port_of(url: &str) -> u16 {
     port.unwrap_or(if scheme == "http" { 80 } else { 443 })
 }
 
-/// Behind the last native sidecar of a mesh, since nothing leaves the pod before it runs; else first.
+/// Behind the last native sidecar of a mesh, since nothing leaves the pod before it runs; else
+/// first.
 pub(super) fn position_behind_native_proxy(init: &[Container<'_>]) -> usize {
     // A container called envoy is a mesh's only beside its redirect.
     let is_proxy = |name: &str| {
         MESHES.iter().any(|mesh| {
             is_one_of(mesh.proxies, name)
-                && (name != "envoy" || init.iter().any(|container| is_one_of(mesh.redirects, &container.name)))
+                && (name != "envoy"
+                    || init.iter().any(|container| is_one_of(mesh.redirects, &container.name)))
         })
     };
-    let proxy = init.iter().rposition(|container| container.is_native_sidecar() && is_proxy(&container.name));
+    let proxy = init
+        .iter()
+        .rposition(|container| container.is_native_sidecar() && is_proxy(&container.name));
     proxy.map_or(0, |index| index + 1)
 }
 
-/// The proxy that starts after a container at `position` though that container's traffic already goes to it.
+/// The proxy that starts after a container at `position` though that container's traffic already
+/// goes to it.
 pub(super) fn proxy_to_wait_for<'p>(
     pod: &'p Pod<'_>,
     position: usize,
@@ -208,8 +227,10 @@ impl Mesh {
     /// Its proxy, unless that runs before.
     fn proxy_after<'p>(&self, pod: &'p Pod<'_>, position: usize) -> Option<&'p str> {
         let is_proxy = |container: &&Container<'_>| is_one_of(self.proxies, &container.name);
-        let (before, after) = pod.init_containers().split_at(position.min(pod.init_containers().len()));
-        let is_native = |container: &&Container<'_>| is_proxy(container) && container.is_native_sidecar();
+        let (before, after) =
+            pod.init_containers().split_at(position.min(pod.init_containers().len()));
+        let is_native =
+            |container: &&Container<'_>| is_proxy(container) && container.is_native_sidecar();
         if before.iter().any(|container| is_native(&container)) {
             return None;
         }
@@ -219,25 +240,40 @@ impl Mesh {
 
     /// Whether an annotation takes a destination out of the capture.
     fn excludes(&self, pod: &Pod<'_>, destination: Destination, uid: i64) -> bool {
-        let annotation =
-            |key: &str| Some(key).filter(|key| !key.is_empty()).and_then(|key| pod.metadata.annotations.find(key));
+        let annotation = |key: &str| {
+            Some(key)
+                .filter(|key| !key.is_empty())
+                .and_then(|key| pod.metadata.annotations.find(key))
+        };
         let Destination { port, kind } = destination;
         let (off, value) = self.off;
         if annotation(off).is_some_and(|found| found.eq_ignore_ascii_case(value))
-            || annotation(self.excluded_uids).is_some_and(|list| covers(list, u64::try_from(uid).unwrap_or_default()))
-            || self.excluded_ports.iter().filter_map(|key| annotation(key)).any(|list| excludes_port(list, port))
-            || self.excluded_ranges.iter().filter_map(|key| annotation(key)).any(|list| leads_to(list, kind))
+            || annotation(self.excluded_uids)
+                .is_some_and(|list| covers(list, u64::try_from(uid).unwrap_or_default()))
+            || self
+                .excluded_ports
+                .iter()
+                .filter_map(|key| annotation(key))
+                .any(|list| excludes_port(list, port))
+            || self
+                .excluded_ranges
+                .iter()
+                .filter_map(|key| annotation(key))
+                .any(|list| leads_to(list, kind))
         {
             return true;
         }
-        let is_included = annotation(self.included_ports).is_some_and(|list| covers(list, port.into()));
+        let is_included =
+            annotation(self.included_ports).is_some_and(|list| covers(list, port.into()));
         !is_included && annotation(self.included_ranges).is_some_and(|list| !leads_to(list, kind))
     }
 }
 
 fn is_one_of(names: &[&str], name: &str) -> bool {
     let is = |known: &&str| match known.strip_suffix('*') {
-        Some(prefix) => name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')),
+        Some(prefix) => {
+            name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        }
         None => *known == name,
     };
     names.iter().any(is)
@@ -267,7 +303,8 @@ fn excludes_port(list: &str, port: u16) -> bool {
 /// Whether one of these ranges may hold such a destination, whose address nobody knows here.
 fn leads_to(ranges: &str, kind: Kind) -> bool {
     let ranges = ranges.split(',').map(str::trim).filter(|range| !range.is_empty());
-    let mut ranges = ranges.filter_map(|range| if range == "*" { Some((0, 0)) } else { range_of(range) });
+    let mut ranges =
+        ranges.filter_map(|range| if range == "*" { Some((0, 0)) } else { range_of(range) });
     ranges.any(|(network, mask)| {
         let is_within = |address: [u8; 4], length: u32| {
             let outer = mask_of(length);

@@ -25,7 +25,9 @@ pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
 pub use bounds::TooLarge;
 pub use classes::ClassFact;
 pub(crate) use identity::may_be_ours;
-pub use identity::{CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL};
+pub use identity::{
+    CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
+};
 pub use refusal::{Cause, Refusal};
 pub use secrets::CSI_DRIVER;
 pub(crate) use sidecar::add_volume;
@@ -86,7 +88,8 @@ pub struct Mutation {
 }
 
 impl Mutation {
-    /// Adds a warning, which is formatted only where there is room, and only as far: a pod may have 20,000 reasons for one.
+    /// Adds a warning, which is formatted only where there is room, and only as far: a pod may have
+    /// 20,000 reasons for one.
     fn warn(&mut self, text: impl Display) {
         if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(bounded(text, MAX_WARNING_BYTES));
@@ -105,7 +108,8 @@ pub enum Note {
     Label,
     /// By volume.
     #[error(
-        "volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from {vaults}, served from a tmpfs{details}"
+        "volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from \
+         {vaults}, served from a tmpfs{details}"
     )]
     Volume {
         /// The volume.
@@ -170,7 +174,8 @@ pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
     let has_classes = classes.as_ref().map_or(true, |classes| !classes.is_empty());
     let classes = classes.unwrap_or_default();
     Needs {
-        service_account: (identity::is_opted_in(pod) || !classes.is_empty()).then(|| pod.service_account()),
+        service_account: (identity::is_opted_in(pod) || !classes.is_empty())
+            .then(|| pod.service_account()),
         csi_driver: has_classes && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
         classes,
     }
@@ -182,7 +187,8 @@ pub fn ephemeral_needs<'a>(pod: &'a Pod<'_>) -> Needs<'a> {
     Needs { service_account: is_asked.then(|| pod.service_account()), ..Needs::default() }
 }
 
-/// Decides what changes for ephemeral containers that `old` does not have; what is wrong with a pod that runs is only a warning.
+/// Decides what changes for ephemeral containers that `old` does not have; what is wrong with a pod
+/// that runs is only a warning.
 pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Mutation {
     identity::inject_ephemeral(pod, old, context)
 }
@@ -230,7 +236,8 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     }
     let is_federated = volumes.iter().any(secrets::SecretVolume::is_federated);
     let needs_token = opted_in || is_federated;
-    let token = needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;
+    let token =
+        needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;
     let mut volume_count = pod.spec.volumes.as_ref().map(Vec::len);
     if let Some(token) = &token {
         identity::check_for_sidecar(pod, token, is_federated, context)?;
@@ -242,7 +249,15 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     }
     if !volumes.is_empty() {
         secrets::replace(pod, &volumes, &mut mutation);
-        sidecar::add(pod, &annotations, &volumes, token.as_ref(), context, &mut mutation, &mut volume_count)?;
+        sidecar::add(
+            pod,
+            &annotations,
+            &volumes,
+            token.as_ref(),
+            context,
+            &mut mutation,
+            &mut volume_count,
+        )?;
     }
     match too_large(&mutation) {
         Some(refusal) => Err(refusal),

@@ -16,8 +16,9 @@ enum OperatingSystem {
 }
 use OperatingSystem::{Linux, Windows};
 
-/// Whether the pod can only run on Windows. What names the operating system or chooses nodes decides; where nothing does, settings that
-/// count on Windows alone. Tolerations allow a node and choose none, so they say nothing.
+/// Whether the pod can only run on Windows. What names the operating system or chooses nodes
+/// decides; where nothing does, settings that count on Windows alone. Tolerations allow a node and
+/// choose none, so they say nothing.
 pub(super) fn is_windows(pod: &Pod<'_>) -> bool {
     let spec = &pod.spec;
     let of_name = match &*spec.os.name {
@@ -26,20 +27,27 @@ pub(super) fn is_windows(pod: &Pod<'_>) -> bool {
         _ => None,
     };
     let of_selector = || {
-        let mut found: Vec<_> = spec.node_selector.iter().filter_map(|(key, value)| of_label(key, &[value])).collect();
+        let mut found: Vec<_> =
+            spec.node_selector.iter().filter_map(|(key, value)| of_label(key, &[value])).collect();
         found.sort_by_key(|system| *system == Linux);
         found.first().copied()
     };
     let chosen = of_name.or_else(of_selector).or_else(|| of_affinity(pod));
     let for_windows = || {
-        let of_containers = pod.all_containers().map(|(_, container)| &container.security_context.windows_options);
+        let of_containers =
+            pod.all_containers().map(|(_, container)| &container.security_context.windows_options);
         std::iter::once(&spec.security_context.windows_options).chain(of_containers).any(is_said)
     };
     chosen.map_or_else(for_windows, |system| system == Windows)
 }
 
 fn is_said(options: &WindowsOptions) -> bool {
-    let WindowsOptions { gmsa_credential_spec_name, gmsa_credential_spec, run_as_user_name, host_process } = options;
+    let WindowsOptions {
+        gmsa_credential_spec_name,
+        gmsa_credential_spec,
+        run_as_user_name,
+        host_process,
+    } = options;
     gmsa_credential_spec_name.is_some()
         || gmsa_credential_spec.is_some()
         || run_as_user_name.is_some()
@@ -48,10 +56,15 @@ fn is_said(options: &WindowsOptions) -> bool {
 
 /// The system of every node that has one of these values of a label.
 fn of_label(key: &str, values: &[&str]) -> Option<OperatingSystem> {
-    let all = |wanted: fn(&str) -> bool| !values.is_empty() && values.iter().all(|value| wanted(value));
+    let all =
+        |wanted: fn(&str) -> bool| !values.is_empty() && values.iter().all(|value| wanted(value));
     if OS_LABELS.contains(&key) {
         let is_windows = all(|value| value == "windows");
-        return if is_windows { Some(Windows) } else { all(|value| value == "linux").then_some(Linux) };
+        return if is_windows {
+            Some(Windows)
+        } else {
+            all(|value| value == "linux").then_some(Linux)
+        };
     }
     match key {
         WINDOWS_BUILD_LABEL => Some(Windows),
@@ -65,7 +78,8 @@ fn of_label(key: &str, values: &[&str]) -> Option<OperatingSystem> {
 fn of_affinity(pod: &Pod<'_>) -> Option<OperatingSystem> {
     let terms = pod.spec.affinity.node.required.terms.iter().flatten();
     let meets_nodes = |term: &&NodeSelectorTerm<'_>| {
-        term.fields.is_some() || term.expressions.as_ref().is_some_and(|expressions| !expressions.is_empty())
+        term.fields.is_some()
+            || term.expressions.as_ref().is_some_and(|expressions| !expressions.is_empty())
     };
     let mut systems = terms.filter(meets_nodes).map(of_term);
     let first = systems.next()??;
@@ -83,11 +97,13 @@ fn of_requirement(requirement: &NodeRequirement<'_>) -> Option<OperatingSystem> 
     match &*requirement.operator {
         "In" => of_label(key, &values),
         // Every node has the label, with one of two values.
-        "NotIn" if OS_LABELS.contains(&key) => match (values.contains(&"linux"), values.contains(&"windows")) {
-            (true, false) => Some(Windows),
-            (false, true) => Some(Linux),
-            _ => None,
-        },
+        "NotIn" if OS_LABELS.contains(&key) => {
+            match (values.contains(&"linux"), values.contains(&"windows")) {
+                (true, false) => Some(Windows),
+                (false, true) => Some(Linux),
+                _ => None,
+            }
+        }
         "Exists" | "Gt" | "Lt" if key == WINDOWS_BUILD_LABEL => Some(Windows),
         "DoesNotExist" if key == WINDOWS_BUILD_LABEL => Some(Linux),
         _ => None,
@@ -136,7 +152,9 @@ mod tests {
             affinity(
                 &json!([{"matchExpressions": [windows], "matchFields": [{"key": "metadata.name"}]}, {}, {"matchExpressions": []}]),
             ),
-            affinity(&json!([{"matchExpressions": [expression("beta.kubernetes.io/os", "NotIn", &["linux"])]}])),
+            affinity(
+                &json!([{"matchExpressions": [expression("beta.kubernetes.io/os", "NotIn", &["linux"])]}]),
+            ),
             affinity(
                 &json!([{"matchExpressions": [{"key": "node.kubernetes.io/windows-build", "operator": "Exists"}]}]),
             ),
@@ -148,7 +166,8 @@ mod tests {
     #[test]
     fn what_may_run_on_linux_is_not_for_windows() {
         let os = "kubernetes.io/os";
-        let (windows, linux) = (expression(os, "In", &["windows"]), expression(os, "In", &["linux"]));
+        let (windows, linux) =
+            (expression(os, "In", &["windows"]), expression(os, "In", &["linux"]));
         let options = json!({"windowsOptions": {"runAsUserName": "ContainerUser"}});
         let preferred = json!([{"weight": 1, "preference": {"matchExpressions": [windows]}}]);
         for spec in [
@@ -162,7 +181,9 @@ mod tests {
             affinity(&json!([])),
             affinity(&json!([{}])),
             affinity(&json!([{"matchExpressions": [windows]}, {"matchExpressions": [linux]}])),
-            affinity(&json!([{"matchExpressions": [windows]}, {"matchFields": [{"key": "metadata.name"}]}])),
+            affinity(
+                &json!([{"matchExpressions": [windows]}, {"matchFields": [{"key": "metadata.name"}]}]),
+            ),
             affinity(&json!([{"matchExpressions": [expression(os, "In", &["windows", "linux"])]}])),
             affinity(&json!([{"matchExpressions": [expression(os, "NotIn", &["windows"])]}])),
             affinity(&json!([{"matchExpressions": [expression(os, "Exists", &[])]}])),

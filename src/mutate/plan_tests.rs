@@ -1,13 +1,17 @@
 //! From classes and annotations to Plan, volumes and gate.
 
-use super::super::testing::{class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings};
+use super::super::testing::{
+    class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings,
+};
 use super::*;
 use crate::mutate::ClassFact;
 
 #[test]
 fn what_the_class_says_reaches_the_plan() {
-    let objects = "array:\n  - |\n    objectName: tls\n    objectType: cert\n    parts: [cert, key]\n    optional: true\n  - |\n    objectName: db\n    \
-                   objectType: secret\n    objectVersionHistory: 3\n    jsonKey: a.b\n  - |\n    objectName: store\n    objectType: secret\n    \
+    let objects = "array:\n  - |\n    objectName: tls\n    objectType: cert\n    parts: [cert, \
+        key]\n    optional: true\n  - |\n    objectName: db\n    \
+                   objectType: secret\n    objectVersionHistory: 3\n    jsonKey: a.b\n  - \
+                   |\n    objectName: store\n    objectType: secret\n    \
                    objectFormat: pfx\n    objectEncoding: base64\n";
     let parameters = json!({"keyvaultName": "vault-1", "objects": objects, "select": "{namePrefix: app-, tags: {env: prod}, directory: config}",
         "writeCertAndKeyInSeparateFiles": "true", "refreshInterval": "45s"});
@@ -27,17 +31,28 @@ fn what_the_class_says_reaches_the_plan() {
             file("tls.crt", "secret", "tls", json!({"part": "cert", "optional": true})),
             file("tls.key", "secret", "tls", json!({"part": "key", "optional": true})),
             file("db", "secret", "db", json!({"history": 3, "jsonKey": "a.b"})),
-            file("store", "secret", "store", json!({"format": "pfx", "encoding": "base64", "split": true})),
+            file(
+                "store",
+                "secret",
+                "store",
+                json!({"format": "pfx", "encoding": "base64", "split": true})
+            ),
         ])
     );
     let selection = json!({"directory": "config", "mode": "0644", "identity": "workload-identity", "vault": "https://vault-1.vault.azure.net/",
         "namePrefix": "app-", "tags": {"env": "prod"}});
-    assert_eq!((&plan["selections"], &plan["refreshIntervalSeconds"]), (&json!([selection]), &json!(45)));
+    assert_eq!(
+        (&plan["selections"], &plan["refreshIntervalSeconds"]),
+        (&json!([selection]), &json!(45))
+    );
     let notes: Vec<_> = mutation.notes.iter().map(ToString::to_string).collect();
-    let expected = "4 file(s) from https://vault-1.vault.azure.net/, served from a tmpfs; tls.crt only where there is such an object; tls.key only \
-                    where there is such an object; db/: 3 versions; config/app-*: every enabled secret of that name with tags env=prod";
+    let expected = "4 file(s) from https://vault-1.vault.azure.net/, served from a tmpfs; tls.crt \
+        only where there is such an object; tls.key only \
+                    where there is such an object; db/: 3 versions; config/app-*: every enabled \
+                    secret of that name with tags env=prod";
     assert!(notes.iter().any(|note| note.ends_with(expected)), "{notes:?}");
-    let sidecar = "sidecar: runs as uid 65532 and gid 65532; the application waits for its secrets behind a postStart hook, at most 30 s";
+    let sidecar = "sidecar: runs as uid 65532 and gid 65532; the application waits for its \
+        secrets behind a postStart hook, at most 30 s";
     assert!(notes.iter().any(|note| note == sidecar), "{notes:?}");
 }
 
@@ -68,7 +83,11 @@ fn the_interval_of_the_pod_goes_before_that_of_the_class_and_this_before_the_ope
             pod["metadata"]["annotations"] = json!({"keysluice.dev/refresh-interval": value});
         }
         let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
-        assert_eq!(plan_of(&pod).volumes[0].refresh_interval_seconds, expected, "{annotation:?} {parameter:?}");
+        assert_eq!(
+            plan_of(&pod).volumes[0].refresh_interval_seconds,
+            expected,
+            "{annotation:?} {parameter:?}"
+        );
     }
 }
 
@@ -76,11 +95,14 @@ fn the_interval_of_the_pod_goes_before_that_of_the_class_and_this_before_the_ope
 fn several_classes_vaults_and_volumes_go_into_one_plan() {
     let one = |name: &str| format!("array: ['{{objectName: {name}, objectType: secret}}']");
     let mut facts = facts();
-    facts.classes.insert("a".into(), class("a", &json!({"keyvaultName": "vault-a", "objects": one("x")})));
+    facts
+        .classes
+        .insert("a".into(), class("a", &json!({"keyvaultName": "vault-a", "objects": one("x")})));
     let own = json!({"keyvaultName": "vault-b", "clientID": "other", "tenantID": "t2", "objects": one("x"), "refreshInterval": "1h"});
     facts.classes.insert("b".into(), class("b", &own));
     let mut pod = pod_with_volume();
-    let volumes = [("v1", "a"), ("v2", "b"), ("v3", "a"), ("v4", "a")].map(|(volume, class)| csi_volume(volume, class));
+    let volumes = [("v1", "a"), ("v2", "b"), ("v3", "a"), ("v4", "a")]
+        .map(|(volume, class)| csi_volume(volume, class));
     pod["spec"]["volumes"] = json!(volumes);
     pod["spec"]["volumes"][3]["csi"]["volumeAttributes"]["objects"] = json!(one("y"));
     pod["spec"]["containers"][0]["volumeMounts"] =
@@ -110,8 +132,11 @@ fn several_classes_vaults_and_volumes_go_into_one_plan() {
             ("/mnt/keysluice/v4", "y", "vault-a.vault.azure.net", "workload-identity", 120),
         ]
     );
-    let tmpfs =
-        pod["spec"]["volumes"].as_array().unwrap().iter().filter(|volume| volume["emptyDir"]["medium"] == "Memory");
+    let tmpfs = pod["spec"]["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|volume| volume["emptyDir"]["medium"] == "Memory");
     assert_eq!(tmpfs.count(), 5, "four volumes and the sidecar's own");
 }
 
@@ -127,9 +152,14 @@ fn a_tmpfs_holds_two_generations_of_everything() {
             None,
             "1088Ki",
         ),
-        (json!({"objects": format!("array: [{}, objectVersionHistory: 100}}']", object(""))}), None, "6400Ki"),
         (
-            json!({"objects": format!("array: [{}, objectVersionHistory: 100}}']", object("")), "writeCertAndKeyInSeparateFiles": "true"}),
+            json!({"objects": format!("array: [{}, objectVersionHistory: 100}}']", object(""))}),
+            None,
+            "6400Ki",
+        ),
+        (
+            json!({"objects": format!("array: [{}, objectVersionHistory: \
+                100}}']", object("")), "writeCertAndKeyInSeparateFiles": "true"}),
             None,
             "12800Ki",
         ),
@@ -148,7 +178,11 @@ fn a_tmpfs_holds_two_generations_of_everything() {
         assert_eq!(pod["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], *expected, "{parameters}");
         let bytes = crate::settings::memory_bytes(expected).unwrap();
         let limit = &pod["spec"]["initContainers"][0]["resources"]["limits"]["memory"];
-        assert_eq!(*limit, quantity((17 << 20) + bytes), "pages of a tmpfs are charged to the sidecar");
+        assert_eq!(
+            *limit,
+            quantity((17 << 20) + bytes),
+            "pages of a tmpfs are charged to the sidecar"
+        );
     }
 }
 
@@ -172,7 +206,8 @@ fn each_gate_with_each_answer_to_a_missing_secret() {
             Some("hook"),
             Some("wait"),
             Err(
-                "KS209 annotation keysluice.dev/gate: \"hook\" is not probe or none together with on-missing: wait; hint: ",
+                "KS209 annotation keysluice.dev/gate: \"hook\" is not probe or none together with \
+                 on-missing: wait; hint: ",
             ),
         ),
         (Some("probe"), None, Ok((json!(null), probe(2), Some(30)))),
@@ -214,7 +249,8 @@ fn the_drivers_checks_come_in_its_order() {
     for (spec, expected) in [
         (
             json!({}),
-            "KS109 provider not set in ns/kv; hint: set spec.provider to azure (SecretProviderClass ns/kv, volume \"secrets\")",
+            "KS109 provider not set in ns/kv; hint: set spec.provider to azure \
+             (SecretProviderClass ns/kv, volume \"secrets\")",
         ),
         (json!({"provider": "azure"}), "KS134 parameters not set in ns/kv"),
         (
@@ -233,16 +269,21 @@ fn the_drivers_checks_come_in_its_order() {
 
 #[test]
 fn histories_count_towards_what_fits_into_memory() {
-    let objects: Vec<_> =
-        (0..11).map(|i| format!("'{{objectName: a{i}, objectType: key, objectVersionHistory: 500}}'")).collect();
+    let objects: Vec<_> = (0..11)
+        .map(|i| format!("'{{objectName: a{i}, objectType: key, objectVersionHistory: 500}}'"))
+        .collect();
     let mut facts = facts();
     for (count, refused) in [(10, false), (11, true)] {
         let objects = format!("array: [{}]", objects[..count].join(", "));
-        facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})));
+        facts.classes.insert(
+            "kv".into(),
+            class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})),
+        );
         let error = run_with(&pod_with_volume(), &settings(), &facts).err().unwrap_or_default();
         assert_eq!(
             error.starts_with(
-                "KS214 the pod has more than 5000 files in its Secrets Store CSI volumes, all versions counted"
+                "KS214 the pod has more than 5000 files in its Secrets Store CSI volumes, all \
+                 versions counted"
             ),
             refused,
             "{error}"

@@ -8,11 +8,19 @@ use super::token_mount::plan_of;
 use crate::admission::pod::Pod;
 use keysluice_plan::Plan;
 
-/// Index among the init containers: first, so that the others have the secrets too, but behind a mesh's native sidecar.
-pub(super) fn of_sidecar(pod: &Pod<'_>, annotations: &Annotations, plan: &Plan, uid: i64) -> Result<usize, Refusal> {
+/// Index among the init containers: first, so that the others have the secrets too, but behind a
+/// mesh's native sidecar.
+pub(super) fn of_sidecar(
+    pod: &Pod<'_>,
+    annotations: &Annotations,
+    plan: &Plan,
+    uid: i64,
+) -> Result<usize, Refusal> {
     let init = pod.init_containers();
     let position = if let Some(name) = &annotations.after {
-        let found = init.iter().position(|container| *container.name == **name && container.is_native_sidecar());
+        let found = init
+            .iter()
+            .position(|container| *container.name == **name && container.is_native_sidecar());
         found.map(|index| index + 1).ok_or_else(|| Cause::AfterMissing { name: name.clone() })?
     } else {
         mesh::position_behind_native_proxy(init)
@@ -21,7 +29,8 @@ pub(super) fn of_sidecar(pod: &Pod<'_>, annotations: &Annotations, plan: &Plan, 
     Ok(position)
 }
 
-/// Refuses a pod whose sidecar, from an earlier run, would wait for a mesh: one that runs after us may put its redirect in front.
+/// Refuses a pod whose sidecar, from an earlier run, would wait for a mesh: one that runs after us
+/// may put its redirect in front.
 pub(super) fn check_earlier_run(pod: &Pod<'_>, annotations: &Annotations) -> Result<(), Refusal> {
     let init = pod.init_containers();
     let Some(position) = init.iter().position(is_sidecar) else { return Ok(()) };
@@ -31,7 +40,8 @@ pub(super) fn check_earlier_run(pod: &Pod<'_>, annotations: &Annotations) -> Res
     check(pod, annotations, position, &Destination::of_plan(&plan), uid)
 }
 
-/// A sidecar that holds the application back until it has reached the vault must not start between a redirect and the proxy it leads to.
+/// A sidecar that holds the application back until it has reached the vault must not start between
+/// a redirect and the proxy it leads to.
 fn check(
     pod: &Pod<'_>,
     annotations: &Annotations,

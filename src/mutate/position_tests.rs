@@ -1,7 +1,8 @@
 use super::super::testing::{csi_volume, facts, labelled, run_with, settings};
 use serde_json::{Value, json};
 
-/// Position of the sidecar in a pod with these init containers, containers and annotations; or the refusal.
+/// Position of the sidecar in a pod with these init containers, containers and annotations; or the
+/// refusal.
 fn position(init: &Value, containers: &Value, annotations: &Value) -> Result<usize, String> {
     let spec = json!({"initContainers": init, "containers": containers, "volumes": [csi_volume("secrets", "kv")]});
     let mut pod = labelled("pod", spec);
@@ -37,7 +38,10 @@ fn first_but_behind_a_native_mesh_proxy() {
         (json!([{"name": "istio-init"}, native("istio-proxy"), {"name": "b"}]), 2),
         (json!([{"name": "osm-init"}, native("envoy"), {"name": "b"}]), 2),
         (json!([{"name": "a"}, native("envoy")]), 0),
-        (json!([{"name": "consul-connect-inject-init"}, native("consul-dataplane"), {"name": "a"}]), 2),
+        (
+            json!([{"name": "consul-connect-inject-init"}, native("consul-dataplane"), {"name": "a"}]),
+            2,
+        ),
         // The redirect that a CNI plugin makes does not matter behind the proxy.
         (json!([{"name": "istio-validation"}, native("istio-proxy")]), 2),
     ] {
@@ -50,7 +54,11 @@ fn the_after_annotation_decides() {
     let init = json!([{"name": "a"}, {"name": "vpn", "restartPolicy": "Always"}]);
     let app = json!([{"name": "app"}]);
     assert_eq!(position(&init, &app, &json!({"keysluice.dev/after": "vpn"})), Ok(2));
-    assert!(position(&init, &app, &json!({"keysluice.dev/after": "a"})).unwrap_err().starts_with("KS211"));
+    assert!(
+        position(&init, &app, &json!({"keysluice.dev/after": "a"}))
+            .unwrap_err()
+            .starts_with("KS211")
+    );
     let behind = json!([{"name": "istio-init"}, {"name": "vpn", "restartPolicy": "Always"}]);
     let after = position(&behind, &app_and("istio-proxy"), &json!({"keysluice.dev/after": "vpn"}));
     assert_eq!(start_of(after), deadlock("istio-proxy"));
@@ -66,7 +74,8 @@ fn a_redirect_behind_the_sidecar_captures_nothing_of_its_start() {
         ("osm-init", "envoy"),
         ("proxyinit", "envoy"),
     ] {
-        for init in [json!([{"name": "migrate"}, {"name": redirect}]), json!([{"name": redirect}])] {
+        for init in [json!([{"name": "migrate"}, {"name": redirect}]), json!([{"name": redirect}])]
+        {
             assert_eq!(position(&init, &app_and(proxy), &json!({})), Ok(0), "{init}");
         }
     }
@@ -91,7 +100,10 @@ fn what_a_cni_plugin_captures_is_captured_from_the_start() {
         ("k8s.v1.cni.cncf.io/networks", "kuma-cni", "kuma-sidecar"),
         ("consul.hashicorp.com/cni-proxy-config", "{}", "consul-dataplane-web"),
     ] {
-        assert_eq!(start_of(position(&json!([]), &app_and(proxy), &json!({key: value}))), deadlock(proxy));
+        assert_eq!(
+            start_of(position(&json!([]), &app_and(proxy), &json!({key: value}))),
+            deadlock(proxy)
+        );
         assert_eq!(position(&json!([]), &json!([{"name": "app"}]), &json!({key: value})), Ok(0));
     }
 }
@@ -108,8 +120,16 @@ fn an_exclusion_counts_where_it_frees_what_the_sidecar_needs() {
         (istio, json!({"traffic.sidecar.istio.io/excludeOutboundPorts": "4433,1443"}), false),
         (istio, json!({"traffic.sidecar.istio.io/excludeOutboundPorts": ""}), false),
         (istio, json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "0.0.0.0/0"}), true),
-        (istio, json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "20.190.128.0/18,40.126.0.0/18"}), true),
-        (istio, json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "169.254.169.254/32"}), false),
+        (
+            istio,
+            json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "20.190.128.0/18,40.126.0.0/18"}),
+            true,
+        ),
+        (
+            istio,
+            json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "169.254.169.254/32"}),
+            false,
+        ),
         // A private endpoint of the vault, but Entra has none.
         (istio, json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "10.1.0.0/16"}), false),
         (istio, json!({"traffic.sidecar.istio.io/includeOutboundIPRanges": ""}), true),
@@ -128,12 +148,20 @@ fn an_exclusion_counts_where_it_frees_what_the_sidecar_needs() {
         (linkerd, json!({"config.linkerd.io/skip-subnets": "0.0.0.0/0"}), true),
         (kuma, json!({"traffic.kuma.io/exclude-outbound-ports": "443"}), true),
         (kuma, json!({"traffic.kuma.io/exclude-outbound-ports": "8443"}), false),
-        (kuma, json!({"traffic.kuma.io/exclude-outbound-ports-for-uids": "tcp:440-450:65532"}), true),
+        (
+            kuma,
+            json!({"traffic.kuma.io/exclude-outbound-ports-for-uids": "tcp:440-450:65532"}),
+            true,
+        ),
         (kuma, json!({"traffic.kuma.io/exclude-outbound-tcp-ports-for-uids": "9000:65532"}), false),
     ] {
         let expected = if is_free { Ok(0) } else { deadlock(proxy) };
         let init = json!([{"name": validator}]);
-        assert_eq!(start_of(position(&init, &app_and(proxy), &annotations)), expected, "{annotations}");
+        assert_eq!(
+            start_of(position(&init, &app_and(proxy), &annotations)),
+            expected,
+            "{annotations}"
+        );
     }
     let consul = |annotations: Value| {
         let mut annotations = annotations;
@@ -166,7 +194,10 @@ fn a_redirect_that_a_mesh_puts_in_front_later_is_refused_by_the_second_run() {
     let init = pod["spec"]["initContainers"].as_array_mut().unwrap();
     init.insert(0, json!({"name": "istio-init"}));
     init.push(json!({"name": "istio-proxy", "restartPolicy": "Always"}));
-    assert!(run_with(&pod, &settings(), &facts()).unwrap_err().starts_with("KS212"), "its proxy waits for the gate");
+    assert!(
+        run_with(&pod, &settings(), &facts()).unwrap_err().starts_with("KS212"),
+        "its proxy waits for the gate"
+    );
     pod["spec"]["initContainers"].as_array_mut().unwrap().swap(1, 2);
     assert!(run_with(&pod, &settings(), &facts()).is_ok());
 }
@@ -176,15 +207,18 @@ fn the_ports_of_the_operators_cloud_are_those_that_count() {
     let cloud = crate::cloud::Cloud::from_json(
         r#"{"name":"Private","activeDirectoryEndpoint":"https://login.test:8443","keyVaultEndpoint":"https://vault.test/","keyVaultDNSSuffix":"vault.test:9443"}"#,
     );
-    let settings =
-        crate::settings::Settings { tenant_id: Some("t".into()), ..crate::settings::Settings::new(cloud.unwrap()) };
+    let settings = crate::settings::Settings {
+        tenant_id: Some("t".into()),
+        ..crate::settings::Settings::new(cloud.unwrap())
+    };
     for (ports, is_free) in [("443", false), ("8443", false), ("8443,9443", true)] {
         let mut pod = labelled(
             "pod",
             json!({"initContainers": [{"name": "istio-validation"}], "containers": app_and("istio-proxy"),
                 "volumes": [csi_volume("secrets", "kv")]}),
         );
-        pod["metadata"]["annotations"] = json!({"traffic.sidecar.istio.io/excludeOutboundPorts": ports});
+        pod["metadata"]["annotations"] =
+            json!({"traffic.sidecar.istio.io/excludeOutboundPorts": ports});
         assert_eq!(run_with(&pod, &settings, &facts()).is_ok(), is_free, "{ports}");
     }
 }

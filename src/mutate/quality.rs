@@ -2,7 +2,8 @@
 
 use crate::admission::pod::{Container, Pod, Quantity};
 
-/// Whether every container has CPU and memory limits, and requests that equal them (absent ones default to the limits).
+/// Whether every container has CPU and memory limits, and requests that equal them (absent ones
+/// default to the limits).
 pub(super) fn is_guaranteed(pod: &Pod<'_>) -> bool {
     let mut containers = pod.all_containers().map(|(_, container)| container).peekable();
     containers.peek().is_some() && containers.all(container_is_guaranteed)
@@ -10,19 +11,25 @@ pub(super) fn is_guaranteed(pod: &Pod<'_>) -> bool {
 
 fn container_is_guaranteed(container: &Container<'_>) -> bool {
     let same = |limit: &Option<Quantity<'_>>, request: &Option<Quantity<'_>>| {
-        let Some(limit) = limit.as_ref().and_then(|limit| nanos(&limit.0)).filter(|limit| *limit > 0) else {
+        let Some(limit) =
+            limit.as_ref().and_then(|limit| nanos(&limit.0)).filter(|limit| *limit > 0)
+        else {
             return false;
         };
         request.as_ref().is_none_or(|request| nanos(&request.0) == Some(limit))
     };
     let resources = &container.resources;
-    same(&resources.limits.cpu, &resources.requests.cpu) && same(&resources.limits.memory, &resources.requests.memory)
+    same(&resources.limits.cpu, &resources.requests.cpu)
+        && same(&resources.limits.memory, &resources.requests.memory)
 }
 
-/// A quantity in billionths, rounded up, as Kubernetes keeps it; `None` if it is none, or beyond 64 bits of units.
+/// A quantity in billionths, rounded up, as Kubernetes keeps it; `None` if it is none, or beyond 64
+/// bits of units.
 fn nanos(text: &str) -> Option<i128> {
     const NANO: i128 = 1_000_000_000;
-    let number_end = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '+' | '-' | '.')).unwrap_or(text.len());
+    let number_end = text
+        .find(|c: char| !c.is_ascii_digit() && !matches!(c, '+' | '-' | '.'))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(number_end);
     let unit = match suffix {
         "n" => 1,
@@ -61,7 +68,8 @@ fn scaled(number: &str, unit: i128, exponent: i32) -> Option<i128> {
     let exponent = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let amount = all.parse::<i128>().ok()?.checked_mul(unit)?;
     let power = 10_i128.checked_pow(exponent.unsigned_abs());
-    let (amount, power) = if exponent < 0 { (amount, power?) } else { (amount.checked_mul(power?)?, 1) };
+    let (amount, power) =
+        if exponent < 0 { (amount, power?) } else { (amount.checked_mul(power?)?, 1) };
     Some(sign * (amount / power + i128::from(amount % power != 0)))
 }
 
@@ -77,13 +85,11 @@ mod tests {
 
     #[test]
     fn only_equal_requests_and_limits_everywhere() {
-        let full =
-            json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}});
+        let full = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}});
         let limits = json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
         let burst = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}});
         let spelt = json!({"resources": {"limits": {"cpu": 1, "memory": 1_073_741_824}, "requests": {"cpu": "1000m", "memory": "1Gi"}}});
-        let nothing =
-            json!({"resources": {"limits": {"cpu": "0", "memory": "1Gi"}, "requests": {"cpu": "0", "memory": "1Gi"}}});
+        let nothing = json!({"resources": {"limits": {"cpu": "0", "memory": "1Gi"}, "requests": {"cpu": "0", "memory": "1Gi"}}});
         assert!(guaranteed(&json!([full, limits, spelt])));
         for other in [json!([full, burst]), json!([{}]), json!([]), json!([nothing])] {
             assert!(!guaranteed(&other), "{other}");
@@ -119,7 +125,9 @@ mod tests {
         ] {
             assert!(nanos(one).is_some() && nanos(one) == nanos(other), "{one} {other}");
         }
-        for (one, other) in [("1", "1001m"), ("1G", "1Gi"), ("1k", "1Ki"), ("1", "-1"), ("1m", "1M")] {
+        for (one, other) in
+            [("1", "1001m"), ("1G", "1Gi"), ("1k", "1Ki"), ("1", "-1"), ("1m", "1M")]
+        {
             assert!(nanos(one).is_some() && nanos(one) != nanos(other), "{one} {other}");
         }
         let long = "9".repeat(100);

@@ -44,7 +44,8 @@ pub enum Cause {
     },
     /// Token lifetime out of bounds; the text is the peer's.
     #[error(
-        "annotation {key} of {owner}: token expiration {value} not valid. Expected value to be between 3600 and 86400"
+        "annotation {key} of {owner}: token expiration {value} not valid. Expected value to be \
+         between 3600 and 86400"
     )]
     ExpirationRange {
         /// The annotation.
@@ -55,7 +56,9 @@ pub enum Cause {
         value: i64,
     },
     /// Another volume is mounted where the token goes.
-    #[error("container {container:?} mounts volume {volume:?} at {path}, where the identity token goes")]
+    #[error(
+        "container {container:?} mounts volume {volume:?} at {path}, where the identity token goes"
+    )]
     TokenPathTaken {
         /// The container.
         container: String,
@@ -65,13 +68,19 @@ pub enum Cause {
         path: String,
     },
     /// The IMDS proxy of Azure Workload Identity is asked for.
-    #[error("annotation azure.workload.identity/inject-proxy-sidecar: {value:?} asks for the managed-identity proxy")]
+    #[error(
+        "annotation azure.workload.identity/inject-proxy-sidecar: {value:?} asks for the \
+         managed-identity proxy"
+    )]
     ProxySidecar {
         /// The value.
         value: String,
     },
-    /// The pod's one token is for the custom token endpoint, and the sidecar would present it to Entra.
-    #[error("annotation {annotation} asks for a token of another audience, which the sidecar cannot use")]
+    /// The pod's one token is for the custom token endpoint, and the sidecar would present it to
+    /// Entra.
+    #[error(
+        "annotation {annotation} asks for a token of another audience, which the sidecar cannot use"
+    )]
     TokenOfEndpoint {
         /// The annotation.
         annotation: String,
@@ -144,19 +153,27 @@ pub enum Cause {
         expected: &'static str,
     },
     /// `keysluice.dev/after` names no native sidecar of the pod.
-    #[error("annotation keysluice.dev/after: {name:?} is no init container with restartPolicy Always")]
+    #[error(
+        "annotation keysluice.dev/after: {name:?} is no init container with restartPolicy Always"
+    )]
     AfterMissing {
         /// The name.
         name: String,
     },
-    /// A mesh proxy among the ordinary containers would wait for the sidecar, and the sidecar for it.
-    #[error("container {proxy:?} carries all traffic of this pod but starts after the secrets, which need it")]
+    /// A mesh proxy among the ordinary containers would wait for the sidecar, and the sidecar for
+    /// it.
+    #[error(
+        "container {proxy:?} carries all traffic of this pod but starts after the secrets, which \
+         need it"
+    )]
     MeshDeadlock {
         /// The proxy container.
         proxy: String,
     },
     /// Containers with different uids, and a file that not all of them can read.
-    #[error("containers with uids {uids:?} share volume {volume:?}, but file {path} has mode {mode}")]
+    #[error(
+        "containers with uids {uids:?} share volume {volume:?}, but file {path} has mode {mode}"
+    )]
     UnreadableMode {
         /// The uids.
         uids: Vec<i64>,
@@ -180,7 +197,9 @@ pub enum Cause {
         possible: String,
     },
     /// A `fileGroup` that the sidecar is not in.
-    #[error("fileGroup {group} of {path} in volume {volume:?}: the sidecar's groups are {groups:?}")]
+    #[error(
+        "fileGroup {group} of {path} in volume {volume:?}: the sidecar's groups are {groups:?}"
+    )]
     FileGroup {
         /// The volume.
         volume: String,
@@ -224,7 +243,9 @@ pub enum Cause {
     },
     /// The pod needs a Secret that the driver would create and this version does not.
     #[error(
-        "{user} needs Secret {secret:?}, which secretObjects of SecretProviderClass {class} create where the Secrets Store CSI driver serves it; this version does not, and the pod would wait for it"
+        "{user} needs Secret {secret:?}, which secretObjects of SecretProviderClass {class} \
+         create where the Secrets Store CSI driver serves it; this version does not, and the pod \
+         would wait for it"
     )]
     SecretNotCreated {
         /// Who needs it.

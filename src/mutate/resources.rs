@@ -12,8 +12,9 @@ const MEMORY_BYTES: u64 = 16 << 20;
 
 /// What the sidecar requests and may use, for each resource apart.
 ///
-/// Where the pod has a request or limit of its own for a resource, what its containers request must fit into that, and without requests of
-/// containers it is the pod's: the sidecar then asks for none of it, so that a Guaranteed pod stays one.
+/// Where the pod has a request or limit of its own for a resource, what its containers request must
+/// fit into that, and without requests of containers it is the pod's: the sidecar then asks for
+/// none of it, so that a Guaranteed pod stays one.
 pub(super) fn of_sidecar(
     pod: &Pod<'_>,
     annotations: &Annotations,
@@ -28,7 +29,8 @@ pub(super) fn of_sidecar(
         let ignored = [("request", &annotations.cpu_request), ("limit", &annotations.cpu_limit)];
         for (what, _) in ignored.iter().filter(|(_, value)| value.is_some()) {
             mutation.warn(format_args!(
-                "{} keysluice.dev/cpu-{what} has no effect: the pod's own resources for cpu hold for all its containers",
+                "{} keysluice.dev/cpu-{what} has no effect: the pod's own resources for cpu hold \
+                 for all its containers",
                 reason::KS260
             ));
         }
@@ -37,9 +39,12 @@ pub(super) fn of_sidecar(
         requests.insert("cpu".to_owned(), json!(cpu));
         limits.insert("cpu".to_owned(), json!(cpu));
     } else {
-        let cpu = annotations.cpu_request.as_ref().unwrap_or(&context.settings.injector_cpu_request);
+        let cpu =
+            annotations.cpu_request.as_ref().unwrap_or(&context.settings.injector_cpu_request);
         requests.insert("cpu".to_owned(), json!(cpu));
-        if let Some(cpu) = annotations.cpu_limit.as_ref().or(context.settings.injector_cpu_limit.as_ref()) {
+        if let Some(cpu) =
+            annotations.cpu_limit.as_ref().or(context.settings.injector_cpu_limit.as_ref())
+        {
             limits.insert("cpu".to_owned(), json!(cpu));
         }
     }

@@ -1,6 +1,7 @@
 //! Secrets that the CSI driver makes from a class (`secretObjects`) and this version does not.
 //!
-//! A pod that needs one of its own class's would wait for it for ever, so it is refused; a reference that is optional gets a warning.
+//! A pod that needs one of its own class's would wait for it for ever, so it is refused; a
+//! reference that is optional gets a warning.
 
 use super::Mutation;
 use super::refusal::{Cause, Refusal, cut};
@@ -21,7 +22,8 @@ pub(super) fn warn(class: &ProviderClass, plan: &ClassPlan, mutation: &mut Mutat
     let named: Vec<&str> = all.filter(|name| !name.is_empty()).take(MAX_NAMED).collect();
     let more = if class.secret_objects.len() > MAX_NAMED { ", …" } else { "" };
     mutation.warn(format_args!(
-        "{} SecretProviderClass {}: its secretObjects ({}{more}) are not created by this version; the files are there",
+        "{} SecretProviderClass {}: its secretObjects ({}{more}) are not created by this version; \
+         the files are there",
         reason::KS253,
         class.name,
         named.join(", ")
@@ -47,7 +49,9 @@ enum User<'p> {
 impl std::fmt::Display for User<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Variable { container, variable } => write!(f, "container {container:?} (variable {variable})"),
+            Self::Variable { container, variable } => {
+                write!(f, "container {container:?} (variable {variable})")
+            }
             Self::EnvFrom { container } => write!(f, "container {container:?} (envFrom)"),
             Self::Volume { volume } => write!(f, "volume {volume:?}"),
             Self::ImagePullSecrets => f.write_str("imagePullSecrets"),
@@ -101,7 +105,9 @@ impl<'p> NeededSecrets<'p> {
         for source in [&volume.secret, &volume.azure_file] {
             self.add(&source.secret_name, source.optional, user);
         }
-        for source in volume.projected.iter().filter_map(|projected| projected.sources.as_ref()).flatten() {
+        for source in
+            volume.projected.iter().filter_map(|projected| projected.sources.as_ref()).flatten()
+        {
             self.read(&source.secret, user);
         }
         // The Secrets Store CSI driver's own credentials are judged with the class.
@@ -145,7 +151,8 @@ impl<'p> NeededSecrets<'p> {
         }
     }
 
-    /// Refuses the pod for the first Secret that it needs and that nobody creates; warns of those that it can do without.
+    /// Refuses the pod for the first Secret that it needs and that nobody creates; warns of those
+    /// that it can do without.
     pub(super) fn check(&self, mutation: &mut Mutation) -> Result<(), Refusal> {
         for (name, class) in &self.ours {
             let Some(users) = self.by_name.get(name) else { continue };
@@ -155,7 +162,9 @@ impl<'p> NeededSecrets<'p> {
             }
             if let Some(user) = users.may_use {
                 mutation.warn(format_args!(
-                    "{} {user} starts without Secret {name}, which is optional: SecretProviderClass {class} creates it only where the Secrets Store CSI driver serves it",
+                    "{} {user} starts without Secret {name}, which is optional: \
+                     SecretProviderClass {class} creates it only where the Secrets Store CSI \
+                     driver serves it",
                     reason::KS258
                 ));
             }

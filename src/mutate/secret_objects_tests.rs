@@ -25,9 +25,11 @@ fn cluster() -> Facts {
     facts
 }
 
-/// What becomes of a pod with these additions and volumes of `kv` (Secrets a and b), `more` (Secret c) and `foreign` (Secret d).
+/// What becomes of a pod with these additions and volumes of `kv` (Secrets a and b), `more` (Secret
+/// c) and `foreign` (Secret d).
 fn run(spec: &Value) -> Result<(Value, Mutation), String> {
-    let mut volumes = vec![csi_volume("kv", "kv"), csi_volume("more", "more"), csi_volume("foreign", "foreign")];
+    let mut volumes =
+        vec![csi_volume("kv", "kv"), csi_volume("more", "more"), csi_volume("foreign", "foreign")];
     volumes.extend(spec["volumes"].as_array().into_iter().flatten().cloned());
     let mut pod = labelled("pod", json!({"containers": [{"name": "app"}]}));
     pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -49,11 +51,13 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
     for (spec, expected) in [
         (
             with_env(&key_of("a", &null)),
-            "container \"app\" (variable PASSWORD) needs Secret \"a\", which secretObjects of SecretProviderClass ns/kv",
+            "container \"app\" (variable PASSWORD) needs Secret \"a\", which secretObjects of \
+             SecretProviderClass ns/kv",
         ),
         (
             with_env(&key_of("c", &json!(false))),
-            "container \"app\" (variable PASSWORD) needs Secret \"c\", which secretObjects of SecretProviderClass ns/more",
+            "container \"app\" (variable PASSWORD) needs Secret \"c\", which secretObjects of \
+             SecretProviderClass ns/more",
         ),
         (
             json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "b"}}]}]}),
@@ -63,7 +67,10 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
             json!({"initContainers": [{"name": "migrate", "envFrom": [{"secretRef": {"name": "b"}}]}]}),
             "container \"migrate\" (envFrom) needs Secret \"b\"",
         ),
-        (json!({"volumes": [{"name": "s", "secret": {"secretName": "a"}}]}), "volume \"s\" needs Secret \"a\""),
+        (
+            json!({"volumes": [{"name": "s", "secret": {"secretName": "a"}}]}),
+            "volume \"s\" needs Secret \"a\"",
+        ),
         (
             json!({"volumes": [{"name": "p", "projected": {"sources": [{"configMap": {"name": "x"}}, {"secret": {"name": "a"}}]}}]}),
             "volume \"p\" needs Secret \"a\"",
@@ -80,7 +87,10 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
             json!({"volumes": [{"name": "f", "csi": {"driver": "blob.csi.azure.com", "nodePublishSecretRef": {"name": "a"}}}]}),
             "volume \"f\" needs Secret \"a\"",
         ),
-        (json!({"imagePullSecrets": [{"name": "other"}, {"name": "c"}]}), "imagePullSecrets needs Secret \"c\""),
+        (
+            json!({"imagePullSecrets": [{"name": "other"}, {"name": "c"}]}),
+            "imagePullSecrets needs Secret \"c\"",
+        ),
     ] {
         let error = run(&spec).unwrap_err();
         assert!(error.starts_with(&format!("KS224 {expected}")), "{spec}: {error}");
@@ -96,7 +106,10 @@ fn references_that_are_optional_or_to_others_secrets_are_let_through() {
         (with_env(&key_of("d", &Value::Null)), 0),
         (json!({"imagePullSecrets": [{"name": "registry"}]}), 0),
         (with_env(&key_of("a", &json!(true))), 1),
-        (json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "b", "optional": true}}]}]}), 1),
+        (
+            json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "b", "optional": true}}]}]}),
+            1,
+        ),
         (json!({"volumes": [{"name": "s", "secret": {"secretName": "a", "optional": true}}]}), 1),
         (
             json!({"volumes": [{"name": "p", "projected": {"sources": [{"secret": {"name": "a", "optional": true}}]}}]}),
@@ -104,10 +117,19 @@ fn references_that_are_optional_or_to_others_secrets_are_let_through() {
         ),
     ] {
         let (pod, mutation) = run(&spec).unwrap();
-        let warnings: Vec<_> = mutation.warnings.iter().filter(|warning| warning.starts_with("KS258 ")).collect();
+        let warnings: Vec<_> =
+            mutation.warnings.iter().filter(|warning| warning.starts_with("KS258 ")).collect();
         assert_eq!(warnings.len(), warned, "{spec}: {warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.contains("starts without Secret")), "{warnings:?}");
-        assert!(mutation.warnings.iter().any(|warning| warning.starts_with("KS253 SecretProviderClass kv")));
+        assert!(
+            warnings.iter().all(|warning| warning.contains("starts without Secret")),
+            "{warnings:?}"
+        );
+        assert!(
+            mutation
+                .warnings
+                .iter()
+                .any(|warning| warning.starts_with("KS253 SecretProviderClass kv"))
+        );
         // The second run of our own output.
         assert!(run_with(&pod, &settings(), &cluster()).unwrap().1.patch.is_empty(), "{spec}");
     }
@@ -133,7 +155,10 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
     ] {
         let mut facts = facts();
         synced(&mut facts, "kv", "azure", &["a"]);
-        facts.classes.insert("plain".into(), class("plain", &json!({"keyvaultName": "vault-1", "objects": ""})));
+        facts.classes.insert(
+            "plain".into(),
+            class("plain", &json!({"keyvaultName": "vault-1", "objects": ""})),
+        );
         facts.csi_driver_installed = driver;
         let mut settings = settings();
         settings.csi_volumes = setting;
@@ -146,7 +171,10 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
             Ok((patched, mutation)) => {
                 assert!(is_left, "{annotation:?} {setting:?} {driver}");
                 assert!(patched["spec"]["initContainers"].is_null());
-                let left = mutation.notes.iter().filter(|note| matches!(note, Note::LeftToCsiDriver { .. }));
+                let left = mutation
+                    .notes
+                    .iter()
+                    .filter(|note| matches!(note, Note::LeftToCsiDriver { .. }));
                 assert_eq!(left.count(), 2);
             }
             Err(error) => assert!(!is_left && error.starts_with("KS224"), "{error}"),
@@ -158,13 +186,21 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
 fn a_secret_that_is_wrong_in_the_class_is_named_too() {
     let mut facts = facts();
     let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
-        "parameters": {"keyvaultName": "vault-1", "objects": "array:\n  - |\n    objectName: db\n    objectType: secret\n"},
+        "parameters": {"keyvaultName": "vault-1", "objects": "array:\n  - |\n    objectName: \
+            db\n    objectType: secret\n"},
         "secretObjects": [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "nope", "key": "k"}]}]}});
-    facts.classes.insert("kv".to_owned(), ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap())));
-    let pod = labelled("pod", json!({"containers": [{"name": "app"}], "volumes": [csi_volume("kv", "kv")]}));
+    facts.classes.insert(
+        "kv".to_owned(),
+        ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap())),
+    );
+    let pod = labelled(
+        "pod",
+        json!({"containers": [{"name": "app"}], "volumes": [csi_volume("kv", "kv")]}),
+    );
     let warnings = run_with(&pod, &settings(), &facts).unwrap().1.warnings.join("\n");
     assert!(
-        warnings.contains("KS253 SecretProviderClass kv: its secretObjects (synced)") && warnings.contains("KS13"),
+        warnings.contains("KS253 SecretProviderClass kv: its secretObjects (synced)")
+            && warnings.contains("KS13"),
         "{warnings}"
     );
 }

@@ -1,4 +1,5 @@
-//! Secrets Store CSI volumes of provider `azure`: each becomes a tmpfs in place, filled by the sidecar.
+//! Secrets Store CSI volumes of provider `azure`: each becomes a tmpfs in place, filled by the
+//! sidecar.
 
 use super::annotations::Annotations;
 use super::classes::{Resolver, class_cause, class_name, find_class};
@@ -16,7 +17,8 @@ use std::sync::Arc;
 
 /// Driver of the volumes that concern us.
 pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
-/// Each may cost a class of 256 KiB to read; a Plan of more files than that is refused for its size anyway.
+/// Each may cost a class of 256 KiB to read; a Plan of more files than that is refused for its size
+/// anyway.
 const MAX_VOLUMES: usize = 64;
 const MAX_FILES: usize = 1000;
 /// With the versions of histories: each is a file in memory.
@@ -46,7 +48,8 @@ impl SecretVolume<'_> {
         matches!(self.plan.identity, IdentityChoice::Federated { .. })
     }
 
-    /// Bytes of the tmpfs: two generations of all files, at least 1 MiB, unless the pod says otherwise.
+    /// Bytes of the tmpfs: two generations of all files, at least 1 MiB, unless the pod says
+    /// otherwise.
     pub(super) fn size_limit_bytes(&self) -> u64 {
         self.size_limit.unwrap_or_else(|| {
             let files: u64 = self.plan.files.iter().map(file_bytes).sum();
@@ -56,7 +59,8 @@ impl SecretVolume<'_> {
     }
 }
 
-/// Bytes of all files that one entry of the Plan makes: each version is one, and split certificates stand there twice.
+/// Bytes of all files that one entry of the Plan makes: each version is one, and split certificates
+/// stand there twice.
 fn file_bytes(file: &FilePlan) -> u64 {
     let copies = if file.split { 2 } else { 1 };
     FILE_BYTES * copies * versions(file)
@@ -73,16 +77,21 @@ fn csi_volumes<'a>(pod: &'a Pod<'_>) -> impl Iterator<Item = (usize, &'a Volume<
     pod.volumes().iter().enumerate().filter_map(of_driver)
 }
 
-/// Whether any volume belongs to the driver; the webhook entry's match condition says the same in CEL.
+/// Whether any volume belongs to the driver; the webhook entry's match condition says the same in
+/// CEL.
 pub(super) fn has_csi_volume(pod: &Pod<'_>) -> bool {
     csi_volumes(pod).next().is_some()
 }
 
-/// Names of the classes the pod refers to, each once; too many are not looked up at all, since each may be a request to the API server.
+/// Names of the classes the pod refers to, each once; too many are not looked up at all, since each
+/// may be a request to the API server.
 pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Result<Vec<&'a str>, Cause> {
     let names: BTreeSet<_> = csi_volumes(pod).filter_map(|(_, _, csi)| class_name(csi)).collect();
     if names.len() > MAX_VOLUMES {
-        return Err(Cause::TooMany { what: "SecretProviderClasses in its volumes", limit: MAX_VOLUMES });
+        return Err(Cause::TooMany {
+            what: "SecretProviderClasses in its volumes",
+            limit: MAX_VOLUMES,
+        });
     }
     Ok(names.into_iter().collect())
 }
@@ -96,7 +105,9 @@ pub(super) fn select<'a>(
 ) -> Result<Vec<SecretVolume<'a>>, Refusal> {
     let mut selected = Vec::new();
     let leave = match (annotations.csi_volumes, context.settings.csi_volumes) {
-        (Some(CsiVolumes::Leave), _) => Some("as the pod's annotation keysluice.dev/csi-volumes says"),
+        (Some(CsiVolumes::Leave), _) => {
+            Some("as the pod's annotation keysluice.dev/csi-volumes says")
+        }
         (None, CsiVolumes::Leave) => Some("as the setting csi-volumes says"),
         (None, CsiVolumes::Auto) if context.facts.csi_driver_installed => {
             Some("which is installed; keysluice.dev/csi-volumes: replace on the pod says otherwise")
@@ -135,7 +146,9 @@ pub(super) fn select<'a>(
             return Err(Cause::Windows { volume: name.to_owned() }.into());
         }
         if selected.len() == MAX_VOLUMES {
-            return Err(Cause::TooMany { what: "Secrets Store CSI volumes", limit: MAX_VOLUMES }.into());
+            return Err(
+                Cause::TooMany { what: "Secrets Store CSI volumes", limit: MAX_VOLUMES }.into()
+            );
         }
         let (plan, is_new) = resolver.plan(name, csi, &class)?;
         files += plan.files.len() + plan.selections.len();
@@ -144,7 +157,11 @@ pub(super) fn select<'a>(
             return Err(Cause::PlanSize { bytes, limit: PLAN_LIMIT_BYTES }.into());
         }
         if files > MAX_FILES {
-            return Err(Cause::TooMany { what: "files in its Secrets Store CSI volumes", limit: MAX_FILES }.into());
+            return Err(Cause::TooMany {
+                what: "files in its Secrets Store CSI volumes",
+                limit: MAX_FILES,
+            }
+            .into());
         }
         version_count += plan.files.iter().map(versions).sum::<u64>();
         if version_count > u64::from(MAX_VERSIONS) {
@@ -152,8 +169,9 @@ pub(super) fn select<'a>(
             return Err(Cause::TooMany { what, limit: MAX_VERSIONS.into() }.into());
         }
         let of_files = plan.files.iter().map(|file| file.vault.as_str());
-        let vaults: BTreeSet<_> =
-            of_files.chain(plan.selections.iter().map(|selection| selection.vault.as_str())).collect();
+        let vaults: BTreeSet<_> = of_files
+            .chain(plan.selections.iter().map(|selection| selection.vault.as_str()))
+            .collect();
         mutation.notes.push(Note::Volume {
             volume: name.to_owned(),
             class: class.name.clone(),
@@ -162,7 +180,9 @@ pub(super) fn select<'a>(
             details: details(&plan),
         });
         if is_new {
-            plan.warnings.iter().for_each(|warning| mutation.warn(format_args!("{} {}", warning.reason, warning.text)));
+            plan.warnings.iter().for_each(|warning| {
+                mutation.warn(format_args!("{} {}", warning.reason, warning.text));
+            });
             secret_objects::warn(&class, &plan, mutation);
             needed.created_by(&class, context.namespace);
         }
@@ -172,7 +192,8 @@ pub(super) fn select<'a>(
     Ok(selected)
 }
 
-/// Least that a class takes in the Plan of a volume, known before the Plan is made: a class may be served in many volumes.
+/// Least that a class takes in the Plan of a volume, known before the Plan is made: a class may be
+/// served in many volumes.
 fn plan_bytes(plan: &ClassPlan) -> usize {
     let files = plan.files.iter().map(|file| file.path.as_str().len() + file.name.as_str().len());
     let selections = plan.selections.iter().map(|selection| {
@@ -197,31 +218,39 @@ fn details(plan: &ClassPlan) -> String {
     }
     for selection in &plan.selections {
         let prefix = selection.name_prefix.as_deref().unwrap_or_default();
-        let tags: Vec<_> = selection.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let tags = if tags.is_empty() { String::new() } else { format!(" with tags {}", tags.join(", ")) };
-        let directory = selection.directory.as_ref().map(|path| format!("{path}/")).unwrap_or_default();
+        let tags: Vec<_> =
+            selection.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let tags =
+            if tags.is_empty() { String::new() } else { format!(" with tags {}", tags.join(", ")) };
+        let directory =
+            selection.directory.as_ref().map(|path| format!("{path}/")).unwrap_or_default();
         details += &format!("; {directory}{prefix}*: every enabled secret of that name{tags}");
     }
     details
 }
 
-/// Turns each volume into a tmpfs in place, and makes the application's mounts of it read-only, as the CSI driver's are.
+/// Turns each volume into a tmpfs in place, and makes the application's mounts of it read-only, as
+/// the CSI driver's are.
 pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
     for volume in volumes {
         let size_limit = super::sidecar::quantity(volume.size_limit_bytes());
-        let definition = json!({"name": volume.name, "emptyDir": {"medium": "Memory", "sizeLimit": size_limit}});
+        let definition =
+            json!({"name": volume.name, "emptyDir": {"medium": "Memory", "sizeLimit": size_limit}});
         mutation.patch.replace(format!("/spec/volumes/{}", volume.index), definition);
     }
     let ours: BTreeSet<&str> = volumes.iter().map(|volume| volume.name).collect();
     for (pointer, container) in pod.all_containers() {
-        for (index, mount) in container.mounts().iter().enumerate().filter(|(_, mount)| ours.contains(&*mount.name)) {
+        for (index, mount) in
+            container.mounts().iter().enumerate().filter(|(_, mount)| ours.contains(&*mount.name))
+        {
             if mount.read_only != Some(true) {
                 mutation.patch.add(format!("{pointer}/volumeMounts/{index}/readOnly"), json!(true));
             }
             let sub_path = mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref());
             if let Some(sub_path) = sub_path.filter(|path| !path.is_empty()) {
                 mutation.warn(format_args!(
-                    "{} container {}: mount of {} with subPath {sub_path} never shows a rotated secret",
+                    "{} container {}: mount of {} with subPath {sub_path} never shows a rotated \
+                     secret",
                     reason::KS252,
                     container.name,
                     mount.name

@@ -1,4 +1,5 @@
-//! The sidecar: a native sidecar container, PSA `restricted` clean, with its Plan in one environment variable.
+//! The sidecar: a native sidecar container, PSA `restricted` clean, with its Plan in one
+//! environment variable.
 
 use super::annotations::{Annotations, Gate};
 use super::identity::TokenVolume;
@@ -20,7 +21,8 @@ const BINARY: &str = "/keysluice-injector";
 const RUN_DIRECTORY: &str = "/run/keysluice";
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
 pub(super) const RUN_SIZE_BYTES: u64 = 1 << 20;
-/// A string of the environment cannot exceed 128 KiB (Linux `MAX_ARG_STRLEN`); beyond this the pod is refused in words.
+/// A string of the environment cannot exceed 128 KiB (Linux `MAX_ARG_STRLEN`); beyond this the pod
+/// is refused in words.
 pub(super) const PLAN_LIMIT_BYTES: usize = 96 * 1024;
 /// Bound of the gate: the kubelet deletes no pod while the hook runs.
 const START_TIMEOUT_SECONDS: u64 = 30;
@@ -48,7 +50,11 @@ pub(super) fn add(
     mutation.notes.push(note(annotations, user));
 
     let mut mounts = vec![json!({"name": RUN_VOLUME, "mountPath": RUN_DIRECTORY})];
-    mounts.extend(volumes.iter().map(|volume| json!({"name": volume.name, "mountPath": directory(volume.name)})));
+    mounts.extend(
+        volumes
+            .iter()
+            .map(|volume| json!({"name": volume.name, "mountPath": directory(volume.name)})),
+    );
     mounts.extend(token.map(|token| json!(token.mount())));
     let mut security = json!({
         "allowPrivilegeEscalation": false,
@@ -76,8 +82,7 @@ pub(super) fn add(
     }
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
-    let run_volume =
-        json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(RUN_SIZE_BYTES)}});
+    let run_volume = json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(RUN_SIZE_BYTES)}});
     let end = volume_count.unwrap_or_default();
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
     *volume_count = Some(end + 1);
@@ -86,9 +91,15 @@ pub(super) fn add(
 
 fn note(annotations: &Annotations, user: user::User) -> Note {
     let gate = match (annotations.gate, annotations.is_bounded()) {
-        (Gate::Hook, _) => "the application waits for its secrets behind a postStart hook, at most 30 s",
-        (Gate::Probe, true) => "the application waits for its secrets behind a startup probe, at most 30 s",
-        (Gate::Probe, false) => "the application waits for its secrets behind a startup probe, for as long as it takes",
+        (Gate::Hook, _) => {
+            "the application waits for its secrets behind a postStart hook, at most 30 s"
+        }
+        (Gate::Probe, true) => {
+            "the application waits for its secrets behind a startup probe, at most 30 s"
+        }
+        (Gate::Probe, false) => {
+            "the application waits for its secrets behind a startup probe, for as long as it takes"
+        }
         (Gate::None, _) => "the application does not wait for its secrets",
     };
     let group = user.gid.map(|gid| format!(" and gid {gid}")).unwrap_or_default();
@@ -138,13 +149,17 @@ fn plan(
     let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
     for volume in volumes {
         let (name, directory) = (volume.name.to_owned(), directory(volume.name));
-        let interval = annotations.refresh_interval.or(volume.plan.refresh_interval).unwrap_or(refresh_interval);
+        let interval = annotations
+            .refresh_interval
+            .or(volume.plan.refresh_interval)
+            .unwrap_or(refresh_interval);
         add_volume(&mut plan, name, directory, &volume.plan, &token_file, interval);
     }
     plan
 }
 
-/// Adds one class to a Plan as the volume `name` at `directory`; identities that are the same are shared.
+/// Adds one class to a Plan as the volume `name` at `directory`; identities that are the same are
+/// shared.
 pub(crate) fn add_volume(
     plan: &mut Plan,
     name: String,
@@ -208,7 +223,9 @@ pub(crate) fn add_volume(
 
 /// Name of the identity in the Plan, adding it where it is new.
 fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> String {
-    if let Some(same) = plan.identities.iter().find(|known| known.credential == credential && known.scope == scope) {
+    if let Some(same) =
+        plan.identities.iter().find(|known| known.credential == credential && known.scope == scope)
+    {
         return same.name.clone();
     }
     let kind = match credential {
@@ -233,11 +250,15 @@ fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
         Gate::None => None,
         Gate::Hook => {
             let timeout = START_TIMEOUT_SECONDS.to_string();
-            Some(("lifecycle", json!({"postStart": {"exec": {"command": [BINARY, "ready", "--timeout", timeout]}}})))
+            Some((
+                "lifecycle",
+                json!({"postStart": {"exec": {"command": [BINARY, "ready", "--timeout", timeout]}}}),
+            ))
         }
         Gate::Probe => {
-            // A probe that hits timeoutSeconds shows only "command timed out", and one that outlives the sidecar only its end. The first begins
-            // up to two seconds after the sidecar: it gives up before both, with the reason.
+            // A probe that hits timeoutSeconds shows only "command timed out", and one that
+            // outlives the sidecar only its end. The first begins up to two seconds after the
+            // sidecar: it gives up before both, with the reason.
             let attempts = if annotations.waits() { WAIT_ATTEMPTS } else { 2 };
             let timeout = (START_TIMEOUT_SECONDS - 3).to_string();
             Some((
@@ -252,7 +273,11 @@ fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
 /// Bytes as a Kubernetes quantity.
 pub(super) fn quantity(bytes: u64) -> String {
     let (mebi, kibi) = (1 << 20, 1 << 10);
-    if bytes.is_multiple_of(mebi) { format!("{}Mi", bytes / mebi) } else { format!("{}Ki", bytes.div_ceil(kibi)) }
+    if bytes.is_multiple_of(mebi) {
+        format!("{}Mi", bytes / mebi)
+    } else {
+        format!("{}Ki", bytes.div_ceil(kibi))
+    }
 }
 
 #[cfg(test)]

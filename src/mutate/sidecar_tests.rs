@@ -1,4 +1,6 @@
-use super::super::testing::{CLIENT, class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings};
+use super::super::testing::{
+    CLIENT, class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings,
+};
 use super::*;
 use crate::mutate::{ClassFact, Note};
 use crate::settings::CsiVolumes;
@@ -7,7 +9,10 @@ use crate::settings::CsiVolumes;
 fn the_csi_volume_becomes_a_tmpfs_in_place_and_the_sidecar_comes_first() {
     let (pod, mutation) = run(&pod_with_volume()).unwrap();
     let spec = &pod["spec"];
-    assert_eq!(spec["volumes"][0], json!({"name": "secrets", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}));
+    assert_eq!(
+        spec["volumes"][0],
+        json!({"name": "secrets", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+    );
     assert_eq!(
         spec["containers"][0]["volumeMounts"][0],
         json!({"name": "secrets", "mountPath": "/mnt/secrets", "readOnly": true})
@@ -24,12 +29,16 @@ fn the_csi_volume_becomes_a_tmpfs_in_place_and_the_sidecar_comes_first() {
     assert_eq!(plan.start_timeout_seconds, Some(30));
     assert_eq!(plan.volumes[0].directory, "/mnt/keysluice/secrets");
     assert_eq!(plan.volumes[0].files[1].path.as_str(), "tls/key");
-    let Credential::Federated { client_id, tenant_id, token_file, .. } = &plan.identities[0].credential else {
+    let Credential::Federated { client_id, tenant_id, token_file, .. } =
+        &plan.identities[0].credential
+    else {
         panic!()
     };
     assert_eq!((client_id.as_str(), tenant_id.as_str()), (CLIENT, "cluster-tenant"));
     let mounts = sidecar["volumeMounts"].as_array().unwrap();
-    assert!(mounts.iter().any(|mount| token_file.starts_with(mount["mountPath"].as_str().unwrap())));
+    assert!(
+        mounts.iter().any(|mount| token_file.starts_with(mount["mountPath"].as_str().unwrap()))
+    );
     assert!(mutation.notes.contains(&Note::Label));
 }
 
@@ -64,8 +73,10 @@ fn a_managed_identity_needs_no_token_volume() {
     pod["metadata"]["labels"] = json!({});
     let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 2);
-    let expected =
-        Credential::ManagedIdentity { client_id: Some("mi".into()), endpoint: "http://169.254.169.254/".into() };
+    let expected = Credential::ManagedIdentity {
+        client_id: Some("mi".into()),
+        endpoint: "http://169.254.169.254/".into(),
+    };
     assert_eq!(plan_of(&pod).identities[0].credential, expected);
 }
 
@@ -100,7 +111,11 @@ fn whose_volumes_are_replaced_is_decided_by_pod_operator_and_cluster() {
         settings.csi_volumes = setting;
         facts.csi_driver_installed = driver;
         let (pod, _) = run_with(&pod, &settings, &facts).unwrap();
-        assert_eq!(pod["spec"]["initContainers"].is_array(), replaced, "{annotation:?} {setting:?} {driver}");
+        assert_eq!(
+            pod["spec"]["initContainers"].is_array(),
+            replaced,
+            "{annotation:?} {setting:?} {driver}"
+        );
         assert!(pod["spec"]["containers"][0]["env"].is_array(), "the identity comes in any case");
     }
 }
@@ -111,13 +126,17 @@ fn another_providers_volume_is_left_alone() {
     let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "vault", "parameters": {"a": "b"}}});
     facts.classes.insert(
         "kv".into(),
-        ClassFact::Found(std::sync::Arc::new(crate::provider_class::ProviderClass::from_value(&object).unwrap())),
+        ClassFact::Found(std::sync::Arc::new(
+            crate::provider_class::ProviderClass::from_value(&object).unwrap(),
+        )),
     );
     let mut pod = pod_with_volume();
     pod["metadata"]["labels"] = json!({});
     let (_, mutation) = run_with(&pod, &settings(), &facts).unwrap();
     assert!(mutation.patch.is_empty());
-    assert!(matches!(&mutation.notes[..], [Note::OtherProvider { provider, .. }] if provider == "vault"));
+    assert!(
+        matches!(&mutation.notes[..], [Note::OtherProvider { provider, .. }] if provider == "vault")
+    );
 }
 
 #[test]
@@ -135,7 +154,10 @@ fn incomplete_volumes_and_missing_classes_are_refused_in_words() {
             |pod| pod["spec"]["volumes"][0]["csi"]["readOnly"] = json!(false),
             "KS208 volume \"secrets\": Readonly is not true in request",
         ),
-        (|pod| pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]["keyvaultName"] = json!("x"), "KS1"),
+        (
+            |pod| pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]["keyvaultName"] = json!("x"),
+            "KS1",
+        ),
         (
             |pod| pod["spec"]["containers"][0]["name"] = json!("keysluice"),
             "KS206 /spec/containers/0/name uses the reserved name \"keysluice\"",
@@ -147,7 +169,10 @@ fn incomplete_volumes_and_missing_classes_are_refused_in_words() {
     ];
     for (change, expected) in cases {
         let mut pod = pod_with_volume();
-        pod["spec"]["volumes"].as_array_mut().unwrap().push(json!({"name": "other", "emptyDir": {}}));
+        pod["spec"]["volumes"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "other", "emptyDir": {}}));
         change(&mut pod);
         let error = run(&pod).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
@@ -166,7 +191,8 @@ fn the_sidecar_runs_as_the_one_user_that_reads_the_files() {
     for (of_pod, of_container, (uid, gid)) in cases {
         let mut pod = pod_with_volume();
         pod["spec"]["securityContext"] = of_pod;
-        pod["spec"]["containers"][0] = json!({"name": "app", "securityContext": of_container, "volumeMounts": mount});
+        pod["spec"]["containers"][0] =
+            json!({"name": "app", "securityContext": of_container, "volumeMounts": mount});
         let (pod, _) = run(&pod).unwrap();
         let context = &pod["spec"]["initContainers"][0]["securityContext"];
         assert_eq!((&context["runAsUser"], &context["runAsGroup"]), (&json!(uid), &gid));
@@ -176,17 +202,21 @@ fn the_sidecar_runs_as_the_one_user_that_reads_the_files() {
 #[test]
 fn several_users_need_modes_that_all_can_read() {
     let mount = json!([{"name": "secrets", "mountPath": "/s"}]);
-    let container =
-        |name: &str, uid: i64| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": mount});
+    let container = |name: &str, uid: i64| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": mount});
     let mut pod = pod_with_volume();
     pod["spec"]["containers"] = json!([container("a", 1000), container("b", 2000)]);
     let error = run(&pod).unwrap_err();
     assert!(
-        error.starts_with("KS213") && error.contains("tls/key has mode 0440") && error.contains("fsGroup"),
+        error.starts_with("KS213")
+            && error.contains("tls/key has mode 0440")
+            && error.contains("fsGroup"),
         "{error}"
     );
     pod["spec"]["securityContext"] = json!({"fsGroup": 3000});
-    assert_eq!(run(&pod).unwrap().0["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 65532);
+    assert_eq!(
+        run(&pod).unwrap().0["spec"]["initContainers"][0]["securityContext"]["runAsUser"],
+        65532
+    );
 }
 
 #[test]
@@ -194,8 +224,14 @@ fn an_unknown_user_and_a_sub_path_give_warnings() {
     let mut pod = pod_with_volume();
     pod["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = json!("db");
     let warnings = run(&pod).unwrap().1.warnings;
-    assert!(warnings.iter().any(|warning| warning.starts_with("KS251 container app")), "{warnings:?}");
-    assert!(warnings.iter().any(|warning| warning.starts_with("KS252 container app")), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|warning| warning.starts_with("KS251 container app")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings.iter().any(|warning| warning.starts_with("KS252 container app")),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -209,7 +245,10 @@ fn a_guaranteed_pod_stays_guaranteed() {
     pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
     let (guaranteed, _) = run(&pod).unwrap();
     let same = json!({"cpu": "100m", "memory": "18Mi"});
-    assert_eq!(guaranteed["spec"]["initContainers"][0]["resources"], json!({"requests": same, "limits": same}));
+    assert_eq!(
+        guaranteed["spec"]["initContainers"][0]["resources"],
+        json!({"requests": same, "limits": same})
+    );
 }
 
 #[test]
@@ -219,7 +258,11 @@ fn the_gate_follows_the_annotation() {
         pod["metadata"]["annotations"] = annotations;
         let (pod, _) = run(&pod).unwrap();
         let sidecar = pod["spec"]["initContainers"][0].clone();
-        (sidecar["lifecycle"].is_object(), sidecar["startupProbe"].clone(), plan_of(&pod).start_timeout_seconds)
+        (
+            sidecar["lifecycle"].is_object(),
+            sidecar["startupProbe"].clone(),
+            plan_of(&pod).start_timeout_seconds,
+        )
     };
     assert_eq!(gated(json!({})), (true, Value::Null, Some(30)));
     assert_eq!(gated(json!({"keysluice.dev/gate": "none"})), (false, Value::Null, None));
@@ -231,14 +274,26 @@ fn the_gate_follows_the_annotation() {
 fn dollars_in_the_plan_are_escaped_and_a_huge_plan_is_refused() {
     let mut facts = facts();
     let many: String = (0..750).fold("array:\n".to_owned(), |text, i| {
-        text + &format!("  - |\n    objectName: secret-{i}\n    objectType: secret\n    objectAlias: $(HOME)-{i}\n")
+        text + &format!(
+            "  - |\n    objectName: secret-{i}\n    objectType: \
+            secret\n    objectAlias: $(HOME)-{i}\n"
+        )
     });
     let few = many.lines().take(5).collect::<Vec<_>>().join("\n");
-    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": few})));
+    facts
+        .classes
+        .insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": few})));
     let (pod, _) = run_with(&pod_with_volume(), &settings(), &facts).unwrap();
-    assert!(pod["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap().contains("$$(HOME)-0"));
+    assert!(
+        pod["spec"]["initContainers"][0]["env"][0]["value"]
+            .as_str()
+            .unwrap()
+            .contains("$$(HOME)-0")
+    );
     assert_eq!(plan_of(&pod).volumes[0].files[0].path.as_str(), "$(HOME)-0");
-    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": many})));
+    facts
+        .classes
+        .insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": many})));
     let error = run_with(&pod_with_volume(), &settings(), &facts).unwrap_err();
     assert!(error.starts_with("KS214"), "{error}");
 }
@@ -255,18 +310,24 @@ fn containers_that_share_no_volume_need_share_no_mode() {
     let container = |name: &str, uid: i64, volume: &str| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": [{"name": volume, "mountPath": "/s"}]});
     let mut facts = facts();
     let world = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
-    facts.classes.insert("world".into(), class("world", &json!({"keyvaultName": "vault-1", "objects": world})));
+    facts.classes.insert(
+        "world".into(),
+        class("world", &json!({"keyvaultName": "vault-1", "objects": world})),
+    );
     let mut pod = pod_with_volume();
     pod["spec"]["volumes"].as_array_mut().unwrap().push(csi_volume("shared", "world"));
-    pod["spec"]["containers"] = json!([container("a", 1000, "secrets"), container("b", 2000, "shared")]);
+    pod["spec"]["containers"] =
+        json!([container("a", 1000, "secrets"), container("b", 2000, "shared")]);
     let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
     assert_eq!(pod["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 1000);
 }
 
 #[test]
 fn a_windows_pod_is_refused_for_its_volume() {
-    for (field, value) in [("os", json!({"name": "windows"})), ("nodeSelector", json!({"kubernetes.io/os": "windows"}))]
-    {
+    for (field, value) in [
+        ("os", json!({"name": "windows"})),
+        ("nodeSelector", json!({"kubernetes.io/os": "windows"})),
+    ] {
         let mut pod = pod_with_volume();
         pod["spec"][field] = value;
         assert!(run(&pod).unwrap_err().starts_with("KS216 volume \"secrets\""));
@@ -281,15 +342,23 @@ fn many_volumes_of_a_large_class_are_refused_early() {
     let many: String = (0..600).fold("array:\n".to_owned(), |text, i| {
         text + &format!("  - |\n    objectName: s-{i}\n    objectType: secret\n")
     });
-    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": many})));
+    facts
+        .classes
+        .insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": many})));
     let mut pod = pod_with_volume();
     pod["spec"]["volumes"] = (0..5000).map(|i| csi_volume(&format!("v{i}"), "kv")).collect();
     let error = run_with(&pod, &settings(), &facts).unwrap_err();
     assert!(error.starts_with("KS214 the pod has more than 1000 files"), "{error}");
     pod["spec"]["volumes"] = (0..65).map(|i| csi_volume(&format!("v{i}"), "kv")).collect();
-    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": "array:\n"})));
+    facts.classes.insert(
+        "kv".into(),
+        class("kv", &json!({"keyvaultName": "vault-1", "objects": "array:\n"})),
+    );
     let error = run_with(&pod, &settings(), &facts).unwrap_err();
-    assert!(error.starts_with("KS214 the pod has more than 64 Secrets Store CSI volumes"), "{error}");
+    assert!(
+        error.starts_with("KS214 the pod has more than 64 Secrets Store CSI volumes"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -298,7 +367,8 @@ fn resources_follow_annotations_settings_and_the_pods_own() {
         let mut pod = pod_with_volume();
         pod["metadata"]["annotations"] = annotations;
         pod["spec"]["resources"] = of_pod;
-        run_with(&pod, settings, &facts()).unwrap().0["spec"]["initContainers"][0]["resources"].clone()
+        run_with(&pod, settings, &facts()).unwrap().0["spec"]["initContainers"][0]["resources"]
+            .clone()
     };
     let mut limited = settings();
     limited.injector_cpu_limit = Some("20m".into());
@@ -328,12 +398,19 @@ fn resources_follow_annotations_settings_and_the_pods_own() {
 
 #[test]
 fn an_annotation_about_a_resource_that_the_pod_has_for_itself_gives_a_warning() {
-    for (of_pod, warned) in [(json!({"limits": {"cpu": "1"}}), 2), (json!({"requests": {"memory": "1Gi"}}), 0)] {
+    for (of_pod, warned) in
+        [(json!({"limits": {"cpu": "1"}}), 2), (json!({"requests": {"memory": "1Gi"}}), 0)]
+    {
         let mut pod = pod_with_volume();
-        pod["metadata"]["annotations"] = json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
+        pod["metadata"]["annotations"] =
+            json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
         pod["spec"]["resources"] = of_pod;
         let warnings = run(&pod).unwrap().1.warnings;
-        assert_eq!(warnings.iter().filter(|warning| warning.starts_with("KS260 ")).count(), warned, "{warnings:?}");
+        assert_eq!(
+            warnings.iter().filter(|warning| warning.starts_with("KS260 ")).count(),
+            warned,
+            "{warnings:?}"
+        );
     }
 }
 

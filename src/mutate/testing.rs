@@ -21,12 +21,20 @@ pub(super) fn account(annotations: &[(&str, &str)]) -> ServiceAccount {
     ServiceAccount::from_annotations(annotations.iter().copied())
 }
 
-/// Facts with an annotated ServiceAccount and the class `kv`: two secrets, `db` (0644) and `tls/key` (0440).
+/// Facts with an annotated ServiceAccount and the class `kv`: two secrets, `db` (0644) and
+/// `tls/key` (0440).
 pub(super) fn facts() -> Facts {
-    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n  - |\n    objectName: key\n    objectType: secret\n    objectAlias: tls/key\n    filePermission: \"0440\"\n";
-    let mut facts =
-        Facts { service_account: Some(account(&[("azure.workload.identity/client-id", CLIENT)])), ..Facts::default() };
-    facts.classes.insert("kv".to_owned(), class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})));
+    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n  - \
+        |\n    objectName: key\n    objectType: secret\n    objectAlias: \
+        tls/key\n    filePermission: \"0440\"\n";
+    let mut facts = Facts {
+        service_account: Some(account(&[("azure.workload.identity/client-id", CLIENT)])),
+        ..Facts::default()
+    };
+    facts.classes.insert(
+        "kv".to_owned(),
+        class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})),
+    );
     facts
 }
 
@@ -38,7 +46,8 @@ pub(super) fn class(name: &str, parameters: &Value) -> ClassFact {
 
 pub(super) fn labelled(name: &str, spec: Value) -> Value {
     let labels = json!({"azure.workload.identity/use": "true"});
-    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}});
+    let mut pod =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}});
     pod["spec"] = spec;
     pod
 }
@@ -47,11 +56,15 @@ pub(super) fn csi_volume(name: &str, class: &str) -> Value {
     json!({"name": name, "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": class}}})
 }
 
-pub(super) fn run_with(pod: &Value, settings: &Settings, facts: &Facts) -> Result<(Value, Mutation), String> {
+pub(super) fn run_with(
+    pod: &Value,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<(Value, Mutation), String> {
     let text = pod.to_string();
     let view = crate::admission::pod::Pod::from_json(text.as_bytes()).unwrap();
-    let mutation =
-        mutate(&view, Context { settings, namespace: "ns", facts }).map_err(|refusal| refusal.to_string())?;
+    let mutation = mutate(&view, Context { settings, namespace: "ns", facts })
+        .map_err(|refusal| refusal.to_string())?;
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &mutation.patch.to_json_patch()).unwrap();
     Ok((patched, mutation))

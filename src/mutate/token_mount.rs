@@ -11,7 +11,8 @@ const TOKEN_FILE_FIELD: &str = "\"tokenFile\"";
 
 /// Whether the sidecar signs in with the pod's token.
 pub(super) fn uses_token(container: &Container<'_>) -> bool {
-    is_sidecar(container) && plan_entry(container).is_some_and(|(_, plan)| plan.contains(TOKEN_FILE_FIELD))
+    is_sidecar(container)
+        && plan_entry(container).is_some_and(|(_, plan)| plan.contains(TOKEN_FILE_FIELD))
 }
 
 /// Position and text of the Plan.
@@ -29,15 +30,23 @@ pub(super) fn plan_of(container: &Container<'_>) -> Option<Plan> {
 
 /// Lets the Plan look where the sidecar's token mount is, should another webhook have moved it.
 ///
-/// Azure Workload Identity moves every mount of the volume whenever it is called: to move one back calls it once more, and it has the last word.
-pub(super) fn follow_token_mount(patch: &mut Patch, pointer: Pointer, container: &Container<'_>, token: &TokenVolume) {
+/// Azure Workload Identity moves every mount of the volume whenever it is called: to move one back
+/// calls it once more, and it has the last word.
+pub(super) fn follow_token_mount(
+    patch: &mut Patch,
+    pointer: Pointer,
+    container: &Container<'_>,
+    token: &TokenVolume,
+) {
     let Some((index, text)) = plan_entry(container) else { return };
     let Some(mount) = container.mounts().iter().find(|mount| token.is(&mount.name)) else { return };
     let file = token.file_below(&mount.mount_path);
-    if !text.contains(TOKEN_FILE_FIELD) || text.contains(&format!("{TOKEN_FILE_FIELD}:\"{file}\"")) {
+    if !text.contains(TOKEN_FILE_FIELD) || text.contains(&format!("{TOKEN_FILE_FIELD}:\"{file}\""))
+    {
         return;
     }
-    // Read, not checked: the container may be a stranger's, and to compare all paths of a Plan takes long.
+    // Read, not checked: the container may be a stranger's, and to compare all paths of a Plan
+    // takes long.
     let Some(mut plan) = plan_of(container) else { return };
     let mut is_changed = false;
     for identity in &mut plan.identities {

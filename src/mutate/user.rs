@@ -12,7 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Numeric user of the sidecar's image.
 const DEFAULT_ID: i64 = 65532;
-/// What a container's process gets that has a uid and no gid, and no entry in the image's `/etc/passwd`.
+/// What a container's process gets that has a uid and no gid, and no entry in the image's
+/// `/etc/passwd`.
 const RUNTIME_GID: i64 = 0;
 const OWNER_READ: u32 = 0o400;
 const GROUP_READ: u32 = 0o040;
@@ -27,11 +28,13 @@ pub(super) struct User {
     pub(super) gid: Option<i64>,
 }
 
-/// A user of the containers that mount the volumes who makes every file readable for whoever mounts it, else 65532.
+/// A user of the containers that mount the volumes who makes every file readable for whoever mounts
+/// it, else 65532.
 ///
-/// Files belong to the sidecar's user, and to `fileGroup`, else the pod's `fsGroup`, else the sidecar's group. `fileOwner` must be that user;
-/// where no container names one, it decides. A mode that shuts out a container is refused. A container without `runAsUser` runs as its image
-/// says, which nobody knows at admission: it gets a warning where that may matter.
+/// Files belong to the sidecar's user, and to `fileGroup`, else the pod's `fsGroup`, else the
+/// sidecar's group. `fileOwner` must be that user; where no container names one, it decides. A mode
+/// that shuts out a container is refused. A container without `runAsUser` runs as its image says,
+/// which nobody knows at admission: it gets a warning where that may matter.
 pub(super) fn of_sidecar(
     pod: &Pod<'_>,
     volumes: &[SecretVolume<'_>],
@@ -51,18 +54,21 @@ pub(super) fn of_sidecar(
     let default = User { uid: DEFAULT_ID, gid: Some(DEFAULT_ID) };
     let mut users: Vec<User> = everyone.iter().copied().collect();
     users.dedup_by_key(|user| user.uid);
-    // One user: the files are its own, unless their mode shuts out the owner, who was root there. Several: nobody's in particular,
-    // unless a mode wants one of them.
-    let mut candidates = if let [only] = users[..] { vec![only, default] } else { [vec![default], users].concat() };
+    // One user: the files are its own, unless their mode shuts out the owner, who was root there.
+    // Several: nobody's in particular, unless a mode wants one of them.
+    let mut candidates =
+        if let [only] = users[..] { vec![only, default] } else { [vec![default], users].concat() };
     if everyone.is_empty() {
         candidates.extend(owner_of(volumes, pod));
     }
     let candidates = of_owners(volumes, candidates)?;
-    let restricted: Vec<_> = readers.iter().map(|(volume, _)| restricted(volume, &groups)).collect();
+    let restricted: Vec<_> =
+        readers.iter().map(|(volume, _)| restricted(volume, &groups)).collect();
     let shut_out = |candidate: &User| {
         readers.iter().zip(&restricted).find_map(|((volume, users), files)| {
             let mut files = files.iter();
-            let file = files.find(|file| users.iter().any(|user| !file.is_readable(user, candidate)))?;
+            let file =
+                files.find(|file| users.iter().any(|user| !file.is_readable(user, candidate)))?;
             Some((*volume, users, file))
         })
     };
@@ -93,7 +99,8 @@ struct Access<'v> {
     group: Option<u32>,
 }
 
-/// A file that not everybody can read. Each candidate is tried with each reader, so what depends on neither is known before.
+/// A file that not everybody can read. Each candidate is tried with each reader, so what depends on
+/// neither is known before.
 struct Restricted<'v> {
     access: Access<'v>,
     /// Its own group or the pod's `fsGroup`, and whether every container is in it.
@@ -107,7 +114,8 @@ fn restricted<'v>(volume: &'v SecretVolume<'_>, groups: &'v Groups) -> Vec<Restr
     const EVERYBODY: u32 = OWNER_READ | GROUP_READ | WORLD_READ;
     let mut kinds = BTreeSet::new();
     let files = accesses(volume).filter(|file| file.mode.bits() & EVERYBODY != EVERYBODY);
-    let first_of_kind = files.filter(|file| kinds.insert((file.mode.bits() & EVERYBODY, file.group)));
+    let first_of_kind =
+        files.filter(|file| kinds.insert((file.mode.bits() & EVERYBODY, file.group)));
     let known = |access: Access<'v>| {
         let group = access.group.map(i64::from).or(groups.fs_group);
         let group = group.map(|group| (group, groups.have(group)));
@@ -117,7 +125,8 @@ fn restricted<'v>(volume: &'v SecretVolume<'_>, groups: &'v Groups) -> Vec<Restr
 }
 
 impl Restricted<'_> {
-    /// As the kernel decides: the owner's bits, else the group's for whoever is in it, else the world's.
+    /// As the kernel decides: the owner's bits, else the group's for whoever is in it, else the
+    /// world's.
     fn is_readable(&self, user: &User, sidecar: &User) -> bool {
         let mode = self.access.mode.bits();
         if user.uid == sidecar.uid {
@@ -136,7 +145,8 @@ impl Access<'_> {
     /// Whether somebody can read it of whom only the pod's groups are known.
     fn is_readable_by_anybody(&self, groups: &Groups) -> bool {
         let group = self.group.map(i64::from).or(groups.fs_group);
-        let needed = if group.is_some_and(|group| groups.have(group)) { GROUP_READ } else { WORLD_READ };
+        let needed =
+            if group.is_some_and(|group| groups.have(group)) { GROUP_READ } else { WORLD_READ };
         self.mode.bits() & needed != 0
     }
 }
@@ -148,11 +158,16 @@ fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access<'v>
         owner: file.owner,
         group: file.group,
     });
-    files.chain(volume.plan.selections.iter().map(|selection| Access {
-        path: selection.directory.as_ref().map_or_else(|| "*".into(), |directory| format!("{directory}/*").into()),
-        mode: selection.mode,
-        owner: selection.owner,
-        group: selection.group,
+    files.chain(volume.plan.selections.iter().map(|selection| {
+        Access {
+            path: selection
+                .directory
+                .as_ref()
+                .map_or_else(|| "*".into(), |directory| format!("{directory}/*").into()),
+            mode: selection.mode,
+            owner: selection.owner,
+            group: selection.group,
+        }
     }))
 }
 
@@ -178,19 +193,28 @@ impl Groups {
 fn owner_of(volumes: &[SecretVolume<'_>], pod: &Pod<'_>) -> Option<User> {
     let owner = volumes.iter().flat_map(accesses).find_map(|file| file.owner)?;
     let uid = i64::from(owner);
-    (uid != 0).then_some(User { uid, gid: Some(pod.spec.security_context.run_as_group.unwrap_or(uid)) })
+    (uid != 0)
+        .then_some(User { uid, gid: Some(pod.spec.security_context.run_as_group.unwrap_or(uid)) })
 }
 
 /// The candidates that every `fileOwner` names; at least one.
-fn of_owners(volumes: &[SecretVolume<'_>], mut candidates: Vec<User>) -> Result<Vec<User>, Refusal> {
+fn of_owners(
+    volumes: &[SecretVolume<'_>],
+    mut candidates: Vec<User>,
+) -> Result<Vec<User>, Refusal> {
     for volume in volumes {
         for file in accesses(volume) {
             let Some(owner) = file.owner else { continue };
-            let matching: Vec<User> =
-                candidates.iter().copied().filter(|candidate| candidate.uid == i64::from(owner)).collect();
+            let matching: Vec<User> = candidates
+                .iter()
+                .copied()
+                .filter(|candidate| candidate.uid == i64::from(owner))
+                .collect();
             if matching.is_empty() {
-                let uids: Vec<_> = candidates.iter().map(|candidate| candidate.uid.to_string()).collect();
-                let (volume, path, possible) = (volume.name.to_owned(), file.path.into_owned(), uids.join(" or "));
+                let uids: Vec<_> =
+                    candidates.iter().map(|candidate| candidate.uid.to_string()).collect();
+                let (volume, path, possible) =
+                    (volume.name.to_owned(), file.path.into_owned(), uids.join(" or "));
                 return Err(Cause::FileOwner { volume, path, owner, possible }.into());
             }
             candidates = matching;
@@ -204,14 +228,21 @@ fn check_groups(volumes: &[SecretVolume<'_>], user: User, groups: &Groups) -> Re
     let own = user.gid.unwrap_or(RUNTIME_GID);
     for volume in volumes {
         for file in accesses(volume) {
-            let Some(group) = file.group.filter(|group| i64::from(*group) != own && !groups.have(i64::from(*group)))
+            let Some(group) = file
+                .group
+                .filter(|group| i64::from(*group) != own && !groups.have(i64::from(*group)))
             else {
                 continue;
             };
-            let all: BTreeSet<i64> =
-                [own].into_iter().chain(groups.fs_group).chain(groups.supplemental.iter().copied()).collect();
+            let all: BTreeSet<i64> = [own]
+                .into_iter()
+                .chain(groups.fs_group)
+                .chain(groups.supplemental.iter().copied())
+                .collect();
             let (volume, groups) = (volume.name.to_owned(), all.into_iter().collect());
-            return Err(Cause::FileGroup { volume, path: file.path.into_owned(), group, groups }.into());
+            return Err(
+                Cause::FileGroup { volume, path: file.path.into_owned(), group, groups }.into()
+            );
         }
     }
     Ok(())
@@ -233,7 +264,8 @@ fn mounting<'p, 'a>(pod: &'p Pod<'a>, volumes: &[SecretVolume<'_>]) -> Vec<Vec<&
     mounting
 }
 
-/// The known non-root users that mount a volume; a warning for an unknown one that may not be able to read it.
+/// The known non-root users that mount a volume; a warning for an unknown one that may not be able
+/// to read it.
 fn users_of(
     pod: &Pod<'_>,
     volume: &SecretVolume<'_>,
@@ -248,14 +280,17 @@ fn users_of(
         let own = &container.security_context;
         match own.run_as_user.or(of_pod.run_as_user) {
             Some(0) => {
-                if let Some(file) = unreadable.as_ref().filter(|_| !overrides_modes(&own.capabilities)) {
+                if let Some(file) =
+                    unreadable.as_ref().filter(|_| !overrides_modes(&own.capabilities))
+                {
                     mutation.warn(format_args!(
-                            "{} container {} is root without CAP_DAC_OVERRIDE: it cannot read {} (mode {}), which belongs to the sidecar's user",
-                            reason::KS251,
-                            container.name,
-                            file.path,
-                            file.mode
-                        ));
+                        "{} container {} is root without CAP_DAC_OVERRIDE: it cannot read {} \
+                             (mode {}), which belongs to the sidecar's user",
+                        reason::KS251,
+                        container.name,
+                        file.path,
+                        file.mode
+                    ));
                 }
             }
             Some(uid) => {
@@ -266,12 +301,14 @@ fn users_of(
                 let (name, path, mode) = (&container.name, &file.path, file.mode);
                 if let Some(owner) = file.owner {
                     mutation.warn(format_args!(
-                        "{} container {name} has no runAsUser: the sidecar runs as fileOwner {owner}, and {path} (mode {mode}) can be read if the image does too",
+                        "{} container {name} has no runAsUser: the sidecar runs as fileOwner \
+                         {owner}, and {path} (mode {mode}) can be read if the image does too",
                         reason::KS259
                     ));
                 } else {
                     mutation.warn(format_args!(
-                        "{} container {name} has no runAsUser: if its image does not run as the sidecar's user, it cannot read {path} (mode {mode})",
+                        "{} container {name} has no runAsUser: if its image does not run as the \
+                         sidecar's user, it cannot read {path} (mode {mode})",
                         reason::KS251
                     ));
                 }
@@ -281,7 +318,8 @@ fn users_of(
     users
 }
 
-/// Whether root reads whatever the mode says, as it does with the capabilities that container runtimes give.
+/// Whether root reads whatever the mode says, as it does with the capabilities that container
+/// runtimes give.
 fn overrides_modes(capabilities: &Capabilities<'_>) -> bool {
     let has = |list: &Option<Vec<Text<'_>>>, wanted: &[&str]| {
         let name = |text: &Text<'_>| wanted.contains(&text.strip_prefix("CAP_").unwrap_or(text));

@@ -2,10 +2,16 @@ use crate::mutate::testing::{class, csi_volume, facts, labelled, run_with, setti
 use serde_json::{Value, json};
 
 /// A pod whose containers run as these, with one volume of one object of these lines.
-fn run(pod_context: &Value, containers: &[Value], object: &str) -> Result<(Value, Vec<String>), String> {
+fn run(
+    pod_context: &Value,
+    containers: &[Value],
+    object: &str,
+) -> Result<(Value, Vec<String>), String> {
     let mut facts = facts();
     let objects = format!("array: ['{{objectName: db, objectType: secret, {object}}}']");
-    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})));
+    facts
+        .classes
+        .insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": objects})));
     run_in(&facts, pod_context, containers)
 }
 
@@ -54,7 +60,12 @@ fn the_sidecar_is_somebody_who_makes_every_file_readable() {
         (&none, vec![uid(1000)], "filePermission: 0004, fileOwner: 65532", (NOBODY, NOBODY)),
         // Several uids: readable by group or world, and owned by nobody in particular.
         (&none, vec![uid(1000), uid(2000)], "filePermission: 0444", (NOBODY, NOBODY)),
-        (&json!({"fsGroup": 3000}), vec![uid(1000), uid(2000)], "filePermission: 0440", (NOBODY, NOBODY)),
+        (
+            &json!({"fsGroup": 3000}),
+            vec![uid(1000), uid(2000)],
+            "filePermission: 0440",
+            (NOBODY, NOBODY),
+        ),
         // A group that both share is as good as fsGroup: the sidecar takes it along with a uid.
         (&none, vec![both(1000, 7), both(2000, 7)], "filePermission: 0440", (Some(1000), Some(7))),
         (
@@ -64,8 +75,18 @@ fn the_sidecar_is_somebody_who_makes_every_file_readable() {
             (NOBODY, NOBODY),
         ),
         // fileOwner chooses among them, and decides where no container says.
-        (&none, vec![uid(1000), uid(2000)], "filePermission: 0444, fileOwner: 2000", (Some(2000), None)),
-        (&none, vec![none.clone()], "filePermission: 0400, fileOwner: 1500", (Some(1500), Some(1500))),
+        (
+            &none,
+            vec![uid(1000), uid(2000)],
+            "filePermission: 0444, fileOwner: 2000",
+            (Some(2000), None),
+        ),
+        (
+            &none,
+            vec![none.clone()],
+            "filePermission: 0400, fileOwner: 1500",
+            (Some(1500), Some(1500)),
+        ),
         (&json!({"runAsGroup": 9}), vec![none.clone()], "fileOwner: 1500", (Some(1500), Some(9))),
         (&none, vec![none.clone()], "fileOwner: 65532", (NOBODY, NOBODY)),
     ] {
@@ -88,7 +109,8 @@ fn modes_that_shut_somebody_out_are_refused_with_the_way_out() {
         let error = run(&pod, &[uid(1000), uid(2000)], object).unwrap_err();
         assert!(
             error.starts_with(
-                "KS213 containers with uids [1000, 2000] share volume \"secrets\", but file db has mode 04"
+                "KS213 containers with uids [1000, 2000] share volume \"secrets\", but file db \
+                 has mode 04"
             ),
             "{error}"
         );
@@ -99,10 +121,14 @@ fn modes_that_shut_somebody_out_are_refused_with_the_way_out() {
 #[test]
 fn a_mode_that_lets_nobody_read_is_refused() {
     let uid = json!({"runAsUser": 1000});
-    for object in ["filePermission: 0200", "filePermission: 0", "filePermission: 0044, fileOwner: 1000"] {
+    for object in
+        ["filePermission: 0200", "filePermission: 0", "filePermission: 0044, fileOwner: 1000"]
+    {
         let error = run(&json!({}), std::slice::from_ref(&uid), object).unwrap_err();
         assert!(
-            error.starts_with("KS213 containers with uids [1000] share volume \"secrets\", but file db"),
+            error.starts_with(
+                "KS213 containers with uids [1000] share volume \"secrets\", but file db"
+            ),
             "{error}"
         );
     }
@@ -110,10 +136,14 @@ fn a_mode_that_lets_nobody_read_is_refused() {
 
 #[test]
 fn more_users_than_a_pod_has_are_refused() {
-    let uids = |count: i64| (0..count).map(|uid| json!({"runAsUser": 1000 + uid})).collect::<Vec<_>>();
+    let uids =
+        |count: i64| (0..count).map(|uid| json!({"runAsUser": 1000 + uid})).collect::<Vec<_>>();
     assert!(run(&json!({}), &uids(64), "filePermission: 0444").is_ok());
     let error = run(&json!({}), &uids(65), "filePermission: 0444").unwrap_err();
-    assert!(error.starts_with("KS214 the pod has more than 64 different users in the containers"), "{error}");
+    assert!(
+        error.starts_with("KS214 the pod has more than 64 different users in the containers"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -136,7 +166,8 @@ fn root_reads_everything_unless_it_lost_the_right_to() {
     ] {
         let (sidecar, warnings) = run(&pod, std::slice::from_ref(&container), object).unwrap();
         assert_eq!(ids(&sidecar), (NOBODY, NOBODY));
-        let expected = "KS251 container c0 is root without CAP_DAC_OVERRIDE: it cannot read db (mode 0";
+        let expected =
+            "KS251 container c0 is root without CAP_DAC_OVERRIDE: it cannot read db (mode 0";
         assert_eq!(warnings.len(), usize::from(warned), "{container} {object}: {warnings:?}");
         assert!(warnings.iter().all(|warning| warning.starts_with(expected)), "{warnings:?}");
     }
@@ -160,7 +191,8 @@ fn file_group_is_one_of_the_sidecars_groups_and_stands_in_the_plan() {
         assert_eq!(group(pod.clone(), container.clone(), id), Ok(Some(id)), "{pod} {container}");
     }
     let error = group(json!({"fsGroup": 3000, "supplementalGroups": [5]}), both, 4000).unwrap_err();
-    let expected = "KS219 fileGroup 4000 of db in volume \"secrets\": the sidecar's groups are [5, 7, 3000]; hint: set securityContext.fsGroup";
+    let expected = "KS219 fileGroup 4000 of db in volume \"secrets\": the sidecar's groups are \
+        [5, 7, 3000]; hint: set securityContext.fsGroup";
     assert!(error.starts_with(expected), "{error}");
     assert!(group(json!({}), uid, 3000).unwrap_err().contains("the sidecar's groups are [0]"));
 }
@@ -172,12 +204,14 @@ fn file_owner_is_a_uid_that_the_sidecar_can_have() {
         (
             vec![uid(1000)],
             "fileOwner: 2000",
-            "KS218 fileOwner 2000 of db in volume \"secrets\": the sidecar can run as 1000 or 65532; hint: ",
+            "KS218 fileOwner 2000 of db in volume \"secrets\": the sidecar can run as 1000 or \
+             65532; hint: ",
         ),
         (
             vec![uid(1000), uid(2000)],
             "fileOwner: 0, filePermission: 0444",
-            "KS218 fileOwner 0 of db in volume \"secrets\": the sidecar can run as 65532 or 1000 or 2000",
+            "KS218 fileOwner 0 of db in volume \"secrets\": the sidecar can run as 65532 or 1000 \
+             or 2000",
         ),
         (
             vec![none.clone()],
@@ -189,11 +223,16 @@ fn file_owner_is_a_uid_that_the_sidecar_can_have() {
         assert!(error.starts_with(expected) && error.contains("runAsUser"), "{error}");
     }
     let mut facts = facts();
-    let two = "array: ['{objectName: a, objectType: key, fileOwner: 1000}', '{objectName: b, objectType: key, fileOwner: 2000}']";
-    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": two})));
+    let two = "array: ['{objectName: a, objectType: key, fileOwner: 1000}', '{objectName: b, \
+        objectType: key, fileOwner: 2000}']";
+    facts
+        .classes
+        .insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "objects": two})));
     let error = run_in(&facts, &json!({}), &[none]).unwrap_err();
     assert!(
-        error.starts_with("KS218 fileOwner 2000 of b in volume \"secrets\": the sidecar can run as 1000"),
+        error.starts_with(
+            "KS218 fileOwner 2000 of b in volume \"secrets\": the sidecar can run as 1000"
+        ),
         "{error}"
     );
 }
@@ -207,7 +246,8 @@ fn an_unknown_user_is_warned_of_only_where_it_matters() {
             json!({}),
             "filePermission: 0440",
             Some(
-                "KS251 container c0 has no runAsUser: if its image does not run as the sidecar's user, it cannot read db (mode 0440)",
+                "KS251 container c0 has no runAsUser: if its image does not run as the sidecar's \
+                 user, it cannot read db (mode 0440)",
             ),
         ),
         (json!({"fsGroup": 3000}), json!({}), "filePermission: 0440", None),
@@ -219,14 +259,18 @@ fn an_unknown_user_is_warned_of_only_where_it_matters() {
             json!({}),
             "filePermission: 0400, fileOwner: 1000",
             Some(
-                "KS259 container c0 has no runAsUser: the sidecar runs as fileOwner 1000, and db (mode 0400) can be read if the image does too",
+                "KS259 container c0 has no runAsUser: the sidecar runs as fileOwner 1000, and db \
+                 (mode 0400) can be read if the image does too",
             ),
         ),
         (json!({}), json!({}), "filePermission: 0444, fileOwner: 1000", None),
     ] {
         let (_, warnings) = run(&pod, &[container], object).unwrap();
         assert_eq!(warnings.len(), usize::from(expected.is_some()), "{pod} {object}: {warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.starts_with(expected.unwrap_or_default())), "{warnings:?}");
+        assert!(
+            warnings.iter().all(|warning| warning.starts_with(expected.unwrap_or_default())),
+            "{warnings:?}"
+        );
     }
 }
 
@@ -234,7 +278,9 @@ fn an_unknown_user_is_warned_of_only_where_it_matters() {
 fn selections_count_like_files() {
     let mut facts = facts();
     let select = "{namePrefix: a, directory: d, filePermission: 0400, fileGroup: 5}";
-    facts.classes.insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "select": select})));
+    facts
+        .classes
+        .insert("kv".into(), class("kv", &json!({"keyvaultName": "vault-1", "select": select})));
     let containers = [json!({"runAsUser": 1000}), json!({"runAsUser": 2000})];
     let error = run_in(&facts, &json!({"fsGroup": 5}), &containers).unwrap_err();
     assert!(error.starts_with("KS213") && error.contains("file d/* has mode 0400"), "{error}");

@@ -42,7 +42,8 @@ impl Additions {
         let id = || text.parse().map_err(|_| ObjectCause::Id { field, value: text.to_owned() });
         match field {
             "optional" => {
-                self.optional = parse_bool(text).ok_or_else(|| ObjectCause::Flag { field, value: text.to_owned() })?;
+                self.optional = parse_bool(text)
+                    .ok_or_else(|| ObjectCause::Flag { field, value: text.to_owned() })?;
             }
             "jsonKey" => self.json_key = Some(text.parse().map_err(ObjectCause::JsonKey)?),
             "parts" => text.split(',').try_for_each(|part| self.add_part(part.trim()))?,
@@ -80,17 +81,29 @@ impl Additions {
         Ok(())
     }
 
-    /// What is fetched: a certificate's secret carries its chain and its key too, the certificate itself is the leaf alone.
+    /// What is fetched: a certificate's secret carries its chain and its key too, the certificate
+    /// itself is the leaf alone.
     pub(super) fn fetched_type(&self, object_type: ObjectType) -> ObjectType {
-        if self.parts.iter().any(|part| *part != Part::Cert) { ObjectType::Secret } else { object_type }
+        if self.parts.iter().any(|part| *part != Part::Cert) {
+            ObjectType::Secret
+        } else {
+            object_type
+        }
     }
 
     /// The files: the path itself for the whole or for one part, else one name a part.
-    pub(super) fn paths(&self, path: &RelativePath) -> Result<Vec<(Option<Part>, RelativePath)>, ObjectCause> {
+    pub(super) fn paths(
+        &self,
+        path: &RelativePath,
+    ) -> Result<Vec<(Option<Part>, RelativePath)>, ObjectCause> {
         match self.parts[..] {
             [] => Ok(vec![(None, path.clone())]),
             [part] => Ok(vec![(Some(part), path.clone())]),
-            _ => self.parts.iter().map(|part| Ok((Some(*part), with_suffix(path, suffix(*part))?))).collect(),
+            _ => self
+                .parts
+                .iter()
+                .map(|part| Ok((Some(*part), with_suffix(path, suffix(*part))?)))
+                .collect(),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! One YAML document, read the way the Azure provider reads it (Go's yaml.v3 into strings and one int32).
+//! One YAML document, read the way the Azure provider reads it (Go's yaml.v3 into strings and one
+//! int32).
 //!
-//! Scalars keep their source text (`0755` stays `0755`), an untagged `null`, `~` or nothing at all leaves a field alone, keys
-//! are case-sensitive and must not repeat. A deserialiser that decides on types first would lose the text; so this reads events.
+//! Scalars keep their source text (`0755` stays `0755`), an untagged `null`, `~` or nothing at all
+//! leaves a field alone, keys are case-sensitive and must not repeat. A deserialiser that decides
+//! on types first would lose the text; so this reads events.
 
 use super::scalar;
 use crate::yaml;
@@ -9,7 +11,8 @@ use granit_parser::{ErrorKind, Event, ScalarStyle, ScanError, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// A parsed document. Nodes refer to each other by position, so an alias costs nothing and a cycle is harmless.
+/// A parsed document. Nodes refer to each other by position, so an alias costs nothing and a cycle
+/// is harmless.
 pub(super) struct Document<'t> {
     nodes: Vec<Node<'t>>,
     root: Option<NodeId>,
@@ -60,7 +63,9 @@ pub enum YamlError {
         into: &'static str,
     },
     /// The same key twice.
-    #[error("yaml: unmarshal errors: line {line}: mapping key {key:?} already defined at line {first}")]
+    #[error(
+        "yaml: unmarshal errors: line {line}: mapping key {key:?} already defined at line {first}"
+    )]
     DuplicateKey {
         /// Line, from 1.
         line: usize,
@@ -92,8 +97,8 @@ pub enum YamlError {
 }
 
 impl<'t> Document<'t> {
-    /// Parses the first document of `text`; anything behind it is ignored, as yaml.v3 does. What has more than `most_values`
-    /// scalars, lists, maps and aliases is not read to its end.
+    /// Parses the first document of `text`; anything behind it is ignored, as yaml.v3 does. What
+    /// has more than `most_values` scalars, lists, maps and aliases is not read to its end.
     pub(super) fn parse(text: &'t str, most_values: usize) -> Result<Self, YamlError> {
         let mut builder = Builder::default();
         let mut too_many = None;
@@ -119,13 +124,18 @@ impl<'t> Document<'t> {
         self.root.filter(|root| !self.is_null(*root))
     }
 
-    /// Keys and values of the top mapping; none if the document is empty. `into` is what it is read into, for the error.
+    /// Keys and values of the top mapping; none if the document is empty. `into` is what it is read
+    /// into, for the error.
     pub(super) fn fields(&self, into: &'static str) -> Result<Vec<(&str, NodeId)>, YamlError> {
         self.root().map_or_else(|| Ok(Vec::new()), |root| self.fields_of(root, into))
     }
 
     /// Keys and values of a mapping; none if it is null.
-    pub(super) fn fields_of(&self, id: NodeId, into: &'static str) -> Result<Vec<(&str, NodeId)>, YamlError> {
+    pub(super) fn fields_of(
+        &self,
+        id: NodeId,
+        into: &'static str,
+    ) -> Result<Vec<(&str, NodeId)>, YamlError> {
         let Content::Mapping(pairs) = &self.node(id).content else {
             return if self.is_null(id) { Ok(Vec::new()) } else { Err(self.kind_error(id, into)) };
         };
@@ -169,7 +179,9 @@ impl<'t> Document<'t> {
     /// The source text of a scalar; `None` if it is null.
     pub(super) fn string(&self, id: NodeId) -> Result<Option<&str>, YamlError> {
         match &self.node(id).content {
-            Content::Scalar { style: Style::Binary, .. } => Err(YamlError::Binary { line: self.node(id).line }),
+            Content::Scalar { style: Style::Binary, .. } => {
+                Err(YamlError::Binary { line: self.node(id).line })
+            }
             Content::Scalar { text, .. } => Ok(Some(text.as_ref()).filter(|_| !self.is_null(id))),
             _ => Err(self.kind_error(id, "string")),
         }
@@ -185,7 +197,8 @@ impl<'t> Document<'t> {
             return Ok(None);
         };
         let plain = matches!(&self.node(id).content, Content::Scalar { style: Style::Plain, .. });
-        let number = scalar::integer(text).filter(|_| plain).and_then(|number| i32::try_from(number).ok());
+        let number =
+            scalar::integer(text).filter(|_| plain).and_then(|number| i32::try_from(number).ok());
         number.map(Some).ok_or_else(|| self.kind_error(id, "int32"))
     }
 
@@ -219,7 +232,8 @@ impl<'t> Document<'t> {
     }
 }
 
-/// Builds the tree from events, without recursion: nesting is limited by the parser, not by the stack.
+/// Builds the tree from events, without recursion: nesting is limited by the parser, not by the
+/// stack.
 #[derive(Default)]
 struct Builder<'t> {
     nodes: Vec<Node<'t>>,
@@ -294,7 +308,11 @@ impl Style {
             None if style == ScalarStyle::Plain => Self::Plain,
             Some(Some(name)) if name == "binary" => Self::Binary,
             // `!!int "5"` and its like are resolved from their text, quoted or not.
-            Some(Some(name)) if matches!(name.as_ref(), "int" | "float" | "bool" | "null" | "timestamp") => Self::Plain,
+            Some(Some(name))
+                if matches!(name.as_ref(), "int" | "float" | "bool" | "null" | "timestamp") =>
+            {
+                Self::Plain
+            }
             _ => Self::Text,
         }
     }
@@ -303,7 +321,9 @@ impl Style {
 fn syntax(error: &ScanError) -> YamlError {
     // yaml.v3's words where the parser has others.
     let message = match error.kind() {
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => "could not find expected ':'".to_owned(),
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
+            "could not find expected ':'".to_owned()
+        }
         kind => kind.to_string(),
     };
     YamlError::Syntax { line: error.marker().line(), message }

@@ -1,4 +1,5 @@
-//! What is legal but doubtful about a class. However much a stranger writes, only so much of it is told, and only so much is looked at.
+//! What is legal but doubtful about a class. However much a stranger writes, only so much of it is
+//! told, and only so much is looked at.
 
 use super::Warning;
 use super::reference::{self, Entry};
@@ -7,7 +8,8 @@ use keysluice_plan::reason::Reason;
 
 /// Most warnings that anybody is told: the API server passes on 4096 bytes of an answer's in all.
 pub const MAX_WARNINGS: usize = 16;
-/// Unknown names that are compared with the known ones. A manifest that somebody wrote has a handful.
+/// Unknown names that are compared with the known ones. A manifest that somebody wrote has a
+/// handful.
 pub(super) const MOST_COMPARED: usize = 64;
 
 /// The warnings of one class.
@@ -26,12 +28,20 @@ impl Doubts {
     }
 
     /// The entry that an unknown name was probably meant to be.
-    pub(super) fn misspelled(&mut self, table: &'static [Entry], name: &str) -> Option<&'static str> {
+    pub(super) fn misspelled(
+        &mut self,
+        table: &'static [Entry],
+        name: &str,
+    ) -> Option<&'static str> {
         if self.is_spent() { None } else { reference::nearest(table, name) }
     }
 
     /// The same where one name is known.
-    pub(super) fn misspelled_one(&mut self, known: &'static str, name: &str) -> Option<&'static str> {
+    pub(super) fn misspelled_one(
+        &mut self,
+        known: &'static str,
+        name: &str,
+    ) -> Option<&'static str> {
         if self.is_spent() { None } else { nearest(name, &[known], 2) }
     }
 
@@ -70,17 +80,28 @@ mod tests {
             (1000, "somethingElse", MOST_COMPARED, 0),
         ] {
             let mut doubts = Doubts::default();
-            assert_eq!(objects::parse(&document(objects, field), &mut doubts).unwrap().len(), objects);
-            assert_eq!((doubts.compared, doubts.warnings.len()), (compared, told), "{objects} {field}");
+            assert_eq!(
+                objects::parse(&document(objects, field), &mut doubts).unwrap().len(),
+                objects
+            );
+            assert_eq!(
+                (doubts.compared, doubts.warnings.len()),
+                (compared, told),
+                "{objects} {field}"
+            );
         }
     }
 
     #[test]
     fn parameters_are_compared_and_told_only_so_often() {
-        for (key, compared, told) in [("xobjects", MAX_WARNINGS, MAX_WARNINGS), ("something", MOST_COMPARED, 0)] {
+        for (key, compared, told) in
+            [("xobjects", MAX_WARNINGS, MAX_WARNINGS), ("something", MOST_COMPARED, 0)]
+        {
             // A letter more makes each a name of its own, near or far as before.
-            let letters = (0..20_000).filter_map(char::from_u32).filter(|letter| letter.is_alphabetic());
-            let parameters: BTreeMap<_, _> = letters.map(|letter| (format!("{key}{letter}"), String::new())).collect();
+            let letters =
+                (0..20_000).filter_map(char::from_u32).filter(|letter| letter.is_alphabetic());
+            let parameters: BTreeMap<_, _> =
+                letters.map(|letter| (format!("{key}{letter}"), String::new())).collect();
             assert!(parameters.len() > 10_000);
             let doubts = Parameters::merged(&parameters, &BTreeMap::new()).doubts();
             assert_eq!((doubts.compared, doubts.warnings.len()), (compared, told), "{key}");

@@ -1,4 +1,5 @@
-//! Why a `SecretProviderClass` is refused. Where the Azure provider refuses the same, its words are in ours.
+//! Why a `SecretProviderClass` is refused. Where the Azure provider refuses the same, its words are
+//! in ours.
 
 use super::document::YamlError;
 pub use super::object_error::{ObjectCause, SecretObjectCause, SelectCause};
@@ -87,7 +88,9 @@ pub enum ClassCause {
         name: String,
     },
     /// A flag is no boolean.
-    #[error("failed to parse {flag} flag, error: strconv.ParseBool: parsing {value:?}: invalid syntax")]
+    #[error(
+        "failed to parse {flag} flag, error: strconv.ParseBool: parsing {value:?}: invalid syntax"
+    )]
     Flag {
         /// The parameter.
         flag: &'static str,
@@ -96,7 +99,8 @@ pub enum ClassCause {
     },
     /// More than one identity mode.
     #[error(
-        "only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or useAzureTokenProxy"
+        "only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, \
+         or useAzureTokenProxy"
     )]
     IdentityModes,
     /// `usePodIdentity`: its node component does not exist any more.
@@ -118,7 +122,10 @@ pub enum ClassCause {
         near: Option<String>,
     },
     /// No client id, neither in the class nor around it.
-    #[error("clientID is not provided, and the ServiceAccount has no annotation azure.workload.identity/client-id")]
+    #[error(
+        "clientID is not provided, and the ServiceAccount has no annotation \
+         azure.workload.identity/client-id"
+    )]
     ClientMissing {
         /// A parameter that looks as if it were meant.
         near: Option<String>,
@@ -135,7 +142,9 @@ pub enum ClassCause {
         value: String,
     },
     /// A tenant that is neither an id nor a domain.
-    #[error("invalid tenantID: {value:?} has other characters than letters, digits, hyphens and dots")]
+    #[error(
+        "invalid tenantID: {value:?} has other characters than letters, digits, hyphens and dots"
+    )]
     TenantForm {
         /// The tenant.
         value: String,
@@ -148,7 +157,8 @@ pub enum ClassCause {
     },
     /// No such cloud.
     #[error(
-        "cloudName {value} is not valid, error: autorest/azure: There is no cloud environment matching the name {upper:?}",
+        "cloudName {value} is not valid, error: autorest/azure: There is no cloud environment \
+         matching the name {upper:?}",
         upper = value.to_uppercase()
     )]
     Cloud {
@@ -271,7 +281,9 @@ impl ClassError {
             ClassCause::Objects(_) => reason::KS106,
             ClassCause::Object { source, .. } => source.reason(),
             ClassCause::Placeholder { .. } => reason::KS108,
-            ClassCause::ProviderMissing { .. } | ClassCause::ProviderForeign { .. } => reason::KS109,
+            ClassCause::ProviderMissing { .. } | ClassCause::ProviderForeign { .. } => {
+                reason::KS109
+            }
             ClassCause::ParametersMissing { .. } => reason::KS134,
             ClassCause::Flag { .. } => reason::KS110,
             ClassCause::IdentityModes => reason::KS111,
@@ -280,12 +292,12 @@ impl ClassError {
             ClassCause::TenantForm { .. } => reason::KS114,
             ClassCause::TenantForbidden { .. } => reason::KS115,
             ClassCause::Cloud { .. } => reason::KS116,
-            ClassCause::VaultLength { .. } | ClassCause::VaultCharacters { .. } | ClassCause::VaultUrl(_) => {
-                reason::KS117
-            }
-            ClassCause::VaultUrlForm(_) | ClassCause::VaultForeign { .. } | ClassCause::VaultTwice { .. } => {
-                reason::KS139
-            }
+            ClassCause::VaultLength { .. }
+            | ClassCause::VaultCharacters { .. }
+            | ClassCause::VaultUrl(_) => reason::KS117,
+            ClassCause::VaultUrlForm(_)
+            | ClassCause::VaultForeign { .. }
+            | ClassCause::VaultTwice { .. } => reason::KS139,
             ClassCause::VaultForbidden { .. } => reason::KS118,
             ClassCause::Interval { .. } => reason::KS119,
             ClassCause::ObjectsSize { .. } | ClassCause::ObjectsCount { .. } => reason::KS120,
@@ -303,7 +315,9 @@ impl ClassError {
 
     /// What to do about it: the reason's fix, sharpened where the value at hand says more.
     fn hint(&self) -> Cow<'static, str> {
-        let spelled = |near: &str, key: &str| Cow::from(format!("the parameter is spelled {key}, not {near}"));
+        let spelled = |near: &str, key: &str| {
+            Cow::from(format!("the parameter is spelled {key}, not {near}"))
+        };
         match self.cause() {
             ClassCause::VaultMissing { near: Some(near) } => spelled(near, "keyvaultName"),
             ClassCause::TenantMissing { near: Some(near) } => spelled(near, "tenantID"),
@@ -312,20 +326,26 @@ impl ClassError {
                 format!("quote it, as the API server wants it too: {name}: {value:?}").into()
             }
             ClassCause::Within { source, .. } => source.hint(),
-            ClassCause::Select { source: SelectCause::Unknown { near: Some(near), .. }, .. } => {
-                format!("did you mean {near}?").into()
+            ClassCause::Select {
+                source: SelectCause::Unknown { near: Some(near), .. }, ..
+            } => format!("did you mean {near}?").into(),
+            ClassCause::Object { source, .. } => {
+                source.hint().map_or_else(|| self.reason().fix.into(), Cow::from)
             }
-            ClassCause::Object { source, .. } => source.hint().map_or_else(|| self.reason().fix.into(), Cow::from),
-            ClassCause::ProviderForeign { provider, .. } if nearest(provider.trim(), &["azure"], 1).is_some() => {
+            ClassCause::ProviderForeign { provider, .. }
+                if nearest(provider.trim(), &["azure"], 1).is_some() =>
+            {
                 format!("provider is {provider:?}; did you mean azure?").into()
             }
-            ClassCause::Manifest { found: "a boolean" | "a number", expected: "a string", .. } => {
-                "quote it, as the API server wants it too".into()
-            }
+            ClassCause::Manifest {
+                found: "a boolean" | "a number", expected: "a string", ..
+            } => "quote it, as the API server wants it too".into(),
             ClassCause::ParameterType { name, found: "a list", .. } if name == "array" => {
                 "indent array: below objects: |, by two spaces more".into()
             }
-            ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. }) if found == "!!seq" => {
+            ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. })
+                if found == "!!seq" =>
+            {
                 "put the key \"array:\" above the list".into()
             }
             _ => self.reason().fix.into(),

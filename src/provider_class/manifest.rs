@@ -1,7 +1,7 @@
 //! The SecretProviderClass as JSON: what the API server sends, or a manifest read from a file.
 //!
-//! `spec` is read by a visitor that makes the class and nothing beside it: no tree of values, no path of a field unless that
-//! field is wrong, and only so many entries.
+//! `spec` is read by a visitor that makes the class and nothing beside it: no tree of values, no
+//! path of a field unless that field is wrong, and only so many entries.
 
 use super::error::{ClassCause, ClassError};
 use super::place::{Found, Place, Scalar, Seed};
@@ -12,17 +12,18 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Parameters, secret objects, their data, labels and annotations of one class, all together. A thousand objects that
-/// also go into Secrets come to half of it.
+/// Parameters, secret objects, their data, labels and annotations of one class, all together. A
+/// thousand objects that also go into Secrets come to half of it.
 const MOST_ENTRIES: usize = 4096;
 
 impl super::ProviderClass {
     /// Reads an object of the API server or a manifest; without a namespace it is in `default`.
     ///
-    /// Stricter than a Go client in what the API server would refuse as well: every value of `parameters` is a string. One
-    /// without a value does not count, as the API server drops it.
+    /// Stricter than a Go client in what the API server would refuse as well: every value of
+    /// `parameters` is a string. One without a value does not count, as the API server drops it.
     pub fn from_value(value: &Value) -> Result<Self, ClassError> {
-        let root = value.as_object().ok_or_else(|| wrong("the manifest", kind_of(value), "an object"))?;
+        let root =
+            value.as_object().ok_or_else(|| wrong("the manifest", kind_of(value), "an object"))?;
         let kind = text(root, "kind", "kind")?;
         let version = text(root, "apiVersion", "apiVersion")?;
         // Elements of a list from the API server have neither.
@@ -30,7 +31,8 @@ impl super::ProviderClass {
             || version.is_some_and(|version| !version.starts_with("secrets-store.csi.x-k8s.io/"))
         {
             let of_version = version.map(|version| format!(" of {version}")).unwrap_or_default();
-            let what = format!("another kind of object, {}{of_version}", kind.unwrap_or("something"));
+            let what =
+                format!("another kind of object, {}{of_version}", kind.unwrap_or("something"));
             return Err(ClassCause::OtherKind { what }.into());
         }
         let nothing = Map::new();
@@ -41,8 +43,13 @@ impl super::ProviderClass {
         };
         let name = text(metadata, "name", "metadata.name")?.filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| wrong("metadata.name", "missing", "a name"))?;
-        let namespace = text(metadata, "namespace", "metadata.namespace")?.filter(|namespace| !namespace.is_empty());
-        Self::from_spec(namespace.unwrap_or("default"), name, root.get("spec").unwrap_or(&Value::Null))
+        let namespace = text(metadata, "namespace", "metadata.namespace")?
+            .filter(|namespace| !namespace.is_empty());
+        Self::from_spec(
+            namespace.unwrap_or("default"),
+            name,
+            root.get("spec").unwrap_or(&Value::Null),
+        )
     }
 
     /// Reads the JSON text of a `spec`.
@@ -50,13 +57,23 @@ impl super::ProviderClass {
         Self::from_spec(namespace, name, &mut serde_json::Deserializer::from_str(spec))
     }
 
-    fn from_spec<'de, D: Deserializer<'de>>(namespace: &str, name: &str, spec: D) -> Result<Self, ClassError> {
-        let class = Self { namespace: namespace.to_owned(), name: name.to_owned(), ..Self::default() };
+    fn from_spec<'de, D: Deserializer<'de>>(
+        namespace: &str,
+        name: &str,
+        spec: D,
+    ) -> Result<Self, ClassError> {
+        let class =
+            Self { namespace: namespace.to_owned(), name: name.to_owned(), ..Self::default() };
         let mut reader = Reader { class, entries: 0, error: None };
         let found = Seed(Spec(&mut reader)).deserialize(spec);
         // The text is JSON already; only its numbers or its depth can still be too much.
-        let found = found
-            .map_err(|_| wrong("spec", "nested too deeply, or has a number too large", "an object with parameters"))?;
+        let found = found.map_err(|_| {
+            wrong(
+                "spec",
+                "nested too deeply, or has a number too large",
+                "an object with parameters",
+            )
+        })?;
         if let Found::Other(kind, _) = found {
             return Err(wrong("spec", kind, "an object"));
         }
@@ -65,7 +82,9 @@ impl super::ProviderClass {
         let is_foreign = !class.is_azure() && !class.provider.is_empty();
         match error {
             Some((_, error)) => Err(error),
-            None if entries > MOST_ENTRIES && !is_foreign => Err(ClassCause::Entries { limit: MOST_ENTRIES }.into()),
+            None if entries > MOST_ENTRIES && !is_foreign => {
+                Err(ClassCause::Entries { limit: MOST_ENTRIES }.into())
+            }
             None => {
                 class.secret_objects.shrink_to_fit();
                 Ok(class)
@@ -79,7 +98,8 @@ struct Reader {
     class: super::ProviderClass,
     /// So far; what exceeds [`MOST_ENTRIES`] is read past.
     entries: usize,
-    /// The one to tell: the provider's comes first, then that of the first parameter by name, then the secret objects'.
+    /// The one to tell: the provider's comes first, then that of the first parameter by name, then
+    /// the secret objects'.
     error: Option<((Rank, String), ClassError)>,
 }
 
@@ -104,13 +124,21 @@ impl Reader {
     }
 
     /// A string field; absent, null and anything else is empty.
-    fn text<'de, A: MapAccess<'de>>(&mut self, object: &mut A, path: Path<'_>) -> Result<String, A::Error> {
+    fn text<'de, A: MapAccess<'de>>(
+        &mut self,
+        object: &mut A,
+        path: Path<'_>,
+    ) -> Result<String, A::Error> {
         let found = object.next_value_seed(Seed(Scalar))?;
         Ok(self.settle(found, path, "a string").unwrap_or_default())
     }
 
     /// The same without the white space around it, as the driver reads the names of secret objects.
-    fn trimmed<'de, A: MapAccess<'de>>(&mut self, object: &mut A, path: Path<'_>) -> Result<String, A::Error> {
+    fn trimmed<'de, A: MapAccess<'de>>(
+        &mut self,
+        object: &mut A,
+        path: Path<'_>,
+    ) -> Result<String, A::Error> {
         let text = self.text(object, path)?;
         Ok(if text.trim().len() == text.len() { text } else { text.trim().to_owned() })
     }
@@ -120,7 +148,9 @@ impl Reader {
         match found {
             Found::Read(read) => return Some(read),
             Found::Null => {}
-            Found::Other(kind, _) => self.fail(path.rank(), "", || wrong(&path.to_string(), kind, expected)),
+            Found::Other(kind, _) => {
+                self.fail(path.rank(), "", || wrong(&path.to_string(), kind, expected));
+            }
         }
         None
     }
@@ -140,11 +170,13 @@ impl<'de> Place<'de> for Spec<'_> {
                 "provider" => reader.class.provider = reader.text(&mut spec, path)?,
                 "parameters" => {
                     let found = spec.next_value_seed(Seed(Parameters(&mut *reader)))?;
-                    reader.class.parameters = reader.settle(found, path, "an object").unwrap_or_default();
+                    reader.class.parameters =
+                        reader.settle(found, path, "an object").unwrap_or_default();
                 }
                 "secretObjects" => {
                     let found = spec.next_value_seed(Seed(SecretObjects(&mut *reader, path)))?;
-                    reader.class.secret_objects = reader.settle(found, path, "a list").unwrap_or_default();
+                    reader.class.secret_objects =
+                        reader.settle(found, path, "a list").unwrap_or_default();
                 }
                 _ => drop(spec.next_value::<IgnoredAny>()?),
             }
@@ -188,7 +220,9 @@ impl<'de> Place<'de> for SecretObjects<'_, '_> {
         let (Self(reader, path), mut objects) = (self, Vec::new());
         while reader.takes_entry() {
             let path = Path::Item(&path, objects.len());
-            let Some(found) = list.next_element_seed(Seed(Secret(&mut *reader, path)))? else { break };
+            let Some(found) = list.next_element_seed(Seed(Secret(&mut *reader, path)))? else {
+                break;
+            };
             objects.push(reader.settle(found, path, "an object").unwrap_or_default());
         }
         while list.next_element::<IgnoredAny>()?.is_some() {}
@@ -212,7 +246,11 @@ impl<'de> Place<'de> for Secret<'_, '_> {
                 "labels" | "annotations" => {
                     let found = object.next_value_seed(Seed(Texts(&mut *reader, path)))?;
                     let texts = reader.settle(found, path, "an object").unwrap_or_default();
-                    *(if &*key == "labels" { &mut secret.labels } else { &mut secret.annotations }) = texts;
+                    *(if &*key == "labels" {
+                        &mut secret.labels
+                    } else {
+                        &mut secret.annotations
+                    }) = texts;
                 }
                 "data" => {
                     let found = object.next_value_seed(Seed(Data(&mut *reader, path)))?;
@@ -257,7 +295,9 @@ impl<'de> Place<'de> for Data<'_, '_> {
         let (Self(reader, path), mut data) = (self, Vec::new());
         while reader.takes_entry() {
             let path = Path::Item(&path, data.len());
-            let Some(found) = list.next_element_seed(Seed(Datum(&mut *reader, path)))? else { break };
+            let Some(found) = list.next_element_seed(Seed(Datum(&mut *reader, path)))? else {
+                break;
+            };
             data.push(reader.settle(found, path, "an object").unwrap_or_default());
         }
         while list.next_element::<IgnoredAny>()?.is_some() {}
@@ -272,7 +312,10 @@ struct Datum<'r, 'p>(&'r mut Reader, Path<'p>);
 impl<'de> Place<'de> for Datum<'_, '_> {
     type Read = SecretObjectData;
 
-    fn object<A: MapAccess<'de>>(self, mut object: A) -> Result<Option<SecretObjectData>, A::Error> {
+    fn object<A: MapAccess<'de>>(
+        self,
+        mut object: A,
+    ) -> Result<Option<SecretObjectData>, A::Error> {
         let (Self(reader, path), mut datum) = (self, SecretObjectData::default());
         while let Some(key) = object.next_key::<Text<'de>>()? {
             let path = Path::Field(&path, &key);
@@ -316,7 +359,11 @@ impl fmt::Display for Path<'_> {
 }
 
 /// A string field of an object that is read as a value.
-fn text<'v>(object: &'v Map<String, Value>, field: &str, path: &str) -> Result<Option<&'v str>, ClassError> {
+fn text<'v>(
+    object: &'v Map<String, Value>,
+    field: &str,
+    path: &str,
+) -> Result<Option<&'v str>, ClassError> {
     match object.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

@@ -1,8 +1,10 @@
-//! From a `SecretProviderClass` to what to fetch: as whom, from which vault, into which files. Pure.
+//! From a `SecretProviderClass` to what to fetch: as whom, from which vault, into which files.
+//! Pure.
 //!
-//! [`resolve`] reads a class as the Azure provider of the Secrets Store CSI driver does, to the letter: trimming, case, quoting,
-//! the order of its checks and their words. It differs where the provider is silently wrong: a `filePermission` that is no mode
-//! and two objects on one path are refused, no objects are an empty volume, and a client or tenant id that is missing (or empty)
+//! [`resolve`] reads a class as the Azure provider of the Secrets Store CSI driver does, to the
+//! letter: trimming, case, quoting, the order of its checks and their words. It differs where the
+//! provider is silently wrong: a `filePermission` that is no mode and two objects on one path are
+//! refused, no objects are an empty volume, and a client or tenant id that is missing (or empty)
 //! comes from the `ServiceAccount`.
 
 mod additions;
@@ -40,8 +42,8 @@ use crate::heap;
 use crate::reason;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
-    FileMode, JsonPath, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, Part, RelativePath,
-    VaultUrl,
+    FileMode, JsonPath, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, Part,
+    RelativePath, VaultUrl,
 };
 use parameters::{IdentityMode, Parameters};
 use places::Places;
@@ -88,12 +90,16 @@ impl ProviderClass {
     /// What it takes in memory, without what it came to.
     pub(crate) fn memory_bytes(&self) -> usize {
         let texts = |texts: &BTreeMap<String, String>| {
-            let pairs = texts.iter().map(|(key, value)| heap::block(key.capacity()) + heap::block(value.capacity()));
+            let pairs = texts
+                .iter()
+                .map(|(key, value)| heap::block(key.capacity()) + heap::block(value.capacity()));
             heap::tree::<String, String>(texts.len()) + pairs.sum::<usize>()
         };
         let secret = |secret: &SecretObject| {
             let data = secret.data.iter();
-            let data = data.map(|data| heap::block(data.object_name.capacity()) + heap::block(data.key.capacity()));
+            let data = data.map(|data| {
+                heap::block(data.object_name.capacity()) + heap::block(data.key.capacity())
+            });
             heap::block(secret.secret_name.capacity())
                 + heap::block(secret.secret_type.capacity())
                 + texts(&secret.labels)
@@ -101,7 +107,8 @@ impl ProviderClass {
                 + heap::block(secret.data.capacity() * size_of::<SecretObjectData>())
                 + data.sum::<usize>()
         };
-        let names = [&self.namespace, &self.name, &self.provider].map(|text| heap::block(text.capacity()));
+        let names =
+            [&self.namespace, &self.name, &self.provider].map(|text| heap::block(text.capacity()));
         heap::block(size_of::<Self>() + 2 * size_of::<usize>())
             + names.into_iter().sum::<usize>()
             + texts(&self.parameters)
@@ -115,15 +122,19 @@ impl ProviderClass {
 pub struct Context<'a> {
     /// The clouds it can choose among.
     pub clouds: &'a Clouds,
-    /// Client id for a class without one: the ServiceAccount's annotation, else the cluster's default.
+    /// Client id for a class without one: the ServiceAccount's annotation, else the cluster's
+    /// default.
     pub client_id: Option<&'a str>,
-    /// Tenant id for a class without one: the ServiceAccount's annotation, else the cluster's default.
+    /// Tenant id for a class without one: the ServiceAccount's annotation, else the cluster's
+    /// default.
     pub tenant_id: Option<&'a str>,
     /// What the operator allows.
     pub limits: &'a Allowlist,
-    /// Whether the volume has credentials of a service principal, which the provider uses for a class without a client id.
+    /// Whether the volume has credentials of a service principal, which the provider uses for a
+    /// class without a client id.
     pub service_principal: bool,
-    /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does not say.
+    /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does
+    /// not say.
     pub split_certificates: bool,
 }
 
@@ -149,7 +160,8 @@ impl Allowlist {
 
     /// Whether the operator allows this tenant.
     pub fn allows_tenant(&self, tenant: &str) -> bool {
-        self.tenants.is_empty() || self.tenants.iter().any(|allowed| allowed.eq_ignore_ascii_case(tenant))
+        self.tenants.is_empty()
+            || self.tenants.iter().any(|allowed| allowed.eq_ignore_ascii_case(tenant))
     }
 }
 
@@ -273,9 +285,11 @@ pub struct Warning {
     pub text: String,
 }
 
-/// Resolves a class for one volume. `attributes` are the volume's `volumeAttributes`; all of them are laid over the parameters.
+/// Resolves a class for one volume. `attributes` are the volume's `volumeAttributes`; all of them
+/// are laid over the parameters.
 ///
-/// Checks in the provider's order, so the first error is the one the provider would give; what only we read comes last.
+/// Checks in the provider's order, so the first error is the one the provider would give; what only
+/// we read comes last.
 pub fn resolve(
     class: &ProviderClass,
     attributes: &BTreeMap<String, String>,
@@ -287,27 +301,37 @@ pub fn resolve(
     let mode = parameters.identity_mode()?;
     let vault = parameters.vault()?;
     // Only federation needs a tenant; the provider wants one always.
-    let tenant_id = (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
+    let tenant_id =
+        (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
     let cloud = parameters.cloud(context.clouds)?;
     let identity = parameters.identity(mode, tenant_id, context)?;
     parameters.doubt_ids(&identity, &mut doubts);
     let objects = objects::parse(parameters.value("objects"), &mut doubts)?;
     let vault = vault.resolve(&cloud, context.limits)?;
     let vault = vault.ok_or(ClassCause::VaultMissing { near: None })?;
-    let split = parameters.optional_flag("writeCertAndKeyInSeparateFiles")?.unwrap_or(context.split_certificates);
+    let split = parameters
+        .optional_flag("writeCertAndKeyInSeparateFiles")?
+        .unwrap_or(context.split_certificates);
     let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut doubts)?;
-    let selections = select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut doubts)?;
+    let selections =
+        select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut doubts)?;
     let halves = objects::halves(&files);
     let mut places = Places::default();
     objects::collide(&files, &halves, &mut places)?;
     for selection in &selections {
-        if let Some((directory, index)) = selection.directory.as_ref().and_then(|directory| places.above(directory)) {
+        if let Some((directory, index)) =
+            selection.directory.as_ref().and_then(|directory| places.above(directory))
+        {
             let source = SelectCause::Occupied { directory: directory.to_owned(), index };
             return Err(ClassCause::Select { place: "select".to_owned(), source }.into());
         }
         if let Some((name, index)) = select::without_place(selection, &files) {
-            let text =
-                || format!("select: a secret {name} would have no place: {name} is a directory of objects[{index}]");
+            let text = || {
+                format!(
+                    "select: a secret {name} would have no place: {name} is a directory of \
+                     objects[{index}]"
+                )
+            };
             doubts.add(reason::KS146, text);
         }
     }
@@ -324,9 +348,14 @@ pub fn resolve(
 pub fn check_provider(class: &ProviderClass) -> Result<(), ClassError> {
     let (namespace, name) = (class.namespace.clone(), class.name.clone());
     match class.provider.as_str() {
-        "azure" if class.parameters.is_empty() => Err(ClassCause::ParametersMissing { namespace, name }.into()),
+        "azure" if class.parameters.is_empty() => {
+            Err(ClassCause::ParametersMissing { namespace, name }.into())
+        }
         "azure" => Ok(()),
         "" => Err(ClassCause::ProviderMissing { namespace, name }.into()),
-        provider => Err(ClassCause::ProviderForeign { namespace, name, provider: provider.to_owned() }.into()),
+        provider => {
+            Err(ClassCause::ProviderForeign { namespace, name, provider: provider.to_owned() }
+                .into())
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! One element of `objects`: what the provider checks before it asks the vault, then what it leaves to the vault or forgets.
+//! One element of `objects`: what the provider checks before it asks the vault, then what it leaves
+//! to the vault or forgets.
 
 use super::additions::Additions;
 use super::document::{Document, YamlError};
@@ -8,8 +9,8 @@ use super::reference::{self, OBJECT_FIELDS, Reader};
 use super::unfilled::is_placeholder;
 use crate::reason;
 use keysluice_plan::{
-    FileMode, MOST_VERSIONS, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, PathError,
-    RelativePath,
+    FileMode, MOST_VERSIONS, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion,
+    PathError, RelativePath,
 };
 
 /// Values of one object's document: ten times as many as there are fields.
@@ -51,7 +52,11 @@ pub(super) struct RawObject {
 }
 
 impl RawObject {
-    pub(super) fn parse(text: &str, index: usize, doubts: &mut Doubts) -> Result<Self, ObjectCause> {
+    pub(super) fn parse(
+        text: &str,
+        index: usize,
+        doubts: &mut Doubts,
+    ) -> Result<Self, ObjectCause> {
         let unreadable = |source: YamlError| ObjectCause::Document { index, source };
         let document = Document::parse(text, MOST_VALUES).map_err(unreadable)?;
         let mut raw = Self::empty();
@@ -68,14 +73,18 @@ impl RawObject {
             let field = entry.name;
             let wrong = |source: YamlError| ObjectCause::Field { index, field, source };
             if entry.reader == Reader::Keysluice {
-                let read = raw.additions.as_mut().map(|additions| additions.read(index, field, &document, value));
+                let read = raw
+                    .additions
+                    .as_mut()
+                    .map(|additions| additions.read(index, field, &document, value));
                 if let Ok(Err(error)) = read {
                     raw.additions = Err(error);
                 }
             } else if let Some(text) = raw.text_field(field) {
                 document.string(value).map_err(wrong)?.unwrap_or_default().trim().clone_into(text);
             } else {
-                raw.object_version_history = document.int32(value).map_err(wrong)?.unwrap_or_default();
+                raw.object_version_history =
+                    document.int32(value).map_err(wrong)?.unwrap_or_default();
             }
         }
         Ok(raw)
@@ -111,7 +120,8 @@ impl RawObject {
         }
     }
 
-    /// The provider's checks before it asks the vault, in its order and words: format, encoding, path.
+    /// The provider's checks before it asks the vault, in its order and words: format, encoding,
+    /// path.
     pub(super) fn validate(&self) -> Result<(), ObjectCause> {
         let path = || match self.path() {
             Err(source @ (PathError::Empty | PathError::Absolute(_) | PathError::Parent(_))) => {
@@ -120,12 +130,17 @@ impl RawObject {
             // What the path is made of is the CSI driver's business, after the vault's answer.
             _ => Ok(()),
         };
-        let checked = self.format().map(drop).and_then(|()| self.encoding().map(drop)).and_then(|()| path());
+        let checked =
+            self.format().map(drop).and_then(|()| self.encoding().map(drop)).and_then(|()| path());
         checked.map_err(|source| self.wrapped(source))
     }
 
     /// The checks that the provider leaves to the vault or to the driver, or forgets; ours last.
-    pub(super) fn check(self, index: usize, doubts: &mut Doubts) -> Result<ObjectSpec, ObjectCause> {
+    pub(super) fn check(
+        self,
+        index: usize,
+        doubts: &mut Doubts,
+    ) -> Result<ObjectSpec, ObjectCause> {
         let object_type = match self.object_type.as_str() {
             "secret" => ObjectType::Secret,
             "key" => ObjectType::Key,
@@ -139,7 +154,8 @@ impl RawObject {
             return Err(ObjectCause::Placeholder { field: "objectName", value: self.object_name });
         }
         let name = self.object_name.parse();
-        let name = name.map_err(|source| ObjectCause::Name { source, value: self.object_name.clone() })?;
+        let name =
+            name.map_err(|source| ObjectCause::Name { source, value: self.object_name.clone() })?;
         let version = match self.object_version.as_str() {
             "" => None,
             latest if latest.eq_ignore_ascii_case("latest") => None,
@@ -155,7 +171,8 @@ impl RawObject {
             let code = hidden as u32;
             doubts.add(reason::KS145, || {
                 format!(
-                    "objects[{index}]: the file name {:?} holds the invisible character U+{code:04X}",
+                    "objects[{index}]: the file name {:?} holds the invisible character \
+                     U+{code:04X}",
                     path.as_str()
                 )
             });
@@ -167,11 +184,26 @@ impl RawObject {
         let (format, encoding) = (self.format()?, self.encoding()?);
         let additions = self.additions?;
         additions.check(object_type)?;
-        Ok(ObjectSpec { index, name, path, mode, object_type, version, format, encoding, history, additions })
+        Ok(ObjectSpec {
+            index,
+            name,
+            path,
+            mode,
+            object_type,
+            version,
+            format,
+            encoding,
+            history,
+            additions,
+        })
     }
 
     fn path(&self) -> Result<RelativePath, PathError> {
-        if self.object_alias.is_empty() { self.object_name.parse() } else { self.object_alias.parse() }
+        if self.object_alias.is_empty() {
+            self.object_name.parse()
+        } else {
+            self.object_alias.parse()
+        }
     }
 
     fn path_cause(&self, source: PathError) -> ObjectCause {
@@ -197,7 +229,8 @@ impl RawObject {
         match format(text) {
             _ if text.is_empty() => Ok(ObjectFormat::Pem),
             None => Err(ObjectCause::Format(text.to_owned())),
-            // The provider compares "pfx" exactly here: in other spellings it lets it pass, and ignores it.
+            // The provider compares "pfx" exactly here: in other spellings it lets it pass, and
+            // ignores it.
             Some(ObjectFormat::Pfx) if !secret && text == "pfx" => Err(ObjectCause::FormatType),
             Some(ObjectFormat::Pfx) if !secret => Ok(ObjectFormat::Pem),
             Some(format) => Ok(format),
@@ -221,11 +254,19 @@ pub(super) fn format(text: &str) -> Option<ObjectFormat> {
 
 /// `objectEncoding`, in any case.
 pub(super) fn encoding(text: &str) -> Option<ObjectEncoding> {
-    let known = [("utf-8", ObjectEncoding::Utf8), ("base64", ObjectEncoding::Base64), ("hex", ObjectEncoding::Hex)];
-    known.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, encoding)| encoding)
+    let known = [
+        ("utf-8", ObjectEncoding::Utf8),
+        ("base64", ObjectEncoding::Base64),
+        ("hex", ObjectEncoding::Hex),
+    ];
+    known
+        .into_iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name))
+        .map(|(_, encoding)| encoding)
 }
 
-/// Control characters, and those without a width that get into names by copying: spaces, joiners, marks of direction.
+/// Control characters, and those without a width that get into names by copying: spaces, joiners,
+/// marks of direction.
 pub(super) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')

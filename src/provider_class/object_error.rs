@@ -1,11 +1,13 @@
-//! What can be wrong with one object, one selection, one secret object. Where the Azure provider refuses the same, its words are in ours.
+//! What can be wrong with one object, one selection, one secret object. Where the Azure provider
+//! refuses the same, its words are in ours.
 
 use super::document::YamlError;
 use super::object::is_invisible;
 use crate::reason;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
-    FileModeError, JsonPathError, MOST_VERSIONS, ObjectNameError, ObjectVersionError, PathError, RelativePath,
+    FileModeError, JsonPathError, MOST_VERSIONS, ObjectNameError, ObjectVersionError, PathError,
+    RelativePath,
 };
 
 /// What is wrong with one element of `objects`.
@@ -91,7 +93,8 @@ pub enum ObjectCause {
     /// No version of a vault object.
     #[error("objectVersion: {0}")]
     Version(#[source] ObjectVersionError),
-    /// Two objects on one path, or a file where another needs a directory; the peer lets the last one win.
+    /// Two objects on one path, or a file where another needs a directory; the peer lets the last
+    /// one win.
     #[error("path {path} collides with path {other} of objects[{other_index}]")]
     Collision {
         /// Path of this object.
@@ -102,7 +105,10 @@ pub enum ObjectCause {
         other_index: usize,
     },
     /// A file beside a split certificate, on the path of another object.
-    #[error("if it backs a certificate, its file {path} collides with path {other} of objects[{other_index}]")]
+    #[error(
+        "if it backs a certificate, its file {path} collides with path {other} of \
+         objects[{other_index}]"
+    )]
     HalfCollision {
         /// Path of the file.
         path: RelativePath,
@@ -149,7 +155,10 @@ pub enum ObjectCause {
         value: String,
     },
     /// An error of the provider, with what it puts before it.
-    #[error("failed to get objectType:{object_type}, objectName:{name}, objectVersion:{version}: {source}")]
+    #[error(
+        "failed to get objectType:{object_type}, objectName:{name}, objectVersion:{version}: \
+         {source}"
+    )]
     Wrapped {
         /// `objectType` as it is written.
         object_type: String,
@@ -190,7 +199,8 @@ pub enum SecretObjectCause {
     },
     /// A key that a TLS Secret does not have.
     #[error(
-        "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not supported. Only 'tls.key' and 'tls.crt' are supported"
+        "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not \
+         supported. Only 'tls.key' and 'tls.crt' are supported"
     )]
     TlsKey {
         /// Position in `data`, from 0.
@@ -274,25 +284,39 @@ impl ObjectCause {
     pub(super) fn hint(&self) -> Option<String> {
         let missing = |near: &Option<String>| match near {
             Some(near) => format!("objectName is not set; did you mean objectName for {near:?}?"),
-            None => "objectName is not set: write objectName: NAME, as the vault shows it".to_owned(),
+            None => {
+                "objectName is not set: write objectName: NAME, as the vault shows it".to_owned()
+            }
         };
         match self {
-            Self::NotString(_) => {
-                Some("write \"- |\" before the object: every element of array is a string".to_owned())
-            }
-            Self::Field { field: "objectVersionHistory", .. } => Some("write a number without quotes".to_owned()),
+            Self::NotString(_) => Some(
+                "write \"- |\" before the object: every element of array is a \
+                    string"
+                    .to_owned(),
+            ),
+            Self::Field { field: "objectVersionHistory", .. } => Some(
+                "write a number without \
+                quotes"
+                    .to_owned(),
+            ),
             Self::Document { source: YamlError::DuplicateKey { key, .. }, .. } => {
                 Some(format!("delete one {key}, or begin the next object with \"- |\""))
             }
-            Self::NameMissing { near } | Self::NameAndAliasMissing { near, .. } => Some(missing(near)),
+            Self::NameMissing { near } | Self::NameAndAliasMissing { near, .. } => {
+                Some(missing(near))
+            }
             Self::Name { value, .. } if value.contains('*') => Some(
-                "there are no wildcards: the parameter select takes all secrets with a namePrefix or tags".to_owned(),
+                "there are no wildcards: the parameter select takes all secrets with a namePrefix \
+                 or tags"
+                    .to_owned(),
             ),
             Self::Name { value, .. } if value.contains('_') => {
                 Some(format!("Key Vault has no underscores in names: {}?", value.replace('_', "-")))
             }
             Self::Name { value, .. } => unseen("objectName", value),
-            Self::Wrapped { object_type, source, .. } if matches!(**source, Self::Type) => of_type(object_type),
+            Self::Wrapped { object_type, source, .. } if matches!(**source, Self::Type) => {
+                of_type(object_type)
+            }
             Self::Wrapped { source, .. } => source.hint(),
             _ => None,
         }
@@ -326,7 +350,10 @@ impl ObjectCause {
 fn unseen(field: &str, value: &str) -> Option<String> {
     let hidden = value.chars().find(|c| is_invisible(*c) || (c.is_whitespace() && *c != ' '))?;
     let code = hidden as u32;
-    Some(format!("{field} {value:?} holds the invisible character U+{code:04X}: type it anew instead of copying it"))
+    Some(format!(
+        "{field} {value:?} holds the invisible character U+{code:04X}: type it anew instead of \
+         copying it"
+    ))
 }
 
 /// What an unknown type was meant to be.

@@ -1,4 +1,5 @@
-//! The `objects` parameter: a YAML document with a list of strings, each of them a YAML document of its own.
+//! The `objects` parameter: a YAML document with a list of strings, each of them a YAML document of
+//! its own.
 
 use super::document::{Document, YamlError};
 use super::doubts::Doubts;
@@ -8,22 +9,30 @@ use super::places::Places;
 use super::{Allowlist, FilePlan};
 use crate::cloud::Cloud;
 use crate::reason;
-use keysluice_plan::{HALVES, ObjectEncoding, ObjectFormat, ObjectType, RelativePath, VaultUrl, check_made};
+use keysluice_plan::{
+    HALVES, ObjectEncoding, ObjectFormat, ObjectType, RelativePath, VaultUrl, check_made,
+};
 
-/// What fits into a Plan (96 KiB) was written in less: an object takes more bytes there than in the class.
+/// What fits into a Plan (96 KiB) was written in less: an object takes more bytes there than in the
+/// class.
 const LIMIT_BYTES: usize = 64 * 1024;
 /// A pod has at most as many files (KS214).
 const MOST_OBJECTS: usize = 1000;
 /// Of the document around them: twice as many, for keys that nobody reads.
 const MOST_VALUES: usize = 2048;
 
-/// Reads all objects and checks what the provider checks before it asks the vault. The number is the position in `array`, from 0.
-pub(super) fn parse(text: &str, doubts: &mut Doubts) -> Result<Vec<(usize, RawObject)>, ClassError> {
+/// Reads all objects and checks what the provider checks before it asks the vault. The number is
+/// the position in `array`, from 0.
+pub(super) fn parse(
+    text: &str,
+    doubts: &mut Doubts,
+) -> Result<Vec<(usize, RawObject)>, ClassError> {
     let mut objects = Vec::new();
     for (index, item) in strings(text, doubts)?.iter().enumerate() {
         // A null element is dropped, as yaml.v3 does; the others keep the position the user counts.
         let Some(item) = item else { continue };
-        let raw = RawObject::parse(item, index, doubts).and_then(|raw| raw.validate().map(|()| raw));
+        let raw =
+            RawObject::parse(item, index, doubts).and_then(|raw| raw.validate().map(|()| raw));
         objects.push((index, raw.map_err(|source| ClassCause::Object { index, source })?));
     }
     Ok(objects)
@@ -43,13 +52,18 @@ pub(super) fn files(
         let at = |source: ObjectCause| ClassCause::Object { index, source };
         let spec = raw.check(index, doubts).map_err(at)?;
         let own = spec.additions.vault.resolve(cloud, limits);
-        let own = own.map_err(|source| ClassCause::Within { place: format!("objects[{index}]"), source })?;
+        let own = own
+            .map_err(|source| ClassCause::Within { place: format!("objects[{index}]"), source })?;
         files.extend(files_of(&spec, own.as_ref().unwrap_or(vault), split).map_err(at)?);
     }
     Ok(files)
 }
 
-fn files_of(spec: &ObjectSpec, vault: &VaultUrl, split: bool) -> Result<Vec<FilePlan>, ObjectCause> {
+fn files_of(
+    spec: &ObjectSpec,
+    vault: &VaultUrl,
+    split: bool,
+) -> Result<Vec<FilePlan>, ObjectCause> {
     let additions = &spec.additions;
     let object_type = additions.fetched_type(spec.object_type);
     let whole = additions.parts.is_empty();
@@ -60,7 +74,8 @@ fn files_of(spec: &ObjectSpec, vault: &VaultUrl, split: bool) -> Result<Vec<File
         object_type,
         name: spec.name.clone(),
         version: spec.version.clone(),
-        // A part has a format of its own; what stands here is for the provider, which knows no parts.
+        // A part has a format of its own; what stands here is for the provider, which knows no
+        // parts.
         format: if whole { spec.format } else { ObjectFormat::Pem },
         encoding: if whole { spec.encoding } else { ObjectEncoding::Utf8 },
         history: spec.history,
@@ -81,17 +96,22 @@ fn files_of(spec: &ObjectSpec, vault: &VaultUrl, split: bool) -> Result<Vec<File
 fn check_paths(file: &FilePlan) -> Result<(), ObjectCause> {
     let named = |field: &'static str| move |source| ObjectCause::Path { field, source };
     check_made(&file.path, file.history, false).map_err(named("objectVersionHistory"))?;
-    check_made(&file.path, file.history, file.split).map_err(named("writeCertAndKeyInSeparateFiles"))
+    check_made(&file.path, file.history, file.split)
+        .map_err(named("writeCertAndKeyInSeparateFiles"))
 }
 
-/// The files beside a split certificate, each with the position of its object. With a history they are below its own directory.
+/// The files beside a split certificate, each with the position of its object. With a history they
+/// are below its own directory.
 pub(super) fn halves(files: &[FilePlan]) -> Vec<(RelativePath, usize)> {
     let split = files.iter().filter(|file| file.split && file.history.is_none());
-    let half = |file: &FilePlan| HALVES.map(|half| file.path.followed_by(half).ok().map(|path| (path, file.index)));
+    let half = |file: &FilePlan| {
+        HALVES.map(|half| file.path.followed_by(half).ok().map(|path| (path, file.index)))
+    };
     split.flat_map(half).flatten().collect()
 }
 
-/// Refuses two files on one path, and a file where another needs a directory; the halves of a certificate are files too.
+/// Refuses two files on one path, and a file where another needs a directory; the halves of a
+/// certificate are files too.
 pub(super) fn collide<'f>(
     files: &'f [FilePlan],
     halves: &'f [(RelativePath, usize)],
@@ -100,14 +120,20 @@ pub(super) fn collide<'f>(
     for file in files {
         if let Some((other, other_index)) = places.take(&file.path, file.index) {
             let (path, other, index) = (file.path.clone(), other.to_owned(), file.index);
-            return Err(
-                ClassCause::Object { index, source: ObjectCause::Collision { path, other, other_index } }.into()
-            );
+            return Err(ClassCause::Object {
+                index,
+                source: ObjectCause::Collision { path, other, other_index },
+            }
+            .into());
         }
     }
     for (half, index) in halves {
         if let Some((other, other_index)) = places.take(half, *index) {
-            let source = ObjectCause::HalfCollision { path: half.clone(), other: other.to_owned(), other_index };
+            let source = ObjectCause::HalfCollision {
+                path: half.clone(),
+                other: other.to_owned(),
+                other_index,
+            };
             return Err(ClassCause::Object { index: *index, source }.into());
         }
     }
@@ -120,7 +146,9 @@ fn strings(text: &str, doubts: &mut Doubts) -> Result<Vec<Option<String>>, Class
         return Err(ClassCause::ObjectsSize { limit: LIMIT_BYTES }.into());
     }
     let document = Document::parse(text, MOST_VALUES).map_err(|error| match error {
-        YamlError::TooMany { limit, .. } => ClassCause::ObjectsCount { what: "the document", limit },
+        YamlError::TooMany { limit, .. } => {
+            ClassCause::ObjectsCount { what: "the document", limit }
+        }
         error => ClassCause::Objects(error),
     })?;
     let mut strings = Vec::new();
@@ -138,7 +166,10 @@ fn strings(text: &str, doubts: &mut Doubts) -> Result<Vec<Option<String>>, Class
         }
         for (index, item) in items.iter().enumerate() {
             let item = document.string(*item);
-            let item = item.map_err(|error| ClassCause::Object { index, source: ObjectCause::NotString(error) })?;
+            let item = item.map_err(|error| ClassCause::Object {
+                index,
+                source: ObjectCause::NotString(error),
+            })?;
             bytes += item.map_or(1, str::len);
             if bytes > LIMIT_BYTES {
                 return Err(ClassCause::ObjectsSize { limit: LIMIT_BYTES }.into());

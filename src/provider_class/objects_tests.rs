@@ -12,14 +12,19 @@ fn with_warnings(text: &str, split: bool) -> Result<(Vec<FilePlan>, Vec<String>)
     let mut doubts = Doubts::default();
     let mut read = || {
         let objects = parse(text, &mut doubts)?;
-        let files = files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut doubts)?;
+        let files =
+            files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut doubts)?;
         collide(&files, &halves(&files), &mut Places::default())?;
         Ok(files)
     };
     let files = read().map_err(|error: ClassError| error.to_string())?;
     Ok((
         files,
-        doubts.into_warnings().into_iter().map(|warning| format!("{} {}", warning.reason, warning.text)).collect(),
+        doubts
+            .into_warnings()
+            .into_iter()
+            .map(|warning| format!("{} {}", warning.reason, warning.text))
+            .collect(),
     ))
 }
 
@@ -43,13 +48,18 @@ fn elements_are_strings_however_they_are_written() {
         "array:\n  - '{\"objectName\": \"a\", \"objectType\": \"secret\"}'",
         "array: ['{objectName: a, objectType: secret}']",
         "{\"array\": [\"{objectName: a, objectType: secret}\"]}",
-        "array:\n  # comment\n  - | # comment\n    objectName: a # comment\n    objectType: secret\nother: [ignored]\n",
+        "array:\n  # comment\n  - | # comment\n    objectName: a # comment\n    objectType: \
+         secret\nother: [ignored]\n",
         "array:\n  - |\n    objectName:\ta\n    objectType:  secret\t\n",
         "array:\n  -\n  - &x |\n    objectName: a\n    objectType: secret\n",
     ] {
         let found = specs(text.trim()).unwrap();
         assert_eq!(found.len(), 1, "{text:?}");
-        assert_eq!((found[0].name.as_str(), found[0].object_type), ("a", ObjectType::Secret), "{text:?}");
+        assert_eq!(
+            (found[0].name.as_str(), found[0].object_type),
+            ("a", ObjectType::Secret),
+            "{text:?}"
+        );
     }
     // A null element is dropped, but counted.
     assert_eq!(specs("array: [~, '{objectName: a, objectType: key}']").unwrap()[0].index, 1);
@@ -60,32 +70,42 @@ fn documents_that_are_no_list_of_strings_are_refused() {
     for (text, expected) in [
         (
             "- |\n  objectName: a",
-            "KS106 objects: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into types.StringArray; hint: put the key \"array:\" above the list",
+            "KS106 objects: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line \
+             1: cannot unmarshal !!seq into types.StringArray; hint: put the key \"array:\" above \
+             the list",
         ),
         (
             "array:\n  - objectName: a\n    objectType: secret",
-            "KS106 objects[0]: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 2: cannot unmarshal !!map into string; hint: write \"- |\" before the object",
+            "KS106 objects[0]: failed to yaml unmarshal objects, error: yaml: unmarshal errors: \
+             line 2: cannot unmarshal !!map into string; hint: write \"- |\" before the object",
         ),
         (
             "array:\n  - '{}'\n  - [a]",
-            "KS106 objects[1]: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 3: cannot unmarshal !!seq into string",
+            "KS106 objects[1]: failed to yaml unmarshal objects, error: yaml: unmarshal errors: \
+             line 3: cannot unmarshal !!seq into string",
         ),
         (
             "array: x",
-            "KS106 objects: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 1: cannot unmarshal !!str `x` into []string",
+            "KS106 objects: failed to yaml unmarshal objects, error: yaml: unmarshal errors: line \
+             1: cannot unmarshal !!str `x` into []string",
         ),
         ("array: {a: b}", "cannot unmarshal !!map into []string"),
         ("<objects>", "cannot unmarshal !!str `<objects>` into types.StringArray"),
         ("array:\n\t- |", "KS106 objects: failed to yaml unmarshal objects, error: yaml: line 2"),
-        ("array: [\narray: [", "KS106 objects: failed to yaml unmarshal objects, error: yaml: line"),
+        (
+            "array: [\narray: [",
+            "KS106 objects: failed to yaml unmarshal objects, error: yaml: line",
+        ),
         ("array: []\narray: []", "mapping key \"array\" already defined at line 1"),
         (
             "array: [5]",
-            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 1: cannot unmarshal !!int `5` into types.KeyVaultObject",
+            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: \
+             unmarshal errors: line 1: cannot unmarshal !!int `5` into types.KeyVaultObject",
         ),
         (
             "array: ['']",
-            "KS125 objects[0]: failed to get objectType:, objectName:, objectVersion:: objectName: file name must not be empty",
+            "KS125 objects[0]: failed to get objectType:, objectName:, objectVersion:: \
+             objectName: file name must not be empty",
         ),
     ] {
         let error = specs(text).unwrap_err();
@@ -98,30 +118,52 @@ fn hostile_documents_are_refused_by_size() {
     let long = "x".repeat(LIMIT_BYTES + 1);
     let many_aliases = format!("array: [&a \"{}\"{}]", "# ".repeat(4000), ", *a".repeat(40));
     let object = "'{objectName: a, objectType: key}',";
-    let fields = |count: usize| format!("array: ['{{objectName: a, objectType: key{}}}']", ", x: y".repeat(count));
+    let fields = |count: usize| {
+        format!("array: ['{{objectName: a, objectType: key{}}}']", ", x: y".repeat(count))
+    };
     for (text, expected) in [
-        (long, "KS120 objects: the document is larger than 65536 bytes; hint: split the objects over several classes"),
+        (
+            long,
+            "KS120 objects: the document is larger than 65536 bytes; hint: split the objects over \
+             several classes",
+        ),
         (many_aliases, "KS120 objects: the document is larger than 65536 bytes"),
-        (format!("array: [{}]", object.repeat(1001)), "KS120 objects: array has more than 1000 elements"),
-        (format!("array: [{}]", "~,".repeat(1001)), "KS120 objects: array has more than 1000 elements"),
-        (format!("array: [{}]", "~,".repeat(30_000)), "KS120 objects: the document has more than 2048 elements"),
-        (format!("other: [{}]", "[],".repeat(20_000)), "KS120 objects: the document has more than 2048 elements"),
+        (
+            format!("array: [{}]", object.repeat(1001)),
+            "KS120 objects: array has more than 1000 elements",
+        ),
+        (
+            format!("array: [{}]", "~,".repeat(1001)),
+            "KS120 objects: array has more than 1000 elements",
+        ),
+        (
+            format!("array: [{}]", "~,".repeat(30_000)),
+            "KS120 objects: the document has more than 2048 elements",
+        ),
+        (
+            format!("other: [{}]", "[],".repeat(20_000)),
+            "KS120 objects: the document has more than 2048 elements",
+        ),
         (
             fields(200),
-            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: line 1: the document has more than 256 values",
+            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: line \
+             1: the document has more than 256 values",
         ),
     ] {
         let error = specs(&text).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
     }
-    let objects: Vec<String> = (0..1000).map(|at| format!("'{{objectName: n{at}, objectType: key}}'")).collect();
+    let objects: Vec<String> =
+        (0..1000).map(|at| format!("'{{objectName: n{at}, objectType: key}}'")).collect();
     assert_eq!(specs(&format!("array: [{}]", objects.join(","))).unwrap().len(), 1000);
 }
 
 #[test]
 fn fields_are_trimmed_and_none_is_lost() {
-    let text = "objectName: 'name '\nobjectAlias: \"\\talias\\n\"\nobjectVersion: ' 0123 '\nobjectVersionHistory: 3.0\nobjectType: ' secret'\n\
-                objectFormat: ' pem '\nobjectEncoding: ' hex '\nfilePermission: ' 0600 '\nObjectName: ignored";
+    let text = "objectName: 'name '\nobjectAlias: \"\\talias\\n\"\nobjectVersion: ' 0123 \
+        '\nobjectVersionHistory: 3.0\nobjectType: ' secret'\n\
+                objectFormat: ' pem '\nobjectEncoding: ' hex '\nfilePermission: ' 0600 \
+                '\nObjectName: ignored";
     let raw = RawObject::parse(text, 0, &mut Doubts::default()).unwrap();
     let expected = RawObject {
         object_name: "name".into(),
@@ -144,45 +186,61 @@ fn refused_objects_name_themselves_and_the_field() {
     for (lines, expected) in [
         (
             "filePermission: rw-r--r--",
-            "KS107 objects[0]: filePermission \"rw-r--r--\" is not octal; hint: write it as \"0640\"",
+            "KS107 objects[0]: filePermission \"rw-r--r--\" is not octal; hint: write it as \
+             \"0640\"",
         ),
         ("filePermission: 0999", "KS107 objects[0]: filePermission \"0999\" is not octal"),
         ("filePermission: 900", "KS107"),
-        ("filePermission: 1777", "KS107 objects[0]: filePermission \"1777\" is above 0777; hint: write it as \"0640\""),
+        (
+            "filePermission: 1777",
+            "KS107 objects[0]: filePermission \"1777\" is above 0777; hint: write it as \"0640\"",
+        ),
         ("filePermission: 0o644", "KS107"),
         (
             "filePermission: [6]",
-            "KS121 objects[0]: filePermission: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 3: cannot unmarshal !!seq into string",
+            "KS121 objects[0]: filePermission: unmarshal failed for keyVaultObjects at index 0, \
+             error: yaml: unmarshal errors: line 3: cannot unmarshal !!seq into string",
         ),
         (
             "objectVersionHistory: \"5\"",
-            "KS121 objects[0]: objectVersionHistory: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 3: cannot unmarshal !!str `5` into int32; hint: write a number without quotes",
+            "KS121 objects[0]: objectVersionHistory: unmarshal failed for keyVaultObjects at \
+             index 0, error: yaml: unmarshal errors: line 3: cannot unmarshal !!str `5` into \
+             int32; hint: write a number without quotes",
         ),
         (
             "objectName: b",
-            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 3: mapping key \"objectName\" already defined at line 1; hint: delete one objectName",
+            "KS121 objects[0]: unmarshal failed for keyVaultObjects at index 0, error: yaml: \
+             unmarshal errors: line 3: mapping key \"objectName\" already defined at line 1; \
+             hint: delete one objectName",
         ),
         (
             "objectFormat: pkcs",
-            "KS123 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: invalid objectFormat: pkcs, should be PEM or PFX; hint: ",
+            "KS123 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: \
+             invalid objectFormat: pkcs, should be PEM or PFX; hint: ",
         ),
         (
             "objectEncoding: NOT_VALID",
-            "KS124 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: invalid objectEncoding: NOT_VALID, should be hex, base64 or utf-8; hint: ",
+            "KS124 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: \
+             invalid objectEncoding: NOT_VALID, should be hex, base64 or utf-8; hint: ",
         ),
         (
             "objectAlias: /a",
-            "KS125 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: objectAlias: file name must be a relative path",
+            "KS125 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: \
+             objectAlias: file name must be a relative path",
         ),
         (
             "objectAlias: a/../b",
-            "KS125 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: objectAlias: file name must not contain '..'",
+            "KS125 objects[0]: failed to get objectType:secret, objectName:a, objectVersion:: \
+             objectAlias: file name must not contain '..'",
         ),
         ("objectAlias: a..b", "file name must not contain '..'"),
         ("objectAlias: ..a", "file name must not contain '..'"),
         ("objectAlias: a//b", "KS125"),
         ("objectAlias: ./a", "KS125"),
-        ("objectVersion: a/b", "KS127 objects[0]: objectVersion: object version \"a/b\" is not a Key Vault version"),
+        (
+            "objectVersion: a/b",
+            "KS127 objects[0]: objectVersion: object version \"a/b\" is not a Key Vault version",
+        ),
     ] {
         let error = one(&format!("{base}{lines}")).unwrap_err();
         assert!(error.contains(expected), "{lines}: {error}");
@@ -194,31 +252,42 @@ fn objects_need_a_name_and_a_type_that_fit_the_rest() {
     for (lines, expected) in [
         (
             "objectType: secret",
-            "KS125 objects[0]: failed to get objectType:secret, objectName:, objectVersion:: objectName: file name must not be empty",
+            "KS125 objects[0]: failed to get objectType:secret, objectName:, objectVersion:: \
+             objectName: file name must not be empty",
         ),
         ("ObjectName: a\nobjectType: secret", "file name must not be empty"),
         ("objectName: ~\nobjectType: secret", "file name must not be empty"),
-        ("objectName: a_b\nobjectType: secret", "KS126 objects[0]: objectName: object name \"a_b\" is not"),
+        (
+            "objectName: a_b\nobjectType: secret",
+            "KS126 objects[0]: objectName: object name \"a_b\" is not",
+        ),
         (
             "objectName: null\nobjectAlias: x\nobjectType: secret",
             "KS126 objects[0]: objectName is missing; hint: objectName is not set",
         ),
         (
             "objectName: a",
-            "KS122 objects[0]: failed to get objectType:, objectName:a, objectVersion:: Invalid vaultObjectTypes. Should be secret, key, or cert; hint: ",
+            "KS122 objects[0]: failed to get objectType:, objectName:a, objectVersion:: Invalid \
+             vaultObjectTypes. Should be secret, key, or cert; hint: ",
         ),
         (
             "objectName: a\nobjectType: Secret",
-            "KS122 objects[0]: failed to get objectType:Secret, objectName:a, objectVersion:: Invalid vaultObjectTypes",
+            "KS122 objects[0]: failed to get objectType:Secret, objectName:a, objectVersion:: \
+             Invalid vaultObjectTypes",
         ),
         (
             "objectName: a\nobjectType: key\nobjectFormat: pfx",
-            "KS123 objects[0]: failed to get objectType:key, objectName:a, objectVersion:: PFX format only supported for objectType: secret",
+            "KS123 objects[0]: failed to get objectType:key, objectName:a, objectVersion:: PFX \
+             format only supported for objectType: secret",
         ),
-        ("objectName: a\nobjectType: cert\nobjectFormat: pfx", "PFX format only supported for objectType: secret"),
+        (
+            "objectName: a\nobjectType: cert\nobjectFormat: pfx",
+            "PFX format only supported for objectType: secret",
+        ),
         (
             "objectName: a\nobjectType: key\nobjectEncoding: utf-8",
-            "KS124 objects[0]: failed to get objectType:key, objectName:a, objectVersion:: objectEncoding only supported for objectType: secret",
+            "KS124 objects[0]: failed to get objectType:key, objectName:a, objectVersion:: \
+             objectEncoding only supported for objectType: secret",
         ),
     ] {
         let error = one(lines).unwrap_err();
@@ -254,10 +323,16 @@ fn accepted_objects_mean_what_the_provider_means() {
         assert!(check(&spec), "{lines}: {spec:?}");
     }
     for name in ["007", "true", "yes", "2024-01-01"] {
-        assert_eq!(one(&format!("objectName: {name}\nobjectType: secret")).unwrap().name.as_str(), name);
+        assert_eq!(
+            one(&format!("objectName: {name}\nobjectType: secret")).unwrap().name.as_str(),
+            name
+        );
     }
     // In this spelling the provider lets the format pass on a key, and ignores it.
-    assert_eq!(one("objectName: a\nobjectType: key\nobjectFormat: PFX").unwrap().format, ObjectFormat::Pem);
+    assert_eq!(
+        one("objectName: a\nobjectType: key\nobjectFormat: PFX").unwrap().format,
+        ObjectFormat::Pem
+    );
 }
 
 #[test]
@@ -266,25 +341,30 @@ fn two_objects_never_share_a_place() {
         (
             &["a", "a"][..],
             Some(
-                "KS128 objects[1]: path a collides with path a of objects[0]; hint: give one of them another objectAlias",
+                "KS128 objects[1]: path a collides with path a of objects[0]; hint: give one of \
+                 them another objectAlias",
             ),
         ),
         (
             &["s", "t", "s/0"],
             Some(
-                "KS128 objects[2]: path s/0 collides with path s of objects[0]; hint: give one of them another objectAlias",
+                "KS128 objects[2]: path s/0 collides with path s of objects[0]; hint: give one of \
+                 them another objectAlias",
             ),
         ),
         (
             &["x/s/0", "t", "x/s"],
             Some(
-                "KS128 objects[2]: path x/s collides with path x/s/0 of objects[0]; hint: give one of them another objectAlias",
+                "KS128 objects[2]: path x/s collides with path x/s/0 of objects[0]; hint: give \
+                 one of them another objectAlias",
             ),
         ),
         (&["s", "s0", "S", "d/a", "d/b", "d/c/e", "d/c/f"], None),
     ] {
-        let items: Vec<_> =
-            paths.iter().map(|path| format!("'{{objectName: a, objectType: key, objectAlias: {path}}}'")).collect();
+        let items: Vec<_> = paths
+            .iter()
+            .map(|path| format!("'{{objectName: a, objectType: key, objectAlias: {path}}}'"))
+            .collect();
         let error = specs(&format!("array: [{}]", items.join(", "))).err();
         assert_eq!(error.as_deref(), expected, "{paths:?}");
     }

@@ -28,9 +28,17 @@ pub(super) enum IdentityMode {
 }
 
 impl<'a> Parameters<'a> {
-    /// The CSI driver copies all `volumeAttributes` over the parameters (nodeserver.go, `maps.Copy`).
-    pub(super) fn merged(parameters: &'a BTreeMap<String, String>, attributes: &'a BTreeMap<String, String>) -> Self {
-        let values = parameters.iter().chain(attributes).map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    /// The CSI driver copies all `volumeAttributes` over the parameters (nodeserver.go,
+    /// `maps.Copy`).
+    pub(super) fn merged(
+        parameters: &'a BTreeMap<String, String>,
+        attributes: &'a BTreeMap<String, String>,
+    ) -> Self {
+        let values = parameters
+            .iter()
+            .chain(attributes)
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         Self { values }
     }
 
@@ -87,15 +95,22 @@ impl<'a> Parameters<'a> {
             ("tenantId", self.value("tenantId")),
             ("azure.workload.identity/tenant-id", around),
         ];
-        let Some((field, value)) = candidates.into_iter().find(|(_, value)| !value.is_empty()) else {
+        let Some((field, value)) = candidates.into_iter().find(|(_, value)| !value.is_empty())
+        else {
             return Err(ClassCause::TenantMissing { near: self.misspelled("tenantID") }.into());
         };
         let value = filled(field, value)?.to_owned();
         // The tenant becomes a path segment of the authority's URL.
-        if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') || value.starts_with('.') {
+        if !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+            || value.starts_with('.')
+        {
             return Err(ClassCause::TenantForm { value }.into());
         }
-        if context.limits.allows_tenant(&value) { Ok(value) } else { Err(ClassCause::TenantForbidden { value }.into()) }
+        if context.limits.allows_tenant(&value) {
+            Ok(value)
+        } else {
+            Err(ClassCause::TenantForbidden { value }.into())
+        }
     }
 
     /// The cloud that `cloudName` chooses.
@@ -114,10 +129,14 @@ impl<'a> Parameters<'a> {
         match (mode, tenant_id) {
             (IdentityMode::PodIdentity, _) => Err(ClassCause::PodIdentity.into()),
             (IdentityMode::AzureTokenProxy, _) => Err(ClassCause::TokenProxy.into()),
-            (_, Some(tenant_id)) => Ok(IdentityChoice::Federated { client_id: self.client(context)?, tenant_id }),
+            (_, Some(tenant_id)) => {
+                Ok(IdentityChoice::Federated { client_id: self.client(context)?, tenant_id })
+            }
             (_, None) => {
                 let id = filled("userAssignedIdentityID", self.value("userAssignedIdentityID"))?;
-                Ok(IdentityChoice::ManagedIdentity { client_id: (!id.is_empty()).then(|| id.to_owned()) })
+                Ok(IdentityChoice::ManagedIdentity {
+                    client_id: (!id.is_empty()).then(|| id.to_owned()),
+                })
             }
         }
     }
@@ -130,17 +149,24 @@ impl<'a> Parameters<'a> {
         if context.service_principal {
             return Err(ClassCause::ServicePrincipal.into());
         }
-        match filled("azure.workload.identity/client-id", context.client_id.unwrap_or_default().trim())? {
+        match filled(
+            "azure.workload.identity/client-id",
+            context.client_id.unwrap_or_default().trim(),
+        )? {
             "" => Err(ClassCause::ClientMissing { near: self.misspelled("clientID") }.into()),
             around => Ok(around.to_owned()),
         }
     }
 
-    /// Ids of the class itself that do not look like one; the ServiceAccount's are doubted where they are read.
+    /// Ids of the class itself that do not look like one; the ServiceAccount's are doubted where
+    /// they are read.
     pub(super) fn doubt_ids(&self, identity: &IdentityChoice, doubts: &mut Doubts) {
-        let first = |keys: [&'static str; 2]| keys.into_iter().find(|key| !self.value(key).is_empty());
+        let first =
+            |keys: [&'static str; 2]| keys.into_iter().find(|key| !self.value(key).is_empty());
         let read = match identity {
-            IdentityChoice::Federated { .. } => [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])],
+            IdentityChoice::Federated { .. } => {
+                [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])]
+            }
             IdentityChoice::ManagedIdentity { .. } => {
                 [first(["userAssignedIdentityID", "userAssignedIdentityID"]), None]
             }
@@ -154,7 +180,10 @@ impl<'a> Parameters<'a> {
             };
             if !fits {
                 doubts.add(reason::KS150, || {
-                    format!("parameter {key}: {value:?} is not {wanted}; hint: {}", reason::KS150.fix)
+                    format!(
+                        "parameter {key}: {value:?} is not {wanted}; hint: {}",
+                        reason::KS150.fix
+                    )
                 });
             }
         }
@@ -178,19 +207,25 @@ impl<'a> Parameters<'a> {
         let mut doubts = Doubts::default();
         for key in self.unknown() {
             if let Some(meant) = doubts.misspelled(PARAMETERS, key) {
-                let text = || format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
+                let text =
+                    || format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
                 doubts.add(reason::KS141, text);
             }
         }
         for setting in ["rotationPollInterval", "enableSecretRotation"] {
             if self.values.keys().any(|key| key.eq_ignore_ascii_case(setting)) {
                 doubts.add(reason::KS142, || {
-                    format!("parameter {setting:?} is ignored: it is a setting of the whole driver; hint: set refreshInterval")
+                    format!(
+                        "parameter {setting:?} is ignored: it is a setting of the whole \
+                        driver; hint: set refreshInterval"
+                    )
                 });
             }
         }
         if !self.value("cloudEnvFileName").is_empty() {
-            let text = || "parameter \"cloudEnvFileName\" is ignored; the operator defines clouds".to_owned();
+            let text = || {
+                "parameter \"cloudEnvFileName\" is ignored; the operator defines clouds".to_owned()
+            };
             doubts.add(reason::KS142, text);
         }
         doubts
@@ -198,13 +233,20 @@ impl<'a> Parameters<'a> {
 
     fn unknown(&self) -> impl Iterator<Item = &'a str> {
         // The driver's own keys among the volume's attributes.
-        let driver = |key: &&str| *key == "secretProviderClass" || key.starts_with("csi.storage.k8s.io/");
-        self.values.keys().copied().filter(move |key| reference::find(PARAMETERS, key).is_none() && !driver(key))
+        let driver =
+            |key: &&str| *key == "secretProviderClass" || key.starts_with("csi.storage.k8s.io/");
+        self.values
+            .keys()
+            .copied()
+            .filter(move |key| reference::find(PARAMETERS, key).is_none() && !driver(key))
     }
 
     /// An unknown parameter that looks like `key`.
     fn misspelled(&self, key: &'static str) -> Option<String> {
-        self.unknown().take(MOST_COMPARED).find(|unknown| nearest(unknown, &[key], 2).is_some()).map(str::to_owned)
+        self.unknown()
+            .take(MOST_COMPARED)
+            .find(|unknown| nearest(unknown, &[key], 2).is_some())
+            .map(str::to_owned)
     }
 }
 

@@ -12,8 +12,13 @@ pub(super) struct Places<'f> {
 }
 
 impl<'f> Places<'f> {
-    /// Takes a path for a file; gives who has it already, or stands in its way: a path, and the position of its object.
-    pub(super) fn take(&mut self, path: &'f RelativePath, index: usize) -> Option<(&'f str, usize)> {
+    /// Takes a path for a file; gives who has it already, or stands in its way: a path, and the
+    /// position of its object.
+    pub(super) fn take(
+        &mut self,
+        path: &'f RelativePath,
+        index: usize,
+    ) -> Option<(&'f str, usize)> {
         if let Some(holder) = self.holder(path) {
             return Some(holder);
         }
@@ -32,7 +37,9 @@ impl<'f> Places<'f> {
     /// The file that stands where a directory is needed: at the path itself, or above it.
     pub(super) fn above(&self, path: &RelativePath) -> Option<(&'f str, usize)> {
         let mut places = parents(path.as_str()).chain([path.as_str()]);
-        places.find_map(|place| self.files.get_key_value(place)).map(|(path, index)| (*path, *index))
+        places
+            .find_map(|place| self.files.get_key_value(place))
+            .map(|(path, index)| (*path, *index))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Every parameter and field there is: what is read is looked up here, and `docs/parameters.md` is generated from it.
+//! Every parameter and field there is: what is read is looked up here, and `docs/parameters.md` is
+//! generated from it.
 
 /// Who reads a parameter or field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +27,32 @@ pub struct Entry {
     pub effect: &'static str,
 }
 
-const fn both(name: &'static str, takes: &'static str, default: &'static str, effect: &'static str) -> Entry {
+const fn both(
+    name: &'static str,
+    takes: &'static str,
+    default: &'static str,
+    effect: &'static str,
+) -> Entry {
     Entry { name, reader: Reader::Both, takes, default, effect }
 }
 
-const fn ours(name: &'static str, takes: &'static str, default: &'static str, effect: &'static str) -> Entry {
+const fn ours(
+    name: &'static str,
+    takes: &'static str,
+    default: &'static str,
+    effect: &'static str,
+) -> Entry {
     Entry { name, reader: Reader::Keysluice, takes, default, effect }
 }
 
 const fn unread(name: &'static str) -> Entry {
-    Entry { name, reader: Reader::Nobody, takes: "anything", default: "", effect: "accepted, without effect" }
+    Entry {
+        name,
+        reader: Reader::Nobody,
+        takes: "anything",
+        default: "",
+        effect: "accepted, without effect",
+    }
 }
 
 const BOOL: &str = "`1 t T TRUE true True 0 f F FALSE false False`";
@@ -57,7 +74,8 @@ pub const PARAMETERS: &[Entry] = &[
     both(
         "tenantId",
         "an id or a domain",
-        "the ServiceAccount's `azure.workload.identity/tenant-id`, then the webhook's `--tenant-id`",
+        "the ServiceAccount's `azure.workload.identity/tenant-id`, then the webhook's \
+         `--tenant-id`",
         "the tenant, by its older name",
     ),
     both(
@@ -78,22 +96,49 @@ pub const PARAMETERS: &[Entry] = &[
         "",
         "further files: all enabled secrets of the vault with a name prefix or tags",
     ),
-    both("useVMManagedIdentity", BOOL, "`false`", "reads the vault as the node's managed identity instead"),
-    both("userAssignedIdentityID", "a client id", "the system-assigned identity", "which of the node's identities"),
-    both("usePodIdentity", BOOL, "`false`", "refused if true (KS112): its service no longer exists"),
-    both("useAzureTokenProxy", BOOL, "`false`", "refused if true (KS113): identity bindings come in a later version"),
+    both(
+        "useVMManagedIdentity",
+        BOOL,
+        "`false`",
+        "reads the vault as the node's managed identity instead",
+    ),
+    both(
+        "userAssignedIdentityID",
+        "a client id",
+        "the system-assigned identity",
+        "which of the node's identities",
+    ),
+    both(
+        "usePodIdentity",
+        BOOL,
+        "`false`",
+        "refused if true (KS112): its service no longer exists",
+    ),
+    both(
+        "useAzureTokenProxy",
+        BOOL,
+        "`false`",
+        "refused if true (KS113): identity bindings come in a later version",
+    ),
     both(
         "cloudName",
-        "`AzurePublicCloud`, `AzureUSGovernmentCloud`, `AzureChinaCloud`, `AzureGermanCloud`, or the name of the operator's cloud, in any case",
+        "`AzurePublicCloud`, `AzureUSGovernmentCloud`, `AzureChinaCloud`, `AzureGermanCloud`, or \
+         the name of the operator's cloud, in any case",
         "the operator's cloud",
         "the vault's domain and the authority",
     ),
-    both("cloudEnvFileName", "anything", "", "without effect, with a warning (KS142): the operator defines clouds"),
+    both(
+        "cloudEnvFileName",
+        "anything",
+        "",
+        "without effect, with a warning (KS142): the operator defines clouds",
+    ),
     ours(
         "writeCertAndKeyInSeparateFiles",
         BOOL,
         "the webhook's `--write-cert-and-key-in-separate-files`",
-        "secrets that back a certificate also make `PATH.crt` (certificates) and `PATH.key` (key); a flag of the whole provider there",
+        "secrets that back a certificate also make `PATH.crt` (certificates) and `PATH.key` \
+         (key); a flag of the whole provider there",
     ),
     ours(
         "refreshInterval",
@@ -101,7 +146,12 @@ pub const PARAMETERS: &[Entry] = &[
         "the webhook's `--refresh-interval`",
         "how often the vault is asked; the pod's `keysluice.dev/refresh-interval` goes before it",
     ),
-    ours("syncInterval", "like `refreshInterval`", "", "another name of `refreshInterval`, which goes before it"),
+    ours(
+        "syncInterval",
+        "like `refreshInterval`",
+        "",
+        "another name of `refreshInterval`, which goes before it",
+    ),
     unread("resourceGroup"),
     unread("subscriptionId"),
     unread("useEmulator"),
@@ -109,7 +159,12 @@ pub const PARAMETERS: &[Entry] = &[
 
 /// The fields of an element of `objects`.
 pub const OBJECT_FIELDS: &[Entry] = &[
-    both("objectName", "1 to 127 letters, digits and hyphens", "required", "name of the object in the vault"),
+    both(
+        "objectName",
+        "1 to 127 letters, digits and hyphens",
+        "required",
+        "name of the object in the vault",
+    ),
     both("objectType", "`secret`, `key`, `cert`, in lower case", "required", "kind of the object"),
     both(
         "objectAlias",
@@ -122,13 +177,15 @@ pub const OBJECT_FIELDS: &[Entry] = &[
         "objectVersionHistory",
         "a number without quotes, up to 500",
         "`0`: one version",
-        "above 1: that many versions as the files `PATH/0` (the newest, or `objectVersion`), `PATH/1`, …",
+        "above 1: that many versions as the files `PATH/0` (the newest, or `objectVersion`), \
+         `PATH/1`, …",
     ),
     both(
         "objectFormat",
         "`pem`, `pfx`, in any case; `pfx` for `secret` only",
         "`pem`",
-        "how a secret that backs a PKCS#12 certificate is written: key and chain as PEM, or the base64 text of the PFX",
+        "how a secret that backs a PKCS#12 certificate is written: key and chain as PEM, or the \
+         base64 text of the PFX",
     ),
     both(
         "objectEncoding",
@@ -151,11 +208,18 @@ pub const OBJECT_FIELDS: &[Entry] = &[
     ),
     ours(
         "parts",
-        "some of `cert`, `chain`, `key`, `ca`, `pfx`, as a list or separated by commas; for `secret` and `cert`",
+        "some of `cert`, `chain`, `key`, `ca`, `pfx`, as a list or separated by commas; for \
+         `secret` and `cert`",
         "",
-        "writes these parts of a certificate: one at the path itself, several as `PATH.crt`, `PATH.chain.crt`, `PATH.key`, `PATH.ca.crt`, `PATH.pfx`",
+        "writes these parts of a certificate: one at the path itself, several as `PATH.crt`, \
+         `PATH.chain.crt`, `PATH.key`, `PATH.ca.crt`, `PATH.pfx`",
     ),
-    ours("fileOwner", ID, "the sidecar's uid", "uid of the file; must be one that the sidecar can run as"),
+    ours(
+        "fileOwner",
+        ID,
+        "the sidecar's uid",
+        "uid of the file; must be one that the sidecar can run as",
+    ),
     ours(
         "fileGroup",
         ID,
@@ -168,8 +232,18 @@ pub const OBJECT_FIELDS: &[Entry] = &[
 
 /// The fields of `select`. All are ours.
 pub const SELECT_FIELDS: &[Entry] = &[
-    ours("namePrefix", "letters, digits and hyphens", "any name", "what the names start with, in any case"),
-    ours("tags", "a map of texts", "any tags", "tags that all must be there with exactly these values"),
+    ours(
+        "namePrefix",
+        "letters, digits and hyphens",
+        "any name",
+        "what the names start with, in any case",
+    ),
+    ours(
+        "tags",
+        "a map of texts",
+        "any tags",
+        "tags that all must be there with exactly these values",
+    ),
     ours(
         "directory",
         "a relative path without `..`",

@@ -38,7 +38,9 @@ impl FromStr for RefreshInterval {
         let nanos = nanoseconds(text).ok_or_else(|| RefreshIntervalError::Form(text.to_owned()))?;
         let range = Self::MIN.as_nanos()..=Self::MAX.as_nanos();
         match u64::try_from(nanos) {
-            Ok(nanos) if range.contains(&u128::from(nanos)) => Ok(Self(Duration::from_nanos(nanos))),
+            Ok(nanos) if range.contains(&u128::from(nanos)) => {
+                Ok(Self(Duration::from_nanos(nanos)))
+            }
             _ => Err(RefreshIntervalError::Range(text.to_owned())),
         }
     }
@@ -52,7 +54,8 @@ fn nanoseconds(text: &str) -> Option<u128> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut total = 0_u128;
     while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
+        let number_end =
+            rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
         let (number, tail) = rest.split_at(number_end);
         let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_end);
@@ -109,17 +112,33 @@ mod tests {
             ("1", 1_000),
             ("24h", 86_400_000),
         ] {
-            assert_eq!(text.parse::<RefreshInterval>().unwrap().duration(), Duration::from_millis(millis), "{text}");
+            assert_eq!(
+                text.parse::<RefreshInterval>().unwrap().duration(),
+                Duration::from_millis(millis),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_duration_or_out_of_bounds_is_refused() {
-        for text in ["", "s", "1h30", "-5s", "1d", "2 m", "1..5s", ".s", "+", "1.5", "five", "2M", "1e3s"] {
-            assert_eq!(text.parse::<RefreshInterval>(), Err(RefreshIntervalError::Form(text.to_owned())), "{text}");
+        for text in
+            ["", "s", "1h30", "-5s", "1d", "2 m", "1..5s", ".s", "+", "1.5", "five", "2M", "1e3s"]
+        {
+            assert_eq!(
+                text.parse::<RefreshInterval>(),
+                Err(RefreshIntervalError::Form(text.to_owned())),
+                "{text}"
+            );
         }
-        for text in ["0", "0s", "999ms", "25h", "86401", "99999999999999999999999999999999999999999999h"] {
-            assert_eq!(text.parse::<RefreshInterval>(), Err(RefreshIntervalError::Range(text.to_owned())), "{text}");
+        for text in
+            ["0", "0s", "999ms", "25h", "86401", "99999999999999999999999999999999999999999999h"]
+        {
+            assert_eq!(
+                text.parse::<RefreshInterval>(),
+                Err(RefreshIntervalError::Range(text.to_owned())),
+                "{text}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Classes that were resolved lately: most pods of a class bring the same attributes and the same identity.
+//! Classes that were resolved lately: most pods of a class bring the same attributes and the same
+//! identity.
 //!
-//! What a class comes to is kept with the class, so it goes when the class changes; how much all classes of a cluster may
-//! keep so is bounded in bytes.
+//! What a class comes to is kept with the class, so it goes when the class changes; how much all
+//! classes of a cluster may keep so is bounded in bytes.
 
 use super::{ClassError, ClassPlan, Context, FilePlan, ProviderClass, SelectionPlan, resolve};
 use crate::heap;
@@ -13,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// Different attributes or identities that are remembered of one class.
 const MOST_PLANS: usize = 4;
 
-/// The plans of all classes of a cluster; the oldest go where they would take more than `limit_bytes`.
+/// The plans of all classes of a cluster; the oldest go where they would take more than
+/// `limit_bytes`.
 #[derive(Debug)]
 pub(crate) struct Plans {
     limit_bytes: usize,
@@ -119,7 +121,11 @@ impl ProviderClass {
         let mut known = lock(&self.memory.known);
         let same = |resolved: &Arc<Resolved>| {
             resolved.surroundings.is(context, settings)
-                && resolved.attributes.iter().map(|(key, value)| (&**key, &**value)).eq(attributes.iter().copied())
+                && resolved
+                    .attributes
+                    .iter()
+                    .map(|(key, value)| (&**key, &**value))
+                    .eq(attributes.iter().copied())
         };
         if let Some(resolved) = known.iter().filter_map(Known::get).find(same) {
             return resolved.plan.clone();
@@ -172,27 +178,44 @@ fn bytes_of(
         // Names and values of the class, at most; each stands there once or twice.
         Err(error) => 1024 + 2 * error.to_string().len(),
     };
-    heap::block(size_of::<Resolved>()) + attributes + id(&surroundings.client_id) + id(&surroundings.tenant_id) + plan
+    heap::block(size_of::<Resolved>())
+        + attributes
+        + id(&surroundings.client_id)
+        + id(&surroundings.tenant_id)
+        + plan
 }
 
 fn plan_bytes(plan: &ClassPlan) -> usize {
     let file = |file: &FilePlan| {
         let texts = [file.path.as_str(), file.vault.as_str(), file.name.as_str()];
         let texts = texts.into_iter().map(|text| heap::block(text.len())).sum::<usize>();
-        let version = file.version.as_ref().map_or(0, |version| heap::block(version.as_str().len()));
-        let key =
-            file.json_key.as_ref().map_or(0, |key| 2 * heap::block(key.to_string().len()) + key.steps().len() * 64);
+        let version =
+            file.version.as_ref().map_or(0, |version| heap::block(version.as_str().len()));
+        let key = file
+            .json_key
+            .as_ref()
+            .map_or(0, |key| 2 * heap::block(key.to_string().len()) + key.steps().len() * 64);
         size_of::<FilePlan>() + texts + version + key
     };
     let selection = |selection: &SelectionPlan| {
         let tags = &selection.tags;
-        let texts: usize = tags.iter().map(|(name, value)| heap::block(name.len()) + heap::block(value.len())).sum();
+        let texts: usize = tags
+            .iter()
+            .map(|(name, value)| heap::block(name.len()) + heap::block(value.len()))
+            .sum();
         let prefix = selection.name_prefix.as_ref().map_or(0, |prefix| heap::block(prefix.len()));
-        let directory = selection.directory.as_ref().map_or(0, |path| heap::block(path.as_str().len()));
+        let directory =
+            selection.directory.as_ref().map_or(0, |path| heap::block(path.as_str().len()));
         let vault = heap::block(selection.vault.as_str().len());
-        size_of::<SelectionPlan>() + texts + heap::tree::<String, String>(tags.len()) + prefix + directory + vault
+        size_of::<SelectionPlan>()
+            + texts
+            + heap::tree::<String, String>(tags.len())
+            + prefix
+            + directory
+            + vault
     };
-    let warnings: usize = plan.warnings.iter().map(|warning| 64 + heap::block(warning.text.len())).sum();
+    let warnings: usize =
+        plan.warnings.iter().map(|warning| 64 + heap::block(warning.text.len())).sum();
     let files: usize = plan.files.iter().map(file).sum();
     // The cloud and the identity: a dozen short texts.
     2048 + files + plan.selections.iter().map(selection).sum::<usize>() + warnings
@@ -235,15 +258,29 @@ mod tests {
         Clouds::new(Cloud::well_known("").unwrap())
     }
 
-    fn context<'a>(clouds: &'a Clouds, limits: &'a Allowlist, client_id: Option<&'a str>) -> Context<'a> {
+    fn context<'a>(
+        clouds: &'a Clouds,
+        limits: &'a Allowlist,
+        client_id: Option<&'a str>,
+    ) -> Context<'a> {
         let (service_principal, split_certificates) = (false, false);
-        Context { clouds, client_id, tenant_id: Some("t"), limits, service_principal, split_certificates }
+        Context {
+            clouds,
+            client_id,
+            tenant_id: Some("t"),
+            limits,
+            service_principal,
+            split_certificates,
+        }
     }
 
     #[test]
     fn a_class_is_resolved_once_for_the_same_pods_and_anew_where_anything_differs() {
-        let (clouds, limits, strict) =
-            (clouds(), Allowlist::default(), Allowlist { vaults: vec!["other".to_owned()], ..Allowlist::default() });
+        let (clouds, limits, strict) = (
+            clouds(),
+            Allowlist::default(),
+            Allowlist { vaults: vec!["other".to_owned()], ..Allowlist::default() },
+        );
         let class = with(&[("clientID", "")]);
         let resolved = |attributes: &[(&'static str, &'static str)], limits, client| {
             class.resolved(attributes, &context(&clouds, limits, client))
@@ -257,9 +294,15 @@ mod tests {
             (&[("a", "b")], Some("d")),
         ] {
             let other = resolved(attributes, &limits, client).unwrap();
-            let merged = attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let merged = attributes
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
             let expected = resolve(&class, &merged, &context(&clouds, &limits, client)).unwrap();
-            assert!(!Arc::ptr_eq(&first, &other) && *other == expected, "{attributes:?} {client:?}");
+            assert!(
+                !Arc::ptr_eq(&first, &other) && *other == expected,
+                "{attributes:?} {client:?}"
+            );
         }
         assert!(resolved(&[("a", "b")], &limits, None).is_err());
         assert!(resolved(&[("a", "b")], &strict, Some("c")).is_err());
@@ -272,7 +315,8 @@ mod tests {
         let objects = format!("array: [{}]", "'{objectName: a, objectType: x}', ".repeat(100));
         let classes: Vec<_> = (0..200)
             .map(|number| {
-                let names = (0..50).map(|at| format!("  - '{{objectName: n{number}-{at}, objectType: key}}'\n"));
+                let names = (0..50)
+                    .map(|at| format!("  - '{{objectName: n{number}-{at}, objectType: key}}'\n"));
                 let objects = format!("array:\n{}", names.collect::<String>());
                 with(&[("objects", &objects)]).counted_in(&plans)
             })

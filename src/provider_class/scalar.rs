@@ -11,15 +11,17 @@ pub(super) fn tag(text: &str) -> &'static str {
     }
 }
 
-/// A number as yaml.v3 resolves it into an integer field: decimal, `0x`, `0o`, `0b`, a leading zero for octal, underscores
-/// anywhere, and floats with their fraction dropped.
+/// A number as yaml.v3 resolves it into an integer field: decimal, `0x`, `0o`, `0b`, a leading zero
+/// for octal, underscores anywhere, and floats with their fraction dropped.
 pub(super) fn integer(text: &str) -> Option<i64> {
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return None;
     }
     let plain = text.replace('_', "");
     radix_integer(&plain).or_else(|| {
-        let float_like = plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
+        let float_like = plain
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
         let number = plain.parse::<f64>().ok().filter(|number| float_like && number.is_finite())?;
         // Out of range is refused by the caller, which wants 32 bits.
         #[allow(clippy::cast_possible_truncation)] // saturates

@@ -1,4 +1,5 @@
-//! `spec.secretObjects`: Kubernetes Secrets made from the files. Read and checked; not synced by this version.
+//! `spec.secretObjects`: Kubernetes Secrets made from the files. Read and checked; not synced by
+//! this version.
 
 use super::error::{ClassCause, ClassError, SecretObjectCause};
 use super::{ClassPlan, FilePlan};
@@ -48,7 +49,10 @@ impl SecretObject {
                 return Err(SecretObjectCause::KeyEmpty(index));
             }
             if !files.contain(object_name) {
-                return Err(SecretObjectCause::FileMissing { index, object_name: object_name.clone() });
+                return Err(SecretObjectCause::FileMissing {
+                    index,
+                    object_name: object_name.clone(),
+                });
             }
             if self.secret_type == "kubernetes.io/tls" && key != "tls.key" && key != "tls.crt" {
                 let (object_name, key) = (object_name.clone(), key.clone());
@@ -60,7 +64,10 @@ impl SecretObject {
 }
 
 /// Checks all of a class's secret objects against the files of the volume.
-pub fn check_secret_objects(secret_objects: &[SecretObject], plan: &ClassPlan) -> Result<(), ClassError> {
+pub fn check_secret_objects(
+    secret_objects: &[SecretObject],
+    plan: &ClassPlan,
+) -> Result<(), ClassError> {
     let files = Files::of(plan);
     for (index, object) in secret_objects.iter().enumerate() {
         object.check(&files).map_err(|source| ClassCause::SecretObject { index, source })?;
@@ -77,8 +84,9 @@ struct Files<'p> {
 
 impl<'p> Files<'p> {
     fn of(plan: &'p ClassPlan) -> Self {
-        let directory =
-            |selection: &'p super::SelectionPlan| selection.directory.as_ref().map_or("", |path| path.as_str());
+        let directory = |selection: &'p super::SelectionPlan| {
+            selection.directory.as_ref().map_or("", |path| path.as_str())
+        };
         Self {
             by_path: plan.files.iter().map(|file| (file.path.as_str(), file)).collect(),
             selected: plan.selections.iter().map(directory).collect(),
@@ -129,7 +137,8 @@ mod tests {
 
     /// Files `db`, `dir/tls` (split), `name/0` to `name/2`, and a selection below `all/`.
     fn plan() -> ClassPlan {
-        let objects = "array: ['{objectName: db, objectType: key}', '{objectName: tls, objectType: secret, objectAlias: dir/tls}', \
+        let objects = "array: ['{objectName: db, objectType: key}', '{objectName: tls, \
+            objectType: secret, objectAlias: dir/tls}', \
                        '{objectName: name, objectType: key, objectVersionHistory: 3}']";
         let parameters = [
             ("objects", objects),
@@ -151,8 +160,14 @@ mod tests {
                 object("s", "Opaque", &[("db", "k"), ("", "")]),
                 Some("data[1]: object name in secretObjects.data is empty"),
             ),
-            (object("s", "Opaque", &[("db", "")]), Some("data[0]: key in secretObjects.data is empty")),
-            (object("s", "Opaque", &[("DB", "k")]), Some("data[0]: file matching objectName DB not found in the pod")),
+            (
+                object("s", "Opaque", &[("db", "")]),
+                Some("data[0]: key in secretObjects.data is empty"),
+            ),
+            (
+                object("s", "Opaque", &[("DB", "k")]),
+                Some("data[0]: file matching objectName DB not found in the pod"),
+            ),
             (
                 object("s", "Opaque", &[("tls", "k")]),
                 Some("data[0]: file matching objectName tls not found in the pod"),
@@ -160,10 +175,14 @@ mod tests {
             (
                 object("s", "kubernetes.io/tls", &[("dir/tls", "ca.crt")]),
                 Some(
-                    "data[0]: failed to get cert data from file dir/tls, err: key 'ca.crt' is not supported. Only 'tls.key' and 'tls.crt' are supported",
+                    "data[0]: failed to get cert data from file dir/tls, err: key 'ca.crt' is not \
+                     supported. Only 'tls.key' and 'tls.crt' are supported",
                 ),
             ),
-            (object("s", "kubernetes.io/tls", &[("dir/tls", "tls.crt"), ("dir/tls", "tls.key")]), None),
+            (
+                object("s", "kubernetes.io/tls", &[("dir/tls", "tls.crt"), ("dir/tls", "tls.key")]),
+                None,
+            ),
         ] {
             let error = secret.check(&files).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), expected, "{secret:?}");
@@ -200,9 +219,13 @@ mod tests {
         let error = check_secret_objects(&entries, &plan()).unwrap_err().to_string();
         assert_eq!(
             error,
-            "KS132 secretObjects[0]: data[0]: file matching objectName a not found in the pod; hint: set objectName to the file's path: the \
+            "KS132 secretObjects[0]: data[0]: file matching objectName a not found in the pod; \
+             hint: set objectName to the file's path: the \
              objectAlias, or the object's name without one"
         );
-        assert_eq!(check_secret_objects(&[SecretObject::default()], &plan()).unwrap_err().reason().code, "KS131");
+        assert_eq!(
+            check_secret_objects(&[SecretObject::default()], &plan()).unwrap_err().reason().code,
+            "KS131"
+        );
     }
 }

@@ -23,19 +23,23 @@ pub(super) fn parse(
     limits: &Allowlist,
     doubts: &mut Doubts,
 ) -> Result<Vec<SelectionPlan>, ClassError> {
-    let at = |place: &str, source: SelectCause| ClassCause::Select { place: place.to_owned(), source };
+    let at =
+        |place: &str, source: SelectCause| ClassCause::Select { place: place.to_owned(), source };
     if text.len() > LIMIT_BYTES {
         return Err(at("select", SelectCause::Size { limit: LIMIT_BYTES }).into());
     }
-    let document = Document::parse(text, MOST_VALUES).map_err(|error| at("select", SelectCause::Document(error)))?;
+    let document = Document::parse(text, MOST_VALUES)
+        .map_err(|error| at("select", SelectCause::Document(error)))?;
     let mut selections = Vec::new();
     for (place, node) in places(&document).map_err(|source| at("select", source))? {
-        let (selection, choice) = read(&document, node, vault).map_err(|source| at(&place, source))?;
+        let (selection, choice) =
+            read(&document, node, vault).map_err(|source| at(&place, source))?;
         let own = choice.resolve(cloud, limits);
         let own = own.map_err(|source| ClassCause::Within { place: place.clone(), source })?;
         let selection = SelectionPlan { vault: own.unwrap_or(selection.vault), ..selection };
         if selection.name_prefix.is_none() && selection.tags.is_empty() {
-            let all = || format!("{place}: every enabled secret of {} becomes a file", selection.vault);
+            let all =
+                || format!("{place}: every enabled secret of {} becomes a file", selection.vault);
             doubts.add(reason::KS144, all);
         }
         selections.push(selection);
@@ -53,10 +57,16 @@ fn places(document: &Document<'_>) -> Result<Vec<(String, NodeId)>, SelectCause>
     Ok(items.iter().enumerate().map(|(index, item)| (format!("select[{index}]"), *item)).collect())
 }
 
-fn read(document: &Document<'_>, node: NodeId, vault: &VaultUrl) -> Result<(SelectionPlan, VaultChoice), SelectCause> {
+fn read(
+    document: &Document<'_>,
+    node: NodeId,
+    vault: &VaultUrl,
+) -> Result<(SelectionPlan, VaultChoice), SelectCause> {
     let mut plan = SelectionPlan::all_of(vault.clone());
     let mut choice = VaultChoice::default();
-    for (key, value) in document.fields_of(node, "map[string]string").map_err(SelectCause::Document)? {
+    for (key, value) in
+        document.fields_of(node, "map[string]string").map_err(SelectCause::Document)?
+    {
         let Some(entry) = reference::find(SELECT_FIELDS, key) else {
             let near = reference::nearest(SELECT_FIELDS, key);
             return Err(SelectCause::Unknown { field: key.to_owned(), near });
@@ -78,13 +88,19 @@ fn read(document: &Document<'_>, node: NodeId, vault: &VaultUrl) -> Result<(Sele
     Ok((plan, choice))
 }
 
-fn set(plan: &mut SelectionPlan, choice: &mut VaultChoice, field: &'static str, text: &str) -> Result<(), SelectCause> {
+fn set(
+    plan: &mut SelectionPlan,
+    choice: &mut VaultChoice,
+    field: &'static str,
+    text: &str,
+) -> Result<(), SelectCause> {
     let id = || text.parse().map_err(|_| SelectCause::Id { field, value: text.to_owned() });
     match field {
         "namePrefix" => {
-            let fits =
-                text.len() <= ObjectName::MAX_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            let prefix = fits.then(|| text.to_owned()).ok_or_else(|| SelectCause::Prefix(text.to_owned()));
+            let fits = text.len() <= ObjectName::MAX_BYTES
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            let prefix =
+                fits.then(|| text.to_owned()).ok_or_else(|| SelectCause::Prefix(text.to_owned()));
             plan.name_prefix = Some(prefix?);
         }
         "directory" => {
@@ -95,8 +111,12 @@ fn set(plan: &mut SelectionPlan, choice: &mut VaultChoice, field: &'static str, 
         "filePermission" => {
             plan.mode = text.parse().map_err(SelectCause::Permission)?;
         }
-        "objectFormat" => plan.format = format(text).ok_or_else(|| SelectCause::Format(text.to_owned()))?,
-        "objectEncoding" => plan.encoding = encoding(text).ok_or_else(|| SelectCause::Encoding(text.to_owned()))?,
+        "objectFormat" => {
+            plan.format = format(text).ok_or_else(|| SelectCause::Format(text.to_owned()))?;
+        }
+        "objectEncoding" => {
+            plan.encoding = encoding(text).ok_or_else(|| SelectCause::Encoding(text.to_owned()))?;
+        }
         "fileOwner" => plan.owner = Some(id()?),
         "fileGroup" => plan.group = Some(id()?),
         "keyvaultName" => text.clone_into(&mut choice.name),
@@ -106,9 +126,13 @@ fn set(plan: &mut SelectionPlan, choice: &mut VaultChoice, field: &'static str, 
     Ok(())
 }
 
-/// A name that a selected secret may have and that is a directory of an object, with the object's position. Among all names
-/// only a history's is likely to be one; among those with a prefix every directory's.
-pub(super) fn without_place<'f>(selection: &SelectionPlan, files: &'f [FilePlan]) -> Option<(&'f str, usize)> {
+/// A name that a selected secret may have and that is a directory of an object, with the object's
+/// position. Among all names only a history's is likely to be one; among those with a prefix every
+/// directory's.
+pub(super) fn without_place<'f>(
+    selection: &SelectionPlan,
+    files: &'f [FilePlan],
+) -> Option<(&'f str, usize)> {
     let prefix = selection.name_prefix.as_deref().unwrap_or_default();
     let directory_name = |file: &'f FilePlan| {
         let path = file.path.as_str();
@@ -125,7 +149,9 @@ pub(super) fn without_place<'f>(selection: &SelectionPlan, files: &'f [FilePlan]
         name.parse::<ObjectName>().is_ok()
             && name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    files.iter().find_map(|file| Some((directory_name(file).filter(|name| selected(name))?, file.index)))
+    files
+        .iter()
+        .find_map(|file| Some((directory_name(file).filter(|name| selected(name))?, file.index)))
 }
 
 #[cfg(test)]
@@ -139,21 +165,26 @@ mod tests {
         let limits = Allowlist { vaults: vec!["kv-*".to_owned()], tenants: vec![] };
         let mut doubts = Doubts::default();
         let vault = cloud.vault_url("kv-1").unwrap();
-        let read = parse(text, &vault, &cloud, &limits, &mut doubts).map_err(|error| error.to_string())?;
+        let read =
+            parse(text, &vault, &cloud, &limits, &mut doubts).map_err(|error| error.to_string())?;
         Ok((read, doubts.into_warnings()))
     }
 
     #[test]
     fn a_selection_says_which_where_and_how() {
-        let text = "namePrefix: App-\ntags: {env: prod, tier: 1, empty: }\ndirectory: config/app\nfilePermission: 0440\nobjectFormat: PFX\n\
-                    objectEncoding: Base64\nfileOwner: 1000\nfileGroup: '3000'\nkeyvaultName: kv-2\n";
+        let text = "namePrefix: App-\ntags: {env: prod, tier: 1, empty: }\ndirectory: \
+            config/app\nfilePermission: 0440\nobjectFormat: PFX\n\
+                    objectEncoding: Base64\nfileOwner: 1000\nfileGroup: '3000'\nkeyvaultName: \
+                    kv-2\n";
         let (read, warnings) = selections(text).unwrap();
         let expected = SelectionPlan {
             directory: Some("config/app".parse().unwrap()),
             mode: "0440".parse().unwrap(),
             vault: "https://kv-2.vault.azure.net/".parse().unwrap(),
             name_prefix: Some("App-".to_owned()),
-            tags: [("env", "prod"), ("tier", "1"), ("empty", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            tags: [("env", "prod"), ("tier", "1"), ("empty", "")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
             format: ObjectFormat::Pfx,
             encoding: ObjectEncoding::Base64,
             owner: Some(1000),
@@ -167,12 +198,20 @@ mod tests {
         let shape = |text: &str| {
             let (read, warnings) = selections(text).unwrap();
             let codes: Vec<_> = warnings.iter().map(|warning| warning.reason.code).collect();
-            (read.into_iter().map(|selection| selection.name_prefix.unwrap_or_default()).collect::<Vec<_>>(), codes)
+            (
+                read.into_iter()
+                    .map(|selection| selection.name_prefix.unwrap_or_default())
+                    .collect::<Vec<_>>(),
+                codes,
+            )
         };
         assert_eq!(shape(""), (vec![], vec![]));
         assert_eq!(shape("~"), (vec![], vec![]));
         assert_eq!(shape("namePrefix: a"), (vec!["a".to_owned()], vec![]));
-        assert_eq!(shape("- namePrefix: a\n- {namePrefix: b}"), (vec!["a".to_owned(), "b".to_owned()], vec![]));
+        assert_eq!(
+            shape("- namePrefix: a\n- {namePrefix: b}"),
+            (vec!["a".to_owned(), "b".to_owned()], vec![])
+        );
         assert_eq!(shape("{}"), (vec![String::new()], vec!["KS144"]));
         assert_eq!(shape("directory: d"), (vec![String::new()], vec!["KS144"]));
     }
@@ -181,35 +220,51 @@ mod tests {
     fn refused_selections_name_place_and_field() {
         let many = format!("[{}]", "{namePrefix: a},".repeat(17));
         for (text, expected) in [
-            ("nameprefix: a", "KS138 select: field \"nameprefix\" is unknown; hint: did you mean namePrefix?"),
+            (
+                "nameprefix: a",
+                "KS138 select: field \"nameprefix\" is unknown; hint: did you mean namePrefix?",
+            ),
             ("- {}\n- {regex: a}", "KS138 select[1]: field \"regex\" is unknown; hint: "),
-            ("namePrefix: app_", "KS138 select: namePrefix \"app_\" is not made of letters, digits and hyphens"),
+            (
+                "namePrefix: app_",
+                "KS138 select: namePrefix \"app_\" is not made of letters, digits and hyphens",
+            ),
             (
                 "namePrefix: [a]",
-                "KS138 select: namePrefix: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into string",
+                "KS138 select: namePrefix: yaml: unmarshal errors: line 1: cannot unmarshal !!seq \
+                 into string",
             ),
             (
                 "tags: [a]",
-                "KS138 select: tags: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into map[string]string",
+                "KS138 select: tags: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into \
+                 map[string]string",
             ),
             ("tags: {a: [b]}", "KS138 select: tags: "),
             (
                 "app-",
-                "KS138 select: yaml: unmarshal errors: line 1: cannot unmarshal !!str `app-` into map[string]string",
+                "KS138 select: yaml: unmarshal errors: line 1: cannot unmarshal !!str `app-` into \
+                 map[string]string",
             ),
             (
                 "namePrefix: a\nnamePrefix: b",
-                "KS138 select: yaml: unmarshal errors: line 2: mapping key \"namePrefix\" already defined",
+                "KS138 select: yaml: unmarshal errors: line 2: mapping key \"namePrefix\" already \
+                 defined",
             ),
             ("a: [", "KS138 select: yaml: line"),
             ("directory: ../x", "KS125 select: directory: file name must not contain '..'"),
             ("directory: /x", "KS125 select: directory: file name must be a relative path"),
             ("filePermission: rw", "KS107 select: filePermission \"rw\" is not octal"),
             ("objectFormat: der", "KS123 select: invalid objectFormat: der, should be PEM or PFX"),
-            ("objectEncoding: utf-16", "KS124 select: invalid objectEncoding: utf-16, should be hex, base64 or utf-8"),
+            (
+                "objectEncoding: utf-16",
+                "KS124 select: invalid objectEncoding: utf-16, should be hex, base64 or utf-8",
+            ),
             ("fileOwner: app", "KS137 select: fileOwner \"app\" is not a numeric id"),
             ("fileGroup: -1", "KS137 select: fileGroup \"-1\" is not a numeric id"),
-            ("- keyvaultName: other", "KS118 select[0]: keyvaultName \"other\" is not among the vaults"),
+            (
+                "- keyvaultName: other",
+                "KS118 select[0]: keyvaultName \"other\" is not among the vaults",
+            ),
             (many.as_str(), "KS138 select: there are more than 16 selections"),
         ] {
             let error = selections(text).unwrap_err();

@@ -1,13 +1,16 @@
 //! Values that a guide, a template or a pipeline left unfilled, and the forms of ids.
 
 /// Words in capitals that ask the reader for something: `YOUR_TENANT_ID`, `REPLACE-ME`.
-const ASKING: &[&str] = &["YOUR", "REPLACE", "CHANGE", "INSERT", "ENTER", "FILL", "TODO", "PLACEHOLDER", "FIXME"];
+const ASKING: &[&str] =
+    &["YOUR", "REPLACE", "CHANGE", "INSERT", "ENTER", "FILL", "TODO", "PLACEHOLDER", "FIXME"];
 
-/// Whether a value that has letters, digits, hyphens and dots when it is right still waits for being filled in: `<TENANT_ID>`,
-/// `${TENANT_ID}`, `$TENANT_ID`, `$(TENANT_ID)`, `${{ … }}`, `{{ … }}`, `#{TENANT_ID}#`, `__TENANT_ID__`, `%TENANT_ID%`,
-/// `@TENANT_ID@`, `[TENANT_ID]`, `xxxxxxxx-xxxx`, `YOUR_TENANT_ID`, `REPLACE_ME`.
+/// Whether a value that has letters, digits, hyphens and dots when it is right still waits for
+/// being filled in: `<TENANT_ID>`, `${TENANT_ID}`, `$TENANT_ID`, `$(TENANT_ID)`, `${{ … }}`, `{{ …
+/// }}`, `#{TENANT_ID}#`, `__TENANT_ID__`, `%TENANT_ID%`, `@TENANT_ID@`, `[TENANT_ID]`,
+/// `xxxxxxxx-xxxx`, `YOUR_TENANT_ID`, `REPLACE_ME`.
 pub(crate) fn is_placeholder(value: &str) -> bool {
-    let angles = value.find('<').zip(value.rfind('>')).is_some_and(|(open, close)| open + 1 < close);
+    let angles =
+        value.find('<').zip(value.rfind('>')).is_some_and(|(open, close)| open + 1 < close);
     // Ids of Windows come in braces.
     let within = |open: char, close: char| {
         let inner = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
@@ -24,8 +27,8 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
         || ASKING.iter().any(|word| asks(value, word))
 }
 
-/// Whether the value begins with this word in capitals, alone or with more capitals, or in any case with the underscore that no
-/// right value has.
+/// Whether the value begins with this word in capitals, alone or with more capitals, or in any case
+/// with the underscore that no right value has.
 fn asks(value: &str, word: &str) -> bool {
     let (start, rest) = value.split_at_checked(word.len()).unwrap_or_default();
     let capital = start == word && !rest.starts_with(|c: char| c.is_ascii_lowercase());

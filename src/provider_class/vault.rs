@@ -16,16 +16,26 @@ pub(super) struct VaultChoice {
 }
 
 impl VaultChoice {
-    /// The vault, `None` if nothing is said; the provider's rules for its name first, then the operator's.
-    pub(super) fn resolve(&self, cloud: &Cloud, limits: &Allowlist) -> Result<Option<VaultUrl>, ClassError> {
+    /// The vault, `None` if nothing is said; the provider's rules for its name first, then the
+    /// operator's.
+    pub(super) fn resolve(
+        &self,
+        cloud: &Cloud,
+        limits: &Allowlist,
+    ) -> Result<Option<VaultUrl>, ClassError> {
         let (name, url) = (filled("keyvaultName", &self.name)?, filled("vaultUrl", &self.url)?);
         if name.is_empty() && url.is_empty() {
             return Ok(None);
         }
-        let (field, value) =
-            if url.is_empty() { ("keyvaultName", name.to_owned()) } else { ("vaultUrl", of_url(url, cloud)?) };
+        let (field, value) = if url.is_empty() {
+            ("keyvaultName", name.to_owned())
+        } else {
+            ("vaultUrl", of_url(url, cloud)?)
+        };
         if !url.is_empty() && !name.is_empty() && !name.eq_ignore_ascii_case(&value) {
-            return Err(ClassCause::VaultTwice { name: name.to_owned(), url: url.to_owned() }.into());
+            return Err(
+                ClassCause::VaultTwice { name: name.to_owned(), url: url.to_owned() }.into()
+            );
         }
         if !(3..=24).contains(&value.len()) {
             return Err(ClassCause::VaultLength { value }.into());
@@ -45,11 +55,18 @@ fn of_url(url: &str, cloud: &Cloud) -> Result<String, ClassError> {
     let parsed: VaultUrl = url.parse().map_err(ClassCause::VaultUrlForm)?;
     let authority = parsed.as_str().trim_start_matches("https://").trim_end_matches('/');
     let suffix = &cloud.key_vault_suffix;
-    let name = |authority: &str| authority.strip_suffix(suffix.as_str())?.strip_suffix('.').map(str::to_owned);
+    let name = |authority: &str| {
+        authority.strip_suffix(suffix.as_str())?.strip_suffix('.').map(str::to_owned)
+    };
     // 443 is where https goes anyway.
     let name = name(authority).or_else(|| name(authority.strip_suffix(":443")?));
     name.filter(|name| !name.is_empty()).ok_or_else(|| {
-        ClassCause::VaultForeign { url: url.to_owned(), suffix: suffix.clone(), cloud: cloud.name.clone() }.into()
+        ClassCause::VaultForeign {
+            url: url.to_owned(),
+            suffix: suffix.clone(),
+            cloud: cloud.name.clone(),
+        }
+        .into()
     })
 }
 
@@ -86,18 +103,24 @@ mod tests {
             (
                 "",
                 "https://kv-1.evil.org/",
-                "KS139 vaultUrl \"https://kv-1.evil.org/\" is not below vault.azure.net, the vaults' domain of AzurePublicCloud; hint: ",
+                "KS139 vaultUrl \"https://kv-1.evil.org/\" is not below vault.azure.net, the \
+                 vaults' domain of AzurePublicCloud; hint: ",
             ),
             ("", "https://kv-1.vault.azure.net.evil.org/", "KS139"),
             ("", "https://kv-1-vault.azure.net/", "KS139"),
             ("", "https://vault.azure.net/", "KS139"),
             ("", "https://kv-1.vault.azure.cn/", "KS139"),
             ("", "https://kv-1.vault.azure.net:8443/", "KS139"),
-            ("", "https://a.kv-1.vault.azure.net/", "KS117 failed to get vault: Invalid vault name: \"a.kv-1\""),
+            (
+                "",
+                "https://a.kv-1.vault.azure.net/",
+                "KS117 failed to get vault: Invalid vault name: \"a.kv-1\"",
+            ),
             (
                 "",
                 "http://kv-1.vault.azure.net/",
-                "KS139 vaultUrl: vault URL \"http://kv-1.vault.azure.net/\" must start with https://",
+                "KS139 vaultUrl: vault URL \"http://kv-1.vault.azure.net/\" must start with \
+                 https://",
             ),
             ("", "https://kv-1.vault.azure.net/secrets/db", "KS139 vaultUrl: vault URL"),
             ("", "https://evil.org@kv-1.vault.azure.net/", "KS139"),
@@ -106,7 +129,8 @@ mod tests {
             (
                 "kv-2",
                 "https://kv-1.vault.azure.net/",
-                "KS139 keyvaultName \"kv-2\" and vaultUrl \"https://kv-1.vault.azure.net/\" name different vaults",
+                "KS139 keyvaultName \"kv-2\" and vaultUrl \"https://kv-1.vault.azure.net/\" name \
+                 different vaults",
             ),
             (
                 "",

@@ -28,7 +28,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// What connections may take. One more than there is room for closes one of the source that holds most, or waits: see `table`.
+    /// What connections may take. One more than there is room for closes one of the source that
+    /// holds most, or waits: see `table`.
     pub connections_bytes: usize,
     /// Connections at once, whatever they take.
     pub connections: usize,
@@ -36,12 +37,14 @@ pub struct Limits {
     pub handshake: Duration,
     /// Request head, from its first byte; found out in steps of half of it.
     pub header: Duration,
-    /// A connection without requests; longer than the 90 s after which the API server's client closes it, so that we never close
-    /// one under a request on its way.
+    /// A connection without requests; longer than the 90 s after which the API server's client
+    /// closes it, so that we never close one under a request on its way.
     pub idle: Duration,
-    /// How long a draining server goes on accepting, so that nobody meets a closed door before the endpoint is gone.
+    /// How long a draining server goes on accepting, so that nobody meets a closed door before the
+    /// endpoint is gone.
     pub drain: Duration,
-    /// How long a request may take until its answer has left, and so how long a draining server waits for those in flight.
+    /// How long a request may take until its answer has left, and so how long a draining server
+    /// waits for those in flight.
     pub finish: Duration,
 }
 
@@ -74,11 +77,12 @@ pub(super) enum Phase {
     Closing,
 }
 
-/// Serves on a thread of its own until `stop` resolves and the connections are drained; then the result resolves. It resolves to an error if
-/// the thread panicked.
+/// Serves on a thread of its own until `stop` resolves and the connections are drained; then the
+/// result resolves. It resolves to an error if the thread panicked.
 ///
-/// One thread, because a thread alone never wakes another: on two cores that is worth more reviews per CPU-second than a second one adds, and one
-/// answers tens of thousands of reviews a second. What else the process does runs elsewhere and cannot delay an answer.
+/// One thread, because a thread alone never wakes another: on two cores that is worth more reviews
+/// per CPU-second than a second one adds, and one answers tens of thousands of reviews a second.
+/// What else the process does runs elsewhere and cannot delay an answer.
 pub fn spawn<C: Cluster>(
     listener: std::net::TcpListener,
     tls: Arc<rustls::ServerConfig>,
@@ -110,9 +114,16 @@ async fn serve<C: Cluster>(
     stop: impl Future<Output = ()>,
 ) {
     let (phase, phases) = watch::channel(Phase::Open);
-    let table = ConnectionTable::new(limits.connections_bytes, limits.connections, handler.reviews());
+    let table =
+        ConnectionTable::new(limits.connections_bytes, limits.connections, handler.reviews());
     let acceptor = TlsAcceptor::from(tls);
-    let shared = Connections { acceptor, handler: Arc::clone(&handler), limits, table: Arc::clone(&table), phases };
+    let shared = Connections {
+        acceptor,
+        handler: Arc::clone(&handler),
+        limits,
+        table: Arc::clone(&table),
+        phases,
+    };
     let mut door = Door { connections: Arc::new(shared), queue: VecDeque::new() };
     let drained = async {
         stop.await;
@@ -125,7 +136,8 @@ async fn serve<C: Cluster>(
             () = &mut drained => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => door.arrived(stream, peer.ip()),
-                // Out of file descriptors or a connection reset in the queue: the next accept may succeed.
+                // Out of file descriptors or a connection reset in the queue: the next accept may
+                // succeed.
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -182,7 +194,8 @@ impl<C: Cluster> Door<C> {
             *counts.entry(Arc::as_ptr(source)).or_insert(0_usize) += 1;
         }
         let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source);
-        let last = self.queue.iter().rposition(|waiting| Some(Arc::as_ptr(&waiting.source)) == most);
+        let last =
+            self.queue.iter().rposition(|waiting| Some(Arc::as_ptr(&waiting.source)) == most);
         self.queue.remove(last.unwrap_or(0));
     }
 
@@ -194,7 +207,9 @@ impl<C: Cluster> Door<C> {
         for _ in 0..AT_ONCE {
             let candidates = self.queue.iter().enumerate();
             let next = candidates
-                .filter(|(_, waiting)| !refused.iter().any(|source| Arc::ptr_eq(source, &waiting.source)))
+                .filter(|(_, waiting)| {
+                    !refused.iter().any(|source| Arc::ptr_eq(source, &waiting.source))
+                })
                 .min_by_key(|(_, waiting)| waiting.source.connection_bytes())
                 .map(|(index, waiting)| (index, Arc::clone(&waiting.source)));
             let Some((index, source)) = next else { return };

@@ -1,4 +1,5 @@
-//! The body of a request: at most 7 MiB, in time, counted as it comes, copied only where it comes in pieces.
+//! The body of a request: at most 7 MiB, in time, counted as it comes, copied only where it comes
+//! in pieces.
 
 use super::pulse::Ticket;
 use bytes::Bytes;
@@ -6,7 +7,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use std::time::Duration;
 
-/// A review is at most this large (the API server's own limit is 3 MiB of object, twice for updates).
+/// A review is at most this large (the API server's own limit is 3 MiB of object, twice for
+/// updates).
 pub(super) const BODY_LIMIT_BYTES: usize = 7 << 20;
 /// How long an answer that needs no body waits for it: see [`discard`].
 const DISCARD: Duration = Duration::from_secs(1);
@@ -25,7 +27,11 @@ pub(super) enum BodyError {
 }
 
 /// Reads it; the room it takes is the ticket's.
-pub(super) async fn read(body: &mut Incoming, ticket: &mut Ticket, deadline: Duration) -> Result<Bytes, BodyError> {
+pub(super) async fn read(
+    body: &mut Incoming,
+    ticket: &mut Ticket,
+    deadline: Duration,
+) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > BODY_LIMIT_BYTES as u64 {
         return Err(BodyError::TooLarge);
     }
@@ -33,13 +39,15 @@ pub(super) async fn read(body: &mut Incoming, ticket: &mut Ticket, deadline: Dur
     tokio::time::timeout(deadline, whole).await.unwrap_or(Err(BodyError::Late))
 }
 
-/// Takes a body that nobody wants off an HTTP/1.1 connection, within bounds: a client that is still sending when the connection closes reads no
-/// answer. (HTTP/2 ends the stream alone.)
+/// Takes a body that nobody wants off an HTTP/1.1 connection, within bounds: a client that is still
+/// sending when the connection closes reads no answer. (HTTP/2 ends the stream alone.)
 pub(super) async fn discard(body: &mut Incoming) {
     let all = async {
         let mut rest = 2 * BODY_LIMIT_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
-            let Some(less) = rest.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
+            let Some(less) = rest.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
+                break;
+            };
             rest = less;
         }
     };
@@ -60,7 +68,8 @@ async fn collect(body: &mut Incoming, ticket: &mut Ticket) -> Result<Bytes, Body
             return if ticket.take(data.len()) { Ok(data) } else { Err(BodyError::NoRoom) };
         }
         if length > whole.capacity() {
-            // An ordinary review is read into one allocation, and nobody gets megabytes for a first byte. What is merely announced takes none.
+            // An ordinary review is read into one allocation, and nobody gets megabytes for a first
+            // byte. What is merely announced takes none.
             let capacity = announced.unwrap_or(BODY_LIMIT_BYTES).min(4 * length).max(length);
             if !ticket.take(capacity - whole.capacity()) {
                 return Err(BodyError::NoRoom);

@@ -9,7 +9,8 @@ use std::task::Poll;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Panicked;
 
-/// Runs a future that may panic. Where it does not, this costs nothing: the unwinder's tables are looked at by a panic only.
+/// Runs a future that may panic. Where it does not, this costs nothing: the unwinder's tables are
+/// looked at by a panic only.
 pub(super) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     // After a panic the future is not polled again.

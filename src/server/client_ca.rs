@@ -32,8 +32,8 @@ impl ClientAuthorities {
         Ok(Self { path: path.to_owned(), read, verifier: ArcSwap::from_pointee(verifier) })
     }
 
-    /// Looks at the file for ever (kubelet swaps a mounted one by renaming a link, of which inotify sees nothing); a bad one is logged, and the
-    /// last good one stays.
+    /// Looks at the file for ever (kubelet swaps a mounted one by renaming a link, of which inotify
+    /// sees nothing); a bad one is logged, and the last good one stays.
     pub async fn follow(self: Arc<Self>, interval: Duration, metrics: Arc<Metrics>) -> Infallible {
         let mut known = self.read.clone();
         loop {
@@ -47,7 +47,8 @@ impl ClientAuthorities {
                 }
                 Err(error) => {
                     metrics.certificate_change(CertificateChange::Failed);
-                    tracing::warn!(%error, "client authorities not loaded; the last good ones stay");
+                    tracing::warn!(%error, "client authorities not loaded; the last good ones \
+                        stay");
                 }
             }
         }
@@ -65,7 +66,8 @@ fn read(path: &Path, known: &[u8]) -> Result<Option<(Vec<u8>, Verifier)>, TlsErr
         let certificate = certificate.map_err(|error| failed(path, &error))?;
         roots.add(certificate).map_err(|error| failed(path, &error))?;
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()));
     // No certificate in the file is an error here, too.
     let verifier = verifier.build().map_err(|error| failed(path, &error))?;
     Ok(Some((bytes, verifier)))

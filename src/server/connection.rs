@@ -1,4 +1,5 @@
-//! One connection: handshake, HTTP/1.1 or 2 as agreed there, deadlines, and its end when the server drains.
+//! One connection: handshake, HTTP/1.1 or 2 as agreed there, deadlines, and its end when the server
+//! drains.
 
 use super::accept::{Limits, Phase};
 use super::handler::Handler;
@@ -42,9 +43,15 @@ pub(super) struct Connections<C> {
 
 impl<C: Cluster> Connections<C> {
     /// Serves one connection to its end, or until it is to leave and has finished what it began.
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, pulse: Arc<Pulse>, leaving: oneshot::Receiver<()>) {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        pulse: Arc<Pulse>,
+        leaving: oneshot::Receiver<()>,
+    ) {
         let _ = stream.set_nodelay(true);
-        // Each stage on the heap, and only while it lasts: in one future they would take 20 KiB of every connection.
+        // Each stage on the heap, and only while it lasts: in one future they would take 20 KiB of
+        // every connection.
         let handshake = Box::pin(self.acceptor.accept(ReadAhead::new(stream, Arc::clone(&pulse))));
         let mut stream = match tokio::time::timeout(self.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
@@ -67,21 +74,32 @@ impl<C: Cluster> Connections<C> {
         let service = {
             let (connections, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
             service_fn(move |request| {
-                let (connections, ticket) = (Arc::clone(&connections), Ticket::new(Arc::clone(&pulse)));
+                let (connections, ticket) =
+                    (Arc::clone(&connections), Ticket::new(Arc::clone(&pulse)));
                 async move { connections.handler.handle(request, ticket).await }
             })
         };
         let result = if is_http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(self.limits.header);
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS)
+                .keep_alive_interval(self.limits.header);
             builder.max_header_list_size(HEAD_BYTES.into());
-            builder.initial_connection_window_size(WINDOW_BYTES).initial_stream_window_size(WINDOW_BYTES);
+            builder
+                .initial_connection_window_size(WINDOW_BYTES)
+                .initial_stream_window_size(WINDOW_BYTES);
             self.drive(Box::pin(builder.serve_connection(io, service)), &pulse, leaving, true).await
         } else {
-            // hyper's own limit for the head also closes idle connections and arms a timer for each request: see `Pulse`.
+            // hyper's own limit for the head also closes idle connections and arms a timer for each
+            // request: see `Pulse`.
             let mut builder = http1::Builder::new();
-            builder.header_read_timeout(None).max_header_size(HEAD_BYTES.into()).max_buf_size(BUFFER_BYTES);
-            self.drive(Box::pin(builder.serve_connection(io, service)), &pulse, leaving, false).await
+            builder
+                .header_read_timeout(None)
+                .max_header_size(HEAD_BYTES.into())
+                .max_buf_size(BUFFER_BYTES);
+            self.drive(Box::pin(builder.serve_connection(io, service)), &pulse, leaving, false)
+                .await
         };
         if let Err(error) = result {
             tracing::debug!(%error, "connection ended");
@@ -97,12 +115,14 @@ impl<C: Cluster> Connections<C> {
         is_http2: bool,
     ) -> hyper::Result<()> {
         let mut phases = self.phases.clone();
-        let mut closing = pin!(async move { phases.wait_for(|phase| *phase == Phase::Closing).await.is_ok() });
+        let mut closing =
+            pin!(async move { phases.wait_for(|phase| *phase == Phase::Closing).await.is_ok() });
         let tick = self.limits.header / 2;
         let mut alarm = pin!(tokio::time::sleep(tick));
         let mut doctor = Doctor::new(self.limits, Instant::now());
         // Where the sender is gone nobody will ask for it any more.
-        let mut leaving = pin!(async move { leaving.await.is_ok() || std::future::pending().await });
+        let mut leaving =
+            pin!(async move { leaving.await.is_ok() || std::future::pending().await });
         let mut is_ending = false;
         // Until when requests under way hold up the end.
         let mut last_call = Instant::now();
@@ -111,7 +131,8 @@ impl<C: Cluster> Connections<C> {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                     return Poll::Ready(result);
                 }
-                // HTTP/1.1 says it with `Connection: close`; here it takes a frame, behind the first answer.
+                // HTTP/1.1 says it with `Connection: close`; here it takes a frame, behind the
+                // first answer.
                 let goes_away = is_http2 && pulse.answered_while_draining.load(Ordering::Relaxed);
                 if !is_ending && (goes_away || closing.as_mut().poll(cx).is_ready()) {
                     connection.as_mut().shut_down();

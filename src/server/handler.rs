@@ -39,12 +39,14 @@ const ORDINARY_BYTES: usize = 64 << 10;
 pub struct Load {
     /// Requests at once whose bodies are there; beyond that eight of each connection.
     pub requests: usize,
-    /// What their bodies and answers may take; the last quarter is for source addresses that hold little.
+    /// What their bodies and answers may take; the last quarter is for source addresses that hold
+    /// little.
     pub body_bytes: usize,
-    /// How long a body may take: the API server sends it at once, and by default gives a webhook as long as this.
+    /// How long a body may take: the API server sends it at once, and by default gives a webhook as
+    /// long as this.
     pub body_time: Duration,
-    /// Classes that decisions wait for the API server to tell; a decision that waits for something else counts as one. The last quarter is for
-    /// namespaces that wait for little.
+    /// Classes that decisions wait for the API server to tell; a decision that waits for something
+    /// else counts as one. The last quarter is for namespaces that wait for little.
     pub lookups: usize,
 }
 
@@ -81,7 +83,17 @@ impl<C: Cluster> Handler<C> {
     pub fn new(settings: Settings, cluster: C, metrics: Arc<Metrics>, load: Load) -> Self {
         let (reviews, turns) = (Pool::new(load.body_bytes), Arc::new(Turns::new(load.requests)));
         let (lookups, draining) = (Lookups::new(load.lookups), AtomicBool::new(false));
-        Self { settings, cluster, metrics, load, paths: Arc::default(), reviews, turns, lookups, draining }
+        Self {
+            settings,
+            cluster,
+            metrics,
+            load,
+            paths: Arc::default(),
+            reviews,
+            turns,
+            lookups,
+            draining,
+        }
     }
 
     /// Answers at these paths.
@@ -129,7 +141,11 @@ impl<C: Cluster> Handler<C> {
         let answer = async { self.answer(&mut body, &mut ticket, checked?).await };
         let answered = caught(answer).await.unwrap_or_else(|Panicked| {
             self.metrics.panics.inc();
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, None, "the request made us panic; this is a bug"))
+            Err(Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                None,
+                "the request made us panic; this is a bug",
+            ))
         });
         let (status, bytes) = match answered {
             Ok(bytes) => (StatusCode::OK, bytes),
@@ -148,7 +164,8 @@ impl<C: Cluster> Handler<C> {
         if is_draining {
             ticket.pulse.answered_while_draining.store(true, Ordering::Relaxed);
         }
-        let mut response = Response::new(Full::new(Bytes::from_owner(Delivery { bytes, _ticket: ticket })));
+        let mut response =
+            Response::new(Full::new(Bytes::from_owner(Delivery { bytes, _ticket: ticket })));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -165,33 +182,57 @@ impl<C: Cluster> Handler<C> {
     async fn check(&self, head: &Parts) -> Result<(), Refusal> {
         let path = head.uri.path();
         if !self.paths.accepts(path).await {
-            let message = format!("no such path {:?}; only the API server calls here", shortened(path, 100));
+            let message =
+                format!("no such path {:?}; only the API server calls here", shortened(path, 100));
             return Err(Refusal::new(StatusCode::NOT_FOUND, None, message));
         }
         check(head)
     }
 
-    async fn answer(&self, body: &mut Incoming, ticket: &mut Ticket, path: Box<str>) -> Result<Vec<u8>, Refusal> {
+    async fn answer(
+        &self,
+        body: &mut Incoming,
+        ticket: &mut Ticket,
+        path: Box<str>,
+    ) -> Result<Vec<u8>, Refusal> {
         match body::read(body, ticket, self.load.body_time).await {
             Ok(body) => self.review(body, ticket, path).await,
-            // The API server repeats the call after a 429 with Retry-After, whether the body was read or not.
+            // The API server repeats the call after a 429 with Retry-After, whether the body was
+            // read or not.
             Err(BodyError::NoRoom) => {
                 self.metrics.shed.inc();
-                Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Some(reason::KS706), "too many requests at once"))
+                Err(Refusal::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    Some(reason::KS706),
+                    "too many requests at once",
+                ))
             }
             Err(error @ BodyError::TooLarge) => {
                 Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Some(reason::KS702), error))
             }
-            Err(error @ BodyError::Broken(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, None, error)),
-            Err(error @ BodyError::Late) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, None, error)),
+            Err(error @ BodyError::Broken(_)) => {
+                Err(Refusal::new(StatusCode::BAD_REQUEST, None, error))
+            }
+            Err(error @ BodyError::Late) => {
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, None, error))
+            }
         }
     }
 
     /// The answer to a review; its room is the ticket's until it has left.
-    async fn review(&self, body: Bytes, ticket: &mut Ticket, path: Box<str>) -> Result<Vec<u8>, Refusal> {
+    async fn review(
+        &self,
+        body: Bytes,
+        ticket: &mut Ticket,
+        path: Box<str>,
+    ) -> Result<Vec<u8>, Refusal> {
         let asked = Asked { source: Arc::clone(&ticket.pulse.source), path, start: Instant::now() };
         let has_place = ticket.take_place(self.load.requests);
-        let answer = if has_place { self.decide(&body, &asked).await? } else { self.turn_away(&body, &asked)? };
+        let answer = if has_place {
+            self.decide(&body, &asked).await?
+        } else {
+            self.turn_away(&body, &asked)?
+        };
         ticket.give_back();
         if ticket.take(answer.capacity()) {
             return Ok(answer);
@@ -231,7 +272,12 @@ impl<C: Cluster> Handler<C> {
     }
 
     /// Decides by what is known at once.
-    async fn first_pass<'s>(&'s self, body: &[u8], asked: &Asked, turn: &InTurn) -> Result<Pass<'s>, Refusal> {
+    async fn first_pass<'s>(
+        &'s self,
+        body: &[u8],
+        asked: &Asked,
+        turn: &InTurn,
+    ) -> Result<Pass<'s>, Refusal> {
         let incoming = admission::read(body).map_err(|error| no_review(&error))?;
         // As long as the uid is known, a bug is a denial in words.
         let answer = match caught(self.answer_at_once(&incoming)).await {
@@ -274,11 +320,14 @@ impl<C: Cluster> Handler<C> {
             if let Poll::Ready(facts) = facts.as_mut().poll(cx) {
                 return Poll::Ready(Ok(self.answer_with(incoming, &facts)));
             }
-            let Some(waiting) = self.lookups.enter(incoming.namespace(), needs.classes.len().max(1)) else {
+            let Some(waiting) =
+                self.lookups.enter(incoming.namespace(), needs.classes.len().max(1))
+            else {
                 self.metrics.shed.inc();
                 return Poll::Ready(Ok(incoming.overloaded()));
             };
-            // It joins what is being looked up before the first one, which borrows from the review, lets it go.
+            // It joins what is being looked up before the first one, which borrows from the review,
+            // lets it go.
             let mut facts = owned_facts(&self.cluster, incoming.namespace(), &needs);
             Poll::Ready(match facts.as_mut().poll(cx) {
                 Poll::Ready(facts) => Ok(self.answer_with(incoming, &facts)),
@@ -300,7 +349,8 @@ impl<C: Cluster> Handler<C> {
         incoming.failed()
     }
 
-    /// Too much is under way: denied in words that make clients come again. Nothing but the review's head is read.
+    /// Too much is under way: denied in words that make clients come again. Nothing but the
+    /// review's head is read.
     fn turn_away(&self, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Refusal> {
         let incoming = admission::outline(body).map_err(|error| no_review(&error))?;
         self.metrics.shed.inc();
@@ -398,10 +448,12 @@ fn check(head: &Parts) -> Result<(), Refusal> {
     if head.method != Method::POST {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, "reviews are sent by POST"));
     }
-    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
-        let message = format!("Content-Type is {:?}, not application/json", shortened(content_type, 100));
+        let message =
+            format!("Content-Type is {:?}, not application/json", shortened(content_type, 100));
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, message));
     }
     Ok(())

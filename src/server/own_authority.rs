@@ -1,10 +1,12 @@
-//! Our own CA and path: what the rotation decides goes into the slot, the paths, the metrics and the log.
+//! Our own CA and path: what the rotation decides goes into the slot, the paths, the metrics and
+//! the log.
 
 use super::CertificateSlot;
 use crate::metrics::{CertificateChange, Metrics};
 use crate::reason::KS707;
 use keysluice_certs::{
-    AnsweredPaths, BundleStore, Clock, Event, Moment, Outputs, Pair, Rotator, SecretStore, SystemClock,
+    AnsweredPaths, BundleStore, Clock, Event, Moment, Outputs, Pair, Rotator, SecretStore,
+    SystemClock,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -60,8 +62,12 @@ fn tell(event: Event, metrics: &Metrics) {
         Event::Published => tracing::info!("caBundle published"),
         Event::PublishedPath => tracing::info!("path of reviews published"),
         Event::Overtaken { store } => tracing::debug!(%store, "another replica was faster"),
-        Event::Failed { store, error } => tracing::warn!(%store, %error, "{KS707} certificates not up to date"),
-        Event::CannotMake { error } => tracing::error!(%error, "{KS707} no certificate can be made"),
+        Event::Failed { store, error } => {
+            tracing::warn!(%store, %error, "{KS707} certificates not up to date");
+        }
+        Event::CannotMake { error } => {
+            tracing::error!(%error, "{KS707} no certificate can be made");
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which paths reviews are answered at, and whether one came by the path that the configuration names.
+//! Which paths reviews are answered at, and whether one came by the path that the configuration
+//! names.
 
 use keysluice_certs::AnsweredPaths;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ impl Default for Paths {
 }
 
 impl Paths {
-    /// Those that the rotation of our own configuration says; `unknown` is told when another one is called.
+    /// Those that the rotation of our own configuration says; `unknown` is told when another one is
+    /// called.
     pub fn followed(answered: watch::Receiver<AnsweredPaths>, unknown: Arc<Notify>) -> Self {
         Self::new(Source::Followed { answered, unknown, waiting: AtomicU32::new(0) })
     }
@@ -46,15 +48,19 @@ impl Paths {
         Self { source, reviewed: watch::Sender::new(false), is_reviewed: AtomicBool::new(false) }
     }
 
-    /// Becomes true with the first review that was allowed and came by a path that the configuration names.
+    /// Becomes true with the first review that was allowed and came by a path that the
+    /// configuration names.
     pub fn reviewed(&self) -> watch::Receiver<bool> {
         self.reviewed.subscribe()
     }
 
-    /// Whether reviews at this path are answered. A path that is not known is looked for in the configuration once more: the API
-    /// server may have heard of a change a moment before the webhook.
+    /// Whether reviews at this path are answered. A path that is not known is looked for in the
+    /// configuration once more: the API server may have heard of a change a moment before the
+    /// webhook.
     pub(super) async fn accepts(&self, path: &str) -> bool {
-        let Source::Followed { answered, unknown, waiting } = &self.source else { return WELL_KNOWN.contains(&path) };
+        let Source::Followed { answered, unknown, waiting } = &self.source else {
+            return WELL_KNOWN.contains(&path);
+        };
         let path = plain(path);
         if contains(&answered.borrow().paths, path) {
             return true;
@@ -156,9 +162,13 @@ mod tests {
     #[tokio::test]
     async fn without_an_own_configuration_two_paths_are_known() {
         let paths = Paths::default();
-        for (path, expected) in
-            [("/mutate", true), ("/mutate-v1-pod", true), ("/", false), (OURS, false), ("/mutate/", false)]
-        {
+        for (path, expected) in [
+            ("/mutate", true),
+            ("/mutate-v1-pod", true),
+            ("/", false),
+            (OURS, false),
+            ("/mutate/", false),
+        ] {
             assert_eq!(paths.accepts(path).await, expected, "{path}");
         }
         assert!(!*paths.reviewed().borrow());

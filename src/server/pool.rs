@@ -1,4 +1,5 @@
-//! What is held for callers, in bytes: one pool for connections and one for reviews, and the rule by which they are shared.
+//! What is held for callers, in bytes: one pool for connections and one for reviews, and the rule
+//! by which they are shared.
 
 use super::table::ConnectionTable;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,8 +7,9 @@ use std::sync::{Arc, Weak};
 
 /// Whether a holder of `own` of the `all` that is taken may take this much more.
 ///
-/// Three quarters are for whoever comes first: one holder may have all of them. The last quarter is for holders of little, a
-/// sixteenth of the whole, so that a crowd of one caller (or of one namespace) leaves room for the others.
+/// Three quarters are for whoever comes first: one holder may have all of them. The last quarter is
+/// for holders of little, a sixteenth of the whole, so that a crowd of one caller (or of one
+/// namespace) leaves room for the others.
 pub(super) fn has_room(limit: usize, all: usize, own: usize, amount: usize) -> bool {
     let all = all + amount;
     all <= limit / 4 * 3 || (all <= limit && own + amount <= limit / 16)
@@ -32,7 +34,8 @@ impl Pool {
     }
 }
 
-/// Everything that one source address holds. (All addresses of an IPv6 network of 64 bits count as one source.)
+/// Everything that one source address holds. (All addresses of an IPv6 network of 64 bits count as
+/// one source.)
 #[derive(Debug)]
 pub(super) struct Source {
     table: Weak<ConnectionTable>,
@@ -47,12 +50,24 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(table: Weak<ConnectionTable>, connections: Arc<Pool>, reviews: Arc<Pool>) -> Self {
+    pub(super) fn new(
+        table: Weak<ConnectionTable>,
+        connections: Arc<Pool>,
+        reviews: Arc<Pool>,
+    ) -> Self {
         let zero = || AtomicUsize::new(0);
-        Self { table, connections, reviews, connection_bytes: zero(), review_bytes: zero(), handshakes: zero() }
+        Self {
+            table,
+            connections,
+            reviews,
+            connection_bytes: zero(),
+            review_bytes: zero(),
+            handshakes: zero(),
+        }
     }
 
-    /// Takes room for bytes of reviews; whether there was any. They count as taken all the same, until they are given back.
+    /// Takes room for bytes of reviews; whether there was any. They count as taken all the same,
+    /// until they are given back.
     #[must_use]
     pub(super) fn take_review(&self, bytes: usize) -> bool {
         let own = self.review_bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! Signs of life of a connection: written in passing, looked at a few times a minute, so that a request costs no timer.
+//! Signs of life of a connection: written in passing, looked at a few times a minute, so that a
+//! request costs no timer.
 
 use super::accept::Limits;
 use super::pool::Source;
@@ -12,7 +13,8 @@ use tokio::time::Instant;
 pub(super) const CONNECTION_BYTES: usize = 32 << 10;
 /// What a request takes beside its body and its answer.
 const REQUEST_BYTES: usize = 6 << 10;
-/// The most that one connection keeps of what it received and did not finish: read ahead, an incomplete record, a head. (Bodies count as reviews.)
+/// The most that one connection keeps of what it received and did not finish: read ahead, an
+/// incomplete record, a head. (Bodies count as reviews.)
 const UNFINISHED_BYTES: usize = 128 << 10;
 
 /// What one connection does now, and what it takes.
@@ -23,7 +25,8 @@ pub(super) struct Pulse {
     held: AtomicUsize,
     /// It is being closed and charged no more.
     is_doomed: AtomicBool,
-    /// Requests whose answers have not left, those begun before and after the last turn apart; see [`Doctor`].
+    /// Requests whose answers have not left, those begun before and after the last turn apart; see
+    /// [`Doctor`].
     open: [AtomicU32; 2],
     /// In which of both a request that begins now is counted.
     turn: AtomicUsize,
@@ -164,7 +167,8 @@ impl Drop for Pulse {
     }
 }
 
-/// A request from its head until its answer has left: dropped with the last byte of the answer, and when the client goes away before.
+/// A request from its head until its answer has left: dropped with the last byte of the answer, and
+/// when the client goes away before.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) pulse: Arc<Pulse>,
@@ -183,11 +187,19 @@ impl Ticket {
         pulse.begun.fetch_add(1, Ordering::Relaxed);
         pulse.in_flight.inc();
         pulse.hold(REQUEST_BYTES);
-        Self { pulse, turn, is_counted: true, is_placed: false, is_answered: false, review_bytes: 0 }
+        Self {
+            pulse,
+            turn,
+            is_counted: true,
+            is_placed: false,
+            is_answered: false,
+            review_bytes: 0,
+        }
     }
 
-    /// Takes a place for a request whose body is there; whether `limit` at once leave one. The first eight of a connection always have
-    /// one, and the last quarter is for connections that hold few.
+    /// Takes a place for a request whose body is there; whether `limit` at once leave one. The
+    /// first eight of a connection always have one, and the last quarter is for connections that
+    /// hold few.
     pub(super) fn take_place(&mut self, limit: usize) -> bool {
         const FEW: u32 = 8;
         self.is_placed = true;
@@ -196,7 +208,8 @@ impl Ticket {
         here < FEW || all < limit / 4 * 3
     }
 
-    /// Takes room for this much of its body; whether there is any. What was taken is given back all the same.
+    /// Takes room for this much of its body; whether there is any. What was taken is given back all
+    /// the same.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         self.review_bytes += bytes;
         self.pulse.source.take_review(bytes)
@@ -317,7 +330,9 @@ mod tests {
         let limits = Limits::default();
         let (pulse, start) = (pulse(), Instant::now());
         let mut doctor = Doctor::new(limits, start);
-        let at = |doctor: &mut Doctor, seconds| doctor.examine(&pulse, start + Duration::from_secs(seconds));
+        let at = |doctor: &mut Doctor, seconds| {
+            doctor.examine(&pulse, start + Duration::from_secs(seconds))
+        };
         assert_eq!((at(&mut doctor, 5), at(&mut doctor, 60)), (Health::Fine, Health::Fine));
         assert_eq!(at(&mut doctor, 5 + limits.idle.as_secs()), Health::Idle);
         pulse.received(1);
@@ -354,7 +369,8 @@ mod tests {
     fn the_first_eight_requests_of_a_connection_always_have_a_place() {
         let in_flight = Gauge::default();
         let (connections, reviews) = (Pool::new(1 << 20), Pool::new(1 << 20));
-        let source = Arc::new(Source::new(Weak::new(), Arc::clone(&connections), Arc::clone(&reviews)));
+        let source =
+            Arc::new(Source::new(Weak::new(), Arc::clone(&connections), Arc::clone(&reviews)));
         let connection = || Arc::new(Pulse::new(Arc::clone(&source), in_flight.clone()));
         let (greedy, modest) = (connection(), connection());
         let place = |pulse: &Arc<Pulse>| {
@@ -383,7 +399,10 @@ mod tests {
         pulse.received(1000);
         drop(ticket);
         pulse.establish();
-        assert_eq!((pulse.source.connection_bytes(), pulse.source.handshakes.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(
+            (pulse.source.connection_bytes(), pulse.source.handshakes.load(Ordering::Relaxed)),
+            (0, 0)
+        );
     }
 
     #[test]

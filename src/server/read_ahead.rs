@@ -1,4 +1,5 @@
-//! Reading ahead of TLS: rustls asks for 4 KiB at a time, so that a review of 20 KB would cost six system calls.
+//! Reading ahead of TLS: rustls asks for 4 KiB at a time, so that a review of 20 KB would cost six
+//! system calls.
 
 use super::pulse::Pulse;
 use std::cell::RefCell;
@@ -17,7 +18,8 @@ thread_local! {
     static BLOCK: RefCell<Box<[u8]>> = RefCell::new(vec![0; BLOCK_BYTES].into_boxed_slice());
 }
 
-/// A TCP stream that takes all there is in one system call and hands it out in the pieces that are asked for.
+/// A TCP stream that takes all there is in one system call and hands it out in the pieces that are
+/// asked for.
 #[derive(Debug)]
 pub(super) struct ReadAhead {
     stream: TcpStream,
@@ -35,7 +37,11 @@ impl ReadAhead {
 }
 
 impl AsyncRead for ReadAhead {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, wanted: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        wanted: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.taken < self.rest.len() {
             let rest = &self.rest[self.taken..];
             let length = rest.len().min(wanted.remaining());
@@ -62,7 +68,11 @@ impl AsyncRead for ReadAhead {
 }
 
 impl AsyncWrite for ReadAhead {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -105,7 +115,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut server = ReadAhead::new(listener.accept().await.unwrap().0, pulse());
-        let sent: Vec<u8> = (0..3 * BLOCK_BYTES + 17).map(|index| u8::try_from(index % 251).unwrap()).collect();
+        let sent: Vec<u8> =
+            (0..3 * BLOCK_BYTES + 17).map(|index| u8::try_from(index % 251).unwrap()).collect();
         let expected = sent.clone();
         let writer = tokio::spawn(async move {
             client.write_all(&sent).await.unwrap();

@@ -1,4 +1,5 @@
-//! A request that is no review, or comes at the wrong time: an HTTP status, counted, logged and said in the body.
+//! A request that is no review, or comes at the wrong time: an HTTP status, counted, logged and
+//! said in the body.
 
 use crate::admission::review::{self, Status, Verdict};
 use crate::log::shortened;
@@ -19,7 +20,8 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, reason: Option<Reason>, message: impl Display) -> Self {
-        let message = reason.map_or_else(|| message.to_string(), |reason| format!("{reason} {message}"));
+        let message =
+            reason.map_or_else(|| message.to_string(), |reason| format!("{reason} {message}"));
         Self { status, reason, message }
     }
 
@@ -32,7 +34,9 @@ impl Refusal {
     pub(super) fn leaves_body(&self) -> bool {
         !matches!(
             self.status,
-            StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT | StatusCode::INTERNAL_SERVER_ERROR
+            StatusCode::BAD_REQUEST
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::INTERNAL_SERVER_ERROR
         )
     }
 
@@ -40,7 +44,12 @@ impl Refusal {
     pub(super) fn tell(&self) -> Vec<u8> {
         let (status, message) = (self.status.as_u16(), shortened(&self.message, MAX_MESSAGE_BYTES));
         tracing::warn!(status, message, "request refused");
-        review::respond("admission.k8s.io/v1", "", Verdict::Denied(&Status::new(status, message)), &[])
+        review::respond(
+            "admission.k8s.io/v1",
+            "",
+            Verdict::Denied(&Status::new(status, message)),
+            &[],
+        )
     }
 }
 

@@ -1,8 +1,11 @@
-//! The open connections, what each of them holds, and which one is closed where there is no room for another.
+//! The open connections, what each of them holds, and which one is closed where there is no room
+//! for another.
 //!
-//! A connection is charged with what it takes: its TLS state, what it received and did not finish, its requests. Where the pool has no
-//! room, the source that holds most makes some: its idle connections go first, then unfinished heads, then unfinished bodies, then answers
-//! that are not taken. A connection whose request is being decided is never closed. A source alone may hold everything.
+//! A connection is charged with what it takes: its TLS state, what it received and did not finish,
+//! its requests. Where the pool has no room, the source that holds most makes some: its idle
+//! connections go first, then unfinished heads, then unfinished bodies, then answers that are not
+//! taken. A connection whose request is being decided is never closed. A source alone may hold
+//! everything.
 
 use super::pool::{Pool, Source};
 use super::pulse::Pulse;
@@ -18,8 +21,9 @@ use tokio::time::Instant;
 
 /// What an idle connection has for its goodbye.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-/// What counts as left undone where others of its own source wait (a client may be slow because it does so much): a connection that says
-/// nothing, a handshake that was begun, a connection without a request.
+/// What counts as left undone where others of its own source wait (a client may be slow because it
+/// does so much): a connection that says nothing, a handshake that was begun, a connection without
+/// a request.
 const SILENT: Duration = Duration::from_secs(2);
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(3);
@@ -131,7 +135,8 @@ impl ConnectionTable {
             return source;
         }
         members.sources.retain(|_, source| source.strong_count() > 0);
-        let source = Source::new(Arc::downgrade(self), Arc::clone(&self.pool), Arc::clone(&self.reviews));
+        let source =
+            Source::new(Arc::downgrade(self), Arc::clone(&self.pool), Arc::clone(&self.reviews));
         let source = Arc::new(source);
         members.sources.insert(key, Arc::downgrade(&source));
         source
@@ -143,11 +148,18 @@ impl ConnectionTable {
         members.next_id
     }
 
-    pub(super) fn add(&self, id: u64, task: AbortHandle, pulse: Arc<Pulse>, leave: oneshot::Sender<()>) {
+    pub(super) fn add(
+        &self,
+        id: u64,
+        task: AbortHandle,
+        pulse: Arc<Pulse>,
+        leave: oneshot::Sender<()>,
+    ) {
         let mut members = self.lock();
         let now = Instant::now();
         members.open += 1;
-        let member = Member { task, pulse, since: now, begun: 0, unchanged: now, leave: Some(leave) };
+        let member =
+            Member { task, pulse, since: now, begun: 0, unchanged: now, leave: Some(leave) };
         members.by_id.insert(id, member);
     }
 
@@ -164,7 +176,8 @@ impl ConnectionTable {
         self.lock().by_id.is_empty()
     }
 
-    /// Whether a connection of the source may begin; others are closed for it where the rule says so.
+    /// Whether a connection of the source may begin; others are closed for it where the rule says
+    /// so.
     pub(super) fn admits(&self, newcomer: &Arc<Source>, bytes: usize) -> bool {
         let mut members = self.lock();
         let now = Instant::now();
@@ -223,28 +236,35 @@ impl Members {
         }
     }
 
-    /// Of a source the connection that is worth least; of equals the one that has been so for longest.
+    /// Of a source the connection that is worth least; of equals the one that has been so for
+    /// longest.
     fn victim(
         &mut self,
         source: &Arc<Source>,
         now: Instant,
         may_go: impl Fn(&Member, Worth) -> bool,
     ) -> Option<&mut Member> {
-        let members = self.by_id.values_mut().filter(|member| Arc::ptr_eq(&member.pulse.source, source));
+        let members =
+            self.by_id.values_mut().filter(|member| Arc::ptr_eq(&member.pulse.source, source));
         let worth = members.filter_map(|member| Some((member.worth(now)?, member)));
         let worth = worth.filter(|(worth, member)| may_go(member, *worth));
-        let least = worth
-            .min_by_key(|(worth, member)| (*worth, Reverse(member.pulse.idle_looks()), member.unchanged, member.since));
+        let least = worth.min_by_key(|(worth, member)| {
+            (*worth, Reverse(member.pulse.idle_looks()), member.unchanged, member.since)
+        });
         least.map(|(_, member)| member)
     }
 
-    /// Of the source with most handshakes the oldest one, for a newcomer of a source with fewer, or if it should long be over.
+    /// Of the source with most handshakes the oldest one, for a newcomer of a source with fewer, or
+    /// if it should long be over.
     fn end_handshake(&mut self, newcomer: &Arc<Source>, now: Instant) -> bool {
         let count = |source: &Arc<Source>| source.handshakes.load(Ordering::Relaxed);
-        let Some(most) = self.sources.values().filter_map(Weak::upgrade).max_by_key(count) else { return false };
+        let Some(most) = self.sources.values().filter_map(Weak::upgrade).max_by_key(count) else {
+            return false;
+        };
         let is_other = count(newcomer) + 1 < count(&most);
-        let victim =
-            self.victim(&most, now, |_, worth| worth == Worth::NoHandshake || (is_other && worth == Worth::Handshake));
+        let victim = self.victim(&most, now, |_, worth| {
+            worth == Worth::NoHandshake || (is_other && worth == Worth::Handshake)
+        });
         if let Some(victim) = victim {
             tracing::debug!("too many handshakes at once; the oldest is ended");
             victim.doom(false);
@@ -256,8 +276,8 @@ impl Members {
 
     fn make_room(&mut self, newcomer: &Arc<Source>, bytes: usize, now: Instant) -> bool {
         let Some(largest) = self.largest() else { return false };
-        let is_other =
-            !Arc::ptr_eq(&largest, newcomer) && newcomer.connection_bytes() + bytes <= largest.connection_bytes();
+        let is_other = !Arc::ptr_eq(&largest, newcomer)
+            && newcomer.connection_bytes() + bytes <= largest.connection_bytes();
         // Among connections of one source only those go that nobody misses.
         let owner = if is_other { largest } else { Arc::clone(newcomer) };
         let is_quiet = |member: &Member| now - member.unchanged >= QUIET;

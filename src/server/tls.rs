@@ -1,9 +1,12 @@
-//! TLS of the webhook: versions, the certificate that can be exchanged, the API server's client certificate.
+//! TLS of the webhook: versions, the certificate that can be exchanged, the API server's client
+//! certificate.
 
 use super::client_ca::ClientAuthorities;
 use crate::metrics::{CertificateChange, Metrics};
 use arc_swap::ArcSwapOption;
-use keysluice_certs::{Certificate, CertificateAuthority, CertsError, FilesError, Pair, PairFiles, SystemClock};
+use keysluice_certs::{
+    Certificate, CertificateAuthority, CertsError, FilesError, Pair, PairFiles, SystemClock,
+};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,7 +22,10 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file of the pair cannot be read as PEM.
-    #[error("cannot read {path}: {source}; hint: --tls-dir needs tls.crt (the chain, leaf first) and tls.key, in PEM")]
+    #[error(
+        "cannot read {path}: {source}; hint: --tls-dir needs tls.crt (the chain, leaf first) and \
+         tls.key, in PEM"
+    )]
     Pem {
         /// The file.
         path: PathBuf,
@@ -84,7 +90,8 @@ impl FromStr for MinVersion {
     }
 }
 
-/// The certificate that is served. [`CertificateSlot::store`] exchanges it for the next handshakes; connections that stand are not touched.
+/// The certificate that is served. [`CertificateSlot::store`] exchanges it for the next handshakes;
+/// connections that stand are not touched.
 #[derive(Debug, Default)]
 pub struct CertificateSlot(ArcSwapOption<CertifiedKey>);
 
@@ -92,8 +99,13 @@ impl CertificateSlot {
     /// Serves this pair from now on; the chain has the leaf first.
     ///
     /// # Errors
-    /// Where key and certificate do not go together, or the key is of no known kind; what was served before still is.
-    pub fn store(&self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), rustls::Error> {
+    /// Where key and certificate do not go together, or the key is of no known kind; what was
+    /// served before still is.
+    pub fn store(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<(), rustls::Error> {
         self.0.store(Some(Arc::new(CertifiedKey::from_der(chain, key, &provider())?)));
         Ok(())
     }
@@ -116,15 +128,18 @@ impl ResolvesServerCert for CertificateSlot {
     }
 }
 
-/// The configuration of the listener; `clients` makes a client certificate of one of these authorities compulsory.
+/// The configuration of the listener; `clients` makes a client certificate of one of these
+/// authorities compulsory.
 pub fn config(
     slot: Arc<CertificateSlot>,
     min_version: MinVersion,
     clients: Option<Arc<ClientAuthorities>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    const FROM_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+    const FROM_1_2: &[&SupportedProtocolVersion] =
+        &[&rustls::version::TLS13, &rustls::version::TLS12];
     let versions = if min_version == MinVersion::Tls13 { &FROM_1_2[..1] } else { FROM_1_2 };
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider())).with_protocol_versions(versions)?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(versions)?;
     let is_open = clients.is_none();
     let mut config = match clients {
         None => builder.with_no_client_auth(),
@@ -132,8 +147,9 @@ pub fn config(
     }
     .with_cert_resolver(slot);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // One ticket: a client that resumes saves us the signature. (Go's client does so only if it is told to, and the API server does not tell
-    // it.) A caller that must show a certificate shows it each time.
+    // One ticket: a client that resumes saves us the signature. (Go's client does so only if it is
+    // told to, and the API server does not tell it.) A caller that must show a certificate shows it
+    // each time.
     config.send_tls13_tickets = 1;
     if !is_open {
         config.send_tls13_tickets = 0;
@@ -145,22 +161,32 @@ pub fn config(
 /// `tls.crt` and `tls.key` in a directory.
 pub fn from_directory(directory: &Path) -> Result<CertificateSlot, TlsError> {
     let (chain_path, key_path) = (directory.join("tls.crt"), directory.join("tls.key"));
-    let chain = certificates(&chain_path).map_err(|source| TlsError::Pem { path: chain_path.clone(), source })?;
+    let chain = certificates(&chain_path)
+        .map_err(|source| TlsError::Pem { path: chain_path.clone(), source })?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: chain_path });
     }
-    let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|source| TlsError::Pem { path: key_path, source })?;
+    let key = PrivateKeyDer::from_pem_file(&key_path)
+        .map_err(|source| TlsError::Pem { path: key_path, source })?;
     let slot = CertificateSlot::default();
-    slot.store(chain, key).map_err(|source| TlsError::Pair { directory: directory.to_owned(), source })?;
+    slot.store(chain, key)
+        .map_err(|source| TlsError::Pair { directory: directory.to_owned(), source })?;
     Ok(slot)
 }
 
-/// Serves every new pair of a directory as it appears (cert-manager, a mounted Secret); a bad one is logged, and the last good one stays.
-pub async fn follow(directory: PathBuf, interval: Duration, slot: Arc<CertificateSlot>, metrics: Arc<Metrics>) {
+/// Serves every new pair of a directory as it appears (cert-manager, a mounted Secret); a bad one
+/// is logged, and the last good one stays.
+pub async fn follow(
+    directory: PathBuf,
+    interval: Duration,
+    slot: Arc<CertificateSlot>,
+    metrics: Arc<Metrics>,
+) {
     let serve = |polled: Result<&Arc<Pair>, FilesError>| {
         let stored = polled.map_err(|error| error.to_string()).and_then(|pair| {
             let leaf = pair.leaf();
-            slot.store(leaf.chain.clone(), leaf.key.clone_key()).map_err(|error| error.to_string())?;
+            slot.store(leaf.chain.clone(), leaf.key.clone_key())
+                .map_err(|error| error.to_string())?;
             Ok(pair.certificate().not_after())
         });
         match stored {
@@ -176,7 +202,8 @@ pub async fn follow(directory: PathBuf, interval: Duration, slot: Arc<Certificat
         }
     };
     let (served, _) = tokio::sync::watch::channel(None);
-    let never = PairFiles::new(&directory).run(SystemClock::default(), interval, &served, serve).await;
+    let never =
+        PairFiles::new(&directory).run(SystemClock::default(), interval, &served, serve).await;
     match never {}
 }
 
@@ -189,7 +216,9 @@ pub fn own(names: &[String]) -> Result<(CertificateSlot, String), TlsError> {
     Ok((slot, authority.pem().to_owned()))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
+fn certificates(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
     CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
 }
 
@@ -206,12 +235,18 @@ mod tests {
 
     /// Writes a fresh pair as the kubelet does (never half a file), and gives its leaf.
     fn renew(directory: &Path) -> CertificateDer<'static> {
-        let leaf = CertificateAuthority::generate().unwrap().issue(&["localhost".to_owned()]).unwrap();
+        let leaf =
+            CertificateAuthority::generate().unwrap().issue(&["localhost".to_owned()]).unwrap();
         let pem = |label: &str, der: &[u8]| {
-            format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
+            format!(
+                "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+                BASE64_STANDARD.encode(der)
+            )
         };
-        let files =
-            [("tls.key", pem("PRIVATE KEY", leaf.key.secret_der())), ("tls.crt", pem("CERTIFICATE", &leaf.chain[0]))];
+        let files = [
+            ("tls.key", pem("PRIVATE KEY", leaf.key.secret_der())),
+            ("tls.crt", pem("CERTIFICATE", &leaf.chain[0])),
+        ];
         for (name, text) in files {
             let partial = directory.join("partial");
             std::fs::File::create(&partial).unwrap().write_all(text.as_bytes()).unwrap();
@@ -239,13 +274,23 @@ mod tests {
         let slot = Arc::new(from_directory(directory.path()).unwrap());
         let metrics = Arc::new(Metrics::new("test"));
         let interval = Duration::from_millis(5);
-        let following =
-            tokio::spawn(follow(directory.path().to_owned(), interval, Arc::clone(&slot), Arc::clone(&metrics)));
+        let following = tokio::spawn(follow(
+            directory.path().to_owned(),
+            interval,
+            Arc::clone(&slot),
+            Arc::clone(&metrics),
+        ));
         until_served(&slot, &first).await;
         let second = renew(directory.path());
         until_served(&slot, &second).await;
-        std::fs::File::create(directory.path().join("tls.crt")).unwrap().write_all(b"broken").unwrap();
-        until(|| metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}")).await;
+        std::fs::File::create(directory.path().join("tls.crt"))
+            .unwrap()
+            .write_all(b"broken")
+            .unwrap();
+        until(|| {
+            metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}")
+        })
+        .await;
         until_served(&slot, &second).await;
         assert!(slot.not_after() > Some(SystemTime::now()));
         let third = renew(directory.path());

@@ -1,9 +1,11 @@
 //! Time on the decision thread, where somebody's reviews take much of it.
 //!
-//! Mostly there is no queue: a review that is read is decided at once. When one has taken more than two milliseconds, or is so large that it
-//! may, those that come next take turns for a while, one after the other, and between two turns everything else that is ready runs. The
-//! next turn goes to the source address that has had least time, and there to the namespace that has had least, so that an ordinary pod
-//! waits for one decision under way and not for those that another namespace has waiting.
+//! Mostly there is no queue: a review that is read is decided at once. When one has taken more than
+//! two milliseconds, or is so large that it may, those that come next take turns for a while, one
+//! after the other, and between two turns everything else that is ready runs. The next turn goes to
+//! the source address that has had least time, and there to the namespace that has had least, so
+//! that an ordinary pod waits for one decision under way and not for those that another namespace
+//! has waiting.
 
 use super::pool::{Source, has_room};
 use std::collections::{HashMap, VecDeque};
@@ -39,7 +41,8 @@ struct Queue {
     /// What turns have taken since everything else ran.
     slice: Duration,
     last_long: Option<Instant>,
-    /// The time of whoever was served last: somebody new starts there, and has no credit for time when it did not ask.
+    /// The time of whoever was served last: somebody new starts there, and has no credit for time
+    /// when it did not ask.
     clock: Duration,
     sources: HashMap<usize, OfSource>,
 }
@@ -101,7 +104,11 @@ impl Turns {
     }
 
     /// Waits for a turn.
-    pub(super) async fn enter(self: &Arc<Self>, source: &Arc<Source>, namespace: &str) -> Result<Turn, NoTurn> {
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        source: &Arc<Source>,
+        namespace: &str,
+    ) -> Result<Turn, NoTurn> {
         self.is_busy.store(true, Ordering::Relaxed);
         let source = Arc::as_ptr(source) as usize;
         let (turn, is_free) = self.join(source, namespace)?;
@@ -112,8 +119,11 @@ impl Turns {
             before.begun = Instant::now();
             drop(before);
         }
-        // A turn that comes too late, or to a client that is gone, is dropped with the channel, and so passed on.
-        let Ok(Ok(mut turn)) = tokio::time::timeout(PATIENCE, turn).await else { return Err(NoTurn) };
+        // A turn that comes too late, or to a client that is gone, is dropped with the channel, and
+        // so passed on.
+        let Ok(Ok(mut turn)) = tokio::time::timeout(PATIENCE, turn).await else {
+            return Err(NoTurn);
+        };
         if self.is_slice_over() {
             tokio::task::yield_now().await;
         }
@@ -121,7 +131,8 @@ impl Turns {
         Ok(turn)
     }
 
-    /// Ordinary decisions follow each other; after a long one what is ready runs, and what came is read.
+    /// Ordinary decisions follow each other; after a long one what is ready runs, and what came is
+    /// read.
     fn is_slice_over(&self) -> bool {
         let mut queue = self.lock();
         let is_over = queue.slice >= SLICE;
@@ -136,7 +147,11 @@ impl Turns {
     }
 
     /// Its place in the queue, and whether it is nobody's turn.
-    fn join(&self, source: usize, namespace: &str) -> Result<(oneshot::Receiver<Turn>, bool), NoTurn> {
+    fn join(
+        &self,
+        source: usize,
+        namespace: &str,
+    ) -> Result<(oneshot::Receiver<Turn>, bool), NoTurn> {
         let mut queue = self.lock();
         let of_namespace = queue.namespace(source, namespace);
         let before = of_namespace.waiting.len();
@@ -175,7 +190,10 @@ impl Turns {
 impl Queue {
     fn namespace(&mut self, source: usize, namespace: &str) -> &mut OfNamespace {
         let clock = self.clock;
-        let of_source = self.sources.entry(source).or_insert_with(|| OfSource { used: clock, ..OfSource::default() });
+        let of_source = self
+            .sources
+            .entry(source)
+            .or_insert_with(|| OfSource { used: clock, ..OfSource::default() });
         if of_source.namespaces.len() >= NAMESPACES {
             of_source.namespaces.retain(|_, namespace| !namespace.waiting.is_empty());
         }
@@ -199,12 +217,14 @@ impl Queue {
 
     /// Whose turn it is.
     fn next(&mut self) -> Option<(usize, Box<str>, oneshot::Sender<Turn>)> {
-        let has_waiting = |source: &OfSource| source.namespaces.values().any(|one| !one.waiting.is_empty());
+        let has_waiting =
+            |source: &OfSource| source.namespaces.values().any(|one| !one.waiting.is_empty());
         let sources = self.sources.iter_mut().filter(|(_, source)| has_waiting(source));
         let (&key, source) = sources.min_by_key(|(_, source)| source.used)?;
         source.used = source.used.max(self.clock);
         self.clock = source.used;
-        let waiting = source.namespaces.iter_mut().filter(|(_, namespace)| !namespace.waiting.is_empty());
+        let waiting =
+            source.namespaces.iter_mut().filter(|(_, namespace)| !namespace.waiting.is_empty());
         let (name, namespace) = waiting.min_by_key(|(_, namespace)| namespace.used)?;
         namespace.used = namespace.used.max(source.clock);
         source.clock = namespace.used;
@@ -230,7 +250,8 @@ mod tests {
         Arc::new(Source::new(Weak::new(), Pool::new(0), Pool::new(0)))
     }
 
-    /// Decisions that wait, each noted by its name when it has its turn, which then takes this long.
+    /// Decisions that wait, each noted by its name when it has its turn, which then takes this
+    /// long.
     fn decide(
         turns: &Arc<Turns>,
         source: &Arc<Source>,
@@ -252,7 +273,8 @@ mod tests {
         let (turns, order) = (Arc::new(Turns::new(100)), Arc::new(Mutex::new(Vec::new())));
         let (cluster, stranger) = (source(), source());
         let long = Duration::from_millis(3);
-        let mut tasks: Vec<_> = (0..8).map(|_| decide(&turns, &cluster, "greedy", &order, long)).collect();
+        let mut tasks: Vec<_> =
+            (0..8).map(|_| decide(&turns, &cluster, "greedy", &order, long)).collect();
         tasks.extend((0..8).map(|_| decide(&turns, &stranger, "any", &order, long)));
         tasks.push(decide(&turns, &cluster, "modest", &order, Duration::ZERO));
         for task in tasks {
@@ -271,8 +293,14 @@ mod tests {
         let first = turns.enter(&source, "a").await.unwrap();
         let mut gone = Box::pin(turns.enter(&source, "b"));
         let mut late = Box::pin(turns.enter(&source, "c"));
-        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(gone.as_mut().poll(cx).is_pending())).await);
-        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(late.as_mut().poll(cx).is_pending())).await);
+        assert!(
+            std::future::poll_fn(|cx| std::task::Poll::Ready(gone.as_mut().poll(cx).is_pending()))
+                .await
+        );
+        assert!(
+            std::future::poll_fn(|cx| std::task::Poll::Ready(late.as_mut().poll(cx).is_pending()))
+                .await
+        );
         // It has its turn, and goes before it knows.
         drop(first);
         drop(gone);
@@ -285,7 +313,8 @@ mod tests {
         let turns = Arc::new(Turns::new(16));
         let source = source();
         let _taken = turns.enter(&source, "greedy").await.unwrap();
-        let waiting: Vec<_> = (0..20).map(|_| turns.join(Arc::as_ptr(&source) as usize, "greedy").ok()).collect();
+        let waiting: Vec<_> =
+            (0..20).map(|_| turns.join(Arc::as_ptr(&source) as usize, "greedy").ok()).collect();
         assert_eq!(waiting.iter().flatten().count(), 12);
         assert!(turns.join(Arc::as_ptr(&source) as usize, "modest").is_ok());
     }

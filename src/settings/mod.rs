@@ -31,7 +31,8 @@ pub struct Settings {
     pub csi_volumes: CsiVolumes,
     /// How often the sidecar asks the vault, where neither pod nor class says.
     pub refresh_interval: Duration,
-    /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does not say.
+    /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does
+    /// not say.
     pub split_certificates: bool,
     /// Vaults and tenants a class may name.
     pub limits: Allowlist,
@@ -52,7 +53,8 @@ impl Settings {
             audience: Self::DEFAULT_AUDIENCE.to_owned(),
             token_layout: TokenLayout::V1_6_0,
             token_endpoint: None,
-            injector_image: concat!("ghcr.io/keysluice/injector:", env!("CARGO_PKG_VERSION")).to_owned(),
+            injector_image: concat!("ghcr.io/keysluice/injector:", env!("CARGO_PKG_VERSION"))
+                .to_owned(),
             injector_cpu_request: "1m".to_owned(),
             injector_cpu_limit: None,
             csi_volumes: CsiVolumes::Auto,
@@ -122,7 +124,8 @@ impl std::str::FromStr for TokenLayout {
 /// Bytes of a quantity of memory: `1048576`, `512Ki`, `8Mi`, `1Gi`.
 pub fn memory_bytes(text: &str) -> Option<u64> {
     let units = [("Ki", 1_u64 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("", 1)];
-    let (number, unit) = units.into_iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
+    let (number, unit) =
+        units.into_iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
     let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten()
 }
@@ -131,6 +134,8 @@ pub fn memory_bytes(text: &str) -> Option<u64> {
 pub fn is_cpu_quantity(text: &str) -> bool {
     let number = text.strip_suffix('m').unwrap_or(text);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = |part: &str| {
+        !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
     digits(whole) && digits(fraction) && (number.len() == text.len() || !number.contains('.'))
 }

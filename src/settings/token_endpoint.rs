@@ -1,4 +1,5 @@
-//! The custom token endpoint of AKS identity bindings: another audience, and where the SDKs find the proxy.
+//! The custom token endpoint of AKS identity bindings: another audience, and where the SDKs find
+//! the proxy.
 
 use serde_json::Value;
 
@@ -33,7 +34,8 @@ pub enum CertificateSource {
     },
 }
 
-/// Why the settings of the token endpoint do not go together; of those that concern the flags the texts are Azure Workload Identity's.
+/// Why the settings of the token endpoint do not go together; of those that concern the flags the
+/// texts are Azure Workload Identity's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenEndpointError {
     /// Audience without suffix.
@@ -47,12 +49,14 @@ pub enum TokenEndpointError {
     DefaultAudience(&'static str),
     /// A suffix that makes no annotation.
     #[error(
-        "custom token endpoint annotation key {0:?} is not valid: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
+        "custom token endpoint annotation key {0:?} is not valid: at most 63 letters, digits, \
+         '-', '_' and '.', beginning and ending with a letter or digit"
     )]
     Annotation(String),
     /// More than one source of the authority.
     #[error(
-        "AZURE_KUBERNETES_CA_DATA, AZURE_KUBERNETES_CA_CONFIGMAP_NAME and AZURE_KUBERNETES_CA_CTB_SIGNER_NAME are mutually exclusive"
+        "AZURE_KUBERNETES_CA_DATA, AZURE_KUBERNETES_CA_CONFIGMAP_NAME and \
+         AZURE_KUBERNETES_CA_CTB_SIGNER_NAME are mutually exclusive"
     )]
     SeveralSources,
     /// A selector without a signer.
@@ -96,7 +100,8 @@ impl TokenEndpointText {
             (Some(data), None, None) => Some(CertificateSource::Data(data)),
             (None, Some(name), None) => Some(CertificateSource::ConfigMap(name)),
             (None, None, Some(signer_name)) => {
-                let label_selector = some(self.ca_selector).map(|text| parse_selector(&text)).transpose()?;
+                let label_selector =
+                    some(self.ca_selector).map(|text| parse_selector(&text)).transpose()?;
                 Some(CertificateSource::ClusterTrustBundle { signer_name, label_selector })
             }
             _ => return Err(TokenEndpointError::SeveralSources),
@@ -114,7 +119,10 @@ impl TokenEndpointText {
         let name = format!("use-{}", self.suffix);
         let annotation = format!("azure.workload.identity/{name}");
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if name.len() > 63 || !name.bytes().all(inner) || !name.ends_with(|end: char| end.is_ascii_alphanumeric()) {
+        if name.len() > 63
+            || !name.bytes().all(inner)
+            || !name.ends_with(|end: char| end.is_ascii_alphanumeric())
+        {
             return Err(TokenEndpointError::Annotation(annotation));
         }
         let (proxy, sni_name) = (some(self.proxy), some(self.sni_name));
@@ -123,12 +131,14 @@ impl TokenEndpointText {
 }
 
 fn parse_selector(text: &str) -> Result<Value, TokenEndpointError> {
-    let selector: Value =
-        serde_json::from_str(text).map_err(|error| TokenEndpointError::Selector(error.to_string()))?;
+    let selector: Value = serde_json::from_str(text)
+        .map_err(|error| TokenEndpointError::Selector(error.to_string()))?;
     let known = |key: &String| key == "matchLabels" || key == "matchExpressions";
     match selector.as_object() {
         Some(map) if map.keys().all(known) => Ok(selector),
-        _ => Err(TokenEndpointError::Selector("an object with matchLabels or matchExpressions is expected".to_owned())),
+        _ => Err(TokenEndpointError::Selector(
+            "an object with matchLabels or matchExpressions is expected".to_owned(),
+        )),
     }
 }
 
@@ -167,9 +177,13 @@ mod tests {
 
     /// The selector as it goes into the projected volume.
     fn selector(selector: &str) -> Result<Value, TokenEndpointError> {
-        let parsed = text(|t| (t.ca_signer, t.ca_selector) = ("signer".into(), selector.into())).parse()?;
+        let parsed =
+            text(|t| (t.ca_signer, t.ca_selector) = ("signer".into(), selector.into())).parse()?;
         match parsed.unwrap().ca {
-            Some(CertificateSource::ClusterTrustBundle { signer_name, label_selector: Some(selector) }) => {
+            Some(CertificateSource::ClusterTrustBundle {
+                signer_name,
+                label_selector: Some(selector),
+            }) => {
                 assert_eq!(signer_name, "signer");
                 Ok(selector)
             }
@@ -189,7 +203,9 @@ mod tests {
 
     #[test]
     fn cfg_5_a_selector_by_expressions() {
-        taken_as_it_is(r#"{"matchExpressions":[{"key":"env","operator":"In","values":["a","b"]}]}"#);
+        taken_as_it_is(
+            r#"{"matchExpressions":[{"key":"env","operator":"In","values":["a","b"]}]}"#,
+        );
     }
 
     #[test]
@@ -203,12 +219,14 @@ mod tests {
     fn cfg_7_a_selector_that_is_no_json_names_variable_and_place() {
         assert_eq!(
             selector("no-json").unwrap_err().to_string(),
-            "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: expected ident at line 1 column 2"
+            "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: expected ident \
+             at line 1 column 2"
         );
         for other in ["[]", r#"{"labels":{}}"#] {
             assert_eq!(
                 selector(other).unwrap_err().to_string(),
-                "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: an object with matchLabels or matchExpressions is expected"
+                "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: an object \
+                 with matchLabels or matchExpressions is expected"
             );
         }
     }
@@ -231,11 +249,18 @@ mod tests {
     #[test]
     fn cfg_11_config_map_and_signer_exclude_each_other() {
         refused(|t| (t.ca_config_map, t.ca_signer) = ("x".into(), "y".into()), &E::SeveralSources);
-        assert!(E::SeveralSources.to_string().ends_with("AZURE_KUBERNETES_CA_CTB_SIGNER_NAME are mutually exclusive"));
+        assert!(
+            E::SeveralSources
+                .to_string()
+                .ends_with("AZURE_KUBERNETES_CA_CTB_SIGNER_NAME are mutually exclusive")
+        );
     }
 
     #[test]
     fn cfg_12_a_selector_needs_a_signer() {
-        refused(|t| t.ca_selector = r#"{"matchLabels":{"app":"web"}}"#.into(), &E::SelectorWithoutSigner);
+        refused(
+            |t| t.ca_selector = r#"{"matchLabels":{"app":"web"}}"#.into(),
+            &E::SelectorWithoutSigner,
+        );
     }
 }

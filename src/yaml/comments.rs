@@ -1,8 +1,8 @@
 //! Comments without white space before them.
 //!
-//! libyaml and its descendants, kubectl and the Azure provider among them, begin a comment at a `#` wherever a token may
-//! begin: after a quoted scalar, a bracket, the header of a block scalar. YAML 1.2 and the parser below want white space
-//! there. Within a plain scalar `#` is text for both.
+//! libyaml and its descendants, kubectl and the Azure provider among them, begin a comment at a `#`
+//! wherever a token may begin: after a quoted scalar, a bracket, the header of a block scalar. YAML
+//! 1.2 and the parser below want white space there. Within a plain scalar `#` is text for both.
 
 use std::borrow::Cow;
 
@@ -24,14 +24,16 @@ pub(crate) fn separate(text: &str) -> Cow<'_, str> {
     Cow::Owned(separated)
 }
 
-/// Follows the tokens as libyaml does, as far as that tells where a token may begin. All indicators are ASCII, so bytes will do.
+/// Follows the tokens as libyaml does, as far as that tells where a token may begin. All indicators
+/// are ASCII, so bytes will do.
 struct Scanner<'t> {
     bytes: &'t [u8],
     at: usize,
     line_start: usize,
     /// How many flow collections are open.
     flow: usize,
-    /// Columns of the open block collections; content of a block scalar is indented further than the last.
+    /// Columns of the open block collections; content of a block scalar is indented further than
+    /// the last.
     indents: Vec<usize>,
     /// Column of what a `:` would make a key.
     key: Option<usize>,
@@ -44,7 +46,16 @@ impl<'t> Scanner<'t> {
     fn new(bytes: &'t [u8]) -> Self {
         let start = if bytes.starts_with("\u{FEFF}".as_bytes()) { 3 } else { 0 };
         let (indents, glued) = (Vec::new(), Vec::new());
-        Self { bytes, at: start, line_start: start, flow: 0, indents, key: None, key_allowed: true, glued }
+        Self {
+            bytes,
+            at: start,
+            line_start: start,
+            flow: 0,
+            indents,
+            key: None,
+            key_allowed: true,
+            glued,
+        }
     }
 
     fn run(&mut self) {
@@ -144,7 +155,9 @@ impl<'t> Scanner<'t> {
     /// An anchor, an alias or a tag. A `#` that touches one is an error for everybody.
     fn property(&mut self) {
         self.at += 1;
-        while !(self.is_blank_or_end(0) || (self.flow > 0 && matches!(self.peek(0), Some(b',' | b']' | b'}')))) {
+        while !(self.is_blank_or_end(0)
+            || (self.flow > 0 && matches!(self.peek(0), Some(b',' | b']' | b'}'))))
+        {
             self.at += 1;
         }
     }
@@ -156,7 +169,10 @@ impl<'t> Scanner<'t> {
             while let Some(byte) = self.peek(0) {
                 let ends = match byte {
                     b'\n' | b'\r' => break,
-                    b' ' | b'\t' => self.bytes[self.at..].iter().find(|b| !matches!(b, b' ' | b'\t')) == Some(&b'#'),
+                    b' ' | b'\t' => {
+                        self.bytes[self.at..].iter().find(|b| !matches!(b, b' ' | b'\t'))
+                            == Some(&b'#')
+                    }
                     b':' => self.is_blank_or_end(1),
                     b',' | b'[' | b']' | b'{' | b'}' => self.flow > 0,
                     _ => false,
@@ -173,7 +189,8 @@ impl<'t> Scanner<'t> {
                     _ => break,
                 }
             }
-            let outside = self.flow == 0 && self.indents.last().is_some_and(|indent| self.column() <= *indent);
+            let outside = self.flow == 0
+                && self.indents.last().is_some_and(|indent| self.column() <= *indent);
             if matches!(self.peek(0), None | Some(b'#')) || outside || self.is_document_marker() {
                 return;
             }
@@ -256,7 +273,8 @@ impl<'t> Scanner<'t> {
     }
 
     fn is_document_marker(&self) -> bool {
-        let marker = self.bytes[self.at..].starts_with(b"---") || self.bytes[self.at..].starts_with(b"...");
+        let marker =
+            self.bytes[self.at..].starts_with(b"---") || self.bytes[self.at..].starts_with(b"...");
         marker && self.column() == 0 && self.is_blank_or_end(3)
     }
 

@@ -63,16 +63,22 @@ fn words(kind: &ErrorKind) -> &'static str {
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
             "a line that is not \"key: value\": the colon is missing"
         }
-        ErrorKind::MappingValueNotAllowed => "a colon where no key can be; quote a value that holds \": \"",
+        ErrorKind::MappingValueNotAllowed => {
+            "a colon where no key can be; quote a value that holds \": \""
+        }
         ErrorKind::InvalidIndentation
         | ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::ExpectedBlockSequenceEntry
         | ErrorKind::InvalidBlockScalarIndent
         | ErrorKind::InvalidQuotedScalarIndent
         | ErrorKind::InvalidFlowScalarIndent
-        | ErrorKind::BlockSequenceEntryNotAllowed => "a line that is not indented like those beside it",
+        | ErrorKind::BlockSequenceEntryNotAllowed => {
+            "a line that is not indented like those beside it"
+        }
         ErrorKind::UnknownAnchor => "an alias (*name) without its anchor (&name)",
-        ErrorKind::UnexpectedCharacter { .. } => "a value that begins with a character reserved in YAML; quote it",
+        ErrorKind::UnexpectedCharacter { .. } => {
+            "a value that begins with a character reserved in YAML; quote it"
+        }
         ErrorKind::UnknownQuotedScalarEscape | ErrorKind::InvalidQuotedScalarHexEscape => {
             "an unknown escape within double quotes; use single quotes for a literal backslash"
         }

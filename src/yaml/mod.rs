@@ -1,7 +1,7 @@
 //! YAML as the peers read it: kubectl a manifest, the Azure provider an `objects` document.
 //!
-//! The parser gives events. What a scalar means, which key of several counts, where a comment may begin is decided here, because
-//! YAML 1.2 and kubectl differ there.
+//! The parser gives events. What a scalar means, which key of several counts, where a comment may
+//! begin is decided here, because YAML 1.2 and kubectl differ there.
 
 mod comments;
 mod fault;
@@ -19,9 +19,13 @@ pub(crate) use write::write;
 use granit_parser::{Event, Parser, ScanError, Tag};
 use std::borrow::Cow;
 
-/// Gives each event with its line to `take`, until that says that there is enough. If the text cannot be read because comments
-/// touch what stands before them, all events come again, from [`Event::StreamStart`] on, with those comments set apart.
-pub(crate) fn events<'t>(text: &'t str, mut take: impl FnMut(Event<'t>, usize) -> bool) -> Result<(), ScanError> {
+/// Gives each event with its line to `take`, until that says that there is enough. If the text
+/// cannot be read because comments touch what stands before them, all events come again, from
+/// [`Event::StreamStart`] on, with those comments set apart.
+pub(crate) fn events<'t>(
+    text: &'t str,
+    mut take: impl FnMut(Event<'t>, usize) -> bool,
+) -> Result<(), ScanError> {
     let error = match each(text, &mut take) {
         Err(error) if text.contains('#') => error,
         read => return read,
@@ -32,7 +36,10 @@ pub(crate) fn events<'t>(text: &'t str, mut take: impl FnMut(Event<'t>, usize) -
     }
 }
 
-fn each<'t>(text: &'t str, mut take: impl FnMut(Event<'t>, usize) -> bool) -> Result<(), ScanError> {
+fn each<'t>(
+    text: &'t str,
+    mut take: impl FnMut(Event<'t>, usize) -> bool,
+) -> Result<(), ScanError> {
     let options = granit_parser::options! {
         emit_comments: false,
         block_scalar_eof_without_line_feed: true,
@@ -47,7 +54,8 @@ fn each<'t>(text: &'t str, mut take: impl FnMut(Event<'t>, usize) -> bool) -> Re
     Ok(())
 }
 
-/// The event without what it borrows; those that no document is made of become the end of the stream.
+/// The event without what it borrows; those that no document is made of become the end of the
+/// stream.
 fn owned<'t>(event: Event<'_>) -> Event<'t> {
     let tag = |tag: Option<Cow<'_, Tag>>| tag.map(|tag| Cow::Owned(tag.into_owned()));
     match event {

@@ -1,4 +1,5 @@
-//! What a plain scalar of a manifest is, as kubectl reads it: YAML 1.1 without numbers of base 60, by sigs.k8s.io/yaml.
+//! What a plain scalar of a manifest is, as kubectl reads it: YAML 1.1 without numbers of base 60,
+//! by sigs.k8s.io/yaml.
 
 use serde_json::{Number, Value};
 
@@ -16,19 +17,30 @@ pub(super) enum Scalar {
 pub(super) fn resolve(text: &str) -> Scalar {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Scalar::Bool(true),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            return Scalar::Bool(true);
+        }
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
             return Scalar::Bool(false);
         }
         ".nan" | ".NaN" | ".NAN" => return Scalar::Float(f64::NAN),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Scalar::Float(f64::INFINITY),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
+            return Scalar::Float(f64::INFINITY);
+        }
         "-.inf" | "-.Inf" | "-.INF" => return Scalar::Float(f64::NEG_INFINITY),
         _ => {}
     }
     match text.as_bytes()[0] {
         // Underscores may stand between digits here.
-        b'.' if text.split('_').skip(1).all(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-            && text.split('_').rev().skip(1).all(|before| before.ends_with(|c: char| c.is_ascii_digit())) =>
+        b'.' if text
+            .split('_')
+            .skip(1)
+            .all(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            && text
+                .split('_')
+                .rev()
+                .skip(1)
+                .all(|before| before.ends_with(|c: char| c.is_ascii_digit())) =>
         {
             float(&text.replace('_', ""))
         }
@@ -89,7 +101,8 @@ fn number(plain: &str) -> Scalar {
 }
 
 fn float(text: &str) -> Scalar {
-    let float_like = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    let float_like =
+        text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
     match text.parse::<f64>() {
         Ok(value) if float_like && value.is_finite() => Scalar::Float(value),
         _ => Scalar::Text,

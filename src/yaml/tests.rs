@@ -9,7 +9,9 @@ const KUBECTL: &str = include_str!("../../tests/data/yaml/kubectl.jsonl");
 fn is_same(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
+        }
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_same(a, b)))
         }
@@ -25,7 +27,11 @@ fn kind_f4_documents_and_scalars_are_read_as_kubectl_reads_them() {
         let text = case[0].as_str().unwrap();
         match (parse(text, 1), case.get(1)) {
             (Ok(parsed), Some(expected)) => {
-                assert!(is_same(&parsed.value, expected), "{text:?}: {} is not {expected}", parsed.value);
+                assert!(
+                    is_same(&parsed.value, expected),
+                    "{text:?}: {} is not {expected}",
+                    parsed.value
+                );
                 read += 1;
             }
             (Err(_), None) => {}
@@ -60,16 +66,22 @@ fn kind_f4_what_is_printed_is_read_back_as_it_was_whatever_the_text() {
         "\n",
     ];
     for text in texts.chain(extra.map(str::to_owned)) {
-        for value in
-            [json!({"k": text}), json!([text]), json!({text.as_str(): 1}), json!({"a": [[text], {"b": text, "c": {}}]})]
-        {
+        for value in [
+            json!({"k": text}),
+            json!([text]),
+            json!({text.as_str(): 1}),
+            json!({"a": [[text], {"b": text, "c": {}}]}),
+        ] {
             let written = write(&value);
             assert_eq!(parse(&written, 1).unwrap().value, value, "{written}");
         }
     }
-    for value in
-        [json!({}), json!([]), json!(null), json!({"a": [[], {}], "b": 1.5, "c": -0.25, "d": u64::MAX, "e": true})]
-    {
+    for value in [
+        json!({}),
+        json!([]),
+        json!(null),
+        json!({"a": [[], {}], "b": 1.5, "c": -0.25, "d": u64::MAX, "e": true}),
+    ] {
         assert_eq!(parse(&write(&value), 1).unwrap().value, value);
     }
 }
@@ -105,15 +117,17 @@ fn kind_f1_a_comment_that_touches_a_token_is_a_comment() {
 #[test]
 fn kind_f1_setting_comments_apart_changes_no_line_and_ends_whatever_the_text() {
     let pieces = [
-        "\"", "'", "#", "|", ">", "-", ": ", "a", "\n", " ", "[", "]", "{", "}", ",", "\\", "é", "\r\n", "2", "---",
-        "&", "? ",
+        "\"", "'", "#", "|", ">", "-", ": ", "a", "\n", " ", "[", "]", "{", "}", ",", "\\", "é",
+        "\r\n", "2", "---", "&", "? ",
     ];
     // A fixed sequence: the same texts at every run.
     let mut state = 1_u64;
     for _ in 0..20_000 {
         let mut text = String::new();
         for _ in 0..12 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             text += pieces[usize::try_from(state >> 33).unwrap() % pieces.len()];
         }
         let separated = comments::separate(&text);
@@ -133,7 +147,8 @@ fn kind_f1_a_large_text_of_such_comments_is_read_in_two_passes() {
 fn kind_f3_of_repeated_keys_the_last_counts_and_both_are_told() {
     let parsed = parse("a: 1\nb: {c: yes, c: 0400}\nd:\n- e: x\n  e: 'y'\na: 2\n", 1).unwrap();
     assert_eq!(parsed.value, json!({"a": 2, "b": {"c": 256}, "d": [{"e": "y"}]}));
-    let repeated: Vec<_> = parsed.repeated.iter().map(|key| (key.path.as_str(), key.line)).collect();
+    let repeated: Vec<_> =
+        parsed.repeated.iter().map(|key| (key.path.as_str(), key.line)).collect();
     assert_eq!(repeated, [("b.c", 2), ("d[0].e", 5), ("a", 6)]);
     assert_eq!(parsed.written["/b/c"], Written { text: "0400".to_owned(), line: 2 });
     let merged = parse("x: &x {a: 1}\nz: {<<: *x, a: 2}\n", 1).unwrap();
@@ -143,7 +158,9 @@ fn kind_f3_of_repeated_keys_the_last_counts_and_both_are_told() {
 #[test]
 fn kind_l_values_are_kept_as_they_are_written() {
     let parsed = parse("labels:\n  a/b~c: yes\n  v: 1.10\nlist: [x, True]\n", 10).unwrap();
-    let written = |pointer: &str| parsed.written.get(pointer).map(|written| (written.text.as_str(), written.line));
+    let written = |pointer: &str| {
+        parsed.written.get(pointer).map(|written| (written.text.as_str(), written.line))
+    };
     assert_eq!(written("/labels/a~1b~0c"), Some(("yes", 11)));
     assert_eq!(written("/labels/v"), Some(("1.10", 12)));
     assert_eq!(written("/list/1"), Some(("True", 13)));
@@ -177,7 +194,11 @@ fn faults_name_the_line_of_the_file_and_know_a_template() {
     ] {
         let fault = parse(text, 10).unwrap_err();
         assert!(fault.message.starts_with(message), "{text:?}: {fault}");
-        assert_eq!((fault.template, fault.hint().contains("helm template")), (template, template), "{text:?}: {fault}");
+        assert_eq!(
+            (fault.template, fault.hint().contains("helm template")),
+            (template, template),
+            "{text:?}: {fault}"
+        );
         assert!(message.is_empty() || fault.line == line, "{text:?}: {fault}");
     }
     let unread = parse("a: b\n...\nc: d\n", 1).unwrap();

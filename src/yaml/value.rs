@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-/// Most nodes of a document with its aliases written out: what a file can hold without them, and no bomb.
+/// Most nodes of a document with its aliases written out: what a file can hold without them, and no
+/// bomb.
 const MAX_NODES: usize = 1 << 22;
 /// Most bytes of text that aliases may add.
 const MAX_ALIAS_BYTES: usize = 64 << 20;
@@ -48,7 +49,9 @@ pub(crate) struct Written {
 /// Reads the first document of `text`; line numbers are counted from `first_line`.
 pub(crate) fn parse(text: &str, first_line: usize) -> Result<Parsed, Fault> {
     if let Some(line) = tab_indented(text) {
-        return Err(Fault::at(line + first_line - 1, "a tab where spaces must indent").in_text(text));
+        return Err(
+            Fault::at(line + first_line - 1, "a tab where spaces must indent").in_text(text)
+        );
     }
     let mut builder = Builder::default();
     let (mut fault, mut done, mut unread_from) = (None, false, None);
@@ -76,10 +79,15 @@ pub(crate) fn parse(text: &str, first_line: usize) -> Result<Parsed, Fault> {
     Ok(Parsed { value: root, repeated, written, unread_from })
 }
 
-/// The line of the first token, if a tab indents it: the parser takes that, and no other reader does.
+/// The line of the first token, if a tab indents it: the parser takes that, and no other reader
+/// does.
 fn tab_indented(text: &str) -> Option<usize> {
-    let mut lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
-    lines.next().filter(|(line, _)| line.trim_start_matches(' ').starts_with('\t')).map(|(_, line)| line)
+    let mut lines =
+        text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .next()
+        .filter(|(line, _)| line.trim_start_matches(' ').starts_with('\t'))
+        .map(|(_, line)| line)
 }
 
 #[derive(Default)]
@@ -119,8 +127,12 @@ impl Builder {
     /// Takes one event in.
     fn add(&mut self, event: Event<'_>, line: usize) -> Result<(), Fault> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), line)?,
-            Event::SequenceStart(_, anchor, _) => self.start(anchor, Content::Sequence(Vec::new()), line)?,
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(&text, style, anchor, tag.as_deref(), line)?;
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                self.start(anchor, Content::Sequence(Vec::new()), line)?;
+            }
             Event::MappingStart(_, anchor, _) => {
                 let (fields, own) = (Map::new(), HashSet::new());
                 self.start(anchor, Content::Mapping { fields, own, key: None }, line)?;
@@ -167,7 +179,8 @@ impl Builder {
         line: usize,
     ) -> Result<(), Fault> {
         self.count_node(line)?;
-        let resolved = resolve(text, style, tag).ok_or_else(|| Fault::at(line, "a tag that its value does not fit"))?;
+        let resolved = resolve(text, style, tag)
+            .ok_or_else(|| Fault::at(line, "a tag that its value does not fit"))?;
         if self.expects_key() {
             let merge = text == "<<" && style == ScalarStyle::Plain && tag.is_none();
             let name = scalar::to_key(&resolved, text).ok_or_else(|| Fault::at(line, NOT_A_KEY))?;
@@ -178,7 +191,8 @@ impl Builder {
             return Ok(());
         }
         let value = scalar::to_json(&resolved, text);
-        let value = value.ok_or_else(|| Fault::at(line, "infinity or NaN, which JSON does not have"))?;
+        let value =
+            value.ok_or_else(|| Fault::at(line, "infinity or NaN, which JSON does not have"))?;
         if matches!(resolved, Scalar::Bool(_) | Scalar::Int(_) | Scalar::Float(_)) {
             self.written.insert(self.pointer(), Written { text: text.to_owned(), line });
         }
@@ -199,15 +213,21 @@ impl Builder {
     }
 
     fn is_merge(&self) -> bool {
-        matches!(self.open.last(), Some(Open { content: Content::Mapping { key: Some(Key::Merge), .. }, .. }))
+        matches!(
+            self.open.last(),
+            Some(Open { content: Content::Mapping { key: Some(Key::Merge), .. }, .. })
+        )
     }
 
     fn key(&mut self, next: Key, line: usize) {
         let repeats = match (&next, self.open.last()) {
-            (Key::Name(name), Some(Open { content: Content::Mapping { own, .. }, .. })) => own.contains(name),
+            (Key::Name(name), Some(Open { content: Content::Mapping { own, .. }, .. })) => {
+                own.contains(name)
+            }
             _ => false,
         };
-        if let Some(Open { content: Content::Mapping { own, key, .. }, .. }) = self.open.last_mut() {
+        if let Some(Open { content: Content::Mapping { own, key, .. }, .. }) = self.open.last_mut()
+        {
             if let Key::Name(name) = &next {
                 own.insert(name.clone());
             }
@@ -235,7 +255,10 @@ impl Builder {
                 Some(Key::Name(name)) => {
                     fields.insert(name, value);
                 }
-                Some(Key::Merge) => return merge(fields, value).ok_or_else(|| Fault::at(line, "<< merges maps only")),
+                Some(Key::Merge) => {
+                    return merge(fields, value)
+                        .ok_or_else(|| Fault::at(line, "<< merges maps only"));
+                }
                 None => {}
             },
         }
@@ -245,7 +268,11 @@ impl Builder {
     fn count_node(&mut self, line: usize) -> Result<(), Fault> {
         self.nodes += 1;
         let few = self.nodes <= MAX_NODES && self.open.len() <= MAX_DEPTH;
-        if few { Ok(()) } else { Err(Fault::at(line, "more nodes, or deeper ones, than any manifest has")) }
+        if few {
+            Ok(())
+        } else {
+            Err(Fault::at(line, "more nodes, or deeper ones, than any manifest has"))
+        }
     }
 
     fn count_alias(&mut self, value: &Value, depth: usize, line: usize) -> Result<(), Fault> {
@@ -253,7 +280,9 @@ impl Builder {
         let depth = depth + 1;
         match value {
             Value::String(text) => self.alias_bytes += text.len(),
-            Value::Array(items) => items.iter().try_for_each(|item| self.count_alias(item, depth, line))?,
+            Value::Array(items) => {
+                items.iter().try_for_each(|item| self.count_alias(item, depth, line))?;
+            }
             Value::Object(fields) => fields.iter().try_for_each(|(key, item)| {
                 self.alias_bytes += key.len();
                 self.count_alias(item, depth, line)
@@ -262,7 +291,11 @@ impl Builder {
         }
         let few = self.nodes <= MAX_NODES && self.alias_bytes <= MAX_ALIAS_BYTES;
         let flat = self.open.len() + depth <= 2 * MAX_DEPTH;
-        if few && flat { Ok(()) } else { Err(Fault::at(line, "aliases that make the document too large")) }
+        if few && flat {
+            Ok(())
+        } else {
+            Err(Fault::at(line, "aliases that make the document too large"))
+        }
     }
 
     /// Where the next value belongs, as a JSON pointer.
@@ -287,7 +320,9 @@ impl Builder {
         for open in &self.open {
             match &open.content {
                 Content::Sequence(items) => path += &format!("[{}]", items.len()),
-                Content::Mapping { key: Some(Key::Name(name)), .. } if path.is_empty() => path += name,
+                Content::Mapping { key: Some(Key::Name(name)), .. } if path.is_empty() => {
+                    path += name;
+                }
                 Content::Mapping { key: Some(Key::Name(name)), .. } => path = path + "." + name,
                 Content::Mapping { .. } => path += ".<<",
             }
@@ -298,8 +333,8 @@ impl Builder {
 
 const NOT_A_KEY: &str = "a key that is null, a list or a map";
 
-/// What kubectl's merge gives: entries of the merged map replace what stands above it, and give way to what follows. Of several
-/// maps the first wins.
+/// What kubectl's merge gives: entries of the merged map replace what stands above it, and give way
+/// to what follows. Of several maps the first wins.
 fn merge(fields: &mut Map<String, Value>, merged: Value) -> Option<()> {
     match merged {
         Value::Object(merged) => fields.extend(merged),
@@ -317,15 +352,21 @@ fn merge(fields: &mut Map<String, Value>, merged: Value) -> Option<()> {
 /// `None` where an explicit tag does not fit.
 fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Option<Scalar> {
     // A tag of another namespace, and a lone `!`, make text of anything.
-    let name: Option<Cow<'_, str>> = tag.map(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:").unwrap_or_default());
+    let name: Option<Cow<'_, str>> =
+        tag.map(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:").unwrap_or_default());
     let Some(name) = name else {
-        return Some(if style == ScalarStyle::Plain { scalar::resolve(text) } else { Scalar::Text });
+        return Some(if style == ScalarStyle::Plain {
+            scalar::resolve(text)
+        } else {
+            Scalar::Text
+        });
     };
     let resolved = scalar::resolve(text);
     match (name.as_ref(), &resolved) {
-        ("int", Scalar::Int(_)) | ("float", Scalar::Float(_)) | ("bool", Scalar::Bool(_)) | ("null", Scalar::Null) => {
-            Some(resolved)
-        }
+        ("int", Scalar::Int(_))
+        | ("float", Scalar::Float(_))
+        | ("bool", Scalar::Bool(_))
+        | ("null", Scalar::Null) => Some(resolved),
         #[allow(clippy::cast_precision_loss)] // as Go does
         ("float", Scalar::Int(value)) => Some(Scalar::Float(*value as f64)),
         ("int" | "float" | "bool" | "null" | "binary", _) => None,

@@ -19,7 +19,12 @@ pub(crate) fn write(value: &Value) -> String {
 }
 
 /// `inline`: the first key stands on a line that has begun.
-fn write_map(out: &mut String, fields: &serde_json::Map<String, Value>, indent: usize, inline: bool) {
+fn write_map(
+    out: &mut String,
+    fields: &serde_json::Map<String, Value>,
+    indent: usize,
+    inline: bool,
+) {
     for (index, (key, value)) in fields.iter().enumerate() {
         if index > 0 || !inline {
             pad(out, indent);
@@ -112,11 +117,15 @@ fn text(text: &str) -> String {
 }
 
 fn is_plain(text: &str) -> bool {
-    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '$' | '(' | '.'));
-    let number_like = text.bytes().all(|byte| byte.is_ascii_hexdigit() || b"_.:+-xXoO".contains(&byte))
-        && text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    let date_like =
-        text.len() > 4 && text.bytes().take(4).all(|byte| byte.is_ascii_digit()) && text.as_bytes()[4] == b'-';
+    let begins = text.starts_with(|c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '$' | '(' | '.')
+    });
+    let number_like =
+        text.bytes().all(|byte| byte.is_ascii_hexdigit() || b"_.:+-xXoO".contains(&byte))
+            && text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let date_like = text.len() > 4
+        && text.bytes().take(4).all(|byte| byte.is_ascii_digit())
+        && text.as_bytes()[4] == b'-';
     begins
         && !number_like
         && !date_like
@@ -144,5 +153,8 @@ fn quoted(text: &str) -> String {
 
 /// Control characters above ASCII's, further line breaks, and what no reader of YAML takes.
 fn is_special(c: char) -> bool {
-    matches!(c, '\u{7F}'..='\u{9F}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}')
+    matches!(
+        c,
+        '\u{7F}'..='\u{9F}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}'
+    )
 }

@@ -1,4 +1,5 @@
-//! Beside Azure Workload Identity, which runs before us, after us, or did so once: its output as its releases make it, and what becomes of it.
+//! Beside Azure Workload Identity, which runs before us, after us, or did so once: its output as
+//! its releases make it, and what becomes of it.
 
 use super::conformance::{annotated, app};
 use super::conformance_extra::{binding, bound};
@@ -25,15 +26,20 @@ const V1_5: Peer = Peer {
     token: "azure-identity-token",
     audience: "api://AzureADTokenExchange",
 };
-const V1_6_0: Peer = Peer { volume: RESERVED, mount: MOUNT, token: "token/azure-identity-token", ..V1_5 };
-const V1_6_1: Peer = Peer { mount: "/var/run/secrets/azure/wi/425c89ed5bb78a7623fae60fd8a6f6", ..V1_6_0 };
+const V1_6_0: Peer =
+    Peer { volume: RESERVED, mount: MOUNT, token: "token/azure-identity-token", ..V1_5 };
+const V1_6_1: Peer =
+    Peer { mount: "/var/run/secrets/azure/wi/425c89ed5bb78a7623fae60fd8a6f6", ..V1_6_0 };
 
 impl Peer {
-    /// Mutates a pod called `pod` as it does: variables where there is none, mount and volume always.
+    /// Mutates a pod called `pod` as it does: variables where there is none, mount and volume
+    /// always.
     fn mutate(self, pod: &Value) -> Value {
         let mut pod = pod.clone();
         for field in ["initContainers", "containers"] {
-            for container in pod["spec"].get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
+            for container in
+                pod["spec"].get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
+            {
                 for (name, value) in [
                     ("AZURE_CLIENT_ID", CLIENT),
                     ("AZURE_TENANT_ID", "cluster-tenant"),
@@ -41,14 +47,17 @@ impl Peer {
                     ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
                 ] {
                     if !env_names(container).contains(&name) {
-                        put(&mut container["env"], json!({"name": name, "value": value}), |_| false);
+                        put(&mut container["env"], json!({"name": name, "value": value}), |_| {
+                            false
+                        });
                     }
                 }
                 let mount = json!({"name": self.volume, "mountPath": self.mount, "readOnly": true});
                 put(&mut container["volumeMounts"], mount, |mount| mount["name"] == self.volume);
             }
         }
-        let token = json!({"path": self.token, "expirationSeconds": 3600, "audience": self.audience});
+        let token =
+            json!({"path": self.token, "expirationSeconds": 3600, "audience": self.audience});
         let volume = json!({"name": self.volume, "projected": {"sources": [{"serviceAccountToken": token}]}});
         put(&mut pod["spec"]["volumes"], volume, |volume| volume["name"] == self.volume);
         pod
@@ -73,7 +82,9 @@ fn serves(pod: &Value, container: &Value, token_file: &str) -> bool {
     container["volumeMounts"].as_array().unwrap().iter().any(|mount| {
         let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
         let path = &volume["projected"]["sources"][0]["serviceAccountToken"]["path"];
-        path.as_str().is_some_and(|path| token_file == format!("{}/{path}", mount["mountPath"].as_str().unwrap()))
+        path.as_str().is_some_and(|path| {
+            token_file == format!("{}/{path}", mount["mountPath"].as_str().unwrap())
+        })
     })
 }
 
@@ -112,18 +123,24 @@ fn a_v1_5_volume_of_a_pod_whose_containers_are_all_skipped_is_recognised() {
 
 #[test]
 fn when_the_other_runs_after_us_every_token_path_ends_below_a_mount_of_its_container() {
-    for (layout, peer) in [("v1.6.0", V1_6_1), ("v1.6.1", V1_6_0), ("v1.6.0", V1_6_0), ("v1.6.1", V1_6_1)] {
+    for (layout, peer) in
+        [("v1.6.0", V1_6_1), ("v1.6.1", V1_6_0), ("v1.6.0", V1_6_0), ("v1.6.1", V1_6_1)]
+    {
         let mut reviewer = Reviewer::new();
         reviewer.settings.token_layout = layout.parse().unwrap();
         let first = peer.mutate(&reviewer.allowed(&csi_pod()));
-        // The API server calls each once more where another changed the pod after it, and no further.
+        // The API server calls each once more where another changed the pod after it, and no
+        // further.
         let second = reviewer.allowed(&first);
         let pod = peer.mutate(&second);
         assert_eq!(pod, second, "{layout}: what we correct must not call the other again");
         for container in [&pod["spec"]["containers"][0], &pod["spec"]["initContainers"][0]] {
             let entry = container["env"].as_array().unwrap().iter();
             let mut entry = entry.filter(|entry| entry["name"] == "AZURE_FEDERATED_TOKEN_FILE");
-            assert!(serves(&pod, container, entry.next().unwrap()["value"].as_str().unwrap()), "{layout}");
+            assert!(
+                serves(&pod, container, entry.next().unwrap()["value"].as_str().unwrap()),
+                "{layout}"
+            );
         }
         let sidecar = &pod["spec"]["initContainers"][0];
         assert!(serves(&pod, sidecar, &token_file_of_plan(sidecar)), "{layout}");
@@ -159,7 +176,8 @@ fn a_token_path_of_the_users_own_is_never_corrected() {
 /// A pod as the AKS add-on leaves it: token and authority of the identity binding in one volume.
 fn bound_by_another(pod: &Value) -> Value {
     let peer = Peer { audience: "api://AKSIdentityBinding", ..V1_6_1 };
-    let mut pod = annotated(peer.mutate(pod), "azure.workload.identity/use-identity-binding", "true");
+    let mut pod =
+        annotated(peer.mutate(pod), "azure.workload.identity/use-identity-binding", "true");
     let ca = json!({"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}});
     let volumes = pod["spec"]["volumes"].as_array_mut().unwrap();
     let token = volumes.iter_mut().find(|volume| volume["name"] == RESERVED).unwrap();
@@ -211,7 +229,10 @@ fn a_sidecar_is_refused_where_the_pods_only_token_is_for_a_token_endpoint() {
     assert!(error.starts_with(&expected), "{error}");
     let pod = annotated(annotated(csi_pod(), key, "true"), "keysluice.dev/csi-volumes", "leave");
     assert!(binding(|_| {}).allowed(&pod)["spec"]["initContainers"].is_null());
-    assert!(Reviewer::new().allowed(&annotated(csi_pod(), key, "true"))["spec"]["initContainers"].is_array());
+    assert!(
+        Reviewer::new().allowed(&annotated(csi_pod(), key, "true"))["spec"]["initContainers"]
+            .is_array()
+    );
 }
 
 #[test]
@@ -223,7 +244,10 @@ fn a_pod_that_has_its_proxy_from_the_other_goes_on_with_a_warning() {
         let pod = V1_6_0.mutate(&pod);
         assert_eq!(Reviewer::new().allowed(&pod), pod);
         let warnings = Reviewer::new().warnings(&pod);
-        assert!(warnings.len() == 1 && warnings[0].starts_with(&format!("KS271 container {name} ")), "{warnings:?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with(&format!("KS271 container {name} ")),
+            "{warnings:?}"
+        );
     }
     assert!(Reviewer::new().refused(&annotated(labelled(app()), key, "true")).starts_with("KS205"));
 }
@@ -231,13 +255,18 @@ fn a_pod_that_has_its_proxy_from_the_other_goes_on_with_a_warning() {
 #[test]
 fn annotations_that_come_too_late_give_a_warning() {
     let other = "3f2a9c1e-7b64-4e0b-8d5a-6c1f0e9b2d47";
-    let spec = json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "azure"}}]}]});
+    let spec =
+        json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "azure"}}]}]});
     let pod = V1_6_0.mutate(&labelled(spec));
     for (key, value, expected) in [
         ("client-ids", format!("app={other}"), Some("KS272 container app: AZURE_CLIENT_ID")),
         ("client-ids", format!("app={CLIENT}"), None),
         ("tenant-ids", "app=mine".to_owned(), Some("KS272 container app: AZURE_TENANT_ID")),
-        ("env-from-wins", "AZURE_AUTHORITY_HOST".to_owned(), Some("KS272 container app: AZURE_AUTHORITY_HOST")),
+        (
+            "env-from-wins",
+            "AZURE_AUTHORITY_HOST".to_owned(),
+            Some("KS272 container app: AZURE_AUTHORITY_HOST"),
+        ),
         ("token-layout", "v1.5".to_owned(), Some("KS273 keysluice.dev/token-layout")),
         ("token-layout", "v1.6.0".to_owned(), None),
     ] {
@@ -252,7 +281,8 @@ fn annotations_that_come_too_late_give_a_warning() {
 #[test]
 fn with_the_v1_5_layout_a_volume_of_the_users_own_of_that_name_is_refused() {
     let mount = json!([{"name": "azure-identity-token", "mountPath": "/cache"}]);
-    let token = json!({"serviceAccountToken": {"path": "azure-identity-token", "audience": "mine"}});
+    let token =
+        json!({"serviceAccountToken": {"path": "azure-identity-token", "audience": "mine"}});
     for source in [
         json!({"emptyDir": {}}),
         json!({"projected": {"sources": [token]}}),
@@ -260,13 +290,21 @@ fn with_the_v1_5_layout_a_volume_of_the_users_own_of_that_name_is_refused() {
     ] {
         let mut volume = json!({"name": "azure-identity-token"});
         volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
-        let pod = labelled(json!({"containers": [{"name": "app", "volumeMounts": mount}], "volumes": [volume]}));
-        let error = Reviewer::new().refused(&annotated(pod.clone(), "keysluice.dev/token-layout", "v1.5"));
+        let pod = labelled(
+            json!({"containers": [{"name": "app", "volumeMounts": mount}], "volumes": [volume]}),
+        );
+        let error =
+            Reviewer::new().refused(&annotated(pod.clone(), "keysluice.dev/token-layout", "v1.5"));
         assert!(
-            error.starts_with("KS206 /spec/volumes/0/name uses the reserved name \"azure-identity-token\""),
+            error.starts_with(
+                "KS206 /spec/volumes/0/name uses the reserved name \"azure-identity-token\""
+            ),
             "{error}"
         );
-        assert_eq!(token_volumes(&Reviewer::new().allowed(&pod)), 1 + usize::from(pod.to_string().contains("mine")));
+        assert_eq!(
+            token_volumes(&Reviewer::new().allowed(&pod)),
+            1 + usize::from(pod.to_string().contains("mine"))
+        );
     }
 }
 
@@ -275,8 +313,14 @@ fn with_the_v1_5_layout_the_endpoints_authority_is_projected_too() {
     let reviewer = binding(|text| text.ca_config_map = "kube-root-ca.crt".into());
     let pod = reviewer.allowed(&annotated(bound(), "keysluice.dev/token-layout", "v1.5"));
     let ca = "/var/run/secrets/azure/tokens/ca-cert/ca.crt";
-    assert_eq!(pod["spec"]["containers"][0]["env"][6], json!({"name": "AZURE_KUBERNETES_CA_FILE", "value": ca}));
-    assert_eq!(pod["spec"]["volumes"][0]["projected"]["sources"][1]["configMap"]["items"][0]["path"], "ca-cert/ca.crt");
+    assert_eq!(
+        pod["spec"]["containers"][0]["env"][6],
+        json!({"name": "AZURE_KUBERNETES_CA_FILE", "value": ca})
+    );
+    assert_eq!(
+        pod["spec"]["volumes"][0]["projected"]["sources"][1]["configMap"]["items"][0]["path"],
+        "ca-cert/ca.crt"
+    );
     assert_eq!(reviewer.allowed(&pod), pod);
 }
 

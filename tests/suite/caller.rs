@@ -1,4 +1,5 @@
-//! The API server's side of the webhook: calls over verified TLS, over one connection after the other or new ones each time.
+//! The API server's side of the webhook: calls over verified TLS, over one connection after the
+//! other or new ones each time.
 
 use bytes::Bytes;
 use http::Request;
@@ -34,7 +35,14 @@ impl Caller {
     /// Over HTTP/1.1; `name` is what the certificate must be for.
     pub(crate) fn new(address: SocketAddr, name: &str) -> Self {
         let body = keysluice_bench::review(&keysluice_bench::pod(4096)).into();
-        Self { address, name: name.to_owned(), path: "/mutate".to_owned(), is_http2: false, body, connection: None }
+        Self {
+            address,
+            name: name.to_owned(),
+            path: "/mutate".to_owned(),
+            is_http2: false,
+            body,
+            connection: None,
+        }
     }
 
     /// Over HTTP/2.
@@ -53,7 +61,10 @@ impl Caller {
     }
 
     /// One review; `roots` are what a new connection trusts. Gives the leaf that was shown.
-    pub(crate) async fn call(&mut self, roots: &[CertificateDer<'static>]) -> Result<CertificateDer<'static>, String> {
+    pub(crate) async fn call(
+        &mut self,
+        roots: &[CertificateDer<'static>],
+    ) -> Result<CertificateDer<'static>, String> {
         loop {
             let connection = match self.connection.take() {
                 Some(connection) => connection,
@@ -77,7 +88,8 @@ impl Caller {
     ) -> Result<CertificateDer<'static>, String> {
         let (name, path, length) = (&self.name, &self.path, self.body.len());
         let head = format!(
-            "POST {path}?timeout=5s HTTP/1.1\r\nhost: {name}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "POST {path}?timeout=5s HTTP/1.1\r\nhost: {name}\r\ncontent-type: \
+             application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         let request = [head.as_bytes(), &self.body].concat();
         connection.write_all(&request).await.map_err(|error| format!("write: {error}"))?;
@@ -91,7 +103,8 @@ impl Caller {
         Ok(leaf)
     }
 
-    /// `None` if the connection had ended before anything was sent: Go's client, too, opens another one then.
+    /// `None` if the connection had ended before anything was sent: Go's client, too, opens another
+    /// one then.
     async fn call_http2(
         &mut self,
         mut caller: SendRequest<Full<Bytes>>,
@@ -108,7 +121,9 @@ impl Caller {
         };
         self.connection = Some(Connection::Http2(caller, leaf.clone()));
         Some(match answered {
-            (status, Ok(body)) if status == 200 => check(&String::from_utf8_lossy(&body.to_bytes())),
+            (status, Ok(body)) if status == 200 => {
+                check(&String::from_utf8_lossy(&body.to_bytes()))
+            }
             answered => Err(format!("{answered:?}")),
         })
     }
@@ -118,16 +133,22 @@ impl Caller {
         self.connection = None;
     }
 
-    pub(crate) async fn connect(&self, roots: &[CertificateDer<'static>]) -> Result<TlsStream<TcpStream>, String> {
+    pub(crate) async fn connect(
+        &self,
+        roots: &[CertificateDer<'static>],
+    ) -> Result<TlsStream<TcpStream>, String> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let mut config = builder.with_root_certificates(store).with_no_client_auth();
         if self.is_http2 {
             config.alpn_protocols = vec![b"h2".to_vec()];
         }
-        let stream = TcpStream::connect(self.address).await.map_err(|error| format!("connect: {error}"))?;
+        let stream =
+            TcpStream::connect(self.address).await.map_err(|error| format!("connect: {error}"))?;
         stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from(self.name.clone()).unwrap();
         let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
@@ -157,22 +178,30 @@ fn check(answer: &str) -> Result<(), String> {
 async fn read_answer(connection: &mut TlsStream<TcpStream>) -> Result<String, String> {
     let mut answer = Vec::new();
     loop {
-        let read = connection.read_buf(&mut answer).await.map_err(|error| format!("read: {error}"))?;
+        let read =
+            connection.read_buf(&mut answer).await.map_err(|error| format!("read: {error}"))?;
         if read == 0 {
             return Err("the connection was closed under the call".to_owned());
         }
         let text = String::from_utf8_lossy(&answer);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head
-            .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let length = head.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
+        });
         if length.is_some_and(|length: usize| body.len() >= length) {
-            return if head.starts_with("HTTP/1.1 200") { Ok(text.into_owned()) } else { Err(text.into_owned()) };
+            return if head.starts_with("HTTP/1.1 200") {
+                Ok(text.into_owned())
+            } else {
+                Err(text.into_owned())
+            };
         }
     }
 }
 
 /// How long load tests go on: a few seconds, or as long as the pipeline wants.
 pub(crate) fn load_seconds(few: u64) -> u64 {
-    std::env::var("KEYSLUICE_LOAD_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(few)
+    std::env::var("KEYSLUICE_LOAD_SECONDS")
+        .ok()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(few)
 }

@@ -1,4 +1,5 @@
-//! The chart, rendered by Helm. Skipped where Helm is not built yet: `make lint-chart` builds it and runs these.
+//! The chart, rendered by Helm. Skipped where Helm is not built yet: `make lint-chart` builds it
+//! and runs these.
 
 use super::chart_manifests::{documents, find};
 use super::support::data;
@@ -9,8 +10,10 @@ use std::process::{Command, Output};
 const NAMESPACE: &str = "keysluice-system";
 /// In front of the rendered default: Helm makes the namespace itself.
 const INSTALL_HEAD: &str = "\
-# The chart with its default values, for `kubectl apply`; written by a test. docs/install.md says what goes with it, and has the command that
-# puts in your own images (three places: the Deployment's image, its KEYSLUICE_INJECTOR_IMAGE, and the policy keysluice-guard-sidecar, which
+# The chart with its default values, for `kubectl apply`; written by a test. docs/install.md says \
+what goes with it, and has the command that
+# puts in your own images (three places: the Deployment's image, its KEYSLUICE_INJECTOR_IMAGE, \
+and the policy keysluice-guard-sidecar, which
 # lets the sidecar run no other) and your tenant (KEYSLUICE_TENANT_ID).
 apiVersion: v1
 kind: Namespace
@@ -49,7 +52,11 @@ impl Helm {
 
     fn rendered(&self, arguments: &[&str]) -> String {
         let output = self.template(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -61,10 +68,15 @@ impl Helm {
 /// Compares, or writes with `UPDATE_DOCS`.
 fn same(path: &Path, expected: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), expected.as_bytes()).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), expected.as_bytes())
+            .unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == expected, "{} is stale; UPDATE_DOCS=1 make lint-chart writes it anew", path.display());
+    assert!(
+        found == expected,
+        "{} is stale; UPDATE_DOCS=1 make lint-chart writes it anew",
+        path.display()
+    );
 }
 
 #[test]
@@ -102,8 +114,14 @@ fn values_that_cannot_work_are_refused_in_words() {
             &["--set", "tls.existingSecret=keysluice-tls,tls.caBundle=-----BEGIN CERTIFICATE-----"],
             "is the name of the webhook's own Secret",
         ),
-        (&["--set", "tls.caBundle=-----BEGIN CERTIFICATE-----"], "tls.caBundle is set without tls.existingSecret"),
-        (&["--set", "tls.existingSecret=mine,certManager.enabled=true"], "are both set; hint: keep one"),
+        (
+            &["--set", "tls.caBundle=-----BEGIN CERTIFICATE-----"],
+            "tls.caBundle is set without tls.existingSecret",
+        ),
+        (
+            &["--set", "tls.existingSecret=mine,certManager.enabled=true"],
+            "are both set; hint: keep one",
+        ),
         (&["--set", "clientCA.configMap=a,clientCA.secret=b"], "are both set; hint: keep one"),
         (&["--set", "clientCA.key=a/b"], "/clientCA/key"),
         (&["--set", "replicaCont=3"], "additional properties 'replicaCont' not allowed"),
@@ -117,7 +135,10 @@ fn values_that_cannot_work_are_refused_in_words() {
         (&["--set", "guard.imageRepositories={a'b}"], "/guard/imageRepositories/0"),
         (&["--set", "guard=null"], "missing property 'guard'"),
         (&["--set", "networkPolicy.apiServerPorts=null"], "missing property 'apiServerPorts'"),
-        (&["--set", r"podLabels.app\.kubernetes\.io/name=a"], "invalid propertyName 'app.kubernetes.io/name'"),
+        (
+            &["--set", r"podLabels.app\.kubernetes\.io/name=a"],
+            "invalid propertyName 'app.kubernetes.io/name'",
+        ),
         (&["--set", "extraVolumes[0].name=tls"], "/extraVolumes/0/name"),
         (&["--kube-version", "1.29.14"], "requires kubeVersion: >=1.30.0-0"),
     ] {
@@ -131,6 +152,7 @@ fn values_that_cannot_work_are_refused_in_words() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of values and what each changes")]
 fn values_mean_what_they_say() {
     let Some(helm) = Helm::find("values_mean_what_they_say") else { return };
     let pod = "/spec/template/spec";
@@ -146,34 +168,77 @@ fn values_mean_what_they_say() {
         ),
         ("service.targetPort=1234", "Deployment", container("ports/0/containerPort"), json!(1234)),
         ("service.targetPort=1234", "Deployment", container("env/0/value"), json!("0.0.0.0:1234")),
-        ("podDisruptionBudget.maxUnavailable=0", "PodDisruptionBudget", "/spec/maxUnavailable".to_owned(), json!(0)),
-        ("podDisruptionBudget.minAvailable=2", "PodDisruptionBudget", "/spec/minAvailable".to_owned(), json!(2)),
-        ("podDisruptionBudget.minAvailable=2", "PodDisruptionBudget", "/spec/maxUnavailable".to_owned(), Value::Null),
-        ("podDisruptionBudget.minAvailable=50%", "PodDisruptionBudget", "/spec/minAvailable".to_owned(), json!("50%")),
+        (
+            "podDisruptionBudget.maxUnavailable=0",
+            "PodDisruptionBudget",
+            "/spec/maxUnavailable".to_owned(),
+            json!(0),
+        ),
+        (
+            "podDisruptionBudget.minAvailable=2",
+            "PodDisruptionBudget",
+            "/spec/minAvailable".to_owned(),
+            json!(2),
+        ),
+        (
+            "podDisruptionBudget.minAvailable=2",
+            "PodDisruptionBudget",
+            "/spec/maxUnavailable".to_owned(),
+            Value::Null,
+        ),
+        (
+            "podDisruptionBudget.minAvailable=50%",
+            "PodDisruptionBudget",
+            "/spec/minAvailable".to_owned(),
+            json!("50%"),
+        ),
         ("replicaCount=5", "Deployment", "/spec/replicas".to_owned(), json!(5)),
         ("autoscaling.enabled=true", "Deployment", "/spec/replicas".to_owned(), Value::Null),
         ("metricsAddr=:8095", "Deployment", container("ports/1/containerPort"), json!(8095)),
         ("listenAddress=[::]", "Deployment", container("env/1/value"), json!("[::]:9440")),
-        ("image.release=v9", "Deployment", container("image"), json!("ghcr.io/keysluice/webhook:v9")),
+        (
+            "image.release=v9",
+            "Deployment",
+            container("image"),
+            json!("ghcr.io/keysluice/webhook:v9"),
+        ),
         // `warning`, `trace` and `all` of Azure Workload Identity.
         ("logLevel=", "Deployment", container("env/2/value"), json!("warn")),
         ("logLevel=trace", "Deployment", container("env/2/value"), json!("debug")),
         ("logLevel=all", "Deployment", container("env/2/value"), json!("debug")),
         ("logLevel=debug", "Deployment", container("env/2/value"), json!("debug")),
-        ("drainSeconds=60", "Deployment", format!("{pod}/terminationGracePeriodSeconds"), json!(80)),
+        (
+            "drainSeconds=60",
+            "Deployment",
+            format!("{pod}/terminationGracePeriodSeconds"),
+            json!(80),
+        ),
         ("priorityClassName=", "Deployment", format!("{pod}/priorityClassName"), Value::Null),
         // They start as `Ignore`: the webhook is told what they become.
-        ("replicaCount=2", "MutatingWebhookConfiguration", "/webhooks/0/failurePolicy".to_owned(), json!("Ignore")),
+        (
+            "replicaCount=2",
+            "MutatingWebhookConfiguration",
+            "/webhooks/0/failurePolicy".to_owned(),
+            json!("Ignore"),
+        ),
     ] {
         let documents = helm.documents(&["--set", values]);
-        let found = find(&documents, kind, "keysluice").pointer(&pointer).cloned().unwrap_or_default();
+        let found =
+            find(&documents, kind, "keysluice").pointer(&pointer).cloned().unwrap_or_default();
         assert_eq!(found, expected, "{values}: {kind} {pointer}");
     }
     let variable = |values: &str, name: &str| {
         let documents = helm.documents(&["--set", values]);
         let env = container("env");
-        let env = find(&documents, "Deployment", "keysluice").pointer(&env).unwrap().as_array().unwrap().clone();
-        env.into_iter().find(|variable| variable["name"] == name).map(|variable| variable["value"].clone())
+        let env = find(&documents, "Deployment", "keysluice")
+            .pointer(&env)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .clone();
+        env.into_iter()
+            .find(|variable| variable["name"] == name)
+            .map(|variable| variable["value"].clone())
     };
     for (values, name, expected) in [
         ("replicaCount=2", "KEYSLUICE_FAILURE_POLICY", Some("Fail")),
@@ -181,11 +246,19 @@ fn values_mean_what_they_say() {
         ("replicaCount=2", "KEYSLUICE_CSI_FAILURE_POLICY", Some("Ignore")),
         ("webhook.csiFailurePolicy=Fail", "KEYSLUICE_CSI_FAILURE_POLICY", Some("Fail")),
         ("replicaCount=2", "KEYSLUICE_GUARD_SECRET", Some("keysluice-system/keysluice-tls")),
-        ("certManager.enabled=true", "KEYSLUICE_GUARD_SECRET", Some("keysluice-system/keysluice-guard")),
+        (
+            "certManager.enabled=true",
+            "KEYSLUICE_GUARD_SECRET",
+            Some("keysluice-system/keysluice-guard"),
+        ),
         ("guard.identity=false", "KEYSLUICE_GUARD_SECRET", None),
         ("replicaCount=2", "KEYSLUICE_CLIENT_CA", None),
         ("clientCA.configMap=a", "KEYSLUICE_CLIENT_CA", Some("/etc/keysluice/client-ca/ca.crt")),
-        ("clientCA.secret=a,clientCA.key=b.pem", "KEYSLUICE_CLIENT_CA", Some("/etc/keysluice/client-ca/b.pem")),
+        (
+            "clientCA.secret=a,clientCA.key=b.pem",
+            "KEYSLUICE_CLIENT_CA",
+            Some("/etc/keysluice/client-ca/b.pem"),
+        ),
     ] {
         assert_eq!(variable(values, name), expected.map(|value| json!(value)), "{values}: {name}");
     }
@@ -193,7 +266,9 @@ fn values_mean_what_they_say() {
 
 #[test]
 fn a_change_of_what_the_webhook_reads_rolls_its_pods() {
-    let Some(helm) = Helm::find("a_change_of_what_the_webhook_reads_rolls_its_pods") else { return };
+    let Some(helm) = Helm::find("a_change_of_what_the_webhook_reads_rolls_its_pods") else {
+        return;
+    };
     // A number where a text is wanted needs its quotes.
     let option = |values: &str| if values.contains('"') { "--set-json" } else { "--set" };
     let template = |values: &str| {
@@ -226,9 +301,14 @@ fn a_change_of_what_the_webhook_reads_rolls_its_pods() {
     ] {
         assert_ne!(template(values), before, "{values}");
     }
-    let definition =
-        |text: &str| template(&format!("azureEnvironmentDefinition={text}"))["metadata"]["annotations"].clone();
-    assert_ne!(definition("one"), definition("two"), "a file in a ConfigMap needs its checksum in the template");
+    let definition = |text: &str| {
+        template(&format!("azureEnvironmentDefinition={text}"))["metadata"]["annotations"].clone()
+    };
+    assert_ne!(
+        definition("one"),
+        definition("two"),
+        "a file in a ConfigMap needs its checksum in the template"
+    );
     assert_eq!(template("replicaCount=3"), before, "scaling is no reason to restart");
 }
 
@@ -238,25 +318,37 @@ fn ca_bundle_and_path_are_written_by_one_alone() {
     let paths = |arguments: &[&str]| -> (Vec<Value>, Value) {
         let documents = helm.documents(arguments);
         let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
-        let path = |entry: &Value| entry["clientConfig"]["service"].get("path").cloned().unwrap_or_default();
+        let path = |entry: &Value| {
+            entry["clientConfig"]["service"].get("path").cloned().unwrap_or_default()
+        };
         let mark = configuration["metadata"]["annotations"]["keysluice.dev/path"].clone();
         (configuration["webhooks"].as_array().unwrap().iter().map(path).collect(), mark)
     };
     assert_eq!(paths(&[]), (vec![Value::Null; 3], json!("written-by-webhook")));
-    assert_eq!(paths(&["--set", "certManager.enabled=true"]), (vec![json!("/mutate-v1-pod"); 3], Value::Null));
+    assert_eq!(
+        paths(&["--set", "certManager.enabled=true"]),
+        (vec![json!("/mutate-v1-pod"); 3], Value::Null)
+    );
     let bundles = |arguments: &[&str]| -> Vec<Value> {
         let documents = helm.documents(arguments);
         let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
-        let bundle = |entry: &Value| entry["clientConfig"].get("caBundle").cloned().unwrap_or_default();
+        let bundle =
+            |entry: &Value| entry["clientConfig"].get("caBundle").cloned().unwrap_or_default();
         configuration["webhooks"].as_array().unwrap().iter().map(bundle).collect()
     };
-    // An upgrade leaves alone what neither the old nor the new manifest names; an empty text would be a name.
+    // An upgrade leaves alone what neither the old nor the new manifest names; an empty text would
+    // be a name.
     assert_eq!(bundles(&[]), [Value::Null, Value::Null, Value::Null]);
-    assert_eq!(bundles(&["--set", "certManager.enabled=true"]), [Value::Null, Value::Null, Value::Null]);
+    assert_eq!(
+        bundles(&["--set", "certManager.enabled=true"]),
+        [Value::Null, Value::Null, Value::Null]
+    );
     let values = data().join("chart/given-certificate.values.yaml");
     let given = bundles(&["--values", &values.display().to_string()]);
     assert!(
-        given.iter().all(|bundle| bundle.as_str().is_some_and(|text| text.starts_with("LS0tLS1CRUdJTi"))),
+        given
+            .iter()
+            .all(|bundle| bundle.as_str().is_some_and(|text| text.starts_with("LS0tLS1CRUdJTi"))),
         "{given:?}"
     );
     // And the Secret that the webhook fills says nothing of its content.
@@ -267,14 +359,26 @@ fn ca_bundle_and_path_are_written_by_one_alone() {
 
 #[test]
 fn without_own_certificates_there_are_only_the_rights_to_tighten() {
-    let Some(helm) = Helm::find("without_own_certificates_there_are_only_the_rights_to_tighten") else { return };
+    let Some(helm) = Helm::find("without_own_certificates_there_are_only_the_rights_to_tighten")
+    else {
+        return;
+    };
     for (values, expected) in [
-        ("certManager.enabled=true", &["mutatingwebhookconfigurations/keysluice", "secrets/keysluice-guard"][..]),
-        ("certManager.enabled=true,guard.identity=false", &["mutatingwebhookconfigurations/keysluice"]),
+        (
+            "certManager.enabled=true",
+            &["mutatingwebhookconfigurations/keysluice", "secrets/keysluice-guard"][..],
+        ),
+        (
+            "certManager.enabled=true,guard.identity=false",
+            &["mutatingwebhookconfigurations/keysluice"],
+        ),
     ] {
         let documents = helm.documents(&["--set", values, "--no-hooks"]);
-        let is_role = |document: &&Value| document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
-        let rules = documents.iter().filter(is_role).flat_map(|role| role["rules"].as_array().unwrap());
+        let is_role = |document: &&Value| {
+            document["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"))
+        };
+        let rules =
+            documents.iter().filter(is_role).flat_map(|role| role["rules"].as_array().unwrap());
         let (writing, reading): (Vec<&Value>, Vec<&Value>) =
             rules.partition(|rule| rule["verbs"] != json!(["get", "list", "watch"]));
         assert_eq!(reading.len(), 3, "{reading:?}");
@@ -283,23 +387,36 @@ fn without_own_certificates_there_are_only_the_rights_to_tighten() {
             writing.into_iter().partition(|rule| rule["apiGroups"] == json!(["keysluice.dev"]));
         assert_eq!(switch.len(), 1, "{switch:?}");
         let named = writing.iter().map(|rule| {
-            format!("{}/{}", rule["resources"][0].as_str().unwrap(), rule["resourceNames"][0].as_str().unwrap())
+            format!(
+                "{}/{}",
+                rule["resources"][0].as_str().unwrap(),
+                rule["resourceNames"][0].as_str().unwrap()
+            )
         });
         assert_eq!(named.collect::<Vec<_>>(), expected);
         // And of the configuration it may change nothing else.
-        let policy = find(&documents, "ValidatingAdmissionPolicy", "keysluice-own-configuration").to_string();
-        assert!(policy.contains("a.clientConfig == b.clientConfig") && !policy.contains("matches("), "{policy}");
+        let policy = find(&documents, "ValidatingAdmissionPolicy", "keysluice-own-configuration")
+            .to_string();
+        assert!(
+            policy.contains("a.clientConfig == b.clientConfig") && !policy.contains("matches("),
+            "{policy}"
+        );
     }
 }
 
 /// `helm template`, and so Argo CD and kustomize, apply everything that is printed.
 #[test]
 fn a_rendering_without_a_cluster_holds_nothing_for_an_uninstall() {
-    let Some(helm) = Helm::find("a_rendering_without_a_cluster_holds_nothing_for_an_uninstall") else { return };
+    let Some(helm) = Helm::find("a_rendering_without_a_cluster_holds_nothing_for_an_uninstall")
+    else {
+        return;
+    };
     for arguments in [&[][..], &["--is-upgrade"], &["--set", "certManager.enabled=true"]] {
         let documents = helm.documents(arguments);
-        let hooks: Vec<&Value> =
-            documents.iter().filter(|one| one["metadata"]["annotations"]["helm.sh/hook"].is_string()).collect();
+        let hooks: Vec<&Value> = documents
+            .iter()
+            .filter(|one| one["metadata"]["annotations"]["helm.sh/hook"].is_string())
+            .collect();
         assert_eq!(hooks.len(), 6, "the doctor and its rights: {hooks:?}");
         for hook in hooks {
             assert_eq!(hook["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
@@ -319,18 +436,28 @@ fn the_doctor_looks_at_what_is_installed() {
         let documents = helm.documents(&["--set", values]);
         documents.into_iter().find(|one| one["kind"] == "Job").unwrap()
     };
-    let images = job("image.repository=a.test/w,injector.image.repository=a.test/i,injector.image.release=v2");
+    let images = job(
+        "image.repository=a.test/w,injector.image.repository=a.test/i,injector.image.release=v2",
+    );
     let containers = images["spec"]["template"]["spec"]["containers"].clone();
     assert_eq!(containers[0]["image"], "a.test/w:0.1.0");
     assert_eq!(containers[1]["image"], "a.test/i:v2");
-    let says =
-        |job: &Value, word: &str| job["spec"]["template"]["spec"]["containers"][0]["args"].to_string().contains(word);
+    let says = |job: &Value, word: &str| {
+        job["spec"]["template"]["spec"]["containers"][0]["args"].to_string().contains(word)
+    };
     assert!(says(&job("fullnameOverride=sluice"), "--name=sluice"));
     assert!(says(&job("csiVolumes=leave"), "--csi-volumes=leave"));
-    assert!(says(&job("imagePullSecrets[0].name=a"), "--pull-secrets") && !says(&images, "--pull-secrets"));
-    // What is applied by `kubectl apply` once more, with other images, must not change a job's template.
+    assert!(
+        says(&job("imagePullSecrets[0].name=a"), "--pull-secrets")
+            && !says(&images, "--pull-secrets")
+    );
+    // What is applied by `kubectl apply` once more, with other images, must not change a job's
+    // template.
     assert_ne!(images["metadata"]["name"], job("replicaCount=2")["metadata"]["name"]);
-    assert_eq!(job("replicaCount=2")["metadata"]["name"], job("replicaCount=3")["metadata"]["name"]);
+    assert_eq!(
+        job("replicaCount=2")["metadata"]["name"],
+        job("replicaCount=3")["metadata"]["name"]
+    );
 }
 
 #[test]
@@ -366,19 +493,26 @@ fn kube_system_is_left_out_unless_somebody_says_so() {
         let documents = helm.documents(&["--set", values]);
         let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
         for entry in configuration["webhooks"].as_array().unwrap() {
-            assert_eq!(entry["namespaceSelector"]["matchExpressions"][0]["values"], expected, "{values}");
+            assert_eq!(
+                entry["namespaceSelector"]["matchExpressions"][0]["values"], expected,
+                "{values}"
+            );
         }
     }
 }
 
-/// cert-manager leaves its Secret behind, and Helm takes over nothing that it did not make: so one name cannot serve both.
+/// cert-manager leaves its Secret behind, and Helm takes over nothing that it did not make: so one
+/// name cannot serve both.
 #[test]
 fn the_secret_of_cert_manager_is_not_the_webhooks_own() {
-    let Some(helm) = Helm::find("the_secret_of_cert_manager_is_not_the_webhooks_own") else { return };
+    let Some(helm) = Helm::find("the_secret_of_cert_manager_is_not_the_webhooks_own") else {
+        return;
+    };
     let documents = helm.documents(&["--set", "certManager.enabled=true"]);
     let certificate = find(&documents, "Certificate", "keysluice");
     assert_eq!(certificate["spec"]["secretName"], "keysluice-cert-manager-tls");
-    let volumes = &find(&documents, "Deployment", "keysluice")["spec"]["template"]["spec"]["volumes"];
+    let volumes =
+        &find(&documents, "Deployment", "keysluice")["spec"]["template"]["spec"]["volumes"];
     assert_eq!(volumes[0]["secret"]["secretName"], "keysluice-cert-manager-tls");
     find(&helm.documents(&[]), "Secret", "keysluice-tls");
 }

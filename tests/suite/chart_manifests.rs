@@ -1,4 +1,5 @@
-//! `install.yaml` as it stands, which a test keeps equal to the chart: what must hold of it, without Helm.
+//! `install.yaml` as it stands, which a test keeps equal to the chart: what must hold of it,
+//! without Helm.
 
 use super::support::keysluice;
 use keysluice::mutate::SIDECAR;
@@ -14,7 +15,8 @@ pub(super) fn documents(text: &str) -> Vec<Value> {
 
 /// The one of this kind and name.
 pub(super) fn find<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Value {
-    let wanted = |document: &&Value| document["kind"] == kind && document["metadata"]["name"] == name;
+    let wanted =
+        |document: &&Value| document["kind"] == kind && document["metadata"]["name"] == name;
     documents.iter().find(wanted).unwrap_or_else(|| panic!("there is no {kind} {name}"))
 }
 
@@ -43,11 +45,16 @@ fn the_webhook_may_do_this_and_nothing_else() {
     assert_eq!(find(&documents, "Role", "keysluice")["rules"], namespace);
     let kinds: Vec<_> = documents.iter().filter_map(|document| document["kind"].as_str()).collect();
     // A right that nothing uses: match conditions ask whether it is given.
-    let switch = json!([{"apiGroups": ["keysluice.dev"], "resources": ["admission"], "verbs": ["enforce"]}]);
+    let switch =
+        json!([{"apiGroups": ["keysluice.dev"], "resources": ["admission"], "verbs": ["enforce"]}]);
     assert_eq!(find(&documents, "Role", "keysluice-in-force")["rules"], switch);
-    for (kind, count) in
-        [("ClusterRole", 1), ("Role", 2), ("ClusterRoleBinding", 1), ("RoleBinding", 2), ("ServiceAccount", 1)]
-    {
+    for (kind, count) in [
+        ("ClusterRole", 1),
+        ("Role", 2),
+        ("ClusterRoleBinding", 1),
+        ("RoleBinding", 2),
+        ("ServiceAccount", 1),
+    ] {
         assert_eq!(kinds.iter().filter(|found| **found == kind).count(), count, "{kind}");
     }
 }
@@ -77,12 +84,17 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
     assert!(name > "azure-wi-webhook-mutating-webhook-configuration");
     let entries = configuration["webhooks"].as_array().unwrap();
     let opted_in = json!({"matchLabels": {"azure.workload.identity/use": "true"}});
-    let others =
-        json!({"matchExpressions": [{"key": "azure.workload.identity/use", "operator": "NotIn", "values": ["true"]}]});
+    let others = json!({"matchExpressions": [{"key": "azure.workload.identity/use", "operator": "NotIn", "values": ["true"]}]});
     for (entry, (name, policy, operation, resource, selector)) in entries.iter().zip([
         ("pods.keysluice.dev", "Ignore", "CREATE", "pods", &opted_in),
         ("csi-volumes.keysluice.dev", "Ignore", "CREATE", "pods", &others),
-        ("ephemeral-containers.keysluice.dev", "Ignore", "UPDATE", "pods/ephemeralcontainers", &opted_in),
+        (
+            "ephemeral-containers.keysluice.dev",
+            "Ignore",
+            "UPDATE",
+            "pods/ephemeralcontainers",
+            &opted_in,
+        ),
     ]) {
         assert_eq!((&entry["name"], &entry["failurePolicy"]), (&json!(name), &json!(policy)));
         let rule = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": [resource], "scope": "Namespaced"}]);
@@ -91,7 +103,11 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
         assert_eq!(entry["reinvocationPolicy"], "IfNeeded");
         assert_eq!(entry["sideEffects"], "None");
         let excluded = &entry["namespaceSelector"]["matchExpressions"][0]["values"];
-        assert_eq!(*excluded, json!(["kube-system", "keysluice-system"]), "a cold start must not wait for us");
+        assert_eq!(
+            *excluded,
+            json!(["kube-system", "keysluice-system"]),
+            "a cold start must not wait for us"
+        );
         assert_eq!(
             entry["clientConfig"]["service"].get("path"),
             None,
@@ -111,15 +127,20 @@ fn the_webhook_drains_within_its_grace_period() {
     let drain: u64 = drain["value"].as_str().unwrap().parse().unwrap();
     let finish = keysluice::server::Limits::default().finish.as_secs();
     assert!(spec["terminationGracePeriodSeconds"].as_u64().unwrap() > drain + finish);
-    assert_eq!(deployment["spec"]["strategy"]["rollingUpdate"], json!({"maxUnavailable": 0, "maxSurge": 1}));
+    assert_eq!(
+        deployment["spec"]["strategy"]["rollingUpdate"],
+        json!({"maxUnavailable": 0, "maxSurge": 1})
+    );
 }
 
 #[test]
 fn every_variable_is_one_that_serve_reads() {
     let documents = install();
-    let env = &find(&documents, "Deployment", "keysluice")["spec"]["template"]["spec"]["containers"][0]["env"];
+    let env = &find(&documents, "Deployment", "keysluice")["spec"]["template"]["spec"]["containers"]
+        [0]["env"];
     let (_, help, _) = keysluice(&["serve", "--help"]);
-    let names: Vec<_> = env.as_array().unwrap().iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        env.as_array().unwrap().iter().map(|variable| variable["name"].as_str().unwrap()).collect();
     for name in &names {
         assert!(help.contains(&format!("[env: {name}=]")), "serve does not read {name}");
     }
@@ -130,17 +151,28 @@ fn every_variable_is_one_that_serve_reads() {
 fn the_guard_lets_our_own_sidecar_be() {
     let documents = install();
     let guard = find(&documents, "ValidatingAdmissionPolicy", "keysluice-guard-sidecar");
-    let repositories =
-        &guard["spec"]["variables"].as_array().unwrap().iter().find(|one| one["name"] == "repositories").unwrap();
-    let image = keysluice::settings::Settings::new(keysluice::cloud::Cloud::well_known("").unwrap()).injector_image;
+    let repositories = &guard["spec"]["variables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "repositories")
+        .unwrap();
+    let image =
+        keysluice::settings::Settings::new(keysluice::cloud::Cloud::well_known("").unwrap())
+            .injector_image;
     let repository = image.rsplit_once(':').unwrap().0;
-    assert_eq!(repositories["expression"], format!("['{repository}']"), "chart and program name one image");
+    assert_eq!(
+        repositories["expression"],
+        format!("['{repository}']"),
+        "chart and program name one image"
+    );
 }
 
 #[test]
 fn every_policy_denies_with_a_code_that_is_documented() {
     let documents = install();
-    let policies: Vec<&Value> = documents.iter().filter(|one| one["kind"] == "ValidatingAdmissionPolicy").collect();
+    let policies: Vec<&Value> =
+        documents.iter().filter(|one| one["kind"] == "ValidatingAdmissionPolicy").collect();
     assert_eq!(policies.len(), 4);
     for policy in policies {
         for validation in policy["spec"]["validations"].as_array().unwrap() {
@@ -154,17 +186,19 @@ fn every_policy_denies_with_a_code_that_is_documented() {
         let mut expected = json!({"policyName": name, "validationActions": ["Deny"]});
         if name == "keysluice-guard-identity" {
             // Not before the webhook has written a key into it.
-            expected["paramRef"] =
-                json!({"name": "keysluice-tls", "namespace": "keysluice-system", "parameterNotFoundAction": "Allow"});
+            expected["paramRef"] = json!({"name": "keysluice-tls", "namespace": "keysluice-system", "parameterNotFoundAction": "Allow"});
         }
         assert_eq!(binding["spec"], expected);
     }
-    let warning = find(&documents, "ValidatingAdmissionPolicyBinding", "keysluice-guard-identity-warn");
-    let expected = json!({"policyName": "keysluice-guard-identity", "validationActions": ["Warn", "Audit"]});
+    let warning =
+        find(&documents, "ValidatingAdmissionPolicyBinding", "keysluice-guard-identity-warn");
+    let expected =
+        json!({"policyName": "keysluice-guard-identity", "validationActions": ["Warn", "Audit"]});
     assert_eq!(warning["spec"], expected);
 }
 
-/// Everything that can refuse or delay a pod asks for the one switch, and asks for what the switch gives.
+/// Everything that can refuse or delay a pod asks for the one switch, and asks for what the switch
+/// gives.
 #[test]
 fn whatever_can_refuse_a_pod_is_in_force_only_while_the_switch_is_on() {
     let documents = install();
@@ -173,42 +207,62 @@ fn whatever_can_refuse_a_pod_is_in_force_only_while_the_switch_is_on() {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let namespace = text(&subject["namespace"]);
     let condition = format!(
-        "authorizer.serviceAccount('{namespace}', '{}').group('{}').resource('{}').namespace('{namespace}').check('{}').allowed()",
+        "authorizer.serviceAccount('{namespace}', \
+         '{}').group('{}').resource('{}').namespace('{namespace}').check('{}').allowed()",
         text(&subject["name"]),
         text(&rule["apiGroups"][0]),
         text(&rule["resources"][0]),
         text(&rule["verbs"][0]),
     );
     let asks = |conditions: &Value| {
-        conditions.as_array().is_some_and(|all| all.iter().any(|one| one["expression"] == condition))
+        conditions
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one["expression"] == condition))
     };
     let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
     for entry in configuration["webhooks"].as_array().unwrap() {
         assert!(asks(&entry["matchConditions"]), "{}", entry["name"]);
     }
     for policy in documents.iter().filter(|one| one["kind"] == "ValidatingAdmissionPolicy") {
-        let of_pods = policy["spec"]["matchConstraints"]["resourceRules"].to_string().contains("\"pods\"");
-        assert_eq!(asks(&policy["spec"]["matchConditions"]), of_pods, "{}", policy["metadata"]["name"]);
+        let of_pods =
+            policy["spec"]["matchConstraints"]["resourceRules"].to_string().contains("\"pods\"");
+        assert_eq!(
+            asks(&policy["spec"]["matchConditions"]),
+            of_pods,
+            "{}",
+            policy["metadata"]["name"]
+        );
     }
 }
 
 #[test]
 fn the_documented_commands_name_what_is_there() {
     let documents = install();
-    let page =
-        |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap();
+    let page = |name: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name))
+            .unwrap()
+    };
     let uninstall = page("uninstall.md");
     let after = |command: &str| -> Vec<String> {
-        let line = uninstall.lines().find(|line| line.starts_with(command)).unwrap_or_else(|| panic!("no {command}"));
+        let line = uninstall
+            .lines()
+            .find(|line| line.starts_with(command))
+            .unwrap_or_else(|| panic!("no {command}"));
         line[command.len()..].split_whitespace().map(str::to_owned).collect()
     };
-    let switch = after("kubectl --namespace keysluice-system delete --ignore-not-found rolebinding");
+    let switch =
+        after("kubectl --namespace keysluice-system delete --ignore-not-found rolebinding");
     assert_eq!(switch, ["keysluice-in-force"]);
     find(&documents, "RoleBinding", "keysluice-in-force");
-    for (page_name, text) in ["install.md", "upgrade.md", "uninstall.md"].map(|name| (name, page(name))) {
+    for (page_name, text) in
+        ["install.md", "upgrade.md", "uninstall.md"].map(|name| (name, page(name)))
+    {
         let words = text.split_whitespace().map(|word| word.trim_matches(['`', '.', ',']));
         for word in words.filter(|word| word.starts_with("webhook-config/")) {
-            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(word).exists(), "{page_name}: {word}");
+            assert!(
+                Path::new(env!("CARGO_MANIFEST_DIR")).join(word).exists(),
+                "{page_name}: {word}"
+            );
         }
     }
 }

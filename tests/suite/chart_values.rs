@@ -1,4 +1,5 @@
-//! The chart's values: each with a comment, a line of `docs/chart-values.md` and a place in the schema. No Helm needed.
+//! The chart's values: each with a comment, a line of `docs/chart-values.md` and a place in the
+//! schema. No Helm needed.
 
 use super::docs::check;
 use serde_json::Value;
@@ -23,7 +24,8 @@ struct Row {
     comment: String,
 }
 
-/// Keys with the comment right above them. A key without one belongs to the documented value it stands in, or only groups others.
+/// Keys with the comment right above them. A key without one belongs to the documented value it
+/// stands in, or only groups others.
 fn rows(text: &str) -> Vec<Row> {
     let (mut rows, mut comment, mut path) = (Vec::new(), Vec::new(), Vec::<(usize, String)>::new());
     for line in text.lines() {
@@ -74,14 +76,25 @@ fn every_value_is_documented() {
         assert!(rows.iter().any(|row| row.path == *path), "{} has no comment", path.join("."));
     }
     let mut page = String::from(
-        "# Chart values\n\nThis page is generated from `webhook-config/chart/values.yaml`. Anything else is refused by the chart's schema.\n\n\
+        "# Chart values\n\nThis page is generated from `webhook-config/chart/values.yaml`. \
+         Anything else is refused by the chart's schema.\n\n\
          | value | default | what it does |\n| --- | --- | --- |\n",
     );
     for row in &rows {
         assert!(row.comment.ends_with('.'), "{}", row.path.join("."));
         let default = at(&values, &row.path);
-        let default = if *default == Value::String(String::new()) { String::new() } else { format!("`{default}`") };
-        writeln!(page, "| `{}` | {default} | {} |", row.path.join("."), row.comment.replace('|', "\\|")).unwrap();
+        let default = if *default == Value::String(String::new()) {
+            String::new()
+        } else {
+            format!("`{default}`")
+        };
+        writeln!(
+            page,
+            "| `{}` | {default} | {} |",
+            row.path.join("."),
+            row.comment.replace('|', "\\|")
+        )
+        .unwrap();
     }
     check("chart-values.md", &page);
 }
@@ -102,7 +115,12 @@ fn the_schema_knows_exactly_the_values() {
     assert_eq!(found, expected);
 }
 
-fn properties(schema: &Value, path: &mut Vec<String>, documented: &[Row], found: &mut Vec<Vec<String>>) {
+fn properties(
+    schema: &Value,
+    path: &mut Vec<String>,
+    documented: &[Row],
+    found: &mut Vec<Vec<String>>,
+) {
     let is_leaf = documented.iter().any(|row| row.path == *path);
     match schema["properties"].as_object() {
         Some(properties_of) if !is_leaf => {
@@ -191,8 +209,11 @@ fn the_definition_of_classes_keeps_what_it_does_not_know_below_spec_and_status()
     assert_eq!(versions.iter().filter(|version| version["storage"] == true).count(), 1);
     for version in versions {
         let schema = &version["schema"]["openAPIV3Schema"];
-        for (pointer, keeps) in [("", false), ("/properties/spec", true), ("/properties/status", true)] {
-            let kept = schema.pointer(pointer).unwrap()["x-kubernetes-preserve-unknown-fields"] == true;
+        for (pointer, keeps) in
+            [("", false), ("/properties/spec", true), ("/properties/status", true)]
+        {
+            let kept =
+                schema.pointer(pointer).unwrap()["x-kubernetes-preserve-unknown-fields"] == true;
             assert_eq!(kept, keeps, "{pointer}");
         }
     }

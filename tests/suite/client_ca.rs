@@ -34,7 +34,8 @@ impl Authority {
     async fn is_let_in(&self, server: &Server<Manifests>) -> bool {
         let key = PrivateKeyDer::try_from(self.key.clone()).unwrap();
         let identity = Some((self.certificate.clone(), key));
-        let mut client = server.try_connect_as(b"http/1.1", &[&rustls::version::TLS13], identity).await.unwrap();
+        let mut client =
+            server.try_connect_as(b"http/1.1", &[&rustls::version::TLS13], identity).await.unwrap();
         // In TLS 1.3 the client learns of it with the first read.
         let _ = client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         let _ = client.flush().await;
@@ -45,7 +46,8 @@ impl Authority {
 /// As the kubelet does: never half a file.
 fn put(path: &Path, text: &str) {
     let partial = path.with_extension("partial");
-    std::io::Write::write_all(&mut std::fs::File::create(&partial).unwrap(), text.as_bytes()).unwrap();
+    std::io::Write::write_all(&mut std::fs::File::create(&partial).unwrap(), text.as_bytes())
+        .unwrap();
     std::fs::rename(partial, path).unwrap();
 }
 
@@ -79,8 +81,14 @@ async fn only_certificates_of_the_authorities_that_the_file_names_now_are_let_in
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     server.address = listener.local_addr().unwrap();
     server.ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
-    let _ended =
-        spawn(listener, config, Arc::clone(&server.handler), Limits::default(), std::future::pending()).unwrap();
+    let _ended = spawn(
+        listener,
+        config,
+        Arc::clone(&server.handler),
+        Limits::default(),
+        std::future::pending(),
+    )
+    .unwrap();
 
     assert!(is_closed(&mut server.connect().await).await, "without a certificate");
     server.wait_for_metric("keysluice_tls_handshake_failures_total 1").await;
@@ -91,12 +99,19 @@ async fn only_certificates_of_the_authorities_that_the_file_names_now_are_let_in
     assert!(first.is_let_in(&server).await);
     put(&path, "broken");
     within_30_s(async {
-        while !server.metrics.text(&[]).contains("keysluice_certificate_changes_total{event=\"failed\"}") {
+        while !server
+            .metrics
+            .text(&[])
+            .contains("keysluice_certificate_changes_total{event=\"failed\"}")
+        {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
-    assert!(first.is_let_in(&server).await && second.is_let_in(&server).await, "the last good ones stay");
+    assert!(
+        first.is_let_in(&server).await && second.is_let_in(&server).await,
+        "the last good ones stay"
+    );
     put(&path, &second.pem);
     within_30_s(async { while first.is_let_in(&server).await {} }).await;
     assert!(second.is_let_in(&server).await);

@@ -41,7 +41,10 @@ impl Watched {
     }
 
     pub(crate) fn by(kubeconfig: &Path, server: ApiServer) -> Self {
-        let cluster = Arc::new(api::ApiServer::new(Client::from_kubeconfig(kubeconfig).unwrap(), Budget::default()));
+        let cluster = Arc::new(api::ApiServer::new(
+            Client::from_kubeconfig(kubeconfig).unwrap(),
+            Budget::default(),
+        ));
         let watch = tokio::spawn(cluster.watch(FAST));
         Self { server, cluster, watch }
     }
@@ -57,7 +60,8 @@ impl Watched {
         eventually(what, || async { wanted(&self.cluster.caches()) }).await;
     }
 
-    /// What a review would see; reads of one object are refused meanwhile, so the answer is the cache's.
+    /// What a review would see; reads of one object are refused meanwhile, so the answer is the
+    /// cache's.
     async fn cached(&self, namespace: &str, name: &str) -> Cached {
         self.server.world().get_fault = Some(GetFault::Status(403));
         let answer = self.cluster.service_account(namespace, name).await;
@@ -117,17 +121,31 @@ async fn objects_appear_change_and_go_as_the_server_says() {
     watched.until_cached("app", client("id-2")).await;
     watched.until_cached("plain", client("id-3")).await;
     watched.until_cached("new", Cached::WithoutClient).await;
-    watched.until("class and driver", |caches| caches[1].objects == 1 && caches[2].objects == 1).await;
-    assert!(matches!(watched.cluster.provider_class("n", "class").await.unwrap(), ClassFact::Found(_)));
+    watched
+        .until("class and driver", |caches| caches[1].objects == 1 && caches[2].objects == 1)
+        .await;
+    assert!(matches!(
+        watched.cluster.provider_class("n", "class").await.unwrap(),
+        ClassFact::Found(_)
+    ));
     assert!(watched.cluster.csi_driver_installed().await.unwrap());
-    for (resource, namespace, name) in
-        [(SERVICE_ACCOUNTS, "n", "app"), (CLASSES, "n", "class"), (DRIVERS, "", "secrets-store.csi.k8s.io")]
-    {
+    for (resource, namespace, name) in [
+        (SERVICE_ACCOUNTS, "n", "app"),
+        (CLASSES, "n", "class"),
+        (DRIVERS, "", "secrets-store.csi.k8s.io"),
+    ] {
         watched.server.world().delete(resource, namespace, name);
     }
-    watched.until("all gone", |caches| caches[0].objects == 2 && caches[1].objects + caches[2].objects == 0).await;
+    watched
+        .until("all gone", |caches| {
+            caches[0].objects == 2 && caches[1].objects + caches[2].objects == 0
+        })
+        .await;
     assert_eq!(watched.cluster.service_account("n", "app").await.unwrap(), None);
-    assert!(matches!(watched.cluster.provider_class("n", "class").await.unwrap(), ClassFact::Missing));
+    assert!(matches!(
+        watched.cluster.provider_class("n", "class").await.unwrap(),
+        ClassFact::Missing
+    ));
     assert!(!watched.cluster.csi_driver_installed().await.unwrap());
     let agent = concat!("keysluice/", env!("CARGO_PKG_VERSION"));
     assert!(watched.server.world().user_agents.iter().all(|sent| sent == agent));
@@ -137,7 +155,8 @@ async fn objects_appear_change_and_go_as_the_server_says() {
 async fn a_connection_cut_inside_an_event_goes_on_where_it_was_without_a_list() {
     let server = server_with_accounts();
     let watched = Watched::synced(server).await;
-    // The next watch of ServiceAccounts ends 40 bytes into its first event, the one after that is whole.
+    // The next watch of ServiceAccounts ends 40 bytes into its first event, the one after that is
+    // whole.
     watched.server.world().fail(SERVICE_ACCOUNTS, [Fault::CutAfter(40)]);
     watched.server.world().disconnect();
     watched.server.world().put_account("n", "late", Some("id"));
@@ -149,7 +168,9 @@ async fn a_connection_cut_inside_an_event_goes_on_where_it_was_without_a_list() 
 #[tokio::test]
 async fn a_list_cut_before_its_end_is_begun_anew() {
     let server = server_with_accounts();
-    server.world().fail(SERVICE_ACCOUNTS, [Fault::CutAfter(300), Fault::CutAfter(0), Fault::Status(500)]);
+    server
+        .world()
+        .fail(SERVICE_ACCOUNTS, [Fault::CutAfter(300), Fault::CutAfter(0), Fault::Status(500)]);
     let watched = Watched::synced(server).await;
     assert_eq!(watched.cluster.caches()[0].objects, 2);
     assert_eq!(watched.server.world().requests_for("sendInitialEvents").len(), 4 + 2);
@@ -196,19 +217,30 @@ async fn a_store_restored_from_an_older_copy_is_listed_again() {
 async fn while_the_server_is_down_cached_answers_go_on_and_the_age_grows() {
     let mut watched = Watched::synced(server_with_accounts()).await;
     watched.server.stop().await;
-    watched.until("trouble is told", |caches| caches.iter().all(|cache| cache.trouble.is_some())).await;
-    assert_eq!(watched.cluster.service_account("n", "app").await.unwrap().unwrap().client_id.as_deref(), Some("id-1"));
+    watched
+        .until("trouble is told", |caches| caches.iter().all(|cache| cache.trouble.is_some()))
+        .await;
+    assert_eq!(
+        watched.cluster.service_account("n", "app").await.unwrap().unwrap().client_id.as_deref(),
+        Some("id-1")
+    );
     let unknown = watched.cluster.service_account("n", "unknown").await.unwrap_err().to_string();
     assert!(
-        unknown.starts_with("cannot read ServiceAccount n/unknown from the API server: no answer from the API server"),
+        unknown.starts_with(
+            "cannot read ServiceAccount n/unknown from the API server: no answer \
+            from the API server"
+        ),
         "{unknown}"
     );
-    let aged =
-        |caches: &[CacheStatus]| caches.iter().all(|cache| cache.synced && cache.age >= Duration::from_millis(50));
+    let aged = |caches: &[CacheStatus]| {
+        caches.iter().all(|cache| cache.synced && cache.age >= Duration::from_millis(50))
+    };
     watched.until("the age grows", aged).await;
     watched.server.restart().await;
     // Once the watches are accepted again, before anything happens that they could tell.
-    watched.until("trouble is over", |caches| caches.iter().all(|cache| cache.trouble.is_none())).await;
+    watched
+        .until("trouble is over", |caches| caches.iter().all(|cache| cache.trouble.is_none()))
+        .await;
     watched.server.world().put_account("n", "new", None);
     watched.until_cached("new", Cached::WithoutClient).await;
 }
@@ -216,10 +248,16 @@ async fn while_the_server_is_down_cached_answers_go_on_and_the_age_grows() {
 #[tokio::test]
 async fn refusals_are_retried_no_sooner_than_the_server_asks() {
     let server = server_with_accounts();
-    server.world().fail(SERVICE_ACCOUNTS, [Fault::Status(500), Fault::Status(403), Fault::Status(429)]);
+    server
+        .world()
+        .fail(SERVICE_ACCOUNTS, [Fault::Status(500), Fault::Status(403), Fault::Status(429)]);
     let begun = Instant::now();
     let watched = Watched::open(server);
-    watched.until("told", |caches| caches[0].trouble.as_deref().is_some_and(|trouble| trouble.contains("429"))).await;
+    watched
+        .until("told", |caches| {
+            caches[0].trouble.as_deref().is_some_and(|trouble| trouble.contains("429"))
+        })
+        .await;
     assert!(!watched.cluster.caches()[0].synced);
     watched.until("synced", |caches| caches[0].synced).await;
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
@@ -272,8 +310,10 @@ async fn a_streamed_list_that_never_ends_is_asked_for_page_by_page() {
     watched.server.world().put_account("n", "new", None);
     watched.until_cached("new", Cached::WithoutClient).await;
     let world = watched.server.world();
-    let streamed =
-        world.requests_for("/serviceaccounts?").into_iter().filter(|list| list.contains("sendInitialEvents"));
+    let streamed = world
+        .requests_for("/serviceaccounts?")
+        .into_iter()
+        .filter(|list| list.contains("sendInitialEvents"));
     assert_eq!((streamed.count(), world.requests_for("/serviceaccounts?limit").len()), (2, 1));
 }
 
@@ -301,9 +341,14 @@ async fn a_class_of_any_shape_stops_nobody() {
             let watched = Watched::synced(server).await;
             watched.server.world().put_hostile(CLASSES, "n", "hostile", shape.clone());
             watched.server.world().put_class("n", "later", "vault");
-            watched.until("the last", |caches| caches[1].objects == if number < 4 { 4 } else { 3 }).await;
+            watched
+                .until("the last", |caches| caches[1].objects == if number < 4 { 4 } else { 3 })
+                .await;
             for name in ["a", "z", "later"] {
-                assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Found(_)));
+                assert!(matches!(
+                    watched.cluster.provider_class("n", name).await.unwrap(),
+                    ClassFact::Found(_)
+                ));
             }
             let hostile = watched.cluster.provider_class("n", "hostile").await.unwrap();
             assert!(matches!(hostile, ClassFact::Invalid(_)), "{shape}: {hostile:?}");
@@ -330,7 +375,10 @@ async fn classes_may_be_installed_later() {
     server.world().classes_installed = false;
     let watched = Watched::synced(server).await;
     assert_eq!(watched.cluster.caches()[1].objects, 0);
-    assert!(matches!(watched.cluster.provider_class("n", "class").await.unwrap(), ClassFact::Missing));
+    assert!(matches!(
+        watched.cluster.provider_class("n", "class").await.unwrap(),
+        ClassFact::Missing
+    ));
     watched.server.world().classes_installed = true;
     watched.server.world().put_class("n", "class", "vault");
     watched.until("the class", |caches| caches[1].objects == 1).await;
@@ -348,12 +396,22 @@ async fn a_core_kind_is_never_taken_for_missing() {
         watched.server.world().fail(SERVICE_ACCOUNTS, [fault; 1000]);
         watched.server.world().fail(CLASSES, [Fault::ProxyNotFound; 1000]);
         watched.server.world().disconnect();
-        let told = |cache: &CacheStatus| cache.trouble.as_deref().is_some_and(|trouble| trouble.contains("404"));
+        let told = |cache: &CacheStatus| {
+            cache.trouble.as_deref().is_some_and(|trouble| trouble.contains("404"))
+        };
         watched.until("trouble is told", |caches| caches[..2].iter().all(told)).await;
         assert_eq!(watched.cached("n", "app").await, client("id-1"));
-        assert_eq!(watched.cluster.caches()[1].objects, 1, "a proxy does not know which kinds there are");
+        assert_eq!(
+            watched.cluster.caches()[1].objects,
+            1,
+            "a proxy does not know which kinds there are"
+        );
         watched.server.world().forgive();
-        watched.until("trouble is over", |caches| caches[..2].iter().all(|cache| cache.trouble.is_none())).await;
+        watched
+            .until("trouble is over", |caches| {
+                caches[..2].iter().all(|cache| cache.trouble.is_none())
+            })
+            .await;
     }
 }
 
@@ -370,8 +428,13 @@ async fn pages_that_are_too_large_are_halved() {
     // The large ones are read live: nobody fills our memory by creating classes.
     assert_eq!(watched.cluster.caches()[1].objects, 1);
     for name in ["small", "large-7"] {
-        assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Found(_)));
+        assert!(matches!(
+            watched.cluster.provider_class("n", name).await.unwrap(),
+            ClassFact::Found(_)
+        ));
     }
-    let pages = |limit| watched.server.world().requests_for(&format!("/secretproviderclasses?limit={limit}")).len();
+    let pages = |limit| {
+        watched.server.world().requests_for(&format!("/secretproviderclasses?limit={limit}")).len()
+    };
     assert_eq!((pages(50), pages(25)), (1, 3));
 }

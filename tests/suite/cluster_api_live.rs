@@ -1,4 +1,5 @@
-//! Reads of one object: what no watch has told yet, against an API server that fails, stalls and forgets.
+//! Reads of one object: what no watch has told yet, against an API server that fails, stalls and
+//! forgets.
 
 use super::api_server::{CLASSES, DRIVERS, Fault, GetFault, SERVICE_ACCOUNTS};
 use super::cluster_api::{Watched, eventually, server_with_accounts};
@@ -23,7 +24,9 @@ async fn what_no_watch_has_told_yet_is_read_live_once_for_all_who_wait() {
     }
     let reads = (0..50).map(|_| {
         let cluster = Arc::clone(&watched.cluster);
-        tokio::spawn(async move { cluster.service_account("n", "new").await.unwrap().unwrap().client_id })
+        tokio::spawn(async move {
+            cluster.service_account("n", "new").await.unwrap().unwrap().client_id
+        })
     });
     let reads: Vec<_> = reads.collect();
     eventually("the read arrives", || async {
@@ -38,7 +41,10 @@ async fn what_no_watch_has_told_yet_is_read_live_once_for_all_who_wait() {
     for read in reads {
         assert_eq!(read.await.unwrap().as_deref(), Some("id"));
     }
-    assert!(matches!(watched.cluster.provider_class("n", "class").await.unwrap(), ClassFact::Found(_)));
+    assert!(matches!(
+        watched.cluster.provider_class("n", "class").await.unwrap(),
+        ClassFact::Found(_)
+    ));
     let world = watched.server.world();
     assert_eq!(world.requests_for("/namespaces/n/serviceaccounts/new").len(), 1);
     assert_eq!(world.requests_for("/namespaces/n/secretproviderclasses/class").len(), 1);
@@ -91,7 +97,10 @@ async fn a_name_that_cannot_be_one_never_becomes_part_of_a_request() {
     watched.server.world().put_class("other", "class", "vault");
     let before = watched.server.world().requests.len();
     for name in ["../../other/secretproviderclasses/class", "class?watch=true", "", "UPPER"] {
-        assert!(matches!(watched.cluster.provider_class("n", name).await.unwrap(), ClassFact::Missing));
+        assert!(matches!(
+            watched.cluster.provider_class("n", name).await.unwrap(),
+            ClassFact::Missing
+        ));
         assert_eq!(watched.cluster.service_account("n", name).await.unwrap(), None);
     }
     assert_eq!(watched.server.world().requests.len(), before);
@@ -112,13 +121,24 @@ async fn everything_a_review_needs_is_read_at_once() {
     assert!(error.contains("within 3 s"), "{error}");
     // One after the other, the first one's failure would have been the last of it.
     let asked = watched.server.world().requests[before..].to_vec();
-    for path in ["/serviceaccounts/app", "/secretproviderclasses/a", "/secretproviderclasses/b", "/csidrivers/"] {
-        assert!(asked.iter().any(|request| request.contains(path)), "{path} is missing in {asked:?}");
+    for path in [
+        "/serviceaccounts/app",
+        "/secretproviderclasses/a",
+        "/secretproviderclasses/b",
+        "/csidrivers/",
+    ] {
+        assert!(
+            asked.iter().any(|request| request.contains(path)),
+            "{path} is missing in {asked:?}"
+        );
     }
     watched.server.world().get_fault = None;
     let facts = cluster::facts(&*watched.cluster, "n", &needs).await.unwrap();
     assert_eq!(facts.service_account.unwrap().client_id.as_deref(), Some("id-1"));
-    assert!(matches!(facts.classes["a"], ClassFact::Found(_)) && matches!(facts.classes["b"], ClassFact::Missing));
+    assert!(
+        matches!(facts.classes["a"], ClassFact::Found(_))
+            && matches!(facts.classes["b"], ClassFact::Missing)
+    );
     assert!(!facts.csi_driver_installed);
 }
 
@@ -135,7 +155,8 @@ async fn a_pod_with_more_classes_than_it_may_have_costs_no_read() {
             json!({"name": format!("v{number}"), "csi": csi})
         };
         let volumes: Vec<_> = (0..classes).map(volume).collect();
-        let spec = json!({"serviceAccountName": "app", "containers": [{"name": "c"}], "volumes": volumes});
+        let spec =
+            json!({"serviceAccountName": "app", "containers": [{"name": "c"}], "volumes": volumes});
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
@@ -154,7 +175,10 @@ async fn a_pod_with_more_classes_than_it_may_have_costs_no_read() {
         let facts = cluster::facts(&*watched.cluster, "n", &needs).await.unwrap();
         assert_eq!(watched.server.world().requests.len(), before, "{classes} classes");
         let message = incoming.answer(&settings, &facts).message.unwrap();
-        assert!(message.starts_with("KS214 the pod has more than 64 SecretProviderClasses"), "{message}");
+        assert!(
+            message.starts_with("KS214 the pod has more than 64 SecretProviderClasses"),
+            "{message}"
+        );
     }
 }
 
@@ -167,7 +191,11 @@ async fn a_failure_that_passes_is_not_told() {
         watched.server.world().passing_get_fault = Some(fault);
         let account = watched.cluster.service_account("n", "new").await.unwrap().unwrap();
         assert_eq!(account.client_id.as_deref(), Some("id"), "{fault:?}");
-        assert_eq!(watched.server.world().requests_for("/namespaces/n/serviceaccounts/new").len(), 2, "{fault:?}");
+        assert_eq!(
+            watched.server.world().requests_for("/namespaces/n/serviceaccounts/new").len(),
+            2,
+            "{fault:?}"
+        );
     }
 }
 
@@ -192,7 +220,10 @@ async fn reading_what_is_missing_costs_no_connection() {
     let watched = Watched::synced(server_with_accounts()).await;
     let before = watched.server.world().connections;
     for number in 0..20 {
-        assert_eq!(watched.cluster.service_account("n", &format!("missing-{number}")).await.unwrap(), None);
+        assert_eq!(
+            watched.cluster.service_account("n", &format!("missing-{number}")).await.unwrap(),
+            None
+        );
     }
     assert_eq!(watched.server.world().connections, before + 1);
 }

@@ -1,4 +1,5 @@
-//! Whatever happens to objects and connections, in any order: in the end the cache is what the server has.
+//! Whatever happens to objects and connections, in any order: in the end the cache is what the
+//! server has.
 
 use super::api_server::{ApiServer, CLASSES, DRIVERS, Fault, SERVICE_ACCOUNTS};
 use super::cluster_api::{Cached, Watched};
@@ -42,9 +43,12 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 fn hostile() -> impl Strategy<Value = Step> {
-    let field = prop::sample::select(vec!["code", "message", "status", "kind", "spec", "type", "object", "items"]);
+    let field = prop::sample::select(vec![
+        "code", "message", "status", "kind", "spec", "type", "object", "items",
+    ]);
     let fields = prop::collection::vec((field, any_json()), 0..5);
-    (0u8..3, fields, any_json()).prop_map(|(name, fields, annotations)| Step::HostileClass(name, fields, annotations))
+    (0u8..3, fields, any_json())
+        .prop_map(|(name, fields, annotations)| Step::HostileClass(name, fields, annotations))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -83,13 +87,16 @@ async fn perform(watched: &mut Watched, step: &Step) {
     let mut world = watched.server.world();
     match step {
         Step::Put(name, client) => {
-            world.put_account("n", &format!("a{name}"), client.map(|client| format!("id-{client}")).as_deref());
+            world.put_account(
+                "n",
+                &format!("a{name}"),
+                client.map(|client| format!("id-{client}")).as_deref(),
+            );
         }
         Step::Delete(name) => world.delete(SERVICE_ACCOUNTS, "n", &format!("a{name}")),
         Step::PutClass(name) => world.put_class("n", &format!("c{name}"), "vault"),
         Step::HostileClass(name, fields, annotations) => {
-            let mut object =
-                json!({"metadata": {"namespace": "n", "name": format!("c{name}"), "annotations": annotations}});
+            let mut object = json!({"metadata": {"namespace": "n", "name": format!("c{name}"), "annotations": annotations}});
             for (field, value) in fields {
                 object[*field] = value.clone();
             }
@@ -110,7 +117,9 @@ async fn perform(watched: &mut Watched, step: &Step) {
 fn expected(server: &ApiServer) -> (Vec<Cached>, [usize; 3]) {
     let world = server.world();
     let account = |name: u8| {
-        let Some(object) = world.find(SERVICE_ACCOUNTS, "n", &format!("a{name}")) else { return Cached::Unknown };
+        let Some(object) = world.find(SERVICE_ACCOUNTS, "n", &format!("a{name}")) else {
+            return Cached::Unknown;
+        };
         let id = &object["metadata"]["annotations"]["azure.workload.identity/client-id"].as_str();
         id.map_or(Cached::WithoutClient, |id| Cached::Client(id.to_owned()))
     };

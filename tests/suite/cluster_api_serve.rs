@@ -1,4 +1,5 @@
-//! `keysluice serve --kubeconfig`: ready once it knows everything, and still answering when the API server is gone.
+//! `keysluice serve --kubeconfig`: ready once it knows everything, and still answering when the API
+//! server is gone.
 
 use super::api_server::{ApiServer, CLASSES, Fault};
 use super::support::keysluice;
@@ -15,7 +16,10 @@ async fn readiness(webhook: &Webhook) -> (bool, String) {
     let serving = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let line = serving.into_iter().find(|line| line["message"] == "serving").unwrap();
     let mut stream = TcpStream::connect(line["admin_listen"].as_str().unwrap()).await.unwrap();
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     (answer.starts_with("HTTP/1.1 200 "), answer.split_once("\r\n\r\n").unwrap().1.to_owned())
@@ -53,7 +57,8 @@ async fn serve_is_ready_once_all_is_known_and_answers_on_without_the_api_server(
     let mut server = ApiServer::start();
     server.world().put_account("n", "app", Some("id-1"));
     server.world().fail(CLASSES, [Fault::Status(503); 1000]);
-    let arguments = ["--kubeconfig".to_owned(), server.kubeconfig(scratch.path()).display().to_string()];
+    let arguments =
+        ["--kubeconfig".to_owned(), server.kubeconfig(scratch.path()).display().to_string()];
     let binary = Path::new(env!("CARGO_BIN_EXE_keysluice"));
     let webhook = Webhook::start(binary, &arguments, scratch.path()).await.unwrap();
     let told = |ready: bool, body: &str| {
@@ -80,7 +85,9 @@ async fn serve_is_ready_once_all_is_known_and_answers_on_without_the_api_server(
     assert_eq!(refused["allowed"], false);
     let message = refused["status"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("KS703 cannot read ServiceAccount n/unknown from the API server: no answer"),
+        message.starts_with(
+            "KS703 cannot read ServiceAccount n/unknown from the API server: no answer"
+        ),
         "{message}"
     );
     // The one denial that kubectl and controllers repeat.
@@ -88,7 +95,8 @@ async fn serve_is_ready_once_all_is_known_and_answers_on_without_the_api_server(
         (&refused["status"]["code"], &refused["status"]["details"]["retryAfterSeconds"]),
         (&json!(429), &json!(1))
     );
-    until_ready(&webhook, |ready, body| ready && body.contains("no answer from the API server")).await;
+    until_ready(&webhook, |ready, body| ready && body.contains("no answer from the API server"))
+        .await;
 }
 
 #[test]
@@ -97,9 +105,14 @@ fn a_start_without_an_api_server_to_ask_ends_with_the_reason() {
         (
             &["serve"][..],
             2,
-            "KS705 not in a cluster (KUBERNETES_SERVICE_HOST is not set); hint: name an API server with --kubeconfig FILE, or manifests with --objects PATH",
+            "KS705 not in a cluster (KUBERNETES_SERVICE_HOST is not set); hint: name an API \
+             server with --kubeconfig FILE, or manifests with --objects PATH",
         ),
-        (&["serve", "--kubeconfig", "/nonexistent"], 2, "KS705 cannot read /nonexistent: No such file"),
+        (
+            &["serve", "--kubeconfig", "/nonexistent"],
+            2,
+            "KS705 cannot read /nonexistent: No such file",
+        ),
         (&["serve", "--kubeconfig", "Cargo.lock"], 2, "KS705 Cargo.lock: "),
         (&["serve", "--kubeconfig", "x", "--objects", "y"], 2, "cannot be used with"),
     ] {

@@ -1,4 +1,5 @@
-//! The connection to the API server as it is in a cluster: TLS by an authority that is renewed, and a token that the kubelet renews.
+//! The connection to the API server as it is in a cluster: TLS by an authority that is renewed, and
+//! a token that the kubelet renews.
 
 use super::api_server::ApiServer;
 use super::cluster_api::{Cached, Watched, eventually, server_with_accounts};
@@ -12,7 +13,9 @@ use std::sync::Arc;
 fn serve_with(server: &ApiServer, authority: &CertificateAuthority) {
     let leaf = authority.issue(&["127.0.0.1".to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let config = config.with_no_client_auth().with_single_cert(leaf.chain, leaf.key).unwrap();
     server.world().tls = Some(Arc::new(config));
 }
@@ -24,7 +27,8 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 fn kubeconfig(server: &ApiServer, directory: &Path) -> PathBuf {
-    let cluster = format!("{{server: \"https://{}\", certificate-authority: ca.crt}}", server.address());
+    let cluster =
+        format!("{{server: \"https://{}\", certificate-authority: ca.crt}}", server.address());
     let text = format!(
         "current-context: test\nclusters: [{{name: test, cluster: {cluster}}}]\n\
          contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
@@ -44,7 +48,11 @@ async fn watched(directory: &Path, authority: &CertificateAuthority) -> Watched 
 }
 
 fn troubled(part: &'static str) -> impl Fn(&[CacheStatus]) -> bool {
-    move |caches| caches.iter().all(|cache| cache.trouble.as_deref().is_some_and(|trouble| trouble.contains(part)))
+    move |caches| {
+        caches
+            .iter()
+            .all(|cache| cache.trouble.as_deref().is_some_and(|trouble| trouble.contains(part)))
+    }
 }
 
 #[tokio::test]
@@ -76,5 +84,8 @@ async fn a_renewed_authority_is_trusted_from_the_next_connection_on() {
     write(scratch.path(), "ca.crt", next.pem());
     watched.server.world().put_account("n", "new", Some("id"));
     watched.until_cached("new", Cached::Client("id".to_owned())).await;
-    eventually("all is well", || async { watched.cluster.caches().iter().all(|cache| cache.trouble.is_none()) }).await;
+    eventually("all is well", || async {
+        watched.cluster.caches().iter().all(|cache| cache.trouble.is_none())
+    })
+    .await;
 }

@@ -1,7 +1,9 @@
-//! Azure Workload Identity's own test cases, as named in its suite, against our bytes in -> bytes out.
+//! Azure Workload Identity's own test cases, as named in its suite, against our bytes in -> bytes
+//! out.
 //!
-//! CFG-4 to CFG-12 stand with the settings (`settings::token_endpoint`), X-1 to X-18 in `conformance_extra`, what concerns the API server in
-//! `conformance_cluster`. Not at all: PIN, PSC, PXY and VER, which concern its proxy sidecar.
+//! CFG-4 to CFG-12 stand with the settings (`settings::token_endpoint`), X-1 to X-18 in
+//! `conformance_extra`, what concerns the API server in `conformance_cluster`. Not at all: PIN,
+//! PSC, PXY and VER, which concern its proxy sidecar.
 
 use super::reviews::{CLIENT, Reviewer, env_names, labelled};
 use keysluice::cloud::{Cloud, Clouds};
@@ -27,7 +29,9 @@ pub(super) fn annotated(mut pod: Value, key: &str, value: &str) -> Value {
 }
 
 fn seconds(pod: &Value) -> i64 {
-    pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"].as_i64().unwrap()
+    pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"]
+        .as_i64()
+        .unwrap()
 }
 
 fn refused_expiration(value: &str) -> String {
@@ -38,7 +42,9 @@ fn refused_expiration(value: &str) -> String {
 
 #[test]
 fn exp_1_an_expiration_of_the_pod_with_a_unit_is_refused() {
-    assert!(refused_expiration("3600s").contains("strconv.ParseInt: parsing \"3600s\": invalid syntax"));
+    assert!(
+        refused_expiration("3600s").contains("strconv.ParseInt: parsing \"3600s\": invalid syntax")
+    );
 }
 
 #[test]
@@ -51,19 +57,28 @@ fn exp_2_an_expiration_of_the_service_account_with_a_unit_is_refused() {
 fn exp_3_less_than_an_hour_is_refused() {
     let text = "token expiration 3599 not valid. Expected value to be between 3600 and 86400";
     assert!(refused_expiration("3599").contains(text));
-    assert_eq!(seconds(&Reviewer::new().allowed(&annotated(labelled(app()), EXPIRATION, "3600"))), 3600);
+    assert_eq!(
+        seconds(&Reviewer::new().allowed(&annotated(labelled(app()), EXPIRATION, "3600"))),
+        3600
+    );
 }
 
 #[test]
 fn exp_4_more_than_a_day_is_refused() {
     let text = "token expiration 86401 not valid. Expected value to be between 3600 and 86400";
     assert!(refused_expiration("86401").contains(text));
-    assert_eq!(seconds(&Reviewer::new().allowed(&annotated(labelled(app()), EXPIRATION, "86400"))), 86400);
+    assert_eq!(
+        seconds(&Reviewer::new().allowed(&annotated(labelled(app()), EXPIRATION, "86400"))),
+        86400
+    );
 }
 
 #[test]
 fn exp_5_the_service_accounts_expiration_counts() {
-    assert_eq!(seconds(&Reviewer::new().account(EXPIRATION, "4800").allowed(&labelled(app()))), 4800);
+    assert_eq!(
+        seconds(&Reviewer::new().account(EXPIRATION, "4800").allowed(&labelled(app()))),
+        4800
+    );
 }
 
 #[test]
@@ -89,7 +104,9 @@ fn cid_2_the_annotation_is_the_client_id() {
 /// The value of a variable of the first container.
 fn variable(pod: &Value, name: &str) -> Value {
     let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
-    env.iter().find(|entry| entry["name"] == name).map_or(Value::Null, |entry| entry["value"].clone())
+    env.iter()
+        .find(|entry| entry["name"] == name)
+        .map_or(Value::Null, |entry| entry["value"].clone())
 }
 
 #[test]
@@ -100,7 +117,10 @@ fn ten_1_the_annotated_tenant_wins() {
 
 #[test]
 fn ten_2_without_an_annotation_it_is_the_clusters() {
-    assert_eq!(variable(&Reviewer::new().allowed(&labelled(app())), "AZURE_TENANT_ID"), "cluster-tenant");
+    assert_eq!(
+        variable(&Reviewer::new().allowed(&labelled(app())), "AZURE_TENANT_ID"),
+        "cluster-tenant"
+    );
 }
 
 /// Which of two containers are mutated.
@@ -110,7 +130,9 @@ fn mutated(skip: Option<&str>) -> [bool; 2] {
         pod = annotated(pod, SKIP, list);
     }
     let pod = Reviewer::new().allowed(&pod);
-    [0, 1].map(|index| pod["spec"]["containers"][index] != json!({"name": format!("container{}", index + 1)}))
+    [0, 1].map(|index| {
+        pod["spec"]["containers"][index] != json!({"name": format!("container{}", index + 1)})
+    })
 }
 
 #[test]
@@ -149,7 +171,11 @@ fn vol_2_a_volume_that_is_there_is_not_doubled() {
     let once = Reviewer::new().allowed(&labelled(app()));
     let mut defaulted = once.clone();
     defaulted["spec"]["volumes"][0]["projected"]["defaultMode"] = json!(420);
-    assert_eq!(Reviewer::new().allowed(&defaulted), defaulted, "the API server's defaults are no difference");
+    assert_eq!(
+        Reviewer::new().allowed(&defaulted),
+        defaulted,
+        "the API server's defaults are no difference"
+    );
 }
 
 #[test]
@@ -174,19 +200,31 @@ fn env_1_the_four_variables_in_order() {
 #[test]
 fn env_2_existing_values_are_not_replaced() {
     let env = json!([{"name": "AZURE_TENANT_ID", "value": "mine"}, {"name": "AZURE_CLIENT_ID"}]);
-    let pod = Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
-    assert_eq!(pod["spec"]["containers"][0]["env"].as_array().unwrap()[..2], env.as_array().unwrap()[..]);
+    let pod =
+        Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
+    assert_eq!(
+        pod["spec"]["containers"][0]["env"].as_array().unwrap()[..2],
+        env.as_array().unwrap()[..]
+    );
     assert_eq!(pod["spec"]["containers"][0]["env"].as_array().unwrap().len(), 4);
 }
 
 #[test]
 fn env_3_new_variables_follow_the_existing_ones() {
-    let env = json!([{"name": "MY_ENV_VAR", "value": "x"}, {"name": "AZURE_TENANT_ID", "value": "mine"}]);
-    let pod = Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
+    let env =
+        json!([{"name": "MY_ENV_VAR", "value": "x"}, {"name": "AZURE_TENANT_ID", "value": "mine"}]);
+    let pod =
+        Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
     let names = env_names(&pod["spec"]["containers"][0]);
     assert_eq!(
         names,
-        ["MY_ENV_VAR", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
+        [
+            "MY_ENV_VAR",
+            "AZURE_TENANT_ID",
+            "AZURE_CLIENT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_AUTHORITY_HOST"
+        ]
     );
     assert_eq!(pod["spec"]["containers"][0]["env"][1]["value"], "mine");
 }
@@ -196,13 +234,17 @@ fn env_4_empty_values_are_not_injected() {
     let mut reviewer = Reviewer::new().account("azure.workload.identity/client-id", "");
     reviewer.settings.tenant_id = None;
     let pod = reviewer.allowed(&labelled(app()));
-    assert_eq!(env_names(&pod["spec"]["containers"][0]), ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]);
+    assert_eq!(
+        env_names(&pod["spec"]["containers"][0]),
+        ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
+    );
 }
 
 #[test]
 fn mnt_1_the_mount_is_added() {
     let pod = Reviewer::new().allowed(&labelled(app()));
-    let mount = json!({"name": pod["spec"]["volumes"][0]["name"], "mountPath": MOUNT, "readOnly": true});
+    let mount =
+        json!({"name": pod["spec"]["volumes"][0]["name"], "mountPath": MOUNT, "readOnly": true});
     assert_eq!(pod["spec"]["containers"][0]["volumeMounts"], json!([mount]));
 }
 
@@ -211,14 +253,18 @@ fn mnt_2_the_mount_follows_the_existing_ones() {
     let mounts = json!([{"name": "data", "mountPath": "/data"}]);
     let spec = json!({"containers": [{"name": "app", "volumeMounts": mounts}]});
     let pod = Reviewer::new().allowed(&labelled(spec));
-    let mount = json!({"name": pod["spec"]["volumes"][0]["name"], "mountPath": MOUNT, "readOnly": true});
+    let mount =
+        json!({"name": pod["spec"]["volumes"][0]["name"], "mountPath": MOUNT, "readOnly": true});
     assert_eq!(pod["spec"]["containers"][0]["volumeMounts"], json!([mounts[0], mount]));
 }
 
 /// Allowed, mutated, and nothing is removed.
 fn handled(pod: &Value) -> Value {
     let (after, operations) = Reviewer::new().answer(pod);
-    assert!(!operations.is_empty() && operations.iter().all(|operation| operation["op"] != "remove"), "{operations:?}");
+    assert!(
+        !operations.is_empty() && operations.iter().all(|operation| operation["op"] != "remove"),
+        "{operations:?}"
+    );
     after
 }
 
@@ -230,7 +276,8 @@ fn hdl_1_a_pod_of_a_known_service_account_is_mutated() {
 #[test]
 fn hdl_3_a_pod_without_a_service_account_name_runs_as_default() {
     handled(&labelled(app()));
-    let other = Reviewer::new().refused(&labelled(json!({"serviceAccountName": "other", "containers": []})));
+    let other = Reviewer::new()
+        .refused(&labelled(json!({"serviceAccountName": "other", "containers": []})));
     assert!(other.starts_with("KS202"), "{other}");
 }
 
@@ -244,7 +291,8 @@ fn hdl_5_a_labelled_pod_gives_no_warning() {
 #[test]
 fn hdl_6_the_restart_policy_of_a_native_sidecar_is_preserved() {
     let side = json!({"name": "side", "restartPolicy": "Always"});
-    let pod = handled(&labelled(json!({"initContainers": [side], "containers": [{"name": "app"}]})));
+    let pod =
+        handled(&labelled(json!({"initContainers": [side], "containers": [{"name": "app"}]})));
     assert_eq!(pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
 }
 
@@ -320,10 +368,12 @@ fn pan_2_true_asks_for_the_proxy_which_is_refused() {
     assert!(error.starts_with("KS205 ") && error.contains("set it to \"false\""), "{error}");
 }
 
-/// A port for the proxy changes nothing where no proxy is asked for, and is not looked at where one is.
+/// A port for the proxy changes nothing where no proxy is asked for, and is not looked at where one
+/// is.
 fn with_port(port: Option<(&str, &str)>) {
     let plain = Reviewer::new().allowed(&labelled(app()));
-    let pod = |pod: Value| port.into_iter().fold(pod, |pod, (key, value)| annotated(pod, key, value));
+    let pod =
+        |pod: Value| port.into_iter().fold(pod, |pod, (key, value)| annotated(pod, key, value));
     assert_eq!(Reviewer::new().allowed(&pod(labelled(app())))["spec"], plain["spec"]);
     let refused = |pod: &Value| Reviewer::new().refused(pod);
     let asked = annotated(labelled(app()), PROXY, "true");
@@ -378,17 +428,27 @@ fn err_4_a_bad_port_with_a_proxy_is_refused_for_the_proxy() {
 
 #[test]
 fn err_5_a_bad_expiration_is_refused_with_the_text_of_its_parser() {
-    assert!(refused_expiration("invalid").contains("strconv.ParseInt: parsing \"invalid\": invalid syntax"));
+    assert!(
+        refused_expiration("invalid")
+            .contains("strconv.ParseInt: parsing \"invalid\": invalid syntax")
+    );
 }
 
 /// What the program makes of a pod with these variables in its environment.
 fn explained(variables: &[(&str, &str)]) -> Result<Value, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pod.json");
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), labelled(app()).to_string().as_bytes())
-        .unwrap();
+    std::io::Write::write_all(
+        &mut std::fs::File::create(&path).unwrap(),
+        labelled(app()).to_string().as_bytes(),
+    )
+    .unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
-    command.env_clear().envs(variables.iter().copied()).args(["explain", "-o", "pod", "-f"]).arg(path);
+    command
+        .env_clear()
+        .envs(variables.iter().copied())
+        .args(["explain", "-o", "pod", "-f"])
+        .arg(path);
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if !output.status.success() {
@@ -406,7 +466,8 @@ fn cfg_1_the_cloud_is_the_public_one_where_none_is_named() {
 
 #[test]
 fn cfg_2_azure_environment_names_the_cloud() {
-    let pod = explained(&[("AZURE_TENANT_ID", TENANT), ("AZURE_ENVIRONMENT", "AzureChinaCloud")]).unwrap();
+    let pod = explained(&[("AZURE_TENANT_ID", TENANT), ("AZURE_ENVIRONMENT", "AzureChinaCloud")])
+        .unwrap();
     assert_eq!(variable(&pod, "AZURE_AUTHORITY_HOST"), "https://login.chinacloudapi.cn/");
 }
 

@@ -1,4 +1,5 @@
-//! Cases of Azure Workload Identity that need an API server, and the largest review, against the running webhook.
+//! Cases of Azure Workload Identity that need an API server, and the largest review, against the
+//! running webhook.
 
 use super::api_server::{ApiServer, GetFault};
 use super::conformance::app;
@@ -59,11 +60,15 @@ async fn hdl_4_so_is_the_default_service_account() {
 }
 
 #[tokio::test]
-async fn x_11_a_service_account_created_moments_after_its_pod_is_found_when_the_creation_is_repeated() {
+async fn x_11_a_service_account_created_moments_after_its_pod_is_found_when_the_creation_is_repeated()
+ {
     let cluster = Cluster::start().await;
     let early = cluster.review("late").await.response;
     let message = early["status"]["message"].as_str().unwrap();
-    assert!(message.starts_with("KS202 serviceaccounts \"late\" not found in namespace \"ns\""), "{message}");
+    assert!(
+        message.starts_with("KS202 serviceaccounts \"late\" not found in namespace \"ns\""),
+        "{message}"
+    );
     cluster.server.world().put_account("ns", "late", Some("id-of-late"));
     assert_eq!(cluster.client_id("late").await, "id-of-late", "no miss is remembered");
 }
@@ -73,7 +78,10 @@ async fn a_service_account_that_cannot_be_read_refuses_the_pod_with_the_reason()
     let cluster = Cluster::start().await;
     cluster.server.world().get_fault = Some(GetFault::Status(503));
     let status = cluster.review("new").await.response["status"].clone();
-    assert_eq!((&status["code"], &status["details"]["retryAfterSeconds"]), (&json!(429), &json!(1)));
+    assert_eq!(
+        (&status["code"], &status["details"]["retryAfterSeconds"]),
+        (&json!(429), &json!(1))
+    );
     assert!(status["message"].as_str().unwrap().starts_with("KS703 "), "{status}");
 }
 

@@ -1,4 +1,5 @@
-//! What the cases of Azure Workload Identity leave out: behaviour that users depend on or that it gets wrong, token endpoint, layouts, debugging.
+//! What the cases of Azure Workload Identity leave out: behaviour that users depend on or that it
+//! gets wrong, token endpoint, layouts, debugging.
 
 use super::conformance::{EXPIRATION, MOUNT, SKIP, TOKEN, annotated, app};
 use super::reviews::{CLIENT, Reviewer, csi_pod, env_names, labelled, token_volumes};
@@ -45,15 +46,16 @@ fn x_4_a_foreign_mount_at_the_tokens_path_is_refused_in_words() {
     let spec = json!({"containers": [{"name": "app", "volumeMounts": [{"name": "mine", "mountPath": MOUNT}]}]});
     let error = Reviewer::new().refused(&labelled(spec));
     assert!(
-        error.starts_with("KS204 container \"app\" mounts volume \"mine\" at /var/run/secrets/azure/wi"),
+        error.starts_with(
+            "KS204 container \"app\" mounts volume \"mine\" at /var/run/secrets/azure/wi"
+        ),
         "{error}"
     );
 }
 
 #[test]
 fn x_5_env_from_gives_a_warning_and_can_win() {
-    let spec =
-        json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "azure"}}]}, {"name": "other"}]});
+    let spec = json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "azure"}}]}, {"name": "other"}]});
     let warnings = Reviewer::new().warnings(&labelled(spec.clone()));
     assert!(warnings.len() == 1 && warnings[0].starts_with("KS254 container app"), "{warnings:?}");
     let pod = annotated(labelled(spec), "keysluice.dev/env-from-wins", "AZURE_CLIENT_ID");
@@ -65,8 +67,10 @@ fn x_5_env_from_gives_a_warning_and_can_win() {
 
 /// How many entries follow these, which must all be kept.
 fn entries_after(env: &Value) -> usize {
-    let pod = Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
-    let (before, after) = (env.as_array().unwrap(), pod["spec"]["containers"][0]["env"].as_array().unwrap());
+    let pod =
+        Reviewer::new().allowed(&labelled(json!({"containers": [{"name": "app", "env": env}]})));
+    let (before, after) =
+        (env.as_array().unwrap(), pod["spec"]["containers"][0]["env"].as_array().unwrap());
     assert_eq!(after[..before.len()], before[..]);
     after.len() - before.len()
 }
@@ -91,11 +95,17 @@ fn x_7_inject_proxy_sidecar_false_means_no() {
 
 #[test]
 fn x_8_an_empty_tenant_annotation_falls_back_to_the_cluster_default() {
-    let pod = Reviewer::new().account("azure.workload.identity/tenant-id", "").allowed(&labelled(app()));
-    assert_eq!(pod["spec"]["containers"][0]["env"][1], json!({"name": "AZURE_TENANT_ID", "value": "cluster-tenant"}));
+    let pod =
+        Reviewer::new().account("azure.workload.identity/tenant-id", "").allowed(&labelled(app()));
+    assert_eq!(
+        pod["spec"]["containers"][0]["env"][1],
+        json!({"name": "AZURE_TENANT_ID", "value": "cluster-tenant"})
+    );
 }
 
-pub(super) fn binding(change: impl FnOnce(&mut keysluice::settings::TokenEndpointText)) -> Reviewer {
+pub(super) fn binding(
+    change: impl FnOnce(&mut keysluice::settings::TokenEndpointText),
+) -> Reviewer {
     let mut text = keysluice::settings::TokenEndpointText {
         suffix: "identity-binding".into(),
         audience: "api://AKSIdentityBinding".into(),
@@ -130,22 +140,31 @@ fn e2e_10_an_identity_binding_gets_its_audience_proxy_and_authority() {
         json!({"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}})
     );
     assert_eq!(reviewer.allowed(&pod), pod, "a second run changes nothing");
-    assert_eq!(env_names(&reviewer.allowed(&labelled(app()))["spec"]["containers"][0]).len(), 4, "only on request");
+    assert_eq!(
+        env_names(&reviewer.allowed(&labelled(app()))["spec"]["containers"][0]).len(),
+        4,
+        "only on request"
+    );
 }
 
 #[test]
 fn x_9_with_ca_data_there_is_no_ca_file() {
     let pod = binding(|text| text.ca_data = "PEM".into()).allowed(&bound());
-    let names = env_names(&pod["spec"]["containers"][0]).into_iter().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(names[4..], ["AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_SNI_NAME", "AZURE_KUBERNETES_CA_DATA"]);
+    let names =
+        env_names(&pod["spec"]["containers"][0]).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        names[4..],
+        ["AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_SNI_NAME", "AZURE_KUBERNETES_CA_DATA"]
+    );
     let pod = binding(|_| {}).allowed(&bound());
     assert_eq!(env_names(&pod["spec"]["containers"][0]).len(), 6, "and none without any source");
 }
 
 #[test]
 fn a_cluster_trust_bundle_is_projected() {
-    let reviewer =
-        binding(|text| (text.ca_signer, text.ca_selector) = ("x/y".into(), r#"{"matchLabels":{"a":"b"}}"#.into()));
+    let reviewer = binding(|text| {
+        (text.ca_signer, text.ca_selector) = ("x/y".into(), r#"{"matchLabels":{"a":"b"}}"#.into());
+    });
     let pod = reviewer.allowed(&bound());
     assert_eq!(
         pod["spec"]["volumes"][0]["projected"]["sources"][1],
@@ -164,11 +183,15 @@ fn x_10_a_pod_without_its_namespace_is_mutated() {
 #[test]
 fn the_older_name_of_the_service_account_counts_where_the_newer_is_empty() {
     let pod = |newer: &str, older: &str| {
-        labelled(json!({"serviceAccountName": newer, "serviceAccount": older, "containers": [{"name": "app"}]}))
+        labelled(
+            json!({"serviceAccountName": newer, "serviceAccount": older, "containers": [{"name": "app"}]}),
+        )
     };
     assert!(Reviewer::new().allowed(&pod("", "sa"))["spec"]["volumes"].is_array());
     assert!(Reviewer::new().allowed(&pod("sa", "gone"))["spec"]["volumes"].is_array());
-    assert!(Reviewer::new().refused(&pod("", "gone")).contains("serviceaccounts \"gone\" not found"));
+    assert!(
+        Reviewer::new().refused(&pod("", "gone")).contains("serviceaccounts \"gone\" not found")
+    );
 }
 
 #[test]
@@ -180,13 +203,15 @@ fn x_12_all_containers_skipped_still_gives_the_volume() {
 
 #[test]
 fn x_13_a_windows_pod_gets_the_same_paths() {
-    let pod = Reviewer::new().allowed(&labelled(json!({"os": {"name": "windows"}, "containers": [{"name": "app"}]})));
+    let pod = Reviewer::new()
+        .allowed(&labelled(json!({"os": {"name": "windows"}, "containers": [{"name": "app"}]})));
     assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], MOUNT);
 }
 
 #[test]
 fn x_14_a_review_of_v1beta1_is_answered_in_v1beta1() {
-    let request = json!({"uid": "u", "operation": "CREATE", "namespace": "ns", "object": labelled(app())});
+    let request =
+        json!({"uid": "u", "operation": "CREATE", "namespace": "ns", "object": labelled(app())});
     let answer = |version: &str| -> Value {
         let review = json!({"apiVersion": version, "kind": "AdmissionReview", "request": request});
         let body = serde_json::to_vec(&review).unwrap();
@@ -195,7 +220,10 @@ fn x_14_a_review_of_v1beta1_is_answered_in_v1beta1() {
         serde_json::from_slice(&incoming.answer(&reviewer.settings, &facts).body).unwrap()
     };
     let (old, new) = (answer("admission.k8s.io/v1beta1"), answer("admission.k8s.io/v1"));
-    assert_eq!((&old["apiVersion"], &old["kind"]), (&json!("admission.k8s.io/v1beta1"), &json!("AdmissionReview")));
+    assert_eq!(
+        (&old["apiVersion"], &old["kind"]),
+        (&json!("admission.k8s.io/v1beta1"), &json!("AdmissionReview"))
+    );
     assert_eq!(old["response"], new["response"]);
     let patch = BASE64_STANDARD.decode(old["response"]["patch"].as_str().unwrap()).unwrap();
     assert!(serde_json::from_slice::<Vec<Value>>(&patch).unwrap().len() >= 3);
@@ -217,7 +245,12 @@ fn x_18_a_mirror_pod_is_let_through() {
 fn each_token_layout_is_injected_where_its_release_had_it() {
     let hash = "425c89ed5bb78a7623fae60fd8a6f6";
     for (layout, name, mount, file) in [
-        ("v1.6.0", format!("azure-workload-identity-reserved-{hash}"), MOUNT.to_owned(), TOKEN.to_owned()),
+        (
+            "v1.6.0",
+            format!("azure-workload-identity-reserved-{hash}"),
+            MOUNT.to_owned(),
+            TOKEN.to_owned(),
+        ),
         (
             "v1.6.1",
             format!("azure-workload-identity-reserved-{hash}"),
@@ -240,9 +273,16 @@ fn each_token_layout_is_injected_where_its_release_had_it() {
             let pod = reviewer.allowed(&pod);
             let app = &pod["spec"]["containers"][0];
             assert_eq!(pod["spec"]["volumes"][0]["name"], name);
-            assert_eq!(app["volumeMounts"][0], json!({"name": name, "mountPath": mount, "readOnly": true}));
+            assert_eq!(
+                app["volumeMounts"][0],
+                json!({"name": name, "mountPath": mount, "readOnly": true})
+            );
             assert_eq!(app["env"][2]["value"], file);
-            assert_eq!(Reviewer::new().allowed(&pod), pod, "also under another setting a second run changes nothing");
+            assert_eq!(
+                Reviewer::new().allowed(&pod),
+                pod,
+                "also under another setting a second run changes nothing"
+            );
         }
     }
 }
@@ -257,9 +297,14 @@ fn containers_can_have_identities_of_their_own() {
     );
     let pod = annotated(pod, "keysluice.dev/tenant-ids", "b=other-tenant; gone=x");
     let warnings = Reviewer::new().warnings(&pod);
-    assert!(warnings.len() == 1 && warnings[0].starts_with("KS257 the pod has no container gone"), "{warnings:?}");
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with("KS257 the pod has no container gone"),
+        "{warnings:?}"
+    );
     let pod = Reviewer::new().allowed(&pod);
-    let id = |index: usize, entry: usize| pod["spec"]["containers"][index]["env"][entry]["value"].clone();
+    let id = |index: usize, entry: usize| {
+        pod["spec"]["containers"][index]["env"][entry]["value"].clone()
+    };
     assert_eq!((id(0, 0), id(0, 1)), (json!(CLIENT), json!("cluster-tenant")));
     assert_eq!((id(1, 0), id(1, 1)), (json!(other), json!("other-tenant")));
 }
@@ -268,7 +313,8 @@ fn containers_can_have_identities_of_their_own() {
 fn new_ephemeral_containers_get_the_identity_also_the_second_time() {
     let running = Reviewer::new().allowed(&labelled(app()));
     let mut first = running.clone();
-    first["spec"]["ephemeralContainers"] = json!([{"name": "debug-1", "targetContainerName": "app"}]);
+    first["spec"]["ephemeralContainers"] =
+        json!([{"name": "debug-1", "targetContainerName": "app"}]);
     let first_after = Reviewer::new().ephemeral(&first, &running);
     let debugger = &first_after["spec"]["ephemeralContainers"][0];
     assert_eq!(env_names(debugger).len(), 4);
@@ -277,7 +323,8 @@ fn new_ephemeral_containers_get_the_identity_also_the_second_time() {
     second["spec"]["ephemeralContainers"].as_array_mut().unwrap().push(json!({"name": "debug-2"}));
     let second_after = Reviewer::new().ephemeral(&second, &first_after);
     assert_eq!(
-        second_after["spec"]["ephemeralContainers"][0], first_after["spec"]["ephemeralContainers"][0],
+        second_after["spec"]["ephemeralContainers"][0],
+        first_after["spec"]["ephemeralContainers"][0],
         "existing ones may not change"
     );
     assert_eq!(env_names(&second_after["spec"]["ephemeralContainers"][1]).len(), 4);
@@ -304,7 +351,12 @@ fn nobody_is_kept_from_debugging_a_pod_that_runs() {
     };
     for (reviewer, pod, code, variables) in [
         (Reviewer::new().without_account(), debugged.clone(), Some("KS202"), 3),
-        (Reviewer::new(), annotated(debugged.clone(), "keysluice.dev/later", "x"), Some("KS210"), 4),
+        (
+            Reviewer::new(),
+            annotated(debugged.clone(), "keysluice.dev/later", "x"),
+            Some("KS210"),
+            4,
+        ),
         (Reviewer::new(), annotated(debugged.clone(), "keysluice.dev/gate", "x"), Some("KS209"), 4),
         (Reviewer::new(), with_mount(debugged.clone()), Some("KS204"), 0),
         (Reviewer::new(), annotated(debugged.clone(), EXPIRATION, "soon"), None, 4),
@@ -313,9 +365,16 @@ fn nobody_is_kept_from_debugging_a_pod_that_runs() {
         let (after, warnings) = reviewer.ephemeral_with_warnings(&pod, &running);
         assert_eq!(warnings.len(), usize::from(code.is_some()), "{warnings:?}");
         assert!(code.is_none_or(|code| warnings[0].starts_with(code)), "{warnings:?}");
-        assert_eq!(env_names(&after["spec"]["ephemeralContainers"][0]).len(), variables, "{code:?}");
+        assert_eq!(
+            env_names(&after["spec"]["ephemeralContainers"][0]).len(),
+            variables,
+            "{code:?}"
+        );
     }
     let mut unlabelled = annotated(running.clone(), "keysluice.dev/later", "x");
     unlabelled["metadata"]["labels"] = json!({});
-    assert_eq!(Reviewer::new().ephemeral_with_warnings(&unlabelled, &running), (unlabelled, Vec::new()));
+    assert_eq!(
+        Reviewer::new().ephemeral_with_warnings(&unlabelled, &running),
+        (unlabelled, Vec::new())
+    );
 }

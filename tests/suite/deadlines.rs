@@ -98,7 +98,8 @@ async fn a_body_that_does_not_come_in_time_is_answered_with_408() {
     let load = Load { body_time: Duration::from_millis(50), ..Load::default() };
     let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
     let mut client = server.connect().await;
-    let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: \
+        application/json\r\ncontent-length: 1000\r\n\r\n{";
     client.write_all(head.as_bytes()).await.unwrap();
     client.flush().await.unwrap();
     let (head, body) = receive(&mut client).await;
@@ -112,14 +113,18 @@ async fn a_body_without_room_takes_no_place_while_the_rest_of_it_is_awaited() {
     let load = Load { body_bytes: 4000, body_time: Duration::from_secs(60), ..Load::default() };
     let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
     let mut client = server.connect().await;
-    let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n";
+    let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: \
+        application/json\r\ncontent-length: 5000\r\n\r\n";
     client.write_all(&[head.as_bytes(), &[b' '; 2000]].concat()).await.unwrap();
     client.flush().await.unwrap();
     server.wait_for_metric("keysluice_requests_shed_total 1").await;
     server.wait_for_metric("keysluice_requests_in_flight 0").await;
     // Somebody who is still sending when the connection closes reads no answer: it has a second.
     let (head, body) = receive(&mut client).await;
-    assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"), "{head} {body}");
+    assert!(
+        head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"),
+        "{head} {body}"
+    );
     assert!(is_closed(&mut client).await);
 }
 
@@ -127,7 +132,9 @@ async fn a_body_without_room_takes_no_place_while_the_rest_of_it_is_awaited() {
 async fn a_head_beyond_16_kib_is_refused_as_it_grows() {
     let server = start_plain(Limits::default());
     let mut client = server.connect().await;
-    let _ = client.write_all(format!("POST /mutate HTTP/1.1\r\nx: {}", "x".repeat(40 << 10)).as_bytes()).await;
+    let _ = client
+        .write_all(format!("POST /mutate HTTP/1.1\r\nx: {}", "x".repeat(40 << 10)).as_bytes())
+        .await;
     let _ = client.flush().await;
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer).await;
@@ -145,7 +152,11 @@ async fn a_draining_server_waits_for_a_request_only_so_long() {
     let begun = Instant::now();
     server.drain().await;
     server.ended.await.unwrap();
-    assert!(begun.elapsed() >= finish && begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= finish && begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
     assert!(is_closed(&mut client).await);
 }
 
@@ -153,7 +164,11 @@ async fn a_draining_server_waits_for_a_request_only_so_long() {
 struct Buggy;
 
 impl Cluster for Buggy {
-    async fn service_account(&self, _: &str, _: &str) -> Result<Option<ServiceAccount>, ClusterError> {
+    async fn service_account(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<ServiceAccount>, ClusterError> {
         panic!("as the test wants it")
     }
 
@@ -176,7 +191,12 @@ async fn a_panic_costs_one_decision_and_not_its_connection() {
         assert_eq!(body["response"]["uid"], "705ab4f5-6393-11e8-b7cc-42010a800002");
         let status = &body["response"]["status"];
         assert_eq!((&status["code"], &status["details"]), (&500.into(), &serde_json::Value::Null));
-        assert!(status["message"].as_str().unwrap().starts_with("KS709 the decision panicked; this is a bug; hint: "));
+        assert!(
+            status["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("KS709 the decision panicked; this is a bug; hint: ")
+        );
         server.wait_for_metric(&format!("keysluice_panics_total {panics}")).await;
     }
     server.wait_for_metric("keysluice_requests_in_flight 0").await;

@@ -1,4 +1,5 @@
-//! Pages that are generated from the code: stale ones fail. `UPDATE_DOCS=1 cargo test --test tests docs` writes them anew.
+//! Pages that are generated from the code: stale ones fail. `UPDATE_DOCS=1 cargo test --test tests
+//! docs` writes them anew.
 
 use super::support::{binaries, keysluice};
 use std::fmt::Write as _;
@@ -8,21 +9,27 @@ use std::process::Command;
 pub(super) fn check(page: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), expected.as_bytes()).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), expected.as_bytes())
+            .unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "docs/{page} is stale; UPDATE_DOCS=1 cargo test --test tests docs writes it anew");
+    assert!(
+        found == expected,
+        "docs/{page} is stale; UPDATE_DOCS=1 cargo test --test tests docs writes it anew"
+    );
 }
 
 #[test]
 fn the_reasons_are_documented() {
     let mut page = String::from(
-        "# Reason codes\n\nEvery message that refuses or warns begins with one of these codes; `keysluice why CODE` prints the same.\n\
+        "# Reason codes\n\nEvery message that refuses or warns begins with one of these codes; \
+         `keysluice why CODE` prints the same.\n\
          This page is generated from the code.\n",
     );
     for reason in keysluice::reason::all() {
         let mut cause = reason.cause.chars();
-        let cause: String = cause.next().into_iter().flat_map(char::to_uppercase).chain(cause).collect();
+        let cause: String =
+            cause.next().into_iter().flat_map(char::to_uppercase).chain(cause).collect();
         write!(page, "\n## {}\n\n{cause}.\n\n**Fix:** {}.\n", reason.code, reason.fix).unwrap();
     }
     check("reasons.md", &page);
@@ -31,22 +38,29 @@ fn the_reasons_are_documented() {
 #[test]
 fn the_annotations_are_documented() {
     let mut page = String::from(
-        "# Annotations\n\nOn the pod (for a workload: on its pod template). An unknown annotation below `keysluice.dev/` refuses the pod, so a\n\
+        "# Annotations\n\nOn the pod (for a workload: on its pod template). An unknown annotation \
+         below `keysluice.dev/` refuses the pod, so a\n\
          misspelt one is never silently without effect. This page is generated from the code.\n\n\
          | annotation | takes | what it does |\n| --- | --- | --- |\n",
     );
     for (key, takes, effect) in keysluice::mutate::KNOWN_ANNOTATIONS {
         writeln!(page, "| `{key}` | {takes} | {effect} |").unwrap();
     }
-    page.push_str("\nThose of Azure Workload Identity keep their names and meaning: see [Coming from Azure Workload Identity](azure-workload-identity.md).\n");
+    page.push_str(
+        "\nThose of Azure Workload Identity keep their names and meaning: see [Coming \
+        from Azure Workload Identity](azure-workload-identity.md).\n",
+    );
     check("annotations.md", &page);
 }
 
 #[test]
 fn the_parameters_are_documented() {
-    use keysluice::provider_class::reference::{Entry, OBJECT_FIELDS, PARAMETERS, Reader, SELECT_FIELDS};
+    use keysluice::provider_class::reference::{
+        Entry, OBJECT_FIELDS, PARAMETERS, Reader, SELECT_FIELDS,
+    };
     let table = |entries: &[Entry]| {
-        let mut table = String::from("| name | takes | default | what it does |\n| --- | --- | --- | --- |\n");
+        let mut table =
+            String::from("| name | takes | default | what it does |\n| --- | --- | --- | --- |\n");
         for Entry { name, reader, takes, default, effect } in entries {
             let mark = if *reader == Reader::Keysluice { " \u{2020}" } else { "" };
             writeln!(table, "| `{name}`{mark} | {takes} | {default} | {effect} |").unwrap();
@@ -54,10 +68,14 @@ fn the_parameters_are_documented() {
         table
     };
     let page = format!(
-        "# Parameters\n\nEverything that is read of a SecretProviderClass. Names are case-sensitive; white space around a value does not count. What is marked \u{2020} is\n\
-         Keysluice's own: the Azure provider of the Secrets Store CSI driver ignores it, so one manifest serves both. How values are read, and what is\n\
-         refused: [SecretProviderClass](secret-provider-class.md). This page is generated from the code.\n\n\
-         ## `spec.parameters`, and `volumeAttributes`\n\nAttributes of the pod's volume lie over the parameters of the class and win.\n\n{}\n\
+        "# Parameters\n\nEverything that is read of a SecretProviderClass. Names are \
+         case-sensitive; white space around a value does not count. What is marked \u{2020} is\n\
+         Keysluice's own: the Azure provider of the Secrets Store CSI driver ignores it, so one \
+         manifest serves both. How values are read, and what is\n\
+         refused: [SecretProviderClass](secret-provider-class.md). This page is generated from \
+         the code.\n\n\
+         ## `spec.parameters`, and `volumeAttributes`\n\nAttributes of the pod's volume lie over \
+         the parameters of the class and win.\n\n{}\n\
          ## An element of `objects`\n\n{}\n## `select`\n\n{}",
         table(PARAMETERS),
         table(OBJECT_FIELDS),
@@ -70,7 +88,8 @@ fn the_parameters_are_documented() {
 fn the_command_lines_are_documented() {
     let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
     for command in ["", "serve", "explain", "plan", "why", "doctor"] {
-        let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
+        let arguments: Vec<&str> =
+            command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
         let (code, help, _) = keysluice(&arguments);
         assert_eq!(code, 0);
         write!(page, "\n## keysluice {command}\n\n```text\n{}\n```\n", trimmed(&help)).unwrap();
@@ -78,10 +97,15 @@ fn the_command_lines_are_documented() {
     for command in ["", "run", "once", "ready", "status", "refresh"] {
         let mut run = Command::new(binaries().injector);
         run.env_clear();
-        let output = run.args(command.split(' ').filter(|word| !word.is_empty())).arg("--help").output().unwrap();
+        let output = run
+            .args(command.split(' ').filter(|word| !word.is_empty()))
+            .arg("--help")
+            .output()
+            .unwrap();
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
-        write!(page, "\n## keysluice-injector {command}\n\n```text\n{}\n```\n", trimmed(&help)).unwrap();
+        write!(page, "\n## keysluice-injector {command}\n\n```text\n{}\n```\n", trimmed(&help))
+            .unwrap();
     }
     check("command-lines.md", &page.replace(" \n", "\n"));
 }
@@ -95,9 +119,13 @@ fn trimmed(help: &str) -> String {
 fn every_difference_from_azure_workload_identity_names_a_test_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("docs/differences.md")).unwrap();
-    let section = page.split("\n## ").find(|section| section.starts_with("From Azure Workload Identity")).unwrap();
-    let sources =
-        ["src", "tests/suite", "tests/cluster/tests"].map(|directory| sources_below(&root.join(directory))).concat();
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with("From Azure Workload Identity"))
+        .unwrap();
+    let sources = ["src", "tests/suite", "tests/cluster/tests"]
+        .map(|directory| sources_below(&root.join(directory)))
+        .concat();
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     assert!(rows.len() > 20);
     for row in rows {
@@ -110,7 +138,8 @@ fn every_difference_from_azure_workload_identity_names_a_test_that_exists() {
 #[test]
 fn every_case_of_azure_workload_identity_has_a_test_of_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = ["src", "tests/suite"].map(|directory| sources_below(&root.join(directory))).concat();
+    let sources =
+        ["src", "tests/suite"].map(|directory| sources_below(&root.join(directory))).concat();
     for (group, cases) in [
         ("exp", 6),
         ("cid", 2),

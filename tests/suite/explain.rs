@@ -35,7 +35,8 @@ fn the_four_outputs_agree() {
         guide("secret-sync", "serviceaccount.yaml"),
     );
     let run = |output: &str| {
-        let (code, out, error) = keysluice(&["explain", "-f", &pod, &class, &account, "-o", output]);
+        let (code, out, error) =
+            keysluice(&["explain", "-f", &pod, &class, &account, "-o", output]);
         assert_eq!(code, 0, "{error}");
         out
     };
@@ -57,17 +58,26 @@ fn the_four_outputs_agree() {
 
 #[test]
 fn a_refused_pod_ends_with_1_and_says_code_field_and_fix() {
-    let (pod, class) = (guide("managed-identity", "pod.yaml"), guide("managed-identity", "secretproviderclass.yaml"));
+    let (pod, class) = (
+        guide("managed-identity", "pod.yaml"),
+        guide("managed-identity", "secretproviderclass.yaml"),
+    );
     let (code, out, _) = keysluice(&["explain", "-f", &pod, &class]);
     assert_eq!(code, 1);
     assert!(
-        out.contains("refused") && out.contains("KS108") && out.contains("<MI_CLIENT_ID>") && out.contains("hint:"),
+        out.contains("refused")
+            && out.contains("KS108")
+            && out.contains("<MI_CLIENT_ID>")
+            && out.contains("hint:"),
         "{out}"
     );
     let (code, out, _) = keysluice(&["explain", "-f", &pod]);
     assert_eq!(code, 1);
     assert!(
-        out.contains("KS207 volume \"secrets-store\": failed to get secretproviderclass keyvault-ns/keyvault-provider"),
+        out.contains(
+            "KS207 volume \"secrets-store\": failed to get secretproviderclass \
+            keyvault-ns/keyvault-provider"
+        ),
         "{out}"
     );
 }
@@ -84,14 +94,16 @@ fn a_pod_that_is_none_of_our_business_is_let_through_with_the_reason() {
     let (code, out, _) = keysluice(&["explain", "-f", &path.display().to_string()]);
     assert_eq!(code, 0);
     assert!(
-        out.contains("let through unchanged") && out.contains("not selected: no label azure.workload.identity/use"),
+        out.contains("let through unchanged")
+            && out.contains("not selected: no label azure.workload.identity/use"),
         "{out}"
     );
 }
 
 #[test]
 fn a_cluster_that_is_too_old_is_said_to_be_so() {
-    let files = ["pod.yaml", "secretproviderclass.yaml", "serviceaccount.yaml"].map(|file| guide("secret-sync", file));
+    let files = ["pod.yaml", "secretproviderclass.yaml", "serviceaccount.yaml"]
+        .map(|file| guide("secret-sync", file));
     for (version, expected) in
         [("1.29", 1), ("v1.29.14", 1), ("1.29+", 1), ("1.30", 0), ("v1.30.4-gke.1", 0), ("2.0", 0)]
     {
@@ -99,7 +111,11 @@ fn a_cluster_that_is_too_old_is_said_to_be_so() {
         arguments.extend(files.iter().map(String::as_str));
         let (code, out, error) = keysluice(&arguments);
         assert_eq!(code, expected, "{version}: {out}{error}");
-        assert_eq!(out.contains("KS725 Kubernetes 1.29 is older than 1.30"), expected == 1, "{version}: {out}");
+        assert_eq!(
+            out.contains("KS725 Kubernetes 1.29 is older than 1.30"),
+            expected == 1,
+            "{version}: {out}"
+        );
     }
     for output in ["patch", "pod"] {
         let mut arguments = vec!["explain", "--kubernetes-version", "1.29", "-o", output, "-f"];
@@ -118,7 +134,8 @@ fn a_cluster_that_is_too_old_is_said_to_be_so() {
 fn what_cannot_be_read_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("broken.yaml");
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), b"kind: Pod\nspec: [\n").unwrap();
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), b"kind: Pod\nspec: [\n")
+        .unwrap();
     let path = path.display().to_string();
     let (code, _, error) = keysluice(&["explain", "-f", &path]);
     assert_eq!(code, 1);
@@ -126,10 +143,12 @@ fn what_cannot_be_read_is_named() {
     let (code, _, error) = keysluice(&["explain", "-f", "/nonexistent.yaml"]);
     assert_eq!(code, 1);
     assert!(error.contains("KS704 cannot read /nonexistent.yaml"), "{error}");
-    let (code, _, error) = keysluice(&["explain", "-f", &guide("secret-sync", "serviceaccount.yaml")]);
+    let (code, _, error) =
+        keysluice(&["explain", "-f", &guide("secret-sync", "serviceaccount.yaml")]);
     assert_eq!(code, 2);
     assert!(error.contains("no pod"), "{error}");
-    let (code, _, error) = keysluice(&["explain", "-f", &guide("secret-sync", "pod.yaml"), "--cloud", "Atlantis"]);
+    let (code, _, error) =
+        keysluice(&["explain", "-f", &guide("secret-sync", "pod.yaml"), "--cloud", "Atlantis"]);
     assert_eq!(code, 2);
     assert!(error.contains("--cloud \"Atlantis\" is neither a known cloud"), "{error}");
 }
@@ -150,7 +169,8 @@ fn a_plan_for_a_pipeline_holds_the_files_and_the_identity() {
     assert_eq!(code, 0, "{error}");
     let plan = keysluice_plan::Plan::from_json(&out).unwrap();
     assert_eq!(plan.volumes[0].directory, "/builds/secrets/azure-kv-secret-provider");
-    let (code, _, error) = keysluice(&["plan", "-f", &guide("workload-identity", "secretproviderclass.yaml")]);
+    let (code, _, error) =
+        keysluice(&["plan", "-f", &guide("workload-identity", "secretproviderclass.yaml")]);
     assert_eq!(code, 3, "a class that can never work");
     assert!(error.contains("KS10") && error.contains("hint:"), "{error}");
 }
@@ -222,7 +242,9 @@ fn plan_shows_all_that_a_class_says() {
     let files: Vec<_> = volume
         .files
         .iter()
-        .map(|file| (file.path.as_str(), file.part, file.history, file.optional, file.group, file.split))
+        .map(|file| {
+            (file.path.as_str(), file.part, file.history, file.optional, file.group, file.split)
+        })
         .collect();
     let (chain, key) = (Some(keysluice_plan::Part::Chain), Some(keysluice_plan::Part::Key));
     assert_eq!(
@@ -235,9 +257,23 @@ fn plan_shows_all_that_a_class_says() {
         ]
     );
     assert_eq!(volume.files[3].json_key.as_ref().unwrap().to_string(), "database.password");
-    assert_eq!((volume.selections[0].name_prefix.as_deref(), volume.refresh_interval_seconds), (Some("shop-"), 45));
-    let (_, out, _) = keysluice(&["plan", "-f", &guide("secret-sync", ""), "--write-cert-and-key-in-separate-files"]);
-    assert!(keysluice_plan::Plan::from_json(&out).unwrap().volumes[0].files.iter().all(|file| file.split), "{out}");
+    assert_eq!(
+        (volume.selections[0].name_prefix.as_deref(), volume.refresh_interval_seconds),
+        (Some("shop-"), 45)
+    );
+    let (_, out, _) = keysluice(&[
+        "plan",
+        "-f",
+        &guide("secret-sync", ""),
+        "--write-cert-and-key-in-separate-files",
+    ]);
+    assert!(
+        keysluice_plan::Plan::from_json(&out).unwrap().volumes[0]
+            .files
+            .iter()
+            .all(|file| file.split),
+        "{out}"
+    );
 }
 
 #[test]
@@ -249,7 +285,8 @@ fn explain_says_what_the_sidecar_does_and_what_is_wrong_with_a_class() {
         "4 file(s) from https://shop-prod.vault.azure.net/, served from a tmpfs; db/: 3 versions",
         "db only where there is such an object",
         "config/shop-*: every enabled secret of that name with tags env=prod",
-        "sidecar: runs as uid 1000 and gid 1000; the application waits for its secrets behind a startup probe, for as long as it takes",
+        "sidecar: runs as uid 1000 and gid 1000; the application waits for its secrets behind a \
+         startup probe, for as long as it takes",
         "sizeLimit: 4Mi",
     ] {
         assert!(out.contains(expected), "{expected}: {out}");
@@ -258,12 +295,14 @@ fn explain_says_what_the_sidecar_does_and_what_is_wrong_with_a_class() {
         (
             "fileOwner: 1000",
             "fileOwner: 2000",
-            "KS218 fileOwner 2000 of shop-tls.chain.crt in volume \"secrets\": the sidecar can run as 1000",
+            "KS218 fileOwner 2000 of shop-tls.chain.crt in volume \"secrets\": the sidecar can \
+             run as 1000",
         ),
         (
             "fileGroup: 3000",
             "fileGroup: 4000",
-            "KS219 fileGroup 4000 of settings in volume \"secrets\": the sidecar's groups are [1000, 3000]",
+            "KS219 fileGroup 4000 of settings in volume \"secrets\": the sidecar's groups are \
+             [1000, 3000]",
         ),
         (
             "shop-prod.vault.azure.net",
@@ -288,7 +327,10 @@ fn explain_says_what_the_sidecar_does_and_what_is_wrong_with_a_class() {
 fn why_explains_a_code() {
     let (code, out, _) = keysluice(&["why", "ks107"]);
     assert_eq!(code, 0);
-    assert!(out.starts_with("KS107  ") && out.contains("fix ") && out.contains("docs/reasons.md#ks107"), "{out}");
+    assert!(
+        out.starts_with("KS107  ") && out.contains("fix ") && out.contains("docs/reasons.md#ks107"),
+        "{out}"
+    );
     let (code, _, error) = keysluice(&["why", "KS999"]);
     assert_eq!(code, 2);
     assert!(error.contains("\"KS999\" is no code of this version"), "{error}");

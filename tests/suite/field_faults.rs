@@ -1,4 +1,5 @@
-//! Faults of real manifests, through `keysluice explain`, `plan` and `serve --objects`: a table a kind.
+//! Faults of real manifests, through `keysluice explain`, `plan` and `serve --objects`: a table a
+//! kind.
 
 use super::support::keysluice;
 use serde_json::Value;
@@ -58,7 +59,8 @@ fn write(path: &std::path::Path, bytes: &[u8]) {
     std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
 }
 
-/// `explain -f m.yaml base.yaml` with further arguments: exit code, standard output, standard error.
+/// `explain -f m.yaml base.yaml` with further arguments: exit code, standard output, standard
+/// error.
 fn explain(manifest: &str, arguments: &[&str]) -> (i32, String, String) {
     let files = Files::of(&[("m.yaml", manifest), ("base.yaml", BASE)]);
     let (manifest, base) = (files.path("m.yaml"), files.path("base.yaml"));
@@ -93,8 +95,10 @@ fn kind_i_and_f4_numbers_are_printed_as_kubernetes_reads_them() {
         ("1:30", "\"1:30\""),
         ("2001-01-01", "\"2001-01-01\""),
     ] {
-        let pod =
-            POD.to_owned() + &format!("  volumes: [{{name: c, secret: {{secretName: c, defaultMode: {written}}}}}]\n");
+        let pod = POD.to_owned()
+            + &format!(
+                "  volumes: [{{name: c, secret: {{secretName: c, defaultMode: {written}}}}}]\n"
+            );
         let out = explain_pod(&pod);
         assert!(out.contains(&format!("defaultMode: {printed}\n")), "{written}: {out}");
     }
@@ -125,8 +129,10 @@ fn kind_f1_glued_comments_are_comments_in_manifests_and_in_objects() {
 fn kind_f2_a_value_of_nothing_is_as_if_absent() {
     let class = BASE.replace(
         "    keyvaultName: shop\n",
-        "    keyvaultName: shop\n    useVMManagedIdentity: \"true\"\n    userAssignedIdentityID:\n    cloudName: ~\n",
-    ) + "  secretObjects:\n  - secretName: s\n    type:\n    labels: {a: }\n    data: [{objectName: db-password, key: }]\n";
+        "    keyvaultName: shop\n    useVMManagedIdentity: \
+         \"true\"\n    userAssignedIdentityID:\n    cloudName: ~\n",
+    ) + "  secretObjects:\n  - secretName: s\n    type:\n    labels: {a: }\n    data: \
+        [{objectName: db-password, key: }]\n";
     let files = Files::of(&[("class.yaml", &class)]);
     let (code, out, error) = keysluice(&["plan", "-f", &files.path("class.yaml")]);
     assert_eq!(code, 0, "{error}");
@@ -140,7 +146,10 @@ fn kind_f2_a_value_of_nothing_is_as_if_absent() {
     // Booleans stay refused.
     let files = Files::of(&[("class.yaml", &class.replace("\"true\"", "true"))]);
     let (code, _, error) = keysluice(&["plan", "-f", &files.path("class.yaml")]);
-    assert!(code == 3 && error.contains("KS102 parameters.useVMManagedIdentity is a boolean"), "{error}");
+    assert!(
+        code == 3 && error.contains("KS102 parameters.useVMManagedIdentity is a boolean"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -149,7 +158,10 @@ fn kind_f3_a_repeated_key_is_a_warning_with_key_and_line() {
     for output in ["text", "json", "patch", "pod"] {
         let (code, out, error) = explain(&pod, &["-o", output]);
         assert_eq!(code, 0, "{error}");
-        assert!(error.contains("line 9: spec.nodeSelector is there twice: the last one counts"), "{error}");
+        assert!(
+            error.contains("line 9: spec.nodeSelector is there twice: the last one counts"),
+            "{error}"
+        );
         assert!(output != "pod" || (out.contains("c: d") && !out.contains("a: b")), "{out}");
     }
 }
@@ -162,23 +174,27 @@ fn kind_f5_an_unreadable_neighbour_is_a_note() {
         ("d/templates/cm.yaml", "metadata: {name: {{ .Release.Name }}}\n"),
         ("d/pipeline.yml", "a: b: c\n"),
     ]);
-    let (code, out, error) = keysluice(&["explain", "-f", &files.path("d/pod.yaml"), "--objects", &files.path("d")]);
+    let (code, out, error) =
+        keysluice(&["explain", "-f", &files.path("d/pod.yaml"), "--objects", &files.path("d")]);
     assert_eq!(code, 0, "{error}");
     assert!(out.contains("mutated"), "{out}");
     assert!(
-        error.contains("cm.yaml: line 1") && error.contains("a Helm template: render it with helm template"),
+        error.contains("cm.yaml: line 1")
+            && error.contains("a Helm template: render it with helm template"),
         "{error}"
     );
     assert!(error.contains("pipeline.yml: line 1: a colon where no key can be"), "{error}");
     for name in ["d/templates/cm.yaml", "d/pipeline.yml"] {
-        let (code, _, error) = keysluice(&["explain", "-f", &files.path(name), "--objects", &files.path("d")]);
+        let (code, _, error) =
+            keysluice(&["explain", "-f", &files.path(name), "--objects", &files.path("d")]);
         assert!(code == 1 && error.contains("KS704 "), "{error}");
     }
 }
 
 #[test]
 fn kind_f6_a_part_of_a_pod_is_named_and_the_others_are_printed() {
-    let part = "kind: Deployment\nmetadata: {name: patch-only}\nspec: {template: {metadata: {labels: {azure.workload.identity/use: \"true\"}}}}\n---\n";
+    let part = "kind: Deployment\nmetadata: {name: patch-only}\nspec: {template: {metadata: \
+        {labels: {azure.workload.identity/use: \"true\"}}}}\n---\n";
     for output in ["text", "json", "patch", "pod"] {
         let (code, out, error) = explain(&(part.to_owned() + POD), &["-o", output]);
         assert_eq!(code, 0, "{out}{error}");
@@ -196,40 +212,60 @@ fn kind_f6_a_part_of_a_pod_is_named_and_the_others_are_printed() {
 
 #[test]
 fn kind_k_any_object_with_a_pod_template_is_explained() {
-    let template = "{metadata: {labels: {azure.workload.identity/use: \"true\"}}, spec: {serviceAccountName: web, containers: [{name: app, image: app}]}}";
+    let template = "{metadata: {labels: {azure.workload.identity/use: \"true\"}}, spec: \
+        {serviceAccountName: web, containers: [{name: app, image: app}]}}";
     for (kind, spec) in [
         ("Rollout", format!("{{template: {template}}}")),
         ("ScaledJob", format!("{{jobTargetRef: {{template: {template}}}}}")),
         ("AutoscalingRunnerSet", format!("{{template: {template}}}")),
         (
             "RayCluster",
-            format!("{{headGroupSpec: {{template: {template}}}, workerGroupSpecs: [{{template: {template}}}]}}"),
+            format!(
+                "{{headGroupSpec: {{template: {template}}}, workerGroupSpecs: [{{template: \
+                 {template}}}]}}"
+            ),
         ),
         ("CronJob", format!("{{jobTemplate: {{spec: {{template: {template}}}}}}}")),
     ] {
-        let manifest =
-            format!("apiVersion: x/v1\nkind: {kind}\nmetadata: {{name: web, namespace: shop}}\nspec: {spec}\n");
+        let manifest = format!(
+            "apiVersion: x/v1\nkind: {kind}\nmetadata: {{name: web, namespace: shop}}\nspec: \
+             {spec}\n"
+        );
         let (code, out, error) = explain(&manifest, &["-o", "json"]);
         assert_eq!(code, 0, "{kind}: {error}");
         let summary: Value = serde_json::from_str(&out).unwrap();
         let expected = if kind == "RayCluster" { 2 } else { 1 };
         assert_eq!(summary.as_array().map(Vec::len), Some(expected), "{out}");
-        assert!(summary[0]["pod"].as_str().unwrap().starts_with(&format!("{kind} shop/web")), "{out}");
+        assert!(
+            summary[0]["pod"].as_str().unwrap().starts_with(&format!("{kind} shop/web")),
+            "{out}"
+        );
         assert_eq!(summary[0]["outcome"], "mutated");
     }
-    let list = "kind: PodList\napiVersion: v1\nitems:\n- metadata: {name: web, namespace: shop, labels: {azure.workload.identity/use: \"true\"}}\n  spec: {serviceAccountName: web, containers: [{name: app}]}\n";
+    let list = "kind: PodList\napiVersion: v1\nitems:\n- metadata: {name: web, namespace: shop, \
+        labels: {azure.workload.identity/use: \"true\"}}\n  spec: {serviceAccountName: web, \
+        containers: [{name: app}]}\n";
     let (code, out, _) = explain(list, &[]);
     assert!(code == 0 && out.starts_with("Pod shop/web: mutated"), "{out}");
-    let collector = "---\napiVersion: x/v1\nkind: OpenTelemetryCollector\nmetadata: {name: otel, namespace: shop}\nspec: {serviceAccount: web}\n";
+    let collector = "---\napiVersion: x/v1\nkind: OpenTelemetryCollector\nmetadata: {name: otel, \
+        namespace: shop}\nspec: {serviceAccount: web}\n";
     let (code, out, _) = explain(&(POD.to_owned() + collector), &[]);
-    assert!(code == 0 && out.contains("OpenTelemetryCollector shop/otel") && out.contains("not looked at"), "{out}");
+    assert!(
+        code == 0
+            && out.contains("OpenTelemetryCollector shop/otel")
+            && out.contains("not looked at"),
+        "{out}"
+    );
 }
 
 #[test]
 fn kind_l_unquoted_text_is_named_with_path_value_file_and_fix() {
     let deployment = |label: &str, rest: &str| {
         format!(
-            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\nspec:\n  template:\n    metadata:\n      labels: {{azure.workload.identity/use: {label}}}\n    spec:\n      serviceAccountName: web\n      containers: [{{name: app, image: app{rest}}}]\n"
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: \
+             shop}}\nspec:\n  template:\n    metadata:\n      labels: \
+             {{azure.workload.identity/use: {label}}}\n    spec:\n      serviceAccountName: \
+             web\n      containers: [{{name: app, image: app{rest}}}]\n"
         )
     };
     for (manifest, path, value) in [
@@ -264,10 +300,14 @@ fn kind_l_unquoted_text_is_named_with_path_value_file_and_fix() {
         assert!(!out.contains("at byte") && !out.contains("AdmissionReview"), "{out}");
     }
     let (_, out, _) = explain(&deployment("true", ", args: [5]"), &[]);
-    assert!(out.contains("hint: quote them: \"true\", \"5\"") && out.matches("; hint: ").count() == 1, "{out}");
+    assert!(
+        out.contains("hint: quote them: \"true\", \"5\"") && out.matches("; hint: ").count() == 1,
+        "{out}"
+    );
     let account = BASE.replace("client-id: 11111111-1111-1111-1111-111111111111", "client-id: 123");
     let files = Files::of(&[("pod.yaml", POD), ("base.yaml", &account)]);
-    let (code, out, _) = keysluice(&["explain", "-f", &files.path("pod.yaml"), &files.path("base.yaml")]);
+    let (code, out, _) =
+        keysluice(&["explain", "-f", &files.path("pod.yaml"), &files.path("base.yaml")]);
     assert!(code == 1 && !out.contains("KS250"), "{out}");
     assert!(
         out.contains("metadata.annotations.azure.workload.identity/client-id is 123, a number")
@@ -279,20 +319,31 @@ fn kind_l_unquoted_text_is_named_with_path_value_file_and_fix() {
     let class = BASE.replace("metadata: {name: shop, ", "metadata: {name: shop, labels: {a: on}, ");
     let files = Files::of(&[("class.yaml", &class)]);
     let (code, _, error) = keysluice(&["plan", "-f", &files.path("class.yaml")]);
-    assert!(code == 3 && error.contains("KS736 SecretProviderClass: metadata.labels.a is on, a boolean"), "{error}");
+    assert!(
+        code == 3
+            && error.contains("KS736 SecretProviderClass: metadata.labels.a is on, a boolean"),
+        "{error}"
+    );
 }
 
 #[test]
 fn kind_l_a_pod_of_another_shape_is_refused_in_the_manifests_words() {
-    let (code, out, _) = explain(&POD.replace("containers: [{", "volumes: {a: b}\n  containers: [{"), &[]);
-    assert!(code == 1 && out.contains("KS201 spec.volumes: invalid type") && out.contains("m.yaml"), "{out}");
+    let (code, out, _) =
+        explain(&POD.replace("containers: [{", "volumes: {a: b}\n  containers: [{"), &[]);
+    assert!(
+        code == 1 && out.contains("KS201 spec.volumes: invalid type") && out.contains("m.yaml"),
+        "{out}"
+    );
     assert!(!out.contains("at byte") && !out.contains("request.object"), "{out}");
     let (code, out, _) = explain(&POD.replace("[{name: app, image: app}]", "{name: app}"), &[]);
     assert!(code == 1 && out.contains("KS201 spec.containers: invalid type"), "{out}");
     // One that cannot be changed leaves the others.
     let broken = POD.replace("[{name: app, image: app}]", "[null]");
     let (code, out, error) = explain(&format!("{broken}---{POD}"), &["-o", "pod"]);
-    assert!(code == 1 && out.contains("AZURE_CLIENT_ID") && error.contains("KS201"), "{out}{error}");
+    assert!(
+        code == 1 && out.contains("AZURE_CLIENT_ID") && error.contains("KS201"),
+        "{out}{error}"
+    );
 }
 
 #[test]
@@ -322,7 +373,10 @@ fn kind_n_utf_16_is_read() {
     assert!(code == 0 && out.contains("mutated"), "{out}{error}");
     write(&path, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
     let (code, _, error) = keysluice(&["explain", "-f", &path.display().to_string()]);
-    assert!(code == 1 && error.contains("NUL bytes, as UTF-16 does; hint: save it as UTF-8"), "{error}");
+    assert!(
+        code == 1 && error.contains("NUL bytes, as UTF-16 does; hint: save it as UTF-8"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -331,16 +385,21 @@ fn kind_o_plan_names_a_missing_a_misspelt_and_a_foreign_provider() {
         ("", "KS109 provider not set in shop/shop"),
         (
             "  provider: Azure\n",
-            "KS109 provider \"Azure\" of shop/shop is not azure; hint: provider is \"Azure\"; did you mean azure?",
+            "KS109 provider \"Azure\" of shop/shop is not azure; hint: provider is \"Azure\"; did \
+             you mean azure?",
         ),
         ("  provider: aws\n", "KS109 provider \"aws\" of shop/shop is not azure"),
     ] {
         let class = BASE.replace("  provider: azure\n", provider);
-        let files = Files::of(&[("class.yaml", &class), ("more.yaml", &BASE.replace("name: shop,", "name: more,"))]);
+        let files = Files::of(&[
+            ("class.yaml", &class),
+            ("more.yaml", &BASE.replace("name: shop,", "name: more,")),
+        ]);
         let (code, _, error) = keysluice(&["plan", "-f", &files.path("class.yaml")]);
         assert!(code == 3 && error.contains(expected), "{code} {error}");
         // Beside a class that is ours another provider's is left out, and a slip of the pen is not.
-        let (code, out, error) = keysluice(&["plan", "-f", &files.path("class.yaml"), &files.path("more.yaml")]);
+        let (code, out, error) =
+            keysluice(&["plan", "-f", &files.path("class.yaml"), &files.path("more.yaml")]);
         assert!(error.contains(expected), "{error}");
         assert_eq!(code == 0 && out.contains("\"more\""), provider.contains("aws"), "{out}");
     }
@@ -352,7 +411,10 @@ fn kind_o_plan_names_a_missing_a_misspelt_and_a_foreign_provider() {
 fn kind_secret_objects_are_told_by_plan_as_by_explain() {
     for (objects, expected) in [
         ("[{secretName: s, type: Opaque, data: [{objectName: db-password, key: k}]}]", "KS253 "),
-        ("[{secretName: s, type: Opaque, data: [{objectName: other, key: k}]}]", "KS132 secretObjects[0]"),
+        (
+            "[{secretName: s, type: Opaque, data: [{objectName: other, key: k}]}]",
+            "KS132 secretObjects[0]",
+        ),
         ("[{secretName: s, data: [{objectName: db-password, key: k}]}]", "KS131 secretObjects[0]"),
         (
             "[{secretName: s, type: kubernetes.io/tls, data: [{objectName: db-password, key: k}]}]",
@@ -367,13 +429,15 @@ fn kind_secret_objects_are_told_by_plan_as_by_explain() {
 
 #[test]
 fn kind_other_namespace_is_named_and_can_be_given() {
-    let volume = "  volumes: [{name: s, csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: shop}}}]\n";
+    let volume = "  volumes: [{name: s, csi: {driver: secrets-store.csi.k8s.io, readOnly: true, \
+        volumeAttributes: {secretProviderClass: shop}}}]\n";
     let bare = POD.replace("namespace: shop, ", "");
     for (pod, code, expected) in [
         (
             bare.clone(),
             "KS202",
-            "hint: there is one in namespace shop; the pod names no namespace: explain --namespace shop",
+            "hint: there is one in namespace shop; the pod names no namespace: explain \
+             --namespace shop",
         ),
         (
             bare.replace("use: \"true\"", "use: \"false\"") + volume,
@@ -386,7 +450,8 @@ fn kind_other_namespace_is_named_and_can_be_given() {
             "hint: there is one in namespace shop; the pod is in another one, cart",
         ),
         (
-            POD.replace("web,", "web-x,").replace("serviceAccountName: web", "serviceAccountName: other"),
+            POD.replace("web,", "web-x,")
+                .replace("serviceAccountName: web", "serviceAccountName: other"),
             "KS202",
             "hint: create the ServiceAccount",
         ),
@@ -395,7 +460,8 @@ fn kind_other_namespace_is_named_and_can_be_given() {
         assert!(exit == 1 && out.contains(code) && out.contains(expected), "{out}");
         assert_eq!(out.matches("; hint: ").count(), 1, "{out}");
     }
-    let (exit, out, error) = explain(&(bare + volume), &["--csi-volumes", "replace", "--namespace", "shop"]);
+    let (exit, out, error) =
+        explain(&(bare + volume), &["--csi-volumes", "replace", "--namespace", "shop"]);
     assert!(exit == 0 && out.starts_with("Pod shop/web: mutated"), "{out}{error}");
 }
 
@@ -404,12 +470,16 @@ fn kind_label_as_annotation_is_said() {
     let template = "    spec: {serviceAccountName: web, containers: [{name: app, image: app}]}\n";
     let deployment = |own: &str, of_template: &str| {
         format!(
-            "kind: Deployment\nmetadata: {{name: web, namespace: shop{own}}}\nspec:\n  template:\n    metadata: {{{of_template}}}\n{template}"
+            "kind: Deployment\nmetadata: {{name: web, namespace: \
+             shop{own}}}\nspec:\n  template:\n    metadata: {{{of_template}}}\n{template}"
         )
     };
     let used = "{azure.workload.identity/use: \"true\"}";
     for (manifest, expected) in [
-        (deployment("", &format!("annotations: {used}")), "an annotation of the pod template here, not a label"),
+        (
+            deployment("", &format!("annotations: {used}")),
+            "an annotation of the pod template here, not a label",
+        ),
         (
             deployment(&format!(", labels: {used}"), "labels: {a: b}"),
             "among the labels of the Deployment, not of its pod template",
@@ -418,11 +488,17 @@ fn kind_label_as_annotation_is_said() {
             deployment(&format!(", annotations: {used}"), ""),
             "among the annotations of the Deployment, not of its pod template",
         ),
-        (deployment("", "labels: {azure.workload.identity/use: \"True\"}"), "\"True\" here, not \"true\""),
+        (
+            deployment("", "labels: {azure.workload.identity/use: \"True\"}"),
+            "\"True\" here, not \"true\"",
+        ),
         (POD.replace("labels:", "annotations:"), "an annotation of the pod here, not a label"),
     ] {
         let (code, out, _) = explain(&manifest, &[]);
-        assert!(code == 0 && out.contains("not selected") && out.contains(expected), "{expected}: {out}");
+        assert!(
+            code == 0 && out.contains("not selected") && out.contains(expected),
+            "{expected}: {out}"
+        );
     }
 }
 
@@ -442,9 +518,14 @@ fn library_words_stay_out_of_what_cannot_be_read() {
         let files = Files::of(&[("m.yaml", text)]);
         let (code, _, error) = keysluice(&["explain", "-f", &files.path("m.yaml")]);
         assert!(code != 0, "{text:?}");
-        for word in
-            ["saphyr", "simple key", "expected string scalar", "DuplicateKeyPolicy", "serde", "kubectl apply --dry-run"]
-        {
+        for word in [
+            "saphyr",
+            "simple key",
+            "expected string scalar",
+            "DuplicateKeyPolicy",
+            "serde",
+            "kubectl apply --dry-run",
+        ] {
             assert!(!error.contains(word), "{text:?}: {error}");
         }
     }

@@ -15,7 +15,10 @@ async fn every_guide_gets_its_files_with_the_fewest_calls_and_its_rotation_witho
         for (path, expected) in guide.promises {
             let content = pod.read(path).unwrap();
             assert_eq!(content.lines().next(), Some(*expected), "{path}");
-            assert!(path.ends_with("my-key") || content == *expected, "{path} has no newline that the vault has not");
+            assert!(
+                path.ends_with("my-key") || content == *expected,
+                "{path} has no newline that the vault has not"
+            );
         }
         let counts = theatre.emulator.counts();
         assert_eq!(
@@ -42,7 +45,8 @@ async fn the_volume_holds_the_promised_files_and_nothing_else() {
     pod.wait_until_ready().await.unwrap();
     let names = |path: &str| {
         let entries = std::fs::read_dir(pod.locate(path).unwrap()).unwrap();
-        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.retain(|name| !name.starts_with(".."));
         names.sort();
         names
@@ -69,6 +73,8 @@ async fn a_foreign_subject_is_told_apart_at_the_gate_and_in_the_termination_mess
     assert!(said.contains("KS3") && said.contains("700213"), "{said}");
     let _ = pod.sidecar.signal(rustix::process::Signal::TERM);
     let _ = pod.sidecar.wait(Duration::from_secs(5)).await.unwrap();
-    let message = std::fs::read_to_string(theatre.stage.path().join("workload-identity.termination")).unwrap();
+    let message =
+        std::fs::read_to_string(theatre.stage.path().join("workload-identity.termination"))
+            .unwrap();
     assert!(message.contains("KS3") && message.contains("subject"), "{message}");
 }

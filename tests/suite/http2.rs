@@ -27,7 +27,10 @@ impl Body for Unfinished {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.take().map_or(Poll::Pending, |part| Poll::Ready(Some(Ok(Frame::data(part)))))
     }
 }
@@ -57,7 +60,8 @@ where
 }
 
 fn request<B>(length: usize, body: B) -> Request<B> {
-    let request = Request::post("https://127.0.0.1/mutate").header("content-type", "application/json");
+    let request =
+        Request::post("https://127.0.0.1/mutate").header("content-type", "application/json");
     request.header("content-length", length).body(body).unwrap()
 }
 
@@ -76,7 +80,10 @@ async fn a_review_is_answered() {
     let server = start_plain(Limits::default());
     let mut caller = connect(&server).await;
     let (status, body) = read(caller.send_request(whole()).await.unwrap()).await;
-    assert_eq!((status, &body["response"]["uid"]), (200, &"705ab4f5-6393-11e8-b7cc-42010a800002".into()));
+    assert_eq!(
+        (status, &body["response"]["uid"]),
+        (200, &"705ab4f5-6393-11e8-b7cc-42010a800002".into())
+    );
     server.wait_for_metric("keysluice_requests_in_flight 0").await;
 }
 
@@ -85,7 +92,8 @@ async fn bodies_that_are_announced_and_do_not_come_keep_nobody_out() {
     let load = Load { requests: 5, body_bytes: 64 << 10, body_time: LONG, ..Load::default() };
     let server = start(Manifests::default(), load, Limits::default(), MinVersion::Tls13);
     let mut greedy = connect(&server).await;
-    let _open: Vec<_> = (0..20).map(|_| greedy.send_request(request(7 << 20, Unfinished(None)))).collect();
+    let _open: Vec<_> =
+        (0..20).map(|_| greedy.send_request(request(7 << 20, Unfinished(None)))).collect();
     server.wait_for_metric("keysluice_requests_in_flight 20").await;
     // A request takes a place when its body is there: also on this connection there is one.
     let whole_one = request(review().len(), Unfinished(Some(review())));
@@ -123,7 +131,12 @@ async fn answers_that_nobody_takes_do_not_keep_a_connection_open() {
 #[tokio::test]
 async fn a_request_that_is_given_up_leaves_nothing_behind() {
     let (header, idle) = (Duration::from_millis(20), Duration::from_millis(100));
-    let server = start(Silent, Load::default(), Limits { header, idle, ..Limits::default() }, MinVersion::Tls13);
+    let server = start(
+        Silent,
+        Load::default(),
+        Limits { header, idle, ..Limits::default() },
+        MinVersion::Tls13,
+    );
     let mut caller = connect(&server).await;
     let waiting = tokio::spawn(caller.send_request(whole()));
     server.wait_for_metric("keysluice_requests_in_flight 1").await;
@@ -172,7 +185,10 @@ async fn a_new_certificate_is_for_new_connections_and_a_draining_server_answers_
     server.drain().await;
     for caller in [&mut old, &mut new] {
         let (status, body) = read(caller.send_request(whole()).await.unwrap()).await;
-        assert_eq!((status, &body["response"]["uid"]), (200, &"705ab4f5-6393-11e8-b7cc-42010a800002".into()));
+        assert_eq!(
+            (status, &body["response"]["uid"]),
+            (200, &"705ab4f5-6393-11e8-b7cc-42010a800002".into())
+        );
     }
     assert!(idle.ready().await.is_ok(), "an idle connection was closed");
     assert_eq!(connect(&server).await.send_request(whole()).await.unwrap().status(), 200);

@@ -31,7 +31,12 @@ pub(crate) struct Server<C> {
     pub(crate) ended: oneshot::Receiver<()>,
 }
 
-pub(crate) fn start<C: Cluster>(cluster: C, load: Load, limits: Limits, min_version: MinVersion) -> Server<C> {
+pub(crate) fn start<C: Cluster>(
+    cluster: C,
+    load: Load,
+    limits: Limits,
+    min_version: MinVersion,
+) -> Server<C> {
     let (slot, ca) = tls::own(&["127.0.0.1".to_owned()]).unwrap();
     let slot = Arc::new(slot);
     let config = tls::config(Arc::clone(&slot), min_version, None).unwrap();
@@ -41,7 +46,9 @@ pub(crate) fn start<C: Cluster>(cluster: C, load: Load, limits: Limits, min_vers
     let settings = Settings::new(Cloud::well_known("AzurePublicCloud").unwrap());
     let handler = Arc::new(Handler::new(settings, cluster, Arc::clone(&metrics), load));
     let (stop, stopped) = oneshot::channel::<()>();
-    let ended = spawn(listener, config, Arc::clone(&handler), limits, async { drop(stopped.await) }).unwrap();
+    let ended =
+        spawn(listener, config, Arc::clone(&handler), limits, async { drop(stopped.await) })
+            .unwrap();
     let ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
     Server { address, handler, metrics, slot, ca, stop: Some(stop), ended }
 }
@@ -73,11 +80,15 @@ impl<C: Cluster> Server<C> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.ca.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap();
         let config = config.with_root_certificates(roots);
         let mut config = match identity {
             None => config.with_no_client_auth(),
-            Some((certificate, key)) => config.with_client_auth_cert(vec![certificate], key).unwrap(),
+            Some((certificate, key)) => {
+                config.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
         };
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = TcpStream::connect(self.address).await.unwrap();
@@ -88,7 +99,11 @@ impl<C: Cluster> Server<C> {
     pub(crate) async fn wait_for_metric(&self, line: &str) {
         let begun = Instant::now();
         while !self.metrics.text(&[]).lines().any(|found| found == line) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "no {line} in\n{}", self.metrics.text(&[]));
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "no {line} in\n{}",
+                self.metrics.text(&[])
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -109,7 +124,8 @@ pub(crate) fn review() -> Bytes {
 
 pub(crate) async fn send(client: &mut Client, body: &[u8]) {
     let head = format!(
-        "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \
+         {}\r\n\r\n",
         body.len()
     );
     client.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
@@ -120,10 +136,18 @@ pub(crate) async fn send(client: &mut Client, body: &[u8]) {
 pub(crate) async fn receive(client: &mut Client) -> (String, serde_json::Value) {
     let mut bytes = Vec::new();
     loop {
-        assert!(client.read_buf(&mut bytes).await.unwrap() > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
+        assert!(
+            client.read_buf(&mut bytes).await.unwrap() > 0,
+            "closed after {:?}",
+            String::from_utf8_lossy(&bytes)
+        );
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse::<usize>();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap()
+            .parse::<usize>();
         if bytes.len() == end + 4 + length.unwrap() {
             return (head, serde_json::from_slice(&bytes[end + 4..]).unwrap());
         }
@@ -144,7 +168,11 @@ pub(crate) async fn is_closed(client: &mut Client) -> bool {
 pub(crate) struct Silent;
 
 impl Cluster for Silent {
-    async fn service_account(&self, _: &str, _: &str) -> Result<Option<ServiceAccount>, ClusterError> {
+    async fn service_account(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<ServiceAccount>, ClusterError> {
         std::future::pending().await
     }
 

@@ -1,4 +1,5 @@
-//! `serve --tls-secret`: our own CA in a Secret, `caBundle` in step, in every condition an installation can be in.
+//! `serve --tls-secret`: our own CA in a Secret, `caBundle` in step, in every condition an
+//! installation can be in.
 
 use super::api_server::{ApiServer, CONFIGURATIONS, Fault, SECRETS};
 use super::caller::{Caller, load_seconds};
@@ -33,9 +34,22 @@ impl Replica {
     }
 
     /// Without certificates of its own.
-    pub(crate) fn start_with(server: &ApiServer, scratch: &Path, number: u32, further: &[&str]) -> Self {
+    pub(crate) fn start_with(
+        server: &ApiServer,
+        scratch: &Path,
+        number: u32,
+        further: &[&str],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-seconds", "0"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--drain-seconds",
+            "0",
+        ]);
         command.args(["--webhook-configuration", CONFIGURATION]);
         command.arg("--kubeconfig").arg(server.kubeconfig(scratch)).args(further);
         let log = scratch.join(format!("replica-{number}.log"));
@@ -45,7 +59,11 @@ impl Replica {
     pub(crate) async fn address(&mut self, field: &str) -> SocketAddr {
         let begun = Instant::now();
         loop {
-            assert!(begun.elapsed() < Duration::from_secs(30), "not serving within 30 s: {}", self.process.log());
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "not serving within 30 s: {}",
+                self.process.log()
+            );
             self.process.ensure_running().unwrap();
             let log = self.process.log();
             let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -59,7 +77,9 @@ impl Replica {
     pub(crate) async fn admin(&mut self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address("admin_listen").await).await.unwrap();
         stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+            .write_all(
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+            )
             .await
             .unwrap();
         let mut answer = String::new();
@@ -91,7 +111,10 @@ pub(crate) async fn until(mut condition: impl AsyncFnMut() -> bool) {
 pub(crate) fn path(server: &ApiServer) -> String {
     let world = server.world();
     let configuration = world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap();
-    configuration["webhooks"][0]["clientConfig"]["service"]["path"].as_str().unwrap_or("/").to_owned()
+    configuration["webhooks"][0]["clientConfig"]["service"]["path"]
+        .as_str()
+        .unwrap_or("/")
+        .to_owned()
 }
 
 /// `caBundle` of every entry, as it is published now.
@@ -102,7 +125,9 @@ pub(crate) fn bundles(server: &ApiServer) -> Vec<String> {
 }
 
 fn read_bundles(configuration: &Value) -> Vec<String> {
-    let entry = |entry: &Value| BASE64_STANDARD.decode(entry["clientConfig"]["caBundle"].as_str().unwrap()).unwrap();
+    let entry = |entry: &Value| {
+        BASE64_STANDARD.decode(entry["clientConfig"]["caBundle"].as_str().unwrap()).unwrap()
+    };
     let entries = configuration["webhooks"].as_array().unwrap().iter();
     entries.map(|one| String::from_utf8(entry(one)).unwrap()).collect()
 }
@@ -133,7 +158,8 @@ async fn a_first_installation_is_ready_as_soon_as_its_configuration_is_there() {
     until(async || secret(&server).is_some()).await;
     let body = replica.admin("/readyz").await;
     assert!(
-        body.starts_with("HTTP/1.1 503") && body.contains("certificate: none that the API server trusts yet"),
+        body.starts_with("HTTP/1.1 503")
+            && body.contains("certificate: none that the API server trusts yet"),
         "{body}"
     );
 
@@ -163,7 +189,9 @@ async fn an_overwritten_bundle_is_mended_at_once() {
     let mut replica = Replica::start(&server, scratch.path(), 1, &[]);
     replica.until_ready().await;
     let good = bundles(&server);
-    for broken in [["", ""], [BASE64_STANDARD.encode(&good[0]).as_str(), ""], ["Z2FyYmFnZQ==", "eA=="]] {
+    for broken in
+        [["", ""], [BASE64_STANDARD.encode(&good[0]).as_str(), ""], ["Z2FyYmFnZQ==", "eA=="]]
+    {
         let begun = Instant::now();
         server.world().put_configuration(CONFIGURATION, &broken);
         until(async || bundles(&server) == good).await;
@@ -223,9 +251,14 @@ async fn a_lost_emptied_or_damaged_secret_heals_and_no_call_fails_meanwhile() {
                 server.world().put(SECRETS, damaged);
             }
         }
-        // The watch is of the configuration alone: a touch of it saves the test the wait for the next look.
-        let touched = bundles(&server).iter().map(|one| BASE64_STANDARD.encode(one)).collect::<Vec<_>>();
-        server.world().put_configuration(CONFIGURATION, &touched.iter().map(String::as_str).collect::<Vec<_>>());
+        // The watch is of the configuration alone: a touch of it saves the test the wait for the
+        // next look.
+        let touched =
+            bundles(&server).iter().map(|one| BASE64_STANDARD.encode(one)).collect::<Vec<_>>();
+        server.world().put_configuration(
+            CONFIGURATION,
+            &touched.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
         let whole = |secret: Option<Value>| {
             secret.is_some_and(|secret| {
                 secret["data"]["tls.crt"].is_string()
@@ -246,7 +279,9 @@ async fn a_lost_emptied_or_damaged_secret_heals_and_no_call_fails_meanwhile() {
             assert!(
                 begun.elapsed() < Duration::from_secs(20),
                 "case {number}: {:?}",
-                secret(&server).map(|one| one["data"].as_object().map(|data| data.keys().cloned().collect::<Vec<_>>()))
+                secret(&server).map(|one| one["data"]
+                    .as_object()
+                    .map(|data| data.keys().cloned().collect::<Vec<_>>()))
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -263,7 +298,8 @@ async fn missing_rights_are_told_and_the_webhook_waits() {
     let log = replica.process.log();
     let line = log.lines().find(|line| line.contains("KS707")).unwrap();
     assert!(
-        line.contains("the Secret with the certificates") && line.contains("the API server answered 403"),
+        line.contains("the Secret with the certificates")
+            && line.contains("the API server answered 403"),
         "{line}"
     );
 }
@@ -274,14 +310,21 @@ async fn a_watch_of_the_configuration_that_is_refused_is_told_once() {
     server.world().put_configuration(CONFIGURATION, &[""]);
     server.world().fail(CONFIGURATIONS, [Fault::Status(403); 1000]);
     let replica = Replica::start(&server, scratch.path(), 1, &[]);
-    until(async || server.world().requests_for("mutatingwebhookconfigurations?watch").len() > 3).await;
+    until(async || server.world().requests_for("mutatingwebhookconfigurations?watch").len() > 3)
+        .await;
     let log = replica.process.log();
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("only at the next regular look")).collect();
-    assert!(told.len() == 1 && told[0].contains("KS707") && told[0].contains("the API server answered 403"), "{log}");
+    let told: Vec<&str> =
+        log.lines().filter(|line| line.contains("only at the next regular look")).collect();
+    assert!(
+        told.len() == 1
+            && told[0].contains("KS707")
+            && told[0].contains("the API server answered 403"),
+        "{log}"
+    );
 }
 
-/// 16 callers, half of them over HTTP/2, that trust the last but one publication of `caBundle`, new connections and kept ones, through renewals and
-/// rotations.
+/// 16 callers, half of them over HTTP/2, that trust the last but one publication of `caBundle`, new
+/// connections and kept ones, through renewals and rotations.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_review_fails_while_certificate_and_authority_rotate_every_two_seconds() {
     let Stage { server, scratch } = stage();
@@ -347,23 +390,34 @@ async fn no_review_fails_while_certificate_and_authority_rotate_every_two_second
         leaves.extend(seen);
         failures.extend(failed);
     }
-    let publications = server.world().history.iter().filter(|change| change.resource == CONFIGURATIONS).count();
+    let publications =
+        server.world().history.iter().filter(|change| change.resource == CONFIGURATIONS).count();
     println!(
         "{calls} reviews, {} certificates, {publications} publications, {} failures",
         leaves.len(),
         failures.len()
     );
-    assert!(failures.is_empty(), "{} of {calls} failed: {:?}", failures.len(), &failures[..failures.len().min(5)]);
+    assert!(
+        failures.is_empty(),
+        "{} of {calls} failed: {:?}",
+        failures.len(),
+        &failures[..failures.len().min(5)]
+    );
     let leaves = u64::try_from(leaves.len()).unwrap();
-    assert!(calls > seconds * 16 && leaves * 2 >= seconds - 2, "{calls} calls, {leaves} certificates");
+    assert!(
+        calls > seconds * 16 && leaves * 2 >= seconds - 2,
+        "{calls} calls, {leaves} certificates"
+    );
     assert!(u64::try_from(publications).unwrap() * 2 >= seconds, "{publications} publications");
 }
 
-/// What a client trusts that has not heard of the latest publication; in the beginning the only one.
+/// What a client trusts that has not heard of the latest publication; in the beginning the only
+/// one.
 fn last_but_one(server: &ApiServer) -> Vec<CertificateDer<'static>> {
     let world = server.world();
     let changes = world.history.iter().rev().filter(|change| change.resource == CONFIGURATIONS);
-    let mut published = changes.map(|change| read_bundles(&change.object)[0].clone()).filter(|pem| !pem.is_empty());
+    let mut published =
+        changes.map(|change| read_bundles(&change.object)[0].clone()).filter(|pem| !pem.is_empty());
     let last = published.next().unwrap_or_default();
     authorities(&published.next().unwrap_or(last))
 }
@@ -378,7 +432,10 @@ fn flags_that_do_not_go_together_are_refused() {
         (&["--webhook-configuration", "c", "--tls-dir", "x"], "cannot be used with"),
         (&["--webhook-configuration", "c", "--guard-secret", "x"], "\"x\" is not NAMESPACE/NAME"),
         (&["--webhook-configuration", "c", "--failure-policy", "fail"], "invalid value 'fail'"),
-        (&["--webhook-configuration", "c", "--authority-lifetime", "1w"], "\"1w\" is not a number with a unit"),
+        (
+            &["--webhook-configuration", "c", "--authority-lifetime", "1w"],
+            "\"1w\" is not a number with a unit",
+        ),
     ] {
         let (exit, _, error) = keysluice(&[&secret, further].concat());
         assert_eq!(exit, 2, "{error}");
@@ -395,5 +452,8 @@ async fn lifetimes_that_do_not_go_together_are_refused_at_start() {
     let status = replica.process.wait(Duration::from_secs(10)).await.unwrap();
     assert_eq!(status.code(), Some(2));
     let log = replica.process.log();
-    assert!(log.contains("KS708") && log.contains("at least three times the certificate's"), "{log}");
+    assert!(
+        log.contains("KS708") && log.contains("at least three times the certificate's"),
+        "{log}"
+    );
 }

@@ -1,8 +1,11 @@
-//! `serve --tls-secret`: the path that reviews are sent to, in every condition a configuration can be in.
+//! `serve --tls-secret`: the path that reviews are sent to, in every condition a configuration can
+//! be in.
 
 use super::api_server::{ApiServer, CONFIGURATIONS, Change, SECRETS};
 use super::caller::Caller;
-use super::own_certificates::{CONFIGURATION, NAME, Replica, Stage, authorities, bundles, path, secret, stage, until};
+use super::own_certificates::{
+    CONFIGURATION, NAME, Replica, Stage, authorities, bundles, path, secret, stage, until,
+};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -18,7 +21,8 @@ fn is_ours(path: &str) -> bool {
 
 fn paths(server: &ApiServer) -> Vec<Value> {
     let world = server.world();
-    let entries = world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"].as_array().unwrap();
+    let entries =
+        world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"].as_array().unwrap();
     entries.iter().map(|entry| entry["clientConfig"]["service"]["path"].clone()).collect()
 }
 
@@ -46,9 +50,14 @@ async fn a_path_is_stored_and_published_with_the_first_bundle_and_no_other_is_an
     assert_eq!(paths(&server), [json!(ours), json!(ours)]);
     assert_eq!(stored(&server, "path").as_ref(), Some(&ours));
     call(&server, &mut replica, &ours).await.unwrap();
-    for other in ["/", "/mutate", "/mutate-v1-pod", "/mutate/abcdefghijklmnopqrstuvwxyz012345", "/readyz"] {
+    for other in
+        ["/", "/mutate", "/mutate-v1-pod", "/mutate/abcdefghijklmnopqrstuvwxyz012345", "/readyz"]
+    {
         let refused = call(&server, &mut replica, other).await.unwrap_err();
-        assert!(refused.starts_with("HTTP/1.1 404") && !refused.contains(&ours), "{other}: {refused}");
+        assert!(
+            refused.starts_with("HTTP/1.1 404") && !refused.contains(&ours),
+            "{other}: {refused}"
+        );
     }
     // Neither the log nor what one may ask for tells it.
     assert!(!replica.process.log().contains(&ours[8..]));
@@ -71,13 +80,19 @@ async fn replicas_share_one_path_also_with_those_that_start_later() {
     }
     let written = |change: &&Change| change.resource == CONFIGURATIONS;
     let world = server.world();
-    let named = world.history.iter().filter(written).map(|change| change.object["webhooks"][0]["clientConfig"].clone());
-    let mut named: Vec<Value> = named.filter_map(|config| config["service"].get("path").cloned()).collect();
+    let named = world
+        .history
+        .iter()
+        .filter(written)
+        .map(|change| change.object["webhooks"][0]["clientConfig"].clone());
+    let mut named: Vec<Value> =
+        named.filter_map(|config| config["service"].get("path").cloned()).collect();
     named.dedup();
     assert_eq!(named.len(), 1, "{named:?}");
 }
 
-/// Calls as an API server does that may be a little behind: what is promised is an answer as long as the path is named or was until lately.
+/// Calls as an API server does that may be a little behind: what is promised is an answer as long
+/// as the path is named or was until lately.
 async fn call_promised(server: &ApiServer, replica: &mut Replica, called: &str) {
     if let Err(error) = call(server, replica, called).await {
         // Looked at afterwards: a slow machine may come too late.
@@ -100,7 +115,8 @@ async fn call_both(server: &ApiServer, replicas: &mut [Replica; 2], before: &str
 async fn a_configuration_that_is_reset_is_healed_and_no_review_is_refused() {
     let Stage { server, scratch } = stage();
     server.world().put_entries(CONFIGURATION, None, true);
-    let mut replicas = [1, 2].map(|number| Replica::start(&server, scratch.path(), number, &PROPAGATION));
+    let mut replicas =
+        [1, 2].map(|number| Replica::start(&server, scratch.path(), number, &PROPAGATION));
     for replica in &mut replicas {
         replica.until_ready().await;
     }
@@ -134,7 +150,8 @@ async fn a_configuration_that_is_reset_is_healed_and_no_review_is_refused() {
 async fn the_path_of_an_earlier_version_stays_until_an_upgrade_takes_it_away() {
     let Stage { server, scratch } = stage();
     server.world().put_entries(CONFIGURATION, Some("/mutate-v1-pod"), false);
-    let mut replica = Replica::start(&server, scratch.path(), 1, &["--bundle-propagation", "200ms"]);
+    let mut replica =
+        Replica::start(&server, scratch.path(), 1, &["--bundle-propagation", "200ms"]);
     replica.until_ready().await;
     until(async || stored(&server, "old-paths").is_some()).await;
     let looks = server.world().requests_for("secrets/").len();
@@ -180,7 +197,8 @@ async fn a_lost_path_is_taken_from_the_configuration() {
 async fn a_path_written_into_the_secret_is_used_once_every_replica_knows_it() {
     let Stage { server, scratch } = stage();
     server.world().put_entries(CONFIGURATION, None, true);
-    let mut replicas = [1, 2].map(|number| Replica::start(&server, scratch.path(), number, &PROPAGATION));
+    let mut replicas =
+        [1, 2].map(|number| Replica::start(&server, scratch.path(), number, &PROPAGATION));
     for replica in &mut replicas {
         replica.until_ready().await;
     }

@@ -1,4 +1,5 @@
-//! Properties of every pod: review bytes in, response bytes out, the patch applied as the API server does.
+//! Properties of every pod: review bytes in, response bytes out, the patch applied as the API
+//! server does.
 
 use super::pods::pod;
 use super::reviews::Reviewer;
@@ -19,23 +20,29 @@ fn mutate(pod: &Value) -> Option<(Value, Vec<Value>)> {
     }
 }
 
-/// Everything of `before` stands in `after`: members under their key, list entries in their order; a CSI volume's source apart.
+/// Everything of `before` stands in `after`: members under their key, list entries in their order;
+/// a CSI volume's source apart.
 fn survives(before: &Value, after: &Value, path: &str) -> Result<(), String> {
     match (before, after) {
-        (Value::Object(before), Value::Object(after)) => before.iter().try_for_each(|(key, value)| {
-            // In Kubernetes null is absent, and so it may be filled; a mount of a replaced volume becomes read-only.
-            let may_change = value.is_null() || (key == "readOnly" && path.contains("/volumeMounts/"));
-            match after.get(key) {
-                Some(_) if may_change => Ok(()),
-                Some(other) => survives(value, other, &format!("{path}/{key}")),
-                None if key == "csi" => Ok(()),
-                None => Err(format!("{path}/{key} is gone")),
-            }
-        }),
+        (Value::Object(before), Value::Object(after)) => {
+            before.iter().try_for_each(|(key, value)| {
+                // In Kubernetes null is absent, and so it may be filled; a mount of a replaced
+                // volume becomes read-only.
+                let may_change =
+                    value.is_null() || (key == "readOnly" && path.contains("/volumeMounts/"));
+                match after.get(key) {
+                    Some(_) if may_change => Ok(()),
+                    Some(other) => survives(value, other, &format!("{path}/{key}")),
+                    None if key == "csi" => Ok(()),
+                    None => Err(format!("{path}/{key} is gone")),
+                }
+            })
+        }
         (Value::Array(before), Value::Array(after)) => {
             let mut rest = after.iter();
             before.iter().enumerate().try_for_each(|(index, value)| {
-                let found = rest.any(|other| survives(value, other, &format!("{path}/{index}")).is_ok());
+                let found =
+                    rest.any(|other| survives(value, other, &format!("{path}/{index}")).is_ok());
                 found.then_some(()).ok_or_else(|| format!("{path}/{index} is gone"))
             })
         }
@@ -64,7 +71,12 @@ fn doubled_mount_paths(pod: &Value) -> BTreeSet<(String, String)> {
 /// What the API server refuses before any webhook: names and mount paths that occur twice.
 pub(crate) fn is_valid(pod: &Value) -> bool {
     let unique = |values: &Value| {
-        let names: Vec<_> = values.as_array().into_iter().flatten().map(|value| value["name"].to_string()).collect();
+        let names: Vec<_> = values
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|value| value["name"].to_string())
+            .collect();
         names.iter().collect::<BTreeSet<_>>().len() == names.len()
     };
     unique(&pod["spec"]["volumes"]) && doubled_mount_paths(pod).is_empty()
@@ -78,17 +90,21 @@ pub(crate) fn cases(least: u32) -> ProptestConfig {
 
 #[test]
 fn every_run_tries_the_same_cases() {
-    assert_ne!(ProptestConfig::default().rng_seed, RngSeed::Random, "PROPTEST_RNG_SEED is set in .cargo/config.toml");
+    assert_ne!(
+        ProptestConfig::default().rng_seed,
+        RngSeed::Random,
+        "PROPTEST_RNG_SEED is set in .cargo/config.toml"
+    );
 }
 
 /// What the properties once found, for ever.
 #[test]
 fn a_skipped_container_that_mounts_the_volume_before_it_is_there_changes_no_second_run() {
     let name = |volume: &str, layout: &str, path: &str, others: bool| {
-        let mut containers = vec![json!({"name": "app", "volumeMounts": [{"name": volume, "mountPath": path}]})];
+        let mut containers =
+            vec![json!({"name": "app", "volumeMounts": [{"name": volume, "mountPath": path}]})];
         containers.extend(others.then(|| json!({"name": "side"})));
-        let annotations =
-            json!({"azure.workload.identity/skip-containers": "app", "keysluice.dev/token-layout": layout});
+        let annotations = json!({"azure.workload.identity/skip-containers": "app", "keysluice.dev/token-layout": layout});
         let labels = json!({"azure.workload.identity/use": "true"});
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels, "annotations": annotations},
             "spec": {"containers": containers}})
@@ -97,7 +113,8 @@ fn a_skipped_container_that_mounts_the_volume_before_it_is_there_changes_no_seco
     let hashed = "/var/run/secrets/azure/wi/0123456789abcdef0123456789abcd";
     for volume in ["azure-identity-token", reserved] {
         for layout in ["v1.5", "v1.6.0", "v1.6.1"] {
-            for path in ["/a", "/var/run/secrets/azure/wi", "/var/run/secrets/azure/tokens", hashed] {
+            for path in ["/a", "/var/run/secrets/azure/wi", "/var/run/secrets/azure/tokens", hashed]
+            {
                 for others in [false, true] {
                     let pod = name(volume, layout, path, others);
                     let (mut patched, _) = mutate(&pod).expect("the pod is let through");
@@ -121,7 +138,8 @@ proptest! {
             for operation in &operations {
                 prop_assert!(operation["op"] == "add" || operation["op"] == "replace", "{operation}");
             }
-            // What is replaced as a whole is a volume or mount of the token's, or a token path that nothing serves; everything else survives.
+            // What is replaced as a whole is a volume or mount of the token's, or a token path that
+            // nothing serves; everything else survives.
             let is_of_token = |operation: &Value| {
                 let name = operation["value"]["name"].as_str().unwrap_or_default();
                 name.starts_with("azure-workload-identity-reserved-")
@@ -180,8 +198,8 @@ proptest! {
 /// Where, how many bytes go, and what comes there.
 fn spoil() -> impl Strategy<Value = (proptest::sample::Index, usize, Vec<u8>)> {
     let tokens = &[
-        "", "null", "{}", "[", "]", "}", ",", ":", "\"", "\\u0000", "\\ud800", "1e999", "true", "\"a\":1,", "\u{0}",
-        "\u{fc}",
+        "", "null", "{}", "[", "]", "}", ",", ":", "\"", "\\u0000", "\\ud800", "1e999", "true",
+        "\"a\":1,", "\u{0}", "\u{fc}",
     ][..];
     let text = prop_oneof![
         4 => proptest::sample::select(tokens).prop_map(|token| token.as_bytes().to_vec()),

@@ -1,4 +1,5 @@
-//! The identity mutation once more, slow and plain, written from the specification alone; any pod must come out the same.
+//! The identity mutation once more, slow and plain, written from the specification alone; any pod
+//! must come out the same.
 
 use super::pods::pod;
 use super::properties::{cases, is_valid};
@@ -26,7 +27,8 @@ fn expected(pod: &Value) -> Option<Value> {
     if pod["metadata"]["labels"]["azure.workload.identity/use"] != "true" {
         return Some(pod);
     }
-    let annotation = |key: &str| pod["metadata"]["annotations"][key].as_str().unwrap_or_default().to_owned();
+    let annotation =
+        |key: &str| pod["metadata"]["annotations"][key].as_str().unwrap_or_default().to_owned();
     let seconds = match &*annotation("azure.workload.identity/service-account-token-expiration") {
         "" => 3600,
         text => text.parse::<i64>().ok().filter(|seconds| (3600..=86400).contains(seconds))?,
@@ -45,7 +47,9 @@ fn expected(pod: &Value) -> Option<Value> {
     let skips = |container: &Value| skip.split(';').any(|name| name.trim() == container["name"]);
     let place = place(&pod, &layout, &skips)?;
     for field in ["initContainers", "containers"] {
-        for container in pod["spec"].get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
+        for container in
+            pod["spec"].get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
+        {
             if skips(container) {
                 continue;
             }
@@ -55,15 +59,19 @@ fn expected(pod: &Value) -> Option<Value> {
     }
     let mut volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
     let token = json!({"path": place.token, "expirationSeconds": seconds, "audience": AUDIENCE});
-    let volume = json!({"name": place.name, "projected": {"sources": [{"serviceAccountToken": token}]}});
+    let volume =
+        json!({"name": place.name, "projected": {"sources": [{"serviceAccountToken": token}]}});
     match place.index {
         None => volumes.push(volume),
-        // A token in its place for another audience, or with something beside it, is another webhook's.
+        // A token in its place for another audience, or with something beside it, is another
+        // webhook's.
         Some(index) => {
-            let sources = volumes[index]["projected"]["sources"].as_array().cloned().unwrap_or_default();
+            let sources =
+                volumes[index]["projected"]["sources"].as_array().cloned().unwrap_or_default();
             let found = sources.iter().map(|source| &source["serviceAccountToken"]);
             let found = found.into_iter().find(|found| found["path"] == place.token);
-            let is_of_another = found.is_some_and(|found| found["audience"] != AUDIENCE || sources.len() > 1);
+            let is_of_another =
+                found.is_some_and(|found| found["audience"] != AUDIENCE || sources.len() > 1);
             let is_right = found.is_some_and(|found| found["expirationSeconds"] == seconds);
             if !is_of_another && !is_right {
                 volumes[index] = volume;
@@ -74,7 +82,8 @@ fn expected(pod: &Value) -> Option<Value> {
     Some(pod)
 }
 
-/// A volume of the reserved name if there is one already, else one of v1.5 if it is mounted as v1.5 does or not at all, else named after the pod.
+/// A volume of the reserved name if there is one already, else one of v1.5 if it is mounted as v1.5
+/// does or not at all, else named after the pod.
 fn place(pod: &Value, layout: &str, skips: &dyn Fn(&Value) -> bool) -> Option<Place> {
     let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
     let containers: Vec<Value> = ["initContainers", "containers"]
@@ -83,32 +92,53 @@ fn place(pod: &Value, layout: &str, skips: &dyn Fn(&Value) -> bool) -> Option<Pl
         .collect();
     let paths = |name: &str, skipped: bool| -> Vec<String> {
         let containers = containers.iter().filter(|container| skips(container) == skipped);
-        let mounts = containers.flat_map(|container| container["volumeMounts"].as_array().cloned().unwrap_or_default());
+        let mounts = containers.flat_map(|container| {
+            container["volumeMounts"].as_array().cloned().unwrap_or_default()
+        });
         let mounts = mounts.filter(|mount| mount["name"] == name);
         mounts.map(|mount| mount["mountPath"].as_str().unwrap().to_owned()).collect()
     };
     let paths_of = |name: &str| paths(name, false);
     let tokens = "/var/run/secrets/azure/tokens".to_owned();
-    if let Some(index) = volumes.iter().position(|volume| volume["name"].as_str().unwrap().starts_with(PREFIX)) {
+    if let Some(index) =
+        volumes.iter().position(|volume| volume["name"].as_str().unwrap().starts_with(PREFIX))
+    {
         let name = volumes[index]["name"].as_str().unwrap().to_owned();
         let hashed = format!("{MOUNT}/0123456789abcdef0123456789abcd");
         let mount = if paths_of(&name).contains(&hashed) { hashed } else { MOUNT.to_owned() };
-        return Some(Place { index: Some(index), name, mount, token: "token/azure-identity-token" });
+        return Some(Place {
+            index: Some(index),
+            name,
+            mount,
+            token: "token/azure-identity-token",
+        });
     }
-    if let Some(index) = volumes.iter().position(|volume| volume["name"] == "azure-identity-token") {
-        let sources = volumes[index]["projected"]["sources"].as_array().cloned().unwrap_or_default();
-        let is_token = sources.iter().any(|source| source["serviceAccountToken"]["path"] == "azure-identity-token");
-        let (paths, of_skipped) = (paths_of("azure-identity-token"), paths("azure-identity-token", true));
+    if let Some(index) = volumes.iter().position(|volume| volume["name"] == "azure-identity-token")
+    {
+        let sources =
+            volumes[index]["projected"]["sources"].as_array().cloned().unwrap_or_default();
+        let is_token = sources
+            .iter()
+            .any(|source| source["serviceAccountToken"]["path"] == "azure-identity-token");
+        let (paths, of_skipped) =
+            (paths_of("azure-identity-token"), paths("azure-identity-token", true));
         // What an earlier run adds beside a skipped container that mounted the name already.
         let is_added = || {
             let mut found = sources.iter().map(|source| &source["serviceAccountToken"]);
             layout == "v1.5"
-                && found.any(|found| found["path"] == "azure-identity-token" && found["audience"] == AUDIENCE)
+                && found.any(|found| {
+                    found["path"] == "azure-identity-token" && found["audience"] == AUDIENCE
+                })
         };
         let is_unmounted = paths.is_empty() && (of_skipped.is_empty() || is_added());
         if is_token && (is_unmounted || paths.contains(&tokens) || of_skipped.contains(&tokens)) {
             let name = "azure-identity-token".to_owned();
-            return Some(Place { index: Some(index), name, mount: tokens, token: "azure-identity-token" });
+            return Some(Place {
+                index: Some(index),
+                name,
+                mount: tokens,
+                token: "azure-identity-token",
+            });
         }
         if layout == "v1.5" {
             return None;
@@ -117,13 +147,16 @@ fn place(pod: &Value, layout: &str, skips: &dyn Fn(&Value) -> bool) -> Option<Pl
     let hash = hash_of(pod);
     let (name, mount, token) = match layout {
         "v1.5" => ("azure-identity-token".to_owned(), tokens, "azure-identity-token"),
-        "v1.6.1" => (format!("{PREFIX}{hash}"), format!("{MOUNT}/{hash}"), "token/azure-identity-token"),
+        "v1.6.1" => {
+            (format!("{PREFIX}{hash}"), format!("{MOUNT}/{hash}"), "token/azure-identity-token")
+        }
         _ => (format!("{PREFIX}{hash}"), MOUNT.to_owned(), "token/azure-identity-token"),
     };
     Some(Place { index: None, name, mount, token })
 }
 
-/// The names of the generator, hashed with another implementation (`printf NAME | sha256sum | cut -c1-30`).
+/// The names of the generator, hashed with another implementation (`printf NAME | sha256sum | cut
+/// -c1-30`).
 fn hash_of(pod: &Value) -> &'static str {
     match (pod["metadata"]["name"].as_str(), pod["metadata"]["generateName"].as_str()) {
         (Some("p"), _) => "148de9c5a7a44d19e56cd9ae1a554b",
@@ -143,17 +176,25 @@ fn environment(container: &mut Value, place: &Place, layout: &str, env_from_wins
         ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
     ] {
         if let Some(entry) = entries.iter_mut().find(|entry| entry["name"] == name) {
-            if name == "AZURE_FEDERATED_TOKEN_FILE" && is_astray(&entry["value"], container, place, layout) {
+            if name == "AZURE_FEDERATED_TOKEN_FILE"
+                && is_astray(&entry["value"], container, place, layout)
+            {
                 entry["value"] = json!(value);
             }
             continue;
         }
-        if container["envFrom"].is_array() && env_from_wins.split(',').any(|left| left.trim() == name) {
+        if container["envFrom"].is_array()
+            && env_from_wins.split(',').any(|left| left.trim() == name)
+        {
             continue;
         }
         let refers = |entry: &Value| {
             // `$$` is an escape: take it away, and what is left expands.
-            entry["value"].as_str().unwrap_or_default().replace("$$", "").contains(&format!("$({name})"))
+            entry["value"]
+                .as_str()
+                .unwrap_or_default()
+                .replace("$$", "")
+                .contains(&format!("$({name})"))
         };
         let index = entries.iter().position(refers).unwrap_or(entries.len());
         entries.insert(index, json!({"name": name, "value": value}));
@@ -163,9 +204,12 @@ fn environment(container: &mut Value, place: &Place, layout: &str, env_from_wins
     }
 }
 
-/// Whether this is the path that our layout injects, the volume is found in the other layout, and no mount has a file at the path.
+/// Whether this is the path that our layout injects, the volume is found in the other layout, and
+/// no mount has a file at the path.
 fn is_astray(path: &Value, container: &Value, place: &Place, layout: &str) -> bool {
-    let Some(path) = path.as_str().filter(|_| place.index.is_some() && place.token == "token/azure-identity-token")
+    let Some(path) = path
+        .as_str()
+        .filter(|_| place.index.is_some() && place.token == "token/azure-identity-token")
     else {
         return false;
     };
@@ -180,7 +224,11 @@ fn is_astray(path: &Value, container: &Value, place: &Place, layout: &str) -> bo
         let at = mount["mountPath"].as_str().unwrap();
         let is_token = mount["name"] == *place.name;
         path == at
-            || if is_token { path == format!("{at}/{}", place.token) } else { path.starts_with(&format!("{at}/")) }
+            || if is_token {
+                path == format!("{at}/{}", place.token)
+            } else {
+                path.starts_with(&format!("{at}/"))
+            }
     };
     is_injected && !container["volumeMounts"].as_array().into_iter().flatten().any(serves)
 }
@@ -188,11 +236,13 @@ fn is_astray(path: &Value, container: &Value, place: &Place, layout: &str) -> bo
 fn mount(container: &mut Value, place: &Place) -> Option<()> {
     let wanted = json!({"name": place.name, "mountPath": place.mount, "readOnly": true});
     let mut mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
-    if mounts.iter().any(|mount| mount["mountPath"] == *place.mount && mount["name"] != *place.name) {
+    if mounts.iter().any(|mount| mount["mountPath"] == *place.mount && mount["name"] != *place.name)
+    {
         return None;
     }
     let of_token = |mount: &Value| mount["name"] == *place.name;
-    let in_place = mounts.iter().position(|mount| of_token(mount) && mount["mountPath"] == *place.mount);
+    let in_place =
+        mounts.iter().position(|mount| of_token(mount) && mount["mountPath"] == *place.mount);
     match in_place.or_else(|| mounts.iter().position(of_token)) {
         Some(index) => {
             let found = &mounts[index];

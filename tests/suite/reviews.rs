@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// Client id of the ServiceAccount.
 pub(crate) const CLIENT: &str = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
 
-/// Settings and a cluster with the annotated ServiceAccounts `default` and `sa` and the class `kv`, all in namespace `ns`.
+/// Settings and a cluster with the annotated ServiceAccounts `default` and `sa` and the class `kv`,
+/// all in namespace `ns`.
 pub(crate) struct Reviewer {
     pub(crate) settings: Settings,
     annotations: BTreeMap<String, String>,
@@ -25,7 +26,8 @@ impl Reviewer {
     pub(crate) fn new() -> Self {
         let mut settings = Settings::new(Cloud::well_known("AzurePublicCloud").unwrap());
         settings.tenant_id = Some("cluster-tenant".to_owned());
-        let annotations = BTreeMap::from([("azure.workload.identity/client-id".to_owned(), CLIENT.to_owned())]);
+        let annotations =
+            BTreeMap::from([("azure.workload.identity/client-id".to_owned(), CLIENT.to_owned())]);
         Self { settings, annotations, has_account: true }
     }
 
@@ -46,16 +48,20 @@ impl Reviewer {
             return facts;
         }
         let pairs = self.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let is_there = self.has_account && needs.service_account.is_some_and(|name| ["default", "sa"].contains(&name));
+        let is_there = self.has_account
+            && needs.service_account.is_some_and(|name| ["default", "sa"].contains(&name));
         facts.service_account = is_there.then(|| ServiceAccount::from_annotations(pairs));
         if !needs.classes.contains(&"kv") {
             return facts;
         }
-        let objects =
-            "array:\n  - |\n    objectName: a\n    objectType: secret\n  - |\n    objectName: b\n    objectType: key\n";
+        let objects = "array:\n  - |\n    objectName: a\n    objectType: secret\n  - \
+            |\n    objectName: b\n    objectType: key\n";
         let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv"}, "spec": {"provider": "azure",
             "parameters": {"keyvaultName": "vault-1", "tenantId": "t", "objects": objects}}});
-        facts.classes.insert("kv".to_owned(), ClassFact::Found(Arc::new(ProviderClass::from_value(&class).unwrap())));
+        facts.classes.insert(
+            "kv".to_owned(),
+            ClassFact::Found(Arc::new(ProviderClass::from_value(&class).unwrap())),
+        );
         facts
     }
 
@@ -64,7 +70,8 @@ impl Reviewer {
         let body = serde_json::to_vec(&review).unwrap();
         let incoming = admission::read(&body).unwrap();
         let facts = self.facts(incoming.namespace(), &incoming.needs(&self.settings));
-        let review: Value = serde_json::from_slice(&incoming.answer(&self.settings, &facts).body).unwrap();
+        let review: Value =
+            serde_json::from_slice(&incoming.answer(&self.settings, &facts).body).unwrap();
         review["response"].clone()
     }
 
@@ -100,8 +107,10 @@ impl Reviewer {
     }
 
     pub(crate) fn ephemeral_with_warnings(&self, pod: &Value, old: &Value) -> (Value, Vec<String>) {
-        let response = self.respond(&json!({"uid": "u", "operation": "UPDATE", "subResource": "ephemeralcontainers",
-            "namespace": "ns", "object": pod, "oldObject": old}));
+        let response = self.respond(
+            &json!({"uid": "u", "operation": "UPDATE", "subResource": "ephemeralcontainers",
+            "namespace": "ns", "object": pod, "oldObject": old}),
+        );
         (apply(pod, &response).unwrap().0, warnings(&response))
     }
 }
@@ -118,15 +127,15 @@ fn apply(pod: &Value, response: &Value) -> Result<(Value, Vec<Value>), String> {
     let Some(patch) = response["patch"].as_str() else { return Ok((pod.clone(), Vec::new())) };
     let patch = BASE64_STANDARD.decode(patch).unwrap();
     let mut patched = pod.clone();
-    json_patch::patch(&mut patched, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap()).unwrap();
+    json_patch::patch(&mut patched, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap())
+        .unwrap();
     Ok((patched, serde_json::from_slice(&patch).unwrap()))
 }
 
 /// A labelled pod called `pod`.
 pub(crate) fn labelled(spec: Value) -> Value {
     let labels = json!({"azure.workload.identity/use": "true"});
-    let mut pod =
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "labels": labels, "annotations": {}}});
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "labels": labels, "annotations": {}}});
     pod["spec"] = spec;
     pod
 }
@@ -140,11 +149,18 @@ pub(crate) fn csi_pod() -> Value {
 }
 
 pub(crate) fn env_names(container: &Value) -> Vec<&str> {
-    container["env"].as_array().into_iter().flatten().map(|entry| entry["name"].as_str().unwrap()).collect()
+    container["env"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|entry| entry["name"].as_str().unwrap())
+        .collect()
 }
 
 /// How many volumes project a ServiceAccount token.
 pub(crate) fn token_volumes(pod: &Value) -> usize {
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    volumes.filter(|volume| volume["projected"]["sources"][0]["serviceAccountToken"].is_object()).count()
+    volumes
+        .filter(|volume| volume["projected"]["sources"][0]["serviceAccountToken"].is_object())
+        .count()
 }

@@ -1,7 +1,10 @@
-//! The verbs that the chart grants are those that the webhook uses: recorded on the stand-in, compared with the rendered chart.
+//! The verbs that the chart grants are those that the webhook uses: recorded on the stand-in,
+//! compared with the rendered chart.
 
 use super::api_server::{CONFIGURATIONS, DRIVERS, Fault, World};
-use super::own_certificates::{CONFIGURATION, Replica, Stage, authorities, bundles, path, secret, stage, until};
+use super::own_certificates::{
+    CONFIGURATION, Replica, Stage, authorities, bundles, path, secret, stage, until,
+};
 use http::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -15,7 +18,8 @@ fn used(world: &World) -> BTreeSet<String> {
 
 fn right(method: &Method, request: &str) -> String {
     let (path, query) = request.split_once('?').unwrap_or((request, ""));
-    let mut parts: Vec<&str> = path.split('/').skip(if path.starts_with("/apis/") { 4 } else { 3 }).collect();
+    let mut parts: Vec<&str> =
+        path.split('/').skip(if path.starts_with("/apis/") { 4 } else { 3 }).collect();
     if parts[0] == "namespaces" {
         parts.drain(..2);
     }
@@ -31,20 +35,35 @@ fn right(method: &Method, request: &str) -> String {
         Method::PATCH => "patch",
         _ => panic!("{method} {request}"),
     };
-    name.map_or_else(|| format!("{verb} {}", parts[0]), |name| format!("{verb} {}/{name}", parts[0]))
+    name.map_or_else(
+        || format!("{verb} {}", parts[0]),
+        |name| format!("{verb} {}/{name}", parts[0]),
+    )
 }
 
 /// The same of `install.yaml`.
 fn granted() -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("webhook-config/install.yaml");
-    let all: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let all: Vec<Value> =
+        serde_saphyr::from_multiple(&std::fs::read_to_string(path).unwrap()).unwrap();
     let words = |value: &Value| -> Vec<String> {
-        value.as_array().into_iter().flatten().map(|word| word.as_str().unwrap().to_owned()).collect()
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect()
     };
     let mut found = BTreeSet::new();
-    for role in all.iter().filter(|object| object["kind"] == "Role" || object["kind"] == "ClusterRole") {
+    for role in
+        all.iter().filter(|object| object["kind"] == "Role" || object["kind"] == "ClusterRole")
+    {
         // The switch of the chart is a right that nothing is done with.
-        let rules = role["rules"].as_array().unwrap().iter().filter(|rule| rule["apiGroups"][0] != "keysluice.dev");
+        let rules = role["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|rule| rule["apiGroups"][0] != "keysluice.dev");
         for rule in rules {
             let names = words(&rule["resourceNames"]);
             let names = if names.is_empty() {
@@ -65,7 +84,9 @@ fn granted() -> BTreeSet<String> {
 /// What of it a right without a name covers, has no name here.
 fn covered(used: BTreeSet<String>, granted: &BTreeSet<String>) -> BTreeSet<String> {
     let unnamed = |one: &String| one.split('/').next().unwrap().to_owned();
-    used.into_iter().map(|one| if granted.contains(&unnamed(&one)) { unnamed(&one) } else { one }).collect()
+    used.into_iter()
+        .map(|one| if granted.contains(&unnamed(&one)) { unnamed(&one) } else { one })
+        .collect()
 }
 
 #[tokio::test]
@@ -82,7 +103,8 @@ async fn the_chart_grants_exactly_what_is_used() {
         let further = ["--csi-failure-policy", "Fail", "--guard-secret", "keysluice/keysluice-tls"];
         let mut replica = Replica::start(&server, scratch.path(), 1, &further);
         until(async || path(&server) != "/").await;
-        let (mut caller, roots) = (replica.caller(&server).await, authorities(&bundles(&server)[0]));
+        let (mut caller, roots) =
+            (replica.caller(&server).await, authorities(&bundles(&server)[0]));
         let mut strange = keysluice_bench::pod_with_class(4096);
         strange["spec"]["serviceAccountName"] = "missing".into();
         caller.send(&strange);

@@ -17,7 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 const NAME: &str = "keysluice.keysluice.svc";
-/// How late the address learns that a replica is no longer ready: a sixth of the time that a stopping one goes on accepting.
+/// How late the address learns that a replica is no longer ready: a sixth of the time that a
+/// stopping one goes on accepting.
 const LAG: Duration = Duration::from_millis(300);
 
 /// What a Service does: new connections go to a ready replica, standing ones stay where they are.
@@ -64,9 +65,19 @@ struct Replica {
 impl Replica {
     async fn start(scratch: &Path, number: usize, endpoints: &Arc<Endpoints>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-seconds", "2"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--drain-seconds",
+            "2",
+        ]);
         command.arg("--objects").arg(scratch.join("cluster.yaml")).arg("--tls-dir").arg(scratch);
-        let mut process = Process::start(command, "keysluice serve", &scratch.join(format!("{number}.log"))).unwrap();
+        let mut process =
+            Process::start(command, "keysluice serve", &scratch.join(format!("{number}.log")))
+                .unwrap();
         let serving = loop {
             process.ensure_running().unwrap();
             let log = process.log();
@@ -146,7 +157,11 @@ async fn no_review_fails_while_replicas_are_replaced() {
     for number in 0..16 {
         let (roots, over) = (Arc::clone(&roots), Arc::clone(&over));
         tasks.spawn(async move {
-            let mut caller = if number % 2 == 0 { Caller::new(address, NAME) } else { Caller::http2(address, NAME) };
+            let mut caller = if number % 2 == 0 {
+                Caller::new(address, NAME)
+            } else {
+                Caller::http2(address, NAME)
+            };
             let (mut calls, mut failures) = (0_u64, Vec::new());
             while !over.load(Ordering::Relaxed) {
                 if let Err(error) = caller.call(&roots).await {
@@ -163,7 +178,10 @@ async fn no_review_fails_while_replicas_are_replaced() {
             (calls, failures)
         });
     }
-    let cycles = std::env::var("KEYSLUICE_LOAD_CYCLES").ok().and_then(|cycles| cycles.parse().ok()).unwrap_or(3);
+    let cycles = std::env::var("KEYSLUICE_LOAD_CYCLES")
+        .ok()
+        .and_then(|cycles| cycles.parse().ok())
+        .unwrap_or(3);
     for cycle in 0..cycles {
         replicas[cycle % 2].replace(scratch.path(), cycle + 2, &endpoints).await;
     }
@@ -176,6 +194,11 @@ async fn no_review_fails_while_replicas_are_replaced() {
     }
     forward.abort();
     println!("{calls} reviews through {cycles} replacements, {} failures", failures.len());
-    assert!(failures.is_empty(), "{} of {calls} failed: {:?}", failures.len(), &failures[..failures.len().min(5)]);
+    assert!(
+        failures.is_empty(),
+        "{} of {calls} failed: {:?}",
+        failures.len(),
+        &failures[..failures.len().min(5)]
+    );
     assert!(calls > 16 * u64::try_from(cycles).unwrap(), "{calls} calls");
 }

@@ -1,4 +1,5 @@
-//! Scripts that build what leaves the house: the sidecar is for musl, or they fail with the one command to run.
+//! Scripts that build what leaves the house: the sidecar is for musl, or they fail with the one
+//! command to run.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ impl Tree {
     fn new() -> Self {
         let tree = Self(tempfile::tempdir().unwrap());
         for script in ["static", "images"] {
-            let text = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script)).unwrap();
+            let text =
+                std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script))
+                    .unwrap();
             tree.program(&format!("scripts/{script}"), &text);
         }
         tree.program("bin/rustc", b"#!/bin/sh\necho /nowhere\n");
@@ -30,8 +33,13 @@ impl Tree {
 
     fn run(&self, script: &str, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new("bash");
-        let path = format!("{}:{}", self.0.path().join("bin").display(), std::env::var("PATH").unwrap());
-        command.arg(self.0.path().join("scripts").join(script)).args(arguments).env("PATH", path).env("CI", "false");
+        let path =
+            format!("{}:{}", self.0.path().join("bin").display(), std::env::var("PATH").unwrap());
+        command
+            .arg(self.0.path().join("scripts").join(script))
+            .args(arguments)
+            .env("PATH", path)
+            .env("CI", "false");
         let Output { status, stderr, .. } = command.output().unwrap();
         (status.code(), String::from_utf8(stderr).unwrap())
     }
@@ -45,7 +53,8 @@ fn other_architecture() -> &'static str {
 #[test]
 fn without_musl_nothing_is_built_and_the_one_command_is_named() {
     let (tree, arch) = (Tree::new(), other_architecture());
-    let left = tree.program(&format!("target/static/{arch}/keysluice-injector"), b"of an earlier run");
+    let left =
+        tree.program(&format!("target/static/{arch}/keysluice-injector"), b"of an earlier run");
     let (code, said) = tree.run("static", &[arch]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&format!("rustup target add {arch}-unknown-linux-musl")), "{said}");
@@ -60,7 +69,10 @@ fn without_musl_nothing_is_built_and_the_one_command_is_named() {
 fn images_take_no_sidecar_that_is_not_for_musl() {
     let (tree, arch) = (Tree::new(), other_architecture());
     let (code, said) = tree.run("images", &[arch]);
-    assert!(code == Some(1) && said.contains(&format!("run: scripts/static {arch}")), "{code:?} {said}");
+    assert!(
+        code == Some(1) && said.contains(&format!("run: scripts/static {arch}")),
+        "{code:?} {said}"
+    );
     for (target, taken) in [("gnu", false), ("musl", true)] {
         for program in ["keysluice", "keysluice-injector"] {
             tree.program(&format!("target/static/{arch}/{program}"), b"");
@@ -72,6 +84,10 @@ fn images_take_no_sidecar_that_is_not_for_musl() {
         let (code, said) = tree.run("images", &[arch]);
         assert_eq!(code, Some(1), "{said}");
         assert_eq!(said.contains("buildah was called"), taken, "{target}: {said}");
-        assert_eq!(said.contains(&format!("is not for musl ({arch}-unknown-linux-{target})")), !taken, "{said}");
+        assert_eq!(
+            said.contains(&format!("is not for musl ({arch}-unknown-linux-{target})")),
+            !taken,
+            "{said}"
+        );
     }
 }

@@ -24,7 +24,9 @@ async fn both_paths_answer_alike() {
 #[tokio::test]
 async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
     let mut theatre = Theatre::open().await;
-    let message = |body: &Value| body["response"]["status"]["message"].as_str().unwrap_or_default().to_owned();
+    let message = |body: &Value| {
+        body["response"]["status"]["message"].as_str().unwrap_or_default().to_owned()
+    };
     let cases: Vec<(&str, Vec<u8>, u16, &str)> = vec![
         ("/mutate", b"{".to_vec(), 400, "KS701 the body is no AdmissionReview"),
         ("/mutate", Vec::new(), 400, "KS701 the request has no body"),
@@ -43,10 +45,15 @@ async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
     let serving = log_lines(&theatre.webhook.process.log());
     let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap();
     let (_, text) = admin(address, "GET", "/metrics", "");
-    for line in
-        ["status=\"400\",reason=\"KS701\"} 4", "status=\"413\",reason=\"KS702\"} 1", "status=\"404\",reason=\"\"} 1"]
-    {
-        assert!(text.contains(&format!("keysluice_requests_refused_total{{{line}\n")), "{line} is missing in {text}");
+    for line in [
+        "status=\"400\",reason=\"KS701\"} 4",
+        "status=\"413\",reason=\"KS702\"} 1",
+        "status=\"404\",reason=\"\"} 1",
+    ] {
+        assert!(
+            text.contains(&format!("keysluice_requests_refused_total{{{line}\n")),
+            "{line} is missing in {text}"
+        );
     }
     assert!(!text.contains("keysluice_certificate_expiry_timestamp_seconds 0\n"), "{text}");
 }
@@ -74,8 +81,10 @@ fn admin(address: &str, method: &str, path: &str, body: &str) -> (String, String
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     let length = body.len();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: \
+         {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -84,7 +93,9 @@ fn admin(address: &str, method: &str, path: &str, body: &str) -> (String, String
 }
 
 fn log_lines(log: &str) -> Vec<Value> {
-    log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+    log.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect()
 }
 
 #[tokio::test]
@@ -97,14 +108,22 @@ async fn every_decision_is_counted_and_logged_and_no_line_is_lost_at_the_end() {
     let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap().to_owned();
     let (status, text) = admin(&address, "GET", "/metrics", "");
     assert_eq!(status, "HTTP/1.1 200 OK");
-    assert!(text.contains("keysluice_reviews_total{outcome=\"mutated\",reason=\"\"} 50\n"), "{text}");
+    assert!(
+        text.contains("keysluice_reviews_total{outcome=\"mutated\",reason=\"\"} 50\n"),
+        "{text}"
+    );
     assert!(theatre.webhook.process.terminate(Duration::from_secs(5)).await.unwrap().success());
     let lines = log_lines(&theatre.webhook.process.log());
     let reviews: Vec<_> = lines.iter().filter(|line| line["message"] == "review").collect();
     assert_eq!(reviews.len(), 50);
     let line = reviews[0];
     assert_eq!((&line["level"], &line["outcome"]), (&json!("INFO"), &json!("mutated")));
-    assert!(line["pod"].is_string() && line["service_account"].is_string() && line["microseconds"].is_u64(), "{line}");
+    assert!(
+        line["pod"].is_string()
+            && line["service_account"].is_string()
+            && line["microseconds"].is_u64(),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -146,7 +165,14 @@ struct Piped {
 impl Piped {
     fn start(command: &mut std::process::Command) -> Self {
         use std::io::BufRead as _;
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--objects", "tests/data/guides"]);
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--objects",
+            "tests/data/guides",
+        ]);
         let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
         let log = std::io::BufReader::new(process.stderr.take().unwrap());
         let mut webhook = Self { process, log, serving: Value::Null };
@@ -169,7 +195,11 @@ impl Drop for Piped {
 #[test]
 fn a_low_soft_limit_of_open_files_is_raised() {
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -Sn 100 && exec \"$0\" serve \"$@\"", env!("CARGO_BIN_EXE_keysluice")]);
+    command.args([
+        "-c",
+        "ulimit -Sn 100 && exec \"$0\" serve \"$@\"",
+        env!("CARGO_BIN_EXE_keysluice"),
+    ]);
     let webhook = Piped::start(&mut command);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", webhook.process.id())).unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
@@ -184,7 +214,10 @@ async fn the_log_level_can_be_changed_while_it_runs() {
     let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap().to_owned();
     assert_eq!(admin(&address, "GET", "/log-level", "").1, "info\n");
     let (status, body) = admin(&address, "PUT", "/log-level", "loud");
-    assert_eq!((&*status, &*body), ("HTTP/1.1 400 Bad Request", "\"loud\" is not debug, info or warn\n"));
+    assert_eq!(
+        (&*status, &*body),
+        ("HTTP/1.1 400 Bad Request", "\"loud\" is not debug, info or warn\n")
+    );
     assert_eq!(admin(&address, "PUT", "/log-level", "warn\n").1, "warn\n");
     theatre.review("workload-identity").await;
     assert!(admin(&address, "GET", "/metrics", "").1.contains("keysluice_log_level 2\n"));
@@ -199,9 +232,15 @@ async fn the_log_level_can_be_changed_while_it_runs() {
 async fn the_log_level_can_be_given_at_start() {
     keysluice_demo::install_crypto_provider();
     let scratch = tempfile::tempdir().unwrap();
-    let options = ["--objects", "tests/data/guides/workload-identity/serviceaccount.yaml", "--log-level", "debug"];
+    let options = [
+        "--objects",
+        "tests/data/guides/workload-identity/serviceaccount.yaml",
+        "--log-level",
+        "debug",
+    ];
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_keysluice"));
-    let webhook = Webhook::start(binary, &options.map(str::to_owned), scratch.path()).await.unwrap();
+    let webhook =
+        Webhook::start(binary, &options.map(str::to_owned), scratch.path()).await.unwrap();
     let serving = log_lines(&webhook.process.log());
     let address = serving.iter().find_map(|line| line["admin_listen"].as_str()).unwrap();
     assert_eq!(admin(address, "GET", "/log-level", "").1, "debug\n");
@@ -213,11 +252,23 @@ fn a_start_that_cannot_work_ends_with_the_reason() {
     for (arguments, code, expected) in [
         (&["serve"][..], 2, "--objects"),
         (&["serve", "--objects", "/nonexistent"], 1, "KS704 cannot read /nonexistent"),
-        (&["serve", "--objects", objects, "--tls-dir", "/nonexistent"], 1, "cannot read /nonexistent/tls.crt"),
+        (
+            &["serve", "--objects", objects, "--tls-dir", "/nonexistent"],
+            1,
+            "cannot read /nonexistent/tls.crt",
+        ),
         (&["serve", "--objects", objects, "--listen", "nowhere"], 2, "invalid value 'nowhere'"),
         (&["serve", "--objects", objects, "--listen", "192.0.2.1:1"], 1, "--listen 192.0.2.1:1"),
-        (&["serve", "--objects", objects, "--log-level", "loud"], 2, "\"loud\" is not debug, info or warn"),
-        (&["serve", "--objects", objects, "--csi-volumes", "maybe"], 2, "\"maybe\" is not auto, replace or leave"),
+        (
+            &["serve", "--objects", objects, "--log-level", "loud"],
+            2,
+            "\"loud\" is not debug, info or warn",
+        ),
+        (
+            &["serve", "--objects", objects, "--csi-volumes", "maybe"],
+            2,
+            "\"maybe\" is not auto, replace or leave",
+        ),
     ] {
         let (exit, _, error) = keysluice(arguments);
         assert_eq!(exit, code, "{error}");

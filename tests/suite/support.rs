@@ -16,8 +16,10 @@ pub(crate) fn binaries() -> Binaries {
     static INJECTOR: OnceLock<PathBuf> = OnceLock::new();
     let keysluice = PathBuf::from(env!("CARGO_BIN_EXE_keysluice"));
     let injector = INJECTOR.get_or_init(|| {
-        let target =
-            keysluice.parent().and_then(Path::parent).expect("binaries lie two levels below the target directory");
+        let target = keysluice
+            .parent()
+            .and_then(Path::parent)
+            .expect("binaries lie two levels below the target directory");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "-p", "keysluice-injector", "--target-dir"]).arg(target);
         let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
@@ -30,8 +32,12 @@ pub(crate) fn binaries() -> Binaries {
 /// Runs `keysluice` and gives exit code, standard output and standard error.
 pub(crate) fn keysluice(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keysluice"));
-    let output =
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().args(arguments).output().expect("the binary runs");
+    let output = command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
 }
@@ -55,7 +61,10 @@ impl Theatre {
         let cloud = stage.path().join("cloud.json");
         std::fs::File::create(&cloud).unwrap().write_all(emulator.cloud_json().as_bytes()).unwrap();
         let mut options: Vec<String> =
-            ["--tenant-id", TENANT, "--refresh-interval", "1s", "--cloud"].into_iter().map(str::to_owned).collect();
+            ["--tenant-id", TENANT, "--refresh-interval", "1s", "--cloud"]
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
         options.push(cloud.display().to_string());
         let mut directories = Vec::new();
         for guide in GUIDES {
@@ -70,7 +79,8 @@ impl Theatre {
     }
 
     pub(crate) fn guide(&self, name: &str) -> (&'static Guide, &Path) {
-        let index = GUIDES.iter().position(|guide| guide.directory == name).expect("a guide of this name");
+        let index =
+            GUIDES.iter().position(|guide| guide.directory == name).expect("a guide of this name");
         (&GUIDES[index], &self.directories[index])
     }
 
@@ -81,6 +91,7 @@ impl Theatre {
 
     pub(crate) fn start(&self, name: &str, reviewed: &Reviewed) -> Pod {
         let (guide, _) = self.guide(name);
-        Pod::start(name, guide.namespace, reviewed, &self.emulator, &self.binaries, &self.stage).unwrap()
+        Pod::start(name, guide.namespace, reviewed, &self.emulator, &self.binaries, &self.stage)
+            .unwrap()
     }
 }

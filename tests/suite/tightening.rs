@@ -1,16 +1,21 @@
-//! `serve --webhook-configuration`: entries and guard become strict once a review has been answered, and stay so.
+//! `serve --webhook-configuration`: entries and guard become strict once a review has been
+//! answered, and stay so.
 
 use super::api_server::{ApiServer, CONFIGURATIONS, Fault, SECRETS};
 use super::caller::Caller;
-use super::own_certificates::{CONFIGURATION, NAME, Replica, Stage, authorities, bundles, path, secret, stage, until};
+use super::own_certificates::{
+    CONFIGURATION, NAME, Replica, Stage, authorities, bundles, path, secret, stage, until,
+};
 use keysluice_certs::{CertificateAuthority, Pair};
 use serde_json::{Value, json};
 
-const BOTH: [&str; 4] = ["--csi-failure-policy", "Fail", "--guard-secret", "keysluice/keysluice-tls"];
+const BOTH: [&str; 4] =
+    ["--csi-failure-policy", "Fail", "--guard-secret", "keysluice/keysluice-tls"];
 
 fn policies(server: &ApiServer) -> Vec<Value> {
     let world = server.world();
-    let entries = world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"].as_array().unwrap();
+    let entries =
+        world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"].as_array().unwrap();
     entries.iter().map(|entry| entry["failurePolicy"].clone()).collect()
 }
 
@@ -28,7 +33,8 @@ async fn the_first_review_tightens_entries_and_guard_and_a_reset_does_not_last()
     server.world().put_entries(CONFIGURATION, None, true);
     let mut replica = Replica::start(&server, scratch.path(), 1, &BOTH);
     replica.until_ready().await;
-    // What does not come by the path that only the API server knows is no evidence that it reaches us.
+    // What does not come by the path that only the API server knows is no evidence that it reaches
+    // us.
     let mut stranger = replica.caller(&server).await;
     stranger.lead("/mutate");
     stranger.call(&authorities(&bundles(&server)[0])).await.unwrap_err();
@@ -84,7 +90,9 @@ async fn with_certificates_from_elsewhere_it_only_tightens() {
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
     }
     server.world().put_entries(CONFIGURATION, Some("/mutate-v1-pod"), false);
-    server.world().put(SECRETS, json!({"metadata": {"name": "keysluice-guard", "namespace": "keysluice"}}));
+    server
+        .world()
+        .put(SECRETS, json!({"metadata": {"name": "keysluice-guard", "namespace": "keysluice"}}));
     let directory = scratch.path().display().to_string();
     let further = ["--tls-dir", &directory, "--guard-secret", "keysluice/keysluice-guard"];
     let mut replica = Replica::start_with(&server, scratch.path(), 1, &further);
@@ -94,9 +102,11 @@ async fn with_certificates_from_elsewhere_it_only_tightens() {
     caller.call(&authorities(authority.pem())).await.unwrap();
     until(async || policies(&server) == ["Fail", "Ignore"]).await;
     until(async || {
-        server.world().find(SECRETS, "keysluice", "keysluice-guard").unwrap()["data"]["guard"] == "RGVueQ=="
+        server.world().find(SECRETS, "keysluice", "keysluice-guard").unwrap()["data"]["guard"]
+            == "RGVueQ=="
     })
     .await;
-    let entry = server.world().find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"][0].clone();
+    let entry =
+        server.world().find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"][0].clone();
     assert_eq!(entry["clientConfig"], json!({"service": {"name": "s", "path": "/mutate-v1-pod"}}));
 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 const PROPAGATION: Duration = Duration::from_secs(60);
-static BUNDLE: LazyLock<String> = LazyLock::new(|| CertificateAuthority::generate().unwrap().pem().to_owned());
+static BUNDLE: LazyLock<String> =
+    LazyLock::new(|| CertificateAuthority::generate().unwrap().pem().to_owned());
 
 /// One replica that decides, its Secret, and the paths that the configuration names.
 struct Replica {
@@ -32,7 +33,10 @@ impl Replica {
     }
 
     fn with_stored(self, path: &ServicePath) -> Self {
-        Self { stored: StoredPaths { current: Some(path.clone()), ..StoredPaths::default() }, ..self }
+        Self {
+            stored: StoredPaths { current: Some(path.clone()), ..StoredPaths::default() },
+            ..self
+        }
     }
 
     fn lead(&mut self, path: &str) {
@@ -48,7 +52,8 @@ impl Replica {
         }
         let version = ResourceVersion::from(&*self.last.1.to_string());
         let published = Published::read(self.named.iter().map(|_| bundle), version);
-        let published = published.naming(self.named.iter().map(|(path, may)| EntryPath::new(path, *may)));
+        let published =
+            published.naming(self.named.iter().map(|(path, may)| EntryPath::new(path, *may)));
         let uptime = Duration::from_secs(self.seconds);
         self.sightings.note(Some(&published), Some(&self.stored), uptime);
         step(Some(&published), &self.stored, &self.sightings, uptime, PROPAGATION).unwrap()
@@ -60,7 +65,10 @@ impl Replica {
         let mut was_published = false;
         for _ in 0..5 {
             let decision = self.decide();
-            assert!(decision.publish.is_none() || decision.write.is_none(), "stored first, then published");
+            assert!(
+                decision.publish.is_none() || decision.write.is_none(),
+                "stored first, then published"
+            );
             if let Some(path) = &decision.publish {
                 was_published = true;
                 for (named, _) in self.named.iter_mut().filter(|(_, may)| *may) {
@@ -113,8 +121,11 @@ fn a_path_is_a_word_and_32_letters_or_digits() {
         assert_eq!(bad.parse::<ServicePath>(), Err(ServicePathError), "{bad}");
     }
     assert!(
-        !format!("{a:?} {:?}", StoredPaths { current: Some(a.clone()), former: vec![b.0], changes: 0 })
-            .contains("/mutate/")
+        !format!(
+            "{a:?} {:?}",
+            StoredPaths { current: Some(a.clone()), former: vec![b.0], changes: 0 }
+        )
+        .contains("/mutate/")
     );
 }
 
@@ -145,13 +156,18 @@ fn a_path_is_published_once_everybody_has_had_time_to_read_it() {
 
 #[test]
 fn a_reset_is_healed_at_once_and_what_it_names_is_answered_meanwhile() {
-    for reset in ["/", "/mutate", "/mutate-v1-pod", "/other", "/mutate/abcdefghijklmnopqrstuvwxyz012345"] {
+    for reset in
+        ["/", "/mutate", "/mutate-v1-pod", "/other", "/mutate/abcdefghijklmnopqrstuvwxyz012345"]
+    {
         let path = ServicePath::random().unwrap();
         let mut replica = Replica::called_at(path.as_str(), true).with_stored(&path);
         replica.at(0);
         replica.lead(reset);
         let decision = replica.decide();
-        assert!(replica.answers(reset) && decision.publish.is_none(), "{reset}: before anything is written");
+        assert!(
+            replica.answers(reset) && decision.publish.is_none(),
+            "{reset}: before anything is written"
+        );
         assert_eq!(decision.write.unwrap().former, [reset], "known to those that start later");
         assert!(replica.at(1), "{reset}: it was in force before");
         assert_eq!(replica.current(), path.as_str());
@@ -172,7 +188,11 @@ fn entries_that_may_not_be_changed_keep_their_path_and_are_answered() {
         assert!(!replica.at(seconds), "replicas of an earlier version may be running");
         assert!(replica.answers("/mutate-v1-pod"));
     }
-    assert_eq!(replica.stored.former, ["/mutate-v1-pod"], "also by those that cannot read the configuration");
+    assert_eq!(
+        replica.stored.former,
+        ["/mutate-v1-pod"],
+        "also by those that cannot read the configuration"
+    );
     // The next upgrade.
     replica.named = vec![("/".to_owned(), true); 2];
     assert!(replica.at(5001), "the path has been stored for long");
@@ -187,7 +207,9 @@ fn a_lost_path_is_taken_from_the_configuration() {
     // Two that differ: neither is known to be everybody's.
     let mut replica = Replica::called_at(path.as_str(), true);
     replica.named[1].0 = ServicePath::random().unwrap().0;
-    assert!(!replica.at(0) && replica.current() != path.as_str() && replica.stored.former.len() == 2);
+    assert!(
+        !replica.at(0) && replica.current() != path.as_str() && replica.stored.former.len() == 2
+    );
     assert!(replica.at(60) && !replica.at(61));
 }
 
@@ -197,7 +219,10 @@ fn another_stored_path_waits_until_everybody_knows_it() {
     let mut replica = Replica::called_at(new.as_str(), true).with_stored(&new);
     replica.at(100);
     replica.stored = StoredPaths { current: Some(old.clone()), ..StoredPaths::default() };
-    assert!(!replica.at(110) && !replica.at(169), "a Secret was put back: others answer only the new one");
+    assert!(
+        !replica.at(110) && !replica.at(169),
+        "a Secret was put back: others answer only the new one"
+    );
     assert!(replica.answers(new.as_str()) && replica.answers(old.as_str()));
     assert!(replica.at(170) && replica.named.iter().all(|(path, _)| path == old.as_str()));
     assert!(replica.answers(new.as_str()));
@@ -235,7 +260,9 @@ fn former_paths_are_few() {
 
 #[test]
 fn a_configuration_that_cannot_be_read_changes_nothing() {
-    let decision = step(None, &StoredPaths::default(), &PathSightings::default(), Duration::ZERO, PROPAGATION).unwrap();
+    let decision =
+        step(None, &StoredPaths::default(), &PathSightings::default(), Duration::ZERO, PROPAGATION)
+            .unwrap();
     assert!(decision.publish.is_none() && decision.write.is_none());
 }
 

@@ -124,7 +124,8 @@ fn a_fresh_cluster_has_certificate_and_bundle_at_once() {
 #[test]
 fn the_leaf_is_renewed_in_the_last_third_of_its_life_by_the_same_authority() {
     let mut replica = Replica::settled();
-    let (ca, leaf) = (replica.active().clone(), replica.serving.as_ref().unwrap().pair.certificate().clone());
+    let (ca, leaf) =
+        (replica.active().clone(), replica.serving.as_ref().unwrap().pair.certificate().clone());
     assert_eq!(replica.at(599), []);
     assert_eq!(replica.at(600), [Reason::RenewLeaf]);
     assert_eq!(replica.served(), &ca);
@@ -150,7 +151,10 @@ fn an_authority_rotates_in_four_steps() {
     assert_eq!(replica.at(6060), []);
     assert_eq!(*replica.served(), next);
     let until = replica.material().retired[0].until;
-    assert_eq!(until, wall(6000) + replica.policy.leaf_lifetime + 2 * replica.policy.clock_tolerance);
+    assert_eq!(
+        until,
+        wall(6000) + replica.policy.leaf_lifetime + 2 * replica.policy.clock_tolerance
+    );
     replica.at(6660);
     assert_eq!(replica.at(6919), []);
     assert!(replica.trusts(&old));
@@ -169,10 +173,14 @@ fn a_rotation_goes_on_at_the_same_pace_for_ever() {
     }
     assert_eq!(promotions[0], 6000);
     let periods: Vec<u64> = promotions.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(periods.len() > 15 && periods.iter().all(|period| (2990..=3010).contains(period)), "{periods:?}");
+    assert!(
+        periods.len() > 15 && periods.iter().all(|period| (2990..=3010).contains(period)),
+        "{periods:?}"
+    );
 }
 
-/// The leaf of a new CA is served only after a second publication, so that the last but one `caBundle` has it.
+/// The leaf of a new CA is served only after a second publication, so that the last but one
+/// `caBundle` has it.
 #[test]
 fn who_is_one_publication_behind_verifies_through_every_rotation() {
     let mut replica = Replica::settled();
@@ -258,7 +266,10 @@ fn a_lost_secret_heals_without_a_request_lost() {
         assert!(*replica.served() == old && replica.trusts(&old) && replica.trusts(&next));
         let before = (replica.serving.take(), std::mem::take(&mut replica.sightings));
         replica.at(110);
-        assert!(replica.serving.is_none(), "a new replica waits: API servers may not know the new CA yet");
+        assert!(
+            replica.serving.is_none(),
+            "a new replica waits: API servers may not know the new CA yet"
+        );
         (replica.serving, replica.sightings) = before;
         assert_eq!(replica.at(160), [Reason::PromoteAuthority]);
         assert_eq!(*replica.served(), next);
@@ -310,7 +321,8 @@ fn a_restored_secret_takes_over_only_when_its_authority_is_known_again() {
     let second = replica.active().clone();
     replica.stored = Ok(backup);
     replica.sightings = Sightings::default();
-    replica.published = Some(Published::read([second.pem().as_bytes()], ResourceVersion::from("1")));
+    replica.published =
+        Some(Published::read([second.pem().as_bytes()], ResourceVersion::from("1")));
     assert_eq!(replica.at(80), [Reason::KeepAuthority]);
     assert!(replica.trusts(&first) && replica.trusts(&second) && *replica.served() == second);
     replica.at(139);
@@ -345,8 +357,10 @@ fn a_fresh_replica_keeps_what_is_published_beside_a_restored_secret() {
 fn somebody_elses_authority_in_the_bundle_is_dropped() {
     let mut replica = Replica::settled();
     // A certificate of another name; that it may not sign makes no difference.
-    let other = crate::CertificateAuthority::generate().unwrap().issue(&["other.svc".to_owned()]).unwrap();
-    let (ours, other) = (replica.active().clone(), Certificate::read(other.chain[0].clone()).unwrap());
+    let other =
+        crate::CertificateAuthority::generate().unwrap().issue(&["other.svc".to_owned()]).unwrap();
+    let (ours, other) =
+        (replica.active().clone(), Certificate::read(other.chain[0].clone()).unwrap());
     for restarted in [false, true] {
         if restarted {
             replica.restart();
@@ -371,7 +385,9 @@ fn certificates_without_an_expiry_heal_like_any_other() {
         assert_eq!(replica.at(60), [Reason::PromoteAuthority]);
 
         let mut replica = Replica::new();
-        let pair = Arc::new(Pair::new(authority.issue_between(&replica.policy.names, begin, end).unwrap()).unwrap());
+        let pair = Arc::new(
+            Pair::new(authority.issue_between(&replica.policy.names, begin, end).unwrap()).unwrap(),
+        );
         let active = Some(Active { authority: Arc::new(authority), pair });
         replica.stored = Ok(Material { active, next: None, retired: Vec::new() });
         replica.settle();
@@ -413,7 +429,10 @@ fn a_leaf_as_old_as_its_authority_is_not_renewed_again_and_again() {
     let mut replica = Replica::settled();
     replica.policy.leaf_lifetime = secs(100_000);
     assert_eq!(replica.at(600), [Reason::RenewLeaf]);
-    assert_eq!(replica.serving.as_ref().unwrap().pair.certificate().not_after(), replica.active().not_after());
+    assert_eq!(
+        replica.serving.as_ref().unwrap().pair.certificate().not_after(),
+        replica.active().not_after()
+    );
     assert_eq!(replica.at(2999), []);
     assert_eq!(replica.at(5999), [Reason::StageAuthority]);
 }

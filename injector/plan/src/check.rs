@@ -1,21 +1,24 @@
 //! What makes a Plan good beyond the types of its fields.
 
-use crate::{HALVES, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectName, PathError, Plan, RelativePath};
+use crate::{
+    HALVES, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectName, PathError, Plan, RelativePath,
+};
 use std::collections::BTreeSet;
 
 impl Plan {
     /// Parses and checks a Plan.
     ///
     /// # Errors
-    /// [`PlanError::Json`] for anything serde refuses (the message names field, line and column); the others for references and
-    /// paths that cannot work together.
+    /// [`PlanError::Json`] for anything serde refuses (the message names field, line and column);
+    /// the others for references and paths that cannot work together.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
         let plan: Self = serde_json::from_str(text).map_err(PlanError::Json)?;
         plan.check()?;
         Ok(plan)
     }
 
-    /// Checks what types alone cannot: references resolve, names are unique, directories are absolute, no two files collide.
+    /// Checks what types alone cannot: references resolve, names are unique, directories are
+    /// absolute, no two files collide.
     pub fn check(&self) -> Result<(), PlanError> {
         let mut identities = BTreeSet::new();
         for identity in &self.identities {
@@ -60,7 +63,10 @@ impl Plan {
                 let too_long = |source| PlanError::Made { volume: volume.name.clone(), source };
                 check_made(&file.path, file.history, file.split).map_err(too_long)?;
                 if let Some(other) = paths.iter().find(|other| file.path.collides_with(other)) {
-                    return Err(PlanError::PathCollision { path: file.path.clone(), other: (*other).clone() });
+                    return Err(PlanError::PathCollision {
+                        path: file.path.clone(),
+                        other: (*other).clone(),
+                    });
                 }
                 paths.push(&file.path);
             }
@@ -77,12 +83,14 @@ impl Plan {
     }
 }
 
-/// Whether all files that an entry makes have a path: its last version, and half of a split certificate.
+/// Whether all files that an entry makes have a path: its last version, and half of a split
+/// certificate.
 ///
 /// # Errors
 /// The path that is none.
 pub fn check_made(path: &RelativePath, history: Option<u32>, split: bool) -> Result<(), PathError> {
-    let version = history.map(|versions| format!("/{}", versions.saturating_sub(1))).unwrap_or_default();
+    let version =
+        history.map(|versions| format!("/{}", versions.saturating_sub(1))).unwrap_or_default();
     let half = if split { HALVES[0] } else { "" };
     path.followed_by(&format!("{version}{half}")).map(drop)
 }
@@ -97,7 +105,8 @@ pub fn check_selected(directory: &RelativePath) -> Result<(), PathError> {
 }
 
 fn check_directory(directory: &str) -> Result<(), PlanError> {
-    let relative = directory.strip_prefix('/').map(|rest| rest.trim_end_matches('/').parse::<RelativePath>());
+    let relative =
+        directory.strip_prefix('/').map(|rest| rest.trim_end_matches('/').parse::<RelativePath>());
     match relative {
         Some(Ok(_)) => Ok(()),
         _ => Err(PlanError::Directory { directory: directory.to_owned() }),
@@ -139,7 +148,9 @@ pub enum PlanError {
         path: RelativePath,
     },
     /// A directory is relative or not in its plain form.
-    #[error("directory {directory:?} must be an absolute path without \"..\", \".\" or empty components")]
+    #[error(
+        "directory {directory:?} must be an absolute path without \"..\", \".\" or empty components"
+    )]
     Directory {
         /// The path.
         directory: String,
@@ -209,15 +220,27 @@ mod tests {
             ("/schema", serde_json::json!(2), "schema 2 is not supported"),
             ("/volumes/0/files/0/colour", serde_json::json!("red"), "unknown field `colour`"),
             ("/identities/0/credential/secret", serde_json::json!("x"), "unknown field `secret`"),
-            ("/volumes/0/files/0/identity", serde_json::json!("z"), "identity \"z\" is not defined"),
+            (
+                "/volumes/0/files/0/identity",
+                serde_json::json!("z"),
+                "identity \"z\" is not defined",
+            ),
             ("/volumes/0/files/0/mode", serde_json::json!("0999"), "is not octal"),
             ("/volumes/0/files/0/path", serde_json::json!("../x"), "must not contain '..'"),
             ("/volumes/0/directory", serde_json::json!("mnt"), "must be an absolute path"),
             ("/volumes/0/refreshIntervalSeconds", serde_json::json!(0), "must be at least 1"),
             ("/startTimeoutSeconds", serde_json::json!(86_401), "must be at most 86400"),
             ("/startTimeoutSeconds", serde_json::json!(u64::MAX), "must be at most 86400"),
-            ("/volumes/0/files/0/vault", serde_json::json!("http://x/"), "must start with https://"),
-            ("/volumes/0/files/0/history", serde_json::json!(1), "history must be 2 to 500 versions"),
+            (
+                "/volumes/0/files/0/vault",
+                serde_json::json!("http://x/"),
+                "must start with https://",
+            ),
+            (
+                "/volumes/0/files/0/history",
+                serde_json::json!(1),
+                "history must be 2 to 500 versions",
+            ),
             ("/volumes/0/files/0/jsonKey", serde_json::json!("a[x]"), "jsonKey"),
             ("/volumes/0/files/0/part", serde_json::json!("leaf"), "unknown variant `leaf`"),
             (
@@ -284,10 +307,15 @@ mod tests {
         ] {
             let error = with(&fields, &[]).err();
             assert_eq!(error.is_some(), refused, "{fields}");
-            assert!(error.is_none_or(|error| error.starts_with("volume \"v\": file name ")), "{fields}");
+            assert!(
+                error.is_none_or(|error| error.starts_with("volume \"v\": file name ")),
+                "{fields}"
+            );
         }
         let mut plan = sample();
-        for (directory, refused) in [("d/".repeat(30) + "d", false), (deep, true), ("d".repeat(255), false)] {
+        for (directory, refused) in
+            [("d/".repeat(30) + "d", false), (deep, true), ("d".repeat(255), false)]
+        {
             plan["volumes"][0]["selections"] = serde_json::json!([{"mode": "0400", "identity": "a", "vault": "https://kv.vault.azure.net/", "directory": directory}]);
             assert_eq!(Plan::from_json(&plan.to_string()).is_err(), refused, "{directory}");
         }

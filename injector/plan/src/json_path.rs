@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 /// A path into a JSON document: member names separated by `.`, elements as `[N]`.
 ///
-/// `database.password`, `hosts[0].name`, `[1]`. A `.`, `[`, `]` or `\` of a name has a `\` in front of it (`tls\.key`).
+/// `database.password`, `hosts[0].name`, `[1]`. A `.`, `[`, `]` or `\` of a name has a `\` in front
+/// of it (`tls\.key`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JsonPath {
@@ -38,7 +39,9 @@ impl JsonPath {
 impl FromStr for JsonPath {
     type Err = JsonPathError;
     fn from_str(text: &str) -> Result<Self, JsonPathError> {
-        let steps = parse(text).filter(|steps| !steps.is_empty()).ok_or_else(|| JsonPathError(text.to_owned()))?;
+        let steps = parse(text)
+            .filter(|steps| !steps.is_empty())
+            .ok_or_else(|| JsonPathError(text.to_owned()))?;
         Ok(Self { text: text.to_owned(), steps })
     }
 }
@@ -123,8 +126,10 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for bad in ["", ".", "a.", ".a", "a..b", "a.[0]", "[", "[]", "[x]", "[-1]", "[+1]", "a]", "a[0", "a[0]b", "a\\"]
-        {
+        for bad in [
+            "", ".", "a.", ".a", "a..b", "a.[0]", "[", "[]", "[x]", "[-1]", "[+1]", "a]", "a[0",
+            "a[0]b", "a\\",
+        ] {
             assert!(bad.parse::<JsonPath>().is_err(), "{bad:?}");
         }
     }

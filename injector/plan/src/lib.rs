@@ -1,8 +1,10 @@
-//! The contract between the webhook and the sidecar: the [`Plan`] and the reason codes of the sidecar.
+//! The contract between the webhook and the sidecar: the [`Plan`] and the reason codes of the
+//! sidecar.
 //!
-//! The webhook resolves a `SecretProviderClass` into a Plan and hands it to the sidecar as one JSON value in the
-//! environment. A Plan never holds a secret. Types only, no I/O: both halves parse at the edge and never meet a raw string
-//! again. An unknown field is an error, so an old sidecar never half-understands a newer webhook.
+//! The webhook resolves a `SecretProviderClass` into a Plan and hands it to the sidecar as one JSON
+//! value in the environment. A Plan never holds a secret. Types only, no I/O: both halves parse at
+//! the edge and never meet a raw string again. An unknown field is an error, so an old sidecar
+//! never half-understands a newer webhook.
 
 mod check;
 mod json_path;
@@ -13,10 +15,10 @@ pub mod reason;
 pub use check::{PlanError, check_made, check_selected};
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
 pub use names::{
-    FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError, PathError, RelativePath,
-    VaultUrl, VaultUrlError,
+    FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError,
+    PathError, RelativePath, VaultUrl, VaultUrlError,
 };
 pub use plan::{
-    Credential, File, HALVES, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat, ObjectType,
-    PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
+    Credential, File, HALVES, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding,
+    ObjectFormat, ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };

@@ -61,9 +61,11 @@ pub enum VaultUrlError {
 impl FromStr for VaultUrl {
     type Err = VaultUrlError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rest = text.strip_prefix("https://").ok_or_else(|| VaultUrlError::Scheme(text.to_owned()))?;
+        let rest =
+            text.strip_prefix("https://").ok_or_else(|| VaultUrlError::Scheme(text.to_owned()))?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+        let (host, port) =
+            authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
         let label = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
@@ -71,7 +73,9 @@ impl FromStr for VaultUrl {
                 && !label.ends_with('-')
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
-        let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+'));
+        let port_ok = port.is_none_or(|port| {
+            port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+')
+        });
         if host.len() > 253 || !host.split('.').all(label) || !port_ok {
             return Err(VaultUrlError::Form(text.to_owned()));
         }
@@ -134,8 +138,9 @@ impl FromStr for ObjectVersion {
 
 /// A path below a secret volume: relative, every component a plain name, nowhere `..`.
 ///
-/// Accepts what the Azure provider and the CSI driver accept together (the provider refuses `..` anywhere, also in `a..b`; the
-/// driver refuses what is not its own cleaned form), but no NUL byte, and at most 32 components.
+/// Accepts what the Azure provider and the CSI driver accept together (the provider refuses `..`
+/// anywhere, also in `a..b`; the driver refuses what is not its own cleaned form), but no NUL byte,
+/// and at most 32 components.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RelativePath(String);
@@ -160,7 +165,8 @@ impl RelativePath {
 
     /// Whether both cannot exist at once: the same path, or one is a directory of the other.
     pub fn collides_with(&self, other: &Self) -> bool {
-        let (short, long) = if self.0.len() <= other.0.len() { (self, other) } else { (other, self) };
+        let (short, long) =
+            if self.0.len() <= other.0.len() { (self, other) } else { (other, self) };
         long.0.strip_prefix(&short.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
@@ -181,7 +187,10 @@ pub enum PathError {
     #[error("file name {0:?} has an empty, \".\" or unprintable component")]
     Component(String),
     /// Longer than a file system takes.
-    #[error("file name {0:?} is too long (255 bytes a component, 4096 in all) or has more than 32 components")]
+    #[error(
+        "file name {0:?} is too long (255 bytes a component, 4096 in all) or has more than 32 \
+         components"
+    )]
     Length(String),
 }
 
@@ -201,7 +210,10 @@ impl FromStr for RelativePath {
         if text.contains('\0') || text.split('/').any(|part| part.is_empty() || part == ".") {
             return Err(PathError::Component(owned()));
         }
-        if text.len() > 4096 || text.split('/').any(|part| part.len() > 255) || text.split('/').count() > 32 {
+        if text.len() > 4096
+            || text.split('/').any(|part| part.len() > 255)
+            || text.split('/').count() > 32
+        {
             return Err(PathError::Length(owned()));
         }
         Ok(Self(owned()))
@@ -309,7 +321,9 @@ mod tests {
 
     #[test]
     fn modes_are_octal_up_to_0777() {
-        for (text, bits) in [("0644", 0o644), ("400", 0o400), ("0", 0), ("00755", 0o755), ("+644", 0o644)] {
+        for (text, bits) in
+            [("0644", 0o644), ("400", 0o400), ("0", 0), ("00755", 0o755), ("+644", 0o644)]
+        {
             assert_eq!(text.parse::<FileMode>().unwrap().bits(), bits);
         }
         for bad in ["", "+", "0o644", "0999", "rw-r--r--", "-1", "++644", "99999999999"] {
@@ -324,7 +338,10 @@ mod tests {
     #[test]
     fn vault_urls_are_normalised_or_refused() {
         let url = "https://My-Vault.vault.localhost:8443".parse::<VaultUrl>().unwrap();
-        assert_eq!((url.as_str(), url.host()), ("https://my-vault.vault.localhost:8443/", "my-vault.vault.localhost"));
+        assert_eq!(
+            (url.as_str(), url.host()),
+            ("https://my-vault.vault.localhost:8443/", "my-vault.vault.localhost")
+        );
         for bad in [
             "http://a/",
             "https:///",

@@ -10,7 +10,8 @@ pub const PLAN_ENV: &str = "KEYSLUICE_PLAN";
 /// A day: nobody waits longer for a start, and sums of times stay in range.
 pub const LONGEST_WAIT_SECONDS: u64 = 86_400;
 
-/// Most versions of a history. Key Vault keeps every version, but backs up no object of more than 500.
+/// Most versions of a history. Key Vault keeps every version, but backs up no object of more than
+/// 500.
 pub const MOST_VERSIONS: u32 = 500;
 
 /// What [`File::split`] adds to the path.
@@ -25,7 +26,8 @@ pub struct Plan {
     /// Private memory-backed directory of the sidecar: control socket and state.
     #[serde(default = "default_run_directory")]
     pub run_directory: String,
-    /// Seconds until a start without a first generation is given up with a reason; absent means wait for ever.
+    /// Seconds until a start without a first generation is given up with a reason; absent means
+    /// wait for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_timeout_seconds: Option<u64>,
     /// PEM of certificate authorities trusted beside the compiled-in roots (private clouds).
@@ -59,7 +61,8 @@ impl TryFrom<u32> for PlanSchema {
             Ok(Self)
         } else {
             Err(format!(
-                "schema {value} is not supported by this sidecar (it knows schema 1); use images of one release"
+                "schema {value} is not supported by this sidecar (it knows schema 1); use images \
+                 of one release"
             ))
         }
     }
@@ -71,7 +74,8 @@ impl TryFrom<u32> for PlanSchema {
 pub struct Identity {
     /// Name within the Plan.
     pub name: String,
-    /// OAuth scope, `https://vault.azure.net/.default`; the resource is the scope without `/.default`.
+    /// OAuth scope, `https://vault.azure.net/.default`; the resource is the scope without
+    /// `/.default`.
     pub scope: String,
     /// How the token is obtained.
     pub credential: Credential,
@@ -79,7 +83,12 @@ pub struct Identity {
 
 /// A way to get a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Credential {
     /// The pod's projected ServiceAccount token, exchanged at Entra.
     Federated {
@@ -145,13 +154,15 @@ pub struct File {
     /// How a secret's value is decoded before it is written.
     #[serde(default, skip_serializing_if = "is_default")]
     pub encoding: ObjectEncoding,
-    /// Number of versions, 2 or more; absent means one file at `path` itself. `version` is then the newest one to take.
+    /// Number of versions, 2 or more; absent means one file at `path` itself. `version` is then the
+    /// newest one to take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<u32>,
     /// Which part of a certificate-backed object; absent means what the Azure provider writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
-    /// Whether a certificate-backed secret also makes `PATH.crt` (its certificates) and `PATH.key` (its other blocks).
+    /// Whether a certificate-backed secret also makes `PATH.crt` (its certificates) and `PATH.key`
+    /// (its other blocks).
     #[serde(default, skip_serializing_if = "is_default")]
     pub split: bool,
     /// Field of a secret that is a JSON document: `database.password`, `hosts[0].name`.
@@ -165,7 +176,8 @@ pub struct File {
     pub group: Option<u32>,
 }
 
-/// All enabled secrets of a vault with a prefix or tags, each one file below `directory` named like the secret.
+/// All enabled secrets of a vault with a prefix or tags, each one file below `directory` named like
+/// the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selection {

@@ -16,30 +16,39 @@ fn volume(names: &[&str]) -> Volume {
                 "name": name, "version": version})
         })
         .collect();
-    serde_json::from_value(json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 120, "files": files}))
-        .unwrap()
+    serde_json::from_value(
+        json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 120, "files": files}),
+    )
+    .unwrap()
 }
 
 fn seen(names: &[(&str, i64)], date: i64) -> BTreeMap<String, Seen> {
     names.iter().map(|&(name, updated)| (name.to_owned(), Seen { updated, date })).collect()
 }
 
-/// A ledger after the first generation, whose objects were all updated at 100 and fetched at `date`.
+/// A ledger after the first generation, whose objects were all updated at 100 and fetched at
+/// `date`.
 fn fetched(volume: &Volume, date: i64) -> Ledger {
     let mut ledger = Ledger::new(volume.files.len());
     let all: Vec<usize> = (0..volume.files.len()).collect();
     let start = ledger.start(volume, &all, false, START);
-    assert_eq!((start.fetch.len(), start.lists.len()), (all.len(), 0), "the first generation is fetched");
+    assert_eq!(
+        (start.fetch.len(), start.lists.len()),
+        (all.len(), 0),
+        "the first generation is fetched"
+    );
     for index in all {
         ledger.fetched(volume, index, None, Some(Seen { updated: 100, date }));
     }
     ledger
 }
 
-/// What a round does that begins with a list of these objects, made at 200: unchanged and fetched items.
+/// What a round does that begins with a list of these objects, made at 200: unchanged and fetched
+/// items.
 fn round(ledger: &mut Ledger, volume: &Volume, listed: &[(&str, i64)]) -> (Vec<usize>, Vec<usize>) {
     let all: Vec<usize> = (0..volume.files.len()).collect();
-    let Start { mut fetch, pinned: mut unchanged, lists } = ledger.start(volume, &all, false, START + MINUTE);
+    let Start { mut fetch, pinned: mut unchanged, lists } =
+        ledger.start(volume, &all, false, START + MINUTE);
     for list in lists {
         let (same, other) = ledger.listed(volume, list, &seen(listed, 200));
         unchanged.extend(same);
@@ -59,22 +68,37 @@ fn what_a_list_shows_unchanged_is_not_fetched() {
         ("one went back in time", &[("a", 99), ("b", 100), ("c", 100)], &[1, 2, 3], &[0]),
         ("one is not in the list", &[("a", 100), ("c", 100)], &[0, 2, 3], &[1]),
         ("an empty list", &[], &[3], &[0, 1, 2]),
-        ("strangers in the list", &[("a", 100), ("b", 100), ("c", 100), ("x", 1)], &[0, 1, 2, 3], &[]),
+        (
+            "strangers in the list",
+            &[("a", 100), ("b", 100), ("c", 100), ("x", 1)],
+            &[0, 1, 2, 3],
+            &[],
+        ),
     ];
     for (what, listed, unchanged, fetch) in cases {
         let mut ledger = fetched(&volume, 150);
-        assert_eq!(round(&mut ledger, &volume, listed), (unchanged.to_vec(), fetch.to_vec()), "{what}");
+        assert_eq!(
+            round(&mut ledger, &volume, listed),
+            (unchanged.to_vec(), fetch.to_vec()),
+            "{what}"
+        );
     }
 }
 
 #[test]
 fn what_was_updated_within_two_seconds_of_the_answer_is_fetched_again() {
     let volume = volume(&["a", "b", "c"]);
-    for (date, settled) in [(99, false), (100, false), (101, false), (102, false), (103, true), (1000, true)] {
+    for (date, settled) in
+        [(99, false), (100, false), (101, false), (102, false), (103, true), (1000, true)]
+    {
         let mut ledger = fetched(&volume, date);
         let all = [("a", 100), ("b", 100), ("c", 100)];
         let (unchanged, fetch) = round(&mut ledger, &volume, &all);
-        assert_eq!((unchanged.len(), fetch.len()), if settled { (3, 0) } else { (0, 3) }, "answered at {date}");
+        assert_eq!(
+            (unchanged.len(), fetch.len()),
+            if settled { (3, 0) } else { (0, 3) },
+            "answered at {date}"
+        );
     }
     // The same of one that a list told, and was fetched after it: known or not by the next list.
     for (updated, unchanged) in [(200, false), (199, false), (198, false), (197, true)] {
@@ -117,8 +141,9 @@ fn a_vault_that_cannot_be_listed_is_left_alone_for_an_hour() {
     let all = [0, 1];
     let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
     assert_eq!(ledger.not_listed(list, true, START + MINUTE), (all.to_vec(), true));
-    let again =
-        |ledger: &mut Ledger, after: Duration| !ledger.start(&volume, &all, false, START + after).lists.is_empty();
+    let again = |ledger: &mut Ledger, after: Duration| {
+        !ledger.start(&volume, &all, false, START + after).lists.is_empty()
+    };
     assert!(!again(&mut ledger, MINUTE * 2) && !again(&mut ledger, MINUTE * 59));
     // By then everything is due anyway.
     assert!(!again(&mut ledger, MINUTE * 60));
@@ -134,7 +159,9 @@ fn a_list_that_fails_once_fails_what_it_could_have_spared_and_then_objects_have_
     let mut ledger = fetched(&volume, 150);
     ledger.failed(2);
     let all = [0, 1, 2];
-    let list = |ledger: &mut Ledger| ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    let list = |ledger: &mut Ledger| {
+        ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap()
+    };
     for (throttles, expected) in [(false, vec![0, 1]), (true, vec![0, 1]), (false, vec![])] {
         let failing = list(&mut ledger);
         let (failed, fetch) = ledger.stumbled(failing, throttles);
@@ -150,7 +177,8 @@ fn a_list_that_fails_once_fails_what_it_could_have_spared_and_then_objects_have_
 fn an_answer_that_is_older_than_the_list_is_not_taken_for_the_newer_one() {
     let volume = volume(&["a", "b", "c"]);
     let at = |updated| Some(Seen { updated, date: 200 });
-    for (listed, got, known) in [(150, at(150), true), (150, at(160), true), (150, at(100), false), (150, None, false)]
+    for (listed, got, known) in
+        [(150, at(150), true), (150, at(160), true), (150, at(100), false), (150, None, false)]
     {
         let mut ledger = fetched(&volume, 150);
         ledger.fetched(&volume, 1, at(listed), got);
@@ -199,7 +227,8 @@ enum Step {
     Refresh,
     /// A refresh on which everything is asked for.
     Full,
-    /// A refresh whose GETs a replica answers that lags behind: with what was there so many tenths of a second ago.
+    /// A refresh whose GETs a replica answers that lags behind: with what was there so many tenths
+    /// of a second ago.
     Lagging(i64),
 }
 
@@ -247,11 +276,12 @@ impl Model {
     fn apply(&mut self, step: &Step) {
         const NAMES: [&str; 3] = ["a", "b", "c"];
         let now = self.stamp();
-        let edit = |objects: &mut BTreeMap<_, (u64, bool, i64)>, name: usize, enabled: Option<bool>| {
-            if let Some(object) = objects.get_mut(NAMES[name]) {
-                *object = (object.0, enabled.unwrap_or(object.1), now);
-            }
-        };
+        let edit =
+            |objects: &mut BTreeMap<_, (u64, bool, i64)>, name: usize, enabled: Option<bool>| {
+                if let Some(object) = objects.get_mut(NAMES[name]) {
+                    *object = (object.0, enabled.unwrap_or(object.1), now);
+                }
+            };
         match *step {
             Step::Set(name) => {
                 self.next_value += 1;
@@ -270,8 +300,9 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// After every refresh of any history the files, the last good ones of objects that fail included, are those of a sidecar
-    /// that fetches everything each time. Changes between a list and the fetches after it may be seen a refresh later.
+    /// After every refresh of any history the files, the last good ones of objects that fail
+    /// included, are those of a sidecar that fetches everything each time. Changes between a list
+    /// and the fetches after it may be seen a refresh later.
     #[test]
     fn lists_and_fetches_converge_to_the_same_files(skew in -10_i64..=10, steps in steps(), between in steps()) {
         let volume = volume(&["a", "b", "c", "B"]);

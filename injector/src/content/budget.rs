@@ -1,9 +1,12 @@
-//! What the reading of one answer may cost. Its content may be hostile: who may write a secret decides what is to be computed.
+//! What the reading of one answer may cost. Its content may be hostile: who may write a secret
+//! decides what is to be computed.
 //!
-//! One unit is one iteration of a key derivation, less than a microsecond; key operations count as many as last as long.
+//! One unit is one iteration of a key derivation, less than a microsecond; key operations count as
+//! many as last as long.
 
-/// Of all derivations and key operations of an answer together: OpenSSL writes 2,048 iterations for each of three derivations,
-/// careful tools up to 600,000. It is a second or two, beside the one thread and once for all files of the object.
+/// Of all derivations and key operations of an answer together: OpenSSL writes 2,048 iterations for
+/// each of three derivations, careful tools up to 600,000. It is a second or two, beside the one
+/// thread and once for all files of the object.
 pub(super) const MAX_UNITS: u32 = 2_000_000;
 /// Private keys of an answer.
 pub(super) const MAX_KEYS: usize = 16;

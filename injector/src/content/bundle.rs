@@ -1,4 +1,5 @@
-//! Keys and certificates of a certificate-backed secret, whichever form the vault keeps them in, and what is made of them.
+//! Keys and certificates of a certificate-backed secret, whichever form the vault keeps them in,
+//! and what is made of them.
 
 use super::budget::{Budget, MAX_CERTIFICATES, MAX_KEYS, Spent};
 use super::chain::{self, Chain, LeafError};
@@ -21,7 +22,8 @@ pub(super) struct Bundle {
     unusable: Option<Unreadable>,
 }
 
-pub(super) const INCOMPLETE: &str = "certificate chain is not complete due to missing intermediate/root certificates in the cert from key vault; the certificates keep their order";
+pub(super) const INCOMPLETE: &str = "certificate chain is not complete due to missing \
+    intermediate/root certificates in the cert from key vault; the certificates keep their order";
 
 const ENCRYPTED: &str = "is an encrypted private key: import it without a password";
 const SSH: &str = "is an OpenSSH private key: convert it first (ssh-keygen -p -m PKCS8)";
@@ -44,27 +46,41 @@ impl Bundle {
         budget: &mut Budget,
     ) -> Result<Self, ContentError> {
         let publics = keys.iter().map(|key| public_key(key, budget)).collect::<Result<_, _>>();
-        Ok(Self { publics: publics.map_err(|Spent| ContentError::TooMany)?, keys, certificates, unusable })
+        Ok(Self {
+            publics: publics.map_err(|Spent| ContentError::TooMany)?,
+            keys,
+            certificates,
+            unusable,
+        })
     }
 
-    /// From PEM text. A block that is neither a key nor a certificate, such as the parameters of a curve, is not looked at.
+    /// From PEM text. A block that is neither a key nor a certificate, such as the parameters of a
+    /// curve, is not looked at.
     pub(super) fn of_pem(text: &str, budget: &mut Budget) -> Result<Self, ContentError> {
         let (mut keys, mut certificates, mut unusable) = (Vec::new(), Vec::new(), None);
         for block in pem_lenient::blocks(text).map_err(ContentError::Block)? {
             match Kind::of(&block) {
-                Kind::Certificate if certificates.len() == MAX_CERTIFICATES => return Err(ContentError::TooMany),
+                Kind::Certificate if certificates.len() == MAX_CERTIFICATES => {
+                    return Err(ContentError::TooMany);
+                }
                 Kind::Certificate => {
                     let der = Reader::new(&block.der).next().map(|certificate| certificate.whole);
                     let der = der.filter(|der| Certificate::parse(der).is_some());
-                    let der = der.ok_or_else(|| ContentError::Block(block.at.is("is not an X.509 certificate in DER")));
+                    let der = der.ok_or_else(|| {
+                        ContentError::Block(block.at.is("is not an X.509 certificate in DER"))
+                    });
                     certificates.push(der?.to_vec());
                 }
                 Kind::Key if keys.len() == MAX_KEYS => return Err(ContentError::TooMany),
                 Kind::Key => {
                     let key = convert(&block.der, budget).map_err(|Spent| ContentError::TooMany)?;
-                    keys.push(key.ok_or_else(|| ContentError::Block(block.at.is("is not a private key in DER")))?);
+                    keys.push(key.ok_or_else(|| {
+                        ContentError::Block(block.at.is("is not a private key in DER"))
+                    })?);
                 }
-                Kind::Unusable(problem) => unusable = unusable.or_else(|| Some(block.at.is(problem))),
+                Kind::Unusable(problem) => {
+                    unusable = unusable.or_else(|| Some(block.at.is(problem)));
+                }
                 Kind::Unreadable(problem) => return Err(ContentError::Block(block.at.is(problem))),
                 Kind::Other => {}
             }
@@ -77,7 +93,8 @@ impl Bundle {
         parsed.collect::<Option<_>>().ok_or(ContentError::Certificate)
     }
 
-    /// What the Azure provider makes of PKCS#12: keys, then the certificates as a chain, or in their order with a warning.
+    /// What the Azure provider makes of PKCS#12: keys, then the certificates as a chain, or in
+    /// their order with a warning.
     pub(super) fn pem(&self, warnings: &mut Vec<String>) -> Result<Content, ContentError> {
         let certificates = self.certificates()?;
         let ordered = if certificates.is_empty() { None } else { chain::ordered(&certificates)? };
@@ -89,40 +106,64 @@ impl Bundle {
 
     fn text(&self, keys: &[Pkcs8], certificates: &[Certificate<'_>]) -> Content {
         let keys_and_certificates = keys.iter().map(|key| (PRIVATE_KEY, key.as_slice()));
-        let all = keys_and_certificates.chain(certificates.iter().map(|certificate| (CERTIFICATE, certificate.der)));
-        let bytes = self.keys.iter().map(|key| key.len()).chain(self.certificates.iter().map(Vec::len)).sum();
+        let all = keys_and_certificates
+            .chain(certificates.iter().map(|certificate| (CERTIFICATE, certificate.der)));
+        let bytes = self
+            .keys
+            .iter()
+            .map(|key| key.len())
+            .chain(self.certificates.iter().map(Vec::len))
+            .sum();
         let mut text = pem::buffer(bytes, self.keys.len() + self.certificates.len());
         all.for_each(|(label, der)| pem::append(&mut text, label, der));
         Content::text(text)
     }
 
     /// One part; of the certificates only those that belong to the leaf.
-    pub(super) fn part(&self, part: Part, warnings: &mut Vec<String>) -> Result<Content, ContentError> {
+    pub(super) fn part(
+        &self,
+        part: Part,
+        warnings: &mut Vec<String>,
+    ) -> Result<Content, ContentError> {
         let missing = |what| ContentError::NoPart { part, what };
         if part == Part::Key && (self.certificates.is_empty() || self.keys.is_empty()) {
-            return Ok(self.text(std::slice::from_ref(self.keys.first().ok_or_else(|| self.no_key(part))?), &[]));
+            return Ok(self.text(
+                std::slice::from_ref(self.keys.first().ok_or_else(|| self.no_key(part))?),
+                &[],
+            ));
         }
         let certificates = self.certificates()?;
         let chain = self.chain(&certificates, part)?;
         let Chain { leaf, above, strays, pairs } = &chain;
         if *pairs > 1 {
-            warnings.push(format!("{pairs} certificates have a private key here; the parts are those of the first"));
+            warnings.push(format!(
+                "{pairs} certificates have a private key here; the parts are those of the first"
+            ));
         }
         let key = || {
-            let own = self.publics.iter().position(|public| public.as_deref() == Some(leaf.public_key));
-            own.map_or_else(|| self.keys.iter().find(|key| is_of_algorithm(key, leaf)), |own| self.keys.get(own))
+            let own =
+                self.publics.iter().position(|public| public.as_deref() == Some(leaf.public_key));
+            own.map_or_else(
+                || self.keys.iter().find(|key| is_of_algorithm(key, leaf)),
+                |own| self.keys.get(own),
+            )
         };
         if part == Part::Key {
-            return Ok(self.text(std::slice::from_ref(key().ok_or_else(|| self.no_key(part))?), &[]));
+            return Ok(
+                self.text(std::slice::from_ref(key().ok_or_else(|| self.no_key(part))?), &[])
+            );
         }
         if *strays > 0 && part != Part::Cert {
             let part = part.as_str();
-            warnings.push(format!("part {part}: certificates that are not above the leaf are left out: {strays}"));
+            warnings.push(format!(
+                "part {part}: certificates that are not above the leaf are left out: {strays}"
+            ));
         }
         match part {
             Part::Cert => Ok(self.text(&[], &[*leaf])),
             Part::Chain => {
-                let below_root: Vec<_> = above.iter().filter(|one| !one.is_self_issued()).copied().collect();
+                let below_root: Vec<_> =
+                    above.iter().filter(|one| !one.is_self_issued()).copied().collect();
                 Ok(self.text(&[], &[&[*leaf], below_root.as_slice()].concat()))
             }
             // Who trusts a self-signed certificate trusts the certificate itself.
@@ -133,14 +174,16 @@ impl Bundle {
                 if self.keys.is_empty() && self.unusable.is_some() {
                     return Err(self.no_key(part));
                 }
-                let ders: Vec<&[u8]> = [leaf].into_iter().chain(above).map(|certificate| certificate.der).collect();
+                let ders: Vec<&[u8]> =
+                    [leaf].into_iter().chain(above).map(|certificate| certificate.der).collect();
                 let file = pkcs12::write(key().map(|key| key.as_slice()), &ders);
                 Ok(Content::from(file.ok_or_else(|| missing("key that can be encrypted"))?))
             }
         }
     }
 
-    /// Whether the file may stand as it is: where it has keys and certificates, one is of the other.
+    /// Whether the file may stand as it is: where it has keys and certificates, one is of the
+    /// other.
     pub(super) fn check_pair(&self) -> Result<(), ContentError> {
         if self.keys.is_empty() || self.certificates.is_empty() {
             return Ok(());
@@ -148,8 +191,13 @@ impl Bundle {
         self.chain(&self.certificates()?, Part::Pfx).map(drop)
     }
 
-    /// The leaf is the certificate of the private key; where the key's public half is not known, one of its algorithm and curve.
-    fn chain<'a>(&self, certificates: &[Certificate<'a>], part: Part) -> Result<Chain<'a>, ContentError> {
+    /// The leaf is the certificate of the private key; where the key's public half is not known,
+    /// one of its algorithm and curve.
+    fn chain<'a>(
+        &self,
+        certificates: &[Certificate<'a>],
+        part: Part,
+    ) -> Result<Chain<'a>, ContentError> {
         let known: Vec<Vec<u8>> = self.publics.iter().flatten().cloned().collect();
         let found = if known.is_empty() && !self.keys.is_empty() {
             chain::by_structure(certificates).and_then(|leaf| {
@@ -176,7 +224,8 @@ impl Bundle {
 /// Whether a key and a certificate are of one algorithm and curve.
 fn is_of_algorithm(key: &Pkcs8, certificate: &Certificate<'_>) -> bool {
     let mut info = Reader::new(certificate.public_key);
-    let of_certificate = info.inside(SEQUENCE).and_then(|mut info| info.next()).map(|algorithm| algorithm.whole);
+    let of_certificate =
+        info.inside(SEQUENCE).and_then(|mut info| info.next()).map(|algorithm| algorithm.whole);
     of_certificate.is_some() && of_certificate == algorithm(key)
 }
 
@@ -197,13 +246,15 @@ impl Kind {
             _ if block.is_certificate() => Self::Certificate,
             _ if block.encrypted => Self::Unusable(ENCRYPTED),
             PRIVATE_KEY | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => Self::Key,
-            "OPENSSH PRIVATE KEY" => Self::Unusable(if is_encrypted_ssh(&block.der) { ENCRYPTED } else { SSH }),
+            "OPENSSH PRIVATE KEY" => {
+                Self::Unusable(if is_encrypted_ssh(&block.der) { ENCRYPTED } else { SSH })
+            }
             "PGP PRIVATE KEY BLOCK" => Self::Unusable(OTHER_KEY),
             label if label.ends_with("ENCRYPTED PRIVATE KEY") => Self::Unusable(ENCRYPTED),
             label if label.ends_with("PRIVATE KEY") => Self::Unusable(OTHER_KEY),
-            "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS" => {
-                Self::Unreadable("is PKCS#7: import its certificates as PEM (openssl pkcs7 -print_certs)")
-            }
+            "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS" => Self::Unreadable(
+                "is PKCS#7: import its certificates as PEM (openssl pkcs7 -print_certs)",
+            ),
             label if label.contains("CERTIFICATE") && !label.contains("REQUEST") => {
                 Self::Unreadable("is a certificate of a kind that is not read: import it as X.509")
             }

@@ -15,7 +15,8 @@ struct Bundle {
 
 /// The file's bytes.
 pub(super) fn produce(body: &[u8]) -> Result<Produced, ContentError> {
-    let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Cert))?;
+    let bundle: Bundle =
+        serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Cert))?;
     if bundle.cer.is_none() && bundle.id.is_none() {
         return Err(ContentError::Json(ObjectType::Cert));
     }

@@ -4,10 +4,14 @@ use super::ContentError;
 use super::x509::Certificate;
 use std::collections::BTreeSet;
 
-/// The Azure provider's order, by authority and subject key identifiers alone; `None` when some certificate is not reached.
-pub(super) fn ordered<'a>(certificates: &[Certificate<'a>]) -> Result<Option<Vec<Certificate<'a>>>, ContentError> {
+/// The Azure provider's order, by authority and subject key identifiers alone; `None` when some
+/// certificate is not reached.
+pub(super) fn ordered<'a>(
+    certificates: &[Certificate<'a>],
+) -> Result<Option<Vec<Certificate<'a>>>, ContentError> {
     let parent = |of: usize| {
-        let issues = |&other: &usize| other != of && certificates[of].names_as_issuer(&certificates[other]);
+        let issues =
+            |&other: &usize| other != of && certificates[of].names_as_issuer(&certificates[other]);
         (0..certificates.len()).find(issues)
     };
     let parents: Vec<Option<usize>> = (0..certificates.len()).map(parent).collect();
@@ -42,7 +46,8 @@ pub(super) enum LeafError {
     NoCertificate,
     /// There are private keys, and no certificate is of one of them.
     OfNoKey,
-    /// There is no private key, and several certificates have issued none of the others, or (0) all of them have.
+    /// There is no private key, and several certificates have issued none of the others, or (0) all
+    /// of them have.
     Several(usize),
 }
 
@@ -51,7 +56,9 @@ fn of_key<'a>(
     certificates: &[Certificate<'a>],
     public_keys: &[Vec<u8>],
 ) -> Result<(Certificate<'a>, usize), LeafError> {
-    let has_key = |certificate: &&Certificate<'_>| public_keys.iter().any(|key| key == certificate.public_key);
+    let has_key = |certificate: &&Certificate<'_>| {
+        public_keys.iter().any(|key| key == certificate.public_key)
+    };
     let mut paired: Vec<_> = certificates.iter().filter(has_key).collect();
     let leaf = **paired.first().ok_or(LeafError::OfNoKey)?;
     paired.sort_unstable_by_key(|certificate| certificate.public_key);
@@ -59,14 +66,18 @@ fn of_key<'a>(
     Ok((leaf, paired.len()))
 }
 
-/// Where no key tells: the one that issued no other. Roots that stand beside it have issued none either.
-pub(super) fn by_structure<'a>(certificates: &[Certificate<'a>]) -> Result<Certificate<'a>, LeafError> {
+/// Where no key tells: the one that issued no other. Roots that stand beside it have issued none
+/// either.
+pub(super) fn by_structure<'a>(
+    certificates: &[Certificate<'a>],
+) -> Result<Certificate<'a>, LeafError> {
     let issued_none = |certificate: &&Certificate<'_>| {
         let mut others = certificates.iter().filter(|other| other.der != certificate.der);
         !others.any(|other| other.may_be_issued_by(certificate))
     };
     let mut seen = BTreeSet::new();
-    let leaves: Vec<_> = certificates.iter().filter(issued_none).filter(|leaf| seen.insert(leaf.der)).collect();
+    let leaves: Vec<_> =
+        certificates.iter().filter(issued_none).filter(|leaf| seen.insert(leaf.der)).collect();
     let issued: Vec<_> = leaves.iter().copied().filter(|leaf| !leaf.is_self_issued()).collect();
     match (leaves.as_slice(), issued.as_slice()) {
         ([one], _) | (_, [one]) => Ok(**one),
@@ -75,8 +86,12 @@ pub(super) fn by_structure<'a>(certificates: &[Certificate<'a>]) -> Result<Certi
 }
 
 impl<'a> Chain<'a> {
-    /// The leaf is the certificate of one of the public keys; where there is no key at all it is the one that issued no other.
-    pub(super) fn of(certificates: &[Certificate<'a>], public_keys: &[Vec<u8>]) -> Result<Self, LeafError> {
+    /// The leaf is the certificate of one of the public keys; where there is no key at all it is
+    /// the one that issued no other.
+    pub(super) fn of(
+        certificates: &[Certificate<'a>],
+        public_keys: &[Vec<u8>],
+    ) -> Result<Self, LeafError> {
         if certificates.is_empty() {
             return Err(LeafError::NoCertificate);
         }

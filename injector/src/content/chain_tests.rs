@@ -17,7 +17,9 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
         return vec![Vec::new()];
     }
     let insert = |shorter: &Vec<usize>| {
-        (0..count).map(|at| [&shorter[..at], &[count - 1], &shorter[at..]].concat()).collect::<Vec<_>>()
+        (0..count)
+            .map(|at| [&shorter[..at], &[count - 1], &shorter[at..]].concat())
+            .collect::<Vec<_>>()
     };
     permutations(count - 1).iter().flat_map(insert).collect()
 }
@@ -26,9 +28,14 @@ fn in_any_order(names: &[&str], expected: &[&str]) {
     let ders: Vec<Vec<u8>> = names.iter().map(|name| der(name)).collect();
     let expected: Vec<Vec<u8>> = expected.iter().map(|name| der(name)).collect();
     for order in permutations(names.len()) {
-        let given: Vec<_> = order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
+        let given: Vec<_> =
+            order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
         let chain = ordered(&given).unwrap().unwrap();
-        assert_eq!(chain.iter().map(|one| one.der).collect::<Vec<_>>(), expected, "{names:?} {order:?}");
+        assert_eq!(
+            chain.iter().map(|one| one.der).collect::<Vec<_>>(),
+            expected,
+            "{names:?} {order:?}"
+        );
         let Chain { leaf, above, strays, .. } = Chain::of(&given, &[]).unwrap();
         assert_eq!(strays, 0);
         let all: Vec<_> = [leaf].iter().chain(&above).map(|one| one.der).collect();
@@ -67,7 +74,12 @@ fn a_part_of_a_chain_and_a_single_certificate_are_whole() {
 }
 
 fn keyed(authority: &'static [u8], subject: &'static [u8]) -> Certificate<'static> {
-    Certificate { der: subject, authority_key_id: authority, subject_key_id: subject, ..Certificate::default() }
+    Certificate {
+        der: subject,
+        authority_key_id: authority,
+        subject_key_id: subject,
+        ..Certificate::default()
+    }
 }
 
 #[test]
@@ -91,10 +103,16 @@ fn certificates_that_the_leaf_does_not_lead_to_are_not_above_it() {
     let ders: Vec<_> = names.iter().map(|name| der(name)).collect();
     let public = public("leaf");
     for order in permutations(names.len()) {
-        let given: Vec<_> = order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
-        let Chain { leaf, above, strays, .. } = Chain::of(&given, std::slice::from_ref(&public)).unwrap();
+        let given: Vec<_> =
+            order.iter().map(|&at| Certificate::parse(&ders[at]).unwrap()).collect();
+        let Chain { leaf, above, strays, .. } =
+            Chain::of(&given, std::slice::from_ref(&public)).unwrap();
         assert_eq!((leaf.der, strays), (&ders[1][..], 2), "{order:?}");
-        assert_eq!(above.iter().map(|one| one.der).collect::<Vec<_>>(), [&ders[4], &ders[3]], "{order:?}");
+        assert_eq!(
+            above.iter().map(|one| one.der).collect::<Vec<_>>(),
+            [&ders[4], &ders[3]],
+            "{order:?}"
+        );
     }
     let [leaf, root] = ["leaf", "root"].map(der);
     let given = [&root, &leaf].map(|der| Certificate::parse(der).unwrap());
@@ -105,16 +123,19 @@ fn certificates_that_the_leaf_does_not_lead_to_are_not_above_it() {
 #[test]
 fn an_issuer_that_is_certified_twice_brings_both_roots_and_a_copy_counts_once() {
     let one = |der, authority, subject| Certificate { der, ..keyed(authority, subject) };
-    let (leaf, first, second) = (one(b"leaf", b"i", b"l"), one(b"i1", b"r1", b"i"), one(b"i2", b"r2", b"i"));
+    let (leaf, first, second) =
+        (one(b"leaf", b"i", b"l"), one(b"i1", b"r1", b"i"), one(b"i2", b"r2", b"i"));
     let (root, other) = (one(b"r1", b"r1", b"r1"), one(b"r2", b"r2", b"r2"));
-    let Chain { above, strays, .. } = Chain::of(&[other, leaf, first, second, leaf, root, first], &[]).unwrap();
+    let Chain { above, strays, .. } =
+        Chain::of(&[other, leaf, first, second, leaf, root, first], &[]).unwrap();
     let above: Vec<_> = above.iter().map(|one| one.der).collect();
     assert_eq!((above, strays), (vec![&b"i1"[..], b"r1", b"i2", b"r2"], 0), "one whole path first");
 }
 
 #[test]
 fn the_key_says_which_certificate_is_the_leaf() {
-    let ders: Vec<_> = ["leaf", "leaf2", "intermediate", "root"].iter().map(|name| der(name)).collect();
+    let ders: Vec<_> =
+        ["leaf", "leaf2", "intermediate", "root"].iter().map(|name| der(name)).collect();
     let given: Vec<_> = ders.iter().map(|der| Certificate::parse(der).unwrap()).collect();
     for (name, expected) in [("leaf", 0), ("leaf2", 1)] {
         let public = public(name);

@@ -17,8 +17,7 @@ pub(super) fn made(
     content_type: Option<&str>,
     wanted: Wanted<'_>,
 ) -> Result<Made, ContentError> {
-    let mut body =
-        json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123", "contentType": content_type});
+    let mut body = json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123", "contentType": content_type});
     if kid {
         body["kid"] = "https://kv.vault.azure.net/keys/c/0123".into();
     }
@@ -35,8 +34,7 @@ fn pfx_as(name: &str, format: ObjectFormat) -> Result<Made, ContentError> {
 
 /// A file of the Plan with more fields, or others.
 fn file(extra: &Value) -> File {
-    let mut json =
-        json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
+    let mut json = json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
     json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     serde_json::from_value(json).unwrap()
 }
@@ -62,12 +60,20 @@ fn TestDecodePKCS12() {
     }
     let made = pfx_as("incomplete", ObjectFormat::Pem).unwrap();
     assert_eq!(text(&made, 0), pems(&["leaf.key", "leaf", "root"]), "the order of the file");
-    assert!(made.warnings[0].starts_with("certificate chain is not complete"), "{:?}", made.warnings);
+    assert!(
+        made.warnings[0].starts_with("certificate chain is not complete"),
+        "{:?}",
+        made.warnings
+    );
     let strays = ["leaf2", "leaf", "rsa", "root", "intermediate"];
     let ders = strays.map(der);
     let file = pkcs12::write(Some(&der("leaf.key")), &ders.each_ref().map(Vec::as_slice)).unwrap();
     let made = made_of(&base64(&file));
-    assert_eq!(text(&made, 0), pem("leaf.key") + &pems(&strays), "strangers stay, in the order of the file");
+    assert_eq!(
+        text(&made, 0),
+        pem("leaf.key") + &pems(&strays),
+        "strangers stay, in the order of the file"
+    );
     assert_eq!(made.warnings.len(), 1);
 }
 
@@ -97,15 +103,24 @@ fn TestGetContentBytes() {
     for (kind, body) in [("cert", cer), ("key", web_key)] {
         let made = ["utf-8", "base64", "hex"].map(|encoding| {
             let file = file(&json!({"type": kind, "encoding": encoding}));
-            produce(&file, &file.path, body.to_string().as_bytes()).unwrap().files[0].content.expose().to_vec()
+            produce(&file, &file.path, body.to_string().as_bytes()).unwrap().files[0]
+                .content
+                .expose()
+                .to_vec()
         });
-        assert!(made[0].starts_with(b"-----BEGIN ") && made[1] == made[0] && made[2] == made[0], "{kind}");
+        assert!(
+            made[0].starts_with(b"-----BEGIN ") && made[1] == made[0] && made[2] == made[0],
+            "{kind}"
+        );
     }
     // After the conversion: PEM is not base64.
     let encoding = Base64;
     let wanted = Wanted { encoding, ..Wanted::default() };
     for (content_type, value) in [(PEM, pem("leaf")), (PKCS12, base64(&pfx("chain")))] {
-        assert_eq!(made(&value, true, Some(content_type), wanted).unwrap_err(), ContentError::Base64);
+        assert_eq!(
+            made(&value, true, Some(content_type), wanted).unwrap_err(),
+            ContentError::Base64
+        );
     }
 }
 
@@ -116,7 +131,14 @@ fn TestGetSecret() {
     let (as_pem, as_pfx) = (ObjectFormat::Pem, ObjectFormat::Pfx);
     for (case, value, kid, content_type, format, expected) in [
         ("a plain secret", " any\r\n", false, None, as_pem, " any\r\n"),
-        ("the format of a plain secret is nothing", "any", false, Some("text/plain"), as_pfx, "any"),
+        (
+            "the format of a plain secret is nothing",
+            "any",
+            false,
+            Some("text/plain"),
+            as_pfx,
+            "any",
+        ),
         ("a plain secret that says PKCS#12", &file, false, Some(PKCS12), as_pem, &file),
         ("PEM is verbatim, never in another order", &bundle, true, Some(PEM), as_pem, &bundle),
         ("PEM as pfx is PEM", &bundle, true, Some(PEM), as_pfx, &bundle),
@@ -128,13 +150,23 @@ fn TestGetSecret() {
         assert_eq!(text(&made, 0), expected, "{case}");
     }
     let binary = Wanted { format: as_pfx, encoding: ObjectEncoding::Base64, ..Wanted::default() };
-    assert_eq!(made(&file, true, Some(PKCS12), binary).unwrap().files[0].1.expose(), pfx("chain"), "binary PKCS#12");
+    assert_eq!(
+        made(&file, true, Some(PKCS12), binary).unwrap().files[0].1.expose(),
+        pfx("chain"),
+        "binary PKCS#12"
+    );
 }
 
 #[test]
 fn TestSplitCertAndKey() {
     let split = |value: &str, kid, content_type, format| {
-        let made = made(value, kid, Some(content_type), Wanted { format, split: true, ..Wanted::default() }).unwrap();
+        let made = made(
+            value,
+            kid,
+            Some(content_type),
+            Wanted { format, split: true, ..Wanted::default() },
+        )
+        .unwrap();
         (0..made.files.len()).map(|at| (made.files[at].0, text(&made, at))).collect::<Vec<_>>()
     };
     let file = base64(&pfx("chain"));
@@ -143,45 +175,63 @@ fn TestSplitCertAndKey() {
     let expected = vec![(".crt", chain), (".key", pem("leaf.key")), ("", whole)];
     assert_eq!(split(&file, true, PKCS12, ObjectFormat::Pem), expected);
     let mixed = pems(&["root", "leaf.sec1", "leaf"]);
-    let expected = vec![(".crt", pems(&["root", "leaf"])), (".key", pem("leaf.sec1")), ("", mixed.clone())];
+    let expected =
+        vec![(".crt", pems(&["root", "leaf"])), (".key", pem("leaf.sec1")), ("", mixed.clone())];
     assert_eq!(split(&mixed, true, PEM, ObjectFormat::Pem), expected, "labels are kept");
     let expected = vec![(".crt", String::new()), (".key", String::new()), ("", file.clone())];
     assert_eq!(split(&file, true, PKCS12, ObjectFormat::Pfx), expected, "as pfx both are empty");
     assert_eq!(split("plain", false, "text/plain", ObjectFormat::Pem), [("", "plain".to_owned())]);
-    assert_eq!(split("plain", false, PEM, ObjectFormat::Pem).len(), 1, "PEM that backs no certificate");
-    let binary =
-        Wanted { format: ObjectFormat::Pfx, encoding: ObjectEncoding::Base64, split: true, ..Wanted::default() };
+    assert_eq!(
+        split("plain", false, PEM, ObjectFormat::Pem).len(),
+        1,
+        "PEM that backs no certificate"
+    );
+    let binary = Wanted {
+        format: ObjectFormat::Pfx,
+        encoding: ObjectEncoding::Base64,
+        split: true,
+        ..Wanted::default()
+    };
     let made = made(&file, true, Some(PKCS12), binary).unwrap();
-    let files: Vec<_> = made.files.iter().map(|(suffix, content)| (*suffix, content.expose())).collect();
+    let files: Vec<_> =
+        made.files.iter().map(|(suffix, content)| (*suffix, content.expose())).collect();
     assert_eq!(files, [(".crt", &[][..]), (".key", &[]), ("", &pfx("chain"))], "binary as well");
 }
 
 #[test]
 fn a_name_with_no_room_for_its_ending_is_an_error_of_the_item() {
-    let body = |kid: &str| json!({"value": pem("leaf"), "id": "i/1", "kid": kid, "contentType": PEM}).to_string();
+    let body = |kid: &str| {
+        json!({"value": pem("leaf"), "id": "i/1", "kid": kid, "contentType": PEM}).to_string()
+    };
     let made = |length: usize, kid| {
         let file = file(&json!({"path": "a".repeat(length), "split": true}));
         produce(&file, &file.path, body(kid).as_bytes())
     };
-    let paths = |fetched: Fetched| fetched.files.iter().map(|file| file.path.as_str().len()).collect::<Vec<_>>();
+    let paths = |fetched: Fetched| {
+        fetched.files.iter().map(|file| file.path.as_str().len()).collect::<Vec<_>>()
+    };
     assert_eq!(paths(made(251, "k").unwrap()), [255, 255, 251]);
     assert_eq!(paths(made(255, "").unwrap()), [255], "no certificate, no other file");
     for length in [252, 253, 255] {
         let text = made(length, "k").unwrap_err().fault("secret \"n\"").to_string();
         assert!(
-            text.starts_with("KS601 secret \"n\": file name \"aaa") && text.contains(".crt\" is too long"),
+            text.starts_with("KS601 secret \"n\": file name \"aaa")
+                && text.contains(".crt\" is too long"),
             "{text}"
         );
     }
 }
 
-/// Where the provider says `failed to get objectType:secret, objectName:c, objectVersion:: …`, the code and the object say it.
+/// Where the provider says `failed to get objectType:secret, objectName:c, objectVersion:: …`, the
+/// code and the object say it.
 #[test]
 fn TestGetSecretsStoreObjectContent() {
     let error = produce_secret(br#"{"id": "i"}"#, &Wanted::default()).unwrap_err();
     let text = error.fault("secret \"c\" in https://kv.vault.azure.net/").to_string();
     assert!(
-        text.starts_with("KS424 secret \"c\" in https://kv.vault.azure.net/: secret value is nil; hint: "),
+        text.starts_with(
+            "KS424 secret \"c\" in https://kv.vault.azure.net/: secret value is nil; hint: "
+        ),
         "{text}"
     );
 }
@@ -232,8 +282,13 @@ fn TestGetSecretError() {
 fn TestGetCertificate() {
     let body = |value: Value| value.to_string().into_bytes();
     let leaf = base64(&der("leaf"));
-    let produced = certificate::produce(&body(json!({"cer": leaf, "id": "https://kv/certificates/c/0123"}))).unwrap();
-    assert_eq!((produced.content.expose(), produced.version.as_str()), (pem("leaf").as_bytes(), "0123"));
+    let produced =
+        certificate::produce(&body(json!({"cer": leaf, "id": "https://kv/certificates/c/0123"})))
+            .unwrap();
+    assert_eq!(
+        (produced.content.expose(), produced.version.as_str()),
+        (pem("leaf").as_bytes(), "0123")
+    );
     for (value, expected) in [
         (json!({"id": "i"}), "certificate value is nil"),
         (json!({"cer": leaf}), "certificate id is nil"),
@@ -259,19 +314,23 @@ fn TestGetCurve() {
 #[test]
 fn a_json_field_is_taken_from_the_decoded_value() {
     let path = "db.password".parse().unwrap();
-    let wanted = Wanted { encoding: ObjectEncoding::Base64, json_key: Some(&path), ..Wanted::default() };
+    let wanted =
+        Wanted { encoding: ObjectEncoding::Base64, json_key: Some(&path), ..Wanted::default() };
     let document = base64(br#"{"db": {"password": "s3cret"}}"#);
     assert_eq!(text(&made(&document, false, None, wanted).unwrap(), 0), "s3cret");
     let error = made(&base64(b"{}"), false, None, wanted).unwrap_err().fault("secret \"c\"");
     assert!(
-        error.to_string().starts_with("KS427 secret \"c\": jsonKey db.password: there is no such field; hint:"),
+        error
+            .to_string()
+            .starts_with("KS427 secret \"c\": jsonKey db.password: there is no such field; hint:"),
         "{error}"
     );
 }
 
 #[test]
 fn nothing_of_a_secret_is_in_debug() {
-    let made = made(&pem("leaf.key"), true, Some(PEM), Wanted { split: true, ..Wanted::default() }).unwrap();
+    let made = made(&pem("leaf.key"), true, Some(PEM), Wanted { split: true, ..Wanted::default() })
+        .unwrap();
     let line = pem("leaf.key").lines().nth(1).unwrap().to_owned();
     assert!(!format!("{made:?}").contains(&line));
 }

@@ -1,4 +1,5 @@
-//! The few DER forms that keys and PKCS#12 need (X.690). Everything may hold a secret, so everything is zeroised.
+//! The few DER forms that keys and PKCS#12 need (X.690). Everything may hold a secret, so
+//! everything is zeroised.
 
 use zeroize::Zeroizing;
 
@@ -16,7 +17,8 @@ const CONTEXT: u8 = 0xA0;
 fn tlv(tag: u8, parts: &[&[u8]]) -> Der {
     let bytes: usize = parts.iter().map(|part| part.len()).sum();
     let length = bytes.to_be_bytes();
-    let significant = &length[length.iter().position(|&byte| byte != 0).unwrap_or(length.len() - 1)..];
+    let significant =
+        &length[length.iter().position(|&byte| byte != 0).unwrap_or(length.len() - 1)..];
     // A vector that grows leaves copies behind.
     let mut der = Zeroizing::new(Vec::with_capacity(bytes + 10));
     der.push(tag);
@@ -60,7 +62,8 @@ pub(super) fn integer(number: u32) -> Der {
     unsigned(&number.to_be_bytes())
 }
 
-/// A positive integer from big-endian bytes: no needless zeros, one where the first bit would mean "negative".
+/// A positive integer from big-endian bytes: no needless zeros, one where the first bit would mean
+/// "negative".
 pub(super) fn unsigned(bytes: &[u8]) -> Der {
     let start = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
     let value = &bytes[start..];

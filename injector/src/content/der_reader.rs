@@ -1,4 +1,5 @@
-//! Reads DER (X.690) that a stranger wrote: definite lengths only, every step within bounds, no recursion.
+//! Reads DER (X.690) that a stranger wrote: definite lengths only, every step within bounds, no
+//! recursion.
 
 /// What is left to read.
 #[derive(Clone, Copy)]
@@ -129,7 +130,10 @@ mod tests {
         let mut inner = reader.inside(SEQUENCE).unwrap();
         assert_eq!((inner.small(), inner.is_empty()), (Some(0x80), true));
         let last = reader.next().unwrap();
-        assert_eq!((last.tag, last.value, last.whole, reader.is_empty()), (4, &[][..], &[4, 0][..], true));
+        assert_eq!(
+            (last.tag, last.value, last.whole, reader.is_empty()),
+            (4, &[][..], &[4, 0][..], true)
+        );
     }
 
     #[test]

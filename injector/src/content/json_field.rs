@@ -7,16 +7,20 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Strings as they are, numbers and booleans as they are written, objects and arrays without white space.
+/// Strings as they are, numbers and booleans as they are written, objects and arrays without white
+/// space.
 pub(super) fn field(document: &[u8], path: &JsonPath) -> Result<Content, ContentError> {
     let error = |problem| ContentError::JsonField { path: path.to_string(), problem };
-    let mut value: &RawValue = serde_json::from_slice(document).map_err(|_| error("the secret is not JSON"))?;
+    let mut value: &RawValue =
+        serde_json::from_slice(document).map_err(|_| error("the secret is not JSON"))?;
     for step in path.steps() {
         value = step_into(value, step).ok_or_else(|| error("there is no such field"))?;
     }
     let text = value.get();
     match text.as_bytes().first() {
-        Some(b'"') => json_text::text(value).map(Content::text).ok_or_else(|| error("the field is no valid text")),
+        Some(b'"') => json_text::text(value)
+            .map(Content::text)
+            .ok_or_else(|| error("the field is no valid text")),
         Some(b'n') => Err(error("the field is null")),
         _ => Ok(Content::new(compact(text))),
     }
@@ -46,7 +50,8 @@ fn step_into<'de>(value: &'de RawValue, step: &JsonStep) -> Option<&'de RawValue
     Step(step).deserialize(&mut serde_json::Deserializer::from_str(value.get())).ok()?
 }
 
-/// Looks for one member or element and passes over the others. Of members with one name the last counts.
+/// Looks for one member or element and passes over the others. Of members with one name the last
+/// counts.
 struct Step<'s>(&'s JsonStep);
 
 impl<'de> DeserializeSeed<'de> for Step<'_> {

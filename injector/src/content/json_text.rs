@@ -1,4 +1,5 @@
-//! The text of a JSON string, written once and into memory that is wiped: `serde_json` would leave a copy in a buffer of its own.
+//! The text of a JSON string, written once and into memory that is wiped: `serde_json` would leave
+//! a copy in a buffer of its own.
 
 use serde_json::value::RawValue;
 use std::str::Chars;

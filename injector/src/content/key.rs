@@ -36,7 +36,8 @@ struct JsonWebKey {
 
 /// The file's bytes.
 pub(super) fn produce(body: &[u8]) -> Result<Produced, ContentError> {
-    let bundle: Bundle = serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Key))?;
+    let bundle: Bundle =
+        serde_json::from_slice(body).map_err(|_| ContentError::Json(ObjectType::Key))?;
     let key = bundle.key.0.ok_or(ContentError::Missing("key value"))?;
     let kid = key.kid.as_deref().ok_or(ContentError::Missing("key id"))?;
     let version = version_of(kid);
@@ -77,7 +78,8 @@ fn ec(key: &JsonWebKey) -> Result<Der, ContentError> {
 }
 
 fn field(name: &'static str, text: &str) -> Result<Vec<u8>, ContentError> {
-    let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok().filter(|bytes| !bytes.is_empty());
+    let bytes =
+        URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok().filter(|bytes| !bytes.is_empty());
     bytes.ok_or(ContentError::KeyField(name))
 }
 
@@ -88,7 +90,8 @@ mod tests {
 
     fn produced(key: &serde_json::Value) -> Result<String, ContentError> {
         let body = serde_json::json!({"key": key}).to_string();
-        produce(body.as_bytes()).map(|fetched| String::from_utf8(fetched.content.expose().to_vec()).unwrap())
+        produce(body.as_bytes())
+            .map(|fetched| String::from_utf8(fetched.content.expose().to_vec()).unwrap())
     }
 
     include!("key_vectors.rs");
@@ -111,15 +114,24 @@ mod tests {
                 serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256K","x":"AQ","y":"AQ"}),
                 "curve P-256K is not supported",
             ),
-            (serde_json::json!({"kid":"k/1","kty":"oct"}), "failed to get key. key type 'oct' currently not supported"),
+            (
+                serde_json::json!({"kid":"k/1","kty":"oct"}),
+                "failed to get key. key type 'oct' currently not supported",
+            ),
             (
                 serde_json::json!({"kid":"k/1","kty":"oct-HSM"}),
                 "failed to get key. key type 'oct-HSM' currently not supported",
             ),
             (serde_json::json!({"kty":"RSA"}), "key id is nil"),
             (serde_json::Value::Null, "key value is nil"),
-            (serde_json::json!({"kid":"k/1","kty":"RSA","n":"!","e":"AQAB"}), "the key's n is not valid"),
-            (serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256","x":"AQ","y":""}), "the key's y is not valid"),
+            (
+                serde_json::json!({"kid":"k/1","kty":"RSA","n":"!","e":"AQAB"}),
+                "the key's n is not valid",
+            ),
+            (
+                serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256","x":"AQ","y":""}),
+                "the key's y is not valid",
+            ),
         ] {
             assert_eq!(produced(&key).unwrap_err().to_string(), expected);
         }
@@ -127,8 +139,7 @@ mod tests {
 
     #[test]
     fn a_coordinate_that_is_too_long_is_refused_and_a_short_one_padded() {
-        let key =
-            |x: &[u8]| serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256","x":URL_SAFE_NO_PAD.encode(x),"y":"AQ"});
+        let key = |x: &[u8]| serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256","x":URL_SAFE_NO_PAD.encode(x),"y":"AQ"});
         assert_eq!(produced(&key(&[1; 33])).unwrap_err(), ContentError::KeyField("x"));
         let mut padded = [0; 32];
         padded[31] = 7;

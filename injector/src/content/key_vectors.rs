@@ -1,4 +1,5 @@
-// Public keys made by `openssl genrsa` and `openssl ecparam -genkey`, printed by `openssl pkey -pubout`.
+// Public keys made by `openssl genrsa` and `openssl ecparam -genkey`, printed by `openssl pkey
+// -pubout`.
 
 fn vectors() -> Vec<(serde_json::Value, &'static str)> {
     vec![

@@ -94,8 +94,9 @@ pub(crate) struct Produced {
     pub(crate) version: String,
 }
 
-/// Why an answer makes no file, in the Azure provider's words where it has some (not where Go's libraries speak). They follow our code
-/// and the object's name; the provider's `failed to get objectType:…, objectName:…` is not repeated.
+/// Why an answer makes no file, in the Azure provider's words where it has some (not where Go's
+/// libraries speak). They follow our code and the object's name; the provider's `failed to get
+/// objectType:…, objectName:…` is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {
     /// Not the JSON of this kind of object.
@@ -203,15 +204,20 @@ impl ContentError {
 /// Whether the files of `item` can be made at all; known before anything is fetched.
 pub(crate) fn supported(item: Item<'_>) -> Result<(), ContentError> {
     match item {
-        Item::File(File { object_type: ObjectType::Key, part: Some(_), .. }) => Err(ContentError::Parts("key")),
+        Item::File(File { object_type: ObjectType::Key, part: Some(_), .. }) => {
+            Err(ContentError::Parts("key"))
+        }
         _ => Ok(()),
     }
 }
 
-/// Where a file's bytes are: of a certificate the vault gives only the leaf, all else is in the secret of the same name.
+/// Where a file's bytes are: of a certificate the vault gives only the leaf, all else is in the
+/// secret of the same name.
 pub(crate) fn source(file: &File) -> ObjectType {
     match (file.object_type, file.part) {
-        (ObjectType::Cert, Some(Part::Chain | Part::Key | Part::Ca | Part::Pfx)) => ObjectType::Secret,
+        (ObjectType::Cert, Some(Part::Chain | Part::Key | Part::Ca | Part::Pfx)) => {
+            ObjectType::Secret
+        }
         (kind, _) => kind,
     }
 }
@@ -234,31 +240,49 @@ impl<'a> Reading<'a> {
     }
 
     /// The files at `path`.
-    pub(crate) fn file(&mut self, file: &File, path: &RelativePath) -> Result<Fetched, ContentError> {
+    pub(crate) fn file(
+        &mut self,
+        file: &File,
+        path: &RelativePath,
+    ) -> Result<Fetched, ContentError> {
         let Produced { content, version } = match source(file) {
             ObjectType::Key => key::produce(self.body)?,
             ObjectType::Cert => certificate::produce(self.body)?,
             ObjectType::Secret => {
-                let (format, encoding, part, split) = (file.format, file.encoding, file.part, file.split);
-                let wanted = Wanted { format, encoding, part, split, json_key: file.json_key.as_ref() };
+                let (format, encoding, part, split) =
+                    (file.format, file.encoding, file.part, file.split);
+                let wanted =
+                    Wanted { format, encoding, part, split, json_key: file.json_key.as_ref() };
                 return fetched(path, self.secret()?.make(&wanted)?);
             }
         };
-        Ok(Fetched { files: vec![Output { path: path.clone(), content, version }], warnings: Vec::new() })
+        Ok(Fetched {
+            files: vec![Output { path: path.clone(), content, version }],
+            warnings: Vec::new(),
+        })
     }
 
     /// The file at `path` of a secret that was selected.
-    pub(crate) fn selected(&mut self, selection: &Selection, path: &RelativePath) -> Result<Fetched, ContentError> {
-        let wanted = Wanted { format: selection.format, encoding: selection.encoding, ..Wanted::default() };
+    pub(crate) fn selected(
+        &mut self,
+        selection: &Selection,
+        path: &RelativePath,
+    ) -> Result<Fetched, ContentError> {
+        let wanted =
+            Wanted { format: selection.format, encoding: selection.encoding, ..Wanted::default() };
         fetched(path, self.secret()?.make(&wanted)?)
     }
 
     fn secret(&mut self) -> Result<&mut Secret, ContentError> {
-        self.secret.get_or_insert_with(|| Secret::read(self.body)).as_mut().map_err(|error| error.clone())
+        self.secret
+            .get_or_insert_with(|| Secret::read(self.body))
+            .as_mut()
+            .map_err(|error| error.clone())
     }
 }
 
-/// Whether making these files from a body may take longer than a moment: keys, certificates, or much to read.
+/// Whether making these files from a body may take longer than a moment: keys, certificates, or
+/// much to read.
 pub(crate) fn is_heavy<'a>(items: impl Iterator<Item = Item<'a>>, body: &[u8]) -> bool {
     let mut count = 0;
     for item in items {
@@ -284,10 +308,14 @@ fn fetched(path: &RelativePath, made: secret::Made) -> Result<Fetched, ContentEr
         let path = format!("{path}{suffix}").parse().map_err(ContentError::Path)?;
         Ok(Output { path, content, version: version.clone() })
     };
-    Ok(Fetched { files: made.files.into_iter().map(output).collect::<Result<_, _>>()?, warnings: made.warnings })
+    Ok(Fetched {
+        files: made.files.into_iter().map(output).collect::<Result<_, _>>()?,
+        warnings: made.warnings,
+    })
 }
 
-/// The last segment of `https://kv.vault.azure.net/secrets/db/VERSION`; cut, since it goes into a log.
+/// The last segment of `https://kv.vault.azure.net/secrets/db/VERSION`; cut, since it goes into a
+/// log.
 fn version_of(id: &str) -> String {
     let version = id.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     version.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
@@ -307,7 +335,10 @@ mod tests {
     #[test]
     fn contents_are_never_printed() {
         let fetched = Produced { content: Content::new(b"canary".to_vec()), version: "v".into() };
-        assert!(!format!("{fetched:?}").contains("canary") && !format!("{fetched:?}").contains("99, 97, 110"));
+        assert!(
+            !format!("{fetched:?}").contains("canary")
+                && !format!("{fetched:?}").contains("99, 97, 110")
+        );
     }
 
     #[test]
@@ -318,9 +349,13 @@ mod tests {
             serde_json::from_value(json).unwrap()
         };
         let plain = file(serde_json::json!({}));
-        let heavy = |file: &File, count, body: &[u8]| is_heavy(std::iter::repeat_n(Item::File(file), count), body);
+        let heavy = |file: &File, count, body: &[u8]| {
+            is_heavy(std::iter::repeat_n(Item::File(file), count), body)
+        };
         assert!(
-            !heavy(&plain, 1, b"{}") && !heavy(&plain, 5, &vec![b' '; 20_000]) && heavy(&plain, 7, &vec![b' '; 20_000])
+            !heavy(&plain, 1, b"{}")
+                && !heavy(&plain, 5, &vec![b' '; 20_000])
+                && heavy(&plain, 7, &vec![b' '; 20_000])
         );
         assert!(heavy(&plain, 1, br#"{"contentType": "application/x-pkcs12"}"#));
         assert!(heavy(&plain, 1, br#"{"contentType": "application/x\u002dpkcs12"}"#));

@@ -7,16 +7,23 @@ use super::{Part, pkcs12};
 use proptest::prelude::*;
 
 fn part(part: Part, value: &str, content_type: Option<&str>) -> Result<Vec<u8>, String> {
-    let made = made(value, true, content_type, Wanted { part: Some(part), split: true, ..Wanted::default() });
+    let made = made(
+        value,
+        true,
+        content_type,
+        Wanted { part: Some(part), split: true, ..Wanted::default() },
+    );
     made.map(|made| made.files[0].1.expose().to_vec()).map_err(|error| error.to_string())
 }
 
 #[test]
 fn parts_are_the_same_from_pem_and_from_pkcs12() {
     let mixed = pems(&["root", "leaf.sec1", "intermediate", "leaf"]);
-    for (value, content_type) in
-        [(base64(&pfx("chain")), Some(PKCS12)), (mixed, Some(PEM)), (base64(&pfx("legacy-chain")), None)]
-    {
+    for (value, content_type) in [
+        (base64(&pfx("chain")), Some(PKCS12)),
+        (mixed, Some(PEM)),
+        (base64(&pfx("legacy-chain")), None),
+    ] {
         let text = |wanted| String::from_utf8(part(wanted, &value, content_type).unwrap()).unwrap();
         assert_eq!(text(Part::Cert), pem("leaf"));
         assert_eq!(text(Part::Chain), pems(&["leaf", "intermediate"]), "without the root");
@@ -29,7 +36,8 @@ fn parts_are_the_same_from_pem_and_from_pkcs12() {
 fn parts_hold_only_certificates_of_the_leaf_and_the_whole_secret_all() {
     let text = |made: &Made| text(made, 0);
     let mixed = pems(&["leaf2", "leaf.key", "rsa", "leaf", "root", "intermediate"]);
-    let made = |part| self::made(&mixed, true, Some(PEM), Wanted { part, ..Wanted::default() }).unwrap();
+    let made =
+        |part| self::made(&mixed, true, Some(PEM), Wanted { part, ..Wanted::default() }).unwrap();
     for (wanted, expected, strays) in [
         (Part::Cert, pem("leaf"), None),
         (Part::Key, pem("leaf.key"), None),
@@ -37,26 +45,43 @@ fn parts_hold_only_certificates_of_the_leaf_and_the_whole_secret_all() {
         (Part::Ca, pems(&["intermediate", "root"]), Some("ca")),
     ] {
         let made = made(Some(wanted));
-        let told = strays.map(|part| format!("part {part}: certificates that are not above the leaf are left out: 2"));
+        let told = strays.map(|part| {
+            format!("part {part}: certificates that are not above the leaf are left out: 2")
+        });
         assert_eq!((text(&made), &made.warnings), (expected, &Vec::from_iter(told)), "{wanted:?}");
     }
     let pfx = made(Some(Part::Pfx));
     let contents = pkcs12::read(pfx.files[0].1.expose()).unwrap();
-    assert_eq!((contents.certificates, pfx.warnings.len()), (["leaf", "intermediate", "root"].map(der).to_vec(), 1));
+    assert_eq!(
+        (contents.certificates, pfx.warnings.len()),
+        (["leaf", "intermediate", "root"].map(der).to_vec(), 1)
+    );
     let whole = made(None);
     assert_eq!((text(&whole), whole.warnings.len()), (mixed.clone(), 0));
     let error = part(Part::Ca, &base64(&self::pfx("incomplete")), Some(PKCS12)).unwrap_err();
-    assert_eq!(error, "part ca: the secret holds no certificate above the leaf", "a root that did not sign it is none");
+    assert_eq!(
+        error, "part ca: the secret holds no certificate above the leaf",
+        "a root that did not sign it is none"
+    );
 }
 
 #[test]
 fn the_part_pfx_is_the_vaults_file_or_one_of_ours() {
     let file = pfx("chain-named");
     assert_eq!(part(Part::Pfx, &base64(&file), Some(PKCS12)).unwrap(), file);
-    let ours = part(Part::Pfx, &pems(&["root", "rsa.pkcs1", "leaf.key", "leaf", "intermediate"]), Some(PEM)).unwrap();
+    let ours = part(
+        Part::Pfx,
+        &pems(&["root", "rsa.pkcs1", "leaf.key", "leaf", "intermediate"]),
+        Some(PEM),
+    )
+    .unwrap();
     let contents = pkcs12::read(&ours).unwrap();
     assert_eq!(contents.certificates, ["leaf", "intermediate", "root"].map(der));
-    assert_eq!(contents.keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>(), [der("leaf.key")], "the leaf's own");
+    assert_eq!(
+        contents.keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>(),
+        [der("leaf.key")],
+        "the leaf's own"
+    );
     let without_key = part(Part::Pfx, &pem("leaf"), Some(PEM)).unwrap();
     assert!(pkcs12::read(&without_key).unwrap().keys.is_empty());
 }
@@ -67,8 +92,16 @@ fn a_part_that_is_not_there_is_named() {
         (Part::Key, pem("leaf"), "part key: the secret holds no private key"),
         (Part::Cert, pem("leaf.key"), "part cert: the secret holds no certificate"),
         (Part::Ca, pem("leaf"), "part ca: the secret holds no certificate above the leaf"),
-        (Part::Chain, "plain".to_owned(), "the certificate cannot be read: it is not a whole PKCS#12 file in DER"),
-        (Part::Key, "-----BEGIN X".to_owned(), "PEM block 1 (X, line 1) has no dashes behind its label"),
+        (
+            Part::Chain,
+            "plain".to_owned(),
+            "the certificate cannot be read: it is not a whole PKCS#12 file in DER",
+        ),
+        (
+            Part::Key,
+            "-----BEGIN X".to_owned(),
+            "PEM block 1 (X, line 1) has no dashes behind its label",
+        ),
     ] {
         assert_eq!(part(wanted, &value, None).unwrap_err(), expected);
     }
@@ -88,7 +121,10 @@ fn what_stands_before_a_block_is_not_part_of_it_and_other_labels_are_certificate
     let trusted = {
         let mut der = der("leaf");
         der.extend([0x30, 0x03, 0x0C, 0x01, b'x']);
-        format!("-----BEGIN TRUSTED CERTIFICATE-----\n{}\n-----END TRUSTED CERTIFICATE-----\n", base64(&der))
+        format!(
+            "-----BEGIN TRUSTED CERTIFICATE-----\n{}\n-----END TRUSTED CERTIFICATE-----\n",
+            base64(&der)
+        )
     };
     for (case, value) in [
         ("a byte-order mark", format!("\u{feff}{leaf}{root}{key}")),
@@ -101,7 +137,10 @@ fn what_stands_before_a_block_is_not_part_of_it_and_other_labels_are_certificate
         ("the issuer first", format!("{root}{leaf}{key}")),
         (
             "the parameters of the curve",
-            format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{key}{leaf}"),
+            format!(
+                "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC \
+                 PARAMETERS-----\n{key}{leaf}"
+            ),
         ),
     ] {
         assert_eq!(told(Part::Cert, &value).as_deref(), Ok(leaf.as_str()), "{case}");
@@ -115,7 +154,10 @@ fn a_block_that_begins_and_cannot_be_read_is_named_whatever_part_is_asked_for() 
     let line = 1 + root.matches('\n').count();
     let broken = leaf.replacen('M', "!", 1);
     for (value, expected) in [
-        (format!("{root}{broken}{key}"), format!("PEM block 2 (CERTIFICATE, line {line}) is not base64 with padding")),
+        (
+            format!("{root}{broken}{key}"),
+            format!("PEM block 2 (CERTIFICATE, line {line}) is not base64 with padding"),
+        ),
         (
             format!("{root}{}{key}", leaf.replace("-----END CERTIFICATE-----", "")),
             format!("PEM block 2 (CERTIFICATE, line {line}) has no END line before the next block"),
@@ -132,7 +174,10 @@ fn a_block_that_begins_and_cannot_be_read_is_named_whatever_part_is_asked_for() 
             format!("{leaf}{root}-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----\n"),
             "PEM block 3 (PRIVATE KEY, line ".to_owned(),
         ),
-        (leaf.replace('\n', "\\n"), "PEM block 1 (CERTIFICATE, line 1) has its line breaks written as \\n".to_owned()),
+        (
+            leaf.replace('\n', "\\n"),
+            "PEM block 1 (CERTIFICATE, line 1) has its line breaks written as \\n".to_owned(),
+        ),
         (
             format!("-----BEGIN PKCS7-----\nAAEC\n-----END PKCS7-----\n{key}"),
             "PEM block 1 (PKCS7, line 1) is PKCS#7".to_owned(),
@@ -169,11 +214,17 @@ fn no_part_stands_beside_a_key_that_is_not_its_own() {
 #[test]
 fn of_several_pairs_all_parts_are_those_of_the_first_and_it_is_told() {
     let both = pems(&["leaf2", "leaf", "leaf.key", "leaf2.key"]);
-    let made = |part| made(&both, true, Some(PEM), Wanted { part: Some(part), ..Wanted::default() }).unwrap();
+    let made = |part| {
+        made(&both, true, Some(PEM), Wanted { part: Some(part), ..Wanted::default() }).unwrap()
+    };
     for (wanted, name) in [(Part::Cert, "leaf2"), (Part::Key, "leaf2.key")] {
         let made = made(wanted);
         assert_eq!(text(&made, 0), pem(name));
-        assert!(made.warnings[0].starts_with("2 certificates have a private key here"), "{:?}", made.warnings);
+        assert!(
+            made.warnings[0].starts_with("2 certificates have a private key here"),
+            "{:?}",
+            made.warnings
+        );
     }
     let twice = pems(&["leaf", "leaf.key", "leaf.sec1"]);
     assert_eq!(told(Part::Key, &twice).unwrap(), pem("leaf.key"), "one key in two forms");
@@ -181,10 +232,15 @@ fn of_several_pairs_all_parts_are_those_of_the_first_and_it_is_told() {
 
 #[test]
 fn a_key_that_is_encrypted_is_told_as_that() {
-    let block = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+    let block = |label: &str, body: &str| {
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    };
     let ssh = |cipher: &str| {
         let cipher = [&[0, 0, 0, u8::try_from(cipher.len()).unwrap()], cipher.as_bytes()].concat();
-        block("OPENSSH PRIVATE KEY", &base64(&[b"openssh-key-v1\0", cipher.as_slice(), b"\0\0\0\0"].concat()))
+        block(
+            "OPENSSH PRIVATE KEY",
+            &base64(&[b"openssh-key-v1\0", cipher.as_slice(), b"\0\0\0\0"].concat()),
+        )
     };
     let encrypted = "is an encrypted private key: import it without a password";
     let old = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAEC";
@@ -196,11 +252,18 @@ fn a_key_that_is_encrypted_is_told_as_that() {
         (block("PGP MESSAGE", "Version: 1\n\nAAEC\n=abcd"), encrypted),
         (ssh("aes256-ctr"), encrypted),
         (ssh("none"), "is an OpenSSH private key: convert it first (ssh-keygen -p -m PKCS8)"),
-        (block("DSA PRIVATE KEY", "AAEC"), "is a private key of a kind that is not read: import it as PKCS#8"),
-        (block("PGP PRIVATE KEY BLOCK", "AAEC"), "is a private key of a kind that is not read: import it as PKCS#8"),
+        (
+            block("DSA PRIVATE KEY", "AAEC"),
+            "is a private key of a kind that is not read: import it as PKCS#8",
+        ),
+        (
+            block("PGP PRIVATE KEY BLOCK", "AAEC"),
+            "is a private key of a kind that is not read: import it as PKCS#8",
+        ),
     ] {
         for (certificates, wanted) in [("", Part::Key), ("leaf", Part::Key), ("leaf", Part::Pfx)] {
-            let certificates = if certificates.is_empty() { String::new() } else { pem(certificates) };
+            let certificates =
+                if certificates.is_empty() { String::new() } else { pem(certificates) };
             let text = told(wanted, &format!("{value}{certificates}")).unwrap_err();
             assert!(text.ends_with(expected) && text.starts_with("PEM block 1 ("), "{text}");
         }
@@ -213,7 +276,10 @@ fn a_key_that_is_encrypted_is_told_as_that() {
         Wanted { part: Some(Part::Key), ..Wanted::default() },
     );
     let error = made.unwrap_err();
-    assert!(matches!(&error, crate::content::ContentError::Block(_)) && error.fault("x").reason.code == "KS426");
+    assert!(
+        matches!(&error, crate::content::ContentError::Block(_))
+            && error.fault("x").reason.code == "KS426"
+    );
 }
 
 #[test]
@@ -221,7 +287,8 @@ fn more_keys_or_certificates_than_an_answer_may_have_are_refused() {
     let many = |name: &str, count: usize| pem(name).repeat(count);
     let refused = |value: &str| part(Part::Key, value, None).err();
     assert_eq!(refused(&(many("p384.key", 16) + &pem("p384"))), None);
-    let expected = "the secret holds more than 16 private keys or 100 certificates, or keys that take too long";
+    let expected = "the secret holds more than 16 private keys or 100 certificates, or keys that \
+        take too long";
     for value in [many("p384.key", 17) + &pem("p384"), many("rsa.key", 17), many("root", 101)] {
         assert_eq!(refused(&value).as_deref(), Some(expected));
     }
@@ -233,13 +300,18 @@ fn more_keys_or_certificates_than_an_answer_may_have_are_refused() {
 
 #[test]
 fn halves_that_leave_something_out_say_so() {
-    let split = |value: &str| made(value, true, Some(PEM), Wanted { split: true, ..Wanted::default() }).unwrap();
+    let split = |value: &str| {
+        made(value, true, Some(PEM), Wanted { split: true, ..Wanted::default() }).unwrap()
+    };
     let (leaf, root, key) = (pem("leaf"), pem("root"), pem("leaf.key"));
     let made = split(&format!("\u{feff}{leaf}{root}{key}"));
     assert_eq!((text(&made, 0), text(&made, 1)), (root.clone(), key.clone()), "as the provider");
     assert_eq!(made.warnings, ["the halves do not hold it: PEM block 1 (CERTIFICATE, line 1)"]);
     let made = split(&format!("{}{key}", leaf.replace(" CERTIFICATE-", " X509 CERTIFICATE-")));
-    assert_eq!(made.warnings, ["the half .key holds it, not .crt: PEM block 1 (X509 CERTIFICATE, line 1)"]);
+    assert_eq!(
+        made.warnings,
+        ["the half .key holds it, not .crt: PEM block 1 (X509 CERTIFICATE, line 1)"]
+    );
     let made = split(&format!("{leaf}{}{key}", root.replacen('M', "!", 1)));
     assert!(made.warnings[0].contains("PEM block 2 (CERTIFICATE, line "), "{:?}", made.warnings);
     assert!(split(&format!("{leaf}{root}{key}")).warnings.is_empty());

@@ -39,7 +39,8 @@ impl Block<'_> {
     }
 }
 
-/// All blocks of a text in their order, exactly those that Go's `pem.Decode` finds: the Azure provider splits with it.
+/// All blocks of a text in their order, exactly those that Go's `pem.Decode` finds: the Azure
+/// provider splits with it.
 pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut rest = text;
@@ -50,8 +51,8 @@ pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// The first block, and what follows it. Go's rule: find an END line, then the last BEGIN before it; what lies between two END
-/// lines is looked at once.
+/// The first block, and what follows it. Go's rule: find an END line, then the last BEGIN before
+/// it; what lies between two END lines is looked at once.
 fn next(text: &str) -> Option<(Block<'_>, &str)> {
     let mut from = 0;
     loop {
@@ -95,7 +96,8 @@ fn block(text: &str, from: usize, end: usize) -> Parsed<'_> {
     if !headers.is_empty() && end < start {
         return Parsed::Over(start);
     }
-    let trailer = text[end + END.len()..].strip_prefix(label).and_then(|after| after.strip_prefix(DASHES));
+    let trailer =
+        text[end + END.len()..].strip_prefix(label).and_then(|after| after.strip_prefix(DASHES));
     if !trailer.is_some_and(|after| line(after).0.is_empty()) {
         return Parsed::None;
     }
@@ -142,7 +144,9 @@ fn write(text: &mut Zeroizing<String>, label: &str, headers: &BTreeMap<&str, &st
     text.extend([BEGIN, label, "-----\n"]);
     // RFC 1421: the type of processing comes first.
     let processing = headers.get_key_value("Proc-Type");
-    for (name, value) in processing.into_iter().chain(headers.iter().filter(|(name, _)| **name != "Proc-Type")) {
+    for (name, value) in
+        processing.into_iter().chain(headers.iter().filter(|(name, _)| **name != "Proc-Type"))
+    {
         text.extend([*name, ": ", *value, "\n"]);
     }
     if !headers.is_empty() {
@@ -182,8 +186,10 @@ mod tests {
 
     #[test]
     fn blocks_are_found_between_other_text_and_written_anew() {
-        let text = "Bag Attributes\n    friendlyName: x\nsubject=CN = x\n-----BEGIN A-----\r\nAAEC\r\nAwQ=\r\n-----END A-----\r\n\
-                    -----BEGIN B KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nBQY=\n-----END B KEY-----";
+        let text = "Bag Attributes\n    friendlyName: x\nsubject=CN = x\n-----BEGIN \
+            A-----\r\nAAEC\r\nAwQ=\r\n-----END A-----\r\n\
+                    -----BEGIN B KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nBQY=\n-----END \
+                    B KEY-----";
         let found = blocks(text);
         assert_eq!(
             found.iter().map(|block| (block.label, block.der.as_slice())).collect::<Vec<_>>(),
@@ -192,7 +198,8 @@ mod tests {
         assert_eq!(
             written(&found),
             "-----BEGIN A-----\nAAECAwQ=\n-----END A-----\n\
-             -----BEGIN B KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nBQY=\n-----END B KEY-----\n"
+             -----BEGIN B KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nBQY=\n-----END B \
+             KEY-----\n"
         );
     }
 
@@ -216,7 +223,11 @@ mod tests {
             ("-----BEGIN A----- \t\r\nAA\t EC\n-----END A----- \t\r\n", 1),
             ("-----BEGIN A-----\nAA\u{c}EC\n-----END A-----\n", 0),
             ("-----BEGIN A-----\nAA:\n-----END A-----\n", 0),
-            ("-----BEGIN A-----\na:\n-----END A:-----\n-----BEGIN A-----\nAAEC\n-----END A-----\n", 0),
+            (
+                "-----BEGIN A-----\na:\n-----END A:-----\n-----BEGIN A-----\nAAEC\n-----END \
+                 A-----\n",
+                0,
+            ),
             ("\n-----END -----BEGIN A-----\nAAEC\n-----END A-----\n", 1),
             ("-----BEGIN -----\nAAEC\n-----END -----\n", 1),
             ("", 0),
@@ -255,7 +266,8 @@ mod tests {
             "a: b\n",
             whole,
         ] {
-            for (before, after) in [("", ""), ("", whole), ("-----BEGIN A-----\n", ""), ("-----BEGIN A-----\n", whole)]
+            for (before, after) in
+                [("", ""), ("", whole), ("-----BEGIN A-----\n", ""), ("-----BEGIN A-----\n", whole)]
             {
                 let text = format!("{before}{}{after}", part.repeat(1000));
                 assert!(effort(&text) <= 6, "{part:?} {before:?} {after:?}: {}", effort(&text));
@@ -277,7 +289,8 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_parser_fail_or_look_twice(text in "(\n?-----BEGIN |\n-----END |A|-----|\r?\n|AAEC|:|=|ß| ){0,60}") {
+        fn no_text_makes_the_parser_fail_or_look_twice(text in "(\n?-----BEGIN |\n-----END \
+            |A|-----|\r?\n|AAEC|:|=|ß| ){0,60}") {
             prop_assert!(effort(&text) <= 8);
         }
     }

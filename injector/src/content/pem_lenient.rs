@@ -1,5 +1,6 @@
-//! PEM for the parts of a certificate, also with a byte-order mark, indented, or on one line. A block that begins and cannot be read
-//! is an error that names it: passing over it would put another certificate in its place.
+//! PEM for the parts of a certificate, also with a byte-order mark, indented, or on one line. A
+//! block that begins and cannot be read is an error that names it: passing over it would put
+//! another certificate in its place.
 
 use super::pem;
 use std::fmt;
@@ -44,7 +45,8 @@ impl fmt::Display for Unreadable {
 /// `PEM block 2 (CERTIFICATE, line 20)`
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let label: String = self.label.chars().filter(|letter| !letter.is_control()).take(40).collect();
+        let label: String =
+            self.label.chars().filter(|letter| !letter.is_control()).take(40).collect();
         write!(f, "PEM block {} ({label}, line {})", self.number, self.line)
     }
 }
@@ -75,7 +77,9 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, Unreadable> {
         let first = after.split(['\n', '\r']).next().unwrap_or_default();
         let label = first.split(DASHES).next().unwrap_or_default();
         let at = Place { label, number: blocks.len() + 1, line };
-        let inner = after[label.len()..].strip_prefix(DASHES).ok_or_else(|| at.is("has no dashes behind its label"))?;
+        let inner = after[label.len()..]
+            .strip_prefix(DASHES)
+            .ok_or_else(|| at.is("has no dashes behind its label"))?;
         let (inner, end) = inner.split_once(END).ok_or_else(|| at.is("has no END line"))?;
         if inner.contains(BEGIN) {
             return Err(at.is("has no END line before the next block"));
@@ -102,7 +106,11 @@ fn block<'a>(at: Place<'a>, inner: &str) -> Result<Block<'a>, Unreadable> {
     }
     let der = pem::decoded(body).ok_or_else(|| {
         let written = body.contains("\\n") || body.contains("\\r");
-        at.is(if written { "has its line breaks written as \\n" } else { "is not base64 with padding" })
+        at.is(if written {
+            "has its line breaks written as \\n"
+        } else {
+            "is not base64 with padding"
+        })
     })?;
     if der.is_empty() {
         return Err(at.is("is empty"));
@@ -124,11 +132,15 @@ mod tests {
     fn what_stands_around_a_block_is_not_part_of_it() {
         let (a, b) = (("A", vec![0, 1, 2]), ("B C", vec![3]));
         for text in [
-            "-----BEGIN A-----\nAAEC\n-----END A-----\n-----BEGIN B C-----\nAw==\n-----END B C-----\n",
-            "\u{feff}-----BEGIN A-----\r\nAAEC\r\n-----END A-----\r\n\u{feff}-----BEGIN B C-----\r\nAw==\r\n-----END B C-----",
-            "  -----BEGIN A-----\n  AAEC\n  -----END A-----\n\t-----BEGIN B C-----\n\tAw==\n\t-----END B C-----\n",
+            "-----BEGIN A-----\nAAEC\n-----END A-----\n-----BEGIN B C-----\nAw==\n-----END B \
+             C-----\n",
+            "\u{feff}-----BEGIN A-----\r\nAAEC\r\n-----END A-----\r\n\u{feff}-----BEGIN B \
+             C-----\r\nAw==\r\n-----END B C-----",
+            "  -----BEGIN A-----\n  AAEC\n  -----END A-----\n\t-----BEGIN B \
+             C-----\n\tAw==\n\t-----END B C-----\n",
             "-----BEGIN A----- AAEC -----END A----- -----BEGIN B C-----Aw==-----END B C-----",
-            "subject=x -----BEGIN A-----\nAA\nEC\n-----END A----- y\nz: 1\n-----BEGIN B C-----\nx: 1\n\nAw==\n-----END B C-----",
+            "subject=x -----BEGIN A-----\nAA\nEC\n-----END A----- y\nz: 1\n-----BEGIN B \
+             C-----\nx: 1\n\nAw==\n-----END B C-----",
         ] {
             assert_eq!(found(text), Ok(vec![a.clone(), b.clone()]), "{text:?}");
         }
@@ -145,19 +157,26 @@ mod tests {
                 "-----BEGIN B-----\nAAEC\n-----BEGIN A-----\nAAEC\n-----END A-----\n",
                 "has no END line before the next block",
             ),
-            ("-----BEGIN B-----\nAAEC\n-----END A-----\n", "ends with an END line of another label"),
+            (
+                "-----BEGIN B-----\nAAEC\n-----END A-----\n",
+                "ends with an END line of another label",
+            ),
             ("-----BEGIN B-----\nAA!C\n-----END B-----\n", "is not base64 with padding"),
             ("-----BEGIN B-----\nAAE\n-----END B-----\n", "is not base64 with padding"),
             ("-----BEGIN B-----\\nAAEC\\n-----END B-----\n", "has its line breaks written as \\n"),
             ("-----BEGIN B-----\n-----END B-----\n", "is empty"),
         ] {
-            assert_eq!(found(&format!("{good}\n{bad}")).unwrap_err(), format!("PEM block 2 (B, line 5) {expected}"));
+            assert_eq!(
+                found(&format!("{good}\n{bad}")).unwrap_err(),
+                format!("PEM block 2 (B, line 5) {expected}")
+            );
         }
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_the_reader_fail(text in "(\n?-----BEGIN |\n-----END |A|-----|\r?\n|AAEC|:|=|ß| ){0,60}") {
+        fn no_text_makes_the_reader_fail(text in "(\n?-----BEGIN |\n-----END \
+            |A|-----|\r?\n|AAEC|:|=|ß| ){0,60}") {
             let _ = found(&text);
         }
 

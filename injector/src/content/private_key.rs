@@ -1,21 +1,26 @@
-//! Private keys as PKCS#8, byte for byte as Go's `x509.MarshalPKCS8PrivateKey` writes them: no attributes, curve once.
+//! Private keys as PKCS#8, byte for byte as Go's `x509.MarshalPKCS8PrivateKey` writes them: no
+//! attributes, curve once.
 
 use super::budget::{Budget, Spent};
 use super::der::{bit_string, context, integer, octets, sequence, unsigned};
-use super::der_reader::{BIT_STRING, CONTEXT_0, CONTEXT_1, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
+use super::der_reader::{
+    BIT_STRING, CONTEXT_0, CONTEXT_1, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE,
+};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
 };
 use zeroize::Zeroizing;
 
 /// 1.2.840.113549.1.1.1 and NULL
-pub(super) const RSA: &[u8] = &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00];
+pub(super) const RSA: &[u8] =
+    &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00];
 /// 1.2.840.10045.2.1
 pub(super) const EC: &[u8] = &[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
 /// Curves with their object identifiers and the bytes of a coordinate.
-pub(super) const P256: (&[u8], usize) = (&[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07], 32);
+pub(super) const P256: (&[u8], usize) =
+    (&[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07], 32);
 pub(super) const P384: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22], 48);
 pub(super) const P521: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x23], 66);
 
@@ -77,8 +82,8 @@ fn source(der: &[u8]) -> Option<(Source<'_>, &[u8])> {
     }
 }
 
-/// `SubjectPublicKeyInfo` of a key that [`convert`] made; `None` where it does not follow from the key. That of a known curve was
-/// computed there, that of RSA stands in the key.
+/// `SubjectPublicKeyInfo` of a key that [`convert`] made; `None` where it does not follow from the
+/// key. That of a known curve was computed there, that of RSA stands in the key.
 pub(super) fn public_key(key: &Pkcs8, budget: &mut Budget) -> Result<Option<Vec<u8>>, Spent> {
     if let Some(public) = written_public_key(key) {
         return Ok(Some(public));
@@ -116,8 +121,8 @@ fn written_public_key(key: &Pkcs8) -> Option<Vec<u8>> {
     Some(sequence(&[algorithm, &bit_string(point)]).to_vec())
 }
 
-/// The public point of a number on a curve, as `SubjectPublicKeyInfo` has it. Not by way of rustls: it wants a copy of the key
-/// that nobody wipes.
+/// The public point of a number on a curve, as `SubjectPublicKeyInfo` has it. Not by way of rustls:
+/// it wants a copy of the key that nobody wipes.
 fn point(curve: &Curve, key: &Pkcs8) -> Option<Vec<u8>> {
     let pair = EcdsaKeyPair::from_pkcs8(curve.signing, key).ok()?;
     let info: PublicKeyX509Der<'_> = pair.public_key().as_der().ok()?;
@@ -131,8 +136,8 @@ fn wrap(algorithm: &[u8], inner: &[u8]) -> Pkcs8 {
     sequence(&[&integer(0), algorithm, &inner])
 }
 
-/// `ECPrivateKey` (RFC 5915): the number in full width, no curve inside, and the public key, uncompressed, that follows from the
-/// number: nothing the source says of it is believed.
+/// `ECPrivateKey` (RFC 5915): the number in full width, no curve inside, and the public key,
+/// uncompressed, that follows from the number: nothing the source says of it is believed.
 fn elliptic(curve: Option<&[u8]>, der: &[u8], budget: &mut Budget) -> Result<Option<Pkcs8>, Spent> {
     let Some((curve, number)) = curve_and_number(curve, der) else { return Ok(None) };
     let algorithm = sequence(&[EC, curve]);
@@ -157,7 +162,8 @@ fn on_curve(curve: &Curve, algorithm: &[u8], number: &[u8]) -> Option<Pkcs8> {
     let mut padded = Zeroizing::new(vec![0; curve.oid.1]);
     let start = padded.len().checked_sub(significant.len())?;
     padded[start..].copy_from_slice(significant);
-    let private = |public: &[u8]| wrap(algorithm, &sequence(&[&integer(1), &octets(&padded), public]));
+    let private =
+        |public: &[u8]| wrap(algorithm, &sequence(&[&integer(1), &octets(&padded), public]));
     let point = point(curve, &private(&[]))?;
     Some(private(&context(1, &bit_string(&point))))
 }
@@ -179,8 +185,12 @@ mod tests {
 
     #[test]
     fn a_key_costs_before_it_is_computed() {
-        for (name, units) in [("leaf.sec1", 500), ("p384.sec1-no-public", 5_000), ("p521.key", 15_000), ("rsa.key", 0)]
-        {
+        for (name, units) in [
+            ("leaf.sec1", 500),
+            ("p384.sec1-no-public", 5_000),
+            ("p521.key", 15_000),
+            ("rsa.key", 0),
+        ] {
             let cost = |units| convert(&der(name), &mut Budget::of(units)).map(|key| key.is_some());
             assert_eq!(cost(units), Ok(true), "{name}");
             if units > 0 {
@@ -196,7 +206,8 @@ mod tests {
         let modulus = [0xC1; 2048];
         let numbers = [&modulus[..], &[1, 0, 1], &[5]].map(unsigned);
         let key = sequence(&[&integer(0), &numbers[0], &numbers[1], &numbers[2]]);
-        let expected = sequence(&[&sequence(&[RSA]), &bit_string(&sequence(&[&numbers[0], &numbers[1]]))]);
+        let expected =
+            sequence(&[&sequence(&[RSA]), &bit_string(&sequence(&[&numbers[0], &numbers[1]]))]);
         assert_eq!(public_key(&pkcs8(&key).unwrap()).unwrap(), *expected);
     }
 
@@ -254,7 +265,10 @@ mod tests {
             let null = wrap(&sequence(&[EC, &[5, 0]]), &source);
             assert_eq!(*pkcs8(&null).unwrap(), expected, "{case}, NULL as parameters");
         }
-        assert_eq!(*pkcs8(&sec1(&[7], &[])).unwrap(), *pkcs8(&sec1(&[&[0; 40][..], &[7]].concat(), &[])).unwrap());
+        assert_eq!(
+            *pkcs8(&sec1(&[7], &[])).unwrap(),
+            *pkcs8(&sec1(&[&[0; 40][..], &[7]].concat(), &[])).unwrap()
+        );
         let nowhere = sequence(&[&integer(1), &octets(&number)]);
         assert!(pkcs8(&wrap(&sequence(&[EC, &[5, 0]]), &nowhere)).is_none(), "no curve");
         for number in [&[][..], &[0; 32], &[0xFF; 32], &[1; 33]] {
@@ -282,8 +296,14 @@ mod tests {
     fn attributes_are_left_out() {
         let key = der("ed25519.key");
         let mut parts = Reader::new(&key).inside(SEQUENCE).unwrap();
-        let (version, algorithm, inner) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
-        let with = sequence(&[version.whole, algorithm.whole, inner.whole, &context(0, &octets(b"attribute"))]);
+        let (version, algorithm, inner) =
+            (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+        let with = sequence(&[
+            version.whole,
+            algorithm.whole,
+            inner.whole,
+            &context(0, &octets(b"attribute")),
+        ]);
         assert_eq!(*pkcs8(&with).unwrap(), key);
     }
 

@@ -13,8 +13,10 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// What Go's `base64.StdEncoding` takes: padding required, trailing bits ignored.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 #[derive(Deserialize)]
 struct Bundle<'a> {
@@ -49,7 +51,8 @@ pub(super) struct Made {
 const PEM: &str = "application/x-pem-file";
 const PKCS12: &str = "application/x-pkcs12";
 
-/// The answer, read once for all files that come of it: what costs something is computed for the first that needs it.
+/// The answer, read once for all files that come of it: what costs something is computed for the
+/// first that needs it.
 pub(super) struct Secret {
     value: Zeroizing<String>,
     version: String,
@@ -74,7 +77,8 @@ impl Secret {
         if bundle.value.is_none() && bundle.id.is_none() {
             return Err(no_secret);
         }
-        let value = json_text::text(bundle.value.ok_or(ContentError::Missing("secret value"))?).ok_or(no_secret)?;
+        let value = json_text::text(bundle.value.ok_or(ContentError::Missing("secret value"))?)
+            .ok_or(no_secret)?;
         let version = version_of(&bundle.id.ok_or(ContentError::Missing("secret id"))?);
         Ok(Self {
             value,
@@ -90,7 +94,8 @@ impl Secret {
 
     /// The files' bytes. No newline is added and nothing is trimmed.
     pub(super) fn make(&mut self, wanted: &Wanted<'_>) -> Result<Made, ContentError> {
-        let (version, certificate, mut warnings) = (self.version.clone(), self.certificate, Vec::new());
+        let (version, certificate, mut warnings) =
+            (self.version.clone(), self.certificate, Vec::new());
         if let Some(part) = wanted.part {
             let content = self.part(part, &mut warnings)?;
             return Ok(Made { files: vec![("", content)], version, warnings });
@@ -103,7 +108,9 @@ impl Secret {
                 text
             }
             (_, other, _) => {
-                return Err(ContentError::ContentType(crate::identity::short(other.unwrap_or_default())));
+                return Err(ContentError::ContentType(crate::identity::short(
+                    other.unwrap_or_default(),
+                )));
             }
         };
         let mut files = Vec::new();
@@ -189,7 +196,8 @@ fn blocks(text: &str, certificates: bool) -> Zeroizing<String> {
     picked
 }
 
-/// What of a PEM text the halves do not hold although it begins as a block: the provider passes over it in silence.
+/// What of a PEM text the halves do not hold although it begins as a block: the provider passes
+/// over it in silence.
 fn passed_over(text: &str) -> Option<String> {
     let told = |place: &dyn std::fmt::Display| format!("the halves do not hold it: {place}");
     let (whole, strict) = match pem_lenient::blocks(text) {
@@ -199,12 +207,15 @@ fn passed_over(text: &str) -> Option<String> {
     let mut strict = strict.iter().map(|block| (block.label, &block.der)).peekable();
     let left_out = whole.iter().find(|block| {
         let same = strict.peek().is_some_and(|(label, der)| {
-            *label == block.at.label && (block.der.is_empty() || der.as_slice() == block.der.as_slice())
+            *label == block.at.label
+                && (block.der.is_empty() || der.as_slice() == block.der.as_slice())
         });
         strict.next_if(|_| same).is_none()
     });
-    let astray = || whole.iter().find(|block| block.is_certificate() && block.at.label != pem::CERTIFICATE);
-    let in_other_half = |block: &pem_lenient::Block<'_>| format!("the half .key holds it, not .crt: {}", block.at);
+    let astray =
+        || whole.iter().find(|block| block.is_certificate() && block.at.label != pem::CERTIFICATE);
+    let in_other_half =
+        |block: &pem_lenient::Block<'_>| format!("the half .key holds it, not .crt: {}", block.at);
     left_out.map(|block| told(&block.at)).or_else(|| astray().map(in_other_half))
 }
 
@@ -226,12 +237,18 @@ fn decode(value: &Zeroizing<String>, encoding: ObjectEncoding) -> Result<Content
         ObjectEncoding::Utf8 => Ok(Content::text(value.clone())),
         ObjectEncoding::Base64 => base64(value).map(Content::from),
         ObjectEncoding::Hex => {
-            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let digit =
+                |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
             let (pairs, rest) = value.as_bytes().as_chunks::<2>();
             // A vector that grows, or is dropped on an error, leaves a copy behind.
             let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
             for &[high, low] in pairs {
-                bytes.push(digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low).ok_or(ContentError::Hex)?);
+                bytes.push(
+                    digit(high)
+                        .zip(digit(low))
+                        .map(|(high, low)| high << 4 | low)
+                        .ok_or(ContentError::Hex)?,
+                );
             }
             let whole = rest.is_empty().then(|| Content::new(std::mem::take(&mut *bytes)));
             whole.ok_or(ContentError::Hex)

@@ -10,7 +10,11 @@ fn decoded(value: &str, encoding: ObjectEncoding) -> Result<Vec<u8>, ContentErro
     produced(&body, ObjectFormat::Pem, encoding)
 }
 
-fn produced(body: &str, format: ObjectFormat, encoding: ObjectEncoding) -> Result<Vec<u8>, ContentError> {
+fn produced(
+    body: &str,
+    format: ObjectFormat,
+    encoding: ObjectEncoding,
+) -> Result<Vec<u8>, ContentError> {
     let wanted = Wanted { format, encoding, ..Wanted::default() };
     produce(body.as_bytes(), &wanted).map(|made| made.files[0].1.expose().to_vec())
 }
@@ -48,11 +52,16 @@ fn decoding_copies_nothing_into_a_buffer_that_grows() {
 #[test]
 fn certificate_backed_secrets_follow_their_content_type() {
     let body = |kind: serde_json::Value| {
-        serde_json::json!({"value": "aGk=", "id": "i/1", "kid": "k", "contentType": kind}).to_string()
+        serde_json::json!({"value": "aGk=", "id": "i/1", "kid": "k", "contentType": kind})
+            .to_string()
     };
-    let produced = |kind: serde_json::Value, format, encoding| produced(&body(kind), format, encoding);
+    let produced =
+        |kind: serde_json::Value, format, encoding| produced(&body(kind), format, encoding);
     let pkcs12 = serde_json::json!("application/x-pkcs12");
-    assert_eq!(produced("application/x-pem-file".into(), ObjectFormat::Pfx, Utf8).unwrap(), b"aGk=");
+    assert_eq!(
+        produced("application/x-pem-file".into(), ObjectFormat::Pfx, Utf8).unwrap(),
+        b"aGk="
+    );
     assert_eq!(produced(pkcs12.clone(), ObjectFormat::Pfx, Utf8).unwrap(), b"aGk=");
     assert_eq!(produced(pkcs12.clone(), ObjectFormat::Pfx, Base64).unwrap(), b"hi");
     let text = produced(pkcs12, ObjectFormat::Pem, Utf8).unwrap_err().to_string();
@@ -61,7 +70,11 @@ fn certificate_backed_secrets_follow_their_content_type() {
     assert_eq!(text, "failed to get certificate. unknown content type 'text/plain'");
     assert!(produced(serde_json::Value::Null, ObjectFormat::Pem, Utf8).is_err());
     let empty = body("text/plain".into()).replace(r#""kid":"k""#, r#""kid":"""#);
-    assert_eq!(super::tests::produced(&empty, ObjectFormat::Pem, Utf8).unwrap(), b"aGk=", "an empty kid is none");
+    assert_eq!(
+        super::tests::produced(&empty, ObjectFormat::Pem, Utf8).unwrap(),
+        b"aGk=",
+        "an empty kid is none"
+    );
 }
 
 #[test]
@@ -69,7 +82,14 @@ fn missing_parts_are_told_in_the_peers_words() {
     let error = |body: &str| produced(body, ObjectFormat::Pem, Utf8).unwrap_err().to_string();
     assert_eq!(error(r#"{"id":"i"}"#), "secret value is nil");
     assert_eq!(error(r#"{"value":"canary"}"#), "secret id is nil");
-    for body in ["{}", r#"{"status":"ok"}"#, "<html>", r#"{"value":5,"id":"i"}"#, r#"{"value":"canary","id":"#, ""] {
+    for body in [
+        "{}",
+        r#"{"status":"ok"}"#,
+        "<html>",
+        r#"{"value":5,"id":"i"}"#,
+        r#"{"value":"canary","id":"#,
+        "",
+    ] {
         assert_eq!(error(body), "the answer is not a secret");
     }
 }

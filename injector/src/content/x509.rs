@@ -1,6 +1,8 @@
 //! The few fields of a certificate that its place in a chain follows from.
 
-use super::der_reader::{CONTEXT_0, CONTEXT_3, IMPLICIT_0, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
+use super::der_reader::{
+    CONTEXT_0, CONTEXT_3, IMPLICIT_0, INTEGER, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE,
+};
 
 /// 2.5.29.35
 const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1D, 0x23];
@@ -28,8 +30,13 @@ impl<'a> Certificate<'a> {
         tbs.take(SEQUENCE)?;
         let mut name = || tbs.next().filter(|element| element.tag == SEQUENCE);
         let (issuer, _validity, subject, public_key) = (name()?, name()?, name()?, name()?);
-        let mut certificate =
-            Self { der, issuer: issuer.value, subject: subject.value, public_key: public_key.whole, ..Self::default() };
+        let mut certificate = Self {
+            der,
+            issuer: issuer.value,
+            subject: subject.value,
+            public_key: public_key.whole,
+            ..Self::default()
+        };
         // Unique identifiers, [1] and [2], may come before.
         while let Some(element) = tbs.next() {
             if element.tag == CONTEXT_3 {
@@ -52,8 +59,10 @@ impl<'a> Certificate<'a> {
         }
         match id {
             AUTHORITY_KEY_ID => {
-                self.authority_key_id =
-                    Reader::new(value.value).inside(SEQUENCE)?.optional(IMPLICIT_0).unwrap_or_default();
+                self.authority_key_id = Reader::new(value.value)
+                    .inside(SEQUENCE)?
+                    .optional(IMPLICIT_0)
+                    .unwrap_or_default();
             }
             SUBJECT_KEY_ID => self.subject_key_id = Reader::new(value.value).take(OCTET_STRING)?,
             _ => {}

@@ -39,7 +39,11 @@ impl Fetcher {
             Err(fault) => self.failed(volume, items, &fault),
             Ok(Versions::Known) => {
                 let kept = |index: usize| {
-                    let paths = self.ledger(volume).history(index).map(|known| known.paths).unwrap_or_default();
+                    let paths = self
+                        .ledger(volume)
+                        .history(index)
+                        .map(|known| known.paths)
+                        .unwrap_or_default();
                     let kept = paths.into_iter().map(|path| (path, None)).collect();
                     (index, Ok(Brought { kept, ..Brought::default() }))
                 };
@@ -51,7 +55,8 @@ impl Fetcher {
                         fetched.warnings.splice(0..0, warnings.iter().cloned());
                         fetched.warnings.dedup();
                         let paths = fetched.files.iter().map(|file| file.path.clone()).collect();
-                        self.ledger(volume).made(index, History { versions: versions.clone(), paths });
+                        self.ledger(volume)
+                            .made(index, History { versions: versions.clone(), paths });
                         fetched.into()
                     });
                     (index, brought)
@@ -64,10 +69,14 @@ impl Fetcher {
     /// The versions that the files of all these items are of.
     fn known(&self, volume: usize, items: &[usize]) -> Option<Vec<ObjectVersion>> {
         let known = |index: &usize| self.ledger(volume).history(*index).map(|known| known.versions);
-        items.first().and_then(known).filter(|first| items.iter().all(|item| known(item).as_ref() == Some(first)))
+        items
+            .first()
+            .and_then(known)
+            .filter(|first| items.iter().all(|item| known(item).as_ref() == Some(first)))
     }
 
-    /// The newest versions and their bodies, unless they are the `known` ones: what a version holds never changes.
+    /// The newest versions and their bodies, unless they are the `known` ones: what a version holds
+    /// never changes.
     async fn versions(
         self: &Arc<Self>,
         volume: usize,
@@ -79,7 +88,8 @@ impl Fetcher {
         let listed = self.vaults.versions(newest, self.source(newest.identity())?).await?;
         let start = newest.version().map(ObjectVersion::as_str);
         let Some(versions) = latest(listed, start, count) else {
-            let message = format!("{newest}: there is no such enabled version, so no file is written");
+            let message =
+                format!("{newest}: there is no such enabled version, so no file is written");
             let made = items.iter().map(|&index| (index, Ok(Fetched::default()))).collect();
             return Ok(Versions::New { versions: Vec::new(), made, warnings: vec![message] });
         };
@@ -95,19 +105,28 @@ impl Fetcher {
         Ok(Versions::New { versions, made, warnings: Vec::new() })
     }
 
-    /// What these items have of several versions, in their order. Of an answer nothing is kept but its files.
-    async fn make_all(self: &Arc<Self>, volume: usize, objects: Vec<Object>, items: &[usize]) -> Result<Made, Fault> {
+    /// What these items have of several versions, in their order. Of an answer nothing is kept but
+    /// its files.
+    async fn make_all(
+        self: &Arc<Self>,
+        volume: usize,
+        objects: Vec<Object>,
+        items: &[usize],
+    ) -> Result<Made, Fault> {
         let mut tasks = JoinSet::new();
         let mut answers: Vec<Option<Made>> = objects.iter().map(|_| None).collect();
         let mut failed = BTreeSet::new();
         for (number, object) in objects.into_iter().enumerate() {
             let (fetcher, items) = (Arc::clone(self), items.to_vec());
-            tasks.spawn(async move { (number, fetcher.version(volume, object, number, items).await) });
+            tasks.spawn(
+                async move { (number, fetcher.version(volume, object, number, items).await) },
+            );
         }
         while let Some(done) = tasks.join_next().await {
             let lost = |_| Fault::new(KS608, Class::Transient, "the fetch ended without a result");
             let (number, made) = done.map_err(lost)?;
-            // Without one there is no history, and where all items failed no other helps: dropping the rest ends it.
+            // Without one there is no history, and where all items failed no other helps: dropping
+            // the rest ends it.
             let made = made?;
             failed.extend(made.iter().filter(|(_, made)| made.is_err()).map(|(index, _)| *index));
             answers[number] = Some(made);
@@ -131,20 +150,31 @@ impl Fetcher {
         Ok(all.into_iter().collect())
     }
 
-    async fn version(&self, volume: usize, object: Object, number: usize, items: Vec<usize>) -> Result<Made, Fault> {
+    async fn version(
+        &self,
+        volume: usize,
+        object: Object,
+        number: usize,
+        items: Vec<usize>,
+    ) -> Result<Made, Fault> {
         let answer = self.vaults.get(&object, self.source(object.identity())?).await?;
         Ok(self.make(Job { volume, items, object, place: Place::Version(number), answer }).await)
     }
 }
 
-/// The newest `count` enabled versions that are not newer than `start`, newest first; `None` when `start` is none of them.
+/// The newest `count` enabled versions that are not newer than `start`, newest first; `None` when
+/// `start` is none of them.
 fn latest(listed: Vec<Listed>, start: Option<&str>, count: u32) -> Option<Vec<ObjectVersion>> {
-    let mut versions: Vec<Listed> = listed.into_iter().filter(|version| version.enabled == Some(true)).collect();
+    let mut versions: Vec<Listed> =
+        listed.into_iter().filter(|version| version.enabled == Some(true)).collect();
     // The service promises no order; of two within a second it is at least always the same.
-    versions.sort_unstable_by(|a, b| (Reverse(a.created), &a.name).cmp(&(Reverse(b.created), &b.name)));
+    versions
+        .sort_unstable_by(|a, b| (Reverse(a.created), &a.name).cmp(&(Reverse(b.created), &b.name)));
     let first = match start {
         None => 0,
-        Some(start) => versions.iter().position(|version| version.name.eq_ignore_ascii_case(start))?,
+        Some(start) => {
+            versions.iter().position(|version| version.name.eq_ignore_ascii_case(start))?
+        }
     };
     let names = versions.into_iter().skip(first).filter_map(|version| version.name.parse().ok());
     Some(names.take(usize::try_from(count).unwrap_or(usize::MAX)).collect())
@@ -172,7 +202,12 @@ mod tests {
             ]
         };
         let cases: &[(&str, Option<&str>, u32, Option<&[&str]>)] = &[
-            ("sorts by created, newest first, without disabled ones", None, 10, Some(&["v4", "v3", "v2", "v1"])),
+            (
+                "sorts by created, newest first, without disabled ones",
+                None,
+                10,
+                Some(&["v4", "v3", "v2", "v1"]),
+            ),
             ("N means N", None, 2, Some(&["v4", "v3"])),
             ("N of exactly N", None, 4, Some(&["v4", "v3", "v2", "v1"])),
             ("starts at the named version", Some("v3"), 2, Some(&["v3", "v2"])),
@@ -183,7 +218,8 @@ mod tests {
         ];
         for (case, start, count, expected) in cases {
             let found = latest(versions(), *start, *count);
-            let found = found.as_ref().map(|all| all.iter().map(ObjectVersion::as_str).collect::<Vec<_>>());
+            let found =
+                found.as_ref().map(|all| all.iter().map(ObjectVersion::as_str).collect::<Vec<_>>());
             assert_eq!(found.as_deref(), *expected, "{case}");
         }
         assert_eq!(latest(Vec::new(), None, 2).unwrap(), []);

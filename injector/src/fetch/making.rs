@@ -1,5 +1,5 @@
-//! From an answer to the files of all its items. It is read once, and what may take long is done beside the one thread, so that
-//! `status`, a signal and the bound of the start never wait for it.
+//! From an answer to the files of all its items. It is read once, and what may take long is done
+//! beside the one thread, so that `status`, a signal and the bound of the start never wait for it.
 
 use super::Fetcher;
 use crate::content::{Fetched, Reading, is_heavy};
@@ -50,7 +50,8 @@ impl Fetcher {
         let items = job.items.clone();
         let made = tokio::task::spawn_blocking(move || job.run(&plan, &room)).await;
         made.unwrap_or_else(|_| {
-            let fault = Fault::new(KS608, Class::Transient, "the making of files ended without a result");
+            let fault =
+                Fault::new(KS608, Class::Transient, "the making of files ended without a result");
             items.into_iter().map(|index| (index, Err(fault.clone()))).collect()
         })
     }
@@ -62,7 +63,13 @@ impl Job {
         self.items.iter().map(|&index| (index, self.one(plan, index, &mut reading, room))).collect()
     }
 
-    fn one(&self, plan: &Plan, index: usize, reading: &mut Reading<'_>, room: &Arc<Room>) -> Result<Fetched, Fault> {
+    fn one(
+        &self,
+        plan: &Plan,
+        index: usize,
+        reading: &mut Reading<'_>,
+        room: &Arc<Room>,
+    ) -> Result<Fetched, Fault> {
         let object = &self.object;
         let item = Item::at(&plan.volumes[self.volume], index);
         let path = match &self.place {
@@ -70,8 +77,11 @@ impl Job {
             Place::Own => item.path().parse(),
             Place::Version(number) => format!("{}/{number}", item.path()).parse(),
         };
-        // Such a path is refused with the Plan, unless it is a few bytes below what a file system takes.
-        let path = path.map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
+        // Such a path is refused with the Plan, unless it is a few bytes below what a file system
+        // takes.
+        let path = path.map_err(|error| {
+            Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}"))
+        })?;
         let fetched = match item {
             Item::File(file) => reading.file(file, &path),
             Item::Selection(selection) => reading.selected(selection, &path),
@@ -80,7 +90,9 @@ impl Job {
         for output in &mut fetched.files {
             if !output.content.charge(room) {
                 let most = room.most() >> 20;
-                let message = format_args!("{object}: with it more than {most} MiB of files wait to be written");
+                let message = format_args!(
+                    "{object}: with it more than {most} MiB of files wait to be written"
+                );
                 return Err(Fault::new(KS433, Class::Slow, message));
             }
         }

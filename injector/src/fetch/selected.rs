@@ -20,8 +20,13 @@ const MOST: usize = 1000;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 impl Fetcher {
-    /// Secrets that the list shows unchanged keep their files, and so does one that fails; the others go on.
-    pub(super) async fn selection(self: Arc<Self>, volume: usize, index: usize) -> Result<Brought, Fault> {
+    /// Secrets that the list shows unchanged keep their files, and so does one that fails; the
+    /// others go on.
+    pub(super) async fn selection(
+        self: Arc<Self>,
+        volume: usize,
+        index: usize,
+    ) -> Result<Brought, Fault> {
         let item = Item::at(&self.plan.volumes[volume], index);
         let Item::Selection(selection) = item else { return Ok(Brought::default()) };
         let source = self.source(&selection.identity)?;
@@ -34,16 +39,18 @@ impl Fetcher {
         if names.is_empty() {
             brought.fetched.warnings.push(format!("{}: there is none", item.source()));
         }
-        let too_large =
-            |what: std::fmt::Arguments<'_>| Fault::new(KS430, Class::Slow, format_args!("{}: {what}", item.source()));
+        let too_large = |what: std::fmt::Arguments<'_>| {
+            Fault::new(KS430, Class::Slow, format_args!("{}: {what}", item.source()))
+        };
         if names.len() > MOST {
             return Err(too_large(format_args!("{} secrets, more than {MOST}", names.len())));
         }
         let (mut known, mut bytes, mut tasks) = (BTreeMap::new(), 0, JoinSet::new());
         for (name, seen) in names {
             let object = Object::selected(selection, name.clone());
-            let path = path(selection, &name)
-                .map_err(|error| Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}")))?;
+            let path = path(selection, &name).map_err(|error| {
+                Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}"))
+            })?;
             if let Some(seen) = seen.filter(|seen| before.get(&name) == Some(&seen.updated)) {
                 known.insert(name, seen.updated);
                 brought.kept.push((path, None));
@@ -57,12 +64,17 @@ impl Fetcher {
         }
         while let Some(done) = tasks.join_next().await {
             let lost = |_| {
-                Fault::new(KS608, Class::Transient, format_args!("{}: a fetch ended without a result", item.source()))
+                Fault::new(
+                    KS608,
+                    Class::Transient,
+                    format_args!("{}: a fetch ended without a result", item.source()),
+                )
             };
             match done.map_err(lost)? {
                 (name, _, Ok((one, updated))) => {
                     known.extend(updated.map(|updated| (name, updated)));
-                    bytes += one.files.iter().map(|file| file.content.expose().len()).sum::<usize>();
+                    bytes +=
+                        one.files.iter().map(|file| file.content.expose().len()).sum::<usize>();
                     if bytes > MOST_BYTES {
                         return Err(too_large(format_args!("more than {MOST_BYTES} bytes")));
                     }
@@ -92,7 +104,9 @@ impl Fetcher {
         let seen = of_object(answer.body.expose_secret(), answer.date);
         let (object, place) = (object.clone(), Place::At(path.clone()));
         let made = self.make(Job { volume, items: vec![index], object, place, answer }).await;
-        let lost = || Err(Fault::new(KS608, Class::Transient, "the making of files ended without a result"));
+        let lost = || {
+            Err(Fault::new(KS608, Class::Transient, "the making of files ended without a result"))
+        };
         let fetched = made.into_iter().next().map_or_else(lost, |(_, made)| made)?;
         Ok((fetched, seen))
     }
@@ -106,7 +120,10 @@ fn is_chosen(selection: &Selection, secret: &Listed) -> bool {
 }
 
 fn names(listed: Vec<Listed>) -> BTreeMap<ObjectName, Option<Seen>> {
-    listed.into_iter().filter_map(|secret| Some((secret.name.parse().ok()?, secret.updated))).collect()
+    listed
+        .into_iter()
+        .filter_map(|secret| Some((secret.name.parse().ok()?, secret.updated)))
+        .collect()
 }
 
 /// The file of a selected secret.
@@ -149,7 +166,8 @@ mod tests {
         ];
         for (chosen, expected) in cases {
             let selection = selection(chosen);
-            let chosen = vault.iter().filter(|secret| is_chosen(&selection, secret)).cloned().collect();
+            let chosen =
+                vault.iter().filter(|secret| is_chosen(&selection, secret)).cloned().collect();
             assert_eq!(names(chosen).keys().map(ObjectName::as_str).collect::<Vec<_>>(), *expected);
         }
     }
@@ -158,7 +176,10 @@ mod tests {
     fn files_are_named_like_the_secrets() {
         let name: ObjectName = "db".parse().unwrap();
         assert_eq!(path(&selection(&json!({})), &name).unwrap().as_str(), "db");
-        assert_eq!(path(&selection(&json!({"directory": "a/b"})), &name).unwrap().as_str(), "a/b/db");
+        assert_eq!(
+            path(&selection(&json!({"directory": "a/b"})), &name).unwrap().as_str(),
+            "a/b/db"
+        );
         let deep = vec!["d"; 32].join("/");
         assert!(path(&selection(&json!({"directory": deep})), &name).is_err());
     }

@@ -24,11 +24,14 @@ pub(super) struct Listing {
 }
 
 impl Fetcher {
-    /// Asks for a list. Without a token there is nothing to be fetched either: then the results are the error.
+    /// Asks for a list. Without a token there is nothing to be fetched either: then the results are
+    /// the error.
     pub(super) async fn listed(&self, volume: usize, list: List) -> Listing {
         let plan = &self.plan.volumes[volume];
         let answer = match self.source(list.object.identity()) {
-            Ok(source) => self.vaults.updates(&list.object, source, list.most_pages, list.names()).await,
+            Ok(source) => {
+                self.vaults.updates(&list.object, source, list.most_pages, list.names()).await
+            }
             Err(fault) => Err(fault),
         };
         let (why, refused) = match answer {
@@ -42,12 +45,17 @@ impl Fetcher {
                 let (unchanged, fetch) = self.ledger(volume).listed(plan, list, &known);
                 return Listing { unchanged, fetch, seen, ..Listing::default() };
             }
-            Ok(Updates::TooMany) => ("it has more pages than there are objects to spare".to_owned(), false),
+            Ok(Updates::TooMany) => {
+                ("it has more pages than there are objects to spare".to_owned(), false)
+            }
             Err(fault) if is_about_identity(&fault) => {
-                let results = list.items.into_iter().map(|index| (index, Err(fault.clone()))).collect();
+                let results =
+                    list.items.into_iter().map(|index| (index, Err(fault.clone()))).collect();
                 return Listing { results, ..Listing::default() };
             }
-            Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => (fault.to_string(), true),
+            Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => {
+                (fault.to_string(), true)
+            }
             Err(fault) => {
                 let (failed, fetch) = self.ledger(volume).stumbled(list, fault.reason == KS407);
                 let results = failed.into_iter().map(|index| (index, Err(fault.clone()))).collect();
@@ -57,7 +65,9 @@ impl Fetcher {
         let vault = list.object.vault().clone();
         let (fetch, news) = self.ledger(volume).not_listed(list, refused, since_boot());
         if news {
-            log::info(&format!("{vault}: objects are asked for one by one, the list again in an hour: {why}"));
+            log::info(&format!(
+                "{vault}: objects are asked for one by one, the list again in an hour: {why}"
+            ));
         }
         Listing { fetch, ..Listing::default() }
     }

@@ -39,19 +39,31 @@ impl Failure {
     /// Of reading the answer.
     pub fn of_body(error: &reqwest::Error) -> Self {
         if error.is_timeout() {
-            return Self { kind: FailureKind::Timeout, detail: "timed out in the middle of the answer".to_owned() };
+            return Self {
+                kind: FailureKind::Timeout,
+                detail: "timed out in the middle of the answer".to_owned(),
+            };
         }
-        Self { kind: FailureKind::Body, detail: format!("the answer broke off: {}", cause(error).1) }
+        Self {
+            kind: FailureKind::Body,
+            detail: format!("the answer broke off: {}", cause(error).1),
+        }
     }
 
     /// Much was sent, and no head of an answer.
     pub(super) fn without_head() -> Self {
-        Self { kind: FailureKind::Timeout, detail: "what is sent before the answer has no end".to_owned() }
+        Self {
+            kind: FailureKind::Timeout,
+            detail: "what is sent before the answer has no end".to_owned(),
+        }
     }
 
     /// Longer than any honest answer.
     pub fn too_long(limit_bytes: usize) -> Self {
-        Self { kind: FailureKind::Body, detail: format!("the answer is longer than {} KiB", limit_bytes / 1024) }
+        Self {
+            kind: FailureKind::Body,
+            detail: format!("the answer is longer than {} KiB", limit_bytes / 1024),
+        }
     }
 }
 
@@ -68,7 +80,8 @@ fn cause(error: &reqwest::Error) -> (Option<FailureKind>, String) {
             return (Some(FailureKind::Tls), short(&current.to_string()));
         }
         text = current.to_string();
-        // An io::Error hides what it wraps from `source`: that gives the wrapped error's own source.
+        // An io::Error hides what it wraps from `source`: that gives the wrapped error's own
+        // source.
         let inner = current.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
         next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| current.source());
     }

@@ -1,10 +1,11 @@
-//! Which requests go through a proxy: `NO_PROXY` as Go's `httpproxy` reads it, since what else runs in the pod is often
-//! written in Go and shares the variable.
+//! Which requests go through a proxy: `NO_PROXY` as Go's `httpproxy` reads it, since what else runs
+//! in the pod is often written in Go and shares the variable.
 
 use reqwest::{Proxy, Url};
 use std::net::IpAddr;
 
-/// A proxy that takes what `no_proxy` does not except; `None` when `url` is not that of an HTTP proxy.
+/// A proxy that takes what `no_proxy` does not except; `None` when `url` is not that of an HTTP
+/// proxy.
 pub(super) fn proxy(url: &str, no_proxy: &str) -> Option<Proxy> {
     let url = address(url)?;
     let exceptions = Exceptions::parse(no_proxy);
@@ -32,7 +33,8 @@ struct Exceptions {
 enum Rule {
     Network(IpAddr, u8),
     Address(IpAddr, String),
-    /// The suffix begins with a dot; `whole` when the name without the dot is meant too. An empty port is any.
+    /// The suffix begins with a dot; `whole` when the name without the dot is meant too. An empty
+    /// port is any.
     Domain {
         suffix: String,
         whole: bool,
@@ -43,7 +45,11 @@ enum Rule {
 impl Exceptions {
     fn parse(text: &str) -> Self {
         let mut rules = Vec::new();
-        for entry in text.split(',').map(|entry| entry.trim().to_lowercase()).filter(|entry| !entry.is_empty()) {
+        for entry in text
+            .split(',')
+            .map(|entry| entry.trim().to_lowercase())
+            .filter(|entry| !entry.is_empty())
+        {
             if entry == "*" {
                 return Self { all: true, rules: Vec::new() };
             }
@@ -55,7 +61,8 @@ impl Exceptions {
     /// Loopback is asked directly whatever the variable says.
     fn hold_for(&self, host: &str, port: u16) -> bool {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
-        let (address, port) = (host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()), port.to_string());
+        let (address, port) =
+            (host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()), port.to_string());
         self.all
             || super::resolver::is_localhost(&host)
             || address.is_some_and(|ip| ip.is_loopback())
@@ -65,7 +72,9 @@ impl Exceptions {
 
 impl Rule {
     fn parse(entry: &str) -> Option<Self> {
-        if let Some((ip, prefix)) = entry.split_once('/').and_then(|(ip, prefix)| network(ip, prefix)) {
+        if let Some((ip, prefix)) =
+            entry.split_once('/').and_then(|(ip, prefix)| network(ip, prefix))
+        {
             return Some(Self::Network(ip, prefix));
         }
         let (host, port) = host_and_port(entry).unwrap_or((entry, ""));
@@ -81,7 +90,9 @@ impl Rule {
     fn matches(&self, host: &str, address: Option<IpAddr>, port: &str) -> bool {
         let fits = |wanted: &str| wanted.is_empty() || wanted == port;
         match self {
-            Self::Network(network, prefix) => address.is_some_and(|ip| contains(*network, *prefix, ip)),
+            Self::Network(network, prefix) => {
+                address.is_some_and(|ip| contains(*network, *prefix, ip))
+            }
             Self::Address(ip, wanted) => address == Some(*ip) && fits(wanted),
             Self::Domain { suffix, whole, port: wanted } => {
                 fits(wanted) && (host.ends_with(suffix.as_str()) || *whole && host == &suffix[1..])
@@ -103,7 +114,8 @@ fn network(ip: &str, prefix: &str) -> Option<(IpAddr, u8)> {
     }
 }
 
-/// Host and port of `host:port` or `[address]:port`; `None` for what has no port, or more colons than one.
+/// Host and port of `host:port` or `[address]:port`; `None` for what has no port, or more colons
+/// than one.
 fn host_and_port(entry: &str) -> Option<(&str, &str)> {
     if let Some((host, port)) = entry.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
         return Some((host, port)).filter(|(_, port)| !port.contains(':'));
@@ -113,9 +125,13 @@ fn host_and_port(entry: &str) -> Option<(&str, &str)> {
 
 fn contains(network: IpAddr, prefix: u8, ip: IpAddr) -> bool {
     // A shift by all bits would be none.
-    let same = |a: u128, b: u128, bits: u32| (a ^ b).checked_shr(bits - u32::from(prefix)).unwrap_or(0) == 0;
+    let same = |a: u128, b: u128, bits: u32| {
+        (a ^ b).checked_shr(bits - u32::from(prefix)).unwrap_or(0) == 0
+    };
     match (network, ip) {
-        (IpAddr::V4(network), IpAddr::V4(ip)) => same(network.to_bits().into(), ip.to_bits().into(), 32),
+        (IpAddr::V4(network), IpAddr::V4(ip)) => {
+            same(network.to_bits().into(), ip.to_bits().into(), 32)
+        }
         (IpAddr::V6(network), IpAddr::V6(ip)) => same(network.to_bits(), ip.to_bits(), 128),
         _ => false,
     }
@@ -183,7 +199,11 @@ mod tests {
             ("", "localhost.test", 443, false),
         ];
         for (no_proxy, host, port, expected) in cases {
-            assert_eq!(Exceptions::parse(no_proxy).hold_for(host, *port), *expected, "{no_proxy:?} {host}:{port}");
+            assert_eq!(
+                Exceptions::parse(no_proxy).hold_for(host, *port),
+                *expected,
+                "{no_proxy:?} {host}:{port}"
+            );
         }
     }
 

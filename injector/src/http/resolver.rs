@@ -20,8 +20,8 @@ pub(super) struct ResolveError {
     problem: String,
 }
 
-/// A look-up takes a thread. One at a time, unless the one under way has taken so long already: a zone that is dead holds up no
-/// other.
+/// A look-up takes a thread. One at a time, unless the one under way has taken so long already: a
+/// zone that is dead holds up no other.
 const TURN: Duration = Duration::from_millis(250);
 
 type Answer = Arc<OnceCell<Result<Vec<SocketAddr>, ResolveError>>>;
@@ -34,7 +34,8 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// Who asks while a look-up is under way shares its answer, also when it fails; who asks after a failure looks up anew.
+    /// Who asks while a look-up is under way shares its answer, also when it fails; who asks after
+    /// a failure looks up anew.
     async fn shared(
         self,
         host: String,
@@ -82,7 +83,9 @@ impl Resolve for Resolver {
         let resolver = self.clone();
         Box::pin(async move {
             let name = host.clone();
-            let look_up = async move { tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect) };
+            let look_up = async move {
+                tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect)
+            };
             let look_up = resolver.clone().in_turn(look_up);
             let addresses = resolver.shared(host, PATIENCE, look_up).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
@@ -106,7 +109,9 @@ mod tests {
         let resolver = Resolver::default();
         let patience = Duration::from_millis(50);
         let started = std::time::Instant::now();
-        let ask = || tokio::spawn(resolver.clone().shared("kv".to_owned(), patience, std::future::pending()));
+        let ask = || {
+            tokio::spawn(resolver.clone().shared("kv".to_owned(), patience, std::future::pending()))
+        };
         let all: Vec<_> = (0..8).map(|_| ask()).collect();
         for one in all {
             let error = one.await.unwrap().unwrap_err();
@@ -115,7 +120,10 @@ mod tests {
         assert!(started.elapsed() < patience * 4, "one after the other: {:?}", started.elapsed());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         for known in [address, SocketAddr::from((Ipv4Addr::LOCALHOST, 2))] {
-            let found = resolver.clone().shared("kv".to_owned(), patience, async move { Ok(vec![known]) }).await;
+            let found = resolver
+                .clone()
+                .shared("kv".to_owned(), patience, async move { Ok(vec![known]) })
+                .await;
             assert_eq!(found, Ok(vec![address]), "a failure is not kept, an answer is");
         }
     }

@@ -6,7 +6,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 /// `webpki-roots`, plus the Plan's certificates, plus those of `SSL_CERT_FILE`.
-pub(super) fn store(trusted_ca: Option<&str>, ssl_cert_file: Option<&str>) -> Result<RootCertStore, HttpError> {
+pub(super) fn store(
+    trusted_ca: Option<&str>,
+    ssl_cert_file: Option<&str>,
+) -> Result<RootCertStore, HttpError> {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(pem) = trusted_ca {
@@ -14,14 +17,17 @@ pub(super) fn store(trusted_ca: Option<&str>, ssl_cert_file: Option<&str>) -> Re
     }
     if let Some(path) = ssl_cert_file {
         let origin = format!("SSL_CERT_FILE {path}");
-        let pem = std::fs::read(path)
-            .map_err(|error| HttpError::Roots { origin: origin.clone(), problem: error.to_string() })?;
+        let pem = std::fs::read(path).map_err(|error| HttpError::Roots {
+            origin: origin.clone(),
+            problem: error.to_string(),
+        })?;
         add(&mut roots, &origin, &pem, false)?;
     }
     Ok(roots)
 }
 
-/// A bundle of a distribution may hold a certificate or two that rustls does not take; the Plan's are meant one by one.
+/// A bundle of a distribution may hold a certificate or two that rustls does not take; the Plan's
+/// are meant one by one.
 fn add(roots: &mut RootCertStore, origin: &str, pem: &[u8], strict: bool) -> Result<(), HttpError> {
     let fail = |problem: String| HttpError::Roots { origin: origin.to_owned(), problem };
     let mut added = 0_usize;
@@ -29,7 +35,9 @@ fn add(roots: &mut RootCertStore, origin: &str, pem: &[u8], strict: bool) -> Res
         let certificate = certificate.map_err(|error| fail(format!("not PEM: {error}")))?;
         match roots.add(certificate) {
             Ok(()) => added += 1,
-            Err(error) if strict => return Err(fail(format!("not a certificate authority: {error}"))),
+            Err(error) if strict => {
+                return Err(fail(format!("not a certificate authority: {error}")));
+            }
             Err(_) => {}
         }
     }

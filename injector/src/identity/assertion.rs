@@ -1,4 +1,5 @@
-//! The projected ServiceAccount token: read fresh for every request, decoded only to explain a refusal.
+//! The projected ServiceAccount token: read fresh for every request, decoded only to explain a
+//! refusal.
 
 use super::IdentityError;
 use base64::Engine;
@@ -15,7 +16,8 @@ pub(super) struct Assertion(SecretBox<String>);
 impl Assertion {
     /// Reads the file; a trailing newline is not part of the token.
     pub(super) fn read(path: &Path) -> Result<Self, IdentityError> {
-        let text = std::fs::read(path).map_err(|error| IdentityError::TokenFile { path: path.to_owned(), error })?;
+        let text = std::fs::read(path)
+            .map_err(|error| IdentityError::TokenFile { path: path.to_owned(), error })?;
         let garbled = |problem| IdentityError::TokenFileGarbled { path: path.to_owned(), problem };
         let mut text = String::from_utf8(text).map_err(|_| garbled("is not text"))?;
         text.truncate(text.trim_end().len());
@@ -23,7 +25,10 @@ impl Assertion {
             return Err(garbled("is empty"));
         }
         let base64url = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         };
         if text.split('.').count() != 3 || !text.split('.').all(base64url) {
             return Err(garbled("is not a JSON web token (three base64url parts)"));
@@ -38,7 +43,8 @@ impl Assertion {
 
     /// What it claims, without verifying anything: for messages only.
     pub(super) fn claims(&self) -> Claims {
-        let payload = self.expose().split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+        let payload =
+            self.expose().split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
         payload.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
     }
 }
@@ -106,7 +112,12 @@ mod tests {
             (b"\xff\xfe", "is not text"),
         ] {
             let text = read(content).unwrap_err().to_string();
-            assert!(text.contains(expected) && text.starts_with("token file /") && !text.contains("canary"), "{text}");
+            assert!(
+                text.contains(expected)
+                    && text.starts_with("token file /")
+                    && !text.contains("canary"),
+                "{text}"
+            );
         }
         let missing = Assertion::read(Path::new("/does/not/exist")).unwrap_err().to_string();
         assert!(missing.starts_with("token file /does/not/exist: No such file"), "{missing}");
@@ -114,7 +125,8 @@ mod tests {
 
     #[test]
     fn claims_are_read_for_the_message() {
-        let payload = r#"{"iss":"https://i/","sub":"system:serviceaccount:n:s","aud":["api://x"],"exp":5}"#;
+        let payload =
+            r#"{"iss":"https://i/","sub":"system:serviceaccount:n:s","aud":["api://x"],"exp":5}"#;
         let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
         let text = read(token.as_bytes()).unwrap().claims().to_string();
         assert_eq!(

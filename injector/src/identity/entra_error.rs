@@ -1,9 +1,11 @@
-//! Entra's refusals: which of our codes an AADSTS number belongs to, and whether another try can help.
+//! Entra's refusals: which of our codes an AADSTS number belongs to, and whether another try can
+//! help.
 
 use crate::fault::Class;
 use crate::redact::short;
 use keysluice_plan::reason::{
-    KS303, KS304, KS305, KS306, KS307, KS308, KS309, KS310, KS311, KS313, KS316, KS317, KS318, KS320, Reason,
+    KS303, KS304, KS305, KS306, KS307, KS308, KS309, KS310, KS311, KS313, KS316, KS317, KS318,
+    KS320, Reason,
 };
 use serde::Deserialize;
 use std::fmt;
@@ -62,7 +64,9 @@ impl EntraError {
         match (self.known(), self.status, self.error.as_str()) {
             (Some(refusal), ..) => (refusal.reason, refusal.class),
             (_, 429, _) => (KS310, Class::Transient),
-            (_, 408 | 500.., _) | (.., "temporarily_unavailable" | "server_error") => (KS311, Class::Transient),
+            (_, 408 | 500.., _) | (.., "temporarily_unavailable" | "server_error") => {
+                (KS311, Class::Transient)
+            }
             _ => (KS313, Class::Slow),
         }
     }
@@ -78,13 +82,15 @@ struct Refusal {
 }
 
 impl Refusal {
-    /// By Microsoft's list of AADSTS codes. A fault that passes by itself is transient: also a credential that was made a moment ago
-    /// is not known everywhere at once, and answers that know it alternate with answers that do not.
+    /// By Microsoft's list of AADSTS codes. A fault that passes by itself is transient: also a
+    /// credential that was made a moment ago is not known everywhere at once, and answers that know
+    /// it alternate with answers that do not.
     fn of(code: u64) -> Option<Self> {
         let about_token = |reason, class| Self { reason, class, about_token: true };
         let other = |reason, class| Self { reason, class, about_token: false };
         Some(match code {
-            // 70025: the application has no credential at all; the one for this pod may be made in the same rollout.
+            // 70025: the application has no credential at all; the one for this pod may be made in
+            // the same rollout.
             70_021 | 70_025 | 700_211 | 700_213 => about_token(KS303, Class::Transient),
             700_212 | 7_002_137 | 7_002_138 => about_token(KS304, Class::Permanent),
             700_024 => about_token(KS305, Class::Slow),
@@ -97,12 +103,20 @@ impl Refusal {
             700_016 | 7_000_112 | 700_038 | 70_001 | 700_011 => other(KS306, Class::Permanent),
             7_000_229 => other(KS318, Class::Permanent),
             90_002 | 90_038 | 90_051 | 900_382 | 900_432 => other(KS307, Class::Permanent),
-            700_223 | 700_238 | 53_003 | 530_032..=530_039 | 500_021 | 500_022 | 500_212 | 500_213 => {
-                other(KS308, Class::Permanent)
+            700_223
+            | 700_238
+            | 53_003
+            | 530_032..=530_039
+            | 500_021
+            | 500_022
+            | 500_212
+            | 500_213 => other(KS308, Class::Permanent),
+            28_002 | 70_011 | 700_022 | 700_023 | 500_011 | 50_001 | 650_057 => {
+                other(KS309, Class::Permanent)
             }
-            28_002 | 70_011 | 700_022 | 700_023 | 500_011 | 50_001 | 650_057 => other(KS309, Class::Permanent),
             90_055 | 50_196 => other(KS310, Class::Transient),
-            // Time-outs and failures behind Entra, also those it calls "unretryable": another of its servers may not have them.
+            // Time-outs and failures behind Entra, also those it calls "unretryable": another of
+            // its servers may not have them.
             40_010
             | 50_000
             | 50_033
@@ -145,7 +159,8 @@ mod tests {
 
     fn parse(status: u16, error: &str, code: u64) -> EntraError {
         let body = serde_json::json!({"error": error, "error_codes": [code],
-            "error_description": format!("AADSTS{code}: it failed for eyJhbGciOi.x.y. Trace ID: t Correlation ID: c")});
+            "error_description": format!("AADSTS{code}: it failed for eyJhbGciOi.x.y. Trace ID: t \
+                Correlation ID: c")});
         EntraError::parse(status, body.to_string().as_bytes()).unwrap()
     }
 
@@ -193,7 +208,14 @@ mod tests {
 
     #[test]
     fn an_answer_of_somebody_else_is_none_of_entra() {
-        for body in [&b"<html>"[..], b"", b"{}", b"[]", br#"{"error": {"code": "x"}}"#, br#"{"message": "blocked"}"#] {
+        for body in [
+            &b"<html>"[..],
+            b"",
+            b"{}",
+            b"[]",
+            br#"{"error": {"code": "x"}}"#,
+            br#"{"message": "blocked"}"#,
+        ] {
             assert_eq!(EntraError::parse(403, body), None, "{}", String::from_utf8_lossy(body));
         }
         assert_eq!(EntraError::parse(302, br#"{"error": "x"}"#), None, "Entra does not redirect");
@@ -201,7 +223,8 @@ mod tests {
 
     #[test]
     fn of_several_numbers_the_first_that_is_known_counts() {
-        let error = |body: &str| EntraError::parse(400, body.as_bytes()).unwrap().reason_and_class();
+        let error =
+            |body: &str| EntraError::parse(400, body.as_bytes()).unwrap().reason_and_class();
         assert_eq!(error(r#"{"error":"x","error_codes":[1, 501661]}"#), (KS316, Class::Transient));
         let nested = r#"{"error":"x","error_codes":[1],"error_description":"it failed: AADSTS7000229: no principal"}"#;
         assert_eq!(error(nested), (KS318, Class::Permanent));
@@ -209,7 +232,10 @@ mod tests {
 
     #[test]
     fn the_number_is_found_in_the_text_too() {
-        let error = EntraError::parse(400, br#"{"error":"x","error_description":"AADSTS90002: Tenant not found"}"#);
+        let error = EntraError::parse(
+            400,
+            br#"{"error":"x","error_description":"AADSTS90002: Tenant not found"}"#,
+        );
         assert_eq!(error.unwrap().reason_and_class(), (KS307, Class::Permanent));
     }
 }

@@ -5,7 +5,9 @@ use super::entra_error::EntraError;
 use crate::fault::{Class, Fault};
 use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
-use keysluice_plan::reason::{KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS321, KS322, KS410};
+use keysluice_plan::reason::{
+    KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS321, KS322, KS410,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,7 +32,8 @@ pub enum IdentityError {
         problem: &'static str,
     },
     /// Entra said no.
-    #[error("Entra refused client {client_id} in tenant {tenant_id}: {error}{}", claims.as_ref().map(|claims| format!("; {claims}")).unwrap_or_default())]
+    #[error("Entra refused client {client_id} in tenant {tenant_id}: \
+        {error}{}", claims.as_ref().map(|claims| format!("; {claims}")).unwrap_or_default())]
     Entra {
         /// Client id of the request.
         client_id: String,
@@ -77,7 +80,8 @@ pub enum IdentityError {
         failure: Failure,
     },
     /// Neither a token nor a refusal: somebody else answered.
-    #[error("{endpoint}: {foreign} is neither a token nor an error of {}: something between may answer in its place", if *imds { "the managed-identity endpoint" } else { "Entra" })]
+    #[error("{endpoint}: {foreign} is neither a token nor an error of {}: something between may \
+        answer in its place", if *imds { "the managed-identity endpoint" } else { "Entra" })]
     Foreign {
         /// Authority or IMDS.
         endpoint: String,
@@ -114,10 +118,14 @@ impl IdentityError {
                 (KS322, Class::Transient, *retry_after)
             }
             Self::Imds { .. } => (KS321, Class::Slow, None),
-            Self::Waiting { imds, wait, .. } => (if *imds { KS322 } else { KS310 }, Class::Transient, Some(*wait)),
+            Self::Waiting { imds, wait, .. } => {
+                (if *imds { KS322 } else { KS310 }, Class::Transient, Some(*wait))
+            }
             Self::Network { imds: true, .. } => (KS322, Class::Transient, None),
             // The hint about the CA helps here, the one about egress does not.
-            Self::Network { failure: Failure { kind: FailureKind::Tls, .. }, .. } => (KS410, Class::Transient, None),
+            Self::Network { failure: Failure { kind: FailureKind::Tls, .. }, .. } => {
+                (KS410, Class::Transient, None)
+            }
             Self::Network { .. } => (KS312, Class::Transient, None),
             Self::Foreign { imds, foreign, retry_after, .. } => {
                 let reason = match (foreign.status(), imds) {

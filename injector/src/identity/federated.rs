@@ -20,10 +20,13 @@ pub(super) struct Request<'a> {
     pub(super) scope: &'a str,
 }
 
-/// One token; an expired assertion is read again and tried once more, because the kubelet may just have replaced it.
+/// One token; an expired assertion is read again and tried once more, because the kubelet may just
+/// have replaced it.
 pub(super) async fn token(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityError> {
     match exchange(http, request).await {
-        Err(IdentityError::Entra { error, .. }) if error.is_expired_assertion() => exchange(http, request).await,
+        Err(IdentityError::Entra { error, .. }) if error.is_expired_assertion() => {
+            exchange(http, request).await
+        }
         other => other,
     }
 }
@@ -35,7 +38,8 @@ async fn exchange(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityE
     }
     let assertion = Assertion::read(token_file)?;
     crate::redact::hold(assertion.expose());
-    let network = |failure| IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure };
+    let network =
+        |failure| IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure };
     let url = format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/'));
     let form = [
         ("grant_type", "client_credentials"),
@@ -54,7 +58,12 @@ async fn exchange(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityE
     }
     let Some(error) = EntraError::parse(status, body) else {
         let foreign = Box::new(head.with(body));
-        return Err(IdentityError::Foreign { endpoint: authority.to_owned(), imds: false, foreign, retry_after: wait });
+        return Err(IdentityError::Foreign {
+            endpoint: authority.to_owned(),
+            imds: false,
+            foreign,
+            retry_after: wait,
+        });
     };
     let error = Box::new(error);
     let claims = error.is_about_assertion().then(|| Box::new(assertion.claims()));

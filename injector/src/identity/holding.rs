@@ -1,4 +1,5 @@
-//! The token of one identity: when it is renewed, what goes on when that fails. Pure: every step takes the time since boot.
+//! The token of one identity: when it is renewed, what goes on when that fails. Pure: every step
+//! takes the time since boot.
 
 use super::AccessToken;
 use super::token::Grant;
@@ -10,7 +11,8 @@ use std::time::Duration;
 /// Between two requests while the old token still works, whatever the answers advise.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
-/// Between two renewals because a vault did not accept the token: one that never does must not cost a call each time.
+/// Between two renewals because a vault did not accept the token: one that never does must not cost
+/// a call each time.
 const REJECTION_PAUSE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
@@ -36,9 +38,13 @@ impl Holding {
         Self { jitter, held: None, failure: None, rejected_at: None }
     }
 
-    /// The answer for somebody who asked at `asked`, if it takes no request: the token while it is not due, or the failure of
-    /// a request that ended since.
-    pub(super) fn known(&self, asked: Duration, now: Duration) -> Option<Result<Arc<AccessToken>, Fault>> {
+    /// The answer for somebody who asked at `asked`, if it takes no request: the token while it is
+    /// not due, or the failure of a request that ended since.
+    pub(super) fn known(
+        &self,
+        asked: Duration,
+        now: Duration,
+    ) -> Option<Result<Arc<AccessToken>, Fault>> {
         if let Some(held) = self.held.as_ref().filter(|held| now < held.renew_at) {
             return Some(Ok(Arc::clone(&held.token)));
         }
@@ -52,13 +58,21 @@ impl Holding {
         let pause = RENEWAL_PAUSE.min(lifetime.expires_in / 2);
         let renew_in = self.jitter.spread(lifetime.renew_in()).max(pause).min(lifetime.latest());
         self.failure = None;
-        self.held =
-            Some(Held { token: Arc::clone(&token), renew_at: now + renew_in, expires_at: now + lifetime.expires_in });
+        self.held = Some(Held {
+            token: Arc::clone(&token),
+            renew_at: now + renew_in,
+            expires_at: now + lifetime.expires_in,
+        });
         token
     }
 
-    /// None came: the old one goes on until its end, and is renewed not before the pause or what was demanded.
-    pub(super) fn failed(&mut self, fault: &Fault, now: Duration) -> Result<Arc<AccessToken>, Fault> {
+    /// None came: the old one goes on until its end, and is renewed not before the pause or what
+    /// was demanded.
+    pub(super) fn failed(
+        &mut self,
+        fault: &Fault,
+        now: Duration,
+    ) -> Result<Arc<AccessToken>, Fault> {
         if let Some(held) = self.held.as_mut().filter(|held| now < held.expires_at) {
             let wait = fault.retry_after.unwrap_or_default().max(RENEWAL_PAUSE);
             held.renew_at = (now + wait).min(held.expires_at);
@@ -70,7 +84,10 @@ impl Holding {
 
     /// A vault did not accept `token`. Whether it makes sense to ask for another now.
     pub(super) fn rejected(&mut self, token: &Arc<AccessToken>, now: Duration) -> bool {
-        let held = self.held.as_mut().filter(|held| Arc::ptr_eq(&held.token, token) && now < held.renew_at);
+        let held = self
+            .held
+            .as_mut()
+            .filter(|held| Arc::ptr_eq(&held.token, token) && now < held.renew_at);
         if let Some(held) = held {
             if self.rejected_at.is_some_and(|at| now < at + REJECTION_PAUSE) {
                 return false;
@@ -98,7 +115,10 @@ mod tests {
     }
 
     fn down(retry_after: Option<u64>) -> Fault {
-        Fault { retry_after: retry_after.map(Duration::from_secs), ..Fault::new(KS312, Class::Transient, "down") }
+        Fault {
+            retry_after: retry_after.map(Duration::from_secs),
+            ..Fault::new(KS312, Class::Transient, "down")
+        }
     }
 
     /// Whether a request is due at this time.
@@ -122,8 +142,14 @@ mod tests {
                 (0..86_400).step_by(60).find(|&seconds| due(&holding, seconds)).unwrap()
             })
             .collect();
-        assert!(renewals.iter().all(|renewal| (38_880..=47_520).contains(renewal)), "half of a long life, spread");
-        assert!(renewals.iter().max().unwrap() - renewals.iter().min().unwrap() > 7000, "a fleet renews spread out");
+        assert!(
+            renewals.iter().all(|renewal| (38_880..=47_520).contains(renewal)),
+            "half of a long life, spread"
+        );
+        assert!(
+            renewals.iter().max().unwrap() - renewals.iter().min().unwrap() > 7000,
+            "a fleet renews spread out"
+        );
     }
 
     #[test]
@@ -134,13 +160,19 @@ mod tests {
         for seconds in 0..3600 {
             if due(&holding, seconds) {
                 attempts += 1;
-                assert!(Arc::ptr_eq(&holding.failed(&down(None), at(seconds)).unwrap(), &token), "at {seconds} s");
+                assert!(
+                    Arc::ptr_eq(&holding.failed(&down(None), at(seconds)).unwrap(), &token),
+                    "at {seconds} s"
+                );
             }
         }
         assert!((2..=22).contains(&attempts), "one in 30 s: {attempts}");
         assert!(due(&holding, 3600), "at its end nothing but a new one will do");
         assert_eq!(holding.failed(&down(None), at(3600)).unwrap_err().reason, KS312);
-        assert!(holding.known(at(3599), at(3601)).unwrap().is_err(), "who was waiting shares the failure");
+        assert!(
+            holding.known(at(3599), at(3601)).unwrap().is_err(),
+            "who was waiting shares the failure"
+        );
         assert!(due(&holding, 3601), "who asks later has it tried again");
         let token = holding.granted(grant(3600), at(3700));
         assert!(Arc::ptr_eq(&holding.known(at(3700), at(3701)).unwrap().unwrap(), &token));
@@ -160,7 +192,10 @@ mod tests {
     fn whatever_is_advised_there_is_a_pause_between_two_requests_while_a_token_works() {
         let mut holding = Holding::new(Jitter::new(1));
         let Grant { token, lifetime } = grant(3600);
-        holding.granted(Grant { token, lifetime: Lifetime { refresh_in: Some(Duration::ZERO), ..lifetime } }, at(0));
+        holding.granted(
+            Grant { token, lifetime: Lifetime { refresh_in: Some(Duration::ZERO), ..lifetime } },
+            at(0),
+        );
         assert!(!due(&holding, 29) && due(&holding, 30));
         for wait in [0, 5] {
             holding.failed(&down(Some(wait)), at(100)).unwrap();

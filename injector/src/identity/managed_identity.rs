@@ -15,16 +15,21 @@ pub(super) async fn token(
     client_id: Option<&str>,
     scope: &str,
 ) -> Result<Grant, IdentityError> {
-    let network = |failure| IdentityError::Network { endpoint: endpoint.to_owned(), imds: true, failure };
+    let network =
+        |failure| IdentityError::Network { endpoint: endpoint.to_owned(), imds: true, failure };
     let resource = scope.strip_suffix("/.default").unwrap_or(scope);
     let base = endpoint.trim_end_matches('/');
-    let mut url =
-        format!("{base}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={}", percent_encoded(resource));
+    let mut url = format!(
+        "{base}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={}",
+        percent_encoded(resource)
+    );
     if let Some(client_id) = client_id {
         url.push_str("&client_id=");
         url.push_str(&percent_encoded(client_id));
     }
-    let response = http::send(http.plain_client()?.get(url).header("Metadata", "true")).await.map_err(network)?;
+    let response = http::send(http.plain_client()?.get(url).header("Metadata", "true"))
+        .await
+        .map_err(network)?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
     let head = Head::of(&response);
     let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;
@@ -35,8 +40,15 @@ pub(super) async fn token(
     let endpoint = endpoint.to_owned();
     // The same fields as Entra's.
     Err(match EntraError::parse(status, body) {
-        Some(error) => IdentityError::Imds { endpoint, status, text: error.to_string(), retry_after: wait },
-        None => IdentityError::Foreign { endpoint, imds: true, foreign: Box::new(head.with(body)), retry_after: wait },
+        Some(error) => {
+            IdentityError::Imds { endpoint, status, text: error.to_string(), retry_after: wait }
+        }
+        None => IdentityError::Foreign {
+            endpoint,
+            imds: true,
+            foreign: Box::new(head.with(body)),
+            retry_after: wait,
+        },
     })
 }
 
@@ -44,7 +56,9 @@ pub(super) async fn token(
 fn percent_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
             _ => format!("%{byte:02X}"),
         })
         .collect()

@@ -1,4 +1,5 @@
-//! Access tokens: one call per identity, kept until shortly before it ends, the old one used while a renewal fails.
+//! Access tokens: one call per identity, kept until shortly before it ends, the old one used while
+//! a renewal fails.
 
 mod assertion;
 mod entra_error;
@@ -38,7 +39,13 @@ pub struct TokenSource {
 
 impl TokenSource {
     /// For `identity`; its token file lies below `root`.
-    pub fn new(identity: Identity, root: &Path, http: Arc<Http>, throttle: Arc<Throttle>, seed: u64) -> Self {
+    pub fn new(
+        identity: Identity,
+        root: &Path,
+        http: Arc<Http>,
+        throttle: Arc<Throttle>,
+        seed: u64,
+    ) -> Self {
         let holding = Mutex::new(Holding::new(Jitter::new(seed)));
         Self { identity, root: root.to_owned(), http, throttle, holding }
     }
@@ -48,7 +55,8 @@ impl TokenSource {
         &self.identity.scope
     }
 
-    /// A token that is valid now: the held one, or a new one. Callers that come together share one request, and its failure.
+    /// A token that is valid now: the held one, or a new one. Callers that come together share one
+    /// request, and its failure.
     pub async fn token(&self) -> Result<Arc<AccessToken>, Fault> {
         let asked = since_boot();
         let mut holding = self.holding.lock().await;
@@ -64,7 +72,8 @@ impl TokenSource {
             Err(error) => {
                 let mut fault = error.fault(&self.identity.name);
                 if !fault.waiting {
-                    fault.retry_after = fault.retry_after.map(|wait| self.throttle.note(&self.endpoint(), wait));
+                    fault.retry_after =
+                        fault.retry_after.map(|wait| self.throttle.note(&self.endpoint(), wait));
                 }
                 let result = holding.failed(&fault, since_boot());
                 if result.is_ok() && !fault.waiting {
@@ -75,8 +84,8 @@ impl TokenSource {
         }
     }
 
-    /// Another token than the one a vault did not accept, if there is one to be had now. Other vaults go on with the old one
-    /// while no new one comes.
+    /// Another token than the one a vault did not accept, if there is one to be had now. Other
+    /// vaults go on with the old one while no new one comes.
     pub async fn instead_of(&self, token: &Arc<AccessToken>) -> Option<Arc<AccessToken>> {
         if !self.holding.lock().await.rejected(token, since_boot()) {
             return None;
@@ -104,11 +113,18 @@ impl TokenSource {
             Credential::Federated { client_id, tenant_id, authority, token_file } => {
                 let token_file = &below(&self.root, token_file);
                 let scope = &self.identity.scope;
-                let request = federated::Request { client_id, tenant_id, authority, token_file, scope };
+                let request =
+                    federated::Request { client_id, tenant_id, authority, token_file, scope };
                 federated::token(&self.http, &request).await
             }
             Credential::ManagedIdentity { client_id, endpoint } => {
-                managed_identity::token(&self.http, endpoint, client_id.as_deref(), &self.identity.scope).await
+                managed_identity::token(
+                    &self.http,
+                    endpoint,
+                    client_id.as_deref(),
+                    &self.identity.scope,
+                )
+                .await
             }
         }
     }

@@ -46,12 +46,14 @@ pub(super) struct Lifetime {
 }
 
 impl Lifetime {
-    /// Not even jitter defers a renewal past this: a request that starts with the token must still be served.
+    /// Not even jitter defers a renewal past this: a request that starts with the token must still
+    /// be served.
     pub(super) fn latest(self) -> Duration {
         self.expires_in.saturating_sub(Duration::from_secs(60).min(self.expires_in / 4))
     }
 
-    /// The earliest of: what the server advises, half of a long life, five minutes before the end (half of a very short life).
+    /// The earliest of: what the server advises, half of a long life, five minutes before the end
+    /// (half of a very short life).
     pub(super) fn renew_in(self) -> Duration {
         let half = (self.expires_in >= LONG_LIVED).then_some(self.expires_in / 2);
         let before_end = self.expires_in.saturating_sub(MARGIN.min(self.expires_in / 2));
@@ -59,7 +61,8 @@ impl Lifetime {
     }
 }
 
-/// Body of a successful answer, of Entra (numbers) and of IMDS (strings). `refresh_in` is advice: what cannot be read is none.
+/// Body of a successful answer, of Entra (numbers) and of IMDS (strings). `refresh_in` is advice:
+/// what cannot be read is none.
 #[derive(Deserialize)]
 struct Answer {
     access_token: AccessToken,
@@ -72,7 +75,8 @@ struct Answer {
 /// Reads a token answer; the error says nothing of the body.
 pub(super) fn parse(body: &[u8]) -> Option<Grant> {
     let Answer { access_token, expires_in, refresh_in } = serde_json::from_slice(body).ok()?;
-    let usable = !access_token.expose().is_empty() && access_token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    let usable = !access_token.expose().is_empty()
+        && access_token.expose().bytes().all(|byte| byte.is_ascii_graphic());
     usable.then_some(Grant { token: access_token, lifetime: Lifetime { expires_in, refresh_in } })
 }
 
@@ -93,7 +97,9 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 }
 
 #[allow(clippy::unnecessary_wraps)] // what serde calls
-fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+fn optional_seconds<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     Ok(seconds(deserializer).ok())
 }
 
@@ -111,8 +117,10 @@ mod tests {
             (60, None, 30),
             (3600, Some(9000), 3300),
         ] {
-            let lifetime =
-                Lifetime { expires_in: Duration::from_secs(expires), refresh_in: refresh.map(Duration::from_secs) };
+            let lifetime = Lifetime {
+                expires_in: Duration::from_secs(expires),
+                refresh_in: refresh.map(Duration::from_secs),
+            };
             assert_eq!(lifetime.renew_in().as_secs(), expected, "{lifetime:?}");
         }
     }
@@ -121,15 +129,22 @@ mod tests {
     fn answers_of_entra_and_imds_are_read() {
         let entra =
             parse(br#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"abc"}"#).unwrap();
-        let imds = parse(br#"{"access_token":"abc","expires_in":"3599","expires_on":"1","refresh_in":"60"}"#).unwrap();
+        let imds = parse(
+            br#"{"access_token":"abc","expires_in":"3599","expires_on":"1","refresh_in":"60"}"#,
+        )
+        .unwrap();
         assert_eq!((entra.token.expose(), entra.lifetime.expires_in.as_secs()), ("abc", 3599));
-        assert_eq!((imds.token.expose(), imds.lifetime.refresh_in), ("abc", Some(Duration::from_secs(60))));
+        assert_eq!(
+            (imds.token.expose(), imds.lifetime.refresh_in),
+            ("abc", Some(Duration::from_secs(60)))
+        );
     }
 
     #[test]
     fn advice_that_cannot_be_read_costs_no_token() {
         for advice in ["null", "\"\"", "\"soon\"", "-1", "1.5", "{}"] {
-            let body = format!(r#"{{"access_token":"abc","refresh_in":{advice},"expires_in":3599}}"#);
+            let body =
+                format!(r#"{{"access_token":"abc","refresh_in":{advice},"expires_in":3599}}"#);
             let lifetime = parse(body.as_bytes()).map(|grant| grant.lifetime);
             let expected = Lifetime { expires_in: Duration::from_secs(3599), refresh_in: None };
             assert_eq!(lifetime, Some(expected), "{advice}");

@@ -11,8 +11,7 @@ fn volume(files: &[Value], selections: &[Value]) -> Volume {
     };
     let files: Vec<_> = files.iter().map(with).collect();
     let selections: Vec<_> = selections.iter().map(with).collect();
-    let volume =
-        json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60, "files": files, "selections": selections});
+    let volume = json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60, "files": files, "selections": selections});
     serde_json::from_value(volume).unwrap()
 }
 
@@ -37,7 +36,9 @@ fn fetched(paths: &[&str]) -> Brought {
 
 /// Paths of the next generation; those that are kept end with `*`.
 fn next(outputs: &Outputs, volume: &Volume) -> Vec<String> {
-    let shown = |entry: &Entry<'_>| format!("{}{}", entry.path, if entry.content.is_some() { "" } else { "*" });
+    let shown = |entry: &Entry<'_>| {
+        format!("{}{}", entry.path, if entry.content.is_some() { "" } else { "*" })
+    };
     let mut paths: Vec<_> = outputs.entries(volume).iter().map(shown).collect();
     paths.sort();
     paths
@@ -54,7 +55,18 @@ fn after_a_restart_every_file_is_its_items() {
         ],
         &[json!({"directory": "all"}), json!({})],
     );
-    let left = set(&["db", "tls", "tls.crt", "tls.key", "old/0", "old/1", "all/one", "free", "foreign.txt", "x/y/z"]);
+    let left = set(&[
+        "db",
+        "tls",
+        "tls.crt",
+        "tls.key",
+        "old/0",
+        "old/1",
+        "all/one",
+        "free",
+        "foreign.txt",
+        "x/y/z",
+    ]);
     let (mut outputs, complete) = Outputs::of(&volume, &left);
     assert!(complete);
     let kept = ["all/one*", "db*", "free*", "old/0*", "old/1*", "tls*", "tls.crt*", "tls.key*"];
@@ -67,7 +79,10 @@ fn after_a_restart_every_file_is_its_items() {
     assert_eq!(next(&outputs, &volume), expected);
     assert_eq!(outputs.version(&"old/0".parse().unwrap()), Some("version of old/0"));
     outputs.committed();
-    assert_eq!(next(&outputs, &volume), expected.map(|path| format!("{}*", path.trim_end_matches('*'))));
+    assert_eq!(
+        next(&outputs, &volume),
+        expected.map(|path| format!("{}*", path.trim_end_matches('*')))
+    );
     assert_eq!(outputs.version(&"old/0".parse().unwrap()), None);
     // An optional object that went takes its file along.
     outputs.accept(&volume, 3, Fetched::default().into()).unwrap();
@@ -127,7 +142,11 @@ fn a_half_of_a_split_secret_gives_way_to_a_file_of_the_plan() {
     let volume = volume(&[split("a"), file("a.key", &json!({}))], &[json!({"directory": "a.crt"})]);
     let (mut outputs, _) = Outputs::of(&volume, &set(&["a", "a.crt", "a.key"]));
     outputs.accept(&volume, 0, fetched(&["a"])).unwrap();
-    assert_eq!(next(&outputs, &volume), ["a", "a.key*"], "after a restart it is the file's as well");
+    assert_eq!(
+        next(&outputs, &volume),
+        ["a", "a.key*"],
+        "after a restart it is the file's as well"
+    );
     assert!(outputs.accept(&volume, 2, fetched(&["a.crt/x"])).is_err());
 }
 
@@ -140,9 +159,16 @@ fn a_selected_secret_that_fails_keeps_its_file() {
         let kept = kept.iter().map(|path| (path.parse().unwrap(), fault())).collect();
         Brought { kept, ..fetched(new) }
     };
-    assert_eq!(outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap_err().reason, KS402, "the first are all there");
+    assert_eq!(
+        outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap_err().reason,
+        KS402,
+        "the first are all there"
+    );
     assert_eq!(outputs.accept(&volume, 0, fetched(&["a", "b", "c"])), Ok(None));
-    assert_eq!(outputs.accept(&volume, 0, some(&["a"], &["b", "new"])).unwrap().unwrap().reason, KS402);
+    assert_eq!(
+        outputs.accept(&volume, 0, some(&["a"], &["b", "new"])).unwrap().unwrap().reason,
+        KS402
+    );
     assert_eq!(next(&outputs, &volume), ["a", "b"], "also one that is not committed yet; c went");
     outputs.committed();
     assert!(outputs.accept(&volume, 0, some(&["c"], &["b"])).unwrap().is_some());
@@ -154,7 +180,10 @@ fn a_selected_secret_that_fails_keeps_its_file() {
 #[test]
 fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
     let cert = |path: &str, part: &str| file(path, &json!({"type": "cert", "part": part}));
-    let volume = volume(&[cert("crt", "cert"), cert("key", "key"), file("other", &json!({"name": "y"}))], &[]);
+    let volume = volume(
+        &[cert("crt", "cert"), cert("key", "key"), file("other", &json!({"name": "y"}))],
+        &[],
+    );
     let of = |path: &str, version: &str| {
         let mut brought = fetched(&[path]);
         version.clone_into(&mut brought.fetched.files[0].version);
@@ -164,8 +193,20 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
     for (what, left, steps, expected, disagree) in [
         ("one of them failed", &left, &[("crt", "2")][..], &["crt*", "key*", "other*"][..], true),
         ("both came", &left, &[("crt", "2"), ("key", "2")], &["crt", "key", "other*"], false),
-        ("a renewal between them", &left, &[("crt", "1"), ("key", "2")], &["crt*", "key*", "other*"], true),
-        ("and then the other", &left, &[("crt", "1"), ("key", "2"), ("crt", "2")], &["crt", "key", "other*"], false),
+        (
+            "a renewal between them",
+            &left,
+            &[("crt", "1"), ("key", "2")],
+            &["crt*", "key*", "other*"],
+            true,
+        ),
+        (
+            "and then the other",
+            &left,
+            &[("crt", "1"), ("key", "2"), ("crt", "2")],
+            &["crt", "key", "other*"],
+            false,
+        ),
         ("at the start", &set(&[]), &[("crt", "1"), ("key", "2")], &[], true),
     ] {
         let (mut outputs, _) = Outputs::of(&volume, left);

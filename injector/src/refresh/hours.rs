@@ -5,7 +5,8 @@ use super::*;
 const INTERVAL: Duration = Duration::from_secs(120);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A volume of `files` whose world answers by `world(file, now)`; it knows every fetch and every success.
+/// A volume of `files` whose world answers by `world(file, now)`; it knows every fetch and every
+/// success.
 struct Pod {
     machine: Refresh,
     now: Time,
@@ -19,7 +20,8 @@ impl Pod {
     fn start(files: usize, interval: Duration, seed: u64) -> Self {
         let settings = Settings { start_timeout: None, linger: Duration::from_secs(10), seed };
         let now = HOUR;
-        let machine = Refresh::new(&settings, &[VolumeSpec { files, interval, complete: false }], now);
+        let machine =
+            Refresh::new(&settings, &[VolumeSpec { files, interval, complete: false }], now);
         let mut pod = Self { machine, now, rounds: Vec::new(), fetched_at: vec![None; files] };
         pod.step(Event::Tick, &|_, _| Outcome::Fetched);
         pod
@@ -31,7 +33,8 @@ impl Pod {
             for action in self.machine.on(event, self.now) {
                 match action {
                     Action::Fetch { volume, files } => {
-                        let outcomes: Vec<_> = files.iter().map(|&file| (file, world(file, self.now))).collect();
+                        let outcomes: Vec<_> =
+                            files.iter().map(|&file| (file, world(file, self.now))).collect();
                         for (file, outcome) in &outcomes {
                             if *outcome == Outcome::Fetched {
                                 self.fetched_at[*file] = Some(self.now);
@@ -40,7 +43,9 @@ impl Pod {
                         self.rounds.push((self.now, files));
                         events.push(Event::Fetched { volume, outcomes });
                     }
-                    Action::Commit { volume } => events.push(Event::Committed { volume, result: Ok(Swap::Clean) }),
+                    Action::Commit { volume } => {
+                        events.push(Event::Committed { volume, result: Ok(Swap::Clean) });
+                    }
                     _ => {}
                 }
             }
@@ -77,14 +82,25 @@ fn a_vault_that_is_unreachable_for_hours_costs_little_and_recovers_within_an_int
             let mut pod = Pod::start(5, interval, seed);
             let down = pod.now + HOUR / 2;
             let back = down + 6 * HOUR;
-            let world = |_, now| if (down..back).contains(&now) { failed(Class::Transient) } else { Outcome::Fetched };
+            let world = |_, now| {
+                if (down..back).contains(&now) {
+                    failed(Class::Transient)
+                } else {
+                    Outcome::Fetched
+                }
+            };
             pod.live(back, &world);
             assert!(pod.machine.is_ready(), "the files stay");
             assert!((0..5).all(|file| pod.age(file) >= 6 * HOUR), "and their age grows");
             let rounds = pod.rounds_between(down, back);
-            let intervals =
-                usize::try_from(6 * HOUR.as_secs() / interval.min(Duration::from_secs(300)).as_secs()).unwrap();
-            assert!(rounds <= intervals * 115 / 100 + 12, "{rounds} rounds in {intervals} intervals of {interval:?}");
+            let intervals = usize::try_from(
+                6 * HOUR.as_secs() / interval.min(Duration::from_secs(300)).as_secs(),
+            )
+            .unwrap();
+            assert!(
+                rounds <= intervals * 115 / 100 + 12,
+                "{rounds} rounds in {intervals} intervals of {interval:?}"
+            );
             pod.live(back + interval * 11 / 10, &world);
             assert!((0..5).all(|file| pod.age(file) <= interval * 11 / 10), "{interval:?}");
         }
@@ -93,27 +109,36 @@ fn a_vault_that_is_unreachable_for_hours_costs_little_and_recovers_within_an_int
 
 #[test]
 fn one_refused_object_is_asked_for_alone_and_slowly_while_the_others_go_on() {
-    // What a role, an access policy, a firewall, a disabled or a missing version has in common: somebody has to act.
+    // What a role, an access policy, a firewall, a disabled or a missing version has in common:
+    // somebody has to act.
     let mut pod = Pod::start(4, INTERVAL, 7);
     let start = pod.now;
     let world = |file, _| if file == 2 { failed(Class::Slow) } else { Outcome::Fetched };
     pod.live(start + 2 * HOUR, &world);
-    assert!(pod.age(2) >= 2 * HOUR && [0, 1, 3].iter().all(|&file| pod.age(file) <= INTERVAL * 11 / 10));
+    assert!(
+        pod.age(2) >= 2 * HOUR && [0, 1, 3].iter().all(|&file| pod.age(file) <= INTERVAL * 11 / 10)
+    );
     let asked = pod.rounds.iter().filter(|(at, files)| *at > start && files.contains(&2)).count();
     let all = pod.rounds.iter().filter(|(at, files)| *at > start && files.len() == 4).count();
     assert!((55..=67).contains(&all), "{all}");
-    assert!(asked <= all + 2, "{asked} times for it, {all} for all: a tenth of a try more than any other");
+    assert!(
+        asked <= all + 2,
+        "{asked} times for it, {all} for all: a tenth of a try more than any other"
+    );
 }
 
 #[test]
 fn the_first_tries_after_a_failure_follow_the_kind_of_failure() {
-    for (class, first, second) in [(Class::Transient, 1, 2), (Class::Slow, 30, 60), (Class::Permanent, 30, 60)] {
+    for (class, first, second) in
+        [(Class::Transient, 1, 2), (Class::Slow, 30, 60), (Class::Permanent, 30, 60)]
+    {
         let mut pod = Pod::start(1, HOUR, 3);
         let start = pod.now;
         pod.live(start + 2 * HOUR, &|_, _| failed(class));
         let at: Vec<Duration> = pod.rounds.iter().map(|(at, _)| *at).skip(1).take(3).collect();
         let within = |wait: Duration, seconds: u64| {
-            wait >= Duration::from_millis(seconds * 900) && wait <= Duration::from_millis(seconds * 1100)
+            wait >= Duration::from_millis(seconds * 900)
+                && wait <= Duration::from_millis(seconds * 1100)
         };
         assert!(within(at[1] - at[0], first) && within(at[2] - at[1], second), "{class:?}: {at:?}");
     }

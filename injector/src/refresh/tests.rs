@@ -10,8 +10,11 @@ fn at(seconds: f64) -> Time {
 }
 
 fn machine(files: usize, complete: bool, timeout: Option<u64>) -> Refresh {
-    let settings =
-        Settings { start_timeout: timeout.map(Duration::from_secs), linger: Duration::from_secs(10), seed: 1 };
+    let settings = Settings {
+        start_timeout: timeout.map(Duration::from_secs),
+        linger: Duration::from_secs(10),
+        seed: 1,
+    };
     Refresh::new(&settings, &[VolumeSpec { files, interval: INTERVAL, complete }], Time::ZERO)
 }
 
@@ -37,7 +40,10 @@ const COMMIT: Action = Action::Commit { volume: 0 };
 fn ready() -> Refresh {
     let mut refresh = machine(2, false, Some(30));
     assert_eq!(refresh.on(Event::Tick, Time::ZERO), fetch(&[0, 1]));
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), Time::ZERO), [COMMIT]);
+    assert_eq!(
+        refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), Time::ZERO),
+        [COMMIT]
+    );
     assert_eq!(refresh.on(committed(), Time::ZERO), [Action::Ready]);
     refresh
 }
@@ -57,7 +63,10 @@ fn a_start_fetches_commits_and_opens_the_gate() {
 fn a_first_generation_needs_every_file_and_fetches_none_twice() {
     let mut refresh = machine(2, false, Some(30));
     refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched), (1, failed(Class::Transient))]), at(0.1)), []);
+    assert_eq!(
+        refresh.on(fetched(&[(0, Outcome::Fetched), (1, failed(Class::Transient))]), at(0.1)),
+        []
+    );
     let retry = refresh.wake_at().unwrap();
     assert!(retry >= at(0.325) && retry <= at(0.375), "{retry:?}");
     assert_eq!(refresh.on(Event::Tick, retry), fetch(&[1]));
@@ -69,7 +78,10 @@ fn a_failing_object_lets_the_others_update() {
     let mut refresh = ready();
     let next = refresh.wake_at().unwrap().max(INTERVAL * 2);
     refresh.on(Event::Tick, next);
-    assert_eq!(refresh.on(fetched(&[(0, failed(Class::Slow)), (1, Outcome::Fetched)]), next), [COMMIT]);
+    assert_eq!(
+        refresh.on(fetched(&[(0, failed(Class::Slow)), (1, Outcome::Fetched)]), next),
+        [COMMIT]
+    );
     refresh.on(committed(), next);
     let wake = refresh.wake_at().unwrap();
     assert_eq!(refresh.on(Event::Tick, wake), [Action::RemovePrevious { volume: 0 }]);
@@ -87,7 +99,9 @@ fn a_removal_that_fails_is_tried_again_less_and_less_often() {
         refresh.on(Event::NotRemoved { volume: 0 }, now);
         now += at(expected);
         assert!(
-            !refresh.on(Event::Tick, now.saturating_sub(at(0.001))).contains(&Action::RemovePrevious { volume: 0 })
+            !refresh
+                .on(Event::Tick, now.saturating_sub(at(0.001)))
+                .contains(&Action::RemovePrevious { volume: 0 })
         );
     }
     assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
@@ -105,7 +119,10 @@ fn an_outcome_that_comes_when_a_refresh_is_due_drops_it_for_no_other_file() {
     assert_eq!(refresh.on(fetched(&[(0, Outcome::Unchanged)]), due), fetch(&[1]));
     refresh.on(fetched(&[(1, Outcome::Unchanged)]), due);
     let next = refresh.wake_at().unwrap();
-    assert!(next > due && refresh.on(Event::Tick, next) == fetch(&[0, 1]), "all of them, the next time");
+    assert!(
+        next > due && refresh.on(Event::Tick, next) == fetch(&[0, 1]),
+        "all of them, the next time"
+    );
 }
 
 #[test]
@@ -113,7 +130,8 @@ fn a_file_that_waits_is_not_settled() {
     let mut refresh = ready();
     assert!(refresh.is_settled(0, 0));
     refresh.on(Event::Refresh, at(1.0));
-    refresh.on(fetched(&[(0, Outcome::Waiting { rest: at(3.0) }), (1, Outcome::Unchanged)]), at(1.0));
+    refresh
+        .on(fetched(&[(0, Outcome::Waiting { rest: at(3.0) }), (1, Outcome::Unchanged)]), at(1.0));
     assert!(!refresh.is_settled(0, 0) && refresh.is_settled(0, 1));
 }
 
@@ -123,7 +141,8 @@ fn retry_after_is_honoured_also_by_a_refresh_on_demand() {
     refresh.on(Event::Tick, at(10.0));
     let next = refresh.wake_at().unwrap();
     refresh.on(Event::Tick, next);
-    let throttled = Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) };
+    let throttled =
+        Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) };
     assert_eq!(refresh.on(fetched(&[(0, throttled), (1, Outcome::Fetched)]), next), [COMMIT]);
     refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, next);
     assert_eq!(refresh.wake_at(), Some(next + Duration::from_secs(60)));
@@ -179,7 +198,10 @@ fn a_permanent_failure_ends_a_start_at_once_but_not_a_running_pod() {
 
     let mut refresh = machine(2, false, Some(30));
     refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(0.5)), [Action::GiveUp { permanent: true }]);
+    assert_eq!(
+        refresh.on(Event::Hopeless { volume: 0 }, at(0.5)),
+        [Action::GiveUp { permanent: true }]
+    );
 
     let mut refresh = ready();
     refresh.on(Event::Refresh, at(1.0));
@@ -199,7 +221,10 @@ fn a_restarted_container_is_ready_at_once_and_refreshes() {
 fn an_empty_volume_is_committed_once_and_then_sleeps() {
     let mut refresh = machine(0, false, Some(30));
     assert_eq!(refresh.on(Event::Tick, Time::ZERO), [COMMIT]);
-    assert_eq!(refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, Time::ZERO), [Action::Ready]);
+    assert_eq!(
+        refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, Time::ZERO),
+        [Action::Ready]
+    );
     assert_eq!(refresh.wake_at(), None);
     assert_eq!(refresh.on(Event::Refresh, at(1.0)), [Action::Refreshed]);
 }
@@ -209,7 +234,10 @@ fn a_commit_that_failed_is_tried_again_without_a_fetch() {
     let mut refresh = machine(1, false, Some(30));
     refresh.on(Event::Tick, Time::ZERO);
     assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched)]), Time::ZERO), [COMMIT]);
-    assert_eq!(refresh.on(Event::Committed { volume: 0, result: Err(Class::Transient) }, Time::ZERO), []);
+    assert_eq!(
+        refresh.on(Event::Committed { volume: 0, result: Err(Class::Transient) }, Time::ZERO),
+        []
+    );
     let retry = refresh.wake_at().unwrap();
     assert!(retry < at(1.0));
     assert_eq!(refresh.on(Event::Tick, retry), [COMMIT]);
@@ -239,9 +267,16 @@ fn a_first_commit_that_can_never_work_ends_the_start() {
     refresh.on(Event::Tick, Time::ZERO);
     refresh.on(fetched(&[(0, Outcome::Fetched)]), Time::ZERO);
     let result = Err(Class::Permanent);
-    assert_eq!(refresh.on(Event::Committed { volume: 0, result }, Time::ZERO), [Action::GiveUp { permanent: true }]);
+    assert_eq!(
+        refresh.on(Event::Committed { volume: 0, result }, Time::ZERO),
+        [Action::GiveUp { permanent: true }]
+    );
     let mut refresh = ready();
-    assert_eq!(refresh.on(Event::Committed { volume: 0, result }, at(1.0)), [], "a running pod keeps its files");
+    assert_eq!(
+        refresh.on(Event::Committed { volume: 0, result }, at(1.0)),
+        [],
+        "a running pod keeps its files"
+    );
 }
 
 #[test]
@@ -252,7 +287,10 @@ fn files_that_do_not_fit_each_other_are_fetched_again_and_not_committed_before()
     let retry = refresh.wake_at().unwrap();
     assert!(retry < at(1.0), "{retry:?}");
     assert_eq!(refresh.on(Event::Tick, retry), fetch(&[0, 1]));
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), retry), [COMMIT]);
+    assert_eq!(
+        refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), retry),
+        [COMMIT]
+    );
 }
 
 #[test]
@@ -295,8 +333,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// For any order of failures: no file is asked for twice at once, no generation before all files are there, nobody is asked
-    /// before its Retry-After, and the machine always knows when to go on.
+    /// For any order of failures: no file is asked for twice at once, no generation before all
+    /// files are there, nobody is asked before its Retry-After, and the machine always knows when
+    /// to go on.
     #[test]
     fn invariants_hold_for_any_history(seed: u64, complete: bool, steps in steps()) {
         let files = 4;

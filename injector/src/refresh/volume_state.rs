@@ -36,15 +36,18 @@ impl FileState {
         self.failures = self.failures.saturating_add(1);
         let delay = jitter.spread(backoff::delay(stage, class, self.failures));
         self.not_before = retry_after.map_or(Time::ZERO, |wait| now + wait);
-        self.retry_at = retry_at(stage, (now + delay).max(self.not_before), self.not_before, next_refresh);
+        self.retry_at =
+            retry_at(stage, (now + delay).max(self.not_before), self.not_before, next_refresh);
     }
 }
 
-/// A retry shortly before the refresh of everything, or after it, is left to that: an outage costs no second round in each
-/// interval. Not so where the refresh comes before the demanded wait is over.
+/// A retry shortly before the refresh of everything, or after it, is left to that: an outage costs
+/// no second round in each interval. Not so where the refresh comes before the demanded wait is
+/// over.
 fn retry_at(stage: Stage, at: Time, not_before: Time, next_refresh: Option<Time>) -> Option<Time> {
     let Stage::Running { interval } = stage else { return Some(at) };
-    let covered = next_refresh.is_some_and(|refresh| not_before <= refresh && at + interval / 4 > refresh);
+    let covered =
+        next_refresh.is_some_and(|refresh| not_before <= refresh && at + interval / 4 > refresh);
     (!covered).then_some(at)
 }
 
@@ -91,8 +94,8 @@ impl VolumeState {
         !self.committing && !self.files.iter().any(|file| file.in_flight)
     }
 
-    /// A commit that can be made goes before the next fetch. Files that are under way hold up neither: a vault that hangs is no
-    /// reason not to ask another one.
+    /// A commit that can be made goes before the next fetch. Files that are under way hold up
+    /// neither: a vault that hangs is no reason not to ask another one.
     pub(super) fn next(&mut self, index: usize, now: Time, jitter: &mut Jitter) -> Option<Action> {
         if self.committing {
             return None;
@@ -110,7 +113,8 @@ impl VolumeState {
                 && (everything && !file.fresh || file.retry_at.is_some_and(|at| at <= now))
                 && file.not_before <= now
         };
-        let files: Vec<usize> = (0..self.files.len()).filter(|&file| due(&self.files[file])).collect();
+        let files: Vec<usize> =
+            (0..self.files.len()).filter(|&file| due(&self.files[file])).collect();
         if everything {
             self.files.iter_mut().for_each(|file| file.fresh = false);
         }
@@ -126,7 +130,8 @@ impl VolumeState {
 
     pub(super) fn times(&self) -> impl Iterator<Item = Time> {
         let commit = self.commit_at.filter(|_| !self.committing && self.can_commit());
-        let retries = self.files.iter().filter(|file| !file.in_flight).filter_map(|file| file.retry_at);
+        let retries =
+            self.files.iter().filter(|file| !file.in_flight).filter_map(|file| file.retry_at);
         let refresh = self.next_refresh;
         retries.chain(commit).chain(refresh).chain(self.removals.first().copied())
     }

@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::yield_now;
 
-/// Files of one refresh change together, however slow their vaults; those of a vault that answers nothing for so long are left
-/// behind.
+/// Files of one refresh change together, however slow their vaults; those of a vault that answers
+/// nothing for so long are left behind.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Before the first generation there is nothing to change: what failed is tried again although others are under way.
+/// Before the first generation there is nothing to change: what failed is tried again although
+/// others are under way.
 const QUIET: Duration = Duration::from_millis(700);
 
 /// What the machine has not been told of a volume yet.
@@ -73,7 +74,10 @@ impl Sidecar {
             let plan = &self.plan.volumes[volume];
             let accepted = result.and_then(|brought| {
                 let files = &brought.fetched.files;
-                let versions = files.iter().map(|file| (file.path.clone(), file.version.clone())).collect::<Vec<_>>();
+                let versions = files
+                    .iter()
+                    .map(|file| (file.path.clone(), file.version.clone()))
+                    .collect::<Vec<_>>();
                 let kept: Vec<_> = brought.kept.iter().map(|(path, _)| path.clone()).collect();
                 let warnings = brought.fetched.warnings.clone();
                 let accepted = self.outputs[volume].accept(plan, index, brought);
@@ -132,21 +136,25 @@ impl Sidecar {
         Event::Tick
     }
 
-    /// What was told of an item does not hold any longer. That its certificate has two versions does until they agree: each new try
-    /// fetches both of them.
+    /// What was told of an item does not hold any longer. That its certificate has two versions
+    /// does until they agree: each new try fetches both of them.
     fn works(&mut self, volume: usize, index: usize) {
         let told = self.status.fault_of(volume, index);
         if told.is_some_and(is_of_two_versions) && self.outputs[volume].is_disagreeing(index) {
             return;
         }
         if self.status.works(volume, index) {
-            log::info(&format!("file {}: works again", Item::at(&self.plan.volumes[volume], index).path()));
+            log::info(&format!(
+                "file {}: works again",
+                Item::at(&self.plan.volumes[volume], index).path()
+            ));
         }
     }
 
     /// What came of a volume whose other items are of vaults that are silent.
     pub(super) async fn quiet(&mut self) -> Event {
-        // An answer may be here that nobody has read yet: the first turn sees that it is, the second reads it.
+        // An answer may be here that nobody has read yet: the first turn sees that it is, the
+        // second reads it.
         for _ in 0..2 {
             yield_now().await;
         }
@@ -158,15 +166,17 @@ impl Sidecar {
         (0..self.news.len()).find(due).map_or(Event::Tick, |volume| self.outcomes(volume))
     }
 
-    /// What is known since the last time. Files of one certificate that are of different versions, although none of them fails or
-    /// is still under way, are fetched again.
+    /// What is known since the last time. Files of one certificate that are of different versions,
+    /// although none of them fails or is still under way, are fetched again.
     pub(super) fn outcomes(&mut self, volume: usize) -> Event {
         let mut outcomes = std::mem::take(&mut self.news[volume].outcomes);
         let settled = |item: &usize| match outcomes.iter().rev().find(|(index, _)| index == item) {
             Some((_, outcome)) => matches!(outcome, Outcome::Fetched | Outcome::Unchanged),
             None => self.machine.is_settled(volume, *item),
         };
-        let disagreeing = self.outputs[volume].disagreeing().map(|items| (items.to_vec(), items.iter().all(settled)));
+        let disagreeing = self.outputs[volume]
+            .disagreeing()
+            .map(|items| (items.to_vec(), items.iter().all(settled)));
         for (mut items, settled) in disagreeing.collect::<Vec<_>>() {
             if settled {
                 let fault = of_two_versions(&self.plan.volumes[volume], items[0]);
@@ -185,7 +195,10 @@ impl Sidecar {
             outcomes.retain(|(index, _)| !items.contains(index));
             outcomes.extend(items.into_iter().map(|item| (item, Outcome::Held)));
         }
-        let fetched = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Fetched).map(|(index, _)| *index);
+        let fetched = outcomes
+            .iter()
+            .filter(|(_, outcome)| *outcome == Outcome::Fetched)
+            .map(|(index, _)| *index);
         for index in fetched.collect::<Vec<_>>() {
             self.works(volume, index);
         }

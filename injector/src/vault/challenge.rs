@@ -1,4 +1,5 @@
-//! `WWW-Authenticate` of a 401: which tenant and resource the vault wants, and whether it may want that.
+//! `WWW-Authenticate` of a 401: which tenant and resource the vault wants, and whether it may want
+//! that.
 
 use crate::identity::short;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
@@ -15,16 +16,21 @@ pub struct Challenge {
 impl Challenge {
     /// Reads the first `Bearer` challenge; parameters may be separated by commas or blanks.
     pub fn parse(headers: &HeaderMap) -> Option<Self> {
-        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let bearer =
-            values.filter_map(|value| value.split_once(' ')).find(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let values =
+            headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let bearer = values
+            .filter_map(|value| value.split_once(' '))
+            .find(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let mut challenge = Self::default();
         for (name, value) in parameters(bearer?.1) {
             match name.to_ascii_lowercase().as_str() {
-                "authorization" | "authorization_uri" => challenge.authorization = Some(short(value)),
+                "authorization" | "authorization_uri" => {
+                    challenge.authorization = Some(short(value));
+                }
                 "resource" => challenge.resource = Some(short(value)),
                 "scope" if challenge.resource.is_none() => {
-                    challenge.resource = Some(short(value.strip_suffix("/.default").unwrap_or(value)));
+                    challenge.resource =
+                        Some(short(value.strip_suffix("/.default").unwrap_or(value)));
                 }
                 _ => {}
             }
@@ -37,8 +43,9 @@ impl Challenge {
         self.authorization.is_some() || self.resource.is_some()
     }
 
-    /// Whether the resource is a parent domain of the vault's host, the rule of every Azure SDK: without it a stranger's server
-    /// could have us fetch a token for somebody else's service. No resource is no demand.
+    /// Whether the resource is a parent domain of the vault's host, the rule of every Azure SDK:
+    /// without it a stranger's server could have us fetch a token for somebody else's service. No
+    /// resource is no demand.
     pub fn fits(&self, vault_host: &str) -> bool {
         self.resource.as_ref().is_none_or(|resource| is_parent(resource, vault_host))
     }
@@ -47,7 +54,8 @@ impl Challenge {
 /// Whether the URL's host is a parent domain of the vault's.
 pub(super) fn is_parent(url: &str, vault_host: &str) -> bool {
     let Some(host) = host(url) else { return false };
-    let parent = vault_host.len().checked_sub(host.len()).filter(|&at| vault_host.is_char_boundary(at));
+    let parent =
+        vault_host.len().checked_sub(host.len()).filter(|&at| vault_host.is_char_boundary(at));
     let parent = parent.map(|at| vault_host.split_at(at));
     parent.is_some_and(|(label, rest)| label.ends_with('.') && rest.eq_ignore_ascii_case(host))
 }
@@ -99,10 +107,15 @@ mod tests {
         ] {
             assert_eq!(parse(text).as_ref(), Some(&expected), "{text}");
         }
-        let long =
-            parse(&format!(r#"Bearer authorization="https://eyJcanary", resource="https://{}""#, "x".repeat(9000)));
+        let long = parse(&format!(
+            r#"Bearer authorization="https://eyJcanary", resource="https://{}""#,
+            "x".repeat(9000)
+        ));
         let Challenge { authorization, resource } = long.unwrap();
-        assert_eq!((authorization.as_deref(), resource.unwrap().chars().count()), (Some("[token]"), 301));
+        assert_eq!(
+            (authorization.as_deref(), resource.unwrap().chars().count()),
+            (Some("[token]"), 301)
+        );
         assert_eq!(parse("Basic realm=\"x\""), None);
     }
 

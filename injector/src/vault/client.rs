@@ -39,7 +39,8 @@ pub struct Answer {
 pub struct VaultClient {
     http: Arc<Http>,
     queues: BTreeMap<VaultUrl, Queue>,
-    /// More vaults than requests at once have a share of one each, and all of them together no more than this.
+    /// More vaults than requests at once have a share of one each, and all of them together no more
+    /// than this.
     permits: Arc<Semaphore>,
     /// Pages are larger than objects: few of them are in memory at once.
     pub(super) pages: Semaphore,
@@ -48,7 +49,11 @@ pub struct VaultClient {
 
 impl VaultClient {
     /// For these vaults, with what others know of waits.
-    pub fn new<'a>(http: Arc<Http>, throttle: Arc<Throttle>, vaults: impl Iterator<Item = &'a VaultUrl>) -> Self {
+    pub fn new<'a>(
+        http: Arc<Http>,
+        throttle: Arc<Throttle>,
+        vaults: impl Iterator<Item = &'a VaultUrl>,
+    ) -> Self {
         let vaults: BTreeSet<&VaultUrl> = vaults.collect();
         let share = (CONCURRENCY / vaults.len().max(1)).max(1);
         let queues = vaults.into_iter().map(|vault| (vault.clone(), Queue::new(share))).collect();
@@ -66,8 +71,8 @@ impl VaultClient {
         self.ask(&object.url(), object.vault(), &object.to_string(), source, BODY_LIMIT_BYTES).await
     }
 
-    /// The answer at this URL of the vault. After a 401 it tries once more with a new token, unless the challenge is
-    /// a stranger's. `label` is what a fault is about.
+    /// The answer at this URL of the vault. After a 401 it tries once more with a new token, unless
+    /// the challenge is a stranger's. `label` is what a fault is about.
     pub(super) async fn ask(
         &self,
         url: &str,
@@ -82,7 +87,9 @@ impl VaultClient {
         allowed.map_err(|error| error.fault(label))?;
         let mut token = source.token().await?;
         let _permit = match queue {
-            Some(queue) => queue.turn(url).await.map_err(|failure| VaultError::from(failure).fault(label))?,
+            Some(queue) => {
+                queue.turn(url).await.map_err(|failure| VaultError::from(failure).fault(label))?
+            }
             None => None,
         };
         let one_of_all = Arc::clone(&self.permits).acquire_owned().await.ok();
@@ -100,12 +107,20 @@ impl VaultClient {
                 return Ok(Answer { permit: one_of_all, ..answer });
             }
             let head = Head::of(&response);
-            let challenge = Challenge::parse(response.headers()).filter(Challenge::is_a_vaults).map(Box::new);
-            if let Some(foreign) = challenge.as_ref().filter(|challenge| !challenge.fits(vault.host())) {
+            let challenge =
+                Challenge::parse(response.headers()).filter(Challenge::is_a_vaults).map(Box::new);
+            if let Some(foreign) =
+                challenge.as_ref().filter(|challenge| !challenge.fits(vault.host()))
+            {
                 let resource = foreign.resource.clone().unwrap_or_default();
-                return Err(fault(VaultError::ForeignChallenge { resource, host: vault.host().to_owned() }));
+                return Err(fault(VaultError::ForeignChallenge {
+                    resource,
+                    host: vault.host().to_owned(),
+                }));
             }
-            let body = http::body(response, BODY_LIMIT_BYTES).await.map_err(|failure| fault(failure.into()))?;
+            let body = http::body(response, BODY_LIMIT_BYTES)
+                .await
+                .map_err(|failure| fault(failure.into()))?;
             let kind = VaultErrorKind::parse(body.expose_secret());
             if kind.is_none() && challenge.is_none() {
                 let foreign = Box::new(head.with(body.expose_secret()));
@@ -132,13 +147,20 @@ impl VaultClient {
     ) -> Result<Response, VaultError> {
         self.may_ask(vault)?;
         let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
-        let mut header = HeaderValue::from_str(&bearer).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        let mut header =
+            HeaderValue::from_str(&bearer).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         header.set_sensitive(true);
-        let request = client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
+        let request =
+            client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
         Ok(http::send(request).await?)
     }
 
-    async fn read(&self, vault: &VaultUrl, response: Response, limit_bytes: usize) -> Result<Answer, VaultError> {
+    async fn read(
+        &self,
+        vault: &VaultUrl,
+        response: Response,
+        limit_bytes: usize,
+    ) -> Result<Answer, VaultError> {
         let status = response.status().as_u16();
         let head = Head::of(&response);
         if status == 200 {
@@ -158,13 +180,17 @@ impl VaultClient {
             (429, None) => Some(self.throttle.note_unsaid(vault.as_str())),
             (_, wait) => wait,
         };
-        let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
+        let request_id =
+            response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok()).map(short);
         // The status tells enough if the body breaks off.
         let body = http::body(response, BODY_LIMIT_BYTES).await.unwrap_or_default();
         // The service never redirects, and what it accepts it answers with 200.
         Err(match VaultErrorKind::parse(body.expose_secret()).filter(|_| status >= 400) {
             Some(kind) => VaultError::Refused { status, kind, request_id, retry_after },
-            None => VaultError::Foreign { foreign: Box::new(head.with(body.expose_secret())), retry_after },
+            None => VaultError::Foreign {
+                foreign: Box::new(head.with(body.expose_secret())),
+                retry_after,
+            },
         })
     }
 }

@@ -5,7 +5,8 @@ use crate::fault::{Class, Fault};
 use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
-    KS401, KS402, KS403, KS404, KS405, KS406, KS407, KS408, KS409, KS410, KS411, KS412, KS413, KS414, KS415, Reason,
+    KS401, KS402, KS403, KS404, KS405, KS406, KS407, KS408, KS409, KS410, KS411, KS412, KS413,
+    KS414, KS415, Reason,
 };
 use serde::Deserialize;
 use std::time::Duration;
@@ -26,7 +27,10 @@ pub enum VaultError {
         retry_after: Option<Duration>,
     },
     /// Somebody else answered, or a part of the way did.
-    #[error("{foreign} is not an answer of Key Vault: something between the pod and the vault may answer in its place")]
+    #[error(
+        "{foreign} is not an answer of Key Vault: something between the pod and the vault may \
+         answer in its place"
+    )]
     Foreign {
         /// What came.
         foreign: Box<Foreign>,
@@ -34,7 +38,8 @@ pub enum VaultError {
         retry_after: Option<Duration>,
     },
     /// 401, and a new token did not help or is not to be had.
-    #[error("401 {kind} {} for scope {scope}{}", if *renewed { "also with a new token" } else { "with the token" }, challenge.as_deref().map(wants).unwrap_or_default())]
+    #[error("401 {kind} {} for scope \
+        {scope}{}", if *renewed { "also with a new token" } else { "with the token" }, challenge.as_deref().map(wants).unwrap_or_default())]
     Unauthorized {
         /// Whether the token was a new one.
         renewed: bool,
@@ -55,7 +60,8 @@ pub enum VaultError {
     },
     /// The challenge names a domain that is not the vault's.
     #[error(
-        "the vault asks for a token for {resource:?}, which is not a parent domain of {host}; the token went to this host: treat it as disclosed"
+        "the vault asks for a token for {resource:?}, which is not a parent domain of {host}; the \
+         token went to this host: treat it as disclosed"
     )]
     ForeignChallenge {
         /// What it asks for.
@@ -78,9 +84,14 @@ pub enum VaultError {
 }
 
 fn wants(challenge: &Challenge) -> String {
-    let part =
-        |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default();
-    format!("; the vault wants{}{}", part("authority", &challenge.authorization), part("resource", &challenge.resource))
+    let part = |name: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default()
+    };
+    format!(
+        "; the vault wants{}{}",
+        part("authority", &challenge.authorization),
+        part("resource", &challenge.resource)
+    )
 }
 
 /// `{"error":{"code","message","innererror":{"code"}}}`, shortened.
@@ -131,7 +142,9 @@ impl VaultErrorKind {
             (403, "AccessDenied" | "ForbiddenByPolicy") => (KS403, Class::Slow),
             (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => (KS405, Class::Slow),
             (403, inner) if inner.ends_with("Disabled") => (KS406, Class::Slow),
-            (403, _) if self.message.contains("Client address is not authorized") => (KS405, Class::Slow),
+            (403, _) if self.message.contains("Client address is not authorized") => {
+                (KS405, Class::Slow)
+            }
             (403, _) => (KS402, Class::Slow),
             (404, _) => (KS404, Class::Slow),
             (429, _) => (KS407, Class::Transient),
@@ -143,7 +156,11 @@ impl VaultErrorKind {
 
 impl std::fmt::Display for VaultErrorKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.code.is_empty() { "(no Key Vault error in the answer)" } else { &self.code })?;
+        f.write_str(if self.code.is_empty() {
+            "(no Key Vault error in the answer)"
+        } else {
+            &self.code
+        })?;
         if !self.inner.is_empty() {
             write!(f, " ({})", self.inner)?;
         }
@@ -159,7 +176,8 @@ impl VaultError {
     pub fn fault(&self, object: &str) -> Fault {
         let (reason, class) = match self {
             Self::Refused { status, kind, .. } => kind.reason_and_class(*status),
-            // Without Key Vault's words a status is about the way to the vault, not about roles and names.
+            // Without Key Vault's words a status is about the way to the vault, not about roles and
+            // names.
             Self::Foreign { foreign, .. } => match foreign.status() {
                 429 => (KS407, Class::Transient),
                 _ if foreign.is_unavailable() => (KS408, Class::Transient),
@@ -209,22 +227,41 @@ mod tests {
             (403, "Forbidden", Some("ForbiddenByPolicy"), "", KS403),
             (403, "Forbidden", Some("ForbiddenByFirewall"), "", KS405),
             (403, "Forbidden", Some("ForbiddenByConnection"), "", KS405),
-            (403, "Forbidden", None, "Client address is not authorized and caller is not a trusted service", KS405),
-            (403, "Forbidden", Some("SecretDisabled"), "Operation get is not allowed on a disabled secret.", KS406),
+            (
+                403,
+                "Forbidden",
+                None,
+                "Client address is not authorized and caller is not a trusted service",
+                KS405,
+            ),
+            (
+                403,
+                "Forbidden",
+                Some("SecretDisabled"),
+                "Operation get is not allowed on a disabled secret.",
+                KS406,
+            ),
             (404, "SecretNotFound", None, "", KS404),
             (429, "Throttled", None, "", KS407),
             (500, "InternalServerError", None, "", KS408),
             (503, "ServiceUnavailable", None, "", KS408),
             (400, "BadParameter", None, "", KS415),
         ] {
-            assert_eq!(refused(status, code, inner, message).reason, expected, "{status} {code} {inner:?}");
+            assert_eq!(
+                refused(status, code, inner, message).reason,
+                expected,
+                "{status} {code} {inner:?}"
+            );
         }
     }
 
     #[test]
     fn the_message_names_object_status_and_reason() {
-        let text = refused(403, "Forbidden", Some("ForbiddenByRbac"), "Caller is not authorized\r\nmore").to_string();
-        let start = "KS402 secret \"db\" in https://kv.vault.azure.net/: 403 Forbidden (ForbiddenByRbac): Caller is not authorized; hint: assign the role";
+        let text =
+            refused(403, "Forbidden", Some("ForbiddenByRbac"), "Caller is not authorized\r\nmore")
+                .to_string();
+        let start = "KS402 secret \"db\" in https://kv.vault.azure.net/: 403 Forbidden \
+            (ForbiddenByRbac): Caller is not authorized; hint: assign the role";
         assert!(text.starts_with(start), "{text}");
     }
 
@@ -252,7 +289,10 @@ mod tests {
 
     #[test]
     fn a_second_401_says_what_the_vault_wants() {
-        let challenge = Challenge { authorization: Some("https://login/t".into()), resource: Some("https://v".into()) };
+        let challenge = Challenge {
+            authorization: Some("https://login/t".into()),
+            resource: Some("https://v".into()),
+        };
         let error = VaultError::Unauthorized {
             renewed: true,
             kind: VaultErrorKind::default(),
@@ -262,7 +302,8 @@ mod tests {
         let text = error.to_string();
         assert!(
             text.ends_with(
-                "for scope https://w/.default; the vault wants authority https://login/t resource https://v"
+                "for scope https://w/.default; the vault wants authority https://login/t resource \
+                 https://v"
             ),
             "{text}"
         );

@@ -1,7 +1,7 @@
 //! Lists in pages: the versions of an object, the secrets of a vault.
 //!
-//! An entry is judged while its page is read, and only what is wanted of it is kept: what a vault sends costs no more memory
-//! than its text, and as much as Key Vault can have.
+//! An entry is judged while its page is read, and only what is wanted of it is kept: what a vault
+//! sends costs no more memory than its text, and as much as Key Vault can have.
 
 use super::VaultClient;
 use super::object::Object;
@@ -45,12 +45,20 @@ pub(crate) type Tags = BTreeMap<String, String>;
 
 impl VaultClient {
     /// All versions of an object, whichever version it names itself.
-    pub async fn versions(&self, object: &Object, source: &TokenSource) -> Result<Vec<Listed>, Fault> {
+    pub async fn versions(
+        &self,
+        object: &Object,
+        source: &TokenSource,
+    ) -> Result<Vec<Listed>, Fault> {
         let label = format!("versions of {}", object.without_version());
         let mut listed = Vec::new();
         let mut walk = Walk::new(object.versions_url());
         while let Some(url) = walk.next.take() {
-            let end = self.page(&url, object.vault(), &label, source, &Tags::new(), |entry| listed.push(entry)).await?;
+            let end = self
+                .page(&url, object.vault(), &label, source, &Tags::new(), |entry| {
+                    listed.push(entry);
+                })
+                .await?;
             walk.turn(end, object.vault(), &label)?;
         }
         Ok(listed)
@@ -90,12 +98,19 @@ impl VaultClient {
         mut add: impl FnMut(Listed),
     ) -> Result<page::End, Fault> {
         let _one_of_few = self.pages.acquire().await.ok();
-        let answer = self.ask(url, vault, label, source, PAGE_LIMIT_BYTES).await.map_err(not_listed)?;
-        page::read(answer.body.expose_secret(), answer.date, tags, &mut add).map_err(|error| match error {
-            page::PageError::Garbled => {
-                Fault::new(KS413, Class::Transient, format_args!("{label}: the answer is not a list"))
+        let answer =
+            self.ask(url, vault, label, source, PAGE_LIMIT_BYTES).await.map_err(not_listed)?;
+        page::read(answer.body.expose_secret(), answer.date, tags, &mut add).map_err(|error| {
+            match error {
+                page::PageError::Garbled => Fault::new(
+                    KS413,
+                    Class::Transient,
+                    format_args!("{label}: the answer is not a list"),
+                ),
+                page::PageError::TooMany => {
+                    too_large(label, &format!("more than {} entries on a page", page::MAX_ENTRIES))
+                }
             }
-            page::PageError::TooMany => too_large(label, &format!("more than {} entries on a page", page::MAX_ENTRIES)),
         })
     }
 }
@@ -123,8 +138,14 @@ impl Walk {
         Self { next: Some(first), started: since_boot(), pages: 0, entries: 0, seen, hasher }
     }
 
-    /// On to the next page, if there is one. A link to it leads into the same vault, and not to where we were.
-    pub(super) fn turn(&mut self, end: page::End, vault: &VaultUrl, label: &str) -> Result<(), Fault> {
+    /// On to the next page, if there is one. A link to it leads into the same vault, and not to
+    /// where we were.
+    pub(super) fn turn(
+        &mut self,
+        end: page::End,
+        vault: &VaultUrl,
+        label: &str,
+    ) -> Result<(), Fault> {
         self.pages += 1;
         self.entries += end.entries;
         if self.entries > MAX_ENTRIES {
@@ -216,21 +237,33 @@ mod tests {
         let link = |page: usize| format!("https://kv.vault.azure.net/secrets?page={page}");
         let walk = |end: &dyn Fn(usize) -> page::End| {
             let mut walk = Walk::new(link(0));
-            (1..2 * MAX_PAGES).find_map(|page| walk.turn(end(page), &vault, "list").err().map(|fault| (page, fault)))
+            (1..2 * MAX_PAGES).find_map(|page| {
+                walk.turn(end(page), &vault, "list").err().map(|fault| (page, fault))
+            })
         };
         let cases: &[(&dyn Fn(usize) -> page::End, usize, &str)] = &[
             (&|page| end(0, &link(page)), MAX_PAGES, "more than 1000 pages"),
             (&|page| end(26, &link(page)), 962, "more than 25000 entries"),
             (&|page| end(1, &link(page % 7)), 7, "was read before"),
             (&|_| end(1, &link(0)), 1, "was read before"),
-            (&|page| end(1, &format!("{}{}", link(page), "x".repeat(MAX_LINK_BYTES))), 1, "a link of more than 8192"),
+            (
+                &|page| end(1, &format!("{}{}", link(page), "x".repeat(MAX_LINK_BYTES))),
+                1,
+                "a link of more than 8192",
+            ),
             (&|_| end(1, "https://evil.example/"), 1, "not in the vault"),
         ];
         for (next, pages, expected) in cases {
             let (page, fault) = walk(next).unwrap();
-            assert!(page == *pages && fault.reason == KS428 && fault.message.contains(expected), "{page} {fault}");
+            assert!(
+                page == *pages && fault.reason == KS428 && fault.message.contains(expected),
+                "{page} {fault}"
+            );
         }
-        assert!(walk(&|page| page::End { entries: 1, next: (page < 900).then(|| link(page)) }).is_none());
+        assert!(
+            walk(&|page| page::End { entries: 1, next: (page < 900).then(|| link(page)) })
+                .is_none()
+        );
     }
 
     proptest! {

@@ -22,7 +22,8 @@ impl Object {
             vault: file.vault.clone(),
             kind: crate::content::source(file),
             name: file.name.clone(),
-            // The Azure provider asks the vault for a version of that name, unless there is a history.
+            // The Azure provider asks the vault for a version of that name, unless there is a
+            // history.
             version: file.version.clone().filter(|version| version.as_str() != "latest"),
             identity: file.identity.clone(),
         }
@@ -72,12 +73,23 @@ impl Object {
     }
 
     pub(super) fn url(&self) -> String {
-        let version = self.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
-        format!("{}{}/{}{version}?api-version={API_VERSION}", self.vault, self.collection(), self.name)
+        let version =
+            self.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
+        format!(
+            "{}{}/{}{version}?api-version={API_VERSION}",
+            self.vault,
+            self.collection(),
+            self.name
+        )
     }
 
     pub(super) fn versions_url(&self) -> String {
-        format!("{}{}/{}/versions?api-version={API_VERSION}", self.vault, self.collection(), self.name)
+        format!(
+            "{}{}/{}/versions?api-version={API_VERSION}",
+            self.vault,
+            self.collection(),
+            self.name
+        )
     }
 
     /// Of the list of all objects of its kind.
@@ -127,11 +139,20 @@ mod tests {
         let object = Object::of(&file);
         assert_eq!(object.url(), "https://kv.vault.azure.net/keys/db/0123?api-version=7.4");
         assert_eq!(object.to_string(), "key \"db\" version 0123 in https://kv.vault.azure.net/");
-        assert_eq!(object.versions_url(), "https://kv.vault.azure.net/keys/db/versions?api-version=7.4");
+        assert_eq!(
+            object.versions_url(),
+            "https://kv.vault.azure.net/keys/db/versions?api-version=7.4"
+        );
         file.version = Some("latest".parse().unwrap());
         file.object_type = ObjectType::Cert;
-        assert_eq!(Object::of(&file).url(), "https://kv.vault.azure.net/certificates/db?api-version=7.4");
+        assert_eq!(
+            Object::of(&file).url(),
+            "https://kv.vault.azure.net/certificates/db?api-version=7.4"
+        );
         file.part = Some(keysluice_plan::Part::Chain);
-        assert_eq!(Object::of(&file).url(), "https://kv.vault.azure.net/secrets/db?api-version=7.4");
+        assert_eq!(
+            Object::of(&file).url(),
+            "https://kv.vault.azure.net/secrets/db?api-version=7.4"
+        );
     }
 }

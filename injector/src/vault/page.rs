@@ -26,15 +26,24 @@ pub(super) enum PageError {
     TooMany,
 }
 
-/// Reads `{"value": [...], "nextLink": "..."}`; `date` is that of the answer. Entries without these tags are left out.
-pub(super) fn read(body: &[u8], date: Option<i64>, tags: &Tags, add: &mut dyn FnMut(Listed)) -> Result<End, PageError> {
+/// Reads `{"value": [...], "nextLink": "..."}`; `date` is that of the answer. Entries without these
+/// tags are left out.
+pub(super) fn read(
+    body: &[u8],
+    date: Option<i64>,
+    tags: &Tags,
+    add: &mut dyn FnMut(Listed),
+) -> Result<End, PageError> {
     let mut page = Page { date, tags, add, entries: 0, is_list: false, next: None };
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let read = PageSeed(&mut page).deserialize(&mut deserializer).and_then(|()| deserializer.end());
     match read {
-        // An empty page has an empty list. Without one it is somebody else's answer, and no secret is gone.
+        // An empty page has an empty list. Without one it is somebody else's answer, and no secret
+        // is gone.
         Ok(()) if !page.is_list => Err(PageError::Garbled),
-        Ok(()) => Ok(End { entries: page.entries, next: page.next.filter(|link| !link.is_empty()) }),
+        Ok(()) => {
+            Ok(End { entries: page.entries, next: page.next.filter(|link| !link.is_empty()) })
+        }
         Err(_) if page.entries > MAX_ENTRIES => Err(PageError::TooMany),
         Err(_) => Err(PageError::Garbled),
     }
@@ -153,18 +162,26 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
         let (mut name, mut attributes, mut found) = (None, None::<Attributes>, BTreeSet::new());
         while let Some(field) = map.next_key()? {
             match field {
-                EntryField::Id => name = map.next_value_seed(Text(|id: &str| last_segment(id)))?.flatten(),
+                EntryField::Id => {
+                    name = map.next_value_seed(Text(|id: &str| last_segment(id)))?.flatten();
+                }
                 EntryField::Attributes => attributes = map.next_value()?,
                 EntryField::Tags => found = map.next_value_seed(TagsSeed(page.tags))?,
                 EntryField::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         if let Some(name) = name.filter(|_| found.len() == page.tags.len()) {
-            let updated = attributes.as_ref().and_then(|attributes| attributes.updated).zip(page.date);
+            let updated =
+                attributes.as_ref().and_then(|attributes| attributes.updated).zip(page.date);
             (page.add)(Listed {
                 name,
-                enabled: attributes.as_ref().map(|attributes| attributes.enabled.unwrap_or_default()),
-                created: attributes.as_ref().and_then(|attributes| attributes.created).unwrap_or_default(),
+                enabled: attributes
+                    .as_ref()
+                    .map(|attributes| attributes.enabled.unwrap_or_default()),
+                created: attributes
+                    .as_ref()
+                    .and_then(|attributes| attributes.created)
+                    .unwrap_or_default(),
                 updated: updated.map(|(updated, date)| Seen { updated, date }),
             });
         }
@@ -207,7 +224,8 @@ impl<'de, 'a> Visitor<'de> for TagsSeed<'a> {
                 None => drop(map.next_value::<IgnoredAny>()?),
                 Some((tag, value)) => {
                     // Of a tag that is there twice the last one counts.
-                    if map.next_value_seed(Text(|text: &str| text == value.as_str()))? == Some(true) {
+                    if map.next_value_seed(Text(|text: &str| text == value.as_str()))? == Some(true)
+                    {
                         found.insert(tag.as_str());
                     } else {
                         found.remove(tag.as_str());
@@ -285,7 +303,11 @@ mod tests {
         let end = End { entries: 7, next: Some("https://kv/next".to_owned()) };
         assert_eq!(listed(body.to_string().as_bytes(), &[]), Ok((expected, end)));
         assert_eq!(listed(b"{}", &[]), Err(PageError::Garbled), "no page of Key Vault's");
-        for empty in [json!({"value": null}), json!({"nextLink": null}), json!({"value": [], "nextLink": ""})] {
+        for empty in [
+            json!({"value": null}),
+            json!({"nextLink": null}),
+            json!({"value": [], "nextLink": ""}),
+        ] {
             let end = End { entries: 0, next: None };
             assert_eq!(listed(empty.to_string().as_bytes(), &[]), Ok((Vec::new(), end)), "{empty}");
         }
@@ -305,8 +327,10 @@ mod tests {
         assert_eq!(names(&value, &[]).len(), 6);
         assert_eq!(names(&value, &[("team", "shop")]), ["both", "team"]);
         assert_eq!(names(&value, &[("team", "shop"), ("tier", "1")]), ["both"]);
-        let twice = br#"{"value":[{"id":"x/a","tags":{"t":"1","t":"2"}},{"tags":{"t":"1"},"id":"x/b"}]}"#;
-        let found: Vec<_> = listed(twice, &[("t", "1")]).unwrap().0.into_iter().map(|entry| entry.name).collect();
+        let twice =
+            br#"{"value":[{"id":"x/a","tags":{"t":"1","t":"2"}},{"tags":{"t":"1"},"id":"x/b"}]}"#;
+        let found: Vec<_> =
+            listed(twice, &[("t", "1")]).unwrap().0.into_iter().map(|entry| entry.name).collect();
         assert_eq!(found, ["b"]);
     }
 

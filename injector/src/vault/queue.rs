@@ -1,4 +1,5 @@
-//! The queue before one vault: its share of the requests at once, and what it means to the others when one has no answer.
+//! The queue before one vault: its share of the requests at once, and what it means to the others
+//! when one has no answer.
 
 use super::error::VaultError;
 use crate::clock::since_boot;
@@ -13,7 +14,8 @@ use tokio::task::yield_now;
 /// A Plan has fewer objects; a list whose links are new each time has any number of pages.
 const MAX_LATE: usize = 1024;
 
-/// Those who want to ask one vault. Each vault has its share: one that hangs takes nothing from the others.
+/// Those who want to ask one vault. Each vault has its share: one that hangs takes nothing from the
+/// others.
 #[derive(Debug)]
 pub(super) struct Queue {
     permits: Semaphore,
@@ -25,7 +27,8 @@ pub(super) struct Queue {
 struct Heard {
     /// When the last answer was complete, whatever it said.
     answered: Option<Time>,
-    /// The last time-out, of a request or of looking its name up, during which nothing else was answered, and when it was.
+    /// The last time-out, of a request or of looking its name up, during which nothing else was
+    /// answered, and when it was.
     silent: Option<(Time, Failure)>,
     /// Hashes of URLs that had no answer in time, and none since; at most [`MAX_LATE`].
     late: BTreeSet<u64>,
@@ -42,8 +45,9 @@ impl Queue {
         self.heard().answered.is_some_and(|at| at >= since)
     }
 
-    /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by then need not wait as long again;
-    /// where only one object hangs, it goes behind the others the next time.
+    /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by
+    /// then need not wait as long again; where only one object hangs, it goes behind the others the
+    /// next time.
     pub(super) async fn turn(&self, url: &str) -> Result<Option<SemaphorePermit<'_>>, Failure> {
         let arrived = since_boot();
         if self.heard().late.contains(&self.hasher.hash_one(url)) {
@@ -60,7 +64,9 @@ impl Queue {
     /// What became of a request that began at `sent`.
     pub(super) fn note(&self, url: &str, sent: Time, error: &VaultError) {
         match error {
-            VaultError::Network(failure) if matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns) => {
+            VaultError::Network(failure)
+                if matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns) =>
+            {
                 let mut heard = self.heard();
                 if heard.late.len() >= MAX_LATE {
                     heard.late.clear();
@@ -124,7 +130,11 @@ mod tests {
         let mut failure = Failure::too_long(1);
         failure.kind = FailureKind::Timeout;
         for page in 0..3 * MAX_LATE {
-            queue.note(&format!("page {page}"), since_boot(), &VaultError::Network(failure.clone()));
+            queue.note(
+                &format!("page {page}"),
+                since_boot(),
+                &VaultError::Network(failure.clone()),
+            );
         }
         assert!(queue.heard().late.len() <= MAX_LATE);
     }

@@ -19,8 +19,8 @@ pub(crate) enum Updates {
 }
 
 impl VaultClient {
-    /// The updates of the `wanted` among the objects that are listed beside `object`: at most so many pages, and none once all
-    /// are known.
+    /// The updates of the `wanted` among the objects that are listed beside `object`: at most so
+    /// many pages, and none once all are known.
     pub(crate) async fn updates(
         &self,
         object: &Object,

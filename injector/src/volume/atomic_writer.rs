@@ -1,5 +1,5 @@
-//! The cases the kubelet's `AtomicWriter` and the CSI driver's copy of it are held to: paths, what goes, what is written once,
-//! what an update writes, sequences of updates, links.
+//! The cases the kubelet's `AtomicWriter` and the CSI driver's copy of it are held to: paths, what
+//! goes, what is written once, what an update writes, sequences of updates, links.
 
 use super::tests::{commit, generations, mode, names, stage};
 use super::*;
@@ -14,14 +14,18 @@ type Payload<'a> = &'a [(&'a str, u32, &'a [u8])];
 
 /// Writes `payload`; whether something changed.
 fn write(volume: &mut Volume, payload: Payload<'_>) -> bool {
-    let files: Vec<_> = payload.iter().map(|&(path, mode, bytes)| (path, mode, Some(bytes))).collect();
+    let files: Vec<_> =
+        payload.iter().map(|&(path, mode, bytes)| (path, mode, Some(bytes))).collect();
     commit(volume, &files)
 }
 
 /// What a reader who follows the links finds: every file with mode and bytes.
 fn visible(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
     fn walk(directory: &Path, prefix: &str, found: &mut BTreeMap<String, (u32, Vec<u8>)>) {
-        for name in names(directory).into_iter().filter(|name| !(prefix.is_empty() && name.starts_with(".."))) {
+        for name in names(directory)
+            .into_iter()
+            .filter(|name| !(prefix.is_empty() && name.starts_with("..")))
+        {
             let (path, relative) = (directory.join(&name), format!("{prefix}{name}"));
             if path.is_dir() {
                 assert!(!names(&path).is_empty(), "an empty directory: {relative}");
@@ -68,11 +72,25 @@ fn path_validation() {
 #[test]
 fn names_are_written_as_they_are() {
     // Hostile to shells, terminals and parsers, not to a file system.
-    let names =
-        ["a b", "-rf", "$(id)", "a\nb", "*", "~", "\u{202e}txt", "é", "a;b", "\"'`", ".hidden", "a\\b", "%2e%2e"];
+    let names = [
+        "a b",
+        "-rf",
+        "$(id)",
+        "a\nb",
+        "*",
+        "~",
+        "\u{202e}txt",
+        "é",
+        "a;b",
+        "\"'`",
+        ".hidden",
+        "a\\b",
+        "%2e%2e",
+    ];
     let directory = tempfile::tempdir().unwrap();
     let mut volume = Volume::open(directory.path()).unwrap();
-    let payload: Vec<(&str, u32, &[u8])> = names.iter().map(|name| (*name, 0o644, name.as_bytes())).collect();
+    let payload: Vec<(&str, u32, &[u8])> =
+        names.iter().map(|name| (*name, 0o644, name.as_bytes())).collect();
     write(&mut volume, &payload);
     assert_eq!(visible(directory.path()), expected(&payload));
     write(&mut volume, &[]);
@@ -93,11 +111,16 @@ fn paths_to_remove() {
     for (what, before, after) in cases {
         let directory = tempfile::tempdir().unwrap();
         let mut volume = Volume::open(directory.path()).unwrap();
-        let payload = |paths: &[&'static str]| paths.iter().map(|&path| (path, 0o644, &b"x"[..])).collect::<Vec<_>>();
+        let payload = |paths: &[&'static str]| {
+            paths.iter().map(|&path| (path, 0o644, &b"x"[..])).collect::<Vec<_>>()
+        };
         write(&mut volume, &payload(before));
         assert!(write(&mut volume, &payload(after)), "{what}");
         assert_eq!(visible(directory.path()), expected(&payload(after)), "{what}");
-        let links = names(directory.path()).into_iter().filter(|name| !name.starts_with("..")).collect::<BTreeSet<_>>();
+        let links = names(directory.path())
+            .into_iter()
+            .filter(|name| !name.starts_with(".."))
+            .collect::<BTreeSet<_>>();
         let tops = after.iter().map(|path| path.split('/').next().unwrap().to_owned()).collect();
         assert_eq!(links, tops, "no link is left: {what}");
     }
@@ -115,9 +138,15 @@ fn write_once() {
         ("a large file", &[("a", 0o644, &large)]),
         ("a nested file", &[("d/a", 0o644, b"1")]),
         ("a deeply nested file", &[("d/e/f/g/h/a", 0o444, b"1")]),
-        ("files at every depth", &[("a", 0o644, b"1"), ("d/a", 0o644, b"2"), ("d/e/a", 0o644, b"3")]),
+        (
+            "files at every depth",
+            &[("a", 0o644, b"1"), ("d/a", 0o644, b"2"), ("d/e/a", 0o644, b"3")],
+        ),
         ("two files in one directory", &[("d/a", 0o644, b"1"), ("d/b", 0o400, b"2")]),
-        ("every kind of mode", &[("a", 0o777, b"1"), ("b", 0o440, b"2"), ("c", 0o007, b"3"), ("d", 0, b"4")]),
+        (
+            "every kind of mode",
+            &[("a", 0o777, b"1"), ("b", 0o440, b"2"), ("c", 0o007, b"3"), ("d", 0, b"4")],
+        ),
         ("names that differ in case", &[("a", 0o644, b"1"), ("A", 0o644, b"2")]),
     ];
     for (what, payload) in cases {
@@ -188,7 +217,11 @@ fn multiple_updates() {
             write(&mut volume, payload);
             assert_eq!(visible(directory.path()), expected(payload), "{what}");
             while volume.remove_previous().unwrap() {}
-            assert_eq!(visible(directory.path()), expected(payload), "after the previous one went: {what}");
+            assert_eq!(
+                visible(directory.path()),
+                expected(payload),
+                "after the previous one went: {what}"
+            );
             assert_eq!(generations(directory.path()), 1, "{what}");
         }
     }
@@ -201,9 +234,16 @@ fn links() {
     let mut volume = Volume::open(root).unwrap();
     write(&mut volume, &[("a", 0o644, b"1"), ("d/e/b", 0o644, b"2")]);
     let data = fs::read_link(root.join("..data")).unwrap();
-    assert!(data.is_relative() && data.components().count() == 1, "relative, so it holds in any mount: {data:?}");
+    assert!(
+        data.is_relative() && data.components().count() == 1,
+        "relative, so it holds in any mount: {data:?}"
+    );
     for (name, target) in [("a", "..data/a"), ("d", "..data/d")] {
-        assert_eq!(fs::read_link(root.join(name)).unwrap(), Path::new(target), "one link for each top name");
+        assert_eq!(
+            fs::read_link(root.join(name)).unwrap(),
+            Path::new(target),
+            "one link for each top name"
+        );
     }
     let inode = |name: &str| fs::symlink_metadata(root.join(name)).unwrap().ino();
     let before = (inode("a"), inode("d"));
@@ -232,11 +272,15 @@ fn a_volume_that_is_gone_is_told_and_one_in_its_place_is_used() {
     assert!(write(&mut volume, &[("a", 0o644, b"3")]));
     assert_eq!(visible(&root), expected(&[("a", 0o644, b"3")]));
     write(&mut volume, &[("a", 0o644, b"4")]);
-    assert!(!volume.remove_previous().unwrap(), "that removal was of a generation that went with the old volume");
+    assert!(
+        !volume.remove_previous().unwrap(),
+        "that removal was of a generation that went with the old volume"
+    );
     assert!(volume.remove_previous().unwrap());
 }
 
-/// The claim is 0 torn reads in 1,000,000 across 100 rotations; `make bench` makes as many, through the sidecar.
+/// The claim is 0 torn reads in 1,000,000 across 100 rotations; `make bench` makes as many, through
+/// the sidecar.
 #[test]
 fn no_read_is_torn_across_100_rotations() {
     const READS: u64 = 100_000;
@@ -258,17 +302,24 @@ fn no_read_is_torn_across_100_rotations() {
                 let data = File::open(root.join("..data")).unwrap();
                 let read = |name: &str, bytes: &mut Vec<u8>| {
                     bytes.clear();
-                    File::open(format!("/proc/self/fd/{}/{name}", data.as_raw_fd()))?.read_to_end(bytes)
+                    File::open(format!("/proc/self/fd/{}/{name}", data.as_raw_fd()))?
+                        .read_to_end(bytes)
                 };
                 match (read("a", &mut bytes), read("d/b", &mut other)) {
                     (Ok(_), Ok(_)) => assert!(bytes == other, "two generations at once"),
                     // A reader that slept through two rotations: its generation went.
-                    _ => assert_ne!(fs::metadata(root.join("..data")).unwrap().ino(), data.metadata().unwrap().ino()),
+                    _ => assert_ne!(
+                        fs::metadata(root.join("..data")).unwrap().ino(),
+                        data.metadata().unwrap().ino()
+                    ),
                 }
                 // And by its name, as an application does.
                 bytes.clear();
                 File::open(root.join("a")).unwrap().read_to_end(&mut bytes).unwrap();
-                assert!(bytes.len() == 4500 && bytes.chunks(3).all(|part| part == &bytes[..3]), "a torn file");
+                assert!(
+                    bytes.len() == 4500 && bytes.chunks(3).all(|part| part == &bytes[..3]),
+                    "a torn file"
+                );
                 seen.insert(bytes[..3].to_vec());
                 reads.fetch_add(3, Ordering::Relaxed);
             }
@@ -288,6 +339,11 @@ fn no_read_is_torn_across_100_rotations() {
         readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect::<BTreeSet<_>>()
     });
     let reads = reads.load(Ordering::Relaxed);
-    let _ = writeln!(std::io::stdout(), "{reads} reads, {} of {ROTATIONS} rotations seen", seen.len());
-    assert!(reads >= READS && seen.len() as u64 > ROTATIONS / 2, "{reads} reads saw {} generations", seen.len());
+    let _ =
+        writeln!(std::io::stdout(), "{reads} reads, {} of {ROTATIONS} rotations seen", seen.len());
+    assert!(
+        reads >= READS && seen.len() as u64 > ROTATIONS / 2,
+        "{reads} reads saw {} generations",
+        seen.len()
+    );
 }

@@ -1,4 +1,5 @@
-//! The entries of a directory, one at a time: a directory that somebody else fills may have any number.
+//! The entries of a directory, one at a time: a directory that somebody else fills may have any
+//! number.
 
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
@@ -6,11 +7,12 @@ use std::ffi::CStr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
-/// So many entries are looked at in one go, some milliseconds; the sidecar's one thread has more to do.
+/// So many entries are looked at in one go, some milliseconds; the sidecar's one thread has more to
+/// do.
 pub(super) const MAX_ENTRIES: usize = 8192;
 
-/// Calls `each` for every entry but `.` and `..`, until it breaks. `false` when it broke or there are more than
-/// [`MAX_ENTRIES`].
+/// Calls `each` for every entry but `.` and `..`, until it breaks. `false` when it broke or there
+/// are more than [`MAX_ENTRIES`].
 pub(super) fn each(
     directory: impl AsFd,
     mut each: impl FnMut(&CStr, FileType) -> Result<ControlFlow<()>, Errno>,

@@ -18,12 +18,14 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// On a tmpfs, as a volume of a pod is: a disk takes milliseconds for what takes microseconds there.
+/// On a tmpfs, as a volume of a pod is: a disk takes milliseconds for what takes microseconds
+/// there.
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A volume whose `..data` points to a directory made by `plant`, of another user if there can be one.
+/// A volume whose `..data` points to a directory made by `plant`, of another user if there can be
+/// one.
 fn planted(owner: Option<u32>, plant: impl FnOnce(&Path)) -> tempfile::TempDir {
     let directory = scratch();
     let generation = directory.path().join(PLANTED);
@@ -57,13 +59,19 @@ fn whatever_is_planted_rotation_goes_on() {
             mknodat(CWD, root.join("db"), FileType::Fifo, Mode::RWXU, 0).unwrap();
         }),
         ("a socket", |root| drop(std::os::unix::net::UnixListener::bind(root.join("db")).unwrap())),
-        ("a sparse file of 1 TiB", |root| File::create(root.join("db")).unwrap().set_len(1 << 40).unwrap()),
-        ("a sparse file beside", |root| File::create(root.join("x")).unwrap().set_len(1 << 40).unwrap()),
+        ("a sparse file of 1 TiB", |root| {
+            File::create(root.join("db")).unwrap().set_len(1 << 40).unwrap();
+        }),
+        ("a sparse file beside", |root| {
+            File::create(root.join("x")).unwrap().set_len(1 << 40).unwrap();
+        }),
         ("a link to a device", |root| symlink("/dev/zero", root.join("db")).unwrap()),
         ("a link to itself", |root| symlink("db", root.join("db")).unwrap()),
         ("a directory", |root| fs::create_dir(root.join("db")).unwrap()),
         ("20,000 nested directories", |root| nested(root, 20_000)),
-        ("100,000 files", |root| (0..100_000).for_each(|n| drop(File::create(root.join(n.to_string())).unwrap()))),
+        ("100,000 files", |root| {
+            (0..100_000).for_each(|n| drop(File::create(root.join(n.to_string())).unwrap()));
+        }),
         ("names of 255 bytes", |root| {
             (0..20_000).for_each(|n| drop(File::create(root.join(format!("{n:0>255}"))).unwrap()));
         }),
@@ -81,25 +89,41 @@ fn whatever_is_planted_rotation_goes_on() {
             let wanted = "db".parse().unwrap();
             volume.left();
             assert!(!volume.has([&wanted]), "{what}");
-            assert!(stage(&mut volume, &[("db", 0o640, None)]).is_err(), "{what}: nothing of it is taken over");
+            assert!(
+                stage(&mut volume, &[("db", 0o640, None)]).is_err(),
+                "{what}: nothing of it is taken over"
+            );
             for bytes in [b"1", b"2"] {
                 assert!(commit(&mut volume, &[("db", 0o640, Some(bytes))]), "{what}");
                 assert_eq!(fs::read(directory.path().join("db")).unwrap(), bytes, "{what}");
             }
             let mut reopened = Volume::open(directory.path()).unwrap();
-            assert!(!commit(&mut reopened, &[("db", 0o640, Some(b"2"))]), "{what}: ours is known again");
+            assert!(
+                !commit(&mut reopened, &[("db", 0o640, Some(b"2"))]),
+                "{what}: ours is known again"
+            );
             assert!(started.elapsed() < PATIENCE, "{what}: {:?}", started.elapsed());
             let theirs = owner.is_some() && is_root();
             if theirs {
-                assert!(directory.path().join(PLANTED).is_dir(), "{what}: what another user made stays");
+                assert!(
+                    directory.path().join(PLANTED).is_dir(),
+                    "{what}: what another user made stays"
+                );
             }
-            let tries = (0..100).take_while(|_| generations(directory.path()) > 1 + usize::from(theirs));
+            let tries =
+                (0..100).take_while(|_| generations(directory.path()) > 1 + usize::from(theirs));
             tries.for_each(|_| drop(volume.remove_previous()));
-            assert_eq!(generations(directory.path()), 1 + usize::from(theirs), "{what}: it goes, step by step");
+            assert_eq!(
+                generations(directory.path()),
+                1 + usize::from(theirs),
+                "{what}: it goes, step by step"
+            );
             if theirs {
                 // The library that removes the scratch directory would descend into it.
                 chown(directory.path().join(PLANTED), Some(0), None).unwrap();
-                (0..100).take_while(|_| generations(directory.path()) > 1).for_each(|_| volume.clean_up());
+                (0..100)
+                    .take_while(|_| generations(directory.path()) > 1)
+                    .for_each(|_| volume.clean_up());
             }
         }
     }
@@ -121,7 +145,10 @@ fn a_generation_of_another_user_is_not_one_of_ours() {
     fs::remove_file(directory.path().join("..data")).unwrap();
     symlink(PLANTED, directory.path().join("..data")).unwrap();
     assert!(commit(&mut volume, &[("db", 0o640, Some(b"2"))]));
-    assert!(volume.remove_previous().unwrap() && !directory.path().join(&ours).exists(), "ours went all the same");
+    assert!(
+        volume.remove_previous().unwrap() && !directory.path().join(&ours).exists(),
+        "ours went all the same"
+    );
     let file = directory.path().join(volume.generation().unwrap()).join("db");
     chown(&file, Some(STRANGER), None).unwrap();
     assert!(!volume.has([&"db".parse().unwrap()]));
@@ -169,7 +196,10 @@ fn of_any_number_of_names_a_bounded_number_is_looked_at() {
     let left = super::tests::names(directory.path()).len();
     assert!((50_000 - entries::MAX_ENTRIES..50_000).contains(&left), "{left}");
     assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"2");
-    assert!(fs::symlink_metadata(directory.path().join("old")).is_err(), "the link of a file that is gone goes first");
+    assert!(
+        fs::symlink_metadata(directory.path().join("old")).is_err(),
+        "the link of a file that is gone goes first"
+    );
 }
 
 /// As a user who is not root the mode of a file shuts out its owner too.
@@ -196,10 +226,12 @@ fn a_link_that_takes_a_files_place_gets_no_mode() {
                     break;
                 }
                 let flags = RenameFlags::EXCHANGE;
-                let _ = renameat_with(CWD, generation.join("db"), CWD, generation.join(name), flags);
+                let _ =
+                    renameat_with(CWD, generation.join("db"), CWD, generation.join(name), flags);
             }
         });
-        let current = tree::open_own_directory(&volume.directory, &volume.generation().unwrap()).unwrap();
+        let current =
+            tree::open_own_directory(&volume.directory, &volume.generation().unwrap()).unwrap();
         for _ in 0..20_000 {
             if let Ok(Some(old)) = old::find(&current, &"db".parse().unwrap()) {
                 assert!(old.holds(b"1").unwrap());

@@ -1,4 +1,5 @@
-//! What a crash left behind: found by its name, removed within a bound, tried again after longer and longer pauses.
+//! What a crash left behind: found by its name, removed within a bound, tried again after longer
+//! and longer pauses.
 
 use super::entries;
 use super::error::VolumeError;
@@ -11,7 +12,8 @@ use std::os::fd::OwnedFd;
 
 /// So many leftovers are looked for in one go.
 const MAX_FOUND: usize = 64;
-/// So often it is tried with each refresh: a volume that is read-only for a while is clean right after it.
+/// So often it is tried with each refresh: a volume that is read-only for a while is clean right
+/// after it.
 const PROMPT_TRIES: u32 = 4;
 /// Then there are more and more refreshes from one try to the next, at most so many.
 const LONGEST_PAUSE: u32 = 64;
@@ -62,8 +64,8 @@ impl Leftovers {
     }
 }
 
-/// Removes generations of ours that are not `used`, and links that never became `..data`. Another user's directories
-/// stay: they are not ours, and whoever made them can make more.
+/// Removes generations of ours that are not `used`, and links that never became `..data`. Another
+/// user's directories stay: they are not ours, and whoever made them can make more.
 pub(super) fn remove(volume: &OwnedFd, link: &str, used: &[&str]) -> Result<(), TreeError> {
     let (mut generations, mut links) = (Vec::new(), Vec::new());
     let all = entries::each(volume, |name, _| {
@@ -98,6 +100,7 @@ pub(super) fn remove(volume: &OwnedFd, link: &str, used: &[&str]) -> Result<(), 
 
 /// Others may have a file that happens to be named like a generation.
 fn is_own_directory(volume: &OwnedFd, name: &str) -> bool {
-    statat(volume, name, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| is_own(&stat) && FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    statat(volume, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+        is_own(&stat) && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+    })
 }

@@ -1,4 +1,5 @@
-//! What a user sees in the volume: links `NAME -> ..data/NAME`. Other people's files are left alone.
+//! What a user sees in the volume: links `NAME -> ..data/NAME`. Other people's files are left
+//! alone.
 
 use super::entries;
 use super::tree::TreeError;
@@ -8,9 +9,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
-/// Refuses names that belong to somebody else, before anything is written. Of `data`, which a rename replaces, every link is
-/// ours.
-pub(super) fn check(volume: &OwnedFd, data: &str, wanted: &BTreeSet<String>) -> Result<(), TreeError> {
+/// Refuses names that belong to somebody else, before anything is written. Of `data`, which a
+/// rename replaces, every link is ours.
+pub(super) fn check(
+    volume: &OwnedFd,
+    data: &str,
+    wanted: &BTreeSet<String>,
+) -> Result<(), TreeError> {
     match readlinkat(volume, data, Vec::new()) {
         Ok(_) | Err(Errno::NOENT) => {}
         Err(Errno::INVAL) => return Err(TreeError::new(data, Errno::EXIST)),
@@ -24,8 +29,13 @@ pub(super) fn check(volume: &OwnedFd, data: &str, wanted: &BTreeSet<String>) -> 
     Ok(())
 }
 
-/// Adds missing links and removes those of files that are gone: the `gone` ones, and what else is found within a bound.
-pub(super) fn update(volume: &OwnedFd, wanted: &BTreeSet<String>, gone: &[String]) -> Result<(), TreeError> {
+/// Adds missing links and removes those of files that are gone: the `gone` ones, and what else is
+/// found within a bound.
+pub(super) fn update(
+    volume: &OwnedFd,
+    wanted: &BTreeSet<String>,
+    gone: &[String],
+) -> Result<(), TreeError> {
     for name in wanted {
         match kind(volume, name)? {
             Kind::Ours => {}

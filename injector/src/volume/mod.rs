@@ -6,12 +6,14 @@
 //! ..2026_11_23_21_09_08.1234567890/db
 //! ```
 //!
-//! A generation is written whole into a directory nobody looks into, then `..data` is renamed onto it: a reader sees all of
-//! the old or all of the new. Everything is opened relative to the volume's directory and without following symbolic links.
+//! A generation is written whole into a directory nobody looks into, then `..data` is renamed onto
+//! it: a reader sees all of the old or all of the new. Everything is opened relative to the
+//! volume's directory and without following symbolic links.
 //!
-//! A container with a writable mount can put anything into the volume, and exchange it at any moment. So nothing is checked
-//! by its name and used by its name afterwards, what belongs to another user is not a generation, and no step takes more
-//! memory or time because of what lies there.
+//! A container with a writable mount can put anything into the volume, and exchange it at any
+//! moment. So nothing is checked by its name and used by its name afterwards, what belongs to
+//! another user is not a generation, and no step takes more memory or time because of what lies
+//! there.
 
 #[cfg(test)]
 mod atomic_writer;
@@ -33,7 +35,9 @@ use error::{io, with_path};
 use keysluice_plan::{FileMode, RelativePath};
 use leftovers::Leftovers;
 use removal::Allowance;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, readlinkat, renameat, statat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, fstat, openat, readlinkat, renameat, statat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -83,7 +87,8 @@ impl Staged {
 pub struct Volume {
     path: PathBuf,
     directory: OwnedFd,
-    /// The generation that was made visible last; a container may have pointed `..data` to something else since.
+    /// The generation that was made visible last; a container may have pointed `..data` to
+    /// something else since.
     published: Option<String>,
     /// Previous generations that linger for readers that have one open, oldest first.
     previous: Vec<String>,
@@ -94,8 +99,9 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Opens the directory and removes what a crash left behind. What cannot be removed now (a volume that became read-only has the
-    /// last good files all the same) is removed before the next generation is written.
+    /// Opens the directory and removes what a crash left behind. What cannot be removed now (a
+    /// volume that became read-only has the last good files all the same) is removed before the
+    /// next generation is written.
     pub fn open(path: &Path) -> Result<Self, VolumeError> {
         let directory = open_volume(path)?;
         let mut volume = Self {
@@ -112,7 +118,8 @@ impl Volume {
         Ok(volume)
     }
 
-    /// What is in the volume and cannot be removed, or was put there by another user; each told once.
+    /// What is in the volume and cannot be removed, or was put there by another user; each told
+    /// once.
     pub fn news(&mut self) -> Option<VolumeError> {
         self.leftovers.news()
     }
@@ -122,7 +129,8 @@ impl Volume {
         self.current().map(|(name, _)| name)
     }
 
-    /// Name and directory of the generation `..data` points to; what belongs to another user is not one of ours.
+    /// Name and directory of the generation `..data` points to; what belongs to another user is not
+    /// one of ours.
     fn current(&self) -> Option<(String, OwnedFd)> {
         let target = readlinkat(&self.directory, DATA, Vec::new()).ok()?.into_string().ok()?;
         let directory = self.own_generation(&target)?;
@@ -150,22 +158,23 @@ impl Volume {
         let current = self.follow().ok().and_then(|()| self.current());
         let mut left = old::MAX_KEPT_BYTES;
         paths.into_iter().all(|path| {
-            let found = current.as_ref().and_then(|(_, current)| old::find(current, path).ok().flatten());
+            let found =
+                current.as_ref().and_then(|(_, current)| old::find(current, path).ok().flatten());
             let rest = found.and_then(|old| left.checked_sub(old.size));
             left = rest.unwrap_or_default();
             rest.is_some()
         })
     }
 
-    /// Completes the links of the generation an earlier run left: a crash may have come between the swap and them. `false` when
-    /// that cannot be done.
+    /// Completes the links of the generation an earlier run left: a crash may have come between the
+    /// swap and them. `false` when that cannot be done.
     pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {
         let names = paths.into_iter().map(|path| path.top().to_owned()).collect();
         links::update(&self.directory, &names, &[]).is_ok()
     }
 
-    /// Writes a new generation next to the current one; nothing is visible yet. If the volume is full, generations that linger
-    /// go first; if that is not enough nothing changes.
+    /// Writes a new generation next to the current one; nothing is visible yet. If the volume is
+    /// full, generations that linger go first; if that is not enough nothing changes.
     pub fn stage(&mut self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
         self.follow()?;
         if self.leftovers.are_due() {
@@ -183,10 +192,11 @@ impl Volume {
         staged
     }
 
-    /// A volume that was removed or mounted anew since it was opened is opened again: what is written into the old one nobody
-    /// sees.
+    /// A volume that was removed or mounted anew since it was opened is opened again: what is
+    /// written into the old one nobody sees.
     fn follow(&mut self) -> Result<(), VolumeError> {
-        let failed = |errno: Errno| VolumeError::Directory { path: self.path.clone(), error: errno.into() };
+        let failed =
+            |errno: Errno| VolumeError::Directory { path: self.path.clone(), error: errno.into() };
         let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
         let there = statat(CWD, &self.path, AtFlags::empty()).map(identity).map_err(failed)?;
         if fstat(&self.directory).map(identity).map_err(failed)? != there {
@@ -197,7 +207,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Makes a staged generation visible, or leaves all as it was. Returns whether a previous one lingers now.
+    /// Makes a staged generation visible, or leaves all as it was. Returns whether a previous one
+    /// lingers now.
     pub fn publish(&mut self, staged: Staged) -> Result<bool, VolumeError> {
         let Staged { generation, names, .. } = staged;
         let previous = self.replaced();
@@ -230,7 +241,9 @@ impl Volume {
 
     /// What is at the top of a generation.
     fn top_names(&self, generation: &str) -> Vec<String> {
-        self.own_generation(generation).and_then(|directory| entries::names(&directory).ok()).unwrap_or_default()
+        self.own_generation(generation)
+            .and_then(|directory| entries::names(&directory).ok())
+            .unwrap_or_default()
     }
 
     /// Undoes the last publication that changed something; `lingers` is what it returned.
@@ -256,7 +269,8 @@ impl Volume {
     }
 
     fn point_to(&self, generation: &str) -> Result<(), Errno> {
-        // A crash between the calls below leaves the link, and a container may put a directory in its place.
+        // A crash between the calls below leaves the link, and a container may put a directory in
+        // its place.
         let mut link = DATA_TMP.to_owned();
         let _ = unlinkat(&self.directory, DATA_TMP, AtFlags::empty());
         if let Err(errno) = symlinkat(generation, &self.directory, link.as_str()) {
@@ -287,22 +301,24 @@ impl Volume {
         }
     }
 
-    /// Removes the oldest generation that lingers; to be called once for each publication that said one does, and again when
-    /// it failed. `false` when it went earlier.
+    /// Removes the oldest generation that lingers; to be called once for each publication that said
+    /// one does, and again when it failed. `false` when it went earlier.
     pub fn remove_previous(&mut self) -> Result<bool, VolumeError> {
         if self.gone_early > 0 {
             self.gone_early -= 1;
             return Ok(false);
         }
         let Some(name) = self.previous.first() else { return Ok(false) };
-        removal::remove(&self.directory, name, &mut Allowance::default()).map_err(with_path(&self.path))?;
+        removal::remove(&self.directory, name, &mut Allowance::default())
+            .map_err(with_path(&self.path))?;
         self.previous.remove(0);
         Ok(true)
     }
 
     fn remove_all_previous(&mut self) -> Result<(), VolumeError> {
         while let Some(name) = self.previous.first() {
-            removal::remove(&self.directory, name, &mut Allowance::default()).map_err(with_path(&self.path))?;
+            removal::remove(&self.directory, name, &mut Allowance::default())
+                .map_err(with_path(&self.path))?;
             self.previous.remove(0);
             self.gone_early += 1;
         }
@@ -311,7 +327,8 @@ impl Volume {
 
     /// Removes generations that are neither the current one nor linger, and temporary links.
     fn clean_up(&mut self) {
-        let mut used: Vec<&str> = self.previous.iter().chain(&self.published).map(String::as_str).collect();
+        let mut used: Vec<&str> =
+            self.previous.iter().chain(&self.published).map(String::as_str).collect();
         let current = self.generation();
         used.extend(current.as_deref());
         let result = leftovers::remove(&self.directory, DATA_TMP, &used);

@@ -1,5 +1,6 @@
-//! What lies in a generation, seen through descriptors that open nothing (`O_PATH`): a container with a writable mount
-//! can put a FIFO, a link, a sparse file or another user's file in the place of ours, and exchange them at any moment.
+//! What lies in a generation, seen through descriptors that open nothing (`O_PATH`): a container
+//! with a writable mount can put a FIFO, a link, a sparse file or another user's file in the place
+//! of ours, and exchange them at any moment.
 
 use super::entries;
 use super::tree::{TreeError, is_own, open_own_directory, write_all};
@@ -11,7 +12,8 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 use zeroize::Zeroizing;
 
-/// No file of ours is larger: an answer has at most 256 KiB, and what is made of it is not much more.
+/// No file of ours is larger: an answer has at most 256 KiB, and what is made of it is not much
+/// more.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Nor are all that one generation takes over from the one before.
 pub(super) const MAX_KEPT_BYTES: u64 = 16 * 1024 * 1024;
@@ -83,9 +85,13 @@ impl Old {
     }
 
     /// Calls `each` for one piece after the other; `false` when it broke.
-    fn pieces(&self, mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Errno>) -> Result<bool, Errno> {
+    fn pieces(
+        &self,
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Errno>,
+    ) -> Result<bool, Errno> {
         let fd = self.open()?;
-        let mut buffer = Zeroizing::new(vec![0; PIECE_BYTES.min(usize::try_from(self.size).unwrap_or(0) + 1)]);
+        let mut buffer =
+            Zeroizing::new(vec![0; PIECE_BYTES.min(usize::try_from(self.size).unwrap_or(0) + 1)]);
         loop {
             match read(&fd, buffer.as_mut_slice()) {
                 Ok(0) => return Ok(true),
@@ -96,7 +102,8 @@ impl Old {
         }
     }
 
-    /// For reading. A mode without owner-read shuts out ourselves too, unless we are root: readable for this moment.
+    /// For reading. A mode without owner-read shuts out ourselves too, unless we are root: readable
+    /// for this moment.
     fn open(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let open = || openat(CWD, itself(&self.fd), flags, Mode::empty());
@@ -116,17 +123,20 @@ impl Old {
     }
 }
 
-/// Changes the mode of what an `O_PATH` descriptor stands for, and of nothing else (`fchmod` does not take one).
+/// Changes the mode of what an `O_PATH` descriptor stands for, and of nothing else (`fchmod` does
+/// not take one).
 pub(super) fn change_mode(fd: &OwnedFd, mode: Mode) -> Result<(), Errno> {
     chmod(itself(fd), mode)
 }
 
-/// The way to open again what a descriptor stands for; a process may look into its own, also when it is not dumpable.
+/// The way to open again what a descriptor stands for; a process may look into its own, also when
+/// it is not dumpable.
 fn itself(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// The paths of all regular files of ours below a directory; `FBIG` when it is not a generation of ours by its size.
+/// The paths of all regular files of ours below a directory; `FBIG` when it is not a generation of
+/// ours by its size.
 pub(super) fn files(root: &OwnedFd) -> Result<BTreeSet<RelativePath>, Errno> {
     let (mut paths, mut bytes, mut seen) = (BTreeSet::new(), 0, 0);
     let mut directories = vec![None::<RelativePath>];
@@ -137,13 +147,18 @@ pub(super) fn files(root: &OwnedFd) -> Result<BTreeSet<RelativePath>, Errno> {
             seen += 1;
             let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
             let prefix = above.as_ref().map(|path| format!("{path}/")).unwrap_or_default();
-            let path = name.to_str().ok().and_then(|name| format!("{prefix}{name}").parse::<RelativePath>().ok());
+            let path = name
+                .to_str()
+                .ok()
+                .and_then(|name| format!("{prefix}{name}").parse::<RelativePath>().ok());
             // A name that is no path of ours is nothing of ours.
             if let Some(path) = path.filter(|_| is_own(&stat)) {
                 bytes += path.as_str().len();
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => directories.push(Some(path)),
-                    FileType::RegularFile if stat.st_size.unsigned_abs() <= MAX_FILE_BYTES => drop(paths.insert(path)),
+                    FileType::RegularFile if stat.st_size.unsigned_abs() <= MAX_FILE_BYTES => {
+                        paths.insert(path);
+                    }
                     _ => {}
                 }
             }
@@ -160,7 +175,8 @@ pub(super) fn files(root: &OwnedFd) -> Result<BTreeSet<RelativePath>, Errno> {
     Ok(paths)
 }
 
-/// Whether nothing but these files and their directories is below a directory; that they are there is known.
+/// Whether nothing but these files and their directories is below a directory; that they are there
+/// is known.
 pub(super) fn holds_only(root: &OwnedFd, paths: &BTreeSet<&str>) -> Result<bool, Errno> {
     let mut directories = vec![String::new()];
     while let Some(prefix) = directories.pop() {
@@ -176,7 +192,8 @@ pub(super) fn holds_only(root: &OwnedFd, paths: &BTreeSet<&str>) -> Result<bool,
                 return Ok(ControlFlow::Continue(()));
             }
             let below = format!("{path}/");
-            let leads = paths.range(below.as_str()..).next().is_some_and(|next| next.starts_with(&below));
+            let leads =
+                paths.range(below.as_str()..).next().is_some_and(|next| next.starts_with(&below));
             if !leads {
                 return Ok(ControlFlow::Break(()));
             }

@@ -1,4 +1,5 @@
-//! Removes a generation, whatever became of it: no stack, memory or time grows with what lies in it.
+//! Removes a generation, whatever became of it: no stack, memory or time grows with what lies in
+//! it.
 //!
 //! Directories are not descended into: what is in one of them goes up to the top, where it is next.
 
@@ -11,7 +12,8 @@ use std::ffi::CStr;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
-/// So many entries are removed in one go, about 10 ms; a directory with something in it counts as several.
+/// So many entries are removed in one go, about 10 ms; a directory with something in it counts as
+/// several.
 const MAX_REMOVED: usize = 4096;
 const DIRECTORY: usize = 8;
 
@@ -32,9 +34,13 @@ impl Allowance {
     }
 }
 
-/// Removes a directory of ours and everything below it; one that is not there, or not ours, is fine. `AGAIN` when the
-/// allowance is used up: what is left goes the next time.
-pub(super) fn remove(parent: &OwnedFd, name: &str, allowance: &mut Allowance) -> Result<(), TreeError> {
+/// Removes a directory of ours and everything below it; one that is not there, or not ours, is
+/// fine. `AGAIN` when the allowance is used up: what is left goes the next time.
+pub(super) fn remove(
+    parent: &OwnedFd,
+    name: &str,
+    allowance: &mut Allowance,
+) -> Result<(), TreeError> {
     match remove_top(parent, name, allowance) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(TreeError::new(name, errno)),
@@ -65,7 +71,12 @@ fn remove_top(parent: &OwnedFd, name: &str, allowance: &mut Allowance) -> Result
     }
 }
 
-fn remove_entry(top: &OwnedFd, name: &CStr, kind: FileType, allowance: &mut Allowance) -> Result<(), Errno> {
+fn remove_entry(
+    top: &OwnedFd,
+    name: &CStr,
+    kind: FileType,
+    allowance: &mut Allowance,
+) -> Result<(), Errno> {
     allowance.take(1)?;
     if kind != FileType::Directory {
         match unlinkat(top, name, AtFlags::empty()) {
@@ -112,7 +123,10 @@ fn open_closed(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
             if !is_own(&stat) {
                 return Err(Errno::ACCESS);
             }
-            super::old::change_mode(&closed, Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU)?;
+            super::old::change_mode(
+                &closed,
+                Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU,
+            )?;
             openat(&closed, c".", flags | OFlags::RDONLY, Mode::empty())
         }
         other => other,
@@ -123,5 +137,9 @@ fn open_closed(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
 fn make_writable(directory: &OwnedFd) -> Result<(), Errno> {
     let stat = fstat(directory)?;
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-    if is_own(&stat) && !mode.contains(Mode::RWXU) { fchmod(directory, mode | Mode::RWXU) } else { Ok(()) }
+    if is_own(&stat) && !mode.contains(Mode::RWXU) {
+        fchmod(directory, mode | Mode::RWXU)
+    } else {
+        Ok(())
+    }
 }

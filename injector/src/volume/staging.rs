@@ -14,7 +14,11 @@ use std::time::SystemTime;
 
 impl Volume {
     /// Of the files of the current generation no more than a piece is in memory at a time.
-    pub(super) fn try_stage(&self, entries: &[Entry<'_>], now: SystemTime) -> Result<Staged, VolumeError> {
+    pub(super) fn try_stage(
+        &self,
+        entries: &[Entry<'_>],
+        now: SystemTime,
+    ) -> Result<Staged, VolumeError> {
         let current = self.current().map(|(_, current)| current);
         let mut changed = Vec::new();
         for entry in entries {
@@ -30,10 +34,13 @@ impl Volume {
                 changed.push(entry.path.clone());
             }
         }
-        let names: BTreeSet<String> = entries.iter().map(|entry| entry.path.top().to_owned()).collect();
+        let names: BTreeSet<String> =
+            entries.iter().map(|entry| entry.path.top().to_owned()).collect();
         links::check(&self.directory, DATA, &names).map_err(with_path(&self.path))?;
         let paths = || entries.iter().map(|entry| entry.path.as_str()).collect();
-        let same_set = current.as_ref().is_some_and(|current| old::holds_only(current, &paths()).unwrap_or(false));
+        let same_set = current
+            .as_ref()
+            .is_some_and(|current| old::holds_only(current, &paths()).unwrap_or(false));
         if same_set && changed.is_empty() {
             return Ok(Staged { generation: None, names, changed });
         }
@@ -46,18 +53,30 @@ impl Volume {
     }
 
     fn is_same(&self, entry: &Entry<'_>, old: &old::Old) -> Result<bool, VolumeError> {
-        let attributes = entry.group.is_none_or(|group| group == old.group) && old.mode == entry.mode.bits();
+        let attributes =
+            entry.group.is_none_or(|group| group == old.group) && old.mode == entry.mode.bits();
         match entry.content.filter(|_| attributes) {
-            Some(new) => old.holds(new.expose()).map_err(|errno| io(&self.path, entry.path.as_str(), errno)),
+            Some(new) => {
+                old.holds(new.expose()).map_err(|errno| io(&self.path, entry.path.as_str(), errno))
+            }
             None => Ok(attributes),
         }
     }
 
-    fn old(&self, current: Option<&OwnedFd>, path: &RelativePath) -> Result<Option<old::Old>, VolumeError> {
+    fn old(
+        &self,
+        current: Option<&OwnedFd>,
+        path: &RelativePath,
+    ) -> Result<Option<old::Old>, VolumeError> {
         current.map_or(Ok(None), |current| old::find(current, path)).map_err(with_path(&self.path))
     }
 
-    fn write(&self, generation: &str, entries: &[Entry<'_>], current: Option<&OwnedFd>) -> Result<(), VolumeError> {
+    fn write(
+        &self,
+        generation: &str,
+        entries: &[Entry<'_>],
+        current: Option<&OwnedFd>,
+    ) -> Result<(), VolumeError> {
         mkdirat(&self.directory, generation, Mode::from_bits_truncate(0o755))
             .map_err(|errno| io(&self.path, generation, errno))?;
         let root = tree::create(&self.directory, generation).map_err(with_path(&self.path))?;
@@ -71,7 +90,8 @@ impl Volume {
                 _ => return Err(VolumeError::Incomplete { path: path.clone() }),
             };
             let file = tree::File { path, mode, group, bytes };
-            tree::write(&self.directory, &root, &file, &self.budget).map_err(with_path(&self.path))?;
+            tree::write(&self.directory, &root, &file, &self.budget)
+                .map_err(with_path(&self.path))?;
         }
         Ok(())
     }

@@ -22,7 +22,12 @@ pub(super) fn stage(volume: &mut Volume, files: Files<'_>) -> Result<Staged, Vol
         .collect();
     let entries: Vec<Entry<'_>> = owned
         .iter()
-        .map(|(path, mode, content)| Entry { path, mode: *mode, group: None, content: content.as_ref() })
+        .map(|(path, mode, content)| Entry {
+            path,
+            mode: *mode,
+            group: None,
+            content: content.as_ref(),
+        })
         .collect();
     volume.stage(&entries, NOW)
 }
@@ -36,8 +41,10 @@ pub(super) fn commit(volume: &mut Volume, files: Files<'_>) -> bool {
 }
 
 pub(super) fn names(path: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -65,7 +72,10 @@ fn the_layout_is_the_kubelets() {
     assert_eq!(fs::read_link(path.join("db")).unwrap(), Path::new("..data/db"));
     assert_eq!(fs::read_link(path.join("tls")).unwrap(), Path::new("..data/tls"));
     assert_eq!(fs::read(path.join("tls/crt")).unwrap(), b"y");
-    assert_eq!((mode(&path.join("db")), mode(&path.join("tls/crt")), mode(&path.join("tls/key"))), (0o640, 0o777, 0));
+    assert_eq!(
+        (mode(&path.join("db")), mode(&path.join("tls/crt")), mode(&path.join("tls/key"))),
+        (0o640, 0o777, 0)
+    );
     assert_eq!((mode(&path.join("tls")), mode(&path.join("..data"))), (0o755, 0o755));
 }
 
@@ -111,7 +121,10 @@ fn files_come_go_and_become_directories() {
     assert_eq!(fs::read(path.join("a/x")).unwrap(), b"3");
     assert!(fs::symlink_metadata(path.join("b")).is_err());
     commit(&mut volume, &[("a", 0o644, Some(b"5")), ("c", 0o644, None)]);
-    assert_eq!((fs::read(path.join("a")).unwrap(), fs::read(path.join("c")).unwrap()), (b"5".to_vec(), b"4".to_vec()));
+    assert_eq!(
+        (fs::read(path.join("a")).unwrap(), fs::read(path.join("c")).unwrap()),
+        (b"5".to_vec(), b"4".to_vec())
+    );
     commit(&mut volume, &[]);
     assert!(names(path).iter().all(|name| name.starts_with("..")), "an empty volume");
 }
@@ -123,7 +136,10 @@ fn the_previous_generation_lingers_until_it_is_removed() {
     commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
     let old = fs::File::open(directory.path().join("..data").canonicalize().unwrap()).unwrap();
     commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
-    assert_eq!(fs::read(format!("/proc/self/fd/{}/db", std::os::fd::AsRawFd::as_raw_fd(&old))).unwrap(), b"1");
+    assert_eq!(
+        fs::read(format!("/proc/self/fd/{}/db", std::os::fd::AsRawFd::as_raw_fd(&old))).unwrap(),
+        b"1"
+    );
     assert_eq!(generations(directory.path()), 2);
     assert!(volume.remove_previous().unwrap());
     assert!(!volume.remove_previous().unwrap());
@@ -135,7 +151,8 @@ fn a_generation_that_could_not_be_removed_is_removed_later() {
     let directory = tempfile::tempdir().unwrap();
     let mut volume = Volume::open(directory.path()).unwrap();
     commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
-    let (old, away) = (directory.path().join(volume.generation().unwrap()), directory.path().join("away"));
+    let (old, away) =
+        (directory.path().join(volume.generation().unwrap()), directory.path().join("away"));
     commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
     fs::rename(&old, &away).unwrap();
     fs::File::create(&old).unwrap();
@@ -159,7 +176,10 @@ fn leftovers_of_a_crash_go_at_start_and_foreign_files_stay() {
     symlink("/etc", path.join("..2020_01_01_00_00_00.3")).unwrap();
     fs::File::create(path.join("theirs")).unwrap();
     let mut volume = Volume::open(path).unwrap();
-    assert!(!path.join("..2020_01_01_00_00_00.1").exists() && fs::symlink_metadata(path.join("..data_tmp")).is_err());
+    assert!(
+        !path.join("..2020_01_01_00_00_00.1").exists()
+            && fs::symlink_metadata(path.join("..data_tmp")).is_err()
+    );
     commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
     assert!(
         path.join("theirs").exists()
@@ -177,7 +197,8 @@ fn a_foreign_file_in_the_way_is_refused_before_anything_changes() {
     fs::File::create(path.join("theirs")).unwrap();
     symlink("/etc/passwd", path.join("link")).unwrap();
     for name in ["theirs", "link", "link/x"] {
-        let error = stage(&mut volume, &[("db", 0o644, Some(b"2")), (name, 0o644, Some(b"3"))]).unwrap_err();
+        let error = stage(&mut volume, &[("db", 0o644, Some(b"2")), (name, 0o644, Some(b"3"))])
+            .unwrap_err();
         assert_eq!(error.fault().reason.code, "KS504", "{error}");
     }
     assert_eq!(fs::read(path.join("db")).unwrap(), b"1");
@@ -206,11 +227,13 @@ fn a_publication_that_fails_or_is_withdrawn_leaves_all_as_it_was() {
     assert!(!lingers && names(path).is_empty(), "{:?}", names(path));
     commit(&mut volume, &[("db", 0o644, Some(b"1")), ("old", 0o644, Some(b"1"))]);
     let before = names(path);
-    let staged = stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
+    let staged =
+        stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
     let lingers = volume.publish(staged).unwrap();
     volume.withdraw(lingers);
     assert_eq!((lingers, names(path)), (true, before.clone()));
-    let staged = stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
+    let staged =
+        stage(&mut volume, &[("db", 0o644, Some(b"2")), ("new", 0o644, Some(b"2"))]).unwrap();
     fs::File::create(path.join("new")).unwrap();
     assert_eq!(volume.publish(staged).unwrap_err().fault().reason.code, "KS504");
     fs::remove_file(path.join("new")).unwrap();
@@ -231,10 +254,21 @@ fn a_full_volume_drops_what_lingers_then_keeps_the_last_good() {
     assert_eq!(generations(path), 2, "the first made room for the third");
     assert!(!volume.remove_previous().unwrap(), "the first went early: its removal is void");
     assert_eq!(generations(path), 2, "the second stays its time");
-    let error = stage(&mut volume, &[("db", 0o644, Some(&[4; 100])), ("e", 0o644, Some(&[4; 100]))]).unwrap_err();
+    let error =
+        stage(&mut volume, &[("db", 0o644, Some(&[4; 100])), ("e", 0o644, Some(&[4; 100]))])
+            .unwrap_err();
     let text = error.fault().to_string();
-    assert!(text.starts_with("KS501 ") && text.contains("/e: No space left") && text.contains("sizeLimit"), "{text}");
-    assert_eq!((generations(path), fs::read(path.join("db")).unwrap()), (1, vec![3; 100]), "no part of it stays");
+    assert!(
+        text.starts_with("KS501 ")
+            && text.contains("/e: No space left")
+            && text.contains("sizeLimit"),
+        "{text}"
+    );
+    assert_eq!(
+        (generations(path), fs::read(path.join("db")).unwrap()),
+        (1, vec![3; 100]),
+        "no part of it stays"
+    );
 }
 
 #[test]
@@ -249,8 +283,9 @@ fn a_missing_directory_is_named() {
 #[test]
 fn a_restart_knows_the_files_of_the_generation() {
     let directory = tempfile::tempdir().unwrap();
-    let left =
-        |volume: &Volume| volume.left().map(|paths| paths.iter().map(RelativePath::to_string).collect::<Vec<_>>());
+    let left = |volume: &Volume| {
+        volume.left().map(|paths| paths.iter().map(RelativePath::to_string).collect::<Vec<_>>())
+    };
     let mut volume = Volume::open(directory.path()).unwrap();
     assert_eq!(left(&volume), None);
     commit(&mut volume, &[("a", 0o644, Some(b"1"))]);
@@ -266,7 +301,10 @@ fn a_restart_completes_the_links_of_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
-    commit(&mut Volume::open(path).unwrap(), &[("a", 0o644, Some(b"1")), ("b/c", 0o644, Some(b"2"))]);
+    commit(
+        &mut Volume::open(path).unwrap(),
+        &[("a", 0o644, Some(b"1")), ("b/c", 0o644, Some(b"2"))],
+    );
     fs::remove_file(path.join("b")).unwrap();
     symlink("..data/gone", path.join("gone")).unwrap();
     let volume = Volume::open(path).unwrap();
@@ -291,13 +329,18 @@ fn a_data_link_that_points_elsewhere_is_not_followed() {
 
 fn content() -> impl Strategy<Value = BTreeMap<String, (u32, Vec<u8>)>> {
     let path = prop_oneof!["[ab]", "[cd]/[ef]", "[cd]/g/[hi]"];
-    prop::collection::btree_map(path, (0_u32..0o1000, prop::collection::vec(any::<u8>(), 0..20)), 0..5)
+    prop::collection::btree_map(
+        path,
+        (0_u32..0o1000, prop::collection::vec(any::<u8>(), 0..20)),
+        0..5,
+    )
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// After any history the volume shows exactly the last generation, and an equal one is not rewritten.
+    /// After any history the volume shows exactly the last generation, and an equal one is not
+    /// rewritten.
     #[test]
     fn the_volume_shows_exactly_what_was_committed(history in prop::collection::vec(content(), 1..6), restart: bool) {
         let directory = tempfile::tempdir().unwrap();
@@ -329,7 +372,12 @@ fn names_of_generations_differ_within_a_second() {
 /// Writes a file for a group; tells its group or the fault.
 fn commit_for_group(volume: &mut Volume, group: u32) -> Result<bool, VolumeError> {
     let (path, content) = ("db".parse().unwrap(), Content::new(b"1".to_vec()));
-    let entry = Entry { path: &path, mode: "0640".parse().unwrap(), group: Some(group), content: Some(&content) };
+    let entry = Entry {
+        path: &path,
+        mode: "0640".parse().unwrap(),
+        group: Some(group),
+        content: Some(&content),
+    };
     let staged = volume.stage(&[entry], NOW)?;
     let changed = !staged.is_unchanged();
     volume.publish(staged)?;
@@ -347,14 +395,21 @@ fn a_file_is_given_to_its_group_and_a_new_group_is_a_change() {
     let result = commit_for_group(&mut volume, own + 7);
     let file = fs::metadata(directory.path().join("db")).unwrap();
     match result {
-        Ok(changed) => assert_eq!((changed, file.gid(), file.mode() & 0o777), (true, own + 7, 0o640)),
+        Ok(changed) => {
+            assert_eq!((changed, file.gid(), file.mode() & 0o777), (true, own + 7, 0o640));
+        }
         Err(error) => {
             let text = error.fault().to_string();
             assert!(
-                text.starts_with("KS505 ") && text.contains(&format!("/db cannot belong to group {}", own + 7)),
+                text.starts_with("KS505 ")
+                    && text.contains(&format!("/db cannot belong to group {}", own + 7)),
                 "{text}"
             );
-            assert_eq!((file.gid(), generations(directory.path())), (own, 1), "the last good file stays");
+            assert_eq!(
+                (file.gid(), generations(directory.path())),
+                (own, 1),
+                "the last good file stays"
+            );
         }
     }
 }

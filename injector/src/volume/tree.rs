@@ -88,7 +88,10 @@ pub(super) fn is_generation(name: &str) -> bool {
         return false;
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    date.len() == 19 && date.split('_').count() == 6 && date.split('_').all(digits) && digits(random)
+    date.len() == 19
+        && date.split('_').count() == 6
+        && date.split('_').all(digits)
+        && digits(random)
 }
 
 /// Opens a directory below another without following a link.
@@ -97,7 +100,8 @@ pub(super) fn open_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, E
     openat(parent, name, flags, Mode::empty())
 }
 
-/// The same of a directory that belongs to us; one of somebody else is none of ours, as if it was not there.
+/// The same of a directory that belongs to us; one of somebody else is none of ours, as if it was
+/// not there.
 pub(super) fn open_own_directory(parent: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let directory = open_directory(parent, name)?;
     if is_own(&fstat(&directory)?) { Ok(directory) } else { Err(Errno::NOTDIR) }
@@ -118,11 +122,19 @@ pub(super) fn create(volume: &OwnedFd, generation: &str) -> Result<OwnedFd, Tree
 }
 
 /// Writes a file that is not there yet.
-pub(super) fn write(volume: &OwnedFd, root: &OwnedFd, file: &File<'_>, budget: &Budget) -> Result<(), TreeError> {
-    let failed = |errno| TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno });
+pub(super) fn write(
+    volume: &OwnedFd,
+    root: &OwnedFd,
+    file: &File<'_>,
+    budget: &Budget,
+) -> Result<(), TreeError> {
+    let failed = |errno| {
+        TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno })
+    };
     budget.take(volume, file.bytes.len()).map_err(failed)?;
     let fd = write_file(root, file).map_err(failed)?;
-    give_to_group(&fd, file.group).map_err(|errno| TreeError { group: file.group, ..failed(errno) })?;
+    give_to_group(&fd, file.group)
+        .map_err(|errno| TreeError { group: file.group, ..failed(errno) })?;
     // After the group: a change of it clears bits of the mode.
     fchmod(&fd, Mode::from_bits_truncate(file.mode.bits())).map_err(failed)
 }
@@ -171,8 +183,8 @@ fn give_to_group(fd: &OwnedFd, group: Option<u32>) -> Result<(), Errno> {
     if fstat(fd)?.st_gid == group { Ok(()) } else { fchown(fd, None, Some(Gid::from_raw(group))) }
 }
 
-/// `mkdir` is subject to the umask. The setgid bit stays: with `fsGroup` the kubelet sets it on the volume, and by it the
-/// files below belong to that group.
+/// `mkdir` is subject to the umask. The setgid bit stays: with `fsGroup` the kubelet sets it on the
+/// volume, and by it the files below belong to that group.
 fn open_up(directory: &OwnedFd) -> Result<(), Errno> {
     let setgid = fstat(directory)?.st_mode & 0o2000;
     fchmod(directory, Mode::from_bits_truncate(0o755 | setgid))
@@ -188,9 +200,10 @@ mod tests {
     pub(super) fn used(directory: &OwnedFd) -> usize {
         let size = |name: &String| match open_directory(directory, name) {
             Ok(inner) => used(&inner),
-            Err(_) => {
-                usize::try_from(statat(directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).unwrap().st_size).unwrap()
-            }
+            Err(_) => usize::try_from(
+                statat(directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).unwrap().st_size,
+            )
+            .unwrap(),
         };
         names(directory).unwrap().iter().map(size).sum()
     }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 /// A vault of `secrets` secrets `s0`, `s1`, … that were made long ago, and the right to list them.
 fn world(secrets: usize) -> World {
     let world = World::new();
-    let secret = |index: usize| (format!("s{index}"), json!({"value": format!("v{index}"), "created": 1_700_000_000}));
+    let secret = |index: usize| {
+        (format!("s{index}"), json!({"value": format!("v{index}"), "created": 1_700_000_000}))
+    };
     let secrets: Map<String, Value> = (0..secrets).map(secret).collect();
     let vaults = json!({"vaults": [{"name": "shop", "tenantId": TENANT, "secrets": secrets, "keys": {"k": {"kty": "EC", "crv": "P-256"}},
         "roles": [{"clientId": CLIENT, "secrets": ["get", "list"], "keys": ["get", "list"]}]}]});
@@ -42,7 +44,11 @@ fn a_refresh_costs_a_page_for_25_objects_and_a_get_for_each_that_changed() {
     assert_eq!(world.read("f7"), "changed");
     // Until no further change can have the same time it is asked for again.
     until("it is settled", || sidecar.cost() == (3, 0, true));
-    assert_eq!(sidecar.status()["volumes"][0]["files"][7]["ageSeconds"], 0, "a list confirms it as well");
+    assert_eq!(
+        sidecar.status()["volumes"][0]["files"][7]["ageSeconds"],
+        0,
+        "a list confirms it as well"
+    );
 }
 
 #[test]
@@ -50,7 +56,11 @@ fn short_and_empty_pages_cost_a_call_each_and_miss_nothing() {
     let world = world(20);
     let sidecar = world.run_ready(&world.plan(&files(&world, 20)));
     // 23 objects: three pages, and an empty one between each two.
-    world.emulator.set_lists(ListShape { page_size: Some(10), empty_pages: true, ..ListShape::default() });
+    world.emulator.set_lists(ListShape {
+        page_size: Some(10),
+        empty_pages: true,
+        ..ListShape::default()
+    });
     assert_eq!(sidecar.cost(), (5, 0, true));
     world.emulator.set_secret("shop", "s19", "changed");
     assert_eq!(sidecar.cost(), (5, 1, true));
@@ -82,11 +92,16 @@ fn two_changes_within_a_second_are_both_seen() {
 fn what_is_disabled_deleted_or_back_is_noticed() {
     let world = world(10);
     let sidecar = world.run_ready(&world.plan(&files(&world, 10)));
-    let error = |file: usize| sidecar.refresh().0["volumes"][0]["files"][file]["error"]["code"].clone();
+    let error =
+        |file: usize| sidecar.refresh().0["volumes"][0]["files"][file]["error"]["code"].clone();
     world.emulator.disable("shop", "s1");
     world.emulator.delete("shop", "s2");
     assert_eq!((error(1), error(2), error(3)), (json!("KS406"), json!("KS404"), Value::Null));
-    assert_eq!((world.read("f1").as_str(), world.read("f2").as_str()), ("v1", "v2"), "the last good files stay");
+    assert_eq!(
+        (world.read("f1").as_str(), world.read("f2").as_str()),
+        ("v1", "v2"),
+        "the last good files stay"
+    );
     world.emulator.set_enabled("shop", "s1", None, true);
     world.emulator.set_secret("shop", "s2", "back");
     assert!(sidecar.refresh().1);
@@ -120,7 +135,11 @@ fn a_vault_with_more_pages_than_objects_is_not_listed() {
     assert_eq!(sidecar.cost(), (0, 4, true));
     // With all of them early in the list it ends there.
     let other = self::world(300);
-    let sidecar = other.run_ready(&other.plan(&[other.file("a", "s0"), other.file("b", "s1"), other.file("c", "s10")]));
+    let sidecar = other.run_ready(&other.plan(&[
+        other.file("a", "s0"),
+        other.file("b", "s1"),
+        other.file("c", "s10"),
+    ]));
     assert_eq!(sidecar.cost(), (1, 0, true));
 }
 
@@ -128,12 +147,18 @@ fn a_vault_with_more_pages_than_objects_is_not_listed() {
 fn a_list_that_fails_for_a_moment_costs_no_objects_and_one_that_goes_on_failing_does() {
     let world = world(10);
     let sidecar = world.run_ready(&world.plan(&files(&world, 10)));
-    for (fault, code) in [(Fault::status(500), "KS408"), (Fault::truncate(), "KS413"), (Fault::reset(), "KS411")] {
+    for (fault, code) in
+        [(Fault::status(500), "KS408"), (Fault::truncate(), "KS413"), (Fault::reset(), "KS411")]
+    {
         world.emulator.set_secret("shop", "s3", code);
         world.emulator.inject(fault.clone().on(CallKind::List).times(1));
         world.emulator.reset_counts();
         let answer = sidecar.refresh().0;
-        assert_eq!((&answer["failing"], world.emulator.counts().secret_gets), (&json!(10), 0), "{answer}");
+        assert_eq!(
+            (&answer["failing"], world.emulator.counts().secret_gets),
+            (&json!(10), 0),
+            "{answer}"
+        );
         assert_eq!(answer["volumes"][0]["files"][0]["error"]["code"], code);
         until("the next tells", || world.read("f3") == code);
         until("and all is settled", || sidecar.cost() == (1, 0, true));
@@ -171,14 +196,23 @@ fn without_a_token_one_request_is_made_and_lists_go_on_afterwards() {
     fs::remove_file(world.root.join("token")).unwrap();
     until("the token ended", || {
         let answer = sidecar.refresh().0;
-        answer["volumes"][0]["files"].as_array().unwrap().iter().all(|file| file["error"]["code"] == "KS301")
+        answer["volumes"][0]["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|file| file["error"]["code"] == "KS301")
     });
     world.emulator.set_token_lifetime(None);
     world.write_token(&world.token);
     world.emulator.inject(Fault::status(503).on(CallKind::Token).times(1));
     assert_eq!(sidecar.cost(), (0, 0, false));
-    assert_eq!(world.emulator.counts().tokens, 1, "shared by all objects, and not tried again for each");
-    // A token that ends while it is under way may have cost the objects a 401: then they are asked for once.
+    assert_eq!(
+        world.emulator.counts().tokens,
+        1,
+        "shared by all objects, and not tried again for each"
+    );
+    // A token that ends while it is under way may have cost the objects a 401: then they are asked
+    // for once.
     until("lists go on", || sidecar.cost() == (1, 0, true));
 }
 

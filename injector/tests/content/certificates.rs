@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 fn fixture(name: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/certificates").join(name)).unwrap()
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/certificates").join(name))
+        .unwrap()
 }
 
 fn pems(names: &[&str]) -> String {
@@ -21,8 +22,11 @@ fn a_certificate_comes_in_every_form_of_the_matrix_for_one_get_of_each_kind() {
     let world = world();
     let (pfx, pem) = (fixture("chain.pfx"), pems(&["leaf", "root", "leaf.key", "intermediate"]));
     let cer = pems(&["leaf"]).lines().filter(|line| !line.starts_with('-')).collect();
-    let in_pkcs12 =
-        CertificateSeed { cer: Some(cer), secret: Some(STANDARD.encode(&pfx).into()), ..CertificateSeed::default() };
+    let in_pkcs12 = CertificateSeed {
+        cer: Some(cer),
+        secret: Some(STANDARD.encode(&pfx).into()),
+        ..CertificateSeed::default()
+    };
     world.emulator.set_certificate("shop", "web", in_pkcs12).unwrap();
     let in_pem = CertificateSeed { secret: Some(pem.clone().into()), ..CertificateSeed::default() };
     world.emulator.set_certificate("shop", "pem", in_pem).unwrap();
@@ -67,7 +71,10 @@ fn a_certificate_comes_in_every_form_of_the_matrix_for_one_get_of_each_kind() {
     assert!(found["public"].starts_with("-----BEGIN PUBLIC KEY-----\n"));
     assert_eq!(found.len(), 15);
     let counts = world.emulator.counts();
-    assert_eq!((counts.secret_gets, counts.certificate_gets, counts.key_gets, counts.lists), (2, 1, 1, 0));
+    assert_eq!(
+        (counts.secret_gets, counts.certificate_gets, counts.key_gets, counts.lists),
+        (2, 1, 1, 0)
+    );
     let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
     assert!(sidecar.refresh().1);
     assert_eq!(
@@ -88,15 +95,20 @@ fn a_certificate_that_cannot_be_read_says_why_and_keeps_the_last_good_files() {
         world.emulator.put_secret("shop", "web", secret).unwrap();
     };
     set("chain.pfx");
-    let files =
-        [file(&world, "key", "web", &json!({"part": "key"})), file(&world, "ca", "web", &json!({"part": "ca"}))];
+    let files = [
+        file(&world, "key", "web", &json!({"part": "key"})),
+        file(&world, "ca", "web", &json!({"part": "ca"})),
+    ];
     let sidecar = world.run_ready(&world.plan(&files));
     let before = seen(&world);
     set("password.pfx");
     let (answer, well) = sidecar.refresh();
     let error = &answer["volumes"][0]["files"][0]["error"];
     assert!(!well && error["code"] == "KS426", "{error}");
-    assert!(error["message"].as_str().unwrap().ends_with("it has a password, or it is damaged"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().ends_with("it has a password, or it is damaged"),
+        "{error}"
+    );
     assert_eq!(seen(&world), before);
     set("keyless.pfx");
     let (answer, _) = sidecar.refresh();
@@ -139,8 +151,10 @@ fn no_part_of_a_key_is_seen_outside_the_volume() {
         ..SecretSeed::new(STANDARD.encode(fixture("chain.pfx")))
     };
     world.emulator.put_secret("shop", "web", secret).unwrap();
-    let files =
-        [file(&world, "key", "web", &json!({"part": "key"})), file(&world, "field", "web", &json!({"jsonKey": "a"}))];
+    let files = [
+        file(&world, "key", "web", &json!({"part": "key"})),
+        file(&world, "field", "web", &json!({"jsonKey": "a"})),
+    ];
     let mut plan = world.plan(&files);
     plan["startTimeoutSeconds"] = 1.into();
     let sidecar = world.run(&plan);

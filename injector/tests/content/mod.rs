@@ -28,7 +28,8 @@ pub(crate) fn file(world: &World, path: &str, name: &str, extra: &Value) -> Valu
 
 fn selections(world: &World, plan: &mut Value, selections: &[Value]) {
     let all = selections.iter().map(|extra| {
-        let mut one = json!({"mode": "0600", "identity": "a", "vault": world.emulator.vault_url("shop")});
+        let mut one =
+            json!({"mode": "0600", "identity": "a", "vault": world.emulator.vault_url("shop")});
         one.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         one
     });
@@ -48,7 +49,8 @@ fn seen(world: &World) -> BTreeMap<String, String> {
                 walk(&path, &format!("{shown}/"), all);
             } else {
                 let bytes = fs::read(&path).unwrap();
-                let text = String::from_utf8(bytes).unwrap_or_else(|error| format!("{} bytes", error.as_bytes().len()));
+                let text = String::from_utf8(bytes)
+                    .unwrap_or_else(|error| format!("{} bytes", error.as_bytes().len()));
                 all.insert(shown, text);
             }
         }
@@ -67,7 +69,8 @@ fn expected(files: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn put_version(world: &World, name: &str, value: &str, created: i64, enabled: bool) -> String {
-    let seed = SecretSeed { created: Some(created), enabled: Some(enabled), ..SecretSeed::new(value) };
+    let seed =
+        SecretSeed { created: Some(created), enabled: Some(enabled), ..SecretSeed::new(value) };
     world.emulator.put_secret("shop", name, seed).unwrap()
 }
 
@@ -78,7 +81,8 @@ fn a_history_follows_the_vault_over_short_and_empty_pages() {
     for (number, enabled) in [(1, true), (2, true), (3, false), (4, true)] {
         put_version(&world, "rolling", &format!("v{number}"), 1000 + number, enabled);
     }
-    let plan = world.plan(&[file(&world, "old", "rolling", &json!({"history": 3})), world.file("db", "db")]);
+    let plan = world
+        .plan(&[file(&world, "old", "rolling", &json!({"history": 3})), world.file("db", "db")]);
     let sidecar = world.run_ready(&plan);
     assert_eq!(names(&world), ["db", "old/0", "old/1", "old/2"]);
     let history = || ["old/0", "old/1", "old/2"].map(|path| world.read(path));
@@ -88,7 +92,10 @@ fn a_history_follows_the_vault_over_short_and_empty_pages() {
     assert!(well);
     assert_eq!(history(), ["v5", "v4", "v2"]);
     let made = &answer["volumes"][0]["files"][0]["made"];
-    assert_eq!((&made[0], made.as_array().unwrap().len()), (&json!({"path": "old/0", "version": newest}), 3));
+    assert_eq!(
+        (&made[0], made.as_array().unwrap().len()),
+        (&json!({"path": "old/0", "version": newest}), 3)
+    );
     // A list that fails keeps them all, also over a restart.
     world.emulator.inject(Fault::status(503).on(CallKind::List));
     assert!(!sidecar.refresh().1);
@@ -104,21 +111,40 @@ fn a_history_follows_the_vault_over_short_and_empty_pages() {
     world.emulator.delete("shop", "rolling");
     put_version(&world, "rolling", "anew", 1010, true);
     assert!(sidecar.refresh().1);
-    assert_eq!((names(&world), world.read("old/0").as_str()), (vec!["db".to_owned(), "old/0".to_owned()], "anew"));
+    assert_eq!(
+        (names(&world), world.read("old/0").as_str()),
+        (vec!["db".to_owned(), "old/0".to_owned()], "anew")
+    );
 }
 
 #[test]
 fn a_history_starts_where_it_is_told_and_an_unknown_start_makes_no_file() {
     let world = world();
-    let ids = [1, 2, 3].map(|number| put_version(&world, "rolling", &format!("v{number}"), 1000 + number, true));
-    let history = |path: &str, version: &str| file(&world, path, "rolling", &json!({"history": 2, "version": version}));
-    let files =
-        [history("from", &ids[1]), history("latest", "latest"), history("none", "0123456789abcdef0123456789abcdef")];
+    let ids = [1, 2, 3]
+        .map(|number| put_version(&world, "rolling", &format!("v{number}"), 1000 + number, true));
+    let history = |path: &str, version: &str| {
+        file(&world, path, "rolling", &json!({"history": 2, "version": version}))
+    };
+    let files = [
+        history("from", &ids[1]),
+        history("latest", "latest"),
+        history("none", "0123456789abcdef0123456789abcdef"),
+    ];
     let latest = file(&world, "single", "rolling", &json!({"version": "latest"}));
     let sidecar = world.run_ready(&world.plan(&[files.as_slice(), &[latest]].concat()));
-    let wanted = [("from/0", "v2"), ("from/1", "v1"), ("latest/0", "v3"), ("latest/1", "v2"), ("single", "v3")];
+    let wanted = [
+        ("from/0", "v2"),
+        ("from/1", "v1"),
+        ("latest/0", "v3"),
+        ("latest/1", "v2"),
+        ("single", "v3"),
+    ];
     assert_eq!(seen(&world), expected(&wanted));
-    assert!(world.log().contains("there is no such enabled version, so no file is written"), "{}", world.log());
+    assert!(
+        world.log().contains("there is no such enabled version, so no file is written"),
+        "{}",
+        world.log()
+    );
     assert!(sidecar.refresh().1);
     assert_eq!(world.log().matches("there is no such enabled version").count(), 1, "said once");
 }
@@ -128,8 +154,11 @@ fn an_optional_object_comes_and_goes_and_other_failures_keep_it() {
     let world = world();
     let optional = json!({"optional": true});
     let history = json!({"optional": true, "history": 2});
-    let files =
-        [world.file("db", "db"), file(&world, "maybe", "maybe", &optional), file(&world, "past", "maybe", &history)];
+    let files = [
+        world.file("db", "db"),
+        file(&world, "maybe", "maybe", &optional),
+        file(&world, "past", "maybe", &history),
+    ];
     let plan = world.plan(&files);
     let sidecar = world.run_ready(&plan);
     assert_eq!(names(&world), ["db"]);
@@ -150,9 +179,14 @@ fn an_optional_object_comes_and_goes_and_other_failures_keep_it() {
 #[test]
 fn a_json_field_is_a_file_and_a_missing_one_is_named() {
     let world = world();
-    world.emulator.set_secret("shop", "config", r#"{"db": {"password": "s3cret", "ports": [1, 2]}}"#);
+    world.emulator.set_secret(
+        "shop",
+        "config",
+        r#"{"db": {"password": "s3cret", "ports": [1, 2]}}"#,
+    );
     let field = |path: &str, key: &str| file(&world, path, "config", &json!({"jsonKey": key}));
-    let files = [field("password", "db.password"), field("port", "db.ports[1]"), field("all", "db.ports")];
+    let files =
+        [field("password", "db.password"), field("port", "db.ports[1]"), field("all", "db.ports")];
     let sidecar = world.run_ready(&world.plan(&files));
     assert_eq!(seen(&world), expected(&[("password", "s3cret"), ("port", "2"), ("all", "[1,2]")]));
     assert_eq!(world.emulator.counts().secret_gets, 1);
@@ -160,7 +194,10 @@ fn a_json_field_is_a_file_and_a_missing_one_is_named() {
     let (answer, _) = sidecar.refresh();
     let error = &answer["volumes"][0]["files"][1]["error"];
     assert_eq!(error["code"], "KS427");
-    assert!(error["message"].as_str().unwrap().ends_with("jsonKey db.ports[1]: there is no such field"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().ends_with("jsonKey db.ports[1]: there is no such field"),
+        "{error}"
+    );
     assert_eq!(seen(&world), expected(&[("password", "n3w"), ("port", "2"), ("all", "[1,2]")]));
 }
 
@@ -171,12 +208,23 @@ fn a_selection_follows_the_vault_and_keeps_its_files_when_it_fails() {
     let tags = |team: &str| BTreeMap::from([("team".to_owned(), team.to_owned())]);
     for number in 0..7 {
         world.emulator.set_secret("shop", &format!("App-{number}"), format!("value {number}"));
-        world.emulator.set_tags("shop", &format!("App-{number}"), tags(if number < 5 { "shop" } else { "other" }));
+        world.emulator.set_tags(
+            "shop",
+            &format!("App-{number}"),
+            tags(if number < 5 { "shop" } else { "other" }),
+        );
     }
     let mut plan = world.plan(&[world.file("db", "db")]);
-    selections(&world, &mut plan, &[json!({"directory": "app", "namePrefix": "app-", "tags": {"team": "shop"}})]);
+    selections(
+        &world,
+        &mut plan,
+        &[json!({"directory": "app", "namePrefix": "app-", "tags": {"team": "shop"}})],
+    );
     let sidecar = world.run_ready(&plan);
-    assert_eq!(names(&world), ["app/App-0", "app/App-1", "app/App-2", "app/App-3", "app/App-4", "db"]);
+    assert_eq!(
+        names(&world),
+        ["app/App-0", "app/App-1", "app/App-2", "app/App-3", "app/App-4", "db"]
+    );
     let mode = fs::metadata(world.root.join("mnt/v/app/App-0")).unwrap().mode() & 0o777;
     assert_eq!((world.read("app/App-3").as_str(), mode), ("value 3", 0o600));
     assert!(world.emulator.disable("shop", "App-0"));
@@ -187,11 +235,17 @@ fn a_selection_follows_the_vault_and_keeps_its_files_when_it_fails() {
     let (answer, well) = sidecar.refresh();
     assert!(well, "{answer}");
     let after = ["app/App-2", "app/App-3", "app/App-4", "app/App-6", "db"];
-    assert_eq!((names(&world), world.read("app/App-3").as_str()), (after.map(str::to_owned).to_vec(), "rotated"));
+    assert_eq!(
+        (names(&world), world.read("app/App-3").as_str()),
+        (after.map(str::to_owned).to_vec(), "rotated")
+    );
     let row = &answer["volumes"][0]["files"][1];
     assert_eq!((row["path"].as_str(), row["made"].as_array().unwrap().len()), (Some("app"), 4));
     assert!(
-        row["object"].as_str().unwrap().starts_with("secrets \"app-*\" tagged \"team=shop\" in https://shop."),
+        row["object"]
+            .as_str()
+            .unwrap()
+            .starts_with("secrets \"app-*\" tagged \"team=shop\" in https://shop."),
         "{row}"
     );
     // When the list fails all stay, when one of the secrets does, that one: also over a restart.
@@ -203,7 +257,10 @@ fn a_selection_follows_the_vault_and_keeps_its_files_when_it_fails() {
         world.emulator.set_secret("shop", "App-2", "unseen");
         world.emulator.set_tags("shop", "App-2", tags("shop"));
         assert!(!sidecar.refresh().1);
-        assert_eq!((names(&world), world.read("app/App-2").as_str()), (after.map(str::to_owned).to_vec(), expected));
+        assert_eq!(
+            (names(&world), world.read("app/App-2").as_str()),
+            (after.map(str::to_owned).to_vec(), expected)
+        );
         assert_eq!(world.read("app/App-4"), "value 4");
         world.emulator.clear_faults();
     }
@@ -226,7 +283,10 @@ fn a_selection_without_the_right_to_list_or_with_nothing_to_select_is_told() {
     let output = world.output(&plan, &["once"]);
     let text = stderr(&output);
     assert!(output.status.code() == Some(1) && text.contains("\"code\":\"KS416\""), "{text}");
-    assert!(text.contains("list of secrets in https://shop.") && text.contains("cannot list"), "{text}");
+    assert!(
+        text.contains("list of secrets in https://shop.") && text.contains("cannot list"),
+        "{text}"
+    );
     let mut history = world.plan(&[file(&world, "old", "db", &json!({"history": 2}))]);
     history["startTimeoutSeconds"] = 1.into();
     let text = stderr(&world.output(&history, &["once"]));
@@ -236,7 +296,9 @@ fn a_selection_without_the_right_to_list_or_with_nothing_to_select_is_told() {
     let mut plan = world.plan(&[]);
     selections(&world, &mut plan, &[json!({"namePrefix": "none-"})]);
     let output = world.output(&plan, &["once"]);
-    assert!(output.status.success() && stderr(&output).contains("none-*") && names(&world).is_empty());
+    assert!(
+        output.status.success() && stderr(&output).contains("none-*") && names(&world).is_empty()
+    );
 }
 
 #[test]
@@ -244,7 +306,11 @@ fn a_next_page_elsewhere_gets_no_token() {
     let world = world();
     let port = world.emulator.https_port();
     for host in ["other.vault.localhost".to_owned(), format!("login.localhost:{port}")] {
-        world.emulator.set_lists(ListShape { page_size: Some(1), empty_pages: false, next_host: Some(host.clone()) });
+        world.emulator.set_lists(ListShape {
+            page_size: Some(1),
+            empty_pages: false,
+            next_host: Some(host.clone()),
+        });
         let mut plan = world.plan(&[]);
         selections(&world, &mut plan, &[json!({})]);
         let before = world.emulator.requests().len();
@@ -260,12 +326,19 @@ fn a_next_page_elsewhere_gets_no_token() {
 fn two_selections_on_one_path_are_refused_and_a_files_own_options_win() {
     let world = world();
     let mut plan = world.plan(&[world.file("db", "api")]);
-    selections(&world, &mut plan, &[json!({"namePrefix": "d"}), json!({"namePrefix": "a", "directory": "more"})]);
+    selections(
+        &world,
+        &mut plan,
+        &[json!({"namePrefix": "d"}), json!({"namePrefix": "a", "directory": "more"})],
+    );
     assert!(world.output(&plan, &["once"]).status.success());
     assert_eq!(seen(&world), expected(&[("db", "second"), ("more/api", "second")]));
     selections(&world, &mut plan, &[json!({"namePrefix": "a"}), json!({"namePrefix": "ap"})]);
     let text = stderr(&world.output(&plan, &["once"]));
-    assert!(text.contains("KS429") && text.contains("file api cannot stand beside file api"), "{text}");
+    assert!(
+        text.contains("KS429") && text.contains("file api cannot stand beside file api"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -21,10 +21,12 @@ fn a_reader_sees_one_whole_generation_whenever_the_sidecar_is_killed() {
     let digits = |digit: u64| (digit % 10).to_string().repeat(LENGTH);
     world.emulator.set_secret("shop", "db", digits(0));
     // All files come from one object and so from one GET: within a generation they are equal.
-    let files: Vec<Value> = (0..FILES).map(|index| world.file(&format!("d{index}/f"), "db")).collect();
+    let files: Vec<Value> =
+        (0..FILES).map(|index| world.file(&format!("d{index}/f"), "db")).collect();
     let plan = world.plan(&files);
     drop(world.run_ready(&plan));
-    let (stop, reads, discarded) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (stop, reads, discarded) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let generations = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -55,7 +57,8 @@ fn a_reader_sees_one_whole_generation_whenever_the_sidecar_is_killed() {
                 std::thread::sleep(Duration::from_millis(if asked.is_ok() { 2 } else { 5 }));
             }
         });
-        // On a machine that is busy with other things a life may be too short for a swap: then more of them.
+        // On a machine that is busy with other things a life may be too short for a swap: then more
+        // of them.
         let enough = |kill: u64| kill >= KILLS && generations.load(Ordering::Relaxed) > 10;
         for kill in (0..20 * KILLS).take_while(|&kill| !enough(kill)) {
             let sidecar = world.run_ready(&plan);
@@ -65,8 +68,12 @@ fn a_reader_sees_one_whole_generation_whenever_the_sidecar_is_killed() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    let [reads, generations, discarded] = [&reads, &generations, &discarded].map(|count| count.load(Ordering::Relaxed));
-    println!("{KILLS} kills, {reads} reads, {generations} changes seen, {discarded} reads of a generation that went");
+    let [reads, generations, discarded] =
+        [&reads, &generations, &discarded].map(|count| count.load(Ordering::Relaxed));
+    println!(
+        "{KILLS} kills, {reads} reads, {generations} changes seen, {discarded} reads of a \
+         generation that went"
+    );
     assert!(generations > 10, "the sidecar did rewrite");
     assert!(discarded * 20 < reads, "a generation lives long enough to be read");
     drop(world.run_ready(&plan));
@@ -106,7 +113,8 @@ fn a_kill_during_the_first_generation_hides_no_file_after_the_restart() {
     assert!(torn > 0);
 }
 
-/// One generation's content, or `None` when it was removed under the reader (a restart took the leftovers away).
+/// One generation's content, or `None` when it was removed under the reader (a restart took the
+/// leftovers away).
 fn read(world: &World) -> Option<String> {
     let directory = File::open(world.root.join("mnt/v/..data")).expect("..data never misses");
     let mut first: Option<String> = None;
@@ -115,8 +123,11 @@ fn read(world: &World) -> Option<String> {
         let content = match fs::read_to_string(path) {
             Ok(content) => content,
             Err(error) => {
-                // The removal of a generation that is not current goes file by file and ends with the directory.
-                let current = fs::metadata(world.root.join("mnt/v/..data")).expect("..data never misses").ino();
+                // The removal of a generation that is not current goes file by file and ends with
+                // the directory.
+                let current = fs::metadata(world.root.join("mnt/v/..data"))
+                    .expect("..data never misses")
+                    .ino();
                 assert_ne!(
                     current,
                     directory.metadata().unwrap().ino(),
@@ -125,7 +136,10 @@ fn read(world: &World) -> Option<String> {
                 return None;
             }
         };
-        assert!(content.len() == LENGTH && content.bytes().all(|byte| byte == content.as_bytes()[0]), "a torn file");
+        assert!(
+            content.len() == LENGTH && content.bytes().all(|byte| byte == content.as_bytes()[0]),
+            "a torn file"
+        );
         let first = first.get_or_insert_with(|| content.clone());
         assert!(*first == content, "two generations at once");
     }

@@ -18,7 +18,10 @@ fn a_throttled_vault_is_not_asked_before_retry_after() {
     assert_eq!(world.emulator.counts().secret_gets, asked);
     until("the wait is over", || world.read("db") == "rotated");
     assert!(started.elapsed() >= Duration::from_secs(1));
-    assert!(started.elapsed() < Duration::from_secs(2), "asked once it was over, not refused by ourselves");
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "asked once it was over, not refused by ourselves"
+    );
 }
 
 #[test]
@@ -34,7 +37,10 @@ fn a_restarted_container_remembers_retry_after() {
     let sidecar = world.run(&plan);
     until("it waits", || world.log().contains("not asked for another"));
     let counts = world.emulator.counts();
-    assert_eq!((sidecar.status()["ready"].as_bool(), counts.secret_gets, counts.tokens), (Some(false), 0, 0));
+    assert_eq!(
+        (sidecar.status()["ready"].as_bool(), counts.secret_gets, counts.tokens),
+        (Some(false), 0, 0)
+    );
 }
 
 #[test]
@@ -50,7 +56,10 @@ fn a_restarted_container_remembers_entras_retry_after() {
     let sidecar = world.run(&plan);
     until("it waits", || world.log().contains("not asked for another"));
     assert!(world.log().contains("KS310"), "{}", world.log());
-    assert_eq!((sidecar.status()["ready"].as_bool(), world.emulator.counts().tokens), (Some(false), 0));
+    assert_eq!(
+        (sidecar.status()["ready"].as_bool(), world.emulator.counts().tokens),
+        (Some(false), 0)
+    );
 }
 
 #[test]
@@ -70,7 +79,9 @@ fn an_object_that_is_always_401_costs_one_token() {
     let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
     world.emulator.reset_counts();
     world.emulator.inject(Fault::status(401).on(CallKind::SecretGet).object("api"));
-    for (round, expected) in ["also with a new token", "with the token", "with the token"].into_iter().enumerate() {
+    for (round, expected) in
+        ["also with a new token", "with the token", "with the token"].into_iter().enumerate()
+    {
         world.emulator.set_secret("shop", "db", round.to_string());
         let (answer, _) = sidecar.refresh();
         let message = answer["volumes"][0]["files"][1]["error"]["message"].as_str().unwrap();

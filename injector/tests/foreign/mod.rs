@@ -1,4 +1,5 @@
-//! Answers that are not Key Vault's, Entra's or IMDS's: they blame no role, policy, name or identity; and refusals of Entra that pass.
+//! Answers that are not Key Vault's, Entra's or IMDS's: they blame no role, policy, name or
+//! identity; and refusals of Entra that pass.
 
 use crate::support::{CANARY, World, stderr, until};
 use keysluice_emulator::{CallKind, Fault};
@@ -27,7 +28,11 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
     let (html, json) = ("text/html; charset=utf-8", "application/json");
     let page = |status| Fault::answer(status, html, PAGE);
     for (fault, code, told) in [
-        (page(403), "KS413", "403 text/html \\\"<!DOCTYPE html> <html><body>blocked by policy</body></html>\\\""),
+        (
+            page(403),
+            "KS413",
+            "403 text/html \\\"<!DOCTYPE html> <html><body>blocked by policy</body></html>\\\"",
+        ),
         (page(404), "KS413", "404 text/html"),
         (page(401), "KS413", "401 text/html"),
         (page(200), "KS413", "200 text/html \\\"<!DOCTYPE html>"),
@@ -39,16 +44,32 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
         (Fault::answer(403, "", ""), "KS413", "403 is not an answer of Key Vault"),
         (Fault::answer(404, "", ""), "KS413", "404 is not an answer of Key Vault"),
         (Fault::answer(200, "", ""), "KS413", "200 is not an answer of Key Vault"),
-        (Fault::answer(200, "text/plain", "canary"), "KS413", "200 text/plain is not an answer of Key Vault"),
+        (
+            Fault::answer(200, "text/plain", "canary"),
+            "KS413",
+            "200 text/plain is not an answer of Key Vault",
+        ),
         (Fault::answer(204, "", ""), "KS413", "204"),
-        (Fault::answer(403, json, r#"{"error": "access_denied"}"#), "KS413", "403 application/json"),
+        (
+            Fault::answer(403, json, r#"{"error": "access_denied"}"#),
+            "KS413",
+            "403 application/json",
+        ),
         (
             Fault::answer(404, json, r#"{"statusCode": 404, "message": "Resource not found"}"#),
             "KS413",
             "404 application",
         ),
-        (Fault::answer(200, json, r#"{"status": "canary"}"#), "KS413", "the answer is not a secret"),
-        (Fault::answer(200, json, r#"["canary"]"#), "KS413", "200 application/json is not an answer"),
+        (
+            Fault::answer(200, json, r#"{"status": "canary"}"#),
+            "KS413",
+            "the answer is not a secret",
+        ),
+        (
+            Fault::answer(200, json, r#"["canary"]"#),
+            "KS413",
+            "200 application/json is not an answer",
+        ),
         (
             Fault::redirect(301, "https://portal.example/login?canary"),
             "KS413",
@@ -60,9 +81,15 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
     ] {
         let (exit, text) = once(&world, &plan, CallKind::SecretGet, fault.clone());
         let code = format!("\"code\":\"{code}\"");
-        assert!(exit == Some(1) && text.contains(&code) && text.contains(told), "{fault:?}: {text}");
+        assert!(
+            exit == Some(1) && text.contains(&code) && text.contains(told),
+            "{fault:?}: {text}"
+        );
         for blamed in ["role", "polic", "name and", "canary"] {
-            assert!(!text.replace("blocked by policy", "").contains(blamed), "{fault:?} {blamed}: {text}");
+            assert!(
+                !text.replace("blocked by policy", "").contains(blamed),
+                "{fault:?} {blamed}: {text}"
+            );
         }
     }
     // Nothing is said of a token either: it is not renewed for a 401 of a stranger.
@@ -80,7 +107,9 @@ fn an_interceptor_that_goes_away_costs_no_start_and_no_optional_file() {
     let plan = world.plan(&[world.file("db", "db"), maybe]);
     world.emulator.inject(Fault::answer(404, "text/html", PAGE).on(CallKind::SecretGet).times(3));
     assert!(world.output(&plan, &["once"]).status.success());
-    world.emulator.inject(Fault::redirect(302, "https://portal.example").on(CallKind::SecretGet).times(2));
+    world
+        .emulator
+        .inject(Fault::redirect(302, "https://portal.example").on(CallKind::SecretGet).times(2));
     let sidecar = world.run_ready(&plan);
     assert_eq!((world.read("db").as_str(), world.read("maybe").as_str()), (CANARY, "second"));
     world.emulator.inject(Fault::answer(404, "text/html", PAGE).on(CallKind::SecretGet));
@@ -93,8 +122,7 @@ fn an_interceptor_that_goes_away_costs_no_start_and_no_optional_file() {
 fn somebody_elses_list_empties_no_selection() {
     let world = crate::content::world();
     let mut plan = world.plan(&[]);
-    plan["volumes"][0]["selections"] =
-        json!([{"mode": "0600", "identity": "a", "vault": world.emulator.vault_url("shop"), "namePrefix": "db"}]);
+    plan["volumes"][0]["selections"] = json!([{"mode": "0600", "identity": "a", "vault": world.emulator.vault_url("shop"), "namePrefix": "db"}]);
     let sidecar = world.run_ready(&plan);
     for fault in [
         Fault::answer(200, "application/json", r#"{"status": "ok"}"#),
@@ -106,7 +134,10 @@ fn somebody_elses_list_empties_no_selection() {
     ] {
         world.emulator.inject(fault.clone().on(CallKind::List));
         let (answer, well) = sidecar.refresh();
-        assert!(!well && answer["volumes"][0]["files"][0]["error"]["code"] == "KS413", "{fault:?}: {answer}");
+        assert!(
+            !well && answer["volumes"][0]["files"][0]["error"]["code"] == "KS413",
+            "{fault:?}: {answer}"
+        );
         assert_eq!(world.read("db"), CANARY, "{fault:?}");
         world.emulator.clear_faults();
     }
@@ -135,11 +166,19 @@ fn somebody_elses_answer_for_entra_and_imds_blames_no_identity() {
         (&managed, CallKind::Imds, page(403), "KS319"),
         (&managed, CallKind::Imds, page(503), "KS322"),
         (&managed, CallKind::Imds, value(), "KS319"),
-        (&managed, CallKind::Imds, Fault::answer(403, "text/plain", "network is unreachable"), "KS319"),
+        (
+            &managed,
+            CallKind::Imds,
+            Fault::answer(403, "text/plain", "network is unreachable"),
+            "KS319",
+        ),
     ] {
         let (exit, text) = once(&world, plan, kind, fault.clone());
         let code = format!("\"code\":\"{code}\"");
-        assert!(exit == Some(1) && text.contains(&code) && text.contains("answer in its place"), "{fault:?}: {text}");
+        assert!(
+            exit == Some(1) && text.contains(&code) && text.contains("answer in its place"),
+            "{fault:?}: {text}"
+        );
         assert!(!text.contains("canary") && !text.contains("assign"), "{fault:?}: {text}");
     }
 }
@@ -155,7 +194,8 @@ fn refusal(code: u32, error: &str) -> Fault {
 fn refusals_of_entra_that_pass_are_asked_again_by_once_and_run() {
     let world = World::new();
     let plan = world.plan(&[world.file("db", "db")]);
-    for code in [501_661, 90_061, 50_166, 700_213, 70_021, 90_033, 90_036, 90_006, 50_196, 700_027] {
+    for code in [501_661, 90_061, 50_166, 700_213, 70_021, 90_033, 90_036, 90_006, 50_196, 700_027]
+    {
         world.emulator.inject(refusal(code, "invalid_request").times(1));
         let output = world.output(&plan, &["once"]);
         assert!(output.status.success(), "{code}: {}", stderr(&output));
@@ -179,7 +219,10 @@ fn a_refusal_of_entra_names_what_it_is_about() {
     ] {
         let (found, text) = once(&world, &plan, CallKind::Token, refusal(code, "invalid_client"));
         let reason = format!("\"code\":\"{reason}\"");
-        assert!(found == Some(exit) && text.contains(&reason) && text.contains(told), "{code}: {text}");
+        assert!(
+            found == Some(exit) && text.contains(&reason) && text.contains(told),
+            "{code}: {text}"
+        );
         let sidecar = world.run(&plan);
         assert_eq!(sidecar.wait().code(), Some(exit), "{code}: the same with run");
     }

@@ -1,4 +1,5 @@
-//! A start that fails says why where people look: the hook's or the probe's output, the log, `status`, the termination message.
+//! A start that fails says why where people look: the hook's or the probe's output, the log,
+//! `status`, the termination message.
 
 use crate::support::{World, stderr, until};
 use keysluice_emulator::{CallKind, Fault};
@@ -6,7 +7,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// With the probe there is no bound: `startTimeoutSeconds` is absent, `ready` gives up a moment before the probe's time is over.
+/// With the probe there is no bound: `startTimeoutSeconds` is absent, `ready` gives up a moment
+/// before the probe's time is over.
 #[test]
 fn a_probe_shows_the_reason_in_time_and_the_sidecar_waits_on() {
     let world = World::new();
@@ -21,7 +23,9 @@ fn a_probe_shows_the_reason_in_time_and_the_sidecar_waits_on() {
     let text = stderr(&probe);
     let last = text.lines().last().unwrap();
     assert!(
-        last.starts_with("KS603 not ready within 1 s; last reason: KS404 secret \"late\" in https://shop."),
+        last.starts_with(
+            "KS603 not ready within 1 s; last reason: KS404 secret \"late\" in https://shop."
+        ),
         "{text}"
     );
     assert!(last.contains("hint: check the name"), "{text}");
@@ -61,7 +65,9 @@ fn every_place_tells_the_same_code() {
         let status: Value = sidecar.status();
         assert_eq!(status["volumes"][0]["files"][0]["error"]["code"], *code, "{what}: {status}");
         assert!(
-            status["volumes"][0]["files"][0]["error"]["hint"].as_str().is_some_and(|hint| !hint.is_empty()),
+            status["volumes"][0]["files"][0]["error"]["hint"]
+                .as_str()
+                .is_some_and(|hint| !hint.is_empty()),
             "{what}"
         );
         let gate = stderr(&world.output(&plan, &["ready", "--timeout", "1"]));
@@ -70,7 +76,10 @@ fn every_place_tells_the_same_code() {
         sidecar.signal(Signal::TERM);
         assert_eq!(sidecar.wait().code(), Some(0), "{what}");
         let text = world.termination_log();
-        assert!(text.starts_with(code) && text.contains("\ncause: ") && text.contains("\nfix: "), "{what}: {text}");
+        assert!(
+            text.starts_with(code) && text.contains("\ncause: ") && text.contains("\nfix: "),
+            "{what}: {text}"
+        );
         world.emulator.clear_faults();
         let _ = std::fs::remove_file(world.root.join("run/keysluice/throttle.json"));
     }

@@ -1,5 +1,6 @@
-//! Contents that a hostile vault, or whoever may write a secret, thought out: the sidecar answers, ends when it is told to, and
-//! stays within the memory that the webhook gives it for the smallest volume.
+//! Contents that a hostile vault, or whoever may write a secret, thought out: the sidecar answers,
+//! ends when it is told to, and stays within the memory that the webhook gives it for the smallest
+//! volume.
 
 use crate::content::{file, world};
 use crate::support::{Cgroup, World, loudly, until};
@@ -42,8 +43,10 @@ fn pkcs12(iterations: u32, parts: usize) -> String {
     let derivation = tlv(0x30, &[&pbkdf2, &tlv(0x30, &[&tlv(4, &[b"salt"]), &count, &sha512])]);
     let aes = oid(&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2A]);
     let parameters = tlv(0x30, &[&derivation, &tlv(0x30, &[&aes, &tlv(4, &[&[0; 16]])])]);
-    let pbes2 = tlv(0x30, &[&oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0D]), &parameters]);
-    let encrypted = tlv(0x30, &[&tlv(2, &[&[0]]), &tlv(0x30, &[&pkcs7(1), &pbes2, &tlv(0x80, &[&[0; 16]])])]);
+    let pbes2 =
+        tlv(0x30, &[&oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0D]), &parameters]);
+    let encrypted =
+        tlv(0x30, &[&tlv(2, &[&[0]]), &tlv(0x30, &[&pkcs7(1), &pbes2, &tlv(0x80, &[&[0; 16]])])]);
     let part = tlv(0x30, &[&pkcs7(6), &tlv(0xA0, &[&encrypted])]);
     let safe = tlv(0x30, &[&part.repeat(parts)]);
     let data = tlv(0x30, &[&pkcs7(1), &tlv(0xA0, &[&tlv(4, &[&safe])])]);
@@ -53,7 +56,10 @@ fn pkcs12(iterations: u32, parts: usize) -> String {
 /// PKCS#1 with a modulus of so many bytes.
 fn rsa(bytes: usize) -> String {
     let number = tlv(2, &[&[0], &vec![0xC5; bytes]]);
-    block("RSA PRIVATE KEY", &tlv(0x30, &[&tlv(2, &[&[0]]), &number, &tlv(2, &[&[1, 0, 1]]), &number]))
+    block(
+        "RSA PRIVATE KEY",
+        &tlv(0x30, &[&tlv(2, &[&[0]]), &number, &tlv(2, &[&[1, 0, 1]]), &number]),
+    )
 }
 
 /// A certificate with these names and nothing that is true.
@@ -66,7 +72,10 @@ fn certificate(subject: u32, issuer: u32) -> String {
 
 fn put(world: &World, name: &str, value: impl Into<String>, content_type: Option<&str>) {
     let content_type = content_type.map(str::to_owned);
-    world.emulator.put_secret("shop", name, SecretSeed { content_type, ..SecretSeed::new(value.into()) }).unwrap();
+    world
+        .emulator
+        .put_secret("shop", name, SecretSeed { content_type, ..SecretSeed::new(value.into()) })
+        .unwrap();
 }
 
 fn cgroup() -> Option<Cgroup> {
@@ -77,7 +86,8 @@ fn cgroup() -> Option<Cgroup> {
     cgroup
 }
 
-/// Starts with this Plan, asks for `status` while contents are taken apart, and ends it by SIGTERM; tells what it took.
+/// Starts with this Plan, asks for `status` while contents are taken apart, and ends it by SIGTERM;
+/// tells what it took.
 fn withstands(world: &World, case: &str, plan: &Value, done: impl Fn(&Value) -> bool) {
     let socket = world.root.join("run/keysluice/control.sock");
     let _ = std::fs::remove_file(&socket);
@@ -101,7 +111,8 @@ fn withstands(world: &World, case: &str, plan: &Value, done: impl Fn(&Value) -> 
     let ended = sidecar.wait();
     assert!(asked.elapsed() < PROMPT, "{case}: SIGTERM took {:?}", asked.elapsed());
     assert_eq!(ended.code(), Some(0), "{case}: {ended:?} {}", world.log());
-    let (kills, peak) = cgroup.map(|cgroup| (cgroup.kills(), cgroup.peak_bytes())).unwrap_or_default();
+    let (kills, peak) =
+        cgroup.map(|cgroup| (cgroup.kills(), cgroup.peak_bytes())).unwrap_or_default();
     println!("{case}: known after {took:?}, slowest status {slowest:?}, peak {} KiB", peak >> 10);
     assert_eq!(kills, 0, "{case}");
 }
@@ -116,13 +127,20 @@ fn keys_certificates_and_documents_without_end_are_refused_promptly_and_within_t
     let parts = ["cert", "chain", "key", "ca", "pfx"];
     let many = |text: &str| text.repeat(240_000 / (text.len() + text.matches('\n').count()));
     let pem = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
-    let ring = |links: u32| (0..links).map(|link| certificate(link, (link + 1) % links)).collect::<String>();
+    let ring = |links: u32| {
+        (0..links).map(|link| certificate(link, (link + 1) % links)).collect::<String>()
+    };
     let chain = |links: u32| (0..links).map(|link| certificate(link, link + 1)).collect::<String>();
     for (case, value, content_type, code) in [
         ("2,955 keys with the number 7", many(&p521(&[7])), None, "KS432"),
         ("699 keys", many(&p521(&[0x5A; 65])), None, "KS432"),
         ("2,000,000 iterations", pkcs12(2_000_000, 1), Some("application/x-pkcs12"), "KS426"),
-        ("600 parts of 4,000 iterations", pkcs12(4_000, 600), Some("application/x-pkcs12"), "KS426"),
+        (
+            "600 parts of 4,000 iterations",
+            pkcs12(4_000, 600),
+            Some("application/x-pkcs12"),
+            "KS426",
+        ),
         ("4,294,967,295 iterations", pkcs12(u32::MAX, 1), Some("application/x-pkcs12"), "KS426"),
         ("RSA keys of 16,384 bits", many(&rsa(2048)), None, "KS432"),
         ("one RSA key of a megabit", rsa(90_000), None, "KS425"),
@@ -135,7 +153,9 @@ fn keys_certificates_and_documents_without_end_are_refused_promptly_and_within_t
         let world = world();
         put(&world, "hostile", value, content_type);
         let items: Vec<Value> = (0..20)
-            .map(|at| file(&world, &format!("{at}"), "hostile", &json!({"part": parts[at % parts.len()]})))
+            .map(|at| {
+                file(&world, &format!("{at}"), "hostile", &json!({"part": parts[at % parts.len()]}))
+            })
             .filter(|item| case != "one RSA key of a megabit" || item["part"] != "key")
             .collect();
         withstands(&world, case, &world.plan(&items), |status| told(status, &[code, "KS425"]));
@@ -147,8 +167,9 @@ fn one_answer_is_taken_apart_once_however_many_files_come_of_it() {
     let world = world();
     put(&world, "hostile", pkcs12(1_900_000, 1), Some("application/x-pkcs12"));
     let took = |files: usize| {
-        let items: Vec<Value> =
-            (0..files).map(|at| file(&world, &format!("{at}"), "hostile", &json!({"part": "key"}))).collect();
+        let items: Vec<Value> = (0..files)
+            .map(|at| file(&world, &format!("{at}"), "hostile", &json!({"part": "key"})))
+            .collect();
         let started = Instant::now();
         let output = world.output(&world.plan(&items), &["once"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -203,10 +224,12 @@ fn a_long_history_of_large_values_is_refused_in_words_and_not_by_the_kernel() {
     let Some(_) = cgroup() else { return };
     let world = world();
     for version in 0..120 {
-        let value = SecretSeed { created: Some(1000 + version), ..SecretSeed::new("x".repeat(200_000)) };
+        let value =
+            SecretSeed { created: Some(1000 + version), ..SecretSeed::new("x".repeat(200_000)) };
         world.emulator.put_secret("shop", "old", value).unwrap();
     }
-    let items: Vec<Value> = (0..20).map(|at| file(&world, &format!("{at}"), "old", &json!({"history": 500}))).collect();
+    let items: Vec<Value> =
+        (0..20).map(|at| file(&world, &format!("{at}"), "old", &json!({"history": 500}))).collect();
     withstands(&world, "a history", &world.plan(&items), |status| told(status, &["KS433"]));
 }
 
@@ -221,12 +244,16 @@ fn the_bound_of_the_start_holds_while_contents_are_taken_apart() {
     let history = |at: usize, part: &str| {
         file(&world, &format!("{at}-{part}"), "hostile", &json!({"part": part, "history": 500}))
     };
-    let items: Vec<Value> =
-        (0..20).flat_map(|at| ["cert", "chain", "key", "ca", "pfx"].map(|part| history(at, part))).collect();
+    let items: Vec<Value> = (0..20)
+        .flat_map(|at| ["cert", "chain", "key", "ca", "pfx"].map(|part| history(at, part)))
+        .collect();
     let mut plan = world.plan(&items);
     plan["startTimeoutSeconds"] = 1.into();
     let (cgroup, started) = (cgroup(), Instant::now());
     let ended = world.run_within(&plan, cgroup.as_ref()).wait();
-    assert!(ended.code() == Some(1) && started.elapsed() < Duration::from_secs(1) + PROMPT, "{ended:?} {started:?}");
+    assert!(
+        ended.code() == Some(1) && started.elapsed() < Duration::from_secs(1) + PROMPT,
+        "{ended:?} {started:?}"
+    );
     assert_eq!(cgroup.map(|cgroup| cgroup.kills()).unwrap_or_default(), 0);
 }

@@ -13,20 +13,32 @@ use std::time::{Duration, Instant};
 
 const USER: u32 = 65532;
 const STRANGER: u32 = 1000;
-/// For an answer to `status`, and an end after SIGTERM: some ten milliseconds, more where the machine is busy.
+/// For an answer to `status`, and an end after SIGTERM: some ten milliseconds, more where the
+/// machine is busy.
 const PROMPT: Duration = Duration::from_secs(5);
 
 /// Starts `run` as the user the webhook gives it, without a capability, within its memory limit.
 fn run_as_user<'a>(world: &'a World, plan: &serde_json::Value, group: &Confined) -> Sidecar<'a> {
     put(&world.root.join("termination-log"), b"");
-    let log = fs::File::options().create(true).append(true).open(world.root.join("stderr")).unwrap();
+    let log =
+        fs::File::options().create(true).append(true).open(world.root.join("stderr")).unwrap();
     let inner = world.command(plan, &["run"]);
     // The shell joins the group as root; the user comes after that.
     let mut outer = std::process::Command::new("setpriv");
-    outer.args(["--reuid", &USER.to_string(), "--regid", &USER.to_string(), "--clear-groups", "--bounding-set=-all"]);
+    outer.args([
+        "--reuid",
+        &USER.to_string(),
+        "--regid",
+        &USER.to_string(),
+        "--clear-groups",
+        "--bounding-set=-all",
+    ]);
     outer.arg(inner.get_program()).args(inner.get_args()).env_clear();
-    outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", "/usr/bin:/bin");
-    let child = group.run(&outer).stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
+    outer
+        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("PATH", "/usr/bin:/bin");
+    let child =
+        group.run(&outer).stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
     world.sidecar(child, plan)
 }
 
@@ -67,7 +79,8 @@ fn a_writable_volume_stops_neither_rotation_nor_answers() {
     own(&world.root.join("run/keysluice"), USER);
     fs::set_permissions(&world.root, fs::Permissions::from_mode(0o755)).unwrap();
     let mut file = world.file("db", "db");
-    // A mode that shuts out the owner too: to be compared the file has to be made readable for a moment.
+    // A mode that shuts out the owner too: to be compared the file has to be made readable for a
+    // moment.
     file["mode"] = "0040".into();
     let plan = world.plan(&[file]);
     let sparse = |root: &Path| fs::File::create(root.join("db")).unwrap().set_len(1 << 40).unwrap();
@@ -77,7 +90,9 @@ fn a_writable_volume_stops_neither_rotation_nor_answers() {
         ("a FIFO", &fifo),
         ("a sparse file of 1 TiB", &sparse),
         ("nested directories", &|root| nested(root, 20_000)),
-        ("many entries", &|root| (0..20_000).for_each(|n| symlink("x", root.join(format!("{n:0>200}"))).unwrap())),
+        ("many entries", &|root| {
+            (0..20_000).for_each(|n| symlink("x", root.join(format!("{n:0>200}"))).unwrap());
+        }),
     ];
     let mut longest = Duration::ZERO;
     let mut sidecar = run_as_user(&world, &plan, &group);
@@ -108,19 +123,31 @@ fn a_writable_volume_stops_neither_rotation_nor_answers() {
             assert!(sidecar.ready().status.success(), "{what}: {}", world.log());
             assert_eq!(world.read("db"), value, "{what} after a restart");
             // Room for the next.
-            for name in fs::read_dir(&volume).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()) {
+            for name in fs::read_dir(&volume)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            {
                 if name.starts_with("..2026_01_01") {
-                    let _ = std::process::Command::new("rm").arg("-rf").arg(volume.join(name)).status();
+                    let _ =
+                        std::process::Command::new("rm").arg("-rf").arg(volume.join(name)).status();
                 }
             }
         }
     }
-    println!("{} kills, {} KiB at most, answers within {longest:?}", group.kills(), group.peak_bytes() / 1024);
+    println!(
+        "{} kills, {} KiB at most, answers within {longest:?}",
+        group.kills(),
+        group.peak_bytes() / 1024
+    );
     assert_eq!(group.kills(), 0);
     // A mode that nobody may read is compared without being touched for good.
     let before = fs::read_link(volume.join("..data")).unwrap();
     assert!(sidecar.refresh().1);
-    assert_eq!(fs::read_link(volume.join("..data")).unwrap(), before, "nothing changed, nothing is rewritten");
+    assert_eq!(
+        fs::read_link(volume.join("..data")).unwrap(),
+        before,
+        "nothing changed, nothing is rewritten"
+    );
     assert_eq!(fs::metadata(volume.join("db")).unwrap().mode() & 0o777, 0o040);
     until("it still serves", || sidecar.status()["failing"] == 0);
 }
@@ -136,8 +163,12 @@ fn no_command_leaves_its_memory_to_others() {
     // Of a process that is not dumpable root owns what would show its memory, whoever started it.
     let Some(group) = Confined::new("no_command", 64 * 1024 * 1024) else { return };
     let mut command = std::process::Command::new("setpriv");
-    let inner = world.command(&world.plan(&[world.file("db", "absent")]), &["ready", "--timeout", "20"]);
-    command.args(["--reuid", &USER.to_string(), "--clear-groups"]).arg(inner.get_program()).args(inner.get_args());
+    let inner =
+        world.command(&world.plan(&[world.file("db", "absent")]), &["ready", "--timeout", "20"]);
+    command
+        .args(["--reuid", &USER.to_string(), "--clear-groups"])
+        .arg(inner.get_program())
+        .args(inner.get_args());
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")

@@ -19,14 +19,20 @@ fn once_creates_the_directories_of_a_pipeline() {
     put(&world.root.join("file"), b"");
     plan["volumes"][0]["directory"] = "/file/class".into();
     let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(3) && stderr(&output).contains("KS502"), "{}", stderr(&output));
+    assert!(
+        output.status.code() == Some(3) && stderr(&output).contains("KS502"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
 fn a_signal_ends_once_while_a_request_hangs() {
     let world = World::new();
     world.emulator.inject(Fault::delay(Duration::from_secs(3600)).on(CallKind::SecretGet));
-    for (signal, name) in [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")] {
+    for (signal, name) in
+        [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")]
+    {
         world.emulator.reset_counts();
         let mut once = world.command(&world.plan(&[world.file("db", "db")]), &["once"]);
         let once = once.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -47,7 +53,11 @@ fn once_writes_all_volumes_or_none() {
     let second = json!({"name": "w", "directory": "/mnt/w", "refreshIntervalSeconds": 60, "files": [world.file("api", "absent")]});
     plan["volumes"].as_array_mut().unwrap().push(second);
     let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS404"), "{}", stderr(&output));
+    assert!(
+        output.status.code() == Some(1) && stderr(&output).contains("KS404"),
+        "{}",
+        stderr(&output)
+    );
     assert!(fs::read_dir(world.root.join("mnt/v")).unwrap().next().is_none());
     plan["volumes"][1]["files"][0]["name"] = "api".into();
     world.emulator.inject(Fault::status(500).on(CallKind::SecretGet).times(1));
@@ -58,7 +68,11 @@ fn once_writes_all_volumes_or_none() {
     put(&world.root.join("mnt/w/other"), b"theirs");
     plan["volumes"][1]["files"][0]["path"] = "other".into();
     let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS504"), "{}", stderr(&output));
+    assert!(
+        output.status.code() == Some(1) && stderr(&output).contains("KS504"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(world.read("db"), CANARY);
     // A swap of the second volume that fails: the first goes back.
     plan["volumes"][1]["files"][0]["path"] = "api".into();
@@ -68,13 +82,27 @@ fn once_writes_all_volumes_or_none() {
     }
     let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
     let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS501"), "{}", stderr(&output));
-    assert_eq!((world.read("db").as_str(), fs::read_link(world.root.join("mnt/v/..data")).unwrap()), (CANARY, before));
-    assert_eq!(fs::read_dir(world.root.join("mnt/v")).unwrap().count(), 3, "no generation is left over");
+    assert!(
+        output.status.code() == Some(1) && stderr(&output).contains("KS501"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        (world.read("db").as_str(), fs::read_link(world.root.join("mnt/v/..data")).unwrap()),
+        (CANARY, before)
+    );
+    assert_eq!(
+        fs::read_dir(world.root.join("mnt/v")).unwrap().count(),
+        3,
+        "no generation is left over"
+    );
     fs::remove_file(world.root.join("mnt/w/other")).unwrap();
     assert!(world.output(&plan, &["once"]).status.success());
     assert_eq!(
-        (world.read("db").as_str(), fs::read_to_string(world.root.join("mnt/w/api")).unwrap().as_str()),
+        (
+            world.read("db").as_str(),
+            fs::read_to_string(world.root.join("mnt/w/api")).unwrap().as_str()
+        ),
         ("rotated", "rotated")
     );
 }

@@ -1,4 +1,5 @@
-//! A running pod while something is down: the files stay, what is known of them says so, and it ends by itself.
+//! A running pod while something is down: the files stay, what is known of them says so, and it
+//! ends by itself.
 
 use crate::support::{CANARY, CLIENT, Mount, TENANT, World, loudly, put, until};
 use keysluice_emulator::{CallKind, Fault};
@@ -32,8 +33,13 @@ fn a_token_file_that_is_missing_at_renewal_costs_nothing_until_the_token_ends() 
         world.log().contains("KS301") && well
     });
     assert_eq!(world.read("db"), "with the old token");
-    until("the token ended", || sidecar.refresh().0["volumes"][0]["files"][0]["error"]["code"] == "KS301");
-    assert_eq!((world.read("db").as_str(), world.emulator.counts().tokens), ("with the old token", 1));
+    until("the token ended", || {
+        sidecar.refresh().0["volumes"][0]["files"][0]["error"]["code"] == "KS301"
+    });
+    assert_eq!(
+        (world.read("db").as_str(), world.emulator.counts().tokens),
+        ("with the old token", 1)
+    );
     // The kubelet replaces it by a rename.
     put(&world.root.join("token.new"), world.token.as_bytes());
     fs::rename(world.root.join("token.new"), world.root.join("token")).unwrap();
@@ -49,7 +55,9 @@ fn while_a_vault_is_down_files_stay_and_their_age_grows_also_over_a_restart() {
     let sidecar = world.run_ready(&plan);
     world.emulator.inject(Fault::reset());
     assert!(!sidecar.refresh().1);
-    let age = |sidecar: &crate::support::Sidecar<'_>| sidecar.status()["volumes"][0]["files"][0]["ageSeconds"].as_u64();
+    let age = |sidecar: &crate::support::Sidecar<'_>| {
+        sidecar.status()["volumes"][0]["files"][0]["ageSeconds"].as_u64()
+    };
     until("the age grows", || age(&sidecar) >= Some(2));
     drop(sidecar);
     let sidecar = world.run_ready(&plan);
@@ -61,7 +69,8 @@ fn while_a_vault_is_down_files_stay_and_their_age_grows_also_over_a_restart() {
     // Entra is down as well, and comes first.
     let failing = "keysluice_object_failing{volume=\"v\",path=\"db\",code=\"KS312\"} 1\n";
     assert!(metrics.contains("keysluice_ready 1\n") && metrics.contains(failing), "{metrics}");
-    let of_age = |line: &&str| line.starts_with("keysluice_object_age_seconds{volume=\"v\",path=\"db\",");
+    let of_age =
+        |line: &&str| line.starts_with("keysluice_object_age_seconds{volume=\"v\",path=\"db\",");
     let line = metrics.lines().find(of_age).unwrap();
     assert!(line.rsplit(' ').next().unwrap().parse::<u64>().unwrap() >= 2, "{line}");
     assert!(metrics.ends_with("# EOF\n"));
@@ -115,7 +124,8 @@ fn a_vault_that_hangs_holds_up_no_other() {
         world.emulator.set_secret("shop", "db", value.as_str());
         world.emulator.set_secret("shop", "api", value.as_str());
         until("both are new", || {
-            world.read("db") == value && fs::read_to_string(world.root.join("mnt/w/api")).unwrap() == value
+            world.read("db") == value
+                && fs::read_to_string(world.root.join("mnt/w/api")).unwrap() == value
         });
         assert!(changed.elapsed() < patience, "round {round}: {:?}", changed.elapsed());
     }
@@ -128,7 +138,11 @@ fn a_vault_that_hangs_holds_up_no_other() {
 fn files_of_a_slow_vault_change_together() {
     let world = World::new();
     let names: Vec<String> = (0..20).map(|index| format!("s{index}")).collect();
-    let set = |value: &str| names.iter().for_each(|name| drop(world.emulator.set_secret("shop", name, value)));
+    let set = |value: &str| {
+        for name in &names {
+            drop(world.emulator.set_secret("shop", name, value));
+        }
+    };
     set("old");
     let files: Vec<Value> = names.iter().map(|name| world.file(name, name)).collect();
     let sidecar = world.run_ready(&world.plan(&files));
@@ -149,7 +163,8 @@ fn a_sidecar_that_stood_still_takes_its_own_time_for_no_vaults_silence() {
     let mut file = world.file("other", "db");
     file["vault"] = world.emulator.vault_url("other").into();
     world.emulator.set_secret("shop", "last", "x");
-    let sidecar = world.run_ready(&world.plan(&[file, world.file("db", "db"), world.file("last", "last")]));
+    let sidecar =
+        world.run_ready(&world.plan(&[file, world.file("db", "db"), world.file("last", "last")]));
     world.emulator.inject(Fault::status(500).object("last"));
     world.emulator.inject(Fault::delay(Duration::from_secs(1)).vault("other"));
     world.emulator.set_secret("other", "db", "new");
@@ -158,7 +173,9 @@ fn a_sidecar_that_stood_still_takes_its_own_time_for_no_vaults_silence() {
     until("one vault has answered", || world.log().contains("KS408"));
     sidecar.signal(Signal::STOP);
     let stopped = Instant::now();
-    until("it stood still for longer than a vault may", || stopped.elapsed() >= Duration::from_secs(4));
+    until("it stood still for longer than a vault may", || {
+        stopped.elapsed() >= Duration::from_secs(4)
+    });
     sidecar.signal(Signal::CONT);
     until("both are new", || world.read("db") == "new" && world.read("other") == "new");
     assert_eq!(world.log().matches(": generation ..").count(), 2, "{}", world.log());
@@ -212,16 +229,22 @@ fn a_volume_that_becomes_read_only_keeps_its_files_and_is_told() {
     let plan = world.plan(&[world.file("db", "db")]);
     let sidecar = world.run_ready(&plan);
     let remount = |how: &str| {
-        let status = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&volume).status();
+        let status =
+            Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&volume).status();
         assert!(status.unwrap().success(), "{how}");
     };
     remount("ro");
     let version = sidecar.status()["volumes"][0]["files"][0]["version"].clone();
-    until("it is two seconds old", || sidecar.status()["volumes"][0]["files"][0]["ageSeconds"].as_u64() >= Some(2));
+    until("it is two seconds old", || {
+        sidecar.status()["volumes"][0]["files"][0]["ageSeconds"].as_u64() >= Some(2)
+    });
     world.emulator.set_secret("shop", "db", "rotated");
     let (answer, _) = sidecar.refresh();
     let file = &answer["volumes"][0]["files"][0];
-    assert!(file["version"] == version && file["ageSeconds"].as_u64() >= Some(2), "what stands is told: {answer}");
+    assert!(
+        file["version"] == version && file["ageSeconds"].as_u64() >= Some(2),
+        "what stands is told: {answer}"
+    );
     let error = &answer["volumes"][0]["error"];
     assert_eq!(error["code"], "KS503", "{answer}");
     assert!(error["message"].as_str().unwrap().contains("Read-only file system"), "{error}");
@@ -251,7 +274,8 @@ fn a_volume_that_is_mounted_anew_gets_all_its_files_again() {
     let Some(mount) = Mount::tmpfs(&volume, "1m") else {
         return loudly("a volume that is gone", "mounting a tmpfs is not permitted here");
     };
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("d/api", "api")]));
+    let sidecar =
+        world.run_ready(&world.plan(&[world.file("db", "db"), world.file("d/api", "api")]));
     drop(mount);
     let _mount = Mount::tmpfs(&volume, "1m").unwrap();
     assert!(sidecar.refresh().1);

@@ -117,7 +117,8 @@ fn a_renewal_between_two_gets_is_asked_for_again() {
     plan["volumes"][0]["files"][1]["type"] = "secret".into();
     let sidecar = world.run(&plan);
     until("it is told", || world.log().contains("KS431"));
-    let (rounds, told) = (|| world.emulator.counts().secret_gets, || world.log().matches("KS431").count());
+    let (rounds, told) =
+        (|| world.emulator.counts().secret_gets, || world.log().matches("KS431").count());
     let asked = rounds();
     until("it is tried again and again", || rounds() > asked + 4);
     assert_eq!(told(), 1, "once while they disagree: {}", world.log());

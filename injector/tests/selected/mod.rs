@@ -6,18 +6,19 @@ use keysluice_emulator::{CallKind, Fault};
 use serde_json::{Map, Value, json};
 use std::fs;
 
-/// A vault of `count` secrets `app-0`, `app-1`, … that were made long ago, and a Plan that selects them.
+/// A vault of `count` secrets `app-0`, `app-1`, … that were made long ago, and a Plan that selects
+/// them.
 fn world(count: usize) -> (World, Value) {
     let world = World::new();
-    let secret =
-        |index: usize| (format!("app-{index}"), json!({"value": format!("v{index}"), "created": 1_700_000_000}));
+    let secret = |index: usize| {
+        (format!("app-{index}"), json!({"value": format!("v{index}"), "created": 1_700_000_000}))
+    };
     let secrets: Map<String, Value> = (0..count).map(secret).collect();
     let vaults = json!({"vaults": [{"name": "shop", "tenantId": TENANT, "secrets": secrets,
         "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
     world.emulator.seed(serde_json::from_value(vaults).unwrap()).unwrap();
     let mut plan = world.plan(&[]);
-    plan["volumes"][0]["selections"] =
-        json!([{"mode": "0640", "identity": "a", "vault": world.emulator.vault_url("shop"), "namePrefix": "app-"}]);
+    plan["volumes"][0]["selections"] = json!([{"mode": "0640", "identity": "a", "vault": world.emulator.vault_url("shop"), "namePrefix": "app-"}]);
     (world, plan)
 }
 
@@ -25,7 +26,9 @@ fn world(count: usize) -> (World, Value) {
 fn a_secret_that_fails_keeps_its_file_and_the_others_go_on() {
     let (world, plan) = world(4);
     let sidecar = world.run_ready(&plan);
-    for (fault, code) in [(Fault::status(403), "KS405"), (Fault::status(500), "KS408"), (Fault::reset(), "KS411")] {
+    for (fault, code) in
+        [(Fault::status(403), "KS405"), (Fault::status(500), "KS408"), (Fault::reset(), "KS411")]
+    {
         world.emulator.inject(fault.on(CallKind::SecretGet).object("app-1"));
         world.emulator.set_secret("shop", "app-1", "unseen");
         world.emulator.set_secret("shop", "app-2", code);
@@ -67,11 +70,13 @@ fn the_first_generation_of_a_selection_is_whole() {
 #[test]
 fn a_page_of_a_list_with_as_many_tags_as_a_vault_takes_is_read() {
     let (world, mut plan) = world(25);
-    let tags: std::collections::BTreeMap<_, _> = (0..15).map(|tag| (format!("{tag:0>512}"), "v".repeat(512))).collect();
+    let tags: std::collections::BTreeMap<_, _> =
+        (0..15).map(|tag| (format!("{tag:0>512}"), "v".repeat(512))).collect();
     for index in 0..25 {
         world.emulator.set_tags("shop", &format!("app-{index}"), tags.clone());
     }
-    plan["volumes"][0]["files"] = json!([world.file("a", "app-1"), world.file("b", "app-2"), world.file("c", "app-3")]);
+    plan["volumes"][0]["files"] =
+        json!([world.file("a", "app-1"), world.file("b", "app-2"), world.file("c", "app-3")]);
     let sidecar = world.run_ready(&plan);
     world.emulator.reset_counts();
     until("a list shows that nothing changed", || {
@@ -95,7 +100,11 @@ fn a_refresh_of_a_selection_costs_its_list_and_a_get_for_each_that_changed() {
     world.emulator.delete("shop", "app-8");
     assert_eq!(sidecar.cost(), (2, 2, true));
     assert_eq!(
-        (world.read("app-7").as_str(), world.read("app-new").as_str(), world.read("app-9").as_str()),
+        (
+            world.read("app-7").as_str(),
+            world.read("app-new").as_str(),
+            world.read("app-9").as_str()
+        ),
         ("changed", "new", "v9")
     );
     assert_eq!(fs::read_dir(world.root.join("mnt/v/..data")).unwrap().count(), 40);
@@ -118,7 +127,11 @@ fn a_refresh_of_a_history_costs_its_list() {
     let (world, mut plan) = world(1);
     // The service promises no order of two versions within a second.
     for (value, created) in [("1", 1_700_000_001), ("2", 1_700_000_002), ("3", 1_700_000_003)] {
-        let seed = SecretSeed { value: Some(value.into()), created: Some(created), ..SecretSeed::default() };
+        let seed = SecretSeed {
+            value: Some(value.into()),
+            created: Some(created),
+            ..SecretSeed::default()
+        };
         world.emulator.put_secret("shop", "versions", seed).unwrap();
     }
     let mut history = world.file("old", "versions");
@@ -148,5 +161,8 @@ fn a_selection_that_would_not_fit_into_memory_is_told() {
     }
     let output = world.output(&plan, &["once"]);
     let text = stderr(&output);
-    assert!(output.status.code() == Some(1) && text.contains("KS430") && text.contains("8388608 bytes"), "{text}");
+    assert!(
+        output.status.code() == Some(1) && text.contains("KS430") && text.contains("8388608 bytes"),
+        "{text}"
+    );
 }

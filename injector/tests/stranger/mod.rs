@@ -1,4 +1,5 @@
-//! A server that is no Key Vault: it gets no second token, is not followed and cannot fill our memory.
+//! A server that is no Key Vault: it gets no second token, is not followed and cannot fill our
+//! memory.
 
 use crate::support::confined::{Confined, SIDECAR_BYTES};
 use crate::support::{World, stderr};
@@ -24,12 +25,13 @@ type Tls = StreamOwned<ServerConnection, std::net::TcpStream>;
 fn stranger_who(answer: impl Fn(&mut Tls, &str) + Send + Sync + 'static) -> (u16, String) {
     let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(keysluice_injector::http::crypto_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(keysluice_injector::http::crypto_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
     let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
     let port = listener.local_addr().unwrap().port();
     let answer = Arc::new(answer);
@@ -71,10 +73,14 @@ fn once(world: &World, answer: String) -> (Option<i32>, String) {
 #[test]
 fn a_foreign_challenge_gets_no_second_token_and_ends_with_3() {
     let world = World::new();
-    let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer authorization=\"https://login.localhost/t\", \
+    let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer \
+        authorization=\"https://login.localhost/t\", \
                   resource=\"https://graph.example\"\r\nContent-Length: 0\r\n\r\n";
     let (code, text) = once(&world, answer.to_owned());
-    assert!(code == Some(3) && text.contains("KS414") && text.contains("https://graph.example"), "{text}");
+    assert!(
+        code == Some(3) && text.contains("KS414") && text.contains("https://graph.example"),
+        "{text}"
+    );
     assert!(text.contains("treat it as disclosed"), "{text}");
     assert_eq!(world.emulator.counts().tokens, 1);
 }
@@ -86,7 +92,12 @@ fn a_server_outside_the_scopes_domain_gets_no_token() {
     plan["identities"][0]["scope"] = "https://vault.azure.net/.default".into();
     let output = world.output(&plan, &["once"]);
     let text = stderr(&output);
-    assert!(output.status.code() == Some(3) && text.contains("KS414") && text.contains("nothing was sent"), "{text}");
+    assert!(
+        output.status.code() == Some(3)
+            && text.contains("KS414")
+            && text.contains("nothing was sent"),
+        "{text}"
+    );
     let counts = world.emulator.counts();
     assert_eq!((counts.tokens, counts.secret_gets, counts.status_401), (0, 0, 0));
 }
@@ -95,14 +106,20 @@ fn a_server_outside_the_scopes_domain_gets_no_token() {
 fn what_a_server_says_is_cut_and_holds_no_token() {
     let world = World::new();
     let (token, long) = ("eyJhbGciOi.eyJzdWIi.c2ln", "x".repeat(4000));
-    let refused = format!("HTTP/1.1 400 Bad Request\r\nx-ms-request-id: {token} {long}\r\nContent-Length: 0\r\n\r\n");
+    let refused = format!(
+        "HTTP/1.1 400 Bad Request\r\nx-ms-request-id: {token} {long}\r\nContent-Length: 0\r\n\r\n"
+    );
     let challenge = format!(
         "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer authorization=\"{token} {long}\", \
                              resource=\"{token} {long}\"\r\nContent-Length: 0\r\n\r\n"
     );
     for (answer, code) in [(refused, "KS413"), (challenge, "KS414")] {
         let (_, text) = once(&world, answer);
-        assert!(text.contains(code) && !text.contains("eyJ") && text.len() < 2000, "{} {text}", text.len());
+        assert!(
+            text.contains(code) && !text.contains("eyJ") && text.len() < 2000,
+            "{} {text}",
+            text.len()
+        );
     }
 }
 
@@ -110,12 +127,17 @@ fn what_a_server_says_is_cut_and_holds_no_token() {
 fn a_redirect_is_not_followed() {
     let world = World::new();
     let target = world.emulator.vault_url("shop");
-    let answer =
-        format!("HTTP/1.1 302 Found\r\nLocation: {target}secrets/db?api-version=7.4\r\nContent-Length: 0\r\n\r\n");
+    let answer = format!(
+        "HTTP/1.1 302 Found\r\nLocation: {target}secrets/db?api-version=7.4\r\nContent-Length: \
+         0\r\n\r\n"
+    );
     let (code, text) = once(&world, answer);
     assert!(code == Some(1) && text.contains("KS413"), "{text}");
     let origin = target.trim_end_matches('/');
-    assert!(text.contains(&format!("302 that leads to {origin} is not an answer of Key Vault")), "{text}");
+    assert!(
+        text.contains(&format!("302 that leads to {origin} is not an answer of Key Vault")),
+        "{text}"
+    );
     assert_eq!(world.emulator.counts().secret_gets, 0);
 }
 
@@ -123,8 +145,12 @@ fn a_redirect_is_not_followed() {
 fn an_answer_without_end_is_cut() {
     let world = World::new();
     let body = "x".repeat(300 * 1024);
-    let (code, text) = once(&world, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
-    assert!(code == Some(1) && text.contains("KS413") && text.contains("longer than 256 KiB"), "{text}");
+    let (code, text) =
+        once(&world, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    assert!(
+        code == Some(1) && text.contains("KS413") && text.contains("longer than 256 KiB"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -135,7 +161,11 @@ fn a_certificate_nobody_trusts_is_a_tls_failure() {
     plan["startTimeoutSeconds"] = 1.into();
     plan["volumes"][0]["files"][0]["vault"] = format!("https://{HOST}:{port}/").into();
     let output = world.output(&plan, &["once"]);
-    assert!(output.status.code() == Some(1) && stderr(&output).contains("KS410"), "{}", stderr(&output));
+    assert!(
+        output.status.code() == Some(1) && stderr(&output).contains("KS410"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 /// A Plan whose secrets are selected in a vault that is a stranger's.
@@ -159,24 +189,35 @@ type Pages = Box<dyn Fn(&str) -> String + Send + Sync>;
 fn a_list_takes_as_much_memory_as_key_vaults_whatever_is_sent() {
     let world = World::new();
     let Some(group) = Confined::new("a_list", SIDECAR_BYTES) else { return };
-    let page = |entries: String| move |next: &str| reply(&format!("{{\"value\":[{entries}],\"nextLink\":\"{next}\"}}"));
+    let page = |entries: String| {
+        move |next: &str| reply(&format!("{{\"value\":[{entries}],\"nextLink\":\"{next}\"}}"))
+    };
     let many = |entry: &str, bytes: usize| vec![entry; bytes / (entry.len() + 1)].join(",");
     let tags = r#"{"id":"","tags":{"a":"1","b":"2","c":"3","d":"4"}}"#;
-    let long =
-        |name: char| format!(r#"{{"id":"https://x/secrets/a","tags":{{"{}":"b"}}}}"#, name.to_string().repeat(36_000));
+    let long = |name: char| {
+        format!(
+            r#"{{"id":"https://x/secrets/a","tags":{{"{}":"b"}}}}"#,
+            name.to_string().repeat(36_000)
+        )
+    };
     let cases: Vec<(&str, Pages)> = vec![
         ("more than 25 entries on a page", Box::new(page(many("{}", 1_046_000)))),
         ("more than 25 entries on a page", Box::new(page(many(tags, 940_000)))),
         ("longer than 1024 KiB", Box::new(page(many("{}", 3_140_000)))),
         ("is not a list", Box::new(|_| reply(&format!("{{\"value\":{}", "[".repeat(1_000_000))))),
         // As large as 25 entries can be, and another page after it, always.
-        ("more than 1000 pages", Box::new(page((0..25).map(|_| long('t')).collect::<Vec<_>>().join(",")))),
+        (
+            "more than 1000 pages",
+            Box::new(page((0..25).map(|_| long('t')).collect::<Vec<_>>().join(","))),
+        ),
         ("more than 1000 pages", Box::new(page(String::new()))),
     ];
     for (expected, pages) in cases {
         let (port, certificate) = stranger_who(move |tls, request| {
-            let number: u32 =
-                request.split("page=").nth(1).map_or(0, |rest| rest.split(' ').next().unwrap().parse().unwrap());
+            let number: u32 = request
+                .split("page=")
+                .nth(1)
+                .map_or(0, |rest| rest.split(' ').next().unwrap().parse().unwrap());
             let port = tls.sock.local_addr().unwrap().port();
             let next = format!("https://{HOST}:{port}/secrets?page={}", number + 1);
             let _ = tls.write_all(pages(&next).as_bytes());
@@ -206,7 +247,10 @@ fn a_list_that_leads_back_to_itself_ends() {
     });
     let output = world.output(&selecting(&world, port, &certificate), &["once"]);
     let text = stderr(&output);
-    assert!(output.status.code() == Some(1) && text.contains("KS428") && text.contains("read before"), "{text}");
+    assert!(
+        output.status.code() == Some(1) && text.contains("KS428") && text.contains("read before"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -215,14 +259,20 @@ fn no_piece_of_the_token_that_a_vault_got_is_repeated() {
     for status in ["403 Forbidden", "500 Internal", "401 Unauthorized"] {
         let (port, certificate) = stranger_who(move |tls, request| {
             let token = request.split("earer ").nth(1).unwrap().split('\r').next().unwrap();
-            let (middle, end) = (token[40..].split('.').collect::<Vec<_>>().join(" "), &token[token.len() - 40..]);
+            let (middle, end) =
+                (token[40..].split('.').collect::<Vec<_>>().join(" "), &token[token.len() - 40..]);
             let body = serde_json::json!({"error": {"code": end, "message": format!("denied {middle}"), "innererror": {"code": middle}}});
             let head = format!(
-                "x-ms-request-id: {end}\r\nWWW-Authenticate: Bearer authorization=\"https://{end}\", resource=\"https://vault.localhost\""
+                "x-ms-request-id: {end}\r\nWWW-Authenticate: Bearer \
+                 authorization=\"https://{end}\", resource=\"https://vault.localhost\""
             );
             let body = body.to_string();
             let _ = tls.write_all(
-                format!("HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes(),
+                format!(
+                    "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                )
+                .as_bytes(),
             );
         });
         let mut plan = world.plan(&[world.file("db", "db")]);
@@ -234,8 +284,13 @@ fn no_piece_of_the_token_that_a_vault_got_is_repeated() {
         sidecar.wait();
         for text in [gate, world.log(), world.termination_log()] {
             assert!(text.contains("KS4") && text.contains("[token]"), "{text}");
-            // The token's own letters are in none of our words: a run of them without a word of ours is a piece.
-            let longest = text.split(|letter: char| !letter.is_ascii_alphanumeric()).map(str::len).max().unwrap();
+            // The token's own letters are in none of our words: a run of them without a word of
+            // ours is a piece.
+            let longest = text
+                .split(|letter: char| !letter.is_ascii_alphanumeric())
+                .map(str::len)
+                .max()
+                .unwrap();
             assert!(longest < 32, "{longest}: {text}");
         }
     }
@@ -254,7 +309,8 @@ fn what_comes_before_an_answer_has_an_end() {
     plan["volumes"][0]["files"][0]["vault"] = format!("https://{HOST}:{port}/").into();
     let started = Instant::now();
     let sidecar = world.run(&plan);
-    // It is bounded in the sidecar's own time; on a machine that gives it little of that a time-out comes first.
+    // It is bounded in the sidecar's own time; on a machine that gives it little of that a time-out
+    // comes first.
     while !world.log().contains("KS412") {
         assert!(started.elapsed() < Duration::from_secs(120), "{}", world.log());
         std::thread::sleep(Duration::from_millis(20));

@@ -13,7 +13,11 @@ pub(crate) struct Cgroup(PathBuf);
 impl Cgroup {
     /// `None` where there is no memory controller, or no right to it.
     pub(crate) fn new(limit_bytes: usize) -> Option<Self> {
-        let name = format!("keysluice-content-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "keysluice-content-{}-{}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        );
         let root = Path::new("/sys/fs/cgroup");
         let (parent, file) = if root.join("memory/memory.limit_in_bytes").exists() {
             (root.join("memory"), "memory.limit_in_bytes")

@@ -22,8 +22,11 @@ impl Confined {
     }
 
     fn make(name: &str, limit_bytes: u64) -> Option<Self> {
-        let roots = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
-        let (root, file) = roots.into_iter().find(|(root, _)| fs::metadata(format!("{root}/cgroup.procs")).is_ok())?;
+        let roots =
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        let (root, file) = roots
+            .into_iter()
+            .find(|(root, _)| fs::metadata(format!("{root}/cgroup.procs")).is_ok())?;
         if file == "memory.max" {
             let _ = fs::File::options()
                 .write(true)

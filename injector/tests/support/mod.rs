@@ -18,9 +18,11 @@ pub(crate) const CLIENT: &str = "11111111-1111-1111-1111-111111111111";
 pub(crate) const TENANT: &str = "99999999-9999-9999-9999-999999999999";
 pub(crate) const CANARY: &str = "canary-s3cret-value";
 
-/// The binary cargo built for the tests, or the one to be shipped when its path is in this variable.
+/// The binary cargo built for the tests, or the one to be shipped when its path is in this
+/// variable.
 fn binary() -> String {
-    std::env::var("KEYSLUICE_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_keysluice-injector").to_owned())
+    std::env::var("KEYSLUICE_TEST_BINARY")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_keysluice-injector").to_owned())
 }
 
 pub(crate) struct World {
@@ -46,11 +48,17 @@ impl World {
         }))
         .unwrap();
         let runtime = Runtime::new().unwrap();
-        let emulator = runtime.block_on(Emulator::start(Config { seed, ..Config::default() })).unwrap();
+        let emulator =
+            runtime.block_on(Emulator::start(Config { seed, ..Config::default() })).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().to_owned();
         fs::create_dir_all(root.join("mnt/v")).unwrap();
-        let token = emulator.mint_token("shop", "web", "api://AzureADTokenExchange", Duration::from_secs(3600));
+        let token = emulator.mint_token(
+            "shop",
+            "web",
+            "api://AzureADTokenExchange",
+            Duration::from_secs(3600),
+        );
         let world = Self { emulator, root, token, _directory: directory, _runtime: runtime };
         world.write_token(&world.token);
         world
@@ -77,7 +85,9 @@ impl World {
     pub(crate) fn command(&self, plan: &Value, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(arguments).env_clear().env("KEYSLUICE_PLAN", plan.to_string());
-        command.env("KEYSLUICE_ROOT", &self.root).env("KEYSLUICE_TERMINATION_LOG", self.root.join("termination-log"));
+        command
+            .env("KEYSLUICE_ROOT", &self.root)
+            .env("KEYSLUICE_TERMINATION_LOG", self.root.join("termination-log"));
         command
     }
 
@@ -93,12 +103,16 @@ impl World {
     /// Starts `run` with a memory limit, where that is possible.
     pub(crate) fn run_within(&self, plan: &Value, cgroup: Option<&Cgroup>) -> Sidecar<'_> {
         let command = self.command(plan, &["run"]);
-        self.start(plan, cgroup.map_or(command, |cgroup| cgroup.wrap(&self.command(plan, &["run"]))))
+        self.start(
+            plan,
+            cgroup.map_or(command, |cgroup| cgroup.wrap(&self.command(plan, &["run"]))),
+        )
     }
 
     fn start(&self, plan: &Value, mut command: Command) -> Sidecar<'_> {
         put(&self.root.join("termination-log"), b"");
-        let log = fs::File::options().create(true).append(true).open(self.root.join("stderr")).unwrap();
+        let log =
+            fs::File::options().create(true).append(true).open(self.root.join("stderr")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Sidecar { child, world: self, plan: plan.clone() }
     }
@@ -160,7 +174,10 @@ impl Sidecar<'_> {
     fn ask(&self, command: &str) -> (Value, bool) {
         let output = self.world.output(&self.plan, &[command]);
         let answer = serde_json::from_slice(&output.stdout);
-        (answer.unwrap_or_else(|error| panic!("{error}: {output:?}\n{}", self.world.log())), output.status.success())
+        (
+            answer.unwrap_or_else(|error| panic!("{error}: {output:?}\n{}", self.world.log())),
+            output.status.success(),
+        )
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -185,7 +202,8 @@ pub(crate) struct Mount(PathBuf);
 impl Mount {
     pub(crate) fn tmpfs(path: &Path, size: &str) -> Option<Self> {
         let options = format!("size={size}");
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path).status();
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path).status();
         status.is_ok_and(|status| status.success()).then(|| Self(path.to_owned()))
     }
 }
@@ -215,10 +233,14 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 /// Says that a test did not test, past the test runner's capture.
 pub(crate) fn loudly(what: &str, why: &str) {
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {what}: {why}\n").as_bytes());
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("SKIPPED: {what}: {why}\n").as_bytes(),
+    );
 }
 
-/// Whether the descriptors of a sidecar can be counted: it is not dumpable, so that takes `CAP_SYS_PTRACE`.
+/// Whether the descriptors of a sidecar can be counted: it is not dumpable, so that takes
+/// `CAP_SYS_PTRACE`.
 pub(crate) fn may_look_into(id: u32) -> bool {
     let may = fs::read_dir(format!("/proc/{id}/fd"));
     if let Err(error) = &may {

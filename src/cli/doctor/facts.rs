@@ -85,7 +85,9 @@ impl State {
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::Pending => false,
-            Self::Waiting { reason, .. } => matches!(reason.as_str(), "InvalidImageName" | "ErrImageNeverPull"),
+            Self::Waiting { reason, .. } => {
+                matches!(reason.as_str(), "InvalidImageName" | "ErrImageNeverPull")
+            }
             Self::Ended { .. } => true,
         }
     }
@@ -95,7 +97,8 @@ impl Version {
     /// From `/version`; some clouds write `30+`.
     pub(super) fn read(answer: &Value) -> Option<Self> {
         let number = |field: &str| {
-            let digits: String = answer[field].as_str()?.chars().take_while(char::is_ascii_digit).collect();
+            let digits: String =
+                answer[field].as_str()?.chars().take_while(char::is_ascii_digit).collect();
             digits.parse().ok()
         };
         Some(Self { major: number("major")?, minor: number("minor")? })
@@ -108,9 +111,9 @@ impl Configuration {
         Self {
             name: text(&object["metadata"]["name"]),
             entries: entries.iter().map(|entry| text(&entry["name"])).collect(),
-            namespace: entries
-                .iter()
-                .find_map(|entry| entry["clientConfig"]["service"]["namespace"].as_str().map(str::to_owned)),
+            namespace: entries.iter().find_map(|entry| {
+                entry["clientConfig"]["service"]["namespace"].as_str().map(str::to_owned)
+            }),
         }
     }
 }
@@ -128,7 +131,9 @@ impl Policy {
 impl Container {
     /// The container `name` of a pod.
     pub(super) fn read(pod: &Value, name: &str) -> Self {
-        let of_name = |list: &Value| items(list).iter().find(|one| one["name"] == name).cloned().unwrap_or_default();
+        let of_name = |list: &Value| {
+            items(list).iter().find(|one| one["name"] == name).cloned().unwrap_or_default()
+        };
         let status = of_name(&pod["status"]["containerStatuses"]);
         let waiting = &status["state"]["waiting"];
         let ended = &status["state"]["terminated"];
@@ -138,7 +143,9 @@ impl Container {
         } else {
             match waiting["reason"].as_str() {
                 None | Some("ContainerCreating" | "PodInitializing") => State::Pending,
-                Some(reason) => State::Waiting { reason: reason.to_owned(), message: text(&waiting["message"]) },
+                Some(reason) => {
+                    State::Waiting { reason: reason.to_owned(), message: text(&waiting["message"]) }
+                }
             }
         };
         Self { image: text(&of_name(&pod["spec"]["containers"])["image"]), state }

@@ -1,6 +1,8 @@
 //! Asks the API server.
 
-use super::facts::{Configuration, Container, Fact, Facts, Installation, Policy, State, Unknown, Version, items};
+use super::facts::{
+    Configuration, Container, Fact, Facts, Installation, Policy, State, Unknown, Version, items,
+};
 use crate::cluster::api::{ApiError, Client, get};
 use crate::settings::CsiVolumes;
 use serde_json::Value;
@@ -15,8 +17,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A pull that fails is repeated after 10 s, then after 20 s: so two have failed.
 const PULLS: Duration = Duration::from_secs(20);
 
-pub(super) async fn cluster(client: &Client, installation: Installation, csi_volumes: CsiVolumes) -> Facts {
-    let unreadable = || Unknown { forbidden: false, message: "the answer has no version".to_owned() };
+pub(super) async fn cluster(
+    client: &Client,
+    installation: Installation,
+    csi_volumes: CsiVolumes,
+) -> Facts {
+    let unreadable =
+        || Unknown { forbidden: false, message: "the answer has no version".to_owned() };
     let version = ask(client, "/version").await;
     let (resources, configurations, policies) = (
         ask(client, ADMISSION).await,
@@ -26,7 +33,8 @@ pub(super) async fn cluster(client: &Client, installation: Installation, csi_vol
     let names = |list: Value| items(&list["resources"]).iter().filter_map(name).collect();
     Facts {
         installation,
-        version: version.and_then(|answer| Version::read(&answer.unwrap_or_default()).ok_or_else(unreadable)),
+        version: version
+            .and_then(|answer| Version::read(&answer.unwrap_or_default()).ok_or_else(unreadable)),
         admission_resources: resources.map(|list| list.map(names).unwrap_or_default()),
         configurations: configurations.map(|list| read(list, Configuration::read)),
         policies: policies.map(|list| read(list, Policy::read)),
@@ -38,7 +46,12 @@ pub(super) async fn cluster(client: &Client, installation: Installation, csi_vol
 }
 
 /// Waits until the container has ended, or its image was not to be had for a while.
-pub(super) async fn container(client: &Client, pod: &str, name: &str, patience: Duration) -> Fact<Container> {
+pub(super) async fn container(
+    client: &Client,
+    pod: &str,
+    name: &str,
+    patience: Duration,
+) -> Fact<Container> {
     let begun = Instant::now();
     let mut waiting_since = None;
     loop {
@@ -48,7 +61,10 @@ pub(super) async fn container(client: &Client, pod: &str, name: &str, patience: 
         if !is_waiting {
             waiting_since = None;
         }
-        if found.state.is_final() || begun.elapsed() >= patience || is_waiting && since.elapsed() >= PULLS {
+        if found.state.is_final()
+            || begun.elapsed() >= patience
+            || is_waiting && since.elapsed() >= PULLS
+        {
             return Ok(found);
         }
         sleep(PAUSE).await;

@@ -1,6 +1,7 @@
 //! `keysluice doctor`: looks whether everything is there, and says what to do where it is not.
 //!
-//! A check is a pure function over gathered [`Facts`]; asking the cluster is in `gather`, printing in `report`.
+//! A check is a pure function over gathered [`Facts`]; asking the cluster is in `gather`, printing
+//! in `report`.
 
 mod checks;
 mod facts;
@@ -29,13 +30,24 @@ pub(super) struct Doctor {
     #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = name, value_name = "NAME")]
     name: String,
     /// Secrets Store CSI volumes, as the installation has it.
-    #[arg(long, env = "KEYSLUICE_CSI_VOLUMES", default_value = "auto", value_name = "auto|replace|leave")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_CSI_VOLUMES",
+        default_value = "auto",
+        value_name = "auto|replace|leave"
+    )]
     csi_volumes: CsiVolumes,
-    /// The pod in that namespace whose containers run both images; without it images are not looked at.
+    /// The pod in that namespace whose containers run both images; without it images are not looked
+    /// at.
     #[arg(long, env = "KEYSLUICE_POD", value_parser = name, value_name = "NAME")]
     pod: Option<String>,
     /// The container of that pod that runs the sidecar's image and ends.
-    #[arg(long, env = "KEYSLUICE_INJECTOR_CONTAINER", default_value = "injector", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_INJECTOR_CONTAINER",
+        default_value = "injector",
+        value_name = "NAME"
+    )]
     injector_container: String,
     /// The installation pulls images with Secrets of its own namespace.
     #[arg(long, env = "KEYSLUICE_PULL_SECRETS")]
@@ -75,13 +87,15 @@ impl Doctor {
     }
 
     async fn facts(&self, client: &Client) -> Facts {
-        let installation = Installation { namespace: self.namespace.clone(), name: self.name.clone() };
+        let installation =
+            Installation { namespace: self.namespace.clone(), name: self.name.clone() };
         let mut facts = gather::cluster(client, installation, self.csi_volumes).await;
         facts.pull_secrets = self.pull_secrets;
         if let Some(pod) = &self.pod {
             let patience = Duration::from_secs(self.within_seconds);
             let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.namespace);
-            facts.injector = Some(gather::container(client, &path, &self.injector_container, patience).await);
+            facts.injector =
+                Some(gather::container(client, &path, &self.injector_container, patience).await);
         }
         facts
     }
@@ -90,7 +104,8 @@ impl Doctor {
 /// A name that cannot lead to another path.
 fn name(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    if !text.is_empty() && text.len() <= 253 && text.chars().all(is_plain) && !text.starts_with('.') {
+    if !text.is_empty() && text.len() <= 253 && text.chars().all(is_plain) && !text.starts_with('.')
+    {
         Ok(text.to_owned())
     } else {
         Err("not a name of a Kubernetes object".to_owned())

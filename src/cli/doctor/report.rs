@@ -26,5 +26,9 @@ pub(super) fn json(findings: &[Finding]) -> io::Result<()> {
     };
     let one = |finding: &Finding| json!({"check": finding.check, "level": level(finding.level), "code": finding.code, "text": finding.text});
     let list: Vec<_> = findings.iter().map(one).collect();
-    writeln!(io::stdout().lock(), "{:#}", json!({"checks": list, "failed": super::checks::failed(findings)}))
+    writeln!(
+        io::stdout().lock(),
+        "{:#}",
+        json!({"checks": list, "failed": super::checks::failed(findings)})
+    )
 }

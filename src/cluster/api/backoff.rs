@@ -6,7 +6,8 @@ use std::time::Duration;
 /// A server that asks for more than this is not believed.
 const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
-/// Doubles with each failure; each step is spread by half, so that replicas do not come back together.
+/// Doubles with each failure; each step is spread by half, so that replicas do not come back
+/// together.
 #[derive(Debug)]
 pub(super) struct Backoff {
     first: Duration,
@@ -19,7 +20,8 @@ impl Backoff {
         Self { first, longest, failures: 0 }
     }
 
-    /// The next wait; `random` is from 0 to 1. `asked` is the server's Retry-After: never less than that.
+    /// The next wait; `random` is from 0 to 1. `asked` is the server's Retry-After: never less than
+    /// that.
     pub(super) fn next(&mut self, asked: Option<Duration>, random: f64) -> Duration {
         let step = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
@@ -37,7 +39,8 @@ pub(super) fn spread(duration: Duration, random: f64) -> Duration {
     duration.mul_f64(0.5 + random.clamp(0.0, 1.0))
 }
 
-/// From 0 to 1. The standard library's hash keys are the operating system's randomness: enough for this, and no dependency.
+/// From 0 to 1. The standard library's hash keys are the operating system's randomness: enough for
+/// this, and no dependency.
 pub(super) fn random() -> f64 {
     let bits = u32::try_from(RandomState::new().hash_one(0_u8) >> 32).unwrap_or_default();
     f64::from(bits) / f64::from(u32::MAX)

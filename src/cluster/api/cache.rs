@@ -29,7 +29,8 @@ pub(super) trait Table: Send + Sync + 'static {
     fn new(limit_bytes: usize) -> Self;
     /// Takes up an object, or its new state.
     fn upsert(&mut self, object: &Object<'_>);
-    /// An object that cannot be read. What is forgotten is read live, and answered with what is wrong.
+    /// An object that cannot be read. What is forgotten is read live, and answered with what is
+    /// wrong.
     fn unreadable(&mut self, namespace: &str, name: &str) {
         self.remove(namespace, name);
     }
@@ -61,8 +62,8 @@ pub(super) struct Cache<T> {
     trouble: ArcSwapOption<String>,
 }
 
-/// The table that answers, and the one that is being listed to take its place. Together they take no more than one may: where
-/// there is no room for both, the older one gives way.
+/// The table that answers, and the one that is being listed to take its place. Together they take
+/// no more than one may: where there is no room for both, the older one gives way.
 #[derive(Debug)]
 struct Tables<T> {
     current: T,
@@ -84,7 +85,8 @@ impl<T: Table> Cache<T> {
         }
     }
 
-    /// Looks something up, in the table that is being listed too: what the older one dropped for it is there.
+    /// Looks something up, in the table that is being listed too: what the older one dropped for it
+    /// is there.
     pub(super) fn find<R>(&self, look: impl Fn(&T) -> Option<R>) -> Option<R> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         look(&tables.current).or_else(|| tables.fresh.as_ref().and_then(look))
@@ -120,7 +122,8 @@ impl<T: Table> Cache<T> {
         self.changed.notify_waiters();
     }
 
-    /// Puts the new table in the place of the old one, which answered until now; an empty one if none was begun.
+    /// Puts the new table in the place of the old one, which answered until now; an empty one if
+    /// none was begun.
     pub(super) fn complete(&self) {
         let mut tables = self.write_lock();
         let fresh = tables.fresh.take().unwrap_or_else(|| T::new(self.limit_bytes));

@@ -1,8 +1,11 @@
-//! The connection to the API server: where it is, who we are, and requests whose answers are read piece by piece.
+//! The connection to the API server: where it is, who we are, and requests whose answers are read
+//! piece by piece.
 
 use super::endpoint::{ClientError, Endpoint};
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -21,24 +24,29 @@ type Idle = SendRequest<Full<Bytes>>;
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Metadata alone where the API server knows how (it does since 1.15), as our caches need no more.
-pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+pub(super) const METADATA: &str =
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /// Whole objects.
 pub(super) const OBJECTS: &str = "application/json";
 /// A patch as a list of operations (RFC 6902).
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
-/// How long the head of an answer may take; priority and fairness queues a request for up to a minute.
+/// How long the head of an answer may take; priority and fairness queues a request for up to a
+/// minute.
 const HEAD: Duration = Duration::from_secs(60);
-/// How long where the connection was idle: it may have been forgotten on the way, and a new one is asked the same.
+/// How long where the connection was idle: it may have been forgotten on the way, and a new one is
+/// asked the same.
 const IDLE_HEAD: Duration = Duration::from_secs(1);
 /// Idle connections that are kept: as many as one review may ask at once, without many classes.
 const IDLE: usize = 4;
-/// A body of one piece: an object with 1.5 MiB in the API server's store, or a page, which is asked for anew with half as many items.
+/// A body of one piece: an object with 1.5 MiB in the API server's store, or a page, which is asked
+/// for anew with half as many items.
 const BODY_LIMIT_BYTES: usize = 4 << 20;
 
 /// TCP connection and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A client of the API server. Rates are not limited here: the API server's priority and fairness does that.
+/// A client of the API server. Rates are not limited here: the API server's priority and fairness
+/// does that.
 #[derive(Clone)]
 pub struct Client {
     endpoint: Arc<Endpoint>,
@@ -102,7 +110,11 @@ impl Client {
     }
 
     /// GETs `path` and gives the body once the status is known to be good.
-    pub(super) async fn open(&self, path: &str, accept: &'static str) -> Result<Incoming, ApiError> {
+    pub(super) async fn open(
+        &self,
+        path: &str,
+        accept: &'static str,
+    ) -> Result<Incoming, ApiError> {
         let mut connection = Box::pin(self.connect()).await?;
         let request = self.request(Method::GET, path, accept, Bytes::new())?;
         let response = within(HEAD, connection.send_request(request)).await?;
@@ -121,7 +133,8 @@ impl Client {
         accept: &'static str,
         limit_bytes: usize,
     ) -> Result<Vec<u8>, ApiError> {
-        self.exchange_within(self.request(Method::GET, path, accept, Bytes::new())?, limit_bytes).await
+        self.exchange_within(self.request(Method::GET, path, accept, Bytes::new())?, limit_bytes)
+            .await
     }
 
     /// Creates an object in the collection at `path`.
@@ -138,17 +151,23 @@ impl Client {
         self.exchange(request).await.map(drop)
     }
 
-    /// Sends a request that may arrive twice: a read, or a write that only works on the version it names.
+    /// Sends a request that may arrive twice: a read, or a write that only works on the version it
+    /// names.
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, ApiError> {
         self.exchange_within(request, BODY_LIMIT_BYTES).await
     }
 
-    async fn exchange_within(&self, request: Request<Full<Bytes>>, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    async fn exchange_within(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit_bytes: usize,
+    ) -> Result<Vec<u8>, ApiError> {
         let (connection, response) = if let Some(sent) = self.send_on_idle(&request).await {
             sent
         } else {
             let mut connection = Box::pin(self.connect()).await?;
-            let response = within(HEAD, connection.send_request(request)).await?.map_err(unreachable)?;
+            let response =
+                within(HEAD, connection.send_request(request)).await?.map_err(unreachable)?;
             (connection, response)
         };
         let answer = match good(response).await {
@@ -164,7 +183,10 @@ impl Client {
     }
 
     /// On an idle connection; `None` if there is none that works.
-    async fn send_on_idle(&self, request: &Request<Full<Bytes>>) -> Option<(Idle, Response<Incoming>)> {
+    async fn send_on_idle(
+        &self,
+        request: &Request<Full<Bytes>>,
+    ) -> Option<(Idle, Response<Incoming>)> {
         loop {
             let mut connection = self.idle().pop()?;
             let send = async {
@@ -193,13 +215,17 @@ impl Client {
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, ApiError> {
         let Endpoint { host, port, base, .. } = &*self.endpoint;
-        let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let host =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let mut request = Request::builder()
             .method(method)
             .uri([base, path].concat())
             .header(HOST, host)
             .header(ACCEPT, accept)
-            .header(USER_AGENT, HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION"))));
+            .header(
+                USER_AGENT,
+                HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION"))),
+            );
         if let Some(authorization) = self.endpoint.authorization().map_err(unreachable)? {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -212,24 +238,30 @@ impl Client {
         let connect = async {
             let stream = TcpStream::connect((&**host, *port)).await.map_err(unreachable)?;
             stream.set_nodelay(true).map_err(unreachable)?;
-            // A watch is silent for a minute at a time: without this a vanished API server looks like a quiet one.
+            // A watch is silent for a minute at a time: without this a vanished API server looks
+            // like a quiet one.
             let keepalive = TcpKeepalive::new()
                 .with_time(Duration::from_secs(15))
                 .with_interval(Duration::from_secs(5))
                 .with_retries(3);
             SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
             let Some((config, name)) = tls else { return handshake(stream).await };
-            handshake(TlsConnector::from(config).connect(name, stream).await.map_err(unreachable)?).await
+            handshake(TlsConnector::from(config).connect(name, stream).await.map_err(unreachable)?)
+                .await
         };
         within(CONNECT, connect).await?
     }
 }
 
-async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Idle, ApiError> {
-    // One TLS record. Left alone, hyper's buffer grows to 400 KiB under a long list and stays there.
+async fn handshake(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Idle, ApiError> {
+    // One TLS record. Left alone, hyper's buffer grows to 400 KiB under a long list and stays
+    // there.
     let mut builder = http1::Builder::new();
     builder.read_buf_exact_size(Some(16 << 10));
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
+    let (sender, connection) =
+        builder.handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
     tokio::spawn(async move {
         // The request on it says what happened.
         let _ = connection.await;
@@ -243,18 +275,26 @@ async fn good(response: Response<Incoming>) -> Result<Incoming, ApiError> {
     if status.is_success() {
         return Ok(response.into_body());
     }
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
     let said = serde_json::from_slice::<super::event::Status<'_>>(&body).unwrap_or_default();
     // Plain text is what the API server says where it does not have the kind at all.
-    if status == StatusCode::NOT_FOUND && &*said.kind != "Status" && !body.starts_with(b"404 page not found") {
+    if status == StatusCode::NOT_FOUND
+        && &*said.kind != "Status"
+        && !body.starts_with(b"404 page not found")
+    {
         return Err(ApiError::NotTheServer);
     }
     let message = match &*said.message {
         "" => status.canonical_reason().unwrap_or("no reason given").to_owned(),
         message => message.to_owned(),
     };
-    Err(ApiError::Refused { status: status.as_u16(), message, retry_after: retry_after.map(Duration::from_secs) })
+    Err(ApiError::Refused {
+        status: status.as_u16(),
+        message,
+        retry_after: retry_after.map(Duration::from_secs),
+    })
 }
 
 fn unreachable(error: impl Into<BoxError>) -> ApiError {
@@ -295,7 +335,10 @@ impl From<super::lines::LineTooLong> for ApiError {
 }
 
 /// The next piece of a body, or `None` at its end.
-pub(super) async fn next_chunk(body: &mut Incoming, patience: Duration) -> Result<Option<Bytes>, ApiError> {
+pub(super) async fn next_chunk(
+    body: &mut Incoming,
+    patience: Duration,
+) -> Result<Option<Bytes>, ApiError> {
     loop {
         match within(patience, body.frame()).await? {
             None => return Ok(None),

@@ -1,4 +1,5 @@
-//! Our webhook configuration: what the webhook reads of it, `caBundle` and path that it writes, and the watch.
+//! Our webhook configuration: what the webhook reads of it, `caBundle` and path that it writes, and
+//! the watch.
 
 use super::Pace;
 use super::backoff::{Backoff, random};
@@ -7,7 +8,9 @@ use super::stores::{at_version, bytes, failed};
 use crate::reason::KS707;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use keysluice_certs::{BundleStore, EntryPath, Publication, Published, ResourceVersion, StoreError};
+use keysluice_certs::{
+    BundleStore, EntryPath, Publication, Published, ResourceVersion, StoreError,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -18,8 +21,8 @@ use tokio::sync::Notify;
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 /// A watch that lasted this long was a good one.
 const GOOD: Duration = Duration::from_secs(20);
-/// How the chart says that the webhook writes the path. Without it a path of [`EARLIER`] stays: the configuration is that of an
-/// earlier version, whose replicas may be running and answer no other.
+/// How the chart says that the webhook writes the path. Without it a path of [`EARLIER`] stays: the
+/// configuration is that of an earlier version, whose replicas may be running and answer no other.
 const MARK: (&str, &str) = ("keysluice.dev/path", "written-by-webhook");
 const EARLIER: [&str; 2] = ["/mutate", "/mutate-v1-pod"];
 
@@ -90,10 +93,16 @@ impl Configuration {
 
     fn entry_paths(&self) -> impl Iterator<Item = EntryPath> {
         let (key, value) = MARK;
-        let is_marked = self.metadata.annotations.as_ref().and_then(|all| all.get(key)).is_some_and(|one| one == value);
+        let is_marked = self
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(key))
+            .is_some_and(|one| one == value);
         self.entries().iter().map(move |entry| {
             let path = entry.client_config.path();
-            let is_replaceable = entry.client_config.service.is_some() && (is_marked || !EARLIER.contains(&path));
+            let is_replaceable =
+                entry.client_config.service.is_some() && (is_marked || !EARLIER.contains(&path));
             EntryPath::new(path, is_replaceable)
         })
     }
@@ -132,7 +141,9 @@ impl BundleConfiguration {
 
 impl BundleStore for BundleConfiguration {
     async fn read(&self) -> Result<Published, StoreError> {
-        let Some(configuration) = Configuration::read(&self.client, &self.name).await.map_err(failed)? else {
+        let Some(configuration) =
+            Configuration::read(&self.client, &self.name).await.map_err(failed)?
+        else {
             // Not there yet, as in the first seconds of an installation: no entry, nobody to tell.
             return Ok(Published::read([], ResourceVersion::from("")));
         };
@@ -140,17 +151,26 @@ impl BundleStore for BundleConfiguration {
             let text = entry.client_config.ca_bundle.as_deref().unwrap_or_default();
             BASE64_STANDARD.decode(text).unwrap_or_default()
         };
-        let (bundles, paths): (Vec<Vec<u8>>, Vec<EntryPath>) =
-            (configuration.entries().iter().map(bundle).collect(), configuration.entry_paths().collect());
+        let (bundles, paths): (Vec<Vec<u8>>, Vec<EntryPath>) = (
+            configuration.entries().iter().map(bundle).collect(),
+            configuration.entry_paths().collect(),
+        );
         let version = configuration.version();
         let replaceable = paths.iter().map(EntryPath::is_replaceable).collect();
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some((version.clone(), replaceable));
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((version.clone(), replaceable));
         Ok(Published::read(bundles.iter().map(Vec::as_slice), version).naming(paths))
     }
 
-    async fn patch(&self, publication: &Publication, version: &ResourceVersion) -> Result<(), StoreError> {
+    async fn patch(
+        &self,
+        publication: &Publication,
+        version: &ResourceVersion,
+    ) -> Result<(), StoreError> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((_, entries)) = read.filter(|(read, _)| read == version) else { return Err(StoreError::Conflict) };
+        let Some((_, entries)) = read.filter(|(read, _)| read == version) else {
+            return Err(StoreError::Conflict);
+        };
         let mut operations = vec![at_version(version)];
         for (index, is_replaceable) in entries.into_iter().enumerate() {
             let mut set = |field: &str, value: String| {
@@ -164,12 +184,15 @@ impl BundleStore for BundleConfiguration {
                 set("service/path", path.as_str().to_owned());
             }
         }
-        self.client.patch(&Configuration::path(&self.name), bytes(&Value::from(operations))).await.map_err(failed)
+        self.client
+            .patch(&Configuration::path(&self.name), bytes(&Value::from(operations)))
+            .await
+            .map_err(failed)
     }
 }
 
-/// Tells `changed` whenever the configuration may have changed; never ends. A `caBundle` that somebody overwrote fails every
-/// review, so nobody should have to wait for the next look.
+/// Tells `changed` whenever the configuration may have changed; never ends. A `caBundle` that
+/// somebody overwrote fails every review, so nobody should have to wait for the next look.
 pub fn watch_configuration(
     client: &Client,
     name: &str,
@@ -187,9 +210,11 @@ pub fn watch_configuration(
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     let configuration = &*name;
-                    // Without the right to watch this goes on for ever; the regular look still mends the bundle.
+                    // Without the right to watch this goes on for ever; the regular look still
+                    // mends the bundle.
                     if failures == 1 {
-                        tracing::warn!(configuration, %error, "{KS707} a changed caBundle is seen only at the next regular look");
+                        tracing::warn!(configuration, %error, "{KS707} a changed caBundle is seen \
+                            only at the next regular look");
                     } else {
                         tracing::debug!(configuration, failures, %error, "the watch of the webhook configuration failed again");
                     }
@@ -203,9 +228,17 @@ pub fn watch_configuration(
     }
 }
 
-/// Each piece of the answer is part of an event, and every event is about our one object: what it says is read anew anyway.
-async fn watch_once(client: &Client, name: &str, changed: &[Arc<Notify>], pace: Pace) -> Result<(), ApiError> {
-    let path = format!("{CONFIGURATIONS}?watch=true&fieldSelector=metadata.name%3D{name}&timeoutSeconds=420");
+/// Each piece of the answer is part of an event, and every event is about our one object: what it
+/// says is read anew anyway.
+async fn watch_once(
+    client: &Client,
+    name: &str,
+    changed: &[Arc<Notify>],
+    pace: Pace,
+) -> Result<(), ApiError> {
+    let path = format!(
+        "{CONFIGURATIONS}?watch=true&fieldSelector=metadata.name%3D{name}&timeoutSeconds=420"
+    );
     let mut body = Box::pin(client.open(&path, METADATA)).await?;
     // Bookmarks are not asked for, so silence may last as long as the watch.
     let patience = pace.silence.max(Duration::from_secs(480));
@@ -242,20 +275,29 @@ mod tests {
             (json!({}), "/"),
         ] {
             let is_replaceable = client_config.get("service").is_some();
-            assert_eq!(paths(&marked(), &client_config), [EntryPath::new(expected, is_replaceable)]);
+            assert_eq!(
+                paths(&marked(), &client_config),
+                [EntryPath::new(expected, is_replaceable)]
+            );
         }
     }
 
     #[test]
     fn the_paths_of_earlier_versions_are_replaced_only_where_the_chart_says_so() {
-        let unmarked = [json!(null), json!({}), json!({"keysluice.dev/path": "kept-until-next-upgrade"})];
+        let unmarked =
+            [json!(null), json!({}), json!({"keysluice.dev/path": "kept-until-next-upgrade"})];
         for annotations in unmarked {
-            for (path, expected) in [("/mutate", false), ("/mutate-v1-pod", false), ("/", true), ("/other", true)] {
+            for (path, expected) in
+                [("/mutate", false), ("/mutate-v1-pod", false), ("/", true), ("/other", true)]
+            {
                 let found = paths(&annotations, &json!({"service": {"path": path}}));
                 assert_eq!(found, [EntryPath::new(path, expected)], "{annotations}");
             }
         }
         let marked = json!({"keysluice.dev/path": "written-by-webhook"});
-        assert_eq!(paths(&marked, &json!({"service": {"path": "/mutate"}})), [EntryPath::new("/mutate", true)]);
+        assert_eq!(
+            paths(&marked, &json!({"service": {"path": "/mutate"}})),
+            [EntryPath::new("/mutate", true)]
+        );
     }
 }

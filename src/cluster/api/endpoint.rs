@@ -1,7 +1,7 @@
 //! Where the API server is and who we are: a kubeconfig, or the pod we run in.
 //!
-//! Read by hand, not by `kube`: its client is 4.5 MiB of code (exec plugins, query languages, regular expressions), a third of the
-//! webhook's resident memory, for a handful of fields.
+//! Read by hand, not by `kube`: its client is 4.5 MiB of code (exec plugins, query languages,
+//! regular expressions), a third of the webhook's resident memory, for a handful of fields.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -48,7 +48,8 @@ pub enum ClientError {
     },
     /// Not in a pod.
     #[error(
-        "KS705 not in a cluster ({variable} is not set); hint: name an API server with --kubeconfig FILE, or manifests with --objects PATH"
+        "KS705 not in a cluster ({variable} is not set); hint: name an API server with \
+         --kubeconfig FILE, or manifests with --objects PATH"
     )]
     NotInCluster {
         /// What tells a pod of its API server.
@@ -83,7 +84,8 @@ pub(super) struct Endpoint {
 enum Source {
     None,
     Inline(Vec<u8>),
-    /// Read again whenever it is used: the kubelet renews tokens and CA by swapping the file, others a client certificate.
+    /// Read again whenever it is used: the kubelet renews tokens and CA by swapping the file,
+    /// others a client certificate.
     File(PathBuf),
 }
 
@@ -109,21 +111,37 @@ impl Endpoint {
     pub(super) fn from_kubeconfig(path: &Path) -> Result<Self, ClientError> {
         let read = |source| ClientError::Read { path: path.to_owned(), source };
         let text = std::fs::read_to_string(path).map_err(read)?;
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-            .map_err(|error| ClientError::Syntax { path: path.to_owned(), message: error.to_string() })?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| {
+            ClientError::Syntax { path: path.to_owned(), message: error.to_string() }
+        })?;
         let config = documents.first().unwrap_or(&Value::Null);
         let wrong = |field, problem| ClientError::Field { path: path.to_owned(), field, problem };
-        let current = config["current-context"].as_str().ok_or_else(|| wrong("current-context", "is not set"))?;
+        let current = config["current-context"]
+            .as_str()
+            .ok_or_else(|| wrong("current-context", "is not set"))?;
         let context = named(&config["contexts"], current, "context")
             .ok_or_else(|| wrong("contexts", "does not have the current one"))?;
         let find = |list, key: &str| named(&config[list], context[key].as_str()?, key);
-        let cluster = find("clusters", "cluster").ok_or_else(|| wrong("clusters", "does not have the context's"))?;
+        let cluster = find("clusters", "cluster")
+            .ok_or_else(|| wrong("clusters", "does not have the context's"))?;
         let none = Value::Null;
         let user = find("users", "user").unwrap_or(&none);
         for (object, field, problem) in [
-            (user, "exec", "is not supported; hint: put a token there, from `kubectl create token`"),
-            (user, "auth-provider", "is not supported; hint: put a token there, from `kubectl create token`"),
-            (user, "password", "is not supported; hint: put a token there, from `kubectl create token`"),
+            (
+                user,
+                "exec",
+                "is not supported; hint: put a token there, from `kubectl create token`",
+            ),
+            (
+                user,
+                "auth-provider",
+                "is not supported; hint: put a token there, from `kubectl create token`",
+            ),
+            (
+                user,
+                "password",
+                "is not supported; hint: put a token there, from `kubectl create token`",
+            ),
             (cluster, "proxy-url", "is not supported"),
         ] {
             if !object[field].is_null() {
@@ -131,29 +149,39 @@ impl Endpoint {
             }
         }
         if cluster["insecure-skip-tls-verify"] == true {
-            return Err(wrong("insecure-skip-tls-verify", "is not supported; hint: set certificate-authority"));
+            return Err(wrong(
+                "insecure-skip-tls-verify",
+                "is not supported; hint: set certificate-authority",
+            ));
         }
         let base64 = |_| wrong("…-data", "is not base64");
         let directory = path.parent().unwrap_or_else(|| Path::new("."));
-        let source = |object: &Value, data: &str, file: &str| match (object[data].as_str(), object[file].as_str()) {
-            (Some(data), _) => Ok::<_, ClientError>(Source::Inline(BASE64_STANDARD.decode(data).map_err(base64)?)),
+        let source = |object: &Value, data: &str, file: &str| match (
+            object[data].as_str(),
+            object[file].as_str(),
+        ) {
+            (Some(data), _) => {
+                Ok::<_, ClientError>(Source::Inline(BASE64_STANDARD.decode(data).map_err(base64)?))
+            }
             (None, Some(file)) => Ok(Source::File(directory.join(file))),
             (None, None) => Ok(Source::None),
         };
         let server = cluster["server"].as_str().and_then(|server| server.parse::<Uri>().ok());
-        let server = server.ok_or_else(|| wrong("server", "is not an address such as https://10.0.0.1:6443"))?;
+        let server = server
+            .ok_or_else(|| wrong("server", "is not an address such as https://10.0.0.1:6443"))?;
         let host = server.host().ok_or_else(|| wrong("server", "has no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let tls = if server.scheme_str() == Some("http") {
             None
         } else {
-            let authorities = source(cluster, "certificate-authority-data", "certificate-authority")?;
+            let authorities =
+                source(cluster, "certificate-authority-data", "certificate-authority")?;
             if matches!(authorities, Source::None) {
                 return Err(wrong("certificate-authority", "is not set"));
             }
             let name = cluster["tls-server-name"].as_str().unwrap_or(host).to_owned();
-            let name =
-                ServerName::try_from(name).map_err(|_| wrong("server", "has no host that a certificate can be for"))?;
+            let name = ServerName::try_from(name)
+                .map_err(|_| wrong("server", "has no host that a certificate can be for"))?;
             let certificate = source(user, "client-certificate-data", "client-certificate")?;
             let key = source(user, "client-key-data", "client-key")?;
             Some(Tls { name, authorities, certificate, key, made: Mutex::default() })
@@ -165,21 +193,33 @@ impl Endpoint {
         };
         let default_port = if tls.is_some() { 443 } else { 80 };
         let port = server.port_u16().unwrap_or(default_port);
-        let endpoint =
-            Self { host: host.to_owned(), port, base: server.path().trim_end_matches('/').to_owned(), tls, token };
+        let endpoint = Self {
+            host: host.to_owned(),
+            port,
+            base: server.path().trim_end_matches('/').to_owned(),
+            tls,
+            token,
+        };
         endpoint.check()?;
         Ok(endpoint)
     }
 
     /// What the kubelet tells every pod.
     pub(super) fn in_cluster() -> Result<Self, ClientError> {
-        let variable = |variable| std::env::var(variable).map_err(|_| ClientError::NotInCluster { variable });
+        let variable =
+            |variable| std::env::var(variable).map_err(|_| ClientError::NotInCluster { variable });
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let port = variable("KUBERNETES_SERVICE_PORT")?;
         let not_set = ClientError::NotInCluster { variable: "KUBERNETES_SERVICE_HOST" };
         let name = ServerName::try_from(host.clone()).map_err(|_| not_set)?;
         let authorities = Source::File(Path::new(POD_DIRECTORY).join("ca.crt"));
-        let tls = Tls { name, authorities, certificate: Source::None, key: Source::None, made: Mutex::default() };
+        let tls = Tls {
+            name,
+            authorities,
+            certificate: Source::None,
+            key: Source::None,
+            made: Mutex::default(),
+        };
         let token = Source::File(Path::new(POD_DIRECTORY).join("token"));
         let port = port.parse().unwrap_or(443);
         let endpoint = Self { host, port, base: String::new(), tls: Some(tls), token };
@@ -187,7 +227,8 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Whether everything can be read, so that a wrong path is an error at start and not a retry for ever.
+    /// Whether everything can be read, so that a wrong path is an error at start and not a retry
+    /// for ever.
     fn check(&self) -> Result<(), ClientError> {
         self.tls()?;
         self.authorization()?;
@@ -210,7 +251,9 @@ impl Endpoint {
     }
 
     /// The configuration of the next connection and the name it must prove; `None` for plain HTTP.
-    pub(super) fn tls(&self) -> Result<Option<(Arc<ClientConfig>, ServerName<'static>)>, ClientError> {
+    pub(super) fn tls(
+        &self,
+    ) -> Result<Option<(Arc<ClientConfig>, ServerName<'static>)>, ClientError> {
         self.tls.as_ref().map(|tls| Ok((tls.config()?, tls.name.clone()))).transpose()
     }
 }
@@ -240,7 +283,8 @@ impl Tls {
             roots.add(certificate.map_err(pem("the certificate authority"))?)?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let builder = builder.with_root_certificates(roots);
         if matches!(self.certificate, Source::None) {
             return Ok(builder.with_no_client_auth());
@@ -256,7 +300,8 @@ impl Source {
         match self {
             Self::None => Ok(Vec::new()),
             Self::Inline(bytes) => Ok(bytes.clone()),
-            Self::File(path) => std::fs::read(path).map_err(|source| ClientError::Read { path: path.clone(), source }),
+            Self::File(path) => std::fs::read(path)
+                .map_err(|source| ClientError::Read { path: path.clone(), source }),
         }
     }
 }
@@ -274,11 +319,15 @@ mod tests {
 
     fn read(cluster: &str, user: &str) -> Result<Endpoint, String> {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::File::create(directory.path().join("token")).unwrap().write_all(b"from-file\n").unwrap();
+        std::fs::File::create(directory.path().join("token"))
+            .unwrap()
+            .write_all(b"from-file\n")
+            .unwrap();
         let path = directory.path().join("kubeconfig");
         let text = format!(
             "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
-             clusters: [{{name: k, cluster: {{{cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
+             clusters: [{{name: k, cluster: {{{cluster}}}}}]\nusers: [{{name: u, user: \
+             {{{user}}}}}]\n"
         );
         std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         let endpoint = Endpoint::from_kubeconfig(&path).map_err(|error| error.to_string())?;
@@ -288,7 +337,9 @@ mod tests {
 
     #[test]
     fn address_and_token_are_read() {
-        let endpoint = read("server: 'http://[::1]:8001/base/'", "tokenFile: token, token: inline").ok().unwrap();
+        let endpoint = read("server: 'http://[::1]:8001/base/'", "tokenFile: token, token: inline")
+            .ok()
+            .unwrap();
         assert_eq!((&*endpoint.host, endpoint.port, &*endpoint.base), ("::1", 8001, "/base"));
         let endpoint = read("server: 'http://k.test'", "token: inline").ok().unwrap();
         assert_eq!((&*endpoint.host, endpoint.port, &*endpoint.base), ("k.test", 80, ""));
@@ -299,7 +350,10 @@ mod tests {
     fn a_renewed_file_makes_the_next_connection_another() {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
-            std::fs::File::create(directory.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+            std::fs::File::create(directory.path().join(name))
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
         };
         let authority = || CertificateAuthority::generate().unwrap();
         let client = || Pair::new(authority().issue(&["client".to_owned()]).unwrap()).unwrap();
@@ -312,7 +366,8 @@ mod tests {
         write(
             "kubeconfig",
             "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n\
-             clusters: [{name: k, cluster: {server: 'https://k.test', certificate-authority: ca.crt}}]\n\
+             clusters: [{name: k, cluster: {server: 'https://k.test', certificate-authority: \
+             ca.crt}}]\n\
              users: [{name: u, user: {client-certificate: tls.crt, client-key: tls.key}}]\n",
         );
         let endpoint = Endpoint::from_kubeconfig(&directory.path().join("kubeconfig")).unwrap();
@@ -339,8 +394,16 @@ mod tests {
                 "insecure-skip-tls-verify is not supported",
             ),
             ("server: 'https://k.test', certificate-authority: ca.crt", "", "ca.crt: No such file"),
-            ("server: 'https://k.test', certificate-authority-data: '?'", "", "…-data is not base64"),
-            ("server: 'http://k.test'", "exec: {command: kubelogin}", "exec is not supported; hint: put a token there"),
+            (
+                "server: 'https://k.test', certificate-authority-data: '?'",
+                "",
+                "…-data is not base64",
+            ),
+            (
+                "server: 'http://k.test'",
+                "exec: {command: kubelogin}",
+                "exec is not supported; hint: put a token there",
+            ),
             ("server: 'http://k.test'", "tokenFile: other", "other: No such file"),
         ] {
             let error = read(cluster, user).err().unwrap();

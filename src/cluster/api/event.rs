@@ -17,8 +17,8 @@ pub(super) struct Event<'a> {
     pub(super) item: Item<'a>,
 }
 
-/// An object, as far as it can be read. Whoever may create a class decides what stands in it, and one that we cannot read must not
-/// keep us from all others.
+/// An object, as far as it can be read. Whoever may create a class decides what stands in it, and
+/// one that we cannot read must not keep us from all others.
 #[derive(Debug)]
 pub(super) enum Item<'a> {
     Readable(Object<'a>),
@@ -50,7 +50,8 @@ pub(super) enum EventKind {
     Unknown,
 }
 
-/// An object of the API. Nothing of a Status is read here: a tenant's object may have fields of the same names.
+/// An object of the API. Nothing of a Status is read here: a tenant's object may have fields of the
+/// same names.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Object<'a> {
@@ -89,7 +90,8 @@ pub(super) struct Metadata<'a> {
 #[derive(Debug, Default)]
 struct Annotations<'a>(Vec<(Text<'a>, Text<'a>)>);
 
-/// One page of a list. Its items are read one at a time: what is borrowed of all of them could take ten times the page.
+/// One page of a list. Its items are read one at a time: what is borrowed of all of them could take
+/// ten times the page.
 #[derive(Debug)]
 pub(super) struct Page<'a> {
     pub(super) metadata: PageMetadata<'a>,
@@ -169,7 +171,8 @@ impl<'a> Item<'a> {
 impl<'a> From<Option<&'a RawValue>> for Item<'a> {
     fn from(raw: Option<&'a RawValue>) -> Self {
         let Some(raw) = raw else { return Self::Unreadable(Outline::default()) };
-        serde_json::from_str(raw.get()).map_or_else(|_| Self::Unreadable(Outline::of(raw)), Self::Readable)
+        serde_json::from_str(raw.get())
+            .map_or_else(|_| Self::Unreadable(Outline::of(raw)), Self::Readable)
     }
 }
 
@@ -193,18 +196,28 @@ impl Outline {
             resource_version: Option<&'a RawValue>,
         }
         let outer = serde_json::from_str::<Outer<'_>>(object.get()).unwrap_or_default();
-        let inner = outer.metadata.and_then(|metadata| serde_json::from_str::<Inner<'_>>(metadata.get()).ok());
+        let inner = outer
+            .metadata
+            .and_then(|metadata| serde_json::from_str::<Inner<'_>>(metadata.get()).ok());
         let Inner { namespace, name, resource_version } = inner.unwrap_or_default();
         let text = |raw: Option<&RawValue>| serde_json::from_str::<String>(raw?.get()).ok();
         let text = |raw| text(raw).unwrap_or_default();
-        Self { namespace: text(namespace), name: text(name), resource_version: text(resource_version) }
+        Self {
+            namespace: text(namespace),
+            name: text(name),
+            resource_version: text(resource_version),
+        }
     }
 }
 
 impl Object<'_> {
     /// Its annotations, if any.
     pub(super) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.metadata.annotations.iter().flat_map(|read| &read.0).map(|(key, value)| (&**key, &**value))
+        self.metadata
+            .annotations
+            .iter()
+            .flat_map(|read| &read.0)
+            .map(|(key, value)| (&**key, &**value))
     }
 }
 
@@ -262,18 +275,32 @@ mod tests {
             "annotations":null,"managedFields":[{"f:x":{}}],"resourceVersion":"7"},"status":{"x":1}}}"#;
         let event = Event::read(line.as_bytes()).unwrap();
         let Item::Readable(object) = &event.item else { panic!("{event:?}") };
-        assert_eq!((event.kind, &*object.metadata.name, object.annotations().count()), (EventKind::Added, "a", 0));
-        assert_eq!(Event::read(br#"{"type":"SURPRISE","object":{}}"#).unwrap().kind, EventKind::Unknown);
+        assert_eq!(
+            (event.kind, &*object.metadata.name, object.annotations().count()),
+            (EventKind::Added, "a", 0)
+        );
+        assert_eq!(
+            Event::read(br#"{"type":"SURPRISE","object":{}}"#).unwrap().kind,
+            EventKind::Unknown
+        );
         let page = Page::read(br#"{"metadata":{"resourceVersion":"1"},"items":null}"#).unwrap();
         assert!(page.items().next().is_none() && page.metadata.next.is_empty());
     }
 
     #[test]
     fn fields_of_a_status_mean_nothing_on_an_object() {
-        for fields in [r#""code":"x","message":1"#, r#""code":410,"message":"gone""#, r#""status":[],"kind":{}"#] {
-            let line = format!(r#"{{"type":"ADDED","object":{{{fields},"metadata":{{"name":"a"}}}}}}"#);
+        for fields in [
+            r#""code":"x","message":1"#,
+            r#""code":410,"message":"gone""#,
+            r#""status":[],"kind":{}"#,
+        ] {
+            let line =
+                format!(r#"{{"type":"ADDED","object":{{{fields},"metadata":{{"name":"a"}}}}}}"#);
             let event = Event::read(line.as_bytes()).unwrap();
-            assert!(matches!(&event.item, Item::Readable(object) if &*object.metadata.name == "a"), "{event:?}");
+            assert!(
+                matches!(&event.item, Item::Readable(object) if &*object.metadata.name == "a"),
+                "{event:?}"
+            );
         }
         let refusal = br#"{"type":"ERROR","object":{"kind":"Status","metadata":{},"code":410,"message":"gone"}}"#;
         assert_eq!(Event::read(refusal).unwrap().kind, EventKind::Error);
@@ -284,7 +311,12 @@ mod tests {
     #[test]
     fn of_an_unreadable_object_the_name_is_known_as_far_as_it_is_one() {
         for (object, namespace, name, version) in [
-            (r#"{"metadata":{"name":"a","namespace":"n","resourceVersion":"7","annotations":{"x":1}}}"#, "n", "a", "7"),
+            (
+                r#"{"metadata":{"name":"a","namespace":"n","resourceVersion":"7","annotations":{"x":1}}}"#,
+                "n",
+                "a",
+                "7",
+            ),
             (r#"{"metadata":{"name":"a","namespace":[],"resourceVersion":7}}"#, "", "a", ""),
             (r#"{"metadata":{"name":{"name":"a"}}}"#, "", "", ""),
             (r#"{"metadata":"a"}"#, "", "", ""),
@@ -299,7 +331,8 @@ mod tests {
             let line = format!(r#"{{"type":"ADDED","object":{object}}}"#);
             let event = Event::read(line.as_bytes()).unwrap();
             assert!(matches!(&event.item, Item::Unreadable(read) if *read == outline), "{event:?}");
-            let list = format!(r#"{{"metadata":{{"resourceVersion":"9"}},"items":[{{}},{object},{{}}]}}"#);
+            let list =
+                format!(r#"{{"metadata":{{"resourceVersion":"9"}},"items":[{{}},{object},{{}}]}}"#);
             let page = Page::read(list.as_bytes()).unwrap();
             let items: Vec<_> = page.items().collect();
             assert!(matches!(&items[1], Item::Unreadable(read) if *read == outline), "{page:?}");

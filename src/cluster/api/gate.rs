@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// A number of places. One namespace may have all of them; where others wait, the next free one goes to the namespace that
-/// has the fewest.
+/// A number of places. One namespace may have all of them; where others wait, the next free one
+/// goes to the namespace that has the fewest.
 #[derive(Debug)]
 pub(super) struct Gate {
     queues: Mutex<Queues>,
@@ -44,7 +44,8 @@ impl Gate {
             queues.namespaces.entry(namespace.to_owned()).or_default().waiting.push_back(sender);
             queues.admit();
         }
-        // From here on the place is given back, also by one who gives up while it is being called in.
+        // From here on the place is given back, also by one who gives up while it is being called
+        // in.
         let waiter = Waiter { gate: self, namespace: Some(namespace.to_owned()), receiver };
         waiter.called().await
     }
@@ -135,7 +136,8 @@ mod tests {
     #[test]
     fn one_namespace_may_have_all_places_and_the_next_free_one_goes_to_another() {
         let gate = Gate::new(4);
-        let mut inside: Vec<_> = (0..4).map(|_| poll(&mut enter(&gate, "greedy")).unwrap()).collect();
+        let mut inside: Vec<_> =
+            (0..4).map(|_| poll(&mut enter(&gate, "greedy")).unwrap()).collect();
         let mut queue: Vec<_> = (0..10).map(|_| enter(&gate, "greedy")).collect();
         assert!(queue.iter_mut().all(|entering| poll(entering).is_none()));
         let mut modest = enter(&gate, "modest");

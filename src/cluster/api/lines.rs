@@ -7,14 +7,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// An object is at most 1.5 MiB in the API server's store, 3 MiB where that was raised; more than this is no event.
+    /// An object is at most 1.5 MiB in the API server's store, 3 MiB where that was raised; more
+    /// than this is no event.
     const LIMIT_BYTES: usize = 4 << 20;
     /// Large lines grow by this much and not by doubling, which would take twice their size.
     const STEP_BYTES: usize = 256 << 10;
     /// A buffer that one large object made larger than this is given back.
     const KEEP_BYTES: usize = 16 << 10;
 
-    /// Calls `each` with every line that is complete now. What is left when the stream breaks off was never an event.
+    /// Calls `each` with every line that is complete now. What is left when the stream breaks off
+    /// was never an event.
     pub(super) fn feed<E: From<LineTooLong>>(
         &mut self,
         chunk: &[u8],

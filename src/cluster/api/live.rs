@@ -11,9 +11,11 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Reads at once, each on a connection of its own: a burst of new names queues here and not in our memory.
+/// Reads at once, each on a connection of its own: a burst of new names queues here and not in our
+/// memory.
 const AT_ONCE: usize = 16;
-/// An object that was missing is not asked for again before; whoever needs it waits, as it may have been created since.
+/// An object that was missing is not asked for again before; whoever needs it waits, as it may have
+/// been created since.
 const MISS_LASTS: Duration = Duration::from_secs(1);
 /// Misses that are remembered; a name has at most 317 bytes with its namespace.
 const MOST_MISSES: usize = 1024;
@@ -22,8 +24,8 @@ const MOST_MISSES: usize = 1024;
 pub(super) type Answer<T> = Result<Option<T>, Arc<ApiError>>;
 type Flight<T> = Arc<OnceCell<Answer<T>>>;
 
-/// The reads under way: at most one for each key, shared by all who wait for it. Of what was read nothing is kept; that there
-/// was nothing, for a second.
+/// The reads under way: at most one for each key, shared by all who wait for it. Of what was read
+/// nothing is kept; that there was nothing, for a second.
 #[derive(Debug)]
 pub(super) struct Flights<T> {
     open: Mutex<HashMap<String, Flight<T>>>,
@@ -52,7 +54,12 @@ pub(super) trait Told<T> {
 
 impl<T: Clone> Flights<T> {
     pub(super) fn new() -> Self {
-        Self { open: Mutex::default(), misses: Mutex::default(), gate: Gate::new(AT_ONCE), order: AtomicU64::new(0) }
+        Self {
+            open: Mutex::default(),
+            misses: Mutex::default(),
+            gate: Gate::new(AT_ONCE),
+            order: AtomicU64::new(0),
+        }
     }
 
     /// Reads an object by `fetch`, together with whoever else wants it.
@@ -78,8 +85,8 @@ impl<T: Clone> Flights<T> {
         };
         let read = async {
             loop {
-                // "There is none" is believed only of a read that began after we came: an older one may have seen the server
-                // before the object was there that we are here for.
+                // "There is none" is believed only of a read that began after we came: an older one
+                // may have seen the server before the object was there that we are here for.
                 match self.missed(key) {
                     Some(miss) if miss.began > arrived => return Ok(None),
                     Some(miss) => {
@@ -238,7 +245,9 @@ mod tests {
         assert_eq!(flights.read(A, &Silent, fetch).await.unwrap(), None);
         assert_eq!(begun.elapsed(), Duration::ZERO, "the first is told at once");
         let many = (0..100).map(|_| flights.read(A, &Silent, fetch));
-        for answer in crate::cluster::All::of(many.map(|read| async { Ok(read.await) })).await.unwrap() {
+        for answer in
+            crate::cluster::All::of(many.map(|read| async { Ok(read.await) })).await.unwrap()
+        {
             assert_eq!(answer.unwrap(), None);
         }
         assert_eq!((reads.load(Ordering::Relaxed), begun.elapsed()), (2, MISS_LASTS));

@@ -1,7 +1,9 @@
-//! The API server as a source of cluster objects: three watch caches, and one live read of what they do not have.
+//! The API server as a source of cluster objects: three watch caches, and one live read of what
+//! they do not have.
 //!
-//! Reviews are answered from memory. [`watch`] keeps the caches as the API server has them; [`live`] is for an object that
-//! was created this instant, and for a webhook that has only just started.
+//! Reviews are answered from memory. [`watch`] keeps the caches as the API server has them;
+//! [`live`] is for an object that was created this instant, and for a webhook that has only just
+//! started.
 
 mod backoff;
 mod cache;
@@ -47,7 +49,8 @@ use tokio::time::Instant;
 pub use watch::Pace;
 use watch::Watch;
 
-/// An object that is read live: one that is larger is as good as unreadable. Sixteen of them are in hand at once.
+/// An object that is read live: one that is larger is as good as unreadable. Sixteen of them are in
+/// hand at once.
 const OBJECT_LIMIT_BYTES: usize = 1 << 20;
 /// Of any object.
 const LONGEST_NAME_BYTES: usize = 253;
@@ -82,7 +85,8 @@ impl ApiServer {
 
     /// Keeps the caches up to date; never ends.
     pub fn watch(&self, pace: Pace) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let accounts = Watch::new(self.client.clone(), Arc::clone(&self.service_accounts), pace).run();
+        let accounts =
+            Watch::new(self.client.clone(), Arc::clone(&self.service_accounts), pace).run();
         let classes = Watch::new(self.client.clone(), Arc::clone(&self.classes), pace).run();
         let drivers = Watch::new(self.client.clone(), Arc::clone(&self.drivers), pace).run();
         Box::pin(async {
@@ -90,7 +94,8 @@ impl ApiServer {
         })
     }
 
-    /// GETs one object; `None` if there is none, nor any of its kind. What may pass is tried again while there is time.
+    /// GETs one object; `None` if there is none, nor any of its kind. What may pass is tried again
+    /// while there is time.
     async fn get<T>(
         &self,
         path: String,
@@ -116,9 +121,15 @@ impl ApiServer {
 }
 
 impl Cluster for ApiServer {
-    async fn service_account(&self, namespace: &str, name: &str) -> Result<Option<ServiceAccount>, ClusterError> {
-        let told =
-            Cached { cache: &self.service_accounts, find: |table: &ServiceAccounts| table.find(namespace, name) };
+    async fn service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<ServiceAccount>, ClusterError> {
+        let told = Cached {
+            cache: &self.service_accounts,
+            find: |table: &ServiceAccounts| table.find(namespace, name),
+        };
         if let Some(account) = told.known() {
             return Ok(Some(account));
         }
@@ -136,7 +147,10 @@ impl Cluster for ApiServer {
     }
 
     async fn provider_class(&self, namespace: &str, name: &str) -> Result<ClassFact, ClusterError> {
-        let told = Cached { cache: &self.classes, find: |table: &ProviderClasses| table.find(namespace, name) };
+        let told = Cached {
+            cache: &self.classes,
+            find: |table: &ProviderClasses| table.find(namespace, name),
+        };
         if let Some(class) = told.known() {
             return Ok(class);
         }
@@ -154,7 +168,8 @@ impl Cluster for ApiServer {
             }
         };
         let answer = self.class_reads.read((namespace, name), &told, fetch).await;
-        Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?.unwrap_or(ClassFact::Missing))
+        Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?
+            .unwrap_or(ClassFact::Missing))
     }
 
     fn knows_class(&self, namespace: &str, name: &str) -> bool {
@@ -167,10 +182,14 @@ impl Cluster for ApiServer {
         if self.drivers.is_synced() {
             return Ok(self.drivers.read(|table| table.installed));
         }
-        // Before the first list "not there" would be a guess, and a wrong one would take a volume away from its driver.
+        // Before the first list "not there" would be a guess, and a wrong one would take a volume
+        // away from its driver.
         let path = || format!("{}/{CSI_DRIVER}", CsiDrivers::PATH);
         let fetch = || self.get(path(), METADATA, OBJECT_LIMIT_BYTES, |_| Some(()));
-        let told = Cached { cache: &self.drivers, find: |table: &CsiDrivers| table.installed.then_some(()) };
+        let told = Cached {
+            cache: &self.drivers,
+            find: |table: &CsiDrivers| table.installed.then_some(()),
+        };
         let answer = self.driver_reads.read(("", CSI_DRIVER), &told, fetch).await;
         Ok(known(answer, || format!("CSIDriver {CSI_DRIVER}"))?.is_some())
     }
@@ -196,14 +215,15 @@ impl<T: Table, R, F: Fn(&T) -> Option<R>> Told<R> for Cached<'_, T, F> {
     }
 }
 
-/// Whether an object can have this name. A mutating webhook sees pods before they are validated, and the name becomes part of a
-/// path: `../../other/secretproviderclasses/x` must not get there.
+/// Whether an object can have this name. A mutating webhook sees pods before they are validated,
+/// and the name becomes part of a path: `../../other/secretproviderclasses/x` must not get there.
 fn is_name(name: &str) -> bool {
     if name.len() > LONGEST_NAME_BYTES {
         return false;
     }
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.bytes().next().is_some_and(plain) && name.bytes().all(|byte| plain(byte) || byte == b'-' || byte == b'.')
+    name.bytes().next().is_some_and(plain)
+        && name.bytes().all(|byte| plain(byte) || byte == b'-' || byte == b'.')
 }
 
 fn known<T>(answer: Answer<T>, object: impl FnOnce() -> String) -> Result<Option<T>, ClusterError> {
@@ -218,12 +238,17 @@ mod tests {
     fn a_watch_is_small() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("kubeconfig");
-        let text = "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\nclusters: [{name: k, cluster: {server: 'http://k.test'}}]\n";
-        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+        let text = "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\nclusters: \
+            [{name: k, cluster: {server: 'http://k.test'}}]\n";
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes())
+            .unwrap();
         let client = Client::from_kubeconfig(&path).unwrap();
-        let watch = Watch::new(client.clone(), Arc::new(Cache::<CsiDrivers>::new(0)), Pace::default());
+        let watch =
+            Watch::new(client.clone(), Arc::new(Cache::<CsiDrivers>::new(0)), Pace::default());
         // Two of these sizes live as long as the process, once for each cache.
-        assert!(size_of_val(&watch.run()) < 4096 && size_of_val(&client.read("/", METADATA)) < 4096);
+        assert!(
+            size_of_val(&watch.run()) < 4096 && size_of_val(&client.read("/", METADATA)) < 4096
+        );
     }
 
     #[test]
@@ -232,7 +257,9 @@ mod tests {
             assert!(is_name(name), "{name}");
         }
         assert!(is_name(&"a".repeat(253)) && !is_name(&"a".repeat(254)));
-        for name in ["", "..", ".a", "-a", "a/b", "a?watch=true", "a%2fb", "A", "ä", "a b", "a\r\nx"] {
+        for name in
+            ["", "..", ".a", "-a", "a/b", "a?watch=true", "a%2fb", "A", "ä", "a b", "a\r\nx"]
+        {
             assert!(!is_name(name), "{name}");
         }
     }

@@ -1,4 +1,5 @@
-//! One object or one list of any kind, as the API server gives it: for commands that look at a cluster once.
+//! One object or one list of any kind, as the API server gives it: for commands that look at a
+//! cluster once.
 
 use super::client::{ApiError, Client, OBJECTS};
 use serde_json::Value;

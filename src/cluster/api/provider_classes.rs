@@ -10,7 +10,8 @@ use crate::provider_class::{ClassCause, ClassError, Plans, ProviderClass};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// More than a Plan of 96 KiB comes from: `objects` of at most 64 KiB (KS120), and as much again for everything else, twice.
+/// More than a Plan of 96 KiB comes from: `objects` of at most 64 KiB (KS120), and as much again
+/// for everything else, twice.
 const SPEC_LIMIT_BYTES: usize = 256 << 10;
 /// A class larger than this is not even parsed before a pod names it; then it is read live.
 const CLASS_KEPT_BYTES: usize = 64 << 10;
@@ -45,7 +46,11 @@ impl ProviderClasses {
     }
 
     fn keep(&mut self, namespace: &str, name: &str, fact: ClassFact) {
-        self.classes.keep(namespace, name.into(), Class { fact, name_bytes: heap::block(name.len()) });
+        self.classes.keep(
+            namespace,
+            name.into(),
+            Class { fact, name_bytes: heap::block(name.len()) },
+        );
     }
 }
 
@@ -58,7 +63,10 @@ impl Table for ProviderClasses {
 
     fn new(limit_bytes: usize) -> Self {
         // A quarter for what they come to: few of the classes in a cluster are in use at a time.
-        Self { classes: Shares::new(limit_bytes / 4 * 3), plans: Arc::new(Plans::new(limit_bytes / 4)) }
+        Self {
+            classes: Shares::new(limit_bytes / 4 * 3),
+            plans: Arc::new(Plans::new(limit_bytes / 4)),
+        }
     }
 
     fn upsert(&mut self, object: &Object<'_>) {
@@ -126,7 +134,8 @@ fn readable(object: &Object<'_>) -> Result<ProviderClass, ClassError> {
         return Err(ClassCause::SpecSize { limit: SPEC_LIMIT_BYTES }.into());
     }
     let spec = object.spec.map_or("null", RawValue::get);
-    let mut class = ProviderClass::from_json(&object.metadata.namespace, &object.metadata.name, spec)?;
+    let mut class =
+        ProviderClass::from_json(&object.metadata.namespace, &object.metadata.name, spec)?;
     if !class.is_azure() {
         // Another provider's pod is let through untouched: its parameters are nothing to us.
         class.parameters.clear();
@@ -136,7 +145,10 @@ fn readable(object: &Object<'_>) -> Result<ProviderClass, ClassError> {
 }
 
 fn fact(read: Result<ProviderClass, ClassError>) -> ClassFact {
-    read.map_or_else(|error| ClassFact::Invalid(Arc::new(error)), |class| ClassFact::Found(Arc::new(class)))
+    read.map_or_else(
+        |error| ClassFact::Invalid(Arc::new(error)),
+        |class| ClassFact::Found(Arc::new(class)),
+    )
 }
 
 fn unreadable() -> ClassError {
@@ -151,8 +163,14 @@ mod tests {
 
     const MEBIBYTE: usize = 1 << 20;
 
-    fn put(table: &mut ProviderClasses, namespace: &str, name: &str, spec: &Value) -> Option<ClassFact> {
-        let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec}).to_string();
+    fn put(
+        table: &mut ProviderClasses,
+        namespace: &str,
+        name: &str,
+        spec: &Value,
+    ) -> Option<ClassFact> {
+        let object =
+            json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec}).to_string();
         table.upsert(&serde_json::from_str(&object).unwrap());
         table.find(namespace, name)
     }
@@ -189,9 +207,15 @@ mod tests {
             put(&mut table, "n", "c", &azure(70_000)).is_none() && table.len() == 0,
             "what it was is not kept either"
         );
-        let object = json!({"metadata": {"namespace": "n", "name": "c"}, "spec": azure(300_000)}).to_string();
-        let ClassFact::Invalid(error) = class(&Item::read(object.as_bytes()).unwrap()) else { panic!("{object:.100}") };
-        assert!(error.to_string().starts_with("KS147 spec has more than 262144 bytes; hint: "), "{error}");
+        let object = json!({"metadata": {"namespace": "n", "name": "c"}, "spec": azure(300_000)})
+            .to_string();
+        let ClassFact::Invalid(error) = class(&Item::read(object.as_bytes()).unwrap()) else {
+            panic!("{object:.100}")
+        };
+        assert!(
+            error.to_string().starts_with("KS147 spec has more than 262144 bytes; hint: "),
+            "{error}"
+        );
     }
 
     #[test]
@@ -210,7 +234,10 @@ mod tests {
             assert!((3..60).contains(&table.len()), "{}", table.len());
             assert!(table.bytes() <= 4 * MEBIBYTE && table.bytes() > 3 * MEBIBYTE);
             for number in 0..50 {
-                assert!(put(&mut table, "modest", &number.to_string(), &azure(300)).is_some(), "{number}");
+                assert!(
+                    put(&mut table, "modest", &number.to_string(), &azure(300)).is_some(),
+                    "{number}"
+                );
             }
             assert!(table.find("modest", "0").is_some() && table.bytes() <= 4 * MEBIBYTE);
         }

@@ -10,9 +10,10 @@ use std::hash::{BuildHasher, RandomState};
 
 /// ServiceAccounts by namespace and name.
 ///
-/// Nineteen of twenty carry no annotation of ours; of them a 64-bit hash is kept (25 bytes with the table's slack). Its key is
-/// random in each process, so nobody can make names that collide, and among 50,000 a missing name meets a hash by chance once in
-/// 10^14 look-ups. Even then the answer is "exists, without annotations": the pod gets no client id, and a warning, never somebody
+/// Nineteen of twenty carry no annotation of ours; of them a 64-bit hash is kept (25 bytes with the
+/// table's slack). Its key is random in each process, so nobody can make names that collide, and
+/// among 50,000 a missing name meets a hash by chance once in 10^14 look-ups. Even then the answer
+/// is "exists, without annotations": the pod gets no client id, and a warning, never somebody
 /// else's. The annotated ones are kept with their full names.
 #[derive(Debug)]
 pub(super) struct ServiceAccounts {
@@ -68,7 +69,8 @@ impl Table for ServiceAccounts {
     }
 
     fn remove(&mut self, namespace: &str, name: &str) {
-        // If this was the hash of another name too, that one is a miss from now on and read live: slower, not wrong.
+        // If this was the hash of another name too, that one is a miss from now on and read live:
+        // slower, not wrong.
         let hash = self.hash(namespace, name);
         self.accounts.remove(namespace, &hash);
     }
@@ -89,7 +91,9 @@ impl Table for ServiceAccounts {
 impl Charged for Account {
     fn heap_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |annotated| {
-            heap::block(size_of::<Annotated>()) + heap::block(annotated.name.len()) + annotated.account.heap_bytes()
+            heap::block(size_of::<Annotated>())
+                + heap::block(annotated.name.len())
+                + annotated.account.heap_bytes()
         })
     }
 }
@@ -113,19 +117,25 @@ mod tests {
     }
 
     fn annotated(namespace: &str, name: &str, annotations: &serde_json::Value) -> String {
-        json!({"metadata": {"namespace": namespace, "name": name, "annotations": annotations}}).to_string()
+        json!({"metadata": {"namespace": namespace, "name": name, "annotations": annotations}})
+            .to_string()
     }
 
     #[test]
     fn an_account_with_annotations_without_end_is_known_and_takes_little() {
         let mut table = table();
-        let keys = (0..78).map(|number| (format!("azure.workload.identity/a{number}"), json!("x".repeat(2000))));
+        let keys = (0..78)
+            .map(|number| (format!("azure.workload.identity/a{number}"), json!("x".repeat(2000))));
         let mut annotations: serde_json::Map<_, _> = keys.collect();
-        annotations.insert("azure.workload.identity/client-id".to_owned(), json!("x".repeat(200_000)));
+        annotations
+            .insert("azure.workload.identity/client-id".to_owned(), json!("x".repeat(200_000)));
         upsert(&mut table, &annotated("n", "a", &annotations.into()));
         assert!(table.bytes() < 2048, "{}", table.bytes());
         let account = table.find("n", "a").unwrap();
-        assert_eq!((account.client_id, account.misspelt_count, account.too_long.len()), (None, 78, 1));
+        assert_eq!(
+            (account.client_id, account.misspelt_count, account.too_long.len()),
+            (None, 78, 1)
+        );
     }
 
     #[test]
@@ -150,7 +160,10 @@ mod tests {
         }
         // Those that have no annotation count as well.
         for number in 0..200_000 {
-            upsert(&mut table, &format!(r#"{{"metadata":{{"namespace":"many","name":"{number}"}}}}"#));
+            upsert(
+                &mut table,
+                &format!(r#"{{"metadata":{{"namespace":"many","name":"{number}"}}}}"#),
+            );
         }
         assert!(table.bytes() <= 1 << 20 && table.find("modest", "b7").is_some());
     }
@@ -159,7 +172,10 @@ mod tests {
     fn an_account_moves_between_plain_and_annotated_as_its_annotations_come_and_go() {
         let mut table = table();
         assert_eq!(table.find("n", "a"), None);
-        upsert(&mut table, r#"{"metadata":{"namespace":"n","name":"a","annotations":{"other":"x"}}}"#);
+        upsert(
+            &mut table,
+            r#"{"metadata":{"namespace":"n","name":"a","annotations":{"other":"x"}}}"#,
+        );
         assert_eq!(table.find("n", "a"), Some(ServiceAccount::default()));
         assert_eq!(table.find("na", ""), None);
         let plain = table.bytes();

@@ -1,7 +1,8 @@
 //! Objects by namespace within one bound of memory, which namespaces share.
 //!
-//! A namespace may take whatever is free. Once all is taken, the one that holds most gives way to any that holds less:
-//! what is dropped so is read live, by the pods of the namespace that made so much of it.
+//! A namespace may take whatever is free. Once all is taken, the one that holds most gives way to
+//! any that holds less: what is dropped so is read live, by the pods of the namespace that made so
+//! much of it.
 
 use crate::heap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +37,13 @@ impl<K: Ord, E: Charged> Shares<K, E> {
     const SLOT_BYTES: usize = (size_of::<K>() + size_of::<E>()) * 8 / 5 + 4;
 
     pub(super) fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, bytes: 0, objects: 0, namespaces: HashMap::new(), by_size: BTreeSet::new() }
+        Self {
+            limit_bytes,
+            bytes: 0,
+            objects: 0,
+            namespaces: HashMap::new(),
+            by_size: BTreeSet::new(),
+        }
     }
 
     pub(super) fn find(&self, namespace: &str, key: &K) -> Option<&E> {
@@ -53,7 +60,8 @@ impl<K: Ord, E: Charged> Shares<K, E> {
         self.bytes
     }
 
-    /// Keeps an object in the place of an older one of its name, if there is room; whether it is kept.
+    /// Keeps an object in the place of an older one of its name, if there is room; whether it is
+    /// kept.
     pub(super) fn keep(&mut self, namespace: &str, key: K, object: E) -> bool {
         self.remove(namespace, &key);
         let held = self.namespaces.get(namespace).map(|held| held.bytes);
@@ -63,7 +71,9 @@ impl<K: Ord, E: Charged> Shares<K, E> {
         while self.bytes + new > self.limit_bytes {
             // Taking from one that holds no more than this one would makes nothing fairer.
             match self.by_size.last() {
-                Some((most, of)) if *most > wanted && **of != *namespace => drop(self.drop_one(&Arc::clone(of))),
+                Some((most, of)) if *most > wanted && **of != *namespace => {
+                    drop(self.drop_one(&Arc::clone(of)));
+                }
                 _ => return false,
             }
         }
@@ -101,11 +111,19 @@ impl<K: Ord, E: Charged> Shares<K, E> {
         self.take(namespace, |objects| objects.pop_last().map(|(_, object)| object))
     }
 
-    fn take(&mut self, name: &Arc<str>, take: impl FnOnce(&mut BTreeMap<K, E>) -> Option<E>) -> Option<E> {
+    fn take(
+        &mut self,
+        name: &Arc<str>,
+        take: impl FnOnce(&mut BTreeMap<K, E>) -> Option<E>,
+    ) -> Option<E> {
         let held = self.namespaces.get_mut(name)?;
         let object = take(&mut held.objects)?;
         self.by_size.remove(&(held.bytes, Arc::clone(name)));
-        let bytes = if held.objects.is_empty() { held.bytes } else { Self::SLOT_BYTES + object.heap_bytes() };
+        let bytes = if held.objects.is_empty() {
+            held.bytes
+        } else {
+            Self::SLOT_BYTES + object.heap_bytes()
+        };
         held.bytes -= bytes;
         self.bytes -= bytes;
         self.objects -= 1;
@@ -117,9 +135,11 @@ impl<K: Ord, E: Charged> Shares<K, E> {
         Some(object)
     }
 
-    /// Of a namespace beside its objects: its name, its slots in the two tables, the first node of its own.
+    /// Of a namespace beside its objects: its name, its slots in the two tables, the first node of
+    /// its own.
     fn namespace_bytes(name: &str) -> usize {
-        let slots = 2 * size_of::<(Arc<str>, Namespace<K, E>)>() + 2 * size_of::<(usize, Arc<str>)>();
+        let slots =
+            2 * size_of::<(Arc<str>, Namespace<K, E>)>() + 2 * size_of::<(usize, Arc<str>)>();
         slots + heap::block(name.len() + 2 * size_of::<usize>()) + heap::tree::<K, E>(1)
     }
 }
@@ -169,7 +189,10 @@ mod tests {
         assert!(!shares.keep("a", 1, Bytes(20_000)), "what it was is not kept either");
         assert_eq!((shares.find("a", &1), shares.len()), (None, 1));
         shares.shrink(0);
-        assert_eq!((shares.len(), shares.bytes(), shares.namespaces.len(), shares.by_size.len()), (0, 0, 0, 0));
+        assert_eq!(
+            (shares.len(), shares.bytes(), shares.namespaces.len(), shares.by_size.len()),
+            (0, 0, 0, 0)
+        );
     }
 
     proptest! {

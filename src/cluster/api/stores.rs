@@ -28,7 +28,8 @@ pub struct SecretNameError(String);
 impl FromStr for SecretName {
     type Err = SecretNameError;
     fn from_str(text: &str) -> Result<Self, SecretNameError> {
-        let parts = text.split_once('/').filter(|(namespace, name)| is_name(namespace) && is_name(name));
+        let parts =
+            text.split_once('/').filter(|(namespace, name)| is_name(namespace) && is_name(name));
         let (namespace, name) = parts.ok_or_else(|| SecretNameError(text.to_owned()))?;
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
@@ -73,23 +74,31 @@ impl SecretStore for CertificateSecret {
             Err(error) if error.status() == Some(404) => return Ok(None),
             answer => answer.map_err(failed)?,
         };
-        let secret: Secret<'_> = serde_json::from_slice(&body).map_err(|error| failed(error.into()))?;
+        let secret: Secret<'_> =
+            serde_json::from_slice(&body).map_err(|error| failed(error.into()))?;
         // The API server takes nothing but base64; what is none all the same is as good as empty.
-        let decode = |(key, value): (String, String)| (key, BASE64_STANDARD.decode(value).unwrap_or_default());
+        let decode = |(key, value): (String, String)| {
+            (key, BASE64_STANDARD.decode(value).unwrap_or_default())
+        };
         let data = Data(secret.data.unwrap_or_default().into_iter().map(decode).collect());
-        Ok(Some(Stored { data, version: ResourceVersion::from(&*secret.metadata.resource_version) }))
+        Ok(Some(Stored {
+            data,
+            version: ResourceVersion::from(&*secret.metadata.resource_version),
+        }))
     }
 
-    async fn write(&self, data: &Data, version: Option<&ResourceVersion>) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        data: &Data,
+        version: Option<&ResourceVersion>,
+    ) -> Result<(), StoreError> {
         let data: BTreeMap<&String, String> =
             data.0.iter().map(|(key, value)| (key, BASE64_STANDARD.encode(value))).collect();
         let written = match version {
             None => {
-                let labels =
-                    json!({"app.kubernetes.io/name": "keysluice", "app.kubernetes.io/managed-by": "keysluice"});
+                let labels = json!({"app.kubernetes.io/name": "keysluice", "app.kubernetes.io/managed-by": "keysluice"});
                 let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "labels": labels});
-                let secret =
-                    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data});
+                let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data});
                 self.client.create(&self.collection(), bytes(&secret)).await
             }
             Some(version) => {

@@ -1,8 +1,10 @@
-//! From a first installation that refuses nothing to one that lets nothing pass: `failurePolicy` of our entries from `Ignore` to
-//! `Fail`, and the guard from warning to refusing, once a review has been answered. Never back.
+//! From a first installation that refuses nothing to one that lets nothing pass: `failurePolicy` of
+//! our entries from `Ignore` to `Fail`, and the guard from warning to refusing, once a review has
+//! been answered. Never back.
 //!
-//! No policy can bound changes of a policy's binding (the API server evaluates none there), so the webhook may not change one: the
-//! binding that refuses looks whether a Secret of the webhook's has a key, and that key is what is written.
+//! No policy can bound changes of a policy's binding (the API server evaluates none there), so the
+//! webhook may not change one: the binding that refuses looks whether a Secret of the webhook's has
+//! a key, and that key is what is written.
 
 use super::client::Client;
 use super::configuration::{Configuration, Entry};
@@ -14,12 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// With this key in its Secret the guard refuses; the chart's policy reads it, and [`Rotator`](keysluice_certs::Rotator) keeps it.
+/// With this key in its Secret the guard refuses; the chart's policy reads it, and
+/// [`Rotator`](keysluice_certs::Rotator) keeps it.
 const GUARD_KEY: &str = "guard";
 /// Longest time between two looks; also where the configuration cannot be watched.
 const POLL: Duration = Duration::from_secs(30);
-/// After a change of the configuration: the Secret, which is not watched, may come with the same upgrade a moment later.
-const SOON: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+/// After a change of the configuration: the Secret, which is not watched, may come with the same
+/// upgrade a moment later.
+const SOON: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// What becomes strict once a review has been answered.
 #[derive(Debug)]
@@ -41,13 +46,18 @@ pub enum Tightened {
 
 impl Tightening {
     /// Of these entries of a configuration, and of the guard that looks into this Secret.
-    pub fn new(client: Client, configuration: &str, entries: Vec<&'static str>, guard: Option<SecretName>) -> Self {
+    pub fn new(
+        client: Client,
+        configuration: &str,
+        entries: Vec<&'static str>,
+        guard: Option<SecretName>,
+    ) -> Self {
         let guard = guard.map(|name| CertificateSecret::new(client.clone(), name));
         Self { client, configuration: configuration.to_owned(), entries, guard }
     }
 
-    /// Waits for the first review, then tightens what is loose, also what somebody loosens later; `changed` says when the
-    /// configuration may have changed. Never ends.
+    /// Waits for the first review, then tightens what is loose, also what somebody loosens later;
+    /// `changed` says when the configuration may have changed. Never ends.
     pub async fn run(self, mut reviewed: watch::Receiver<bool>, changed: Arc<Notify>) {
         if reviewed.wait_for(|reviewed| *reviewed).await.is_err() {
             return std::future::pending().await;
@@ -57,7 +67,9 @@ impl Tightening {
             let (done, error) = self.tighten().await;
             for one in done {
                 match one {
-                    Tightened::Entry(entry) => tracing::info!(entry, "failurePolicy is Fail from now on"),
+                    Tightened::Entry(entry) => {
+                        tracing::info!(entry, "failurePolicy is Fail from now on");
+                    }
                     Tightened::Guard => tracing::info!("the guard refuses from now on"),
                 }
             }
@@ -68,7 +80,8 @@ impl Tightening {
                 Some(StoreError::Conflict) => pause = SOON[0],
                 Some(error) => {
                     if !std::mem::replace(&mut is_told, true) {
-                        tracing::warn!(%error, "{KS715} pods may pass without the webhook until it is");
+                        tracing::warn!(%error, "{KS715} pods may pass without the webhook until \
+                            it is");
                     }
                 }
             }
@@ -79,7 +92,8 @@ impl Tightening {
         }
     }
 
-    /// Looks once, and tightens what is loose; each on its own, so that one that is refused keeps no other from it.
+    /// Looks once, and tightens what is loose; each on its own, so that one that is refused keeps
+    /// no other from it.
     async fn tighten(&self) -> (Vec<Tightened>, Option<StoreError>) {
         let (mut done, mut error) = (Vec::new(), None);
         match Configuration::read(&self.client, &self.configuration).await {
@@ -108,11 +122,15 @@ impl Tightening {
             {"op": "test", "path": at("name"), "value": name},
             {"op": "replace", "path": at("failurePolicy"), "value": "Fail"},
         ]);
-        self.client.patch(&Configuration::path(&self.configuration), bytes(&patch)).await.map_err(failed)
+        self.client
+            .patch(&Configuration::path(&self.configuration), bytes(&patch))
+            .await
+            .map_err(failed)
     }
 
     async fn tighten_guard(&self) -> Result<bool, StoreError> {
-        // One that is not there is made by whoever makes it: the rotation, or an upgrade of the chart.
+        // One that is not there is made by whoever makes it: the rotation, or an upgrade of the
+        // chart.
         let Some(guard) = &self.guard else { return Ok(false) };
         let Some(mut stored) = guard.read().await? else { return Ok(false) };
         if stored.data.0.contains_key(GUARD_KEY) {
@@ -127,7 +145,8 @@ impl Tightening {
 /// Index and name of the entries that are to fail and do not; without the field they do.
 fn loose(entries: &[Entry], wanted: &[&str]) -> Vec<(usize, String)> {
     let is_loose = |entry: &Entry| {
-        wanted.contains(&&*entry.name) && entry.failure_policy.as_deref().is_some_and(|policy| policy != "Fail")
+        wanted.contains(&&*entry.name)
+            && entry.failure_policy.as_deref().is_some_and(|policy| policy != "Fail")
     };
     entries
         .iter()

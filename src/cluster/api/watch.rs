@@ -1,6 +1,8 @@
-//! One watch: a streamed list (or a paged one, where the API server is older), then every change, for ever.
+//! One watch: a streamed list (or a paged one, where the API server is older), then every change,
+//! for ever.
 //!
-//! A broken watch goes on from the last resource version; only "410 Gone" lists again, and the old table answers meanwhile.
+//! A broken watch goes on from the last resource version; only "410 Gone" lists again, and the old
+//! table answers meanwhile.
 
 use super::backoff::{Backoff, random, spread};
 use super::cache::{Cache, Table};
@@ -10,7 +12,8 @@ use super::lines::{LineTooLong, Lines};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The API server ends a watch after this, spread by half, so that connections move over to new replicas of it.
+/// The API server ends a watch after this, spread by half, so that connections move over to new
+/// replicas of it.
 const LIFETIME: Duration = Duration::from_secs(420);
 /// A session this long was a good one.
 const GOOD: Duration = Duration::from_secs(20);
@@ -22,8 +25,8 @@ pub struct Pace {
     pub first_retry: Duration,
     /// Where it stops to double.
     pub longest_retry: Duration,
-    /// Until a watch that says nothing is given up. The API server sends a bookmark a minute, and the client's keep-alive
-    /// sees a dead peer sooner: this is for what neither catches.
+    /// Until a watch that says nothing is given up. The API server sends a bookmark a minute, and
+    /// the client's keep-alive sees a dead peer sooner: this is for what neither catches.
     pub silence: Duration,
     /// Until a streamed list that does not go on is asked for page by page.
     pub first_events: Duration,
@@ -51,7 +54,8 @@ pub(super) struct Watch<T> {
     pace: Pace,
     /// Where to go on; `None` where all must be listed.
     resume: Option<String>,
-    /// Whether the API server streams lists (1.34 and later; 1.27 and later where it is switched on).
+    /// Whether the API server streams lists (1.34 and later; 1.27 and later where it is switched
+    /// on).
     streams_lists: bool,
     /// Of a paged list; halved when a page is too large.
     page_items: usize,
@@ -101,7 +105,8 @@ impl<T: Table> Watch<T> {
     /// What a session's end means for the next one, and how long to wait for it.
     fn after(&mut self, end: Result<(), End>, backoff: &mut Backoff, random: f64) -> Duration {
         let error = match end {
-            // Its lifetime was over, or the API server stops: nothing to tell, and no reason to hurry either.
+            // Its lifetime was over, or the API server stops: nothing to tell, and no reason to
+            // hurry either.
             Ok(()) => return backoff.next(None, random),
             Err(error) => error,
         };
@@ -123,8 +128,11 @@ impl<T: Table> Watch<T> {
                 self.cache.complete();
                 return spread(self.pace.not_installed, random);
             }
-            // 1.26 and earlier, or switched off: `sendInitialEvents` or `resourceVersionMatch` is forbidden for a watch.
-            End::Api(ApiError::Refused { status: 400 | 422, .. }) if listing && self.streams_lists => {
+            // 1.26 and earlier, or switched off: `sendInitialEvents` or `resourceVersionMatch` is
+            // forbidden for a watch.
+            End::Api(ApiError::Refused { status: 400 | 422, .. })
+                if listing && self.streams_lists =>
+            {
                 self.streams_lists = false;
                 return Duration::ZERO;
             }
@@ -133,7 +141,9 @@ impl<T: Table> Watch<T> {
             {
                 self.streams_lists = false;
             }
-            End::Api(ApiError::TooLarge) if listing && !self.streams_lists && self.page_items > 1 => {
+            End::Api(ApiError::TooLarge)
+                if listing && !self.streams_lists && self.page_items > 1 =>
+            {
                 self.page_items /= 2;
                 return Duration::ZERO;
             }
@@ -142,7 +152,8 @@ impl<T: Table> Watch<T> {
         let asked = if let End::Api(error) = &error { error.retry_after() } else { None };
         let pause = backoff.next(asked, random);
         let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(cache = name, %error, retry_in_ms = milliseconds, "watch failed; what is cached goes on answering");
+        tracing::warn!(cache = name, %error, retry_in_ms = milliseconds, "watch failed; what is \
+            cached goes on answering");
         self.cache.set_trouble(Some(error.to_string()));
         pause
     }
@@ -152,17 +163,27 @@ impl<T: Table> Watch<T> {
             self.list().await?;
         }
         let lifetime = spread(LIFETIME, random()).as_secs();
-        let mut query =
-            vec!["watch=true".to_owned(), "allowWatchBookmarks=true".to_owned(), format!("timeoutSeconds={lifetime}")];
+        let mut query = vec![
+            "watch=true".to_owned(),
+            "allowWatchBookmarks=true".to_owned(),
+            format!("timeoutSeconds={lifetime}"),
+        ];
         match &self.resume {
             Some(version) => query.push(format!("resourceVersion={version}")),
-            // Without a version: consistent, so a restart never shows us an older state than the one we had.
-            None => query.push("sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned()),
+            // Without a version: consistent, so a restart never shows us an older state than the
+            // one we had.
+            None => {
+                query.push("sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned());
+            }
         }
         let body = self.client.open(&path::<T>(&query), T::ACCEPT).await;
-        let mut body = body.map_err(|error| if is_gone(error.status(), &error) { End::Gone } else { error.into() })?;
+        let mut body =
+            body.map_err(
+                |error| if is_gone(error.status(), &error) { End::Gone } else { error.into() },
+            )?;
         if self.resume.is_some() {
-            // It goes on from where we were: nothing is missing, though the first bookmark may be a minute away.
+            // It goes on from where we were: nothing is missing, though the first bookmark may be a
+            // minute away.
             self.cache.heard();
             self.cache.set_trouble(None);
         }
@@ -173,7 +194,8 @@ impl<T: Table> Watch<T> {
         let mut session = Session { cache: &self.cache, resume: &mut self.resume, is_listing };
         let mut lines = Lines::default();
         loop {
-            let patience = if session.is_listing { self.pace.first_events } else { self.pace.silence };
+            let patience =
+                if session.is_listing { self.pace.first_events } else { self.pace.silence };
             let Some(chunk) = next_chunk(&mut body, patience).await? else { return Ok(()) };
             lines.feed(&chunk, |line| session.line(line))?;
         }
@@ -189,7 +211,10 @@ impl<T: Table> Watch<T> {
                 query.push(format!("continue={}", escape(&next)));
             }
             let page = self.client.read(&path::<T>(&query), T::ACCEPT).await;
-            let page = page.map_err(|error| if error.status() == Some(410) { End::Gone } else { error.into() })?;
+            let page =
+                page.map_err(
+                    |error| if error.status() == Some(410) { End::Gone } else { error.into() },
+                )?;
             let page = Page::read(&page)?;
             for item in page.items() {
                 self.cache.write_fresh(|table| take_up(table, &item));
@@ -202,7 +227,8 @@ impl<T: Table> Watch<T> {
         }
         self.cache.complete();
         self.cache.set_trouble(None);
-        // The next list is streamed again, if it can be: it was one stall, or the API server is newer by then.
+        // The next list is streamed again, if it can be: it was one stall, or the API server is
+        // newer by then.
         self.streams_lists = true;
         Ok(())
     }
@@ -278,11 +304,16 @@ fn take_up<T: Table>(table: &mut T, item: &Item<'_>) {
 }
 
 fn refusal(status: &Status<'_>) -> End {
-    let error = ApiError::Refused { status: status.code, message: status.message.to_string(), retry_after: None };
+    let error = ApiError::Refused {
+        status: status.code,
+        message: status.message.to_string(),
+        retry_after: None,
+    };
     if is_gone(Some(status.code), &error) { End::Gone } else { error.into() }
 }
 
-/// Also a version from the future: etcd was restored from a backup, and the API server would wait for it to come.
+/// Also a version from the future: etcd was restored from a backup, and the API server would wait
+/// for it to come.
 fn is_gone(status: Option<u16>, error: &ApiError) -> bool {
     status == Some(410)
         || matches!(error, ApiError::Refused { message, .. } if message.contains("Too large resource version"))

@@ -1,4 +1,5 @@
-//! Manifests in files, as kubectl reads them: documents between lines of `---`, one JSON object after the other, lists of objects.
+//! Manifests in files, as kubectl reads them: documents between lines of `---`, one JSON object
+//! after the other, lists of objects.
 
 use crate::reason;
 use crate::yaml::{self, Fault, Parsed, Written};
@@ -69,8 +70,8 @@ pub enum ManifestError {
     },
 }
 
-/// Reads all documents of a file or of the files below a directory, in order of name; items of a list one by one. What cannot be
-/// read is an error.
+/// Reads all documents of a file or of the files below a directory, in order of name; items of a
+/// list one by one. What cannot be read is an error.
 pub fn read_documents(path: &Path) -> Result<Files, ManifestError> {
     let mut files = Files::default();
     read(path, &mut files, &mut HashSet::new(), &Err)?;
@@ -88,7 +89,8 @@ pub fn read_neighbours(path: &Path) -> Result<Files, ManifestError> {
     Ok(files)
 }
 
-/// `unreadable` makes a note, or an error, of a file within a directory; `seen` are the directories read, for links may lead back.
+/// `unreadable` makes a note, or an error, of a file within a directory; `seen` are the directories
+/// read, for links may lead back.
 fn read(
     path: &Path,
     files: &mut Files,
@@ -97,15 +99,19 @@ fn read(
 ) -> Result<(), ManifestError> {
     let failed = |error| ManifestError::Read { path: path.to_owned(), error };
     if !path.is_dir() {
-        let bytes = if path == Path::new("-") { read_standard_input() } else { std::fs::read(path) }.map_err(failed)?;
-        let text = decode(&bytes).map_err(|problem| ManifestError::Encoding { path: path.to_owned(), problem })?;
+        let bytes =
+            if path == Path::new("-") { read_standard_input() } else { std::fs::read(path) }
+                .map_err(failed)?;
+        let text = decode(&bytes)
+            .map_err(|problem| ManifestError::Encoding { path: path.to_owned(), problem })?;
         files.documents.extend(parse_documents(&text, path)?);
         return Ok(());
     }
     if !seen.insert(path.canonicalize().map_err(failed)?) {
         return Ok(());
     }
-    let entries = std::fs::read_dir(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let entries =
+        std::fs::read_dir(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     entries.sort();
     for entry in entries.into_iter().filter(|entry| is_manifest(entry)) {
@@ -125,15 +131,17 @@ fn read_standard_input() -> std::io::Result<Vec<u8>> {
 }
 
 fn is_manifest(path: &Path) -> bool {
-    let ending = |ending: &std::ffi::OsStr| ["yaml", "yml", "json"].iter().any(|known| ending == *known);
+    let ending =
+        |ending: &std::ffi::OsStr| ["yaml", "yml", "json"].iter().any(|known| ending == *known);
     path.is_dir() || path.extension().is_some_and(ending)
 }
 
 /// UTF-8, or UTF-16 with a byte-order mark, as editors of Windows write it.
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     let (mark, rest) = bytes.split_at(bytes.len().min(2));
-    let units =
-        |read: fn([u8; 2]) -> u16| rest.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect::<Vec<_>>();
+    let units = |read: fn([u8; 2]) -> u16| {
+        rest.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect::<Vec<_>>()
+    };
     let wide = match mark {
         [0xFF, 0xFE] => Some(units(u16::from_le_bytes)),
         [0xFE, 0xFF] => Some(units(u16::from_be_bytes)),
@@ -147,7 +155,11 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     }
     std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, &error)).and_then(|text| {
         // ASCII in UTF-16 without a mark is UTF-8 too, with a NUL at every other place.
-        if text.contains('\0') { Err("it holds NUL bytes, as UTF-16 does".to_owned()) } else { Ok(Cow::Borrowed(text)) }
+        if text.contains('\0') {
+            Err("it holds NUL bytes, as UTF-16 does".to_owned())
+        } else {
+            Ok(Cow::Borrowed(text))
+        }
     })
 }
 
@@ -171,9 +183,14 @@ pub fn parse_documents(text: &str, path: &Path) -> Result<Vec<Document>, Manifes
     };
     let count = parsed.len();
     let mut documents = Vec::with_capacity(count);
-    for (index, parsed) in parsed.into_iter().enumerate().filter(|(_, parsed)| !parsed.value.is_null()) {
-        let origin =
-            if count > 1 { format!("{}, document {}", path.display(), index + 1) } else { path.display().to_string() };
+    for (index, parsed) in
+        parsed.into_iter().enumerate().filter(|(_, parsed)| !parsed.value.is_null())
+    {
+        let origin = if count > 1 {
+            format!("{}, document {}", path.display(), index + 1)
+        } else {
+            path.display().to_string()
+        };
         documents.extend(objects(origin, parsed)?);
     }
     Ok(documents)
@@ -184,7 +201,8 @@ fn json_objects(text: &str) -> Option<Vec<Parsed>> {
     if !text.trim_start().starts_with('{') {
         return None;
     }
-    let values: Vec<Value> = serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().ok()?;
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().ok()?;
     if values.len() == 1
         && let Ok(parsed) = yaml::parse(text, 1)
     {
@@ -193,8 +211,8 @@ fn json_objects(text: &str) -> Option<Vec<Parsed>> {
     Some(values.into_iter().map(|value| Parsed { value, ..Parsed::default() }).collect())
 }
 
-/// The texts between lines of `---`, each with the number of its first line. A comment may follow on such a line, for kubectl even
-/// without a space.
+/// The texts between lines of `---`, each with the number of its first line. A comment may follow
+/// on such a line, for kubectl even without a space.
 fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut chunks = Vec::new();
     let (mut start, mut first_line, mut at) = (0, 1, 0);
@@ -202,7 +220,8 @@ fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
         let rest = line.strip_prefix("---").map(str::trim);
         let directives_only = || {
             let mut lines = text[start..at].lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.clone().any(|line| line.starts_with('%')) && lines.all(|line| line.starts_with(['%', '#']))
+            lines.clone().any(|line| line.starts_with('%'))
+                && lines.all(|line| line.starts_with(['%', '#']))
         };
         match rest {
             Some(rest) if (rest.is_empty() || rest.starts_with('#')) && !directives_only() => {
@@ -237,16 +256,22 @@ fn objects(origin: String, parsed: Parsed) -> Result<Vec<Document>, ManifestErro
         .iter()
         .map(|key| {
             let (code, line, path) = (reason::KS738, key.line, &key.path);
-            format!("{code} {origin}, line {line}: {path} is there twice: the last one counts; hint: {}", code.fix)
+            format!(
+                "{code} {origin}, line {line}: {path} is there twice: the last one counts; \
+                hint: {}",
+                code.fix
+            )
         })
         .collect();
     if let Some(line) = unread_from {
         warnings.push(format!(
-            "{} {origin}, line {line}: what follows the object is not read, nor by kubectl; hint: indent it like the object, or begin a document with \"---\"",
+            "{} {origin}, line {line}: what follows the object is not read, nor by kubectl; hint: \
+             indent it like the object, or begin a document with \"---\"",
             reason::KS737
         ));
     }
-    let whole = Document { origin, value, warnings, written: Arc::new(written), pointer: String::new() };
+    let whole =
+        Document { origin, value, warnings, written: Arc::new(written), pointer: String::new() };
     let mut documents = Vec::new();
     flatten(whole, 0, &mut documents);
     Ok(documents)
@@ -257,9 +282,13 @@ const MAX_LISTS: usize = 8;
 
 /// The object, or the items of a list instead; the list's warnings go with the first.
 fn flatten(mut document: Document, depth: usize, documents: &mut Vec<Document>) {
-    let element = document.value["kind"].as_str().and_then(|kind| kind.strip_suffix("List")).map(str::to_owned);
+    let element = document.value["kind"]
+        .as_str()
+        .and_then(|kind| kind.strip_suffix("List"))
+        .map(str::to_owned);
     let is_list = element.is_some() && document.value["items"].is_array() && depth < MAX_LISTS;
-    let (Some(element), Some(items), true) = (element, document.value.get_mut("items").map(Value::take), is_list)
+    let (Some(element), Some(items), true) =
+        (element, document.value.get_mut("items").map(Value::take), is_list)
     else {
         prune(&mut document.value);
         documents.push(document);
@@ -279,8 +308,10 @@ fn flatten(mut document: Document, depth: usize, documents: &mut Vec<Document>) 
         }
         if value["kind"].is_string() {
             let (origin, written) = (document.origin.clone(), Arc::clone(&document.written));
-            let (warnings, pointer) =
-                (std::mem::take(&mut document.warnings), format!("{}/items/{index}", document.pointer));
+            let (warnings, pointer) = (
+                std::mem::take(&mut document.warnings),
+                format!("{}/items/{index}", document.pointer),
+            );
             flatten(Document { origin, value, warnings, written, pointer }, depth + 1, documents);
         }
     }
@@ -307,7 +338,8 @@ impl Document {
     /// Puts an object without a namespace into this one, as `kubectl --namespace` does.
     pub fn default_namespace(&mut self, namespace: &str) {
         let Some(fields) = self.value.as_object_mut() else { return };
-        let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+        let metadata =
+            fields.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
         if let Some(metadata) = metadata.as_object_mut()
             && metadata.get("namespace").and_then(Value::as_str).is_none_or(str::is_empty)
         {

@@ -6,7 +6,11 @@ fn parse(text: &str) -> Result<Vec<Document>, String> {
 }
 
 fn kinds(text: &str) -> Vec<String> {
-    parse(text).unwrap().iter().map(|document| document.value["kind"].as_str().unwrap().to_owned()).collect()
+    parse(text)
+        .unwrap()
+        .iter()
+        .map(|document| document.value["kind"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -22,25 +26,41 @@ fn documents_lists_and_json_are_read() {
     ] {
         assert_eq!(kinds(text), ["A", "B", "C"], "{text:?}");
     }
-    assert_eq!(parse(r#"{"kind": "Pod", "n": 1}"#).unwrap()[0].value, json!({"kind": "Pod", "n": 1}));
+    assert_eq!(
+        parse(r#"{"kind": "Pod", "n": 1}"#).unwrap()[0].value,
+        json!({"kind": "Pod", "n": 1})
+    );
 }
 
 #[test]
 fn kind_k_items_of_a_list_get_the_kind_of_the_list() {
-    let items = parse("kind: PodList\napiVersion: v1\nitems: [{metadata: {name: a}}, {kind: Pod, m: 0400}]\n").unwrap();
-    assert_eq!(items[0].value, json!({"metadata": {"name": "a"}, "kind": "Pod", "apiVersion": "v1"}));
+    let items = parse(
+        "kind: PodList\napiVersion: v1\nitems: [{metadata: {name: a}}, {kind: Pod, m: 0400}]\n",
+    )
+    .unwrap();
+    assert_eq!(
+        items[0].value,
+        json!({"metadata": {"name": "a"}, "kind": "Pod", "apiVersion": "v1"})
+    );
     assert_eq!(items[1].written("/m").map(|written| written.text.as_str()), Some("0400"));
     assert_eq!(kinds("kind: DeploymentList\nitems: [{}, {}]\n"), ["Deployment", "Deployment"]);
-    let nested = "kind: List\nitems:\n- kind: A\n- kind: List\n  items: [{kind: B, m: 0x1}, {kind: CList, items: [{}]}]\n- x: z\n";
+    let nested = "kind: List\nitems:\n- kind: A\n- kind: List\n  items: [{kind: B, m: 0x1}, \
+        {kind: CList, items: [{}]}]\n- x: z\n";
     assert_eq!(kinds(nested), ["A", "B", "C"]);
-    assert_eq!(parse(nested).unwrap()[1].written("/m").map(|written| written.text.as_str()), Some("0x1"));
+    assert_eq!(
+        parse(nested).unwrap()[1].written("/m").map(|written| written.text.as_str()),
+        Some("0x1")
+    );
     assert_eq!(kinds("kind: RoleList\n"), ["RoleList"], "without items it is an object");
 }
 
 #[test]
 fn scalars_keep_their_types() {
-    let documents =
-        parse("kind: X\na: \"true\"\nb: true\nc: 3\nd: '3'\ne: 1.5\ng: |\n  text\nh: 0400\ni: yes\nj: 0o17\n").unwrap();
+    let documents = parse(
+        "kind: X\na: \"true\"\nb: true\nc: 3\nd: '3'\ne: 1.5\ng: |\n  text\nh: 0400\ni: \
+            yes\nj: 0o17\n",
+    )
+    .unwrap();
     let expected = json!({"kind": "X", "a": "true", "b": true, "c": 3, "d": "3", "e": 1.5, "g": "text\n", "h": 256, "i": true, "j": 15});
     assert_eq!(documents[0].value, expected);
 }
@@ -57,7 +77,9 @@ fn kind_f3_a_repeated_key_is_a_warning_and_other_documents_are_read() {
     assert_eq!(documents[1].value["spec"]["m"], 2);
     let warning = &documents[1].warnings[0];
     assert!(
-        warning.starts_with("KS738 x.yaml, document 2, line 6: spec.m is there twice: the last one counts"),
+        warning.starts_with(
+            "KS738 x.yaml, document 2, line 6: spec.m is there twice: the last one counts"
+        ),
         "{warning}"
     );
     assert!(documents[0].warnings.is_empty() && documents.len() == 3);
@@ -68,7 +90,10 @@ fn broken_files_are_named_with_the_place() {
     for (text, expected) in [
         ("kind: [", "KS704 x.yaml: line 1: a bracket that is never closed; hint: correct the file"),
         ("kind: A\n---\nb: c\nd: [\n", "KS704 x.yaml: line 4: a bracket that is never closed"),
-        ("kind: A\n---\njust text\n", "KS704 x.yaml, document 2: not a Kubernetes object (a mapping with kind)"),
+        (
+            "kind: A\n---\njust text\n",
+            "KS704 x.yaml, document 2: not a Kubernetes object (a mapping with kind)",
+        ),
         ("kind: {{ .Values.kind }}\n", "KS704 x.yaml: line 1: "),
     ] {
         let error = parse(text).unwrap_err();
@@ -77,9 +102,16 @@ fn broken_files_are_named_with_the_place() {
             assert!(!error.contains(library), "{error}");
         }
     }
-    assert!(parse("kind: {{ .Values.kind }}\n").unwrap_err().contains("a Helm template: render it with helm template"));
+    assert!(
+        parse("kind: {{ .Values.kind }}\n")
+            .unwrap_err()
+            .contains("a Helm template: render it with helm template")
+    );
     let error = read_documents(Path::new("/nonexistent/x.yaml")).unwrap_err().to_string();
-    assert_eq!(error, "KS704 cannot read /nonexistent/x.yaml: No such file or directory (os error 2)");
+    assert_eq!(
+        error,
+        "KS704 cannot read /nonexistent/x.yaml: No such file or directory (os error 2)"
+    );
 }
 
 #[test]
@@ -130,9 +162,15 @@ fn kind_f5_an_unreadable_neighbour_is_a_note_and_a_named_file_an_error() {
         ("latin.yaml", "line 1 is not UTF-8"),
         ("gone.yaml", "No such file or directory"),
     ] {
-        assert!(note(name).starts_with("KS737 not read: ") && note(name).contains(expected), "{}", note(name));
+        assert!(
+            note(name).starts_with("KS737 not read: ") && note(name).contains(expected),
+            "{}",
+            note(name)
+        );
     }
-    assert!(!files.notes.iter().any(|note| note.contains("values.yaml") || note.contains("notes.txt")));
+    assert!(
+        !files.notes.iter().any(|note| note.contains("values.yaml") || note.contains("notes.txt"))
+    );
     assert!(read_neighbours(&directory.path().join("broken.yml")).is_err());
     assert!(read_documents(directory.path()).is_err());
 }

@@ -1,4 +1,5 @@
-//! Booleans and numbers where Kubernetes wants text: `labels: {use: true}`. kubectl and the API server refuse the object.
+//! Booleans and numbers where Kubernetes wants text: `labels: {use: true}`. kubectl and the API
+//! server refuse the object.
 
 use super::files::Document;
 use serde_json::Value;
@@ -6,8 +7,10 @@ use serde_json::Value;
 /// Most that is told of one object.
 const MAX_TOLD: usize = 4;
 
-/// Maps whose values are text, lists whose elements are, and fields that are text themselves, within a pod and its metadata.
-const TEXT_MAPS: &[&str] = &["labels", "annotations", "nodeSelector", "matchLabels", "volumeAttributes"];
+/// Maps whose values are text, lists whose elements are, and fields that are text themselves,
+/// within a pod and its metadata.
+const TEXT_MAPS: &[&str] =
+    &["labels", "annotations", "nodeSelector", "matchLabels", "volumeAttributes"];
 const TEXT_LISTS: &[&str] = &["command", "args", "values"];
 const TEXTS: &[&str] = &[
     "value",
@@ -27,7 +30,8 @@ const TEXTS: &[&str] = &[
     "priorityClassName",
 ];
 
-/// What is not text below the pointers: paths, values, file and line, and the fix. `None` if all is text.
+/// What is not text below the pointers: paths, values, file and line, and the fix. `None` if all is
+/// text.
 pub(crate) fn unquoted(document: &Document, pointers: &[&str]) -> Option<String> {
     let mut found = Vec::new();
     for pointer in pointers {
@@ -38,7 +42,8 @@ pub(crate) fn unquoted(document: &Document, pointers: &[&str]) -> Option<String>
     let (told, quoted): (Vec<_>, Vec<_>) =
         found.iter().take(MAX_TOLD).filter_map(|pointer| told(document, pointer)).unzip();
     let them = if told.len() > 1 { "them" } else { "it" };
-    (!told.is_empty()).then(|| format!("{}; hint: quote {them}: {}", told.join(", "), quoted.join(", ")))
+    (!told.is_empty())
+        .then(|| format!("{}; hint: quote {them}: {}", told.join(", "), quoted.join(", ")))
 }
 
 /// What stands there, and how it is written right.

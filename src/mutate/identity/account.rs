@@ -12,7 +12,8 @@ pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";
 /// ServiceAccount annotation: tenant id.
 pub const TENANT_ID_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 /// Annotation of pod and ServiceAccount: lifetime of the token in seconds.
-pub(super) const EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
+pub(super) const EXPIRATION_ANNOTATION: &str =
+    "azure.workload.identity/service-account-token-expiration";
 
 /// Misspelt keys that are named, and how much of each.
 const NAMED_MISSPELT: usize = 3;
@@ -33,7 +34,8 @@ pub struct ServiceAccount {
     pub misspelt: Vec<String>,
     /// How many such keys there are.
     pub misspelt_count: usize,
-    /// Which of the ids are longer than any id: they are not kept, and a pod that needs them is refused.
+    /// Which of the ids are longer than any id: they are not kept, and a pod that needs them is
+    /// refused.
     pub too_long: Vec<&'static str>,
 }
 
@@ -47,7 +49,9 @@ impl ServiceAccount {
                 CLIENT_ID_ANNOTATION => read.client_id = read.id(CLIENT_ID_ANNOTATION, value),
                 TENANT_ID_ANNOTATION => read.tenant_id = read.id(TENANT_ID_ANNOTATION, value),
                 // What is cut is not a number, and the pod is told so.
-                EXPIRATION_ANNOTATION => read.token_expiration = Some(cut(value, 64)).filter(|text| !text.is_empty()),
+                EXPIRATION_ANNOTATION => {
+                    read.token_expiration = Some(cut(value, 64)).filter(|text| !text.is_empty());
+                }
                 _ if looks_like_ours(key, &mut compared) => {
                     read.misspelt_count += 1;
                     if read.misspelt.len() < NAMED_MISSPELT {
@@ -72,21 +76,29 @@ impl ServiceAccount {
     /// What its texts take on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         let ids = [&self.client_id, &self.tenant_id, &self.token_expiration].into_iter().flatten();
-        let texts = ids.chain(&self.misspelt).map(|text| heap::block(text.capacity())).sum::<usize>();
+        let texts =
+            ids.chain(&self.misspelt).map(|text| heap::block(text.capacity())).sum::<usize>();
         let lists = heap::block(self.misspelt.capacity() * size_of::<String>());
         texts + lists + heap::block(self.too_long.capacity() * size_of::<&str>())
     }
 
-    /// Admission warnings about it: no client id where one is needed, ids that are no GUIDs, keys without effect.
+    /// Admission warnings about it: no client id where one is needed, ids that are no GUIDs, keys
+    /// without effect.
     pub(super) fn warnings(&self, name: &str, needs_client_id: bool) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.client_id.is_none() && needs_client_id && !self.too_long.contains(&CLIENT_ID_ANNOTATION) {
+        if self.client_id.is_none()
+            && needs_client_id
+            && !self.too_long.contains(&CLIENT_ID_ANNOTATION)
+        {
             warnings.push(format!(
-                "{} ServiceAccount {name} has no annotation {CLIENT_ID_ANNOTATION}: AZURE_CLIENT_ID is not set",
+                "{} ServiceAccount {name} has no annotation {CLIENT_ID_ANNOTATION}: \
+                 AZURE_CLIENT_ID is not set",
                 reason::KS250
             ));
         }
-        for (key, value) in [(CLIENT_ID_ANNOTATION, &self.client_id), (TENANT_ID_ANNOTATION, &self.tenant_id)] {
+        for (key, value) in
+            [(CLIENT_ID_ANNOTATION, &self.client_id), (TENANT_ID_ANNOTATION, &self.tenant_id)]
+        {
             // A tenant may be named by its domain.
             if let Some(value) = value
                 && !is_guid(value)
@@ -94,7 +106,10 @@ impl ServiceAccount {
             {
                 warnings.push(if is_placeholder(value) {
                     let (code, fix) = (reason::KS108, reason::KS108.fix);
-                    format!("{code} ServiceAccount {name}: {key} still holds a placeholder: {value:?}; hint: {fix}")
+                    format!(
+                        "{code} ServiceAccount {name}: {key} still holds a placeholder: \
+                        {value:?}; hint: {fix}"
+                    )
                 } else {
                     format!("{} ServiceAccount {name}: {key}: {value:?} is no GUID", reason::KS255)
                 });
@@ -110,7 +125,8 @@ impl ServiceAccount {
         let more = self.misspelt_count.saturating_sub(self.misspelt.len());
         if more > 0 {
             warnings.push(format!(
-                "{} ServiceAccount {name}: {more} more annotations look like these and have no effect",
+                "{} ServiceAccount {name}: {more} more annotations look like these and have no \
+                 effect",
                 reason::KS256
             ));
         }
@@ -120,7 +136,11 @@ impl ServiceAccount {
 
 /// The text, or its beginning.
 fn cut(text: &str, most_bytes: usize) -> String {
-    if text.len() <= most_bytes { text.to_owned() } else { format!("{}…", shortened(text, most_bytes)) }
+    if text.len() <= most_bytes {
+        text.to_owned()
+    } else {
+        format!("{}…", shortened(text, most_bytes))
+    }
 }
 
 const KNOWN: &[&str] = &[CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION, EXPIRATION_ANNOTATION];
@@ -165,14 +185,19 @@ mod tests {
             ("azure.workload.identiy/client-id", CLIENT_ID_ANNOTATION),
             ("azure.workload.identity/tenantId", TENANT_ID_ANNOTATION),
         ] {
-            let account = ServiceAccount::from_annotations([(CLIENT_ID_ANNOTATION, guid), (key, "x")]);
+            let account =
+                ServiceAccount::from_annotations([(CLIENT_ID_ANNOTATION, guid), (key, "x")]);
             let warnings = account.warnings("sa", true);
             assert!(
-                warnings.len() == 1 && warnings[0].contains(key) && warnings[0].ends_with(&format!("{nearest}?")),
+                warnings.len() == 1
+                    && warnings[0].contains(key)
+                    && warnings[0].ends_with(&format!("{nearest}?")),
                 "{warnings:?}"
             );
         }
-        for key in ["azure.workload.identity/use", "app.kubernetes.io/name", "meta.helm.sh/release-name"] {
+        for key in
+            ["azure.workload.identity/use", "app.kubernetes.io/name", "meta.helm.sh/release-name"]
+        {
             assert!(
                 ServiceAccount::from_annotations([(CLIENT_ID_ANNOTATION, guid), (key, "x")])
                     .warnings("sa", true)
@@ -184,21 +209,29 @@ mod tests {
 
     #[test]
     fn annotations_without_end_leave_little_and_the_messages_stay_true() {
-        let keys: Vec<String> = (0..78).map(|number| format!("{PREFIX}{number}-{}", "a".repeat(100))).collect();
+        let keys: Vec<String> =
+            (0..78).map(|number| format!("{PREFIX}{number}-{}", "a".repeat(100))).collect();
         let long = "x".repeat(2000);
         let annotations = keys
             .iter()
             .map(|key| (key.as_str(), ""))
             .chain([(CLIENT_ID_ANNOTATION, &*long), (EXPIRATION_ANNOTATION, &*long)]);
         let account = ServiceAccount::from_annotations(annotations);
-        assert_eq!((account.client_id.as_ref(), account.misspelt.len(), account.misspelt_count), (None, 3, 78));
+        assert_eq!(
+            (account.client_id.as_ref(), account.misspelt.len(), account.misspelt_count),
+            (None, 3, 78)
+        );
         assert!(account.heap_bytes() < 1024 && account.misspelt[0].len() < 70, "{account:?}");
         assert_eq!(account.token_expiration.as_deref().map(str::len), Some(64 + '…'.len_utf8()));
         let warnings = account.warnings("sa", true);
-        let expected = "KS256 ServiceAccount sa: nobody reads the annotation azure.workload.identity/0-aaa";
+        let expected =
+            "KS256 ServiceAccount sa: nobody reads the annotation azure.workload.identity/0-aaa";
         assert!(warnings[0].starts_with(expected), "{warnings:?}");
         assert_eq!(account.too_long, [CLIENT_ID_ANNOTATION]);
-        assert_eq!(warnings[3], "KS256 ServiceAccount sa: 75 more annotations look like these and have no effect");
+        assert_eq!(
+            warnings[3],
+            "KS256 ServiceAccount sa: 75 more annotations look like these and have no effect"
+        );
         let near: Vec<String> = (0..20_000).map(|number| format!("workload{number}")).collect();
         assert_eq!(
             ServiceAccount::from_annotations(near.iter().map(|key| (key.as_str(), ""))),
@@ -209,9 +242,12 @@ mod tests {
     #[test]
     fn ids_that_are_no_guids_give_a_warning() {
         let warnings = |client: &str, tenant: &str| {
-            ServiceAccount::from_annotations([(CLIENT_ID_ANNOTATION, client), (TENANT_ID_ANNOTATION, tenant)])
-                .warnings("sa", true)
-                .len()
+            ServiceAccount::from_annotations([
+                (CLIENT_ID_ANNOTATION, client),
+                (TENANT_ID_ANNOTATION, tenant),
+            ])
+            .warnings("sa", true)
+            .len()
         };
         let guid = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
         assert_eq!(warnings(guid, guid), 0);

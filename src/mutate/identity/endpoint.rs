@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 impl TokenEndpoint {
     /// Whether the pod asks for it.
     pub(super) fn is_used_by(&self, pod: &Pod<'_>) -> bool {
-        pod.metadata.annotations.find(&self.annotation).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        pod.metadata
+            .annotations
+            .find(&self.annotation)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 }
 
@@ -25,7 +28,8 @@ impl CertificateSource {
                 json!({"configMap": {"name": name, "items": [{"key": "ca.crt", "path": path}], "optional": false}}),
             ),
             Self::ClusterTrustBundle { signer_name, label_selector } => {
-                let mut bundle = json!({"signerName": signer_name, "path": path, "optional": false});
+                let mut bundle =
+                    json!({"signerName": signer_name, "path": path, "optional": false});
                 if let Some(selector) = label_selector {
                     bundle["labelSelector"] = selector.clone();
                 }
@@ -38,10 +42,13 @@ impl CertificateSource {
     pub(super) fn is_projected_by(&self, source: &ProjectedSource<'_>) -> bool {
         match self {
             Self::Data(_) => false,
-            Self::ConfigMap(name) => source.config_map.as_ref().is_some_and(|map| *map.name == **name),
-            Self::ClusterTrustBundle { signer_name, .. } => {
-                source.cluster_trust_bundle.as_ref().is_some_and(|bundle| *bundle.signer_name == **signer_name)
+            Self::ConfigMap(name) => {
+                source.config_map.as_ref().is_some_and(|map| *map.name == **name)
             }
+            Self::ClusterTrustBundle { signer_name, .. } => source
+                .cluster_trust_bundle
+                .as_ref()
+                .is_some_and(|bundle| *bundle.signer_name == **signer_name),
         }
     }
 }

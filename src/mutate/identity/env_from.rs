@@ -12,8 +12,8 @@ const VARIABLE_PREFIX: &str = "AZURE_";
 /// Words in the names of `ConfigMaps` and Secrets that hold an identity.
 const WORDS: [&str; 6] = ["azure", "entra", "identity", "client-id", "tenant", "credential"];
 
-/// Warns once of a source whose name suggests that it holds the identity. What a ConfigMap or Secret holds cannot be seen at admission, and
-/// hardly any of them holds an `AZURE_` variable.
+/// Warns once of a source whose name suggests that it holds the identity. What a ConfigMap or
+/// Secret holds cannot be seen at admission, and hardly any of them holds an `AZURE_` variable.
 pub(super) fn warn_of_env_from(
     pod: &Pod<'_>,
     variables: &Variables,
@@ -28,12 +28,18 @@ pub(super) fn warn_of_env_from(
     let injected = pod.all_containers().map(|(_, container)| container);
     let injected = injected.filter(|container| container.has_env_from() && !is_sidecar(container));
     for container in injected.filter(|container| !skipped.contains(&container.name)) {
-        let Some(source) = container.env_from.iter().flatten().find(|source| suggests_identity(source)) else {
+        let Some(source) =
+            container.env_from.iter().flatten().find(|source| suggests_identity(source))
+        else {
             continue;
         };
-        let Some(name) = variables.names().find(|name| is_overridden(container, name, annotations)) else { continue };
+        let Some(name) = variables.names().find(|name| is_overridden(container, name, annotations))
+        else {
+            continue;
+        };
         mutation.warn(format_args!(
-            "{} container {}: what envFrom takes from {} is overridden by the injected variables if it has one of their names, such as {name}",
+            "{} container {}: what envFrom takes from {} is overridden by the injected variables \
+             if it has one of their names, such as {name}",
             reason::KS254,
             container.name,
             source.name()

@@ -8,7 +8,8 @@ use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint};
 use serde::Serialize;
 
-/// Names of all variables, in order: four that every container gets, four of the custom token endpoint.
+/// Names of all variables, in order: four that every container gets, four of the custom token
+/// endpoint.
 pub(in crate::mutate) const NAMES: [&str; 8] = [
     CLIENT_ID_VARIABLE,
     "AZURE_TENANT_ID",
@@ -41,7 +42,8 @@ impl Variables {
         authority: &str,
         endpoint: Option<&TokenEndpoint>,
     ) -> Self {
-        let values = [client_id.to_owned(), tenant_id.to_owned(), token.token_file(), authority.to_owned()];
+        let values =
+            [client_id.to_owned(), tenant_id.to_owned(), token.token_file(), authority.to_owned()];
         let (of_all, of_endpoint) = NAMES.split_at(values.len());
         let mut variables: Vec<_> = of_all.iter().copied().zip(values).collect();
         if let Some(endpoint) = endpoint {
@@ -52,7 +54,8 @@ impl Variables {
             let values = [
                 endpoint.proxy.clone().unwrap_or_default(),
                 endpoint.sni_name.clone().unwrap_or_default(),
-                // Only where a file is projected: the SDKs refuse a file and data together, and a file that is not there.
+                // Only where a file is projected: the SDKs refuse a file and data together, and a
+                // file that is not there.
                 token.ca_file().unwrap_or_default(),
                 data,
             ];
@@ -66,10 +69,12 @@ impl Variables {
         self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| *name)
     }
 
-    /// Adds each variable that is not there yet: at the end, or before the first entry that refers to it by `$(NAME)`.
+    /// Adds each variable that is not there yet: at the end, or before the first entry that refers
+    /// to it by `$(NAME)`.
     ///
-    /// An entry that is there is the user's and wins, but for a token path that an earlier run injected and that no mount serves any more
-    /// (Azure Workload Identity v1.6.1 moves our mount when it runs after us).
+    /// An entry that is there is the user's and wins, but for a token path that an earlier run
+    /// injected and that no mount serves any more (Azure Workload Identity v1.6.1 moves our mount
+    /// when it runs after us).
     pub(super) fn add(
         &self,
         mutation: &mut Mutation,
@@ -98,21 +103,39 @@ impl Variables {
             if value.is_empty() || is_left {
                 continue;
             }
-            let index = entries.iter().position(|entry| entry.refers_to(name)).unwrap_or(entries.len());
+            let index =
+                entries.iter().position(|entry| entry.refers_to(name)).unwrap_or(entries.len());
             let list = format_args!("{pointer}/env");
-            mutation.patch.insert(list, present.as_ref().map(Vec::len), index, Entry { name, value });
+            mutation.patch.insert(
+                list,
+                present.as_ref().map(Vec::len),
+                index,
+                Entry { name, value },
+            );
             present.get_or_insert_default().insert(index, Present { name, ..Present::default() });
         }
     }
 }
 
 /// Whether `envFrom` supplies a variable, as the pod says.
-pub(super) fn is_left_to_env_from(container: &Container<'_>, name: &str, annotations: &Annotations) -> bool {
-    !annotations.env_from_wins.is_empty() && container.has_env_from() && annotations.env_from_wins.contains(&name)
+pub(super) fn is_left_to_env_from(
+    container: &Container<'_>,
+    name: &str,
+    annotations: &Annotations,
+) -> bool {
+    !annotations.env_from_wins.is_empty()
+        && container.has_env_from()
+        && annotations.env_from_wins.contains(&name)
 }
 
-/// An entry of `env` wins over what the annotations say: over an identity of the container's own, over `envFrom`.
-fn warn_of_entry(container: &Container<'_>, name: &str, own: Option<&str>, mutation: &mut Mutation) {
+/// An entry of `env` wins over what the annotations say: over an identity of the container's own,
+/// over `envFrom`.
+fn warn_of_entry(
+    container: &Container<'_>,
+    name: &str,
+    own: Option<&str>,
+    mutation: &mut Mutation,
+) {
     let is_same = |entry: &EnvVar<'_>| &*entry.name == name && entry.value.as_deref() == own;
     let annotation = match (own, name) {
         (Some(_), _) if container.env.iter().flatten().any(is_same) => return,
@@ -146,22 +169,28 @@ impl<'a> Present<'a> {
 
     fn refers_to(&self, name: &str) -> bool {
         self.references != 0
-            && NAMES.iter().position(|known| *known == name).is_some_and(|at| self.references >> at & 1 == 1)
+            && NAMES
+                .iter()
+                .position(|known| *known == name)
+                .is_some_and(|at| self.references >> at & 1 == 1)
     }
 }
 
-/// Which variables a value expands by `$(NAME)`, found in one pass; `$$(NAME)` is an escape (Kubernetes `expansion.Expand`).
+/// Which variables a value expands by `$(NAME)`, found in one pass; `$$(NAME)` is an escape
+/// (Kubernetes `expansion.Expand`).
 fn references(value: &str) -> u8 {
     let (mut found, mut rest) = (0, value);
     while let Some(at) = rest.find('$') {
         let after = rest[at..].trim_start_matches('$');
         let dollars = rest.len() - at - after.len();
         rest = after;
-        let Some(name) = after.strip_prefix("(AZURE_").filter(|_| dollars % 2 == 1) else { continue };
+        let Some(name) = after.strip_prefix("(AZURE_").filter(|_| dollars % 2 == 1) else {
+            continue;
+        };
         let is_named = |known: &str| {
-            known
-                .strip_prefix("AZURE_")
-                .is_some_and(|known| name.strip_prefix(known).is_some_and(|rest| rest.starts_with(')')))
+            known.strip_prefix("AZURE_").is_some_and(|known| {
+                name.strip_prefix(known).is_some_and(|rest| rest.starts_with(')'))
+            })
         };
         if let Some(known) = NAMES.iter().position(|known| is_named(known)) {
             found |= 1 << known;

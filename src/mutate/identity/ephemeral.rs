@@ -1,10 +1,12 @@
-//! Ephemeral containers (`kubectl debug`): they arrive as an UPDATE of `pods/ephemeralcontainers`, of a pod that runs already.
+//! Ephemeral containers (`kubectl debug`): they arrive as an UPDATE of `pods/ephemeralcontainers`,
+//! of a pod that runs already.
 //!
-//! Nothing is refused here: whoever debugs a pod needs the container, also where ServiceAccount or annotations went bad since the pod was admitted.
+//! Nothing is refused here: whoever debugs a pod needs the container, also where ServiceAccount or
+//! annotations went bad since the pod was admitted.
 
 use super::{
-    Skipped, TokenVolume, inject_one, is_opted_in, missing_account, variables, wanted, warn_of_account,
-    warn_of_identities,
+    Skipped, TokenVolume, inject_one, is_opted_in, missing_account, variables, wanted,
+    warn_of_account, warn_of_identities,
 };
 use crate::admission::pod::{Pod, Pointer};
 use crate::mutate::annotations::Annotations;
@@ -12,7 +14,8 @@ use crate::mutate::refusal::Refusal;
 use crate::mutate::{Context, Mutation, Note, ServiceAccount, bounds, too_large};
 use std::collections::BTreeSet;
 
-/// Environment and mount for those that the old pod does not have: existing ones may not be changed, nor volumes.
+/// Environment and mount for those that the old pod does not have: existing ones may not be
+/// changed, nor volumes.
 pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> Mutation {
     let mut mutation = Mutation::default();
     if !is_opted_in(pod) {
@@ -48,7 +51,8 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
     };
     warn_of_identities(pod, &annotations, &mut mutation);
     let variables = variables(pod, account, &token, context);
-    let known: BTreeSet<&str> = old.ephemeral_containers().iter().map(|container| &*container.name).collect();
+    let known: BTreeSet<&str> =
+        old.ephemeral_containers().iter().map(|container| &*container.name).collect();
     for (index, container) in pod.ephemeral_containers().iter().enumerate() {
         if known.contains(&*container.name) || skipped.contains(&container.name) {
             continue;

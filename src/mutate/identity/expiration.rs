@@ -11,8 +11,13 @@ const SECONDS: RangeInclusive<i64> = 3600..=86400;
 
 /// Pod annotation over ServiceAccount annotation over 3600; whichever wins must be valid.
 pub(super) fn seconds(pod: &Pod<'_>, context: Context<'_>) -> Result<i64, Refusal> {
-    let of_account = context.facts.service_account.as_ref().and_then(|account| account.token_expiration.as_deref());
-    let of_pod = pod.metadata.annotations.find(EXPIRATION_ANNOTATION).filter(|value| !value.is_empty());
+    let of_account = context
+        .facts
+        .service_account
+        .as_ref()
+        .and_then(|account| account.token_expiration.as_deref());
+    let of_pod =
+        pod.metadata.annotations.find(EXPIRATION_ANNOTATION).filter(|value| !value.is_empty());
     let Some(text) = of_pod.or(of_account) else { return Ok(*SECONDS.start()) };
     let key = EXPIRATION_ANNOTATION;
     let owner = || match of_pod {

@@ -1,4 +1,5 @@
-//! The identity: environment, projected token volume and mount, as Azure Workload Identity v1.6 injects them.
+//! The identity: environment, projected token volume and mount, as Azure Workload Identity v1.6
+//! injects them.
 
 mod account;
 mod endpoint;
@@ -61,10 +62,15 @@ pub(super) fn token_volume(
 fn wanted<'a>(pod: &Pod<'_>, annotations: &Annotations, context: Context<'a>) -> Wanted<'a> {
     let endpoint = endpoint_of(pod, context);
     let audience = endpoint.map_or(&*context.settings.audience, |endpoint| &*endpoint.audience);
-    Wanted { layout: annotations.token_layout.unwrap_or(context.settings.token_layout), audience, endpoint }
+    Wanted {
+        layout: annotations.token_layout.unwrap_or(context.settings.token_layout),
+        audience,
+        endpoint,
+    }
 }
 
-/// Refuses a pod whose sidecar would present a token to Entra that is for the token endpoint: ours, or another webhook's.
+/// Refuses a pod whose sidecar would present a token to Entra that is for the token endpoint: ours,
+/// or another webhook's.
 pub(super) fn check_for_sidecar(
     pod: &Pod<'_>,
     token: &TokenVolume,
@@ -98,7 +104,9 @@ pub(super) fn inject(
     mutation: &mut Mutation,
 ) -> Result<(), Refusal> {
     check_proxy(pod, mutation)?;
-    let Some(account) = &context.facts.service_account else { return Err(missing_account(pod, context).into()) };
+    let Some(account) = &context.facts.service_account else {
+        return Err(missing_account(pod, context).into());
+    };
     account.check_ids(pod.service_account())?;
     let skipped = Skipped::of(pod)?;
     warn_of_account(pod, account, annotations, &skipped, mutation);
@@ -136,7 +144,8 @@ fn inject_one(
     token.mount_into(&mut mutation.patch, pointer, container);
 }
 
-/// The proxy is refused where it is only asked for; a pod that Azure Workload Identity has given it goes on as it was.
+/// The proxy is refused where it is only asked for; a pod that Azure Workload Identity has given it
+/// goes on as it was.
 fn check_proxy(pod: &Pod<'_>, mutation: &mut Mutation) -> Result<(), Refusal> {
     let Some(value) = pod.metadata.annotations.find(PROXY_ANNOTATION) else { return Ok(()) };
     if ["false", "0", "f", ""].iter().any(|no| value.eq_ignore_ascii_case(no)) {
@@ -160,7 +169,8 @@ fn missing_account(pod: &Pod<'_>, context: Context<'_>) -> Cause {
     Cause::ServiceAccountMissing { name, namespace }
 }
 
-/// What is wrong with the ServiceAccount; that it has no client id only where a container is left without one.
+/// What is wrong with the ServiceAccount; that it has no client id only where a container is left
+/// without one.
 fn warn_of_account(
     pod: &Pod<'_>,
     account: &ServiceAccount,
@@ -177,8 +187,8 @@ fn warn_of_account(
     let needs_one = |container: &Container<'_>| {
         !skipped.contains(&container.name) && !is_sidecar(container) && !has_client_id(container)
     };
-    let needs_client_id =
-        account.client_id.is_none() && pod.all_containers().any(|(_, container)| needs_one(container));
+    let needs_client_id = account.client_id.is_none()
+        && pod.all_containers().any(|(_, container)| needs_one(container));
     for warning in account.warnings(pod.service_account(), needs_client_id) {
         mutation.warn(warning);
     }
@@ -190,7 +200,8 @@ fn warn_of_identities(pod: &Pod<'_>, annotations: &Annotations, mutation: &mut M
         return;
     }
     let ordinary = pod.all_containers().map(|(_, container)| container);
-    let known: BTreeSet<&str> = ordinary.chain(pod.ephemeral_containers()).map(|container| &*container.name).collect();
+    let known: BTreeSet<&str> =
+        ordinary.chain(pod.ephemeral_containers()).map(|container| &*container.name).collect();
     let named = annotations.client_ids.keys().chain(annotations.tenant_ids.keys());
     for container in named.filter(|name| !known.contains(name.as_str())) {
         mutation.warn(format_args!(
@@ -203,13 +214,22 @@ fn warn_of_identities(pod: &Pod<'_>, annotations: &Annotations, mutation: &mut M
 impl ServiceAccount {
     /// Refuses ids that are longer than any: each container would get a copy.
     fn check_ids(&self, account: &str) -> Result<(), TooLarge> {
-        let too_long = |annotation: &&'static str| TooLarge::Id { annotation, account: cut(account), limit: ID_BYTES };
+        let too_long = |annotation: &&'static str| TooLarge::Id {
+            annotation,
+            account: cut(account),
+            limit: ID_BYTES,
+        };
         self.too_long.first().map_or(Ok(()), |annotation| Err(too_long(annotation)))
     }
 }
 
 /// What the containers get, from ServiceAccount, settings and token volume.
-fn variables(pod: &Pod<'_>, account: &ServiceAccount, token: &TokenVolume, context: Context<'_>) -> Variables {
+fn variables(
+    pod: &Pod<'_>,
+    account: &ServiceAccount,
+    token: &TokenVolume,
+    context: Context<'_>,
+) -> Variables {
     let tenant = account.tenant_id.as_ref().or(context.settings.tenant_id.as_ref());
     Variables::new(
         account.client_id.as_deref().unwrap_or_default(),

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 pub(super) const MOUNT_PATH: &str = "/var/run/secrets/azure/wi";
 pub(super) const TOKEN_PATH: &str = "token/azure-identity-token";
-/// Hexadecimal digits of SHA-256 over the pod's name; with the prefix a volume's name has 63 characters.
+/// Hexadecimal digits of SHA-256 over the pod's name; with the prefix a volume's name has 63
+/// characters.
 pub(super) const HASH_LENGTH: usize = 30;
 /// Azure Workload Identity up to v1.5.
 pub(super) const V1_5_NAME: &str = "azure-identity-token";
@@ -29,34 +30,47 @@ pub(super) struct Place {
 impl Place {
     /// That of an earlier run or of Azure Workload Identity, and the volume's position.
     ///
-    /// Where it is mounted is read from the containers that get the identity: a skipped one may mount the volume anywhere, or one of its
-    /// name that is only now added.
+    /// Where it is mounted is read from the containers that get the identity: a skipped one may
+    /// mount the volume anywhere, or one of its name that is only now added.
     pub(super) fn found(pod: &Pod<'_>, wanted: Wanted<'_>) -> Option<(usize, Self)> {
         let volumes = pod.volumes();
         if let Some(index) = volumes.iter().position(|volume| is_reserved(&volume.name)) {
             let name = volumes[index].name.to_string();
             let is_hashed = |path: &&str| {
-                path.strip_prefix(MOUNT_PATH).is_some_and(|rest| rest.starts_with('/') && rest.len() == HASH_LENGTH + 1)
+                path.strip_prefix(MOUNT_PATH)
+                    .is_some_and(|rest| rest.starts_with('/') && rest.len() == HASH_LENGTH + 1)
             };
-            let (mount_path, layout) = match Mounted::of(pod, &name).by_injected.into_iter().find(is_hashed) {
-                Some(hashed) => (hashed, TokenLayout::V1_6_1),
-                None => (MOUNT_PATH, TokenLayout::V1_6_0),
-            };
+            let (mount_path, layout) =
+                match Mounted::of(pod, &name).by_injected.into_iter().find(is_hashed) {
+                    Some(hashed) => (hashed, TokenLayout::V1_6_1),
+                    None => (MOUNT_PATH, TokenLayout::V1_6_0),
+                };
             let mount_path = mount_path.to_owned();
             return Some((index, Self { name, mount_path, layout }));
         }
-        let tokens = |volume: &'_ Volume<'_>| sources(volume).iter().any(|source| is_token_at(source, V1_5_TOKEN_PATH));
-        let index = volumes.iter().position(|volume| &*volume.name == V1_5_NAME && tokens(volume))?;
-        // Mounted elsewhere it is the user's own. Mounted nowhere it is that of a pod whose containers are all skipped; so it is where only
-        // skipped ones mount it, if it is what an earlier run adds.
+        let tokens = |volume: &'_ Volume<'_>| {
+            sources(volume).iter().any(|source| is_token_at(source, V1_5_TOKEN_PATH))
+        };
+        let index =
+            volumes.iter().position(|volume| &*volume.name == V1_5_NAME && tokens(volume))?;
+        // Mounted elsewhere it is the user's own. Mounted nowhere it is that of a pod whose
+        // containers are all skipped; so it is where only skipped ones mount it, if it is what an
+        // earlier run adds.
         let mounted = Mounted::of(pod, V1_5_NAME);
         let is_ours = || {
-            let mut tokens = sources(&volumes[index]).iter().filter_map(|source| source.service_account_token.as_ref());
-            tokens.any(|token| &*token.path == V1_5_TOKEN_PATH && token.audience.as_deref() == Some(wanted.audience))
+            let mut tokens = sources(&volumes[index])
+                .iter()
+                .filter_map(|source| source.service_account_token.as_ref());
+            tokens.any(|token| {
+                &*token.path == V1_5_TOKEN_PATH
+                    && token.audience.as_deref() == Some(wanted.audience)
+            })
         };
         let is_injected = match &mounted.by_injected[..] {
             [] => {
-                !mounted.by_skipped || mounted.at_path_by_skipped || (wanted.layout == TokenLayout::V1_5 && is_ours())
+                !mounted.by_skipped
+                    || mounted.at_path_by_skipped
+                    || (wanted.layout == TokenLayout::V1_5 && is_ours())
             }
             paths => mounted.at_path_by_skipped || paths.contains(&V1_5_MOUNT_PATH),
         };
@@ -89,7 +103,8 @@ impl Place {
     }
 }
 
-/// Whether a volume of this name is one of Azure Workload Identity's from v1.6 on: what Kubernetes would not take is nobody's.
+/// Whether a volume of this name is one of Azure Workload Identity's from v1.6 on: what Kubernetes
+/// would not take is nobody's.
 fn is_reserved(name: &str) -> bool {
     name.starts_with(VOLUME_PREFIX) && is_label(name)
 }

@@ -13,11 +13,14 @@ pub(super) struct Skipped<'a>(Vec<&'a str>);
 impl<'a> Skipped<'a> {
     /// Separated by `;`; blanks do not count.
     pub(super) fn of(pod: &'a Pod<'_>) -> Result<Self, Refusal> {
-        let Some(list) = pod.metadata.annotations.find(ANNOTATION) else { return Ok(Self::default()) };
+        let Some(list) = pod.metadata.annotations.find(ANNOTATION) else {
+            return Ok(Self::default());
+        };
         if list.len() > SIZE_LIMIT_BYTES {
             return Err(Cause::AnnotationsSize { of: ANNOTATION, limit: SIZE_LIMIT_BYTES }.into());
         }
-        let mut names: Vec<&str> = list.split(';').map(str::trim).filter(|name| !name.is_empty()).collect();
+        let mut names: Vec<&str> =
+            list.split(';').map(str::trim).filter(|name| !name.is_empty()).collect();
         names.sort_unstable();
         Ok(Self(names))
     }

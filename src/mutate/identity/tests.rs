@@ -2,7 +2,12 @@ use super::super::testing::{CLIENT, account, facts, labelled, run, run_with, set
 use serde_json::{Value, json};
 
 fn names(container: &Value) -> Vec<&str> {
-    container["env"].as_array().into_iter().flatten().map(|entry| entry["name"].as_str().unwrap()).collect()
+    container["env"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|entry| entry["name"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -31,7 +36,10 @@ fn a_generated_name_is_hashed_with_its_mark() {
     let mut pod = labelled("x", json!({"containers": []}));
     pod["metadata"] = json!({"generateName": "nginx-7c5ddbdf54-", "labels": {"azure.workload.identity/use": "true"}});
     let (pod, _) = run(&pod).unwrap();
-    assert_eq!(pod["spec"]["volumes"][0]["name"], "azure-workload-identity-reserved-58be5b85cd38e43bb2c83fd5fbf5b5");
+    assert_eq!(
+        pod["spec"]["volumes"][0]["name"],
+        "azure-workload-identity-reserved-58be5b85cd38e43bb2c83fd5fbf5b5"
+    );
 }
 
 #[test]
@@ -52,11 +60,18 @@ fn without_the_exact_label_nothing_changes() {
 fn existing_variables_win_and_new_ones_are_appended() {
     let env = json!([{"name": "MY", "value": "1"}, {"name": "AZURE_CLIENT_ID", "value": "mine"},
         {"name": "AZURE_TENANT_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
-    let (pod, _) = run(&labelled("pod", json!({"containers": [{"name": "app", "env": env}]}))).unwrap();
+    let (pod, _) =
+        run(&labelled("pod", json!({"containers": [{"name": "app", "env": env}]}))).unwrap();
     let app = &pod["spec"]["containers"][0];
     assert_eq!(
         names(app),
-        ["MY", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
+        [
+            "MY",
+            "AZURE_CLIENT_ID",
+            "AZURE_TENANT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_AUTHORITY_HOST"
+        ]
     );
     assert_eq!(app["env"][1]["value"], "mine");
 }
@@ -65,7 +80,8 @@ fn existing_variables_win_and_new_ones_are_appended() {
 fn a_variable_goes_before_the_entry_that_refers_to_it() {
     let env = json!([{"name": "A", "value": "x"}, {"name": "URL", "value": "id=$(AZURE_CLIENT_ID)&t=$(AZURE_TENANT_ID)"},
         {"name": "ESCAPED", "value": "$$(AZURE_AUTHORITY_HOST)"}]);
-    let (pod, _) = run(&labelled("pod", json!({"containers": [{"name": "app", "env": env}]}))).unwrap();
+    let (pod, _) =
+        run(&labelled("pod", json!({"containers": [{"name": "app", "env": env}]}))).unwrap();
     assert_eq!(
         names(&pod["spec"]["containers"][0]),
         [
@@ -86,7 +102,8 @@ fn init_containers_are_included_and_listed_ones_skipped() {
         "pod",
         json!({"initContainers": [{"name": "init"}], "containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
     );
-    pod["metadata"]["annotations"] = json!({"azure.workload.identity/skip-containers": "a; b;unknown"});
+    pod["metadata"]["annotations"] =
+        json!({"azure.workload.identity/skip-containers": "a; b;unknown"});
     let (pod, _) = run(&pod).unwrap();
     assert_eq!(names(&pod["spec"]["initContainers"][0]).len(), 4);
     assert_eq!(pod["spec"]["containers"][0], json!({"name": "a"}));
@@ -99,22 +116,33 @@ fn a_service_account_without_client_id_gives_a_warning_and_no_variable() {
     let mut facts = facts();
     facts.service_account = Some(account(&[("azure.workload.identity/client-id", "")]));
     let (pod, mutation) =
-        run_with(&labelled("pod", json!({"containers": [{"name": "app"}]})), &settings(), &facts).unwrap();
+        run_with(&labelled("pod", json!({"containers": [{"name": "app"}]})), &settings(), &facts)
+            .unwrap();
     assert_eq!(
         names(&pod["spec"]["containers"][0]),
         ["AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
     );
-    assert!(mutation.warnings[0].starts_with("KS250 ServiceAccount default"), "{:?}", mutation.warnings);
+    assert!(
+        mutation.warnings[0].starts_with("KS250 ServiceAccount default"),
+        "{:?}",
+        mutation.warnings
+    );
 }
 
 #[test]
 fn empty_tenant_annotation_falls_back_to_cluster_default() {
     for (tenant, expected) in [("", "cluster-tenant"), ("own", "own")] {
         let mut facts = facts();
-        facts.service_account =
-            Some(account(&[("azure.workload.identity/client-id", "c"), ("azure.workload.identity/tenant-id", tenant)]));
-        let (pod, _) =
-            run_with(&labelled("pod", json!({"containers": [{"name": "app"}]})), &settings(), &facts).unwrap();
+        facts.service_account = Some(account(&[
+            ("azure.workload.identity/client-id", "c"),
+            ("azure.workload.identity/tenant-id", tenant),
+        ]));
+        let (pod, _) = run_with(
+            &labelled("pod", json!({"containers": [{"name": "app"}]})),
+            &settings(),
+            &facts,
+        )
+        .unwrap();
         assert_eq!(pod["spec"]["containers"][0]["env"][1]["value"], expected);
     }
 }
@@ -134,8 +162,16 @@ fn token_expiration_follows_precedence_and_bounds() {
     let cases: &[(Option<&str>, Option<&str>, Result<i64, &str>)] = &[
         (Some("3600s"), None, Err("strconv.ParseInt: parsing \"3600s\": invalid syntax")),
         (None, Some("3600s"), Err("strconv.ParseInt: parsing \"3600s\": invalid syntax")),
-        (Some("3599"), None, Err("token expiration 3599 not valid. Expected value to be between 3600 and 86400")),
-        (Some("86401"), None, Err("token expiration 86401 not valid. Expected value to be between 3600 and 86400")),
+        (
+            Some("3599"),
+            None,
+            Err("token expiration 3599 not valid. Expected value to be between 3600 and 86400"),
+        ),
+        (
+            Some("86401"),
+            None,
+            Err("token expiration 86401 not valid. Expected value to be between 3600 and 86400"),
+        ),
         (None, Some("4800"), Ok(4800)),
         (Some("4000"), Some("4800"), Ok(4000)),
         (Some(""), Some("4800"), Ok(4800)),
@@ -148,7 +184,8 @@ fn token_expiration_follows_precedence_and_bounds() {
             pod["metadata"]["annotations"] = json!({key: value});
         }
         let mut facts = facts();
-        facts.service_account = Some(account(&of_account.iter().map(|value| (key, *value)).collect::<Vec<_>>()));
+        facts.service_account =
+            Some(account(&of_account.iter().map(|value| (key, *value)).collect::<Vec<_>>()));
         match (run_with(&pod, &settings(), &facts), expected) {
             (Ok((pod, _)), Ok(seconds)) => {
                 assert_eq!(
@@ -156,8 +193,12 @@ fn token_expiration_follows_precedence_and_bounds() {
                     *seconds
                 );
             }
-            (Err(error), Err(text)) => assert!(error.starts_with("KS203") && error.contains(text), "{error}"),
-            (result, expected) => panic!("{of_pod:?} {of_account:?}: {result:?}, expected {expected:?}"),
+            (Err(error), Err(text)) => {
+                assert!(error.starts_with("KS203") && error.contains(text), "{error}");
+            }
+            (result, expected) => {
+                panic!("{of_pod:?} {of_account:?}: {result:?}, expected {expected:?}")
+            }
         }
     }
 }
@@ -171,7 +212,10 @@ fn a_second_run_changes_nothing_also_under_another_name() {
     pod["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
     let (pod, _) = run(&pod).unwrap();
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 1);
-    assert_eq!(pod["spec"]["containers"][1]["volumeMounts"][0]["name"], pod["spec"]["volumes"][0]["name"]);
+    assert_eq!(
+        pod["spec"]["containers"][1]["volumeMounts"][0]["name"],
+        pod["spec"]["volumes"][0]["name"]
+    );
 }
 
 #[test]
@@ -203,7 +247,8 @@ fn the_proxy_annotation_is_refused_when_true_and_ignored_when_false() {
     let no = ["false", "False", "0", "f", "F", ""].map(|value| (value, false));
     for (value, refused) in [("true", true), ("yes", true), ("1", true)].into_iter().chain(no) {
         let mut pod = labelled("pod", json!({"containers": []}));
-        pod["metadata"]["annotations"] = json!({"azure.workload.identity/inject-proxy-sidecar": value});
+        pod["metadata"]["annotations"] =
+            json!({"azure.workload.identity/inject-proxy-sidecar": value});
         assert_eq!(run(&pod).is_err_and(|error| error.starts_with("KS205")), refused, "{value}");
     }
 }

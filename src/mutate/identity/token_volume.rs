@@ -1,7 +1,9 @@
 //! The projected volume with the pod's token: one that is there already, or one to add.
 
 use super::expiration;
-use super::place::{HASH_LENGTH, MOUNT_PATH, Place, TOKEN_PATH, V1_5_MOUNT_PATH, V1_5_NAME, is_token_at, sources};
+use super::place::{
+    HASH_LENGTH, MOUNT_PATH, Place, TOKEN_PATH, V1_5_MOUNT_PATH, V1_5_NAME, is_token_at, sources,
+};
 use crate::admission::patch::Patch;
 use crate::admission::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
 use crate::mutate::refusal::{Cause, Refusal, cut};
@@ -93,9 +95,14 @@ enum Existing {
 }
 
 impl TokenVolume {
-    /// Finds a volume that an earlier run or Azure Workload Identity left, by its reserved name (so a pod that was renamed between
-    /// two runs keeps its one volume), or names a new one in the layout that is asked for.
-    pub(super) fn of(pod: &Pod<'_>, wanted: Wanted<'_>, context: Context<'_>) -> Result<Self, Refusal> {
+    /// Finds a volume that an earlier run or Azure Workload Identity left, by its reserved name (so
+    /// a pod that was renamed between two runs keeps its one volume), or names a new one in the
+    /// layout that is asked for.
+    pub(super) fn of(
+        pod: &Pod<'_>,
+        wanted: Wanted<'_>,
+        context: Context<'_>,
+    ) -> Result<Self, Refusal> {
         let expiration = expiration::seconds(pod, context)?;
         if let Some(found) = Self::found(pod, wanted, Some(expiration)) {
             return Ok(found);
@@ -117,9 +124,14 @@ impl TokenVolume {
     }
 
     /// The volume that the pod has already; without a lifetime, whatever it has is right.
-    pub(super) fn found(pod: &Pod<'_>, wanted: Wanted<'_>, expiration: Option<i64>) -> Option<Self> {
+    pub(super) fn found(
+        pod: &Pod<'_>,
+        wanted: Wanted<'_>,
+        expiration: Option<i64>,
+    ) -> Option<Self> {
         let (index, place) = Place::found(pod, wanted)?;
-        let existing = compare(index, &pod.volumes()[index], place.token_path(), wanted, expiration);
+        let existing =
+            compare(index, &pod.volumes()[index], place.token_path(), wanted, expiration);
         let is_ours = match existing {
             Existing::None | Existing::AsItShouldBe => true,
             Existing::OfAnother(_) => false,
@@ -141,9 +153,12 @@ impl TokenVolume {
         matches!(self.existing, Existing::OfAnother(_))
     }
 
-    /// Whether it is, or will be, where pod or operator want it; or a volume of that layout is there too, from an earlier run.
+    /// Whether it is, or will be, where pod or operator want it; or a volume of that layout is
+    /// there too, from an earlier run.
     pub(super) fn is_in_layout(&self, pod: &Pod<'_>) -> bool {
-        let is_v1_5 = |mount: &VolumeMount<'_>| &*mount.name == V1_5_NAME && &*mount.mount_path == V1_5_MOUNT_PATH;
+        let is_v1_5 = |mount: &VolumeMount<'_>| {
+            &*mount.name == V1_5_NAME && &*mount.mount_path == V1_5_MOUNT_PATH
+        };
         let has_v1_5 = || {
             pod.volumes().iter().any(|volume| &*volume.name == V1_5_NAME)
                 && pod.all_containers().any(|(_, container)| container.mounts().iter().any(is_v1_5))
@@ -157,9 +172,12 @@ impl TokenVolume {
     }
 
     fn definition(&self) -> Definition<'_> {
-        let (path, expiration_seconds, audience) = (self.place.token_path(), self.expiration, &*self.audience);
-        let token = Source::Token { service_account_token: Token { path, expiration_seconds, audience } };
-        let sources = std::iter::once(token).chain(self.ca.as_ref().map(Source::Certificate)).collect();
+        let (path, expiration_seconds, audience) =
+            (self.place.token_path(), self.expiration, &*self.audience);
+        let token =
+            Source::Token { service_account_token: Token { path, expiration_seconds, audience } };
+        let sources =
+            std::iter::once(token).chain(self.ca.as_ref().map(Source::Certificate)).collect();
         Definition { name: &self.place.name, projected: Sources { sources } }
     }
 
@@ -187,13 +205,16 @@ impl TokenVolume {
     pub(in crate::mutate) fn add(&self, mutation: &mut Mutation, volume_count: &mut Option<usize>) {
         let patch = &mut mutation.patch;
         match self.existing {
-            Existing::Differs(index) => patch.replace(format_args!("/spec/volumes/{index}"), self.definition()),
+            Existing::Differs(index) => {
+                patch.replace(format_args!("/spec/volumes/{index}"), self.definition());
+            }
             Existing::OfAnother(index) => mutation.warn(format_args!(
-                    "{} /spec/volumes/{index} ({}) holds a token for another audience than {:?}, or what another webhook put there: left as it is",
-                    reason::KS270,
-                    self.place.name,
-                    self.audience
-                )),
+                "{} /spec/volumes/{index} ({}) holds a token for another audience than {:?}, \
+                     or what another webhook put there: left as it is",
+                reason::KS270,
+                self.place.name,
+                self.audience
+            )),
             Existing::AsItShouldBe => {}
             Existing::None => {
                 let end = volume_count.unwrap_or_default();
@@ -206,7 +227,8 @@ impl TokenVolume {
     /// Refuses a container that mounts something else where the token goes.
     pub(super) fn check_mounts(&self, container: &Container<'_>) -> Result<(), Refusal> {
         let Place { name, mount_path, .. } = &self.place;
-        let at_path = |mount: &VolumeMount<'_>| mount.mount_path.trim_end_matches('/') == *mount_path;
+        let at_path =
+            |mount: &VolumeMount<'_>| mount.mount_path.trim_end_matches('/') == *mount_path;
         match container.mounts().iter().find(|mount| at_path(mount) && *mount.name != **name) {
             None => Ok(()),
             Some(other) => {
@@ -216,16 +238,28 @@ impl TokenVolume {
         }
     }
 
-    /// Adds the mount to a container, or corrects one of the reserved volume that is not where it should be.
-    pub(super) fn mount_into(&self, patch: &mut Patch, pointer: Pointer, container: &Container<'_>) {
+    /// Adds the mount to a container, or corrects one of the reserved volume that is not where it
+    /// should be.
+    pub(super) fn mount_into(
+        &self,
+        patch: &mut Patch,
+        pointer: Pointer,
+        container: &Container<'_>,
+    ) {
         let Place { name, mount_path, .. } = &self.place;
         let mounts = container.mounts();
         let of_token = |mount: &VolumeMount<'_>| *mount.name == **name;
-        let in_place = mounts.iter().position(|mount| of_token(mount) && *mount.mount_path == **mount_path);
+        let in_place =
+            mounts.iter().position(|mount| of_token(mount) && *mount.mount_path == **mount_path);
         match in_place.or_else(|| mounts.iter().position(of_token)) {
             None => {
                 let count = container.volume_mounts.as_ref().map(Vec::len);
-                patch.insert(format_args!("{pointer}/volumeMounts"), count, mounts.len(), self.mount());
+                patch.insert(
+                    format_args!("{pointer}/volumeMounts"),
+                    count,
+                    mounts.len(),
+                    self.mount(),
+                );
             }
             Some(index) if !is_plain(&mounts[index], mount_path) => {
                 patch.replace(format_args!("{pointer}/volumeMounts/{index}"), self.mount());
@@ -234,12 +268,16 @@ impl TokenVolume {
         }
     }
 
-    /// Whether an earlier run injected this token path, another webhook moved the mount since then, and nothing serves the path now.
+    /// Whether an earlier run injected this token path, another webhook moved the mount since then,
+    /// and nothing serves the path now.
     pub(super) fn is_astray(&self, path: &str, container: &Container<'_>) -> bool {
-        let Some(rest) = path.strip_prefix(MOUNT_PATH).and_then(|rest| rest.strip_suffix(TOKEN_PATH)) else {
+        let Some(rest) =
+            path.strip_prefix(MOUNT_PATH).and_then(|rest| rest.strip_suffix(TOKEN_PATH))
+        else {
             return false;
         };
-        // What we inject in the layout that is asked for, while the volume is found in the other: the user's own paths are none of ours.
+        // What we inject in the layout that is asked for, while the volume is found in the other:
+        // the user's own paths are none of ours.
         let is_injected = match (self.asked, self.place.layout) {
             (TokenLayout::V1_6_0, TokenLayout::V1_6_1) => rest == "/",
             (TokenLayout::V1_6_1, TokenLayout::V1_6_0) => rest.len() == HASH_LENGTH + 2,
@@ -248,7 +286,8 @@ impl TokenVolume {
         let serves = |mount: &VolumeMount<'_>| {
             path.strip_prefix(mount.mount_path.trim_end_matches('/')).is_some_and(|rest| {
                 let below = rest.strip_prefix('/');
-                rest.is_empty() || below.is_some_and(|file| !self.is(&mount.name) || file == TOKEN_PATH)
+                rest.is_empty()
+                    || below.is_some_and(|file| !self.is(&mount.name) || file == TOKEN_PATH)
             })
         };
         is_injected && !container.mounts().iter().any(serves)
@@ -264,7 +303,9 @@ fn compare(
 ) -> Existing {
     let (sources, ca) = (sources(volume), wanted.ca());
     let is_token = |source: &&ProjectedSource<'_>| is_token_at(source, token_path);
-    let Some(token) = sources.iter().find(is_token).and_then(|source| source.service_account_token.as_ref()) else {
+    let Some(token) =
+        sources.iter().find(is_token).and_then(|source| source.service_account_token.as_ref())
+    else {
         return Existing::Differs(index);
     };
     let is_for_us = token.audience.as_deref() == Some(wanted.audience);
@@ -285,5 +326,8 @@ fn compare(
 
 fn is_plain(mount: &VolumeMount<'_>, path: &str) -> bool {
     let empty = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().is_empty();
-    &*mount.mount_path == path && mount.read_only == Some(true) && empty(&mount.sub_path) && empty(&mount.sub_path_expr)
+    &*mount.mount_path == path
+        && mount.read_only == Some(true)
+        && empty(&mount.sub_path)
+        && empty(&mount.sub_path_expr)
 }

@@ -30,24 +30,43 @@ fn a_missing_client_id_is_no_matter_where_no_container_lacks_it() {
         (json!({}), json!({}), true),
         (json!({"env": env}), json!({}), false),
         (json!({}), json!({"keysluice.dev/client-ids": format!("app={CLIENT}")}), false),
-        (json!({"envFrom": env_from}), json!({"keysluice.dev/env-from-wins": "AZURE_CLIENT_ID"}), false),
-        (json!({"envFrom": env_from}), json!({"keysluice.dev/env-from-wins": "AZURE_TENANT_ID"}), true),
+        (
+            json!({"envFrom": env_from}),
+            json!({"keysluice.dev/env-from-wins": "AZURE_CLIENT_ID"}),
+            false,
+        ),
+        (
+            json!({"envFrom": env_from}),
+            json!({"keysluice.dev/env-from-wins": "AZURE_TENANT_ID"}),
+            true,
+        ),
         (json!({}), json!({"azure.workload.identity/skip-containers": "app"}), false),
     ] {
         let mut app = json!({"name": "app"});
         app.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
-        let warnings = warnings_without_client_id(&annotated(json!({"containers": [app]}), annotations));
-        assert_eq!(warnings.iter().any(|warning| warning.starts_with("KS250")), warned, "{warnings:?}");
+        let warnings =
+            warnings_without_client_id(&annotated(json!({"containers": [app]}), annotations));
+        assert_eq!(
+            warnings.iter().any(|warning| warning.starts_with("KS250")),
+            warned,
+            "{warnings:?}"
+        );
     }
 }
 
 #[test]
 fn env_from_is_warned_of_only_where_a_variable_is_injected_over_it() {
-    let env: Vec<Value> = ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
-        .map(|name| json!({"name": name, "value": "x"}))
-        .into();
+    let env: Vec<Value> = [
+        "AZURE_CLIENT_ID",
+        "AZURE_TENANT_ID",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_AUTHORITY_HOST",
+    ]
+    .map(|name| json!({"name": name, "value": "x"}))
+    .into();
     let pod = |env: &[Value]| {
-        let container = json!({"name": "app", "env": env, "envFrom": [{"configMapRef": {"name": "azure"}}]});
+        let container =
+            json!({"name": "app", "env": env, "envFrom": [{"configMapRef": {"name": "azure"}}]});
         labelled("pod", json!({"containers": [container]}))
     };
     assert_eq!(warnings(&pod(&env)), [""; 0]);
@@ -58,8 +77,11 @@ fn env_from_is_warned_of_only_where_a_variable_is_injected_over_it() {
 fn any_of_the_eight_variables_can_be_left_to_env_from() {
     let container = json!({"name": "app", "envFrom": [{"configMapRef": {"name": "azure"}}]});
     let names = "AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_CA_FILE,AZURE_AUTHORITY_HOST";
-    let (pod, _) =
-        run(&annotated(json!({"containers": [container]}), json!({"keysluice.dev/env-from-wins": names}))).unwrap();
+    let (pod, _) = run(&annotated(
+        json!({"containers": [container]}),
+        json!({"keysluice.dev/env-from-wins": names}),
+    ))
+    .unwrap();
     let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
     assert_eq!(env.len(), 3);
 }
@@ -69,7 +91,10 @@ fn identities_of_containers_that_do_not_exist_are_named() {
     let spec = json!({"containers": [{"name": "app"}], "ephemeralContainers": [{"name": "debug"}]});
     let ids = format!("app={CLIENT};debug={CLIENT};gone={CLIENT}");
     let warnings = warnings(&annotated(spec, json!({"keysluice.dev/client-ids": ids})));
-    assert!(warnings.len() == 1 && warnings[0].starts_with("KS257 the pod has no container gone"), "{warnings:?}");
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with("KS257 the pod has no container gone"),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -79,15 +104,31 @@ fn a_bad_expiration_says_whose_it_is() {
     for (value, expected) in [
         ("1", format!("token expiration 1 {range}")),
         ("1h", "strconv.ParseInt: parsing \"1h\": invalid syntax".to_owned()),
-        ("9223372036854775808", "strconv.ParseInt: parsing \"9223372036854775808\": value out of range".to_owned()),
-        ("-9223372036854775809", "strconv.ParseInt: parsing \"-9223372036854775809\": value out of range".to_owned()),
+        (
+            "9223372036854775808",
+            "strconv.ParseInt: parsing \"9223372036854775808\": value out of range".to_owned(),
+        ),
+        (
+            "-9223372036854775809",
+            "strconv.ParseInt: parsing \"-9223372036854775809\": value out of range".to_owned(),
+        ),
     ] {
         let error = run(&annotated(json!({"containers": []}), json!({key: value}))).unwrap_err();
-        assert!(error.starts_with(&format!("KS203 annotation {key} of pod \"pod\": {expected}")), "{error}");
+        assert!(
+            error.starts_with(&format!("KS203 annotation {key} of pod \"pod\": {expected}")),
+            "{error}"
+        );
         let mut facts = facts();
         facts.service_account = Some(account(&[(key, value)]));
-        let error = run_with(&labelled("pod", json!({"serviceAccountName": "sa"})), &settings(), &facts).unwrap_err();
-        assert!(error.starts_with(&format!("KS203 annotation {key} of ServiceAccount \"sa\": {expected}")), "{error}");
+        let error =
+            run_with(&labelled("pod", json!({"serviceAccountName": "sa"})), &settings(), &facts)
+                .unwrap_err();
+        assert!(
+            error.starts_with(&format!(
+                "KS203 annotation {key} of ServiceAccount \"sa\": {expected}"
+            )),
+            "{error}"
+        );
     }
 }
 
@@ -98,20 +139,28 @@ fn env_from_is_warned_of_once_and_only_where_a_name_suggests_an_identity() {
     for (sources, warned) in [
         (json!([source("configMapRef", "app-config")]), false),
         (json!([source("secretRef", "db")]), false),
-        (json!([source("configMapRef", "app-config"), source("secretRef", "azure-identity")]), true),
+        (
+            json!([source("configMapRef", "app-config"), source("secretRef", "azure-identity")]),
+            true,
+        ),
         (json!([source("secretRef", "Workload-Identity")]), true),
         (json!([prefixed("AZURE_")]), true),
         (json!([prefixed("AZ")]), true),
         (json!([{"prefix": "DB_", "configMapRef": {"name": "azure"}}]), false),
     ] {
-        let containers = json!([{"name": "a", "envFrom": sources}, {"name": "b", "envFrom": sources}]);
+        let containers =
+            json!([{"name": "a", "envFrom": sources}, {"name": "b", "envFrom": sources}]);
         let warnings = warnings(&labelled("pod", json!({"containers": containers})));
         assert_eq!(warnings.len(), usize::from(warned), "{sources}: {warnings:?}");
-        assert!(warnings.iter().all(|warning| warning.starts_with("KS254 container a")), "{warnings:?}");
+        assert!(
+            warnings.iter().all(|warning| warning.starts_with("KS254 container a")),
+            "{warnings:?}"
+        );
     }
 }
 
-/// A list that is walked once for each container makes the first of these 10^9 steps, which take a minute unoptimised; one pass takes a fraction of a second.
+/// A list that is walked once for each container makes the first of these 10^9 steps, which take a
+/// minute unoptimised; one pass takes a fraction of a second.
 #[test]
 fn many_containers_and_long_annotations_do_not_multiply() {
     let containers: Vec<Value> = (0..1_000)
@@ -134,7 +183,8 @@ fn many_containers_and_long_annotations_do_not_multiply() {
         let (settings, facts) = (settings(), facts());
         let view = crate::admission::pod::Pod::from_json(pod.as_bytes()).unwrap();
         let begun = Instant::now();
-        let context = crate::mutate::Context { settings: &settings, namespace: "ns", facts: &facts };
+        let context =
+            crate::mutate::Context { settings: &settings, namespace: "ns", facts: &facts };
         let mutation = crate::mutate::mutate(&view, context).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         assert!(mutation.warnings.len() <= MAX_WARNINGS);
@@ -144,19 +194,29 @@ fn many_containers_and_long_annotations_do_not_multiply() {
 #[test]
 fn annotations_larger_than_the_api_server_takes_are_refused() {
     let large = "x".repeat((256 << 10) + 1);
-    for key in ["azure.workload.identity/skip-containers", "keysluice.dev/after", "keysluice.dev/client-ids"] {
+    for key in [
+        "azure.workload.identity/skip-containers",
+        "keysluice.dev/after",
+        "keysluice.dev/client-ids",
+    ] {
         let error = run(&annotated(json!({"containers": []}), json!({key: large}))).unwrap_err();
         assert!(error.starts_with("KS231 annotations ") && error.len() < 300, "{error}");
     }
-    assert!(run(&annotated(json!({"containers": []}), json!({"other.dev/x": large}))).is_ok(), "none of our business");
+    assert!(
+        run(&annotated(json!({"containers": []}), json!({"other.dev/x": large}))).is_ok(),
+        "none of our business"
+    );
 }
 
 #[test]
 fn a_service_account_with_many_slips_of_the_pen_gives_a_few_warnings() {
-    let keys: Vec<String> = (0..1000).map(|index| format!("azure.workload.identity/x{index}")).collect();
+    let keys: Vec<String> =
+        (0..1000).map(|index| format!("azure.workload.identity/x{index}")).collect();
     let mut facts = facts();
-    facts.service_account = Some(account(&keys.iter().map(|key| (key.as_str(), "x")).collect::<Vec<_>>()));
-    let (_, mutation) = run_with(&labelled("pod", json!({"containers": []})), &settings(), &facts).unwrap();
+    facts.service_account =
+        Some(account(&keys.iter().map(|key| (key.as_str(), "x")).collect::<Vec<_>>()));
+    let (_, mutation) =
+        run_with(&labelled("pod", json!({"containers": []})), &settings(), &facts).unwrap();
     assert_eq!(mutation.warnings.len(), 4);
     assert!(mutation.warnings[3].contains("997 more annotations"), "{:?}", mutation.warnings);
 }

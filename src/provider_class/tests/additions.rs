@@ -9,7 +9,8 @@ fn files(lines: &str) -> Result<Vec<FilePlan>, String> {
 
 fn of_type(object_type: &str, lines: &str) -> Result<Vec<FilePlan>, String> {
     let lines = lines.replace('\n', "\n    ");
-    let objects = format!("array:\n  - |\n    objectName: tls\n    objectType: {object_type}\n    {lines}\n");
+    let objects =
+        format!("array:\n  - |\n    objectName: tls\n    objectType: {object_type}\n    {lines}\n");
     bare(&with(&[("objects", &objects)])).map(|plan| plan.files).map_err(|error| error.to_string())
 }
 
@@ -17,8 +18,14 @@ fn of_type(object_type: &str, lines: &str) -> Result<Vec<FilePlan>, String> {
 fn certificates_pfx_and_histories_are_taken() {
     let file = |object_type: &str, lines: &str| of_type(object_type, lines).unwrap().remove(0);
     assert_eq!(file("cert", "").object_type, ObjectType::Cert);
-    let pfx = file("secret", "objectFormat: PFX\nobjectEncoding: base64\nobjectVersionHistory: 7\nobjectVersion: v1");
-    assert_eq!((pfx.format, pfx.encoding, pfx.history), (ObjectFormat::Pfx, ObjectEncoding::Base64, Some(7)));
+    let pfx = file(
+        "secret",
+        "objectFormat: PFX\nobjectEncoding: base64\nobjectVersionHistory: 7\nobjectVersion: v1",
+    );
+    assert_eq!(
+        (pfx.format, pfx.encoding, pfx.history),
+        (ObjectFormat::Pfx, ObjectEncoding::Base64, Some(7))
+    );
     assert_eq!(pfx.version.unwrap().as_str(), "v1", "where the history begins");
     assert_eq!(file("cert", "objectVersionHistory: 2").history, Some(2));
     assert_eq!(file("key", "objectVersion: latest\nobjectVersionHistory: 2").version, None);
@@ -47,15 +54,26 @@ fn parts_are_files_of_the_certificates_secret() {
         ("cert", "parts: cert,key", Secret, &[("tls.crt", Part::Cert), ("tls.key", Part::Key)]),
         ("cert", "parts: ca", Secret, &[("tls", Part::Ca)]),
         // What the provider needs for a binary PFX stays without effect on a part.
-        ("secret", "parts: pfx\nobjectFormat: pfx\nobjectEncoding: base64", Secret, &[("tls", Part::Pfx)]),
+        (
+            "secret",
+            "parts: pfx\nobjectFormat: pfx\nobjectEncoding: base64",
+            Secret,
+            &[("tls", Part::Pfx)],
+        ),
     ];
     for (object_type, lines, fetched, expected) in cases {
         let files = of_type(object_type, lines).unwrap();
-        let found: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.part.unwrap())).collect();
+        let found: Vec<_> =
+            files.iter().map(|file| (file.path.as_str(), file.part.unwrap())).collect();
         assert_eq!(found, *expected, "{lines}");
         let plain = |file: &FilePlan| (file.format, file.encoding, file.split);
         assert!(files.iter().all(|file| file.object_type == *fetched), "{lines}");
-        assert!(files.iter().all(|file| plain(file) == (ObjectFormat::Pem, ObjectEncoding::Utf8, false)), "{lines}");
+        assert!(
+            files
+                .iter()
+                .all(|file| plain(file) == (ObjectFormat::Pem, ObjectEncoding::Utf8, false)),
+            "{lines}"
+        );
     }
     let empty = files("parts: []").unwrap();
     assert_eq!((empty.len(), empty[0].part), (1, None));
@@ -64,13 +82,26 @@ fn parts_are_files_of_the_certificates_secret() {
 #[test]
 fn the_other_fields_reach_the_file() {
     let file =
-        files("optional: true\njsonKey: database.password\nfileOwner: 1000\nfileGroup: \"3000\"").unwrap().remove(0);
+        files("optional: true\njsonKey: database.password\nfileOwner: 1000\nfileGroup: \"3000\"")
+            .unwrap()
+            .remove(0);
     assert_eq!((file.optional, file.owner, file.group), (true, Some(1000), Some(3000)));
     assert_eq!(file.json_key.unwrap().to_string(), "database.password");
-    let file = files("optional: ~\njsonKey: ''\nparts: ''\nfileOwner: \nfileGroup: ' '").unwrap().remove(0);
-    assert_eq!((file.optional, file.owner, file.group, file.json_key, file.part), (false, None, None, None, None));
-    for (spelling, optional) in [("T", true), ("'1'", true), ("True", true), ("F", false), ("'0'", false)] {
-        assert_eq!(files(&format!("optional: {spelling}")).unwrap()[0].optional, optional, "{spelling}");
+    let file = files("optional: ~\njsonKey: ''\nparts: ''\nfileOwner: \nfileGroup: ' '")
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        (file.optional, file.owner, file.group, file.json_key, file.part),
+        (false, None, None, None, None)
+    );
+    for (spelling, optional) in
+        [("T", true), ("'1'", true), ("True", true), ("F", false), ("'0'", false)]
+    {
+        assert_eq!(
+            files(&format!("optional: {spelling}")).unwrap()[0].optional,
+            optional,
+            "{spelling}"
+        );
     }
 }
 
@@ -78,31 +109,59 @@ fn the_other_fields_reach_the_file() {
 fn refused_additions_name_object_and_field() {
     let long = format!("parts: cert,key\nobjectAlias: {}", "x".repeat(253));
     for (object_type, lines, expected) in [
-        ("secret", "optional: yes", "KS110 objects[0]: optional \"yes\" is neither true nor false; hint: "),
+        (
+            "secret",
+            "optional: yes",
+            "KS110 objects[0]: optional \"yes\" is neither true nor false; hint: ",
+        ),
         (
             "secret",
             "optional: [true]",
             "KS121 objects[0]: optional: unmarshal failed for keyVaultObjects at index 0, error: ",
         ),
-        ("secret", "jsonKey: a..b", "KS135 objects[0]: jsonKey \"a..b\" is not a path such as database.password"),
-        ("key", "jsonKey: a", "KS135 objects[0]: jsonKey: an object of type key is no JSON document"),
+        (
+            "secret",
+            "jsonKey: a..b",
+            "KS135 objects[0]: jsonKey \"a..b\" is not a path such as database.password",
+        ),
+        (
+            "key",
+            "jsonKey: a",
+            "KS135 objects[0]: jsonKey: an object of type key is no JSON document",
+        ),
         ("cert", "jsonKey: a", "KS135"),
-        ("secret", "jsonKey: a\nparts: key", "KS135 objects[0]: jsonKey and parts exclude each other"),
-        ("secret", "parts: key,leaf", "KS136 objects[0]: parts: \"leaf\" is not cert, chain, key, ca or pfx; hint: "),
+        (
+            "secret",
+            "jsonKey: a\nparts: key",
+            "KS135 objects[0]: jsonKey and parts exclude each other",
+        ),
+        (
+            "secret",
+            "parts: key,leaf",
+            "KS136 objects[0]: parts: \"leaf\" is not cert, chain, key, ca or pfx; hint: ",
+        ),
         ("secret", "parts: [Key]", "KS136 objects[0]: parts: \"Key\" is not"),
         ("secret", "parts: cert,", "KS136 objects[0]: parts: \"\" is not"),
         ("secret", "parts: [key, key]", "KS136 objects[0]: parts: key is there twice"),
         ("secret", "parts: {key: true}", "KS121 objects[0]: parts: "),
         ("key", "parts: cert", "KS136 objects[0]: parts: an object of type key has none"),
         ("secret", long.as_str(), "KS125 objects[0]: parts: file name"),
-        ("secret", "fileOwner: app", "KS137 objects[0]: fileOwner \"app\" is not a numeric id; hint: "),
+        (
+            "secret",
+            "fileOwner: app",
+            "KS137 objects[0]: fileOwner \"app\" is not a numeric id; hint: ",
+        ),
         ("secret", "fileGroup: -1", "KS137 objects[0]: fileGroup \"-1\""),
         (
             "secret",
             "vaultUrl: https://kv.evil.org/",
             "KS139 objects[0]: vaultUrl \"https://kv.evil.org/\" is not below vault.azure.net",
         ),
-        ("secret", "keyvaultName: kv", "KS117 objects[0]: failed to get vault: Invalid vault name: \"kv\""),
+        (
+            "secret",
+            "keyvaultName: kv",
+            "KS117 objects[0]: failed to get vault: Invalid vault name: \"kv\"",
+        ),
         // The provider's own error first.
         ("key", "optional: maybe\nobjectFormat: pfx", "KS123"),
     ] {
@@ -114,7 +173,8 @@ fn refused_additions_name_object_and_field() {
 
 #[test]
 fn a_class_an_object_or_a_selection_names_its_vault_by_url() {
-    let objects = "array: ['{objectName: a, objectType: key}', '{objectName: b, objectType: key, keyvaultName: KV-2}', \
+    let objects = "array: ['{objectName: a, objectType: key}', '{objectName: b, objectType: key, \
+        keyvaultName: KV-2}', \
                    '{objectName: c, objectType: key, vaultUrl: \"https://kv-3.vault.azure.net\"}']";
     let plan = bare(&with(&[
         ("keyvaultName", ""),
@@ -123,25 +183,34 @@ fn a_class_an_object_or_a_selection_names_its_vault_by_url() {
         ("select", "[{namePrefix: a}, {namePrefix: b, vaultUrl: 'https://kv-4.vault.azure.net/'}]"),
     ]));
     let plan = plan.unwrap();
-    let vaults =
-        plan.files.iter().map(|file| &file.vault).chain(plan.selections.iter().map(|selection| &selection.vault));
+    let vaults = plan
+        .files
+        .iter()
+        .map(|file| &file.vault)
+        .chain(plan.selections.iter().map(|selection| &selection.vault));
     let hosts: Vec<_> = vaults.map(|vault| vault.host().split('.').next().unwrap()).collect();
     assert_eq!(hosts, ["kv-1", "kv-2", "kv-3", "kv-1", "kv-4"]);
     let limits = Allowlist { vaults: vec!["kv-1".to_owned()], tenants: vec![] };
     let (clouds, class) = (clouds(), with(&[("objects", objects)]));
     let context = context(&clouds, &limits);
     let error = resolve(&class, &BTreeMap::new(), &context).unwrap_err().to_string();
-    assert!(error.starts_with("KS118 objects[1]: keyvaultName \"KV-2\" is not among the vaults"), "{error}");
+    assert!(
+        error.starts_with("KS118 objects[1]: keyvaultName \"KV-2\" is not among the vaults"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_selection_needs_no_objects_and_its_directory_is_no_file() {
-    let plan = bare(&with(&[("objects", ""), ("select", "namePrefix: app-\ndirectory: config")])).unwrap();
+    let plan =
+        bare(&with(&[("objects", ""), ("select", "namePrefix: app-\ndirectory: config")])).unwrap();
     assert_eq!((plan.files.len(), plan.selections.len(), plan.warnings), (0, 1, vec![]));
     for (directory, refused) in [("db", true), ("db/x", true), ("d", false)] {
-        let result = bare(&with(&[("select", &format!("{{namePrefix: a, directory: {directory}}}"))]));
+        let result =
+            bare(&with(&[("select", &format!("{{namePrefix: a, directory: {directory}}}"))]));
         let error = result.err().map(|error| error.to_string()).unwrap_or_default();
-        let expected = if refused { "KS128 select: directory db is a file of objects[0]; hint: " } else { "" };
+        let expected =
+            if refused { "KS128 select: directory db is a file of objects[0]; hint: " } else { "" };
         assert!(error.starts_with(expected) && error.is_empty() != refused, "{directory}: {error}");
     }
 }
@@ -163,9 +232,13 @@ fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
         resolve(&class, &BTreeMap::new(), &context).unwrap().files[0].split
     };
     let secret = "{objectName: a, objectType: secret}";
-    for (flag, operators, expected) in
-        [("", false, false), ("", true, true), ("true", false, true), ("False", true, false), (" T ", false, true)]
-    {
+    for (flag, operators, expected) in [
+        ("", false, false),
+        ("", true, true),
+        ("true", false, true),
+        ("False", true, false),
+        (" T ", false, true),
+    ] {
         assert_eq!(split(flag, operators, secret), expected, "{flag:?} {operators}");
     }
     for other in [
@@ -186,7 +259,8 @@ fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
 /// What two objects of these fields come to, certificates split.
 fn two(first: &str, second: &str) -> Result<Vec<&'static str>, String> {
     let objects = format!(
-        "array: ['{{objectName: a, objectType: secret, {first}}}', '{{objectName: b, objectType: secret, {second}}}']"
+        "array: ['{{objectName: a, objectType: secret, {first}}}', '{{objectName: b, objectType: \
+         secret, {second}}}']"
     );
     let plan = bare(&with(&[("objects", &objects), ("writeCertAndKeyInSeparateFiles", "true")]));
     plan.map(|plan| codes(&plan)).map_err(|error| error.to_string())
@@ -215,43 +289,60 @@ fn the_halves_of_a_certificate_have_places_of_their_own() {
         (
             "optional: true",
             "objectAlias: a.crt",
-            "objects[0]: if it backs a certificate, its file a.crt collides with path a.crt of objects[1]",
+            "objects[0]: if it backs a certificate, its file a.crt collides with path a.crt of \
+             objects[1]",
         ),
         (
             "objectAlias: tls.crt",
             "objectAlias: tls",
-            "objects[1]: if it backs a certificate, its file tls.crt collides with path tls.crt of objects[0]",
+            "objects[1]: if it backs a certificate, its file tls.crt collides with path tls.crt \
+             of objects[0]",
         ),
         (
             "optional: true",
             "objectAlias: a.key/x",
-            "objects[0]: if it backs a certificate, its file a.key collides with path a.key/x of objects[1]",
+            "objects[0]: if it backs a certificate, its file a.key collides with path a.key/x of \
+             objects[1]",
         ),
         (
             "optional: true",
             "objectAlias: a.key, objectVersionHistory: 2",
-            "objects[0]: if it backs a certificate, its file a.key collides with path a.key of objects[1]",
+            "objects[0]: if it backs a certificate, its file a.key collides with path a.key of \
+             objects[1]",
         ),
         (
             "optional: true",
             "objectAlias: a.crt, jsonKey: x",
-            "objects[0]: if it backs a certificate, its file a.crt collides with path a.crt of objects[1]",
+            "objects[0]: if it backs a certificate, its file a.crt collides with path a.crt of \
+             objects[1]",
         ),
     ] {
         let error = two(first, second).unwrap_err();
-        assert!(error.starts_with(&format!("KS143 {expected}; hint: ")), "{first} {second}: {error}");
+        assert!(
+            error.starts_with(&format!("KS143 {expected}; hint: ")),
+            "{first} {second}: {error}"
+        );
     }
     assert_eq!(two("optional: true", "objectAlias: a.pem"), Ok(vec![]));
-    let error =
-        bare(&with(&[("select", "{directory: db.key}"), ("writeCertAndKeyInSeparateFiles", "true")])).unwrap_err();
-    assert!(error.to_string().starts_with("KS128 select: directory db.key is a file of objects[0]"), "{error}");
+    let error = bare(&with(&[
+        ("select", "{directory: db.key}"),
+        ("writeCertAndKeyInSeparateFiles", "true"),
+    ]))
+    .unwrap_err();
+    assert!(
+        error.to_string().starts_with("KS128 select: directory db.key is a file of objects[0]"),
+        "{error}"
+    );
 }
 
 #[test]
 fn every_file_that_an_object_makes_has_a_path() {
     let (long, deep) = ("x".repeat(253), "d/".repeat(31) + "d");
     for (first, expected) in [
-        (format!("objectAlias: {long}"), Some("KS125 objects[0]: writeCertAndKeyInSeparateFiles: file name \"xxx")),
+        (
+            format!("objectAlias: {long}"),
+            Some("KS125 objects[0]: writeCertAndKeyInSeparateFiles: file name \"xxx"),
+        ),
         (format!("objectAlias: {long}, jsonKey: x"), None),
         (format!("objectAlias: {long}, objectVersionHistory: 2"), None),
         (format!("objectAlias: {deep}"), None),
@@ -259,12 +350,16 @@ fn every_file_that_an_object_makes_has_a_path() {
             format!("objectAlias: {deep}, objectVersionHistory: 2"),
             Some("KS125 objects[0]: objectVersionHistory: file name \"d/d"),
         ),
-        (format!("objectAlias: {}, parts: [cert, key]", "x".repeat(252)), Some("KS125 objects[0]: parts: file name")),
+        (
+            format!("objectAlias: {}, parts: [cert, key]", "x".repeat(252)),
+            Some("KS125 objects[0]: parts: file name"),
+        ),
     ] {
         let result = two(&first, "parts: key");
         let error = result.as_ref().err().map(String::as_str).unwrap_or_default();
         assert!(
-            error.starts_with(expected.unwrap_or_default()) && error.is_empty() == expected.is_none(),
+            error.starts_with(expected.unwrap_or_default())
+                && error.is_empty() == expected.is_none(),
             "{first}: {error}"
         );
     }
@@ -278,7 +373,8 @@ fn a_directory_where_a_selected_secret_would_be_gives_a_warning() {
         let objects = format!("array: ['{{objectName: app-db, objectType: secret, {alias}}}']");
         let warnings = bare(&with(&[("objects", &objects), ("select", select)])).unwrap().warnings;
         warnings.iter().any(|warning| {
-            let text = "select: a secret app-db would have no place: app-db is a directory of objects[0]";
+            let text =
+                "select: a secret app-db would have no place: app-db is a directory of objects[0]";
             warning.reason.code == "KS146" && warning.text.to_lowercase() == text
         })
     };
@@ -288,7 +384,11 @@ fn a_directory_where_a_selected_secret_would_be_gives_a_warning() {
         ("objectVersionHistory: 3", "{tags: {a: b}}", true),
         ("objectVersionHistory: 3", "{namePrefix: web-}", false),
         ("objectVersionHistory: 3", "{namePrefix: app-, directory: d}", false),
-        ("objectVersionHistory: 3, objectAlias: d/App-db", "{namePrefix: app-, directory: d}", true),
+        (
+            "objectVersionHistory: 3, objectAlias: d/App-db",
+            "{namePrefix: app-, directory: d}",
+            true,
+        ),
         ("objectVersionHistory: 1", "{namePrefix: app-}", false),
         ("objectAlias: app-db/x", "{namePrefix: app-}", true),
         ("objectAlias: app-db/x", "{tags: {a: b}}", false),
@@ -301,32 +401,43 @@ fn a_directory_where_a_selected_secret_would_be_gives_a_warning() {
 #[test]
 fn invisible_characters_of_a_file_name_give_a_warning() {
     for (alias, expected) in [
-        ("a\u{200B}b", Some("objects[0]: the file name \"a\\u{200b}b\" holds the invisible character U+200B")),
+        (
+            "a\u{200B}b",
+            Some("objects[0]: the file name \"a\\u{200b}b\" holds the invisible character U+200B"),
+        ),
         ("a\u{202E}txt", Some("U+202E")),
         ("\"a\\uFEFF\"", Some("U+FEFF")),
         ("\"a\\nb\"", Some("U+000A")),
         ("caf\u{E9} \u{6D4B}\u{8BD5}", None),
         ("soft\u{AD}hyphen", None),
     ] {
-        let objects = format!("array:\n  - |\n    objectName: a\n    objectType: key\n    objectAlias: {alias}\n");
+        let objects = format!(
+            "array:\n  - |\n    objectName: a\n    objectType: key\n    objectAlias: {alias}\n"
+        );
         let warnings = bare(&with(&[("objects", &objects)])).unwrap().warnings;
         assert_eq!(warnings.len(), usize::from(expected.is_some()), "{alias:?}: {warnings:?}");
-        let told =
-            |warning: &Warning| warning.reason.code == "KS145" && warning.text.contains(expected.unwrap_or_default());
+        let told = |warning: &Warning| {
+            warning.reason.code == "KS145" && warning.text.contains(expected.unwrap_or_default())
+        };
         assert!(warnings.iter().all(told), "{alias:?}: {warnings:?}");
     }
 }
 
 #[test]
 fn every_field_of_the_reference_is_read() {
-    let refused =
-        |result: Result<ClassPlan, ClassError>| result.err().map(|error| error.to_string()).unwrap_or_default();
-    for entry in reference::PARAMETERS.iter().filter(|entry| entry.reader != reference::Reader::Nobody) {
+    let refused = |result: Result<ClassPlan, ClassError>| {
+        result.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    for entry in
+        reference::PARAMETERS.iter().filter(|entry| entry.reader != reference::Reader::Nobody)
+    {
         // Where no value is wrong, an odd one must at least change the outcome.
         let value = if entry.name.starts_with("tenant") { "a b" } else { "\u{1}" };
         let class = match entry.name {
             "tenantId" => with(&[("tenantID", ""), (entry.name, value)]),
-            "userAssignedIdentityID" => with(&[("useVMManagedIdentity", "true"), (entry.name, value)]),
+            "userAssignedIdentityID" => {
+                with(&[("useVMManagedIdentity", "true"), (entry.name, value)])
+            }
             "vaultUrl" => with(&[("keyvaultName", ""), (entry.name, value)]),
             name => with(&[(name, value)]),
         };
@@ -336,13 +447,22 @@ fn every_field_of_the_reference_is_read() {
         let objects = format!("array: ['{{{}: [[]]}}']", entry.name);
         let error = refused(bare(&with(&[("objects", &objects)])));
         let read_first = error.contains(&format!("{}: unmarshal failed", entry.name));
-        assert!(read_first || entry.reader == reference::Reader::Keysluice, "{}: {error}", entry.name);
-        let objects = format!("array: ['{{objectName: a, objectType: secret, {}: [[]]}}']", entry.name);
+        assert!(
+            read_first || entry.reader == reference::Reader::Keysluice,
+            "{}: {error}",
+            entry.name
+        );
+        let objects =
+            format!("array: ['{{objectName: a, objectType: secret, {}: [[]]}}']", entry.name);
         let error = refused(bare(&with(&[("objects", &objects)])));
         assert!(error.contains(entry.name), "{}: {error}", entry.name);
     }
     for entry in reference::SELECT_FIELDS {
         let error = refused(bare(&with(&[("select", &format!("{}: [[]]", entry.name))])));
-        assert!(error.starts_with(&format!("KS138 select: {}: ", entry.name)), "{}: {error}", entry.name);
+        assert!(
+            error.starts_with(&format!("KS138 select: {}: ", entry.name)),
+            "{}: {error}",
+            entry.name
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The Azure provider's own unit cases that concern reading a class, under the names they have there, and the cases that were found by running
-//! its parser (what is fetched and written is the sidecar's business). Its table of pod UIDs in target paths has no counterpart: no path of the
+//! The Azure provider's own unit cases that concern reading a class, under the names they have
+//! there, and the cases that were found by running its parser (what is fetched and written is the
+//! sidecar's business). Its table of pod UIDs in target paths has no counterpart: no path of the
 //! kubelet is read here.
 
 use super::*;
@@ -10,7 +11,9 @@ fn error_of(parameters: &[(&str, &str)]) -> String {
 
 fn object(lines: &str) -> Result<FilePlan, String> {
     let objects = format!("array:\n  - |\n    {}", lines.replace('\n', "\n    "));
-    bare(&with(&[("objects", &objects)])).map(|plan| plan.files[0].clone()).map_err(|error| error.to_string())
+    bare(&with(&[("objects", &objects)]))
+        .map(|plan| plan.files[0].clone())
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -35,11 +38,16 @@ fn test_get_vault_url() {
 
 #[test]
 fn test_parse_azure_environment() {
-    for name in ["", "AzurePublicCloud", "AZUREPUBLICCLOUD", "AzureUSGovernmentCloud", "AzureChinaCloud"] {
+    for name in
+        ["", "AzurePublicCloud", "AZUREPUBLICCLOUD", "AzureUSGovernmentCloud", "AzureChinaCloud"]
+    {
         assert!(bare(&with(&[("cloudName", name)])).is_ok(), "{name}");
     }
     for name in ["AzurePublicCloudz", "AzureStackCloud"] {
-        assert!(error_of(&[("cloudName", name)]).starts_with(&format!("KS116 cloudName {name} is not valid, error: ")));
+        assert!(
+            error_of(&[("cloudName", name)])
+                .starts_with(&format!("KS116 cloudName {name} is not valid, error: "))
+        );
     }
 }
 
@@ -49,7 +57,8 @@ fn test_parse_azure_environment_azure_stack_cloud() {
         "keyVaultDNSSuffix":"vault.stack.example"}"#;
     let (clouds, limits) = (Clouds::new(Cloud::from_json(stack).unwrap()), Allowlist::default());
     let context = context(&clouds, &limits);
-    let plan = resolve(&with(&[("cloudName", "AzureStackCloud")]), &BTreeMap::new(), &context).unwrap();
+    let plan =
+        resolve(&with(&[("cloudName", "AzureStackCloud")]), &BTreeMap::new(), &context).unwrap();
     assert_eq!(plan.files[0].vault.as_str(), "https://kv-1.vault.stack.example/");
 }
 
@@ -60,38 +69,51 @@ fn test_get_secrets_store_object_content() {
         (&[("tenantID", "")], "tenantId is not provided"),
         (
             &[("usePodIdentity", "tru")],
-            "failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax",
+            "failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \"tru\": \
+             invalid syntax",
         ),
         (
             &[("useVMManagedIdentity", "tru")],
-            "failed to parse useVMManagedIdentity flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax",
+            "failed to parse useVMManagedIdentity flag, error: strconv.ParseBool: parsing \
+             \"tru\": invalid syntax",
         ),
         (
             &[("useAzureTokenProxy", "tru")],
-            "failed to parse useAzureTokenProxy flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax",
+            "failed to parse useAzureTokenProxy flag, error: strconv.ParseBool: parsing \"tru\": \
+             invalid syntax",
         ),
         (
             &[("cloudName", "AzureCloudz")],
-            "cloudName AzureCloudz is not valid, error: autorest/azure: There is no cloud environment matching the name \"AZURECLOUDZ\"",
+            "cloudName AzureCloudz is not valid, error: autorest/azure: There is no cloud \
+             environment matching the name \"AZURECLOUDZ\"",
         ),
         (
             &[("objects", "invalid")],
-            "failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 1: cannot unmarshal !!str `invalid` into types.StringArray",
+            "failed to yaml unmarshal objects, error: yaml: unmarshal errors: line 1: cannot \
+             unmarshal !!str `invalid` into types.StringArray",
         ),
         (
             &[("objects", "array:\n  - |\n    objectName: [x]\n")],
-            "unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into string",
+            "unmarshal failed for keyVaultObjects at index 0, error: yaml: unmarshal errors: line \
+             1: cannot unmarshal !!seq into string",
         ),
         (
             &[(
                 "objects",
-                "array:\n  - |\n    objectName: s\n    objectType: secret\n    objectFormat: pkcs\n    objectVersion: v1\n",
+                "array:\n  - |\n    objectName: s\n    objectType: secret\n    objectFormat: \
+                 pkcs\n    objectVersion: v1\n",
             )],
-            "failed to get objectType:secret, objectName:s, objectVersion:v1: invalid objectFormat: pkcs, should be PEM or PFX",
+            "failed to get objectType:secret, objectName:s, objectVersion:v1: invalid \
+             objectFormat: pkcs, should be PEM or PFX",
         ),
         (
-            &[("objects", "array:\n  - |\n    objectName: s\n    objectType: secret\n    objectEncoding: utf-16\n")],
-            "failed to get objectType:secret, objectName:s, objectVersion:: invalid objectEncoding: utf-16, should be hex, base64 or utf-8",
+            &[(
+                "objects",
+                "array:\n  - |\n    objectName: s\n    objectType: secret\n    objectEncoding: \
+                 utf-16\n",
+            )],
+            "failed to get objectType:secret, objectName:s, objectVersion:: invalid \
+             objectEncoding: utf-16, should be hex, base64 or utf-8",
         ),
         (
             &[("keyvaultName", "kv_test")],
@@ -110,8 +132,14 @@ fn test_get_secrets_store_object_content() {
 fn test_validate_object_format_and_encoding() {
     for (lines, expected) in [
         ("objectType: cert", None),
-        ("objectType: secret\nobjectFormat: pkcs", Some("invalid objectFormat: pkcs, should be PEM or PFX")),
-        ("objectType: cert\nobjectFormat: pfx", Some("PFX format only supported for objectType: secret")),
+        (
+            "objectType: secret\nobjectFormat: pkcs",
+            Some("invalid objectFormat: pkcs, should be PEM or PFX"),
+        ),
+        (
+            "objectType: cert\nobjectFormat: pfx",
+            Some("PFX format only supported for objectType: secret"),
+        ),
         ("objectType: cert\nobjectFormat: PFX", None),
         ("objectType: secret\nobjectFormat: PFX", None),
         ("objectType: secret\nobjectFormat: pfx", None),
@@ -119,13 +147,22 @@ fn test_validate_object_format_and_encoding() {
             "objectType: secret\nobjectEncoding: utf-16",
             Some("invalid objectEncoding: utf-16, should be hex, base64 or utf-8"),
         ),
-        ("objectType: cert\nobjectEncoding: base64", Some("objectEncoding only supported for objectType: secret")),
+        (
+            "objectType: cert\nobjectEncoding: base64",
+            Some("objectEncoding only supported for objectType: secret"),
+        ),
         ("objectType: secret\nobjectEncoding: BasE64", None),
         ("objectType: secret\nobjectEncoding: base64", None),
         ("objectType: secret\nobjectFormat: pfx\nobjectEncoding: base64", None),
         // Format before encoding before path.
-        ("objectType: key\nobjectFormat: x\nobjectEncoding: x\nobjectAlias: /x", Some("invalid objectFormat")),
-        ("objectType: key\nobjectEncoding: x\nobjectAlias: /x", Some("objectEncoding only supported")),
+        (
+            "objectType: key\nobjectFormat: x\nobjectEncoding: x\nobjectAlias: /x",
+            Some("invalid objectFormat"),
+        ),
+        (
+            "objectType: key\nobjectEncoding: x\nobjectAlias: /x",
+            Some("objectEncoding only supported"),
+        ),
     ] {
         let error = object(&format!("objectName: a\n{lines}")).err();
         assert_eq!(error.is_some(), expected.is_some(), "{lines}: {error:?}");
@@ -150,7 +187,8 @@ fn test_validate_file_path() {
         ("a/", Some("file name \"a/\"")),
         ("'.'", Some("file name \".\"")),
     ] {
-        let error = object(&format!("objectName: a\nobjectType: secret\nobjectAlias: {path}")).err();
+        let error =
+            object(&format!("objectName: a\nobjectType: secret\nobjectAlias: {path}")).err();
         assert_eq!(error.is_some(), expected.is_some(), "{path}: {error:?}");
         assert!(error.unwrap_or_default().contains(expected.unwrap_or_default()), "{path}");
     }
@@ -159,7 +197,8 @@ fn test_validate_file_path() {
 
 #[test]
 fn test_format_key_vault_object_trims_every_text() {
-    let lines = "objectName: ' a '\nobjectAlias: \"\\u00a0b\\t\"\nobjectVersion: ' v1 '\nobjectType: ' secret '\nobjectFormat: ' PFX '\n\
+    let lines = "objectName: ' a '\nobjectAlias: \"\\u00a0b\\t\"\nobjectVersion: ' v1 \
+        '\nobjectType: ' secret '\nobjectFormat: ' PFX '\n\
                  objectEncoding: ' base64 '\nfilePermission: ' 0600 '\nobjectVersionHistory: 5";
     let file = object(lines).unwrap();
     assert_eq!((file.name.as_str(), file.path.as_str(), file.mode.bits()), ("a", "b", 0o600));
@@ -194,14 +233,20 @@ fn test_is_syncing_single_version() {
         ("500", Some(500)),
     ] {
         assert_eq!(
-            object(&format!("objectName: a\nobjectType: secret\nobjectVersionHistory: {history}")).unwrap().history,
+            object(&format!("objectName: a\nobjectType: secret\nobjectVersionHistory: {history}"))
+                .unwrap()
+                .history,
             expected
         );
     }
     for history in ["501", "2147483647"] {
-        let error = object(&format!("objectName: a\nobjectType: cert\nobjectVersionHistory: {history}")).unwrap_err();
+        let error =
+            object(&format!("objectName: a\nobjectType: cert\nobjectVersionHistory: {history}"))
+                .unwrap_err();
         assert!(
-            error.starts_with(&format!("KS130 objects[0]: objectVersionHistory: {history} versions are more than 500")),
+            error.starts_with(&format!(
+                "KS130 objects[0]: objectVersionHistory: {history} versions are more than 500"
+            )),
             "{error}"
         );
     }
@@ -217,7 +262,8 @@ fn test_get_file_permission() {
         ("0900", Err(())),
         ("900", Err(())),
     ] {
-        let file = object(&format!("objectName: a\nobjectType: secret\nfilePermission: {permission}"));
+        let file =
+            object(&format!("objectName: a\nobjectType: secret\nfilePermission: {permission}"));
         assert_eq!(file.map(|file| file.mode.bits()).map_err(drop), mode, "{permission}");
     }
 }
@@ -225,11 +271,16 @@ fn test_get_file_permission() {
 #[test]
 fn scalars_keep_their_source_text() {
     for literal in ["0123", "1e5", "007", "true", "yes", "0x1F", "12e03"] {
-        let file =
-            object(&format!("objectName: {literal}\nobjectType: secret\nobjectVersion: {literal} # comment")).unwrap();
+        let file = object(&format!(
+            "objectName: {literal}\nobjectType: secret\nobjectVersion: {literal} # comment"
+        ))
+        .unwrap();
         assert_eq!((file.name.as_str(), file.version.unwrap().as_str()), (literal, literal));
     }
-    assert_eq!(object("objectName: 2024-01-01\nobjectType: secret").unwrap().name.as_str(), "2024-01-01");
+    assert_eq!(
+        object("objectName: 2024-01-01\nobjectType: secret").unwrap().name.as_str(),
+        "2024-01-01"
+    );
 }
 
 #[test]
@@ -256,7 +307,8 @@ fn what_the_parser_runs_showed() {
         ("array:\n  - objectName: a\n", "cannot unmarshal !!map into string"),
         ("- |\n  objectName: a\n", "cannot unmarshal !!seq into types.StringArray"),
         (
-            "array:\n  - |\n    objectName: a\n    objectType: key\n  - |\n    objectName: a\n    objectType: key\n",
+            "array:\n  - |\n    objectName: a\n    objectType: key\n  - |\n    objectName: \
+             a\n    objectType: key\n",
             "KS128 objects[1]: path a collides with path a of objects[0]",
         ),
     ] {

@@ -6,7 +6,8 @@ fn read(yaml: &str) -> ProviderClass {
     ProviderClass::from_value(&serde_saphyr::from_str(yaml).unwrap()).unwrap()
 }
 
-/// Workload identity with the add-on: an empty tenant, no client id, two parameters that never existed.
+/// Workload identity with the add-on: an empty tenant, no client id, two parameters that never
+/// existed.
 #[test]
 fn workload_identity_with_an_empty_tenant_and_no_client_id() {
     let class = read(
@@ -31,7 +32,10 @@ spec:
     tenantId: "" # Replace with your Azure Tenant ID
 "#,
     );
-    assert_eq!((class.namespace.as_str(), class.name.as_str()), ("default", "azure-kv-secret-provider"));
+    assert_eq!(
+        (class.namespace.as_str(), class.name.as_str()),
+        ("default", "azure-kv-secret-provider")
+    );
     assert_eq!(bare(&class).unwrap_err().reason().code, "KS104");
     let (clouds, limits) = (clouds(), Allowlist::default());
     let context = Context {
@@ -44,7 +48,10 @@ spec:
     };
     let plan = resolve(&class, &BTreeMap::new(), &context).unwrap();
     assert_eq!(plan.identity, federated("app", "tenant"));
-    assert_eq!((plan.files[0].path.as_str(), plan.files[0].version.clone()), ("MyApplicationSecret", None));
+    assert_eq!(
+        (plan.files[0].path.as_str(), plan.files[0].version.clone()),
+        ("MyApplicationSecret", None)
+    );
     assert_eq!(plan.files[0].vault.as_str(), "https://my-unique-kv-12345.vault.azure.net/");
     assert_eq!((plan.refresh_interval, plan.warnings), (Some(Duration::from_secs(120)), vec![]));
 }
@@ -93,7 +100,10 @@ spec:
         plan.identity,
         federated("11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000")
     );
-    assert_eq!(plan.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["MySecret", "other.txt"]);
+    assert_eq!(
+        plan.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
+        ["MySecret", "other.txt"]
+    );
     assert_eq!(class.secret_objects[0].data[0].object_name, "MySecret");
     assert_eq!(class.secret_objects[0].labels, map(&[("team", "a")]));
     assert_eq!(check_secret_objects(&class.secret_objects, &plan), Ok(()));
@@ -128,8 +138,10 @@ spec:
           objectVersion: ""
 "#;
     assert_eq!(bare(&read(yaml)).unwrap_err().reason().code, "KS108");
-    let plan = bare(&read(&yaml.replace("<MI_CLIENT_ID>", "mi").replace("<MI_TENANT_ID>", "t"))).unwrap();
+    let plan =
+        bare(&read(&yaml.replace("<MI_CLIENT_ID>", "mi").replace("<MI_TENANT_ID>", "t"))).unwrap();
     assert_eq!(plan.identity, IdentityChoice::ManagedIdentity { client_id: Some("mi".to_owned()) });
-    let files: Vec<_> = plan.files.iter().map(|file| (file.path.as_str(), file.object_type, file.index)).collect();
+    let files: Vec<_> =
+        plan.files.iter().map(|file| (file.path.as_str(), file.object_type, file.index)).collect();
     assert_eq!(files, [("my-secret", ObjectType::Secret, 0), ("my-key", ObjectType::Key, 1)]);
 }

@@ -9,18 +9,23 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
         (json!([]), "KS101 the manifest is a list, not an object; hint: "),
         (
             json!({"kind": "Pod", "metadata": {"name": "c"}}),
-            "KS101 the manifest is another kind of object, Pod, not a SecretProviderClass of secrets-store.csi.x-k8s.io",
+            "KS101 the manifest is another kind of object, Pod, not a SecretProviderClass of \
+             secrets-store.csi.x-k8s.io",
         ),
         (
             json!({"apiVersion": "v1", "metadata": {"name": "c"}}),
             "KS101 the manifest is another kind of object, something of v1, not",
         ),
         (json!({"spec": {}}), "KS101 metadata.name is missing; hint: "),
-        (json!({"metadata": {"name": "c"}, "spec": {"provider": 5}}), "KS101 spec.provider is a number, not a string"),
+        (
+            json!({"metadata": {"name": "c"}, "spec": {"provider": 5}}),
+            "KS101 spec.provider is a number, not a string",
+        ),
         (json!({"metadata": {"name": "c"}, "spec": []}), "KS101 spec is a list, not an object"),
         (
             json!({"metadata": {"name": "c"}, "spec": {"parameters": {"useVMManagedIdentity": true}}}),
-            "KS102 parameters.useVMManagedIdentity is a boolean, not a string; hint: quote it, as the API server wants it too: useVMManagedIdentity: \"true\"",
+            "KS102 parameters.useVMManagedIdentity is a boolean, not a string; hint: quote it, as \
+             the API server wants it too: useVMManagedIdentity: \"true\"",
         ),
         (
             json!({"metadata": {"name": "c"}, "spec": {"parameters": {"x": 5}}}),
@@ -72,9 +77,17 @@ fn a_field_without_a_value_is_left_out_as_the_api_server_leaves_it_out() {
         "provider": "azure", "parameters": {"keyvaultName": "kv", "cloudName": null},
         "secretObjects": [{"secretName": " s ", "type": null, "labels": {"a": null, "b": "c"}, "data": null}],
     });
-    let class = ProviderClass::from_value(&json!({"metadata": {"name": "c"}, "spec": spec})).unwrap();
-    let secret = SecretObject { secret_name: "s".to_owned(), labels: map(&[("b", "c")]), ..SecretObject::default() };
-    assert_eq!((class.parameters, class.secret_objects), (map(&[("keyvaultName", "kv")]), vec![secret]));
+    let class =
+        ProviderClass::from_value(&json!({"metadata": {"name": "c"}, "spec": spec})).unwrap();
+    let secret = SecretObject {
+        secret_name: "s".to_owned(),
+        labels: map(&[("b", "c")]),
+        ..SecretObject::default()
+    };
+    assert_eq!(
+        (class.parameters, class.secret_objects),
+        (map(&[("keyvaultName", "kv")]), vec![secret])
+    );
 }
 
 #[test]
@@ -85,20 +98,29 @@ fn the_json_of_a_spec_reads_like_a_manifest_and_hostile_ones_take_little() {
     let read = ProviderClass::from_value(&value);
     assert_eq!(ProviderClass::from_json("n", "c", &spec.to_string()), read);
     let entries = "KS147 spec has more than 4096 entries in parameters and secretObjects";
-    let long = |start: &str, element: &str| format!("{start}{}{element}]}}", format!("{element},").repeat(300_000));
+    let long = |start: &str, element: &str| {
+        format!("{start}{}{element}]}}", format!("{element},").repeat(300_000))
+    };
     let names: Vec<String> = (0..5000).map(|number| format!("\"{number}\":\"\"")).collect();
     for (spec, expected) in [
         (long("{\"provider\":\"azure\",\"secretObjects\":[", "{}"), entries),
-        (long("{\"provider\":\"azure\",\"secretObjects\":[{\"data\":[", "{\"a\":0}") + "]}", entries),
+        (
+            long("{\"provider\":\"azure\",\"secretObjects\":[{\"data\":[", "{\"a\":0}") + "]}",
+            entries,
+        ),
         (format!("{{\"parameters\":{{{}}}}}", names.join(",")), entries),
         (format!("{{\"secretObjects\":[{{\"labels\":{{{}}}}}]}}", names.join(",")), entries),
-        ("{\"parameters\":{\"a\":1e999}}".to_owned(), "KS101 spec is nested too deeply, or has a number too large"),
+        (
+            "{\"parameters\":{\"a\":1e999}}".to_owned(),
+            "KS101 spec is nested too deeply, or has a number too large",
+        ),
         ("[]".to_owned(), "KS101 spec is a list, not an object"),
     ] {
         let error = ProviderClass::from_json("n", "c", &spec).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{}: {error}", &spec[..60.min(spec.len())]);
     }
-    // What nobody reads may be of any length, and another provider's class is left alone whatever stands in it.
+    // What nobody reads may be of any length, and another provider's class is left alone whatever
+    // stands in it.
     let ignored = long("{\"provider\":\"azure\",\"x\":[", "0");
     assert!(ProviderClass::from_json("n", "c", &ignored).unwrap().memory_bytes() < 2048);
     let foreign = long("{\"provider\":\"aws\",\"secretObjects\":[", "{}");

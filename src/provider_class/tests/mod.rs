@@ -1,4 +1,5 @@
-//! Whole classes: the provider's order, words and quirks, our differences, and the manifests of well-known guides.
+//! Whole classes: the provider's order, words and quirks, our differences, and the manifests of
+//! well-known guides.
 
 use super::*;
 use crate::cloud::Cloud;
@@ -21,7 +22,11 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn class(parameters: &[(&str, &str)]) -> ProviderClass {
-    ProviderClass { provider: "azure".to_owned(), parameters: map(parameters), ..ProviderClass::default() }
+    ProviderClass {
+        provider: "azure".to_owned(),
+        parameters: map(parameters),
+        ..ProviderClass::default()
+    }
 }
 
 fn clouds() -> Clouds {
@@ -30,7 +35,14 @@ fn clouds() -> Clouds {
 
 /// Nothing surrounds the class.
 fn context<'a>(clouds: &'a Clouds, limits: &'a Allowlist) -> Context<'a> {
-    Context { clouds, client_id: None, tenant_id: None, limits, service_principal: false, split_certificates: false }
+    Context {
+        clouds,
+        client_id: None,
+        tenant_id: None,
+        limits,
+        service_principal: false,
+        split_certificates: false,
+    }
 }
 
 /// Resolved where nothing surrounds the class.
@@ -45,7 +57,8 @@ pub(super) fn bare(class: &ProviderClass) -> Result<ClassPlan, ClassError> {
 
 /// A class that works, with these parameters over it.
 pub(super) fn with(parameters: &[(&str, &str)]) -> ProviderClass {
-    let mut class = class(&[("keyvaultName", "kv-1"), ("tenantID", "t"), ("clientID", "c"), ("objects", ONE)]);
+    let mut class =
+        class(&[("keyvaultName", "kv-1"), ("tenantID", "t"), ("clientID", "c"), ("objects", ONE)]);
     class.parameters.extend(map(parameters));
     class
 }
@@ -60,13 +73,21 @@ fn codes(plan: &ClassPlan) -> Vec<&'static str> {
 
 #[test]
 fn a_class_becomes_files_of_one_vault() {
-    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n    objectAlias: dir/db.txt\n    objectVersion: 0123\n    \
-                   objectEncoding: BASE64\n    filePermission: 0400\n  - |\n    objectName: signing\n    objectType: key\n";
+    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n    objectAlias: \
+        dir/db.txt\n    objectVersion: 0123\n    \
+                   objectEncoding: BASE64\n    filePermission: 0400\n  - |\n    objectName: \
+                   signing\n    objectType: key\n";
     let plan = bare(&with(&[("keyvaultName", "  KV-1\n"), ("objects", objects)])).unwrap();
     assert_eq!(plan.identity, federated("c", "t"));
     assert_eq!(plan.cloud.name, "AzurePublicCloud");
     assert_eq!((plan.refresh_interval, plan.warnings), (None, vec![]));
-    let file = |path: &str, mode: &str, object_type, name: &str, version: Option<&str>, encoding, index| FilePlan {
+    let file = |path: &str,
+                mode: &str,
+                object_type,
+                name: &str,
+                version: Option<&str>,
+                encoding,
+                index| FilePlan {
         path: path.parse().unwrap(),
         mode: mode.parse().unwrap(),
         vault: "https://kv-1.vault.azure.net/".parse().unwrap(),
@@ -85,7 +106,15 @@ fn a_class_becomes_files_of_one_vault() {
         index,
     };
     let expected = vec![
-        file("dir/db.txt", "0400", ObjectType::Secret, "db", Some("0123"), ObjectEncoding::Base64, 0),
+        file(
+            "dir/db.txt",
+            "0400",
+            ObjectType::Secret,
+            "db",
+            Some("0123"),
+            ObjectEncoding::Base64,
+            0,
+        ),
         file("signing", "0644", ObjectType::Key, "signing", None, ObjectEncoding::Utf8, 1),
     ];
     assert_eq!(plan.files, expected);
@@ -110,7 +139,11 @@ fn flags_take_what_go_parses_as_a_bool() {
         ("", false),
     ] {
         let plan = bare(&with(&[("useVMManagedIdentity", flag)])).unwrap();
-        assert_eq!(matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }), machine, "{flag:?}");
+        assert_eq!(
+            matches!(plan.identity, IdentityChoice::ManagedIdentity { .. }),
+            machine,
+            "{flag:?}"
+        );
     }
 }
 
@@ -149,17 +182,27 @@ fn ids_come_from_the_class_then_from_what_surrounds_it() {
     ] {
         let mut class = class(&[("keyvaultName", "kv-1"), ("objects", ONE)]);
         class.parameters.extend(map(parameters));
-        assert_eq!(resolve(&class, &BTreeMap::new(), &context).unwrap().identity, expected, "{parameters:?}");
+        assert_eq!(
+            resolve(&class, &BTreeMap::new(), &context).unwrap().identity,
+            expected,
+            "{parameters:?}"
+        );
     }
     let placeholder = Context { client_id: Some("<CLIENT_ID>"), ..context };
-    let error = resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &placeholder).unwrap_err();
+    let error =
+        resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &placeholder).unwrap_err();
     assert!(
-        error.to_string().starts_with("KS108 azure.workload.identity/client-id still holds a placeholder"),
+        error
+            .to_string()
+            .starts_with("KS108 azure.workload.identity/client-id still holds a placeholder"),
         "{error}"
     );
     let empty = Context { tenant_id: Some(""), ..context };
     assert_eq!(
-        resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &empty).unwrap_err().reason().code,
+        resolve(&class(&[("keyvaultName", "kv-1")]), &BTreeMap::new(), &empty)
+            .unwrap_err()
+            .reason()
+            .code,
         "KS104"
     );
 }
@@ -177,7 +220,10 @@ fn volume_attributes_win_over_parameters() {
     ]);
     let plan = resolve(&with(&[]), &attributes, &context).unwrap();
     let expected = vec!["KS150", "KS150", "KS140"];
-    assert_eq!((plan.identity.clone(), plan.files.len(), codes(&plan)), (federated("mine", "t"), 0, expected));
+    assert_eq!(
+        (plan.identity.clone(), plan.files.len(), codes(&plan)),
+        (federated("mine", "t"), 0, expected)
+    );
 }
 
 #[test]
@@ -197,34 +243,61 @@ fn vault_urls_follow_the_cloud() {
 #[test]
 fn the_operators_limits_hold() {
     let clouds = clouds();
-    let limits = Allowlist { vaults: vec!["Team-A-*".to_owned(), "shared".to_owned()], tenants: vec!["T1".to_owned()] };
+    let limits = Allowlist {
+        vaults: vec!["Team-A-*".to_owned(), "shared".to_owned()],
+        tenants: vec!["T1".to_owned()],
+    };
     let context = context(&clouds, &limits);
     for (vault, tenant, expected) in [
         ("team-a-prod", "t1", None),
         ("SHARED", "T1", None),
-        ("shared2", "t1", Some("KS118 keyvaultName \"shared2\" is not among the vaults that the operator allows")),
+        (
+            "shared2",
+            "t1",
+            Some("KS118 keyvaultName \"shared2\" is not among the vaults that the operator allows"),
+        ),
         ("team-b", "t1", Some("KS118")),
-        ("shared", "t2", Some("KS115 tenantID \"t2\" is not among the tenants that the operator allows")),
+        (
+            "shared",
+            "t2",
+            Some("KS115 tenantID \"t2\" is not among the tenants that the operator allows"),
+        ),
     ] {
         let class = with(&[("keyvaultName", vault), ("tenantID", tenant)]);
-        let error = resolve(&class, &BTreeMap::new(), &context).err().map(|error| error.to_string());
+        let error =
+            resolve(&class, &BTreeMap::new(), &context).err().map(|error| error.to_string());
         assert_eq!(error.is_some(), expected.is_some(), "{vault} {tenant}: {error:?}");
-        assert!(error.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{vault} {tenant}");
+        assert!(
+            error.unwrap_or_default().starts_with(expected.unwrap_or_default()),
+            "{vault} {tenant}"
+        );
     }
 }
 
 #[test]
 fn doubtful_parameters_give_warnings_and_nothing_else() {
     let cases: &[(Pairs, &[&str])] = &[
-        (&[("useEmulator", "false"), ("resourceGroup", "rg"), ("subscriptionId", "s"), ("anything", "else")], &[]),
-        (&[("clientId", "x")], &["parameter \"clientId\" is unknown and ignored; did you mean \"clientID\"?"]),
+        (
+            &[
+                ("useEmulator", "false"),
+                ("resourceGroup", "rg"),
+                ("subscriptionId", "s"),
+                ("anything", "else"),
+            ],
+            &[],
+        ),
+        (
+            &[("clientId", "x")],
+            &["parameter \"clientId\" is unknown and ignored; did you mean \"clientID\"?"],
+        ),
         (
             &[("keyVaultName", "x")],
             &["parameter \"keyVaultName\" is unknown and ignored; did you mean \"keyvaultName\"?"],
         ),
         (
             &[("refreshIntervall", "1m")],
-            &["parameter \"refreshIntervall\" is unknown and ignored; did you mean \"refreshInterval\"?"],
+            &["parameter \"refreshIntervall\" is unknown and ignored; did you mean \
+                 \"refreshInterval\"?"],
         ),
         (
             &[("cloudEnvFileName", "/etc/cloud.json")],
@@ -232,8 +305,14 @@ fn doubtful_parameters_give_warnings_and_nothing_else() {
         ),
         (&[("cloudEnvFileName", " ")], &[]),
         (&[("objects", "")], &["objects is not set or has no element: the volume will be empty"]),
-        (&[("objects", "array: []")], &["objects is not set or has no element: the volume will be empty"]),
-        (&[("objects", "array: ~")], &["objects is not set or has no element: the volume will be empty"]),
+        (
+            &[("objects", "array: []")],
+            &["objects is not set or has no element: the volume will be empty"],
+        ),
+        (
+            &[("objects", "array: ~")],
+            &["objects is not set or has no element: the volume will be empty"],
+        ),
         (
             &[("objects", "arrays:\n - x")],
             &[
@@ -244,9 +323,11 @@ fn doubtful_parameters_give_warnings_and_nothing_else() {
         (
             &[(
                 "objects",
-                "array:\n  - |\n    objectName: a\n    objectType: secret\n    objectalias: b\n    optional: true\n",
+                "array:\n  - |\n    objectName: a\n    objectType: secret\n    objectalias: \
+                 b\n    optional: true\n",
             )],
-            &["objects[0]: field \"objectalias\" is unknown and ignored; did you mean \"objectAlias\"?"],
+            &["objects[0]: field \"objectalias\" is unknown and ignored; did you mean \
+                 \"objectAlias\"?"],
         ),
     ];
     for (parameters, expected) in cases {
@@ -271,10 +352,16 @@ fn the_refresh_interval_is_ours_then_the_guides() {
 
 #[test]
 fn another_providers_class_is_refused() {
-    for (provider, expected) in
-        [("", "KS109 provider not set in ns/c; hint: "), ("aws", "KS109 provider \"aws\" of ns/c is not azure")]
-    {
-        let class = ProviderClass { namespace: "ns".into(), name: "c".into(), provider: provider.into(), ..with(&[]) };
+    for (provider, expected) in [
+        ("", "KS109 provider not set in ns/c; hint: "),
+        ("aws", "KS109 provider \"aws\" of ns/c is not azure"),
+    ] {
+        let class = ProviderClass {
+            namespace: "ns".into(),
+            name: "c".into(),
+            provider: provider.into(),
+            ..with(&[])
+        };
         assert!(bare(&class).unwrap_err().to_string().starts_with(expected));
         assert!(!class.is_azure());
     }
@@ -282,6 +369,10 @@ fn another_providers_class_is_refused() {
 
 #[test]
 fn every_reason_of_a_class_is_in_the_table_and_errors_do_not_grow() {
-    assert!(crate::reason::PROVIDER_CLASS.iter().all(|reason| !reason.cause.ends_with('.') && !reason.fix.is_empty()));
+    assert!(
+        crate::reason::PROVIDER_CLASS
+            .iter()
+            .all(|reason| !reason.cause.ends_with('.') && !reason.fix.is_empty())
+    );
     assert_eq!(size_of::<ClassError>(), size_of::<usize>());
 }

@@ -122,7 +122,9 @@ fn made(plan: &Plan) -> Vec<String> {
     let versions = files.flat_map(|file| {
         let versions = match file.history {
             None => vec![file.path.to_string()],
-            Some(count) => [0, count - 1].map(|version| format!("{}/{version}", file.path)).to_vec(),
+            Some(count) => {
+                [0, count - 1].map(|version| format!("{}/{version}", file.path)).to_vec()
+            }
         };
         versions.into_iter().map(move |path| (path, file.split))
     });

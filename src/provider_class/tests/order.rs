@@ -15,40 +15,59 @@ fn refused_identities_give_code_peer_text_and_hint() {
     assert_refused(&[
         (
             &[("usePodIdentity", "tru")],
-            "KS110 failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \"tru\": invalid syntax; hint: ",
+            "KS110 failed to parse usePodIdentity flag, error: strconv.ParseBool: parsing \
+             \"tru\": invalid syntax; hint: ",
         ),
         (
             &[("useVMManagedIdentity", "yes")],
-            "KS110 failed to parse useVMManagedIdentity flag, error: strconv.ParseBool: parsing \"yes\": invalid syntax",
+            "KS110 failed to parse useVMManagedIdentity flag, error: strconv.ParseBool: parsing \
+             \"yes\": invalid syntax",
         ),
-        (&[("useAzureTokenProxy", "tRUE")], "KS110 failed to parse useAzureTokenProxy flag, error: strconv.ParseBool"),
+        (
+            &[("useAzureTokenProxy", "tRUE")],
+            "KS110 failed to parse useAzureTokenProxy flag, error: strconv.ParseBool",
+        ),
         (
             &[("usePodIdentity", "true"), ("useVMManagedIdentity", "true")],
-            "KS111 only one identity mode can be enabled at a time: usePodIdentity, useVMManagedIdentity, or useAzureTokenProxy; hint: ",
+            "KS111 only one identity mode can be enabled at a time: usePodIdentity, \
+             useVMManagedIdentity, or useAzureTokenProxy; hint: ",
         ),
         (
             &[("usePodIdentity", "1")],
-            "KS112 usePodIdentity: AAD Pod Identity (NMI) is retired and not supported; hint: remove usePodIdentity and use workload identity",
+            "KS112 usePodIdentity: AAD Pod Identity (NMI) is retired and not supported; hint: \
+             remove usePodIdentity and use workload identity",
         ),
         (
             &[("useAzureTokenProxy", " T ")],
-            "KS113 useAzureTokenProxy: AKS identity binding is not supported by this version; hint: ",
+            "KS113 useAzureTokenProxy: AKS identity binding is not supported by this version; \
+             hint: ",
         ),
-        (&[("keyvaultName", " ")], "KS103 keyvaultName is not provided; hint: set the parameter keyvaultName"),
+        (
+            &[("keyvaultName", " ")],
+            "KS103 keyvaultName is not provided; hint: set the parameter keyvaultName",
+        ),
         (
             &[("tenantID", " ")],
-            "KS104 tenantId is not provided; hint: set the parameter tenantID, or annotate the ServiceAccount with azure.workload.identity/tenant-id",
+            "KS104 tenantId is not provided; hint: set the parameter tenantID, or annotate the \
+             ServiceAccount with azure.workload.identity/tenant-id",
         ),
         (
             &[("clientID", "")],
-            "KS105 clientID is not provided, and the ServiceAccount has no annotation azure.workload.identity/client-id; hint: annotate",
+            "KS105 clientID is not provided, and the ServiceAccount has no annotation \
+             azure.workload.identity/client-id; hint: annotate",
         ),
-        (&[("clientID", ""), ("clientId", "c")], "hint: the parameter is spelled clientID, not clientId"),
+        (
+            &[("clientID", ""), ("clientId", "c")],
+            "hint: the parameter is spelled clientID, not clientId",
+        ),
         (
             &[("keyvaultName", ""), ("keyVaultName", "kv")],
             "hint: the parameter is spelled keyvaultName, not keyVaultName",
         ),
-        (&[("tenantID", ""), ("tenant-id", "kv")], "hint: the parameter is spelled tenantID, not tenant-id"),
+        (
+            &[("tenantID", ""), ("tenant-id", "kv")],
+            "hint: the parameter is spelled tenantID, not tenant-id",
+        ),
     ]);
 }
 
@@ -57,7 +76,8 @@ fn refused_vaults_clouds_and_values_give_code_peer_text_and_hint() {
     assert_refused(&[
         (
             &[("cloudName", "Nowhere")],
-            "KS116 cloudName Nowhere is not valid, error: autorest/azure: There is no cloud environment matching the name \"NOWHERE\"; hint: use AzurePublicCloud",
+            "KS116 cloudName Nowhere is not valid, error: autorest/azure: There is no cloud \
+             environment matching the name \"NOWHERE\"; hint: use AzurePublicCloud",
         ),
         (&[("cloudName", "AzureStackCloud")], "KS116 cloudName AzureStackCloud is not valid"),
         (
@@ -67,7 +87,8 @@ fn refused_vaults_clouds_and_values_give_code_peer_text_and_hint() {
         (&[("keyvaultName", "a-name-that-is-longer-than")], "must be between 3 and 24 chars"),
         (
             &[("keyvaultName", "kv_test")],
-            "KS117 failed to get vault: Invalid vault name: \"kv_test\", must match [-a-zA-Z0-9]{3,24}",
+            "KS117 failed to get vault: Invalid vault name: \"kv_test\", must match \
+             [-a-zA-Z0-9]{3,24}",
         ),
         (&[("keyvaultName", "kv.evil.org")], "must match [-a-zA-Z0-9]{3,24}"),
         (&[("keyvaultName", "-kv-")], "KS117 failed to get vault: vault URL"),
@@ -95,8 +116,8 @@ fn refused_vaults_clouds_and_values_give_code_peer_text_and_hint() {
 #[test]
 fn of_several_errors_the_first_is_the_providers_first() {
     // Each step repairs one; the next one shows.
-    const LATE: &str =
-        "array: ['{objectName: a, objectType: Secret}', '{objectName: a, objectType: key, objectFormat: pfx}']";
+    const LATE: &str = "array: ['{objectName: a, objectType: Secret}', '{objectName: a, \
+        objectType: key, objectFormat: pfx}']";
     const LATE_AND_WELL_FORMED: &str =
         "array: ['{objectName: a, objectType: Secret}', '{objectName: b, objectType: key}']";
     let mut class = class(&[

@@ -20,14 +20,39 @@ struct Cost {
 }
 
 /// Prints the table.
-pub(crate) fn run(bin_dir: &Path, time: Duration, rounds: usize, arguments: &[String]) -> anyhow::Result<()> {
+pub(crate) fn run(
+    bin_dir: &Path,
+    time: Duration,
+    rounds: usize,
+    arguments: &[String],
+) -> anyhow::Result<()> {
     let review = |bytes| keysluice_bench::review(&keysluice_bench::pod(bytes));
     let with_class = |bytes| keysluice_bench::review(&keysluice_bench::pod_with_class(bytes));
     let scenarios = [
-        Scenario { name: "4 KB, keep-alive", body: review(4096), keep_alive: true, goal: Some(70.0) },
-        Scenario { name: "20 KB, keep-alive", body: review(20_480), keep_alive: true, goal: Some(50.0) },
-        Scenario { name: "4 KB, new connections", body: review(4096), keep_alive: false, goal: Some(90.0) },
-        Scenario { name: "4 KB with a class", body: with_class(4096), keep_alive: true, goal: None },
+        Scenario {
+            name: "4 KB, keep-alive",
+            body: review(4096),
+            keep_alive: true,
+            goal: Some(70.0),
+        },
+        Scenario {
+            name: "20 KB, keep-alive",
+            body: review(20_480),
+            keep_alive: true,
+            goal: Some(50.0),
+        },
+        Scenario {
+            name: "4 KB, new connections",
+            body: review(4096),
+            keep_alive: false,
+            goal: Some(90.0),
+        },
+        Scenario {
+            name: "4 KB with a class",
+            body: with_class(4096),
+            keep_alive: true,
+            goal: None,
+        },
     ];
     let scratch = tempfile::tempdir()?;
     let echo = Server::echo(scratch.path())?;
@@ -61,11 +86,19 @@ pub(crate) fn run(bin_dir: &Path, time: Duration, rounds: usize, arguments: &[St
             webhook.load.p99.as_micros(),
         );
     }
-    println!("\nresident: {idle:.1} MiB idle, {:.1} MiB at most under this load", webhook.memory_mib("VmHWM")?);
+    println!(
+        "\nresident: {idle:.1} MiB idle, {:.1} MiB at most under this load",
+        webhook.memory_mib("VmHWM")?
+    );
     Ok(())
 }
 
-fn measure(server: &Server, scenario: &Scenario, time: Duration, scratch: &Path) -> anyhow::Result<Cost> {
+fn measure(
+    server: &Server,
+    scenario: &Scenario,
+    time: Duration,
+    scratch: &Path,
+) -> anyhow::Result<Cost> {
     let before = server.cpu_seconds()?;
     let load = load::run(server.address, &scenario.body, scenario.keep_alive, time, scratch)?;
     let micros = (server.cpu_seconds()? - before) * 1e6 / load.requests;

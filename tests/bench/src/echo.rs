@@ -1,4 +1,5 @@
-//! The yardstick: a TLS server of the webhook's own stack that reads the body and sends a fixed answer.
+//! The yardstick: a TLS server of the webhook's own stack that reads the body and sends a fixed
+//! answer.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -35,13 +36,18 @@ async fn serve(address: SocketAddr) -> anyhow::Result<()> {
             let _ = stream.set_nodelay(true);
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(move |request| respond(request, answer.clone()));
-            let _ =
-                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
-async fn respond(request: Request<Incoming>, answer: Bytes) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn respond(
+    request: Request<Incoming>,
+    answer: Bytes,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
     std::hint::black_box(&body);
     let mut response = Response::new(Full::new(answer));
@@ -50,7 +56,8 @@ async fn respond(request: Request<Incoming>, answer: Bytes) -> Result<Response<F
 }
 
 fn tls() -> anyhow::Result<rustls::ServerConfig> {
-    let leaf = CertificateAuthority::generate()?.issue(&["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let leaf = CertificateAuthority::generate()?
+        .issue(&["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-/// A labelled pod of about `bytes` bytes of JSON, as a ReplicaSet's controller creates it: what the API server adds before the
-/// webhooks see it (managed fields, the API token's volume, tolerations), then probes, environment and annotations up to the size.
+/// A labelled pod of about `bytes` bytes of JSON, as a ReplicaSet's controller creates it: what the
+/// API server adds before the webhooks see it (managed fields, the API token's volume,
+/// tolerations), then probes, environment and annotations up to the size.
 pub fn pod(bytes: usize) -> Value {
     let mut size = Size { containers: 1, variables: 2, annotation_bytes: 0 };
     if bytes > 12_000 {
@@ -43,10 +44,13 @@ pub fn review(pod: &Value) -> Vec<u8> {
     let request = json!({"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": kind, "resource": resource,
         "requestKind": kind, "requestResource": resource, "namespace": "shop", "operation": "CREATE", "userInfo": user,
         "object": pod, "oldObject": null, "dryRun": false, "options": options});
-    json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}).to_string().into_bytes()
+    json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
+        .to_string()
+        .into_bytes()
 }
 
-/// What the cluster holds beside the pod, as a manifest: the ServiceAccount and the class `kv` with three objects.
+/// What the cluster holds beside the pod, as a manifest: the ServiceAccount and the class `kv` with
+/// three objects.
 pub fn manifests() -> String {
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "shop-api", "namespace": "shop",
         "annotations": {"azure.workload.identity/client-id": "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"}}});
@@ -66,9 +70,9 @@ struct Size {
 }
 
 fn made(size: &Size) -> Value {
-    let containers: Vec<Value> = (0..size.containers).map(|index| container(index, size.variables)).collect();
-    let toleration =
-        |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    let containers: Vec<Value> =
+        (0..size.containers).map(|index| container(index, size.variables)).collect();
+    let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     let sources = json!([
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
@@ -82,7 +86,8 @@ fn made(size: &Size) -> Value {
         "priority": 0, "enableServiceLinks": true, "preemptionPolicy": "PreemptLowerPriority"});
     let mut annotations = json!({"prometheus.io/scrape": "true", "prometheus.io/port": "9102"});
     if size.annotation_bytes > 0 {
-        annotations["kubectl.kubernetes.io/last-applied-configuration"] = json!(escaped(size.annotation_bytes));
+        annotations["kubectl.kubernetes.io/last-applied-configuration"] =
+            json!(escaped(size.annotation_bytes));
     }
     let labels = json!({"app": "shop-api", "azure.workload.identity/use": "true", "pod-template-hash": "7c5ddbdf54"});
     let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "shop-api-7c5ddbdf54",

@@ -1,5 +1,5 @@
-//! The webhook with the CPU limit that Azure Workload Identity's chart gives: 100m, a steady rate over warm connections; the echo server
-//! likewise, since most of such a wait is the machine's.
+//! The webhook with the CPU limit that Azure Workload Identity's chart gives: 100m, a steady rate
+//! over warm connections; the echo server likewise, since most of such a wait is the machine's.
 
 use crate::load::{self, client_config};
 use crate::server::Server;
@@ -21,10 +21,15 @@ pub(crate) fn run(bin_dir: &Path, time: Duration) -> anyhow::Result<()> {
         ("echo", Server::echo(scratch.path())?),
         ("webhook", Server::webhook(&bin_dir.join("keysluice"), scratch.path(), &[])?),
     ];
-    let _limits: Vec<CpuLimit> =
-        servers.iter().map(|(_, server)| CpuLimit::of(server.id())).collect::<anyhow::Result<_>>()?;
+    let _limits: Vec<CpuLimit> = servers
+        .iter()
+        .map(|(_, server)| CpuLimit::of(server.id()))
+        .collect::<anyhow::Result<_>>()?;
     let body = keysluice_bench::review(&keysluice_bench::pod(4096));
-    println!("4 KB pods, {CONNECTIONS} warm connections, CPU limit 100m, {} s each\n", time.as_secs());
+    println!(
+        "4 KB pods, {CONNECTIONS} warm connections, CPU limit 100m, {} s each\n",
+        time.as_secs()
+    );
     println!(
         "{:<8} {:>12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10}",
         "server", "asked for/s", "sent", "served", "p50 ms", "p99 ms", "max ms", "CPU used"
@@ -35,8 +40,10 @@ pub(crate) fn run(bin_dir: &Path, time: Duration) -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let outcome = runtime.block_on(steadily(server, &body, rate, time))?;
             let used = (server.cpu_seconds()? - before) / time.as_secs_f64();
-            let at =
-                |share: usize| outcome.latencies[(outcome.latencies.len() - 1) * share / 1000].as_secs_f64() * 1000.0;
+            let at = |share: usize| {
+                outcome.latencies[(outcome.latencies.len() - 1) * share / 1000].as_secs_f64()
+                    * 1000.0
+            };
             println!(
                 "{name:<8} {rate:>12} {:>8} {:>8} {:>8.2} {:>8.2} {:>8.2} {:>9.0}m",
                 outcome.sent,
@@ -54,14 +61,21 @@ pub(crate) fn run(bin_dir: &Path, time: Duration) -> anyhow::Result<()> {
 
 struct Outcome {
     sent: usize,
-    /// From the moment a review was sent, or was due while its connection was still busy with the one before; in order.
+    /// From the moment a review was sent, or was due while its connection was still busy with the
+    /// one before; in order.
     latencies: Vec<Duration>,
 }
 
-async fn steadily(server: &Server, body: &[u8], rate: u32, time: Duration) -> anyhow::Result<Outcome> {
+async fn steadily(
+    server: &Server,
+    body: &[u8],
+    rate: u32,
+    time: Duration,
+) -> anyhow::Result<Outcome> {
     let address = server.address;
     let head = format!(
-        "POST /mutate HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /mutate HTTP/1.1\r\nhost: {address}\r\ncontent-type: \
+         application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let request: Arc<[u8]> = [head.as_bytes(), body].concat().into();
@@ -113,13 +127,18 @@ struct CpuLimit(PathBuf);
 
 impl CpuLimit {
     fn of(process: u32) -> anyhow::Result<Self> {
-        let (root, settings): (&str, &[(&str, &str)]) = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-            ("/sys/fs/cgroup", &[("cpu.max", "10000 100000")])
-        } else {
-            ("/sys/fs/cgroup/cpu", &[("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "10000")])
-        };
+        let (root, settings): (&str, &[(&str, &str)]) =
+            if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+                ("/sys/fs/cgroup", &[("cpu.max", "10000 100000")])
+            } else {
+                (
+                    "/sys/fs/cgroup/cpu",
+                    &[("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "10000")],
+                )
+            };
         let path = Path::new(root).join(format!("keysluice-bench-{process}"));
-        let failed = || format!("the CPU limit needs root and a cgroup of its own at {}", path.display());
+        let failed =
+            || format!("the CPU limit needs root and a cgroup of its own at {}", path.display());
         std::fs::create_dir(&path).with_context(failed)?;
         let limit = Self(path.clone());
         for (file, value) in settings {
@@ -143,5 +162,8 @@ impl Drop for CpuLimit {
 }
 
 fn put(path: &Path, value: &str) -> std::io::Result<()> {
-    std::io::Write::write_all(&mut std::fs::File::options().write(true).open(path)?, value.as_bytes())
+    std::io::Write::write_all(
+        &mut std::fs::File::options().write(true).open(path)?,
+        value.as_bytes(),
+    )
 }

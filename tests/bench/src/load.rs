@@ -66,24 +66,33 @@ fn with_wrk(
     std::fs::File::create(&script)?.write_all(SCRIPT.as_bytes())?;
     std::fs::File::create(&body_file)?.write_all(body)?;
     let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{}s", time.as_secs()), "-s"]).arg(&script);
+    wrk.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{}s", time.as_secs()), "-s"])
+        .arg(&script);
     wrk.arg(format!("https://{address}/mutate"));
     wrk.env("BENCH_BODY", &body_file).env("BENCH_CLOSE", if keep_alive { "0" } else { "1" });
     let output = wrk.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let result =
-        text.lines().find_map(|line| line.strip_prefix("RESULT ")).with_context(|| format!("wrk said: {text}"))?;
+    let result = text
+        .lines()
+        .find_map(|line| line.strip_prefix("RESULT "))
+        .with_context(|| format!("wrk said: {text}"))?;
     let numbers = result.split(' ').map(str::parse::<u32>).collect::<Result<Vec<_>, _>>()?;
     ensure!(numbers.len() == 4 && numbers[1] == 0, "requests failed: {text}");
     let micros = |number: u32| Duration::from_micros(number.into());
     Ok(Load { requests: numbers[0].into(), p50: micros(numbers[2]), p99: micros(numbers[3]) })
 }
 
-fn with_own(address: SocketAddr, body: &[u8], keep_alive: bool, time: Duration) -> anyhow::Result<Load> {
+fn with_own(
+    address: SocketAddr,
+    body: &[u8],
+    keep_alive: bool,
+    time: Duration,
+) -> anyhow::Result<Load> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let connection = if keep_alive { "keep-alive" } else { "close" };
     let head = format!(
-        "POST /mutate HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\nconnection: {connection}\r\ncontent-length: {}\r\n\r\n",
+        "POST /mutate HTTP/1.1\r\nhost: {address}\r\ncontent-type: \
+         application/json\r\nconnection: {connection}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let request: Arc<[u8]> = [head.as_bytes(), body].concat().into();
@@ -92,7 +101,13 @@ fn with_own(address: SocketAddr, body: &[u8], keep_alive: bool, time: Duration) 
     let mut latencies = runtime.block_on(async {
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..CONNECTIONS {
-            clients.spawn(client(address, connector.clone(), Arc::clone(&request), keep_alive, end));
+            clients.spawn(client(
+                address,
+                connector.clone(),
+                Arc::clone(&request),
+                keep_alive,
+                end,
+            ));
         }
         let mut all = Vec::new();
         while let Some(latencies) = clients.join_next().await {
@@ -117,7 +132,8 @@ async fn client(
     while Instant::now() < end {
         let stream = tokio::net::TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let mut stream = connector.connect(ServerName::IpAddress(address.ip().into()), stream).await?;
+        let mut stream =
+            connector.connect(ServerName::IpAddress(address.ip().into()), stream).await?;
         loop {
             let start = Instant::now();
             stream.write_all(&request).await?;
@@ -133,14 +149,22 @@ async fn client(
 }
 
 /// Reads one answer that has a Content-Length.
-pub(crate) async fn read_answer(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> anyhow::Result<()> {
+pub(crate) async fn read_answer(
+    stream: &mut (impl tokio::io::AsyncRead + Unpin),
+) -> anyhow::Result<()> {
     let mut answer = Vec::with_capacity(8192);
     loop {
-        ensure!(stream.read_buf(&mut answer).await? > 0, "the connection was closed in the middle of an answer");
+        ensure!(
+            stream.read_buf(&mut answer).await? > 0,
+            "the connection was closed in the middle of an answer"
+        );
         let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
         let text = std::str::from_utf8(&answer[..head])?.to_ascii_lowercase();
         ensure!(text.starts_with("http/1.1 200"), "the server answered {text}");
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length:")).context("no length")?;
+        let length = text
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"))
+            .context("no length")?;
         if answer.len() >= head + 4 + length.trim().parse::<usize>()? {
             return Ok(());
         }

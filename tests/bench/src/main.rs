@@ -1,4 +1,5 @@
-//! `make bench`: reviews per CPU-second of the webhook beside those of a TLS echo server of the same stack.
+//! `make bench`: reviews per CPU-second of the webhook beside those of a TLS echo server of the
+//! same stack.
 
 mod compare;
 mod echo;
@@ -67,13 +68,22 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Compare { bin_dir, seconds, rounds, serve } => {
-            compare::run(&bin_dir, Duration::from_secs(seconds.clamp(1, 60)), rounds.clamp(1, 20), &serve)
+        Command::Compare { bin_dir, seconds, rounds, serve } => compare::run(
+            &bin_dir,
+            Duration::from_secs(seconds.clamp(1, 60)),
+            rounds.clamp(1, 20),
+            &serve,
+        ),
+        Command::Limited { bin_dir, seconds } => {
+            limited::run(&bin_dir, Duration::from_secs(seconds.clamp(1, 60)))
         }
-        Command::Limited { bin_dir, seconds } => limited::run(&bin_dir, Duration::from_secs(seconds.clamp(1, 60))),
         Command::Echo { listen } => echo::run(listen),
         Command::Review { bytes, class } => {
-            let pod = if class { keysluice_bench::pod_with_class(bytes) } else { keysluice_bench::pod(bytes) };
+            let pod = if class {
+                keysluice_bench::pod_with_class(bytes)
+            } else {
+                keysluice_bench::pod(bytes)
+            };
             println!("{}", String::from_utf8_lossy(&keysluice_bench::review(&pod)));
             Ok(())
         }

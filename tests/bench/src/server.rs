@@ -1,4 +1,5 @@
-//! A server under load: started on a free port of the loopback, its CPU time and memory read from /proc.
+//! A server under load: started on a free port of the loopback, its CPU time and memory read from
+//! /proc.
 
 use anyhow::{Context as _, bail};
 use std::fs::File;
@@ -25,12 +26,30 @@ impl Server {
     }
 
     /// The webhook with the manifests of the reviews, its log at the default level going to a file.
-    pub(crate) fn webhook(binary: &Path, scratch: &Path, arguments: &[String]) -> anyhow::Result<Self> {
+    pub(crate) fn webhook(
+        binary: &Path,
+        scratch: &Path,
+        arguments: &[String],
+    ) -> anyhow::Result<Self> {
         let manifests = scratch.join("cluster.yaml");
-        std::io::Write::write_all(&mut File::create(&manifests)?, keysluice_bench::manifests().as_bytes())?;
+        std::io::Write::write_all(
+            &mut File::create(&manifests)?,
+            keysluice_bench::manifests().as_bytes(),
+        )?;
         let mut command = Command::new(binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--tenant-id"]);
-        command.arg("4b7e2f2a-5c35-4b2a-9c60-0f7a1c2d3e4f").arg("--objects").arg(manifests).args(arguments);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--tenant-id",
+        ]);
+        command
+            .arg("4b7e2f2a-5c35-4b2a-9c60-0f7a1c2d3e4f")
+            .arg("--objects")
+            .arg(manifests)
+            .args(arguments);
         Self::start(command, &scratch.join("webhook.log"), |log| {
             let line: serde_json::Value = log
                 .lines()
@@ -40,10 +59,16 @@ impl Server {
         })
     }
 
-    fn start(mut command: Command, log: &Path, address: fn(&str) -> Option<SocketAddr>) -> anyhow::Result<Self> {
+    fn start(
+        mut command: Command,
+        log: &Path,
+        address: fn(&str) -> Option<SocketAddr>,
+    ) -> anyhow::Result<Self> {
         let output = File::create(log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let mut child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {}", command.get_program().display()))?;
         let started = Instant::now();
         loop {
             let text = std::fs::read_to_string(log)?;
@@ -66,7 +91,8 @@ impl Server {
     /// CPU time of all its threads so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let stat = self.proc_file("stat")?;
-        // The name in parentheses may hold blanks; utime and stime are the 12th and 13th field after it.
+        // The name in parentheses may hold blanks; utime and stime are the 12th and 13th field
+        // after it.
         let fields = stat.rsplit(')').next().context("no name in stat")?;
         let ticks = fields.split_ascii_whitespace().skip(11).take(2).map(str::parse::<f64>);
         Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
@@ -75,8 +101,10 @@ impl Server {
     /// A field of /proc/PID/status in MiB: `VmRSS`, `VmHWM`.
     pub(crate) fn memory_mib(&self, field: &str) -> anyhow::Result<f64> {
         let status = self.proc_file("status")?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such field")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+            .context("no such field")?;
         Ok(line.trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
     }
 

@@ -34,11 +34,15 @@ impl Api {
         // Not as soon as the file is there: it is written a moment later.
         let written = |pem: String| pem.trim_end().ends_with("-----END CERTIFICATE-----");
         while !std::fs::read_to_string(layout.authority()).is_ok_and(written) {
-            anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "the API server makes no certificate");
+            anyhow::ensure!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the API server makes no certificate"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let pem = tokio::fs::read(layout.authority()).await?;
-        let builder = Client::builder().tls_certs_only(Certificate::from_pem_bundle(&pem)?).no_proxy();
+        let builder =
+            Client::builder().tls_certs_only(Certificate::from_pem_bundle(&pem)?).no_proxy();
         Ok(Self { client: builder.timeout(Duration::from_secs(30)).build()? })
     }
 
@@ -48,7 +52,9 @@ impl Api {
         loop {
             match self.text("/readyz").await {
                 Ok(_) => return Ok(()),
-                Err(error) if begun.elapsed() > patience => return Err(error).context("the API server is not ready"),
+                Err(error) if begun.elapsed() > patience => {
+                    return Err(error).context("the API server is not ready");
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -62,7 +68,11 @@ impl Api {
     /// The object at `path`, if there is one.
     pub async fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
         match self.get(path).await {
-            Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.code == 404) => Ok(None),
+            Err(error)
+                if error.downcast_ref::<Refused>().is_some_and(|refused| refused.code == 404) =>
+            {
+                Ok(None)
+            }
             found => found.map(Some),
         }
     }
@@ -92,13 +102,27 @@ impl Api {
         self.json(Method::DELETE, path, None).await
     }
 
-    async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let bytes = self.request(method, path, body).await?;
         serde_json::from_slice(&bytes).with_context(|| format!("{path}: not JSON"))
     }
 
-    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Vec<u8>> {
-        let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Vec<u8>> {
+        let kind = if method == Method::PATCH {
+            "application/merge-patch+json"
+        } else {
+            "application/json"
+        };
         let url = format!("https://{NODE_ADDRESS}:{API_PORT}{path}");
         let mut request = self.client.request(method.clone(), url).bearer_auth(ADMIN_TOKEN);
         if let Some(body) = body {

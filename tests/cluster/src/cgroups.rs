@@ -15,7 +15,8 @@ pub fn is_unified() -> bool {
 /// Makes the cgroup `name` that the kubelet is told to put its pods into.
 pub fn create(name: &str) -> anyhow::Result<()> {
     if is_unified() {
-        // Kubelet and runc want their controllers in the pods' cgroups: each level must pass them on.
+        // Kubelet and runc want their controllers in the pods' cgroups: each level must pass them
+        // on.
         delegate(Path::new(ROOT));
         let own = Path::new(ROOT).join(name);
         std::fs::create_dir_all(&own).with_context(|| own.display().to_string())?;
@@ -25,7 +26,8 @@ pub fn create(name: &str) -> anyhow::Result<()> {
     let controllers = controllers()?;
     anyhow::ensure!(
         controllers.iter().any(|controller| controller.ends_with("memory")),
-        "no memory controller below {ROOT}: the kubelet cannot run here; hint: a container needs --privileged and --cgroupns=host"
+        "no memory controller below {ROOT}: the kubelet cannot run here; hint: a container needs \
+         --privileged and --cgroupns=host"
     );
     for controller in controllers {
         let own = controller.join(name);
@@ -33,14 +35,16 @@ pub fn create(name: &str) -> anyhow::Result<()> {
         // A new cpuset is empty, and nothing can be put into it.
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if let Ok(value) = std::fs::read(controller.join(file)) {
-                std::fs::write(own.join(file), value).with_context(|| own.join(file).display().to_string())?;
+                std::fs::write(own.join(file), value)
+                    .with_context(|| own.join(file).display().to_string())?;
             }
         }
     }
     Ok(())
 }
 
-/// Removes what is left of the cgroup `name` once its processes are gone. Waits a moment for the last of them.
+/// Removes what is left of the cgroup `name` once its processes are gone. Waits a moment for the
+/// last of them.
 pub fn remove(name: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
@@ -50,7 +54,9 @@ pub fn remove(name: &str) -> anyhow::Result<()> {
         }
         let failed = left.iter().find_map(|directory| remove_tree(directory).err());
         match failed {
-            Some(error) if begun.elapsed() > Duration::from_secs(10) => return Err(error).context("removing cgroups"),
+            Some(error) if begun.elapsed() > Duration::from_secs(10) => {
+                return Err(error).context("removing cgroups");
+            }
             Some(_) => std::thread::sleep(Duration::from_millis(20)),
             None => {}
         }
@@ -80,12 +86,14 @@ pub fn named(prefix: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Hierarchies of version 1, and the version 2 one beside them; links (`cpu` to `cpu,cpuacct`) once.
+/// Hierarchies of version 1, and the version 2 one beside them; links (`cpu` to `cpu,cpuacct`)
+/// once.
 fn controllers() -> anyhow::Result<Vec<PathBuf>> {
     if is_unified() {
         return Ok(Vec::new());
     }
-    let entries = std::fs::read_dir(ROOT).with_context(|| format!("{ROOT}: control groups are not mounted"))?;
+    let entries = std::fs::read_dir(ROOT)
+        .with_context(|| format!("{ROOT}: control groups are not mounted"))?;
     Ok(entries
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
@@ -94,7 +102,8 @@ fn controllers() -> anyhow::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// A controller that this machine does not have is no reason to stop: the kubelet says which one it misses.
+/// A controller that this machine does not have is no reason to stop: the kubelet says which one it
+/// misses.
 fn delegate(group: &Path) {
     for controller in ["cpuset", "cpu", "io", "memory", "pids", "hugetlb"] {
         let _ = std::fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"));
@@ -107,7 +116,8 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
-    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
         remove_tree(&entry.path())?;
     }
     match std::fs::remove_dir(directory) {

@@ -34,11 +34,13 @@ impl ControlPlane {
     pub async fn start(components: &Path) -> anyhow::Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let directory = tempfile::tempdir()?;
-        let tokens = format!("{ADMIN_TOKEN},admin,1,\"system:masters\"\n{WEBHOOK_TOKEN},keysluice,2\n");
+        let tokens =
+            format!("{ADMIN_TOKEN},admin,1,\"system:masters\"\n{WEBHOOK_TOKEN},keysluice,2\n");
         tokio::fs::write(directory.path().join("tokens.csv"), tokens).await?;
         let key = rcgen::KeyPair::generate()?;
         tokio::fs::write(directory.path().join("service-account.key"), key.serialize_pem()).await?;
-        tokio::fs::write(directory.path().join("service-account.pub"), key.public_key_pem()).await?;
+        tokio::fs::write(directory.path().join("service-account.pub"), key.public_key_pem())
+            .await?;
         let (etcd_port, peer_port, port) = (free_port()?, free_port()?, free_port()?);
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let etcd = spawn(
@@ -67,7 +69,11 @@ impl ControlPlane {
         };
         plane.start_server().await?;
         let ca = Certificate::from_pem_bundle(&tokio::fs::read(plane.authority()).await?)?;
-        plane.client = Client::builder().tls_certs_only(ca).no_proxy().timeout(Duration::from_secs(30)).build()?;
+        plane.client = Client::builder()
+            .tls_certs_only(ca)
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()?;
         plane.until_ready().await?;
         plane.grant().await?;
         Ok(plane)
@@ -175,7 +181,12 @@ impl ControlPlane {
         self.create(&format!("{rbac}/clusterrolebindings"), &binding).await
     }
 
-    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Vec<u8>> {
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Vec<u8>> {
         let merges = method == Method::PATCH;
         let url = format!("https://127.0.0.1:{}{path}", self.port);
         let mut request = self.client.request(method, url).bearer_auth(ADMIN_TOKEN);
@@ -199,19 +210,36 @@ impl ControlPlane {
     fn ensure_running(&mut self, begun: Instant) -> anyhow::Result<()> {
         let ended = self.server.as_mut().and_then(|server| server.try_wait().transpose());
         if ended.is_some() || begun.elapsed() > START {
-            let log = std::fs::read_to_string(self.directory.path().join("kube-apiserver.log")).unwrap_or_default();
+            let log = std::fs::read_to_string(self.directory.path().join("kube-apiserver.log"))
+                .unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(20).collect();
-            bail!("the API server did not start: {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            bail!(
+                "the API server did not start: {}",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
         }
         Ok(())
     }
 }
 
-fn spawn(components: &Path, directory: &Path, name: &str, flags: &[(&str, String)]) -> anyhow::Result<Child> {
-    let log = std::fs::File::options().create(true).append(true).open(directory.join(format!("{name}.log")))?;
+fn spawn(
+    components: &Path,
+    directory: &Path,
+    name: &str,
+    flags: &[(&str, String)],
+) -> anyhow::Result<Child> {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join(format!("{name}.log")))?;
     let mut command = Command::new(components);
     command.arg(name).args(flags.iter().map(|(flag, value)| format!("--{flag}={value}")));
-    command.current_dir(directory).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    command
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
     command.spawn().with_context(|| format!("starting {name} from {}", components.display()))
 }
 

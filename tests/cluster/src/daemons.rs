@@ -1,7 +1,8 @@
 //! Every daemon of the enclosure: its command line and the files that configure it.
 
 use crate::layout::{
-    ADMIN_TOKEN, API_PORT, ISSUER, Layout, NODE, NODE_ADDRESS, POD_RANGE, REGISTRY_PORT, SERVICE_RANGE,
+    ADMIN_TOKEN, API_PORT, ISSUER, Layout, NODE, NODE_ADDRESS, POD_RANGE, REGISTRY_PORT,
+    SERVICE_RANGE,
 };
 use crate::network::BRIDGE;
 use anyhow::Context as _;
@@ -31,7 +32,11 @@ pub fn first(layout: &Layout) -> Vec<Daemon> {
     );
     let containerd = Daemon {
         name: "containerd",
-        command: vec!["containerd".to_owned(), "--config".to_owned(), layout.text("containerd.toml")],
+        command: vec![
+            "containerd".to_owned(),
+            "--config".to_owned(),
+            layout.text("containerd.toml"),
+        ],
     };
     vec![etcd, containerd, api_server(layout)]
 }
@@ -126,7 +131,8 @@ fn kubeconfig(layout: &Layout, user: &str) -> String {
     layout.text(&format!("{user}.kubeconfig"))
 }
 
-/// Users with the names and groups that Kubernetes' own roles are bound to. Each one's token is its name.
+/// Users with the names and groups that Kubernetes' own roles are bound to. Each one's token is its
+/// name.
 const USERS: &[(&str, &str, &str)] = &[
     (ADMIN_TOKEN, "admin", "system:masters"),
     ("kube-controller-manager", "system:kube-controller-manager", ""),
@@ -154,7 +160,9 @@ pub fn configure(layout: &Layout) -> anyhow::Result<()> {
         write(&layout.path(&format!("{token}.kubeconfig")), &config.to_string())?;
     }
     let registry = format!("http://127.0.0.1:{REGISTRY_PORT}");
-    let mirror = format!("server = \"{registry}\"\n[host.\"{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+    let mirror = format!(
+        "server = \"{registry}\"\n[host.\"{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
+    );
     for (name, text) in [
         ("tokens.csv", tokens),
         ("service-account.key", key.serialize_pem()),
@@ -229,7 +237,8 @@ fn kubelet(layout: &Layout) -> Value {
         "enforceNodeAllocatable": ["pods"], "failSwapOn": false,
         "clusterDNS": [NODE_ADDRESS], "clusterDomain": "cluster.local", "resolvConf": layout.path("resolv.conf"),
         "makeIPTablesUtilChains": false, "healthzPort": 0, "podLogsDir": layout.path("pod-logs"),
-        // An image that was loaded counts as pulled once another name of it was: pods would have to pull it again.
+        // An image that was loaded counts as pulled once another name of it was: pods would have to
+        // pull it again.
         "imagePullCredentialsVerificationPolicy": "NeverVerify",
         // The machine's disk and memory are not ours to tidy.
         "imageGCHighThresholdPercent": 100, "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},

@@ -1,4 +1,5 @@
-//! An enclosure from outside: start it, run commands in it, end it; sweep up after one whose keeper was killed.
+//! An enclosure from outside: start it, run commands in it, end it; sweep up after one whose keeper
+//! was killed.
 
 use crate::cgroups;
 use crate::layout::Layout;
@@ -25,7 +26,8 @@ pub struct Materials {
     pub registry: PathBuf,
 }
 
-/// A running enclosure. It ends when dropped, and when the process that holds it ends, however it ends.
+/// A running enclosure. It ends when dropped, and when the process that holds it ends, however it
+/// ends.
 #[derive(Debug)]
 pub struct Enclosure {
     layout: Layout,
@@ -45,14 +47,27 @@ impl Enclosure {
     pub fn begin(materials: &Materials, root: &Path) -> anyhow::Result<Self> {
         prerequisites()?;
         sweep()?;
-        std::fs::create_dir(root).with_context(|| format!("{}: is an enclosure there already?", root.display()))?;
+        std::fs::create_dir(root)
+            .with_context(|| format!("{}: is an enclosure there already?", root.display()))?;
         let layout = Layout::new(root.canonicalize()?);
         write_keeper(&layout, std::process::id())?;
         let log = std::fs::File::create(layout.path("supervisor.log"))?;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--pid", "--fork", "--mount-proc", "--net", "--kill-child=KILL", "--"]);
+        command.args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--net",
+            "--kill-child=KILL",
+            "--",
+        ]);
         command.arg(&materials.supervisor).arg("supervise").arg("--root").arg(layout.root());
-        command.arg("--components").arg(&materials.components).arg("--registry").arg(&materials.registry);
+        command
+            .arg("--components")
+            .arg(&materials.components)
+            .arg("--registry")
+            .arg(&materials.registry);
         for archive in &materials.archives {
             command.arg("--image").arg(archive);
         }
@@ -82,7 +97,11 @@ impl Enclosure {
     /// Lets it live on until [`end`] is called for it.
     pub fn keep(mut self) -> anyhow::Result<Layout> {
         write_keeper(&self.layout, self.child.id())?;
-        self.held.as_mut().context("nothing is held")?.write_all(b"k").context("letting the enclosure go")?;
+        self.held
+            .as_mut()
+            .context("nothing is held")?
+            .write_all(b"k")
+            .context("letting the enclosure go")?;
         self.kept = true;
         Ok(self.layout.clone())
     }
@@ -116,7 +135,8 @@ impl Drop for Enclosure {
 
 /// A command that runs inside, with `kubectl` on its path and the administrator's rights.
 pub fn command(layout: &Layout, program: &str) -> anyhow::Result<Command> {
-    let process = first_process(layout).with_context(|| format!("no cluster at {}", layout.root().display()))?;
+    let process = first_process(layout)
+        .with_context(|| format!("no cluster at {}", layout.root().display()))?;
     let mut command = Command::new("nsenter");
     command.args(["--target", &process.to_string(), "--mount", "--net", "--pid"]);
     if let Ok(directory) = std::env::current_dir() {
@@ -138,11 +158,15 @@ pub fn end(layout: &Layout) -> anyhow::Result<()> {
         if begun.elapsed() > Duration::from_secs(20) {
             signal("KILL", unshare);
         }
-        anyhow::ensure!(begun.elapsed() < Duration::from_secs(30), "process {unshare} does not end");
+        anyhow::ensure!(
+            begun.elapsed() < Duration::from_secs(30),
+            "process {unshare} does not end"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     cgroups::remove(&layout.cgroup())?;
-    std::fs::remove_dir_all(layout.root()).with_context(|| format!("removing {}", layout.root().display()))
+    std::fs::remove_dir_all(layout.root())
+        .with_context(|| format!("removing {}", layout.root().display()))
 }
 
 /// Removes what enclosures left whose keepers are gone.
@@ -167,7 +191,11 @@ pub fn new_root() -> PathBuf {
 pub fn traces() -> anyhow::Result<Vec<String>> {
     let mut traces = cgroups::named(PREFIX)?;
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
-    traces.extend(entries.map(|entry| entry.path().display().to_string()).filter(|path| path.contains(PREFIX)));
+    traces.extend(
+        entries
+            .map(|entry| entry.path().display().to_string())
+            .filter(|path| path.contains(PREFIX)),
+    );
     Ok(traces)
 }
 
@@ -189,12 +217,17 @@ fn keeper(layout: &Layout) -> Keeper {
         return Keeper::Unknown;
     };
     let process = known.split(' ').next().and_then(|process| process.parse().ok());
-    if process.and_then(identity).is_some_and(|now| now == known) { Keeper::Alive } else { Keeper::Gone }
+    if process.and_then(identity).is_some_and(|now| now == known) {
+        Keeper::Alive
+    } else {
+        Keeper::Gone
+    }
 }
 
 fn identity(process: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is a name in parentheses, which may have anything in it; the 20th after it is the start.
+    // The second field is a name in parentheses, which may have anything in it; the 20th after it
+    // is the start.
     let began = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?;
     Some(format!("{process} {began}"))
 }
@@ -210,7 +243,8 @@ fn unshare_process(layout: &Layout) -> Option<u32> {
 /// Process 1 of the enclosure, by its number outside.
 fn first_process(layout: &Layout) -> Option<u32> {
     let unshare = unshare_process(layout)?;
-    let children = std::fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).ok()?;
+    let children =
+        std::fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
 }
 
@@ -221,7 +255,9 @@ fn signal(name: &str, process: u32) {
 /// What must be there, said at once and all together.
 fn prerequisites() -> anyhow::Result<()> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let on_path = |program: &str| path.split(':').any(|directory| Path::new(directory).join(program).exists());
+    let on_path = |program: &str| {
+        path.split(':').any(|directory| Path::new(directory).join(program).exists())
+    };
     let needed = [
         ("unshare", "util-linux"),
         ("nsenter", "util-linux"),
@@ -232,20 +268,28 @@ fn prerequisites() -> anyhow::Result<()> {
         ("nft", "nftables"),
         ("conntrack", "conntrack"),
     ];
-    let mut missing: Vec<&str> =
-        needed.iter().filter(|(program, _)| !on_path(program)).map(|&(_, package)| package).collect();
+    let mut missing: Vec<&str> = needed
+        .iter()
+        .filter(|(program, _)| !on_path(program))
+        .map(|&(_, package)| package)
+        .collect();
     if !Path::new("/usr/lib/cni/bridge").exists() {
         missing.push("containernetworking-plugins");
     }
     missing.dedup();
     if !missing.is_empty() {
-        bail!("not installed: {}; hint: apt-get install --no-install-recommends {0}", missing.join(" "));
+        bail!(
+            "not installed: {}; hint: apt-get install --no-install-recommends {0}",
+            missing.join(" ")
+        );
     }
-    let allowed = Command::new("unshare").args(["--mount", "--pid", "--fork", "--net", "true"]).output()?;
+    let allowed =
+        Command::new("unshare").args(["--mount", "--pid", "--fork", "--net", "true"]).output()?;
     if !allowed.status.success() {
         let text = String::from_utf8_lossy(&allowed.stderr);
         bail!(
-            "namespaces of its own are not allowed here: {}; hint: run as root, in a container with --privileged",
+            "namespaces of its own are not allowed here: {}; hint: run as root, in a container \
+             with --privileged",
             text.trim()
         );
     }

@@ -45,7 +45,12 @@ enum Action {
 #[derive(Debug, Args)]
 struct Place {
     /// Directory of the cluster's files.
-    #[arg(long, env = "KEYSLUICE_CLUSTER", value_name = "DIR", default_value = "/tmp/keysluice-cluster-up")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_CLUSTER",
+        value_name = "DIR",
+        default_value = "/tmp/keysluice-cluster-up"
+    )]
     root: PathBuf,
 }
 
@@ -76,11 +81,15 @@ fn main() -> anyhow::Result<()> {
         Action::Down(place) => enclosure::end(&Layout::new(place.root)),
         Action::Kubectl(inside) => exec(&inside.place.root, "kubectl", &inside.arguments),
         Action::Exec(inside) => {
-            let (program, arguments) = inside.arguments.split_first().context("no command is named")?;
+            let (program, arguments) =
+                inside.arguments.split_first().context("no command is named")?;
             exec(&inside.place.root, program, arguments)
         }
         Action::Supervise(orders) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?;
             let result = runtime.block_on(supervise(Orders {
                 layout: Layout::new(orders.root),
                 components: orders.components,
@@ -101,8 +110,12 @@ fn up(root: &Path, components: Option<PathBuf>, mut archives: Vec<PathBuf>) -> a
     };
     let images = built("images/build.sh")?;
     archives.extend(["pause.tar", "busybox.tar"].map(|name| images.join(name)));
-    let materials =
-        Materials { supervisor: std::env::current_exe()?, components, archives, registry: images.join("registry") };
+    let materials = Materials {
+        supervisor: std::env::current_exe()?,
+        components,
+        archives,
+        registry: images.join("registry"),
+    };
     let begun = Instant::now();
     let layout = Enclosure::start(&materials, root)?.keep()?;
     println!(
@@ -123,5 +136,6 @@ fn built(script: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn exec(root: &Path, program: &str, arguments: &[String]) -> anyhow::Result<()> {
-    Err(enclosure::command(&Layout::new(root), program)?.args(arguments).exec()).context("starting nsenter")
+    Err(enclosure::command(&Layout::new(root), program)?.args(arguments).exec())
+        .context("starting nsenter")
 }

@@ -1,6 +1,7 @@
 //! A name server for pods: Azure's names are the emulator, which listens at the node's address.
 //!
-//! One question, one answer, no recursion: what a resolver's library sends is all that is understood.
+//! One question, one answer, no recursion: what a resolver's library sends is all that is
+//! understood.
 
 use crate::layout::NODE_ADDRESS;
 use anyhow::Context as _;
@@ -36,7 +37,18 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let answers = u8::from(known && kind == TYPE_A);
     let mut reply = query[..2].to_vec();
     // An authoritative response, recursion available; 3 is "no such name".
-    reply.extend([0x84 | (query[2] & 1), if known { 0x80 } else { 0x83 }, 0, 1, 0, answers, 0, 0, 0, 0]);
+    reply.extend([
+        0x84 | (query[2] & 1),
+        if known { 0x80 } else { 0x83 },
+        0,
+        1,
+        0,
+        answers,
+        0,
+        0,
+        0,
+        0,
+    ]);
     reply.extend(question);
     if answers == 1 {
         // The name of the question, A, IN, 5 s, four bytes.

@@ -1,4 +1,5 @@
-//! Process 1 of an enclosure: makes it habitable, starts the daemons, starts again what ends, and takes all with it.
+//! Process 1 of an enclosure: makes it habitable, starts the daemons, starts again what ends, and
+//! takes all with it.
 
 use crate::api::Api;
 use crate::daemons::{self, Daemon};
@@ -38,7 +39,8 @@ pub async fn supervise(orders: Orders) -> anyhow::Result<()> {
     let layout = orders.layout.clone();
     anyhow::ensure!(std::process::id() == 1, "only process 1 of its own namespace may do this");
     let ended = tokio::select! {
-        // In this order, so that the signals are ours before anything else begins: process 1 is deaf without handlers.
+        // In this order, so that the signals are ours before anything else begins: process 1 is
+        // deaf without handlers.
         biased;
         () = told_to_stop() => Ok(()),
         () = until_abandoned() => Ok(()),
@@ -58,7 +60,8 @@ async fn live(orders: Orders) -> anyhow::Result<()> {
     for name in ["components", "kubectl"] {
         std::os::unix::fs::symlink(&orders.components, layout.path("bin").join(name))?;
     }
-    let (names, registry) = (tokio::spawn(names::serve()), tokio::spawn(registry::serve(orders.registry.clone())));
+    let (names, registry) =
+        (tokio::spawn(names::serve()), tokio::spawn(registry::serve(orders.registry.clone())));
     let mut family = Family::new(layout.clone())?;
     family.start(daemons::first(layout))?;
     load(layout, &orders.archives).await?;
@@ -73,7 +76,10 @@ async fn live(orders: Orders) -> anyhow::Result<()> {
 fn enclose(layout: &Layout) -> anyhow::Result<()> {
     network::run("mount", &["--make-rshared", "/"])?;
     for place in ["/run", "/var/lib", "/var/log"] {
-        anyhow::ensure!(!layout.root().starts_with(place), "{place} cannot hold the enclosure's files");
+        anyhow::ensure!(
+            !layout.root().starts_with(place),
+            "{place} cannot hold the enclosure's files"
+        );
         network::run("mount", &["-t", "tmpfs", "-o", "mode=0755", "keysluice-cluster", place])?;
     }
     std::fs::create_dir_all("/run/netns").context("/run/netns")
@@ -91,12 +97,16 @@ async fn load(layout: &Layout, archives: &[PathBuf]) -> anyhow::Result<()> {
     }
     for archive in archives {
         let archive = archive.display().to_string();
-        network::run("ctr", &["--address", &socket, "--namespace", "k8s.io", "images", "import", &archive])?;
+        network::run(
+            "ctr",
+            &["--address", &socket, "--namespace", "k8s.io", "images", "import", &archive],
+        )?;
     }
     Ok(())
 }
 
-/// Starts what needs the API server once that is there; ends when the node is ready. Gives the daemons to start.
+/// Starts what needs the API server once that is there; ends when the node is ready. Gives the
+/// daemons to start.
 async fn bring_up(layout: &Layout) -> anyhow::Result<Vec<Daemon>> {
     let ready = async {
         let api = Api::connect(layout).await?;
@@ -118,7 +128,11 @@ async fn until_node_ready(layout: &Layout) -> anyhow::Result<()> {
             return std::fs::write(layout.ready(), "").context("telling that the node is ready");
         }
         if begun.elapsed() > PATIENCE {
-            bail!("the node is not ready: {}\n{}", tail(layout, "kubelet"), tail(layout, "kube-controller-manager"));
+            bail!(
+                "the node is not ready: {}\n{}",
+                tail(layout, "kubelet"),
+                tail(layout, "kube-controller-manager")
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -126,19 +140,21 @@ async fn until_node_ready(layout: &Layout) -> anyhow::Result<()> {
 
 fn is_ready(node: &Value) -> bool {
     let conditions = node["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+    conditions
+        .is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
 }
 
 async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return;
     };
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
 }
 
-/// Whoever started us holds the other end of our standard input, until it ends, however it ends. One byte says that it may
-/// end without us.
+/// Whoever started us holds the other end of our standard input, until it ends, however it ends.
+/// One byte says that it may end without us.
 async fn until_abandoned() {
     let mut byte = [0];
     if tokio::io::stdin().read(&mut byte).await.is_ok_and(|length| length > 0) {
@@ -171,7 +187,10 @@ impl Family {
     }
 
     /// Keeps all alive for ever; starts those that `more` gives once it has them.
-    async fn look_after(&mut self, more: impl Future<Output = anyhow::Result<Vec<Daemon>>>) -> anyhow::Result<()> {
+    async fn look_after(
+        &mut self,
+        more: impl Future<Output = anyhow::Result<Vec<Daemon>>>,
+    ) -> anyhow::Result<()> {
         tokio::pin!(more);
         let layout = self.layout.clone();
         let node = until_node_ready(&layout);
@@ -209,7 +228,9 @@ impl Family {
         // A signal may stand for several children.
         self.reap();
         let layout = self.layout.clone();
-        let due = |(at, daemon): &mut (Instant, Daemon)| at.elapsed() > RESTART && !layout.hold(daemon.name).exists();
+        let due = |(at, daemon): &mut (Instant, Daemon)| {
+            at.elapsed() > RESTART && !layout.hold(daemon.name).exists()
+        };
         let due: Vec<_> = self.ended.extract_if(.., due).map(|(_, daemon)| daemon).collect();
         self.start(due)
     }
@@ -219,7 +240,12 @@ fn spawn(layout: &Layout, daemon: &Daemon) -> anyhow::Result<i32> {
     let log = File::options().create(true).append(true).open(layout.log(daemon.name))?;
     let (program, arguments) = daemon.command.split_first().context("an empty command")?;
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(layout.root()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command
+        .args(arguments)
+        .current_dir(layout.root())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
     // Reaped by process 1 with all others.
     let child = command.spawn().with_context(|| format!("starting {program}"))?;
     let pid = i32::try_from(child.id())?;

@@ -13,16 +13,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
-const CLASSES: &str = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/default/secretproviderclasses";
+const CLASSES: &str =
+    "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/default/secretproviderclasses";
 const DRIVERS: &str = "/apis/storage.k8s.io/v1/csidrivers";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 fn environment(name: &str) -> PathBuf {
-    std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set; `make test-cluster` sets it")).into()
+    std::env::var_os(name)
+        .unwrap_or_else(|| panic!("{name} is not set; `make test-cluster` sets it"))
+        .into()
 }
 
 fn account(name: &str, client_id: Option<&str>) -> Value {
-    let mut annotations = json!({"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": "default"});
+    let mut annotations =
+        json!({"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": "default"});
     if let Some(id) = client_id {
         annotations["azure.workload.identity/client-id"] = json!(id);
     }
@@ -74,7 +78,10 @@ async fn caches_follow_a_real_api_server_through_a_restart() {
     // No definition of classes is installed: there are none, and that is no reason to wait.
     until("synced", &cluster, |caches| caches.iter().all(|cache| cache.synced)).await;
     assert!(!cluster.csi_driver_installed().await.unwrap());
-    assert!(matches!(cluster.provider_class("default", "class").await.unwrap(), ClassFact::Missing));
+    assert!(matches!(
+        cluster.provider_class("default", "class").await.unwrap(),
+        ClassFact::Missing
+    ));
 
     plane.create(DEFINITIONS, &definition()).await.unwrap();
     let begun = Instant::now();
@@ -82,15 +89,23 @@ async fn caches_follow_a_real_api_server_through_a_restart() {
         assert!(begun.elapsed() < Duration::from_secs(30), "the definition is never served");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(matches!(cluster.provider_class("default", "class").await.unwrap(), ClassFact::Found(_)));
-    // Fields of a Status, and where the definition keeps them of any type: nobody's class may end the watch.
+    assert!(matches!(
+        cluster.provider_class("default", "class").await.unwrap(),
+        ClassFact::Found(_)
+    ));
+    // Fields of a Status, and where the definition keeps them of any type: nobody's class may end
+    // the watch.
     let mut hostile = class("hostile");
     (hostile["code"], hostile["message"]) = (json!("x"), json!([1]));
     plane.create(CLASSES, &hostile).await.unwrap();
-    until("both classes", &cluster, |caches| caches[1].objects == 2 && caches[1].trouble.is_none()).await;
+    until("both classes", &cluster, |caches| caches[1].objects == 2 && caches[1].trouble.is_none())
+        .await;
     let driver = json!({"metadata": {"name": "secrets-store.csi.k8s.io"}, "spec": {}});
     plane.create(DRIVERS, &driver).await.unwrap();
-    plane.create(DRIVERS, &json!({"metadata": {"name": "other.csi.test"}, "spec": {}})).await.unwrap();
+    plane
+        .create(DRIVERS, &json!({"metadata": {"name": "other.csi.test"}, "spec": {}}))
+        .await
+        .unwrap();
     until("the driver", &cluster, |caches| caches[2].objects == 1).await;
     assert!(cluster.csi_driver_installed().await.unwrap());
 
@@ -106,7 +121,8 @@ async fn caches_follow_a_real_api_server_through_a_restart() {
     let before = cluster.caches()[0].objects;
     plane.create(ACCOUNTS, &account("app", None)).await.unwrap();
     until("a change", &cluster, |caches| caches[0].objects > before).await;
-    let annotation = json!({"metadata": {"annotations": {"azure.workload.identity/client-id": "late"}}});
+    let annotation =
+        json!({"metadata": {"annotations": {"azure.workload.identity/client-id": "late"}}});
     plane.patch(&format!("{ACCOUNTS}/app"), &annotation).await.unwrap();
     let begun = Instant::now();
     while client_id(&cluster, "app").await.as_deref() != Some("late") {
@@ -120,14 +136,16 @@ async fn caches_follow_a_real_api_server_through_a_restart() {
     assert_eq!(cluster.service_account("default", "racing-0").await.unwrap(), None);
 
     plane.stop_server().await.unwrap();
-    until("trouble is told", &cluster, |caches| caches.iter().all(|cache| cache.trouble.is_some())).await;
+    until("trouble is told", &cluster, |caches| caches.iter().all(|cache| cache.trouble.is_some()))
+        .await;
     assert_eq!(client_id(&cluster, "app").await.as_deref(), Some("late"));
     assert!(cluster.service_account("default", "unknown").await.is_err());
     plane.start_server().await.unwrap();
     plane.until_ready().await.unwrap();
     plane.create(ACCOUNTS, &account("after", Some("id"))).await.unwrap();
     assert_eq!(client_id(&cluster, "after").await.as_deref(), Some("id"));
-    until("all is well", &cluster, |caches| caches.iter().all(|cache| cache.trouble.is_none())).await;
+    until("all is well", &cluster, |caches| caches.iter().all(|cache| cache.trouble.is_none()))
+        .await;
     watch.abort();
 }
 
@@ -149,14 +167,23 @@ async fn figures_memory_and_time_to_ready() {
     let binary = environment("KEYSLUICE_BINARY");
     let plane = Arc::new(plane);
     let mut created = 0;
-    println!("accounts | ready ms | first review ms | resident KiB | anonymous KiB | GET of the list ms, MB");
-    for (count, limit_kib) in [(0, 10 << 10), (1000, 10 << 10), (10_000, 11 << 10), (50_000, 15 << 10)] {
+    println!(
+        "accounts | ready ms | first review ms | resident KiB | anonymous KiB | GET of the list \
+         ms, MB"
+    );
+    for (count, limit_kib) in
+        [(0, 10 << 10), (1000, 10 << 10), (10_000, 11 << 10), (50_000, 15 << 10)]
+    {
         let workers = (0..8).map(|worker| {
             let plane = Arc::clone(&plane);
             tokio::spawn(async move {
                 for number in (created..count).filter(|number| number % 8 == worker) {
-                    let id = (number % 20 == 0).then(|| format!("7d8cdf74-5a38-4b5e-9ee1-{number:012}"));
-                    plane.create(ACCOUNTS, &account(&format!("account-{number}"), id.as_deref())).await.unwrap();
+                    let id =
+                        (number % 20 == 0).then(|| format!("7d8cdf74-5a38-4b5e-9ee1-{number:012}"));
+                    plane
+                        .create(ACCOUNTS, &account(&format!("account-{number}"), id.as_deref()))
+                        .await
+                        .unwrap();
                 }
             })
         });
@@ -168,7 +195,10 @@ async fn figures_memory_and_time_to_ready() {
         let begun = Instant::now();
         let size = plane.read("/api/v1/serviceaccounts").await.unwrap();
         let listed = begun.elapsed().as_millis();
-        println!("{count} | {ready} | {first:.1} | {resident} | {anonymous} | {listed}, {}", size / 1_000_000);
+        println!(
+            "{count} | {ready} | {first:.1} | {resident} | {anonymous} | {listed}, {}",
+            size / 1_000_000
+        );
         assert!(resident <= limit_kib, "{resident} KiB resident with {count} ServiceAccounts");
     }
 }
@@ -177,13 +207,19 @@ fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Starts the webhook; gives milliseconds to ready, those of its first review (with the handshake), and its memory before that, idle for two
-/// seconds.
+/// Starts the webhook; gives milliseconds to ready, those of its first review (with the handshake),
+/// and its memory before that, idle for two seconds.
 async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64) {
     let (listen, admin) = (free_address(), free_address());
-    let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .unwrap();
     let mut command = Command::new(binary);
-    command.args(["serve", "--listen", &listen, "--admin-listen", &admin, "--kubeconfig"]).arg(kubeconfig);
+    command
+        .args(["serve", "--listen", &listen, "--admin-listen", &admin, "--kubeconfig"])
+        .arg(kubeconfig);
     let begun = Instant::now();
     let webhook = Webhook(command.stderr(Stdio::null()).spawn().unwrap());
     loop {
@@ -205,9 +241,11 @@ async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64
     let pod = json!({"kind": "Pod", "metadata": {"name": "first", "labels": {"azure.workload.identity/use": "true"}},
         "spec": {"serviceAccountName": "account-20", "containers": [{"name": "app"}]}});
     let request = json!({"uid": "1", "operation": "CREATE", "namespace": "default", "object": pod});
-    let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request});
+    let review =
+        json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request});
     let begun = Instant::now();
-    let call = client.post(format!("https://{listen}/mutate")).header("content-type", "application/json");
+    let call =
+        client.post(format!("https://{listen}/mutate")).header("content-type", "application/json");
     let answer = call.body(review.to_string()).send().await.unwrap();
     let first = begun.elapsed().as_secs_f64() * 1000.0;
     assert!(answer.status().is_success(), "{answer:?}");

@@ -23,7 +23,8 @@ pub struct Guide {
     pub vault: &'static str,
     /// Client id it sets up.
     pub client_id: &'static str,
-    /// Files in the application's view with their first content; keys are checked by their first line.
+    /// Files in the application's view with their first content; keys are checked by their first
+    /// line.
     pub promises: &'static [(&'static str, &'static str)],
     /// The secret that is rotated: name, file, new value.
     pub rotation: (&'static str, &'static str, &'static str),
@@ -37,13 +38,18 @@ pub struct Guide {
 pub const GUIDES: &[Guide] = &[
     Guide {
         directory: "workload-identity",
-        title: "Workload identity: a labelled Deployment, an annotated ServiceAccount, a class without clientID and tenant",
+        title: "Workload identity: a labelled Deployment, an annotated ServiceAccount, a class \
+            without clientID and tenant",
         workload: "deployment.yaml",
         namespace: "default",
         vault: "my-unique-kv-12345",
         client_id: "5d0e1f6a-0a4c-4d0e-9c53-1c2b3d4e5f60",
         promises: &[("/mnt/secrets-store/MyApplicationSecret", "SuperSecretValueFromTechNews")],
-        rotation: ("MyApplicationSecret", "/mnt/secrets-store/MyApplicationSecret", "RotatedValueFromTechNews"),
+        rotation: (
+            "MyApplicationSecret",
+            "/mnt/secrets-store/MyApplicationSecret",
+            "RotatedValueFromTechNews",
+        ),
         calls: (1, 0, 1, 0),
         placeholders: &[],
     },
@@ -58,13 +64,18 @@ pub const GUIDES: &[Guide] = &[
             ("/mnt/secrets-store/demo-secret", "this-is-the-demo-secret"),
             ("/mnt/secrets-store/connections/orders", "Server=orders;Password=first"),
         ],
-        rotation: ("demo-connection", "/mnt/secrets-store/connections/orders", "Server=orders;Password=second"),
+        rotation: (
+            "demo-connection",
+            "/mnt/secrets-store/connections/orders",
+            "Server=orders;Password=second",
+        ),
         calls: (1, 0, 2, 0),
         placeholders: &[],
     },
     Guide {
         directory: "managed-identity",
-        title: "Managed identity: an unlabelled pod, selected by its CSI volume; a secret and a key",
+        title: "Managed identity: an unlabelled pod, selected by its CSI volume; a secret and a \
+            key",
         workload: "pod.yaml",
         namespace: "keyvault-ns",
         vault: "aks-demo-kv",
@@ -75,7 +86,10 @@ pub const GUIDES: &[Guide] = &[
         ],
         rotation: ("my-secret", "/mnt/secrets/my-secret", "another-secret-password"),
         calls: (0, 1, 1, 1),
-        placeholders: &[("<MI_CLIENT_ID>", "3f2a9c1e-7b64-4e0b-8d5a-6c1f0e9b2d47"), ("<MI_TENANT_ID>", TENANT)],
+        placeholders: &[
+            ("<MI_CLIENT_ID>", "3f2a9c1e-7b64-4e0b-8d5a-6c1f0e9b2d47"),
+            ("<MI_TENANT_ID>", TENANT),
+        ],
     },
 ];
 
@@ -86,7 +100,9 @@ impl Guide {
         let source = data.join("guides").join(self.directory);
         let target = target.join(self.directory);
         std::fs::create_dir_all(&target)?;
-        for entry in std::fs::read_dir(&source).with_context(|| format!("reading {}", source.display()))? {
+        for entry in
+            std::fs::read_dir(&source).with_context(|| format!("reading {}", source.display()))?
+        {
             let entry = entry?;
             let mut text = std::fs::read_to_string(entry.path())?;
             for (placeholder, value) in self.placeholders {
@@ -106,8 +122,11 @@ impl Guide {
         }
         let template = &object["spec"]["template"];
         let mut metadata = template["metadata"].clone();
-        metadata["generateName"] = json!(format!("{}-", object["metadata"]["name"].as_str().unwrap_or_default()));
-        Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}))
+        metadata["generateName"] =
+            json!(format!("{}-", object["metadata"]["name"].as_str().unwrap_or_default()));
+        Ok(
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}),
+        )
     }
 
     /// What the guide's `az` commands leave in Azure, with the least rights that suffice.

@@ -1,7 +1,8 @@
 //! The stage of the demo and of the end-to-end tests: the real binaries around one emulator.
 //!
-//! [`Webhook`] runs `keysluice serve`, [`Pod`] plays the kubelet's part for one pod (volumes as directories, the projected token,
-//! the sidecar with exactly the environment it was given, its gate), [`Guide`] knows what each guide promises.
+//! [`Webhook`] runs `keysluice serve`, [`Pod`] plays the kubelet's part for one pod (volumes as
+//! directories, the projected token, the sidecar with exactly the environment it was given, its
+//! gate), [`Guide`] knows what each guide promises.
 
 mod guide;
 mod pod;

@@ -1,17 +1,21 @@
-//! `make demo`: the guides' manifests through the real webhook and the real sidecar, told on a terminal.
+//! `make demo`: the guides' manifests through the real webhook and the real sidecar, told on a
+//! terminal.
 
 mod figures;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use keysluice_demo::{Binaries, GUIDES, Guide, Pod, Stage, TENANT, Webhook, install_crypto_provider};
+use keysluice_demo::{
+    Binaries, GUIDES, Guide, Pod, Stage, TENANT, Webhook, install_crypto_provider,
+};
 use keysluice_emulator::{Config, Emulator};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Runs the three guides end to end: webhook over TLS, sidecar, files, a rotation. No cluster, no Azure.
+/// Runs the three guides end to end: webhook over TLS, sidecar, files, a rotation. No cluster, no
+/// Azure.
 #[derive(Debug, Parser)]
 struct Demo {
     /// Directory with keysluice and keysluice-injector.
@@ -79,15 +83,28 @@ impl Teller {
     fn line(self, color: &str, text: &str) {
         let mut out = std::io::stdout().lock();
         // A closed pipe ends the story, not the checks.
-        let _ = if self.colored { writeln!(out, "{color}{text}\x1b[0m") } else { writeln!(out, "{text}") };
+        let _ = if self.colored {
+            writeln!(out, "{color}{text}\x1b[0m")
+        } else {
+            writeln!(out, "{text}")
+        };
     }
 }
 
 impl Demo {
     async fn perform(self) -> anyhow::Result<()> {
         if self.figures.figures {
-            let injector = self.figures.injector.clone().unwrap_or_else(|| self.bin_dir.join("keysluice-injector"));
-            return figures::print(&injector, Duration::from_millis(self.round_trip_ms), &self.figures).await;
+            let injector = self
+                .figures
+                .injector
+                .clone()
+                .unwrap_or_else(|| self.bin_dir.join("keysluice-injector"));
+            return figures::print(
+                &injector,
+                Duration::from_millis(self.round_trip_ms),
+                &self.figures,
+            )
+            .await;
         }
         self.run().await
     }
@@ -95,7 +112,9 @@ impl Demo {
     async fn run(self) -> anyhow::Result<()> {
         install_crypto_provider();
         let start = Instant::now();
-        let tell = Teller { colored: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
+        let tell = Teller {
+            colored: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        };
         let binaries = Binaries::in_directory(&self.bin_dir)?;
         let stage = Stage::new()?;
 
@@ -103,7 +122,10 @@ impl Demo {
         let emulator = Emulator::start(Config::default()).await?;
         emulator.set_delay(Duration::from_millis(self.round_trip_ms));
         tell.detail(&format!("Entra          {}", emulator.authority()));
-        tell.detail(&format!("Key Vault      {}  (every vault by its name)", emulator.vault_url("NAME")));
+        tell.detail(&format!(
+            "Key Vault      {}  (every vault by its name)",
+            emulator.vault_url("NAME")
+        ));
         tell.detail(&format!("OIDC issuer    {}", emulator.issuer()));
         tell.detail(&format!("IMDS           {}", emulator.imds_url()));
         tell.detail(&format!("round trip     {} ms", self.round_trip_ms));
@@ -118,7 +140,11 @@ impl Demo {
         let options = options(&cloud, &directories);
         let mut webhook = Webhook::start(&binaries.keysluice, &options, stage.path()).await?;
         tell.detail(&format!("webhook        {}", arguments(&options)));
-        let volumes = if stage.is_on_tmpfs() { "tmpfs" } else { "ordinary directory (no writable tmpfs here)" };
+        let volumes = if stage.is_on_tmpfs() {
+            "tmpfs"
+        } else {
+            "ordinary directory (no writable tmpfs here)"
+        };
         tell.detail(&format!("volumes        {volumes}"));
 
         for (number, (guide, directory)) in GUIDES.iter().zip(&directories).enumerate() {
@@ -151,8 +177,12 @@ impl Demo {
 
 /// Options that webhook and `explain` share.
 fn options(cloud: &Path, directories: &[PathBuf]) -> Vec<String> {
-    let mut options =
-        vec!["--tenant-id".to_owned(), TENANT.to_owned(), "--cloud".to_owned(), cloud.display().to_string()];
+    let mut options = vec![
+        "--tenant-id".to_owned(),
+        TENANT.to_owned(),
+        "--cloud".to_owned(),
+        cloud.display().to_string(),
+    ];
     options.extend(["--refresh-interval".to_owned(), "1s".to_owned()]);
     for directory in directories {
         options.extend(["--objects".to_owned(), directory.display().to_string()]);
@@ -180,7 +210,11 @@ impl Scene<'_> {
 
         tell.step("The webhook's answer");
         let reviewed = webhook.review(guide.namespace, &guide.pod(self.directory)?).await?;
-        ensure!(reviewed.response["allowed"] == true, "refused: {}", reviewed.response["status"]["message"]);
+        ensure!(
+            reviewed.response["allowed"] == true,
+            "refused: {}",
+            reviewed.response["status"]["message"]
+        );
         ensure!(!reviewed.patch.is_empty(), "the webhook changed nothing");
         let explained = self.explain(&manifest, "patch").await?;
         ensure!(
@@ -195,8 +229,14 @@ impl Scene<'_> {
 
         tell.step("The sidecar starts, with the environment and the mounts it was given");
         self.emulator.reset_counts();
-        let mut pod =
-            Pod::start(guide.directory, guide.namespace, &reviewed, self.emulator, self.binaries, self.stage)?;
+        let mut pod = Pod::start(
+            guide.directory,
+            guide.namespace,
+            &reviewed,
+            self.emulator,
+            self.binaries,
+            self.stage,
+        )?;
         for (name, value) in pod.environment() {
             tell.detail(&format!("env    {name}={value}"));
         }
@@ -207,7 +247,10 @@ impl Scene<'_> {
         for (path, expected) in guide.promises {
             let content = pod.read(path)?;
             let first_line = content.lines().next().unwrap_or_default();
-            ensure!(first_line == *expected, "{path} holds {first_line:?}, the guide promises {expected:?}");
+            ensure!(
+                first_line == *expected,
+                "{path} holds {first_line:?}, the guide promises {expected:?}"
+            );
             tell.good(&format!("{path}: {first_line}"));
         }
         self.check_calls()?;
@@ -220,14 +263,20 @@ impl Scene<'_> {
         let elapsed = pod.wait_for(path, value, Duration::from_secs(5)).await?;
         pod.sidecar.ensure_running()?;
         ensure!(pod.sidecar.id() == id, "the sidecar was restarted");
-        tell.good(&format!("{path}: {value}  ({:.1} s later, no restart, interval 1 s)", elapsed.as_secs_f64()));
+        tell.good(&format!(
+            "{path}: {value}  ({:.1} s later, no restart, interval 1 s)",
+            elapsed.as_secs_f64()
+        ));
 
         let memory = pod.sidecar.memory_kib("VmRSS")?;
         let asked = Instant::now();
         let status = pod.sidecar.terminate(Duration::from_secs(5)).await?;
         ensure!(status.success(), "the sidecar ended with {status}:\n{}", pod.sidecar.log());
         let stopped = asked.elapsed().as_millis();
-        tell.good(&format!("sidecar: {:.1} MiB resident, stopped {stopped} ms after SIGTERM", kib_to_mib(memory)));
+        tell.good(&format!(
+            "sidecar: {:.1} MiB resident, stopped {stopped} ms after SIGTERM",
+            kib_to_mib(memory)
+        ));
         Ok(())
     }
 
@@ -242,7 +291,9 @@ impl Scene<'_> {
             self.guide.calls
         );
         ensure!(counts.status_401 == 0, "{} calls were answered 401", counts.status_401);
-        self.tell.good(&format!("calls: {tokens} token, {imds} IMDS, {secrets} secret, {keys} key, 0 x 401"));
+        self.tell.good(&format!(
+            "calls: {tokens} token, {imds} IMDS, {secrets} secret, {keys} key, 0 x 401"
+        ));
         Ok(())
     }
 
@@ -251,15 +302,21 @@ impl Scene<'_> {
         command.arg("explain").arg("-f").arg(manifest).args(["-o", output]).args(self.options);
         command.args(["--color", if self.tell.colored { "always" } else { "never" }]);
         let output = command.kill_on_drop(true).output().await?;
-        ensure!(output.status.success(), "keysluice explain: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "keysluice explain: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 }
 
 fn arguments(options: &[String]) -> String {
-    let shown = options
-        .iter()
-        .map(|option| Path::new(option).file_name().map_or(option.as_str(), |name| name.to_str().unwrap_or_default()));
+    let shown = options.iter().map(|option| {
+        Path::new(option)
+            .file_name()
+            .map_or(option.as_str(), |name| name.to_str().unwrap_or_default())
+    });
     format!("keysluice serve {}", shown.collect::<Vec<_>>().join(" "))
 }
 

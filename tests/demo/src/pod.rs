@@ -1,7 +1,8 @@
 //! The kubelet's part for one pod, without a cluster: volumes, token, sidecar, gate.
 //!
-//! Containers are not isolated. A mount is a place below a directory of the container's own: the sidecar is told that directory by
-//! `--root`; the application's files are looked up below its own. Volumes of medium Memory stand on a tmpfs where there is one.
+//! Containers are not isolated. A mount is a place below a directory of the container's own: the
+//! sidecar is told that directory by `--root`; the application's files are looked up below its own.
+//! Volumes of medium Memory stand on a tmpfs where there is one.
 
 use crate::process::Process;
 use crate::{Binaries, Reviewed};
@@ -27,7 +28,9 @@ impl Stage {
         let named = || tempfile::Builder::new().prefix("keysluice-").to_owned();
         let shared_memory = named().tempdir_in("/dev/shm");
         let on_tmpfs = shared_memory.is_ok();
-        let directory = shared_memory.or_else(|_| named().tempdir()).context("making a directory for the pods")?;
+        let directory = shared_memory
+            .or_else(|_| named().tempdir())
+            .context("making a directory for the pods")?;
         Ok(Self { directory, on_tmpfs })
     }
 
@@ -68,7 +71,8 @@ impl Pod {
         stage: &Stage,
     ) -> anyhow::Result<Self> {
         let spec = &reviewed.pod["spec"];
-        let sidecar = named(&spec["initContainers"], "keysluice").context("the webhook added no sidecar")?;
+        let sidecar =
+            named(&spec["initContainers"], "keysluice").context("the webhook added no sidecar")?;
         let root = stage.path().join(name);
         let service_account = spec["serviceAccountName"].as_str().unwrap_or("default");
         let mut token_file = None;
@@ -76,23 +80,39 @@ impl Pod {
             let path = mount["mountPath"].as_str().context("a mount without a path")?;
             let place = root.join(path.trim_start_matches('/'));
             std::fs::create_dir_all(&place)?;
-            let volume = named(&spec["volumes"], text(mount, "name")).context("a mount without its volume")?;
+            let volume = named(&spec["volumes"], text(mount, "name"))
+                .context("a mount without its volume")?;
             for source in list(&volume["projected"]["sources"]) {
                 let token = &source["serviceAccountToken"];
-                let lifetime = Duration::from_secs(token["expirationSeconds"].as_u64().unwrap_or(3600));
+                let lifetime =
+                    Duration::from_secs(token["expirationSeconds"].as_u64().unwrap_or(3600));
                 let file = place.join(text(token, "path"));
-                project(&file, &emulator.mint_token(namespace, service_account, text(token, "audience"), lifetime))?;
+                project(
+                    &file,
+                    &emulator.mint_token(
+                        namespace,
+                        service_account,
+                        text(token, "audience"),
+                        lifetime,
+                    ),
+                )?;
                 token_file = Some(file);
             }
         }
         let app_mounts = list(&spec["containers"])
             .flat_map(|container| list(&container["volumeMounts"]))
             .filter_map(|mount| {
-                let ours = list(&sidecar["volumeMounts"]).find(|own| own["name"] == mount["name"])?;
-                Some((text(mount, "mountPath").to_owned(), root.join(text(ours, "mountPath").trim_start_matches('/'))))
+                let ours =
+                    list(&sidecar["volumeMounts"]).find(|own| own["name"] == mount["name"])?;
+                Some((
+                    text(mount, "mountPath").to_owned(),
+                    root.join(text(ours, "mountPath").trim_start_matches('/')),
+                ))
             })
             .collect();
-        let mounts = list(&sidecar["volumeMounts"]).map(|mount| text(mount, "mountPath").to_owned()).collect();
+        let mounts = list(&sidecar["volumeMounts"])
+            .map(|mount| text(mount, "mountPath").to_owned())
+            .collect();
         let environment = list(&sidecar["env"])
             .map(|entry| (text(entry, "name").to_owned(), text(entry, "value").replace("$$", "$")))
             .collect::<BTreeMap<_, _>>();
@@ -112,13 +132,27 @@ impl Pod {
         std::fs::File::create(stage.path().join(format!("{name}.termination")))?;
         command.env_clear().envs(&environment);
         let started = Instant::now();
-        let process =
-            Process::start(command, &format!("the sidecar of {name}"), &stage.path().join(format!("{name}.log")))?;
+        let process = Process::start(
+            command,
+            &format!("the sidecar of {name}"),
+            &stage.path().join(format!("{name}.log")),
+        )?;
         let injector = binaries.injector.clone();
-        Ok(Self { sidecar: process, root, injector, environment, gate, mounts, app_mounts, token_file, started })
+        Ok(Self {
+            sidecar: process,
+            root,
+            injector,
+            environment,
+            gate,
+            mounts,
+            app_mounts,
+            token_file,
+            started,
+        })
     }
 
-    /// Runs the gate that holds the application back; gives the time from the sidecar's start until it opened.
+    /// Runs the gate that holds the application back; gives the time from the sidecar's start until
+    /// it opened.
     pub async fn wait_until_ready(&mut self) -> anyhow::Result<Duration> {
         let arguments: Vec<&str> = self.gate.iter().skip(1).map(String::as_str).collect();
         anyhow::ensure!(!arguments.is_empty(), "the sidecar has no postStart hook");
@@ -136,7 +170,13 @@ impl Pod {
     /// `kubectl exec POD -c keysluice -- /keysluice-injector ARGUMENTS…`
     pub async fn execute(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut command = Command::new(&self.injector);
-        command.args(arguments).arg("--root").arg(&self.root).env_clear().envs(&self.environment).kill_on_drop(true);
+        command
+            .args(arguments)
+            .arg("--root")
+            .arg(&self.root)
+            .env_clear()
+            .envs(&self.environment)
+            .kill_on_drop(true);
         Ok(command.output().await?)
     }
 
@@ -147,13 +187,22 @@ impl Pod {
 
     /// Where a path of the application really is.
     pub fn locate(&self, path: &str) -> anyhow::Result<PathBuf> {
-        let below =
-            |(mount, place): &(String, PathBuf)| Some(place.join(path.strip_prefix(mount)?.trim_start_matches('/')));
-        self.app_mounts.iter().find_map(below).with_context(|| format!("{path} is on no secret volume"))
+        let below = |(mount, place): &(String, PathBuf)| {
+            Some(place.join(path.strip_prefix(mount)?.trim_start_matches('/')))
+        };
+        self.app_mounts
+            .iter()
+            .find_map(below)
+            .with_context(|| format!("{path} is on no secret volume"))
     }
 
     /// Waits until a file of the application holds `expected`.
-    pub async fn wait_for(&mut self, path: &str, expected: &str, limit: Duration) -> anyhow::Result<Duration> {
+    pub async fn wait_for(
+        &mut self,
+        path: &str,
+        expected: &str,
+        limit: Duration,
+    ) -> anyhow::Result<Duration> {
         let start = Instant::now();
         while self.read(path).is_ok_and(|content| content != expected) {
             self.sidecar.ensure_running()?;

@@ -17,7 +17,8 @@ pub struct Process {
 impl Process {
     /// Starts `command` with all output going to the file `log`.
     pub fn start(mut command: Command, name: &str, log: &Path) -> anyhow::Result<Self> {
-        let output = std::fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        let output =
+            std::fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("starting {name}"))?;
         Ok(Self { child, log: log.to_owned(), name: name.to_owned() })
@@ -35,9 +36,14 @@ impl Process {
 
     /// Sends a signal.
     pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        let id = self
+            .child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw);
         let id = id.with_context(|| format!("{} has ended", self.name))?;
-        rustix::process::kill_process(id, signal).with_context(|| format!("signalling {}", self.name))
+        rustix::process::kill_process(id, signal)
+            .with_context(|| format!("signalling {}", self.name))
     }
 
     /// Waits for the end.
@@ -57,7 +63,9 @@ impl Process {
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => anyhow::bail!("{} ended with {status}; its log:\n{}", self.name, self.log()),
+            Some(status) => {
+                anyhow::bail!("{} ended with {status}; its log:\n{}", self.name, self.log())
+            }
         }
     }
 
@@ -70,8 +78,10 @@ impl Process {
     /// A field of `/proc/PID/status` in KiB: `VmRSS`, `RssAnon`, `VmHWM`.
     pub fn memory_kib(&self, field: &str) -> anyhow::Result<u64> {
         let status = String::from_utf8_lossy(&self.proc_file("status")?).into_owned();
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such field")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+            .context("no such field")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse()?)
     }
 }

@@ -31,7 +31,11 @@ pub struct Reviewed {
 
 impl Webhook {
     /// Starts it on free ports of the loopback with `arguments` beside; waits until it serves.
-    pub async fn start(binary: &Path, arguments: &[String], scratch: &Path) -> anyhow::Result<Self> {
+    pub async fn start(
+        binary: &Path,
+        arguments: &[String],
+        scratch: &Path,
+    ) -> anyhow::Result<Self> {
         let ca = scratch.join("webhook-ca.crt");
         let mut command = Command::new(binary);
         command.args([
@@ -59,15 +63,21 @@ impl Webhook {
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
         let ca = reqwest::Certificate::from_pem(&std::fs::read(&ca)?)?;
-        let client =
-            reqwest::Client::builder().tls_certs_only([ca]).no_proxy().timeout(Duration::from_secs(10)).build()?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only([ca])
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build()?;
         Ok(Self { process, client, url: format!("https://{address}") })
     }
 
     /// POSTs bytes to a path; gives status and body.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> anyhow::Result<(u16, Value)> {
-        let request =
-            self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body);
+        let request = self
+            .client
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .body(body);
         let response = request.send().await.context("calling the webhook")?;
         let status = response.status().as_u16();
         Ok((status, response.json().await?))
@@ -83,7 +93,10 @@ impl Webhook {
         let (status, body) = self.post("/mutate", serde_json::to_vec(&review)?).await?;
         anyhow::ensure!(status == 200, "the webhook answered {status}: {body}");
         let response = body["response"].clone();
-        anyhow::ensure!(response["uid"] == review["request"]["uid"], "the answer is for another review: {body}");
+        anyhow::ensure!(
+            response["uid"] == review["request"]["uid"],
+            "the answer is for another review: {body}"
+        );
         let patch = BASE64_STANDARD.decode(response["patch"].as_str().unwrap_or_default())?;
         let mut patched = pod.clone();
         if !patch.is_empty() {

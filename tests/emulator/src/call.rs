@@ -44,7 +44,8 @@ impl Call {
         }
     }
 
-    /// Segments of the path. Empty ones are dropped: SDKs end a path with a slash and old clients start it with two.
+    /// Segments of the path. Empty ones are dropped: SDKs end a path with a slash and old clients
+    /// start it with two.
     pub(crate) fn segments(&self) -> Vec<&str> {
         self.path.split('/').filter(|segment| !segment.is_empty()).collect()
     }

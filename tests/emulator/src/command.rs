@@ -24,10 +24,20 @@ pub(crate) struct Command {
 #[derive(Debug, Args)]
 struct Serve {
     /// Address of Entra, the vaults and the issuer (TLS).
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443", env = "KEYSLUICE_EMULATOR_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8443",
+        env = "KEYSLUICE_EMULATOR_LISTEN"
+    )]
     listen: SocketAddr,
     /// Address of IMDS and the control interface (plain HTTP).
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "KEYSLUICE_EMULATOR_HTTP_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        env = "KEYSLUICE_EMULATOR_HTTP_LISTEN"
+    )]
     http_listen: SocketAddr,
     /// What exists at start: tenants, apps, vaults (JSON; repeatable).
     #[arg(long, value_name = "FILE")]
@@ -46,7 +56,12 @@ enum Action {
 #[derive(Debug, Args)]
 struct MintToken {
     /// Plain HTTP address of the emulator.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "KEYSLUICE_EMULATOR_HTTP_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        env = "KEYSLUICE_EMULATOR_HTTP_LISTEN"
+    )]
     control: SocketAddr,
     /// Namespace of the ServiceAccount.
     #[arg(long, value_name = "NAMESPACE")]
@@ -81,7 +96,8 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     if let Some(directory) = &args.out {
         forget_ready(directory)?;
     }
-    let config = Config { https_addr: args.listen, http_addr: args.http_listen, seed: Seed::default() };
+    let config =
+        Config { https_addr: args.listen, http_addr: args.http_listen, seed: Seed::default() };
     let emulator = Emulator::start(config).await?;
     for (seed, path) in seeds.into_iter().zip(&args.seed) {
         emulator.seed(seed).with_context(|| path.display().to_string())?;
@@ -100,7 +116,8 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
 }
 
 fn read_seed(path: &Path) -> anyhow::Result<Seed> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is not a seed", path.display()))
 }
 
@@ -117,7 +134,8 @@ fn forget_ready(directory: &Path) -> anyhow::Result<()> {
 
 /// `ready` comes last: whoever waits for it finds the others whole.
 fn write_out(directory: &Path, emulator: &Emulator) -> anyhow::Result<()> {
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     let files = [
         ("ca.crt", emulator.ca_pem().to_owned()),
         ("cloud.json", emulator.cloud_json()),
@@ -143,7 +161,8 @@ fn announce(emulator: &Emulator) -> io::Result<()> {
     out.flush()
 }
 
-/// Asks the running emulator, because only that has the key. HTTP/1.0, so that the body ends with the connection.
+/// Asks the running emulator, because only that has the key. HTTP/1.0, so that the body ends with
+/// the connection.
 fn mint_token(args: &MintToken) -> anyhow::Result<()> {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("namespace", &args.namespace)
@@ -151,15 +170,23 @@ fn mint_token(args: &MintToken) -> anyhow::Result<()> {
         .append_pair("audience", &args.audience)
         .append_pair("lifetimeSeconds", &args.lifetime_seconds.to_string())
         .finish();
-    let unreachable = || format!("no emulator answers at {}; hint: start one, or name it with --control", args.control);
-    let mut stream = TcpStream::connect_timeout(&args.control, Duration::from_secs(5)).with_context(unreachable)?;
+    let unreachable = || {
+        format!(
+            "no emulator answers at {}; hint: start one, or name it with --control",
+            args.control
+        )
+    };
+    let mut stream = TcpStream::connect_timeout(&args.control, Duration::from_secs(5))
+        .with_context(unreachable)?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).with_context(unreachable)?;
     write!(stream, "GET /control/token?{query} HTTP/1.0\r\nHost: {}\r\n\r\n", args.control)
         .with_context(unreachable)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(unreachable)?;
     match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") => {
+        Some((head, body))
+            if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") =>
+        {
             writeln!(io::stdout(), "{body}").context("cannot write the token")
         }
         Some((_, body)) => bail!("the emulator refused: {body}"),

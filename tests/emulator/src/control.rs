@@ -1,4 +1,5 @@
-//! The control interface: what the library's methods do, over HTTP. The crate's documentation lists its paths.
+//! The control interface: what the library's methods do, over HTTP. The crate's documentation lists
+//! its paths.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +24,9 @@ pub(crate) fn answer(world: &mut World, call: &Call, now: i64) -> Reply {
     act(world, call, now).unwrap_or_else(|error| {
         let status = match error {
             ControlError::NoSuchObject(_) | ControlError::NoSuchPath => StatusCode::NOT_FOUND,
-            ControlError::Json(_) | ControlError::Seed(_) | ControlError::Parameter(_) => StatusCode::BAD_REQUEST,
+            ControlError::Json(_) | ControlError::Seed(_) | ControlError::Parameter(_) => {
+                StatusCode::BAD_REQUEST
+            }
         };
         Reply::json(status, &json!({"error": error.to_string()}))
     })
@@ -34,7 +37,9 @@ fn act(world: &mut World, call: &Call, now: i64) -> Result<Reply, ControlError> 
     let done = || Ok(Reply::empty(StatusCode::NO_CONTENT));
     match (call.method.as_str(), segments.get(1..).unwrap_or_default()) {
         ("GET", ["token"]) => mint(world, call),
-        ("GET", ["cloud"]) => Ok(Reply::text(StatusCode::OK, cloud::definition(world.ports, &world.ca_pem))),
+        ("GET", ["cloud"]) => {
+            Ok(Reply::text(StatusCode::OK, cloud::definition(world.ports, &world.ca_pem)))
+        }
         ("GET", ["ca"]) => Ok(Reply::text(StatusCode::OK, world.ca_pem.clone())),
         ("POST", ["seed"]) => {
             world.seed(json_of::<Seed>(call)?, now)?;
@@ -68,20 +73,28 @@ fn act(world: &mut World, call: &Call, now: i64) -> Result<Reply, ControlError> 
             done()
         }
         (_, ["vaults", vault, rest @ ..]) => {
-            let found = world.vault_mut(vault).ok_or_else(|| SeedError::NoVault((*vault).to_owned()))?;
+            let found =
+                world.vault_mut(vault).ok_or_else(|| SeedError::NoVault((*vault).to_owned()))?;
             change_vault(found, rest, call, now)
         }
         _ => Err(ControlError::NoSuchPath),
     }
 }
 
-fn change_vault(vault: &mut Vault, path: &[&str], call: &Call, now: i64) -> Result<Reply, ControlError> {
+fn change_vault(
+    vault: &mut Vault,
+    path: &[&str],
+    call: &Call,
+    now: i64,
+) -> Result<Reply, ControlError> {
     let version = |id: String| Ok(Reply::json(StatusCode::OK, &json!({"version": id})));
     let found = match (&call.method, path) {
         (&Method::PUT, ["secrets", name]) => {
             return version(vault.set_secret(name, json_of::<SecretSeed>(call)?, now)?);
         }
-        (&Method::PUT, ["keys", name]) => return version(vault.set_key(name, &json_of::<KeySeed>(call)?, now)?),
+        (&Method::PUT, ["keys", name]) => {
+            return version(vault.set_key(name, &json_of::<KeySeed>(call)?, now)?);
+        }
         (&Method::PUT, ["certificates", name]) => {
             return version(vault.set_certificate(name, json_of(call)?, now)?);
         }
@@ -93,7 +106,9 @@ fn change_vault(vault: &mut Vault, path: &[&str], call: &Call, now: i64) -> Resu
             vault.revoke(client_id);
             true
         }
-        (&Method::PUT, ["objects", name, "tags"]) => vault.set_tags(name, json_of::<BTreeMap<_, _>>(call)?, now),
+        (&Method::PUT, ["objects", name, "tags"]) => {
+            vault.set_tags(name, json_of::<BTreeMap<_, _>>(call)?, now)
+        }
         (&Method::POST, ["objects", name, how @ ("enable" | "disable")]) => {
             vault.set_enabled(name, call.parameter("version"), *how == "enable", now)
         }
@@ -145,6 +160,8 @@ enum ControlError {
     Parameter(&'static str),
     #[error("nothing here has the name {0:?}")]
     NoSuchObject(String),
-    #[error("no such control path or method; hint: the documentation of keysluice-emulator lists them")]
+    #[error(
+        "no such control path or method; hint: the documentation of keysluice-emulator lists them"
+    )]
     NoSuchPath,
 }

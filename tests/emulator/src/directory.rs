@@ -13,7 +13,8 @@ use crate::vault::SeedError;
 /// Audience of federated credentials that name none.
 pub(crate) const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
 
-/// All of Entra that is not protocol. Names compare as Entra does: tenants and client ids without case.
+/// All of Entra that is not protocol. Names compare as Entra does: tenants and client ids without
+/// case.
 #[derive(Default)]
 pub(crate) struct Directory {
     tenants: BTreeSet<String>,
@@ -68,7 +69,9 @@ impl Directory {
 
     /// The application `client_id` of `tenant`.
     pub(crate) fn app(&self, tenant: &str, client_id: &str) -> Option<&App> {
-        self.apps.get(&client_id.to_ascii_lowercase()).filter(|app| app.tenant_id.eq_ignore_ascii_case(tenant))
+        self.apps
+            .get(&client_id.to_ascii_lowercase())
+            .filter(|app| app.tenant_id.eq_ignore_ascii_case(tenant))
     }
 
     pub(crate) fn managed_identities(&self) -> impl Iterator<Item = &App> {
@@ -79,7 +82,8 @@ impl Directory {
 impl App {
     /// Fills in defaults; credentials without an issuer trust `default_issuer`.
     pub(crate) fn new(seed: AppSeed, default_issuer: &str) -> Result<Self, SeedError> {
-        let client_certificates = seed.client_certificates.iter().map(|pem| ClientCertificate::parse(pem)).collect();
+        let client_certificates =
+            seed.client_certificates.iter().map(|pem| ClientCertificate::parse(pem)).collect();
         let Some(client_certificates) = client_certificates else {
             return Err(SeedError::ClientCertificate { client_id: seed.client_id });
         };
@@ -109,7 +113,13 @@ impl App {
     }
 
     /// A signed access token for `resource`, valid from `now` on.
-    pub(crate) fn access_token(&self, resource: &str, now: i64, lifetime_seconds: i64, key: &SigningKey) -> String {
+    pub(crate) fn access_token(
+        &self,
+        resource: &str,
+        now: i64,
+        lifetime_seconds: i64,
+        key: &SigningKey,
+    ) -> String {
         key.sign(&json!({
             "aud": resource,
             "iss": token_issuer(&self.tenant_id),

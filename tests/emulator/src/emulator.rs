@@ -52,7 +52,8 @@ impl Emulator {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let https = listen(config.https_addr).await?;
         let http = listen(config.http_addr).await?;
-        let ports = Ports { https: port(&https, config.https_addr)?, http: port(&http, config.http_addr)? };
+        let ports =
+            Ports { https: port(&https, config.https_addr)?, http: port(&http, config.http_addr)? };
         let tls = Tls::generate()?;
         let mut world = World::new(ports, tls.ca_pem.clone(), SigningKeys::shared()?);
         world.seed(config.seed, moment::now())?;
@@ -116,12 +117,23 @@ impl Emulator {
     }
 
     /// A ServiceAccount token, as the kubelet would project it.
-    pub fn mint_token(&self, namespace: &str, service_account: &str, audience: &str, lifetime: Duration) -> String {
-        self.mint(TokenClaims::new(namespace, service_account).audience(audience).lifetime(lifetime))
+    pub fn mint_token(
+        &self,
+        namespace: &str,
+        service_account: &str,
+        audience: &str,
+        lifetime: Duration,
+    ) -> String {
+        self.mint(
+            TokenClaims::new(namespace, service_account).audience(audience).lifetime(lifetime),
+        )
     }
 
     /// A token with these claims, good or bad.
-    #[expect(clippy::needless_pass_by_value, reason = "a caller builds the claims for this one call")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a caller builds the claims for this one call"
+    )]
     pub fn mint(&self, claims: TokenClaims) -> String {
         let keys = self.shared.lock().keys.clone();
         claims.sign(&self.ports.issuer(), &keys)
@@ -135,13 +147,21 @@ impl Emulator {
     /// Adds a version of a secret; gives its id.
     ///
     /// # Panics
-    /// If the vault does not exist or the name is not one: both are mistakes of the test that calls.
+    /// If the vault does not exist or the name is not one: both are mistakes of the test that
+    /// calls.
     pub fn set_secret(&self, vault: &str, name: &str, value: impl Into<SecretValue>) -> String {
-        self.put_secret(vault, name, SecretSeed::new(value)).unwrap_or_else(|error| panic!("{error}"))
+        self.put_secret(vault, name, SecretSeed::new(value))
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Adds versions of a secret with content type, tags and attributes; gives the id of the newest.
-    pub fn put_secret(&self, vault: &str, name: &str, seed: SecretSeed) -> Result<String, SeedError> {
+    /// Adds versions of a secret with content type, tags and attributes; gives the id of the
+    /// newest.
+    pub fn put_secret(
+        &self,
+        vault: &str,
+        name: &str,
+        seed: SecretSeed,
+    ) -> Result<String, SeedError> {
         self.in_vault(vault, |vault, now| vault.set_secret(name, seed, now))?
     }
 
@@ -151,13 +171,26 @@ impl Emulator {
     }
 
     /// Adds a version of a certificate, its secret and its key; gives their id.
-    pub fn set_certificate(&self, vault: &str, name: &str, seed: CertificateSeed) -> Result<String, SeedError> {
+    pub fn set_certificate(
+        &self,
+        vault: &str,
+        name: &str,
+        seed: CertificateSeed,
+    ) -> Result<String, SeedError> {
         self.in_vault(vault, |vault, now| vault.set_certificate(name, seed, now))?
     }
 
-    /// Enables or disables a version, the newest if none is named, of the objects of this name; `false` if there is none.
-    pub fn set_enabled(&self, vault: &str, name: &str, version: Option<&str>, enabled: bool) -> bool {
-        self.in_vault(vault, |vault, now| vault.set_enabled(name, version, enabled, now)).unwrap_or(false)
+    /// Enables or disables a version, the newest if none is named, of the objects of this name;
+    /// `false` if there is none.
+    pub fn set_enabled(
+        &self,
+        vault: &str,
+        name: &str,
+        version: Option<&str>,
+        enabled: bool,
+    ) -> bool {
+        self.in_vault(vault, |vault, now| vault.set_enabled(name, version, enabled, now))
+            .unwrap_or(false)
     }
 
     /// Disables the newest version of the objects of this name; `false` if there is none.
@@ -220,12 +253,17 @@ impl Emulator {
         self.shared.lock().lists = shape;
     }
 
-    /// Lifetime of access tokens issued from now on; `None` for an hour or a day by the kind of identity.
+    /// Lifetime of access tokens issued from now on; `None` for an hour or a day by the kind of
+    /// identity.
     pub fn set_token_lifetime(&self, lifetime: Option<Duration>) {
         self.shared.lock().token_lifetime = lifetime;
     }
 
-    fn in_vault<T>(&self, name: &str, change: impl FnOnce(&mut Vault, i64) -> T) -> Result<T, SeedError> {
+    fn in_vault<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Vault, i64) -> T,
+    ) -> Result<T, SeedError> {
         let mut world = self.shared.lock();
         let vault = world.vault_mut(name).ok_or_else(|| SeedError::NoVault(name.to_owned()))?;
         Ok(change(vault, moment::now()))

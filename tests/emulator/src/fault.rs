@@ -14,8 +14,9 @@ use crate::vault;
 
 /// What goes wrong, with which calls, and how often.
 ///
-/// As JSON: `{"kind": "secretGet", "object": "db-password", "effect": {"status": 429, "retryAfterSeconds": 2}, "times": 3}`. Effects are
-/// `{"status": 503}`, `{"status": 403, "contentType": "text/html", "body": "<html>"}`, `{"delayMilliseconds": 500}`, `"truncate"` and
+/// As JSON: `{"kind": "secretGet", "object": "db-password", "effect": {"status": 429,
+/// "retryAfterSeconds": 2}, "times": 3}`. Effects are `{"status": 503}`, `{"status": 403,
+/// "contentType": "text/html", "body": "<html>"}`, `{"delayMilliseconds": 500}`, `"truncate"` and
 /// `"reset"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -94,7 +95,9 @@ impl Fault {
 
     /// Answers late.
     pub fn delay(delay: Duration) -> Self {
-        Self::of(Effect::Delay { milliseconds: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) })
+        Self::of(Effect::Delay {
+            milliseconds: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 
     /// Sends half of the body, then closes.
@@ -157,7 +160,9 @@ impl Fault {
             _ => None,
         };
         let same = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_ref().is_none_or(|wanted| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted)))
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted)))
         };
         self.kind.is_none_or(|kind| kind == route.kind())
             && same(&self.object, route.object())
@@ -191,11 +196,13 @@ impl Faults {
         &self.0
     }
 
-    /// Takes from the faults what befalls a call: all matching delays, and the first matching other fault.
+    /// Takes from the faults what befalls a call: all matching delays, and the first matching other
+    /// fault.
     pub(crate) fn strike(&mut self, route: &Route<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         for fault in &mut self.0 {
-            let decided = outcome.status.is_some() || outcome.answer.is_some() || outcome.broken.is_some();
+            let decided =
+                outcome.status.is_some() || outcome.answer.is_some() || outcome.broken.is_some();
             let delays = matches!(fault.effect, Effect::Delay { .. });
             if !fault.matches(route) || fault.times == Some(0) || (decided && !delays) {
                 continue;
@@ -208,7 +215,9 @@ impl Faults {
                 Effect::Answer { status, content_type, body, location } => {
                     outcome.answer = Some(given(*status, content_type, body, location.as_deref()));
                 }
-                Effect::Delay { milliseconds } => outcome.delay += Duration::from_millis(*milliseconds),
+                Effect::Delay { milliseconds } => {
+                    outcome.delay += Duration::from_millis(*milliseconds);
+                }
                 Effect::Break(how) => outcome.broken = Some(*how),
             }
         }
@@ -231,15 +240,34 @@ fn given(status: u16, content_type: &str, body: &str, location: Option<&str>) ->
 }
 
 /// The error answer of the service that was called.
-pub(crate) fn reply(status: u16, retry_after_seconds: Option<u32>, route: &Route<'_>, call: &Call, now: i64) -> Reply {
+pub(crate) fn reply(
+    status: u16,
+    retry_after_seconds: Option<u32>,
+    route: &Route<'_>,
+    call: &Call,
+    now: i64,
+) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let reply = match route {
         Route::Vault { .. } => vault::fault(status, call),
-        Route::Imds => Reply::json(status, &json!({"error": "service_error", "error_description": status.as_str()})),
-        _ if status == StatusCode::TOO_MANY_REQUESTS => {
-            entra::error_body(status, "temporarily_unavailable", 90_055, "The tenant is throttled.", now)
-        }
-        _ => entra::error_body(status, "temporarily_unavailable", 90_033, "A transient error has occurred.", now),
+        Route::Imds => Reply::json(
+            status,
+            &json!({"error": "service_error", "error_description": status.as_str()}),
+        ),
+        _ if status == StatusCode::TOO_MANY_REQUESTS => entra::error_body(
+            status,
+            "temporarily_unavailable",
+            90_055,
+            "The tenant is throttled.",
+            now,
+        ),
+        _ => entra::error_body(
+            status,
+            "temporarily_unavailable",
+            90_033,
+            "A transient error has occurred.",
+            now,
+        ),
     };
     match retry_after_seconds {
         Some(seconds) => reply.with(header::RETRY_AFTER, seconds.to_string()),
@@ -272,8 +300,14 @@ mod tests {
         faults.inject(Fault::reset().times(1));
         faults.inject(Fault::delay(Duration::from_millis(6)));
         let delay = Duration::from_millis(11);
-        assert_eq!(faults.strike(&TOKEN), Outcome { delay, status: Some((429, Some(7))), ..Outcome::default() });
-        assert_eq!(faults.strike(&TOKEN), Outcome { delay, broken: Some(Break::Reset), ..Outcome::default() });
+        assert_eq!(
+            faults.strike(&TOKEN),
+            Outcome { delay, status: Some((429, Some(7))), ..Outcome::default() }
+        );
+        assert_eq!(
+            faults.strike(&TOKEN),
+            Outcome { delay, broken: Some(Break::Reset), ..Outcome::default() }
+        );
         assert_eq!(faults.strike(&TOKEN), Outcome { delay, ..Outcome::default() });
     }
 
@@ -281,10 +315,15 @@ mod tests {
     fn a_fault_reads_from_json() {
         let read = |text: &str| serde_json::from_str::<Fault>(text).unwrap();
         assert_eq!(
-            read(r#"{"kind":"secretGet","object":"a","effect":{"status":429,"retryAfterSeconds":2},"times":3}"#),
+            read(
+                r#"{"kind":"secretGet","object":"a","effect":{"status":429,"retryAfterSeconds":2},"times":3}"#
+            ),
             Fault::throttle(2).on(CallKind::SecretGet).object("a").times(3)
         );
-        assert_eq!(read(r#"{"effect":{"delayMilliseconds":9}}"#), Fault::delay(Duration::from_millis(9)));
+        assert_eq!(
+            read(r#"{"effect":{"delayMilliseconds":9}}"#),
+            Fault::delay(Duration::from_millis(9))
+        );
         assert_eq!(
             read(r#"{"effect":{"status":403,"contentType":"text/html","body":"<html>"}}"#),
             Fault::answer(403, "text/html", "<html>")

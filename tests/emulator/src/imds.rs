@@ -42,10 +42,14 @@ fn choose<'a>(world: &'a World, call: &'a Call) -> Result<(&'a App, &'a str), Im
     if call.parameter("api-version").is_none_or(str::is_empty) {
         return Err(ImdsError::NoApiVersion);
     }
-    let resource = call.parameter("resource").filter(|resource| !resource.is_empty()).ok_or(ImdsError::NoResource)?;
+    let resource = call
+        .parameter("resource")
+        .filter(|resource| !resource.is_empty())
+        .ok_or(ImdsError::NoResource)?;
     let mut chosen = world.directory.managed_identities().filter(|app| {
         let matches = |parameter, found: Option<&str>| {
-            call.parameter(parameter).is_none_or(|wanted| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted)))
+            call.parameter(parameter)
+                .is_none_or(|wanted| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted)))
         };
         matches("client_id", Some(&app.client_id))
             && matches("object_id", Some(&app.object_id))
@@ -70,7 +74,8 @@ enum ImdsError {
     #[error("Identity not found")]
     NotFound,
     #[error(
-        "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"
+        "Multiple user assigned identities exist, please specify the clientId / resourceId of the \
+         identity in the token request"
     )]
     Several,
     #[error("Method not allowed")]
@@ -81,7 +86,9 @@ impl ImdsError {
     fn reply(&self) -> Reply {
         let (status, error) = match self {
             Self::NoMetadataHeader => (StatusCode::BAD_REQUEST, "bad_request_102"),
-            Self::NoApiVersion | Self::NotFound | Self::Several => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::NoApiVersion | Self::NotFound | Self::Several => {
+                (StatusCode::BAD_REQUEST, "invalid_request")
+            }
             Self::NoResource => (StatusCode::BAD_REQUEST, "invalid_resource"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         };

@@ -12,7 +12,8 @@ use crate::reply::Reply;
 use crate::signing::SigningKeys;
 use crate::world::World;
 
-/// Claims of a ServiceAccount token. [`TokenClaims::new`] gives a good one; change a field to get a bad one.
+/// Claims of a ServiceAccount token. [`TokenClaims::new`] gives a good one; change a field to get a
+/// bad one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenClaims {
     /// Namespace of the ServiceAccount.
@@ -62,14 +63,18 @@ impl TokenClaims {
     /// Expiring so long after it was issued.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.expires = self.issued_at.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
+        self.expires =
+            self.issued_at.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
         self
     }
 
     /// The signed token.
     pub(crate) fn sign(&self, default_issuer: &str, keys: &SigningKeys) -> String {
         let (namespace, name) = (&self.namespace, &self.service_account);
-        let subject = self.subject.clone().unwrap_or_else(|| format!("system:serviceaccount:{namespace}:{name}"));
+        let subject = self
+            .subject
+            .clone()
+            .unwrap_or_else(|| format!("system:serviceaccount:{namespace}:{name}"));
         let key = if self.forged { &keys.foreign } else { &keys.issuer };
         key.sign(&json!({
             "aud": self.audiences,

@@ -10,8 +10,9 @@ use crate::route::CallKind;
 /// The log keeps this many of the newest requests.
 const KEPT_REQUESTS: usize = 10_000;
 
-/// How many calls of each kind were answered since the start or the last reset. A call that Key Vault answers with 401 counts there
-/// only; every other answer counts under its kind, failed ones included.
+/// How many calls of each kind were answered since the start or the last reset. A call that Key
+/// Vault answers with 401 counts there only; every other answer counts under its kind, failed ones
+/// included.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {

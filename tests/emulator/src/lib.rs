@@ -1,8 +1,10 @@
-//! A local stand-in for what Keysluice talks to in Azure: Entra's token endpoint, Key Vault, IMDS, and the cluster's OIDC issuer.
+//! A local stand-in for what Keysluice talks to in Azure: Entra's token endpoint, Key Vault, IMDS,
+//! and the cluster's OIDC issuer.
 //!
-//! It is honest. A federated token is verified as Entra does (RS256 by the issuer's keys, exact issuer, exact and case-sensitive
-//! subject, audience, time), an access token as Key Vault does (signature, issuer, audience, expiry), then the role assignments of the
-//! identity; refusals carry the services' own codes and texts. Microsoft's SDK reads a secret from it (`tests/sdk`).
+//! It is honest. A federated token is verified as Entra does (RS256 by the issuer's keys, exact
+//! issuer, exact and case-sensitive subject, audience, time), an access token as Key Vault does
+//! (signature, issuer, audience, expiry), then the role assignments of the identity; refusals carry
+//! the services' own codes and texts. Microsoft's SDK reads a secret from it (`tests/sdk`).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), keysluice_emulator::StartError> {
@@ -36,12 +38,13 @@
 //! | `oidc.localhost` | the issuer of ServiceAccount tokens |
 //! | `localhost`, `127.0.0.1`, any other | IMDS and control; also without TLS on the second port |
 //!
-//! The names lead to whatever address the client resolves them to; only the `Host` header counts. Every certificate is signed by an
-//! authority made at start.
+//! The names lead to whatever address the client resolves them to; only the `Host` header counts.
+//! Every certificate is signed by an authority made at start.
 //!
 //! # Control
 //!
-//! Everything below `http://HOST:PORT/control/`; bodies are JSON. Control calls are neither counted nor logged nor failed.
+//! Everything below `http://HOST:PORT/control/`; bodies are JSON. Control calls are neither counted
+//! nor logged nor failed.
 //!
 //! | call | effect |
 //! | --- | --- |

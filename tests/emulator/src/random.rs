@@ -11,5 +11,12 @@ pub(crate) fn hex(bytes: usize) -> String {
 /// A random GUID.
 pub(crate) fn guid() -> String {
     let digits = hex(16);
-    format!("{}-{}-4{}-a{}-{}", &digits[..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..])
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        &digits[..8],
+        &digits[8..12],
+        &digits[13..16],
+        &digits[17..20],
+        &digits[20..]
+    )
 }

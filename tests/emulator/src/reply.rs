@@ -22,7 +22,8 @@ impl Reply {
 
     /// Plain text.
     pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }.with(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        Self { status, headers: Vec::new(), body: body.into() }
+            .with(header::CONTENT_TYPE, "text/plain; charset=utf-8")
     }
 
     /// Nothing but a status.

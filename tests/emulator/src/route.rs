@@ -29,9 +29,11 @@ impl<'a> Route<'a> {
             "login.localhost" | "login.microsoftonline.com" => Self::entra(&segments),
             "oidc.localhost" => Self::issuer(&segments),
             _ => match Domain::of(host) {
-                Some((vault, domain)) => {
-                    Self::Vault { vault, domain, operation: Operation::parse(&call.method, &segments) }
-                }
+                Some((vault, domain)) => Self::Vault {
+                    vault,
+                    domain,
+                    operation: Operation::parse(&call.method, &segments),
+                },
                 None => Self::local(&segments),
             },
         }
@@ -40,7 +42,9 @@ impl<'a> Route<'a> {
     fn entra(segments: &[&'a str]) -> Self {
         match *segments {
             [tenant, "oauth2", "v2.0", "token"] => Self::Token { tenant },
-            [tenant, "v2.0", ".well-known", "openid-configuration"] => Self::TenantDiscovery { tenant },
+            [tenant, "v2.0", ".well-known", "openid-configuration"] => {
+                Self::TenantDiscovery { tenant }
+            }
             [_, "discovery", "v2.0", "keys"] => Self::TenantKeys,
             ["common", "discovery", "instance"] => Self::InstanceDiscovery,
             _ => Self::Nowhere,
@@ -58,7 +62,9 @@ impl<'a> Route<'a> {
     fn local(segments: &[&'a str]) -> Self {
         match *segments {
             ["control", ..] => Self::Control,
-            [first, "identity", "oauth2", "token"] if first.eq_ignore_ascii_case("metadata") => Self::Imds,
+            [first, "identity", "oauth2", "token"] if first.eq_ignore_ascii_case("metadata") => {
+                Self::Imds
+            }
             _ => Self::Nowhere,
         }
     }
@@ -76,7 +82,9 @@ impl<'a> Route<'a> {
             Self::Vault { operation, .. } => match operation {
                 Operation::Get { collection: Collection::Secrets, .. } => CallKind::SecretGet,
                 Operation::Get { collection: Collection::Keys, .. } => CallKind::KeyGet,
-                Operation::Get { collection: Collection::Certificates, .. } => CallKind::CertificateGet,
+                Operation::Get { collection: Collection::Certificates, .. } => {
+                    CallKind::CertificateGet
+                }
                 Operation::List { .. } | Operation::Versions { .. } => CallKind::List,
                 Operation::SetSecret { .. } => CallKind::SecretSet,
                 Operation::Unknown => CallKind::Other,
@@ -91,7 +99,9 @@ impl<'a> Route<'a> {
         match *self {
             Self::Vault {
                 operation:
-                    Operation::Get { name, .. } | Operation::Versions { name, .. } | Operation::SetSecret { name },
+                    Operation::Get { name, .. }
+                    | Operation::Versions { name, .. }
+                    | Operation::SetSecret { name },
                 ..
             } => Some(name),
             _ => None,
@@ -161,7 +171,9 @@ pub(crate) enum Collection {
 
 impl Collection {
     fn parse(segment: &str) -> Option<Self> {
-        [Self::Secrets, Self::Keys, Self::Certificates].into_iter().find(|one| one.path().eq_ignore_ascii_case(segment))
+        [Self::Secrets, Self::Keys, Self::Certificates]
+            .into_iter()
+            .find(|one| one.path().eq_ignore_ascii_case(segment))
     }
 
     /// First path segment, `secrets`.
@@ -195,7 +207,9 @@ impl<'a> Operation<'a> {
             (&Method::GET, [name, last]) if last.eq_ignore_ascii_case("versions") => {
                 Self::Versions { collection, name }
             }
-            (&Method::GET, [name, version]) => Self::Get { collection, name, version: Some(version) },
+            (&Method::GET, [name, version]) => {
+                Self::Get { collection, name, version: Some(version) }
+            }
             (&Method::PUT, [name]) if collection == Collection::Secrets => Self::SetSecret { name },
             _ => Self::Unknown,
         }
@@ -209,13 +223,16 @@ mod tests {
     use super::*;
 
     fn call(method: &str, uri: &str, host: &str) -> Call {
-        let request = http::Request::builder().method(method).uri(uri).header("host", host).body(()).unwrap();
+        let request =
+            http::Request::builder().method(method).uri(uri).header("host", host).body(()).unwrap();
         Call::new(request.into_parts().0, Bytes::new())
     }
 
     #[test]
     fn paths_take_extra_slashes_and_any_port() {
-        for path in ["/secrets/db", "/secrets/db/", "//secrets/db", "/secrets/db/?api%2Dversion=7.4"] {
+        for path in
+            ["/secrets/db", "/secrets/db/", "//secrets/db", "/secrets/db/?api%2Dversion=7.4"]
+        {
             let call = call("GET", path, "Shop.vault.azure.net:8443");
             let get = Operation::Get { collection: Collection::Secrets, name: "db", version: None };
             assert_eq!(
@@ -228,14 +245,22 @@ mod tests {
 
     #[test]
     fn query_keys_are_decoded() {
-        assert_eq!(call("GET", "/secrets?api%2Dversion=2025-07-01", "v").parameter("api-version"), Some("2025-07-01"));
+        assert_eq!(
+            call("GET", "/secrets?api%2Dversion=2025-07-01", "v").parameter("api-version"),
+            Some("2025-07-01")
+        );
     }
 
     #[test]
     fn calls_are_classified_by_host_and_path() {
         for (method, uri, host, expected) in [
             ("POST", "/t/oauth2/v2.0/token", "login.localhost:1", CallKind::Token),
-            ("GET", "/t/v2.0/.well-known/openid-configuration", "login.microsoftonline.com", CallKind::Discovery),
+            (
+                "GET",
+                "/t/v2.0/.well-known/openid-configuration",
+                "login.microsoftonline.com",
+                CallKind::Discovery,
+            ),
             ("GET", "/.well-known/openid-configuration", "oidc.localhost", CallKind::Discovery),
             ("GET", "/secrets", "v.vault.localhost", CallKind::List),
             ("GET", "/secrets/a/versions", "v.vault.localhost", CallKind::List),
@@ -247,7 +272,11 @@ mod tests {
             ("GET", "/control/counts", "localhost", CallKind::Control),
             ("GET", "/control/counts", "v.vault.localhost", CallKind::Other),
         ] {
-            assert_eq!(Route::of(&call(method, uri, host)).kind(), expected, "{method} {host}{uri}");
+            assert_eq!(
+                Route::of(&call(method, uri, host)).kind(),
+                expected,
+                "{method} {host}{uri}"
+            );
         }
     }
 }

@@ -7,7 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Everything to add to an emulator. Applications of the same client id are replaced; objects of the same name get a new version.
+/// Everything to add to an emulator. Applications of the same client id are replaced; objects of
+/// the same name get a new version.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Seed {
@@ -166,7 +167,8 @@ impl fmt::Debug for KeySeed {
     }
 }
 
-/// A certificate with the secret that holds its key and chain. Without `cer` and `secret`, a self-signed EC certificate is made.
+/// A certificate with the secret that holds its key and chain. Without `cer` and `secret`, a
+/// self-signed EC certificate is made.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CertificateSeed {

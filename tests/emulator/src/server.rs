@@ -75,12 +75,14 @@ pub(crate) async fn accept(
 }
 
 async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Shared) {
-    // Answers are small: waiting for more would only add 40 ms. A socket that refuses serves as well.
+    // Answers are small: waiting for more would only add 40 ms. A socket that refuses serves as
+    // well.
     let _ = stream.set_nodelay(true);
     match tls {
         None => serve(stream, shared).await,
         Some(tls) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
+            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await
+            {
                 shared.lock().journal.connected();
                 serve(stream, shared).await;
             }
@@ -124,7 +126,9 @@ where
             }
         })
     };
-    let mut connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
     // Errors are the client's: it has gone, or it spoke no HTTP.
     let _ = (&mut connection).await;
     if reset.load(Ordering::Acquire) {
@@ -166,7 +170,9 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Option<Response
     let reply = match (outcome.broken, outcome.status, outcome.answer) {
         (Some(Break::Reset), ..) => None,
         (.., Some(answer)) => Some(answer),
-        (_, Some((status, retry_after)), _) => Some(fault::reply(status, retry_after, &route, &call, now)),
+        (_, Some((status, retry_after)), _) => {
+            Some(fault::reply(status, retry_after, &route, &call, now))
+        }
         _ => Some(answer(&mut world, &route, &call, now)),
     };
     let truncated = outcome.broken == Some(Break::Truncate);
@@ -190,7 +196,9 @@ fn answer(world: &mut World, route: &Route<'_>, call: &Call, now: i64) -> Reply 
         Route::InstanceDiscovery => entra::instance(call),
         Route::IssuerDiscovery => issuer::discovery(world),
         Route::IssuerKeys => issuer::keys(world),
-        Route::Vault { vault, domain, operation } => vault::answer(world, vault, domain, operation, call, now),
+        Route::Vault { vault, domain, operation } => {
+            vault::answer(world, vault, domain, operation, call, now)
+        }
         Route::Imds => imds::token(world, call, now),
         Route::Control | Route::Nowhere => Reply::json(
             StatusCode::NOT_FOUND,
@@ -214,7 +222,8 @@ impl Drop for InFlight<'_> {
 fn response(reply: Reply, truncated: bool) -> Response<ReplyBody> {
     let length = reply.body.len();
     let body = if truncated { reply.body.slice(..length / 2) } else { reply.body };
-    let mut response = Response::new(ReplyBody { rest: Some(body), announced_bytes: length, truncated });
+    let mut response =
+        Response::new(ReplyBody { rest: Some(body), announced_bytes: length, truncated });
     *response.status_mut() = reply.status;
     response.headers_mut().extend(reply.headers);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -240,7 +249,8 @@ impl Body for ReplyBody {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if std::mem::take(&mut self.truncated) {
-            // hyper flushes when a body has to wait, and drops what it has buffered when a body ends early.
+            // hyper flushes when a body has to wait, and drops what it has buffered when a body
+            // ends early.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

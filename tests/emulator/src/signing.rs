@@ -40,7 +40,8 @@ impl SigningKey {
     pub(crate) fn sign<T: Serialize>(&self, claims: &T) -> String {
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some(self.kid.clone());
-        jsonwebtoken::encode(&header, claims, &self.encoding).expect("an RSA key made here signs any JSON object")
+        jsonwebtoken::encode(&header, claims, &self.encoding)
+            .expect("an RSA key made here signs any JSON object")
     }
 
     /// The key set an issuer publishes.
@@ -49,8 +50,8 @@ impl SigningKey {
     }
 }
 
-/// The three keys of the emulator. Generating RSA takes up to a second on a slow machine, so all emulators of one process share them;
-/// their tokens still differ in the issuer.
+/// The three keys of the emulator. Generating RSA takes up to a second on a slow machine, so all
+/// emulators of one process share them; their tokens still differ in the issuer.
 #[derive(Clone)]
 pub(crate) struct SigningKeys {
     /// Signs ServiceAccount tokens.
@@ -76,7 +77,8 @@ impl SigningKeys {
     }
 }
 
-/// Claims of a token whose signature nobody has checked yet; `None` if it is no JWT with an RSA signature.
+/// Claims of a token whose signature nobody has checked yet; `None` if it is no JWT with an RSA
+/// signature.
 pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     let header = jsonwebtoken::decode_header(token).ok()?;
     if !matches!(header.alg, Algorithm::RS256 | Algorithm::PS256) {
@@ -85,13 +87,18 @@ pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     jsonwebtoken::dangerous::insecure_decode_claims(token).ok()
 }
 
-/// Whether a key of `jwks` signed `token` with RS256, the one algorithm of federated and access tokens.
+/// Whether a key of `jwks` signed `token` with RS256, the one algorithm of federated and access
+/// tokens.
 pub(crate) fn signature_is_valid(token: &str, jwks: &JwkSet) -> bool {
     let Ok(header) = jsonwebtoken::decode_header(token) else { return false };
     let validation = signature_only(Algorithm::RS256);
-    jwks.keys.iter().filter(|key| header.kid.is_none() || key.common.key_id == header.kid).any(|key| {
-        DecodingKey::from_jwk(key).is_ok_and(|key| jsonwebtoken::decode::<IgnoredAny>(token, &key, &validation).is_ok())
-    })
+    jwks.keys.iter().filter(|key| header.kid.is_none() || key.common.key_id == header.kid).any(
+        |key| {
+            DecodingKey::from_jwk(key).is_ok_and(|key| {
+                jsonwebtoken::decode::<IgnoredAny>(token, &key, &validation).is_ok()
+            })
+        },
+    )
 }
 
 /// A certificate whose key signs an application's own assertions.
@@ -118,10 +125,12 @@ impl ClientCertificate {
     /// Whether the header of `token` names this certificate and its key signed with RS256 or PS256.
     pub(crate) fn signed(&self, token: &str) -> bool {
         let Ok(header) = jsonwebtoken::decode_header(token) else { return false };
-        let is_named = header.x5t.as_ref() == Some(&self.sha1) || header.x5t_s256.as_ref() == Some(&self.sha256);
+        let is_named = header.x5t.as_ref() == Some(&self.sha1)
+            || header.x5t_s256.as_ref() == Some(&self.sha256);
         is_named
             && matches!(header.alg, Algorithm::RS256 | Algorithm::PS256)
-            && jsonwebtoken::decode::<IgnoredAny>(token, &self.key, &signature_only(header.alg)).is_ok()
+            && jsonwebtoken::decode::<IgnoredAny>(token, &self.key, &signature_only(header.alg))
+                .is_ok()
     }
 }
 

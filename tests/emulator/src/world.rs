@@ -62,8 +62,11 @@ impl World {
     /// Adds what `seed` holds; nothing if a part of it is wrong.
     pub(crate) fn seed(&mut self, seed: Seed, now: i64) -> Result<(), SeedError> {
         let default_issuer = self.ports.issuer();
-        let apps: Vec<App> =
-            seed.apps.into_iter().map(|app| App::new(app, &default_issuer)).collect::<Result<_, _>>()?;
+        let apps: Vec<App> = seed
+            .apps
+            .into_iter()
+            .map(|app| App::new(app, &default_issuer))
+            .collect::<Result<_, _>>()?;
         let mut vaults = self.vaults.clone();
         for vault in seed.vaults {
             vaults.entry(vault.name.to_ascii_lowercase()).or_default().seed(vault, now)?;

@@ -1,4 +1,5 @@
-//! Any body as the vault's answer for a key, a certificate and a secret, and any text as a JSON secret: files or an error, never a panic.
+//! Any body as the vault's answer for a key, a certificate and a secret, and any text as a JSON
+//! secret: files or an error, never a panic.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! The documents of a SecretProviderClass: an error or a Plan that the sidecar accepts, with few warnings, never a panic.
+//! The documents of a SecretProviderClass: an error or a Plan that the sidecar accepts, with few
+//! warnings, never a panic.
 
 #![no_main]
 

@@ -1,6 +1,8 @@
-//! A PKCS#12 file, or PEM, in a vault: files or an error, never a panic, whatever part is asked for.
+//! A PKCS#12 file, or PEM, in a vault: files or an error, never a panic, whatever part is asked
+//! for.
 //!
-//! Start from the files the tests have: `cargo +nightly fuzz run --fuzz-dir fuzz pkcs12 ../injector/tests/data/certificates`.
+//! Start from the files the tests have: `cargo +nightly fuzz run --fuzz-dir fuzz pkcs12
+//! ../injector/tests/data/certificates`.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! Proof that the emulator is honest: Microsoft's `azure_identity` and `azure_security_keyvault_secrets`, unmodified, exchange a
-//! ServiceAccount token and read a secret from it, with the verification of the challenge's resource on.
+//! Proof that the emulator is honest: Microsoft's `azure_identity` and
+//! `azure_security_keyvault_secrets`, unmodified, exchange a ServiceAccount token and read a secret
+//! from it, with the verification of the challenge's resource on.
 #![cfg(test)]
 
 use std::io::Write as _;

@@ -1,6 +1,8 @@
 //! One request to the stand-in.
 
-use super::world::{BINDINGS, CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World};
+use super::world::{
+    BINDINGS, CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World,
+};
 use super::write;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
@@ -21,7 +23,10 @@ impl Body for Pieces {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }
@@ -31,14 +36,21 @@ pub(super) async fn answer(
     shared: Arc<Mutex<World>>,
 ) -> Result<Response<Pieces>, Infallible> {
     let uri = request.uri().clone();
-    let agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let agent = request
+        .headers()
+        .get("user-agent")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let resources = [SERVICE_ACCOUNTS, CLASSES, DRIVERS, SECRETS, CONFIGURATIONS, BINDINGS];
-    let resource = resources.into_iter().find(|name| uri.path().split('/').any(|part| part == *name));
+    let resource =
+        resources.into_iter().find(|name| uri.path().split('/').any(|part| part == *name));
     let query: HashMap<String, String> = uri
         .query()
         .unwrap_or_default()
         .split('&')
-        .filter_map(|pair| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
+        .filter_map(|pair| {
+            pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+        })
         .collect();
     {
         let mut world = shared.lock().unwrap();
@@ -87,7 +99,8 @@ pub(super) async fn answer(
             "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
         ));
     }
-    let from: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
+    let from: u64 =
+        query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
     if !initial && from < world.compacted {
         return Ok(status(410, "too old resource version"));
     }
@@ -100,7 +113,11 @@ pub(super) async fn answer(
 async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Response<Pieces> {
     let mut parts = path.rsplit('/');
     let name = parts.next().unwrap_or_default();
-    let namespace = if [DRIVERS, CONFIGURATIONS].contains(&resource) { "" } else { parts.nth(1).unwrap_or_default() };
+    let namespace = if [DRIVERS, CONFIGURATIONS].contains(&resource) {
+        ""
+    } else {
+        parts.nth(1).unwrap_or_default()
+    };
     let (found, fault, mut pulse) = {
         let mut world = shared.lock().unwrap();
         let fault = world.passing_get_fault.take().or(world.get_fault);
@@ -123,7 +140,8 @@ async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Respo
 /// A list in pages; the token is the index of the first item.
 fn page(world: &World, resource: &str, query: &HashMap<String, String>) -> Response<Pieces> {
     let number = |key: &str| query.get(key).and_then(|value| value.parse::<usize>().ok());
-    let (begin, limit) = (number("continue").unwrap_or_default(), number("limit").unwrap_or(usize::MAX));
+    let (begin, limit) =
+        (number("continue").unwrap_or_default(), number("limit").unwrap_or(usize::MAX));
     let all: Vec<_> = world.all(resource).collect();
     let end = begin.saturating_add(limit).min(all.len());
     let next = if end < all.len() { end.to_string() } else { String::new() };
@@ -132,7 +150,8 @@ fn page(world: &World, resource: &str, query: &HashMap<String, String>) -> Respo
 }
 
 fn status(code: u16, message: &str) -> Response<Pieces> {
-    let mut response = body(code, &json!({"kind": "Status", "code": code, "message": message, "metadata": {}}));
+    let mut response =
+        body(code, &json!({"kind": "Status", "code": code, "message": message, "metadata": {}}));
     if code == 429 {
         response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
     }
@@ -162,7 +181,14 @@ struct Stream {
 struct Ended;
 
 impl Stream {
-    async fn run(mut self, shared: Arc<Mutex<World>>, resource: &'static str, initial: bool, from: u64, epoch: u64) {
+    async fn run(
+        mut self,
+        shared: Arc<Mutex<World>>,
+        resource: &'static str,
+        initial: bool,
+        from: u64,
+        epoch: u64,
+    ) {
         let _ = self.events(&shared, resource, initial, from, epoch).await;
     }
 
@@ -198,7 +224,9 @@ impl Stream {
                 if world.epoch != epoch {
                     return Ok(());
                 }
-                let new = |change: &&super::world::Change| change.version > seen && change.resource == resource;
+                let new = |change: &&super::world::Change| {
+                    change.version > seen && change.resource == resource
+                };
                 if world.stalled {
                     (Vec::new(), seen)
                 } else {

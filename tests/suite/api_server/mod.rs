@@ -1,11 +1,14 @@
-//! A stand-in for the API server, as faulty as a real one under load: streams lists, sends bookmarks, cuts connections in the
-//! middle of an event, forgets its history, refuses, hangs, and cuts its answers into any pieces.
+//! A stand-in for the API server, as faulty as a real one under load: streams lists, sends
+//! bookmarks, cuts connections in the middle of an event, forgets its history, refuses, hangs, and
+//! cuts its answers into any pieces.
 
 mod answer;
 mod world;
 mod write;
 
-pub(crate) use world::{CLASSES, CONFIGURATIONS, Change, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World};
+pub(crate) use world::{
+    CLASSES, CONFIGURATIONS, Change, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World,
+};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -73,13 +76,16 @@ impl ApiServer {
     pub(crate) fn kubeconfig(&self, directory: &Path) -> PathBuf {
         let path = directory.join("kubeconfig");
         let text = format!(
-            "current-context: test\nclusters: [{{name: test, cluster: {{server: \"http://{}\"}}}}]\n\
-             contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\nusers: [{{name: test, user: {{token: t}}}}]\n",
+            "current-context: test\nclusters: [{{name: test, cluster: {{server: \
+             \"http://{}\"}}}}]\n\
+             contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\nusers: [{{name: \
+             test, user: {{token: t}}}}]\n",
             self.address()
         );
         // By a rename: a replica that was started a moment ago may be reading it.
         let new = directory.join("kubeconfig.new");
-        std::io::Write::write_all(&mut std::fs::File::create(&new).unwrap(), text.as_bytes()).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::create(&new).unwrap(), text.as_bytes())
+            .unwrap();
         std::fs::rename(new, &path).unwrap();
         path
     }
@@ -108,11 +114,19 @@ async fn accept(listener: Arc<TcpListener>, world: Arc<Mutex<World>>) {
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, number: usize, world: Arc<Mutex<World>>) {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    number: usize,
+    world: Arc<Mutex<World>>,
+) {
     let service = service_fn(move |request| {
         let (dead, world) = (number <= world.lock().unwrap().dead_connections, Arc::clone(&world));
-        async move { if dead { std::future::pending().await } else { answer::answer(request, world).await } }
+        async move {
+            if dead { std::future::pending().await } else { answer::answer(request, world).await }
+        }
     });
     // A cut connection is what it was told to be.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }

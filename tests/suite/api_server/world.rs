@@ -117,10 +117,10 @@ impl Default for World {
 impl World {
     /// Creates or changes a ServiceAccount.
     pub(crate) fn put_account(&mut self, namespace: &str, name: &str, client_id: Option<&str>) {
-        let mut metadata =
-            json!({"namespace": namespace, "name": name, "uid": "u", "managedFields": [{"f": {"x": [1]}}]});
+        let mut metadata = json!({"namespace": namespace, "name": name, "uid": "u", "managedFields": [{"f": {"x": [1]}}]});
         if let Some(id) = client_id {
-            metadata["annotations"] = json!({"other": "x\"\n", "azure.workload.identity/client-id": id});
+            metadata["annotations"] =
+                json!({"other": "x\"\n", "azure.workload.identity/client-id": id});
         }
         self.put(SERVICE_ACCOUNTS, json!({"kind": "PartialObjectMetadata", "metadata": metadata}));
     }
@@ -128,23 +128,27 @@ impl World {
     /// Creates or changes a class.
     pub(crate) fn put_class(&mut self, namespace: &str, name: &str, vault: &str) {
         let spec = json!({"provider": "azure", "parameters": {"keyvaultName": vault}});
-        self.put(CLASSES, json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec}));
+        self.put(
+            CLASSES,
+            json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec}),
+        );
     }
 
     pub(crate) fn put_driver(&mut self) {
         self.put(DRIVERS, json!({"metadata": {"name": "secrets-store.csi.k8s.io"}}));
     }
 
-    /// Creates or changes our webhook configuration: one `caBundle` for each entry, as it is written (base64).
+    /// Creates or changes our webhook configuration: one `caBundle` for each entry, as it is
+    /// written (base64).
     pub(crate) fn put_configuration(&mut self, name: &str, bundles: &[&str]) {
-        let entry =
-            |bundle: &&str| json!({"name": "e", "clientConfig": {"service": {"name": "s"}, "caBundle": bundle}});
+        let entry = |bundle: &&str| json!({"name": "e", "clientConfig": {"service": {"name": "s"}, "caBundle": bundle}});
         let webhooks: Vec<Value> = bundles.iter().map(entry).collect();
         self.put(CONFIGURATIONS, json!({"metadata": {"name": name}, "webhooks": webhooks}));
     }
 
-    /// Creates or changes our webhook configuration as the chart has it: the entry for labelled pods and the one for CSI volumes, both
-    /// `Ignore`; without a path if `path` is `None`, and with the `caBundle` that is there.
+    /// Creates or changes our webhook configuration as the chart has it: the entry for labelled
+    /// pods and the one for CSI volumes, both `Ignore`; without a path if `path` is `None`, and
+    /// with the `caBundle` that is there.
     pub(crate) fn put_entries(&mut self, name: &str, path: Option<&str>, is_marked: bool) {
         let before = self.find(CONFIGURATIONS, "", name).cloned().unwrap_or_default();
         let entry = |(index, entry): (usize, &str)| {
@@ -157,14 +161,27 @@ impl World {
             }
             one
         };
-        let webhooks: Vec<Value> =
-            ["pods.keysluice.dev", "csi-volumes.keysluice.dev"].into_iter().enumerate().map(entry).collect();
-        let mark = if is_marked { json!({"keysluice.dev/path": "written-by-webhook"}) } else { json!({}) };
-        self.put(CONFIGURATIONS, json!({"metadata": {"name": name, "annotations": mark}, "webhooks": webhooks}));
+        let webhooks: Vec<Value> = ["pods.keysluice.dev", "csi-volumes.keysluice.dev"]
+            .into_iter()
+            .enumerate()
+            .map(entry)
+            .collect();
+        let mark =
+            if is_marked { json!({"keysluice.dev/path": "written-by-webhook"}) } else { json!({}) };
+        self.put(
+            CONFIGURATIONS,
+            json!({"metadata": {"name": name, "annotations": mark}, "webhooks": webhooks}),
+        );
     }
 
     /// Creates or changes an object that may have any shape, as long as nothing sets its version.
-    pub(crate) fn put_hostile(&mut self, resource: &'static str, namespace: &str, name: &str, object: Value) {
+    pub(crate) fn put_hostile(
+        &mut self,
+        resource: &'static str,
+        namespace: &str,
+        name: &str,
+        object: Value,
+    ) {
         self.version += 1;
         let key = (resource, namespace.to_owned(), name.to_owned());
         let known = self.objects.insert(key, object.clone()).is_some();
@@ -181,7 +198,9 @@ impl World {
 
     /// Deletes an object if it is there.
     pub(crate) fn delete(&mut self, resource: &'static str, namespace: &str, name: &str) {
-        if let Some(mut object) = self.objects.remove(&(resource, namespace.to_owned(), name.to_owned())) {
+        if let Some(mut object) =
+            self.objects.remove(&(resource, namespace.to_owned(), name.to_owned()))
+        {
             self.version += 1;
             object["metadata"]["resourceVersion"] = json!(self.version.to_string());
             self.record(resource, "DELETED", object);
@@ -202,7 +221,8 @@ impl World {
         self.pulse.subscribe()
     }
 
-    /// Forgets all history: whoever comes back with an old version meets 410. Who is connected misses nothing.
+    /// Forgets all history: whoever comes back with an old version meets 410. Who is connected
+    /// misses nothing.
     pub(crate) fn compact(&mut self) {
         self.version += 1;
         self.compacted = self.version;
@@ -232,7 +252,12 @@ impl World {
         self.objects.iter().filter(move |((of, ..), _)| *of == resource).map(|(_, object)| object)
     }
 
-    pub(crate) fn find(&self, resource: &'static str, namespace: &str, name: &str) -> Option<&Value> {
+    pub(crate) fn find(
+        &self,
+        resource: &'static str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<&Value> {
         self.objects.get(&(resource, namespace.to_owned(), name.to_owned()))
     }
 

@@ -16,7 +16,9 @@ pub(super) async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| (400, "no body"))?.to_bytes();
     let parts: Vec<&str> = head.uri.path().split('/').collect();
-    let after = |part: &str| parts.iter().position(|one| *one == part).and_then(|at| parts.get(at + 1)).copied();
+    let after = |part: &str| {
+        parts.iter().position(|one| *one == part).and_then(|at| parts.get(at + 1)).copied()
+    };
     let mut world = shared.lock().unwrap();
     if head.method == Method::POST {
         let object: Value = serde_json::from_slice(&body).map_err(|_| (400, "not JSON"))?;
@@ -27,7 +29,8 @@ pub(super) async fn answer(
         world.put(resource, object.clone());
         return Ok(object);
     }
-    let namespace = if [CONFIGURATIONS, BINDINGS].contains(&resource) { None } else { after("namespaces") };
+    let namespace =
+        if [CONFIGURATIONS, BINDINGS].contains(&resource) { None } else { after("namespaces") };
     let (namespace, name) = (namespace.unwrap_or_default(), after(resource).unwrap_or_default());
     let object = world.find(resource, namespace, name).ok_or((404, "not found"))?;
     let mut changed = object.clone();
@@ -35,7 +38,8 @@ pub(super) async fn answer(
         world.delete(resource, namespace, name);
         return Ok(changed);
     }
-    let patch: json_patch::Patch = serde_json::from_slice(&body).map_err(|_| (400, "no JSON patch"))?;
+    let patch: json_patch::Patch =
+        serde_json::from_slice(&body).map_err(|_| (400, "no JSON patch"))?;
     json_patch::patch(&mut changed, &patch).map_err(|_| (422, "the patch does not apply"))?;
     if changed["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
         return Err((409, "the object has been modified"));

@@ -15,7 +15,10 @@ fn own_address() -> Option<IpAddr> {
 }
 
 /// All of a body but its end; the status line that comes all the same.
-async fn status_of_half_a_body(webhook: &Webhook, address: IpAddr) -> std::io::Result<(String, TcpStream)> {
+async fn status_of_half_a_body(
+    webhook: &Webhook,
+    address: IpAddr,
+) -> std::io::Result<(String, TcpStream)> {
     let mut stream = TcpStream::connect((address, webhook.admin.port())).await?;
     let length = 2 << 20;
     let head = format!("PUT /log-level HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
@@ -43,7 +46,10 @@ async fn who_changes_the_log_level_is_looked_at_before_a_body_is_read() {
         for _ in 0..3 * 66 {
             // A connection that is answered and still sends may be reset before the answer is read.
             if let Ok((status, stream)) = status_of_half_a_body(&webhook, from).await {
-                assert!(status.is_empty() || status.starts_with(&format!("HTTP/1.1 {expected}")), "{status}");
+                assert!(
+                    status.is_empty() || status.starts_with(&format!("HTTP/1.1 {expected}")),
+                    "{status}"
+                );
                 open.push((status, stream));
             }
         }
@@ -63,6 +69,7 @@ async fn the_process_leaves_no_core_file() {
     let values: Vec<_> = line.split_ascii_whitespace().take(2).collect();
     assert_eq!(values, ["0", "0"]);
     // What is not dumpable belongs to root in /proc, whoever runs it.
-    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(webhook.proc("environ")).unwrap());
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(webhook.proc("environ")).unwrap());
     assert_eq!(owner, 0);
 }

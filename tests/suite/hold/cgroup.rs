@@ -18,7 +18,8 @@ pub(crate) struct MemoryGroup {
 }
 
 impl MemoryGroup {
-    /// Creates it; says so and gives `None` where the machine has no memory cgroups or the test no right to make one.
+    /// Creates it; says so and gives `None` where the machine has no memory cgroups or the test no
+    /// right to make one.
     pub(crate) fn create(name: &str, limit_bytes: usize) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +56,8 @@ impl MemoryGroup {
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
         let mut reason = "cgroup v2 is not mounted".to_owned();
-        // A group that holds processes cannot give controllers to children: the nearest one above that can.
+        // A group that holds processes cannot give controllers to children: the nearest one above
+        // that can.
         for parent in mount.join(own).ancestors().take_while(|parent| parent.starts_with(mount)) {
             let _ = put(&parent.join("cgroup.subtree_control"), "+memory");
             let made = Self::make(parent.join(name), true).and_then(|group| {
@@ -108,7 +110,9 @@ impl MemoryGroup {
     /// How many processes of it were killed for want of memory.
     pub(crate) fn oom_kills(&self) -> u64 {
         let text = self.read(if self.is_v2 { "memory.events" } else { "memory.oom_control" });
-        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or_default()
+        text.lines()
+            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+            .unwrap_or_default()
     }
 }
 

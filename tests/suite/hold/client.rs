@@ -1,4 +1,5 @@
-//! Clients: TLS from an address of choice, HTTP/1.1 by hand, and a caller that goes on steadily and notes what it meets.
+//! Clients: TLS from an address of choice, HTTP/1.1 by hand, and a caller that goes on steadily and
+//! notes what it meets.
 
 use super::webhook::Webhook;
 use bytes::Bytes;
@@ -27,14 +28,19 @@ pub(crate) fn client_config(ca: &CertificateDer<'static>, protocol: &[u8]) -> Ar
     let mut roots = RootCertStore::empty();
     roots.add(ca.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13]);
     let mut config = builder.unwrap().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     Arc::new(config)
 }
 
 /// A TLS connection from an address of the loopback.
-pub(crate) async fn connect(webhook: &Webhook, from: IpAddr, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    webhook: &Webhook,
+    from: IpAddr,
+    protocol: &[u8],
+) -> io::Result<TlsStream<TcpStream>> {
     connect_to(webhook.listen, webhook.client_config(protocol), from).await
 }
 
@@ -47,7 +53,11 @@ async fn dial(to: SocketAddr, from: IpAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn connect_to(to: SocketAddr, config: Arc<ClientConfig>, from: IpAddr) -> io::Result<TlsStream<TcpStream>> {
+async fn connect_to(
+    to: SocketAddr,
+    config: Arc<ClientConfig>,
+    from: IpAddr,
+) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     TlsConnector::from(config).connect(name, dial(to, from).await?).await
 }
@@ -56,13 +66,17 @@ async fn connect_to(to: SocketAddr, config: Arc<ClientConfig>, from: IpAddr) -> 
 pub(crate) fn post_bytes(path: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \
+         {length}\r\n\r\n"
     );
     [head.as_bytes(), body].concat()
 }
 
 /// Sends a request and reads one answer: status, and the body as JSON.
-pub(crate) async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> io::Result<(u16, Value)> {
+pub(crate) async fn exchange(
+    stream: &mut TlsStream<TcpStream>,
+    request: &[u8],
+) -> io::Result<(u16, Value)> {
     stream.write_all(request).await?;
     stream.flush().await?;
     let mut answer = Vec::new();
@@ -70,12 +84,17 @@ pub(crate) async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8]) 
         if stream.read_buf(&mut answer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
         let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
         let body = &answer[end + 4..];
         if length.is_some_and(|length| body.len() >= length) {
-            let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+            let status =
+                head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
             return Ok((status, serde_json::from_slice(body).unwrap_or_default()));
         }
     }
@@ -114,12 +133,15 @@ impl Answered {
     pub(crate) fn line(&self) -> String {
         let [median, p99, most] = [500, 990, 1000].map(|share| self.permille(share));
         let (count, refused) = (self.count(), self.refused.len());
-        format!("{count} answered, {refused} refused; p50 {median:.1?}, p99 {p99:.1?}, max {most:.1?}")
+        format!(
+            "{count} answered, {refused} refused; p50 {median:.1?}, p99 {p99:.1?}, max {most:.1?}"
+        )
     }
 }
 
-/// Ordinary reviews, one after the other as the API server sends them (HTTP/2, a new connection where the last one ended),
-/// on a thread of their own, so that the attack's own work does not count.
+/// Ordinary reviews, one after the other as the API server sends them (HTTP/2, a new connection
+/// where the last one ended), on a thread of their own, so that the attack's own work does not
+/// count.
 pub(crate) struct Steady {
     stop: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<Answered>,
@@ -128,11 +150,15 @@ pub(crate) struct Steady {
 impl Steady {
     /// Starts calling from an address, for pods of a namespace.
     pub(crate) fn start(webhook: &Webhook, from: IpAddr, namespace: &str) -> Self {
-        let (to, config, body) =
-            (webhook.listen, webhook.client_config(b"h2"), review_in(namespace, keysluice_bench::pod(4096)).into());
+        let (to, config, body) = (
+            webhook.listen,
+            webhook.client_config(b"h2"),
+            review_in(namespace, keysluice_bench::pod(4096)).into(),
+        );
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(call_until(stopped, to, config, from, body))
         });
         Self { stop, thread }
@@ -156,7 +182,8 @@ async fn call_until(
     let mut connection = None;
     loop {
         let begun = Instant::now();
-        match tokio::time::timeout(PATIENCE, call(&mut connection, to, &config, from, &body)).await {
+        match tokio::time::timeout(PATIENCE, call(&mut connection, to, &config, from, &body)).await
+        {
             Ok(Ok(())) => answered.latencies.push(begun.elapsed()),
             Ok(Err(error)) => answered.refused.push(error),
             Err(_) => {
@@ -181,7 +208,9 @@ async fn call(
         let mut caller = if let Some(caller) = connection.take() {
             caller
         } else {
-            let stream = connect_to(to, Arc::clone(config), from).await.map_err(|error| format!("connect: {error}"))?;
+            let stream = connect_to(to, Arc::clone(config), from)
+                .await
+                .map_err(|error| format!("connect: {error}"))?;
             let made = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
             let (caller, driver) = made.map_err(|error| format!("HTTP/2: {error}"))?;
             tokio::spawn(driver);
@@ -190,15 +219,22 @@ async fn call(
         if caller.ready().await.is_err() {
             continue;
         }
-        let request = Request::post("https://localhost/mutate").header("content-type", "application/json");
-        let response = match caller.send_request(request.body(Full::new(body.clone())).unwrap()).await {
-            Ok(response) => response,
-            // It had ended before anything was sent: Go's client, too, opens another one then.
-            Err(error) if error.is_canceled() => continue,
-            Err(error) => return Err(format!("send: {error:?}")),
-        };
+        let request =
+            Request::post("https://localhost/mutate").header("content-type", "application/json");
+        let response =
+            match caller.send_request(request.body(Full::new(body.clone())).unwrap()).await {
+                Ok(response) => response,
+                // It had ended before anything was sent: Go's client, too, opens another one then.
+                Err(error) if error.is_canceled() => continue,
+                Err(error) => return Err(format!("send: {error:?}")),
+            };
         let status = response.status();
-        let text = response.into_body().collect().await.map_err(|error| format!("read: {error:?}"))?.to_bytes();
+        let text = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| format!("read: {error:?}"))?
+            .to_bytes();
         *connection = Some(caller);
         let body: Value = serde_json::from_slice(&text).unwrap_or_default();
         return if status == 200 && body["response"]["allowed"] == true {

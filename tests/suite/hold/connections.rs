@@ -1,4 +1,5 @@
-//! Crowds of connections that do not do their part: none kills the webhook or keeps an ordinary caller of another address out.
+//! Crowds of connections that do not do their part: none kills the webhook or keeps an ordinary
+//! caller of another address out.
 
 use super::{Objects, Steady, Webhook, connect};
 use rustls::pki_types::ServerName;
@@ -50,7 +51,9 @@ impl Drop for Open {
 /// A request for nothing each second.
 async fn chat(mut stream: Box<TlsStream<TcpStream>>) {
     let mut answer = [0; 4096];
-    while stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() && stream.flush().await.is_ok() {
+    while stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok()
+        && stream.flush().await.is_ok()
+    {
         if !matches!(stream.read(&mut answer).await, Ok(1..)) {
             return;
         }
@@ -68,8 +71,8 @@ async fn open(webhook: &Webhook, attack: Attack, hello: &[u8]) -> io::Result<Ope
     match attack {
         Attack::Idle | Attack::Chatty | Attack::Hello => {}
         Attack::HeadAlone => {
-            let head =
-                "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 40000\r\n\r\n";
+            let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: \
+                application/json\r\ncontent-length: 40000\r\n\r\n";
             stream.write_all(head.as_bytes()).await?;
         }
         Attack::HalfHead => {
@@ -77,8 +80,8 @@ async fn open(webhook: &Webhook, attack: Attack, hello: &[u8]) -> io::Result<Ope
             stream.write_all(head.as_bytes()).await?;
         }
         Attack::HeadAndHalfBody => {
-            let head =
-                "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 40000\r\nx: ";
+            let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: \
+                application/json\r\ncontent-length: 40000\r\nx: ";
             let head = format!("{head}{}\r\n\r\n{}", "x".repeat(14_900), " ".repeat(30_000));
             stream.write_all(head.as_bytes()).await?;
         }
@@ -98,8 +101,11 @@ async fn open(webhook: &Webhook, attack: Attack, hello: &[u8]) -> io::Result<Ope
 /// The first bytes of a handshake, to be sent again and again without work for the sender.
 fn recorded_hello() -> Vec<u8> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config =
+        builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
     let mut hello = Vec::new();
@@ -107,7 +113,8 @@ fn recorded_hello() -> Vec<u8> {
     hello
 }
 
-/// Opens this many connections, each kept until all are open or its time is over, while an ordinary caller goes on.
+/// Opens this many connections, each kept until all are open or its time is over, while an ordinary
+/// caller goes on.
 async fn attack(name: &str, attack: Attack, count: usize) {
     let objects = Objects::of(&["shop", "quiet"], "");
     let Some(webhook) = Webhook::start(name, &["--objects", objects.path()]) else { return };
@@ -118,12 +125,15 @@ async fn attack(name: &str, attack: Attack, count: usize) {
     let begun = std::time::Instant::now();
     let mut attackers = JoinSet::new();
     for _ in 0..count {
-        let (webhook, hello, at_once) = (Arc::clone(&webhook), Arc::clone(&hello), Arc::clone(&at_once));
+        let (webhook, hello, at_once) =
+            (Arc::clone(&webhook), Arc::clone(&hello), Arc::clone(&at_once));
         attackers.spawn(async move {
             // Again and again, until it is in or the attack is over.
             while begun.elapsed() < ATTACK {
                 let permit = at_once.acquire().await;
-                let opened = tokio::time::timeout(Duration::from_secs(5), open(&webhook, attack, &hello)).await;
+                let opened =
+                    tokio::time::timeout(Duration::from_secs(5), open(&webhook, attack, &hello))
+                        .await;
                 drop(permit);
                 if let Ok(Ok(open)) = opened {
                     return Some(open);
@@ -140,7 +150,10 @@ async fn attack(name: &str, attack: Attack, count: usize) {
     let count_opened = opened.len();
     drop(opened);
     let back = webhook.until_it_serves().await;
-    println!("{name}: {count_opened} of {count} opened; peak {peak} MiB; {}; serves after {back:.1?}", answered.line());
+    println!(
+        "{name}: {count_opened} of {count} opened; peak {peak} MiB; {}; serves after {back:.1?}",
+        answered.line()
+    );
     webhook.assert_held();
     assert!(answered.count() > 0 && answered.refused.is_empty(), "{:?}", answered.refused);
     super::assert_prompt(&answered, back);

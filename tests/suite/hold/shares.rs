@@ -24,27 +24,34 @@ async fn five_hundred_creations_from_one_address_while_another_holds_its_share()
     for index in 0..600 {
         let mut stream = connect(&webhook, OTHER, b"http/1.1").await.unwrap();
         if index % 2 == 0 {
-            let head =
-                "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n{";
+            let head = "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: \
+                application/json\r\ncontent-length: 9999\r\n\r\n{";
             stream.write_all(head.as_bytes()).await.unwrap();
             stream.flush().await.unwrap();
         }
         kept.push(stream);
     }
-    let request: Arc<[u8]> = post_bytes("/mutate", &keysluice_bench::review(&keysluice_bench::pod(4096))).into();
+    let request: Arc<[u8]> =
+        post_bytes("/mutate", &keysluice_bench::review(&keysluice_bench::pod(4096))).into();
     let begun = Instant::now();
     let mut creations = JoinSet::new();
     for _ in 0..500 {
         let (webhook, request) = (Arc::clone(&webhook), Arc::clone(&request));
         creations.spawn(async move {
-            let mut stream = connect(&webhook, ONE, b"http/1.1").await.map_err(|error| format!("connect: {error}"))?;
-            let answer = exchange(&mut stream, &request).await.map_err(|error| format!("exchange: {error}"))?;
+            let mut stream = connect(&webhook, ONE, b"http/1.1")
+                .await
+                .map_err(|error| format!("connect: {error}"))?;
+            let answer = exchange(&mut stream, &request)
+                .await
+                .map_err(|error| format!("exchange: {error}"))?;
             Ok::<_, String>((answer.0, answer.1["response"]["allowed"].clone(), stream))
         });
     }
     let answers = creations.join_all().await;
-    let refused: Vec<_> =
-        answers.iter().filter(|answer| !matches!(answer, Ok((200, allowed, _)) if *allowed == true)).collect();
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|answer| !matches!(answer, Ok((200, allowed, _)) if *allowed == true))
+        .collect();
     println!("500 creations in {:.1?}; peak {} MiB", begun.elapsed(), webhook.peak_bytes() >> 20);
     assert!(refused.is_empty(), "{} refused: {:?}", refused.len(), refused.first());
     webhook.assert_held();
@@ -56,14 +63,18 @@ async fn a_burst_on_one_connection_is_answered_while_bodies_do_not_come() {
     let Some(webhook) = Webhook::start("burst", &["--objects", objects.path()]) else { return };
     let body = Bytes::from(keysluice_bench::review(&keysluice_bench::pod(4096)));
     let stream = connect(&webhook, ONE, b"h2").await.unwrap();
-    let (caller, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (caller, driver) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(driver);
     for _ in 0..10 {
         let burst = (0..20).map(|_| {
             let mut caller = caller.clone();
-            let request = Request::post("https://localhost/mutate").header("content-type", "application/json");
+            let request = Request::post("https://localhost/mutate")
+                .header("content-type", "application/json");
             let request = request.body(Full::new(body.clone())).unwrap();
-            tokio::spawn(async move { caller.send_request(request).await.map(|response| response.status()) })
+            tokio::spawn(async move {
+                caller.send_request(request).await.map(|response| response.status())
+            })
         });
         for answer in burst.collect::<Vec<_>>() {
             assert_eq!(answer.await.unwrap().unwrap(), 200);
@@ -83,11 +94,15 @@ async fn answers_that_are_not_taken_kill_nothing() {
         let Ok(stream) = connect(&webhook, ONE, b"h2").await else { continue };
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.initial_stream_window_size(0);
-        let Ok((caller, driver)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await else { continue };
+        let Ok((caller, driver)) = builder.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await
+        else {
+            continue;
+        };
         let driver = tokio::spawn(driver);
         for _ in 0..90 {
             let mut caller = caller.clone();
-            let request = Request::post("https://localhost/mutate").header("content-type", "application/json");
+            let request = Request::post("https://localhost/mutate")
+                .header("content-type", "application/json");
             let request = request.body(Full::new(body.clone())).unwrap();
             kept.push(tokio::spawn(async move {
                 let response = caller.send_request(request).await;
@@ -101,7 +116,11 @@ async fn answers_that_are_not_taken_kill_nothing() {
     let answered = steady.stop().await;
     kept.iter().for_each(tokio::task::JoinHandle::abort);
     let back = webhook.until_it_serves().await;
-    println!("answers: peak {} MiB; {}; serves after {back:.1?}", webhook.peak_bytes() >> 20, answered.line());
+    println!(
+        "answers: peak {} MiB; {}; serves after {back:.1?}",
+        webhook.peak_bytes() >> 20,
+        answered.line()
+    );
     webhook.assert_held();
     assert!(answered.refused.is_empty(), "{:?}", answered.refused);
     super::assert_prompt(&answered, back);

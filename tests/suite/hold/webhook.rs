@@ -22,7 +22,8 @@ pub(crate) const CHART_LIMIT_BYTES: usize = 128 << 20;
 pub(crate) struct Objects(tempfile::TempDir);
 
 impl Objects {
-    /// The ServiceAccount and the class of `keysluice_bench` in each of these namespaces, and more documents.
+    /// The ServiceAccount and the class of `keysluice_bench` in each of these namespaces, and more
+    /// documents.
     pub(crate) fn of(namespaces: &[&str], more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| {
@@ -31,7 +32,8 @@ impl Objects {
         };
         for namespace in namespaces {
             let of_shop = "\"namespace\":\"shop\"";
-            let text = keysluice_bench::manifests().replace(of_shop, &format!("\"namespace\":\"{namespace}\""));
+            let text = keysluice_bench::manifests()
+                .replace(of_shop, &format!("\"namespace\":\"{namespace}\""));
             put(&format!("{namespace}.yaml"), &text);
         }
         put("more.yaml", more);
@@ -57,11 +59,13 @@ pub(crate) struct Webhook {
 
 /// The binary of this build, or another one: with a released one the figures count.
 fn binary() -> PathBuf {
-    std::env::var_os("KEYSLUICE_HOLD_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_keysluice").into(), PathBuf::from)
+    std::env::var_os("KEYSLUICE_HOLD_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_keysluice").into(), PathBuf::from)
 }
 
 impl Webhook {
-    /// Starts it under the chart's limit; `None` (and a printed word) where no memory cgroup can be made.
+    /// Starts it under the chart's limit; `None` (and a printed word) where no memory cgroup can be
+    /// made.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Option<Self> {
         Some(Self::start_in(MemoryGroup::create(name, CHART_LIMIT_BYTES)?, arguments))
     }
@@ -71,14 +75,25 @@ impl Webhook {
         let scratch = tempfile::tempdir().unwrap();
         let ca = scratch.path().join("ca.crt");
         let mut command = group.command(binary());
-        command.args(["serve", "--listen", "0.0.0.0:0", "--admin-listen", "0.0.0.0:0", "--drain-seconds", "0"]);
+        command.args([
+            "serve",
+            "--listen",
+            "0.0.0.0:0",
+            "--admin-listen",
+            "0.0.0.0:0",
+            "--drain-seconds",
+            "0",
+        ]);
         command.arg("--ca-out").arg(&ca).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         // Into a pipe: a file's pages would be charged to the group.
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
         let serving = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("it ended: {}", log.lock().unwrap())).unwrap();
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("it ended: {}", log.lock().unwrap()))
+                .unwrap();
             log.lock().unwrap().push_str(&format!("{line}\n"));
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if line["message"] == "serving" {
@@ -99,9 +114,18 @@ impl Webhook {
             SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port())
         };
         let ca = CertificateDer::from_pem_slice(&std::fs::read(&ca).unwrap()).unwrap();
-        let [http1, http2] = [&b"http/1.1"[..], b"h2"].map(|protocol| client::client_config(&ca, protocol));
+        let [http1, http2] =
+            [&b"http/1.1"[..], b"h2"].map(|protocol| client::client_config(&ca, protocol));
         let process = Mutex::new(process);
-        Self { group, process, log, listen: address("listen"), admin: address("admin_listen"), http1, http2 }
+        Self {
+            group,
+            process,
+            log,
+            listen: address("listen"),
+            admin: address("admin_listen"),
+            http1,
+            http2,
+        }
     }
 
     /// For clients that speak the protocol.
@@ -138,7 +162,10 @@ impl Webhook {
     pub(crate) fn assert_held(&self) {
         let ended = self.process.lock().unwrap().try_wait().unwrap();
         let kills = self.group.oom_kills();
-        assert!(ended.is_none() && kills == 0, "ended: {ended:?}; killed for want of memory: {kills}");
+        assert!(
+            ended.is_none() && kills == 0,
+            "ended: {ended:?}; killed for want of memory: {kills}"
+        );
     }
 
     /// POSTs bytes on a connection of their own; status and body.
@@ -161,7 +188,11 @@ impl Webhook {
     }
 
     /// Bytes to the admin port of the address, and what comes until it closes.
-    pub(crate) async fn admin_exchange(&self, address: IpAddr, request: &[u8]) -> std::io::Result<String> {
+    pub(crate) async fn admin_exchange(
+        &self,
+        address: IpAddr,
+        request: &[u8],
+    ) -> std::io::Result<String> {
         let exchange = async {
             let mut stream = TcpStream::connect((address, self.admin.port())).await?;
             stream.write_all(request).await?;
@@ -178,10 +209,16 @@ impl Webhook {
         let body = keysluice_bench::review(&keysluice_bench::pod(4096));
         loop {
             let call = tokio::time::timeout(Duration::from_secs(1), self.post("/mutate", &body));
-            if self.is_ready().await && call.await.is_ok_and(|answer| answer.is_ok_and(|(status, _)| status == 200)) {
+            if self.is_ready().await
+                && call.await.is_ok_and(|answer| answer.is_ok_and(|(status, _)| status == 200))
+            {
                 return begun.elapsed();
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "it does not serve again: {}", self.log());
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "it does not serve again: {}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -6,7 +6,12 @@ use aws_lc_rs::{digest, hmac, pbkdf2};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Counts the iterations for `length` bytes; each digest that they take needs all of them.
-pub(super) fn spend(budget: &mut Budget, iterations: u32, digest: Digest, length: usize) -> Result<(), Pkcs12Error> {
+pub(super) fn spend(
+    budget: &mut Budget,
+    iterations: u32,
+    digest: Digest,
+    length: usize,
+) -> Result<(), Pkcs12Error> {
     let blocks = u32::try_from(length.div_ceil(digest.length())).unwrap_or(u32::MAX);
     budget.spend(iterations.saturating_mul(blocks)).map_err(|Spent| Pkcs12Error::Iterations)
 }
@@ -110,7 +115,9 @@ pub(super) fn pkcs12(
     length: usize,
 ) -> Zeroizing<Vec<u8>> {
     let block = digest.algorithm().block_len();
-    let repeated = |bytes: &[u8]| bytes.iter().copied().cycle().take(bytes.len().div_ceil(block) * block).collect();
+    let repeated = |bytes: &[u8]| {
+        bytes.iter().copied().cycle().take(bytes.len().div_ceil(block) * block).collect()
+    };
     let mut input: Zeroizing<Vec<u8>> = Zeroizing::new(repeated(salt));
     let password: Zeroizing<Vec<u8>> = Zeroizing::new(repeated(password));
     input.extend_from_slice(&password);
@@ -142,10 +149,16 @@ pub(super) fn pkcs12(
 }
 
 /// RFC 8018, section 5.2. The password is in UTF-8, so an empty one is empty.
-pub(super) fn pbkdf2(digest: Digest, salt: &[u8], iterations: u32, length: usize) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn pbkdf2(
+    digest: Digest,
+    salt: &[u8],
+    iterations: u32,
+    length: usize,
+) -> Option<Zeroizing<Vec<u8>>> {
     let mut key = Zeroizing::new(vec![0; length]);
     #[cfg(test)]
-    COMPUTED.set(COMPUTED.get() + iterations * u32::try_from(length.div_ceil(digest.length())).ok()?);
+    COMPUTED
+        .set(COMPUTED.get() + iterations * u32::try_from(length.div_ceil(digest.length())).ok()?);
     pbkdf2::derive(digest.pbkdf2(), iterations.try_into().ok()?, salt, &[], &mut key);
     Some(key)
 }

@@ -1,11 +1,12 @@
-//! Triple DES (FIPS 46-3), decryption only. Bit by bit: it is used for a file or two per pod, whose password everybody knows, so
-//! neither speed nor timing matters, and the tables fit in a page.
+//! Triple DES (FIPS 46-3), decryption only. Bit by bit: it is used for a file or two per pod, whose
+//! password everybody knows, so neither speed nor timing matters, and the tables fit in a page.
 
 /// Three keys, subkeys in the order of decryption.
 pub(super) struct Triple([[u64; 16]; 3]);
 
 impl Triple {
-    /// From 24 bytes, or from 16 of which the first eight serve twice. Parity bits are not looked at.
+    /// From 24 bytes, or from 16 of which the first eight serve twice. Parity bits are not looked
+    /// at.
     pub(super) fn new(key: &[u8]) -> Self {
         let part = |at: usize| {
             let mut bytes = [0; 8];
@@ -53,8 +54,8 @@ fn rounds<'a>(block: u64, keys: impl Iterator<Item = &'a u64>) -> u64 {
             let six = mixed >> (42 - 6 * at) & 0x3F;
             // The outer bits choose the row, the inner four the column.
             let index = (six & 0x20) | (six & 1) << 4 | (six >> 1 & 0xF);
-            substituted =
-                substituted << 4 | (row[usize::from(index.to_le_bytes()[0] >> 4)] >> (60 - 4 * (index & 0xF)) & 0xF);
+            substituted = substituted << 4
+                | (row[usize::from(index.to_le_bytes()[0] >> 4)] >> (60 - 4 * (index & 0xF)) & 0xF);
         }
         (left, right) = (right, left ^ permute(substituted, 32, &P));
     }
@@ -62,30 +63,31 @@ fn rounds<'a>(block: u64, keys: impl Iterator<Item = &'a u64>) -> u64 {
 }
 
 const IP: [u8; 64] = [
-    58, 50, 42, 34, 26, 18, 10, 2, 60, 52, 44, 36, 28, 20, 12, 4, 62, 54, 46, 38, 30, 22, 14, 6, 64, 56, 48, 40, 32,
-    24, 16, 8, 57, 49, 41, 33, 25, 17, 9, 1, 59, 51, 43, 35, 27, 19, 11, 3, 61, 53, 45, 37, 29, 21, 13, 5, 63, 55, 47,
-    39, 31, 23, 15, 7,
+    58, 50, 42, 34, 26, 18, 10, 2, 60, 52, 44, 36, 28, 20, 12, 4, 62, 54, 46, 38, 30, 22, 14, 6,
+    64, 56, 48, 40, 32, 24, 16, 8, 57, 49, 41, 33, 25, 17, 9, 1, 59, 51, 43, 35, 27, 19, 11, 3, 61,
+    53, 45, 37, 29, 21, 13, 5, 63, 55, 47, 39, 31, 23, 15, 7,
 ];
 const FP: [u8; 64] = [
-    40, 8, 48, 16, 56, 24, 64, 32, 39, 7, 47, 15, 55, 23, 63, 31, 38, 6, 46, 14, 54, 22, 62, 30, 37, 5, 45, 13, 53, 21,
-    61, 29, 36, 4, 44, 12, 52, 20, 60, 28, 35, 3, 43, 11, 51, 19, 59, 27, 34, 2, 42, 10, 50, 18, 58, 26, 33, 1, 41, 9,
-    49, 17, 57, 25,
+    40, 8, 48, 16, 56, 24, 64, 32, 39, 7, 47, 15, 55, 23, 63, 31, 38, 6, 46, 14, 54, 22, 62, 30,
+    37, 5, 45, 13, 53, 21, 61, 29, 36, 4, 44, 12, 52, 20, 60, 28, 35, 3, 43, 11, 51, 19, 59, 27,
+    34, 2, 42, 10, 50, 18, 58, 26, 33, 1, 41, 9, 49, 17, 57, 25,
 ];
 const E: [u8; 48] = [
-    32, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 8, 9, 10, 11, 12, 13, 12, 13, 14, 15, 16, 17, 16, 17, 18, 19, 20, 21, 20, 21,
-    22, 23, 24, 25, 24, 25, 26, 27, 28, 29, 28, 29, 30, 31, 32, 1,
+    32, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 8, 9, 10, 11, 12, 13, 12, 13, 14, 15, 16, 17, 16, 17, 18,
+    19, 20, 21, 20, 21, 22, 23, 24, 25, 24, 25, 26, 27, 28, 29, 28, 29, 30, 31, 32, 1,
 ];
 const P: [u8; 32] = [
-    16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19, 13, 30, 6, 22, 11, 4,
-    25,
+    16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19,
+    13, 30, 6, 22, 11, 4, 25,
 ];
 const PC1: [u8; 56] = [
-    57, 49, 41, 33, 25, 17, 9, 1, 58, 50, 42, 34, 26, 18, 10, 2, 59, 51, 43, 35, 27, 19, 11, 3, 60, 52, 44, 36, 63, 55,
-    47, 39, 31, 23, 15, 7, 62, 54, 46, 38, 30, 22, 14, 6, 61, 53, 45, 37, 29, 21, 13, 5, 28, 20, 12, 4,
+    57, 49, 41, 33, 25, 17, 9, 1, 58, 50, 42, 34, 26, 18, 10, 2, 59, 51, 43, 35, 27, 19, 11, 3, 60,
+    52, 44, 36, 63, 55, 47, 39, 31, 23, 15, 7, 62, 54, 46, 38, 30, 22, 14, 6, 61, 53, 45, 37, 29,
+    21, 13, 5, 28, 20, 12, 4,
 ];
 const PC2: [u8; 48] = [
-    14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2, 41, 52, 31, 37, 47, 55, 30,
-    40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
+    14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2, 41, 52,
+    31, 37, 47, 55, 30, 40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
 ];
 /// Eight boxes of four rows; a row is sixteen digits.
 const S: [[u64; 4]; 8] = [
@@ -107,7 +109,8 @@ mod tests {
         Triple::new(&parts.map(u64::to_be_bytes).concat())
     }
 
-    /// NIST SP 800-67 appendix B, NIST SP 800-17 and the example of FIPS 46; with three equal keys it is single DES.
+    /// NIST SP 800-67 appendix B, NIST SP 800-17 and the example of FIPS 46; with three equal keys
+    /// it is single DES.
     #[test]
     fn published_vectors_decrypt() {
         let (a, b, c) = (0x0123_4567_89AB_CDEF, 0x2345_6789_ABCD_EF01, 0x4567_89AB_CDEF_0123);

@@ -1,7 +1,8 @@
 //! PKCS#12 (RFC 7292) without a password, the form of the secret behind a certificate.
 //!
-//! A stranger wrote it: every length is checked, nothing recurses, and the iterations of all key derivations together are
-//! bounded. "Without a password" has two spellings in the field, an empty one with a terminator and no bytes at all.
+//! A stranger wrote it: every length is checked, nothing recurses, and the iterations of all key
+//! derivations together are bounded. "Without a password" has two spellings in the field, an empty
+//! one with a terminator and no bytes at all.
 
 mod derive;
 mod des;
@@ -102,7 +103,11 @@ pub(super) fn read_within(file: &[u8], budget: &mut Budget) -> Result<Contents, 
 }
 
 /// The password for which the MAC is right.
-fn verified(safe: &[u8], mut mac: Reader<'_>, budget: &mut Budget) -> Result<&'static [u8], Pkcs12Error> {
+fn verified(
+    safe: &[u8],
+    mut mac: Reader<'_>,
+    budget: &mut Budget,
+) -> Result<&'static [u8], Pkcs12Error> {
     let mut parts = || -> Option<_> {
         let mut info = mac.inside(SEQUENCE)?;
         let algorithm = info.inside(SEQUENCE)?.take(OBJECT_ID)?;
@@ -155,7 +160,12 @@ fn read_safe(safe: &[u8], password: &[u8], budget: &mut Budget) -> Result<Conten
     Ok(contents)
 }
 
-fn read_bags(bags: &[u8], password: &[u8], contents: &mut Contents, budget: &mut Budget) -> Result<(), Pkcs12Error> {
+fn read_bags(
+    bags: &[u8],
+    password: &[u8],
+    contents: &mut Contents,
+    budget: &mut Budget,
+) -> Result<(), Pkcs12Error> {
     // A wrong password whose padding happens to be right ends here.
     let mut bags = Reader::new(bags).inside(SEQUENCE).ok_or(Pkcs12Error::Password)?;
     while !bags.is_empty() {

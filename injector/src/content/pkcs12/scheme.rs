@@ -4,7 +4,9 @@ use super::derive::{self, Digest, Use, spend};
 use super::{Pkcs12Error, des, rc2};
 use crate::content::budget::Budget;
 use crate::content::der_reader::{OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
-use aws_lc_rs::cipher::{AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey};
+use aws_lc_rs::cipher::{
+    AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey,
+};
 use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
@@ -68,13 +70,18 @@ pub(super) fn decrypt(
     let mut plain = Zeroizing::new(data.to_vec());
     cipher.decrypt(&key, &vector, &mut plain).ok_or(Pkcs12Error::Structure)?;
     let padding = plain.last().copied().unwrap_or_default();
-    let length = plain.len().checked_sub(usize::from(padding)).filter(|_| (1..=16).contains(&padding));
+    let length =
+        plain.len().checked_sub(usize::from(padding)).filter(|_| (1..=16).contains(&padding));
     let length = length.filter(|&length| plain[length..].iter().all(|&byte| byte == padding));
     plain.truncate(length.ok_or(Pkcs12Error::Password)?);
     Ok(plain)
 }
 
-fn scheme(mut algorithm: Reader<'_>, password: &[u8], budget: &mut Budget) -> Result<Scheme, Pkcs12Error> {
+fn scheme(
+    mut algorithm: Reader<'_>,
+    password: &[u8],
+    budget: &mut Budget,
+) -> Result<Scheme, Pkcs12Error> {
     let id = algorithm.take(OBJECT_ID).ok_or(Pkcs12Error::Structure)?;
     let parameters = algorithm.inside(SEQUENCE).ok_or(Pkcs12Error::Structure);
     if id == PBES2 {
@@ -88,7 +95,8 @@ fn scheme(mut algorithm: Reader<'_>, password: &[u8], budget: &mut Budget) -> Re
         _ => return Err(Pkcs12Error::algorithm(id)),
     };
     let mut parameters = parameters?;
-    let (salt, iterations) = parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
+    let (salt, iterations) =
+        parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
     let mut derived = |wanted, length: usize| {
         spend(budget, iterations, Digest::Sha1, length)?;
         Ok(derive::pkcs12(Digest::Sha1, wanted, password, salt, iterations, length))
@@ -98,8 +106,14 @@ fn scheme(mut algorithm: Reader<'_>, password: &[u8], budget: &mut Budget) -> Re
 
 fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs12Error> {
     let mut parts = || {
-        let (mut derivation, mut encryption) = (parameters.inside(SEQUENCE)?, parameters.inside(SEQUENCE)?);
-        Some((derivation.take(OBJECT_ID)?, derivation.inside(SEQUENCE)?, encryption.take(OBJECT_ID)?, encryption))
+        let (mut derivation, mut encryption) =
+            (parameters.inside(SEQUENCE)?, parameters.inside(SEQUENCE)?);
+        Some((
+            derivation.take(OBJECT_ID)?,
+            derivation.inside(SEQUENCE)?,
+            encryption.take(OBJECT_ID)?,
+            encryption,
+        ))
     };
     let (derivation, mut parameters, id, mut encryption) = parts().ok_or(Pkcs12Error::Structure)?;
     if derivation != PBKDF2 {
@@ -113,10 +127,12 @@ fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs
         _ => return Err(Pkcs12Error::algorithm(id)),
     };
     let vector = encryption.take(OCTET_STRING).ok_or(Pkcs12Error::Structure)?;
-    let (salt, iterations) = parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
+    let (salt, iterations) =
+        parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
     // The length of the key may stand here; it can only be the cipher's.
     parameters.optional(crate::content::der_reader::INTEGER);
-    let digest = match parameters.inside(SEQUENCE).and_then(|mut function| function.take(OBJECT_ID)) {
+    let digest = match parameters.inside(SEQUENCE).and_then(|mut function| function.take(OBJECT_ID))
+    {
         None => Digest::Sha1,
         Some(id) => Digest::of_hmac(id).ok_or_else(|| Pkcs12Error::algorithm(id))?,
     };

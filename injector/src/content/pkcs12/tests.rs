@@ -8,7 +8,11 @@ fn holds(file: &[u8], keys: &[&str], certificates: &[&str]) {
     let contents = read(file).unwrap();
     let expected: Vec<Vec<u8>> = keys.iter().map(|name| der(&format!("{name}.key"))).collect();
     assert_eq!(contents.keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>(), expected, "keys");
-    assert_eq!(contents.certificates, certificates.iter().map(|name| der(name)).collect::<Vec<_>>(), "certificates");
+    assert_eq!(
+        contents.certificates,
+        certificates.iter().map(|name| der(name)).collect::<Vec<_>>(),
+        "certificates"
+    );
 }
 
 #[test]
@@ -54,9 +58,21 @@ fn what_cannot_be_read_says_why() {
         ("a password, old encryption", &pfx("password-legacy"), password),
         ("a password, no MAC", &pfx("password-nomac"), password),
         ("damaged", &damaged, password),
-        ("another cipher", &pfx("camellia"), "it uses the algorithm 1.2.392.200011.61.1.1.1.4, which is not supported"),
-        ("another MAC", &pfx("sha224-mac"), "it uses the algorithm 2.16.840.1.101.3.4.2.4, which is not supported"),
-        ("a denial of service", &pfx("iterations"), "it asks for more than 2000000 iterations of its key derivation"),
+        (
+            "another cipher",
+            &pfx("camellia"),
+            "it uses the algorithm 1.2.392.200011.61.1.1.1.4, which is not supported",
+        ),
+        (
+            "another MAC",
+            &pfx("sha224-mac"),
+            "it uses the algorithm 2.16.840.1.101.3.4.2.4, which is not supported",
+        ),
+        (
+            "a denial of service",
+            &pfx("iterations"),
+            "it asks for more than 2000000 iterations of its key derivation",
+        ),
         ("empty", &[], structure),
         ("a certificate", &der("leaf"), structure),
         ("cut", &whole[..whole.len() - 1], structure),
@@ -73,7 +89,10 @@ fn iterations_of_all_derivations_count_together() {
     // MAC, certificate and key: 2,048 each.
     let file = pfx("default");
     assert!(read_within(&file, &mut Budget::of(3 * 2048)).is_ok());
-    assert_eq!(read_within(&file, &mut Budget::of(3 * 2048 - 1)).err(), Some(Pkcs12Error::Iterations));
+    assert_eq!(
+        read_within(&file, &mut Budget::of(3 * 2048 - 1)).err(),
+        Some(Pkcs12Error::Iterations)
+    );
 }
 
 #[test]
@@ -94,10 +113,14 @@ fn each_block_of_a_key_is_counted() {
         ("AES-256, SHA-512", &hmac(11), aes(aes_256), 16, 1),
     ] {
         let pbkdf2 = oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0C]);
-        let derivation = sequence(&[&pbkdf2, &sequence(&[&octets(b"salt"), &integer(10), function])]);
+        let derivation =
+            sequence(&[&pbkdf2, &sequence(&[&octets(b"salt"), &integer(10), function])]);
         let parameters = sequence(&[&derivation, &sequence(&[&cipher, &octets(&vec![0; vector])])]);
-        let algorithm = [oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0D]).as_slice(), &parameters].concat();
-        let outcome = |budget| decrypt(Reader::new(&algorithm), &[0; 16], &[], &mut Budget::of(budget)).err();
+        let algorithm =
+            [oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0D]).as_slice(), &parameters]
+                .concat();
+        let outcome =
+            |budget| decrypt(Reader::new(&algorithm), &[0; 16], &[], &mut Budget::of(budget)).err();
         assert_eq!(outcome(10 * blocks - 1), Some(Pkcs12Error::Iterations), "{case}");
         assert_ne!(outcome(10 * blocks), Some(Pkcs12Error::Iterations), "{case}");
     }
@@ -168,7 +191,8 @@ proptest! {
             }
             let before = derive::computed();
             let _ = read_within(&file, &mut Budget::of(20_000));
-            prop_assert!(derive::computed() - before <= 20_000, "no more is computed than the budget has");
+            prop_assert!(derive::computed() - before <= 20_000, "no more is computed than the \
+                budget has");
         }
     }
 

@@ -1,5 +1,6 @@
-//! Every command of the book's Install, Upgrade, Uninstall and Operate, in the order in which somebody might give them. There is no node:
-//! controllers are real, and the test does for our pods what a kubelet would. What only a node can show stands in `node-commands.txt`.
+//! Every command of the book's Install, Upgrade, Uninstall and Operate, in the order in which
+//! somebody might give them. There is no node: controllers are real, and the test does for our pods
+//! what a kubelet would. What only a node can show stands in `node-commands.txt`.
 
 use super::helm::{CLASSES, get, root};
 use super::node::{Node, controllers};
@@ -24,13 +25,16 @@ const NODE: &str = include_str!("../../../data/chart/node-commands.txt");
 fn commands() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for page in PAGES {
-        let text = std::fs::read_to_string(root().join("docs").join(page)).unwrap().replace("\\\n", "");
+        let text =
+            std::fs::read_to_string(root().join("docs").join(page)).unwrap().replace("\\\n", "");
         let mut inside = false;
         for line in text.lines().map(str::trim) {
             match line {
                 "```sh" => inside = true,
                 "```" => inside = false,
-                _ if inside => drop(found.insert(line.split_whitespace().collect::<Vec<_>>().join(" "))),
+                _ if inside => {
+                    found.insert(line.split_whitespace().collect::<Vec<_>>().join(" "));
+                }
                 _ => {}
             }
         }
@@ -50,7 +54,8 @@ impl<'a> Reader<'a> {
     async fn of(stage: &'a Stage) -> Self {
         let path = stage.directory.path().join("bin");
         std::fs::create_dir(&path).unwrap();
-        std::os::unix::fs::symlink(environment("KEYSLUICE_COMPONENTS"), path.join("kubectl")).unwrap();
+        std::os::unix::fs::symlink(environment("KEYSLUICE_COMPONENTS"), path.join("kubectl"))
+            .unwrap();
         std::os::unix::fs::symlink(environment("KEYSLUICE_HELM"), path.join("helm")).unwrap();
         let (kubeconfig, commands) = (stage.admin_kubeconfig().await, commands());
         Self { stage, path, kubeconfig, unread: commands.clone(), commands }
@@ -60,28 +65,48 @@ impl<'a> Reader<'a> {
     async fn give(&mut self, beginning: &str) -> String {
         let mut fitting = self.commands.iter().filter(|command| command.starts_with(beginning));
         // The shortest comes first: it may be the beginning of another.
-        let command = fitting.next().unwrap_or_else(|| panic!("the book has no command {beginning:?}")).clone();
-        assert!(command == beginning || fitting.next().is_none(), "{beginning:?} is not one command");
+        let command = fitting
+            .next()
+            .unwrap_or_else(|| panic!("the book has no command {beginning:?}"))
+            .clone();
+        assert!(
+            command == beginning || fitting.next().is_none(),
+            "{beginning:?} is not one command"
+        );
         self.unread.remove(&command);
         let home = self.stage.directory.path();
         let manifest = home.join("pod.yaml").display().to_string();
         let mut shell = Command::new("sh");
-        shell.args(["-euc", &command.replace("pod.yaml", &manifest)]).current_dir(root()).kill_on_drop(true);
+        shell
+            .args(["-euc", &command.replace("pod.yaml", &manifest)])
+            .current_dir(root())
+            .kill_on_drop(true);
         let path = format!("{}:{}", self.path.display(), std::env::var("PATH").unwrap());
         shell.env("PATH", path).env("KUBECONFIG", &self.kubeconfig).env("HOME", home);
         let output = shell.output().await.unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(output.status.success(), "{command}: {text}");
         println!("{command}");
         text
     }
 
     async fn read(&mut self) {
-        tokio::fs::write(self.stage.directory.path().join("pod.yaml"), pod("p", "default", true).to_string())
-            .await
-            .unwrap();
+        tokio::fs::write(
+            self.stage.directory.path().join("pod.yaml"),
+            pod("p", "default", true).to_string(),
+        )
+        .await
+        .unwrap();
 
-        self.give("helm upgrade --install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --set azureTenantID").await;
+        self.give(
+            "helm upgrade --install keysluice webhook-config/chart --namespace \
+            keysluice-system --create-namespace --set azureTenantID",
+        )
+        .await;
         self.give("kubectl --namespace keysluice-system rollout status").await;
         self.give("kubectl get mutatingwebhookconfiguration keysluice").await;
         {
@@ -95,10 +120,17 @@ impl<'a> Reader<'a> {
         self.give("until").await;
         // As a definition of an older chart would be, with Helm's name on it.
         let old = json!([{"op": "add", "path": "/spec/versions/1/schema/openAPIV3Schema/description", "value": "old"}]);
-        self.stage.request(Method::PATCH, &format!("{CLASSES}?fieldManager=helm"), Some(&old)).await.unwrap();
-        self.give("kubectl apply --server-side --force-conflicts -f webhook-config/chart/crds").await;
+        self.stage
+            .request(Method::PATCH, &format!("{CLASSES}?fieldManager=helm"), Some(&old))
+            .await
+            .unwrap();
+        self.give("kubectl apply --server-side --force-conflicts -f webhook-config/chart/crds")
+            .await;
         assert_ne!(
-            get(self.stage, CLASSES).await.unwrap().pointer("/spec/versions/1/schema/openAPIV3Schema/description"),
+            get(self.stage, CLASSES)
+                .await
+                .unwrap()
+                .pointer("/spec/versions/1/schema/openAPIV3Schema/description"),
             Some(&json!("old"))
         );
         self.give("helm rollback keysluice").await;
@@ -120,23 +152,36 @@ impl<'a> Reader<'a> {
         self.stop_refusing().await;
         self.give("kubectl delete --ignore-not-found -f webhook-config/install.yaml").await;
         let namespace = format!("/api/v1/namespaces/{NAMESPACE}");
-        assert!(get(self.stage, &namespace).await.is_none(), "that of install.yaml goes with the rest");
+        assert!(
+            get(self.stage, &namespace).await.is_none(),
+            "that of install.yaml goes with the rest"
+        );
 
-        self.give("helm upgrade --install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --wait")
-            .await;
+        self.give(
+            "helm upgrade --install keysluice webhook-config/chart --namespace \
+            keysluice-system --create-namespace --wait",
+        )
+        .await;
         self.stop_refusing().await;
         self.give("helm uninstall keysluice --namespace keysluice-system --no-hooks").await;
         assert!(get(self.stage, &namespace).await.is_some(), "that of Helm stays");
         self.give("kubectl delete namespace").await;
     }
 
-    /// `install.yaml` as the page edits it: one command, and a sidecar of that image passes the guard.
+    /// `install.yaml` as the page edits it: one command, and a sidecar of that image passes the
+    /// guard.
     async fn with_own_images(&mut self) {
         self.give("sed").await;
         let deployment = "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice";
         let deployment = get(self.stage, deployment).await.unwrap().to_string();
-        assert!(deployment.contains(r#""name":"KEYSLUICE_TENANT_ID","value":"YOUR-TENANT""#), "{deployment}");
-        assert!(deployment.contains("registry.example.com/keysluice/webhook:0.1.0"), "{deployment}");
+        assert!(
+            deployment.contains(r#""name":"KEYSLUICE_TENANT_ID","value":"YOUR-TENANT""#),
+            "{deployment}"
+        );
+        assert!(
+            deployment.contains("registry.example.com/keysluice/webhook:0.1.0"),
+            "{deployment}"
+        );
         let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/keysluice-guard-sidecar";
         let policy = get(self.stage, policy).await.unwrap().to_string();
         for (name, text) in [("Deployment", deployment), ("guard", policy)] {
@@ -146,7 +191,9 @@ impl<'a> Reader<'a> {
         let mut pod = with_sidecar(self.stage.directory.path());
         let own = |image: &str| json!(format!("{image}/keysluice/injector:0.1.0"));
         pod["spec"]["initContainers"][0]["image"] = own("ghcr.io");
-        self.stage.until("the guard is in force", async || self.stage.dry_run(&pod).await.is_err()).await;
+        self.stage
+            .until("the guard is in force", async || self.stage.dry_run(&pod).await.is_err())
+            .await;
         pod["spec"]["initContainers"][0]["image"] = own("registry.example.com");
         self.stage.dry_run(&pod).await.unwrap();
     }
@@ -154,9 +201,12 @@ impl<'a> Reader<'a> {
     /// No pod is refused any more, though the webhook is asked for in vain and did not see it.
     async fn stop_refusing(&mut self) {
         self.stage.fail_closed().await;
-        self.give("kubectl --namespace keysluice-system delete --ignore-not-found rolebinding").await;
+        self.give("kubectl --namespace keysluice-system delete --ignore-not-found rolebinding")
+            .await;
         let labelled = pod("p", "default", true);
-        self.stage.until("pods are created", async || self.stage.dry_run(&labelled).await.is_ok()).await;
+        self.stage
+            .until("pods are created", async || self.stage.dry_run(&labelled).await.is_ok())
+            .await;
         assert!(get(self.stage, CONFIGURATION).await.is_some());
     }
 }
@@ -177,7 +227,11 @@ async fn every_command_of_the_book_does_what_it_says() {
     for (beginning, needs) in ELSEWHERE {
         let before = reader.unread.len();
         reader.unread.retain(|command| !command.starts_with(beginning));
-        assert_eq!(reader.unread.len() + 1, before, "{beginning} (needs {needs}) is not one command");
+        assert_eq!(
+            reader.unread.len() + 1,
+            before,
+            "{beginning} (needs {needs}) is not one command"
+        );
     }
     assert_eq!(reader.unread, BTreeSet::new(), "commands that nothing tests");
 }

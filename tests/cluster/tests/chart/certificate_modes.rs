@@ -1,4 +1,5 @@
-//! Where the certificate comes from somebody else: cert-manager, whom the test plays, and files that are given; and the ways back.
+//! Where the certificate comes from somebody else: cert-manager, whom the test plays, and files
+//! that are given; and the ways back.
 
 use super::certificates::is_mutated;
 use super::helm::Helm;
@@ -42,7 +43,8 @@ fn issue(names: &[String]) -> Issued {
     let names: Vec<String> = names.iter().cloned().chain(["127.0.0.1".to_owned()]).collect();
     let key = KeyPair::generate().unwrap();
     let issuer = Issuer::new(params, authority_key);
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap().pem();
+    let certificate =
+        CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap().pem();
     Issued { certificate, key: key.serialize_pem(), authority }
 }
 
@@ -50,18 +52,22 @@ fn issue(names: &[String]) -> Issued {
 async fn play_cert_manager(stage: &Stage) {
     let certificate = "/apis/cert-manager.io/v1/namespaces/keysluice-system/certificates/keysluice";
     let certificate = stage.request(Method::GET, certificate, None).await.unwrap();
-    let names: Vec<String> = serde_json::from_value(certificate["spec"]["dnsNames"].clone()).unwrap();
+    let names: Vec<String> =
+        serde_json::from_value(certificate["spec"]["dnsNames"].clone()).unwrap();
     assert!(names.contains(&"keysluice.keysluice-system.svc".to_owned()), "{names:?}");
     let issued = issue(&names);
     let name = certificate["spec"]["secretName"].as_str().unwrap();
-    write_secret(stage, name, &issued, json!({"cert-manager.io/certificate-name": "keysluice"})).await;
+    write_secret(stage, name, &issued, json!({"cert-manager.io/certificate-name": "keysluice"}))
+        .await;
     let configuration = stage.request(Method::GET, CONFIGURATION, None).await.unwrap();
     let from = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
     assert_eq!(*from, format!("{NAMESPACE}/keysluice"));
     let bundle = BASE64_STANDARD.encode(&issued.authority);
-    let write =
-        |index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
-    stage.request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)]))).await.unwrap();
+    let write = |index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
+    stage
+        .request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)])))
+        .await
+        .unwrap();
 }
 
 async fn write_secret(stage: &Stage, name: &str, issued: &Issued, annotations: Value) {
@@ -98,7 +104,8 @@ async fn serves_what_is_mounted(stage: &Stage) {
 }
 
 async fn serves_its_own(stage: &Stage) {
-    // Beside an authority that is published already it waits until API servers know the new one; a minute by default.
+    // Beside an authority that is published already it waits until API servers know the new one; a
+    // minute by default.
     let webhook = stage.serve(&["--bundle-propagation=1s"]).await;
     stage.until("pods are mutated", async || is_mutated(stage).await.is_ok()).await;
     drop(webhook);
@@ -113,7 +120,9 @@ async fn upgrade(helm: &Helm, values: &[&str]) {
 async fn uninstall(stage: &Stage, helm: &Helm) {
     for object in manifest("webhook-config/install.yaml") {
         let kind = object["kind"].as_str().unwrap();
-        if kind == "MutatingWebhookConfiguration" || object["metadata"]["name"].as_str().unwrap().contains("guard") {
+        if kind == "MutatingWebhookConfiguration"
+            || object["metadata"]["name"].as_str().unwrap().contains("guard")
+        {
             drop(stage.request(Method::DELETE, &super::stage::path(&object), None).await);
         }
     }
@@ -126,21 +135,35 @@ async fn cert_manager_and_given_files_serve_and_every_way_back_is_open() {
     let stage = Stage::open().await;
     let helm = Helm::of(&stage).await;
     define(&stage).await;
-    helm.run(&["install", "keysluice", "webhook-config/chart", "--set", "certManager.enabled=true"]).await;
+    helm.run(&[
+        "install",
+        "keysluice",
+        "webhook-config/chart",
+        "--set",
+        "certManager.enabled=true",
+    ])
+    .await;
     play_cert_manager(&stage).await;
     serves_what_is_mounted(&stage).await;
 
     // Back to its own: what cert-manager leaves behind must not be in the way.
     upgrade(&helm, &["--set", "certManager.enabled=false"]).await;
     let left = format!("{SECRETS}/keysluice-cert-manager-tls");
-    assert!(stage.request(Method::GET, &left, None).await.is_ok(), "cert-manager deletes no Secret, nor does Helm");
+    assert!(
+        stage.request(Method::GET, &left, None).await.is_ok(),
+        "cert-manager deletes no Secret, nor does Helm"
+    );
     serves_its_own(&stage).await;
 
     // To a given one, and back.
     let issued = issue(&[format!("keysluice.{NAMESPACE}.svc")]);
     write_secret(&stage, "mine", &issued, json!({})).await;
     let bundle = write(stage.directory.path(), "ca.pem", &issued.authority);
-    upgrade(&helm, &["--set", "tls.existingSecret=mine", "--set-file", &format!("tls.caBundle={bundle}")]).await;
+    upgrade(
+        &helm,
+        &["--set", "tls.existingSecret=mine", "--set-file", &format!("tls.caBundle={bundle}")],
+    )
+    .await;
     serves_what_is_mounted(&stage).await;
     upgrade(&helm, &["--reset-values"]).await;
     serves_its_own(&stage).await;
@@ -150,11 +173,19 @@ async fn cert_manager_and_given_files_serve_and_every_way_back_is_open() {
     helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
     serves_its_own(&stage).await;
     uninstall(&stage, &helm).await;
-    helm.run(&["install", "keysluice", "webhook-config/chart", "--set", "certManager.enabled=true"]).await;
+    helm.run(&[
+        "install",
+        "keysluice",
+        "webhook-config/chart",
+        "--set",
+        "certManager.enabled=true",
+    ])
+    .await;
 }
 
 fn write(directory: &Path, name: &str, content: &str) -> String {
     let path = directory.join(name);
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), content.as_bytes()).unwrap();
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), content.as_bytes())
+        .unwrap();
     path.display().to_string()
 }

@@ -1,4 +1,5 @@
-//! A first installation works or changes nothing; deleting the namespace leaves nothing that blocks pods.
+//! A first installation works or changes nothing; deleting the namespace leaves nothing that blocks
+//! pods.
 
 use super::helm::{Helm, get, root};
 use super::node::{Node, controllers};
@@ -10,12 +11,14 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-const INSTALL: [&str; 5] = ["upgrade", "--install", "keysluice", "webhook-config/chart", "--create-namespace"];
+const INSTALL: [&str; 5] =
+    ["upgrade", "--install", "keysluice", "webhook-config/chart", "--create-namespace"];
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
 const WEBHOOK_IMAGE: &str = "ghcr.io/keysluice/webhook";
 const INJECTOR_IMAGE: &str = "ghcr.io/keysluice/injector";
 
-/// A webhook under the name and with the entry of Azure Workload Identity's, that does what that does.
+/// A webhook under the name and with the entry of Azure Workload Identity's, that does what that
+/// does.
 async fn azure_workload_identity(stage: &Stage) -> Child {
     let (port, authority) = (free_port(), stage.directory.path().join("theirs.pem"));
     let objects = stage.directory.path().join("account.json");
@@ -23,7 +26,15 @@ async fn azure_workload_identity(stage: &Stage) -> Child {
         "annotations": {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
     tokio::fs::write(&objects, account.to_string()).await.unwrap();
     let mut command = Command::new(environment("KEYSLUICE_BINARY"));
-    command.args(["serve", "--tenant-id", "tenant", "--tls-name", "127.0.0.1", "--admin-listen", "127.0.0.1:0"]);
+    command.args([
+        "serve",
+        "--tenant-id",
+        "tenant",
+        "--tls-name",
+        "127.0.0.1",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]);
     command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--ca-out").arg(&authority);
     command.arg("--objects").arg(&objects).stderr(Stdio::null()).kill_on_drop(true);
     let child = command.spawn().unwrap();
@@ -40,12 +51,19 @@ async fn azure_workload_identity(stage: &Stage) -> Child {
                 "clientConfig": {"url": format!("https://127.0.0.1:{port}/mutate-v1-pod"), "caBundle": bundle}}]}))
         .await
         .unwrap();
-    stage.until("it serves", async || stage.dry_run(&pod("p", "default", true)).await.is_ok()).await;
+    stage
+        .until("it serves", async || stage.dry_run(&pod("p", "default", true)).await.is_ok())
+        .await;
     child
 }
 
-/// Runs Helm while labelled pods and pods with a CSI volume are created all the time: Helm's success, its words, and how many pods.
-async fn while_pods_are_created(stage: &Stage, node: &Node, mut helm: Command) -> (bool, String, u32) {
+/// Runs Helm while labelled pods and pods with a CSI volume are created all the time: Helm's
+/// success, its words, and how many pods.
+async fn while_pods_are_created(
+    stage: &Stage,
+    node: &Node,
+    mut helm: Command,
+) -> (bool, String, u32) {
     let pods = [pod("labelled", "default", true), asking("asking")];
     let mut helm = std::pin::pin!(helm.output());
     let mut created = 0;
@@ -93,9 +111,13 @@ async fn an_image_that_does_not_exist_ends_the_installation_before_it_changes_an
     let helm = Helm::of(&stage).await;
     let unable = |image| Node { missing: vec![image] };
     let fails = async |case: &str, image| {
-        let (is_done, words, created) = while_pods_are_created(&stage, &unable(image), helm.command(&INSTALL)).await;
+        let (is_done, words, created) =
+            while_pods_are_created(&stage, &unable(image), helm.command(&INSTALL)).await;
         println!("{case}: {created} pods created, none refused\n{words}");
-        assert!(!is_done && words.contains("keysluice-doctor-") && created > 5, "{case}: {created} pods, {words}");
+        assert!(
+            !is_done && words.contains("keysluice-doctor-") && created > 5,
+            "{case}: {created} pods, {words}"
+        );
         assert_nothing_of_ours(&stage, case).await;
     };
     // (c) Nothing is there.
@@ -119,7 +141,8 @@ async fn an_image_that_does_not_exist_ends_the_installation_before_it_changes_an
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(get(&stage, CONFIGURATION).await.is_some());
-    let left = get(&stage, "/apis/rbac.authorization.k8s.io/v1/clusterroles/keysluice-doctor").await;
+    let left =
+        get(&stage, "/apis/rbac.authorization.k8s.io/v1/clusterroles/keysluice-doctor").await;
     assert!(left.is_none(), "what the doctor may read goes with it");
 }
 
@@ -142,7 +165,10 @@ async fn a_deleted_namespace_leaves_nothing_that_blocks_pods() {
     delete_namespace(&stage).await;
     helm.run(&INSTALL).await;
     let configuration = get(&stage, CONFIGURATION).await.unwrap();
-    assert!(configuration["metadata"]["ownerReferences"].is_null(), "Helm renders before it makes the namespace");
+    assert!(
+        configuration["metadata"]["ownerReferences"].is_null(),
+        "Helm renders before it makes the namespace"
+    );
     stage.fail_closed().await;
     stage.until("the webhook is asked", async || !works().await).await;
     delete_namespace(&stage).await;
@@ -152,21 +178,29 @@ async fn a_deleted_namespace_leaves_nothing_that_blocks_pods() {
     helm.run(&INSTALL).await;
     helm.run(&INSTALL).await;
     let namespace = get(&stage, &format!("/api/v1/namespaces/{NAMESPACE}")).await.unwrap();
-    let owner =
-        json!([{"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE, "uid": namespace["metadata"]["uid"]}]);
+    let owner = json!([{"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE, "uid": namespace["metadata"]["uid"]}]);
     let guards = ["identity", "sidecar"].map(|name| format!("keysluice-guard-{name}"));
     let policies = guards.iter().map(|name| format!("{POLICIES}/{name}"));
-    let bindings = guards.iter().map(|name| format!("{POLICIES}/{name}").replace("policies", "policybindings"));
-    let collected: Vec<String> = policies.chain(bindings).chain([CONFIGURATION.to_owned()]).collect();
+    let bindings = guards
+        .iter()
+        .map(|name| format!("{POLICIES}/{name}").replace("policies", "policybindings"));
+    let collected: Vec<String> =
+        policies.chain(bindings).chain([CONFIGURATION.to_owned()]).collect();
     for path in &collected {
-        assert_eq!(get(&stage, path).await.unwrap()["metadata"]["ownerReferences"], owner, "{path}");
+        assert_eq!(
+            get(&stage, path).await.unwrap()["metadata"]["ownerReferences"],
+            owner,
+            "{path}"
+        );
     }
     stage.fail_closed().await;
     stage.until("the webhook is asked", async || !works().await).await;
     delete_namespace(&stage).await;
     assert!(works().await);
     for path in &collected {
-        stage.until(&format!("{path} is collected"), async || get(&stage, path).await.is_none()).await;
+        stage
+            .until(&format!("{path} is collected"), async || get(&stage, path).await.is_none())
+            .await;
     }
 }
 
@@ -179,16 +213,24 @@ async fn what_helm_template_prints_can_be_applied() {
     let helm = Helm::of(&stage).await;
     // The second asks the cluster, and so also prints what is there for an uninstall.
     for further in [&[][..], &["--dry-run=server"]] {
-        let rendered = helm.run(&[&["template", "keysluice", "webhook-config/chart"], further].concat()).await;
+        let rendered =
+            helm.run(&[&["template", "keysluice", "webhook-config/chart"], further].concat()).await;
         let file = stage.directory.path().join("rendered.yaml");
         tokio::fs::write(&file, &rendered).await.unwrap();
         let mut kubectl = Command::new("sh");
-        let applied = "ln -sf \"$KEYSLUICE_COMPONENTS\" \"$DIRECTORY/kubectl\"; exec \"$DIRECTORY/kubectl\" apply -f \"$DIRECTORY/rendered.yaml\"";
+        let applied = "ln -sf \"$KEYSLUICE_COMPONENTS\" \"$DIRECTORY/kubectl\"; exec \
+            \"$DIRECTORY/kubectl\" apply -f \"$DIRECTORY/rendered.yaml\"";
         kubectl.args(["-euc", applied]).env("DIRECTORY", stage.directory.path());
-        kubectl.env("KUBECONFIG", stage.admin_kubeconfig().await).env("HOME", stage.directory.path());
+        kubectl
+            .env("KUBECONFIG", stage.admin_kubeconfig().await)
+            .env("HOME", stage.directory.path());
         let output = kubectl.current_dir(root()).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(!further.is_empty(), rendered.contains("helm.sh/hook: pre-delete"), "{further:?}");
+        assert_eq!(
+            !further.is_empty(),
+            rendered.contains("helm.sh/hook: pre-delete"),
+            "{further:?}"
+        );
         // The one job of it runs to its end.
         let job = documents(&rendered).into_iter().find(|object| object["kind"] == "Job").unwrap();
         let node = Node::default();

@@ -15,7 +15,8 @@ async fn a_labelled_pod_that_no_webhook_saw_is_refused_with_the_reason() {
     let created = stage.dry_run(&pod("p", "default", true)).await;
     assert!(created.is_ok(), "{created:?}");
     stage.tighten().await;
-    // As an operator may have it, and as it is while nobody knows that the configuration was deleted.
+    // As an operator may have it, and as it is while nobody knows that the configuration was
+    // deleted.
     let ignore = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]);
     stage.request(Method::PATCH, CONFIGURATION, Some(&ignore)).await.unwrap();
     for deleted in [false, true] {
@@ -29,7 +30,11 @@ async fn a_labelled_pod_that_no_webhook_saw_is_refused_with_the_reason() {
                 refused.is_err_and(|refused| refused.message.contains("KS720"))
             })
             .await;
-        let mirror = with(labelled.clone(), "/metadata/annotations", json!({"kubernetes.io/config.mirror": "x"}));
+        let mirror = with(
+            labelled.clone(),
+            "/metadata/annotations",
+            json!({"kubernetes.io/config.mirror": "x"}),
+        );
         let mirror = with(mirror, "/spec/nodeName", json!("node"));
         for (name, pod, refused) in [
             ("labelled, no token", labelled.clone(), true),
@@ -40,24 +45,40 @@ async fn a_labelled_pod_that_no_webhook_saw_is_refused_with_the_reason() {
             ),
             (
                 "labelled, only a mesh's token",
-                with(labelled.clone(), "/spec/volumes", json!([token_volume("istio-token", Some("istio-ca"))])),
+                with(
+                    labelled.clone(),
+                    "/spec/volumes",
+                    json!([token_volume("istio-token", Some("istio-ca"))]),
+                ),
                 true,
             ),
             (
                 "labelled, a token",
-                with(labelled.clone(), "/spec/volumes", json!([token_volume("token/azure-identity-token", Some("a"))])),
+                with(
+                    labelled.clone(),
+                    "/spec/volumes",
+                    json!([token_volume("token/azure-identity-token", Some("a"))]),
+                ),
                 false,
             ),
             (
                 "labelled, a token as Azure Workload Identity v1.5 has it",
-                with(labelled, "/spec/volumes", json!([token_volume("azure-identity-token", Some("a"))])),
+                with(
+                    labelled,
+                    "/spec/volumes",
+                    json!([token_volume("azure-identity-token", Some("a"))]),
+                ),
                 false,
             ),
             ("mirror of a static pod", mirror, false),
             ("not labelled", pod("p", "default", false), false),
             (
                 "labelled otherwise",
-                with(pod("p", "default", true), "/metadata/labels", json!({"azure.workload.identity/use": "false"})),
+                with(
+                    pod("p", "default", true),
+                    "/metadata/labels",
+                    json!({"azure.workload.identity/use": "false"}),
+                ),
                 false,
             ),
             ("labelled, in kube-system", pod("p", "kube-system", true), false),
@@ -67,7 +88,10 @@ async fn a_labelled_pod_that_no_webhook_saw_is_refused_with_the_reason() {
                 Ok(_) => assert!(!refused, "{name} was created (configuration deleted: {deleted})"),
                 Err(error) => {
                     assert!(refused && error.code == 403, "{name}: {error:?}");
-                    assert!(error.message.contains("no webhook saw it; hint: look for the webhook"), "{error:?}");
+                    assert!(
+                        error.message.contains("no webhook saw it; hint: look for the webhook"),
+                        "{error:?}"
+                    );
                 }
             }
         }
@@ -83,7 +107,10 @@ async fn with_every_webhook_gone_the_cluster_still_starts() {
     let labelled = pod("p", "default", true);
     stage
         .until("the configuration is known", async || {
-            stage.dry_run(&labelled).await.is_err_and(|refused| refused.message.contains("failed calling webhook"))
+            stage
+                .dry_run(&labelled)
+                .await
+                .is_err_and(|refused| refused.message.contains("failed calling webhook"))
         })
         .await;
     let install = manifest("webhook-config/install.yaml");
@@ -91,13 +118,17 @@ async fn with_every_webhook_gone_the_cluster_still_starts() {
     let mut ours = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ours", "namespace": NAMESPACE}});
     ours["metadata"]["labels"] = deployment["spec"]["template"]["metadata"]["labels"].clone();
     ours["spec"] = deployment["spec"]["template"]["spec"].clone();
-    let csi = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true}}]);
+    let csi =
+        json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true}}]);
     for (name, pod) in [
         ("ours", ours),
         ("of kube-system", pod("p", "kube-system", false)),
         ("of kube-system, labelled", pod("p", "kube-system", true)),
         ("any other", pod("p", "default", false)),
-        ("with a CSI volume of whatever provider", with(pod("p", "default", false), "/spec/volumes", csi)),
+        (
+            "with a CSI volume of whatever provider",
+            with(pod("p", "default", false), "/spec/volumes", csi),
+        ),
     ] {
         let created = stage.dry_run(&pod).await;
         assert!(created.is_ok(), "{name}: {created:?}");
@@ -129,8 +160,11 @@ async fn a_webhook_that_adds_the_wrong_sidecar_is_stopped() {
         .await;
     let volume = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": "class"}}}]);
     let mut asking = with(pod("p", "default", false), "/spec/volumes", volume);
-    asking["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/mnt", "readOnly": true}]);
-    let sidecar = |answer: &Value| answer["spec"]["initContainers"][0]["image"].as_str().unwrap_or_default().to_owned();
+    asking["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "v", "mountPath": "/mnt", "readOnly": true}]);
+    let sidecar = |answer: &Value| {
+        answer["spec"]["initContainers"][0]["image"].as_str().unwrap_or_default().to_owned()
+    };
     {
         let webhook = stage.serve(&[]).await;
         let answer = stage.dry_run(&asking).await;
@@ -148,7 +182,9 @@ async fn a_webhook_that_adds_the_wrong_sidecar_is_stopped() {
         .until("the wrong webhook is asked", async || {
             let answer = stage.dry_run(&asking).await;
             answer.is_err_and(|refused| {
-                refused.message.contains("KS721 the container keysluice may only run the sidecar's image")
+                refused
+                    .message
+                    .contains("KS721 the container keysluice may only run the sidecar's image")
             })
         })
         .await;

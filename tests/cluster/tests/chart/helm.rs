@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
-pub(crate) const CLASSES: &str =
-    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.secrets-store.csi.x-k8s.io";
+pub(crate) const CLASSES: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.secrets-store.csi.x-k8s.io";
 const SECRET: &str = "/api/v1/namespaces/keysluice-system/secrets/keysluice-tls";
 
 pub(crate) fn root() -> PathBuf {
@@ -46,7 +45,11 @@ impl Helm {
             command.arg("--no-hooks");
         }
         let output = command.output().await.unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(output.status.success(), "{arguments:?}: {text}");
         text
     }
@@ -57,7 +60,12 @@ pub(crate) async fn get(stage: &Stage, path: &str) -> Option<Value> {
 }
 
 fn policies(configuration: &Value) -> Vec<&str> {
-    configuration["webhooks"].as_array().unwrap().iter().map(|entry| entry["failurePolicy"].as_str().unwrap()).collect()
+    configuration["webhooks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["failurePolicy"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,11 +76,18 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
     let notes = helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
     assert!(notes.contains("azureTenantID is not set"), "{notes}");
     let installed = get(&stage, CONFIGURATION).await.unwrap();
-    assert_eq!(policies(&installed), ["Ignore", "Ignore", "Ignore"], "nobody is harmed by a first installation");
+    assert_eq!(
+        policies(&installed),
+        ["Ignore", "Ignore", "Ignore"],
+        "nobody is harmed by a first installation"
+    );
     let deployment = "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice";
     let wanted = async |entry: &str| {
         let deployment = get(&stage, deployment).await.unwrap();
-        let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+        let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+            .as_array()
+            .unwrap()
+            .clone();
         env.iter().find(|variable| variable["name"] == entry).unwrap()["value"].clone()
     };
     assert_eq!(wanted("KEYSLUICE_CSI_FAILURE_POLICY").await, "Fail", "no CSI driver is there");
@@ -80,9 +95,11 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
     // What the webhook writes.
     let bundle = certificate();
     let write = |index: usize| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
-    stage.request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)]))).await.unwrap();
-    let fail =
-        |index: usize| json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"), "value": "Fail"});
+    stage
+        .request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)])))
+        .await
+        .unwrap();
+    let fail = |index: usize| json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"), "value": "Fail"});
     stage.request(Method::PATCH, CONFIGURATION, Some(&json!([fail(0), fail(1)]))).await.unwrap();
     let data = json!([{"op": "add", "path": "/data", "value": {"tls.crt": "Yg=="}}]);
     stage.request(Method::PATCH, SECRET, Some(&data)).await.unwrap();
@@ -108,14 +125,24 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
     for entry in upgraded["webhooks"].as_array().unwrap() {
         assert_eq!(entry["clientConfig"]["caBundle"], bundle, "{}", entry["name"]);
     }
-    assert_eq!(policies(&upgraded), ["Fail", "Ignore", "Ignore"], "other providers' pods must not wait for us");
+    assert_eq!(
+        policies(&upgraded),
+        ["Fail", "Ignore", "Ignore"],
+        "other providers' pods must not wait for us"
+    );
     assert_eq!(wanted("KEYSLUICE_CSI_FAILURE_POLICY").await, "Ignore");
     assert_eq!(get(&stage, SECRET).await.unwrap()["data"], json!({"tls.crt": "Yg=="}));
-    assert_eq!(get(&stage, CLASSES).await.unwrap()["metadata"]["labels"], json!({"from": "another"}));
+    assert_eq!(
+        get(&stage, CLASSES).await.unwrap()["metadata"]["labels"],
+        json!({"from": "another"})
+    );
     assert!(get(&stage, guard).await.is_some());
 
     helm.run(&["rollback", "keysluice"]).await;
-    assert_eq!(get(&stage, CONFIGURATION).await.unwrap()["webhooks"][0]["clientConfig"]["caBundle"], bundle);
+    assert_eq!(
+        get(&stage, CONFIGURATION).await.unwrap()["webhooks"][0]["clientConfig"]["caBundle"],
+        bundle
+    );
 
     // Once more with the whole configuration gone.
     stage.request(Method::DELETE, CONFIGURATION, None).await.unwrap();
@@ -123,31 +150,40 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
     assert!(get(&stage, CONFIGURATION).await.is_some());
 }
 
-/// Replicas of before go on injecting their sidecar until they are gone; no controller is there, so the test says what runs.
+/// Replicas of before go on injecting their sidecar until they are gone; no controller is there, so
+/// the test says what runs.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
 async fn sidecars_of_replicas_that_are_still_there_pass_the_guard_of_another_repository() {
     let stage = Stage::open().await;
     let helm = Helm::of(&stage).await;
     helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
-    let deployment = get(&stage, "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice").await.unwrap();
+    let deployment = get(&stage, "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice")
+        .await
+        .unwrap();
     let mut of_old = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "keysluice-old", "namespace": NAMESPACE}});
     of_old["metadata"]["labels"] = deployment["spec"]["template"]["metadata"]["labels"].clone();
-    of_old["spec"] =
-        json!({"replicas": 1, "selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]});
+    of_old["spec"] = json!({"replicas": 1, "selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]});
     stage.create(&of_old).await.unwrap();
     let run = async |replicas: u32| {
         let status = json!({"status": {"replicas": replicas}});
-        stage.request(Method::PATCH, &format!("{}/status", path(&of_old)), Some(&status)).await.unwrap();
+        stage
+            .request(Method::PATCH, &format!("{}/status", path(&of_old)), Some(&status))
+            .await
+            .unwrap();
     };
     let allowed = async || {
         let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/keysluice-guard-sidecar";
         let policy = get(&stage, policy).await.unwrap();
         let variables = policy["spec"]["variables"].as_array().unwrap().clone();
-        variables.iter().find(|one| one["name"] == "repositories").unwrap()["expression"].as_str().unwrap().to_owned()
+        variables.iter().find(|one| one["name"] == "repositories").unwrap()["expression"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     run(1).await;
-    let upgrade = ["upgrade", "keysluice", "webhook-config/chart", "--reset-then-reuse-values", "--set"];
+    let upgrade =
+        ["upgrade", "keysluice", "webhook-config/chart", "--reset-then-reuse-values", "--set"];
     let to = "injector.image.repository=mirror.test:5000/injector";
     helm.run(&[&upgrade[..], &[to]].concat()).await;
     assert_eq!(allowed().await, "['mirror.test:5000/injector','ghcr.io/keysluice/injector']");
@@ -159,10 +195,16 @@ async fn sidecars_of_replicas_that_are_still_there_pass_the_guard_of_another_rep
         pod
     };
     let new = of_image("mirror.test:5000/injector:1");
-    stage.until("nobody is asked any more, and the policy is known", async || stage.dry_run(&new).await.is_ok()).await;
-    for (image, is_allowed) in
-        [("mirror.test:5000/injector:1", true), ("ghcr.io/keysluice/injector:1", true), ("evil.test/injector:1", false)]
-    {
+    stage
+        .until("nobody is asked any more, and the policy is known", async || {
+            stage.dry_run(&new).await.is_ok()
+        })
+        .await;
+    for (image, is_allowed) in [
+        ("mirror.test:5000/injector:1", true),
+        ("ghcr.io/keysluice/injector:1", true),
+        ("evil.test/injector:1", false),
+    ] {
         let created = stage.dry_run(&of_image(image)).await;
         assert_eq!(created.is_ok(), is_allowed, "{image}: {created:?}");
     }
@@ -201,7 +243,8 @@ async fn a_second_installation_is_refused() {
     }
     // What this release made itself under another name goes with the upgrade.
     helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
-    helm.run(&["upgrade", "keysluice", "webhook-config/chart", "--set", "fullnameOverride=sluice"]).await;
+    helm.run(&["upgrade", "keysluice", "webhook-config/chart", "--set", "fullnameOverride=sluice"])
+        .await;
     assert!(get(&stage, CONFIGURATION).await.is_none());
 }
 
@@ -216,7 +259,8 @@ async fn an_uninstall_needs_no_pod_and_leaves_only_the_classes() {
     let mut objects = manifest("webhook-config/install.yaml");
     objects.extend(manifest("tests/data/chart/everything.golden.yaml"));
     objects.retain(|object| {
-        object["kind"] != "Namespace" && !object["apiVersion"].as_str().unwrap().starts_with("monitoring.")
+        object["kind"] != "Namespace"
+            && !object["apiVersion"].as_str().unwrap().starts_with("monitoring.")
     });
     for object in objects {
         assert!(get(&stage, &path(&object)).await.is_none(), "{}", path(&object));

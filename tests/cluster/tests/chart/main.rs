@@ -1,5 +1,6 @@
-//! What the chart installs, on a real API server: who is mutated, what is refused and why, what the webhook may do, and that an
-//! uninstall never leaves anything that blocks pods. No node is needed. Run by `make test-cluster`.
+//! What the chart installs, on a real API server: who is mutated, what is refused and why, what the
+//! webhook may do, and that an uninstall never leaves anything that blocks pods. No node is needed.
+//! Run by `make test-cluster`.
 
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions are tests too
 

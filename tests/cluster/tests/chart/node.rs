@@ -1,4 +1,5 @@
-//! What a node does, where there is none: controllers are real, and the test is the kubelet of our namespace.
+//! What a node does, where there is none: controllers are real, and the test is the kubelet of our
+//! namespace.
 
 use super::helm::get;
 use super::stage::{NAMESPACE, Stage, environment, free_port};
@@ -18,8 +19,10 @@ pub(crate) async fn controllers(stage: &Stage) -> Child {
     command.arg("kube-controller-manager").arg("--kubeconfig").arg(stage.admin_kubeconfig().await);
     command.args(["--controllers=*,-nodeipam", "--leader-elect=false", "--bind-address=127.0.0.1"]);
     command.args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
-    command
-        .args([format!("--secure-port={}", free_port()), format!("--cert-dir={}", stage.directory.path().display())]);
+    command.args([
+        format!("--secure-port={}", free_port()),
+        format!("--cert-dir={}", stage.directory.path().display()),
+    ]);
     let log = std::fs::File::create(stage.directory.path().join("controllers.log")).unwrap();
     command.stdout(std::process::Stdio::null()).stderr(log).kill_on_drop(true);
     command.spawn().unwrap()
@@ -51,17 +54,23 @@ impl Node {
                     continue;
                 }
                 let uid = pod["metadata"]["uid"].to_string();
-                let entry = known.entry(uid).or_insert_with(|| Known { since: Instant::now(), ended: None });
-                let status = if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "doctor" {
+                let entry = known
+                    .entry(uid)
+                    .or_insert_with(|| Known { since: Instant::now(), ended: None });
+                let status = if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "doctor"
+                {
                     self.doctor(stage, pod, entry).await
                 } else {
                     json!({"phase": "Running", "conditions": [condition("Ready")]})
                 };
-                if status["phase"] != pod["status"]["phase"] || status.get("containerStatuses").is_some() {
+                if status["phase"] != pod["status"]["phase"]
+                    || status.get("containerStatuses").is_some()
+                {
                     let name = pod["metadata"]["name"].as_str().unwrap();
                     // It may be gone already; else the next round tries again.
                     let path = format!("{all}/{name}/status");
-                    let _ = stage.request(Method::PATCH, &path, Some(&json!({"status": status}))).await;
+                    let _ =
+                        stage.request(Method::PATCH, &path, Some(&json!({"status": status}))).await;
                 }
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -86,7 +95,10 @@ impl Node {
             return json!({"phase": "Pending", "containerStatuses": states});
         }
         // What the doctor reads of the other container.
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{}/status", pod["metadata"]["name"].as_str().unwrap());
+        let path = format!(
+            "/api/v1/namespaces/{NAMESPACE}/pods/{}/status",
+            pod["metadata"]["name"].as_str().unwrap()
+        );
         let running = json!({"status": {"phase": "Running", "containerStatuses": states}});
         let _ = stage.request(Method::PATCH, &path, Some(&running)).await;
         let (is_well, said) = run(stage, pod).await;
@@ -122,7 +134,12 @@ async fn run(stage: &Stage, pod: &Value) -> (bool, String) {
         command.arg(argument.as_str().unwrap().replace("$(POD)", name));
     }
     let kubeconfig = stage.kubeconfig(pod["spec"]["serviceAccountName"].as_str().unwrap()).await;
-    let output = command.arg("--kubeconfig").arg(kubeconfig).kill_on_drop(true).output().await.unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output =
+        command.arg("--kubeconfig").arg(kubeconfig).kill_on_drop(true).output().await.unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     (output.status.success(), said)
 }

@@ -1,4 +1,5 @@
-//! The path that reviews are sent to, and what becomes strict: on a real API server, called through a Service.
+//! The path that reviews are sent to, and what becomes strict: on a real API server, called through
+//! a Service.
 
 use super::certificates::is_mutated;
 use super::helm::{Helm, get, root};
@@ -57,10 +58,20 @@ async fn a_first_installation_refuses_nothing_until_its_first_review() {
     assert!(is_ours(path(&stage).await.as_deref()), "{:?}", entries(&stage).await);
     stage.until("a pod is mutated", async || is_mutated(&stage).await.is_ok()).await;
     let begun = Instant::now();
-    stage.until("the entry for labelled pods fails", async || policies(&stage).await[0] == "Fail").await;
+    stage
+        .until("the entry for labelled pods fails", async || policies(&stage).await[0] == "Fail")
+        .await;
     println!("Fail {} ms after the first review", begun.elapsed().as_millis());
-    stage.until("the guard refuses", async || get(&stage, SECRET).await.unwrap()["data"]["guard"].is_string()).await;
-    assert_eq!(policies(&stage).await, ["Fail", "Ignore", "Ignore"], "what the policy does not let it tighten stays");
+    stage
+        .until("the guard refuses", async || {
+            get(&stage, SECRET).await.unwrap()["data"]["guard"].is_string()
+        })
+        .await;
+    assert_eq!(
+        policies(&stage).await,
+        ["Fail", "Ignore", "Ignore"],
+        "what the policy does not let it tighten stays"
+    );
     assert!(webhook.log().contains("KS715"), "and that is told");
     drop(webhook);
     stage
@@ -70,7 +81,9 @@ async fn a_first_installation_refuses_nothing_until_its_first_review() {
         .await;
     stage.request(Method::DELETE, CONFIGURATION, None).await.unwrap();
     stage
-        .until("by the guard too", async || is_mutated(&stage).await.is_err_and(|error| error.contains("KS720")))
+        .until("by the guard too", async || {
+            is_mutated(&stage).await.is_err_and(|error| error.contains("KS720"))
+        })
         .await;
 }
 
@@ -81,24 +94,34 @@ async fn a_configuration_that_is_reset_is_healed_and_no_pod_is_refused() {
     stage.install().await;
     let webhook = stage.serve_by_service(&["--bundle-propagation=2s"]).await;
     stage.until("a pod is mutated", async || is_mutated(&stage).await.is_ok()).await;
-    stage.until("the entry for labelled pods fails", async || policies(&stage).await[0] == "Fail").await;
+    stage
+        .until("the entry for labelled pods fails", async || policies(&stage).await[0] == "Fail")
+        .await;
     let ours = path(&stage).await.unwrap();
     let over = std::sync::atomic::AtomicBool::new(false);
     let stream = async || {
         let mut pods = 0_u32;
         while !over.load(std::sync::atomic::Ordering::Relaxed) {
-            is_mutated(&stage).await.unwrap_or_else(|error| panic!("after {pods} pods: {error}\n{}", webhook.log()));
+            is_mutated(&stage)
+                .await
+                .unwrap_or_else(|error| panic!("after {pods} pods: {error}\n{}", webhook.log()));
             pods += 1;
         }
         pods
     };
     let resets = async {
-        for reset in
-            [None, Some("/mutate-v1-pod"), Some("/other/path"), Some("/mutate/abcdefghijklmnopqrstuvwxyz012345"), None]
-        {
+        for reset in [
+            None,
+            Some("/mutate-v1-pod"),
+            Some("/other/path"),
+            Some("/mutate/abcdefghijklmnopqrstuvwxyz012345"),
+            None,
+        ] {
             let begun = Instant::now();
             lead(&stage, reset).await;
-            stage.until("the path is back", async || path(&stage).await.as_deref() == Some(&ours)).await;
+            stage
+                .until("the path is back", async || path(&stage).await.as_deref() == Some(&ours))
+                .await;
             println!("{reset:?} was healed after {} ms", begun.elapsed().as_millis());
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -135,22 +158,32 @@ async fn without_a_path_the_root_is_called() {
     stage.until("a pod is mutated", async || is_mutated(&stage).await.is_ok()).await;
     let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/keysluice";
     let rules = get(&stage, role).await.unwrap()["rules"].as_array().unwrap().clone();
-    let at = rules.iter().position(|rule| rule["resources"][0] == "mutatingwebhookconfigurations").unwrap();
+    let at = rules
+        .iter()
+        .position(|rule| rule["resources"][0] == "mutatingwebhookconfigurations")
+        .unwrap();
     let verbs = async |verbs: Value| {
-        let operation = json!([{"op": "replace", "path": format!("/rules/{at}/verbs"), "value": verbs}]);
+        let operation =
+            json!([{"op": "replace", "path": format!("/rules/{at}/verbs"), "value": verbs}]);
         stage.request(Method::PATCH, role, Some(&operation)).await.unwrap();
     };
     verbs(json!(["get", "watch"])).await;
     stage
         .until("the right is gone", async || {
-            let nothing = json!([{"op": "test", "path": "/kind", "value": "MutatingWebhookConfiguration"}]);
-            stage.act_as(super::stage::WEBHOOK, Method::PATCH, CONFIGURATION, Some(&nothing)).await.is_err()
+            let nothing =
+                json!([{"op": "test", "path": "/kind", "value": "MutatingWebhookConfiguration"}]);
+            stage
+                .act_as(super::stage::WEBHOOK, Method::PATCH, CONFIGURATION, Some(&nothing))
+                .await
+                .is_err()
         })
         .await;
     for reset in [None, Some("/x/y/")] {
         lead(&stage, reset).await;
         for _ in 0..20 {
-            is_mutated(&stage).await.unwrap_or_else(|error| panic!("{reset:?}: {error}\n{}", webhook.log()));
+            is_mutated(&stage)
+                .await
+                .unwrap_or_else(|error| panic!("{reset:?}: {error}\n{}", webhook.log()));
             assert_eq!(path(&stage).await.as_deref(), reset);
         }
     }
@@ -163,7 +196,8 @@ fn earlier_chart(to: &Path) -> String {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
         for entry in std::fs::read_dir(from).unwrap() {
-            let (entry, name) = (entry.as_ref().unwrap().path(), entry.as_ref().unwrap().file_name());
+            let (entry, name) =
+                (entry.as_ref().unwrap().path(), entry.as_ref().unwrap().file_name());
             if entry.is_dir() {
                 copy(&entry, &to.join(name));
             } else {
@@ -180,13 +214,20 @@ fn earlier_chart(to: &Path) -> String {
             "{{- define \"keysluice.otherReplicas\" -}}true",
         ),
         ("webhook-configuration.yaml", "    keysluice.dev/path: {{", "    #: {{"),
-        ("deployment.yaml", "        keysluice.dev/path: written-by-webhook", "        another: annotation"),
+        (
+            "deployment.yaml",
+            "        keysluice.dev/path: written-by-webhook",
+            "        another: annotation",
+        ),
     ] {
         let path = chart.join("templates").join(file);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{file}: {from}");
-        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.replace(from, to).as_bytes())
-            .unwrap();
+        std::io::Write::write_all(
+            &mut std::fs::File::create(&path).unwrap(),
+            text.replace(from, to).as_bytes(),
+        )
+        .unwrap();
     }
     chart.display().to_string()
 }
@@ -196,10 +237,14 @@ fn earlier_chart(to: &Path) -> String {
 async fn helm_leaves_path_and_failure_policy_alone_and_an_earlier_version_keeps_its_path() {
     let stage = Stage::open().await;
     let helm = Helm::of(&stage).await;
-    let mark = async || get(&stage, CONFIGURATION).await.unwrap()["metadata"]["annotations"][MARK].clone();
+    let mark =
+        async || get(&stage, CONFIGURATION).await.unwrap()["metadata"]["annotations"][MARK].clone();
     let earlier = earlier_chart(stage.directory.path());
     helm.run(&["install", "keysluice", &earlier]).await;
-    assert_eq!((path(&stage).await.as_deref(), mark().await), (Some("/mutate-v1-pod"), Value::Null));
+    assert_eq!(
+        (path(&stage).await.as_deref(), mark().await),
+        (Some("/mutate-v1-pod"), Value::Null)
+    );
     let upgrade = ["upgrade", "keysluice", "webhook-config/chart", "--reset-then-reuse-values"];
 
     // Replicas of before run on for a while: they are called by what they know.
@@ -208,8 +253,13 @@ async fn helm_leaves_path_and_failure_policy_alone_and_an_earlier_version_keeps_
         (path(&stage).await.as_deref(), mark().await),
         (Some("/mutate-v1-pod"), json!("kept-until-next-upgrade"))
     );
-    let deployment = get(&stage, "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice").await.unwrap();
-    assert_eq!(deployment["spec"]["template"]["metadata"]["annotations"][MARK], "written-by-webhook");
+    let deployment = get(&stage, "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice")
+        .await
+        .unwrap();
+    assert_eq!(
+        deployment["spec"]["template"]["metadata"]["annotations"][MARK],
+        "written-by-webhook"
+    );
     {
         let webhook = stage.serve_by_service(&["--bundle-propagation=1s"]).await;
         stage.until("a pod is mutated", async || is_mutated(&stage).await.is_ok()).await;
@@ -217,7 +267,10 @@ async fn helm_leaves_path_and_failure_policy_alone_and_an_earlier_version_keeps_
         assert_eq!(path(&stage).await.as_deref(), Some("/mutate-v1-pod"), "{}", webhook.log());
     }
     helm.run(&["rollback", "keysluice", "1"]).await;
-    assert_eq!((path(&stage).await.as_deref(), mark().await), (Some("/mutate-v1-pod"), Value::Null));
+    assert_eq!(
+        (path(&stage).await.as_deref(), mark().await),
+        (Some("/mutate-v1-pod"), Value::Null)
+    );
     helm.run(&upgrade).await;
 
     // The next upgrade finds them gone.
@@ -225,7 +278,11 @@ async fn helm_leaves_path_and_failure_policy_alone_and_an_earlier_version_keeps_
     assert_eq!((path(&stage).await, mark().await), (None, json!("written-by-webhook")));
     let webhook = stage.serve_by_service(&["--bundle-propagation=1s"]).await;
     stage.until("a path is written", async || is_ours(path(&stage).await.as_deref())).await;
-    stage.until("it fails", async || is_mutated(&stage).await.is_ok() && policies(&stage).await[0] == "Fail").await;
+    stage
+        .until("it fails", async || {
+            is_mutated(&stage).await.is_ok() && policies(&stage).await[0] == "Fail"
+        })
+        .await;
     let before = entries(&stage).await;
     let at_service = |entries: &[Value]| {
         entries
@@ -240,7 +297,11 @@ async fn helm_leaves_path_and_failure_policy_alone_and_an_earlier_version_keeps_
     };
     drop(webhook);
     helm.run(&[&upgrade[..], &["--set", "azureTenantID=t"]].concat()).await;
-    assert_eq!(at_service(&entries(&stage).await), at_service(&before), "path, caBundle and failurePolicy stay");
+    assert_eq!(
+        at_service(&entries(&stage).await),
+        at_service(&before),
+        "path, caBundle and failurePolicy stay"
+    );
     assert!(get(&stage, SECRET).await.unwrap()["data"]["guard"].is_string());
     helm.run(&["rollback", "keysluice"]).await;
     assert!(is_ours(path(&stage).await.as_deref()));

@@ -44,7 +44,8 @@ pub(crate) fn with_sidecar(directory: &Path) -> Value {
 /// A pod with a Secrets Store CSI volume of the class `class`.
 pub(crate) fn asking(name: &str) -> Value {
     let mut pod = pod(name, "default", false);
-    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "secrets", "mountPath": "/mnt", "readOnly": true}]);
+    pod["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "secrets", "mountPath": "/mnt", "readOnly": true}]);
     pod["spec"]["volumes"] = json!([csi_volume("secrets", "class")]);
     pod
 }
@@ -56,22 +57,33 @@ pub(crate) fn csi_volume(name: &str, class: &str) -> Value {
 /// The pods as the webhook makes them: `class` needs the pod's token, `managed` does not.
 pub(crate) fn explained(directory: &Path, pods: &[Value], options: &[&str]) -> Vec<Value> {
     let class = |name: &str, identity: &str, id: &str| {
-        let mut parameters =
-            json!({"keyvaultName": "vault", "objects": "array:\n  - |\n    objectName: a\n    objectType: secret\n"});
+        let mut parameters = json!({"keyvaultName": "vault", "objects": "array:\n  - |\n    objectName: a\n    objectType: secret\n"});
         parameters[identity] = json!(id);
         json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass", "metadata": {"name": name, "namespace": "default"},
             "spec": {"provider": "azure", "parameters": parameters}})
     };
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default",
         "annotations": {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
-    let mut items = vec![account, class("class", "clientID", ""), class("managed", "useVMManagedIdentity", "true")];
+    let mut items = vec![
+        account,
+        class("class", "clientID", ""),
+        class("managed", "useVMManagedIdentity", "true"),
+    ];
     items.extend_from_slice(pods);
     let path = directory.join("pods.json");
     let manifest = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), manifest.to_string().as_bytes()).unwrap();
+    std::io::Write::write_all(
+        &mut std::fs::File::create(&path).unwrap(),
+        manifest.to_string().as_bytes(),
+    )
+    .unwrap();
     let mut command = Command::new(environment("KEYSLUICE_BINARY"));
     command.env("AZURE_KUBERNETES_TOKEN_PROXY", "https://proxy.test");
-    command.args(["explain", "--tenant-id", "tenant", "-o", "pod"]).args(options).arg("-f").arg(&path);
+    command
+        .args(["explain", "--tenant-id", "tenant", "-o", "pod"])
+        .args(options)
+        .arg("-f")
+        .arg(&path);
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let made: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();

@@ -1,4 +1,5 @@
-//! What the webhook may do: the list that the API server itself gives, and the bounds that RBAC cannot express.
+//! What the webhook may do: the list that the API server itself gives, and the bounds that RBAC
+//! cannot express.
 
 use super::stage::{CONFIGURATION, NAMESPACE, Stage, WEBHOOK, certificate};
 use reqwest::Method;
@@ -15,7 +16,12 @@ async fn rights(stage: &Stage, user: &str, namespace: &str) -> BTreeSet<String> 
     let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
     let answer = stage.act_as(user, Method::POST, path, Some(&review)).await.unwrap();
     let words = |value: &Value| -> Vec<String> {
-        value.as_array().into_iter().flatten().map(|word| word.as_str().unwrap().to_owned()).collect()
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect()
     };
     let mut found = BTreeSet::new();
     for rule in answer["status"]["resourceRules"].as_array().unwrap() {
@@ -26,7 +32,9 @@ async fn rights(stage: &Stage, user: &str, namespace: &str) -> BTreeSet<String> 
             } else {
                 names.iter().map(|name| format!("/{name}")).collect()
             };
-            for (verb, name) in words(&rule["verbs"]).iter().flat_map(|verb| names.iter().map(move |name| (verb, name)))
+            for (verb, name) in words(&rule["verbs"])
+                .iter()
+                .flat_map(|verb| names.iter().map(move |name| (verb, name)))
             {
                 found.insert(format!("{verb} {resource}{name}"));
             }
@@ -45,13 +53,20 @@ async fn the_webhook_may_do_exactly_this() {
     for resource in ["serviceaccounts", "secretproviderclasses", "csidrivers"] {
         cluster.extend(reading.map(|verb| format!("{verb} {resource}")));
     }
-    cluster.extend(["get", "watch", "patch"].map(|verb| format!("{verb} mutatingwebhookconfigurations/keysluice")));
+    cluster.extend(
+        ["get", "watch", "patch"]
+            .map(|verb| format!("{verb} mutatingwebhookconfigurations/keysluice")),
+    );
     let mut own = cluster.clone();
     own.extend(["get", "patch"].map(|verb| format!("{verb} secrets/keysluice-tls")));
     own.insert("create secrets".to_owned());
     // The switch: match conditions ask for it, and nothing else does.
     own.insert("enforce admission".to_owned());
-    stage.until("the roles are known", async || rights(&stage, WEBHOOK, NAMESPACE).await.len() >= own.len()).await;
+    stage
+        .until("the roles are known", async || {
+            rights(&stage, WEBHOOK, NAMESPACE).await.len() >= own.len()
+        })
+        .await;
     let everybody = rights(&stage, "system:serviceaccount:default:nobody", "default").await;
     for (namespace, expected) in [(NAMESPACE, own), ("default", cluster)] {
         let found: BTreeSet<String> =
@@ -62,14 +77,19 @@ async fn the_webhook_may_do_exactly_this() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
-async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_failure_policy_to_fail() {
+async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_failure_policy_to_fail()
+{
     let stage = Stage::open().await;
     stage.install().await;
     stage.until_guarded().await;
-    let patch = async |operations: Value| stage.act_as(WEBHOOK, Method::PATCH, CONFIGURATION, Some(&operations)).await;
+    let patch = async |operations: Value| {
+        stage.act_as(WEBHOOK, Method::PATCH, CONFIGURATION, Some(&operations)).await
+    };
     let bundle = |index: usize, text: &str| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": text});
     let certificate = certificate();
-    let written = patch(json!([bundle(0, &certificate), bundle(1, &certificate), bundle(2, &certificate)])).await;
+    let written =
+        patch(json!([bundle(0, &certificate), bundle(1, &certificate), bundle(2, &certificate)]))
+            .await;
     assert!(written.is_ok(), "{written:?}");
     let set = |index: usize, field: &str, value: &str| json!([{"op": "add", "path": format!("/webhooks/{index}/{field}"), "value": value}]);
     for (name, operations) in [
@@ -90,10 +110,19 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
         ("rules", entry("rules", everything)),
         ("objectSelector", entry("objectSelector", json!({}))),
         ("namespaceSelector", entry("namespaceSelector", json!({}))),
-        ("matchConditions taken away", json!([{"op": "remove", "path": "/webhooks/1/matchConditions"}])),
-        ("matchConditions added", entry("matchConditions", json!([{"name": "n", "expression": "true"}]))),
+        (
+            "matchConditions taken away",
+            json!([{"op": "remove", "path": "/webhooks/1/matchConditions"}]),
+        ),
+        (
+            "matchConditions added",
+            entry("matchConditions", json!([{"name": "n", "expression": "true"}])),
+        ),
         ("failurePolicy, back", set(0, "failurePolicy", "Ignore")),
-        ("failurePolicy of an entry that ignores by the chart's values", set(1, "failurePolicy", "Fail")),
+        (
+            "failurePolicy of an entry that ignores by the chart's values",
+            set(1, "failurePolicy", "Fail"),
+        ),
         ("failurePolicy of ephemeral containers", set(2, "failurePolicy", "Fail")),
         ("timeoutSeconds", entry("timeoutSeconds", json!(30))),
         ("reinvocationPolicy", entry("reinvocationPolicy", json!("Never"))),
@@ -129,7 +158,10 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
             json!([{"op": "add", "path": "/metadata/ownerReferences",
             "value": [{"apiVersion": "v1", "kind": "Namespace", "name": "n", "uid": "u"}]}]),
         ),
-        ("a finalizer", json!([{"op": "add", "path": "/metadata/finalizers", "value": ["a.test/b"]}])),
+        (
+            "a finalizer",
+            json!([{"op": "add", "path": "/metadata/finalizers", "value": ["a.test/b"]}]),
+        ),
     ] {
         let refused = patch(operations).await.expect_err(name);
         assert!(refused.message.contains("KS722"), "{name}: {refused:?}");
@@ -153,7 +185,9 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
             "the guard's binding",
             Method::PATCH,
             "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity",
-            Some(&json!([{"op": "replace", "path": "/spec/validationActions", "value": ["Audit"]}])),
+            Some(
+                &json!([{"op": "replace", "path": "/spec/validationActions", "value": ["Audit"]}]),
+            ),
         ),
     ] {
         let refused = stage.act_as(WEBHOOK, method, path, body).await.expect_err(name);
@@ -170,7 +204,8 @@ async fn of_secrets_it_writes_its_own_alone() {
     let secret = |name: &str, kind: &str| {
         let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": {"name": name, "namespace": NAMESPACE}, "data": {}});
         if kind == "kubernetes.io/service-account-token" {
-            secret["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "default"});
+            secret["metadata"]["annotations"] =
+                json!({"kubernetes.io/service-account.name": "default"});
         }
         secret
     };
@@ -192,7 +227,8 @@ async fn of_secrets_it_writes_its_own_alone() {
     ];
     for (name, at, value) in &hostile {
         let operations = json!([{"op": "add", "path": at, "value": value}]);
-        let refused = stage.act_as(WEBHOOK, Method::PATCH, &own, Some(&operations)).await.expect_err(name);
+        let refused =
+            stage.act_as(WEBHOOK, Method::PATCH, &own, Some(&operations)).await.expect_err(name);
         assert!(refused.message.contains("KS723"), "{name}: {refused:?}");
     }
     stage.request(Method::DELETE, &own, None).await.unwrap();
@@ -204,7 +240,8 @@ async fn of_secrets_it_writes_its_own_alone() {
         object["metadata"]["labels"] = json!({"app.kubernetes.io/name": "keysluice"});
         let mut object = super::pods::with(object, at, value.clone());
         object["kind"] = json!("Secret");
-        let refused = stage.act_as(WEBHOOK, Method::POST, SECRETS, Some(&object)).await.expect_err(name);
+        let refused =
+            stage.act_as(WEBHOOK, Method::POST, SECRETS, Some(&object)).await.expect_err(name);
         assert!(refused.message.contains("KS723"), "{name}: {refused:?}");
     }
     let token = "kubernetes.io/service-account-token";
@@ -216,15 +253,23 @@ async fn of_secrets_it_writes_its_own_alone() {
             "KS723",
         ),
         ("a token of another account under our name", secret("keysluice-tls", token), "KS723"),
-        ("another type under our name", secret("keysluice-tls", "bootstrap.kubernetes.io/token"), "KS723"),
+        (
+            "another type under our name",
+            secret("keysluice-tls", "bootstrap.kubernetes.io/token"),
+            "KS723",
+        ),
     ] {
-        let refused = stage.act_as(WEBHOOK, Method::POST, SECRETS, Some(&object)).await.expect_err(name);
+        let refused =
+            stage.act_as(WEBHOOK, Method::POST, SECRETS, Some(&object)).await.expect_err(name);
         assert!(refused.message.contains(code), "{name}: {refused:?}");
     }
-    let created = stage.act_as(WEBHOOK, Method::POST, SECRETS, Some(&secret("keysluice-tls", "Opaque"))).await;
+    let created = stage
+        .act_as(WEBHOOK, Method::POST, SECRETS, Some(&secret("keysluice-tls", "Opaque")))
+        .await;
     assert!(created.is_ok(), "{created:?}");
     stage.create(&secret("other", "Opaque")).await.unwrap();
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let request =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let elsewhere = SECRETS.replace(NAMESPACE, "default");
     for (name, method, path, body) in [
         ("read another", Method::GET, format!("{SECRETS}/other"), None),

@@ -1,4 +1,5 @@
-//! The guard of the sidecar's name: hostile pods, and that it never stands in the way of a sidecar that the webhook made.
+//! The guard of the sidecar's name: hostile pods, and that it never stands in the way of a sidecar
+//! that the webhook made.
 
 use super::pods::{asking, csi_volume, explained, pod, with, with_sidecar};
 use super::stage::{CONFIGURATION, Stage, path};
@@ -22,11 +23,15 @@ pub(crate) fn of_sidecar(field: &str) -> String {
 
 async fn assert_refused(stage: &Stage, name: &str, pod: &Value) {
     let refused = stage.dry_run(pod).await;
-    assert!(refused.as_ref().is_err_and(|error| error.message.contains("KS721")), "{name}: {refused:?}");
+    assert!(
+        refused.as_ref().is_err_and(|error| error.message.contains("KS721")),
+        "{name}: {refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
+#[expect(clippy::too_many_lines, reason = "a table of forgeries and what each is refused for")]
 async fn what_calls_itself_the_sidecar_must_be_it() {
     let stage = guarded().await;
     let good = with_sidecar(stage.directory.path());
@@ -51,11 +56,17 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ("env/-", named("SSL_CERT_FILE")),
         ("env/-", named("LD_LIBRARY_PATH")),
         ("env/-", json!({"name": "KEYSLUICE_PLAN", "value": "$(A)"})),
-        ("env/-", json!({"name": "KEYSLUICE_PLAN", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})),
+        (
+            "env/-",
+            json!({"name": "KEYSLUICE_PLAN", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        ),
         // Written out, and still not what the webhook writes.
         ("env/-", json!({"name": "KEYSLUICE_PLAN_FILE", "value": "/etc/ssl/certs/plan.json"})),
         ("env/-", json!({"name": "KEYSLUICE_ROOT", "value": "/"})),
-        ("env/-", json!({"name": "KEYSLUICE_TERMINATION_LOG", "value": "/mnt/keysluice/secrets/x"})),
+        (
+            "env/-",
+            json!({"name": "KEYSLUICE_TERMINATION_LOG", "value": "/mnt/keysluice/secrets/x"}),
+        ),
         ("env/-", json!({"name": "SSL_CERT_FILE", "value": "/etc/ssl/certs/evil.pem"})),
         ("env/-", json!({"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs"})),
         ("env/-", json!({"name": "LD_PRELOAD", "value": "/tmp/evil.so"})),
@@ -66,7 +77,10 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ("resources/claims", json!([{"name": "device"}])),
         ("resources/limits", json!({"memory": "19Mi", "devices.test/gpu": "1"})),
         ("resources/limits", json!({"memory": "19Mi", "hugepages-2Mi": "2Mi"})),
-        ("lifecycle/postStart", json!({"exec": {"command": ["/keysluice-injector", "ready", "--root", "/tmp"]}})),
+        (
+            "lifecycle/postStart",
+            json!({"exec": {"command": ["/keysluice-injector", "ready", "--root", "/tmp"]}}),
+        ),
         (
             "lifecycle/postStart",
             json!({"exec": {"command": ["/keysluice-injector", "ready", "--timeout", "30", "--root=/tmp"]}}),
@@ -75,7 +89,10 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ("env/-", json!({"name": "SSL_CERT_FILE", "value": "$$$(A)"})),
         ("lifecycle", json!({"postStart": exec("/bin/sh")})),
         ("lifecycle", json!({"postStart": {"httpGet": {"port": 1, "host": "evil.test"}}})),
-        ("lifecycle/postStart", json!({"exec": {"command": ["/keysluice-injector", "once", "ready"]}})),
+        (
+            "lifecycle/postStart",
+            json!({"exec": {"command": ["/keysluice-injector", "once", "ready"]}}),
+        ),
         ("lifecycle/preStop", exec("/bin/sh")),
         ("startupProbe", exec("/bin/sh")),
         ("livenessProbe", exec("/keysluice-injector")),
@@ -97,7 +114,8 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         let name = format!("{field}: {value}");
         let mut pod = with(good.clone(), &of_sidecar(field), value);
         if field == "resources/claims" {
-            pod["spec"]["resourceClaims"] = json!([{"name": "device", "resourceClaimName": "device"}]);
+            pod["spec"]["resourceClaims"] =
+                json!([{"name": "device", "resourceClaimName": "device"}]);
         }
         assert_refused(&stage, &name, &pod).await;
     }
@@ -113,22 +131,34 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         context[field] = value;
         assert_refused(&stage, &name, &with(good.clone(), "/spec/securityContext", context)).await;
     }
-    let mut by_pod = with(good.clone(), "/spec/securityContext", json!({"windowsOptions": {"hostProcess": true}}));
+    let mut by_pod = with(
+        good.clone(),
+        "/spec/securityContext",
+        json!({"windowsOptions": {"hostProcess": true}}),
+    );
     by_pod["spec"]["hostNetwork"] = json!(true);
     assert_refused(&stage, "a process of the host, by the pod", &by_pod).await;
     let context = |field: &str| of_sidecar(&format!("securityContext/{field}"));
-    let root = with(with(good.clone(), &context("runAsUser"), json!(0)), &context("runAsNonRoot"), json!(false));
+    let root = with(
+        with(good.clone(), &context("runAsUser"), json!(0)),
+        &context("runAsNonRoot"),
+        json!(false),
+    );
     let mut of_host = with(good.clone(), &context("windowsOptions"), json!({"hostProcess": true}));
     of_host["spec"]["hostNetwork"] = json!(true);
-    of_host["spec"]["containers"][0]["securityContext"] = json!({"windowsOptions": {"hostProcess": true}});
+    of_host["spec"]["containers"][0]["securityContext"] =
+        json!({"windowsOptions": {"hostProcess": true}});
     let mut ordinary = good.clone();
     for field in ["restartPolicy", "lifecycle"] {
         ordinary["spec"]["initContainers"][0].as_object_mut().unwrap().remove(field);
     }
     let named = with(pod("p", "default", false), "/spec/containers/0/name", json!("keysluice"));
-    for (name, pod) in
-        [("root", root), ("a process of the host", of_host), ("no native sidecar", ordinary), ("no sidecar", named)]
-    {
+    for (name, pod) in [
+        ("root", root),
+        ("a process of the host", of_host),
+        ("no native sidecar", ordinary),
+        ("no sidecar", named),
+    ] {
         assert_refused(&stage, name, &pod).await;
     }
 }
@@ -189,9 +219,16 @@ async fn what_the_sidecar_mounts_is_its_own_and_in_its_place() {
     }
     let part = with(good.clone(), "/spec/volumes/-", json!({"name": "x", "emptyDir": {}}));
     let mount = json!({"name": "x", "mountPath": "/tmp", "subPath": "a"});
-    assert_refused(&stage, "a part of a volume", &with(part, &of_sidecar("volumeMounts/-"), mount)).await;
-    let over = json!({"name": "keysluice-run", "mountPath": "/keysluice-injector", "subPath": "evil"});
-    assert_refused(&stage, "code over our program", &with(good, &of_sidecar("volumeMounts/-"), over)).await;
+    assert_refused(&stage, "a part of a volume", &with(part, &of_sidecar("volumeMounts/-"), mount))
+        .await;
+    let over =
+        json!({"name": "keysluice-run", "mountPath": "/keysluice-injector", "subPath": "evil"});
+    assert_refused(
+        &stage,
+        "code over our program",
+        &with(good, &of_sidecar("volumeMounts/-"), over),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,8 +239,7 @@ async fn nobody_becomes_the_sidecar_later() {
     stage.create(&good).await.unwrap();
     let running = path(&good);
     let image = json!([{"op": "replace", "path": "/spec/initContainers/0/image", "value": "evil.test/injector:1"}]);
-    let upgrade =
-        json!([{"op": "replace", "path": "/spec/initContainers/0/image", "value": "ghcr.io/keysluice/injector:9"}]);
+    let upgrade = json!([{"op": "replace", "path": "/spec/initContainers/0/image", "value": "ghcr.io/keysluice/injector:9"}]);
     let label = json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]);
     for (name, patch, allowed) in
         [("another image", &image, false), ("our image", &upgrade, true), ("a label", &label, true)]
@@ -215,8 +251,9 @@ async fn nobody_becomes_the_sidecar_later() {
     stage.create(&plain).await.unwrap();
     for (container, allowed) in [("keysluice", false), ("debugger", true)] {
         let debug = json!({"spec": {"ephemeralContainers": [{"name": container, "image": "x"}]}});
-        let patched =
-            stage.request(Method::PATCH, &format!("{}/ephemeralcontainers", path(&plain)), Some(&debug)).await;
+        let patched = stage
+            .request(Method::PATCH, &format!("{}/ephemeralcontainers", path(&plain)), Some(&debug))
+            .await;
         assert_eq!(patched.is_ok(), allowed, "{container}: {patched:?}");
     }
 }
@@ -230,18 +267,27 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
         pod["metadata"]["annotations"] = json!({format!("keysluice.dev/{key}"): value});
         pod
     };
-    let of_spec = |field: &str, value: Value| with(asking("of-spec"), &format!("/spec/{field}"), value);
+    let of_spec =
+        |field: &str, value: Value| with(asking("of-spec"), &format!("/spec/{field}"), value);
     let of_container = |field: &str, value: Value| of_spec(&format!("containers/0/{field}"), value);
     let same = json!({"cpu": "100m", "memory": "16Mi"});
     // As many as a pod may have: what the guard may reckon is bounded.
     let many = (0..63).fold(asking("many-volumes"), |pod, index| {
         let name = format!("more-{index}");
         let pod = with(pod, "/spec/volumes/-", csi_volume(&name, "class"));
-        with(pod, "/spec/containers/0/volumeMounts/-", json!({"name": name, "mountPath": format!("/more/{index}")}))
+        with(
+            pod,
+            "/spec/containers/0/volumeMounts/-",
+            json!({"name": name, "mountPath": format!("/more/{index}")}),
+        )
     });
     let pods = [
         asking("plain"),
-        with(asking("labelled"), "/metadata/labels", json!({"azure.workload.identity/use": "true"})),
+        with(
+            asking("labelled"),
+            "/metadata/labels",
+            json!({"azure.workload.identity/use": "true"}),
+        ),
         annotated("gate", "probe"),
         annotated("gate", "none"),
         annotated("on-missing", "wait"),
@@ -279,7 +325,8 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
         "--custom-token-endpoint-annotation-suffix=binding",
         "--custom-token-endpoint-audience=api://AKSIdentityBinding",
     ];
-    for options in [&[][..], &["--token-layout", "v1.5"], &["--token-layout", "v1.6.1"], &endpoint] {
+    for options in [&[][..], &["--token-layout", "v1.5"], &["--token-layout", "v1.6.1"], &endpoint]
+    {
         for (pod, asked) in explained(stage.directory.path(), &pods, options).iter().zip(&pods) {
             let sidecars = pod["spec"]["initContainers"].as_array().unwrap().iter();
             assert_eq!(sidecars.filter(|one| one["name"] == "keysluice").count(), 1, "{asked}");

@@ -18,8 +18,7 @@ async fn what_others_add_to_every_container_passes() {
     };
     let scratch = json!({"emptyDir": {}});
     // As EKS does it for an account with a role.
-    let token =
-        json!({"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}});
+    let token = json!({"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}});
     let directory = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
     let mut role = mounted(
         good.clone(),
@@ -47,11 +46,15 @@ async fn what_others_add_to_every_container_passes() {
         ("a variable", variable(json!({"name": "A", "value": "b"}))),
         (
             "the node's address",
-            variable(json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}})),
+            variable(
+                json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}),
+            ),
         ),
         (
             "a proxy from a ConfigMap",
-            variable(json!({"name": "HTTPS_PROXY", "valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "k"}}})),
+            variable(
+                json!({"name": "HTTPS_PROXY", "valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "k"}}}),
+            ),
         ),
         ("a role of AWS", role),
         ("scratch", mounted(good.clone(), "tmp", scratch.clone(), "/tmp")),
@@ -60,11 +63,19 @@ async fn what_others_add_to_every_container_passes() {
         ("many volumes", many),
         (
             "a level of SELinux",
-            with(good.clone(), &of_sidecar("securityContext/seLinuxOptions"), json!({"level": "s0:c1,c2"})),
+            with(
+                good.clone(),
+                &of_sidecar("securityContext/seLinuxOptions"),
+                json!({"level": "s0:c1,c2"}),
+            ),
         ),
         (
             "AppArmor",
-            with(good.clone(), &of_sidecar("securityContext/appArmorProfile"), json!({"type": "RuntimeDefault"})),
+            with(
+                good.clone(),
+                &of_sidecar("securityContext/appArmorProfile"),
+                json!({"type": "RuntimeDefault"}),
+            ),
         ),
         (
             "a digest",
@@ -89,7 +100,11 @@ async fn what_a_pod_or_a_limit_range_says_beside_the_sidecar_passes() {
         (
             "AppArmor off for the pod, on for the sidecar",
             with(
-                with(good.clone(), "/spec/securityContext", json!({"appArmorProfile": {"type": "Unconfined"}})),
+                with(
+                    good.clone(),
+                    "/spec/securityContext",
+                    json!({"appArmorProfile": {"type": "Unconfined"}}),
+                ),
                 &of_sidecar("securityContext/appArmorProfile"),
                 json!({"type": "RuntimeDefault"}),
             ),
@@ -97,7 +112,11 @@ async fn what_a_pod_or_a_limit_range_says_beside_the_sidecar_passes() {
         (
             "SELinux of the pod that is not the sidecar's",
             with(
-                with(good.clone(), "/spec/securityContext", json!({"seLinuxOptions": {"type": "spc_t"}})),
+                with(
+                    good.clone(),
+                    "/spec/securityContext",
+                    json!({"seLinuxOptions": {"type": "spc_t"}}),
+                ),
                 &of_sidecar("securityContext/seLinuxOptions"),
                 json!({"level": "s0:c1,c2"}),
             ),
@@ -125,7 +144,11 @@ async fn what_a_pod_or_a_limit_range_says_beside_the_sidecar_passes() {
         ),
         (
             "logs as termination message",
-            with(good.clone(), &of_sidecar("terminationMessagePolicy"), json!("FallbackToLogsOnError")),
+            with(
+                good.clone(),
+                &of_sidecar("terminationMessagePolicy"),
+                json!("FallbackToLogsOnError"),
+            ),
         ),
     ] {
         let created = stage.dry_run(&pod).await;

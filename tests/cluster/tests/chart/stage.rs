@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) const NAMESPACE: &str = "keysluice-system";
 pub(crate) const WEBHOOK: &str = "system:serviceaccount:keysluice-system:keysluice";
-pub(crate) const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/keysluice";
+pub(crate) const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/keysluice";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {
@@ -36,20 +37,27 @@ pub(crate) type Answer = Result<Value, Refused>;
 impl Stage {
     /// An API server, and the namespaces and accounts that pods need.
     pub(crate) async fn open() -> Self {
-        // One at a time: what one finds to be a free port, another must not take before it is listened on.
+        // One at a time: what one finds to be a free port, another must not take before it is
+        // listened on.
         static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let starting = STARTING.lock().await;
         let plane = ControlPlane::start(&environment("KEYSLUICE_COMPONENTS")).await.unwrap();
         drop(starting);
         let kubeconfig = plane.webhook_kubeconfig().await.unwrap();
-        let config: Value = serde_json::from_str(&std::fs::read_to_string(&kubeconfig).unwrap()).unwrap();
+        let config: Value =
+            serde_json::from_str(&std::fs::read_to_string(&kubeconfig).unwrap()).unwrap();
         let cluster = &config["clusters"][0]["cluster"];
         let authority = PathBuf::from(cluster["certificate-authority"].as_str().unwrap());
         let tokens = std::fs::read_to_string(kubeconfig.with_file_name("tokens.csv")).unwrap();
         let ca = Certificate::from_pem_bundle(&std::fs::read(&authority).unwrap()).unwrap();
         let stage = Self {
             _plane: plane,
-            client: Client::builder().tls_certs_only(ca).no_proxy().timeout(Duration::from_secs(30)).build().unwrap(),
+            client: Client::builder()
+                .tls_certs_only(ca)
+                .no_proxy()
+                .timeout(Duration::from_secs(30))
+                .build()
+                .unwrap(),
             server: cluster["server"].as_str().unwrap().to_owned(),
             authority,
             // The first is the administrator's.
@@ -61,13 +69,24 @@ impl Stage {
             let path = format!("/apis/rbac.authorization.k8s.io/v1/{resource}/keysluice");
             stage.request(Method::DELETE, &path, None).await.unwrap();
         }
-        stage.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await.unwrap();
+        stage
+            .create(
+                &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+            )
+            .await
+            .unwrap();
         for namespace in ["default", "kube-system", NAMESPACE] {
             // No controller makes them here.
             let metadata = json!({"name": "default", "namespace": namespace});
-            let created =
-                stage.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})).await;
-            assert!(created.is_ok() || created.as_ref().is_err_and(|refused| refused.code == 409), "{created:?}");
+            let created = stage
+                .create(
+                    &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}),
+                )
+                .await;
+            assert!(
+                created.is_ok() || created.as_ref().is_err_and(|refused| refused.code == 409),
+                "{created:?}"
+            );
         }
         stage
     }
@@ -81,7 +100,8 @@ impl Stage {
         }
     }
 
-    /// Waits until the policies of `install.yaml` are in force: the API server learns of them by a watch.
+    /// Waits until the policies of `install.yaml` are in force: the API server learns of them by a
+    /// watch.
     pub(crate) async fn until_guarded(&self) {
         let hostile = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": {"containers": [{"name": "keysluice", "image": "x"}]}});
         self.until("the guard is in force", async || {
@@ -89,18 +109,29 @@ impl Stage {
             created.is_err_and(|refused| refused.message.contains("KS721"))
         })
         .await;
-        let other =
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "probe", "namespace": NAMESPACE}});
+        let other = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "probe", "namespace": NAMESPACE}});
         self.until("the rights are bounded", async || {
-            let created =
-                self.act_as(WEBHOOK, Method::POST, &format!("{}?dryRun=All", collection(&other)), Some(&other)).await;
+            let created = self
+                .act_as(
+                    WEBHOOK,
+                    Method::POST,
+                    &format!("{}?dryRun=All", collection(&other)),
+                    Some(&other),
+                )
+                .await;
             created.is_err_and(|refused| refused.message.contains("KS723"))
         })
         .await;
         let touched = json!([{"op": "add", "path": "/metadata/labels/probe", "value": "x"}]);
         self.until("the configuration is bounded", async || {
-            let patched =
-                self.act_as(WEBHOOK, Method::PATCH, &format!("{CONFIGURATION}?dryRun=All"), Some(&touched)).await;
+            let patched = self
+                .act_as(
+                    WEBHOOK,
+                    Method::PATCH,
+                    &format!("{CONFIGURATION}?dryRun=All"),
+                    Some(&touched),
+                )
+                .await;
             patched.is_err_and(|refused| refused.message.contains("KS722"))
         })
         .await;
@@ -121,7 +152,8 @@ impl Stage {
 
     /// Everything but storing it.
     pub(crate) async fn dry_run(&self, object: &Value) -> Answer {
-        self.request(Method::POST, &format!("{}?dryRun=All", collection(object)), Some(object)).await
+        self.request(Method::POST, &format!("{}?dryRun=All", collection(object)), Some(object))
+            .await
     }
 
     /// A request of the administrator's.
@@ -130,7 +162,13 @@ impl Stage {
     }
 
     /// A request of a ServiceAccount's, by its full name.
-    pub(crate) async fn act_as(&self, user: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn act_as(
+        &self,
+        user: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let namespace = user.split(':').nth(2).unwrap();
         let of_namespace = format!("system:serviceaccounts:{namespace}");
         let headers = [
@@ -142,13 +180,22 @@ impl Stage {
         self.send(method, path, body, &headers).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>, headers: &[(&'static str, &str)]) -> Answer {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
         let kind = match body {
             Some(Value::Array(_)) => "application/json-patch+json",
             _ if method == Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
         };
-        let mut request = self.client.request(method, format!("{}{path}", self.server)).bearer_auth(&self.admin_token);
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.server))
+            .bearer_auth(&self.admin_token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -189,7 +236,8 @@ impl Stage {
         path
     }
 
-    /// Starts the webhook with the chart's rights and certificates of its own, and leads the API server to it.
+    /// Starts the webhook with the chart's rights and certificates of its own, and leads the API
+    /// server to it.
     pub(crate) async fn serve(&self, further: &[&str]) -> Webhook {
         let own = [
             "--tls-secret=keysluice-system/keysluice-tls",
@@ -202,8 +250,8 @@ impl Stage {
         webhook
     }
 
-    /// The same, but called through a Service as in a cluster, so that the webhook has a path to write. A Service that is a name for
-    /// the loopback needs no node.
+    /// The same, but called through a Service as in a cluster, so that the webhook has a path to
+    /// write. A Service that is a name for the loopback needs no node.
     pub(crate) async fn serve_by_service(&self, further: &[&str]) -> Webhook {
         let own = [
             "--tls-secret=keysluice-system/keysluice-tls",
@@ -266,7 +314,11 @@ impl Stage {
         ]);
         command.args(["--tenant-id", "tenant", "--drain-seconds", "0", "--kubeconfig"]);
         let log = self.directory.path().join("webhook.log");
-        command.arg(kubeconfig).args(options).stderr(std::fs::File::create(&log).unwrap()).stdout(Stdio::null());
+        command
+            .arg(kubeconfig)
+            .args(options)
+            .stderr(std::fs::File::create(&log).unwrap())
+            .stdout(Stdio::null());
         Webhook { child: command.spawn().unwrap(), log }
     }
 
@@ -280,14 +332,14 @@ impl Stage {
         .await;
     }
 
-    /// Has the entry for labelled pods refuse them where no webhook answers, and the guard refuse what no webhook saw, as a webhook that
-    /// has answered has it.
+    /// Has the entry for labelled pods refuse them where no webhook answers, and the guard refuse
+    /// what no webhook saw, as a webhook that has answered has it.
     pub(crate) async fn fail_closed(&self) {
-        let policy = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]);
+        let policy =
+            json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]);
         self.request(Method::PATCH, CONFIGURATION, Some(&policy)).await.unwrap();
         let actions = json!({"spec": {"validationActions": ["Deny"]}});
-        let binding =
-            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity";
+        let binding = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity";
         self.request(Method::PATCH, binding, Some(&actions)).await.unwrap();
     }
 
@@ -307,7 +359,8 @@ impl Stage {
             }
             json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig"), "value": config})
         };
-        let operations: Vec<Value> = found["webhooks"].as_array().unwrap().iter().enumerate().map(moved).collect();
+        let operations: Vec<Value> =
+            found["webhooks"].as_array().unwrap().iter().enumerate().map(moved).collect();
         self.request(Method::PATCH, CONFIGURATION, Some(&json!(operations))).await.unwrap();
     }
 }
@@ -331,11 +384,15 @@ impl Drop for Webhook {
 }
 
 pub(crate) fn environment(name: &str) -> PathBuf {
-    std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set; `make test-cluster` sets it")).into()
+    std::env::var_os(name)
+        .unwrap_or_else(|| panic!("{name} is not set; `make test-cluster` sets it"))
+        .into()
 }
 
 pub(crate) fn manifest(path: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap();
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path))
+            .unwrap();
     let all: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
     all.into_iter().filter(|object| !object.is_null()).collect()
 }
@@ -349,7 +406,8 @@ pub(crate) fn collection(object: &Value) -> String {
         _ => format!("{}s", kind.to_lowercase()),
     };
     let version = object["apiVersion"].as_str().unwrap();
-    let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+    let root =
+        if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
     let default = if kind == "Pod" { Some("default") } else { None };
     match object["metadata"]["namespace"].as_str().or(default) {
         Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
@@ -364,7 +422,8 @@ pub(crate) fn path(object: &Value) -> String {
 
 /// What `caBundle` takes: the API server looks whether it is a certificate.
 pub(crate) fn certificate() -> String {
-    BASE64_STANDARD.encode(rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert.pem())
+    BASE64_STANDARD
+        .encode(rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert.pem())
 }
 
 pub(crate) fn free_port() -> u16 {

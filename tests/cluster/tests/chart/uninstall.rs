@@ -1,4 +1,5 @@
-//! An uninstall may end at any step, no pod of ours need run for it, and pods must still be created.
+//! An uninstall may end at any step, no pod of ours need run for it, and pods must still be
+//! created.
 
 use super::helm::Helm;
 use super::pods::pod;
@@ -24,7 +25,8 @@ const ORDER: [&str; 12] = [
     "ValidatingAdmissionPolicy",
 ];
 
-/// Creates labelled pods for as long as `removal` takes: how many were mutated, and how many were not. None is refused.
+/// Creates labelled pods for as long as `removal` takes: how many were mutated, and how many were
+/// not. None is refused.
 async fn creations_during(stage: &Stage, removal: impl Future<Output = ()>) -> (u32, u32) {
     let labelled = pod("p", "default", true);
     let (mut mutated, mut plain) = (0_u32, 0_u32);
@@ -35,12 +37,18 @@ async fn creations_during(stage: &Stage, removal: impl Future<Output = ()>) -> (
             () = &mut removal => return (mutated, plain),
             created = stage.dry_run(&labelled) => created,
         };
-        let created = created.unwrap_or_else(|error| panic!("after {mutated} and {plain} pods: {error:?}"));
-        *(if created["spec"]["containers"][0]["env"].is_array() { &mut mutated } else { &mut plain }) += 1;
+        let created =
+            created.unwrap_or_else(|error| panic!("after {mutated} and {plain} pods: {error:?}"));
+        *(if created["spec"]["containers"][0]["env"].is_array() {
+            &mut mutated
+        } else {
+            &mut plain
+        }) += 1;
     }
 }
 
-/// No image can be pulled, and the webhook is gone before anything else: nothing that is left refuses a pod.
+/// No image can be pulled, and the webhook is gone before anything else: nothing that is left
+/// refuses a pod.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
 async fn no_pod_is_refused_while_helm_uninstalls() {
@@ -76,7 +84,8 @@ async fn pods_are_created_after_every_step_of_an_uninstall() {
     };
     let webhook = stage.serve(&[]).await;
     assert!(works("installed").await, "mutated: {}", webhook.log());
-    // What Helm's hook deletes first, or an operator by hand: the webhook is not called any more, and the guard is out of force.
+    // What Helm's hook deletes first, or an operator by hand: the webhook is not called any more,
+    // and the guard is out of force.
     stage.request(Method::DELETE, SWITCH, None).await.unwrap();
     stage.until("the switch is known", async || !works("the switch is off").await).await;
     drop(webhook);
@@ -84,15 +93,22 @@ async fn pods_are_created_after_every_step_of_an_uninstall() {
 
     let mut left: Vec<Value> = manifest("webhook-config/install.yaml");
     left.retain(|object| object["kind"] != "Namespace");
-    left.sort_by_key(|object| ORDER.iter().position(|kind| object["kind"] == *kind).unwrap_or(ORDER.len()));
+    left.sort_by_key(|object| {
+        ORDER.iter().position(|kind| object["kind"] == *kind).unwrap_or(ORDER.len())
+    });
     for object in left {
         let step = path(&object);
         let removed = stage.request(Method::DELETE, &step, None).await;
-        assert!(removed.is_ok() || removed.as_ref().is_err_and(|refused| refused.code == 404), "{step}: {removed:?}");
+        assert!(
+            removed.is_ok() || removed.as_ref().is_err_and(|refused| refused.code == 404),
+            "{step}: {removed:?}"
+        );
         assert!(!works(&step).await);
     }
-    let namespaced =
-        stage.request(Method::GET, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), None).await.unwrap();
+    let namespaced = stage
+        .request(Method::GET, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), None)
+        .await
+        .unwrap();
     assert_eq!(namespaced["items"], Value::Array(Vec::new()), "our keys go with us");
 }
 
@@ -105,8 +121,9 @@ async fn the_switch_takes_webhook_and_guard_out_of_force_and_back() {
     stage.until_guarded().await;
     let labelled = pod("p", "default", true);
     // Nobody serves: `Fail` refuses, whatever pods.
-    let refused =
-        async |word: &str| stage.dry_run(&labelled).await.is_err_and(|refused| refused.message.contains(word));
+    let refused = async |word: &str| {
+        stage.dry_run(&labelled).await.is_err_and(|refused| refused.message.contains(word))
+    };
     stage.fail_closed().await;
     stage.until("the webhook is asked", async || refused("failed calling webhook").await).await;
     let binding = stage.request(Method::GET, SWITCH, None).await.unwrap();

@@ -1,4 +1,5 @@
-//! What only an API server does with a webhook: dry runs, subresources, objects that come late, change or go.
+//! What only an API server does with a webhook: dry runs, subresources, objects that come late,
+//! change or go.
 
 use crate::scene::{BUSYBOX, SHOW, Scene, sidecar};
 use crate::world::{PATIENCE, until};
@@ -18,7 +19,8 @@ crate::scenarios!(
     a_vault_that_refuses_shows_its_reason_in_describe,
 );
 
-/// Waits until ten dry runs in a row show a sidecar with `text` in it: whatever replica answers knows it.
+/// Waits until ten dry runs in a row show a sidecar with `text` in it: whatever replica answers
+/// knows it.
 pub(crate) async fn until_seen(scene: &Scene, text: &str) -> anyhow::Result<()> {
     let path = format!("{}?dryRun=All", scene.path("pods"));
     let mut row = 0;
@@ -40,7 +42,10 @@ async fn a_dry_run_shows_the_sidecar_and_makes_nothing(scene: &Scene) -> anyhow:
     let path = format!("{}?dryRun=All", scene.path("pods"));
     let shown = scene.world.api.create(&path, &scene.pod("dry", SHOW)).await?;
     sidecar(&shown)?;
-    anyhow::ensure!(scene.world.api.find(&format!("{}/dry", scene.path("pods"))).await?.is_none(), "it was made");
+    anyhow::ensure!(
+        scene.world.api.find(&format!("{}/dry", scene.path("pods"))).await?.is_none(),
+        "it was made"
+    );
     Ok(())
 }
 
@@ -71,8 +76,7 @@ async fn a_service_account_may_come_after_its_deployment(scene: &Scene) -> anyho
         Ok(events.contains("serviceaccount \\\"late\\\" not found").then_some(()))
     })
     .await?;
-    let account =
-        json!({"metadata": {"name": "late", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
+    let account = json!({"metadata": {"name": "late", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
     scene.create("serviceaccounts", &account).await?;
     let subject = format!("system:serviceaccount:{}:late", scene.namespace);
     let app = json!({"apps": [{"clientId": scene.client_id, "tenantId": crate::world::TENANT,
@@ -90,7 +94,8 @@ async fn class_account_and_pod_in_one_manifest_work_at_once(scene: &Scene) -> an
         let mut pod = scene.pod(&name, SHOW);
         pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]["secretProviderClass"] = json!(class);
         scene.class(&class, &["db"], &json!({})).await?;
-        let created = scene.world.api.create(&format!("{}?dryRun=All", scene.path("pods")), &pod).await?;
+        let created =
+            scene.world.api.create(&format!("{}?dryRun=All", scene.path("pods")), &pod).await?;
         sidecar(&created)?;
         if number == 9 {
             scene.create("pods", &pod).await?;
@@ -100,7 +105,9 @@ async fn class_account_and_pod_in_one_manifest_work_at_once(scene: &Scene) -> an
     Ok(())
 }
 
-async fn an_edited_class_reaches_the_next_pod_and_a_running_one_keeps_its_plan(scene: &Scene) -> anyhow::Result<()> {
+async fn an_edited_class_reaches_the_next_pod_and_a_running_one_keeps_its_plan(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     scene.create("pods", &scene.pod("old", SHOW)).await?;
     scene.running("old").await?;
     scene.world.emulator.set_secret(&scene.vault, "extra", "more");
@@ -112,11 +119,16 @@ async fn an_edited_class_reaches_the_next_pod_and_a_running_one_keeps_its_plan(s
     scene.running("new").await?;
     anyhow::ensure!(scene.sh("new", "cat /mnt/s/extra").await? == "more");
     scene.rotate("old", "second").await?;
-    anyhow::ensure!(scene.sh("old", "ls /mnt/s").await?.trim() == "db", "the running pod got the new plan");
+    anyhow::ensure!(
+        scene.sh("old", "ls /mnt/s").await?.trim() == "db",
+        "the running pod got the new plan"
+    );
     Ok(())
 }
 
-async fn a_deleted_class_refuses_the_next_pod_and_leaves_the_running_one(scene: &Scene) -> anyhow::Result<()> {
+async fn a_deleted_class_refuses_the_next_pod_and_leaves_the_running_one(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     scene.create("pods", &scene.pod("orphan", SHOW)).await?;
     scene.running("orphan").await?;
     scene.delete("secretproviderclasses", "class").await?;
@@ -135,8 +147,9 @@ async fn a_pod_without_label_and_volume_is_not_touched(scene: &Scene) -> anyhow:
         "containers": [{"name": "app", "image": BUSYBOX, "command": ["sleep", "infinity"]}]}});
     let created = scene.create("pods", &pod).await?;
     let spec = &created["spec"];
-    let untouched =
-        spec["initContainers"].is_null() && spec["volumes"].is_null() && spec["containers"][0]["env"].is_null();
+    let untouched = spec["initContainers"].is_null()
+        && spec["volumes"].is_null()
+        && spec["containers"][0]["env"].is_null();
     anyhow::ensure!(untouched, "{spec}");
     Ok(())
 }
@@ -168,7 +181,10 @@ async fn a_vault_that_refuses_shows_its_reason_in_describe(scene: &Scene) -> any
     pod["spec"]["restartPolicy"] = json!("Never");
     scene.create("pods", &pod).await?;
     let text = until("the sidecar tells why", PATIENCE, async || {
-        let text = scene.world.kubectl(&["describe", "pod", "forbidden", "--namespace", &scene.namespace]).await?;
+        let text = scene
+            .world
+            .kubectl(&["describe", "pod", "forbidden", "--namespace", &scene.namespace])
+            .await?;
         Ok(text.contains("KS4").then_some(text))
     })
     .await?;

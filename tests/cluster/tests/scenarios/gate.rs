@@ -18,7 +18,8 @@ async fn a_closed_hook_says_why_in_describe_and_log_and_its_pod_is_deleted_withi
     scene: &Scene,
 ) -> anyhow::Result<()> {
     let shown = closed(scene, "hook", "FailedPostStartHook").await?;
-    // The kubelet does not tell what a hook said; the sidecar's last words are in its termination message.
+    // The kubelet does not tell what a hook said; the sidecar's last words are in its termination
+    // message.
     anyhow::ensure!(shown.describe.contains("KS408") && shown.log.contains("KS408"), "{shown:?}");
     Ok(())
 }
@@ -27,9 +28,12 @@ async fn a_closed_probe_says_why_in_an_event_describe_and_log_and_its_pod_is_del
     scene: &Scene,
 ) -> anyhow::Result<()> {
     let shown = closed(scene, "probe", "Unhealthy").await?;
-    // Whether the sidecar or the probe gives up first, a second after or before the other: both say why.
-    let told = shown.event.starts_with("Unhealthy: Startup probe failed: ") && shown.event.contains("KS408");
-    let gave_up = shown.event.contains("KS603 not ready") || shown.event.contains("KS604 the sidecar ended");
+    // Whether the sidecar or the probe gives up first, a second after or before the other: both say
+    // why.
+    let told = shown.event.starts_with("Unhealthy: Startup probe failed: ")
+        && shown.event.contains("KS408");
+    let gave_up =
+        shown.event.contains("KS603 not ready") || shown.event.contains("KS604 the sidecar ended");
     anyhow::ensure!(told && gave_up && shown.log.contains("KS408"), "{shown:?}");
     Ok(())
 }
@@ -60,7 +64,8 @@ async fn closed(scene: &Scene, gate: &str, reason: &str) -> anyhow::Result<Shown
     })
     .await?;
     let logs = scene.world.logs(&scene.namespace).await;
-    let log = logs.lines().rfind(|line| line.contains("\"code\":\"KS")).unwrap_or_default().to_owned();
+    let log =
+        logs.lines().rfind(|line| line.contains("\"code\":\"KS")).unwrap_or_default().to_owned();
     let begun = Instant::now();
     scene.delete("pods", "closed").await?;
     let path = format!("{}/closed", scene.path("pods"));
@@ -68,6 +73,9 @@ async fn closed(scene: &Scene, gate: &str, reason: &str) -> anyhow::Result<Shown
     until("the pod is gone", BOUND, gone).await?;
     let shown = Shown { event, describe, log };
     scene.world.figure(format!("closed gate, {gate}: {shown:?}"));
-    scene.world.figure(format!("closed gate, {gate}: deleted after {:.1} s", begun.elapsed().as_secs_f32()));
+    scene.world.figure(format!(
+        "closed gate, {gate}: deleted after {:.1} s",
+        begun.elapsed().as_secs_f32()
+    ));
     Ok(shown)
 }

@@ -36,8 +36,13 @@ async fn the_cost_of_the_gate(scene: &Scene) -> anyhow::Result<()> {
         ));
     }
     let cost = median(&hook).saturating_sub(median(&without));
-    scene.world.figure(format!("cost of the gate (hook): {} ms, target {} ms", cost.as_millis(), TARGET.as_millis()));
-    // A shared machine is no stopwatch: fail where the idea is wrong, by a second and more; the figure tells the rest.
+    scene.world.figure(format!(
+        "cost of the gate (hook): {} ms, target {} ms",
+        cost.as_millis(),
+        TARGET.as_millis()
+    ));
+    // A shared machine is no stopwatch: fail where the idea is wrong, by a second and more; the
+    // figure tells the rest.
     anyhow::ensure!(median(&hook) < median(&probe), "the hook is not faster than the probe");
     anyhow::ensure!(cost < TARGET * 4, "the gate costs {cost:?}");
     Ok(())
@@ -51,10 +56,12 @@ async fn measure(scene: &Scene) -> anyhow::Result<[Vec<Duration>; 3]> {
             let name = format!("timed-{kind}-{number}");
             let mut pod = scene.pod(&name, "echo started; sleep infinity");
             pod["spec"]["terminationGracePeriodSeconds"] = json!(0);
-            pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]["secretProviderClass"] = json!("five");
+            pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]["secretProviderClass"] =
+                json!("five");
             if kind == 0 {
                 pod["metadata"]["labels"] = json!({});
-                pod["spec"]["volumes"] = json!([{"name": "secrets", "emptyDir": {"medium": "Memory"}}]);
+                pod["spec"]["volumes"] =
+                    json!([{"name": "secrets", "emptyDir": {"medium": "Memory"}}]);
             }
             if kind == 2 {
                 pod["metadata"]["annotations"] = json!({"keysluice.dev/gate": "probe"});
@@ -69,7 +76,8 @@ async fn measure(scene: &Scene) -> anyhow::Result<[Vec<Duration>; 3]> {
     Ok(times)
 }
 
-/// From just before the creation to the first line of the application, by the runtime's clock, which is ours.
+/// From just before the creation to the first line of the application, by the runtime's clock,
+/// which is ours.
 async fn start(scene: &Scene, name: &str, pod: &Value) -> anyhow::Result<Duration> {
     let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     scene.create("pods", pod).await?;
@@ -80,10 +88,13 @@ async fn start(scene: &Scene, name: &str, pod: &Value) -> anyhow::Result<Duratio
     })
     .await?;
     let stamp = line.split(' ').next().context("no time")?;
-    Ok(since_epoch(stamp).with_context(|| format!("{stamp:?} is not a time"))?.saturating_sub(begun))
+    Ok(since_epoch(stamp)
+        .with_context(|| format!("{stamp:?} is not a time"))?
+        .saturating_sub(begun))
 }
 
-/// `2026-01-31T12:00:00.123456789Z`, today: only the time of the day counts, the day is the clock's.
+/// `2026-01-31T12:00:00.123456789Z`, today: only the time of the day counts, the day is the
+/// clock's.
 fn since_epoch(stamp: &str) -> Option<Duration> {
     let (date, time) = stamp.trim_end_matches('Z').split_once('T')?;
     let mut date = date.split('-').map(|part| part.parse::<u64>().ok());

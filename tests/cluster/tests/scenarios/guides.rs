@@ -1,4 +1,5 @@
-//! The three guides, as printed: manifest in, Running with the right files out, and a rotation that reaches the file.
+//! The three guides, as printed: manifest in, Running with the right files out, and a rotation that
+//! reaches the file.
 
 use crate::scene::Scene;
 use crate::world::{PATIENCE, source, until};
@@ -34,7 +35,10 @@ async fn follow(scene: &Scene, guide: &Guide) -> anyhow::Result<()> {
     }
     world.emulator.seed(seed)?;
     if guide.namespace != "default" {
-        world.api.create("/api/v1/namespaces", &json!({"metadata": {"name": guide.namespace}})).await?;
+        world
+            .api
+            .create("/api/v1/namespaces", &json!({"metadata": {"name": guide.namespace}}))
+            .await?;
     }
     scene.also(guide.namespace);
     if guide.directory == "managed-identity" {
@@ -42,7 +46,8 @@ async fn follow(scene: &Scene, guide: &Guide) -> anyhow::Result<()> {
         let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", guide.namespace);
         world.api.create(&accounts, &json!({"metadata": {"name": "keyvault-sa"}})).await?;
     }
-    let directory = guide.fill_in(Path::new(&source("tests/data")), &world.layout.path("guides"))?;
+    let directory =
+        guide.fill_in(Path::new(&source("tests/data")), &world.layout.path("guides"))?;
     // In the order of the guides: each of them has its ServiceAccount and class before it deploys.
     for file in ["serviceaccount.yaml", "secretproviderclass.yaml", guide.workload] {
         let path = directory.join(file);
@@ -60,16 +65,32 @@ async fn follow(scene: &Scene, guide: &Guide) -> anyhow::Result<()> {
     .await?;
     world.figure(format!("{}: {}", guide.directory, running_after(scene, guide, &pod).await?));
     let read = async |path: &str| {
-        let container = ["exec", "--namespace", guide.namespace, &pod, "--container", "busybox", "--", "cat", path];
+        let container = [
+            "exec",
+            "--namespace",
+            guide.namespace,
+            &pod,
+            "--container",
+            "busybox",
+            "--",
+            "cat",
+            path,
+        ];
         world.kubectl(&container).await
     };
     for (path, content) in guide.promises {
         let found = read(path).await?;
-        anyhow::ensure!(found.lines().next() == Some(content), "{path} has {found:?}, not {content:?}");
+        anyhow::ensure!(
+            found.lines().next() == Some(content),
+            "{path} has {found:?}, not {content:?}"
+        );
     }
     let (name, path, value) = guide.rotation;
     world.emulator.set_secret(guide.vault, name, value);
-    until("the rotated value is in the file", PATIENCE, async || Ok((read(path).await? == value).then_some(()))).await
+    until("the rotated value is in the file", PATIENCE, async || {
+        Ok((read(path).await? == value).then_some(()))
+    })
+    .await
 }
 
 /// The pod's start, as the guide's reader sees it.
@@ -77,5 +98,8 @@ async fn running_after(scene: &Scene, guide: &Guide, pod: &str) -> anyhow::Resul
     let begun = std::time::Instant::now();
     let pod = scene.running_in(guide.namespace, pod, PATIENCE).await?;
     let image = pod["status"]["containerStatuses"][0]["imageID"].as_str().context("no image")?;
-    Ok(format!("ready {:.1} s after `kubectl apply` returned, {image}", begun.elapsed().as_secs_f32()))
+    Ok(format!(
+        "ready {:.1} s after `kubectl apply` returned, {image}",
+        begun.elapsed().as_secs_f32()
+    ))
 }

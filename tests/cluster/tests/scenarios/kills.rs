@@ -11,21 +11,29 @@ crate::scenarios!(killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod);
 
 /// What the issue asks: every pod of a Deployment or Job exists, mutated, after this.
 const BOUND: Duration = Duration::from_secs(10);
-/// From the endpoint's removal to the last packet that goes there: kube-proxy writes its rules once a second at most.
+/// From the endpoint's removal to the last packet that goes there: kube-proxy writes its rules once
+/// a second at most.
 const PROXY: Duration = Duration::from_secs(2);
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/keysluice-system/endpointslices?labelSelector=kubernetes.io/service-name%3Dkeysluice";
 
-async fn killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod(scene: &Scene) -> anyhow::Result<()> {
+async fn killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     webhook::is_ready(scene, 2).await?;
     for (round, victim) in webhook::pods(scene).await?.iter().enumerate() {
-        let of = |key: &str, field: &str| victim[key][field].as_str().map(str::to_owned).context("no such field");
-        let (uid, name, address) = (of("metadata", "uid")?, of("metadata", "name")?, of("status", "podIP")?);
+        let of = |key: &str, field: &str| {
+            victim[key][field].as_str().map(str::to_owned).context("no such field")
+        };
+        let (uid, name, address) =
+            (of("metadata", "uid")?, of("metadata", "name")?, of("status", "podIP")?);
         kill_processes_of(&uid)?;
         let killed = Instant::now();
-        let (waves, bare) = tokio::join!(waves(scene, round, killed), bare(scene, round, killed, &name, &address));
+        let (waves, bare) =
+            tokio::join!(waves(scene, round, killed), bare(scene, round, killed, &name, &address));
         let (pods_after, bare) = (waves?, bare?);
         scene.world.figure(format!(
-            "kill -9 of replica {round}: 10 pods of a Deployment and 10 of a Job after {:.1} s; {bare}",
+            "kill -9 of replica {round}: 10 pods of a Deployment and 10 of a Job after {:.1} s; \
+             {bare}",
             pods_after.as_secs_f32()
         ));
         anyhow::ensure!(pods_after <= BOUND, "the pods were there after {pods_after:?}");
@@ -34,7 +42,8 @@ async fn killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod(scene: &Sc
     Ok(())
 }
 
-/// A Deployment and a Job at the worst moment; how long after the kill all of their pods exist, mutated.
+/// A Deployment and a Job at the worst moment; how long after the kill all of their pods exist,
+/// mutated.
 async fn waves(scene: &Scene, round: usize, killed: Instant) -> anyhow::Result<Duration> {
     let (deployment, job) = (format!("wave-{round}"), format!("job-{round}"));
     let object = json!({"metadata": {"name": deployment}, "spec": {"replicas": 10,
@@ -42,12 +51,15 @@ async fn waves(scene: &Scene, round: usize, killed: Instant) -> anyhow::Result<D
     scene.create("deployments", &object).await?;
     let mut template = webhook::unscheduled_template(scene, &job);
     template["spec"]["restartPolicy"] = json!("Never");
-    let object =
-        json!({"metadata": {"name": job}, "spec": {"completions": 10, "parallelism": 10, "template": template}});
+    let object = json!({"metadata": {"name": job}, "spec": {"completions": 10, "parallelism": 10, "template": template}});
     scene.create("jobs", &object).await?;
     until("all pods of Deployment and Job exist, mutated", PATIENCE, async || {
         for name in [&deployment, &job] {
-            let pods = scene.world.api.get(&format!("{}?labelSelector=app%3D{name}", scene.path("pods"))).await?;
+            let pods = scene
+                .world
+                .api
+                .get(&format!("{}?labelSelector=app%3D{name}", scene.path("pods")))
+                .await?;
             let pods = pods["items"].as_array().cloned().unwrap_or_default();
             if pods.len() != 10 || !pods.iter().all(|pod| sidecar(pod).is_ok()) {
                 return Ok(None);
@@ -58,12 +70,20 @@ async fn waves(scene: &Scene, round: usize, killed: Instant) -> anyhow::Result<D
     .await
 }
 
-/// Bare creations, which nobody repeats: they may fail from the kill until nothing is sent to the dead replica any more.
-async fn bare(scene: &Scene, round: usize, killed: Instant, name: &str, address: &str) -> anyhow::Result<String> {
+/// Bare creations, which nobody repeats: they may fail from the kill until nothing is sent to the
+/// dead replica any more.
+async fn bare(
+    scene: &Scene,
+    round: usize,
+    killed: Instant,
+    name: &str,
+    address: &str,
+) -> anyhow::Result<String> {
     let (mut failed, mut made, mut number) = (Vec::<(Duration, String)>::new(), 0, 0);
     let (mut removed, mut is_back) = (None, false);
     // Until the replica is back, and was away long enough for everybody to have noticed.
-    while removed.is_none_or(|removed: Duration| killed.elapsed() < removed + PROXY * 2) || !is_back {
+    while removed.is_none_or(|removed: Duration| killed.elapsed() < removed + PROXY * 2) || !is_back
+    {
         anyhow::ensure!(
             killed.elapsed() < PATIENCE,
             "the endpoint of {name} was removed: {removed:?}, is back: {is_back}"
@@ -86,7 +106,8 @@ async fn bare(scene: &Scene, round: usize, killed: Instant, name: &str, address:
     let late: Vec<_> = failed.iter().filter(|(begun, _)| *begun > removed + PROXY).collect();
     anyhow::ensure!(late.is_empty(), "endpoint removed after {removed:?}, and yet: {late:#?}");
     Ok(format!(
-        "{} of {} bare creations failed, the last {} ms after the kill, the endpoint removed after {} ms",
+        "{} of {} bare creations failed, the last {} ms after the kill, the endpoint removed \
+         after {} ms",
         failed.len(),
         failed.len() + made,
         last.as_millis(),
@@ -97,8 +118,11 @@ async fn bare(scene: &Scene, round: usize, killed: Instant, name: &str, address:
 /// Whether a Service sends anything to this address.
 fn is_endpoint(slices: &Value, address: &str) -> bool {
     let slices = slices["items"].as_array().into_iter().flatten();
-    let mut endpoints = slices.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
-    endpoints.any(|endpoint| endpoint["addresses"][0] == address && endpoint["conditions"]["ready"] == true)
+    let mut endpoints =
+        slices.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+    endpoints.any(|endpoint| {
+        endpoint["addresses"][0] == address && endpoint["conditions"]["ready"] == true
+    })
 }
 
 /// SIGKILL for every process below the pod's cgroup but its sandbox.

@@ -19,7 +19,8 @@ pub(crate) struct Machine {
 impl Machine {
     /// Other enclosures may run beside ours: only what bears our name counts.
     pub(crate) fn look() -> anyhow::Result<Self> {
-        let name = enclosure::new_root().file_name().context("no name")?.to_string_lossy().into_owned();
+        let name =
+            enclosure::new_root().file_name().context("no name")?.to_string_lossy().into_owned();
         let own = |text: &str| text.contains(&name);
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
         let mut processes = BTreeSet::new();
@@ -32,7 +33,9 @@ impl Machine {
         }
         let interfaces = std::fs::read_dir("/sys/class/net")?.flatten();
         Ok(Self {
-            interfaces: interfaces.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
+            interfaces: interfaces
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect(),
             mounts: mounts.lines().filter(|line| own(line)).map(str::to_owned).collect(),
             processes,
             traces: enclosure::traces()?.into_iter().filter(|trace| own(trace)).collect(),
@@ -46,7 +49,8 @@ pub(crate) fn nothing_is_left_behind(_: &Materials, before: &Machine) -> anyhow:
     Ok(())
 }
 
-/// The keeper dies with the hardest signal while the cluster comes up: a process of its own, since that is us.
+/// The keeper dies with the hardest signal while the cluster comes up: a process of its own, since
+/// that is us.
 pub(crate) fn an_interrupted_start_leaves_nothing_behind(
     materials: &Materials,
     before: &Machine,
@@ -60,7 +64,8 @@ pub(crate) fn an_interrupted_start_leaves_nothing_behind(
         std::thread::sleep(Duration::from_millis(moment));
         let begun = Instant::now();
         if moment == 1500 {
-            // And once everything is killed at once, so that nothing of ours can tidy up: the next start does.
+            // And once everything is killed at once, so that nothing of ours can tidy up: the next
+            // start does.
             Command::new("kill").args(["-9", &unshare.to_string()]).status()?;
         }
         drop(enclosure);

@@ -1,7 +1,9 @@
-//! Scenarios on a real Kubernetes with a node, each named as a sentence. Run by `make test-cluster`; needs root.
+//! Scenarios on a real Kubernetes with a node, each named as a sentence. Run by `make
+//! test-cluster`; needs root.
 //!
-//! The process starts an enclosure and runs itself again inside, where the cluster's addresses are. All scenarios share the
-//! cluster; those that take something away from it (`upheaval`) run one by one after the others.
+//! The process starts an enclosure and runs itself again inside, where the cluster's addresses are.
+//! All scenarios share the cluster; those that take something away from it (`upheaval`) run one by
+//! one after the others.
 
 #![allow(clippy::unwrap_used)] // tests
 #![allow(clippy::unused_self)] // what a scenario says of its scene reads alike
@@ -54,7 +56,8 @@ macro_rules! scenarios {
 }
 pub(crate) use scenarios;
 
-/// At once: each pod takes a second of processor time to come up, and most of what follows is waiting.
+/// At once: each pod takes a second of processor time to come up, and most of what follows is
+/// waiting.
 const ABREAST: usize = 8;
 const INSIDE: &str = "KEYSLUICE_INSIDE";
 
@@ -64,7 +67,8 @@ fn main() -> ExitCode {
         println!("scenarios need a cluster: make test-cluster");
         return ExitCode::SUCCESS;
     }
-    let filter: Vec<String> = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
+    let filter: Vec<String> =
+        arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
     let result = match std::env::var_os(INSIDE) {
         Some(root) => play_all(Layout::new(root), &filter),
         None => outside(&filter),
@@ -81,7 +85,8 @@ fn outside(filter: &[String]) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let enclosure = Enclosure::start(&materials, &enclosure::new_root())?;
     println!("cluster ready after {:.1} s", begun.elapsed().as_secs_f32());
-    let mut inside = enclosure::command(enclosure.layout(), &std::env::current_exe()?.display().to_string())?;
+    let mut inside =
+        enclosure::command(enclosure.layout(), &std::env::current_exe()?.display().to_string())?;
     inside.arg("--ignored").args(filter).env(INSIDE, enclosure.layout().root());
     let status = inside.status().context("running the scenarios")?;
     let ending = Instant::now();
@@ -91,9 +96,13 @@ fn outside(filter: &[String]) -> anyhow::Result<ExitCode> {
     for (name, check) in [
         (
             "nothing_is_left_behind",
-            leftovers::nothing_is_left_behind as fn(&Materials, &leftovers::Machine) -> anyhow::Result<()>,
+            leftovers::nothing_is_left_behind
+                as fn(&Materials, &leftovers::Machine) -> anyhow::Result<()>,
         ),
-        ("an_interrupted_start_leaves_nothing_behind", leftovers::an_interrupted_start_leaves_nothing_behind),
+        (
+            "an_interrupted_start_leaves_nothing_behind",
+            leftovers::an_interrupted_start_leaves_nothing_behind,
+        ),
     ] {
         if is_wanted(name, filter) {
             let begun = Instant::now();
@@ -108,14 +117,16 @@ fn outside(filter: &[String]) -> anyhow::Result<ExitCode> {
 
 fn materials() -> anyhow::Result<Materials> {
     let named = |name: &str| {
-        let value =
-            std::env::var_os(name).with_context(|| format!("{name} is not set; `make test-cluster` sets it"))?;
+        let value = std::env::var_os(name)
+            .with_context(|| format!("{name} is not set; `make test-cluster` sets it"))?;
         anyhow::Ok(PathBuf::from(value))
     };
     let (images, ours) = (named("KEYSLUICE_TEST_IMAGES")?, named("KEYSLUICE_IMAGES")?);
     let machine = std::env::consts::ARCH;
-    let mut archives: Vec<PathBuf> = ["pause.tar", "busybox.tar"].iter().map(|name| images.join(name)).collect();
-    archives.extend(["webhook", "injector"].map(|name| ours.join(format!("{name}-{machine}.oci.tar"))));
+    let mut archives: Vec<PathBuf> =
+        ["pause.tar", "busybox.tar"].iter().map(|name| images.join(name)).collect();
+    archives
+        .extend(["webhook", "injector"].map(|name| ours.join(format!("{name}-{machine}.oci.tar"))));
     Ok(Materials {
         supervisor: env!("CARGO_BIN_EXE_keysluice-cluster").into(),
         components: named("KEYSLUICE_COMPONENTS")?,
@@ -131,7 +142,8 @@ fn is_wanted(name: &str, filter: &[String]) -> bool {
 /// Says how a scenario ended; gives the line.
 fn tell(name: &str, begun: Instant, result: &anyhow::Result<()>) -> String {
     let verdict = if result.is_ok() { "ok    " } else { "FAILED" };
-    let line = format!("{verdict} {:>6.1} s  {}", begun.elapsed().as_secs_f32(), name.replace('_', " "));
+    let line =
+        format!("{verdict} {:>6.1} s  {}", begun.elapsed().as_secs_f32(), name.replace('_', " "));
     println!("{line}");
     if let Err(error) = result {
         println!("{error:#}");
@@ -158,9 +170,13 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
         ];
         let (mut failed, mut number) = (0, 0);
         let mut playing = JoinSet::new();
-        for scenario in calm.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {
+        for scenario in
+            calm.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter))
+        {
             while playing.len() >= ABREAST {
-                failed += usize::from(playing.join_next().await.is_some_and(|passed| !passed.unwrap_or(false)));
+                failed += usize::from(
+                    playing.join_next().await.is_some_and(|passed| !passed.unwrap_or(false)),
+                );
             }
             number += 1;
             playing.spawn_local(play(Arc::clone(&world), scenario, number));
@@ -172,9 +188,17 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
             println!("{error:#}");
         }
         // One by one: they measure, or take away what the others need.
-        let alone: &[&'static [Scenario]] =
-            &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL, pages::FAREWELL];
-        for scenario in alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter)) {
+        let alone: &[&'static [Scenario]] = &[
+            gate_cost::ALL,
+            kills::ALL,
+            upheaval::ALL,
+            rolling::ALL,
+            memory::ALL,
+            pages::FAREWELL,
+        ];
+        for scenario in
+            alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter))
+        {
             number += 1;
             failed += usize::from(!play(Arc::clone(&world), scenario, number).await);
         }
@@ -209,7 +233,8 @@ async fn play(world: Arc<World>, scenario: &'static Scenario, number: usize) -> 
         result = Err(error.context(format!("{diagnosis}\n---")));
     }
     world.report(tell(scenario.name, begun, &result));
-    for namespace in scene.namespaces().iter().filter(|name| *name != "default" && !scene.is_kept()) {
+    for namespace in scene.namespaces().iter().filter(|name| *name != "default" && !scene.is_kept())
+    {
         // Its end takes seconds that the next scenario need not wait for.
         let _ = world.api.delete(&format!("/api/v1/namespaces/{namespace}")).await;
     }

@@ -12,16 +12,19 @@ crate::scenarios!(webhook_and_sidecar_stay_small);
 
 const WEBHOOK: &str = "/keysluice";
 const SIDECAR: &str = "/keysluice-injector";
-/// What the issue asks: resident KiB of the webhook through the suite, KiB charged to a sidecar without its tmpfs.
+/// What the issue asks: resident KiB of the webhook through the suite, KiB charged to a sidecar
+/// without its tmpfs.
 const WEBHOOK_LIMIT: u64 = 15 << 10;
 const SIDECAR_LIMIT: u64 = 4 << 10;
 
-/// The most that any process of ours was resident with, KiB, since the start: also of those that are gone.
+/// The most that any process of ours was resident with, KiB, since the start: also of those that
+/// are gone.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Peaks(Arc<[AtomicU64; 2]>);
 
 impl Peaks {
-    /// Looks at all processes again and again, until nobody asks any more. The kernel keeps each one's own maximum.
+    /// Looks at all processes again and again, until nobody asks any more. The kernel keeps each
+    /// one's own maximum.
     pub(crate) fn watch() -> Self {
         let peaks = Self::default();
         let watched = Arc::downgrade(&peaks.0);
@@ -51,12 +54,20 @@ async fn webhook_and_sidecar_stay_small(scene: &Scene) -> anyhow::Result<()> {
     scene.running("small").await?;
     let peaks = &scene.world.peaks;
     peaks.look();
-    for (index, (name, program)) in [("webhook", WEBHOOK), ("sidecar", SIDECAR)].into_iter().enumerate() {
-        let private: Vec<u64> = processes_of(program)?.iter().filter_map(|one| status(one, "RssAnon:").ok()).collect();
+    for (index, (name, program)) in
+        [("webhook", WEBHOOK), ("sidecar", SIDECAR)].into_iter().enumerate()
+    {
+        let private: Vec<u64> =
+            processes_of(program)?.iter().filter_map(|one| status(one, "RssAnon:").ok()).collect();
         let private = private.iter().max().with_context(|| format!("no {name} runs"))?;
         let peak = peaks.0[index].load(Ordering::Relaxed);
-        scene.world.figure(format!("{name}: {peak} KiB resident at most through the suite; {private} KiB private now"));
-        anyhow::ensure!(program != WEBHOOK || (1..=WEBHOOK_LIMIT).contains(&peak), "{name}: {peak} KiB resident");
+        scene.world.figure(format!(
+            "{name}: {peak} KiB resident at most through the suite; {private} KiB private now"
+        ));
+        anyhow::ensure!(
+            program != WEBHOOK || (1..=WEBHOOK_LIMIT).contains(&peak),
+            "{name}: {peak} KiB resident"
+        );
     }
     charged_to_sidecars(scene)
 }
@@ -81,7 +92,8 @@ pub(crate) fn charged_to_sidecars(scene: &Scene) -> anyhow::Result<()> {
     };
     let count = charged.len();
     scene.world.figure(format!(
-        "sidecar: {most} KiB charged to its cgroup at most without the tmpfs, {median} at the median of {count}"
+        "sidecar: {most} KiB charged to its cgroup at most without the tmpfs, {median} at the \
+         median of {count}"
     ));
     anyhow::ensure!((1..=SIDECAR_LIMIT).contains(most), "{most} KiB are charged to a sidecar");
     Ok(())
@@ -90,7 +102,8 @@ pub(crate) fn charged_to_sidecars(scene: &Scene) -> anyhow::Result<()> {
 /// The memory cgroup of a process, and KiB charged to it less what lies on its tmpfs (`shmem`).
 fn charge(process: &Path) -> anyhow::Result<(String, u64)> {
     let groups = std::fs::read_to_string(process.join("cgroup"))?;
-    let version_1 = groups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path);
+    let version_1 =
+        groups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, path)| path);
     let version_2 = groups.lines().find_map(|line| line.strip_prefix("0::"));
     let (directory, file) = match (version_1, version_2) {
         (Some(path), _) => (format!("/sys/fs/cgroup/memory{path}"), "memory.usage_in_bytes"),
@@ -103,7 +116,10 @@ fn charge(process: &Path) -> anyhow::Result<(String, u64)> {
     };
     let usage: u64 = read(file)?.trim().parse().context("not a number of bytes")?;
     let statistics = read("memory.stat")?;
-    let shared = statistics.lines().find_map(|line| line.strip_prefix("shmem ")).context("no shmem in memory.stat")?;
+    let shared = statistics
+        .lines()
+        .find_map(|line| line.strip_prefix("shmem "))
+        .context("no shmem in memory.stat")?;
     let shared: u64 = shared.trim().parse().context("shmem is not a number")?;
     Ok((directory, usage.saturating_sub(shared) >> 10))
 }
@@ -112,8 +128,9 @@ fn charge(process: &Path) -> anyhow::Result<(String, u64)> {
 fn processes_of(program: &str) -> anyhow::Result<Vec<PathBuf>> {
     let start = format!("{program}\0");
     let entries = std::fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
-    let runs =
-        |path: &PathBuf| std::fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.starts_with(&start));
+    let runs = |path: &PathBuf| {
+        std::fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.starts_with(&start))
+    };
     Ok(entries.filter(runs).collect())
 }
 
@@ -125,6 +142,9 @@ fn is_alive(process: &Path) -> bool {
 /// KiB of a field of `/proc/PID/status`.
 fn status(process: &Path, field: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(process.join("status"))?;
-    let line = status.lines().find(|line| line.starts_with(field)).with_context(|| format!("no {field}"))?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(field))
+        .with_context(|| format!("no {field}"))?;
     Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
 }

@@ -17,7 +17,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-crate::scenarios!(a_container_that_another_webhook_adds_later_gets_the_identity_and_there_is_one_sidecar);
+crate::scenarios!(
+    a_container_that_another_webhook_adds_later_gets_the_identity_and_there_is_one_sidecar
+);
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
@@ -25,7 +27,8 @@ async fn a_container_that_another_webhook_adds_later_gets_the_identity_and_there
     scene: &Scene,
 ) -> anyhow::Result<()> {
     let (authority, certificate, key) = certificate("127.0.0.1")?;
-    let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    let chain =
+        CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
     let tls = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -57,18 +60,22 @@ async fn look(scene: &Scene) -> anyhow::Result<()> {
     pod["metadata"] = json!({"generateName": "before-", "labels": pod["metadata"]["labels"]});
     let created = scene.create("pods", &pod).await?;
     let spec = &created["spec"];
-    let sidecars = spec["initContainers"].as_array().into_iter().flatten().filter(|one| one["name"] == "keysluice");
-    anyhow::ensure!(sidecars.count() == 1, "not one sidecar: {spec}");
-    let extra = spec["containers"].as_array().into_iter().flatten().find(|one| one["name"] == "extra");
-    let extra = extra.context("the other webhook's container is gone")?;
-    let has =
-        |list: &str, name: &str| extra[list].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
-    anyhow::ensure!(has("env", "AZURE_CLIENT_ID"), "no identity: {extra}");
-    let tokens = spec["volumes"]
+    let sidecars = spec["initContainers"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|volume| volume["projected"]["sources"].to_string().contains("api://AzureADTokenExchange"));
+        .filter(|one| one["name"] == "keysluice");
+    anyhow::ensure!(sidecars.count() == 1, "not one sidecar: {spec}");
+    let extra =
+        spec["containers"].as_array().into_iter().flatten().find(|one| one["name"] == "extra");
+    let extra = extra.context("the other webhook's container is gone")?;
+    let has = |list: &str, name: &str| {
+        extra[list].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name))
+    };
+    anyhow::ensure!(has("env", "AZURE_CLIENT_ID"), "no identity: {extra}");
+    let tokens = spec["volumes"].as_array().into_iter().flatten().filter(|volume| {
+        volume["projected"]["sources"].to_string().contains("api://AzureADTokenExchange")
+    });
     anyhow::ensure!(tokens.count() == 1, "not one token volume: {spec}");
     let name = created["metadata"]["name"].as_str().context("no name")?;
     anyhow::ensure!(name.starts_with("after-"), "the pod was not renamed: {name}");
@@ -77,7 +84,8 @@ async fn look(scene: &Scene) -> anyhow::Result<()> {
 }
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor) -> anyhow::Result<()> {
-    let router = Router::new().route("/", post(async |Json(review): Json<Value>| Json(answer(&review))));
+    let router =
+        Router::new().route("/", post(async |Json(review): Json<Value>| Json(answer(&review))));
     loop {
         let (connection, _) = listener.accept().await?;
         let (acceptor, router) = (acceptor.clone(), router.clone());
@@ -85,8 +93,9 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor) -> anyhow::Result<(
             // Whoever hangs up is nobody's concern.
             if let Ok(stream) = acceptor.accept(connection).await {
                 let service = TowerToHyperService::new(router);
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             }
         });
     }

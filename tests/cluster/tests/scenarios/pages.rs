@@ -1,4 +1,5 @@
-//! The book's commands for an administrator, given as they are printed: those that only a cluster with a node can answer.
+//! The book's commands for an administrator, given as they are printed: those that only a cluster
+//! with a node can answer.
 
 use crate::scene::{SHOW, Scene, sidecar};
 use crate::webhook;
@@ -37,15 +38,20 @@ impl<'a> Reader<'a> {
         std::fs::write(directory.join("pod.yaml"), pod.to_string())?;
         let mut commands = Vec::new();
         for page in ["install", "upgrade", "uninstall", "operate"] {
-            let text = std::fs::read_to_string(source(&format!("docs/{page}.md")))?.replace("\\\n", "");
+            let text =
+                std::fs::read_to_string(source(&format!("docs/{page}.md")))?.replace("\\\n", "");
             let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-            commands
-                .extend(blocks.flat_map(str::lines).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")));
+            commands.extend(
+                blocks
+                    .flat_map(str::lines)
+                    .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")),
+            );
         }
         Ok(Self { scene, directory, commands, given: Vec::new() })
     }
 
-    /// Gives the first command of the pages that begins so, `POD` being a pod of the webhook; its output.
+    /// Gives the first command of the pages that begins so, `POD` being a pod of the webhook; its
+    /// output.
     async fn give(&mut self, beginning: &str) -> anyhow::Result<String> {
         self.give_in_turn(&[beginning]).await
     }
@@ -55,16 +61,24 @@ impl<'a> Reader<'a> {
         let mut commands = Vec::new();
         for beginning in beginnings {
             let command = self.commands.iter().find(|command| command.starts_with(beginning));
-            commands.push(command.with_context(|| format!("the pages have no command {beginning:?}"))?.clone());
+            commands.push(
+                command
+                    .with_context(|| format!("the pages have no command {beginning:?}"))?
+                    .clone(),
+            );
         }
-        let script = format!("trap 'kill ${{!:-}} 2>/dev/null || true' EXIT\n{}", commands.join("\n"));
+        let script =
+            format!("trap 'kill ${{!:-}} 2>/dev/null || true' EXIT\n{}", commands.join("\n"));
         let pods = webhook::pods(self.scene).await?;
         let pod = pods.first().and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("POD");
         let world = &self.scene.world;
         let mut shell = Command::new("sh");
         shell.args(["-euc", &script.replace("POD", pod)]).current_dir(&self.directory);
         let (ours, path) = (world.layout.path("bin"), std::env::var("PATH")?);
-        shell.env("PATH", format!("{}:{}:{path}", self.directory.join("bin").display(), ours.display()));
+        shell.env(
+            "PATH",
+            format!("{}:{}:{path}", self.directory.join("bin").display(), ours.display()),
+        );
         shell.env("KUBECONFIG", world.layout.kubeconfig());
         world.give_helm_a_home(&mut shell);
         self.given.append(&mut commands);
@@ -86,10 +100,13 @@ async fn the_commands_of_the_pages_show_what_the_pages_say(scene: &Scene) -> any
         let output = reader.give(beginning).await?;
         anyhow::ensure!(output.contains(shown), "{beginning}: no {shown:?} in {output}");
     }
-    let level = reader.give_in_turn(&["kubectl --namespace keysluice-system port-forward POD", "curl"]).await?;
+    let level = reader
+        .give_in_turn(&["kubectl --namespace keysluice-system port-forward POD", "curl"])
+        .await?;
     anyhow::ensure!(level.ends_with("debug\n"), "the level of the log: {level:?}");
     let left = std::fs::read_to_string(source(LEFT_TO_US)).unwrap_or_default();
-    let missed: Vec<&str> = left.lines().filter(|line| !reader.given.iter().any(|given| given == line)).collect();
+    let missed: Vec<&str> =
+        left.lines().filter(|line| !reader.given.iter().any(|given| given == line)).collect();
     anyhow::ensure!(missed.is_empty(), "nobody gives {missed:?}");
     Ok(())
 }
@@ -103,8 +120,10 @@ async fn farewell(scene: &Scene) -> anyhow::Result<()> {
     reader.give("helm upgrade keysluice webhook-config/chart").await?;
     let told = reader.give("helm uninstall keysluice --namespace keysluice-system --wait").await?;
     anyhow::ensure!(told.contains("uninstalled"), "{told}");
-    until("no pod of ours is left", PATIENCE, async || Ok(webhook::pods(scene).await?.is_empty().then_some(())))
-        .await?;
+    until("no pod of ours is left", PATIENCE, async || {
+        Ok(webhook::pods(scene).await?.is_empty().then_some(()))
+    })
+    .await?;
     let all = world.kubectl(&[
         "get",
         "all,job,secret,validatingadmissionpolicybinding",
@@ -112,9 +131,13 @@ async fn farewell(scene: &Scene) -> anyhow::Result<()> {
         RELEASE,
         "--output=name",
     ]);
-    let left: Vec<String> = all.await?.lines().filter(|line| line.contains("keysluice")).map(str::to_owned).collect();
+    let left: Vec<String> =
+        all.await?.lines().filter(|line| line.contains("keysluice")).map(str::to_owned).collect();
     anyhow::ensure!(left.is_empty(), "{left:?}");
-    let after = scene.create("pods", &webhook::unscheduled(scene, "after")).await.context("nothing may block pods")?;
+    let after = scene
+        .create("pods", &webhook::unscheduled(scene, "after"))
+        .await
+        .context("nothing may block pods")?;
     anyhow::ensure!(sidecar(&after).is_err(), "somebody still mutates pods");
     scene.rotate("before", "second").await
 }

@@ -1,4 +1,5 @@
-//! The injector's image as a step of a pipeline: an OIDC token in, files out, with runc and nothing of Kubernetes.
+//! The injector's image as a step of a pipeline: an OIDC token in, files out, with runc and nothing
+//! of Kubernetes.
 
 use crate::scene::Scene;
 use crate::world::{TENANT, run, source};
@@ -12,11 +13,15 @@ crate::scenarios!(
     the_image_with_a_shell_serves_runners_that_need_one,
 );
 
-async fn the_injectors_image_fetches_secrets_as_a_pipeline_step(scene: &Scene) -> anyhow::Result<()> {
+async fn the_injectors_image_fetches_secrets_as_a_pipeline_step(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     let step = Step::prepare(scene, "injector").await?;
     anyhow::ensure!(step.config["User"] == "65532:65532", "{}", step.config);
-    let files: Vec<_> =
-        std::fs::read_dir(step.bundle.join("rootfs"))?.flatten().map(|entry| entry.file_name()).collect();
+    let files: Vec<_> = std::fs::read_dir(step.bundle.join("rootfs"))?
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
     anyhow::ensure!(files == ["keysluice-injector"], "{files:?}");
     step.run(&["/keysluice-injector", "once", "--plan", "/job/plan.json"]).await?;
     step.holds("class/db", "first")
@@ -24,11 +29,13 @@ async fn the_injectors_image_fetches_secrets_as_a_pipeline_step(scene: &Scene) -
 
 async fn the_image_with_a_shell_serves_runners_that_need_one(scene: &Scene) -> anyhow::Result<()> {
     let step = Step::prepare(scene, "injector-ci").await?;
-    let script = "keysluice-injector once --plan /job/plan.json && cp /job/out/class/db /job/out/copy && id -u";
+    let script = "keysluice-injector once --plan /job/plan.json && cp /job/out/class/db \
+        /job/out/copy && id -u";
     let output = step.run(&["/bin/sh", "-c", script]).await?;
     anyhow::ensure!(output.trim().ends_with("65532"), "{output}");
     step.holds("copy", "first")?;
-    // GitHub's runner has `container:` do nothing for the length of the job, and runs each step in it by `exec`.
+    // GitHub's runner has `container:` do nothing for the length of the job, and runs each step in
+    // it by `exec`.
     std::fs::remove_file(step.job.join("out/copy"))?;
     step.start(&["tail", "-f", "/dev/null"]).await?;
     let output = step.runc(&["exec", &step.id, "sh", "-e", "-c", script]).await;
@@ -53,23 +60,47 @@ impl Step {
         std::fs::create_dir_all(job.join("out"))?;
         let config = unpack(image, &bundle).await?;
         let request = json!({"spec": {"audiences": ["api://AzureADTokenExchange"], "expirationSeconds": 3600}});
-        let token = scene.world.api.create(&format!("{}/app/token", scene.path("serviceaccounts")), &request).await?;
+        let token = scene
+            .world
+            .api
+            .create(&format!("{}/app/token", scene.path("serviceaccounts")), &request)
+            .await?;
         std::fs::write(job.join("token"), token["status"]["token"].as_str().context("no token")?)?;
         let class = scene.get("secretproviderclasses", "class").await?;
         let account = scene.get("serviceaccounts", "app").await?;
-        for (name, kind, object) in
-            [("class.json", "SecretProviderClass", class), ("account.json", "ServiceAccount", account)]
-        {
+        for (name, kind, object) in [
+            ("class.json", "SecretProviderClass", class),
+            ("account.json", "ServiceAccount", account),
+        ] {
             let mut object = object;
             object["kind"] = json!(kind);
             std::fs::write(bundle.join(name), object.to_string())?;
         }
-        let values: Value = serde_json::from_slice(&std::fs::read(scene.world.layout.path("values.json"))?)?;
-        std::fs::write(bundle.join("cloud.json"), values["azureEnvironmentDefinition"].as_str().context("no cloud")?)?;
+        let values: Value =
+            serde_json::from_slice(&std::fs::read(scene.world.layout.path("values.json"))?)?;
+        std::fs::write(
+            bundle.join("cloud.json"),
+            values["azureEnvironmentDefinition"].as_str().context("no cloud")?,
+        )?;
         let binary = std::env::var("KEYSLUICE_BINARY").context("KEYSLUICE_BINARY is not set")?;
         let mut plan = Command::new(binary);
-        plan.current_dir(&bundle).args(["plan", "-f", "class.json", "--service-account-file", "account.json"]);
-        plan.args(["--root", "/job/out", "--token-file", "/job/token", "--cloud", "cloud.json", "--tenant-id", TENANT]);
+        plan.current_dir(&bundle).args([
+            "plan",
+            "-f",
+            "class.json",
+            "--service-account-file",
+            "account.json",
+        ]);
+        plan.args([
+            "--root",
+            "/job/out",
+            "--token-file",
+            "/job/token",
+            "--cloud",
+            "cloud.json",
+            "--tenant-id",
+            TENANT,
+        ]);
         std::fs::write(job.join("plan.json"), run(plan, None).await?)?;
         run(
             {
@@ -80,7 +111,13 @@ impl Step {
             None,
         )
         .await?;
-        Ok(Self { bundle, job, config, cgroup: scene.world.layout.cgroup(), id: format!("pipeline-{image}") })
+        Ok(Self {
+            bundle,
+            job,
+            config,
+            cgroup: scene.world.layout.cgroup(),
+            id: format!("pipeline-{image}"),
+        })
     }
 
     /// Runs a command as the image's user.
@@ -93,8 +130,8 @@ impl Step {
     async fn start(&self, arguments: &[&str]) -> anyhow::Result<()> {
         self.configure(arguments).await?;
         // What is detached keeps our pipes open for as long as it lives.
-        let script =
-            "runc --root state run --detach \"$0\" </dev/null >/dev/null 2>start.log || { cat start.log >&2; exit 1; }";
+        let script = "runc --root state run --detach \"$0\" </dev/null >/dev/null 2>start.log || \
+            { cat start.log >&2; exit 1; }";
         let mut shell = Command::new("sh");
         shell.args(["-c", script, &self.id]).current_dir(&self.bundle);
         run(shell, None).await.map(drop)
@@ -112,10 +149,14 @@ impl Step {
             self.runc(&["spec"]).await?;
         }
         let mut spec: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
-        let (user, group) = self.config["User"].as_str().and_then(|user| user.split_once(':')).context("no user")?;
+        let (user, group) = self.config["User"]
+            .as_str()
+            .and_then(|user| user.split_once(':'))
+            .context("no user")?;
         spec["process"]["terminal"] = json!(false);
         spec["process"]["args"] = json!(arguments);
-        spec["process"]["user"] = json!({"uid": user.parse::<u32>()?, "gid": group.parse::<u32>()?});
+        spec["process"]["user"] =
+            json!({"uid": user.parse::<u32>()?, "gid": group.parse::<u32>()?});
         spec["process"]["env"] = json!(["PATH=/bin"]);
         // A runner's network is the machine's.
         let namespaces = spec["linux"]["namespaces"].as_array_mut().context("no namespaces")?;

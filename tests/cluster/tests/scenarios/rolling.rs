@@ -1,5 +1,6 @@
-//! Nothing that befalls the webhook in its daily life costs a pod: upgrade, scaling, new certificates, a new authority.
-//! Afterwards its certificates go on living for seconds only, so nothing that takes a replica away is played after this.
+//! Nothing that befalls the webhook in its daily life costs a pod: upgrade, scaling, new
+//! certificates, a new authority. Afterwards its certificates go on living for seconds only, so
+//! nothing that takes a replica away is played after this.
 
 use crate::scene::{Scene, sidecar};
 use crate::webhook;
@@ -23,9 +24,12 @@ const FIRST: Duration = Duration::from_secs(15);
 const PODS: usize = 500;
 /// Many creations a second, so that none of the moments that matter is missed.
 const PACE: Duration = Duration::from_millis(40);
-const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/keysluice";
+const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/keysluice";
 
-async fn the_first_pod_is_mutated_within_fifteen_seconds_of_helm_install(scene: &Scene) -> anyhow::Result<()> {
+async fn the_first_pod_is_mutated_within_fifteen_seconds_of_helm_install(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     let first = scene.world.first_mutated;
     scene.world.figure(format!("helm install -> first mutated pod: {:.1} s", first.as_secs_f32()));
     anyhow::ensure!(first <= FIRST, "{first:?}");
@@ -54,8 +58,12 @@ async fn no_pod_is_refused_or_missed_through_upgrade_scaling_and_rotation_of_cer
         result
     };
     let (seen, ()) = tokio::join!(upheaval, creations.go_on_until(scene, &over));
-    let told =
-        format!("{} pods made, {} refused, {} missed", creations.made, creations.refused.len(), creations.missed);
+    let told = format!(
+        "{} pods made, {} refused, {} missed",
+        creations.made,
+        creations.refused.len(),
+        creations.missed
+    );
     scene.world.figure(format!("helm upgrade, scale 2-1-3, rotation: {told}"));
     let seen = seen?;
     scene.world.figure(format!(
@@ -63,7 +71,11 @@ async fn no_pod_is_refused_or_missed_through_upgrade_scaling_and_rotation_of_cer
         seen.certificates.len(),
         seen.authorities.len()
     ));
-    anyhow::ensure!(creations.refused.is_empty() && creations.missed == 0, "{told}: {:#?}", creations.refused);
+    anyhow::ensure!(
+        creations.refused.is_empty() && creations.missed == 0,
+        "{told}: {:#?}",
+        creations.refused
+    );
     Ok(())
 }
 
@@ -83,7 +95,10 @@ impl Creations {
         while number < PODS || !over.get() {
             pace.tick().await;
             number += 1;
-            match scene.create("pods", &webhook::unscheduled(scene, &format!("rolled-{number}"))).await {
+            match scene
+                .create("pods", &webhook::unscheduled(scene, &format!("rolled-{number}")))
+                .await
+            {
                 Ok(pod) => {
                     self.made += 1;
                     self.missed += usize::from(sidecar(&pod).is_err());
@@ -129,12 +144,20 @@ struct Seen {
 
 impl Seen {
     async fn look(mut self, scene: &Scene) -> anyhow::Result<Self> {
-        let secret = scene.world.api.find(&format!("/api/v1/namespaces/{RELEASE}/secrets/keysluice-tls")).await?;
-        self.certificates.extend(secret.and_then(|secret| Some(secret["data"]["tls.crt"].as_str()?.to_owned())));
+        let secret = scene
+            .world
+            .api
+            .find(&format!("/api/v1/namespaces/{RELEASE}/secrets/keysluice-tls"))
+            .await?;
+        self.certificates
+            .extend(secret.and_then(|secret| Some(secret["data"]["tls.crt"].as_str()?.to_owned())));
         let configuration = scene.world.api.get(CONFIGURATION).await?;
-        let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str().context("no caBundle")?;
+        let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"]
+            .as_str()
+            .context("no caBundle")?;
         let bundle = String::from_utf8(BASE64_STANDARD.decode(bundle)?)?;
-        self.trusted = bundle.split_inclusive("-----END CERTIFICATE-----\n").map(str::to_owned).collect();
+        self.trusted =
+            bundle.split_inclusive("-----END CERTIFICATE-----\n").map(str::to_owned).collect();
         self.authorities.extend(self.trusted.iter().cloned());
         Ok(self)
     }

@@ -1,5 +1,5 @@
-//! The stage of one scenario: a namespace with a ServiceAccount, an identity, a vault and a class, and words for what
-//! scenarios do in it.
+//! The stage of one scenario: a namespace with a ServiceAccount, an identity, a vault and a class,
+//! and words for what scenarios do in it.
 
 use crate::world::{PATIENCE, TENANT, World, has_condition, until};
 use anyhow::{Context as _, bail};
@@ -34,10 +34,13 @@ impl Scene {
             is_kept: AtomicBool::new(false),
             namespace,
         };
-        scene.world.api.create("/api/v1/namespaces", &json!({"metadata": {"name": scene.namespace}})).await?;
+        scene
+            .world
+            .api
+            .create("/api/v1/namespaces", &json!({"metadata": {"name": scene.namespace}}))
+            .await?;
         scene.seed(&json!({"db": "first"}))?;
-        let account =
-            json!({"metadata": {"name": "app", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
+        let account = json!({"metadata": {"name": "app", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
         scene.create("serviceaccounts", &account).await?;
         scene.class("class", &["db"], &json!({})).await?;
         Ok(scene)
@@ -103,16 +106,21 @@ impl Scene {
     }
 
     /// A class that writes these secrets of our vault, with further parameters.
-    pub(crate) async fn class(&self, name: &str, objects: &[&str], more: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn class(
+        &self,
+        name: &str,
+        objects: &[&str],
+        more: &Value,
+    ) -> anyhow::Result<Value> {
         self.create("secretproviderclasses", &self.class_object(name, objects, more)).await
     }
 
     /// The same as an object.
     pub(crate) fn class_object(&self, name: &str, objects: &[&str], more: &Value) -> Value {
-        let entry = |object: &&str| format!("  - |\n    objectName: {object}\n    objectType: secret\n");
+        let entry =
+            |object: &&str| format!("  - |\n    objectName: {object}\n    objectType: secret\n");
         let entries = objects.iter().map(entry).collect::<Vec<_>>().concat();
-        let mut parameters =
-            json!({"keyvaultName": self.vault, "tenantId": TENANT, "objects": format!("array:\n{entries}")});
+        let mut parameters = json!({"keyvaultName": self.vault, "tenantId": TENANT, "objects": format!("array:\n{entries}")});
         for (key, value) in more.as_object().into_iter().flatten() {
             parameters[key] = value.clone();
         }
@@ -136,7 +144,12 @@ impl Scene {
     }
 
     /// The same in any namespace.
-    pub(crate) async fn running_in(&self, namespace: &str, pod: &str, patience: Duration) -> anyhow::Result<Value> {
+    pub(crate) async fn running_in(
+        &self,
+        namespace: &str,
+        pod: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Value> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}");
         until(&format!("{namespace}/{pod} is ready"), patience, async || {
             let pod = self.world.api.get(&path).await?;
@@ -146,13 +159,20 @@ impl Scene {
     }
 
     /// Waits until `count` pods with our label `app` are ready; gives them.
-    pub(crate) async fn all_running(&self, app: &str, count: usize, patience: Duration) -> anyhow::Result<Vec<Value>> {
+    pub(crate) async fn all_running(
+        &self,
+        app: &str,
+        count: usize,
+        patience: Duration,
+    ) -> anyhow::Result<Vec<Value>> {
         let path = format!("{}?labelSelector=app%3D{app}", self.path("pods"));
         until(&format!("{count} pods of {app} are ready"), patience, async || {
             let pods = self.world.api.get(&path).await?;
             let alive = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
-            let pods: Vec<Value> = pods["items"].as_array().into_iter().flatten().filter(alive).cloned().collect();
-            Ok((pods.len() == count && pods.iter().all(|pod| has_condition(pod, "Ready"))).then_some(pods))
+            let pods: Vec<Value> =
+                pods["items"].as_array().into_iter().flatten().filter(alive).cloned().collect();
+            Ok((pods.len() == count && pods.iter().all(|pod| has_condition(pod, "Ready")))
+                .then_some(pods))
         })
         .await
     }
@@ -170,11 +190,23 @@ impl Scene {
     /// Runs a shell command in a pod's container `app`.
     pub(crate) async fn sh(&self, pod: &str, script: &str) -> anyhow::Result<String> {
         self.world
-            .kubectl(&["exec", "--namespace", &self.namespace, pod, "--container", "app", "--", "sh", "-c", script])
+            .kubectl(&[
+                "exec",
+                "--namespace",
+                &self.namespace,
+                pod,
+                "--container",
+                "app",
+                "--",
+                "sh",
+                "-c",
+                script,
+            ])
             .await
     }
 
-    /// Gives the vault's secret `db` another value and has a pod's sidecar look for it; waits until the file has it.
+    /// Gives the vault's secret `db` another value and has a pod's sidecar look for it; waits until
+    /// the file has it.
     pub(crate) async fn rotate(&self, pod: &str, value: &str) -> anyhow::Result<()> {
         self.world.emulator.set_secret(&self.vault, "db", value);
         let refresh = [
@@ -236,6 +268,11 @@ pub(crate) const SHOW: &str = "cat /mnt/s/db; echo; sleep infinity";
 
 /// The sidecar of a pod; an error if there is none.
 pub(crate) fn sidecar(pod: &Value) -> anyhow::Result<&Value> {
-    let containers = pod["spec"]["initContainers"].as_array().context("no init containers: the pod was not mutated")?;
-    containers.iter().find(|one| one["name"] == "keysluice").context("no container keysluice: the pod was not mutated")
+    let containers = pod["spec"]["initContainers"]
+        .as_array()
+        .context("no init containers: the pod was not mutated")?;
+    containers
+        .iter()
+        .find(|one| one["name"] == "keysluice")
+        .context("no container keysluice: the pod was not mutated")
 }

@@ -1,4 +1,5 @@
-//! What a cluster goes through: each of these takes something away from all pods, so they are played one by one.
+//! What a cluster goes through: each of these takes something away from all pods, so they are
+//! played one by one.
 
 use crate::scene::{BUSYBOX, SHOW, Scene, sidecar};
 use crate::webhook;
@@ -26,28 +27,39 @@ fn deployment(scene: &Scene, name: &str, replicas: usize, script: &str) -> Value
 async fn two_hundred_pods_at_once_all_start(scene: &Scene) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut many = deployment(scene, "many", 200, SHOW);
-    many["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1m"}});
+    many["spec"]["template"]["spec"]["containers"][0]["resources"] =
+        json!({"requests": {"cpu": "1m"}});
     scene.create("deployments", &many).await?;
     let pods = scene.all_running("many", 200, Duration::from_secs(300)).await?;
     for pod in &pods {
         sidecar(pod)?;
     }
-    let restarts: i64 =
-        pods.iter().filter_map(|pod| pod["status"]["initContainerStatuses"][0]["restartCount"].as_i64()).sum();
+    let restarts: i64 = pods
+        .iter()
+        .filter_map(|pod| pod["status"]["initContainerStatuses"][0]["restartCount"].as_i64())
+        .sum();
     scene.world.figure(format!(
         "200 pods at once: all ready after {:.0} s, {restarts} restarts of sidecars",
         begun.elapsed().as_secs_f32()
     ));
     let requests = scene.world.emulator.counts();
-    scene.world.figure(format!("calls of the emulator since the start: {}", serde_json::to_string(&requests)?));
+    scene.world.figure(format!(
+        "calls of the emulator since the start: {}",
+        serde_json::to_string(&requests)?
+    ));
     // Their end takes longer than their start: the cluster's own is quicker.
     scene.keep();
     crate::memory::charged_to_sidecars(scene)
 }
 
-async fn without_a_webhook_labelled_pods_wait_and_all_others_start(scene: &Scene) -> anyhow::Result<()> {
+async fn without_a_webhook_labelled_pods_wait_and_all_others_start(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     webhook::scale(scene, 0).await?;
-    until("no replica is left", PATIENCE, async || Ok(webhook::pods(scene).await?.is_empty().then_some(()))).await?;
+    until("no replica is left", PATIENCE, async || {
+        Ok(webhook::pods(scene).await?.is_empty().then_some(()))
+    })
+    .await?;
     let refused = scene.refused("pods", &scene.pod("waiting", SHOW)).await?;
     anyhow::ensure!(refused.contains("pods.keysluice.dev"), "{refused}");
     scene.create("deployments", &deployment(scene, "patient", 1, SHOW)).await?;
@@ -76,12 +88,23 @@ async fn the_cluster_starts_cold_with_every_pod_of_ours_gone(scene: &Scene) -> a
         } else {
             (RELEASE, "app.kubernetes.io/name=keysluice")
         };
-        let all = ["delete", "pods", "--namespace", namespace, "--selector", selector, "--force", "--grace-period=0"];
+        let all = [
+            "delete",
+            "pods",
+            "--namespace",
+            namespace,
+            "--selector",
+            selector,
+            "--force",
+            "--grace-period=0",
+        ];
         scene.world.kubectl(&all).await?;
     }
     webhook::is_ready(scene, 2).await?;
     scene.all_running("cold", 1, PATIENCE).await?;
-    scene.world.figure(format!("cold start with every pod gone: {:.1} s", begun.elapsed().as_secs_f32()));
+    scene
+        .world
+        .figure(format!("cold start with every pod gone: {:.1} s", begun.elapsed().as_secs_f32()));
     Ok(())
 }
 
@@ -89,7 +112,8 @@ async fn a_drained_node_comes_back_with_every_pod_mutated(scene: &Scene) -> anyh
     scene.create("deployments", &deployment(scene, "moved", 3, SHOW)).await?;
     scene.all_running("moved", 3, PATIENCE).await?;
     // The one node's other pods have nowhere to go, so their budget would hold the drain for ever.
-    let drain = ["drain", "node", "--pod-selector=app=moved", "--delete-emptydir-data", "--timeout=60s"];
+    let drain =
+        ["drain", "node", "--pod-selector=app=moved", "--delete-emptydir-data", "--timeout=60s"];
     scene.world.kubectl(&drain).await?;
     scene.world.kubectl(&["uncordon", "node"]).await?;
     for pod in scene.all_running("moved", 3, PATIENCE).await? {
@@ -117,7 +141,8 @@ async fn restart(scene: &Scene, daemon: &str) -> anyhow::Result<()> {
     .await
 }
 
-/// A running pod whose file must be rotated, and a new pod that must start, both after what befell the cluster.
+/// A running pod whose file must be rotated, and a new pod that must start, both after what befell
+/// the cluster.
 async fn all_goes_on(scene: &Scene, running: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     scene.world.api.until_ready(PATIENCE).await?;
@@ -136,19 +161,29 @@ async fn all_goes_on(scene: &Scene, running: &str) -> anyhow::Result<()> {
     }
     for pod in webhook::pods(scene).await? {
         let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];
-        anyhow::ensure!(restarts.as_u64().unwrap_or(0) <= 1, "the webhook was restarted {restarts} times");
+        anyhow::ensure!(
+            restarts.as_u64().unwrap_or(0) <= 1,
+            "the webhook was restarted {restarts} times"
+        );
     }
-    scene.world.figure(format!("{}: all goes on after {:.1} s", scene.namespace, begun.elapsed().as_secs_f32()));
+    scene.world.figure(format!(
+        "{}: all goes on after {:.1} s",
+        scene.namespace,
+        begun.elapsed().as_secs_f32()
+    ));
     Ok(())
 }
 
-async fn a_restarted_kubelet_leaves_pods_alone_and_renews_their_token(scene: &Scene) -> anyhow::Result<()> {
+async fn a_restarted_kubelet_leaves_pods_alone_and_renews_their_token(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     scene.create("pods", &scene.pod("before", SHOW)).await?;
     scene.running("before").await?;
     let token = scene.sh("before", "cat $AZURE_FEDERATED_TOKEN_FILE").await?;
     restart(scene, "kubelet").await?;
     all_goes_on(scene, "before").await?;
-    // The kubelet has forgotten which token it had, and asks for another: what it does at 80 % of a token's life, too.
+    // The kubelet has forgotten which token it had, and asks for another: what it does at 80 % of a
+    // token's life, too.
     until("the token is another one", PATIENCE * 2, async || {
         Ok((scene.sh("before", "cat $AZURE_FEDERATED_TOKEN_FILE").await? != token).then_some(()))
     })

@@ -8,7 +8,11 @@ const SELECTOR: &str = "app.kubernetes.io%2Fcomponent%3Dwebhook";
 
 /// Its pods, also those that are about to end.
 pub(crate) async fn pods(scene: &Scene) -> anyhow::Result<Vec<Value>> {
-    let list = scene.world.api.get(&format!("/api/v1/namespaces/{RELEASE}/pods?labelSelector={SELECTOR}")).await?;
+    let list = scene
+        .world
+        .api
+        .get(&format!("/api/v1/namespaces/{RELEASE}/pods?labelSelector={SELECTOR}"))
+        .await?;
     Ok(list["items"].as_array().cloned().unwrap_or_default())
 }
 
@@ -38,7 +42,8 @@ pub(crate) async fn upgrade(scene: &Scene, values: &Value) -> anyhow::Result<()>
     let file = scene.world.layout.path("upgrade.json");
     std::fs::write(&file, values.to_string())?;
     let (chart, file) = (crate::world::source("webhook-config/chart"), file.display().to_string());
-    let arguments = ["upgrade", "keysluice", &chart, "--reset-then-reuse-values", "--wait", "--values", &file];
+    let arguments =
+        ["upgrade", "keysluice", &chart, "--reset-then-reuse-values", "--wait", "--values", &file];
     scene.world.helm(&arguments).await?;
     Ok(())
 }

@@ -16,8 +16,12 @@ crate::scenarios!(
     a_token_is_the_api_servers_own_for_this_pod,
 );
 
-async fn a_bare_pod_gets_its_secret_and_a_rotation_reaches_the_file(scene: &Scene) -> anyhow::Result<()> {
-    scene.create("pods", &scene.pod("bare", "while true; do cat /mnt/s/db; echo; sleep 0.2; done")).await?;
+async fn a_bare_pod_gets_its_secret_and_a_rotation_reaches_the_file(
+    scene: &Scene,
+) -> anyhow::Result<()> {
+    scene
+        .create("pods", &scene.pod("bare", "while true; do cat /mnt/s/db; echo; sleep 0.2; done"))
+        .await?;
     let pod = scene.running("bare").await?;
     let sidecar = sidecar(&pod)?;
     anyhow::ensure!(sidecar["restartPolicy"] == "Always", "not a native sidecar: {sidecar}");
@@ -27,7 +31,9 @@ async fn a_bare_pod_gets_its_secret_and_a_rotation_reaches_the_file(scene: &Scen
         .iter()
         .filter_map(|variable| variable["name"].as_str())
         .collect();
-    for name in ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"] {
+    for name in
+        ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"]
+    {
         anyhow::ensure!(names.contains(&name), "{name} is not among {names:?}");
     }
     scene.says("bare", "first").await?;
@@ -38,7 +44,8 @@ async fn a_bare_pod_gets_its_secret_and_a_rotation_reaches_the_file(scene: &Scen
 
 async fn an_application_never_starts_before_its_secrets(scene: &Scene) -> anyhow::Result<()> {
     // The vault answers late; the application looks once, with its first instruction.
-    let fault = json!({"effect": {"status": 503}, "kind": "secretGet", "vault": scene.vault, "times": 3});
+    let fault =
+        json!({"effect": {"status": 503}, "kind": "secretGet", "vault": scene.vault, "times": 3});
     scene.world.emulator.inject(serde_json::from_value(fault)?);
     for number in 0..5 {
         scene.create("pods", &scene.pod(&format!("eager-{number}"), SHOW)).await?;
@@ -53,7 +60,9 @@ async fn an_application_never_starts_before_its_secrets(scene: &Scene) -> anyhow
     Ok(())
 }
 
-async fn a_job_completes_although_the_sidecar_would_run_for_ever(scene: &Scene) -> anyhow::Result<()> {
+async fn a_job_completes_although_the_sidecar_would_run_for_ever(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     let mut template = scene.template("job", "cat /mnt/s/db");
     template["spec"]["restartPolicy"] = json!("Never");
     let job = json!({"metadata": {"name": "job"}, "spec": {"backoffLimit": 0, "completions": 2, "parallelism": 2, "template": template}});
@@ -70,7 +79,9 @@ async fn complete(scene: &Scene, job: &str) -> anyhow::Result<()> {
     .await
 }
 
-async fn a_cron_job_completes_when_it_is_due_and_when_it_is_told_to(scene: &Scene) -> anyhow::Result<()> {
+async fn a_cron_job_completes_when_it_is_due_and_when_it_is_told_to(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     let mut template = scene.template("cron", "cat /mnt/s/db");
     template["spec"]["restartPolicy"] = json!("Never");
     let job = json!({"spec": {"backoffLimit": 0, "template": template}});
@@ -82,8 +93,11 @@ async fn a_cron_job_completes_when_it_is_due_and_when_it_is_told_to(scene: &Scen
     // The controller's own comes with the next minute.
     let due = until("the controller makes a job", PATIENCE * 2, async || {
         let jobs = scene.world.api.get(&scene.path("jobs")).await?;
-        let mut names =
-            jobs["items"].as_array().into_iter().flatten().filter_map(|job| job["metadata"]["name"].as_str());
+        let mut names = jobs["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|job| job["metadata"]["name"].as_str());
         Ok(names.find(|name| *name != "told").map(str::to_owned))
     })
     .await?;
@@ -115,7 +129,9 @@ async fn a_daemon_set_runs_on_the_node(scene: &Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_deployment_rolls_over_without_a_pod_that_lacks_its_secret(scene: &Scene) -> anyhow::Result<()> {
+async fn a_deployment_rolls_over_without_a_pod_that_lacks_its_secret(
+    scene: &Scene,
+) -> anyhow::Result<()> {
     let mut deployment = json!({"metadata": {"name": "web"}, "spec": {"replicas": 2,
         "selector": {"matchLabels": {"app": "web"}}, "template": scene.template("web", SHOW)}});
     scene.create("deployments", &deployment).await?;
@@ -126,7 +142,9 @@ async fn a_deployment_rolls_over_without_a_pod_that_lacks_its_secret(scene: &Sce
     until("both pods are of the second revision", PATIENCE, async || {
         let pods = scene.world.api.get(&scene.path("pods")).await?;
         let pods: Vec<&Value> = pods["items"].as_array().context("no list")?.iter().collect();
-        let second = |pod: &&&Value| pod["metadata"]["annotations"]["revision"] == "2" && has_condition(pod, "Ready");
+        let second = |pod: &&&Value| {
+            pod["metadata"]["annotations"]["revision"] == "2" && has_condition(pod, "Ready")
+        };
         Ok((pods.len() == 2 && pods.iter().filter(second).count() == 2).then_some(()))
     })
     .await
@@ -136,7 +154,11 @@ async fn a_token_is_the_api_servers_own_for_this_pod(scene: &Scene) -> anyhow::R
     scene.create("pods", &scene.pod("token", SHOW)).await?;
     scene.running("token").await?;
     let token = scene
-        .sh("token", "cat $AZURE_FEDERATED_TOKEN_FILE | cut -d. -f2 | tr '_-' '/+' | base64 -d 2>/dev/null; true")
+        .sh(
+            "token",
+            "cat $AZURE_FEDERATED_TOKEN_FILE | cut -d. -f2 | tr '_-' '/+' | base64 -d \
+            2>/dev/null; true",
+        )
         .await?;
     for part in [
         r#""iss":"https://cluster.test""#,

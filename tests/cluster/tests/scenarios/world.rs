@@ -1,4 +1,5 @@
-//! What all scenarios share: one cluster with Keysluice installed by its chart, and the emulator as Azure.
+//! What all scenarios share: one cluster with Keysluice installed by its chart, and the emulator as
+//! Azure.
 
 use crate::memory::Peaks;
 use anyhow::Context as _;
@@ -50,8 +51,15 @@ impl World {
         let issuers = json!({"tenants": [TENANT], "issuers": [{"issuer": ISSUER, "jwks": jwks}]});
         emulator.seed(serde_json::from_value(issuers)?)?;
         let (figures, reported) = Default::default();
-        let mut world =
-            Self { api, layout, emulator, figures, reported, first_mutated: Duration::ZERO, peaks: Peaks::watch() };
+        let mut world = Self {
+            api,
+            layout,
+            emulator,
+            figures,
+            reported,
+            first_mutated: Duration::ZERO,
+            peaks: Peaks::watch(),
+        };
         world.install().await?;
         Ok(world)
     }
@@ -70,7 +78,8 @@ impl World {
         let file = self.layout.path("values.json");
         std::fs::write(&file, values.to_string())?;
         let (chart, file) = (source("webhook-config/chart"), file.display().to_string());
-        let arguments = ["install", "keysluice", &chart, "--create-namespace", "--wait", "--values", &file];
+        let arguments =
+            ["install", "keysluice", &chart, "--create-namespace", "--wait", "--values", &file];
         let begun = Instant::now();
         let installed = async {
             self.helm(&arguments).await?;
@@ -93,12 +102,14 @@ impl World {
         let pod = json!({"metadata": {"generateName": "first-", "labels": {"azure.workload.identity/use": "true"}},
             "spec": {"nodeSelector": {"nowhere": "true"}, "containers": [{"name": "app", "image": "registry.test/busybox:1"}]}});
         until("a pod is mutated", PATIENCE * 2, async || {
-            // Before the configuration is there a pod is made as it is; then the guard refuses it, then the API server.
+            // Before the configuration is there a pod is made as it is; then the guard refuses it,
+            // then the API server.
             let created = self.api.create(pods, &pod).await?;
             let elapsed = begun.elapsed();
             let name = created["metadata"]["name"].as_str().context("no name")?;
             self.api.delete(&format!("{pods}/{name}?gracePeriodSeconds=0")).await?;
-            let mutated = created["spec"]["volumes"].to_string().contains("azure-workload-identity-reserved");
+            let mutated =
+                created["spec"]["volumes"].to_string().contains("azure-workload-identity-reserved");
             Ok(mutated.then_some(elapsed))
         })
         .await
@@ -146,7 +157,11 @@ impl World {
     }
 
     /// Runs kubectl with something to read.
-    pub(crate) async fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
+    pub(crate) async fn kubectl_with(
+        &self,
+        arguments: &[&str],
+        input: Option<&str>,
+    ) -> anyhow::Result<String> {
         let mut command = Command::new(self.layout.path("bin/kubectl"));
         command.args(arguments).env("KUBECONFIG", self.layout.kubeconfig());
         run(command, input).await
@@ -163,7 +178,8 @@ impl World {
                 &["get", "pods", "--output=yaml"],
             ] {
                 let arguments: Vec<&str> = arguments.iter().chain(&inside).copied().collect();
-                let output = self.kubectl(&arguments).await.unwrap_or_else(|error| format!("{error:#}"));
+                let output =
+                    self.kubectl(&arguments).await.unwrap_or_else(|error| format!("{error:#}"));
                 text.push_str(&format!("\n--- kubectl {}\n{output}", arguments.join(" ")));
             }
             text.push_str(&self.logs(namespace).await);
@@ -182,9 +198,11 @@ impl World {
             for kind in ["initContainers", "containers"] {
                 for container in pod["spec"][kind].as_array().into_iter().flatten() {
                     let container = container["name"].as_str().unwrap_or_default();
-                    let path =
-                        format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines=60");
-                    let log = self.api.text(&path).await.unwrap_or_else(|error| format!("{error:#}"));
+                    let path = format!(
+                        "/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines=60"
+                    );
+                    let log =
+                        self.api.text(&path).await.unwrap_or_else(|error| format!("{error:#}"));
                     text.push_str(&format!("\n--- log of {namespace}/{name}, {container}\n{log}"));
                 }
             }
@@ -195,7 +213,8 @@ impl World {
 
 /// The program Helm.
 pub(crate) fn helm() -> anyhow::Result<PathBuf> {
-    let helm = std::env::var_os("KEYSLUICE_HELM").context("KEYSLUICE_HELM is not set; `make test-cluster` sets it")?;
+    let helm = std::env::var_os("KEYSLUICE_HELM")
+        .context("KEYSLUICE_HELM is not set; `make test-cluster` sets it")?;
     Ok(helm.into())
 }
 
@@ -211,15 +230,22 @@ pub(crate) async fn until<T>(
         match look().await {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => {}
-            // A server that restarts answers again in a moment; the last error is told if it does not.
+            // A server that restarts answers again in a moment; the last error is told if it does
+            // not.
             Err(error) => last = Some(error),
         }
         if begun.elapsed() > patience {
             let told = format!("never, for {} s: {what}", patience.as_secs());
-            return Err(last.map_or_else(|| anyhow::anyhow!(told.clone()), |error| error.context(told.clone())));
+            return Err(last.map_or_else(
+                || anyhow::anyhow!(told.clone()),
+                |error| error.context(told.clone()),
+            ));
         }
         // Often at first; whatever takes long is not made longer by looking all the time.
-        tokio::time::sleep((begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
+        tokio::time::sleep(
+            (begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1)),
+        )
+        .await;
     }
 }
 
@@ -234,7 +260,11 @@ pub(crate) async fn run(mut command: Command, input: Option<&str>) -> anyhow::Re
     }
     let output = child.wait_with_output().await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    anyhow::ensure!(output.status.success(), "{name}: {}{text}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(
+        output.status.success(),
+        "{name}: {}{text}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(text)
 }
 
@@ -261,5 +291,6 @@ pub(crate) fn certificate(name: &str) -> anyhow::Result<(String, String, String)
 /// Whether a condition of an object is true.
 pub(crate) fn has_condition(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "True"))
+    conditions
+        .is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "True"))
 }

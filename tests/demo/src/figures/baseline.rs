@@ -5,7 +5,8 @@ use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A figure may grow so much before somebody has to say so, by a new baseline in the commit that does it.
+/// A figure may grow so much before somebody has to say so, by a new baseline in the commit that
+/// does it.
 const TOLERANCE: f64 = 1.15;
 /// What passes its bound by so much does so on a quiet machine too.
 const BUSY: f64 = 5.0;
@@ -17,7 +18,8 @@ pub(super) struct Baseline(BTreeMap<String, f64>);
 impl Baseline {
     /// Reads the figures of `target`; `None` when there are none.
     pub(super) fn read(path: &Path, target: &str) -> anyhow::Result<Option<Self>> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let mut all: BTreeMap<String, BTreeMap<String, f64>> =
             serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
         Ok(all.remove(target).map(Self))
@@ -38,7 +40,9 @@ pub(super) fn complaints(figures: &[Figure], baseline: Option<&Baseline>) -> Vec
         }
         let Some(Baseline(known)) = baseline else { continue };
         match (kind, known.get(*name)) {
-            (Kind::Stable, None) => complaints.push(format!("{name}: {value} {unit}, and no baseline")),
+            (Kind::Stable, None) => {
+                complaints.push(format!("{name}: {value} {unit}, and no baseline"));
+            }
             (Kind::Stable, Some(known)) if *value > known * TOLERANCE => {
                 complaints.push(format!("{name}: {value} {unit}, more than 15 % above {known}"));
             }
@@ -46,7 +50,8 @@ pub(super) fn complaints(figures: &[Figure], baseline: Option<&Baseline>) -> Vec
         }
     }
     if let Some(Baseline(known)) = baseline {
-        let gone = known.keys().filter(|name| figures.iter().all(|figure| figure.name != name.as_str()));
+        let gone =
+            known.keys().filter(|name| figures.iter().all(|figure| figure.name != name.as_str()));
         complaints.extend(gone.map(|name| format!("{name}: in the baseline, and not measured")));
     }
     complaints
@@ -65,29 +70,61 @@ mod tests {
             ("less", stable(50.0, None), Some(100.0), None),
             ("a little more", stable(114.0, None), Some(100.0), None),
             ("too much more", stable(116.0, None), Some(100.0), Some("more than 15 % above 100")),
-            ("nothing became something", stable(1.0, None), Some(0.0), Some("more than 15 % above 0")),
+            (
+                "nothing became something",
+                stable(1.0, None),
+                Some(0.0),
+                Some("more than 15 % above 0"),
+            ),
             ("within its bound", stable(100.0, Some(100.0)), None, None),
             ("past its bound", stable(101.0, Some(100.0)), None, Some("more than 100")),
-            ("past its bound, as it was", stable(101.0, Some(100.0)), Some(101.0), Some("more than 100")),
+            (
+                "past its bound, as it was",
+                stable(101.0, Some(100.0)),
+                Some(101.0),
+                Some("more than 100"),
+            ),
             ("noise within its bound", figure(9.0, Some(10.0), Kind::Bounded), Some(1.0), None),
-            ("noise past its bound", figure(11.0, Some(10.0), Kind::Bounded), Some(11.0), Some("more than 10")),
-            ("a time past its bound, for somebody to look at", figure(11.0, Some(10.0), Kind::Varies), None, None),
+            (
+                "noise past its bound",
+                figure(11.0, Some(10.0), Kind::Bounded),
+                Some(11.0),
+                Some("more than 10"),
+            ),
+            (
+                "a time past its bound, for somebody to look at",
+                figure(11.0, Some(10.0), Kind::Varies),
+                None,
+                None,
+            ),
             ("a time on a busy machine", figure(49.0, Some(10.0), Kind::Varies), Some(1.0), None),
-            ("a time that says something", figure(51.0, Some(10.0), Kind::Varies), Some(1.0), Some("more than 50")),
+            (
+                "a time that says something",
+                figure(51.0, Some(10.0), Kind::Varies),
+                Some(1.0),
+                Some("more than 50"),
+            ),
         ];
         for (what, figure, known, expected) in cases {
             let baseline = known.map(|known| Baseline(BTreeMap::from([("x".to_owned(), known)])));
             let told = complaints(std::slice::from_ref(figure), baseline.as_ref());
             assert_eq!(told.len(), usize::from(expected.is_some()), "{what}: {told:?}");
-            assert!(expected.is_none_or(|expected| told[0].ends_with(expected)), "{what}: {told:?}");
+            assert!(
+                expected.is_none_or(|expected| told[0].ends_with(expected)),
+                "{what}: {told:?}"
+            );
         }
     }
 
     #[test]
     fn a_figure_nobody_measures_or_knows_is_told() {
         let baseline = Baseline(BTreeMap::from([("gone".to_owned(), 1.0)]));
-        let figure = Figure { name: "new", unit: "calls", value: 1.0, bound: None, kind: Kind::Stable };
+        let figure =
+            Figure { name: "new", unit: "calls", value: 1.0, bound: None, kind: Kind::Stable };
         let told = complaints(&[figure], Some(&baseline));
-        assert_eq!(told, ["new: 1 calls, and no baseline", "gone: in the baseline, and not measured"]);
+        assert_eq!(
+            told,
+            ["new: 1 calls, and no baseline", "gone: in the baseline, and not measured"]
+        );
     }
 }

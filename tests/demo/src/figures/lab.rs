@@ -32,7 +32,12 @@ impl Lab {
             "vaults": [{"name": VAULT, "tenantId": TENANT, "secrets": secrets,
                 "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
         emulator.seed(serde_json::from_value(seed)?)?;
-        let token = emulator.mint_token("bench", "bench", "api://AzureADTokenExchange", Duration::from_secs(36_000));
+        let token = emulator.mint_token(
+            "bench",
+            "bench",
+            "api://AzureADTokenExchange",
+            Duration::from_secs(36_000),
+        );
         Ok(Self { emulator, injector: injector.to_owned(), stage, token })
     }
 
@@ -65,11 +70,13 @@ impl Lab {
         for directory in ["run/keysluice", "mnt/volume"] {
             std::fs::create_dir_all(root.join(directory))?;
         }
-        let write = |name: &str, bytes: &[u8]| std::fs::File::create(root.join(name))?.write_all(bytes);
+        let write =
+            |name: &str, bytes: &[u8]| std::fs::File::create(root.join(name))?.write_all(bytes);
         write("token", self.token.as_bytes())?;
         write("plan.json", &serde_json::to_vec(plan)?)?;
         let mut sidecar = Sidecar { injector: self.injector.clone(), process: None, root };
-        sidecar.process = Some(Process::start(sidecar.command("run"), "the sidecar", &sidecar.root.join("log"))?);
+        sidecar.process =
+            Some(Process::start(sidecar.command("run"), "the sidecar", &sidecar.root.join("log"))?);
         Ok(sidecar)
     }
 
@@ -90,7 +97,13 @@ pub(super) struct Sidecar {
 impl Sidecar {
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(&self.injector);
-        command.arg(name).arg("--plan").arg(self.root.join("plan.json")).arg("--root").arg(&self.root).env_clear();
+        command
+            .arg(name)
+            .arg("--plan")
+            .arg(self.root.join("plan.json"))
+            .arg("--root")
+            .arg(&self.root)
+            .env_clear();
         command
     }
 
@@ -105,15 +118,20 @@ impl Sidecar {
     /// Runs the gate; fails with both logs.
     pub(super) async fn gate(&self) -> anyhow::Result<()> {
         let gate = self.command("ready").output().await.context("running the gate")?;
-        ensure!(gate.status.success(), "{}\n{}", String::from_utf8_lossy(&gate.stderr), self.process()?.log());
+        ensure!(
+            gate.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&gate.stderr),
+            self.process()?.log()
+        );
         Ok(())
     }
 
     /// Refreshes on demand; fails when a file does.
     pub(super) fn refresh(&self) -> anyhow::Result<()> {
         // A path to a socket has 107 bytes at most; the stage lies in the temporary directory.
-        let mut stream =
-            UnixStream::connect(self.root.join("run/keysluice/control.sock")).context("asking the sidecar")?;
+        let mut stream = UnixStream::connect(self.root.join("run/keysluice/control.sock"))
+            .context("asking the sidecar")?;
         stream.write_all(b"refresh\n")?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line)?;
@@ -127,14 +145,21 @@ impl Sidecar {
         let mut total = 0;
         for task in std::fs::read_dir(format!("/proc/{id}/task"))? {
             let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            total += text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<u64>().ok()).unwrap_or_default();
+            total += text
+                .split(' ')
+                .next()
+                .and_then(|nanoseconds| nanoseconds.parse::<u64>().ok())
+                .unwrap_or_default();
         }
         Ok(total)
     }
 
     pub(super) fn threads(&self) -> anyhow::Result<u64> {
         let status = String::from_utf8_lossy(&self.process()?.proc_file("status")?).into_owned();
-        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).context("no count of threads")?;
+        let threads = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Threads:"))
+            .context("no count of threads")?;
         Ok(threads.trim().parse()?)
     }
 
@@ -148,7 +173,10 @@ impl Sidecar {
 }
 
 /// Waits in steps of a tenth of a millisecond; fails after 30 s.
-pub(super) fn wait_until(what: &str, mut done: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<Duration> {
+pub(super) fn wait_until(
+    what: &str,
+    mut done: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
     while !done()? {
         ensure!(started.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");

@@ -20,7 +20,12 @@ fn float(value: u64) -> f64 {
 }
 
 /// From exec to ready with 20 secrets, and exactly the calls it takes.
-pub(super) async fn starts(lab: &Lab, round_trip: Duration, starts: usize, table: &mut Table) -> anyhow::Result<()> {
+pub(super) async fn starts(
+    lab: &Lab,
+    round_trip: Duration,
+    starts: usize,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     let plan = lab.plan(&Lab::secrets(20), HOUR);
     lab.emulator.set_delay(round_trip);
     let (mut times, mut cpu) = (Vec::new(), Vec::new());
@@ -44,12 +49,18 @@ pub(super) async fn starts(lab: &Lab, round_trip: Duration, starts: usize, table
     table.add("start, 20 secrets: answers 401", "calls", 0.0, Some(0.0), Kind::Stable);
     table.add("exec to ready, 20 secrets, median", "ms", at(50), Some(150.0), Kind::Varies);
     table.add("exec to ready, 20 secrets, p99", "ms", at(99), Some(150.0), Kind::Varies);
-    table.add("exec to ready, 20 secrets, CPU time, median", "ms", cpu[cpu.len() / 2], None, Kind::Varies);
+    table.add(
+        "exec to ready, 20 secrets, CPU time, median",
+        "ms",
+        cpu[cpu.len() / 2],
+        None,
+        Kind::Varies,
+    );
     Ok(())
 }
 
-/// From exec to the first bytes on the wire, and to the first answer, which has the TLS handshake and Entra's work in it: the first
-/// request is sent between the two.
+/// From exec to the first bytes on the wire, and to the first answer, which has the TLS handshake
+/// and Entra's work in it: the first request is sent between the two.
 pub(super) async fn first_request(lab: &Lab, table: &mut Table) -> anyhow::Result<()> {
     let (mut sent, mut cpu, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     let millis = |started: Instant| started.elapsed().as_secs_f64() * 1000.0;
@@ -81,12 +92,25 @@ pub(super) async fn first_request(lab: &Lab, table: &mut Table) -> anyhow::Resul
         all.sort_by(f64::total_cmp);
     }
     table.add("exec to first bytes sent, median", "ms", sent[10], Some(10.0), Kind::Varies);
-    table.add("exec to first bytes sent, CPU time, median", "ms", cpu[10], Some(10.0), Kind::Varies);
-    table.add("exec to first request answered, median", "ms", answered[10], Some(10.0), Kind::Varies);
+    table.add(
+        "exec to first bytes sent, CPU time, median",
+        "ms",
+        cpu[10],
+        Some(10.0),
+        Kind::Varies,
+    );
+    table.add(
+        "exec to first request answered, median",
+        "ms",
+        answered[10],
+        Some(10.0),
+        Kind::Varies,
+    );
     Ok(())
 }
 
-/// Memory over many refreshes of 50 secrets, calls of one in which nothing changed, CPU time of each and of idleness.
+/// Memory over many refreshes of 50 secrets, calls of one in which nothing changed, CPU time of
+/// each and of idleness.
 pub(super) async fn refreshes(
     lab: &Lab,
     refreshes: usize,
@@ -100,7 +124,10 @@ pub(super) async fn refreshes(
         for refresh in 0..count {
             // One in ten finds something new.
             if refresh % 10 == 0 {
-                lab.set(&format!("secret-{}", refresh / 10 % 50), format!("value of refresh {refresh}"));
+                lab.set(
+                    &format!("secret-{}", refresh / 10 % 50),
+                    format!("value of refresh {refresh}"),
+                );
             }
             sidecar.refresh()?;
         }
@@ -111,8 +138,20 @@ pub(super) async fn refreshes(
     let before = memory("RssAnon")?;
     many(refreshes)?;
     let (resident, anonymous) = (memory("VmRSS")?, memory("RssAnon")?);
-    table.add("resident, 50 secrets, after all refreshes", "KiB", float(resident), Some(limits.resident), Kind::Stable);
-    table.add("anonymous, 50 secrets, after all refreshes", "KiB", float(anonymous), limits.anonymous, Kind::Stable);
+    table.add(
+        "resident, 50 secrets, after all refreshes",
+        "KiB",
+        float(resident),
+        Some(limits.resident),
+        Kind::Stable,
+    );
+    table.add(
+        "anonymous, 50 secrets, after all refreshes",
+        "KiB",
+        float(anonymous),
+        limits.anonymous,
+        Kind::Stable,
+    );
     let growth = float(anonymous.saturating_sub(before));
     println!("  ({refreshes} refreshes, one in ten with a change)");
     table.add("anonymous, growth over all refreshes", "KiB", growth, Some(64.0), Kind::Bounded);
@@ -127,8 +166,20 @@ pub(super) async fn refreshes(
     }
     let (counts, cpu) = (lab.emulator.counts(), sidecar.cpu()? - cpu);
     let each = |count: u64| float(count) / float(rounds);
-    table.add("refresh of 50 of 50 secrets: pages of lists", "calls", each(counts.lists), Some(2.0), Kind::Stable);
-    table.add("refresh of 50 of 50 secrets: gets", "calls", each(counts.secret_gets), Some(0.0), Kind::Stable);
+    table.add(
+        "refresh of 50 of 50 secrets: pages of lists",
+        "calls",
+        each(counts.lists),
+        Some(2.0),
+        Kind::Stable,
+    );
+    table.add(
+        "refresh of 50 of 50 secrets: gets",
+        "calls",
+        each(counts.secret_gets),
+        Some(0.0),
+        Kind::Stable,
+    );
     let refresh = each(cpu) / 1e6;
     table.add("CPU time of one refresh", "ms", refresh, None, Kind::Varies);
 
@@ -138,7 +189,13 @@ pub(super) async fn refreshes(
     tokio::time::sleep(idle).await;
     let idle = float(sidecar.cpu()? - cpu) / 1e9 / started.elapsed().as_secs_f64() * 1000.0;
     table.add("idle CPU", "millicores", idle, Some(0.1), Kind::Bounded);
-    table.add("CPU with a refresh every 2 minutes", "millicores", idle + refresh / 120.0, Some(0.1), Kind::Varies);
+    table.add(
+        "CPU with a refresh every 2 minutes",
+        "millicores",
+        idle + refresh / 120.0,
+        Some(0.1),
+        Kind::Varies,
+    );
     table.add("threads when idle", "threads", float(sidecar.threads()?), Some(1.0), Kind::Stable);
     sidecar.end().await
 }
@@ -153,7 +210,13 @@ pub(super) async fn look_ups(lab: &Lab, table: &mut Table) -> anyhow::Result<()>
         most = most.max(sidecar.threads()?);
         Ok(sidecar.process()?.log().contains("KS312"))
     })?;
-    table.add("threads while a name resolves, at most", "threads", float(most), Some(2.0), Kind::Bounded);
+    table.add(
+        "threads while a name resolves, at most",
+        "threads",
+        float(most),
+        Some(2.0),
+        Kind::Bounded,
+    );
     sidecar.end().await
 }
 
@@ -166,10 +229,17 @@ pub(super) async fn rotations(lab: &Lab, table: &mut Table) -> anyhow::Result<()
         let value = format!("rotation {rotation}");
         lab.set("secret-7", value.clone());
         let path = sidecar.volume().join("secret-7");
-        longest = longest.max(wait_until("the new file", || Ok(std::fs::read_to_string(&path)? == value))?);
+        longest = longest
+            .max(wait_until("the new file", || Ok(std::fs::read_to_string(&path)? == value))?);
     }
     let bound = interval.as_secs_f64() * 1.1 + 1.0;
-    table.add("rotation visible, interval 1 s, longest of 20", "s", longest.as_secs_f64(), Some(bound), Kind::Varies);
+    table.add(
+        "rotation visible, interval 1 s, longest of 20",
+        "s",
+        longest.as_secs_f64(),
+        Some(bound),
+        Kind::Varies,
+    );
     sidecar.end().await
 }
 
@@ -189,7 +259,8 @@ pub(super) async fn reads(lab: &Lab, wanted: u64, table: &mut Table) -> anyhow::
             scope.spawn(|| {
                 let (mut first, mut second) = (Vec::new(), Vec::new());
                 while !over.load(Ordering::Relaxed) {
-                    let whole = read_both(&volume, &mut first, &mut second, LENGTH).unwrap_or(false);
+                    let whole =
+                        read_both(&volume, &mut first, &mut second, LENGTH).unwrap_or(false);
                     torn.fetch_add(u64::from(!whole), Ordering::Relaxed);
                     reads.fetch_add(2, Ordering::Relaxed);
                 }
@@ -219,16 +290,21 @@ pub(super) async fn reads(lab: &Lab, wanted: u64, table: &mut Table) -> anyhow::
 }
 
 /// Reads both files of one generation; whether they are whole and of one piece.
-fn read_both(volume: &Path, first: &mut Vec<u8>, second: &mut Vec<u8>, length: usize) -> std::io::Result<bool> {
+fn read_both(
+    volume: &Path,
+    first: &mut Vec<u8>,
+    second: &mut Vec<u8>,
+    length: usize,
+) -> std::io::Result<bool> {
     let data = File::open(volume.join("..data"))?;
     let read = |name: &str, bytes: &mut Vec<u8>| {
         bytes.clear();
         File::open(format!("/proc/self/fd/{}/{name}", data.as_raw_fd()))?.read_to_end(bytes)
     };
     match (read("a", first), read("d/b", second)) {
-        (Ok(_), Ok(_)) => {
-            Ok(first == second && first.len() == length && first.chunks(3).all(|part| part == &first[..3]))
-        }
+        (Ok(_), Ok(_)) => Ok(first == second
+            && first.len() == length
+            && first.chunks(3).all(|part| part == &first[..3])),
         // A reader that slept for 10 s: its generation went. The current one never does.
         _ => Ok(std::fs::metadata(volume.join("..data"))?.ino() != data.metadata()?.ino()),
     }

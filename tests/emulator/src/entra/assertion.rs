@@ -1,4 +1,5 @@
-//! The check of a client assertion, as strict as Entra's: a federated token, or one that the client signed with its certificate.
+//! The check of a client assertion, as strict as Entra's: a federated token, or one that the client
+//! signed with its certificate.
 
 use serde_json::Value;
 
@@ -34,33 +35,47 @@ pub(super) fn verify(
     }
 }
 
-/// A credential must match issuer, subject (case-sensitively) and audience exactly, and the issuer's keys verify the RS256 signature.
-fn federated(directory: &Directory, app: &App, assertion: &str, claims: &Value) -> Result<(), TokenError> {
+/// A credential must match issuer, subject (case-sensitively) and audience exactly, and the
+/// issuer's keys verify the RS256 signature.
+fn federated(
+    directory: &Directory,
+    app: &App,
+    assertion: &str,
+    claims: &Value,
+) -> Result<(), TokenError> {
     let (issuer, subject) = (text(claims, "iss"), text(claims, "sub"));
-    let of_issuer = || app.federated_credentials.iter().filter(|credential| credential.issuer == issuer);
+    let of_issuer =
+        || app.federated_credentials.iter().filter(|credential| credential.issuer == issuer);
     if of_issuer().next().is_none() {
         return Err(TokenError::Issuer(issuer.to_owned()));
     }
     let of_subject = || of_issuer().filter(|credential| credential.subject == subject);
     if of_subject().next().is_none() {
-        return Err(if of_issuer().any(|credential| credential.subject.eq_ignore_ascii_case(subject)) {
-            TokenError::SubjectCase(subject.to_owned())
-        } else {
-            TokenError::Subject(subject.to_owned())
-        });
+        return Err(
+            if of_issuer().any(|credential| credential.subject.eq_ignore_ascii_case(subject)) {
+                TokenError::SubjectCase(subject.to_owned())
+            } else {
+                TokenError::Subject(subject.to_owned())
+            },
+        );
     }
     let audiences = audiences(claims);
     if !of_subject().any(|credential| audiences.contains(&credential.audience.as_str())) {
         return Err(TokenError::Audience(audiences.join(",")));
     }
-    let keys = directory.issuer_keys(issuer).ok_or(TokenError::Signature("The keys of the issuer are not known."))?;
+    let keys = directory
+        .issuer_keys(issuer)
+        .ok_or(TokenError::Signature("The keys of the issuer are not known."))?;
     if !signature_is_valid(assertion, keys) {
-        return Err(TokenError::Signature("The key used to sign the assertion is not among the issuer's keys."));
+        return Err(TokenError::Signature(
+            "The key used to sign the assertion is not among the issuer's keys.",
+        ));
     }
     Ok(())
 }
 
-/// The client is issuer and subject, the token endpoint is the audience, and a registered certificate's key signed.
+/// The client is issuer and subject, the token endpoint is the audience, and a registered
+/// certificate's key signed.
 fn own(app: &App, assertion: &str, claims: &Value, endpoint: &str) -> Result<(), TokenError> {
     if !app.client_certificates.iter().any(|certificate| certificate.signed(assertion)) {
         return Err(TokenError::Signature("[Reason - The key was not found.]"));
@@ -77,7 +92,8 @@ fn own(app: &App, assertion: &str, claims: &Value, endpoint: &str) -> Result<(),
 fn within_time(claims: &Value, now: i64) -> Result<(), TokenError> {
     let expires = claims["exp"].as_i64().unwrap_or(0);
     let not_before = claims["nbf"].as_i64().unwrap_or(i64::MIN);
-    // An expired assertion gets no grace: Entra's own is not documented, and a client must not count on it.
+    // An expired assertion gets no grace: Entra's own is not documented, and a client must not
+    // count on it.
     if now >= expires || now.saturating_add(SKEW_SECONDS) < not_before {
         return Err(TokenError::Time {
             now: moment::rfc3339(now),

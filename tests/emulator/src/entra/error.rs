@@ -11,34 +11,42 @@ use crate::reply::Reply;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error(
-        "No matching federated identity record found for presented assertion issuer '{0}'. Please check your federated identity \
+        "No matching federated identity record found for presented assertion issuer '{0}'. Please \
+         check your federated identity \
          credential Subject, Audience and Issuer against the presented assertion. \
          https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
     )]
     Issuer(String),
     #[error(
-        "No matching federated identity record found for presented assertion audience '{0}'. Please check your federated identity \
+        "No matching federated identity record found for presented assertion audience '{0}'. \
+         Please check your federated identity \
          credential Subject, Audience and Issuer against the presented assertion. \
          https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
     )]
     Audience(String),
     #[error(
-        "No matching federated identity record found for presented assertion subject '{0}'. Check your federated identity credential \
+        "No matching federated identity record found for presented assertion subject '{0}'. Check \
+         your federated identity credential \
          Subject, Audience and Issuer against the presented assertion. \
          https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
     )]
     Subject(String),
     #[error(
-        "No matching federated identity record found for presented assertion subject '{0}'. The subject matches the configured value \
-         case-insensitively, but not case-sensitively. Check your federated identity credential Subject, Audience and Issuer against \
-         the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+        "No matching federated identity record found for presented assertion subject '{0}'. The \
+         subject matches the configured value \
+         case-insensitively, but not case-sensitively. Check your federated identity credential \
+         Subject, Audience and Issuer against \
+         the presented assertion. \
+         https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
     )]
     SubjectCase(String),
     #[error("The client '{0}' has no configured federated identity credentials.")]
     NoFederatedCredential(String),
     #[error(
-        "Client assertion is not within its valid time range. Current time: {now}, assertion valid from {not_before}, expiry time of \
-         assertion {expires}. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials ."
+        "Client assertion is not within its valid time range. Current time: {now}, assertion \
+         valid from {not_before}, expiry time of \
+         assertion {expires}. Review the documentation at \
+         https://learn.microsoft.com/entra/identity-platform/certificate-credentials ."
     )]
     Time { now: String, not_before: String, expires: String },
     #[error("Client assertion failed signature validation. {0}")]
@@ -50,29 +58,38 @@ pub(crate) enum TokenError {
     #[error("Client assertion type '{0}' is not supported.")]
     AssertionType(String),
     #[error(
-        "Application with identifier '{client_id}' was not found in the directory '{tenant}'. This can happen if the application has \
-         not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your \
+        "Application with identifier '{client_id}' was not found in the directory '{tenant}'. \
+         This can happen if the application has \
+         not been installed by the administrator of the tenant or consented to by any user in the \
+         tenant. You may have sent your \
          authentication request to the wrong tenant."
     )]
     UnknownApplication { client_id: String, tenant: String },
     #[error(
-        "Tenant '{0}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with \
-         your subscription administrator, this may happen if there are no active subscriptions for the tenant."
+        "Tenant '{0}' not found. Check to make sure you have the correct tenant ID and are \
+         signing into the correct cloud. Check with \
+         your subscription administrator, this may happen if there are no active subscriptions \
+         for the tenant."
     )]
     UnknownTenant(String),
     #[error("The request body must contain the following parameter: '{0}'.")]
     MissingParameter(&'static str),
     #[error(
-        "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. \
+        "The provided request must include a 'scope' input parameter. The provided value for the \
+         input parameter 'scope' is not valid. \
          The scope {0} is not valid."
     )]
     Scope(String),
     #[error("The app requested an unsupported grant type '{0}'.")]
     GrantType(String),
-    #[error("The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")]
+    #[error(
+        "The request body must contain the following parameter: 'client_assertion' or \
+         'client_secret'."
+    )]
     NoCredential,
     #[error(
-        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret \
+        "Invalid client secret provided. Ensure the secret being sent in the request is the \
+         client secret value, not the client secret \
          ID, for a secret added to app '{0}'."
     )]
     WrongSecret(String),
@@ -130,7 +147,11 @@ impl TokenError {
 
     /// The answer on the wire: 401 for `invalid_client`, else 400.
     pub(crate) fn reply(&self, now: i64) -> Reply {
-        let status = if self.error() == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        let status = if self.error() == "invalid_client" {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::BAD_REQUEST
+        };
         body(status, self.error(), self.code(), &self.to_string(), now)
     }
 }
@@ -143,7 +164,8 @@ pub(crate) fn body(status: StatusCode, error: &str, code: u32, text: &str, now: 
         &json!({
             "error": error,
             "error_description":
-                format!("AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {timestamp}"),
+                format!("AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {correlation} \
+                    Timestamp: {timestamp}"),
             "error_codes": [code],
             "timestamp": timestamp,
             "trace_id": trace,

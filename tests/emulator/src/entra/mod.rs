@@ -37,8 +37,8 @@ pub(crate) fn token(world: &World, tenant: &str, call: &Call, now: i64) -> Reply
     with_headers(reply)
 }
 
-/// Answers `/{tenant}/v2.0/.well-known/openid-configuration`. The endpoints lie at the host that was asked: MSAL compares it with the
-/// authority.
+/// Answers `/{tenant}/v2.0/.well-known/openid-configuration`. The endpoints lie at the host that
+/// was asked: MSAL compares it with the authority.
 pub(crate) fn discovery(world: &World, tenant: &str, call: &Call, now: i64) -> Reply {
     if !world.directory.has_tenant(tenant) {
         return with_headers(TokenError::UnknownTenant(tenant.to_owned()).reply(now));
@@ -88,8 +88,14 @@ pub(crate) fn keys(world: &World) -> Reply {
     Reply::json(StatusCode::OK, &world.keys.entra.jwks())
 }
 
-/// Checks in Entra's order: request, tenant, scope, application, credential. Unknown fields (telemetry, `claims`) are let through.
-fn issue<'a>(directory: &'a Directory, tenant: &str, call: &Call, now: i64) -> Result<(&'a App, String), TokenError> {
+/// Checks in Entra's order: request, tenant, scope, application, credential. Unknown fields
+/// (telemetry, `claims`) are let through.
+fn issue<'a>(
+    directory: &'a Directory,
+    tenant: &str,
+    call: &Call,
+    now: i64,
+) -> Result<(&'a App, String), TokenError> {
     if call.method != Method::POST {
         return Err(TokenError::Method(call.method.to_string()));
     }
@@ -98,7 +104,10 @@ fn issue<'a>(directory: &'a Directory, tenant: &str, call: &Call, now: i64) -> R
     }
     let form = call.form();
     let field = |name: &'static str| {
-        form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        form.iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     };
     let required = |name| field(name).ok_or(TokenError::MissingParameter(name));
 
@@ -108,9 +117,10 @@ fn issue<'a>(directory: &'a Directory, tenant: &str, call: &Call, now: i64) -> R
     }
     let client_id = required("client_id")?;
     let resource = resource(required("scope")?)?;
-    let app = directory
-        .app(tenant, client_id)
-        .ok_or_else(|| TokenError::UnknownApplication { client_id: client_id.to_owned(), tenant: tenant.to_owned() })?;
+    let app = directory.app(tenant, client_id).ok_or_else(|| TokenError::UnknownApplication {
+        client_id: client_id.to_owned(),
+        tenant: tenant.to_owned(),
+    })?;
 
     if let Some(assertion) = field("client_assertion") {
         match required("client_assertion_type")? {
@@ -132,7 +142,8 @@ fn issue<'a>(directory: &'a Directory, tenant: &str, call: &Call, now: i64) -> R
 /// What MSAL adds to every scope; none names a resource.
 const OPENID_SCOPES: [&str; 3] = ["openid", "offline_access", "profile"];
 
-/// `https://vault.azure.net/.default` names the resource `https://vault.azure.net`. A second slash stays in the audience, as in Entra.
+/// `https://vault.azure.net/.default` names the resource `https://vault.azure.net`. A second slash
+/// stays in the audience, as in Entra.
 fn resource(scope: &str) -> Result<String, TokenError> {
     let invalid = || TokenError::Scope(scope.to_owned());
     let mut scopes = scope.split_whitespace().filter(|scope| !OPENID_SCOPES.contains(scope));
@@ -158,7 +169,10 @@ mod tests {
     fn one_scope_with_default_names_a_resource() {
         for (scope, expected) in [
             ("https://vault.azure.net/.default", Some("https://vault.azure.net")),
-            ("https://vault.azure.net/.default openid offline_access profile", Some("https://vault.azure.net")),
+            (
+                "https://vault.azure.net/.default openid offline_access profile",
+                Some("https://vault.azure.net"),
+            ),
             ("openid profile", None),
             ("https://vault.azure.net//.default", Some("https://vault.azure.net/")),
             (" api://x/.default ", Some("api://x")),

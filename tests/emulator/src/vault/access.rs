@@ -29,7 +29,8 @@ impl Caller {
         now: i64,
     ) -> Result<Self, VaultError> {
         let token = call.header("authorization").and_then(bearer).ok_or(VaultError::NoToken)?;
-        let claims = unverified_claims(token).ok_or(VaultError::BadToken("The token is not a signed JWT."))?;
+        let claims = unverified_claims(token)
+            .ok_or(VaultError::BadToken("The token is not a signed JWT."))?;
         if !signature_is_valid(token, &world.keys.entra.jwks()) {
             return Err(VaultError::UnknownKey);
         }
@@ -39,7 +40,10 @@ impl Caller {
             return Err(VaultError::Issuer { expected, found: issuer });
         }
         if text("aud") != domain.resource() {
-            return Err(VaultError::Audience { expected: domain.resource().to_owned(), found: text("aud") });
+            return Err(VaultError::Audience {
+                expected: domain.resource().to_owned(),
+                found: text("aud"),
+            });
         }
         if claims["exp"].as_i64().is_none_or(|expires| now >= expires) {
             return Err(VaultError::Expired);
@@ -58,7 +62,11 @@ impl Caller {
         permission: Permission,
         object: Option<&str>,
     ) -> Result<(), VaultError> {
-        if vault.roles.iter().any(|role| role.allows(&self.client_id, collection, permission, object)) {
+        if vault
+            .roles
+            .iter()
+            .any(|role| role.allows(&self.client_id, collection, permission, object))
+        {
             return Ok(());
         }
         let collection_path = collection.path();
@@ -68,7 +76,9 @@ impl Caller {
             (Collection::Secrets, Permission::List) => "readMetadata/action",
             _ => "read",
         };
-        let scope = object.map(|name| format!("/{collection_path}/{}", name.to_ascii_lowercase())).unwrap_or_default();
+        let scope = object
+            .map(|name| format!("/{collection_path}/{}", name.to_ascii_lowercase()))
+            .unwrap_or_default();
         Err(VaultError::Rbac(Box::new(Refusal {
             client_id: self.client_id.clone(),
             object_id: self.object_id.clone(),
@@ -97,7 +107,11 @@ pub(super) fn challenge(world: &World, vault: &Vault, domain: Domain, reply: Rep
     };
     reply.with(
         header::WWW_AUTHENTICATE,
-        format!("Bearer authorization=\"{authority}/{}\", resource=\"{}\"", vault.tenant_id, domain.resource()),
+        format!(
+            "Bearer authorization=\"{authority}/{}\", resource=\"{}\"",
+            vault.tenant_id,
+            domain.resource()
+        ),
     )
 }
 

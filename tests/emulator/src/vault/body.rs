@@ -9,7 +9,8 @@ use super::object::Version;
 use crate::route::Collection;
 use crate::seed::SecretValue;
 
-/// A secret. `certificate`: it holds the key and chain of the certificate of the same name and version.
+/// A secret. `certificate`: it holds the key and chain of the certificate of the same name and
+/// version.
 #[derive(Clone)]
 pub(super) struct SecretBody {
     pub(super) value: SecretValue,
@@ -126,6 +127,9 @@ impl Body for CertificateBody {
 
     fn item(&self, id: String) -> Map<String, Value> {
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.der);
-        Map::from_iter([("id".to_owned(), json!(id)), ("x5t".to_owned(), json!(URL_SAFE_NO_PAD.encode(sha1)))])
+        Map::from_iter([
+            ("id".to_owned(), json!(id)),
+            ("x5t".to_owned(), json!(URL_SAFE_NO_PAD.encode(sha1))),
+        ])
     }
 }

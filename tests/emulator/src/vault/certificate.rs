@@ -33,11 +33,14 @@ pub(super) fn parts(name: &str, seed: CertificateSeed) -> Result<Parts, Certific
         (Some(cer), _) => STANDARD.decode(cer.trim()).map_err(|_| CertificateReason::Base64)?,
         (None, secret) => {
             let pem = secret.as_ref().map(SecretValue::expose).unwrap_or_default();
-            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertificateReason::NoLeaf)?.to_vec()
+            CertificateDer::from_pem_slice(pem.as_bytes())
+                .map_err(|_| CertificateReason::NoLeaf)?
+                .to_vec()
         }
     };
     let content_type = seed.content_type.unwrap_or_else(|| {
-        let is_pem = seed.secret.as_ref().is_some_and(|secret| secret.expose().contains("-----BEGIN"));
+        let is_pem =
+            seed.secret.as_ref().is_some_and(|secret| secret.expose().contains("-----BEGIN"));
         if is_pem { PEM } else { PKCS12 }.to_owned()
     });
     let jwk = public_key(&der)?;
@@ -53,7 +56,13 @@ fn self_signed(subject: String) -> Result<Parts, CertificateReason> {
     let der = certificate.der().to_vec();
     let jwk = public_key(&der)?;
     let secret = key.serialize_pem() + &certificate.pem();
-    Ok(Parts { der, secret: Some(secret.into()), content_type: PEM.to_owned(), subject: Some(subject), jwk })
+    Ok(Parts {
+        der,
+        secret: Some(secret.into()),
+        content_type: PEM.to_owned(),
+        subject: Some(subject),
+        jwk,
+    })
 }
 
 fn public_key(der: &[u8]) -> Result<Option<Map<String, Value>>, CertificateReason> {

@@ -28,8 +28,10 @@ pub(crate) enum VaultError {
     #[error("Operation {operation} is not allowed on a disabled {}.", .collection.noun())]
     Disabled { collection: Collection, operation: &'static str },
     #[error(
-        "A {} with (name/id) {id} was not found in this key vault. If you recently deleted this {} you may be able to recover it using \
-         the correct recovery command. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182",
+        "A {} with (name/id) {id} was not found in this key vault. If you recently deleted this \
+         {} you may be able to recover it using \
+         the correct recovery command. For help resolving this issue, please see \
+         https://go.microsoft.com/fwlink/?linkid=2125182",
         .collection.noun(), .collection.noun()
     )]
     NotFound { collection: Collection, id: String },
@@ -39,7 +41,10 @@ pub(crate) enum VaultError {
     Name(String),
     #[error("api-version must be specified")]
     NoApiVersion,
-    #[error("The specified version ({0}) is not recognized. Consider using the latest supported version (2026-04-01).")]
+    #[error(
+        "The specified version ({0}) is not recognized. Consider using the latest supported \
+         version (2026-04-01)."
+    )]
     ApiVersion(String),
     #[error("The maxresults parameter must be between 1 and 25.")]
     MaxResults,
@@ -51,7 +56,10 @@ pub(crate) enum VaultError {
     Unsupported(String),
     #[error("Injected fault.")]
     Injected(StatusCode),
-    #[error("Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached")]
+    #[error(
+        "Request was not processed because too many requests were received. Reason: \
+         VaultRequestTypeLimitReached"
+    )]
     Throttled,
 }
 
@@ -71,9 +79,12 @@ impl fmt::Display for Refusal {
         let Self { client_id, object_id, issuer, action, resource, vault } = self;
         write!(
             f,
-            "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were \
-             changed recently, please observe propagation time.\r\nCaller: appid={client_id};oid={object_id};iss={issuer}\r\n\
-             Action: '{action}'\r\nResource: '{resource}'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\n\
+            "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny \
+             assignments or role definitions were \
+             changed recently, please observe propagation time.\r\nCaller: \
+             appid={client_id};oid={object_id};iss={issuer}\r\n\
+             Action: '{action}'\r\nResource: '{resource}'\r\nAssignment: (not \
+             found)\r\nDenyAssignmentId: null\r\n\
              DecisionReason: null \r\nVault: {vault};location=emulator\r\n"
         )
     }
@@ -82,7 +93,11 @@ impl fmt::Display for Refusal {
 impl VaultError {
     /// An injected fault in the shape that the service gives the status.
     pub(super) fn injected(status: StatusCode) -> Self {
-        if status == StatusCode::TOO_MANY_REQUESTS { Self::Throttled } else { Self::Injected(status) }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            Self::Throttled
+        } else {
+            Self::Injected(status)
+        }
     }
 
     /// HTTP status, `code` and `innererror.code`.
@@ -160,7 +175,9 @@ pub enum SeedError {
     #[error("vault {0:?} does not exist; hint: seed it first")]
     NoVault(String),
     /// A client certificate that does not parse.
-    #[error("app {client_id:?}: a client certificate is no PEM of an X.509 certificate with an RSA key")]
+    #[error(
+        "app {client_id:?}: a client certificate is no PEM of an X.509 certificate with an RSA key"
+    )]
     ClientCertificate {
         /// The application.
         client_id: String,

@@ -3,8 +3,8 @@
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
-    KeyPair as _,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, KeyPair as _,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,11 +24,17 @@ pub(super) fn public_jwk(seed: &KeySeed) -> Result<Map<String, Value>, KeyReason
     if let Some(jwk) = &seed.jwk {
         let mut jwk = jwk.clone();
         jwk.retain(|member, _| PUBLIC_MEMBERS.contains(&member.as_str()));
-        return if jwk.contains_key("kty") { Ok(with_operations(jwk)) } else { Err(KeyReason::NoType) };
+        return if jwk.contains_key("kty") {
+            Ok(with_operations(jwk))
+        } else {
+            Err(KeyReason::NoType)
+        };
     }
     match seed.kty.as_deref() {
         Some("RSA" | "RSA-HSM") => rsa(seed.size.unwrap_or(2048), seed.kty.as_deref()),
-        Some("EC" | "EC-HSM") => elliptic(seed.crv.as_deref().unwrap_or("P-256"), seed.kty.as_deref()),
+        Some("EC" | "EC-HSM") => {
+            elliptic(seed.crv.as_deref().unwrap_or("P-256"), seed.kty.as_deref())
+        }
         Some(other) => Err(KeyReason::Type(other.to_owned())),
         None => Err(KeyReason::NoType),
     }
@@ -42,7 +48,8 @@ fn rsa(bits: u32, kty: Option<&str>) -> Result<Map<String, Value>, KeyReason> {
         _ => return Err(KeyReason::Size(bits)),
     };
     let pair = KeyPair::generate(size).map_err(|_| KeyReason::Generate)?;
-    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyReason::Generate)?;
+    let public: PublicKeyX509Der<'_> =
+        pair.public_key().as_der().map_err(|_| KeyReason::Generate)?;
     let mut jwk = jwk_of(public.as_ref()).ok_or(KeyReason::Generate)?;
     jwk.insert("kty".to_owned(), json!(kty));
     Ok(jwk)
@@ -81,7 +88,9 @@ pub(super) fn jwk_of(public_key_info: &[u8]) -> Option<Map<String, Value>> {
 
 fn with_operations(mut jwk: Map<String, Value>) -> Map<String, Value> {
     let operations = match jwk.get("kty").and_then(Value::as_str) {
-        Some(kty) if kty.starts_with("RSA") => json!(["encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"]),
+        Some(kty) if kty.starts_with("RSA") => {
+            json!(["encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"])
+        }
         _ => json!(["sign", "verify"]),
     };
     jwk.entry("key_ops").or_insert(operations);
@@ -113,7 +122,9 @@ mod tests {
 
     #[test]
     fn a_given_jwk_loses_its_private_part() {
-        let jwk = public_jwk(&seed(r#"{"jwk":{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"canary"}}"#)).unwrap();
+        let jwk =
+            public_jwk(&seed(r#"{"jwk":{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"canary"}}"#))
+                .unwrap();
         assert!(!Value::Object(jwk).to_string().contains("canary"));
     }
 

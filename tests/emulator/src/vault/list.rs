@@ -17,7 +17,8 @@ const PAGE: usize = 25;
 /// Begins a cursor that leads to an empty page first.
 const EMPTY_FIRST: char = '\u{1}';
 
-/// How lists are cut. The service promises neither full pages nor that a page with a `nextLink` has entries.
+/// How lists are cut. The service promises neither full pages nor that a page with a `nextLink` has
+/// entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ListShape {
@@ -58,7 +59,9 @@ pub(super) fn versions<T: Body>(
     let mut items: Vec<_> = object
         .versions
         .iter()
-        .map(|version| (version.id.clone(), item(version, format!("{vault}/{path}/{}", version.id))))
+        .map(|version| {
+            (version.id.clone(), item(version, format!("{vault}/{path}/{}", version.id)))
+        })
         .collect();
     items.sort_by(|(left, _), (right, _)| left.cmp(right));
     page(items, &format!("{path}/versions"), call, shape)
@@ -82,7 +85,11 @@ fn page(
 ) -> Result<Reply, VaultError> {
     let size = match call.parameter("maxresults") {
         None => PAGE,
-        Some(text) => text.parse().ok().filter(|size| (1..=PAGE).contains(size)).ok_or(VaultError::MaxResults)?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|size| (1..=PAGE).contains(size))
+            .ok_or(VaultError::MaxResults)?,
     };
     let after = call.parameter("$skiptoken").map(cursor).transpose()?;
     let link = |cursor: &str| {
@@ -98,7 +105,10 @@ fn page(
         return Ok(Reply::json(StatusCode::OK, &json!({"value": [], "nextLink": link(after)})));
     }
     let length = shape.page_size.map_or(size, |most| size.min(most.max(1)));
-    let mut rest = items.into_iter().skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after)).peekable();
+    let mut rest = items
+        .into_iter()
+        .skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after))
+        .peekable();
     let (mut value, mut last) = (Vec::new(), String::new());
     for (key, item) in rest.by_ref().take(length) {
         value.push(item);

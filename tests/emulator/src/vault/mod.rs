@@ -49,7 +49,9 @@ pub(crate) fn answer(
     let reply = match read(world, vault, domain, operation, call, now) {
         Ok(Outcome::Reply(reply)) => reply,
         Ok(Outcome::Set { name: secret, seed }) => match world.vault_mut(name) {
-            Some(vault) => set(vault, &secret, seed, call, now).unwrap_or_else(|error| error.reply()),
+            Some(vault) => {
+                set(vault, &secret, seed, call, now).unwrap_or_else(|error| error.reply())
+            }
             None => VaultError::NoVault(name.to_owned()).reply(),
         },
         Err(error) => {
@@ -75,7 +77,8 @@ enum Outcome {
     Set { name: String, seed: SecretSeed },
 }
 
-/// Checks in the service's order: token, version of the API, names, role, and only then whether the object exists.
+/// Checks in the service's order: token, version of the API, names, role, and only then whether the
+/// object exists.
 fn read(
     world: &World,
     vault: &Vault,
@@ -86,7 +89,9 @@ fn read(
 ) -> Result<Outcome, VaultError> {
     let caller = Caller::verify(world, vault, domain, call, now)?;
     check_api_version(call)?;
-    if let Operation::Get { name, .. } | Operation::Versions { name, .. } | Operation::SetSecret { name } = operation
+    if let Operation::Get { name, .. }
+    | Operation::Versions { name, .. }
+    | Operation::SetSecret { name } = operation
         && !valid_name(name)
     {
         return Err(VaultError::Name(name.to_owned()));
@@ -106,16 +111,24 @@ fn read(
             match collection {
                 Collection::Secrets => list::objects(&vault.secrets, &url, call, &world.lists),
                 Collection::Keys => list::objects(&vault.keys, &url, call, &world.lists),
-                Collection::Certificates => list::objects(&vault.certificates, &url, call, &world.lists),
+                Collection::Certificates => {
+                    list::objects(&vault.certificates, &url, call, &world.lists)
+                }
             }
         }
         Operation::Versions { collection, name } => {
             caller.authorize(vault, collection, Permission::List, Some(name))?;
             let url = vault_url(call);
             match collection {
-                Collection::Secrets => list::versions(find(&vault.secrets, name)?, &url, call, &world.lists),
-                Collection::Keys => list::versions(find(&vault.keys, name)?, &url, call, &world.lists),
-                Collection::Certificates => list::versions(find(&vault.certificates, name)?, &url, call, &world.lists),
+                Collection::Secrets => {
+                    list::versions(find(&vault.secrets, name)?, &url, call, &world.lists)
+                }
+                Collection::Keys => {
+                    list::versions(find(&vault.keys, name)?, &url, call, &world.lists)
+                }
+                Collection::Certificates => {
+                    list::versions(find(&vault.certificates, name)?, &url, call, &world.lists)
+                }
             }
         }
         Operation::SetSecret { name } => {
@@ -128,10 +141,17 @@ fn read(
 }
 
 fn find<'a, T: Body>(objects: &'a Objects<T>, name: &str) -> Result<&'a Object<T>, VaultError> {
-    objects.get(name).ok_or_else(|| VaultError::NotFound { collection: T::COLLECTION, id: name.to_owned() })
+    objects
+        .get(name)
+        .ok_or_else(|| VaultError::NotFound { collection: T::COLLECTION, id: name.to_owned() })
 }
 
-fn get<T: Body>(objects: &Objects<T>, name: &str, id: Option<&str>, call: &Call) -> Result<Reply, VaultError> {
+fn get<T: Body>(
+    objects: &Objects<T>,
+    name: &str,
+    id: Option<&str>,
+    call: &Call,
+) -> Result<Reply, VaultError> {
     let object = find(objects, name)?;
     let version = object.version(id).ok_or_else(|| VaultError::NotFound {
         collection: T::COLLECTION,
@@ -153,7 +173,13 @@ fn bundle<T: Body>(object: &Object<T>, version: &Version<T>, call: &Call) -> Rep
     Reply::json(StatusCode::OK, &bundle)
 }
 
-fn set(vault: &mut Vault, name: &str, seed: SecretSeed, call: &Call, now: i64) -> Result<Reply, VaultError> {
+fn set(
+    vault: &mut Vault,
+    name: &str,
+    seed: SecretSeed,
+    call: &Call,
+    now: i64,
+) -> Result<Reply, VaultError> {
     vault.set_secret(name, seed, now).map_err(|error| VaultError::Body(error.to_string()))?;
     let object = find(&vault.secrets, name)?;
     Ok(bundle(object, object.newest(), call))
@@ -180,7 +206,8 @@ struct SetAttributes {
 
 fn secret_of(body: &[u8]) -> Result<SecretSeed, VaultError> {
     // The parser's own message could quote the value.
-    let body: SetSecret = serde_json::from_slice(body).map_err(|_| VaultError::Body("value".to_owned()))?;
+    let body: SetSecret =
+        serde_json::from_slice(body).map_err(|_| VaultError::Body("value".to_owned()))?;
     Ok(SecretSeed {
         value: Some(body.value),
         content_type: body.content_type,
@@ -195,7 +222,8 @@ fn secret_of(body: &[u8]) -> Result<SecretSeed, VaultError> {
 fn check_api_version(call: &Call) -> Result<(), VaultError> {
     let version = call.parameter("api-version").ok_or(VaultError::NoApiVersion)?;
     let stable = version.split_once("-preview").map_or(version, |(stable, _)| stable);
-    let is_dated = stable.len() == 10 && stable.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let is_dated =
+        stable.len() == 10 && stable.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     if API_VERSIONS.contains(&stable) || (stable != version && is_dated) {
         Ok(())
     } else {

@@ -36,7 +36,13 @@ pub(super) struct Attributes {
 
 impl Attributes {
     pub(super) fn new(enabled: Option<bool>, now: i64) -> Self {
-        Self { enabled: enabled.unwrap_or(true), not_before: None, expires: None, created: now, updated: now }
+        Self {
+            enabled: enabled.unwrap_or(true),
+            not_before: None,
+            expires: None,
+            created: now,
+            updated: now,
+        }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -111,5 +117,6 @@ impl<T> Object<T> {
 
 /// Letters, digits and hyphens, 1 to 127 of them.
 pub(super) fn valid_name(name: &str) -> bool {
-    (1..=127).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    (1..=127).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

@@ -18,8 +18,8 @@ impl Role {
         self.0.client_id.eq_ignore_ascii_case(client_id)
     }
 
-    /// Whether this role allows `client_id` the `permission`, on the object of this name or on the whole vault. A role on single
-    /// objects does not reach the vault, so it cannot list it.
+    /// Whether this role allows `client_id` the `permission`, on the object of this name or on the
+    /// whole vault. A role on single objects does not reach the vault, so it cannot list it.
     pub(super) fn allows(
         &self,
         client_id: &str,
@@ -37,7 +37,9 @@ impl Role {
             && match (&self.0.objects, object) {
                 (None, _) => true,
                 (Some(_), None) => false,
-                (Some(objects), Some(name)) => objects.iter().any(|object| object.eq_ignore_ascii_case(name)),
+                (Some(objects), Some(name)) => {
+                    objects.iter().any(|object| object.eq_ignore_ascii_case(name))
+                }
             }
     }
 }
@@ -57,12 +59,20 @@ mod tests {
 
     #[test]
     fn a_role_on_an_object_reaches_neither_the_vault_nor_other_objects() {
-        let allowed = |role: &Role, permission, object| role.allows("id", Collection::Secrets, permission, object);
+        let allowed = |role: &Role, permission, object| {
+            role.allows("id", Collection::Secrets, permission, object)
+        };
         let whole = role(None);
-        assert!(allowed(&whole, Permission::Get, Some("a")) && allowed(&whole, Permission::List, None));
+        assert!(
+            allowed(&whole, Permission::Get, Some("a")) && allowed(&whole, Permission::List, None)
+        );
         let one = role(Some(vec!["A".into()]));
-        assert!(allowed(&one, Permission::Get, Some("a")) && allowed(&one, Permission::List, Some("a")));
-        assert!(!allowed(&one, Permission::Get, Some("b")) && !allowed(&one, Permission::List, None));
+        assert!(
+            allowed(&one, Permission::Get, Some("a")) && allowed(&one, Permission::List, Some("a"))
+        );
+        assert!(
+            !allowed(&one, Permission::Get, Some("b")) && !allowed(&one, Permission::List, None)
+        );
     }
 
     #[test]

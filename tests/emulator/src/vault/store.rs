@@ -53,7 +53,12 @@ impl Vault {
     }
 
     /// Adds the versions of `seed`, oldest first; gives the id of the newest.
-    pub(crate) fn set_secret(&mut self, name: &str, mut seed: SecretSeed, now: i64) -> Result<String, SeedError> {
+    pub(crate) fn set_secret(
+        &mut self,
+        name: &str,
+        mut seed: SecretSeed,
+        now: i64,
+    ) -> Result<String, SeedError> {
         self.check_name(name)?;
         let mut newest = None;
         for earlier in std::mem::take(&mut seed.versions) {
@@ -72,9 +77,15 @@ impl Vault {
     }
 
     /// Adds a version of a key; gives its id.
-    pub(crate) fn set_key(&mut self, name: &str, seed: &KeySeed, now: i64) -> Result<String, SeedError> {
+    pub(crate) fn set_key(
+        &mut self,
+        name: &str,
+        seed: &KeySeed,
+        now: i64,
+    ) -> Result<String, SeedError> {
         self.check_name(name)?;
-        let reason = |reason| SeedError::Key { vault: self.name.clone(), name: name.to_owned(), reason };
+        let reason =
+            |reason| SeedError::Key { vault: self.name.clone(), name: name.to_owned(), reason };
         let jwk = key::public_jwk(seed).map_err(reason)?;
         let id = random::hex(16);
         let attributes = Attributes::new(seed.enabled, seed.created.unwrap_or(now));
@@ -84,17 +95,29 @@ impl Vault {
     }
 
     /// Adds a version of a certificate, with its secret and its key under the same name and id.
-    pub(crate) fn set_certificate(&mut self, name: &str, seed: CertificateSeed, now: i64) -> Result<String, SeedError> {
+    pub(crate) fn set_certificate(
+        &mut self,
+        name: &str,
+        seed: CertificateSeed,
+        now: i64,
+    ) -> Result<String, SeedError> {
         self.check_name(name)?;
-        let (enabled, created, tags) = (seed.enabled, seed.created.unwrap_or(now), seed.tags.clone());
-        let reason = |reason| SeedError::Certificate { vault: self.name.clone(), name: name.to_owned(), reason };
+        let (enabled, created, tags) =
+            (seed.enabled, seed.created.unwrap_or(now), seed.tags.clone());
+        let reason = |reason| SeedError::Certificate {
+            vault: self.name.clone(),
+            name: name.to_owned(),
+            reason,
+        };
         let parts = certificate::parts(name, seed).map_err(reason)?;
         let (id, attributes) = (random::hex(16), Attributes::new(enabled, created));
         let content_type = parts.content_type;
         if let Some(value) = parts.secret {
-            let body = SecretBody { value, content_type: Some(content_type.clone()), certificate: true };
+            let body =
+                SecretBody { value, content_type: Some(content_type.clone()), certificate: true };
             let attributes = attributes.clone();
-            self.secrets.push(name, Version { id: id.clone(), attributes, tags: tags.clone(), body });
+            self.secrets
+                .push(name, Version { id: id.clone(), attributes, tags: tags.clone(), body });
         }
         if let Some(jwk) = parts.jwk {
             let body = KeyBody { jwk, certificate: true };
@@ -106,8 +129,15 @@ impl Vault {
         Ok(id)
     }
 
-    /// Enables or disables a version (the newest if none is named) of every object of this name; whether there was one.
-    pub(crate) fn set_enabled(&mut self, name: &str, version: Option<&str>, enabled: bool, now: i64) -> bool {
+    /// Enables or disables a version (the newest if none is named) of every object of this name;
+    /// whether there was one.
+    pub(crate) fn set_enabled(
+        &mut self,
+        name: &str,
+        version: Option<&str>,
+        enabled: bool,
+        now: i64,
+    ) -> bool {
         let mut found = false;
         let mut change = |attributes: &mut Attributes| {
             attributes.enabled = enabled;
@@ -127,7 +157,12 @@ impl Vault {
     }
 
     /// Replaces the tags of the newest version of a secret; whether there is one.
-    pub(crate) fn set_tags(&mut self, name: &str, tags: BTreeMap<String, String>, now: i64) -> bool {
+    pub(crate) fn set_tags(
+        &mut self,
+        name: &str,
+        tags: BTreeMap<String, String>,
+        now: i64,
+    ) -> bool {
         let Some(version) = self.secrets.version_mut(name, None) else {
             return false;
         };
@@ -143,6 +178,10 @@ impl Vault {
     }
 
     fn check_name(&self, name: &str) -> Result<(), SeedError> {
-        if valid_name(name) { Ok(()) } else { Err(SeedError::Name { vault: self.name.clone(), name: name.to_owned() }) }
+        if valid_name(name) {
+            Ok(())
+        } else {
+            Err(SeedError::Name { vault: self.name.clone(), name: name.to_owned() })
+        }
     }
 }

@@ -40,12 +40,19 @@ impl Bench {
     }
 
     /// The form of a good token request.
-    pub(crate) fn form<'a>(client_id: &'a str, resource: &str, assertion: &'a str) -> Vec<(&'a str, String)> {
+    pub(crate) fn form<'a>(
+        client_id: &'a str,
+        resource: &str,
+        assertion: &'a str,
+    ) -> Vec<(&'a str, String)> {
         vec![
             ("grant_type", "client_credentials".to_owned()),
             ("client_id", client_id.to_owned()),
             ("scope", format!("{resource}/.default")),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
+            ),
             ("client_assertion", assertion.to_owned()),
         ]
     }
@@ -83,11 +90,13 @@ pub(crate) fn client(emulator: &Emulator) -> Client {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(emulator.ca_pem().as_bytes()).unwrap()).unwrap();
-    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = rustls::ClientConfig::builder_with_provider(
+        rustls::crypto::aws_lc_rs::default_provider().into(),
+    )
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_root_certificates(roots)
+    .with_no_client_auth();
     Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()

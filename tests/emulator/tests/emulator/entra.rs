@@ -39,17 +39,22 @@ async fn a_service_account_token_buys_an_access_token() {
     );
 
     let claims: Value =
-        jsonwebtoken::dangerous::insecure_decode_claims(body["access_token"].as_str().unwrap()).unwrap();
+        jsonwebtoken::dangerous::insecure_decode_claims(body["access_token"].as_str().unwrap())
+            .unwrap();
     assert_eq!(claims["aud"], VAULT_RESOURCE);
     assert_eq!(claims["iss"], format!("https://sts.windows.net/{TENANT}/"));
-    assert_eq!((&claims["appid"], &claims["tid"], &claims["idtyp"]), (&json!(APP), &json!(TENANT), &json!("app")));
+    assert_eq!(
+        (&claims["appid"], &claims["tid"], &claims["idtyp"]),
+        (&json!(APP), &json!(TENANT), &json!("app"))
+    );
 }
 
 #[tokio::test]
 async fn a_managed_identity_gets_tokens_for_a_day() {
     let bench = Bench::start().await;
     let assertion = bench.emulator.mint(web());
-    let response = bench.post_token(TENANT, &Bench::form(IDENTITY, VAULT_RESOURCE, &assertion)).await;
+    let response =
+        bench.post_token(TENANT, &Bench::form(IDENTITY, VAULT_RESOURCE, &assertion)).await;
     assert_eq!(response.json::<Value>().await.unwrap()["expires_in"], 86399);
 }
 
@@ -79,7 +84,11 @@ async fn every_wrong_assertion_has_its_code() {
         ("forged", bench.emulator.mint(forged), 700_027),
     ] {
         let form = Bench::form(APP, VAULT_RESOURCE, &assertion);
-        assert_eq!(refusal(&bench, TENANT, &form).await, (401, "invalid_client".into(), code), "{what}");
+        assert_eq!(
+            refusal(&bench, TENANT, &form).await,
+            (401, "invalid_client".into(), code),
+            "{what}"
+        );
     }
     let form = Bench::form(APP, VAULT_RESOURCE, "no token");
     assert_eq!(refusal(&bench, TENANT, &form).await, (400, "invalid_request".into(), 50_027));
@@ -94,9 +103,15 @@ async fn every_wrong_request_has_its_code() {
     let assertion = bench.emulator.mint(web());
     let good = || Bench::form(APP, VAULT_RESOURCE, &assertion);
     let with = |name: &str, value: &str| -> Vec<(&'static str, String)> {
-        let names = ["grant_type", "client_id", "scope", "client_assertion_type", "client_assertion"];
-        let value_of = |field: &str, old: String| if field == name { value.to_owned() } else { old };
-        names.into_iter().zip(good()).map(|(field, (_, old))| (field, value_of(field, old))).collect()
+        let names =
+            ["grant_type", "client_id", "scope", "client_assertion_type", "client_assertion"];
+        let value_of =
+            |field: &str, old: String| if field == name { value.to_owned() } else { old };
+        names
+            .into_iter()
+            .zip(good())
+            .map(|(field, (_, old))| (field, value_of(field, old)))
+            .collect()
     };
     let invalid_request = || "invalid_request".to_owned();
     for (form, error, code) in [
@@ -108,7 +123,11 @@ async fn every_wrong_request_has_its_code() {
         (with("grant_type", "password"), "unsupported_grant_type".into(), 70_003),
         (with("scope", VAULT_RESOURCE), "invalid_scope".into(), 70_011),
         (with("scope", "https://a/.default https://b/.default"), "invalid_scope".into(), 70_011),
-        (with("client_id", "00000000-0000-4000-a000-000000000000"), "unauthorized_client".into(), 700_016),
+        (
+            with("client_id", "00000000-0000-4000-a000-000000000000"),
+            "unauthorized_client".into(),
+            700_016,
+        ),
     ] {
         assert_eq!(refusal(&bench, TENANT, &form).await, (400, error, code), "{form:?}");
     }
@@ -131,8 +150,14 @@ async fn a_client_secret_is_compared() {
         form
     };
     assert_eq!(bench.post_token(TENANT, &form(Some("correct horse"))).await.status(), 200);
-    assert_eq!(refusal(&bench, TENANT, &form(Some("wrong"))).await, (401, "invalid_client".into(), 7_000_215));
-    assert_eq!(refusal(&bench, TENANT, &form(None)).await, (401, "invalid_client".into(), 7_000_218));
+    assert_eq!(
+        refusal(&bench, TENANT, &form(Some("wrong"))).await,
+        (401, "invalid_client".into(), 7_000_215)
+    );
+    assert_eq!(
+        refusal(&bench, TENANT, &form(None)).await,
+        (401, "invalid_client".into(), 7_000_218)
+    );
 }
 
 #[tokio::test]
@@ -192,7 +217,10 @@ async fn the_issuer_publishes_the_key_that_signs() {
     let jwks_url = document["jwks_uri"].as_str().unwrap();
     let jwks: Value = bench.client.get(jwks_url).send().await.unwrap().json().await.unwrap();
     let token = bench.emulator.mint(web());
-    assert_eq!(jwks["keys"][0]["kid"].as_str(), jsonwebtoken::decode_header(&token).unwrap().kid.as_deref());
+    assert_eq!(
+        jwks["keys"][0]["kid"].as_str(),
+        jsonwebtoken::decode_header(&token).unwrap().kid.as_deref()
+    );
 
     let claims: Value = jsonwebtoken::dangerous::insecure_decode_claims(&token).unwrap();
     assert_eq!(claims["sub"], "system:serviceaccount:shop:web");
@@ -204,21 +232,22 @@ async fn the_issuer_publishes_the_key_that_signs() {
 async fn a_client_certificate_signs_for_its_own_application_and_endpoint() {
     let bench = Bench::start().await;
     let (key, certificate) = rsa_certificate();
-    let seed =
-        json!({"apps": [{"clientId": "certified", "tenantId": TENANT, "clientCertificates": [certificate.pem()]}]});
+    let seed = json!({"apps": [{"clientId": "certified", "tenantId": TENANT, "clientCertificates": [certificate.pem()]}]});
     bench.emulator.seed(serde_json::from_value(seed).unwrap()).unwrap();
     let endpoint = format!("{}{TENANT}/oauth2/v2.0/token", bench.emulator.authority());
     let x5t = Some(thumbprint(certificate.der()));
     let sign = |algorithm, x5t: Option<String>, audience: &str, expires: i64| {
         let mut header = jsonwebtoken::Header::new(algorithm);
         header.x5t_s256 = x5t;
-        let claims = json!({"iss": "certified", "sub": "certified", "aud": audience, "exp": expires});
+        let claims =
+            json!({"iss": "certified", "sub": "certified", "aud": audience, "exp": expires});
         jsonwebtoken::encode(&header, &claims, &key).unwrap()
     };
     let later = web().expires;
     for algorithm in [Algorithm::RS256, Algorithm::PS256] {
         let assertion = sign(algorithm, x5t.clone(), &endpoint, later);
-        let response = bench.post_token(TENANT, &Bench::form("certified", VAULT_RESOURCE, &assertion)).await;
+        let response =
+            bench.post_token(TENANT, &Bench::form("certified", VAULT_RESOURCE, &assertion)).await;
         assert_eq!(response.status(), 200, "{algorithm:?}");
     }
     for (assertion, code) in [
@@ -235,7 +264,10 @@ fn rsa_certificate() -> (EncodingKey, rcgen::Certificate) {
     let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
     let key = rcgen::KeyPair::try_from(der.as_ref()).unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["client".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["client".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
     (EncodingKey::from_rsa_pem(key.serialize_pem().as_bytes()).unwrap(), certificate)
 }
 
@@ -248,7 +280,9 @@ async fn instance_discovery_leads_to_the_tenant() {
     let bench = Bench::start().await;
     let authority = bench.emulator.authority();
     let endpoint = format!("{authority}{TENANT}/oauth2/v2.0/authorize");
-    let url = format!("{authority}common/discovery/instance?api-version=1.1&authorization_endpoint={endpoint}");
+    let url = format!(
+        "{authority}common/discovery/instance?api-version=1.1&authorization_endpoint={endpoint}"
+    );
     let document: Value = bench.client.get(url).send().await.unwrap().json().await.unwrap();
     let tenant_url = document["tenant_discovery_endpoint"].as_str().unwrap();
     assert_eq!(bench.client.get(tenant_url).send().await.unwrap().status(), 200);

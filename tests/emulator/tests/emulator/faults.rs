@@ -13,10 +13,15 @@ const DB: &str = "secrets/db-password?api-version=7.4";
 async fn a_throttled_vault_recovers() {
     let bench = Bench::start().await;
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
-    bench.emulator.inject(Fault::throttle(2).on(CallKind::SecretGet).object("db-password").times(1));
+    bench
+        .emulator
+        .inject(Fault::throttle(2).on(CallKind::SecretGet).object("db-password").times(1));
     assert_eq!(bench.get(&token, "secrets/history?api-version=7.4").await.0, 200);
     let response = bench.vault(DB).bearer_auth(&token).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (429, "2"));
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()),
+        (429, "2")
+    );
     let body: Value = response.json().await.unwrap();
     assert_eq!(error(&body).0, "Throttled");
     assert_eq!(bench.get(&token, DB).await.0, 200);
@@ -47,7 +52,10 @@ async fn entra_fails_in_its_own_words() {
         let response = bench.post_token(TENANT, &form).await;
         assert_eq!(response.status(), status);
         let body: Value = response.json().await.unwrap();
-        assert_eq!((&body["error"], &body["error_codes"][0]), (&"temporarily_unavailable".into(), &code.into()));
+        assert_eq!(
+            (&body["error"], &body["error_codes"][0]),
+            (&"temporarily_unavailable".into(), &code.into())
+        );
     }
     assert_eq!(bench.post_token(TENANT, &form).await.status(), 200);
 }
@@ -93,7 +101,12 @@ async fn calls_are_counted_and_logged_without_secrets() {
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
     // Read whole, so that the connection is used again.
     bench.vault(DB).send().await.unwrap().bytes().await.unwrap();
-    for path in [DB, "secrets/absent?api-version=7.4", "keys/rsa?api-version=7.4", "secrets?api-version=7.4"] {
+    for path in [
+        DB,
+        "secrets/absent?api-version=7.4",
+        "keys/rsa?api-version=7.4",
+        "secrets?api-version=7.4",
+    ] {
         let _ = bench.get(&token, path).await;
     }
     let expected = Counts {
@@ -110,7 +123,8 @@ async fn calls_are_counted_and_logged_without_secrets() {
     assert_eq!(bench.emulator.counts(), expected);
 
     let requests = bench.emulator.requests();
-    let log: Vec<_> = requests.iter().map(|one| (one.kind, one.method.as_str(), one.status)).collect();
+    let log: Vec<_> =
+        requests.iter().map(|one| (one.kind, one.method.as_str(), one.status)).collect();
     assert_eq!(
         log,
         [

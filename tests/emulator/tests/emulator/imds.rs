@@ -62,7 +62,9 @@ async fn every_member_of_the_answer_is_a_string_and_the_token_opens_the_vault() 
 async fn the_path_takes_a_slash_and_any_case_in_front() {
     let bench = Bench::start().await;
     for front in ["metadata/identity/oauth2/token/", "Metadata/identity/oauth2/token"] {
-        let rest = format!("{front}?api-version=2019-08-01&resource={VAULT_RESOURCE}&client_id={IDENTITY}");
+        let rest = format!(
+            "{front}?api-version=2019-08-01&resource={VAULT_RESOURCE}&client_id={IDENTITY}"
+        );
         assert_eq!(ask(&bench, &rest, Some("true")).await.0, 200, "{front}");
     }
     assert_eq!(ask(&bench, "metadata/Identity/oauth2/token", Some("true")).await.0, 404);
@@ -76,20 +78,26 @@ async fn every_wrong_request_has_its_error() {
         (path(&format!("&client_id={IDENTITY}")), None, "bad_request_102"),
         (path(&format!("&client_id={IDENTITY}")), Some("1"), "bad_request_102"),
         (format!("{base}?resource=x&client_id={IDENTITY}"), Some("true"), "invalid_request"),
-        (format!("{base}?api-version=2018-02-01&client_id={IDENTITY}"), Some("true"), "invalid_resource"),
+        (
+            format!("{base}?api-version=2018-02-01&client_id={IDENTITY}"),
+            Some("true"),
+            "invalid_resource",
+        ),
         (path("&client_id=00000000-0000-4000-a000-000000000000"), Some("true"), "invalid_request"),
         (path(""), Some("true"), "invalid_request"),
     ] {
         let (status, body) = ask(&bench, &path, metadata).await;
         assert_eq!((status, &body["error"]), (400, &json!(error)), "{path}");
     }
-    let (_, body) = ask(&bench, &path("&client_id=00000000-0000-4000-a000-000000000000"), Some("true")).await;
+    let (_, body) =
+        ask(&bench, &path("&client_id=00000000-0000-4000-a000-000000000000"), Some("true")).await;
     assert_eq!(body["error_description"], "Identity not found");
 }
 
 #[tokio::test]
 async fn the_only_identity_needs_no_choice() {
-    let seed = json!({"apps": [{"clientId": IDENTITY, "tenantId": "t", "kind": "managedIdentity"}]});
+    let seed =
+        json!({"apps": [{"clientId": IDENTITY, "tenantId": "t", "kind": "managedIdentity"}]});
     let bench = Bench::with(seed).await;
     let (status, body) = ask(&bench, &path(""), Some("true")).await;
     assert_eq!((status, &body["client_id"]), (200, &json!(IDENTITY)));

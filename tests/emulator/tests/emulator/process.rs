@@ -30,7 +30,12 @@ fn it_says_where_it_listens_writes_its_files_mints_and_stops_on_sigterm() {
     let mut running = Running(command.stdout(Stdio::piped()).spawn().unwrap());
     let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
     let announced: Vec<String> = lines.take(5).map(Result::unwrap).collect();
-    let control = announced[4].strip_prefix("control  http://").unwrap().strip_suffix("/control/").unwrap().to_owned();
+    let control = announced[4]
+        .strip_prefix("control  http://")
+        .unwrap()
+        .strip_suffix("/control/")
+        .unwrap()
+        .to_owned();
 
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     assert_eq!(read("ready"), "");
@@ -39,11 +44,20 @@ fn it_says_where_it_listens_writes_its_files_mints_and_stops_on_sigterm() {
     assert!(read("cloud.json").contains("KeysluiceEmulator"));
 
     let minted = binary()
-        .args(["mint-token", "--namespace", "shop", "--service-account", "web", "--control", &control])
+        .args([
+            "mint-token",
+            "--namespace",
+            "shop",
+            "--service-account",
+            "web",
+            "--control",
+            &control,
+        ])
         .output()
         .unwrap();
     let token = String::from_utf8(minted.stdout).unwrap();
-    let claims: serde_json::Value = jsonwebtoken::dangerous::insecure_decode_claims(token.trim()).unwrap();
+    let claims: serde_json::Value =
+        jsonwebtoken::dangerous::insecure_decode_claims(token.trim()).unwrap();
     assert_eq!(claims["sub"], "system:serviceaccount:shop:web");
 
     let pid = running.0.id().to_string();
@@ -59,7 +73,10 @@ fn a_wrong_seed_is_one_line_and_exit_code_1() {
         binary().args(["--listen", "127.0.0.1:0", "--seed"]).arg(&absent).output().unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1));
-    assert!(stderr.starts_with("keysluice-emulator: cannot read ") && stderr.lines().count() == 1, "{stderr}");
+    assert!(
+        stderr.starts_with("keysluice-emulator: cannot read ") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -6,7 +6,9 @@ use keysluice_emulator::seed::{CertificateSeed, SecretSeed};
 use keysluice_emulator::{ListShape, TokenClaims};
 use serde_json::{Value, json};
 
-use crate::client::{APP, Bench, IDENTITY, NARROW_APP, OTHER_TENANT, TENANT, VAULT_RESOURCE, error};
+use crate::client::{
+    APP, Bench, IDENTITY, NARROW_APP, OTHER_TENANT, TENANT, VAULT_RESOURCE, error,
+};
 
 const V: &str = "api-version=7.4";
 
@@ -18,12 +20,18 @@ async fn a_call_without_token_is_challenged() {
     let authority = bench.emulator.authority();
     assert_eq!(
         response.headers()["www-authenticate"],
-        format!(r#"Bearer authorization="{authority}{TENANT}", resource="https://vault.localhost""#)
+        format!(
+            r#"Bearer authorization="{authority}{TENANT}", resource="https://vault.localhost""#
+        )
     );
     let body: Value = response.json().await.unwrap();
-    assert_eq!(error(&body), ("Unauthorized", "", "AKV10000: Request is missing a Bearer or PoP token."));
+    assert_eq!(
+        error(&body),
+        ("Unauthorized", "", "AKV10000: Request is missing a Bearer or PoP token.")
+    );
 
-    let url = format!("https://shop.vault.azure.net:{}/secrets/db-password", bench.emulator.https_port());
+    let url =
+        format!("https://shop.vault.azure.net:{}/secrets/db-password", bench.emulator.https_port());
     let response = bench.client.get(url).send().await.unwrap();
     assert_eq!(
         response.headers()["www-authenticate"],
@@ -37,7 +45,8 @@ async fn a_call_without_token_is_challenged() {
 async fn a_secret_is_read_whole() {
     let bench = Bench::start().await;
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
-    let request = bench.vault(&format!("secrets/DB-password/?{V}")).header("x-ms-client-request-id", "7");
+    let request =
+        bench.vault(&format!("secrets/DB-password/?{V}")).header("x-ms-client-request-id", "7");
     let response = request.bearer_auth(&token).send().await.unwrap();
     for (name, value) in [
         ("x-ms-client-request-id", "7"),
@@ -52,7 +61,10 @@ async fn a_secret_is_read_whole() {
     let id = body["id"].take();
     let (base, version) = id.as_str().unwrap().rsplit_once('/').unwrap();
     assert_eq!(base, format!("{}secrets/db-password", bench.emulator.vault_url("shop")));
-    assert!(version.len() == 32 && version.bytes().all(|byte| b"0123456789abcdef".contains(&byte)), "{version}");
+    assert!(
+        version.len() == 32 && version.bytes().all(|byte| b"0123456789abcdef".contains(&byte)),
+        "{version}"
+    );
     let created = body["attributes"]["created"].as_i64().unwrap();
     assert_eq!(
         body,
@@ -101,8 +113,12 @@ async fn an_access_token_is_verified() {
 async fn the_same_vault_answers_in_the_public_domain_with_its_audience() {
     let bench = Bench::start().await;
     let token = bench.access_token(APP, "https://vault.azure.net").await;
-    let url = format!("https://shop.vault.azure.net:{}//secrets/db-password/?{V}", bench.emulator.https_port());
-    let body: Value = bench.client.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap();
+    let url = format!(
+        "https://shop.vault.azure.net:{}//secrets/db-password/?{V}",
+        bench.emulator.https_port()
+    );
+    let body: Value =
+        bench.client.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap();
     assert_eq!(body["value"], "s3cret");
     assert!(body["id"].as_str().unwrap().starts_with("https://shop.vault.azure.net:"), "{body}");
 }
@@ -125,7 +141,10 @@ async fn a_role_decides_before_existence() {
         let (status, body) = bench.get(token, &format!("{path}?{V}")).await;
         let (code, inner, message) = error(&body);
         assert_eq!((status, code, inner), (403, "Forbidden", "ForbiddenByRbac"), "{path}");
-        assert!(message.contains(&format!("Action: 'Microsoft.KeyVault/vaults/{action}'")), "{message}");
+        assert!(
+            message.contains(&format!("Action: 'Microsoft.KeyVault/vaults/{action}'")),
+            "{message}"
+        );
     }
     bench.emulator.revoke("shop", NARROW_APP).unwrap();
     assert_eq!(bench.get(&narrow, &format!("secrets/db-password?{V}")).await.0, 403);
@@ -137,7 +156,12 @@ async fn what_is_absent_disabled_or_misspelt_has_its_code() {
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
     for (path, status, code, inner) in [
         ("secrets/absent?api-version=7.4", 404, "SecretNotFound", ""),
-        ("secrets/db-password/00000000000000000000000000000000?api-version=7.4", 404, "SecretNotFound", ""),
+        (
+            "secrets/db-password/00000000000000000000000000000000?api-version=7.4",
+            404,
+            "SecretNotFound",
+            "",
+        ),
         ("secrets/absent/versions?api-version=7.4", 404, "SecretNotFound", ""),
         ("keys/absent?api-version=7.4", 404, "KeyNotFound", ""),
         ("certificates/absent?api-version=7.4", 404, "CertificateNotFound", ""),
@@ -162,8 +186,17 @@ async fn what_is_absent_disabled_or_misspelt_has_its_code() {
 async fn every_listed_version_of_the_api_is_taken_also_with_an_encoded_key() {
     let bench = Bench::start().await;
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
-    for version in ["2016-10-01", "7.0", "7.6", "7.6-preview.2", "2025-07-01", "2026-04-01", "2026-03-01-preview"] {
-        let (status, _) = bench.get(&token, &format!("secrets/db-password/?api%2Dversion={version}")).await;
+    for version in [
+        "2016-10-01",
+        "7.0",
+        "7.6",
+        "7.6-preview.2",
+        "2025-07-01",
+        "2026-04-01",
+        "2026-03-01-preview",
+    ] {
+        let (status, _) =
+            bench.get(&token, &format!("secrets/db-password/?api%2Dversion={version}")).await;
         assert_eq!(status, 200, "{version}");
     }
 }
@@ -207,7 +240,8 @@ async fn an_expired_secret_is_still_given() {
 async fn lists_come_in_pages_of_25() {
     let bench = Bench::start().await;
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
-    let mut expected = BTreeSet::from(["db-password", "disabled", "expired", "history", "web"].map(str::to_owned));
+    let mut expected =
+        BTreeSet::from(["db-password", "disabled", "expired", "history", "web"].map(str::to_owned));
     for number in 0..55 {
         let name = format!("Bulk-{number}");
         bench.emulator.put_secret("shop", &name, SecretSeed::new("x")).unwrap();
@@ -219,10 +253,23 @@ async fn lists_come_in_pages_of_25() {
         let mut next = Some(format!("{}secrets?{V}{first}", bench.emulator.vault_url("shop")));
         let (mut pages, mut names) = (Vec::new(), BTreeSet::new());
         while let Some(url) = next {
-            let body: Value = bench.client.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+            let body: Value = bench
+                .client
+                .get(url)
+                .bearer_auth(&token)
+                .send()
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap();
             let items = body["value"].as_array().unwrap();
             pages.push(items.len());
-            names.extend(items.iter().map(|item| item["id"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()));
+            names.extend(
+                items.iter().map(|item| {
+                    item["id"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+                }),
+            );
             next = body["nextLink"].as_str().map(str::to_owned);
         }
         assert_eq!((pages, names), (sizes, expected.clone()));
@@ -238,15 +285,19 @@ async fn pages_can_be_short_and_empty_and_lead_elsewhere() {
     bench.emulator.set_lists(ListShape { page_size: Some(2), empty_pages: true, next_host: None });
     let (mut next, mut pages) = (Some(first.clone()), Vec::new());
     while let Some(url) = next {
-        let body: Value = bench.client.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+        let body: Value =
+            bench.client.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
         pages.push(body["value"].as_array().unwrap().len());
         next = body["nextLink"].as_str().map(str::to_owned);
     }
     assert_eq!(pages, [2, 0, 2, 0, 1]);
     let next_host = Some("stranger.example".to_owned());
     bench.emulator.set_lists(ListShape { page_size: Some(2), empty_pages: false, next_host });
-    let body: Value = bench.client.get(first).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
-    assert!(body["nextLink"].as_str().unwrap().starts_with("https://stranger.example:443/secrets?"));
+    let body: Value =
+        bench.client.get(first).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+    assert!(
+        body["nextLink"].as_str().unwrap().starts_with("https://stranger.example:443/secrets?")
+    );
 }
 
 #[tokio::test]
@@ -260,8 +311,12 @@ async fn certificates_and_keys_have_versions_with_their_times() {
     for collection in ["certificates", "secrets", "keys"] {
         let (status, body) = bench.get(&token, &format!("{collection}/twice/versions?{V}")).await;
         assert_eq!(status, 200, "{body}");
-        let mut times: Vec<_> =
-            body["value"].as_array().unwrap().iter().map(|item| item["attributes"]["created"].as_i64()).collect();
+        let mut times: Vec<_> = body["value"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["attributes"]["created"].as_i64())
+            .collect();
         times.sort_unstable();
         assert_eq!(times, [Some(1000), Some(2000)], "{collection}");
     }
@@ -271,9 +326,12 @@ async fn certificates_and_keys_have_versions_with_their_times() {
 async fn a_secret_is_set_by_those_who_may() {
     let bench = Bench::start().await;
     let url = bench.emulator.vault_url("shop") + "secrets/new?" + V;
-    let put = |token: String, body: Value| bench.client.put(url.clone()).bearer_auth(token).json(&body).send();
+    let put = |token: String, body: Value| {
+        bench.client.put(url.clone()).bearer_auth(token).json(&body).send()
+    };
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
-    let body = json!({"value": "v", "contentType": "c", "tags": {"a": "b"}, "attributes": {"exp": 9}});
+    let body =
+        json!({"value": "v", "contentType": "c", "tags": {"a": "b"}, "attributes": {"exp": 9}});
     let answer: Value = put(token.clone(), body).await.unwrap().json().await.unwrap();
     let (_, read) = bench.get(&token, &format!("secrets/new?{V}")).await;
     assert_eq!(answer, read);
@@ -296,10 +354,17 @@ async fn a_key_shows_its_public_part_also_when_disabled() {
     assert!(rsa["key"]["kid"].as_str().unwrap().contains("/keys/rsa/"));
     assert_eq!(rsa["key"].get("d"), None);
     let (status, ec) = bench.get(&token, &format!("keys/ec?{V}")).await;
-    assert_eq!((status, &ec["key"]["crv"], &ec["attributes"]["enabled"]), (200, &json!("P-521"), &json!(false)));
+    assert_eq!(
+        (status, &ec["key"]["crv"], &ec["attributes"]["enabled"]),
+        (200, &json!("P-521"), &json!(false))
+    );
     let (_, list) = bench.get(&token, &format!("keys?{V}")).await;
-    let managed: Vec<_> = list["value"].as_array().unwrap().iter().filter(|item| item["managed"] == true).collect();
-    assert!(managed.len() == 1 && managed[0]["kid"].as_str().unwrap().ends_with("/keys/web"), "{list}");
+    let managed: Vec<_> =
+        list["value"].as_array().unwrap().iter().filter(|item| item["managed"] == true).collect();
+    assert!(
+        managed.len() == 1 && managed[0]["kid"].as_str().unwrap().ends_with("/keys/web"),
+        "{list}"
+    );
 }
 
 #[tokio::test]
@@ -311,7 +376,10 @@ async fn a_certificate_is_three_objects_of_one_version() {
     let (_, key) = bench.get(&token, &format!("keys/web?{V}")).await;
     assert_eq!(certificate["sid"], secret["id"]);
     assert_eq!((&certificate["kid"], &secret["kid"]), (&key["key"]["kid"], &key["key"]["kid"]));
-    assert_eq!((&secret["managed"], &secret["contentType"]), (&json!(true), &json!("application/x-pem-file")));
+    assert_eq!(
+        (&secret["managed"], &secret["contentType"]),
+        (&json!(true), &json!("application/x-pem-file"))
+    );
     assert_eq!((&key["managed"], &key["key"]["crv"]), (&json!(true), &json!("P-256")));
     assert_eq!(certificate["x5t"].as_str().unwrap().len(), 27);
 
@@ -331,14 +399,24 @@ async fn a_certificate_is_three_objects_of_one_version() {
 async fn a_pkcs12_certificate_needs_its_leaf() {
     let bench = Bench::start().await;
     let seed = |value: Value| serde_json::from_value(value).unwrap();
-    let refused = bench.emulator.set_certificate("shop", "pfx", seed(json!({"secret": "MIIabc="}))).unwrap_err();
+    let refused = bench
+        .emulator
+        .set_certificate("shop", "pfx", seed(json!({"secret": "MIIabc="})))
+        .unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "vault \"Shop\": certificate \"pfx\": `secret` holds no PEM certificate; hint: give `cer`, the base64 DER of the leaf"
+        "vault \"Shop\": certificate \"pfx\": `secret` holds no PEM certificate; hint: give \
+         `cer`, the base64 DER of the leaf"
     );
     let token = bench.access_token(APP, VAULT_RESOURCE).await;
     let (_, web) = bench.get(&token, &format!("certificates/web?{V}")).await;
-    bench.emulator.set_certificate("shop", "pfx", seed(json!({"secret": "MIIabc=", "cer": web["cer"]}))).unwrap();
+    bench
+        .emulator
+        .set_certificate("shop", "pfx", seed(json!({"secret": "MIIabc=", "cer": web["cer"]})))
+        .unwrap();
     let (_, secret) = bench.get(&token, &format!("secrets/pfx?{V}")).await;
-    assert_eq!((&secret["value"], &secret["contentType"]), (&json!("MIIabc="), &json!("application/x-pkcs12")));
+    assert_eq!(
+        (&secret["value"], &secret["contentType"]),
+        (&json!("MIIabc="), &json!("application/x-pkcs12"))
+    );
 }
