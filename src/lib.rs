@@ -33,6 +33,8 @@ pub mod json;
 pub mod log;
 pub mod metrics;
 pub mod mutate;
+pub mod patch;
+pub mod pod;
 pub mod provider_class;
 pub mod reason;
 pub mod server;

@@ -2,7 +2,7 @@
 
 use super::bounds::ID_BYTES;
 use super::refusal::{Cause, Refusal, cut};
-use crate::admission::pod::Pod;
+use crate::pod::Pod;
 use crate::provider_class::RefreshInterval;
 use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity, memory_bytes};
 use crate::spelling;

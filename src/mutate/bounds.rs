@@ -4,7 +4,7 @@
 //! arrive here, and each container gets a copy of what the pod and its ServiceAccount say.
 
 use super::refusal::{Cause, Refusal};
-use crate::admission::pod::Pod;
+use crate::pod::Pod;
 
 /// Containers of all kinds; a node runs a few hundred.
 const MAX_CONTAINERS: usize = 1000;

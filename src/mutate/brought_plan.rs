@@ -6,8 +6,8 @@
 
 use super::refusal::{Cause, Refusal, cut};
 use super::sidecar::SIDECAR;
-use crate::admission::pod::{Container, EnvVar, Pod};
 use crate::cloud::Cloud;
+use crate::pod::{Container, EnvVar, Pod};
 use crate::settings::Settings;
 use keysluice_plan::{PLAN_ENV, VaultUrl};
 use serde_json::Value;

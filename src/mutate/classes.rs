@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::refusal::{Cause, Refusal};
-use crate::admission::pod::Csi;
+use crate::pod::Csi;
 use crate::provider_class::{self, ClassError, ClassPlan, ProviderClass};
 use std::sync::Arc;
 

@@ -33,9 +33,9 @@ pub use secrets::CSI_DRIVER;
 pub(crate) use sidecar::add_volume;
 pub use sidecar::{RUN_VOLUME, SIDECAR};
 
-use crate::admission::patch::Patch;
-use crate::admission::pod::Pod;
 use crate::bounded::bounded;
+use crate::patch::Patch;
+use crate::pod::Pod;
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -200,7 +200,7 @@ pub fn is_selected(pod: &Pod<'_>) -> bool {
 
 /// What to say where the patch became too large; there is none then.
 fn too_large(mutation: &Mutation) -> Option<Refusal> {
-    let limit = crate::admission::patch::STORED_LIMIT_BYTES;
+    let limit = crate::patch::STORED_LIMIT_BYTES;
     mutation.patch.is_too_large().then(|| TooLarge::Patch { limit }.into())
 }
 

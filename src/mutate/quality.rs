@@ -1,6 +1,6 @@
 //! Quality of service: the sidecar must not take a pod out of the Guaranteed class.
 
-use crate::admission::pod::{Container, Pod, Quantity};
+use crate::pod::{Container, Pod, Quantity};
 
 /// Whether every container has CPU and memory limits, and requests that equal them (absent ones
 /// default to the limits).

@@ -4,7 +4,7 @@ use super::annotations::Annotations;
 use super::secrets::SecretVolume;
 use super::sidecar::{RUN_SIZE_BYTES, quantity};
 use super::{Context, Mutation, quality};
-use crate::admission::pod::Pod;
+use crate::pod::Pod;
 use crate::reason;
 use serde_json::{Map, Value, json};
 

@@ -5,7 +5,7 @@
 
 use super::Mutation;
 use super::refusal::{Cause, Refusal, cut};
-use crate::admission::pod::{Container, Pod, SecretName, Volume};
+use crate::pod::{Container, Pod, SecretName, Volume};
 use crate::provider_class::{ClassPlan, ProviderClass, check_secret_objects};
 use crate::reason;
 use std::collections::{BTreeMap, HashMap};

@@ -7,7 +7,7 @@ use super::refusal::{Cause, Refusal};
 use super::secret_objects::{self, NeededSecrets};
 use super::sidecar::PLAN_LIMIT_BYTES;
 use super::{Context, Mutation, Note, operating_system};
-use crate::admission::pod::{Csi, Pod, Volume};
+use crate::pod::{Csi, Pod, Volume};
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, check_provider};
 use crate::reason;
 use crate::settings::CsiVolumes;

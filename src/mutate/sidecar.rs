@@ -6,7 +6,7 @@ use super::identity::TokenVolume;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use super::{Context, Mutation, Note, position, resources, user};
-use crate::admission::pod::{Container, Pod};
+use crate::pod::{Container, Pod};
 use crate::provider_class::IdentityChoice;
 use keysluice_plan::{Credential, File, Identity, PLAN_ENV, Plan, PlanSchema, Selection, Volume};
 use serde_json::{Value, json};

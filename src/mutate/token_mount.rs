@@ -2,8 +2,8 @@
 
 use super::identity::TokenVolume;
 use super::sidecar::{encode, is_sidecar};
-use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pointer};
+use crate::patch::Patch;
+use crate::pod::{Container, Pointer};
 use keysluice_plan::{Credential, PLAN_ENV, Plan};
 
 /// Only a federated identity has it.

@@ -3,8 +3,8 @@
 use super::Mutation;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
-use crate::admission::pod::{Capabilities, Container, Pod};
 use crate::json::Text;
+use crate::pod::{Capabilities, Container, Pod};
 use crate::reason;
 use keysluice_plan::FileMode;
 use std::borrow::Cow;

@@ -1,9 +1,9 @@
 //! The variables a container gets, where it has none of that name.
 
 use super::token_volume::TokenVolume;
-use crate::admission::pod::{Container, EnvVar, Pointer};
 use crate::mutate::Mutation;
 use crate::mutate::annotations::Annotations;
+use crate::pod::{Container, EnvVar, Pointer};
 use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint};
 use serde::Serialize;

@@ -8,10 +8,10 @@ use super::{
     Skipped, TokenVolume, inject_one, is_opted_in, missing_account, variables, wanted,
     warn_of_account, warn_of_identities,
 };
-use crate::admission::pod::{Pod, Pointer};
 use crate::mutate::annotations::Annotations;
 use crate::mutate::refusal::Refusal;
 use crate::mutate::{Context, Mutation, Note, ServiceAccount, bounds, too_large};
+use crate::pod::{Pod, Pointer};
 use std::collections::BTreeSet;
 
 /// Environment and mount for those that the old pod does not have: existing ones may not be

@@ -23,7 +23,7 @@ use super::refusal::{Cause, Refusal, cut};
 use super::sidecar::is_sidecar;
 use super::token_mount::{follow_token_mount, uses_token};
 use super::{Context, Mutation};
-use crate::admission::pod::{Container, Pod, Pointer};
+use crate::pod::{Container, Pod, Pointer};
 use crate::reason;
 use crate::settings::TokenEndpoint;
 use env_from::warn_of_env_from;

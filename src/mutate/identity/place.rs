@@ -3,9 +3,9 @@
 use super::VOLUME_PREFIX;
 use super::skip::Skipped;
 use super::token_volume::Wanted;
-use crate::admission::pod::{Pod, ProjectedSource, Volume};
 use crate::mutate::bounds::is_label;
 use crate::mutate::sidecar::is_sidecar;
+use crate::pod::{Pod, ProjectedSource, Volume};
 use crate::settings::TokenLayout;
 use sha2::{Digest, Sha256};
 

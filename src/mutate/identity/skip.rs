@@ -1,8 +1,8 @@
 //! Containers that get nothing.
 
-use crate::admission::pod::Pod;
 use crate::mutate::annotations::SIZE_LIMIT_BYTES;
 use crate::mutate::refusal::{Cause, Refusal};
+use crate::pod::Pod;
 
 const ANNOTATION: &str = "azure.workload.identity/skip-containers";
 

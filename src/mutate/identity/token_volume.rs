@@ -4,10 +4,10 @@ use super::expiration;
 use super::place::{
     HASH_LENGTH, MOUNT_PATH, Place, TOKEN_PATH, V1_5_MOUNT_PATH, V1_5_NAME, is_token_at, sources,
 };
-use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
 use crate::mutate::refusal::{Cause, Refusal, cut};
 use crate::mutate::{Context, Mutation};
+use crate::patch::Patch;
+use crate::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
 use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint, TokenLayout};
 use serde::Serialize;

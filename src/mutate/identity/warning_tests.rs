@@ -181,7 +181,7 @@ fn many_containers_and_long_annotations_do_not_multiply() {
     ] {
         let pod = annotated(spec.clone(), annotations).to_string();
         let (settings, facts) = (settings(), facts());
-        let view = crate::admission::pod::Pod::from_json(pod.as_bytes()).unwrap();
+        let view = crate::pod::Pod::from_json(pod.as_bytes()).unwrap();
         let begun = Instant::now();
         let context =
             crate::mutate::Context { settings: &settings, namespace: "ns", facts: &facts };
