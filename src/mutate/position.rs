@@ -1,10 +1,9 @@
 //! Where the sidecar goes among the init containers.
 
 use super::annotations::{Annotations, Gate};
+use super::earlier_run::{is_sidecar, plan_of};
 use super::mesh::{self, Destination};
 use super::refusal::{Cause, Refusal};
-use super::sidecar::is_sidecar;
-use super::token_mount::plan_of;
 use crate::pod::Pod;
 use keysluice_plan::Plan;
 

@@ -1,6 +1,6 @@
 //! Whom the sidecar runs as, so that the application can read its files without root or CAP_CHOWN.
 
-use super::Mutation;
+use super::mutation::Mutation;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
 use crate::json::Text;

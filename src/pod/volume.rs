@@ -78,3 +78,10 @@ view! {
         "path" path: Text<'a>,
     }
 }
+
+impl Csi<'_> {
+    /// The SecretProviderClass that it names.
+    pub fn class_name(&self) -> Option<&str> {
+        self.volume_attributes.find("secretProviderClass").filter(|name| !name.is_empty())
+    }
+}

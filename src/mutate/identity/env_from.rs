@@ -2,9 +2,9 @@
 
 use super::environment::{Variables, is_left_to_env_from};
 use super::skip::Skipped;
-use crate::mutate::Mutation;
 use crate::mutate::annotations::Annotations;
-use crate::mutate::sidecar::is_sidecar;
+use crate::mutate::earlier_run::is_sidecar;
+use crate::mutate::mutation::Mutation;
 use crate::pod::{Container, EnvFrom, Pod};
 use crate::reason;
 

@@ -1,7 +1,7 @@
 //! What is warned of and what is not, and that neither takes long.
 
 use super::super::testing::{CLIENT, account, facts, labelled, run, run_with, settings};
-use crate::mutate::MAX_WARNINGS;
+use crate::provider_class::MAX_WARNINGS;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
