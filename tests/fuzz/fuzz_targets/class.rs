@@ -5,7 +5,7 @@
 
 use keysluice::cloud::{Cloud, Clouds};
 use keysluice::provider_class::{Allowlist, Context, ProviderClass, resolve};
-use keysluice_plan::{HALVES, RelativePath};
+use keysluice_plan::{CERT_AND_KEY, RelativePath};
 use libfuzzer_sys::fuzz_target;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,11 +34,11 @@ fuzz_target!(|documents: (&str, &str, bool)| {
     assert!(plan.warnings.len() <= 16);
     let mut paths = BTreeSet::new();
     for file in &plan.files {
-        let halves = if file.split { &HALVES[..] } else { &[] };
+        let suffixes = if file.split { &CERT_AND_KEY[..] } else { &[] };
         for version in 0..file.history.unwrap_or(1) {
             let version = if file.history.is_some() { format!("/{version}") } else { String::new() };
-            for half in halves.iter().chain([&""]) {
-                let path: RelativePath = file.path.followed_by(&format!("{version}{half}")).unwrap();
+            for suffix in suffixes.iter().chain([&""]) {
+                let path: RelativePath = file.path.followed_by(&format!("{version}{suffix}")).unwrap();
                 assert!(paths.insert(path), "two files on one path");
             }
         }
