@@ -122,6 +122,8 @@ func runInjector(ctx context.Context, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
+	// Its beginning becomes the name of the field manager.
+	config.UserAgent = "cert-manager-cainjector/v1.21.1"
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
