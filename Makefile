@@ -3,6 +3,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 BIN := target/release
+# The directory into which `make tools` installs.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keysluice/tools
+export PATH := $(TOOLS)/bin:$(TOOLS)/typos/bin:$(PATH)
 # The commit that `--version` prints; set only for release builds, so that a commit does not rebuild everything.
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 build static: export KEYSLUICE_COMMIT := $(COMMIT)
@@ -60,6 +63,18 @@ test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubern
 	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images; \
 	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
 	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+
+.PHONY: tools
+tools: ## Installs the checkers that `make lint` and `make fuzz` use into the user's cache directory
+	@./scripts/tools
+
+.PHONY: fuzz
+fuzz: ## Runs each fuzz target for EACH (30) seconds; TARGETS=NAMES selects (needs a C++ compiler)
+	./scripts/fuzz $(or $(EACH),30) $(TARGETS)
+
+.PHONY: msrv
+msrv: ## Checks that the oldest compiler of Cargo.toml's rust-version builds everything (needs rustup)
+	./scripts/msrv
 
 .PHONY: lint
 lint: ## Checks format, clippy, spelling, licences (the last two if their tools are installed)

@@ -159,7 +159,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn quantity(text: &str) -> Result<String, String> {
-    if crate::settings::is_cpu_quantity(text) {
+    if crate::quantity::is_cpu(text) {
         Ok(text.to_owned())
     } else {
         Err("not a CPU quantity such as 5m or 0.1".to_owned())
