@@ -72,7 +72,7 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/after",
         "the name of a native sidecar",
-        "puts the sidecar behind that one instead of first",
+        "puts the sidecar after that one instead of first",
     ),
     (
         "keysluice.dev/client-ids",
@@ -97,7 +97,7 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/env-from-wins",
         "names of AZURE_ variables, separated by commas",
-        "leaves these to a container's envFrom, which an injected variable would override",
+        "leaves these variables to a container's envFrom, which an injected variable would override",
     ),
     (
         "keysluice.dev/gate",
@@ -107,19 +107,19 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/on-missing",
         "fail or wait",
-        "what a start without all secrets does: give up after 30 s (default, except with the gate \
-         none), or wait; wait implies the probe gate",
+        "whether a start without all secrets fails after 30 s (default, except with the gate none) \
+         or waits; wait implies the probe gate",
     ),
     (
         "keysluice.dev/refresh-interval",
         "a duration such as 30s, 2m or 1h",
-        "how often the vault is asked, over the class's refreshInterval",
+        "how often the sidecar asks the vault; overrides the class's refreshInterval",
     ),
     (
         "keysluice.dev/size-limit",
         "bytes such as 8Mi, at least 1Mi",
-        "size of each volume's tmpfs, over the one reckoned from the class (two generations of \
-         32Ki a file)",
+        "size of each volume's tmpfs; overrides the size calculated from the class (two \
+         generations of 32Ki per file)",
     ),
     (
         "keysluice.dev/tenant-ids",
