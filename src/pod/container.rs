@@ -1,6 +1,6 @@
 //! Containers: environment, mounts, users, resources.
 
-use super::volume::ConfigMapSource;
+use super::reference::{ConfigMapSource, SecretName};
 use crate::json::{Present, Quantity, Text, view};
 
 view! {
@@ -46,14 +46,6 @@ view! {
         "configMapRef" config_map_ref: ConfigMapSource<'a>,
         /// All keys of a Secret.
         "secretRef" secret_ref: SecretName<'a>,
-    }
-
-    /// A reference to a Secret; the name is empty where there is none.
-    pub struct SecretName<'a> {
-        /// Its name.
-        "name" name: Text<'a>,
-        /// Whether the pod also starts without it.
-        "optional" optional: Option<bool>,
     }
 
     /// One entry of `volumeMounts`.

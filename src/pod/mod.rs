@@ -6,10 +6,12 @@
 
 mod container;
 mod node;
+mod reference;
 mod volume;
 
 pub use container::*;
 pub use node::*;
+pub use reference::*;
 pub use volume::*;
 
 use crate::json::{self, JsonError, view};

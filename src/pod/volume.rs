@@ -1,6 +1,6 @@
 //! Volumes: the sources that the webhook reads.
 
-use super::container::SecretName;
+use super::reference::{ConfigMapSource, SecretName};
 use crate::json::{StringMap, Text, view};
 
 view! {
@@ -54,12 +54,6 @@ view! {
         "secret" secret: SecretName<'a>,
         /// A ClusterTrustBundle.
         "clusterTrustBundle" cluster_trust_bundle: Option<ClusterTrustBundleSource<'a>>,
-    }
-
-    /// A ConfigMap that is projected, or read into the environment.
-    pub struct ConfigMapSource<'a> {
-        /// Its name.
-        "name" name: Text<'a>,
     }
 
     /// A projected ClusterTrustBundle.
