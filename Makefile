@@ -31,13 +31,15 @@ test: ## Runs all tests that need only Rust and a C compiler
 	$(CARGO) test --workspace
 
 .PHONY: soak
-soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints each seed
+soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints each seed; then test-peers
 	$(CARGO) build -p keysluice-injector
 	@set -e; for round in $$(seq $(or $(ROUNDS),10)); do \
 		seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "round $$round: PROPTEST_RNG_SEED=$$seed"; \
 		PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(or $(CASES),4096) $(CARGO) test --quiet --workspace \
 			|| { echo "failed with PROPTEST_RNG_SEED=$$seed; keep the printed case as a test"; exit 1; }; \
 	done
+	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null; then $(MAKE) --no-print-directory test-peers; \
+	else echo "not root, or go is not installed: the tests of the migration pages are skipped"; fi
 
 .PHONY: test-hold
 test-hold: static ## Attacks the static webhook under the chart's memory limit, with three times the load of the known attacks, and checks times (root, cgroups)
@@ -56,13 +58,23 @@ test-sdk: ## Reads a secret from the emulator with Microsoft's SDK (about 200 mo
 test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubernetes once, some minutes); ONLY=NAME selects, FIGURES=1 measures more
 	tests/cluster/prepare
 	$(MAKE) --no-print-directory images
-	@set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
+	@$(ENCLOSURE); \
+	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
+	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+
+.PHONY: test-peers
+test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, some minutes)
+	tests/cluster/prepare
+	$(MAKE) --no-print-directory images
+	@$(ENCLOSURE); export KEYSLUICE_PEERS; KEYSLUICE_PEERS=$$(tests/cluster/peers/build.sh); \
+	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+
+# The environment of the tests on a cluster; builds the components that are missing.
+ENCLOSURE = set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
 	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh); \
 	KEYSLUICE_TEST_IMAGES=$$(tests/cluster/images/build.sh); \
 	scripts/helm version --short; KEYSLUICE_HELM=$$(scripts/helm --path); \
-	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images; \
-	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
-	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images
 
 .PHONY: tools
 tools: ## Installs the checkers that `make lint` and `make fuzz` use into the user's cache directory

@@ -1,14 +1,14 @@
 //! The command line: what it takes, what it ends with.
 
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
+use crate::options::Options;
 use crate::plan_source::{below, load};
 use crate::{gate, log, metrics, once, run, termination};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use keysluice_plan::reason::{KS602, KS608};
+use clap::{Parser, Subcommand, ValueEnum};
+use keysluice_plan::reason::KS608;
 use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -40,26 +40,6 @@ struct CommandLine {
     options: Options,
     #[command(subcommand)]
     command: Command,
-}
-
-/// What every command takes.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Options {
-    /// File with the Plan, if it is not in `KEYSLUICE_PLAN`.
-    #[arg(long, value_name = "FILE", env = "KEYSLUICE_PLAN_FILE", global = true)]
-    plan: Option<PathBuf>,
-    /// Prefix of every path in the Plan.
-    #[arg(long, value_name = "DIR", env = "KEYSLUICE_ROOT", default_value = "/", global = true)]
-    pub(crate) root: PathBuf,
-    /// File for the reason of the exit, if it can be written.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEYSLUICE_TERMINATION_LOG",
-        default_value = "/dev/termination-log",
-        global = true
-    )]
-    pub(crate) termination_log: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,7 +100,7 @@ pub fn main() -> ExitCode {
                 let _ = writeln!(std::io::stderr(), "{fault}");
             }
             ExitCode::from(match fault.class {
-                _ if fault.reason == KS602 => USAGE,
+                _ if fault.kind == FaultKind::Usage => USAGE,
                 Class::Permanent => NEVER,
                 Class::Transient | Class::Slow => FAILED,
             })
@@ -186,6 +166,7 @@ fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn the_command_line_is_consistent() {

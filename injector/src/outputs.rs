@@ -4,11 +4,11 @@
 mod certificates;
 
 use crate::content::{Content, Output};
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::fetch::Brought;
 use crate::item::Item;
 use crate::volume::Entry;
-use keysluice_plan::reason::{KS425, KS429, KS431};
+use keysluice_plan::reason::{KS429, KS431};
 use keysluice_plan::{File, Layout, Part, RelativePath, Volume};
 use std::collections::BTreeSet;
 
@@ -152,7 +152,7 @@ impl Outputs {
     /// An item could not be fetched or made.
     pub(crate) fn failed(&mut self, volume: &Volume, index: usize, fault: &Fault) {
         let of_ca = volume.files.get(index).is_some_and(|file| file.part == Some(Part::Ca));
-        self.made[index].without_ca = of_ca && fault.reason == KS425;
+        self.made[index].without_ca = of_ca && fault.kind == FaultKind::NoPart;
     }
 
     /// A secret that was selected may not stand where another item's file does.
@@ -290,11 +290,12 @@ pub(crate) fn of_two_versions(volume: &Volume, index: usize) -> Fault {
         Class::Transient,
         format_args!("{source}: its files would be of different versions"),
     )
+    .of_kind(FaultKind::TwoVersions)
 }
 
 /// Whether a fault is that.
 pub(crate) fn is_of_two_versions(fault: &Fault) -> bool {
-    fault.reason == KS431
+    fault.kind == FaultKind::TwoVersions
 }
 
 fn in_one_place(item: Item<'_>, path: &RelativePath, other: &RelativePath) -> Fault {

@@ -1,4 +1,4 @@
-//! References to Secrets and ConfigMaps.
+//! References to a `Secret` and a `ConfigMap`.
 
 use crate::json::{Text, view};
 

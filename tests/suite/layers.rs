@@ -75,7 +75,8 @@ fn load(file: &Path, children: &Path, path: Vec<String>, found: &mut Vec<Module>
 
 /// The module that a line declares as a file of its own.
 fn declared(line: &str) -> Option<&str> {
-    let line = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub ")).unwrap_or(line);
+    let line =
+        line.strip_prefix("pub(crate) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(line);
     line.strip_prefix("mod ")?.strip_suffix(';')
 }
 
@@ -178,11 +179,13 @@ fn graph(modules: &[Module], folder: &[String]) -> Graph {
     let mut graph = Graph::new();
     for module in modules {
         let Some(user) = node(&module.path) else { continue };
-        let used = paths(&module.source);
-        let used = used.iter().filter_map(|path| module.absolute(path, &known));
-        let used: BTreeSet<String> =
-            used.filter_map(|path| node(&path)).filter(|used| *used != user).collect();
-        graph.entry(user).or_default().extend(used);
+        let targets: BTreeSet<String> = paths(&module.source)
+            .iter()
+            .filter_map(|path| module.absolute(path, &known))
+            .filter_map(|path| node(&path))
+            .filter(|target| *target != user)
+            .collect();
+        graph.entry(user).or_default().extend(targets);
     }
     graph
 }
