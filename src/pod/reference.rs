@@ -1,4 +1,4 @@
-//! References to a `Secret` and a `ConfigMap`.
+//! References to Secrets and to `ConfigMap`s.
 
 use crate::json::{Text, view};
 

@@ -107,6 +107,12 @@ fn paths(source: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut rest = source;
     while let Some(start) = rest.find(is_name) {
+        // What a visibility names is not used.
+        if rest[start..].starts_with("pub(") {
+            rest = &rest[start..];
+            rest = &rest[rest.find(')').map_or(rest.len(), |end| end + 1)..];
+            continue;
+        }
         rest = read_path(&rest[start..], &[], &mut found);
     }
     found
@@ -178,14 +184,14 @@ fn graph(modules: &[Module], folder: &[String]) -> Graph {
     };
     let mut graph = Graph::new();
     for module in modules {
-        let Some(user) = node(&module.path) else { continue };
-        let targets: BTreeSet<String> = paths(&module.source)
+        let Some(from) = node(&module.path) else { continue };
+        let targets = paths(&module.source)
             .iter()
             .filter_map(|path| module.absolute(path, &known))
             .filter_map(|path| node(&path))
-            .filter(|target| *target != user)
-            .collect();
-        graph.entry(user).or_default().extend(targets);
+            .filter(|to| *to != from)
+            .collect::<BTreeSet<_>>();
+        graph.entry(from).or_default().extend(targets);
     }
     graph
 }
