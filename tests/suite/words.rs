@@ -115,9 +115,15 @@ fn lines_of_code_have_at_most_100_columns() {
         .into_iter()
         .filter(|path| read(path).lines().any(|line| line.chars().count() > MAX_CODE_COLUMNS));
     let long: BTreeSet<String> = long.map(|path| path.to_str().unwrap().to_owned()).collect();
-    // Files that are still wider. The list only shrinks.
+    // Files that are still wider. The list should only shrink; `UPDATE_DOCS=1` writes it anew.
+    let list = root().join("tests/data/wide-files.txt");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let text: String = long.iter().map(|path| format!("{path}\n")).collect();
+        std::io::Write::write_all(&mut std::fs::File::create(&list).unwrap(), text.as_bytes())
+            .unwrap();
+    }
     let allowed: BTreeSet<String> =
-        include_str!("../data/wide-files.txt").lines().map(str::to_owned).collect();
+        std::fs::read_to_string(&list).unwrap().lines().map(str::to_owned).collect();
     let added: Vec<_> = long.difference(&allowed).collect();
     assert!(added.is_empty(), "longer than {MAX_CODE_COLUMNS} columns: {added:#?}");
 }
