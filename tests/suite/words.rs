@@ -118,7 +118,8 @@ fn lines_of_code_have_at_most_100_columns() {
     // Files that are still wider. The list should only shrink; `UPDATE_DOCS=1` writes it anew.
     let list = root().join("tests/data/wide-files.txt");
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        let text: String = long.iter().map(|path| format!("{path}\n")).collect();
+        let mut text = long.iter().cloned().collect::<Vec<_>>().join("\n");
+        text.push('\n');
         std::io::Write::write_all(&mut std::fs::File::create(&list).unwrap(), text.as_bytes())
             .unwrap();
     }
