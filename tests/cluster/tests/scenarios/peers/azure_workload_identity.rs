@@ -2,10 +2,9 @@
 
 use super::served::with_one_identity;
 use super::stream::Stream;
-use super::{begin_without_keysluice, file};
+use super::{begin_without_keysluice, file, uninstall};
 use crate::reader::Reader;
 use crate::scene::{BUSYBOX, Scene};
-use crate::webhook;
 use crate::world::TENANT;
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -68,9 +67,7 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     page.give("kubectl --namespace azure-workload-identity-system rollout status").await?;
     page.give("helm upgrade workload-identity-webhook").await?;
     shows_one_identity(page).await?;
-    let mut uninstall = Reader::open(scene, &["uninstall"])?;
-    uninstall.give("helm uninstall keysluice --namespace keysluice-system --wait").await?;
-    anyhow::ensure!(webhook::pods(scene).await?.is_empty(), "a replica is left");
+    uninstall(scene).await?;
     has_token(scene, "back", None, LAYOUTS[0].1).await?;
     // What ran before runs on.
     for pod in ["there", "beside", "here-v1-5"] {
