@@ -8,7 +8,7 @@ mod spared;
 use crate::changes::{Ledger, Seen, Start};
 use crate::clock::since_boot;
 use crate::content::{self, Fetched};
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
@@ -16,7 +16,7 @@ use crate::refresh::Time;
 use crate::room::Room;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Object, VaultClient, of_object};
-use keysluice_plan::reason::{KS404, KS601, KS608};
+use keysluice_plan::reason::{KS601, KS608};
 use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
 use making::{Job, Place};
 use secrecy::ExposeSecret;
@@ -275,7 +275,11 @@ impl Fetcher {
     /// An object that is not there is no failure of an optional file.
     fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<Brought, Fault> {
         let optional = self.plan.volumes[volume].files[index].optional;
-        if optional && fault.reason == KS404 { Ok(Brought::default()) } else { Err(fault) }
+        if optional && fault.kind == FaultKind::NotFound {
+            Ok(Brought::default())
+        } else {
+            Err(fault)
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod item;
 mod log;
 mod metrics;
 mod once;
+mod options;
 mod outputs;
 pub mod plan_source;
 mod redact;

@@ -3,12 +3,12 @@
 mod rounds;
 
 use crate::clock::{Alarm, since_boot};
-use crate::commands::Options;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, seed};
 use crate::item::Item;
 use crate::log;
+use crate::options::Options;
 use crate::outputs::Outputs;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Refresh, Settings, Swap, Time, VolumeSpec};

@@ -4,7 +4,7 @@ use super::making::{Job, Made, Place};
 use super::{Brought, Fetcher, Results};
 use crate::changes::History;
 use crate::content::Fetched;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::vault::{Listed, Object};
 use keysluice_plan::ObjectVersion;
 use keysluice_plan::reason::{KS404, KS608};
@@ -95,7 +95,7 @@ impl Fetcher {
         };
         if versions.is_empty() {
             let message = format_args!("{newest}: no version is there, or none is enabled");
-            return Err(Fault::new(KS404, Class::Slow, message));
+            return Err(Fault::new(KS404, Class::Slow, message).of_kind(FaultKind::NotFound));
         }
         if known.is_some_and(|known| known == versions) {
             return Ok(Versions::Known);

@@ -4,10 +4,10 @@ use super::making::{Job, Place};
 use super::{Brought, Fetcher};
 use crate::changes::{Seen, settled};
 use crate::content::Fetched;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::item::Item;
 use crate::vault::{Listed, Object, of_object};
-use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
+use keysluice_plan::reason::{KS430, KS601, KS608};
 use keysluice_plan::{ObjectName, PathError, RelativePath, Selection};
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ impl Fetcher {
                     brought.fetched.warnings.extend(one.warnings);
                 }
                 // Deleted or disabled since the list was made: the next list will say so.
-                (_, _, Err(fault)) if fault.reason == KS404 || fault.reason == KS406 => {}
+                (_, _, Err(fault)) if is_gone(&fault) => {}
                 (_, _, Err(fault)) if fault.class == Class::Permanent => return Err(fault),
                 (_, path, Err(fault)) => brought.kept.push((path, Some(fault))),
             }
@@ -110,6 +110,10 @@ impl Fetcher {
         let fetched = made.into_iter().next().map_or_else(lost, |(_, made)| made)?;
         Ok((fetched, seen))
     }
+}
+
+fn is_gone(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::NotFound | FaultKind::Disabled)
 }
 
 /// An enabled secret with the prefix; those behind certificates are secrets too.

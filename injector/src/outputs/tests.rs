@@ -1,6 +1,6 @@
 use super::*;
 use crate::content::Fetched;
-use keysluice_plan::reason::KS402;
+use keysluice_plan::reason::{KS402, KS425};
 use serde_json::{Value, json};
 
 fn volume(files: &[Value], selections: &[Value]) -> Volume {
@@ -249,7 +249,9 @@ fn a_certificate_without_authorities_is_replaced_and_one_without_its_key_is_not(
         let (mut outputs, _) = Outputs::of(&volume, &set(&["ca", "crt", "key"]));
         for (index, path) in ["ca", "crt", "key"].into_iter().enumerate() {
             if path == failed {
-                outputs.failed(&volume, index, &Fault::new(reason, Class::Slow, "it failed"));
+                let kind = if reason == KS425 { FaultKind::NoPart } else { FaultKind::Forbidden };
+                let fault = Fault::new(reason, Class::Slow, "it failed").of_kind(kind);
+                outputs.failed(&volume, index, &fault);
             } else {
                 outputs.accept(&volume, index, new(path)).unwrap();
             }

@@ -159,10 +159,9 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
     // Scenarios stay on this thread; the emulator has the others.
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let with_peers = peers::directory().is_some();
-        let world = Arc::new(match with_peers {
-            true => peers::world(layout).await?,
-            false => World::start(layout).await?,
-        });
+        let world =
+            if with_peers { peers::world(layout).await? } else { World::start(layout).await? };
+        let world = Arc::new(world);
         // The longest waits first.
         let calm: &[&'static [Scenario]] = if with_peers {
             &[]

@@ -16,8 +16,8 @@ const PACE: Duration = Duration::from_millis(55);
 /// Says who served a pod, or what is wrong with it.
 pub(crate) type Judge = fn(&Value) -> Result<&'static str, String>;
 
-/// Pods POSTed with `dryRun=All` at a steady pace, whatever becomes of those before: they are
-/// admitted as any other and not stored. Ends when it is dropped.
+/// Pods created with `dryRun=All` at a steady pace, independent of earlier answers: they are
+/// admitted as any other pod and not stored. Ends when it is dropped.
 pub(crate) struct Stream {
     is_over: Arc<AtomicBool>,
     task: JoinSet<Tally>,

@@ -1,0 +1,42 @@
+//! The token of a sidecar that an earlier run added, after another webhook changed the pod.
+
+use super::token_volume::TokenVolume;
+use crate::mutate::earlier_run::{TOKEN_FILE_FIELD, plan_entry, plan_of};
+use crate::patch::Patch;
+use crate::plan;
+use crate::pod::{Container, Pointer};
+use keysluice_plan::Credential;
+
+/// Lets the Plan look where the sidecar's token mount is, should another webhook have moved it.
+///
+/// Azure Workload Identity moves every mount of the volume whenever it is called: to move one back
+/// calls it once more, and it has the last word.
+pub(super) fn follow(
+    patch: &mut Patch,
+    pointer: Pointer,
+    container: &Container<'_>,
+    token: &TokenVolume,
+) {
+    let Some((index, text)) = plan_entry(container) else { return };
+    let Some(mount) = container.mounts().iter().find(|mount| token.is(&mount.name)) else { return };
+    let file = token.file_below(&mount.mount_path);
+    if !text.contains(TOKEN_FILE_FIELD) || text.contains(&format!("{TOKEN_FILE_FIELD}:\"{file}\""))
+    {
+        return;
+    }
+    // Read, not checked: the container may be a stranger's, and to compare all paths of a Plan
+    // takes long.
+    let Some(mut plan) = plan_of(container) else { return };
+    let mut is_changed = false;
+    for identity in &mut plan.identities {
+        if let Credential::Federated { token_file, .. } = &mut identity.credential
+            && *token_file != file
+        {
+            token_file.clone_from(&file);
+            is_changed = true;
+        }
+    }
+    if is_changed {
+        patch.replace(format_args!("{pointer}/env/{index}/value"), plan::to_variable(&plan));
+    }
+}
