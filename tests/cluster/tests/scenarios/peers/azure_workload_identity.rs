@@ -5,7 +5,7 @@ use super::stream::Stream;
 use super::{begin_without_keysluice, file, uninstall};
 use crate::reader::Reader;
 use crate::scene::{BUSYBOX, Scene};
-use crate::world::TENANT;
+use crate::world::{PATIENCE, TENANT, until};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
@@ -33,10 +33,11 @@ async fn from_azure_workload_identity_and_back_no_pod_is_refused_and_each_has_on
 
     // As somebody has it who comes from it: two values that must not be taken over.
     let chart = chart.display().to_string();
-    let there = ["install", "workload-identity-webhook", &chart, "--create-namespace", "--wait"];
+    let there = ["install", "workload-identity-webhook", &chart, "--create-namespace"];
     let tenant = format!("azureTenantID={TENANT}");
     let values = ["--set", &tenant, "--set", "image.release=v1.6.0,resources.limits.memory=30Mi"];
     scene.world.helm_in(NAMESPACE, &[&there[..], &values].concat()).await?;
+    until_it_serves(scene).await?;
     has_token(scene, "there", None, LAYOUTS[0].1).await?;
 
     let pods = vec![labelled(scene, "streamed"), with_annotation(scene, "streamed", "v1.5")];
@@ -46,6 +47,27 @@ async fn from_azure_workload_identity_and_back_no_pod_is_refused_and_each_has_on
     moved?;
     tally?;
     page.gave_all()
+}
+
+/// Waits until it serves. The kubelet would bring it its certificate a minute later, when it next
+/// looks at the pods; a change of theirs makes it look.
+async fn until_it_serves(scene: &Scene) -> anyhow::Result<()> {
+    let api = &scene.world.api;
+    let path = |kind: &str| format!("/api/v1/namespaces/{NAMESPACE}/{kind}");
+    until("it has made its certificate", PATIENCE, async || {
+        let secret = api.get(&path("secrets/azure-wi-webhook-server-cert")).await?;
+        Ok(secret["data"]["tls.crt"].is_string().then_some(()))
+    })
+    .await?;
+    for pod in api.get(&path("pods")).await?["items"].as_array().into_iter().flatten() {
+        let name = pod["metadata"]["name"].as_str().context("no name")?;
+        let touched = json!({"metadata": {"annotations": {"touched": "true"}}});
+        api.patch(&path(&format!("pods/{name}")), &touched).await?;
+    }
+    let deployment = "deployment/azure-wi-webhook-controller-manager";
+    let status = ["rollout", "status", deployment, "--timeout=300s", "--namespace", NAMESPACE];
+    scene.world.kubectl(&status).await?;
+    Ok(())
 }
 
 async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
