@@ -40,7 +40,8 @@ async fn from_azure_workload_identity_and_back_no_pod_is_refused_and_each_has_on
     until_it_serves(scene).await?;
     has_token(scene, "there", None, LAYOUTS[0].1).await?;
 
-    let pods = vec![labelled(scene, "streamed"), with_annotation(scene, "streamed", "v1.5")];
+    let mut pods = vec![labelled(scene, "streamed")];
+    pods.extend(["v1.5", "v1.6.1"].map(|layout| with_annotation(scene, "streamed", layout)));
     let stream = Stream::begin(scene, pods, with_one_identity);
     let moved = follow(scene, &mut page).await;
     let tally = stream.end(scene, "from Azure Workload Identity and back").await;
