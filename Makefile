@@ -61,9 +61,10 @@ test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubern
 	@$(ENCLOSURE); \
 	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
 	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	$(if $(ONLY),,@$(MAKE) --no-print-directory test-peers ONLY='csi_driver azure_workload_identity')
 
 .PHONY: test-peers
-test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, some minutes)
+test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, some minutes); ONLY=… chooses
 	tests/cluster/prepare
 	$(MAKE) --no-print-directory images
 	@$(ENCLOSURE); export KEYSLUICE_PEERS; KEYSLUICE_PEERS=$$(tests/cluster/peers/build.sh); \
