@@ -1,6 +1,5 @@
 //! Text of a bounded length made of values of any length.
 
-use crate::log::shortened;
 use std::fmt::{self, Display, Write};
 
 /// The text of `value`, cut behind `limit_bytes`: what follows is neither formatted nor allocated.
@@ -9,6 +8,12 @@ pub(crate) fn bounded(value: impl Display, limit_bytes: usize) -> String {
     // The only error is the end of the room.
     let _ = write!(text, "{value}");
     text.text
+}
+
+/// The beginning of a text of any length.
+pub(crate) fn shortened(text: &str, limit_bytes: usize) -> &str {
+    let end = (0..=limit_bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
 }
 
 struct Bounded {
@@ -42,5 +47,10 @@ mod tests {
         assert_eq!(bounded("aüü", 4), "aü…");
         assert_eq!(bounded(format_args!("{}-{}", "ab", "cd"), 3), "ab-…");
         assert!(bounded("x".repeat(1 << 20), 100).capacity() < 300);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_two_characters() {
+        assert_eq!((shortened("aé", 2), shortened("aé", 3), shortened("", 5)), ("a", "aé", ""));
     }
 }

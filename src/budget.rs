@@ -4,6 +4,7 @@
 //! up to less than the limit: the rest is the program itself, its allocator's slack, and work of
 //! the moment.
 
+use crate::quantity;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
@@ -33,11 +34,7 @@ impl FromStr for Budget {
 
     /// Bytes, or with one of the suffixes Ki, Mi, Gi.
     fn from_str(text: &str) -> Result<Self, BudgetError> {
-        let suffixes = [("Ki", 10), ("Mi", 20), ("Gi", 30)];
-        let parts =
-            suffixes.iter().find_map(|(suffix, shift)| Some((text.strip_suffix(suffix)?, *shift)));
-        let (number, shift) = parts.unwrap_or((text, 0));
-        let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+        let bytes = quantity::memory_bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
         bytes.map(Self::of).ok_or_else(|| BudgetError(text.to_owned()))
     }
 }

@@ -10,6 +10,7 @@ mod line;
 
 pub use line::Decision;
 
+use crate::bounded::shortened;
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -168,12 +169,6 @@ pub fn flush() {
 /// How many lines were dropped because nobody read them.
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
-}
-
-/// The beginning of a text of any length: what a line quotes comes from a request.
-pub(crate) fn shortened(text: &str, limit_bytes: usize) -> &str {
-    let end = (0..=limit_bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    &text[..end.unwrap_or_default()]
 }
 
 /// Lines that wait.
@@ -351,10 +346,5 @@ mod tests {
         );
         assert!(line["error"].as_str().unwrap().len() == MAX_PANIC_BYTES, "{line}");
         assert!(line["place"].as_str().unwrap().starts_with("src/log.rs:"), "{line}");
-    }
-
-    #[test]
-    fn a_text_is_cut_between_two_characters() {
-        assert_eq!((shortened("aé", 2), shortened("aé", 3), shortened("", 5)), ("a", "aé", ""));
     }
 }

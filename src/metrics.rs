@@ -275,7 +275,7 @@ fn unix_seconds(time: SystemTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::patch::Patch;
+    use crate::patch::Patch;
     use crate::reason;
 
     fn answer(outcome: Outcome, reason: Option<Reason>) -> Answer {

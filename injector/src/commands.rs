@@ -28,11 +28,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{version} (commit {commit}, target {arch}-{os}-{environment})")
 });
 
-/// Fetches Azure Key Vault objects into a volume and keeps them fresh.
+/// Fetches Azure Key Vault objects into a volume and refreshes them.
 ///
-/// The Plan says what, as whom and where: --plan FILE, or the JSON itself in `KEYSLUICE_PLAN`. Exit
-/// codes: 0 done, 1 failed at run time or no sidecar answers, 2 wrong usage, 3 a configuration that
-/// will never work.
+/// The Plan names objects, identities and paths: --plan FILE, or the JSON itself in
+/// `KEYSLUICE_PLAN`. Exit codes: 0 success, 1 failure at run time or no sidecar answers, 2 wrong
+/// usage, 3 a configuration that can never work.
 #[derive(Debug, Parser)]
 #[command(name = "keysluice-injector", version = VERSION.as_str())]
 struct CommandLine {
@@ -44,9 +44,9 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetch, and keep fresh until SIGTERM (SIGHUP refreshes now).
+    /// Fetch, and refresh until SIGTERM (SIGHUP refreshes at once).
     Run,
-    /// Fetch all, write all or nothing, end.
+    /// Fetch all objects, write all files or none, and exit.
     Once,
     /// Wait for the first generation of every volume.
     Ready {
@@ -54,10 +54,10 @@ enum Command {
         #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS))]
         timeout: u64,
     },
-    /// Print what the sidecar knows of every file.
+    /// Print the state of every file.
     Status {
-        /// JSON; or metrics as Prometheus scrapes them: readiness, and of each file its age and
-        /// whether its object fails.
+        /// JSON, or metrics for Prometheus: readiness, and for each file its age and whether its
+        /// object fails.
         #[arg(
             short,
             long,
@@ -67,7 +67,7 @@ enum Command {
         )]
         output: Output,
     },
-    /// Have the sidecar refresh now, and print the result; ends with 1 while something fails.
+    /// Make the sidecar refresh at once, and print the result; exits with 1 while something fails.
     Refresh,
 }
 

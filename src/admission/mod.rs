@@ -1,17 +1,15 @@
 //! Review bytes + facts -> response bytes. The one code path of the webhook and of `explain`.
 
-pub mod patch;
-pub mod pod;
 pub mod review;
 
 use crate::bounded::bounded;
 use crate::json::{self, JsonError, Problem, Text};
 use crate::mutate::{self, Context, Facts, Mutation, Needs, Note, Refusal, TooLarge};
+use crate::patch::Patch;
+use crate::pod::Pod;
 use crate::reason;
 use crate::settings::Settings;
 use keysluice_plan::reason::Reason;
-use patch::Patch;
-use pod::Pod;
 use review::{Object, Outline, Request, Review, Status, Verdict};
 
 /// A review that was read, before anything was looked up.

@@ -1,8 +1,8 @@
 //! Wire types of `admission.k8s.io` v1 and v1beta1: what we read of a review, and the response.
 
-use super::patch::Patch;
-use super::pod::Pod;
 use crate::json::{Cursor, JsonError, Read, Text, view, write};
+use crate::patch::Patch;
+use crate::pod::Pod;
 use serde::Serialize;
 
 view! {

@@ -2,11 +2,11 @@
 
 use super::Failure;
 use super::manifest_pods::ManifestPod;
-use crate::admission::patch::Patch;
 use crate::admission::{self, Answer, Outcome};
 use crate::cluster;
 use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
 use crate::mutate::{Note, USE_LABEL};
+use crate::patch::Patch;
 use crate::reason;
 use crate::settings::Settings;
 use crate::spelling::nearest;

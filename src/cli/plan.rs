@@ -3,7 +3,8 @@
 use super::Failure;
 use super::options::Options;
 use crate::cluster::manifests::{read_documents, unquoted};
-use crate::mutate::{ServiceAccount, TOKEN_FILE, add_volume};
+use crate::mutate::{ServiceAccount, TOKEN_FILE};
+use crate::plan;
 use crate::provider_class::{
     ClassPlan, Context, ProviderClass, check_provider, check_secret_objects, resolve,
 };
@@ -11,7 +12,6 @@ use crate::reason;
 use crate::spelling::nearest;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use keysluice_plan::{Plan, PlanSchema};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,14 +54,7 @@ impl PlanCommand {
             service_principal: false,
             split_certificates: settings.split_certificates,
         };
-        let mut plan = Plan {
-            schema: PlanSchema,
-            run_directory: "/run/keysluice".to_owned(),
-            start_timeout_seconds: Some(30),
-            trusted_ca: None,
-            identities: Vec::new(),
-            volumes: Vec::new(),
-        };
+        let mut plan = plan::empty(true);
         for class in azure {
             let resolved = resolve(class, &BTreeMap::new(), &context)
                 .with_context(|| format!("SecretProviderClass {}/{}", class.namespace, class.name))
@@ -82,16 +75,13 @@ impl PlanCommand {
                     class.name
                 );
             }
-            let directory = self.root.join(&class.name).display().to_string();
-            let interval = resolved.refresh_interval.unwrap_or(settings.refresh_interval);
-            add_volume(
-                &mut plan,
-                class.name.clone(),
-                directory,
-                &resolved,
-                &self.token_file,
-                interval,
-            );
+            let target = plan::Target {
+                name: &class.name,
+                directory: self.root.join(&class.name).display().to_string(),
+                token_file: &self.token_file,
+                refresh_interval: resolved.refresh_interval.unwrap_or(settings.refresh_interval),
+            };
+            plan::add_volume(&mut plan, &resolved, target);
         }
         plan.check()?;
         println!("{}", serde_json::to_string_pretty(&plan)?);

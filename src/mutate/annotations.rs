@@ -1,10 +1,12 @@
 //! Annotations below `keysluice.dev/`: typed, unknown ones refused.
 
-use super::bounds::ID_BYTES;
+use super::limits::{MAX_ANNOTATIONS_BYTES, MAX_ID_BYTES};
+use super::names::VARIABLES;
 use super::refusal::{Cause, Refusal, cut};
-use crate::admission::pod::Pod;
+use crate::pod::Pod;
 use crate::provider_class::RefreshInterval;
-use crate::settings::{CsiVolumes, TokenLayout, is_cpu_quantity, memory_bytes};
+use crate::quantity;
+use crate::settings::{CsiVolumes, TokenLayout};
 use crate::spelling;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,8 +62,6 @@ pub enum Gate {
 }
 
 const PREFIX: &str = "keysluice.dev/";
-/// What the API server takes of all annotations together, but only after the webhooks.
-pub(super) const SIZE_LIMIT_BYTES: usize = 256 << 10;
 /// One generation must fit beside another, and a tmpfs counts in pages.
 const SMALLEST_VOLUME: u64 = 1 << 20;
 /// What is in a tmpfs is memory of the node.
@@ -72,7 +72,7 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/after",
         "the name of a native sidecar",
-        "puts the sidecar behind that one instead of first",
+        "puts the sidecar after that one instead of first",
     ),
     (
         "keysluice.dev/client-ids",
@@ -97,7 +97,7 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/env-from-wins",
         "names of AZURE_ variables, separated by commas",
-        "leaves these to a container's envFrom, which an injected variable would override",
+        "leaves these variables to a container's envFrom, which an injected variable would override",
     ),
     (
         "keysluice.dev/gate",
@@ -107,19 +107,19 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (
         "keysluice.dev/on-missing",
         "fail or wait",
-        "what a start without all secrets does: give up after 30 s (default, except with the gate \
-         none), or wait; wait implies the probe gate",
+        "whether a start without all secrets fails after 30 s (default, except with the gate none) \
+         or waits; wait implies the probe gate",
     ),
     (
         "keysluice.dev/refresh-interval",
         "a duration such as 30s, 2m or 1h",
-        "how often the vault is asked, over the class's refreshInterval",
+        "how often the sidecar asks the vault; overrides the class's refreshInterval",
     ),
     (
         "keysluice.dev/size-limit",
         "bytes such as 8Mi, at least 1Mi",
-        "size of each volume's tmpfs, over the one reckoned from the class (two generations of \
-         32Ki a file)",
+        "size of each volume's tmpfs; overrides the size calculated from the class (two \
+         generations of 32Ki per file)",
     ),
     (
         "keysluice.dev/tenant-ids",
@@ -146,8 +146,10 @@ impl Annotations {
                 );
             };
             bytes += key.len() + value.len();
-            if bytes > SIZE_LIMIT_BYTES {
-                return Err(Cause::AnnotationsSize { of: PREFIX, limit: SIZE_LIMIT_BYTES }.into());
+            if bytes > MAX_ANNOTATIONS_BYTES {
+                return Err(
+                    Cause::AnnotationsSize { of: PREFIX, limit: MAX_ANNOTATIONS_BYTES }.into()
+                );
             }
             let bad = || {
                 Refusal::from(Cause::AnnotationValue { key: known, value: cut(value), expected })
@@ -158,8 +160,8 @@ impl Annotations {
                 "tenant-ids" => read.tenant_ids = by_container(value).ok_or_else(bad)?,
                 "env-from-wins" => read.env_from_wins = variables(value).ok_or_else(bad)?,
                 "token-layout" => read.token_layout = Some(value.parse().map_err(|_| bad())?),
-                "cpu-limit" if is_cpu_quantity(value) => read.cpu_limit = Some(value.to_owned()),
-                "cpu-request" if is_cpu_quantity(value) => {
+                "cpu-limit" if quantity::is_cpu(value) => read.cpu_limit = Some(value.to_owned()),
+                "cpu-request" if quantity::is_cpu(value) => {
                     read.cpu_request = Some(value.to_owned());
                 }
                 "csi-volumes" => match value.parse() {
@@ -182,7 +184,7 @@ impl Annotations {
                     }
                 }
                 "size-limit" => {
-                    let bytes = memory_bytes(value)
+                    let bytes = quantity::memory_bytes(value)
                         .filter(|bytes| (SMALLEST_VOLUME..=LARGEST_VOLUME).contains(bytes));
                     read.size_limit = Some(bytes.ok_or_else(bad)?);
                 }
@@ -236,7 +238,7 @@ fn by_container(value: &str) -> Option<BTreeMap<String, String>> {
     for part in value.split(';').map(str::trim).filter(|part| !part.is_empty()) {
         let (container, id) = part.split_once('=')?;
         let (container, id) = (container.trim(), id.trim());
-        if container.is_empty() || id.is_empty() || id.len() > ID_BYTES {
+        if container.is_empty() || id.is_empty() || id.len() > MAX_ID_BYTES {
             return None;
         }
         if map.insert(container.to_owned(), id.to_owned()).is_some() {
@@ -250,7 +252,7 @@ fn by_container(value: &str) -> Option<BTreeMap<String, String>> {
 fn variables(value: &str) -> Option<Vec<&'static str>> {
     let mut names = Vec::new();
     for name in value.split(',').map(str::trim) {
-        let known = super::identity::VARIABLES.into_iter().find(|known| *known == name)?;
+        let known = VARIABLES.into_iter().find(|known| *known == name)?;
         if !names.contains(&known) {
             names.push(known);
         }

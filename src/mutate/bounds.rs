@@ -3,18 +3,11 @@
 //! Kubernetes validates after the webhooks, so names of any length and containers of any number
 //! arrive here, and each container gets a copy of what the pod and its ServiceAccount say.
 
-use super::refusal::{Cause, Refusal};
-use crate::admission::pod::Pod;
+use super::limits::{MAX_LABEL_BYTES, MAX_SUBDOMAIN_BYTES};
+use crate::pod::{Csi, Pod};
 
 /// Containers of all kinds; a node runs a few hundred.
 const MAX_CONTAINERS: usize = 1000;
-/// Of a DNS label: containers, volumes.
-pub(super) const LABEL_BYTES: usize = 63;
-/// Of a DNS subdomain: pods, ServiceAccounts, classes.
-pub(super) const SUBDOMAIN_BYTES: usize = 253;
-/// Longest client or tenant id: a GUID has 36 characters, a domain at most 253.
-pub(crate) const ID_BYTES: usize = 256;
-
 /// What is larger than any cluster stores or runs.
 #[derive(Debug, thiserror::Error)]
 pub enum TooLarge {
@@ -61,12 +54,6 @@ impl TooLarge {
     }
 }
 
-impl From<TooLarge> for Refusal {
-    fn from(too_large: TooLarge) -> Self {
-        Cause::TooLarge(too_large).into()
-    }
-}
-
 /// Refuses more containers than a node runs, and names that Kubernetes would refuse.
 pub(super) fn check(pod: &Pod<'_>) -> Result<(), TooLarge> {
     let count =
@@ -77,29 +64,37 @@ pub(super) fn check(pod: &Pod<'_>) -> Result<(), TooLarge> {
     let metadata = &pod.metadata;
     for (field, name) in [("name", &metadata.name), ("generateName", &metadata.generate_name)] {
         let bytes = name.as_deref().unwrap_or_default().len();
-        if bytes > SUBDOMAIN_BYTES {
-            return Err(TooLarge::name(format!("/metadata/{field}"), bytes, SUBDOMAIN_BYTES));
+        if bytes > MAX_SUBDOMAIN_BYTES {
+            return Err(TooLarge::name(format!("/metadata/{field}"), bytes, MAX_SUBDOMAIN_BYTES));
         }
     }
     let bytes = pod.service_account().len();
-    if bytes > SUBDOMAIN_BYTES {
-        return Err(TooLarge::name("/spec/serviceAccountName".to_owned(), bytes, SUBDOMAIN_BYTES));
+    if bytes > MAX_SUBDOMAIN_BYTES {
+        return Err(TooLarge::name(
+            "/spec/serviceAccountName".to_owned(),
+            bytes,
+            MAX_SUBDOMAIN_BYTES,
+        ));
     }
     for (pointer, container) in pod.all_containers() {
         let bytes = container.name.len();
-        if bytes > LABEL_BYTES {
-            return Err(TooLarge::name(format!("{pointer}/name"), bytes, LABEL_BYTES));
+        if bytes > MAX_LABEL_BYTES {
+            return Err(TooLarge::name(format!("{pointer}/name"), bytes, MAX_LABEL_BYTES));
         }
     }
     for (index, volume) in pod.volumes().iter().enumerate() {
         let bytes = volume.name.len();
-        if bytes > LABEL_BYTES {
-            return Err(TooLarge::name(format!("/spec/volumes/{index}/name"), bytes, LABEL_BYTES));
+        if bytes > MAX_LABEL_BYTES {
+            return Err(TooLarge::name(
+                format!("/spec/volumes/{index}/name"),
+                bytes,
+                MAX_LABEL_BYTES,
+            ));
         }
-        let class = volume.csi.as_ref().and_then(super::classes::class_name).unwrap_or_default();
-        if class.len() > SUBDOMAIN_BYTES {
+        let class = volume.csi.as_ref().and_then(Csi::class_name).unwrap_or_default();
+        if class.len() > MAX_SUBDOMAIN_BYTES {
             let field = format!("/spec/volumes/{index}/csi/volumeAttributes/secretProviderClass");
-            return Err(TooLarge::name(field, class.len(), SUBDOMAIN_BYTES));
+            return Err(TooLarge::name(field, class.len(), MAX_SUBDOMAIN_BYTES));
         }
     }
     Ok(())
@@ -109,7 +104,7 @@ pub(super) fn check(pod: &Pod<'_>) -> Result<(), TooLarge> {
 pub(super) fn is_label(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !name.is_empty()
-        && name.len() <= LABEL_BYTES
+        && name.len() <= MAX_LABEL_BYTES
         && name.bytes().all(is_inner)
         && !name.starts_with('-')
         && !name.ends_with('-')

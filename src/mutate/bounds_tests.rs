@@ -1,6 +1,6 @@
 use super::super::testing::{account, csi_volume, facts, labelled, run, run_with, settings};
 use super::*;
-use crate::admission::patch::STORED_LIMIT_BYTES;
+use crate::patch::STORED_LIMIT_BYTES;
 use serde_json::{Value, json};
 
 fn containers(count: usize) -> Value {

@@ -4,10 +4,10 @@
 //! for every container of the sidecar's name, whoever wrote its Plan. An earlier or later version's
 //! Plan may have other fields; those that name an endpoint are the same.
 
+use super::names::SIDECAR;
 use super::refusal::{Cause, Refusal, cut};
-use super::sidecar::SIDECAR;
-use crate::admission::pod::{Container, EnvVar, Pod};
 use crate::cloud::Cloud;
+use crate::pod::{Container, EnvVar, Pod};
 use crate::settings::Settings;
 use keysluice_plan::{PLAN_ENV, VaultUrl};
 use serde_json::Value;

@@ -1,39 +1,22 @@
 //! The classes that a pod's volumes name, resolved.
 
-use super::Context;
+use super::context::{ClassFact, Context};
 use super::refusal::{Cause, Refusal};
-use crate::admission::pod::Csi;
+use crate::pod::Csi;
 use crate::provider_class::{self, ClassError, ClassPlan, ProviderClass};
 use std::sync::Arc;
 
 /// Bytes of class that are read for one pod: twice the largest document, more than fits into a
 /// Plan. Every volume may lay other attributes over its class, so each may cost a reading of it.
 const MAX_CLASS_BYTES: usize = 128 << 10;
-const CLASS_ATTRIBUTE: &str = "secretProviderClass";
 
-/// What the cluster says about a class.
-#[derive(Debug, Clone)]
-pub enum ClassFact {
-    /// There is none of this name in the pod's namespace.
-    Missing,
-    /// It is there and well-formed.
-    Found(Arc<ProviderClass>),
-    /// It is there, and not a class.
-    Invalid(Arc<ClassError>),
-}
-
-/// The class that a volume names.
-pub(super) fn class_name<'a>(csi: &'a Csi<'_>) -> Option<&'a str> {
-    csi.volume_attributes.find(CLASS_ATTRIBUTE).filter(|name| !name.is_empty())
-}
-
-/// The same, as the cluster has it.
+/// The class that a volume names, as the cluster has it.
 pub(super) fn find_class(
     volume: &str,
     csi: &Csi<'_>,
     context: Context<'_>,
 ) -> Result<Arc<ProviderClass>, Refusal> {
-    let name = class_name(csi).ok_or_else(|| Cause::ClassUnnamed { volume: volume.to_owned() })?;
+    let name = csi.class_name().ok_or_else(|| Cause::ClassUnnamed { volume: volume.to_owned() })?;
     match context.facts.classes.get(name) {
         Some(ClassFact::Found(class)) => Ok(Arc::clone(class)),
         Some(ClassFact::Invalid(error)) => {

@@ -5,7 +5,7 @@
 //! the whole pod, and leaves a container that checks it, or an annotation. What starts before the
 //! redirect has network, and so has what starts after the proxy.
 
-use crate::admission::pod::{Container, Pod};
+use crate::pod::{Container, Pod};
 use keysluice_plan::{Credential, Plan};
 use std::net::Ipv4Addr;
 

@@ -4,8 +4,13 @@ mod annotations;
 mod bounds;
 mod brought_plan;
 mod classes;
+mod context;
+mod earlier_run;
 mod identity;
+mod limits;
 mod mesh;
+mod mutation;
+mod names;
 mod operating_system;
 mod position;
 mod quality;
@@ -13,152 +18,27 @@ mod refusal;
 mod resources;
 mod secret_objects;
 mod secrets;
+mod service_account;
 mod sidecar;
-mod token_mount;
 mod user;
 
 #[cfg(test)]
 mod testing;
 
-pub use crate::provider_class::MAX_WARNINGS;
 pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
 pub use bounds::TooLarge;
-pub use classes::ClassFact;
-pub(crate) use identity::may_be_ours;
-pub use identity::{
-    CLIENT_ID_ANNOTATION, ServiceAccount, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
+pub use context::{ClassFact, Context, Facts, Needs};
+pub use mutation::{Mutation, Note};
+pub use names::{
+    CLIENT_ID_ANNOTATION, CSI_DRIVER, RUN_VOLUME, SIDECAR, TENANT_ID_ANNOTATION, TOKEN_FILE,
+    USE_LABEL,
 };
 pub use refusal::{Cause, Refusal};
-pub use secrets::CSI_DRIVER;
-pub(crate) use sidecar::add_volume;
-pub use sidecar::{RUN_VOLUME, SIDECAR};
+pub use service_account::ServiceAccount;
+pub(crate) use service_account::may_be_ours;
 
-use crate::admission::patch::Patch;
-use crate::admission::pod::Pod;
-use crate::bounded::bounded;
-use crate::settings::Settings;
-use std::collections::BTreeMap;
-use std::fmt::Display;
-
-/// Of one warning.
-const MAX_WARNING_BYTES: usize = 512;
-
-/// What the cluster says about one pod.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// The pod's ServiceAccount; `None` if it does not exist (or nobody asked).
-    pub service_account: Option<ServiceAccount>,
-    /// The classes its volumes name.
-    pub classes: BTreeMap<String, ClassFact>,
-    /// Whether the Secrets Store CSI driver is installed.
-    pub csi_driver_installed: bool,
-}
-
-/// Everything a decision depends on beside the pod.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// The operator's settings.
-    pub settings: &'a Settings,
-    /// Namespace of the request; the pod's own field may be absent.
-    pub namespace: &'a str,
-    /// What the cluster says.
-    pub facts: &'a Facts,
-}
-
-/// What the cluster must be asked before [`mutate`] can decide.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Needs<'a> {
-    /// The ServiceAccount, if any of it matters.
-    pub service_account: Option<&'a str>,
-    /// Classes by name.
-    pub classes: Vec<&'a str>,
-    /// Whether the CSI driver's presence matters.
-    pub csi_driver: bool,
-}
-
-/// The result: what changes, what to warn about, and why.
-#[derive(Debug, Default)]
-pub struct Mutation {
-    /// The operations; empty if nothing changes.
-    pub patch: Patch,
-    /// Admission warnings, each with its code.
-    pub warnings: Vec<String>,
-    /// Why the pod was selected, or not.
-    pub notes: Vec<Note>,
-}
-
-impl Mutation {
-    /// Adds a warning, which is formatted only where there is room, and only as far: a pod may have
-    /// 20,000 reasons for one.
-    fn warn(&mut self, text: impl Display) {
-        if self.warnings.len() < MAX_WARNINGS {
-            self.warnings.push(bounded(text, MAX_WARNING_BYTES));
-        }
-    }
-}
-
-/// Why a pod, or one of its volumes, is changed or let through.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Note {
-    /// Neither label nor volume.
-    #[error("not selected: no label {USE_LABEL}: \"true\" and no volume of driver {CSI_DRIVER}")]
-    NotSelected,
-    /// By label.
-    #[error("selected by its label {USE_LABEL}: \"true\": identity environment and token volume")]
-    Label,
-    /// By volume.
-    #[error(
-        "volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from \
-         {vaults}, served from a tmpfs{details}"
-    )]
-    Volume {
-        /// The volume.
-        volume: String,
-        /// The class.
-        class: String,
-        /// How many files.
-        files: usize,
-        /// The vaults.
-        vaults: String,
-        /// What a number of files does not show: histories, selections.
-        details: String,
-    },
-    /// The sidecar.
-    #[error("sidecar: runs as uid {uid}{group}; {gate}")]
-    Sidecar {
-        /// Its uid, to which the files belong.
-        uid: i64,
-        /// Its gid, if one is known.
-        group: String,
-        /// How the application waits for it.
-        gate: &'static str,
-    },
-    /// A static pod's image in the API.
-    #[error("a mirror pod: the kubelet runs it from its own manifest")]
-    Mirror,
-    /// New ephemeral containers of a pod with a token.
-    #[error("new ephemeral containers get the pod's identity")]
-    Ephemeral,
-    /// Ephemeral containers of a pod without one.
-    #[error("ephemeral containers are left alone: the pod has no token volume")]
-    NoToken,
-    /// The CSI driver keeps it.
-    #[error("volume {volume}: left to the Secrets Store CSI driver, {why}")]
-    LeftToCsiDriver {
-        /// The volume.
-        volume: String,
-        /// Who says so.
-        why: &'static str,
-    },
-    /// Not ours.
-    #[error("volume {volume}: provider {provider:?} is not azure: left alone")]
-    OtherProvider {
-        /// The volume.
-        volume: String,
-        /// Its provider.
-        provider: String,
-    },
-}
+use crate::pod::Pod;
+use crate::settings::{CsiVolumes, Settings};
 
 /// Marks the API's image of a static pod.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
@@ -176,7 +56,7 @@ pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
     Needs {
         service_account: (identity::is_opted_in(pod) || !classes.is_empty())
             .then(|| pod.service_account()),
-        csi_driver: has_classes && settings.csi_volumes == crate::settings::CsiVolumes::Auto,
+        csi_driver: has_classes && settings.csi_volumes == CsiVolumes::Auto,
         classes,
     }
 }
@@ -196,12 +76,6 @@ pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> M
 /// Whether the pod concerns us at all: by its label, or by a volume.
 pub fn is_selected(pod: &Pod<'_>) -> bool {
     identity::is_opted_in(pod) || secrets::has_csi_volume(pod)
-}
-
-/// What to say where the patch became too large; there is none then.
-fn too_large(mutation: &Mutation) -> Option<Refusal> {
-    let limit = crate::admission::patch::STORED_LIMIT_BYTES;
-    mutation.patch.is_too_large().then(|| TooLarge::Patch { limit }.into())
 }
 
 /// Decides what changes.
@@ -259,8 +133,6 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
             &mut volume_count,
         )?;
     }
-    match too_large(&mutation) {
-        Some(refusal) => Err(refusal),
-        None => Ok(mutation),
-    }
+    mutation.check_size()?;
+    Ok(mutation)
 }

@@ -1,6 +1,6 @@
 //! Whether a pod is for Windows nodes, by every sign that a pod carries.
 
-use crate::admission::pod::{NodeRequirement, NodeSelectorTerm, Pod, WindowsOptions};
+use crate::pod::{NodeRequirement, NodeSelectorTerm, Pod, WindowsOptions};
 
 /// Labels of a node that name its operating system.
 const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];

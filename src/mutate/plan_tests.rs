@@ -176,11 +176,11 @@ fn a_tmpfs_holds_two_generations_of_everything() {
         }
         let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
         assert_eq!(pod["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], *expected, "{parameters}");
-        let bytes = crate::settings::memory_bytes(expected).unwrap();
+        let bytes = quantity::memory_bytes(expected).unwrap();
         let limit = &pod["spec"]["initContainers"][0]["resources"]["limits"]["memory"];
         assert_eq!(
             *limit,
-            quantity((17 << 20) + bytes),
+            quantity::of_bytes((17 << 20) + bytes),
             "pages of a tmpfs are charged to the sidecar"
         );
     }

@@ -1,11 +1,10 @@
 //! Where the sidecar goes among the init containers.
 
 use super::annotations::{Annotations, Gate};
+use super::earlier_run::{is_sidecar, plan_of};
 use super::mesh::{self, Destination};
 use super::refusal::{Cause, Refusal};
-use super::sidecar::is_sidecar;
-use super::token_mount::plan_of;
-use crate::admission::pod::Pod;
+use crate::pod::Pod;
 use keysluice_plan::Plan;
 
 /// Index among the init containers: first, so that the others have the secrets too, but behind a

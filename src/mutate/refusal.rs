@@ -304,6 +304,12 @@ impl Refusal {
     }
 }
 
+impl From<TooLarge> for Refusal {
+    fn from(too_large: TooLarge) -> Self {
+        Cause::TooLarge(too_large).into()
+    }
+}
+
 impl From<Cause> for Refusal {
     fn from(cause: Cause) -> Self {
         Self(Box::new(cause))

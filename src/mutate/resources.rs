@@ -1,10 +1,13 @@
 //! Requests and limits of the sidecar.
 
 use super::annotations::Annotations;
+use super::context::Context;
+use super::limits::RUN_VOLUME_BYTES;
+use super::mutation::Mutation;
+use super::quality;
 use super::secrets::SecretVolume;
-use super::sidecar::{RUN_SIZE_BYTES, quantity};
-use super::{Context, Mutation, quality};
-use crate::admission::pod::Pod;
+use crate::pod::Pod;
+use crate::quantity;
 use crate::reason;
 use serde_json::{Map, Value, json};
 
@@ -51,7 +54,7 @@ pub(super) fn of_sidecar(
     if !of_pod.has_memory() {
         // Pages of a tmpfs are charged to the writer.
         let tmpfs: u64 = volumes.iter().map(SecretVolume::size_limit_bytes).sum();
-        let memory = quantity(MEMORY_BYTES + RUN_SIZE_BYTES + tmpfs);
+        let memory = quantity::of_bytes(MEMORY_BYTES + RUN_VOLUME_BYTES + tmpfs);
         let request = if is_guaranteed { memory.clone() } else { "8Mi".to_owned() };
         requests.insert("memory".to_owned(), json!(request));
         limits.insert("memory".to_owned(), json!(memory));

@@ -3,9 +3,10 @@
 //! A pod that needs one of its own class's would wait for it for ever, so it is refused; a
 //! reference that is optional gets a warning.
 
-use super::Mutation;
+use super::mutation::Mutation;
+use super::names::CSI_DRIVER;
 use super::refusal::{Cause, Refusal, cut};
-use crate::admission::pod::{Container, Pod, SecretName, Volume};
+use crate::pod::{Container, Pod, SecretName, Volume};
 use crate::provider_class::{ClassPlan, ProviderClass, check_secret_objects};
 use crate::reason;
 use std::collections::{BTreeMap, HashMap};
@@ -111,7 +112,7 @@ impl<'p> NeededSecrets<'p> {
             self.read(&source.secret, user);
         }
         // The Secrets Store CSI driver's own credentials are judged with the class.
-        if let Some(csi) = volume.csi.as_ref().filter(|csi| &*csi.driver != super::CSI_DRIVER) {
+        if let Some(csi) = volume.csi.as_ref().filter(|csi| &*csi.driver != CSI_DRIVER) {
             if let Some(secret) = &csi.node_publish_secret_ref {
                 self.read(secret, user);
             }

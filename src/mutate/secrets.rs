@@ -2,21 +2,23 @@
 //! sidecar.
 
 use super::annotations::Annotations;
-use super::classes::{Resolver, class_cause, class_name, find_class};
+use super::classes::{Resolver, class_cause, find_class};
+use super::context::Context;
+use super::limits::MAX_PLAN_BYTES;
+use super::mutation::{Mutation, Note};
+use super::names::{CSI_DRIVER, TOKEN_VOLUME_PREFIX};
+use super::operating_system;
 use super::refusal::{Cause, Refusal};
 use super::secret_objects::{self, NeededSecrets};
-use super::sidecar::PLAN_LIMIT_BYTES;
-use super::{Context, Mutation, Note, operating_system};
-use crate::admission::pod::{Csi, Pod, Volume};
+use crate::pod::{Csi, Pod, Volume};
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, check_provider};
+use crate::quantity;
 use crate::reason;
 use crate::settings::CsiVolumes;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Driver of the volumes that concern us.
-pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
 /// Each may cost a class of 256 KiB to read; a Plan of more files than that is refused for its size
 /// anyway.
 const MAX_VOLUMES: usize = 64;
@@ -86,7 +88,7 @@ pub(super) fn has_csi_volume(pod: &Pod<'_>) -> bool {
 /// Names of the classes the pod refers to, each once; too many are not looked up at all, since each
 /// may be a request to the API server.
 pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Result<Vec<&'a str>, Cause> {
-    let names: BTreeSet<_> = csi_volumes(pod).filter_map(|(_, _, csi)| class_name(csi)).collect();
+    let names: BTreeSet<_> = csi_volumes(pod).filter_map(|(_, _, csi)| csi.class_name()).collect();
     if names.len() > MAX_VOLUMES {
         return Err(Cause::TooMany {
             what: "SecretProviderClasses in its volumes",
@@ -134,7 +136,7 @@ pub(super) fn select<'a>(
             mutation.notes.push(Note::OtherProvider { volume, provider });
             continue;
         }
-        if name.starts_with(super::identity::VOLUME_PREFIX) {
+        if name.starts_with(TOKEN_VOLUME_PREFIX) {
             let field = format!("/spec/volumes/{index}/name");
             return Err(Cause::ReservedName { field, name: name.to_owned() }.into());
         }
@@ -153,8 +155,8 @@ pub(super) fn select<'a>(
         let (plan, is_new) = resolver.plan(name, csi, &class)?;
         files += plan.files.len() + plan.selections.len();
         bytes += plan_bytes(&plan);
-        if bytes > PLAN_LIMIT_BYTES {
-            return Err(Cause::PlanSize { bytes, limit: PLAN_LIMIT_BYTES }.into());
+        if bytes > MAX_PLAN_BYTES {
+            return Err(Cause::PlanSize { bytes, limit: MAX_PLAN_BYTES }.into());
         }
         if files > MAX_FILES {
             return Err(Cause::TooMany {
@@ -233,7 +235,7 @@ fn details(plan: &ClassPlan) -> String {
 /// the CSI driver's are.
 pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
     for volume in volumes {
-        let size_limit = super::sidecar::quantity(volume.size_limit_bytes());
+        let size_limit = quantity::of_bytes(volume.size_limit_bytes());
         let definition =
             json!({"name": volume.name, "emptyDir": {"medium": "Memory", "sizeLimit": size_limit}});
         mutation.patch.replace(format!("/spec/volumes/{}", volume.index), definition);

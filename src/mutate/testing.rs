@@ -62,7 +62,7 @@ pub(super) fn run_with(
     facts: &Facts,
 ) -> Result<(Value, Mutation), String> {
     let text = pod.to_string();
-    let view = crate::admission::pod::Pod::from_json(text.as_bytes()).unwrap();
+    let view = crate::pod::Pod::from_json(text.as_bytes()).unwrap();
     let mutation = mutate(&view, Context { settings, namespace: "ns", facts })
         .map_err(|refusal| refusal.to_string())?;
     let mut patched = pod.clone();

@@ -1,10 +1,10 @@
 //! Whom the sidecar runs as, so that the application can read its files without root or CAP_CHOWN.
 
-use super::Mutation;
+use super::mutation::Mutation;
 use super::refusal::{Cause, Refusal};
 use super::secrets::SecretVolume;
-use crate::admission::pod::{Capabilities, Container, Pod};
 use crate::json::Text;
+use crate::pod::{Capabilities, Container, Pod};
 use crate::reason;
 use keysluice_plan::FileMode;
 use std::borrow::Cow;

@@ -182,8 +182,8 @@ mod tests {
         assert_eq!(
             error,
             "KS132 secretObjects[0]: data[0]: file matching objectName a not found in the pod; \
-             hint: set objectName to the file's path: the \
-             objectAlias, or the object's name without one"
+             hint: set objectName to the path of the file: the objectAlias, or the objectName of \
+             an object that has no alias"
         );
         assert_eq!(
             check_secret_objects(&[SecretObject::default()], &plan()).unwrap_err().reason().code,

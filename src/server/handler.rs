@@ -9,9 +9,10 @@ use super::pulse::Ticket;
 use super::refusal::Refusal;
 use super::turns::{Turn, Turns};
 use crate::admission::{self, Answer, Incoming as Review, Outcome, ReviewError};
+use crate::bounded::shortened;
 use crate::budget::Budget;
 use crate::cluster::{self, Cluster, ClusterError};
-use crate::log::{Decision, shortened};
+use crate::log::Decision;
 use crate::metrics::Metrics;
 use crate::mutate::{Facts, Needs};
 use crate::reason;
@@ -433,8 +434,8 @@ fn log(incoming: &admission::Incoming<'_>, answer: &Answer, duration: Duration) 
     let (pod, because) = (incoming.pod(), answer.because());
     let line = Decision {
         namespace: incoming.namespace(),
-        pod: &pod.map(admission::pod::Pod::display_name).unwrap_or_default(),
-        service_account: pod.map(admission::pod::Pod::service_account).unwrap_or_default(),
+        pod: &pod.map(crate::pod::Pod::display_name).unwrap_or_default(),
+        service_account: pod.map(crate::pod::Pod::service_account).unwrap_or_default(),
         outcome: answer.outcome.as_str(),
         reason: answer.reason.map(|reason| reason.code),
         message: answer.message.as_deref(),

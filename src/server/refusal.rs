@@ -2,7 +2,7 @@
 //! said in the body.
 
 use crate::admission::review::{self, Status, Verdict};
-use crate::log::shortened;
+use crate::bounded::shortened;
 use http::StatusCode;
 use keysluice_plan::reason::Reason;
 use std::fmt::Display;

@@ -120,22 +120,3 @@ impl std::str::FromStr for TokenLayout {
         }
     }
 }
-
-/// Bytes of a quantity of memory: `1048576`, `512Ki`, `8Mi`, `1Gi`.
-pub fn memory_bytes(text: &str) -> Option<u64> {
-    let units = [("Ki", 1_u64 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("", 1)];
-    let (number, unit) =
-        units.into_iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
-    let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten()
-}
-
-/// Whether a text is a quantity of CPU: `5m`, `1`, `0.1`.
-pub fn is_cpu_quantity(text: &str) -> bool {
-    let number = text.strip_suffix('m').unwrap_or(text);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |part: &str| {
-        !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    digits(whole) && digits(fraction) && (number.len() == text.len() || !number.contains('.'))
-}

@@ -23,6 +23,7 @@ mod guides;
 mod hold;
 mod hold_caches;
 mod http2;
+mod layers;
 mod listener;
 mod own_certificates;
 mod own_path;

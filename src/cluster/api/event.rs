@@ -1,7 +1,7 @@
 //! What the API server sends, borrowed from its bytes: of each object only what a cache keeps.
 
-use crate::admission::pod::Text;
 use crate::mutate::may_be_ours;
+use crate::pod::Text;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;

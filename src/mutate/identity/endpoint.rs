@@ -1,6 +1,6 @@
 //! What the custom token endpoint means for one pod.
 
-use crate::admission::pod::{Pod, ProjectedSource};
+use crate::pod::{Pod, ProjectedSource};
 use crate::settings::{CertificateSource, TokenEndpoint};
 use serde_json::{Value, json};
 

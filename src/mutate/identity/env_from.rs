@@ -2,10 +2,10 @@
 
 use super::environment::{Variables, is_left_to_env_from};
 use super::skip::Skipped;
-use crate::admission::pod::{Container, EnvFrom, Pod};
-use crate::mutate::Mutation;
 use crate::mutate::annotations::Annotations;
-use crate::mutate::sidecar::is_sidecar;
+use crate::mutate::earlier_run::is_sidecar;
+use crate::mutate::mutation::Mutation;
+use crate::pod::{Container, EnvFrom, Pod};
 use crate::reason;
 
 const VARIABLE_PREFIX: &str = "AZURE_";

@@ -1,27 +1,13 @@
 //! The variables a container gets, where it has none of that name.
 
 use super::token_volume::TokenVolume;
-use crate::admission::pod::{Container, EnvVar, Pointer};
-use crate::mutate::Mutation;
 use crate::mutate::annotations::Annotations;
+use crate::mutate::mutation::Mutation;
+use crate::mutate::names::{CLIENT_ID_VARIABLE, TOKEN_FILE_VARIABLE, VARIABLES};
+use crate::pod::{Container, EnvVar, Pointer};
 use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint};
 use serde::Serialize;
-
-/// Names of all variables, in order: four that every container gets, four of the custom token
-/// endpoint.
-pub(in crate::mutate) const NAMES: [&str; 8] = [
-    CLIENT_ID_VARIABLE,
-    "AZURE_TENANT_ID",
-    TOKEN_FILE_VARIABLE,
-    "AZURE_AUTHORITY_HOST",
-    "AZURE_KUBERNETES_TOKEN_PROXY",
-    "AZURE_KUBERNETES_SNI_NAME",
-    "AZURE_KUBERNETES_CA_FILE",
-    "AZURE_KUBERNETES_CA_DATA",
-];
-pub(super) const CLIENT_ID_VARIABLE: &str = "AZURE_CLIENT_ID";
-const TOKEN_FILE_VARIABLE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
 /// An entry of `env` as it is written into the patch.
 #[derive(Serialize)]
@@ -44,7 +30,7 @@ impl Variables {
     ) -> Self {
         let values =
             [client_id.to_owned(), tenant_id.to_owned(), token.token_file(), authority.to_owned()];
-        let (of_all, of_endpoint) = NAMES.split_at(values.len());
+        let (of_all, of_endpoint) = VARIABLES.split_at(values.len());
         let mut variables: Vec<_> = of_all.iter().copied().zip(values).collect();
         if let Some(endpoint) = endpoint {
             let data = match &endpoint.ca {
@@ -159,7 +145,7 @@ struct Present<'a> {
     name: &'a str,
     /// Its value, where it is a token path.
     token_file: &'a str,
-    /// The variables that its value refers to: a bit each, in the order of [`NAMES`].
+    /// The variables that its value refers to: a bit each, in the order of [`VARIABLES`].
     references: u8,
 }
 
@@ -172,7 +158,7 @@ impl<'a> Present<'a> {
 
     fn refers_to(&self, name: &str) -> bool {
         self.references != 0
-            && NAMES
+            && VARIABLES
                 .iter()
                 .position(|known| *known == name)
                 .is_some_and(|at| self.references >> at & 1 == 1)
@@ -195,7 +181,7 @@ fn references(value: &str) -> u8 {
                 name.strip_prefix(known).is_some_and(|rest| rest.starts_with(')'))
             })
         };
-        if let Some(known) = NAMES.iter().position(|known| is_named(known)) {
+        if let Some(known) = VARIABLES.iter().position(|known| is_named(known)) {
             found |= 1 << known;
         }
     }

@@ -4,14 +4,17 @@
 //! Nothing is refused here: whoever debugs a pod needs the container, also where ServiceAccount or
 //! annotations went bad since the pod was admitted.
 
-use super::{
-    Skipped, TokenVolume, inject_one, is_opted_in, missing_account, variables, wanted,
-    warn_of_account, warn_of_identities,
-};
-use crate::admission::pod::{Pod, Pointer};
+use super::container::{inject_one, is_opted_in, missing_account, variables, wanted};
+use super::skip::Skipped;
+use super::token_volume::TokenVolume;
+use super::warnings::{warn_of_account, warn_of_identities};
 use crate::mutate::annotations::Annotations;
+use crate::mutate::bounds;
+use crate::mutate::context::Context;
+use crate::mutate::mutation::{Mutation, Note};
 use crate::mutate::refusal::Refusal;
-use crate::mutate::{Context, Mutation, Note, ServiceAccount, bounds, too_large};
+use crate::mutate::service_account::ServiceAccount;
+use crate::pod::{Pod, Pointer};
 use std::collections::BTreeSet;
 
 /// Environment and mount for those that the old pod does not have: existing ones may not be
@@ -65,8 +68,8 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
             Err(refusal) => mutation.warn(refusal),
         }
     }
-    if let Some(refusal) = too_large(&mutation) {
-        mutation.warn(refusal);
+    if let Err(too_large) = mutation.check_size() {
+        mutation.warn(Refusal::from(too_large));
     }
     mutation
 }

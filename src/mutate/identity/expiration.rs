@@ -1,9 +1,9 @@
 //! The lifetime of the token.
 
-use super::account::EXPIRATION_ANNOTATION;
-use crate::admission::pod::Pod;
-use crate::mutate::Context;
+use crate::mutate::context::Context;
+use crate::mutate::names::EXPIRATION_ANNOTATION;
 use crate::mutate::refusal::{Cause, Refusal, cut};
+use crate::pod::Pod;
 use std::num::IntErrorKind;
 use std::ops::RangeInclusive;
 

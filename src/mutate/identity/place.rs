@@ -1,11 +1,11 @@
 //! Name of the token volume, and its paths: those of three releases of Azure Workload Identity.
 
-use super::VOLUME_PREFIX;
 use super::skip::Skipped;
-use super::token_volume::Wanted;
-use crate::admission::pod::{Pod, ProjectedSource, Volume};
+use super::wanted::Wanted;
 use crate::mutate::bounds::is_label;
-use crate::mutate::sidecar::is_sidecar;
+use crate::mutate::earlier_run::is_sidecar;
+use crate::mutate::names::TOKEN_VOLUME_PREFIX;
+use crate::pod::{Pod, ProjectedSource, Volume};
 use crate::settings::TokenLayout;
 use sha2::{Digest, Sha256};
 
@@ -88,7 +88,7 @@ impl Place {
                 hash.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
             }
         }
-        let name = format!("{VOLUME_PREFIX}{hash}");
+        let name = format!("{TOKEN_VOLUME_PREFIX}{hash}");
         let (name, mount_path) = match layout {
             TokenLayout::V1_6_0 => (name, MOUNT_PATH.to_owned()),
             TokenLayout::V1_6_1 => (name, format!("{MOUNT_PATH}/{hash}")),
@@ -106,7 +106,7 @@ impl Place {
 /// Whether a volume of this name is one of Azure Workload Identity's from v1.6 on: what Kubernetes
 /// would not take is nobody's.
 fn is_reserved(name: &str) -> bool {
-    name.starts_with(VOLUME_PREFIX) && is_label(name)
+    name.starts_with(TOKEN_VOLUME_PREFIX) && is_label(name)
 }
 
 /// Where a volume is mounted.

@@ -1,8 +1,8 @@
 //! Containers that get nothing.
 
-use crate::admission::pod::Pod;
-use crate::mutate::annotations::SIZE_LIMIT_BYTES;
+use crate::mutate::limits::MAX_ANNOTATIONS_BYTES;
 use crate::mutate::refusal::{Cause, Refusal};
+use crate::pod::Pod;
 
 const ANNOTATION: &str = "azure.workload.identity/skip-containers";
 
@@ -16,8 +16,10 @@ impl<'a> Skipped<'a> {
         let Some(list) = pod.metadata.annotations.find(ANNOTATION) else {
             return Ok(Self::default());
         };
-        if list.len() > SIZE_LIMIT_BYTES {
-            return Err(Cause::AnnotationsSize { of: ANNOTATION, limit: SIZE_LIMIT_BYTES }.into());
+        if list.len() > MAX_ANNOTATIONS_BYTES {
+            return Err(
+                Cause::AnnotationsSize { of: ANNOTATION, limit: MAX_ANNOTATIONS_BYTES }.into()
+            );
         }
         let mut names: Vec<&str> =
             list.split(';').map(str::trim).filter(|name| !name.is_empty()).collect();

@@ -4,12 +4,14 @@ use super::expiration;
 use super::place::{
     HASH_LENGTH, MOUNT_PATH, Place, TOKEN_PATH, V1_5_MOUNT_PATH, V1_5_NAME, is_token_at, sources,
 };
-use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
+use super::wanted::Wanted;
+use crate::mutate::context::Context;
+use crate::mutate::mutation::Mutation;
 use crate::mutate::refusal::{Cause, Refusal, cut};
-use crate::mutate::{Context, Mutation};
+use crate::patch::Patch;
+use crate::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
 use crate::reason;
-use crate::settings::{CertificateSource, TokenEndpoint, TokenLayout};
+use crate::settings::TokenLayout;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -27,22 +29,6 @@ pub(in crate::mutate) struct TokenVolume {
     audience: String,
     /// Projects the authority's certificate beside the token.
     ca: Option<Value>,
-}
-
-/// What a token volume should be.
-#[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    pub(super) layout: TokenLayout,
-    pub(super) audience: &'a str,
-    /// The token endpoint, where the pod asks for it.
-    pub(super) endpoint: Option<&'a TokenEndpoint>,
-}
-
-impl<'a> Wanted<'a> {
-    /// The authority that becomes a file in the volume.
-    fn ca(&self) -> Option<&'a CertificateSource> {
-        self.endpoint.and_then(|endpoint| endpoint.ca.as_ref()).filter(|ca| ca.is_file())
-    }
 }
 
 /// A mount as it is written into the patch.

@@ -1,7 +1,7 @@
 //! What is warned of and what is not, and that neither takes long.
 
 use super::super::testing::{CLIENT, account, facts, labelled, run, run_with, settings};
-use crate::mutate::MAX_WARNINGS;
+use crate::provider_class::MAX_WARNINGS;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -181,7 +181,7 @@ fn many_containers_and_long_annotations_do_not_multiply() {
     ] {
         let pod = annotated(spec.clone(), annotations).to_string();
         let (settings, facts) = (settings(), facts());
-        let view = crate::admission::pod::Pod::from_json(pod.as_bytes()).unwrap();
+        let view = crate::pod::Pod::from_json(pod.as_bytes()).unwrap();
         let begun = Instant::now();
         let context =
             crate::mutate::Context { settings: &settings, namespace: "ns", facts: &facts };

@@ -1,7 +1,8 @@
 //! Whatever a stranger writes.
 
 use super::*;
-use keysluice_plan::{Plan, PlanSchema, RelativePath};
+use crate::plan;
+use keysluice_plan::{Plan, RelativePath};
 use proptest::prelude::*;
 
 /// Text that looks enough like an `objects` document to get past the first check.
@@ -98,9 +99,11 @@ proptest! {
         let split = if split { "true" } else { "false" };
         let class = with(&[("objects", &objects), ("select", &select), ("writeCertAndKeyInSeparateFiles", split)]);
         if let Ok(resolved) = bare(&class) {
-            let mut plan = Plan { schema: PlanSchema, run_directory: "/run/keysluice".to_owned(), start_timeout_seconds: None,
-                trusted_ca: None, identities: Vec::new(), volumes: Vec::new() };
-            crate::mutate::add_volume(&mut plan, "v".to_owned(), "/mnt/v".to_owned(), &resolved, "/t", Duration::from_secs(120));
+            let mut plan = plan::empty(false);
+            let (name, directory) = ("v", "/mnt/v".to_owned());
+            let refresh_interval = Duration::from_secs(120);
+            let target = plan::Target { name, directory, token_file: "/t", refresh_interval };
+            plan::add_volume(&mut plan, &resolved, target);
             let read = Plan::from_json(&serde_json::to_string(&plan).unwrap());
             prop_assert!(read.is_ok(), "{:?}", read);
             let paths = made(&plan);

@@ -1,38 +1,17 @@
 //! The token of a sidecar that an earlier run added, after another webhook changed the pod.
 
-use super::identity::TokenVolume;
-use super::sidecar::{encode, is_sidecar};
-use crate::admission::patch::Patch;
-use crate::admission::pod::{Container, Pointer};
-use keysluice_plan::{Credential, PLAN_ENV, Plan};
-
-/// Only a federated identity has it.
-const TOKEN_FILE_FIELD: &str = "\"tokenFile\"";
-
-/// Whether the sidecar signs in with the pod's token.
-pub(super) fn uses_token(container: &Container<'_>) -> bool {
-    is_sidecar(container)
-        && plan_entry(container).is_some_and(|(_, plan)| plan.contains(TOKEN_FILE_FIELD))
-}
-
-/// Position and text of the Plan.
-fn plan_entry<'a>(container: &'a Container<'_>) -> Option<(usize, &'a str)> {
-    let env = container.env.as_deref().unwrap_or_default();
-    let index = env.iter().position(|entry| &*entry.name == PLAN_ENV)?;
-    Some((index, env[index].value.as_deref().unwrap_or_default()))
-}
-
-/// The Plan of a sidecar from an earlier run, if this version can read it.
-pub(super) fn plan_of(container: &Container<'_>) -> Option<Plan> {
-    let (_, text) = plan_entry(container)?;
-    serde_json::from_str(&text.replace("$$", "$")).ok()
-}
+use super::token_volume::TokenVolume;
+use crate::mutate::earlier_run::{TOKEN_FILE_FIELD, plan_entry, plan_of};
+use crate::patch::Patch;
+use crate::plan;
+use crate::pod::{Container, Pointer};
+use keysluice_plan::Credential;
 
 /// Lets the Plan look where the sidecar's token mount is, should another webhook have moved it.
 ///
 /// Azure Workload Identity moves every mount of the volume whenever it is called: to move one back
 /// calls it once more, and it has the last word.
-pub(super) fn follow_token_mount(
+pub(super) fn follow(
     patch: &mut Patch,
     pointer: Pointer,
     container: &Container<'_>,
@@ -58,6 +37,6 @@ pub(super) fn follow_token_mount(
         }
     }
     if is_changed {
-        patch.replace(format_args!("{pointer}/env/{index}/value"), encode(&plan));
+        patch.replace(format_args!("{pointer}/env/{index}/value"), plan::to_variable(&plan));
     }
 }

@@ -1,19 +1,14 @@
 //! What of a ServiceAccount matters.
 
+use super::bounds::TooLarge;
+use super::limits::MAX_ID_BYTES;
+use super::names::{CLIENT_ID_ANNOTATION, EXPIRATION_ANNOTATION, TENANT_ID_ANNOTATION, USE_LABEL};
+use super::refusal::cut;
+use crate::bounded::bounded;
 use crate::heap;
-use crate::log::shortened;
-use crate::mutate::bounds::ID_BYTES;
 use crate::provider_class::{is_guid, is_placeholder};
 use crate::reason;
 use crate::spelling;
-
-/// ServiceAccount annotation: client id.
-pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";
-/// ServiceAccount annotation: tenant id.
-pub const TENANT_ID_ANNOTATION: &str = "azure.workload.identity/tenant-id";
-/// Annotation of pod and ServiceAccount: lifetime of the token in seconds.
-pub(super) const EXPIRATION_ANNOTATION: &str =
-    "azure.workload.identity/service-account-token-expiration";
 
 /// Misspelt keys that are named, and how much of each.
 const NAMED_MISSPELT: usize = 3;
@@ -50,12 +45,13 @@ impl ServiceAccount {
                 TENANT_ID_ANNOTATION => read.tenant_id = read.id(TENANT_ID_ANNOTATION, value),
                 // What is cut is not a number, and the pod is told so.
                 EXPIRATION_ANNOTATION => {
-                    read.token_expiration = Some(cut(value, 64)).filter(|text| !text.is_empty());
+                    read.token_expiration =
+                        Some(bounded(value, 64)).filter(|text| !text.is_empty());
                 }
                 _ if looks_like_ours(key, &mut compared) => {
                     read.misspelt_count += 1;
                     if read.misspelt.len() < NAMED_MISSPELT {
-                        read.misspelt.push(cut(key, NAMED_MISSPELT_BYTES));
+                        read.misspelt.push(bounded(key, NAMED_MISSPELT_BYTES));
                     }
                 }
                 _ => {}
@@ -66,11 +62,21 @@ impl ServiceAccount {
 
     fn id(&mut self, key: &'static str, value: &str) -> Option<String> {
         self.too_long.retain(|known| *known != key);
-        if value.len() > ID_BYTES {
+        if value.len() > MAX_ID_BYTES {
             self.too_long.push(key);
             return None;
         }
         Some(value.to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// Refuses ids that are longer than any: each container would get a copy.
+    pub(super) fn check_ids(&self, account: &str) -> Result<(), TooLarge> {
+        let too_long = |annotation: &&'static str| TooLarge::Id {
+            annotation,
+            account: cut(account),
+            limit: MAX_ID_BYTES,
+        };
+        self.too_long.first().map_or(Ok(()), |annotation| Err(too_long(annotation)))
     }
 
     /// What its texts take on the heap.
@@ -134,15 +140,6 @@ impl ServiceAccount {
     }
 }
 
-/// The text, or its beginning.
-fn cut(text: &str, most_bytes: usize) -> String {
-    if text.len() <= most_bytes {
-        text.to_owned()
-    } else {
-        format!("{}…", shortened(text, most_bytes))
-    }
-}
-
 const KNOWN: &[&str] = &[CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION, EXPIRATION_ANNOTATION];
 const PREFIX: &str = "azure.workload.identity/";
 
@@ -155,7 +152,7 @@ pub(crate) fn may_be_ours(key: &str) -> bool {
 fn looks_like_ours(key: &str, compared: &mut usize) -> bool {
     // The label's key is often put here too; it does no harm.
     if key.starts_with(PREFIX) {
-        return key != super::USE_LABEL;
+        return key != USE_LABEL;
     }
     if !may_be_ours(key) || *compared == MOST_COMPARED {
         return false;

@@ -1,0 +1,51 @@
+//! What a decision depends on beside the pod, and what must be looked up for it.
+
+use super::service_account::ServiceAccount;
+use crate::provider_class::{ClassError, ProviderClass};
+use crate::settings::Settings;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the cluster says about one pod.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The pod's ServiceAccount; `None` if it does not exist (or nobody asked).
+    pub service_account: Option<ServiceAccount>,
+    /// The classes its volumes name.
+    pub classes: BTreeMap<String, ClassFact>,
+    /// Whether the Secrets Store CSI driver is installed.
+    pub csi_driver_installed: bool,
+}
+
+/// Everything a decision depends on beside the pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The operator's settings.
+    pub settings: &'a Settings,
+    /// Namespace of the request; the pod's own field may be absent.
+    pub namespace: &'a str,
+    /// What the cluster says.
+    pub facts: &'a Facts,
+}
+
+/// What the cluster must be asked before [`mutate`](super::mutate) can decide.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Needs<'a> {
+    /// The ServiceAccount, if any of it matters.
+    pub service_account: Option<&'a str>,
+    /// Classes by name.
+    pub classes: Vec<&'a str>,
+    /// Whether the CSI driver's presence matters.
+    pub csi_driver: bool,
+}
+
+/// What the cluster says about a class.
+#[derive(Debug, Clone)]
+pub enum ClassFact {
+    /// There is none of this name in the pod's namespace.
+    Missing,
+    /// It is there and well-formed.
+    Found(Arc<ProviderClass>),
+    /// It is there, and not a class.
+    Invalid(Arc<ClassError>),
+}

@@ -1,0 +1,32 @@
+//! The sidecar that an earlier run added, and its Plan.
+
+use super::names::SIDECAR;
+use crate::plan;
+use crate::pod::Container;
+use keysluice_plan::{PLAN_ENV, Plan};
+
+/// Only a federated identity has it.
+pub(super) const TOKEN_FILE_FIELD: &str = "\"tokenFile\"";
+
+/// Whether a container is our sidecar (from an earlier run), not just one of its name.
+pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
+    &*container.name == SIDECAR && plan_entry(container).is_some()
+}
+
+/// Whether the sidecar signs in with the pod's token.
+pub(super) fn uses_token(container: &Container<'_>) -> bool {
+    is_sidecar(container)
+        && plan_entry(container).is_some_and(|(_, plan)| plan.contains(TOKEN_FILE_FIELD))
+}
+
+/// Position and text of the Plan.
+pub(super) fn plan_entry<'a>(container: &'a Container<'_>) -> Option<(usize, &'a str)> {
+    let env = container.env.as_deref().unwrap_or_default();
+    let index = env.iter().position(|entry| &*entry.name == PLAN_ENV)?;
+    Some((index, env[index].value.as_deref().unwrap_or_default()))
+}
+
+/// The Plan of a sidecar from an earlier run, if this version can read it.
+pub(super) fn plan_of(container: &Container<'_>) -> Option<Plan> {
+    plan_entry(container).and_then(|(_, text)| plan::from_variable(text))
+}

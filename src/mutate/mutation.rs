@@ -1,0 +1,103 @@
+//! The result of a decision: patch, warnings, and the reasons for them.
+
+use super::bounds::TooLarge;
+use super::names::{CSI_DRIVER, USE_LABEL};
+use crate::bounded::bounded;
+use crate::patch::{Patch, STORED_LIMIT_BYTES};
+use crate::provider_class::MAX_WARNINGS;
+use std::fmt::Display;
+
+/// Bytes of one warning.
+const MAX_WARNING_BYTES: usize = 512;
+
+/// The result: what changes, what to warn about, and why.
+#[derive(Debug, Default)]
+pub struct Mutation {
+    /// The operations; empty if nothing changes.
+    pub patch: Patch,
+    /// Admission warnings, each with its code.
+    pub warnings: Vec<String>,
+    /// Why the pod was selected, or not.
+    pub notes: Vec<Note>,
+}
+
+impl Mutation {
+    /// Adds a warning, which is formatted only where there is room, and only as far: a pod may have
+    /// 20,000 reasons for one.
+    pub(super) fn warn(&mut self, text: impl Display) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(bounded(text, MAX_WARNING_BYTES));
+        }
+    }
+
+    /// Refuses a patch that became too large; there is none then.
+    pub(super) fn check_size(&self) -> Result<(), TooLarge> {
+        if self.patch.is_too_large() {
+            return Err(TooLarge::Patch { limit: STORED_LIMIT_BYTES });
+        }
+        Ok(())
+    }
+}
+
+/// Why a pod, or one of its volumes, is changed or let through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Note {
+    /// Neither label nor volume.
+    #[error("not selected: no label {USE_LABEL}: \"true\" and no volume of driver {CSI_DRIVER}")]
+    NotSelected,
+    /// By label.
+    #[error("selected by its label {USE_LABEL}: \"true\": identity environment and token volume")]
+    Label,
+    /// By volume.
+    #[error(
+        "volume {volume}: SecretProviderClass {class} of provider azure: {files} file(s) from \
+         {vaults}, served from a tmpfs{details}"
+    )]
+    Volume {
+        /// The volume.
+        volume: String,
+        /// The class.
+        class: String,
+        /// How many files.
+        files: usize,
+        /// The vaults.
+        vaults: String,
+        /// What a number of files does not show: histories, selections.
+        details: String,
+    },
+    /// The sidecar.
+    #[error("sidecar: runs as uid {uid}{group}; {gate}")]
+    Sidecar {
+        /// Its uid, to which the files belong.
+        uid: i64,
+        /// Its gid, if one is known.
+        group: String,
+        /// How the application waits for it.
+        gate: &'static str,
+    },
+    /// A static pod's image in the API.
+    #[error("a mirror pod: the kubelet runs it from its own manifest")]
+    Mirror,
+    /// New ephemeral containers of a pod with a token.
+    #[error("new ephemeral containers get the pod's identity")]
+    Ephemeral,
+    /// Ephemeral containers of a pod without one.
+    #[error("ephemeral containers are left alone: the pod has no token volume")]
+    NoToken,
+    /// The CSI driver keeps it.
+    #[error("volume {volume}: left to the Secrets Store CSI driver, {why}")]
+    LeftToCsiDriver {
+        /// The volume.
+        volume: String,
+        /// Who says so.
+        why: &'static str,
+    },
+    /// Not ours.
+    #[error("volume {volume}: provider {provider:?} is not azure: left alone")]
+    OtherProvider {
+        /// The volume.
+        volume: String,
+        /// Its provider.
+        provider: String,
+    },
+}

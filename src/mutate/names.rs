@@ -1,0 +1,38 @@
+//! Names that the webhook reads and writes in pods.
+
+/// The label a pod opts in with.
+pub const USE_LABEL: &str = "azure.workload.identity/use";
+/// ServiceAccount annotation: client id.
+pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";
+/// ServiceAccount annotation: tenant id.
+pub const TENANT_ID_ANNOTATION: &str = "azure.workload.identity/tenant-id";
+/// Annotation of pod and ServiceAccount: lifetime of the token in seconds.
+pub(super) const EXPIRATION_ANNOTATION: &str =
+    "azure.workload.identity/service-account-token-expiration";
+
+/// Driver of the CSI volumes that the webhook replaces.
+pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
+/// Name of the sidecar container.
+pub const SIDECAR: &str = "keysluice";
+/// Name of its private volume.
+pub const RUN_VOLUME: &str = "keysluice-run";
+
+/// Full path of the token where nothing else is said.
+pub const TOKEN_FILE: &str = "/var/run/secrets/azure/wi/token/azure-identity-token";
+/// What the names of token volumes begin with.
+pub(super) const TOKEN_VOLUME_PREFIX: &str = "azure-workload-identity-reserved-";
+
+/// Names of all variables, in order: four that every container gets, four of the custom token
+/// endpoint.
+pub(super) const VARIABLES: [&str; 8] = [
+    CLIENT_ID_VARIABLE,
+    "AZURE_TENANT_ID",
+    TOKEN_FILE_VARIABLE,
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_KUBERNETES_TOKEN_PROXY",
+    "AZURE_KUBERNETES_SNI_NAME",
+    "AZURE_KUBERNETES_CA_FILE",
+    "AZURE_KUBERNETES_CA_DATA",
+];
+pub(super) const CLIENT_ID_VARIABLE: &str = "AZURE_CLIENT_ID";
+pub(super) const TOKEN_FILE_VARIABLE: &str = "AZURE_FEDERATED_TOKEN_FILE";

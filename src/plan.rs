@@ -1,0 +1,133 @@
+//! Makes the Plan of a sidecar or a pipeline from resolved classes.
+
+use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, SelectionPlan};
+use keysluice_plan::{Credential, File, Identity, Plan, PlanSchema, Selection, Volume};
+use std::time::Duration;
+
+/// Private directory of the sidecar.
+pub(crate) const RUN_DIRECTORY: &str = "/run/keysluice";
+
+/// Longest start that is bounded: the kubelet does not delete a pod while its postStart hook runs.
+pub(crate) const START_TIMEOUT_SECONDS: u64 = 30;
+
+/// A Plan without volumes. `is_bounded` says whether a start without all secrets ends.
+pub(crate) fn empty(is_bounded: bool) -> Plan {
+    Plan {
+        schema: PlanSchema,
+        run_directory: RUN_DIRECTORY.to_owned(),
+        start_timeout_seconds: is_bounded.then_some(START_TIMEOUT_SECONDS),
+        trusted_ca: None,
+        identities: Vec::new(),
+        volumes: Vec::new(),
+    }
+}
+
+/// Where one class goes.
+pub(crate) struct Target<'t> {
+    /// Name of the volume.
+    pub(crate) name: &'t str,
+    /// Its path where the Plan is carried out.
+    pub(crate) directory: String,
+    /// The federated token there.
+    pub(crate) token_file: &'t str,
+    /// How often its files are fetched.
+    pub(crate) refresh_interval: Duration,
+}
+
+/// Adds one class to a Plan as one volume; equal identities are shared.
+pub(crate) fn add_volume(plan: &mut Plan, class: &ClassPlan, target: Target<'_>) {
+    if let Some(ca) = &class.cloud.trusted_ca {
+        let trusted = plan.trusted_ca.get_or_insert_default();
+        if !trusted.contains(ca.as_str()) {
+            trusted.push_str(ca);
+        }
+    }
+    let credential = credential(class, target.token_file);
+    let identity = identity_name(plan, credential, class.cloud.key_vault_scope());
+    plan.volumes.push(Volume {
+        name: target.name.to_owned(),
+        directory: target.directory,
+        refresh_interval_seconds: target.refresh_interval.as_secs().max(1),
+        files: class.files.iter().map(|planned| file(planned, &identity)).collect(),
+        selections: class.selections.iter().map(|planned| selection(planned, &identity)).collect(),
+    });
+}
+
+fn credential(class: &ClassPlan, token_file: &str) -> Credential {
+    match &class.identity {
+        IdentityChoice::Federated { client_id, tenant_id } => Credential::Federated {
+            client_id: client_id.clone(),
+            tenant_id: tenant_id.clone(),
+            token_file: token_file.to_owned(),
+            authority: class.cloud.authority.clone(),
+        },
+        IdentityChoice::ManagedIdentity { client_id } => Credential::ManagedIdentity {
+            client_id: client_id.clone(),
+            endpoint: class.cloud.managed_identity_endpoint.clone(),
+        },
+    }
+}
+
+fn file(planned: &FilePlan, identity: &str) -> File {
+    File {
+        path: planned.path.clone(),
+        mode: planned.mode,
+        identity: identity.to_owned(),
+        vault: planned.vault.clone(),
+        object_type: planned.object_type,
+        name: planned.name.clone(),
+        version: planned.version.clone(),
+        format: planned.format,
+        encoding: planned.encoding,
+        history: planned.history,
+        part: planned.part,
+        split: planned.split,
+        json_key: planned.json_key.clone(),
+        optional: planned.optional,
+        group: planned.group,
+    }
+}
+
+fn selection(planned: &SelectionPlan, identity: &str) -> Selection {
+    Selection {
+        directory: planned.directory.clone(),
+        mode: planned.mode,
+        identity: identity.to_owned(),
+        vault: planned.vault.clone(),
+        name_prefix: planned.name_prefix.clone(),
+        tags: planned.tags.clone(),
+        format: planned.format,
+        encoding: planned.encoding,
+        group: planned.group,
+    }
+}
+
+/// Name of the identity in the Plan; a new identity is added.
+fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> String {
+    if let Some(same) =
+        plan.identities.iter().find(|known| known.credential == credential && known.scope == scope)
+    {
+        return same.name.clone();
+    }
+    let kind = match credential {
+        Credential::Federated { .. } => "workload-identity",
+        Credential::ManagedIdentity { .. } => "managed-identity",
+    };
+    let name = match plan.identities.iter().filter(|known| known.name.starts_with(kind)).count() {
+        0 => kind.to_owned(),
+        others => format!("{kind}-{}", others + 1),
+    };
+    plan.identities.push(Identity { name: name.clone(), scope, credential });
+    name
+}
+
+/// The Plan as the value of a variable: Kubernetes expands `$(NAME)` there, and `$$` stands for
+/// `$`.
+pub(crate) fn to_variable(plan: &Plan) -> String {
+    serde_json::to_string(plan).expect("a Plan is strings, numbers and lists").replace('$', "$$")
+}
+
+/// The Plan that [`to_variable`] wrote, if this version can read it.
+pub(crate) fn from_variable(value: &str) -> Option<Plan> {
+    serde_json::from_str(&value.replace("$$", "$")).ok()
+}
