@@ -1,7 +1,7 @@
 //! A history: which versions it has, and what they hold.
 
 use super::making::{Job, Made, Place};
-use super::{Brought, Fetcher, Results};
+use super::{Fetcher, ItemUpdate, Results};
 use crate::changes::History;
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
@@ -45,7 +45,7 @@ impl Fetcher {
                         .map(|known| known.paths)
                         .unwrap_or_default();
                     let kept = paths.into_iter().map(|path| (path, None)).collect();
-                    (index, Ok(Brought { kept, ..Brought::default() }))
+                    (index, Ok(ItemUpdate { kept, ..ItemUpdate::default() }))
                 };
                 items.into_iter().map(kept).collect()
             }

@@ -1,7 +1,7 @@
 //! A selection: which secrets it has, where they go, and which of them changed.
 
 use super::making::{Job, Place};
-use super::{Brought, Fetcher};
+use super::{Fetcher, ItemUpdate};
 use crate::changes::{Seen, settled};
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
@@ -26,16 +26,16 @@ impl Fetcher {
         self: Arc<Self>,
         volume: usize,
         index: usize,
-    ) -> Result<Brought, Fault> {
+    ) -> Result<ItemUpdate, Fault> {
         let item = Item::at(&self.plan.volumes[volume], index);
-        let Item::Selection(selection) = item else { return Ok(Brought::default()) };
+        let Item::Selection(selection) = item else { return Ok(ItemUpdate::default()) };
         let source = self.source(&selection.identity)?;
         let chosen = |listed: &Listed| is_chosen(selection, listed);
         let listed = self.vaults.secrets(&selection.vault, source, &selection.tags, chosen).await?;
         // Not sooner: another round may have had everything forgotten.
         let before = self.ledger(volume).selected(index);
         let names = names(listed);
-        let mut brought = Brought::default();
+        let mut brought = ItemUpdate::default();
         if names.is_empty() {
             brought.fetched.warnings.push(format!("{}: there is none", item.source()));
         }

@@ -5,7 +5,7 @@ mod certificates;
 
 use crate::content::{Content, Output};
 use crate::fault::{Class, Fault, FaultKind};
-use crate::fetch::Brought;
+use crate::fetch::ItemUpdate;
 use crate::item::Item;
 use crate::volume::Entry;
 use keysluice_plan::reason::{KS429, KS431};
@@ -114,9 +114,9 @@ impl Outputs {
         &mut self,
         volume: &Volume,
         index: usize,
-        brought: Brought,
+        brought: ItemUpdate,
     ) -> Result<Option<Fault>, Fault> {
-        let Brought { fetched, kept: asked } = brought;
+        let ItemUpdate { fetched, kept: asked } = brought;
         let mut files = fetched.files;
         match Item::at(volume, index) {
             Item::File(file) if file.split && file.history.is_none() => {

@@ -25,7 +25,7 @@ fn set(paths: &[&str]) -> BTreeSet<RelativePath> {
     paths.iter().map(|path| path.parse().unwrap()).collect()
 }
 
-fn fetched(paths: &[&str]) -> Brought {
+fn fetched(paths: &[&str]) -> ItemUpdate {
     let output = |path: &&str| Output {
         path: path.parse().unwrap(),
         content: Content::new(path.as_bytes().to_vec()),
@@ -157,7 +157,7 @@ fn a_selected_secret_that_fails_keeps_its_file() {
     let some = |new: &[&str], kept: &[&str]| {
         let fault = || Some(Fault::new(KS402, Class::Slow, "refused"));
         let kept = kept.iter().map(|path| (path.parse().unwrap(), fault())).collect();
-        Brought { kept, ..fetched(new) }
+        ItemUpdate { kept, ..fetched(new) }
     };
     assert_eq!(
         outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap_err().reason,
@@ -227,7 +227,7 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
     assert_eq!(outputs.committed(), [0]);
     outputs.accept(&volume, 0, of("crt", "2")).unwrap();
     assert!(outputs.committed().is_empty());
-    outputs.accept(&volume, 1, Brought::default()).unwrap();
+    outputs.accept(&volume, 1, ItemUpdate::default()).unwrap();
     assert_eq!(outputs.committed(), [0, 1], "an optional part that is not there has no version");
 }
 
