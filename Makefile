@@ -39,7 +39,7 @@ soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints
 			|| { echo "failed with PROPTEST_RNG_SEED=$$seed; keep the printed case as a test"; exit 1; }; \
 	done
 	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null; then $(MAKE) --no-print-directory test-peers; \
-	else echo "not root, or go is not installed: the migration pages were not followed"; fi
+	else echo "not root, or go is not installed: the tests of the migration pages are skipped"; fi
 
 .PHONY: test-hold
 test-hold: static ## Attacks the static webhook under the chart's memory limit, with three times the load of the known attacks, and checks times (root, cgroups)
@@ -61,15 +61,16 @@ test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubern
 	@$(ENCLOSURE); \
 	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
 	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	$(if $(ONLY),,@$(MAKE) --no-print-directory test-peers ONLY='csi_driver azure_workload_identity')
 
 .PHONY: test-peers
-test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, minutes)
+test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, some minutes); ONLY=… chooses
 	tests/cluster/prepare
 	$(MAKE) --no-print-directory images
 	@$(ENCLOSURE); export KEYSLUICE_PEERS; KEYSLUICE_PEERS=$$(tests/cluster/peers/build.sh); \
 	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
 
-# What tests with a cluster need, made where it is missing.
+# The environment of the tests on a cluster; builds the components that are missing.
 ENCLOSURE = set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
 	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh); \
 	KEYSLUICE_TEST_IMAGES=$$(tests/cluster/images/build.sh); \

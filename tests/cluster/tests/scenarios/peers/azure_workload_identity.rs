@@ -2,11 +2,10 @@
 
 use super::served::with_one_identity;
 use super::stream::Stream;
-use super::{begin_without_keysluice, file};
+use super::{begin_without_keysluice, file, uninstall};
 use crate::reader::Reader;
 use crate::scene::{BUSYBOX, Scene};
-use crate::webhook;
-use crate::world::TENANT;
+use crate::world::{PATIENCE, TENANT, until};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
@@ -34,19 +33,42 @@ async fn from_azure_workload_identity_and_back_no_pod_is_refused_and_each_has_on
 
     // As somebody has it who comes from it: two values that must not be taken over.
     let chart = chart.display().to_string();
-    let there = ["install", "workload-identity-webhook", &chart, "--create-namespace", "--wait"];
+    let there = ["install", "workload-identity-webhook", &chart, "--create-namespace"];
     let tenant = format!("azureTenantID={TENANT}");
     let values = ["--set", &tenant, "--set", "image.release=v1.6.0,resources.limits.memory=30Mi"];
     scene.world.helm_in(NAMESPACE, &[&there[..], &values].concat()).await?;
+    until_it_serves(scene).await?;
     has_token(scene, "there", None, LAYOUTS[0].1).await?;
 
-    let pods = vec![labelled(scene, "streamed"), with_annotation(scene, "streamed", "v1.5")];
+    let mut pods = vec![labelled(scene, "streamed")];
+    pods.extend(["v1.5", "v1.6.1"].map(|layout| with_annotation(scene, "streamed", layout)));
     let stream = Stream::begin(scene, pods, with_one_identity);
     let moved = follow(scene, &mut page).await;
     let tally = stream.end(scene, "from Azure Workload Identity and back").await;
     moved?;
     tally?;
     page.gave_all()
+}
+
+/// Waits until it serves. The kubelet would bring it its certificate a minute later, when it next
+/// looks at the pods; a change of theirs makes it look.
+async fn until_it_serves(scene: &Scene) -> anyhow::Result<()> {
+    let api = &scene.world.api;
+    let path = |kind: &str| format!("/api/v1/namespaces/{NAMESPACE}/{kind}");
+    until("it has made its certificate", PATIENCE, async || {
+        let secret = api.get(&path("secrets/azure-wi-webhook-server-cert")).await?;
+        Ok(secret["data"]["tls.crt"].is_string().then_some(()))
+    })
+    .await?;
+    for pod in api.get(&path("pods")).await?["items"].as_array().into_iter().flatten() {
+        let name = pod["metadata"]["name"].as_str().context("no name")?;
+        let touched = json!({"metadata": {"annotations": {"touched": "true"}}});
+        api.patch(&path(&format!("pods/{name}")), &touched).await?;
+    }
+    let deployment = "deployment/azure-wi-webhook-controller-manager";
+    let status = ["rollout", "status", deployment, "--timeout=300s", "--namespace", NAMESPACE];
+    scene.world.kubectl(&status).await?;
+    Ok(())
 }
 
 async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
@@ -68,9 +90,7 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     page.give("kubectl --namespace azure-workload-identity-system rollout status").await?;
     page.give("helm upgrade workload-identity-webhook").await?;
     shows_one_identity(page).await?;
-    let mut uninstall = Reader::open(scene, &["uninstall"])?;
-    uninstall.give("helm uninstall keysluice --namespace keysluice-system --wait").await?;
-    anyhow::ensure!(webhook::pods(scene).await?.is_empty(), "a replica is left");
+    uninstall(scene).await?;
     has_token(scene, "back", None, LAYOUTS[0].1).await?;
     // What ran before runs on.
     for pod in ["there", "beside", "here-v1-5"] {

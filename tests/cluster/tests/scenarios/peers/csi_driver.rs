@@ -2,7 +2,7 @@
 
 use super::served::by_driver_or_sidecar;
 use super::stream::Stream;
-use super::{begin_without_keysluice, file, install, settled};
+use super::{begin_without_keysluice, file, install, settled, uninstall};
 use crate::reader::Reader;
 use crate::scene::{SHOW, Scene, sidecar};
 use crate::world::{PATIENCE, until};
@@ -91,7 +91,7 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     .await?;
     page.give("helm uninstall csi-secrets-store-provider-azure").await?;
     page.give("helm uninstall csi-secrets-store ").await?;
-    page.give(upgrade.trim_end_matches("--set csiVolumes=")).await?;
+    page.give(&upgrade.replace("--set csiVolumes=", "--wait")).await?;
     let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/keysluice";
     let entries = scene.world.api.get(path).await?["webhooks"].clone();
     anyhow::ensure!(entries[1]["failurePolicy"] == "Fail", "{entries}");
@@ -110,8 +110,7 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     settled(page).await?;
     restart_and_wait(scene, page).await?;
     is_served(scene, "rest", By::Driver, "second").await?;
-    let mut uninstall = Reader::open(scene, &["uninstall"])?;
-    uninstall.give("helm uninstall keysluice --namespace keysluice-system --wait").await?;
+    uninstall(scene).await?;
     restart_and_wait(scene, page).await?;
     is_served(scene, "rest", By::Driver, "second").await
 }

@@ -11,7 +11,9 @@ mod served;
 mod stream;
 
 use crate::Scenario;
+use crate::reader::Reader;
 use crate::scene::Scene;
+use crate::webhook;
 use crate::world::{PATIENCE, RELEASE, World, source, until};
 use anyhow::Context as _;
 use keysluice_cluster::Layout;
@@ -55,15 +57,26 @@ async fn create(world: &World, relative: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until no installation of before is left.
+/// Uninstalls what a scenario of before has left.
 async fn begin_without_keysluice(scene: &Scene) -> anyhow::Result<()> {
     let world = &scene.world;
     if world.api.find(&format!("/api/v1/namespaces/{RELEASE}")).await?.is_none() {
         return Ok(());
     }
     world.helm(&["uninstall", "keysluice", "--ignore-not-found", "--wait"]).await?;
-    until("no pod of ours is left", PATIENCE, async || {
-        Ok(crate::webhook::pods(scene).await?.is_empty().then_some(()))
+    without_replicas(scene).await
+}
+
+/// Follows the page that ends Keysluice, to the end of its last replica.
+async fn uninstall(scene: &Scene) -> anyhow::Result<()> {
+    let mut page = Reader::open(scene, &["uninstall"])?;
+    page.give("helm uninstall keysluice --namespace keysluice-system --wait").await?;
+    without_replicas(scene).await
+}
+
+async fn without_replicas(scene: &Scene) -> anyhow::Result<()> {
+    until("no replica is left", PATIENCE, async || {
+        Ok(webhook::pods(scene).await?.is_empty().then_some(()))
     })
     .await
 }
@@ -80,7 +93,7 @@ async fn install(scene: &Scene, further: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Waits until no replica with other settings is left, by the line of the page Upgrade.
-async fn settled(reader: &mut crate::reader::Reader<'_>) -> anyhow::Result<()> {
-    reader.give("until [ -z").await?;
+async fn settled(page: &mut Reader<'_>) -> anyhow::Result<()> {
+    page.give("until [ -z").await?;
     Ok(())
 }
