@@ -6,7 +6,7 @@
 //! it is fetched again. Whatever a list does not tell (the object is not in it, a version was
 //! pinned, a right was revoked) a GET does, at once or within the hour.
 
-use crate::refresh::Time;
+use crate::clock::Time;
 use crate::vault::Object;
 use keysluice_plan::{ObjectName, ObjectType, ObjectVersion, RelativePath, VaultUrl, Volume};
 use std::collections::{BTreeMap, BTreeSet};

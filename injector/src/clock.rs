@@ -11,9 +11,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::unix::pipe;
 use tokio::time::sleep;
 
+/// Time since boot.
+pub(crate) type Time = Duration;
+
 /// Time since the node booted, suspension included: nobody sets it, and a container that was
 /// restarted goes on with it.
-pub(crate) fn since_boot() -> Duration {
+pub(crate) fn since_boot() -> Time {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
     Duration::new(tv_sec.try_into().unwrap_or_default(), tv_nsec.try_into().unwrap_or_default())
 }

@@ -6,13 +6,12 @@ mod selected;
 mod spared;
 
 use crate::changes::{Ledger, Seen, Start};
-use crate::clock::since_boot;
+use crate::clock::{Time, since_boot};
 use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault, FaultKind};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
-use crate::refresh::Time;
 use crate::room::Room;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Object, VaultClient, of_object};

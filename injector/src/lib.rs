@@ -11,7 +11,7 @@
 //! control: Unix socket for `ready`, `status`, `refresh`
 //! ```
 //!
-//! [`refresh`] decides, `run` performs; `once` is the same without the loop. Every failure a user
+//! [`refresh`] decides, `run` and `once` perform. Every failure a user
 //! can meet becomes a [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens
 //! live in types that print nothing.
 
@@ -21,6 +21,7 @@ mod clock;
 mod commands;
 pub mod content;
 mod control;
+mod driver;
 pub mod fault;
 mod fetch;
 pub mod foreign;

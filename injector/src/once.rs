@@ -1,24 +1,20 @@
 //! `once`: fetch everything, then write everything, or nothing.
 
-use crate::backoff::{self, Jitter, Stage};
+use crate::clock::since_boot;
+use crate::driver::{self, Driver};
 use crate::fault::{Class, Fault};
-use crate::fetch::{Fetcher, Progress, seed};
-use crate::item::Item;
+use crate::fetch::{Fetcher, seed};
 use crate::log;
 use crate::options::Options;
 use crate::plan_source::below;
-use crate::refresh::{Outputs, of_two_versions};
+use crate::refresh::{Action, Event, Found, Machine, Policy, Settings};
 use crate::signals::Signals;
 use crate::throttle::ThrottleState;
 use crate::volume::{Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
-use keysluice_plan::reason::{KS603, KS608};
-use std::collections::BTreeSet;
+use keysluice_plan::reason::KS608;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
 
 /// A job in CI waits this long for transient failures when the Plan does not say.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,13 +34,13 @@ pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
             .map_err(|error| VolumeError::Directory { path: path.clone(), error });
         volumes.push(created.and_then(|()| Volume::open(&path)).map_err(|error| error.fault())?);
     }
-    let outputs = tokio::select! {
-        outputs = fetch_all(&plan, &fetcher) => outputs?,
+    let machine = tokio::select! {
+        machine = fetch_all(&plan, fetcher) => machine?,
         _ = signals.terminate.recv() => return Err(ended_by("SIGTERM")),
         _ = signals.interrupt.recv() => return Err(ended_by("SIGINT")),
         _ = signals.hangup.recv() => return Err(ended_by("SIGHUP")),
     };
-    write_all(&plan, &mut volumes, &outputs)
+    write_all(&plan, &mut volumes, &machine)
 }
 
 fn ended_by(signal: &str) -> Fault {
@@ -56,102 +52,38 @@ fn ended_by(signal: &str) -> Fault {
 }
 
 /// Transient failures are tried again until the patience ends; anything else ends it at once.
-async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, Fault> {
+async fn fetch_all(plan: &Arc<Plan>, fetcher: Arc<Fetcher>) -> Result<Machine, Fault> {
     let patience = plan.start_timeout_seconds.map_or(PATIENCE, Duration::from_secs);
-    let deadline = Instant::now() + patience;
-    let mut jitter = Jitter::new(seed());
+    let settings = Settings { start_timeout: Some(patience), linger: Duration::ZERO, seed: seed() };
     // Nothing of an earlier run is kept: all or nothing.
-    let mut outputs: Vec<Outputs> =
-        plan.volumes.iter().map(|volume| Outputs::of(volume, &BTreeSet::new()).0).collect();
-    let mut last: Option<Fault> = None;
-    for failures in 1.. {
-        let (tell, mut progress) = mpsc::unbounded_channel();
-        let mut rounds = JoinSet::new();
-        for (index, volume) in plan.volumes.iter().enumerate() {
-            let missing: Vec<usize> =
-                (0..Item::count(volume)).filter(|&item| !outputs[index].is_pending(item)).collect();
-            rounds.spawn(Arc::clone(fetcher).round(index, missing, true, tell.clone()));
-        }
-        drop(tell);
-        let mut fault: Option<Fault> = None;
-        loop {
-            match timeout_at(deadline, progress.recv()).await {
-                Err(_) => return Err(gave_up(fault.or(last), patience)),
-                Ok(None) => break,
-                Ok(Some(Progress::Over { .. } | Progress::Unchanged { .. })) => {}
-                Ok(Some(Progress::Items { volume, results })) => {
-                    for (item, result) in results {
-                        let accepted = result.and_then(|new| {
-                            new.fetched.warnings.iter().for_each(|warning| log::note(warning));
-                            outputs[volume].accept(&plan.volumes[volume], item, new)
-                        });
-                        match accepted {
-                            Err(new) if new.class == Class::Permanent => return Err(new),
-                            Err(new)
-                                if fault.as_ref().is_none_or(|known| new.class > known.class) =>
-                            {
-                                fault = Some(new);
-                            }
-                            Ok(None) | Err(_) => {}
-                            Ok(Some(new)) => {
-                                outputs[volume].forget(item);
-                                fault = Some(new);
-                            }
-                        }
-                    }
-                }
+    let found = plan.volumes.iter().map(|volume| Found::of(volume, None, |_| None)).collect();
+    let machine = Machine::new(plan, Policy::AllOrNothing, &settings, found, since_boot());
+    let mut driver = Driver::new(machine, fetcher);
+    let mut event = Some(Event::Wake);
+    loop {
+        for action in event.take().map(|event| driver.on(event)).unwrap_or_default() {
+            match action {
+                Action::Fetch { volume, items } => driver.fetch(volume, items, true),
+                Action::Forget { volume, items } => driver.fetcher.forget(volume, &items),
+                Action::Report(report) => driver::report(&report),
+                Action::CommitAll => return Ok(driver.machine),
+                Action::GiveUp(fault) => return Err(fault),
+                // Only `run` has these.
+                Action::Commit { .. }
+                | Action::RemovePrevious { .. }
+                | Action::Ready
+                | Action::Refreshed => {}
             }
         }
-        while let Some(ended) = rounds.join_next().await {
-            ended.map_err(|error| {
-                Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))
-            })?;
-        }
-        for (outputs, volume) in outputs.iter_mut().zip(&plan.volumes) {
-            let disagreeing: Vec<usize> = outputs.disagreeing().flatten().copied().collect();
-            for item in disagreeing {
-                outputs.forget(item);
-                fault = fault.or_else(|| Some(of_two_versions(volume, item)));
-            }
-        }
-        let Some(fault) = fault else { break };
-        if fault.class != Class::Transient {
-            return Err(fault);
-        }
-        let delay = jitter
-            .spread(backoff::delay(Stage::Start, fault.class, failures))
-            .max(fault.retry_after.unwrap_or_default());
-        if Instant::now() + delay >= deadline {
-            return Err(gave_up(Some(fault), patience));
-        }
-        if last.as_ref().is_none_or(|last| !last.reads_like(&fault)) {
-            log::warn(&fault);
-        }
-        last = Some(fault);
-        sleep(delay).await;
-    }
-    Ok(outputs)
-}
-
-fn gave_up(fault: Option<Fault>, patience: Duration) -> Fault {
-    let seconds = patience.as_secs();
-    match fault {
-        Some(fault) => {
-            Fault { message: format!("{} (gave up within {seconds} s)", fault.message), ..fault }
-        }
-        None => Fault::new(
-            KS603,
-            Class::Transient,
-            format_args!("no object was complete within {seconds} s"),
-        ),
+        event = driver.next().await?;
     }
 }
 
 /// Every volume is written before the first becomes visible.
-fn write_all(plan: &Plan, volumes: &mut [Volume], outputs: &[Outputs]) -> Result<(), Fault> {
+fn write_all(plan: &Plan, volumes: &mut [Volume], machine: &Machine) -> Result<(), Fault> {
     let mut staged: Vec<Staged> = Vec::new();
-    for ((volume, spec), outputs) in volumes.iter_mut().zip(&plan.volumes).zip(outputs) {
-        match volume.stage(&outputs.entries(spec), SystemTime::now()) {
+    for (index, volume) in volumes.iter_mut().enumerate() {
+        match volume.stage(&machine.entries(index), SystemTime::now()) {
             Ok(new) => staged.push(new),
             Err(error) => {
                 for (volume, staged) in volumes.iter_mut().zip(staged) {
@@ -163,13 +95,11 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], outputs: &[Outputs]) -> Result
     }
     let changed: Vec<usize> = staged.iter().map(|staged| staged.changed().len()).collect();
     publish_all(volumes, staged).map_err(|error| error.fault())?;
-    for (((volume, spec), changed), outputs) in
-        volumes.iter_mut().zip(&plan.volumes).zip(changed).zip(outputs)
-    {
-        // Nobody stays who could remove it later.
+    for (index, (volume, changed)) in volumes.iter_mut().zip(changed).enumerate() {
+        // This process does not stay to remove it later.
         volume.remove_previous().map_err(|error| error.fault())?;
-        let files = outputs.entries(spec).len();
-        log::info(&format!("volume {:?}: {files} files, {changed} changed", spec.name));
+        let (name, files) = (&plan.volumes[index].name, machine.entries(index).len());
+        log::info(&format!("volume {name:?}: {files} files, {changed} changed"));
     }
     Ok(())
 }

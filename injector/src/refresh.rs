@@ -12,9 +12,10 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use outputs::{Outputs, of_two_versions};
-pub use schedule::{Settings, Swap, Time};
+pub(crate) use outputs::Outputs;
+pub use schedule::{Settings, Swap};
 
+use crate::clock::Time;
 use crate::fault::{Class, Fault};
 use crate::fetch::Progress;
 use crate::item::Item;
@@ -27,6 +28,18 @@ use status::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Longer than any start.
+const NEVER: Duration = Duration::from_secs(30 * 86_400);
+
+/// What the process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Each volume as soon as it is complete, then kept fresh.
+    KeepFresh,
+    /// All volumes at once, or none. What another try soon does not help ends it.
+    AllOrNothing,
+}
 
 /// What happened.
 #[derive(Debug)]
@@ -70,6 +83,8 @@ pub(crate) enum Action {
     Forget { volume: usize, items: Vec<usize> },
     /// Write a generation of [`Machine::entries`]; answer with [`Event::Committed`].
     Commit { volume: usize },
+    /// Write all volumes: all or nothing was asked for, and all is there.
+    CommitAll,
     /// Remove the oldest generation that lingers; answer with [`Event::Removed`].
     RemovePrevious { volume: usize },
     /// Write a line to the log.
@@ -115,6 +130,12 @@ pub(crate) struct Resumed {
 #[derive(Debug)]
 pub(crate) struct Machine {
     plan: Arc<Plan>,
+    policy: Policy,
+    /// How long a start may take.
+    patience: Duration,
+    /// Volumes that can be committed, where all are to be at once.
+    complete: BTreeSet<usize>,
+    over: bool,
     schedule: Schedule,
     /// What the items have written; per volume.
     outputs: Vec<Outputs>,
@@ -128,7 +149,13 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// The state at `now`, before the first [`Event::Wake`].
-    pub(crate) fn new(plan: &Arc<Plan>, settings: &Settings, found: Vec<Found>, now: Time) -> Self {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        policy: Policy,
+        settings: &Settings,
+        found: Vec<Found>,
+        now: Time,
+    ) -> Self {
         let mut status = Status::new(Arc::clone(plan));
         let (mut outputs, mut specs) = (Vec::new(), Vec::new());
         for (index, (volume, found)) in plan.volumes.iter().zip(found).enumerate() {
@@ -137,12 +164,19 @@ impl Machine {
                 status.committed(index, generation, &[]);
                 status.standing(index, now.saturating_sub(age));
             }
-            let interval = Duration::from_secs(volume.refresh_interval_seconds);
+            let interval = match policy {
+                Policy::KeepFresh => Duration::from_secs(volume.refresh_interval_seconds),
+                Policy::AllOrNothing => NEVER,
+            };
             specs.push(VolumeSpec { files: Item::count(volume), interval, complete });
             outputs.push(found.outputs);
         }
         Self {
             plan: Arc::clone(plan),
+            policy,
+            patience: settings.start_timeout.unwrap_or_default(),
+            complete: BTreeSet::new(),
+            over: false,
             schedule: Schedule::new(settings, &specs, now),
             pending: outputs.iter().map(|_| PendingOutcomes::default()).collect(),
             outputs,
@@ -194,7 +228,22 @@ impl Machine {
             Event::Removed { volume, result } => self.removed(volume, result, &mut actions),
         };
         self.feed(event, now, &mut actions);
+        if self.policy == Policy::AllOrNothing && !self.over {
+            actions.extend(self.end());
+        }
         actions
+    }
+
+    /// Whether all is there, or the next try would come too late.
+    fn end(&mut self) -> Option<Action> {
+        let all = self.complete.len() == self.plan.volumes.len();
+        let is_idle = self.pending.iter().all(PendingOutcomes::is_empty);
+        self.over = all || is_idle && self.schedule.is_out_of_time();
+        match (self.over, all) {
+            (false, _) => None,
+            (true, true) => Some(Action::CommitAll),
+            (true, false) => Some(Action::GiveUp(self.last_fault(false))),
+        }
     }
 
     /// Tells the schedule, and passes on what it wants.
@@ -204,6 +253,10 @@ impl Machine {
                 schedule::Action::Fetch { volume, files: items } => {
                     self.pending[volume].ask(&items, now);
                     Action::Fetch { volume, items }
+                }
+                schedule::Action::Commit { volume } if self.policy == Policy::AllOrNothing => {
+                    self.complete.insert(volume);
+                    continue;
                 }
                 schedule::Action::Commit { volume } => Action::Commit { volume },
                 schedule::Action::RemovePrevious { volume } => Action::RemovePrevious { volume },
@@ -267,11 +320,12 @@ impl Machine {
     }
 
     fn last_fault(&self, permanent: bool) -> Fault {
-        let seconds = self.plan.start_timeout_seconds.unwrap_or_default();
+        let seconds = self.patience.as_secs();
+        let when = if self.policy == Policy::KeepFresh { "after" } else { "within" };
         match self.status.fault().cloned() {
             Some(fault) if permanent => fault,
             Some(fault) => {
-                let message = format!("{} (gave up after {seconds} s)", fault.message);
+                let message = format!("{} (gave up {when} {seconds} s)", fault.message);
                 Fault { message, class: Class::Transient, ..fault }
             }
             None => Fault::new(

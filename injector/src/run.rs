@@ -1,24 +1,23 @@
 //! `run`: performs what the [`Machine`] decides, until a signal.
 
-use crate::clock::{Alarm, since_boot};
+use crate::clock::since_boot;
 use crate::control::{self, Request, RunDirectory, Snapshot};
-use crate::fault::{Class, Fault};
-use crate::fetch::{Fetcher, Progress, seed};
+use crate::driver::{self, Driver};
+use crate::fault::Fault;
+use crate::fetch::{Fetcher, seed};
 use crate::item::Item;
 use crate::log;
 use crate::options::Options;
 use crate::plan_source::below;
-use crate::refresh::{Action, Event, Found, Machine, Report, Resumed, Settings, Swap, Written};
+use crate::refresh::{Action, Event, Found, Machine, Policy, Resumed, Settings, Swap, Written};
 use crate::signals::Signals;
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
 use keysluice_plan::Plan;
-use keysluice_plan::reason::KS608;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 /// How long a previous generation stays for readers that have it open.
@@ -56,16 +55,11 @@ struct Sidecar {
     plan: Arc<Plan>,
     options: Options,
     run: RunDirectory,
-    fetcher: Arc<Fetcher>,
     throttle: ThrottleState,
-    machine: Machine,
+    driver: Driver,
     volumes: Vec<Volume>,
-    rounds: JoinSet<()>,
-    tx: mpsc::UnboundedSender<Progress>,
-    progress: mpsc::UnboundedReceiver<Progress>,
     waiters: Vec<oneshot::Sender<String>>,
     snapshots: watch::Sender<Snapshot>,
-    alarm: Alarm,
 }
 
 impl Sidecar {
@@ -86,22 +80,17 @@ impl Sidecar {
             found.push(resume(volume, &opened));
             volumes.push(opened);
         }
-        let (tx, progress) = mpsc::unbounded_channel();
         let start_timeout = plan.start_timeout_seconds.map(Duration::from_secs);
         let settings = Settings { start_timeout, linger: LINGER, seed: seed() };
+        let machine = Machine::new(&plan, Policy::KeepFresh, &settings, found, started);
         Ok(Self {
             options: options.clone(),
             run,
-            fetcher,
             throttle,
-            machine: Machine::new(&plan, &settings, found, started),
+            driver: Driver::new(machine, fetcher),
             volumes,
-            rounds: JoinSet::new(),
-            tx,
-            progress,
             waiters: Vec::new(),
             snapshots,
-            alarm: Alarm::new(),
             plan,
         })
     }
@@ -116,19 +105,9 @@ impl Sidecar {
             if let Some(event) = event.take() {
                 self.step(event)?;
             }
-            let wake = self.machine.wake_at();
             event = tokio::select! {
-                // What came goes before what is due: the time this process itself took is not a
-                // vault's silence.
                 biased;
-                Some(progress) = self.progress.recv() => Some(Event::Progress(progress)),
-                Some(ended) = self.rounds.join_next() => {
-                    ended.map_err(|error| task_died(&error))?;
-                    None
-                }
-                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => {
-                    self.due().await
-                }
+                event = self.driver.next() => event?,
                 Some(request) = requests.recv() => self.request(request),
                 _ = signals.hangup.recv() => Some(Event::Refresh),
                 _ = signals.terminate.recv() => break,
@@ -147,37 +126,26 @@ impl Sidecar {
                 Some(Event::Refresh)
             }
             Request::Status(answer) => {
-                let _ = answer.send(self.machine.json(since_boot()));
+                let _ = answer.send(self.driver.machine.json(since_boot()));
                 None
             }
         }
     }
 
-    /// The alarm went off. An answer may have arrived that is not read yet: the first turn sees
-    /// that it is here, the second reads it.
-    async fn due(&mut self) -> Option<Event> {
-        for _ in 0..2 {
-            yield_now().await;
-        }
-        self.progress.is_empty().then_some(Event::Wake)
-    }
-
     /// A pod that is stopped before it was ready leaves the reason behind.
     fn terminated(&self) {
-        if let Some(fault) = self.machine.fault().filter(|_| !self.machine.is_ready()) {
+        if let Some(fault) = self.driver.machine.fault().filter(|_| !self.driver.machine.is_ready())
+        {
             crate::termination::write(&self.options.termination_log, fault);
         }
     }
 
     /// Feeds the machine until it asks for nothing that can be done at once.
     fn step(&mut self, event: Event) -> Result<(), Fault> {
-        for (vault, at) in self.fetcher.answers() {
-            self.machine.heard(vault, at);
-        }
         let has_progress = matches!(event, Event::Progress(_));
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            let actions = self.machine.on(event, since_boot());
+            let actions = self.driver.on(event);
             self.show_reasons();
             for action in actions {
                 events.extend(self.perform(action)?);
@@ -194,11 +162,10 @@ impl Sidecar {
         match action {
             Action::Fetch { volume, items } => {
                 // A list does not show what the volume has lost.
-                let full = !self.volumes[volume].has(self.machine.standing(volume));
-                let fetcher = Arc::clone(&self.fetcher);
-                self.rounds.spawn(fetcher.round(volume, items, full, self.tx.clone()));
+                let full = !self.volumes[volume].has(self.driver.machine.standing(volume));
+                self.driver.fetch(volume, items, full);
             }
-            Action::Forget { volume, items } => self.fetcher.forget(volume, &items),
+            Action::Forget { volume, items } => self.driver.fetcher.forget(volume, &items),
             Action::Commit { volume } => {
                 let result = self.commit(volume).map_err(|error| error.fault());
                 return Ok(Some(Event::Committed { volume, result }));
@@ -208,14 +175,12 @@ impl Sidecar {
                 let result = result.map(drop).map_err(|error| error.fault());
                 return Ok(Some(Event::Removed { volume, result }));
             }
-            Action::Report(report) => match report {
-                Report::Info(message) => log::info(&message),
-                Report::Note(message) => log::note(&message),
-                Report::Warn(fault) => log::warn(&fault),
-            },
+            // Only `once` has it.
+            Action::CommitAll => {}
+            Action::Report(report) => driver::report(&report),
             Action::Ready => self.snapshots.send_modify(|snapshot| snapshot.ready = true),
             Action::Refreshed => {
-                let answer = self.machine.json(since_boot());
+                let answer = self.driver.machine.json(since_boot());
                 for waiter in self.waiters.drain(..) {
                     let _ = waiter.send(answer.clone());
                 }
@@ -227,10 +192,10 @@ impl Sidecar {
 
     fn commit(&mut self, index: usize) -> Result<Written, VolumeError> {
         let volume = &mut self.volumes[index];
-        let staged = volume.stage(&self.machine.entries(index), SystemTime::now());
+        let staged = volume.stage(&self.driver.machine.entries(index), SystemTime::now());
         report_leftovers(volume);
         let staged = staged?;
-        let version = |path| self.machine.version(index, path).unwrap_or("unknown");
+        let version = |path| self.driver.machine.version(index, path).unwrap_or("unknown");
         let changed: Vec<String> =
             staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
         let unchanged = staged.is_unchanged();
@@ -249,7 +214,7 @@ impl Sidecar {
 
     /// A gate that waits hears why.
     fn show_reasons(&self) {
-        let reasons = self.machine.reasons();
+        let reasons = self.driver.machine.reasons();
         self.snapshots.send_if_modified(|snapshot| {
             let news = snapshot.reasons != reasons;
             snapshot.reasons = reasons;
@@ -259,16 +224,12 @@ impl Sidecar {
 
     /// A container that is restarted keeps the waits that vaults demanded.
     fn keep_throttle(&mut self) {
-        let throttle = self.fetcher.throttle_state();
+        let throttle = self.driver.fetcher.throttle_state();
         if throttle != self.throttle {
             self.run.replace(THROTTLE_FILE, &serde_json::to_vec(&throttle).unwrap_or_default());
             self.throttle = throttle;
         }
     }
-}
-
-fn task_died(error: &tokio::task::JoinError) -> Fault {
-    Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))
 }
 
 /// What an earlier run left in a volume.

@@ -219,11 +219,6 @@ impl Outputs {
         self.made.iter().flat_map(|made| &made.standing)
     }
 
-    /// Whether an item was fetched and not committed yet.
-    pub(crate) fn is_pending(&self, index: usize) -> bool {
-        self.made[index].pending.is_some()
-    }
-
     /// The next generation. Two selections that share a directory may both keep a file after a
     /// restart.
     pub(crate) fn entries<'a>(&'a self, volume: &'a Volume) -> Vec<Entry<'a>> {

@@ -1,6 +1,7 @@
 //! What the schedule has not been told of a volume yet.
 
-use super::schedule::{Outcome, Time};
+use super::schedule::Outcome;
+use crate::clock::Time;
 use std::collections::BTreeMap;
 
 /// Outcomes of rounds under way.
@@ -27,6 +28,11 @@ impl PendingOutcomes {
         self.asked.remove(&index);
         self.outcomes.push((index, outcome));
         self.at = now;
+    }
+
+    /// Whether nothing is under way, and nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rounds == 0 && self.outcomes.is_empty()
     }
 
     /// A round is over; whether it was the last one.

@@ -2,8 +2,9 @@
 
 use super::outputs::{is_of_two_versions, of_two_versions};
 use super::pending::PendingOutcomes;
-use super::schedule::{self, Outcome, Time};
-use super::{Action, Machine, Report};
+use super::schedule::{self, Outcome};
+use super::{Action, Machine, Policy, Report};
+use crate::clock::Time;
 use crate::fault::{Class, Fault};
 use crate::fetch::{ItemUpdate, Results};
 use crate::item::Item;
@@ -52,6 +53,11 @@ impl Machine {
                     Ok(None) => {
                         self.works(volume, index, actions);
                         Outcome::Fetched
+                    }
+                    Ok(Some(fault)) if self.policy == Policy::AllOrNothing => {
+                        self.outputs[volume].forget(index);
+                        self.failed(volume, index, &fault, now, actions);
+                        Outcome::of(&fault)
                     }
                     Ok(Some(fault)) => {
                         self.failed(volume, index, &fault, now, actions);
@@ -104,7 +110,9 @@ impl Machine {
         now: Time,
         actions: &mut Vec<Action>,
     ) {
-        if self.status.failed(volume, index, fault, now) {
+        // What ends the process is logged as its end.
+        let ends = self.policy == Policy::AllOrNothing && fault.class != Class::Transient;
+        if self.status.failed(volume, index, fault, now) && !ends {
             actions.push(Action::Report(Report::Warn(fault.clone())));
         }
     }
@@ -177,6 +185,13 @@ impl Machine {
             .map(|(index, _)| *index);
         for index in fetched.collect::<Vec<_>>() {
             self.works(volume, index, actions);
+        }
+        let helpless = |(_, outcome): &(usize, Outcome)| {
+            matches!(outcome, Outcome::Failed { class: Class::Slow, .. })
+        };
+        if self.policy == Policy::AllOrNothing && outcomes.iter().any(helpless) {
+            self.over = true;
+            actions.extend(self.fault().cloned().map(Action::GiveUp));
         }
         schedule::Event::Fetched { volume, outcomes }
     }

@@ -7,15 +7,13 @@
 mod volume_state;
 
 use crate::backoff::{self, Jitter};
+use crate::clock::Time;
 use crate::fault::{Class, Fault};
 use std::time::Duration;
 use volume_state::{FileState, VolumeState};
 
 /// What cannot be removed is tried again so often.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(300);
-
-/// Time since boot.
-pub type Time = Duration;
 
 /// What does not change while the process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,6 +198,12 @@ impl Schedule {
     /// Whether every volume has its first generation.
     pub fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Whether nothing is to be done before the deadline.
+    pub fn is_out_of_time(&self) -> bool {
+        let next = self.volumes.iter().flat_map(VolumeState::times).min();
+        self.deadline.is_some_and(|deadline| next.is_none_or(|next| next >= deadline))
     }
 
     /// The one step: takes an event, answers with what to do.

@@ -1,10 +1,10 @@
 //! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a
 //! log line.
 
+use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::Item;
 use crate::redact::redact;
-use crate::refresh::Time;
 use keysluice_plan::{Plan, RelativePath};
 use serde::Serialize;
 use std::borrow::Cow;

@@ -46,13 +46,17 @@ fn certificate() -> Arc<Plan> {
 }
 
 fn start(plan: &Arc<Plan>) -> Machine {
+    start_with(plan, Policy::KeepFresh)
+}
+
+fn start_with(plan: &Arc<Plan>, policy: Policy) -> Machine {
     let settings = Settings {
         start_timeout: plan.start_timeout_seconds.map(Duration::from_secs),
         linger: Duration::from_secs(10),
         seed: 1,
     };
     let found = plan.volumes.iter().map(|volume| Found::of(volume, None, |_| None)).collect();
-    Machine::new(plan, &settings, found, at(0.0))
+    Machine::new(plan, policy, &settings, found, at(0.0))
 }
 
 fn items(results: Results) -> Event {
@@ -189,4 +193,36 @@ fn a_start_that_ends_says_why() {
     let fault = Fault::new(KS402, Class::Permanent, "never");
     let warned = [Action::Report(Report::Warn(fault.clone()))];
     assert_eq!(machine.on(failed(0, &fault), at(51.0)), warned, "a running pod keeps its files");
+}
+
+#[test]
+fn all_or_nothing_writes_once_all_is_there() {
+    let mut machine = start_with(&two_vaults(), Policy::AllOrNothing);
+    assert_eq!(machine.on(Event::Wake, at(0.0)), [fetch(&[0, 1])]);
+    machine.on(came(0, "1"), at(0.1));
+    let fault = Fault::new(KS412, Class::Transient, "no answer");
+    machine.on(failed(1, &fault), at(0.1));
+    assert_eq!(machine.on(over(), at(0.1)), []);
+    let retry = machine.wake_at().unwrap();
+    assert!(retry < at(0.5), "{retry:?}");
+    assert_eq!(machine.on(Event::Wake, retry), [fetch(&[1])]);
+    machine.on(came(1, "1"), retry);
+    assert_eq!(machine.on(over(), retry), [Action::CommitAll]);
+    assert!(machine.entries(0).iter().all(|entry| entry.content.is_some()));
+}
+
+#[test]
+fn all_or_nothing_ends_when_no_try_in_time_helps() {
+    let long = Some(Duration::from_secs(60));
+    let slow = Fault::new(KS402, Class::Slow, "refused");
+    let throttled = Fault { retry_after: long, ..Fault::new(KS412, Class::Transient, "wait") };
+    for (fault, message) in [(slow, "refused"), (throttled, "wait (gave up within 30 s)")] {
+        let mut machine = start_with(&two_vaults(), Policy::AllOrNothing);
+        machine.on(Event::Wake, at(0.0));
+        machine.on(came(0, "1"), at(0.1));
+        machine.on(failed(1, &fault), at(0.1));
+        let end = machine.on(over(), at(0.1));
+        let [Action::GiveUp(last)] = &end[..] else { panic!("{end:?}") };
+        assert_eq!((last.message.as_str(), last.class), (message, fault.class));
+    }
 }

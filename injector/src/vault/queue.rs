@@ -2,9 +2,8 @@
 //! when one has no answer.
 
 use super::error::VaultError;
-use crate::clock::since_boot;
+use crate::clock::{Time, since_boot};
 use crate::http::{Failure, FailureKind};
-use crate::refresh::Time;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};

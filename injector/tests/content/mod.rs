@@ -284,7 +284,8 @@ fn a_selection_without_the_right_to_list_or_with_nothing_to_select_is_told() {
     let text = stderr(&output);
     assert!(output.status.code() == Some(1) && text.contains("\"code\":\"KS416\""), "{text}");
     assert!(
-        text.contains("list of secrets in https://shop.") && text.contains("cannot list"),
+        text.contains("list of secrets in https://shop.")
+            && text.contains("does not allow to list"),
         "{text}"
     );
     let mut history = world.plan(&[file(&world, "old", "db", &json!({"history": 2}))]);

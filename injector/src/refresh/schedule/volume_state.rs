@@ -1,7 +1,8 @@
 //! One volume within the machine: what is due, and what may be committed.
 
-use super::{Action, Time, VolumeSpec};
+use super::{Action, VolumeSpec};
 use crate::backoff::{self, Jitter, Stage};
+use crate::clock::Time;
 use crate::fault::Class;
 use std::time::Duration;
 
