@@ -43,7 +43,9 @@ fn the_annotations_are_documented() {
          misspelt one is never silently without effect. This page is generated from the code.\n\n\
          | annotation | takes | what it does |\n| --- | --- | --- |\n",
     );
-    for (key, takes, effect) in keysluice::mutate::KNOWN_ANNOTATIONS {
+    for keysluice::mutate::Annotation { key, takes, effect, .. } in
+        keysluice::mutate::KNOWN_ANNOTATIONS
+    {
         writeln!(page, "| `{key}` | {takes} | {effect} |").unwrap();
     }
     page.push_str(
