@@ -1,18 +1,18 @@
-# Everything a contributor runs. `make` alone lists it.
+# The commands of a contributor. `make` without a target lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 CARGO ?= cargo
 BIN := target/release
-# What `make tools` installs.
+# The directory into which `make tools` installs.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keysluice/tools
 export PATH := $(TOOLS)/bin:$(TOOLS)/typos/bin:$(PATH)
-# What `--version` says; only for builds that leave the house, so that a commit does not rebuild everything.
+# The commit that `--version` prints; set only for release builds, so that a commit does not rebuild everything.
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 build static: export KEYSLUICE_COMMIT := $(COMMIT)
 
 .PHONY: help
 help: ## Lists the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Runs the guides' manifests end to end: webhook, sidecar, files, a rotation
@@ -20,56 +20,69 @@ demo: build ## Runs the guides' manifests end to end: webhook, sidecar, files, a
 	$(BIN)/keysluice-demo --bin-dir $(BIN) --data tests/data
 
 .PHONY: build
-build: ## Builds both binaries into target/release (the sidecar in its own, small profile)
+build: ## Builds both binaries into target/release (the sidecar with its own profile for size)
 	$(CARGO) build --release -p keysluice
 	$(CARGO) build --profile injector -p keysluice-injector
 	@cp -f target/injector/keysluice-injector $(BIN)/keysluice-injector
 
 .PHONY: test
-test: ## Runs all tests that need nothing but Rust and a C compiler
+test: ## Runs all tests that need only Rust and a C compiler
 	$(CARGO) build -p keysluice-injector
 	$(CARGO) test --workspace
 
 .PHONY: soak
-soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints each seed
+soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints each seed; then test-peers
 	$(CARGO) build -p keysluice-injector
 	@set -e; for round in $$(seq $(or $(ROUNDS),10)); do \
 		seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "round $$round: PROPTEST_RNG_SEED=$$seed"; \
 		PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(or $(CASES),4096) $(CARGO) test --quiet --workspace \
 			|| { echo "failed with PROPTEST_RNG_SEED=$$seed; keep the printed case as a test"; exit 1; }; \
 	done
+	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null; then $(MAKE) --no-print-directory test-peers; \
+	else echo "not root, or go is not installed: the tests of the migration pages are skipped"; fi
 
 .PHONY: test-hold
-test-hold: static ## Attacks the static webhook under the chart's memory limit, at three times what was found, and asserts times (root, cgroups)
+test-hold: static ## Attacks the static webhook under the chart's memory limit, with three times the load of the known attacks, and checks times (root, cgroups)
 	KEYSLUICE_HOLD_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_HOLD_TIMED=1 KEYSLUICE_REQUIRE_CGROUP=1 \
 		$(CARGO) test --test tests -- --nocapture --test-threads 1 hold
 
 .PHONY: test-load
-test-load: ## Runs the two load tests for long: 60 s of certificate and CA rotation, 20 replacements of replicas
+test-load: ## Runs the two load tests longer: 60 s of certificate and CA rotation, 20 replacements of replicas
 	KEYSLUICE_LOAD_SECONDS=60 KEYSLUICE_LOAD_CYCLES=20 $(CARGO) test --test tests -- --nocapture no_review_fails
 
 .PHONY: test-sdk
-test-sdk: ## Has Microsoft's own SDK read a secret from the emulator (heavy: about 200 more crates)
+test-sdk: ## Reads a secret from the emulator with Microsoft's SDK (about 200 more crates)
 	cd tests/sdk && $(CARGO) test --locked
 
 .PHONY: test-cluster
-test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubernetes once, minutes); ONLY=… chooses, FIGURES=1 measures more
+test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubernetes once, some minutes); ONLY=NAME selects, FIGURES=1 measures more
 	tests/cluster/prepare
 	$(MAKE) --no-print-directory images
-	@set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
+	@$(ENCLOSURE); \
+	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
+	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	$(if $(ONLY),,@$(MAKE) --no-print-directory test-peers ONLY='csi_driver azure_workload_identity')
+
+.PHONY: test-peers
+test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, some minutes); ONLY=… chooses
+	tests/cluster/prepare
+	$(MAKE) --no-print-directory images
+	@$(ENCLOSURE); export KEYSLUICE_PEERS; KEYSLUICE_PEERS=$$(tests/cluster/peers/build.sh); \
+	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+
+# The environment of the tests on a cluster; builds the components that are missing.
+ENCLOSURE = set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
 	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh); \
 	KEYSLUICE_TEST_IMAGES=$$(tests/cluster/images/build.sh); \
 	scripts/helm version --short; KEYSLUICE_HELM=$$(scripts/helm --path); \
-	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images; \
-	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
-	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
+	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images
 
 .PHONY: tools
 tools: ## Installs the checkers that `make lint` and `make fuzz` use into the user's cache directory
 	@./scripts/tools
 
 .PHONY: fuzz
-fuzz: ## Runs each fuzz target EACH (30) seconds; TARGETS=… chooses (needs a C++ compiler)
+fuzz: ## Runs each fuzz target for EACH (30) seconds; TARGETS=NAMES selects (needs a C++ compiler)
 	./scripts/fuzz $(or $(EACH),30) $(TARGETS)
 
 .PHONY: msrv
@@ -77,45 +90,45 @@ msrv: ## Checks that the oldest compiler of Cargo.toml's rust-version builds eve
 	./scripts/msrv
 
 .PHONY: lint
-lint: ## Format, clippy, spelling, licences (the last two where their tools are installed)
+lint: ## Checks format, clippy, spelling, licences (the last two if their tools are installed)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
 
 .PHONY: lint-chart
-lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37 and its renderings (needs Go and Python; builds Helm once)
+lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37, and its renderings (needs Go and Python; builds Helm once)
 	./scripts/lint-chart
 
 .PHONY: bench
-bench: build static ## Prints the figures: the sidecar's size, memory, times and calls; the webhook's speed
+bench: build static ## Measures the sidecar's size, memory, times and calls, and the webhook's speed
 	$(CARGO) build --quiet --release -p keysluice-demo
 	$(BIN)/keysluice-demo --figures --injector target/static/keysluice-injector
 	$(MAKE) --no-print-directory bench-webhook bench-memory
 
 .PHONY: figures
-figures: static ## Fails when a figure of the static sidecar is more than 15 % above tests/demo/figures.json (a shorter bench)
+figures: static ## Fails if a figure of the static sidecar is more than 15 % above tests/demo/figures.json (a shorter bench)
 	$(CARGO) build --quiet --release -p keysluice-demo
 	$(BIN)/keysluice-demo --figures --injector target/static/keysluice-injector --starts 50 --refreshes 1000 --idle 20 \
 		--reads 100000 --baseline tests/demo/figures.json
 
 .PHONY: bench-webhook
-bench-webhook: ## Prints the webhook's speed beside a TLS echo server, and instructions a review (wrk and valgrind where installed)
+bench-webhook: ## Measures the webhook's speed compared with a TLS echo server, and instructions per review (wrk and valgrind, if installed)
 	$(CARGO) build --quiet --release -p keysluice -p keysluice-bench
 	$(BIN)/keysluice-bench compare --bin-dir $(BIN)
-	@if [ "$$(id -u)" = 0 ]; then $(BIN)/keysluice-bench limited --bin-dir $(BIN); else echo "not root: the run with a CPU limit is left out"; fi
+	@if [ "$$(id -u)" = 0 ]; then $(BIN)/keysluice-bench limited --bin-dir $(BIN); else echo "not root: the run with a CPU limit is skipped"; fi
 	$(CARGO) bench --quiet -p keysluice --bench review
 	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
 
 .PHONY: bench-memory
-bench-memory: static ## Prints the webhook's memory, time to ready and first review with 0 to 50,000 ServiceAccounts (needs Go; builds Kubernetes once)
+bench-memory: static ## Measures the webhook's memory, time to ready and first review with 0 to 50,000 ServiceAccounts (needs Go; builds Kubernetes once)
 	@set -e; if command -v go >/dev/null; then \
 		KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh) KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice \
 			$(CARGO) test -p keysluice-cluster --test api_server -- --nocapture --ignored figures; \
 	else echo "go is not installed: memory with many ServiceAccounts not measured"; fi
 
 .PHONY: static
-static: ## Builds both halves as static binaries: the sidecar for musl (fails with the command to run where that is not to be had), the webhook for glibc; ARCH=x86_64 or aarch64
+static: ## Builds static binaries: the sidecar for musl (if the target is missing, fails with the command that installs it), the webhook for glibc; ARCH=x86_64 or aarch64
 	./scripts/static $(ARCH)
 
 .PHONY: test-static

@@ -1,14 +1,14 @@
 //! The command line: what it takes, what it ends with.
 
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
+use crate::options::Options;
 use crate::plan_source::{below, load};
 use crate::{gate, log, metrics, once, run, termination};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use keysluice_plan::reason::{KS602, KS608};
+use clap::{Parser, Subcommand, ValueEnum};
+use keysluice_plan::reason::KS608;
 use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -28,11 +28,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{version} (commit {commit}, target {arch}-{os}-{environment})")
 });
 
-/// Fetches Azure Key Vault objects into a volume and keeps them fresh.
+/// Fetches Azure Key Vault objects into a volume and refreshes them.
 ///
-/// The Plan says what, as whom and where: --plan FILE, or the JSON itself in `KEYSLUICE_PLAN`. Exit
-/// codes: 0 done, 1 failed at run time or no sidecar answers, 2 wrong usage, 3 a configuration that
-/// will never work.
+/// The Plan names objects, identities and paths: --plan FILE, or the JSON itself in
+/// `KEYSLUICE_PLAN`. Exit codes: 0 success, 1 failure at run time or no sidecar answers, 2 wrong
+/// usage, 3 a configuration that can never work.
 #[derive(Debug, Parser)]
 #[command(name = "keysluice-injector", version = VERSION.as_str())]
 struct CommandLine {
@@ -42,31 +42,11 @@ struct CommandLine {
     command: Command,
 }
 
-/// What every command takes.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Options {
-    /// The Plan, when it is not in `KEYSLUICE_PLAN`.
-    #[arg(long, value_name = "FILE", env = "KEYSLUICE_PLAN_FILE", global = true)]
-    plan: Option<PathBuf>,
-    /// Prefix of every path in the Plan.
-    #[arg(long, value_name = "DIR", env = "KEYSLUICE_ROOT", default_value = "/", global = true)]
-    pub(crate) root: PathBuf,
-    /// Where the reason of an end goes, if the file can be written.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "KEYSLUICE_TERMINATION_LOG",
-        default_value = "/dev/termination-log",
-        global = true
-    )]
-    pub(crate) termination_log: PathBuf,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetch, and keep fresh until SIGTERM (SIGHUP refreshes now).
+    /// Fetch, and refresh until SIGTERM (SIGHUP refreshes at once).
     Run,
-    /// Fetch all, write all or nothing, end.
+    /// Fetch all objects, write all files or none, and exit.
     Once,
     /// Wait for the first generation of every volume.
     Ready {
@@ -74,10 +54,10 @@ enum Command {
         #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS))]
         timeout: u64,
     },
-    /// Print what the sidecar knows of every file.
+    /// Print the state of every file.
     Status {
-        /// JSON; or metrics as Prometheus scrapes them: readiness, and of each file its age and
-        /// whether its object fails.
+        /// JSON, or metrics for Prometheus: readiness, and for each file its age and whether its
+        /// object fails.
         #[arg(
             short,
             long,
@@ -87,7 +67,7 @@ enum Command {
         )]
         output: Output,
     },
-    /// Have the sidecar refresh now, and print the result; ends with 1 while something fails.
+    /// Make the sidecar refresh at once, and print the result; exits with 1 while something fails.
     Refresh,
 }
 
@@ -120,7 +100,7 @@ pub fn main() -> ExitCode {
                 let _ = writeln!(std::io::stderr(), "{fault}");
             }
             ExitCode::from(match fault.class {
-                _ if fault.reason == KS602 => USAGE,
+                _ if fault.kind == FaultKind::Usage => USAGE,
                 Class::Permanent => NEVER,
                 Class::Transient | Class::Slow => FAILED,
             })
@@ -186,6 +166,7 @@ fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -8,7 +8,7 @@ mod spared;
 use crate::changes::{Ledger, Seen, Start};
 use crate::clock::since_boot;
 use crate::content::{self, Fetched};
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::http::{Environment, Http};
 use crate::identity::TokenSource;
 use crate::item::Item;
@@ -16,7 +16,7 @@ use crate::refresh::Time;
 use crate::room::Room;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Object, VaultClient, of_object};
-use keysluice_plan::reason::{KS404, KS601, KS608};
+use keysluice_plan::reason::{KS601, KS608};
 use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
 use making::{Job, Place};
 use secrecy::ExposeSecret;
@@ -30,18 +30,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 /// What came of the items of one object.
-pub(crate) type Results = Vec<(usize, Result<Brought, Fault>)>;
+pub(crate) type Results = Vec<(usize, Result<ItemUpdate, Fault>)>;
 
 /// What an item has now.
 #[derive(Debug, Default)]
-pub(crate) struct Brought {
+pub(crate) struct ItemUpdate {
     /// New files.
     pub(crate) fetched: Fetched,
     /// Its earlier files that stay as they are, and why their objects gave none.
     pub(crate) kept: Vec<(RelativePath, Option<Fault>)>,
 }
 
-impl From<Fetched> for Brought {
+impl From<Fetched> for ItemUpdate {
     fn from(fetched: Fetched) -> Self {
         Self { fetched, kept: Vec::new() }
     }
@@ -133,9 +133,9 @@ impl Fetcher {
         }
     }
 
-    /// Whether the vault of an item has answered anything since then.
-    pub(crate) fn has_answered(&self, volume: usize, index: usize, since: Time) -> bool {
-        self.vaults.has_answered(Item::at(&self.plan.volumes[volume], index).vault(), since)
+    /// When each vault gave its last complete answer.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (&VaultUrl, Time)> {
+        self.vaults.answers()
     }
 
     /// What we were told to wait.
@@ -151,13 +151,13 @@ impl Fetcher {
         volume: usize,
         items: Vec<usize>,
         full: bool,
-        tell: UnboundedSender<Progress>,
+        tx: UnboundedSender<Progress>,
     ) {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
         let Start { fetch, pinned, lists } =
             self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
-        let _ = tell.send(Progress::Unchanged { volume, items: pinned, asked: false });
+        let _ = tx.send(Progress::Unchanged { volume, items: pinned, asked: false });
         let mut lost: BTreeSet<usize> = fetch.iter().copied().collect();
         let mut tasks = JoinSet::new();
         for list in lists {
@@ -173,13 +173,12 @@ impl Fetcher {
                     lost.retain(|item| {
                         !unchanged.contains(item) && results.iter().all(|(index, _)| index != item)
                     });
-                    let _ =
-                        tell.send(Progress::Unchanged { volume, items: unchanged, asked: true });
-                    let _ = tell.send(Progress::Items { volume, results });
+                    let _ = tx.send(Progress::Unchanged { volume, items: unchanged, asked: true });
+                    let _ = tx.send(Progress::Items { volume, results });
                 }
                 Step::Done(results) => {
                     lost.retain(|item| results.iter().all(|(index, _)| index != item));
-                    let _ = tell.send(Progress::Items { volume, results });
+                    let _ = tx.send(Progress::Items { volume, results });
                 }
             }
         }
@@ -187,8 +186,8 @@ impl Fetcher {
         // Only a task that panicked gives no result.
         let fault = || Fault::new(KS608, Class::Transient, "the fetch ended without a result");
         let results = lost.into_iter().map(|item| (item, Err(fault()))).collect();
-        let _ = tell.send(Progress::Items { volume, results });
-        let _ = tell.send(Progress::Over { volume });
+        let _ = tx.send(Progress::Items { volume, results });
+        let _ = tx.send(Progress::Over { volume });
     }
 
     /// Asks for what these items come from.
@@ -273,9 +272,13 @@ impl Fetcher {
     }
 
     /// An object that is not there is no failure of an optional file.
-    fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<Brought, Fault> {
+    fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<ItemUpdate, Fault> {
         let optional = self.plan.volumes[volume].files[index].optional;
-        if optional && fault.reason == KS404 { Ok(Brought::default()) } else { Err(fault) }
+        if optional && fault.kind == FaultKind::NotFound {
+            Ok(ItemUpdate::default())
+        } else {
+            Err(fault)
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! It says nothing of roles, policies, names or identities, so what it says is told as it is:
 //! status, type, and how it begins.
 
-use crate::identity::short;
+use crate::redact::short;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use std::fmt;

@@ -58,14 +58,6 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The paths of a file and of what it may be split into; a history is below its own.
-    pub(crate) fn paths(&self) -> Vec<RelativePath> {
-        let Self::File(file) = self else { return Vec::new() };
-        let suffixes: &[&str] =
-            if file.split && file.history.is_none() { &["", ".crt", ".key"] } else { &[""] };
-        suffixes.iter().filter_map(|suffix| format!("{}{suffix}", file.path).parse().ok()).collect()
-    }
-
     /// The vault it comes from.
     pub(crate) fn vault(&self) -> &'a VaultUrl {
         match self {
@@ -79,27 +71,6 @@ impl<'a> Item<'a> {
         match self {
             Self::File(file) => Object::of(file).to_string(),
             Self::Selection(selection) => described(selection),
-        }
-    }
-
-    /// Whether a file at this path would be its own.
-    pub(crate) fn claims(&self, path: &RelativePath) -> bool {
-        let rest = |of: &RelativePath| path.as_str().strip_prefix(of.as_str());
-        match self {
-            Self::File(file) => match rest(&file.path) {
-                // The path itself is the directory of a history: nobody else's file.
-                Some(rest) if file.history.is_some() => rest.is_empty() || rest.starts_with('/'),
-                Some("") => true,
-                Some(".crt" | ".key") => file.split,
-                _ => false,
-            },
-            Self::Selection(selection) => {
-                let name = match &selection.directory {
-                    None => Some(path.as_str()),
-                    Some(directory) => rest(directory).and_then(|rest| rest.strip_prefix('/')),
-                };
-                name.is_some_and(|name| name.parse::<keysluice_plan::ObjectName>().is_ok())
-            }
         }
     }
 
@@ -129,36 +100,10 @@ fn described(selection: &Selection) -> String {
 mod tests {
     use super::*;
 
-    fn file(extra: &serde_json::Value) -> File {
-        let mut json = serde_json::json!({"path": "tls", "mode": "0644", "identity": "a", "vault": "https://kv/", "type": "secret", "name": "c"});
-        json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        serde_json::from_value(json).unwrap()
-    }
-
     fn selection(extra: &serde_json::Value) -> Selection {
         let mut json = serde_json::json!({"mode": "0600", "identity": "a", "vault": "https://kv/"});
         json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         serde_json::from_value(json).unwrap()
-    }
-
-    #[test]
-    fn an_item_claims_the_paths_it_can_write() {
-        let path = |text: &str| text.parse::<RelativePath>().unwrap();
-        let claims = |item: Item<'_>, paths: &[&str]| {
-            paths.iter().map(|text| item.claims(&path(text))).collect::<Vec<_>>()
-        };
-        let asked = ["tls", "tls.crt", "tls.key", "tls/0", "tlsx", "other"];
-        let plain = file(&serde_json::json!({}));
-        assert_eq!(claims(Item::File(&plain), &asked), [true, false, false, false, false, false]);
-        let split = file(&serde_json::json!({"split": true}));
-        assert_eq!(claims(Item::File(&split), &asked), [true, true, true, false, false, false]);
-        let history = file(&serde_json::json!({"history": 2}));
-        assert_eq!(claims(Item::File(&history), &asked), [true, false, false, true, false, false]);
-        let asked = ["db", "app/db", "app/x/db", "app/d.b", "apps"];
-        let top = selection(&serde_json::json!({}));
-        assert_eq!(claims(Item::Selection(&top), &asked), [true, false, false, false, true]);
-        let below = selection(&serde_json::json!({"directory": "app"}));
-        assert_eq!(claims(Item::Selection(&below), &asked), [false, true, false, false, false]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! them fresh.
 //!
 //! ```text
-//! Plan ──> refresh (pure: state, event, now -> actions)
+//! Plan ──> refresh (the item table; pure: state, event, now -> actions)
 //!             │ Fetch                                │ Commit
 //!             v                                      v
 //!          fetch: changes (what a list spares)       volume: new generation, `..data` swapped by rename
@@ -31,14 +31,13 @@ mod item;
 mod log;
 mod metrics;
 mod once;
-mod outputs;
+mod options;
 pub mod plan_source;
 mod redact;
 pub mod refresh;
 mod room;
 mod run;
 mod signals;
-pub mod status;
 mod termination;
 pub mod throttle;
 pub mod vault;

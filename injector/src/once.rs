@@ -1,13 +1,13 @@
 //! `once`: fetch everything, then write everything, or nothing.
 
 use crate::backoff::{self, Jitter, Stage};
-use crate::commands::Options;
 use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, seed};
 use crate::item::Item;
 use crate::log;
-use crate::outputs::{Outputs, of_two_versions};
+use crate::options::Options;
 use crate::plan_source::below;
+use crate::refresh::{Outputs, of_two_versions};
 use crate::signals::Signals;
 use crate::throttle::ThrottleState;
 use crate::volume::{Staged, Volume, VolumeError};
@@ -124,7 +124,7 @@ async fn fetch_all(plan: &Plan, fetcher: &Arc<Fetcher>) -> Result<Vec<Outputs>, 
         if Instant::now() + delay >= deadline {
             return Err(gave_up(Some(fault), patience));
         }
-        if last.as_ref().is_none_or(|last| last.reason != fault.reason) {
+        if last.as_ref().is_none_or(|last| !last.reads_like(&fault)) {
             log::warn(&fault);
         }
         last = Some(fault);

@@ -1,6 +1,6 @@
 //! Where the Plan comes from, and paths below `--root`.
 
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use keysluice_plan::reason::{KS601, KS602};
 use keysluice_plan::{PLAN_ENV, Plan, PlanError};
 use std::path::{Path, PathBuf};
@@ -35,14 +35,13 @@ pub enum PlanSourceError {
 }
 
 impl PlanSourceError {
-    /// Wrong usage (exit code 2) rather than a bad Plan (3).
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Missing | Self::Both(_))
-    }
-
     /// As code and message.
     pub fn fault(&self) -> Fault {
-        Fault::new(if self.is_usage() { KS602 } else { KS601 }, Class::Permanent, self)
+        let (reason, kind) = match self {
+            Self::Missing | Self::Both(_) => (KS602, FaultKind::Usage),
+            Self::File { .. } | Self::Plan { .. } => (KS601, FaultKind::Other),
+        };
+        Fault::new(reason, Class::Permanent, self).of_kind(kind)
     }
 }
 
@@ -88,7 +87,7 @@ mod tests {
     fn a_bad_plan_names_its_field() {
         let error = load(None, Some(r#"{"schema":1,"identities":[],"volumes":[],"colour":"red"}"#))
             .unwrap_err();
-        assert!(!error.is_usage());
+        assert_eq!(error.fault().kind, FaultKind::Other);
         let text = error.fault().to_string();
         assert!(
             text.starts_with("KS601 KEYSLUICE_PLAN:") && text.contains("unknown field `colour`"),

@@ -1,380 +1,334 @@
-//! When to fetch, commit, retry and give up: a pure machine over (state, event, now).
+//! The item table and the machine that owns it: what is due, what is committed, what is reported.
 //!
-//! It knows volumes and files by index only. Whoever drives it performs the [`Action`]s, reports
-//! back with [`Event`]s and sleeps until [`Refresh::wake_at`]; there is no clock, I/O or randomness
-//! of its own (the seed of the jitter is part of the state).
+//! Pure: it takes events and the time since boot, and returns [`Action`]s. `run` performs them and
+//! reports back. [`schedule`] knows when items are due; [`outputs`] what they have written;
+//! [`status`] what a user is told of them.
 
-mod volume_state;
+mod outputs;
+mod pending;
+mod rounds;
+pub mod schedule;
+pub mod status;
+#[cfg(test)]
+mod tests;
 
-use crate::backoff::{self, Jitter};
+pub(crate) use outputs::{Outputs, of_two_versions};
+pub use schedule::{Settings, Swap, Time};
+
 use crate::fault::{Class, Fault};
+use crate::fetch::Progress;
+use crate::item::Item;
+use crate::volume::Entry;
+use keysluice_plan::reason::KS603;
+use keysluice_plan::{Plan, RelativePath, VaultUrl};
+use pending::PendingOutcomes;
+use schedule::{Schedule, VolumeSpec};
+use status::Status;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
-use volume_state::{FileState, VolumeState};
-
-/// What cannot be removed is tried again so often.
-const LONGEST_REMOVAL: Duration = Duration::from_secs(300);
-
-/// Time since boot.
-pub type Time = Duration;
-
-/// What does not change while the process runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The first generation of every volume must be there by then; `None` waits for ever.
-    pub start_timeout: Option<Duration>,
-    /// How long the previous generation stays after a swap.
-    pub linger: Duration,
-    /// Seed of the jitter.
-    pub seed: u64,
-}
-
-/// One volume as it is at the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeSpec {
-    /// Number of files.
-    pub files: usize,
-    /// Time between refreshes.
-    pub interval: Duration,
-    /// Whether a complete generation is there already (the container was restarted).
-    pub complete: bool,
-}
-
-/// How the fetch of one file ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its content is at hand.
-    Fetched,
-    /// The vault has what the current generation, or what was fetched for the next one, has.
-    Unchanged,
-    /// It failed.
-    Failed {
-        /// How likely another try helps.
-        class: Class,
-        /// What the other side asked us to wait.
-        retry_after: Option<Duration>,
-    },
-    /// Content is at hand, but some of its objects failed and are to be tried again.
-    Partly {
-        /// How likely another try helps.
-        class: Class,
-        /// What the other side asked us to wait.
-        retry_after: Option<Duration>,
-    },
-    /// Its content is at hand, but does not fit what another file has: both are to be fetched again
-    /// before they are committed.
-    Held,
-    /// It was not asked for: an earlier Retry-After is not over.
-    Waiting {
-        /// The rest of that wait.
-        rest: Duration,
-    },
-}
-
-impl Outcome {
-    /// Of a fetch that brought nothing.
-    pub fn of(fault: &Fault) -> Self {
-        match (fault.waiting, fault.retry_after) {
-            (true, Some(rest)) => Self::Waiting { rest },
-            (_, retry_after) => Self::Failed { class: fault.class, retry_after },
-        }
-    }
-}
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The process is up, or a time came that [`Refresh::wake_at`] named.
-    Tick,
-    /// Somebody wants everything fresh now.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The process is up, or a time came that [`Machine::wake_at`] named.
+    Wake,
+    /// Everything is to be fetched now.
     Refresh,
-    /// Files of a volume were fetched, and may be committed although others are still under way.
-    Fetched {
-        /// Index of the volume.
-        volume: usize,
-        /// File and outcome.
-        outcomes: Vec<(usize, Outcome)>,
-    },
-    /// While a volume is being fetched one of its files turned out never to work.
-    Hopeless {
-        /// Index of the volume.
-        volume: usize,
-    },
+    /// A fetch goes on.
+    Progress(Progress),
     /// The commit of a volume ended.
     Committed {
         /// Index of the volume.
         volume: usize,
         /// Whether it worked.
-        result: Result<Swap, Class>,
+        result: Result<Written, Fault>,
     },
-    /// A generation that lingered is gone.
+    /// The removal of a previous generation ended.
     Removed {
         /// Index of the volume.
         volume: usize,
-    },
-    /// A generation that lingers could not be removed.
-    NotRemoved {
-        /// Index of the volume.
-        volume: usize,
+        /// Whether it worked.
+        result: Result<(), Fault>,
     },
 }
 
-/// What a commit that worked did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Swap {
-    /// Nothing lingers: nothing differed, or it was the first generation.
-    Clean,
-    /// A new generation is visible and the previous one lingers.
-    Lingers,
+/// A commit that worked.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) swap: Swap,
+    /// Name of the current generation.
+    pub(crate) generation: Option<String>,
 }
 
-/// What to do.
+/// What to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Fetch these files and answer with [`Event::Fetched`].
-    Fetch {
-        /// Index of the volume.
-        volume: usize,
-        /// The files that are due.
-        files: Vec<usize>,
-    },
-    /// Write a generation from what was fetched and, for the others, the last good files; answer
-    /// with [`Event::Committed`].
-    Commit {
-        /// Index of the volume.
-        volume: usize,
-    },
-    /// Remove the oldest generation that lingers.
-    RemovePrevious {
-        /// Index of the volume.
-        volume: usize,
-    },
+pub(crate) enum Action {
+    /// Fetch these items and answer with [`Event::Progress`].
+    Fetch { volume: usize, items: Vec<usize> },
+    /// Whatever a list tells, the next fetch of these items asks for the objects themselves.
+    Forget { volume: usize, items: Vec<usize> },
+    /// Write a generation of [`Machine::entries`]; answer with [`Event::Committed`].
+    Commit { volume: usize },
+    /// Remove the oldest generation that lingers; answer with [`Event::Removed`].
+    RemovePrevious { volume: usize },
+    /// Write a line to the log.
+    Report(Report),
     /// Every volume has its first generation: open the gate.
     Ready,
     /// A refresh on demand is over.
     Refreshed,
-    /// End the process: no first generation in time, or (permanent) never.
-    GiveUp {
-        /// Whether another start cannot help.
-        permanent: bool,
-    },
+    /// End the process.
+    GiveUp(Fault),
+}
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Progress.
+    Info(String),
+    /// Something works, but perhaps not as it was meant.
+    Note(String),
+    /// A failure, and the process goes on.
+    Warn(Fault),
+}
+
+/// A volume as it is when the process starts.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What the items have written in an earlier run.
+    pub(crate) outputs: Outputs,
+    /// The generation of an earlier run, if it is complete.
+    pub(crate) complete: Option<Resumed>,
+}
+
+/// A complete generation of an earlier run.
+#[derive(Debug)]
+pub(crate) struct Resumed {
+    /// Its name.
+    pub(crate) generation: Option<String>,
+    /// How long ago it was written.
+    pub(crate) age: Duration,
 }
 
 /// The machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refresh {
-    linger: Duration,
-    deadline: Option<Time>,
-    jitter: Jitter,
-    volumes: Vec<VolumeState>,
-    ready: bool,
-    on_demand: bool,
-    over: bool,
+#[derive(Debug)]
+pub(crate) struct Machine {
+    plan: Arc<Plan>,
+    schedule: Schedule,
+    /// What the items have written; per volume.
+    outputs: Vec<Outputs>,
+    /// What the schedule has not been told of the rounds under way; per volume.
+    pending: Vec<PendingOutcomes>,
+    status: Status,
+    /// When a vault gave its last complete answer.
+    answered: BTreeMap<VaultUrl, Time>,
+    started: Time,
 }
 
-impl Refresh {
-    /// The state at `now`, before the first [`Event::Tick`].
-    pub fn new(settings: &Settings, volumes: &[VolumeSpec], now: Time) -> Self {
-        let volumes = volumes.iter().map(|spec| VolumeState::new(spec, now)).collect();
+impl Machine {
+    /// The state at `now`, before the first [`Event::Wake`].
+    pub(crate) fn new(plan: &Arc<Plan>, settings: &Settings, found: Vec<Found>, now: Time) -> Self {
+        let mut status = Status::new(Arc::clone(plan));
+        let (mut outputs, mut specs) = (Vec::new(), Vec::new());
+        for (index, (volume, found)) in plan.volumes.iter().zip(found).enumerate() {
+            let complete = found.complete.is_some();
+            if let Some(Resumed { generation, age }) = found.complete {
+                status.committed(index, generation, &[]);
+                status.standing(index, now.saturating_sub(age));
+            }
+            let interval = Duration::from_secs(volume.refresh_interval_seconds);
+            specs.push(VolumeSpec { files: Item::count(volume), interval, complete });
+            outputs.push(found.outputs);
+        }
         Self {
-            linger: settings.linger,
-            deadline: settings.start_timeout.map(|timeout| now + timeout),
-            jitter: Jitter::new(settings.seed),
-            volumes,
-            ready: false,
-            on_demand: false,
-            over: false,
+            plan: Arc::clone(plan),
+            schedule: Schedule::new(settings, &specs, now),
+            pending: outputs.iter().map(|_| PendingOutcomes::default()).collect(),
+            outputs,
+            status,
+            answered: BTreeMap::new(),
+            started: now,
         }
     }
 
-    /// Whether a volume has its first generation.
-    pub fn has_generation(&self, volume: usize) -> bool {
-        self.volumes[volume].ready
-    }
-
-    /// Whether a file neither is under way nor failed last nor waits.
-    pub fn is_settled(&self, volume: usize, file: usize) -> bool {
-        let FileState { in_flight, failures, retry_at, .. } = self.volumes[volume].files[file];
-        !in_flight && failures == 0 && retry_at.is_none()
-    }
-
-    /// Whether every volume has its first generation.
-    pub fn is_ready(&self) -> bool {
-        self.ready
+    /// A vault gave a complete answer at `at`, the last so far.
+    pub(crate) fn heard(&mut self, vault: &VaultUrl, at: Time) {
+        match self.answered.get_mut(vault) {
+            Some(known) => *known = at,
+            None => drop(self.answered.insert(vault.clone(), at)),
+        }
     }
 
     /// The one step: takes an event, answers with what to do.
-    pub fn on(&mut self, event: Event, now: Time) -> Vec<Action> {
+    pub(crate) fn on(&mut self, event: Event, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.over {
-            return actions;
-        }
-        match event {
-            Event::Tick => {}
-            Event::Refresh => {
-                self.on_demand = true;
-                for volume in &mut self.volumes {
-                    volume.next_refresh = volume.next_refresh.map(|_| now);
-                    volume.files.iter_mut().for_each(|file| file.again = file.in_flight);
+        let event = match event {
+            Event::Wake => {
+                for volume in 0..self.pending.len() {
+                    if self.due(volume).is_some_and(|due| due <= now) {
+                        let event = self.outcomes(volume, now, &mut actions);
+                        self.feed(event, now, &mut actions);
+                    }
+                }
+                schedule::Event::Tick
+            }
+            Event::Refresh => schedule::Event::Refresh,
+            Event::Progress(Progress::Items { volume, results }) => {
+                self.fetched(volume, results, now, &mut actions)
+            }
+            Event::Progress(Progress::Unchanged { volume, items, asked }) => {
+                self.unchanged(volume, &items, asked, now, &mut actions);
+                schedule::Event::Tick
+            }
+            Event::Progress(Progress::Over { volume }) => {
+                if self.pending[volume].round_over() {
+                    self.outcomes(volume, now, &mut actions)
+                } else {
+                    schedule::Event::Tick
                 }
             }
-            Event::Fetched { volume, outcomes } => {
-                self.fetched(volume, &outcomes, now, &mut actions);
-            }
-            Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
             Event::Committed { volume, result } => {
-                self.committed(volume, result, now, &mut actions);
+                self.committed(volume, result, now, &mut actions)
             }
-            Event::NotRemoved { volume } => {
-                let state = &mut self.volumes[volume];
-                let delay = self.linger * 2_u32.saturating_pow(state.removal_failures.min(8));
-                state.removal_failures = state.removal_failures.saturating_add(1);
-                state.removals.push(now + delay.min(LONGEST_REMOVAL));
-                state.removals.sort_unstable();
-            }
-            Event::Removed { volume } => self.volumes[volume].removal_failures = 0,
-        }
-        self.advance(now, &mut actions);
+            Event::Removed { volume, result } => self.removed(volume, result, &mut actions),
+        };
+        self.feed(event, now, &mut actions);
         actions
     }
 
-    /// When the next [`Event::Tick`] is due, if nothing else happens.
-    pub fn wake_at(&self) -> Option<Time> {
-        let deadline = self.deadline.filter(|_| !self.ready);
-        self.volumes
-            .iter()
-            .flat_map(VolumeState::times)
-            .chain(deadline)
-            .min()
-            .filter(|_| !self.over)
-    }
-
-    fn fetched(
-        &mut self,
-        volume: usize,
-        outcomes: &[(usize, Outcome)],
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) {
-        let state = &mut self.volumes[volume];
-        let life = state.stage();
-        // The round took longer than the interval; another of these files at once would ignore the
-        // delays below.
-        let late = state.next_refresh.is_some_and(|at| at <= now);
-        let next_refresh = if late { Some(now + state.interval) } else { state.next_refresh };
-        // One draw per round: files that failed together are tried again together, over the same
-        // connections.
-        let jitter = self.jitter.clone();
-        self.jitter.spread(Duration::ZERO);
-        for &(index, outcome) in outcomes {
-            let file = &mut state.files[index];
-            file.in_flight = false;
-            match outcome {
-                Outcome::Fetched => {
-                    *file = FileState { present: true, again: file.again, ..FileState::default() };
-                    state.dirty = true;
-                    state.commit_at = Some(now);
+    /// Tells the schedule, and passes on what it wants.
+    fn feed(&mut self, event: schedule::Event, now: Time, actions: &mut Vec<Action>) {
+        for action in self.schedule.on(event, now) {
+            let action = match action {
+                schedule::Action::Fetch { volume, files: items } => {
+                    self.pending[volume].ask(&items, now);
+                    Action::Fetch { volume, items }
                 }
-                Outcome::Unchanged => {
-                    *file = FileState { present: true, again: file.again, ..FileState::default() }
+                schedule::Action::Commit { volume } => Action::Commit { volume },
+                schedule::Action::RemovePrevious { volume } => Action::RemovePrevious { volume },
+                schedule::Action::Ready => {
+                    let after = now.saturating_sub(self.started).as_millis();
+                    actions.push(Action::Report(Report::Info(format!("ready after {after} ms"))));
+                    Action::Ready
                 }
-                Outcome::Failed { class, retry_after } => {
-                    if class == Class::Permanent && !state.ready {
-                        return self.hopeless(volume, actions);
-                    }
-                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
+                schedule::Action::Refreshed => Action::Refreshed,
+                schedule::Action::GiveUp { permanent } => {
+                    Action::GiveUp(self.last_fault(permanent))
                 }
-                Outcome::Partly { class, retry_after } => {
-                    file.present = true;
-                    file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
-                    (state.dirty, state.commit_at) = (true, Some(now));
-                }
-                Outcome::Held => {
-                    file.present &= state.ready;
-                    file.failed(
-                        &mut jitter.clone(),
-                        (life, Class::Transient),
-                        None,
-                        now,
-                        next_refresh,
-                    );
-                }
-                Outcome::Waiting { rest } => {
-                    file.not_before = now + rest;
-                    file.retry_at = Some(file.not_before);
-                }
-            }
-            file.fresh = late;
-            if std::mem::take(&mut file.again) {
-                file.retry_at = Some(now.max(file.not_before));
-            }
+            };
+            actions.push(action);
         }
     }
 
-    /// A running pod keeps its last good files; a start ends.
-    fn hopeless(&mut self, volume: usize, actions: &mut Vec<Action>) {
-        if !self.volumes[volume].ready {
-            self.over = true;
-            actions.push(Action::GiveUp { permanent: true });
-        }
+    /// When the next [`Event::Wake`] is due, if nothing else happens.
+    pub(crate) fn wake_at(&self) -> Option<Time> {
+        let due = (0..self.pending.len()).filter_map(|volume| self.due(volume));
+        due.chain(self.schedule.wake_at()).min()
     }
 
     fn committed(
         &mut self,
         volume: usize,
-        result: Result<Swap, Class>,
+        result: Result<Written, Fault>,
         now: Time,
         actions: &mut Vec<Action>,
-    ) {
-        let state = &mut self.volumes[volume];
-        state.committing = false;
-        match result {
-            Ok(swap) => {
-                state.ready = true;
-                state.dirty = false;
-                state.commit_at = None;
-                state.commit_failures = 0;
-                if swap == Swap::Lingers {
-                    state.removals.push(now + self.linger);
+    ) -> schedule::Event {
+        let result = match result {
+            Ok(Written { swap, generation }) => {
+                let items = self.outputs[volume].committed();
+                self.status.committed(volume, generation, &items);
+                Ok(swap)
+            }
+            Err(fault) => {
+                let class = fault.class;
+                if self.status.commit_failed(volume, &fault, now) {
+                    actions.push(Action::Report(Report::Warn(fault)));
                 }
+                Err(class)
             }
-            Err(Class::Permanent) if !state.ready => self.hopeless(volume, actions),
-            Err(class) => {
-                state.commit_failures = state.commit_failures.saturating_add(1);
-                let delay = backoff::delay(state.stage(), class, state.commit_failures);
-                state.commit_at = Some(now + self.jitter.spread(delay));
+        };
+        schedule::Event::Committed { volume, result }
+    }
+
+    fn removed(
+        &mut self,
+        volume: usize,
+        result: Result<(), Fault>,
+        actions: &mut Vec<Action>,
+    ) -> schedule::Event {
+        let event = match &result {
+            Ok(()) => schedule::Event::Removed { volume },
+            Err(_) => schedule::Event::NotRemoved { volume },
+        };
+        let news = self.status.removed(volume, result.err());
+        actions.extend(news.map(|fault| Action::Report(Report::Warn(fault))));
+        event
+    }
+
+    fn last_fault(&self, permanent: bool) -> Fault {
+        let seconds = self.plan.start_timeout_seconds.unwrap_or_default();
+        match self.status.fault().cloned() {
+            Some(fault) if permanent => fault,
+            Some(fault) => {
+                let message = format!("{} (gave up after {seconds} s)", fault.message);
+                Fault { message, class: Class::Transient, ..fault }
             }
+            None => Fault::new(
+                KS603,
+                Class::Transient,
+                format_args!("no object was complete within {seconds} s"),
+            ),
         }
     }
 
-    /// Everything that is due now.
-    fn advance(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.over {
-            return;
-        }
-        for (index, volume) in self.volumes.iter_mut().enumerate() {
-            actions.extend(volume.next(index, now, &mut self.jitter));
-            while volume.removals.first().is_some_and(|&at| at <= now) {
-                volume.removals.remove(0);
-                actions.push(Action::RemovePrevious { volume: index });
-            }
-        }
-        if !self.ready && self.volumes.iter().all(|volume| volume.ready) {
-            self.ready = true;
-            actions.push(Action::Ready);
-        }
-        if self.on_demand && self.volumes.iter().all(VolumeState::is_idle) {
-            self.on_demand = false;
-            actions.push(Action::Refreshed);
-        }
-        if !self.ready && self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.over = true;
-            actions.push(Action::GiveUp { permanent: false });
-        }
+    /// Whether every volume has its first generation.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.schedule.is_ready()
+    }
+
+    /// The next generation of a volume.
+    pub(crate) fn entries(&self, volume: usize) -> Vec<Entry<'_>> {
+        self.outputs[volume].entries(&self.plan.volumes[volume])
+    }
+
+    /// Version of a file of the next generation.
+    pub(crate) fn version(&self, volume: usize, path: &RelativePath) -> Option<&str> {
+        self.outputs[volume].version(path)
+    }
+
+    /// What the current generation of a volume has.
+    pub(crate) fn standing(&self, volume: usize) -> impl Iterator<Item = &RelativePath> {
+        self.outputs[volume].standing()
+    }
+
+    /// Why the gate is closed.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        self.status.reasons()
+    }
+
+    /// The one fault to end with.
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        self.status.fault()
+    }
+
+    /// The status as one line of JSON.
+    pub(crate) fn json(&self, now: Time) -> String {
+        self.status.json(self.is_ready(), now)
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unchecked_time_subtraction)] // a test that goes back in time may panic
-mod hours;
-#[cfg(test)]
-mod tests;
+impl Found {
+    /// A volume with the files of an earlier run; `generation` is asked only when they are a
+    /// complete generation, and may still find that they are not.
+    pub(crate) fn of(
+        volume: &keysluice_plan::Volume,
+        left: Option<&BTreeSet<RelativePath>>,
+        generation: impl FnOnce(&Outputs) -> Option<Resumed>,
+    ) -> Self {
+        let nothing = BTreeSet::new();
+        let (outputs, complete) = Outputs::of(volume, left.unwrap_or(&nothing));
+        let complete = if complete && left.is_some() { generation(&outputs) } else { None };
+        Self { outputs, complete }
+    }
+}

@@ -1,29 +1,24 @@
-//! `run`: performs what the [`Refresh`] machine decides, until a signal.
-
-mod rounds;
+//! `run`: performs what the [`Machine`] decides, until a signal.
 
 use crate::clock::{Alarm, since_boot};
-use crate::commands::Options;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress, seed};
 use crate::item::Item;
 use crate::log;
-use crate::outputs::Outputs;
+use crate::options::Options;
 use crate::plan_source::below;
-use crate::refresh::{Action, Event, Refresh, Settings, Swap, Time, VolumeSpec};
+use crate::refresh::{Action, Event, Found, Machine, Report, Resumed, Settings, Swap, Written};
 use crate::signals::Signals;
-use crate::status::Status;
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
 use keysluice_plan::Plan;
-use keysluice_plan::reason::{KS603, KS608};
-use rounds::News;
+use keysluice_plan::reason::KS608;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 /// How long a previous generation stays for readers that have it open.
@@ -63,19 +58,13 @@ struct Sidecar {
     run: RunDirectory,
     fetcher: Arc<Fetcher>,
     throttle: ThrottleState,
-    machine: Refresh,
+    machine: Machine,
     volumes: Vec<Volume>,
-    /// What the items have made; per volume.
-    outputs: Vec<Outputs>,
-    /// Of the rounds under way; per volume.
-    news: Vec<News>,
-    status: Status,
     rounds: JoinSet<()>,
-    tell: mpsc::UnboundedSender<Progress>,
+    tx: mpsc::UnboundedSender<Progress>,
     progress: mpsc::UnboundedReceiver<Progress>,
     waiters: Vec<oneshot::Sender<String>>,
     snapshots: watch::Sender<Snapshot>,
-    started: Time,
     alarm: Alarm,
 }
 
@@ -89,30 +78,15 @@ impl Sidecar {
         let (plan, started) = (Arc::new(plan), since_boot());
         let throttle = ThrottleState::read(&run.read(THROTTLE_FILE));
         let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, throttle.clone())?);
-        let mut status = Status::new(Arc::clone(&plan));
-        let (mut volumes, mut outputs, mut specs) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, volume) in plan.volumes.iter().enumerate() {
+        let (mut volumes, mut found) = (Vec::new(), Vec::new());
+        for volume in &plan.volumes {
             let mut opened = Volume::open(&below(&options.root, &volume.directory))
                 .map_err(|error| error.fault())?;
-            tell_news(&mut opened);
-            let left = opened.left();
-            let (made, complete) = Outputs::of(volume, &left.clone().unwrap_or_default());
-            let paths = made.entries(volume).into_iter().map(|entry| entry.path);
-            let complete = complete && left.is_some() && opened.resume(paths);
-            if complete {
-                status.committed(index, opened.generation(), &[]);
-                // It was fetched then at the latest, unless the node's clock was set since.
-                let age = opened
-                    .generation_time()
-                    .and_then(|time| SystemTime::now().duration_since(time).ok());
-                status.standing(index, started.saturating_sub(age.unwrap_or_default()));
-            }
-            let interval = Duration::from_secs(volume.refresh_interval_seconds);
-            specs.push(VolumeSpec { files: Item::count(volume), interval, complete });
-            outputs.push(made);
+            report_leftovers(&mut opened);
+            found.push(resume(volume, &opened));
             volumes.push(opened);
         }
-        let (tell, progress) = mpsc::unbounded_channel();
+        let (tx, progress) = mpsc::unbounded_channel();
         let start_timeout = plan.start_timeout_seconds.map(Duration::from_secs);
         let settings = Settings { start_timeout, linger: LINGER, seed: seed() };
         Ok(Self {
@@ -120,17 +94,13 @@ impl Sidecar {
             run,
             fetcher,
             throttle,
-            machine: Refresh::new(&settings, &specs, started),
-            outputs,
-            news: volumes.iter().map(|_| News::default()).collect(),
+            machine: Machine::new(&plan, &settings, found, started),
             volumes,
-            status,
             rounds: JoinSet::new(),
-            tell,
+            tx,
             progress,
             waiters: Vec::new(),
             snapshots,
-            started,
             alarm: Alarm::new(),
             plan,
         })
@@ -141,147 +111,145 @@ impl Sidecar {
         let snapshots = self.snapshots.clone();
         let connections = control::accept(listener, &snapshots, &sender);
         tokio::pin!(connections);
-        let mut event = Event::Tick;
+        let mut event = Some(Event::Wake);
         loop {
-            self.step(event)?;
-            let wake = self.next_due().into_iter().chain(self.machine.wake_at()).min();
+            if let Some(event) = event.take() {
+                self.step(event)?;
+            }
+            let wake = self.machine.wake_at();
             event = tokio::select! {
-                // What came goes before what is due: the time this process itself took is no
+                // What came goes before what is due: the time this process itself took is not a
                 // vault's silence.
                 biased;
-                Some(progress) = self.progress.recv() => match progress {
-                    Progress::Items { volume, results } => self.fetched(volume, results),
-                    Progress::Unchanged { volume, items, asked } => self.unchanged(volume, &items, asked),
-                    Progress::Over { volume } => {
-                        self.news[volume].rounds -= 1;
-                        if self.news[volume].rounds == 0 { self.outcomes(volume) } else { Event::Tick }
-                    }
-                },
-                Some(ended) = self.rounds.join_next() => match ended {
-                    Ok(()) => Event::Tick,
-                    Err(error) => return Err(Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))),
-                },
-                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => self.quiet().await,
-                Some(request) = requests.recv() => match request {
-                    Request::Refresh(answer) => {
-                        self.waiters.push(answer);
-                        Event::Refresh
-                    }
-                    Request::Status(answer) => {
-                        let _ = answer.send(self.status.json(self.machine.is_ready(), since_boot()));
-                        Event::Tick
-                    }
-                },
-                _ = signals.hangup.recv() => Event::Refresh,
+                Some(progress) = self.progress.recv() => Some(Event::Progress(progress)),
+                Some(ended) = self.rounds.join_next() => {
+                    ended.map_err(|error| task_died(&error))?;
+                    None
+                }
+                () = self.alarm.at(wake.unwrap_or_default()), if wake.is_some() => {
+                    self.due().await
+                }
+                Some(request) = requests.recv() => self.request(request),
+                _ = signals.hangup.recv() => Some(Event::Refresh),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
-                () = &mut connections => Event::Tick,
+                () = &mut connections => None,
             };
         }
         self.terminated();
         Ok(())
     }
 
+    fn request(&mut self, request: Request) -> Option<Event> {
+        match request {
+            Request::Refresh(answer) => {
+                self.waiters.push(answer);
+                Some(Event::Refresh)
+            }
+            Request::Status(answer) => {
+                let _ = answer.send(self.machine.json(since_boot()));
+                None
+            }
+        }
+    }
+
+    /// The alarm went off. An answer may have arrived that is not read yet: the first turn sees
+    /// that it is here, the second reads it.
+    async fn due(&mut self) -> Option<Event> {
+        for _ in 0..2 {
+            yield_now().await;
+        }
+        self.progress.is_empty().then_some(Event::Wake)
+    }
+
     /// A pod that is stopped before it was ready leaves the reason behind.
     fn terminated(&self) {
-        if let Some(fault) = self.status.fault().filter(|_| !self.machine.is_ready()) {
+        if let Some(fault) = self.machine.fault().filter(|_| !self.machine.is_ready()) {
             crate::termination::write(&self.options.termination_log, fault);
         }
     }
 
     /// Feeds the machine until it asks for nothing that can be done at once.
     fn step(&mut self, event: Event) -> Result<(), Fault> {
+        for (vault, at) in self.fetcher.answers() {
+            self.machine.heard(vault, at);
+        }
+        let has_progress = matches!(event, Event::Progress(_));
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            for action in self.machine.on(event, since_boot()) {
-                match action {
-                    Action::Fetch { volume, files } => {
-                        // What the volume has lost no list tells.
-                        let full = !self.volumes[volume].has(self.outputs[volume].standing());
-                        self.news[volume].ask(&files);
-                        self.rounds.spawn(Arc::clone(&self.fetcher).round(
-                            volume,
-                            files,
-                            full,
-                            self.tell.clone(),
-                        ));
-                    }
-                    Action::Commit { volume } => events.push(self.commit(volume)),
-                    Action::RemovePrevious { volume } => {
-                        let removed = self.volumes[volume].remove_previous();
-                        events.push(match &removed {
-                            Ok(_) => Event::Removed { volume },
-                            Err(_) => Event::NotRemoved { volume },
-                        });
-                        let fault = removed.err().map(|error| error.fault());
-                        if let Some(fault) = self.status.removed(volume, fault) {
-                            log::warn(&fault);
-                        }
-                    }
-                    Action::Ready => {
-                        log::info(&format!(
-                            "ready after {} ms",
-                            since_boot().saturating_sub(self.started).as_millis()
-                        ));
-                        self.snapshots.send_modify(|snapshot| snapshot.ready = true);
-                    }
-                    Action::Refreshed => {
-                        let answer = self.status.json(self.machine.is_ready(), since_boot());
-                        for waiter in self.waiters.drain(..) {
-                            let _ = waiter.send(answer.clone());
-                        }
-                    }
-                    Action::GiveUp { permanent } => return Err(self.last_fault(permanent)),
-                }
+            let actions = self.machine.on(event, since_boot());
+            self.show_reasons();
+            for action in actions {
+                events.extend(self.perform(action)?);
             }
+        }
+        if has_progress {
+            self.keep_throttle();
         }
         Ok(())
     }
 
-    fn commit(&mut self, index: usize) -> Event {
-        let result = match self.try_commit(index) {
-            Ok(lingers) => {
-                let items = self.outputs[index].committed();
-                self.status.committed(index, self.volumes[index].generation(), &items);
-                Ok(if lingers { Swap::Lingers } else { Swap::Clean })
+    /// Does what the machine wants; answers with what became of it, if it is known at once.
+    fn perform(&mut self, action: Action) -> Result<Option<Event>, Fault> {
+        match action {
+            Action::Fetch { volume, items } => {
+                // A list does not show what the volume has lost.
+                let full = !self.volumes[volume].has(self.machine.standing(volume));
+                let fetcher = Arc::clone(&self.fetcher);
+                self.rounds.spawn(fetcher.round(volume, items, full, self.tx.clone()));
             }
-            Err(error) => {
-                let fault = error.fault();
-                if self.status.commit_failed(index, &fault, since_boot()) {
-                    log::warn(&fault);
+            Action::Forget { volume, items } => self.fetcher.forget(volume, &items),
+            Action::Commit { volume } => {
+                let result = self.commit(volume).map_err(|error| error.fault());
+                return Ok(Some(Event::Committed { volume, result }));
+            }
+            Action::RemovePrevious { volume } => {
+                let result = self.volumes[volume].remove_previous();
+                let result = result.map(drop).map_err(|error| error.fault());
+                return Ok(Some(Event::Removed { volume, result }));
+            }
+            Action::Report(report) => match report {
+                Report::Info(message) => log::info(&message),
+                Report::Note(message) => log::note(&message),
+                Report::Warn(fault) => log::warn(&fault),
+            },
+            Action::Ready => self.snapshots.send_modify(|snapshot| snapshot.ready = true),
+            Action::Refreshed => {
+                let answer = self.machine.json(since_boot());
+                for waiter in self.waiters.drain(..) {
+                    let _ = waiter.send(answer.clone());
                 }
-                Err(fault.class)
             }
-        };
-        self.tell_reasons();
-        Event::Committed { volume: index, result }
+            Action::GiveUp(fault) => return Err(fault),
+        }
+        Ok(None)
     }
 
-    fn try_commit(&mut self, index: usize) -> Result<bool, VolumeError> {
-        let plan = &self.plan.volumes[index];
-        let outputs = &self.outputs[index];
+    fn commit(&mut self, index: usize) -> Result<Written, VolumeError> {
         let volume = &mut self.volumes[index];
-        let staged = volume.stage(&outputs.entries(plan), SystemTime::now());
-        tell_news(volume);
+        let staged = volume.stage(&self.machine.entries(index), SystemTime::now());
+        report_leftovers(volume);
         let staged = staged?;
-        let version = |path| outputs.version(path).unwrap_or("unknown");
+        let version = |path| self.machine.version(index, path).unwrap_or("unknown");
         let changed: Vec<String> =
             staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
         let unchanged = staged.is_unchanged();
         let lingers = volume.publish(staged)?;
+        let generation = volume.generation();
         if !unchanged {
-            let generation = volume.generation().unwrap_or_default();
             log::info(&format!(
-                "volume {:?}: generation {generation}: {}",
-                plan.name,
+                "volume {:?}: generation {}: {}",
+                self.plan.volumes[index].name,
+                generation.as_deref().unwrap_or_default(),
                 changed.join(", ")
             ));
         }
-        Ok(lingers)
+        Ok(Written { swap: if lingers { Swap::Lingers } else { Swap::Clean }, generation })
     }
 
-    fn tell_reasons(&self) {
-        let reasons = self.status.reasons();
+    /// A gate that waits hears why.
+    fn show_reasons(&self) {
+        let reasons = self.machine.reasons();
         self.snapshots.send_if_modified(|snapshot| {
             let news = snapshot.reasons != reasons;
             snapshot.reasons = reasons;
@@ -289,24 +257,33 @@ impl Sidecar {
         });
     }
 
-    fn last_fault(&self, permanent: bool) -> Fault {
-        let seconds = self.plan.start_timeout_seconds.unwrap_or_default();
-        match self.status.fault().cloned() {
-            Some(fault) if permanent => fault,
-            Some(fault) => {
-                let message = format!("{} (gave up after {seconds} s)", fault.message);
-                Fault { message, class: Class::Transient, ..fault }
-            }
-            None => Fault::new(
-                KS603,
-                Class::Transient,
-                format_args!("no object was complete within {seconds} s"),
-            ),
+    /// A container that is restarted keeps the waits that vaults demanded.
+    fn keep_throttle(&mut self) {
+        let throttle = self.fetcher.throttle_state();
+        if throttle != self.throttle {
+            self.run.replace(THROTTLE_FILE, &serde_json::to_vec(&throttle).unwrap_or_default());
+            self.throttle = throttle;
         }
     }
 }
 
-fn tell_news(volume: &mut Volume) {
+fn task_died(error: &tokio::task::JoinError) -> Fault {
+    Fault::new(KS608, Class::Transient, format_args!("a task died: {error}"))
+}
+
+/// What an earlier run left in a volume.
+fn resume(plan: &keysluice_plan::Volume, volume: &Volume) -> Found {
+    Found::of(plan, volume.left().as_ref(), |outputs| {
+        let paths = outputs.entries(plan).into_iter().map(|entry| entry.path);
+        // It was fetched then at the latest, unless the node's clock was set since.
+        let written = volume.generation_time();
+        let age = written.and_then(|time| SystemTime::now().duration_since(time).ok());
+        let (generation, age) = (volume.generation(), age.unwrap_or_default());
+        volume.resume(paths).then_some(Resumed { generation, age })
+    })
+}
+
+fn report_leftovers(volume: &mut Volume) {
     if let Some(error) = volume.news() {
         log::warn(&error.fault());
     }

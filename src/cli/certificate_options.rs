@@ -22,18 +22,19 @@ use tokio::sync::{Notify, watch};
 /// Given files, our own CA in the cluster, or a certificate that lives as long as the process.
 #[derive(Debug, Clone, Args)]
 pub(super) struct CertificateOptions {
-    /// Directory with tls.crt and tls.key: given files, or a mounted Secret of cert-manager's.
+    /// Directory with tls.crt and tls.key: files that you provide, or a mounted Secret of
+    /// cert-manager.
     #[arg(long, env = "KEYSLUICE_TLS_DIR", value_name = "DIR", conflicts_with = "tls_secret")]
     tls_dir: Option<PathBuf>,
-    /// Seconds between two looks at the files of --tls-dir.
+    /// Seconds between two checks of the files in --tls-dir.
     #[arg(long, env = "KEYSLUICE_TLS_POLL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     tls_poll_seconds: u64,
-    /// Secret in which our own CA and certificate are kept for all replicas, and rotated; created
-    /// where it is missing.
+    /// Secret in which the webhook stores and rotates its own CA and certificate for all replicas;
+    /// created if it is missing.
     #[arg(long, env = "KEYSLUICE_TLS_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration", conflicts_with_all = ["objects", "ca_out"])]
     tls_secret: Option<SecretName>,
-    /// MutatingWebhookConfiguration whose `failurePolicy` is tightened; with --tls-secret also
-    /// `caBundle` and path are kept up to date.
+    /// MutatingWebhookConfiguration whose `failurePolicy` the webhook tightens; with --tls-secret
+    /// it also keeps `caBundle` and path up to date.
     #[arg(
         long,
         env = "KEYSLUICE_WEBHOOK_CONFIGURATION",
@@ -41,22 +42,22 @@ pub(super) struct CertificateOptions {
         conflicts_with = "objects"
     )]
     webhook_configuration: Option<String>,
-    /// Name that our own certificate is for (repeatable); in a cluster SERVICE.NAMESPACE.svc.
+    /// Name in the webhook's own certificate (repeatable); in a cluster SERVICE.NAMESPACE.svc.
     #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',', default_values = ["localhost", "127.0.0.1"], value_name = "NAME", conflicts_with = "tls_dir")]
     tls_names: Vec<String>,
-    /// How long a certificate of our own lives; it is renewed when a third is left.
+    /// Lifetime of the webhook's own certificate; it is renewed when a third is left.
     #[arg(long, env = "KEYSLUICE_CERTIFICATE_LIFETIME", default_value = "30d", value_parser = lifetime, value_name = "DURATION")]
     certificate_lifetime: Duration,
-    /// How long our own CA lives; its successor signs when a third is left.
+    /// Lifetime of the webhook's own CA; its successor signs when a third is left.
     #[arg(long, env = "KEYSLUICE_AUTHORITY_LIFETIME", default_value = "365d", value_parser = lifetime, value_name = "DURATION")]
     authority_lifetime: Duration,
-    /// How long after a change of `caBundle` or path an API server may still use the one before.
+    /// How long API servers may use the previous `caBundle` or path after a change.
     #[arg(long, env = "KEYSLUICE_BUNDLE_PROPAGATION", default_value = "1m", value_parser = lifetime, value_name = "DURATION")]
     bundle_propagation: Duration,
-    /// How far the clocks of two nodes may differ.
+    /// Maximum difference between the clocks of two nodes.
     #[arg(long, env = "KEYSLUICE_CLOCK_TOLERANCE", default_value = "1h", value_parser = lifetime, value_name = "DURATION")]
     clock_tolerance: Duration,
-    /// Writes the PEM of a CA that lives as long as the process (what `caBundle` takes) to a file.
+    /// File for the PEM of a CA that is valid while the process runs, for use as `caBundle`.
     #[arg(long, env = "KEYSLUICE_CA_OUT", value_name = "FILE", conflicts_with = "tls_dir")]
     ca_out: Option<PathBuf>,
 }

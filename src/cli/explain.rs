@@ -27,18 +27,17 @@ pub(super) struct Explain {
     /// reads standard input).
     #[arg(short = 'f', long = "filename", required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Further manifests that stand for the cluster: files or directories (repeatable).
+    /// Additional manifests that represent the cluster: files or directories (repeatable).
     #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', value_name = "PATH")]
     objects: Vec<PathBuf>,
-    /// Namespace of the objects that name none, as kubectl -n NS apply gives it.
+    /// Namespace of objects that do not name one, as with kubectl -n NS apply.
     #[arg(short = 'n', long, value_name = "NS")]
     namespace: Option<String>,
-    /// text for people, json for programs, patch (the JSON patch's exact bytes, a line a pod), pod
-    /// (the patched pods).
+    /// text for people, json for programs, patch (the exact bytes of the JSON patch, one line per
+    /// pod), pod (the patched pods).
     #[arg(short = 'o', long, default_value = "text", value_name = "FORMAT")]
     output: Output,
-    /// Kubernetes of the cluster that the pods are meant for, such as 1.29: says so where that is
-    /// too old.
+    /// Kubernetes version of the target cluster, such as 1.29: reports a version that is too old.
     #[arg(long, value_name = "VERSION")]
     kubernetes_version: Option<KubernetesVersion>,
     /// Colours in text output.

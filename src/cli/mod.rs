@@ -50,7 +50,7 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Explain a KS code.
     Why(why::Why),
-    /// Look whether a cluster has what an installation needs; the chart runs it before it installs
+    /// Check whether a cluster has what an installation needs; the chart runs it before it installs
     /// or changes anything.
     Doctor(doctor::Doctor),
 }

@@ -11,17 +11,17 @@ use std::path::Path;
 /// Where and who, for every pod.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Tenant for ServiceAccounts and classes that name none [also: AZURE_TENANT_ID].
+    /// Tenant for ServiceAccounts and classes that do not name one [also: AZURE_TENANT_ID].
     #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
     tenant_id: Option<String>,
-    /// Azure cloud by name, or a file with its definition (the JSON that Azure Stack users have)
-    /// [also: AZURE_ENVIRONMENT].
+    /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:
+    /// AZURE_ENVIRONMENT].
     #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
     cloud: Option<String>,
     /// Audience of the projected token.
     #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE, value_name = "AUD")]
     audience: String,
-    /// Where the token goes in the containers: the path of that release of Azure Workload Identity.
+    /// Path of the token in the containers, as in this release of Azure Workload Identity.
     #[arg(
         long,
         env = "KEYSLUICE_TOKEN_LAYOUT",
@@ -39,8 +39,8 @@ pub(super) struct Options {
         value_name = "SUFFIX"
     )]
     custom_token_endpoint_annotation_suffix: String,
-    /// Audience of those tokens; the endpoint itself stands in the webhook's own variables
-    /// (AZURE_KUBERNETES_TOKEN_PROXY and its like).
+    /// Audience of those tokens; the webhook's own variables define the endpoint
+    /// (AZURE_KUBERNETES_TOKEN_PROXY and related ones).
     #[arg(
         long,
         env = "KEYSLUICE_CUSTOM_TOKEN_ENDPOINT_AUDIENCE",
@@ -52,14 +52,14 @@ pub(super) struct Options {
     /// Image of the sidecar.
     #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
     injector_image: Option<String>,
-    /// CPU that the sidecar requests (a LimitRange may want more).
+    /// CPU request of the sidecar (a LimitRange may require more).
     #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m", value_parser = quantity, value_name = "CPU")]
     injector_cpu_request: String,
-    /// CPU limit of the sidecar (a ResourceQuota may want one); none by default.
+    /// CPU limit of the sidecar (a ResourceQuota may require one); none by default.
     #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
     injector_cpu_limit: Option<String>,
-    /// Secrets Store CSI volumes: served by the sidecar, left to the CSI driver, or what fits the
-    /// cluster.
+    /// Secrets Store CSI volumes: served by the sidecar (replace), left to the CSI driver (leave),
+    /// or served if the cluster has no CSI driver (auto).
     #[arg(
         long,
         env = "KEYSLUICE_CSI_VOLUMES",
@@ -67,14 +67,15 @@ pub(super) struct Options {
         value_name = "auto|replace|leave"
     )]
     csi_volumes: CsiVolumes,
-    /// How often the sidecar asks the vault, where neither pod nor class says: 30s, 2m, 1h.
+    /// Interval at which the sidecar asks the vault, unless the pod or the class sets one: 30s, 2m,
+    /// 1h.
     #[arg(long, env = "KEYSLUICE_REFRESH_INTERVAL", default_value = "2m", value_name = "DURATION")]
     refresh_interval: RefreshInterval,
-    /// Secrets that back a certificate also make PATH.crt and PATH.key, where the class does not
-    /// say (a flag of the Azure provider).
+    /// Secrets that back a certificate also make PATH.crt and PATH.key, unless the class sets this
+    /// (a flag of the Azure provider).
     #[arg(long, env = "KEYSLUICE_WRITE_CERT_AND_KEY_IN_SEPARATE_FILES")]
     write_cert_and_key_in_separate_files: bool,
-    /// Vault that classes may name, a trailing * stands for anything (repeatable; default: every
+    /// Vault that classes may name; a trailing * matches any text (repeatable; default: every
     /// vault).
     #[arg(
         long = "allow-vault",

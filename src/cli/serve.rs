@@ -31,10 +31,10 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Serve the admission webhook.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Where the API server calls.
+    /// Address for the API server's requests.
     #[arg(long, env = "KEYSLUICE_LISTEN", default_value = "0.0.0.0:9443", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Plain listener for /livez and /readyz.
+    /// Address of the HTTP listener for probes and metrics.
     #[arg(
         long,
         env = "KEYSLUICE_ADMIN_LISTEN",
@@ -42,27 +42,28 @@ pub(super) struct Serve {
         value_name = "ADDR"
     )]
     admin_listen: SocketAddr,
-    /// Oldest TLS version that is spoken.
+    /// Minimum TLS version.
     #[arg(long, env = "KEYSLUICE_TLS_MIN_VERSION", default_value = "1.3", value_name = "1.2|1.3")]
     tls_min_version: MinVersion,
-    /// Callers must show a certificate of one of these authorities (the API server's
+    /// Callers must present a certificate of one of these authorities (the API server's
     /// --proxy-client-cert-file or a kubeconfig's).
     #[arg(long, env = "KEYSLUICE_CLIENT_CA", value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// The API server to ask; without it and without --objects, the one of the cluster we run in.
+    /// Kubeconfig of the API server to ask; without it and without --objects, the API server of the
+    /// cluster in which the webhook runs.
     #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE", conflicts_with = "objects")]
     kubeconfig: Option<PathBuf>,
     /// Manifests instead of an API server: files or directories (repeatable).
     #[arg(long = "objects", env = "KEYSLUICE_OBJECTS", value_delimiter = ',', value_name = "PATH")]
     objects: Vec<PathBuf>,
-    /// Seconds a stopping server goes on accepting, while the endpoint is being taken away.
+    /// Seconds for which a stopping server accepts connections, while its endpoint is removed.
     #[arg(long, env = "KEYSLUICE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
     drain_seconds: u64,
-    /// Memory that the process may take, which bounds what it holds for callers: bytes, or 128Mi.
-    /// Without it the limit of the process's own cgroup counts.
+    /// Memory limit of the process, which bounds what it holds for callers: bytes, or 128Mi.
+    /// Without it the limit of the process's own cgroup is used.
     #[arg(long, env = "KEYSLUICE_MEMORY_LIMIT", value_name = "BYTES")]
     memory_limit: Option<Budget>,
-    /// What is logged; `PUT /log-level` changes it while it runs.
+    /// Level of the log; `PUT /log-level` changes it at run time.
     #[arg(
         long,
         env = "KEYSLUICE_LOG_LEVEL",

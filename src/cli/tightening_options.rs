@@ -17,8 +17,8 @@ pub(super) enum FailurePolicy {
 /// What the entries of the webhook configuration and the guard come to.
 #[derive(Debug, Clone, Args)]
 pub(super) struct TighteningOptions {
-    /// What `failurePolicy` of the entry for labelled pods becomes once a review has been answered:
-    /// Fail, or as it is.
+    /// `failurePolicy` that the webhook sets for labelled pods after it has answered a review:
+    /// Fail, or Ignore to leave it unchanged.
     #[arg(
         long,
         env = "KEYSLUICE_FAILURE_POLICY",
@@ -36,7 +36,8 @@ pub(super) struct TighteningOptions {
         hide_possible_values = true
     )]
     csi_failure_policy: FailurePolicy,
-    /// Secret that then gets the key `guard`, so that the chart's guard refuses what it warned of.
+    /// Secret that then gets the key `guard`, so that the chart's guard refuses pods instead of
+    /// warning.
     #[arg(
         long,
         env = "KEYSLUICE_GUARD_SECRET",

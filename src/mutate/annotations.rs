@@ -85,7 +85,7 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/after",
         takes: "the name of a native sidecar",
-        effect: "puts the sidecar behind that one instead of first",
+        effect: "puts the sidecar after that one instead of first",
         set: |read, value| store(&mut read.after, (!value.is_empty()).then(|| value.to_owned())),
     },
     Annotation {
@@ -115,7 +115,7 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/env-from-wins",
         takes: "names of AZURE_ variables, separated by commas",
-        effect: "leaves these to a container's envFrom, which an injected variable would override",
+        effect: "leaves these variables to a container's envFrom, which an injected variable would override",
         set: |read, value| variables(value).map(|names| read.env_from_wins = names),
     },
     Annotation {
@@ -127,21 +127,21 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/on-missing",
         takes: "fail or wait",
-        effect: "what a start without all secrets does: give up after 30 s (default, except with the gate \
-         none), or wait; wait implies the probe gate",
+        effect: "whether a start without all secrets fails after 30 s (default, except with the gate none) \
+         or waits; wait implies the probe gate",
         set: |read, value| store(&mut read.on_missing, on_missing(value)),
     },
     Annotation {
         key: "keysluice.dev/refresh-interval",
         takes: "a duration such as 30s, 2m or 1h",
-        effect: "how often the vault is asked, over the class's refreshInterval",
+        effect: "how often the sidecar asks the vault; overrides the class's refreshInterval",
         set: |read, value| store(&mut read.refresh_interval, interval(value)),
     },
     Annotation {
         key: "keysluice.dev/size-limit",
         takes: "bytes such as 8Mi, at least 1Mi",
-        effect: "size of each volume's tmpfs, over the one calculated from the class (two generations of \
-         32Ki a file)",
+        effect: "size of each volume's tmpfs; overrides the size calculated from the class (two \
+         generations of 32Ki per file)",
         set: |read, value| store(&mut read.size_limit, size(value)),
     },
     Annotation {

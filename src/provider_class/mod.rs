@@ -17,7 +17,6 @@ mod object_error;
 mod objects;
 mod parameters;
 mod place;
-mod places;
 pub mod reference;
 mod refresh_interval;
 mod resolved;
@@ -40,13 +39,13 @@ pub(crate) use unfilled::{is_guid, is_placeholder};
 use crate::cloud::{Cloud, Clouds};
 use crate::heap;
 use crate::reason;
+use doubts::Doubts;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
-    FileMode, JsonPath, ObjectEncoding, ObjectFormat, ObjectName, ObjectType, ObjectVersion, Part,
-    RelativePath, VaultUrl,
+    EntryPaths, FileMode, JsonPath, Layout, ObjectEncoding, ObjectFormat, ObjectName, ObjectType,
+    ObjectVersion, Part, RelativePath, VaultUrl,
 };
 use parameters::{IdentityMode, Parameters};
-use places::Places;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -236,6 +235,13 @@ pub struct FilePlan {
     pub index: usize,
 }
 
+impl FilePlan {
+    /// What it writes.
+    fn paths(&self) -> EntryPaths<'_> {
+        EntryPaths { path: &self.path, history: self.history, split: self.split }
+    }
+}
+
 /// Files whose names only the vault knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectionPlan {
@@ -315,17 +321,40 @@ pub fn resolve(
     let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut doubts)?;
     let selections =
         select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut doubts)?;
-    let halves = objects::halves(&files);
-    let mut places = Places::default();
-    objects::collide(&files, &halves, &mut places)?;
-    for selection in &selections {
-        if let Some((directory, index)) =
-            selection.directory.as_ref().and_then(|directory| places.above(directory))
-        {
-            let source = SelectCause::Occupied { directory: directory.to_owned(), index };
+    check_layout(&files, &selections, &mut doubts)?;
+    let refresh_interval = parameters.refresh_interval()?;
+    if files.is_empty() && selections.is_empty() {
+        let text = || "objects is not set or has no element: the volume will be empty".to_owned();
+        doubts.add(reason::KS140, text);
+    }
+    let warnings = doubts.into_warnings();
+    Ok(ClassPlan { identity, cloud, files, selections, refresh_interval, warnings })
+}
+
+/// Which paths the files and selections of a volume write.
+fn layout<'a>(files: &'a [FilePlan], selections: &'a [SelectionPlan]) -> Layout<'a> {
+    let directories = selections.iter().map(|selection| selection.directory.as_ref());
+    Layout::new(files.iter().map(FilePlan::paths), directories)
+}
+
+/// Refuses files and directories that cannot exist beside each other.
+fn check_layout(
+    files: &[FilePlan],
+    selections: &[SelectionPlan],
+    doubts: &mut Doubts,
+) -> Result<(), ClassError> {
+    let layout = layout(files, selections);
+    let paths = objects::path_set(files, &layout)?;
+    for selection in selections {
+        let directory = selection.directory.as_ref();
+        if let Some((file, entry)) = directory.and_then(|directory| paths.file_above(directory)) {
+            let index = files[entry].index;
+            let source = SelectCause::Occupied { directory: file.to_owned(), index };
             return Err(ClassCause::Select { place: "select".to_owned(), source }.into());
         }
-        if let Some((name, index)) = select::without_place(selection, &files) {
+        let prefix = selection.name_prefix.as_deref().unwrap_or_default();
+        if let Some((name, entry)) = layout.colliding_selection(directory, prefix) {
+            let index = files[entry].index;
             let text = || {
                 format!(
                     "select: a secret {name} would have no place: {name} is a directory of \
@@ -335,13 +364,7 @@ pub fn resolve(
             doubts.add(reason::KS146, text);
         }
     }
-    let refresh_interval = parameters.refresh_interval()?;
-    if files.is_empty() && selections.is_empty() {
-        let text = || "objects is not set or has no element: the volume will be empty".to_owned();
-        doubts.add(reason::KS140, text);
-    }
-    let warnings = doubts.into_warnings();
-    Ok(ClassPlan { identity, cloud, files, selections, refresh_interval, warnings })
+    Ok(())
 }
 
 /// The driver's checks of a class: a provider, ours, and parameters.

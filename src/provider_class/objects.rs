@@ -5,12 +5,11 @@ use super::document::{Document, YamlError};
 use super::doubts::Doubts;
 use super::error::{ClassCause, ClassError, ObjectCause};
 use super::object::{ObjectSpec, RawObject, unknown};
-use super::places::Places;
 use super::{Allowlist, FilePlan};
 use crate::cloud::Cloud;
 use crate::reason;
 use keysluice_plan::{
-    HALVES, ObjectEncoding, ObjectFormat, ObjectType, RelativePath, VaultUrl, check_made,
+    Collision, EntryPaths, Layout, ObjectEncoding, ObjectFormat, ObjectType, PathSet, VaultUrl,
 };
 
 /// What fits into a Plan (96 KiB) was written in less: an object takes more bytes there than in the
@@ -92,52 +91,29 @@ fn files_of(
     Ok(files)
 }
 
-/// Whether the versions of a history and the halves of a certificate have paths.
+/// Whether the versions of a history and the certificates of a split secret have paths.
 fn check_paths(file: &FilePlan) -> Result<(), ObjectCause> {
     let named = |field: &'static str| move |source| ObjectCause::Path { field, source };
-    check_made(&file.path, file.history, false).map_err(named("objectVersionHistory"))?;
-    check_made(&file.path, file.history, file.split)
-        .map_err(named("writeCertAndKeyInSeparateFiles"))
+    let paths = file.paths();
+    EntryPaths { split: false, ..paths }.check().map_err(named("objectVersionHistory"))?;
+    paths.check().map_err(named("writeCertAndKeyInSeparateFiles"))
 }
 
-/// The files beside a split certificate, each with the position of its object. With a history they
-/// are below its own directory.
-pub(super) fn halves(files: &[FilePlan]) -> Vec<(RelativePath, usize)> {
-    let split = files.iter().filter(|file| file.split && file.history.is_none());
-    let half = |file: &FilePlan| {
-        HALVES.map(|half| file.path.followed_by(half).ok().map(|path| (path, file.index)))
-    };
-    split.flat_map(half).flatten().collect()
-}
-
-/// Refuses two files on one path, and a file where another needs a directory; the halves of a
-/// certificate are files too.
-pub(super) fn collide<'f>(
-    files: &'f [FilePlan],
-    halves: &'f [(RelativePath, usize)],
-    places: &mut Places<'f>,
-) -> Result<(), ClassError> {
-    for file in files {
-        if let Some((other, other_index)) = places.take(&file.path, file.index) {
-            let (path, other, index) = (file.path.clone(), other.to_owned(), file.index);
-            return Err(ClassCause::Object {
-                index,
-                source: ObjectCause::Collision { path, other, other_index },
-            }
-            .into());
-        }
-    }
-    for (half, index) in halves {
-        if let Some((other, other_index)) = places.take(half, *index) {
-            let source = ObjectCause::HalfCollision {
-                path: half.clone(),
-                other: other.to_owned(),
-                other_index,
-            };
-            return Err(ClassCause::Object { index: *index, source }.into());
-        }
-    }
-    Ok(())
+/// The paths of all files. Refuses two files on one path, and a file where another needs a
+/// directory; certificate and key of a split secret are files too.
+pub(super) fn path_set<'a>(
+    files: &'a [FilePlan],
+    layout: &Layout<'a>,
+) -> Result<PathSet<'a>, ClassError> {
+    layout.path_set().map_err(|Collision { entry, path, is_cert_or_key, other }| {
+        let (other, other_index) = (files[other].path.to_string(), files[other].index);
+        let source = if is_cert_or_key {
+            ObjectCause::HalfCollision { path, other, other_index }
+        } else {
+            ObjectCause::Collision { path, other, other_index }
+        };
+        ClassCause::Object { index: files[entry].index, source }.into()
+    })
 }
 
 /// The strings below `array`, null ones as `None`.

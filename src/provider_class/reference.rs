@@ -51,24 +51,24 @@ const fn unread(name: &'static str) -> Entry {
         reader: Reader::Nobody,
         takes: "anything",
         default: "",
-        effect: "accepted, without effect",
+        effect: "accepted, no effect",
     }
 }
 
 const BOOL: &str = "`1 t T TRUE true True 0 f F FALSE false False`";
 const VAULT_NAME: &str = "3 to 24 letters, digits and hyphens";
-const VAULT_URL: &str = "`https://NAME.SUFFIX/`, SUFFIX being the chosen cloud's";
+const VAULT_URL: &str = "`https://NAME.SUFFIX/` with the suffix of the chosen cloud";
 const MODE: &str = "octal, up to `0777`";
 const ID: &str = "a number";
 
 /// `spec.parameters`, and the `volumeAttributes` that lie over them.
 pub const PARAMETERS: &[Entry] = &[
-    both("keyvaultName", VAULT_NAME, "required, unless `vaultUrl` is there", "the vault"),
+    both("keyvaultName", VAULT_NAME, "required, unless `vaultUrl` is set", "the vault"),
     ours(
         "vaultUrl",
         VAULT_URL,
         "",
-        "the vault by its URL; where `keyvaultName` is there too, both must name one vault",
+        "the vault by its URL; if `keyvaultName` is set too, both must name the same vault",
     ),
     both("tenantID", "an id or a domain", "`tenantId`", "the tenant"),
     both(
@@ -76,17 +76,17 @@ pub const PARAMETERS: &[Entry] = &[
         "an id or a domain",
         "the ServiceAccount's `azure.workload.identity/tenant-id`, then the webhook's \
          `--tenant-id`",
-        "the tenant, by its older name",
+        "the tenant; older name of `tenantID`",
     ),
     both(
         "clientID",
         "a client id",
         "the ServiceAccount's `azure.workload.identity/client-id`",
-        "as whom the vault is read: an identity federated with the ServiceAccount",
+        "the identity that reads the vault; it is federated with the ServiceAccount",
     ),
     both(
         "objects",
-        "a YAML document: the key `array`, below it a list of strings",
+        "a YAML document: the key `array` with a list of strings",
         "none: an empty volume",
         "the files",
     ),
@@ -94,7 +94,7 @@ pub const PARAMETERS: &[Entry] = &[
         "select",
         "a YAML document: a map of the fields below, or a list of at most 16 such maps",
         "",
-        "further files: all enabled secrets of the vault with a name prefix or tags",
+        "additional files: all enabled secrets of the vault with a name prefix or tags",
     ),
     both(
         "useVMManagedIdentity",
@@ -106,19 +106,14 @@ pub const PARAMETERS: &[Entry] = &[
         "userAssignedIdentityID",
         "a client id",
         "the system-assigned identity",
-        "which of the node's identities",
+        "selects one of the node's identities",
     ),
-    both(
-        "usePodIdentity",
-        BOOL,
-        "`false`",
-        "refused if true (KS112): its service no longer exists",
-    ),
+    both("usePodIdentity", BOOL, "`false`", "refused if true (KS112): AAD Pod Identity is retired"),
     both(
         "useAzureTokenProxy",
         BOOL,
         "`false`",
-        "refused if true (KS113): identity bindings come in a later version",
+        "refused if true (KS113): this version does not support identity bindings",
     ),
     both(
         "cloudName",
@@ -131,26 +126,27 @@ pub const PARAMETERS: &[Entry] = &[
         "cloudEnvFileName",
         "anything",
         "",
-        "without effect, with a warning (KS142): the operator defines clouds",
+        "no effect, with a warning (KS142): the operator defines clouds",
     ),
     ours(
         "writeCertAndKeyInSeparateFiles",
         BOOL,
         "the webhook's `--write-cert-and-key-in-separate-files`",
         "secrets that back a certificate also make `PATH.crt` (certificates) and `PATH.key` \
-         (key); a flag of the whole provider there",
+         (key); in the provider this is a flag for all classes",
     ),
     ours(
         "refreshInterval",
         "`30s`, `2m`, `1h30m`, or seconds; 1 s to 24 h",
         "the webhook's `--refresh-interval`",
-        "how often the vault is asked; the pod's `keysluice.dev/refresh-interval` goes before it",
+        "how often the sidecar asks the vault; the pod's `keysluice.dev/refresh-interval` \
+         overrides it",
     ),
     ours(
         "syncInterval",
         "like `refreshInterval`",
         "",
-        "another name of `refreshInterval`, which goes before it",
+        "another name of `refreshInterval`, which takes precedence",
     ),
     unread("resourceGroup"),
     unread("subscriptionId"),
@@ -170,7 +166,7 @@ pub const OBJECT_FIELDS: &[Entry] = &[
         "objectAlias",
         "a relative path without `..`, of at most 32 components",
         "the name",
-        "path of the file, nested ones too",
+        "path of the file, which may contain directories",
     ),
     both("objectVersion", "a version", "the newest", "pins a version; `latest` is the newest"),
     both(
@@ -198,7 +194,7 @@ pub const OBJECT_FIELDS: &[Entry] = &[
         "optional",
         BOOL,
         "`false`",
-        "leaves the file out while the vault has no such object, instead of waiting for it",
+        "leaves the file out while the vault does not have the object, instead of waiting for it",
     ),
     ours(
         "jsonKey",
@@ -208,7 +204,7 @@ pub const OBJECT_FIELDS: &[Entry] = &[
     ),
     ours(
         "parts",
-        "some of `cert`, `chain`, `key`, `ca`, `pfx`, as a list or separated by commas; for \
+        "one or more of `cert`, `chain`, `key`, `ca`, `pfx`, as a list or separated by commas; for \
          `secret` and `cert`",
         "",
         "writes these parts of a certificate: one at the path itself, several as `PATH.crt`, \
@@ -218,7 +214,7 @@ pub const OBJECT_FIELDS: &[Entry] = &[
         "fileOwner",
         ID,
         "the sidecar's uid",
-        "uid of the file; must be one that the sidecar can run as",
+        "uid of the file; must be a uid as which the sidecar can run",
     ),
     ours(
         "fileGroup",
@@ -236,19 +232,19 @@ pub const SELECT_FIELDS: &[Entry] = &[
         "namePrefix",
         "letters, digits and hyphens",
         "any name",
-        "what the names start with, in any case",
+        "prefix of the names, in any case",
     ),
     ours(
         "tags",
-        "a map of texts",
+        "a map of strings",
         "any tags",
-        "tags that all must be there with exactly these values",
+        "tags that a secret must have, with exactly these values",
     ),
     ours(
         "directory",
         "a relative path without `..`",
         "the volume itself",
-        "where the files go, each named like its secret",
+        "directory of the files, each named like its secret",
     ),
     ours("filePermission", MODE, "`0644`", "mode of the files"),
     ours("objectFormat", "`pem`, `pfx`, in any case", "`pem`", "as for an object"),

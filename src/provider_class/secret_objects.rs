@@ -2,8 +2,9 @@
 //! this version.
 
 use super::error::{ClassCause, ClassError, SecretObjectCause};
-use super::{ClassPlan, FilePlan};
-use std::collections::{BTreeMap, HashMap};
+use super::{ClassPlan, layout};
+use keysluice_plan::FileIndex;
+use std::collections::BTreeMap;
 
 /// One Kubernetes Secret to make.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,7 +32,7 @@ pub struct SecretObjectData {
 
 impl SecretObject {
     /// The driver's checks, in its order and words.
-    fn check(&self, files: &Files<'_>) -> Result<(), SecretObjectCause> {
+    fn check(&self, files: &FileIndex<'_>) -> Result<(), SecretObjectCause> {
         if self.secret_name.is_empty() {
             return Err(SecretObjectCause::NameEmpty);
         }
@@ -48,7 +49,7 @@ impl SecretObject {
             if key.is_empty() {
                 return Err(SecretObjectCause::KeyEmpty(index));
             }
-            if !files.contain(object_name) {
+            if !files.contains(object_name) {
                 return Err(SecretObjectCause::FileMissing {
                     index,
                     object_name: object_name.clone(),
@@ -68,52 +69,11 @@ pub fn check_secret_objects(
     secret_objects: &[SecretObject],
     plan: &ClassPlan,
 ) -> Result<(), ClassError> {
-    let files = Files::of(plan);
+    let files = layout(&plan.files, &plan.selections).index();
     for (index, object) in secret_objects.iter().enumerate() {
         object.check(&files).map_err(|source| ClassCause::SecretObject { index, source })?;
     }
     Ok(())
-}
-
-/// The files that a class makes, those of histories and of split certificates too.
-struct Files<'p> {
-    by_path: HashMap<&'p str, &'p FilePlan>,
-    /// Below these directories anything may be; the empty one is the volume.
-    selected: Vec<&'p str>,
-}
-
-impl<'p> Files<'p> {
-    fn of(plan: &'p ClassPlan) -> Self {
-        let directory = |selection: &'p super::SelectionPlan| {
-            selection.directory.as_ref().map_or("", |path| path.as_str())
-        };
-        Self {
-            by_path: plan.files.iter().map(|file| (file.path.as_str(), file)).collect(),
-            selected: plan.selections.iter().map(directory).collect(),
-        }
-    }
-
-    fn contain(&self, path: &str) -> bool {
-        let half = path.strip_suffix(".crt").or_else(|| path.strip_suffix(".key"));
-        self.has(path, |_| true)
-            || half.is_some_and(|whole| self.has(whole, |file| file.split))
-            || self.selected.iter().any(|directory| match path.rsplit_once('/') {
-                Some((parent, _)) => parent == *directory,
-                None => directory.is_empty(),
-            })
-    }
-
-    /// Whether this is a file, or one version of a history.
-    fn has(&self, path: &str, wanted: impl Fn(&FilePlan) -> bool) -> bool {
-        let one = self.by_path.get(path).is_some_and(|file| file.history.is_none() && wanted(file));
-        let version = || {
-            let (parent, version) = path.rsplit_once('/')?;
-            let file = self.by_path.get(parent).filter(|file| wanted(file))?;
-            let number: u32 = version.parse().ok()?;
-            Some(number.to_string() == version && number < file.history?)
-        };
-        one || version().unwrap_or(false)
-    }
 }
 
 #[cfg(test)]
@@ -151,7 +111,7 @@ mod tests {
     #[test]
     fn the_drivers_checks_in_its_order_and_words() {
         let plan = plan();
-        let files = Files::of(&plan);
+        let files = layout(&plan.files, &plan.selections).index();
         for (secret, expected) in [
             (object("", "", &[]), Some("secret name is empty")),
             (object("s", "", &[]), Some("secret type is empty")),
@@ -190,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_histories_halves_of_certificates_and_selections_count() {
+    fn files_of_histories_split_certificates_and_selections_count() {
         let mut plan = plan();
         for (path, found) in [
             ("name/0", true),
@@ -207,10 +167,12 @@ mod tests {
             ("all/deep/app-1", false),
             ("app-1", false),
         ] {
-            assert_eq!(Files::of(&plan).contain(path), found, "{path}");
+            let files = layout(&plan.files, &plan.selections).index();
+            assert_eq!(files.contains(path), found, "{path}");
         }
         plan.selections[0] = SelectionPlan { directory: None, ..plan.selections[0].clone() };
-        assert!(Files::of(&plan).contain("app-1") && !Files::of(&plan).contain("all/app-1"));
+        let files = layout(&plan.files, &plan.selections).index();
+        assert!(files.contains("app-1") && !files.contains("all/app-1"));
     }
 
     #[test]
@@ -220,8 +182,8 @@ mod tests {
         assert_eq!(
             error,
             "KS132 secretObjects[0]: data[0]: file matching objectName a not found in the pod; \
-             hint: set objectName to the file's path: the \
-             objectAlias, or the object's name without one"
+             hint: set objectName to the path of the file: the objectAlias, or the objectName of \
+             an object that has no alias"
         );
         assert_eq!(
             check_secret_objects(&[SecretObject::default()], &plan()).unwrap_err().reason().code,

@@ -6,10 +6,10 @@ use super::error::{ClassCause, ClassError, SelectCause};
 use super::object::{encoding, format};
 use super::reference::{self, SELECT_FIELDS};
 use super::vault::VaultChoice;
-use super::{Allowlist, FilePlan, SelectionPlan};
+use super::{Allowlist, SelectionPlan};
 use crate::cloud::Cloud;
 use crate::reason;
-use keysluice_plan::{ObjectName, RelativePath, VaultUrl, check_selected};
+use keysluice_plan::{ObjectName, RelativePath, VaultUrl, check_selection_directory};
 
 const MOST_SELECTIONS: usize = 16;
 const LIMIT_BYTES: usize = 64 * 1024;
@@ -105,7 +105,7 @@ fn set(
         }
         "directory" => {
             let directory: RelativePath = text.parse().map_err(SelectCause::Directory)?;
-            check_selected(&directory).map_err(SelectCause::Directory)?;
+            check_selection_directory(&directory).map_err(SelectCause::Directory)?;
             plan.directory = Some(directory);
         }
         "filePermission" => {
@@ -124,34 +124,6 @@ fn set(
         _ => {}
     }
     Ok(())
-}
-
-/// A name that a selected secret may have and that is a directory of an object, with the object's
-/// position. Among all names only a history's is likely to be one; among those with a prefix every
-/// directory's.
-pub(super) fn without_place<'f>(
-    selection: &SelectionPlan,
-    files: &'f [FilePlan],
-) -> Option<(&'f str, usize)> {
-    let prefix = selection.name_prefix.as_deref().unwrap_or_default();
-    let directory_name = |file: &'f FilePlan| {
-        let path = file.path.as_str();
-        let below = match &selection.directory {
-            None => path,
-            Some(directory) => path.strip_prefix(directory.as_str())?.strip_prefix('/')?,
-        };
-        match below.split_once('/') {
-            Some((name, _)) => Some(name).filter(|_| !prefix.is_empty()),
-            None => Some(below).filter(|_| file.history.is_some()),
-        }
-    };
-    let selected = |name: &str| {
-        name.parse::<ObjectName>().is_ok()
-            && name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    files
-        .iter()
-        .find_map(|file| Some((directory_name(file).filter(|name| selected(name))?, file.index)))
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use std::process::{Command, Output};
 const NAMESPACE: &str = "keysluice-system";
 /// In front of the rendered default: Helm makes the namespace itself.
 const INSTALL_HEAD: &str = "\
-# The chart with its default values, for `kubectl apply`; written by a test. docs/install.md says \
-what goes with it, and has the command that
-# puts in your own images (three places: the Deployment's image, its KEYSLUICE_INJECTOR_IMAGE, \
-and the policy keysluice-guard-sidecar, which
-# lets the sidecar run no other) and your tenant (KEYSLUICE_TENANT_ID).
+# The chart with its default values, for `kubectl apply`. A test generates this file. \
+docs/install.md has the command that
+# sets your own images, in three places (the Deployment's image, its KEYSLUICE_INJECTOR_IMAGE, \
+and the policy
+# keysluice-guard-sidecar, which allows only that image), and your tenant (KEYSLUICE_TENANT_ID).
 apiVersion: v1
 kind: Namespace
 metadata:
@@ -481,8 +481,8 @@ fn a_selector_of_the_operator_is_kept_beside_ours() {
 }
 
 #[test]
-fn kube_system_is_left_out_unless_somebody_says_so() {
-    let Some(helm) = Helm::find("kube_system_is_left_out_unless_somebody_says_so") else { return };
+fn kube_system_is_left_out_by_default() {
+    let Some(helm) = Helm::find("kube_system_is_left_out_by_default") else { return };
     for (values, expected) in [
         ("excludedNamespaces={a}", json!(["kube-system", "a", NAMESPACE])),
         ("excludedNamespaces={kube-system}", json!(["kube-system", NAMESPACE])),

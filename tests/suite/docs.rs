@@ -19,38 +19,59 @@ pub(super) fn check(page: &str, expected: &str) {
     );
 }
 
+/// A paragraph in lines of at most 118 columns.
+fn wrapped(paragraph: &str) -> String {
+    let (mut text, mut columns) = (String::new(), 0);
+    for word in paragraph.split(' ') {
+        let width = word.chars().count();
+        if columns > 0 && columns + 1 + width > 118 {
+            text.push('\n');
+            columns = 0;
+        } else if columns > 0 {
+            text.push(' ');
+            columns += 1;
+        }
+        text += word;
+        columns += width;
+    }
+    text.push('\n');
+    text
+}
+
 #[test]
 fn the_reasons_are_documented() {
-    let mut page = String::from(
-        "# Reason codes\n\nEvery message that refuses or warns begins with one of these codes; \
-         `keysluice why CODE` prints the same.\n\
-         This page is generated from the code.\n",
+    let mut page = String::from("# Reason codes\n\n");
+    page += &wrapped(
+        "Every refusal and warning begins with one of these codes. `keysluice why CODE` prints \
+         cause and fix. This page is generated from the code.",
     );
     for reason in keysluice::reason::all() {
         let mut cause = reason.cause.chars();
         let cause: String =
             cause.next().into_iter().flat_map(char::to_uppercase).chain(cause).collect();
-        write!(page, "\n## {}\n\n{cause}.\n\n**Fix:** {}.\n", reason.code, reason.fix).unwrap();
+        let (cause, fix) = (wrapped(&format!("{cause}.")), format!("**Fix:** {}.", reason.fix));
+        write!(page, "\n## {}\n\n{cause}\n{}", reason.code, wrapped(&fix)).unwrap();
     }
     check("reasons.md", &page);
 }
 
 #[test]
 fn the_annotations_are_documented() {
-    let mut page = String::from(
-        "# Annotations\n\nOn the pod (for a workload: on its pod template). An unknown annotation \
-         below `keysluice.dev/` refuses the pod, so a\n\
-         misspelt one is never silently without effect. This page is generated from the code.\n\n\
-         | annotation | takes | what it does |\n| --- | --- | --- |\n",
+    let mut page = String::from("# Annotations\n\n");
+    page += &wrapped(
+        "The annotations are set on the pod (for a workload: on its pod template). The webhook \
+         refuses a pod with an unknown annotation below `keysluice.dev/`, so a misspelt \
+         annotation is never ignored. This page is generated from the code.",
     );
-    for keysluice::mutate::Annotation { key, takes, effect, .. } in
-        keysluice::mutate::KNOWN_ANNOTATIONS
-    {
+    page.push_str("\n| annotation | takes | what it does |\n| --- | --- | --- |\n");
+    for known in keysluice::mutate::KNOWN_ANNOTATIONS {
+        let keysluice::mutate::Annotation { key, takes, effect, .. } = known;
         writeln!(page, "| `{key}` | {takes} | {effect} |").unwrap();
     }
-    page.push_str(
-        "\nThose of Azure Workload Identity keep their names and meaning: see [Coming \
-        from Azure Workload Identity](azure-workload-identity.md).\n",
+    page.push('\n');
+    page += &wrapped(
+        "The annotations of Azure Workload Identity keep their names and meaning: see [Coming from \
+         Azure Workload Identity](azure-workload-identity.md).",
     );
     check("annotations.md", &page);
 }
@@ -69,16 +90,17 @@ fn the_parameters_are_documented() {
         }
         table
     };
+    let head = wrapped(
+        "This page lists everything that Keysluice reads from a SecretProviderClass. Names are \
+         case-sensitive, and white space around a value is ignored. Names marked \u{2020} are \
+         Keysluice's own: the Azure provider of the Secrets Store CSI driver ignores them, so one \
+         manifest works with both. [SecretProviderClass](secret-provider-class.md) describes how \
+         values are read and what is refused. This page is generated from the code.",
+    );
     let page = format!(
-        "# Parameters\n\nEverything that is read of a SecretProviderClass. Names are \
-         case-sensitive; white space around a value does not count. What is marked \u{2020} is\n\
-         Keysluice's own: the Azure provider of the Secrets Store CSI driver ignores it, so one \
-         manifest serves both. How values are read, and what is\n\
-         refused: [SecretProviderClass](secret-provider-class.md). This page is generated from \
-         the code.\n\n\
-         ## `spec.parameters`, and `volumeAttributes`\n\nAttributes of the pod's volume lie over \
-         the parameters of the class and win.\n\n{}\n\
-         ## An element of `objects`\n\n{}\n## `select`\n\n{}",
+        "# Parameters\n\n{head}\n## `spec.parameters`, and `volumeAttributes`\n\nAttributes of the \
+         pod's volume override the parameters of the class.\n\n{}\n## An element of `objects`\n\n\
+         {}\n## `select`\n\n{}",
         table(PARAMETERS),
         table(OBJECT_FIELDS),
         table(SELECT_FIELDS)

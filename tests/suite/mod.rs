@@ -38,3 +38,4 @@ mod serve;
 mod server;
 mod support;
 mod tightening;
+mod words;

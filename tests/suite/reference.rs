@@ -177,7 +177,7 @@ fn environment(container: &mut Value, place: &Place, layout: &str, env_from_wins
     ] {
         if let Some(entry) = entries.iter_mut().find(|entry| entry["name"] == name) {
             if name == "AZURE_FEDERATED_TOKEN_FILE"
-                && is_astray(&entry["value"], container, place, layout)
+                && has_stale_path(&entry["value"], container, place, layout)
             {
                 entry["value"] = json!(value);
             }
@@ -206,7 +206,7 @@ fn environment(container: &mut Value, place: &Place, layout: &str, env_from_wins
 
 /// Whether this is the path that our layout injects, the volume is found in the other layout, and
 /// no mount has a file at the path.
-fn is_astray(path: &Value, container: &Value, place: &Place, layout: &str) -> bool {
+fn has_stale_path(path: &Value, container: &Value, place: &Place, layout: &str) -> bool {
     let Some(path) = path
         .as_str()
         .filter(|_| place.index.is_some() && place.token == "token/azure-identity-token")

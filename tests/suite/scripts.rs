@@ -70,7 +70,7 @@ fn images_take_no_sidecar_that_is_not_for_musl() {
     let (tree, arch) = (Tree::new(), other_architecture());
     let (code, said) = tree.run("images", &[arch]);
     assert!(
-        code == Some(1) && said.contains(&format!("run: scripts/static {arch}")),
+        code == Some(1) && said.contains(&format!("hint: run scripts/static {arch}")),
         "{code:?} {said}"
     );
     for (target, taken) in [("gnu", false), ("musl", true)] {
@@ -85,7 +85,7 @@ fn images_take_no_sidecar_that_is_not_for_musl() {
         assert_eq!(code, Some(1), "{said}");
         assert_eq!(said.contains("buildah was called"), taken, "{target}: {said}");
         assert_eq!(
-            said.contains(&format!("is not for musl ({arch}-unknown-linux-{target})")),
+            said.contains(&format!("is not built for musl ({arch}-unknown-linux-{target})")),
             !taken,
             "{said}"
         );

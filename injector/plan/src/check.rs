@@ -1,7 +1,8 @@
 //! What makes a Plan good beyond the types of its fields.
 
 use crate::{
-    HALVES, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectName, PathError, Plan, RelativePath,
+    Collision, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_VERSIONS, PathError, Plan,
+    RelativePath, check_selection_directory,
 };
 use std::collections::BTreeSet;
 
@@ -47,9 +48,9 @@ impl Plan {
                     });
                 }
                 let too_long = |source| PlanError::Made { volume: volume.name.clone(), source };
-                selection.directory.as_ref().map_or(Ok(()), check_selected).map_err(too_long)?;
+                let directory = selection.directory.as_ref();
+                directory.map_or(Ok(()), check_selection_directory).map_err(too_long)?;
             }
-            let mut paths: Vec<&RelativePath> = Vec::new();
             for file in &volume.files {
                 if !identities.contains(file.identity.as_str()) {
                     return Err(PlanError::UnknownIdentity {
@@ -61,47 +62,15 @@ impl Plan {
                     return Err(PlanError::History { path: file.path.clone() });
                 }
                 let too_long = |source| PlanError::Made { volume: volume.name.clone(), source };
-                check_made(&file.path, file.history, file.split).map_err(too_long)?;
-                if let Some(other) = paths.iter().find(|other| file.path.collides_with(other)) {
-                    return Err(PlanError::PathCollision {
-                        path: file.path.clone(),
-                        other: (*other).clone(),
-                    });
-                }
-                paths.push(&file.path);
+                EntryPaths::from(file).check().map_err(too_long)?;
             }
-            for file in volume.files.iter().filter(|file| file.split && file.history.is_none()) {
-                for half in HALVES {
-                    let Ok(path) = file.path.followed_by(half) else { continue };
-                    if let Some(other) = paths.iter().find(|other| path.collides_with(other)) {
-                        return Err(PlanError::PathCollision { path, other: (*other).clone() });
-                    }
-                }
-            }
+            Layout::of(volume).path_set().map_err(|Collision { path, other, .. }| {
+                let other = volume.files[other].path.clone();
+                PlanError::PathCollision { path, other }
+            })?;
         }
         Ok(())
     }
-}
-
-/// Whether all files that an entry makes have a path: its last version, and half of a split
-/// certificate.
-///
-/// # Errors
-/// The path that is none.
-pub fn check_made(path: &RelativePath, history: Option<u32>, split: bool) -> Result<(), PathError> {
-    let version =
-        history.map(|versions| format!("/{}", versions.saturating_sub(1))).unwrap_or_default();
-    let half = if split { HALVES[0] } else { "" };
-    path.followed_by(&format!("{version}{half}")).map(drop)
-}
-
-/// Whether every secret that a selection may find has a path below its directory.
-///
-/// # Errors
-/// The directory, if it leaves no room for a name.
-pub fn check_selected(directory: &RelativePath) -> Result<(), PathError> {
-    let longest = format!("/{}", "x".repeat(ObjectName::MAX_BYTES));
-    directory.followed_by(&longest).map(drop).map_err(|_| PathError::Length(directory.to_string()))
 }
 
 fn check_directory(directory: &str) -> Result<(), PlanError> {

@@ -8,17 +8,21 @@
 
 mod check;
 mod json_path;
+mod layout;
 mod names;
 mod plan;
 pub mod reason;
 
-pub use check::{PlanError, check_made, check_selected};
+pub use check::PlanError;
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
+pub use layout::{
+    CERT_AND_KEY, Collision, EntryPaths, FileIndex, Layout, PathSet, check_selection_directory,
+};
 pub use names::{
     FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError,
     PathError, RelativePath, VaultUrl, VaultUrlError,
 };
 pub use plan::{
-    Credential, File, HALVES, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding,
-    ObjectFormat, ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
+    Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat,
+    ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };

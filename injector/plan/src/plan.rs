@@ -14,9 +14,6 @@ pub const LONGEST_WAIT_SECONDS: u64 = 86_400;
 /// 500.
 pub const MOST_VERSIONS: u32 = 500;
 
-/// What [`File::split`] adds to the path.
-pub const HALVES: [&str; 2] = [".crt", ".key"];
-
 /// Everything the sidecar does for one pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,5 +1,4 @@
-//! Reason codes: what a user meets in a message, an event or a termination message, with cause and
-//! fix.
+//! Reason codes with cause and fix: they stand in messages, events and termination messages.
 
 use std::fmt;
 
@@ -38,232 +37,237 @@ macro_rules! reasons {
 reasons! { INJECTOR:
     KS301
         "the projected ServiceAccount token cannot be read"
-        "the pod needs the label azure.workload.identity/use: \"true\" when it is created; check \
-         that the token volume is mounted in the sidecar";
+        "in a pod: set the label azure.workload.identity/use: \"true\" when the pod is created, \
+         and mount the token volume in the sidecar; in a pipeline: write the token to the path \
+         that the Plan names (tokenFile)";
     KS302
-        "the token file holds no JSON web token"
-        "the kubelet writes it; look for another container or volume that writes the same path";
+        "the token file does not hold a JSON web token"
+        "in a pod the kubelet writes the file: look for another container or volume that writes \
+         the same path; in a pipeline write the token alone, without JSON around it";
     KS303
         "no federated identity credential matches the token"
-        "create one with exactly this issuer, subject and audience (az identity \
-         federated-credential create); a new one takes up to a few minutes to work";
+        "create a federated identity credential with exactly this issuer, subject and audience (az \
+         identity federated-credential create); a new one takes up to a few minutes to work";
     KS304
         "the federated identity credential can never match the token"
-        "compare audience and subject letter by letter (upper and lower case count); the audience \
-         is api://AzureADTokenExchange unless the cluster says otherwise";
+        "compare audience and subject, including upper and lower case; the audience is \
+         api://AzureADTokenExchange unless the operator configured another one";
     KS305
-        "the token is outside its validity"
-        "check the clocks of node and API server; the kubelet renews the token at 80 % of its \
-         lifetime";
+        "the token is expired or not valid yet"
+        "check the clocks of the machine and the token's issuer; in a pod the kubelet renews the \
+         token at 80 % of its lifetime, in a pipeline request a new one";
     KS306
         "the application or identity is unknown or disabled in the tenant"
         "check the client id and the tenant id (annotations azure.workload.identity/client-id and \
          tenant-id, or clientID and tenantId of the class)";
     KS307
         "the tenant does not exist in this cloud"
-        "check the tenant id, and that the authority belongs to the tenant's cloud";
+        "check the tenant id, and check that the authority belongs to the tenant's cloud";
     KS308
-        "a policy of the tenant refuses the sign-in"
+        "a policy of the tenant blocks the sign-in"
         "ask the tenant's administrator about conditional access and restrictions on workload \
          identity federation";
     KS309
         "Entra refuses the resource or scope"
-        "the scope must be one resource with /.default that exists in this cloud, like \
+        "use a scope of one resource with /.default that exists in this cloud, such as \
          https://vault.azure.net/.default";
     KS310
         "Entra throttles token requests"
-        "nothing to do for a short time; many pods that start at once share one limit";
+        "no action is needed for a short time: the sidecar asks again; many pods that start at \
+         once share one limit";
     KS311
-        "Entra failed for a moment"
-        "nothing to do; it is asked again; if it stays, open a support ticket with the AADSTS \
-         code";
+        "Entra failed temporarily"
+        "no action is needed: the sidecar asks again; if it persists, open a support ticket with \
+         the AADSTS code";
     KS312
         "Entra cannot be reached"
-        "check egress to the authority (network policy, firewall, HTTPS_PROXY) and DNS";
+        "check egress to the authority (network policy, firewall, HTTPS_PROXY), and check DNS";
     KS313
-        "Entra refused the token request"
+        "Entra refuses the token request"
         "look up the AADSTS code on https://login.microsoftonline.com/error";
     KS314
-        "the answer to a token request cannot be understood"
-        "something between the pod and Entra may answer in its place: check proxies and the \
-         authority URL";
+        "the response to the token request is not valid"
+        "check proxies and the authority URL: another server may answer instead of Entra";
     KS315
         "the authority is not an https URL"
-        "write it like https://login.microsoftonline.com/";
+        "write a URL such as https://login.microsoftonline.com/";
     KS316
-        "Entra cannot fetch the keys of the cluster's issuer"
-        "a short failure passes by itself; otherwise the issuer that the message names must serve \
-         /.well-known/openid-configuration and its keys to the internet, without a firewall or \
-         login before them";
+        "Entra cannot fetch the keys of the token's issuer"
+        "a short failure needs no action; if it persists, make /.well-known/openid-configuration \
+         and the keys of the issuer in the message reachable from the internet, without a firewall \
+         or login";
     KS317
-        "the token was issued by Entra itself, and Entra does not accept such a token for a \
-         federated identity"
-        "the issuer of the projected token, and of the federated credential, must be the \
-         cluster's: compare with `az aks show --query oidcIssuerProfile.issuerUrl`";
+        "the token was issued by Entra, and Entra does not accept such a token for a federated \
+         identity"
+        "use a token of the cluster's issuer, and create the federated credential for that issuer: \
+         `az aks show --query oidcIssuerProfile.issuerUrl` prints it";
     KS318
         "the application has no service principal in the tenant"
-        "create it (az ad sp create --id CLIENT_ID), or check the tenant id";
+        "create the service principal (az ad sp create --id CLIENT_ID), or check the tenant id";
     KS319
-        "something answers in the place of the managed-identity endpoint"
-        "check what the pod reaches at 169.254.169.254: a proxy, a mesh, or another product that \
-         intercepts it";
+        "another server answers instead of the managed-identity endpoint"
+        "check what answers at 169.254.169.254: a proxy, a mesh, or another product that \
+         intercepts the address";
     KS320
         "Entra cannot verify the token's signature"
-        "the keys that the issuer publishes must hold the cluster's signing key; a new key is \
-         taken over after some minutes";
+        "check that the keys that the issuer publishes include the key that signed the token; \
+         Entra reads a new key after some minutes";
     KS321
         "the managed-identity endpoint refuses the identity"
         "assign the identity to the node's scale set, and check the client id";
     KS322
         "the managed-identity endpoint does not answer yet"
-        "nothing to do for a short time; otherwise check that the pod may reach 169.254.169.254";
+        "no action is needed for a short time; if it persists, check that the pod can reach \
+         169.254.169.254";
     KS401
         "the vault does not accept the token"
         "check the tenant of the vault and the scope of the identity";
     KS402
-        "the identity has no role on the object"
+        "the identity does not have a role on the object"
         "assign the role Key Vault Secrets User (keys: Key Vault Crypto User, certificates: Key \
          Vault Certificate User) on the vault; a new assignment takes a few minutes to work";
     KS403
-        "no access policy of the vault lets the identity read the object"
-        "add an access policy with Get for secrets, keys or certificates";
+        "the vault's access policies do not let the identity read the object"
+        "add an access policy with the permission Get for secrets, keys or certificates";
     KS404
         "the object does not exist in the vault"
         "check the name, type and version; a deleted object can be recovered (az keyvault secret \
          recover)";
     KS405
-        "the vault's firewall refuses the pod's network"
-        "allow the cluster's egress address or subnet, or use a private endpoint";
+        "the vault's firewall blocks the network of the caller"
+        "allow the egress address or subnet of the cluster or pipeline, or use a private endpoint";
     KS406
         "the object's version is disabled"
-        "enable it, or make a new version";
+        "enable the version, or create a new one";
     KS407
-        "the vault throttles"
-        "nothing to do for a short time; a longer refresh interval or fewer pods per vault help";
+        "the vault throttles requests"
+        "no action is needed for a short time; a longer refresh interval or fewer pods per vault \
+         reduce requests";
     KS408
-        "the vault failed for a moment"
-        "nothing to do; it is asked again";
+        "the vault failed temporarily"
+        "no action is needed: the sidecar asks again";
     KS409
         "the vault's name does not resolve"
-        "check the vault's name and cloud, that it is not deleted, and the cluster's DNS (private \
+        "check the name and cloud of the vault, that the vault is not deleted, and DNS (private \
          DNS zone)";
     KS410
-        "the TLS connection was refused"
-        "a proxy that inspects TLS needs its CA in SSL_CERT_FILE or in the Plan's trustedCa";
+        "the TLS connection failed"
+        "if a proxy inspects TLS, put its CA into SSL_CERT_FILE or into trustedCa of the Plan";
     KS411
         "the vault cannot be reached"
         "check egress to the vault (network policy, firewall, HTTPS_PROXY)";
     KS412
         "the vault did not answer in time"
-        "check egress to the vault; a firewall that drops packets looks like this";
+        "check egress to the vault: a firewall that drops packets has this effect";
     KS413
-        "the vault's answer broke off or cannot be understood"
-        "it is asked again; something between the pod and the vault may cut its answers or answer \
-         in its place: check proxies, firewalls, meshes and the vault's URL";
+        "the vault's response is incomplete or not valid"
+        "the sidecar asks again; check proxies, firewalls, meshes and the vault's URL: something \
+         between the sidecar and the vault may cut its responses or answer instead of it";
     KS414
         "the vault and the token belong to different domains"
-        "check the vault's URL, it may not be a Key Vault, and the identity's scope; if the \
-         message says that the token went there, treat it as disclosed";
+        "check the vault's URL, which may not be a Key Vault, and the identity's scope; if the \
+         message says that the token was sent there, treat the token as disclosed";
     KS415
         "the vault refuses the request"
         "check the object's name and version";
     KS416
-        "the identity may not list"
-        "a role on the whole vault is needed, Key Vault Secrets User (keys: Key Vault Crypto User, \
-         certificates: Key Vault Certificate User), one on a single object cannot list; with \
-         access policies the permission List";
+        "the identity may not list the vault's objects"
+        "assign the role Key Vault Secrets User (keys: Key Vault Crypto User, certificates: Key \
+         Vault Certificate User) on the whole vault: a role on a single object does not allow to \
+         list; with access policies add the permission List";
     KS421
         "this kind of key cannot be written"
-        "RSA and EC keys on P-256, P-384 and P-521 have a public half that can";
+        "use RSA keys, or EC keys on P-256, P-384 or P-521";
     KS422
-        "the secret's value is not in the encoding that objectEncoding names"
+        "the secret's value does not have the encoding in objectEncoding"
         "correct the value, or remove objectEncoding";
     KS423
         "this kind of object is not supported by this version"
         "use a newer sidecar image";
     KS424
-        "the vault's answer has no usable value"
-        "make a new version of the object";
+        "the vault's response has no usable value"
+        "create a new version of the object";
     KS425
-        "the secret does not hold the part that is asked for"
-        "parts are in the secret behind a certificate, or in a secret that holds PEM or PKCS#12; \
-         an issuer's certificate must have been imported with it";
+        "the secret does not contain the requested part"
+        "parts come from the secret of a certificate, or from a secret that holds PEM or PKCS#12; \
+         an issuer's certificate must have been imported with the certificate";
     KS426
         "the certificate or its private key cannot be used"
-        "import it into the vault whole, with the certificate of its private key, as PEM or as \
-         PKCS#12 without a password; the vault keeps the file as it was given";
+        "import the certificate with its private key into the vault, as PEM or as PKCS#12 without \
+         a password; the vault stores the file as it was imported";
     KS427
-        "the secret has no such JSON field"
-        "compare jsonKey with the secret: database.password, hosts[0].name; a backslash before a \
-         dot or bracket of a name";
+        "the secret does not have this JSON field"
+        "compare jsonKey with the secret: database.password, hosts[0].name; a dot or bracket in a \
+         name needs a backslash before it";
     KS428
-        "the vault's list leads to another host, has no end, or is larger than Key Vault's"
-        "something between the pod and the vault may answer in its place: check proxies and the \
-         vault's URL";
+        "the vault's list links to another host, does not end, or exceeds the limits of Key Vault"
+        "check proxies and the vault's URL: another server may answer instead of the vault";
     KS429
-        "a secret that is selected, or a half of one that is split, has the path of another file"
-        "give the selections different directories, or narrow their prefix or tags; a split secret \
-         also makes PATH.crt and PATH.key";
+        "a selected secret, or a file of a split secret, has the path of another file"
+        "use a different directory for each selection, or narrow the prefix or tags; a split \
+         secret also makes PATH.crt and PATH.key";
     KS430
-        "a selection is too large"
-        "narrow its prefix or tags; what a pod can hold in memory is small";
+        "a selection matches too many secrets"
+        "narrow the prefix or tags; the files must fit into the memory of the pod";
     KS431
         "a certificate was renewed while its parts were fetched"
-        "nothing to do; its files are replaced together once they are of one version";
+        "no action is needed: the files of the certificate are replaced together, after all parts \
+         have the same version";
     KS432
-        "the secret holds more keys or certificates than are read"
-        "a secret may hold 16 private keys and 100 certificates; keep authorities in a secret of \
-         their own and read it without parts";
+        "the secret exceeds the limit of keys or certificates"
+        "a secret may hold 16 private keys and 100 certificates; store authorities in a secret of \
+         their own and read that secret without parts";
     KS433
         "the files do not fit into the sidecar's memory"
-        "fetch fewer or smaller objects, or shorter histories; a larger sizeLimit of the volume \
-         (keysluice.dev/size-limit) also gives the sidecar more memory";
+        "fetch fewer or smaller objects, or shorter histories; in a pod, a larger sizeLimit of the \
+         volume (keysluice.dev/size-limit) also gives the sidecar more memory";
     KS501
         "the volume is full"
-        "raise the volume's sizeLimit (keysluice.dev/size-limit on the pod): it holds two \
-         generations of all files";
+        "in a pod: raise the volume's sizeLimit (keysluice.dev/size-limit), which holds two \
+         generations of all files; in a pipeline: free space in the target directory";
     KS502
         "the volume's directory is missing"
-        "mount the volume in the sidecar at the directory the Plan names";
+        "mount the volume in the sidecar at the directory that the Plan names";
     KS503
         "the volume cannot be written"
-        "the volume must be a writable emptyDir that belongs to the sidecar's user or group";
+        "in a pod: use an emptyDir that is mounted writable and belongs to the sidecar's user or \
+         group; in a pipeline: make the target directory writable";
     KS504
-        "a file of somebody else stands in the way"
-        "remove it, or choose another path for the object";
+        "a file that the sidecar did not create has the path of an object"
+        "remove the file, or choose another path for the object";
     KS505
-        "a file cannot be given to its group"
-        "the group must be one of the sidecar's: runAsGroup, fsGroup or supplementalGroups of the \
-         pod";
+        "the group of a file cannot be set"
+        "use a group of the process: in a pod runAsGroup, fsGroup or supplementalGroups";
     KS506
-        "something in the volume is not the sidecar's, or cannot be removed"
-        "a container has the volume mounted writable and put it there: mount it read-only, and \
-         remove what is named";
+        "something in the volume does not belong to the sidecar, or cannot be removed"
+        "mount the volume read-only in the other containers, and remove the file that the message \
+         names";
     KS601
         "the Plan cannot be read or understood"
-        "use webhook and sidecar images of one release; for a Plan of your own compare it with \
-         `keysluice plan`";
+        "use webhook and sidecar images of one release; compare a Plan of your own with the output \
+         of `keysluice plan`";
     KS602
-        "there is no Plan, or there are two"
-        "give either --plan FILE or the Plan in KEYSLUICE_PLAN";
+        "the Plan is missing, or is given twice"
+        "give either --plan FILE or the environment variable KEYSLUICE_PLAN";
     KS603
         "the first generation was not complete in time"
-        "see the reason that follows; startTimeoutSeconds bounds the wait";
+        "see the reason that follows; startTimeoutSeconds of the Plan limits the wait";
     KS604
         "the sidecar does not answer"
-        "check that the container keysluice is running and has the same Plan and --root";
+        "check that the container keysluice runs, and that this command has the same Plan and \
+         --root";
     KS605
         "the run directory cannot be used"
-        "it must be a writable directory of the sidecar's own, one per sidecar";
+        "use a writable directory that belongs to the sidecar, one for each sidecar";
     KS606
         "a certificate authority cannot be read"
-        "trustedCa and SSL_CERT_FILE hold PEM blocks CERTIFICATE";
+        "trustedCa and SSL_CERT_FILE must hold PEM blocks of type CERTIFICATE";
     KS607
-        "the proxy's URL is not valid"
-        "write HTTPS_PROXY like http://proxy.example:3128";
+        "the URL of the proxy is not valid"
+        "write HTTPS_PROXY as a URL such as http://proxy.example:3128";
     KS608
         "the process cannot be set up"
-        "see the system's message";
+        "see the operating system's error in the message";
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) fn produce(body: &[u8]) -> Result<Produced, ContentError> {
     let der = match key.kty.as_str() {
         "RSA" | "RSA-HSM" => rsa(&key)?,
         "EC" | "EC-HSM" => ec(&key)?,
-        other => return Err(ContentError::KeyType(crate::identity::short(other))),
+        other => return Err(ContentError::KeyType(crate::redact::short(other))),
     };
     let mut text = pem::buffer(der.len(), 1);
     pem::append(&mut text, "PUBLIC KEY", &der);
@@ -62,7 +62,7 @@ fn ec(key: &JsonWebKey) -> Result<Der, ContentError> {
         "P-256" => P256,
         "P-384" => P384,
         "P-521" => P521,
-        other => return Err(ContentError::Curve(crate::identity::short(other))),
+        other => return Err(ContentError::Curve(crate::redact::short(other))),
     };
     let mut point = vec![4];
     for (name, text) in [("x", &key.x), ("y", &key.y)] {

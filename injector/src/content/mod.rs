@@ -19,7 +19,7 @@ mod x509;
 pub use pem_lenient::Unreadable;
 pub use pkcs12::Pkcs12Error;
 
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::item::Item;
 use crate::room::{Room, Share};
 use keysluice_plan::reason::{KS421, KS422, KS423, KS424, KS425, KS426, KS427, KS432, KS601};
@@ -197,7 +197,11 @@ impl ContentError {
             Self::Path(_) => (KS601, Class::Permanent),
             Self::Json(_) => (keysluice_plan::reason::KS413, Class::Transient),
         };
-        Fault::new(reason, class, format_args!("{object}: {self}"))
+        let kind = match self {
+            Self::NoPart { .. } | Self::Parts(_) => FaultKind::NoPart,
+            _ => FaultKind::Other,
+        };
+        Fault::new(reason, class, format_args!("{object}: {self}")).of_kind(kind)
     }
 }
 

@@ -108,7 +108,7 @@ impl Secret {
                 text
             }
             (_, other, _) => {
-                return Err(ContentError::ContentType(crate::identity::short(
+                return Err(ContentError::ContentType(crate::redact::short(
                     other.unwrap_or_default(),
                 )));
             }

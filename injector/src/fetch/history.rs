@@ -1,10 +1,10 @@
 //! A history: which versions it has, and what they hold.
 
 use super::making::{Job, Made, Place};
-use super::{Brought, Fetcher, Results};
+use super::{Fetcher, ItemUpdate, Results};
 use crate::changes::History;
 use crate::content::Fetched;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::vault::{Listed, Object};
 use keysluice_plan::ObjectVersion;
 use keysluice_plan::reason::{KS404, KS608};
@@ -45,7 +45,7 @@ impl Fetcher {
                         .map(|known| known.paths)
                         .unwrap_or_default();
                     let kept = paths.into_iter().map(|path| (path, None)).collect();
-                    (index, Ok(Brought { kept, ..Brought::default() }))
+                    (index, Ok(ItemUpdate { kept, ..ItemUpdate::default() }))
                 };
                 items.into_iter().map(kept).collect()
             }
@@ -95,7 +95,7 @@ impl Fetcher {
         };
         if versions.is_empty() {
             let message = format_args!("{newest}: no version is there, or none is enabled");
-            return Err(Fault::new(KS404, Class::Slow, message));
+            return Err(Fault::new(KS404, Class::Slow, message).of_kind(FaultKind::NotFound));
         }
         if known.is_some_and(|known| known == versions) {
             return Ok(Versions::Known);

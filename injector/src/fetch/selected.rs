@@ -1,13 +1,13 @@
 //! A selection: which secrets it has, where they go, and which of them changed.
 
 use super::making::{Job, Place};
-use super::{Brought, Fetcher};
+use super::{Fetcher, ItemUpdate};
 use crate::changes::{Seen, settled};
 use crate::content::Fetched;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::item::Item;
 use crate::vault::{Listed, Object, of_object};
-use keysluice_plan::reason::{KS404, KS406, KS430, KS601, KS608};
+use keysluice_plan::reason::{KS430, KS601, KS608};
 use keysluice_plan::{ObjectName, PathError, RelativePath, Selection};
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
@@ -26,16 +26,16 @@ impl Fetcher {
         self: Arc<Self>,
         volume: usize,
         index: usize,
-    ) -> Result<Brought, Fault> {
+    ) -> Result<ItemUpdate, Fault> {
         let item = Item::at(&self.plan.volumes[volume], index);
-        let Item::Selection(selection) = item else { return Ok(Brought::default()) };
+        let Item::Selection(selection) = item else { return Ok(ItemUpdate::default()) };
         let source = self.source(&selection.identity)?;
         let chosen = |listed: &Listed| is_chosen(selection, listed);
         let listed = self.vaults.secrets(&selection.vault, source, &selection.tags, chosen).await?;
         // Not sooner: another round may have had everything forgotten.
         let before = self.ledger(volume).selected(index);
         let names = names(listed);
-        let mut brought = Brought::default();
+        let mut brought = ItemUpdate::default();
         if names.is_empty() {
             brought.fetched.warnings.push(format!("{}: there is none", item.source()));
         }
@@ -82,7 +82,7 @@ impl Fetcher {
                     brought.fetched.warnings.extend(one.warnings);
                 }
                 // Deleted or disabled since the list was made: the next list will say so.
-                (_, _, Err(fault)) if fault.reason == KS404 || fault.reason == KS406 => {}
+                (_, _, Err(fault)) if is_gone(&fault) => {}
                 (_, _, Err(fault)) if fault.class == Class::Permanent => return Err(fault),
                 (_, path, Err(fault)) => brought.kept.push((path, Some(fault))),
             }
@@ -110,6 +110,10 @@ impl Fetcher {
         let fetched = made.into_iter().next().map_or_else(lost, |(_, made)| made)?;
         Ok((fetched, seen))
     }
+}
+
+fn is_gone(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::NotFound | FaultKind::Disabled)
 }
 
 /// An enabled secret with the prefix; those behind certificates are secrets too.

@@ -3,10 +3,9 @@
 use super::{Fetcher, Results};
 use crate::changes::{Ledger, List, Seen, name};
 use crate::clock::since_boot;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::log;
 use crate::vault::{Object, Updates};
-use keysluice_plan::reason::{KS404, KS407, KS415, KS416, KS428};
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -48,16 +47,15 @@ impl Fetcher {
             Ok(Updates::TooMany) => {
                 ("it has more pages than there are objects to spare".to_owned(), false)
             }
-            Err(fault) if is_about_identity(&fault) => {
+            Err(fault) if fault.kind == FaultKind::NoToken => {
                 let results =
                     list.items.into_iter().map(|index| (index, Err(fault.clone()))).collect();
                 return Listing { results, ..Listing::default() };
             }
-            Err(fault) if [KS404, KS415, KS416, KS428].contains(&fault.reason) => {
-                (fault.to_string(), true)
-            }
+            Err(fault) if is_refused(&fault) => (fault.to_string(), true),
             Err(fault) => {
-                let (failed, fetch) = self.ledger(volume).stumbled(list, fault.reason == KS407);
+                let (failed, fetch) =
+                    self.ledger(volume).stumbled(list, fault.kind == FaultKind::Throttled);
                 let results = failed.into_iter().map(|index| (index, Err(fault.clone()))).collect();
                 return Listing { results, fetch, ..Listing::default() };
             }
@@ -77,7 +75,8 @@ impl Fetcher {
     }
 }
 
-/// `KS3xx`.
-fn is_about_identity(fault: &Fault) -> bool {
-    fault.reason.code.starts_with("KS3")
+/// The list is not to be had at all: asking again soon gives the same answer.
+fn is_refused(fault: &Fault) -> bool {
+    use FaultKind::{BadList, BadRequest, Forbidden, NotFound};
+    matches!(fault.kind, BadList | BadRequest | Forbidden | NotFound)
 }

@@ -1,7 +1,7 @@
 //! Why no complete answer came, told apart by looking through the chain of causes.
 
 use super::resolver::ResolveError;
-use crate::identity::short;
+use crate::redact::short;
 use std::error::Error;
 
 /// The kinds a user treats differently.

@@ -2,7 +2,7 @@
 
 use super::assertion::Claims;
 use super::entra_error::EntraError;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
@@ -144,6 +144,7 @@ impl IdentityError {
         Fault {
             reason,
             message: format!("identity {identity:?}: {self}"),
+            kind: FaultKind::NoToken,
             class,
             retry_after,
             waiting: matches!(self, Self::Waiting { .. }),

@@ -9,7 +9,6 @@ mod holding;
 mod managed_identity;
 mod token;
 
-pub(crate) use crate::redact::short;
 pub use assertion::Claims;
 pub use entra_error::EntraError;
 pub use error::IdentityError;

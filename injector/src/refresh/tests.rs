@@ -1,407 +1,192 @@
-//! Simulated time: no test of the machine sleeps.
+//! The machine under a simulated clock: no test sleeps.
 
+use super::rounds::{QUIET, SILENCE};
 use super::*;
-use proptest::prelude::*;
+use crate::content::{Content, Fetched, Output};
+use crate::fetch::{ItemUpdate, Results};
+use keysluice_plan::reason::{KS402, KS412};
+use serde_json::{Value, json};
 
 const INTERVAL: Duration = Duration::from_secs(120);
 
 fn at(seconds: f64) -> Time {
-    Duration::from_secs_f64(seconds)
+    Duration::from_secs(1000) + Duration::from_secs_f64(seconds)
 }
 
-fn machine(files: usize, complete: bool, timeout: Option<u64>) -> Refresh {
+fn vault(name: &str) -> VaultUrl {
+    format!("https://{name}/").parse().unwrap()
+}
+
+/// One volume of these files.
+fn plan(files: &[Value]) -> Arc<Plan> {
+    let file = |(index, extra): (usize, &Value)| {
+        let mut file = json!({"path": format!("f{index}"), "mode": "0640", "identity": "a",
+            "vault": "https://one/", "type": "secret", "name": "x"});
+        file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        file
+    };
+    let files: Vec<Value> = files.iter().enumerate().map(file).collect();
+    let credential = json!({"kind": "managedIdentity", "endpoint": "http://i/"});
+    let plan = json!({
+        "schema": 1, "startTimeoutSeconds": 30,
+        "identities": [{"name": "a", "scope": "s/.default", "credential": credential}],
+        "volumes": [{"name": "v", "directory": "/v", "refreshIntervalSeconds": 120,
+            "files": files}]});
+    Arc::new(Plan::from_json(&plan.to_string()).unwrap())
+}
+
+/// Two secrets, each in a vault of its own.
+fn two_vaults() -> Arc<Plan> {
+    plan(&[json!({"name": "a"}), json!({"name": "b", "vault": "https://two/"})])
+}
+
+/// Leaf and key of one certificate.
+fn certificate() -> Arc<Plan> {
+    plan(&[json!({"type": "cert", "part": "cert"}), json!({"type": "cert", "part": "key"})])
+}
+
+fn start(plan: &Arc<Plan>) -> Machine {
     let settings = Settings {
-        start_timeout: timeout.map(Duration::from_secs),
+        start_timeout: plan.start_timeout_seconds.map(Duration::from_secs),
         linger: Duration::from_secs(10),
         seed: 1,
     };
-    Refresh::new(&settings, &[VolumeSpec { files, interval: INTERVAL, complete }], Time::ZERO)
+    let found = plan.volumes.iter().map(|volume| Found::of(volume, None, |_| None)).collect();
+    Machine::new(plan, &settings, found, at(0.0))
 }
 
-fn fetched(outcomes: &[(usize, Outcome)]) -> Event {
-    Event::Fetched { volume: 0, outcomes: outcomes.to_vec() }
+fn items(results: Results) -> Event {
+    Event::Progress(Progress::Items { volume: 0, results })
 }
 
-fn failed(class: Class) -> Outcome {
-    Outcome::Failed { class, retry_after: None }
+/// An item came in this version.
+fn came(index: usize, version: &str) -> Event {
+    let (path, content) = (format!("f{index}").parse().unwrap(), Content::new(b"x".to_vec()));
+    let files = vec![Output { path, content, version: version.to_owned() }];
+    let update = ItemUpdate::from(Fetched { files, warnings: Vec::new() });
+    items(vec![(index, Ok(update))])
+}
+
+fn failed(index: usize, fault: &Fault) -> Event {
+    items(vec![(index, Err(fault.clone()))])
+}
+
+fn over() -> Event {
+    Event::Progress(Progress::Over { volume: 0 })
 }
 
 fn committed() -> Event {
-    Event::Committed { volume: 0, result: Ok(Swap::Lingers) }
+    let written = Written { swap: Swap::Clean, generation: Some("..g".to_owned()) };
+    Event::Committed { volume: 0, result: Ok(written) }
 }
 
-fn fetch(files: &[usize]) -> Vec<Action> {
-    vec![Action::Fetch { volume: 0, files: files.to_vec() }]
+fn fetch(items: &[usize]) -> Action {
+    Action::Fetch { volume: 0, items: items.to_vec() }
 }
 
 const COMMIT: Action = Action::Commit { volume: 0 };
 
-/// A machine with two files that is ready at 0 s.
-fn ready() -> Refresh {
-    let mut refresh = machine(2, false, Some(30));
-    assert_eq!(refresh.on(Event::Tick, Time::ZERO), fetch(&[0, 1]));
-    assert_eq!(
-        refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), Time::ZERO),
-        [COMMIT]
-    );
-    assert_eq!(refresh.on(committed(), Time::ZERO), [Action::Ready]);
-    refresh
-}
-
-#[test]
-fn a_start_fetches_commits_and_opens_the_gate() {
-    let mut refresh = ready();
-    assert!(refresh.is_ready());
-    assert_eq!(refresh.wake_at(), Some(at(10.0)), "the previous generation goes first");
-    assert_eq!(refresh.on(Event::Tick, at(10.0)), [Action::RemovePrevious { volume: 0 }]);
-    let next = refresh.wake_at().unwrap();
-    assert!(next >= INTERVAL * 9 / 10 && next <= INTERVAL * 11 / 10, "{next:?}");
-    assert_eq!(refresh.on(Event::Tick, next), fetch(&[0, 1]));
-}
-
-#[test]
-fn a_first_generation_needs_every_file_and_fetches_none_twice() {
-    let mut refresh = machine(2, false, Some(30));
-    refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(
-        refresh.on(fetched(&[(0, Outcome::Fetched), (1, failed(Class::Transient))]), at(0.1)),
-        []
-    );
-    let retry = refresh.wake_at().unwrap();
-    assert!(retry >= at(0.325) && retry <= at(0.375), "{retry:?}");
-    assert_eq!(refresh.on(Event::Tick, retry), fetch(&[1]));
-    assert_eq!(refresh.on(fetched(&[(1, Outcome::Fetched)]), at(0.5)), [COMMIT]);
-}
-
-#[test]
-fn a_failing_object_lets_the_others_update() {
-    let mut refresh = ready();
-    let next = refresh.wake_at().unwrap().max(INTERVAL * 2);
-    refresh.on(Event::Tick, next);
-    assert_eq!(
-        refresh.on(fetched(&[(0, failed(Class::Slow)), (1, Outcome::Fetched)]), next),
-        [COMMIT]
-    );
-    refresh.on(committed(), next);
-    let wake = refresh.wake_at().unwrap();
-    assert_eq!(refresh.on(Event::Tick, wake), [Action::RemovePrevious { volume: 0 }]);
-    let retry = refresh.wake_at().unwrap().saturating_sub(next);
-    assert!(retry >= at(27.0) && retry <= at(33.0), "{retry:?}");
-    assert_eq!(refresh.on(Event::Tick, next + retry), fetch(&[0]));
-}
-
-#[test]
-fn a_removal_that_fails_is_tried_again_less_and_less_often() {
-    let mut refresh = ready();
-    let mut now = at(10.0);
-    for expected in [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0] {
-        assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
-        refresh.on(Event::NotRemoved { volume: 0 }, now);
-        now += at(expected);
-        assert!(
-            !refresh
-                .on(Event::Tick, now.saturating_sub(at(0.001)))
-                .contains(&Action::RemovePrevious { volume: 0 })
-        );
+/// A machine whose first generation was written at 0 s.
+fn ready(plan: &Arc<Plan>) -> Machine {
+    let mut machine = start(plan);
+    assert_eq!(machine.on(Event::Wake, at(0.0)), [fetch(&[0, 1])]);
+    for index in [0, 1] {
+        assert_eq!(machine.on(came(index, "1"), at(0.0)), []);
     }
-    assert!(refresh.on(Event::Tick, now).contains(&Action::RemovePrevious { volume: 0 }));
-    refresh.on(Event::Removed { volume: 0 }, now);
-    assert_eq!(refresh.volumes[0].removal_failures, 0);
+    assert_eq!(machine.on(over(), at(0.0)), [COMMIT]);
+    let ready = machine.on(committed(), at(0.0));
+    assert_eq!(ready.last(), Some(&Action::Ready));
+    machine
 }
 
 #[test]
-fn an_outcome_that_comes_when_a_refresh_is_due_drops_it_for_no_other_file() {
-    let mut refresh = ready();
-    refresh.on(Event::Tick, at(10.0));
-    assert_eq!(refresh.on(Event::Refresh, at(11.0)), fetch(&[0, 1]));
-    refresh.on(fetched(&[(1, Outcome::Unchanged)]), at(12.0));
-    let due = refresh.wake_at().unwrap();
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Unchanged)]), due), fetch(&[1]));
-    refresh.on(fetched(&[(1, Outcome::Unchanged)]), due);
-    let next = refresh.wake_at().unwrap();
-    assert!(
-        next > due && refresh.on(Event::Tick, next) == fetch(&[0, 1]),
-        "all of them, the next time"
-    );
-}
-
-#[test]
-fn a_file_that_waits_is_not_settled() {
-    let mut refresh = ready();
-    assert!(refresh.is_settled(0, 0));
-    refresh.on(Event::Refresh, at(1.0));
-    refresh
-        .on(fetched(&[(0, Outcome::Waiting { rest: at(3.0) }), (1, Outcome::Unchanged)]), at(1.0));
-    assert!(!refresh.is_settled(0, 0) && refresh.is_settled(0, 1));
-}
-
-#[test]
-fn retry_after_is_honoured_also_by_a_refresh_on_demand() {
-    let mut refresh = ready();
-    refresh.on(Event::Tick, at(10.0));
-    let next = refresh.wake_at().unwrap();
-    refresh.on(Event::Tick, next);
-    let throttled =
-        Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) };
-    assert_eq!(refresh.on(fetched(&[(0, throttled), (1, Outcome::Fetched)]), next), [COMMIT]);
-    refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, next);
-    assert_eq!(refresh.wake_at(), Some(next + Duration::from_secs(60)));
-    assert_eq!(refresh.on(Event::Refresh, next + Duration::from_secs(1)), fetch(&[1]));
-    refresh.on(fetched(&[(1, failed(Class::Transient))]), next + Duration::from_secs(2));
-    assert_eq!(refresh.on(Event::Tick, next + Duration::from_secs(60)), fetch(&[0, 1]));
-}
-
-#[test]
-fn a_wait_that_is_not_over_is_no_further_failure() {
-    let mut refresh = ready();
-    refresh.on(Event::Tick, at(10.0));
-    let mut next = refresh.wake_at().unwrap();
-    refresh.on(Event::Tick, next);
-    refresh.on(fetched(&[(0, failed(Class::Transient)), (1, Outcome::Fetched)]), next);
-    refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, next);
-    for _ in 0..5 {
-        next = refresh.wake_at().unwrap();
-        assert_eq!(refresh.on(Event::Tick, next), fetch(&[0]));
-        refresh.on(fetched(&[(0, Outcome::Waiting { rest: at(3.0) })]), next);
-        assert_eq!(refresh.wake_at(), Some(next + at(3.0)));
-    }
-    next = refresh.wake_at().unwrap();
-    refresh.on(Event::Tick, next);
-    refresh.on(fetched(&[(0, failed(Class::Transient))]), next);
-    let delay = refresh.wake_at().unwrap().saturating_sub(next);
-    assert!(delay <= at(2.2), "the second failure in a row: {delay:?}");
-}
-
-#[test]
-fn the_deadline_gives_up_also_while_a_fetch_hangs() {
-    let mut refresh = machine(1, false, Some(30));
-    refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(refresh.wake_at(), Some(at(30.0)));
-    assert_eq!(refresh.on(Event::Tick, at(30.0)), [Action::GiveUp { permanent: false }]);
-    assert_eq!((refresh.on(committed(), at(31.0)), refresh.wake_at()), (vec![], None));
-}
-
-#[test]
-fn without_a_deadline_a_start_waits_for_ever() {
-    let mut refresh = machine(1, false, None);
-    refresh.on(Event::Tick, Time::ZERO);
-    refresh.on(fetched(&[(0, failed(Class::Slow))]), at(100_000.0));
-    assert!(refresh.wake_at().is_some());
-}
-
-#[test]
-fn a_permanent_failure_ends_a_start_at_once_but_not_a_running_pod() {
-    let mut refresh = machine(2, false, Some(30));
-    refresh.on(Event::Tick, Time::ZERO);
-    let event = fetched(&[(0, failed(Class::Transient)), (1, failed(Class::Permanent))]);
-    assert_eq!(refresh.on(event.clone(), at(1.0)), [Action::GiveUp { permanent: true }]);
-
-    let mut refresh = machine(2, false, Some(30));
-    refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(
-        refresh.on(Event::Hopeless { volume: 0 }, at(0.5)),
-        [Action::GiveUp { permanent: true }]
-    );
-
-    let mut refresh = ready();
-    refresh.on(Event::Refresh, at(1.0));
-    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(1.0)), []);
-    assert_eq!(refresh.on(event, at(1.0)), [Action::Refreshed]);
-}
-
-#[test]
-fn a_restarted_container_is_ready_at_once_and_refreshes() {
-    let mut refresh = machine(1, true, Some(30));
-    assert_eq!(refresh.on(Event::Tick, Time::ZERO), [fetch(&[0])[0].clone(), Action::Ready]);
-    refresh.on(fetched(&[(0, failed(Class::Permanent))]), at(40.0));
-    assert!(refresh.is_ready());
-}
-
-#[test]
-fn an_empty_volume_is_committed_once_and_then_sleeps() {
-    let mut refresh = machine(0, false, Some(30));
-    assert_eq!(refresh.on(Event::Tick, Time::ZERO), [COMMIT]);
-    assert_eq!(
-        refresh.on(Event::Committed { volume: 0, result: Ok(Swap::Clean) }, Time::ZERO),
-        [Action::Ready]
-    );
-    assert_eq!(refresh.wake_at(), None);
-    assert_eq!(refresh.on(Event::Refresh, at(1.0)), [Action::Refreshed]);
-}
-
-#[test]
-fn a_commit_that_failed_is_tried_again_without_a_fetch() {
-    let mut refresh = machine(1, false, Some(30));
-    refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Fetched)]), Time::ZERO), [COMMIT]);
-    assert_eq!(
-        refresh.on(Event::Committed { volume: 0, result: Err(Class::Transient) }, Time::ZERO),
-        []
-    );
-    let retry = refresh.wake_at().unwrap();
-    assert!(retry < at(1.0));
-    assert_eq!(refresh.on(Event::Tick, retry), [COMMIT]);
-}
-
-#[test]
-fn files_that_hang_hold_up_neither_the_next_refresh_nor_a_commit() {
-    let mut refresh = ready();
-    assert_eq!(refresh.on(Event::Refresh, at(1.0)), fetch(&[0, 1]));
-    assert_eq!(refresh.on(fetched(&[(1, Outcome::Fetched)]), at(2.0)), [COMMIT]);
-    assert_eq!(refresh.on(committed(), at(2.0)), []);
-    assert!(!refresh.is_settled(0, 0) && refresh.is_settled(0, 1));
-    // The previous generations of two commits go first.
-    let mut next = refresh.wake_at().unwrap();
-    while !refresh.on(Event::Tick, next).contains(&Action::Fetch { volume: 0, files: vec![1] }) {
-        next = refresh.wake_at().unwrap();
-    }
-    assert!(next <= at(1.0) + INTERVAL * 11 / 10, "the other file is due as ever");
-    let all = refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Unchanged)]), next);
-    assert_eq!(all, [COMMIT]);
-    assert_eq!(refresh.on(committed(), next), [Action::Refreshed]);
-}
-
-#[test]
-fn a_first_commit_that_can_never_work_ends_the_start() {
-    let mut refresh = machine(1, false, None);
-    refresh.on(Event::Tick, Time::ZERO);
-    refresh.on(fetched(&[(0, Outcome::Fetched)]), Time::ZERO);
-    let result = Err(Class::Permanent);
-    assert_eq!(
-        refresh.on(Event::Committed { volume: 0, result }, Time::ZERO),
-        [Action::GiveUp { permanent: true }]
-    );
-    let mut refresh = ready();
-    assert_eq!(
-        refresh.on(Event::Committed { volume: 0, result }, at(1.0)),
-        [],
-        "a running pod keeps its files"
-    );
-}
-
-#[test]
-fn files_that_do_not_fit_each_other_are_fetched_again_and_not_committed_before() {
-    let mut refresh = machine(2, false, None);
-    refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Held), (1, Outcome::Held)]), Time::ZERO), []);
-    let retry = refresh.wake_at().unwrap();
-    assert!(retry < at(1.0), "{retry:?}");
-    assert_eq!(refresh.on(Event::Tick, retry), fetch(&[0, 1]));
-    assert_eq!(
-        refresh.on(fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]), retry),
-        [COMMIT]
-    );
-}
-
-#[test]
-fn a_generation_that_could_not_be_removed_is_tried_again() {
-    let mut refresh = ready();
-    assert_eq!(refresh.on(Event::Tick, at(10.0)), [Action::RemovePrevious { volume: 0 }]);
-    assert_eq!(refresh.on(Event::NotRemoved { volume: 0 }, at(10.0)), []);
-    assert_eq!(refresh.wake_at(), Some(at(20.0)));
-    assert_eq!(refresh.on(Event::Tick, at(20.0)), [Action::RemovePrevious { volume: 0 }]);
-}
-
-#[test]
-fn a_refresh_during_a_round_starts_another_and_is_answered_after_it() {
-    let mut refresh = ready();
-    assert_eq!(refresh.on(Event::Refresh, at(1.0)), fetch(&[0, 1]));
-    assert_eq!(refresh.on(Event::Refresh, at(1.1)), []);
-    let all = fetched(&[(0, Outcome::Fetched), (1, Outcome::Fetched)]);
-    assert_eq!(refresh.on(all.clone(), at(1.2)), [COMMIT]);
-    let unchanged = Event::Committed { volume: 0, result: Ok(Swap::Clean) };
-    assert_eq!(refresh.on(unchanged.clone(), at(1.3)), fetch(&[0, 1]));
-    assert_eq!(refresh.on(all, at(1.4)), [COMMIT]);
-    assert_eq!(refresh.on(unchanged, at(1.5)), [Action::Refreshed]);
-}
-
-/// What the world does to a running machine.
-#[derive(Debug, Clone)]
-enum Step {
-    Wake,
-    Demand,
-    Answer(Vec<u8>),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => Just(Step::Wake),
-        1 => Just(Step::Demand),
-        4 => prop::collection::vec(0_u8..8, 4).prop_map(Step::Answer),
-    ];
-    prop::collection::vec(step, 1..200)
-}
-
-proptest! {
-    /// For any order of failures: no file is asked for twice at once, no generation before all
-    /// files are there, nobody is asked before its Retry-After, and the machine always knows when
-    /// to go on.
-    #[test]
-    fn invariants_hold_for_any_history(seed: u64, complete: bool, steps in steps()) {
-        let files = 4;
-        let settings = Settings { start_timeout: None, linger: Duration::from_secs(10), seed };
-        let spec = VolumeSpec { files, interval: INTERVAL, complete };
-        let mut refresh = Refresh::new(&settings, &[spec], Time::ZERO);
-        let (mut now, mut fetching, mut committing) = (Time::ZERO, Vec::<Vec<usize>>::new(), false);
-        let (mut present, mut generations) = (vec![complete; files], complete);
-        let mut not_before = vec![Time::ZERO; files];
-        for step in steps {
-            let event = match step {
-                Step::Demand => Event::Refresh,
-                Step::Wake => {
-                    now = now.max(refresh.wake_at().unwrap_or(now));
-                    Event::Tick
-                }
-                Step::Answer(kinds) => {
-                    now += Duration::from_millis(20);
-                    if committing {
-                        committing = false;
-                        let result = if kinds[0] == 0 { Err(Class::Transient) } else { Ok(Swap::Lingers) };
-                        generations |= result.is_ok();
-                        Event::Committed { volume: 0, result }
-                    } else if let Some(due) = fetching.pop() {
-                        let outcomes = due.iter().map(|&file| (file, match kinds[file] {
-                            0 => Outcome::Failed { class: Class::Transient, retry_after: None },
-                            1 => Outcome::Failed { class: Class::Slow, retry_after: None },
-                            2 => Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) },
-                            3 => Outcome::Waiting { rest: Duration::from_secs(60) },
-                            4 => Outcome::Held,
-                            _ => Outcome::Fetched,
-                        })).collect::<Vec<_>>();
-                        for &(file, outcome) in &outcomes {
-                            present[file] |= outcome == Outcome::Fetched;
-                            present[file] &= outcome != Outcome::Held || generations;
-                            if matches!(outcome, Outcome::Failed { retry_after: Some(_), .. } | Outcome::Waiting { .. }) {
-                                not_before[file] = now + Duration::from_secs(60);
-                            }
-                        }
-                        Event::Fetched { volume: 0, outcomes }
-                    } else {
-                        Event::Tick
-                    }
-                }
-            };
-            for action in refresh.on(event, now) {
-                match action {
-                    Action::Fetch { files: due, .. } => {
-                        prop_assert!(!committing && due.iter().all(|file| !fetching.iter().any(|other| other.contains(file))), "asked for twice at once");
-                        prop_assert!(!due.is_empty() && due.iter().all(|&file| not_before[file] <= now), "before Retry-After");
-                        fetching.push(due);
-                    }
-                    Action::Commit { .. } => {
-                        prop_assert!(!committing);
-                        prop_assert!(present.iter().all(|&present| present), "an incomplete generation");
-                        committing = true;
-                    }
-                    Action::GiveUp { .. } => prop_assert!(false, "nothing was permanent"),
-                    Action::RemovePrevious { .. } | Action::Ready | Action::Refreshed => {}
-                }
-            }
-            if !committing {
-                let wake = refresh.wake_at();
-                prop_assert!(wake.is_some_and(|wake| wake > now), "{wake:?} at {now:?}");
-                prop_assert!(wake.unwrap() <= now + INTERVAL * 11 / 10, "asleep for too long");
-            }
+fn files_of_a_silent_vault_are_left_behind_and_those_of_a_slow_one_are_not() {
+    for answers in [false, true] {
+        let mut machine = ready(&two_vaults());
+        assert_eq!(machine.on(Event::Refresh, at(50.0)), [fetch(&[0, 1])]);
+        assert_eq!(machine.on(came(0, "2"), at(50.1)), []);
+        assert_eq!(machine.wake_at(), Some(at(50.0) + SILENCE));
+        if answers {
+            machine.heard(&vault("two"), at(52.0));
+            assert_eq!(machine.on(Event::Wake, at(50.0) + SILENCE), []);
+            let next = machine.wake_at().unwrap();
+            assert!(next >= at(0.0) + INTERVAL * 9 / 10, "it waits for the end of the round");
+            assert_eq!(machine.on(came(1, "2"), at(60.0)), []);
+            assert_eq!(machine.on(over(), at(60.0)), [COMMIT]);
+        } else {
+            machine.heard(&vault("two"), at(49.0));
+            machine.heard(&vault("one"), at(50.1));
+            assert_eq!(machine.on(Event::Wake, at(50.0) + SILENCE), [COMMIT]);
         }
+        let entries = machine.entries(0);
+        let new = entries.iter().filter(|entry| entry.content.is_some()).count();
+        assert_eq!(new, if answers { 2 } else { 1 });
     }
+}
+
+#[test]
+fn a_start_tries_again_what_failed_although_others_are_under_way() {
+    let mut machine = start(&two_vaults());
+    machine.on(Event::Wake, at(0.0));
+    let fault = Fault::new(KS412, Class::Transient, "no answer");
+    let warned = machine.on(failed(0, &fault), at(5.0));
+    assert_eq!(warned, [Action::Report(Report::Warn(fault.clone()))]);
+    assert_eq!(machine.reasons(), [fault.to_string()]);
+    // Even an answer of the other vault does not keep it from that.
+    machine.heard(&vault("two"), at(5.0));
+    assert_eq!(machine.wake_at(), Some(at(5.0) + QUIET));
+    assert_eq!(machine.on(Event::Wake, at(5.0) + QUIET), []);
+    let retry = machine.wake_at().unwrap();
+    assert!(retry > at(5.0) + QUIET && retry < at(6.1), "{retry:?}");
+    assert_eq!(machine.on(Event::Wake, retry), [fetch(&[0])]);
+}
+
+#[test]
+fn a_certificate_of_two_versions_is_fetched_again_and_not_committed() {
+    let mut machine = ready(&certificate());
+    machine.on(Event::Refresh, at(50.0));
+    machine.on(came(0, "1"), at(50.1));
+    machine.on(came(1, "2"), at(50.2));
+    let actions = machine.on(over(), at(50.2));
+    let [Action::Report(Report::Warn(fault)), Action::Forget { items, .. }, ..] = &actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!((fault.kind, &items[..]), (crate::fault::FaultKind::TwoVersions, &[0, 1][..]));
+    let retry = machine.wake_at().unwrap();
+    assert!(retry < at(52.0), "{retry:?}");
+    assert_eq!(machine.on(Event::Wake, retry), [fetch(&[0, 1])]);
+    assert_eq!(machine.on(came(0, "2"), retry).len(), 1, "it works again");
+    machine.on(came(1, "2"), retry);
+    assert_eq!(machine.on(over(), retry), [COMMIT]);
+}
+
+#[test]
+fn half_a_certificate_waits_for_the_other_half() {
+    let mut machine = ready(&certificate());
+    machine.on(Event::Refresh, at(50.0));
+    machine.on(came(0, "2"), at(50.1));
+    machine.on(failed(1, &Fault::new(KS402, Class::Slow, "refused")), at(50.2));
+    assert_eq!(machine.on(over(), at(50.2)), [COMMIT]);
+    assert!(machine.entries(0).iter().all(|entry| entry.content.is_none()), "nothing is new");
+}
+
+#[test]
+fn a_start_that_ends_says_why() {
+    let mut machine = start(&two_vaults());
+    machine.on(Event::Wake, at(0.0));
+    let fault = Fault::new(KS412, Class::Transient, "no answer");
+    machine.on(failed(0, &fault), at(1.0));
+    let end = machine.on(Event::Wake, at(30.0));
+    let Some(Action::GiveUp(last)) = end.last() else { panic!("{end:?}") };
+    assert_eq!(last.message, "no answer (gave up after 30 s)");
+    let mut machine = start(&two_vaults());
+    machine.on(Event::Wake, at(0.0));
+    let fault = Fault::new(KS402, Class::Permanent, "never");
+    assert_eq!(machine.on(failed(0, &fault), at(1.0)).last(), Some(&Action::GiveUp(fault)));
+    let mut machine = ready(&two_vaults());
+    machine.on(Event::Refresh, at(50.0));
+    let fault = Fault::new(KS402, Class::Permanent, "never");
+    let warned = [Action::Report(Report::Warn(fault.clone()))];
+    assert_eq!(machine.on(failed(0, &fault), at(51.0)), warned, "a running pod keeps its files");
 }

@@ -1,7 +1,7 @@
 //! `WWW-Authenticate` of a 401: which tenant and resource the vault wants, and whether it may want
 //! that.
 
-use crate::identity::short;
+use crate::redact::short;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// What a vault asks for.

@@ -8,7 +8,8 @@ use crate::clock::{http_date, since_boot};
 use crate::fault::Fault;
 use crate::foreign::{Head, is_object};
 use crate::http::{self, BODY_LIMIT_BYTES, CONCURRENCY, Http};
-use crate::identity::{AccessToken, TokenSource, short};
+use crate::identity::{AccessToken, TokenSource};
+use crate::redact::short;
 use crate::refresh::Time;
 use crate::throttle::{Throttle, retry_after};
 use keysluice_plan::VaultUrl;
@@ -61,9 +62,9 @@ impl VaultClient {
         Self { http, queues, permits, pages: Semaphore::new(MAX_PAGES_AT_ONCE), throttle }
     }
 
-    /// Whether a vault has answered since then.
-    pub fn has_answered(&self, vault: &VaultUrl, since: Time) -> bool {
-        self.queues.get(vault).is_some_and(|queue| queue.has_answered(since))
+    /// When each vault gave its last complete answer.
+    pub fn answers(&self) -> impl Iterator<Item = (&VaultUrl, Time)> {
+        self.queues.iter().filter_map(|(vault, queue)| Some((vault, queue.answered_at()?)))
     }
 
     /// The object as the vault has it now.

@@ -1,7 +1,7 @@
 //! Why there is no object.
 
 use super::challenge::Challenge;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
@@ -128,7 +128,7 @@ impl VaultErrorKind {
     /// From a body; `None` where it is not Key Vault's error.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let Envelope { error } = serde_json::from_slice(body).ok()?;
-        let short = crate::identity::short;
+        let short = crate::redact::short;
         (!error.code.is_empty()).then(|| Self {
             code: short(&error.code),
             inner: short(&error.innererror.unwrap_or_default().code),
@@ -136,20 +136,21 @@ impl VaultErrorKind {
         })
     }
 
-    fn reason_and_class(&self, status: u16) -> (Reason, Class) {
+    fn explained(&self, status: u16) -> (Reason, Class, FaultKind) {
+        let slow = |reason, kind| (reason, Class::Slow, kind);
         match (status, self.inner.as_str()) {
-            (401, _) => (KS401, Class::Slow),
-            (403, "AccessDenied" | "ForbiddenByPolicy") => (KS403, Class::Slow),
-            (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => (KS405, Class::Slow),
-            (403, inner) if inner.ends_with("Disabled") => (KS406, Class::Slow),
+            (401, _) => slow(KS401, FaultKind::Other),
+            (403, "AccessDenied" | "ForbiddenByPolicy") => slow(KS403, FaultKind::Forbidden),
+            (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => slow(KS405, FaultKind::Other),
+            (403, inner) if inner.ends_with("Disabled") => slow(KS406, FaultKind::Disabled),
             (403, _) if self.message.contains("Client address is not authorized") => {
-                (KS405, Class::Slow)
+                slow(KS405, FaultKind::Other)
             }
-            (403, _) => (KS402, Class::Slow),
-            (404, _) => (KS404, Class::Slow),
-            (429, _) => (KS407, Class::Transient),
-            (408 | 500.., _) => (KS408, Class::Transient),
-            _ => (KS415, Class::Slow),
+            (403, _) => slow(KS402, FaultKind::Forbidden),
+            (404, _) => slow(KS404, FaultKind::NotFound),
+            (429, _) => (KS407, Class::Transient, FaultKind::Throttled),
+            (408 | 500.., _) => (KS408, Class::Transient, FaultKind::Other),
+            _ => slow(KS415, FaultKind::BadRequest),
         }
     }
 }
@@ -174,24 +175,26 @@ impl std::fmt::Display for VaultErrorKind {
 impl VaultError {
     /// As code and message; `object` is `secret "db" in https://kv.vault.azure.net/`.
     pub fn fault(&self, object: &str) -> Fault {
-        let (reason, class) = match self {
-            Self::Refused { status, kind, .. } => kind.reason_and_class(*status),
+        let (reason, class, kind) = match self {
+            Self::Refused { status, kind, .. } => kind.explained(*status),
             // Without Key Vault's words a status is about the way to the vault, not about roles and
             // names.
             Self::Foreign { foreign, .. } => match foreign.status() {
-                429 => (KS407, Class::Transient),
-                _ if foreign.is_unavailable() => (KS408, Class::Transient),
-                _ => (KS413, Class::Transient),
+                429 => (KS407, Class::Transient, FaultKind::Throttled),
+                _ if foreign.is_unavailable() => (KS408, Class::Transient, FaultKind::Other),
+                _ => (KS413, Class::Transient, FaultKind::Other),
             },
-            Self::Unauthorized { .. } => (KS401, Class::Slow),
-            Self::ForeignScope { .. } | Self::ForeignChallenge { .. } => (KS414, Class::Permanent),
-            Self::Waiting { .. } => (KS407, Class::Transient),
+            Self::Unauthorized { .. } => (KS401, Class::Slow, FaultKind::Other),
+            Self::ForeignScope { .. } | Self::ForeignChallenge { .. } => {
+                (KS414, Class::Permanent, FaultKind::Other)
+            }
+            Self::Waiting { .. } => (KS407, Class::Transient, FaultKind::Throttled),
             Self::Network(failure) => match failure.kind {
-                FailureKind::Dns => (KS409, Class::Transient),
-                FailureKind::Tls => (KS410, Class::Transient),
-                FailureKind::Timeout => (KS412, Class::Transient),
-                FailureKind::Connect => (KS411, Class::Transient),
-                FailureKind::Body => (KS413, Class::Transient),
+                FailureKind::Dns => (KS409, Class::Transient, FaultKind::Other),
+                FailureKind::Tls => (KS410, Class::Transient, FaultKind::Other),
+                FailureKind::Timeout => (KS412, Class::Transient, FaultKind::Other),
+                FailureKind::Connect => (KS411, Class::Transient, FaultKind::Other),
+                FailureKind::Body => (KS413, Class::Transient, FaultKind::Other),
             },
             Self::Http(error) => return error.fault(),
         };
@@ -201,7 +204,8 @@ impl VaultError {
             _ => None,
         };
         let waiting = matches!(self, Self::Waiting { .. });
-        Fault { reason, message: format!("{object}: {self}"), class, retry_after, waiting }
+        let message = format!("{object}: {self}");
+        Fault { reason, message, kind, class, retry_after, waiting }
     }
 }
 

@@ -8,12 +8,12 @@ use super::object::Object;
 use super::page;
 use crate::changes::Seen;
 use crate::clock::since_boot;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, FaultKind};
 use crate::http::PAGE_LIMIT_BYTES;
 use crate::identity::TokenSource;
 use crate::refresh::Time;
 use keysluice_plan::VaultUrl;
-use keysluice_plan::reason::{KS402, KS403, KS412, KS413, KS416, KS428};
+use keysluice_plan::reason::{KS412, KS413, KS416, KS428};
 use secrecy::ExposeSecret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -116,7 +116,7 @@ impl VaultClient {
 }
 
 fn too_large(label: &str, what: &str) -> Fault {
-    Fault::new(KS428, Class::Slow, format_args!("{label}: {what}"))
+    Fault::new(KS428, Class::Slow, format_args!("{label}: {what}")).of_kind(FaultKind::BadList)
 }
 
 /// The way from page to page.
@@ -176,7 +176,7 @@ impl Walk {
 
 /// Another right than that to get.
 fn not_listed(mut fault: Fault) -> Fault {
-    if fault.reason == KS402 || fault.reason == KS403 {
+    if fault.kind == FaultKind::Forbidden {
         fault.reason = KS416;
     }
     fault

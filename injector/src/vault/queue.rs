@@ -40,9 +40,9 @@ impl Queue {
         Self { permits: Semaphore::new(share), heard: Mutex::default(), hasher: RandomState::new() }
     }
 
-    /// Whether anything was answered since then.
-    pub(super) fn has_answered(&self, since: Time) -> bool {
-        self.heard().answered.is_some_and(|at| at >= since)
+    /// When the last complete answer came.
+    pub(super) fn answered_at(&self) -> Option<Time> {
+        self.heard().answered
     }
 
     /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by

@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Look whether a cluster has what an installation needs.
+/// Check whether a cluster has what an installation needs.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
-    /// Before an installation or an upgrade; the chart runs it so, as a hook.
+    /// Check before an installation or an upgrade; the chart runs this as a hook.
     #[arg(long, required = true)]
     pre: bool,
     /// Namespace of the installation.
@@ -29,7 +29,7 @@ pub(super) struct Doctor {
     /// Name of its objects (fullnameOverride of the chart).
     #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = name, value_name = "NAME")]
     name: String,
-    /// Secrets Store CSI volumes, as the installation has it.
+    /// Handling of Secrets Store CSI volumes in the installation.
     #[arg(
         long,
         env = "KEYSLUICE_CSI_VOLUMES",
@@ -37,8 +37,8 @@ pub(super) struct Doctor {
         value_name = "auto|replace|leave"
     )]
     csi_volumes: CsiVolumes,
-    /// The pod in that namespace whose containers run both images; without it images are not looked
-    /// at.
+    /// The pod in that namespace whose containers run both images; without it the images are not
+    /// checked.
     #[arg(long, env = "KEYSLUICE_POD", value_parser = name, value_name = "NAME")]
     pod: Option<String>,
     /// The container of that pod that runs the sidecar's image and ends.
@@ -55,7 +55,8 @@ pub(super) struct Doctor {
     /// Seconds to wait for that container.
     #[arg(long, env = "KEYSLUICE_WITHIN_SECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=3600), value_name = "SECONDS")]
     within_seconds: u64,
-    /// The API server to ask; without it, the one of the cluster we run in.
+    /// Kubeconfig of the API server to ask; without it, the API server of the cluster in which the
+    /// command runs.
     #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Output format.

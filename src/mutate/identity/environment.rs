@@ -81,7 +81,10 @@ impl Variables {
                     warn_of_entry(container, name, own, mutation);
                 }
                 let old = entries[index].token_file;
-                if *name == TOKEN_FILE_VARIABLE && old != value && token.is_astray(old, container) {
+                if *name == TOKEN_FILE_VARIABLE
+                    && old != value
+                    && token.has_stale_path(old, container)
+                {
                     mutation.patch.replace(format_args!("{pointer}/env/{index}/value"), value);
                 }
                 continue;

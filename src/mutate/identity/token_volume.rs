@@ -256,7 +256,7 @@ impl TokenVolume {
 
     /// Whether an earlier run injected this token path, another webhook moved the mount since then,
     /// and nothing serves the path now.
-    pub(super) fn is_astray(&self, path: &str, container: &Container<'_>) -> bool {
+    pub(super) fn has_stale_path(&self, path: &str, container: &Container<'_>) -> bool {
         let Some(rest) =
             path.strip_prefix(MOUNT_PATH).and_then(|rest| rest.strip_suffix(TOKEN_PATH))
         else {

@@ -3,12 +3,12 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Name of all objects. Not made from the release's name: there is one installation a cluster, and its webhook configuration has to
-     sort after that of Azure Workload Identity, whose output it recognises. */}}
+{{/* Name of all objects. It does not depend on the release's name: a cluster has one installation, and its webhook configuration must
+     sort after that of Azure Workload Identity, whose output the webhook recognises. */}}
 {{- define "keysluice.fullname" -}}
 {{- $name := default "keysluice" .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- if lt $name "azure-wi-webhook-mutating-webhook-configuration" -}}
-{{- fail (printf "fullnameOverride %q sorts before azure-wi-webhook-mutating-webhook-configuration; hint: choose a name that sorts after it, webhook configurations are called in that order" $name) -}}
+{{- fail (printf "fullnameOverride %q sorts before azure-wi-webhook-mutating-webhook-configuration; hint: choose a name that sorts after it, because webhook configurations are called in the order of their names" $name) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
@@ -37,8 +37,8 @@ app.kubernetes.io/component: webhook
 {{- end -}}
 {{- end -}}
 
-{{/* Repositories that a sidecar's image may be of, as a list in JSON. Replicas of before an upgrade go on injecting theirs until they are
-     gone: so those of ReplicaSets that still have pods count too. The next upgrade finds them gone. */}}
+{{/* Repositories that the guard allows for the sidecar's image, as a list in JSON. Replicas from before an upgrade inject their image
+     until they stop, so the repositories of ReplicaSets that still have pods are included. The next upgrade leaves them out. */}}
 {{- define "keysluice.sidecarRepositories" -}}
 {{- $repositories := prepend (default list .Values.guard.imageRepositories) .Values.injector.image.repository -}}
 {{- range (lookup "apps/v1" "ReplicaSet" .Release.Namespace "").items -}}
@@ -55,7 +55,7 @@ app.kubernetes.io/component: webhook
 {{- $repositories | uniq | toJson -}}
 {{- end -}}
 
-{{/* Where certificates come from: own, given or cert-manager. */}}
+{{/* Source of the certificates: own, given or cert-manager. */}}
 {{- define "keysluice.certificates" -}}
 {{- if .Values.certManager.enabled -}}
 {{- if .Values.tls.existingSecret -}}
@@ -67,30 +67,31 @@ cert-manager
 {{- fail "tls.existingSecret needs tls.caBundle; hint: --set-file tls.caBundle=ca.pem" -}}
 {{- end -}}
 {{- if eq .Values.tls.existingSecret (printf "%s-tls" (include "keysluice.fullname" .)) -}}
-{{- fail (printf "tls.existingSecret %q is the name of the webhook's own Secret, which Helm makes and deletes; hint: choose another name" .Values.tls.existingSecret) -}}
+{{- fail (printf "tls.existingSecret %q is the name of the webhook's own Secret, which Helm creates and deletes; hint: choose another name" .Values.tls.existingSecret) -}}
 {{- end -}}
 given
 {{- else -}}
 {{- if .Values.tls.caBundle -}}
-{{- fail "tls.caBundle is set without tls.existingSecret; hint: set both, or neither: the webhook writes the caBundle of its own authority itself" -}}
+{{- fail "tls.caBundle is set without tls.existingSecret; hint: set both or none; without them the webhook writes the caBundle of its own authority" -}}
 {{- end -}}
 own
 {{- end -}}
 {{- end -}}
 
-{{/* Secret with the certificate. That of cert-manager has a name of its own: cert-manager leaves it behind, and Helm takes over nothing that
-     it did not make. */}}
+{{/* Secret with the certificate. With cert-manager it has a different name, because cert-manager does not delete it and Helm does not
+     adopt objects that it did not create. */}}
 {{- define "keysluice.tlsSecret" -}}
 {{- $own := ternary "cert-manager-tls" "tls" (eq (include "keysluice.certificates" .) "cert-manager") -}}
 {{- default (printf "%s-%s" (include "keysluice.fullname" .) $own) .Values.tls.existingSecret -}}
 {{- end -}}
 
-{{/* Secret of the webhook's whose key `guard` has the guard refuse: its own, or where that is somebody else's one for this alone. */}}
+{{/* Secret whose key `guard` makes the guard refuse: the webhook's own Secret, or a separate one if the certificate's Secret is not the
+     webhook's. */}}
 {{- define "keysluice.guardSecret" -}}
 {{- printf "%s-%s" (include "keysluice.fullname" .) (ternary "tls" "guard" (eq (include "keysluice.certificates" .) "own")) -}}
 {{- end -}}
 
-{{/* Log level; those of Azure Workload Identity count too: nothing means warnings there. */}}
+{{/* Log level. The levels of Azure Workload Identity are accepted too; there, empty means warnings. */}}
 {{- define "keysluice.logLevel" -}}
 {{- $level := default "" .Values.logLevel -}}
 {{- get (dict "" "warn" "trace" "debug" "all" "debug") $level | default $level -}}
@@ -104,7 +105,7 @@ own
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "keysluice.fullname" . }}
 {{- end -}}
 
-{{/* Namespaces whose pods are ours to change. Never our own: with every webhook gone it must be able to come back. */}}
+{{/* Namespaces whose pods the webhook reviews. Never its own namespace: the webhook must be able to start without a running webhook. */}}
 {{- define "keysluice.namespaceSelector" -}}
 {{- $selector := deepCopy (default dict .Values.mutatingWebhookNamespaceSelector) -}}
 {{- $system := ternary list (list "kube-system") (eq (toString .Values.excludeKubeSystem) "false") -}}
@@ -114,13 +115,13 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "keysluice.fullname" .
 {{- toYaml (set $selector "matchExpressions" $expressions) -}}
 {{- end -}}
 
-{{/* Pods with a Secrets Store CSI volume, whoever the provider: that stands in the class, not in the pod. */}}
+{{/* Pods with a Secrets Store CSI volume of any provider: the class names the provider, the pod does not. */}}
 {{- define "keysluice.hasCsiVolume" -}}
 has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.csi) && v.csi.driver == 'secrets-store.csi.k8s.io')
 {{- end -}}
 
-{{/* A pod with such a volume cannot start without us where there is no driver; where there is one, other providers' pods must not
-     wait for us. `helm template` cannot ask the cluster: then the milder one. */}}
+{{/* Without a driver, a pod with such a volume cannot start unless Keysluice mutates it. With a driver, pods of other providers must
+     not depend on Keysluice. `helm template` cannot ask the cluster, so the value is then Ignore. */}}
 {{- define "keysluice.csiFailurePolicy" -}}
 {{- if .Values.webhook.csiFailurePolicy -}}
 {{ .Values.webhook.csiFailurePolicy }}
@@ -131,18 +132,18 @@ Ignore
 {{- end -}}
 {{- end -}}
 
-{{/* Pods that only mirror a static pod of a kubelet. */}}
+{{/* Excludes pods that mirror a static pod of a kubelet. */}}
 {{- define "keysluice.notMirror" -}}
 !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
 {{- end -}}
 
-{{/* Whether webhook and guard are in force (in-force.yaml). */}}
+{{/* Whether webhook and guard are enabled (in-force.yaml). */}}
 {{- define "keysluice.inForce" -}}
 authorizer.serviceAccount('{{ .Release.Namespace }}', '{{ include "keysluice.fullname" . }}').group('keysluice.dev').resource('admission').namespace('{{ .Release.Namespace }}').check('enforce').allowed()
 {{- end -}}
 
-{{/* Owner of cluster-wide objects: the namespace of the release, so that they go with it. Not known to `helm template`, nor where
-     `--create-namespace` makes it only afterwards: then the next upgrade writes it. */}}
+{{/* Owner of cluster-wide objects: the namespace of the release, so that they are deleted with it. The owner is unknown to
+     `helm template`, and if `--create-namespace` creates the namespace afterwards: then the next upgrade writes it. */}}
 {{- define "keysluice.owner" -}}
 {{- with lookup "v1" "Namespace" "" .Release.Namespace -}}
 ownerReferences:
@@ -153,8 +154,8 @@ ownerReferences:
 {{- end -}}
 {{- end -}}
 
-{{/* Fails beside another installation: two would call two webhooks for each pod, and each guard refuses the other's sidecar. What this
-     release made under another name goes with the upgrade. */}}
+{{/* Fails if there is another installation: with two, API servers call two webhooks for each pod, and each guard refuses the other's
+     sidecar. Objects that this release created under another name are deleted by the upgrade. */}}
 {{- define "keysluice.onlyOne" -}}
 {{- $name := include "keysluice.fullname" . -}}
 {{- $found := dict -}}
@@ -178,7 +179,7 @@ ownerReferences:
 {{- $release := get $by "meta.helm.sh/release-name" -}}
 {{- $where := get $by "meta.helm.sh/release-namespace" -}}
 {{- if or (ne $release $.Release.Name) (ne $where $.Release.Namespace) -}}
-{{- fail (printf "KS729 there is another installation of Keysluice: %s%s; hint: one a cluster: upgrade that one, or uninstall it first" $what (ternary (printf ", of the release %s in namespace %s" $release $where) "" (not (empty $release)))) -}}
+{{- fail (printf "KS729 there is another installation of Keysluice: %s%s; hint: a cluster has one installation; upgrade that one, or uninstall it first" $what (ternary (printf ", of the release %s in namespace %s" $release $where) "" (not (empty $release)))) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -14,10 +14,22 @@ use tokio::process::Command;
 
 const PAGES: [&str; 4] = ["install.md", "upgrade.md", "uninstall.md", "operate.md"];
 /// What somebody has to bring along.
-const ELSEWHERE: [(&str, &str); 2] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     ("skopeo copy oci-archive:target/images/webhook", "a registry of one's own"),
     ("skopeo copy oci-archive:target/images/injector", "a registry of one's own"),
+    (
+        "helm upgrade keysluice webhook-config/chart --namespace keysluice-system \
+         --reset-then-reuse-values --set certManager.enabled=true",
+        "cert-manager: make test-peers",
+    ),
+    (
+        "helm upgrade keysluice webhook-config/chart --namespace keysluice-system \
+         --reset-then-reuse-values --set certManager.enabled=false",
+        "cert-manager: make test-peers",
+    ),
 ];
+const UPGRADE: &str = "helm upgrade keysluice webhook-config/chart --namespace keysluice-system \
+    --reset-then-reuse-values --wait";
 const SWITCH: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/keysluice-in-force";
 const NODE: &str = include_str!("../../../data/chart/node-commands.txt");
 
@@ -116,7 +128,7 @@ impl<'a> Reader<'a> {
         }
         self.stage.lead_back().await;
 
-        self.give("helm upgrade keysluice").await;
+        self.give(UPGRADE).await;
         self.give("until").await;
         // As a definition of an older chart would be, with Helm's name on it.
         let old = json!([{"op": "add", "path": "/spec/versions/1/schema/openAPIV3Schema/description", "value": "old"}]);
@@ -141,7 +153,7 @@ impl<'a> Reader<'a> {
         let shown = self.give("kubectl get validatingadmissionpolicy,").await;
         assert!(shown.contains("keysluice-guard-identity"), "{shown}");
         self.stop_refusing().await;
-        self.give("helm upgrade keysluice").await;
+        self.give(UPGRADE).await;
         assert!(get(self.stage, SWITCH).await.is_some(), "an upgrade brings it back");
         self.give("helm uninstall keysluice --namespace keysluice-system --wait").await;
         assert!(get(self.stage, CONFIGURATION).await.is_none());

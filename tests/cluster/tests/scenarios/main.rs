@@ -22,7 +22,9 @@ mod memory;
 mod order;
 mod other_webhook;
 mod pages;
+mod peers;
 mod pipeline;
+mod reader;
 mod rights;
 mod rolling;
 mod upheaval;
@@ -127,6 +129,7 @@ fn materials() -> anyhow::Result<Materials> {
         ["pause.tar", "busybox.tar"].iter().map(|name| images.join(name)).collect();
     archives
         .extend(["webhook", "injector"].map(|name| ours.join(format!("{name}-{machine}.oci.tar"))));
+    archives.extend(peers::images()?);
     Ok(Materials {
         supervisor: env!("CARGO_BIN_EXE_keysluice-cluster").into(),
         components: named("KEYSLUICE_COMPONENTS")?,
@@ -155,19 +158,26 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // Scenarios stay on this thread; the emulator has the others.
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        let world = Arc::new(World::start(layout).await?);
+        let with_peers = peers::directory().is_some();
+        let world =
+            if with_peers { peers::world(layout).await? } else { World::start(layout).await? };
+        let world = Arc::new(world);
         // The longest waits first.
-        let calm: &[&'static [Scenario]] = &[
-            gate::ALL,
-            workloads::ALL,
-            guides::ALL,
-            rights::ALL,
-            order::ALL,
-            other_webhook::ALL,
-            admission::ALL,
-            pipeline::ALL,
-            pages::ALL,
-        ];
+        let calm: &[&'static [Scenario]] = if with_peers {
+            &[]
+        } else {
+            &[
+                gate::ALL,
+                workloads::ALL,
+                guides::ALL,
+                rights::ALL,
+                order::ALL,
+                other_webhook::ALL,
+                admission::ALL,
+                pipeline::ALL,
+                pages::ALL,
+            ]
+        };
         let (mut failed, mut number) = (0, 0);
         let mut playing = JoinSet::new();
         for scenario in
@@ -188,14 +198,11 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
             println!("{error:#}");
         }
         // One by one: they measure, or take away what the others need.
-        let alone: &[&'static [Scenario]] = &[
-            gate_cost::ALL,
-            kills::ALL,
-            upheaval::ALL,
-            rolling::ALL,
-            memory::ALL,
-            pages::FAREWELL,
-        ];
+        let alone: &[&'static [Scenario]] = if with_peers {
+            peers::ALL
+        } else {
+            &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL, pages::FAREWELL]
+        };
         for scenario in
             alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter))
         {

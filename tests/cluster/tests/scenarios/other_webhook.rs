@@ -1,7 +1,7 @@
 //! Somebody else's mutating webhook, called after ours: it adds a container and renames the pod.
 
 use crate::scene::{BUSYBOX, SHOW, Scene};
-use crate::world::{certificate, until};
+use crate::world::until;
 use anyhow::Context as _;
 use axum::routing::post;
 use axum::{Json, Router};
@@ -81,6 +81,20 @@ async fn look(scene: &Scene) -> anyhow::Result<()> {
     anyhow::ensure!(name.starts_with("after-"), "the pod was not renamed: {name}");
     scene.says(name, "first").await?;
     Ok(())
+}
+
+/// An authority, and what it signed for a name: three PEM texts.
+fn certificate(name: &str) -> anyhow::Result<(String, String, String)> {
+    let authority_key = rcgen::KeyPair::generate()?;
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key)?.pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate()?;
+    let mut leaf = rcgen::CertificateParams::new(vec![name.to_owned()])?;
+    leaf.use_authority_key_identifier_extension = true;
+    let certificate = leaf.signed_by(&key, &issuer)?;
+    Ok((authority_pem, certificate.pem(), key.serialize_pem()))
 }
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor) -> anyhow::Result<()> {

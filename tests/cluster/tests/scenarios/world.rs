@@ -40,6 +40,13 @@ pub(crate) struct World {
 impl World {
     /// Starts the emulator, tells it the cluster's keys, installs the chart.
     pub(crate) async fn start(layout: Layout) -> anyhow::Result<Self> {
+        let mut world = Self::open(layout).await?;
+        world.install().await?;
+        Ok(world)
+    }
+
+    /// The same without Keysluice.
+    pub(crate) async fn open(layout: Layout) -> anyhow::Result<Self> {
         let api = Api::connect(&layout).await?;
         let config = Config {
             https_addr: format!("{NODE_ADDRESS}:443").parse()?,
@@ -51,7 +58,7 @@ impl World {
         let issuers = json!({"tenants": [TENANT], "issuers": [{"issuer": ISSUER, "jwks": jwks}]});
         emulator.seed(serde_json::from_value(issuers)?)?;
         let (figures, reported) = Default::default();
-        let mut world = Self {
+        Ok(Self {
             api,
             layout,
             emulator,
@@ -59,24 +66,26 @@ impl World {
             reported,
             first_mutated: Duration::ZERO,
             peaks: Peaks::watch(),
-        };
-        world.install().await?;
-        Ok(world)
+        })
     }
 
-    async fn install(&mut self) -> anyhow::Result<()> {
+    /// What the chart needs to be told here: our images, and the emulator as Azure.
+    pub(crate) fn values(&self) -> Value {
         let cloud = json!({
             "name": "AzurePublicCloud", "activeDirectoryEndpoint": "https://login.microsoftonline.com/",
             "keyVaultEndpoint": "https://vault.azure.net/", "keyVaultDNSSuffix": "vault.azure.net",
             "managedIdentityEndpoint": format!("http://{METADATA_ADDRESS}/"), "trustedCa": self.emulator.ca_pem(),
         });
         let image = |name: &str| json!({"repository": format!("registry.test/keysluice-{name}"), "release": "1"});
-        let values = json!({
+        json!({
             "image": image("webhook"), "injector": {"image": image("injector")}, "azureTenantID": TENANT,
             "azureEnvironmentDefinition": cloud.to_string(), "refreshInterval": "30s",
-        });
+        })
+    }
+
+    async fn install(&mut self) -> anyhow::Result<()> {
         let file = self.layout.path("values.json");
-        std::fs::write(&file, values.to_string())?;
+        std::fs::write(&file, self.values().to_string())?;
         let (chart, file) = (source("webhook-config/chart"), file.display().to_string());
         let arguments =
             ["install", "keysluice", &chart, "--create-namespace", "--wait", "--values", &file];
@@ -115,10 +124,19 @@ impl World {
         .await
     }
 
-    /// Runs Helm for our release; its output. Helm keeps nothing outside the enclosure.
+    /// Runs Helm for our release; its output.
     pub(crate) async fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.helm_in(RELEASE, &[arguments, &["--timeout", "120s"]].concat()).await
+    }
+
+    /// Runs Helm for a release in any namespace. It keeps nothing outside the enclosure.
+    pub(crate) async fn helm_in(
+        &self,
+        namespace: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<String> {
         let mut command = Command::new(helm()?);
-        command.args(arguments).args(["--namespace", RELEASE, "--timeout", "120s"]);
+        command.args(arguments).args(["--namespace", namespace]);
         command.env("KUBECONFIG", self.layout.kubeconfig());
         self.give_helm_a_home(&mut command);
         run(command, None).await
@@ -272,20 +290,6 @@ pub(crate) async fn run(mut command: Command, input: Option<&str>) -> anyhow::Re
 pub(crate) fn source(relative: &str) -> String {
     let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.join(relative).display().to_string()
-}
-
-/// An authority, and what it signed for a name: three PEM texts.
-pub(crate) fn certificate(name: &str) -> anyhow::Result<(String, String, String)> {
-    let authority_key = rcgen::KeyPair::generate()?;
-    let mut authority = rcgen::CertificateParams::default();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority_pem = authority.self_signed(&authority_key)?.pem();
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let key = rcgen::KeyPair::generate()?;
-    let mut leaf = rcgen::CertificateParams::new(vec![name.to_owned()])?;
-    leaf.use_authority_key_identifier_extension = true;
-    let certificate = leaf.signed_by(&key, &issuer)?;
-    Ok((authority_pem, certificate.pem(), key.serialize_pem()))
 }
 
 /// Whether a condition of an object is true.

@@ -2,7 +2,7 @@
 
 use keysluice::cloud::{Cloud, Clouds};
 use keysluice::provider_class::{Allowlist, Context, ProviderClass, resolve};
-use keysluice_plan::{HALVES, RelativePath};
+use keysluice_plan::{CERT_AND_KEY, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `objects`, a NUL and `select` give an error or a Plan without two files on one path and with few
@@ -40,13 +40,13 @@ pub fn class(bytes: &[u8]) {
     assert!(plan.warnings.len() <= 16, "{} warnings", plan.warnings.len());
     let mut paths = BTreeSet::new();
     for file in &plan.files {
-        let halves = if file.split { &HALVES[..] } else { &[] };
+        let suffixes = if file.split { &CERT_AND_KEY[..] } else { &[] };
         for version in 0..file.history.unwrap_or(1) {
             let version =
                 if file.history.is_some() { format!("/{version}") } else { String::new() };
-            for half in halves.iter().chain([&""]) {
+            for suffix in suffixes.iter().chain([&""]) {
                 let path: RelativePath =
-                    file.path.followed_by(&format!("{version}{half}")).unwrap();
+                    file.path.followed_by(&format!("{version}{suffix}")).unwrap();
                 assert!(paths.insert(path), "two files on one path");
             }
         }

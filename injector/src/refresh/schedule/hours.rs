@@ -8,7 +8,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A volume of `files` whose world answers by `world(file, now)`; it knows every fetch and every
 /// success.
 struct Pod {
-    machine: Refresh,
+    machine: Schedule,
     now: Time,
     /// When which files were asked for.
     rounds: Vec<(Time, Vec<usize>)>,
@@ -21,7 +21,7 @@ impl Pod {
         let settings = Settings { start_timeout: None, linger: Duration::from_secs(10), seed };
         let now = HOUR;
         let machine =
-            Refresh::new(&settings, &[VolumeSpec { files, interval, complete: false }], now);
+            Schedule::new(&settings, &[VolumeSpec { files, interval, complete: false }], now);
         let mut pod = Self { machine, now, rounds: Vec::new(), fetched_at: vec![None; files] };
         pod.step(Event::Tick, &|_, _| Outcome::Fetched);
         pod

@@ -4,12 +4,12 @@
 mod certificates;
 
 use crate::content::{Content, Output};
-use crate::fault::{Class, Fault};
-use crate::fetch::Brought;
+use crate::fault::{Class, Fault, FaultKind};
+use crate::fetch::ItemUpdate;
 use crate::item::Item;
 use crate::volume::Entry;
-use keysluice_plan::reason::{KS425, KS429, KS431};
-use keysluice_plan::{File, Part, RelativePath, Volume};
+use keysluice_plan::reason::{KS429, KS431};
+use keysluice_plan::{File, Layout, Part, RelativePath, Volume};
 use std::collections::BTreeSet;
 
 /// Per item the files it has made.
@@ -84,17 +84,11 @@ impl Outputs {
     /// of this volume. A pod keeps its Plan, so whose a file is follows from its path: no state
     /// that could disagree with the volume.
     pub(crate) fn of(volume: &Volume, files: &BTreeSet<RelativePath>) -> (Self, bool) {
-        let owned =
-            |path: &RelativePath| volume.files.iter().any(|file| Item::File(file).claims(path));
-        let named = |path: &RelativePath| volume.files.iter().any(|file| file.path == *path);
-        let made = |item: Item<'_>| {
-            let own = |path: &&RelativePath| {
-                item.claims(path)
-                    && match item {
-                        // A half of a split secret gives way to the file the Plan names so.
-                        Item::File(file) => file.path == **path || !named(path),
-                        Item::Selection(_) => !owned(path),
-                    }
+        let layout = Layout::of(volume);
+        let made = |index: usize| {
+            let own = |path: &&RelativePath| match index.checked_sub(volume.files.len()) {
+                None => layout.file_of(path) == Some(index),
+                Some(selection) => layout.may_be_selected(selection, path),
             };
             Made {
                 standing: files.iter().filter(own).cloned().collect(),
@@ -106,7 +100,7 @@ impl Outputs {
             Item::count(volume) > 0 && Item::all(volume).all(|item| item.may_have_made(files));
         (
             Self {
-                made: Item::all(volume).map(made).collect(),
+                made: (0..Item::count(volume)).map(made).collect(),
                 certificates: certificates::groups(volume),
             },
             complete,
@@ -120,17 +114,19 @@ impl Outputs {
         &mut self,
         volume: &Volume,
         index: usize,
-        brought: Brought,
+        brought: ItemUpdate,
     ) -> Result<Option<Fault>, Fault> {
-        let Brought { fetched, kept: asked } = brought;
+        let ItemUpdate { fetched, kept: asked } = brought;
         let mut files = fetched.files;
         match Item::at(volume, index) {
-            Item::File(file) => check_halves(volume, file, &files)?,
+            Item::File(file) if file.split && file.history.is_none() => {
+                check_cert_and_key(volume, file, &files)?;
+            }
+            Item::File(_) => {}
             Item::Selection(_) => {
-                files.retain(|new| {
-                    !volume.files.iter().any(|file| Item::File(file).claims(&new.path))
-                });
-                self.check_selected(volume, index, &files)?;
+                let layout = Layout::of(volume);
+                files.retain(|new| layout.file_of(&new.path).is_none());
+                self.check_selected(volume, &layout, index, &files)?;
             }
         }
         let made = &mut self.made[index];
@@ -156,15 +152,19 @@ impl Outputs {
     /// An item could not be fetched or made.
     pub(crate) fn failed(&mut self, volume: &Volume, index: usize, fault: &Fault) {
         let of_ca = volume.files.get(index).is_some_and(|file| file.part == Some(Part::Ca));
-        self.made[index].without_ca = of_ca && fault.reason == KS425;
+        self.made[index].without_ca = of_ca && fault.kind == FaultKind::NoPart;
     }
 
     /// A secret that was selected may not stand where another item's file does.
-    fn check_selected(&self, volume: &Volume, index: usize, files: &[Output]) -> Result<(), Fault> {
-        let planned: Vec<RelativePath> =
-            volume.files.iter().flat_map(|file| Item::File(file).paths()).collect();
+    fn check_selected(
+        &self,
+        volume: &Volume,
+        layout: &Layout<'_>,
+        index: usize,
+        files: &[Output],
+    ) -> Result<(), Fault> {
         for new in files {
-            let file = planned.iter().find(|path| new.path.collides_with(path));
+            let file = layout.colliding_path(&new.path);
             let mut others = self
                 .made
                 .iter()
@@ -177,7 +177,7 @@ impl Outputs {
                     .find(|path| new.path.collides_with(path) && !(guessed && new.path == **path))
                     .cloned()
             };
-            if let Some(other) = file.cloned().or_else(|| others.find_map(in_the_way)) {
+            if let Some(other) = file.or_else(|| others.find_map(in_the_way)) {
                 return Err(in_one_place(Item::at(volume, index), &new.path, &other));
             }
         }
@@ -271,14 +271,12 @@ impl Outputs {
     }
 }
 
-/// Where the halves of a split secret are, no other file of the Plan may be.
-fn check_halves(volume: &Volume, file: &File, files: &[Output]) -> Result<(), Fault> {
-    let split = file.split && file.history.is_none();
-    for half in files.iter().map(|new| &new.path).filter(|path| split && **path != file.path) {
-        if let Some(other) =
-            volume.files.iter().map(|other| &other.path).find(|path| half.collides_with(path))
-        {
-            return Err(in_one_place(Item::File(file), half, other));
+/// Where certificate and key of a split secret are, no other file of the Plan may be.
+fn check_cert_and_key(volume: &Volume, file: &File, files: &[Output]) -> Result<(), Fault> {
+    let layout = Layout::of(volume);
+    for path in files.iter().map(|new| &new.path).filter(|path| **path != file.path) {
+        if let Some(other) = layout.colliding_file(path) {
+            return Err(in_one_place(Item::File(file), path, other));
         }
     }
     Ok(())
@@ -292,11 +290,12 @@ pub(crate) fn of_two_versions(volume: &Volume, index: usize) -> Fault {
         Class::Transient,
         format_args!("{source}: its files would be of different versions"),
     )
+    .of_kind(FaultKind::TwoVersions)
 }
 
 /// Whether a fault is that.
 pub(crate) fn is_of_two_versions(fault: &Fault) -> bool {
-    fault.reason == KS431
+    fault.kind == FaultKind::TwoVersions
 }
 
 fn in_one_place(item: Item<'_>, path: &RelativePath, other: &RelativePath) -> Fault {

@@ -52,7 +52,7 @@ struct Problem {
 /// Notes a fault; whether it is news.
 fn note(problem: &mut Option<Problem>, fault: &Fault, at: Time) -> bool {
     match problem {
-        Some(known) if known.fault.reason == fault.reason => {
+        Some(known) if known.fault.reads_like(fault) => {
             (known.fault, known.at) = (fault.clone(), at);
             false
         }

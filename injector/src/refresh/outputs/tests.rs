@@ -1,6 +1,6 @@
 use super::*;
 use crate::content::Fetched;
-use keysluice_plan::reason::KS402;
+use keysluice_plan::reason::{KS402, KS425};
 use serde_json::{Value, json};
 
 fn volume(files: &[Value], selections: &[Value]) -> Volume {
@@ -25,7 +25,7 @@ fn set(paths: &[&str]) -> BTreeSet<RelativePath> {
     paths.iter().map(|path| path.parse().unwrap()).collect()
 }
 
-fn fetched(paths: &[&str]) -> Brought {
+fn fetched(paths: &[&str]) -> ItemUpdate {
     let output = |path: &&str| Output {
         path: path.parse().unwrap(),
         content: Content::new(path.as_bytes().to_vec()),
@@ -157,7 +157,7 @@ fn a_selected_secret_that_fails_keeps_its_file() {
     let some = |new: &[&str], kept: &[&str]| {
         let fault = || Some(Fault::new(KS402, Class::Slow, "refused"));
         let kept = kept.iter().map(|path| (path.parse().unwrap(), fault())).collect();
-        Brought { kept, ..fetched(new) }
+        ItemUpdate { kept, ..fetched(new) }
     };
     assert_eq!(
         outputs.accept(&volume, 0, some(&["a"], &["b"])).unwrap_err().reason,
@@ -227,7 +227,7 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
     assert_eq!(outputs.committed(), [0]);
     outputs.accept(&volume, 0, of("crt", "2")).unwrap();
     assert!(outputs.committed().is_empty());
-    outputs.accept(&volume, 1, Brought::default()).unwrap();
+    outputs.accept(&volume, 1, ItemUpdate::default()).unwrap();
     assert_eq!(outputs.committed(), [0, 1], "an optional part that is not there has no version");
 }
 
@@ -249,7 +249,9 @@ fn a_certificate_without_authorities_is_replaced_and_one_without_its_key_is_not(
         let (mut outputs, _) = Outputs::of(&volume, &set(&["ca", "crt", "key"]));
         for (index, path) in ["ca", "crt", "key"].into_iter().enumerate() {
             if path == failed {
-                outputs.failed(&volume, index, &Fault::new(reason, Class::Slow, "it failed"));
+                let kind = if reason == KS425 { FaultKind::NoPart } else { FaultKind::Forbidden };
+                let fault = Fault::new(reason, Class::Slow, "it failed").of_kind(kind);
+                outputs.failed(&volume, index, &fault);
             } else {
                 outputs.accept(&volume, index, new(path)).unwrap();
             }
