@@ -11,8 +11,8 @@ use crate::cluster::api::{ApiServer, Client, Pace};
 use crate::cluster::manifests::Manifests;
 use crate::log;
 use crate::metrics::Metrics;
-use crate::server::handler::Load;
-use crate::server::{self, ClientAuthorities, Handler, Limits, MinVersion, tls};
+
+use crate::server::{self, ClientAuthorities, Handler, Limits, Load, MinVersion, tls};
 use anyhow::Context as _;
 use clap::Args;
 use keysluice_certs::PairFiles;

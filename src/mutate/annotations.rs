@@ -67,141 +67,131 @@ const SMALLEST_VOLUME: u64 = 1 << 20;
 /// What is in a tmpfs is memory of the node.
 const LARGEST_VOLUME: u64 = 16 << 30;
 
-/// Every annotation, with what it takes; `docs/annotations.md` is generated from it.
-pub const KNOWN: &[(&str, &str, &str)] = &[
-    (
-        "keysluice.dev/after",
-        "the name of a native sidecar",
-        "puts the sidecar after that one instead of first",
-    ),
-    (
-        "keysluice.dev/client-ids",
-        "CONTAINER=CLIENT-ID, several separated by ;",
-        "gives containers an identity of their own instead of the ServiceAccount's",
-    ),
-    (
-        "keysluice.dev/cpu-limit",
-        "a quantity such as 10m",
-        "CPU limit of the sidecar (default none)",
-    ),
-    (
-        "keysluice.dev/cpu-request",
-        "a quantity such as 10m",
-        "CPU that the sidecar requests (default 1m)",
-    ),
-    (
-        "keysluice.dev/csi-volumes",
-        "replace or leave",
-        "serves this pod's Secrets Store CSI volumes, or leaves them to the driver",
-    ),
-    (
-        "keysluice.dev/env-from-wins",
-        "names of AZURE_ variables, separated by commas",
-        "leaves these variables to a container's envFrom, which an injected variable would override",
-    ),
-    (
-        "keysluice.dev/gate",
-        "hook, probe or none",
-        "how the application waits for its first secrets (default hook)",
-    ),
-    (
-        "keysluice.dev/on-missing",
-        "fail or wait",
-        "whether a start without all secrets fails after 30 s (default, except with the gate none) \
+/// One annotation: what users read of it, and what it sets.
+#[derive(Debug)]
+pub struct Annotation {
+    /// The key.
+    pub key: &'static str,
+    /// What it takes, for errors and documentation.
+    pub takes: &'static str,
+    /// What it does.
+    pub effect: &'static str,
+    /// Sets it; `None` where the value is not what it takes.
+    set: fn(&mut Annotations, &str) -> Option<()>,
+}
+
+/// Every annotation; `docs/annotations.md` is generated from it.
+pub const KNOWN: &[Annotation] = &[
+    Annotation {
+        key: "keysluice.dev/after",
+        takes: "the name of a native sidecar",
+        effect: "puts the sidecar after that one instead of first",
+        set: |read, value| store(&mut read.after, (!value.is_empty()).then(|| value.to_owned())),
+    },
+    Annotation {
+        key: "keysluice.dev/client-ids",
+        takes: "CONTAINER=CLIENT-ID, several separated by ;",
+        effect: "gives containers an identity of their own instead of the ServiceAccount's",
+        set: |read, value| by_container(value).map(|ids| read.client_ids = ids),
+    },
+    Annotation {
+        key: "keysluice.dev/cpu-limit",
+        takes: "a quantity such as 10m",
+        effect: "CPU limit of the sidecar (default none)",
+        set: |read, value| store(&mut read.cpu_limit, cpu(value)),
+    },
+    Annotation {
+        key: "keysluice.dev/cpu-request",
+        takes: "a quantity such as 10m",
+        effect: "CPU that the sidecar requests (default 1m)",
+        set: |read, value| store(&mut read.cpu_request, cpu(value)),
+    },
+    Annotation {
+        key: "keysluice.dev/csi-volumes",
+        takes: "replace or leave",
+        effect: "serves this pod's Secrets Store CSI volumes, or leaves them to the driver",
+        set: |read, value| store(&mut read.csi_volumes, csi_volumes(value)),
+    },
+    Annotation {
+        key: "keysluice.dev/env-from-wins",
+        takes: "names of AZURE_ variables, separated by commas",
+        effect: "leaves these variables to a container's envFrom, which an injected variable would override",
+        set: |read, value| variables(value).map(|names| read.env_from_wins = names),
+    },
+    Annotation {
+        key: "keysluice.dev/gate",
+        takes: "hook, probe or none",
+        effect: "how the application waits for its first secrets (default hook)",
+        set: |read, value| gate(value).map(|gate| read.gate = gate),
+    },
+    Annotation {
+        key: "keysluice.dev/on-missing",
+        takes: "fail or wait",
+        effect: "whether a start without all secrets fails after 30 s (default, except with the gate none) \
          or waits; wait implies the probe gate",
-    ),
-    (
-        "keysluice.dev/refresh-interval",
-        "a duration such as 30s, 2m or 1h",
-        "how often the sidecar asks the vault; overrides the class's refreshInterval",
-    ),
-    (
-        "keysluice.dev/size-limit",
-        "bytes such as 8Mi, at least 1Mi",
-        "size of each volume's tmpfs; overrides the size calculated from the class (two \
+        set: |read, value| store(&mut read.on_missing, on_missing(value)),
+    },
+    Annotation {
+        key: "keysluice.dev/refresh-interval",
+        takes: "a duration such as 30s, 2m or 1h",
+        effect: "how often the sidecar asks the vault; overrides the class's refreshInterval",
+        set: |read, value| store(&mut read.refresh_interval, interval(value)),
+    },
+    Annotation {
+        key: "keysluice.dev/size-limit",
+        takes: "bytes such as 8Mi, at least 1Mi",
+        effect: "size of each volume's tmpfs; overrides the size calculated from the class (two \
          generations of 32Ki per file)",
-    ),
-    (
-        "keysluice.dev/tenant-ids",
-        "CONTAINER=TENANT-ID, several separated by ;",
-        "gives containers a tenant of their own instead of the ServiceAccount's",
-    ),
-    (
-        "keysluice.dev/token-layout",
-        "v1.5, v1.6.0 or v1.6.1",
-        "where the token goes in the containers: the path of that release of Azure Workload \
+        set: |read, value| store(&mut read.size_limit, size(value)),
+    },
+    Annotation {
+        key: "keysluice.dev/tenant-ids",
+        takes: "CONTAINER=TENANT-ID, several separated by ;",
+        effect: "gives containers a tenant of their own instead of the ServiceAccount's",
+        set: |read, value| by_container(value).map(|ids| read.tenant_ids = ids),
+    },
+    Annotation {
+        key: "keysluice.dev/token-layout",
+        takes: "v1.5, v1.6.0 or v1.6.1",
+        effect: "where the token goes in the containers: the path of that release of Azure Workload \
          Identity",
-    ),
+        set: |read, value| store(&mut read.token_layout, value.parse().ok()),
+    },
 ];
+
+const GATE: &str = "keysluice.dev/gate";
 
 impl Annotations {
     /// Reads and checks them.
     pub fn read(pod: &Pod<'_>) -> Result<Self, Refusal> {
         let mut read = Self::default();
-        let (mut gate, mut bytes) = (None, 0);
+        let (mut has_gate, mut bytes) = (false, 0);
         for (key, value) in pod.metadata.annotations.below(PREFIX) {
-            let Some((known, expected, _)) = KNOWN.iter().find(|(known, ..)| *known == key) else {
-                return Err(
-                    Cause::UnknownAnnotation { key: cut(key), nearest: nearest(key) }.into()
-                );
+            let Some(known) = KNOWN.iter().find(|known| known.key == key) else {
+                let cause = Cause::UnknownAnnotation { key: cut(key), nearest: nearest(key) };
+                return Err(cause.into());
             };
             bytes += key.len() + value.len();
             if bytes > MAX_ANNOTATIONS_BYTES {
-                return Err(
-                    Cause::AnnotationsSize { of: PREFIX, limit: MAX_ANNOTATIONS_BYTES }.into()
-                );
+                let (of, limit) = (PREFIX, MAX_ANNOTATIONS_BYTES);
+                return Err(Cause::AnnotationsSize { of, limit }.into());
             }
-            let bad = || {
-                Refusal::from(Cause::AnnotationValue { key: known, value: cut(value), expected })
-            };
-            match &known[PREFIX.len()..] {
-                "after" if !value.is_empty() => read.after = Some(value.to_owned()),
-                "client-ids" => read.client_ids = by_container(value).ok_or_else(bad)?,
-                "tenant-ids" => read.tenant_ids = by_container(value).ok_or_else(bad)?,
-                "env-from-wins" => read.env_from_wins = variables(value).ok_or_else(bad)?,
-                "token-layout" => read.token_layout = Some(value.parse().map_err(|_| bad())?),
-                "cpu-limit" if quantity::is_cpu(value) => read.cpu_limit = Some(value.to_owned()),
-                "cpu-request" if quantity::is_cpu(value) => {
-                    read.cpu_request = Some(value.to_owned());
-                }
-                "csi-volumes" => match value.parse() {
-                    Ok(CsiVolumes::Auto) | Err(_) => return Err(bad()),
-                    Ok(choice) => read.csi_volumes = Some(choice),
-                },
-                "gate" => {
-                    gate = Some(match value {
-                        "hook" => Gate::Hook,
-                        "probe" => Gate::Probe,
-                        "none" => Gate::None,
-                        _ => return Err(bad()),
-                    });
-                }
-                "on-missing" => {
-                    read.on_missing = match value {
-                        "wait" => Some(OnMissing::Wait),
-                        "fail" => Some(OnMissing::Fail),
-                        _ => return Err(bad()),
-                    }
-                }
-                "size-limit" => {
-                    let bytes = quantity::memory_bytes(value)
-                        .filter(|bytes| (SMALLEST_VOLUME..=LARGEST_VOLUME).contains(bytes));
-                    read.size_limit = Some(bytes.ok_or_else(bad)?);
-                }
-                "refresh-interval" => {
-                    read.refresh_interval =
-                        Some(value.parse::<RefreshInterval>().map_err(|_| bad())?.duration());
-                }
-                _ => return Err(bad()),
-            }
+            has_gate |= key == GATE;
+            (known.set)(&mut read, value).ok_or_else(|| Cause::AnnotationValue {
+                key: known.key,
+                value: cut(value),
+                expected: known.takes,
+            })?;
         }
-        read.gate = gate.unwrap_or_else(|| if read.waits() { Gate::Probe } else { Gate::Hook });
+        if !has_gate && read.waits() {
+            read.gate = Gate::Probe;
+        }
         if read.waits() && read.gate == Gate::Hook {
             // The kubelet deletes no pod while a postStart hook runs: an unbounded wait must not be
             // a hook.
             let value = "hook".to_owned();
             return Err(Cause::AnnotationValue {
-                key: "keysluice.dev/gate",
+                key: GATE,
                 value,
                 expected: "probe or none together with on-missing: wait",
             }
@@ -230,6 +220,45 @@ impl Annotations {
         };
         map.get(container).map(String::as_str)
     }
+}
+
+/// Sets a field if there is a value for it.
+fn store<T>(field: &mut Option<T>, value: Option<T>) -> Option<()> {
+    *field = Some(value?);
+    Some(())
+}
+
+fn cpu(value: &str) -> Option<String> {
+    quantity::is_cpu(value).then(|| value.to_owned())
+}
+
+fn csi_volumes(value: &str) -> Option<CsiVolumes> {
+    value.parse().ok().filter(|choice| *choice != CsiVolumes::Auto)
+}
+
+fn gate(value: &str) -> Option<Gate> {
+    match value {
+        "hook" => Some(Gate::Hook),
+        "probe" => Some(Gate::Probe),
+        "none" => Some(Gate::None),
+        _ => None,
+    }
+}
+
+fn on_missing(value: &str) -> Option<OnMissing> {
+    match value {
+        "wait" => Some(OnMissing::Wait),
+        "fail" => Some(OnMissing::Fail),
+        _ => None,
+    }
+}
+
+fn interval(value: &str) -> Option<Duration> {
+    value.parse::<RefreshInterval>().ok().map(RefreshInterval::duration)
+}
+
+fn size(value: &str) -> Option<u64> {
+    quantity::memory_bytes(value).filter(|bytes| (SMALLEST_VOLUME..=LARGEST_VOLUME).contains(bytes))
 }
 
 /// `app=ID; worker=ID`; each container once, with an id that can be one.
@@ -262,7 +291,7 @@ fn variables(value: &str) -> Option<Vec<&'static str>> {
 
 /// The known annotation closest to `key`, if one is close enough to be meant.
 fn nearest(key: &str) -> Option<&'static str> {
-    let known: Vec<&'static str> = KNOWN.iter().map(|(known, ..)| *known).collect();
+    let known: Vec<&'static str> = KNOWN.iter().map(|known| known.key).collect();
     spelling::nearest(key, &known, 3)
 }
 

@@ -25,7 +25,7 @@ mod user;
 #[cfg(test)]
 mod testing;
 
-pub use annotations::{Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
+pub use annotations::{Annotation, Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
 pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
 pub use mutation::{Mutation, Note};

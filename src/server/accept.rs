@@ -1,11 +1,11 @@
 //! The accept loop: handshakes beside each other, every wait bounded, drained in order.
 
-use super::connection::Connections;
+use super::activity::{CONNECTION_BYTES, ConnectionActivity};
+use super::connection::{Connections, Phase};
 use super::handler::Handler;
-use super::pool::Source;
-use super::pulse::{CONNECTION_BYTES, Pulse};
+use super::limits::Limits;
+use super::source::Source;
 use super::table::ConnectionTable;
-use crate::budget::Budget;
 use crate::cluster::Cluster;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::{HashMap, VecDeque};
@@ -24,58 +24,6 @@ const WAITING: usize = 1024;
 /// How many of them begin at once, and when it is tried again.
 const AT_ONCE: usize = 16;
 const AGAIN: Duration = Duration::from_millis(50);
-
-/// Bounds of the listener.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// What connections may take. One more than there is room for closes one of the source that
-    /// holds most, or waits: see `table`.
-    pub connections_bytes: usize,
-    /// Connections at once, whatever they take.
-    pub connections: usize,
-    /// TLS handshake.
-    pub handshake: Duration,
-    /// Request head, from its first byte; found out in steps of half of it.
-    pub header: Duration,
-    /// A connection without requests; longer than the 90 s after which the API server's client
-    /// closes it, so that we never close one under a request on its way.
-    pub idle: Duration,
-    /// How long a draining server goes on accepting, so that nobody meets a closed door before the
-    /// endpoint is gone.
-    pub drain: Duration,
-    /// How long a request may take until its answer has left, and so how long a draining server
-    /// waits for those in flight.
-    pub finish: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::of(Budget::default())
-    }
-}
-
-impl Limits {
-    /// The bounds for a memory limit.
-    pub fn of(budget: Budget) -> Self {
-        Self {
-            connections_bytes: budget.connections_bytes(),
-            connections: 4096,
-            handshake: Duration::from_secs(10),
-            header: Duration::from_secs(10),
-            idle: Duration::from_secs(180),
-            drain: Duration::from_secs(10),
-            finish: Duration::from_secs(15),
-        }
-    }
-}
-
-/// What connections are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Open,
-    /// Finish and close.
-    Closing,
-}
 
 /// Serves on a thread of its own until `stop` resolves and the connections are drained; then the
 /// result resolves. It resolves to an error if the thread panicked.
@@ -225,17 +173,17 @@ impl<C: Cluster> Door<C> {
     fn serve(&self, stream: TcpStream, source: Arc<Source>) {
         let connections = Arc::clone(&self.connections);
         let (table, metrics) = (Arc::clone(&connections.table), connections.handler.metrics());
-        let pulse = Arc::new(Pulse::new(source, metrics.in_flight.clone()));
+        let activity = Arc::new(ConnectionActivity::new(source, metrics.in_flight.clone()));
         let open = Open::new(metrics.connections.clone(), Arc::clone(&table));
         let id = open.id;
         let (leave, leaving) = oneshot::channel();
-        let served = Arc::clone(&connections).serve(stream, Arc::clone(&pulse), leaving);
+        let served = Arc::clone(&connections).serve(stream, Arc::clone(&activity), leaving);
         // It runs when this returns, on this thread: it is in the table before it can end.
         let task = tokio::spawn(async move {
             let _open = open;
             served.await;
         });
-        table.add(id, task.abort_handle(), pulse, leave);
+        table.add(id, task.abort_handle(), activity, leave);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The body of a request: at most 7 MiB, in time, counted as it comes, copied only where it comes
 //! in pieces.
 
-use super::pulse::Ticket;
+use super::in_flight::InFlightGuard;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -26,16 +26,16 @@ pub(super) enum BodyError {
     NoRoom,
 }
 
-/// Reads it; the room it takes is the ticket's.
+/// Reads it; the room it takes is the guard's.
 pub(super) async fn read(
     body: &mut Incoming,
-    ticket: &mut Ticket,
+    guard: &mut InFlightGuard,
     deadline: Duration,
 ) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > BODY_LIMIT_BYTES as u64 {
         return Err(BodyError::TooLarge);
     }
-    let whole = collect(body, ticket);
+    let whole = collect(body, guard);
     tokio::time::timeout(deadline, whole).await.unwrap_or(Err(BodyError::Late))
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn discard(body: &mut Incoming) {
     let _ = tokio::time::timeout(DISCARD, all).await;
 }
 
-async fn collect(body: &mut Incoming, ticket: &mut Ticket) -> Result<Bytes, BodyError> {
+async fn collect(body: &mut Incoming, guard: &mut InFlightGuard) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -65,13 +65,13 @@ async fn collect(body: &mut Incoming, ticket: &mut Ticket) -> Result<Bytes, Body
             return Err(BodyError::TooLarge);
         }
         if whole.is_empty() && announced == Some(data.len()) {
-            return if ticket.take(data.len()) { Ok(data) } else { Err(BodyError::NoRoom) };
+            return if guard.take(data.len()) { Ok(data) } else { Err(BodyError::NoRoom) };
         }
         if length > whole.capacity() {
             // An ordinary review is read into one allocation, and nobody gets megabytes for a first
             // byte. What is merely announced takes none.
             let capacity = announced.unwrap_or(BODY_LIMIT_BYTES).min(4 * length).max(length);
-            if !ticket.take(capacity - whole.capacity()) {
+            if !guard.take(capacity - whole.capacity()) {
                 return Err(BodyError::NoRoom);
             }
             whole.reserve_exact(capacity - whole.len());

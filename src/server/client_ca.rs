@@ -1,6 +1,6 @@
 //! The authorities whose certificates callers must show; their file is read again when it changes.
 
-use super::tls::{TlsError, provider};
+use super::tls_error::{TlsError, provider};
 use crate::metrics::{CertificateChange, Metrics};
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;

@@ -1,9 +1,11 @@
 //! One connection: handshake, HTTP/1.1 or 2 as agreed there, deadlines, and its end when the server
 //! drains.
 
-use super::accept::{Limits, Phase};
+use super::activity::ConnectionActivity;
 use super::handler::Handler;
-use super::pulse::{Doctor, Health, Pulse, Ticket};
+use super::idle_timeout::{Activity, IdleTimeout};
+use super::in_flight::InFlightGuard;
+use super::limits::Limits;
 use super::read_ahead::ReadAhead;
 use super::table::{ConnectionTable, GRACE};
 use crate::cluster::Cluster;
@@ -32,6 +34,14 @@ const WINDOW_BYTES: u32 = 256 << 10;
 /// What is encrypted ahead of a client that does not take it.
 const SEND_BYTES: usize = 32 << 10;
 
+/// What connections are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Finish and close.
+    Closing,
+}
+
 /// What connections share.
 pub(super) struct Connections<C> {
     pub(super) acceptor: TlsAcceptor,
@@ -46,13 +56,14 @@ impl<C: Cluster> Connections<C> {
     pub(super) async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
-        pulse: Arc<Pulse>,
+        activity: Arc<ConnectionActivity>,
         leaving: oneshot::Receiver<()>,
     ) {
         let _ = stream.set_nodelay(true);
         // Each stage on the heap, and only while it lasts: in one future they would take 20 KiB of
         // every connection.
-        let handshake = Box::pin(self.acceptor.accept(ReadAhead::new(stream, Arc::clone(&pulse))));
+        let handshake =
+            Box::pin(self.acceptor.accept(ReadAhead::new(stream, Arc::clone(&activity))));
         let mut stream = match tokio::time::timeout(self.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -64,19 +75,19 @@ impl<C: Cluster> Connections<C> {
                 return tracing::debug!("TLS handshake timed out");
             }
         };
-        pulse.establish();
+        activity.establish();
         self.table.changed.notify_one();
         let session = stream.get_mut().1;
         session.set_buffer_limit(Some(SEND_BYTES));
         let is_http2 = session.alpn_protocol() == Some(b"h2");
-        pulse.is_http2.store(is_http2, Ordering::Relaxed);
+        activity.is_http2.store(is_http2, Ordering::Relaxed);
         let io = TokioIo::new(stream);
         let service = {
-            let (connections, pulse) = (Arc::clone(&self), Arc::clone(&pulse));
+            let (connections, activity) = (Arc::clone(&self), Arc::clone(&activity));
             service_fn(move |request| {
-                let (connections, ticket) =
-                    (Arc::clone(&connections), Ticket::new(Arc::clone(&pulse)));
-                async move { connections.handler.handle(request, ticket).await }
+                let (connections, guard) =
+                    (Arc::clone(&connections), InFlightGuard::new(Arc::clone(&activity)));
+                async move { connections.handler.handle(request, guard).await }
             })
         };
         let result = if is_http2 {
@@ -89,16 +100,17 @@ impl<C: Cluster> Connections<C> {
             builder
                 .initial_connection_window_size(WINDOW_BYTES)
                 .initial_stream_window_size(WINDOW_BYTES);
-            self.drive(Box::pin(builder.serve_connection(io, service)), &pulse, leaving, true).await
+            self.drive(Box::pin(builder.serve_connection(io, service)), &activity, leaving, true)
+                .await
         } else {
             // hyper's own limit for the head also closes idle connections and arms a timer for each
-            // request: see `Pulse`.
+            // request: see `ConnectionActivity`.
             let mut builder = http1::Builder::new();
             builder
                 .header_read_timeout(None)
                 .max_header_size(HEAD_BYTES.into())
                 .max_buf_size(BUFFER_BYTES);
-            self.drive(Box::pin(builder.serve_connection(io, service)), &pulse, leaving, false)
+            self.drive(Box::pin(builder.serve_connection(io, service)), &activity, leaving, false)
                 .await
         };
         if let Err(error) = result {
@@ -110,7 +122,7 @@ impl<C: Cluster> Connections<C> {
     async fn drive(
         &self,
         mut connection: Pin<Box<impl Graceful>>,
-        pulse: &Pulse,
+        activity: &ConnectionActivity,
         leaving: oneshot::Receiver<()>,
         is_http2: bool,
     ) -> hyper::Result<()> {
@@ -119,7 +131,7 @@ impl<C: Cluster> Connections<C> {
             pin!(async move { phases.wait_for(|phase| *phase == Phase::Closing).await.is_ok() });
         let tick = self.limits.header / 2;
         let mut alarm = pin!(tokio::time::sleep(tick));
-        let mut doctor = Doctor::new(self.limits, Instant::now());
+        let mut idle_timeout = IdleTimeout::new(self.limits, Instant::now());
         // Where the sender is gone nobody will ask for it any more.
         let mut leaving =
             pin!(async move { leaving.await.is_ok() || std::future::pending().await });
@@ -133,7 +145,8 @@ impl<C: Cluster> Connections<C> {
                 }
                 // HTTP/1.1 says it with `Connection: close`; here it takes a frame, behind the
                 // first answer.
-                let goes_away = is_http2 && pulse.answered_while_draining.load(Ordering::Relaxed);
+                let goes_away =
+                    is_http2 && activity.answered_while_draining.load(Ordering::Relaxed);
                 if !is_ending && (goes_away || closing.as_mut().poll(cx).is_ready()) {
                     connection.as_mut().shut_down();
                     is_ending = true;
@@ -153,7 +166,7 @@ impl<C: Cluster> Connections<C> {
                 }
                 // The other side must do its part for a good end; without it there is another.
                 let now = Instant::now();
-                if is_ending && pulse.is_asked() && now < last_call {
+                if is_ending && activity.is_asked() && now < last_call {
                     alarm.as_mut().reset(last_call);
                     continue;
                 }
@@ -161,14 +174,14 @@ impl<C: Cluster> Connections<C> {
                     return Poll::Ready(Ok(()));
                 }
                 alarm.as_mut().reset(now + tick);
-                match doctor.examine(pulse, now) {
-                    Health::Fine => {}
-                    Health::Idle => {
+                match idle_timeout.check(activity, now) {
+                    Activity::InUse => {}
+                    Activity::Idle => {
                         connection.as_mut().shut_down();
                         is_ending = true;
                         alarm.as_mut().reset(now + self.limits.header);
                     }
-                    Health::Stuck => return Poll::Ready(Ok(())),
+                    Activity::Stuck => return Poll::Ready(Ok(())),
                 }
             }
         })

@@ -1,24 +1,29 @@
 //! The HTTPS listener of the webhook: accept, handshake, read, decide, answer, drain.
 
-pub mod accept;
+mod accept;
+mod activity;
 mod body;
-mod caught;
+mod budget;
 pub mod client_ca;
 mod connection;
-pub mod handler;
-mod lookups;
+mod decision;
+mod handler;
+mod idle_timeout;
+mod in_flight;
+mod limits;
 pub mod own_authority;
 pub mod paths;
-mod pool;
-mod pulse;
 mod read_ahead;
 mod refusal;
+mod source;
 mod table;
 pub mod tls;
+mod tls_error;
 mod turns;
 
-pub use accept::{Limits, spawn};
+pub use accept::spawn;
 pub use client_ca::ClientAuthorities;
 pub use handler::Handler;
+pub use limits::{Limits, Load};
 pub use paths::Paths;
 pub use tls::{CertificateSlot, MinVersion};

@@ -1,7 +1,7 @@
 //! Our own CA and path: what the rotation decides goes into the slot, the paths, the metrics and
 //! the log.
 
-use super::CertificateSlot;
+use super::tls::CertificateSlot;
 use crate::metrics::{CertificateChange, Metrics};
 use crate::reason::KS707;
 use keysluice_certs::{

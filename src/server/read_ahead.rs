@@ -1,7 +1,7 @@
 //! Reading ahead of TLS: rustls asks for 4 KiB at a time, so that a review of 20 KB would cost six
 //! system calls.
 
-use super::pulse::Pulse;
+use super::activity::ConnectionActivity;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
@@ -27,12 +27,12 @@ pub(super) struct ReadAhead {
     rest: Vec<u8>,
     taken: usize,
     /// Is told of every byte.
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
 }
 
 impl ReadAhead {
-    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
-        Self { stream, rest: Vec::new(), taken: 0, pulse }
+    pub(super) fn new(stream: TcpStream, activity: Arc<ConnectionActivity>) -> Self {
+        Self { stream, rest: Vec::new(), taken: 0, activity }
     }
 }
 
@@ -61,7 +61,7 @@ impl AsyncRead for ReadAhead {
             if !later.is_empty() {
                 self.rest = later.to_vec();
             }
-            self.pulse.received(read.filled().len());
+            self.activity.received(read.filled().len());
             Poll::Ready(Ok(()))
         })
     }
@@ -99,22 +99,25 @@ impl AsyncWrite for ReadAhead {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pool::{Pool, Source};
+    use super::super::budget::ByteBudget;
+    use super::super::source::Source;
     use super::*;
-    use std::sync::Weak;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    fn pulse() -> Arc<Pulse> {
-        let source = Arc::new(Source::new(Weak::new(), Pool::new(1 << 20), Pool::new(1 << 20)));
-        Arc::new(Pulse::new(source, prometheus_client::metrics::gauge::Gauge::default()))
+    fn activity() -> Arc<ConnectionActivity> {
+        let source = Arc::new(Source::alone(ByteBudget::new(1 << 20), ByteBudget::new(1 << 20)));
+        Arc::new(ConnectionActivity::new(
+            source,
+            prometheus_client::metrics::gauge::Gauge::default(),
+        ))
     }
 
     #[tokio::test]
     async fn every_byte_comes_once_and_in_order_whatever_is_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut server = ReadAhead::new(listener.accept().await.unwrap().0, pulse());
+        let mut server = ReadAhead::new(listener.accept().await.unwrap().0, activity());
         let sent: Vec<u8> =
             (0..3 * BLOCK_BYTES + 17).map(|index| u8::try_from(index % 251).unwrap()).collect();
         let expected = sent.clone();

@@ -7,8 +7,9 @@
 //! taken. A connection whose request is being decided is never closed. A source alone may hold
 //! everything.
 
-use super::pool::{Pool, Source};
-use super::pulse::Pulse;
+use super::activity::ConnectionActivity;
+use super::budget::ByteBudget;
+use super::source::{MakeRoom, Source};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -36,8 +37,8 @@ const GOODBYES: usize = 32;
 #[derive(Debug)]
 pub(super) struct ConnectionTable {
     members: Mutex<Members>,
-    pool: Arc<Pool>,
-    reviews: Arc<Pool>,
+    pool: Arc<ByteBudget>,
+    reviews: Arc<ByteBudget>,
     /// Most connections, whatever they take.
     places: usize,
     /// A connection ended, or its handshake did.
@@ -58,7 +59,7 @@ struct Members {
 #[derive(Debug)]
 struct Member {
     task: AbortHandle,
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
     since: Instant,
     /// How many requests it had begun when it was last looked at, and since when it has been so.
     begun: u32,
@@ -67,9 +68,9 @@ struct Member {
     leave: Option<oneshot::Sender<()>>,
 }
 
-/// How readily a connection is closed; the least first.
+/// Which connection is closed first: the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
+enum ClosePriority {
     NoHandshake,
     Idle,
     HalfHead,
@@ -80,28 +81,32 @@ enum Worth {
 
 impl Member {
     /// `None` where a decision is under way, or it was told to go.
-    fn worth(&self, now: Instant) -> Option<Worth> {
-        let pulse = &self.pulse;
-        if pulse.is_doomed() || pulse.is_deciding() {
+    fn priority(&self, now: Instant) -> Option<ClosePriority> {
+        let activity = &self.activity;
+        if activity.is_closing() || activity.is_deciding() {
             return None;
         }
-        Some(if !pulse.is_established.load(Ordering::Relaxed) {
-            let limit = if pulse.has_stirred() { HANDSHAKE } else { SILENT };
-            if now - self.since >= limit { Worth::NoHandshake } else { Worth::Handshake }
-        } else if pulse.has_answers() {
-            Worth::UntakenAnswer
-        } else if pulse.is_asked() {
-            Worth::HalfBody
-        } else if pulse.has_stirred() {
-            Worth::HalfHead
+        Some(if !activity.is_established.load(Ordering::Relaxed) {
+            let limit = if activity.has_partial_request() { HANDSHAKE } else { SILENT };
+            if now - self.since >= limit {
+                ClosePriority::NoHandshake
+            } else {
+                ClosePriority::Handshake
+            }
+        } else if activity.has_answers() {
+            ClosePriority::UntakenAnswer
+        } else if activity.is_asked() {
+            ClosePriority::HalfBody
+        } else if activity.has_partial_request() {
+            ClosePriority::HalfHead
         } else {
-            Worth::Idle
+            ClosePriority::Idle
         })
     }
 
     /// It counts no more, and is gone in a moment.
-    fn doom(&mut self, gently: bool) {
-        self.pulse.doom();
+    fn close(&mut self, gently: bool) {
+        self.activity.close();
         if gently && let Some(leave) = self.leave.take() {
             let _ = leave.send(());
         } else {
@@ -119,8 +124,8 @@ fn source_of(address: IpAddr) -> IpAddr {
 }
 
 impl ConnectionTable {
-    pub(super) fn new(limit_bytes: usize, places: usize, reviews: Arc<Pool>) -> Arc<Self> {
-        let (members, pool) = (Mutex::default(), Pool::new(limit_bytes));
+    pub(super) fn new(limit_bytes: usize, places: usize, reviews: Arc<ByteBudget>) -> Arc<Self> {
+        let (members, pool) = (Mutex::default(), ByteBudget::new(limit_bytes));
         Arc::new(Self { members, pool, reviews, places, changed: Notify::new() })
     }
 
@@ -135,8 +140,11 @@ impl ConnectionTable {
             return source;
         }
         members.sources.retain(|_, source| source.strong_count() > 0);
-        let source =
-            Source::new(Arc::downgrade(self), Arc::clone(&self.pool), Arc::clone(&self.reviews));
+        let source = Source::new(
+            Arc::downgrade(self) as Weak<dyn MakeRoom>,
+            Arc::clone(&self.pool),
+            Arc::clone(&self.reviews),
+        );
         let source = Arc::new(source);
         members.sources.insert(key, Arc::downgrade(&source));
         source
@@ -152,20 +160,20 @@ impl ConnectionTable {
         &self,
         id: u64,
         task: AbortHandle,
-        pulse: Arc<Pulse>,
+        activity: Arc<ConnectionActivity>,
         leave: oneshot::Sender<()>,
     ) {
         let mut members = self.lock();
         let now = Instant::now();
         members.open += 1;
         let member =
-            Member { task, pulse, since: now, begun: 0, unchanged: now, leave: Some(leave) };
+            Member { task, activity, since: now, begun: 0, unchanged: now, leave: Some(leave) };
         members.by_id.insert(id, member);
     }
 
     pub(super) fn remove(&self, id: u64) {
         let mut members = self.lock();
-        if members.by_id.remove(&id).is_some_and(|member| !member.pulse.is_doomed()) {
+        if members.by_id.remove(&id).is_some_and(|member| !member.activity.is_closing()) {
             members.open -= 1;
         }
         drop(members);
@@ -195,17 +203,18 @@ impl ConnectionTable {
         }
         true
     }
+}
 
-    /// Closes connections until the pool has room for what the others received.
+impl MakeRoom for ConnectionTable {
     #[cold]
-    pub(super) fn relieve(&self) {
+    fn make_room(&self) {
         let mut members = self.lock();
         let now = Instant::now();
         while self.pool.taken() > self.pool.limit_bytes {
             let Some(largest) = members.largest() else { return };
             let Some(victim) = members.victim(&largest, now, |_, _| true) else { return };
             tracing::debug!("connections hold too much; one is ended");
-            victim.doom(false);
+            victim.close(false);
             members.open -= 1;
         }
     }
@@ -229,27 +238,27 @@ impl Members {
         }
         self.noted = Some(now);
         for member in self.by_id.values_mut() {
-            let begun = member.pulse.begun();
+            let begun = member.activity.begun();
             if member.begun != begun {
                 (member.begun, member.unchanged) = (begun, now);
             }
         }
     }
 
-    /// Of a source the connection that is worth least; of equals the one that has been so for
+    /// Of a source the connection that is priority least; of equals the one that has been so for
     /// longest.
     fn victim(
         &mut self,
         source: &Arc<Source>,
         now: Instant,
-        may_go: impl Fn(&Member, Worth) -> bool,
+        may_go: impl Fn(&Member, ClosePriority) -> bool,
     ) -> Option<&mut Member> {
         let members =
-            self.by_id.values_mut().filter(|member| Arc::ptr_eq(&member.pulse.source, source));
-        let worth = members.filter_map(|member| Some((member.worth(now)?, member)));
-        let worth = worth.filter(|(worth, member)| may_go(member, *worth));
-        let least = worth.min_by_key(|(worth, member)| {
-            (*worth, Reverse(member.pulse.idle_looks()), member.unchanged, member.since)
+            self.by_id.values_mut().filter(|member| Arc::ptr_eq(&member.activity.source, source));
+        let priority = members.filter_map(|member| Some((member.priority(now)?, member)));
+        let priority = priority.filter(|(priority, member)| may_go(member, *priority));
+        let least = priority.min_by_key(|(priority, member)| {
+            (*priority, Reverse(member.activity.idle_checks()), member.unchanged, member.since)
         });
         least.map(|(_, member)| member)
     }
@@ -262,12 +271,13 @@ impl Members {
             return false;
         };
         let is_other = count(newcomer) + 1 < count(&most);
-        let victim = self.victim(&most, now, |_, worth| {
-            worth == Worth::NoHandshake || (is_other && worth == Worth::Handshake)
+        let victim = self.victim(&most, now, |_, priority| {
+            priority == ClosePriority::NoHandshake
+                || (is_other && priority == ClosePriority::Handshake)
         });
         if let Some(victim) = victim {
             tracing::debug!("too many handshakes at once; the oldest is ended");
-            victim.doom(false);
+            victim.close(false);
             self.open -= 1;
             return true;
         }
@@ -282,13 +292,15 @@ impl Members {
         let owner = if is_other { largest } else { Arc::clone(newcomer) };
         let is_quiet = |member: &Member| now - member.unchanged >= QUIET;
         let goodbyes = self.by_id.values().filter(|member| member.leave.is_none()).count();
-        let victim = self.victim(&owner, now, |member, worth| {
-            is_other || worth == Worth::NoHandshake || (worth == Worth::Idle && is_quiet(member))
+        let victim = self.victim(&owner, now, |member, priority| {
+            is_other
+                || priority == ClosePriority::NoHandshake
+                || (priority == ClosePriority::Idle && is_quiet(member))
         });
         let Some(victim) = victim else { return false };
         tracing::debug!("no room for another connection; one is ended");
-        let gently = goodbyes < GOODBYES && victim.worth(now) == Some(Worth::Idle);
-        victim.doom(gently);
+        let gently = goodbyes < GOODBYES && victim.priority(now) == Some(ClosePriority::Idle);
+        victim.close(gently);
         self.open -= 1;
         true
     }

@@ -2,12 +2,13 @@
 //! certificate.
 
 use super::client_ca::ClientAuthorities;
+pub use super::tls_error::TlsError;
+use super::tls_error::provider;
 use crate::metrics::{CertificateChange, Metrics};
 use arc_swap::ArcSwapOption;
 use keysluice_certs::{
-    Certificate, CertificateAuthority, CertsError, FilesError, Pair, PairFiles, SystemClock,
+    Certificate, CertificateAuthority, FilesError, Pair, PairFiles, SystemClock,
 };
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -17,52 +18,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-/// Why no certificate can be served.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file of the pair cannot be read as PEM.
-    #[error(
-        "cannot read {path}: {source}; hint: --tls-dir needs tls.crt (the chain, leaf first) and \
-         tls.key, in PEM"
-    )]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    /// No certificate in a file.
-    #[error("{path} holds no certificate")]
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Key and certificate do not go together, or the key is of no known kind.
-    #[error("certificate and key in {directory} cannot be served: {source}")]
-    Pair {
-        /// The directory.
-        directory: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: rustls::Error,
-    },
-    /// The API server's CA cannot be used.
-    #[error("--client-ca {path}: {message}")]
-    ClientCa {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// The versions and ciphers do not go together.
-    #[error("TLS cannot be set up: {0}")]
-    Configuration(#[from] rustls::Error),
-    /// Our own CA failed.
-    #[error("cannot make a certificate: {0}")]
-    Own(#[from] CertsError),
-}
 
 /// The oldest version that is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -220,10 +175,6 @@ fn certificates(
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
     CertificateDer::pem_file_iter(path).and_then(Iterator::collect)
-}
-
-pub(super) fn provider() -> CryptoProvider {
-    rustls::crypto::aws_lc_rs::default_provider()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 //! that an ordinary pod waits for one decision under way and not for those that another namespace
 //! has waiting.
 
-use super::pool::{Source, has_room};
+use super::budget::has_room;
+use super::source::Source;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -242,12 +243,11 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pool::Pool;
+    use super::super::budget::ByteBudget;
     use super::*;
-    use std::sync::Weak;
 
     fn source() -> Arc<Source> {
-        Arc::new(Source::new(Weak::new(), Pool::new(0), Pool::new(0)))
+        Arc::new(Source::alone(ByteBudget::new(0), ByteBudget::new(0)))
     }
 
     /// Decisions that wait, each noted by its name when it has its turn, which then takes this

@@ -4,8 +4,7 @@ use super::listener::{Silent, ask, is_closed, receive, review, send, start, star
 use keysluice::cluster::manifests::Manifests;
 use keysluice::cluster::{Cluster, ClusterError};
 use keysluice::mutate::{ClassFact, ServiceAccount};
-use keysluice::server::handler::Load;
-use keysluice::server::{Limits, MinVersion};
+use keysluice::server::{Limits, Load, MinVersion};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

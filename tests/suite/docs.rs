@@ -64,7 +64,8 @@ fn the_annotations_are_documented() {
          annotation is never ignored. This page is generated from the code.",
     );
     page.push_str("\n| annotation | takes | what it does |\n| --- | --- | --- |\n");
-    for (key, takes, effect) in keysluice::mutate::KNOWN_ANNOTATIONS {
+    for known in keysluice::mutate::KNOWN_ANNOTATIONS {
+        let keysluice::mutate::Annotation { key, takes, effect, .. } = known;
         writeln!(page, "| `{key}` | {takes} | {effect} |").unwrap();
     }
     page.push('\n');

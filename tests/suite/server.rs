@@ -6,8 +6,7 @@ use super::listener::{
 };
 use keysluice::cluster::manifests::Manifests;
 use keysluice::mutate::CSI_DRIVER;
-use keysluice::server::handler::Load;
-use keysluice::server::{Limits, MinVersion};
+use keysluice::server::{Limits, Load, MinVersion};
 use keysluice_certs::CertificateAuthority;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;

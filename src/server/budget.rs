@@ -1,12 +1,45 @@
-//! Decisions that wait for the API server, shared by namespace.
+//! What is held for callers, and the one rule by which a limit is shared.
+//!
+//! Bytes of connections and of reviews are shared between source addresses ([`ByteBudget`]), waits
+//! for the API server between namespaces ([`LookupBudget`]), places in the queue of decisions
+//! between namespaces (`turns`).
 
-use super::pool::has_room;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Whether a holder of `own` of the `all` that is taken may take this much more.
+///
+/// Three quarters are for whoever comes first: one holder may have all of them. The last quarter is
+/// for holders of little, a sixteenth of the whole, so that a crowd of one caller (or of one
+/// namespace) leaves room for the others.
+pub(super) fn has_room(limit: usize, all: usize, own: usize, amount: usize) -> bool {
+    let all = all + amount;
+    all <= limit / 4 * 3 || (all <= limit && own + amount <= limit / 16)
+}
+
+/// Bytes taken of a limit.
+#[derive(Debug)]
+pub(super) struct ByteBudget {
+    pub(super) taken: AtomicUsize,
+    pub(super) limit_bytes: usize,
+    /// Requests whose bodies are there and whose answers have not left.
+    pub(super) places: AtomicUsize,
+}
+
+impl ByteBudget {
+    pub(super) fn new(limit_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { taken: AtomicUsize::new(0), limit_bytes, places: AtomicUsize::new(0) })
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
 
 /// How much is being waited for, by namespace.
 #[derive(Debug)]
-pub(super) struct Lookups {
+pub(super) struct LookupBudget {
     counts: Mutex<Counts>,
     limit: usize,
 }
@@ -19,13 +52,13 @@ struct Counts {
 
 /// Counted as long as it lives, also when the client goes away in between.
 #[derive(Debug)]
-pub(super) struct Waiting<'a> {
-    lookups: &'a Lookups,
+pub(super) struct Reservation<'a> {
+    budget: &'a LookupBudget,
     namespace: Box<str>,
     count: usize,
 }
 
-impl Lookups {
+impl LookupBudget {
     pub(super) fn new(limit: usize) -> Self {
         Self { counts: Mutex::default(), limit }
     }
@@ -35,7 +68,7 @@ impl Lookups {
     }
 
     /// `None` if too much is waited for already: in all, or by this namespace.
-    pub(super) fn enter(&self, namespace: &str, count: usize) -> Option<Waiting<'_>> {
+    pub(super) fn enter(&self, namespace: &str, count: usize) -> Option<Reservation<'_>> {
         let mut counts = self.lock();
         let own = counts.by_namespace.get(namespace).copied().unwrap_or_default();
         // A single one may always wait.
@@ -45,13 +78,13 @@ impl Lookups {
         counts.all += count;
         counts.by_namespace.insert(namespace.into(), own + count);
         drop(counts);
-        Some(Waiting { lookups: self, namespace: namespace.into(), count })
+        Some(Reservation { budget: self, namespace: namespace.into(), count })
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        let mut counts = self.lookups.lock();
+        let mut counts = self.budget.lock();
         counts.all -= self.count;
         if let Some(own) = counts.by_namespace.get_mut(&self.namespace) {
             *own -= self.count;
@@ -68,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_namespace_that_waits_for_much_leaves_room_for_others() {
-        let lookups = Lookups::new(64);
+        let lookups = LookupBudget::new(64);
         let greedy: Vec<_> = (0..64).map_while(|_| lookups.enter("greedy", 1)).collect();
         assert_eq!(greedy.len(), 48);
         let modest: Vec<_> = (0..64).map_while(|_| lookups.enter("modest", 1)).collect();

@@ -1,46 +1,23 @@
-//! What is held for callers, in bytes: one pool for connections and one for reviews, and the rule
-//! by which they are shared.
+//! What one source address holds.
 
-use super::table::ConnectionTable;
+use super::budget::{ByteBudget, has_room};
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-/// Whether a holder of `own` of the `all` that is taken may take this much more.
-///
-/// Three quarters are for whoever comes first: one holder may have all of them. The last quarter is
-/// for holders of little, a sixteenth of the whole, so that a crowd of one caller (or of one
-/// namespace) leaves room for the others.
-pub(super) fn has_room(limit: usize, all: usize, own: usize, amount: usize) -> bool {
-    let all = all + amount;
-    all <= limit / 4 * 3 || (all <= limit && own + amount <= limit / 16)
-}
-
-/// Bytes taken of a limit.
-#[derive(Debug)]
-pub(super) struct Pool {
-    taken: AtomicUsize,
-    pub(super) limit_bytes: usize,
-    /// Requests whose bodies are there and whose answers have not left.
-    pub(super) places: AtomicUsize,
-}
-
-impl Pool {
-    pub(super) fn new(limit_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicUsize::new(0), limit_bytes, places: AtomicUsize::new(0) })
-    }
-
-    pub(super) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
-    }
+/// Makes room where connections hold more than their budget.
+pub(super) trait MakeRoom: fmt::Debug + Send + Sync {
+    /// Closes connections until the budget holds.
+    fn make_room(&self);
 }
 
 /// Everything that one source address holds. (All addresses of an IPv6 network of 64 bits count as
 /// one source.)
 #[derive(Debug)]
 pub(super) struct Source {
-    table: Weak<ConnectionTable>,
-    connections: Arc<Pool>,
-    pub(super) reviews: Arc<Pool>,
+    table: Weak<dyn MakeRoom>,
+    connections: Arc<ByteBudget>,
+    pub(super) reviews: Arc<ByteBudget>,
     /// Of its connections: TLS state, buffers, requests.
     connection_bytes: AtomicUsize,
     /// Of its reviews: bodies and answers.
@@ -51,9 +28,9 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(
-        table: Weak<ConnectionTable>,
-        connections: Arc<Pool>,
-        reviews: Arc<Pool>,
+        table: Weak<dyn MakeRoom>,
+        connections: Arc<ByteBudget>,
+        reviews: Arc<ByteBudget>,
     ) -> Self {
         let zero = || AtomicUsize::new(0);
         Self {
@@ -91,7 +68,7 @@ impl Source {
         if all > self.connections.limit_bytes
             && let Some(table) = self.table.upgrade()
         {
-            table.relieve();
+            table.make_room();
         }
     }
 
@@ -102,13 +79,26 @@ impl Source {
 }
 
 #[cfg(test)]
+impl Source {
+    /// A source without connections to close.
+    pub(super) fn alone(connections: Arc<ByteBudget>, reviews: Arc<ByteBudget>) -> Self {
+        #[derive(Debug)]
+        struct Nothing;
+        impl MakeRoom for Nothing {
+            fn make_room(&self) {}
+        }
+        Self::new(Weak::<Nothing>::new(), connections, reviews)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn one_source_may_take_three_quarters_and_others_a_little_of_the_rest() {
-        let pool = Pool::new(1600);
-        let source = || Source::new(Weak::new(), Pool::new(0), Arc::clone(&pool));
+        let pool = ByteBudget::new(1600);
+        let source = || Source::alone(ByteBudget::new(0), Arc::clone(&pool));
         let (greedy, modest) = (source(), source());
         assert!(greedy.take_review(1200));
         assert!(!greedy.take_review(1));
