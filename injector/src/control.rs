@@ -72,7 +72,7 @@ impl RunDirectory {
     /// Listens; a socket of a sidecar that is gone is replaced, a living one is not.
     pub(crate) fn listen(&self) -> Result<UnixListener, Fault> {
         if self.connect().is_ok() {
-            let message = format_args!("{}: another sidecar runs here", self.path.display());
+            let message = format!("{}: another sidecar runs here", self.path.display());
             return Err(Fault::new(KS605, Class::Transient, message));
         }
         match unlinkat(&self.directory, SOCKET, AtFlags::empty()) {
