@@ -196,7 +196,7 @@ impl Metrics {
         let about = "Whether the cache was complete once: from then on it answers";
         registry.register("cache_synced", about, self.cache_synced.clone());
         registry.register("log_level", "0 debug, 1 info, 2 warn", self.log_level.clone());
-        let about = "Lines of the log that were dropped because nobody read them";
+        let about = "Log lines that were dropped because the reader was too slow";
         registry.register("log_lines_dropped", about, self.log_dropped.clone());
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let start = ConstGauge::new(i64::try_from(start).unwrap_or(i64::MAX));

@@ -155,7 +155,7 @@ mod tests {
         );
         assert!(
             !published(&[]).trusts(a.certificate()),
-            "a configuration without entries trusts nobody"
+            "a configuration without entries trusts no authority"
         );
     }
 

@@ -64,7 +64,7 @@ pub enum MaterialError {
         source: PairError,
     },
     /// A certificate that may not sign, where a CA should be.
-    #[error("{key} is no CA")]
+    #[error("{key} is not a CA certificate")]
     NoAuthority {
         /// The key of `data`.
         key: &'static str,

@@ -33,7 +33,7 @@ impl MemorySecret {
         lock(&self.0).value.clone()
     }
 
-    /// Changes it as somebody else would.
+    /// Replaces it, as another client would.
     pub fn replace(&self, data: Option<Data>) {
         lock(&self.0).set(data);
     }
@@ -56,8 +56,8 @@ impl MemoryBundle {
         lock(&self.0).value.iter().map(|entry| entry.path.clone()).collect()
     }
 
-    /// Changes the path of every entry as somebody else would, and whether a replica may change it
-    /// again.
+    /// Changes the path of every entry, as another client would. `is_replaceable` says whether a
+    /// replica may change it again.
     pub fn lead(&self, path: &str, is_replaceable: bool) {
         let mut configuration = lock(&self.0);
         let moved = |entry: Entry| Entry { path: path.to_owned(), is_replaceable, ..entry };

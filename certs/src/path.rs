@@ -181,7 +181,7 @@ impl PathSightings {
                 self.version = Some(published.version.clone());
                 (self.version_since, self.version_note) = (uptime, self.notes);
             }
-            // Without any CA no API server calls: nothing is named to anybody.
+            // Without any CA no API server calls: no path is published.
             let named =
                 if published.has_certificates() { published.paths().collect() } else { Vec::new() };
             self.named = named.into_iter().map(str::to_owned).collect();
@@ -263,15 +263,15 @@ pub(crate) struct PathDecision {
 
 /// Decides. What keeps a review from a replica that answers 404:
 ///
-/// - A replica answers what the configuration names, also a path that somebody else wrote there.
+/// - A replica answers what the configuration names, also a path that another client wrote there.
 /// - A path is published only once this replica has seen it stored for `propagation`, in which
 ///   every other one has looked at the Secret; or when it was in force before; or before the first
 ///   CA is published, when no API server can call and no replica is ready.
 /// - Before it replaces another path, that one is stored too: replicas that start afterwards answer
 ///   it, and so does one that asks once more because it is called by a path that it does not know.
-/// - A former path is dropped once the new one has been in force for `propagation`. So that nobody
-///   drops what is being overwritten, the Secret is written between reading the configuration and
-///   overwriting it, also where it knows the path already.
+/// - A former path is dropped once the new one has been in force for `propagation`. The
+///   Secret is written between reading the configuration and overwriting it, even if it contains
+///   the path already: otherwise another replica could drop the path that is being overwritten.
 /// - A lost path is taken from the configuration, so nothing changes.
 pub(crate) fn step(
     published: Option<&Published>,

@@ -1,5 +1,5 @@
 //! The driver of our own CA: read, decide, publish, serve, write, sleep. One runs in every replica;
-//! there is no leader.
+//! no leader is elected.
 
 use crate::bundle::{Published, Sightings};
 use crate::clock::Clock;
@@ -139,9 +139,9 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
         observe: &mut impl FnMut(Event),
     ) -> Turn {
         // The order matters: see `BundleStore::read`.
-        let mut published = told(Store::Bundle, self.bundle.read().await, observe);
+        let mut published = observed(Store::Bundle, self.bundle.read().await, observe);
         self.answer(published.as_ref(), None, outputs);
-        let Some(stored) = told(Store::Secret, self.secret.read().await, observe) else {
+        let Some(stored) = observed(Store::Secret, self.secret.read().await, observe) else {
             return Turn::Hindered;
         };
         let (data, version) = stored
@@ -157,7 +157,7 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
         {
             // To start anew one must know what was published until the Secret was found unusable,
             // not until a while before.
-            published = told(Store::Bundle, self.bundle.read().await, observe);
+            published = observed(Store::Bundle, self.bundle.read().await, observe);
             decided = self.decide(&material, &paths, published.as_ref());
         }
         self.looks += u64::from(published.is_some());
@@ -176,7 +176,7 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
         if let Some(published) =
             published.filter(|_| publication.bundle.is_some() || publication.path.is_some())
         {
-            match told(
+            match observed(
                 Store::Bundle,
                 self.bundle.patch(&publication, &published.version).await,
                 observe,
@@ -198,8 +198,11 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             let mut written = decision.write.as_ref().map_or(data, |(material, _)| material.data());
             written.0.extend(kept);
             path.write.as_ref().unwrap_or(&paths).put(&mut written);
-            match told(Store::Secret, self.secret.write(&written, version.as_ref()).await, observe)
-            {
+            match observed(
+                Store::Secret,
+                self.secret.write(&written, version.as_ref()).await,
+                observe,
+            ) {
                 Some(()) => {
                     changed = true;
                     if let Some((_, reason)) = decision.write {
@@ -279,7 +282,8 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
     }
 }
 
-fn told<T>(
+/// The result; an error goes to `observe`.
+fn observed<T>(
     store: Store,
     result: Result<T, StoreError>,
     observe: &mut impl FnMut(Event),

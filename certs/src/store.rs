@@ -38,7 +38,7 @@ pub trait SecretStore: Send + Sync {
     fn read(&self) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
     /// Replaces its data if it still has `version`; creates it with `None`.
-    /// [`StoreError::Conflict`]: somebody was faster.
+    /// [`StoreError::Conflict`]: another client was faster.
     fn write(
         &self,
         data: &Data,

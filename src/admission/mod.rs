@@ -80,7 +80,7 @@ pub enum ReviewError {
     #[error("the request has no body")]
     Empty,
     /// Not JSON, or not the fields of a review.
-    #[error("the body is no AdmissionReview: {0}")]
+    #[error("the body is not an AdmissionReview: {0}")]
     Json(#[from] JsonError),
     /// Another kind or version.
     #[error(

@@ -92,8 +92,8 @@ fn v1beta1_is_echoed() {
 fn what_is_no_review_is_an_error_with_the_reason() {
     for (body, expected) in [
         ("", "the request has no body"),
-        ("{", "the body is no AdmissionReview: unexpected end"),
-        ("[]", "the body is no AdmissionReview"),
+        ("{", "the body is not an AdmissionReview: unexpected end"),
+        ("[]", "the body is not an AdmissionReview"),
         (r#"{"apiVersion":"v1","kind":"Pod"}"#, "\"Pod\" of \"v1\""),
         (r#"{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview"}"#, "admission.k8s.io/v2"),
         (r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#, "has no request"),

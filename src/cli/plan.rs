@@ -70,8 +70,8 @@ impl PlanCommand {
                 || resolved.selections.iter().any(|set| owned(set.owner))
             {
                 eprintln!(
-                    "warning: class {}: fileOwner is not checked here: files belong to whoever \
-                     runs the injector",
+                    "warning: class {}: fileOwner is not checked here: files belong to the \
+                     user that runs the injector",
                     class.name
                 );
             }

@@ -193,7 +193,8 @@ fn allow_all_files() {
 fn keep_memory_private() -> anyhow::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .context("no core files")?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("memory that nobody else reads")
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context("making the process's memory unreadable for others")
 }
 
 /// What the kernel keeps of a connection that is not read, or not taken, counts to the process's

@@ -25,7 +25,7 @@ impl Why {
         };
         let reason = reason::find(&code).ok_or_else(|| {
             Failure::usage(anyhow!(
-                "{code:?} is no code of this version; `keysluice why` lists them all"
+                "{code:?} is not a code of this version; `keysluice why` lists them all"
             ))
         })?;
         println!(

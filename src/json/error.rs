@@ -57,7 +57,7 @@ pub enum Problem {
         expected: &'static str,
     },
     /// A number that does not fit.
-    #[error("the number is no integer of 64 bits")]
+    #[error("the number is not a 64-bit integer")]
     Number,
     /// A field occurs twice.
     #[error("duplicate field")]

@@ -326,10 +326,10 @@ fn errors_name_the_field_and_what_was_expected() {
         (r#"{"flag":1}"#, "flag: invalid type: number, expected a boolean at byte 8"),
         (r#"{"aText":1}"#, "aText: invalid type: number, expected a string at byte 9"),
         (r#"{"aText":"a","aText":"b"}"#, "aText: duplicate field at byte 21"),
-        (r#"{"aNumber":1.5}"#, "aNumber: the number is no integer of 64 bits at byte 11"),
+        (r#"{"aNumber":1.5}"#, "aNumber: the number is not a 64-bit integer at byte 11"),
         (
             r#"{"aNumber":9223372036854775808}"#,
-            "aNumber: the number is no integer of 64 bits at byte 11",
+            "aNumber: the number is not a 64-bit integer at byte 11",
         ),
         (r#"{"aText":"\ud800"}"#, "aText: invalid escape in a string at byte 10"),
         ("[]", "invalid type: sequence, expected an object at byte 0"),

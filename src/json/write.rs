@@ -282,7 +282,7 @@ impl SerializeMap for Members<'_> {
         if self.json.get(start) == Some(&b'"') {
             Ok(())
         } else {
-            unsupported("a key that is no string")
+            unsupported("a key that is not a string")
         }
     }
 

@@ -73,7 +73,9 @@ impl Decision<'_> {
 /// The line that says how many others are missing.
 pub(super) fn dropped(count: u64, now: Duration, line: &mut Vec<u8>) {
     begin(now, line);
-    line.extend_from_slice(br#"WARN","message":"log lines dropped: nobody read them","lines":"#);
+    line.extend_from_slice(
+        br#"WARN","message":"log lines dropped: the reader is too slow","lines":"#,
+    );
     number(count, 1, line);
     line.extend_from_slice(b"}\n");
 }

@@ -44,7 +44,7 @@ fn problem_of(container: &Container<'_>, settings: &Settings) -> Option<String> 
         ));
     }
     if container.has_env_from() {
-        return Some("envFrom may hold a plan that does not stand in the pod".to_owned());
+        return Some("envFrom may contain a Plan that the pod does not show".to_owned());
     }
     let mut plans = env.iter().filter(|entry| &*entry.name == PLAN_ENV);
     let text = plan_text(plans.next()?);

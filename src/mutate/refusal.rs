@@ -154,7 +154,8 @@ pub enum Cause {
     },
     /// `keysluice.dev/after` names no native sidecar of the pod.
     #[error(
-        "annotation keysluice.dev/after: {name:?} is no init container with restartPolicy Always"
+        "annotation keysluice.dev/after: {name:?} is not an init container with restartPolicy \
+         Always"
     )]
     AfterMissing {
         /// The name.

@@ -117,13 +117,16 @@ impl ServiceAccount {
                         {value:?}; hint: {fix}"
                     )
                 } else {
-                    format!("{} ServiceAccount {name}: {key}: {value:?} is no GUID", reason::KS255)
+                    format!(
+                        "{} ServiceAccount {name}: {key}: {value:?} is not a GUID",
+                        reason::KS255
+                    )
                 });
             }
         }
         for key in &self.misspelt {
             warnings.push(format!(
-                "{} ServiceAccount {name}: nobody reads the annotation {key}; did you mean {}?",
+                "{} ServiceAccount {name}: the annotation {key} is unknown; did you mean {}?",
                 reason::KS256,
                 nearest(key)
             ));
@@ -221,8 +224,7 @@ mod tests {
         assert!(account.heap_bytes() < 1024 && account.misspelt[0].len() < 70, "{account:?}");
         assert_eq!(account.token_expiration.as_deref().map(str::len), Some(64 + '…'.len_utf8()));
         let warnings = account.warnings("sa", true);
-        let expected =
-            "KS256 ServiceAccount sa: nobody reads the annotation azure.workload.identity/0-aaa";
+        let expected = "KS256 ServiceAccount sa: the annotation azure.workload.identity/0-aaa";
         assert!(warnings[0].starts_with(expected), "{warnings:?}");
         assert_eq!(account.too_long, [CLIENT_ID_ANNOTATION]);
         assert_eq!(

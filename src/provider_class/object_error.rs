@@ -132,10 +132,10 @@ pub enum ObjectCause {
     #[error("{0}")]
     JsonKey(#[source] JsonPathError),
     /// `jsonKey` on a key or a certificate.
-    #[error("jsonKey: an object of type {0} is no JSON document")]
+    #[error("jsonKey: an object of type {0} is not a JSON document")]
     JsonKeyType(&'static str),
     /// `jsonKey` and `parts`.
-    #[error("jsonKey and parts exclude each other: a certificate is no JSON document")]
+    #[error("jsonKey and parts exclude each other: a certificate is not a JSON document")]
     JsonKeyOfParts,
     /// A part that does not exist.
     #[error("parts: {0:?} is not cert, chain, key, ca or pfx")]

@@ -63,7 +63,7 @@ pub enum TokenEndpointError {
     #[error("AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR requires AZURE_KUBERNETES_CA_CTB_SIGNER_NAME")]
     SelectorWithoutSigner,
     /// A selector that is none.
-    #[error("AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: {0}")]
+    #[error("AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is not a LabelSelector in JSON: {0}")]
     Selector(String),
 }
 
@@ -219,13 +219,13 @@ mod tests {
     fn cfg_7_a_selector_that_is_no_json_names_variable_and_place() {
         assert_eq!(
             selector("no-json").unwrap_err().to_string(),
-            "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: expected ident \
+            "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is not a LabelSelector in JSON: expected ident \
              at line 1 column 2"
         );
         for other in ["[]", r#"{"labels":{}}"#] {
             assert_eq!(
                 selector(other).unwrap_err().to_string(),
-                "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is no LabelSelector in JSON: an object \
+                "AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR is not a LabelSelector in JSON: an object \
                  with matchLabels or matchExpressions is expected"
             );
         }

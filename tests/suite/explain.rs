@@ -333,7 +333,7 @@ fn why_explains_a_code() {
     );
     let (code, _, error) = keysluice(&["why", "KS999"]);
     assert_eq!(code, 2);
-    assert!(error.contains("\"KS999\" is no code of this version"), "{error}");
+    assert!(error.contains("\"KS999\" is not a code of this version"), "{error}");
 }
 
 #[test]

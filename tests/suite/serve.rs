@@ -28,7 +28,7 @@ async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
         body["response"]["status"]["message"].as_str().unwrap_or_default().to_owned()
     };
     let cases: Vec<(&str, Vec<u8>, u16, &str)> = vec![
-        ("/mutate", b"{".to_vec(), 400, "KS701 the body is no AdmissionReview"),
+        ("/mutate", b"{".to_vec(), 400, "KS701 the body is not an AdmissionReview"),
         ("/mutate", Vec::new(), 400, "KS701 the request has no body"),
         ("/mutate", vec![0xff; 1000], 400, "KS701"),
         ("/mutate", b"[".repeat(200_000), 400, "KS701"),

@@ -20,7 +20,7 @@ pub(super) fn field(document: &[u8], path: &JsonPath) -> Result<Content, Content
     match text.as_bytes().first() {
         Some(b'"') => json_text::text(value)
             .map(Content::text)
-            .ok_or_else(|| error("the field is no valid text")),
+            .ok_or_else(|| error("the field is not valid text")),
         Some(b'n') => Err(error("the field is null")),
         _ => Ok(Content::new(compact(text))),
     }
@@ -146,7 +146,7 @@ mod tests {
             (DOCUMENT, "none", "jsonKey none: the field is null"),
             ("canary", "a", "jsonKey a: the secret is not JSON"),
             (r#"{"a": "canary""#, "a", "jsonKey a: the secret is not JSON"),
-            (r#"{"a": "\ud800"}"#, "a", "jsonKey a: the field is no valid text"),
+            (r#"{"a": "\ud800"}"#, "a", "jsonKey a: the field is not valid text"),
             ("", "a", "jsonKey a: the secret is not JSON"),
         ] {
             assert_eq!(text(document, path).unwrap_err(), expected, "{document}");

@@ -133,7 +133,7 @@ fn warn_of_entry(
         (None, _) => "keysluice.dev/env-from-wins",
     };
     mutation.warn(format_args!(
-        "{} container {}: {name} stands in env already, {annotation} does not change it",
+        "{} container {}: env already sets {name}; annotation {annotation} is ignored",
         reason::KS272,
         container.name
     ));

@@ -127,7 +127,7 @@ fn refused_additions_name_object_and_field() {
         (
             "key",
             "jsonKey: a",
-            "KS135 objects[0]: jsonKey: an object of type key is no JSON document",
+            "KS135 objects[0]: jsonKey: an object of type key is not a JSON document",
         ),
         ("cert", "jsonKey: a", "KS135"),
         (
