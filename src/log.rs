@@ -160,13 +160,13 @@ pub fn flush() {
         line::dropped(dropped - output.told, now, &mut output.lines);
         output.told = dropped;
     }
-    // Nobody is left to tell that the log cannot be written.
+    // A failure to write the log cannot be reported.
     let _ = io::stderr().lock().write_all(&output.lines);
     output.lines.clear();
     output.lines.shrink_to(2 * MANY_BYTES);
 }
 
-/// How many lines were dropped because nobody read them.
+/// How many lines were dropped because the reader was too slow.
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }

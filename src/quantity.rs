@@ -32,8 +32,8 @@ pub(crate) fn is_cpu(text: &str) -> bool {
     digits(whole) && digits(fraction) && (number.len() == text.len() || !number.contains('.'))
 }
 
-/// A quantity in billionths, rounded up, as Kubernetes keeps it; `None` where it is not a quantity or
-/// exceeds 64 bits of units.
+/// A quantity in billionths, rounded up, as Kubernetes keeps it; `None` where it is not a quantity
+/// or exceeds 64 bits of units.
 pub(crate) fn nanos(text: &str) -> Option<i128> {
     let number_end = text
         .find(|c: char| !c.is_ascii_digit() && !matches!(c, '+' | '-' | '.'))

@@ -69,7 +69,7 @@ pub enum MaterialError {
         /// The key of `data`.
         key: &'static str,
     },
-    /// The leaf is somebody else's.
+    /// The leaf is of another authority.
     #[error("tls.crt is not signed by ca.crt")]
     NotSigned,
     /// The list of retired CAs.

@@ -55,11 +55,11 @@ enum Move {
     Pass(u64),
     /// Kill a replica where it is; it starts anew.
     Kill(usize),
-    /// Somebody empties the Secret.
+    /// Another client empties the Secret.
     EmptySecret,
-    /// Somebody damages one value in it.
+    /// Another client damages one value in it.
     Damage(usize),
-    /// Somebody puts back what the Secret was once.
+    /// Another client restores an earlier Secret.
     Restore(usize),
     /// Somebody leads every entry to another path: none, one of a version that knows no other
     /// (which may then be running, so it is left alone), or any.

@@ -70,7 +70,7 @@ pub struct Decision {
 /// Why the Secret is written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// There was nothing usable, and nobody who trusts anything of ours.
+    /// There was nothing usable, and no client that trusts our authorities.
     #[error("new CA and leaf: {0}")]
     Bootstrap(MaterialError),
     /// There was nothing usable, but there are API servers that trust a CA and perhaps replicas
@@ -248,7 +248,7 @@ fn keep(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Materia
     let published = view.published?;
     let in_use = |serving: &&Serving| !policy.is_past(serving.pair.certificate(), wall);
     let lost = view.serving.filter(in_use).filter(|serving| !material.knows(&serving.authority));
-    // Somebody else's in `caBundle` are not ours to keep.
+    // Foreign certificates in `caBundle` are not kept.
     let unknown = |one: &Certificate| {
         !policy.is_past(one, wall) && !material.knows(one) && material.has_name_of(one)
     };
@@ -353,7 +353,7 @@ fn new_leaf(
     Ok(Arc::new(Pair::new(leaf)?))
 }
 
-/// No leaf outlives its CA: nobody would verify it.
+/// No leaf outlives its CA: it could not be verified.
 fn leaf_end(
     policy: &Policy,
     wall: OffsetDateTime,

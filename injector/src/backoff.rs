@@ -51,7 +51,7 @@ impl Jitter {
         duration.saturating_mul(900 + self.below(201)) / 1000
     }
 
-    /// `duration` + 0 to 10 %, for a wait that somebody demanded.
+    /// `duration` + 0 to 10 %, for a wait that the server demanded.
     pub fn stretch(&mut self, duration: Duration) -> Duration {
         duration.saturating_mul(1000 + self.below(101)) / 1000
     }

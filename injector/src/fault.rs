@@ -10,7 +10,7 @@ use std::time::Duration;
 pub enum Class {
     /// Soon gone by itself: throttling, 5xx, network.
     Transient,
-    /// Somebody has to act, or a change is propagating: 403, 404. Asked again, slowly.
+    /// A person has to act, or a change is propagating: 403, 404. Asked again, slowly.
     Slow,
     /// Can never work with this configuration.
     Permanent,
@@ -58,7 +58,7 @@ pub struct Fault {
     pub class: Class,
     /// What the other side asked us to wait.
     pub retry_after: Option<Duration>,
-    /// Nobody was asked, because an earlier wait is not over: not one failure more.
+    /// No request was sent, because an earlier wait is not over: not one more failure.
     pub waiting: bool,
 }
 

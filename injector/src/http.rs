@@ -93,7 +93,7 @@ impl Environment {
     }
 }
 
-/// Hands out one client while somebody uses it, and lets it go when nobody does: an idle pod keeps
+/// Shares one client while it is in use, and drops it afterwards: an idle pod keeps
 /// no connection, no TLS buffer and no timer. TLS sessions are kept, so the next round resumes.
 pub struct Http {
     tls: ClientConfig,

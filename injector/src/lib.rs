@@ -11,9 +11,9 @@
 //! control: Unix socket for `ready`, `status`, `refresh`
 //! ```
 //!
-//! [`refresh`] decides, `run` and `once` perform. Every failure a user
-//! can meet becomes a [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens
-//! live in types that print nothing.
+//! [`refresh`] decides, `run` and `once` perform. Every failure a user can meet becomes a
+//! [`fault::Fault`] with a code of [`keysluice_plan::reason`]. Values and tokens live in types that
+//! print nothing.
 
 pub mod backoff;
 mod changes;

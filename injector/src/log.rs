@@ -24,7 +24,7 @@ pub(crate) fn info(message: &str) {
     write(&Line { ts: &now(), level: "info", code: None, message, hint: None });
 }
 
-/// Something that works, but perhaps not as somebody meant it.
+/// Something that works, but perhaps not as intended.
 pub(crate) fn note(message: &str) {
     write(&Line { ts: &now(), level: "warn", code: None, message, hint: None });
 }

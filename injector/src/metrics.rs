@@ -1,5 +1,5 @@
-//! What `status` tells, as `OpenMetrics` text: made by whoever asks, so that the sidecar holds no
-//! registry and opens no port.
+//! What `status` tells, as `OpenMetrics` text: made by the command that asks, so that the sidecar
+//! holds no registry and opens no port.
 
 use serde::Deserialize;
 use std::fmt::Write;

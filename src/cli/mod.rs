@@ -76,7 +76,7 @@ impl Failure {
         Self { code: NEVER, error: error.into() }
     }
 
-    /// Whether nobody reads our output any more, as behind `| head`: no failure.
+    /// Whether the reader of our output has ended, as behind `| head`: not a failure.
     fn is_broken_pipe(&self) -> bool {
         let kind = self.error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
         kind == Some(std::io::ErrorKind::BrokenPipe)

@@ -123,7 +123,7 @@ impl Cluster for Manifests {
         name: &str,
     ) -> Result<Option<ServiceAccount>, ClusterError> {
         let found = self.service_accounts.get(&(namespace.to_owned(), name.to_owned())).cloned();
-        // Every namespace has this one, and nobody writes it down.
+        // Every namespace has this one, and manifests leave it out.
         Ok(found.or_else(|| (name == "default").then(ServiceAccount::default)))
     }
 

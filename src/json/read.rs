@@ -14,7 +14,7 @@ pub trait Read<'a>: Sized {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError>;
 }
 
-/// Something is there; what, nobody needs to know.
+/// A value is present; its content is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Present;
 

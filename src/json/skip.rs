@@ -1,4 +1,4 @@
-//! Stepping over a value that nobody needs, without recursion and without looking at every part of
+//! Stepping over a value that is not needed, without recursion and without looking at every part of
 //! it.
 //!
 //! Scalars and strings are checked. Of an object or a list only the end is looked for: strings are

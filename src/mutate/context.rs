@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// What the cluster says about one pod.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The pod's ServiceAccount; `None` if it does not exist (or nobody asked).
+    /// The pod's ServiceAccount; `None` if it does not exist (or was not looked up).
     pub service_account: Option<ServiceAccount>,
     /// The classes its volumes name.
     pub classes: BTreeMap<String, ClassFact>,

@@ -300,7 +300,7 @@ fn excludes_port(list: &str, port: u16) -> bool {
     })
 }
 
-/// Whether one of these ranges may hold such a destination, whose address nobody knows here.
+/// Whether one of these ranges may hold such a destination, whose address is unknown here.
 fn leads_to(ranges: &str, kind: Kind) -> bool {
     let ranges = ranges.split(',').map(str::trim).filter(|range| !range.is_empty());
     let mut ranges =

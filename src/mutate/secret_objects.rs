@@ -152,7 +152,7 @@ impl<'p> NeededSecrets<'p> {
         }
     }
 
-    /// Refuses the pod for the first Secret that it needs and that nobody creates; warns of those
+    /// Refuses the pod for the first Secret that it needs and that nothing creates; warns of those
     /// that it can do without.
     pub(super) fn check(&self, mutation: &mut Mutation) -> Result<(), Refusal> {
         for (name, class) in &self.ours {

@@ -27,7 +27,8 @@ const MAX_FILES: usize = 1000;
 const MAX_VERSIONS: u16 = 5000;
 /// A Key Vault secret has at most 25 KiB; pages, directories and the key that stands beside it.
 const FILE_BYTES: u64 = 32 << 10;
-/// Nobody knows how many secrets a selection finds: 128 of the largest, a thousand small ones.
+/// The number of secrets that a selection finds is unknown: 128 of the largest, a thousand small
+/// ones.
 const SELECTION_BYTES: u64 = 128 * FILE_BYTES;
 const SMALLEST_BYTES: u64 = 1 << 20;
 

@@ -34,7 +34,7 @@ pub(super) struct User {
 /// Files belong to the sidecar's user, and to `fileGroup`, else the pod's `fsGroup`, else the
 /// sidecar's group. `fileOwner` must be that user; where no container names one, it decides. A mode
 /// that shuts out a container is refused. A container without `runAsUser` runs as its image says,
-/// which nobody knows at admission: it gets a warning where that may matter.
+/// which is unknown at admission: it gets a warning where that may matter.
 pub(super) fn of_sidecar(
     pod: &Pod<'_>,
     volumes: &[SecretVolume<'_>],

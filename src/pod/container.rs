@@ -12,7 +12,7 @@ view! {
         "restartPolicy" restart_policy: Option<Text<'a>>,
         /// Environment; `None` where the field is absent or null.
         "env" env: Option<Vec<EnvVar<'a>>>,
-        /// Sources of further variables, whose names nobody sees at admission.
+        /// Sources of further variables, whose names are unknown at admission.
         "envFrom" env_from: Option<Vec<EnvFrom<'a>>>,
         /// Mounts; `None` where the field is absent or null.
         "volumeMounts" volume_mounts: Option<Vec<VolumeMount<'a>>>,

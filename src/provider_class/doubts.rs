@@ -6,7 +6,7 @@ use super::reference::{self, Entry};
 use crate::spelling::nearest;
 use keysluice_plan::reason::Reason;
 
-/// Most warnings that anybody is told: the API server passes on 4096 bytes of an answer's in all.
+/// Most warnings of one answer: the API server passes on 4,096 bytes of them in all.
 pub const MAX_WARNINGS: usize = 16;
 /// Unknown names that are compared with the known ones. A manifest that somebody wrote has a
 /// handful.

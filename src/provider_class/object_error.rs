@@ -117,7 +117,7 @@ pub enum ObjectCause {
         /// Position of the other object.
         other_index: usize,
     },
-    /// More versions than anybody needs.
+    /// More versions than the limit.
     #[error("objectVersionHistory: {0} versions are more than {MOST_VERSIONS}")]
     History(u32),
     /// `optional` is no boolean.
@@ -218,13 +218,13 @@ pub enum SelectCause {
     /// No YAML document, or no map.
     #[error("{0}")]
     Document(#[source] YamlError),
-    /// Longer than anybody writes.
+    /// Longer than the limit.
     #[error("the document is larger than {limit} bytes")]
     Size {
         /// The limit.
         limit: usize,
     },
-    /// More selections than anybody needs.
+    /// More selections than the limit.
     #[error("there are more than {limit} selections")]
     TooMany {
         /// The limit.
@@ -346,7 +346,7 @@ impl ObjectCause {
     }
 }
 
-/// A character that nobody sees, shown.
+/// An invisible character, made visible.
 fn unseen(field: &str, value: &str) -> Option<String> {
     let hidden = value.chars().find(|c| is_invisible(*c) || (c.is_whitespace() && *c != ' '))?;
     let code = hidden as u32;

@@ -17,7 +17,7 @@ use keysluice_plan::{
 const LIMIT_BYTES: usize = 64 * 1024;
 /// A pod has at most as many files (KS214).
 const MOST_OBJECTS: usize = 1000;
-/// Of the document around them: twice as many, for keys that nobody reads.
+/// Of the document around them: twice as many, for keys that are not read.
 const MOST_VALUES: usize = 2048;
 
 /// Reads all objects and checks what the provider checks before it asks the vault. The number is

@@ -8,7 +8,7 @@ pub enum Reader {
     Both,
     /// Keysluice alone; the Azure provider ignores it, so one manifest serves both.
     Keysluice,
-    /// Nobody any more: found in old manifests and in guides.
+    /// No program any more: found in old manifests and in guides.
     Nobody,
 }
 

@@ -47,7 +47,7 @@ pub fn spawn<C: Cluster>(
                 Ok(listener) => serve(listener, tls, handler, limits, stop).await,
                 Err(error) => return tracing::error!(%error, "the listener cannot be used"),
             }
-            // Nobody waits any more if the process is being stopped at once.
+            // The receiver is gone if the process is being stopped at once.
             let _ = done.send(());
         });
     })?;

@@ -39,7 +39,7 @@ pub(super) async fn read(
     tokio::time::timeout(deadline, whole).await.unwrap_or(Err(BodyError::Late))
 }
 
-/// Takes a body that nobody wants off an HTTP/1.1 connection, within bounds: a client that is still
+/// Takes an unwanted body off an HTTP/1.1 connection, within bounds: a client that is still
 /// sending when the connection closes reads no answer. (HTTP/2 ends the stream alone.)
 pub(super) async fn discard(body: &mut Incoming) {
     let all = async {

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whether a holder of `own` of the `all` that is taken may take this much more.
 ///
-/// Three quarters are for whoever comes first: one holder may have all of them. The last quarter is
-/// for holders of little, a sixteenth of the whole, so that a crowd of one caller (or of one
-/// namespace) leaves room for the others.
+/// Three quarters are given in the order of requests: one holder may have all of them. The last
+/// quarter is for holders of little, a sixteenth of the whole, so that a crowd of one caller (or of
+/// one namespace) leaves room for the others.
 pub(super) fn has_room(limit: usize, all: usize, own: usize, amount: usize) -> bool {
     let all = all + amount;
     all <= limit / 4 * 3 || (all <= limit && own + amount <= limit / 16)

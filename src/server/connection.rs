@@ -132,7 +132,7 @@ impl<C: Cluster> Connections<C> {
         let tick = self.limits.header / 2;
         let mut alarm = pin!(tokio::time::sleep(tick));
         let mut idle_timeout = IdleTimeout::new(self.limits, Instant::now());
-        // Where the sender is gone nobody will ask for it any more.
+        // Without the sender no later request can ask for it.
         let mut leaving =
             pin!(async move { leaving.await.is_ok() || std::future::pending().await });
         let mut is_ending = false;

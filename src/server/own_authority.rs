@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// However often somebody changes the webhook configuration, it is read no more often than this.
+/// Shortest time between two reads of the webhook configuration because it has changed.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 
 /// Keeps Secret, `caBundle`, path and slot in step; never ends.

@@ -13,7 +13,7 @@ const WELL_KNOWN: [&str; 2] = ["/mutate", "/mutate-v1-pod"];
 const MAX_WAITING: u32 = 256;
 /// Less than what the API server gives a webhook.
 const PATIENCE: Duration = Duration::from_millis(2500);
-/// However often somebody guesses, the configuration is read no more often than this for it.
+/// Shortest time between two reads of the configuration because of unknown paths.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// The paths of one server.
@@ -197,7 +197,7 @@ mod tests {
             }
             assert_eq!(asking.await.unwrap(), expected);
         }
-        // Nobody looks: a 404 in time.
+        // No look at the configuration: a 404 in time.
         send.send_replace(answering(5, &[OURS], &[OURS]));
         let begun = tokio::time::Instant::now();
         assert!(!paths.accepts("/").await && begun.elapsed() < Duration::from_secs(3));
@@ -231,7 +231,7 @@ mod tests {
     async fn only_a_review_by_the_path_that_is_named_counts() {
         let (send, _unknown, paths) = followed(answering(5, &["/", OURS], &[OURS]));
         paths.allowed("/");
-        assert!(!*paths.reviewed().borrow(), "anybody knows that one");
+        assert!(!*paths.reviewed().borrow(), "that path is public");
         paths.allowed(OURS);
         assert!(*paths.reviewed().borrow());
         drop(send);

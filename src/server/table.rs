@@ -288,7 +288,7 @@ impl Members {
         let Some(largest) = self.largest() else { return false };
         let is_other = !Arc::ptr_eq(&largest, newcomer)
             && newcomer.connection_bytes() + bytes <= largest.connection_bytes();
-        // Among connections of one source only those go that nobody misses.
+        // Among connections of one source only idle ones are closed.
         let owner = if is_other { largest } else { Arc::clone(newcomer) };
         let is_quiet = |member: &Member| now - member.unchanged >= QUIET;
         let goodbyes = self.by_id.values().filter(|member| member.leave.is_none()).count();

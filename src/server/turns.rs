@@ -1,4 +1,4 @@
-//! Time on the decision thread, where somebody's reviews take much of it.
+//! Fair shares of the decision thread between namespaces whose reviews take much of it.
 //!
 //! Mostly there is no queue: a review that is read is decided at once. When one has taken more than
 //! two milliseconds, or is so large that it may, those that come next take turns for a while, one
@@ -42,8 +42,8 @@ struct Queue {
     /// What turns have taken since everything else ran.
     slice: Duration,
     last_long: Option<Instant>,
-    /// The time of whoever was served last: somebody new starts there, and has no credit for time
-    /// when it did not ask.
+    /// The time of the namespace that was served last: a new one starts there, without credit for
+    /// time when it did not ask.
     clock: Duration,
     sources: HashMap<usize, OfSource>,
 }
@@ -68,7 +68,7 @@ pub(super) struct Turn {
     source: usize,
     namespace: Box<str>,
     begun: Instant,
-    /// Whoever it was for is gone: it was never begun.
+    /// Its receiver is gone: it was never begun.
     is_void: bool,
 }
 

@@ -111,7 +111,7 @@ fn is_block(text: &str) -> bool {
         && text.chars().all(fits)
 }
 
-/// A string on one line: plain where nobody could take it for something else.
+/// A string on one line: plain where it cannot be read as another type.
 fn text(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }

@@ -110,7 +110,7 @@ pub enum PlanError {
         /// The name it uses.
         identity: String,
     },
-    /// A number of versions that makes no history, or that nobody needs.
+    /// A number of versions that makes no history, or is above the limit.
     #[error("file {path}: history must be 2 to {MOST_VERSIONS} versions")]
     History {
         /// The file.

@@ -1,4 +1,4 @@
-//! Names that are checked once, where they enter: after that nobody handles a raw string.
+//! Names that are checked once, where they enter: after that no code handles a raw string.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

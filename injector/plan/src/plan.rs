@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Environment variable that carries the Plan to the sidecar.
 pub const PLAN_ENV: &str = "KEYSLUICE_PLAN";
 
-/// A day: nobody waits longer for a start, and sums of times stay in range.
+/// A day: a start never takes longer, and sums of times stay in range.
 pub const LONGEST_WAIT_SECONDS: u64 = 86_400;
 
 /// Most versions of a history. Key Vault keeps every version, but backs up no object of more than

@@ -45,7 +45,7 @@ fn compact(text: &str) -> Vec<u8> {
 }
 
 fn step_into<'de>(value: &'de RawValue, step: &JsonStep) -> Option<&'de RawValue> {
-    // Not into a string: what is unescaped on the way nobody wipes.
+    // Not into a string: the unescaped copy would never be wiped.
     value.get().starts_with(['{', '[']).then_some(())?;
     Step(step).deserialize(&mut serde_json::Deserializer::from_str(value.get())).ok()?
 }

@@ -122,7 +122,7 @@ fn written_public_key(key: &Pkcs8) -> Option<Vec<u8>> {
 }
 
 /// The public point of a number on a curve, as `SubjectPublicKeyInfo` has it. Not by way of rustls:
-/// it wants a copy of the key that nobody wipes.
+/// it needs a copy of the key that is never wiped.
 fn point(curve: &Curve, key: &Pkcs8) -> Option<Vec<u8>> {
     let pair = EcdsaKeyPair::from_pkcs8(curve.signing, key).ok()?;
     let info: PublicKeyX509Der<'_> = pair.public_key().as_der().ok()?;
@@ -142,7 +142,7 @@ fn elliptic(curve: Option<&[u8]>, der: &[u8], budget: &mut Budget) -> Result<Opt
     let Some((curve, number)) = curve_and_number(curve, der) else { return Ok(None) };
     let algorithm = sequence(&[EC, curve]);
     let Some(known) = CURVES.iter().find(|known| known.oid.0 == curve) else {
-        // Nobody here computes on this curve, so it stays as it is; Go refuses it.
+        // This program does not compute on this curve, so it stays as it is; Go refuses it.
         return Ok(Some(wrap(&algorithm, der)));
     };
     budget.spend(known.units)?;

@@ -79,7 +79,7 @@ pub enum IdentityError {
         #[source]
         failure: Failure,
     },
-    /// Neither a token nor a refusal: somebody else answered.
+    /// Neither a token nor a refusal: the answer is not from Entra.
     #[error("{endpoint}: {foreign} is neither a token nor an error of {}: something between may \
         answer in its place", if *imds { "the managed-identity endpoint" } else { "Entra" })]
     Foreign {

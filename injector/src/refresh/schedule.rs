@@ -1,8 +1,8 @@
 //! When to fetch, commit, retry and give up: a pure machine over (state, event, now).
 //!
 //! It knows volumes and files by index only. Whoever drives it performs the [`Action`]s, reports
-//! back with [`Event`]s and sleeps until [`Schedule::wake_at`]; there is no clock, I/O or randomness
-//! of its own (the seed of the jitter is part of the state).
+//! back with [`Event`]s and sleeps until [`Schedule::wake_at`]; there is no clock, I/O or
+//! randomness of its own (the seed of the jitter is part of the state).
 
 mod volume_state;
 
@@ -83,7 +83,7 @@ impl Outcome {
 pub enum Event {
     /// The process is up, or a time came that [`Schedule::wake_at`] named.
     Tick,
-    /// Somebody wants everything fresh now.
+    /// A refresh of everything was requested.
     Refresh,
     /// Files of a volume were fetched, and may be committed although others are still under way.
     Fetched {

@@ -26,7 +26,7 @@ pub enum VaultError {
         /// What it asked us to wait.
         retry_after: Option<Duration>,
     },
-    /// Somebody else answered, or a part of the way did.
+    /// The answer is not from Key Vault: a proxy or another server sent it.
     #[error(
         "{foreign} is not an answer of Key Vault: something between the pod and the vault may \
          answer in its place"

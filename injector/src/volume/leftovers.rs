@@ -81,7 +81,7 @@ pub(super) fn remove(volume: &OwnedFd, link: &str, used: &[&str]) -> Result<(), 
     });
     let all = all.map_err(|errno| TreeError::new("", errno))?;
     for name in links {
-        // A directory of somebody else's is not in the way.
+        // A foreign directory is not in the way.
         let _ = unlinkat(volume, name.as_str(), AtFlags::empty());
     }
     let (mut allowance, mut failure) = (Allowance::default(), None);

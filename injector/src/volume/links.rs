@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
-/// Refuses names that belong to somebody else, before anything is written. Of `data`, which a
+/// Refuses names of foreign files, before anything is written. Of `data`, which a
 /// rename replaces, every link is ours.
 pub(super) fn check(
     volume: &OwnedFd,

@@ -133,7 +133,7 @@ fn open_closed(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Entries can be removed from a directory only by somebody who may write into it.
+/// Entries can be removed from a directory only by a user that may write into it.
 fn make_writable(directory: &OwnedFd) -> Result<(), Errno> {
     let stat = fstat(directory)?;
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);

@@ -57,7 +57,7 @@ pub(super) struct Cache<T> {
     started: Instant,
     /// Milliseconds from `started` to the last event or bookmark.
     heard_ms: AtomicU64,
-    /// Beside the table, so that whoever looks how things are takes no lock.
+    /// Beside the table, so that a status request takes no lock.
     objects: AtomicUsize,
     trouble: ArcSwapOption<String>,
 }

@@ -144,7 +144,8 @@ impl BundleStore for BundleConfiguration {
         let Some(configuration) =
             Configuration::read(&self.client, &self.name).await.map_err(failed)?
         else {
-            // Not there yet, as in the first seconds of an installation: no entry, nobody to tell.
+            // Not there yet, as in the first seconds of an installation: no entry, and none to
+            // report.
             return Ok(Published::read([], ResourceVersion::from("")));
         };
         let bundle = |entry: &Entry| {

@@ -79,7 +79,7 @@ impl Queues {
     }
 }
 
-/// Somebody in a queue.
+/// A waiter in a queue.
 struct Waiter<'g> {
     gate: &'g Gate,
     /// `None` once it is inside.

@@ -20,7 +20,7 @@ const MISS_LASTS: Duration = Duration::from_secs(1);
 /// Misses that are remembered; a name has at most 317 bytes with its namespace.
 const MOST_MISSES: usize = 1024;
 
-/// An object, that there is none, or why nobody knows.
+/// An object, its absence, or why neither is known.
 pub(super) type Answer<T> = Result<Option<T>, Arc<ApiError>>;
 type Flight<T> = Arc<OnceCell<Answer<T>>>;
 
@@ -62,7 +62,7 @@ impl<T: Clone> Flights<T> {
         }
     }
 
-    /// Reads an object by `fetch`, together with whoever else wants it.
+    /// Reads an object by `fetch`, together with all other waiters for it.
     pub(super) async fn read<F>(
         &self,
         (namespace, name): (&str, &str),
@@ -145,7 +145,8 @@ async fn wait_until<T>(then: Instant, told: &impl Told<T>) -> Option<T> {
     }
 }
 
-/// A place in a flight. The last to leave, and whoever leaves after landing, closes it.
+/// A waiter on an in-flight request. Dropping the last one, or any one after completion, removes
+/// the entry.
 struct Seat<'a, T> {
     flights: &'a Flights<T>,
     key: &'a str,

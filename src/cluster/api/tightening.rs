@@ -76,7 +76,7 @@ impl Tightening {
             let mut pause = SOON.get(looks).copied().unwrap_or(POLL);
             match error {
                 None => is_told = false,
-                // Another replica was faster, or somebody changes it just now.
+                // Another replica was faster, or another client is changing it.
                 Some(StoreError::Conflict) => pause = SOON[0],
                 Some(error) => {
                     if !std::mem::replace(&mut is_told, true) {

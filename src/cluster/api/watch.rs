@@ -291,7 +291,7 @@ impl<T: Table> Session<'_, T> {
     }
 }
 
-/// Takes up an object; one that cannot be read is told, and keeps nobody from the others.
+/// Stores an object. One that cannot be read is reported and does not affect the others.
 fn take_up<T: Table>(table: &mut T, item: &Item<'_>) {
     match item {
         Item::Readable(object) => table.upsert(object),

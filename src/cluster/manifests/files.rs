@@ -277,7 +277,7 @@ fn objects(origin: String, parsed: Parsed) -> Result<Vec<Document>, ManifestErro
     Ok(documents)
 }
 
-/// Lists within lists, as deep as anybody goes.
+/// Deepest nesting of lists within lists.
 const MAX_LISTS: usize = 8;
 
 /// The object, or the items of a list instead; the list's warnings go with the first.

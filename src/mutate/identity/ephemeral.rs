@@ -1,8 +1,8 @@
 //! Ephemeral containers (`kubectl debug`): they arrive as an UPDATE of `pods/ephemeralcontainers`,
 //! of a pod that runs already.
 //!
-//! Nothing is refused here: whoever debugs a pod needs the container, also where ServiceAccount or
-//! annotations went bad since the pod was admitted.
+//! Nothing is refused here: a person who debugs a pod needs the container, also where
+//! ServiceAccount or annotations went bad since the pod was admitted.
 
 use super::container::{inject_one, is_opted_in, missing_account, variables, wanted};
 use super::skip::Skipped;

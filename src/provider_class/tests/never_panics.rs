@@ -1,4 +1,4 @@
-//! Whatever a stranger writes.
+//! Hostile input.
 
 use super::*;
 use crate::plan;
