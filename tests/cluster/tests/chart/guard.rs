@@ -89,7 +89,7 @@ async fn a_labelled_pod_that_no_webhook_saw_is_refused_with_the_reason() {
                 Err(error) => {
                     assert!(refused && error.code == 403, "{name}: {error:?}");
                     assert!(
-                        error.message.contains("no webhook saw it; hint: look for the webhook"),
+                        error.message.contains("no webhook saw it; hint: check the webhook"),
                         "{error:?}"
                     );
                 }
