@@ -1,0 +1,6 @@
+//! The webhook's certificates, its path, its tightening, and the rights for them.
+
+mod own;
+mod path;
+mod rights;
+mod tightening;

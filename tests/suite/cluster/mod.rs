@@ -1,0 +1,8 @@
+//! The API client: watches, live reads, TLS, against a stand-in of the API server.
+
+mod live;
+mod misses;
+mod properties;
+mod serve;
+mod tls;
+mod watches;

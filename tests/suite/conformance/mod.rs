@@ -1,0 +1,11 @@
+//! What a pod becomes: the peers' cases, public manifests, the guides, `explain`.
+
+mod beside;
+mod cases;
+mod cluster;
+mod explain;
+mod extra;
+mod field_faults;
+mod guides;
+mod properties;
+mod reference;

@@ -1,0 +1,6 @@
+//! Checks of the repository itself: generated pages, layers, scripts, words.
+
+mod docs;
+mod layers;
+mod scripts;
+mod words;
