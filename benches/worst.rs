@@ -365,9 +365,16 @@ fn facts(id_bytes: usize) -> Facts {
             200_000 + index
         );
     }
-    let secrets: Vec<_> = (0..500).map(|index| json!({"secretName": format!("s{}", index + 18_000), "type": "Opaque", "data": [{"objectName": "o1", "key": "k"}]})).collect();
-    let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
-        "parameters": {"keyvaultName": "vault-1", "tenantId": "t", "objects": objects}, "secretObjects": secrets}});
+    let secrets: Vec<_> = (0..500)
+        .map(|index| {
+            json!({"secretName": format!("s{}", index + 18_000),
+        "type": "Opaque", "data": [{"objectName": "o1", "key": "k"}]})
+        })
+        .collect();
+    let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"},
+        "spec": {"provider": "azure",
+        "parameters": {"keyvaultName": "vault-1", "tenantId": "t", "objects": objects},
+        "secretObjects": secrets}});
     let mut facts = Facts {
         service_account: Some(ServiceAccount::from_annotations([(
             "azure.workload.identity/client-id",

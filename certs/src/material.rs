@@ -377,7 +377,8 @@ mod tests {
 
         #[test]
         fn no_damage_makes_the_parser_panic_or_accept_another_key(
-            at in any::<proptest::sample::Index>(), position in any::<proptest::sample::Index>(), byte in any::<u8>(),
+            at in any::<proptest::sample::Index>(), position in any::<proptest::sample::Index>(),
+            byte in any::<u8>(),
         ) {
             let mut data = FULL.data();
             let key = at.get(&data.0.keys().cloned().collect::<Vec<_>>()).clone();

@@ -76,7 +76,8 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(Move::EmptySecret),
         1 => (0_usize..12).prop_map(Move::Damage),
         1 => any::<usize>().prop_map(Move::Restore),
-        3 => prop_oneof![Just("/"), Just("/other"), Just(OF_OURS)].prop_map(|path| Move::Lead(path, true)),
+        3 => prop_oneof![Just("/"), Just("/other"),
+            Just(OF_OURS)].prop_map(|path| Move::Lead(path, true)),
         1 => any::<bool>().prop_map(|is_replaceable| Move::Lead(EARLIER, is_replaceable)),
         6 => any::<bool>().prop_map(|done| Move::Fail { done }),
     ]
@@ -422,7 +423,8 @@ fn play(schedule: &[Move]) -> Result<World, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 300,
+        ..ProptestConfig::default() })]
 
     #[test]
     fn whoever_trusts_a_recent_bundle_verifies_every_leaf_served(schedule in prop::collection::vec(moves(), 0..3000)) {

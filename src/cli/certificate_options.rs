@@ -27,11 +27,13 @@ pub(super) struct CertificateOptions {
     #[arg(long, env = "KEYSLUICE_TLS_DIR", value_name = "DIR", conflicts_with = "tls_secret")]
     tls_dir: Option<PathBuf>,
     /// Seconds between two checks of the files in --tls-dir.
-    #[arg(long, env = "KEYSLUICE_TLS_POLL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    #[arg(long, env = "KEYSLUICE_TLS_POLL_SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     tls_poll_seconds: u64,
     /// Secret in which the webhook stores and rotates its own CA and certificate for all replicas;
     /// created if it is missing.
-    #[arg(long, env = "KEYSLUICE_TLS_SECRET", value_name = "NAMESPACE/NAME", requires = "webhook_configuration", conflicts_with_all = ["objects", "ca_out"])]
+    #[arg(long, env = "KEYSLUICE_TLS_SECRET", value_name = "NAMESPACE/NAME",
+        requires = "webhook_configuration", conflicts_with_all = ["objects", "ca_out"])]
     tls_secret: Option<SecretName>,
     /// MutatingWebhookConfiguration whose `failurePolicy` the webhook tightens; with --tls-secret
     /// it also keeps `caBundle` and path up to date.
@@ -43,19 +45,25 @@ pub(super) struct CertificateOptions {
     )]
     webhook_configuration: Option<String>,
     /// Name in the webhook's own certificate (repeatable); in a cluster SERVICE.NAMESPACE.svc.
-    #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',', default_values = ["localhost", "127.0.0.1"], value_name = "NAME", conflicts_with = "tls_dir")]
+    #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',',
+        default_values = ["localhost", "127.0.0.1"], value_name = "NAME",
+        conflicts_with = "tls_dir")]
     tls_names: Vec<String>,
     /// Lifetime of the webhook's own certificate; it is renewed when a third is left.
-    #[arg(long, env = "KEYSLUICE_CERTIFICATE_LIFETIME", default_value = "30d", value_parser = lifetime, value_name = "DURATION")]
+    #[arg(long, env = "KEYSLUICE_CERTIFICATE_LIFETIME", default_value = "30d",
+        value_parser = lifetime, value_name = "DURATION")]
     certificate_lifetime: Duration,
     /// Lifetime of the webhook's own CA; its successor signs when a third is left.
-    #[arg(long, env = "KEYSLUICE_AUTHORITY_LIFETIME", default_value = "365d", value_parser = lifetime, value_name = "DURATION")]
+    #[arg(long, env = "KEYSLUICE_AUTHORITY_LIFETIME", default_value = "365d",
+        value_parser = lifetime, value_name = "DURATION")]
     authority_lifetime: Duration,
     /// How long API servers may use the previous `caBundle` or path after a change.
-    #[arg(long, env = "KEYSLUICE_BUNDLE_PROPAGATION", default_value = "1m", value_parser = lifetime, value_name = "DURATION")]
+    #[arg(long, env = "KEYSLUICE_BUNDLE_PROPAGATION", default_value = "1m", value_parser = lifetime,
+        value_name = "DURATION")]
     bundle_propagation: Duration,
     /// Maximum difference between the clocks of two nodes.
-    #[arg(long, env = "KEYSLUICE_CLOCK_TOLERANCE", default_value = "1h", value_parser = lifetime, value_name = "DURATION")]
+    #[arg(long, env = "KEYSLUICE_CLOCK_TOLERANCE", default_value = "1h", value_parser = lifetime,
+        value_name = "DURATION")]
     clock_tolerance: Duration,
     /// File for the PEM of a CA that is valid while the process runs, for use as `caBundle`.
     #[arg(long, env = "KEYSLUICE_CA_OUT", value_name = "FILE", conflicts_with = "tls_dir")]

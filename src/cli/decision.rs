@@ -27,7 +27,8 @@ pub(super) async fn decide(
         return Ok(denied(reason::KS201, format!("{} {faults}", reason::KS201)));
     }
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-        "uid": "explain", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": pod.namespace,
+        "uid": "explain", "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "namespace": pod.namespace,
         "operation": "CREATE", "object": pod.pod}});
     let body = serde_json::to_vec(&review)?;
     let incoming = admission::read(&body)?;

@@ -199,8 +199,10 @@ fn patched(pod: &ManifestPod, answer: &Answer) -> Result<Value, json_patch::Patc
 }
 
 fn summary(pod: &ManifestPod, answer: &Answer, because: &[String]) -> Value {
-    json!({"pod": pod.owner, "outcome": answer.outcome.as_str(), "code": answer.reason.map(|reason| reason.code),
-        "message": answer.message, "because": because, "warnings": answer.warnings, "patch": answer.patch.to_json_patch()})
+    json!({"pod": pod.owner, "outcome": answer.outcome.as_str(),
+        "code": answer.reason.map(|reason| reason.code),
+        "message": answer.message, "because": because, "warnings": answer.warnings,
+        "patch": answer.patch.to_json_patch()})
 }
 
 fn text(pod: &ManifestPod, answer: &Answer, because: &[String], style: Style) -> String {

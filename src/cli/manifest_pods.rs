@@ -193,7 +193,8 @@ mod tests {
     fn templates_become_pods_with_a_generated_name() {
         for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Rollout"] {
             let object = json!({"kind": kind, "metadata": {"name": "app", "namespace": "n"},
-                "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}}});
+                "spec": {"template": {"metadata": {"labels": {"a": "b"}},
+                    "spec": {"containers": []}}}});
             let pod = found(object).pods.remove(0);
             assert_eq!((pod.owner, pod.namespace), (format!("{kind} n/app"), "n".to_owned()));
             assert_eq!(pod.pod["metadata"], json!({"labels": {"a": "b"}, "generateName": "app-"}));
@@ -217,7 +218,9 @@ mod tests {
             ),
             (json!({"kind": "PodTemplate", "template": template}), &["/template"]),
             (
-                json!({"kind": "RayCluster", "spec": {"headGroupSpec": {"template": template}, "workerGroupSpecs": [{"template": template}]}}),
+                json!({"kind": "RayCluster",
+                    "spec": {"headGroupSpec": {"template": template},
+                    "workerGroupSpecs": [{"template": template}]}}),
                 &["/spec/headGroupSpec/template", "/spec/workerGroupSpecs/0/template"],
             ),
             (
@@ -237,17 +240,20 @@ mod tests {
     fn kind_k_what_has_no_template_is_named_if_it_may_make_pods() {
         for (object, named) in [
             (
-                json!({"kind": "OpenTelemetryCollector", "spec": {"serviceAccount": "web", "image": "otel"}}),
+                json!({"kind": "OpenTelemetryCollector",
+                    "spec": {"serviceAccount": "web", "image": "otel"}}),
                 true,
             ),
             (
-                json!({"kind": "HelmRelease", "spec": {"values": {"podLabels": {"azure.workload.identity/use": "true"}}}}),
+                json!({"kind": "HelmRelease",
+                    "spec": {"values": {"podLabels": {"azure.workload.identity/use": "true"}}}}),
                 true,
             ),
             (json!({"kind": "Service", "spec": {"selector": {"app": "web"}}}), false),
             (json!({"kind": "ConfigMap", "data": {"a": "serviceAccountName"}}), false),
             (
-                json!({"kind": "RoleBinding", "subjects": [{"kind": "ServiceAccount", "name": "web"}]}),
+                json!({"kind": "RoleBinding",
+                    "subjects": [{"kind": "ServiceAccount", "name": "web"}]}),
                 false,
             ),
         ] {
@@ -266,10 +272,14 @@ mod tests {
     #[test]
     fn kind_f6_a_part_of_a_pod_is_said_to_be_one() {
         for object in [
-            json!({"kind": "Deployment", "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}),
-            json!({"kind": "Deployment", "spec": {"template": {"spec": {"serviceAccountName": "web"}}}}),
-            json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": {}}}}}}),
-            json!({"kind": "Pod", "metadata": {"labels": {"azure.workload.identity/use": "true"}}, "spec": {}}),
+            json!({"kind": "Deployment",
+                "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}),
+            json!({"kind": "Deployment",
+                "spec": {"template": {"spec": {"serviceAccountName": "web"}}}}),
+            json!({"kind": "CronJob",
+                "spec": {"jobTemplate": {"spec": {"template": {"spec": {}}}}}}),
+            json!({"kind": "Pod", "metadata": {"labels": {"azure.workload.identity/use": "true"}},
+                "spec": {}}),
             json!({"kind": "Pod", "metadata": {"labels": {"azure.workload.identity/use": "true"}}}),
         ] {
             let found = found(object.clone());

@@ -19,7 +19,8 @@ pub(super) struct Options {
     #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
     cloud: Option<String>,
     /// Audience of the projected token.
-    #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE, value_name = "AUD")]
+    #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE,
+        value_name = "AUD")]
     audience: String,
     /// Path of the token in the containers, as in this release of Azure Workload Identity.
     #[arg(
@@ -53,7 +54,8 @@ pub(super) struct Options {
     #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
     injector_image: Option<String>,
     /// CPU request of the sidecar (a LimitRange may require more).
-    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m", value_parser = quantity, value_name = "CPU")]
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m",
+        value_parser = quantity, value_name = "CPU")]
     injector_cpu_request: String,
     /// CPU limit of the sidecar (a ResourceQuota may require one); none by default.
     #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]

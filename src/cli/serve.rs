@@ -152,7 +152,8 @@ impl Serve {
             server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler, slot));
         let mut watch = tokio::spawn(watch);
-        tracing::info!(%listen, %admin_listen, version = super::VERSION, memory_limit = budget.limit_bytes(), "serving");
+        tracing::info!(%listen, %admin_listen, version = super::VERSION,
+            memory_limit = budget.limit_bytes(), "serving");
 
         tokio::select! {
             () = signalled() => {}

@@ -176,8 +176,10 @@ mod tests {
     fn a_line_is_json_whatever_the_names_are() {
         let line = line(&DECISION, Duration::from_micros(1_772_366_400_000_012));
         assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");
-        let expected = serde_json::json!({"timestamp": "2026-03-01T12:00:00.000012Z", "level": "WARN", "message": "review",
-            "namespace": "shop", "pod": "api-\"1\"\n", "service_account": "default", "outcome": "denied", "reason": "KS207",
+        let expected = serde_json::json!({"timestamp": "2026-03-01T12:00:00.000012Z",
+            "level": "WARN", "message": "review",
+            "namespace": "shop", "pod": "api-\"1\"\n", "service_account": "default",
+            "outcome": "denied", "reason": "KS207",
             "error": "KS207 no", "microseconds": 17});
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
         let long = "x".repeat(1000);

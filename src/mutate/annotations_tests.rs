@@ -8,8 +8,10 @@ fn read(annotations: &serde_json::Value) -> Result<Annotations, String> {
 
 #[test]
 fn known_annotations_are_typed() {
-    let all = serde_json::json!({"keysluice.dev/gate": "probe", "keysluice.dev/after": "istio-proxy", "other.dev/x": "y",
-        "keysluice.dev/csi-volumes": "leave", "keysluice.dev/refresh-interval": "1m30s", "keysluice.dev/on-missing": "wait",
+    let all = serde_json::json!({"keysluice.dev/gate": "probe",
+        "keysluice.dev/after": "istio-proxy", "other.dev/x": "y",
+        "keysluice.dev/csi-volumes": "leave", "keysluice.dev/refresh-interval": "1m30s",
+        "keysluice.dev/on-missing": "wait",
         "keysluice.dev/size-limit": "8Mi"});
     let expected = Annotations {
         gate: Gate::Probe,

@@ -117,7 +117,8 @@ fn a_patch_that_etcd_could_not_store_is_refused() {
 #[test]
 fn warnings_are_cut_wherever_the_text_comes_from() {
     let mount = json!([{"name": "secrets", "mountPath": "/s", "subPath": "x".repeat(100_000)}]);
-    let spec = json!({"containers": [{"name": "app", "volumeMounts": mount}], "volumes": [csi_volume("secrets", "kv")]});
+    let spec = json!({"containers": [{"name": "app", "volumeMounts": mount}],
+        "volumes": [csi_volume("secrets", "kv")]});
     let warnings = run(&labelled("pod", spec)).unwrap().1.warnings;
     assert!(warnings.iter().any(|warning| warning.starts_with("KS252 ")));
     assert!(warnings.iter().all(|warning| warning.len() < 600));

@@ -196,7 +196,8 @@ mod tests {
             let (pod, _) = run_with(&pod_with_volume(), &settings(), &facts).unwrap();
             let credential = &plan_of(&pod).identities[0].credential;
             assert!(
-                matches!(credential, Credential::Federated { tenant_id, .. } if tenant_id == tenant),
+                matches!(credential,
+                    Credential::Federated { tenant_id, .. } if tenant_id == tenant),
                 "{credential:?}"
             );
         }

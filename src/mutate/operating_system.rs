@@ -143,21 +143,20 @@ mod tests {
             json!({"securityContext": {"windowsOptions": {"hostProcess": true}}}),
             json!({"securityContext": options}),
             json!({"containers": [{"name": "a"}, {"name": "b", "securityContext": options}]}),
-            json!({"initContainers": [{"name": "a", "securityContext": {"windowsOptions": {"gmsaCredentialSpecName": "x"}}}]}),
+            json!({"initContainers": [{"name": "a",
+                "securityContext": {"windowsOptions": {"gmsaCredentialSpecName": "x"}}}]}),
             affinity(&json!([{"matchExpressions": [windows]}])),
             affinity(&json!([{"matchExpressions": [expression("zone", "In", &["1"]), windows]}])),
+            affinity(&json!([{"matchExpressions": [windows]},
+                    {"matchExpressions": [expression(os, "NotIn", &["linux"])]}])),
             affinity(
-                &json!([{"matchExpressions": [windows]}, {"matchExpressions": [expression(os, "NotIn", &["linux"])]}]),
+                &json!([{"matchExpressions": [windows], "matchFields": [{"key": "metadata.name"}]},
+                    {}, {"matchExpressions": []}]),
             ),
-            affinity(
-                &json!([{"matchExpressions": [windows], "matchFields": [{"key": "metadata.name"}]}, {}, {"matchExpressions": []}]),
-            ),
-            affinity(
-                &json!([{"matchExpressions": [expression("beta.kubernetes.io/os", "NotIn", &["linux"])]}]),
-            ),
-            affinity(
-                &json!([{"matchExpressions": [{"key": "node.kubernetes.io/windows-build", "operator": "Exists"}]}]),
-            ),
+            affinity(&json!([{"matchExpressions": [expression("beta.kubernetes.io/os", "NotIn",
+                    &["linux"])]}])),
+            affinity(&json!([{"matchExpressions": [{"key": "node.kubernetes.io/windows-build",
+                    "operator": "Exists"}]}])),
         ] {
             assert!(reads_as_windows(&spec), "{spec}");
         }
@@ -181,9 +180,8 @@ mod tests {
             affinity(&json!([])),
             affinity(&json!([{}])),
             affinity(&json!([{"matchExpressions": [windows]}, {"matchExpressions": [linux]}])),
-            affinity(
-                &json!([{"matchExpressions": [windows]}, {"matchFields": [{"key": "metadata.name"}]}]),
-            ),
+            affinity(&json!([{"matchExpressions": [windows]},
+                    {"matchFields": [{"key": "metadata.name"}]}])),
             affinity(&json!([{"matchExpressions": [expression(os, "In", &["windows", "linux"])]}])),
             affinity(&json!([{"matchExpressions": [expression(os, "NotIn", &["windows"])]}])),
             affinity(&json!([{"matchExpressions": [expression(os, "Exists", &[])]}])),

@@ -13,14 +13,16 @@ fn what_the_class_says_reaches_the_plan() {
                    objectType: secret\n    objectVersionHistory: 3\n    jsonKey: a.b\n  - \
                    |\n    objectName: store\n    objectType: secret\n    \
                    objectFormat: pfx\n    objectEncoding: base64\n";
-    let parameters = json!({"keyvaultName": "vault-1", "objects": objects, "select": "{namePrefix: app-, tags: {env: prod}, directory: config}",
+    let parameters = json!({"keyvaultName": "vault-1", "objects": objects,
+        "select": "{namePrefix: app-, tags: {env: prod}, directory: config}",
         "writeCertAndKeyInSeparateFiles": "true", "refreshInterval": "45s"});
     let mut facts = facts();
     facts.classes.insert("kv".into(), class("kv", &parameters));
     let (pod, mutation) = run_with(&pod_with_volume(), &settings(), &facts).unwrap();
     let plan = serde_json::to_value(&plan_of(&pod).volumes[0]).unwrap();
     let file = |path: &str, kind: &str, name: &str, more: Value| {
-        let mut file = json!({"path": path, "mode": "0644", "identity": "workload-identity", "vault": "https://vault-1.vault.azure.net/",
+        let mut file = json!({"path": path, "mode": "0644", "identity": "workload-identity",
+            "vault": "https://vault-1.vault.azure.net/",
             "type": kind, "name": name});
         file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         file
@@ -39,7 +41,8 @@ fn what_the_class_says_reaches_the_plan() {
             ),
         ])
     );
-    let selection = json!({"directory": "config", "mode": "0644", "identity": "workload-identity", "vault": "https://vault-1.vault.azure.net/",
+    let selection = json!({"directory": "config", "mode": "0644", "identity": "workload-identity",
+        "vault": "https://vault-1.vault.azure.net/",
         "namePrefix": "app-", "tags": {"env": "prod"}});
     assert_eq!(
         (&plan["selections"], &plan["refreshIntervalSeconds"]),
@@ -98,7 +101,8 @@ fn several_classes_vaults_and_volumes_go_into_one_plan() {
     facts
         .classes
         .insert("a".into(), class("a", &json!({"keyvaultName": "vault-a", "objects": one("x")})));
-    let own = json!({"keyvaultName": "vault-b", "clientID": "other", "tenantID": "t2", "objects": one("x"), "refreshInterval": "1h"});
+    let own = json!({"keyvaultName": "vault-b", "clientID": "other", "tenantID": "t2",
+        "objects": one("x"), "refreshInterval": "1h"});
     facts.classes.insert("b".into(), class("b", &own));
     let mut pod = pod_with_volume();
     let volumes = [("v1", "a"), ("v2", "b"), ("v3", "a"), ("v4", "a")]
@@ -148,7 +152,8 @@ fn a_tmpfs_holds_two_generations_of_everything() {
         (json!({"objects": format!("array: [{}}}']", object(""))}), None, "1Mi"),
         // 17 files of 32 KiB, twice.
         (
-            json!({"objects": format!("array: [{}]", (0..17).map(|i| object(&i.to_string()) + "}'").collect::<Vec<_>>().join(", "))}),
+            json!({"objects": format!("array: [{}]",
+                (0..17).map(|i| object(&i.to_string()) + "}'").collect::<Vec<_>>().join(", "))}),
             None,
             "1088Ki",
         ),
@@ -188,7 +193,10 @@ fn a_tmpfs_holds_two_generations_of_everything() {
 
 #[test]
 fn each_gate_with_each_answer_to_a_missing_secret() {
-    let ready = |timeout: &str| json!({"exec": {"command": ["/keysluice-injector", "ready", "--timeout", timeout]}});
+    let ready = |timeout: &str| {
+        json!({"exec": {"command": ["/keysluice-injector", "ready",
+        "--timeout", timeout]}})
+    };
     let probe = |attempts: u32| {
         let mut probe = ready("27");
         probe["periodSeconds"] = json!(1);
@@ -243,7 +251,8 @@ fn each_gate_with_each_answer_to_a_missing_secret() {
 #[test]
 fn the_drivers_checks_come_in_its_order() {
     let mut facts = facts();
-    let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {}});
+    let object = json!({"kind": "SecretProviderClass",
+        "metadata": {"name": "kv", "namespace": "ns"}, "spec": {}});
     let mut pod = pod_with_volume();
     pod["spec"]["volumes"][0]["csi"]["readOnly"] = json!(false);
     for (spec, expected) in [

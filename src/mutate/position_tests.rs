@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 /// Position of the sidecar in a pod with these init containers, containers and annotations; or the
 /// refusal.
 fn position(init: &Value, containers: &Value, annotations: &Value) -> Result<usize, String> {
-    let spec = json!({"initContainers": init, "containers": containers, "volumes": [csi_volume("secrets", "kv")]});
+    let spec = json!({"initContainers": init, "containers": containers,
+        "volumes": [csi_volume("secrets", "kv")]});
     let mut pod = labelled("pod", spec);
     pod["metadata"]["annotations"] = annotations.clone();
     let (pod, _) = run_with(&pod, &settings(), &facts())?;
@@ -39,7 +40,8 @@ fn first_but_behind_a_native_mesh_proxy() {
         (json!([{"name": "osm-init"}, native("envoy"), {"name": "b"}]), 2),
         (json!([{"name": "a"}, native("envoy")]), 0),
         (
-            json!([{"name": "consul-connect-inject-init"}, native("consul-dataplane"), {"name": "a"}]),
+            json!([{"name": "consul-connect-inject-init"}, native("consul-dataplane"),
+                {"name": "a"}]),
             2,
         ),
         // The redirect that a CNI plugin makes does not matter behind the proxy.
@@ -137,7 +139,8 @@ fn an_exclusion_counts_where_it_frees_what_the_sidecar_needs() {
         (istio, json!({"traffic.sidecar.istio.io/includeOutboundIPRanges": "*"}), false),
         (
             istio,
-            json!({"traffic.sidecar.istio.io/includeOutboundIPRanges": "", "traffic.sidecar.istio.io/includeOutboundPorts": "443"}),
+            json!({"traffic.sidecar.istio.io/includeOutboundIPRanges": "",
+                "traffic.sidecar.istio.io/includeOutboundPorts": "443"}),
             false,
         ),
         (istio, json!({"traffic.sidecar.istio.io/includeOutboundPorts": "8080"}), false),
@@ -214,7 +217,8 @@ fn the_ports_of_the_operators_cloud_are_those_that_count() {
     for (ports, is_free) in [("443", false), ("8443", false), ("8443,9443", true)] {
         let mut pod = labelled(
             "pod",
-            json!({"initContainers": [{"name": "istio-validation"}], "containers": app_and("istio-proxy"),
+            json!({"initContainers": [{"name": "istio-validation"}],
+                "containers": app_and("istio-proxy"),
                 "volumes": [csi_volume("secrets", "kv")]}),
         );
         pod["metadata"]["annotations"] =

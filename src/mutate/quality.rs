@@ -36,11 +36,15 @@ mod tests {
 
     #[test]
     fn only_equal_requests_and_limits_everywhere() {
-        let full = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}});
+        let full = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"},
+            "requests": {"cpu": "1", "memory": "1Gi"}}});
         let limits = json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
-        let burst = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}});
-        let spelt = json!({"resources": {"limits": {"cpu": 1, "memory": 1_073_741_824}, "requests": {"cpu": "1000m", "memory": "1Gi"}}});
-        let nothing = json!({"resources": {"limits": {"cpu": "0", "memory": "1Gi"}, "requests": {"cpu": "0", "memory": "1Gi"}}});
+        let burst = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"},
+            "requests": {"cpu": "500m"}}});
+        let spelt = json!({"resources": {"limits": {"cpu": 1, "memory": 1_073_741_824},
+            "requests": {"cpu": "1000m", "memory": "1Gi"}}});
+        let nothing = json!({"resources": {"limits": {"cpu": "0", "memory": "1Gi"},
+            "requests": {"cpu": "0", "memory": "1Gi"}}});
         assert!(guaranteed(&json!([full, limits, spelt])));
         for other in [json!([full, burst]), json!([{}]), json!([]), json!([nothing])] {
             assert!(!guaranteed(&other), "{other}");

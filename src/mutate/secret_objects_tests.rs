@@ -11,7 +11,8 @@ fn synced(facts: &mut Facts, name: &str, provider: &str, secrets: &[&str]) {
     let data = json!([{"objectName": "db", "key": "k"}]);
     let secret = |name: &&str| json!({"secretName": name, "type": "Opaque", "data": data});
     let secrets: Vec<Value> = secrets.iter().map(secret).collect();
-    let object = json!({"kind": "SecretProviderClass", "metadata": {"name": name, "namespace": "ns"}, "spec": {"provider": provider,
+    let object = json!({"kind": "SecretProviderClass",
+        "metadata": {"name": name, "namespace": "ns"}, "spec": {"provider": provider,
         "parameters": {"keyvaultName": "vault-1", "objects": objects}, "secretObjects": secrets}});
     let class = ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap()));
     facts.classes.insert(name.to_owned(), class);
@@ -42,7 +43,8 @@ fn with_env(variable: &Value) -> Value {
 }
 
 fn key_of(secret: &str, optional: &Value) -> Value {
-    json!({"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k", "optional": optional}}})
+    json!({"name": "PASSWORD",
+        "valueFrom": {"secretKeyRef": {"name": secret, "key": "k", "optional": optional}}})
 }
 
 #[test]
@@ -64,7 +66,8 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
             "container \"app\" (envFrom) needs Secret \"b\"",
         ),
         (
-            json!({"initContainers": [{"name": "migrate", "envFrom": [{"secretRef": {"name": "b"}}]}]}),
+            json!({"initContainers": [{"name": "migrate",
+                "envFrom": [{"secretRef": {"name": "b"}}]}]}),
             "container \"migrate\" (envFrom) needs Secret \"b\"",
         ),
         (
@@ -72,7 +75,9 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
             "volume \"s\" needs Secret \"a\"",
         ),
         (
-            json!({"volumes": [{"name": "p", "projected": {"sources": [{"configMap": {"name": "x"}}, {"secret": {"name": "a"}}]}}]}),
+            json!({"volumes": [{"name": "p",
+                "projected": {"sources": [{"configMap": {"name": "x"}},
+                {"secret": {"name": "a"}}]}}]}),
             "volume \"p\" needs Secret \"a\"",
         ),
         (
@@ -80,11 +85,14 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
             "volume \"f\" needs Secret \"a\"",
         ),
         (
-            json!({"volumes": [{"name": "f", "csi": {"driver": "file.csi.azure.com", "volumeAttributes": {"secretName": "a"}}}]}),
+            json!({"volumes": [{"name": "f",
+                "csi": {"driver": "file.csi.azure.com",
+                "volumeAttributes": {"secretName": "a"}}}]}),
             "volume \"f\" needs Secret \"a\"",
         ),
         (
-            json!({"volumes": [{"name": "f", "csi": {"driver": "blob.csi.azure.com", "nodePublishSecretRef": {"name": "a"}}}]}),
+            json!({"volumes": [{"name": "f",
+                "csi": {"driver": "blob.csi.azure.com", "nodePublishSecretRef": {"name": "a"}}}]}),
             "volume \"f\" needs Secret \"a\"",
         ),
         (
@@ -107,12 +115,14 @@ fn references_that_are_optional_or_to_others_secrets_are_let_through() {
         (json!({"imagePullSecrets": [{"name": "registry"}]}), 0),
         (with_env(&key_of("a", &json!(true))), 1),
         (
-            json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "b", "optional": true}}]}]}),
+            json!({"containers": [{"name": "app",
+                "envFrom": [{"secretRef": {"name": "b", "optional": true}}]}]}),
             1,
         ),
         (json!({"volumes": [{"name": "s", "secret": {"secretName": "a", "optional": true}}]}), 1),
         (
-            json!({"volumes": [{"name": "p", "projected": {"sources": [{"secret": {"name": "a", "optional": true}}]}}]}),
+            json!({"volumes": [{"name": "p",
+                "projected": {"sources": [{"secret": {"name": "a", "optional": true}}]}}]}),
             1,
         ),
     ] {
@@ -185,10 +195,12 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
 #[test]
 fn a_secret_that_is_wrong_in_the_class_is_named_too() {
     let mut facts = facts();
-    let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
+    let object = json!({"kind": "SecretProviderClass",
+        "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
         "parameters": {"keyvaultName": "vault-1", "objects": "array:\n  - |\n    objectName: \
             db\n    objectType: secret\n"},
-        "secretObjects": [{"secretName": "synced", "type": "Opaque", "data": [{"objectName": "nope", "key": "k"}]}]}});
+        "secretObjects": [{"secretName": "synced", "type": "Opaque",
+            "data": [{"objectName": "nope", "key": "k"}]}]}});
     facts.classes.insert(
         "kv".to_owned(),
         ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap())),

@@ -76,7 +76,8 @@ pub(super) fn add(
     }
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
-    let run_volume = json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": quantity::of_bytes(RUN_VOLUME_BYTES)}});
+    let run_volume = json!({"name": RUN_VOLUME,
+        "emptyDir": {"medium": "Memory", "sizeLimit": quantity::of_bytes(RUN_VOLUME_BYTES)}});
     let end = volume_count.unwrap_or_default();
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
     *volume_count = Some(end + 1);
@@ -148,7 +149,8 @@ fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
             let timeout = START_TIMEOUT_SECONDS.to_string();
             Some((
                 "lifecycle",
-                json!({"postStart": {"exec": {"command": [BINARY, "ready", "--timeout", timeout]}}}),
+                json!({"postStart": {"exec": {"command": [BINARY, "ready", "--timeout",
+                    timeout]}}}),
             ))
         }
         Gate::Probe => {
@@ -159,7 +161,8 @@ fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
             let timeout = (START_TIMEOUT_SECONDS - 3).to_string();
             Some((
                 "startupProbe",
-                json!({"exec": {"command": [BINARY, "ready", "--timeout", timeout]}, "periodSeconds": 1,
+                json!({"exec": {"command": [BINARY, "ready", "--timeout", timeout]},
+                    "periodSeconds": 1,
                     "timeoutSeconds": START_TIMEOUT_SECONDS, "failureThreshold": attempts}),
             ))
         }

@@ -48,8 +48,10 @@ fn the_sidecar_is_clean_under_pod_security_restricted() {
     let (pod, _) = run(&pod_with_volume()).unwrap();
     assert_eq!(
         pod["spec"]["initContainers"][0]["securityContext"],
-        json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
-            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
+        json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": true,
+            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"}})
     );
 }
 
@@ -68,7 +70,8 @@ fn an_unlabelled_pod_keeps_its_containers_and_the_token_goes_to_the_sidecar_alon
 fn a_managed_identity_needs_no_token_volume() {
     let mut facts = facts();
     let objects = "array:\n  - |\n    objectName: my-key\n    objectType: key\n";
-    let parameters = json!({"keyvaultName": "aks-demo-kv", "tenantId": "t", "useVMManagedIdentity": "true", "userAssignedIdentityID": "mi", "objects": objects});
+    let parameters = json!({"keyvaultName": "aks-demo-kv", "tenantId": "t",
+        "useVMManagedIdentity": "true", "userAssignedIdentityID": "mi", "objects": objects});
     facts.classes.insert("kv".to_owned(), class("kv", &parameters));
     let mut pod = pod_with_volume();
     pod["metadata"]["labels"] = json!({});
@@ -124,7 +127,9 @@ fn whose_volumes_are_replaced_is_decided_by_pod_operator_and_cluster() {
 #[test]
 fn another_providers_volume_is_left_alone() {
     let mut facts = facts();
-    let object = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "vault", "parameters": {"a": "b"}}});
+    let object = json!({"kind": "SecretProviderClass",
+        "metadata": {"name": "kv", "namespace": "ns"},
+        "spec": {"provider": "vault", "parameters": {"a": "b"}}});
     facts.classes.insert(
         "kv".into(),
         ClassFact::Found(std::sync::Arc::new(
@@ -301,7 +306,10 @@ fn dollars_in_the_plan_are_escaped_and_a_huge_plan_is_refused() {
 
 #[test]
 fn containers_that_share_no_volume_need_share_no_mode() {
-    let container = |name: &str, uid: i64, volume: &str| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": [{"name": volume, "mountPath": "/s"}]});
+    let container = |name: &str, uid: i64, volume: &str| {
+        json!({"name": name, "securityContext": {"runAsUser": uid},
+    "volumeMounts": [{"name": volume, "mountPath": "/s"}]})
+    };
     let mut facts = facts();
     let world = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
     facts.classes.insert(
@@ -383,7 +391,8 @@ fn resources_follow_annotations_settings_and_the_pods_own() {
         (json!({"requests": {"cpu": "1"}, "limits": {"memory": "256Mi"}}), &json!({})),
         (
             json!({"limits": {}, "requests": {}}),
-            &json!({"requests": {"cpu": "5m", "memory": "8Mi"}, "limits": {"cpu": "20m", "memory": "18Mi"}}),
+            &json!({"requests": {"cpu": "5m", "memory": "8Mi"},
+                "limits": {"cpu": "20m", "memory": "18Mi"}}),
         ),
     ] {
         assert_eq!(&resources(annotated.clone(), &limited, of_pod.clone()), expected, "{of_pod}");

@@ -39,8 +39,10 @@ pub(super) fn facts() -> Facts {
 }
 
 pub(super) fn class(name: &str, parameters: &Value) -> ClassFact {
-    let object = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
-        "metadata": {"name": name, "namespace": "ns"}, "spec": {"provider": "azure", "parameters": parameters}});
+    let object = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1",
+        "kind": "SecretProviderClass",
+        "metadata": {"name": name, "namespace": "ns"},
+        "spec": {"provider": "azure", "parameters": parameters}});
     ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap()))
 }
 
@@ -53,7 +55,9 @@ pub(super) fn labelled(name: &str, spec: Value) -> Value {
 }
 
 pub(super) fn csi_volume(name: &str, class: &str) -> Value {
-    json!({"name": name, "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": class}}})
+    json!({"name": name,
+        "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+        "volumeAttributes": {"secretProviderClass": class}}})
 }
 
 pub(super) fn run_with(
@@ -78,7 +82,8 @@ pub(super) fn run(pod: &Value) -> Result<(Value, Mutation), String> {
 pub(super) fn pod_with_volume() -> Value {
     labelled(
         "pod",
-        json!({"containers": [{"name": "app", "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/secrets"}]}],
+        json!({"containers": [{"name": "app",
+            "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/secrets"}]}],
             "volumes": [csi_volume("secrets", "kv")]}),
     )
 }

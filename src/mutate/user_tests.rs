@@ -21,11 +21,15 @@ fn run_in(
     containers: &[Value],
 ) -> Result<(Value, Vec<String>), String> {
     let mount = json!([{"name": "secrets", "mountPath": "/s", "readOnly": true}]);
-    let container = |(index, context): (usize, &Value)| json!({"name": format!("c{index}"), "securityContext": context, "volumeMounts": mount});
+    let container = |(index, context): (usize, &Value)| {
+        json!({"name": format!("c{index}"), "securityContext": context,
+        "volumeMounts": mount})
+    };
     let containers: Vec<_> = containers.iter().enumerate().map(container).collect();
     let pod = labelled(
         "pod",
-        json!({"securityContext": pod_context, "containers": containers, "volumes": [csi_volume("secrets", "kv")]}),
+        json!({"securityContext": pod_context, "containers": containers,
+            "volumes": [csi_volume("secrets", "kv")]}),
     );
     let (pod, mutation) = run_with(&pod, &settings(), facts)?;
     Ok((pod["spec"]["initContainers"][0].clone(), mutation.warnings))

@@ -54,7 +54,8 @@ fn tell(event: Event, metrics: &Metrics) {
     metrics.certificate_change(change);
     match event {
         Event::Serving { leaf_not_after, authority_not_after } => {
-            tracing::info!(not_after = %leaf_not_after, authority_not_after = %authority_not_after, "certificate served");
+            tracing::info!(not_after = %leaf_not_after, authority_not_after = %authority_not_after,
+                "certificate served");
         }
         Event::Stored { reason } => tracing::info!(%reason, "certificates stored"),
         // Who reads the log need not know it.

@@ -268,8 +268,10 @@ fn a_configuration_that_cannot_be_read_changes_nothing() {
 
 proptest! {
     #[test]
-    fn whatever_the_secret_holds_is_read(path in prop::collection::vec(any::<u8>(), 0..60), former in ".{0,80}") {
-        let data = Data([("path".to_owned(), path), ("old-paths".to_owned(), former.into_bytes())].into());
+    fn whatever_the_secret_holds_is_read(path in prop::collection::vec(any::<u8>(), 0..60),
+        former in ".{0,80}") {
+        let data = Data([("path".to_owned(), path),
+            ("old-paths".to_owned(), former.into_bytes())].into());
         let read = StoredPaths::parse(&data);
         prop_assert!(read.former.len() <= MAX_FORMER && read.former.iter().all(|path| path.starts_with('/')));
     }

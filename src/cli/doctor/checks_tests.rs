@@ -156,7 +156,8 @@ fn each_finding_has_its_code_and_level() {
 #[test]
 fn what_the_kubelet_says_of_a_container_is_read() {
     let pod = |state: serde_json::Value| {
-        json!({"spec": {"containers": [{"name": "doctor", "image": "a"}, {"name": "injector", "image": "b"}]},
+        json!({"spec": {"containers": [{"name": "doctor", "image": "a"},
+            {"name": "injector", "image": "b"}]},
             "status": {"containerStatuses": [{"name": "injector", "state": state}]}})
     };
     for (state, expected) in [

@@ -24,10 +24,12 @@ pub(super) struct Doctor {
     #[arg(long, required = true)]
     pre: bool,
     /// Namespace of the installation.
-    #[arg(long, env = "KEYSLUICE_NAMESPACE", default_value = "keysluice-system", value_parser = name, value_name = "NAME")]
+    #[arg(long, env = "KEYSLUICE_NAMESPACE", default_value = "keysluice-system",
+        value_parser = name, value_name = "NAME")]
     namespace: String,
     /// Name of its objects (fullnameOverride of the chart).
-    #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = name, value_name = "NAME")]
+    #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = name,
+        value_name = "NAME")]
     name: String,
     /// Handling of Secrets Store CSI volumes in the installation.
     #[arg(
@@ -53,7 +55,8 @@ pub(super) struct Doctor {
     #[arg(long, env = "KEYSLUICE_PULL_SECRETS")]
     pull_secrets: bool,
     /// Seconds to wait for that container.
-    #[arg(long, env = "KEYSLUICE_WITHIN_SECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=3600), value_name = "SECONDS")]
+    #[arg(long, env = "KEYSLUICE_WITHIN_SECONDS", default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(..=3600), value_name = "SECONDS")]
     within_seconds: u64,
     /// Kubeconfig of the API server to ask; without it, the API server of the cluster in which the
     /// command runs.

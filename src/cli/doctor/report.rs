@@ -24,7 +24,10 @@ pub(super) fn json(findings: &[Finding]) -> io::Result<()> {
         Level::Warning => "warning",
         Level::Failed => "failed",
     };
-    let one = |finding: &Finding| json!({"check": finding.check, "level": level(finding.level), "code": finding.code, "text": finding.text});
+    let one = |finding: &Finding| {
+        json!({"check": finding.check, "level": level(finding.level),
+        "code": finding.code, "text": finding.text})
+    };
     let list: Vec<_> = findings.iter().map(one).collect();
     writeln!(
         io::stdout().lock(),

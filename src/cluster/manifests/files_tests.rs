@@ -61,7 +61,8 @@ fn scalars_keep_their_types() {
             yes\nj: 0o17\n",
     )
     .unwrap();
-    let expected = json!({"kind": "X", "a": "true", "b": true, "c": 3, "d": "3", "e": 1.5, "g": "text\n", "h": 256, "i": true, "j": 15});
+    let expected = json!({"kind": "X", "a": "true", "b": true, "c": 3, "d": "3", "e": 1.5,
+        "g": "text\n", "h": 256, "i": true, "j": 15});
     assert_eq!(documents[0].value, expected);
 }
 

@@ -24,9 +24,10 @@ impl CertificateSource {
     pub(super) fn projection(&self, path: &str) -> Option<Value> {
         match self {
             Self::Data(_) => None,
-            Self::ConfigMap(name) => Some(
-                json!({"configMap": {"name": name, "items": [{"key": "ca.crt", "path": path}], "optional": false}}),
-            ),
+            Self::ConfigMap(name) => {
+                Some(json!({"configMap": {"name": name, "items": [{"key": "ca.crt", "path": path}],
+                    "optional": false}}))
+            }
             Self::ClusterTrustBundle { signer_name, label_selector } => {
                 let mut bundle =
                     json!({"signerName": signer_name, "path": path, "optional": false});

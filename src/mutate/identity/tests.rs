@@ -21,11 +21,15 @@ fn the_four_variables_come_in_order_with_the_token_volume_and_mount() {
                 "env": [
                     {"name": "AZURE_CLIENT_ID", "value": CLIENT},
                     {"name": "AZURE_TENANT_ID", "value": "cluster-tenant"},
-                    {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": "/var/run/secrets/azure/wi/token/azure-identity-token"},
-                    {"name": "AZURE_AUTHORITY_HOST", "value": "https://login.microsoftonline.com/"}],
-                "volumeMounts": [{"name": token, "mountPath": "/var/run/secrets/azure/wi", "readOnly": true}]}],
+                    {"name": "AZURE_FEDERATED_TOKEN_FILE",
+                        "value": "/var/run/secrets/azure/wi/token/azure-identity-token"},
+                    {"name": "AZURE_AUTHORITY_HOST",
+                        "value": "https://login.microsoftonline.com/"}],
+                "volumeMounts": [{"name": token, "mountPath": "/var/run/secrets/azure/wi",
+                    "readOnly": true}]}],
             "volumes": [{"name": token, "projected": {"sources": [{"serviceAccountToken": {
-                "path": "token/azure-identity-token", "expirationSeconds": 3600, "audience": "api://AzureADTokenExchange"}}]}}]
+                "path": "token/azure-identity-token", "expirationSeconds": 3600,
+                "audience": "api://AzureADTokenExchange"}}]}}]
         })
     );
     assert!(mutation.warnings.is_empty());
@@ -34,7 +38,8 @@ fn the_four_variables_come_in_order_with_the_token_volume_and_mount() {
 #[test]
 fn a_generated_name_is_hashed_with_its_mark() {
     let mut pod = labelled("x", json!({"containers": []}));
-    pod["metadata"] = json!({"generateName": "nginx-7c5ddbdf54-", "labels": {"azure.workload.identity/use": "true"}});
+    pod["metadata"] = json!({"generateName": "nginx-7c5ddbdf54-",
+        "labels": {"azure.workload.identity/use": "true"}});
     let (pod, _) = run(&pod).unwrap();
     assert_eq!(
         pod["spec"]["volumes"][0]["name"],
@@ -50,7 +55,8 @@ fn without_the_exact_label_nothing_changes() {
         json!({"azure.workload.identity/use": "True"}),
         json!({"azure.workload.identity/use": "false"}),
     ] {
-        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "labels": labels}, "spec": {"containers": [{"name": "app"}]}});
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "labels": labels},
+            "spec": {"containers": [{"name": "app"}]}});
         let (_, mutation) = run(&pod).unwrap();
         assert!(mutation.patch.is_empty());
     }
@@ -78,7 +84,8 @@ fn existing_variables_win_and_new_ones_are_appended() {
 
 #[test]
 fn a_variable_goes_before_the_entry_that_refers_to_it() {
-    let env = json!([{"name": "A", "value": "x"}, {"name": "URL", "value": "id=$(AZURE_CLIENT_ID)&t=$(AZURE_TENANT_ID)"},
+    let env = json!([{"name": "A", "value": "x"},
+        {"name": "URL", "value": "id=$(AZURE_CLIENT_ID)&t=$(AZURE_TENANT_ID)"},
         {"name": "ESCAPED", "value": "$$(AZURE_AUTHORITY_HOST)"}]);
     let (pod, _) =
         run(&labelled("pod", json!({"containers": [{"name": "app", "env": env}]}))).unwrap();
@@ -100,7 +107,8 @@ fn a_variable_goes_before_the_entry_that_refers_to_it() {
 fn init_containers_are_included_and_listed_ones_skipped() {
     let mut pod = labelled(
         "pod",
-        json!({"initContainers": [{"name": "init"}], "containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
+        json!({"initContainers": [{"name": "init"}],
+            "containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
     );
     pod["metadata"]["annotations"] =
         json!({"azure.workload.identity/skip-containers": "a; b;unknown"});
@@ -221,8 +229,11 @@ fn a_second_run_changes_nothing_also_under_another_name() {
 #[test]
 fn a_volume_or_mount_of_the_reserved_name_is_corrected() {
     let name = "azure-workload-identity-reserved-425c89ed5bb78a7623fae60fd8a6f6";
-    let spec = json!({"containers": [{"name": "app", "volumeMounts": [{"name": name, "mountPath": "/elsewhere", "subPath": "x"}]}],
-        "volumes": [{"name": name, "projected": {"sources": [{"serviceAccountToken": {"path": "other", "audience": "a"}}]}}]});
+    let spec = json!({"containers": [{"name": "app",
+        "volumeMounts": [{"name": name, "mountPath": "/elsewhere", "subPath": "x"}]}],
+        "volumes": [{"name": name,
+            "projected": {"sources": [{"serviceAccountToken": {"path": "other",
+            "audience": "a"}}]}}]});
     let (pod, _) = run(&labelled("pod", spec)).unwrap();
     assert_eq!(
         pod["spec"]["containers"][0]["volumeMounts"],
@@ -237,7 +248,8 @@ fn a_volume_or_mount_of_the_reserved_name_is_corrected() {
 
 #[test]
 fn a_foreign_mount_at_the_token_path_is_refused() {
-    let spec = json!({"containers": [{"name": "app", "volumeMounts": [{"name": "mine", "mountPath": "/var/run/secrets/azure/wi/"}]}]});
+    let spec = json!({"containers": [{"name": "app",
+        "volumeMounts": [{"name": "mine", "mountPath": "/var/run/secrets/azure/wi/"}]}]});
     let error = run(&labelled("pod", spec)).unwrap_err();
     assert!(error.starts_with("KS204 container \"app\" mounts volume \"mine\""), "{error}");
 }

@@ -164,7 +164,10 @@ fn env_from_is_warned_of_once_and_only_where_a_name_suggests_an_identity() {
 #[test]
 fn many_containers_and_long_annotations_do_not_multiply() {
     let containers: Vec<Value> = (0..1_000)
-        .map(|index| json!({"name": format!("c{index}"), "envFrom": [{"configMapRef": {"name": "x"}}]}))
+        .map(|index| {
+            json!({"name": format!("c{index}"),
+            "envFrom": [{"configMapRef": {"name": "x"}}]})
+        })
         .collect();
     let spec = json!({"containers": containers});
     let long = |entry: &str, separator: char| {
@@ -177,7 +180,8 @@ fn many_containers_and_long_annotations_do_not_multiply() {
     for annotations in [
         json!({"azure.workload.identity/skip-containers": ";x".repeat(100 << 10)}),
         json!({"keysluice.dev/client-ids": long("n", ';')}),
-        json!({"keysluice.dev/env-from-wins": format!("AZURE_CLIENT_ID{}", ",AZURE_TENANT_ID".repeat(12 << 10))}),
+        json!({"keysluice.dev/env-from-wins": format!("AZURE_CLIENT_ID{}",
+            ",AZURE_TENANT_ID".repeat(12 << 10))}),
     ] {
         let pod = annotated(spec.clone(), annotations).to_string();
         let (settings, facts) = (settings(), facts());

@@ -23,7 +23,8 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
         ),
         (json!({"metadata": {"name": "c"}, "spec": []}), "KS101 spec is a list, not an object"),
         (
-            json!({"metadata": {"name": "c"}, "spec": {"parameters": {"useVMManagedIdentity": true}}}),
+            json!({"metadata": {"name": "c"},
+                "spec": {"parameters": {"useVMManagedIdentity": true}}}),
             "KS102 parameters.useVMManagedIdentity is a boolean, not a string; hint: quote it, as \
              the API server wants it too: useVMManagedIdentity: \"true\"",
         ),
@@ -48,7 +49,8 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
             "KS101 spec.secretObjects[0].data[0].key is a number, not a string",
         ),
         (
-            json!({"metadata": {"name": "c"}, "spec": {"secretObjects": [{"labels": {"a": true}}]}}),
+            json!({"metadata": {"name": "c"},
+                "spec": {"secretObjects": [{"labels": {"a": true}}]}}),
             "KS101 spec.secretObjects[0].labels.a is a boolean, not a string; hint: quote it",
         ),
     ];
@@ -57,9 +59,8 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
         assert!(error.starts_with(expected), "{value}: {error}");
     }
     // An element of a list from the API server has neither kind nor apiVersion.
-    let class = ProviderClass::from_value(
-        &json!({"metadata": {"name": "c", "namespace": "n"}, "spec": {"provider": "azure", "parameters": null}}),
-    );
+    let class = ProviderClass::from_value(&json!({"metadata": {"name": "c", "namespace": "n"},
+            "spec": {"provider": "azure", "parameters": null}}));
     assert_eq!(
         class,
         Ok(ProviderClass {
@@ -75,7 +76,8 @@ fn a_manifest_that_the_api_server_would_refuse_names_the_field() {
 fn a_field_without_a_value_is_left_out_as_the_api_server_leaves_it_out() {
     let spec = json!({
         "provider": "azure", "parameters": {"keyvaultName": "kv", "cloudName": null},
-        "secretObjects": [{"secretName": " s ", "type": null, "labels": {"a": null, "b": "c"}, "data": null}],
+        "secretObjects": [{"secretName": " s ", "type": null, "labels": {"a": null, "b": "c"},
+            "data": null}],
     });
     let class =
         ProviderClass::from_value(&json!({"metadata": {"name": "c"}, "spec": spec})).unwrap();
@@ -93,7 +95,8 @@ fn a_field_without_a_value_is_left_out_as_the_api_server_leaves_it_out() {
 #[test]
 fn the_json_of_a_spec_reads_like_a_manifest_and_hostile_ones_take_little() {
     let spec = json!({"provider": "azure", "parameters": {"objects": "x\n", "a": "\u{e4}\""},
-        "secretObjects": [{"secretName": "s", "data": [{"objectName": "o", "key": "k"}]}], "new": [{}]});
+        "secretObjects": [{"secretName": "s", "data": [{"objectName": "o", "key": "k"}]}],
+        "new": [{}]});
     let value = json!({"metadata": {"name": "c", "namespace": "n"}, "spec": spec});
     let read = ProviderClass::from_value(&value);
     assert_eq!(ProviderClass::from_json("n", "c", &spec.to_string()), read);

@@ -67,18 +67,23 @@ const LONG: &str = "objectAlias: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 proptest! {
     #[test]
     fn on_any_parameters(
-        vault in ".{0,30}", tenant in ".{0,10}", client in ".{0,10}", cloud in ".{0,10}", interval in "[0-9.µa-z+-]{0,12}",
-        objects in prop_oneof![document(), any::<String>()], select in prop_oneof![document(), any::<String>()], key in any::<String>(),
+        vault in ".{0,30}", tenant in ".{0,10}", client in ".{0,10}", cloud in ".{0,10}",
+        interval in "[0-9.µa-z+-]{0,12}",
+        objects in prop_oneof![document(), any::<String>()],
+        select in prop_oneof![document(), any::<String>()], key in any::<String>(),
     ) {
         let parameters = [
-            ("keyvaultName", vault.as_str()), ("tenantID", &tenant), ("clientID", &client), ("cloudName", &cloud),
-            ("refreshInterval", &interval), (key.as_str(), &objects), ("objects", &objects), ("select", &select),
+            ("keyvaultName", vault.as_str()), ("tenantID", &tenant), ("clientID", &client),
+            ("cloudName", &cloud),
+            ("refreshInterval", &interval), (key.as_str(), &objects), ("objects", &objects),
+            ("select", &select),
         ];
         let _ = bare(&class(&parameters)).map_err(|error| error.to_string());
     }
 
     #[test]
-    fn on_any_objects(objects in prop_oneof![document(), any::<String>(), document().prop_map(|item| format!("array:\n  - {item:?}"))]) {
+    fn on_any_objects(objects in prop_oneof![document(), any::<String>(),
+        document().prop_map(|item| format!("array:\n  - {item:?}"))]) {
         let result = bare(&with(&[("objects", &objects)]));
         if let Err(error) = result {
             prop_assert!(error.to_string().contains("objects"), "{}", error);
@@ -94,10 +99,12 @@ proptest! {
 
     /// Whatever is accepted makes a Plan that the sidecar accepts too.
     #[test]
-    fn what_is_accepted_is_a_good_plan(objects in prop::collection::vec(object(), 0..5), select in selection(), split: bool) {
+    fn what_is_accepted_is_a_good_plan(objects in prop::collection::vec(object(), 0..5),
+        select in selection(), split: bool) {
         let objects = format!("array: {}", serde_json::to_string(&objects).unwrap());
         let split = if split { "true" } else { "false" };
-        let class = with(&[("objects", &objects), ("select", &select), ("writeCertAndKeyInSeparateFiles", split)]);
+        let class = with(&[("objects", &objects), ("select", &select),
+            ("writeCertAndKeyInSeparateFiles", split)]);
         if let Ok(resolved) = bare(&class) {
             let mut plan = plan::empty(false);
             let (name, directory) = ("v", "/mnt/v".to_owned());

@@ -21,7 +21,8 @@ pub fn pod(bytes: usize) -> Value {
 /// The same pod with a Secrets Store CSI volume that names the class `kv`.
 pub fn pod_with_class(bytes: usize) -> Value {
     let mut pod = pod(bytes);
-    let volume = json!({"name": "secrets", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+    let volume = json!({"name": "secrets",
+        "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
         "volumeAttributes": {"secretProviderClass": "kv"}}});
     let mount = json!({"name": "secrets", "mountPath": "/mnt/secrets", "readOnly": true});
     if let Some(volumes) = pod["spec"]["volumes"].as_array_mut() {
@@ -39,10 +40,13 @@ pub fn review(pod: &Value) -> Vec<u8> {
     let resource = json!({"group": "", "version": "v1", "resource": "pods"});
     let user = json!({"username": "system:serviceaccount:kube-system:replicaset-controller",
         "uid": "2a5a3a5e-5f0e-4c5e-9b57-6f5e3b0f0c11",
-        "groups": ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"]});
+        "groups": ["system:serviceaccounts", "system:serviceaccounts:kube-system",
+            "system:authenticated"]});
     let options = json!({"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"});
-    let request = json!({"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": kind, "resource": resource,
-        "requestKind": kind, "requestResource": resource, "namespace": "shop", "operation": "CREATE", "userInfo": user,
+    let request = json!({"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": kind,
+        "resource": resource,
+        "requestKind": kind, "requestResource": resource, "namespace": "shop",
+        "operation": "CREATE", "userInfo": user,
         "object": pod, "oldObject": null, "dryRun": false, "options": options});
     json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
         .to_string()
@@ -52,14 +56,16 @@ pub fn review(pod: &Value) -> Vec<u8> {
 /// What the cluster holds beside the pod, as a manifest: the ServiceAccount and the class `kv` with
 /// three objects.
 pub fn manifests() -> String {
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "shop-api", "namespace": "shop",
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "shop-api", "namespace": "shop",
         "annotations": {"azure.workload.identity/client-id": "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"}}});
     let objects = ["db-password", "api-key", "signing-key"]
         .map(|name| format!("  - |\n    objectName: {name}\n    objectType: secret\n"))
         .concat();
     let parameters = json!({"keyvaultName": "shop-kv", "objects": format!("array:\n{objects}")});
     let class = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
-        "metadata": {"name": "kv", "namespace": "shop"}, "spec": {"provider": "azure", "parameters": parameters}});
+        "metadata": {"name": "kv", "namespace": "shop"},
+        "spec": {"provider": "azure", "parameters": parameters}});
     format!("{account}\n---\n{class}\n")
 }
 
@@ -72,28 +78,40 @@ struct Size {
 fn made(size: &Size) -> Value {
     let containers: Vec<Value> =
         (0..size.containers).map(|index| container(index, size.variables)).collect();
-    let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    let toleration = |key: &str| {
+        json!({"key": key, "operator": "Exists", "effect": "NoExecute",
+        "tolerationSeconds": 300})
+    };
     let sources = json!([
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}]);
-    let spec = json!({"volumes": [{"name": "kube-api-access-x7k2p", "projected": {"sources": sources, "defaultMode": 420}}],
-        "containers": containers, "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
+        {"downwardAPI": {"items": [{"path": "namespace",
+            "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}]);
+    let spec = json!({"volumes": [{"name": "kube-api-access-x7k2p",
+        "projected": {"sources": sources, "defaultMode": 420}}],
+        "containers": containers, "restartPolicy": "Always", "terminationGracePeriodSeconds": 30,
+        "dnsPolicy": "ClusterFirst",
         "serviceAccountName": "shop-api", "serviceAccount": "shop-api",
-        "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000, "runAsNonRoot": true},
+        "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000,
+            "runAsNonRoot": true},
         "schedulerName": "default-scheduler",
-        "tolerations": [toleration("node.kubernetes.io/not-ready"), toleration("node.kubernetes.io/unreachable")],
+        "tolerations": [toleration("node.kubernetes.io/not-ready"),
+            toleration("node.kubernetes.io/unreachable")],
         "priority": 0, "enableServiceLinks": true, "preemptionPolicy": "PreemptLowerPriority"});
     let mut annotations = json!({"prometheus.io/scrape": "true", "prometheus.io/port": "9102"});
     if size.annotation_bytes > 0 {
         annotations["kubectl.kubernetes.io/last-applied-configuration"] =
             json!(escaped(size.annotation_bytes));
     }
-    let labels = json!({"app": "shop-api", "azure.workload.identity/use": "true", "pod-template-hash": "7c5ddbdf54"});
+    let labels = json!({"app": "shop-api", "azure.workload.identity/use": "true",
+        "pod-template-hash": "7c5ddbdf54"});
     let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "shop-api-7c5ddbdf54",
-        "uid": "0c1f0a4e-7d7e-4f4e-8b60-1f5a9a5c7c10", "controller": true, "blockOwnerDeletion": true});
-    let metadata = json!({"generateName": "shop-api-7c5ddbdf54-", "namespace": "shop", "creationTimestamp": null, "labels": labels,
-        "annotations": annotations, "ownerReferences": [owner], "managedFields": [managed_fields(size)]});
+        "uid": "0c1f0a4e-7d7e-4f4e-8b60-1f5a9a5c7c10", "controller": true,
+        "blockOwnerDeletion": true});
+    let metadata = json!({"generateName": "shop-api-7c5ddbdf54-", "namespace": "shop",
+        "creationTimestamp": null, "labels": labels,
+        "annotations": annotations, "ownerReferences": [owner],
+        "managedFields": [managed_fields(size)]});
     json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": {}})
 }
 
@@ -101,23 +119,28 @@ fn container(index: usize, variables: usize) -> Value {
     let env: Vec<Value> = (0..variables)
         .map(|variable| match variable % 4 {
             0 => json!({"name": format!("SHOP_{index}_SETTING_{variable}"),
-                "valueFrom": {"configMapKeyRef": {"name": "shop-settings", "key": format!("setting-{variable}")}}}),
+                "valueFrom": {"configMapKeyRef": {"name": "shop-settings",
+                    "key": format!("setting-{variable}")}}}),
             1 => json!({"name": format!("SHOP_{index}_URL_{variable}"),
                 "value": format!("https://service-{variable}.shop.svc.cluster.local:8443/v1")}),
             _ => json!({"name": format!("SHOP_{index}_FLAG_{variable}"), "value": "true"}),
         })
         .collect();
     let probe = |path: &str| {
-        json!({"httpGet": {"path": path, "port": 8080, "scheme": "HTTP"}, "initialDelaySeconds": 5, "timeoutSeconds": 1,
+        json!({"httpGet": {"path": path, "port": 8080, "scheme": "HTTP"}, "initialDelaySeconds": 5,
+            "timeoutSeconds": 1,
             "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3})
     };
-    json!({"name": format!("app-{index}"), "image": format!("registry.example.com/shop/api-{index}:1.24.3"), "env": env,
+    json!({"name": format!("app-{index}"),
+        "image": format!("registry.example.com/shop/api-{index}:1.24.3"), "env": env,
         "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
-        "resources": {"limits": {"cpu": "500m", "memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
+        "resources": {"limits": {"cpu": "500m", "memory": "512Mi"},
+            "requests": {"cpu": "100m", "memory": "256Mi"}},
         "volumeMounts": [{"name": "kube-api-access-x7k2p", "readOnly": true,
             "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
         "livenessProbe": probe("/livez"), "readinessProbe": probe("/readyz"),
-        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent"})
+        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+        "imagePullPolicy": "IfNotPresent"})
 }
 
 /// As the API server notes them: one empty object a field.
@@ -133,13 +156,17 @@ fn managed_fields(size: &Size) -> Value {
                 })
                 .collect();
             let fields =
-                json!({".": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {}, "f:resources": {}});
+                json!({".": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:name": {},
+                    "f:resources": {}});
             (format!("k:{{\"name\":\"app-{index}\"}}"), fields)
         })
         .collect();
-    json!({"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1", "time": "2026-03-01T12:00:00Z",
-        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:generateName": {}, "f:labels": {".": {}, "f:app": {}}},
-            "f:spec": {"f:containers": containers, "f:dnsPolicy": {}, "f:restartPolicy": {}, "f:schedulerName": {}}}})
+    json!({"manager": "kube-controller-manager", "operation": "Update", "apiVersion": "v1",
+        "time": "2026-03-01T12:00:00Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:metadata": {"f:generateName": {}, "f:labels": {".": {}, "f:app": {}}},
+            "f:spec": {"f:containers": containers, "f:dnsPolicy": {}, "f:restartPolicy": {},
+                "f:schedulerName": {}}}})
 }
 
 /// Text with the quotes of JSON within JSON.

@@ -51,7 +51,8 @@ wrk.headers["Content-Type"] = "application/json"
 if os.getenv("BENCH_CLOSE") == "1" then wrk.headers["Connection"] = "close" end
 function done(summary, latency)
   local failed = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
-  io.write(string.format("RESULT %d %d %d %d\n", summary.requests, failed, latency:percentile(50), latency:percentile(99)))
+  io.write(string.format("RESULT %d %d %d %d\n", summary.requests, failed, latency:percentile(50),
+      latency:percentile(99)))
 end
 "#;
 

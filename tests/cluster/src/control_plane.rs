@@ -153,7 +153,9 @@ impl ControlPlane {
     pub async fn webhook_kubeconfig(&self) -> anyhow::Result<PathBuf> {
         let config = json!({
             "kind": "Config", "apiVersion": "v1", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": format!("https://127.0.0.1:{}", self.port), "certificate-authority": self.authority()}}],
+            "clusters": [{"name": "test",
+                "cluster": {"server": format!("https://127.0.0.1:{}", self.port),
+                "certificate-authority": self.authority()}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
             "users": [{"name": "test", "user": {"token": WEBHOOK_TOKEN}}],
         });
@@ -163,7 +165,10 @@ impl ControlPlane {
     }
 
     async fn grant(&self) -> anyhow::Result<()> {
-        let rule = |group: &str, resource: &str| json!({"apiGroups": [group], "resources": [resource], "verbs": ["get", "list", "watch"]});
+        let rule = |group: &str, resource: &str| {
+            json!({"apiGroups": [group], "resources": [resource],
+        "verbs": ["get", "list", "watch"]})
+        };
         let rules = [
             rule("", "serviceaccounts"),
             rule("secrets-store.csi.x-k8s.io", "secretproviderclasses"),

@@ -153,7 +153,8 @@ pub fn configure(layout: &Layout) -> anyhow::Result<()> {
         let server = format!("https://{NODE_ADDRESS}:{API_PORT}");
         let config = json!({
             "kind": "Config", "apiVersion": "v1", "current-context": "enclosure",
-            "clusters": [{"name": "enclosure", "cluster": {"server": server, "certificate-authority": layout.authority()}}],
+            "clusters": [{"name": "enclosure",
+                "cluster": {"server": server, "certificate-authority": layout.authority()}}],
             "contexts": [{"name": "enclosure", "context": {"cluster": "enclosure", "user": user}}],
             "users": [{"name": user, "user": {"token": token}}],
         });
@@ -190,7 +191,8 @@ fn containerd(layout: &Layout) -> String {
         r#"version = 2
 root = "{root}"
 state = "{run}/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+    "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
 [grpc]
 address = "{run}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -233,16 +235,20 @@ fn kubelet(layout: &Layout) -> Value {
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
         "containerRuntimeEndpoint": format!("unix://{}", layout.text("run/containerd.sock")),
-        "failCgroupV1": false, "cgroupDriver": "cgroupfs", "cgroupRoot": format!("/{}", layout.cgroup()),
+        "failCgroupV1": false, "cgroupDriver": "cgroupfs",
+        "cgroupRoot": format!("/{}", layout.cgroup()),
         "enforceNodeAllocatable": ["pods"], "failSwapOn": false,
-        "clusterDNS": [NODE_ADDRESS], "clusterDomain": "cluster.local", "resolvConf": layout.path("resolv.conf"),
+        "clusterDNS": [NODE_ADDRESS], "clusterDomain": "cluster.local",
+        "resolvConf": layout.path("resolv.conf"),
         "makeIPTablesUtilChains": false, "healthzPort": 0, "podLogsDir": layout.path("pod-logs"),
         // An image that was loaded counts as pulled once another name of it was: pods would have to
         // pull it again.
         "imagePullCredentialsVerificationPolicy": "NeverVerify",
         // The machine's disk and memory are not ours to tidy.
-        "imageGCHighThresholdPercent": 100, "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
-        "maxPods": 400, "kubeAPIQPS": 500, "kubeAPIBurst": 1000, "eventRecordQPS": 0, "serializeImagePulls": false,
+        "imageGCHighThresholdPercent": 100,
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
+        "maxPods": 400, "kubeAPIQPS": 500, "kubeAPIBurst": 1000, "eventRecordQPS": 0,
+        "serializeImagePulls": false,
     })
 }
 

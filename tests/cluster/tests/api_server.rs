@@ -40,15 +40,18 @@ fn definition() -> Value {
         "metadata": {"name": "secretproviderclasses.secrets-store.csi.x-k8s.io"},
         "spec": {
             "group": "secrets-store.csi.x-k8s.io", "scope": "Namespaced",
-            "names": {"plural": "secretproviderclasses", "singular": "secretproviderclass", "kind": "SecretProviderClass"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            "names": {"plural": "secretproviderclasses", "singular": "secretproviderclass",
+                "kind": "SecretProviderClass"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": schema}}],
         },
     })
 }
 
 fn class(name: &str) -> Value {
     json!({
-        "apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass", "metadata": {"name": name},
+        "apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+        "metadata": {"name": name},
         "spec": {"provider": "azure", "parameters": {"keyvaultName": "vault"}},
     })
 }
@@ -238,7 +241,8 @@ async fn measure(binary: &PathBuf, kubeconfig: &PathBuf) -> (u128, f64, u64, u64
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
     let (resident, anonymous) = (kib("VmRSS:"), kib("RssAnon:"));
-    let pod = json!({"kind": "Pod", "metadata": {"name": "first", "labels": {"azure.workload.identity/use": "true"}},
+    let pod = json!({"kind": "Pod",
+        "metadata": {"name": "first", "labels": {"azure.workload.identity/use": "true"}},
         "spec": {"serviceAccountName": "account-20", "containers": [{"name": "app"}]}});
     let request = json!({"uid": "1", "operation": "CREATE", "namespace": "default", "object": pod});
     let review =

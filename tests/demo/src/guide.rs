@@ -124,9 +124,8 @@ impl Guide {
         let mut metadata = template["metadata"].clone();
         metadata["generateName"] =
             json!(format!("{}-", object["metadata"]["name"].as_str().unwrap_or_default()));
-        Ok(
-            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}),
-        )
+        Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+                "spec": template["spec"]}))
     }
 
     /// What the guide's `az` commands leave in Azure, with the least rights that suffice.
@@ -154,12 +153,15 @@ impl Guide {
         };
         let app = if tokens > 0 {
             json!({"clientId": self.client_id, "tenantId": TENANT,
-                "federatedCredentials": [{"subject": format!("system:serviceaccount:{}:{account}", self.namespace)}]})
+                "federatedCredentials": [{"subject": format!("system:serviceaccount:{}:{account}",
+                    self.namespace)}]})
         } else {
             json!({"clientId": self.client_id, "tenantId": TENANT, "kind": "managedIdentity"})
         };
-        let seed = json!({"apps": [app], "vaults": [{"name": self.vault, "tenantId": TENANT, "secrets": secrets,
-            "keys": {"my-key": {"kty": "RSA"}}, "roles": [{"clientId": self.client_id, "secrets": ["get"], "keys": ["get"]}]}]});
+        let seed = json!({"apps": [app],
+            "vaults": [{"name": self.vault, "tenantId": TENANT, "secrets": secrets,
+            "keys": {"my-key": {"kty": "RSA"}},
+            "roles": [{"clientId": self.client_id, "secrets": ["get"], "keys": ["get"]}]}]});
         serde_json::from_value(seed).expect("the seed is written above")
     }
 }

@@ -85,10 +85,14 @@ impl Webhook {
 
     /// Sends the creation of a pod and applies the patch, as the API server does.
     pub async fn review(&self, namespace: &str, pod: &Value) -> anyhow::Result<Reviewed> {
-        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "resource": {"group": "", "version": "v1", "resource": "pods"}, "namespace": namespace, "operation": "CREATE",
-            "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller"}, "object": pod,
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"}, "namespace": namespace,
+            "operation": "CREATE",
+            "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller"},
+            "object": pod,
             "oldObject": null, "dryRun": false}});
         let (status, body) = self.post("/mutate", serde_json::to_vec(&review)?).await?;
         anyhow::ensure!(status == 200, "the webhook answered {status}: {body}");

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::http::{ClientOptions, Transport};
-use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions};
+use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions};
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use keysluice_emulator::{CallKind, Config, Counts, Emulator};
 use serde_json::json;
@@ -33,7 +34,8 @@ async fn the_sdk_reads_a_secret_below_the_public_names() {
     let emulator = emulator().await;
     let port = emulator.https_port();
     let authority = format!("https://login.microsoftonline.com:{port}/");
-    let client = SdkClient::new(&emulator, "web", &authority, &format!("https://shop.vault.azure.net:{port}/"));
+    let client = SdkClient::new(&emulator, "web", &authority,
+        &format!("https://shop.vault.azure.net:{port}/"));
     assert_eq!(client.secret("db-password").await.unwrap(), "s3cret");
     assert_eq!(emulator.counts(), Counts { connections: 2, ..one_of_each() });
 }
@@ -41,7 +43,8 @@ async fn the_sdk_reads_a_secret_below_the_public_names() {
 #[tokio::test]
 async fn the_sdk_asks_for_a_token_once() {
     let emulator = emulator().await;
-    let client = SdkClient::new(&emulator, "web", &emulator.authority(), &emulator.vault_url("shop"));
+    let client = SdkClient::new(&emulator, "web", &emulator.authority(),
+        &emulator.vault_url("shop"));
     for _ in 0..3 {
         assert_eq!(client.secret("db-password").await.unwrap(), "s3cret");
     }
@@ -92,7 +95,8 @@ struct SdkClient {
 impl SdkClient {
     fn new(emulator: &Emulator, service_account: &str, authority: &str, vault: &str) -> Self {
         let token =
-            emulator.mint_token("shop", service_account, "api://AzureADTokenExchange", Duration::from_secs(3600));
+            emulator.mint_token("shop", service_account, "api://AzureADTokenExchange",
+                Duration::from_secs(3600));
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(token.as_bytes()).unwrap();
 
@@ -115,7 +119,8 @@ impl SdkClient {
     }
 
     async fn secret(&self, name: &str) -> Result<String, String> {
-        let response = self.secrets.get_secret(name, None).await.map_err(|error| format!("{error:?}"))?;
+        let response = self.secrets.get_secret(name,
+            None).await.map_err(|error| format!("{error:?}"))?;
         Ok(response.into_model().map_err(|error| error.to_string())?.value.unwrap_or_default())
     }
 }
@@ -124,7 +129,8 @@ impl SdkClient {
 fn http_client(emulator: &Emulator) -> reqwest::Client {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let authority = reqwest::Certificate::from_pem(emulator.ca_pem().as_bytes()).unwrap();
-    let names = ["login.localhost", "shop.vault.localhost", "login.microsoftonline.com", "shop.vault.azure.net"];
+    let names = ["login.localhost", "shop.vault.localhost", "login.microsoftonline.com",
+        "shop.vault.azure.net"];
     names
         .into_iter()
         .fold(reqwest::Client::builder(), |client, name| client.resolve(name, local))

@@ -31,9 +31,11 @@ fn the_webhook_may_do_this_and_nothing_else() {
     let read = json!(["get", "list", "watch"]);
     let cluster = json!([
         {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": read},
-        {"apiGroups": ["secrets-store.csi.x-k8s.io"], "resources": ["secretproviderclasses"], "verbs": read},
+        {"apiGroups": ["secrets-store.csi.x-k8s.io"], "resources": ["secretproviderclasses"],
+            "verbs": read},
         {"apiGroups": ["storage.k8s.io"], "resources": ["csidrivers"], "verbs": read},
-        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
+        {"apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
             "resourceNames": ["keysluice"], "verbs": ["get", "watch", "patch"]},
     ]);
     let namespace = json!([
@@ -66,7 +68,8 @@ fn the_webhooks_pods_are_restricted() {
     let containers = spec["containers"].as_array().unwrap();
     assert_eq!(containers.len(), 1);
     let expected = json!({
-        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true, "runAsNonRoot": true,
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": true, "runAsNonRoot": true,
         "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"},
     });
     assert_eq!(containers[0]["securityContext"], expected);
@@ -84,7 +87,8 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
     assert!(name > "azure-wi-webhook-mutating-webhook-configuration");
     let entries = configuration["webhooks"].as_array().unwrap();
     let opted_in = json!({"matchLabels": {"azure.workload.identity/use": "true"}});
-    let others = json!({"matchExpressions": [{"key": "azure.workload.identity/use", "operator": "NotIn", "values": ["true"]}]});
+    let others = json!({"matchExpressions": [{"key": "azure.workload.identity/use",
+        "operator": "NotIn", "values": ["true"]}]});
     for (entry, (name, policy, operation, resource, selector)) in entries.iter().zip([
         ("pods.keysluice.dev", "Ignore", "CREATE", "pods", &opted_in),
         ("csi-volumes.keysluice.dev", "Ignore", "CREATE", "pods", &others),
@@ -97,7 +101,8 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
         ),
     ]) {
         assert_eq!((&entry["name"], &entry["failurePolicy"]), (&json!(name), &json!(policy)));
-        let rule = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": [resource], "scope": "Namespaced"}]);
+        let rule = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation],
+            "resources": [resource], "scope": "Namespaced"}]);
         assert_eq!((&entry["rules"], &entry["objectSelector"]), (&rule, selector), "{name}");
         assert_eq!(entry["timeoutSeconds"], 5);
         assert_eq!(entry["reinvocationPolicy"], "IfNeeded");
@@ -186,7 +191,8 @@ fn every_policy_denies_with_a_code_that_is_documented() {
         let mut expected = json!({"policyName": name, "validationActions": ["Deny"]});
         if name == "keysluice-guard-identity" {
             // Not before the webhook has written a key into it.
-            expected["paramRef"] = json!({"name": "keysluice-tls", "namespace": "keysluice-system", "parameterNotFoundAction": "Allow"});
+            expected["paramRef"] = json!({"name": "keysluice-tls", "namespace": "keysluice-system",
+                "parameterNotFoundAction": "Allow"});
         }
         assert_eq!(binding["spec"], expected);
     }

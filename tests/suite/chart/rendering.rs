@@ -468,7 +468,8 @@ fn a_selector_of_the_operator_is_kept_beside_ours() {
     let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
     let expected = json!({"matchLabels": {"a": "b"}, "matchExpressions": [
         {"key": "c", "operator": "Exists"},
-        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", NAMESPACE]},
+        {"key": "kubernetes.io/metadata.name", "operator": "NotIn",
+            "values": ["kube-system", NAMESPACE]},
     ]});
     for entry in configuration["webhooks"].as_array().unwrap() {
         assert_eq!(entry["namespaceSelector"], expected);

@@ -150,7 +150,8 @@ async fn a_pod_with_more_classes_than_it_may_have_costs_no_read() {
         let volume = |number: usize| {
             let name = format!("c{classes}-{number}");
             let csi = json!({
-                "driver": CSI_DRIVER, "readOnly": true, "volumeAttributes": {"secretProviderClass": name},
+                "driver": CSI_DRIVER, "readOnly": true,
+                "volumeAttributes": {"secretProviderClass": name},
             });
             json!({"name": format!("v{number}"), "csi": csi})
         };
@@ -160,8 +161,10 @@ async fn a_pod_with_more_classes_than_it_may_have_costs_no_read() {
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
-                "uid": "u", "namespace": "n", "operation": "CREATE", "kind": {"version": "v1", "kind": "Pod"},
-                "object": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec},
+                "uid": "u", "namespace": "n", "operation": "CREATE",
+                "kind": {"version": "v1", "kind": "Pod"},
+                "object": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+                    "spec": spec},
             },
         });
         let review = review.to_string();

@@ -96,7 +96,8 @@ async fn perform(watched: &mut Watched, step: &Step) {
         Step::Delete(name) => world.delete(SERVICE_ACCOUNTS, "n", &format!("a{name}")),
         Step::PutClass(name) => world.put_class("n", &format!("c{name}"), "vault"),
         Step::HostileClass(name, fields, annotations) => {
-            let mut object = json!({"metadata": {"namespace": "n", "name": format!("c{name}"), "annotations": annotations}});
+            let mut object = json!({"metadata": {"namespace": "n", "name": format!("c{name}"),
+                "annotations": annotations}});
             for (field, value) in fields {
                 object[*field] = value.clone();
             }
@@ -128,7 +129,8 @@ fn expected(server: &ApiServer) -> (Vec<Cached>, [usize; 3]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None,
+        ..ProptestConfig::default() })]
     #[test]
     fn after_any_events_and_faults_the_cache_is_what_the_server_has(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -139,7 +141,8 @@ proptest! {
             }
             let (accounts, counts) = expected(&watched.server);
             watched.until("the counts are right", |caches| {
-                caches.iter().zip(counts).all(|(cache, count)| cache.synced && cache.objects == count)
+                caches.iter().zip(counts).all(|(cache,
+                    count)| cache.synced && cache.objects == count)
             }).await;
             for (name, account) in (0_u8..).zip(accounts) {
                 watched.until_cached(&format!("a{name}"), account).await;

@@ -325,9 +325,12 @@ async fn a_class_of_any_shape_stops_nobody() {
     let metadata = || json!({"namespace": "n", "name": "hostile"});
     let shapes = [
         json!({"metadata": metadata(), "code": "x", "message": [], "spec": 1}),
-        json!({"metadata": metadata(), "kind": "Status", "code": 410, "message": "Too large resource version", "spec": []}),
-        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": {"x": 1}}, "spec": {}}),
-        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": [], "resourceVersion": {}}}),
+        json!({"metadata": metadata(), "kind": "Status", "code": 410,
+            "message": "Too large resource version", "spec": []}),
+        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": {"x": 1}},
+            "spec": {}}),
+        json!({"metadata": {"namespace": "n", "name": "hostile", "annotations": [],
+            "resourceVersion": {}}}),
         json!({"metadata": {"namespace": ["n"], "name": "hostile"}}),
         json!({"metadata": "n/hostile"}),
         json!([]),

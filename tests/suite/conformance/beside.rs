@@ -60,7 +60,8 @@ impl Peer {
         }
         let token =
             json!({"path": self.token, "expirationSeconds": 3600, "audience": self.audience});
-        let volume = json!({"name": self.volume, "projected": {"sources": [{"serviceAccountToken": token}]}});
+        let volume = json!({"name": self.volume,
+            "projected": {"sources": [{"serviceAccountToken": token}]}});
         put(&mut pod["spec"]["volumes"], volume, |volume| volume["name"] == self.volume);
         pod
     }
@@ -180,7 +181,8 @@ fn bound_by_another(pod: &Value) -> Value {
     let peer = Peer { audience: "api://AKSIdentityBinding", ..V1_6_1 };
     let mut pod =
         annotated(peer.mutate(pod), "azure.workload.identity/use-identity-binding", "true");
-    let ca = json!({"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}});
+    let ca = json!({"configMap": {"name": "kube-root-ca.crt",
+        "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}});
     let volumes = pod["spec"]["volumes"].as_array_mut().unwrap();
     let token = volumes.iter_mut().find(|volume| volume["name"] == RESERVED).unwrap();
     token["projected"]["sources"].as_array_mut().unwrap().push(ca);
@@ -289,7 +291,8 @@ fn with_the_v1_5_layout_a_volume_of_the_users_own_of_that_name_is_refused() {
     for source in [
         json!({"emptyDir": {}}),
         json!({"projected": {"sources": [token]}}),
-        json!({"csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": "kv"}}}),
+        json!({"csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+            "volumeAttributes": {"secretProviderClass": "kv"}}}),
     ] {
         let mut volume = json!({"name": "azure-identity-token"});
         volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());

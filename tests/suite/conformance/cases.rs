@@ -161,8 +161,10 @@ fn vol_1_the_projected_volume_is_added() {
     let pod = Reviewer::new().allowed(&labelled(app()));
     assert_eq!(
         pod["spec"]["volumes"],
-        json!([{"name": "azure-workload-identity-reserved-425c89ed5bb78a7623fae60fd8a6f6", "projected": {"sources": [{
-            "serviceAccountToken": {"path": "token/azure-identity-token", "expirationSeconds": 3600, "audience": "api://AzureADTokenExchange"}}]}}])
+        json!([{"name": "azure-workload-identity-reserved-425c89ed5bb78a7623fae60fd8a6f6",
+            "projected": {"sources": [{
+            "serviceAccountToken": {"path": "token/azure-identity-token", "expirationSeconds": 3600,
+                "audience": "api://AzureADTokenExchange"}}]}}])
     );
 }
 
@@ -192,8 +194,10 @@ fn env_1_the_four_variables_in_order() {
     let pod = Reviewer::new().allowed(&labelled(app()));
     assert_eq!(
         pod["spec"]["containers"][0]["env"],
-        json!([{"name": "AZURE_CLIENT_ID", "value": CLIENT}, {"name": "AZURE_TENANT_ID", "value": "cluster-tenant"},
-            {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": TOKEN}, {"name": "AZURE_AUTHORITY_HOST", "value": "https://login.microsoftonline.com/"}])
+        json!([{"name": "AZURE_CLIENT_ID", "value": CLIENT},
+            {"name": "AZURE_TENANT_ID", "value": "cluster-tenant"},
+            {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": TOKEN},
+            {"name": "AZURE_AUTHORITY_HOST", "value": "https://login.microsoftonline.com/"}])
     );
 }
 

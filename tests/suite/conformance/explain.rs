@@ -211,7 +211,8 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: shop, namespace: shop, annotations: {keysluice.dev/on-missing: wait, keysluice.dev/size-limit: 4Mi}}
+metadata: {name: shop, namespace: shop,
+    annotations: {keysluice.dev/on-missing: wait, keysluice.dev/size-limit: 4Mi}}
 spec:
   securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 3000}
   containers:
@@ -220,7 +221,8 @@ spec:
       volumeMounts: [{name: secrets, mountPath: /mnt/secrets, readOnly: true}]
   volumes:
     - name: secrets
-      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: shop}}
+      csi: {driver: secrets-store.csi.k8s.io, readOnly: true,
+          volumeAttributes: {secretProviderClass: shop}}
 "#;
 
 fn manifest(text: &str) -> (tempfile::TempDir, String) {

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 #[test]
 fn x_1_fields_newer_than_any_type_survive() {
-    let spec = json!({"resources": {"limits": {"cpu": "1"}}, "containers": [{"name": "app", "restartPolicyRules": [{"action": "Restart"}]}]});
+    let spec = json!({"resources": {"limits": {"cpu": "1"}},
+        "containers": [{"name": "app", "restartPolicyRules": [{"action": "Restart"}]}]});
     let pod = Reviewer::new().allowed(&labelled(spec));
     assert_eq!(pod["spec"]["resources"], json!({"limits": {"cpu": "1"}}));
     assert_eq!(pod["spec"]["containers"][0]["restartPolicyRules"], json!([{"action": "Restart"}]));
@@ -45,7 +46,8 @@ fn x_3_a_copy_of_a_mutated_pod_under_another_name_keeps_its_one_volume_and_mount
 
 #[test]
 fn x_4_a_foreign_mount_at_the_tokens_path_is_refused_in_words() {
-    let spec = json!({"containers": [{"name": "app", "volumeMounts": [{"name": "mine", "mountPath": MOUNT}]}]});
+    let spec = json!({"containers": [{"name": "app",
+        "volumeMounts": [{"name": "mine", "mountPath": MOUNT}]}]});
     let error = Reviewer::new().refused(&labelled(spec));
     assert!(
         error.starts_with(
@@ -57,7 +59,8 @@ fn x_4_a_foreign_mount_at_the_tokens_path_is_refused_in_words() {
 
 #[test]
 fn x_5_env_from_gives_a_warning_and_can_win() {
-    let spec = json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "azure"}}]}, {"name": "other"}]});
+    let spec = json!({"containers": [{"name": "app",
+        "envFrom": [{"configMapRef": {"name": "azure"}}]}, {"name": "other"}]});
     let warnings = Reviewer::new().warnings(&labelled(spec.clone()));
     assert!(warnings.len() == 1 && warnings[0].starts_with("KS254 container app"), "{warnings:?}");
     let pod = annotated(labelled(spec), "keysluice.dev/env-from-wins", "AZURE_CLIENT_ID");
@@ -79,7 +82,8 @@ fn entries_after(env: &Value) -> usize {
 
 #[test]
 fn x_6_a_variable_that_comes_from_elsewhere_is_kept() {
-    let secret = json!({"name": "AZURE_CLIENT_ID", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
+    let secret = json!({"name": "AZURE_CLIENT_ID",
+        "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
     assert_eq!(entries_after(&json!([secret])), 3);
 }
 
@@ -139,7 +143,8 @@ fn e2e_10_an_identity_binding_gets_its_audience_proxy_and_authority() {
     assert_eq!(sources[0]["serviceAccountToken"]["audience"], "api://AKSIdentityBinding");
     assert_eq!(
         sources[1],
-        json!({"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}})
+        json!({"configMap": {"name": "kube-root-ca.crt",
+            "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}})
     );
     assert_eq!(reviewer.allowed(&pod), pod, "a second run changes nothing");
     assert_eq!(
@@ -170,7 +175,8 @@ fn a_cluster_trust_bundle_is_projected() {
     let pod = reviewer.allowed(&bound());
     assert_eq!(
         pod["spec"]["volumes"][0]["projected"]["sources"][1],
-        json!({"clusterTrustBundle": {"signerName": "x/y", "path": "ca-cert/ca.crt", "optional": false, "labelSelector": {"matchLabels": {"a": "b"}}}})
+        json!({"clusterTrustBundle": {"signerName": "x/y", "path": "ca-cert/ca.crt",
+            "optional": false, "labelSelector": {"matchLabels": {"a": "b"}}}})
     );
     assert_eq!(reviewer.allowed(&pod), pod);
 }
@@ -185,9 +191,8 @@ fn x_10_a_pod_without_its_namespace_is_mutated() {
 #[test]
 fn the_older_name_of_the_service_account_counts_where_the_newer_is_empty() {
     let pod = |newer: &str, older: &str| {
-        labelled(
-            json!({"serviceAccountName": newer, "serviceAccount": older, "containers": [{"name": "app"}]}),
-        )
+        labelled(json!({"serviceAccountName": newer, "serviceAccount": older,
+                "containers": [{"name": "app"}]}))
     };
     assert!(Reviewer::new().allowed(&pod("", "sa"))["spec"]["volumes"].is_array());
     assert!(Reviewer::new().allowed(&pod("sa", "gone"))["spec"]["volumes"].is_array());

@@ -10,7 +10,8 @@ kind: ServiceAccount
 metadata:
   name: web
   namespace: shop
-  annotations: {azure.workload.identity/client-id: 11111111-1111-1111-1111-111111111111, azure.workload.identity/tenant-id: 99999999-9999-9999-9999-999999999999}
+  annotations: {azure.workload.identity/client-id: 11111111-1111-1111-1111-111111111111,
+      azure.workload.identity/tenant-id: 99999999-9999-9999-9999-999999999999}
 ---
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass

@@ -104,9 +104,11 @@ fn a_skipped_container_that_mounts_the_volume_before_it_is_there_changes_no_seco
         let mut containers =
             vec![json!({"name": "app", "volumeMounts": [{"name": volume, "mountPath": path}]})];
         containers.extend(others.then(|| json!({"name": "side"})));
-        let annotations = json!({"azure.workload.identity/skip-containers": "app", "keysluice.dev/token-layout": layout});
+        let annotations = json!({"azure.workload.identity/skip-containers": "app",
+            "keysluice.dev/token-layout": layout});
         let labels = json!({"azure.workload.identity/use": "true"});
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels, "annotations": annotations},
+        json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "p", "labels": labels, "annotations": annotations},
             "spec": {"containers": containers}})
     };
     let reserved = "azure-workload-identity-reserved-148de9c5a7a44d19e56cd9ae1a554b";
@@ -133,10 +135,12 @@ proptest! {
     #![proptest_config(cases(1024))]
 
     #[test]
-    fn everything_unknown_survives_and_nothing_is_removed(pod in pod().prop_filter("valid", is_valid)) {
+    fn everything_unknown_survives_and_nothing_is_removed(pod in pod().prop_filter("valid",
+        is_valid)) {
         if let Some((patched, operations)) = mutate(&pod) {
             for operation in &operations {
-                prop_assert!(operation["op"] == "add" || operation["op"] == "replace", "{operation}");
+                prop_assert!(operation["op"] == "add" || operation["op"] == "replace",
+                    "{operation}");
             }
             // What is replaced as a whole is a volume or mount of the token's, or a token path that
             // nothing serves; everything else survives.
@@ -153,7 +157,8 @@ proptest! {
     }
 
     #[test]
-    fn a_second_run_gives_no_patch_also_after_a_rename(pod in pod().prop_filter("valid", is_valid), name in "[a-z]{1,8}") {
+    fn a_second_run_gives_no_patch_also_after_a_rename(pod in pod().prop_filter("valid", is_valid),
+        name in "[a-z]{1,8}") {
         if let Some((mut patched, _)) = mutate(&pod) {
             let second = mutate(&patched);
             prop_assert_eq!(second.map(|(_, operations)| operations), Some(Vec::new()));
@@ -164,7 +169,8 @@ proptest! {
     }
 
     #[test]
-    fn no_container_ever_mounts_two_volumes_on_one_path(pod in pod().prop_filter("valid", is_valid)) {
+    fn no_container_ever_mounts_two_volumes_on_one_path(pod in pod().prop_filter("valid",
+        is_valid)) {
         if let Some((patched, _)) = mutate(&pod) {
             prop_assert_eq!(doubled_mount_paths(&patched), BTreeSet::new());
         }
@@ -176,14 +182,17 @@ proptest! {
     }
 
     #[test]
-    fn a_spoilt_review_is_answered_or_refused_without_a_panic(pod in pod(), is_update in any::<bool>(), spoils in proptest::collection::vec(spoil(), 0..5)) {
+    fn a_spoilt_review_is_answered_or_refused_without_a_panic(pod in pod(),
+        is_update in any::<bool>(), spoils in proptest::collection::vec(spoil(), 0..5)) {
         let operation = if is_update { "UPDATE" } else { "CREATE" };
-        let mut request = json!({"uid": "u", "operation": operation, "namespace": "ns", "object": pod});
+        let mut request = json!({"uid": "u", "operation": operation, "namespace": "ns",
+            "object": pod});
         if is_update {
             request["subResource"] = json!("ephemeralcontainers");
             request["oldObject"] = json!({"kind": "Pod"});
         }
-        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": request});
         let mut body = serde_json::to_vec(&review).unwrap();
         prop_assert_eq!(answered(&body), Ok(()));
         for (at, length, text) in &spoils {

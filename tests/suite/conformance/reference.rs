@@ -266,7 +266,8 @@ proptest! {
     #![proptest_config(cases(2048))]
 
     #[test]
-    fn any_pod_comes_out_as_the_reference_says(pod in pod().prop_filter("valid", is_valid).prop_filter("identity alone", has_no_secrets)) {
+    fn any_pod_comes_out_as_the_reference_says(pod in pod().prop_filter("valid",
+        is_valid).prop_filter("identity alone", has_no_secrets)) {
         prop_assert_eq!(Reviewer::new().attempt(&pod).ok().map(|(pod, _)| pod), expected(&pod));
     }
 }

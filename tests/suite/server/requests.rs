@@ -216,9 +216,11 @@ async fn a_pod_waits_as_often_as_it_names_classes() {
     let review = |namespace: &str, classes: usize| {
         let volume = |number: usize| {
             let class = json!({"secretProviderClass": format!("c{number}")});
-            json!({"name": format!("v{number}"), "csi": {"driver": CSI_DRIVER, "readOnly": true, "volumeAttributes": class}})
+            json!({"name": format!("v{number}"),
+                "csi": {"driver": CSI_DRIVER, "readOnly": true, "volumeAttributes": class}})
         };
-        let spec = json!({"containers": [{"name": "c"}], "volumes": (0..classes).map(volume).collect::<Vec<_>>()});
+        let spec = json!({"containers": [{"name": "c"}],
+            "volumes": (0..classes).map(volume).collect::<Vec<_>>()});
         let object = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": spec});
         let request =
             json!({"uid": "u", "namespace": namespace, "operation": "CREATE", "object": object});

@@ -11,8 +11,11 @@ use std::time::Duration;
 #[tokio::test]
 async fn both_paths_answer_alike() {
     let theatre = Theatre::open().await;
-    let pod = json!({"kind": "Pod", "metadata": {"name": "p", "labels": {"azure.workload.identity/use": "true"}}, "spec": {"containers": []}});
-    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "operation": "CREATE", "object": pod}});
+    let pod = json!({"kind": "Pod",
+        "metadata": {"name": "p", "labels": {"azure.workload.identity/use": "true"}},
+        "spec": {"containers": []}});
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {"uid": "u", "operation": "CREATE", "object": pod}});
     let body = serde_json::to_vec(&review).unwrap();
     let (status, first) = theatre.webhook.post("/mutate", body.clone()).await.unwrap();
     let (_, second) = theatre.webhook.post("/mutate-v1-pod", body).await.unwrap();

@@ -70,7 +70,8 @@ fn optional_list(
     item: impl Strategy<Value = Value>,
     length: std::ops::Range<usize>,
 ) -> impl Strategy<Value = Option<Value>> {
-    prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 6 => proptest::collection::vec(item, length).prop_map(|list| Some(json!(list)))]
+    prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)),
+        6 => proptest::collection::vec(item, length).prop_map(|list| Some(json!(list)))]
 }
 
 fn container() -> impl Strategy<Value = Value> {
@@ -128,7 +129,8 @@ fn container() -> impl Strategy<Value = Value> {
 
 fn volume() -> impl Strategy<Value = Value> {
     let source = prop_oneof![
-        3 => Just(json!({"csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": "kv"}}})),
+        3 => Just(json!({"csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+            "volumeAttributes": {"secretProviderClass": "kv"}}})),
         1 => Just(json!({"csi": {"driver": "other.csi.k8s.io"}})),
         1 => Just(json!({"emptyDir": {}})),
         1 => Just(json!({"projected": {"sources": [{"configMap": {"name": "c"}}]}})),
@@ -247,7 +249,8 @@ fn written() -> impl Strategy<Value = Value> {
         Just(json!({"generateName": "p-"})),
         Just(json!({}))
     ];
-    let labels = prop_oneof![3 => Just(json!({"azure.workload.identity/use": "true"})), 1 => Just(json!({"app": "x"})), 1 => Just(json!(null))];
+    let labels = prop_oneof![3 => Just(json!({"azure.workload.identity/use": "true"})),
+        1 => Just(json!({"app": "x"})), 1 => Just(json!(null))];
     (
         names,
         (labels, annotations()),

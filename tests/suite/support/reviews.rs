@@ -56,7 +56,8 @@ impl Reviewer {
         }
         let objects = "array:\n  - |\n    objectName: a\n    objectType: secret\n  - \
             |\n    objectName: b\n    objectType: key\n";
-        let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv"}, "spec": {"provider": "azure",
+        let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv"},
+            "spec": {"provider": "azure",
             "parameters": {"keyvaultName": "vault-1", "tenantId": "t", "objects": objects}}});
         facts.classes.insert(
             "kv".to_owned(),
@@ -66,7 +67,8 @@ impl Reviewer {
     }
 
     fn respond(&self, request: &Value) -> Value {
-        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": request});
         let body = serde_json::to_vec(&review).unwrap();
         let incoming = admission::read(&body).unwrap();
         let facts = self.facts(incoming.namespace(), &incoming.needs(&self.settings));
@@ -135,17 +137,19 @@ fn apply(pod: &Value, response: &Value) -> Result<(Value, Vec<Value>), String> {
 /// A labelled pod called `pod`.
 pub(crate) fn labelled(spec: Value) -> Value {
     let labels = json!({"azure.workload.identity/use": "true"});
-    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "labels": labels, "annotations": {}}});
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "pod", "labels": labels, "annotations": {}}});
     pod["spec"] = spec;
     pod
 }
 
 /// A labelled pod that mounts a volume of the class `kv`.
 pub(crate) fn csi_pod() -> Value {
-    labelled(
-        json!({"containers": [{"name": "app", "volumeMounts": [{"name": "secrets", "mountPath": "/s", "readOnly": true}]}],
-        "volumes": [{"name": "secrets", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": "kv"}}}]}),
-    )
+    labelled(json!({"containers": [{"name": "app",
+            "volumeMounts": [{"name": "secrets", "mountPath": "/s", "readOnly": true}]}],
+        "volumes": [{"name": "secrets",
+            "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+            "volumeAttributes": {"secretProviderClass": "kv"}}}]}))
 }
 
 pub(crate) fn env_names(container: &Value) -> Vec<&str> {

@@ -131,7 +131,8 @@ impl<'a> Reader<'a> {
         self.give(UPGRADE).await;
         self.give("until").await;
         // As a definition of an older chart would be, with Helm's name on it.
-        let old = json!([{"op": "add", "path": "/spec/versions/1/schema/openAPIV3Schema/description", "value": "old"}]);
+        let old = json!([{"op": "add",
+            "path": "/spec/versions/1/schema/openAPIV3Schema/description", "value": "old"}]);
         self.stage
             .request(Method::PATCH, &format!("{CLASSES}?fieldManager=helm"), Some(&old))
             .await

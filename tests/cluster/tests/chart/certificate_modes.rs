@@ -16,10 +16,13 @@ const SECRETS: &str = "/api/v1/namespaces/keysluice-system/secrets";
 /// The kinds of cert-manager that the chart has.
 async fn define(stage: &Stage) {
     for (kind, plural) in [("Certificate", "certificates"), ("Issuer", "issuers")] {
-        let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        let schema = json!({"openAPIV3Schema": {"type": "object",
+            "x-kubernetes-preserve-unknown-fields": true}});
+        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
             "metadata": {"name": format!("{plural}.cert-manager.io")},
-            "spec": {"group": "cert-manager.io", "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+            "spec": {"group": "cert-manager.io", "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural},
                 "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
         stage.create(&definition).await.unwrap();
         let served = format!("/apis/cert-manager.io/v1/{plural}");
@@ -63,7 +66,10 @@ async fn play_cert_manager(stage: &Stage) {
     let from = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
     assert_eq!(*from, format!("{NAMESPACE}/keysluice"));
     let bundle = BASE64_STANDARD.encode(&issued.authority);
-    let write = |index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
+    let write = |index| {
+        json!({"op": "add",
+        "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle})
+    };
     stage
         .request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)])))
         .await
@@ -73,7 +79,8 @@ async fn play_cert_manager(stage: &Stage) {
 async fn write_secret(stage: &Stage, name: &str, issued: &Issued, annotations: Value) {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
         "metadata": {"name": name, "namespace": NAMESPACE, "annotations": annotations},
-        "stringData": {"tls.crt": issued.certificate, "tls.key": issued.key, "ca.crt": issued.authority}});
+        "stringData": {"tls.crt": issued.certificate, "tls.key": issued.key,
+            "ca.crt": issued.authority}});
     stage.create(&secret).await.unwrap();
 }
 

@@ -37,7 +37,8 @@ fn authorities(bundle: &str) -> usize {
 
 /// Whether the API server reaches the webhook, and the pod comes back mutated.
 pub(crate) async fn is_mutated(stage: &Stage) -> Result<(), String> {
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "p-", "labels": {"azure.workload.identity/use": "true"}},
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "p-", "labels": {"azure.workload.identity/use": "true"}},
         "spec": {"containers": [{"name": "app", "image": "registry.test/app:1"}]}});
     let created = stage.dry_run(&pod).await.map_err(|refused| refused.message)?;
     let mutated =
@@ -76,7 +77,10 @@ async fn no_pod_is_refused_while_certificate_and_authority_rotate_and_losses_hea
 
     // Somebody empties caBundle: mended before anybody notices much.
     let emptied: Vec<Value> = (0..3)
-        .map(|index| json!({"op": "remove", "path": format!("/webhooks/{index}/clientConfig/caBundle")}))
+        .map(|index| {
+            json!({"op": "remove",
+            "path": format!("/webhooks/{index}/clientConfig/caBundle")})
+        })
         .collect();
     stage.request(Method::PATCH, CONFIGURATION, Some(&json!(emptied))).await.unwrap();
     let begun = Instant::now();

@@ -22,7 +22,8 @@ const INJECTOR_IMAGE: &str = "ghcr.io/keysluice/injector";
 async fn azure_workload_identity(stage: &Stage) -> Child {
     let (port, authority) = (free_port(), stage.directory.path().join("theirs.pem"));
     let objects = stage.directory.path().join("account.json");
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default",
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": "default",
         "annotations": {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
     tokio::fs::write(&objects, account.to_string()).await.unwrap();
     let mut command = Command::new(environment("KEYSLUICE_BINARY"));
@@ -41,14 +42,18 @@ async fn azure_workload_identity(stage: &Stage) -> Child {
     stage.until("their certificate is there", async || authority.exists()).await;
     let bundle = std::fs::read(&authority).unwrap();
     let bundle = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bundle);
-    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]});
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"],
+        "resources": ["pods"]});
     stage
-        .create(&json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        .create(&json!({"apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
             "metadata": {"name": "azure-wi-webhook-mutating-webhook-configuration"},
-            "webhooks": [{"name": "mutation.azure-workload-identity.io", "failurePolicy": "Fail", "sideEffects": "None",
+            "webhooks": [{"name": "mutation.azure-workload-identity.io", "failurePolicy": "Fail",
+                "sideEffects": "None",
                 "admissionReviewVersions": ["v1"], "rules": [rule],
                 "objectSelector": {"matchLabels": {"azure.workload.identity/use": "true"}},
-                "clientConfig": {"url": format!("https://127.0.0.1:{port}/mutate-v1-pod"), "caBundle": bundle}}]}))
+                "clientConfig": {"url": format!("https://127.0.0.1:{port}/mutate-v1-pod"),
+                    "caBundle": bundle}}]}))
         .await
         .unwrap();
     stage
@@ -123,7 +128,8 @@ async fn an_image_that_does_not_exist_ends_the_installation_before_it_changes_an
     // (c) Nothing is there.
     fails("alone", WEBHOOK_IMAGE).await;
     // (b) The CSI driver alone.
-    let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "secrets-store.csi.k8s.io"}, "spec": {"attachRequired": false}});
+    let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver",
+        "metadata": {"name": "secrets-store.csi.k8s.io"}, "spec": {"attachRequired": false}});
     stage.create(&driver).await.unwrap();
     fails("beside the CSI driver", WEBHOOK_IMAGE).await;
     // (a) Azure Workload Identity, and the sidecar's image instead of the webhook's.
@@ -178,7 +184,8 @@ async fn a_deleted_namespace_leaves_nothing_that_blocks_pods() {
     helm.run(&INSTALL).await;
     helm.run(&INSTALL).await;
     let namespace = get(&stage, &format!("/api/v1/namespaces/{NAMESPACE}")).await.unwrap();
-    let owner = json!([{"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE, "uid": namespace["metadata"]["uid"]}]);
+    let owner = json!([{"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE,
+        "uid": namespace["metadata"]["uid"]}]);
     let guards = ["identity", "sidecar"].map(|name| format!("keysluice-guard-{name}"));
     let policies = guards.iter().map(|name| format!("{POLICIES}/{name}"));
     let bindings = guards

@@ -115,7 +115,8 @@ async fn with_every_webhook_gone_the_cluster_still_starts() {
         .await;
     let install = manifest("webhook-config/install.yaml");
     let deployment = install.iter().find(|object| object["kind"] == "Deployment").unwrap();
-    let mut ours = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ours", "namespace": NAMESPACE}});
+    let mut ours = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "ours", "namespace": NAMESPACE}});
     ours["metadata"]["labels"] = deployment["spec"]["template"]["metadata"]["labels"].clone();
     ours["spec"] = deployment["spec"]["template"]["spec"].clone();
     let csi =
@@ -145,8 +146,11 @@ async fn a_webhook_that_adds_the_wrong_sidecar_is_stopped() {
     }
     stage.until_guarded().await;
     let class = json!({
-        "apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass", "metadata": {"name": "class", "namespace": "default"},
-        "spec": {"provider": "azure", "parameters": {"keyvaultName": "vault", "clientID": "7d8cdf74-5a38-4b5e-9ee1-000000000001",
+        "apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+        "metadata": {"name": "class", "namespace": "default"},
+        "spec": {"provider": "azure",
+            "parameters": {"keyvaultName": "vault",
+            "clientID": "7d8cdf74-5a38-4b5e-9ee1-000000000001",
             "objects": "array:\n  - |\n    objectName: a\n    objectType: secret\n"}},
     });
     let classes = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/default/secretproviderclasses";
@@ -158,7 +162,9 @@ async fn a_webhook_that_adds_the_wrong_sidecar_is_stopped() {
                 .map_or_else(|refused| refused.code == 409, |_| true)
         })
         .await;
-    let volume = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": "class"}}}]);
+    let volume = json!([{"name": "v",
+        "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+        "volumeAttributes": {"secretProviderClass": "class"}}}]);
     let mut asking = with(pod("p", "default", false), "/spec/volumes", volume);
     asking["spec"]["containers"][0]["volumeMounts"] =
         json!([{"name": "v", "mountPath": "/mnt", "readOnly": true}]);

@@ -94,19 +94,26 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
 
     // What the webhook writes.
     let bundle = certificate();
-    let write = |index: usize| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle});
+    let write = |index: usize| {
+        json!({"op": "add",
+        "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle})
+    };
     stage
         .request(Method::PATCH, CONFIGURATION, Some(&json!([write(0), write(1), write(2)])))
         .await
         .unwrap();
-    let fail = |index: usize| json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"), "value": "Fail"});
+    let fail = |index: usize| {
+        json!({"op": "replace",
+        "path": format!("/webhooks/{index}/failurePolicy"), "value": "Fail"})
+    };
     stage.request(Method::PATCH, CONFIGURATION, Some(&json!([fail(0), fail(1)]))).await.unwrap();
     let data = json!([{"op": "add", "path": "/data", "value": {"tls.crt": "Yg=="}}]);
     stage.request(Method::PATCH, SECRET, Some(&data)).await.unwrap();
     // What somebody else has: a definition that is not ours, and a CSI driver.
     let label = json!([{"op": "add", "path": "/metadata/labels", "value": {"from": "another"}}]);
     stage.request(Method::PATCH, CLASSES, Some(&label)).await.unwrap();
-    let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "secrets-store.csi.k8s.io"}, "spec": {"attachRequired": false}});
+    let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver",
+        "metadata": {"name": "secrets-store.csi.k8s.io"}, "spec": {"attachRequired": false}});
     stage.create(&driver).await.unwrap();
     // And what an operator took away in need.
     let guard = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity";
@@ -161,9 +168,11 @@ async fn sidecars_of_replicas_that_are_still_there_pass_the_guard_of_another_rep
     let deployment = get(&stage, "/apis/apps/v1/namespaces/keysluice-system/deployments/keysluice")
         .await
         .unwrap();
-    let mut of_old = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "keysluice-old", "namespace": NAMESPACE}});
+    let mut of_old = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": "keysluice-old", "namespace": NAMESPACE}});
     of_old["metadata"]["labels"] = deployment["spec"]["template"]["metadata"]["labels"].clone();
-    of_old["spec"] = json!({"replicas": 1, "selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]});
+    of_old["spec"] = json!({"replicas": 1, "selector": deployment["spec"]["selector"],
+        "template": deployment["spec"]["template"]});
     stage.create(&of_old).await.unwrap();
     let run = async |replicas: u32| {
         let status = json!({"status": {"replicas": replicas}});

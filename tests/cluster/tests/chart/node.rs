@@ -111,11 +111,14 @@ impl Node {
         let image = container["image"].as_str().unwrap();
         let is_missing = self.missing.iter().any(|missing| image.starts_with(missing));
         let state = if is_missing {
-            json!({"waiting": {"reason": "ImagePullBackOff", "message": format!("Back-off pulling image {image}")}})
+            json!({"waiting": {"reason": "ImagePullBackOff",
+                "message": format!("Back-off pulling image {image}")}})
         } else {
-            json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": NOW, "finishedAt": NOW}})
+            json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": NOW,
+                "finishedAt": NOW}})
         };
-        json!({"name": container["name"], "image": image, "imageID": "", "ready": false, "restartCount": 0, "state": state})
+        json!({"name": container["name"], "image": image, "imageID": "", "ready": false,
+            "restartCount": 0, "state": state})
     }
 }
 

@@ -127,9 +127,10 @@ async fn a_configuration_that_is_reset_is_healed_and_no_pod_is_refused() {
         }
         // All of it at once, as a manifest that is applied anew.
         let loosened: Vec<Value> = (0..2)
-            .map(
-                |index| json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"), "value": "Ignore"}),
-            )
+            .map(|index| {
+                json!({"op": "replace", "path": format!("/webhooks/{index}/failurePolicy"),
+                    "value": "Ignore"})
+            })
             .collect();
         stage.request(Method::PATCH, CONFIGURATION, Some(&json!(loosened))).await.unwrap();
         stage.until("it fails again", async || policies(&stage).await[0] == "Fail").await;

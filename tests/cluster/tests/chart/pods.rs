@@ -51,18 +51,23 @@ pub(crate) fn asking(name: &str) -> Value {
 }
 
 pub(crate) fn csi_volume(name: &str, class: &str) -> Value {
-    json!({"name": name, "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": {"secretProviderClass": class}}})
+    json!({"name": name,
+        "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+        "volumeAttributes": {"secretProviderClass": class}}})
 }
 
 /// The pods as the webhook makes them: `class` needs the pod's token, `managed` does not.
 pub(crate) fn explained(directory: &Path, pods: &[Value], options: &[&str]) -> Vec<Value> {
     let class = |name: &str, identity: &str, id: &str| {
-        let mut parameters = json!({"keyvaultName": "vault", "objects": "array:\n  - |\n    objectName: a\n    objectType: secret\n"});
+        let mut parameters = json!({"keyvaultName": "vault",
+            "objects": "array:\n  - |\n    objectName: a\n    objectType: secret\n"});
         parameters[identity] = json!(id);
-        json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass", "metadata": {"name": name, "namespace": "default"},
+        json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+            "metadata": {"name": name, "namespace": "default"},
             "spec": {"provider": "azure", "parameters": parameters}})
     };
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default",
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": "default",
         "annotations": {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
     let mut items = vec![
         account,

@@ -12,7 +12,8 @@ const SECRETS: &str = "/api/v1/namespaces/keysluice-system/secrets";
 
 /// `verb resource[/name]`, as `kubectl auth can-i --list` has it, without what every account may.
 async fn rights(stage: &Stage, user: &str, namespace: &str) -> BTreeSet<String> {
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}});
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace}});
     let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
     let answer = stage.act_as(user, Method::POST, path, Some(&review)).await.unwrap();
     let words = |value: &Value| -> Vec<String> {
@@ -85,13 +86,19 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
     let patch = async |operations: Value| {
         stage.act_as(WEBHOOK, Method::PATCH, CONFIGURATION, Some(&operations)).await
     };
-    let bundle = |index: usize, text: &str| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": text});
+    let bundle = |index: usize, text: &str| {
+        json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"),
+    "value": text})
+    };
     let certificate = certificate();
     let written =
         patch(json!([bundle(0, &certificate), bundle(1, &certificate), bundle(2, &certificate)]))
             .await;
     assert!(written.is_ok(), "{written:?}");
-    let set = |index: usize, field: &str, value: &str| json!([{"op": "add", "path": format!("/webhooks/{index}/{field}"), "value": value}]);
+    let set = |index: usize, field: &str, value: &str| {
+        json!([{"op": "add", "path": format!("/webhooks/{index}/{field}"),
+    "value": value}])
+    };
     for (name, operations) in [
         ("a path", set(0, PATH, OURS)),
         ("another one", set(0, PATH, "/mutate/00000000000000000000000000000000")),
@@ -100,8 +107,12 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
         let written = patch(operations).await;
         assert!(written.is_ok(), "{name}: {written:?}");
     }
-    let entry = |field: &str, value: Value| json!([bundle(0, &certificate), {"op": "add", "path": format!("/webhooks/0/{field}"), "value": value}]);
-    let everything = json!([{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}]);
+    let entry = |field: &str, value: Value| {
+        json!([bundle(0, &certificate),
+    {"op": "add", "path": format!("/webhooks/0/{field}"), "value": value}])
+    };
+    let everything = json!([{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"],
+        "resources": ["*/*"]}]);
     let mut configuration = stage.request(Method::GET, CONFIGURATION, None).await.unwrap();
     assert_eq!(configuration["webhooks"][0]["failurePolicy"], "Fail");
     let mut added = configuration["webhooks"][0].clone();
@@ -151,7 +162,8 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
         ("a label", json!([{"op": "add", "path": "/metadata/labels/a", "value": "b"}])),
         (
             "an annotation",
-            json!([{"op": "add", "path": "/metadata/annotations", "value": {"cert-manager.io/inject-ca-from": "a/b"}}]),
+            json!([{"op": "add", "path": "/metadata/annotations",
+                "value": {"cert-manager.io/inject-ca-from": "a/b"}}]),
         ),
         (
             "an owner, so that it goes with it",
@@ -173,7 +185,8 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
     }
     assert_eq!(after["webhooks"], configuration["webhooks"]);
     // What RBAC says no to already.
-    let mut other = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration"});
+    let mut other = json!({"apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration"});
     other["metadata"] = json!({"name": "other"});
     let collection = CONFIGURATION.strip_suffix("/keysluice").unwrap();
     for (name, method, path, body) in [
@@ -202,7 +215,8 @@ async fn of_secrets_it_writes_its_own_alone() {
     stage.install().await;
     stage.until_guarded().await;
     let secret = |name: &str, kind: &str| {
-        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": {"name": name, "namespace": NAMESPACE}, "data": {}});
+        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "type": kind,
+            "metadata": {"name": name, "namespace": NAMESPACE}, "data": {}});
         if kind == "kubernetes.io/service-account-token" {
             secret["metadata"]["annotations"] =
                 json!({"kubernetes.io/service-account.name": "default"});
@@ -249,7 +263,8 @@ async fn of_secrets_it_writes_its_own_alone() {
         ("another name", secret("other", "Opaque"), "KS723"),
         (
             "a name made by the API server",
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "keysluice-tls", "namespace": NAMESPACE}}),
+            json!({"apiVersion": "v1", "kind": "Secret",
+                "metadata": {"generateName": "keysluice-tls", "namespace": NAMESPACE}}),
             "KS723",
         ),
         ("a token of another account under our name", secret("keysluice-tls", token), "KS723"),

@@ -38,7 +38,10 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
     assert_eq!(good["spec"]["initContainers"][0]["name"], "keysluice", "{good}");
     let exec = |word: &str| json!({"exec": {"command": [word]}});
     let variable = |source: Value| json!({"name": "A", "valueFrom": source});
-    let named = |name: &str| json!({"name": name, "valueFrom": {"configMapKeyRef": {"name": "s", "key": "k"}}});
+    let named = |name: &str| {
+        json!({"name": name,
+        "valueFrom": {"configMapKeyRef": {"name": "s", "key": "k"}}})
+    };
     for (field, value) in [
         ("image", json!("evil.test/injector:1")),
         ("image", json!("ghcr.io/keysluice/injector-evil:1")),
@@ -58,7 +61,8 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ("env/-", json!({"name": "KEYSLUICE_PLAN", "value": "$(A)"})),
         (
             "env/-",
-            json!({"name": "KEYSLUICE_PLAN", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+            json!({"name": "KEYSLUICE_PLAN",
+                "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
         ),
         // Written out, and still not what the webhook writes.
         ("env/-", json!({"name": "KEYSLUICE_PLAN_FILE", "value": "/etc/ssl/certs/plan.json"})),
@@ -83,7 +87,8 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ),
         (
             "lifecycle/postStart",
-            json!({"exec": {"command": ["/keysluice-injector", "ready", "--timeout", "30", "--root=/tmp"]}}),
+            json!({"exec": {"command": ["/keysluice-injector", "ready", "--timeout", "30",
+                "--root=/tmp"]}}),
         ),
         ("volumeMounts/0/mountPropagation", json!("HostToContainer")),
         ("env/-", json!({"name": "SSL_CERT_FILE", "value": "$$$(A)"})),
@@ -238,8 +243,10 @@ async fn nobody_becomes_the_sidecar_later() {
     let good = with_sidecar(stage.directory.path());
     stage.create(&good).await.unwrap();
     let running = path(&good);
-    let image = json!([{"op": "replace", "path": "/spec/initContainers/0/image", "value": "evil.test/injector:1"}]);
-    let upgrade = json!([{"op": "replace", "path": "/spec/initContainers/0/image", "value": "ghcr.io/keysluice/injector:9"}]);
+    let image = json!([{"op": "replace", "path": "/spec/initContainers/0/image",
+        "value": "evil.test/injector:1"}]);
+    let upgrade = json!([{"op": "replace", "path": "/spec/initContainers/0/image",
+        "value": "ghcr.io/keysluice/injector:9"}]);
     let label = json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]);
     for (name, patch, allowed) in
         [("another image", &image, false), ("our image", &upgrade, true), ("a label", &label, true)]
@@ -316,7 +323,8 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
         of_container("volumeMounts/0/subPath", json!("a")),
         of_spec(
             "initContainers",
-            json!([{"name": "proxy", "image": "x", "restartPolicy": "Always"}, {"name": "init", "image": "x",
+            json!([{"name": "proxy", "image": "x", "restartPolicy": "Always"},
+                {"name": "init", "image": "x",
             "volumeMounts": [{"name": "secrets", "mountPath": "/mnt"}]}]),
         ),
         many,

@@ -18,7 +18,8 @@ async fn what_others_add_to_every_container_passes() {
     };
     let scratch = json!({"emptyDir": {}});
     // As EKS does it for an account with a role.
-    let token = json!({"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}});
+    let token = json!({"serviceAccountToken": {"audience": "sts.amazonaws.com",
+        "expirationSeconds": 86400, "path": "token"}});
     let directory = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
     let mut role = mounted(
         good.clone(),
@@ -52,9 +53,8 @@ async fn what_others_add_to_every_container_passes() {
         ),
         (
             "a proxy from a ConfigMap",
-            variable(
-                json!({"name": "HTTPS_PROXY", "valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "k"}}}),
-            ),
+            variable(json!({"name": "HTTPS_PROXY",
+                    "valueFrom": {"configMapKeyRef": {"name": "proxy", "key": "k"}}})),
         ),
         ("a role of AWS", role),
         ("scratch", mounted(good.clone(), "tmp", scratch.clone(), "/tmp")),
@@ -126,8 +126,10 @@ async fn what_a_pod_or_a_limit_range_says_beside_the_sidecar_passes() {
             with(
                 good.clone(),
                 "/spec/securityContext",
-                json!({"seLinuxOptions": {"level": "s0:c1,c2"}, "appArmorProfile": {"type": "RuntimeDefault"},
-                    "seccompProfile": {"type": "Unconfined"}, "sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "1024 65535"}]}),
+                json!({"seLinuxOptions": {"level": "s0:c1,c2"},
+                    "appArmorProfile": {"type": "RuntimeDefault"},
+                    "seccompProfile": {"type": "Unconfined"},
+                    "sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "1024 65535"}]}),
             ),
         ),
         // Seen in the pod by every policy that looks at pods.

@@ -103,13 +103,15 @@ impl Stage {
     /// Waits until the policies of `install.yaml` are in force: the API server learns of them by a
     /// watch.
     pub(crate) async fn until_guarded(&self) {
-        let hostile = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": {"containers": [{"name": "keysluice", "image": "x"}]}});
+        let hostile = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"},
+            "spec": {"containers": [{"name": "keysluice", "image": "x"}]}});
         self.until("the guard is in force", async || {
             let created = self.dry_run(&hostile).await;
             created.is_err_and(|refused| refused.message.contains("KS721"))
         })
         .await;
-        let other = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "probe", "namespace": NAMESPACE}});
+        let other = json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "probe", "namespace": NAMESPACE}});
         self.until("the rights are bounded", async || {
             let created = self
                 .act_as(
@@ -214,7 +216,8 @@ impl Stage {
     /// A kubeconfig with a token of this ServiceAccount, and so with exactly its rights.
     pub(crate) async fn kubeconfig(&self, account: &str) -> PathBuf {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token");
-        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 3600}});
         let answer = self.request(Method::POST, &path, Some(&request)).await.unwrap();
         self.write_kubeconfig(account, answer["status"]["token"].as_str().unwrap()).await
     }
@@ -227,7 +230,8 @@ impl Stage {
     async fn write_kubeconfig(&self, name: &str, token: &str) -> PathBuf {
         let config = json!({
             "kind": "Config", "apiVersion": "v1", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": self.server, "certificate-authority": self.authority}}],
+            "clusters": [{"name": "test",
+                "cluster": {"server": self.server, "certificate-authority": self.authority}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
             "users": [{"name": "test", "user": {"token": token}}],
         });
@@ -265,7 +269,10 @@ impl Stage {
         service["spec"] = json!({"type": "ExternalName", "externalName": "localhost"});
         let _ = self.request(Method::DELETE, &path(&service), None).await;
         self.create(&service).await.unwrap();
-        let to_port = |index| json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/service/port"), "value": port});
+        let to_port = |index| {
+            json!({"op": "replace",
+            "path": format!("/webhooks/{index}/clientConfig/service/port"), "value": port})
+        };
         let operations: Vec<Value> = (0..3).map(to_port).collect();
         self.request(Method::PATCH, CONFIGURATION, Some(&json!(operations))).await.unwrap();
         let webhook = self.launch(port, admin, &[&own, further].concat()).await;
@@ -357,7 +364,8 @@ impl Stage {
             if let Some(bundle) = entry["clientConfig"].get("caBundle") {
                 config["caBundle"] = bundle.clone();
             }
-            json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig"), "value": config})
+            json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig"),
+                "value": config})
         };
         let operations: Vec<Value> =
             found["webhooks"].as_array().unwrap().iter().enumerate().map(moved).collect();

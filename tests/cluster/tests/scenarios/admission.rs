@@ -76,11 +76,13 @@ async fn a_service_account_may_come_after_its_deployment(scene: &Scene) -> anyho
         Ok(events.contains("serviceaccount \\\"late\\\" not found").then_some(()))
     })
     .await?;
-    let account = json!({"metadata": {"name": "late", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
+    let account = json!({"metadata": {"name": "late",
+        "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
     scene.create("serviceaccounts", &account).await?;
     let subject = format!("system:serviceaccount:{}:late", scene.namespace);
     let app = json!({"apps": [{"clientId": scene.client_id, "tenantId": crate::world::TENANT,
-        "federatedCredentials": [{"issuer": keysluice_cluster::layout::ISSUER, "subject": subject}]}]});
+        "federatedCredentials": [{"issuer": keysluice_cluster::layout::ISSUER,
+            "subject": subject}]}]});
     scene.world.emulator.seed(serde_json::from_value(app)?)?;
     let pods = scene.all_running("late", 1, PATIENCE).await?;
     scene.says(pods[0]["metadata"]["name"].as_str().unwrap_or_default(), "first").await?;

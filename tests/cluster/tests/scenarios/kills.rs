@@ -47,11 +47,13 @@ async fn killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod(
 async fn waves(scene: &Scene, round: usize, killed: Instant) -> anyhow::Result<Duration> {
     let (deployment, job) = (format!("wave-{round}"), format!("job-{round}"));
     let object = json!({"metadata": {"name": deployment}, "spec": {"replicas": 10,
-        "selector": {"matchLabels": {"app": deployment}}, "template": webhook::unscheduled_template(scene, &deployment)}});
+        "selector": {"matchLabels": {"app": deployment}},
+        "template": webhook::unscheduled_template(scene, &deployment)}});
     scene.create("deployments", &object).await?;
     let mut template = webhook::unscheduled_template(scene, &job);
     template["spec"]["restartPolicy"] = json!("Never");
-    let object = json!({"metadata": {"name": job}, "spec": {"completions": 10, "parallelism": 10, "template": template}});
+    let object = json!({"metadata": {"name": job},
+        "spec": {"completions": 10, "parallelism": 10, "template": template}});
     scene.create("jobs", &object).await?;
     until("all pods of Deployment and Job exist, mutated", PATIENCE, async || {
         for name in [&deployment, &job] {

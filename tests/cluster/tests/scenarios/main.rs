@@ -53,7 +53,8 @@ pub(crate) struct Scenario {
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {
         pub(crate) const ALL: &[crate::Scenario] =
-            &[$(crate::Scenario { name: stringify!($name), play: |scene| Box::pin($name(scene)) }),*];
+            &[$(crate::Scenario { name: stringify!($name),
+                play: |scene| Box::pin($name(scene)) }),*];
     };
 }
 pub(crate) use scenarios;

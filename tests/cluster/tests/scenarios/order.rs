@@ -23,7 +23,8 @@ fn order(pod: &Value) -> Vec<&str> {
 }
 
 async fn an_init_container_has_the_secrets_too(scene: &Scene) -> anyhow::Result<()> {
-    let init = json!([{"name": "migrate", "image": BUSYBOX, "command": ["sh", "-c", "test \"$(cat /mnt/s/db)\" = first"],
+    let init = json!([{"name": "migrate", "image": BUSYBOX,
+        "command": ["sh", "-c", "test \"$(cat /mnt/s/db)\" = first"],
         "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/s", "readOnly": true}]}]);
     let created = scene.create("pods", &with_init(scene, "init", &init)).await?;
     anyhow::ensure!(order(&created) == ["keysluice", "migrate"], "{:?}", order(&created));
@@ -34,7 +35,10 @@ async fn an_init_container_has_the_secrets_too(scene: &Scene) -> anyhow::Result<
 async fn native_sidecars_before_and_after_start_in_their_order(
     scene: &Scene,
 ) -> anyhow::Result<()> {
-    let native = |name: &str| json!({"name": name, "image": BUSYBOX, "restartPolicy": "Always", "command": ["sh", "-c", "sleep infinity"]});
+    let native = |name: &str| {
+        json!({"name": name, "image": BUSYBOX, "restartPolicy": "Always",
+        "command": ["sh", "-c", "sleep infinity"]})
+    };
     let mut pod = with_init(scene, "natives", &json!([native("before"), native("after")]));
     pod["metadata"]["annotations"] = json!({"keysluice.dev/after": "before"});
     let created = scene.create("pods", &pod).await?;
@@ -72,7 +76,8 @@ fn mesh(proxy: &Value) -> (Value, Value) {
 async fn a_native_mesh_proxy_that_captures_all_egress_starts_first(
     scene: &Scene,
 ) -> anyhow::Result<()> {
-    let probe = json!({"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1, "failureThreshold": 60});
+    let probe = json!({"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1,
+        "failureThreshold": 60});
     let (cut, proxy) = mesh(&json!({"restartPolicy": "Always", "startupProbe": probe}));
     let created = scene.create("pods", &with_init(scene, "meshed", &json!([cut, proxy]))).await?;
     anyhow::ensure!(

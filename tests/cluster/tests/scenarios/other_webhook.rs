@@ -37,10 +37,12 @@ async fn a_container_that_another_webhook_adds_later_gets_the_identity_and_there
     // Sorts after ours.
     let name = "zz-other";
     let configuration = json!({"metadata": {"name": name}, "webhooks": [{
-        "name": "other.example.test", "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Fail",
+        "name": "other.example.test", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+        "failurePolicy": "Fail",
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
         "clientConfig": {"url": url, "caBundle": BASE64_STANDARD.encode(authority)},
-        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"],
+            "resources": ["pods"]}],
     }]});
     scene.world.api.create(CONFIGURATIONS, &configuration).await?;
     let result = look(scene).await;
@@ -126,5 +128,6 @@ fn answer(review: &Value) -> Value {
     }
     let patch = BASE64_STANDARD.encode(Value::from(patch).to_string());
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "response": {"uid": request["uid"], "allowed": true, "patchType": "JSONPatch", "patch": patch}})
+        "response": {"uid": request["uid"], "allowed": true, "patchType": "JSONPatch",
+            "patch": patch}})
 }

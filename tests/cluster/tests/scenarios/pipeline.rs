@@ -59,7 +59,8 @@ impl Step {
         let job = bundle.join("job");
         std::fs::create_dir_all(job.join("out"))?;
         let config = unpack(image, &bundle).await?;
-        let request = json!({"spec": {"audiences": ["api://AzureADTokenExchange"], "expirationSeconds": 3600}});
+        let request = json!({"spec": {"audiences": ["api://AzureADTokenExchange"],
+            "expirationSeconds": 3600}});
         let token = scene
             .world
             .api
@@ -162,7 +163,10 @@ impl Step {
         let namespaces = spec["linux"]["namespaces"].as_array_mut().context("no namespaces")?;
         namespaces.retain(|namespace| namespace["type"] != "network");
         spec["linux"]["cgroupsPath"] = json!(format!("/{}/{}", self.cgroup, self.id));
-        let bind = |from: &Path, to: &str| json!({"destination": to, "source": from, "type": "bind", "options": ["rbind", "rw"]});
+        let bind = |from: &Path, to: &str| {
+            json!({"destination": to, "source": from, "type": "bind",
+        "options": ["rbind", "rw"]})
+        };
         let resolver = self.bundle.with_file_name("resolv.conf");
         let mounts = spec["mounts"].as_array_mut().context("no mounts")?;
         mounts.retain(|mount| mount["type"] != "bind");

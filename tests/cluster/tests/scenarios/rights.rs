@@ -25,7 +25,8 @@ async fn a_namespace_with_pod_security_restricted_takes_the_sidecar(
         "{refused}"
     );
     let mut pod = scene.pod("strict", SHOW);
-    pod["spec"]["securityContext"] = json!({"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}});
+    pod["spec"]["securityContext"] = json!({"runAsNonRoot": true, "runAsUser": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"}});
     pod["spec"]["containers"][0]["securityContext"] =
         json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
     scene.create("pods", &pod).await?;
@@ -42,11 +43,13 @@ fn with_resources(scene: &Scene, name: &str, resources: &Value) -> Value {
 async fn a_quota_on_cpu_limits_is_met_with_the_annotation_and_named_without(
     scene: &Scene,
 ) -> anyhow::Result<()> {
-    let hard = json!({"requests.cpu": "1", "requests.memory": "256Mi", "limits.cpu": "1", "limits.memory": "256Mi"});
+    let hard = json!({"requests.cpu": "1", "requests.memory": "256Mi", "limits.cpu": "1",
+        "limits.memory": "256Mi"});
     scene
         .create("resourcequotas", &json!({"metadata": {"name": "quota"}, "spec": {"hard": hard}}))
         .await?;
-    let resources = json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "100m", "memory": "32Mi"}});
+    let resources = json!({"requests": {"cpu": "10m", "memory": "16Mi"},
+        "limits": {"cpu": "100m", "memory": "32Mi"}});
     let mut pod = with_resources(scene, "counted", &resources);
     let refused = scene.refused("pods", &pod).await?;
     anyhow::ensure!(refused.contains("must specify limits.cpu for: keysluice"), "{refused}");

@@ -40,7 +40,8 @@ impl Scene {
             .create("/api/v1/namespaces", &json!({"metadata": {"name": scene.namespace}}))
             .await?;
         scene.seed(&json!({"db": "first"}))?;
-        let account = json!({"metadata": {"name": "app", "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
+        let account = json!({"metadata": {"name": "app",
+            "annotations": {"azure.workload.identity/client-id": scene.client_id}}});
         scene.create("serviceaccounts", &account).await?;
         scene.class("class", &["db"], &json!({})).await?;
         Ok(scene)
@@ -120,17 +121,20 @@ impl Scene {
         let entry =
             |object: &&str| format!("  - |\n    objectName: {object}\n    objectType: secret\n");
         let entries = objects.iter().map(entry).collect::<Vec<_>>().concat();
-        let mut parameters = json!({"keyvaultName": self.vault, "tenantId": TENANT, "objects": format!("array:\n{entries}")});
+        let mut parameters = json!({"keyvaultName": self.vault, "tenantId": TENANT,
+            "objects": format!("array:\n{entries}")});
         for (key, value) in more.as_object().into_iter().flatten() {
             parameters[key] = value.clone();
         }
-        json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass", "metadata": {"name": name},
+        json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+            "metadata": {"name": name},
             "spec": {"provider": "azure", "parameters": parameters}})
     }
 
     /// The pod of a scenario: labelled, with the class's volume at `/mnt/s`, running `script`.
     pub(crate) fn pod(&self, name: &str, script: &str) -> Value {
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels(name)}, "spec": pod_spec(script)})
+        json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "labels": labels(name)}, "spec": pod_spec(script)})
     }
 
     /// A template for workloads.
@@ -258,7 +262,8 @@ fn pod_spec(script: &str) -> Value {
         "terminationGracePeriodSeconds": 1,
         "containers": [{"name": "app", "image": BUSYBOX, "command": ["sh", "-c", script],
             "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/s", "readOnly": true}]}],
-        "volumes": [{"name": "secrets", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+        "volumes": [{"name": "secrets",
+            "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
             "volumeAttributes": {"secretProviderClass": "class"}}}],
     })
 }

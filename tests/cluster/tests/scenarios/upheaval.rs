@@ -64,7 +64,8 @@ async fn without_a_webhook_labelled_pods_wait_and_all_others_start(
     anyhow::ensure!(refused.contains("pods.keysluice.dev"), "{refused}");
     scene.create("deployments", &deployment(scene, "patient", 1, SHOW)).await?;
     let plain = json!({"metadata": {"name": "plain"}, "spec": {
-        "terminationGracePeriodSeconds": 1, "containers": [{"name": "app", "image": BUSYBOX, "command": ["sleep", "infinity"]}]}});
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": "app", "image": BUSYBOX, "command": ["sleep", "infinity"]}]}});
     scene.create("pods", &plain).await?;
     scene.running("plain").await?;
     webhook::scale(scene, 2).await?;

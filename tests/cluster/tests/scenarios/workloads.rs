@@ -65,7 +65,8 @@ async fn a_job_completes_although_the_sidecar_would_run_for_ever(
 ) -> anyhow::Result<()> {
     let mut template = scene.template("job", "cat /mnt/s/db");
     template["spec"]["restartPolicy"] = json!("Never");
-    let job = json!({"metadata": {"name": "job"}, "spec": {"backoffLimit": 0, "completions": 2, "parallelism": 2, "template": template}});
+    let job = json!({"metadata": {"name": "job"},
+        "spec": {"backoffLimit": 0, "completions": 2, "parallelism": 2, "template": template}});
     scene.create("jobs", &job).await?;
     complete(scene, "job").await
 }
@@ -85,7 +86,8 @@ async fn a_cron_job_completes_when_it_is_due_and_when_it_is_told_to(
     let mut template = scene.template("cron", "cat /mnt/s/db");
     template["spec"]["restartPolicy"] = json!("Never");
     let job = json!({"spec": {"backoffLimit": 0, "template": template}});
-    let cron = json!({"metadata": {"name": "cron"}, "spec": {"schedule": "* * * * *", "jobTemplate": job}});
+    let cron = json!({"metadata": {"name": "cron"},
+        "spec": {"schedule": "* * * * *", "jobTemplate": job}});
     scene.create("cronjobs", &cron).await?;
     let from = ["create", "job", "told", "--from=cronjob/cron", "--namespace", &scene.namespace];
     scene.world.kubectl(&from).await?;
@@ -122,7 +124,8 @@ async fn a_stateful_set_comes_up_in_order_and_comes_back(scene: &Scene) -> anyho
 
 async fn a_daemon_set_runs_on_the_node(scene: &Scene) -> anyhow::Result<()> {
     let set = json!({"metadata": {"name": "daemon"}, "spec": {
-        "selector": {"matchLabels": {"app": "daemon"}}, "template": scene.template("daemon", SHOW)}});
+        "selector": {"matchLabels": {"app": "daemon"}},
+        "template": scene.template("daemon", SHOW)}});
     scene.create("daemonsets", &set).await?;
     let pods = scene.all_running("daemon", 1, PATIENCE).await?;
     scene.says(pods[0]["metadata"]["name"].as_str().unwrap_or_default(), "first").await?;

@@ -72,13 +72,19 @@ impl World {
     /// What the chart needs to be told here: our images, and the emulator as Azure.
     pub(crate) fn values(&self) -> Value {
         let cloud = json!({
-            "name": "AzurePublicCloud", "activeDirectoryEndpoint": "https://login.microsoftonline.com/",
+            "name": "AzurePublicCloud",
+            "activeDirectoryEndpoint": "https://login.microsoftonline.com/",
             "keyVaultEndpoint": "https://vault.azure.net/", "keyVaultDNSSuffix": "vault.azure.net",
-            "managedIdentityEndpoint": format!("http://{METADATA_ADDRESS}/"), "trustedCa": self.emulator.ca_pem(),
+            "managedIdentityEndpoint": format!("http://{METADATA_ADDRESS}/"),
+            "trustedCa": self.emulator.ca_pem(),
         });
-        let image = |name: &str| json!({"repository": format!("registry.test/keysluice-{name}"), "release": "1"});
+        let image = |name: &str| {
+            json!({"repository": format!("registry.test/keysluice-{name}"),
+            "release": "1"})
+        };
         json!({
-            "image": image("webhook"), "injector": {"image": image("injector")}, "azureTenantID": TENANT,
+            "image": image("webhook"), "injector": {"image": image("injector")},
+            "azureTenantID": TENANT,
             "azureEnvironmentDefinition": cloud.to_string(), "refreshInterval": "30s",
         })
     }
@@ -108,8 +114,10 @@ impl World {
     /// How long it takes until a labelled pod is created and comes back mutated.
     async fn first_mutated(&self, begun: Instant) -> anyhow::Result<Duration> {
         let pods = "/api/v1/namespaces/default/pods";
-        let pod = json!({"metadata": {"generateName": "first-", "labels": {"azure.workload.identity/use": "true"}},
-            "spec": {"nodeSelector": {"nowhere": "true"}, "containers": [{"name": "app", "image": "registry.test/busybox:1"}]}});
+        let pod = json!({"metadata": {"generateName": "first-",
+            "labels": {"azure.workload.identity/use": "true"}},
+            "spec": {"nodeSelector": {"nowhere": "true"},
+                "containers": [{"name": "app", "image": "registry.test/busybox:1"}]}});
         until("a pod is mutated", PATIENCE * 2, async || {
             // Before the configuration is there a pod is made as it is; then the guard refuses it,
             // then the API server.

@@ -28,7 +28,8 @@ impl Lab {
         let secrets: serde_json::Map<_, _> =
             (0..50).map(|i| (format!("secret-{i}"), json!(format!("value-{i}")))).collect();
         let seed = json!({
-            "apps": [{"clientId": CLIENT, "tenantId": TENANT, "federatedCredentials": [{"subject": "system:serviceaccount:bench:bench"}]}],
+            "apps": [{"clientId": CLIENT, "tenantId": TENANT,
+                "federatedCredentials": [{"subject": "system:serviceaccount:bench:bench"}]}],
             "vaults": [{"name": VAULT, "tenantId": TENANT, "secrets": secrets,
                 "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
         emulator.seed(serde_json::from_value(seed)?)?;
@@ -51,11 +52,17 @@ impl Lab {
 
     /// A Plan of one volume with these files, as path and name of a secret.
     pub(super) fn plan(&self, files: &[(String, String)], interval: Duration) -> Value {
-        let file = |(path, name): &(String, String)| json!({"path": path, "mode": "0644", "identity": "a", "vault": self.emulator.vault_url(VAULT), "type": "secret", "name": name});
+        let file = |(path, name): &(String, String)| {
+            json!({"path": path, "mode": "0644", "identity": "a",
+            "vault": self.emulator.vault_url(VAULT), "type": "secret", "name": name})
+        };
         json!({"schema": 1, "startTimeoutSeconds": 30, "trustedCa": self.emulator.ca_pem(),
-            "identities": [{"name": "a", "scope": "https://vault.localhost/.default", "credential": {"kind": "federated",
-                "clientId": CLIENT, "tenantId": TENANT, "tokenFile": "/token", "authority": self.emulator.authority()}}],
-            "volumes": [{"name": "volume", "directory": "/mnt/volume", "refreshIntervalSeconds": interval.as_secs(),
+            "identities": [{"name": "a", "scope": "https://vault.localhost/.default",
+                "credential": {"kind": "federated",
+                "clientId": CLIENT, "tenantId": TENANT, "tokenFile": "/token",
+                "authority": self.emulator.authority()}}],
+            "volumes": [{"name": "volume", "directory": "/mnt/volume",
+                "refreshIntervalSeconds": interval.as_secs(),
                 "files": files.iter().map(file).collect::<Vec<_>>()}]})
     }
 

@@ -53,7 +53,8 @@ pub(crate) fn discovery(world: &World, tenant: &str, call: &Call, now: i64) -> R
             "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
             "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
             "jwks_uri": format!("{base}/discovery/v2.0/keys"),
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt",
+                "client_secret_basic"],
             "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
             "subject_types_supported": ["pairwise"],
             "id_token_signing_alg_values_supported": ["RS256"],
@@ -72,7 +73,8 @@ pub(crate) fn instance(call: &Call) -> Reply {
         StatusCode::OK,
         &json!({
             "tenant_discovery_endpoint":
-                format!("https://{}/{tenant}/v2.0/.well-known/openid-configuration", call.authority),
+                format!("https://{}/{tenant}/v2.0/.well-known/openid-configuration",
+                    call.authority),
             "api-version": "1.1",
             "metadata": [{
                 "preferred_network": call.authority,

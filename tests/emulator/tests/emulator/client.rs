@@ -119,15 +119,18 @@ fn world() -> Value {
             {"clientId": NARROW_APP, "tenantId": TENANT, "federatedCredentials": web},
             {"clientId": SECRET_APP, "tenantId": TENANT, "clientSecret": "correct horse"},
             {
-                "clientId": IDENTITY, "tenantId": TENANT, "objectId": "33333333-0000-4000-a000-000000000001",
-                "kind": "managedIdentity", "resourceId": "/subscriptions/s/id/one", "federatedCredentials": web
+                "clientId": IDENTITY, "tenantId": TENANT,
+                "objectId": "33333333-0000-4000-a000-000000000001",
+                "kind": "managedIdentity", "resourceId": "/subscriptions/s/id/one",
+                "federatedCredentials": web
             },
             {"clientId": OTHER_IDENTITY, "tenantId": TENANT, "kind": "managedIdentity"},
         ],
         "vaults": [{
             "name": "Shop", "tenantId": TENANT,
             "secrets": {
-                "db-password": {"value": "s3cret", "contentType": "text/plain", "tags": {"team": "shop"}},
+                "db-password": {"value": "s3cret", "contentType": "text/plain",
+                    "tags": {"team": "shop"}},
                 "history": {"versions": ["one", "two", "three"]},
                 "disabled": {"value": "hidden", "enabled": false},
                 "expired": {"value": "old", "expires": 1, "notBefore": 0},

@@ -106,7 +106,8 @@ async fn seed_faults_delay_and_counts_are_reached() {
     assert_eq!(
         first,
         json!({
-            "kind": "token", "method": "POST", "host": "login.localhost", "path": format!("/{TENANT}/oauth2/v2.0/token"),
+            "kind": "token", "method": "POST", "host": "login.localhost",
+            "path": format!("/{TENANT}/oauth2/v2.0/token"),
             "status": 200
         })
     );

@@ -183,7 +183,8 @@ async fn a_foreign_issuer_is_trusted_by_its_seeded_keys() {
     let app = "44444444-0000-4000-a000-000000000001";
     let seed = json!({"apps": [{
         "clientId": app, "tenantId": TENANT,
-        "federatedCredentials": [{"issuer": issuer, "subject": "system:serviceaccount:shop:web", "audience": "mine"}]
+        "federatedCredentials": [{"issuer": issuer, "subject": "system:serviceaccount:shop:web",
+            "audience": "mine"}]
     }]});
     bench.emulator.seed(serde_json::from_value(seed).unwrap()).unwrap();
 
@@ -232,7 +233,8 @@ async fn the_issuer_publishes_the_key_that_signs() {
 async fn a_client_certificate_signs_for_its_own_application_and_endpoint() {
     let bench = Bench::start().await;
     let (key, certificate) = rsa_certificate();
-    let seed = json!({"apps": [{"clientId": "certified", "tenantId": TENANT, "clientCertificates": [certificate.pem()]}]});
+    let seed = json!({"apps": [{"clientId": "certified", "tenantId": TENANT,
+        "clientCertificates": [certificate.pem()]}]});
     bench.emulator.seed(serde_json::from_value(seed).unwrap()).unwrap();
     let endpoint = format!("{}{TENANT}/oauth2/v2.0/token", bench.emulator.authority());
     let x5t = Some(thumbprint(certificate.der()));

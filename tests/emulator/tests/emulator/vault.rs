@@ -71,7 +71,8 @@ async fn a_secret_is_read_whole() {
         json!({
             "id": null, "value": "s3cret", "contentType": "text/plain", "tags": {"team": "shop"},
             "attributes": {
-                "enabled": true, "created": created, "updated": created, "recoveryLevel": "Recoverable+Purgeable",
+                "enabled": true, "created": created, "updated": created,
+                "recoveryLevel": "Recoverable+Purgeable",
                 "recoverableDays": 90
             }
         })

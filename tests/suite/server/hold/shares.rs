@@ -141,7 +141,8 @@ async fn expensive_reviews_of_one_namespace_delay_another_by_one_of_them() {
     let Some(webhook) = Webhook::start("turns", &["--objects", objects.path()]) else { return };
     let webhook = Arc::new(webhook);
     let mut pod = keysluice_bench::pod(4096);
-    pod["spec"]["volumes"] = serde_json::json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io",
+    pod["spec"]["volumes"] = serde_json::json!([{"name": "v",
+        "csi": {"driver": "secrets-store.csi.k8s.io",
         "readOnly": true, "volumeAttributes": {"secretProviderClass": "heavy"}}}]);
     let request: Arc<[u8]> = post_bytes("/mutate", &client::review_in("greedy", pod)).into();
     let begun = Instant::now();

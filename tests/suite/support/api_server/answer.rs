@@ -235,17 +235,19 @@ impl Stream {
             };
             for change in changes {
                 if self.fault == Some(Fault::GoneEvent) {
-                    let status = json!({"kind": "Status", "code": 410, "message": "too old resource version"});
+                    let status = json!({"kind": "Status", "code": 410,
+                        "message": "too old resource version"});
                     return self.send(&json!({"type": "ERROR", "object": status})).await;
                 }
-                self.send(&json!({"type": change.kind, "object": change.object, "later": {"unknown": [1]}})).await?;
+                self.send(&json!({"type": change.kind, "object": change.object,
+                    "later": {"unknown": [1]}}))
+                    .await?;
             }
             if version > seen {
                 seen = version;
-                self.send(
-                    &json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version.to_string()}}}),
-                )
-                .await?;
+                self.send(&json!({"type": "BOOKMARK",
+                        "object": {"metadata": {"resourceVersion": version.to_string()}}}))
+                    .await?;
             }
             tokio::select! {
                 _ = pulse.changed() => {}

@@ -117,7 +117,8 @@ impl Default for World {
 impl World {
     /// Creates or changes a ServiceAccount.
     pub(crate) fn put_account(&mut self, namespace: &str, name: &str, client_id: Option<&str>) {
-        let mut metadata = json!({"namespace": namespace, "name": name, "uid": "u", "managedFields": [{"f": {"x": [1]}}]});
+        let mut metadata = json!({"namespace": namespace, "name": name, "uid": "u",
+            "managedFields": [{"f": {"x": [1]}}]});
         if let Some(id) = client_id {
             metadata["annotations"] =
                 json!({"other": "x\"\n", "azure.workload.identity/client-id": id});
@@ -141,7 +142,10 @@ impl World {
     /// Creates or changes our webhook configuration: one `caBundle` for each entry, as it is
     /// written (base64).
     pub(crate) fn put_configuration(&mut self, name: &str, bundles: &[&str]) {
-        let entry = |bundle: &&str| json!({"name": "e", "clientConfig": {"service": {"name": "s"}, "caBundle": bundle}});
+        let entry = |bundle: &&str| {
+            json!({"name": "e",
+            "clientConfig": {"service": {"name": "s"}, "caBundle": bundle}})
+        };
         let webhooks: Vec<Value> = bundles.iter().map(entry).collect();
         self.put(CONFIGURATIONS, json!({"metadata": {"name": name}, "webhooks": webhooks}));
     }
@@ -152,7 +156,8 @@ impl World {
     pub(crate) fn put_entries(&mut self, name: &str, path: Option<&str>, is_marked: bool) {
         let before = self.find(CONFIGURATIONS, "", name).cloned().unwrap_or_default();
         let entry = |(index, entry): (usize, &str)| {
-            let mut one = json!({"name": entry, "failurePolicy": "Ignore", "clientConfig": {"service": {"name": "s"}}});
+            let mut one = json!({"name": entry, "failurePolicy": "Ignore",
+                "clientConfig": {"service": {"name": "s"}}});
             if let Some(path) = path {
                 one["clientConfig"]["service"]["path"] = json!(path);
             }

@@ -75,7 +75,8 @@ async fn cert_manager(scene: &Scene) -> anyhow::Result<Child> {
 
 fn labelled() -> Vec<Value> {
     vec![json!({
-        "metadata": {"generateName": "streamed-", "labels": {"azure.workload.identity/use": "true"}},
+        "metadata": {"generateName": "streamed-",
+            "labels": {"azure.workload.identity/use": "true"}},
         "spec": {"serviceAccountName": "app", "containers": [{"name": "app", "image": BUSYBOX}]},
     })]
 }

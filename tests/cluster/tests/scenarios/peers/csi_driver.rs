@@ -141,7 +141,8 @@ fn deployment(scene: &Scene, name: &str) -> Value {
     if name == "stays" {
         template["metadata"]["annotations"] = json!({"keysluice.dev/csi-volumes": "leave"});
     }
-    json!({"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": name}}, "template": template}})
+    json!({"metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": {"app": name}}, "template": template}})
 }
 
 /// With the label and without it.
