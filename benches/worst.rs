@@ -58,7 +58,10 @@ fn list(piece: impl Fn(usize) -> String, bytes: usize, most: usize) -> String {
 
 fn review(uid: &str, namespace: &str, metadata: &str, spec: &str) -> Vec<u8> {
     format!(
-        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"{uid}","operation":"CREATE","namespace":"{namespace}","object":{{"kind":"Pod","metadata":{{"name":"p","labels":{{"azure.workload.identity/use":"true"}}{metadata}}},"spec":{{{spec}}}}}}}}}"#
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"{uid}",
+            "operation":"CREATE","namespace":"{namespace}","object":{{"kind":"Pod",
+            "metadata":{{"name":"p","labels":{{"azure.workload.identity/use":"true"}}{metadata}}},
+            "spec":{{{spec}}}}}}}}}"#
     )
     .into_bytes()
 }
@@ -72,7 +75,8 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     let pod = |spec: &str| review("u", "ns", "", spec);
     let containers = |inner: &str| format!(r#""containers":[{inner}]"#);
     let one = |inner: &str| containers(&format!(r#"{{"name":"app",{inner}}}"#));
-    let volume = r#""volumes":[{"name":"secrets","csi":{"driver":"secrets-store.csi.k8s.io","readOnly":true,"volumeAttributes":{"secretProviderClass":"kv"}}}]"#;
+    let volume = r#""volumes":[{"name":"secrets","csi":{"driver":"secrets-store.csi.k8s.io",
+        "readOnly":true,"volumeAttributes":{"secretProviderClass":"kv"}}}]"#;
     let with_volume = |spec: &str| pod(&format!("{spec},{volume}"));
     let most = 19_000;
     add("a namespace of all bytes", review("u", &repeated("n", bytes), "", ""));
@@ -243,7 +247,8 @@ fn shapes(bytes: usize) -> Vec<Shape> {
         let mounting = list(
             |index| {
                 format!(
-                    r#"{{"name":"c{index}","securityContext":{{"runAsUser":{}}},"volumeMounts":[{{"name":"secrets","mountPath":"/s"}}]}}"#,
+                    r#"{{"name":"c{index}","securityContext":{{"runAsUser":{}}},
+                        "volumeMounts":[{{"name":"secrets","mountPath":"/s"}}]}}"#,
                     1000 + index % 60
                 )
             },
@@ -269,7 +274,8 @@ fn shapes(bytes: usize) -> Vec<Shape> {
             r#""env":[{}]"#,
             list(
                 |index| format!(
-                    r#"{{"name":"A","valueFrom":{{"secretKeyRef":{{"name":"s{index}","key":"k"}}}}}}"#
+                    r#"{{"name":"A","valueFrom":{{"secretKeyRef":{{"name":"s{index}",
+                        "key":"k"}}}}}}"#
                 ),
                 bytes,
                 most
@@ -287,7 +293,8 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     let csi = list(
         |index| {
             format!(
-                r#"{{"name":"v{index}","csi":{{"driver":"secrets-store.csi.k8s.io","readOnly":true,"volumeAttributes":{{"secretProviderClass":"kv"}}}}}}"#
+                r#"{{"name":"v{index}","csi":{{"driver":"secrets-store.csi.k8s.io","readOnly":true,
+                    "volumeAttributes":{{"secretProviderClass":"kv"}}}}}}"#
             )
         },
         bytes,
@@ -298,12 +305,15 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     add(
         "volume attributes",
         pod(&format!(
-            r#""volumes":[{{"name":"v","csi":{{"driver":"secrets-store.csi.k8s.io","readOnly":true,"volumeAttributes":{{"secretProviderClass":"kv",{attributes}}}}}}}]"#
+            r#""volumes":[{{"name":"v","csi":{{"driver":"secrets-store.csi.k8s.io","readOnly":true,
+                "volumeAttributes":{{"secretProviderClass":"kv",{attributes}}}}}}}]"#
         )),
     );
     let terms = list(
         |_| {
-            r#"{"matchExpressions":[{"key":"kubernetes.io/os","operator":"In","values":["windows"]}]}"#.to_owned()
+            r#"{"matchExpressions":[{"key":"kubernetes.io/os","operator":"In",
+                "values":["windows"]}]}"#
+                .to_owned()
         },
         bytes,
         6000,
@@ -318,7 +328,8 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     add(
         "a Plan of all bytes",
         pod(&format!(
-            r#""initContainers":[{{"name":"keysluice","env":[{{"name":"KEYSLUICE_PLAN","value":"[{plan}]"}}]}}]"#
+            r#""initContainers":[{{"name":"keysluice","env":[{{"name":"KEYSLUICE_PLAN",
+                "value":"[{plan}]"}}]}}]"#
         )),
     );
     for (what, piece) in [
@@ -336,14 +347,19 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     }
     let old = list(|index| format!(r#"{{"name":"e{index}"}}"#), bytes / 2, 9_000);
     let new = list(|index| format!(r#"{{"name":"f{index}","env":[]}}"#), bytes / 2, 9_000);
-    let token = r#""volumes":[{"name":"azure-workload-identity-reserved-1","projected":{"sources":[{"serviceAccountToken":{"path":"token/azure-identity-token","audience":"api://AzureADTokenExchange","expirationSeconds":3600}}]}}]"#;
+    let token = r#""volumes":[{"name":"azure-workload-identity-reserved-1",
+        "projected":{"sources":[{"serviceAccountToken":{"path":"token/azure-identity-token",
+        "audience":"api://AzureADTokenExchange","expirationSeconds":3600}}]}}]"#;
     let object = |ephemeral: &str| {
         format!(
-            r#"{{"kind":"Pod","metadata":{{"labels":{{"azure.workload.identity/use":"true"}}}},"spec":{{{token},"ephemeralContainers":[{ephemeral}]}}}}"#
+            r#"{{"kind":"Pod","metadata":{{"labels":{{"azure.workload.identity/use":"true"}}}},
+                "spec":{{{token},"ephemeralContainers":[{ephemeral}]}}}}"#
         )
     };
     let update = format!(
-        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"UPDATE","subResource":"ephemeralcontainers","namespace":"ns","object":{},"oldObject":{}}}}}"#,
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u",
+            "operation":"UPDATE","subResource":"ephemeralcontainers","namespace":"ns","object":{},
+            "oldObject":{}}}}}"#,
         object(&new),
         object(&old)
     );

@@ -235,8 +235,10 @@ mod tests {
     #[test]
     fn a_definition_file_is_read_with_ports_and_additions() {
         let cloud = Cloud::from_json(
-            r#"{"name":"Emulator","activeDirectoryEndpoint":"https://login.localhost:8443","keyVaultEndpoint":"https://vault.localhost/",
-                "keyVaultDNSSuffix":"vault.localhost:8443","managedIdentityEndpoint":"http://127.0.0.1:8080","galleryEndpoint":"ignored"}"#,
+            r#"{"name":"Emulator","activeDirectoryEndpoint":"https://login.localhost:8443",
+                "keyVaultEndpoint":"https://vault.localhost/",
+                "keyVaultDNSSuffix":"vault.localhost:8443",
+                "managedIdentityEndpoint":"http://127.0.0.1:8080","galleryEndpoint":"ignored"}"#,
         )
         .unwrap();
         assert_eq!(cloud.authority, "https://login.localhost:8443/");
@@ -255,11 +257,13 @@ mod tests {
             ("{", "not a cloud definition"),
             (r#"{"name":"x"}"#, "activeDirectoryEndpoint"),
             (
-                r#"{"name":"x","activeDirectoryEndpoint":"http://a/","keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c"}"#,
+                r#"{"name":"x","activeDirectoryEndpoint":"http://a/",
+                    "keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c"}"#,
                 "activeDirectoryEndpoint: \"http://a/\" is not an https:// URL",
             ),
             (
-                r#"{"name":"x","activeDirectoryEndpoint":"https://a/","keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c/d"}"#,
+                r#"{"name":"x","activeDirectoryEndpoint":"https://a/",
+                    "keyVaultEndpoint":"https://b","keyVaultDNSSuffix":"c/d"}"#,
                 "keyVaultDNSSuffix: \"c/d\"",
             ),
         ] {

@@ -5,9 +5,10 @@
 //! is pure:
 //!
 //! ```text
-//! server ──bytes──> admission ──pod──> mutate ──class──> provider_class ──> Plan (crate keysluice-plan) ──> the sidecar
+//! server ──bytes──> admission ──pod──> mutate ──class──> provider_class ──> Plan ──> the sidecar
 //!    │                  ^
-//!    └── cluster ──facts┘      ServiceAccounts, SecretProviderClasses, the CSI driver: from manifests or an API server
+//!    └── cluster ──facts┘      ServiceAccounts, SecretProviderClasses, the CSI driver:
+//!                              from manifests or an API server
 //! ```
 //!
 //! - [`admission`] reads a borrowed view of the raw pod and writes the response; a patch only ever

@@ -387,7 +387,8 @@ mod tests {
             value[index] = byte;
             if let Ok(read) = Material::parse(&data) {
                 let active = read.active.unwrap();
-                prop_assert!(active.pair.certificate().is_signed_by(active.authority.certificate()));
+                let authority = active.authority.certificate();
+                prop_assert!(active.pair.certificate().is_signed_by(authority));
             }
         }
     }

@@ -427,7 +427,9 @@ proptest! {
         ..ProptestConfig::default() })]
 
     #[test]
-    fn whoever_trusts_a_recent_bundle_verifies_every_leaf_served(schedule in prop::collection::vec(moves(), 0..3000)) {
+    fn whoever_trusts_a_recent_bundle_verifies_every_leaf_served(
+        schedule in prop::collection::vec(moves(), 0..3000)
+    ) {
         play(&schedule)?;
     }
 }

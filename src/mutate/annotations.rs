@@ -115,7 +115,8 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/env-from-wins",
         takes: "names of AZURE_ variables, separated by commas",
-        effect: "leaves these variables to a container's envFrom, which an injected variable would override",
+        effect: "leaves these variables to a container's envFrom, which an injected variable would \
+                 override",
         set: |read, value| variables(value).map(|names| read.env_from_wins = names),
     },
     Annotation {
@@ -127,7 +128,8 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/on-missing",
         takes: "fail or wait",
-        effect: "whether a start without all secrets fails after 30 s (default, except with the gate none) \
+        effect: "whether a start without all secrets fails after 30 s (default, except with the gate \
+                 none) \
          or waits; wait implies the probe gate",
         set: |read, value| store(&mut read.on_missing, on_missing(value)),
     },

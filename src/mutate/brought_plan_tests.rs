@@ -96,8 +96,10 @@ fn our_own_output_passes_also_of_other_versions_and_under_another_name() {
     });
     assert_eq!(verdict(&newer, &settings()), Ok(()));
     let cloud = Cloud::from_json(
-        r#"{"name":"Private","activeDirectoryEndpoint":"https://login.test:8443","keyVaultEndpoint":"https://vault.test/",
-            "keyVaultDNSSuffix":"vault.test:9443","managedIdentityEndpoint":"http://127.0.0.1:8080","trustedCa":"-----BEGIN-----\nx\n"}"#,
+        r#"{"name":"Private","activeDirectoryEndpoint":"https://login.test:8443",
+            "keyVaultEndpoint":"https://vault.test/",
+            "keyVaultDNSSuffix":"vault.test:9443",
+            "managedIdentityEndpoint":"http://127.0.0.1:8080","trustedCa":"-----BEGIN-----\nx\n"}"#,
     );
     let private = Settings { tenant_id: Some("t".into()), ..Settings::new(cloud.unwrap()) };
     let pod = changed(&private, |_| ());
@@ -149,7 +151,8 @@ fn a_plan_that_does_not_stand_in_the_pod_is_refused() {
 
 #[test]
 fn the_name_alone_decides_in_whatever_list_and_for_pods_with_a_volume_alone() {
-    let plan = r#"{"identities":[{"credential":{"kind":"federated","authority":"https://login.evil.example/"}}]}"#;
+    let plan = r#"{"identities":[{"credential":{"kind":"federated",
+        "authority":"https://login.evil.example/"}}]}"#;
     let container =
         json!({"name": "keysluice", "env": [{"name": "KEYSLUICE_PLAN", "value": plan}]});
     refused(&labelled("pod", json!({"containers": [container]})), "the authority");

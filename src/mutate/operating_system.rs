@@ -122,7 +122,8 @@ mod tests {
 
     fn affinity(terms: &Value) -> Value {
         let required = json!({"nodeSelectorTerms": terms});
-        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}})
+        json!({"affinity": {"nodeAffinity":
+            {"requiredDuringSchedulingIgnoredDuringExecution": required}}})
     }
 
     fn expression(key: &str, operator: &str, values: &[&str]) -> Value {
@@ -176,7 +177,8 @@ mod tests {
             json!({"securityContext": {"windowsOptions": null}}),
             json!({"securityContext": options, "nodeSelector": {"kubernetes.io/os": "linux"}}),
             json!({"securityContext": options, "os": {"name": "linux"}}),
-            json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}),
+            json!({"affinity": {"nodeAffinity":
+                {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}),
             affinity(&json!([])),
             affinity(&json!([{}])),
             affinity(&json!([{"matchExpressions": [windows]}, {"matchExpressions": [linux]}])),

@@ -208,7 +208,8 @@ fn a_redirect_that_a_mesh_puts_in_front_later_is_refused_by_the_second_run() {
 #[test]
 fn the_ports_of_the_operators_cloud_are_those_that_count() {
     let cloud = crate::cloud::Cloud::from_json(
-        r#"{"name":"Private","activeDirectoryEndpoint":"https://login.test:8443","keyVaultEndpoint":"https://vault.test/","keyVaultDNSSuffix":"vault.test:9443"}"#,
+        r#"{"name":"Private","activeDirectoryEndpoint":"https://login.test:8443",
+            "keyVaultEndpoint":"https://vault.test/","keyVaultDNSSuffix":"vault.test:9443"}"#,
     );
     let settings = crate::settings::Settings {
         tenant_id: Some("t".into()),

@@ -208,7 +208,10 @@ fn the_sidecar_runs_as_the_one_user_that_reads_the_files() {
 #[test]
 fn several_users_need_modes_that_all_can_read() {
     let mount = json!([{"name": "secrets", "mountPath": "/s"}]);
-    let container = |name: &str, uid: i64| json!({"name": name, "securityContext": {"runAsUser": uid}, "volumeMounts": mount});
+    let container = |name: &str, uid: i64| {
+        let user = json!({"runAsUser": uid});
+        json!({"name": name, "securityContext": user, "volumeMounts": mount})
+    };
     let mut pod = pod_with_volume();
     pod["spec"]["containers"] = json!([container("a", 1000), container("b", 2000)]);
     let error = run(&pod).unwrap_err();

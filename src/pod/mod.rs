@@ -152,8 +152,10 @@ mod tests {
 
     #[test]
     fn strings_borrow_unless_they_are_escaped_and_nulls_read_as_absent() {
-        let json = r#"{"kind":"Pod","metadata":{"name":"a\u0062","generateName":"p-","labels":null,"annotations":{"k":null,"x":"1","x":"2"}},
-            "spec":{"containers":[{"name":"c","env":null,"resources":{"limits":{"cpu":1,"memory":"1Gi"}},"future":{"deep":[1,{}]}}],"volumes":null}}"#;
+        let json = r#"{"kind":"Pod","metadata":{"name":"a\u0062","generateName":"p-","labels":null,
+            "annotations":{"k":null,"x":"1","x":"2"}},
+            "spec":{"containers":[{"name":"c","env":null,"resources":{"limits":{"cpu":1,
+            "memory":"1Gi"}},"future":{"deep":[1,{}]}}],"volumes":null}}"#;
         let pod = Pod::from_json(json.as_bytes()).unwrap();
         assert_eq!(pod.display_name(), "ab");
         assert!(

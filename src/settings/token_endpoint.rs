@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn cfg_6_a_selector_by_both() {
         taken_as_it_is(
-            r#"{"matchLabels":{"role":"api"},"matchExpressions":[{"key":"env","operator":"NotIn","values":["dev"]}]}"#,
+            r#"{"matchLabels":{"role":"api"},"matchExpressions":[{"key":"env","operator":"NotIn",
+                "values":["dev"]}]}"#,
         );
     }
 

@@ -273,6 +273,7 @@ proptest! {
         let data = Data([("path".to_owned(), path),
             ("old-paths".to_owned(), former.into_bytes())].into());
         let read = StoredPaths::parse(&data);
-        prop_assert!(read.former.len() <= MAX_FORMER && read.former.iter().all(|path| path.starts_with('/')));
+        prop_assert!(read.former.len() <= MAX_FORMER);
+        prop_assert!(read.former.iter().all(|path| path.starts_with('/')));
     }
 }

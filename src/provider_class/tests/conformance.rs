@@ -53,7 +53,8 @@ fn test_parse_azure_environment() {
 
 #[test]
 fn test_parse_azure_environment_azure_stack_cloud() {
-    let stack = r#"{"name":"Stack","activeDirectoryEndpoint":"https://login.stack.example/","keyVaultEndpoint":"https://vault.stack.example/",
+    let stack = r#"{"name":"Stack","activeDirectoryEndpoint":"https://login.stack.example/",
+        "keyVaultEndpoint":"https://vault.stack.example/",
         "keyVaultDNSSuffix":"vault.stack.example"}"#;
     let (clouds, limits) = (Clouds::new(Cloud::from_json(stack).unwrap()), Allowlist::default());
     let context = context(&clouds, &limits);

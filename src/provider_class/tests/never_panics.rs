@@ -117,7 +117,9 @@ proptest! {
             for (index, path) in paths.iter().enumerate() {
                 prop_assert!(path.parse::<RelativePath>().is_ok(), "{}", path);
                 let clash = paths[..index].iter().find(|other| {
-                    path == *other || path.starts_with(&format!("{other}/")) || other.starts_with(&format!("{path}/"))
+                    path == *other
+                        || path.starts_with(&format!("{other}/"))
+                        || other.starts_with(&format!("{path}/"))
                 });
                 prop_assert_eq!(clash, None, "{}", path);
             }

@@ -316,7 +316,8 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Fault>(text).unwrap();
         assert_eq!(
             read(
-                r#"{"kind":"secretGet","object":"a","effect":{"status":429,"retryAfterSeconds":2},"times":3}"#
+                r#"{"kind":"secretGet","object":"a","effect":{"status":429,"retryAfterSeconds":2},
+                    "times":3}"#
             ),
             Fault::throttle(2).on(CallKind::SecretGet).object("a").times(3)
         );

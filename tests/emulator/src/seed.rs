@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn a_secret_is_a_string_or_an_object() {
         let vault: VaultSeed = serde_json::from_str(
-            r#"{"name":"v","tenantId":"t","secrets":{"a":"x","b":{"versions":["old",{"value":"new","enabled":false}]}}}"#,
+            r#"{"name":"v","tenantId":"t","secrets":{"a":"x","b":{"versions":["old",{"value":"new",
+                "enabled":false}]}}}"#,
         )
         .unwrap();
         assert_eq!(vault.secrets["a"], SecretSeed::new("x"));
@@ -300,7 +301,8 @@ mod tests {
     fn no_value_is_in_debug() {
         let seed: Seed = serde_json::from_str(
             r#"{"apps":[{"clientId":"c","tenantId":"t","clientSecret":"canary"}],
-                "vaults":[{"name":"v","tenantId":"t","secrets":{"a":"canary"},"certificates":{"c":{"secret":"canary"}},
+                "vaults":[{"name":"v","tenantId":"t","secrets":{"a":"canary"},
+                "certificates":{"c":{"secret":"canary"}},
                     "keys":{"k":{"jwk":{"d":"canary"}}}}]}"#,
         )
         .unwrap();

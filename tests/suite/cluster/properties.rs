@@ -132,7 +132,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None,
         ..ProptestConfig::default() })]
     #[test]
-    fn after_any_events_and_faults_the_cache_is_what_the_server_has(steps in prop::collection::vec(step(), 1..40)) {
+    fn after_any_events_and_faults_the_cache_is_what_the_server_has(
+        steps in prop::collection::vec(step(), 1..40)
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut watched = Watched::open(ApiServer::start());

@@ -66,7 +66,8 @@ async fn a_deeply_nested_pod_is_refused_or_answered_but_never_fatal() {
     let mut theatre = Theatre::open().await;
     let nested = format!("{}{}", "{\"a\":".repeat(100_000), "1".to_owned() + &"}".repeat(100_000));
     let body = format!(
-        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"CREATE","object":{{"kind":"Pod","x":{nested}}}}}}}"#
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u",
+            "operation":"CREATE","object":{{"kind":"Pod","x":{nested}}}}}}}"#
     );
     let (status, _) = theatre.webhook.post("/mutate", body.into_bytes()).await.unwrap();
     assert!(status == 200 || status == 400, "{status}");

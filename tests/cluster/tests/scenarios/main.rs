@@ -6,8 +6,10 @@
 //! one after the others.
 
 #![allow(clippy::unwrap_used)] // tests
-#![allow(clippy::unused_self)] // what a scenario says of its scene reads alike
-#![allow(clippy::disallowed_methods)] // files of a scenario have no other reader while they are written
+#![allow(clippy::unused_self)]
+// what a scenario says of its scene reads alike
+// The files of a scenario have no other reader while they are written.
+#![allow(clippy::disallowed_methods)]
 
 mod scene;
 mod world;
