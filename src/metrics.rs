@@ -1,6 +1,8 @@
 //! What is counted. Everything that a request touches is resolved beforehand: a few atomic
 //! additions, no look-up by label.
 
+#![allow(clippy::disallowed_methods, reason = "this room reports the start time")]
+
 use crate::admission::{Answer, Outcome};
 use crate::cluster::CacheStatus;
 use keysluice_plan::reason::Reason;

@@ -1,5 +1,7 @@
 //! Time, sleep and chance, handed in so that tests can choose them.
 
+#![allow(clippy::disallowed_methods, reason = "this room owns the clock and chance of the crate")]
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;

@@ -29,6 +29,7 @@ impl ServicePath {
     ///
     /// # Errors
     /// The random source fails.
+    #[expect(clippy::disallowed_methods, reason = "this room owns the random paths")]
     pub fn random() -> Result<Self, CertsError> {
         let mut path = PREFIX.to_owned();
         let mut bytes = [0; 2 * LENGTH];

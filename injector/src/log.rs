@@ -1,6 +1,8 @@
 //! One JSON line per event on stderr. A logging framework would cost 100 KiB in every pod for these
 //! thirty lines.
 
+#![allow(clippy::disallowed_methods, reason = "this room stamps log lines")]
+
 use crate::clock::Utc;
 use crate::fault::Fault;
 use crate::redact::redact;

@@ -1,6 +1,8 @@
 //! The real binary against the emulator: TLS, tokens, refusals, rotation, crashes.
 
+#![allow(clippy::disallowed_methods, reason = "tests measure time")]
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
+#![allow(clippy::disallowed_methods, reason = "tests measure time")]
 
 mod changes;
 mod content;

@@ -1,6 +1,8 @@
 //! The queue before one vault: its share of the requests at once, and what it means to the others
 //! when one has no answer.
 
+#![allow(clippy::disallowed_methods, reason = "this room seeds the hash of names")]
+
 use super::error::VaultError;
 use crate::clock::{Time, since_boot};
 use crate::http::{Failure, FailureKind};

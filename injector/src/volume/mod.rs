@@ -15,6 +15,8 @@
 //! another user is not a generation, and no step takes more memory or time because of what lies
 //! there.
 
+#![allow(clippy::disallowed_methods, reason = "this room draws the names of generations")]
+
 #[cfg(test)]
 mod atomic_writer;
 mod entries;

@@ -5,6 +5,11 @@
 //! [`live`] is for an object that was created this instant, and for a webhook that has only just
 //! started.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this room owns ages, deadlines and jitter of the API client"
+)]
+
 mod backoff;
 mod cache;
 mod client;
