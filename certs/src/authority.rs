@@ -121,6 +121,7 @@ fn name(common_name: &str) -> DistinguishedName {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests take the time of now")]
 mod tests {
     use super::*;
 

@@ -159,6 +159,7 @@ impl fmt::Debug for PairFiles {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests take the time of now")]
 mod tests {
     use super::*;
     use crate::CertificateAuthority;

@@ -2,7 +2,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time")]
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
-#![allow(clippy::disallowed_methods, reason = "tests measure time")]
 
 mod changes;
 mod content;

@@ -122,6 +122,7 @@ fn the_needs_of_a_pod_are_its_account_and_its_classes() {
     assert_eq!(incoming.namespace(), "default");
 }
 
+#[expect(clippy::disallowed_methods, reason = "it measures time")]
 #[test]
 fn names_of_any_length_cost_neither_time_nor_a_long_message() {
     let mut pod = pod();

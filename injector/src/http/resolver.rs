@@ -101,6 +101,7 @@ pub(super) fn is_localhost(host: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests measure time")]
 mod tests {
     use super::*;
 

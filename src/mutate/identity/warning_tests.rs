@@ -161,6 +161,7 @@ fn env_from_is_warned_of_once_and_only_where_a_name_suggests_an_identity() {
 
 /// A list that is walked once for each container makes the first of these 10^9 steps, which take a
 /// minute unoptimised; one pass takes a fraction of a second.
+#[expect(clippy::disallowed_methods, reason = "it measures time")]
 #[test]
 fn many_containers_and_long_annotations_do_not_multiply() {
     let containers: Vec<Value> = (0..1_000)
