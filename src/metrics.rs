@@ -25,33 +25,106 @@ const BUCKETS: [f64; 13] = [
     1.0,
 ];
 
-/// The webhook's metrics.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Mutex<Registry>,
+/// Declares the metrics: field, type, first value where it is not the default, name, help.
+/// A further metric is one more entry.
+macro_rules! metrics {
+    (@new) => { Default::default() };
+    (@new $new:expr) => { $new };
+    ($( $visibility:vis $field:ident: $type:ty $(= $new:expr)?, $name:literal, $help:expr; )*) => {
+        /// The webhook's metrics.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Mutex<Registry>,
+            mutated: Counter,
+            unchanged: Counter,
+            $( #[doc = $help] $visibility $field: $type, )*
+        }
+
+        impl Metrics {
+            fn unregistered() -> Self {
+                Self {
+                    registry: Mutex::default(),
+                    mutated: Counter::default(),
+                    unchanged: Counter::default(),
+                    $( $field: metrics!(@new $($new)?), )*
+                }
+            }
+
+            fn register(&self, registry: &mut Registry) {
+                $( registry.register($name, $help, self.$field.clone()); )*
+            }
+        }
+    };
+}
+
+metrics! {
     reviews: Family<ReviewLabels, Counter>,
-    mutated: Counter,
-    unchanged: Counter,
+        "reviews", "Decisions by outcome, and by reason code where denied";
     refused: Family<RefusedLabels, Counter>,
-    duration: Histogram,
-    /// Requests that are being read, decided or answered.
+        "requests_refused",
+        "Requests that were no review or came at the wrong time, by HTTP status and reason code";
+    duration: Histogram = Histogram::new(BUCKETS),
+        "review_duration_seconds", "From the whole request read to the answer made, in seconds";
     pub in_flight: Gauge,
-    /// Requests turned away because there were too many.
-    pub shed: Counter,
-    /// Open connections.
+        "requests_in_flight", "Requests read, decided or answered now";
+    shed: Family<ShedLabels, Counter>,
+        "requests_shed", "Requests turned away because there were too many, by the limit they met";
     pub connections: Gauge,
-    /// Connections that never got through the TLS handshake.
+        "connections", "Open connections";
     pub handshake_failures: Counter,
-    /// Decisions that panicked: bugs.
+        "tls_handshake_failures", "Connections that never got through the TLS handshake";
     pub panics: Counter,
+        "panics", "Decisions that panicked";
     certificate_expiry: Gauge,
+        "certificate_expiry_timestamp_seconds",
+        "When the serving certificate expires, in seconds since 1970; 0 if unknown";
     authority_expiry: Gauge,
+        "certificate_authority_expiry_timestamp_seconds",
+        "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
     certificate_changes: Family<ChangeLabels, Counter>,
+        "certificate_changes",
+        "What became of our own CA, its certificate and caBundle, or of the files of --tls-dir and \
+         --client-ca";
     cache_objects: Family<CacheLabels, Gauge>,
+        "cache_objects", "Objects of the API server that are known";
     cache_age: Family<CacheLabels, Gauge>,
+        "cache_age_seconds",
+        "Since the API server last said anything of them, in seconds; a bookmark comes every minute";
     cache_synced: Family<CacheLabels, Gauge>,
+        "cache_synced", "Whether the cache was complete once: from then on it answers";
     log_level: Gauge,
+        "log_level", "0 debug, 1 info, 2 warn";
     log_dropped: Counter,
+        "log_lines_dropped", "Log lines that were dropped because the reader was too slow";
+}
+
+/// The limit that a request met which was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shed {
+    /// Memory: of bodies and answers.
+    Memory,
+    /// Reviews in hand, of all or of a namespace.
+    Reviews,
+    /// Time on the decision thread: its turn did not come.
+    Turns,
+    /// Live reads of the API server.
+    Lookups,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShedLabels {
+    limit: Shed,
+}
+
+impl EncodeLabelValue for Shed {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Memory => "memory",
+            Self::Reviews => "reviews",
+            Self::Turns => "turns",
+            Self::Lookups => "lookups",
+        })
+    }
 }
 
 /// What became of CA, leaf or `caBundle`.
@@ -118,100 +191,25 @@ impl EncodeLabelValue for Outcome {
 impl Metrics {
     /// All at zero.
     pub fn new(version: &'static str) -> Self {
-        let reviews = Family::<ReviewLabels, Counter>::default();
-        let counter = |outcome| reviews.get_or_create_owned(&ReviewLabels { outcome, reason: "" });
-        let metrics = Self {
-            registry: Mutex::default(),
-            mutated: counter(Outcome::Mutated),
-            unchanged: counter(Outcome::Unchanged),
-            reviews,
-            refused: Family::default(),
-            duration: Histogram::new(BUCKETS),
-            in_flight: Gauge::default(),
-            shed: Counter::default(),
-            connections: Gauge::default(),
-            handshake_failures: Counter::default(),
-            panics: Counter::default(),
-            certificate_expiry: Gauge::default(),
-            authority_expiry: Gauge::default(),
-            certificate_changes: Family::default(),
-            cache_objects: Family::default(),
-            cache_age: Family::default(),
-            cache_synced: Family::default(),
-            log_level: Gauge::default(),
-            log_dropped: Counter::default(),
-        };
-        metrics.register(|registry| metrics.register_own(registry, version));
-        metrics
-    }
-
-    fn register_own(&self, registry: &mut Registry, version: &'static str) {
+        let mut metrics = Self::unregistered();
+        let counter =
+            |outcome| metrics.reviews.get_or_create_owned(&ReviewLabels { outcome, reason: "" });
+        (metrics.mutated, metrics.unchanged) =
+            (counter(Outcome::Mutated), counter(Outcome::Unchanged));
+        for limit in [Shed::Memory, Shed::Reviews, Shed::Turns, Shed::Lookups] {
+            // So that a rate of the first one is seen.
+            metrics.shed.get_or_create_owned(&ShedLabels { limit });
+        }
+        let mut all = Registry::default();
+        let registry = all.sub_registry_with_prefix("keysluice");
         registry.register("build", "The version that runs", Info::new([("version", version)]));
-        registry.register(
-            "reviews",
-            "Decisions by outcome, and by reason code where denied",
-            self.reviews.clone(),
-        );
-        let about = "Requests that were no review or came at the wrong time, by HTTP status and \
-            reason code";
-        registry.register("requests_refused", about, self.refused.clone());
-        let about = "From the whole request read to the answer made, in seconds";
-        registry.register("review_duration_seconds", about, self.duration.clone());
-        registry.register(
-            "requests_in_flight",
-            "Requests read, decided or answered now",
-            self.in_flight.clone(),
-        );
-        registry.register(
-            "requests_shed",
-            "Requests turned away because there were too many",
-            self.shed.clone(),
-        );
-        registry.register("connections", "Open connections", self.connections.clone());
-        let about = "Connections that never got through the TLS handshake";
-        registry.register("tls_handshake_failures", about, self.handshake_failures.clone());
-        registry.register("panics", "Decisions that panicked", self.panics.clone());
-        let about = "When the serving certificate expires, in seconds since 1970; 0 if unknown";
-        registry.register(
-            "certificate_expiry_timestamp_seconds",
-            about,
-            self.certificate_expiry.clone(),
-        );
-        let about =
-            "When our own CA expires, in seconds since 1970; 0 with certificates from elsewhere";
-        registry.register(
-            "certificate_authority_expiry_timestamp_seconds",
-            about,
-            self.authority_expiry.clone(),
-        );
-        let about = "What became of our own CA, its certificate and caBundle, or of the files of \
-            --tls-dir and --client-ca";
-        registry.register("certificate_changes", about, self.certificate_changes.clone());
-        registry.register(
-            "cache_objects",
-            "Objects of the API server that are known",
-            self.cache_objects.clone(),
-        );
-        let about = "Since the API server last said anything of them, in seconds; a bookmark \
-            comes every minute";
-        registry.register("cache_age_seconds", about, self.cache_age.clone());
-        let about = "Whether the cache was complete once: from then on it answers";
-        registry.register("cache_synced", about, self.cache_synced.clone());
-        registry.register("log_level", "0 debug, 1 info, 2 warn", self.log_level.clone());
-        let about = "Log lines that were dropped because the reader was too slow";
-        registry.register("log_lines_dropped", about, self.log_dropped.clone());
+        metrics.register(registry);
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let start = ConstGauge::new(i64::try_from(start).unwrap_or(i64::MAX));
-        registry.register(
-            "start_timestamp_seconds",
-            "When the process started, in seconds since 1970",
-            start,
-        );
-    }
-
-    fn register(&self, add: impl FnOnce(&mut Registry)) {
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        add(registry.sub_registry_with_prefix("keysluice"));
+        let about = "When the process started, in seconds since 1970";
+        registry.register("start_timestamp_seconds", about, start);
+        metrics.registry = Mutex::new(all);
+        metrics
     }
 
     /// Counts a decision.
@@ -234,6 +232,12 @@ impl Metrics {
     #[cold]
     pub fn refused(&self, status: u16, reason: &'static str) {
         self.refused.get_or_create_owned(&RefusedLabels { status, reason }).inc();
+    }
+
+    /// Counts a request that was turned away at a limit.
+    #[cold]
+    pub fn shed(&self, limit: Shed) {
+        self.shed.get_or_create_owned(&ShedLabels { limit }).inc();
     }
 
     /// Notes when the serving certificate expires.
@@ -294,6 +298,7 @@ mod tests {
         metrics.set_authority_expiry(UNIX_EPOCH + Duration::from_secs(78));
         metrics.certificate_change(CertificateChange::Published);
         metrics.refused(400, "KS701");
+        metrics.shed(Shed::Turns);
         let age = Duration::from_secs(61);
         let cache =
             CacheStatus { name: "serviceaccounts", synced: true, objects: 5, age, trouble: None };
@@ -308,7 +313,8 @@ mod tests {
             "keysluice_review_duration_seconds_count 2",
             "keysluice_requests_refused_total{status=\"400\",reason=\"KS701\"} 1",
             "keysluice_requests_in_flight 0",
-            "keysluice_requests_shed_total 0",
+            "keysluice_requests_shed_total{limit=\"memory\"} 0",
+            "keysluice_requests_shed_total{limit=\"turns\"} 1",
             "keysluice_connections 0",
             "keysluice_tls_handshake_failures_total 0",
             "keysluice_panics_total 0",

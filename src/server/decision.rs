@@ -10,6 +10,7 @@ use super::turns::Turn;
 use crate::admission::{self, Answer, Incoming, Outcome, ReviewError};
 use crate::cluster::{self, Cluster, ClusterError};
 use crate::log::Decision;
+use crate::metrics::Shed;
 use crate::mutate::{Facts, Needs};
 use crate::reason;
 use futures_util::FutureExt as _;
@@ -28,7 +29,7 @@ impl<C: Cluster> Handler<C> {
     pub(super) async fn decide(&self, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Refusal> {
         let first = match self.in_turn(body, &asked.source).await? {
             Some(turn) => self.first_pass(body, asked, &turn).await?,
-            None => return self.turn_away(body, asked),
+            None => return self.turn_away(body, asked, Shed::Turns),
         };
         let waits = match first {
             Pass::Answered(answer) => return Ok(answer),
@@ -39,7 +40,7 @@ impl<C: Cluster> Handler<C> {
         drop(waits.waiting);
         match self.in_turn(body, &asked.source).await? {
             Some(turn) => self.second_pass(body, asked, &turn, &facts),
-            None => self.turn_away(body, asked),
+            None => self.turn_away(body, asked, Shed::Turns),
         }
     }
 
@@ -104,7 +105,7 @@ impl<C: Cluster> Handler<C> {
             let Some(waiting) =
                 self.lookups.enter(incoming.namespace(), needs.classes.len().max(1))
             else {
-                self.metrics.shed.inc();
+                self.metrics.shed(Shed::Lookups);
                 return Poll::Ready(Ok(incoming.overloaded()));
             };
             // It joins what is being looked up before the first one, which borrows from the review,
@@ -132,9 +133,14 @@ impl<C: Cluster> Handler<C> {
 
     /// Too much is under way: denied in words that make clients come again. Nothing but the
     /// review's head is read.
-    pub(super) fn turn_away(&self, body: &[u8], asked: &Asked) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn turn_away(
+        &self,
+        body: &[u8],
+        asked: &Asked,
+        limit: Shed,
+    ) -> Result<Vec<u8>, Refusal> {
         let incoming = admission::outline(body).map_err(|error| no_review(&error))?;
-        self.metrics.shed.inc();
+        self.metrics.shed(limit);
         let answer = incoming.overloaded();
         Ok(self.tell(&incoming, answer, asked).0)
     }

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::turns::Turns;
 use crate::bounded::shortened;
 use crate::cluster::Cluster;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Shed};
 use crate::reason;
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -163,7 +163,7 @@ impl<C: Cluster> Handler<C> {
             // The API server repeats the call after a 429 with Retry-After, whether the body was
             // read or not.
             Err(BodyError::NoRoom) => {
-                self.metrics.shed.inc();
+                self.metrics.shed(Shed::Memory);
                 Err(Refusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     Some(reason::KS706),
@@ -195,7 +195,7 @@ impl<C: Cluster> Handler<C> {
         let answer = if has_place {
             self.decide(&body, &asked).await?
         } else {
-            self.turn_away(&body, &asked)?
+            self.turn_away(&body, &asked, Shed::Reviews)?
         };
         guard.give_back();
         if guard.take(answer.capacity()) {
@@ -203,7 +203,7 @@ impl<C: Cluster> Handler<C> {
         }
         guard.give_back();
         drop(answer);
-        let answer = self.turn_away(&body, &asked)?;
+        let answer = self.turn_away(&body, &asked, Shed::Memory)?;
         let _ = guard.take(answer.capacity());
         Ok(answer)
     }

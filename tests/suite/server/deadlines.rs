@@ -118,7 +118,7 @@ async fn a_body_without_room_takes_no_place_while_the_rest_of_it_is_awaited() {
         application/json\r\ncontent-length: 5000\r\n\r\n";
     client.write_all(&[head.as_bytes(), &[b' '; 2000]].concat()).await.unwrap();
     client.flush().await.unwrap();
-    server.wait_for_metric("keysluice_requests_shed_total 1").await;
+    server.wait_for_metric("keysluice_requests_shed_total{limit=\"memory\"} 1").await;
     server.wait_for_metric("keysluice_requests_in_flight 0").await;
     // Somebody who is still sending when the connection closes reads no answer: it has a second.
     let (head, body) = receive(&mut client).await;

@@ -97,7 +97,7 @@ async fn too_many_requests_get_429_and_a_time_to_come_again() {
     assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1"), "{head}");
     assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706"), "{body}");
     let text = server.metrics.text(&[]);
-    assert!(text.contains("keysluice_requests_shed_total 1\n"), "{text}");
+    assert!(text.contains("keysluice_requests_shed_total{limit=\"memory\"} 1\n"), "{text}");
     assert!(
         text.contains("keysluice_requests_refused_total{status=\"429\",reason=\"KS706\"} 1\n"),
         "{text}"
