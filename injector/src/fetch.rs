@@ -10,7 +10,7 @@ use crate::clock::{Time, since_boot};
 use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault, FaultKind};
 use crate::http::{Environment, Http};
-use crate::identity::TokenSource;
+use crate::identity::{TokenCache, TokenSource};
 use crate::item::Item;
 use crate::room::Room;
 use crate::throttle::{Throttle, ThrottleState};
@@ -88,19 +88,12 @@ impl Fetcher {
         let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process())
             .map_err(|error| error.fault())?;
         let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
-        let source = |identity: &keysluice_plan::Identity| {
-            (
-                identity.name.clone(),
-                TokenSource::new(
-                    identity.clone(),
-                    root,
-                    Arc::clone(&http),
-                    Arc::clone(&throttle),
-                    seed(),
-                ),
-            )
-        };
-        let sources = plan.identities.iter().map(source).collect();
+        let tokens = Arc::new(TokenCache::new(Arc::clone(&http), Arc::clone(&throttle), seed()));
+        let mut sources = BTreeMap::new();
+        for identity in &plan.identities {
+            let source = TokenSource::new(identity, root, Arc::clone(&tokens));
+            sources.insert(identity.name.clone(), source);
+        }
         let vaults = VaultClient::new(
             Arc::clone(&http),
             Arc::clone(&throttle),
