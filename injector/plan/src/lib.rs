@@ -2,10 +2,11 @@
 //! sidecar.
 //!
 //! The webhook resolves a `SecretProviderClass` into a Plan and hands it to the sidecar as one JSON
-//! value in the environment. A Plan never holds a secret. Types only, no I/O: both halves parse at
-//! the edge and never meet a raw string again. An unknown field is an error, so an old sidecar
+//! value in the environment. A Plan never holds a secret. Types (and the calendar of both halves'
+//! timestamps) only, no I/O: both halves parse at the edge and never meet a raw string again. An unknown field is an error, so an old sidecar
 //! never half-understands a newer webhook.
 
+mod calendar;
 mod check;
 mod json_path;
 mod layout;
@@ -13,6 +14,7 @@ mod names;
 mod plan;
 pub mod reason;
 
+pub use calendar::civil_date;
 pub use check::PlanError;
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
 pub use layout::{

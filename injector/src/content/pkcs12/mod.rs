@@ -4,9 +4,8 @@
 //! derivations together are bounded. "Without a password" has two spellings in the field, an empty
 //! one with a terminator and no bytes at all.
 
+mod cipher;
 mod derive;
-mod des;
-mod rc2;
 mod scheme;
 mod write;
 
