@@ -36,6 +36,7 @@ mod options;
 pub mod plan_source;
 mod redact;
 pub mod refresh;
+mod report;
 mod room;
 mod run;
 mod signals;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use keysluice_emulator::seed::SecretSeed;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 const LIMIT_BYTES: usize = 18 << 20;
@@ -93,7 +94,8 @@ fn withstands(world: &World, case: &str, plan: &Value, done: impl Fn(&Value) -> 
     let _ = std::fs::remove_file(&socket);
     let cgroup = cgroup();
     let sidecar = world.run_within(plan, cgroup.as_ref());
-    until("its socket is there", || socket.exists());
+    // A socket that exists may not accept connections yet.
+    until("it listens", || UnixStream::connect(&socket).is_ok());
     let (started, mut slowest) = (Instant::now(), Duration::ZERO);
     loop {
         let asked = Instant::now();
