@@ -117,8 +117,9 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
         Command::Run => block_on(plan, options, true),
         Command::Once => block_on(plan, options, false),
         Command::Ready { timeout } => {
-            let tell = |reason: &str| drop(writeln!(std::io::stderr(), "waiting: {reason}"));
-            gate::ready(&directory, Duration::from_secs(timeout), tell).map(|()| ExitCode::SUCCESS)
+            let report = |reason: &str| drop(writeln!(std::io::stderr(), "waiting: {reason}"));
+            gate::ready(&directory, Duration::from_secs(timeout), report)
+                .map(|()| ExitCode::SUCCESS)
         }
         Command::Status { output } => {
             gate::request(&directory, "status").map(|(text, _)| match output {

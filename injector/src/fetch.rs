@@ -3,9 +3,9 @@
 mod history;
 mod making;
 mod selected;
-mod spared;
+mod unchanged;
 
-use crate::changes::{Ledger, Seen, Start};
+use crate::changes::{ChangeTracker, Seen, Start};
 use crate::clock::{Time, since_boot};
 use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault, FaultKind};
@@ -19,7 +19,6 @@ use keysluice_plan::reason::{KS601, KS608};
 use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
 use making::{Job, Place};
 use secrecy::ExposeSecret;
-use spared::Listing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -27,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
+use unchanged::Listing;
 
 /// What came of the items of one object.
 pub(crate) type Results = Vec<(usize, Result<ItemUpdate, Fault>)>;
@@ -71,8 +71,8 @@ pub(crate) struct Fetcher {
     room: Arc<Room>,
     /// One answer at a time is taken apart beside the one thread.
     making: Semaphore,
-    /// Which objects a list may spare; per volume.
-    ledgers: Vec<Mutex<Ledger>>,
+    /// What is known of changes; per volume.
+    trackers: Vec<Mutex<ChangeTracker>>,
 }
 
 impl Fetcher {
@@ -99,10 +99,10 @@ impl Fetcher {
             Arc::clone(&throttle),
             plan.volumes.iter().flat_map(vaults),
         );
-        let ledgers = plan
+        let trackers = plan
             .volumes
             .iter()
-            .map(|volume| Mutex::new(Ledger::new(Item::count(volume))))
+            .map(|volume| Mutex::new(ChangeTracker::new(Item::count(volume))))
             .collect();
         let making = Semaphore::new(1);
         Ok(Self {
@@ -113,15 +113,15 @@ impl Fetcher {
             http,
             room: Room::of_this_process(),
             making,
-            ledgers,
+            trackers,
         })
     }
 
     /// Has these items fetched the next time, whatever a list tells.
     pub(crate) fn forget(&self, volume: usize, items: &[usize]) {
-        let mut ledger = self.ledger(volume);
+        let mut tracker = self.tracker(volume);
         for &item in items {
-            ledger.failed(item);
+            tracker.failed(item);
         }
     }
 
@@ -148,7 +148,7 @@ impl Fetcher {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
         let Start { fetch, pinned, lists } =
-            self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
+            self.tracker(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
         let _ = tx.send(Progress::Unchanged { volume, items: pinned, asked: false });
         let mut lost: BTreeSet<usize> = fetch.iter().copied().collect();
         let mut tasks = JoinSet::new();
@@ -230,11 +230,11 @@ impl Fetcher {
             .make(Job { volume, items, object: object.clone(), place: Place::Own, answer })
             .await;
         let plan = &self.plan.volumes[volume];
-        let mut ledger = self.ledger(volume);
+        let mut tracker = self.tracker(volume);
         let mut note = |(index, made): (usize, Result<Fetched, Fault>)| {
-            ledger.failed(index);
+            tracker.failed(index);
             let made = made.map(|fetched| {
-                ledger.fetched(plan, index, listed, seen);
+                tracker.fetched(plan, index, listed, seen);
                 fetched.into()
             });
             (index, made)
@@ -245,7 +245,7 @@ impl Fetcher {
     /// The object of these items was not to be had.
     fn failed(&self, volume: usize, items: Vec<usize>, fault: &Fault) -> Results {
         let failed = |index: usize| {
-            self.ledger(volume).failed(index);
+            self.tracker(volume).failed(index);
             (index, self.optional(volume, index, fault.clone()))
         };
         items.into_iter().map(failed).collect()

@@ -22,12 +22,12 @@ struct Line {
     failing: usize,
 }
 
-/// Blocks until the first generation of every volume is there; `tell` gets each new reason. The
+/// Blocks until the first generation of every volume is there; `report` gets each new reason. The
 /// error ends with the last one.
 pub(crate) fn ready(
     run: &Path,
     timeout: Duration,
-    mut tell: impl FnMut(&str),
+    mut report: impl FnMut(&str),
 ) -> Result<(), Fault> {
     let deadline = Instant::now() + timeout;
     let fail = |reason, what: String, last: &Option<String>| {
@@ -86,7 +86,7 @@ pub(crate) fn ready(
         }
         if let Some(reason) = line.waiting.or(line.ended) {
             if last.as_ref() != Some(&reason) {
-                tell(&reason);
+                report(&reason);
             }
             last = Some(reason);
         }

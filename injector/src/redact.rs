@@ -15,40 +15,40 @@ const PIECE: usize = 16;
 /// Every piece holds an anchor: so many letters from a multiple of so many in the token.
 const ANCHOR: usize = 8;
 /// What is held at once of the tokens that were in hand last, in characters.
-const MAX_HELD: usize = 64 * 1024;
+const MAX_CHARACTERS_HELD: usize = 64 * 1024;
 /// No more of a text of somebody else's is read.
 const MAX_READ: usize = 4096;
 const MAX_SHOWN: usize = 300;
 const MARK: &str = "[token]";
 
-type Held = VecDeque<Zeroizing<Vec<u8>>>;
+type Tokens = VecDeque<Zeroizing<Vec<u8>>>;
 
-static HELD: Mutex<Held> = Mutex::new(VecDeque::new());
+static TOKENS: Mutex<Tokens> = Mutex::new(VecDeque::new());
 
 /// From now on pieces of this token are cut. Those that came before stay known, as far as there is
 /// room.
 pub(crate) fn hold(token: &str) {
     let mut letters = Zeroizing::new(Vec::with_capacity(token.len()));
     letters.extend(token.bytes().filter_map(letter));
-    letters.truncate(MAX_HELD);
+    letters.truncate(MAX_CHARACTERS_HELD);
     if letters.len() < PIECE {
         return;
     }
-    let mut held = held();
-    held.retain(|known| *known != letters);
-    held.push_back(letters);
-    while held.iter().map(|known| known.len()).sum::<usize>() > MAX_HELD {
-        held.pop_front();
+    let mut tokens = tokens();
+    tokens.retain(|known| *known != letters);
+    tokens.push_back(letters);
+    while tokens.iter().map(|known| known.len()).sum::<usize>() > MAX_CHARACTERS_HELD {
+        tokens.pop_front();
     }
 }
 
-fn held() -> MutexGuard<'static, Held> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+fn tokens() -> MutexGuard<'static, Tokens> {
+    TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The text without pieces of tokens in hand.
 pub(crate) fn redact(text: &str) -> Cow<'_, str> {
-    redact_from(text, &held())
+    redact_from(text, &tokens())
 }
 
 /// One line, at most 300 characters, without trace ids, control characters (a terminal obeys them),
@@ -83,7 +83,7 @@ fn letter(byte: u8) -> Option<u8> {
         .then(|| byte.to_ascii_lowercase())
 }
 
-fn redact_from<'a>(text: &'a str, tokens: &Held) -> Cow<'a, str> {
+fn redact_from<'a>(text: &'a str, tokens: &Tokens) -> Cow<'a, str> {
     if tokens.is_empty() || text.len() < PIECE {
         return Cow::Borrowed(text);
     }
@@ -191,7 +191,7 @@ mod tests {
             hold(&token(n));
         }
         hold("too-short");
-        assert!(held().iter().map(|known| known.len()).sum::<usize>() <= MAX_HELD);
+        assert!(tokens().iter().map(|known| known.len()).sum::<usize>() <= MAX_CHARACTERS_HELD);
         assert_eq!(short(&format!("denied\t{}", token(9))), "denied [token]");
         assert!(redact(&"y".repeat(10)).contains('y'));
     }

@@ -187,7 +187,7 @@ impl Machine {
     }
 
     /// A vault gave a complete answer at `at`, the last so far.
-    pub(crate) fn heard(&mut self, vault: &VaultUrl, at: Time) {
+    pub(crate) fn answered(&mut self, vault: &VaultUrl, at: Time) {
         match self.answered.get_mut(vault) {
             Some(known) => *known = at,
             None => drop(self.answered.insert(vault.clone(), at)),

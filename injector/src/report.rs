@@ -38,7 +38,7 @@ pub(crate) struct FileReport<'a> {
     pub(crate) version: Option<Cow<'a, str>>,
     /// All files, if the item makes others than that one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) made: Vec<MadeReport<'a>>,
+    pub(crate) made: Vec<OutputReport<'a>>,
     /// Since the vault was last seen to have what the files hold.
     pub(crate) age_seconds: Option<u64>,
     /// Of the last fetch.
@@ -47,7 +47,7 @@ pub(crate) struct FileReport<'a> {
 
 /// A file of an item.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct MadeReport<'a> {
+pub(crate) struct OutputReport<'a> {
     pub(crate) path: Cow<'a, str>,
     pub(crate) version: Cow<'a, str>,
 }

@@ -24,21 +24,21 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::{CANARY, CLIENT, Mount, World, loudly, may_look_into, put, stderr, until};
+use support::{CANARY, CLIENT, Mount, TestEnv, loudly, may_look_into, put, stderr, until};
 
 #[test]
 fn run_fetches_opens_the_gate_and_writes_what_the_plan_says() {
-    let world = World::new();
-    let mut key = world.file("keys/sign.pem", "sign");
+    let env = TestEnv::new();
+    let mut key = env.file("keys/sign.pem", "sign");
     key["type"] = "key".into();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), key]));
-    assert_eq!(world.read("db"), CANARY);
-    assert!(world.read("keys/sign.pem").starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db"), key]));
+    assert_eq!(env.read("db"), CANARY);
+    assert!(env.read("keys/sign.pem").starts_with("-----BEGIN PUBLIC KEY-----\n"));
     let status = sidecar.status();
     assert_eq!((&status["ready"], &status["failing"]), (&json!(true), &json!(0)));
     assert_eq!(status["volumes"][0]["files"][0]["version"].as_str().unwrap().len(), 32);
     assert!(status["volumes"][0]["generation"].as_str().unwrap().starts_with("..20"));
-    let counts = world.emulator.counts();
+    let counts = env.emulator.counts();
     assert_eq!(
         (counts.tokens, counts.secret_gets, counts.key_gets, counts.status_401),
         (1, 1, 1, 0)
@@ -47,16 +47,16 @@ fn run_fetches_opens_the_gate_and_writes_what_the_plan_says() {
 
 #[test]
 fn twenty_secrets_cost_one_token_and_twenty_gets() {
-    let world = World::new();
+    let env = TestEnv::new();
     let names: Vec<String> = (0..20).map(|index| format!("s{index}")).collect();
     for name in &names {
-        world.emulator.set_secret("shop", name, "value");
+        env.emulator.set_secret("shop", name, "value");
     }
-    world.emulator.set_delay(Duration::from_millis(10));
-    let files: Vec<Value> = names.iter().map(|name| world.file(name, name)).collect();
+    env.emulator.set_delay(Duration::from_millis(10));
+    let files: Vec<Value> = names.iter().map(|name| env.file(name, name)).collect();
     let started = Instant::now();
-    let sidecar = world.run_ready(&world.plan(&files));
-    let counts = world.emulator.counts();
+    let sidecar = env.run_ready(&env.plan(&files));
+    let counts = env.emulator.counts();
     println!("20 secrets at 10 ms: {} ms from exec to ready", started.elapsed().as_millis());
     let memory = fs::read_to_string(format!("/proc/{}/status", sidecar.child.id())).unwrap();
     println!(
@@ -72,42 +72,42 @@ fn twenty_secrets_cost_one_token_and_twenty_gets() {
 
 #[test]
 fn a_rotated_secret_is_replaced_without_a_restart() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
-    let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
+    let env = TestEnv::new();
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db"), env.file("api", "api")]));
+    let before = fs::read_link(env.root.join("mnt/v/..data")).unwrap();
     assert!(sidecar.refresh().1);
     assert_eq!(
-        fs::read_link(world.root.join("mnt/v/..data")).unwrap(),
+        fs::read_link(env.root.join("mnt/v/..data")).unwrap(),
         before,
         "nothing changed, nothing is rewritten"
     );
-    let version = world.emulator.set_secret("shop", "db", "rotated");
+    let version = env.emulator.set_secret("shop", "db", "rotated");
     let (answer, well) = sidecar.refresh();
     assert!(well);
     assert_eq!(answer["volumes"][0]["files"][0]["version"], version.as_str());
-    assert_eq!((world.read("db").as_str(), world.read("api").as_str()), ("rotated", "second"));
-    world.emulator.set_secret("shop", "api", "by signal");
+    assert_eq!((env.read("db").as_str(), env.read("api").as_str()), ("rotated", "second"));
+    env.emulator.set_secret("shop", "api", "by signal");
     sidecar.signal(Signal::HUP);
-    until("SIGHUP refreshes", || world.read("api") == "by signal");
+    until("SIGHUP refreshes", || env.read("api") == "by signal");
 }
 
 #[test]
 fn an_interval_refreshes_by_itself() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["volumes"][0]["refreshIntervalSeconds"] = 1.into();
-    let _sidecar = world.run_ready(&plan);
+    let _sidecar = env.run_ready(&plan);
     let changed = Instant::now();
-    world.emulator.set_secret("shop", "db", "rotated");
-    until("the interval passes", || world.read("db") == "rotated");
+    env.emulator.set_secret("shop", "db", "rotated");
+    until("the interval passes", || env.read("db") == "rotated");
     // Far less than any time-out or other interval, far more than a busy machine needs.
     assert!(changed.elapsed() < Duration::from_secs(10), "{:?}", changed.elapsed());
 }
 
 #[test]
 fn a_failing_object_keeps_its_last_good_file_while_others_update() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
+    let env = TestEnv::new();
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db"), env.file("api", "api")]));
     for (fault, code) in [
         (Fault::status(403), "KS405"),
         (Fault::status(404), "KS404"),
@@ -115,11 +115,11 @@ fn a_failing_object_keeps_its_last_good_file_while_others_update() {
         (Fault::truncate(), "KS413"),
         (Fault::reset(), "KS411"),
     ] {
-        world.emulator.inject(fault.on(CallKind::SecretGet).object("db"));
-        world.emulator.set_secret("shop", "db", "unseen");
-        world.emulator.set_secret("shop", "api", code);
+        env.emulator.inject(fault.on(CallKind::SecretGet).object("db"));
+        env.emulator.set_secret("shop", "db", "unseen");
+        env.emulator.set_secret("shop", "api", code);
         let (answer, well) = sidecar.refresh();
-        world.emulator.clear_faults();
+        env.emulator.clear_faults();
         assert!(!well);
         let error = &answer["volumes"][0]["files"][0]["error"];
         assert_eq!(error["code"], code, "{error}");
@@ -130,17 +130,17 @@ fn a_failing_object_keeps_its_last_good_file_while_others_update() {
                 .starts_with("secret \"db\" in https://shop.vault.localhost"),
             "{error}"
         );
-        assert_eq!((world.read("db").as_str(), world.read("api").as_str()), (CANARY, code));
+        assert_eq!((env.read("db").as_str(), env.read("api").as_str()), (CANARY, code));
     }
     assert!(sidecar.refresh().1);
-    assert_eq!(world.read("db"), "unseen");
+    assert_eq!(env.read("db"), "unseen");
 }
 
 #[test]
 fn a_vault_that_is_down_at_start_is_waited_for_with_its_reason() {
-    let world = World::new();
-    world.emulator.inject(Fault::status(503).on(CallKind::SecretGet).times(3));
-    let sidecar = world.run(&world.plan(&[world.file("db", "db")]));
+    let env = TestEnv::new();
+    env.emulator.inject(Fault::status(503).on(CallKind::SecretGet).times(3));
+    let sidecar = env.run(&env.plan(&[env.file("db", "db")]));
     let output = sidecar.ready();
     assert!(output.status.success());
     assert!(
@@ -149,12 +149,12 @@ fn a_vault_that_is_down_at_start_is_waited_for_with_its_reason() {
         stderr(&output)
     );
     assert_eq!(stderr(&output).lines().count(), 1, "each reason once");
-    assert_eq!(world.emulator.counts().tokens, 1);
+    assert_eq!(env.emulator.counts().tokens, 1);
 }
 
 #[test]
 fn the_start_timeout_ends_with_code_cause_and_fix() {
-    let world = World::new();
+    let env = TestEnv::new();
     let cases: &[(&str, Value, &str)] = &[
         ("/volumes/0/files/0/name", json!("absent"), "KS404 secret \"absent\""),
         ("/volumes/0/files/0/name", json!("off"), "KS406 secret \"off\""),
@@ -176,13 +176,13 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
         ),
     ];
     for (pointer, value, expected) in cases {
-        let mut plan = world.plan(&[world.file("db", "db")]);
+        let mut plan = env.plan(&[env.file("db", "db")]);
         plan["startTimeoutSeconds"] = 1.into();
         *plan.pointer_mut(pointer).unwrap() = value.clone();
-        let sidecar = world.run(&plan);
+        let sidecar = env.run(&plan);
         let gate = sidecar.ready();
         assert_eq!(sidecar.wait().code(), Some(1), "{expected}");
-        let text = world.termination_log();
+        let text = env.termination_log();
         assert!(
             text.starts_with(expected)
                 && text.contains("(gave up after 1 s)\ncause: ")
@@ -195,7 +195,7 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
             stderr(&gate)
         );
         assert!(
-            fs::read_dir(world.root.join("mnt/v")).unwrap().next().is_none(),
+            fs::read_dir(env.root.join("mnt/v")).unwrap().next().is_none(),
             "nothing partial on the volume"
         );
     }
@@ -203,7 +203,7 @@ fn the_start_timeout_ends_with_code_cause_and_fix() {
 
 #[test]
 fn what_can_never_work_ends_at_once_with_3() {
-    let world = World::new();
+    let env = TestEnv::new();
     let cases: &[(&str, Value, &str)] = &[
         (
             "/identities/0/credential/clientId",
@@ -227,47 +227,45 @@ fn what_can_never_work_ends_at_once_with_3() {
         ("/trustedCa", json!("x"), "KS606 trustedCa"),
     ];
     for (pointer, value, expected) in cases {
-        let mut plan = world.plan(&[world.file("db", "db")]);
+        let mut plan = env.plan(&[env.file("db", "db")]);
         *plan.pointer_mut(pointer).unwrap() = value.clone();
-        let sidecar = world.run(&plan);
-        assert_eq!(sidecar.wait().code(), Some(3), "{expected}: {}", world.log());
-        let text = world.termination_log();
+        let sidecar = env.run(&plan);
+        assert_eq!(sidecar.wait().code(), Some(3), "{expected}: {}", env.log());
+        let text = env.termination_log();
         assert!(text.starts_with(expected), "{text}");
     }
 }
 
 #[test]
 fn a_volume_that_is_gone_at_the_first_commit_ends_it_at_once_with_3() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "absent")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "absent")]);
     plan.as_object_mut().unwrap().remove("startTimeoutSeconds");
-    let sidecar = world.run(&plan);
-    until("the volume is open", || world.log().contains("KS404"));
-    fs::remove_dir(world.root.join("mnt/v")).unwrap();
-    world.emulator.set_secret("shop", "absent", "now it is there");
+    let sidecar = env.run(&plan);
+    until("the volume is open", || env.log().contains("KS404"));
+    fs::remove_dir(env.root.join("mnt/v")).unwrap();
+    env.emulator.set_secret("shop", "absent", "now it is there");
     sidecar.signal(Signal::HUP);
-    assert_eq!(sidecar.wait().code(), Some(3), "{}", world.log());
-    assert!(world.termination_log().starts_with("KS502 "), "{}", world.termination_log());
+    assert_eq!(sidecar.wait().code(), Some(3), "{}", env.log());
+    assert!(env.termination_log().starts_with("KS502 "), "{}", env.termination_log());
 }
 
 #[test]
 fn a_known_cause_is_told_while_another_request_hangs() {
-    let world = World::new();
-    world
-        .emulator
-        .inject(Fault::delay(Duration::from_secs(8)).on(CallKind::SecretGet).object("api"));
-    let mut plan = world.plan(&[world.file("api", "api"), world.file("db", "absent")]);
+    let env = TestEnv::new();
+    env.emulator.inject(Fault::delay(Duration::from_secs(8)).on(CallKind::SecretGet).object("api"));
+    let mut plan = env.plan(&[env.file("api", "api"), env.file("db", "absent")]);
     plan["startTimeoutSeconds"] = 1.into();
-    let sidecar = world.run(&plan);
+    let sidecar = env.run(&plan);
     let gate = stderr(&sidecar.ready());
     assert_eq!(sidecar.wait().code(), Some(1));
     assert!(
-        world.termination_log().starts_with("KS404 secret \"absent\""),
+        env.termination_log().starts_with("KS404 secret \"absent\""),
         "{}",
-        world.termination_log()
+        env.termination_log()
     );
     assert!(gate.starts_with("waiting: KS404 "), "{gate}");
-    let once = stderr(&world.output(&plan, &["once"]));
+    let once = stderr(&env.output(&plan, &["once"]));
     assert!(once.contains("KS404") && !once.contains("KS603"), "{once}");
     // What can never work does not wait for it either.
     let mut unknown = plan["identities"][0].clone();
@@ -277,134 +275,133 @@ fn a_known_cause_is_told_while_another_request_hangs() {
     plan["volumes"][0]["files"][1]["identity"] = "unknown".into();
     plan["startTimeoutSeconds"] = 20.into();
     let started = Instant::now();
-    let sidecar = world.run(&plan);
-    assert_eq!(sidecar.wait().code(), Some(3), "{}", world.log());
-    assert!(world.termination_log().starts_with("KS306 "), "{}", world.termination_log());
-    assert_eq!(world.output(&plan, &["once"]).status.code(), Some(3));
+    let sidecar = env.run(&plan);
+    assert_eq!(sidecar.wait().code(), Some(3), "{}", env.log());
+    assert!(env.termination_log().starts_with("KS306 "), "{}", env.termination_log());
+    assert_eq!(env.output(&plan, &["once"]).status.code(), Some(3));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[test]
 fn a_wrong_subject_is_told_with_the_subject() {
-    let world = World::new();
-    world.write_token(&world.emulator.mint_token(
+    let env = TestEnv::new();
+    env.write_token(&env.emulator.mint_token(
         "shop",
         "other",
         "api://AzureADTokenExchange",
         Duration::from_secs(600),
     ));
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 1.into();
-    let output = world.output(&plan, &["once"]);
+    let output = env.output(&plan, &["once"]);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
         text.contains("\"code\":\"KS303\"") && text.contains("system:serviceaccount:shop:other"),
         "{text}"
     );
-    assert!(world.emulator.counts().tokens > 1, "a credential may not be known everywhere yet");
+    assert!(env.emulator.counts().tokens > 1, "a credential may not be known everywhere yet");
 }
 
 #[test]
 fn the_token_file_is_read_afresh_for_each_request() {
-    let world = World::new();
+    let env = TestEnv::new();
     for garbage in ["", "\n", "garbage", "a.b"] {
-        world.write_token(garbage);
-        let output = world.output(&world.plan(&[world.file("db", "db")]), &["once"]);
+        env.write_token(garbage);
+        let output = env.output(&env.plan(&[env.file("db", "db")]), &["once"]);
         let text = stderr(&output);
         assert!(
             output.status.code() == Some(1) && text.contains("KS302") && text.contains("/token"),
             "{text}"
         );
     }
-    let sidecar = world.run(&world.plan(&[world.file("db", "db")]));
-    until("the reason is logged", || world.log().contains("KS302"));
-    world.write_token(&format!("{}\n", world.token));
+    let sidecar = env.run(&env.plan(&[env.file("db", "db")]));
+    until("the reason is logged", || env.log().contains("KS302"));
+    env.write_token(&format!("{}\n", env.token));
     assert!(sidecar.ready().status.success());
-    assert_eq!(world.read("db"), CANARY);
+    assert_eq!(env.read("db"), CANARY);
 }
 
 #[test]
 fn an_expired_token_is_read_again_once_and_named() {
-    let world = World::new();
+    let env = TestEnv::new();
     let mut claims = TokenClaims::new("shop", "web");
     (claims.issued_at, claims.not_before, claims.expires) =
         (1_000_000_000, 1_000_000_000, 1_000_003_600);
-    world.write_token(&world.emulator.mint(claims));
-    let output = world.output(&world.plan(&[world.file("db", "db")]), &["once"]);
+    env.write_token(&env.emulator.mint(claims));
+    let output = env.output(&env.plan(&[env.file("db", "db")]), &["once"]);
     let text = stderr(&output);
     assert!(
         text.contains("KS305") && text.contains("exp 1000003600") && text.contains("clocks"),
         "{text}"
     );
-    assert_eq!((output.status.code(), world.emulator.counts().tokens), (Some(1), 2));
+    assert_eq!((output.status.code(), env.emulator.counts().tokens), (Some(1), 2));
 }
 
 #[test]
 fn a_missing_role_is_told_and_a_later_one_is_enough() {
-    let world = World::new();
-    world.emulator.revoke("shop", CLIENT).unwrap();
-    let sidecar = world.run(&world.plan(&[world.file("db", "db")]));
-    until("it is refused", || world.log().contains("KS402"));
+    let env = TestEnv::new();
+    env.emulator.revoke("shop", CLIENT).unwrap();
+    let sidecar = env.run(&env.plan(&[env.file("db", "db")]));
+    until("it is refused", || env.log().contains("KS402"));
     let role = json!({"clientId": CLIENT, "secrets": ["get"]});
-    world.emulator.grant("shop", serde_json::from_value(role).unwrap()).unwrap();
+    env.emulator.grant("shop", serde_json::from_value(role).unwrap()).unwrap();
     let output = sidecar.ready();
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
 #[test]
 fn managed_identity_needs_no_token_file() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["identities"][0]["credential"] = json!({
-        "kind": "managedIdentity", "clientId": "22222222-2222-2222-2222-222222222222", "endpoint": world.emulator.imds_url()});
-    let output = world.output(&plan, &["once"]);
+        "kind": "managedIdentity", "clientId": "22222222-2222-2222-2222-222222222222", "endpoint": env.emulator.imds_url()});
+    let output = env.output(&plan, &["once"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(world.read("db"), CANARY);
-    assert_eq!((world.emulator.counts().imds, world.emulator.counts().tokens), (1, 0));
+    assert_eq!(env.read("db"), CANARY);
+    assert_eq!((env.emulator.counts().imds, env.emulator.counts().tokens), (1, 0));
 }
 
 #[test]
 fn sigterm_ends_quickly() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
+    let env = TestEnv::new();
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db")]));
     let started = Instant::now();
     sidecar.signal(Signal::TERM);
     assert_eq!(sidecar.wait().code(), Some(0));
     let took = started.elapsed();
     println!("SIGTERM to exit: {took:?}");
     assert!(took < Duration::from_millis(250), "{took:?}");
-    assert_eq!(world.termination_log(), "");
+    assert_eq!(env.termination_log(), "");
     // Before it is ready it leaves its reason behind, also while another request hangs.
-    world.emulator.inject(Fault::status(403).on(CallKind::SecretGet).object("db"));
-    world
-        .emulator
+    env.emulator.inject(Fault::status(403).on(CallKind::SecretGet).object("db"));
+    env.emulator
         .inject(Fault::delay(Duration::from_secs(3600)).on(CallKind::SecretGet).object("api"));
-    fs::remove_dir_all(world.root.join("mnt/v")).unwrap();
-    fs::create_dir(world.root.join("mnt/v")).unwrap();
-    let sidecar = world.run(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
-    until("it failed", || world.log().contains("KS405"));
+    fs::remove_dir_all(env.root.join("mnt/v")).unwrap();
+    fs::create_dir(env.root.join("mnt/v")).unwrap();
+    let sidecar = env.run(&env.plan(&[env.file("db", "db"), env.file("api", "api")]));
+    until("it failed", || env.log().contains("KS405"));
     let started = Instant::now();
     sidecar.signal(Signal::TERM);
     assert_eq!(sidecar.wait().code(), Some(0));
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    assert!(world.termination_log().starts_with("KS405 "), "{}", world.termination_log());
+    assert!(env.termination_log().starts_with("KS405 "), "{}", env.termination_log());
 }
 
 #[test]
 fn a_restart_with_the_vault_down_is_ready_with_the_last_good_files() {
-    let world = World::new();
-    let plan = world.plan(&[world.file("db", "db")]);
-    drop(world.run_ready(&plan));
-    let before = fs::read_link(world.root.join("mnt/v/..data")).unwrap();
-    world.emulator.inject(Fault::reset());
-    let sidecar = world.run_ready(&plan);
-    assert_eq!(world.read("db"), CANARY);
+    let env = TestEnv::new();
+    let plan = env.plan(&[env.file("db", "db")]);
+    drop(env.run_ready(&plan));
+    let before = fs::read_link(env.root.join("mnt/v/..data")).unwrap();
+    env.emulator.inject(Fault::reset());
+    let sidecar = env.run_ready(&plan);
+    assert_eq!(env.read("db"), CANARY);
     until("it failed", || sidecar.status()["failing"] == 1);
-    world.emulator.clear_faults();
+    env.emulator.clear_faults();
     assert!(sidecar.refresh().1);
     assert_eq!(
-        fs::read_link(world.root.join("mnt/v/..data")).unwrap(),
+        fs::read_link(env.root.join("mnt/v/..data")).unwrap(),
         before,
         "the same bytes are not rewritten"
     );
@@ -412,19 +409,19 @@ fn a_restart_with_the_vault_down_is_ready_with_the_last_good_files() {
 
 #[test]
 fn no_value_and_no_token_is_seen_outside_the_volume() {
-    let world = World::new();
-    let plan = world.plan(&[world.file("db", "db"), world.file("api", "api")]);
-    let sidecar = world.run_ready(&plan);
-    world.emulator.set_secret("shop", "db", format!("{CANARY}-2"));
+    let env = TestEnv::new();
+    let plan = env.plan(&[env.file("db", "db"), env.file("api", "api")]);
+    let sidecar = env.run_ready(&plan);
+    env.emulator.set_secret("shop", "db", format!("{CANARY}-2"));
     let mut seen = sidecar.refresh().0.to_string();
     for fault in [Fault::status(400), Fault::truncate(), Fault::status(401)] {
-        world.emulator.inject(fault.on(CallKind::SecretGet).object("db"));
+        env.emulator.inject(fault.on(CallKind::SecretGet).object("db"));
         seen += &sidecar.refresh().0.to_string();
-        world.emulator.clear_faults();
+        env.emulator.clear_faults();
     }
     let mut bad = plan.clone();
     bad["volumes"][0]["files"][0]["encoding"] = "hex".into();
-    seen += &stderr(&world.output(&bad, &["once"]));
+    seen += &stderr(&env.output(&bad, &["once"]));
     for name in ["cmdline", "environ"] {
         // Only for root, since the process is not dumpable.
         match fs::read(format!("/proc/{}/{name}", sidecar.child.id())) {
@@ -433,24 +430,24 @@ fn no_value_and_no_token_is_seen_outside_the_volume() {
         }
     }
     seen += &sidecar.status().to_string();
-    seen += &world.log();
-    for entry in fs::read_dir(world.root.join("run/keysluice")).unwrap() {
+    seen += &env.log();
+    for entry in fs::read_dir(env.root.join("run/keysluice")).unwrap() {
         seen += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
     }
     assert!(seen.contains("KS422") && seen.contains("KS401"), "{seen}");
     // The middle of a value, hexadecimal or as numbers, the tokens, and what every JSON web token
     // starts with.
-    for secret in ["s3cret", "73336372", "115, 51, 99", world.token.as_str(), "eyJ"] {
+    for secret in ["s3cret", "73336372", "115, 51, 99", env.token.as_str(), "eyJ"] {
         assert!(!seen.contains(secret), "{secret} in {seen}");
     }
 }
 
 #[test]
 fn wrong_usage_is_2_and_a_bad_plan_is_3() {
-    let world = World::new();
-    let plan = world.plan(&[]);
+    let env = TestEnv::new();
+    let plan = env.plan(&[]);
     let run = |arguments: &[&str], plan: Option<&str>| {
-        let mut command = world.command(&json!(null), arguments);
+        let mut command = env.command(&json!(null), arguments);
         command.env_remove("KEYSLUICE_PLAN");
         if let Some(plan) = plan {
             command.env("KEYSLUICE_PLAN", plan);
@@ -477,8 +474,8 @@ fn wrong_usage_is_2_and_a_bad_plan_is_3() {
 
 #[test]
 fn names_below_localhost_are_never_proxied() {
-    let world = World::new();
-    let mut command = world.command(&world.plan(&[world.file("db", "db")]), &["once"]);
+    let env = TestEnv::new();
+    let mut command = env.command(&env.plan(&[env.file("db", "db")]), &["once"]);
     let output = command
         .env("HTTPS_PROXY", "http://127.0.0.1:1")
         .env("NO_PROXY", "example.org")
@@ -495,13 +492,13 @@ fn names_below_localhost_are_never_proxied() {
 
 #[test]
 fn other_names_go_through_the_proxy_and_are_resolved_there() {
-    let world = World::new();
+    let env = TestEnv::new();
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 1.into();
     plan["identities"][0]["credential"]["authority"] = "https://login.example.invalid/".into();
     let address = format!("http://{}", proxy.local_addr().unwrap());
-    let mut once = world
+    let mut once = env
         .command(&plan, &["once"])
         .env("HTTPS_PROXY", address)
         .stderr(Stdio::null())
@@ -516,8 +513,8 @@ fn other_names_go_through_the_proxy_and_are_resolved_there() {
 
 #[test]
 fn exceptions_from_the_proxy_are_those_of_go() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 1.into();
     plan["identities"][0]["credential"]["authority"] = "https://login.example.invalid/".into();
     for (name, value, direct) in [
@@ -526,7 +523,7 @@ fn exceptions_from_the_proxy_are_those_of_go() {
         ("NO_PROXY", "login.example.invalid:8443", false),
         ("NO_PROXY", "other.invalid", false),
     ] {
-        let output = world
+        let output = env
             .command(&plan, &["once"])
             .env("HTTPS_PROXY", "127.0.0.1:1")
             .env(name, value)
@@ -540,19 +537,19 @@ fn exceptions_from_the_proxy_are_those_of_go() {
 
 #[test]
 fn files_that_share_an_object_share_its_get() {
-    let world = World::new();
-    let mut decoded = world.file("hex", "api");
-    world.emulator.set_secret("shop", "api", "6869");
+    let env = TestEnv::new();
+    let mut decoded = env.file("hex", "api");
+    env.emulator.set_secret("shop", "api", "6869");
     decoded["encoding"] = "hex".into();
-    let _sidecar = world.run_ready(&world.plan(&[world.file("raw", "api"), decoded]));
-    assert_eq!((world.read("raw").as_str(), world.read("hex").as_str()), ("6869", "hi"));
-    assert_eq!(world.emulator.counts().secret_gets, 1);
+    let _sidecar = env.run_ready(&env.plan(&[env.file("raw", "api"), decoded]));
+    assert_eq!((env.read("raw").as_str(), env.read("hex").as_str()), ("6869", "hi"));
+    assert_eq!(env.emulator.counts().secret_gets, 1);
 }
 
 #[test]
 fn an_idle_sidecar_sleeps_without_connections() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
+    let env = TestEnv::new();
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db")]));
     let id = sidecar.child.id();
     if !may_look_into(id) {
         return;
@@ -581,11 +578,11 @@ fn an_idle_sidecar_sleeps_without_connections() {
 
 #[test]
 fn clients_that_gave_up_or_say_nothing_leave_no_connection_behind() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "absent")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "absent")]);
     plan["startTimeoutSeconds"] = 300.into();
-    let sidecar = world.run(&plan);
-    until("it failed", || world.log().contains("KS404"));
+    let sidecar = env.run(&plan);
+    until("it failed", || env.log().contains("KS404"));
     let id = sidecar.child.id();
     if !may_look_into(id) {
         return;
@@ -593,11 +590,11 @@ fn clients_that_gave_up_or_say_nothing_leave_no_connection_behind() {
     let files = || fs::read_dir(format!("/proc/{id}/fd")).unwrap().count();
     let idle = files();
     for _ in 0..10 {
-        assert_eq!(world.output(&plan, &["ready", "--timeout", "0"]).status.code(), Some(1));
+        assert_eq!(env.output(&plan, &["ready", "--timeout", "0"]).status.code(), Some(1));
     }
     // Half of ten: connections to the vault come and go too.
     until("gates are let go", || files() < idle + 5);
-    let socket = world.root.join("run/keysluice/control.sock");
+    let socket = env.root.join("run/keysluice/control.sock");
     let _silent: Vec<_> = (0..10).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     until("they are accepted", || files() >= idle + 5);
     until("they are let go", || files() < idle + 5);
@@ -605,19 +602,19 @@ fn clients_that_gave_up_or_say_nothing_leave_no_connection_behind() {
 
 #[test]
 fn numbers_of_any_size_end_no_process_by_accident() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["volumes"][0]["refreshIntervalSeconds"] = u64::MAX.into();
-    fs::create_dir_all(world.root.join("run/keysluice")).unwrap();
+    fs::create_dir_all(env.root.join("run/keysluice")).unwrap();
     let state =
-        json!({world.emulator.vault_url("shop"): u64::MAX, world.emulator.authority(): u64::MAX});
-    put(&world.root.join("run/keysluice/throttle.json"), state.to_string().as_bytes());
-    let sidecar = world.run_ready(&plan);
+        json!({env.emulator.vault_url("shop"): u64::MAX, env.emulator.authority(): u64::MAX});
+    put(&env.root.join("run/keysluice/throttle.json"), state.to_string().as_bytes());
+    let sidecar = env.run_ready(&plan);
     assert!(sidecar.refresh().1);
-    let output = world.output(&plan, &["ready", "--timeout", "18446744073709551615"]);
+    let output = env.output(&plan, &["ready", "--timeout", "18446744073709551615"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     plan["startTimeoutSeconds"] = u64::MAX.into();
-    let output = world.output(&plan, &["once"]);
+    let output = env.output(&plan, &["once"]);
     assert!(
         output.status.code() == Some(3) && stderr(&output).contains("KS601"),
         "{}",
@@ -627,19 +624,19 @@ fn numbers_of_any_size_end_no_process_by_accident() {
 
 #[test]
 fn an_empty_volume_is_ready_without_a_request() {
-    let world = World::new();
-    let _sidecar = world.run_ready(&world.plan(&[]));
-    assert!(world.root.join("mnt/v/..data").is_dir());
-    assert_eq!((world.emulator.counts().tokens, world.emulator.counts().secret_gets), (0, 0));
+    let env = TestEnv::new();
+    let _sidecar = env.run_ready(&env.plan(&[]));
+    assert!(env.root.join("mnt/v/..data").is_dir());
+    assert_eq!((env.emulator.counts().tokens, env.emulator.counts().secret_gets), (0, 0));
 }
 
 #[test]
 fn the_previous_generation_goes_after_ten_seconds() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
+    let env = TestEnv::new();
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db")]));
     let previous =
-        world.root.join("mnt/v").join(fs::read_link(world.root.join("mnt/v/..data")).unwrap());
-    world.emulator.set_secret("shop", "db", "rotated");
+        env.root.join("mnt/v").join(fs::read_link(env.root.join("mnt/v/..data")).unwrap());
+    env.emulator.set_secret("shop", "db", "rotated");
     let before = Instant::now();
     sidecar.refresh();
     assert!(previous.join("db").exists());
@@ -650,22 +647,22 @@ fn the_previous_generation_goes_after_ten_seconds() {
 /// Needs root; elsewhere the unit test with a simulated limit has to do.
 #[test]
 fn a_full_tmpfs_keeps_the_last_good_generation() {
-    let world = World::new();
-    let volume = world.root.join("mnt/v");
+    let env = TestEnv::new();
+    let volume = env.root.join("mnt/v");
     let Some(_mount) = Mount::tmpfs(&volume, "64k") else {
         return loudly("a full tmpfs", "mounting a tmpfs is not permitted here");
     };
-    world.emulator.set_secret("shop", "db", "1".repeat(20_000));
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db"), world.file("api", "api")]));
+    env.emulator.set_secret("shop", "db", "1".repeat(20_000));
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db"), env.file("api", "api")]));
     for digit in ["2", "3", "4"] {
-        world.emulator.set_secret("shop", "db", digit.repeat(20_000));
+        env.emulator.set_secret("shop", "db", digit.repeat(20_000));
         assert!(sidecar.refresh().1, "generations that linger make room");
-        assert_eq!(world.read("db"), digit.repeat(20_000));
+        assert_eq!(env.read("db"), digit.repeat(20_000));
     }
-    world.emulator.set_secret("shop", "db", "5".repeat(20_000));
-    world.emulator.set_secret("shop", "api", "5".repeat(25_000));
+    env.emulator.set_secret("shop", "db", "5".repeat(20_000));
+    env.emulator.set_secret("shop", "api", "5".repeat(25_000));
     let (answer, _) = sidecar.refresh();
-    let (db, api) = (world.read("db"), world.read("api"));
+    let (db, api) = (env.read("db"), env.read("api"));
     let generations = fs::read_dir(&volume)
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("..2"))

@@ -2,9 +2,9 @@
 //! sidecar.
 //!
 //! The webhook resolves a `SecretProviderClass` into a Plan and hands it to the sidecar as one JSON
-//! value in the environment. A Plan never holds a secret. Types (and the calendar of both halves'
-//! timestamps) only, no I/O: both halves parse at the edge and never meet a raw string again. An unknown field is an error, so an old sidecar
-//! never half-understands a newer webhook.
+//! value in the environment. A Plan never holds a secret. No I/O: types, and the calendar for the
+//! timestamps of both programs. Both parse at the edge and never meet a raw string again. An
+//! unknown field is an error, so an old sidecar never half-understands a newer webhook.
 
 mod calendar;
 mod check;

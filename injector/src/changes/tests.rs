@@ -26,31 +26,35 @@ fn seen(names: &[(&str, i64)], date: i64) -> BTreeMap<String, Seen> {
     names.iter().map(|&(name, updated)| (name.to_owned(), Seen { updated, date })).collect()
 }
 
-/// A ledger after the first generation, whose objects were all updated at 100 and fetched at
+/// A tracker after the first generation, whose objects were all updated at 100 and fetched at
 /// `date`.
-fn fetched(volume: &Volume, date: i64) -> Ledger {
-    let mut ledger = Ledger::new(volume.files.len());
+fn fetched(volume: &Volume, date: i64) -> ChangeTracker {
+    let mut tracker = ChangeTracker::new(volume.files.len());
     let all: Vec<usize> = (0..volume.files.len()).collect();
-    let start = ledger.start(volume, &all, false, START);
+    let start = tracker.start(volume, &all, false, START);
     assert_eq!(
         (start.fetch.len(), start.lists.len()),
         (all.len(), 0),
         "the first generation is fetched"
     );
     for index in all {
-        ledger.fetched(volume, index, None, Some(Seen { updated: 100, date }));
+        tracker.fetched(volume, index, None, Some(Seen { updated: 100, date }));
     }
-    ledger
+    tracker
 }
 
 /// What a round does that begins with a list of these objects, made at 200: unchanged and fetched
 /// items.
-fn round(ledger: &mut Ledger, volume: &Volume, listed: &[(&str, i64)]) -> (Vec<usize>, Vec<usize>) {
+fn round(
+    tracker: &mut ChangeTracker,
+    volume: &Volume,
+    listed: &[(&str, i64)],
+) -> (Vec<usize>, Vec<usize>) {
     let all: Vec<usize> = (0..volume.files.len()).collect();
     let Start { mut fetch, pinned: mut unchanged, lists } =
-        ledger.start(volume, &all, false, START + MINUTE);
+        tracker.start(volume, &all, false, START + MINUTE);
     for list in lists {
-        let (same, other) = ledger.listed(volume, list, &seen(listed, 200));
+        let (same, other) = tracker.listed(volume, list, &seen(listed, 200));
         unchanged.extend(same);
         fetch.extend(other);
     }
@@ -76,9 +80,9 @@ fn what_a_list_shows_unchanged_is_not_fetched() {
         ),
     ];
     for (what, listed, unchanged, fetch) in cases {
-        let mut ledger = fetched(&volume, 150);
+        let mut tracker = fetched(&volume, 150);
         assert_eq!(
-            round(&mut ledger, &volume, listed),
+            round(&mut tracker, &volume, listed),
             (unchanged.to_vec(), fetch.to_vec()),
             "{what}"
         );
@@ -91,9 +95,9 @@ fn what_was_updated_within_two_seconds_of_the_answer_is_fetched_again() {
     for (date, settled) in
         [(99, false), (100, false), (101, false), (102, false), (103, true), (1000, true)]
     {
-        let mut ledger = fetched(&volume, date);
+        let mut tracker = fetched(&volume, date);
         let all = [("a", 100), ("b", 100), ("c", 100)];
-        let (unchanged, fetch) = round(&mut ledger, &volume, &all);
+        let (unchanged, fetch) = round(&mut tracker, &volume, &all);
         assert_eq!(
             (unchanged.len(), fetch.len()),
             if settled { (3, 0) } else { (0, 3) },
@@ -102,10 +106,10 @@ fn what_was_updated_within_two_seconds_of_the_answer_is_fetched_again() {
     }
     // The same of one that a list told, and was fetched after it: known or not by the next list.
     for (updated, unchanged) in [(200, false), (199, false), (198, false), (197, true)] {
-        let mut ledger = fetched(&volume, 150);
+        let mut tracker = fetched(&volume, 150);
         let told = Some(Seen { updated, date: 200 });
-        ledger.fetched(&volume, 1, told, told);
-        let (same, _) = round(&mut ledger, &volume, &[("a", 100), ("b", updated), ("c", 100)]);
+        tracker.fetched(&volume, 1, told, told);
+        let (same, _) = round(&mut tracker, &volume, &[("a", 100), ("b", updated), ("c", 100)]);
         assert_eq!(same.contains(&1), unchanged, "{updated}");
     }
 }
@@ -120,13 +124,13 @@ fn a_list_that_costs_more_than_it_spares_is_not_asked_for() {
         (&["a", "b", "c", "c"], Some(2)),
     ] {
         let volume = volume(names);
-        let mut ledger = fetched(&volume, 150);
+        let mut tracker = fetched(&volume, 150);
         let all: Vec<usize> = (0..names.len()).collect();
-        let start = ledger.start(&volume, &all, false, START + MINUTE);
+        let start = tracker.start(&volume, &all, false, START + MINUTE);
         assert_eq!(start.lists.first().map(|list| list.most_pages), most_pages, "{names:?}");
-        // One that failed last is fetched in any case: it spares nothing.
-        ledger.failed(0);
-        let start = ledger.start(&volume, &all, false, START + MINUTE);
+        // One that failed last is fetched in any case: it saves nothing.
+        tracker.failed(0);
+        let start = tracker.start(&volume, &all, false, START + MINUTE);
         assert_eq!(
             start.lists.first().map(|list| list.most_pages),
             most_pages.and_then(|pages| (pages > 1).then(|| pages - 1))
@@ -137,40 +141,40 @@ fn a_list_that_costs_more_than_it_spares_is_not_asked_for() {
 #[test]
 fn a_vault_that_cannot_be_listed_is_left_alone_for_an_hour() {
     let volume = volume(&["a", "b"]);
-    let mut ledger = fetched(&volume, 150);
+    let mut tracker = fetched(&volume, 150);
     let all = [0, 1];
-    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
-    assert_eq!(ledger.not_listed(list, true, START + MINUTE), (all.to_vec(), true));
-    let again = |ledger: &mut Ledger, after: Duration| {
-        !ledger.start(&volume, &all, false, START + after).lists.is_empty()
+    let list = tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    assert_eq!(tracker.not_listed(list, true, START + MINUTE), (all.to_vec(), true));
+    let again = |tracker: &mut ChangeTracker, after: Duration| {
+        !tracker.start(&volume, &all, false, START + after).lists.is_empty()
     };
-    assert!(!again(&mut ledger, MINUTE * 2) && !again(&mut ledger, MINUTE * 59));
+    assert!(!again(&mut tracker, MINUTE * 2) && !again(&mut tracker, MINUTE * 59));
     // By then everything is due anyway.
-    assert!(!again(&mut ledger, MINUTE * 60));
+    assert!(!again(&mut tracker, MINUTE * 60));
     for index in all {
-        ledger.fetched(&volume, index, None, Some(Seen { updated: 100, date: 150 }));
+        tracker.fetched(&volume, index, None, Some(Seen { updated: 100, date: 150 }));
     }
-    assert!(again(&mut ledger, MINUTE * 62));
+    assert!(again(&mut tracker, MINUTE * 62));
 }
 
 #[test]
 fn a_list_that_fails_once_fails_what_it_could_have_spared_and_then_objects_have_to_tell() {
     let volume = volume(&["a", "b", "c"]);
-    let mut ledger = fetched(&volume, 150);
-    ledger.failed(2);
+    let mut tracker = fetched(&volume, 150);
+    tracker.failed(2);
     let all = [0, 1, 2];
-    let list = |ledger: &mut Ledger| {
-        ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap()
+    let list = |tracker: &mut ChangeTracker| {
+        tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap()
     };
     for (throttles, expected) in [(false, vec![0, 1]), (true, vec![0, 1]), (false, vec![])] {
-        let failing = list(&mut ledger);
-        let (failed, fetch) = ledger.stumbled(failing, throttles);
+        let failing = list(&mut tracker);
+        let (failed, fetch) = tracker.list_failed(failing, throttles);
         assert_eq!((failed.len() + fetch.len(), failed), (3, expected), "{throttles}");
     }
-    let works = list(&mut ledger);
-    ledger.listed(&volume, works, &seen(&[("a", 100), ("b", 100)], 200));
-    let failing = list(&mut ledger);
-    assert_eq!(ledger.stumbled(failing, false).0, [0, 1], "the first again");
+    let works = list(&mut tracker);
+    tracker.listed(&volume, works, &seen(&[("a", 100), ("b", 100)], 200));
+    let failing = list(&mut tracker);
+    assert_eq!(tracker.list_failed(failing, false).0, [0, 1], "the first again");
 }
 
 #[test]
@@ -180,9 +184,9 @@ fn an_answer_that_is_older_than_the_list_is_not_taken_for_the_newer_one() {
     for (listed, got, known) in
         [(150, at(150), true), (150, at(160), true), (150, at(100), false), (150, None, false)]
     {
-        let mut ledger = fetched(&volume, 150);
-        ledger.fetched(&volume, 1, at(listed), got);
-        let (unchanged, _) = round(&mut ledger, &volume, &[("a", 100), ("b", 150), ("c", 100)]);
+        let mut tracker = fetched(&volume, 150);
+        tracker.fetched(&volume, 1, at(listed), got);
+        let (unchanged, _) = round(&mut tracker, &volume, &[("a", 100), ("b", 150), ("c", 100)]);
         assert_eq!(unchanged.contains(&1), known, "{got:?}");
     }
 }
@@ -190,17 +194,17 @@ fn an_answer_that_is_older_than_the_list_is_not_taken_for_the_newer_one() {
 #[test]
 fn a_list_that_was_too_long_for_a_few_objects_is_tried_for_more() {
     let volume = volume(&["a", "b", "c", "d"]);
-    let mut ledger = fetched(&volume, 150);
+    let mut tracker = fetched(&volume, 150);
     let all = [0, 1, 2, 3];
-    // Two of them were changed a moment ago: a list could spare two calls, and costs at least two.
-    ledger.failed(2);
-    ledger.failed(3);
-    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    // Two of them were changed a moment ago: a list could save two calls, and costs at least two.
+    tracker.failed(2);
+    tracker.failed(3);
+    let list = tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
     assert_eq!(list.most_pages, 1);
-    ledger.not_listed(list, false, START + MINUTE);
-    assert!(ledger.start(&volume, &all, false, START + MINUTE).lists.is_empty(), "not for so few");
-    ledger.fetched(&volume, 2, None, Some(Seen { updated: 100, date: 150 }));
-    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    tracker.not_listed(list, false, START + MINUTE);
+    assert!(tracker.start(&volume, &all, false, START + MINUTE).lists.is_empty(), "not for so few");
+    tracker.fetched(&volume, 2, None, Some(Seen { updated: 100, date: 150 }));
+    let list = tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
     assert_eq!(list.most_pages, 2);
 }
 
@@ -208,8 +212,8 @@ fn a_list_that_was_too_long_for_a_few_objects_is_tried_for_more() {
 fn everything_is_fetched_once_an_hour_and_on_request() {
     let volume = volume(&["a", "b", "c@1"]);
     for (full, after) in [(true, MINUTE), (false, MINUTE * 60)] {
-        let mut ledger = fetched(&volume, 150);
-        let start = ledger.start(&volume, &[0, 1, 2], full, START + after);
+        let mut tracker = fetched(&volume, 150);
+        let start = tracker.start(&volume, &[0, 1, 2], full, START + after);
         assert_eq!((start.fetch.len(), start.pinned.len(), start.lists.len()), (3, 0, 0));
     }
 }
@@ -308,7 +312,7 @@ proptest! {
         let volume = volume(&["a", "b", "c", "B"]);
         let name = |index: usize| name(&object(&volume, index).unwrap());
         let mut vault = Model { tenths: 1_000_000, skew, ..Model::default() };
-        let mut ledger = Ledger::new(4);
+        let mut tracker = ChangeTracker::new(4);
         let (mut listing, mut fetching) = ([None; 4], [None; 4]);
         let mut between = between.into_iter();
         let mut past = vec![vault.clone()];
@@ -320,14 +324,14 @@ proptest! {
                 continue;
             }
             now += Duration::from_secs(1);
-            let Start { mut fetch, pinned, lists } = ledger.start(&volume, &[0, 1, 2, 3], matches!(step, Step::Full), now);
+            let Start { mut fetch, pinned, lists } = tracker.start(&volume, &[0, 1, 2, 3], matches!(step, Step::Full), now);
             prop_assert!(pinned.is_empty());
             let mut seen = BTreeMap::new();
             for list in lists {
                 let date = vault.date();
                 let item = |(name, object): (&&str, &(u64, bool, i64))| ((*name).to_owned(), Seen { updated: object.2, date });
                 seen = vault.objects.iter().map(item).collect();
-                let (same, other) = ledger.listed(&volume, list, &seen);
+                let (same, other) = tracker.listed(&volume, list, &seen);
                 for index in same {
                     prop_assert_eq!(listing[index], vault.get(&name(index)).map(|(value, _)| value), "of item {}", index);
                 }
@@ -348,9 +352,9 @@ proptest! {
                 match got.map(|(value, got)| (value, Seen { date: vault.date(), ..got })) {
                     Some((value, got)) => {
                         listing[index] = Some(value);
-                        ledger.fetched(&volume, index, seen.get(&name(index)).copied(), Some(got));
+                        tracker.fetched(&volume, index, seen.get(&name(index)).copied(), Some(got));
                     }
-                    None => ledger.failed(index),
+                    None => tracker.failed(index),
                 }
             }
             for (index, file) in fetching.iter_mut().enumerate() {

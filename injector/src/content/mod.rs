@@ -305,7 +305,7 @@ const PKCS12: &[u8] = b"x-pkcs12";
 /// It may write the same in other letters.
 const ESCAPE: &[u8] = b"\\u";
 
-fn fetched(path: &RelativePath, made: secret::Made) -> Result<Fetched, ContentError> {
+fn fetched(path: &RelativePath, made: secret::SecretFiles) -> Result<Fetched, ContentError> {
     let version = made.version;
     // The last bytes of a name may leave no room for what stands behind it.
     let output = |(suffix, content)| {

@@ -2,7 +2,7 @@
 
 use super::conformance::{PEM, PKCS12, made, text};
 use super::fixtures::{base64, der, pem, pems, pfx};
-use super::secret::{Made, Wanted};
+use super::secret::{SecretFiles, Wanted};
 use super::{Part, pkcs12};
 use proptest::prelude::*;
 
@@ -34,7 +34,7 @@ fn parts_are_the_same_from_pem_and_from_pkcs12() {
 
 #[test]
 fn parts_hold_only_certificates_of_the_leaf_and_the_whole_secret_all() {
-    let text = |made: &Made| text(made, 0);
+    let text = |made: &SecretFiles| text(made, 0);
     let mixed = pems(&["leaf2", "leaf.key", "rsa", "leaf", "root", "intermediate"]);
     let made =
         |part| self::made(&mixed, true, Some(PEM), Wanted { part, ..Wanted::default() }).unwrap();

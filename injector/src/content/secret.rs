@@ -42,7 +42,7 @@ pub(super) struct Wanted<'a> {
 
 /// Contents with what stands behind the path.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct SecretFiles {
     pub(super) files: Vec<(&'static str, Content)>,
     pub(super) version: String,
     pub(super) warnings: Vec<String>,
@@ -93,12 +93,12 @@ impl Secret {
     }
 
     /// The files' bytes. No newline is added and nothing is trimmed.
-    pub(super) fn make(&mut self, wanted: &Wanted<'_>) -> Result<Made, ContentError> {
+    pub(super) fn make(&mut self, wanted: &Wanted<'_>) -> Result<SecretFiles, ContentError> {
         let (version, certificate, mut warnings) =
             (self.version.clone(), self.certificate, Vec::new());
         if let Some(part) = wanted.part {
             let content = self.part(part, &mut warnings)?;
-            return Ok(Made { files: vec![("", content)], version, warnings });
+            return Ok(SecretFiles { files: vec![("", content)], version, warnings });
         }
         let value = match (certificate, self.content_type.as_deref(), wanted.format) {
             (false, ..) | (_, Some(PEM), _) | (_, Some(PKCS12), ObjectFormat::Pfx) => &self.value,
@@ -128,7 +128,7 @@ impl Secret {
                 Some(path) => json_field::field(content.expose(), path)?,
             },
         ));
-        Ok(Made { files, version, warnings })
+        Ok(SecretFiles { files, version, warnings })
     }
 
     /// Also of a secret that somebody wrote by hand, if it says what it is or looks like it.
@@ -258,7 +258,7 @@ fn decode(value: &Zeroizing<String>, encoding: ObjectEncoding) -> Result<Content
 
 /// One file, as if it were the only one.
 #[cfg(test)]
-pub(super) fn produce(body: &[u8], wanted: &Wanted<'_>) -> Result<Made, ContentError> {
+pub(super) fn produce(body: &[u8], wanted: &Wanted<'_>) -> Result<SecretFiles, ContentError> {
     Secret::read(body)?.make(wanted)
 }
 

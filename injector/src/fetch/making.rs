@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use std::sync::Arc;
 
 /// What came of each of an answer's items.
-pub(super) type Made = Vec<(usize, Result<Fetched, Fault>)>;
+pub(super) type FetchedItems = Vec<(usize, Result<Fetched, Fault>)>;
 
 /// An answer and what is to be made of it.
 pub(super) struct Job {
@@ -38,7 +38,7 @@ pub(super) enum Place {
 
 impl Fetcher {
     /// Makes the files.
-    pub(super) async fn make(&self, job: Job) -> Made {
+    pub(super) async fn make(&self, job: Job) -> FetchedItems {
         let (plan, room) = (Arc::clone(&self.plan), Arc::clone(&self.room));
         let volume = &self.plan.volumes[job.volume];
         let items = job.items.iter().map(|&index| Item::at(volume, index));
@@ -58,7 +58,7 @@ impl Fetcher {
 }
 
 impl Job {
-    fn run(&self, plan: &Plan, room: &Arc<Room>) -> Made {
+    fn run(&self, plan: &Plan, room: &Arc<Room>) -> FetchedItems {
         let mut reading = Reading::new(self.answer.body.expose_secret());
         self.items.iter().map(|&index| (index, self.one(plan, index, &mut reading, room))).collect()
     }

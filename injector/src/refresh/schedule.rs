@@ -60,7 +60,7 @@ pub enum Outcome {
     },
     /// Its content is at hand, but does not fit what another file has: both are to be fetched again
     /// before they are committed.
-    Held,
+    HeldBack,
     /// It was not asked for: an earlier Retry-After is not over.
     Waiting {
         /// The rest of that wait.
@@ -93,7 +93,7 @@ pub enum Event {
         outcomes: Vec<(usize, Outcome)>,
     },
     /// While a volume is being fetched one of its files turned out never to work.
-    Hopeless {
+    PermanentFailure {
         /// Index of the volume.
         volume: usize,
     },
@@ -224,7 +224,7 @@ impl Schedule {
             Event::Fetched { volume, outcomes } => {
                 self.fetched(volume, &outcomes, now, &mut actions);
             }
-            Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
+            Event::PermanentFailure { volume } => self.permanent_failure(volume, &mut actions),
             Event::Committed { volume, result } => {
                 self.committed(volume, result, now, &mut actions);
             }
@@ -283,7 +283,7 @@ impl Schedule {
                 }
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
-                        return self.hopeless(volume, actions);
+                        return self.permanent_failure(volume, actions);
                     }
                     file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                 }
@@ -292,7 +292,7 @@ impl Schedule {
                     file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                     (state.dirty, state.commit_at) = (true, Some(now));
                 }
-                Outcome::Held => {
+                Outcome::HeldBack => {
                     file.present &= state.ready;
                     file.failed(
                         &mut jitter.clone(),
@@ -315,7 +315,7 @@ impl Schedule {
     }
 
     /// A running pod keeps its last good files; a start ends.
-    fn hopeless(&mut self, volume: usize, actions: &mut Vec<Action>) {
+    fn permanent_failure(&mut self, volume: usize, actions: &mut Vec<Action>) {
         if !self.volumes[volume].ready {
             self.over = true;
             actions.push(Action::GiveUp { permanent: true });
@@ -341,7 +341,7 @@ impl Schedule {
                     state.removals.push(now + self.linger);
                 }
             }
-            Err(Class::Permanent) if !state.ready => self.hopeless(volume, actions),
+            Err(Class::Permanent) if !state.ready => self.permanent_failure(volume, actions),
             Err(class) => {
                 state.commit_failures = state.commit_failures.saturating_add(1);
                 let delay = backoff::delay(state.stage(), class, state.commit_failures);

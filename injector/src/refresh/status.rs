@@ -5,7 +5,7 @@ use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::Item;
 use crate::redact::redact;
-use crate::report::{ErrorReport, FileReport, MadeReport, Report, VolumeReport};
+use crate::report::{ErrorReport, FileReport, OutputReport, Report, VolumeReport};
 use keysluice_plan::{Plan, RelativePath};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -217,7 +217,7 @@ fn volume_report<'a>(
 }
 
 fn file_report<'a>(item: Item<'a>, row: &'a ItemRow, now: Time) -> FileReport<'a> {
-    let made = row.files.iter().map(|(path, version)| MadeReport {
+    let made = row.files.iter().map(|(path, version)| OutputReport {
         path: redact(path.as_str()),
         version: redact(version),
     });

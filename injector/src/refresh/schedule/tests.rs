@@ -199,13 +199,13 @@ fn a_permanent_failure_ends_a_start_at_once_but_not_a_running_pod() {
     let mut refresh = machine(2, false, Some(30));
     refresh.on(Event::Tick, Time::ZERO);
     assert_eq!(
-        refresh.on(Event::Hopeless { volume: 0 }, at(0.5)),
+        refresh.on(Event::PermanentFailure { volume: 0 }, at(0.5)),
         [Action::GiveUp { permanent: true }]
     );
 
     let mut refresh = ready();
     refresh.on(Event::Refresh, at(1.0));
-    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(1.0)), []);
+    assert_eq!(refresh.on(Event::PermanentFailure { volume: 0 }, at(1.0)), []);
     assert_eq!(refresh.on(event, at(1.0)), [Action::Refreshed]);
 }
 
@@ -283,7 +283,10 @@ fn a_first_commit_that_can_never_work_ends_the_start() {
 fn files_that_do_not_fit_each_other_are_fetched_again_and_not_committed_before() {
     let mut refresh = machine(2, false, None);
     refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Held), (1, Outcome::Held)]), Time::ZERO), []);
+    assert_eq!(
+        refresh.on(fetched(&[(0, Outcome::HeldBack), (1, Outcome::HeldBack)]), Time::ZERO),
+        []
+    );
     let retry = refresh.wake_at().unwrap();
     assert!(retry < at(1.0), "{retry:?}");
     assert_eq!(refresh.on(Event::Tick, retry), fetch(&[0, 1]));
@@ -315,7 +318,7 @@ fn a_refresh_during_a_round_starts_another_and_is_answered_after_it() {
     assert_eq!(refresh.on(unchanged, at(1.5)), [Action::Refreshed]);
 }
 
-/// What the world does to a running machine.
+/// What happens to a running machine.
 #[derive(Debug, Clone)]
 enum Step {
     Wake,
@@ -365,12 +368,12 @@ proptest! {
                             1 => Outcome::Failed { class: Class::Slow, retry_after: None },
                             2 => Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) },
                             3 => Outcome::Waiting { rest: Duration::from_secs(60) },
-                            4 => Outcome::Held,
+                            4 => Outcome::HeldBack,
                             _ => Outcome::Fetched,
                         })).collect::<Vec<_>>();
                         for &(file, outcome) in &outcomes {
                             present[file] |= outcome == Outcome::Fetched;
-                            present[file] &= outcome != Outcome::Held || generations;
+                            present[file] &= outcome != Outcome::HeldBack || generations;
                             if matches!(outcome, Outcome::Failed { retry_after: Some(_), .. } | Outcome::Waiting { .. }) {
                                 not_before[file] = now + Duration::from_secs(60);
                             }
