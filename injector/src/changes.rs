@@ -259,4 +259,6 @@ fn group(object: &Object) -> Group {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

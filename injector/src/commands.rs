@@ -51,7 +51,13 @@ enum Command {
     /// Wait for the first generation of every volume.
     Ready {
         /// Give up after this time.
-        #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS))]
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            env = "KEYSLUICE_TIMEOUT",
+            default_value_t = 30,
+            value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS)
+        )]
         timeout: u64,
     },
     /// Print the state of every file.

@@ -13,6 +13,7 @@ mod layout;
 mod names;
 mod plan;
 pub mod reason;
+mod vault_url;
 
 pub use calendar::civil_date;
 pub use check::PlanError;
@@ -22,9 +23,10 @@ pub use layout::{
 };
 pub use names::{
     FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError,
-    PathError, RelativePath, VaultUrl, VaultUrlError,
+    PathError, RelativePath,
 };
 pub use plan::{
     Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat,
     ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };
+pub use vault_url::{VaultUrl, VaultUrlError};

@@ -17,7 +17,8 @@ pub(super) fn made(
     content_type: Option<&str>,
     wanted: Wanted<'_>,
 ) -> Result<SecretFiles, ContentError> {
-    let mut body = json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123", "contentType": content_type});
+    let mut body = json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123",
+        "contentType": content_type});
     if kid {
         body["kid"] = "https://kv.vault.azure.net/keys/c/0123".into();
     }
@@ -34,7 +35,8 @@ fn pfx_as(name: &str, format: ObjectFormat) -> Result<SecretFiles, ContentError>
 
 /// A file of the Plan with more fields, or others.
 fn file(extra: &Value) -> File {
-    let mut json = json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
+    let mut json = json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/",
+        "type": "secret", "name": "n"});
     json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     serde_json::from_value(json).unwrap()
 }

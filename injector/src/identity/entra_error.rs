@@ -226,7 +226,8 @@ mod tests {
         let error =
             |body: &str| EntraError::parse(400, body.as_bytes()).unwrap().reason_and_class();
         assert_eq!(error(r#"{"error":"x","error_codes":[1, 501661]}"#), (KS316, Class::Transient));
-        let nested = r#"{"error":"x","error_codes":[1],"error_description":"it failed: AADSTS7000229: no principal"}"#;
+        let nested = r#"{"error":"x","error_codes":[1],
+            "error_description":"it failed: AADSTS7000229: no principal"}"#;
         assert_eq!(error(nested), (KS318, Class::Permanent));
     }
 

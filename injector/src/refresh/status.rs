@@ -248,13 +248,19 @@ mod tests {
     use super::*;
     use crate::fault::Class;
     use keysluice_plan::reason::{KS404, KS407, KS501};
+    use serde_json::json;
     use std::time::Duration;
 
     fn status() -> Status {
-        let file = |name: &str| serde_json::json!({"path": name, "mode": "0644", "identity": "a", "vault": "https://kv/", "type": "secret", "name": name});
-        let plan = serde_json::json!({"schema": 1,
-            "identities": [{"name": "a", "scope": "s/.default", "credential": {"kind": "managedIdentity", "endpoint": "http://i/"}}],
-            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120, "files": [file("a"), file("b")]}]});
+        let file = |name: &str| {
+            json!({"path": name, "mode": "0644", "identity": "a", "vault": "https://kv/",
+                "type": "secret", "name": name})
+        };
+        let credential = json!({"kind": "managedIdentity", "endpoint": "http://i/"});
+        let plan = json!({"schema": 1,
+            "identities": [{"name": "a", "scope": "s/.default", "credential": credential}],
+            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120,
+                "files": [file("a"), file("b")]}]});
         Status::new(Arc::new(Plan::from_json(&plan.to_string()).unwrap()))
     }
 

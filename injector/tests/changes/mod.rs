@@ -13,7 +13,8 @@ fn env(secrets: usize) -> TestEnv {
         (format!("s{index}"), json!({"value": format!("v{index}"), "created": 1_700_000_000}))
     };
     let secrets: Map<String, Value> = (0..secrets).map(secret).collect();
-    let vaults = json!({"vaults": [{"name": "shop", "tenantId": TENANT, "secrets": secrets, "keys": {"k": {"kty": "EC", "crv": "P-256"}},
+    let vaults = json!({"vaults": [{"name": "shop", "tenantId": TENANT, "secrets": secrets,
+        "keys": {"k": {"kty": "EC", "crv": "P-256"}},
         "roles": [{"clientId": CLIENT, "secrets": ["get", "list"], "keys": ["get", "list"]}]}]});
     env.emulator.seed(serde_json::from_value(vaults).unwrap()).unwrap();
     env

@@ -121,7 +121,8 @@ fn an_interceptor_that_goes_away_costs_no_start_and_no_optional_file() {
 fn somebody_elses_list_empties_no_selection() {
     let env = crate::content::env();
     let mut plan = env.plan(&[]);
-    plan["volumes"][0]["selections"] = json!([{"mode": "0600", "identity": "a", "vault": env.emulator.vault_url("shop"), "namePrefix": "db"}]);
+    plan["volumes"][0]["selections"] = json!([{"mode": "0600", "identity": "a",
+        "vault": env.emulator.vault_url("shop"), "namePrefix": "db"}]);
     let sidecar = env.run_ready(&plan);
     for fault in [
         Fault::answer(200, "application/json", r#"{"status": "ok"}"#),

@@ -50,7 +50,8 @@ fn once_writes_all_volumes_or_none() {
     // Room for two generations, the links and one more file: a swap needs one more for a moment.
     let mount = Mount::tmpfs(&env.root.join("mnt/w"), "1m,nr_inodes=8");
     let mut plan = env.plan(&[env.file("db", "db")]);
-    let second = json!({"name": "w", "directory": "/mnt/w", "refreshIntervalSeconds": 60, "files": [env.file("api", "absent")]});
+    let second = json!({"name": "w", "directory": "/mnt/w", "refreshIntervalSeconds": 60,
+        "files": [env.file("api", "absent")]});
     plan["volumes"].as_array_mut().unwrap().push(second);
     let output = env.output(&plan, &["once"]);
     assert!(

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 fn env() -> TestEnv {
     let env = TestEnv::new();
     let vaults = json!({"vaults": [{"name": "shop", "tenantId": TENANT,
-        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"], "certificates": ["get", "list"]}]}]});
+        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"],
+            "certificates": ["get", "list"]}]}]});
     env.emulator.seed(serde_json::from_value(vaults).unwrap()).unwrap();
     renew(&env);
     env

@@ -18,7 +18,8 @@ fn env(count: usize) -> (TestEnv, Value) {
         "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
     env.emulator.seed(serde_json::from_value(vaults).unwrap()).unwrap();
     let mut plan = env.plan(&[]);
-    plan["volumes"][0]["selections"] = json!([{"mode": "0640", "identity": "a", "vault": env.emulator.vault_url("shop"), "namePrefix": "app-"}]);
+    plan["volumes"][0]["selections"] = json!([{"mode": "0640", "identity": "a",
+        "vault": env.emulator.vault_url("shop"), "namePrefix": "app-"}]);
     (env, plan)
 }
 

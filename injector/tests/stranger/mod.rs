@@ -174,7 +174,8 @@ fn selecting(env: &TestEnv, port: u16, certificate: &str) -> serde_json::Value {
     plan["startTimeoutSeconds"] = 3.into();
     plan["trustedCa"] = format!("{}{certificate}", env.emulator.ca_pem()).into();
     let vault = format!("https://{HOST}:{port}/");
-    plan["volumes"][0]["selections"] = serde_json::json!([{"mode": "0640", "identity": "a", "vault": vault, "namePrefix": "nothing-", "tags": {"a": "b"}}]);
+    plan["volumes"][0]["selections"] = serde_json::json!([{"mode": "0640", "identity": "a",
+        "vault": vault, "namePrefix": "nothing-", "tags": {"a": "b"}}]);
     plan
 }
 
@@ -261,7 +262,9 @@ fn no_piece_of_the_token_that_a_vault_got_is_repeated() {
             let token = request.split("earer ").nth(1).unwrap().split('\r').next().unwrap();
             let (middle, end) =
                 (token[40..].split('.').collect::<Vec<_>>().join(" "), &token[token.len() - 40..]);
-            let body = serde_json::json!({"error": {"code": end, "message": format!("denied {middle}"), "innererror": {"code": middle}}});
+            let message = format!("denied {middle}");
+            let body = serde_json::json!({"error": {"code": end, "message": message,
+                "innererror": {"code": middle}}});
             let head = format!(
                 "x-ms-request-id: {end}\r\nWWW-Authenticate: Bearer \
                  authorization=\"https://{end}\", resource=\"https://vault.localhost\""

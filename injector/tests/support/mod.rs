@@ -37,8 +37,10 @@ impl TestEnv {
     pub(crate) fn new() -> Self {
         let seed: Seed = serde_json::from_value(json!({
             "apps": [
-                {"clientId": CLIENT, "tenantId": TENANT, "federatedCredentials": [{"subject": "system:serviceaccount:shop:web"}]},
-                {"clientId": "22222222-2222-2222-2222-222222222222", "tenantId": TENANT, "kind": "managedIdentity"}],
+                {"clientId": CLIENT, "tenantId": TENANT,
+                    "federatedCredentials": [{"subject": "system:serviceaccount:shop:web"}]},
+                {"clientId": "22222222-2222-2222-2222-222222222222", "tenantId": TENANT,
+                    "kind": "managedIdentity"}],
             "vaults": [{"name": "shop", "tenantId": TENANT,
                 "secrets": {"db": CANARY, "api": "second", "off": {"value": "x", "enabled": false}},
                 "keys": {"sign": {"kty": "EC", "crv": "P-256"}},
@@ -69,16 +71,21 @@ impl TestEnv {
     }
 
     pub(crate) fn file(&self, path: &str, name: &str) -> Value {
-        json!({"path": path, "mode": "0640", "identity": "a", "vault": self.emulator.vault_url("shop"), "type": "secret", "name": name})
+        json!({"path": path, "mode": "0640", "identity": "a",
+            "vault": self.emulator.vault_url("shop"), "type": "secret", "name": name})
     }
 
     /// A Plan with one volume of these files, all refreshed once an hour.
     pub(crate) fn plan(&self, files: &[Value]) -> Value {
+        let credential = json!({"kind": "federated", "clientId": CLIENT, "tenantId": TENANT,
+            "tokenFile": "/token", "authority": self.emulator.authority()});
         json!({
-            "schema": 1, "runDirectory": "/run/keysluice", "startTimeoutSeconds": 20, "trustedCa": self.emulator.ca_pem(),
-            "identities": [{"name": "a", "scope": "https://vault.localhost/.default", "credential": {
-                "kind": "federated", "clientId": CLIENT, "tenantId": TENANT, "tokenFile": "/token", "authority": self.emulator.authority()}}],
-            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 3600, "files": files}]
+            "schema": 1, "runDirectory": "/run/keysluice", "startTimeoutSeconds": 20,
+            "trustedCa": self.emulator.ca_pem(),
+            "identities": [{"name": "a", "scope": "https://vault.localhost/.default",
+                "credential": credential}],
+            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 3600,
+                "files": files}]
         })
     }
 

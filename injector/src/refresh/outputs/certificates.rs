@@ -38,7 +38,8 @@ mod tests {
     #[test]
     fn leaf_and_key_of_one_certificate_are_one_group() {
         let file = |extra: &serde_json::Value| {
-            let mut file = json!({"path": "p", "mode": "0640", "identity": "a", "vault": "https://kv/", "type": "cert", "name": "web"});
+            let mut file = json!({"path": "p", "mode": "0640", "identity": "a",
+                "vault": "https://kv/", "type": "cert", "name": "web"});
             file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             file
         };

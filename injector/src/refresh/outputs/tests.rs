@@ -11,7 +11,8 @@ fn volume(files: &[Value], selections: &[Value]) -> Volume {
     };
     let files: Vec<_> = files.iter().map(with).collect();
     let selections: Vec<_> = selections.iter().map(with).collect();
-    let volume = json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60, "files": files, "selections": selections});
+    let volume = json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60,
+        "files": files, "selections": selections});
     serde_json::from_value(volume).unwrap()
 }
 
