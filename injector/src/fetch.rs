@@ -176,8 +176,7 @@ impl Fetcher {
         }
         drop(client);
         // Only a task that panicked gives no result.
-        let fault = || Fault::new(KS608, Class::Transient, "the fetch ended without a result");
-        let results = lost.into_iter().map(|item| (item, Err(fault()))).collect();
+        let results = lost.into_iter().map(|item| (item, Err(no_result("fetch")))).collect();
         let _ = tx.send(Progress::Items { volume, results });
         let _ = tx.send(Progress::Over { volume });
     }
@@ -272,6 +271,11 @@ impl Fetcher {
             Err(fault)
         }
     }
+}
+
+/// A task of a round panicked.
+fn no_result(task: &str) -> Fault {
+    Fault::new(KS608, Class::Transient, format_args!("the {task} ended without a result"))
 }
 
 /// A task of a round ended.

@@ -127,7 +127,6 @@ fn find(text: &[u8], token: &[u8], mut found: impl FnMut(usize, usize)) {
     if !text.windows(ANCHOR).any(is_anchor) {
         return;
     }
-    let number = |window: &[u8]| window.try_into().map(u128::from_ne_bytes).unwrap_or_default();
     let mut pieces: Zeroizing<Vec<u128>> =
         Zeroizing::new(token.windows(PIECE).map(number).collect());
     pieces.sort_unstable();
@@ -136,6 +135,10 @@ fn find(text: &[u8], token: &[u8], mut found: impl FnMut(usize, usize)) {
             found(at, at + PIECE);
         }
     }
+}
+
+fn number(window: &[u8]) -> u128 {
+    window.try_into().map(u128::from_ne_bytes).unwrap_or_default()
 }
 
 #[cfg(test)]

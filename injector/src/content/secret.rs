@@ -199,9 +199,8 @@ fn blocks(text: &str, certificates: bool) -> Zeroizing<String> {
 /// What of a PEM text the halves do not hold although it begins as a block: the provider passes
 /// over it in silence.
 fn passed_over(text: &str) -> Option<String> {
-    let told = |place: &dyn std::fmt::Display| format!("the halves do not hold it: {place}");
     let (whole, strict) = match pem_lenient::blocks(text) {
-        Err(error) => return Some(told(&error)),
+        Err(error) => return Some(in_no_half(&error)),
         Ok(whole) => (whole, pem::blocks(text)),
     };
     let mut strict = strict.iter().map(|block| (block.label, &block.der)).peekable();
@@ -212,11 +211,16 @@ fn passed_over(text: &str) -> Option<String> {
         });
         strict.next_if(|_| same).is_none()
     });
-    let astray =
-        || whole.iter().find(|block| block.is_certificate() && block.at.label != pem::CERTIFICATE);
-    let in_other_half =
-        |block: &pem_lenient::Block<'_>| format!("the half .key holds it, not .crt: {}", block.at);
-    left_out.map(|block| told(&block.at)).or_else(|| astray().map(in_other_half))
+    if let Some(block) = left_out {
+        return Some(in_no_half(&block.at));
+    }
+    let misplaced =
+        whole.iter().find(|block| block.is_certificate() && block.at.label != pem::CERTIFICATE)?;
+    Some(format!("the half .key holds it, not .crt: {}", misplaced.at))
+}
+
+fn in_no_half(place: &dyn std::fmt::Display) -> String {
+    format!("the halves do not hold it: {place}")
 }
 
 fn pkcs12_of(value: &Zeroizing<String>) -> Result<Zeroizing<Vec<u8>>, ContentError> {
@@ -237,15 +241,13 @@ fn decode(value: &Zeroizing<String>, encoding: ObjectEncoding) -> Result<Content
         ObjectEncoding::Utf8 => Ok(Content::text(value.clone())),
         ObjectEncoding::Base64 => base64(value).map(Content::from),
         ObjectEncoding::Hex => {
-            let digit =
-                |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
             let (pairs, rest) = value.as_bytes().as_chunks::<2>();
             // A vector that grows, or is dropped on an error, leaves a copy behind.
             let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
             for &[high, low] in pairs {
                 bytes.push(
-                    digit(high)
-                        .zip(digit(low))
+                    hex_digit(high)
+                        .zip(hex_digit(low))
                         .map(|(high, low)| high << 4 | low)
                         .ok_or(ContentError::Hex)?,
                 );
@@ -254,6 +256,10 @@ fn decode(value: &Zeroizing<String>, encoding: ObjectEncoding) -> Result<Content
             whole.ok_or(ContentError::Hex)
         }
     }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// One file, as if it were the only one.

@@ -1,13 +1,13 @@
 //! A history: which versions it has, and what they hold.
 
 use super::making::{FetchedItems, Job, Place};
-use super::{Fetcher, ItemUpdate, Results};
+use super::{Fetcher, ItemUpdate, Results, no_result};
 use crate::changes::History;
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
 use crate::vault::{Listed, Object};
 use keysluice_plan::ObjectVersion;
-use keysluice_plan::reason::{KS404, KS608};
+use keysluice_plan::reason::KS404;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -124,8 +124,7 @@ impl Fetcher {
             );
         }
         while let Some(done) = tasks.join_next().await {
-            let lost = |_| Fault::new(KS608, Class::Transient, "the fetch ended without a result");
-            let (number, made) = done.map_err(lost)?;
+            let (number, made) = done.map_err(|_| no_result("fetch"))?;
             // Without one there is no history, and where all items failed no other helps: dropping
             // the rest ends it.
             let made = made?;

@@ -1,13 +1,13 @@
 //! From an answer to the files of all its items. It is read once, and what may take long is done
 //! beside the one thread, so that `status`, a signal and the bound of the start never wait for it.
 
-use super::Fetcher;
+use super::{Fetcher, no_result};
 use crate::content::{Fetched, Reading, is_heavy};
 use crate::fault::{Class, Fault};
 use crate::item::Item;
 use crate::room::Room;
 use crate::vault::{Answer, Object};
-use keysluice_plan::reason::{KS433, KS601, KS608};
+use keysluice_plan::reason::{KS433, KS601};
 use keysluice_plan::{Plan, RelativePath};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -50,8 +50,7 @@ impl Fetcher {
         let items = job.items.clone();
         let made = tokio::task::spawn_blocking(move || job.run(&plan, &room)).await;
         made.unwrap_or_else(|_| {
-            let fault =
-                Fault::new(KS608, Class::Transient, "the making of files ended without a result");
+            let fault = no_result("making of files");
             items.into_iter().map(|index| (index, Err(fault.clone()))).collect()
         })
     }

@@ -1,7 +1,7 @@
 //! A selection: which secrets it has, where they go, and which of them changed.
 
 use super::making::{Job, Place};
-use super::{Fetcher, ItemUpdate};
+use super::{Fetcher, ItemUpdate, no_result};
 use crate::changes::{Seen, settled};
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
@@ -104,10 +104,8 @@ impl Fetcher {
         let seen = of_object(answer.body.expose_secret(), answer.date);
         let (object, place) = (object.clone(), Place::At(path.clone()));
         let made = self.make(Job { volume, items: vec![index], object, place, answer }).await;
-        let lost = || {
-            Err(Fault::new(KS608, Class::Transient, "the making of files ended without a result"))
-        };
-        let fetched = made.into_iter().next().map_or_else(lost, |(_, made)| made)?;
+        let made = made.into_iter().next().map(|(_, made)| made);
+        let fetched = made.unwrap_or_else(|| Err(no_result("making of files")))?;
         Ok((fetched, seen))
     }
 }

@@ -39,8 +39,8 @@ impl Assertion {
 }
 
 fn is_base64url(part: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    !part.is_empty() && part.bytes().all(is_allowed)
+    !part.is_empty()
+        && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Issuer, subject, audience and end of a token.

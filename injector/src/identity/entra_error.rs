@@ -81,13 +81,19 @@ struct Refusal {
     about_token: bool,
 }
 
+fn about_token(reason: Reason, class: Class) -> Refusal {
+    Refusal { reason, class, about_token: true }
+}
+
+fn other(reason: Reason, class: Class) -> Refusal {
+    Refusal { reason, class, about_token: false }
+}
+
 impl Refusal {
     /// By Microsoft's list of AADSTS codes. A fault that passes by itself is transient: also a
     /// credential that was made a moment ago is not known everywhere at once, and answers that know
     /// it alternate with answers that do not.
     fn of(code: u64) -> Option<Self> {
-        let about_token = |reason, class| Self { reason, class, about_token: true };
-        let other = |reason, class| Self { reason, class, about_token: false };
         Some(match code {
             // 70025: the application has no credential at all; the one for this pod may be made in
             // the same rollout.

@@ -63,13 +63,12 @@ impl ItemOutput {
 
     /// The version of its files in the next generation.
     fn next_version(&self) -> Version<'_> {
-        let known = |version| Version::Known(version);
         match &self.pending {
             Some(pending) => {
-                pending.files.first().map_or(Version::NoFiles, |file| known(&file.version))
+                pending.files.first().map_or(Version::NoFiles, |file| Version::Known(&file.version))
             }
             None if self.standing.is_empty() => Version::NoFiles,
-            None => self.version.as_deref().map_or(Version::Unknown, known),
+            None => self.version.as_deref().map_or(Version::Unknown, Version::Known),
         }
     }
 

@@ -186,10 +186,10 @@ impl Machine {
         for index in fetched.collect::<Vec<_>>() {
             self.works(volume, index, actions);
         }
-        let helpless = |(_, outcome): &(usize, Outcome)| {
-            matches!(outcome, Outcome::Failed { class: Class::Slow, .. })
-        };
-        if self.policy == Policy::AllOrNothing && outcomes.iter().any(helpless) {
+        let is_slow = outcomes
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Failed { class: Class::Slow, .. }));
+        if self.policy == Policy::AllOrNothing && is_slow {
             self.over = true;
             actions.extend(self.fault().cloned().map(Action::GiveUp));
         }

@@ -175,8 +175,7 @@ impl Status {
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Problem> {
-        let problems = |row: &'_ VolumeRow| row.ready;
-        self.volumes.iter().filter(move |row| !problems(row)).flat_map(|row| {
+        self.volumes.iter().filter(|row| !row.ready).flat_map(|row| {
             row.problem.iter().chain(row.items.iter().filter_map(|item| item.problem.as_ref()))
         })
     }

@@ -89,14 +89,15 @@ fn named_request(id: &str) -> String {
 }
 
 fn wants(challenge: &Challenge) -> String {
-    let part = |name: &str, value: &Option<String>| {
-        value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default()
-    };
-    format!(
-        "; the vault wants{}{}",
-        part("authority", &challenge.authorization),
-        part("resource", &challenge.resource)
-    )
+    let mut text = "; the vault wants".to_owned();
+    for (name, value) in
+        [("authority", &challenge.authorization), ("resource", &challenge.resource)]
+    {
+        if let Some(value) = value {
+            text.extend([" ", name, " ", value]);
+        }
+    }
+    text
 }
 
 /// `{"error":{"code","message","innererror":{"code"}}}`, shortened.

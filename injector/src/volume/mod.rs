@@ -200,9 +200,9 @@ impl Volume {
     fn follow(&mut self) -> Result<(), VolumeError> {
         let failed =
             |errno: Errno| VolumeError::Directory { path: self.path.clone(), error: errno.into() };
-        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-        let there = statat(CWD, &self.path, AtFlags::empty()).map(identity).map_err(failed)?;
-        if fstat(&self.directory).map(identity).map_err(failed)? != there {
+        let there = statat(CWD, &self.path, AtFlags::empty()).map_err(failed)?;
+        let opened = fstat(&self.directory).map_err(failed)?;
+        if (opened.st_dev, opened.st_ino) != (there.st_dev, there.st_ino) {
             self.directory = open_volume(&self.path)?;
             self.published = self.generation();
             self.gone_early += std::mem::take(&mut self.previous).len();

@@ -68,17 +68,9 @@ fn scheme(
 }
 
 fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs12Error> {
-    let mut parts = || {
-        let (mut derivation, mut encryption) =
-            (parameters.inside(SEQUENCE)?, parameters.inside(SEQUENCE)?);
-        Some((
-            derivation.take(OBJECT_ID)?,
-            derivation.inside(SEQUENCE)?,
-            encryption.take(OBJECT_ID)?,
-            encryption,
-        ))
-    };
-    let (derivation, mut parameters, id, mut encryption) = parts().ok_or(Pkcs12Error::Structure)?;
+    let ((derivation, mut parameters), mut encryption) =
+        derivation_and_encryption(&mut parameters).ok_or(Pkcs12Error::Structure)?;
+    let id = encryption.take(OBJECT_ID).ok_or(Pkcs12Error::Structure)?;
     if derivation != PBKDF2 {
         return Err(Pkcs12Error::algorithm(derivation));
     }
@@ -102,4 +94,12 @@ fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs
     spend(budget, iterations, digest, length)?;
     let key = derive::pbkdf2(digest, salt, iterations, length).ok_or(Pkcs12Error::Structure)?;
     Ok(Scheme { cipher, key, vector: Zeroizing::new(vector.to_vec()) })
+}
+
+/// Of the parameters of PBES2: the key derivation with its own parameters, and the encryption.
+fn derivation_and_encryption<'a>(
+    parameters: &mut Reader<'a>,
+) -> Option<((&'a [u8], Reader<'a>), Reader<'a>)> {
+    let (mut derivation, encryption) = (parameters.inside(SEQUENCE)?, parameters.inside(SEQUENCE)?);
+    Some(((derivation.take(OBJECT_ID)?, derivation.inside(SEQUENCE)?), encryption))
 }
