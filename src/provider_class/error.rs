@@ -2,8 +2,9 @@
 //! in ours.
 
 use super::document::YamlError;
-pub use super::object_error::{ObjectCause, SecretObjectCause, SelectCause};
+pub use super::object_error::{ObjectCause, SecretObjectCause};
 use super::refresh_interval::RefreshIntervalError;
+pub use super::select_error::SelectCause;
 use crate::coded::coded;
 use crate::spelling::nearest;
 use keysluice_plan::VaultUrlError;
