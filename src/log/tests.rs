@@ -40,5 +40,5 @@ fn a_panic_is_a_line_of_the_log_also_under_its_own_lock() {
     );
     assert!(line["error"].as_str().unwrap().starts_with("as the \"test\" wants it: x"), "{line}");
     assert!(line["error"].as_str().unwrap().len() == MAX_PANIC_BYTES, "{line}");
-    assert!(line["place"].as_str().unwrap().starts_with("src/log.rs:"), "{line}");
+    assert!(line["place"].as_str().unwrap().starts_with("src/log/tests.rs:"), "{line}");
 }
