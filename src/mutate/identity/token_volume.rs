@@ -192,7 +192,7 @@ impl TokenVolume {
         let patch = &mut mutation.patch;
         match self.existing {
             Existing::Differs(index) => {
-                patch.replace(format_args!("/spec/volumes/{index}"), self.definition());
+                patch.replace(("/spec/volumes/", index), self.definition());
             }
             Existing::OfAnother(index) => mutation.warn(format_args!(
                 "{} /spec/volumes/{index} ({}) holds a token for another audience than {:?}, \
@@ -240,15 +240,10 @@ impl TokenVolume {
         match in_place.or_else(|| mounts.iter().position(of_token)) {
             None => {
                 let count = container.volume_mounts.as_ref().map(Vec::len);
-                patch.insert(
-                    format_args!("{pointer}/volumeMounts"),
-                    count,
-                    mounts.len(),
-                    self.mount(),
-                );
+                patch.insert((pointer, "/volumeMounts"), count, mounts.len(), self.mount());
             }
             Some(index) if !is_plain(&mounts[index], mount_path) => {
-                patch.replace(format_args!("{pointer}/volumeMounts/{index}"), self.mount());
+                patch.replace((pointer, "/volumeMounts/", index), self.mount());
             }
             Some(_) => {}
         }
