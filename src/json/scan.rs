@@ -60,10 +60,9 @@ pub(super) fn special(bytes: &[u8], at: usize) -> usize {
 
 /// Length of a string that a quote ends within 16 bytes.
 #[inline]
-pub(super) fn short_string(bytes: &[u8; 16]) -> Option<usize> {
-    let marks = specials(*bytes);
-    let end = marks.trailing_zeros() as usize;
-    (bytes.get(end) == Some(&b'"')).then_some(end)
+pub(super) fn short_string(block: &[u8; 16]) -> Option<usize> {
+    let end = specials(*block).trailing_zeros() as usize;
+    (block.get(end) == Some(&b'"')).then_some(end)
 }
 
 /// Whether a byte occurs.

@@ -4,6 +4,7 @@
 use super::annotations::Annotations;
 use super::classes::{Resolver, class_cause, find_class};
 use super::context::Context;
+use super::entries::MemoryVolumeEntry;
 use super::limits::MAX_PLAN_BYTES;
 use super::mutation::{Mutation, Note};
 use super::names::{CSI_DRIVER, TOKEN_VOLUME_PREFIX};
@@ -15,7 +16,6 @@ use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, check_provider}
 use crate::quantity;
 use crate::reason;
 use crate::settings::CsiVolumes;
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -240,8 +240,7 @@ fn details(plan: &ClassPlan) -> String {
 pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
     for volume in volumes {
         let size_limit = quantity::of_bytes(volume.size_limit_bytes());
-        let definition =
-            json!({"name": volume.name, "emptyDir": {"medium": "Memory", "sizeLimit": size_limit}});
+        let definition = MemoryVolumeEntry::new(volume.name, size_limit);
         mutation.patch.replace(("/spec/volumes/", volume.index), definition);
     }
     let ours: BTreeSet<&str> = volumes.iter().map(|volume| volume.name).collect();

@@ -3,25 +3,15 @@
 use super::token_volume::TokenVolume;
 use crate::json;
 use crate::mutate::annotations::Annotations;
+use crate::mutate::entries::EnvEntry;
 use crate::mutate::mutation::Mutation;
-use crate::mutate::names::{CLIENT_ID_VARIABLE, TOKEN_FILE_VARIABLE, VARIABLES};
+use crate::mutate::names::{CLIENT_ID_VARIABLE, TOKEN_FILE_VARIABLE, VARIABLE_PREFIX, VARIABLES};
 use crate::pod::{Container, EnvVar, Pointer};
 use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint};
-use serde::Serialize;
-
-/// What all their names begin with.
-const VARIABLE_PREFIX: &str = "AZURE_";
 
 /// `$(NAME)` with the shortest of their names: most values of other variables are shorter.
 const SHORTEST_REFERENCE: usize = "$(AZURE_CLIENT_ID)".len();
-
-/// An entry of `env` as it is written into the patch.
-#[derive(Serialize)]
-struct Entry<'a> {
-    name: &'a str,
-    value: &'a str,
-}
 
 /// Name and value of each, in order; an empty value is not injected.
 #[derive(Debug)]
@@ -99,7 +89,7 @@ impl Variables {
             }
             let length = present.length;
             let index = present.referring[known].unwrap_or(length.unwrap_or_default());
-            mutation.patch.insert((pointer, "/env"), length, index, Entry { name, value });
+            mutation.patch.insert((pointer, "/env"), length, index, EnvEntry { name, value });
             present.insert(index);
         }
     }

@@ -6,6 +6,7 @@ use super::place::{
 };
 use super::wanted::Wanted;
 use crate::mutate::context::Context;
+use crate::mutate::entries::MountEntry;
 use crate::mutate::mutation::Mutation;
 use crate::mutate::refusal::{Cause, Refusal, cut};
 use crate::patch::Patch;
@@ -29,15 +30,6 @@ pub(in crate::mutate) struct TokenVolume {
     audience: String,
     /// Projects the authority's certificate beside the token.
     ca: Option<Value>,
-}
-
-/// A mount as it is written into the patch.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::mutate) struct MountEntry<'a> {
-    name: &'a str,
-    mount_path: &'a str,
-    read_only: bool,
 }
 
 /// The volume as it is written into the patch.
