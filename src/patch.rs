@@ -4,9 +4,9 @@
 //! What etcd could not store is not written to the end: a patch is one of many containers, each
 //! with strings of the pod.
 
-use crate::json::write;
+use crate::json::{Path, write};
 use serde::Serialize;
-use std::fmt::{self, Display, Write as _};
+use std::fmt;
 
 /// The operations, in order, as the bytes that go into the response.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,13 +32,13 @@ impl Default for Patch {
 
 impl Patch {
     /// Adds a member, inserts before an index, or appends (`…/-`).
-    pub fn add(&mut self, path: impl Display, value: impl Serialize) {
-        self.operation("add", path, value);
+    pub(crate) fn add(&mut self, path: impl Path, value: impl Serialize) {
+        self.operation(br#"{"op":"add","path":""#, path, value);
     }
 
     /// Replaces what is at `path`.
-    pub fn replace(&mut self, path: impl Display, value: impl Serialize) {
-        self.operation("replace", path, value);
+    pub(crate) fn replace(&mut self, path: impl Path, value: impl Serialize) {
+        self.operation(br#"{"op":"replace","path":""#, path, value);
     }
 
     /// Inserts `value` before `index` of a list of `length` entries, or makes the list where there
@@ -46,17 +46,17 @@ impl Patch {
     ///
     /// `length` is `None` where the field is absent; the caller counts entries that it added
     /// itself.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
-        list: impl Display,
+        list: impl Path,
         length: Option<usize>,
         index: usize,
         value: impl Serialize,
     ) {
         match length {
             None => self.add(list, List([value])),
-            Some(length) if index >= length => self.add(format_args!("{list}/-"), value),
-            Some(_) => self.add(format_args!("{list}/{index}"), value),
+            Some(length) if index >= length => self.add((list, "/-"), value),
+            Some(_) => self.add((list, "/", index), value),
         }
     }
 
@@ -80,7 +80,7 @@ impl Patch {
         serde_json::from_slice(&self.json).expect("our operations are RFC 6902")
     }
 
-    fn operation(&mut self, kind: &str, path: impl Display, value: impl Serialize) {
+    fn operation(&mut self, start: &[u8], path: impl Path, value: impl Serialize) {
         if self.is_too_large {
             return;
         }
@@ -93,10 +93,8 @@ impl Patch {
         if json.len() > 1 {
             json.push(b',');
         }
-        json.extend_from_slice(br#"{"op":""#);
-        json.extend_from_slice(kind.as_bytes());
-        json.extend_from_slice(br#"","path":""#);
-        write_inside_string(json, path);
+        json.extend_from_slice(start);
+        path.append_to(json);
         json.extend_from_slice(br#"","value":"#);
         write::append(json, &value).expect("strings, numbers, lists and objects are written");
         json.extend_from_slice(b"}]");
@@ -111,18 +109,6 @@ impl fmt::Debug for Patch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.json))
     }
-}
-
-/// Writes between the quotes of a JSON string.
-fn write_inside_string(json: &mut Vec<u8>, text: impl Display) {
-    struct Inside<'a>(&'a mut Vec<u8>);
-    impl fmt::Write for Inside<'_> {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            write::append_inside(self.0, text);
-            Ok(())
-        }
-    }
-    write!(Inside(json), "{text}").expect("a Vec takes everything");
 }
 
 #[cfg(test)]
@@ -151,7 +137,7 @@ mod tests {
         let (mut patch, id) = (Patch::default(), "x".repeat(10_000));
         let mut largest = 0;
         for index in 0..100_000 {
-            patch.add(format_args!("/{index}"), &id);
+            patch.add(("/", index), &id);
             largest = largest.max(patch.json.capacity());
         }
         assert!(
@@ -161,11 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_values_are_escaped() {
+    fn values_are_escaped() {
         let mut patch = Patch::default();
-        patch.add("/metadata/annotations/a\"b\\c\n", "\"\u{1}ü");
-        patch.replace(format_args!("/{}", 1), true);
-        let expected = json!([{"op": "add", "path": "/metadata/annotations/a\"b\\c\n", "value": "\"\u{1}ü"},
+        patch.add("/metadata/annotations/a", "\"\u{1}ü");
+        patch.replace(("/", 1), true);
+        let expected = json!([
+            {"op": "add", "path": "/metadata/annotations/a", "value": "\"\u{1}ü"},
             {"op": "replace", "path": "/1", "value": true}]);
         assert_eq!(serde_json::from_slice::<serde_json::Value>(patch.to_json()).unwrap(), expected);
     }

@@ -1,5 +1,6 @@
 //! Makes the Plan of a sidecar or a pipeline from resolved classes.
 
+use crate::json::write;
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, SelectionPlan};
 use keysluice_plan::{Credential, File, Identity, Plan, PlanSchema, Selection, Volume};
 use std::time::Duration;
@@ -124,7 +125,10 @@ fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> Stri
 /// The Plan as the value of a variable: Kubernetes expands `$(NAME)` there, and `$$` stands for
 /// `$`.
 pub(crate) fn to_variable(plan: &Plan) -> String {
-    serde_json::to_string(plan).expect("a Plan is strings, numbers and lists").replace('$', "$$")
+    let mut json = Vec::with_capacity(1024);
+    write::append(&mut json, plan).expect("a Plan is strings, numbers and lists");
+    let text = String::from_utf8(json).expect("JSON is UTF-8");
+    if text.contains('$') { text.replace('$', "$$") } else { text }
 }
 
 /// The Plan that [`to_variable`] wrote, if this version can read it.

@@ -75,16 +75,18 @@ pub enum Object<'a> {
 
 impl<'a> Read<'a> for Object<'a> {
     /// A pod of the wrong shape is no reason to fail before the uid is known; what is no JSON is.
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
         let start = cursor.clone();
-        match Pod::read(cursor) {
-            Ok(pod) => Ok(Self::Pod(Box::new(pod))),
+        let mut pod = Box::<Pod<'a>>::default();
+        *self = match pod.read_into(cursor) {
+            Ok(()) => Self::Pod(pod),
             Err(error) => {
                 *cursor = start;
                 cursor.skip()?;
-                Ok(Self::Unreadable(error))
+                Self::Unreadable(error)
             }
-        }
+        };
+        Ok(())
     }
 }
 
@@ -168,9 +170,7 @@ fn write_json<T: Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
 
 /// Straight into the response, without a buffer between.
 fn write_base64(body: &mut Vec<u8>, bytes: &[u8]) {
-    let start = body.len();
-    body.resize(start + base64_simd::STANDARD.encoded_length(bytes.len()), 0);
-    let _ = base64_simd::STANDARD.encode(bytes, base64_simd::Out::from_slice(&mut body[start..]));
+    base64_simd::STANDARD.encode_append(bytes, body);
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
             json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "u", "allowed": true}})
         );
         let mut patch = Patch::default();
-        patch.add("/x".to_owned(), json!(1));
+        patch.add("/x", json!(1));
         let full: Value = serde_json::from_slice(&respond(
             "admission.k8s.io/v1beta1",
             "u",

@@ -2,13 +2,13 @@
 
 use super::error::{JsonError, Problem};
 use super::read::Read;
+use super::string::decode;
 use super::{DEPTH_LIMIT, ENTRY_LIMIT, scan};
-use std::borrow::Cow;
 
 /// A position in a JSON text.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
-    text: &'a str,
+    pub(super) text: &'a str,
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
     pub(super) depth: u32,
@@ -33,14 +33,13 @@ impl<'a> Cursor<'a> {
         T::read(self)
     }
 
-    /// Reads a value, null as the default: Go leaves the zero value there.
+    /// Reads over a default value; null leaves it, as Go does.
     #[inline]
-    pub fn value_or_default<T: Read<'a> + Default>(&mut self) -> Result<T, JsonError> {
+    pub fn value_or_null<T: Read<'a>>(&mut self, value: &mut T) -> Result<(), JsonError> {
         if self.peek()? == b'n' {
-            self.literal(b"null")?;
-            return Ok(T::default());
+            return self.literal(b"null");
         }
-        T::read(self)
+        value.read_into(self)
     }
 
     /// Calls `member` with each key; it must read or skip the value.
@@ -49,13 +48,34 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut member: impl FnMut(&[u8], &mut Self) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
-        self.enter(b'{', "an object")?;
-        let mut first = true;
-        while self.next_member(&mut first)? {
-            let key = self.key()?;
-            self.colon()?;
-            member(&key, self)?;
+        let mut decoded = Vec::new();
+        self.members("an object", |cursor| {
+            let key = cursor.key(&mut decoded)?;
+            member(key, cursor)
+        })
+    }
+
+    /// Calls `member` at each key; it must read key and value.
+    #[inline]
+    pub(super) fn members(
+        &mut self,
+        expected: &'static str,
+        mut member: impl FnMut(&mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.enter(b'{', expected)?;
+        if self.peek()? != b'}' {
+            loop {
+                member(self)?;
+                match self.peek()? {
+                    b',' => self.at += 1,
+                    b'}' => break,
+                    _ => return Err(self.error(Problem::Syntax("a comma or }"))),
+                }
+                self.peek()?;
+            }
         }
+        self.at += 1;
+        self.depth -= 1;
         Ok(())
     }
 
@@ -137,37 +157,47 @@ impl<'a> Cursor<'a> {
         if self.depth > DEPTH_LIMIT { Err(self.error(Problem::Depth)) } else { Ok(()) }
     }
 
-    /// Steps to the next key of an object; leaves the object where there is none.
+    /// A key as it stands there, and its colon; only one with escapes is `decoded`.
     #[inline]
-    pub(super) fn next_member(&mut self, first: &mut bool) -> Result<bool, JsonError> {
-        match self.peek()? {
-            b'}' => {
-                self.at += 1;
-                self.depth -= 1;
-                return Ok(false);
-            }
-            b',' if !*first => {
-                self.at += 1;
-                self.peek()?;
-            }
-            _ if *first => {}
-            _ => return Err(self.error(Problem::Syntax("a comma or }"))),
+    fn key<'k>(&mut self, decoded: &'k mut Vec<u8>) -> Result<&'k [u8], JsonError>
+    where
+        'a: 'k,
+    {
+        match self.short_key() {
+            Some(key) => Ok(key),
+            None => self.any_key(decoded),
         }
-        *first = false;
-        Ok(true)
     }
 
-    /// A key as it stands there; only one with escapes is decoded.
+    /// A key of at most 15 bytes, without escapes and blanks: nearly all are.
     #[inline]
-    fn key(&mut self) -> Result<Cow<'a, [u8]>, JsonError> {
+    fn short_key(&mut self) -> Option<&'a [u8]> {
+        // The quotes, the key and the colon: one check of the bounds for all of it.
+        let text: &[u8; 18] = self.bytes.get(self.at..)?.first_chunk()?;
+        let (b'"', inside) = text.split_first()? else { return None };
+        let length = scan::short_string(inside.first_chunk()?)?;
+        if inside.get(length + 1) != Some(&b':') {
+            return None;
+        }
+        self.at += length + 3;
+        inside.get(..length)
+    }
+
+    #[inline(never)]
+    fn any_key<'k>(&mut self, decoded: &'k mut Vec<u8>) -> Result<&'k [u8], JsonError>
+    where
+        'a: 'k,
+    {
         let start = self.open_string("a key in quotes")?;
         let end = scan::special(self.bytes, start);
         if self.bytes.get(end) == Some(&b'"') {
             self.at = end + 1;
-            return Ok(Cow::Borrowed(&self.bytes[start..end]));
+            self.colon()?;
+            return Ok(&self.bytes[start..end]);
         }
-        self.at = start - 1;
-        Ok(Cow::Owned(self.escaped_string()?.into_owned().into_bytes()))
+        *decoded = decode(self.escaped_string(start)?)?.into_bytes();
+        self.colon()?;
+        Ok(decoded)
     }
 
     #[inline]
@@ -189,7 +219,6 @@ impl<'a> Cursor<'a> {
         Ok(self.at)
     }
 
-    #[inline]
     pub(super) fn literal(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
         if !self.bytes[self.at..].starts_with(word) {
             let short =
@@ -206,10 +235,14 @@ impl<'a> Cursor<'a> {
         JsonError::new(problem, self.at)
     }
 
-    /// The field at the current byte was there before.
-    #[cold]
-    pub(crate) fn duplicate(&self) -> JsonError {
-        self.error(Problem::Duplicate)
+    /// Marks the field at the current byte as seen; refuses one that was there before.
+    #[inline]
+    pub(crate) fn once(&self, seen: &mut u32, bit: u32) -> Result<(), JsonError> {
+        if *seen & bit != 0 {
+            return Err(self.error(Problem::Duplicate));
+        }
+        *seen |= bit;
+        Ok(())
     }
 
     /// A value of another type stands at the current byte, or no value at all.

@@ -13,6 +13,7 @@
 
 mod cursor;
 mod error;
+mod pointer;
 mod read;
 mod scan;
 mod skip;
@@ -23,7 +24,9 @@ pub(crate) mod write;
 
 pub use cursor::Cursor;
 pub use error::{JsonError, Problem};
+pub(crate) use pointer::Path;
 pub use read::{Present, Quantity, Read};
+pub(crate) use scan::contains;
 pub use string::{StringMap, Text};
 pub(crate) use view::view;
 

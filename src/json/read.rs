@@ -6,84 +6,99 @@ use super::string::Text;
 use std::borrow::Cow;
 
 /// A value that a [`Cursor`] can read.
-pub trait Read<'a>: Sized {
-    /// Reads it at the cursor.
+pub trait Read<'a>: Default {
+    /// Reads it at the cursor, over a value that is still the default.
+    ///
+    /// In place: a struct that comes back in a `Result` is copied once a level.
     ///
     /// # Errors
     /// [`JsonError`] where it is no JSON, or not of this type.
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError>;
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError>;
+
+    /// Reads it at the cursor.
+    ///
+    /// # Errors
+    /// As [`Read::read_into`].
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
+        let mut value = Self::default();
+        value.read_into(cursor)?;
+        Ok(value)
+    }
 }
 
 /// A value is present; its content is skipped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Present;
 
 /// A Kubernetes quantity in its source text: a JSON string or number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Quantity<'a>(pub Text<'a>);
 
 impl<'a, T: Read<'a>> Read<'a> for Option<T> {
     #[inline]
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
         if cursor.peek()? == b'n' {
-            cursor.literal(b"null")?;
-            return Ok(None);
+            return cursor.literal(b"null");
         }
-        T::read(cursor).map(Some)
+        self.insert(T::default()).read_into(cursor)
     }
 }
 
-impl<'a, T: Read<'a> + Default> Read<'a> for Vec<T> {
+impl<'a, T: Read<'a>> Read<'a> for Vec<T> {
     /// A null element reads as the default, as in Go.
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
-        let mut list = Vec::new();
-        cursor.array(|_, cursor| {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        cursor.array(|index, cursor| {
             cursor.count_entry()?;
-            if list.is_empty() {
-                // Half a KiB to begin with, or one element: growing in steps would copy them
-                // several times.
-                list.reserve_exact((512 / size_of::<T>().max(1)).max(1));
+            // Half a KiB to begin with, or one element, then four times that: growing in steps
+            // would copy them several times.
+            let first = (512 / size_of::<T>().max(1)).max(1);
+            if index == 0 {
+                self.reserve_exact(first);
+            } else if index == first {
+                self.reserve_exact(3 * first);
             }
-            list.push(cursor.value_or_default()?);
-            Ok(())
-        })?;
-        Ok(list)
+            self.push(T::default());
+            cursor.value_or_null(&mut self[index])
+        })
     }
 }
 
 impl<'a> Read<'a> for bool {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
-        match cursor.peek()? {
-            b't' => cursor.literal(b"true").map(|()| true),
-            b'f' => cursor.literal(b"false").map(|()| false),
-            _ => Err(cursor.wrong_type("a boolean")),
-        }
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        *self = match cursor.peek()? {
+            b't' => cursor.literal(b"true").map(|()| true)?,
+            b'f' => cursor.literal(b"false").map(|()| false)?,
+            _ => return Err(cursor.wrong_type("a boolean")),
+        };
+        Ok(())
     }
 }
 
 impl<'a> Read<'a> for i64 {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
         let start = cursor.number("an integer")?;
-        cursor
+        *self = cursor
             .between(start, cursor.at)?
             .parse()
-            .map_err(|_| JsonError::new(Problem::Number, start))
+            .map_err(|_| JsonError::new(Problem::Number, start))?;
+        Ok(())
     }
 }
 
 impl<'a> Read<'a> for Quantity<'a> {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
         if cursor.peek()? == b'"' {
-            return Text::read(cursor).map(Self);
+            return self.0.read_into(cursor);
         }
         let start = cursor.number("a quantity")?;
-        Ok(Self(Text(Cow::Borrowed(cursor.between(start, cursor.at)?))))
+        self.0 = Text(Cow::Borrowed(cursor.between(start, cursor.at)?));
+        Ok(())
     }
 }
 
 impl<'a> Read<'a> for Present {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
-        cursor.skip().map(|()| Self)
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        cursor.skip()
     }
 }
 

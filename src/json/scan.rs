@@ -46,23 +46,43 @@ pub(super) fn short_escape(bytes: &[u8], at: usize) -> Option<u8> {
 /// Index of the first quote, backslash or control character at or after `at`; `bytes.len()` if
 /// there is none.
 #[inline]
-pub(super) fn special(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+pub(super) fn special(bytes: &[u8], at: usize) -> usize {
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    while let Some((block, after)) = rest.split_first_chunk() {
         let marks = specials(*block);
         if marks != 0 {
-            return at + marks.trailing_zeros() as usize;
+            return bytes.len() - rest.len() + marks.trailing_zeros() as usize;
         }
-        at += block.len();
+        rest = after;
     }
-    tail(bytes, at)
+    tail(bytes, bytes.len() - rest.len())
+}
+
+/// Length of a string that a quote ends within 16 bytes.
+#[inline]
+pub(super) fn short_string(block: &[u8; 16]) -> Option<usize> {
+    let end = specials(*block).trailing_zeros() as usize;
+    (block.get(end) == Some(&b'"')).then_some(end)
+}
+
+/// Whether a byte occurs.
+#[inline]
+pub(crate) fn contains(bytes: &[u8], byte: u8) -> bool {
+    let (blocks, _) = bytes.as_chunks();
+    let is_in = |block: &[u8; 16]| mask(u8x16::new(*block), byte) != 0;
+    match bytes.last_chunk() {
+        // The last block overlaps the one before it: what remains is not looked at byte by byte.
+        Some(last) => blocks.iter().any(is_in) || is_in(last),
+        None => bytes.iter().any(|other| *other == byte),
+    }
 }
 
 /// One bit for each special byte, the first lowest.
 #[inline]
 fn specials(bytes: [u8; 16]) -> u32 {
     let bytes = u8x16::new(bytes);
-    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
-    (control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))).to_bitmask()
+    (control(bytes) | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')))
+        .to_bitmask()
 }
 
 /// Where brackets open and close in 64 bytes, outside of strings; the first byte is the lowest bit.
@@ -77,48 +97,94 @@ pub(super) struct Brackets {
 pub(super) struct BracketScanner {
     /// All ones if the last block ended inside a string.
     inside: u64,
-    /// 1 if it ended with a backslash that escapes the next byte.
-    escape: u64,
+    escapes: Escapes,
 }
 
 impl BracketScanner {
     #[inline]
     pub(super) fn next(&mut self, block: &[u8; 64]) -> Brackets {
-        let (parts, _) = block.as_chunks::<16>();
         let (mut quotes, mut backslashes, mut opening, mut closing) = (0, 0, 0, 0);
-        for (index, part) in parts.iter().enumerate() {
-            let bytes = u8x16::new(*part);
+        for (shift, bytes) in quarters(block) {
             // `[` and `{` differ in one bit, as do `]` and `}`.
             let folded = bytes | u8x16::splat(0x20);
-            let mask = |bytes: u8x16, byte: u8| {
-                u64::from(bytes.simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * index)
-            };
-            quotes |= mask(bytes, b'"');
-            backslashes |= mask(bytes, b'\\');
-            opening |= mask(folded, b'{');
-            closing |= mask(folded, b'}');
+            quotes |= mask(bytes, b'"') << shift;
+            backslashes |= mask(bytes, b'\\') << shift;
+            opening |= mask(folded, b'{') << shift;
+            closing |= mask(folded, b'}') << shift;
         }
-        let quotes = quotes & !self.escaped(backslashes);
+        let quotes = quotes & !self.escapes.next(backslashes);
         let strings = prefix_xor(quotes) ^ self.inside;
         self.inside = 0_u64.wrapping_sub(strings >> 63);
         Brackets { opening: opening & !strings, closing: closing & !strings }
+    }
+}
+
+/// What of 64 bytes matters inside a string; the first byte is the lowest bit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inside {
+    /// Quotes and control characters without a backslash before them: each ends the string.
+    pub(super) ends: u64,
+    /// What follows a backslash and is neither quote nor backslash: a letter to look at.
+    pub(super) letters: u64,
+}
+
+/// Finds what backslashes escape, block by block.
+#[derive(Debug, Default)]
+pub(super) struct Escapes {
+    /// 1 if the last block ended with a backslash that escapes the next byte.
+    pending: u64,
+}
+
+impl Escapes {
+    /// Whether the last block ended with a backslash that escapes the next byte.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending != 0
+    }
+
+    #[inline]
+    pub(super) fn inside(&mut self, block: &[u8; 64]) -> Inside {
+        let (mut quotes, mut backslashes, mut controls) = (0, 0, 0);
+        for (shift, bytes) in quarters(block) {
+            quotes |= mask(bytes, b'"') << shift;
+            backslashes |= mask(bytes, b'\\') << shift;
+            controls |= u64::from(control(bytes).to_bitmask()) << shift;
+        }
+        let escaped = self.next(backslashes);
+        Inside { ends: (quotes | controls) & !escaped, letters: escaped & !quotes & !backslashes }
     }
 
     /// The bytes that a backslash escapes: in a run of backslashes every second one, and what
     /// follows an odd run (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 3.1.1).
     #[inline]
-    fn escaped(&mut self, backslashes: u64) -> u64 {
+    fn next(&mut self, backslashes: u64) -> u64 {
         const EVEN: u64 = 0x5555_5555_5555_5555;
         if backslashes == 0 {
-            return std::mem::take(&mut self.escape);
+            return std::mem::take(&mut self.pending);
         }
-        let backslashes = backslashes & !self.escape;
-        let following = backslashes << 1 | self.escape;
+        let backslashes = backslashes & !self.pending;
+        let following = backslashes << 1 | self.pending;
         let odd_starts = backslashes & !EVEN & !following;
         let (ends, carry) = odd_starts.overflowing_add(backslashes);
-        self.escape = u64::from(carry);
+        self.pending = u64::from(carry);
         (EVEN ^ (ends << 1)) & following
     }
+}
+
+/// The quarters of a block, each with the position of its first bit.
+#[inline]
+fn quarters(block: &[u8; 64]) -> impl Iterator<Item = (usize, u8x16)> {
+    let (quarters, _) = block.as_chunks::<16>();
+    quarters.iter().enumerate().map(|(index, bytes)| (16 * index, u8x16::new(*bytes)))
+}
+
+#[inline]
+fn mask(bytes: u8x16, byte: u8) -> u64 {
+    u64::from(bytes.simd_eq(u8x16::splat(byte)).to_bitmask())
+}
+
+#[inline]
+fn control(bytes: u8x16) -> u8x16 {
+    bytes.min(u8x16::splat(0x1f)).simd_eq(bytes)
 }
 
 /// Each bit becomes the parity of itself and all below: ones from each opening quote up to its

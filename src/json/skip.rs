@@ -7,7 +7,7 @@
 
 use super::cursor::Cursor;
 use super::error::{JsonError, Problem};
-use super::scan::{self, BracketScanner};
+use super::scan::{self, BracketScanner, Brackets};
 
 impl Cursor<'_> {
     /// Steps over the next value.
@@ -31,43 +31,21 @@ impl Cursor<'_> {
             self.at += 2;
             return Ok(());
         }
-        let mut scanner = BracketScanner::default();
-        let mut open = 0;
-        loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let mut last = [b' '; 64];
-            let block = if let Some(block) = rest.first_chunk() {
-                block
-            } else {
-                last[..rest.len()].copy_from_slice(rest);
-                &last
-            };
-            let brackets = scanner.next(block);
-            let mut closing = brackets.closing;
-            if open > closing.count_ones() {
-                open += brackets.opening.count_ones();
-                open -= closing.count_ones();
-            } else {
-                // It may end here: at the closing bracket that makes as many, itself included, as
-                // there are opening ones before it.
-                let mut closed = 0;
-                while closing != 0 {
-                    let position = closing.trailing_zeros();
-                    closed += 1;
-                    if open + (brackets.opening & ((1 << position) - 1)).count_ones() == closed {
-                        self.at += position as usize + 1;
-                        return Ok(());
-                    }
-                    closing &= closing - 1;
-                }
-                open = open + brackets.opening.count_ones() - closed;
+        let mut nesting = Nesting::default();
+        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+        while let Some((block, after)) = rest.split_first_chunk() {
+            if let Some(length) = nesting.end_in(block) {
+                self.at = self.bytes.len() - rest.len() + length;
+                return Ok(());
             }
-            if rest.len() <= block.len() {
-                self.at = self.bytes.len();
-                return Err(self.error(Problem::End));
-            }
-            self.at += block.len();
+            rest = after;
         }
+        // What follows the text is blank.
+        let mut last = [b' '; 64];
+        last[..rest.len()].copy_from_slice(rest);
+        let end = nesting.end_in(&last);
+        self.at = self.bytes.len() - rest.len() + end.unwrap_or(rest.len());
+        if end.is_some() { Ok(()) } else { Err(self.error(Problem::End)) }
     }
 
     /// Steps over a string; at its opening quote.
@@ -159,5 +137,38 @@ impl Cursor<'_> {
         }
         self.at = at;
         Ok(())
+    }
+}
+
+/// How many brackets are open, block by block.
+#[derive(Default)]
+struct Nesting {
+    scanner: BracketScanner,
+    open: u32,
+}
+
+impl Nesting {
+    /// Length of the text up to the bracket that closes the first one, if that is in this block.
+    #[expect(clippy::inline_always, reason = "constants stay in registers between the blocks")]
+    #[inline(always)]
+    fn end_in(&mut self, block: &[u8; 64]) -> Option<usize> {
+        let Brackets { opening, mut closing } = self.scanner.next(block);
+        if self.open <= closing.count_ones() {
+            // It may end here: at the closing bracket that makes as many, itself included, as there
+            // are opening ones before it.
+            let mut closed = 0;
+            while closing != 0 {
+                let position = closing.trailing_zeros();
+                closed += 1;
+                if self.open + (opening & ((1 << position) - 1)).count_ones() == closed {
+                    return Some(position as usize + 1);
+                }
+                closing &= closing - 1;
+            }
+            self.open = self.open + opening.count_ones() - closed;
+        } else {
+            self.open = self.open + opening.count_ones() - closing.count_ones();
+        }
+        None
     }
 }

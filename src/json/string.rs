@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::error::{JsonError, Problem};
 use super::read::Read;
-use super::scan;
+use super::scan::{self, Inside};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
@@ -65,7 +65,7 @@ impl Value<'_> {
 }
 
 /// Decodes what stands between the quotes.
-fn decode(source: &str) -> Result<String, JsonError> {
+pub(super) fn decode(source: &str) -> Result<String, JsonError> {
     let mut text = String::with_capacity(source.len());
     let mut rest = Cursor::new(source);
     loop {
@@ -91,46 +91,88 @@ impl<'a> Cursor<'a> {
         if is_escaped { decode(source).map(Cow::Owned) } else { Ok(Cow::Borrowed(source)) }
     }
 
-    /// A string with escapes; at its opening quote.
-    #[cold]
-    pub(super) fn escaped_string(&mut self) -> Result<Cow<'a, str>, JsonError> {
-        self.string("a string")
-    }
-
     /// What stands between the quotes, checked to decode, and whether there is an escape in it.
     #[inline]
     fn string_source(&mut self, expected: &'static str) -> Result<(&'a str, bool), JsonError> {
         if self.peek()? != b'"' {
             return Err(self.wrong_type(expected));
         }
+        match self.plain_string() {
+            Some(text) => Ok((text, false)),
+            None => self.escaped_string(self.at + 1).map(|source| (source, true)),
+        }
+    }
+
+    /// A string without escapes at the current byte; anything else is still to be read.
+    #[expect(clippy::inline_always, reason = "the call would cost as much as a short string")]
+    #[inline(always)]
+    fn plain_string(&mut self) -> Option<&'a str> {
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return None;
+        }
         let start = self.at + 1;
-        let mut end = scan::special(self.bytes, start);
-        let is_escaped = self.bytes.get(end) == Some(&b'\\');
+        let end = scan::special(self.bytes, start);
         if self.bytes.get(end) != Some(&b'"') {
-            end = self.check_rest_of_string(end)?;
+            return None;
         }
         self.at = end + 1;
-        Ok((self.between(start, end)?, is_escaped))
+        self.text.get(start..end)
+    }
+
+    /// What stands between the quotes of a string with escapes, checked to decode.
+    #[inline(never)]
+    pub(super) fn escaped_string(&mut self, start: usize) -> Result<&'a str, JsonError> {
+        let end = self.check_rest_of_string(scan::special(self.bytes, start))?;
+        self.at = end + 1;
+        self.between(start, end)
     }
 
     /// Checks escapes and surrogates from the first special byte on; gives the index of the closing
     /// quote.
-    #[inline(never)]
-    fn check_rest_of_string(&mut self, end: usize) -> Result<usize, JsonError> {
-        self.at = end;
-        loop {
-            match self.bytes.get(self.at) {
-                Some(b'"') => return Ok(self.at),
-                Some(b'\\') => {
+    fn check_rest_of_string(&mut self, first: usize) -> Result<usize, JsonError> {
+        let mut escapes = scan::Escapes::default();
+        let mut at = first;
+        // Behind the last escape that was looked at: one beyond the basic plane has two letters.
+        let mut checked = first;
+        while let Some(block) = self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let Inside { ends, mut letters } = escapes.inside(block);
+            if ends != 0 {
+                letters &= (1 << ends.trailing_zeros()) - 1;
+            }
+            while letters != 0 {
+                let letter = at + letters.trailing_zeros() as usize;
+                let is_short = scan::SHORT_ESCAPES[usize::from(self.bytes[letter])] != 0;
+                if !is_short && letter > checked {
+                    self.at = letter - 1;
                     self.escape()?;
-                    while scan::short_escape(self.bytes, self.at).is_some() {
-                        self.at += 2;
-                    }
+                    checked = self.at;
                 }
-                Some(_) => return Err(self.error(Problem::ControlCharacter)),
-                None => return Err(self.error(Problem::End)),
+                letters &= letters - 1;
+            }
+            if ends != 0 {
+                self.at = at + ends.trailing_zeros() as usize;
+                return self.end_of_string();
+            }
+            at += block.len();
+        }
+        self.at = checked.max(at - usize::from(escapes.is_pending()));
+        loop {
+            while self.bytes.get(self.at) == Some(&b'\\') {
+                self.escape()?;
             }
             self.at = scan::special(self.bytes, self.at);
+            if self.bytes.get(self.at) != Some(&b'\\') {
+                return self.end_of_string();
+            }
+        }
+    }
+
+    /// The quote at the current byte.
+    fn end_of_string(&self) -> Result<usize, JsonError> {
+        match self.bytes.get(self.at) {
+            Some(b'"') => Ok(self.at),
+            Some(_) => Err(self.error(Problem::ControlCharacter)),
+            None => Err(self.error(Problem::End)),
         }
     }
 
@@ -176,45 +218,42 @@ impl<'a> Cursor<'a> {
 }
 
 impl<'a> Read<'a> for Text<'a> {
-    #[inline]
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
-        cursor.string("a string").map(Self)
+    // A call of its own: in each of dozens of readers it would make them too large.
+    #[inline(never)]
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        match cursor.plain_string() {
+            Some(text) => self.0 = Cow::Borrowed(text),
+            None => return self.read_any(cursor),
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Text<'a> {
+    /// With escapes, behind blanks, or not a string.
+    #[cold]
+    fn read_any(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        self.0 = cursor.string("a string")?;
+        Ok(())
     }
 }
 
 impl<'a> Read<'a> for StringMap<'a> {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
-        let mut pairs = Vec::new();
-        cursor.object_of_text(|key, cursor| {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        cursor.members("an object of strings", |cursor| {
+            if cursor.peek()? != b'"' {
+                return Err(cursor.error(Problem::Syntax("a key in quotes")));
+            }
+            let key = Text(cursor.string("a key")?);
+            cursor.colon()?;
             let (source, is_escaped) = match cursor.peek()? {
                 b'n' => cursor.literal(b"null").map(|()| ("", false))?,
                 _ => cursor.string_source("a string")?,
             };
             cursor.count_entry()?;
-            pairs.push((key, Value { source, decoded: is_escaped.then(Box::default) }));
+            self.0.push((key, Value { source, decoded: is_escaped.then(Box::default) }));
             Ok(())
-        })?;
-        Ok(Self(pairs))
-    }
-}
-
-impl<'a> Cursor<'a> {
-    /// As [`Cursor::object`], with keys that matter whatever they are.
-    fn object_of_text(
-        &mut self,
-        mut member: impl FnMut(Text<'a>, &mut Self) -> Result<(), JsonError>,
-    ) -> Result<(), JsonError> {
-        self.enter(b'{', "an object of strings")?;
-        let mut first = true;
-        while self.next_member(&mut first)? {
-            if self.peek()? != b'"' {
-                return Err(self.error(Problem::Syntax("a key in quotes")));
-            }
-            let key = Text(self.string("a key")?);
-            self.colon()?;
-            member(key, self)?;
-        }
-        Ok(())
+        })
     }
 }
 

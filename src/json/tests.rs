@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// Any document, read through every step of the cursor.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 struct Any(Value);
 
 impl<'a> Read<'a> for Any {
-    fn read(cursor: &mut Cursor<'a>) -> Result<Self, JsonError> {
-        Ok(Self(match cursor.peek()? {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        self.0 = match cursor.peek()? {
             b'{' => {
                 let mut map = Map::new();
                 cursor.object(|key, cursor| {
@@ -35,7 +35,8 @@ impl<'a> Read<'a> for Any {
                 let number = Quantity::read(cursor)?.0;
                 serde_json::from_str(&number).map_err(|_| cursor.error(Problem::Number))?
             }
-        }))
+        };
+        Ok(())
     }
 }
 

@@ -20,25 +20,25 @@ macro_rules! view {
         }
 
         impl<'a> $crate::json::Read<'a> for $name $(<$life>)? {
-            fn read(cursor: &mut $crate::json::Cursor<'a>) -> Result<Self, $crate::json::JsonError> {
+            fn read_into(
+                &mut self,
+                cursor: &mut $crate::json::Cursor<'a>,
+            ) -> Result<(), $crate::json::JsonError> {
                 #[allow(non_camel_case_types, clippy::enum_variant_names, reason = "one bit a field, named after it")]
                 #[derive(Clone, Copy)]
                 enum Bit { $($field),* }
-                let mut read = Self::default();
                 let mut seen = 0_u32;
                 cursor.object(|key, cursor| {
                     $(
                         if key == $key.as_bytes() {
-                            let bit = 1 << Bit::$field as u32;
-                            let value = if seen & bit == 0 { cursor.value_or_default() } else { Err(cursor.duplicate()) };
-                            seen |= bit;
-                            read.$field = value.map_err(|error| error.in_field($key))?;
-                            return Ok(());
+                            return cursor
+                                .once(&mut seen, 1 << Bit::$field as u32)
+                                .and_then(|()| cursor.value_or_null(&mut self.$field))
+                                .map_err(|error| error.in_field($key));
                         }
                     )*
                     cursor.skip()
-                })?;
-                Ok(read)
+                })
             }
         }
     )*};

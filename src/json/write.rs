@@ -30,14 +30,34 @@ pub(crate) fn append_string(json: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends what stands between the quotes of a string.
-#[inline]
 pub(crate) fn append_inside(json: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let end = scan::special(bytes, 0);
-    json.extend_from_slice(&bytes[..end]);
-    if end < bytes.len() {
-        append_escaped(json, &bytes[end..]);
+    // Looked at where it is written: before a block of quotes, the last bytes are part of a whole
+    // block too.
+    const BEHIND: [u8; 16] = [b'"'; 16];
+    let start = json.len();
+    json.reserve(text.len() + BEHIND.len());
+    json.extend_from_slice(text.as_bytes());
+    json.extend_from_slice(&BEHIND);
+    let end = scan::special(json, start);
+    json.truncate(end);
+    if end - start < text.len() {
+        append_escaped(json, &text.as_bytes()[end - start..]);
     }
+}
+
+/// Appends a number.
+pub(crate) fn append_number(json: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b"0123456789"[number % 10];
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    json.extend_from_slice(&digits[start..]);
 }
 
 #[cold]
@@ -307,8 +327,10 @@ impl SerializeStruct for Members<'_> {
         value: &T,
     ) -> Result<(), WriteError> {
         self.separate();
-        append_string(self.json, key);
-        self.json.push(b':');
+        // The name of a field, without an escape.
+        self.json.push(b'"');
+        self.json.extend_from_slice(key.as_bytes());
+        self.json.extend_from_slice(b"\":");
         append(self.json, value)
     }
 
@@ -329,6 +351,15 @@ mod tests {
         let mut json = b"before".to_vec();
         append(&mut json, value).unwrap();
         String::from_utf8(json).unwrap().split_off("before".len())
+    }
+
+    #[test]
+    fn numbers_of_any_length() {
+        for number in [0, 7, 10, 65_536, usize::MAX] {
+            let mut json = Vec::new();
+            append_number(&mut json, number);
+            assert_eq!(json, number.to_string().as_bytes());
+        }
     }
 
     #[derive(Serialize)]

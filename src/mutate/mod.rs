@@ -6,6 +6,7 @@ mod brought_plan;
 mod classes;
 mod context;
 mod earlier_run;
+mod entries;
 mod identity;
 mod limits;
 mod mesh;

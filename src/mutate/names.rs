@@ -34,5 +34,7 @@ pub(super) const VARIABLES: [&str; 8] = [
     "AZURE_KUBERNETES_CA_FILE",
     "AZURE_KUBERNETES_CA_DATA",
 ];
+/// What all of them begin with.
+pub(super) const VARIABLE_PREFIX: &str = "AZURE_";
 pub(super) const CLIENT_ID_VARIABLE: &str = "AZURE_CLIENT_ID";
 pub(super) const TOKEN_FILE_VARIABLE: &str = "AZURE_FEDERATED_TOKEN_FILE";

@@ -5,6 +5,7 @@ use super::super::testing::{
 };
 use super::*;
 use crate::mutate::ClassFact;
+use serde_json::{Value, json};
 
 #[test]
 fn what_the_class_says_reaches_the_plan() {

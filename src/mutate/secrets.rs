@@ -4,6 +4,7 @@
 use super::annotations::Annotations;
 use super::classes::{Resolver, class_cause, find_class};
 use super::context::Context;
+use super::entries::MemoryVolumeEntry;
 use super::limits::MAX_PLAN_BYTES;
 use super::mutation::{Mutation, Note};
 use super::names::{CSI_DRIVER, TOKEN_VOLUME_PREFIX};
@@ -15,7 +16,6 @@ use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, check_provider}
 use crate::quantity;
 use crate::reason;
 use crate::settings::CsiVolumes;
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -107,6 +107,9 @@ pub(super) fn select<'a>(
     mutation: &mut Mutation,
 ) -> Result<Vec<SecretVolume<'a>>, Refusal> {
     let mut selected = Vec::new();
+    if !has_csi_volume(pod) {
+        return Ok(selected);
+    }
     let leave = match (annotations.csi_volumes, context.settings.csi_volumes) {
         (Some(CsiVolumes::Leave), _) => {
             Some("as the pod's annotation keysluice.dev/csi-volumes says")
@@ -237,9 +240,8 @@ fn details(plan: &ClassPlan) -> String {
 pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
     for volume in volumes {
         let size_limit = quantity::of_bytes(volume.size_limit_bytes());
-        let definition =
-            json!({"name": volume.name, "emptyDir": {"medium": "Memory", "sizeLimit": size_limit}});
-        mutation.patch.replace(format!("/spec/volumes/{}", volume.index), definition);
+        let definition = MemoryVolumeEntry::new(volume.name, size_limit);
+        mutation.patch.replace(("/spec/volumes/", volume.index), definition);
     }
     let ours: BTreeSet<&str> = volumes.iter().map(|volume| volume.name).collect();
     for (pointer, container) in pod.all_containers() {
@@ -247,7 +249,7 @@ pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mu
             container.mounts().iter().enumerate().filter(|(_, mount)| ours.contains(&*mount.name))
         {
             if mount.read_only != Some(true) {
-                mutation.patch.add(format!("{pointer}/volumeMounts/{index}/readOnly"), json!(true));
+                mutation.patch.add((pointer, "/volumeMounts/", index, "/readOnly"), true);
             }
             let sub_path = mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref());
             if let Some(sub_path) = sub_path.filter(|path| !path.is_empty()) {

@@ -4,6 +4,10 @@
 use super::annotations::{Annotations, Gate};
 use super::context::Context;
 use super::earlier_run::is_sidecar;
+use super::entries::{
+    Command, EnvEntry, Exec, Lifecycle, MemoryVolumeEntry, MountEntry, SecurityEntry, SidecarEntry,
+    StartupProbe,
+};
 use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, RUN_VOLUME_BYTES};
 use super::mutation::{Mutation, Note};
@@ -14,8 +18,7 @@ use super::{position, resources, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
-use keysluice_plan::{PLAN_ENV, Plan};
-use serde_json::{Value, json};
+use keysluice_plan::{PLAN_ENV, Plan, Volume};
 use std::time::Duration;
 
 const BINARY: &str = "/keysluice-injector";
@@ -43,41 +46,30 @@ pub(super) fn add(
     let position = position::of_sidecar(pod, annotations, &plan, user.uid)?;
     mutation.notes.push(note(annotations, user));
 
-    let mut mounts = vec![json!({"name": RUN_VOLUME, "mountPath": RUN_DIRECTORY})];
-    mounts.extend(
-        volumes
-            .iter()
-            .map(|volume| json!({"name": volume.name, "mountPath": directory(volume.name)})),
-    );
-    mounts.extend(token.map(|token| json!(token.mount())));
-    let mut security = json!({
-        "allowPrivilegeEscalation": false,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": true,
-        "runAsNonRoot": true,
-        "runAsUser": user.uid,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    });
-    if let Some(gid) = user.gid {
-        security["runAsGroup"] = json!(gid);
-    }
-    let mut container = json!({
-        "name": SIDECAR,
-        "image": context.settings.injector_image,
-        "command": [BINARY, "run"],
-        "restartPolicy": "Always",
-        "env": [{"name": PLAN_ENV, "value": environment}],
-        "resources": resources::of_sidecar(pod, annotations, volumes, context, mutation),
-        "securityContext": security,
-        "volumeMounts": mounts,
-    });
-    if let Some((field, gate)) = gate(annotations) {
-        container[field] = gate;
-    }
+    let mut volume_mounts =
+        vec![MountEntry { name: RUN_VOLUME, mount_path: RUN_DIRECTORY, read_only: false }];
+    volume_mounts.extend(plan.volumes.iter().map(|Volume { name, directory, .. }| MountEntry {
+        name,
+        mount_path: directory,
+        read_only: false,
+    }));
+    volume_mounts.extend(token.map(TokenVolume::mount));
+    let (lifecycle, startup_probe) = gate(annotations);
+    let container = SidecarEntry {
+        name: SIDECAR,
+        image: &context.settings.injector_image,
+        command: [BINARY, "run"],
+        restart_policy: "Always",
+        env: [EnvEntry { name: PLAN_ENV, value: &environment }],
+        resources: resources::of_sidecar(pod, annotations, volumes, context, mutation),
+        security_context: SecurityEntry::restricted(user.uid, user.gid),
+        volume_mounts,
+        lifecycle,
+        startup_probe,
+    };
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
-    let run_volume = json!({"name": RUN_VOLUME,
-        "emptyDir": {"medium": "Memory", "sizeLimit": quantity::of_bytes(RUN_VOLUME_BYTES)}});
+    let run_volume = MemoryVolumeEntry::new(RUN_VOLUME, quantity::of_bytes(RUN_VOLUME_BYTES));
     let end = volume_count.unwrap_or_default();
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
     *volume_count = Some(end + 1);
@@ -142,29 +134,32 @@ fn plan_of(
     plan
 }
 
-fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
+/// What holds the application back: a hook, or a probe.
+fn gate(annotations: &Annotations) -> (Option<Lifecycle>, Option<StartupProbe>) {
+    let ready = |timeout_seconds: u64| Command {
+        command: [
+            BINARY.into(),
+            "ready".into(),
+            "--timeout".into(),
+            timeout_seconds.to_string().into(),
+        ],
+    };
     match annotations.gate {
-        Gate::None => None,
+        Gate::None => (None, None),
         Gate::Hook => {
-            let timeout = START_TIMEOUT_SECONDS.to_string();
-            Some((
-                "lifecycle",
-                json!({"postStart": {"exec": {"command": [BINARY, "ready", "--timeout",
-                    timeout]}}}),
-            ))
+            (Some(Lifecycle { post_start: Exec { exec: ready(START_TIMEOUT_SECONDS) } }), None)
         }
         Gate::Probe => {
             // A probe that hits timeoutSeconds shows only "command timed out", and one that
             // outlives the sidecar only its end. The first begins up to two seconds after the
             // sidecar: it gives up before both, with the reason.
-            let attempts = if annotations.waits() { WAIT_ATTEMPTS } else { 2 };
-            let timeout = (START_TIMEOUT_SECONDS - 3).to_string();
-            Some((
-                "startupProbe",
-                json!({"exec": {"command": [BINARY, "ready", "--timeout", timeout]},
-                    "periodSeconds": 1,
-                    "timeoutSeconds": START_TIMEOUT_SECONDS, "failureThreshold": attempts}),
-            ))
+            let probe = StartupProbe {
+                exec: ready(START_TIMEOUT_SECONDS - 3),
+                period_seconds: 1,
+                timeout_seconds: START_TIMEOUT_SECONDS,
+                failure_threshold: if annotations.waits() { WAIT_ATTEMPTS } else { 2 },
+            };
+            (None, Some(probe))
         }
     }
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::mutate::ClassFact;
 use crate::settings::CsiVolumes;
 use keysluice_plan::Credential;
+use serde_json::{Value, json};
 
 #[test]
 fn the_csi_volume_becomes_a_tmpfs_in_place_and_the_sidecar_comes_first() {

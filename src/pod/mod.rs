@@ -88,6 +88,12 @@ impl fmt::Display for Pointer {
     }
 }
 
+impl json::Path for Pointer {
+    fn append_to(&self, json: &mut Vec<u8>) {
+        ("/spec/", self.list, "/", self.index).append_to(json);
+    }
+}
+
 impl<'a> Pod<'a> {
     /// Reads a pod that is a document of its own.
     pub fn from_json(json: &'a [u8]) -> Result<Self, JsonError> {

@@ -5,10 +5,10 @@ use super::skip::Skipped;
 use crate::mutate::annotations::Annotations;
 use crate::mutate::earlier_run::is_sidecar;
 use crate::mutate::mutation::Mutation;
+use crate::mutate::names::VARIABLE_PREFIX;
 use crate::pod::{Container, EnvFrom, Pod};
 use crate::reason;
 
-const VARIABLE_PREFIX: &str = "AZURE_";
 /// Words in the names of `ConfigMaps` and Secrets that hold an identity.
 const WORDS: [&str; 6] = ["azure", "entra", "identity", "client-id", "tenant", "credential"];
 

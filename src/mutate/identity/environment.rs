@@ -1,20 +1,17 @@
 //! The variables a container gets, where it has none of that name.
 
 use super::token_volume::TokenVolume;
+use crate::json;
 use crate::mutate::annotations::Annotations;
+use crate::mutate::entries::EnvEntry;
 use crate::mutate::mutation::Mutation;
-use crate::mutate::names::{CLIENT_ID_VARIABLE, TOKEN_FILE_VARIABLE, VARIABLES};
+use crate::mutate::names::{CLIENT_ID_VARIABLE, TOKEN_FILE_VARIABLE, VARIABLE_PREFIX, VARIABLES};
 use crate::pod::{Container, EnvVar, Pointer};
 use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint};
-use serde::Serialize;
 
-/// An entry of `env` as it is written into the patch.
-#[derive(Serialize)]
-struct Entry<'a> {
-    name: &'a str,
-    value: &'a str,
-}
+/// `$(NAME)` with the shortest of their names: most values of other variables are shorter.
+const SHORTEST_REFERENCE: usize = "$(AZURE_CLIENT_ID)".len();
 
 /// Name and value of each, in order; an empty value is not injected.
 #[derive(Debug)]
@@ -69,39 +66,31 @@ impl Variables {
         token: &TokenVolume,
         annotations: &Annotations,
     ) {
-        let mut present: Option<Vec<Present<'_>>> =
-            container.env.as_ref().map(|env| env.iter().map(Present::of).collect());
-        for (name, value) in &self.0 {
+        let mut present = Present::of(container);
+        for (known, (name, value)) in self.0.iter().enumerate() {
             let own = annotations.of_container(&container.name, name);
             let value = own.unwrap_or(value);
             let is_left = is_left_to_env_from(container, name, annotations);
-            let entries = present.as_deref().unwrap_or_default();
-            if let Some(index) = entries.iter().position(|entry| entry.name == *name) {
+            if let Some(index) = present.named[known] {
                 if own.is_some() || is_left {
                     warn_of_entry(container, name, own, mutation);
                 }
-                let old = entries[index].token_file;
+                let old = present.token_file;
                 if *name == TOKEN_FILE_VARIABLE
                     && old != value
                     && token.has_stale_path(old, container)
                 {
-                    mutation.patch.replace(format_args!("{pointer}/env/{index}/value"), value);
+                    mutation.patch.replace((pointer, "/env/", index, "/value"), value);
                 }
                 continue;
             }
             if value.is_empty() || is_left {
                 continue;
             }
-            let index =
-                entries.iter().position(|entry| entry.refers_to(name)).unwrap_or(entries.len());
-            let list = format_args!("{pointer}/env");
-            mutation.patch.insert(
-                list,
-                present.as_ref().map(Vec::len),
-                index,
-                Entry { name, value },
-            );
-            present.get_or_insert_default().insert(index, Present { name, ..Present::default() });
+            let length = present.length;
+            let index = present.referring[known].unwrap_or(length.unwrap_or_default());
+            mutation.patch.insert((pointer, "/env"), length, index, EnvEntry { name, value });
+            present.insert(index);
         }
     }
 }
@@ -139,30 +128,58 @@ fn warn_of_entry(
     ));
 }
 
-/// What matters of an entry of `env` that is there.
+/// What matters of `env` as it is there, by position in [`VARIABLES`].
 #[derive(Default)]
 struct Present<'a> {
-    name: &'a str,
-    /// Its value, where it is a token path.
+    /// The first entry of each variable.
+    named: [Option<usize>; VARIABLES.len()],
+    /// The first entry whose value refers to each variable.
+    referring: [Option<usize>; VARIABLES.len()],
+    /// Value of the first [`TOKEN_FILE_VARIABLE`].
     token_file: &'a str,
-    /// The variables that its value refers to: a bit each, in the order of [`VARIABLES`].
-    references: u8,
+    /// Number of entries; `None` where there is no list.
+    length: Option<usize>,
 }
 
 impl<'a> Present<'a> {
-    fn of(entry: &'a EnvVar<'_>) -> Self {
-        let value = entry.value.as_deref().unwrap_or_default();
-        let token_file = if &*entry.name == TOKEN_FILE_VARIABLE { value } else { "" };
-        Self { name: &entry.name, token_file, references: references(value) }
+    fn of(container: &'a Container<'_>) -> Self {
+        let mut present = Self { length: container.env.as_ref().map(Vec::len), ..Self::default() };
+        for (index, entry) in container.env.iter().flatten().enumerate() {
+            let value = entry.value.as_deref().unwrap_or_default();
+            if let Some(known) = known(&entry.name)
+                && present.named[known].is_none()
+            {
+                present.named[known] = Some(index);
+                if &*entry.name == TOKEN_FILE_VARIABLE {
+                    present.token_file = value;
+                }
+            }
+            if value.len() >= SHORTEST_REFERENCE && json::contains(value.as_bytes(), b'$') {
+                let found = references(value);
+                for (known, first) in present.referring.iter_mut().enumerate() {
+                    if found >> known & 1 == 1 {
+                        first.get_or_insert(index);
+                    }
+                }
+            }
+        }
+        present
     }
 
-    fn refers_to(&self, name: &str) -> bool {
-        self.references != 0
-            && VARIABLES
-                .iter()
-                .position(|known| *known == name)
-                .is_some_and(|at| self.references >> at & 1 == 1)
+    /// An entry was inserted: what comes after it is one further.
+    fn insert(&mut self, index: usize) {
+        *self.length.get_or_insert_default() += 1;
+        for later in self.named.iter_mut().chain(&mut self.referring).flatten() {
+            *later += usize::from(*later >= index);
+        }
     }
+}
+
+/// Position in [`VARIABLES`].
+fn known(name: &str) -> Option<usize> {
+    name.starts_with(VARIABLE_PREFIX)
+        .then(|| VARIABLES.iter().position(|known| *known == name))
+        .flatten()
 }
 
 /// Which variables a value expands by `$(NAME)`, found in one pass; `$$(NAME)` is an escape

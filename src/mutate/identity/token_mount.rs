@@ -37,6 +37,6 @@ pub(super) fn follow(
         }
     }
     if is_changed {
-        patch.replace(format_args!("{pointer}/env/{index}/value"), plan::to_variable(&plan));
+        patch.replace((pointer, "/env/", index, "/value"), plan::to_variable(&plan));
     }
 }

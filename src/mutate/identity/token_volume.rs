@@ -6,6 +6,7 @@ use super::place::{
 };
 use super::wanted::Wanted;
 use crate::mutate::context::Context;
+use crate::mutate::entries::MountEntry;
 use crate::mutate::mutation::Mutation;
 use crate::mutate::refusal::{Cause, Refusal, cut};
 use crate::patch::Patch;
@@ -29,15 +30,6 @@ pub(in crate::mutate) struct TokenVolume {
     audience: String,
     /// Projects the authority's certificate beside the token.
     ca: Option<Value>,
-}
-
-/// A mount as it is written into the patch.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::mutate) struct MountEntry<'a> {
-    name: &'a str,
-    mount_path: &'a str,
-    read_only: bool,
 }
 
 /// The volume as it is written into the patch.
@@ -192,7 +184,7 @@ impl TokenVolume {
         let patch = &mut mutation.patch;
         match self.existing {
             Existing::Differs(index) => {
-                patch.replace(format_args!("/spec/volumes/{index}"), self.definition());
+                patch.replace(("/spec/volumes/", index), self.definition());
             }
             Existing::OfAnother(index) => mutation.warn(format_args!(
                 "{} /spec/volumes/{index} ({}) holds a token for another audience than {:?}, \
@@ -240,15 +232,10 @@ impl TokenVolume {
         match in_place.or_else(|| mounts.iter().position(of_token)) {
             None => {
                 let count = container.volume_mounts.as_ref().map(Vec::len);
-                patch.insert(
-                    format_args!("{pointer}/volumeMounts"),
-                    count,
-                    mounts.len(),
-                    self.mount(),
-                );
+                patch.insert((pointer, "/volumeMounts"), count, mounts.len(), self.mount());
             }
             Some(index) if !is_plain(&mounts[index], mount_path) => {
-                patch.replace(format_args!("{pointer}/volumeMounts/{index}"), self.mount());
+                patch.replace((pointer, "/volumeMounts/", index), self.mount());
             }
             Some(_) => {}
         }
