@@ -170,6 +170,9 @@ fn gate(annotations: &Annotations) -> Option<(&'static str, Value)> {
 }
 
 #[cfg(test)]
+#[path = "sidecar_container_tests.rs"]
+mod container_tests;
+#[cfg(test)]
 #[path = "plan_tests.rs"]
 mod plan_tests;
 #[cfg(test)]
