@@ -17,6 +17,10 @@
 //! - After a loss of the Secret, or when an old one is put back, the published CAs are kept, and
 //!   the new or restored one is only *next*: whoever has a leaf goes on serving it.
 
+mod times;
+
+pub(crate) use times::SHORTEST_CHECK;
+
 use crate::bundle::{Published, Sightings};
 use crate::certificate::{Certificate, canonical};
 use crate::material::{Active, MAX_RETIRED, Material, MaterialError};
@@ -25,9 +29,7 @@ use crate::{CertificateAuthority, CertsError, Moment, Pair, Policy};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
-
-/// No look comes sooner than this after another that changed nothing.
-pub(crate) const SHORTEST_CHECK: Duration = Duration::from_millis(100);
+use times::{last_leaf_ends, leaf_end, next_check, prolongs, ripe};
 
 /// What a step looks at.
 #[derive(Debug, Clone, Copy)]
@@ -307,28 +309,6 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
     Some(if replaceable { stored } else { serving.clone() })
 }
 
-/// Whether every API server has known this CA for long enough.
-fn ripe(view: &View<'_>, policy: &Policy, certificate: &Certificate) -> bool {
-    ripe_at(view, policy, certificate).is_some_and(|ripe| ripe <= view.now.uptime)
-}
-
-fn ripe_at(view: &View<'_>, policy: &Policy, certificate: &Certificate) -> Option<Duration> {
-    view.sightings.since(certificate).map(|since| since + policy.propagation)
-}
-
-/// When no leaf of this CA is valid any more, by anybody's clock: `serving` is the one known,
-/// others were made until now.
-fn last_leaf_ends(
-    policy: &Policy,
-    wall: OffsetDateTime,
-    authority: &Certificate,
-    serving: Option<&Pair>,
-) -> OffsetDateTime {
-    let known = serving.map_or(wall, |pair| pair.certificate().not_after());
-    let last = later(wall, policy.clock_tolerance + policy.leaf_lifetime).max(known);
-    later(last.min(authority.not_after()), policy.clock_tolerance)
-}
-
 fn new_authority(
     policy: &Policy,
     wall: OffsetDateTime,
@@ -351,45 +331,6 @@ fn new_leaf(
         leaf_end(policy, wall, authority),
     )?;
     Ok(Arc::new(Pair::new(leaf)?))
-}
-
-/// No leaf outlives its CA: it could not be verified.
-fn leaf_end(
-    policy: &Policy,
-    wall: OffsetDateTime,
-    authority: &CertificateAuthority,
-) -> OffsetDateTime {
-    later(wall, policy.leaf_lifetime).min(authority.certificate().not_after())
-}
-
-/// Whether a new leaf would be valid longer, by the second that certificates count; else renewing
-/// would never end.
-fn prolongs(
-    policy: &Policy,
-    wall: OffsetDateTime,
-    authority: &CertificateAuthority,
-    pair: &Pair,
-) -> bool {
-    let end = leaf_end(policy, wall, authority);
-    end > wall && end.unix_timestamp() > pair.certificate().not_after().unix_timestamp()
-}
-
-fn next_check(view: &View<'_>, policy: &Policy, material: &Material) -> Duration {
-    let Moment { wall, uptime } = view.now;
-    let until = |due: OffsetDateTime| Duration::try_from(due - wall).ok();
-    let leaf = material.active.iter().map(|active| policy.due(active.pair.certificate()));
-    let signing = material.active.iter().map(|active| &active.authority).chain(&material.next);
-    let signing = signing.map(|authority| authority.certificate()).collect::<Vec<_>>();
-    let due = leaf.chain(signing.iter().map(|certificate| policy.due(certificate)));
-    let due = due.chain(
-        material.active.iter().map(|active| policy.successor_due(active.authority.certificate())),
-    );
-    let retired = material.retired.iter().map(|retired| retired.until);
-    let ripe = signing
-        .iter()
-        .filter_map(|certificate| ripe_at(view, policy, certificate)?.checked_sub(uptime));
-    let ahead = due.chain(retired).filter_map(until).chain(ripe).filter(|ahead| !ahead.is_zero());
-    ahead.min().unwrap_or(policy.poll).clamp(SHORTEST_CHECK.min(policy.poll), policy.poll)
 }
 
 #[cfg(test)]

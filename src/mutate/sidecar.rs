@@ -165,6 +165,9 @@ fn gate(annotations: &Annotations) -> (Option<Lifecycle>, Option<StartupProbe>) 
 }
 
 #[cfg(test)]
+#[path = "sidecar_container_tests.rs"]
+mod container_tests;
+#[cfg(test)]
 #[path = "plan_tests.rs"]
 mod plan_tests;
 #[cfg(test)]

@@ -157,5 +157,8 @@ fn strings(text: &str, doubts: &mut Doubts) -> Result<Vec<Option<String>>, Class
 }
 
 #[cfg(test)]
+#[path = "object_fields_tests.rs"]
+mod field_tests;
+#[cfg(test)]
 #[path = "objects_tests.rs"]
 mod tests;

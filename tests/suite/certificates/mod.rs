@@ -3,4 +3,5 @@
 mod own;
 mod path;
 mod rights;
+mod stage;
 mod tightening;

@@ -1,7 +1,7 @@
 //! `serve --tls-secret`: the path that reviews are sent to, in every condition a configuration can
 //! be in.
 
-use crate::suite::certificates::own::{
+use crate::suite::certificates::stage::{
     CONFIGURATION, NAME, Replica, Stage, authorities, bundles, path, secret, stage, until,
 };
 use crate::suite::support::api_server::{ApiServer, CONFIGURATIONS, Change, SECRETS};

@@ -1,7 +1,7 @@
 //! The verbs that the chart grants are those that the webhook uses: recorded on the stand-in,
 //! compared with the rendered chart.
 
-use crate::suite::certificates::own::{
+use crate::suite::certificates::stage::{
     CONFIGURATION, Replica, Stage, authorities, bundles, path, secret, stage, until,
 };
 use crate::suite::support::api_server::{CONFIGURATIONS, DRIVERS, Fault, World};

@@ -1,7 +1,7 @@
 //! `serve --webhook-configuration`: entries and guard become strict once a review has been
 //! answered, and stay so.
 
-use crate::suite::certificates::own::{
+use crate::suite::certificates::stage::{
     CONFIGURATION, NAME, Replica, Stage, authorities, bundles, path, secret, stage, until,
 };
 use crate::suite::support::api_server::{ApiServer, CONFIGURATIONS, Fault, SECRETS};

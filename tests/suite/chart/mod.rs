@@ -1,5 +1,8 @@
 //! The Helm chart: what it renders, its values, the manifests beside it.
 
+mod certificates;
+mod helm;
 mod manifests;
 mod rendering;
+mod set_values;
 mod values;

@@ -2,7 +2,7 @@
 //! its releases make it, and what becomes of it.
 
 use crate::suite::conformance::cases::{annotated, app};
-use crate::suite::conformance::extra::{binding, bound};
+use crate::suite::conformance::token_endpoint::{binding, bound};
 use crate::suite::support::reviews::{
     CLIENT, Reviewer, csi_pod, env_names, labelled, token_volumes,
 };

@@ -1,7 +1,7 @@
 //! What the cases of Azure Workload Identity leave out: behaviour that users depend on or that it
-//! gets wrong, token endpoint, layouts, debugging.
+//! gets wrong, layouts.
 
-use crate::suite::conformance::cases::{EXPIRATION, MOUNT, SKIP, TOKEN, annotated, app};
+use crate::suite::conformance::cases::{MOUNT, SKIP, TOKEN, annotated, app};
 use crate::suite::support::reviews::{
     CLIENT, Reviewer, csi_pod, env_names, labelled, token_volumes,
 };
@@ -107,78 +107,6 @@ fn x_8_an_empty_tenant_annotation_falls_back_to_the_cluster_default() {
         pod["spec"]["containers"][0]["env"][1],
         json!({"name": "AZURE_TENANT_ID", "value": "cluster-tenant"})
     );
-}
-
-pub(super) fn binding(
-    change: impl FnOnce(&mut keysluice::settings::TokenEndpointText),
-) -> Reviewer {
-    let mut text = keysluice::settings::TokenEndpointText {
-        suffix: "identity-binding".into(),
-        audience: "api://AKSIdentityBinding".into(),
-        proxy: "https://kubernetes.default.svc".into(),
-        sni_name: "a.ests.aks".into(),
-        ..Default::default()
-    };
-    change(&mut text);
-    let mut reviewer = Reviewer::new();
-    reviewer.settings.token_endpoint = text.parse().unwrap();
-    reviewer
-}
-
-pub(super) fn bound() -> Value {
-    annotated(labelled(app()), "azure.workload.identity/use-identity-binding", "True")
-}
-
-#[test]
-fn e2e_10_an_identity_binding_gets_its_audience_proxy_and_authority() {
-    let reviewer = binding(|text| text.ca_config_map = "kube-root-ca.crt".into());
-    let pod = reviewer.allowed(&bound());
-    let container = &pod["spec"]["containers"][0];
-    assert_eq!(
-        env_names(container)[4..],
-        ["AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_SNI_NAME", "AZURE_KUBERNETES_CA_FILE"]
-    );
-    assert_eq!(container["env"][6]["value"], "/var/run/secrets/azure/wi/ca-cert/ca.crt");
-    let sources = &pod["spec"]["volumes"][0]["projected"]["sources"];
-    assert_eq!(sources[0]["serviceAccountToken"]["audience"], "api://AKSIdentityBinding");
-    assert_eq!(
-        sources[1],
-        json!({"configMap": {"name": "kube-root-ca.crt",
-            "items": [{"key": "ca.crt", "path": "ca-cert/ca.crt"}], "optional": false}})
-    );
-    assert_eq!(reviewer.allowed(&pod), pod, "a second run changes nothing");
-    assert_eq!(
-        env_names(&reviewer.allowed(&labelled(app()))["spec"]["containers"][0]).len(),
-        4,
-        "only on request"
-    );
-}
-
-#[test]
-fn x_9_with_ca_data_there_is_no_ca_file() {
-    let pod = binding(|text| text.ca_data = "PEM".into()).allowed(&bound());
-    let names =
-        env_names(&pod["spec"]["containers"][0]).into_iter().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(
-        names[4..],
-        ["AZURE_KUBERNETES_TOKEN_PROXY", "AZURE_KUBERNETES_SNI_NAME", "AZURE_KUBERNETES_CA_DATA"]
-    );
-    let pod = binding(|_| {}).allowed(&bound());
-    assert_eq!(env_names(&pod["spec"]["containers"][0]).len(), 6, "and none without any source");
-}
-
-#[test]
-fn a_cluster_trust_bundle_is_projected() {
-    let reviewer = binding(|text| {
-        (text.ca_signer, text.ca_selector) = ("x/y".into(), r#"{"matchLabels":{"a":"b"}}"#.into());
-    });
-    let pod = reviewer.allowed(&bound());
-    assert_eq!(
-        pod["spec"]["volumes"][0]["projected"]["sources"][1],
-        json!({"clusterTrustBundle": {"signerName": "x/y", "path": "ca-cert/ca.crt",
-            "optional": false, "labelSelector": {"matchLabels": {"a": "b"}}}})
-    );
-    assert_eq!(reviewer.allowed(&pod), pod);
 }
 
 #[test]
@@ -314,74 +242,4 @@ fn containers_can_have_identities_of_their_own() {
     };
     assert_eq!((id(0, 0), id(0, 1)), (json!(CLIENT), json!("cluster-tenant")));
     assert_eq!((id(1, 0), id(1, 1)), (json!(other), json!("other-tenant")));
-}
-
-#[test]
-fn new_ephemeral_containers_get_the_identity_also_the_second_time() {
-    let running = Reviewer::new().allowed(&labelled(app()));
-    let mut first = running.clone();
-    first["spec"]["ephemeralContainers"] =
-        json!([{"name": "debug-1", "targetContainerName": "app"}]);
-    let first_after = Reviewer::new().ephemeral(&first, &running);
-    let debugger = &first_after["spec"]["ephemeralContainers"][0];
-    assert_eq!(env_names(debugger).len(), 4);
-    assert_eq!(debugger["volumeMounts"][0]["mountPath"], MOUNT);
-    let mut second = first_after.clone();
-    second["spec"]["ephemeralContainers"].as_array_mut().unwrap().push(json!({"name": "debug-2"}));
-    let second_after = Reviewer::new().ephemeral(&second, &first_after);
-    assert_eq!(
-        second_after["spec"]["ephemeralContainers"][0],
-        first_after["spec"]["ephemeralContainers"][0],
-        "existing ones may not change"
-    );
-    assert_eq!(env_names(&second_after["spec"]["ephemeralContainers"][1]).len(), 4);
-    assert_eq!(second_after["spec"]["containers"], running["spec"]["containers"]);
-}
-
-#[test]
-fn ephemeral_containers_of_a_pod_without_a_token_are_left_alone() {
-    let running = labelled(app());
-    let mut debugged = running.clone();
-    debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
-    assert_eq!(Reviewer::new().ephemeral(&debugged, &running), debugged);
-}
-
-#[test]
-fn nobody_is_kept_from_debugging_a_pod_that_runs() {
-    let running = Reviewer::new().allowed(&labelled(app()));
-    let mut debugged = running.clone();
-    debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
-    let foreign = json!([{"name": "mine", "mountPath": MOUNT}]);
-    let with_mount = |mut pod: Value| {
-        pod["spec"]["ephemeralContainers"][0]["volumeMounts"] = foreign.clone();
-        pod
-    };
-    for (reviewer, pod, code, variables) in [
-        (Reviewer::new().without_account(), debugged.clone(), Some("KS202"), 3),
-        (
-            Reviewer::new(),
-            annotated(debugged.clone(), "keysluice.dev/later", "x"),
-            Some("KS210"),
-            4,
-        ),
-        (Reviewer::new(), annotated(debugged.clone(), "keysluice.dev/gate", "x"), Some("KS209"), 4),
-        (Reviewer::new(), with_mount(debugged.clone()), Some("KS204"), 0),
-        (Reviewer::new(), annotated(debugged.clone(), EXPIRATION, "soon"), None, 4),
-        (Reviewer::new().account(EXPIRATION, "1"), debugged, None, 4),
-    ] {
-        let (after, warnings) = reviewer.ephemeral_with_warnings(&pod, &running);
-        assert_eq!(warnings.len(), usize::from(code.is_some()), "{warnings:?}");
-        assert!(code.is_none_or(|code| warnings[0].starts_with(code)), "{warnings:?}");
-        assert_eq!(
-            env_names(&after["spec"]["ephemeralContainers"][0]).len(),
-            variables,
-            "{code:?}"
-        );
-    }
-    let mut unlabelled = annotated(running.clone(), "keysluice.dev/later", "x");
-    unlabelled["metadata"]["labels"] = json!({});
-    assert_eq!(
-        Reviewer::new().ephemeral_with_warnings(&unlabelled, &running),
-        (unlabelled, Vec::new())
-    );
 }

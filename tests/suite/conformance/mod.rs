@@ -2,10 +2,13 @@
 
 mod beside;
 mod cases;
+mod classes;
 mod cluster;
+mod ephemeral;
 mod explain;
 mod extra;
 mod field_faults;
 mod guides;
 mod properties;
 mod reference;
+mod token_endpoint;

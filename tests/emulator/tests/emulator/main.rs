@@ -7,5 +7,7 @@ mod control;
 mod entra;
 mod faults;
 mod imds;
+mod lists;
+mod objects;
 mod process;
 mod vault;

@@ -1,75 +1,14 @@
-//! Searches for the reviews that cost most: many shapes of pods at the size of the largest body,
-//! each timed.
-//!
-//! `cargo bench --bench worst` prints the ten worst: bytes, CPU, peak memory, answer. `-- --all`
-//! prints every one. It ends with 1 where one takes more than 20 ms, or an answer is larger than
-//! etcd could store in base64.
+//! The shapes of pods that are timed.
 
-#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+use crate::json::{list, repeated, review};
 
-use keysluice::admission;
-use keysluice::cloud::Cloud;
-use keysluice::mutate::{ClassFact, Facts, ServiceAccount};
-use keysluice::provider_class::ProviderClass;
-use keysluice::settings::Settings;
-use serde_json::json;
-use std::io::Write as _;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// The largest body, less the review around the pod.
-const BODY_BYTES: usize = (7 << 20) - 1024;
-/// What an API server reads of a request.
-const REQUEST_BYTES: usize = (3 << 20) - 1024;
-const BOUND: Duration = Duration::from_millis(20);
-
-struct Shape {
-    name: String,
-    body: Vec<u8>,
-}
-
-struct Cost {
-    name: String,
-    body_bytes: usize,
-    time: Duration,
-    peak_kib: u64,
-    answer_bytes: usize,
-    outcome: String,
-}
-
-fn repeated(piece: &str, bytes: usize) -> String {
-    piece.repeat(bytes / piece.len().max(1))
-}
-
-/// `first` and as many of `piece` as fit, separated by commas.
-fn list(piece: impl Fn(usize) -> String, bytes: usize, most: usize) -> String {
-    let mut text = String::new();
-    for index in 0..most {
-        let next = piece(index);
-        if text.len() + next.len() + 1 > bytes {
-            break;
-        }
-        if index > 0 {
-            text.push(',');
-        }
-        text += &next;
-    }
-    text
-}
-
-fn review(uid: &str, namespace: &str, metadata: &str, spec: &str) -> Vec<u8> {
-    format!(
-        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"{uid}",
-            "operation":"CREATE","namespace":"{namespace}","object":{{"kind":"Pod",
-            "metadata":{{"name":"p","labels":{{"azure.workload.identity/use":"true"}}{metadata}}},
-            "spec":{{{spec}}}}}}}}}"#
-    )
-    .into_bytes()
+pub(crate) struct Shape {
+    pub(crate) name: String,
+    pub(crate) body: Vec<u8>,
 }
 
 #[allow(clippy::too_many_lines, reason = "a table of cases")]
-fn shapes(bytes: usize) -> Vec<Shape> {
+pub(crate) fn shapes(bytes: usize) -> Vec<Shape> {
     let mut shapes = Vec::new();
     let mut add = |name: &str, body: Vec<u8>| {
         shapes.push(Shape { name: format!("{name}, {} MiB", bytes >> 20), body });
@@ -323,7 +262,8 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     add(
         "affinity terms",
         with_volume(&format!(
-            r#""affinity":{{"nodeAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":{{"nodeSelectorTerms":[{terms}]}}}}}}"#
+            r#""affinity":{{"nodeAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":{{
+                "nodeSelectorTerms":[{terms}]}}}}}}"#
         )),
     );
     let plan = repeated(r#"{\"a\":[{}]},"#, bytes);
@@ -367,115 +307,4 @@ fn shapes(bytes: usize) -> Vec<Shape> {
     );
     add("ephemeral containers", update.into_bytes());
     shapes
-}
-
-fn facts(id_bytes: usize) -> Facts {
-    let id = if id_bytes == 0 {
-        "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8".to_owned()
-    } else {
-        "x".repeat(id_bytes)
-    };
-    let mut objects = "array:\n".to_owned();
-    for index in 0..400 {
-        objects += &format!(
-            "  - |\n    objectName: o{index}\n    objectType: secret\n    filePermission: \
-             \"0440\"\n    fileGroup: {}\n",
-            200_000 + index
-        );
-    }
-    let secrets: Vec<_> = (0..500)
-        .map(|index| {
-            json!({"secretName": format!("s{}", index + 18_000),
-        "type": "Opaque", "data": [{"objectName": "o1", "key": "k"}]})
-        })
-        .collect();
-    let class = json!({"kind": "SecretProviderClass", "metadata": {"name": "kv", "namespace": "ns"},
-        "spec": {"provider": "azure",
-        "parameters": {"keyvaultName": "vault-1", "tenantId": "t", "objects": objects},
-        "secretObjects": secrets}});
-    let mut facts = Facts {
-        service_account: Some(ServiceAccount::from_annotations([(
-            "azure.workload.identity/client-id",
-            id.as_str(),
-        )])),
-        ..Facts::default()
-    };
-    facts.classes.insert(
-        "kv".to_owned(),
-        ClassFact::Found(Arc::new(ProviderClass::from_value(&class).expect("a class"))),
-    );
-    facts
-}
-
-/// Of this process, since it was last reset.
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
-}
-
-fn cost(shape: &Shape, settings: &Settings, facts: &Facts) -> Cost {
-    let decide = || match admission::read(&shape.body) {
-        Ok(incoming) => {
-            let _ = incoming.needs(settings);
-            let answer = incoming.answer(settings, facts);
-            let code = answer.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
-            (answer.body.len(), format!("{}{code}", answer.outcome.as_str()))
-        }
-        Err(error) => (error.to_string().len(), format!("{error:.60}")),
-    };
-    // Resets the peak.
-    if let Ok(mut file) = std::fs::File::options().write(true).open("/proc/self/clear_refs") {
-        let _ = file.write_all(b"5");
-    }
-    let before = peak_kib();
-    let (answer_bytes, outcome) = decide();
-    let peak_kib = peak_kib().saturating_sub(before);
-    let time = (0..5).map(|_| {
-        let begun = Instant::now();
-        std::hint::black_box(decide());
-        begun.elapsed()
-    });
-    let time = time.min().unwrap_or_default();
-    Cost {
-        name: shape.name.clone(),
-        body_bytes: shape.body.len(),
-        time,
-        peak_kib,
-        answer_bytes,
-        outcome,
-    }
-}
-
-fn main() -> ExitCode {
-    let mut settings =
-        Settings::new(Cloud::well_known("AzurePublicCloud").expect("a name of Azure's"));
-    settings.tenant_id = Some("4b7e2f2a-5c35-4b2a-9c60-0f7a1c2d3e4f".to_owned());
-    let (facts, fat) = (facts(0), facts(200_000));
-    let mut costs = Vec::new();
-    for bytes in [REQUEST_BYTES, BODY_BYTES] {
-        costs.extend(shapes(bytes).iter().map(|shape| cost(shape, &settings, &facts)));
-    }
-    let containers = list(|index| format!(r#"{{"name":"c{index}"}}"#), 1 << 20, 900);
-    let body = review("u", "ns", "", &format!(r#""containers":[{containers}]"#));
-    costs.push(cost(
-        &Shape { name: "900 containers, a client id of 200 kB".to_owned(), body },
-        &settings,
-        &fat,
-    ));
-    costs.sort_by_key(|cost| std::cmp::Reverse(cost.time));
-    let shown = if std::env::args().any(|argument| argument == "--all") { costs.len() } else { 10 };
-    println!(
-        "{:<60} {:>9} {:>9} {:>9} {:>9}  answer",
-        "shape", "bytes", "µs", "peak KiB", "answer B"
-    );
-    for cost in &costs[..shown] {
-        let Cost { name, body_bytes, time, peak_kib, answer_bytes, outcome } = cost;
-        println!(
-            "{name:<60} {body_bytes:>9} {:>9} {peak_kib:>9} {answer_bytes:>9}  {outcome}",
-            time.as_micros()
-        );
-    }
-    let is_bounded = costs.iter().all(|cost| cost.time <= BOUND && cost.answer_bytes <= 3 << 20);
-    if is_bounded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,0 +1,183 @@
+//! The container of the sidecar: its user, its resources and its gate.
+
+use super::super::testing::{
+    class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings,
+};
+use super::*;
+
+#[test]
+fn the_sidecar_runs_as_the_one_user_that_reads_the_files() {
+    let mount = json!([{"name": "secrets", "mountPath": "/s"}]);
+    let cases = [
+        (json!({}), json!({"runAsUser": 1000, "runAsGroup": 3000}), (1000, json!(3000))),
+        (json!({"runAsUser": 2000}), json!({}), (2000, json!(null))),
+        (json!({"runAsUser": 2000, "runAsGroup": 5}), json!({"runAsUser": 1000}), (1000, json!(5))),
+        (json!({}), json!({"runAsUser": 0}), (65532, json!(65532))),
+    ];
+    for (of_pod, of_container, (uid, gid)) in cases {
+        let mut pod = pod_with_volume();
+        pod["spec"]["securityContext"] = of_pod;
+        pod["spec"]["containers"][0] =
+            json!({"name": "app", "securityContext": of_container, "volumeMounts": mount});
+        let (pod, _) = run(&pod).unwrap();
+        let context = &pod["spec"]["initContainers"][0]["securityContext"];
+        assert_eq!((&context["runAsUser"], &context["runAsGroup"]), (&json!(uid), &gid));
+    }
+}
+
+#[test]
+fn several_users_need_modes_that_all_can_read() {
+    let mount = json!([{"name": "secrets", "mountPath": "/s"}]);
+    let container = |name: &str, uid: i64| {
+        let user = json!({"runAsUser": uid});
+        json!({"name": name, "securityContext": user, "volumeMounts": mount})
+    };
+    let mut pod = pod_with_volume();
+    pod["spec"]["containers"] = json!([container("a", 1000), container("b", 2000)]);
+    let error = run(&pod).unwrap_err();
+    assert!(
+        error.starts_with("KS213")
+            && error.contains("tls/key has mode 0440")
+            && error.contains("fsGroup"),
+        "{error}"
+    );
+    pod["spec"]["securityContext"] = json!({"fsGroup": 3000});
+    assert_eq!(
+        run(&pod).unwrap().0["spec"]["initContainers"][0]["securityContext"]["runAsUser"],
+        65532
+    );
+}
+
+#[test]
+fn an_unknown_user_and_a_sub_path_give_warnings() {
+    let mut pod = pod_with_volume();
+    pod["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = json!("db");
+    let warnings = run(&pod).unwrap().1.warnings;
+    assert!(
+        warnings.iter().any(|warning| warning.starts_with("KS251 container app")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings.iter().any(|warning| warning.starts_with("KS252 container app")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_guaranteed_pod_stays_guaranteed() {
+    let mut pod = pod_with_volume();
+    let (burstable, _) = run(&pod).unwrap();
+    assert_eq!(
+        burstable["spec"]["initContainers"][0]["resources"],
+        json!({"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "18Mi"}})
+    );
+    pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+    let (guaranteed, _) = run(&pod).unwrap();
+    let same = json!({"cpu": "100m", "memory": "18Mi"});
+    assert_eq!(
+        guaranteed["spec"]["initContainers"][0]["resources"],
+        json!({"requests": same, "limits": same})
+    );
+}
+
+#[test]
+fn the_gate_follows_the_annotation() {
+    let gated = |annotations: Value| {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] = annotations;
+        let (pod, _) = run(&pod).unwrap();
+        let sidecar = pod["spec"]["initContainers"][0].clone();
+        (
+            sidecar["lifecycle"].is_object(),
+            sidecar["startupProbe"].clone(),
+            plan_of(&pod).start_timeout_seconds,
+        )
+    };
+    assert_eq!(gated(json!({})), (true, Value::Null, Some(30)));
+    assert_eq!(gated(json!({"keysluice.dev/gate": "none"})), (false, Value::Null, None));
+    let (hook, probe, timeout) = gated(json!({"keysluice.dev/on-missing": "wait"}));
+    assert!(!hook && timeout.is_none() && probe["failureThreshold"] == 120);
+}
+
+#[test]
+fn containers_that_share_no_volume_need_share_no_mode() {
+    let container = |name: &str, uid: i64, volume: &str| {
+        json!({"name": name, "securityContext": {"runAsUser": uid},
+    "volumeMounts": [{"name": volume, "mountPath": "/s"}]})
+    };
+    let mut facts = facts();
+    let world = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
+    facts.classes.insert(
+        "world".into(),
+        class("world", &json!({"keyvaultName": "vault-1", "objects": world})),
+    );
+    let mut pod = pod_with_volume();
+    pod["spec"]["volumes"].as_array_mut().unwrap().push(csi_volume("shared", "world"));
+    pod["spec"]["containers"] =
+        json!([container("a", 1000, "secrets"), container("b", 2000, "shared")]);
+    let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
+    assert_eq!(pod["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 1000);
+}
+
+#[test]
+fn resources_follow_annotations_settings_and_the_pods_own() {
+    let resources = |annotations: Value, settings: &crate::settings::Settings, of_pod: Value| {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] = annotations;
+        pod["spec"]["resources"] = of_pod;
+        run_with(&pod, settings, &facts()).unwrap().0["spec"]["initContainers"][0]["resources"]
+            .clone()
+    };
+    let mut limited = settings();
+    limited.injector_cpu_limit = Some("20m".into());
+    assert_eq!(resources(json!({}), &limited, json!(null))["limits"]["cpu"], "20m");
+    let annotated = json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
+    let both = resources(annotated, &limited, json!(null));
+    assert_eq!((&both["limits"]["cpu"], &both["requests"]["cpu"]), (&json!("50m"), &json!("5m")));
+    // What a pod has for itself its containers share; of the other resource they ask as ever.
+    let memory = json!({"requests": {"memory": "8Mi"}, "limits": {"memory": "18Mi"}});
+    let cpu = json!({"requests": {"cpu": "5m"}, "limits": {"cpu": "20m"}});
+    let annotated = json!({"keysluice.dev/cpu-request": "5m"});
+    for (of_pod, expected) in [
+        (json!({"requests": {"cpu": "100m"}}), &memory),
+        (json!({"limits": {"cpu": "100m"}}), &memory),
+        (json!({"requests": {"memory": "256Mi"}}), &cpu),
+        (json!({"limits": {"memory": "256Mi"}}), &cpu),
+        (json!({"limits": {"cpu": "1", "memory": "256Mi"}}), &json!({})),
+        (json!({"requests": {"cpu": "1"}, "limits": {"memory": "256Mi"}}), &json!({})),
+        (
+            json!({"limits": {}, "requests": {}}),
+            &json!({"requests": {"cpu": "5m", "memory": "8Mi"},
+                "limits": {"cpu": "20m", "memory": "18Mi"}}),
+        ),
+    ] {
+        assert_eq!(&resources(annotated.clone(), &limited, of_pod.clone()), expected, "{of_pod}");
+    }
+}
+
+#[test]
+fn an_annotation_about_a_resource_that_the_pod_has_for_itself_gives_a_warning() {
+    for (of_pod, warned) in
+        [(json!({"limits": {"cpu": "1"}}), 2), (json!({"requests": {"memory": "1Gi"}}), 0)]
+    {
+        let mut pod = pod_with_volume();
+        pod["metadata"]["annotations"] =
+            json!({"keysluice.dev/cpu-limit": "50m", "keysluice.dev/cpu-request": "5m"});
+        pod["spec"]["resources"] = of_pod;
+        let warnings = run(&pod).unwrap().1.warnings;
+        assert_eq!(
+            warnings.iter().filter(|warning| warning.starts_with("KS260 ")).count(),
+            warned,
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn containers_with_limits_do_not_make_a_pod_guaranteed_that_has_resources_of_its_own() {
+    let mut pod = pod_with_volume();
+    pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+    pod["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
+    let (pod, _) = run(&pod).unwrap();
+    assert_eq!(pod["spec"]["initContainers"][0]["resources"], json!({"requests": {"cpu": "1m"}}));
+}
