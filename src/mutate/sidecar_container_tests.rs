@@ -3,7 +3,7 @@
 use super::super::testing::{
     class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings,
 };
-use super::*;
+use serde_json::{Value, json};
 
 #[test]
 fn the_sidecar_runs_as_the_one_user_that_reads_the_files() {
