@@ -33,12 +33,12 @@ impl Default for Patch {
 impl Patch {
     /// Adds a member, inserts before an index, or appends (`…/-`).
     pub(crate) fn add(&mut self, path: impl Path, value: impl Serialize) {
-        self.operation(br#"{"op":"add","path":""#, path, value);
+        self.operation(br#"{"op":"add","path":""#, &path, &value);
     }
 
     /// Replaces what is at `path`.
     pub(crate) fn replace(&mut self, path: impl Path, value: impl Serialize) {
-        self.operation(br#"{"op":"replace","path":""#, path, value);
+        self.operation(br#"{"op":"replace","path":""#, &path, &value);
     }
 
     /// Inserts `value` before `index` of a list of `length` entries, or makes the list where there
@@ -80,7 +80,7 @@ impl Patch {
         serde_json::from_slice(&self.json).expect("our operations are RFC 6902")
     }
 
-    fn operation(&mut self, start: &[u8], path: impl Path, value: impl Serialize) {
+    fn operation(&mut self, start: &[u8], path: &impl Path, value: &impl Serialize) {
         if self.is_too_large {
             return;
         }
@@ -96,7 +96,7 @@ impl Patch {
         json.extend_from_slice(start);
         path.append_to(json);
         json.extend_from_slice(br#"","value":"#);
-        write::append(json, &value).expect("strings, numbers, lists and objects are written");
+        write::append(json, value).expect("strings, numbers, lists and objects are written");
         json.extend_from_slice(b"}]");
         // Names and ids are bounded before, the Plan is: no single operation is large.
         if json.len() > STORED_LIMIT_BYTES {

@@ -73,7 +73,7 @@ pub(crate) fn contains(bytes: &[u8], byte: u8) -> bool {
     match bytes.last_chunk() {
         // The last block overlaps the one before it: what remains is not looked at byte by byte.
         Some(last) => blocks.iter().any(is_in) || is_in(last),
-        None => bytes.iter().any(|other| *other == byte),
+        None => bytes.contains(&byte),
     }
 }
 

@@ -88,7 +88,7 @@ impl Variables {
                 continue;
             }
             let length = present.length;
-            let index = present.referring[known].unwrap_or(length.unwrap_or_default());
+            let index = present.referring[known].or(length).unwrap_or_default();
             mutation.patch.insert((pointer, "/env"), length, index, EnvEntry { name, value });
             present.insert(index);
         }
