@@ -1,7 +1,7 @@
 //! Errors whose variants carry their reason code.
 
-/// Declares an error enum: each variant has its code before its name, or `= field` where the code is
-/// that of the error in `field`. Gives the enum a method `reason`.
+/// Declares an error enum: each variant has its code before its name, or `= field` where the code
+/// is that of the error in `field`. Gives the enum a method `reason`.
 ///
 /// A further error is one further variant; there is no second table.
 macro_rules! coded {

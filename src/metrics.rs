@@ -89,7 +89,8 @@ metrics! {
         "cache_objects", "Objects of the API server that are known";
     cache_age: Family<CacheLabels, Gauge>,
         "cache_age_seconds",
-        "Since the API server last said anything of them, in seconds; a bookmark comes every minute";
+        "Since the API server last said anything of them, in seconds; a bookmark comes every \
+         minute";
     cache_synced: Family<CacheLabels, Gauge>,
         "cache_synced", "Whether the cache was complete once: from then on it answers";
     log_level: Gauge,

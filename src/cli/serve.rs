@@ -159,13 +159,19 @@ impl Serve {
             () = signalled() => {}
             // A background task that dies ends the process: a half-dead webhook is worse than a
             // restarted one.
-            ended = &mut server => return Err(anyhow::anyhow!("the listener ended: {ended:?}").into()),
-            ended = &mut admin => return Err(anyhow::anyhow!("the admin listener ended: {ended:?}").into()),
+            ended = &mut server => {
+                return Err(anyhow::anyhow!("the listener ended: {ended:?}").into());
+            }
+            ended = &mut admin => {
+                return Err(anyhow::anyhow!("the admin listener ended: {ended:?}").into());
+            }
             ended = &mut certificate => {
                 return Err(Failure::from(anyhow::anyhow!("what keeps the certificate ended: \
                     {ended:?}")));
             }
-            ended = &mut watch => return Err(anyhow::anyhow!("the watches ended: {ended:?}").into()),
+            ended = &mut watch => {
+                return Err(anyhow::anyhow!("the watches ended: {ended:?}").into());
+            }
         }
         tracing::info!(seconds = self.drain_seconds, "draining");
         let _ = stop.send(());

@@ -128,9 +128,8 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/on-missing",
         takes: "fail or wait",
-        effect: "whether a start without all secrets fails after 30 s (default, except with the gate \
-                 none) \
-         or waits; wait implies the probe gate",
+        effect: "whether a start without all secrets fails after 30 s (default, except with the \
+            gate none) or waits; wait implies the probe gate",
         set: |read, value| store(&mut read.on_missing, on_missing(value)),
     },
     Annotation {
@@ -155,8 +154,8 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: "keysluice.dev/token-layout",
         takes: "v1.5, v1.6.0 or v1.6.1",
-        effect: "where the token goes in the containers: the path of that release of Azure Workload \
-         Identity",
+        effect: "where the token goes in the containers: the path of that release of Azure \
+            Workload Identity",
         set: |read, value| store(&mut read.token_layout, value.parse().ok()),
     },
 ];

@@ -124,7 +124,8 @@ fn an_exclusion_counts_where_it_frees_what_the_sidecar_needs() {
         (istio, json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "0.0.0.0/0"}), true),
         (
             istio,
-            json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges": "20.190.128.0/18,40.126.0.0/18"}),
+            json!({"traffic.sidecar.istio.io/excludeOutboundIPRanges":
+                "20.190.128.0/18,40.126.0.0/18"}),
             true,
         ),
         (

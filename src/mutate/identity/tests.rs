@@ -196,10 +196,8 @@ fn token_expiration_follows_precedence_and_bounds() {
             Some(account(&of_account.iter().map(|value| (key, *value)).collect::<Vec<_>>()));
         match (run_with(&pod, &settings(), &facts), expected) {
             (Ok((pod, _)), Ok(seconds)) => {
-                assert_eq!(
-                    pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"],
-                    *seconds
-                );
+                let source = &pod["spec"]["volumes"][0]["projected"]["sources"][0];
+                assert_eq!(source["serviceAccountToken"]["expirationSeconds"], *seconds);
             }
             (Err(error), Err(text)) => {
                 assert!(error.starts_with("KS203") && error.contains(text), "{error}");

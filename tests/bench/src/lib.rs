@@ -57,8 +57,8 @@ pub fn review(pod: &Value) -> Vec<u8> {
 /// three objects.
 pub fn manifests() -> String {
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
-        "metadata": {"name": "shop-api", "namespace": "shop",
-        "annotations": {"azure.workload.identity/client-id": "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"}}});
+        "metadata": {"name": "shop-api", "namespace": "shop", "annotations":
+            {"azure.workload.identity/client-id": "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"}}});
     let objects = ["db-password", "api-key", "signing-key"]
         .map(|name| format!("  - |\n    objectName: {name}\n    objectType: secret\n"))
         .concat();
@@ -171,7 +171,8 @@ fn managed_fields(size: &Size) -> Value {
 
 /// Text with the quotes of JSON within JSON.
 fn escaped(bytes: usize) -> String {
-    r#"{"image":"registry.example.com/shop/api:1","replicas":"3"},"#.chars().cycle().take(bytes).collect()
+    let piece = r#"{"image":"registry.example.com/shop/api:1","replicas":"3"},"#;
+    piece.chars().cycle().take(bytes).collect()
 }
 
 #[cfg(test)]

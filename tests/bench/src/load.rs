@@ -50,7 +50,8 @@ file:close()
 wrk.headers["Content-Type"] = "application/json"
 if os.getenv("BENCH_CLOSE") == "1" then wrk.headers["Connection"] = "close" end
 function done(summary, latency)
-  local failed = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout
+  local errors = summary.errors
+  local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
   io.write(string.format("RESULT %d %d %d %d\n", summary.requests, failed, latency:percentile(50),
       latency:percentile(99)))
 end

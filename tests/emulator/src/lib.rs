@@ -12,7 +12,8 @@
 //!
 //! let seed: Seed = serde_json::from_str(r#"{
 //!     "apps": [{
-//!         "clientId": "11111111-1111-1111-1111-111111111111", "tenantId": "99999999-9999-9999-9999-999999999999",
+//!         "clientId": "11111111-1111-1111-1111-111111111111",
+//!         "tenantId": "99999999-9999-9999-9999-999999999999",
 //!         "federatedCredentials": [{"subject": "system:serviceaccount:shop:web"}]
 //!     }],
 //!     "vaults": [{
@@ -20,7 +21,9 @@
 //!         "secrets": {"db-password": "s3cret", "old": {"value": "x", "enabled": false}},
 //!         "keys": {"signing": {"kty": "EC", "crv": "P-256"}},
 //!         "certificates": {"web": {"subject": "web.example"}},
-//!         "roles": [{"clientId": "11111111-1111-1111-1111-111111111111", "secrets": ["get", "list"]}]
+//!         "roles": [{
+//!             "clientId": "11111111-1111-1111-1111-111111111111", "secrets": ["get", "list"]
+//!         }]
 //!     }]
 //! }"#).expect("a seed");
 //! let emulator = Emulator::start(Config { seed, ..Config::default() }).await?;
@@ -48,20 +51,22 @@
 //!
 //! | call | effect |
 //! | --- | --- |
-//! | `GET token?namespace=&serviceAccount=[&audience=][&lifetimeSeconds=]` | a ServiceAccount token, as text |
+//! | `GET token?namespace=&serviceAccount=[&audience=][&lifetimeSeconds=]` | a token, as text |
 //! | `GET cloud`, `GET ca` | the cloud definition; the authority, PEM |
 //! | `POST seed` | adds a [`Seed`] |
-//! | `PUT vaults/V/secrets/NAME` | new version from a [`seed::SecretSeed`], a string or an object; answers `{"version"}` |
-//! | `PUT vaults/V/keys/NAME`, `PUT vaults/V/certificates/NAME` | the same from a [`seed::KeySeed`], a [`seed::CertificateSeed`] |
+//! | `PUT vaults/V/secrets/NAME` | a [`seed::SecretSeed`] as new version; answers `{"version"}` |
+//! | `PUT vaults/V/keys/NAME` | the same of a [`seed::KeySeed`] |
+//! | `PUT vaults/V/certificates/NAME` | the same of a [`seed::CertificateSeed`] |
 //! | `POST vaults/V/objects/NAME/disable[?version=]`, `…/enable` | disables or enables a version |
 //! | `PUT vaults/V/objects/NAME/tags` | replaces the tags of a secret |
 //! | `DELETE vaults/V/objects/NAME` | deletes |
-//! | `POST vaults/V/roles`, `DELETE vaults/V/roles/CLIENTID` | adds a [`seed::RoleSeed`]; takes all roles from an identity |
+//! | `POST vaults/V/roles` | adds a [`seed::RoleSeed`] |
+//! | `DELETE vaults/V/roles/CLIENTID` | takes all roles from an identity |
 //! | `GET counts`, `GET requests`, `DELETE counts` | [`Counts`]; [`RequestRecord`]s; forgets both |
 //! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`Fault`]; shows them; ends them |
 //! | `PUT delay` | `{"milliseconds": 10}`, the round-trip time of every call |
 //! | `PUT lists` | a [`ListShape`]: `{"pageSize": 2, "emptyPages": true}`; `{}` for full pages |
-//! | `PUT token-lifetime` | `{"seconds": 90}` of access tokens issued from now on; `{}` for the usual |
+//! | `PUT token-lifetime` | `{"seconds": 90}` of access tokens from now on; `{}` for the usual |
 
 mod call;
 mod cloud;

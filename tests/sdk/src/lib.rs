@@ -63,7 +63,9 @@ async fn the_sdk_reports_the_codes_of_a_refusal() {
     let client = SdkClient::new(&emulator, "web", &authority, &vault);
     let error = client.secret("absent").await.unwrap_err();
     assert!(error.contains("SecretNotFound"), "{error}");
-    assert!(emulator.requests().iter().any(|one| one.kind == CallKind::SecretGet && one.status == Some(404)));
+    let requests = emulator.requests();
+    let mut reads = requests.iter().filter(|one| one.kind == CallKind::SecretGet);
+    assert!(reads.any(|one| one.status == Some(404)));
 }
 
 /// One token, one challenge, one GET.
@@ -108,7 +110,9 @@ impl SdkClient {
             ..ClientOptions::default()
         };
         let credential = WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
-            credential_options: ClientAssertionCredentialOptions { client_options: client_options.clone() },
+            credential_options: ClientAssertionCredentialOptions {
+                client_options: client_options.clone(),
+            },
             client_id: Some(CLIENT.to_owned()),
             tenant_id: Some(TENANT.to_owned()),
             token_file_path: Some(file.path().to_owned()),

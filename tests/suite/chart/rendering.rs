@@ -114,8 +114,10 @@ fn the_doctor_looks_at_what_is_installed() {
 #[test]
 fn a_selector_of_the_operator_is_kept_beside_ours() {
     let Some(helm) = Helm::find("a_selector_of_the_operator_is_kept_beside_ours") else { return };
-    let selector = r#"mutatingWebhookNamespaceSelector={"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]}"#;
-    let documents = helm.documents(&["--set-json", selector]);
+    let selector = json!({"matchLabels": {"a": "b"},
+        "matchExpressions": [{"key": "c", "operator": "Exists"}]});
+    let selector = format!("mutatingWebhookNamespaceSelector={selector}");
+    let documents = helm.documents(&["--set-json", &selector]);
     let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
     let expected = json!({"matchLabels": {"a": "b"}, "matchExpressions": [
         {"key": "c", "operator": "Exists"},

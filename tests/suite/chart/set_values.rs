@@ -7,11 +7,9 @@ use serde_json::{Value, json};
 #[test]
 fn values_that_cannot_work_are_refused_in_words() {
     let Some(helm) = Helm::find("values_that_cannot_work_are_refused_in_words") else { return };
+    let both_bounds = "podDisruptionBudget.minAvailable=1,podDisruptionBudget.maxUnavailable=0";
     for (arguments, message) in [
-        (
-            &["--set", "podDisruptionBudget.minAvailable=1,podDisruptionBudget.maxUnavailable=0"][..],
-            "are both set; hint: keep one",
-        ),
+        (&["--set", both_bounds][..], "are both set; hint: keep one"),
         (&["--set", "fullnameOverride=azure"], "sorts before azure-wi-webhook"),
         (
             &["--set", "fullnameOverride=azure-wi-webhook-a"],

@@ -76,8 +76,8 @@ fn every_value_is_documented() {
         assert!(rows.iter().any(|row| row.path == *path), "{} has no comment", path.join("."));
     }
     let mut page = String::from(
-        "# Chart values\n\nThis page is generated from `webhook-config/chart/values.yaml`. The chart's \
-         schema refuses other values.\n\n\
+        "# Chart values\n\nThis page is generated from `webhook-config/chart/values.yaml`. The \
+         chart's schema refuses other values.\n\n\
          | value | default | what it does |\n| --- | --- | --- |\n",
     );
     for row in &rows {

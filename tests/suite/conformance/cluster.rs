@@ -60,8 +60,7 @@ async fn hdl_4_so_is_the_default_service_account() {
 }
 
 #[tokio::test]
-async fn x_11_a_service_account_created_moments_after_its_pod_is_found_when_the_creation_is_repeated()
- {
+async fn x_11_a_service_account_created_after_its_pod_is_found_when_the_creation_is_repeated() {
     let cluster = Cluster::start().await;
     let early = cluster.review("late").await.response;
     let message = early["status"]["message"].as_str().unwrap();

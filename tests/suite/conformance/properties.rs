@@ -150,7 +150,8 @@ proptest! {
                     || name == "azure-identity-token"
                     || operation["path"].as_str().unwrap().ends_with("/value")
             };
-            let is_replaced = |operation: &Value| operation["op"] == "replace" && is_of_token(operation);
+            let is_replaced =
+                |operation: &Value| operation["op"] == "replace" && is_of_token(operation);
             if !operations.iter().any(is_replaced) {
                 prop_assert_eq!(survives(&pod, &patched, ""), Ok(()));
             }

@@ -112,10 +112,10 @@ async fn classes_of_a_mebibyte_in_every_shape() {
 async fn large_metadata_of_classes_and_accounts() {
     let hostile = |name: &str, annotation: &str, rest: &str| {
         let managed = filled(r#""managedFields":["#, r#"{"f:a":{}}"#, "]", 1_000_000);
-        let annotations = filled("", annotation, "", 250_000);
-        format!(
-            r#"{{"metadata":{{"annotations":{{{annotations}}},{managed},"name":"{name}","namespace":"greedy","resourceVersion":"5"}}{rest}}}"#
-        )
+        let annotations = format!(r#""annotations":{{{}}}"#, filled("", annotation, "", 250_000));
+        let names = format!(r#""name":"{name}","namespace":"greedy""#);
+        let metadata = format!(r#"{annotations},{managed},{names},"resourceVersion":"5""#);
+        format!(r#"{{"metadata":{{{metadata}}}{rest}}}"#)
     };
     for pages in [false, true] {
         let annotation = |index: usize| {
@@ -205,9 +205,8 @@ async fn more_classes_than_fit_in_two_namespaces() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_in_a_large_cluster() {
     let note = "x".repeat(1900);
-    let annotations = format!(
-        r#""note":"{note}","azure.workload.identity/client-id":"8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8""#
-    );
+    let id = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
+    let annotations = format!(r#""note":"{note}","azure.workload.identity/client-id":"{id}""#);
     let account = move |index: usize| {
         account(&format!("n{}", index % 500), &format!("a{index}"), &annotations)
     };

@@ -5,7 +5,7 @@
 use super::helm::{CLASSES, get, root};
 use super::node::{Node, controllers};
 use super::pods::{pod, with_sidecar};
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, environment};
+use super::stage::{CONFIGURATION, NAMESPACE, SIDECAR_POLICY, SWITCH, Stage, environment};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -30,7 +30,6 @@ const ELSEWHERE: [(&str, &str); 4] = [
 ];
 const UPGRADE: &str = "helm upgrade keysluice webhook-config/chart --namespace keysluice-system \
     --reset-then-reuse-values --wait";
-const SWITCH: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/keysluice-in-force";
 const NODE: &str = include_str!("../../../data/chart/node-commands.txt");
 
 /// Commands of the pages' `sh` blocks, each once; a line that ends in `\` goes on.
@@ -195,8 +194,7 @@ impl<'a> Reader<'a> {
             deployment.contains("registry.example.com/keysluice/webhook:0.1.0"),
             "{deployment}"
         );
-        let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/keysluice-guard-sidecar";
-        let policy = get(self.stage, policy).await.unwrap().to_string();
+        let policy = get(self.stage, SIDECAR_POLICY).await.unwrap().to_string();
         for (name, text) in [("Deployment", deployment), ("guard", policy)] {
             assert!(text.contains("registry.example.com/keysluice/injector"), "{name}: {text}");
             assert!(!text.contains("ghcr.io/keysluice/injector"), "{name}: {text}");

@@ -23,8 +23,8 @@ async fn azure_workload_identity(stage: &Stage) -> Child {
     let (port, authority) = (free_port(), stage.directory.path().join("theirs.pem"));
     let objects = stage.directory.path().join("account.json");
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
-        "metadata": {"name": "default", "namespace": "default",
-        "annotations": {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
+        "metadata": {"name": "default", "namespace": "default", "annotations":
+            {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
     tokio::fs::write(&objects, account.to_string()).await.unwrap();
     let mut command = Command::new(environment("KEYSLUICE_BINARY"));
     command.args([

@@ -1,13 +1,19 @@
 //! `helm install`, `upgrade` and `uninstall` as the book has them.
 
 use super::pods::with_sidecar;
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, certificate, environment, manifest, path};
+use super::stage::{
+    CONFIGURATION, IDENTITY_BINDING, NAMESPACE, SIDECAR_POLICY, Stage, certificate, environment,
+    manifest, path,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
-pub(crate) const CLASSES: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproviderclasses.secrets-store.csi.x-k8s.io";
+pub(crate) const CLASSES: &str = concat!(
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/",
+    "secretproviderclasses.secrets-store.csi.x-k8s.io"
+);
 const SECRET: &str = "/api/v1/namespaces/keysluice-system/secrets/keysluice-tls";
 
 pub(crate) fn root() -> PathBuf {
@@ -116,8 +122,7 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
         "metadata": {"name": "secrets-store.csi.k8s.io"}, "spec": {"attachRequired": false}});
     stage.create(&driver).await.unwrap();
     // And what an operator took away in need.
-    let guard = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity";
-    stage.request(Method::DELETE, guard, None).await.unwrap();
+    stage.request(Method::DELETE, IDENTITY_BINDING, None).await.unwrap();
 
     helm.run(&[
         "upgrade",
@@ -143,7 +148,7 @@ async fn an_upgrade_keeps_what_the_webhook_wrote_and_brings_back_what_is_missing
         get(&stage, CLASSES).await.unwrap()["metadata"]["labels"],
         json!({"from": "another"})
     );
-    assert!(get(&stage, guard).await.is_some());
+    assert!(get(&stage, IDENTITY_BINDING).await.is_some());
 
     helm.run(&["rollback", "keysluice"]).await;
     assert_eq!(
@@ -182,8 +187,7 @@ async fn sidecars_of_replicas_that_are_still_there_pass_the_guard_of_another_rep
             .unwrap();
     };
     let allowed = async || {
-        let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/keysluice-guard-sidecar";
-        let policy = get(&stage, policy).await.unwrap();
+        let policy = get(&stage, SIDECAR_POLICY).await.unwrap();
         let variables = policy["spec"]["variables"].as_array().unwrap().clone();
         variables.iter().find(|one| one["name"] == "repositories").unwrap()["expression"]
             .as_str()

@@ -67,8 +67,8 @@ pub(crate) fn explained(directory: &Path, pods: &[Value], options: &[&str]) -> V
             "spec": {"provider": "azure", "parameters": parameters}})
     };
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
-        "metadata": {"name": "default", "namespace": "default",
-        "annotations": {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
+        "metadata": {"name": "default", "namespace": "default", "annotations":
+            {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
     let mut items = vec![
         account,
         class("class", "clientID", ""),

@@ -1,7 +1,7 @@
 //! What the webhook may do: the list that the API server itself gives, and the bounds that RBAC
 //! cannot express.
 
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, WEBHOOK, certificate};
+use super::stage::{CONFIGURATION, IDENTITY_BINDING, NAMESPACE, Stage, WEBHOOK, certificate};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -197,7 +197,7 @@ async fn of_its_configuration_it_changes_nothing_but_ca_bundle_its_path_and_fail
         (
             "the guard's binding",
             Method::PATCH,
-            "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity",
+            IDENTITY_BINDING,
             Some(
                 &json!([{"op": "replace", "path": "/spec/validationActions", "value": ["Audit"]}]),
             ),

@@ -14,6 +14,21 @@ pub(crate) const NAMESPACE: &str = "keysluice-system";
 pub(crate) const WEBHOOK: &str = "system:serviceaccount:keysluice-system:keysluice";
 pub(crate) const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/keysluice";
+/// Puts the guard of the identity in force.
+pub(crate) const IDENTITY_BINDING: &str = concat!(
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/",
+    "keysluice-guard-identity"
+);
+/// The guard of the sidecar.
+pub(crate) const SIDECAR_POLICY: &str = concat!(
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/",
+    "keysluice-guard-sidecar"
+);
+/// The switch: while it is there, pods are sent to the webhook and the guard looks at them.
+pub(crate) const SWITCH: &str = concat!(
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/",
+    "keysluice-in-force"
+);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {

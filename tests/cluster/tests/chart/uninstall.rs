@@ -3,11 +3,9 @@
 
 use super::helm::Helm;
 use super::pods::pod;
-use super::stage::{CONFIGURATION, NAMESPACE, Stage, manifest, path};
+use super::stage::{CONFIGURATION, NAMESPACE, SWITCH, Stage, manifest, path};
 use reqwest::Method;
 use serde_json::Value;
-
-const SWITCH: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/keysluice-in-force";
 
 /// Helm's order: rights first, kinds that it does not know last.
 const ORDER: [&str; 12] = [

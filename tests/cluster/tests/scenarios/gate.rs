@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 crate::scenarios!(
     a_closed_hook_says_why_in_describe_and_log_and_its_pod_is_deleted_within_the_bound,
-    a_closed_probe_says_why_in_an_event_describe_and_log_and_its_pod_is_deleted_within_the_bound,
+    a_closed_probe_says_why_in_event_describe_and_log_and_its_pod_is_deleted_within_the_bound,
 );
 
 /// What the gate waits for (30 s), the pod's grace period (1 s), and what the kubelet does besides.
@@ -24,7 +24,7 @@ async fn a_closed_hook_says_why_in_describe_and_log_and_its_pod_is_deleted_withi
     Ok(())
 }
 
-async fn a_closed_probe_says_why_in_an_event_describe_and_log_and_its_pod_is_deleted_within_the_bound(
+async fn a_closed_probe_says_why_in_event_describe_and_log_and_its_pod_is_deleted_within_the_bound(
     scene: &Scene,
 ) -> anyhow::Result<()> {
     let shown = closed(scene, "probe", "Unhealthy").await?;

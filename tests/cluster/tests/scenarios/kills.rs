@@ -14,7 +14,10 @@ const BOUND: Duration = Duration::from_secs(10);
 /// From the endpoint's removal to the last packet that goes there: kube-proxy writes its rules once
 /// a second at most.
 const PROXY: Duration = Duration::from_secs(2);
-const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/keysluice-system/endpointslices?labelSelector=kubernetes.io/service-name%3Dkeysluice";
+const SLICES: &str = concat!(
+    "/apis/discovery.k8s.io/v1/namespaces/keysluice-system/endpointslices",
+    "?labelSelector=kubernetes.io/service-name%3Dkeysluice"
+);
 
 async fn killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod(
     scene: &Scene,

@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 crate::scenarios!(
     the_first_pod_is_mutated_within_fifteen_seconds_of_helm_install,
-    no_pod_is_refused_or_missed_through_upgrade_scaling_and_rotation_of_certificate_and_authority,
+    no_pod_is_refused_or_missed_in_upgrade_scaling_and_rotation_of_certificate_and_authority,
 );
 
 /// A look at cluster and images before anything is installed takes about half of it.
@@ -47,7 +47,7 @@ fn short_lives() -> Value {
     json!({"extraEnv": lives.map(|(name, value)| json!({"name": name, "value": value}))})
 }
 
-async fn no_pod_is_refused_or_missed_through_upgrade_scaling_and_rotation_of_certificate_and_authority(
+async fn no_pod_is_refused_or_missed_in_upgrade_scaling_and_rotation_of_certificate_and_authority(
     scene: &Scene,
 ) -> anyhow::Result<()> {
     webhook::is_ready(scene, 2).await?;

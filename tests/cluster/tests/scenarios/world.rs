@@ -225,7 +225,8 @@ impl World {
                 for container in pod["spec"][kind].as_array().into_iter().flatten() {
                     let container = container["name"].as_str().unwrap_or_default();
                     let path = format!(
-                        "/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines=60"
+                        "/api/v1/namespaces/{namespace}/pods/{name}/log\
+                         ?container={container}&tailLines=60"
                     );
                     let log =
                         self.api.text(&path).await.unwrap_or_else(|error| format!("{error:#}"));

@@ -85,8 +85,8 @@ impl Caller {
             issuer: self.issuer.clone(),
             action: format!("Microsoft.KeyVault/vaults/{collection_path}/{action}"),
             resource: format!(
-                "/subscriptions/00000000-0000-0000-0000-000000000000/resourcegroups/emulator/providers/microsoft.keyvault/vaults/{}\
-                 {scope}",
+                "/subscriptions/00000000-0000-0000-0000-000000000000/resourcegroups/emulator\
+                 /providers/microsoft.keyvault/vaults/{}{scope}",
                 vault.name
             ),
             vault: vault.name.clone(),

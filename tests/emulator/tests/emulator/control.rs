@@ -19,7 +19,8 @@ async fn call(bench: &Bench, method: Method, path: &str, body: Option<Value>) ->
 #[tokio::test]
 async fn a_minted_token_buys_an_access_token() {
     let bench = Bench::start().await;
-    let path = "token?namespace=shop&serviceAccount=web&audience=api%3A%2F%2FAzureADTokenExchange&lifetimeSeconds=600";
+    let path = "token?namespace=shop&serviceAccount=web\
+        &audience=api%3A%2F%2FAzureADTokenExchange&lifetimeSeconds=600";
     let (status, assertion) = call(&bench, Method::GET, path, None).await;
     assert_eq!(status, 200);
     assert_eq!(

@@ -33,7 +33,8 @@ async fn a_call_without_token_is_challenged() {
     assert_eq!(
         response.headers()["www-authenticate"],
         format!(
-            r#"Bearer authorization="https://login.microsoftonline.com/{TENANT}", resource="https://vault.azure.net""#
+            "Bearer authorization=\"https://login.microsoftonline.com/{TENANT}\", \
+             resource=\"https://vault.azure.net\""
         )
     );
 }

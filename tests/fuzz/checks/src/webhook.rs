@@ -26,8 +26,9 @@ pub fn cursor(bytes: &[u8]) {
             assert_eq!(json::from_slice::<i64>(bytes).ok(), number.as_i64());
         }
         Ok(Value::Number(_)) => assert!(json::from_slice::<Quantity<'_>>(bytes).is_ok()),
-        // Read as a map of strings, not looked at as a `Value`: that keeps only the last of repeated
-        // keys, and an earlier one of another type makes the map invalid, as for the API server.
+        // Read as a map of strings, not looked at as a `Value`: that keeps only the last of
+        // repeated keys, and an earlier one of another type makes the map invalid, as for the API
+        // server.
         Ok(Value::Object(_)) => {
             if let Ok(map) = serde_json::from_slice::<BTreeMap<String, String>>(bytes) {
                 let ours = json::from_slice::<StringMap<'_>>(bytes).unwrap();

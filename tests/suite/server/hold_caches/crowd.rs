@@ -165,9 +165,9 @@ fn kubeconfig(directory: &std::path::Path, address: SocketAddr) -> String {
 }
 
 fn metadata(namespace: &str, name: &str, annotations: &str) -> String {
-    format!(
-        r#""metadata":{{"annotations":{{{annotations}}},"name":"{name}","namespace":"{namespace}","resourceVersion":"5"}}"#
-    )
+    let annotations = format!(r#""annotations":{{{annotations}}}"#);
+    let names = format!(r#""name":"{name}","namespace":"{namespace}""#);
+    format!(r#""metadata":{{{annotations},{names},"resourceVersion":"5"}}"#)
 }
 
 pub(super) fn account(namespace: &str, name: &str, annotations: &str) -> String {

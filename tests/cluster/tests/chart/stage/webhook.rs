@@ -1,6 +1,9 @@
 //! The webhook as a process beside the API server, and where the API server is led.
 
-use super::{CONFIGURATION, NAMESPACE, PATIENCE, Stage, environment, free_port, manifest, path};
+use super::{
+    CONFIGURATION, IDENTITY_BINDING, NAMESPACE, PATIENCE, Stage, environment, free_port, manifest,
+    path,
+};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
@@ -116,8 +119,7 @@ impl Stage {
             json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]);
         self.request(Method::PATCH, CONFIGURATION, Some(&policy)).await.unwrap();
         let actions = json!({"spec": {"validationActions": ["Deny"]}});
-        let binding = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/keysluice-guard-identity";
-        self.request(Method::PATCH, binding, Some(&actions)).await.unwrap();
+        self.request(Method::PATCH, IDENTITY_BINDING, Some(&actions)).await.unwrap();
     }
 
     /// Leads the API server back to the Service: Helm expects it there.

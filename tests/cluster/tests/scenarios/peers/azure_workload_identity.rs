@@ -124,7 +124,8 @@ async fn shows_one_identity(page: &mut Reader<'_>) -> anyhow::Result<()> {
 }
 
 fn labelled(scene: &Scene, name: &str) -> Value {
-    let script = r#"test -s "$AZURE_FEDERATED_TOKEN_FILE" && echo "$AZURE_FEDERATED_TOKEN_FILE"; sleep infinity"#;
+    let script = r#"test -s "$AZURE_FEDERATED_TOKEN_FILE" && echo "$AZURE_FEDERATED_TOKEN_FILE"
+        sleep infinity"#;
     json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": scene.namespace,
             "labels": {"azure.workload.identity/use": "true"}},

@@ -62,10 +62,10 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
 
     // One workload, then all but one.
     let annotate = |how: &str| {
-        let patch = format!(r#"{{"keysluice.dev/csi-volumes":"{how}"}}"#);
-        format!(
-            r#"kubectl --namespace NAMESPACE patch deployment WORKLOAD --patch '{{"spec":{{"template":{{"metadata":{{"annotations":{patch}}}}}}}}}'"#
-        )
+        let annotations = format!(r#"{{"keysluice.dev/csi-volumes":"{how}"}}"#);
+        let patch =
+            format!(r#"{{"spec":{{"template":{{"metadata":{{"annotations":{annotations}}}}}}}}}"#);
+        format!("kubectl --namespace NAMESPACE patch deployment WORKLOAD --patch '{patch}'")
     };
     page.give(&annotate("replace")).await?;
     page.give("kubectl --namespace NAMESPACE rollout status deployment WORKLOAD").await?;
@@ -189,7 +189,8 @@ async fn charts(scene: &Scene, page: &Reader<'_>) -> anyhow::Result<()> {
     ];
     let trust = (
         "  volumes: []\n  volumeMounts: []",
-        "  volumes: [{name: trust, configMap: {name: emulator}}]\n  volumeMounts: [{name: trust, mountPath: /etc/ssl/certs}]",
+        "  volumes: [{name: trust, configMap: {name: emulator}}]\n  \
+           volumeMounts: [{name: trust, mountPath: /etc/ssl/certs}]",
     );
     copy(page, DRIVER, &driver)?;
     copy(page, PROVIDER, &[kubelet, trust])
