@@ -30,6 +30,8 @@ impl Default for Patch {
     }
 }
 
+// Paths are tuples of texts and numbers; values are small structs: references would only be noise.
+#[allow(clippy::needless_pass_by_value)]
 impl Patch {
     /// Adds a member, inserts before an index, or appends (`…/-`).
     pub(crate) fn add(&mut self, path: impl Path, value: impl Serialize) {
