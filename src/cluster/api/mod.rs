@@ -14,8 +14,8 @@ mod backoff;
 mod cache;
 mod client;
 mod configuration;
+mod connection;
 mod csi_drivers;
-mod endpoint;
 mod event;
 mod gate;
 mod lines;
@@ -30,7 +30,7 @@ mod watch;
 
 pub use client::{ApiError, Client};
 pub use configuration::{BundleConfiguration, watch_configuration};
-pub use endpoint::ClientError;
+pub use connection::ClientError;
 pub use object::get;
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
 pub use tightening::{Tightened, Tightening};
@@ -239,15 +239,15 @@ fn known<T>(answer: Answer<T>, object: impl FnOnce() -> String) -> Result<Option
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_watch_is_small() {
+    #[tokio::test]
+    async fn a_watch_is_small() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("kubeconfig");
         let text = "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\nclusters: \
             [{name: k, cluster: {server: 'http://k.test'}}]\n";
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes())
             .unwrap();
-        let client = Client::from_kubeconfig(&path).unwrap();
+        let client = Client::connect(Some(&path)).unwrap();
         let watch =
             Watch::new(client.clone(), Arc::new(Cache::<CsiDrivers>::new(0)), Pace::default());
         // Two of these sizes live as long as the process, once for each cache.

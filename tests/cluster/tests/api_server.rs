@@ -74,7 +74,7 @@ async fn caches_follow_a_real_api_server_through_a_restart() {
     let begun = Instant::now();
     let mut plane = ControlPlane::start(&environment("KEYSLUICE_COMPONENTS")).await.unwrap();
     println!("control plane up after {:.1} s", begun.elapsed().as_secs_f32());
-    let client = Client::from_kubeconfig(&plane.webhook_kubeconfig().await.unwrap()).unwrap();
+    let client = Client::connect(Some(&plane.webhook_kubeconfig().await.unwrap())).unwrap();
     let cluster = Arc::new(ApiServer::new(client, keysluice::budget::Budget::default()));
     let pace = Pace { not_installed: Duration::from_millis(200), ..Pace::default() };
     let watch = tokio::spawn(cluster.watch(pace));

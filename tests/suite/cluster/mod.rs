@@ -1,5 +1,6 @@
 //! The API client: watches, live reads, TLS, against a stand-in of the API server.
 
+mod kubeconfig;
 mod live;
 mod misses;
 mod properties;

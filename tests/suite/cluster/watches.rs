@@ -44,7 +44,7 @@ impl Watched {
 
     pub(crate) fn by(kubeconfig: &Path, server: ApiServer) -> Self {
         let cluster = Arc::new(api::ApiServer::new(
-            Client::from_kubeconfig(kubeconfig).unwrap(),
+            Client::connect(Some(kubeconfig)).unwrap(),
             Budget::default(),
         ));
         let watch = tokio::spawn(cluster.watch(FAST));
@@ -272,7 +272,7 @@ async fn a_server_that_is_down_is_not_asked_in_a_tight_loop() {
         server.world().fail(resource, [Fault::Status(503); 1000]);
     }
     let scratch = tempfile::tempdir().unwrap();
-    let client = Client::from_kubeconfig(&server.kubeconfig(scratch.path())).unwrap();
+    let client = Client::connect(Some(&server.kubeconfig(scratch.path()))).unwrap();
     let cluster = api::ApiServer::new(client, Budget::default());
     let _ = tokio::time::timeout(Duration::from_secs(1), cluster.watch(Pace::default())).await;
     let requests = server.world().requests.len();

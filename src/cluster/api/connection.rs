@@ -1,0 +1,315 @@
+//! Where the API server is and who asks it: kube's client of a kubeconfig or of the pod, made again
+//! when a file it comes from changes.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{AuthError, Body, ConfigExt as _};
+use kube::config::{Config, InClusterError, Kubeconfig, KubeconfigError};
+use secrecy::SecretString;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tower::{BoxError, ServiceBuilder};
+
+const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+/// What a pod is told of its API server.
+const POD_VARIABLES: [&str; 2] = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
+/// TCP connection and TLS handshake.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Idle connections that are kept: as many as one review may ask at once, without many classes.
+const MAX_IDLE: usize = 4;
+
+/// Why there is no API server to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A file cannot be read.
+    #[error("KS705 cannot read {path}: {source}")]
+    Read {
+        /// The kubeconfig, or a file it names.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not a kubeconfig that can be used.
+    #[error("KS705 {path}: {source}")]
+    Kubeconfig {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<KubeconfigError>,
+    },
+    /// Something is missing, or not what it should be.
+    #[error("KS705 {path}: {field} {problem}")]
+    Field {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What is wrong, and what to do.
+        problem: &'static str,
+    },
+    /// Not in a pod.
+    #[error(
+        "KS705 not in a cluster ({variable} is not set); hint: name an API server with \
+         --kubeconfig FILE, or manifests with --objects PATH"
+    )]
+    NotInCluster {
+        /// What tells a pod of its API server.
+        variable: &'static str,
+    },
+    /// What the kubelet mounts cannot be used.
+    #[error("KS705 the pod's ServiceAccount cannot be used: {0}")]
+    InCluster(#[from] InClusterError),
+    /// The plug-in of the kubeconfig gave no credential. Neither its command line nor its output
+    /// is told: both may hold secrets.
+    #[error(
+        "KS705 the exec plug-in of the kubeconfig failed ({status}); hint: `kubectl version` with \
+         the same kubeconfig runs it too and shows what it says"
+    )]
+    Plugin {
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// Certificates, keys or credentials cannot be used.
+    #[error("KS705 the connection to the API server cannot be set up: {0}")]
+    Setup(#[source] BoxError),
+}
+
+/// Where the connection is described.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Kubeconfig(PathBuf),
+    /// What the kubelet tells every pod.
+    Pod,
+}
+
+/// The way to the API server.
+pub(super) struct Connection {
+    source: Source,
+    current: Mutex<Arc<Connected>>,
+}
+
+/// One client of kube, with its idle connections.
+pub(super) struct Connected {
+    client: kube::Client,
+    config: Config,
+    /// What the client was made from. The kubelet renews a token and a CA by swapping the file;
+    /// others renew client certificates.
+    files: Arc<Vec<File>>,
+    /// Whether it may have idle connections.
+    is_used: AtomicBool,
+    is_retired: AtomicBool,
+}
+
+/// A file and its content; `None` where it cannot be read, as of a context that is not used.
+struct File(PathBuf, Option<Vec<u8>>);
+
+impl Connection {
+    /// Fails where something cannot be read, so that a wrong path is an error at start and not a
+    /// retry for ever. An exec plug-in is run. Needs a runtime.
+    pub(super) fn open(source: Source) -> Result<Self, ClientError> {
+        let current = Mutex::new(Arc::new(Connected::new(&source)?));
+        Ok(Self { source, current })
+    }
+
+    /// The client of the files as they are now.
+    pub(super) async fn current(&self) -> Result<Arc<Connected>, ClientError> {
+        let known = Arc::clone(&self.lock());
+        if known.is_current() {
+            return Ok(known);
+        }
+        let (source, last) = (self.source.clone(), Arc::clone(&known));
+        let make = move || Connected::new(&source).or_else(|error| last.again().ok_or(error));
+        // An exec plug-in may ask somebody to log in.
+        let next = tokio::task::spawn_blocking(make).await;
+        let next = Arc::new(next.map_err(|error| ClientError::Setup(error.into()))??);
+        let mut current = self.lock();
+        if Arc::ptr_eq(&current, &known) {
+            *current = next;
+        }
+        Ok(Arc::clone(&current))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Connected>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connected {
+    fn new(source: &Source) -> Result<Self, ClientError> {
+        let (config, files) = match source {
+            Source::Kubeconfig(path) => of_kubeconfig(path)?,
+            Source::Pod => of_pod()?,
+        };
+        Self::of(config, Arc::new(files)).map_err(setup)
+    }
+
+    fn of(config: Config, files: Arc<Vec<File>>) -> Result<Self, kube::Error> {
+        Ok(Self {
+            client: client(config.clone())?,
+            config,
+            files,
+            is_used: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
+        })
+    }
+
+    /// The same once more, where the files are gone and nothing else is known.
+    fn again(&self) -> Option<Self> {
+        let is_known = !self.files.iter().any(File::has_changed);
+        is_known.then(|| Self::of(self.config.clone(), Arc::clone(&self.files)).ok()).flatten()
+    }
+
+    fn is_current(&self) -> bool {
+        let is_valid = |until| SystemTime::from(until) > SystemTime::now();
+        !self.is_retired.load(Ordering::Relaxed)
+            && self.client.valid_until().is_none_or(is_valid)
+            && !self.files.iter().any(File::has_changed)
+    }
+
+    /// Whether a request may meet an idle connection.
+    pub(super) fn may_be_idle(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// The next request makes another client, without the idle connections of this one.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) async fn send(&self, request: &Request<Bytes>) -> kube::Result<Response<Body>> {
+        let response = self.client.send(request.clone().map(Body::from)).await?;
+        self.is_used.store(true, Ordering::Relaxed);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            // An exec plug-in may have another credential by now.
+            self.retire();
+        }
+        Ok(response)
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Self {
+        Self(path.to_owned(), std::fs::read(path).ok())
+    }
+
+    /// A file that is gone has not: some make a token readable at start and remove it then.
+    fn has_changed(&self) -> bool {
+        std::fs::read(&self.0).is_ok_and(|now| self.1.as_ref() != Some(&now))
+    }
+}
+
+/// The current context of a kubeconfig, and all files it names.
+fn of_kubeconfig(path: &Path) -> Result<(Config, Vec<File>), ClientError> {
+    let read = std::fs::read(path)
+        .map_err(|source| ClientError::Read { path: path.to_owned(), source })?;
+    let wrong =
+        |source| ClientError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
+    let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
+    let mut files = vec![File(path.to_owned(), Some(read))];
+    let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
+    files.extend(
+        clusters
+            .filter_map(|cluster| cluster.certificate_authority.as_ref())
+            .map(|path| File::read(Path::new(path))),
+    );
+    let users = kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref());
+    files.extend(
+        users
+            .flat_map(|user| [&user.client_certificate, &user.client_key, &user.token_file])
+            .flatten()
+            .map(|path| File::read(Path::new(path))),
+    );
+    let config = Config::try_from(kubeconfig).map_err(wrong)?;
+    if config.accept_invalid_certs {
+        let (field, problem) =
+            ("insecure-skip-tls-verify", "is not supported; hint: set certificate-authority");
+        return Err(ClientError::Field { path: path.to_owned(), field, problem });
+    }
+    Ok((with_token(config, &files)?, files))
+}
+
+fn of_pod() -> Result<(Config, Vec<File>), ClientError> {
+    if let Some(variable) =
+        POD_VARIABLES.into_iter().find(|variable| std::env::var_os(variable).is_none())
+    {
+        return Err(ClientError::NotInCluster { variable });
+    }
+    let authority = File::read(Path::new(POD_CA));
+    let mut config = Config::incluster()?;
+    // The whole client is made again when the file changes.
+    config.root_cert_file = None;
+    let token = config.auth_info.token_file.iter().map(|path| File::read(Path::new(path)));
+    let files: Vec<File> = std::iter::once(authority).chain(token).collect();
+    Ok((with_token(config, &files)?, files))
+}
+
+/// Takes the token from its file as it was read: kube reads it once a minute, and takes its last
+/// newline for a part of it.
+fn with_token(mut config: Config, files: &[File]) -> Result<Config, ClientError> {
+    let Some(path) = config.auth_info.token_file.take().map(PathBuf::from) else {
+        return Ok(config);
+    };
+    let read = files.iter().find(|file| file.0 == path).and_then(|file| file.1.as_deref());
+    let token = match read {
+        Some(read) => String::from_utf8_lossy(read).trim().to_owned(),
+        None => {
+            std::fs::read_to_string(&path).map_err(|source| ClientError::Read { path, source })?
+        }
+    };
+    config.auth_info.token = Some(SecretString::from(token));
+    Ok(config)
+}
+
+fn client(mut config: Config) -> Result<kube::Client, kube::Error> {
+    config.connect_timeout = Some(CONNECT);
+    // The callers know what may be repeated, and when.
+    config.default_retry = false;
+    if config.proxy_url.is_some() || config.auth_info.exec.is_some() {
+        return kube::Client::try_from(config);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    // A watch is silent for a minute at a time: without this a vanished API server looks like a
+    // quiet one.
+    tcp.set_keepalive(Some(Duration::from_secs(15)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(5)));
+    tcp.set_keepalive_retries(Some(3));
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
+    connector.set_connect_timeout(Some(CONNECT));
+    let http = legacy::Client::builder(TokioExecutor::new())
+        // One TLS record. Left alone, hyper's buffer grows to 400 KiB under a long list and stays
+        // there.
+        .http1_read_buf_exact_size(16 << 10)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .pool_timer(TokioTimer::new())
+        .build::<_, Body>(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(kube::Client::new(service, config.default_namespace))
+}
+
+fn setup(error: kube::Error) -> ClientError {
+    match error {
+        kube::Error::Auth(AuthError::AuthExecRun { out, .. }) => {
+            ClientError::Plugin { status: out.status }
+        }
+        error => ClientError::Setup(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
