@@ -1,6 +1,7 @@
 //! Requests to the API server whose answers are read piece by piece, and no further than a limit.
 
 use super::connection::{ClientError, Connection, Source};
+use super::transport::Reuse;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
@@ -23,8 +24,8 @@ pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 /// How long the head of an answer may take; priority and fairness queues a request for up to a
 /// minute.
 const HEAD: Duration = Duration::from_secs(60);
-/// How long where the connection was idle: it may have been forgotten on the way, and a new one is
-/// asked the same.
+/// How long for one object where the connection was idle: it may have been lost on the way, and the
+/// same is read on a new one.
 const IDLE_HEAD: Duration = Duration::from_secs(1);
 /// A body of one piece: an object with 1.5 MiB in the API server's store, or a page, which is asked
 /// for anew with half as many items.
@@ -85,13 +86,13 @@ impl Client {
         Ok(Self { connection: Arc::new(Connection::open(source)?) })
     }
 
-    /// GETs `path` and gives the body once the status is known to be good.
+    /// GETs `path` and gives the body once the status is known to be good; for watches, which take
+    /// a connection of their own.
     pub(super) async fn open(&self, path: &str, accept: &'static str) -> Result<Body, ApiError> {
-        let request = request(Method::GET, path, accept, Bytes::new())?;
-        good(Box::pin(self.send(&request)).await?).await
+        self.send(request(Method::GET, path, accept, Bytes::new())?).await
     }
 
-    /// GETs `path`, all of it.
+    /// GETs an object at `path`.
     pub(super) async fn read(&self, path: &str, accept: &'static str) -> Result<Vec<u8>, ApiError> {
         self.read_object(path, accept, MAX_BODY_BYTES).await
     }
@@ -103,7 +104,23 @@ impl Client {
         accept: &'static str,
         limit_bytes: usize,
     ) -> Result<Vec<u8>, ApiError> {
-        collect(self.open(path, accept).await?, limit_bytes).await
+        collect(self.get(path, accept, Reuse(IDLE_HEAD)).await?, limit_bytes).await
+    }
+
+    /// GETs a page of the list at `path`. The API server may take its time for one, and the
+    /// connection was in use a moment ago.
+    pub(super) async fn read_page(
+        &self,
+        path: &str,
+        accept: &'static str,
+    ) -> Result<Vec<u8>, ApiError> {
+        collect(self.get(path, accept, Reuse(HEAD)).await?, MAX_BODY_BYTES).await
+    }
+
+    async fn get(&self, path: &str, accept: &'static str, reuse: Reuse) -> Result<Body, ApiError> {
+        let mut request = request(Method::GET, path, accept, Bytes::new())?;
+        request.extensions_mut().insert(reuse);
+        self.send(request).await
     }
 
     /// Creates an object in the collection at `path`.
@@ -120,26 +137,16 @@ impl Client {
         self.write(request).await
     }
 
-    async fn write(&self, request: Request<Bytes>) -> Result<(), ApiError> {
-        let answer = good(Box::pin(self.send(&request)).await?).await?;
-        collect(answer, MAX_BODY_BYTES).await.map(drop)
+    async fn write(&self, request: Request<Body>) -> Result<(), ApiError> {
+        collect(self.send(request).await?, MAX_BODY_BYTES).await.map(drop)
     }
 
-    /// Sends a request that may arrive twice: a read, or a write that only works on the version it
-    /// names.
-    async fn send(&self, request: &Request<Bytes>) -> Result<Response<Body>, ApiError> {
-        let mut connected = self.connection.current().await.map_err(unreachable)?;
-        if connected.may_be_idle() {
-            let sent = tokio::time::timeout(IDLE_HEAD, connected.send(request)).await;
-            if let Ok(Ok(response)) = sent {
-                return Ok(response);
-            }
-            // The API server closed the connection meanwhile, or it was forgotten on the way, and
-            // the other idle ones with it.
-            connected.retire();
-            connected = self.connection.current().await.map_err(unreachable)?;
-        }
-        within(HEAD, connected.send(request)).await?.map_err(failed)
+    async fn send(&self, request: Request<Body>) -> Result<Body, ApiError> {
+        let send = async {
+            let connected = self.connection.current().await.map_err(unreachable)?;
+            connected.send(request).await.map_err(failed)
+        };
+        good(Box::pin(within(HEAD, send)).await??).await
     }
 }
 
@@ -148,10 +155,10 @@ fn request(
     path: &str,
     accept: &'static str,
     body: Bytes,
-) -> Result<Request<Bytes>, ApiError> {
+) -> Result<Request<Body>, ApiError> {
     let agent = HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION")));
     let request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
-    request.header(USER_AGENT, agent).body(body).map_err(unreachable)
+    request.header(USER_AGENT, agent).body(Body::from(body)).map_err(unreachable)
 }
 
 /// The body of a success, or what the API server's Status says.

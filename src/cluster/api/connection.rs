@@ -1,15 +1,13 @@
 //! Where the API server is and who asks it: kube's client of a kubeconfig or of the pod, made again
 //! when a file it comes from changes.
 
-use bytes::Bytes;
+use super::transport::{CONNECT, Transport};
 use http::{Request, Response, StatusCode};
-use hyper_timeout::TimeoutConnector;
-use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{AuthError, Body, ConfigExt as _};
 use kube::config::{Config, InClusterError, Kubeconfig, KubeconfigError};
 use secrecy::SecretString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,10 +18,9 @@ use tower::{BoxError, ServiceBuilder};
 const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 /// What a pod is told of its API server.
 const POD_VARIABLES: [&str; 2] = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
-/// TCP connection and TLS handshake.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Idle connections that are kept: as many as one review may ask at once, without many classes.
-const MAX_IDLE: usize = 4;
+/// A file that changed this little before it was read may change again without another time of
+/// change.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Why there is no API server to ask.
 #[derive(Debug, thiserror::Error)]
@@ -104,13 +101,25 @@ pub(super) struct Connected {
     /// What the client was made from. The kubelet renews a token and a CA by swapping the file;
     /// others renew client certificates.
     files: Arc<Vec<File>>,
-    /// Whether it may have idle connections.
-    is_used: AtomicBool,
-    is_retired: AtomicBool,
+    /// Whether the API server refused its credential.
+    is_refused: AtomicBool,
 }
 
-/// A file and its content; `None` where it cannot be read, as of a context that is not used.
-struct File(PathBuf, Option<Vec<u8>>);
+/// A file, its content, and what its metadata said before it was read; `None` where it cannot be
+/// read, as of a context that is not used.
+struct File {
+    path: PathBuf,
+    content: Option<Vec<u8>>,
+    stamp: Option<Stamp>,
+}
+
+/// What differs after a file was written or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size_bytes: u64,
+    changed: SystemTime,
+}
 
 impl Connection {
     /// Fails where something cannot be read, so that a wrong path is an error at start and not a
@@ -157,8 +166,7 @@ impl Connected {
             client: client(config.clone())?,
             config,
             files,
-            is_used: AtomicBool::new(false),
-            is_retired: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
         })
     }
 
@@ -170,27 +178,16 @@ impl Connected {
 
     fn is_current(&self) -> bool {
         let is_valid = |until| SystemTime::from(until) > SystemTime::now();
-        !self.is_retired.load(Ordering::Relaxed)
+        !self.is_refused.load(Ordering::Relaxed)
             && self.client.valid_until().is_none_or(is_valid)
             && !self.files.iter().any(File::has_changed)
     }
 
-    /// Whether a request may meet an idle connection.
-    pub(super) fn may_be_idle(&self) -> bool {
-        self.is_used.load(Ordering::Relaxed)
-    }
-
-    /// The next request makes another client, without the idle connections of this one.
-    pub(super) fn retire(&self) {
-        self.is_retired.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) async fn send(&self, request: &Request<Bytes>) -> kube::Result<Response<Body>> {
-        let response = self.client.send(request.clone().map(Body::from)).await?;
-        self.is_used.store(true, Ordering::Relaxed);
+    pub(super) async fn send(&self, request: Request<Body>) -> kube::Result<Response<Body>> {
+        let response = self.client.send(request).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            // An exec plug-in may have another credential by now.
-            self.retire();
+            // An exec plug-in may have another credential by now: the next request asks for it.
+            self.is_refused.store(true, Ordering::Relaxed);
         }
         Ok(response)
     }
@@ -198,23 +195,39 @@ impl Connected {
 
 impl File {
     fn read(path: &Path) -> Self {
-        Self(path.to_owned(), std::fs::read(path).ok())
+        let stamp = Stamp::of(path).filter(Stamp::is_settled);
+        Self { path: path.to_owned(), content: std::fs::read(path).ok(), stamp }
     }
 
-    /// A file that is gone has not: some make a token readable at start and remove it then.
+    /// Whether there is another content. A file that is gone has not changed: some make a token
+    /// readable at start and remove it then.
     fn has_changed(&self) -> bool {
-        std::fs::read(&self.0).is_ok_and(|now| self.1.as_ref() != Some(&now))
+        let is_same = self.stamp.is_some() && self.stamp == Stamp::of(&self.path);
+        !is_same && std::fs::read(&self.path).is_ok_and(|now| self.content.as_ref() != Some(&now))
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let changed = metadata.modified().ok()?;
+        Some(Self { inode: metadata.ino(), size_bytes: metadata.len(), changed })
+    }
+
+    fn is_settled(&self) -> bool {
+        self.changed.elapsed().is_ok_and(|age| age > SETTLED)
     }
 }
 
 /// The current context of a kubeconfig, and all files it names.
 fn of_kubeconfig(path: &Path) -> Result<(Config, Vec<File>), ClientError> {
-    let read = std::fs::read(path)
+    std::fs::File::open(path)
         .map_err(|source| ClientError::Read { path: path.to_owned(), source })?;
     let wrong =
         |source| ClientError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
+    let own = File::read(path);
     let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
-    let mut files = vec![File(path.to_owned(), Some(read))];
+    let mut files = vec![own];
     let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
     files.extend(
         clusters
@@ -258,7 +271,7 @@ fn with_token(mut config: Config, files: &[File]) -> Result<Config, ClientError>
     let Some(path) = config.auth_info.token_file.take().map(PathBuf::from) else {
         return Ok(config);
     };
-    let read = files.iter().find(|file| file.0 == path).and_then(|file| file.1.as_deref());
+    let read = files.iter().find(|file| file.path == path).and_then(|file| file.content.as_deref());
     let token = match read {
         Some(read) => String::from_utf8_lossy(read).trim().to_owned(),
         None => {
@@ -284,21 +297,13 @@ fn client(mut config: Config) -> Result<kube::Client, kube::Error> {
     tcp.set_keepalive(Some(Duration::from_secs(15)));
     tcp.set_keepalive_interval(Some(Duration::from_secs(5)));
     tcp.set_keepalive_retries(Some(3));
-    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
-    connector.set_connect_timeout(Some(CONNECT));
-    let http = legacy::Client::builder(TokioExecutor::new())
-        // One TLS record. Left alone, hyper's buffer grows to 400 KiB under a long list and stays
-        // there.
-        .http1_read_buf_exact_size(16 << 10)
-        .pool_max_idle_per_host(MAX_IDLE)
-        .pool_timer(TokioTimer::new())
-        .build::<_, Body>(connector);
+    let connector = config.rustls_https_connector_with_connector(tcp)?;
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
-        .service(http);
+        .service(Transport::new(connector));
     Ok(kube::Client::new(service, config.default_namespace))
 }
 

@@ -26,6 +26,7 @@ mod service_accounts;
 mod shares;
 mod stores;
 mod tightening;
+mod transport;
 mod watch;
 
 pub use client::{ApiError, Client};

@@ -1,7 +1,7 @@
 //! Kubeconfigs as people have them: exec plug-ins, OIDC, proxies, client certificates.
 
-use crate::suite::support::api_server::ApiServer;
 use super::watches::server_with_accounts;
+use crate::suite::support::api_server::ApiServer;
 use crate::suite::support::keysluice;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

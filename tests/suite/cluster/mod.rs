@@ -7,3 +7,4 @@ mod properties;
 mod serve;
 mod tls;
 mod watches;
+mod writes;
