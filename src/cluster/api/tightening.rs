@@ -102,7 +102,7 @@ impl Tightening {
                 let loose = loose(configuration.entries(), &self.entries);
                 match self.tighten_entries(&loose, &configuration.version()).await {
                     Ok(()) => {
-                        done.extend(loose.into_iter().map(|(_, name)| Tightened::Entry(name)))
+                        done.extend(loose.into_iter().map(|(_, name)| Tightened::Entry(name)));
                     }
                     Err(refused) => error = Some(refused),
                 }

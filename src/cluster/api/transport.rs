@@ -187,3 +187,6 @@ impl Idle {
         self.all().clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

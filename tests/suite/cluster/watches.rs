@@ -424,9 +424,17 @@ async fn a_core_kind_is_never_taken_for_missing() {
 async fn pages_that_are_too_large_are_halved() {
     let server = server_with_accounts();
     server.world().streams_lists = false;
-    let vault = "x".repeat(600_000);
     for number in 0..8 {
-        server.world().put_class("n", &format!("large-{number}"), &vault);
+        let annotations = json!({"padding": "x".repeat(500_000)});
+        let name = format!("large-{number}");
+        let parameters = json!({"keyvaultName": "x".repeat(100_000)});
+        server.world().put(
+            CLASSES,
+            json!({
+                "metadata": {"namespace": "n", "name": name, "annotations": annotations},
+                "spec": {"provider": "azure", "parameters": parameters},
+            }),
+        );
     }
     server.world().put_class("n", "small", "vault");
     let watched = Watched::synced(server).await;
