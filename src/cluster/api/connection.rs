@@ -92,6 +92,7 @@ pub(super) enum Source {
 pub(super) struct Connection {
     source: Source,
     current: Mutex<Arc<Connected>>,
+    making: tokio::sync::Mutex<()>,
 }
 
 /// One client of kube, with its idle connections.
@@ -126,7 +127,7 @@ impl Connection {
     /// retry for ever. An exec plug-in is run. Needs a runtime.
     pub(super) fn open(source: Source) -> Result<Self, ClientError> {
         let current = Mutex::new(Arc::new(Connected::new(&source)?));
-        Ok(Self { source, current })
+        Ok(Self { source, current, making: tokio::sync::Mutex::default() })
     }
 
     /// The client of the files as they are now.
@@ -135,16 +136,20 @@ impl Connection {
         if known.is_current() {
             return Ok(known);
         }
-        let (source, last) = (self.source.clone(), Arc::clone(&known));
+        // One request makes the next client, and those that wait use it unless a file has changed
+        // since: it may have been read before.
+        let _making = self.making.lock().await;
+        let last = Arc::clone(&self.lock());
+        if last.is_current() {
+            return Ok(last);
+        }
+        let source = self.source.clone();
         let make = move || Connected::new(&source).or_else(|error| last.again().ok_or(error));
         // An exec plug-in may ask somebody to log in.
         let next = tokio::task::spawn_blocking(make).await;
         let next = Arc::new(next.map_err(|error| ClientError::Setup(error.into()))??);
-        let mut current = self.lock();
-        if Arc::ptr_eq(&current, &known) {
-            *current = next;
-        }
-        Ok(Arc::clone(&current))
+        *self.lock() = Arc::clone(&next);
+        Ok(next)
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<Connected>> {

@@ -28,7 +28,8 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
 /// A kubeconfig with these further fields of cluster and user.
 fn kubeconfig(directory: &Path, server: &str, cluster: &str, user: &str) -> PathBuf {
     let text = format!(
-        "current-context: test\nclusters: [{{name: test, cluster: {{server: '{server}'{cluster}}}}}]\n\
+        "current-context: test\n\
+         clusters: [{{name: test, cluster: {{server: '{server}'{cluster}}}}}]\n\
          contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
          users: [{{name: test, user: {{{user}}}}}]\n"
     );
