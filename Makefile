@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 BIN := target/release
+# Built in a third of the time of a release; what is measured is always the static binaries.
+DEMO := target/demo
 # The directory into which `make tools` installs.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keysluice/tools
 export PATH := $(TOOLS)/bin:$(TOOLS)/typos/bin:$(PATH)
@@ -15,9 +17,9 @@ help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## Runs the guides' manifests end to end: webhook, sidecar, files, a rotation
-	$(CARGO) build --quiet --release -p keysluice-demo
-	$(BIN)/keysluice-demo --bin-dir $(BIN) --data tests/data
+demo: ## Runs the guides' manifests end to end: webhook, sidecar, files, a rotation
+	$(CARGO) build --profile demo -p keysluice -p keysluice-injector -p keysluice-demo
+	$(DEMO)/keysluice-demo --bin-dir $(DEMO) --data tests/data
 
 .PHONY: build
 build: ## Builds both binaries into target/release (the sidecar with its own profile for size)
@@ -103,22 +105,22 @@ lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37, and its renderi
 	./scripts/lint-chart
 
 .PHONY: bench
-bench: build static ## Measures the sidecar's size, memory, times and calls, and the webhook's speed
-	$(CARGO) build --quiet --release -p keysluice-demo
-	$(BIN)/keysluice-demo --figures --injector target/static/keysluice-injector
+bench: static ## Measures the sidecar's size, memory, times and calls, and the webhook's speed
+	$(CARGO) build --quiet --profile demo -p keysluice-demo
+	$(DEMO)/keysluice-demo --figures --injector target/static/keysluice-injector
 	$(MAKE) --no-print-directory bench-webhook bench-memory
 
 .PHONY: figures
 figures: static ## Fails if a figure of the static sidecar is more than 15 % above tests/demo/figures.json (a shorter bench)
-	$(CARGO) build --quiet --release -p keysluice-demo
-	$(BIN)/keysluice-demo --figures --injector target/static/keysluice-injector --starts 50 --refreshes 1000 --idle 20 \
+	$(CARGO) build --quiet --profile demo -p keysluice-demo
+	$(DEMO)/keysluice-demo --figures --injector target/static/keysluice-injector --starts 50 --refreshes 1000 --idle 20 \
 		--reads 100000 --baseline tests/demo/figures.json
 
 .PHONY: bench-webhook
-bench-webhook: ## Measures the webhook's speed compared with a TLS echo server, and instructions per review (wrk and valgrind, if installed)
-	$(CARGO) build --quiet --release -p keysluice -p keysluice-bench
-	$(BIN)/keysluice-bench compare --bin-dir $(BIN)
-	@if [ "$$(id -u)" = 0 ]; then $(BIN)/keysluice-bench limited --bin-dir $(BIN); else echo "not root: the run with a CPU limit is skipped"; fi
+bench-webhook: static ## Measures the webhook's speed compared with a TLS echo server, and instructions per review (wrk and valgrind, if installed)
+	$(CARGO) build --quiet --release -p keysluice-bench
+	$(BIN)/keysluice-bench compare --bin-dir target/static --rounds 5
+	@if [ "$$(id -u)" = 0 ]; then $(BIN)/keysluice-bench limited --bin-dir target/static; else echo "not root: the run with a CPU limit is skipped"; fi
 	$(CARGO) bench --quiet -p keysluice --bench review
 	@if command -v valgrind >/dev/null; then ./scripts/instructions; else echo "valgrind is not installed: instructions not counted"; fi
 

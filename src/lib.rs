@@ -29,6 +29,7 @@ pub mod budget;
 pub mod cli;
 pub mod cloud;
 pub mod cluster;
+mod coded;
 mod heap;
 pub mod json;
 pub mod log;

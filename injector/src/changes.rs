@@ -34,7 +34,7 @@ type Group = (VaultUrl, ObjectType, String);
 pub(crate) struct List {
     /// One of the objects it is about.
     pub(crate) object: Object,
-    /// With this many pages it costs less than what it can spare.
+    /// With this many pages it costs less than the calls that it can save.
     pub(crate) most_pages: usize,
     /// The items that are fetched when there is no list.
     pub(crate) items: Vec<usize>,
@@ -78,12 +78,12 @@ pub(crate) struct History {
 
 /// What is known of the items of one volume.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct ChangeTracker {
     known: Vec<Known>,
     /// Until when a list is not asked for, unless more pages than these are granted.
-    barred: BTreeMap<Group, (Time, usize)>,
+    backed_off: BTreeMap<Group, (Time, usize)>,
     /// Lists that failed last time.
-    stumbled: BTreeSet<Group>,
+    list_failed: BTreeSet<Group>,
     /// By index of the selection.
     selected: BTreeMap<usize, BTreeMap<ObjectName, i64>>,
     /// By index of the file.
@@ -91,13 +91,13 @@ pub(crate) struct Ledger {
     full_at: Time,
 }
 
-impl Ledger {
+impl ChangeTracker {
     /// Nothing is known.
     pub(crate) fn new(items: usize) -> Self {
         Self {
             known: vec![Known::Nothing; items],
-            barred: BTreeMap::new(),
-            stumbled: BTreeSet::new(),
+            backed_off: BTreeMap::new(),
+            list_failed: BTreeSet::new(),
             selected: BTreeMap::new(),
             histories: BTreeMap::new(),
             full_at: Time::ZERO,
@@ -134,16 +134,16 @@ impl Ledger {
                 let of = members.iter().filter(|(index, _)| known(&self.known[*index]));
                 of.map(|(_, object)| name(object)).collect()
             };
-            let spared = names(|known| matches!(known, Known::Updated(_))).len();
-            let barred = self
-                .barred
+            let unchanged = names(|known| matches!(known, Known::Updated(_))).len();
+            let backed_off = self
+                .backed_off
                 .get(&group)
-                .is_some_and(|(until, pages)| now < *until && spared <= *pages + 1);
+                .is_some_and(|(until, pages)| now < *until && unchanged <= *pages + 1);
             let names = names(|_| true);
             let items = members.iter().map(|(index, _)| *index).collect();
             match members.into_iter().next() {
-                Some((_, object)) if spared >= 2 && !barred => {
-                    start.lists.push(List { object, most_pages: spared - 1, items, names });
+                Some((_, object)) if unchanged >= 2 && !backed_off => {
+                    start.lists.push(List { object, most_pages: unchanged - 1, items, names });
                 }
                 _ => start.fetch.extend(items),
             }
@@ -158,7 +158,7 @@ impl Ledger {
         list: List,
         seen: &BTreeMap<String, Seen>,
     ) -> (Vec<usize>, Vec<usize>) {
-        self.stumbled.remove(&group(&list.object));
+        self.list_failed.remove(&group(&list.object));
         list.items.into_iter().partition(|&index| {
             let seen = object(volume, index).and_then(|object| seen.get(&name(&object)));
             seen.is_some_and(|seen| self.known[index] == Known::Updated(seen.updated))
@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     /// A list is not to be had at all, or has more pages than it was granted: not asked for so many
-    /// again for a while. The items to be fetched, and whether it is news.
+    /// again for a while. The items to be fetched, and whether this is the first time.
     pub(crate) fn not_listed(
         &mut self,
         list: List,
@@ -174,18 +174,18 @@ impl Ledger {
         now: Time,
     ) -> (Vec<usize>, bool) {
         let pages = if refused { usize::MAX - 1 } else { list.most_pages };
-        let known = self.barred.insert(group(&list.object), (now + FULL_EVERY, pages));
+        let known = self.backed_off.insert(group(&list.object), (now + FULL_EVERY, pages));
         (list.items, known.is_none())
     }
 
     /// A list failed, which may pass: the items that fail with it, and those to be fetched. A vault
-    /// that has trouble is not asked for all that the list could have spared; only when the list
+    /// that has trouble is not asked for all that the list could have saved; only when the list
     /// fails again do the objects have to tell, unless the vault `throttles`.
-    pub(crate) fn stumbled(&mut self, list: List, throttles: bool) -> (Vec<usize>, Vec<usize>) {
-        let first = self.stumbled.insert(group(&list.object));
-        let spare =
+    pub(crate) fn list_failed(&mut self, list: List, throttles: bool) -> (Vec<usize>, Vec<usize>) {
+        let first = self.list_failed.insert(group(&list.object));
+        let fails =
             |index: &usize| (first || throttles) && matches!(self.known[*index], Known::Updated(_));
-        list.items.into_iter().partition(spare)
+        list.items.into_iter().partition(fails)
     }
 
     /// An item was made from what a GET told. `listed` is what a list told of its object before.
@@ -209,7 +209,7 @@ impl Ledger {
     }
 
     /// The same after a fetch of them.
-    pub(crate) fn select(&mut self, index: usize, known: BTreeMap<ObjectName, i64>) {
+    pub(crate) fn set_selected(&mut self, index: usize, known: BTreeMap<ObjectName, i64>) {
         self.selected.insert(index, known);
     }
 
@@ -219,7 +219,7 @@ impl Ledger {
     }
 
     /// The same after a fetch of it.
-    pub(crate) fn made(&mut self, index: usize, history: History) {
+    pub(crate) fn set_history(&mut self, index: usize, history: History) {
         self.histories.insert(index, history);
     }
 
@@ -258,5 +258,7 @@ fn group(object: &Object) -> Group {
     (object.vault().clone(), object.kind(), object.identity().to_owned())
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,13 @@ enum Command {
     /// Wait for the first generation of every volume.
     Ready {
         /// Give up after this time.
-        #[arg(long, value_name = "SECONDS", env = "KEYSLUICE_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS))]
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            env = "KEYSLUICE_TIMEOUT",
+            default_value_t = 30,
+            value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT_SECONDS)
+        )]
         timeout: u64,
     },
     /// Print the state of every file.
@@ -117,8 +123,8 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
         Command::Run => block_on(plan, options, true),
         Command::Once => block_on(plan, options, false),
         Command::Ready { timeout } => {
-            let tell = |reason: &str| drop(writeln!(std::io::stderr(), "waiting: {reason}"));
-            gate::ready(&directory, Duration::from_secs(timeout), tell).map(|()| ExitCode::SUCCESS)
+            let timeout = Duration::from_secs(timeout);
+            gate::ready(&directory, timeout, report_waiting).map(|()| ExitCode::SUCCESS)
         }
         Command::Status { output } => {
             gate::request(&directory, "status").map(|(text, _)| match output {
@@ -138,6 +144,10 @@ fn keep_memory_private() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+fn report_waiting(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "waiting: {reason}");
 }
 
 fn print(text: &str, well: bool) -> ExitCode {

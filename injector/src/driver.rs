@@ -57,7 +57,7 @@ impl Driver {
     /// Tells the machine; answers with what it wants done.
     pub(crate) fn on(&mut self, event: Event) -> Vec<Action> {
         for (vault, at) in self.fetcher.answers() {
-            self.machine.heard(vault, at);
+            self.machine.answered(vault, at);
         }
         self.machine.on(event, since_boot())
     }

@@ -5,14 +5,14 @@
 mod history;
 mod making;
 mod selected;
-mod spared;
+mod unchanged;
 
-use crate::changes::{Ledger, Seen, Start};
+use crate::changes::{ChangeTracker, Seen, Start};
 use crate::clock::{Time, since_boot};
 use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault, FaultKind};
 use crate::http::{Environment, Http};
-use crate::identity::TokenSource;
+use crate::identity::{TokenCache, TokenSource};
 use crate::item::Item;
 use crate::room::Room;
 use crate::throttle::{Throttle, ThrottleState};
@@ -21,7 +21,6 @@ use keysluice_plan::reason::{KS601, KS608};
 use keysluice_plan::{Plan, RelativePath, VaultUrl, Volume};
 use making::{Job, Place};
 use secrecy::ExposeSecret;
-use spared::Listing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -29,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
+use unchanged::Listing;
 
 /// What came of the items of one object.
 pub(crate) type Results = Vec<(usize, Result<ItemUpdate, Fault>)>;
@@ -73,8 +73,8 @@ pub(crate) struct Fetcher {
     room: Arc<Room>,
     /// One answer at a time is taken apart beside the one thread.
     making: Semaphore,
-    /// Which objects a list may spare; per volume.
-    ledgers: Vec<Mutex<Ledger>>,
+    /// What is known of changes; per volume.
+    trackers: Vec<Mutex<ChangeTracker>>,
 }
 
 impl Fetcher {
@@ -90,28 +90,21 @@ impl Fetcher {
         let http = Http::new(plan.trusted_ca.as_deref(), &Environment::of_process())
             .map_err(|error| error.fault())?;
         let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
-        let source = |identity: &keysluice_plan::Identity| {
-            (
-                identity.name.clone(),
-                TokenSource::new(
-                    identity.clone(),
-                    root,
-                    Arc::clone(&http),
-                    Arc::clone(&throttle),
-                    seed(),
-                ),
-            )
-        };
-        let sources = plan.identities.iter().map(source).collect();
+        let tokens = Arc::new(TokenCache::new(Arc::clone(&http), Arc::clone(&throttle), seed()));
+        let mut sources = BTreeMap::new();
+        for identity in &plan.identities {
+            let source = TokenSource::new(identity, root, Arc::clone(&tokens));
+            sources.insert(identity.name.clone(), source);
+        }
         let vaults = VaultClient::new(
             Arc::clone(&http),
             Arc::clone(&throttle),
             plan.volumes.iter().flat_map(vaults),
         );
-        let ledgers = plan
+        let trackers = plan
             .volumes
             .iter()
-            .map(|volume| Mutex::new(Ledger::new(Item::count(volume))))
+            .map(|volume| Mutex::new(ChangeTracker::new(Item::count(volume))))
             .collect();
         let making = Semaphore::new(1);
         Ok(Self {
@@ -122,15 +115,15 @@ impl Fetcher {
             http,
             room: Room::of_this_process(),
             making,
-            ledgers,
+            trackers,
         })
     }
 
     /// Has these items fetched the next time, whatever a list tells.
     pub(crate) fn forget(&self, volume: usize, items: &[usize]) {
-        let mut ledger = self.ledger(volume);
+        let mut tracker = self.tracker(volume);
         for &item in items {
-            ledger.failed(item);
+            tracker.failed(item);
         }
     }
 
@@ -157,7 +150,7 @@ impl Fetcher {
         // Held until the end of the round: connections are shared within it, and closed after it.
         let client = self.http.client();
         let Start { fetch, pinned, lists } =
-            self.ledger(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
+            self.tracker(volume).start(&self.plan.volumes[volume], &items, full, since_boot());
         let _ = tx.send(Progress::Unchanged { volume, items: pinned, asked: false });
         let mut lost: BTreeSet<usize> = fetch.iter().copied().collect();
         let mut tasks = JoinSet::new();
@@ -185,8 +178,7 @@ impl Fetcher {
         }
         drop(client);
         // Only a task that panicked gives no result.
-        let fault = || Fault::new(KS608, Class::Transient, "the fetch ended without a result");
-        let results = lost.into_iter().map(|item| (item, Err(fault()))).collect();
+        let results = lost.into_iter().map(|item| (item, Err(no_result("fetch")))).collect();
         let _ = tx.send(Progress::Items { volume, results });
         let _ = tx.send(Progress::Over { volume });
     }
@@ -239,11 +231,11 @@ impl Fetcher {
             .make(Job { volume, items, object: object.clone(), place: Place::Own, answer })
             .await;
         let plan = &self.plan.volumes[volume];
-        let mut ledger = self.ledger(volume);
+        let mut tracker = self.tracker(volume);
         let mut note = |(index, made): (usize, Result<Fetched, Fault>)| {
-            ledger.failed(index);
+            tracker.failed(index);
             let made = made.map(|fetched| {
-                ledger.fetched(plan, index, listed, seen);
+                tracker.fetched(plan, index, listed, seen);
                 fetched.into()
             });
             (index, made)
@@ -254,7 +246,7 @@ impl Fetcher {
     /// The object of these items was not to be had.
     fn failed(&self, volume: usize, items: Vec<usize>, fault: &Fault) -> Results {
         let failed = |index: usize| {
-            self.ledger(volume).failed(index);
+            self.tracker(volume).failed(index);
             (index, self.optional(volume, index, fault.clone()))
         };
         items.into_iter().map(failed).collect()
@@ -281,6 +273,11 @@ impl Fetcher {
             Err(fault)
         }
     }
+}
+
+/// A task of a round panicked.
+fn no_result(task: &str) -> Fault {
+    Fault::new(KS608, Class::Transient, format_args!("the {task} ended without a result"))
 }
 
 /// A task of a round ended.

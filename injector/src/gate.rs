@@ -5,7 +5,7 @@
 
 use crate::control::RunDirectory;
 use crate::fault::{Class, Fault};
-use keysluice_plan::reason::{KS603, KS604};
+use keysluice_plan::reason::{KS603, KS604, Reason};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -24,19 +24,15 @@ struct Line {
     failing: usize,
 }
 
-/// Blocks until the first generation of every volume is there; `tell` gets each new reason. The
+/// Blocks until the first generation of every volume is there; `report` gets each new reason. The
 /// error ends with the last one.
 pub(crate) fn ready(
     run: &Path,
     timeout: Duration,
-    mut tell: impl FnMut(&str),
+    mut report: impl FnMut(&str),
 ) -> Result<(), Fault> {
     let deadline = Instant::now() + timeout;
-    let fail = |reason, what: String, last: &Option<String>| {
-        let last = last.as_ref().map(|last| format!("; last reason: {last}")).unwrap_or_default();
-        Fault::new(reason, Class::Transient, format_args!("{what}{last}"))
-    };
-    let mut last = None;
+    let mut last: Option<String> = None;
     let stream = loop {
         match RunDirectory::open(run)
             .map_err(|fault| fault.message)
@@ -49,21 +45,18 @@ pub(crate) fn ready(
                     run.display(),
                     timeout.as_secs()
                 );
-                return Err(fail(KS604, what, &last));
+                return Err(fail(KS604, &what, last.as_deref()));
             }
             Err(_) => std::thread::sleep(POLL),
         }
     };
-    let ended = |last: &Option<String>| {
-        fail(KS604, "the sidecar ended before it was ready".to_owned(), last)
-    };
-    let mut lines = ask(stream, "ready").map_err(|_| ended(&last))?;
+    let mut lines = ask(stream, "ready").map_err(|_| ended(last.as_deref()))?;
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let _ = lines.get_ref().set_read_timeout(Some(left));
         let mut text = String::new();
         match lines.read_line(&mut text) {
-            Ok(0) => return Err(ended(&last)),
+            Ok(0) => return Err(ended(last.as_deref())),
             Ok(_) => {}
             Err(error)
                 if matches!(
@@ -73,12 +66,12 @@ pub(crate) fn ready(
             {
                 return Err(fail(
                     KS603,
-                    format!("not ready within {} s", timeout.as_secs()),
-                    &last,
+                    &format!("not ready within {} s", timeout.as_secs()),
+                    last.as_deref(),
                 ));
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(_) => return Err(ended(&last)),
+            Err(_) => return Err(ended(last.as_deref())),
         }
         let Ok(line) = serde_json::from_str::<Line>(&text) else {
             continue;
@@ -88,11 +81,20 @@ pub(crate) fn ready(
         }
         if let Some(reason) = line.waiting.or(line.ended) {
             if last.as_ref() != Some(&reason) {
-                tell(&reason);
+                report(&reason);
             }
             last = Some(reason);
         }
     }
+}
+
+fn fail(reason: Reason, what: &str, last: Option<&str>) -> Fault {
+    let last = last.map(|last| format!("; last reason: {last}")).unwrap_or_default();
+    Fault::new(reason, Class::Transient, format_args!("{what}{last}"))
+}
+
+fn ended(last: Option<&str>) -> Fault {
+    fail(KS604, "the sidecar ended before it was ready", last)
 }
 
 /// One request, one line of JSON; the flag says whether everything is well in it.

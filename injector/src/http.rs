@@ -84,13 +84,17 @@ pub struct Environment {
 impl Environment {
     /// From this process.
     pub fn of_process() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let https_proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
             .into_iter()
-            .find_map(|name| text(name).map(|value| (name, value)));
-        let no_proxy = text("NO_PROXY").or_else(|| text("no_proxy")).unwrap_or_default();
-        Self { ssl_cert_file: text("SSL_CERT_FILE"), https_proxy, no_proxy }
+            .find_map(|name| variable(name).map(|value| (name, value)));
+        let no_proxy = variable("NO_PROXY").or_else(|| variable("no_proxy")).unwrap_or_default();
+        Self { ssl_cert_file: variable("SSL_CERT_FILE"), https_proxy, no_proxy }
     }
+}
+
+/// A variable of the environment that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Shares one client while it is in use, and drops it afterwards: an idle pod keeps

@@ -5,7 +5,8 @@
 //! Plan ──> refresh (the item table; pure: state, event, now -> actions)
 //!             │ Fetch                                │ Commit
 //!             v                                      v
-//!          fetch: changes (what a list spares)       volume: new generation, `..data` swapped by rename
+//!          fetch: changes (what a list shows         volume: new generation, `..data` swapped
+//!                    unchanged)                              by rename
 //!                 -> identity (token) -> vault (GET)
 //!                 -> content (bytes of the files)
 //! control: Unix socket for `ready`, `status`, `refresh`
@@ -36,6 +37,7 @@ mod options;
 pub mod plan_source;
 mod redact;
 pub mod refresh;
+mod report;
 mod room;
 mod run;
 mod signals;

@@ -1,53 +1,27 @@
 //! What `status` tells, as `OpenMetrics` text: made by the command that asks, so that the sidecar
 //! holds no registry and opens no port.
 
-use serde::Deserialize;
+use crate::report::{ErrorReport, Report};
 use std::fmt::Write;
-
-#[derive(Deserialize)]
-struct Report {
-    ready: bool,
-    volumes: Vec<Volume>,
-}
-
-#[derive(Deserialize)]
-struct Volume {
-    name: String,
-    error: Option<Problem>,
-    files: Vec<File>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct File {
-    path: String,
-    object: String,
-    age_seconds: Option<u64>,
-    error: Option<Problem>,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
-}
 
 /// The text for a scraper; `None` when `json` is not what `status` prints.
 pub(crate) fn open_metrics(json: &str) -> Option<String> {
-    let report: Report = serde_json::from_str(json).ok()?;
+    let report: Report<'_> = serde_json::from_str(json).ok()?;
     let mut text = String::new();
     family(&mut text, "ready", "1 when every volume has its first generation");
     sample(&mut text, "ready", &[], u64::from(report.ready));
-    let files = || {
-        report.volumes.iter().flat_map(|volume| volume.files.iter().map(move |file| (volume, file)))
-    };
     family(
         &mut text,
         "object_age_seconds",
         "Time since the vault was last seen to have what the file holds",
     );
+    let files = || {
+        report.volumes.iter().flat_map(|volume| volume.files.iter().map(move |file| (volume, file)))
+    };
     for (volume, file) in files() {
         if let Some(age) = file.age_seconds {
-            let labels = [("volume", &volume.name), ("path", &file.path), ("object", &file.object)];
+            let labels =
+                [("volume", &*volume.name), ("path", &file.path), ("object", &file.object)];
             sample(&mut text, "object_age_seconds", &labels, age);
         }
     }
@@ -57,11 +31,9 @@ pub(crate) fn open_metrics(json: &str) -> Option<String> {
         "1 when the last try to fetch the object failed; the code says why",
     );
     for (volume, file) in files() {
-        let code = file.error.as_ref().map(|error| &error.code);
-        let none = String::new();
         let labels =
-            [("volume", &volume.name), ("path", &file.path), ("code", code.unwrap_or(&none))];
-        sample(&mut text, "object_failing", &labels, u64::from(code.is_some()));
+            [("volume", &*volume.name), ("path", &file.path), ("code", code(file.error.as_ref()))];
+        sample(&mut text, "object_failing", &labels, u64::from(file.error.is_some()));
     }
     family(
         &mut text,
@@ -69,12 +41,15 @@ pub(crate) fn open_metrics(json: &str) -> Option<String> {
         "1 when the last generation could not be written; the code says why",
     );
     for volume in &report.volumes {
-        let code = volume.error.as_ref().map(|error| error.code.clone()).unwrap_or_default();
-        let failing = u64::from(volume.error.is_some());
-        sample(&mut text, "volume_failing", &[("volume", &volume.name), ("code", &code)], failing);
+        let labels = [("volume", &*volume.name), ("code", code(volume.error.as_ref()))];
+        sample(&mut text, "volume_failing", &labels, u64::from(volume.error.is_some()));
     }
     text.push_str("# EOF\n");
     Some(text)
+}
+
+fn code<'a>(error: Option<&'a ErrorReport<'_>>) -> &'a str {
+    error.map_or("", |error| &error.code)
 }
 
 fn family(text: &mut String, name: &str, help: &str) {
@@ -82,7 +57,7 @@ fn family(text: &mut String, name: &str, help: &str) {
     let _ = write!(text, "# TYPE keysluice_{name} gauge\n# HELP keysluice_{name} {help}.\n");
 }
 
-fn sample(text: &mut String, name: &str, labels: &[(&str, &String)], value: u64) {
+fn sample(text: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
     let _ = write!(text, "keysluice_{name}");
     for (index, (label, value)) in labels.iter().enumerate() {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -98,11 +73,15 @@ mod tests {
 
     #[test]
     fn a_report_becomes_gauges_with_escaped_labels() {
-        let report = json!({"ready": true, "version": "1", "failing": 1, "volumes": [{
-            "name": "v", "directory": "/v", "generation": "..g", "error": {"code": "KS501", "message": "full"},
-            "files": [
-                {"path": "a\"b\\c\nd", "object": "secret \"a\" in https://kv/", "version": "1", "ageSeconds": 7, "error": null},
-                {"path": "e", "object": "x", "version": null, "ageSeconds": null, "error": {"code": "KS404", "message": "m"}}]}]});
+        let error = |code: &str| json!({"code": code, "message": "", "hint": "", "ageSeconds": 1});
+        let files = json!([
+            {"path": "a\"b\\c\nd", "object": "secret \"a\" in https://kv/", "version": "1",
+                "ageSeconds": 7, "error": null},
+            {"path": "e", "object": "x", "version": null, "ageSeconds": null,
+                "error": error("KS404")}]);
+        let volume = json!({"name": "v", "directory": "/v", "generation": "..g",
+            "error": error("KS501"), "files": files});
+        let report = json!({"ready": true, "version": "1", "failing": 1, "volumes": [volume]});
         let expected = r#"# TYPE keysluice_ready gauge
 # HELP keysluice_ready 1 when every volume has its first generation.
 keysluice_ready 1

@@ -15,40 +15,40 @@ const PIECE: usize = 16;
 /// Every piece holds an anchor: so many letters from a multiple of so many in the token.
 const ANCHOR: usize = 8;
 /// What is held at once of the tokens that were in hand last, in characters.
-const MAX_HELD: usize = 64 * 1024;
+const MAX_CHARACTERS_HELD: usize = 64 * 1024;
 /// No more of a text of somebody else's is read.
 const MAX_READ: usize = 4096;
 const MAX_SHOWN: usize = 300;
 const MARK: &str = "[token]";
 
-type Held = VecDeque<Zeroizing<Vec<u8>>>;
+type Tokens = VecDeque<Zeroizing<Vec<u8>>>;
 
-static HELD: Mutex<Held> = Mutex::new(VecDeque::new());
+static TOKENS: Mutex<Tokens> = Mutex::new(VecDeque::new());
 
 /// From now on pieces of this token are cut. Those that came before stay known, as far as there is
 /// room.
 pub(crate) fn hold(token: &str) {
     let mut letters = Zeroizing::new(Vec::with_capacity(token.len()));
     letters.extend(token.bytes().filter_map(letter));
-    letters.truncate(MAX_HELD);
+    letters.truncate(MAX_CHARACTERS_HELD);
     if letters.len() < PIECE {
         return;
     }
-    let mut held = held();
-    held.retain(|known| *known != letters);
-    held.push_back(letters);
-    while held.iter().map(|known| known.len()).sum::<usize>() > MAX_HELD {
-        held.pop_front();
+    let mut tokens = tokens();
+    tokens.retain(|known| *known != letters);
+    tokens.push_back(letters);
+    while tokens.iter().map(|known| known.len()).sum::<usize>() > MAX_CHARACTERS_HELD {
+        tokens.pop_front();
     }
 }
 
-fn held() -> MutexGuard<'static, Held> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+fn tokens() -> MutexGuard<'static, Tokens> {
+    TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The text without pieces of tokens in hand.
 pub(crate) fn redact(text: &str) -> Cow<'_, str> {
-    redact_from(text, &held())
+    redact_from(text, &tokens())
 }
 
 /// One line, at most 300 characters, without trace ids, control characters (a terminal obeys them),
@@ -83,7 +83,7 @@ fn letter(byte: u8) -> Option<u8> {
         .then(|| byte.to_ascii_lowercase())
 }
 
-fn redact_from<'a>(text: &'a str, tokens: &Held) -> Cow<'a, str> {
+fn redact_from<'a>(text: &'a str, tokens: &Tokens) -> Cow<'a, str> {
     if tokens.is_empty() || text.len() < PIECE {
         return Cow::Borrowed(text);
     }
@@ -127,7 +127,6 @@ fn find(text: &[u8], token: &[u8], mut found: impl FnMut(usize, usize)) {
     if !text.windows(ANCHOR).any(is_anchor) {
         return;
     }
-    let number = |window: &[u8]| window.try_into().map(u128::from_ne_bytes).unwrap_or_default();
     let mut pieces: Zeroizing<Vec<u128>> =
         Zeroizing::new(token.windows(PIECE).map(number).collect());
     pieces.sort_unstable();
@@ -136,6 +135,10 @@ fn find(text: &[u8], token: &[u8], mut found: impl FnMut(usize, usize)) {
             found(at, at + PIECE);
         }
     }
+}
+
+fn number(window: &[u8]) -> u128 {
+    window.try_into().map(u128::from_ne_bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -191,7 +194,7 @@ mod tests {
             hold(&token(n));
         }
         hold("too-short");
-        assert!(held().iter().map(|known| known.len()).sum::<usize>() <= MAX_HELD);
+        assert!(tokens().iter().map(|known| known.len()).sum::<usize>() <= MAX_CHARACTERS_HELD);
         assert_eq!(short(&format!("denied\t{}", token(9))), "denied [token]");
         assert!(redact(&"y".repeat(10)).contains('y'));
     }
@@ -204,13 +207,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sixteen_characters_never_stay(from in 0_usize..60, length in 16_usize..30, before in "\\PC{0,20}", after in "\\PC{0,20}") {
+        fn sixteen_characters_never_stay(
+            from in 0_usize..60,
+            length in 16_usize..30,
+            before in "\\PC{0,20}",
+            after in "\\PC{0,20}",
+        ) {
             let piece = &TOKEN[from..(from + length).min(TOKEN.len())];
             let clean: String = cut(&format!("{before}{piece}{after}"));
             let kept: Vec<u8> = clean.bytes().filter_map(letter).collect();
             let token: Vec<u8> = TOKEN.bytes().filter_map(letter).collect();
             // Dots are not compared: a piece with one has a letter less.
-            prop_assert!(piece.bytes().filter_map(letter).count() < PIECE || !kept.windows(PIECE).any(|one| token.windows(PIECE).any(|other| one == other)), "{}", clean);
+            let is_short = piece.bytes().filter_map(letter).count() < PIECE;
+            let is_of_token = |one: &[u8]| token.windows(PIECE).any(|other| one == other);
+            prop_assert!(is_short || !kept.windows(PIECE).any(is_of_token), "{}", clean);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! reports back. [`schedule`] knows when items are due; [`outputs`] what they have written;
 //! [`status`] what a user is told of them.
 
+mod event;
+mod found;
 mod outputs;
 mod pending;
 mod rounds;
@@ -12,6 +14,8 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use event::{Action, Event, Report, Written};
+pub(crate) use found::{Found, Resumed};
 pub(crate) use outputs::Outputs;
 pub use schedule::{Settings, Swap};
 
@@ -39,91 +43,6 @@ pub(crate) enum Policy {
     KeepFresh,
     /// All volumes at once, or none. What another try soon does not help ends it.
     AllOrNothing,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The process is up, or a time came that [`Machine::wake_at`] named.
-    Wake,
-    /// Everything is to be fetched now.
-    Refresh,
-    /// A fetch goes on.
-    Progress(Progress),
-    /// The commit of a volume ended.
-    Committed {
-        /// Index of the volume.
-        volume: usize,
-        /// Whether it worked.
-        result: Result<Written, Fault>,
-    },
-    /// The removal of a previous generation ended.
-    Removed {
-        /// Index of the volume.
-        volume: usize,
-        /// Whether it worked.
-        result: Result<(), Fault>,
-    },
-}
-
-/// A commit that worked.
-#[derive(Debug)]
-pub(crate) struct Written {
-    pub(crate) swap: Swap,
-    /// Name of the current generation.
-    pub(crate) generation: Option<String>,
-}
-
-/// What to do, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Fetch these items and answer with [`Event::Progress`].
-    Fetch { volume: usize, items: Vec<usize> },
-    /// Whatever a list tells, the next fetch of these items asks for the objects themselves.
-    Forget { volume: usize, items: Vec<usize> },
-    /// Write a generation of [`Machine::entries`]; answer with [`Event::Committed`].
-    Commit { volume: usize },
-    /// Write all volumes: all or nothing was asked for, and all is there.
-    CommitAll,
-    /// Remove the oldest generation that lingers; answer with [`Event::Removed`].
-    RemovePrevious { volume: usize },
-    /// Write a line to the log.
-    Report(Report),
-    /// Every volume has its first generation: open the gate.
-    Ready,
-    /// A refresh on demand is over.
-    Refreshed,
-    /// End the process.
-    GiveUp(Fault),
-}
-
-/// A line for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Report {
-    /// Progress.
-    Info(String),
-    /// Something works, but perhaps not as it was meant.
-    Note(String),
-    /// A failure, and the process goes on.
-    Warn(Fault),
-}
-
-/// A volume as it is when the process starts.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// What the items have written in an earlier run.
-    pub(crate) outputs: Outputs,
-    /// The generation of an earlier run, if it is complete.
-    pub(crate) complete: Option<Resumed>,
-}
-
-/// A complete generation of an earlier run.
-#[derive(Debug)]
-pub(crate) struct Resumed {
-    /// Its name.
-    pub(crate) generation: Option<String>,
-    /// How long ago it was written.
-    pub(crate) age: Duration,
 }
 
 /// The machine.
@@ -187,7 +106,7 @@ impl Machine {
     }
 
     /// A vault gave a complete answer at `at`, the last so far.
-    pub(crate) fn heard(&mut self, vault: &VaultUrl, at: Time) {
+    pub(crate) fn answered(&mut self, vault: &VaultUrl, at: Time) {
         match self.answered.get_mut(vault) {
             Some(known) => *known = at,
             None => drop(self.answered.insert(vault.clone(), at)),
@@ -369,20 +288,5 @@ impl Machine {
     /// The status as one line of JSON.
     pub(crate) fn json(&self, now: Time) -> String {
         self.status.json(self.is_ready(), now)
-    }
-}
-
-impl Found {
-    /// A volume with the files of an earlier run; `generation` is asked only when they are a
-    /// complete generation, and may still find that they are not.
-    pub(crate) fn of(
-        volume: &keysluice_plan::Volume,
-        left: Option<&BTreeSet<RelativePath>>,
-        generation: impl FnOnce(&Outputs) -> Option<Resumed>,
-    ) -> Self {
-        let nothing = BTreeSet::new();
-        let (outputs, complete) = Outputs::of(volume, left.unwrap_or(&nothing));
-        let complete = if complete && left.is_some() { generation(&outputs) } else { None };
-        Self { outputs, complete }
     }
 }

@@ -14,15 +14,16 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn new() -> Result<Self, Fault> {
-        let install = |kind| {
-            signal(kind).map_err(|error| {
-                Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}"))
-            })
-        };
         Ok(Self {
             terminate: install(SignalKind::terminate())?,
             interrupt: install(SignalKind::interrupt())?,
             hangup: install(SignalKind::hangup())?,
         })
     }
+}
+
+fn install(kind: SignalKind) -> Result<Signal, Fault> {
+    signal(kind).map_err(|error| {
+        Fault::new(KS608, Class::Permanent, format_args!("signal handler: {error}"))
+    })
 }

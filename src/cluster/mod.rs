@@ -6,9 +6,9 @@
 pub mod api;
 pub mod manifests;
 
+use crate::coded::coded;
 use crate::mutate::{ClassFact, Facts, Needs, ServiceAccount};
 use crate::reason;
-use keysluice_plan::reason::Reason;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -78,42 +78,34 @@ impl fmt::Display for CacheStatus {
     }
 }
 
-/// Why the cluster could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// The API server did not answer, or not in time.
-    #[error("cannot read {object} from the API server: {source}")]
-    Unavailable {
-        /// What was asked for.
-        object: String,
-        /// What happened.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A pod that names more classes than are read for one.
-    #[error(
-        "{count} SecretProviderClasses of the pod are not in the cache, {first} the first of \
-         them, and at most {limit} are read for one pod; \
-         hint: {}",
-        reason::KS232.fix
-    )]
-    ManyUnknown {
-        /// How many.
-        count: usize,
-        /// Namespace and name of one.
-        first: String,
-        /// How many there may be.
-        limit: usize,
-    },
-}
-
-impl ClusterError {
-    /// The code with its general explanation.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Unavailable { .. } => reason::KS703,
-            Self::ManyUnknown { .. } => reason::KS232,
-        }
+coded! {
+    /// Why the cluster could not be asked.
+    #[derive(Debug, thiserror::Error)]
+    pub enum ClusterError {
+        /// The API server did not answer, or not in time.
+        #[error("cannot read {object} from the API server: {source}")]
+        [KS703] Unavailable {
+            /// What was asked for.
+            object: String,
+            /// What happened.
+            #[source]
+            source: Box<dyn std::error::Error + Send + Sync>,
+        },
+        /// A pod that names more classes than are read for one.
+        #[error(
+            "{count} SecretProviderClasses of the pod are not in the cache, {first} the first of \
+             them, and at most {limit} are read for one pod; \
+             hint: {}",
+            reason::KS232.fix
+        )]
+        [KS232] ManyUnknown {
+            /// How many.
+            count: usize,
+            /// Namespace and name of one.
+            first: String,
+            /// How many there may be.
+            limit: usize,
+        },
     }
 }
 

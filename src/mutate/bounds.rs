@@ -4,47 +4,53 @@
 //! arrive here, and each container gets a copy of what the pod and its ServiceAccount say.
 
 use super::limits::{MAX_LABEL_BYTES, MAX_SUBDOMAIN_BYTES};
+use crate::coded::coded;
 use crate::pod::{Csi, Pod};
 
 /// Containers of all kinds; a node runs a few hundred.
 const MAX_CONTAINERS: usize = 1000;
-/// What is larger than any cluster stores or runs.
-#[derive(Debug, thiserror::Error)]
-pub enum TooLarge {
-    /// The patch.
-    #[error("what the pod's containers get exceeds {limit} bytes, more than a cluster stores")]
-    Patch {
-        /// What is possible.
-        limit: usize,
-    },
-    /// Too many containers.
-    #[error("the pod has {count} containers, a node runs fewer than {limit}")]
-    Containers {
-        /// Of all kinds.
-        count: usize,
-        /// What is possible.
-        limit: usize,
-    },
-    /// A name.
-    #[error("{field} has {bytes} bytes, Kubernetes allows {limit}")]
-    Name {
-        /// Where it stands.
-        field: String,
-        /// Its length.
-        bytes: usize,
-        /// What is possible.
-        limit: usize,
-    },
-    /// A client or tenant id.
-    #[error("{annotation} of ServiceAccount {account} has more than {limit} bytes, as no id has")]
-    Id {
-        /// Which annotation.
-        annotation: &'static str,
-        /// Of which ServiceAccount.
-        account: String,
-        /// What is possible.
-        limit: usize,
-    },
+
+coded! {
+    /// What is larger than any cluster stores or runs.
+    #[derive(Debug, thiserror::Error)]
+    pub enum TooLarge {
+        /// The patch.
+        #[error("what the pod's containers get exceeds {limit} bytes, more than a cluster stores")]
+        [KS220] Patch {
+            /// What is possible.
+            limit: usize,
+        },
+        /// Too many containers.
+        #[error("the pod has {count} containers, a node runs fewer than {limit}")]
+        [KS221] Containers {
+            /// Of all kinds.
+            count: usize,
+            /// What is possible.
+            limit: usize,
+        },
+        /// A name.
+        #[error("{field} has {bytes} bytes, Kubernetes allows {limit}")]
+        [KS222] Name {
+            /// Where it stands.
+            field: String,
+            /// Its length.
+            bytes: usize,
+            /// What is possible.
+            limit: usize,
+        },
+        /// A client or tenant id.
+        #[error(
+            "{annotation} of ServiceAccount {account} has more than {limit} bytes, as no id has"
+        )]
+        [KS223] Id {
+            /// Which annotation.
+            annotation: &'static str,
+            /// Of which ServiceAccount.
+            account: String,
+            /// What is possible.
+            limit: usize,
+        },
+    }
 }
 
 impl TooLarge {

@@ -3,280 +3,218 @@
 
 use super::document::YamlError;
 use super::object::is_invisible;
-use crate::reason;
-use keysluice_plan::reason::Reason;
+use crate::coded::coded;
 use keysluice_plan::{
     FileModeError, JsonPathError, MOST_VERSIONS, ObjectNameError, ObjectVersionError, PathError,
     RelativePath,
 };
 
-/// What is wrong with one element of `objects`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ObjectCause {
-    /// The element is not a string.
-    #[error("failed to yaml unmarshal objects, error: {0}")]
-    NotString(#[source] YamlError),
-    /// Its text is not a YAML map.
-    #[error("unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
-    Document {
-        /// Position in `array`, from 0.
-        index: usize,
-        /// What is wrong with it.
-        source: YamlError,
-    },
-    /// A field of it holds something else than a scalar, or history is no number.
-    #[error("{field}: unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
-    Field {
-        /// Position in `array`, from 0.
-        index: usize,
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        source: YamlError,
-    },
-    /// Neither pem nor pfx.
-    #[error("invalid objectFormat: {0}, should be PEM or PFX")]
-    Format(String),
-    /// pfx on a key or a certificate.
-    #[error("PFX format only supported for objectType: secret")]
-    FormatType,
-    /// Encoding on a key or a certificate.
-    #[error("objectEncoding only supported for objectType: secret")]
-    EncodingType,
-    /// No encoding that exists.
-    #[error("invalid objectEncoding: {0}, should be hex, base64 or utf-8")]
-    Encoding(String),
-    /// The alias, or the name without one, is no path below the volume.
-    #[error("{field}: {source}")]
-    Path {
-        /// `objectAlias` or `objectName`.
-        field: &'static str,
-        /// What is wrong with it.
-        source: PathError,
-    },
-    /// No mode; the peer writes the file with mode 0000.
-    #[error("filePermission {0}")]
-    Permission(#[source] FileModeError),
-    /// Neither secret, key nor cert.
-    #[error("Invalid vaultObjectTypes. Should be secret, key, or cert")]
-    Type,
-    /// Not a name of a vault object.
-    #[error("objectName: {source}")]
-    Name {
-        /// What is wrong with it.
-        source: ObjectNameError,
-        /// The name.
-        value: String,
-    },
-    /// An alias, and no name.
-    #[error("objectName is missing")]
-    NameMissing {
-        /// A field that looks as if it were meant.
-        near: Option<String>,
-    },
-    /// Neither name nor alias; the provider misses the path.
-    #[error("objectName: {source}")]
-    NameAndAliasMissing {
-        /// The provider's words.
-        source: PathError,
-        /// A field that looks as if it were meant.
-        near: Option<String>,
-    },
-    /// A value that a guide told the reader to fill in.
-    #[error("{field} still holds a placeholder: {value:?}")]
-    Placeholder {
-        /// The field.
-        field: &'static str,
-        /// What it holds.
-        value: String,
-    },
-    /// No version of a vault object.
-    #[error("objectVersion: {0}")]
-    Version(#[source] ObjectVersionError),
-    /// Two objects on one path, or a file where another needs a directory; the peer lets the last
-    /// one win.
-    #[error("path {path} collides with path {other} of objects[{other_index}]")]
-    Collision {
-        /// Path of this object.
-        path: RelativePath,
-        /// Path of the earlier one.
-        other: String,
-        /// Position of the earlier one.
-        other_index: usize,
-    },
-    /// A file beside a split certificate, on the path of another object.
-    #[error(
-        "if it backs a certificate, its file {path} collides with path {other} of \
-         objects[{other_index}]"
-    )]
-    HalfCollision {
-        /// Path of the file.
-        path: RelativePath,
-        /// Path of the other object.
-        other: String,
-        /// Position of the other object.
-        other_index: usize,
-    },
-    /// More versions than the limit.
-    #[error("objectVersionHistory: {0} versions are more than {MOST_VERSIONS}")]
-    History(u32),
-    /// `optional` is no boolean.
-    #[error("{field} {value:?} is neither true nor false")]
-    Flag {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// `jsonKey` is no path.
-    #[error("{0}")]
-    JsonKey(#[source] JsonPathError),
-    /// `jsonKey` on a key or a certificate.
-    #[error("jsonKey: an object of type {0} is not a JSON document")]
-    JsonKeyType(&'static str),
-    /// `jsonKey` and `parts`.
-    #[error("jsonKey and parts exclude each other: a certificate is not a JSON document")]
-    JsonKeyOfParts,
-    /// A part that does not exist.
-    #[error("parts: {0:?} is not cert, chain, key, ca or pfx")]
-    PartUnknown(String),
-    /// The same part twice.
-    #[error("parts: {0} is there twice")]
-    PartTwice(&'static str),
-    /// `parts` on a key.
-    #[error("parts: an object of type key has none")]
-    PartsType,
-    /// `fileOwner` or `fileGroup` is no number.
-    #[error("{field} {value:?} is not a numeric id")]
-    Id {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// An error of the provider, with what it puts before it.
-    #[error(
-        "failed to get objectType:{object_type}, objectName:{name}, objectVersion:{version}: \
-         {source}"
-    )]
-    Wrapped {
-        /// `objectType` as it is written.
-        object_type: String,
-        /// `objectName` as it is written.
-        name: String,
-        /// `objectVersion` as it is written.
-        version: String,
-        /// The error.
-        source: Box<ObjectCause>,
-    },
+coded! {
+    /// What is wrong with one element of `objects`.
+    #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+    pub enum ObjectCause {
+        /// The element is not a string.
+        #[error("failed to yaml unmarshal objects, error: {0}")]
+        [KS106] NotString(#[source] YamlError),
+        /// Its text is not a YAML map.
+        #[error("unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
+        [KS121] Document {
+            /// Position in `array`, from 0.
+            index: usize,
+            /// What is wrong with it.
+            source: YamlError,
+        },
+        /// A field of it holds something else than a scalar, or history is no number.
+        #[error("{field}: unmarshal failed for keyVaultObjects at index {index}, error: {source}")]
+        [KS121] Field {
+            /// Position in `array`, from 0.
+            index: usize,
+            /// The field.
+            field: &'static str,
+            /// What is wrong with it.
+            source: YamlError,
+        },
+        /// Neither pem nor pfx.
+        #[error("invalid objectFormat: {0}, should be PEM or PFX")]
+        [KS123] Format(String),
+        /// pfx on a key or a certificate.
+        #[error("PFX format only supported for objectType: secret")]
+        [KS123] FormatType,
+        /// Encoding on a key or a certificate.
+        #[error("objectEncoding only supported for objectType: secret")]
+        [KS124] EncodingType,
+        /// No encoding that exists.
+        #[error("invalid objectEncoding: {0}, should be hex, base64 or utf-8")]
+        [KS124] Encoding(String),
+        /// The alias, or the name without one, is no path below the volume.
+        #[error("{field}: {source}")]
+        [KS125] Path {
+            /// `objectAlias` or `objectName`.
+            field: &'static str,
+            /// What is wrong with it.
+            source: PathError,
+        },
+        /// No mode; the peer writes the file with mode 0000.
+        #[error("filePermission {0}")]
+        [KS107] Permission(#[source] FileModeError),
+        /// Neither secret, key nor cert.
+        #[error("Invalid vaultObjectTypes. Should be secret, key, or cert")]
+        [KS122] Type,
+        /// Not a name of a vault object.
+        #[error("objectName: {source}")]
+        [KS126] Name {
+            /// What is wrong with it.
+            source: ObjectNameError,
+            /// The name.
+            value: String,
+        },
+        /// An alias, and no name.
+        #[error("objectName is missing")]
+        [KS126] NameMissing {
+            /// A field that looks as if it were meant.
+            near: Option<String>,
+        },
+        /// Neither name nor alias; the provider misses the path.
+        #[error("objectName: {source}")]
+        [KS125] NameAndAliasMissing {
+            /// The provider's words.
+            source: PathError,
+            /// A field that looks as if it were meant.
+            near: Option<String>,
+        },
+        /// A value that a guide told the reader to fill in.
+        #[error("{field} still holds a placeholder: {value:?}")]
+        [KS108] Placeholder {
+            /// The field.
+            field: &'static str,
+            /// What it holds.
+            value: String,
+        },
+        /// No version of a vault object.
+        #[error("objectVersion: {0}")]
+        [KS127] Version(#[source] ObjectVersionError),
+        /// Two objects on one path, or a file where another needs a directory; the peer lets the
+        /// last
+        /// one win.
+        #[error("path {path} collides with path {other} of objects[{other_index}]")]
+        [KS128] Collision {
+            /// Path of this object.
+            path: RelativePath,
+            /// Path of the earlier one.
+            other: String,
+            /// Position of the earlier one.
+            other_index: usize,
+        },
+        /// A file beside a split certificate, on the path of another object.
+        #[error(
+            "if it backs a certificate, its file {path} collides with path {other} of \
+             objects[{other_index}]"
+        )]
+        [KS143] HalfCollision {
+            /// Path of the file.
+            path: RelativePath,
+            /// Path of the other object.
+            other: String,
+            /// Position of the other object.
+            other_index: usize,
+        },
+        /// More versions than the limit.
+        #[error("objectVersionHistory: {0} versions are more than {MOST_VERSIONS}")]
+        [KS130] History(u32),
+        /// `optional` is no boolean.
+        #[error("{field} {value:?} is neither true nor false")]
+        [KS110] Flag {
+            /// The field.
+            field: &'static str,
+            /// Its value.
+            value: String,
+        },
+        /// `jsonKey` is no path.
+        #[error("{0}")]
+        [KS135] JsonKey(#[source] JsonPathError),
+        /// `jsonKey` on a key or a certificate.
+        #[error("jsonKey: an object of type {0} is not a JSON document")]
+        [KS135] JsonKeyType(&'static str),
+        /// `jsonKey` and `parts`.
+        #[error("jsonKey and parts exclude each other: a certificate is not a JSON document")]
+        [KS135] JsonKeyOfParts,
+        /// A part that does not exist.
+        #[error("parts: {0:?} is not cert, chain, key, ca or pfx")]
+        [KS136] PartUnknown(String),
+        /// The same part twice.
+        #[error("parts: {0} is there twice")]
+        [KS136] PartTwice(&'static str),
+        /// `parts` on a key.
+        #[error("parts: an object of type key has none")]
+        [KS136] PartsType,
+        /// `fileOwner` or `fileGroup` is no number.
+        #[error("{field} {value:?} is not a numeric id")]
+        [KS137] Id {
+            /// The field.
+            field: &'static str,
+            /// Its value.
+            value: String,
+        },
+        /// An error of the provider, with what it puts before it.
+        #[error(
+            "failed to get objectType:{object_type}, objectName:{name}, objectVersion:{version}: \
+             {source}"
+        )]
+        [= source] Wrapped {
+            /// `objectType` as it is written.
+            object_type: String,
+            /// `objectName` as it is written.
+            name: String,
+            /// `objectVersion` as it is written.
+            version: String,
+            /// The error.
+            source: Box<ObjectCause>,
+        },
+    }
 }
 
-/// What is wrong with one element of `secretObjects`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SecretObjectCause {
-    /// No `secretName`.
-    #[error("secret name is empty")]
-    NameEmpty,
-    /// No `type`.
-    #[error("secret type is empty")]
-    TypeEmpty,
-    /// No `data`.
-    #[error("data is empty")]
-    DataEmpty,
-    /// An element of `data` names no file.
-    #[error("data[{0}]: object name in secretObjects.data is empty")]
-    ObjectNameEmpty(usize),
-    /// An element of `data` names no key.
-    #[error("data[{0}]: key in secretObjects.data is empty")]
-    KeyEmpty(usize),
-    /// No such file in the volume.
-    #[error("data[{index}]: file matching objectName {object_name} not found in the pod")]
-    FileMissing {
-        /// Position in `data`, from 0.
-        index: usize,
-        /// The path it names.
-        object_name: String,
-    },
-    /// A key that a TLS Secret does not have.
-    #[error(
-        "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is not \
-         supported. Only 'tls.key' and 'tls.crt' are supported"
-    )]
-    TlsKey {
-        /// Position in `data`, from 0.
-        index: usize,
-        /// The path it names.
-        object_name: String,
-        /// The key.
-        key: String,
-    },
-}
-
-/// What is wrong with `select`, or with one of its selections.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SelectCause {
-    /// No YAML document, or no map.
-    #[error("{0}")]
-    Document(#[source] YamlError),
-    /// Longer than the limit.
-    #[error("the document is larger than {limit} bytes")]
-    Size {
-        /// The limit.
-        limit: usize,
-    },
-    /// More selections than the limit.
-    #[error("there are more than {limit} selections")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
-    /// A field that does not exist; nobody else reads `select`, so it cannot be meant for another.
-    #[error("field {field:?} is unknown")]
-    Unknown {
-        /// The field.
-        field: String,
-        /// One that looks like it.
-        near: Option<&'static str>,
-    },
-    /// A field holds something else than it should.
-    #[error("{field}: {source}")]
-    Field {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        source: YamlError,
-    },
-    /// No beginning of a secret's name.
-    #[error("namePrefix {0:?} is not made of letters, digits and hyphens, or is too long")]
-    Prefix(String),
-    /// No path below the volume.
-    #[error("directory: {0}")]
-    Directory(#[source] PathError),
-    /// The directory is a file of an object.
-    #[error("directory {directory} is a file of objects[{index}]")]
-    Occupied {
-        /// The directory, or one above it.
-        directory: String,
-        /// The object.
-        index: usize,
-    },
-    /// No mode.
-    #[error("filePermission {0}")]
-    Permission(#[source] FileModeError),
-    /// Neither pem nor pfx.
-    #[error("invalid objectFormat: {0}, should be PEM or PFX")]
-    Format(String),
-    /// No encoding that exists.
-    #[error("invalid objectEncoding: {0}, should be hex, base64 or utf-8")]
-    Encoding(String),
-    /// `fileOwner` or `fileGroup` is no number.
-    #[error("{field} {value:?} is not a numeric id")]
-    Id {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-    },
+coded! {
+    /// What is wrong with one element of `secretObjects`.
+    #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+    pub enum SecretObjectCause {
+        /// No `secretName`.
+        #[error("secret name is empty")]
+        [KS131] NameEmpty,
+        /// No `type`.
+        #[error("secret type is empty")]
+        [KS131] TypeEmpty,
+        /// No `data`.
+        #[error("data is empty")]
+        [KS131] DataEmpty,
+        /// An element of `data` names no file.
+        #[error("data[{0}]: object name in secretObjects.data is empty")]
+        [KS131] ObjectNameEmpty(usize),
+        /// An element of `data` names no key.
+        #[error("data[{0}]: key in secretObjects.data is empty")]
+        [KS131] KeyEmpty(usize),
+        /// No such file in the volume.
+        #[error("data[{index}]: file matching objectName {object_name} not found in the pod")]
+        [KS132] FileMissing {
+            /// Position in `data`, from 0.
+            index: usize,
+            /// The path it names.
+            object_name: String,
+        },
+        /// A key that a TLS Secret does not have.
+        #[error(
+            "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is \
+             not \
+             supported. Only 'tls.key' and 'tls.crt' are supported"
+        )]
+        [KS133] TlsKey {
+            /// Position in `data`, from 0.
+            index: usize,
+            /// The path it names.
+            object_name: String,
+            /// The key.
+            key: String,
+        },
+    }
 }
 
 impl ObjectCause {
@@ -321,29 +259,6 @@ impl ObjectCause {
             _ => None,
         }
     }
-
-    pub(super) fn reason(&self) -> Reason {
-        match self {
-            Self::NotString(_) => reason::KS106,
-            Self::Permission(_) => reason::KS107,
-            Self::Document { .. } | Self::Field { .. } => reason::KS121,
-            Self::Type => reason::KS122,
-            Self::Format(_) | Self::FormatType => reason::KS123,
-            Self::Encoding(_) | Self::EncodingType => reason::KS124,
-            Self::Path { .. } | Self::NameAndAliasMissing { .. } => reason::KS125,
-            Self::Name { .. } | Self::NameMissing { .. } => reason::KS126,
-            Self::Placeholder { .. } => reason::KS108,
-            Self::Version(_) => reason::KS127,
-            Self::Collision { .. } => reason::KS128,
-            Self::HalfCollision { .. } => reason::KS143,
-            Self::History(_) => reason::KS130,
-            Self::Flag { .. } => reason::KS110,
-            Self::JsonKey(_) | Self::JsonKeyType(_) | Self::JsonKeyOfParts => reason::KS135,
-            Self::PartUnknown(_) | Self::PartTwice(_) | Self::PartsType => reason::KS136,
-            Self::Id { .. } => reason::KS137,
-            Self::Wrapped { source, .. } => source.reason(),
-        }
-    }
 }
 
 /// An invisible character, made visible.
@@ -366,28 +281,4 @@ fn of_type(value: &str) -> Option<String> {
         Some(format!("did you mean {meant}? Write secret, key or cert, in lower case"))
     };
     unseen("objectType", value).or_else(meant)
-}
-
-impl SecretObjectCause {
-    pub(super) fn reason(&self) -> Reason {
-        match self {
-            Self::FileMissing { .. } => reason::KS132,
-            Self::TlsKey { .. } => reason::KS133,
-            _ => reason::KS131,
-        }
-    }
-}
-
-impl SelectCause {
-    pub(super) fn reason(&self) -> Reason {
-        match self {
-            Self::Permission(_) => reason::KS107,
-            Self::Format(_) => reason::KS123,
-            Self::Encoding(_) => reason::KS124,
-            Self::Directory(_) => reason::KS125,
-            Self::Occupied { .. } => reason::KS128,
-            Self::Id { .. } => reason::KS137,
-            _ => reason::KS138,
-        }
-    }
 }

@@ -167,11 +167,13 @@ mod tests {
             "startTimeoutSeconds": 30,
             "identities": [
                 {"name": "a", "scope": "https://vault.azure.net/.default",
-                 "credential": {"kind": "federated", "clientId": "c", "tenantId": "t", "tokenFile": "/t", "authority": "https://login.microsoftonline.com/"}},
+                 "credential": {"kind": "federated", "clientId": "c", "tenantId": "t",
+                     "tokenFile": "/t", "authority": "https://login.microsoftonline.com/"}},
                 {"name": "b", "scope": "https://vault.azure.net/.default",
                  "credential": {"kind": "managedIdentity", "endpoint": "http://169.254.169.254/"}}],
-            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120, "files": [
-                {"path": "db", "mode": "0644", "identity": "a", "vault": "https://kv.vault.azure.net/", "type": "secret", "name": "db"}]}]
+            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120,
+                "files": [{"path": "db", "mode": "0644", "identity": "a",
+                    "vault": "https://kv.vault.azure.net/", "type": "secret", "name": "db"}]}]
         })
     }
 
@@ -214,7 +216,8 @@ mod tests {
             ("/volumes/0/files/0/part", serde_json::json!("leaf"), "unknown variant `leaf`"),
             (
                 "/volumes/0/selections",
-                serde_json::json!([{"mode": "0400", "identity": "z", "vault": "https://kv.vault.azure.net/"}]),
+                serde_json::json!([{"mode": "0400", "identity": "z",
+                    "vault": "https://kv.vault.azure.net/"}]),
                 "a selection's identity \"z\" is not defined",
             ),
         ];
@@ -285,7 +288,8 @@ mod tests {
         for (directory, refused) in
             [("d/".repeat(30) + "d", false), (deep, true), ("d".repeat(255), false)]
         {
-            plan["volumes"][0]["selections"] = serde_json::json!([{"mode": "0400", "identity": "a", "vault": "https://kv.vault.azure.net/", "directory": directory}]);
+            plan["volumes"][0]["selections"] = serde_json::json!([{"mode": "0400", "identity": "a",
+                "vault": "https://kv.vault.azure.net/", "directory": directory}]);
             assert_eq!(Plan::from_json(&plan.to_string()).is_err(), refused, "{directory}");
         }
     }

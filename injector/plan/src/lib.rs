@@ -2,17 +2,20 @@
 //! sidecar.
 //!
 //! The webhook resolves a `SecretProviderClass` into a Plan and hands it to the sidecar as one JSON
-//! value in the environment. A Plan never holds a secret. Types only, no I/O: both halves parse at
-//! the edge and never meet a raw string again. An unknown field is an error, so an old sidecar
-//! never half-understands a newer webhook.
+//! value in the environment. A Plan never holds a secret. No I/O: types, and the calendar for the
+//! timestamps of both programs. Both parse at the edge and never meet a raw string again. An
+//! unknown field is an error, so an old sidecar never half-understands a newer webhook.
 
+mod calendar;
 mod check;
 mod json_path;
 mod layout;
 mod names;
 mod plan;
 pub mod reason;
+mod vault_url;
 
+pub use calendar::civil_date;
 pub use check::PlanError;
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
 pub use layout::{
@@ -20,9 +23,10 @@ pub use layout::{
 };
 pub use names::{
     FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError,
-    PathError, RelativePath, VaultUrl, VaultUrlError,
+    PathError, RelativePath,
 };
 pub use plan::{
     Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat,
     ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };
+pub use vault_url::{VaultUrl, VaultUrlError};

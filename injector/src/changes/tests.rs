@@ -1,18 +1,21 @@
 use super::*;
-use proptest::prelude::*;
 use serde_json::json;
 
-const START: Time = Duration::from_secs(100_000);
+pub(super) const START: Time = Duration::from_secs(100_000);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A volume of secrets of one vault; `NAME@VERSION` is pinned.
-fn volume(names: &[&str]) -> Volume {
+pub(super) fn volume(names: &[&str]) -> Volume {
     let files: Vec<_> = names
         .iter()
         .enumerate()
         .map(|(index, name)| {
-            let (name, version) = name.split_once('@').map_or((*name, None), |(name, version)| (name, Some(version)));
-            json!({"path": format!("f{index}"), "mode": "0644", "identity": "a", "vault": "https://kv/", "type": "secret",
+            let (name, version) = match name.split_once('@') {
+                Some((name, version)) => (name, Some(version)),
+                None => (*name, None),
+            };
+            json!({"path": format!("f{index}"), "mode": "0644", "identity": "a",
+                "vault": "https://kv/", "type": "secret",
                 "name": name, "version": version})
         })
         .collect();
@@ -26,31 +29,35 @@ fn seen(names: &[(&str, i64)], date: i64) -> BTreeMap<String, Seen> {
     names.iter().map(|&(name, updated)| (name.to_owned(), Seen { updated, date })).collect()
 }
 
-/// A ledger after the first generation, whose objects were all updated at 100 and fetched at
+/// A tracker after the first generation, whose objects were all updated at 100 and fetched at
 /// `date`.
-fn fetched(volume: &Volume, date: i64) -> Ledger {
-    let mut ledger = Ledger::new(volume.files.len());
+fn fetched(volume: &Volume, date: i64) -> ChangeTracker {
+    let mut tracker = ChangeTracker::new(volume.files.len());
     let all: Vec<usize> = (0..volume.files.len()).collect();
-    let start = ledger.start(volume, &all, false, START);
+    let start = tracker.start(volume, &all, false, START);
     assert_eq!(
         (start.fetch.len(), start.lists.len()),
         (all.len(), 0),
         "the first generation is fetched"
     );
     for index in all {
-        ledger.fetched(volume, index, None, Some(Seen { updated: 100, date }));
+        tracker.fetched(volume, index, None, Some(Seen { updated: 100, date }));
     }
-    ledger
+    tracker
 }
 
 /// What a round does that begins with a list of these objects, made at 200: unchanged and fetched
 /// items.
-fn round(ledger: &mut Ledger, volume: &Volume, listed: &[(&str, i64)]) -> (Vec<usize>, Vec<usize>) {
+fn round(
+    tracker: &mut ChangeTracker,
+    volume: &Volume,
+    listed: &[(&str, i64)],
+) -> (Vec<usize>, Vec<usize>) {
     let all: Vec<usize> = (0..volume.files.len()).collect();
     let Start { mut fetch, pinned: mut unchanged, lists } =
-        ledger.start(volume, &all, false, START + MINUTE);
+        tracker.start(volume, &all, false, START + MINUTE);
     for list in lists {
-        let (same, other) = ledger.listed(volume, list, &seen(listed, 200));
+        let (same, other) = tracker.listed(volume, list, &seen(listed, 200));
         unchanged.extend(same);
         fetch.extend(other);
     }
@@ -76,9 +83,9 @@ fn what_a_list_shows_unchanged_is_not_fetched() {
         ),
     ];
     for (what, listed, unchanged, fetch) in cases {
-        let mut ledger = fetched(&volume, 150);
+        let mut tracker = fetched(&volume, 150);
         assert_eq!(
-            round(&mut ledger, &volume, listed),
+            round(&mut tracker, &volume, listed),
             (unchanged.to_vec(), fetch.to_vec()),
             "{what}"
         );
@@ -91,9 +98,9 @@ fn what_was_updated_within_two_seconds_of_the_answer_is_fetched_again() {
     for (date, settled) in
         [(99, false), (100, false), (101, false), (102, false), (103, true), (1000, true)]
     {
-        let mut ledger = fetched(&volume, date);
+        let mut tracker = fetched(&volume, date);
         let all = [("a", 100), ("b", 100), ("c", 100)];
-        let (unchanged, fetch) = round(&mut ledger, &volume, &all);
+        let (unchanged, fetch) = round(&mut tracker, &volume, &all);
         assert_eq!(
             (unchanged.len(), fetch.len()),
             if settled { (3, 0) } else { (0, 3) },
@@ -102,10 +109,10 @@ fn what_was_updated_within_two_seconds_of_the_answer_is_fetched_again() {
     }
     // The same of one that a list told, and was fetched after it: known or not by the next list.
     for (updated, unchanged) in [(200, false), (199, false), (198, false), (197, true)] {
-        let mut ledger = fetched(&volume, 150);
+        let mut tracker = fetched(&volume, 150);
         let told = Some(Seen { updated, date: 200 });
-        ledger.fetched(&volume, 1, told, told);
-        let (same, _) = round(&mut ledger, &volume, &[("a", 100), ("b", updated), ("c", 100)]);
+        tracker.fetched(&volume, 1, told, told);
+        let (same, _) = round(&mut tracker, &volume, &[("a", 100), ("b", updated), ("c", 100)]);
         assert_eq!(same.contains(&1), unchanged, "{updated}");
     }
 }
@@ -120,13 +127,13 @@ fn a_list_that_costs_more_than_it_spares_is_not_asked_for() {
         (&["a", "b", "c", "c"], Some(2)),
     ] {
         let volume = volume(names);
-        let mut ledger = fetched(&volume, 150);
+        let mut tracker = fetched(&volume, 150);
         let all: Vec<usize> = (0..names.len()).collect();
-        let start = ledger.start(&volume, &all, false, START + MINUTE);
+        let start = tracker.start(&volume, &all, false, START + MINUTE);
         assert_eq!(start.lists.first().map(|list| list.most_pages), most_pages, "{names:?}");
-        // One that failed last is fetched in any case: it spares nothing.
-        ledger.failed(0);
-        let start = ledger.start(&volume, &all, false, START + MINUTE);
+        // One that failed last is fetched in any case: it saves nothing.
+        tracker.failed(0);
+        let start = tracker.start(&volume, &all, false, START + MINUTE);
         assert_eq!(
             start.lists.first().map(|list| list.most_pages),
             most_pages.and_then(|pages| (pages > 1).then(|| pages - 1))
@@ -137,40 +144,40 @@ fn a_list_that_costs_more_than_it_spares_is_not_asked_for() {
 #[test]
 fn a_vault_that_cannot_be_listed_is_left_alone_for_an_hour() {
     let volume = volume(&["a", "b"]);
-    let mut ledger = fetched(&volume, 150);
+    let mut tracker = fetched(&volume, 150);
     let all = [0, 1];
-    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
-    assert_eq!(ledger.not_listed(list, true, START + MINUTE), (all.to_vec(), true));
-    let again = |ledger: &mut Ledger, after: Duration| {
-        !ledger.start(&volume, &all, false, START + after).lists.is_empty()
+    let list = tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    assert_eq!(tracker.not_listed(list, true, START + MINUTE), (all.to_vec(), true));
+    let again = |tracker: &mut ChangeTracker, after: Duration| {
+        !tracker.start(&volume, &all, false, START + after).lists.is_empty()
     };
-    assert!(!again(&mut ledger, MINUTE * 2) && !again(&mut ledger, MINUTE * 59));
+    assert!(!again(&mut tracker, MINUTE * 2) && !again(&mut tracker, MINUTE * 59));
     // By then everything is due anyway.
-    assert!(!again(&mut ledger, MINUTE * 60));
+    assert!(!again(&mut tracker, MINUTE * 60));
     for index in all {
-        ledger.fetched(&volume, index, None, Some(Seen { updated: 100, date: 150 }));
+        tracker.fetched(&volume, index, None, Some(Seen { updated: 100, date: 150 }));
     }
-    assert!(again(&mut ledger, MINUTE * 62));
+    assert!(again(&mut tracker, MINUTE * 62));
 }
 
 #[test]
 fn a_list_that_fails_once_fails_what_it_could_have_spared_and_then_objects_have_to_tell() {
     let volume = volume(&["a", "b", "c"]);
-    let mut ledger = fetched(&volume, 150);
-    ledger.failed(2);
+    let mut tracker = fetched(&volume, 150);
+    tracker.failed(2);
     let all = [0, 1, 2];
-    let list = |ledger: &mut Ledger| {
-        ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap()
+    let list = |tracker: &mut ChangeTracker| {
+        tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap()
     };
     for (throttles, expected) in [(false, vec![0, 1]), (true, vec![0, 1]), (false, vec![])] {
-        let failing = list(&mut ledger);
-        let (failed, fetch) = ledger.stumbled(failing, throttles);
+        let failing = list(&mut tracker);
+        let (failed, fetch) = tracker.list_failed(failing, throttles);
         assert_eq!((failed.len() + fetch.len(), failed), (3, expected), "{throttles}");
     }
-    let works = list(&mut ledger);
-    ledger.listed(&volume, works, &seen(&[("a", 100), ("b", 100)], 200));
-    let failing = list(&mut ledger);
-    assert_eq!(ledger.stumbled(failing, false).0, [0, 1], "the first again");
+    let works = list(&mut tracker);
+    tracker.listed(&volume, works, &seen(&[("a", 100), ("b", 100)], 200));
+    let failing = list(&mut tracker);
+    assert_eq!(tracker.list_failed(failing, false).0, [0, 1], "the first again");
 }
 
 #[test]
@@ -180,9 +187,9 @@ fn an_answer_that_is_older_than_the_list_is_not_taken_for_the_newer_one() {
     for (listed, got, known) in
         [(150, at(150), true), (150, at(160), true), (150, at(100), false), (150, None, false)]
     {
-        let mut ledger = fetched(&volume, 150);
-        ledger.fetched(&volume, 1, at(listed), got);
-        let (unchanged, _) = round(&mut ledger, &volume, &[("a", 100), ("b", 150), ("c", 100)]);
+        let mut tracker = fetched(&volume, 150);
+        tracker.fetched(&volume, 1, at(listed), got);
+        let (unchanged, _) = round(&mut tracker, &volume, &[("a", 100), ("b", 150), ("c", 100)]);
         assert_eq!(unchanged.contains(&1), known, "{got:?}");
     }
 }
@@ -190,17 +197,17 @@ fn an_answer_that_is_older_than_the_list_is_not_taken_for_the_newer_one() {
 #[test]
 fn a_list_that_was_too_long_for_a_few_objects_is_tried_for_more() {
     let volume = volume(&["a", "b", "c", "d"]);
-    let mut ledger = fetched(&volume, 150);
+    let mut tracker = fetched(&volume, 150);
     let all = [0, 1, 2, 3];
-    // Two of them were changed a moment ago: a list could spare two calls, and costs at least two.
-    ledger.failed(2);
-    ledger.failed(3);
-    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    // Two of them were changed a moment ago: a list could save two calls, and costs at least two.
+    tracker.failed(2);
+    tracker.failed(3);
+    let list = tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
     assert_eq!(list.most_pages, 1);
-    ledger.not_listed(list, false, START + MINUTE);
-    assert!(ledger.start(&volume, &all, false, START + MINUTE).lists.is_empty(), "not for so few");
-    ledger.fetched(&volume, 2, None, Some(Seen { updated: 100, date: 150 }));
-    let list = ledger.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
+    tracker.not_listed(list, false, START + MINUTE);
+    assert!(tracker.start(&volume, &all, false, START + MINUTE).lists.is_empty(), "not for so few");
+    tracker.fetched(&volume, 2, None, Some(Seen { updated: 100, date: 150 }));
+    let list = tracker.start(&volume, &all, false, START + MINUTE).lists.pop().unwrap();
     assert_eq!(list.most_pages, 2);
 }
 
@@ -208,158 +215,8 @@ fn a_list_that_was_too_long_for_a_few_objects_is_tried_for_more() {
 fn everything_is_fetched_once_an_hour_and_on_request() {
     let volume = volume(&["a", "b", "c@1"]);
     for (full, after) in [(true, MINUTE), (false, MINUTE * 60)] {
-        let mut ledger = fetched(&volume, 150);
-        let start = ledger.start(&volume, &[0, 1, 2], full, START + after);
+        let mut tracker = fetched(&volume, 150);
+        let start = tracker.start(&volume, &[0, 1, 2], full, START + after);
         assert_eq!((start.fetch.len(), start.pinned.len(), start.lists.len()), (3, 0, 0));
-    }
-}
-
-/// What happens to a vault with three names, between and during refreshes.
-#[derive(Debug, Clone)]
-enum Step {
-    Set(usize),
-    Disable(usize),
-    Enable(usize),
-    Delete(usize),
-    Tag(usize),
-    /// Time passes: tenths of seconds.
-    Pass(i64),
-    Refresh,
-    /// A refresh on which everything is asked for.
-    Full,
-    /// A refresh whose GETs a replica answers that lags behind: with what was there so many tenths
-    /// of a second ago.
-    Lagging(i64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let name = 0_usize..3;
-    let step = prop_oneof![
-        4 => name.clone().prop_map(Step::Set),
-        1 => name.clone().prop_map(Step::Disable),
-        1 => name.clone().prop_map(Step::Enable),
-        1 => name.clone().prop_map(Step::Delete),
-        1 => name.prop_map(Step::Tag),
-        3 => (1_i64..8).prop_map(Step::Pass),
-        1 => (8_i64..60).prop_map(Step::Pass),
-        4 => Just(Step::Refresh),
-        1 => Just(Step::Full),
-        1 => (1_i64..100).prop_map(Step::Lagging),
-    ];
-    prop::collection::vec(step, 1..120)
-}
-
-/// Its clocks may differ by a second: the one that stamps changes from the one that dates answers.
-#[derive(Debug, Clone, Default)]
-struct Model {
-    tenths: i64,
-    skew: i64,
-    next_value: u64,
-    objects: BTreeMap<&'static str, (u64, bool, i64)>,
-}
-
-impl Model {
-    fn date(&self) -> i64 {
-        self.tenths.div_euclid(10)
-    }
-
-    fn stamp(&self) -> i64 {
-        (self.tenths + self.skew).div_euclid(10)
-    }
-
-    /// A GET: the value, or none for a disabled or missing one.
-    fn get(&self, name: &str) -> Option<(u64, Seen)> {
-        let &(value, enabled, updated) = self.objects.get(name)?;
-        enabled.then_some((value, Seen { updated, date: self.date() }))
-    }
-
-    fn apply(&mut self, step: &Step) {
-        const NAMES: [&str; 3] = ["a", "b", "c"];
-        let now = self.stamp();
-        let edit =
-            |objects: &mut BTreeMap<_, (u64, bool, i64)>, name: usize, enabled: Option<bool>| {
-                if let Some(object) = objects.get_mut(NAMES[name]) {
-                    *object = (object.0, enabled.unwrap_or(object.1), now);
-                }
-            };
-        match *step {
-            Step::Set(name) => {
-                self.next_value += 1;
-                self.objects.insert(NAMES[name], (self.next_value, true, now));
-            }
-            Step::Disable(name) => edit(&mut self.objects, name, Some(false)),
-            Step::Enable(name) => edit(&mut self.objects, name, Some(true)),
-            Step::Tag(name) => edit(&mut self.objects, name, None),
-            Step::Delete(name) => drop(self.objects.remove(NAMES[name])),
-            Step::Pass(tenths) => self.tenths += tenths,
-            Step::Refresh | Step::Full | Step::Lagging(_) => {}
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
-    /// After every refresh of any history the files, the last good ones of objects that fail
-    /// included, are those of a sidecar that fetches everything each time. Changes between a list
-    /// and the fetches after it may be seen a refresh later.
-    #[test]
-    fn lists_and_fetches_converge_to_the_same_files(skew in -10_i64..=10, steps in steps(), between in steps()) {
-        let volume = volume(&["a", "b", "c", "B"]);
-        let name = |index: usize| name(&object(&volume, index).unwrap());
-        let mut vault = Model { tenths: 1_000_000, skew, ..Model::default() };
-        let mut ledger = Ledger::new(4);
-        let (mut listing, mut fetching) = ([None; 4], [None; 4]);
-        let mut between = between.into_iter();
-        let mut past = vec![vault.clone()];
-        let mut now = START;
-        for step in steps {
-            vault.apply(&step);
-            past.push(vault.clone());
-            if !matches!(step, Step::Refresh | Step::Full | Step::Lagging(_)) {
-                continue;
-            }
-            now += Duration::from_secs(1);
-            let Start { mut fetch, pinned, lists } = ledger.start(&volume, &[0, 1, 2, 3], matches!(step, Step::Full), now);
-            prop_assert!(pinned.is_empty());
-            let mut seen = BTreeMap::new();
-            for list in lists {
-                let date = vault.date();
-                let item = |(name, object): (&&str, &(u64, bool, i64))| ((*name).to_owned(), Seen { updated: object.2, date });
-                seen = vault.objects.iter().map(item).collect();
-                let (same, other) = ledger.listed(&volume, list, &seen);
-                for index in same {
-                    prop_assert_eq!(listing[index], vault.get(&name(index)).map(|(value, _)| value), "of item {}", index);
-                }
-                fetch.extend(other);
-            }
-            let disturbed = between.next().filter(|step| !matches!(step, Step::Refresh | Step::Full | Step::Lagging(_) | Step::Pass(_)));
-            if let Some(step) = &disturbed {
-                vault.apply(step);
-            }
-            let replica = match step {
-                Step::Lagging(behind) => past.iter().rfind(|then| then.tenths <= vault.tenths - behind).unwrap_or(&past[0]),
-                _ => &vault,
-            };
-            for index in fetch {
-                let updated = |of: &Model| of.objects.get(name(index).as_str()).map(|object| object.2);
-                // Of two changes within a second no time tells which of them a replica has.
-                let got = if updated(&vault) == updated(replica) { &vault } else { replica }.get(&name(index));
-                match got.map(|(value, got)| (value, Seen { date: vault.date(), ..got })) {
-                    Some((value, got)) => {
-                        listing[index] = Some(value);
-                        ledger.fetched(&volume, index, seen.get(&name(index)).copied(), Some(got));
-                    }
-                    None => ledger.failed(index),
-                }
-            }
-            for (index, file) in fetching.iter_mut().enumerate() {
-                *file = vault.get(&name(index)).map(|(value, _)| value).or(*file);
-            }
-            if disturbed.is_some() || matches!(step, Step::Lagging(_)) {
-                fetching = listing;
-            }
-            prop_assert_eq!(listing, fetching);
-        }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(non_snake_case)] // its names of the same tables
 
 use super::fixtures::{base64, der, pem, pems, pfx};
-use super::secret::{Made, Wanted, produce as produce_secret};
+use super::secret::{SecretFiles, Wanted, produce as produce_secret};
 use super::*;
 use keysluice_plan::{ObjectEncoding, ObjectFormat};
 use serde_json::{Value, json};
@@ -16,25 +16,27 @@ pub(super) fn made(
     kid: bool,
     content_type: Option<&str>,
     wanted: Wanted<'_>,
-) -> Result<Made, ContentError> {
-    let mut body = json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123", "contentType": content_type});
+) -> Result<SecretFiles, ContentError> {
+    let mut body = json!({"value": value, "id": "https://kv.vault.azure.net/secrets/c/0123",
+        "contentType": content_type});
     if kid {
         body["kid"] = "https://kv.vault.azure.net/keys/c/0123".into();
     }
     produce_secret(body.to_string().as_bytes(), &wanted)
 }
 
-pub(super) fn text(made: &Made, at: usize) -> String {
+pub(super) fn text(made: &SecretFiles, at: usize) -> String {
     String::from_utf8(made.files[at].1.expose().to_vec()).unwrap()
 }
 
-fn pfx_as(name: &str, format: ObjectFormat) -> Result<Made, ContentError> {
+fn pfx_as(name: &str, format: ObjectFormat) -> Result<SecretFiles, ContentError> {
     made(&base64(&pfx(name)), true, Some(PKCS12), Wanted { format, ..Wanted::default() })
 }
 
 /// A file of the Plan with more fields, or others.
 fn file(extra: &Value) -> File {
-    let mut json = json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/", "type": "secret", "name": "n"});
+    let mut json = json!({"path": "p", "mode": "0644", "identity": "a", "vault": "https://v/",
+        "type": "secret", "name": "n"});
     json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     serde_json::from_value(json).unwrap()
 }
@@ -77,7 +79,7 @@ fn TestDecodePKCS12() {
     assert_eq!(made.warnings.len(), 1);
 }
 
-fn made_of(file: &str) -> Made {
+fn made_of(file: &str) -> SecretFiles {
     made(file, true, Some(PKCS12), Wanted::default()).unwrap()
 }
 

@@ -110,8 +110,10 @@ mod tests {
     }
 
     const DOCUMENT: &str = r#"
-        {"password": "p\u00e4ss \"w\" \\", "port": 5432, "ratio": 1.50e3, "big": 123456789012345678901234567890, "tls": true,
-         "none": null, "hosts": [{"name": "a b", "x": [ 1, 2 ]}, "second"], "a.b": "dotted", "empty": "", "": "no name",
+        {"password": "p\u00e4ss \"w\" \\", "port": 5432, "ratio": 1.50e3,
+         "big": 123456789012345678901234567890, "tls": true, "none": null,
+         "hosts": [{"name": "a b", "x": [ 1, 2 ]}, "second"], "a.b": "dotted", "empty": "",
+         "": "no name",
          "twice": 1, "twice": 2}"#;
 
     #[test]

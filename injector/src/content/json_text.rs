@@ -90,7 +90,9 @@ mod tests {
         }
 
         #[test]
-        fn whatever_stands_between_quotes_is_read_as_serde_json_reads_it(inner in r#"(\\u[dD][89abcdef][0-9]{2}|\\[nrtbfu"/\\]|[0-9a-f+]|ß|\\u00e4){0,12}"#) {
+        fn whatever_stands_between_quotes_is_read_as_serde_json_reads_it(
+            inner in r#"(\\u[dD][89abcdef][0-9]{2}|\\[nrtbfu"/\\]|[0-9a-f+]|ß|\\u00e4){0,12}"#,
+        ) {
             agrees(&format!("\"{inner}\""));
         }
     }

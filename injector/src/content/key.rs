@@ -85,6 +85,7 @@ fn field(name: &'static str, text: &str) -> Result<Vec<u8>, ContentError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::der_reader::Reader;
     use super::*;
     use proptest::prelude::*;
 
@@ -139,7 +140,10 @@ mod tests {
 
     #[test]
     fn a_coordinate_that_is_too_long_is_refused_and_a_short_one_padded() {
-        let key = |x: &[u8]| serde_json::json!({"kid":"k/1","kty":"EC","crv":"P-256","x":URL_SAFE_NO_PAD.encode(x),"y":"AQ"});
+        let key = |x: &[u8]| {
+            let x = URL_SAFE_NO_PAD.encode(x);
+            serde_json::json!({"kid": "k/1", "kty": "EC", "crv": "P-256", "x": x, "y": "AQ"})
+        };
         assert_eq!(produced(&key(&[1; 33])).unwrap_err(), ContentError::KeyField("x"));
         let mut padded = [0; 32];
         padded[31] = 7;
@@ -159,10 +163,11 @@ mod tests {
             numbers in prop::collection::vec("[A-Za-z0-9_-]{0,90}=?|!", 4),
         ) {
             let [n, e, x, y] = numbers.try_into().unwrap();
-            let key = serde_json::json!({"kid": "k/1", "kty": kind, "crv": curve, "n": n, "e": e, "x": x, "y": y});
+            let key = serde_json::json!({"kid": "k/1", "kty": kind, "crv": curve, "n": n, "e": e,
+                "x": x, "y": y});
             if let Ok(text) = produced(&key) {
                 let blocks = pem::blocks(&text);
-                let whole = super::super::der_reader::Reader::new(&blocks[0].der).next().unwrap().whole;
+                let whole = Reader::new(&blocks[0].der).next().unwrap().whole;
                 prop_assert_eq!((blocks.len(), whole.len()), (1, blocks[0].der.len()));
             }
         }

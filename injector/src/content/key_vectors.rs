@@ -7,7 +7,14 @@ fn vectors() -> Vec<(serde_json::Value, &'static str)> {
             serde_json::json!({
                 "kid": "https://kv/keys/k/1",
                 "kty": "RSA",
-                "n": "mb0xMMcRCYkRXBnPQA1lbGRON7-9AElmnLP_kN9JvYfKyOFs-nJ0AVaTYxW-Ze7ejxKUS1z6GgXEoV_85-vgHjWQJK99a5BOYfbLbG1CPmDpI0mSSDvvNC9R5sIqhVcoRu8TPSMQNTS6oEgDQ92Q18pIAAldt8kFgNcQhPoL8WkqjMFggWvAnYU7iW_dlbSieSWBoOjnh7-0T_CdTq5LsgV3zk9MpfGEmtXiVBRVZ7Gl5xLKu3ik3ZBumXucdXk-KbShmj2PR4c30R6_jwSDG8-u92Zsi7Fy_mbRWj_picnqgUtpy2U6y8jX9rKG-IAtTtHj7w6WtgI7J0ot7P_m2w",
+                "n": concat!(
+                    "mb0xMMcRCYkRXBnPQA1lbGRON7-9AElmnLP_kN9JvYfKyOFs-nJ0AVaTYxW-Ze7e",
+                    "jxKUS1z6GgXEoV_85-vgHjWQJK99a5BOYfbLbG1CPmDpI0mSSDvvNC9R5sIqhVco",
+                    "Ru8TPSMQNTS6oEgDQ92Q18pIAAldt8kFgNcQhPoL8WkqjMFggWvAnYU7iW_dlbSi",
+                    "eSWBoOjnh7-0T_CdTq5LsgV3zk9MpfGEmtXiVBRVZ7Gl5xLKu3ik3ZBumXucdXk-",
+                    "KbShmj2PR4c30R6_jwSDG8-u92Zsi7Fy_mbRWj_picnqgUtpy2U6y8jX9rKG-IAt",
+                    "TtHj7w6WtgI7J0ot7P_m2w",
+                ),
                 "e": "AQAB",
             }),
             "-----BEGIN PUBLIC KEY-----\n\
@@ -52,8 +59,14 @@ fn vectors() -> Vec<(serde_json::Value, &'static str)> {
                 "kid": "https://kv/keys/k/1",
                 "kty": "EC",
                 "crv": "P-521",
-                "x": "Af8lsB8whCldXnzmwihk9m5Hef90ZpB5kvCr5ktUtXgiMEjluxytWpmPEIAu6rPLJYftOHYG_9bPrSnydN62FFJO",
-                "y": "AOTmW4Fq9kCR5qy5AmDcVRcrlz8EL7eslJxim2-SGgBAwe1l9SP3hIUa_mkzuw1utF3Srxioi7PpWz-Jmg2frKZT",
+                "x": concat!(
+                    "Af8lsB8whCldXnzmwihk9m5Hef90ZpB5kvCr5ktUtXgiMEjluxytWpmPEIAu6rPL",
+                    "JYftOHYG_9bPrSnydN62FFJO",
+                ),
+                "y": concat!(
+                    "AOTmW4Fq9kCR5qy5AmDcVRcrlz8EL7eslJxim2-SGgBAwe1l9SP3hIUa_mkzuw1u",
+                    "tF3Srxioi7PpWz-Jmg2frKZT",
+                ),
             }),
             "-----BEGIN PUBLIC KEY-----\n\
              MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQB/yWwHzCEKV1efObCKGT2bkd5/3Rm\n\

@@ -277,7 +277,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_found_again(blobs in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..150), 0..4)) {
+        fn what_is_written_is_found_again(
+            blobs in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..150), 0..4),
+        ) {
             let mut text = buffer(blobs.iter().map(Vec::len).sum(), blobs.len());
             let capacity = text.capacity();
             for der in &blobs {

@@ -181,7 +181,9 @@ mod tests {
         }
 
         #[test]
-        fn what_the_strict_reader_finds_between_whole_blocks_is_found_too(blobs in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..150), 0..4)) {
+        fn what_the_strict_reader_finds_between_whole_blocks_is_found_too(
+            blobs in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..150), 0..4),
+        ) {
             let mut text = pem::buffer(1000, 4);
             for der in &blobs {
                 pem::append(&mut text, pem::PRIVATE_KEY, der);

@@ -42,7 +42,7 @@ pub(super) struct Wanted<'a> {
 
 /// Contents with what stands behind the path.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct SecretFiles {
     pub(super) files: Vec<(&'static str, Content)>,
     pub(super) version: String,
     pub(super) warnings: Vec<String>,
@@ -93,12 +93,12 @@ impl Secret {
     }
 
     /// The files' bytes. No newline is added and nothing is trimmed.
-    pub(super) fn make(&mut self, wanted: &Wanted<'_>) -> Result<Made, ContentError> {
+    pub(super) fn make(&mut self, wanted: &Wanted<'_>) -> Result<SecretFiles, ContentError> {
         let (version, certificate, mut warnings) =
             (self.version.clone(), self.certificate, Vec::new());
         if let Some(part) = wanted.part {
             let content = self.part(part, &mut warnings)?;
-            return Ok(Made { files: vec![("", content)], version, warnings });
+            return Ok(SecretFiles { files: vec![("", content)], version, warnings });
         }
         let value = match (certificate, self.content_type.as_deref(), wanted.format) {
             (false, ..) | (_, Some(PEM), _) | (_, Some(PKCS12), ObjectFormat::Pfx) => &self.value,
@@ -128,7 +128,7 @@ impl Secret {
                 Some(path) => json_field::field(content.expose(), path)?,
             },
         ));
-        Ok(Made { files, version, warnings })
+        Ok(SecretFiles { files, version, warnings })
     }
 
     /// Also of a secret that somebody wrote by hand, if it says what it is or looks like it.
@@ -199,9 +199,8 @@ fn blocks(text: &str, certificates: bool) -> Zeroizing<String> {
 /// What of a PEM text the halves do not hold although it begins as a block: the provider passes
 /// over it in silence.
 fn passed_over(text: &str) -> Option<String> {
-    let told = |place: &dyn std::fmt::Display| format!("the halves do not hold it: {place}");
     let (whole, strict) = match pem_lenient::blocks(text) {
-        Err(error) => return Some(told(&error)),
+        Err(error) => return Some(in_no_half(&error)),
         Ok(whole) => (whole, pem::blocks(text)),
     };
     let mut strict = strict.iter().map(|block| (block.label, &block.der)).peekable();
@@ -212,11 +211,16 @@ fn passed_over(text: &str) -> Option<String> {
         });
         strict.next_if(|_| same).is_none()
     });
-    let astray =
-        || whole.iter().find(|block| block.is_certificate() && block.at.label != pem::CERTIFICATE);
-    let in_other_half =
-        |block: &pem_lenient::Block<'_>| format!("the half .key holds it, not .crt: {}", block.at);
-    left_out.map(|block| told(&block.at)).or_else(|| astray().map(in_other_half))
+    if let Some(block) = left_out {
+        return Some(in_no_half(&block.at));
+    }
+    let misplaced =
+        whole.iter().find(|block| block.is_certificate() && block.at.label != pem::CERTIFICATE)?;
+    Some(format!("the half .key holds it, not .crt: {}", misplaced.at))
+}
+
+fn in_no_half(place: &dyn std::fmt::Display) -> String {
+    format!("the halves do not hold it: {place}")
 }
 
 fn pkcs12_of(value: &Zeroizing<String>) -> Result<Zeroizing<Vec<u8>>, ContentError> {
@@ -237,15 +241,13 @@ fn decode(value: &Zeroizing<String>, encoding: ObjectEncoding) -> Result<Content
         ObjectEncoding::Utf8 => Ok(Content::text(value.clone())),
         ObjectEncoding::Base64 => base64(value).map(Content::from),
         ObjectEncoding::Hex => {
-            let digit =
-                |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
             let (pairs, rest) = value.as_bytes().as_chunks::<2>();
             // A vector that grows, or is dropped on an error, leaves a copy behind.
             let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
             for &[high, low] in pairs {
                 bytes.push(
-                    digit(high)
-                        .zip(digit(low))
+                    hex_digit(high)
+                        .zip(hex_digit(low))
                         .map(|(high, low)| high << 4 | low)
                         .ok_or(ContentError::Hex)?,
                 );
@@ -256,9 +258,13 @@ fn decode(value: &Zeroizing<String>, encoding: ObjectEncoding) -> Result<Content
     }
 }
 
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
 /// One file, as if it were the only one.
 #[cfg(test)]
-pub(super) fn produce(body: &[u8], wanted: &Wanted<'_>) -> Result<Made, ContentError> {
+pub(super) fn produce(body: &[u8], wanted: &Wanted<'_>) -> Result<SecretFiles, ContentError> {
     Secret::read(body)?.make(wanted)
 }
 

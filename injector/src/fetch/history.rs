@@ -1,13 +1,13 @@
 //! A history: which versions it has, and what they hold.
 
-use super::making::{Job, Made, Place};
-use super::{Fetcher, ItemUpdate, Results};
+use super::making::{FetchedItems, Job, Place};
+use super::{Fetcher, ItemUpdate, Results, no_result};
 use crate::changes::History;
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
 use crate::vault::{Listed, Object};
 use keysluice_plan::ObjectVersion;
-use keysluice_plan::reason::{KS404, KS608};
+use keysluice_plan::reason::KS404;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ enum Versions {
     /// What it had last time.
     Known,
     /// Newest first, what each of the items has of them, and what is odd about them.
-    New { versions: Vec<ObjectVersion>, made: Made, warnings: Vec<String> },
+    New { versions: Vec<ObjectVersion>, made: FetchedItems, warnings: Vec<String> },
 }
 
 impl Fetcher {
@@ -40,7 +40,7 @@ impl Fetcher {
             Ok(Versions::Known) => {
                 let kept = |index: usize| {
                     let paths = self
-                        .ledger(volume)
+                        .tracker(volume)
                         .history(index)
                         .map(|known| known.paths)
                         .unwrap_or_default();
@@ -51,15 +51,15 @@ impl Fetcher {
             }
             Ok(Versions::New { versions, made, warnings }) => {
                 let note = |(index, made): (usize, Result<Fetched, Fault>)| {
-                    let brought = made.map(|mut fetched| {
+                    let update = made.map(|mut fetched| {
                         fetched.warnings.splice(0..0, warnings.iter().cloned());
                         fetched.warnings.dedup();
                         let paths = fetched.files.iter().map(|file| file.path.clone()).collect();
-                        self.ledger(volume)
-                            .made(index, History { versions: versions.clone(), paths });
+                        self.tracker(volume)
+                            .set_history(index, History { versions: versions.clone(), paths });
                         fetched.into()
                     });
-                    (index, brought)
+                    (index, update)
                 };
                 made.into_iter().map(note).collect()
             }
@@ -68,7 +68,8 @@ impl Fetcher {
 
     /// The versions that the files of all these items are of.
     fn known(&self, volume: usize, items: &[usize]) -> Option<Vec<ObjectVersion>> {
-        let known = |index: &usize| self.ledger(volume).history(*index).map(|known| known.versions);
+        let known =
+            |index: &usize| self.tracker(volume).history(*index).map(|known| known.versions);
         items
             .first()
             .and_then(known)
@@ -112,9 +113,9 @@ impl Fetcher {
         volume: usize,
         objects: Vec<Object>,
         items: &[usize],
-    ) -> Result<Made, Fault> {
+    ) -> Result<FetchedItems, Fault> {
         let mut tasks = JoinSet::new();
-        let mut answers: Vec<Option<Made>> = objects.iter().map(|_| None).collect();
+        let mut answers: Vec<Option<FetchedItems>> = objects.iter().map(|_| None).collect();
         let mut failed = BTreeSet::new();
         for (number, object) in objects.into_iter().enumerate() {
             let (fetcher, items) = (Arc::clone(self), items.to_vec());
@@ -123,8 +124,7 @@ impl Fetcher {
             );
         }
         while let Some(done) = tasks.join_next().await {
-            let lost = |_| Fault::new(KS608, Class::Transient, "the fetch ended without a result");
-            let (number, made) = done.map_err(lost)?;
+            let (number, made) = done.map_err(|_| no_result("fetch"))?;
             // Without one there is no history, and where all items failed no other helps: dropping
             // the rest ends it.
             let made = made?;
@@ -156,7 +156,7 @@ impl Fetcher {
         object: Object,
         number: usize,
         items: Vec<usize>,
-    ) -> Result<Made, Fault> {
+    ) -> Result<FetchedItems, Fault> {
         let answer = self.vaults.get(&object, self.source(object.identity())?).await?;
         Ok(self.make(Job { volume, items, object, place: Place::Version(number), answer }).await)
     }

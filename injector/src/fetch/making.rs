@@ -1,19 +1,19 @@
 //! From an answer to the files of all its items. It is read once, and what may take long is done
 //! beside the one thread, so that `status`, a signal and the bound of the start never wait for it.
 
-use super::Fetcher;
+use super::{Fetcher, no_result};
 use crate::content::{Fetched, Reading, is_heavy};
 use crate::fault::{Class, Fault};
 use crate::item::Item;
 use crate::room::Room;
 use crate::vault::{Answer, Object};
-use keysluice_plan::reason::{KS433, KS601, KS608};
+use keysluice_plan::reason::{KS433, KS601};
 use keysluice_plan::{Plan, RelativePath};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 
 /// What came of each of an answer's items.
-pub(super) type Made = Vec<(usize, Result<Fetched, Fault>)>;
+pub(super) type FetchedItems = Vec<(usize, Result<Fetched, Fault>)>;
 
 /// An answer and what is to be made of it.
 pub(super) struct Job {
@@ -38,7 +38,7 @@ pub(super) enum Place {
 
 impl Fetcher {
     /// Makes the files.
-    pub(super) async fn make(&self, job: Job) -> Made {
+    pub(super) async fn make(&self, job: Job) -> FetchedItems {
         let (plan, room) = (Arc::clone(&self.plan), Arc::clone(&self.room));
         let volume = &self.plan.volumes[job.volume];
         let items = job.items.iter().map(|&index| Item::at(volume, index));
@@ -50,15 +50,14 @@ impl Fetcher {
         let items = job.items.clone();
         let made = tokio::task::spawn_blocking(move || job.run(&plan, &room)).await;
         made.unwrap_or_else(|_| {
-            let fault =
-                Fault::new(KS608, Class::Transient, "the making of files ended without a result");
+            let fault = no_result("making of files");
             items.into_iter().map(|index| (index, Err(fault.clone()))).collect()
         })
     }
 }
 
 impl Job {
-    fn run(&self, plan: &Plan, room: &Arc<Room>) -> Made {
+    fn run(&self, plan: &Plan, room: &Arc<Room>) -> FetchedItems {
         let mut reading = Reading::new(self.answer.body.expose_secret());
         self.items.iter().map(|&index| (index, self.one(plan, index, &mut reading, room))).collect()
     }

@@ -1,7 +1,7 @@
 //! A selection: which secrets it has, where they go, and which of them changed.
 
 use super::making::{Job, Place};
-use super::{Fetcher, ItemUpdate};
+use super::{Fetcher, ItemUpdate, no_result};
 use crate::changes::{Seen, settled};
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
@@ -33,11 +33,11 @@ impl Fetcher {
         let chosen = |listed: &Listed| is_chosen(selection, listed);
         let listed = self.vaults.secrets(&selection.vault, source, &selection.tags, chosen).await?;
         // Not sooner: another round may have had everything forgotten.
-        let before = self.ledger(volume).selected(index);
+        let before = self.tracker(volume).selected(index);
         let names = names(listed);
-        let mut brought = ItemUpdate::default();
+        let mut update = ItemUpdate::default();
         if names.is_empty() {
-            brought.fetched.warnings.push(format!("{}: there is none", item.source()));
+            update.fetched.warnings.push(format!("{}: there is none", item.source()));
         }
         let too_large = |what: std::fmt::Arguments<'_>| {
             Fault::new(KS430, Class::Slow, format_args!("{}: {what}", item.source()))
@@ -53,7 +53,7 @@ impl Fetcher {
             })?;
             if let Some(seen) = seen.filter(|seen| before.get(&name) == Some(&seen.updated)) {
                 known.insert(name, seen.updated);
-                brought.kept.push((path, None));
+                update.kept.push((path, None));
                 continue;
             }
             let fetcher = Arc::clone(&self);
@@ -78,18 +78,18 @@ impl Fetcher {
                     if bytes > MOST_BYTES {
                         return Err(too_large(format_args!("more than {MOST_BYTES} bytes")));
                     }
-                    brought.fetched.files.extend(one.files);
-                    brought.fetched.warnings.extend(one.warnings);
+                    update.fetched.files.extend(one.files);
+                    update.fetched.warnings.extend(one.warnings);
                 }
                 // Deleted or disabled since the list was made: the next list will say so.
                 (_, _, Err(fault)) if is_gone(&fault) => {}
                 (_, _, Err(fault)) if fault.class == Class::Permanent => return Err(fault),
-                (_, path, Err(fault)) => brought.kept.push((path, Some(fault))),
+                (_, path, Err(fault)) => update.kept.push((path, Some(fault))),
             }
         }
-        brought.fetched.files.sort_by(|a, b| a.path.cmp(&b.path));
-        self.ledger(volume).select(index, known);
-        Ok(brought)
+        update.fetched.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.tracker(volume).set_selected(index, known);
+        Ok(update)
     }
 
     /// One of its secrets, and what the answer tells of its update.
@@ -104,10 +104,8 @@ impl Fetcher {
         let seen = of_object(answer.body.expose_secret(), answer.date);
         let (object, place) = (object.clone(), Place::At(path.clone()));
         let made = self.make(Job { volume, items: vec![index], object, place, answer }).await;
-        let lost = || {
-            Err(Fault::new(KS608, Class::Transient, "the making of files ended without a result"))
-        };
-        let fetched = made.into_iter().next().map_or_else(lost, |(_, made)| made)?;
+        let made = made.into_iter().next().map(|(_, made)| made);
+        let fetched = made.unwrap_or_else(|| Err(no_result("making of files")))?;
         Ok((fetched, seen))
     }
 }

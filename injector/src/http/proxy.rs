@@ -124,17 +124,13 @@ fn host_and_port(entry: &str) -> Option<(&str, &str)> {
 }
 
 fn contains(network: IpAddr, prefix: u8, ip: IpAddr) -> bool {
-    // A shift by all bits would be none.
-    let same = |a: u128, b: u128, bits: u32| {
-        (a ^ b).checked_shr(bits - u32::from(prefix)).unwrap_or(0) == 0
+    let (difference, bits) = match (network, ip) {
+        (IpAddr::V4(network), IpAddr::V4(ip)) => (u128::from(network.to_bits() ^ ip.to_bits()), 32),
+        (IpAddr::V6(network), IpAddr::V6(ip)) => (network.to_bits() ^ ip.to_bits(), 128),
+        _ => return false,
     };
-    match (network, ip) {
-        (IpAddr::V4(network), IpAddr::V4(ip)) => {
-            same(network.to_bits().into(), ip.to_bits().into(), 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(ip)) => same(network.to_bits(), ip.to_bits(), 128),
-        _ => false,
-    }
+    // A shift by all bits would be none.
+    difference.checked_shr(bits - u32::from(prefix)).unwrap_or(0) == 0
 }
 
 #[cfg(test)]

@@ -1,37 +1,26 @@
-//! The projected ServiceAccount token: read fresh for every request, decoded only to explain a
-//! refusal.
+//! A JSON web token that proves who the pod is: decoded only to explain a refusal.
 
-use super::IdentityError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretBox};
 use serde::Deserialize;
 use std::fmt;
-use std::path::Path;
 
-/// A JSON web token that looks like one; prints nothing.
+/// Text in the form of a JSON web token; prints nothing.
 #[derive(Debug)]
 pub(super) struct Assertion(SecretBox<String>);
 
 impl Assertion {
-    /// Reads the file; a trailing newline is not part of the token.
-    pub(super) fn read(path: &Path) -> Result<Self, IdentityError> {
-        let text = std::fs::read(path)
-            .map_err(|error| IdentityError::TokenFile { path: path.to_owned(), error })?;
-        let garbled = |problem| IdentityError::TokenFileGarbled { path: path.to_owned(), problem };
-        let mut text = String::from_utf8(text).map_err(|_| garbled("is not text"))?;
+    /// From the content of a file; a trailing newline is not part of the token. The error does not
+    /// contain the text.
+    pub(super) fn parse(text: Vec<u8>) -> Result<Self, &'static str> {
+        let mut text = String::from_utf8(text).map_err(|_| "is not text")?;
         text.truncate(text.trim_end().len());
         if text.is_empty() {
-            return Err(garbled("is empty"));
+            return Err("is empty");
         }
-        let base64url = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
-        if text.split('.').count() != 3 || !text.split('.').all(base64url) {
-            return Err(garbled("is not a JSON web token (three base64url parts)"));
+        if text.split('.').count() != 3 || !text.split('.').all(is_base64url) {
+            return Err("is not a JSON web token (three base64url parts)");
         }
         Ok(Self(SecretBox::new(Box::new(text))))
     }
@@ -47,6 +36,11 @@ impl Assertion {
             self.expose().split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
         payload.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
     }
+}
+
+fn is_base64url(part: &str) -> bool {
+    !part.is_empty()
+        && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Issuer, subject, audience and end of a token.
@@ -90,19 +84,17 @@ impl fmt::Display for Claims {
 mod tests {
     use super::*;
 
-    fn read(content: &[u8]) -> Result<Assertion, IdentityError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file.as_file(), content).unwrap();
-        Assertion::read(file.path())
+    fn parse(content: &[u8]) -> Result<Assertion, &'static str> {
+        Assertion::parse(content.to_vec())
     }
 
     #[test]
     fn a_newline_at_the_end_is_not_part_of_the_token() {
-        assert_eq!(read(b"a.b.c\n").unwrap().expose(), "a.b.c");
+        assert_eq!(parse(b"a.b.c\n").unwrap().expose(), "a.b.c");
     }
 
     #[test]
-    fn what_is_no_token_is_told_with_its_path_and_without_its_text() {
+    fn other_text_is_refused() {
         for (content, expected) in [
             (&b""[..], "is empty"),
             (b"\n", "is empty"),
@@ -111,16 +103,9 @@ mod tests {
             (b"can ary.a.b", "is not a JSON web token"),
             (b"\xff\xfe", "is not text"),
         ] {
-            let text = read(content).unwrap_err().to_string();
-            assert!(
-                text.contains(expected)
-                    && text.starts_with("token file /")
-                    && !text.contains("canary"),
-                "{text}"
-            );
+            let problem = parse(content).unwrap_err();
+            assert!(problem.starts_with(expected), "{problem}");
         }
-        let missing = Assertion::read(Path::new("/does/not/exist")).unwrap_err().to_string();
-        assert!(missing.starts_with("token file /does/not/exist: No such file"), "{missing}");
     }
 
     #[test]
@@ -128,11 +113,12 @@ mod tests {
         let payload =
             r#"{"iss":"https://i/","sub":"system:serviceaccount:n:s","aud":["api://x"],"exp":5}"#;
         let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
-        let text = read(token.as_bytes()).unwrap().claims().to_string();
+        let text = parse(token.as_bytes()).unwrap().claims().to_string();
         assert_eq!(
             text,
-            r#"the token has issuer "https://i/", subject "system:serviceaccount:n:s", audience "api://x", exp 5"#
+            "the token has issuer \"https://i/\", subject \"system:serviceaccount:n:s\", \
+             audience \"api://x\", exp 5"
         );
-        assert_eq!(read(b"a.b.c").unwrap().claims(), Claims::default());
+        assert_eq!(parse(b"a.b.c").unwrap().claims(), Claims::default());
     }
 }

@@ -81,13 +81,19 @@ struct Refusal {
     about_token: bool,
 }
 
+fn about_token(reason: Reason, class: Class) -> Refusal {
+    Refusal { reason, class, about_token: true }
+}
+
+fn other(reason: Reason, class: Class) -> Refusal {
+    Refusal { reason, class, about_token: false }
+}
+
 impl Refusal {
     /// By Microsoft's list of AADSTS codes. A fault that passes by itself is transient: also a
     /// credential that was made a moment ago is not known everywhere at once, and answers that know
     /// it alternate with answers that do not.
     fn of(code: u64) -> Option<Self> {
-        let about_token = |reason, class| Self { reason, class, about_token: true };
-        let other = |reason, class| Self { reason, class, about_token: false };
         Some(match code {
             // 70025: the application has no credential at all; the one for this pod may be made in
             // the same rollout.
@@ -226,7 +232,8 @@ mod tests {
         let error =
             |body: &str| EntraError::parse(400, body.as_bytes()).unwrap().reason_and_class();
         assert_eq!(error(r#"{"error":"x","error_codes":[1, 501661]}"#), (KS316, Class::Transient));
-        let nested = r#"{"error":"x","error_codes":[1],"error_description":"it failed: AADSTS7000229: no principal"}"#;
+        let nested = r#"{"error":"x","error_codes":[1],
+            "error_description":"it failed: AADSTS7000229: no principal"}"#;
         assert_eq!(error(nested), (KS318, Class::Permanent));
     }
 

@@ -104,8 +104,8 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// As code and message.
-    pub fn fault(&self, identity: &str) -> Fault {
+    /// As code and message; [`named`] adds the identity.
+    pub fn fault(&self) -> Fault {
         let (reason, class, retry_after) = match self {
             Self::TokenFile { .. } => (KS301, Class::Slow, None),
             // The kubelet writes the file anew at the latest at 80 % of its lifetime.
@@ -143,11 +143,19 @@ impl IdentityError {
         };
         Fault {
             reason,
-            message: format!("identity {identity:?}: {self}"),
+            message: self.to_string(),
             kind: FaultKind::NoToken,
             class,
             retry_after,
             waiting: matches!(self, Self::Waiting { .. }),
         }
     }
+}
+
+/// The same fault with the name of the identity whose token is missing.
+pub(super) fn named(identity: &str, fault: Fault) -> Fault {
+    if fault.kind != FaultKind::NoToken {
+        return fault;
+    }
+    Fault { message: format!("identity {identity:?}: {}", fault.message), ..fault }
 }

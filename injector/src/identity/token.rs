@@ -127,8 +127,11 @@ mod tests {
 
     #[test]
     fn answers_of_entra_and_imds_are_read() {
-        let entra =
-            parse(br#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"abc"}"#).unwrap();
+        let entra = parse(
+            br#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,
+                "access_token":"abc"}"#,
+        )
+        .unwrap();
         let imds = parse(
             br#"{"access_token":"abc","expires_in":"3599","expires_on":"1","refresh_in":"60"}"#,
         )

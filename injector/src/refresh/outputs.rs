@@ -1,4 +1,4 @@
-//! What the items of a volume have made: fetched and not committed yet, or standing in the current
+//! The files of the items of a volume: fetched and not committed yet, or standing in the current
 //! generation.
 
 mod certificates;
@@ -12,16 +12,16 @@ use keysluice_plan::reason::{KS429, KS431};
 use keysluice_plan::{File, Layout, Part, RelativePath, Volume};
 use std::collections::BTreeSet;
 
-/// Per item the files it has made.
+/// Per item the files it has.
 #[derive(Debug)]
 pub(crate) struct Outputs {
-    made: Vec<Made>,
+    items: Vec<ItemOutput>,
     /// Items that are of one certificate: their files change together.
     certificates: Vec<Vec<usize>>,
 }
 
 #[derive(Debug, Default)]
-struct Made {
+struct ItemOutput {
     /// Its last good files, as they stand in the current generation.
     standing: Vec<RelativePath>,
     /// What they are of; `None` when an earlier process wrote them.
@@ -51,7 +51,7 @@ enum Version<'a> {
     Known(&'a str),
 }
 
-impl Made {
+impl ItemOutput {
     /// What the next generation has of it; without content where the current one has it already.
     fn files(&self) -> impl Iterator<Item = (&RelativePath, Option<&Content>)> {
         let pending = self.pending.iter().flat_map(|pending| &pending.files);
@@ -63,13 +63,12 @@ impl Made {
 
     /// The version of its files in the next generation.
     fn next_version(&self) -> Version<'_> {
-        let known = |version| Version::Known(version);
         match &self.pending {
             Some(pending) => {
-                pending.files.first().map_or(Version::NoFiles, |file| known(&file.version))
+                pending.files.first().map_or(Version::NoFiles, |file| Version::Known(&file.version))
             }
             None if self.standing.is_empty() => Version::NoFiles,
-            None => self.version.as_deref().map_or(Version::Unknown, known),
+            None => self.version.as_deref().map_or(Version::Unknown, Version::Known),
         }
     }
 
@@ -85,22 +84,22 @@ impl Outputs {
     /// that could disagree with the volume.
     pub(crate) fn of(volume: &Volume, files: &BTreeSet<RelativePath>) -> (Self, bool) {
         let layout = Layout::of(volume);
-        let made = |index: usize| {
+        let output = |index: usize| {
             let own = |path: &&RelativePath| match index.checked_sub(volume.files.len()) {
                 None => layout.file_of(path) == Some(index),
                 Some(selection) => layout.may_be_selected(selection, path),
             };
-            Made {
+            ItemOutput {
                 standing: files.iter().filter(own).cloned().collect(),
                 guessed: true,
-                ..Made::default()
+                ..ItemOutput::default()
             }
         };
         let complete =
             Item::count(volume) > 0 && Item::all(volume).all(|item| item.may_have_made(files));
         (
             Self {
-                made: (0..Item::count(volume)).map(made).collect(),
+                items: (0..Item::count(volume)).map(output).collect(),
                 certificates: certificates::groups(volume),
             },
             complete,
@@ -114,9 +113,9 @@ impl Outputs {
         &mut self,
         volume: &Volume,
         index: usize,
-        brought: ItemUpdate,
+        update: ItemUpdate,
     ) -> Result<Option<Fault>, Fault> {
-        let ItemUpdate { fetched, kept: asked } = brought;
+        let ItemUpdate { fetched, kept: asked } = update;
         let mut files = fetched.files;
         match Item::at(volume, index) {
             Item::File(file) if file.split && file.history.is_none() => {
@@ -129,30 +128,30 @@ impl Outputs {
                 self.check_selected(volume, &layout, index, &files)?;
             }
         }
-        let made = &mut self.made[index];
-        let first = made.pending.is_none() && made.standing.is_empty();
+        let output = &mut self.items[index];
+        let first = output.pending.is_none() && output.standing.is_empty();
         let (paths, faults): (BTreeSet<_>, Vec<_>) = asked.into_iter().unzip();
         let fault = faults.into_iter().flatten().max_by_key(|fault: &Fault| fault.class);
         if let Some(fault) = fault.as_ref().filter(|_| first) {
             return Err(fault.clone());
         }
         let stays = |path: &RelativePath| paths.contains(path);
-        let kept = match made.pending.take() {
-            None => made.standing.iter().filter(|path| stays(path)).cloned().collect(),
+        let kept = match output.pending.take() {
+            None => output.standing.iter().filter(|path| stays(path)).cloned().collect(),
             Some(earlier) => {
                 files.extend(earlier.files.into_iter().filter(|file| stays(&file.path)));
                 earlier.kept.into_iter().filter(stays).collect()
             }
         };
-        made.pending = Some(Pending { files, kept });
-        made.without_ca = false;
+        output.pending = Some(Pending { files, kept });
+        output.without_ca = false;
         Ok(fault)
     }
 
     /// An item could not be fetched or made.
     pub(crate) fn failed(&mut self, volume: &Volume, index: usize, fault: &Fault) {
         let of_ca = volume.files.get(index).is_some_and(|file| file.part == Some(Part::Ca));
-        self.made[index].without_ca = of_ca && fault.kind == FaultKind::NoPart;
+        self.items[index].without_ca = of_ca && fault.kind == FaultKind::NoPart;
     }
 
     /// A secret that was selected may not stand where another item's file does.
@@ -166,13 +165,13 @@ impl Outputs {
         for new in files {
             let file = layout.colliding_path(&new.path);
             let mut others = self
-                .made
+                .items
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index && *other >= volume.files.len());
-            let in_the_way = |(_, made): (usize, &Made)| {
-                let guessed = made.guessed && made.pending.is_none();
-                let mut paths = made.files().map(|(path, _)| path);
+            let in_the_way = |(_, output): (usize, &ItemOutput)| {
+                let guessed = output.guessed && output.pending.is_none();
+                let mut paths = output.files().map(|(path, _)| path);
                 paths
                     .find(|path| new.path.collides_with(path) && !(guessed && new.path == **path))
                     .cloned()
@@ -188,14 +187,15 @@ impl Outputs {
     /// fetched of them is not committed.
     pub(crate) fn disagreeing(&self) -> impl Iterator<Item = &[usize]> {
         self.certificates.iter().map(Vec::as_slice).filter(|items| {
-            let made = items.iter().map(|&item| &self.made[item]).filter(|made| !made.without_ca);
-            let versions = made.map(Made::next_version);
+            let outputs =
+                items.iter().map(|&item| &self.items[item]).filter(|output| !output.without_ca);
+            let versions = outputs.map(ItemOutput::next_version);
             let mut versions = versions.filter(|version| *version != Version::NoFiles);
             let first = versions.next();
             let agree = first.is_none_or(|first| {
                 first != Version::Unknown && versions.all(|version| version == first)
             });
-            !agree && items.iter().any(|&item| self.made[item].pending.is_some())
+            !agree && items.iter().any(|&item| self.items[item].pending.is_some())
         })
     }
 
@@ -205,32 +205,32 @@ impl Outputs {
     }
 
     /// The items whose next files are what they have, not what they have fetched.
-    fn held(&self) -> BTreeSet<usize> {
+    fn held_back(&self) -> BTreeSet<usize> {
         self.disagreeing().flatten().copied().collect()
     }
 
     /// Forgets what was fetched for an item.
     pub(crate) fn forget(&mut self, index: usize) {
-        self.made[index].pending = None;
+        self.items[index].pending = None;
     }
 
     /// What the current generation has.
     pub(crate) fn standing(&self) -> impl Iterator<Item = &RelativePath> {
-        self.made.iter().flat_map(|made| &made.standing)
+        self.items.iter().flat_map(|output| &output.standing)
     }
 
     /// The next generation. Two selections that share a directory may both keep a file after a
     /// restart.
     pub(crate) fn entries<'a>(&'a self, volume: &'a Volume) -> Vec<Entry<'a>> {
-        let (mut paths, held) = (BTreeSet::new(), self.held());
+        let (mut paths, held_back) = (BTreeSet::new(), self.held_back());
         let mut all = Vec::new();
-        for (index, (item, made)) in Item::all(volume).zip(&self.made).enumerate() {
+        for (index, (item, output)) in Item::all(volume).zip(&self.items).enumerate() {
             let (mode, group) = (item.mode(), item.group());
             let entry = |(path, content)| Entry { path, mode, group, content };
-            if held.contains(&index) {
-                all.extend(made.standing().map(entry));
+            if held_back.contains(&index) {
+                all.extend(output.standing().map(entry));
             } else {
-                all.extend(made.files().map(entry));
+                all.extend(output.files().map(entry));
             }
         }
         let (new, kept): (Vec<_>, Vec<_>) =
@@ -241,24 +241,24 @@ impl Outputs {
     /// Version of a file that is about to be committed.
     pub(crate) fn version(&self, path: &RelativePath) -> Option<&str> {
         let mut pending = self
-            .made
+            .items
             .iter()
-            .filter_map(|made| made.pending.as_ref())
+            .filter_map(|output| output.pending.as_ref())
             .flat_map(|pending| &pending.files);
         pending.find(|file| file.path == *path).map(|file| file.version.as_str())
     }
 
-    /// The next generation is the current one; answers with the items it brought.
+    /// The next generation is the current one; answers with the items whose files are new.
     pub(crate) fn committed(&mut self) -> Vec<usize> {
-        let (mut items, held) = (Vec::new(), self.held());
-        for (index, made) in
-            self.made.iter_mut().enumerate().filter(|(index, _)| !held.contains(index))
+        let (mut items, held_back) = (Vec::new(), self.held_back());
+        for (index, output) in
+            self.items.iter_mut().enumerate().filter(|(index, _)| !held_back.contains(index))
         {
-            if let Some(Pending { files, mut kept }) = made.pending.take() {
-                made.guessed = false;
-                made.version = files.first().map(|file| file.version.clone());
+            if let Some(Pending { files, mut kept }) = output.pending.take() {
+                output.guessed = false;
+                output.version = files.first().map(|file| file.version.clone());
                 kept.extend(files.into_iter().map(|file| file.path));
-                made.standing = kept;
+                output.standing = kept;
                 items.push(index);
             }
         }

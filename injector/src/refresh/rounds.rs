@@ -67,7 +67,7 @@ impl Machine {
                         self.outputs[volume].failed(&self.plan.volumes[volume], index, &fault);
                         self.failed(volume, index, &fault, now, actions);
                         if fault.class == Class::Permanent {
-                            event = schedule::Event::Hopeless { volume };
+                            event = schedule::Event::PermanentFailure { volume };
                         }
                         Outcome::of(&fault)
                     }
@@ -176,7 +176,7 @@ impl Machine {
                 continue;
             }
             outcomes.retain(|(index, _)| !items.contains(index));
-            outcomes.extend(items.iter().map(|&item| (item, Outcome::Held)));
+            outcomes.extend(items.iter().map(|&item| (item, Outcome::HeldBack)));
             actions.push(Action::Forget { volume, items });
         }
         let fetched = outcomes
@@ -186,10 +186,10 @@ impl Machine {
         for index in fetched.collect::<Vec<_>>() {
             self.works(volume, index, actions);
         }
-        let helpless = |(_, outcome): &(usize, Outcome)| {
-            matches!(outcome, Outcome::Failed { class: Class::Slow, .. })
-        };
-        if self.policy == Policy::AllOrNothing && outcomes.iter().any(helpless) {
+        let is_slow = outcomes
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Failed { class: Class::Slow, .. }));
+        if self.policy == Policy::AllOrNothing && is_slow {
             self.over = true;
             actions.extend(self.fault().cloned().map(Action::GiveUp));
         }

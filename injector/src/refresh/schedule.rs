@@ -4,11 +4,14 @@
 //! back with [`Event`]s and sleeps until [`Schedule::wake_at`]; there is no clock, I/O or
 //! randomness of its own (the seed of the jitter is part of the state).
 
+mod event;
 mod volume_state;
+
+pub use event::{Action, Event, Outcome, Swap};
 
 use crate::backoff::{self, Jitter};
 use crate::clock::Time;
-use crate::fault::{Class, Fault};
+use crate::fault::Class;
 use std::time::Duration;
 use volume_state::{FileState, VolumeState};
 
@@ -35,126 +38,6 @@ pub struct VolumeSpec {
     pub interval: Duration,
     /// Whether a complete generation is there already (the container was restarted).
     pub complete: bool,
-}
-
-/// How the fetch of one file ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its content is at hand.
-    Fetched,
-    /// The vault has what the current generation, or what was fetched for the next one, has.
-    Unchanged,
-    /// It failed.
-    Failed {
-        /// How likely another try helps.
-        class: Class,
-        /// What the other side asked us to wait.
-        retry_after: Option<Duration>,
-    },
-    /// Content is at hand, but some of its objects failed and are to be tried again.
-    Partly {
-        /// How likely another try helps.
-        class: Class,
-        /// What the other side asked us to wait.
-        retry_after: Option<Duration>,
-    },
-    /// Its content is at hand, but does not fit what another file has: both are to be fetched again
-    /// before they are committed.
-    Held,
-    /// It was not asked for: an earlier Retry-After is not over.
-    Waiting {
-        /// The rest of that wait.
-        rest: Duration,
-    },
-}
-
-impl Outcome {
-    /// Of a fetch that brought nothing.
-    pub fn of(fault: &Fault) -> Self {
-        match (fault.waiting, fault.retry_after) {
-            (true, Some(rest)) => Self::Waiting { rest },
-            (_, retry_after) => Self::Failed { class: fault.class, retry_after },
-        }
-    }
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The process is up, or a time came that [`Schedule::wake_at`] named.
-    Tick,
-    /// A refresh of everything was requested.
-    Refresh,
-    /// Files of a volume were fetched, and may be committed although others are still under way.
-    Fetched {
-        /// Index of the volume.
-        volume: usize,
-        /// File and outcome.
-        outcomes: Vec<(usize, Outcome)>,
-    },
-    /// While a volume is being fetched one of its files turned out never to work.
-    Hopeless {
-        /// Index of the volume.
-        volume: usize,
-    },
-    /// The commit of a volume ended.
-    Committed {
-        /// Index of the volume.
-        volume: usize,
-        /// Whether it worked.
-        result: Result<Swap, Class>,
-    },
-    /// A generation that lingered is gone.
-    Removed {
-        /// Index of the volume.
-        volume: usize,
-    },
-    /// A generation that lingers could not be removed.
-    NotRemoved {
-        /// Index of the volume.
-        volume: usize,
-    },
-}
-
-/// What a commit that worked did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Swap {
-    /// Nothing lingers: nothing differed, or it was the first generation.
-    Clean,
-    /// A new generation is visible and the previous one lingers.
-    Lingers,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Fetch these files and answer with [`Event::Fetched`].
-    Fetch {
-        /// Index of the volume.
-        volume: usize,
-        /// The files that are due.
-        files: Vec<usize>,
-    },
-    /// Write a generation from what was fetched and, for the others, the last good files; answer
-    /// with [`Event::Committed`].
-    Commit {
-        /// Index of the volume.
-        volume: usize,
-    },
-    /// Remove the oldest generation that lingers.
-    RemovePrevious {
-        /// Index of the volume.
-        volume: usize,
-    },
-    /// Every volume has its first generation: open the gate.
-    Ready,
-    /// A refresh on demand is over.
-    Refreshed,
-    /// End the process: no first generation in time, or (permanent) never.
-    GiveUp {
-        /// Whether another start cannot help.
-        permanent: bool,
-    },
 }
 
 /// The machine.
@@ -224,7 +107,7 @@ impl Schedule {
             Event::Fetched { volume, outcomes } => {
                 self.fetched(volume, &outcomes, now, &mut actions);
             }
-            Event::Hopeless { volume } => self.hopeless(volume, &mut actions),
+            Event::PermanentFailure { volume } => self.permanent_failure(volume, &mut actions),
             Event::Committed { volume, result } => {
                 self.committed(volume, result, now, &mut actions);
             }
@@ -283,7 +166,7 @@ impl Schedule {
                 }
                 Outcome::Failed { class, retry_after } => {
                     if class == Class::Permanent && !state.ready {
-                        return self.hopeless(volume, actions);
+                        return self.permanent_failure(volume, actions);
                     }
                     file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                 }
@@ -292,7 +175,7 @@ impl Schedule {
                     file.failed(&mut jitter.clone(), (life, class), retry_after, now, next_refresh);
                     (state.dirty, state.commit_at) = (true, Some(now));
                 }
-                Outcome::Held => {
+                Outcome::HeldBack => {
                     file.present &= state.ready;
                     file.failed(
                         &mut jitter.clone(),
@@ -315,7 +198,7 @@ impl Schedule {
     }
 
     /// A running pod keeps its last good files; a start ends.
-    fn hopeless(&mut self, volume: usize, actions: &mut Vec<Action>) {
+    fn permanent_failure(&mut self, volume: usize, actions: &mut Vec<Action>) {
         if !self.volumes[volume].ready {
             self.over = true;
             actions.push(Action::GiveUp { permanent: true });
@@ -341,7 +224,7 @@ impl Schedule {
                     state.removals.push(now + self.linger);
                 }
             }
-            Err(Class::Permanent) if !state.ready => self.hopeless(volume, actions),
+            Err(Class::Permanent) if !state.ready => self.permanent_failure(volume, actions),
             Err(class) => {
                 state.commit_failures = state.commit_failures.saturating_add(1);
                 let delay = backoff::delay(state.stage(), class, state.commit_failures);
@@ -380,5 +263,7 @@ impl Schedule {
 #[cfg(test)]
 #[allow(clippy::unchecked_time_subtraction)] // a test that goes back in time may panic
 mod hours;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::Item;
 use crate::redact::redact;
+use crate::report::{ErrorReport, FileReport, OutputReport, Report, VolumeReport};
 use keysluice_plan::{Plan, RelativePath};
-use serde::Serialize;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -175,8 +175,7 @@ impl Status {
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Problem> {
-        let problems = |row: &'_ VolumeRow| row.ready;
-        self.volumes.iter().filter(move |row| !problems(row)).flat_map(|row| {
+        self.volumes.iter().filter(|row| !row.ready).flat_map(|row| {
             row.problem.iter().chain(row.items.iter().filter_map(|item| item.problem.as_ref()))
         })
     }
@@ -188,7 +187,7 @@ impl Status {
             .volumes
             .iter()
             .zip(&self.volumes)
-            .map(|(volume, row)| report(volume, row, now))
+            .map(|(volume, row)| volume_report(volume, row, now))
             .collect();
         let failing = volumes
             .iter()
@@ -196,93 +195,50 @@ impl Status {
             .filter(|file| file.error.is_some())
             .count()
             + volumes.iter().filter(|volume| volume.error.is_some()).count();
-        let report = Report { ready, version: env!("CARGO_PKG_VERSION"), failing, volumes };
+        let report = Report { ready, version: env!("CARGO_PKG_VERSION").into(), failing, volumes };
         serde_json::to_string(&report).unwrap_or_default()
     }
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    ready: bool,
-    version: &'static str,
-    failing: usize,
-    volumes: Vec<VolumeReport<'a>>,
-}
-
-#[derive(Serialize)]
-struct VolumeReport<'a> {
-    name: &'a str,
-    directory: &'a str,
-    generation: Option<&'a str>,
-    error: Option<ErrorReport<'a>>,
-    files: Vec<FileReport<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileReport<'a> {
-    path: &'a str,
-    object: String,
-    /// Of the one file at `path`.
-    version: Option<Cow<'a, str>>,
-    /// When the item makes others than that: all of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    made: Vec<MadeReport<'a>>,
-    age_seconds: Option<u64>,
-    error: Option<ErrorReport<'a>>,
-}
-
-#[derive(Serialize)]
-struct MadeReport<'a> {
-    path: Cow<'a, str>,
-    version: Cow<'a, str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorReport<'a> {
-    code: &'static str,
-    message: Cow<'a, str>,
-    hint: &'static str,
-    age_seconds: u64,
-}
-
-fn report<'a>(
+fn volume_report<'a>(
     volume: &'a keysluice_plan::Volume,
     row: &'a VolumeRow,
     now: Time,
 ) -> VolumeReport<'a> {
-    let age = |at: Time| now.saturating_sub(at).as_secs();
-    let error = move |problem: &'a Option<Problem>| {
-        problem.as_ref().map(|Problem { fault, at, .. }| ErrorReport {
-            code: fault.reason.code,
-            message: redact(&fault.message),
-            hint: fault.reason.fix,
-            age_seconds: age(*at),
-        })
-    };
-    let files = Item::all(volume).zip(&row.items).map(|(item, row)| {
-        let made = row.files.iter().map(|(path, version)| MadeReport {
-            path: redact(path.as_str()),
-            version: redact(version),
-        });
-        let version = made.clone().find(|made| made.path == item.path()).map(|made| made.version);
-        let alone = row.files.len() == 1 && version.is_some();
-        FileReport {
-            path: item.path(),
-            object: item.source(),
-            version,
-            made: if alone { Vec::new() } else { made.collect() },
-            age_seconds: row.confirmed_at.map(age),
-            error: error(&row.problem),
-        }
-    });
+    let files = Item::all(volume).zip(&row.items).map(|(item, row)| file_report(item, row, now));
     VolumeReport {
-        name: &volume.name,
-        directory: &volume.directory,
-        generation: row.generation.as_deref(),
-        error: error(&row.problem),
+        name: volume.name.as_str().into(),
+        directory: volume.directory.as_str().into(),
+        generation: row.generation.as_deref().map(Cow::Borrowed),
+        error: row.problem.as_ref().map(|problem| error_report(problem, now)),
         files: files.collect(),
+    }
+}
+
+fn file_report<'a>(item: Item<'a>, row: &'a ItemRow, now: Time) -> FileReport<'a> {
+    let made = row.files.iter().map(|(path, version)| OutputReport {
+        path: redact(path.as_str()),
+        version: redact(version),
+    });
+    let version = made.clone().find(|made| made.path == item.path()).map(|made| made.version);
+    let alone = row.files.len() == 1 && version.is_some();
+    FileReport {
+        path: item.path().into(),
+        object: item.source().into(),
+        version,
+        made: if alone { Vec::new() } else { made.collect() },
+        age_seconds: row.confirmed_at.map(|at| now.saturating_sub(at).as_secs()),
+        error: row.problem.as_ref().map(|problem| error_report(problem, now)),
+    }
+}
+
+fn error_report(problem: &Problem, now: Time) -> ErrorReport<'_> {
+    let Problem { fault, at, .. } = problem;
+    ErrorReport {
+        code: fault.reason.code.into(),
+        message: redact(&fault.message),
+        hint: fault.reason.fix.into(),
+        age_seconds: now.saturating_sub(*at).as_secs(),
     }
 }
 
@@ -291,13 +247,19 @@ mod tests {
     use super::*;
     use crate::fault::Class;
     use keysluice_plan::reason::{KS404, KS407, KS501};
+    use serde_json::json;
     use std::time::Duration;
 
     fn status() -> Status {
-        let file = |name: &str| serde_json::json!({"path": name, "mode": "0644", "identity": "a", "vault": "https://kv/", "type": "secret", "name": name});
-        let plan = serde_json::json!({"schema": 1,
-            "identities": [{"name": "a", "scope": "s/.default", "credential": {"kind": "managedIdentity", "endpoint": "http://i/"}}],
-            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120, "files": [file("a"), file("b")]}]});
+        let file = |name: &str| {
+            json!({"path": name, "mode": "0644", "identity": "a", "vault": "https://kv/",
+                "type": "secret", "name": name})
+        };
+        let credential = json!({"kind": "managedIdentity", "endpoint": "http://i/"});
+        let plan = json!({"schema": 1,
+            "identities": [{"name": "a", "scope": "s/.default", "credential": credential}],
+            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 120,
+                "files": [file("a"), file("b")]}]});
         Status::new(Arc::new(Plan::from_json(&plan.to_string()).unwrap()))
     }
 

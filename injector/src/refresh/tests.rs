@@ -111,15 +111,15 @@ fn files_of_a_silent_vault_are_left_behind_and_those_of_a_slow_one_are_not() {
         assert_eq!(machine.on(came(0, "2"), at(50.1)), []);
         assert_eq!(machine.wake_at(), Some(at(50.0) + SILENCE));
         if answers {
-            machine.heard(&vault("two"), at(52.0));
+            machine.answered(&vault("two"), at(52.0));
             assert_eq!(machine.on(Event::Wake, at(50.0) + SILENCE), []);
             let next = machine.wake_at().unwrap();
             assert!(next >= at(0.0) + INTERVAL * 9 / 10, "it waits for the end of the round");
             assert_eq!(machine.on(came(1, "2"), at(60.0)), []);
             assert_eq!(machine.on(over(), at(60.0)), [COMMIT]);
         } else {
-            machine.heard(&vault("two"), at(49.0));
-            machine.heard(&vault("one"), at(50.1));
+            machine.answered(&vault("two"), at(49.0));
+            machine.answered(&vault("one"), at(50.1));
             assert_eq!(machine.on(Event::Wake, at(50.0) + SILENCE), [COMMIT]);
         }
         let entries = machine.entries(0);
@@ -137,7 +137,7 @@ fn a_start_tries_again_what_failed_although_others_are_under_way() {
     assert_eq!(warned, [Action::Report(Report::Warn(fault.clone()))]);
     assert_eq!(machine.reasons(), [fault.to_string()]);
     // Even an answer of the other vault does not keep it from that.
-    machine.heard(&vault("two"), at(5.0));
+    machine.answered(&vault("two"), at(5.0));
     assert_eq!(machine.wake_at(), Some(at(5.0) + QUIET));
     assert_eq!(machine.on(Event::Wake, at(5.0) + QUIET), []);
     let retry = machine.wake_at().unwrap();

@@ -101,8 +101,10 @@ mod tests {
             resource: Some("https://vault.azure.net".to_owned()),
         };
         for text in [
-            r#"Bearer authorization="https://login.windows.net/t", resource="https://vault.azure.net""#,
-            r#"bearer authorization_uri="https://login.windows.net/t" scope="https://vault.azure.net/.default""#,
+            "Bearer authorization=\"https://login.windows.net/t\", \
+             resource=\"https://vault.azure.net\"",
+            "bearer authorization_uri=\"https://login.windows.net/t\" \
+             scope=\"https://vault.azure.net/.default\"",
             r"Bearer authorization=https://login.windows.net/t,resource=https://vault.azure.net",
         ] {
             assert_eq!(parse(text).as_ref(), Some(&expected), "{text}");

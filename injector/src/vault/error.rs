@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// It answered, but not with the object.
-    #[error("{status} {kind}{}", request_id.as_ref().map(|id| format!(" (x-ms-request-id {id})")).unwrap_or_default())]
+    #[error("{status} {kind}{}", request_id.as_deref().map(named_request).unwrap_or_default())]
     Refused {
         /// HTTP status.
         status: u16,
@@ -39,7 +39,8 @@ pub enum VaultError {
     },
     /// 401, and a new token did not help or is not to be had.
     #[error("401 {kind} {} for scope \
-        {scope}{}", if *renewed { "also with a new token" } else { "with the token" }, challenge.as_deref().map(wants).unwrap_or_default())]
+        {scope}{}", if *renewed { "also with a new token" } else { "with the token" },
+        challenge.as_deref().map(wants).unwrap_or_default())]
     Unauthorized {
         /// Whether the token was a new one.
         renewed: bool,
@@ -83,15 +84,20 @@ pub enum VaultError {
     Http(#[from] HttpError),
 }
 
+fn named_request(id: &str) -> String {
+    format!(" (x-ms-request-id {id})")
+}
+
 fn wants(challenge: &Challenge) -> String {
-    let part = |name: &str, value: &Option<String>| {
-        value.as_ref().map(|value| format!(" {name} {value}")).unwrap_or_default()
-    };
-    format!(
-        "; the vault wants{}{}",
-        part("authority", &challenge.authorization),
-        part("resource", &challenge.resource)
-    )
+    let mut text = "; the vault wants".to_owned();
+    for (name, value) in
+        [("authority", &challenge.authorization), ("resource", &challenge.resource)]
+    {
+        if let Some(value) = value {
+            text.extend([" ", name, " ", value]);
+        }
+    }
+    text
 }
 
 /// `{"error":{"code","message","innererror":{"code"}}}`, shortened.

@@ -185,15 +185,17 @@ fn not_listed(mut fault: Fault) -> Fault {
 
 /// Whether a link leads to the vault's host and port; the service writes the default port as well.
 fn is_within(vault: &VaultUrl, link: &str) -> bool {
-    let authority = |url: &str| {
-        let (scheme, rest) = url.split_at_checked(8)?;
-        if !scheme.eq_ignore_ascii_case("https://") {
-            return None;
-        }
-        let authority = rest.split(['/', '?', '#', '\\']).next()?.to_ascii_lowercase();
-        Some(authority.strip_suffix(":443").map(str::to_owned).unwrap_or(authority))
-    };
     authority(link).is_some_and(|link| Some(link) == authority(vault.as_str()))
+}
+
+/// Host and port of an https URL, the port only if it is not the default one.
+fn authority(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_at_checked(8)?;
+    if !scheme.eq_ignore_ascii_case("https://") {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#', '\\']).next()?.to_ascii_lowercase();
+    Some(authority.strip_suffix(":443").map(str::to_owned).unwrap_or(authority))
 }
 
 #[cfg(test)]

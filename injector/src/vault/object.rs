@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn urls_and_names_follow_the_object() {
         let mut file: File = serde_json::from_value(serde_json::json!({
-            "path": "db", "mode": "0644", "identity": "a", "vault": "https://kv.vault.azure.net", "type": "secret", "name": "db"
+            "path": "db", "mode": "0644", "identity": "a", "vault": "https://kv.vault.azure.net",
+            "type": "secret", "name": "db"
         }))
         .unwrap();
         let object = Object::of(&file);

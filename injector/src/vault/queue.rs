@@ -20,12 +20,12 @@ const MAX_LATE: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Queue {
     permits: Semaphore,
-    heard: Mutex<Heard>,
+    state: Mutex<QueueState>,
     hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
-struct Heard {
+struct QueueState {
     /// When the last answer was complete, whatever it said.
     answered: Option<Time>,
     /// The last time-out, of a request or of looking its name up, during which nothing else was
@@ -38,12 +38,12 @@ struct Heard {
 impl Queue {
     /// With this share of the requests at once.
     pub(super) fn new(share: usize) -> Self {
-        Self { permits: Semaphore::new(share), heard: Mutex::default(), hasher: RandomState::new() }
+        Self { permits: Semaphore::new(share), state: Mutex::default(), hasher: RandomState::new() }
     }
 
     /// When the last complete answer came.
     pub(super) fn answered_at(&self) -> Option<Time> {
-        self.heard().answered
+        self.state().answered
     }
 
     /// Waits for its turn. Where a vault gave no answer in time, those who were in the queue by
@@ -51,12 +51,12 @@ impl Queue {
     /// next time.
     pub(super) async fn turn(&self, url: &str) -> Result<Option<SemaphorePermit<'_>>, Failure> {
         let arrived = since_boot();
-        if self.heard().late.contains(&self.hasher.hash_one(url)) {
+        if self.state().late.contains(&self.hasher.hash_one(url)) {
             yield_now().await;
         }
         // An error here would mean the semaphore was closed, which nobody does.
         let permit = self.permits.acquire().await.ok();
-        match &self.heard().silent {
+        match &self.state().silent {
             Some((at, failure)) if *at >= arrived => Err(failure.clone()),
             _ => Ok(permit),
         }
@@ -68,13 +68,13 @@ impl Queue {
             VaultError::Network(failure)
                 if matches!(failure.kind, FailureKind::Timeout | FailureKind::Dns) =>
             {
-                let mut heard = self.heard();
-                if heard.late.len() >= MAX_LATE {
-                    heard.late.clear();
+                let mut state = self.state();
+                if state.late.len() >= MAX_LATE {
+                    state.late.clear();
                 }
-                heard.late.insert(self.hasher.hash_one(url));
-                if heard.answered.is_none_or(|at| at < sent) {
-                    heard.silent = Some((since_boot(), failure.clone()));
+                state.late.insert(self.hasher.hash_one(url));
+                if state.answered.is_none_or(|at| at < sent) {
+                    state.silent = Some((since_boot(), failure.clone()));
                 }
             }
             VaultError::Network(_) | VaultError::Http(_) | VaultError::Waiting { .. } => {}
@@ -84,13 +84,13 @@ impl Queue {
 
     /// An answer was complete.
     pub(super) fn answered(&self, url: &str) {
-        let mut heard = self.heard();
-        heard.answered = Some(since_boot());
-        heard.late.remove(&self.hasher.hash_one(url));
+        let mut state = self.state();
+        state.answered = Some(since_boot());
+        state.late.remove(&self.hasher.hash_one(url));
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
                 &VaultError::Network(failure.clone()),
             );
         }
-        assert!(queue.heard().late.len() <= MAX_LATE);
+        assert!(queue.state().late.len() <= MAX_LATE);
     }
 
     #[test]

@@ -1,6 +1,4 @@
 use super::*;
-use proptest::prelude::*;
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::UNIX_EPOCH;
@@ -164,31 +162,6 @@ fn a_generation_that_could_not_be_removed_is_removed_later() {
 }
 
 #[test]
-fn leftovers_of_a_crash_go_at_start_and_foreign_files_stay() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    let mut volume = Volume::open(path).unwrap();
-    commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
-    fs::create_dir_all(path.join("..2020_01_01_00_00_00.1/deep/er")).unwrap();
-    fs::File::create(path.join("..2020_01_01_00_00_00.1/deep/er/file")).unwrap();
-    symlink("..2020_01_01_00_00_00.1", path.join("..data_tmp")).unwrap();
-    fs::File::create(path.join("..2020_01_01_00_00_00.2")).unwrap();
-    symlink("/etc", path.join("..2020_01_01_00_00_00.3")).unwrap();
-    fs::File::create(path.join("theirs")).unwrap();
-    let mut volume = Volume::open(path).unwrap();
-    assert!(
-        !path.join("..2020_01_01_00_00_00.1").exists()
-            && fs::symlink_metadata(path.join("..data_tmp")).is_err()
-    );
-    commit(&mut volume, &[("db", 0o644, Some(b"2"))]);
-    assert!(
-        path.join("theirs").exists()
-            && path.join("..2020_01_01_00_00_00.2").exists()
-            && Path::new("/etc/passwd").exists()
-    );
-}
-
-#[test]
 fn a_foreign_file_in_the_way_is_refused_before_anything_changes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
@@ -203,17 +176,6 @@ fn a_foreign_file_in_the_way_is_refused_before_anything_changes() {
     }
     assert_eq!(fs::read(path.join("db")).unwrap(), b"1");
     assert_eq!(generations(path), 1);
-}
-
-#[test]
-fn a_data_that_is_no_link_is_not_replaced() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    fs::File::create(path.join("..data")).unwrap();
-    let mut volume = Volume::open(path).unwrap();
-    let error = stage(&mut volume, &[("db", 0o644, Some(b"1"))]).unwrap_err();
-    assert_eq!(error.fault().reason.code, "KS504", "{error}");
-    assert_eq!(names(path), ["..data"]);
 }
 
 #[test]
@@ -277,89 +239,6 @@ fn a_missing_directory_is_named() {
         let fault = Volume::open(Path::new(path)).unwrap_err().fault();
         assert_eq!(fault.reason.code, "KS502");
         assert!(fault.message.starts_with(&format!("volume {path}: ")), "{fault}");
-    }
-}
-
-#[test]
-fn a_restart_knows_the_files_of_the_generation() {
-    let directory = tempfile::tempdir().unwrap();
-    let left = |volume: &Volume| {
-        volume.left().map(|paths| paths.iter().map(RelativePath::to_string).collect::<Vec<_>>())
-    };
-    let mut volume = Volume::open(directory.path()).unwrap();
-    assert_eq!(left(&volume), None);
-    commit(&mut volume, &[("a", 0o644, Some(b"1"))]);
-    assert_eq!(left(&volume).unwrap(), ["a"]);
-    commit(&mut volume, &[("a", 0o644, None), ("b/c", 0, Some(b"1"))]);
-    assert_eq!(left(&volume).unwrap(), ["a", "b/c"]);
-    let error = stage(&mut volume, &[("d", 0o644, None)]).unwrap_err();
-    assert!(matches!(error, VolumeError::Incomplete { .. }), "{error}");
-}
-
-#[test]
-fn a_restart_completes_the_links_of_a_crash() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    let paths: Vec<RelativePath> = ["a", "b/c"].iter().map(|path| path.parse().unwrap()).collect();
-    commit(
-        &mut Volume::open(path).unwrap(),
-        &[("a", 0o644, Some(b"1")), ("b/c", 0o644, Some(b"2"))],
-    );
-    fs::remove_file(path.join("b")).unwrap();
-    symlink("..data/gone", path.join("gone")).unwrap();
-    let volume = Volume::open(path).unwrap();
-    assert!(volume.resume(&paths));
-    assert_eq!(fs::read(path.join("b/c")).unwrap(), b"2");
-    assert!(fs::symlink_metadata(path.join("gone")).is_err());
-    fs::remove_file(path.join("a")).unwrap();
-    fs::File::create(path.join("a")).unwrap();
-    assert!(!volume.resume(&paths), "somebody else's file hides ours");
-}
-
-#[test]
-fn a_data_link_that_points_elsewhere_is_not_followed() {
-    let directory = tempfile::tempdir().unwrap();
-    symlink("/etc", directory.path().join("..data")).unwrap();
-    let mut volume = Volume::open(directory.path()).unwrap();
-    assert_eq!(volume.generation(), None);
-    assert_eq!(volume.left(), None);
-    commit(&mut volume, &[("db", 0o644, Some(b"1"))]);
-    assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"1");
-}
-
-fn content() -> impl Strategy<Value = BTreeMap<String, (u32, Vec<u8>)>> {
-    let path = prop_oneof!["[ab]", "[cd]/[ef]", "[cd]/g/[hi]"];
-    prop::collection::btree_map(
-        path,
-        (0_u32..0o1000, prop::collection::vec(any::<u8>(), 0..20)),
-        0..5,
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// After any history the volume shows exactly the last generation, and an equal one is not
-    /// rewritten.
-    #[test]
-    fn the_volume_shows_exactly_what_was_committed(history in prop::collection::vec(content(), 1..6), restart: bool) {
-        let directory = tempfile::tempdir().unwrap();
-        let mut volume = Volume::open(directory.path()).unwrap();
-        for files in history {
-            let list: Vec<_> = files.iter().map(|(path, (mode, bytes))| (path.as_str(), *mode, Some(bytes.as_slice()))).collect();
-            commit(&mut volume, &list);
-            if restart {
-                volume = Volume::open(directory.path()).unwrap();
-                prop_assert_eq!(generations(directory.path()), 1);
-            }
-            let visible = names(directory.path()).into_iter().filter(|name| !name.starts_with("..")).collect::<BTreeSet<_>>();
-            let expected = files.keys().map(|path| path.split('/').next().unwrap().to_owned()).collect::<BTreeSet<_>>();
-            prop_assert_eq!(visible, expected);
-            for (path, (wanted, _)) in &files {
-                prop_assert_eq!(mode(&directory.path().join(path)), *wanted);
-            }
-            prop_assert!(!commit(&mut volume, &list));
-        }
     }
 }
 

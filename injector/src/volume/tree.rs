@@ -87,11 +87,14 @@ pub(super) fn is_generation(name: &str) -> bool {
     let Some((date, random)) = name.strip_prefix("..").and_then(|rest| rest.split_once('.')) else {
         return false;
     };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     date.len() == 19
         && date.split('_').count() == 6
-        && date.split('_').all(digits)
-        && digits(random)
+        && date.split('_').all(is_number)
+        && is_number(random)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Opens a directory below another without following a link.

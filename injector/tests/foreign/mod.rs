@@ -1,30 +1,30 @@
 //! Answers that are not Key Vault's, Entra's or IMDS's: they blame no role, policy, name or
 //! identity; and refusals of Entra that pass.
 
-use crate::support::{CANARY, World, stderr, until};
+use crate::support::{CANARY, TestEnv, stderr, until};
 use keysluice_emulator::{CallKind, Fault};
 use serde_json::{Value, json};
 
 const PAGE: &str = "<!DOCTYPE html>\n<html><body>blocked by policy</body></html>";
 
-fn impatient(world: &World) -> Value {
-    let mut plan = world.plan(&[world.file("db", "db")]);
+fn impatient(env: &TestEnv) -> Value {
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 1.into();
     plan
 }
 
 /// Exit code and stderr of `once` while every call of this kind is answered so.
-fn once(world: &World, plan: &Value, kind: CallKind, fault: Fault) -> (Option<i32>, String) {
-    world.emulator.clear_faults();
-    world.emulator.inject(fault.on(kind));
-    let output = world.output(plan, &["once"]);
+fn once(env: &TestEnv, plan: &Value, kind: CallKind, fault: Fault) -> (Option<i32>, String) {
+    env.emulator.clear_faults();
+    env.emulator.inject(fault.on(kind));
+    let output = env.output(plan, &["once"]);
     (output.status.code(), stderr(&output))
 }
 
 #[test]
 fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
-    let world = World::new();
-    let plan = impatient(&world);
+    let env = TestEnv::new();
+    let plan = impatient(&env);
     let (html, json) = ("text/html; charset=utf-8", "application/json");
     let page = |status| Fault::answer(status, html, PAGE);
     for (fault, code, told) in [
@@ -79,7 +79,7 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
         (Fault::redirect(307, "https://portal.example"), "KS413", "307 that leads to"),
         (Fault::redirect(308, "https://portal.example"), "KS413", "308 that leads to"),
     ] {
-        let (exit, text) = once(&world, &plan, CallKind::SecretGet, fault.clone());
+        let (exit, text) = once(&env, &plan, CallKind::SecretGet, fault.clone());
         let code = format!("\"code\":\"{code}\"");
         assert!(
             exit == Some(1) && text.contains(&code) && text.contains(told),
@@ -93,37 +93,37 @@ fn somebody_elses_answer_for_the_vault_blames_no_role_and_no_name() {
         }
     }
     // Nothing is said of a token either: it is not renewed for a 401 of a stranger.
-    world.emulator.clear_faults();
-    world.emulator.reset_counts();
-    once(&world, &plan, CallKind::SecretGet, page(401));
-    assert_eq!(world.emulator.counts().tokens, 1);
+    env.emulator.clear_faults();
+    env.emulator.reset_counts();
+    once(&env, &plan, CallKind::SecretGet, page(401));
+    assert_eq!(env.emulator.counts().tokens, 1);
 }
 
 #[test]
 fn an_interceptor_that_goes_away_costs_no_start_and_no_optional_file() {
-    let world = World::new();
-    let mut maybe = world.file("maybe", "api");
+    let env = TestEnv::new();
+    let mut maybe = env.file("maybe", "api");
     maybe["optional"] = true.into();
-    let plan = world.plan(&[world.file("db", "db"), maybe]);
-    world.emulator.inject(Fault::answer(404, "text/html", PAGE).on(CallKind::SecretGet).times(3));
-    assert!(world.output(&plan, &["once"]).status.success());
-    world
-        .emulator
+    let plan = env.plan(&[env.file("db", "db"), maybe]);
+    env.emulator.inject(Fault::answer(404, "text/html", PAGE).on(CallKind::SecretGet).times(3));
+    assert!(env.output(&plan, &["once"]).status.success());
+    env.emulator
         .inject(Fault::redirect(302, "https://portal.example").on(CallKind::SecretGet).times(2));
-    let sidecar = world.run_ready(&plan);
-    assert_eq!((world.read("db").as_str(), world.read("maybe").as_str()), (CANARY, "second"));
-    world.emulator.inject(Fault::answer(404, "text/html", PAGE).on(CallKind::SecretGet));
+    let sidecar = env.run_ready(&plan);
+    assert_eq!((env.read("db").as_str(), env.read("maybe").as_str()), (CANARY, "second"));
+    env.emulator.inject(Fault::answer(404, "text/html", PAGE).on(CallKind::SecretGet));
     let (answer, well) = sidecar.refresh();
     assert!(!well && answer["volumes"][0]["files"][1]["error"]["code"] == "KS413", "{answer}");
-    assert_eq!(world.read("maybe"), "second", "a page does not say that a secret is gone");
+    assert_eq!(env.read("maybe"), "second", "a page does not say that a secret is gone");
 }
 
 #[test]
 fn somebody_elses_list_empties_no_selection() {
-    let world = crate::content::world();
-    let mut plan = world.plan(&[]);
-    plan["volumes"][0]["selections"] = json!([{"mode": "0600", "identity": "a", "vault": world.emulator.vault_url("shop"), "namePrefix": "db"}]);
-    let sidecar = world.run_ready(&plan);
+    let env = crate::content::env();
+    let mut plan = env.plan(&[]);
+    plan["volumes"][0]["selections"] = json!([{"mode": "0600", "identity": "a",
+        "vault": env.emulator.vault_url("shop"), "namePrefix": "db"}]);
+    let sidecar = env.run_ready(&plan);
     for fault in [
         Fault::answer(200, "application/json", r#"{"status": "ok"}"#),
         Fault::answer(200, "application/json", "{}"),
@@ -132,24 +132,24 @@ fn somebody_elses_list_empties_no_selection() {
         Fault::answer(404, "", ""),
         Fault::redirect(302, "https://portal.example"),
     ] {
-        world.emulator.inject(fault.clone().on(CallKind::List));
+        env.emulator.inject(fault.clone().on(CallKind::List));
         let (answer, well) = sidecar.refresh();
         assert!(
             !well && answer["volumes"][0]["files"][0]["error"]["code"] == "KS413",
             "{fault:?}: {answer}"
         );
-        assert_eq!(world.read("db"), CANARY, "{fault:?}");
-        world.emulator.clear_faults();
+        assert_eq!(env.read("db"), CANARY, "{fault:?}");
+        env.emulator.clear_faults();
     }
 }
 
 #[test]
 fn somebody_elses_answer_for_entra_and_imds_blames_no_identity() {
-    let world = World::new();
-    let plan = impatient(&world);
+    let env = TestEnv::new();
+    let plan = impatient(&env);
     let mut managed = plan.clone();
     managed["identities"][0]["credential"] = json!({"kind": "managedIdentity",
-        "clientId": "22222222-2222-2222-2222-222222222222", "endpoint": world.emulator.imds_url()});
+        "clientId": "22222222-2222-2222-2222-222222222222", "endpoint": env.emulator.imds_url()});
     let page = |status| Fault::answer(status, "text/html", PAGE);
     let empty = || Fault::answer(200, "application/json", "{}");
     let value = || Fault::answer(200, "application/json", r#"{"token": "canary"}"#);
@@ -173,7 +173,7 @@ fn somebody_elses_answer_for_entra_and_imds_blames_no_identity() {
             "KS319",
         ),
     ] {
-        let (exit, text) = once(&world, plan, kind, fault.clone());
+        let (exit, text) = once(&env, plan, kind, fault.clone());
         let code = format!("\"code\":\"{code}\"");
         assert!(
             exit == Some(1) && text.contains(&code) && text.contains("answer in its place"),
@@ -192,22 +192,22 @@ fn refusal(code: u32, error: &str) -> Fault {
 
 #[test]
 fn refusals_of_entra_that_pass_are_asked_again_by_once_and_run() {
-    let world = World::new();
-    let plan = world.plan(&[world.file("db", "db")]);
+    let env = TestEnv::new();
+    let plan = env.plan(&[env.file("db", "db")]);
     for code in [501_661, 90_061, 50_166, 700_213, 70_021, 90_033, 90_036, 90_006, 50_196, 700_027]
     {
-        world.emulator.inject(refusal(code, "invalid_request").times(1));
-        let output = world.output(&plan, &["once"]);
+        env.emulator.inject(refusal(code, "invalid_request").times(1));
+        let output = env.output(&plan, &["once"]);
         assert!(output.status.success(), "{code}: {}", stderr(&output));
-        world.emulator.inject(refusal(code, "invalid_request").times(1));
-        drop(world.run_ready(&plan));
+        env.emulator.inject(refusal(code, "invalid_request").times(1));
+        drop(env.run_ready(&plan));
     }
 }
 
 #[test]
 fn a_refusal_of_entra_names_what_it_is_about() {
-    let world = World::new();
-    let plan = impatient(&world);
+    let env = TestEnv::new();
+    let plan = impatient(&env);
     let issuer = "the token has issuer \\\"https://";
     for (code, exit, reason, told) in [
         (501_661, 1, "KS316", issuer),
@@ -217,14 +217,14 @@ fn a_refusal_of_entra_names_what_it_is_about() {
         (700_027, 1, "KS320", issuer),
         (50_058, 1, "KS313", "AADSTS"),
     ] {
-        let (found, text) = once(&world, &plan, CallKind::Token, refusal(code, "invalid_client"));
+        let (found, text) = once(&env, &plan, CallKind::Token, refusal(code, "invalid_client"));
         let reason = format!("\"code\":\"{reason}\"");
         assert!(
             found == Some(exit) && text.contains(&reason) && text.contains(told),
             "{code}: {text}"
         );
-        let sidecar = world.run(&plan);
+        let sidecar = env.run(&plan);
         assert_eq!(sidecar.wait().code(), Some(exit), "{code}: the same with run");
     }
-    until("it is told", || world.log().contains("KS318"));
+    until("it is told", || env.log().contains("KS318"));
 }

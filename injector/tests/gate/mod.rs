@@ -1,7 +1,7 @@
 //! A start that fails says why where people look: the hook's or the probe's output, the log,
 //! `status`, the termination message.
 
-use crate::support::{World, stderr, until};
+use crate::support::{TestEnv, stderr, until};
 use keysluice_emulator::{CallKind, Fault};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 /// before the probe's time is over.
 #[test]
 fn a_probe_shows_the_reason_in_time_and_the_sidecar_waits_on() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "late")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "late")]);
     plan.as_object_mut().unwrap().remove("startTimeoutSeconds");
-    let mut sidecar = world.run(&plan);
-    until("the reason is known", || world.log().contains("KS404"));
+    let mut sidecar = env.run(&plan);
+    until("the reason is known", || env.log().contains("KS404"));
     let started = Instant::now();
-    let probe = world.output(&plan, &["ready", "--timeout", "1"]);
+    let probe = env.output(&plan, &["ready", "--timeout", "1"]);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(probe.status.code(), Some(1));
     let text = stderr(&probe);
@@ -30,15 +30,15 @@ fn a_probe_shows_the_reason_in_time_and_the_sidecar_waits_on() {
     );
     assert!(last.contains("hint: check the name"), "{text}");
     assert!(sidecar.child.try_wait().unwrap().is_none(), "it waits on");
-    assert_eq!(world.termination_log(), "");
-    world.emulator.set_secret("shop", "late", "here");
+    assert_eq!(env.termination_log(), "");
+    env.emulator.set_secret("shop", "late", "here");
     assert!(sidecar.ready().status.success());
-    assert_eq!(world.read("db"), "here");
+    assert_eq!(env.read("db"), "here");
 }
 
 #[test]
 fn every_place_tells_the_same_code() {
-    let world = World::new();
+    let env = TestEnv::new();
     let revoked = json!({"clientId": "11111111-1111-1111-1111-111111111111", "secrets": ["list"]});
     let cases: &[(&str, &str, Option<Fault>, &str)] = &[
         ("no such object", "absent", None, "KS404"),
@@ -51,17 +51,17 @@ fn every_place_tells_the_same_code() {
     ];
     for (what, name, fault, code) in cases {
         if *code == "KS402" {
-            world.emulator.revoke("shop", "11111111-1111-1111-1111-111111111111").unwrap();
-            world.emulator.grant("shop", serde_json::from_value(revoked.clone()).unwrap()).unwrap();
+            env.emulator.revoke("shop", "11111111-1111-1111-1111-111111111111").unwrap();
+            env.emulator.grant("shop", serde_json::from_value(revoked.clone()).unwrap()).unwrap();
         }
         if let Some(fault) = fault {
-            world.emulator.inject(fault.clone());
+            env.emulator.inject(fault.clone());
         }
-        let mut plan = world.plan(&[world.file("db", name)]);
+        let mut plan = env.plan(&[env.file("db", name)]);
         plan.as_object_mut().unwrap().remove("startTimeoutSeconds");
-        let before = world.log().len();
-        let sidecar = world.run(&plan);
-        until(what, || world.log()[before..].contains(&format!("\"code\":\"{code}\"")));
+        let before = env.log().len();
+        let sidecar = env.run(&plan);
+        until(what, || env.log()[before..].contains(&format!("\"code\":\"{code}\"")));
         let status: Value = sidecar.status();
         assert_eq!(status["volumes"][0]["files"][0]["error"]["code"], *code, "{what}: {status}");
         assert!(
@@ -70,32 +70,32 @@ fn every_place_tells_the_same_code() {
                 .is_some_and(|hint| !hint.is_empty()),
             "{what}"
         );
-        let gate = stderr(&world.output(&plan, &["ready", "--timeout", "1"]));
+        let gate = stderr(&env.output(&plan, &["ready", "--timeout", "1"]));
         assert!(gate.starts_with(&format!("waiting: {code} ")), "{what}: {gate}");
         // A hook that gives up has the kubelet end the container.
         sidecar.signal(Signal::TERM);
         assert_eq!(sidecar.wait().code(), Some(0), "{what}");
-        let text = world.termination_log();
+        let text = env.termination_log();
         assert!(
             text.starts_with(code) && text.contains("\ncause: ") && text.contains("\nfix: "),
             "{what}: {text}"
         );
-        world.emulator.clear_faults();
-        let _ = std::fs::remove_file(world.root.join("run/keysluice/throttle.json"));
+        env.emulator.clear_faults();
+        let _ = std::fs::remove_file(env.root.join("run/keysluice/throttle.json"));
     }
 }
 
 #[test]
 fn a_volume_that_cannot_be_written_is_told_by_the_gate_too() {
-    let world = World::new();
-    let volume = world.root.join("mnt/v");
+    let env = TestEnv::new();
+    let volume = env.root.join("mnt/v");
     // A file of somebody else where ours must go.
     std::fs::File::create(volume.join("db")).unwrap();
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 5.into();
-    let sidecar = world.run(&plan);
+    let sidecar = env.run(&plan);
     let gate = stderr(&sidecar.ready());
     assert!(gate.starts_with("waiting: KS504 "), "{gate}");
     assert_eq!(sidecar.wait().code(), Some(1));
-    assert!(world.termination_log().starts_with("KS504 "), "{}", world.termination_log());
+    assert!(env.termination_log().starts_with("KS504 "), "{}", env.termination_log());
 }

@@ -2,13 +2,14 @@
 //! ends when it is told to, and stays within the memory that the webhook gives it for the smallest
 //! volume.
 
-use crate::content::{file, world};
-use crate::support::{Cgroup, World, loudly, until};
+use crate::content::{env, file};
+use crate::support::{Cgroup, TestEnv, loudly, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keysluice_emulator::seed::SecretSeed;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 const LIMIT_BYTES: usize = 18 << 20;
@@ -70,10 +71,9 @@ fn certificate(subject: u32, issuer: u32) -> String {
     block("CERTIFICATE", &tlv(0x30, &[&tbs, &empty, &tlv(3, &[&[0]])]))
 }
 
-fn put(world: &World, name: &str, value: impl Into<String>, content_type: Option<&str>) {
+fn put(env: &TestEnv, name: &str, value: impl Into<String>, content_type: Option<&str>) {
     let content_type = content_type.map(str::to_owned);
-    world
-        .emulator
+    env.emulator
         .put_secret("shop", name, SecretSeed { content_type, ..SecretSeed::new(value.into()) })
         .unwrap();
 }
@@ -88,12 +88,13 @@ fn cgroup() -> Option<Cgroup> {
 
 /// Starts with this Plan, asks for `status` while contents are taken apart, and ends it by SIGTERM;
 /// tells what it took.
-fn withstands(world: &World, case: &str, plan: &Value, done: impl Fn(&Value) -> bool) {
-    let socket = world.root.join("run/keysluice/control.sock");
+fn withstands(env: &TestEnv, case: &str, plan: &Value, done: impl Fn(&Value) -> bool) {
+    let socket = env.root.join("run/keysluice/control.sock");
     let _ = std::fs::remove_file(&socket);
     let cgroup = cgroup();
-    let sidecar = world.run_within(plan, cgroup.as_ref());
-    until("its socket is there", || socket.exists());
+    let sidecar = env.run_within(plan, cgroup.as_ref());
+    // A socket that exists may not accept connections yet.
+    until("it listens", || UnixStream::connect(&socket).is_ok());
     let (started, mut slowest) = (Instant::now(), Duration::ZERO);
     loop {
         let asked = Instant::now();
@@ -110,7 +111,7 @@ fn withstands(world: &World, case: &str, plan: &Value, done: impl Fn(&Value) -> 
     sidecar.signal(Signal::TERM);
     let ended = sidecar.wait();
     assert!(asked.elapsed() < PROMPT, "{case}: SIGTERM took {:?}", asked.elapsed());
-    assert_eq!(ended.code(), Some(0), "{case}: {ended:?} {}", world.log());
+    assert_eq!(ended.code(), Some(0), "{case}: {ended:?} {}", env.log());
     let (kills, peak) =
         cgroup.map(|cgroup| (cgroup.kills(), cgroup.peak_bytes())).unwrap_or_default();
     println!("{case}: known after {took:?}, slowest status {slowest:?}, peak {} KiB", peak >> 10);
@@ -150,28 +151,28 @@ fn keys_certificates_and_documents_without_end_are_refused_promptly_and_within_t
         ("BEGIN lines", many("-----BEGIN CERTIFICATE-----\n"), None, "KS426"),
         ("END lines", many("\n-----END CERTIFICATE-----"), None, "KS426"),
     ] {
-        let world = world();
-        put(&world, "hostile", value, content_type);
+        let env = env();
+        put(&env, "hostile", value, content_type);
         let items: Vec<Value> = (0..20)
             .map(|at| {
-                file(&world, &format!("{at}"), "hostile", &json!({"part": parts[at % parts.len()]}))
+                file(&env, &format!("{at}"), "hostile", &json!({"part": parts[at % parts.len()]}))
             })
             .filter(|item| case != "one RSA key of a megabit" || item["part"] != "key")
             .collect();
-        withstands(&world, case, &world.plan(&items), |status| told(status, &[code, "KS425"]));
+        withstands(&env, case, &env.plan(&items), |status| told(status, &[code, "KS425"]));
     }
 }
 
 #[test]
 fn one_answer_is_taken_apart_once_however_many_files_come_of_it() {
-    let world = world();
-    put(&world, "hostile", pkcs12(1_900_000, 1), Some("application/x-pkcs12"));
+    let env = env();
+    put(&env, "hostile", pkcs12(1_900_000, 1), Some("application/x-pkcs12"));
     let took = |files: usize| {
         let items: Vec<Value> = (0..files)
-            .map(|at| file(&world, &format!("{at}"), "hostile", &json!({"part": "key"})))
+            .map(|at| file(&env, &format!("{at}"), "hostile", &json!({"part": "key"})))
             .collect();
         let started = Instant::now();
-        let output = world.output(&world.plan(&items), &["once"]);
+        let output = env.output(&env.plan(&items), &["once"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         started.elapsed()
     };
@@ -183,11 +184,11 @@ fn one_answer_is_taken_apart_once_however_many_files_come_of_it() {
 
 #[test]
 fn a_signal_ends_it_in_the_middle_of_a_key_derivation() {
-    let world = world();
-    put(&world, "hostile", pkcs12(1_900_000, 1), Some("application/x-pkcs12"));
-    let plan = world.plan(&[file(&world, "key", "hostile", &json!({"part": "key"}))]);
-    let sidecar = world.run(&plan);
-    until("the answer is there", || world.emulator.counts().secret_gets == 1);
+    let env = env();
+    put(&env, "hostile", pkcs12(1_900_000, 1), Some("application/x-pkcs12"));
+    let plan = env.plan(&[file(&env, "key", "hostile", &json!({"part": "key"}))]);
+    let sidecar = env.run(&plan);
+    until("the answer is there", || env.emulator.counts().secret_gets == 1);
     let asked = Instant::now();
     assert_eq!(sidecar.status()["ready"], false);
     sidecar.signal(Signal::TERM);
@@ -197,60 +198,60 @@ fn a_signal_ends_it_in_the_middle_of_a_key_derivation() {
 
 #[test]
 fn documents_and_values_of_any_shape_are_taken_apart_within_the_memory() {
-    let world = world();
+    let env = env();
     let deep = format!("{}1{}", "[".repeat(120_000), "]".repeat(120_000));
     let wide = format!("{{{}\"z\":1}}", "\"a\":0,".repeat(25_000));
-    put(&world, "deep", deep, None);
-    put(&world, "wide", wide, None);
-    put(&world, "hex", "41".repeat(120_000), None);
-    put(&world, "base64", "QUFB".repeat(62_000), None);
-    put(&world, "escapes", "\u{1}".repeat(30_000), None);
-    put(&world, "utf-16", "-\0-\0-\0-\0-\0B\0E\0G\0I\0N\0 \0".repeat(2_000), None);
+    put(&env, "deep", deep, None);
+    put(&env, "wide", wide, None);
+    put(&env, "hex", "41".repeat(120_000), None);
+    put(&env, "base64", "QUFB".repeat(62_000), None);
+    put(&env, "escapes", "\u{1}".repeat(30_000), None);
+    put(&env, "utf-16", "-\0-\0-\0-\0-\0B\0E\0G\0I\0N\0 \0".repeat(2_000), None);
     let key = "[0]".repeat(30);
     let items = [
-        file(&world, "deep", "deep", &json!({"jsonKey": key})),
-        file(&world, "wide", "wide", &json!({"jsonKey": "z"})),
-        file(&world, "hex", "hex", &json!({"encoding": "hex"})),
-        file(&world, "base64", "base64", &json!({"encoding": "base64"})),
-        file(&world, "escapes", "escapes", &json!({})),
+        file(&env, "deep", "deep", &json!({"jsonKey": key})),
+        file(&env, "wide", "wide", &json!({"jsonKey": "z"})),
+        file(&env, "hex", "hex", &json!({"encoding": "hex"})),
+        file(&env, "base64", "base64", &json!({"encoding": "base64"})),
+        file(&env, "escapes", "escapes", &json!({})),
     ];
-    withstands(&world, "large values", &world.plan(&items), |status| status["ready"] == true);
-    let part = [file(&world, "part", "utf-16", &json!({"part": "cert"}))];
-    withstands(&world, "UTF-16", &world.plan(&part), |status| told(status, &["KS426"]));
+    withstands(&env, "large values", &env.plan(&items), |status| status["ready"] == true);
+    let part = [file(&env, "part", "utf-16", &json!({"part": "cert"}))];
+    withstands(&env, "UTF-16", &env.plan(&part), |status| told(status, &["KS426"]));
 }
 
 #[test]
 fn a_long_history_of_large_values_is_refused_in_words_and_not_by_the_kernel() {
     let Some(_) = cgroup() else { return };
-    let world = world();
+    let env = env();
     for version in 0..120 {
         let value =
             SecretSeed { created: Some(1000 + version), ..SecretSeed::new("x".repeat(200_000)) };
-        world.emulator.put_secret("shop", "old", value).unwrap();
+        env.emulator.put_secret("shop", "old", value).unwrap();
     }
     let items: Vec<Value> =
-        (0..20).map(|at| file(&world, &format!("{at}"), "old", &json!({"history": 500}))).collect();
-    withstands(&world, "a history", &world.plan(&items), |status| told(status, &["KS433"]));
+        (0..20).map(|at| file(&env, &format!("{at}"), "old", &json!({"history": 500}))).collect();
+    withstands(&env, "a history", &env.plan(&items), |status| told(status, &["KS433"]));
 }
 
 #[test]
 fn the_bound_of_the_start_holds_while_contents_are_taken_apart() {
-    let world = world();
+    let env = env();
     for version in 0..40 {
         let value = (0..16_u8).map(|number| p521(&[number + 1; 60])).collect::<String>();
         let value = SecretSeed { created: Some(1000 + version), ..SecretSeed::new(value) };
-        world.emulator.put_secret("shop", "hostile", value).unwrap();
+        env.emulator.put_secret("shop", "hostile", value).unwrap();
     }
     let history = |at: usize, part: &str| {
-        file(&world, &format!("{at}-{part}"), "hostile", &json!({"part": part, "history": 500}))
+        file(&env, &format!("{at}-{part}"), "hostile", &json!({"part": part, "history": 500}))
     };
     let items: Vec<Value> = (0..20)
         .flat_map(|at| ["cert", "chain", "key", "ca", "pfx"].map(|part| history(at, part)))
         .collect();
-    let mut plan = world.plan(&items);
+    let mut plan = env.plan(&items);
     plan["startTimeoutSeconds"] = 1.into();
     let (cgroup, started) = (cgroup(), Instant::now());
-    let ended = world.run_within(&plan, cgroup.as_ref()).wait();
+    let ended = env.run_within(&plan, cgroup.as_ref()).wait();
     assert!(
         ended.code() == Some(1) && started.elapsed() < Duration::from_secs(1) + PROMPT,
         "{ended:?} {started:?}"

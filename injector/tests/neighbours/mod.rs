@@ -1,7 +1,7 @@
 //! A container beside the sidecar that may write into its volume.
 
 use crate::support::confined::{Confined, SIDECAR_BYTES};
-use crate::support::{Mount, Sidecar, World, loudly, put, until};
+use crate::support::{Mount, Sidecar, TestEnv, loudly, put, until};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
 use rustix::process::Signal;
 use std::fs;
@@ -18,11 +18,10 @@ const STRANGER: u32 = 1000;
 const PROMPT: Duration = Duration::from_secs(5);
 
 /// Starts `run` as the user the webhook gives it, without a capability, within its memory limit.
-fn run_as_user<'a>(world: &'a World, plan: &serde_json::Value, group: &Confined) -> Sidecar<'a> {
-    put(&world.root.join("termination-log"), b"");
-    let log =
-        fs::File::options().create(true).append(true).open(world.root.join("stderr")).unwrap();
-    let inner = world.command(plan, &["run"]);
+fn run_as_user<'a>(env: &'a TestEnv, plan: &serde_json::Value, group: &Confined) -> Sidecar<'a> {
+    put(&env.root.join("termination-log"), b"");
+    let log = fs::File::options().create(true).append(true).open(env.root.join("stderr")).unwrap();
+    let inner = env.command(plan, &["run"]);
     // The shell joins the group as root; the user comes after that.
     let mut outer = std::process::Command::new("setpriv");
     outer.args([
@@ -39,7 +38,7 @@ fn run_as_user<'a>(world: &'a World, plan: &serde_json::Value, group: &Confined)
         .env("PATH", "/usr/bin:/bin");
     let child =
         group.run(&outer).stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap();
-    world.sidecar(child, plan)
+    env.sidecar(child, plan)
 }
 
 fn own(path: &Path, user: u32) {
@@ -67,22 +66,22 @@ fn nested(root: &Path, depth: usize) {
 
 #[test]
 fn a_writable_volume_stops_neither_rotation_nor_answers() {
-    let world = World::new();
-    let volume = world.root.join("mnt/v");
+    let env = TestEnv::new();
+    let volume = env.root.join("mnt/v");
     let group = Confined::new("a_writable_volume", SIDECAR_BYTES);
     let mount = Mount::tmpfs(&volume, "2m");
     let (Some(group), Some(_mount)) = (group, mount) else {
         return loudly("a writable volume", "it needs root, to mount a tmpfs and be two users");
     };
     fs::set_permissions(&volume, fs::Permissions::from_mode(0o777)).unwrap();
-    fs::create_dir_all(world.root.join("run/keysluice")).unwrap();
-    own(&world.root.join("run/keysluice"), USER);
-    fs::set_permissions(&world.root, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut file = world.file("db", "db");
+    fs::create_dir_all(env.root.join("run/keysluice")).unwrap();
+    own(&env.root.join("run/keysluice"), USER);
+    fs::set_permissions(&env.root, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut file = env.file("db", "db");
     // A mode that shuts out the owner too: to be compared the file has to be made readable for a
     // moment.
     file["mode"] = "0040".into();
-    let plan = world.plan(&[file]);
+    let plan = env.plan(&[file]);
     let sparse = |root: &Path| fs::File::create(root.join("db")).unwrap().set_len(1 << 40).unwrap();
     let fifo = |root: &Path| mknodat(CWD, root.join("db"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let cases: &[(&str, &dyn Fn(&Path))] = &[
@@ -95,33 +94,33 @@ fn a_writable_volume_stops_neither_rotation_nor_answers() {
         }),
     ];
     let mut longest = Duration::ZERO;
-    let mut sidecar = run_as_user(&world, &plan, &group);
-    assert!(sidecar.ready().status.success(), "{}", world.log());
+    let mut sidecar = run_as_user(&env, &plan, &group);
+    assert!(sidecar.ready().status.success(), "{}", env.log());
     for (number, (what, planted)) in cases.iter().enumerate() {
         for owner in [STRANGER, USER] {
             let name = format!("..2026_01_01_00_00_{number:0>2}.{owner}");
             plant(&volume, owner, &name, planted);
             let value = format!("{what} {owner}");
-            world.emulator.set_secret("shop", "db", value.as_str());
+            env.emulator.set_secret("shop", "db", value.as_str());
             let asked = Instant::now();
             let status = sidecar.status();
             longest = longest.max(asked.elapsed());
             assert!(longest < PROMPT, "{what}: status after {longest:?}");
             assert_eq!(status["ready"], true);
             let (answer, well) = sidecar.refresh();
-            assert!(well, "{what}: {answer} {}", world.log());
-            assert_eq!(world.read("db"), value);
+            assert!(well, "{what}: {answer} {}", env.log());
+            assert_eq!(env.read("db"), value);
             assert_eq!(fs::metadata(volume.join("db")).unwrap().uid(), USER);
             // And whatever lies there by then, a restart goes on.
             let over = Instant::now();
             sidecar.signal(Signal::TERM);
-            assert_eq!(sidecar.wait().code(), Some(0), "{what}: {}", world.log());
+            assert_eq!(sidecar.wait().code(), Some(0), "{what}: {}", env.log());
             longest = longest.max(over.elapsed());
             assert!(longest < PROMPT, "{what}: SIGTERM took {longest:?}");
             plant(&volume, owner, &format!("{name}1"), planted);
-            sidecar = run_as_user(&world, &plan, &group);
-            assert!(sidecar.ready().status.success(), "{what}: {}", world.log());
-            assert_eq!(world.read("db"), value, "{what} after a restart");
+            sidecar = run_as_user(&env, &plan, &group);
+            assert!(sidecar.ready().status.success(), "{what}: {}", env.log());
+            assert_eq!(env.read("db"), value, "{what} after a restart");
             // Room for the next.
             for name in fs::read_dir(&volume)
                 .unwrap()
@@ -154,8 +153,8 @@ fn a_writable_volume_stops_neither_rotation_nor_answers() {
 
 #[test]
 fn no_command_leaves_its_memory_to_others() {
-    let world = World::new();
-    let sidecar = world.run_ready(&world.plan(&[world.file("db", "db")]));
+    let env = TestEnv::new();
+    let sidecar = env.run_ready(&env.plan(&[env.file("db", "db")]));
     let id = sidecar.child.id();
     let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -163,8 +162,7 @@ fn no_command_leaves_its_memory_to_others() {
     // Of a process that is not dumpable root owns what would show its memory, whoever started it.
     let Some(group) = Confined::new("no_command", 64 * 1024 * 1024) else { return };
     let mut command = std::process::Command::new("setpriv");
-    let inner =
-        world.command(&world.plan(&[world.file("db", "absent")]), &["ready", "--timeout", "20"]);
+    let inner = env.command(&env.plan(&[env.file("db", "absent")]), &["ready", "--timeout", "20"]);
     command
         .args(["--reuid", &USER.to_string(), "--clear-groups"])
         .arg(inner.get_program())

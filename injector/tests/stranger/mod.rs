@@ -2,7 +2,7 @@
 //! memory.
 
 use crate::support::confined::{Confined, SIDECAR_BYTES};
-use crate::support::{World, stderr};
+use crate::support::{TestEnv, stderr};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
@@ -60,37 +60,37 @@ fn stranger_who(answer: impl Fn(&mut Tls, &str) + Send + Sync + 'static) -> (u16
 }
 
 /// Exit code and stderr of `once` when the vault is a stranger; Entra is the emulator.
-fn once(world: &World, answer: String) -> (Option<i32>, String) {
+fn once(env: &TestEnv, answer: String) -> (Option<i32>, String) {
     let (port, certificate) = stranger(answer);
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 1.into();
-    plan["trustedCa"] = format!("{}{certificate}", world.emulator.ca_pem()).into();
+    plan["trustedCa"] = format!("{}{certificate}", env.emulator.ca_pem()).into();
     plan["volumes"][0]["files"][0]["vault"] = format!("https://{HOST}:{port}/").into();
-    let output = world.output(&plan, &["once"]);
+    let output = env.output(&plan, &["once"]);
     (output.status.code(), stderr(&output))
 }
 
 #[test]
 fn a_foreign_challenge_gets_no_second_token_and_ends_with_3() {
-    let world = World::new();
+    let env = TestEnv::new();
     let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer \
         authorization=\"https://login.localhost/t\", \
                   resource=\"https://graph.example\"\r\nContent-Length: 0\r\n\r\n";
-    let (code, text) = once(&world, answer.to_owned());
+    let (code, text) = once(&env, answer.to_owned());
     assert!(
         code == Some(3) && text.contains("KS414") && text.contains("https://graph.example"),
         "{text}"
     );
     assert!(text.contains("treat it as disclosed"), "{text}");
-    assert_eq!(world.emulator.counts().tokens, 1);
+    assert_eq!(env.emulator.counts().tokens, 1);
 }
 
 #[test]
 fn a_server_outside_the_scopes_domain_gets_no_token() {
-    let world = World::new();
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["identities"][0]["scope"] = "https://vault.azure.net/.default".into();
-    let output = world.output(&plan, &["once"]);
+    let output = env.output(&plan, &["once"]);
     let text = stderr(&output);
     assert!(
         output.status.code() == Some(3)
@@ -98,13 +98,13 @@ fn a_server_outside_the_scopes_domain_gets_no_token() {
             && text.contains("nothing was sent"),
         "{text}"
     );
-    let counts = world.emulator.counts();
+    let counts = env.emulator.counts();
     assert_eq!((counts.tokens, counts.secret_gets, counts.status_401), (0, 0, 0));
 }
 
 #[test]
 fn what_a_server_says_is_cut_and_holds_no_token() {
-    let world = World::new();
+    let env = TestEnv::new();
     let (token, long) = ("eyJhbGciOi.eyJzdWIi.c2ln", "x".repeat(4000));
     let refused = format!(
         "HTTP/1.1 400 Bad Request\r\nx-ms-request-id: {token} {long}\r\nContent-Length: 0\r\n\r\n"
@@ -114,7 +114,7 @@ fn what_a_server_says_is_cut_and_holds_no_token() {
                              resource=\"{token} {long}\"\r\nContent-Length: 0\r\n\r\n"
     );
     for (answer, code) in [(refused, "KS413"), (challenge, "KS414")] {
-        let (_, text) = once(&world, answer);
+        let (_, text) = once(&env, answer);
         assert!(
             text.contains(code) && !text.contains("eyJ") && text.len() < 2000,
             "{} {text}",
@@ -125,28 +125,28 @@ fn what_a_server_says_is_cut_and_holds_no_token() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let world = World::new();
-    let target = world.emulator.vault_url("shop");
+    let env = TestEnv::new();
+    let target = env.emulator.vault_url("shop");
     let answer = format!(
         "HTTP/1.1 302 Found\r\nLocation: {target}secrets/db?api-version=7.4\r\nContent-Length: \
          0\r\n\r\n"
     );
-    let (code, text) = once(&world, answer);
+    let (code, text) = once(&env, answer);
     assert!(code == Some(1) && text.contains("KS413"), "{text}");
     let origin = target.trim_end_matches('/');
     assert!(
         text.contains(&format!("302 that leads to {origin} is not an answer of Key Vault")),
         "{text}"
     );
-    assert_eq!(world.emulator.counts().secret_gets, 0);
+    assert_eq!(env.emulator.counts().secret_gets, 0);
 }
 
 #[test]
 fn an_answer_without_end_is_cut() {
-    let world = World::new();
+    let env = TestEnv::new();
     let body = "x".repeat(300 * 1024);
     let (code, text) =
-        once(&world, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        once(&env, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     assert!(
         code == Some(1) && text.contains("KS413") && text.contains("longer than 256 KiB"),
         "{text}"
@@ -155,12 +155,12 @@ fn an_answer_without_end_is_cut() {
 
 #[test]
 fn a_certificate_nobody_trusts_is_a_tls_failure() {
-    let world = World::new();
+    let env = TestEnv::new();
     let (port, _) = stranger(String::new());
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 1.into();
     plan["volumes"][0]["files"][0]["vault"] = format!("https://{HOST}:{port}/").into();
-    let output = world.output(&plan, &["once"]);
+    let output = env.output(&plan, &["once"]);
     assert!(
         output.status.code() == Some(1) && stderr(&output).contains("KS410"),
         "{}",
@@ -169,12 +169,13 @@ fn a_certificate_nobody_trusts_is_a_tls_failure() {
 }
 
 /// A Plan whose secrets are selected in a vault that is a stranger's.
-fn selecting(world: &World, port: u16, certificate: &str) -> serde_json::Value {
-    let mut plan = world.plan(&[]);
+fn selecting(env: &TestEnv, port: u16, certificate: &str) -> serde_json::Value {
+    let mut plan = env.plan(&[]);
     plan["startTimeoutSeconds"] = 3.into();
-    plan["trustedCa"] = format!("{}{certificate}", world.emulator.ca_pem()).into();
+    plan["trustedCa"] = format!("{}{certificate}", env.emulator.ca_pem()).into();
     let vault = format!("https://{HOST}:{port}/");
-    plan["volumes"][0]["selections"] = serde_json::json!([{"mode": "0640", "identity": "a", "vault": vault, "namePrefix": "nothing-", "tags": {"a": "b"}}]);
+    plan["volumes"][0]["selections"] = serde_json::json!([{"mode": "0640", "identity": "a",
+        "vault": vault, "namePrefix": "nothing-", "tags": {"a": "b"}}]);
     plan
 }
 
@@ -187,7 +188,7 @@ type Pages = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 #[test]
 fn a_list_takes_as_much_memory_as_key_vaults_whatever_is_sent() {
-    let world = World::new();
+    let env = TestEnv::new();
     let Some(group) = Confined::new("a_list", SIDECAR_BYTES) else { return };
     let page = |entries: String| {
         move |next: &str| reply(&format!("{{\"value\":[{entries}],\"nextLink\":\"{next}\"}}"))
@@ -222,11 +223,11 @@ fn a_list_takes_as_much_memory_as_key_vaults_whatever_is_sent() {
             let next = format!("https://{HOST}:{port}/secrets?page={}", number + 1);
             let _ = tls.write_all(pages(&next).as_bytes());
         });
-        let mut plan = selecting(&world, port, &certificate);
+        let mut plan = selecting(&env, port, &certificate);
         if expected == "more than 1000 pages" {
             plan["startTimeoutSeconds"] = 5.into();
         }
-        let output = group.run(&world.command(&plan, &["once"])).output().unwrap();
+        let output = group.run(&env.command(&plan, &["once"])).output().unwrap();
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{expected}: {text}");
         // A thousand pages may take longer than the start; in its time they must not have grown.
@@ -239,13 +240,13 @@ fn a_list_takes_as_much_memory_as_key_vaults_whatever_is_sent() {
 
 #[test]
 fn a_list_that_leads_back_to_itself_ends() {
-    let world = World::new();
+    let env = TestEnv::new();
     let (port, certificate) = stranger_who(|tls, _| {
         let port = tls.sock.local_addr().unwrap().port();
         let body = format!(r#"{{"value":[],"nextLink":"https://{HOST}:{port}/secrets?page=1"}}"#);
         let _ = tls.write_all(reply(&body).as_bytes());
     });
-    let output = world.output(&selecting(&world, port, &certificate), &["once"]);
+    let output = env.output(&selecting(&env, port, &certificate), &["once"]);
     let text = stderr(&output);
     assert!(
         output.status.code() == Some(1) && text.contains("KS428") && text.contains("read before"),
@@ -255,13 +256,15 @@ fn a_list_that_leads_back_to_itself_ends() {
 
 #[test]
 fn no_piece_of_the_token_that_a_vault_got_is_repeated() {
-    let world = World::new();
+    let env = TestEnv::new();
     for status in ["403 Forbidden", "500 Internal", "401 Unauthorized"] {
         let (port, certificate) = stranger_who(move |tls, request| {
             let token = request.split("earer ").nth(1).unwrap().split('\r').next().unwrap();
             let (middle, end) =
                 (token[40..].split('.').collect::<Vec<_>>().join(" "), &token[token.len() - 40..]);
-            let body = serde_json::json!({"error": {"code": end, "message": format!("denied {middle}"), "innererror": {"code": middle}}});
+            let message = format!("denied {middle}");
+            let body = serde_json::json!({"error": {"code": end, "message": message,
+                "innererror": {"code": middle}}});
             let head = format!(
                 "x-ms-request-id: {end}\r\nWWW-Authenticate: Bearer \
                  authorization=\"https://{end}\", resource=\"https://vault.localhost\""
@@ -275,14 +278,14 @@ fn no_piece_of_the_token_that_a_vault_got_is_repeated() {
                 .as_bytes(),
             );
         });
-        let mut plan = world.plan(&[world.file("db", "db")]);
+        let mut plan = env.plan(&[env.file("db", "db")]);
         plan["startTimeoutSeconds"] = 1.into();
-        plan["trustedCa"] = format!("{}{certificate}", world.emulator.ca_pem()).into();
+        plan["trustedCa"] = format!("{}{certificate}", env.emulator.ca_pem()).into();
         plan["volumes"][0]["files"][0]["vault"] = format!("https://{HOST}:{port}/").into();
-        let sidecar = world.run(&plan);
+        let sidecar = env.run(&plan);
         let gate = stderr(&sidecar.ready());
         sidecar.wait();
-        for text in [gate, world.log(), world.termination_log()] {
+        for text in [gate, env.log(), env.termination_log()] {
             assert!(text.contains("KS4") && text.contains("[token]"), "{text}");
             // The token's own letters are in none of our words: a run of them without a word of
             // ours is a piece.
@@ -298,21 +301,21 @@ fn no_piece_of_the_token_that_a_vault_got_is_repeated() {
 
 #[test]
 fn what_comes_before_an_answer_has_an_end() {
-    let world = World::new();
+    let env = TestEnv::new();
     let (port, certificate) = stranger_who(|tls, _| {
         let many = "HTTP/1.1 100 Continue\r\n\r\n".repeat(600);
         while tls.write_all(many.as_bytes()).is_ok() {}
     });
-    let mut plan = world.plan(&[world.file("db", "db")]);
+    let mut plan = env.plan(&[env.file("db", "db")]);
     plan["startTimeoutSeconds"] = 300.into();
-    plan["trustedCa"] = format!("{}{certificate}", world.emulator.ca_pem()).into();
+    plan["trustedCa"] = format!("{}{certificate}", env.emulator.ca_pem()).into();
     plan["volumes"][0]["files"][0]["vault"] = format!("https://{HOST}:{port}/").into();
     let started = Instant::now();
-    let sidecar = world.run(&plan);
+    let sidecar = env.run(&plan);
     // It is bounded in the sidecar's own time; on a machine that gives it little of that a time-out
     // comes first.
-    while !world.log().contains("KS412") {
-        assert!(started.elapsed() < Duration::from_secs(120), "{}", world.log());
+    while !env.log().contains("KS412") {
+        assert!(started.elapsed() < Duration::from_secs(120), "{}", env.log());
         std::thread::sleep(Duration::from_millis(20));
     }
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", sidecar.child.id())).unwrap();

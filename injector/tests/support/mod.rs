@@ -25,7 +25,7 @@ fn binary() -> String {
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_keysluice-injector").to_owned())
 }
 
-pub(crate) struct World {
+pub(crate) struct TestEnv {
     pub(crate) emulator: Emulator,
     pub(crate) root: PathBuf,
     pub(crate) token: String,
@@ -33,12 +33,14 @@ pub(crate) struct World {
     _runtime: Runtime,
 }
 
-impl World {
+impl TestEnv {
     pub(crate) fn new() -> Self {
         let seed: Seed = serde_json::from_value(json!({
             "apps": [
-                {"clientId": CLIENT, "tenantId": TENANT, "federatedCredentials": [{"subject": "system:serviceaccount:shop:web"}]},
-                {"clientId": "22222222-2222-2222-2222-222222222222", "tenantId": TENANT, "kind": "managedIdentity"}],
+                {"clientId": CLIENT, "tenantId": TENANT,
+                    "federatedCredentials": [{"subject": "system:serviceaccount:shop:web"}]},
+                {"clientId": "22222222-2222-2222-2222-222222222222", "tenantId": TENANT,
+                    "kind": "managedIdentity"}],
             "vaults": [{"name": "shop", "tenantId": TENANT,
                 "secrets": {"db": CANARY, "api": "second", "off": {"value": "x", "enabled": false}},
                 "keys": {"sign": {"kty": "EC", "crv": "P-256"}},
@@ -59,9 +61,9 @@ impl World {
             "api://AzureADTokenExchange",
             Duration::from_secs(3600),
         );
-        let world = Self { emulator, root, token, _directory: directory, _runtime: runtime };
-        world.write_token(&world.token);
-        world
+        let env = Self { emulator, root, token, _directory: directory, _runtime: runtime };
+        env.write_token(&env.token);
+        env
     }
 
     pub(crate) fn write_token(&self, text: &str) {
@@ -69,16 +71,21 @@ impl World {
     }
 
     pub(crate) fn file(&self, path: &str, name: &str) -> Value {
-        json!({"path": path, "mode": "0640", "identity": "a", "vault": self.emulator.vault_url("shop"), "type": "secret", "name": name})
+        json!({"path": path, "mode": "0640", "identity": "a",
+            "vault": self.emulator.vault_url("shop"), "type": "secret", "name": name})
     }
 
     /// A Plan with one volume of these files, all refreshed once an hour.
     pub(crate) fn plan(&self, files: &[Value]) -> Value {
+        let credential = json!({"kind": "federated", "clientId": CLIENT, "tenantId": TENANT,
+            "tokenFile": "/token", "authority": self.emulator.authority()});
         json!({
-            "schema": 1, "runDirectory": "/run/keysluice", "startTimeoutSeconds": 20, "trustedCa": self.emulator.ca_pem(),
-            "identities": [{"name": "a", "scope": "https://vault.localhost/.default", "credential": {
-                "kind": "federated", "clientId": CLIENT, "tenantId": TENANT, "tokenFile": "/token", "authority": self.emulator.authority()}}],
-            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 3600, "files": files}]
+            "schema": 1, "runDirectory": "/run/keysluice", "startTimeoutSeconds": 20,
+            "trustedCa": self.emulator.ca_pem(),
+            "identities": [{"name": "a", "scope": "https://vault.localhost/.default",
+                "credential": credential}],
+            "volumes": [{"name": "v", "directory": "/mnt/v", "refreshIntervalSeconds": 3600,
+                "files": files}]
         })
     }
 
@@ -114,12 +121,12 @@ impl World {
         let log =
             fs::File::options().create(true).append(true).open(self.root.join("stderr")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Sidecar { child, world: self, plan: plan.clone() }
+        Sidecar { child, env: self, plan: plan.clone() }
     }
 
     /// A sidecar that was started otherwise.
     pub(crate) fn sidecar(&self, child: Child, plan: &Value) -> Sidecar<'_> {
-        Sidecar { child, world: self, plan: plan.clone() }
+        Sidecar { child, env: self, plan: plan.clone() }
     }
 
     /// Starts `run` and waits until it is ready.
@@ -145,13 +152,13 @@ impl World {
 
 pub(crate) struct Sidecar<'a> {
     pub(crate) child: Child,
-    world: &'a World,
+    env: &'a TestEnv,
     plan: Value,
 }
 
 impl Sidecar<'_> {
     pub(crate) fn ready(&self) -> Output {
-        self.world.output(&self.plan, &["ready", "--timeout", "25"])
+        self.env.output(&self.plan, &["ready", "--timeout", "25"])
     }
 
     /// The answer of `refresh` and whether everything was well.
@@ -161,9 +168,9 @@ impl Sidecar<'_> {
 
     /// Refreshes; pages of lists, GETs of secrets, whether all is well.
     pub(crate) fn cost(&self) -> (u64, u64, bool) {
-        self.world.emulator.reset_counts();
+        self.env.emulator.reset_counts();
         let well = self.refresh().1;
-        let counts = self.world.emulator.counts();
+        let counts = self.env.emulator.counts();
         (counts.lists, counts.secret_gets, well)
     }
 
@@ -172,10 +179,10 @@ impl Sidecar<'_> {
     }
 
     fn ask(&self, command: &str) -> (Value, bool) {
-        let output = self.world.output(&self.plan, &[command]);
+        let output = self.env.output(&self.plan, &[command]);
         let answer = serde_json::from_slice(&output.stdout);
         (
-            answer.unwrap_or_else(|error| panic!("{error}: {output:?}\n{}", self.world.log())),
+            answer.unwrap_or_else(|error| panic!("{error}: {output:?}\n{}", self.env.log())),
             output.status.success(),
         )
     }

@@ -1,6 +1,7 @@
 //! The manifests of well-known guides.
 
 use super::*;
+use std::time::Duration;
 
 fn read(yaml: &str) -> ProviderClass {
     ProviderClass::from_value(&serde_saphyr::from_str(yaml).unwrap()).unwrap()

@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::cloud::Cloud;
+use keysluice_plan::{ObjectEncoding, ObjectFormat, ObjectType, Part};
+use std::time::Duration;
 
 mod additions;
 mod conformance;

@@ -4,6 +4,7 @@ use super::*;
 use crate::plan;
 use keysluice_plan::{Plan, RelativePath};
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// Text that looks enough like an `objects` document to get past the first check.
 fn document() -> impl Strategy<Value = String> {

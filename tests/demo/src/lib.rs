@@ -26,11 +26,11 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Both in one directory, as `make build` leaves them.
+    /// Both in one directory, as `make demo` and `make build` leave them.
     pub fn in_directory(directory: &Path) -> anyhow::Result<Self> {
         let find = |name: &str| {
             let path = directory.join(name);
-            anyhow::ensure!(path.is_file(), "{} is missing; `make build` makes it", path.display());
+            anyhow::ensure!(path.is_file(), "{} is missing; `make demo` makes it", path.display());
             Ok(path)
         };
         Ok(Self { keysluice: find("keysluice")?, injector: find("keysluice-injector")? })

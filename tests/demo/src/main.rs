@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Parser)]
 struct Demo {
     /// Directory with keysluice and keysluice-injector.
-    #[arg(long, default_value = "target/release")]
+    #[arg(long, default_value = "target/demo")]
     bin_dir: PathBuf,
     /// Directory with the guides' manifests.
     #[arg(long, default_value = "tests/data")]

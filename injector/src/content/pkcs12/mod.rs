@@ -4,19 +4,20 @@
 //! derivations together are bounded. "Without a password" has two spellings in the field, an empty
 //! one with a terminator and no bytes at all.
 
+mod cipher;
 mod derive;
-mod des;
-mod rc2;
 mod scheme;
+mod structure;
 mod write;
 
 pub(super) use write::write;
 
 use super::budget::{Budget, MAX_CERTIFICATES, MAX_KEYS, MAX_UNITS, Spent};
-use super::der_reader::{CONTEXT_0, IMPLICIT_0, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE, dotted};
+use super::der_reader::{OCTET_STRING, Reader, SEQUENCE, dotted};
 use super::private_key;
 use derive::{Digest, Use};
 use scheme::decrypt;
+use structure::Mac;
 use zeroize::Zeroizing;
 
 /// What a file holds: keys as PKCS#8, certificates as DER, each in the order of the file.
@@ -84,15 +85,7 @@ pub(super) fn read(file: &[u8]) -> Result<Contents, Pkcs12Error> {
 
 /// Reads a file within what is left of its answer's budget.
 pub(super) fn read_within(file: &[u8], budget: &mut Budget) -> Result<Contents, Pkcs12Error> {
-    let structure = || -> Option<_> {
-        let mut pfx = Reader::new(file).inside(SEQUENCE)?;
-        pfx.small().filter(|&version| version == 3)?;
-        let mut info = pfx.inside(SEQUENCE)?;
-        info.take(OBJECT_ID).filter(|&kind| kind == PKCS7_DATA)?;
-        let safe = info.inside(CONTEXT_0)?.take(OCTET_STRING)?;
-        Some((safe, if pfx.is_empty() { None } else { Some(pfx.inside(SEQUENCE)?) }))
-    };
-    let (safe, mac) = structure().ok_or(Pkcs12Error::Structure)?;
+    let (safe, mac) = structure::safe_and_mac(file).ok_or(Pkcs12Error::Structure)?;
     match mac {
         Some(mac) => read_safe(safe, verified(safe, mac, budget)?, budget),
         None => match read_safe(safe, PASSWORDS[0], budget) {
@@ -105,17 +98,11 @@ pub(super) fn read_within(file: &[u8], budget: &mut Budget) -> Result<Contents, 
 /// The password for which the MAC is right.
 fn verified(
     safe: &[u8],
-    mut mac: Reader<'_>,
+    mac: Reader<'_>,
     budget: &mut Budget,
 ) -> Result<&'static [u8], Pkcs12Error> {
-    let mut parts = || -> Option<_> {
-        let mut info = mac.inside(SEQUENCE)?;
-        let algorithm = info.inside(SEQUENCE)?.take(OBJECT_ID)?;
-        let expected = info.take(OCTET_STRING)?;
-        let salt = mac.take(OCTET_STRING)?;
-        Some((algorithm, expected, salt, if mac.is_empty() { 1 } else { mac.small()? }))
-    };
-    let (algorithm, expected, salt, iterations) = parts().ok_or(Pkcs12Error::Structure)?;
+    let Mac { algorithm, expected, salt, iterations } =
+        structure::mac(mac).ok_or(Pkcs12Error::Structure)?;
     let digest = Digest::of(algorithm).ok_or_else(|| Pkcs12Error::algorithm(algorithm))?;
     for password in PASSWORDS {
         derive::spend(budget, iterations, digest, digest.length())?;
@@ -131,25 +118,15 @@ fn read_safe(safe: &[u8], password: &[u8], budget: &mut Budget) -> Result<Conten
     let mut contents = Contents::default();
     let mut infos = Reader::new(safe).inside(SEQUENCE).ok_or(Pkcs12Error::Structure)?;
     while !infos.is_empty() {
-        let mut parts = || {
-            let mut info = infos.inside(SEQUENCE)?;
-            Some((info.take(OBJECT_ID)?, info.inside(CONTEXT_0)?))
-        };
-        let (kind, mut content) = parts().ok_or(Pkcs12Error::Structure)?;
+        let (kind, mut content) = structure::tagged(&mut infos).ok_or(Pkcs12Error::Structure)?;
         match kind {
             PKCS7_DATA => {
                 let bags = content.take(OCTET_STRING).ok_or(Pkcs12Error::Structure)?;
                 read_bags(bags, password, &mut contents, budget)?;
             }
             PKCS7_ENCRYPTED => {
-                let mut parts = || {
-                    let mut encrypted = content.inside(SEQUENCE)?;
-                    encrypted.small()?;
-                    let mut info = encrypted.inside(SEQUENCE)?;
-                    info.take(OBJECT_ID)?;
-                    Some((info.inside(SEQUENCE)?, info.take(IMPLICIT_0)?))
-                };
-                let (algorithm, data) = parts().ok_or(Pkcs12Error::Structure)?;
+                let (algorithm, data) =
+                    structure::encrypted(content).ok_or(Pkcs12Error::Structure)?;
                 let bags = decrypt(algorithm, data, password, budget)?;
                 read_bags(&bags, password, &mut contents, budget)?;
             }
@@ -169,32 +146,20 @@ fn read_bags(
     // A wrong password whose padding happens to be right ends here.
     let mut bags = Reader::new(bags).inside(SEQUENCE).ok_or(Pkcs12Error::Password)?;
     while !bags.is_empty() {
-        let mut parts = || {
-            let mut bag = bags.inside(SEQUENCE)?;
-            Some((bag.take(OBJECT_ID)?, bag.inside(CONTEXT_0)?))
-        };
-        let (id, mut value) = parts().ok_or(Pkcs12Error::Structure)?;
+        let (id, mut value) = structure::tagged(&mut bags).ok_or(Pkcs12Error::Structure)?;
         match id.strip_prefix(BAG) {
             Some([KEY_BAG]) => {
                 let key = value.next().ok_or(Pkcs12Error::Structure)?;
                 contents.add_key(key.whole, budget)?.ok_or(Pkcs12Error::Structure)?;
             }
             Some([SHROUDED_KEY_BAG]) => {
-                let mut parts = || {
-                    let mut info = value.inside(SEQUENCE)?;
-                    Some((info.inside(SEQUENCE)?, info.take(OCTET_STRING)?))
-                };
-                let (algorithm, data) = parts().ok_or(Pkcs12Error::Structure)?;
+                let (algorithm, data) =
+                    structure::shrouded_key(value).ok_or(Pkcs12Error::Structure)?;
                 let key = decrypt(algorithm, data, password, budget)?;
                 contents.add_key(&key, budget)?.ok_or(Pkcs12Error::Password)?;
             }
             Some([CERTIFICATE_BAG]) => {
-                let mut parts = || {
-                    let mut bag = value.inside(SEQUENCE)?;
-                    bag.take(OBJECT_ID).filter(|&kind| kind == X509_CERTIFICATE)?;
-                    bag.inside(CONTEXT_0)?.take(OCTET_STRING)
-                };
-                let certificate = parts().ok_or(Pkcs12Error::Structure)?;
+                let certificate = structure::certificate(value).ok_or(Pkcs12Error::Structure)?;
                 if contents.certificates.len() == MAX_CERTIFICATES {
                     return Err(Pkcs12Error::TooMany);
                 }

@@ -1,13 +1,10 @@
 //! The encryptions of PKCS#12: its own of 1996 (3DES, RC2) and PBES2 (AES, 3DES).
 
+use super::Pkcs12Error;
+use super::cipher::Cipher;
 use super::derive::{self, Digest, Use, spend};
-use super::{Pkcs12Error, des, rc2};
 use crate::content::budget::Budget;
 use crate::content::der_reader::{OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
-use aws_lc_rs::cipher::{
-    AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey,
-};
-use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
 /// 1.2.840.113549.1.12.1, and one byte.
@@ -17,40 +14,6 @@ const PBKDF2: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0C];
 const DES_EDE3_CBC: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x03, 0x07];
 /// 2.16.840.1.101.3.4.1, and one byte.
 const AES: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01];
-
-/// A cipher in CBC mode.
-#[derive(Clone, Copy)]
-enum Cipher {
-    Aes128,
-    Aes192,
-    Aes256,
-    TripleDes,
-    /// With the bits of its key that count.
-    Rc2(u16),
-}
-
-impl Cipher {
-    fn decrypt(self, key: &[u8], vector: &[u8], data: &mut [u8]) -> Option<()> {
-        let mut aes = |algorithm| {
-            let key = DecryptingKey::cbc(UnboundCipherKey::new(algorithm, key).ok()?).ok()?;
-            let context = DecryptionContext::Iv128(FixedLength::try_from(vector).ok()?);
-            key.decrypt(data, context).is_ok().then_some(())
-        };
-        match self {
-            Self::Aes128 => aes(&AES_128),
-            Self::Aes192 => aes(&AES_192),
-            Self::Aes256 => aes(&AES_256),
-            Self::TripleDes => {
-                let cipher = des::Triple::new(key);
-                cbc(vector, data, |block| cipher.decrypt(block))
-            }
-            Self::Rc2(bits) => {
-                let cipher = rc2::Rc2::new(key, bits);
-                cbc(vector, data, |block| cipher.decrypt(block))
-            }
-        }
-    }
-}
 
 /// What an `AlgorithmIdentifier` and the password come to.
 struct Scheme {
@@ -105,17 +68,9 @@ fn scheme(
 }
 
 fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs12Error> {
-    let mut parts = || {
-        let (mut derivation, mut encryption) =
-            (parameters.inside(SEQUENCE)?, parameters.inside(SEQUENCE)?);
-        Some((
-            derivation.take(OBJECT_ID)?,
-            derivation.inside(SEQUENCE)?,
-            encryption.take(OBJECT_ID)?,
-            encryption,
-        ))
-    };
-    let (derivation, mut parameters, id, mut encryption) = parts().ok_or(Pkcs12Error::Structure)?;
+    let ((derivation, mut parameters), mut encryption) =
+        derivation_and_encryption(&mut parameters).ok_or(Pkcs12Error::Structure)?;
+    let id = encryption.take(OBJECT_ID).ok_or(Pkcs12Error::Structure)?;
     if derivation != PBKDF2 {
         return Err(Pkcs12Error::algorithm(derivation));
     }
@@ -141,14 +96,10 @@ fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs
     Ok(Scheme { cipher, key, vector: Zeroizing::new(vector.to_vec()) })
 }
 
-/// Cipher block chaining over blocks of eight bytes.
-fn cbc(vector: &[u8], data: &mut [u8], mut decrypt: impl FnMut(u64) -> u64) -> Option<()> {
-    let mut before = u64::from_be_bytes(vector.try_into().ok()?);
-    let (blocks, rest) = data.as_chunks_mut::<8>();
-    for block in blocks {
-        let secret = u64::from_be_bytes(*block);
-        *block = (decrypt(secret) ^ before).to_be_bytes();
-        before = secret;
-    }
-    rest.is_empty().then_some(())
+/// Of the parameters of PBES2: the key derivation with its own parameters, and the encryption.
+fn derivation_and_encryption<'a>(
+    parameters: &mut Reader<'a>,
+) -> Option<((&'a [u8], Reader<'a>), Reader<'a>)> {
+    let (mut derivation, encryption) = (parameters.inside(SEQUENCE)?, parameters.inside(SEQUENCE)?);
+    Some(((derivation.take(OBJECT_ID)?, derivation.inside(SEQUENCE)?), encryption))
 }

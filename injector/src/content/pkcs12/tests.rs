@@ -179,7 +179,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn no_change_of_a_file_makes_it_fail(changes in prop::collection::vec((0_usize..4000, any::<u8>()), 0..4), cut in 0_usize..4000) {
+    fn no_change_of_a_file_makes_it_fail(
+        changes in prop::collection::vec((0_usize..4000, any::<u8>()), 0..4),
+        cut in 0_usize..4000,
+    ) {
         for name in ["none", "legacy-chain", "nomac", "nomac-3des"] {
             let mut file = pfx(name);
             for &(at, byte) in &changes {

@@ -23,11 +23,14 @@ pub(super) fn groups(volume: &Volume) -> Vec<Vec<usize>> {
                 .push(index);
         }
     }
-    let of_certificate = |file: &File| file.object_type == ObjectType::Cert || file.part.is_some();
     groups.retain(|_, items| {
-        items.len() > 1 && items.iter().any(|&item| of_certificate(&volume.files[item]))
+        items.len() > 1 && items.iter().any(|&item| is_of_certificate(&volume.files[item]))
     });
     groups.into_values().collect()
+}
+
+fn is_of_certificate(file: &File) -> bool {
+    file.object_type == ObjectType::Cert || file.part.is_some()
 }
 
 #[cfg(test)]
@@ -38,7 +41,8 @@ mod tests {
     #[test]
     fn leaf_and_key_of_one_certificate_are_one_group() {
         let file = |extra: &serde_json::Value| {
-            let mut file = json!({"path": "p", "mode": "0640", "identity": "a", "vault": "https://kv/", "type": "cert", "name": "web"});
+            let mut file = json!({"path": "p", "mode": "0640", "identity": "a",
+                "vault": "https://kv/", "type": "cert", "name": "web"});
             file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             file
         };

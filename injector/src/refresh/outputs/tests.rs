@@ -11,7 +11,8 @@ fn volume(files: &[Value], selections: &[Value]) -> Volume {
     };
     let files: Vec<_> = files.iter().map(with).collect();
     let selections: Vec<_> = selections.iter().map(with).collect();
-    let volume = json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60, "files": files, "selections": selections});
+    let volume = json!({"name": "v", "directory": "/v", "refreshIntervalSeconds": 60,
+        "files": files, "selections": selections});
     serde_json::from_value(volume).unwrap()
 }
 
@@ -185,9 +186,9 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
         &[],
     );
     let of = |path: &str, version: &str| {
-        let mut brought = fetched(&[path]);
-        version.clone_into(&mut brought.fetched.files[0].version);
-        brought
+        let mut update = fetched(&[path]);
+        version.clone_into(&mut update.fetched.files[0].version);
+        update
     };
     let left = set(&["crt", "key", "other"]);
     for (what, left, steps, expected, disagree) in [
@@ -216,7 +217,7 @@ fn files_of_one_certificate_change_together_once_they_are_of_one_version() {
         assert_eq!(next(&outputs, &volume), expected, "{what}");
         assert_eq!(outputs.disagreeing().count(), usize::from(disagree), "{what}");
         assert_eq!(outputs.committed().len(), if disagree { 0 } else { 2 }, "{what}");
-        assert_eq!(outputs.made[0].pending.is_some(), disagree, "{what}");
+        assert_eq!(outputs.items[0].pending.is_some(), disagree, "{what}");
     }
     // What stands is known from here on: the same again changes nothing, a new one waits.
     let (mut outputs, _) = Outputs::of(&volume, &left);
@@ -236,9 +237,9 @@ fn a_certificate_without_authorities_is_replaced_and_one_without_its_key_is_not(
     let cert = |path: &str, part: &str| file(path, &json!({"type": "cert", "part": part}));
     let volume = volume(&[cert("ca", "ca"), cert("crt", "cert"), cert("key", "key")], &[]);
     let new = |path: &str| {
-        let mut brought = fetched(&[path]);
-        "2".clone_into(&mut brought.fetched.files[0].version);
-        brought
+        let mut update = fetched(&[path]);
+        "2".clone_into(&mut update.fetched.files[0].version);
+        update
     };
     for (failed, reason, expected) in [
         ("ca", KS425, ["ca*", "crt", "key"]),

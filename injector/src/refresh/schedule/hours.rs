@@ -5,7 +5,7 @@ use super::*;
 const INTERVAL: Duration = Duration::from_secs(120);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A volume of `files` whose world answers by `world(file, now)`; it knows every fetch and every
+/// A volume of `files` that answers by `answer(file, now)`; it knows every fetch and every
 /// success.
 struct Pod {
     machine: Schedule,
@@ -27,14 +27,14 @@ impl Pod {
         pod
     }
 
-    fn step(&mut self, event: Event, world: &dyn Fn(usize, Time) -> Outcome) {
+    fn step(&mut self, event: Event, answer: &dyn Fn(usize, Time) -> Outcome) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for action in self.machine.on(event, self.now) {
                 match action {
                     Action::Fetch { volume, files } => {
                         let outcomes: Vec<_> =
-                            files.iter().map(|&file| (file, world(file, self.now))).collect();
+                            files.iter().map(|&file| (file, answer(file, self.now))).collect();
                         for (file, outcome) in &outcomes {
                             if *outcome == Outcome::Fetched {
                                 self.fetched_at[*file] = Some(self.now);
@@ -53,11 +53,11 @@ impl Pod {
     }
 
     /// Lives until `end`, waking when the machine says.
-    fn live(&mut self, end: Time, world: &dyn Fn(usize, Time) -> Outcome) {
+    fn live(&mut self, end: Time, answer: &dyn Fn(usize, Time) -> Outcome) {
         while let Some(wake) = self.machine.wake_at().filter(|wake| *wake <= end) {
             assert!(wake >= self.now, "the machine asks to be woken in the past");
             self.now = wake;
-            self.step(Event::Tick, world);
+            self.step(Event::Tick, answer);
         }
         self.now = end;
     }
@@ -82,14 +82,14 @@ fn a_vault_that_is_unreachable_for_hours_costs_little_and_recovers_within_an_int
             let mut pod = Pod::start(5, interval, seed);
             let down = pod.now + HOUR / 2;
             let back = down + 6 * HOUR;
-            let world = |_, now| {
+            let answer = |_, now| {
                 if (down..back).contains(&now) {
                     failed(Class::Transient)
                 } else {
                     Outcome::Fetched
                 }
             };
-            pod.live(back, &world);
+            pod.live(back, &answer);
             assert!(pod.machine.is_ready(), "the files stay");
             assert!((0..5).all(|file| pod.age(file) >= 6 * HOUR), "and their age grows");
             let rounds = pod.rounds_between(down, back);
@@ -101,7 +101,7 @@ fn a_vault_that_is_unreachable_for_hours_costs_little_and_recovers_within_an_int
                 rounds <= intervals * 115 / 100 + 12,
                 "{rounds} rounds in {intervals} intervals of {interval:?}"
             );
-            pod.live(back + interval * 11 / 10, &world);
+            pod.live(back + interval * 11 / 10, &answer);
             assert!((0..5).all(|file| pod.age(file) <= interval * 11 / 10), "{interval:?}");
         }
     }
@@ -113,8 +113,8 @@ fn one_refused_object_is_asked_for_alone_and_slowly_while_the_others_go_on() {
     // somebody has to act.
     let mut pod = Pod::start(4, INTERVAL, 7);
     let start = pod.now;
-    let world = |file, _| if file == 2 { failed(Class::Slow) } else { Outcome::Fetched };
-    pod.live(start + 2 * HOUR, &world);
+    let answer = |file, _| if file == 2 { failed(Class::Slow) } else { Outcome::Fetched };
+    pod.live(start + 2 * HOUR, &answer);
     assert!(
         pod.age(2) >= 2 * HOUR && [0, 1, 3].iter().all(|&file| pod.age(file) <= INTERVAL * 11 / 10)
     );
@@ -185,17 +185,17 @@ fn a_throttled_vault_is_asked_by_all_files_together_and_by_none_before_its_time(
     let start = pod.now;
     let over = start + HOUR;
     let demanded = Duration::from_secs(90);
-    let world = |_, now| {
+    let answer = |_, now| {
         if now > start && now < over {
             Outcome::Failed { class: Class::Transient, retry_after: Some(demanded) }
         } else {
             Outcome::Fetched
         }
     };
-    pod.live(over, &world);
+    pod.live(over, &answer);
     let rounds: Vec<_> = pod.rounds.iter().filter(|(at, _)| *at > start).collect();
     assert!(rounds.iter().all(|(_, files)| files.len() == 20), "together");
     assert!(rounds.windows(2).all(|pair| pair[1].0 - pair[0].0 >= demanded), "and not before");
-    pod.live(over + INTERVAL * 11 / 10, &world);
+    pod.live(over + INTERVAL * 11 / 10, &answer);
     assert!(pod.age(0) <= INTERVAL * 11 / 10);
 }

@@ -1,11 +1,10 @@
 //! Simulated time: no test of the machine sleeps.
 
 use super::*;
-use proptest::prelude::*;
 
-const INTERVAL: Duration = Duration::from_secs(120);
+pub(super) const INTERVAL: Duration = Duration::from_secs(120);
 
-fn at(seconds: f64) -> Time {
+pub(super) fn at(seconds: f64) -> Time {
     Duration::from_secs_f64(seconds)
 }
 
@@ -199,13 +198,13 @@ fn a_permanent_failure_ends_a_start_at_once_but_not_a_running_pod() {
     let mut refresh = machine(2, false, Some(30));
     refresh.on(Event::Tick, Time::ZERO);
     assert_eq!(
-        refresh.on(Event::Hopeless { volume: 0 }, at(0.5)),
+        refresh.on(Event::PermanentFailure { volume: 0 }, at(0.5)),
         [Action::GiveUp { permanent: true }]
     );
 
     let mut refresh = ready();
     refresh.on(Event::Refresh, at(1.0));
-    assert_eq!(refresh.on(Event::Hopeless { volume: 0 }, at(1.0)), []);
+    assert_eq!(refresh.on(Event::PermanentFailure { volume: 0 }, at(1.0)), []);
     assert_eq!(refresh.on(event, at(1.0)), [Action::Refreshed]);
 }
 
@@ -283,7 +282,10 @@ fn a_first_commit_that_can_never_work_ends_the_start() {
 fn files_that_do_not_fit_each_other_are_fetched_again_and_not_committed_before() {
     let mut refresh = machine(2, false, None);
     refresh.on(Event::Tick, Time::ZERO);
-    assert_eq!(refresh.on(fetched(&[(0, Outcome::Held), (1, Outcome::Held)]), Time::ZERO), []);
+    assert_eq!(
+        refresh.on(fetched(&[(0, Outcome::HeldBack), (1, Outcome::HeldBack)]), Time::ZERO),
+        []
+    );
     let retry = refresh.wake_at().unwrap();
     assert!(retry < at(1.0), "{retry:?}");
     assert_eq!(refresh.on(Event::Tick, retry), fetch(&[0, 1]));
@@ -313,95 +315,4 @@ fn a_refresh_during_a_round_starts_another_and_is_answered_after_it() {
     assert_eq!(refresh.on(unchanged.clone(), at(1.3)), fetch(&[0, 1]));
     assert_eq!(refresh.on(all, at(1.4)), [COMMIT]);
     assert_eq!(refresh.on(unchanged, at(1.5)), [Action::Refreshed]);
-}
-
-/// What the world does to a running machine.
-#[derive(Debug, Clone)]
-enum Step {
-    Wake,
-    Demand,
-    Answer(Vec<u8>),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => Just(Step::Wake),
-        1 => Just(Step::Demand),
-        4 => prop::collection::vec(0_u8..8, 4).prop_map(Step::Answer),
-    ];
-    prop::collection::vec(step, 1..200)
-}
-
-proptest! {
-    /// For any order of failures: no file is asked for twice at once, no generation before all
-    /// files are there, nobody is asked before its Retry-After, and the machine always knows when
-    /// to go on.
-    #[test]
-    fn invariants_hold_for_any_history(seed: u64, complete: bool, steps in steps()) {
-        let files = 4;
-        let settings = Settings { start_timeout: None, linger: Duration::from_secs(10), seed };
-        let spec = VolumeSpec { files, interval: INTERVAL, complete };
-        let mut refresh = Schedule::new(&settings, &[spec], Time::ZERO);
-        let (mut now, mut fetching, mut committing) = (Time::ZERO, Vec::<Vec<usize>>::new(), false);
-        let (mut present, mut generations) = (vec![complete; files], complete);
-        let mut not_before = vec![Time::ZERO; files];
-        for step in steps {
-            let event = match step {
-                Step::Demand => Event::Refresh,
-                Step::Wake => {
-                    now = now.max(refresh.wake_at().unwrap_or(now));
-                    Event::Tick
-                }
-                Step::Answer(kinds) => {
-                    now += Duration::from_millis(20);
-                    if committing {
-                        committing = false;
-                        let result = if kinds[0] == 0 { Err(Class::Transient) } else { Ok(Swap::Lingers) };
-                        generations |= result.is_ok();
-                        Event::Committed { volume: 0, result }
-                    } else if let Some(due) = fetching.pop() {
-                        let outcomes = due.iter().map(|&file| (file, match kinds[file] {
-                            0 => Outcome::Failed { class: Class::Transient, retry_after: None },
-                            1 => Outcome::Failed { class: Class::Slow, retry_after: None },
-                            2 => Outcome::Failed { class: Class::Transient, retry_after: Some(Duration::from_secs(60)) },
-                            3 => Outcome::Waiting { rest: Duration::from_secs(60) },
-                            4 => Outcome::Held,
-                            _ => Outcome::Fetched,
-                        })).collect::<Vec<_>>();
-                        for &(file, outcome) in &outcomes {
-                            present[file] |= outcome == Outcome::Fetched;
-                            present[file] &= outcome != Outcome::Held || generations;
-                            if matches!(outcome, Outcome::Failed { retry_after: Some(_), .. } | Outcome::Waiting { .. }) {
-                                not_before[file] = now + Duration::from_secs(60);
-                            }
-                        }
-                        Event::Fetched { volume: 0, outcomes }
-                    } else {
-                        Event::Tick
-                    }
-                }
-            };
-            for action in refresh.on(event, now) {
-                match action {
-                    Action::Fetch { files: due, .. } => {
-                        prop_assert!(!committing && due.iter().all(|file| !fetching.iter().any(|other| other.contains(file))), "asked for twice at once");
-                        prop_assert!(!due.is_empty() && due.iter().all(|&file| not_before[file] <= now), "before Retry-After");
-                        fetching.push(due);
-                    }
-                    Action::Commit { .. } => {
-                        prop_assert!(!committing);
-                        prop_assert!(present.iter().all(|&present| present), "an incomplete generation");
-                        committing = true;
-                    }
-                    Action::GiveUp { .. } => prop_assert!(false, "nothing was permanent"),
-                    Action::RemovePrevious { .. } | Action::Ready | Action::Refreshed => {}
-                }
-            }
-            if !committing {
-                let wake = refresh.wake_at();
-                prop_assert!(wake.is_some_and(|wake| wake > now), "{wake:?} at {now:?}");
-                prop_assert!(wake.unwrap() <= now + INTERVAL * 11 / 10, "asleep for too long");
-            }
-        }
-    }
 }

@@ -25,6 +25,13 @@ pub(super) struct FileState {
 }
 
 impl FileState {
+    /// Whether it is to be fetched now; with `everything` the refresh of all files is due.
+    fn is_due(&self, everything: bool, now: Time) -> bool {
+        !self.in_flight
+            && (everything && !self.fresh || self.retry_at.is_some_and(|at| at <= now))
+            && self.not_before <= now
+    }
+
     /// One failure more.
     pub(super) fn failed(
         &mut self,
@@ -109,13 +116,9 @@ impl VolumeState {
         if everything && !self.files.is_empty() {
             self.next_refresh = Some(now + jitter.spread(self.interval));
         }
-        let due = |file: &FileState| {
-            !file.in_flight
-                && (everything && !file.fresh || file.retry_at.is_some_and(|at| at <= now))
-                && file.not_before <= now
-        };
-        let files: Vec<usize> =
-            (0..self.files.len()).filter(|&file| due(&self.files[file])).collect();
+        let files: Vec<usize> = (0..self.files.len())
+            .filter(|&file| self.files[file].is_due(everything, now))
+            .collect();
         if everything {
             self.files.iter_mut().for_each(|file| file.fresh = false);
         }

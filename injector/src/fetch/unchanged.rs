@@ -1,7 +1,7 @@
-//! Which items of a round a list spares.
+//! Which items of a round a list shows unchanged.
 
 use super::{Fetcher, Results};
-use crate::changes::{Ledger, List, Seen, name};
+use crate::changes::{ChangeTracker, List, Seen, name};
 use crate::clock::since_boot;
 use crate::fault::{Fault, FaultKind};
 use crate::log;
@@ -41,7 +41,7 @@ impl Fetcher {
                         seen.insert(object, *update);
                     }
                 }
-                let (unchanged, fetch) = self.ledger(volume).listed(plan, list, &known);
+                let (unchanged, fetch) = self.tracker(volume).listed(plan, list, &known);
                 return Listing { unchanged, fetch, seen, ..Listing::default() };
             }
             Ok(Updates::TooMany) => {
@@ -55,14 +55,14 @@ impl Fetcher {
             Err(fault) if is_refused(&fault) => (fault.to_string(), true),
             Err(fault) => {
                 let (failed, fetch) =
-                    self.ledger(volume).stumbled(list, fault.kind == FaultKind::Throttled);
+                    self.tracker(volume).list_failed(list, fault.kind == FaultKind::Throttled);
                 let results = failed.into_iter().map(|index| (index, Err(fault.clone()))).collect();
                 return Listing { results, fetch, ..Listing::default() };
             }
         };
         let vault = list.object.vault().clone();
-        let (fetch, news) = self.ledger(volume).not_listed(list, refused, since_boot());
-        if news {
+        let (fetch, is_first) = self.tracker(volume).not_listed(list, refused, since_boot());
+        if is_first {
             log::info(&format!(
                 "{vault}: objects are asked for one by one, the list again in an hour: {why}"
             ));
@@ -70,8 +70,8 @@ impl Fetcher {
         Listing { fetch, ..Listing::default() }
     }
 
-    pub(super) fn ledger(&self, volume: usize) -> MutexGuard<'_, Ledger> {
-        self.ledgers[volume].lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn tracker(&self, volume: usize) -> MutexGuard<'_, ChangeTracker> {
+        self.trackers[volume].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

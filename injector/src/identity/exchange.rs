@@ -1,6 +1,6 @@
-//! The projected token, exchanged at Entra (OAuth 2.0 client credentials with a JWT assertion).
+//! The token request to Entra (OAuth 2.0 client credentials with a JWT assertion).
 
-use super::assertion::Assertion;
+use super::assertion_source::AssertionSource;
 use super::entra_error::EntraError;
 use super::error::IdentityError;
 use super::token::{self, Grant};
@@ -8,21 +8,20 @@ use crate::foreign::Head;
 use crate::http::{self, Http};
 use crate::throttle::retry_after;
 use secrecy::ExposeSecret;
-use std::path::Path;
 
 /// What a token request needs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Request<'a> {
+pub(super) struct TokenRequest<'a> {
     pub(super) client_id: &'a str,
     pub(super) tenant_id: &'a str,
     pub(super) authority: &'a str,
-    pub(super) token_file: &'a Path,
+    pub(super) assertion: &'a AssertionSource,
     pub(super) scope: &'a str,
 }
 
-/// One token; an expired assertion is read again and tried once more, because the kubelet may just
-/// have replaced it.
-pub(super) async fn token(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityError> {
+/// One token. After a refusal of an expired assertion it reads the assertion again and tries once
+/// more, because the kubelet may just have replaced the file.
+pub(super) async fn token(http: &Http, request: TokenRequest<'_>) -> Result<Grant, IdentityError> {
     match exchange(http, request).await {
         Err(IdentityError::Entra { error, .. }) if error.is_expired_assertion() => {
             exchange(http, request).await
@@ -31,13 +30,12 @@ pub(super) async fn token(http: &Http, request: &Request<'_>) -> Result<Grant, I
     }
 }
 
-async fn exchange(http: &Http, request: &Request<'_>) -> Result<Grant, IdentityError> {
-    let Request { client_id, tenant_id, authority, token_file, scope } = *request;
+async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, IdentityError> {
+    let TokenRequest { client_id, tenant_id, authority, assertion, scope } = request;
     if !authority.starts_with("https://") {
         return Err(IdentityError::Authority { authority: authority.to_owned() });
     }
-    let assertion = Assertion::read(token_file)?;
-    crate::redact::hold(assertion.expose());
+    let assertion = assertion.read()?;
     let network =
         |failure| IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure };
     let url = format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/'));

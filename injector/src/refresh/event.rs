@@ -1,0 +1,72 @@
+//! What the machine is told, and what it wants done.
+
+use super::Swap;
+use crate::fault::Fault;
+use crate::fetch::Progress;
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The process is up, or a time came that [`super::Machine::wake_at`] named.
+    Wake,
+    /// Everything is to be fetched now.
+    Refresh,
+    /// A fetch goes on.
+    Progress(Progress),
+    /// The commit of a volume ended.
+    Committed {
+        /// Index of the volume.
+        volume: usize,
+        /// Whether it worked.
+        result: Result<Written, Fault>,
+    },
+    /// The removal of a previous generation ended.
+    Removed {
+        /// Index of the volume.
+        volume: usize,
+        /// Whether it worked.
+        result: Result<(), Fault>,
+    },
+}
+
+/// A commit that worked.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) swap: Swap,
+    /// Name of the current generation.
+    pub(crate) generation: Option<String>,
+}
+
+/// What to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Fetch these items and answer with [`Event::Progress`].
+    Fetch { volume: usize, items: Vec<usize> },
+    /// Whatever a list tells, the next fetch of these items asks for the objects themselves.
+    Forget { volume: usize, items: Vec<usize> },
+    /// Write a generation of [`super::Machine::entries`]; answer with [`Event::Committed`].
+    Commit { volume: usize },
+    /// Write all volumes: all or nothing was asked for, and all is there.
+    CommitAll,
+    /// Remove the oldest generation that lingers; answer with [`Event::Removed`].
+    RemovePrevious { volume: usize },
+    /// Write a line to the log.
+    Report(Report),
+    /// Every volume has its first generation: open the gate.
+    Ready,
+    /// A refresh on demand is over.
+    Refreshed,
+    /// End the process.
+    GiveUp(Fault),
+}
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Progress.
+    Info(String),
+    /// Something works, but perhaps not as it was meant.
+    Note(String),
+    /// A failure, and the process goes on.
+    Warn(Fault),
+}

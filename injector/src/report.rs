@@ -1,0 +1,64 @@
+//! What `status` prints: written by the sidecar, read by the command that makes metrics of it.
+
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// The state of the sidecar.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report<'a> {
+    /// Whether each volume has its first generation.
+    pub(crate) ready: bool,
+    /// Of the sidecar.
+    pub(crate) version: Cow<'a, str>,
+    /// Number of errors below.
+    pub(crate) failing: usize,
+    #[serde(borrow)]
+    pub(crate) volumes: Vec<VolumeReport<'a>>,
+}
+
+/// The state of a volume.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct VolumeReport<'a> {
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) directory: Cow<'a, str>,
+    pub(crate) generation: Option<Cow<'a, str>>,
+    /// Of the last commit.
+    pub(crate) error: Option<ErrorReport<'a>>,
+    pub(crate) files: Vec<FileReport<'a>>,
+}
+
+/// The state of an item.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FileReport<'a> {
+    pub(crate) path: Cow<'a, str>,
+    /// What it comes from.
+    pub(crate) object: Cow<'a, str>,
+    /// Of the one file at `path`.
+    pub(crate) version: Option<Cow<'a, str>>,
+    /// All files, if the item makes others than that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) made: Vec<OutputReport<'a>>,
+    /// Since the vault was last seen to have what the files hold.
+    pub(crate) age_seconds: Option<u64>,
+    /// Of the last fetch.
+    pub(crate) error: Option<ErrorReport<'a>>,
+}
+
+/// A file of an item.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OutputReport<'a> {
+    pub(crate) path: Cow<'a, str>,
+    pub(crate) version: Cow<'a, str>,
+}
+
+/// A failure that persists.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorReport<'a> {
+    pub(crate) code: Cow<'a, str>,
+    pub(crate) message: Cow<'a, str>,
+    pub(crate) hint: Cow<'a, str>,
+    /// Since it last occurred.
+    pub(crate) age_seconds: u64,
+}

@@ -1,0 +1,163 @@
+//! `KS2xx`: the pod and its annotations; from `KS250` on, admission warnings.
+
+use keysluice_plan::reasons;
+
+reasons! { POD:
+    KS201
+        "the AdmissionReview or its pod cannot be read"
+        "send a core/v1 Pod in an admission.k8s.io/v1 AdmissionReview";
+    KS202
+        "the pod's ServiceAccount does not exist"
+        "create the ServiceAccount before the pod, or correct serviceAccountName";
+    KS203
+        "the lifetime of the identity token is not valid"
+        "set azure.workload.identity/service-account-token-expiration to whole seconds from 3600 \
+         to 86400";
+    KS204
+        "another volume is mounted at the path of the identity token"
+        "mount the other volume at another path";
+    KS205
+        "the managed-identity proxy sidecar is not supported"
+        "remove the annotation azure.workload.identity/inject-proxy-sidecar, or set it to \
+         \"false\"; current Azure SDKs use the injected environment variables";
+    KS206
+        "the pod uses a container or volume name that is reserved for the sidecar"
+        "rename the container or volume; reserved are the container keysluice, the volume \
+         keysluice-run, volumes azure-workload-identity-reserved-…, and with the token layout v1.5 \
+         the volume azure-identity-token";
+    KS207
+        "the SecretProviderClass does not exist"
+        "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass";
+    KS208
+        "the Secrets Store CSI volume is incomplete"
+        "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
+    KS209
+        "a Keysluice annotation has an invalid value"
+        "correct the value; docs/annotations.md lists the values of each annotation";
+    KS210
+        "an annotation below keysluice.dev/ does not exist"
+        "correct the name; docs/annotations.md lists all annotations";
+    KS211
+        "keysluice.dev/after does not name a native sidecar of the pod"
+        "name an init container with restartPolicy Always, or remove the annotation";
+    KS212
+        "the secrets would wait for the mesh's proxy, and the proxy for the secrets"
+        "run the mesh with native sidecars, or exclude the authority and the vaults from capture \
+         (traffic.sidecar.istio.io/excludeOutboundPorts: \"443\", \
+         config.linkerd.io/skip-outbound-ports: \"443\"), or set keysluice.dev/gate: none";
+    KS213
+        "a container cannot read a file of its volume"
+        "set securityContext.fsGroup on the pod and filePermission: \"0440\" on the object, or run \
+         the containers with one uid";
+    KS214
+        "the pod exceeds the limits of a Plan"
+        "split objects or containers over several pods, or shorten names and aliases: a Plan must \
+         fit into an environment variable";
+    KS215
+        "service-principal credentials are not supported by this version"
+        "use workload identity: remove nodePublishSecretRef and set clientID in the class or \
+         azure.workload.identity/client-id on the ServiceAccount";
+    KS216
+        "Secrets Store CSI volumes of Windows pods are not supported"
+        "leave the volumes to the CSI driver: keysluice.dev/csi-volumes: leave";
+    KS217
+        "a Secrets Store CSI volume was added after the sidecar"
+        "let the webhook that adds the volume run before Keysluice: webhook configurations are \
+         called in the order of their names";
+    KS218
+        "the sidecar cannot run as the fileOwner"
+        "files belong to the sidecar, which runs as the non-root user of the containers that mount \
+         the volume; set runAsUser of those containers to the same uid, or leave fileOwner out and \
+         share the file by fileGroup or fsGroup";
+    KS219
+        "the sidecar is not in the fileGroup"
+        "set securityContext.fsGroup of the pod to that gid, or add the gid to supplementalGroups";
+    KS220
+        "the mutated pod is larger than a cluster stores"
+        "split the pod; etcd stores objects up to 1.5 MiB";
+    KS221
+        "the pod has more containers than a node runs"
+        "split the containers over several pods";
+    KS222
+        "a name is longer than Kubernetes allows"
+        "shorten the name: containers and volumes have at most 63 characters, other names 253";
+    KS223
+        "the client id or tenant id of the ServiceAccount is too long"
+        "write the client id (a GUID) or the tenant id as Azure shows it";
+    KS224
+        "the pod needs a Secret that its own secretObjects would create"
+        "read the file from the volume instead of the Secret, make the reference optional, or \
+         leave the pod's volumes to the Secrets Store CSI driver where it is installed: annotation \
+         keysluice.dev/csi-volumes: leave";
+    KS225
+        "a container named keysluice would use endpoints that the operator does not allow"
+        "remove the container; the webhook adds the sidecar, with the clouds, vaults and tenants \
+         that the operator of Keysluice allows";
+    KS230
+        "the sidecar cannot use the token of the custom token endpoint"
+        "remove the annotation azure.workload.identity/use-…, or use a managed identity in the \
+         class (useVMManagedIdentity), or leave the volume to the CSI driver: \
+         keysluice.dev/csi-volumes: leave";
+    KS231
+        "the annotations exceed 256 KiB"
+        "shorten the annotations; the API server accepts at most 256 KiB per pod";
+    KS232
+        "the pod names too many SecretProviderClasses that are not in the cache yet"
+        "create the classes before the pod, or create the pod again a second later; use fewer or \
+         smaller classes";
+    KS250
+        "the ServiceAccount has no client id"
+        "annotate the ServiceAccount with azure.workload.identity/client-id";
+    KS251
+        "a container may be unable to read a file"
+        "set runAsUser on the container, or a filePermission that lets every user read";
+    KS252
+        "a subPath mount does not show rotated secrets"
+        "mount the whole volume and read the file below the mount";
+    KS253
+        "secretObjects are not synced by this version"
+        "read the file from the volume; if an Ingress or another pod needs the Secret, leave the \
+         volumes of this pod to the CSI driver (keysluice.dev/csi-volumes: leave)";
+    KS254
+        "an injected variable may override one from envFrom, whose content is unknown at admission"
+        "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
+         define them in env";
+    KS255
+        "a client id or tenant id of the ServiceAccount has an unexpected format"
+        "use the client id of the identity, not its object id or name";
+    KS256
+        "an annotation resembles an Azure Workload Identity annotation but is unknown"
+        "correct the name of the annotation";
+    KS257
+        "an annotation gives an identity to a container that the pod does not have"
+        "correct the container's name in keysluice.dev/client-ids or keysluice.dev/tenant-ids";
+    KS258
+        "an optional Secret of the pod's own secretObjects is not created by this version"
+        "read the file instead, or leave the volumes to the CSI driver (keysluice.dev/csi-volumes: \
+         leave); without the Secret the container starts without its values";
+    KS259
+        "the sidecar runs as fileOwner, because no container sets runAsUser"
+        "set runAsUser on the container; on a cluster that assigns uids (OpenShift), leave \
+         fileOwner out: the files then belong to the assigned uid";
+    KS260
+        "an annotation for the sidecar's CPU has no effect"
+        "remove the annotation; the pod sets CPU requests or limits for the whole pod \
+         (spec.resources), which its containers share";
+    KS270
+        "the token volume of the pod belongs to another webhook"
+        "no action is needed if the other webhook is configured that way; otherwise give both \
+         webhooks the same audience and token endpoint";
+    KS271
+        "the pod contains the managed-identity proxy of Azure Workload Identity"
+        "use the injected environment variables, and remove the annotation \
+         azure.workload.identity/inject-proxy-sidecar before that webhook is removed; without that \
+         webhook, the annotation is refused (KS205)";
+    KS272
+        "an annotation has no effect: the variable is already set"
+        "remove the variable from the container's env; if another webhook adds it, the annotation \
+         takes effect after that webhook is removed";
+    KS273
+        "an annotation has no effect: another webhook already mounts the token"
+        "remove keysluice.dev/token-layout; the annotation takes effect after the other webhook is \
+         removed";
+}

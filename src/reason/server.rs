@@ -1,0 +1,119 @@
+//! `KS7xx`: the webhook's own start and service.
+
+use keysluice_plan::reasons;
+
+reasons! { SERVER:
+    KS701
+        "the request is not an AdmissionReview"
+        "only the API server calls this path; `keysluice explain -f pod.yaml` shows what the \
+         webhook would answer";
+    KS702
+        "the request body is too large"
+        "send an AdmissionReview of at most 7 MiB";
+    KS703
+        "an object of the cluster cannot be read"
+        "see the message; kubectl and controllers create the pod again after a second, and the \
+         webhook's /readyz and log show whether its caches are in step";
+    KS704
+        "a manifest cannot be read"
+        "correct the file; the message names file, document and line";
+    KS705
+        "an API server is not configured or its configuration cannot be used"
+        "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or read \
+         manifests with --objects PATH";
+    KS706
+        "the webhook is overloaded"
+        "no action is needed for a short overload: the API server, kubectl or the controller tries \
+         again after a second; if it persists, run more replicas";
+    KS707
+        "the webhook cannot keep its certificates and caBundle in step"
+        "see the message; the webhook's ServiceAccount needs get and patch on its own Secret and \
+         webhook configuration, by name, and create on secrets in its namespace; delete an \
+         immutable Secret, and the webhook creates a new one";
+    KS708
+        "the lifetimes of the certificates do not fit together"
+        "set the lifetime of the certificate authority to at least three times that of a \
+         certificate and ten times --bundle-propagation";
+    KS709
+        "the webhook panicked while it reviewed the pod: this is a bug"
+        "report the bug with the pod's manifest and the line \"panicked\" of the webhook's log; \
+         creating the same pod again fails too";
+    KS715
+        "failurePolicy or the guard cannot be tightened"
+        "see the message; the webhook's ServiceAccount needs get and patch on its own webhook \
+         configuration and Secret, by name";
+    // What the chart's policies answer, which work without the webhook.
+    KS720
+        "a labelled pod has no identity token: no webhook saw it"
+        "check that the webhook runs and that its configuration exists (`kubectl get \
+         mutatingwebhookconfiguration keysluice`), then create the pod again";
+    KS721
+        "a container named keysluice differs from the sidecar"
+        "rename the container. If another webhook rewrites the sidecar's image, name that image's \
+         repository in guard.imageRepositories of the chart, or in policy keysluice-guard-sidecar \
+         of install.yaml. If another webhook adds something else, exclude the container keysluice \
+         there, or set guard.sidecar to false. If the sidecar of every pod is refused, the guard \
+         expects another image than the webhook injects: install.yaml was edited in one place only \
+         (docs/install.md has the command), or there is a second installation (`kubectl get \
+         mutatingwebhookconfigurations`)";
+    KS722
+        "the webhook's ServiceAccount tried to change more of its configuration than caBundle, its \
+         path, or failurePolicy to Fail"
+        "nothing was changed; check which process uses the webhook's ServiceAccount: it may not be \
+         the webhook";
+    KS723
+        "the webhook's ServiceAccount tried to write another Secret, or more of its own Secret \
+         than data"
+        "nothing was written; check which process uses the webhook's ServiceAccount: it may not be \
+         the webhook";
+    KS725
+        "the Kubernetes version of the cluster is too old"
+        "upgrade the cluster to 1.30 or later, which has native sidecars, match conditions and \
+         admission policies";
+    // What is found before an installation.
+    KS727
+        "the API server does not serve a kind that the chart needs"
+        "enable admissionregistration.k8s.io/v1 with its admission policies (--runtime-config of \
+         the API server)";
+    KS728
+        "the check before the installation cannot read the cluster"
+        "see the message; a right is missing, or the API server is not reachable from the \
+         namespace of the installation";
+    KS729
+        "another installation of Keysluice exists"
+        "a cluster has one installation: upgrade that one (helm list --all-namespaces), or \
+         uninstall it first; if only its guard is left, delete the policy that the message names";
+    KS730
+        "the sidecar's image cannot be pulled"
+        "correct injector.image of the chart, or push the image to that registry; if the registry \
+         requires credentials, name a pull Secret in imagePullSecrets of the chart for the \
+         namespace of the installation, and create one in each namespace with such pods";
+    KS731
+        "the sidecar's image does not run"
+        "set injector.image of the chart to the injector's image, built for the architecture of \
+         the nodes";
+    KS732
+        "Azure Workload Identity's webhook is installed too"
+        "no action is needed while both are installed: Keysluice keeps what the other webhook \
+         writes; docs/azure-workload-identity.md has the steps to switch";
+    KS733
+        "pods with a sidecar may need a pull Secret"
+        "if the registry of the sidecar's image requires credentials, name a pull Secret in \
+         imagePullSecrets of the pods or their ServiceAccounts, or use a registry that requires \
+         none";
+    // What `explain`, `plan` and `--objects` find in files.
+    KS736
+        "a value in a manifest is a boolean or a number where Kubernetes expects a string"
+        "quote the value";
+    KS737
+        "a file, or a part of it, is not read"
+        "correct the file, or move it out of the directory; render a Helm template with helm \
+         template first";
+    KS738
+        "a key is repeated"
+        "delete one of the two; helm and server-side apply take the last one, client-side checks \
+         refuse both";
+    KS739
+        "an object in a manifest is not examined"
+        "run explain on the pods that the object creates, or on a workload with a pod template";
+}
