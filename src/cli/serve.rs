@@ -102,10 +102,7 @@ impl Serve {
             }
             return self.serve_from(cluster, None, std::future::pending()).await;
         }
-        let client = match &self.kubeconfig {
-            Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
-            None => Client::in_cluster().map_err(Failure::usage)?,
-        };
+        let client = Client::connect(self.kubeconfig.as_deref()).map_err(Failure::usage)?;
         let cluster = ApiServer::new(client.clone(), self.budget());
         let watch = cluster.watch(Pace::default());
         self.serve_from(cluster, Some(client), watch).await

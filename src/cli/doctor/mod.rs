@@ -76,11 +76,10 @@ enum Output {
 impl Doctor {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         debug_assert!(self.pre, "clap requires it");
-        let client = match &self.kubeconfig {
-            Some(path) => Client::from_kubeconfig(path).map_err(Failure::usage)?,
-            None => Client::in_cluster().map_err(Failure::usage)?,
-        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let client = Client::connect(self.kubeconfig.as_deref()).map_err(Failure::usage)?;
+        drop(entered);
         let facts = runtime.block_on(self.facts(&client));
         let findings = checks::pre(&facts);
         match self.output {

@@ -1,26 +1,17 @@
-//! The connection to the API server: where it is, who we are, and requests whose answers are read
-//! piece by piece.
+//! Requests to the API server whose answers are read piece by piece, and no further than a limit.
 
-use super::endpoint::{ClientError, Endpoint};
+use super::connection::{ClientError, Connection, Source};
+use super::transport::Reuse;
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use socket2::{SockRef, TcpKeepalive};
+use http_body_util::BodyExt as _;
+use kube::client::{AuthError, Body};
 use std::error::Error as StdError;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-type Idle = SendRequest<Full<Bytes>>;
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Metadata alone where the API server knows how (it does since 1.15), as our caches need no more.
@@ -33,25 +24,18 @@ pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 /// How long the head of an answer may take; priority and fairness queues a request for up to a
 /// minute.
 const HEAD: Duration = Duration::from_secs(60);
-/// How long where the connection was idle: it may have been forgotten on the way, and a new one is
-/// asked the same.
+/// How long for one object where the connection was idle: it may have been lost on the way, and the
+/// same is read on a new one.
 const IDLE_HEAD: Duration = Duration::from_secs(1);
-/// Idle connections that are kept: as many as one review may ask at once, without many classes.
-const IDLE: usize = 4;
 /// A body of one piece: an object with 1.5 MiB in the API server's store, or a page, which is asked
 /// for anew with half as many items.
-const BODY_LIMIT_BYTES: usize = 4 << 20;
-
-/// TCP connection and TLS handshake.
-const CONNECT: Duration = Duration::from_secs(5);
+const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// A client of the API server. Rates are not limited here: the API server's priority and fairness
 /// does that.
 #[derive(Clone)]
 pub struct Client {
-    endpoint: Arc<Endpoint>,
-    /// Connections for the occasional read; a watch has its own and ends with it.
-    idle: Arc<Mutex<Vec<Idle>>>,
+    connection: Arc<Connection>,
 }
 
 /// Why the API server did not give what was asked for.
@@ -95,35 +79,22 @@ pub enum ApiError {
 }
 
 impl Client {
-    /// The API server of a kubeconfig's current context.
-    pub fn from_kubeconfig(path: &Path) -> Result<Self, ClientError> {
-        Ok(Self::new(Endpoint::from_kubeconfig(path)?))
+    /// The API server of a kubeconfig's current context, or that of the pod we run in. Needs a
+    /// runtime, and runs the exec plug-in that the kubeconfig may name.
+    pub fn connect(kubeconfig: Option<&Path>) -> Result<Self, ClientError> {
+        let source = kubeconfig.map_or(Source::Pod, |path| Source::Kubeconfig(path.to_owned()));
+        Ok(Self { connection: Arc::new(Connection::open(source)?) })
     }
 
-    /// The API server of the pod we run in, with its ServiceAccount's token.
-    pub fn in_cluster() -> Result<Self, ClientError> {
-        Ok(Self::new(Endpoint::in_cluster()?))
+    /// GETs `path` and gives the body once the status is known to be good; for watches, which take
+    /// a connection of their own.
+    pub(super) async fn open(&self, path: &str, accept: &'static str) -> Result<Body, ApiError> {
+        self.send(request(Method::GET, path, accept, Bytes::new())?).await
     }
 
-    fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint: Arc::new(endpoint), idle: Arc::default() }
-    }
-
-    /// GETs `path` and gives the body once the status is known to be good.
-    pub(super) async fn open(
-        &self,
-        path: &str,
-        accept: &'static str,
-    ) -> Result<Incoming, ApiError> {
-        let mut connection = Box::pin(self.connect()).await?;
-        let request = self.request(Method::GET, path, accept, Bytes::new())?;
-        let response = within(HEAD, connection.send_request(request)).await?;
-        good(response.map_err(unreachable)?).await
-    }
-
-    /// GETs `path`, all of it.
+    /// GETs an object at `path`.
     pub(super) async fn read(&self, path: &str, accept: &'static str) -> Result<Vec<u8>, ApiError> {
-        self.exchange(self.request(Method::GET, path, accept, Bytes::new())?).await
+        self.read_object(path, accept, MAX_BODY_BYTES).await
     }
 
     /// GETs the object at `path`, unless it is larger than this.
@@ -133,144 +104,65 @@ impl Client {
         accept: &'static str,
         limit_bytes: usize,
     ) -> Result<Vec<u8>, ApiError> {
-        self.exchange_within(self.request(Method::GET, path, accept, Bytes::new())?, limit_bytes)
-            .await
+        collect(self.get(path, accept, Reuse(IDLE_HEAD)).await?, limit_bytes).await
+    }
+
+    /// GETs a page of the list at `path`. The API server may take its time for one, and the
+    /// connection was in use a moment ago.
+    pub(super) async fn read_page(
+        &self,
+        path: &str,
+        accept: &'static str,
+    ) -> Result<Vec<u8>, ApiError> {
+        collect(self.get(path, accept, Reuse(HEAD)).await?, MAX_BODY_BYTES).await
+    }
+
+    async fn get(&self, path: &str, accept: &'static str, reuse: Reuse) -> Result<Body, ApiError> {
+        let mut request = request(Method::GET, path, accept, Bytes::new())?;
+        request.extensions_mut().insert(reuse);
+        self.send(request).await
     }
 
     /// Creates an object in the collection at `path`.
     pub(super) async fn create(&self, path: &str, object: Bytes) -> Result<(), ApiError> {
-        let mut request = self.request(Method::POST, path, OBJECTS, object)?;
+        let mut request = request(Method::POST, path, OBJECTS, object)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OBJECTS));
-        self.exchange(request).await.map(drop)
+        self.write(request).await
     }
 
     /// Changes the object at `path` by a JSON patch.
     pub(super) async fn patch(&self, path: &str, operations: Bytes) -> Result<(), ApiError> {
-        let mut request = self.request(Method::PATCH, path, METADATA, operations)?;
+        let mut request = request(Method::PATCH, path, METADATA, operations)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON_PATCH));
-        self.exchange(request).await.map(drop)
+        self.write(request).await
     }
 
-    /// Sends a request that may arrive twice: a read, or a write that only works on the version it
-    /// names.
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Vec<u8>, ApiError> {
-        self.exchange_within(request, BODY_LIMIT_BYTES).await
+    async fn write(&self, request: Request<Body>) -> Result<(), ApiError> {
+        collect(self.send(request).await?, MAX_BODY_BYTES).await.map(drop)
     }
 
-    async fn exchange_within(
-        &self,
-        request: Request<Full<Bytes>>,
-        limit_bytes: usize,
-    ) -> Result<Vec<u8>, ApiError> {
-        let (connection, response) = if let Some(sent) = self.send_on_idle(&request).await {
-            sent
-        } else {
-            let mut connection = Box::pin(self.connect()).await?;
-            let response =
-                within(HEAD, connection.send_request(request)).await?.map_err(unreachable)?;
-            (connection, response)
+    async fn send(&self, request: Request<Body>) -> Result<Body, ApiError> {
+        let send = async {
+            let connected = self.connection.current().await.map_err(unreachable)?;
+            connected.send(request).await.map_err(failed)
         };
-        let answer = match good(response).await {
-            Ok(body) => collect(body, limit_bytes).await,
-            Err(error) => Err(error),
-        };
-        // Also after a refusal. One whose answer was not read to its end is closed by now.
-        let mut idle = self.idle();
-        if idle.len() < IDLE {
-            idle.push(connection);
-        }
-        answer
-    }
-
-    /// On an idle connection; `None` if there is none that works.
-    async fn send_on_idle(
-        &self,
-        request: &Request<Full<Bytes>>,
-    ) -> Option<(Idle, Response<Incoming>)> {
-        loop {
-            let mut connection = self.idle().pop()?;
-            let send = async {
-                connection.ready().await?;
-                connection.send_request(request.clone()).await
-            };
-            match tokio::time::timeout(IDLE_HEAD, send).await {
-                Ok(Ok(response)) => return Some((connection, response)),
-                // The API server closed it meanwhile.
-                Ok(Err(_)) => {}
-                // The others went the same way.
-                Err(_) => self.idle().clear(),
-            }
-        }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        accept: &'static str,
-        body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, ApiError> {
-        let Endpoint { host, port, base, .. } = &*self.endpoint;
-        let host =
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let mut request = Request::builder()
-            .method(method)
-            .uri([base, path].concat())
-            .header(HOST, host)
-            .header(ACCEPT, accept)
-            .header(
-                USER_AGENT,
-                HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION"))),
-            );
-        if let Some(authorization) = self.endpoint.authorization().map_err(unreachable)? {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        request.body(Full::new(body)).map_err(unreachable)
-    }
-
-    async fn connect(&self) -> Result<Idle, ApiError> {
-        let Endpoint { host, port, .. } = &*self.endpoint;
-        let tls = self.endpoint.tls().map_err(unreachable)?;
-        let connect = async {
-            let stream = TcpStream::connect((&**host, *port)).await.map_err(unreachable)?;
-            stream.set_nodelay(true).map_err(unreachable)?;
-            // A watch is silent for a minute at a time: without this a vanished API server looks
-            // like a quiet one.
-            let keepalive = TcpKeepalive::new()
-                .with_time(Duration::from_secs(15))
-                .with_interval(Duration::from_secs(5))
-                .with_retries(3);
-            SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
-            let Some((config, name)) = tls else { return handshake(stream).await };
-            handshake(TlsConnector::from(config).connect(name, stream).await.map_err(unreachable)?)
-                .await
-        };
-        within(CONNECT, connect).await?
+        good(Box::pin(within(HEAD, send)).await??).await
     }
 }
 
-async fn handshake(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<Idle, ApiError> {
-    // One TLS record. Left alone, hyper's buffer grows to 400 KiB under a long list and stays
-    // there.
-    let mut builder = http1::Builder::new();
-    builder.read_buf_exact_size(Some(16 << 10));
-    let (sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
-    tokio::spawn(async move {
-        // The request on it says what happened.
-        let _ = connection.await;
-    });
-    Ok(sender)
+fn request(
+    method: Method,
+    path: &str,
+    accept: &'static str,
+    body: Bytes,
+) -> Result<Request<Body>, ApiError> {
+    let agent = HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION")));
+    let request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
+    request.header(USER_AGENT, agent).body(Body::from(body)).map_err(unreachable)
 }
 
 /// The body of a success, or what the API server's Status says.
-async fn good(response: Response<Incoming>) -> Result<Incoming, ApiError> {
+async fn good(response: Response<Body>) -> Result<Body, ApiError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response.into_body());
@@ -295,6 +187,24 @@ async fn good(response: Response<Incoming>) -> Result<Incoming, ApiError> {
         message,
         retry_after: retry_after.map(Duration::from_secs),
     })
+}
+
+/// kube wraps what happened in a text of its own.
+fn failed(error: kube::Error) -> ApiError {
+    match error {
+        kube::Error::Service(source) => ApiError::Unreachable { source: plugin(source) },
+        error => unreachable(error),
+    }
+}
+
+/// What an exec plug-in printed may be a secret.
+fn plugin(error: BoxError) -> BoxError {
+    match error.downcast_ref::<AuthError>() {
+        Some(AuthError::AuthExecRun { out, .. }) => {
+            ClientError::Plugin { status: out.status }.into()
+        }
+        _ => error,
+    }
 }
 
 fn unreachable(error: impl Into<BoxError>) -> ApiError {
@@ -336,7 +246,7 @@ impl From<super::lines::LineTooLong> for ApiError {
 
 /// The next piece of a body, or `None` at its end.
 pub(super) async fn next_chunk(
-    body: &mut Incoming,
+    body: &mut Body,
     patience: Duration,
 ) -> Result<Option<Bytes>, ApiError> {
     loop {
@@ -348,12 +258,12 @@ pub(super) async fn next_chunk(
                     return Ok(Some(data));
                 }
             }
-            Some(Err(error)) => return Err(unreachable(error)),
+            Some(Err(error)) => return Err(failed(error)),
         }
     }
 }
 
-async fn collect(mut body: Incoming, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+async fn collect(mut body: Body, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = next_chunk(&mut body, HEAD).await? {
         if bytes.len() + chunk.len() > limit_bytes {

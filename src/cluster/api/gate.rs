@@ -1,10 +1,10 @@
-//! Who may read from the API server now: places are shared by namespace.
+//! Limits concurrent reads from the API server, fairly by namespace.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// A number of places. One namespace may have all of them; where others wait, the next free one
+/// A number of permits. One namespace may have all of them; where others wait, the next free one
 /// goes to the namespace that has the fewest.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -24,30 +24,30 @@ struct Queue {
     waiting: VecDeque<oneshot::Sender<()>>,
 }
 
-/// A place, given back when it is dropped.
+/// A permit, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'g> {
+pub(super) struct Permit<'g> {
     gate: &'g Gate,
     namespace: String,
 }
 
 impl Gate {
-    pub(super) fn new(places: usize) -> Self {
-        Self { queues: Mutex::new(Queues { free: places, namespaces: HashMap::new() }) }
+    pub(super) fn new(permits: usize) -> Self {
+        Self { queues: Mutex::new(Queues { free: permits, namespaces: HashMap::new() }) }
     }
 
-    /// Waits for a place.
-    pub(super) async fn enter(&self, namespace: &str) -> Place<'_> {
+    /// Waits for a permit.
+    pub(super) async fn enter(&self, namespace: &str) -> Permit<'_> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut queues = self.lock();
             queues.namespaces.entry(namespace.to_owned()).or_default().waiting.push_back(sender);
             queues.admit();
         }
-        // From here on the place is given back, also by one who gives up while it is being called
-        // in.
+        // From here on the permit is given back, also by a waiter that is dropped at the moment it
+        // gets one.
         let waiter = Waiter { gate: self, namespace: Some(namespace.to_owned()), receiver };
-        waiter.called().await
+        waiter.permit().await
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
@@ -69,7 +69,7 @@ impl Queues {
         while self.free > 0 {
             let waiting = self.namespaces.values_mut().filter(|queue| !queue.waiting.is_empty());
             let Some(queue) = waiting.min_by_key(|queue| queue.inside) else { break };
-            // Who gave up meanwhile takes no place.
+            // A waiter that was dropped meanwhile takes no permit.
             if queue.waiting.pop_front().is_some_and(|waiter| waiter.send(()).is_ok()) {
                 queue.inside += 1;
                 self.free -= 1;
@@ -82,23 +82,23 @@ impl Queues {
 /// A waiter in a queue.
 struct Waiter<'g> {
     gate: &'g Gate,
-    /// `None` once it is inside.
+    /// `None` once it has its permit.
     namespace: Option<String>,
     receiver: oneshot::Receiver<()>,
 }
 
 impl<'g> Waiter<'g> {
-    async fn called(mut self) -> Place<'g> {
-        // The sender lives in the queue until it calls.
+    async fn permit(mut self) -> Permit<'g> {
+        // The sender lives in the queue until it sends.
         let _ = (&mut self.receiver).await;
-        Place { gate: self.gate, namespace: self.namespace.take().unwrap_or_default() }
+        Permit { gate: self.gate, namespace: self.namespace.take().unwrap_or_default() }
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.receiver.close();
-        // Called, but gone before it came in.
+        // The permit was sent, and nobody received it.
         if let Some(namespace) = &self.namespace
             && self.receiver.try_recv().is_ok()
         {
@@ -107,7 +107,7 @@ impl Drop for Waiter<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.gate.leave(&self.namespace);
     }
@@ -120,11 +120,11 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
-    type Entering<'g> = Pin<Box<dyn Future<Output = Place<'g>> + 'g>>;
+    type Entering<'g> = Pin<Box<dyn Future<Output = Permit<'g>> + 'g>>;
 
-    fn poll<'g>(entering: &mut Entering<'g>) -> Option<Place<'g>> {
+    fn poll<'g>(entering: &mut Entering<'g>) -> Option<Permit<'g>> {
         match entering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(place) => Some(place),
+            Poll::Ready(permit) => Some(permit),
             Poll::Pending => None,
         }
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn one_namespace_may_have_all_places_and_the_next_free_one_goes_to_another() {
+    fn one_namespace_may_have_all_permits_and_the_next_free_one_goes_to_another() {
         let gate = Gate::new(4);
         let mut inside: Vec<_> =
             (0..4).map(|_| poll(&mut enter(&gate, "greedy")).unwrap()).collect();
@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_leaves_no_place_taken() {
+    fn a_dropped_waiter_leaves_no_permit_taken() {
         let gate = Gate::new(1);
         let first = poll(&mut enter(&gate, "a")).unwrap();
         let (mut second, mut third) = (enter(&gate, "a"), enter(&gate, "b"));
         assert!(poll(&mut second).is_none() && poll(&mut third).is_none());
         drop(second);
         drop(first);
-        // Called by now, and gone before it looked.
+        // Its permit was sent, and it is dropped before it receives it.
         drop(third);
         assert!(poll(&mut enter(&gate, "c")).is_some());
         let queues = gate.lock();

@@ -11,27 +11,28 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Reads at once, each on a connection of its own: a burst of new names queues here and not in our
-/// memory.
-const AT_ONCE: usize = 16;
-/// An object that was missing is not asked for again before; whoever needs it waits, as it may have
-/// been created since.
+/// Reads at once, each on a connection of its own: a burst of new names queues here and does not
+/// take memory for answers.
+const MAX_READS: usize = 16;
+/// How long a missing object is not asked for again. Callers wait for the end of that time, as the
+/// object may have been created since.
 const MISS_LASTS: Duration = Duration::from_secs(1);
 /// Misses that are remembered; a name has at most 317 bytes with its namespace.
-const MOST_MISSES: usize = 1024;
+const MAX_MISSES: usize = 1024;
 
 /// An object, its absence, or why neither is known.
 pub(super) type Answer<T> = Result<Option<T>, Arc<ApiError>>;
-type Flight<T> = Arc<OnceCell<Answer<T>>>;
+/// A read under way, and its answer.
+type Pending<T> = Arc<OnceCell<Answer<T>>>;
 
-/// The reads under way: at most one for each key, shared by all who wait for it. Of what was read
-/// nothing is kept; that there was nothing, for a second.
+/// Reads objects, at most once at a time for each key: all callers of one key share an answer. An
+/// object is not kept after that; its absence is, for a second.
 #[derive(Debug)]
-pub(super) struct Flights<T> {
-    open: Mutex<HashMap<String, Flight<T>>>,
+pub(super) struct SingleFlight<T> {
+    pending: Mutex<HashMap<String, Pending<T>>>,
     misses: Mutex<HashMap<String, Miss>>,
     gate: Gate,
-    /// Counts who comes and what is read, in one order.
+    /// Counts callers and reads, in one order.
     order: AtomicU64,
 }
 
@@ -44,29 +45,29 @@ struct Miss {
     ended: Instant,
 }
 
-/// What the cache says meanwhile.
-pub(super) trait Told<T> {
-    /// The object, if it is known by now.
-    fn known(&self) -> Option<T>;
+/// One object of a cache that a watch fills meanwhile.
+pub(super) trait Lookup<T> {
+    /// The object, if the cache has it by now.
+    fn find(&self) -> Option<T>;
     /// Resolves once the cache has changed.
     fn changed(&self) -> impl Future<Output = ()> + Send;
 }
 
-impl<T: Clone> Flights<T> {
+impl<T: Clone> SingleFlight<T> {
     pub(super) fn new() -> Self {
         Self {
-            open: Mutex::default(),
+            pending: Mutex::default(),
             misses: Mutex::default(),
-            gate: Gate::new(AT_ONCE),
+            gate: Gate::new(MAX_READS),
             order: AtomicU64::new(0),
         }
     }
 
-    /// Reads an object by `fetch`, together with all other waiters for it.
-    pub(super) async fn read<F>(
+    /// Reads an object by `fetch`, once for all callers that want it now.
+    pub(super) async fn run<F>(
         &self,
         (namespace, name): (&str, &str),
-        told: &impl Told<T>,
+        cache: &impl Lookup<T>,
         fetch: impl Fn() -> F,
     ) -> Answer<T>
     where
@@ -75,7 +76,7 @@ impl<T: Clone> Flights<T> {
         let key = &*super::service_accounts::key(namespace, name);
         let arrived = self.next();
         let fetch = async || {
-            let _place = self.gate.enter(namespace).await;
+            let _permit = self.gate.enter(namespace).await;
             let began = self.next();
             let answer = fetch().await.map_err(Arc::new);
             if matches!(answer, Ok(None)) {
@@ -85,12 +86,12 @@ impl<T: Clone> Flights<T> {
         };
         let read = async {
             loop {
-                // "There is none" is believed only of a read that began after we came: an older one
-                // may have seen the server before the object was there that we are here for.
+                // Only a read that began after this call says that there is no object: an older one
+                // may have asked before the object was created.
                 match self.missed(key) {
                     Some(miss) if miss.began > arrived => return Ok(None),
                     Some(miss) => {
-                        if let Some(known) = wait_until(miss.ended + MISS_LASTS, told).await {
+                        if let Some(known) = wait_until(miss.ended + MISS_LASTS, cache).await {
                             return Ok(Some(known));
                         }
                         if self.missed(key).is_some_and(|later| later.began > miss.began) {
@@ -99,9 +100,9 @@ impl<T: Clone> Flights<T> {
                     }
                     None => {}
                 }
-                let seat = Seat::take(self, key);
-                let answer = seat.flight.get_or_init(&fetch).await.clone();
-                if !(seat.joined && matches!(answer, Ok(None))) {
+                let waiter = Waiter::join(self, key);
+                let answer = waiter.pending.get_or_init(&fetch).await.clone();
+                if !(waiter.is_late && matches!(answer, Ok(None))) {
                     return answer;
                 }
             }
@@ -121,22 +122,22 @@ impl<T: Clone> Flights<T> {
     fn remember(&self, key: &str, began: u64) {
         let ended = Instant::now();
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
-        if misses.len() >= MOST_MISSES {
+        if misses.len() >= MAX_MISSES {
             misses.retain(|_, miss| miss.ended + MISS_LASTS > ended);
         }
-        // Without room it is as before: a read for each who asks.
-        if misses.len() < MOST_MISSES || misses.contains_key(key) {
+        // Without room every call reads.
+        if misses.len() < MAX_MISSES || misses.contains_key(key) {
             misses.insert(key.to_owned(), Miss { began, ended });
         }
     }
 }
 
 /// Waits until then, or until the cache has the object.
-async fn wait_until<T>(then: Instant, told: &impl Told<T>) -> Option<T> {
+async fn wait_until<T>(then: Instant, cache: &impl Lookup<T>) -> Option<T> {
     loop {
-        let changed = told.changed();
-        if let Some(known) = told.known() {
-            return Some(known);
+        let changed = cache.changed();
+        if let Some(found) = cache.find() {
+            return Some(found);
         }
         if Instant::now() >= then {
             return None;
@@ -145,34 +146,35 @@ async fn wait_until<T>(then: Instant, told: &impl Told<T>) -> Option<T> {
     }
 }
 
-/// A waiter on an in-flight request. Dropping the last one, or any one after completion, removes
-/// the entry.
-struct Seat<'a, T> {
-    flights: &'a Flights<T>,
+/// A waiter on a read under way. Dropping the last one, or any one after completion, removes the
+/// entry.
+struct Waiter<'a, T> {
+    reads: &'a SingleFlight<T>,
     key: &'a str,
-    flight: Flight<T>,
-    joined: bool,
+    pending: Pending<T>,
+    /// Whether the read had begun before.
+    is_late: bool,
 }
 
-impl<'a, T: Clone> Seat<'a, T> {
-    fn take(flights: &'a Flights<T>, key: &'a str) -> Self {
-        let mut open = flights.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = open.get(key) {
-            return Self { flights, key, flight: Arc::clone(flight), joined: true };
+impl<'a, T: Clone> Waiter<'a, T> {
+    fn join(reads: &'a SingleFlight<T>, key: &'a str) -> Self {
+        let mut all = reads.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pending) = all.get(key) {
+            return Self { reads, key, pending: Arc::clone(pending), is_late: true };
         }
-        let flight = Flight::default();
-        open.insert(key.to_owned(), Arc::clone(&flight));
-        Self { flights, key, flight, joined: false }
+        let pending = Pending::default();
+        all.insert(key.to_owned(), Arc::clone(&pending));
+        Self { reads, key, pending, is_late: false }
     }
 }
 
-impl<T> Drop for Seat<'_, T> {
+impl<T> Drop for Waiter<'_, T> {
     fn drop(&mut self) {
-        let mut open = self.flights.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = open.get(self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
-        // Two are the table and us.
-        if ours && (self.flight.initialized() || Arc::strong_count(&self.flight) == 2) {
-            open.remove(self.key);
+        let mut all = self.reads.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ours = all.get(self.key).is_some_and(|one| Arc::ptr_eq(one, &self.pending));
+        // Two are the table and this waiter.
+        if is_ours && (self.pending.initialized() || Arc::strong_count(&self.pending) == 2) {
+            all.remove(self.key);
         }
     }
 }
@@ -183,11 +185,11 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use tokio::sync::Notify;
 
-    /// A cache that is told nothing.
+    /// A cache that hears nothing.
     struct Silent;
 
-    impl<T> Told<T> for Silent {
-        fn known(&self) -> Option<T> {
+    impl<T> Lookup<T> for Silent {
+        fn find(&self) -> Option<T> {
             None
         }
 
@@ -199,27 +201,27 @@ mod tests {
     const A: (&str, &str) = ("n", "a");
 
     #[tokio::test]
-    async fn many_who_want_one_object_cost_one_read() {
-        let (flights, reads) = (Flights::new(), AtomicUsize::new(0));
+    async fn many_callers_of_one_object_cost_one_read() {
+        let (single, reads) = (SingleFlight::new(), AtomicUsize::new(0));
         let fetch = || async {
             reads.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             Ok(Some(7))
         };
         let (a, b, c, other) = tokio::join!(
-            flights.read(A, &Silent, fetch),
-            flights.read(A, &Silent, fetch),
-            flights.read(A, &Silent, fetch),
-            flights.read(("n", "b"), &Silent, fetch)
+            single.run(A, &Silent, fetch),
+            single.run(A, &Silent, fetch),
+            single.run(A, &Silent, fetch),
+            single.run(("n", "b"), &Silent, fetch)
         );
         assert!([a, b, c, other].into_iter().all(|answer| answer.unwrap() == Some(7)));
         assert_eq!(reads.load(Ordering::Relaxed), 2);
-        assert!(flights.open.lock().unwrap().is_empty());
+        assert!(single.pending.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn that_there_is_none_is_believed_only_of_a_read_that_began_after_us() {
-        let (flights, reads, created) = (Flights::new(), AtomicUsize::new(0), Notify::new());
+    async fn absence_counts_only_from_a_read_that_began_after_the_call() {
+        let (single, reads, created) = (SingleFlight::new(), AtomicUsize::new(0), Notify::new());
         let fetch = || async {
             // The first read saw the server before the object was there.
             let first = reads.fetch_add(1, Ordering::Relaxed) == 0;
@@ -229,23 +231,23 @@ mod tests {
         };
         let late = async {
             created.notify_one();
-            flights.read(A, &Silent, fetch).await
+            single.run(A, &Silent, fetch).await
         };
-        let (early, late) = tokio::join!(flights.read(A, &Silent, fetch), late);
+        let (early, late) = tokio::join!(single.run(A, &Silent, fetch), late);
         assert_eq!((early.unwrap(), late.unwrap()), (None, Some("object")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_missing_object_is_asked_for_once_a_second_however_many_want_it() {
-        let (flights, reads) = (Flights::<u8>::new(), AtomicUsize::new(0));
+    async fn a_missing_object_is_asked_for_once_a_second_for_all_callers() {
+        let (single, reads) = (SingleFlight::<u8>::new(), AtomicUsize::new(0));
         let fetch = || async {
             reads.fetch_add(1, Ordering::Relaxed);
             Ok(None)
         };
         let begun = Instant::now();
-        assert_eq!(flights.read(A, &Silent, fetch).await.unwrap(), None);
-        assert_eq!(begun.elapsed(), Duration::ZERO, "the first is told at once");
-        let many = (0..100).map(|_| flights.read(A, &Silent, fetch));
+        assert_eq!(single.run(A, &Silent, fetch).await.unwrap(), None);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "the first is answered at once");
+        let many = (0..100).map(|_| single.run(A, &Silent, fetch));
         for answer in
             crate::cluster::All::of(many.map(|read| async { Ok(read.await) })).await.unwrap()
         {
@@ -254,17 +256,17 @@ mod tests {
         assert_eq!((reads.load(Ordering::Relaxed), begun.elapsed()), (2, MISS_LASTS));
         let names: Vec<String> = (0..3000).map(|number| number.to_string()).collect();
         for name in &names {
-            assert_eq!(flights.read(("n", name), &Silent, fetch).await.unwrap(), None);
+            assert_eq!(single.run(("n", name), &Silent, fetch).await.unwrap(), None);
         }
-        assert!(flights.misses.lock().unwrap().len() <= MOST_MISSES);
+        assert!(single.misses.lock().unwrap().len() <= MAX_MISSES);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_object_that_the_cache_hears_of_meanwhile_is_not_asked_for() {
         #[derive(Default)]
         struct Cache(Mutex<Option<u8>>, Notify);
-        impl Told<u8> for Cache {
-            fn known(&self) -> Option<u8> {
+        impl Lookup<u8> for Cache {
+            fn find(&self) -> Option<u8> {
                 *self.0.lock().unwrap()
             }
 
@@ -272,33 +274,33 @@ mod tests {
                 self.1.notified()
             }
         }
-        let (flights, cache, reads) = (Flights::new(), Cache::default(), AtomicUsize::new(0));
+        let (single, cache, reads) = (SingleFlight::new(), Cache::default(), AtomicUsize::new(0));
         let fetch = || async {
             reads.fetch_add(1, Ordering::Relaxed);
             Ok(None)
         };
-        assert_eq!(flights.read(A, &cache, fetch).await.unwrap(), None);
+        assert_eq!(single.run(A, &cache, fetch).await.unwrap(), None);
         let begun = Instant::now();
         let told = async {
             tokio::time::sleep(Duration::from_millis(10)).await;
             *cache.0.lock().unwrap() = Some(7);
             cache.1.notify_waiters();
         };
-        let (answer, ()) = tokio::join!(flights.read(A, &cache, fetch), told);
+        let (answer, ()) = tokio::join!(single.run(A, &cache, fetch), told);
         assert_eq!((answer.unwrap(), reads.load(Ordering::Relaxed)), (Some(7), 1));
         assert_eq!(begun.elapsed(), Duration::from_millis(10));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_never_answers_costs_the_deadline_and_leaves_nothing_behind() {
-        let flights: Flights<u8> = Flights::new();
+        let single: SingleFlight<u8> = SingleFlight::new();
         let before = Instant::now();
         let answers = tokio::join!(
-            flights.read(A, &Silent, std::future::pending),
-            flights.read(A, &Silent, std::future::pending)
+            single.run(A, &Silent, std::future::pending),
+            single.run(A, &Silent, std::future::pending)
         );
         assert!(matches!(answers, (Err(_), Err(_))));
         assert_eq!(before.elapsed(), DEADLINE);
-        assert!(flights.open.lock().unwrap().is_empty());
+        assert!(single.pending.lock().unwrap().is_empty());
     }
 }

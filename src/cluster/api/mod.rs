@@ -14,8 +14,8 @@ mod backoff;
 mod cache;
 mod client;
 mod configuration;
+mod connection;
 mod csi_drivers;
-mod endpoint;
 mod event;
 mod gate;
 mod lines;
@@ -26,11 +26,12 @@ mod service_accounts;
 mod shares;
 mod stores;
 mod tightening;
+mod transport;
 mod watch;
 
 pub use client::{ApiError, Client};
 pub use configuration::{BundleConfiguration, watch_configuration};
-pub use endpoint::ClientError;
+pub use connection::ClientError;
 pub use object::get;
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
 pub use tightening::{Tightened, Tightening};
@@ -43,7 +44,7 @@ use cache::{Cache, Table};
 use client::{METADATA, OBJECTS};
 use csi_drivers::CsiDrivers;
 use event::Item;
-use live::{Answer, Flights, Told};
+use live::{Answer, Lookup, SingleFlight};
 use provider_classes::ProviderClasses;
 use service_accounts::ServiceAccounts;
 use std::future::Future;
@@ -69,9 +70,9 @@ pub struct ApiServer {
     service_accounts: Arc<Cache<ServiceAccounts>>,
     classes: Arc<Cache<ProviderClasses>>,
     drivers: Arc<Cache<CsiDrivers>>,
-    account_reads: Flights<ServiceAccount>,
-    class_reads: Flights<ClassFact>,
-    driver_reads: Flights<()>,
+    account_reads: SingleFlight<ServiceAccount>,
+    class_reads: SingleFlight<ClassFact>,
+    driver_reads: SingleFlight<()>,
 }
 
 impl ApiServer {
@@ -82,9 +83,9 @@ impl ApiServer {
             service_accounts: Arc::new(Cache::new(budget.accounts_bytes())),
             classes: Arc::new(Cache::new(budget.classes_bytes())),
             drivers: Arc::new(Cache::new(0)),
-            account_reads: Flights::new(),
-            class_reads: Flights::new(),
-            driver_reads: Flights::new(),
+            account_reads: SingleFlight::new(),
+            class_reads: SingleFlight::new(),
+            driver_reads: SingleFlight::new(),
         }
     }
 
@@ -131,11 +132,11 @@ impl Cluster for ApiServer {
         namespace: &str,
         name: &str,
     ) -> Result<Option<ServiceAccount>, ClusterError> {
-        let told = Cached {
+        let cached = Cached {
             cache: &self.service_accounts,
             find: |table: &ServiceAccounts| table.find(namespace, name),
         };
-        if let Some(account) = told.known() {
+        if let Some(account) = cached.find() {
             return Ok(Some(account));
         }
         if !is_name(namespace) || !is_name(name) {
@@ -147,16 +148,16 @@ impl Cluster for ApiServer {
         };
         let path = || format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
         let fetch = || self.get(path(), METADATA, OBJECT_LIMIT_BYTES, read);
-        let answer = self.account_reads.read((namespace, name), &told, fetch).await;
+        let answer = self.account_reads.run((namespace, name), &cached, fetch).await;
         known(answer, || format!("ServiceAccount {namespace}/{name}"))
     }
 
     async fn provider_class(&self, namespace: &str, name: &str) -> Result<ClassFact, ClusterError> {
-        let told = Cached {
+        let cached = Cached {
             cache: &self.classes,
             find: |table: &ProviderClasses| table.find(namespace, name),
         };
-        if let Some(class) = told.known() {
+        if let Some(class) = cached.find() {
             return Ok(class);
         }
         if !is_name(namespace) || !is_name(name) {
@@ -172,7 +173,7 @@ impl Cluster for ApiServer {
                 answer => answer,
             }
         };
-        let answer = self.class_reads.read((namespace, name), &told, fetch).await;
+        let answer = self.class_reads.run((namespace, name), &cached, fetch).await;
         Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?
             .unwrap_or(ClassFact::Missing))
     }
@@ -191,11 +192,11 @@ impl Cluster for ApiServer {
         // away from its driver.
         let path = || format!("{}/{CSI_DRIVER}", CsiDrivers::PATH);
         let fetch = || self.get(path(), METADATA, OBJECT_LIMIT_BYTES, |_| Some(()));
-        let told = Cached {
+        let cached = Cached {
             cache: &self.drivers,
             find: |table: &CsiDrivers| table.installed.then_some(()),
         };
-        let answer = self.driver_reads.read(("", CSI_DRIVER), &told, fetch).await;
+        let answer = self.driver_reads.run(("", CSI_DRIVER), &cached, fetch).await;
         Ok(known(answer, || format!("CSIDriver {CSI_DRIVER}"))?.is_some())
     }
 
@@ -204,14 +205,14 @@ impl Cluster for ApiServer {
     }
 }
 
-/// One object, as a cache tells of it.
+/// One object of a cache.
 struct Cached<'a, T, F> {
     cache: &'a Cache<T>,
     find: F,
 }
 
-impl<T: Table, R, F: Fn(&T) -> Option<R>> Told<R> for Cached<'_, T, F> {
-    fn known(&self) -> Option<R> {
+impl<T: Table, R, F: Fn(&T) -> Option<R>> Lookup<R> for Cached<'_, T, F> {
+    fn find(&self) -> Option<R> {
         self.cache.find(&self.find)
     }
 
@@ -239,15 +240,15 @@ fn known<T>(answer: Answer<T>, object: impl FnOnce() -> String) -> Result<Option
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_watch_is_small() {
+    #[tokio::test]
+    async fn a_watch_is_small() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("kubeconfig");
         let text = "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\nclusters: \
             [{name: k, cluster: {server: 'http://k.test'}}]\n";
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes())
             .unwrap();
-        let client = Client::from_kubeconfig(&path).unwrap();
+        let client = Client::connect(Some(&path)).unwrap();
         let watch =
             Watch::new(client.clone(), Arc::new(Cache::<CsiDrivers>::new(0)), Pace::default());
         // Two of these sizes live as long as the process, once for each cache.

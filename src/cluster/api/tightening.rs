@@ -8,9 +8,9 @@
 
 use super::client::Client;
 use super::configuration::{Configuration, Entry};
-use super::stores::{CertificateSecret, SecretName, bytes, failed};
+use super::stores::{CertificateSecret, SecretName, at_version, bytes, failed};
 use crate::reason::KS715;
-use keysluice_certs::{SecretStore as _, StoreError};
+use keysluice_certs::{ResourceVersion, SecretStore as _, StoreError};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,18 +92,19 @@ impl Tightening {
         }
     }
 
-    /// Looks once, and tightens what is loose; each on its own, so that one that is refused keeps
-    /// no other from it.
+    /// Looks once, and tightens what is loose. Entries and guard are independent: a refusal of one
+    /// does not keep the other from it.
     async fn tighten(&self) -> (Vec<Tightened>, Option<StoreError>) {
         let (mut done, mut error) = (Vec::new(), None);
         match Configuration::read(&self.client, &self.configuration).await {
             Ok(None) => {}
             Ok(Some(configuration)) => {
-                for (index, name) in loose(configuration.entries(), &self.entries) {
-                    match self.tighten_entry(index, &name).await {
-                        Ok(()) => done.push(Tightened::Entry(name)),
-                        Err(refused) => error = Some(refused),
+                let loose = loose(configuration.entries(), &self.entries);
+                match self.tighten_entries(&loose, &configuration.version()).await {
+                    Ok(()) => {
+                        done.extend(loose.into_iter().map(|(_, name)| Tightened::Entry(name)));
                     }
+                    Err(refused) => error = Some(refused),
                 }
             }
             Err(unread) => error = Some(failed(unread)),
@@ -116,14 +117,21 @@ impl Tightening {
         (done, error)
     }
 
-    async fn tighten_entry(&self, index: usize, name: &str) -> Result<(), StoreError> {
-        let at = |field: &str| format!("/webhooks/{index}/{field}");
-        let patch = json!([
-            {"op": "test", "path": at("name"), "value": name},
-            {"op": "replace", "path": at("failurePolicy"), "value": "Fail"},
-        ]);
+    async fn tighten_entries(
+        &self,
+        loose: &[(usize, String)],
+        version: &ResourceVersion,
+    ) -> Result<(), StoreError> {
+        if loose.is_empty() {
+            return Ok(());
+        }
+        let strict = |(index, _): &(usize, String)| {
+            let path = format!("/webhooks/{index}/failurePolicy");
+            json!({"op": "replace", "path": path, "value": "Fail"})
+        };
+        let operations = std::iter::once(at_version(version)).chain(loose.iter().map(strict));
         self.client
-            .patch(&Configuration::path(&self.configuration), bytes(&patch))
+            .patch(&Configuration::path(&self.configuration), bytes(&operations.collect()))
             .await
             .map_err(failed)
     }

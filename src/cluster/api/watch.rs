@@ -210,7 +210,7 @@ impl<T: Table> Watch<T> {
             if !next.is_empty() {
                 query.push(format!("continue={}", escape(&next)));
             }
-            let page = self.client.read(&path::<T>(&query), T::ACCEPT).await;
+            let page = self.client.read_page(&path::<T>(&query), T::ACCEPT).await;
             let page =
                 page.map_err(
                     |error| if error.status() == Some(410) { End::Gone } else { error.into() },

@@ -74,7 +74,7 @@ async fn caches_follow_a_real_api_server_through_a_restart() {
     let begun = Instant::now();
     let mut plane = ControlPlane::start(&environment("KEYSLUICE_COMPONENTS")).await.unwrap();
     println!("control plane up after {:.1} s", begun.elapsed().as_secs_f32());
-    let client = Client::from_kubeconfig(&plane.webhook_kubeconfig().await.unwrap()).unwrap();
+    let client = Client::connect(Some(&plane.webhook_kubeconfig().await.unwrap())).unwrap();
     let cluster = Arc::new(ApiServer::new(client, keysluice::budget::Budget::default()));
     let pace = Pace { not_installed: Duration::from_millis(200), ..Pace::default() };
     let watch = tokio::spawn(cluster.watch(pace));
@@ -175,7 +175,7 @@ async fn figures_memory_and_time_to_ready() {
          ms, MB"
     );
     for (count, limit_kib) in
-        [(0, 10 << 10), (1000, 10 << 10), (10_000, 11 << 10), (50_000, 15 << 10)]
+        [(0, 15 << 10), (1000, 15 << 10), (10_000, 15 << 10), (50_000, 16 << 10)]
     {
         let workers = (0..8).map(|worker| {
             let plane = Arc::clone(&plane);

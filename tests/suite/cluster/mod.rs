@@ -1,8 +1,10 @@
 //! The API client: watches, live reads, TLS, against a stand-in of the API server.
 
+mod kubeconfig;
 mod live;
 mod misses;
 mod properties;
 mod serve;
 mod tls;
 mod watches;
+mod writes;

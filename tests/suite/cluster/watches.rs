@@ -44,7 +44,7 @@ impl Watched {
 
     pub(crate) fn by(kubeconfig: &Path, server: ApiServer) -> Self {
         let cluster = Arc::new(api::ApiServer::new(
-            Client::from_kubeconfig(kubeconfig).unwrap(),
+            Client::connect(Some(kubeconfig)).unwrap(),
             Budget::default(),
         ));
         let watch = tokio::spawn(cluster.watch(FAST));
@@ -272,7 +272,7 @@ async fn a_server_that_is_down_is_not_asked_in_a_tight_loop() {
         server.world().fail(resource, [Fault::Status(503); 1000]);
     }
     let scratch = tempfile::tempdir().unwrap();
-    let client = Client::from_kubeconfig(&server.kubeconfig(scratch.path())).unwrap();
+    let client = Client::connect(Some(&server.kubeconfig(scratch.path()))).unwrap();
     let cluster = api::ApiServer::new(client, Budget::default());
     let _ = tokio::time::timeout(Duration::from_secs(1), cluster.watch(Pace::default())).await;
     let requests = server.world().requests.len();
@@ -424,9 +424,17 @@ async fn a_core_kind_is_never_taken_for_missing() {
 async fn pages_that_are_too_large_are_halved() {
     let server = server_with_accounts();
     server.world().streams_lists = false;
-    let vault = "x".repeat(100_000);
-    for number in 0..60 {
-        server.world().put_class("n", &format!("large-{number}"), &vault);
+    for number in 0..8 {
+        let annotations = json!({"padding": "x".repeat(500_000)});
+        let name = format!("large-{number}");
+        let parameters = json!({"keyvaultName": "x".repeat(100_000)});
+        server.world().put(
+            CLASSES,
+            json!({
+                "metadata": {"namespace": "n", "name": name, "annotations": annotations},
+                "spec": {"provider": "azure", "parameters": parameters},
+            }),
+        );
     }
     server.world().put_class("n", "small", "vault");
     let watched = Watched::synced(server).await;
@@ -441,5 +449,5 @@ async fn pages_that_are_too_large_are_halved() {
     let pages = |limit| {
         watched.server.world().requests_for(&format!("/secretproviderclasses?limit={limit}")).len()
     };
-    assert_eq!((pages(50), pages(25)), (1, 3));
+    assert_eq!((pages(8), pages(4)), (1, 3));
 }

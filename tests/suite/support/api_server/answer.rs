@@ -69,7 +69,10 @@ pub(super) async fn answer(
         if let Some(Fault::Status(code)) = fault {
             return Ok(status(code, "as the test wants it"));
         }
-        return Ok(match write::answer(request, resource, &shared).await {
+        let written = write::answer(request, resource, &shared).await;
+        let delay = shared.lock().unwrap().write_delay;
+        tokio::time::sleep(delay).await;
+        return Ok(match written {
             Ok(object) => body(200, &object),
             Err((code, message)) => status(code, message),
         });

@@ -4,6 +4,7 @@ use rustls::ServerConfig;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 pub(crate) const SERVICE_ACCOUNTS: &str = "serviceaccounts";
@@ -57,6 +58,8 @@ pub(crate) struct World {
     pub(crate) get_fault: Option<GetFault>,
     /// What the next one meets, and no other.
     pub(crate) passing_get_fault: Option<GetFault>,
+    /// How long the answer to a write takes once it is done.
+    pub(crate) write_delay: Duration,
     /// Method-less: path and query of every request, in order.
     pub(crate) requests: Vec<String>,
     /// Their methods.
@@ -101,6 +104,7 @@ impl Default for World {
             stalled: false,
             get_fault: None,
             passing_get_fault: None,
+            write_delay: Duration::ZERO,
             requests: Vec::new(),
             methods: Vec::new(),
             user_agents: Vec::new(),

@@ -40,6 +40,10 @@ pub(super) async fn answer(
     }
     let patch: json_patch::Patch =
         serde_json::from_slice(&body).map_err(|_| (400, "no JSON patch"))?;
+    let version = "/metadata/resourceVersion";
+    if !patch.iter().any(|operation| operation.path().as_str() == version) {
+        return Err((422, "the test wants a version in every write"));
+    }
     json_patch::patch(&mut changed, &patch).map_err(|_| (422, "the patch does not apply"))?;
     if changed["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
         return Err((409, "the object has been modified"));

@@ -1,0 +1,325 @@
+//! Where the API server is and who asks it: kube's client of a kubeconfig or of the pod, made again
+//! when a file it comes from changes.
+
+use super::transport::{CONNECT, Transport};
+use http::{Request, Response, StatusCode};
+use hyper_util::client::legacy::connect::HttpConnector;
+use kube::client::{AuthError, Body, ConfigExt as _};
+use kube::config::{Config, InClusterError, Kubeconfig, KubeconfigError};
+use secrecy::SecretString;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tower::{BoxError, ServiceBuilder};
+
+const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+/// What a pod is told of its API server.
+const POD_VARIABLES: [&str; 2] = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
+/// A file that changed this little before it was read may change again without another time of
+/// change.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Why there is no API server to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A file cannot be read.
+    #[error("KS705 cannot read {path}: {source}")]
+    Read {
+        /// The kubeconfig, or a file it names.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not a kubeconfig that can be used.
+    #[error("KS705 {path}: {source}")]
+    Kubeconfig {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<KubeconfigError>,
+    },
+    /// Something is missing, or not what it should be.
+    #[error("KS705 {path}: {field} {problem}")]
+    Field {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What is wrong, and what to do.
+        problem: &'static str,
+    },
+    /// Not in a pod.
+    #[error(
+        "KS705 not in a cluster ({variable} is not set); hint: name an API server with \
+         --kubeconfig FILE, or manifests with --objects PATH"
+    )]
+    NotInCluster {
+        /// What tells a pod of its API server.
+        variable: &'static str,
+    },
+    /// What the kubelet mounts cannot be used.
+    #[error("KS705 the pod's ServiceAccount cannot be used: {0}")]
+    InCluster(#[from] InClusterError),
+    /// The plug-in of the kubeconfig gave no credential. Neither its command line nor its output
+    /// is told: both may hold secrets.
+    #[error(
+        "KS705 the exec plug-in of the kubeconfig failed ({status}); hint: `kubectl version` with \
+         the same kubeconfig runs it too and shows what it says"
+    )]
+    Plugin {
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// Certificates, keys or credentials cannot be used.
+    #[error("KS705 the connection to the API server cannot be set up: {0}")]
+    Setup(#[source] BoxError),
+}
+
+/// Where the connection is described.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Kubeconfig(PathBuf),
+    /// What the kubelet tells every pod.
+    Pod,
+}
+
+/// The way to the API server.
+pub(super) struct Connection {
+    source: Source,
+    current: Mutex<Arc<Connected>>,
+    making: tokio::sync::Mutex<()>,
+}
+
+/// One client of kube, with its idle connections.
+pub(super) struct Connected {
+    client: kube::Client,
+    config: Config,
+    /// What the client was made from. The kubelet renews a token and a CA by swapping the file;
+    /// others renew client certificates.
+    files: Arc<Vec<File>>,
+    /// Whether the API server refused its credential.
+    is_refused: AtomicBool,
+}
+
+/// A file, its content, and what its metadata said before it was read; `None` where it cannot be
+/// read, as of a context that is not used.
+struct File {
+    path: PathBuf,
+    content: Option<Vec<u8>>,
+    stamp: Option<Stamp>,
+}
+
+/// What differs after a file was written or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size_bytes: u64,
+    changed: SystemTime,
+}
+
+impl Connection {
+    /// Fails where something cannot be read, so that a wrong path is an error at start and not a
+    /// retry for ever. An exec plug-in is run. Needs a runtime.
+    pub(super) fn open(source: Source) -> Result<Self, ClientError> {
+        let current = Mutex::new(Arc::new(Connected::new(&source)?));
+        Ok(Self { source, current, making: tokio::sync::Mutex::default() })
+    }
+
+    /// The client of the files as they are now.
+    pub(super) async fn current(&self) -> Result<Arc<Connected>, ClientError> {
+        let known = Arc::clone(&self.lock());
+        if known.is_current() {
+            return Ok(known);
+        }
+        // One request makes the next client, and those that wait use it unless a file has changed
+        // since: it may have been read before.
+        let _making = self.making.lock().await;
+        let last = Arc::clone(&self.lock());
+        if last.is_current() {
+            return Ok(last);
+        }
+        let source = self.source.clone();
+        let make = move || Connected::new(&source).or_else(|error| last.again().ok_or(error));
+        // An exec plug-in may ask somebody to log in.
+        let next = tokio::task::spawn_blocking(make).await;
+        let next = Arc::new(next.map_err(|error| ClientError::Setup(error.into()))??);
+        *self.lock() = Arc::clone(&next);
+        Ok(next)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Connected>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connected {
+    fn new(source: &Source) -> Result<Self, ClientError> {
+        let (config, files) = match source {
+            Source::Kubeconfig(path) => of_kubeconfig(path)?,
+            Source::Pod => of_pod()?,
+        };
+        Self::of(config, Arc::new(files)).map_err(setup)
+    }
+
+    fn of(config: Config, files: Arc<Vec<File>>) -> Result<Self, kube::Error> {
+        Ok(Self {
+            client: client(config.clone())?,
+            config,
+            files,
+            is_refused: AtomicBool::new(false),
+        })
+    }
+
+    /// The same once more, where the files are gone and nothing else is known.
+    fn again(&self) -> Option<Self> {
+        let is_known = !self.files.iter().any(File::has_changed);
+        is_known.then(|| Self::of(self.config.clone(), Arc::clone(&self.files)).ok()).flatten()
+    }
+
+    fn is_current(&self) -> bool {
+        let is_valid = |until| SystemTime::from(until) > SystemTime::now();
+        !self.is_refused.load(Ordering::Relaxed)
+            && self.client.valid_until().is_none_or(is_valid)
+            && !self.files.iter().any(File::has_changed)
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> kube::Result<Response<Body>> {
+        let response = self.client.send(request).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            // An exec plug-in may have another credential by now: the next request asks for it.
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+        Ok(response)
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Self {
+        let stamp = Stamp::of(path).filter(Stamp::is_settled);
+        Self { path: path.to_owned(), content: std::fs::read(path).ok(), stamp }
+    }
+
+    /// Whether there is another content. A file that is gone has not changed: some make a token
+    /// readable at start and remove it then.
+    fn has_changed(&self) -> bool {
+        let is_same = self.stamp.is_some() && self.stamp == Stamp::of(&self.path);
+        !is_same && std::fs::read(&self.path).is_ok_and(|now| self.content.as_ref() != Some(&now))
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let changed = metadata.modified().ok()?;
+        Some(Self { inode: metadata.ino(), size_bytes: metadata.len(), changed })
+    }
+
+    fn is_settled(&self) -> bool {
+        self.changed.elapsed().is_ok_and(|age| age > SETTLED)
+    }
+}
+
+/// The current context of a kubeconfig, and all files it names.
+fn of_kubeconfig(path: &Path) -> Result<(Config, Vec<File>), ClientError> {
+    std::fs::File::open(path)
+        .map_err(|source| ClientError::Read { path: path.to_owned(), source })?;
+    let wrong =
+        |source| ClientError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
+    let own = File::read(path);
+    let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
+    let mut files = vec![own];
+    let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
+    files.extend(
+        clusters
+            .filter_map(|cluster| cluster.certificate_authority.as_ref())
+            .map(|path| File::read(Path::new(path))),
+    );
+    let users = kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref());
+    files.extend(
+        users
+            .flat_map(|user| [&user.client_certificate, &user.client_key, &user.token_file])
+            .flatten()
+            .map(|path| File::read(Path::new(path))),
+    );
+    let config = Config::try_from(kubeconfig).map_err(wrong)?;
+    if config.accept_invalid_certs {
+        let (field, problem) =
+            ("insecure-skip-tls-verify", "is not supported; hint: set certificate-authority");
+        return Err(ClientError::Field { path: path.to_owned(), field, problem });
+    }
+    Ok((with_token(config, &files)?, files))
+}
+
+fn of_pod() -> Result<(Config, Vec<File>), ClientError> {
+    if let Some(variable) =
+        POD_VARIABLES.into_iter().find(|variable| std::env::var_os(variable).is_none())
+    {
+        return Err(ClientError::NotInCluster { variable });
+    }
+    let authority = File::read(Path::new(POD_CA));
+    let mut config = Config::incluster()?;
+    // The whole client is made again when the file changes.
+    config.root_cert_file = None;
+    let token = config.auth_info.token_file.iter().map(|path| File::read(Path::new(path)));
+    let files: Vec<File> = std::iter::once(authority).chain(token).collect();
+    Ok((with_token(config, &files)?, files))
+}
+
+/// Takes the token from its file as it was read: kube reads it once a minute, and takes its last
+/// newline for a part of it.
+fn with_token(mut config: Config, files: &[File]) -> Result<Config, ClientError> {
+    let Some(path) = config.auth_info.token_file.take().map(PathBuf::from) else {
+        return Ok(config);
+    };
+    let read = files.iter().find(|file| file.path == path).and_then(|file| file.content.as_deref());
+    let token = match read {
+        Some(read) => String::from_utf8_lossy(read).trim().to_owned(),
+        None => {
+            std::fs::read_to_string(&path).map_err(|source| ClientError::Read { path, source })?
+        }
+    };
+    config.auth_info.token = Some(SecretString::from(token));
+    Ok(config)
+}
+
+fn client(mut config: Config) -> Result<kube::Client, kube::Error> {
+    config.connect_timeout = Some(CONNECT);
+    // The callers know what may be repeated, and when.
+    config.default_retry = false;
+    if config.proxy_url.is_some() || config.auth_info.exec.is_some() {
+        return kube::Client::try_from(config);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    // A watch is silent for a minute at a time: without this a vanished API server looks like a
+    // quiet one.
+    tcp.set_keepalive(Some(Duration::from_secs(15)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(5)));
+    tcp.set_keepalive_retries(Some(3));
+    let connector = config.rustls_https_connector_with_connector(tcp)?;
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(Transport::new(connector));
+    Ok(kube::Client::new(service, config.default_namespace))
+}
+
+fn setup(error: kube::Error) -> ClientError {
+    match error {
+        kube::Error::Auth(AuthError::AuthExecRun { out, .. }) => {
+            ClientError::Plugin { status: out.status }
+        }
+        error => ClientError::Setup(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
