@@ -1,5 +1,6 @@
 //! A cluster that stands in files: YAML or JSON files and directories of them.
 
+mod encoding;
 mod files;
 mod unquoted;
 

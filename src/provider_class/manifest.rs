@@ -3,11 +3,13 @@
 //! `spec` is read by a visitor that makes the class and nothing beside it: no tree of values, no
 //! path of a field unless that field is wrong, and only so many entries.
 
+mod secret_objects;
+
 use super::error::{ClassCause, ClassError};
 use super::place::{Found, Place, Scalar, Seed};
-use super::secret_objects::{SecretObject, SecretObjectData};
 use crate::json::Text;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess};
+use secret_objects::SecretObjects;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -207,125 +209,6 @@ impl<'de> Place<'de> for Parameters<'_> {
             }
         }
         Ok(Some(parameters))
-    }
-}
-
-/// `spec.secretObjects`.
-struct SecretObjects<'r, 'p>(&'r mut Reader, Path<'p>);
-
-impl<'de> Place<'de> for SecretObjects<'_, '_> {
-    type Read = Vec<SecretObject>;
-
-    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<Self::Read>, A::Error> {
-        let (Self(reader, path), mut objects) = (self, Vec::new());
-        while reader.takes_entry() {
-            let path = Path::Item(&path, objects.len());
-            let Some(found) = list.next_element_seed(Seed(Secret(&mut *reader, path)))? else {
-                break;
-            };
-            objects.push(reader.settle(found, path, "an object").unwrap_or_default());
-        }
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Some(objects))
-    }
-}
-
-/// One secret object.
-struct Secret<'r, 'p>(&'r mut Reader, Path<'p>);
-
-impl<'de> Place<'de> for Secret<'_, '_> {
-    type Read = SecretObject;
-
-    fn object<A: MapAccess<'de>>(self, mut object: A) -> Result<Option<SecretObject>, A::Error> {
-        let (Self(reader, path), mut secret) = (self, SecretObject::default());
-        while let Some(key) = object.next_key::<Text<'de>>()? {
-            let path = Path::Field(&path, &key);
-            match &*key {
-                "secretName" => secret.secret_name = reader.trimmed(&mut object, path)?,
-                "type" => secret.secret_type = reader.trimmed(&mut object, path)?,
-                "labels" | "annotations" => {
-                    let found = object.next_value_seed(Seed(Texts(&mut *reader, path)))?;
-                    let texts = reader.settle(found, path, "an object").unwrap_or_default();
-                    *(if &*key == "labels" {
-                        &mut secret.labels
-                    } else {
-                        &mut secret.annotations
-                    }) = texts;
-                }
-                "data" => {
-                    let found = object.next_value_seed(Seed(Data(&mut *reader, path)))?;
-                    secret.data = reader.settle(found, path, "a list").unwrap_or_default();
-                }
-                _ => drop(object.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(Some(secret))
-    }
-}
-
-/// A field that maps strings to strings.
-struct Texts<'r, 'p>(&'r mut Reader, Path<'p>);
-
-impl<'de> Place<'de> for Texts<'_, '_> {
-    type Read = BTreeMap<String, String>;
-
-    fn object<A: MapAccess<'de>>(self, mut object: A) -> Result<Option<Self::Read>, A::Error> {
-        let (Self(reader, path), mut texts) = (self, BTreeMap::new());
-        while let Some(name) = object.next_key::<Text<'de>>()? {
-            if !reader.takes_entry() {
-                object.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let found = object.next_value_seed(Seed(Scalar))?;
-            if let Some(text) = reader.settle(found, Path::Field(&path, &name), "a string") {
-                texts.insert(name.to_string(), text);
-            }
-        }
-        Ok(Some(texts))
-    }
-}
-
-/// `data` of a secret object.
-struct Data<'r, 'p>(&'r mut Reader, Path<'p>);
-
-impl<'de> Place<'de> for Data<'_, '_> {
-    type Read = Vec<SecretObjectData>;
-
-    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<Self::Read>, A::Error> {
-        let (Self(reader, path), mut data) = (self, Vec::new());
-        while reader.takes_entry() {
-            let path = Path::Item(&path, data.len());
-            let Some(found) = list.next_element_seed(Seed(Datum(&mut *reader, path)))? else {
-                break;
-            };
-            data.push(reader.settle(found, path, "an object").unwrap_or_default());
-        }
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        data.shrink_to_fit();
-        Ok(Some(data))
-    }
-}
-
-/// One element of it.
-struct Datum<'r, 'p>(&'r mut Reader, Path<'p>);
-
-impl<'de> Place<'de> for Datum<'_, '_> {
-    type Read = SecretObjectData;
-
-    fn object<A: MapAccess<'de>>(
-        self,
-        mut object: A,
-    ) -> Result<Option<SecretObjectData>, A::Error> {
-        let (Self(reader, path), mut datum) = (self, SecretObjectData::default());
-        while let Some(key) = object.next_key::<Text<'de>>()? {
-            let path = Path::Field(&path, &key);
-            match &*key {
-                "objectName" => datum.object_name = reader.trimmed(&mut object, path)?,
-                "key" => datum.key = reader.trimmed(&mut object, path)?,
-                _ => drop(object.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(Some(datum))
     }
 }
 

@@ -74,7 +74,7 @@ pub enum ApiError {
     #[error("the object has a field of another type than the API gives it")]
     Unreadable,
     /// More than we take.
-    #[error("the API server's answer has no end")]
+    #[error("the API server's response exceeds {MAX_BODY_BYTES} bytes")]
     TooLarge,
 }
 

@@ -175,7 +175,7 @@ async fn figures_memory_and_time_to_ready() {
          ms, MB"
     );
     for (count, limit_kib) in
-        [(0, 15 << 10), (1000, 15 << 10), (10_000, 15 << 10), (50_000, 16 << 10)]
+        [(0, 13 << 10), (1000, 13 << 10 | 512), (10_000, 14 << 10), (50_000, 15 << 10)]
     {
         let workers = (0..8).map(|worker| {
             let plane = Arc::clone(&plane);
