@@ -7,6 +7,7 @@ use super::in_flight::Asked;
 use super::refusal::Refusal;
 use super::source::Source;
 use super::turns::Turn;
+use super::worked;
 use crate::admission::{self, Answer, Incoming, Outcome, ReviewError};
 use crate::cluster::{self, Cluster, ClusterError};
 use crate::log::Decision;
@@ -60,6 +61,10 @@ impl<C: Cluster> Handler<C> {
         asked: &Asked,
         turn: &InTurn,
     ) -> Result<Pass<'s>, Refusal> {
+        let is_calm = matches!(turn, InTurn::Calm);
+        if is_calm {
+            worked::begin(asked.start);
+        }
         let incoming = admission::read(body).map_err(|error| no_review(&error))?;
         // As long as the uid is known, a bug is a denial in words.
         let answer = match AssertUnwindSafe(self.answer_at_once(&incoming)).catch_unwind().await {
@@ -67,7 +72,6 @@ impl<C: Cluster> Handler<C> {
             Ok(Err(waits)) => return Ok(Pass::Waits(waits)),
             Err(_) => self.failed(&incoming),
         };
-        let is_calm = matches!(turn, InTurn::Calm);
         let (body, duration) = self.tell(&incoming, answer, asked);
         if is_calm {
             self.turns.note(&asked.source, incoming.namespace(), duration);
@@ -84,6 +88,7 @@ impl<C: Cluster> Handler<C> {
         facts: &Result<Facts, ClusterError>,
     ) -> Result<Vec<u8>, Refusal> {
         let begun = Instant::now();
+        worked::begin(begun);
         let incoming = admission::read(body).map_err(|error| no_review(&error))?;
         let answered = catch_unwind(AssertUnwindSafe(|| self.answer_with(&incoming, facts)));
         let answer = answered.unwrap_or_else(|_| self.failed(&incoming));

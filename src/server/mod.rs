@@ -22,6 +22,7 @@ mod table;
 pub mod tls;
 mod tls_error;
 mod turns;
+mod worked;
 
 pub use accept::spawn;
 pub use client_ca::ClientAuthorities;

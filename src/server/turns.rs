@@ -9,6 +9,7 @@
 
 use super::budget::has_room;
 use super::source::Source;
+use super::worked;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,14 +90,14 @@ impl Turns {
 
     /// Notes how long a decision without a turn took.
     pub(super) fn note(&self, source: &Arc<Source>, namespace: &str, time: Duration) {
-        if time >= LONG {
+        if is_long(time) {
             self.note_long(Arc::as_ptr(source) as usize, namespace, time);
         }
     }
 
     #[cold]
     fn note_long(&self, source: usize, namespace: &str, time: Duration) {
-        self.lock().charge(source, namespace, time);
+        self.lock().charge(source, namespace, time, true);
         self.is_busy.store(true, Ordering::Relaxed);
     }
 
@@ -129,6 +130,7 @@ impl Turns {
             tokio::task::yield_now().await;
         }
         turn.begun = Instant::now();
+        worked::begin(turn.begun);
         Ok(turn)
     }
 
@@ -172,7 +174,8 @@ impl Turns {
     fn pass_on(self: &Arc<Self>, turn: &Turn) {
         let now = Instant::now();
         let mut queue = self.lock();
-        queue.charge(turn.source, &turn.namespace, now - turn.begun);
+        let time = now - turn.begun;
+        queue.charge(turn.source, &turn.namespace, time, is_long(time));
         while let Some((source, namespace, next)) = queue.next() {
             queue.waiting -= 1;
             match next.send(self.turn(source, namespace)) {
@@ -186,6 +189,11 @@ impl Turns {
             self.is_busy.store(false, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether a decision that ends now, after this time, took long of itself.
+fn is_long(time: Duration) -> bool {
+    time >= LONG && worked::at_most() >= LONG
 }
 
 impl Queue {
@@ -205,8 +213,8 @@ impl Queue {
             .or_insert_with(|| OfNamespace { used: clock, ..OfNamespace::default() })
     }
 
-    fn charge(&mut self, source: usize, namespace: &str, time: Duration) {
-        if time >= LONG {
+    fn charge(&mut self, source: usize, namespace: &str, time: Duration, is_long: bool) {
+        if is_long {
             self.last_long = Some(Instant::now());
         }
         self.slice += time;
@@ -250,6 +258,11 @@ mod tests {
         Arc::new(Source::alone(ByteBudget::new(0), ByteBudget::new(0)))
     }
 
+    fn work(time: Duration) {
+        let before = worked::of_thread();
+        while worked::of_thread() - before < time {}
+    }
+
     /// Decisions that wait, each noted by its name when it has its turn, which then takes this
     /// long.
     fn decide(
@@ -263,7 +276,7 @@ mod tests {
         tokio::spawn(async move {
             let turn = turns.enter(&source, namespace).await.unwrap();
             order.lock().unwrap().push(namespace);
-            std::thread::sleep(time);
+            work(time);
             drop(turn);
         })
     }
@@ -293,19 +306,35 @@ mod tests {
         let first = turns.enter(&source, "a").await.unwrap();
         let mut gone = Box::pin(turns.enter(&source, "b"));
         let mut late = Box::pin(turns.enter(&source, "c"));
-        assert!(
-            std::future::poll_fn(|cx| std::task::Poll::Ready(gone.as_mut().poll(cx).is_pending()))
-                .await
-        );
-        assert!(
-            std::future::poll_fn(|cx| std::task::Poll::Ready(late.as_mut().poll(cx).is_pending()))
-                .await
-        );
+        for waiting in [&mut gone, &mut late] {
+            let pending = std::future::poll_fn(|cx| {
+                std::task::Poll::Ready(waiting.as_mut().poll(cx).is_pending())
+            });
+            assert!(pending.await);
+        }
         // It has its turn, and goes before it knows.
         drop(first);
         drop(gone);
         drop(late.await.unwrap());
         assert!(!turns.is_busy(), "none of them was long");
+    }
+
+    #[tokio::test]
+    async fn a_decision_that_stands_still_is_not_long() {
+        let (turns, source) = (Arc::new(Turns::new(16)), source());
+        let decide = |act: fn(Duration)| {
+            let begun = Instant::now();
+            worked::begin(begun);
+            act(2 * LONG);
+            turns.note(&source, "a", begun.elapsed());
+            turns.is_busy()
+        };
+        assert!(!decide(std::thread::sleep));
+        let turn = turns.enter(&source, "a").await.unwrap();
+        std::thread::sleep(2 * LONG);
+        drop(turn);
+        assert!(!turns.is_busy());
+        assert!(decide(work));
     }
 
     #[tokio::test]
