@@ -260,7 +260,7 @@ mod tests {
 
     fn work(time: Duration) {
         let before = worked::of_thread();
-        while worked::of_thread() - before < time {}
+        while worked::of_thread().saturating_sub(before) < time {}
     }
 
     /// Decisions that wait, each noted by its name when it has its turn, which then takes this
