@@ -71,7 +71,6 @@ impl<'a> Cursor<'a> {
                     b'}' => break,
                     _ => return Err(self.error(Problem::Syntax("a comma or }"))),
                 }
-                self.peek()?;
             }
         }
         self.at += 1;
@@ -114,10 +113,8 @@ impl<'a> Cursor<'a> {
 
     /// Checks that nothing but blanks follows.
     pub fn end(&mut self) -> Result<(), JsonError> {
-        match self.peek() {
-            Err(_) => Ok(()),
-            Ok(_) => Err(self.error(Problem::Trailing)),
-        }
+        self.step_over_blanks();
+        if self.at < self.bytes.len() { Err(self.error(Problem::Trailing)) } else { Ok(()) }
     }
 
     /// Counts an entry that is kept: three bytes of text may become half a KiB in memory.
@@ -138,13 +135,14 @@ impl<'a> Cursor<'a> {
 
     #[cold]
     fn peek_after_blanks(&mut self) -> Result<u8, JsonError> {
-        while let Some(byte) = self.bytes.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Ok(*byte);
-            }
+        self.step_over_blanks();
+        self.bytes.get(self.at).copied().ok_or_else(|| self.error(Problem::End))
+    }
+
+    fn step_over_blanks(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
             self.at += 1;
         }
-        Err(self.error(Problem::End))
     }
 
     #[inline]

@@ -168,10 +168,13 @@ impl<'a> Present<'a> {
 
     /// An entry was inserted: what comes after it is one further.
     fn insert(&mut self, index: usize) {
-        *self.length.get_or_insert_default() += 1;
-        for later in self.named.iter_mut().chain(&mut self.referring).flatten() {
-            *later += usize::from(*later >= index);
+        let length = self.length.get_or_insert_default();
+        if index < *length {
+            for later in self.named.iter_mut().chain(&mut self.referring).flatten() {
+                *later += usize::from(*later >= index);
+            }
         }
+        *length += 1;
     }
 }
 
