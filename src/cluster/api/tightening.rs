@@ -92,22 +92,26 @@ impl Tightening {
         }
     }
 
-    /// Looks once, and tightens what is loose. Entries and guard are independent: a refusal of one
-    /// does not keep the other from it.
+    /// Looks once, and tightens what is loose; each on its own, so that one that is refused keeps
+    /// no other from it. Each patch is for the version that was read before it.
     async fn tighten(&self) -> (Vec<Tightened>, Option<StoreError>) {
-        let (mut done, mut error) = (Vec::new(), None);
-        match Configuration::read(&self.client, &self.configuration).await {
-            Ok(None) => {}
-            Ok(Some(configuration)) => {
-                let loose = loose(configuration.entries(), &self.entries);
-                match self.tighten_entries(&loose, &configuration.version()).await {
-                    Ok(()) => {
-                        done.extend(loose.into_iter().map(|(_, name)| Tightened::Entry(name)));
-                    }
-                    Err(refused) => error = Some(refused),
+        let (mut done, mut error, mut tried) = (Vec::new(), None, Vec::new());
+        loop {
+            let configuration = match Configuration::read(&self.client, &self.configuration).await {
+                Ok(Some(configuration)) => configuration,
+                Ok(None) => break,
+                Err(unread) => {
+                    error = Some(failed(unread));
+                    break;
                 }
+            };
+            let mut loose = loose(configuration.entries(), &self.entries).into_iter();
+            let Some((index, name)) = loose.find(|(_, name)| !tried.contains(name)) else { break };
+            match self.tighten_entry(index, &configuration.version()).await {
+                Ok(()) => done.push(Tightened::Entry(name.clone())),
+                Err(refused) => error = Some(refused),
             }
-            Err(unread) => error = Some(failed(unread)),
+            tried.push(name);
         }
         match self.tighten_guard().await {
             Ok(true) => done.push(Tightened::Guard),
@@ -117,21 +121,15 @@ impl Tightening {
         (done, error)
     }
 
-    async fn tighten_entries(
+    async fn tighten_entry(
         &self,
-        loose: &[(usize, String)],
+        index: usize,
         version: &ResourceVersion,
     ) -> Result<(), StoreError> {
-        if loose.is_empty() {
-            return Ok(());
-        }
-        let strict = |(index, _): &(usize, String)| {
-            let path = format!("/webhooks/{index}/failurePolicy");
-            json!({"op": "replace", "path": path, "value": "Fail"})
-        };
-        let operations = std::iter::once(at_version(version)).chain(loose.iter().map(strict));
+        let path = format!("/webhooks/{index}/failurePolicy");
+        let patch = json!([at_version(version), {"op": "replace", "path": path, "value": "Fail"}]);
         self.client
-            .patch(&Configuration::path(&self.configuration), bytes(&operations.collect()))
+            .patch(&Configuration::path(&self.configuration), bytes(&patch))
             .await
             .map_err(failed)
     }
