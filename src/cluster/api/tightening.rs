@@ -126,8 +126,9 @@ impl Tightening {
         index: usize,
         version: &ResourceVersion,
     ) -> Result<(), StoreError> {
-        let path = format!("/webhooks/{index}/failurePolicy");
-        let patch = json!([at_version(version), {"op": "replace", "path": path, "value": "Fail"}]);
+        let policy = format!("/webhooks/{index}/failurePolicy");
+        let strict = json!({"op": "replace", "path": policy, "value": "Fail"});
+        let patch = json!([at_version(version), strict]);
         self.client
             .patch(&Configuration::path(&self.configuration), bytes(&patch))
             .await
