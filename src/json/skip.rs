@@ -69,9 +69,11 @@ impl Cursor<'_> {
                     return Ok(());
                 }
                 Some(b'\\') => {
-                    self.skip_escape()?;
-                    while scan::short_escape(self.bytes, self.at).is_some() {
-                        self.at += 2;
+                    while self.bytes.get(self.at) == Some(&b'\\') {
+                        self.skip_escape()?;
+                        while scan::short_escape(self.bytes, self.at).is_some() {
+                            self.at += 2;
+                        }
                     }
                 }
                 Some(_) => return Err(self.error(Problem::ControlCharacter)),

@@ -75,10 +75,14 @@ pub(super) fn decode(source: &str) -> Result<String, JsonError> {
         if next == source.len() {
             return Ok(text);
         }
-        text.push(rest.escape()?);
-        while let Some(plain) = scan::short_escape(rest.bytes, rest.at) {
-            text.push(char::from(plain));
-            rest.at += 2;
+        // A text may be nothing but escapes: the next special byte is not looked for between two.
+        while rest.bytes.get(rest.at) == Some(&b'\\') {
+            if let Some(plain) = scan::short_escape(rest.bytes, rest.at) {
+                text.push(char::from(plain));
+                rest.at += 2;
+            } else {
+                text.push(rest.long_escape()?);
+            }
         }
     }
 }
@@ -144,7 +148,7 @@ impl<'a> Cursor<'a> {
                 let is_short = scan::SHORT_ESCAPES[usize::from(self.bytes[letter])] != 0;
                 if !is_short && letter > checked {
                     self.at = letter - 1;
-                    self.escape()?;
+                    self.long_escape()?;
                     checked = self.at;
                 }
                 letters &= letters - 1;
@@ -183,6 +187,11 @@ impl<'a> Cursor<'a> {
             self.at += 2;
             return Ok(char::from(plain));
         }
+        self.long_escape()
+    }
+
+    /// An escape of more than two bytes.
+    fn long_escape(&mut self) -> Result<char, JsonError> {
         match self.bytes.get(self.at + 1) {
             Some(b'u') => self.unicode_escape(),
             Some(_) => Err(self.error(Problem::Escape)),
@@ -273,5 +282,41 @@ impl fmt::Debug for Text<'_> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Pieces of a string: plain, escaped, wrong.
+    fn piece() -> impl Strategy<Value = &'static str> {
+        let plain = proptest::sample::select(&["a", "bcd", "é", "0123456789"][..]);
+        let escapes = [r"\n", r#"\""#, r"\\", r"\/", r"\u0041", r"\u00e9", r"\ud83d\ude00"];
+        let wrong = [r"\x", r"\ud83d", r"\ude00", r"\u00g0", "\u{1}", "\"", "\\"];
+        prop_oneof![
+            40 => plain,
+            60 => proptest::sample::select(escapes.to_vec()),
+            1 => proptest::sample::select(wrong.to_vec()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn long_texts_read_as_serde_json_reads_them(
+            pieces in proptest::collection::vec(piece(), 0..80),
+            behind in 0_usize..130,
+        ) {
+            let json = format!("\"{}\"{}", pieces.concat(), " ".repeat(behind));
+            let ours = crate::json::from_slice::<Text<'_>>(json.as_bytes());
+            let theirs = serde_json::from_str::<String>(&json);
+            prop_assert_eq!(ours.as_deref().ok(), theirs.as_deref().ok(), "{}", json);
+        }
     }
 }
