@@ -8,7 +8,8 @@ fn main() {
     println!("cargo::rustc-env=KEYSLUICE_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
     println!("cargo::rustc-env=KEYSLUICE_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     println!("cargo::rerun-if-env-changed=KEYSLUICE_COMMIT");
-    // In a worktree `.git` is a file; a path that does not exist would rebuild everything each time.
+    // In a worktree `.git` is a file. A path that does not exist would rebuild everything each
+    // time.
     let head = git(&["rev-parse", "--git-path", "HEAD"]);
     println!("cargo::rerun-if-changed={}", head.as_deref().unwrap_or("build.rs"));
 }

@@ -127,7 +127,10 @@ mod tests {
         patch.insert("/c", Some(2), 1, json!(3));
         assert_eq!(
             String::from_utf8_lossy(patch.to_json()),
-            r#"[{"op":"add","path":"/a","value":[1]},{"op":"add","path":"/b/-","value":2},{"op":"add","path":"/c/1","value":3}]"#
+            concat!(
+                r#"[{"op":"add","path":"/a","value":[1]},{"op":"add","path":"/b/-","value":2},"#,
+                r#"{"op":"add","path":"/c/1","value":3}]"#
+            )
         );
         let mut document = json!({"b": [0, 1], "c": [0, 1]});
         json_patch::patch(&mut document, &patch.to_json_patch()).unwrap();

@@ -191,7 +191,8 @@ mod tests {
         .unwrap();
         assert_eq!(
             empty,
-            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "u", "allowed": true}})
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+                "response": {"uid": "u", "allowed": true}})
         );
         let mut patch = Patch::default();
         patch.add("/x", json!(1));
@@ -223,13 +224,15 @@ mod tests {
         .unwrap();
         assert_eq!(
             body["response"],
-            json!({"uid": "u", "allowed": false, "status": {"code": 400, "reason": "BadRequest", "message": "KS1 no"}})
+            json!({"uid": "u", "allowed": false,
+                "status": {"code": 400, "reason": "BadRequest", "message": "KS1 no"}})
         );
         let status = serde_json::to_value(Status::new(429, "later")).unwrap();
         let details = json!({"retryAfterSeconds": 1});
         assert_eq!(
             status,
-            json!({"code": 429, "reason": "TooManyRequests", "message": "later", "details": details})
+            json!({"code": 429, "reason": "TooManyRequests", "message": "later",
+                "details": details})
         );
     }
 }

@@ -23,7 +23,8 @@ fn answer(request: &Value) -> Value {
 }
 
 fn pod() -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"azure.workload.identity/use": "true"}},
+    json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "p", "labels": {"azure.workload.identity/use": "true"}},
         "spec": {"containers": [{"name": "c"}]}})
 }
 
@@ -111,7 +112,8 @@ fn what_is_no_review_is_an_error_with_the_reason() {
 fn the_needs_of_a_pod_are_its_account_and_its_classes() {
     let mut with_volume = pod();
     with_volume["spec"]["serviceAccountName"] = json!("sa");
-    with_volume["spec"]["volumes"] = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
+    with_volume["spec"]["volumes"] = json!([{"name": "v", "csi": {
+        "driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
     let body =
         review(&json!({"uid": "u", "operation": "CREATE", "object": with_volume})).to_string();
     let incoming = read(body.as_bytes()).unwrap();
@@ -165,7 +167,8 @@ fn a_pod_that_is_left_alone_says_why() {
         read(body.as_bytes()).unwrap().answer(&settings(), &facts).because()
     };
     let mut left = pod();
-    left["spec"]["volumes"] = json!([{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
+    left["spec"]["volumes"] = json!([{"name": "v", "csi": {
+        "driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
     assert!(
         because(&left)
             .unwrap()

@@ -53,3 +53,5 @@ pub fn from_slice<'a, T: Read<'a>>(bytes: &'a [u8]) -> Result<T, JsonError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;

@@ -24,7 +24,8 @@ macro_rules! view {
                 &mut self,
                 cursor: &mut $crate::json::Cursor<'a>,
             ) -> Result<(), $crate::json::JsonError> {
-                #[allow(non_camel_case_types, clippy::enum_variant_names, reason = "one bit a field, named after it")]
+                // Named as the fields.
+                #[allow(non_camel_case_types, clippy::enum_variant_names)]
                 #[derive(Clone, Copy)]
                 enum Bit { $($field),* }
                 let mut seen = 0_u32;

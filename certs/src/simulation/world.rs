@@ -29,8 +29,8 @@ pub(super) struct Shared {
     latest: Option<Vec<String>>,
     /// What was published, and until when it was the latest (`None`: it is).
     history: Vec<(Vec<Certificate>, Option<u64>)>,
-    /// The path that was named, and until when it was (`None`: it is); whether nobody may know it
-    /// any more.
+    /// A path of the configuration, when it was replaced (`None`: not yet), and whether no replica
+    /// may still answer it.
     pub(super) named: Vec<(String, Option<u64>, bool)>,
     pub(super) published_paths: usize,
     pub(super) reasons: Vec<Reason>,
@@ -119,8 +119,9 @@ impl World {
 
     /// The other promise: whatever path an API server that is at most `propagation` behind calls is
     /// answered by every replica that serves; at once, or after the one look that follows an
-    /// unknown path. What somebody else wrote and somebody else overwrote no replica may have seen,
-    /// nor what a replica overwrote before somebody changed the Secret.
+    /// unknown path. Two kinds of paths are exempt, because no replica may have seen them: a
+    /// foreign path that another foreign write replaced, and a path that a replica replaced before
+    /// a foreign change of the Secret.
     pub(super) fn check_path(&self, number: usize, replica: &Replica) -> Result<(), TestCaseError> {
         let shared = self.shared.lock().unwrap();
         let answered = replica.answered();

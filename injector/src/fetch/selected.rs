@@ -37,7 +37,7 @@ impl Fetcher {
         let names = names(listed);
         let mut update = ItemUpdate::default();
         if names.is_empty() {
-            update.fetched.warnings.push(format!("{}: there is none", item.source()));
+            update.fetched.warnings.push(format!("{}: no secret matches", item.source()));
         }
         let too_large = |what: std::fmt::Arguments<'_>| {
             Fault::new(KS430, Class::Slow, format_args!("{}: {what}", item.source()))

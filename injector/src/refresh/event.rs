@@ -1,4 +1,4 @@
-//! What the machine is told, and what it wants done.
+//! The inputs of the machine, and the actions that it returns.
 
 use super::Swap;
 use crate::fault::Fault;

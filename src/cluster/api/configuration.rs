@@ -217,7 +217,10 @@ pub fn watch_configuration(
                         tracing::warn!(configuration, %error, "{KS707} a changed caBundle is seen \
                             only at the next regular look");
                     } else {
-                        tracing::debug!(configuration, failures, %error, "the watch of the webhook configuration failed again");
+                        tracing::debug!(
+                            configuration, failures, %error,
+                            "the watch of the webhook configuration failed again"
+                        );
                     }
                 }
             }

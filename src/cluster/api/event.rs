@@ -271,8 +271,9 @@ mod tests {
 
     #[test]
     fn unknown_fields_nulls_and_unknown_types_are_read_past() {
-        let line = r#"{"type":"ADDED","new":[{}],"object":{"kind":"PartialObjectMetadata","metadata":{"name":"a","namespace":"n",
-            "annotations":null,"managedFields":[{"f:x":{}}],"resourceVersion":"7"},"status":{"x":1}}}"#;
+        let line = r#"{"type":"ADDED","new":[{}],"object":{"kind":"PartialObjectMetadata",
+            "metadata":{"name":"a","namespace":"n","annotations":null,
+            "managedFields":[{"f:x":{}}],"resourceVersion":"7"},"status":{"x":1}}}"#;
         let event = Event::read(line.as_bytes()).unwrap();
         let Item::Readable(object) = &event.item else { panic!("{event:?}") };
         assert_eq!(
@@ -302,7 +303,8 @@ mod tests {
                 "{event:?}"
             );
         }
-        let refusal = br#"{"type":"ERROR","object":{"kind":"Status","metadata":{},"code":410,"message":"gone"}}"#;
+        let refusal = br#"{"type":"ERROR",
+            "object":{"kind":"Status","metadata":{},"code":410,"message":"gone"}}"#;
         assert_eq!(Event::read(refusal).unwrap().kind, EventKind::Error);
         let status = Status::of_event(refusal);
         assert_eq!((status.code, &*status.message), (410, "gone"));
@@ -312,7 +314,8 @@ mod tests {
     fn of_an_unreadable_object_the_name_is_known_as_far_as_it_is_one() {
         for (object, namespace, name, version) in [
             (
-                r#"{"metadata":{"name":"a","namespace":"n","resourceVersion":"7","annotations":{"x":1}}}"#,
+                r#"{"metadata":{"name":"a","namespace":"n","resourceVersion":"7",
+                    "annotations":{"x":1}}}"#,
                 "n",
                 "a",
                 "7",

@@ -177,7 +177,8 @@ mod tests {
     }
 
     fn azure(objects_bytes: usize) -> Value {
-        json!({"provider": "azure", "parameters": {"keyvaultName": "kv-1", "objects": "x".repeat(objects_bytes)}})
+        let objects = "x".repeat(objects_bytes);
+        json!({"provider": "azure", "parameters": {"keyvaultName": "kv-1", "objects": objects}})
     }
 
     #[test]
@@ -221,11 +222,13 @@ mod tests {
 
     #[test]
     fn classes_are_charged_what_they_take_and_leave_room_for_those_of_another_namespace() {
+        let parameters: serde_json::Map<_, _> =
+            (0..4000).map(|at| (at.to_string(), json!(""))).collect();
         let shapes = [
             azure(60_000),
             json!({"provider": "azure", "secretObjects": [{"data": vec![json!({}); 2000]}]}),
             json!({"provider": "azure", "secretObjects": vec![json!({}); 2000]}),
-            json!({"provider": "azure", "parameters": (0..4000).map(|at| (at.to_string(), json!(""))).collect::<serde_json::Map<_, _>>()}),
+            json!({"provider": "azure", "parameters": parameters}),
         ];
         for shape in shapes {
             let mut table = ProviderClasses::new(4 * MEBIBYTE);

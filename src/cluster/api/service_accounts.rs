@@ -141,7 +141,10 @@ mod tests {
     #[test]
     fn accounts_without_end_leave_room_for_those_of_another_namespace() {
         let mut table = table();
-        let id = |name: &str| json!({"azure.workload.identity/client-id": format!("{name}{}", "x".repeat(200))});
+        let id = |name: &str| {
+            let id = format!("{name}{}", "x".repeat(200));
+            json!({"azure.workload.identity/client-id": id})
+        };
         for number in 0..20_000 {
             let name = format!("a{number}");
             upsert(&mut table, &annotated("greedy", &name, &id(&name)));
@@ -181,7 +184,9 @@ mod tests {
         let plain = table.bytes();
         upsert(
             &mut table,
-            r#"{"metadata":{"namespace":"n","name":"a","annotations":{"azure.workload.identity/client-id":"id","azure.workload.identity/client_id":"typo"}}}"#,
+            r#"{"metadata":{"namespace":"n","name":"a","annotations":{
+                "azure.workload.identity/client-id":"id",
+                "azure.workload.identity/client_id":"typo"}}}"#,
         );
         let account = table.find("n", "a").unwrap();
         assert_eq!(account.client_id.as_deref(), Some("id"));

@@ -197,18 +197,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_sums_are_the_objects(steps in prop::collection::vec((0usize..6, 0u32..8, 0usize..3000), 0..200)) {
+        fn the_sums_are_the_objects(
+            steps in prop::collection::vec((0usize..6, 0u32..8, 0usize..3000), 0..200)
+        ) {
             let mut shares = Shares::new(20_000);
             for (namespace, key, bytes) in steps {
                 let name = format!("n{namespace}");
-                let known = if bytes < 500 { !shares.remove(&name, &key) } else { shares.keep(&name, key, Bytes(bytes)) };
+                let known = if bytes < 500 {
+                    !shares.remove(&name, &key)
+                } else {
+                    shares.keep(&name, key, Bytes(bytes))
+                };
                 prop_assert_eq!(shares.find(&name, &key).is_some(), known && bytes >= 500);
                 let sum: usize = shares.namespaces.values().map(|held| held.bytes).sum();
-                let objects: usize = shares.namespaces.values().map(|held| held.objects.len()).sum();
+                let counts = shares.namespaces.values().map(|held| held.objects.len());
+                let objects: usize = counts.sum();
                 prop_assert_eq!((sum, objects), (shares.bytes(), shares.len()));
                 prop_assert!(shares.bytes() <= 20_000);
+                let namespaces = shares.namespaces.iter();
                 let sizes: BTreeSet<_> =
-                    shares.namespaces.iter().map(|(name, held)| (held.bytes, Arc::clone(name))).collect();
+                    namespaces.map(|(name, held)| (held.bytes, Arc::clone(name))).collect();
                 prop_assert_eq!(&sizes, &shares.by_size);
             }
         }

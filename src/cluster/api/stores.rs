@@ -96,9 +96,12 @@ impl SecretStore for CertificateSecret {
             data.0.iter().map(|(key, value)| (key, BASE64_STANDARD.encode(value))).collect();
         let written = match version {
             None => {
-                let labels = json!({"app.kubernetes.io/name": "keysluice", "app.kubernetes.io/managed-by": "keysluice"});
-                let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "labels": labels});
-                let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data});
+                let labels = json!({"app.kubernetes.io/name": "keysluice",
+                    "app.kubernetes.io/managed-by": "keysluice"});
+                let SecretName { namespace, name } = &self.name;
+                let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
+                let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
+                    "type": "Opaque", "data": data});
                 self.client.create(&self.collection(), bytes(&secret)).await
             }
             Some(version) => {

@@ -316,7 +316,8 @@ fn refusal(status: &Status<'_>) -> End {
 /// for it to come.
 fn is_gone(status: Option<u16>, error: &ApiError) -> bool {
     status == Some(410)
-        || matches!(error, ApiError::Refused { message, .. } if message.contains("Too large resource version"))
+        || matches!(error, ApiError::Refused { message, .. }
+            if message.contains("Too large resource version"))
 }
 
 fn path<T: Table>(query: &[String]) -> String {

@@ -20,7 +20,7 @@ fn a_lost_secret_heals_without_a_request_lost() {
         (replica.serving, replica.sightings) = before;
         assert_eq!(replica.at(160), [Reason::PromoteAuthority]);
         assert_eq!(*replica.served(), next);
-        assert!(replica.trusts(&old), "somebody may still serve the lost leaf");
+        assert!(replica.trusts(&old), "another replica may still serve the lost leaf");
         replica.at(1200);
         assert!(!replica.trusts(&old));
     }

@@ -1,4 +1,4 @@
-//! What the schedule is told, and what it wants done.
+//! The inputs of the schedule, and the actions that it returns.
 
 use crate::fault::{Class, Fault};
 use std::time::Duration;
