@@ -1,13 +1,10 @@
 //! The token request to Entra (OAuth 2.0 client credentials with a JWT assertion).
 
+use super::answer::{Refused, receive};
 use super::assertion_source::AssertionSource;
-use super::entra_error::EntraError;
 use super::error::IdentityError;
-use super::token::{self, Grant};
-use crate::foreign::Head;
-use crate::http::{self, Http};
-use crate::throttle::retry_after;
-use secrecy::ExposeSecret;
+use super::token::Grant;
+use crate::http::Http;
 
 /// What a token request needs.
 #[derive(Debug, Clone, Copy)]
@@ -46,30 +43,24 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
         ("client_assertion", assertion.expose()),
     ];
-    let response = http::send(http.client()?.post(url).form(&form)).await.map_err(network)?;
-    let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
-    let head = Head::of(&response);
-    let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;
-    let body = body.expose_secret();
-    if let Some(grant) = token::parse(body).filter(|_| status == 200) {
-        return Ok(grant);
-    }
-    let Some(error) = EntraError::parse(status, body) else {
-        let foreign = Box::new(head.with(body));
-        return Err(IdentityError::Foreign {
+    let answer = receive(http.client()?.post(url).form(&form)).await.map_err(network)?;
+    let Refused { retry_after, error, .. } = match answer {
+        Ok(grant) => return Ok(grant),
+        Err(refused) => refused,
+    };
+    Err(match error {
+        Ok(error) => IdentityError::Entra {
+            client_id: client_id.to_owned(),
+            tenant_id: tenant_id.to_owned(),
+            claims: error.is_about_assertion().then(|| Box::new(assertion.claims())),
+            error: Box::new(error),
+            retry_after,
+        },
+        Err(foreign) => IdentityError::Foreign {
             endpoint: authority.to_owned(),
             imds: false,
             foreign,
-            retry_after: wait,
-        });
-    };
-    let error = Box::new(error);
-    let claims = error.is_about_assertion().then(|| Box::new(assertion.claims()));
-    Err(IdentityError::Entra {
-        client_id: client_id.to_owned(),
-        tenant_id: tenant_id.to_owned(),
-        error,
-        claims,
-        retry_after: wait,
+            retry_after,
+        },
     })
 }

@@ -1,12 +1,9 @@
 //! The node's managed identity, from the instance metadata service (IMDS).
 
-use super::entra_error::EntraError;
+use super::answer::{Refused, receive};
 use super::error::IdentityError;
-use super::token::{self, Grant};
-use crate::foreign::Head;
-use crate::http::{self, Http};
-use crate::throttle::retry_after;
-use secrecy::ExposeSecret;
+use super::token::Grant;
+use crate::http::Http;
 
 /// One token for `scope` (whose resource is the part before `/.default`).
 pub(super) async fn token(
@@ -27,28 +24,15 @@ pub(super) async fn token(
         url.push_str("&client_id=");
         url.push_str(&percent_encoded(client_id));
     }
-    let response = http::send(http.plain_client()?.get(url).header("Metadata", "true"))
-        .await
-        .map_err(network)?;
-    let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
-    let head = Head::of(&response);
-    let body = http::body(response, http::BODY_LIMIT_BYTES).await.map_err(network)?;
-    let body = body.expose_secret();
-    if let Some(grant) = token::parse(body).filter(|_| status == 200) {
-        return Ok(grant);
-    }
+    let request = http.plain_client()?.get(url).header("Metadata", "true");
+    let Refused { status, retry_after, error } = match receive(request).await.map_err(network)? {
+        Ok(grant) => return Ok(grant),
+        Err(refused) => refused,
+    };
     let endpoint = endpoint.to_owned();
-    // The same fields as Entra's.
-    Err(match EntraError::parse(status, body) {
-        Some(error) => {
-            IdentityError::Imds { endpoint, status, text: error.to_string(), retry_after: wait }
-        }
-        None => IdentityError::Foreign {
-            endpoint,
-            imds: true,
-            foreign: Box::new(head.with(body)),
-            retry_after: wait,
-        },
+    Err(match error {
+        Ok(error) => IdentityError::Imds { endpoint, status, text: error.to_string(), retry_after },
+        Err(foreign) => IdentityError::Foreign { endpoint, imds: true, foreign, retry_after },
     })
 }
 

@@ -1,6 +1,7 @@
 //! Access tokens: one request per credential and scope. A token is kept until shortly before it
 //! expires, and stays in use while its renewal fails.
 
+mod answer;
 mod assertion;
 mod assertion_source;
 mod cache;

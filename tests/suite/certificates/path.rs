@@ -9,6 +9,7 @@ use crate::suite::support::caller::Caller;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Instant;
 
 /// API servers are at most so far behind.
@@ -91,6 +92,16 @@ async fn replicas_share_one_path_also_with_those_that_start_later() {
     assert_eq!(named.len(), 1, "{named:?}");
 }
 
+/// A configuration without certificate and path, and two replicas that are ready.
+async fn two_replicas(server: &ApiServer, scratch: &Path) -> [Replica; 2] {
+    server.world().put_entries(CONFIGURATION, None, true);
+    let mut replicas = [1, 2].map(|number| Replica::start(server, scratch, number, &PROPAGATION));
+    for replica in &mut replicas {
+        replica.until_ready().await;
+    }
+    replicas
+}
+
 /// Calls as an API server does that may be a little behind: what is promised is an answer as long
 /// as the path is named or was until lately.
 async fn call_promised(server: &ApiServer, replica: &mut Replica, called: &str) {
@@ -114,12 +125,7 @@ async fn call_both(server: &ApiServer, replicas: &mut [Replica; 2], before: &str
 #[tokio::test]
 async fn a_configuration_that_is_reset_is_healed_and_no_review_is_refused() {
     let Stage { server, scratch } = stage();
-    server.world().put_entries(CONFIGURATION, None, true);
-    let mut replicas =
-        [1, 2].map(|number| Replica::start(&server, scratch.path(), number, &PROPAGATION));
-    for replica in &mut replicas {
-        replica.until_ready().await;
-    }
+    let mut replicas = two_replicas(&server, scratch.path()).await;
     let ours = path(&server);
     for reset in [
         None,
@@ -196,12 +202,7 @@ async fn a_lost_path_is_taken_from_the_configuration() {
 #[tokio::test]
 async fn a_path_written_into_the_secret_is_used_once_every_replica_knows_it() {
     let Stage { server, scratch } = stage();
-    server.world().put_entries(CONFIGURATION, None, true);
-    let mut replicas =
-        [1, 2].map(|number| Replica::start(&server, scratch.path(), number, &PROPAGATION));
-    for replica in &mut replicas {
-        replica.until_ready().await;
-    }
+    let mut replicas = two_replicas(&server, scratch.path()).await;
     let (before, new) = (path(&server), "/mutate/abcdefghijklmnopqrstuvwxyz012345");
     let mut moved = secret(&server).unwrap();
     moved["data"]["path"] = json!(BASE64_STANDARD.encode(new));
