@@ -15,7 +15,8 @@ pub(super) struct Refused {
     pub(super) status: u16,
     /// From `Retry-After`.
     pub(super) retry_after: Option<Duration>,
-    /// The endpoint's error (IMDS has the fields of Entra's), or the answer of something that is neither Entra nor IMDS.
+    /// The endpoint's error (IMDS has the fields of Entra's), or the answer of something that is
+    /// neither Entra nor IMDS.
     pub(super) error: Result<EntraError, Box<Foreign>>,
 }
 
