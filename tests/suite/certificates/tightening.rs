@@ -80,6 +80,22 @@ async fn a_refused_tightening_is_told_once_and_tried_again() {
     assert_eq!(log.lines().filter(|line| line.contains("KS715")).count(), 1, "{log}");
 }
 
+/// The policy of the chart allows only the entries that its values name.
+#[tokio::test]
+async fn an_entry_that_stays_loose_by_policy_keeps_no_other_from_tightening() {
+    for kept in [0, 1] {
+        let Stage { server, scratch } = stage();
+        server.world().put_entries(CONFIGURATION, None, true);
+        server.world().kept_loose = Some(kept);
+        let mut replica = Replica::start(&server, scratch.path(), 1, &BOTH);
+        replica.until_ready().await;
+        review(&server, &mut replica).await;
+        until(async || policies(&server)[1 - kept] == "Fail" && guard(&server) == "RGVueQ==").await;
+        assert_eq!(policies(&server)[kept], "Ignore");
+        until(async || replica.process.log().contains("KS715")).await;
+    }
+}
+
 #[tokio::test]
 async fn with_certificates_from_elsewhere_it_only_tightens() {
     let Stage { server, scratch } = stage();

@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) passing_get_fault: Option<GetFault>,
     /// How long the answer to a write takes once it is done.
     pub(crate) write_delay: Duration,
+    /// The entry of the webhook configuration that a policy keeps at `Ignore`.
+    pub(crate) kept_loose: Option<usize>,
     /// Method-less: path and query of every request, in order.
     pub(crate) requests: Vec<String>,
     /// Their methods.
@@ -105,6 +107,7 @@ impl Default for World {
             get_fault: None,
             passing_get_fault: None,
             write_delay: Duration::ZERO,
+            kept_loose: None,
             requests: Vec::new(),
             methods: Vec::new(),
             user_agents: Vec::new(),

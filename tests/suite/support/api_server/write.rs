@@ -45,6 +45,11 @@ pub(super) async fn answer(
         return Err((422, "the test wants a version in every write"));
     }
     json_patch::patch(&mut changed, &patch).map_err(|_| (422, "the patch does not apply"))?;
+    let policy =
+        |of: &Value| of["webhooks"][world.kept_loose?]["failurePolicy"].as_str().map(str::to_owned);
+    if policy(&changed) != policy(object) {
+        return Err((422, "KS722 this entry stays as it is"));
+    }
     if changed["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
         return Err((409, "the object has been modified"));
     }
