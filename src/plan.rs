@@ -20,6 +20,8 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         trusted_ca: None,
         identities: Vec::new(),
         volumes: Vec::new(),
+        kubernetes: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Collision, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_VERSIONS, PathError, Plan,
-    RelativePath, check_selection_directory,
+    RelativePath, SecretKey, check_selection_directory,
 };
 use std::collections::BTreeSet;
 
@@ -69,8 +69,60 @@ impl Plan {
                 PlanError::PathCollision { path, other }
             })?;
         }
+        self.check_secrets()
+    }
+
+    /// Every Secret once, every key once in it and from a file that its volume has.
+    fn check_secrets(&self) -> Result<(), PlanError> {
+        if let Some(kubernetes) = &self.kubernetes {
+            check_directory(&kubernetes.directory)?;
+        }
+        let mut names = BTreeSet::new();
+        for secret in &self.secrets {
+            let refuse =
+                |problem: String| Err(PlanError::Secret { name: secret.name.clone(), problem });
+            if self.kubernetes.is_none() {
+                return refuse("the plan has no field kubernetes".to_owned());
+            }
+            if !is_object_name(&secret.name) || !names.insert(&secret.name) {
+                return refuse("it is not a name of a Secret, or is used twice".to_owned());
+            }
+            let mut keys = BTreeSet::new();
+            for SecretKey { key, volume: name, path } in &secret.data {
+                if !is_secret_key(key) || !keys.insert(key) {
+                    return refuse(format!("key {key:?} is not valid, or is used twice"));
+                }
+                let Some(volume) = self.volumes.iter().find(|volume| volume.name == *name) else {
+                    return refuse(format!("volume {name:?} is not in the plan"));
+                };
+                if !Layout::of(volume).index().contains(path.as_str()) {
+                    return refuse(format!("volume {name:?} has no file {path}"));
+                }
+            }
+        }
         Ok(())
     }
+}
+
+/// Whether an object can have this name: a DNS subdomain.
+pub fn is_object_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty()
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+/// Whether a Secret can have this key.
+pub fn is_secret_key(key: &str) -> bool {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=253).contains(&key.len())
+        && key.bytes().all(is_valid)
+        && key != "."
+        && !key.starts_with("..")
 }
 
 fn check_directory(directory: &str) -> Result<(), PlanError> {
@@ -147,6 +199,14 @@ pub enum PlanError {
         /// Its path.
         source: PathError,
     },
+    /// A Secret that cannot be made.
+    #[error("secret {name:?}: {problem}")]
+    Secret {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Two files on one path, or a file where another needs a directory.
     #[error("file {path} collides with file {other} in the same volume")]
     PathCollision {
@@ -185,6 +245,34 @@ mod tests {
         assert_eq!(Plan::from_json(&text).unwrap(), plan);
     }
 
+    fn secret(name: &str, key: &str, volume: &str, path: &str) -> serde_json::Value {
+        serde_json::json!({"name": name, "type": "Opaque", "class": "c",
+            "data": [{"key": key, "volume": volume, "path": path}]})
+    }
+
+    #[test]
+    fn secrets_are_made_from_files_of_the_plan() {
+        let good = || secret("db", "password", "v", "db");
+        let cases = [
+            (vec![good()], None),
+            (vec![good(), secret("db.2", "..p", "v", "db")], Some("key \"..p\" is not valid")),
+            (vec![good(), good()], Some("is used twice")),
+            (vec![secret("Db", "p", "v", "db")], Some("not a name of a Secret")),
+            (vec![secret("a..b", "p", "v", "db")], Some("not a name of a Secret")),
+            (vec![secret("db", "a b", "v", "db")], Some("key \"a b\" is not valid")),
+            (vec![secret("db", "p", "w", "db")], Some("volume \"w\" is not in the plan")),
+            (vec![secret("db", "p", "v", "other")], Some("volume \"v\" has no file other")),
+        ];
+        for (secrets, expected) in cases {
+            let mut plan = sample();
+            plan["kubernetes"] = serde_json::json!({"directory": "/api", "hasDriver": true});
+            plan["secrets"] = secrets.into();
+            let error = Plan::from_json(&plan.to_string()).err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), expected.is_some(), "{error:?}");
+            assert!(error.is_none_or(|error| error.contains(expected.unwrap())), "{expected:?}");
+        }
+    }
+
     #[test]
     fn refused_plans_name_the_field() {
         let cases: &[(&str, serde_json::Value, &str)] = &[
@@ -214,6 +302,11 @@ mod tests {
             ),
             ("/volumes/0/files/0/jsonKey", serde_json::json!("a[x]"), "jsonKey"),
             ("/volumes/0/files/0/part", serde_json::json!("leaf"), "unknown variant `leaf`"),
+            (
+                "/secrets",
+                serde_json::json!([secret("db", "password", "v", "db")]),
+                "secret \"db\": the plan has no field kubernetes",
+            ),
             (
                 "/volumes/0/selections",
                 serde_json::json!([{"mode": "0400", "identity": "z",

@@ -9,6 +9,7 @@
 mod calendar;
 mod check;
 mod json_path;
+mod kubernetes;
 mod layout;
 mod names;
 mod plan;
@@ -16,8 +17,9 @@ pub mod reason;
 mod vault_url;
 
 pub use calendar::civil_date;
-pub use check::PlanError;
+pub use check::{PlanError, is_object_name, is_secret_key};
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
+pub use kubernetes::{Kubernetes, Owner, SecretKey, SyncedSecret};
 pub use layout::{
     CERT_AND_KEY, Collision, EntryPaths, FileIndex, Layout, PathSet, check_selection_directory,
 };

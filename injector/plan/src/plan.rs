@@ -1,6 +1,8 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
-use crate::{FileMode, JsonPath, ObjectName, ObjectVersion, RelativePath, VaultUrl};
+use crate::{
+    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, RelativePath, SyncedSecret, VaultUrl,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,6 +36,12 @@ pub struct Plan {
     pub identities: Vec<Identity>,
     /// Where files go.
     pub volumes: Vec<Volume>,
+    /// The API server, where anything below needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
+    /// Kubernetes Secrets that are made from the files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SyncedSecret>,
 }
 
 fn default_run_directory() -> String {
