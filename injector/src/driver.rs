@@ -5,6 +5,7 @@ use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress};
 use crate::log;
 use crate::refresh::{Action, Event, Machine, Report};
+use crate::sync::{Data, Synced, Syncer};
 use keysluice_plan::reason::KS608;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -17,13 +18,34 @@ pub(crate) struct Driver {
     rounds: JoinSet<()>,
     tx: mpsc::UnboundedSender<Progress>,
     progress: mpsc::UnboundedReceiver<Progress>,
+    syncer: Option<Arc<Syncer>>,
+    synced_tx: mpsc::UnboundedSender<(usize, SyncResult)>,
+    synced: mpsc::UnboundedReceiver<(usize, SyncResult)>,
     alarm: Alarm,
 }
+
+type SyncResult = Result<Synced, Fault>;
 
 impl Driver {
     pub(crate) fn new(machine: Machine, fetcher: Arc<Fetcher>) -> Self {
         let (tx, progress) = mpsc::unbounded_channel();
-        Self { machine, fetcher, rounds: JoinSet::new(), tx, progress, alarm: Alarm::new() }
+        let (synced_tx, synced) = mpsc::unbounded_channel();
+        Self {
+            machine,
+            fetcher,
+            rounds: JoinSet::new(),
+            tx,
+            progress,
+            syncer: None,
+            synced_tx,
+            synced,
+            alarm: Alarm::new(),
+        }
+    }
+
+    /// Lets Secrets be made.
+    pub(crate) fn with_syncer(self, syncer: Option<Syncer>) -> Self {
+        Self { syncer: syncer.map(Arc::new), ..self }
     }
 
     /// Waits for what happens next; nothing is lost when the wait is dropped. `None` is nothing for
@@ -35,6 +57,9 @@ impl Driver {
             // vault's silence.
             biased;
             Some(progress) = self.progress.recv() => return Ok(Some(Event::Progress(progress))),
+            Some((secret, result)) = self.synced.recv() => {
+                return Ok(Some(Event::Synced { secret, result }));
+            }
             Some(ended) = self.rounds.join_next() => {
                 return match ended {
                     Ok(()) => Ok(None),
@@ -66,6 +91,20 @@ impl Driver {
     pub(crate) fn fetch(&mut self, volume: usize, items: Vec<usize>, full: bool) {
         let fetcher = Arc::clone(&self.fetcher);
         self.rounds.spawn(fetcher.round(volume, items, full, self.tx.clone()));
+    }
+
+    /// Begins to make a Secret of this content.
+    pub(crate) fn sync(&mut self, secret: usize, data: Result<Data, Fault>) {
+        let (tx, syncer) = (self.synced_tx.clone(), self.syncer.clone());
+        self.rounds.spawn(async move {
+            let result = match (data, syncer) {
+                (Ok(data), Some(syncer)) => syncer.sync(secret, &data).await,
+                (Err(fault), _) => Err(fault),
+                (Ok(_), None) => Ok(Synced::Unchanged),
+            };
+            // The receiver lives as long as this task.
+            let _ = tx.send((secret, result));
+        });
     }
 }
 

@@ -12,8 +12,8 @@ use keysluice_plan::reason::{KS606, KS607, KS608};
 use reqwest::{Client, Proxy, RequestBuilder, Response, redirect};
 use resolver::Resolver;
 use rustix::time::{ClockId, clock_gettime};
-use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecretMut, SecretBox};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -114,12 +114,7 @@ impl std::fmt::Debug for Http {
 impl Http {
     /// Compiled-in roots, plus `trusted_ca`, plus `SSL_CERT_FILE`.
     pub fn new(trusted_ca: Option<&str>, environment: &Environment) -> Result<Self, HttpError> {
-        let roots = roots::store(trusted_ca, environment.ssl_cert_file.as_deref())?;
-        let tls = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| HttpError::Client(error.into()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = tls(roots::store(trusted_ca, environment.ssl_cert_file.as_deref())?)?;
         let proxy = match &environment.https_proxy {
             None => None,
             Some((variable, url)) => Some(
@@ -127,6 +122,11 @@ impl Http {
             ),
         };
         Ok(Self { tls, proxy, current: Mutex::new(Weak::new()) })
+    }
+
+    /// For the cluster's API server: trusts `ca` alone, and uses no proxy.
+    pub fn for_cluster(ca: &[u8]) -> Result<Self, HttpError> {
+        Ok(Self { tls: tls(roots::cluster(ca)?)?, proxy: None, current: Mutex::new(Weak::new()) })
     }
 
     /// The client for vaults and Entra: https only, no redirects.
@@ -163,6 +163,13 @@ impl Http {
             .read_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(30))
     }
+}
+
+fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(crypto_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| HttpError::Client(error.into()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Sends a request and waits for the head of the answer. Before it an endpoint may send any number

@@ -8,7 +8,11 @@ use std::fmt::Write;
 pub(crate) fn open_metrics(json: &str) -> Option<String> {
     let report: Report<'_> = serde_json::from_str(json).ok()?;
     let mut text = String::new();
-    family(&mut text, "ready", "1 when every volume has its first generation");
+    family(
+        &mut text,
+        "ready",
+        "1 when every volume has its first generation and every Secret was made",
+    );
     sample(&mut text, "ready", &[], u64::from(report.ready));
     family(
         &mut text,
@@ -44,8 +48,30 @@ pub(crate) fn open_metrics(json: &str) -> Option<String> {
         let labels = [("volume", &*volume.name), ("code", code(volume.error.as_ref()))];
         sample(&mut text, "volume_failing", &labels, u64::from(volume.error.is_some()));
     }
+    if !report.secrets.is_empty() {
+        secrets(&mut text, &report);
+    }
     text.push_str("# EOF\n");
     Some(text)
+}
+
+/// Only for pods that make some.
+fn secrets(text: &mut String, report: &Report<'_>) {
+    family(text, "secret_age_seconds", "Time since the Secret was last seen to be as it should");
+    for secret in &report.secrets {
+        if let Some(age) = secret.age_seconds {
+            sample(text, "secret_age_seconds", &[("secret", &*secret.name)], age);
+        }
+    }
+    family(
+        text,
+        "secret_failing",
+        "1 when the last try to write the Secret failed; the code says why",
+    );
+    for secret in &report.secrets {
+        let labels = [("secret", &*secret.name), ("code", code(secret.error.as_ref()))];
+        sample(text, "secret_failing", &labels, u64::from(secret.error.is_some()));
+    }
 }
 
 fn code<'a>(error: Option<&'a ErrorReport<'_>>) -> &'a str {
@@ -81,9 +107,12 @@ mod tests {
                 "error": error("KS404")}]);
         let volume = json!({"name": "v", "directory": "/v", "generation": "..g",
             "error": error("KS501"), "files": files});
-        let report = json!({"ready": true, "version": "1", "failing": 1, "volumes": [volume]});
+        let secrets = json!([{"name": "db", "ageSeconds": 3, "error": null},
+            {"name": "tls", "ageSeconds": null, "error": error("KS643")}]);
+        let report = json!({"ready": true, "version": "1", "failing": 1, "volumes": [volume],
+            "secrets": secrets});
         let expected = r#"# TYPE keysluice_ready gauge
-# HELP keysluice_ready 1 when every volume has its first generation.
+# HELP keysluice_ready 1 when every volume has its first generation and every Secret was made.
 keysluice_ready 1
 # TYPE keysluice_object_age_seconds gauge
 # HELP keysluice_object_age_seconds Time since the vault was last seen to have what the file holds.
@@ -95,6 +124,13 @@ keysluice_object_failing{volume="v",path="e",code="KS404"} 1
 # TYPE keysluice_volume_failing gauge
 # HELP keysluice_volume_failing 1 when the last generation could not be written; the code says why.
 keysluice_volume_failing{volume="v",code="KS501"} 1
+# TYPE keysluice_secret_age_seconds gauge
+# HELP keysluice_secret_age_seconds Time since the Secret was last seen to be as it should.
+keysluice_secret_age_seconds{secret="db"} 3
+# TYPE keysluice_secret_failing gauge
+# HELP keysluice_secret_failing 1 when the last try to write the Secret failed; the code says why.
+keysluice_secret_failing{secret="db",code=""} 0
+keysluice_secret_failing{secret="tls",code="KS643"} 1
 # EOF
 "#;
         assert_eq!(open_metrics(&report.to_string()).unwrap(), expected);

@@ -73,6 +73,7 @@ async fn fetch_all(plan: &Arc<Plan>, fetcher: Arc<Fetcher>) -> Result<Machine, F
                 // Only `run` has these.
                 Action::Commit { .. }
                 | Action::RemovePrevious { .. }
+                | Action::Sync { .. }
                 | Action::Ready
                 | Action::Refreshed => {}
             }

@@ -10,7 +10,9 @@ mod outputs;
 mod pending;
 mod rounds;
 pub mod schedule;
+mod secrets;
 pub mod status;
+mod syncing;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,7 @@ use keysluice_plan::reason::KS603;
 use keysluice_plan::{Plan, RelativePath, VaultUrl};
 use pending::PendingOutcomes;
 use schedule::{Schedule, VolumeSpec};
+use secrets::Secrets;
 use status::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,6 +63,11 @@ pub(crate) struct Machine {
     outputs: Vec<Outputs>,
     /// What the schedule has not been told of the rounds under way; per volume.
     pending: Vec<PendingOutcomes>,
+    secrets: Secrets,
+    /// Whether the gate was opened.
+    open: bool,
+    /// Whether files are refreshed on demand, and Secrets may not be yet.
+    refreshed: bool,
     status: Status,
     /// When a vault gave its last complete answer.
     answered: BTreeMap<VaultUrl, Time>,
@@ -99,6 +107,9 @@ impl Machine {
             schedule: Schedule::new(settings, &specs, now),
             pending: outputs.iter().map(|_| PendingOutcomes::default()).collect(),
             outputs,
+            secrets: Secrets::new(plan, settings, now),
+            open: false,
+            refreshed: false,
             status,
             answered: BTreeMap::new(),
             started: now,
@@ -145,8 +156,13 @@ impl Machine {
                 self.committed(volume, result, now, &mut actions)
             }
             Event::Removed { volume, result } => self.removed(volume, result, &mut actions),
+            Event::Synced { secret, result } => {
+                self.synced(secret, result, now, &mut actions);
+                schedule::Event::Tick
+            }
         };
         self.feed(event, now, &mut actions);
+        self.sync(now, &mut actions);
         if self.policy == Policy::AllOrNothing && !self.over {
             actions.extend(self.end());
         }
@@ -167,6 +183,7 @@ impl Machine {
 
     /// Tells the schedule, and passes on what it wants.
     fn feed(&mut self, event: schedule::Event, now: Time, actions: &mut Vec<Action>) {
+        self.confirm_secrets(&event, now);
         for action in self.schedule.on(event, now) {
             let action = match action {
                 schedule::Action::Fetch { volume, files: items } => {
@@ -179,12 +196,12 @@ impl Machine {
                 }
                 schedule::Action::Commit { volume } => Action::Commit { volume },
                 schedule::Action::RemovePrevious { volume } => Action::RemovePrevious { volume },
-                schedule::Action::Ready => {
-                    let after = now.saturating_sub(self.started).as_millis();
-                    actions.push(Action::Report(Report::Info(format!("ready after {after} ms"))));
-                    Action::Ready
+                // The gate opens when the Secrets are made too.
+                schedule::Action::Ready => continue,
+                schedule::Action::Refreshed => {
+                    self.refreshed = true;
+                    continue;
                 }
-                schedule::Action::Refreshed => Action::Refreshed,
                 schedule::Action::GiveUp { permanent } => {
                     Action::GiveUp(self.last_fault(permanent))
                 }
@@ -196,7 +213,8 @@ impl Machine {
     /// When the next [`Event::Wake`] is due, if nothing else happens.
     pub(crate) fn wake_at(&self) -> Option<Time> {
         let due = (0..self.pending.len()).filter_map(|volume| self.due(volume));
-        due.chain(self.schedule.wake_at()).min()
+        let secrets = self.secrets.wake_at(self.schedule.is_ready());
+        due.chain(self.schedule.wake_at()).chain(secrets).min()
     }
 
     fn committed(
@@ -210,6 +228,7 @@ impl Machine {
             Ok(Written { swap, generation }) => {
                 let items = self.outputs[volume].committed();
                 self.status.committed(volume, generation, &items);
+                self.secrets.committed(volume, now);
                 Ok(swap)
             }
             Err(fault) => {
@@ -255,9 +274,9 @@ impl Machine {
         }
     }
 
-    /// Whether every volume has its first generation.
+    /// Whether every volume has its first generation, and every Secret was made.
     pub(crate) fn is_ready(&self) -> bool {
-        self.schedule.is_ready()
+        self.schedule.is_ready() && self.secrets.are_done()
     }
 
     /// The next generation of a volume.

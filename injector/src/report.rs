@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// The state of the sidecar.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report<'a> {
-    /// Whether each volume has its first generation.
+    /// Whether each volume has its first generation, and each Secret was made.
     pub(crate) ready: bool,
     /// Of the sidecar.
     pub(crate) version: Cow<'a, str>,
@@ -14,6 +14,19 @@ pub(crate) struct Report<'a> {
     pub(crate) failing: usize,
     #[serde(borrow)]
     pub(crate) volumes: Vec<VolumeReport<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<SecretReport<'a>>,
+}
+
+/// The state of a Kubernetes Secret.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SecretReport<'a> {
+    pub(crate) name: Cow<'a, str>,
+    /// Since it was last seen to be as it should.
+    pub(crate) age_seconds: Option<u64>,
+    /// Of the last try to make it.
+    pub(crate) error: Option<ErrorReport<'a>>,
 }
 
 /// The state of a volume.

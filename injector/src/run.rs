@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Resumed, Settings, Swap, Written};
 use crate::signals::Signals;
+use crate::sync::{self, Data, Syncer};
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
 use keysluice_plan::Plan;
@@ -27,6 +28,7 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long clients of the control socket get to hear that it is over.
 const FAREWELL: Duration = Duration::from_millis(20);
 const THROTTLE_FILE: &str = "throttle.json";
+const SECRETS_FILE: &str = "secrets.json";
 
 /// Runs until SIGTERM (`Ok`) or until it gives up.
 pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
@@ -58,6 +60,8 @@ struct Sidecar {
     options: Options,
     run: RunDirectory,
     throttle: ThrottleState,
+    /// How many Secrets were made at least once.
+    made_secrets: usize,
     driver: Driver,
     volumes: Vec<Volume>,
     waiters: Vec<oneshot::Sender<String>>,
@@ -84,12 +88,15 @@ impl Sidecar {
         }
         let start_timeout = plan.start_timeout_seconds.map(Duration::from_secs);
         let settings = Settings { start_timeout, linger: LINGER, seed: seed() };
-        let machine = Machine::new(&plan, Policy::KeepFresh, &settings, found, started);
+        let mut machine = Machine::new(&plan, Policy::KeepFresh, &settings, found, started);
+        machine.resume_secrets(made_secrets(&run));
+        let syncer = Syncer::new(&options.root, &plan)?;
         Ok(Self {
             options: options.clone(),
             run,
             throttle,
-            driver: Driver::new(machine, fetcher),
+            made_secrets: 0,
+            driver: Driver::new(machine, fetcher).with_syncer(syncer),
             volumes,
             waiters: Vec::new(),
             snapshots,
@@ -156,6 +163,7 @@ impl Sidecar {
         if has_progress {
             self.keep_throttle();
         }
+        self.keep_made_secrets();
         Ok(())
     }
 
@@ -176,6 +184,10 @@ impl Sidecar {
                 let result = self.volumes[volume].remove_previous();
                 let result = result.map(drop).map_err(|error| error.fault());
                 return Ok(Some(Event::Removed { volume, result }));
+            }
+            Action::Sync { secret } => {
+                let data = self.secret_data(secret);
+                self.driver.sync(secret, data);
             }
             // Only `once` has it.
             Action::CommitAll => {}
@@ -214,6 +226,25 @@ impl Sidecar {
         Ok(Written { swap: if lingers { Swap::Lingers } else { Swap::Clean }, generation })
     }
 
+    /// What the files of the current generations make of a Secret.
+    fn secret_data(&self, secret: usize) -> Result<Data, Fault> {
+        sync::data(&self.plan.secrets[secret], |key| {
+            let index = self.plan.volumes.iter().position(|volume| volume.name == key.volume);
+            let volume = index.and_then(|index| self.volumes.get(index));
+            let read = volume.map(|volume| volume.read(&key.path)).transpose();
+            read.map(Option::flatten).map_err(|error| error.fault())
+        })
+    }
+
+    /// A container that is restarted while the API server is lost opens its gate all the same.
+    fn keep_made_secrets(&mut self) {
+        let made: Vec<usize> = self.driver.machine.made_secrets().collect();
+        if made.len() != self.made_secrets {
+            self.run.replace(SECRETS_FILE, &serde_json::to_vec(&made).unwrap_or_default());
+            self.made_secrets = made.len();
+        }
+    }
+
     /// A gate that waits hears why.
     fn show_reasons(&self) {
         let reasons = self.driver.machine.reasons();
@@ -232,6 +263,11 @@ impl Sidecar {
             self.throttle = throttle;
         }
     }
+}
+
+/// The Secrets that an earlier run has made.
+fn made_secrets(run: &RunDirectory) -> Vec<usize> {
+    serde_json::from_slice(&run.read(SECRETS_FILE)).unwrap_or_default()
 }
 
 /// What an earlier run left in a volume.

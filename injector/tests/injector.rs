@@ -17,6 +17,7 @@ mod process;
 mod proxy;
 mod renewal;
 mod rotation;
+mod secrets;
 mod selected;
 mod startup;
 mod stranger;

@@ -33,7 +33,8 @@ macro_rules! reasons {
     };
 }
 
-// KS3xx identity · KS4xx vault · KS5xx volume · KS6xx plan and command line of the sidecar.
+// KS3xx identity · KS4xx vault · KS5xx volume · KS6xx plan and command line of the sidecar · KS64x
+// API server.
 reasons! { INJECTOR:
     KS301
         "the projected ServiceAccount token cannot be read"
@@ -268,6 +269,41 @@ reasons! { INJECTOR:
     KS608
         "the process cannot be set up"
         "see the operating system's error in the message";
+    KS641
+        "the API server cannot be reached, or does not answer as one"
+        "no action is needed for a short time; if it persists, check that the pod can reach the \
+         service kubernetes in the namespace default (network policy, mesh)";
+    KS642
+        "the API server does not accept the ServiceAccount's token"
+        "no action is needed for a short time: the kubelet renews the token; if it persists, \
+         check that the ServiceAccount still exists";
+    KS643
+        "the ServiceAccount may not write the Secret"
+        "bind the Role that `keysluice rbac -f FILE` prints to the ServiceAccount: create and \
+         patch on this one Secret";
+    KS644
+        "a Secret of that name exists, and belongs to something else"
+        "choose another secretName in the class, or delete the Secret; to take it over, set \
+         keysluice.dev/adopt-secrets to its name on the pod";
+    KS645
+        "the Secret cannot become what the class asks for"
+        "delete the Secret (the message has the command); the sidecar creates it again";
+    KS646
+        "the API server refuses the Secret"
+        "see the API server's reason: a quota, a namespace that is being deleted, a policy, or a \
+         Secret that is too large";
+    KS647
+        "the file does not hold what the key of the Secret needs"
+        "tls.crt and ca.crt need certificates, and tls.key a private key, as PEM or PKCS#12; use \
+         the secret of the certificate (objectType secret)";
+    KS648
+        "the Secrets Store CSI driver still writes the Secret"
+        "no action is needed while pods with the driver's volume run; afterwards the sidecar takes \
+         the Secret over";
+    KS649
+        "the files that the sidecar needs to reach the API server cannot be read"
+        "mount the volume keysluice-api in the sidecar as the webhook does: token, ca.crt, \
+         namespace, name and uid";
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod pem_lenient;
 mod pkcs12;
 mod private_key;
 mod secret;
+pub(crate) mod tls;
 mod x509;
 
 pub use error::ContentError;

@@ -100,12 +100,17 @@ pub(super) fn algorithm(key: &Pkcs8) -> Option<&[u8]> {
     key.next().map(|algorithm| algorithm.whole)
 }
 
-fn written_public_key(key: &Pkcs8) -> Option<Vec<u8>> {
-    let algorithm = algorithm(key)?;
+/// What a key of PKCS#8 wraps.
+pub(super) fn inner(key: &Pkcs8) -> Option<&[u8]> {
     let mut parts = Reader::new(key).inside(SEQUENCE)?;
     parts.take(INTEGER)?;
     parts.take(SEQUENCE)?;
-    let mut inner = Reader::new(parts.take(OCTET_STRING)?).inside(SEQUENCE)?;
+    parts.take(OCTET_STRING)
+}
+
+fn written_public_key(key: &Pkcs8) -> Option<Vec<u8>> {
+    let algorithm = algorithm(key)?;
+    let mut inner = Reader::new(inner(key)?).inside(SEQUENCE)?;
     inner.take(INTEGER)?;
     if algorithm == sequence(&[RSA]).as_slice() {
         let (modulus, exponent) = (inner.take(INTEGER)?, inner.take(INTEGER)?);

@@ -26,6 +26,13 @@ pub(super) fn store(
     Ok(roots)
 }
 
+/// The certificates of a cluster's API server alone.
+pub(super) fn cluster(pem: &[u8]) -> Result<RootCertStore, HttpError> {
+    let mut roots = RootCertStore::empty();
+    add(&mut roots, "ca.crt", pem, false)?;
+    Ok(roots)
+}
+
 /// A bundle of a distribution may hold a certificate or two that rustls does not take; the Plan's
 /// are meant one by one.
 fn add(roots: &mut RootCertStore, origin: &str, pem: &[u8], strict: bool) -> Result<(), HttpError> {

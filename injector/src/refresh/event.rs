@@ -3,6 +3,7 @@
 use super::Swap;
 use crate::fault::Fault;
 use crate::fetch::Progress;
+use crate::sync::Synced;
 
 /// What happened.
 #[derive(Debug)]
@@ -26,6 +27,13 @@ pub(crate) enum Event {
         volume: usize,
         /// Whether it worked.
         result: Result<(), Fault>,
+    },
+    /// A Secret was made, or not.
+    Synced {
+        /// Index of the Secret.
+        secret: usize,
+        /// What was done.
+        result: Result<Synced, Fault>,
     },
 }
 
@@ -52,7 +60,9 @@ pub(crate) enum Action {
     RemovePrevious { volume: usize },
     /// Write a line to the log.
     Report(Report),
-    /// Every volume has its first generation: open the gate.
+    /// Make this Secret of the current generations; answer with [`Event::Synced`].
+    Sync { secret: usize },
+    /// Every volume has its first generation, and every Secret was made: open the gate.
     Ready,
     /// A refresh on demand is over.
     Refreshed,

@@ -83,6 +83,11 @@ impl Schedule {
         self.ready
     }
 
+    /// Whether a refresh on demand is under way.
+    pub fn is_on_demand(&self) -> bool {
+        self.on_demand
+    }
+
     /// Whether nothing is to be done before the deadline.
     pub fn is_out_of_time(&self) -> bool {
         let next = self.volumes.iter().flat_map(VolumeState::times).min();

@@ -1,12 +1,15 @@
 //! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a
 //! log line.
 
+mod secrets;
+
 use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::Item;
 use crate::redact::redact;
 use crate::report::{ErrorReport, FileReport, OutputReport, Report, VolumeReport};
 use keysluice_plan::{Plan, RelativePath};
+use secrets::SecretRows;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -15,6 +18,7 @@ use std::sync::Arc;
 pub struct Status {
     plan: Arc<Plan>,
     volumes: Vec<VolumeRow>,
+    secrets: SecretRows,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -71,7 +75,7 @@ impl Status {
             ..VolumeRow::default()
         };
         let volumes = plan.volumes.iter().map(row).collect();
-        Self { plan, volumes }
+        Self { secrets: SecretRows::new(plan.secrets.len()), plan, volumes }
     }
 
     /// A generation is visible that has what was fetched for these items.
@@ -102,6 +106,16 @@ impl Status {
     pub fn removed(&mut self, volume: usize, fault: Option<Fault>) -> Option<Fault> {
         let known = std::mem::replace(&mut self.volumes[volume].remains, fault.clone());
         fault.filter(|fault| known.is_none_or(|known| known.message != fault.message))
+    }
+
+    /// A Secret is as it should be; whether it failed before.
+    pub fn secret_made(&mut self, secret: usize, at: Time) -> bool {
+        self.secrets.made(secret, at)
+    }
+
+    /// A Secret could not be made; whether that is news.
+    pub fn secret_failed(&mut self, secret: usize, fault: &Fault, at: Time) -> bool {
+        self.secrets.failed(secret, fault, at)
     }
 
     /// An item was fetched for the next generation; `kept` files stay what they were.
@@ -175,9 +189,10 @@ impl Status {
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Problem> {
-        self.volumes.iter().filter(|row| !row.ready).flat_map(|row| {
+        let volumes = self.volumes.iter().filter(|row| !row.ready).flat_map(|row| {
             row.problem.iter().chain(row.items.iter().filter_map(|item| item.problem.as_ref()))
-        })
+        });
+        volumes.chain(self.secrets.waiting())
     }
 
     /// As one line of JSON.
@@ -189,13 +204,16 @@ impl Status {
             .zip(&self.volumes)
             .map(|(volume, row)| volume_report(volume, row, now))
             .collect();
+        let secrets = self.secrets.report(&self.plan.secrets, now);
         let failing = volumes
             .iter()
             .flat_map(|volume| &volume.files)
             .filter(|file| file.error.is_some())
             .count()
-            + volumes.iter().filter(|volume| volume.error.is_some()).count();
-        let report = Report { ready, version: env!("CARGO_PKG_VERSION").into(), failing, volumes };
+            + volumes.iter().filter(|volume| volume.error.is_some()).count()
+            + secrets.iter().filter(|secret| secret.error.is_some()).count();
+        let version = env!("CARGO_PKG_VERSION").into();
+        let report = Report { ready, version, failing, volumes, secrets };
         serde_json::to_string(&report).unwrap_or_default()
     }
 }

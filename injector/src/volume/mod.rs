@@ -171,6 +171,13 @@ impl Volume {
         })
     }
 
+    /// What a file of the current generation holds; `None` when it has no such file of ours.
+    pub fn read(&self, path: &RelativePath) -> Result<Option<Content>, VolumeError> {
+        let Some((_, current)) = self.current() else { return Ok(None) };
+        let read = || old::find(&current, path)?.map(|old| old.read(path)).transpose();
+        read().map_err(with_path(&self.path))
+    }
+
     /// Completes the links of the generation an earlier run left: a crash may have come between the
     /// swap and them. `false` when that cannot be done.
     pub fn resume<'a>(&self, paths: impl IntoIterator<Item = &'a RelativePath>) -> bool {

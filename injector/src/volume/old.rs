@@ -4,6 +4,7 @@
 
 use super::entries;
 use super::tree::{TreeError, is_own, open_own_directory, write_all};
+use crate::content::Content;
 use keysluice_plan::RelativePath;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmod, fchmod, fstat, openat, statat};
 use rustix::io::{Errno, read};
@@ -82,6 +83,22 @@ impl Old {
             Ok(ControlFlow::Continue(()))
         });
         all.map(|_| ())
+    }
+
+    /// What it holds.
+    pub(super) fn read(&self, path: &RelativePath) -> Result<Content, TreeError> {
+        // It may grow meanwhile; a vector that grows leaves a copy behind.
+        let capacity = usize::try_from(self.size).unwrap_or_default();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+        let all = self.pieces(|piece| {
+            if bytes.len() + piece.len() > capacity {
+                return Err(Errno::FBIG);
+            }
+            bytes.extend_from_slice(piece);
+            Ok(ControlFlow::Continue(()))
+        });
+        all.map_err(|errno| TreeError::new(path.as_str(), errno))?;
+        Ok(Content::from(bytes))
     }
 
     /// Calls `each` for one piece after the other; `false` when it broke.

@@ -107,6 +107,13 @@ impl TestEnv {
         self.start(plan, self.command(plan, &["run"]))
     }
 
+    /// Starts `run` with these variables too.
+    pub(crate) fn run_with(&self, plan: &Value, variables: &[(&str, &str)]) -> Sidecar<'_> {
+        let mut command = self.command(plan, &["run"]);
+        command.envs(variables.iter().copied());
+        self.start(plan, command)
+    }
+
     /// Starts `run` with a memory limit, where that is possible.
     pub(crate) fn run_within(&self, plan: &Value, cgroup: Option<&Cgroup>) -> Sidecar<'_> {
         let command = self.command(plan, &["run"]);

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::fault::Fault;
 use crate::issuer::TokenClaims;
 use crate::journal::{Counts, RequestRecord};
+use crate::kubernetes::Stored;
 use crate::seed::{CertificateSeed, KeySeed, RoleSeed, SecretSeed, SecretValue, Seed};
 use crate::server::{Shared, accept};
 use crate::signing::{SigningError, SigningKeys};
@@ -257,6 +258,40 @@ impl Emulator {
     /// identity.
     pub fn set_token_lifetime(&self, lifetime: Option<Duration>) {
         self.shared.lock().token_lifetime = lifetime;
+    }
+
+    /// A Kubernetes Secret.
+    pub fn secret(&self, namespace: &str, name: &str) -> Option<Stored> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.shared.lock().kubernetes.secrets.get(&key).cloned()
+    }
+
+    /// Writes a Kubernetes Secret as another program does, with this field manager.
+    pub fn put_kubernetes_secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        manager: &str,
+        object: &serde_json::Value,
+    ) {
+        self.shared.lock().kubernetes.put(namespace, name, manager, object);
+    }
+
+    /// Deletes a Kubernetes Secret.
+    pub fn delete_kubernetes_secret(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.shared.lock().kubernetes.secrets.remove(&key);
+    }
+
+    /// Lets only Secrets of these names be written; `None` for all.
+    pub fn allow_secrets(&self, names: Option<&[&str]>) {
+        let names = names.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        self.shared.lock().kubernetes.writable = names;
+    }
+
+    /// How many patches changed a Kubernetes Secret.
+    pub fn secret_writes(&self) -> u64 {
+        self.shared.lock().kubernetes.writes
     }
 
     fn in_vault<T>(

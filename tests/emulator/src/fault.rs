@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::call::Call;
 use crate::entra;
+use crate::kubernetes;
 use crate::reply::Reply;
 use crate::route::{CallKind, Route};
 use crate::vault;
@@ -250,6 +251,9 @@ pub(crate) fn reply(
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let reply = match route {
         Route::Vault { .. } => vault::fault(status, call),
+        Route::SecretPatch { .. } => {
+            kubernetes::status(status.as_u16(), "InternalError", "the server does not serve now")
+        }
         Route::Imds => Reply::json(
             status,
             &json!({"error": "service_error", "error_description": status.as_str()}),

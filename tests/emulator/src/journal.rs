@@ -32,6 +32,8 @@ pub struct Counts {
     pub certificate_gets: u64,
     /// Pages of a list.
     pub lists: u64,
+    /// PATCH of one Kubernetes Secret.
+    pub secret_patches: u64,
     /// Anything else.
     pub other: u64,
     /// Answers with status 400.
@@ -139,6 +141,7 @@ impl Journal {
             CallKind::KeyGet => counts.key_gets += 1,
             CallKind::CertificateGet => counts.certificate_gets += 1,
             CallKind::List => counts.lists += 1,
+            CallKind::SecretPatch => counts.secret_patches += 1,
             CallKind::Other => counts.other += 1,
             CallKind::Control => {}
         }

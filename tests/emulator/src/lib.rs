@@ -1,5 +1,5 @@
 //! A local stand-in for what Keysluice talks to in Azure: Entra's token endpoint, Key Vault, IMDS,
-//! and the cluster's OIDC issuer.
+//! and the cluster's OIDC issuer; and for the part of the API server that a sidecar uses.
 //!
 //! It is honest. A federated token is verified as Entra does (RS256 by the issuer's keys, exact
 //! issuer, exact and case-sensitive subject, audience, time), an access token as Key Vault does
@@ -39,7 +39,7 @@
 //! | `NAME.vault.localhost` | a vault, with tokens for `https://vault.localhost` |
 //! | `NAME.vault.azure.net` | the same vault, with tokens for `https://vault.azure.net` |
 //! | `oidc.localhost` | the issuer of ServiceAccount tokens |
-//! | `localhost`, `127.0.0.1`, any other | IMDS and control; also without TLS on the second port |
+//! | `localhost`, `127.0.0.1`, any other | IMDS, Secrets of the API server, and control; also without TLS on the second port |
 //!
 //! The names lead to whatever address the client resolves them to; only the `Host` header counts.
 //! Every certificate is signed by an authority made at start.
@@ -78,6 +78,7 @@ mod fault;
 mod imds;
 mod issuer;
 mod journal;
+mod kubernetes;
 mod moment;
 mod random;
 mod reply;
@@ -93,6 +94,7 @@ pub use emulator::{Config, Emulator, StartError};
 pub use fault::{Break, Effect, Fault};
 pub use issuer::TokenClaims;
 pub use journal::{Counts, RequestRecord};
+pub use kubernetes::Stored;
 pub use route::CallKind;
 pub use seed::Seed;
 pub use signing::SigningError;

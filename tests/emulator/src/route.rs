@@ -8,14 +8,27 @@ use crate::call::Call;
 /// What a call asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
-    Token { tenant: &'a str },
-    TenantDiscovery { tenant: &'a str },
+    Token {
+        tenant: &'a str,
+    },
+    TenantDiscovery {
+        tenant: &'a str,
+    },
     TenantKeys,
     InstanceDiscovery,
     IssuerDiscovery,
     IssuerKeys,
-    Vault { vault: &'a str, domain: Domain, operation: Operation<'a> },
+    Vault {
+        vault: &'a str,
+        domain: Domain,
+        operation: Operation<'a>,
+    },
     Imds,
+    /// PATCH of a Kubernetes Secret.
+    SecretPatch {
+        namespace: &'a str,
+        name: &'a str,
+    },
     Control,
     Nowhere,
 }
@@ -34,7 +47,7 @@ impl<'a> Route<'a> {
                     domain,
                     operation: Operation::parse(&call.method, &segments),
                 },
-                None => Self::local(&segments),
+                None => Self::local(&call.method, &segments),
             },
         }
     }
@@ -59,11 +72,14 @@ impl<'a> Route<'a> {
         }
     }
 
-    fn local(segments: &[&'a str]) -> Self {
+    fn local(method: &Method, segments: &[&'a str]) -> Self {
         match *segments {
             ["control", ..] => Self::Control,
             [first, "identity", "oauth2", "token"] if first.eq_ignore_ascii_case("metadata") => {
                 Self::Imds
+            }
+            ["api", "v1", "namespaces", namespace, "secrets", name] if *method == Method::PATCH => {
+                Self::SecretPatch { namespace, name }
             }
             _ => Self::Nowhere,
         }
@@ -79,6 +95,7 @@ impl<'a> Route<'a> {
             | Self::IssuerDiscovery
             | Self::IssuerKeys => CallKind::Discovery,
             Self::Imds => CallKind::Imds,
+            Self::SecretPatch { .. } => CallKind::SecretPatch,
             Self::Vault { operation, .. } => match operation {
                 Operation::Get { collection: Collection::Secrets, .. } => CallKind::SecretGet,
                 Operation::Get { collection: Collection::Keys, .. } => CallKind::KeyGet,
@@ -103,7 +120,8 @@ impl<'a> Route<'a> {
                     | Operation::Versions { name, .. }
                     | Operation::SetSecret { name },
                 ..
-            } => Some(name),
+            }
+            | Self::SecretPatch { name, .. } => Some(name),
             _ => None,
         }
     }
@@ -129,6 +147,8 @@ pub enum CallKind {
     CertificateGet,
     /// A page of objects or of versions.
     List,
+    /// PATCH of a Kubernetes Secret.
+    SecretPatch,
     /// Something the emulator does not know.
     Other,
     /// The control interface; never counted, logged, delayed or failed.

@@ -200,6 +200,7 @@ fn answer(world: &mut World, route: &Route<'_>, call: &Call, now: i64) -> Reply 
             vault::answer(world, vault, domain, operation, call, now)
         }
         Route::Imds => imds::token(world, call, now),
+        Route::SecretPatch { namespace, name } => world.kubernetes.answer(namespace, name, call),
         Route::Control | Route::Nowhere => Reply::json(
             StatusCode::NOT_FOUND,
             &json!({"error": {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::directory::{App, Directory};
 use crate::fault::Faults;
 use crate::journal::Journal;
+use crate::kubernetes::Kubernetes;
 use crate::seed::{IssuerSeed, Seed};
 use crate::signing::SigningKeys;
 use crate::vault::{ListShape, SeedError, Vault};
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) lists: ListShape,
     /// Lifetime of access tokens, instead of the identity's own.
     pub(crate) token_lifetime: Option<Duration>,
+    /// Secrets of the cluster.
+    pub(crate) kubernetes: Kubernetes,
 }
 
 impl World {
@@ -56,6 +59,7 @@ impl World {
             delay: Duration::ZERO,
             lists: ListShape::default(),
             token_lifetime: None,
+            kubernetes: Kubernetes::default(),
         }
     }
 

@@ -1,0 +1,82 @@
+//! What the machine does about Secrets.
+
+use super::{Action, Machine, Policy, Report, schedule};
+use crate::clock::Time;
+use crate::fault::Fault;
+use crate::sync::Synced;
+
+impl Machine {
+    /// Begins what is due, opens the gate, or gives up.
+    pub(super) fn sync(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.policy == Policy::AllOrNothing {
+            return;
+        }
+        let due = self.secrets.take_due(now, |volume| self.schedule.has_generation(volume));
+        actions.extend(due.into_iter().map(|secret| Action::Sync { secret }));
+        if self.refreshed && self.secrets.are_settled(now) {
+            self.refreshed = false;
+            actions.push(Action::Refreshed);
+        }
+        if !self.schedule.is_ready() || self.open {
+            return;
+        }
+        if self.secrets.are_done() {
+            self.open = true;
+            let after = now.saturating_sub(self.started).as_millis();
+            actions.push(Action::Report(Report::Info(format!("ready after {after} ms"))));
+            actions.push(Action::Ready);
+        } else if self.secrets.is_out_of_time(now) {
+            self.open = true;
+            actions.push(Action::GiveUp(self.last_fault(false)));
+        }
+    }
+
+    pub(super) fn synced(
+        &mut self,
+        secret: usize,
+        result: Result<Synced, Fault>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let name = &self.plan.secrets[secret].name;
+        let line = |text: &str| Action::Report(Report::Info(format!("Secret {name:?}: {text}")));
+        self.secrets.made(secret, result.as_ref().map(drop), now);
+        match result {
+            Ok(synced) => {
+                let worked = !self.status.secret_made(secret, now);
+                match synced {
+                    Synced::Written => actions.push(line("written")),
+                    Synced::Unchanged if !worked => actions.push(line("works again")),
+                    Synced::Unchanged => {}
+                }
+            }
+            Err(fault) => {
+                if self.status.secret_failed(secret, &fault, now) {
+                    actions.push(Action::Report(Report::Warn(fault)));
+                }
+            }
+        }
+    }
+
+    /// A round is over that changes nothing: Secrets of the volume may be looked at.
+    pub(super) fn confirm_secrets(&mut self, event: &schedule::Event, now: Time) {
+        if let schedule::Event::Fetched { volume, outcomes } = event {
+            let is_unchanged = |(_, outcome): &(usize, schedule::Outcome)| {
+                *outcome == schedule::Outcome::Unchanged
+            };
+            if !outcomes.is_empty() && outcomes.iter().all(is_unchanged) {
+                self.secrets.confirmed(*volume, self.schedule.is_on_demand(), now);
+            }
+        }
+    }
+
+    /// An earlier process has made these Secrets.
+    pub(crate) fn resume_secrets(&mut self, made: impl IntoIterator<Item = usize>) {
+        made.into_iter().for_each(|secret| self.secrets.was_made(secret));
+    }
+
+    /// Secrets that were made at least once, for the next process.
+    pub(crate) fn made_secrets(&self) -> impl Iterator<Item = usize> {
+        self.secrets.done()
+    }
+}

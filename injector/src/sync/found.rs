@@ -1,0 +1,116 @@
+//! A Secret as the API server has it.
+
+use super::{CLASS_ANNOTATION, DRIVER_LABEL, Data, MANAGED_LABEL};
+use keysluice_plan::SyncedSecret;
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// What is read of it.
+#[derive(Deserialize)]
+pub(super) struct Found {
+    metadata: Metadata,
+    #[serde(rename = "type", default)]
+    pub(super) secret_type: String,
+    #[serde(default)]
+    pub(super) immutable: bool,
+    #[serde(default, deserialize_with = "or_empty")]
+    data: BTreeMap<String, Value>,
+}
+
+/// Zeroised when dropped.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Value(Zeroizing<String>);
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    uid: String,
+    #[serde(default, deserialize_with = "or_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "or_empty")]
+    annotations: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "or_empty")]
+    owner_references: Vec<OwnerReference>,
+    deletion_timestamp: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct OwnerReference {
+    uid: String,
+}
+
+/// Whose a Secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// This class's.
+    Class,
+    OtherClass(String),
+    /// The Secrets Store CSI driver wrote it last.
+    Driver,
+    /// Neither marked it.
+    Nobody,
+}
+
+impl Found {
+    /// From the API server's answer; `None` when it is not a Secret.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        &self.metadata.uid
+    }
+
+    /// Whether it is being deleted.
+    pub(super) fn is_going(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    pub(super) fn is_owned_by(&self, uid: &str) -> bool {
+        self.metadata.owner_references.iter().any(|owner| owner.uid == uid)
+    }
+
+    pub(super) fn holder(&self, class: &str) -> Holder {
+        let Metadata { labels, annotations, .. } = &self.metadata;
+        match annotations.get(CLASS_ANNOTATION) {
+            Some(of) if labels.contains_key(MANAGED_LABEL) && of == class => Holder::Class,
+            Some(of) if labels.contains_key(MANAGED_LABEL) => Holder::OtherClass(of.clone()),
+            _ if labels.contains_key(DRIVER_LABEL) => Holder::Driver,
+            _ => Holder::Nobody,
+        }
+    }
+
+    /// Whether a key, the type, a label or an annotation is not as it should be.
+    pub(super) fn differs(&self, secret: &SyncedSecret, data: &Data) -> bool {
+        let has = |have: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
+            wanted.iter().all(|(name, value)| have.get(name) == Some(value))
+        };
+        let same = |key: &String, value: &Zeroizing<String>| {
+            self.data.get(key).is_some_and(|have| have.0 == *value)
+        };
+        self.secret_type != secret.secret_type
+            || !data.0.iter().all(|(key, value)| same(key, value))
+            || !has(&self.metadata.labels, &secret.labels)
+            || !has(&self.metadata.annotations, &secret.annotations)
+    }
+
+    /// Whether it has keys that the class does not have.
+    pub(super) fn has_more(&self, data: &Data) -> bool {
+        self.data.keys().any(|key| !data.0.contains_key(key))
+    }
+}
+
+/// `null` as nothing.
+fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
