@@ -9,7 +9,7 @@ use serde_json::json;
 fn a_missing_right_closes_the_gate_with_the_command_and_opens_it_when_it_comes() {
     let env = cluster_env();
     env.emulator.allow_secrets(Some(&[]));
-    let sidecar = run(&env, &plan(&env, secret()));
+    let sidecar = run(&env, &plan(&env, &secret()));
     until("the reason is told", || env.log().contains("KS643"));
     assert!(env.log().contains("keysluice rbac -f FILE"), "{}", env.log());
     assert_eq!(sidecar.status()["ready"], false);
@@ -23,7 +23,7 @@ fn failures_of_the_api_server_delay_the_gate_and_no_more() {
     for fault in [Fault::status(500), Fault::throttle(1), Fault::reset(), Fault::truncate()] {
         let env = cluster_env();
         env.emulator.inject(fault.clone().on(CallKind::SecretPatch).times(2));
-        let sidecar = run_ready(&env, &plan(&env, secret()));
+        let sidecar = run_ready(&env, &plan(&env, &secret()));
         assert_eq!(value(&object(&env), "password"), CANARY, "{fault:?}");
         assert_eq!(sidecar.status()["failing"], 0, "{fault:?}");
     }
@@ -32,7 +32,7 @@ fn failures_of_the_api_server_delay_the_gate_and_no_more() {
 #[test]
 fn without_the_api_server_files_stay_fresh_and_a_restart_opens_the_gate() {
     let env = cluster_env();
-    let plan = plan(&env, secret());
+    let plan = plan(&env, &secret());
     let sidecar = run_ready(&env, &plan);
     env.emulator.inject(Fault::reset().on(CallKind::SecretPatch));
     env.emulator.set_secret("shop", "db", "rotated");
@@ -57,7 +57,7 @@ fn type_and_immutable_content_do_not_change_and_the_command_is_told() {
         marked["metadata"] = json!({"labels": {"keysluice.dev/managed": "true"},
             "annotations": {"keysluice.dev/class": "kv"}});
         env.emulator.put_kubernetes_secret("shop", "db", "keysluice", &marked);
-        let _sidecar = run(&env, &plan(&env, secret()));
+        let _sidecar = run(&env, &plan(&env, &secret()));
         until("the reason is told", || env.log().contains("KS645"));
         let log = env.log();
         assert!(log.contains(text) && log.contains("kubectl delete secret db -n shop"), "{log}");
@@ -70,7 +70,7 @@ fn a_file_without_a_certificate_is_no_tls_secret() {
     let mut tls = secret();
     tls["type"] = "kubernetes.io/tls".into();
     tls["data"] = json!([{"key": "tls.crt", "volume": "v", "path": "db"}]);
-    let _sidecar = run(&env, &plan(&env, tls));
+    let _sidecar = run(&env, &plan(&env, &tls));
     until("the reason is told", || env.log().contains("KS647"));
     assert!(env.log().contains("tls.crt needs a certificate; file db"), "{}", env.log());
     assert!(env.emulator.secret("shop", "db").is_none());
@@ -80,7 +80,7 @@ fn a_file_without_a_certificate_is_no_tls_secret() {
 fn what_is_missing_in_the_projected_volume_is_named() {
     let env = cluster_env();
     std::fs::remove_file(env.root.join("api/uid")).unwrap();
-    let sidecar = run(&env, &plan(&env, secret()));
+    let sidecar = run(&env, &plan(&env, &secret()));
     assert!(!sidecar.wait().success());
     assert!(env.termination_log().contains("KS649"), "{}", env.termination_log());
 }

@@ -34,7 +34,7 @@ fn write_pod(env: &TestEnv, name: &str, uid: &str) {
 }
 
 /// A Plan of two files that makes this Secret.
-pub(super) fn plan(env: &TestEnv, secret: Value) -> Value {
+pub(super) fn plan(env: &TestEnv, secret: &Value) -> Value {
     let mut plan = env.plan(&[env.file("db", "db"), env.file("api", "api")]);
     let owner =
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "rs-1"});
@@ -80,7 +80,7 @@ pub(super) fn value(object: &Value, key: &str) -> String {
 #[test]
 fn a_secret_is_written_before_the_gate_opens_and_follows_the_vault() {
     let env = cluster_env();
-    let sidecar = run_ready(&env, &plan(&env, secret()));
+    let sidecar = run_ready(&env, &plan(&env, &secret()));
     let first = object(&env);
     assert_eq!((value(&first, "password"), value(&first, "api")), (CANARY.into(), "second".into()));
     assert_eq!(first["type"], "Opaque");
@@ -105,7 +105,7 @@ fn a_secret_is_written_before_the_gate_opens_and_follows_the_vault() {
 #[test]
 fn drift_is_repaired_and_keys_of_others_stay() {
     let env = cluster_env();
-    let sidecar = run_ready(&env, &plan(&env, secret()));
+    let sidecar = run_ready(&env, &plan(&env, &secret()));
     let touched = json!({"type": "Opaque",
         "data": {"password": STANDARD.encode("x"), "more": STANDARD.encode("y")}});
     env.emulator.put_kubernetes_secret("shop", "db", "kubectl", &touched);
@@ -125,7 +125,7 @@ fn drift_is_repaired_and_keys_of_others_stay() {
 #[test]
 fn a_pod_without_a_controller_owns_its_secret_itself() {
     let env = cluster_env();
-    let mut plan = plan(&env, secret());
+    let mut plan = plan(&env, &secret());
     plan["kubernetes"] = json!({"directory": "/api"});
     let _sidecar = run_ready(&env, &plan);
     let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "web-1", "uid": "aaaa"});
@@ -137,24 +137,24 @@ fn a_secret_that_is_kept_has_no_owner() {
     let env = cluster_env();
     let mut secret = secret();
     secret["keep"] = true.into();
-    let _sidecar = run_ready(&env, &plan(&env, secret));
+    let _sidecar = run_ready(&env, &plan(&env, &secret));
     assert_eq!(object(&env)["metadata"]["ownerReferences"], json!([]));
 }
 
 #[test]
 fn keys_that_the_class_does_not_have_any_longer_go() {
     let env = cluster_env();
-    drop(run_ready(&env, &plan(&env, secret())));
+    drop(run_ready(&env, &plan(&env, &secret())));
     let mut fewer = secret();
     fewer["data"].as_array_mut().unwrap().pop();
-    let _sidecar = run_ready(&env, &plan(&env, fewer));
+    let _sidecar = run_ready(&env, &plan(&env, &fewer));
     until("the key is gone", || object(&env)["data"].as_object().unwrap().len() == 1);
 }
 
 #[test]
 fn an_owner_that_was_removed_does_not_come_back() {
     let env = cluster_env();
-    let sidecar = run_ready(&env, &plan(&env, secret()));
+    let sidecar = run_ready(&env, &plan(&env, &secret()));
     // As the garbage collector does when the ReplicaSet is gone.
     let without = json!({"metadata": {"ownerReferences": []}});
     env.emulator.put_kubernetes_secret("shop", "db", "keysluice-rs-1", &without);
@@ -187,7 +187,7 @@ fn a_tls_secret_has_the_driver_s_conversions() {
 fn the_first_secret_is_there_soon_after_its_files() {
     let env = cluster_env();
     let begun = Instant::now();
-    let _sidecar = run_ready(&env, &plan(&env, secret()));
+    let _sidecar = run_ready(&env, &plan(&env, &secret()));
     // A debug build; the released one is measured with the figures.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let patches = env.emulator.requests();

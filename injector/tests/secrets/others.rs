@@ -21,7 +21,7 @@ fn a_foreign_secret_is_neither_changed_nor_used() {
         let env = cluster_env();
         env.emulator.put_kubernetes_secret("shop", "db", manager, &foreign(&labels, "theirs"));
         let before = object(&env);
-        let mut plan = plan(&env, secret());
+        let mut plan = plan(&env, &secret());
         plan["startTimeoutSeconds"] = 2.into();
         let sidecar = run(&env, &plan);
         let text = String::from_utf8(sidecar.ready().stderr).unwrap();
@@ -35,10 +35,10 @@ fn a_foreign_secret_is_neither_changed_nor_used() {
 #[test]
 fn a_secret_of_another_class_is_named() {
     let env = cluster_env();
-    drop(run_ready(&env, &plan(&env, secret())));
+    drop(run_ready(&env, &plan(&env, &secret())));
     let mut other = secret();
     other["class"] = "other".into();
-    let mut plan = plan(&env, other);
+    let mut plan = plan(&env, &other);
     plan["startTimeoutSeconds"] = 2.into();
     std::fs::remove_dir_all(env.root.join("run")).unwrap();
     let sidecar = run(&env, &plan);
@@ -52,7 +52,7 @@ fn a_foreign_secret_is_adopted_on_request() {
     env.emulator.put_kubernetes_secret("shop", "db", "helm", &foreign(&json!({}), "theirs"));
     let mut adopted = secret();
     adopted["adopt"] = true.into();
-    let _sidecar = run_ready(&env, &plan(&env, adopted));
+    let _sidecar = run_ready(&env, &plan(&env, &adopted));
     assert_eq!(value(&object(&env), "password"), CANARY);
     assert_eq!(object(&env)["metadata"]["labels"]["keysluice.dev/managed"], "true");
 }
@@ -66,7 +66,7 @@ fn the_drivers_secret_gets_our_owner_and_is_taken_over_when_it_is_stale() {
         "driver",
         &foreign(&json!({DRIVER: "true", "app": "web"}), CANARY),
     );
-    let mut plan = plan(&env, secret());
+    let mut plan = plan(&env, &secret());
     plan["kubernetes"]["hasDriver"] = true.into();
     let sidecar = run_ready(&env, &plan);
     let first = object(&env);
@@ -84,7 +84,7 @@ fn the_drivers_secret_gets_our_owner_and_is_taken_over_when_it_is_stale() {
 #[test]
 fn a_driver_that_goes_on_writing_is_left_alone_after_a_few_times() {
     let env = cluster_env();
-    let mut plan = plan(&env, secret());
+    let mut plan = plan(&env, &secret());
     plan["kubernetes"]["hasDriver"] = true.into();
     let labels = json!({DRIVER: "true", "app": "web"});
     env.emulator.put_kubernetes_secret("shop", "db", "driver", &foreign(&labels, CANARY));
@@ -107,7 +107,7 @@ fn replicas_that_start_together_write_once() {
     let env = cluster_env();
     let plans: Vec<_> = (0..8)
         .map(|replica| {
-            let mut plan = plan(&env, secret());
+            let mut plan = plan(&env, &secret());
             plan["runDirectory"] = format!("/run/{replica}").into();
             plan["volumes"][0]["directory"] = format!("/mnt/v{replica}").into();
             std::fs::create_dir_all(env.root.join(format!("mnt/v{replica}"))).unwrap();
