@@ -50,11 +50,14 @@ fn the_webhook_may_do_this_and_nothing_else() {
     let switch =
         json!([{"apiGroups": ["keysluice.dev"], "resources": ["admission"], "verbs": ["enforce"]}]);
     assert_eq!(find(&documents, "Role", "keysluice-in-force")["rules"], switch);
+    let guard =
+        json!([{"apiGroups": ["keysluice.dev"], "resources": ["admission"], "verbs": ["guard"]}]);
+    assert_eq!(find(&documents, "Role", "keysluice-guard-in-force")["rules"], guard);
     for (kind, count) in [
         ("ClusterRole", 1),
-        ("Role", 2),
+        ("Role", 3),
         ("ClusterRoleBinding", 1),
-        ("RoleBinding", 2),
+        ("RoleBinding", 3),
         ("ServiceAccount", 1),
     ] {
         assert_eq!(kinds.iter().filter(|found| **found == kind).count(), count, "{kind}");

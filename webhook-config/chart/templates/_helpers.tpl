@@ -142,6 +142,11 @@ Ignore
 authorizer.serviceAccount('{{ .Release.Namespace }}', '{{ include "keysluice.fullname" . }}').group('keysluice.dev').resource('admission').namespace('{{ .Release.Namespace }}').check('enforce').allowed()
 {{- end -}}
 
+{{/* Whether the guard of the identity is enabled, in addition to the above. */}}
+{{- define "keysluice.guardInForce" -}}
+authorizer.serviceAccount('{{ .Release.Namespace }}', '{{ include "keysluice.fullname" . }}').group('keysluice.dev').resource('admission').namespace('{{ .Release.Namespace }}').check('guard').allowed()
+{{- end -}}
+
 {{/* Owner of cluster-wide objects: the namespace of the release, so that they are deleted with it. The owner is unknown to
      `helm template`, and if `--create-namespace` creates the namespace afterwards: then the next upgrade writes it. */}}
 {{- define "keysluice.owner" -}}

@@ -29,6 +29,11 @@ pub(crate) const SWITCH: &str = concat!(
     "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/",
     "keysluice-in-force"
 );
+/// The further switch of the guard of the identity.
+pub(crate) const GUARD_SWITCH: &str = concat!(
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/keysluice-system/rolebindings/",
+    "keysluice-guard-in-force"
+);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {
