@@ -41,6 +41,7 @@ pub mod pod;
 pub mod provider_class;
 mod quantity;
 pub mod reason;
+mod rights;
 pub mod server;
 pub mod settings;
 mod spelling;

@@ -5,6 +5,7 @@ use super::Failure;
 use super::decision;
 use super::manifest_pods::{ManifestPod, pods_of};
 use super::options::Options;
+use super::rbac_inputs::NeededRights;
 use super::yaml_diff::{self, Style};
 use crate::admission::{Answer, Outcome};
 use crate::cluster::manifests::{Manifests, read_documents};
@@ -101,10 +102,18 @@ impl Explain {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let mut refused = false;
-        let mut explained = Vec::new();
+        let (mut explained, mut answers) = (Vec::new(), Vec::new());
+        let mut rights = NeededRights::default();
         for (pod, document) in &pods {
-            let mut answer =
-                runtime.block_on(decision::decide(pod, document, &settings, &cluster))?;
+            let answer = runtime.block_on(decision::decide(pod, document, &settings, &cluster))?;
+            rights.add(pod, &answer);
+            answers.push(answer);
+        }
+        for ((pod, document), mut answer) in pods.iter().zip(answers) {
+            if let Some(verdict) = rights.judge(pod, &answer, cluster.rbac()) {
+                refused |= verdict.is_missing;
+                self.warn(pod, &mut answer, verdict.text);
+            }
             if let Some(version) = self.kubernetes_version.filter(|version| *version < OLDEST)
                 && answer.outcome == Outcome::Mutated
             {
@@ -113,10 +122,7 @@ impl Explain {
                     "{} Kubernetes {version} is older than {OLDEST}; hint: upgrade the cluster",
                     reason::KS725
                 );
-                match self.output {
-                    Output::Text | Output::Json => answer.warnings.push(warning),
-                    Output::Patch | Output::Pod => eprintln!("keysluice: {}: {warning}", pod.owner),
-                }
+                self.warn(pod, &mut answer, warning);
             }
             refused |= answer.outcome == Outcome::Denied;
             // Neither a patch nor a pod can say why the command fails.
@@ -149,6 +155,14 @@ impl Explain {
         }
         out.flush()?;
         Ok(if refused { ExitCode::from(super::FAILED) } else { ExitCode::SUCCESS })
+    }
+
+    /// Neither a patch nor a pod has a place for a warning.
+    fn warn(&self, pod: &ManifestPod, answer: &mut Answer, warning: String) {
+        match self.output {
+            Output::Text | Output::Json => answer.warnings.push(warning),
+            Output::Patch | Output::Pod => eprintln!("keysluice: {}: {warning}", pod.owner),
+        }
     }
 
     fn style(&self) -> Style {

@@ -7,6 +7,7 @@ mod explain;
 mod manifest_pods;
 mod options;
 mod plan;
+mod rbac_inputs;
 mod serve;
 mod tightening_options;
 mod why;

@@ -144,10 +144,9 @@ fn of_secret_objects(class: &ProviderClass, plan: &ClassPlan) -> Vec<String> {
     if class.secret_objects.is_empty() {
         return Vec::new();
     }
-    let (code, fix) = (reason::KS253, "read the files instead");
     let synced = format!(
-        "{code} class {}: secretObjects are not synced to Kubernetes Secrets by this version; the \
-         files are; hint: {fix}",
+        "class {}: secretObjects have no effect in a pipeline: the files are there, the Kubernetes \
+         Secrets are not",
         class.name
     );
     let wrong =

@@ -2,9 +2,11 @@
 
 mod encoding;
 mod files;
+mod rbac;
 mod unquoted;
 
 pub use files::{Document, Files, ManifestError, parse_documents, read_documents, read_neighbours};
+pub use rbac::{Account, Rbac};
 pub(crate) use unquoted::{dotted, unquoted};
 
 use super::{Cluster, ClusterError};
@@ -24,6 +26,7 @@ pub struct Manifests {
     refused: HashMap<(String, String, String), String>,
     classes: HashMap<(String, String), ClassFact>,
     csi_driver: bool,
+    rbac: Rbac,
 }
 
 impl Manifests {
@@ -86,8 +89,13 @@ impl Manifests {
                 self.classes.insert(key(), fact);
             }
             Some("CSIDriver") if metadata["name"] == CSI_DRIVER => self.csi_driver = true,
-            _ => {}
+            _ => self.rbac.add(object),
         }
+    }
+
+    /// Roles and bindings.
+    pub fn rbac(&self) -> &Rbac {
+        &self.rbac
     }
 
     /// Why the API server refuses a ServiceAccount or a class as it is written.

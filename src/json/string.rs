@@ -41,6 +41,11 @@ impl StringMap<'_> {
         pairs.map(|(name, value)| (&**name, value.as_str()))
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All pairs.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, value.as_str()))

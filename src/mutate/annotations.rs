@@ -1,14 +1,15 @@
 //! Annotations below `keysluice.dev/`: typed, unknown ones refused.
 
 use super::limits::{MAX_ANNOTATIONS_BYTES, MAX_ID_BYTES};
-use super::names::VARIABLES;
+use super::names::{SYNCED_ANNOTATION, VARIABLES};
 use super::refusal::{Cause, Refusal, cut};
 use crate::pod::Pod;
 use crate::provider_class::RefreshInterval;
 use crate::quantity;
 use crate::settings::{CsiVolumes, TokenLayout};
 use crate::spelling;
-use std::collections::BTreeMap;
+use keysluice_plan::is_object_name;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a pod says about itself.
@@ -38,6 +39,12 @@ pub struct Annotations {
     pub on_missing: Option<OnMissing>,
     /// `keysluice.dev/size-limit`: bytes of each tmpfs.
     pub size_limit: Option<u64>,
+    /// `keysluice.dev/adopt-secrets`: Secrets that are taken over from whoever made them.
+    pub adopt_secrets: BTreeSet<String>,
+    /// `keysluice.dev/keep-secrets`: Secrets that stay when their owners are gone.
+    pub keep_secrets: BTreeSet<String>,
+    /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
+    pub synced_secrets: Option<String>,
 }
 
 /// What a start without all secrets does.
@@ -83,6 +90,13 @@ pub struct Annotation {
 /// Every annotation; `docs/annotations.md` is generated from it.
 pub const KNOWN: &[Annotation] = &[
     Annotation {
+        key: ADOPT_SECRETS,
+        takes: "names of Secrets of the pod's classes, separated by commas",
+        effect: "takes over Secrets of these names that something else made, instead of leaving \
+            them alone",
+        set: |read, value| secrets(value).map(|names| read.adopt_secrets = names),
+    },
+    Annotation {
         key: "keysluice.dev/after",
         takes: "the name of a native sidecar",
         effect: "puts the sidecar after that one instead of first",
@@ -107,7 +121,7 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| store(&mut read.cpu_request, cpu(value)),
     },
     Annotation {
-        key: "keysluice.dev/csi-volumes",
+        key: CSI_VOLUMES,
         takes: "replace or leave",
         effect: "serves this pod's Secrets Store CSI volumes, or leaves them to the driver",
         set: |read, value| store(&mut read.csi_volumes, csi_volumes(value)),
@@ -124,6 +138,12 @@ pub const KNOWN: &[Annotation] = &[
         takes: "hook, probe or none",
         effect: "how the application waits for its first secrets (default hook)",
         set: |read, value| gate(value).map(|gate| read.gate = gate),
+    },
+    Annotation {
+        key: KEEP_SECRETS,
+        takes: "names of Secrets of the pod's classes, separated by commas",
+        effect: "keeps these Secrets when the last workload that uses them is gone",
+        set: |read, value| secrets(value).map(|names| read.keep_secrets = names),
     },
     Annotation {
         key: "keysluice.dev/on-missing",
@@ -146,6 +166,13 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| store(&mut read.size_limit, size(value)),
     },
     Annotation {
+        key: SYNCED_ANNOTATION,
+        takes: "what the webhook writes; not for users",
+        effect: "names of the Secrets that the pod's sidecar writes, which the policy \
+            guard-secrets reads; the webhook replaces any other value",
+        set: |read, value| store(&mut read.synced_secrets, Some(value.to_owned())),
+    },
+    Annotation {
         key: "keysluice.dev/tenant-ids",
         takes: "CONTAINER=TENANT-ID, several separated by ;",
         effect: "gives containers a tenant of their own instead of the ServiceAccount's",
@@ -161,6 +188,9 @@ pub const KNOWN: &[Annotation] = &[
 ];
 
 const GATE: &str = "keysluice.dev/gate";
+pub(super) const CSI_VOLUMES: &str = "keysluice.dev/csi-volumes";
+pub(super) const ADOPT_SECRETS: &str = "keysluice.dev/adopt-secrets";
+pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
 
 impl Annotations {
     /// Reads and checks them.
@@ -288,6 +318,11 @@ fn variables(value: &str) -> Option<Vec<&'static str>> {
         }
     }
     Some(names)
+}
+
+/// `db, tls`; names that Secrets can have.
+fn secrets(value: &str) -> Option<BTreeSet<String>> {
+    value.split(',').map(str::trim).map(|name| is_object_name(name).then(|| name.into())).collect()
 }
 
 /// The known annotation closest to `key`, if one is close enough to be meant.

@@ -17,10 +17,13 @@ mod position;
 mod quality;
 mod refusal;
 mod resources;
+mod secret_cause;
 mod secret_objects;
+mod secret_volumes;
 mod secrets;
 mod service_account;
 mod sidecar;
+mod synced;
 mod user;
 
 #[cfg(test)]
@@ -31,15 +34,17 @@ pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
 pub use mutation::{Mutation, Note};
 pub use names::{
-    CLIENT_ID_ANNOTATION, CSI_DRIVER, RUN_VOLUME, SIDECAR, TENANT_ID_ANNOTATION, TOKEN_FILE,
-    USE_LABEL,
+    API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, RUN_VOLUME, SIDECAR, SYNCED_ANNOTATION,
+    TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
 };
 pub use refusal::{Cause, Refusal};
+pub use secret_cause::SecretCause;
 pub use service_account::ServiceAccount;
 pub(crate) use service_account::may_be_ours;
 
 use crate::pod::Pod;
 use crate::settings::{CsiVolumes, Settings};
+use annotations::CSI_VOLUMES as CSI_VOLUMES_ANNOTATION;
 
 /// Marks the API's image of a static pod.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
@@ -57,9 +62,15 @@ pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
     Needs {
         service_account: (identity::is_opted_in(pod) || !classes.is_empty())
             .then(|| pod.service_account()),
-        csi_driver: has_classes && settings.csi_volumes == CsiVolumes::Auto,
+        // Under replace, the driver may still write the Secrets of the same classes.
+        csi_driver: has_classes && (settings.csi_volumes != CsiVolumes::Leave || replaces(pod)),
         classes,
     }
+}
+
+/// Whether the pod has its volumes served, whatever the operator says.
+fn replaces(pod: &Pod<'_>) -> bool {
+    pod.metadata.annotations.find(CSI_VOLUMES_ANNOTATION) == Some("replace")
 }
 
 /// What must be looked up for new ephemeral containers of this pod.
@@ -102,12 +113,14 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     }
     let annotations = Annotations::read(pod)?;
     brought_plan::check(pod, context.settings)?;
-    let volumes = secrets::select(pod, &annotations, context, &mut mutation)?;
-    if !opted_in && volumes.is_empty() {
-        return Ok(mutation);
-    }
+    let served = secrets::select(pod, &annotations, context, &mut mutation)?;
+    let volumes = &served.volumes;
     if volumes.is_empty() {
         position::check_earlier_run(pod, &annotations)?;
+        synced::annotate_earlier_run(pod, &mut mutation);
+    }
+    if !opted_in && volumes.is_empty() {
+        return Ok(mutation);
     }
     let is_federated = volumes.iter().any(secrets::SecretVolume::is_federated);
     let needs_token = opted_in || is_federated;
@@ -123,11 +136,12 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         token.add(&mut mutation, &mut volume_count);
     }
     if !volumes.is_empty() {
-        secrets::replace(pod, &volumes, &mut mutation);
+        secrets::replace(pod, volumes, &mut mutation);
+        synced::annotate(pod, served.secrets.iter().map(|secret| &*secret.name), &mut mutation);
         sidecar::add(
             pod,
             &annotations,
-            &volumes,
+            &served,
             token.as_ref(),
             context,
             &mut mutation,

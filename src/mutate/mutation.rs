@@ -65,6 +65,26 @@ pub enum Note {
         /// What a number of files does not show: histories, selections.
         details: String,
     },
+    /// By a Secret that the sidecar makes.
+    #[error(
+        "volume {volume}: {files} key(s) of Secrets that the sidecar makes, served from a tmpfs"
+    )]
+    SecretVolume {
+        /// The volume.
+        volume: String,
+        /// How many files.
+        files: usize,
+    },
+    /// A Kubernetes Secret.
+    #[error(
+        "Secret {secret}: made by the sidecar from secretObjects of SecretProviderClass {class}"
+    )]
+    Secret {
+        /// Its name.
+        secret: String,
+        /// The class.
+        class: String,
+    },
     /// The sidecar.
     #[error("sidecar: runs as uid {uid}{group}; {gate}")]
     Sidecar {

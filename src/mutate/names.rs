@@ -16,6 +16,12 @@ pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
 pub const SIDECAR: &str = "keysluice";
 /// Name of its private volume.
 pub const RUN_VOLUME: &str = "keysluice-run";
+/// Name of the volume with what the sidecar needs at the API server.
+pub const API_VOLUME: &str = "keysluice-api";
+/// Where the sidecar, and no other container, has it.
+pub(super) const API_DIRECTORY: &str = "/var/run/secrets/keysluice.dev";
+/// Pod annotation: names of the Secrets that its sidecar writes, which the guard reads.
+pub const SYNCED_ANNOTATION: &str = "keysluice.dev/synced-secrets";
 
 /// Full path of the token where nothing else is said.
 pub const TOKEN_FILE: &str = "/var/run/secrets/azure/wi/token/azure-identity-token";

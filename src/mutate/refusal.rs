@@ -1,6 +1,7 @@
 //! Why a pod is refused: the field, the value and the fix.
 
 use super::bounds::TooLarge;
+use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
 use crate::coded::coded;
 use crate::provider_class::ClassError;
@@ -252,21 +253,9 @@ coded! {
             /// What is wrong with it.
             problem: String,
         },
-        /// The pod needs a Secret that the driver would create and this version does not.
-        #[error(
-            "{user} needs Secret {secret:?}, which secretObjects of SecretProviderClass {class} \
-             create where the Secrets Store CSI driver serves it; this version does not, and the \
-             pod \
-             would wait for it"
-        )]
-        [KS224] SecretNotCreated {
-            /// Who needs it.
-            user: String,
-            /// The Secret.
-            secret: String,
-            /// Namespace and name of the class.
-            class: String,
-        },
+        /// Of a Secret that the sidecar makes.
+        #[error("{0}")]
+        [= 0] Secret(SecretCause),
         /// The Plan does not fit into an environment variable.
         #[error("the plan for the sidecar has {bytes} bytes, the limit is {limit}")]
         [KS214] PlanSize {
@@ -293,6 +282,12 @@ impl Refusal {
 impl From<TooLarge> for Refusal {
     fn from(too_large: TooLarge) -> Self {
         Cause::TooLarge(too_large).into()
+    }
+}
+
+impl From<SecretCause> for Refusal {
+    fn from(cause: SecretCause) -> Self {
+        Cause::Secret(cause).into()
     }
 }
 

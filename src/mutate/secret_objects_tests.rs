@@ -1,28 +1,19 @@
-use super::super::testing::{class, csi_volume, facts, labelled, run_with, settings};
-use crate::mutate::{ClassFact, Facts, Mutation, Note};
-use crate::provider_class::ProviderClass;
+use super::super::testing::{
+    class, class_with_secrets, csi_volume, facts, labelled, opaque, run_with, settings,
+};
+use crate::mutate::{Facts, Mutation, Note};
 use crate::settings::CsiVolumes;
 use serde_json::{Value, json};
-use std::sync::Arc;
-
-/// The class `NAME` of a provider, which makes these Secrets.
-fn synced(facts: &mut Facts, name: &str, provider: &str, secrets: &[&str]) {
-    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
-    let data = json!([{"objectName": "db", "key": "k"}]);
-    let secret = |name: &&str| json!({"secretName": name, "type": "Opaque", "data": data});
-    let secrets: Vec<Value> = secrets.iter().map(secret).collect();
-    let object = json!({"kind": "SecretProviderClass",
-        "metadata": {"name": name, "namespace": "ns"}, "spec": {"provider": provider,
-        "parameters": {"keyvaultName": "vault-1", "objects": objects}, "secretObjects": secrets}});
-    let class = ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap()));
-    facts.classes.insert(name.to_owned(), class);
-}
 
 fn cluster() -> Facts {
     let mut facts = facts();
-    synced(&mut facts, "kv", "azure", &["a", "b"]);
-    synced(&mut facts, "more", "azure", &["c"]);
-    synced(&mut facts, "foreign", "vault", &["d"]);
+    for (name, provider, secrets) in [
+        ("kv", "azure", json!([opaque("a"), opaque("b")])),
+        ("more", "azure", json!([opaque("c")])),
+        ("foreign", "vault", json!([opaque("d")])),
+    ] {
+        facts.classes.insert(name.to_owned(), class_with_secrets(name, provider, &secrets));
+    }
     facts
 }
 
@@ -48,38 +39,8 @@ fn key_of(secret: &str, optional: &Value) -> Value {
 }
 
 #[test]
-fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
-    let null = Value::Null;
+fn a_pod_whose_secret_the_kubelet_reads_before_the_sidecar_is_refused_with_who_needs_it() {
     for (spec, expected) in [
-        (
-            with_env(&key_of("a", &null)),
-            "container \"app\" (variable PASSWORD) needs Secret \"a\", which secretObjects of \
-             SecretProviderClass ns/kv",
-        ),
-        (
-            with_env(&key_of("c", &json!(false))),
-            "container \"app\" (variable PASSWORD) needs Secret \"c\", which secretObjects of \
-             SecretProviderClass ns/more",
-        ),
-        (
-            json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "b"}}]}]}),
-            "container \"app\" (envFrom) needs Secret \"b\"",
-        ),
-        (
-            json!({"initContainers": [{"name": "migrate",
-                "envFrom": [{"secretRef": {"name": "b"}}]}]}),
-            "container \"migrate\" (envFrom) needs Secret \"b\"",
-        ),
-        (
-            json!({"volumes": [{"name": "s", "secret": {"secretName": "a"}}]}),
-            "volume \"s\" needs Secret \"a\"",
-        ),
-        (
-            json!({"volumes": [{"name": "p",
-                "projected": {"sources": [{"configMap": {"name": "x"}},
-                {"secret": {"name": "a"}}]}}]}),
-            "volume \"p\" needs Secret \"a\"",
-        ),
         (
             json!({"volumes": [{"name": "f", "azureFile": {"secretName": "a", "shareName": "x"}}]}),
             "volume \"f\" needs Secret \"a\"",
@@ -97,60 +58,49 @@ fn a_pod_that_needs_a_secret_of_its_own_class_is_refused_with_who_needs_it() {
         ),
         (
             json!({"imagePullSecrets": [{"name": "other"}, {"name": "c"}]}),
-            "imagePullSecrets needs Secret \"c\"",
+            "imagePullSecrets needs Secret \"c\", which the sidecar makes from secretObjects of \
+             SecretProviderClass ns/more",
         ),
     ] {
         let error = run(&spec).unwrap_err();
         assert!(error.starts_with(&format!("KS224 {expected}")), "{spec}: {error}");
-        assert!(error.contains("keysluice.dev/csi-volumes: leave"), "{error}");
+        assert!(error.contains("keysluice render sync"), "{error}");
     }
 }
 
 #[test]
-fn references_that_are_optional_or_to_others_secrets_are_let_through() {
-    for (spec, warned) in [
-        (json!({}), 0),
-        (with_env(&key_of("of-another-pod", &Value::Null)), 0),
-        (with_env(&key_of("d", &Value::Null)), 0),
-        (json!({"imagePullSecrets": [{"name": "registry"}]}), 0),
-        (with_env(&key_of("a", &json!(true))), 1),
-        (
-            json!({"containers": [{"name": "app",
-                "envFrom": [{"secretRef": {"name": "b", "optional": true}}]}]}),
-            1,
-        ),
-        (json!({"volumes": [{"name": "s", "secret": {"secretName": "a", "optional": true}}]}), 1),
-        (
-            json!({"volumes": [{"name": "p",
-                "projected": {"sources": [{"secret": {"name": "a", "optional": true}}]}}]}),
-            1,
-        ),
+fn variables_come_from_the_pods_own_secrets_and_from_those_of_others() {
+    let null = Value::Null;
+    for spec in [
+        json!({}),
+        with_env(&key_of("a", &null)),
+        with_env(&key_of("c", &json!(true))),
+        with_env(&key_of("of-another-pod", &null)),
+        with_env(&key_of("d", &null)),
+        json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "b"}}]}]}),
+        json!({"initContainers": [{"name": "migrate", "envFrom": [{"secretRef": {"name": "b"}}]}]}),
+        json!({"imagePullSecrets": [{"name": "registry"}]}),
+        json!({"volumes": [{"name": "s", "secret": {"secretName": "d"}}]}),
     ] {
         let (pod, mutation) = run(&spec).unwrap();
-        let warnings: Vec<_> =
-            mutation.warnings.iter().filter(|warning| warning.starts_with("KS258 ")).collect();
-        assert_eq!(warnings.len(), warned, "{spec}: {warnings:?}");
-        assert!(
-            warnings.iter().all(|warning| warning.contains("starts without Secret")),
-            "{warnings:?}"
-        );
-        assert!(
-            mutation
-                .warnings
-                .iter()
-                .any(|warning| warning.starts_with("KS253 SecretProviderClass kv"))
-        );
+        assert!(mutation.warnings.is_empty(), "{spec}: {:?}", mutation.warnings);
         // The second run of our own output.
         assert!(run_with(&pod, &settings(), &cluster()).unwrap().1.patch.is_empty(), "{spec}");
     }
 }
 
 #[test]
-fn what_one_container_needs_is_refused_though_another_can_do_without() {
-    let optional = json!({"name": "app", "env": [key_of("a", &json!(true))]});
-    let needed = json!({"name": "late", "env": [key_of("a", &Value::Null)]});
-    let error = run(&json!({"containers": [optional, needed]})).unwrap_err();
-    assert!(error.starts_with("KS224 container \"late\""), "{error}");
+fn an_optional_secret_that_comes_too_late_is_a_warning() {
+    let sources =
+        json!([{"configMap": {"name": "x"}}, {"secret": {"name": "a", "optional": true}}]);
+    let spec = json!({"volumes": [{"name": "p", "projected": {"sources": sources}}]});
+    let (pod, mutation) = run(&spec).unwrap();
+    let [warning] = &mutation.warnings[..] else { panic!("{:?}", mutation.warnings) };
+    assert!(
+        warning.starts_with("KS258 volume \"p\" may start without Secret a, which is optional"),
+        "{warning}"
+    );
+    assert_eq!(pod["spec"]["volumes"][3], spec["volumes"][0], "the kubelet's");
 }
 
 #[test]
@@ -163,8 +113,7 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
         (Some("leave"), CsiVolumes::Replace, true, true),
         (Some("replace"), CsiVolumes::Auto, true, false),
     ] {
-        let mut facts = facts();
-        synced(&mut facts, "kv", "azure", &["a"]);
+        let mut facts = cluster();
         facts.classes.insert(
             "plain".into(),
             class("plain", &json!({"keyvaultName": "vault-1", "objects": ""})),
@@ -172,7 +121,8 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
         facts.csi_driver_installed = driver;
         let mut settings = settings();
         settings.csi_volumes = setting;
-        let mut pod = labelled("pod", with_env(&key_of("a", &Value::Null)));
+        let mut pod = labelled("pod", json!({"containers": [{"name": "app"}]}));
+        pod["spec"]["imagePullSecrets"] = json!([{"name": "a"}]);
         pod["spec"]["volumes"] = json!([csi_volume("plain", "plain"), csi_volume("kv", "kv")]);
         if let Some(value) = annotation {
             pod["metadata"]["annotations"] = json!({"keysluice.dev/csi-volumes": value});
@@ -190,29 +140,4 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
             Err(error) => assert!(!is_left && error.starts_with("KS224"), "{error}"),
         }
     }
-}
-
-#[test]
-fn a_secret_that_is_wrong_in_the_class_is_named_too() {
-    let mut facts = facts();
-    let object = json!({"kind": "SecretProviderClass",
-        "metadata": {"name": "kv", "namespace": "ns"}, "spec": {"provider": "azure",
-        "parameters": {"keyvaultName": "vault-1", "objects": "array:\n  - |\n    objectName: \
-            db\n    objectType: secret\n"},
-        "secretObjects": [{"secretName": "synced", "type": "Opaque",
-            "data": [{"objectName": "nope", "key": "k"}]}]}});
-    facts.classes.insert(
-        "kv".to_owned(),
-        ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap())),
-    );
-    let pod = labelled(
-        "pod",
-        json!({"containers": [{"name": "app"}], "volumes": [csi_volume("kv", "kv")]}),
-    );
-    let warnings = run_with(&pod, &settings(), &facts).unwrap().1.warnings.join("\n");
-    assert!(
-        warnings.contains("KS253 SecretProviderClass kv: its secretObjects (synced)")
-            && warnings.contains("KS13"),
-        "{warnings}"
-    );
 }

@@ -10,12 +10,14 @@ use super::mutation::{Mutation, Note};
 use super::names::{CSI_DRIVER, TOKEN_VOLUME_PREFIX};
 use super::operating_system;
 use super::refusal::{Cause, Refusal};
-use super::secret_objects::{self, NeededSecrets};
+use super::secret_volumes::Made;
+use super::{secret_objects, secret_volumes, synced};
 use crate::pod::{Csi, Pod, Volume};
-use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, check_provider};
+use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass, check_provider};
 use crate::quantity;
 use crate::reason;
 use crate::settings::CsiVolumes;
+use keysluice_plan::SyncedSecret;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,6 +34,15 @@ const FILE_BYTES: u64 = 32 << 10;
 const SELECTION_BYTES: u64 = 128 * FILE_BYTES;
 const SMALLEST_BYTES: u64 = 1 << 20;
 
+/// What the sidecar does for a pod.
+#[derive(Debug, Default)]
+pub(super) struct Served<'a> {
+    /// The volumes that it fills.
+    pub(super) volumes: Vec<SecretVolume<'a>>,
+    /// The Secrets that it makes from their files.
+    pub(super) secrets: Vec<SyncedSecret>,
+}
+
 /// A volume that the sidecar fills.
 #[derive(Debug)]
 pub(super) struct SecretVolume<'a> {
@@ -41,8 +52,10 @@ pub(super) struct SecretVolume<'a> {
     pub(super) name: &'a str,
     /// What goes into it.
     pub(super) plan: Arc<ClassPlan>,
+    /// The class of it.
+    pub(super) class: Arc<ProviderClass>,
     /// The pod's own size for it.
-    size_limit: Option<u64>,
+    pub(super) size_limit: Option<u64>,
 }
 
 impl SecretVolume<'_> {
@@ -99,16 +112,16 @@ pub(super) fn class_names<'a>(pod: &'a Pod<'_>) -> Result<Vec<&'a str>, Cause> {
     Ok(names.into_iter().collect())
 }
 
-/// Chooses the volumes to serve and resolves their classes.
+/// Chooses the volumes to serve, resolves their classes, and collects the Secrets of these.
 pub(super) fn select<'a>(
     pod: &'a Pod<'_>,
     annotations: &Annotations,
     context: Context<'a>,
     mutation: &mut Mutation,
-) -> Result<Vec<SecretVolume<'a>>, Refusal> {
+) -> Result<Served<'a>, Refusal> {
     let mut selected = Vec::new();
     if !has_csi_volume(pod) {
-        return Ok(selected);
+        return Ok(Served::default());
     }
     let leave = match (annotations.csi_volumes, context.settings.csi_volumes) {
         (Some(CsiVolumes::Leave), _) => {
@@ -125,8 +138,7 @@ pub(super) fn select<'a>(
     }
     let is_windows = operating_system::is_windows(pod);
     let mut resolver = Resolver::new(context);
-    let mut needed = NeededSecrets::of(pod);
-    let (mut files, mut version_count, mut bytes) = (0, 0, 0);
+    let (mut total, mut foreign) = (Total::default(), Vec::new());
     for (index, volume, csi) in csi_volumes(pod) {
         let name = &*volume.name;
         if let Some(why) = leave {
@@ -135,9 +147,9 @@ pub(super) fn select<'a>(
         }
         let class = find_class(name, csi, context)?;
         if !class.is_azure() && !class.provider.is_empty() {
-            needed.created_by_driver(&class);
             let (volume, provider) = (name.to_owned(), class.provider.clone());
             mutation.notes.push(Note::OtherProvider { volume, provider });
+            foreign.push(class);
             continue;
         }
         if name.starts_with(TOKEN_VOLUME_PREFIX) {
@@ -157,23 +169,7 @@ pub(super) fn select<'a>(
             );
         }
         let (plan, is_new) = resolver.plan(name, csi, &class)?;
-        files += plan.files.len() + plan.selections.len();
-        bytes += plan_bytes(&plan);
-        if bytes > MAX_PLAN_BYTES {
-            return Err(Cause::PlanSize { bytes, limit: MAX_PLAN_BYTES }.into());
-        }
-        if files > MAX_FILES {
-            return Err(Cause::TooMany {
-                what: "files in its Secrets Store CSI volumes",
-                limit: MAX_FILES,
-            }
-            .into());
-        }
-        version_count += plan.files.iter().map(versions).sum::<u64>();
-        if version_count > u64::from(MAX_VERSIONS) {
-            let what = "files in its Secrets Store CSI volumes, all versions counted";
-            return Err(Cause::TooMany { what, limit: MAX_VERSIONS.into() }.into());
-        }
+        total.add(&plan)?;
         let of_files = plan.files.iter().map(|file| file.vault.as_str());
         let vaults: BTreeSet<_> = of_files
             .chain(plan.selections.iter().map(|selection| selection.vault.as_str()))
@@ -189,13 +185,79 @@ pub(super) fn select<'a>(
             plan.warnings.iter().for_each(|warning| {
                 mutation.warn(format_args!("{} {}", warning.reason, warning.text));
             });
-            secret_objects::warn(&class, &plan, mutation);
-            needed.created_by(&class, context.namespace);
         }
-        selected.push(SecretVolume { index, name, plan, size_limit: annotations.size_limit });
+        let size_limit = annotations.size_limit;
+        selected.push(SecretVolume { index, name, plan, class, size_limit });
     }
-    needed.check(mutation)?;
-    Ok(selected)
+    let secrets = match leave {
+        None => synced::of(&selected, &foreign, annotations, mutation)?,
+        Some(_) => Vec::new(),
+    };
+    serve_secret_volumes(pod, &mut selected, &secrets, annotations, &mut total, mutation)?;
+    let filled: Vec<usize> = selected.iter().map(|volume| volume.index).collect();
+    secret_objects::check(pod, &secrets, &filled, context.namespace, mutation)?;
+    Ok(Served { volumes: selected, secrets })
+}
+
+/// Adds the volumes with Secrets that the sidecar makes.
+fn serve_secret_volumes<'a>(
+    pod: &'a Pod<'_>,
+    selected: &mut Vec<SecretVolume<'a>>,
+    secrets: &[SyncedSecret],
+    annotations: &Annotations,
+    total: &mut Total,
+    mutation: &mut Mutation,
+) -> Result<(), Refusal> {
+    if secrets.is_empty() {
+        return Ok(());
+    }
+    let of_classes = selected.len();
+    for (index, volume) in pod.volumes().iter().enumerate() {
+        let made = Made { secrets, volumes: &selected[..of_classes] };
+        let Some(served) = secret_volumes::of(pod, index, made, annotations)? else { continue };
+        if volume.name.starts_with(TOKEN_VOLUME_PREFIX) {
+            let field = format!("/spec/volumes/{index}/name");
+            return Err(Cause::ReservedName { field, name: volume.name.to_string() }.into());
+        }
+        if selected.len() == MAX_VOLUMES {
+            let what = "volumes that the sidecar fills";
+            return Err(Cause::TooMany { what, limit: MAX_VOLUMES }.into());
+        }
+        total.add(&served.plan)?;
+        let (volume, files) = (volume.name.to_string(), served.plan.files.len());
+        mutation.notes.push(Note::SecretVolume { volume, files });
+        selected.push(served);
+    }
+    Ok(())
+}
+
+/// What the volumes of a pod come to; too much is refused before more is made of it.
+#[derive(Default)]
+struct Total {
+    files: usize,
+    versions: u64,
+    bytes: usize,
+}
+
+impl Total {
+    fn add(&mut self, plan: &ClassPlan) -> Result<(), Refusal> {
+        self.files += plan.files.len() + plan.selections.len();
+        self.bytes += plan_bytes(plan);
+        if self.bytes > MAX_PLAN_BYTES {
+            let (bytes, limit) = (self.bytes, MAX_PLAN_BYTES);
+            return Err(Cause::PlanSize { bytes, limit }.into());
+        }
+        if self.files > MAX_FILES {
+            let what = "files in its Secrets Store CSI volumes";
+            return Err(Cause::TooMany { what, limit: MAX_FILES }.into());
+        }
+        self.versions += plan.files.iter().map(versions).sum::<u64>();
+        if self.versions > u64::from(MAX_VERSIONS) {
+            let what = "files in its Secrets Store CSI volumes, all versions counted";
+            return Err(Cause::TooMany { what, limit: MAX_VERSIONS.into() }.into());
+        }
+        Ok(())
+    }
 }
 
 /// Least that a class takes in the Plan of a volume, known before the Plan is made: a class may be

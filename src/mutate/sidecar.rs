@@ -11,10 +11,10 @@ use super::entries::{
 use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, RUN_VOLUME_BYTES};
 use super::mutation::{Mutation, Note};
-use super::names::{RUN_VOLUME, SIDECAR};
+use super::names::{API_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
-use super::secrets::SecretVolume;
-use super::{position, resources, user};
+use super::secrets::{SecretVolume, Served};
+use super::{position, resources, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -26,18 +26,23 @@ const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
 /// How often a probe that waits is repeated: an hour of 27 s and a pause each, about.
 const WAIT_ATTEMPTS: u32 = 120;
 
-/// Adds container and private volume.
+/// Adds container and private volumes.
 pub(super) fn add(
     pod: &Pod<'_>,
     annotations: &Annotations,
-    volumes: &[SecretVolume<'_>],
+    served: &Served<'_>,
     token: Option<&TokenVolume>,
     context: Context<'_>,
     mutation: &mut Mutation,
     volume_count: &mut Option<usize>,
 ) -> Result<(), Refusal> {
+    let volumes = &served.volumes;
     refuse_reserved_names(pod, volumes)?;
-    let plan = plan_of(annotations, volumes, token, context.settings.refresh_interval);
+    let mut plan = plan_of(annotations, volumes, token, context.settings.refresh_interval);
+    if !served.secrets.is_empty() {
+        plan.kubernetes = Some(synced::kubernetes(pod, context)?);
+        plan.secrets.clone_from(&served.secrets);
+    }
     let environment = plan::to_variable(&plan);
     if environment.len() > MAX_PLAN_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: MAX_PLAN_BYTES }.into());
@@ -54,6 +59,7 @@ pub(super) fn add(
         read_only: false,
     }));
     volume_mounts.extend(token.map(TokenVolume::mount));
+    volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
     let (lifecycle, startup_probe) = gate(annotations);
     let container = SidecarEntry {
         name: SIDECAR,
@@ -73,6 +79,10 @@ pub(super) fn add(
     let end = volume_count.unwrap_or_default();
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
     *volume_count = Some(end + 1);
+    if plan.kubernetes.is_some() {
+        mutation.patch.insert("/spec/volumes", *volume_count, end + 1, synced::api_volume());
+        *volume_count = Some(end + 2);
+    }
     Ok(())
 }
 
@@ -99,10 +109,11 @@ fn refuse_reserved_names(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Result<
         return Err(Cause::LateVolume { volume: volume.name.to_owned() }.into());
     }
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
-    let volume = pod.volumes().iter().position(|volume| &*volume.name == RUN_VOLUME);
+    let mut named = pod.volumes().iter().map(|volume| &*volume.name).enumerate();
+    let volume = named.find(|(_, name)| [RUN_VOLUME, API_VOLUME].contains(name));
     let (field, name) = match (container, volume) {
         (Some((field, _)), _) => (format!("{field}/name"), SIDECAR),
-        (None, Some(index)) => (format!("/spec/volumes/{index}/name"), RUN_VOLUME),
+        (None, Some((index, name))) => (format!("/spec/volumes/{index}/name"), name),
         (None, None) => return Ok(()),
     };
     Err(Cause::ReservedName { field, name: name.to_owned() }.into())

@@ -46,6 +46,21 @@ pub(super) fn class(name: &str, parameters: &Value) -> ClassFact {
     ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap()))
 }
 
+/// A class with the secret `db` and the certificate `tls`, which makes these Secrets.
+pub(super) fn class_with_secrets(name: &str, provider: &str, secrets: &Value) -> ClassFact {
+    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n  - |\n    \
+        objectName: tls\n    objectType: secret\n";
+    let object = json!({"kind": "SecretProviderClass",
+        "metadata": {"name": name, "namespace": "ns"}, "spec": {"provider": provider,
+        "parameters": {"keyvaultName": "vault-1", "objects": objects}, "secretObjects": secrets}});
+    ClassFact::Found(Arc::new(ProviderClass::from_value(&object).unwrap()))
+}
+
+/// A Secret of the key `k` from the file `db`.
+pub(super) fn opaque(name: &str) -> Value {
+    json!({"secretName": name, "type": "Opaque", "data": [{"objectName": "db", "key": "k"}]})
+}
+
 pub(super) fn labelled(name: &str, spec: Value) -> Value {
     let labels = json!({"azure.workload.identity/use": "true"});
     let mut pod =

@@ -6,11 +6,13 @@
 
 mod container;
 mod node;
+mod owner;
 mod reference;
 mod volume;
 
 pub use container::*;
 pub use node::*;
+pub use owner::*;
 pub use reference::*;
 pub use volume::*;
 
@@ -40,6 +42,8 @@ view! {
         "labels" labels: StringMap<'a>,
         /// Annotations.
         "annotations" annotations: StringMap<'a>,
+        /// What controls the pod.
+        "ownerReferences" owner_references: Option<Vec<OwnerReference<'a>>>,
     }
 
     /// `spec`.

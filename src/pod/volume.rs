@@ -36,10 +36,26 @@ view! {
         "secretName" secret_name: Text<'a>,
         /// Whether the pod also starts without it.
         "optional" optional: Option<bool>,
+        /// Its keys; all where there is none.
+        "items" items: Option<Vec<KeyToPath<'a>>>,
+        /// Mode of the files.
+        "defaultMode" default_mode: Option<i64>,
+    }
+
+    /// One key of a Secret as a file.
+    pub struct KeyToPath<'a> {
+        /// The key.
+        "key" key: Text<'a>,
+        /// The file below the volume.
+        "path" path: Text<'a>,
+        /// Its mode.
+        "mode" mode: Option<i64>,
     }
 
     /// A projected volume.
     pub struct Projected<'a> {
+        /// Mode of the files.
+        "defaultMode" default_mode: Option<i64>,
         /// Its sources.
         "sources" sources: Option<Vec<ProjectedSource<'a>>>,
     }
@@ -51,9 +67,19 @@ view! {
         /// A ConfigMap.
         "configMap" config_map: Option<ConfigMapSource<'a>>,
         /// Keys of a Secret.
-        "secret" secret: SecretName<'a>,
+        "secret" secret: ProjectedSecret<'a>,
         /// A ClusterTrustBundle.
         "clusterTrustBundle" cluster_trust_bundle: Option<ClusterTrustBundleSource<'a>>,
+    }
+
+    /// Keys of a Secret; the name is empty where there is none.
+    pub struct ProjectedSecret<'a> {
+        /// Its name.
+        "name" name: Text<'a>,
+        /// Its keys; all where there is none.
+        "items" items: Option<Vec<KeyToPath<'a>>>,
+        /// Whether the pod also starts without it.
+        "optional" optional: Option<bool>,
     }
 
     /// A projected ClusterTrustBundle.

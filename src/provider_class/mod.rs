@@ -78,7 +78,9 @@ impl ProviderClass {
         let pair = |(key, value): (&String, &String)| ENTRY_BYTES + key.len() + value.len();
         let secret = |secret: &SecretObject| {
             let data = secret.data.iter().map(|data| pair((&data.object_name, &data.key)));
-            ENTRY_BYTES + secret.secret_name.len() + data.sum::<usize>()
+            let texts = secret.labels.iter().chain(&secret.annotations).map(pair);
+            let own = ENTRY_BYTES + secret.secret_name.len() + secret.secret_type.len();
+            own + texts.sum::<usize>() + data.sum::<usize>()
         };
         let parameters: usize = self.parameters.iter().map(pair).sum();
         parameters + self.secret_objects.iter().map(secret).sum::<usize>()

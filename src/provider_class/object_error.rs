@@ -204,7 +204,7 @@ coded! {
         #[error(
             "data[{index}]: failed to get cert data from file {object_name}, err: key '{key}' is \
              not \
-             supported. Only 'tls.key' and 'tls.crt' are supported"
+             supported. Only 'tls.key', 'tls.crt' and 'ca.crt' are supported"
         )]
         [KS133] TlsKey {
             /// Position in `data`, from 0.
@@ -213,6 +213,47 @@ coded! {
             object_name: String,
             /// The key.
             key: String,
+        },
+        /// No object can have this name.
+        #[error("secretName {0:?} is not a name of an object")]
+        [KS148] Name(String),
+        /// Two entries make one Secret.
+        #[error("secretName {0:?} is used twice in the class")]
+        [KS148] NameTwice(String),
+        /// A key that no Secret has.
+        #[error("data[{index}]: key {key:?} is not a key of a Secret")]
+        [KS148] Key {
+            /// Position in `data`, from 0.
+            index: usize,
+            /// The key.
+            key: String,
+        },
+        /// Two elements make one key.
+        #[error("data[{index}]: key {key:?} is used twice in the Secret")]
+        [KS148] KeyTwice {
+            /// Position in `data`, from 0.
+            index: usize,
+            /// The key.
+            key: String,
+        },
+        /// A label or annotation that marks the Secrets of Keysluice.
+        #[error("{field}: {key:?} is reserved for Keysluice")]
+        [KS148] Reserved {
+            /// `labels` or `annotations`.
+            field: &'static str,
+            /// Its key.
+            key: String,
+        },
+        /// A type that Kubernetes or Helm trusts.
+        #[error("a Secret of type {0:?} is never made from files")]
+        [KS149] Type(String),
+        /// The API server refuses the Secret without this key.
+        #[error("a Secret of type {secret_type} has no key {key}")]
+        [KS151] KeyMissing {
+            /// Its type.
+            secret_type: String,
+            /// What it lacks.
+            key: &'static str,
         },
     }
 }

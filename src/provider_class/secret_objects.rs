@@ -1,10 +1,25 @@
-//! `spec.secretObjects`: Kubernetes Secrets made from the files. Read and checked; not synced by
-//! this version.
+//! `spec.secretObjects`: Kubernetes Secrets made from the files, read and checked.
 
 use super::error::{ClassCause, ClassError, SecretObjectCause};
 use super::{ClassPlan, layout};
-use keysluice_plan::FileIndex;
-use std::collections::BTreeMap;
+use keysluice_plan::{FileIndex, RelativePath, is_object_name, is_secret_key};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Types that Kubernetes or Helm trusts: a Secret of one gives rights, or is a release.
+const NEVER_MADE: [&str; 3] =
+    ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
+const TLS: &str = "kubernetes.io/tls";
+/// Keys without which the API server refuses a Secret; one of each entry's.
+const REQUIRED: &[(&str, &[&str])] = &[
+    (TLS, &["tls.crt"]),
+    (TLS, &["tls.key"]),
+    ("kubernetes.io/dockerconfigjson", &[".dockerconfigjson"]),
+    ("kubernetes.io/dockercfg", &[".dockercfg"]),
+    ("kubernetes.io/ssh-auth", &["ssh-privatekey"]),
+    ("kubernetes.io/basic-auth", &["username", "password"]),
+];
+/// Labels and annotations below it mark the Secrets of Keysluice.
+const RESERVED: &str = "keysluice.dev/";
 
 /// One Kubernetes Secret to make.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,15 +64,48 @@ impl SecretObject {
             if key.is_empty() {
                 return Err(SecretObjectCause::KeyEmpty(index));
             }
-            if !files.contains(object_name) {
+            if !files.contains(object_name) || object_name.parse::<RelativePath>().is_err() {
                 return Err(SecretObjectCause::FileMissing {
                     index,
                     object_name: object_name.clone(),
                 });
             }
-            if self.secret_type == "kubernetes.io/tls" && key != "tls.key" && key != "tls.crt" {
+            let is_tls_key = ["tls.key", "tls.crt", "ca.crt"].contains(&key.as_str());
+            if self.secret_type == TLS && !is_tls_key {
                 let (object_name, key) = (object_name.clone(), key.clone());
                 return Err(SecretObjectCause::TlsKey { index, object_name, key });
+            }
+        }
+        self.check_more()
+    }
+
+    /// What the driver leaves to the API server, and what is never made.
+    fn check_more(&self) -> Result<(), SecretObjectCause> {
+        if !is_object_name(&self.secret_name) {
+            return Err(SecretObjectCause::Name(self.secret_name.clone()));
+        }
+        if NEVER_MADE.contains(&self.secret_type.as_str()) {
+            return Err(SecretObjectCause::Type(self.secret_type.clone()));
+        }
+        let mut keys = BTreeSet::new();
+        for (index, SecretObjectData { key, .. }) in self.data.iter().enumerate() {
+            if !is_secret_key(key) {
+                return Err(SecretObjectCause::Key { index, key: key.clone() });
+            }
+            if !keys.insert(key.as_str()) {
+                return Err(SecretObjectCause::KeyTwice { index, key: key.clone() });
+            }
+        }
+        let mut required = REQUIRED.iter().filter(|(of_type, _)| *of_type == self.secret_type);
+        if let Some((_, missing)) =
+            required.find(|(_, any)| !any.iter().any(|key| keys.contains(key)))
+        {
+            let secret_type = self.secret_type.clone();
+            return Err(SecretObjectCause::KeyMissing { secret_type, key: missing[0] });
+        }
+        for (field, texts) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+            if let Some(key) = texts.keys().find(|key| key.starts_with(RESERVED)) {
+                return Err(SecretObjectCause::Reserved { field, key: key.clone() });
             }
         }
         Ok(())
@@ -70,8 +118,14 @@ pub fn check_secret_objects(
     plan: &ClassPlan,
 ) -> Result<(), ClassError> {
     let files = layout(&plan.files, &plan.selections).index();
+    let mut names = BTreeSet::new();
     for (index, object) in secret_objects.iter().enumerate() {
-        object.check(&files).map_err(|source| ClassCause::SecretObject { index, source })?;
+        let checked = object.check(&files).and_then(|()| {
+            let is_new = names.insert(object.secret_name.as_str());
+            let name = || SecretObjectCause::NameTwice(object.secret_name.clone());
+            if is_new { Ok(()) } else { Err(name()) }
+        });
+        checked.map_err(|source| ClassCause::SecretObject { index, source })?;
     }
     Ok(())
 }
@@ -133,10 +187,10 @@ mod tests {
                 Some("data[0]: file matching objectName tls not found in the pod"),
             ),
             (
-                object("s", "kubernetes.io/tls", &[("dir/tls", "ca.crt")]),
+                object("s", "kubernetes.io/tls", &[("dir/tls", "tls.pem")]),
                 Some(
-                    "data[0]: failed to get cert data from file dir/tls, err: key 'ca.crt' is not \
-                     supported. Only 'tls.key' and 'tls.crt' are supported",
+                    "data[0]: failed to get cert data from file dir/tls, err: key 'tls.pem' is \
+                     not supported. Only 'tls.key', 'tls.crt' and 'ca.crt' are supported",
                 ),
             ),
             (
@@ -147,6 +201,43 @@ mod tests {
             let error = secret.check(&files).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), expected, "{secret:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_the_api_server_would_refuse_or_trust_is_named() {
+        let plan = plan();
+        let one = |name: &str, secret_type: &str, keys: &[&str]| {
+            let data: Vec<_> = keys.iter().map(|key| ("db", *key)).collect();
+            object(name, secret_type, &data)
+        };
+        let tls = "kubernetes.io/tls";
+        for (secret, code, expected) in [
+            (one("a.b-1", "Opaque", &["K_1.x"]), "", ""),
+            (one("s", tls, &["tls.crt", "tls.key", "ca.crt"]), "", ""),
+            (one("s", tls, &["tls.crt", "ca.crt"]), "KS151", "has no key tls.key"),
+            (one("s", "kubernetes.io/basic-auth", &["password"]), "", ""),
+            (one("s", "kubernetes.io/basic-auth", &["user"]), "KS151", "has no key username"),
+            (one("s", "kubernetes.io/dockerconfigjson", &["k"]), "KS151", ".dockerconfigjson"),
+            (one("s", "example.com/own", &["k"]), "", ""),
+            (one("S", "Opaque", &["k"]), "KS148", "secretName \"S\" is not a name of an object"),
+            (one("s", "Opaque", &["a/b"]), "KS148", "data[0]: key \"a/b\" is not a key"),
+            (one("s", "Opaque", &["a", "a"]), "KS148", "data[1]: key \"a\" is used twice"),
+            (one("s", "kubernetes.io/service-account-token", &["k"]), "KS149", "is never made"),
+            (one("s", "bootstrap.kubernetes.io/token", &["k"]), "KS149", "is never made"),
+            (one("s", "helm.sh/release.v1", &["k"]), "KS149", "is never made"),
+        ] {
+            let error = check_secret_objects(std::slice::from_ref(&secret), &plan).err();
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.starts_with(code) && error.contains(expected), "{secret:?}: {error}");
+            assert_eq!(error.is_empty(), code.is_empty(), "{secret:?}: {error}");
+        }
+        let mut marked = one("s", "Opaque", &["k"]);
+        marked.labels.insert("keysluice.dev/managed".into(), "true".into());
+        let error = check_secret_objects(&[marked], &plan).unwrap_err().to_string();
+        assert!(error.contains("labels: \"keysluice.dev/managed\" is reserved"), "{error}");
+        let twice = [one("s", "Opaque", &["k"]), one("s", "Opaque", &["l"])];
+        let error = check_secret_objects(&twice, &plan).unwrap_err().to_string();
+        assert!(error.starts_with("KS148 secretObjects[1]: secretName \"s\" is used twice"));
     }
 
     #[test]

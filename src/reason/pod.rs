@@ -22,8 +22,8 @@ reasons! { POD:
          \"false\"; current Azure SDKs use the injected environment variables";
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
-        "rename the container or volume; reserved are the container keysluice, the volume \
-         keysluice-run, volumes azure-workload-identity-reserved-…, and with the token layout v1.5 \
+        "rename the container or volume; reserved are the container keysluice, the volumes \
+         keysluice-run and keysluice-api, volumes azure-workload-identity-reserved-…, and with the token layout v1.5 \
          the volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
@@ -85,14 +85,29 @@ reasons! { POD:
         "the client id or tenant id of the ServiceAccount is too long"
         "write the client id (a GUID) or the tenant id as Azure shows it";
     KS224
-        "the pod needs a Secret that its own secretObjects would create"
-        "read the file from the volume instead of the Secret, make the reference optional, or \
-         leave the pod's volumes to the Secrets Store CSI driver where it is installed: annotation \
-         keysluice.dev/csi-volumes: leave";
+        "the pod cannot start before its own sidecar has made a Secret"
+        "let another pod make the Secret: `keysluice render sync` prints a Deployment for that; or \
+         make the reference optional, or leave the pod's volumes to the Secrets Store CSI driver \
+         where it is installed: annotation keysluice.dev/csi-volumes: leave";
     KS225
         "a container named keysluice would use endpoints that the operator does not allow"
         "remove the container; the webhook adds the sidecar, with the clouds, vaults and tenants \
          that the operator of Keysluice allows";
+    KS226
+        "two SecretProviderClasses of the pod make Secrets of one name"
+        "rename one of them in secretObjects, and where it is used";
+    KS227
+        "the pod's SecretProviderClasses make more than 13 Secrets"
+        "split the classes over several pods, or collect keys in fewer Secrets; the guard checks \
+         the rights of the ServiceAccount for at most 13 Secrets";
+    KS228
+        "an annotation names a Secret that no class of the pod makes"
+        "correct the name; it is a secretName in secretObjects of a SecretProviderClass that a \
+         volume of the pod names";
+    KS229
+        "a volume with a Secret that the pod's own sidecar makes cannot be served"
+        "mount the volume of the SecretProviderClass, which has the same files; a projected volume \
+         may have several such Secrets, but no other sources beside them";
     KS230
         "the sidecar cannot use the token of the custom token endpoint"
         "remove the annotation azure.workload.identity/use-…, or use a managed identity in the \
@@ -114,10 +129,6 @@ reasons! { POD:
     KS252
         "a subPath mount does not show rotated secrets"
         "mount the whole volume and read the file below the mount";
-    KS253
-        "secretObjects are not synced by this version"
-        "read the file from the volume; if an Ingress or another pod needs the Secret, leave the \
-         volumes of this pod to the CSI driver (keysluice.dev/csi-volumes: leave)";
     KS254
         "an injected variable may override one from envFrom, whose content is unknown at admission"
         "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
@@ -132,9 +143,9 @@ reasons! { POD:
         "an annotation gives an identity to a container that the pod does not have"
         "correct the container's name in keysluice.dev/client-ids or keysluice.dev/tenant-ids";
     KS258
-        "an optional Secret of the pod's own secretObjects is not created by this version"
-        "read the file instead, or leave the volumes to the CSI driver (keysluice.dev/csi-volumes: \
-         leave); without the Secret the container starts without its values";
+        "an optional Secret that the pod's own sidecar makes may be missing when the pod starts"
+        "read the file from the volume of the SecretProviderClass instead, or give the Secret a \
+         volume of its own";
     KS259
         "the sidecar runs as fileOwner, because no container sets runAsUser"
         "set runAsUser on the container; on a cluster that assigns uids (OpenShift), leave \

@@ -104,8 +104,8 @@ reasons! { PROVIDER_CLASS:
         "set objectName to the path of the file: the objectAlias, or the objectName of an object \
          that has no alias";
     KS133
-        "a Secret of type kubernetes.io/tls has keys other than tls.key and tls.crt"
-        "use the keys tls.key and tls.crt";
+        "a Secret of type kubernetes.io/tls has keys other than tls.key, tls.crt and ca.crt"
+        "use the keys tls.key, tls.crt and ca.crt";
     KS134
         "the SecretProviderClass has no parameters"
         "set spec.parameters: keyvaultName, tenantId, clientID and objects";
@@ -155,8 +155,19 @@ reasons! { PROVIDER_CLASS:
     KS147
         "the SecretProviderClass is too large"
         "split it into several classes, each with fewer objects and secretObjects";
+    KS148
+        "a Secret of secretObjects has a name, key, label or annotation that it cannot have"
+        "write secretName in lower case, with letters, digits, - and ., once in the class; write \
+         each key once, with letters, digits, -, _ and .; use no labels or annotations below \
+         keysluice.dev/";
+    KS149
+        "a Secret of secretObjects has a type that stands for credentials of the cluster"
+        "use the type Opaque; a projected volume gives a pod a token of its ServiceAccount";
     KS150
         "a client id or tenant in the SecretProviderClass has an unexpected format"
         "write the client id of the identity (not its object id or name), and the id or domain of \
          the tenant";
+    KS151
+        "a Secret of secretObjects lacks a key that its type requires"
+        "add an element to data with that key, or use the type Opaque";
 }

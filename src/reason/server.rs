@@ -66,6 +66,11 @@ reasons! { SERVER:
          than data"
         "nothing was written; check which process uses the webhook's ServiceAccount: it may not be \
          the webhook";
+    KS724
+        "the pod's ServiceAccount may not write a Secret that the pod's sidecar makes"
+        "apply the Role and RoleBinding that `keysluice rbac -n NAMESPACE` prints (`keysluice rbac \
+         -f FILE` from manifests), then create the pod again; controllers do that by themselves. \
+         It gives the ServiceAccount create and patch on these Secrets, by name";
     KS725
         "the Kubernetes version of the cluster is too old"
         "upgrade the cluster to 1.30 or later, which has native sidecars, match conditions and \

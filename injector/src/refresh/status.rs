@@ -1,5 +1,6 @@
 //! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a
 //! log line.
+
 mod secrets;
 
 use crate::clock::Time;

@@ -176,12 +176,36 @@ fn the_guard_lets_our_own_sidecar_be() {
     );
 }
 
+/// API servers check no more than the webhook lets a pod have, and each Secret's rights apart.
+#[test]
+fn the_guard_checks_as_many_secrets_as_a_pod_can_have() {
+    let documents = install();
+    let guard = find(&documents, "ValidatingAdmissionPolicy", "keysluice-guard-secrets");
+    let validations = guard["spec"]["validations"].as_array().unwrap();
+    let text = |one: &Value| one["expression"].as_str().unwrap().to_owned();
+    assert_eq!(text(&validations[0]), "variables.names.size() <= 13");
+    for (index, validation) in validations[1..].iter().enumerate() {
+        let may = |verb: &str| {
+            format!("variables.write.name(variables.names[{index}]).check('{verb}').allowed()")
+        };
+        let expected =
+            format!("variables.names.size() <= {index} || ({} && {})", may("create"), may("patch"));
+        assert_eq!(text(validation), expected);
+        let message = validation["messageExpression"].as_str().unwrap();
+        assert!(message.contains(&format!("variables.names[{index}]")), "{message}");
+    }
+    assert_eq!(validations.len() - 1, 13);
+    let condition = &guard["spec"]["matchConditions"][0]["expression"];
+    let annotation = keysluice::mutate::SYNCED_ANNOTATION;
+    assert!(condition.as_str().unwrap().contains(&format!("?'{annotation}'")), "{condition}");
+}
+
 #[test]
 fn every_policy_denies_with_a_code_that_is_documented() {
     let documents = install();
     let policies: Vec<&Value> =
         documents.iter().filter(|one| one["kind"] == "ValidatingAdmissionPolicy").collect();
-    assert_eq!(policies.len(), 4);
+    assert_eq!(policies.len(), 5);
     for policy in policies {
         for validation in policy["spec"]["validations"].as_array().unwrap() {
             let message = validation["message"].as_str().unwrap();
@@ -223,11 +247,14 @@ fn whatever_can_refuse_a_pod_is_in_force_only_while_the_switch_is_on() {
         text(&rule["resources"][0]),
         text(&rule["verbs"][0]),
     );
-    let asks = |conditions: &Value| {
-        conditions
-            .as_array()
-            .is_some_and(|all| all.iter().any(|one| one["expression"] == condition))
+    // Alone, or the last of several that must all hold.
+    let ending = format!(" && {condition}");
+    let is_condition = |one: &Value| {
+        let text = one["expression"].as_str().unwrap_or_default();
+        text == condition || (text.ends_with(&ending) && !text.contains("||"))
     };
+    let asks =
+        |conditions: &Value| conditions.as_array().is_some_and(|all| all.iter().any(is_condition));
     let configuration = find(&documents, "MutatingWebhookConfiguration", "keysluice");
     for entry in configuration["webhooks"].as_array().unwrap() {
         assert!(asks(&entry["matchConditions"]), "{}", entry["name"]);

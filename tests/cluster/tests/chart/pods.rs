@@ -56,7 +56,11 @@ pub(crate) fn csi_volume(name: &str, class: &str) -> Value {
         "volumeAttributes": {"secretProviderClass": class}}})
 }
 
-/// The pods as the webhook makes them: `class` needs the pod's token, `managed` does not.
+/// Secrets of the class `synced`.
+pub(crate) const SYNCED: [&str; 2] = ["db", "web"];
+
+/// The pods as the webhook makes them: `class` needs the pod's token, `managed` does not, `synced`
+/// makes two Secrets, `most` as many as there may be.
 pub(crate) fn explained(directory: &Path, pods: &[Value], options: &[&str]) -> Vec<Value> {
     let class = |name: &str, identity: &str, id: &str| {
         let mut parameters = json!({"keyvaultName": "vault",
@@ -69,10 +73,18 @@ pub(crate) fn explained(directory: &Path, pods: &[Value], options: &[&str]) -> V
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": "default", "namespace": "default", "annotations":
             {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
+    let secret = |name: &String| json!({"secretName": name, "type": "Opaque", "data": [{"objectName": "a", "key": "k"}]});
+    let mut synced = class("synced", "clientID", "");
+    synced["spec"]["secretObjects"] = SYNCED.map(|name| secret(&name.to_owned())).into();
+    let mut most = class("most", "clientID", "");
+    let names: Vec<String> = (0..13).map(|index| format!("s{index:02}")).collect();
+    most["spec"]["secretObjects"] = names.iter().map(secret).collect();
     let mut items = vec![
         account,
         class("class", "clientID", ""),
         class("managed", "useVMManagedIdentity", "true"),
+        synced,
+        most,
     ];
     items.extend_from_slice(pods);
     let path = directory.join("pods.json");
