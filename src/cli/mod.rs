@@ -8,6 +8,7 @@ mod manifest_pods;
 mod options;
 mod plan;
 mod rbac;
+mod render;
 mod serve;
 mod tightening_options;
 mod why;
@@ -51,6 +52,8 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
     Rbac(rbac::Rbac),
+    /// Print manifests.
+    Render(render::Render),
     /// Explain a KS code.
     Why(why::Why),
     /// Check whether a cluster has what an installation needs; the chart runs it before it installs
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Rbac(command) => command.run(),
+        Command::Render(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };

@@ -15,7 +15,9 @@ mod tests;
 mod workload;
 
 pub use error::RightsError;
+pub(crate) use names::shortened;
 pub use objects::Form;
+pub(crate) use objects::document;
 pub use policy::{POLICY, POLICY_NAME, check_policy};
 pub use workload::Workload;
 

@@ -31,14 +31,18 @@ fn is_part(part: &str) -> bool {
 
 /// `keysluice-SA`; the end of a longer one is a digest.
 pub(super) fn role_name(service_account: &str) -> String {
-    let name = format!("keysluice-{service_account}");
-    if name.len() <= MAX_BYTES {
+    shortened(format!("keysluice-{service_account}"), MAX_BYTES)
+}
+
+/// A name of at most `limit` bytes that no other name is shortened to.
+pub(crate) fn shortened(name: String, limit: usize) -> String {
+    if name.len() <= limit || !name.is_ascii() {
         return name;
     }
-    let mut short =
-        name[..MAX_BYTES - 2 * DIGEST_BYTES - 1].trim_end_matches(['-', '.']).to_owned();
+    let digest = Sha256::digest(&name);
+    let mut short = name[..limit - 2 * DIGEST_BYTES - 1].trim_end_matches(['-', '.']).to_owned();
     short.push('-');
-    for byte in &Sha256::digest(service_account)[..DIGEST_BYTES] {
+    for byte in &digest[..DIGEST_BYTES] {
         let _ = write!(short, "{byte:02x}");
     }
     short

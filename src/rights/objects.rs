@@ -162,7 +162,8 @@ fn empty_secret(namespace: &str, name: &str, shape: &Shape) -> Value {
         "type": shape.secret_type, "data": data})
 }
 
-fn document(out: &mut String, comment: &str, object: &Value) {
+/// A document of a YAML stream, below a comment.
+pub(crate) fn document(out: &mut String, comment: &str, object: &Value) {
     out.push_str("---\n");
     comment_lines(out, comment);
     out.push_str(&yaml::write(object));
@@ -172,7 +173,7 @@ fn document(out: &mut String, comment: &str, object: &Value) {
 pub(super) fn comment_lines(out: &mut String, comment: &str) {
     let mut line = String::new();
     for word in comment.split_whitespace() {
-        if line.len() + word.len() + 3 > COMMENT_COLUMNS && !line.is_empty() {
+        if line.len() + word.len() + 2 > COMMENT_COLUMNS && !line.is_empty() {
             out.push_str(&format!("#{line}\n"));
             line.clear();
         }

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Metadata of Secrets.
-type Secrets = BTreeMap<Place, Value>;
+pub(in crate::cli) type Secrets = BTreeMap<Place, Value>;
 
 /// Reads all files; objects without a namespace go into the one given.
-pub(super) fn read(
+pub(in crate::cli) fn read(
     paths: &[PathBuf],
     namespace: Option<&str>,
 ) -> Result<(Facts, Secrets), ManifestError> {

@@ -1,6 +1,6 @@
 //! `keysluice rbac`: the least Roles with which pods write the Secrets of their classes.
 
-mod files;
+pub(super) mod files;
 mod live;
 
 use super::{FAILED, Failure};
@@ -50,10 +50,10 @@ pub(super) struct Rbac {
 
 /// What files or a cluster hold.
 #[derive(Debug, Default)]
-struct Facts {
+pub(super) struct Facts {
     workloads: Vec<Workload>,
-    classes: Classes,
-    warnings: Vec<String>,
+    pub(super) classes: Classes,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Rbac {
