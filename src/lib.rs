@@ -19,8 +19,9 @@
 //!   CSI driver does.
 //! - [`cluster`] answers what a decision needs to know; [`server`] does TLS, limits and draining;
 //!   [`admin`] is the plain listener.
-//! - [`cli`] wires it: `serve`, `explain`, `plan`, `why`. [`reason`] holds every code a user can
-//!   meet.
+//! - [`rights`] turns workloads and classes into the Roles with which pods write their Secrets.
+//! - [`cli`] wires it: `serve`, `explain`, `plan`, `rbac`, `why`. [`reason`] holds every code a
+//!   user can meet.
 
 pub mod admin;
 pub mod admission;
@@ -41,7 +42,7 @@ pub mod pod;
 pub mod provider_class;
 mod quantity;
 pub mod reason;
-mod rights;
+pub mod rights;
 pub mod server;
 pub mod settings;
 mod spelling;

@@ -3,6 +3,7 @@
 use crate::fault::{Class, Fault, FaultKind};
 use crate::options::Options;
 use crate::plan_source::{below, load};
+use crate::signals::Signals;
 use crate::{gate, log, metrics, once, run, termination};
 use clap::{Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::KS608;
@@ -75,6 +76,8 @@ enum Command {
     },
     /// Make the sidecar refresh at once, and print the result; exits with 1 while something fails.
     Refresh,
+    /// Do nothing until SIGTERM: for a pod that has no application and only syncs Secrets.
+    Idle,
 }
 
 /// What `status` prints.
@@ -96,7 +99,11 @@ pub fn main() -> ExitCode {
     let CommandLine { options, command } = command_line;
     keep_memory_private();
     let sidecar = matches!(command, Command::Run | Command::Once);
-    match dispatch(&command, &options) {
+    let result = match command {
+        Command::Idle => runtime().and_then(|runtime| runtime.block_on(idle())),
+        command => dispatch(&command, &options),
+    };
+    match result {
         Ok(code) => code,
         Err(fault) => {
             if sidecar {
@@ -135,6 +142,8 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
         Command::Refresh => {
             gate::request(&directory, "refresh").map(|(text, well)| print(&text, well))
         }
+        // It has no Plan.
+        Command::Idle => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -155,16 +164,30 @@ fn print(text: &str, well: bool) -> ExitCode {
     ExitCode::from(if printed && well { 0 } else { FAILED })
 }
 
+/// The kernel ignores a signal to the first process of a container unless it has a handler.
+async fn idle() -> Result<ExitCode, Fault> {
+    let Signals { mut terminate, mut interrupt, .. } = Signals::new()?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// One thread. Name look-ups use a second, short-lived one.
-fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> Result<tokio::runtime::Runtime, Fault> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // One, but for a DNS that is dead: see the resolver.
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(1))
         .thread_stack_size(256 * 1024)
         .build()
-        .map_err(|error| Fault::new(KS608, Class::Transient, format_args!("runtime: {error}")))?;
+        .map_err(|error| Fault::new(KS608, Class::Transient, format_args!("runtime: {error}")))
+}
+
+fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault> {
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         if keep { run::run(plan, options).await } else { once::once(plan, options).await }
     });

@@ -30,6 +30,8 @@ const MANAGER: &str = "keysluice";
 pub(crate) const MANAGED_LABEL: &str = "keysluice.dev/managed";
 /// Annotation with the class that declares the Secret.
 pub(crate) const CLASS_ANNOTATION: &str = "keysluice.dev/class";
+/// Annotation of a Secret that gets no owner.
+const KEEP_ANNOTATION: &str = "keysluice.dev/keep";
 /// Label of a Secret of the Secrets Store CSI driver.
 const DRIVER_LABEL: &str = "secrets-store.csi.k8s.io/managed";
 /// How often others may come first before it is a failure.
@@ -247,7 +249,7 @@ impl Target<'_> {
 
     /// Adds our owners, each by a manager of its own, unless they are there or were there.
     async fn own(&self, found: &Found, memory: &mut Memory) -> Result<(), Fault> {
-        if self.secret.keep || memory.owned.as_deref() == Some(found.uid()) {
+        if self.secret.keep || found.is_kept() || memory.owned.as_deref() == Some(found.uid()) {
             return Ok(());
         }
         for owner in self.syncer.owners.iter().filter(|owner| !found.is_owned_by(&owner.uid)) {

@@ -7,7 +7,9 @@ mod explain;
 mod manifest_pods;
 mod options;
 mod plan;
+mod rbac;
 mod rbac_inputs;
+mod render;
 mod serve;
 mod tightening_options;
 mod why;
@@ -49,6 +51,10 @@ enum Command {
     Explain(explain::Explain),
     /// Turn SecretProviderClasses into a Plan for `keysluice-injector once --plan`.
     Plan(plan::PlanCommand),
+    /// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
+    Rbac(rbac::Rbac),
+    /// Print manifests.
+    Render(render::Render),
     /// Explain a KS code.
     Why(why::Why),
     /// Check whether a cluster has what an installation needs; the chart runs it before it installs
@@ -92,6 +98,8 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Rbac(command) => command.run(),
+        Command::Render(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };
@@ -102,6 +110,17 @@ pub fn main() -> ExitCode {
             eprintln!("keysluice: {}", chain(&failure.error));
             ExitCode::from(failure.code)
         }
+    }
+}
+
+/// A name that cannot lead to another path.
+fn object_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    if !text.is_empty() && text.len() <= 253 && text.chars().all(is_plain) && !text.starts_with('.')
+    {
+        Ok(text.to_owned())
+    } else {
+        Err("not a name of a Kubernetes object".to_owned())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::admission::Answer;
 use crate::cluster::manifests::{Account, Rbac};
 use crate::mutate::Note;
 use crate::reason;
-use crate::rights::role_for;
+use crate::rights::account_role;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The Secrets that each ServiceAccount must be able to write, by namespace and name: of all its
@@ -61,7 +61,7 @@ impl NeededRights {
         );
         // Another pod of the account may have had it printed.
         let role = self.0.remove(&(namespace.clone(), name.clone()));
-        let role = role.map(|names| role_for(&namespace, &name, &names));
+        let role = role.map(|names| account_role(&namespace, &name, &names));
         let text = match role {
             Some(role) => format!("{text}; hint: apply\n{}", role.trim_end()),
             None if is_missing => format!("{text}; hint: apply the Role above"),

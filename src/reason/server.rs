@@ -75,6 +75,11 @@ reasons! { SERVER:
         "the Kubernetes version of the cluster is too old"
         "upgrade the cluster to 1.30 or later, which has native sidecars, match conditions and \
          admission policies";
+    KS726
+        "a ServiceAccount that may create a Secret by name only tried to create a credential of the \
+         cluster under that name"
+        "nothing was created; check which process uses the ServiceAccount: without the policy \
+         keysluice-secret-types it would have got the token of another ServiceAccount";
     // What is found before an installation.
     KS727
         "the API server does not serve a kind that the chart needs"
@@ -121,4 +126,37 @@ reasons! { SERVER:
     KS739
         "an object in a manifest is not examined"
         "run explain on the pods that the object creates, or on a workload with a pod template";
+    // What `rbac` finds in a cluster or in files.
+    KS740
+        "a Secret that a class makes exists and belongs to something else"
+        "choose another secretName in the class; if the Secret may be overwritten, set its label \
+         keysluice.dev/managed to \"true\": the right on a name includes reading the Secret, \
+         whatever made it";
+    KS741
+        "a name or a type in secretObjects is not valid"
+        "write names of Kubernetes objects: lower-case letters, digits, - and ., at most 253 \
+         characters; set type, such as Opaque";
+    KS742
+        "a class makes a Secret whose type is a credential of the cluster"
+        "set another type, such as Opaque: the API server writes or accepts tokens in Secrets of \
+         this type";
+    KS743
+        "two classes make one Secret with different types"
+        "set the same type in both classes, or different names: the type of a Secret cannot be \
+         changed";
+    KS744
+        "the policy keysluice-secret-types is not in force in the cluster"
+        "run `keysluice rbac --policy-only | kubectl apply --server-side -f -`, or set \
+         guard.secretTypes of the chart to true; without it a right to create one Secret by name \
+         gives the token of any ServiceAccount of the namespace";
+    KS745
+        "whether a Secret belongs to something else is not known"
+        "check with kubectl get secret NAME whether there is a Secret of that name; the right on a \
+         name includes reading the Secret, whatever made it";
+    KS746
+        "a class of a workload is missing, and so are the rights for its Secrets"
+        "add the manifest of the class to the files, or create it in the namespace of the workload";
+    KS747
+        "a class of a workload cannot be read, so its Secrets are not known"
+        "correct the class; keysluice explain shows the same error for its pods";
 }

@@ -42,6 +42,9 @@ impl Settings {
     /// Audience that Entra expects of a federated token.
     pub const DEFAULT_AUDIENCE: &'static str = "api://AzureADTokenExchange";
 
+    /// Image of the sidecar.
+    pub const DEFAULT_INJECTOR_IMAGE: &'static str =
+        concat!("ghcr.io/keysluice/injector:", env!("CARGO_PKG_VERSION"));
     /// The CSI driver's `rotationPollInterval`.
     pub const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(120);
 
@@ -53,8 +56,7 @@ impl Settings {
             audience: Self::DEFAULT_AUDIENCE.to_owned(),
             token_layout: TokenLayout::V1_6_0,
             token_endpoint: None,
-            injector_image: concat!("ghcr.io/keysluice/injector:", env!("CARGO_PKG_VERSION"))
-                .to_owned(),
+            injector_image: Self::DEFAULT_INJECTOR_IMAGE.to_owned(),
             injector_cpu_request: "1m".to_owned(),
             injector_cpu_limit: None,
             csi_volumes: CsiVolumes::Auto,

@@ -1,6 +1,6 @@
 //! A Secret as the API server has it.
 
-use super::{CLASS_ANNOTATION, DRIVER_LABEL, Data, MANAGED_LABEL};
+use super::{CLASS_ANNOTATION, DRIVER_LABEL, Data, KEEP_ANNOTATION, MANAGED_LABEL};
 use keysluice_plan::SyncedSecret;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -74,6 +74,11 @@ impl Found {
         self.metadata.deletion_timestamp.is_some()
     }
 
+    /// Whether it stays whatever becomes of its workloads.
+    pub(super) fn is_kept(&self) -> bool {
+        self.metadata.annotations.contains_key(KEEP_ANNOTATION)
+    }
+
     pub(super) fn is_owned_by(&self, uid: &str) -> bool {
         self.metadata.owner_references.iter().any(|owner| owner.uid == uid)
     }
@@ -81,8 +86,11 @@ impl Found {
     pub(super) fn holder(&self, class: &str) -> Holder {
         let Metadata { labels, annotations, .. } = &self.metadata;
         match annotations.get(CLASS_ANNOTATION) {
-            Some(of) if labels.contains_key(MANAGED_LABEL) && of == class => Holder::Class,
-            Some(of) if labels.contains_key(MANAGED_LABEL) => Holder::OtherClass(of.clone()),
+            Some(of) if labels.contains_key(MANAGED_LABEL) && of != class => {
+                Holder::OtherClass(of.clone())
+            }
+            // One that a manifest made for us to fill has no class yet.
+            _ if labels.contains_key(MANAGED_LABEL) => Holder::Class,
             _ if labels.contains_key(DRIVER_LABEL) => Holder::Driver,
             _ => Holder::Nobody,
         }

@@ -15,9 +15,7 @@ const DRIVER: &str = "secrets-store.csi.k8s.io/managed";
 
 #[test]
 fn a_foreign_secret_is_neither_changed_nor_used() {
-    for (manager, labels) in
-        [("helm", json!({})), ("other", json!({"keysluice.dev/managed": "true"}))]
-    {
+    for (manager, labels) in [("helm", json!({})), ("other", json!({"app": "web"}))] {
         let env = cluster_env();
         env.emulator.put_kubernetes_secret("shop", "db", manager, &foreign(&labels, "theirs"));
         let before = object(&env);
@@ -44,6 +42,17 @@ fn a_secret_of_another_class_is_named() {
     let sidecar = run(&env, &plan);
     let text = String::from_utf8(sidecar.ready().stderr).unwrap();
     assert!(text.contains("belongs to the SecretProviderClass kv"), "{text}");
+}
+
+#[test]
+fn an_empty_secret_of_a_manifest_is_filled_and_gets_no_owner() {
+    let env = cluster_env();
+    let empty = json!({"type": "Opaque", "metadata": {
+        "labels": {"keysluice.dev/managed": "true"}, "annotations": {"keysluice.dev/keep": "true"}}});
+    env.emulator.put_kubernetes_secret("shop", "db", "kubectl", &empty);
+    let _sidecar = run_ready(&env, &plan(&env, &secret()));
+    assert_eq!(value(&object(&env), "password"), CANARY);
+    assert_eq!(object(&env)["metadata"]["ownerReferences"], json!([]));
 }
 
 #[test]

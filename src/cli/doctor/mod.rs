@@ -8,7 +8,7 @@ mod facts;
 mod gather;
 mod report;
 
-use super::{FAILED, Failure};
+use super::{FAILED, Failure, object_name};
 use crate::cluster::api::Client;
 use crate::settings::CsiVolumes;
 use clap::{Args, ValueEnum};
@@ -25,10 +25,10 @@ pub(super) struct Doctor {
     pre: bool,
     /// Namespace of the installation.
     #[arg(long, env = "KEYSLUICE_NAMESPACE", default_value = "keysluice-system",
-        value_parser = name, value_name = "NAME")]
+        value_parser = object_name, value_name = "NAME")]
     namespace: String,
     /// Name of its objects (fullnameOverride of the chart).
-    #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = name,
+    #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = object_name,
         value_name = "NAME")]
     name: String,
     /// Handling of Secrets Store CSI volumes in the installation.
@@ -41,7 +41,7 @@ pub(super) struct Doctor {
     csi_volumes: CsiVolumes,
     /// The pod in that namespace whose containers run both images; without it the images are not
     /// checked.
-    #[arg(long, env = "KEYSLUICE_POD", value_parser = name, value_name = "NAME")]
+    #[arg(long, env = "KEYSLUICE_POD", value_parser = object_name, value_name = "NAME")]
     pod: Option<String>,
     /// The container of that pod that runs the sidecar's image and ends.
     #[arg(
@@ -101,16 +101,5 @@ impl Doctor {
                 Some(gather::container(client, &path, &self.injector_container, patience).await);
         }
         facts
-    }
-}
-
-/// A name that cannot lead to another path.
-fn name(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    if !text.is_empty() && text.len() <= 253 && text.chars().all(is_plain) && !text.starts_with('.')
-    {
-        Ok(text.to_owned())
-    } else {
-        Err("not a name of a Kubernetes object".to_owned())
     }
 }

@@ -32,7 +32,7 @@ mod watch;
 pub use client::{ApiError, Client};
 pub use configuration::{BundleConfiguration, watch_configuration};
 pub use connection::ClientError;
-pub use object::get;
+pub use object::{get, get_metadata, list};
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
 pub use tightening::{Tightened, Tightening};
 

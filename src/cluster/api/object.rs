@@ -2,11 +2,59 @@
 //! cluster once.
 
 use super::client::{ApiError, Client, OBJECTS};
+use super::watch::escape;
 use serde_json::Value;
+
+/// Metadata alone, and no fallback to the whole object.
+const ONLY_METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// Of a page; one that is too large is read again with half as many.
+const PAGE: usize = 100;
 
 /// GETs `path`, as `/apis/storage.k8s.io/v1/csidrivers`; `None` where there is no such object.
 pub async fn get(client: &Client, path: &str) -> Result<Option<Value>, ApiError> {
-    match client.read(path, OBJECTS).await {
+    read(client, path, OBJECTS).await
+}
+
+/// The same, but of the object only `metadata` leaves the API server.
+pub async fn get_metadata(client: &Client, path: &str) -> Result<Option<Value>, ApiError> {
+    read(client, path, ONLY_METADATA).await
+}
+
+/// Lists the collection at `path` page by page, and gives every object to `each`. A kind that the
+/// API server does not have has no objects.
+pub async fn list(
+    client: &Client,
+    path: &str,
+    mut each: impl FnMut(Value),
+) -> Result<(), ApiError> {
+    let (mut limit, mut next) = (PAGE, String::new());
+    loop {
+        let page = format!("{path}?limit={limit}{next}");
+        let body = match client.read_page(&page, OBJECTS).await {
+            Err(ApiError::TooLarge) if limit > 1 => {
+                limit /= 2;
+                continue;
+            }
+            Err(ApiError::Refused { status: 404, .. }) => return Ok(()),
+            body => body?,
+        };
+        let mut page: Value = serde_json::from_slice(&body)?;
+        if let Value::Array(items) = page["items"].take() {
+            items.into_iter().for_each(&mut each);
+        }
+        match page["metadata"]["continue"].as_str().filter(|token| !token.is_empty()) {
+            Some(token) => next = format!("&continue={}", escape(token)),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn read(
+    client: &Client,
+    path: &str,
+    accept: &'static str,
+) -> Result<Option<Value>, ApiError> {
+    match client.read(path, accept).await {
         Ok(body) => Ok(Some(serde_json::from_slice(&body)?)),
         Err(ApiError::Refused { status: 404, .. }) => Ok(None),
         Err(error) => Err(error),

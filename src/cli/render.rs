@@ -1,0 +1,183 @@
+//! `keysluice render`: manifests for the cluster.
+
+use super::rbac::files;
+use super::{FAILED, Failure};
+use crate::mutate::{CSI_DRIVER, USE_LABEL};
+use crate::rights::{Form, Grants, POLICY_NAME, Place, Workload, document, shortened};
+use crate::settings::Settings;
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const MOUNT: &str = "/mnt/secrets-store";
+/// Of the value of a label, and of a name from which pod names are made.
+const MAX_LABEL_BYTES: usize = 63;
+
+/// Print manifests.
+#[derive(Debug, Args)]
+pub(super) struct Render {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print a Deployment that keeps the Secrets of SecretProviderClasses up to date without an
+    /// application, and the Role for it.
+    Sync(Sync),
+}
+
+#[derive(Debug, Args)]
+struct Sync {
+    /// Manifest with SecretProviderClasses (repeatable; - reads standard input).
+    #[arg(short = 'f', long = "filename", required = true, num_args = 1.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// ServiceAccount with whose identity the vault is read.
+    #[arg(long, value_name = "NAME", value_parser = super::object_name)]
+    service_account: String,
+    /// Namespace of classes that do not name one.
+    #[arg(short = 'n', long, value_name = "NS", value_parser = super::object_name)]
+    namespace: Option<String>,
+    /// Image of the container that does nothing: the sidecar's.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
+    image: Option<String>,
+}
+
+impl Render {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let What::Sync(sync) = self.what;
+        sync.run()
+    }
+}
+
+impl Sync {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let (facts, secrets) = files::read(&self.files, self.namespace.as_deref())?;
+        let workloads: Vec<Workload> =
+            facts.classes.keys().map(|place| self.workload(place)).collect();
+        if workloads.is_empty() {
+            return Err(Failure::usage(anyhow!("no SecretProviderClass in the given files")));
+        }
+        let found = Grants::of(&workloads, &facts.classes);
+        let foreign = secrets.iter().filter_map(|(at, value)| found.grants.check_owner(at, value));
+        let faults: Vec<_> = found.faults.iter().cloned().chain(foreign).collect();
+        for warning in facts.warnings.iter().chain(&found.warnings) {
+            eprintln!("keysluice: warning: {warning}");
+        }
+        for fault in &faults {
+            eprintln!("keysluice: {fault}");
+        }
+        if !faults.is_empty() {
+            return Ok(ExitCode::from(FAILED));
+        }
+        if found.grants.is_empty() {
+            return Err(Failure::usage(anyhow!(
+                "no SecretProviderClass of provider azure with secretObjects in the given files"
+            )));
+        }
+        let mut text = format!(
+            "# The cluster needs the policy {POLICY_NAME} before these rights: keysluice rbac \
+             --policy-only\n{}",
+            found.grants.print(Form::ByAccount)
+        );
+        let image = self.image.as_deref().unwrap_or(Settings::DEFAULT_INJECTOR_IMAGE);
+        for (place, class) in &facts.classes {
+            if class
+                .as_ref()
+                .is_ok_and(|class| class.is_azure() && !class.secret_objects.is_empty())
+            {
+                let comment = "The pod has no application: its container does nothing, and the \
+                    webhook adds the sidecar that reads the vault and writes the Secrets.";
+                document(&mut text, comment, &deployment(place, &self.service_account, image));
+            }
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn workload(&self, place: &Place) -> Workload {
+        let (namespace, class) = place.clone();
+        Workload {
+            owner: format!("Deployment {namespace}/{}", name(&class)),
+            namespace,
+            service_account: self.service_account.clone(),
+            classes: vec![class],
+        }
+    }
+}
+
+fn name(class: &str) -> String {
+    shortened(format!("keysluice-sync-{class}"), MAX_LABEL_BYTES)
+}
+
+/// Fits Pod Security `restricted`.
+fn deployment((namespace, class): &Place, account: &str, image: &str) -> Value {
+    let name = name(class);
+    let volume = json!({"name": "secrets", "csi": {"driver": CSI_DRIVER, "readOnly": true,
+        "volumeAttributes": {"secretProviderClass": class}}});
+    let container = json!({
+        "name": "idle",
+        "image": image,
+        "args": ["idle"],
+        "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "16Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": true,
+        },
+        // Volumes that no container mounts are not made.
+        "volumeMounts": [{"name": "secrets", "mountPath": MOUNT, "readOnly": true}],
+    });
+    let selector = json!({"app.kubernetes.io/name": name});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace, "labels": selector},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {"labels": {"app.kubernetes.io/name": name, USE_LABEL: "true"}},
+                "spec": {
+                    "serviceAccountName": account,
+                    "automountServiceAccountToken": false,
+                    "securityContext": {
+                        "runAsNonRoot": true,
+                        "runAsUser": 65532,
+                        "runAsGroup": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [container],
+                    "volumes": [volume],
+                },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deployment_has_one_replica_the_label_and_the_class() {
+        let place = ("app".to_owned(), "c".to_owned());
+        let deployment = deployment(&place, "web", "x/y:1");
+        let at = |pointer: &str| deployment.pointer(pointer).cloned().unwrap_or_default();
+        let pod = "/spec/template/spec";
+        assert_eq!(at("/metadata/name"), "keysluice-sync-c");
+        assert_eq!(at("/spec/replicas"), 1);
+        assert_eq!(at("/spec/template/metadata/labels")[USE_LABEL], "true");
+        assert_eq!(at(&format!("{pod}/containers/0/image")), "x/y:1");
+        assert_eq!(at(&format!("{pod}/containers/0/args")), json!(["idle"]));
+        let class = format!("{pod}/volumes/0/csi/volumeAttributes/secretProviderClass");
+        assert_eq!(at(&class), "c");
+        let long = name(&"c".repeat(253));
+        assert!(long.len() == 63 && long != name(&"c".repeat(252)), "{long}");
+    }
+}

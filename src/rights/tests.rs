@@ -1,0 +1,236 @@
+//! Workloads and classes to Roles.
+
+use super::*;
+use serde_json::json;
+
+fn class(namespace: &str, name: &str, secrets: &[(&str, &str)]) -> (Place, ProviderClass) {
+    let objects: Vec<Value> = secrets
+        .iter()
+        .map(|(name, kind)| {
+            json!({"secretName": name, "type": kind,
+                "data": [{"objectName": "a", "key": "password"}]})
+        })
+        .collect();
+    let value = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1",
+        "kind": "SecretProviderClass", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"provider": "azure", "secretObjects": objects}});
+    let class = ProviderClass::from_value(&value).unwrap();
+    ((namespace.to_owned(), name.to_owned()), class)
+}
+
+fn classes(all: Vec<(Place, ProviderClass)>) -> Classes {
+    all.into_iter().map(|(place, class)| (place, Ok(Arc::new(class)))).collect()
+}
+
+fn workload(owner: &str, account: &str, classes: &[&str]) -> Workload {
+    Workload {
+        owner: owner.to_owned(),
+        namespace: "app".to_owned(),
+        service_account: account.to_owned(),
+        classes: classes.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+fn pod(annotations: &Value, account: &Value) -> Value {
+    json!({"metadata": {"annotations": annotations}, "spec": {"serviceAccountName": account,
+        "volumes": [{"name": "x", "emptyDir": {}},
+            {"name": "a", "csi": {"driver": "secrets-store.csi.k8s.io",
+                "volumeAttributes": {"secretProviderClass": "c"}}},
+            {"name": "b", "csi": {"driver": "other", "volumeAttributes": {
+                "secretProviderClass": "d"}}}]}})
+}
+
+#[test]
+fn a_pod_needs_rights_for_the_volumes_that_the_webhook_serves() {
+    let read = |pod: &Value| Workload::read("Pod app/p", "app", pod);
+    let found = read(&pod(&json!({}), &json!("web"))).unwrap();
+    assert_eq!((found.service_account.as_str(), &found.classes[..]), ("web", &["c".into()][..]));
+    assert_eq!(read(&pod(&Value::Null, &Value::Null)).unwrap().service_account, "default");
+    assert_eq!(read(&pod(&json!({"keysluice.dev/csi-volumes": "leave"}), &json!("web"))), None);
+    assert!(read(&pod(&json!({"keysluice.dev/csi-volumes": "replace"}), &json!("w"))).is_some());
+    assert_eq!(read(&json!({"spec": {}})), None);
+}
+
+#[test]
+fn the_least_roles_are_sorted_and_in_the_form_that_was_tested() {
+    let all = classes(vec![
+        class("app", "one", &[("my-secret", "Opaque"), ("b-tls", "kubernetes.io/tls")]),
+        class("app", "two", &[("a-secret", "Opaque")]),
+    ]);
+    let workloads = [
+        workload("Deployment app/web", "web", &["two", "one"]),
+        workload("Job app/load", "load", &["two"]),
+    ];
+    let found = Grants::of(&workloads, &all);
+    assert!(found.faults.is_empty() && found.warnings.is_empty(), "{found:?}");
+    let printed = found.grants.print(Form::ByAccount);
+    let expected = "\
+---
+# ServiceAccount web of namespace app creates, reads, overwrites and labels the Secrets a-secret,
+# b-tls, my-secret, whatever made them, and no others: the right to patch a Secret is also the right
+# to read it. Used by Deployment app/web.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: keysluice-web
+  namespace: app
+  labels:
+    keysluice.dev/rights: secrets
+rules:
+  - apiGroups:
+      - \"\"
+    resources:
+      - secrets
+    resourceNames:
+      - a-secret
+      - b-tls
+      - my-secret
+    verbs:
+      - create
+      - patch
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: keysluice-web
+  namespace: app
+  labels:
+    keysluice.dev/rights: secrets
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: keysluice-web
+subjects:
+  - kind: ServiceAccount
+    name: web
+    namespace: app
+";
+    assert!(printed.ends_with(expected), "{printed}");
+    assert!(printed.find("keysluice-load").unwrap() < printed.find("keysluice-web").unwrap());
+    let mut other = workloads.clone();
+    other.reverse();
+    assert_eq!(Grants::of(&other, &all).grants.print(Form::ByAccount), printed, "stable");
+}
+
+#[test]
+fn the_strict_form_has_no_create_and_empty_secrets_of_the_right_type() {
+    let kinds = [
+        ("a", "kubernetes.io/tls"),
+        ("b", "kubernetes.io/dockerconfigjson"),
+        ("c", "kubernetes.io/dockercfg"),
+        ("d", "kubernetes.io/basic-auth"),
+        ("e", "kubernetes.io/ssh-auth"),
+        ("f", "Opaque"),
+    ];
+    let all = classes(vec![class("app", "one", &kinds)]);
+    let found = Grants::of(&[workload("Pod app/p", "web", &["one"])], &all);
+    let printed = found.grants.print(Form::Strict);
+    let documents: Vec<Value> = printed
+        .split("---\n")
+        .skip(1)
+        .map(|text| crate::yaml::parse(text, 1).unwrap().value)
+        .collect();
+    let data: Vec<&Value> = documents.iter().map(|document| &document["data"]).collect();
+    assert_eq!(*data[0], json!({"tls.crt": "", "tls.key": ""}));
+    assert_eq!(*data[1], json!({".dockerconfigjson": "e30="}));
+    assert_eq!(*data[2], json!({".dockercfg": "e30="}));
+    assert_eq!(*data[3], json!({"password": ""}));
+    assert_eq!(*data[4], json!({"ssh-privatekey": "Cg=="}));
+    assert_eq!(*data[5], json!({}));
+    for (secret, (name, kind)) in documents.iter().zip(kinds) {
+        assert_eq!((&secret["metadata"]["name"], &secret["type"]), (&json!(name), &json!(kind)));
+        assert_eq!(secret["metadata"]["labels"]["keysluice.dev/managed"], "true");
+        assert!(secret["metadata"]["ownerReferences"].is_null());
+    }
+    assert_eq!(documents[6]["rules"][0]["verbs"], json!(["patch"]));
+}
+
+#[test]
+fn the_form_per_namespace_binds_a_group_and_says_so() {
+    let all = classes(vec![class("app", "one", &[("a", "Opaque")])]);
+    let workloads =
+        [workload("Pod app/p", "web", &["one"]), workload("Pod app/q", "other", &["one"])];
+    let printed = Grants::of(&workloads, &all).grants.print(Form::PerNamespace);
+    assert_eq!(printed.matches("kind: Role\n").count(), 2, "the Role and its reference: {printed}");
+    assert!(printed.contains("name: system:serviceaccounts:app\n"), "{printed}");
+    assert!(printed.contains("# Every ServiceAccount of namespace app"), "{printed}");
+}
+
+#[test]
+fn what_may_not_be_granted_is_refused() {
+    let long = "a".repeat(254);
+    for (secrets, code) in [
+        (&[("../x", "Opaque")][..], "KS741"),
+        (&[("", "Opaque")], "KS741"),
+        (&[("a\nkind: Role", "Opaque")], "KS741"),
+        (&[(long.as_str(), "Opaque")], "KS741"),
+        (&[("a", "")], "KS741"),
+        (&[("a", "kubernetes.io/service-account-token")], "KS742"),
+        (&[("a", "bootstrap.kubernetes.io/token")], "KS742"),
+        (&[("a", "Opaque"), ("a", "kubernetes.io/tls")], "KS743"),
+    ] {
+        let all = classes(vec![class("app", "one", secrets)]);
+        let found = Grants::of(&[workload("Pod app/p", "web", &["one"])], &all);
+        let fault = found.faults.first().unwrap_or_else(|| panic!("{secrets:?}"));
+        assert!(fault.to_string().starts_with(code), "{secrets:?}: {fault}");
+        assert_eq!(fault.reason().code, code);
+    }
+    let all = classes(vec![class("app", "one", &[("a", "Opaque")])]);
+    let found = Grants::of(&[workload("Pod app/p", "Web", &["one"])], &all);
+    assert!(found.faults[0].to_string().contains("ServiceAccount \"Web\""), "{found:?}");
+}
+
+#[test]
+fn a_secret_that_something_else_made_is_refused() {
+    let all = classes(vec![class("app", "one", &[("a", "Opaque")])]);
+    let grants = Grants::of(&[workload("Pod app/p", "web", &["one"])], &all).grants;
+    let place = ("app".to_owned(), "a".to_owned());
+    for (labels, is_foreign) in [
+        (json!({"keysluice.dev/managed": "true"}), false),
+        (json!({"secrets-store.csi.k8s.io/managed": "true"}), false),
+        (json!({"keysluice.dev/managed": "false"}), true),
+        (json!({"app": "x"}), true),
+        (Value::Null, true),
+    ] {
+        let fault = grants.check_owner(&place, &json!({"labels": labels}));
+        assert_eq!(fault.is_some(), is_foreign, "{labels}");
+    }
+    let elsewhere = ("other".to_owned(), "a".to_owned());
+    assert_eq!(grants.check_owner(&elsewhere, &json!({})), None);
+}
+
+#[test]
+fn a_class_that_is_missing_broken_or_without_secrets_is_told() {
+    let mut all = classes(vec![class("app", "none", &[])]);
+    all.insert(("app".to_owned(), "broken".to_owned()), Err("wrong".to_owned()));
+    let workloads = [workload("Pod app/p", "web", &["none", "missing", "broken"])];
+    let found = Grants::of(&workloads, &all);
+    assert!(found.grants.is_empty());
+    assert!(found.warnings[0].starts_with("KS746 Pod app/p"), "{found:?}");
+    assert_eq!(found.faults[0].to_string(), "KS747 SecretProviderClass app/broken: wrong");
+}
+
+#[test]
+fn the_removal_ends_with_the_policy() {
+    let all = classes(vec![class("app", "one", &[("a", "Opaque")])]);
+    let grants = Grants::of(&[workload("Deployment app/web", "web", &["one"])], &all).grants;
+    for (form, role) in [
+        (Form::ByAccount, "keysluice-web"),
+        (Form::Strict, "keysluice-web"),
+        (Form::PerNamespace, "keysluice"),
+    ] {
+        let printed = grants.print_removal(form);
+        let at = |text: &str| printed.find(text).unwrap_or_else(|| panic!("{text}: {printed}"));
+        let order = [
+            at("# - Deployment app/web\n"),
+            at(&format!("delete --ignore-not-found rolebinding {role}\n")),
+            at(&format!("delete --ignore-not-found role {role}\n")),
+            at("kubectl get roles --all-namespaces --selector keysluice.dev/rights\n"),
+            at("# kubectl delete --ignore-not-found validatingadmissionpolicybinding"),
+        ];
+        assert!(order.is_sorted(), "{printed}");
+    }
+    let hostile = [workload("Deployment app/x\nrm -r .", "web", &["one"])];
+    let printed = Grants::of(&hostile, &all).grants.print_removal(Form::ByAccount);
+    assert!(printed.lines().all(|line| line.starts_with(['#', 'k'])), "{printed}");
+}
