@@ -22,6 +22,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         volumes: Vec::new(),
         kubernetes: None,
         secrets: Vec::new(),
+        reaction: None,
     }
 }
 

@@ -69,7 +69,8 @@ impl Plan {
                 PlanError::PathCollision { path, other }
             })?;
         }
-        self.check_secrets()
+        self.check_secrets()?;
+        self.check_reaction()
     }
 
     /// Every Secret once, every key once in it and from a file that its volume has.
@@ -199,6 +200,12 @@ pub enum PlanError {
         /// Its path.
         source: PathError,
     },
+    /// A reaction that cannot be carried out.
+    #[error("reaction: {problem}")]
+    Reaction {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A Secret that cannot be made.
     #[error("secret {name:?}: {problem}")]
     Secret {
@@ -302,6 +309,18 @@ mod tests {
             ),
             ("/volumes/0/files/0/jsonKey", serde_json::json!("a[x]"), "jsonKey"),
             ("/volumes/0/files/0/part", serde_json::json!("leaf"), "unknown variant `leaf`"),
+            (
+                "/reaction",
+                serde_json::json!({"action": {"kind": "http", "url": "http://kv/"},
+                    "spreadSeconds": 1}),
+                "reaction: url \"http://kv/\" is not on the loopback",
+            ),
+            (
+                "/reaction",
+                serde_json::json!({"action": {"kind": "restart", "containers": []},
+                    "spreadSeconds": 1}),
+                "reaction: containers is empty",
+            ),
             (
                 "/secrets",
                 serde_json::json!([secret("db", "password", "v", "db")]),

@@ -13,6 +13,7 @@ mod kubernetes;
 mod layout;
 mod names;
 mod plan;
+mod reaction;
 pub mod reason;
 mod vault_url;
 
@@ -31,4 +32,5 @@ pub use plan::{
     Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat,
     ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };
+pub use reaction::{CONTAINER_ENV, Reaction, ReactionAction, ReactionSignal, is_loopback_url};
 pub use vault_url::{VaultUrl, VaultUrlError};

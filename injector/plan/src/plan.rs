@@ -1,7 +1,8 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
 use crate::{
-    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, RelativePath, SyncedSecret, VaultUrl,
+    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath,
+    SyncedSecret, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,6 +43,9 @@ pub struct Plan {
     /// Kubernetes Secrets that are made from the files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SyncedSecret>,
+    /// What is done after files have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reaction: Option<Reaction>,
 }
 
 fn default_run_directory() -> String {

@@ -304,6 +304,14 @@ reasons! { INJECTOR:
         "the files that the sidecar needs to reach the API server cannot be read"
         "mount the volume keysluice-api in the sidecar as the webhook does: token, ca.crt, \
          namespace, name and uid";
+    KS651
+        "no process of the application can be signalled"
+        "check that the pod still has shareProcessNamespace, that the container runs with the \
+         sidecar's uid, and that its first process keeps the variable KEYSLUICE_CONTAINER";
+    KS652
+        "the application does not accept the request"
+        "check port and path in keysluice.dev/on-change; the application must answer a POST with \
+         200 to 299 within 5 s";
 }
 
 #[cfg(test)]

@@ -1,0 +1,151 @@
+//! What the sidecar does after files have changed.
+
+use crate::{Plan, PlanError, RelativePath};
+use serde::{Deserialize, Serialize};
+
+/// Variable in the application's containers that tells the sidecar whose a process is.
+pub const CONTAINER_ENV: &str = "KEYSLUICE_CONTAINER";
+
+/// What happens after a generation with changed files, and its Secrets, are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reaction {
+    /// What is done.
+    pub action: ReactionAction,
+    /// Only if one of these files changed; empty means any file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of: Vec<RelativePath>,
+    /// Replicas react within this time, each at another moment.
+    pub spread_seconds: u64,
+}
+
+/// A way to tell the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum ReactionAction {
+    /// A signal to the first process of each of these containers.
+    Signal {
+        /// Which.
+        signal: ReactionSignal,
+        /// The value of [`CONTAINER_ENV`] in each container.
+        containers: Vec<String>,
+    },
+    /// SIGTERM to these containers, which the kubelet starts again in place.
+    Restart {
+        /// The value of [`CONTAINER_ENV`] in each container.
+        containers: Vec<String>,
+    },
+    /// A POST request to the application.
+    Http {
+        /// `http://127.0.0.1:PORT/path` or `http://[::1]:PORT/path`
+        url: String,
+    },
+}
+
+/// A signal that applications reload on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ReactionSignal {
+    /// SIGHUP
+    Hup,
+    /// SIGINT
+    Int,
+    /// SIGQUIT
+    Quit,
+    /// SIGTERM
+    Term,
+    /// SIGUSR1
+    Usr1,
+    /// SIGUSR2
+    Usr2,
+    /// SIGWINCH
+    Winch,
+}
+
+impl ReactionSignal {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Hup, Self::Int, Self::Quit, Self::Term, Self::Usr1, Self::Usr2, Self::Winch];
+
+    /// The name without `SIG`: `HUP`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hup => "HUP",
+            Self::Int => "INT",
+            Self::Quit => "QUIT",
+            Self::Term => "TERM",
+            Self::Usr1 => "USR1",
+            Self::Usr2 => "USR2",
+            Self::Winch => "WINCH",
+        }
+    }
+}
+
+/// Whether a URL leads to the pod itself, literally: no name is resolved, and there is no user
+/// information.
+pub fn is_loopback_url(url: &str) -> bool {
+    let hosts = ["http://127.0.0.1:", "http://[::1]:"];
+    let Some(rest) = hosts.iter().find_map(|host| url.strip_prefix(host)) else { return false };
+    let (port, path) = rest.split_once('/').map_or((rest, ""), |(port, path)| (port, path));
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port > 0);
+    is_port && path.len() <= 1024 && path.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+impl Plan {
+    /// Whether the reaction can be carried out.
+    pub(crate) fn check_reaction(&self) -> Result<(), PlanError> {
+        let Some(reaction) = &self.reaction else { return Ok(()) };
+        match &reaction.action {
+            ReactionAction::Http { url } if !is_loopback_url(url) => {
+                Err(PlanError::Reaction { problem: format!("url {url:?} is not on the loopback") })
+            }
+            ReactionAction::Signal { containers, .. } | ReactionAction::Restart { containers }
+                if containers.is_empty() =>
+            {
+                Err(PlanError::Reaction { problem: "containers is empty".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_literal_loopback_address_is_one() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8080/reload", true),
+            ("http://[::1]:80", true),
+            ("http://127.0.0.1:8080/a?b=c", true),
+            ("http://localhost:8080/reload", false),
+            ("https://127.0.0.1:8080/reload", false),
+            ("http://127.0.0.1/reload", false),
+            ("http://127.0.0.1:0/reload", false),
+            ("http://127.0.0.1:+80/", false),
+            ("http://127.0.0.1:80@evil/", false),
+            ("http://127.0.0.1:80:evil/", false),
+            ("http://user@127.0.0.1:80/", false),
+            ("http://127.0.0.1:80\\evil/", false),
+            ("http://127.0.0.1:80/a b", false),
+            ("http://127.0.0.1:99999/", false),
+        ] {
+            assert_eq!(is_loopback_url(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn signals_have_the_names_that_they_are_written_with() {
+        for signal in ReactionSignal::ALL {
+            let text = serde_json::to_string(&signal).unwrap();
+            assert_eq!(text, format!("{:?}", signal.as_str()));
+        }
+    }
+}
