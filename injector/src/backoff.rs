@@ -56,6 +56,11 @@ impl Jitter {
         duration.saturating_mul(1000 + self.below(101)) / 1000
     }
 
+    /// Anything from 0 to `duration`.
+    pub fn within(&mut self, duration: Duration) -> Duration {
+        duration.saturating_mul(self.below(10_001)) / 10_000
+    }
+
     fn below(&mut self, bound: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

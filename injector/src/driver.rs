@@ -4,6 +4,7 @@ use crate::clock::{Alarm, since_boot};
 use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress};
 use crate::log;
+use crate::react::Reactor;
 use crate::refresh::{Action, Event, Machine, Report};
 use crate::sync::{Data, Synced, Syncer};
 use keysluice_plan::reason::KS608;
@@ -19,17 +20,17 @@ pub(crate) struct Driver {
     tx: mpsc::UnboundedSender<Progress>,
     progress: mpsc::UnboundedReceiver<Progress>,
     syncer: Option<Arc<Syncer>>,
-    synced_tx: mpsc::UnboundedSender<(usize, SyncResult)>,
-    synced: mpsc::UnboundedReceiver<(usize, SyncResult)>,
+    reactor: Option<Arc<Reactor>>,
+    /// Of Secrets and reactions.
+    event_tx: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedReceiver<Event>,
     alarm: Alarm,
 }
-
-type SyncResult = Result<Synced, Fault>;
 
 impl Driver {
     pub(crate) fn new(machine: Machine, fetcher: Arc<Fetcher>) -> Self {
         let (tx, progress) = mpsc::unbounded_channel();
-        let (synced_tx, synced) = mpsc::unbounded_channel();
+        let (event_tx, events) = mpsc::unbounded_channel();
         Self {
             machine,
             fetcher,
@@ -37,15 +38,16 @@ impl Driver {
             tx,
             progress,
             syncer: None,
-            synced_tx,
-            synced,
+            reactor: None,
+            event_tx,
+            events,
             alarm: Alarm::new(),
         }
     }
 
-    /// Lets Secrets be made.
-    pub(crate) fn with_syncer(self, syncer: Option<Syncer>) -> Self {
-        Self { syncer: syncer.map(Arc::new), ..self }
+    /// Lets Secrets be made, and the application be told of changes.
+    pub(crate) fn with(self, syncer: Option<Syncer>, reactor: Option<Reactor>) -> Self {
+        Self { syncer: syncer.map(Arc::new), reactor: reactor.map(Arc::new), ..self }
     }
 
     /// Waits for what happens next; nothing is lost when the wait is dropped. `None` is nothing for
@@ -57,9 +59,7 @@ impl Driver {
             // vault's silence.
             biased;
             Some(progress) = self.progress.recv() => return Ok(Some(Event::Progress(progress))),
-            Some((secret, result)) = self.synced.recv() => {
-                return Ok(Some(Event::Synced { secret, result }));
-            }
+            Some(event) = self.events.recv() => return Ok(Some(event)),
             Some(ended) = self.rounds.join_next() => {
                 return match ended {
                     Ok(()) => Ok(None),
@@ -95,7 +95,7 @@ impl Driver {
 
     /// Begins to make a Secret of this content.
     pub(crate) fn sync(&mut self, secret: usize, data: Result<Data, Fault>) {
-        let (tx, syncer) = (self.synced_tx.clone(), self.syncer.clone());
+        let (tx, syncer) = (self.event_tx.clone(), self.syncer.clone());
         self.rounds.spawn(async move {
             let result = match (data, syncer) {
                 (Ok(data), Some(syncer)) => syncer.sync(secret, &data).await,
@@ -103,7 +103,19 @@ impl Driver {
                 (Ok(_), None) => Ok(Synced::Unchanged),
             };
             // The receiver lives as long as this task.
-            let _ = tx.send((secret, result));
+            let _ = tx.send(Event::Synced { secret, result });
+        });
+    }
+
+    /// Begins to tell the application.
+    pub(crate) fn react(&mut self) {
+        let (tx, reactor) = (self.event_tx.clone(), self.reactor.clone());
+        self.rounds.spawn(async move {
+            let result = match reactor {
+                Some(reactor) => reactor.react().await,
+                None => Ok("none".to_owned()),
+            };
+            let _ = tx.send(Event::Reacted(result));
         });
     }
 }

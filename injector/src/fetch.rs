@@ -78,6 +78,11 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
+    /// The HTTP client, for other requests of this process.
+    pub(crate) fn http(&self) -> Arc<Http> {
+        Arc::clone(&self.http)
+    }
+
     /// Checks what can be known before the first request.
     pub(crate) fn new(
         plan: Arc<Plan>,

@@ -36,6 +36,7 @@ mod metrics;
 mod once;
 mod options;
 pub mod plan_source;
+mod react;
 mod redact;
 pub mod refresh;
 mod report;

@@ -51,6 +51,15 @@ pub(crate) fn open_metrics(json: &str) -> Option<String> {
     if !report.secrets.is_empty() {
         secrets(&mut text, &report);
     }
+    if let Some(reaction) = &report.reaction {
+        let help = "Times that the application was told of changed files since the sidecar started";
+        family(&mut text, "reactions", help);
+        sample(&mut text, "reactions", &[], reaction.count);
+        let help = "1 when the application could not be told last; the code says why";
+        family(&mut text, "reaction_failing", help);
+        let labels = [("code", code(reaction.error.as_ref()))];
+        sample(&mut text, "reaction_failing", &labels, u64::from(reaction.error.is_some()));
+    }
     text.push_str("# EOF\n");
     Some(text)
 }

@@ -74,6 +74,7 @@ async fn fetch_all(plan: &Arc<Plan>, fetcher: Arc<Fetcher>) -> Result<Machine, F
                 Action::Commit { .. }
                 | Action::RemovePrevious { .. }
                 | Action::Sync { .. }
+                | Action::React
                 | Action::Ready
                 | Action::Refreshed => {}
             }

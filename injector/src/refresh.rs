@@ -8,6 +8,7 @@ mod event;
 mod found;
 mod outputs;
 mod pending;
+mod reaction;
 mod rounds;
 pub mod schedule;
 mod secrets;
@@ -29,6 +30,7 @@ use crate::volume::Entry;
 use keysluice_plan::reason::KS603;
 use keysluice_plan::{Plan, RelativePath, VaultUrl};
 use pending::PendingOutcomes;
+use reaction::Reaction;
 use schedule::{Schedule, VolumeSpec};
 use secrets::Secrets;
 use status::Status;
@@ -64,6 +66,7 @@ pub(crate) struct Machine {
     /// What the schedule has not been told of the rounds under way; per volume.
     pending: Vec<PendingOutcomes>,
     secrets: Secrets,
+    reaction: Reaction,
     /// Whether the gate was opened.
     open: bool,
     /// Whether files are refreshed on demand, and Secrets may not be yet.
@@ -108,6 +111,7 @@ impl Machine {
             pending: outputs.iter().map(|_| PendingOutcomes::default()).collect(),
             outputs,
             secrets: Secrets::new(plan, settings, now),
+            reaction: Reaction::new(plan, settings),
             open: false,
             refreshed: false,
             status,
@@ -156,6 +160,10 @@ impl Machine {
                 self.committed(volume, result, now, &mut actions)
             }
             Event::Removed { volume, result } => self.removed(volume, result, &mut actions),
+            Event::Reacted(result) => {
+                self.reacted(result, now, &mut actions);
+                schedule::Event::Tick
+            }
             Event::Synced { secret, result } => {
                 self.synced(secret, result, now, &mut actions);
                 schedule::Event::Tick
@@ -163,6 +171,7 @@ impl Machine {
         };
         self.feed(event, now, &mut actions);
         self.sync(now, &mut actions);
+        self.react(now, &mut actions);
         if self.policy == Policy::AllOrNothing && !self.over {
             actions.extend(self.end());
         }
@@ -214,7 +223,8 @@ impl Machine {
     pub(crate) fn wake_at(&self) -> Option<Time> {
         let due = (0..self.pending.len()).filter_map(|volume| self.due(volume));
         let secrets = self.secrets.wake_at(self.schedule.is_ready());
-        due.chain(self.schedule.wake_at()).chain(secrets).min()
+        let reaction = self.reaction.wake_at().filter(|_| self.secrets_are_settled());
+        due.chain(self.schedule.wake_at()).chain(secrets).chain(reaction).min()
     }
 
     fn committed(
@@ -225,7 +235,10 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) -> schedule::Event {
         let result = match result {
-            Ok(Written { swap, generation }) => {
+            Ok(Written { swap, generation, changed }) => {
+                if swap == Swap::Lingers {
+                    self.reaction.changed(&changed, now);
+                }
                 let items = self.outputs[volume].committed();
                 self.status.committed(volume, generation, &items);
                 self.secrets.committed(volume, now);

@@ -16,6 +16,20 @@ pub(crate) struct Report<'a> {
     pub(crate) volumes: Vec<VolumeReport<'a>>,
     #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
     pub(crate) secrets: Vec<SecretReport<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) reaction: Option<ReactionReport<'a>>,
+}
+
+/// How the application was told of changed files.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReactionReport<'a> {
+    /// How often since the sidecar started.
+    pub(crate) count: u64,
+    /// Since the last time.
+    pub(crate) age_seconds: Option<u64>,
+    /// Of the last try.
+    pub(crate) error: Option<ErrorReport<'a>>,
 }
 
 /// The state of a Kubernetes Secret.

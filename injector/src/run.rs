@@ -11,6 +11,7 @@ use crate::item::Item;
 use crate::log;
 use crate::options::Options;
 use crate::plan_source::below;
+use crate::react::Reactor;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Resumed, Settings, Swap, Written};
 use crate::signals::Signals;
 use crate::sync::{self, Data, Syncer};
@@ -29,6 +30,7 @@ const LINGER: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_millis(20);
 const THROTTLE_FILE: &str = "throttle.json";
 const SECRETS_FILE: &str = "secrets.json";
+const REACTION_FILE: &str = "reaction";
 
 /// Runs until SIGTERM (`Ok`) or until it gives up.
 pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
@@ -62,6 +64,8 @@ struct Sidecar {
     throttle: ThrottleState,
     /// How many Secrets were made at least once.
     made_secrets: usize,
+    /// Whether a reaction is to come.
+    owes_reaction: bool,
     driver: Driver,
     volumes: Vec<Volume>,
     waiters: Vec<oneshot::Sender<String>>,
@@ -90,13 +94,20 @@ impl Sidecar {
         let settings = Settings { start_timeout, linger: LINGER, seed: seed() };
         let mut machine = Machine::new(&plan, Policy::KeepFresh, &settings, found, started);
         machine.resume_secrets(made_secrets(&run));
+        if !run.read(REACTION_FILE).is_empty() {
+            machine.resume_reaction(started);
+        }
         let syncer = Syncer::new(&options.root, &plan)?;
+        let reaction = plan.reaction.as_ref();
+        let reactor =
+            reaction.map(|reaction| Reactor::new(reaction.action.clone(), fetcher.http()));
         Ok(Self {
             options: options.clone(),
             run,
             throttle,
             made_secrets: 0,
-            driver: Driver::new(machine, fetcher).with_syncer(syncer),
+            owes_reaction: false,
+            driver: Driver::new(machine, fetcher).with(syncer, reactor),
             volumes,
             waiters: Vec::new(),
             snapshots,
@@ -164,6 +175,7 @@ impl Sidecar {
             self.keep_throttle();
         }
         self.keep_made_secrets();
+        self.keep_reaction();
         Ok(())
     }
 
@@ -189,6 +201,7 @@ impl Sidecar {
                 let data = self.secret_data(secret);
                 self.driver.sync(secret, data);
             }
+            Action::React => self.driver.react(),
             // Only `once` has it.
             Action::CommitAll => {}
             Action::Report(report) => driver::report(&report),
@@ -212,7 +225,7 @@ impl Sidecar {
         let version = |path| self.driver.machine.version(index, path).unwrap_or("unknown");
         let changed: Vec<String> =
             staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
-        let unchanged = staged.is_unchanged();
+        let (unchanged, paths) = (staged.is_unchanged(), staged.changed().to_vec());
         let lingers = volume.publish(staged)?;
         let generation = volume.generation();
         if !unchanged {
@@ -223,7 +236,8 @@ impl Sidecar {
                 changed.join(", ")
             ));
         }
-        Ok(Written { swap: if lingers { Swap::Lingers } else { Swap::Clean }, generation })
+        let swap = if lingers { Swap::Lingers } else { Swap::Clean };
+        Ok(Written { swap, generation, changed: paths })
     }
 
     /// What the files of the current generations make of a Secret.
@@ -242,6 +256,15 @@ impl Sidecar {
         if made.len() != self.made_secrets {
             self.run.replace(SECRETS_FILE, &serde_json::to_vec(&made).unwrap_or_default());
             self.made_secrets = made.len();
+        }
+    }
+
+    /// A container that is restarted carries out the reaction that it owes.
+    fn keep_reaction(&mut self) {
+        let owes = self.driver.machine.has_reaction();
+        if owes != self.owes_reaction {
+            self.run.replace(REACTION_FILE, if owes { b"owed" } else { b"" });
+            self.owes_reaction = owes;
         }
     }
 

@@ -15,6 +15,7 @@ mod once;
 mod outage;
 mod process;
 mod proxy;
+mod reactions;
 mod renewal;
 mod rotation;
 mod secrets;

@@ -4,6 +4,7 @@ use super::Swap;
 use crate::fault::Fault;
 use crate::fetch::Progress;
 use crate::sync::Synced;
+use keysluice_plan::RelativePath;
 
 /// What happened.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) enum Event {
         /// What was done.
         result: Result<Synced, Fault>,
     },
+    /// The application was told of changed files: what was done.
+    Reacted(Result<String, Fault>),
 }
 
 /// A commit that worked.
@@ -43,6 +46,8 @@ pub(crate) struct Written {
     pub(crate) swap: Swap,
     /// Name of the current generation.
     pub(crate) generation: Option<String>,
+    /// Its files that differ from the generation before.
+    pub(crate) changed: Vec<RelativePath>,
 }
 
 /// What to do, in this order.
@@ -62,6 +67,8 @@ pub(crate) enum Action {
     Report(Report),
     /// Make this Secret of the current generations; answer with [`Event::Synced`].
     Sync { secret: usize },
+    /// Tell the application that files have changed; answer with [`Event::Reacted`].
+    React,
     /// Every volume has its first generation, and every Secret was made: open the gate.
     Ready,
     /// A refresh on demand is over.

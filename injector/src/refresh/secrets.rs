@@ -75,6 +75,11 @@ impl Secrets {
         self.rows.iter().all(|row| !row.in_flight && row.due_at.is_none_or(|at| at > now))
     }
 
+    /// Whether nothing is under way, due or to be tried again.
+    pub(super) fn are_idle(&self) -> bool {
+        self.rows.iter().all(|row| !row.in_flight && row.due_at.is_none())
+    }
+
     /// Whether all were made at least once.
     pub(super) fn are_done(&self) -> bool {
         self.rows.iter().all(|row| row.done)

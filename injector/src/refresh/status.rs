@@ -9,7 +9,7 @@ use crate::item::Item;
 use crate::redact::redact;
 use crate::report::{ErrorReport, FileReport, OutputReport, Report, VolumeReport};
 use keysluice_plan::{Plan, RelativePath};
-use secrets::SecretRows;
+use secrets::{ReactionRow, SecretRows};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ pub struct Status {
     plan: Arc<Plan>,
     volumes: Vec<VolumeRow>,
     secrets: SecretRows,
+    reaction: ReactionRow,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -75,7 +76,8 @@ impl Status {
             ..VolumeRow::default()
         };
         let volumes = plan.volumes.iter().map(row).collect();
-        Self { secrets: SecretRows::new(plan.secrets.len()), plan, volumes }
+        let secrets = SecretRows::new(plan.secrets.len());
+        Self { secrets, reaction: ReactionRow::default(), plan, volumes }
     }
 
     /// A generation is visible that has what was fetched for these items.
@@ -116,6 +118,16 @@ impl Status {
     /// A Secret could not be made; whether that is news.
     pub fn secret_failed(&mut self, secret: usize, fault: &Fault, at: Time) -> bool {
         self.secrets.failed(secret, fault, at)
+    }
+
+    /// The application was told of changed files.
+    pub fn reacted(&mut self, at: Time) {
+        self.reaction.done(at);
+    }
+
+    /// It could not be told; whether that is news.
+    pub fn reaction_failed(&mut self, fault: &Fault, at: Time) -> bool {
+        self.reaction.failed(fault, at)
     }
 
     /// An item was fetched for the next generation; `kept` files stay what they were.
@@ -205,15 +217,17 @@ impl Status {
             .map(|(volume, row)| volume_report(volume, row, now))
             .collect();
         let secrets = self.secrets.report(&self.plan.secrets, now);
+        let reaction = self.plan.reaction.as_ref().map(|_| self.reaction.report(now));
         let failing = volumes
             .iter()
             .flat_map(|volume| &volume.files)
             .filter(|file| file.error.is_some())
             .count()
             + volumes.iter().filter(|volume| volume.error.is_some()).count()
-            + secrets.iter().filter(|secret| secret.error.is_some()).count();
+            + secrets.iter().filter(|secret| secret.error.is_some()).count()
+            + usize::from(reaction.as_ref().is_some_and(|reaction| reaction.error.is_some()));
         let version = env!("CARGO_PKG_VERSION").into();
-        let report = Report { ready, version, failing, volumes, secrets };
+        let report = Report { ready, version, failing, volumes, secrets, reaction };
         serde_json::to_string(&report).unwrap_or_default()
     }
 }

@@ -45,7 +45,10 @@ impl Machine {
             Ok(synced) => {
                 let worked = !self.status.secret_made(secret, now);
                 match synced {
-                    Synced::Written => actions.push(line("written")),
+                    Synced::Written => {
+                        self.reaction.secret_written(now);
+                        actions.push(line("written"));
+                    }
                     Synced::Unchanged if !worked => actions.push(line("works again")),
                     Synced::Unchanged => {}
                 }
@@ -56,6 +59,49 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Whether no Secret is under way, or waits for a retry after its files changed.
+    pub(super) fn secrets_are_settled(&self) -> bool {
+        self.secrets.are_idle()
+    }
+
+    /// Tells the application, when its files and Secrets are there.
+    pub(super) fn react(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let are_settled = self.secrets_are_settled();
+        if self.reaction.take_due(are_settled, now) {
+            actions.push(Action::React);
+        }
+    }
+
+    pub(super) fn reacted(
+        &mut self,
+        result: Result<String, Fault>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        self.reaction.done(result.is_ok(), now);
+        match result {
+            Ok(done) => {
+                self.status.reacted(now);
+                actions.push(Action::Report(Report::Info(format!("reaction: {done}"))));
+            }
+            Err(fault) => {
+                if self.status.reaction_failed(&fault, now) {
+                    actions.push(Action::Report(Report::Warn(fault)));
+                }
+            }
+        }
+    }
+
+    /// An earlier process left a reaction undone.
+    pub(crate) fn resume_reaction(&mut self, now: Time) {
+        self.reaction.resume(now);
+    }
+
+    /// Whether a reaction is to come.
+    pub(crate) fn has_reaction(&self) -> bool {
+        self.reaction.is_pending()
     }
 
     /// A round is over that changes nothing: Secrets of the volume may be looked at.

@@ -80,7 +80,8 @@ fn over() -> Event {
 }
 
 fn committed() -> Event {
-    let written = Written { swap: Swap::Clean, generation: Some("..g".to_owned()) };
+    let written =
+        Written { swap: Swap::Clean, generation: Some("..g".to_owned()), changed: Vec::new() };
     Event::Committed { volume: 0, result: Ok(written) }
 }
 

@@ -1,9 +1,9 @@
-//! What is known of every Secret.
+//! What is known of every Secret, and of the reaction.
 
 use super::{Problem, error_report, note};
 use crate::clock::Time;
 use crate::fault::Fault;
-use crate::report::SecretReport;
+use crate::report::{ReactionReport, SecretReport};
 use keysluice_plan::SyncedSecret;
 
 /// The table, one row per Secret of the Plan.
@@ -51,5 +51,33 @@ impl SecretRows {
             error: row.problem.as_ref().map(|problem| error_report(problem, now)),
         };
         secrets.iter().zip(&self.0).map(report).collect()
+    }
+}
+
+/// What is known of the reaction.
+#[derive(Debug, Default)]
+pub(super) struct ReactionRow {
+    count: u64,
+    /// When the application was told last.
+    done_at: Option<Time>,
+    problem: Option<Problem>,
+}
+
+impl ReactionRow {
+    pub(super) fn done(&mut self, at: Time) {
+        (self.count, self.done_at, self.problem) = (self.count + 1, Some(at), None);
+    }
+
+    /// It failed; whether that is news.
+    pub(super) fn failed(&mut self, fault: &Fault, at: Time) -> bool {
+        note(&mut self.problem, fault, at)
+    }
+
+    pub(super) fn report(&self, now: Time) -> ReactionReport<'_> {
+        ReactionReport {
+            count: self.count,
+            age_seconds: self.done_at.map(|at| now.saturating_sub(at).as_secs()),
+            error: self.problem.as_ref().map(|problem| error_report(problem, now)),
+        }
     }
 }

@@ -1,0 +1,195 @@
+//! When the application is told of changed files: once for all that change together, when the
+//! Secrets made of them are written too, and each replica at another moment.
+
+use super::schedule::Settings;
+use crate::backoff::{self, Jitter, Stage};
+use crate::clock::Time;
+use crate::fault::Class;
+use keysluice_plan::{Plan, Reaction as Wanted, ReactionAction, RelativePath};
+use std::time::Duration;
+
+/// Files of several volumes that change within this time are one reaction.
+const TOGETHER: Duration = Duration::from_secs(2);
+/// After this time a kubelet has seen a written Secret: a container that starts again before may get
+/// the old value of a variable.
+const UNTIL_SEEN: Duration = Duration::from_secs(10);
+/// A reaction that fails is tried again until then, at the latest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// The reaction of a Plan.
+#[derive(Debug)]
+pub(super) struct Reaction {
+    wanted: Option<Wanted>,
+    /// Time after a change at which this replica reacts.
+    offset: Duration,
+    jitter: Jitter,
+    due_at: Option<Time>,
+    in_flight: bool,
+    failures: u32,
+}
+
+impl Reaction {
+    /// Of a Plan.
+    pub(super) fn new(plan: &Plan, settings: &Settings) -> Self {
+        let spread = plan.reaction.as_ref().map_or(0, |reaction| reaction.spread_seconds);
+        let mut jitter = Jitter::new(settings.seed.wrapping_add(2));
+        let offset = jitter.within(Duration::from_secs(spread));
+        let wanted = plan.reaction.clone();
+        Self { wanted, offset, jitter, due_at: None, in_flight: false, failures: 0 }
+    }
+
+    /// A generation replaced another one, with these files changed.
+    pub(super) fn changed(&mut self, paths: &[RelativePath], now: Time) {
+        let Some(wanted) = &self.wanted else { return };
+        if wanted.of.is_empty() || paths.iter().any(|path| wanted.of.contains(path)) {
+            self.failures = 0;
+            self.due_at.get_or_insert(now + TOGETHER + self.offset);
+        }
+    }
+
+    /// A Secret was written: who restarts waits until the kubelet knows it.
+    pub(super) fn secret_written(&mut self, now: Time) {
+        let restarts = self
+            .wanted
+            .as_ref()
+            .is_some_and(|wanted| matches!(wanted.action, ReactionAction::Restart { .. }));
+        if restarts {
+            self.due_at = self.due_at.map(|at| at.max(now + UNTIL_SEEN));
+        }
+    }
+
+    /// An earlier process of the pod left a reaction undone.
+    pub(super) fn resume(&mut self, now: Time) {
+        if self.wanted.is_some() {
+            self.due_at.get_or_insert(now + TOGETHER);
+        }
+    }
+
+    /// Whether one is to come, or under way.
+    pub(super) fn is_pending(&self) -> bool {
+        self.due_at.is_some() || self.in_flight
+    }
+
+    /// Whether it is to be carried out now. A change that comes meanwhile is one more reaction.
+    pub(super) fn take_due(&mut self, secrets_are_settled: bool, now: Time) -> bool {
+        let is_due = self.due_at.is_some_and(|at| at <= now);
+        if !is_due || self.in_flight || !secrets_are_settled {
+            return false;
+        }
+        (self.in_flight, self.due_at) = (true, None);
+        true
+    }
+
+    /// It was carried out, or failed: then it is tried again.
+    pub(super) fn done(&mut self, worked: bool, now: Time) {
+        self.in_flight = false;
+        if worked {
+            self.failures = 0;
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let stage = Stage::Running { interval: LONGEST_PAUSE };
+        let delay = backoff::delay(stage, Class::Transient, self.failures);
+        let pause = self.jitter.spread(delay);
+        self.due_at.get_or_insert(now + pause);
+    }
+
+    /// When it is due.
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        self.due_at.filter(|_| !self.in_flight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn reaction(seed: u64, action: &serde_json::Value, of: &[&str], spread: u64) -> Reaction {
+        let plan = json!({"schema": 1, "identities": [], "volumes": [],
+            "reaction": {"action": action, "of": of, "spreadSeconds": spread}});
+        let plan = Plan::from_json(&plan.to_string()).unwrap();
+        Reaction::new(&plan, &Settings { start_timeout: None, linger: SECOND, seed })
+    }
+
+    fn http() -> serde_json::Value {
+        json!({"kind": "http", "url": "http://127.0.0.1:1/"})
+    }
+
+    fn paths(names: &[&str]) -> Vec<RelativePath> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_changes_together_is_one_reaction_and_what_comes_later_another() {
+        let mut reaction = reaction(1, &http(), &[], 0);
+        reaction.changed(&paths(&["a"]), SECOND);
+        reaction.changed(&paths(&["b"]), 2 * SECOND);
+        assert!(!reaction.take_due(true, 2 * SECOND));
+        assert!(!reaction.take_due(false, 3 * SECOND), "a Secret is not written yet");
+        assert!(reaction.take_due(true, 3 * SECOND));
+        reaction.changed(&paths(&["a"]), 4 * SECOND);
+        assert!(!reaction.take_due(true, 9 * SECOND), "the first is under way");
+        reaction.done(true, 9 * SECOND);
+        assert!(reaction.take_due(true, 9 * SECOND));
+        reaction.done(true, 9 * SECOND);
+        assert!(!reaction.is_pending() && reaction.wake_at().is_none());
+    }
+
+    #[test]
+    fn only_the_files_that_count_make_a_reaction() {
+        let mut reaction = reaction(1, &http(), &["a"], 0);
+        reaction.changed(&paths(&["b"]), SECOND);
+        assert!(!reaction.is_pending());
+        reaction.changed(&paths(&["b", "a"]), SECOND);
+        assert!(reaction.is_pending());
+    }
+
+    #[test]
+    fn replicas_react_at_different_moments_within_the_spread() {
+        let moments: Vec<Time> = (0..200)
+            .map(|seed| {
+                let mut reaction = reaction(seed, &http(), &[], 100);
+                reaction.changed(&paths(&["a"]), Duration::ZERO);
+                reaction.wake_at().unwrap()
+            })
+            .collect();
+        assert!(moments.iter().all(|at| (TOGETHER..=TOGETHER + 100 * SECOND).contains(at)));
+        for quarter in 0..4 {
+            let from = TOGETHER + 25 * quarter * SECOND;
+            let count = moments.iter().filter(|at| (from..from + 25 * SECOND).contains(*at));
+            assert!((25..=75).contains(&count.count()), "{quarter}");
+        }
+    }
+
+    #[test]
+    fn a_restart_waits_until_the_kubelet_knows_the_secret() {
+        let action = json!({"kind": "restart", "containers": ["app"]});
+        let mut reaction = reaction(1, &action, &[], 0);
+        reaction.changed(&paths(&["a"]), SECOND);
+        reaction.secret_written(2 * SECOND);
+        assert_eq!(reaction.wake_at(), Some(12 * SECOND));
+        let mut http = self::reaction(1, &http(), &[], 0);
+        http.changed(&paths(&["a"]), SECOND);
+        http.secret_written(2 * SECOND);
+        assert_eq!(http.wake_at(), Some(3 * SECOND));
+    }
+
+    #[test]
+    fn a_failed_reaction_is_tried_again_with_longer_pauses() {
+        let mut reaction = reaction(1, &http(), &[], 0);
+        let mut now = SECOND;
+        reaction.changed(&paths(&["a"]), now);
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            now = reaction.wake_at().unwrap();
+            assert!(reaction.take_due(true, now));
+            reaction.done(false, now);
+            pauses.push(reaction.wake_at().unwrap().saturating_sub(now));
+        }
+        assert!(pauses[0] < 2 * SECOND && pauses[11] > 100 * SECOND, "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= 132 * SECOND));
+    }
+}

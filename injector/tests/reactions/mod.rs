@@ -1,0 +1,119 @@
+//! Reactions to changed files.
+
+use super::support::{TestEnv, until};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+
+/// An application that answers each request with the next of these answers, and with 200 after the
+/// last; gives what it is asked.
+fn application(answers: &'static [&'static str]) -> (u16, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tx, requests) = channel();
+    std::thread::spawn(move || {
+        let mut answers = answers.iter();
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
+            let length = stream.read(&mut request).unwrap_or_default();
+            let answer = answers.next().unwrap_or(&"200 OK");
+            let _ = write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
+            if tx.send(String::from_utf8_lossy(&request[..length]).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    (port, requests)
+}
+
+fn plan(env: &TestEnv, port: u16, of: &Value) -> Value {
+    let mut plan = env.plan(&[env.file("db", "db"), env.file("api", "api")]);
+    let action = json!({"kind": "http", "url": format!("http://127.0.0.1:{port}/reload")});
+    plan["reaction"] = json!({"action": action, "of": of, "spreadSeconds": 0});
+    plan
+}
+
+#[test]
+fn the_application_is_asked_once_for_what_changes_together() {
+    let env = TestEnv::new();
+    let (port, requests) = application(&[]);
+    let sidecar = env.run_ready(&plan(&env, port, &json!([])));
+    assert!(sidecar.refresh().1, "nothing changed");
+    env.emulator.set_secret("shop", "db", "new-1");
+    assert!(sidecar.refresh().1);
+    env.emulator.set_secret("shop", "api", "new-2");
+    assert!(sidecar.refresh().1);
+    until("the reaction", || env.log().contains("reaction: POST"));
+    let request = requests.recv().unwrap();
+    assert!(request.starts_with("POST /reload HTTP/1.1\r\n"), "{request}");
+    assert!(!request.contains("new-"), "{request}");
+    assert!(requests.try_recv().is_err(), "one for both");
+    assert_eq!(sidecar.status()["reaction"]["count"], 1);
+}
+
+#[test]
+fn other_files_are_no_reason_and_a_proxy_is_not_used() {
+    let env = TestEnv::new();
+    let (port, requests) = application(&[]);
+    let plan = plan(&env, port, &json!(["api"]));
+    let sidecar = env.run_with(
+        &plan,
+        &[
+            ("HTTP_PROXY", "http://127.0.0.1:9"),
+            ("ALL_PROXY", ""),
+            ("http_proxy", "http://127.0.0.1:9"),
+        ],
+    );
+    assert!(sidecar.ready().status.success());
+    env.emulator.set_secret("shop", "db", "x");
+    assert!(sidecar.refresh().1);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(requests.try_recv().is_err());
+    env.emulator.set_secret("shop", "api", "x");
+    assert!(sidecar.refresh().1);
+    assert!(requests.recv().is_ok());
+}
+
+#[test]
+fn a_refused_request_is_repeated_and_a_redirect_is_not_followed() {
+    let env = TestEnv::new();
+    let (port, requests) = application(&["503 Busy", "302 Found\r\nlocation: http://127.0.0.1:1/"]);
+    let sidecar = env.run_ready(&plan(&env, port, &json!([])));
+    env.emulator.set_secret("shop", "db", "x");
+    assert!(sidecar.refresh().1);
+    for _ in 0..3 {
+        requests.recv().unwrap();
+    }
+    until("it works", || sidecar.status()["reaction"]["count"] == 1);
+    let log = env.log();
+    assert!(log.contains("KS652") && log.contains("503"), "{log}");
+}
+
+#[test]
+fn a_reaction_that_is_owed_comes_after_a_restart_of_the_sidecar() {
+    let env = TestEnv::new();
+    let (port, requests) = application(&[]);
+    let plan = plan(&env, port, &json!([]));
+    let sidecar = env.run_ready(&plan);
+    env.emulator.set_secret("shop", "db", "x");
+    assert!(sidecar.refresh().1);
+    drop(sidecar);
+    assert!(requests.try_recv().is_err(), "it was killed before");
+    let _sidecar = env.run_ready(&plan);
+    assert!(requests.recv().is_ok());
+}
+
+#[test]
+fn a_container_without_a_process_is_named() {
+    let env = TestEnv::new();
+    let mut plan = plan(&env, 1, &json!([]));
+    plan["reaction"]["action"] =
+        json!({"kind": "signal", "signal": "HUP", "containers": ["no-such-container"]});
+    let sidecar = env.run_ready(&plan);
+    env.emulator.set_secret("shop", "db", "x");
+    sidecar.refresh();
+    until("the failure", || env.log().contains("KS651"));
+    assert!(env.log().contains("no-such-container"), "{}", env.log());
+    assert_eq!(sidecar.status()["reaction"]["error"]["code"], "KS651");
+}
