@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Role and RoleBinding, as YAML: `create` and `patch` by name, which is what a server-side apply
+/// Role and binding, as YAML: `create` and `patch` by name, which is what a server-side apply
 /// needs.
 pub(crate) fn role_for(namespace: &str, service_account: &str, names: &BTreeSet<String>) -> String {
     let mut secrets = String::new();
