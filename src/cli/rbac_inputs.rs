@@ -32,8 +32,8 @@ impl NeededRights {
         }
     }
 
-    /// Judges one pod. Without any Role or binding in the input nothing is known, and what is needed
-    /// is said once for a ServiceAccount.
+    /// Judges one pod. Without any Role or binding in the input nothing is known, and what is
+    /// needed is said once for a ServiceAccount.
     pub(super) fn judge(
         &mut self,
         pod: &ManifestPod,

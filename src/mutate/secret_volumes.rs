@@ -6,7 +6,7 @@
 use super::annotations::Annotations;
 use super::refusal::{Refusal, cut};
 use super::secret_cause::SecretCause;
-use super::secrets::SecretVolume;
+use super::served::SecretVolume;
 use crate::pod::{KeyToPath, Pod, Volume};
 use crate::provider_class::{ClassPlan, FilePlan};
 use keysluice_plan::{

@@ -13,7 +13,7 @@ use super::limits::{MAX_PLAN_BYTES, RUN_VOLUME_BYTES};
 use super::mutation::{Mutation, Note};
 use super::names::{API_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
-use super::secrets::{SecretVolume, Served};
+use super::served::{SecretVolume, Served};
 use super::{position, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
