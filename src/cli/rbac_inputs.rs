@@ -32,8 +32,8 @@ impl NeededRights {
         }
     }
 
-    /// Judges one pod. Without any Role or binding in the input nothing is known, and what is needed
-    /// is said once for a ServiceAccount.
+    /// Judges one pod. Without any Role or binding in the input nothing is known, and what is
+    /// needed is said once for a ServiceAccount.
     pub(super) fn judge(
         &mut self,
         pod: &ManifestPod,
@@ -85,4 +85,79 @@ fn account_of(pod: &ManifestPod) -> (String, String) {
     let mut given = names.into_iter().filter_map(|name| name.as_str());
     let name = given.find(|name| !name.is_empty()).unwrap_or("default");
     (pod.namespace.clone(), name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::Outcome;
+    use crate::cluster::manifests::{Manifests, parse_documents};
+    use crate::patch::Patch;
+    use serde_json::json;
+
+    fn pod(account: &str) -> ManifestPod {
+        ManifestPod {
+            owner: "Pod app/p".to_owned(),
+            namespace: "app".to_owned(),
+            is_placed: true,
+            pointer: String::new(),
+            pod: json!({"spec": {"serviceAccountName": account}}),
+        }
+    }
+
+    fn answer(secrets: &[&str]) -> Answer {
+        let note = |name: &&str| Note::Secret { secret: (*name).into(), class: "kv".to_owned() };
+        Answer {
+            body: Vec::new(),
+            outcome: Outcome::Mutated,
+            reason: None,
+            message: None,
+            warnings: Vec::new(),
+            notes: secrets.iter().map(note).collect(),
+            patch: Patch::default(),
+        }
+    }
+
+    #[test]
+    fn without_roles_the_role_of_a_service_account_is_printed_once() {
+        let manifests = Manifests::default();
+        let pods = [(pod("web"), answer(&["b"])), (pod("web"), answer(&["a", "b"]))];
+        let mut rights = NeededRights::default();
+        for (pod, answer) in &pods {
+            rights.add(pod, answer);
+        }
+        let verdict = rights.judge(&pods[0].0, &pods[0].1, manifests.rbac()).unwrap();
+        let expected = "KS724 ServiceAccount app/web must be able to create and patch b, which the \
+            pod's sidecar makes; hint: apply\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role";
+        assert!(verdict.text.starts_with(expected), "{}", verdict.text);
+        assert!(verdict.text.contains("resourceNames: [\"a\", \"b\"]"), "{}", verdict.text);
+        assert!(!verdict.is_missing);
+        assert_eq!(rights.judge(&pods[1].0, &pods[1].1, manifests.rbac()), None);
+        assert_eq!(rights.judge(&pod("web"), &answer(&[]), manifests.rbac()), None);
+    }
+
+    #[test]
+    fn with_roles_among_the_input_the_missing_right_is_named() {
+        let role = role_for("app", "web", &BTreeSet::from(["a".to_owned()]));
+        let mut manifests = Manifests::default();
+        for document in parse_documents(&role, std::path::Path::new("role.yaml")).unwrap() {
+            manifests.add(&document);
+        }
+        for (account, secrets, expected) in [
+            ("web", &["a"][..], None),
+            ("web", &["a", "b"], Some("ServiceAccount app/web may not create and patch b, which")),
+            ("other", &["a"], Some("ServiceAccount app/other may not create and patch a, which")),
+        ] {
+            let (pod, answer) = (pod(account), answer(secrets));
+            let mut rights = NeededRights::default();
+            rights.add(&pod, &answer);
+            let verdict = rights.judge(&pod, &answer, manifests.rbac());
+            assert_eq!(verdict.is_some(), expected.is_some(), "{account} {secrets:?}");
+            assert!(
+                verdict.is_none_or(|verdict| verdict.is_missing
+                    && verdict.text.contains(expected.unwrap_or_default())),
+                "{account} {secrets:?}"
+            );
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod secret_cause;
 mod secret_objects;
 mod secret_volumes;
 mod secrets;
+mod served;
 mod service_account;
 mod sidecar;
 mod synced;
@@ -122,7 +123,7 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     if !opted_in && volumes.is_empty() {
         return Ok(mutation);
     }
-    let is_federated = volumes.iter().any(secrets::SecretVolume::is_federated);
+    let is_federated = volumes.iter().any(served::SecretVolume::is_federated);
     let needs_token = opted_in || is_federated;
     let token =
         needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;

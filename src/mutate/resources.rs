@@ -6,7 +6,7 @@ use super::entries::ResourcesEntry;
 use super::limits::RUN_VOLUME_BYTES;
 use super::mutation::Mutation;
 use super::quality;
-use super::secrets::SecretVolume;
+use super::served::SecretVolume;
 use crate::pod::Pod;
 use crate::quantity;
 use crate::reason;

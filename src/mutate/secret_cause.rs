@@ -45,8 +45,8 @@ coded! {
         },
         /// Two classes make Secrets of one name.
         #[error(
-            "Secret {secret:?} is in secretObjects of two SecretProviderClasses of the pod, {other} \
-             and {class}"
+            "Secret {secret:?} is in secretObjects of two SecretProviderClasses of the pod, \
+             {other} and {class}"
         )]
         [KS226] OfTwoClasses {
             /// The Secret.

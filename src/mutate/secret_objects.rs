@@ -37,7 +37,29 @@ pub(super) fn check(
     Ok(())
 }
 
-/// What the kubelet reads before any container.
+/// The same for variables of init containers, by number, that start before the sidecar.
+pub(super) fn check_before_sidecar(
+    pod: &Pod<'_>,
+    count: usize,
+    secrets: &[SyncedSecret],
+    namespace: &str,
+    mutation: &mut Mutation,
+) -> Result<(), Refusal> {
+    let mut readers = Readers { secrets, namespace, mutation };
+    for container in pod.init_containers().iter().take(count).filter(|_| !secrets.is_empty()) {
+        let user = format!("init container {:?}, which starts before the sidecar,", container.name);
+        for entry in container.env.iter().flatten() {
+            let SecretName { name, optional } = &entry.value_from.secret_key_ref;
+            readers.read(&user, name, *optional)?;
+        }
+        for source in container.env_from.iter().flatten() {
+            readers.read(&user, &source.secret_ref.name, source.secret_ref.optional)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the kubelet reads before the sidecar starts.
 struct Readers<'s, 'm> {
     secrets: &'s [SyncedSecret],
     namespace: &'s str,

@@ -141,3 +141,25 @@ fn where_the_driver_serves_the_volumes_the_pod_is_left_to_it_as_a_whole() {
         }
     }
 }
+
+#[test]
+fn an_init_container_before_the_sidecar_cannot_have_its_secrets() {
+    let before = |optional: &Value| {
+        let vpn = json!({"name": "vpn", "restartPolicy": "Always", "env": [key_of("a", optional)]});
+        let mut pod = labelled("pod", json!({"containers": [{"name": "app"}]}));
+        pod["spec"]["initContainers"] = json!([vpn]);
+        pod["spec"]["volumes"] = json!([csi_volume("kv", "kv")]);
+        pod
+    };
+    let mut pod = before(&Value::Null);
+    assert!(run_with(&pod, &settings(), &cluster()).is_ok(), "the sidecar is first");
+    pod["metadata"]["annotations"] = json!({"keysluice.dev/after": "vpn"});
+    let error = run_with(&pod, &settings(), &cluster()).unwrap_err();
+    let expected =
+        "KS224 init container \"vpn\", which starts before the sidecar, needs Secret \"a\"";
+    assert!(error.starts_with(expected), "{error}");
+    let mut pod = before(&json!(true));
+    pod["metadata"]["annotations"] = json!({"keysluice.dev/after": "vpn"});
+    let (_, mutation) = run_with(&pod, &settings(), &cluster()).unwrap();
+    assert!(mutation.warnings[0].starts_with("KS258 "), "{:?}", mutation.warnings);
+}

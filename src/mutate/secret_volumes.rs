@@ -6,7 +6,7 @@
 use super::annotations::Annotations;
 use super::refusal::{Refusal, cut};
 use super::secret_cause::SecretCause;
-use super::secrets::SecretVolume;
+use super::served::SecretVolume;
 use crate::pod::{KeyToPath, Pod, Volume};
 use crate::provider_class::{ClassPlan, FilePlan};
 use keysluice_plan::{
@@ -60,20 +60,17 @@ pub(super) fn of<'a>(
             let problem = "its class has another identity than those of the volume's other Secrets";
             return Err(refusal(volume, secret, "", problem));
         }
-        let mode = |own: Option<i64>| {
-            let bits = own.unwrap_or(default_mode) | if has_group { GROUP_READ } else { 0 };
-            format!("{bits:o}").parse::<FileMode>().ok()
-        };
         for (key, path, own) in wanted(volume, secret, source)? {
             let path: Result<RelativePath, _> = path.parse();
             let path =
                 path.map_err(|error| refusal(volume, secret, &key.key, &format!("path: {error}")))?;
-            let mode = mode(own).ok_or_else(|| {
+            let bits = own.unwrap_or(default_mode) | if has_group { GROUP_READ } else { 0 };
+            let bits = format!("{bits:o}").parse::<FileMode>().map_err(|_| {
                 refusal(volume, secret, &key.key, "its mode is not between 0 and 0777")
             })?;
             let file = file(secret, key, &of_class.plan)
                 .map_err(|problem| refusal(volume, secret, &key.key, problem))?;
-            files.push(FilePlan { path, mode, ..file });
+            files.push(FilePlan { path, mode: bits, ..file });
         }
     }
     let Some(first) = first else { return Ok(None) };

@@ -33,7 +33,7 @@ fn run(volume: &Value) -> Result<(Value, Mutation), String> {
     run_in(&cluster(), volume, &json!({}))
 }
 
-fn secret(source: Value) -> Value {
+fn secret(source: &Value) -> Value {
     json!({"name": "s", "secret": source})
 }
 
@@ -52,14 +52,20 @@ fn files(pod: &Value) -> Vec<String> {
 fn a_volume_with_an_own_secret_is_filled_by_the_sidecar() {
     let keys = json!([{"key": "password", "path": "a/b", "mode": 256}]);
     for (volume, expected) in [
-        (secret(json!({"secretName": "app"})), &["password 0644 db", "cert 0644 tls"][..]),
-        (secret(json!({"secretName": "app", "defaultMode": 420, "items": keys})), &["a/b 0400 db"]),
+        (secret(&json!({"secretName": "app"})), &["password 0644 db", "cert 0644 tls"][..]),
         (
-            secret(json!({"secretName": "app", "defaultMode": 288, "optional": true,
+            secret(&json!({"secretName": "app", "defaultMode": 420, "items": keys})),
+            &["a/b 0400 db"],
+        ),
+        (
+            secret(&json!({"secretName": "app", "defaultMode": 288, "optional": true,
                 "items": [{"key": "cert", "path": "c"}, {"key": "nope", "path": "n"}]})),
             &["c 0440 tls"],
         ),
-        (secret(json!({"secretName": "web"})), &["tls.crt 0644 tls chain", "tls.key 0644 tls key"]),
+        (
+            secret(&json!({"secretName": "web"})),
+            &["tls.crt 0644 tls chain", "tls.key 0644 tls key"],
+        ),
         (
             json!({"name": "s", "projected": {"defaultMode": 256, "sources": [
                 {"secret": {"name": "app", "items": keys}}, {"secret": {"name": "other"}}]}}),
@@ -85,7 +91,7 @@ fn a_volume_with_an_own_secret_is_filled_by_the_sidecar() {
 
 #[test]
 fn with_an_fs_group_the_group_reads_as_the_kubelet_has_it() {
-    let volume = secret(json!({"secretName": "other", "defaultMode": 256}));
+    let volume = secret(&json!({"secretName": "other", "defaultMode": 256}));
     let (pod, _) = run_in(&cluster(), &volume, &json!({"fsGroup": 2000})).unwrap();
     assert_eq!(files(&pod), ["k 0440 db"]);
 }
@@ -93,18 +99,18 @@ fn with_an_fs_group_the_group_reads_as_the_kubelet_has_it() {
 #[test]
 fn a_volume_that_cannot_be_served_is_refused_with_what_to_mount_instead() {
     let item = |key: &str, path: &str, mode: i64| json!({"key": key, "path": path, "mode": mode});
-    let with_items = |items: Value| secret(json!({"secretName": "app", "items": items}));
+    let with_items = |items: &Value| secret(&json!({"secretName": "app", "items": items}));
     let mixed = json!([{"secret": {"name": "app"}}, {"downwardAPI": {"items": []}}]);
     for (volume, expected) in [
         (
-            with_items(json!([item("nope", "n", 0)])),
+            with_items(&json!([item("nope", "n", 0)])),
             "volume \"s\", Secret \"app\", key \"nope\": the Secret has no such key",
         ),
-        (with_items(json!([item("cert", "../x", 0)])), "key \"cert\": path: "),
-        (with_items(json!([item("cert", "x", 512)])), "key \"cert\": its mode is not between"),
-        (with_items(json!([item("cert", "x", -1)])), "key \"cert\": its mode is not between"),
+        (with_items(&json!([item("cert", "../x", 0)])), "key \"cert\": path: "),
+        (with_items(&json!([item("cert", "x", 512)])), "key \"cert\": its mode is not between"),
+        (with_items(&json!([item("cert", "x", -1)])), "key \"cert\": its mode is not between"),
         (
-            with_items(json!([item("cert", "x", 256), item("password", "x/y", 256)])),
+            with_items(&json!([item("cert", "x", 256), item("password", "x/y", 256)])),
             "two keys have the path x",
         ),
         (
@@ -142,7 +148,7 @@ fn halves_of_a_split_certificate_are_its_parts_and_versions_of_a_history_are_ref
     ] {
         let mut facts = cluster();
         facts.classes.insert("kv".into(), class(path));
-        let made = run_in(&facts, &secret(json!({"secretName": "app"})), &json!({}));
+        let made = run_in(&facts, &secret(&json!({"secretName": "app"})), &json!({}));
         match expected {
             Ok(file) => assert_eq!(files(&made.unwrap().0), [file], "{path}"),
             Err(problem) => assert!(made.unwrap_err().contains(problem), "{path}"),

@@ -13,8 +13,8 @@ use super::limits::{MAX_PLAN_BYTES, RUN_VOLUME_BYTES};
 use super::mutation::{Mutation, Note};
 use super::names::{API_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
-use super::secrets::{SecretVolume, Served};
-use super::{position, resources, synced, user};
+use super::served::{SecretVolume, Served};
+use super::{position, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -49,6 +49,8 @@ pub(super) fn add(
     }
     let user = user::of_sidecar(pod, volumes, mutation)?;
     let position = position::of_sidecar(pod, annotations, &plan, user.uid)?;
+    let secrets = &served.secrets;
+    secret_objects::check_before_sidecar(pod, position, secrets, context.namespace, mutation)?;
     mutation.notes.push(note(annotations, user));
 
     let mut volume_mounts =

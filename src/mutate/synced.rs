@@ -2,6 +2,7 @@
 //! and what it needs for that at the API server.
 
 use super::annotations::{ADOPT_SECRETS, Annotations, KEEP_SECRETS};
+use super::bounds::TooLarge;
 use super::classes::class_cause;
 use super::context::Context;
 use super::earlier_run::{is_sidecar, plan_entry};
@@ -11,7 +12,7 @@ use super::mutation::{Mutation, Note};
 use super::names::{API_DIRECTORY, API_VOLUME, SYNCED_ANNOTATION};
 use super::refusal::{Cause, Refusal, cut};
 use super::secret_cause::SecretCause;
-use super::secrets::SecretVolume;
+use super::served::SecretVolume;
 use crate::pod::{OwnerReference, Pod};
 use crate::provider_class::{ProviderClass, SecretObject, check_secret_objects};
 use keysluice_plan::{Kubernetes, Owner, SecretKey, SyncedSecret};
@@ -127,7 +128,7 @@ pub(super) fn kubernetes(pod: &Pod<'_>, context: Context<'_>) -> Result<Kubernet
         if bytes > MAX_SUBDOMAIN_BYTES {
             let field = format!("/metadata/ownerReferences/{index}");
             let limit = MAX_SUBDOMAIN_BYTES;
-            return Err(super::TooLarge::name(field, bytes, limit).into());
+            return Err(TooLarge::name(field, bytes, limit).into());
         }
     }
     Ok(Kubernetes {
@@ -176,8 +177,8 @@ pub(super) fn annotate<'n>(
     }
 }
 
-/// The same for a pod whose sidecar an earlier run added: its Plan, of this version or another, says
-/// which Secrets it writes.
+/// The same for a pod whose sidecar an earlier run added: its Plan, of this version or another,
+/// says which Secrets it writes.
 pub(super) fn annotate_earlier_run(pod: &Pod<'_>, mutation: &mut Mutation) {
     let sidecar = pod.init_containers().iter().find(|container| is_sidecar(container));
     let text = sidecar.and_then(plan_entry).map(|(_, text)| text).unwrap_or_default();

@@ -64,7 +64,10 @@ fn the_plan_has_each_secret_of_the_classes_that_the_sidecar_serves() {
 fn the_sidecar_alone_has_a_token_for_the_api_server() {
     let facts = cluster(&[("kv", json!([opaque("a")]))]);
     let (patched, _) = run(&pod(&["kv"]), &facts).unwrap();
-    let field = |name: &str, path: &str| json!({"path": name, "fieldRef": {"apiVersion": "v1", "fieldPath": path}});
+    let field = |name: &str, path: &str| {
+        json!({"path": name,
+            "fieldRef": {"apiVersion": "v1", "fieldPath": path}})
+    };
     let volume = json!({"name": "keysluice-api", "projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},

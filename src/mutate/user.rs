@@ -2,7 +2,7 @@
 
 use super::mutation::Mutation;
 use super::refusal::{Cause, Refusal};
-use super::secrets::SecretVolume;
+use super::served::SecretVolume;
 use crate::json::Text;
 use crate::pod::{Capabilities, Container, Pod};
 use crate::reason;

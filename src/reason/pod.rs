@@ -23,8 +23,8 @@ reasons! { POD:
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
         "rename the container or volume; reserved are the container keysluice, the volumes \
-         keysluice-run and keysluice-api, volumes azure-workload-identity-reserved-…, and with the token layout v1.5 \
-         the volume azure-identity-token";
+         keysluice-run, keysluice-api and azure-workload-identity-reserved-…, and with the token \
+         layout v1.5 the volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
         "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass";

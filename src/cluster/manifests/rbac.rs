@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 const GROUP: &str = "rbac.authorization.k8s.io/";
-/// Built-in ClusterRoles that may write every Secret.
+/// Built-in `ClusterRole`s that may write every Secret.
 const WRITERS: [&str; 3] = ["cluster-admin", "admin", "edit"];
 
 /// A ServiceAccount.
@@ -199,7 +199,9 @@ mod tests {
             ),
         ] {
             let mut rbac = Rbac::default();
-            objects.iter().for_each(|object| rbac.add(object));
+            for object in &objects {
+                rbac.add(object);
+            }
             let account = Account { namespace: "app", name: "web" };
             let may = both.iter().all(|verb| rbac.may(account, verb, "a"));
             assert_eq!(may, expected, "{name}");

@@ -100,7 +100,7 @@ fn kind_i_and_f4_numbers_are_printed_as_kubernetes_reads_them() {
     ] {
         let pod = POD.to_owned()
             + &format!(
-                "  volumes: [{{name: c, secret: {{secretName: c, defaultMode: {written}}}}}]\n"
+                "  volumes: [{{name: c, configMap: {{name: c, defaultMode: {written}}}}}]\n"
             );
         let out = explain_pod(&pod);
         assert!(out.contains(&format!("defaultMode: {printed}\n")), "{written}: {out}");

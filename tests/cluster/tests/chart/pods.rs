@@ -73,7 +73,10 @@ pub(crate) fn explained(directory: &Path, pods: &[Value], options: &[&str]) -> V
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": "default", "namespace": "default", "annotations":
             {"azure.workload.identity/client-id": "7d8cdf74-5a38-4b5e-9ee1-000000000001"}}});
-    let secret = |name: &String| json!({"secretName": name, "type": "Opaque", "data": [{"objectName": "a", "key": "k"}]});
+    let secret = |name: &String| {
+        json!({"secretName": name, "type": "Opaque",
+            "data": [{"objectName": "a", "key": "k"}]})
+    };
     let mut synced = class("synced", "clientID", "");
     synced["spec"]["secretObjects"] = SYNCED.map(|name| secret(&name.to_owned())).into();
     let mut most = class("most", "clientID", "");

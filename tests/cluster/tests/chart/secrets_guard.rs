@@ -62,9 +62,10 @@ async fn a_pod_starts_only_if_its_account_may_create_and_patch_each_secret() {
     until_refused_for(&stage, &most, "s12").await;
     grant(&stage, "last", &names[12..], &["create", "patch"]).await;
     stage.until("thirteen are allowed", async || stage.dry_run(&most).await.is_ok()).await;
-    let annotation = "/metadata/annotations/keysluice.dev~1synced-secrets";
-    let list = format!("{},s13", names.join(","));
-    let refused = stage.dry_run(&with(most, annotation, json!(list))).await;
+    let mut more = most;
+    more["metadata"]["annotations"]["keysluice.dev/synced-secrets"] =
+        json!(format!("{},s13", names.join(",")));
+    let refused = stage.dry_run(&more).await;
     assert!(
         refused.as_ref().is_err_and(|refused| refused.message.contains("more than 13 names")),
         "{refused:?}"

@@ -1,0 +1,64 @@
+//! What the sidecar does for a pod: the volumes that it fills, the Secrets that it makes.
+
+use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass};
+use keysluice_plan::SyncedSecret;
+use std::sync::Arc;
+
+/// A Key Vault secret has at most 25 KiB; pages, directories and the key that stands beside it.
+const FILE_BYTES: u64 = 32 << 10;
+/// The number of secrets that a selection finds is unknown: 128 of the largest, a thousand small
+/// ones.
+const SELECTION_BYTES: u64 = 128 * FILE_BYTES;
+const SMALLEST_BYTES: u64 = 1 << 20;
+
+/// What the sidecar does for a pod.
+#[derive(Debug, Default)]
+pub(super) struct Served<'a> {
+    /// The volumes that it fills.
+    pub(super) volumes: Vec<SecretVolume<'a>>,
+    /// The Secrets that it makes from their files.
+    pub(super) secrets: Vec<SyncedSecret>,
+}
+
+/// A volume that the sidecar fills.
+#[derive(Debug)]
+pub(super) struct SecretVolume<'a> {
+    /// Position in the pod's volumes.
+    pub(super) index: usize,
+    /// Name in the pod.
+    pub(super) name: &'a str,
+    /// What goes into it.
+    pub(super) plan: Arc<ClassPlan>,
+    /// The class of it.
+    pub(super) class: Arc<ProviderClass>,
+    /// The pod's own size for it.
+    pub(super) size_limit: Option<u64>,
+}
+
+impl SecretVolume<'_> {
+    /// Whether the pod's own token is needed for it.
+    pub(super) fn is_federated(&self) -> bool {
+        matches!(self.plan.identity, IdentityChoice::Federated { .. })
+    }
+
+    /// Bytes of the tmpfs: two generations of all files, at least 1 MiB, unless the pod says
+    /// otherwise.
+    pub(super) fn size_limit_bytes(&self) -> u64 {
+        self.size_limit.unwrap_or_else(|| {
+            let files: u64 = self.plan.files.iter().map(file_bytes).sum();
+            let selections = SELECTION_BYTES * self.plan.selections.len() as u64;
+            (2 * (files + selections)).max(SMALLEST_BYTES)
+        })
+    }
+}
+
+/// Bytes of all files that one entry of the Plan makes: each version is one, and split certificates
+/// stand there twice.
+fn file_bytes(file: &FilePlan) -> u64 {
+    let copies = if file.split { 2 } else { 1 };
+    FILE_BYTES * copies * versions(file)
+}
+
+pub(super) fn versions(file: &FilePlan) -> u64 {
+    file.history.unwrap_or(1).into()
+}
