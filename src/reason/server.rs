@@ -67,8 +67,8 @@ reasons! { SERVER:
         "nothing was written; check which process uses the webhook's ServiceAccount: it may not be \
          the webhook";
     KS724
-        "a ServiceAccount that may create a Secret by name only tried to create a credential of the \
-         cluster under that name"
+        "a ServiceAccount that may create a Secret by name only tried to create a credential of \
+         the cluster under that name"
         "nothing was created; check which process uses the ServiceAccount: without the policy \
          keysluice-secret-types it would have got the token of another ServiceAccount";
     KS725

@@ -229,8 +229,8 @@ async fn the_strict_form_starts_from_secrets_that_the_api_server_takes() {
         ["tls", "dockerconfigjson", "dockercfg", "basic-auth", "ssh-auth"].iter().enumerate()
     {
         entries += &format!(
-            "    - {{secretName: s{index}, type: kubernetes.io/{kind}, data: [{{objectName: a, key: \
-             password}}]}}\n"
+            "    - {{secretName: s{index}, type: kubernetes.io/{kind}, \
+             data: [{{objectName: a, key: password}}]}}\n"
         );
     }
     let file = stage.directory.path().join("app.yaml");
