@@ -27,7 +27,9 @@ kind: SecretProviderClass
 metadata: {name: c}
 spec:
   provider: azure
-  parameters: {keyvaultName: my-vault, objects: "array: [{objectName: a, objectType: secret}]"}
+  parameters:
+    keyvaultName: my-vault
+    objects: "array: ['{objectName: a, objectType: secret}']"
   secretObjects:
     - {secretName: db, type: Opaque, data: [{objectName: a, key: a}]}
 ---
