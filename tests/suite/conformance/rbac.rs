@@ -3,7 +3,7 @@
 use crate::suite::support::keysluice;
 use std::io::Write as _;
 
-const WORKLOAD: &str = r#"
+const WORKLOAD: &str = r"
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: load}
@@ -20,7 +20,7 @@ spec:
                 driver: secrets-store.csi.k8s.io
                 volumeAttributes: {secretProviderClass: c}
 ---
-"#;
+";
 const CLASS: &str = r#"
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
