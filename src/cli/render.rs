@@ -123,7 +123,7 @@ fn deployment((namespace, class): &Place, account: &str, image: &str) -> Value {
     let container = json!({
         "name": "idle",
         "image": image,
-        "args": ["idle"],
+        "command": ["/keysluice-injector", "idle"],
         "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "16Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": false,
@@ -174,7 +174,10 @@ mod tests {
         assert_eq!(at("/spec/replicas"), 1);
         assert_eq!(at("/spec/template/metadata/labels")[USE_LABEL], "true");
         assert_eq!(at(&format!("{pod}/containers/0/image")), "x/y:1");
-        assert_eq!(at(&format!("{pod}/containers/0/args")), json!(["idle"]));
+        assert_eq!(
+            at(&format!("{pod}/containers/0/command")),
+            json!(["/keysluice-injector", "idle"])
+        );
         let class = format!("{pod}/volumes/0/csi/volumeAttributes/secretProviderClass");
         assert_eq!(at(&class), "c");
         let long = name(&"c".repeat(253));

@@ -129,9 +129,9 @@ fn print_namespace(out: &mut String, namespace: &str, secrets: &BTreeSet<&str>) 
     document(out, "", &binding(namespace, NAMESPACE_ROLE, &subject));
 }
 
-fn workloads(names: &BTreeSet<String>) -> String {
-    let named = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MAX_NAMED) {
+fn workloads(owners: &BTreeSet<String>) -> String {
+    let named = owners.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match owners.len().saturating_sub(MAX_NAMED) {
         0 => named,
         more => format!("{named} and {more} more"),
     }

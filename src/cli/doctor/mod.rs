@@ -28,8 +28,8 @@ pub(super) struct Doctor {
         value_parser = object_name, value_name = "NAME")]
     namespace: String,
     /// Name of its objects (fullnameOverride of the chart).
-    #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice", value_parser = object_name,
-        value_name = "NAME")]
+    #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice",
+        value_parser = object_name, value_name = "NAME")]
     name: String,
     /// Handling of Secrets Store CSI volumes in the installation.
     #[arg(

@@ -9,11 +9,14 @@ use std::path::Path;
 
 /// In front of the rendered default: Helm makes the namespace itself.
 const INSTALL_HEAD: &str = "\
-# The chart with its default values, for `kubectl apply`. A test generates this file. \
-docs/install.md has the command that
-# sets your own images, in three places (the Deployment's image, its KEYSLUICE_INJECTOR_IMAGE, \
-and the policy
-# keysluice-guard-sidecar, which allows only that image), and your tenant (KEYSLUICE_TENANT_ID).
+# The chart with its default values, for `kubectl apply`, without the policy \
+keysluice-secret-types: it stays
+# after an uninstall, so it has a file of its own, secret-types.yaml. A test generates this file. \
+docs/install.md has
+# the command that sets your own images, in three places (the Deployment's image, its \
+KEYSLUICE_INJECTOR_IMAGE, and the
+# policy keysluice-guard-sidecar, which allows only that image), and your tenant \
+(KEYSLUICE_TENANT_ID).
 apiVersion: v1
 kind: Namespace
 metadata:

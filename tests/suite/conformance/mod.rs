@@ -10,5 +10,6 @@ mod extra;
 mod field_faults;
 mod guides;
 mod properties;
+mod rbac;
 mod reference;
 mod token_endpoint;

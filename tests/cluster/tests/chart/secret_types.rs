@@ -218,6 +218,43 @@ async fn assert_others_are_untouched(stage: &Stage) {
         .await;
 }
 
+/// An empty Secret of each type, and an account that can change but not create it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn the_strict_form_starts_from_secrets_that_the_api_server_takes() {
+    let stage = Stage::open().await;
+    account(&stage, "web").await;
+    let mut entries = String::new();
+    for (index, kind) in
+        ["tls", "dockerconfigjson", "dockercfg", "basic-auth", "ssh-auth"].iter().enumerate()
+    {
+        entries += &format!(
+            "    - {{secretName: s{index}, type: kubernetes.io/{kind}, \
+             data: [{{objectName: a, key: password}}]}}\n"
+        );
+    }
+    let file = stage.directory.path().join("app.yaml");
+    tokio::fs::write(&file, format!("{MANIFESTS}{entries}")).await.unwrap();
+    let file = file.display().to_string();
+    let (code, out, error) = rbac(&["--strict", "--without-policy", "-f", &file]).await;
+    assert_eq!(code, 0, "{error}");
+    let objects = documents(&out);
+    assert_eq!(objects.len(), 8, "{out}");
+    for object in &objects {
+        stage.create(object).await.unwrap();
+    }
+    let own = format!("{SECRETS}/my-secret");
+    let data = json!({"data": {"a": "Yg=="}});
+    stage
+        .until("the right is known", async || {
+            stage.act_as(WEB, Method::PATCH, &own, Some(&data)).await.is_ok()
+        })
+        .await;
+    stage.request(Method::DELETE, &own, None).await.unwrap();
+    let refused = apply(&stage, "my-secret", "Opaque", "").await.unwrap_err();
+    assert_eq!(refused.code, 403, "{refused:?}");
+}
+
 /// `kubectl apply` of the file, then Helm.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the control plane: make test-cluster"]
