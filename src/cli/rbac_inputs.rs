@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn with_roles_among_the_input_the_missing_right_is_named() {
-        let role = role_for("app", "web", &BTreeSet::from(["a".to_owned()]));
+        let role = crate::rights::account_role("app", "web", &BTreeSet::from(["a".to_owned()]));
         let mut manifests = Manifests::default();
         for document in parse_documents(&role, std::path::Path::new("role.yaml")).unwrap() {
             manifests.add(&document);
