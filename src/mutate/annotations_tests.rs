@@ -50,6 +50,7 @@ fn example(key: &str) -> &'static str {
         "csi-volumes" => "leave",
         "env-from-wins" => "AZURE_CLIENT_ID",
         "gate" => "none",
+        "mode" => "init",
         "on-missing" => "fail",
         "refresh-interval" => "30s",
         "size-limit" => "8Mi",

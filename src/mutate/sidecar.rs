@@ -1,7 +1,7 @@
 //! The sidecar: a native sidecar container, PSA `restricted` clean, with its Plan in one
 //! environment variable.
 
-use super::annotations::{Annotations, Gate};
+use super::annotations::{Annotations, Gate, Mode};
 use super::context::Context;
 use super::earlier_run::is_sidecar;
 use super::entries::{
@@ -51,7 +51,7 @@ pub(super) fn add(
     let position = position::of_sidecar(pod, annotations, &plan, user.uid)?;
     let secrets = &served.secrets;
     secret_objects::check_before_sidecar(pod, position, secrets, context.namespace, mutation)?;
-    mutation.notes.push(note(annotations, user));
+    mutation.notes.push(note(annotations, volumes, user));
 
     let mut volume_mounts =
         vec![MountEntry { name: RUN_VOLUME, mount_path: RUN_DIRECTORY, read_only: false }];
@@ -62,12 +62,14 @@ pub(super) fn add(
     }));
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
-    let (lifecycle, startup_probe) = gate(annotations);
+    let ends = annotations.mode(volumes) == Mode::Init;
+    // What comes after an init container that ends waits for it anyway.
+    let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let container = SidecarEntry {
         name: SIDECAR,
         image: &context.settings.injector_image,
-        command: [BINARY, "run"],
-        restart_policy: "Always",
+        command: [BINARY, if ends { "once" } else { "run" }],
+        restart_policy: (!ends).then_some("Always"),
         env: [EnvEntry { name: PLAN_ENV, value: &environment }],
         resources: resources::of_sidecar(pod, annotations, volumes, context, mutation),
         security_context: SecurityEntry::restricted(user.uid, user.gid),
@@ -88,8 +90,11 @@ pub(super) fn add(
     Ok(())
 }
 
-fn note(annotations: &Annotations, user: user::User) -> Note {
+fn note(annotations: &Annotations, volumes: &[SecretVolume<'_>], user: user::User) -> Note {
     let gate = match (annotations.gate, annotations.is_bounded()) {
+        _ if annotations.mode(volumes) == Mode::Init => {
+            "it fetches the secrets once and ends before the application starts"
+        }
         (Gate::Hook, _) => {
             "the application waits for its secrets behind a postStart hook, at most 30 s"
         }

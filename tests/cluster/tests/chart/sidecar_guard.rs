@@ -49,6 +49,9 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         // Here the repository's name is that of a host.
         ("image", json!("ghcr.io/keysluice/injector:5000/evil:1")),
         ("command", json!(["/bin/sh"])),
+        // An init container that ends is another form, with another command.
+        ("command", json!(["/keysluice-injector", "once"])),
+        ("restartPolicy", Value::Null),
         ("args", json!(["--root", "/host"])),
         ("ports", json!([{"containerPort": 1, "hostPort": 1}])),
         ("envFrom", json!([{"secretRef": {"name": "s"}}])),
@@ -301,6 +304,7 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
         annotated("on-missing", "fail"),
         annotated("token-layout", "v1.5"),
         annotated("token-layout", "v1.6.1"),
+        annotated("mode", "init"),
         annotated("cpu-limit", "10m"),
         annotated("size-limit", "8Mi"),
         with(
