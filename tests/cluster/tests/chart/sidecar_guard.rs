@@ -51,7 +51,6 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         ("command", json!(["/bin/sh"])),
         // An init container that ends is another form, with another command.
         ("command", json!(["/keysluice-injector", "once"])),
-        ("restartPolicy", Value::Null),
         ("args", json!(["--root", "/host"])),
         ("ports", json!([{"containerPort": 1, "hostPort": 1}])),
         ("envFrom", json!([{"secretRef": {"name": "s"}}])),
@@ -127,6 +126,11 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         }
         assert_refused(&stage, &name, &pod).await;
     }
+    let mut ends = good.clone();
+    for field in ["restartPolicy", "lifecycle"] {
+        ends["spec"]["initContainers"][0].as_object_mut().unwrap().remove(field);
+    }
+    assert_refused(&stage, "an init container that never ends", &ends).await;
     // What a container does not say itself it has from its pod.
     for (field, value) in [
         ("appArmorProfile", json!({"type": "Unconfined"})),
