@@ -278,7 +278,7 @@ impl<'a> Incoming<'a> {
     }
 
     fn allow(&self, mutation: Mutation) -> Answer {
-        let Mutation { patch, warnings, notes } = mutation;
+        let Mutation { patch, warnings, notes, .. } = mutation;
         let outcome = if patch.is_empty() { Outcome::Unchanged } else { Outcome::Mutated };
         let body =
             review::respond(&self.api_version, &self.uid, Verdict::Allowed(&patch), &warnings);

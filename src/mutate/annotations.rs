@@ -1,16 +1,18 @@
 //! Annotations below `keysluice.dev/`: typed, unknown ones refused.
 
-use super::limits::{MAX_ANNOTATIONS_BYTES, MAX_ID_BYTES};
-use super::names::{SYNCED_ANNOTATION, VARIABLES};
+use super::annotation_values::{
+    Gate, OnMissing, by_container, cpu, csi_volumes, gate, interval, on_missing, secrets, size,
+    store, variables,
+};
+use super::limits::MAX_ANNOTATIONS_BYTES;
+use super::names::SYNCED_ANNOTATION;
+use super::on_change::{self, OnChange};
 use super::refusal::{Cause, Refusal, cut};
 use super::served::SecretVolume;
 use crate::pod::Pod;
 pub(super) use crate::provider_class::Mode;
-use crate::provider_class::RefreshInterval;
-use crate::quantity;
 use crate::settings::{CsiVolumes, TokenLayout};
 use crate::spelling;
-use keysluice_plan::is_object_name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -47,36 +49,13 @@ pub struct Annotations {
     pub adopt_secrets: BTreeSet<String>,
     /// `keysluice.dev/keep-secrets`: Secrets that stay when their owners are gone.
     pub keep_secrets: BTreeSet<String>,
+    /// `keysluice.dev/on-change` and what belongs to it.
+    pub on_change: OnChange,
     /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
     pub synced_secrets: Option<String>,
 }
 
-/// What a start without all secrets does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnMissing {
-    /// Gives up at the bound of the gate, with the reason.
-    Fail,
-    /// Waits for as long as it takes.
-    Wait,
-}
-
-/// How the application is held back until its secrets are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Gate {
-    /// A postStart hook: fastest, bounded.
-    #[default]
-    Hook,
-    /// A startup probe: visible in the pod's events, for long waits.
-    Probe,
-    /// Not at all.
-    None,
-}
-
 const PREFIX: &str = "keysluice.dev/";
-/// One generation must fit beside another, and a tmpfs counts in pages.
-const SMALLEST_VOLUME: u64 = 1 << 20;
-/// What is in a tmpfs is memory of the node.
-const LARGEST_VOLUME: u64 = 16 << 30;
 
 /// One annotation: what users read of it, and what it sets.
 #[derive(Debug)]
@@ -157,6 +136,26 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| store(&mut read.mode, value.parse().ok()),
     },
     Annotation {
+        key: ON_CHANGE,
+        takes: "signal:HUP (or INT, QUIT, TERM, USR1, USR2, WINCH), restart, one of these with \
+            @CONTAINER, http://127.0.0.1:PORT/path or http://[::1]:PORT/path",
+        effect: "what the sidecar does after files have changed: docs/reactions.md",
+        set: |read, value| store(&mut read.on_change.action, on_change::action(value)),
+    },
+    Annotation {
+        key: ON_CHANGE_OF,
+        takes: "paths of files in the pod's volumes, at most 100, separated by commas",
+        effect: "limits keysluice.dev/on-change to changes of these files",
+        set: |read, value| on_change::files(value).map(|files| read.on_change.of = files),
+    },
+    Annotation {
+        key: ON_CHANGE_SPREAD,
+        takes: "a duration such as 0s, 30s or 2m, at most 24h",
+        effect: "time within which the replicas react, each at another moment (default one \
+            refresh interval)",
+        set: |read, value| store(&mut read.on_change.spread, on_change::spread(value)),
+    },
+    Annotation {
         key: "keysluice.dev/on-missing",
         takes: "fail or wait",
         effect: "whether a start without all secrets fails after 30 s (default, except with the \
@@ -202,6 +201,9 @@ const GATE: &str = "keysluice.dev/gate";
 pub(super) const CSI_VOLUMES: &str = "keysluice.dev/csi-volumes";
 pub(super) const ADOPT_SECRETS: &str = "keysluice.dev/adopt-secrets";
 pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
+const ON_CHANGE: &str = "keysluice.dev/on-change";
+pub(super) const ON_CHANGE_OF: &str = "keysluice.dev/on-change-of";
+pub(super) const ON_CHANGE_SPREAD: &str = "keysluice.dev/on-change-spread";
 
 impl Annotations {
     /// Reads and checks them.
@@ -269,78 +271,6 @@ impl Annotations {
         };
         map.get(container).map(String::as_str)
     }
-}
-
-/// Sets a field if there is a value for it.
-fn store<T>(field: &mut Option<T>, value: Option<T>) -> Option<()> {
-    *field = Some(value?);
-    Some(())
-}
-
-fn cpu(value: &str) -> Option<String> {
-    quantity::is_cpu(value).then(|| value.to_owned())
-}
-
-fn csi_volumes(value: &str) -> Option<CsiVolumes> {
-    value.parse().ok().filter(|choice| *choice != CsiVolumes::Auto)
-}
-
-fn gate(value: &str) -> Option<Gate> {
-    match value {
-        "hook" => Some(Gate::Hook),
-        "probe" => Some(Gate::Probe),
-        "none" => Some(Gate::None),
-        _ => None,
-    }
-}
-
-fn on_missing(value: &str) -> Option<OnMissing> {
-    match value {
-        "wait" => Some(OnMissing::Wait),
-        "fail" => Some(OnMissing::Fail),
-        _ => None,
-    }
-}
-
-fn interval(value: &str) -> Option<Duration> {
-    value.parse::<RefreshInterval>().ok().map(RefreshInterval::duration)
-}
-
-fn size(value: &str) -> Option<u64> {
-    quantity::memory_bytes(value).filter(|bytes| (SMALLEST_VOLUME..=LARGEST_VOLUME).contains(bytes))
-}
-
-/// `app=ID; worker=ID`; each container once, with an id that can be one.
-fn by_container(value: &str) -> Option<BTreeMap<String, String>> {
-    let mut map = BTreeMap::new();
-    for part in value.split(';').map(str::trim).filter(|part| !part.is_empty()) {
-        let (container, id) = part.split_once('=')?;
-        let (container, id) = (container.trim(), id.trim());
-        if container.is_empty() || id.is_empty() || id.len() > MAX_ID_BYTES {
-            return None;
-        }
-        if map.insert(container.to_owned(), id.to_owned()).is_some() {
-            return None;
-        }
-    }
-    (!map.is_empty()).then_some(map)
-}
-
-/// `AZURE_CLIENT_ID, AZURE_TENANT_ID`; each counts once.
-fn variables(value: &str) -> Option<Vec<&'static str>> {
-    let mut names = Vec::new();
-    for name in value.split(',').map(str::trim) {
-        let known = VARIABLES.into_iter().find(|known| *known == name)?;
-        if !names.contains(&known) {
-            names.push(known);
-        }
-    }
-    Some(names)
-}
-
-/// `db, tls`; names that Secrets can have.
-fn secrets(value: &str) -> Option<BTreeSet<String>> {
-    value.split(',').map(str::trim).map(|name| is_object_name(name).then(|| name.into())).collect()
 }
 
 /// The known annotation closest to `key`, if one is close enough to be meant.

@@ -9,7 +9,7 @@ use super::refusal::{Cause, Refusal, cut};
 use crate::cloud::Cloud;
 use crate::pod::{Container, EnvVar, Pod};
 use crate::settings::Settings;
-use keysluice_plan::{PLAN_ENV, VaultUrl};
+use keysluice_plan::{PLAN_ENV, VaultUrl, is_loopback_url};
 use serde_json::Value;
 
 /// Variables of the sidecar's that the webhook never writes: a Plan that does not stand in the pod,
@@ -88,6 +88,7 @@ impl<'s> Allowed<'s> {
         of_identities
             .or_else(|| files().find_map(|file| self.problem_of_vault(text(file, "vault"))))
             .or_else(|| self.problem_of_authorities(plan))
+            .or_else(|| problem_of_reaction(plan))
     }
 
     fn problem_of_identity(&self, identity: &Value) -> Option<String> {
@@ -158,6 +159,15 @@ impl<'s> Allowed<'s> {
         (!rest.trim().is_empty())
             .then(|| "trustedCa holds certificates that are not the operator's".to_owned())
     }
+}
+
+/// The sidecar sends a request to nothing but the pod itself.
+fn problem_of_reaction(plan: &Value) -> Option<String> {
+    let url = &plan["reaction"]["action"]["url"];
+    if url.is_null() || url.as_str().is_some_and(is_loopback_url) {
+        return None;
+    }
+    Some(format!("the reaction's url {} is not on the loopback", shown(url.as_str())))
 }
 
 fn list<'v>(object: &'v Value, field: &str) -> &'v [Value] {

@@ -24,6 +24,19 @@ fn refused(pod: &Value, expected: &str) {
 }
 
 #[test]
+fn a_reaction_of_a_plan_leads_to_the_pod_itself() {
+    let with = |url: Value| {
+        changed(&settings(), |plan| {
+            plan["reaction"] = json!({"action": {"kind": "http", "url": url}, "spreadSeconds": 0});
+        })
+    };
+    assert_eq!(verdict(&with(json!("http://[::1]:80/")), &settings()), Ok(()));
+    for url in [json!("http://169.254.169.254:80/"), json!("http://127.0.0.1:80@evil/"), json!(1)] {
+        refused(&with(url), "the reaction's url");
+    }
+}
+
+#[test]
 fn endpoints_vaults_and_tenants_of_a_plan_are_the_operators() {
     let federated = |field: &'static str, value: &'static str| {
         changed(&settings(), move |plan| plan["identities"][0]["credential"][field] = json!(value))

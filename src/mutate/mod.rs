@@ -1,5 +1,6 @@
 //! (pod, context) -> what changes. Pure: no I/O, no clock, no randomness.
 
+mod annotation_values;
 mod annotations;
 mod bounds;
 mod brought_plan;
@@ -12,9 +13,12 @@ mod limits;
 mod mesh;
 mod mutation;
 mod names;
+mod on_change;
 mod operating_system;
 mod position;
 mod quality;
+mod reaction;
+mod reaction_cause;
 mod refusal;
 mod resources;
 mod secret_cause;
@@ -30,7 +34,8 @@ mod user;
 #[cfg(test)]
 mod testing;
 
-pub use annotations::{Annotation, Annotations, Gate, KNOWN as KNOWN_ANNOTATIONS, OnMissing};
+pub use annotation_values::{Gate, OnMissing};
+pub use annotations::{Annotation, Annotations, KNOWN as KNOWN_ANNOTATIONS};
 pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
 pub use mutation::{Mutation, Note};
@@ -38,6 +43,8 @@ pub use names::{
     API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, RUN_VOLUME, SIDECAR, SYNCED_ANNOTATION,
     TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
 };
+pub use on_change::{OnChange, OnChangeAction};
+pub use reaction_cause::ReactionCause;
 pub use refusal::{Cause, Refusal};
 pub use secret_cause::SecretCause;
 pub use service_account::ServiceAccount;
@@ -113,10 +120,12 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         return Err(Cause::ServiceAccountMissing { name, namespace }.into());
     }
     let annotations = Annotations::read(pod)?;
+    reaction::check(&annotations)?;
     brought_plan::check(pod, context.settings)?;
     let served = secrets::select(pod, &annotations, context, &mut mutation)?;
     let volumes = &served.volumes;
     if volumes.is_empty() {
+        reaction::check_without_volumes(pod, &annotations)?;
         position::check_earlier_run(pod, &annotations)?;
         synced::annotate_earlier_run(pod, &mut mutation);
     }

@@ -4,6 +4,7 @@ use super::bounds::TooLarge;
 use super::names::{CSI_DRIVER, USE_LABEL};
 use crate::bounded::bounded;
 use crate::patch::{Patch, STORED_LIMIT_BYTES};
+use crate::pod::Pointer;
 use crate::provider_class::MAX_WARNINGS;
 use std::fmt::Display;
 
@@ -19,6 +20,8 @@ pub struct Mutation {
     pub warnings: Vec<String>,
     /// Why the pod was selected, or not.
     pub notes: Vec<Note>,
+    /// Containers that had no `env`, and that the patch gives one.
+    pub(super) new_envs: Vec<Pointer>,
 }
 
 impl Mutation {
@@ -28,6 +31,11 @@ impl Mutation {
         if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(bounded(text, MAX_WARNING_BYTES));
         }
+    }
+
+    /// Whether the patch gives a container its `env`.
+    pub(super) fn has_new_env(&self, pointer: Pointer) -> bool {
+        self.new_envs.contains(&pointer)
     }
 
     /// Refuses a patch that became too large; there is none then.
@@ -94,6 +102,16 @@ pub enum Note {
         group: String,
         /// How the application waits for it.
         gate: &'static str,
+    },
+    /// A reaction to changed files.
+    #[error("when files change: {action}{containers}, each replica within {spread_seconds} s")]
+    Reaction {
+        /// What is done.
+        action: String,
+        /// To which containers, if to any.
+        containers: String,
+        /// Time within which the replicas react.
+        spread_seconds: u64,
     },
     /// A static pod's image in the API.
     #[error("a mirror pod: the kubelet runs it from its own manifest")]

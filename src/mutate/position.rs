@@ -1,6 +1,7 @@
 //! Where the sidecar goes among the init containers.
 
-use super::annotations::{Annotations, Gate};
+use super::annotation_values::Gate;
+use super::annotations::Annotations;
 use super::earlier_run::{is_sidecar, plan_of};
 use super::mesh::{self, Destination};
 use super::refusal::{Cause, Refusal};

@@ -1,6 +1,7 @@
 //! Why a pod is refused: the field, the value and the fix.
 
 use super::bounds::TooLarge;
+use super::reaction_cause::ReactionCause;
 use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
 use crate::coded::coded;
@@ -256,6 +257,9 @@ coded! {
         /// Of a Secret that the sidecar makes.
         #[error("{0}")]
         [= 0] Secret(SecretCause),
+        /// Of a reaction to changed files.
+        #[error("{0}")]
+        [= 0] Reaction(ReactionCause),
         /// The Plan does not fit into an environment variable.
         #[error("the plan for the sidecar has {bytes} bytes, the limit is {limit}")]
         [KS214] PlanSize {
@@ -288,6 +292,12 @@ impl From<TooLarge> for Refusal {
 impl From<SecretCause> for Refusal {
     fn from(cause: SecretCause) -> Self {
         Cause::Secret(cause).into()
+    }
+}
+
+impl From<ReactionCause> for Refusal {
+    fn from(cause: ReactionCause) -> Self {
+        Cause::Reaction(cause).into()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The sidecar: a native sidecar container, PSA `restricted` clean, with its Plan in one
 //! environment variable.
 
-use super::annotations::{Annotations, Gate, Mode};
+use super::annotation_values::Gate;
+use super::annotations::{Annotations, Mode};
 use super::context::Context;
 use super::earlier_run::is_sidecar;
 use super::entries::{
@@ -14,7 +15,7 @@ use super::mutation::{Mutation, Note};
 use super::names::{API_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{position, resources, secret_objects, synced, user};
+use super::{position, reaction, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -43,11 +44,13 @@ pub(super) fn add(
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
         plan.secrets.clone_from(&served.secrets);
     }
+    let preferred = reaction::preferred_user(pod, annotations);
+    let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
+    plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
     let environment = plan::to_variable(&plan);
     if environment.len() > MAX_PLAN_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: MAX_PLAN_BYTES }.into());
     }
-    let user = user::of_sidecar(pod, volumes, mutation)?;
     let position = position::of_sidecar(pod, annotations, &plan, user.uid)?;
     let secrets = &served.secrets;
     secret_objects::check_before_sidecar(pod, position, secrets, context.namespace, mutation)?;

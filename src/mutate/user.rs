@@ -34,10 +34,12 @@ pub(super) struct User {
 /// Files belong to the sidecar's user, and to `fileGroup`, else the pod's `fsGroup`, else the
 /// sidecar's group. `fileOwner` must be that user; where no container names one, it decides. A mode
 /// that shuts out a container is refused. A container without `runAsUser` runs as its image says,
-/// which is unknown at admission: it gets a warning where that may matter.
+/// which is unknown at admission: it gets a warning where that may matter. Of several possible
+/// users it is the preferred one.
 pub(super) fn of_sidecar(
     pod: &Pod<'_>,
     volumes: &[SecretVolume<'_>],
+    preferred: Option<User>,
     mutation: &mut Mutation,
 ) -> Result<User, Refusal> {
     let groups = Groups::of(pod);
@@ -60,6 +62,11 @@ pub(super) fn of_sidecar(
         if let [only] = users[..] { vec![only, default] } else { [vec![default], users].concat() };
     if everyone.is_empty() {
         candidates.extend(owner_of(volumes, pod));
+    }
+    if let Some(user) = preferred {
+        let same = candidates.iter().position(|candidate| candidate.uid == user.uid);
+        let user = same.map_or(user, |at| candidates.remove(at));
+        candidates.insert(0, user);
     }
     let candidates = of_owners(volumes, candidates)?;
     let restricted: Vec<_> =
@@ -89,6 +96,13 @@ pub(super) fn of_sidecar(
     };
     check_groups(volumes, user, &groups)?;
     Ok(user)
+}
+
+/// The user of a container, if the pod says it.
+pub(super) fn of_container(pod: &Pod<'_>, container: &Container<'_>) -> Option<User> {
+    let (own, of_pod) = (&container.security_context, &pod.spec.security_context);
+    let uid = own.run_as_user.or(of_pod.run_as_user)?;
+    Some(User { uid, gid: own.run_as_group.or(of_pod.run_as_group) })
 }
 
 /// What decides who can read a file, or the files of a selection.
@@ -273,13 +287,12 @@ fn users_of(
     groups: &Groups,
     mutation: &mut Mutation,
 ) -> BTreeSet<User> {
-    let of_pod = &pod.spec.security_context;
     let mut users = BTreeSet::new();
     let unreadable = accesses(volume).find(|file| !file.is_readable_by_anybody(groups));
     for container in containers {
         let own = &container.security_context;
-        match own.run_as_user.or(of_pod.run_as_user) {
-            Some(0) => {
+        match of_container(pod, container) {
+            Some(User { uid: 0, .. }) => {
                 if let Some(file) =
                     unreadable.as_ref().filter(|_| !overrides_modes(&own.capabilities))
                 {
@@ -293,8 +306,8 @@ fn users_of(
                     ));
                 }
             }
-            Some(uid) => {
-                users.insert(User { uid, gid: own.run_as_group.or(of_pod.run_as_group) });
+            Some(user) => {
+                users.insert(user);
             }
             None => {
                 let Some(file) = &unreadable else { continue };

@@ -52,6 +52,12 @@ view! {
         "serviceAccountName" service_account_name: Option<Text<'a>>,
         /// The older name of the same field; the API server copies one to the other.
         "serviceAccount" service_account: Option<Text<'a>>,
+        /// What happens when a container ends; empty means `Always`.
+        "restartPolicy" restart_policy: Option<Text<'a>>,
+        /// Whether containers see each other's processes.
+        "shareProcessNamespace" share_process_namespace: Option<bool>,
+        /// Whether the network is the node's.
+        "hostNetwork" host_network: Option<bool>,
         /// Operating system.
         "os" os: Os<'a>,
         /// Labels a node must have.

@@ -120,6 +120,38 @@ reasons! { POD:
         "the pod names too many SecretProviderClasses that are not in the cache yet"
         "create the classes before the pod, or create the pod again a second later; use fewer or \
          smaller classes";
+    KS233
+        "a reaction to changed files is not supported by this version"
+        "set keysluice.dev/on-change to restart, to a signal such as signal:HUP, or to a URL such \
+         as http://127.0.0.1:8080/reload, or use Reloader with the synced Secret";
+    KS234
+        "an annotation for a reaction to changed files has no effect"
+        "remove keysluice.dev/on-change-of and keysluice.dev/on-change-spread from a pod without \
+         keysluice.dev/on-change; set keysluice.dev/on-change on the pod template of a pod whose \
+         Secrets Store CSI volumes the sidecar serves, if a CSI driver is installed with \
+         keysluice.dev/csi-volumes: replace";
+    KS235
+        "keysluice.dev/on-change-of names a file that the pod does not have"
+        "correct the path; it is relative to the volume, with the alias of the object if it has \
+         one";
+    KS236
+        "the sidecar cannot signal the processes of a container"
+        "set spec.shareProcessNamespace: true and securityContext.runAsUser of the container to \
+         the sidecar's uid; or name the container that is meant, as in signal:HUP@app; or let the \
+         application reload on a request: keysluice.dev/on-change: http://127.0.0.1:8080/reload";
+    KS237
+        "keysluice.dev/on-change names a container that the pod does not have"
+        "name a container of spec.containers, or none for all of them";
+    KS238
+        "a container that ends does not start again"
+        "set restartPolicy: Always, or use a signal or a URL on the loopback in \
+         keysluice.dev/on-change";
+    KS239
+        "a request to the loopback could reach another process of the node"
+        "remove hostNetwork: true, or use a signal or a restart in keysluice.dev/on-change";
+    KS240
+        "a container sets the variable KEYSLUICE_CONTAINER itself"
+        "remove the variable from env of the container";
     KS250
         "the ServiceAccount has no client id"
         "annotate the ServiceAccount with azure.workload.identity/client-id";

@@ -90,6 +90,9 @@ impl Variables {
             let length = present.length;
             let index = present.referring[known].or(length).unwrap_or_default();
             mutation.patch.insert((pointer, "/env"), length, index, EnvEntry { name, value });
+            if length.is_none() {
+                mutation.new_envs.push(pointer);
+            }
             present.insert(index);
         }
     }
