@@ -44,6 +44,7 @@ pub(super) fn add(
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
         plan.secrets.clone_from(&served.secrets);
     }
+    reaction::check_mode(annotations, annotations.mode(volumes))?;
     let preferred = reaction::preferred_user(pod, annotations);
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;

@@ -212,6 +212,11 @@ fn with_the_mode_init_an_init_container_fetches_once() {
         let (again, _) = run(&pod).unwrap();
         assert_eq!(again, pod, "a second run changes nothing");
     }
+    let mut pod = pod_with_volume();
+    pod["metadata"]["annotations"] = json!({"keysluice.dev/mode": "init",
+        "keysluice.dev/on-change": "http://127.0.0.1:80/reload"});
+    let error = run(&pod).unwrap_err();
+    assert!(error.starts_with("KS234") && error.contains("fetched once"), "{error}");
     let error = of_class(false, Some("once")).unwrap_err();
     assert!(error.starts_with("KS209") && error.contains("sidecar or init"), "{error}");
 }
