@@ -186,6 +186,10 @@ reasons! { POD:
         "an annotation for the sidecar's CPU has no effect"
         "remove the annotation; the pod sets CPU requests or limits for the whole pod \
          (spec.resources), which its containers share";
+    KS261
+        "an annotation of Reloader watches objects that the sidecar does not write"
+        "set keysluice.dev/on-change on the pod template, for instance to restart; or sync a \
+         Secret (secretObjects) and name it in secret.reloader.stakater.com/reload";
     KS270
         "the token volume of the pod belongs to another webhook"
         "no action is needed if the other webhook is configured that way; otherwise give both \
