@@ -6,6 +6,7 @@ use super::decision;
 use super::manifest_pods::{ManifestPod, pods_of};
 use super::options::Options;
 use super::rbac_inputs::NeededRights;
+use super::reloader;
 use super::yaml_diff::{self, Style};
 use crate::admission::{Answer, Outcome};
 use crate::cluster::manifests::{Manifests, read_documents};
@@ -113,6 +114,9 @@ impl Explain {
             if let Some(verdict) = rights.judge(pod, &answer, cluster.rbac()) {
                 refused |= verdict.is_missing;
                 self.warn(pod, &mut answer, verdict.text);
+            }
+            if let Some(warning) = reloader::warning(pod, document, &answer) {
+                self.warn(pod, &mut answer, warning);
             }
             if let Some(version) = self.kubernetes_version.filter(|version| *version < OLDEST)
                 && answer.outcome == Outcome::Mutated

@@ -9,6 +9,7 @@ mod options;
 mod plan;
 mod rbac;
 mod rbac_inputs;
+mod reloader;
 mod render;
 mod serve;
 mod tightening_options;

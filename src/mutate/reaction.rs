@@ -177,14 +177,17 @@ fn targets_of<'p, 'a>(
     if pod.spec.share_process_namespace != Some(true) {
         return Err(ReactionCause::SeparateProcesses { action }.into());
     }
+    let (uid, gid) = (sidecar.uid, sidecar.gid.unwrap_or(user::RUNTIME_GID));
     for (_, container) in &targets {
         let user = match user::of_container(pod, container) {
-            Some(user) if user.uid == sidecar.uid => continue,
-            Some(user) => format!("runs as uid {}", user.uid),
+            // Linux lets a process read the environment of another only where both are equal.
+            Some(user) if user.uid == uid && user.gid == Some(gid) => continue,
+            Some(User { uid, gid: Some(gid) }) => format!("runs as uid {uid} and gid {gid}"),
+            Some(_) => "has no runAsGroup, so that its image decides its gid".to_owned(),
             None => "has no runAsUser, so that its image decides its uid".to_owned(),
         };
-        let (container, sidecar) = (container.name.to_string(), sidecar.uid);
-        return Err(ReactionCause::OtherUser { container, user, sidecar, action }.into());
+        let container = container.name.to_string();
+        return Err(ReactionCause::OtherUser { container, user, uid, gid, action }.into());
     }
     Ok(targets)
 }

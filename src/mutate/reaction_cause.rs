@@ -46,8 +46,9 @@ coded! {
         },
         /// The user of a container, which is unknown or another one.
         #[error(
-            "container {container:?} {user}, and the sidecar runs as uid {sidecar}: a process \
-             signals only processes of its own uid, as keysluice.dev/on-change: {action} needs"
+            "container {container:?} {user}, and the sidecar runs as uid {uid} and gid {gid}: a \
+             process finds and signals only processes of its own uid and gid, as \
+             keysluice.dev/on-change: {action} needs"
         )]
         [KS236] OtherUser {
             /// The container.
@@ -55,7 +56,9 @@ coded! {
             /// What is known of its user.
             user: String,
             /// The sidecar's uid.
-            sidecar: i64,
+            uid: i64,
+            /// The sidecar's gid.
+            gid: i64,
             /// What is wanted.
             action: String,
         },

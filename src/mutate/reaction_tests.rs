@@ -14,7 +14,7 @@ fn pod(annotations: &[(&str, &str)]) -> Value {
         pod["metadata"]["annotations"][format!("keysluice.dev/{key}")] = json!(value);
     }
     pod["spec"]["shareProcessNamespace"] = json!(true);
-    pod["spec"]["securityContext"] = json!({"runAsUser": 1000});
+    pod["spec"]["securityContext"] = json!({"runAsUser": 1000, "runAsGroup": 1000});
     pod
 }
 
@@ -118,11 +118,11 @@ fn one_container_or_all_ordinary_ones_are_told() {
     );
     let mut two_users = pod(&[("on-change", "signal:HUP")]);
     add(&mut two_users, &json!({"runAsUser": 2000}));
-    refused(&two_users, "KS236 container \"web\" runs as uid 2000, and the sidecar runs as uid");
+    refused(&two_users, "KS236 container \"web\" runs as uid 2000 and gid 1000, and the sidecar");
 }
 
 #[test]
-fn signals_need_shared_processes_and_a_known_equal_uid() {
+fn signals_need_shared_processes_and_a_known_equal_user() {
     for action in ["signal:USR1", "restart@app"] {
         let mut apart = pod(&[("on-change", action)]);
         apart["spec"]["shareProcessNamespace"] = json!(false);
@@ -131,8 +131,22 @@ fn signals_need_shared_processes_and_a_known_equal_uid() {
         unknown["spec"]["securityContext"] = Value::Null;
         refused(&unknown, "KS236 container \"app\" has no runAsUser");
         let mut root = pod(&[("on-change", action)]);
-        root["spec"]["securityContext"] = json!({"runAsUser": 0});
-        refused(&root, "KS236 container \"app\" runs as uid 0, and the sidecar runs as uid 65532");
+        root["spec"]["securityContext"] = json!({"runAsUser": 0, "runAsGroup": 0});
+        refused(
+            &root,
+            "KS236 container \"app\" runs as uid 0 and gid 0, and the sidecar runs as uid 65532",
+        );
+        let mut unknown_group = pod(&[("on-change", action)]);
+        unknown_group["spec"]["securityContext"] = json!({"runAsUser": 1000});
+        refused(&unknown_group, "KS236 container \"app\" has no runAsGroup");
+        let mut other_group = pod(&[("on-change", action)]);
+        let other = json!({"name": "web", "securityContext": {"runAsGroup": 3000}});
+        other_group["spec"]["containers"].as_array_mut().unwrap().push(other);
+        let web = "KS236 container \"web\" runs as uid 1000 and gid 3000";
+        match action {
+            "restart@app" => assert!(run(&other_group).is_ok()),
+            _ => refused(&other_group, web),
+        }
     }
 }
 

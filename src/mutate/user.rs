@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 const DEFAULT_ID: i64 = 65532;
 /// What a container's process gets that has a uid and no gid, and no entry in the image's
 /// `/etc/passwd`.
-const RUNTIME_GID: i64 = 0;
+pub(super) const RUNTIME_GID: i64 = 0;
 const OWNER_READ: u32 = 0o400;
 const GROUP_READ: u32 = 0o040;
 const WORLD_READ: u32 = 0o004;
@@ -64,8 +64,7 @@ pub(super) fn of_sidecar(
         candidates.extend(owner_of(volumes, pod));
     }
     if let Some(user) = preferred {
-        let same = candidates.iter().position(|candidate| candidate.uid == user.uid);
-        let user = same.map_or(user, |at| candidates.remove(at));
+        candidates.retain(|candidate| candidate.uid != user.uid);
         candidates.insert(0, user);
     }
     let candidates = of_owners(volumes, candidates)?;

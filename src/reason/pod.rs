@@ -136,8 +136,8 @@ reasons! { POD:
          one";
     KS236
         "the sidecar cannot signal the processes of a container"
-        "set spec.shareProcessNamespace: true and securityContext.runAsUser of the container to \
-         the sidecar's uid; or name the container that is meant, as in signal:HUP@app; or let the \
+        "set spec.shareProcessNamespace: true, and runAsUser and runAsGroup in the \
+         securityContext of the pod, so that container and sidecar have one uid and gid; or name the container that is meant, as in signal:HUP@app; or let the \
          application reload on a request: keysluice.dev/on-change: http://127.0.0.1:8080/reload";
     KS237
         "keysluice.dev/on-change names a container that the pod does not have"
@@ -186,6 +186,10 @@ reasons! { POD:
         "an annotation for the sidecar's CPU has no effect"
         "remove the annotation; the pod sets CPU requests or limits for the whole pod \
          (spec.resources), which its containers share";
+    KS261
+        "an annotation of Reloader watches objects that the sidecar does not write"
+        "set keysluice.dev/on-change on the pod template, for instance to restart; or sync a \
+         Secret (secretObjects) and name it in secret.reloader.stakater.com/reload";
     KS270
         "the token volume of the pod belongs to another webhook"
         "no action is needed if the other webhook is configured that way; otherwise give both \

@@ -307,7 +307,7 @@ reasons! { INJECTOR:
     KS651
         "no process of the application can be signalled"
         "check that the pod still has shareProcessNamespace, that the container runs with the \
-         sidecar's uid, and that its first process keeps the variable KEYSLUICE_CONTAINER";
+         sidecar's uid and gid, and that its first process keeps the variable KEYSLUICE_CONTAINER";
     KS652
         "the application does not accept the request"
         "check port and path in keysluice.dev/on-change; the application must answer a POST with \

@@ -1,6 +1,7 @@
 //! The first process of a container, found without any right: in a pod with `shareProcessNamespace`
 //! its parent is outside, and it has the variable that the webhook gave the container. Both can be
-//! read of a process with our own uid, which is also the condition for sending it a signal.
+//! read of a process with our own uid and gid; the uid is also the condition for sending it a
+//! signal.
 
 use keysluice_plan::{CONTAINER_ENV, ReactionSignal};
 use rustix::process::{Pid, Signal, kill_process};

@@ -219,3 +219,36 @@ fn an_empty_variable_counts_as_absent() {
     variables.push(tenant);
     assert_eq!(run(&variables), run(&[tenant]));
 }
+
+#[test]
+fn reloaders_annotations_for_the_driver_are_named_with_what_takes_their_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.json");
+    let class = guide("secret-sync", "secretproviderclass.yaml");
+    let account = guide("secret-sync", "serviceaccount.yaml");
+    let pod = std::fs::read_to_string(guide("secret-sync", "pod.yaml")).unwrap();
+    let pod: Value = serde_saphyr::from_str(&pod).unwrap();
+    for (reload, on_change, expected) in [
+        ("true", Value::Null, true),
+        ("false", Value::Null, false),
+        ("true", "http://127.0.0.1:80/".into(), false),
+    ] {
+        let mut template = pod.clone();
+        template["metadata"]["annotations"] =
+            serde_json::json!({"keysluice.dev/on-change": on_change});
+        let namespace = &pod["metadata"]["namespace"];
+        let deployment = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "app", "namespace": namespace,
+                "annotations": {"secretproviderclass.reloader.stakater.com/auto": reload}},
+            "spec": {"template": template}});
+        let bytes = deployment.to_string();
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), bytes.as_bytes())
+            .unwrap();
+        let path = path.display().to_string();
+        let (code, out, error) = keysluice(&["explain", "-f", &path, &class, &account]);
+        assert_eq!(code, 0, "{out}{error}");
+        let warning =
+            "KS261 annotation secretproviderclass.reloader.stakater.com/auto has no effect";
+        assert_eq!(out.contains(warning), expected, "{out}");
+    }
+}
