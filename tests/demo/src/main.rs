@@ -2,6 +2,7 @@
 //! terminal.
 
 mod figures;
+mod teller;
 
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
@@ -11,10 +12,11 @@ use keysluice_demo::{
     Binaries, GUIDES, Guide, Pod, Stage, TENANT, Webhook, install_crypto_provider,
 };
 use keysluice_emulator::{Config, Emulator};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use teller::Teller;
 
 /// Runs the three guides end to end: webhook over TLS, sidecar, files, a rotation. No cluster, no
 /// Azure.
@@ -55,42 +57,6 @@ fn main() -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("\ndemo: {error:#}");
     ExitCode::FAILURE
-}
-
-/// How the story is printed.
-#[derive(Debug, Clone, Copy)]
-struct Teller {
-    colored: bool,
-}
-
-impl Teller {
-    fn chapter(self, text: &str) {
-        self.line("\x1b[1;36m", &format!("\n━━ {text}"));
-    }
-
-    fn step(self, text: &str) {
-        self.line("\x1b[1m", &format!("\n{text}"));
-    }
-
-    fn good(self, text: &str) {
-        self.line("\x1b[32m", &format!("  ✓ {text}"));
-    }
-
-    fn detail(self, text: &str) {
-        for line in text.lines() {
-            self.line("\x1b[2m", &format!("  {line}"));
-        }
-    }
-
-    fn line(self, color: &str, text: &str) {
-        let mut out = std::io::stdout().lock();
-        // A closed pipe ends the story, not the checks.
-        let _ = if self.colored {
-            writeln!(out, "{color}{text}\x1b[0m")
-        } else {
-            writeln!(out, "{text}")
-        };
-    }
 }
 
 impl Demo {
