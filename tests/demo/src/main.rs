@@ -12,7 +12,7 @@ use keysluice_demo::{
     Binaries, GUIDES, Guide, Pod, Stage, TENANT, Webhook, install_crypto_provider,
 };
 use keysluice_emulator::{Config, Emulator};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
