@@ -103,13 +103,20 @@ mod tests {
     #[test]
     fn the_policy_is_known_as_the_api_server_gives_it() {
         let (mut policy, mut binding) = both();
-        policy["spec"]["matchConstraints"]["matchPolicy"] = json!("Equivalent");
-        policy["spec"]["matchConstraints"]["namespaceSelector"] = json!({});
-        policy["spec"]["matchConstraints"]["resourceRules"][0]["scope"] = json!("*");
         policy["status"] = json!({"observedGeneration": 1});
         policy["spec"]["validations"][0]["message"] = json!("another text");
         binding["spec"]["validationActions"] = json!(["Deny", "Audit"]);
         assert_eq!(check_policy(Some(&policy), Some(&binding)), Ok(()));
+    }
+
+    #[test]
+    fn the_policy_states_the_defaults_so_that_it_is_applied_beside_the_charts() {
+        // Server-side apply compares the whole with what is stored, before it adds defaults.
+        let constraints = &both().0["spec"]["matchConstraints"];
+        let stored = json!({"matchPolicy": "Equivalent", "namespaceSelector": {},
+            "objectSelector": {}, "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"],
+                "operations": ["CREATE"], "resources": ["secrets"], "scope": "*"}]});
+        assert_eq!(*constraints, stored);
     }
 
     #[test]

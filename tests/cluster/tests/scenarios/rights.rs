@@ -2,6 +2,7 @@
 //! modes.
 
 use crate::scene::{SHOW, Scene, sidecar};
+use crate::world::{PATIENCE, until};
 use serde_json::{Value, json};
 
 crate::scenarios!(
@@ -48,6 +49,12 @@ async fn a_quota_on_cpu_limits_is_met_with_the_annotation_and_named_without(
     scene
         .create("resourcequotas", &json!({"metadata": {"name": "quota"}, "spec": {"hard": hard}}))
         .await?;
+    // Until it is counted, the API server may not know it either.
+    until("the quota is counted", PATIENCE, async || {
+        let quota = scene.get("resourcequotas", "quota").await?;
+        Ok((!quota["status"]["used"].is_null()).then_some(()))
+    })
+    .await?;
     let resources = json!({"requests": {"cpu": "10m", "memory": "16Mi"},
         "limits": {"cpu": "100m", "memory": "32Mi"}});
     let mut pod = with_resources(scene, "counted", &resources);

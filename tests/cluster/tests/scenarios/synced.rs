@@ -222,7 +222,9 @@ async fn a_job_with_a_secret_of_its_class_completes(scene: &Scene) -> anyhow::Re
     }
     let owners = secret(scene).await?["metadata"]["ownerReferences"].clone();
     anyhow::ensure!(owners[0]["kind"] == "Job" && owners[1].is_null(), "{owners}");
-    scene.delete("jobs", "job").await?;
+    // As kubectl does: a bare DELETE of a Job orphans what it owns.
+    let delete = ["delete", "job", "job", "--namespace", &scene.namespace];
+    scene.world.kubectl(&delete).await?;
     collected(scene).await
 }
 
