@@ -137,8 +137,9 @@ reasons! { POD:
     KS236
         "the sidecar cannot signal the processes of a container"
         "set spec.shareProcessNamespace: true, and runAsUser and runAsGroup in the \
-         securityContext of the pod, so that container and sidecar have one uid and gid; or name the container that is meant, as in signal:HUP@app; or let the \
-         application reload on a request: keysluice.dev/on-change: http://127.0.0.1:8080/reload";
+         securityContext of the pod, so that container and sidecar have one uid and gid; or name \
+         the container that is meant, as in signal:HUP@app; or let the application reload on a \
+         request: keysluice.dev/on-change: http://127.0.0.1:8080/reload";
     KS237
         "keysluice.dev/on-change names a container that the pod does not have"
         "name a container of spec.containers, or none for all of them";
