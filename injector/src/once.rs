@@ -11,6 +11,7 @@ use crate::options::Options;
 use crate::plan_source::below;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Settings};
 use crate::signals::Signals;
+use crate::sync::{self, Syncer};
 use crate::throttle::ThrottleState;
 use crate::volume::{Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
@@ -36,13 +37,13 @@ pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
             .map_err(|error| VolumeError::Directory { path: path.clone(), error });
         volumes.push(created.and_then(|()| Volume::open(&path)).map_err(|error| error.fault())?);
     }
-    let machine = tokio::select! {
-        machine = fetch_all(&plan, fetcher) => machine?,
-        _ = signals.terminate.recv() => return Err(ended_by("SIGTERM")),
-        _ = signals.interrupt.recv() => return Err(ended_by("SIGINT")),
-        _ = signals.hangup.recv() => return Err(ended_by("SIGHUP")),
-    };
-    write_all(&plan, &mut volumes, &machine)
+    let syncer = Syncer::new(&options.root, &plan)?;
+    tokio::select! {
+        result = fetch_and_write(&plan, &mut volumes, fetcher, syncer) => result,
+        _ = signals.terminate.recv() => Err(ended_by("SIGTERM")),
+        _ = signals.interrupt.recv() => Err(ended_by("SIGINT")),
+        _ = signals.hangup.recv() => Err(ended_by("SIGHUP")),
+    }
 }
 
 fn ended_by(signal: &str) -> Fault {
@@ -53,33 +54,47 @@ fn ended_by(signal: &str) -> Fault {
     )
 }
 
-/// Transient failures are tried again until the patience ends; anything else ends it at once.
-async fn fetch_all(plan: &Arc<Plan>, fetcher: Arc<Fetcher>) -> Result<Machine, Fault> {
+/// Transient failures are tried again until the patience ends; anything else ends it at once. The
+/// Secrets of the Plan are made when all files are written.
+async fn fetch_and_write(
+    plan: &Arc<Plan>,
+    volumes: &mut [Volume],
+    fetcher: Arc<Fetcher>,
+    syncer: Option<Syncer>,
+) -> Result<(), Fault> {
     let patience = plan.start_timeout_seconds.map_or(PATIENCE, Duration::from_secs);
     let settings = Settings { start_timeout: Some(patience), linger: Duration::ZERO, seed: seed() };
     // Nothing of an earlier run is kept: all or nothing.
     let found = plan.volumes.iter().map(|volume| Found::of(volume, None, |_| None)).collect();
     let machine = Machine::new(plan, Policy::AllOrNothing, &settings, found, since_boot());
-    let mut driver = Driver::new(machine, fetcher);
+    let mut driver = Driver::new(machine, fetcher).with(syncer, None);
     let mut event = Some(Event::Wake);
     loop {
-        for action in event.take().map(|event| driver.on(event)).unwrap_or_default() {
+        let actions = event.take().map(|event| driver.on(event)).unwrap_or_default();
+        for action in actions {
             match action {
                 Action::Fetch { volume, items } => driver.fetch(volume, items, true),
                 Action::Forget { volume, items } => driver.fetcher.forget(volume, &items),
                 Action::Report(report) => driver::report(&report),
-                Action::CommitAll => return Ok(driver.machine),
+                Action::CommitAll => {
+                    write_all(plan, volumes, &driver.machine)?;
+                    event = Some(Event::CommittedAll);
+                }
+                Action::Sync { secret } => {
+                    driver.sync(secret, sync::data_of(plan, volumes, secret));
+                }
+                Action::Ready => return Ok(()),
                 Action::GiveUp(fault) => return Err(fault),
                 // Only `run` has these.
                 Action::Commit { .. }
                 | Action::RemovePrevious { .. }
-                | Action::Sync { .. }
                 | Action::React
-                | Action::Ready
                 | Action::Refreshed => {}
             }
         }
-        event = driver.next().await?;
+        if event.is_none() {
+            event = driver.next().await?;
+        }
     }
 }
 

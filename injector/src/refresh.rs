@@ -60,6 +60,8 @@ pub(crate) struct Machine {
     /// Volumes that can be committed, where all are to be at once.
     complete: BTreeSet<usize>,
     over: bool,
+    /// Whether all volumes are written, where all are to be at once.
+    committed_all: bool,
     schedule: Schedule,
     /// What the items have written; per volume.
     outputs: Vec<Outputs>,
@@ -107,6 +109,7 @@ impl Machine {
             patience: settings.start_timeout.unwrap_or_default(),
             complete: BTreeSet::new(),
             over: false,
+            committed_all: false,
             schedule: Schedule::new(settings, &specs, now),
             pending: outputs.iter().map(|_| PendingOutcomes::default()).collect(),
             outputs,
@@ -158,6 +161,10 @@ impl Machine {
             }
             Event::Committed { volume, result } => {
                 self.committed(volume, result, now, &mut actions)
+            }
+            Event::CommittedAll => {
+                self.committed_all = true;
+                schedule::Event::Tick
             }
             Event::Removed { volume, result } => self.removed(volume, result, &mut actions),
             Event::Reacted(result) => {
@@ -222,7 +229,7 @@ impl Machine {
     /// When the next [`Event::Wake`] is due, if nothing else happens.
     pub(crate) fn wake_at(&self) -> Option<Time> {
         let due = (0..self.pending.len()).filter_map(|volume| self.due(volume));
-        let secrets = self.secrets.wake_at(self.schedule.is_ready());
+        let secrets = self.secrets.wake_at(self.has_all_files());
         let reaction = self.reaction.wake_at().filter(|_| self.secrets_are_settled());
         due.chain(self.schedule.wake_at()).chain(secrets).chain(reaction).min()
     }
@@ -289,7 +296,12 @@ impl Machine {
 
     /// Whether every volume has its first generation, and every Secret was made.
     pub(crate) fn is_ready(&self) -> bool {
-        self.schedule.is_ready() && self.secrets.are_done()
+        self.has_all_files() && self.secrets.are_done()
+    }
+
+    /// Whether every volume has its first generation.
+    fn has_all_files(&self) -> bool {
+        self.schedule.is_ready() || self.committed_all
     }
 
     /// The next generation of a volume.

@@ -14,7 +14,7 @@ use crate::plan_source::below;
 use crate::react::Reactor;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Resumed, Settings, Swap, Written};
 use crate::signals::Signals;
-use crate::sync::{self, Data, Syncer};
+use crate::sync::{self, Syncer};
 use crate::throttle::ThrottleState;
 use crate::volume::{Volume, VolumeError};
 use keysluice_plan::Plan;
@@ -198,8 +198,7 @@ impl Sidecar {
                 return Ok(Some(Event::Removed { volume, result }));
             }
             Action::Sync { secret } => {
-                let data = self.secret_data(secret);
-                self.driver.sync(secret, data);
+                self.driver.sync(secret, sync::data_of(&self.plan, &self.volumes, secret));
             }
             Action::React => self.driver.react(),
             // Only `once` has it.
@@ -238,16 +237,6 @@ impl Sidecar {
         }
         let swap = if lingers { Swap::Lingers } else { Swap::Clean };
         Ok(Written { swap, generation, changed: paths })
-    }
-
-    /// What the files of the current generations make of a Secret.
-    fn secret_data(&self, secret: usize) -> Result<Data, Fault> {
-        sync::data(&self.plan.secrets[secret], |key| {
-            let index = self.plan.volumes.iter().position(|volume| volume.name == key.volume);
-            let volume = index.and_then(|index| self.volumes.get(index));
-            let read = volume.map(|volume| volume.read(&key.path)).transpose();
-            read.map(Option::flatten).map_err(|error| error.fault())
-        })
     }
 
     /// A container that is restarted while the API server is lost opens its gate all the same.

@@ -8,7 +8,7 @@
 mod content;
 mod found;
 
-pub(crate) use content::{Data, data};
+pub(crate) use content::{Data, data_of};
 
 use crate::fault::{Class, Fault};
 use crate::kubernetes::{Api, Patch, Refusal, Session};

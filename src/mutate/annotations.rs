@@ -8,7 +8,9 @@ use super::limits::MAX_ANNOTATIONS_BYTES;
 use super::names::SYNCED_ANNOTATION;
 use super::on_change::{self, OnChange};
 use super::refusal::{Cause, Refusal, cut};
+use super::served::SecretVolume;
 use crate::pod::Pod;
+pub(super) use crate::provider_class::Mode;
 use crate::settings::{CsiVolumes, TokenLayout};
 use crate::spelling;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,8 @@ pub struct Annotations {
     pub csi_volumes: Option<CsiVolumes>,
     /// `keysluice.dev/refresh-interval`, over the class's.
     pub refresh_interval: Option<Duration>,
+    /// `keysluice.dev/mode`, over the classes'.
+    pub mode: Option<Mode>,
     /// `keysluice.dev/on-missing`.
     pub on_missing: Option<OnMissing>,
     /// `keysluice.dev/size-limit`: bytes of each tmpfs.
@@ -123,6 +127,13 @@ pub const KNOWN: &[Annotation] = &[
         takes: "names of Secrets of the pod's classes, separated by commas",
         effect: "keeps these Secrets when the last workload that uses them is gone",
         set: |read, value| secrets(value).map(|names| read.keep_secrets = names),
+    },
+    Annotation {
+        key: "keysluice.dev/mode",
+        takes: "sidecar or init",
+        effect: "whether the secrets are kept fresh (sidecar, the default), or fetched once by an \
+            init container that ends (init); overrides the class's mode",
+        set: |read, value| store(&mut read.mode, value.parse().ok()),
     },
     Annotation {
         key: ON_CHANGE,
@@ -231,6 +242,13 @@ impl Annotations {
             .into());
         }
         Ok(read)
+    }
+
+    /// How the secrets come into these volumes: as the pod says, or as all their classes say.
+    pub(super) fn mode(&self, volumes: &[SecretVolume<'_>]) -> Mode {
+        let is_init = |volume: &SecretVolume<'_>| volume.plan.mode == Some(Mode::Init);
+        let of_classes = if volumes.iter().all(is_init) { Mode::Init } else { Mode::Sidecar };
+        self.mode.unwrap_or(of_classes)
     }
 
     /// Whether a start without all secrets waits for as long as it takes.

@@ -50,6 +50,7 @@ fn example(key: &str) -> &'static str {
         "csi-volumes" => "leave",
         "env-from-wins" => "AZURE_CLIENT_ID",
         "gate" => "none",
+        "mode" => "init",
         "on-change" => "restart@app",
         "on-change-of" => "db,tls/key",
         "on-change-spread" => "0s",

@@ -48,7 +48,9 @@ pub(super) struct SidecarEntry<'a> {
     pub(super) name: &'static str,
     pub(super) image: &'a str,
     pub(super) command: [&'static str; 2],
-    pub(super) restart_policy: &'static str,
+    /// Absent in an init container that ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) restart_policy: Option<&'static str>,
     pub(super) env: [EnvEntry<'a>; 1],
     pub(super) resources: ResourcesEntry<'a>,
     pub(super) security_context: SecurityEntry,

@@ -1,6 +1,6 @@
 //! What the sidecar does after files have changed, and what the pod must be like for that.
 
-use super::annotations::{Annotations, ON_CHANGE_OF, ON_CHANGE_SPREAD};
+use super::annotations::{Annotations, Mode, ON_CHANGE_OF, ON_CHANGE_SPREAD};
 use super::earlier_run::{is_sidecar, plan_of};
 use super::entries::EnvEntry;
 use super::mutation::{Mutation, Note};
@@ -58,6 +58,15 @@ pub(super) fn preferred_user(pod: &Pod<'_>, annotations: &Annotations) -> Option
     let mut containers = pod.containers().iter();
     let first = containers.find(|container| named.is_none_or(|name| name == &*container.name))?;
     user::of_container(pod, first).filter(|user| user.uid != 0)
+}
+
+/// Refuses a reaction where nothing is kept fresh.
+pub(super) fn check_mode(annotations: &Annotations, mode: Mode) -> Result<(), Refusal> {
+    if mode == Mode::Init && annotations.on_change.action.is_some() {
+        let problem = "with the mode init the secrets are fetched once, and nothing changes later";
+        return Err(ReactionCause::NotServed { problem }.into());
+    }
+    Ok(())
 }
 
 /// The reaction for the Plan, which has these volumes; the containers get the variable that the

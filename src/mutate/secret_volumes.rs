@@ -87,6 +87,7 @@ pub(super) fn of<'a>(
         files,
         selections: Vec::new(),
         refresh_interval: first.plan.refresh_interval,
+        mode: first.plan.mode,
         warnings: Vec::new(),
     };
     Ok(Some(SecretVolume {

@@ -2,7 +2,7 @@
 //! environment variable.
 
 use super::annotation_values::Gate;
-use super::annotations::Annotations;
+use super::annotations::{Annotations, Mode};
 use super::context::Context;
 use super::earlier_run::is_sidecar;
 use super::entries::{
@@ -44,6 +44,7 @@ pub(super) fn add(
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
         plan.secrets.clone_from(&served.secrets);
     }
+    reaction::check_mode(annotations, annotations.mode(volumes))?;
     let preferred = reaction::preferred_user(pod, annotations);
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
@@ -54,7 +55,7 @@ pub(super) fn add(
     let position = position::of_sidecar(pod, annotations, &plan, user.uid)?;
     let secrets = &served.secrets;
     secret_objects::check_before_sidecar(pod, position, secrets, context.namespace, mutation)?;
-    mutation.notes.push(note(annotations, user));
+    mutation.notes.push(note(annotations, volumes, user));
 
     let mut volume_mounts =
         vec![MountEntry { name: RUN_VOLUME, mount_path: RUN_DIRECTORY, read_only: false }];
@@ -65,12 +66,14 @@ pub(super) fn add(
     }));
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
-    let (lifecycle, startup_probe) = gate(annotations);
+    let ends = annotations.mode(volumes) == Mode::Init;
+    // What comes after an init container that ends waits for it anyway.
+    let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let container = SidecarEntry {
         name: SIDECAR,
         image: &context.settings.injector_image,
-        command: [BINARY, "run"],
-        restart_policy: "Always",
+        command: [BINARY, if ends { "once" } else { "run" }],
+        restart_policy: (!ends).then_some("Always"),
         env: [EnvEntry { name: PLAN_ENV, value: &environment }],
         resources: resources::of_sidecar(pod, annotations, volumes, context, mutation),
         security_context: SecurityEntry::restricted(user.uid, user.gid),
@@ -91,8 +94,11 @@ pub(super) fn add(
     Ok(())
 }
 
-fn note(annotations: &Annotations, user: user::User) -> Note {
+fn note(annotations: &Annotations, volumes: &[SecretVolume<'_>], user: user::User) -> Note {
     let gate = match (annotations.gate, annotations.is_bounded()) {
+        _ if annotations.mode(volumes) == Mode::Init => {
+            "it fetches the secrets once and ends before the application starts"
+        }
         (Gate::Hook, _) => {
             "the application waits for its secrets behind a postStart hook, at most 30 s"
         }

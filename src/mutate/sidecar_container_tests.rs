@@ -181,3 +181,42 @@ fn containers_with_limits_do_not_make_a_pod_guaranteed_that_has_resources_of_its
     let (pod, _) = run(&pod).unwrap();
     assert_eq!(pod["spec"]["initContainers"][0]["resources"], json!({"requests": {"cpu": "1m"}}));
 }
+
+#[test]
+fn with_the_mode_init_an_init_container_fetches_once() {
+    let init = class("kv", &json!({"keyvaultName": "vault-1", "objects": "", "mode": "init"}));
+    let of_class = |class_mode: bool, annotation: Option<&str>| {
+        let mut facts = facts();
+        if class_mode {
+            facts.classes.insert("kv".into(), init.clone());
+        }
+        let mut pod = pod_with_volume();
+        if let Some(mode) = annotation {
+            pod["metadata"]["annotations"] = json!({"keysluice.dev/mode": mode});
+        }
+        run_with(&pod, &settings(), &facts).map(|(pod, _)| pod)
+    };
+    for (class_mode, annotation, is_init) in [
+        (false, None, false),
+        (false, Some("init"), true),
+        (true, None, true),
+        (true, Some("sidecar"), false),
+    ] {
+        let pod = of_class(class_mode, annotation).unwrap();
+        let container = &pod["spec"]["initContainers"][0];
+        let command = if is_init { "once" } else { "run" };
+        assert_eq!(container["command"], json!(["/keysluice-injector", command]));
+        let restart = if is_init { Value::Null } else { "Always".into() };
+        assert_eq!(container["restartPolicy"], restart);
+        assert_eq!(container["lifecycle"].is_null(), is_init, "{container}");
+        let (again, _) = run(&pod).unwrap();
+        assert_eq!(again, pod, "a second run changes nothing");
+    }
+    let mut pod = pod_with_volume();
+    pod["metadata"]["annotations"] = json!({"keysluice.dev/mode": "init",
+        "keysluice.dev/on-change": "http://127.0.0.1:80/reload"});
+    let error = run(&pod).unwrap_err();
+    assert!(error.starts_with("KS234") && error.contains("fetched once"), "{error}");
+    let error = of_class(false, Some("once")).unwrap_err();
+    assert!(error.starts_with("KS209") && error.contains("sidecar or init"), "{error}");
+}

@@ -22,8 +22,31 @@ pub struct ClassPlan {
     pub selections: Vec<SelectionPlan>,
     /// How often again; `None` leaves it to the default.
     pub refresh_interval: Option<Duration>,
+    /// Whether the files are kept fresh; `None` leaves it to the default.
+    pub mode: Option<Mode>,
     /// What is legal but doubtful.
     pub warnings: Vec<Warning>,
+}
+
+/// How long the container that fetches stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As long as the pod: it keeps the files fresh.
+    Sidecar,
+    /// Until the files are there: an init container.
+    Init,
+}
+
+impl std::str::FromStr for Mode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "sidecar" => Ok(Self::Sidecar),
+            "init" => Ok(Self::Init),
+            _ => Err(()),
+        }
+    }
 }
 
 /// As whom to fetch.

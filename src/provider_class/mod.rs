@@ -30,7 +30,7 @@ mod tests;
 mod unfilled;
 mod vault;
 
-pub use class_plan::{ClassPlan, FilePlan, IdentityChoice, SelectionPlan, Warning};
+pub use class_plan::{ClassPlan, FilePlan, IdentityChoice, Mode, SelectionPlan, Warning};
 pub use document::YamlError;
 pub use doubts::MAX_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
@@ -195,13 +195,13 @@ pub fn resolve(
     let selections =
         select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut doubts)?;
     check_layout(&files, &selections, &mut doubts)?;
-    let refresh_interval = parameters.refresh_interval()?;
+    let (refresh_interval, mode) = (parameters.refresh_interval()?, parameters.mode()?);
     if files.is_empty() && selections.is_empty() {
         let text = || "objects is not set or has no element: the volume will be empty".to_owned();
         doubts.add(reason::KS140, text);
     }
     let warnings = doubts.into_warnings();
-    Ok(ClassPlan { identity, cloud, files, selections, refresh_interval, warnings })
+    Ok(ClassPlan { identity, cloud, files, selections, refresh_interval, mode, warnings })
 }
 
 /// Which paths the files and selections of a volume write.

@@ -1,5 +1,6 @@
 //! `spec.parameters` with the volume's attributes laid over them.
 
+use super::class_plan::Mode;
 use super::doubts::{Doubts, MOST_COMPARED};
 use super::error::{ClassCause, ClassError};
 use super::reference::{self, PARAMETERS};
@@ -200,6 +201,19 @@ impl<'a> Parameters<'a> {
         };
         let (refresh, sync) = (read("refreshInterval")?, read("syncInterval")?);
         Ok(refresh.or(sync))
+    }
+
+    /// `mode`.
+    pub(super) fn mode(&self) -> Result<Option<Mode>, ClassError> {
+        let (field, found, expected) =
+            ("spec.parameters.mode".to_owned(), "another word", "sidecar or init");
+        match self.value("mode") {
+            "" => Ok(None),
+            text => {
+                let mode = text.parse().map(Some);
+                mode.map_err(|()| ClassCause::Manifest { field, found, expected }.into())
+            }
+        }
     }
 
     /// Parameters that are ignored although somebody meant something by them.

@@ -148,6 +148,13 @@ pub const PARAMETERS: &[Entry] = &[
         "",
         "another name of `refreshInterval`, which takes precedence",
     ),
+    ours(
+        "mode",
+        "`sidecar` or `init`",
+        "`sidecar`",
+        "`init` fetches the secrets once, in an init container that ends; the pod's \
+         `keysluice.dev/mode` overrides it",
+    ),
     unread("resourceGroup"),
     unread("subscriptionId"),
     unread("useEmulator"),

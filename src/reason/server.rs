@@ -76,8 +76,8 @@ reasons! { SERVER:
         "upgrade the cluster to 1.30 or later, which has native sidecars, match conditions and \
          admission policies";
     KS726
-        "a ServiceAccount that may create a Secret by name only tried to create a credential of the \
-         cluster under that name"
+        "a ServiceAccount that may create a Secret by name only tried to create a credential of \
+         the cluster under that name"
         "nothing was created; check which process uses the ServiceAccount: without the policy \
          keysluice-secret-types it would have got the token of another ServiceAccount";
     // What is found before an installation.

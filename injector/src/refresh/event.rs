@@ -22,6 +22,8 @@ pub(crate) enum Event {
         /// Whether it worked.
         result: Result<Written, Fault>,
     },
+    /// All volumes were written, after [`Action::CommitAll`].
+    CommittedAll,
     /// The removal of a previous generation ended.
     Removed {
         /// Index of the volume.
@@ -59,7 +61,8 @@ pub(crate) enum Action {
     Forget { volume: usize, items: Vec<usize> },
     /// Write a generation of [`super::Machine::entries`]; answer with [`Event::Committed`].
     Commit { volume: usize },
-    /// Write all volumes: all or nothing was asked for, and all is there.
+    /// Write all volumes: all or nothing was asked for, and all is there; answer with
+    /// [`Event::CommittedAll`].
     CommitAll,
     /// Remove the oldest generation that lingers; answer with [`Event::Removed`].
     RemovePrevious { volume: usize },

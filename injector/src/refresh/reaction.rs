@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// Files of several volumes that change within this time are one reaction.
 const TOGETHER: Duration = Duration::from_secs(2);
-/// After this time a kubelet has seen a written Secret: a container that starts again before may get
-/// the old value of a variable.
+/// After this time a kubelet has seen a written Secret: a container that starts again before may
+/// get the old value of a variable.
 const UNTIL_SEEN: Duration = Duration::from_secs(10);
 /// A reaction that fails is tried again until then, at the latest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);

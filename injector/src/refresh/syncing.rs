@@ -8,22 +8,22 @@ use crate::sync::Synced;
 impl Machine {
     /// Begins what is due, opens the gate, or gives up.
     pub(super) fn sync(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.policy == Policy::AllOrNothing {
-            return;
-        }
-        let due = self.secrets.take_due(now, |volume| self.schedule.has_generation(volume));
+        let has_generation = |volume| self.committed_all || self.schedule.has_generation(volume);
+        let due = self.secrets.take_due(now, has_generation);
         actions.extend(due.into_iter().map(|secret| Action::Sync { secret }));
         if self.refreshed && self.secrets.are_settled(now) {
             self.refreshed = false;
             actions.push(Action::Refreshed);
         }
-        if !self.schedule.is_ready() || self.open {
+        if !self.has_all_files() || self.open {
             return;
         }
         if self.secrets.are_done() {
             self.open = true;
-            let after = now.saturating_sub(self.started).as_millis();
-            actions.push(Action::Report(Report::Info(format!("ready after {after} ms"))));
+            if self.policy == Policy::KeepFresh {
+                let after = now.saturating_sub(self.started).as_millis();
+                actions.push(Action::Report(Report::Info(format!("ready after {after} ms"))));
+            }
             actions.push(Action::Ready);
         } else if self.secrets.is_out_of_time(now) {
             self.open = true;

@@ -2,10 +2,11 @@
 
 use crate::content::{Content, ContentError, tls};
 use crate::fault::{Class, Fault};
+use crate::volume::Volume;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keysluice_plan::reason::KS647;
-use keysluice_plan::{SecretKey, SyncedSecret};
+use keysluice_plan::{Plan, SecretKey, SyncedSecret};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -46,12 +47,22 @@ pub(super) struct Object<'a> {
     pub(super) data: &'a Data,
 }
 
-/// The content of a Secret; `read` answers with what a file of the current generation holds. A file
-/// that is optional and not there leaves its key out.
+/// The content of the Secret with this index, from the current generations of the volumes.
 ///
 /// # Errors
-/// KS647 for a file that does not hold what its key needs, and what `read` fails with.
-pub(crate) fn data(
+/// KS647 for a file that does not hold what its key needs, and what the volume fails with.
+pub(crate) fn data_of(plan: &Plan, volumes: &[Volume], secret: usize) -> Result<Data, Fault> {
+    data(&plan.secrets[secret], |key| {
+        let index = plan.volumes.iter().position(|volume| volume.name == key.volume);
+        let volume = index.and_then(|index| volumes.get(index));
+        let read = volume.map(|volume| volume.read(&key.path)).transpose();
+        read.map(Option::flatten).map_err(|error| error.fault())
+    })
+}
+
+/// The content of a Secret; `read` answers with what a file of the current generation holds. A file
+/// that is optional and not there leaves its key out.
+fn data(
     secret: &SyncedSecret,
     mut read: impl FnMut(&SecretKey) -> Result<Option<Content>, Fault>,
 ) -> Result<Data, Fault> {

@@ -1,6 +1,8 @@
 //! Kubernetes Secrets made from files, with the stand-in of the API server.
 
 mod failures;
+mod figures;
+mod once;
 mod others;
 
 use super::support::{CANARY, Sidecar, TestEnv, put, until};

@@ -47,8 +47,9 @@ fn a_secret_of_another_class_is_named() {
 #[test]
 fn an_empty_secret_of_a_manifest_is_filled_and_gets_no_owner() {
     let env = cluster_env();
-    let empty = json!({"type": "Opaque", "metadata": {
-        "labels": {"keysluice.dev/managed": "true"}, "annotations": {"keysluice.dev/keep": "true"}}});
+    let (managed, keep) = ("keysluice.dev/managed", "keysluice.dev/keep");
+    let metadata = json!({"labels": {managed: "true"}, "annotations": {keep: "true"}});
+    let empty = json!({"type": "Opaque", "metadata": metadata});
     env.emulator.put_kubernetes_secret("shop", "db", "kubectl", &empty);
     let _sidecar = run_ready(&env, &plan(&env, &secret()));
     assert_eq!(value(&object(&env), "password"), CANARY);

@@ -28,6 +28,8 @@ pub struct Guide {
     pub promises: &'static [(&'static str, &'static str)],
     /// The secret that is rotated: name, file, new value.
     pub rotation: (&'static str, &'static str, &'static str),
+    /// The Kubernetes Secret of its class: name, and keys with the files that they hold.
+    pub secret: Option<(&'static str, &'static [(&'static str, &'static str)])>,
     /// Calls until ready: (token calls, managed-identity calls, secret gets, key gets).
     pub calls: (u64, u64, u64, u64),
     /// Placeholders that a reader fills in.
@@ -50,12 +52,13 @@ pub const GUIDES: &[Guide] = &[
             "/mnt/secrets-store/MyApplicationSecret",
             "RotatedValueFromTechNews",
         ),
+        secret: None,
         calls: (1, 0, 1, 0),
         placeholders: &[],
     },
     Guide {
         directory: "secret-sync",
-        title: "Several objects in one volume, an alias, a mode, rotation in place",
+        title: "Several objects in one volume, an alias, a mode, a Kubernetes Secret, rotation in place",
         workload: "pod.yaml",
         namespace: "keyvault-demo",
         vault: "keyvault-demo-001",
@@ -69,6 +72,13 @@ pub const GUIDES: &[Guide] = &[
             "/mnt/secrets-store/connections/orders",
             "Server=orders;Password=second",
         ),
+        secret: Some((
+            "demo-secret",
+            &[
+                ("demo-secret", "/mnt/secrets-store/demo-secret"),
+                ("orders", "/mnt/secrets-store/connections/orders"),
+            ],
+        )),
         calls: (1, 0, 2, 0),
         placeholders: &[],
     },
@@ -85,6 +95,7 @@ pub const GUIDES: &[Guide] = &[
             ("/mnt/secrets/my-key", "-----BEGIN PUBLIC KEY-----"),
         ],
         rotation: ("my-secret", "/mnt/secrets/my-secret", "another-secret-password"),
+        secret: None,
         calls: (0, 1, 1, 1),
         placeholders: &[
             ("<MI_CLIENT_ID>", "3f2a9c1e-7b64-4e0b-8d5a-6c1f0e9b2d47"),

@@ -15,6 +15,11 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
+/// Audience of a token for the API server.
+const API_AUDIENCE: &str = "https://kubernetes.default.svc";
+/// The uid of each pod.
+const UID: &str = "f3b1c2d4-0000-4000-8000-000000000001";
+
 /// Where pods run: a directory on a tmpfs that disappears with the value.
 #[derive(Debug)]
 pub struct Stage {
@@ -84,19 +89,35 @@ impl Pod {
                 .context("a mount without its volume")?;
             for source in list(&volume["projected"]["sources"]) {
                 let token = &source["serviceAccountToken"];
-                let lifetime =
-                    Duration::from_secs(token["expirationSeconds"].as_u64().unwrap_or(3600));
-                let file = place.join(text(token, "path"));
-                project(
-                    &file,
-                    &emulator.mint_token(
+                if !token.is_null() {
+                    let lifetime =
+                        Duration::from_secs(token["expirationSeconds"].as_u64().unwrap_or(3600));
+                    let audience = token["audience"].as_str();
+                    let text = emulator.mint_token(
                         namespace,
                         service_account,
-                        text(token, "audience"),
+                        audience.unwrap_or(API_AUDIENCE),
                         lifetime,
-                    ),
-                )?;
-                token_file = Some(file);
+                    );
+                    let file = place.join(self::text(token, "path"));
+                    project(&file, &text)?;
+                    if audience.is_some() {
+                        token_file = Some(file);
+                    }
+                }
+                // The one ConfigMap: what the API server's certificate is checked with.
+                for item in list(&source["configMap"]["items"]) {
+                    project(&place.join(self::text(item, "path")), emulator.ca_pem())?;
+                }
+                for item in list(&source["downwardAPI"]["items"]) {
+                    let value = match self::text(&item["fieldRef"], "fieldPath") {
+                        "metadata.namespace" => namespace,
+                        "metadata.name" => name,
+                        "metadata.uid" => UID,
+                        other => anyhow::bail!("the downward API gives no {other} here"),
+                    };
+                    project(&place.join(self::text(item, "path")), value)?;
+                }
             }
         }
         let app_mounts = list(&spec["containers"])
@@ -131,6 +152,9 @@ impl Pod {
             .arg(stage.path().join(format!("{name}.termination")));
         std::fs::File::create(stage.path().join(format!("{name}.termination")))?;
         command.env_clear().envs(&environment);
+        // The kubelet gives every container the way to the API server, which the emulator plays.
+        command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+        command.env("KUBERNETES_SERVICE_PORT", emulator.https_port().to_string());
         let started = Instant::now();
         let process = Process::start(
             command,

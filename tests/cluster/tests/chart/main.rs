@@ -19,4 +19,5 @@ mod secrets_guard;
 mod sidecar_guard;
 mod sidecar_guests;
 mod stage;
+mod synced;
 mod uninstall;

@@ -49,6 +49,7 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         // Here the repository's name is that of a host.
         ("image", json!("ghcr.io/keysluice/injector:5000/evil:1")),
         ("command", json!(["/bin/sh"])),
+        ("command", json!(["/keysluice-injector", "once"])),
         ("args", json!(["--root", "/host"])),
         ("ports", json!([{"containerPort": 1, "hostPort": 1}])),
         ("envFrom", json!([{"secretRef": {"name": "s"}}])),
@@ -124,6 +125,9 @@ async fn what_calls_itself_the_sidecar_must_be_it() {
         }
         assert_refused(&stage, &name, &pod).await;
     }
+    let once = with(good.clone(), &of_sidecar("lifecycle"), Value::Null);
+    let once = with(once, &of_sidecar("restartPolicy"), Value::Null);
+    assert_refused(&stage, "an init container that never ends", &once).await;
     // What a container does not say itself it has from its pod.
     for (field, value) in [
         ("appArmorProfile", json!({"type": "Unconfined"})),
@@ -301,6 +305,7 @@ async fn every_sidecar_that_the_webhook_makes_passes() {
         annotated("on-missing", "fail"),
         annotated("token-layout", "v1.5"),
         annotated("token-layout", "v1.6.1"),
+        annotated("mode", "init"),
         annotated("cpu-limit", "10m"),
         annotated("size-limit", "8Mi"),
         with(

@@ -40,8 +40,8 @@ pub(crate) struct Stage {
     /// Ends with the stage.
     _plane: ControlPlane,
     client: Client,
-    server: String,
-    authority: PathBuf,
+    pub(crate) server: String,
+    pub(crate) authority: PathBuf,
     admin_token: String,
     pub(crate) directory: tempfile::TempDir,
 }

@@ -1,7 +1,7 @@
 //! The three guides, as printed: manifest in, Running with the right files out, and a rotation that
 //! reaches the file.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, value_of};
 use crate::world::{PATIENCE, source, until};
 use anyhow::Context as _;
 use keysluice_cluster::layout::ISSUER;
@@ -49,13 +49,23 @@ async fn follow(scene: &Scene, guide: &Guide) -> anyhow::Result<()> {
     let directory =
         guide.fill_in(Path::new(&source("tests/data")), &world.layout.path("guides"))?;
     // In the order of the guides: each of them has its ServiceAccount and class before it deploys.
-    for file in ["serviceaccount.yaml", "secretproviderclass.yaml", guide.workload] {
-        let path = directory.join(file);
-        if path.exists() {
-            let path = path.display().to_string();
-            world.kubectl(&["apply", "--namespace", guide.namespace, "--filename", &path]).await?;
+    let apply = async |file: &str| {
+        let path = directory.join(file).display().to_string();
+        world.kubectl(&["apply", "--namespace", guide.namespace, "--filename", &path]).await
+    };
+    for file in ["serviceaccount.yaml", "secretproviderclass.yaml"] {
+        if directory.join(file).exists() {
+            apply(file).await?;
         }
     }
+    if guide.secret.is_some() {
+        let refused = apply(guide.workload).await.err().map(|error| format!("{error:#}"));
+        let refused = refused.context("a pod that may not write its Secret was admitted")?;
+        anyhow::ensure!(refused.contains("KS724"), "{refused}");
+        // The one step that is not the guide's, as docs/secrets-sync.md prints it.
+        scene.grant(&["-f", &directory.display().to_string()]).await?;
+    }
+    apply(guide.workload).await?;
 
     let pods = format!("/api/v1/namespaces/{}/pods", guide.namespace);
     let pod = until("the guide's pod exists", PATIENCE, async || {
@@ -85,12 +95,30 @@ async fn follow(scene: &Scene, guide: &Guide) -> anyhow::Result<()> {
             "{path} has {found:?}, not {content:?}"
         );
     }
+    if let Some((secret, keys)) = guide.secret {
+        let synced = world.api.get(&secret_path(guide, secret)).await?;
+        for (key, path) in keys {
+            let found = value_of(&synced, key)?;
+            anyhow::ensure!(found == read(path).await?, "key {key} differs from {path}");
+        }
+    }
     let (name, path, value) = guide.rotation;
     world.emulator.set_secret(guide.vault, name, value);
     until("the rotated value is in the file", PATIENCE, async || {
         Ok((read(path).await? == value).then_some(()))
     })
+    .await?;
+    let Some((secret, keys)) = guide.secret else { return Ok(()) };
+    let (key, _) = keys.iter().find(|(_, file)| *file == path).context("a key of that file")?;
+    until("the rotated value is in the Secret", PATIENCE, async || {
+        let synced = world.api.get(&secret_path(guide, secret)).await?;
+        Ok((value_of(&synced, key)? == value).then_some(()))
+    })
     .await
+}
+
+fn secret_path(guide: &Guide, name: &str) -> String {
+    format!("/api/v1/namespaces/{}/secrets/{name}", guide.namespace)
 }
 
 /// The pod's start, as the guide's reader sees it.

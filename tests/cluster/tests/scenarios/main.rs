@@ -29,6 +29,7 @@ mod pipeline;
 mod reader;
 mod rights;
 mod rolling;
+mod synced;
 mod upheaval;
 mod webhook;
 mod workloads;
@@ -172,6 +173,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
             &[
                 gate::ALL,
                 workloads::ALL,
+                synced::ALL,
                 guides::ALL,
                 rights::ALL,
                 order::ALL,

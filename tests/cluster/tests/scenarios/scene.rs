@@ -1,8 +1,10 @@
 //! The stage of one scenario: a namespace with a ServiceAccount, an identity, a vault and a class,
 //! and words for what scenarios do in it.
 
-use crate::world::{PATIENCE, TENANT, World, has_condition, until};
+use crate::world::{PATIENCE, TENANT, World, has_condition, run, until};
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use keysluice_cluster::layout::ISSUER;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -231,6 +233,17 @@ impl Scene {
         .await
     }
 
+    /// Applies what `keysluice rbac` prints with these arguments, as docs/secrets-sync.md has it.
+    pub(crate) async fn grant(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let binary = std::env::var_os("KEYSLUICE_BINARY").context("KEYSLUICE_BINARY is not set")?;
+        let mut command = tokio::process::Command::new(binary);
+        command.arg("rbac").args(arguments);
+        let printed = run(command, None).await?;
+        let apply = ["apply", "--server-side", "--filename", "-"];
+        self.world.kubectl_with(&apply, Some(&printed)).await?;
+        Ok(())
+    }
+
     /// Creates what must be refused; gives the message.
     pub(crate) async fn refused(&self, collection: &str, object: &Value) -> anyhow::Result<String> {
         match self.create(collection, object).await {
@@ -249,6 +262,12 @@ impl Scene {
         };
         Ok(events["items"].as_array().context("no list")?.iter().filter(about).map(text).collect())
     }
+}
+
+/// What a Kubernetes Secret has under a key.
+pub(crate) fn value_of(secret: &Value, key: &str) -> anyhow::Result<String> {
+    let text = secret["data"][key].as_str().with_context(|| format!("no key {key}"))?;
+    Ok(String::from_utf8(BASE64_STANDARD.decode(text)?)?)
 }
 
 fn labels(app: &str) -> Value {

@@ -1,0 +1,51 @@
+//! What Secrets cost; only the released binary has to keep within it.
+
+use super::{cluster_env, run_ready};
+use crate::support::TestEnv;
+use keysluice_emulator::CallKind;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const MAX_RESIDENT_KIB: u64 = 4 * 1024;
+
+/// Fifty files, and five Secrets of ten each.
+fn large_plan(env: &TestEnv) -> Value {
+    let names: Vec<String> = (0..50).map(|index| format!("s{index}")).collect();
+    for name in &names {
+        env.emulator.set_secret("shop", name, "x".repeat(200).as_str());
+    }
+    let files: Vec<Value> = names.iter().map(|name| env.file(name, name)).collect();
+    let mut plan = env.plan(&files);
+    plan["kubernetes"] = json!({"directory": "/api"});
+    let secrets = names.chunks(10).enumerate().map(|(index, names)| {
+        let key = |name: &String| json!({"key": name, "volume": "v", "path": name});
+        let data: Vec<Value> = names.iter().map(key).collect();
+        json!({"name": format!("db-{index}"), "type": "Opaque", "class": "kv", "data": data})
+    });
+    plan["secrets"] = secrets.collect();
+    plan
+}
+
+fn resident_kib(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn fifty_files_and_five_secrets_take_four_mebibytes() {
+    let env = cluster_env();
+    let begun = Instant::now();
+    let plan = large_plan(&env);
+    let sidecar = run_ready(&env, &plan);
+    let ready = begun.elapsed();
+    std::thread::sleep(Duration::from_secs(3));
+    let resident = resident_kib(sidecar.child.id());
+    let requests = env.emulator.requests();
+    let patches = requests.iter().filter(|request| request.kind == CallKind::SecretPatch).count();
+    println!("ready after {ready:?}, {patches} patches, {resident} KiB resident");
+    assert_eq!(patches, 15, "look, create, own");
+    if std::env::var_os("KEYSLUICE_TEST_BINARY").is_some() {
+        assert!(resident <= MAX_RESIDENT_KIB, "{resident} KiB");
+    }
+}
