@@ -58,7 +58,7 @@ pub const GUIDES: &[Guide] = &[
     },
     Guide {
         directory: "secret-sync",
-        title: "Several objects in one volume, an alias, a mode, a Kubernetes Secret, rotation in place",
+        title: "Several objects in one volume, an alias, a mode, a Kubernetes Secret, rotation",
         workload: "pod.yaml",
         namespace: "keyvault-demo",
         vault: "keyvault-demo-001",
