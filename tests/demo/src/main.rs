@@ -2,11 +2,10 @@
 //! terminal.
 
 mod figures;
+mod secret;
 mod teller;
 
 use anyhow::{Context as _, ensure};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use clap::Parser;
 use keysluice_demo::{
     Binaries, GUIDES, Guide, Pod, Stage, TENANT, Webhook, install_crypto_provider,
@@ -222,12 +221,7 @@ impl Scene<'_> {
             tell.good(&format!("{path}: {first_line}"));
         }
         self.check_calls()?;
-        if let Some((name, _)) = guide.secret {
-            let (namespace, keys) = (guide.namespace, self.check_secret()?);
-            tell.good(&format!(
-                "Secret {namespace}/{name}: {keys}, written before the gate opened"
-            ));
-        }
+        self.secret_is_there()?;
         tell.good(&format!("ready {:.0} ms after exec", ready.as_secs_f64() * 1000.0));
 
         let (secret, path, value) = guide.rotation;
@@ -242,19 +236,7 @@ impl Scene<'_> {
             elapsed.as_secs_f64()
         ));
 
-        if let Some((name, _)) = guide.secret {
-            let begun = Instant::now();
-            while self.secret_value(path)? != value {
-                pod.sidecar.ensure_running()?;
-                ensure!(begun.elapsed() < Duration::from_secs(5), "the Secret does not follow");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            let elapsed = begun.elapsed().as_millis();
-            tell.good(&format!(
-                "Secret {}/{name} has it too, {elapsed} ms after the file",
-                guide.namespace
-            ));
-        }
+        self.secret_follows(&mut pod).await?;
 
         let memory = pod.sidecar.memory_kib("VmRSS")?;
         let asked = Instant::now();
@@ -283,26 +265,6 @@ impl Scene<'_> {
             "calls: {tokens} token, {imds} IMDS, {secrets} secret, {keys} key, 0 x 401"
         ));
         Ok(())
-    }
-
-    /// The guide's Secret has the content of its files; gives its keys.
-    fn check_secret(&self) -> anyhow::Result<String> {
-        let (_, keys) = self.guide.secret.context("this guide has no Secret")?;
-        for (path, expected) in self.guide.promises {
-            ensure!(self.secret_value(path)? == *expected, "the Secret does not have {path}");
-        }
-        let keys: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
-        Ok(keys.join(", "))
-    }
-
-    /// What the guide's Secret holds for a file of the application.
-    fn secret_value(&self, path: &str) -> anyhow::Result<String> {
-        let (name, keys) = self.guide.secret.context("this guide has no Secret")?;
-        let (key, _) = keys.iter().find(|(_, file)| *file == path).context("no key for it")?;
-        let secret = self.emulator.secret(self.guide.namespace, name);
-        let secret = secret.context("the Secret was not written")?.object();
-        let value = secret["data"][key].as_str().unwrap_or_default();
-        Ok(String::from_utf8(BASE64_STANDARD.decode(value)?)?)
     }
 
     async fn explain(&self, manifest: &Path, output: &str) -> anyhow::Result<String> {
