@@ -26,6 +26,7 @@ mod other_webhook;
 mod pages;
 mod peers;
 mod pipeline;
+mod reactions;
 mod reader;
 mod rights;
 mod rolling;
@@ -180,6 +181,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 other_webhook::ALL,
                 admission::ALL,
                 pipeline::ALL,
+                reactions::ALL,
                 pages::ALL,
             ]
         };

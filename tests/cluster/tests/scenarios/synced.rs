@@ -18,7 +18,7 @@ const SECRET: &str = "db-synced";
 const SHOWN: &str = "echo \"$DB $(cat /mnt/k/password)\"";
 
 /// The class `synced`, which makes a Secret of the vault's secret `db`.
-async fn class(scene: &Scene) -> anyhow::Result<Value> {
+pub(crate) async fn class(scene: &Scene) -> anyhow::Result<Value> {
     let mut class = scene.class_object("synced", &["db"], &json!({}));
     class["metadata"]["namespace"] = scene.namespace.clone().into();
     class["spec"]["secretObjects"] = json!([{"secretName": SECRET, "type": "Opaque",
@@ -27,7 +27,7 @@ async fn class(scene: &Scene) -> anyhow::Result<Value> {
 }
 
 /// A template with the class's volume, a variable and a volume of its Secret, and no token.
-fn template(scene: &Scene, name: &str, script: &str) -> Value {
+pub(crate) fn template(scene: &Scene, name: &str, script: &str) -> Value {
     let mut template = scene.template(name, script);
     let spec = &mut template["spec"];
     spec["automountServiceAccountToken"] = false.into();
@@ -43,7 +43,7 @@ fn template(scene: &Scene, name: &str, script: &str) -> Value {
     template
 }
 
-fn deployment(scene: &Scene, name: &str, replicas: usize) -> Value {
+pub(crate) fn deployment(scene: &Scene, name: &str, replicas: usize) -> Value {
     let script = format!("{SHOWN}; sleep infinity");
     json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": name, "namespace": scene.namespace},
@@ -52,7 +52,7 @@ fn deployment(scene: &Scene, name: &str, replicas: usize) -> Value {
 }
 
 /// Applies what `keysluice rbac -n NAMESPACE` prints of the cluster.
-async fn grant(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn grant(scene: &Scene) -> anyhow::Result<()> {
     let kubeconfig = scene.world.layout.kubeconfig().display().to_string();
     scene.grant(&["-n", &scene.namespace, "--kubeconfig", &kubeconfig]).await
 }
