@@ -61,6 +61,12 @@ struct Reader<'a> {
     commands: BTreeSet<String>,
 }
 
+/// The policy that stays after an uninstall.
+const SECRET_TYPES: &str = concat!(
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/",
+    "keysluice-secret-types"
+);
+
 impl<'a> Reader<'a> {
     async fn of(stage: &'a Stage) -> Self {
         let path = stage.directory.path().join("bin");
@@ -161,6 +167,8 @@ impl<'a> Reader<'a> {
 
         self.give("kubectl create -f webhook-config/chart/crds").await;
         self.with_own_images().await;
+        self.give("kubectl apply -f webhook-config/secret-types.yaml").await;
+        assert!(get(self.stage, SECRET_TYPES).await.is_some());
         self.stop_refusing().await;
         self.give("kubectl delete --ignore-not-found -f webhook-config/install.yaml").await;
         let namespace = format!("/api/v1/namespaces/{NAMESPACE}");

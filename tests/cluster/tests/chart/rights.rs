@@ -61,8 +61,8 @@ async fn the_webhook_may_do_exactly_this() {
     let mut own = cluster.clone();
     own.extend(["get", "patch"].map(|verb| format!("{verb} secrets/keysluice-tls")));
     own.insert("create secrets".to_owned());
-    // The switch: match conditions ask for it, and nothing else does.
-    own.insert("enforce admission".to_owned());
+    // The switches: match conditions ask for them, and nothing else does.
+    own.extend(["enforce", "guard"].map(|verb| format!("{verb} admission")));
     stage
         .until("the roles are known", async || {
             rights(&stage, WEBHOOK, NAMESPACE).await.len() >= own.len()
