@@ -22,7 +22,6 @@ fn shared(mut spec: Value, reaction: &str) -> (Value, Value) {
 }
 
 async fn a_signal_reaches_the_first_process_of_the_container(scene: &Scene) -> anyhow::Result<()> {
-    scene.class("class", &["db"], &json!({})).await?;
     let script = "trap 'echo reloaded $(cat /mnt/s/db)' HUP; echo up; \
         while true; do sleep 1 & wait $!; done";
     let mut pod = scene.pod("reload", script);
@@ -67,8 +66,8 @@ async fn a_restarted_container_has_the_new_value_of_its_variable(
 }
 
 async fn an_init_container_fetches_once_and_its_job_completes(scene: &Scene) -> anyhow::Result<()> {
-    scene.class("class", &["db"], &json!({"mode": "init"})).await?;
     let mut template = scene.template("once", "cat /mnt/s/db");
+    template["metadata"]["annotations"] = json!({"keysluice.dev/mode": "init"});
     template["spec"]["restartPolicy"] = "Never".into();
     let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
         "spec": {"template": template, "backoffLimit": 0}});
