@@ -108,22 +108,24 @@ impl Secrets {
         }
     }
 
-    /// Those to be made now. A Secret waits until its volumes have a generation.
+    /// The one to be made now, if none is under way: a Secret and its answer may take a mebibyte
+    /// each several times over. It waits until its volumes have a generation.
     pub(super) fn take_due(
         &mut self,
         now: Time,
         has_generation: impl Fn(usize) -> bool,
-    ) -> Vec<usize> {
-        let mut due = Vec::new();
-        for (index, row) in self.rows.iter_mut().enumerate() {
-            let is_due = row.due_at.is_some_and(|at| at <= now) || !row.done && row.failures == 0;
-            if is_due && !row.in_flight && row.volumes.iter().all(|&volume| has_generation(volume))
-            {
-                (row.in_flight, row.due_at) = (true, None);
-                due.push(index);
-            }
+    ) -> Option<usize> {
+        if self.rows.iter().any(|row| row.in_flight) {
+            return None;
         }
-        due
+        let due = self.rows.iter().enumerate().filter(|(_, row)| {
+            let is_due = row.due_at.is_some_and(|at| at <= now) || !row.done && row.failures == 0;
+            is_due && row.volumes.iter().all(|&volume| has_generation(volume))
+        });
+        let (index, _) = due.min_by_key(|(_, row)| row.due_at)?;
+        let row = &mut self.rows[index];
+        (row.in_flight, row.due_at) = (true, None);
+        Some(index)
     }
 
     /// One was made, or not.
@@ -150,7 +152,9 @@ impl Secrets {
 
     /// When something is due; with `is_waiting` files have arrived, and only Secrets are missing.
     pub(super) fn wake_at(&self, is_waiting: bool) -> Option<Time> {
-        let due = self.rows.iter().filter(|row| !row.in_flight).filter_map(|row| row.due_at);
+        // The end of the one under way wakes the others.
+        let is_busy = self.rows.iter().any(|row| row.in_flight);
+        let due = self.rows.iter().filter(|_| !is_busy).filter_map(|row| row.due_at);
         let deadline = self.deadline.filter(|_| is_waiting && !self.are_done());
         due.chain(deadline).min()
     }

@@ -10,7 +10,7 @@ impl Machine {
     pub(super) fn sync(&mut self, now: Time, actions: &mut Vec<Action>) {
         let has_generation = |volume| self.committed_all || self.schedule.has_generation(volume);
         let due = self.secrets.take_due(now, has_generation);
-        actions.extend(due.into_iter().map(|secret| Action::Sync { secret }));
+        actions.extend(due.map(|secret| Action::Sync { secret }));
         if self.refreshed && self.secrets.are_settled(now) {
             self.refreshed = false;
             actions.push(Action::Refreshed);

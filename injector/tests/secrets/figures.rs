@@ -1,9 +1,10 @@
 //! What Secrets cost; only the released binary has to keep within it.
 
 use super::{cluster_env, run_ready};
-use crate::support::TestEnv;
+use crate::support::{Cgroup, TestEnv, loudly};
 use keysluice_emulator::CallKind;
 use serde_json::{Value, json};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const MAX_RESIDENT_KIB: u64 = 4 * 1024;
@@ -30,6 +31,43 @@ fn resident_kib(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// What the webhook gives the process beside its tmpfs.
+const LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
+/// A Secret holds a mebibyte; the process has to hold it several times over.
+#[test]
+fn the_largest_secrets_fit_into_the_memory_of_the_sidecar() {
+    let env = cluster_env();
+    let names: Vec<String> = (0..40).map(|index| format!("l{index}")).collect();
+    for name in &names {
+        env.emulator.set_secret("shop", name, "x".repeat(25_000).as_str());
+    }
+    let files: Vec<Value> = names.iter().map(|name| env.file(name, name)).collect();
+    let mut plan = env.plan(&files);
+    plan["kubernetes"] = json!({"directory": "/api"});
+    let key = |name: &String| json!({"key": name, "volume": "v", "path": name});
+    let data: Vec<Value> = names.iter().map(key).collect();
+    let secret = |index: usize| {
+        let name = format!("db-{index}");
+        json!({"name": name, "type": "Opaque", "class": "kv", "data": data})
+    };
+    plan["secrets"] = (0..4).map(secret).collect();
+    let Some(cgroup) = Cgroup::new(LIMIT_BYTES) else {
+        loudly("the largest Secrets", "a memory cgroup cannot be made here");
+        return;
+    };
+    let mut command = env.command(&plan, &["run"]);
+    command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+    command.env("KUBERNETES_SERVICE_PORT", env.emulator.https_port().to_string());
+    let child = cgroup.wrap(&command).stdout(Stdio::null()).spawn().unwrap();
+    let sidecar = env.sidecar(child, &plan);
+    assert!(sidecar.ready().status.success());
+    assert!(sidecar.refresh().1);
+    println!("peak {} KiB", cgroup.peak_bytes() / 1024);
+    assert_eq!(cgroup.kills(), 0);
+    drop(sidecar);
 }
 
 #[test]
