@@ -56,7 +56,7 @@ impl Reactor {
         if problems.is_empty() {
             return Ok(format!("SIG{} sent to {}", signal.as_str(), sent.join(", ")));
         }
-        let text = format_args!("SIG{}: {}", signal.as_str(), problems.join("; "));
+        let text = format!("SIG{}: {}", signal.as_str(), problems.join("; "));
         Err(Fault::new(KS651, Class::Transient, text))
     }
 

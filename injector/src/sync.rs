@@ -107,7 +107,7 @@ impl Syncer {
                 return Ok(synced);
             }
         }
-        let text = format_args!("{}: others change it all the time", target.name());
+        let text = format!("{}: others change it all the time", target.name());
         Err(Fault::new(KS646, Class::Transient, text))
     }
 }
@@ -130,7 +130,7 @@ impl Target<'_> {
             return Ok(Some(Synced::Written));
         };
         if found.is_going() {
-            let text = format_args!("{}: it is being deleted", self.name());
+            let text = format!("{}: it is being deleted", self.name());
             return Err(Fault::new(KS646, Class::Transient, text));
         }
         let holder = found.holder(&self.secret.class);
@@ -178,7 +178,7 @@ impl Target<'_> {
         if memory.takeovers <= MAX_TAKEOVERS {
             return Ok(());
         }
-        let text = format_args!("{}: the driver wrote it {MAX_TAKEOVERS} times", self.name());
+        let text = format!("{}: the driver wrote it {MAX_TAKEOVERS} times", self.name());
         Err(Fault::new(KS648, Class::Slow, text))
     }
 
@@ -196,7 +196,7 @@ impl Target<'_> {
             return Ok(());
         };
         let (name, namespace) = (&self.secret.name, &self.syncer.api.pod.namespace);
-        let text = format_args!(
+        let text = format!(
             "{}: {problem}; `kubectl delete secret {name} -n {namespace}` lets the sidecar create \
              it again",
             self.name()

@@ -90,7 +90,7 @@ fn value(secret: &SyncedSecret, key: &SecretKey, file: &Content) -> Result<Conte
         Err(error) => unreadable(&error),
     };
     let SecretKey { key, path, .. } = key;
-    let text = format_args!("Secret {:?}: {key} needs {what}; file {path} {problem}", secret.name);
+    let text = format!("Secret {:?}: {key} needs {what}; file {path} {problem}", secret.name);
     Err(Fault::new(KS647, Class::Slow, text))
 }
 
