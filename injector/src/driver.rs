@@ -4,7 +4,7 @@ use crate::clock::{Alarm, since_boot};
 use crate::fault::{Class, Fault};
 use crate::fetch::{Fetcher, Progress};
 use crate::log;
-use crate::react::Reactor;
+use crate::react::{Attempt, Reactor};
 use crate::refresh::{Action, Event, Machine, Report};
 use crate::sync::{Data, Synced, Syncer};
 use keysluice_plan::reason::KS608;
@@ -45,7 +45,7 @@ impl Driver {
         }
     }
 
-    /// Lets Secrets be made, and the application be told of changes.
+    /// Adds what makes Secrets, and what carries out the reaction.
     pub(crate) fn with(self, syncer: Option<Syncer>, reactor: Option<Reactor>) -> Self {
         Self { syncer: syncer.map(Arc::new), reactor: reactor.map(Arc::new), ..self }
     }
@@ -108,11 +108,11 @@ impl Driver {
     }
 
     /// Begins to tell the application.
-    pub(crate) fn react(&mut self) {
+    pub(crate) fn react(&mut self, attempt: Attempt) {
         let (tx, reactor) = (self.event_tx.clone(), self.reactor.clone());
         self.rounds.spawn(async move {
             let result = match reactor {
-                Some(reactor) => reactor.react().await,
+                Some(reactor) => reactor.react(attempt).await,
                 None => Ok("none".to_owned()),
             };
             let _ = tx.send(Event::Reacted(result));

@@ -88,7 +88,7 @@ async fn fetch_and_write(
                 // Only `run` has these.
                 Action::Commit { .. }
                 | Action::RemovePrevious { .. }
-                | Action::React
+                | Action::React { .. }
                 | Action::Refreshed => {}
             }
         }

@@ -7,8 +7,9 @@ use crate::http::{self, Http};
 use crate::redact::short;
 use keysluice_plan::reason::{KS651, KS652};
 use keysluice_plan::{ReactionAction, ReactionSignal};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// An application that does not answer within this time has not accepted the request.
@@ -16,18 +17,29 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Of an answer no more is read.
 const MAX_ANSWER_BYTES: usize = 4096;
 
+/// How a reaction is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// For all containers.
+    First,
+    /// For the containers that the attempt before did not reach.
+    Retry,
+}
+
 /// Carries out the reaction of a Plan.
 #[derive(Debug)]
 pub(crate) struct Reactor {
     action: ReactionAction,
     http: Arc<Http>,
     proc: PathBuf,
+    /// Containers that got the signal, although another one did not.
+    reached: Mutex<BTreeSet<String>>,
 }
 
 impl Reactor {
     /// With the client of `http`.
     pub(crate) fn new(action: ReactionAction, http: Arc<Http>) -> Self {
-        Self { action, http, proc: PathBuf::from("/proc") }
+        Self { action, http, proc: PathBuf::from("/proc"), reached: Mutex::default() }
     }
 
     /// Tells the application; answers with what was done.
@@ -35,7 +47,10 @@ impl Reactor {
     /// # Errors
     /// KS651 where no process could be signalled, KS652 where the application does not accept the
     /// request.
-    pub(crate) async fn react(&self) -> Result<String, Fault> {
+    pub(crate) async fn react(&self, attempt: Attempt) -> Result<String, Fault> {
+        if attempt == Attempt::First {
+            self.reached().clear();
+        }
         match &self.action {
             ReactionAction::Signal { signal, containers } => self.signal(*signal, containers),
             ReactionAction::Restart { containers } => self.signal(ReactionSignal::Term, containers),
@@ -43,13 +58,24 @@ impl Reactor {
         }
     }
 
-    /// All containers get the signal, also if one of them cannot.
+    fn reached(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All containers get the signal, also if one of them cannot; a retry is for that one alone.
     fn signal(&self, signal: ReactionSignal, containers: &[String]) -> Result<String, Fault> {
         let mut sent = Vec::new();
         let mut problems = Vec::new();
+        let mut reached = self.reached();
         for container in containers {
+            if reached.contains(container) {
+                continue;
+            }
             match process::signal(&self.proc, container, signal) {
-                Ok(id) => sent.push(format!("container {container:?} (process {id})")),
+                Ok(id) => {
+                    reached.insert(container.clone());
+                    sent.push(format!("container {container:?} (process {id})"));
+                }
                 Err(problem) => problems.push(format!("container {container:?}: {problem}")),
             }
         }
@@ -76,5 +102,56 @@ impl Reactor {
         }
         body.map_err(|error| fault(&error.to_string()))?;
         Ok(format!("POST {url} answered {}", status.as_u16()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Environment;
+    use std::io::Write as _;
+    use std::process::{Child, Command};
+
+    /// A process that ignores the signal of the test, and its place in a `/proc` of ours.
+    struct Sleeper(Child);
+
+    impl Sleeper {
+        fn of(proc: &std::path::Path, container: &str) -> Self {
+            let child = Command::new("sleep").arg("60").spawn().unwrap();
+            let directory = proc.join(child.id().to_string());
+            std::fs::create_dir(&directory).unwrap();
+            for (name, text) in [
+                ("status", "PPid:\t0\n".to_owned()),
+                ("environ", format!("{}={container}\0", keysluice_plan::CONTAINER_ENV)),
+            ] {
+                let mut file = std::fs::File::create(directory.join(name)).unwrap();
+                file.write_all(text.as_bytes()).unwrap();
+            }
+            Self(child)
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_retry_is_for_the_containers_that_were_not_reached() {
+        let proc = tempfile::tempdir().unwrap();
+        let containers = vec!["a".to_owned(), "b".to_owned()];
+        let action = ReactionAction::Signal { signal: ReactionSignal::Winch, containers };
+        let http = Arc::new(Http::new(None, &Environment::default()).unwrap());
+        let reactor = Reactor { proc: proc.path().to_owned(), ..Reactor::new(action, http) };
+        let _a = Sleeper::of(proc.path(), "a");
+        let fault = reactor.react(Attempt::First).await.unwrap_err();
+        assert!(fault.message.contains("container \"b\"") && !fault.message.contains("\"a\""));
+        let _b = Sleeper::of(proc.path(), "b");
+        let done = reactor.react(Attempt::Retry).await.unwrap();
+        assert!(done.contains("container \"b\"") && !done.contains("\"a\""), "{done}");
+        let all = reactor.react(Attempt::First).await.unwrap();
+        assert!(all.contains("\"a\"") && all.contains("\"b\""), "{all}");
     }
 }

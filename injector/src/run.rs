@@ -200,7 +200,7 @@ impl Sidecar {
             Action::Sync { secret } => {
                 self.driver.sync(secret, sync::data_of(&self.plan, &self.volumes, secret));
             }
-            Action::React => self.driver.react(),
+            Action::React { attempt } => self.driver.react(attempt),
             // Only `once` has it.
             Action::CommitAll => {}
             Action::Report(report) => driver::report(&report),

@@ -3,6 +3,7 @@
 use super::Swap;
 use crate::fault::Fault;
 use crate::fetch::Progress;
+use crate::react::Attempt;
 use crate::sync::Synced;
 use keysluice_plan::RelativePath;
 
@@ -71,7 +72,7 @@ pub(crate) enum Action {
     /// Make this Secret of the current generations; answer with [`Event::Synced`].
     Sync { secret: usize },
     /// Tell the application that files have changed; answer with [`Event::Reacted`].
-    React,
+    React { attempt: Attempt },
     /// Every volume has its first generation, and every Secret was made: open the gate.
     Ready,
     /// A refresh on demand is over.

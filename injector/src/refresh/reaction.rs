@@ -5,6 +5,7 @@ use super::schedule::Settings;
 use crate::backoff::{self, Jitter, Stage};
 use crate::clock::Time;
 use crate::fault::Class;
+use crate::react::Attempt;
 use keysluice_plan::{Plan, Reaction as Wanted, ReactionAction, RelativePath};
 use std::time::Duration;
 
@@ -70,20 +71,22 @@ impl Reaction {
         self.due_at.is_some() || self.in_flight
     }
 
-    /// Whether it is to be carried out now. A change that comes meanwhile is one more reaction.
-    pub(super) fn take_due(&mut self, secrets_are_settled: bool, now: Time) -> bool {
+    /// Whether it is to be carried out now, and how. A change that comes meanwhile is one more
+    /// reaction.
+    pub(super) fn take_due(&mut self, secrets_are_settled: bool, now: Time) -> Option<Attempt> {
         let is_due = self.due_at.is_some_and(|at| at <= now);
         if !is_due || self.in_flight || !secrets_are_settled {
-            return false;
+            return None;
         }
         (self.in_flight, self.due_at) = (true, None);
-        true
+        Some(if self.failures == 0 { Attempt::First } else { Attempt::Retry })
     }
 
     /// It was carried out, or failed: then it is tried again.
     pub(super) fn done(&mut self, worked: bool, now: Time) {
         self.in_flight = false;
-        if worked {
+        if worked || self.due_at.is_some() {
+            // What changed meanwhile is a reaction of its own, for all containers.
             self.failures = 0;
             return;
         }
@@ -91,7 +94,7 @@ impl Reaction {
         let stage = Stage::Running { interval: LONGEST_PAUSE };
         let delay = backoff::delay(stage, Class::Transient, self.failures);
         let pause = self.jitter.spread(delay);
-        self.due_at.get_or_insert(now + pause);
+        self.due_at = Some(now + pause);
     }
 
     /// When it is due.
@@ -127,13 +130,13 @@ mod tests {
         let mut reaction = reaction(1, &http(), &[], 0);
         reaction.changed(&paths(&["a"]), SECOND);
         reaction.changed(&paths(&["b"]), 2 * SECOND);
-        assert!(!reaction.take_due(true, 2 * SECOND));
-        assert!(!reaction.take_due(false, 3 * SECOND), "a Secret is not written yet");
-        assert!(reaction.take_due(true, 3 * SECOND));
+        assert_eq!(reaction.take_due(true, 2 * SECOND), None);
+        assert_eq!(reaction.take_due(false, 3 * SECOND), None, "a Secret is not written yet");
+        assert_eq!(reaction.take_due(true, 3 * SECOND), Some(Attempt::First));
         reaction.changed(&paths(&["a"]), 4 * SECOND);
-        assert!(!reaction.take_due(true, 9 * SECOND), "the first is under way");
+        assert_eq!(reaction.take_due(true, 9 * SECOND), None, "the first is under way");
         reaction.done(true, 9 * SECOND);
-        assert!(reaction.take_due(true, 9 * SECOND));
+        assert_eq!(reaction.take_due(true, 9 * SECOND), Some(Attempt::First));
         reaction.done(true, 9 * SECOND);
         assert!(!reaction.is_pending() && reaction.wake_at().is_none());
     }
@@ -183,13 +186,20 @@ mod tests {
         let mut now = SECOND;
         reaction.changed(&paths(&["a"]), now);
         let mut pauses = Vec::new();
-        for _ in 0..12 {
+        for round in 0..12 {
             now = reaction.wake_at().unwrap();
-            assert!(reaction.take_due(true, now));
+            let expected = if round == 0 { Attempt::First } else { Attempt::Retry };
+            assert_eq!(reaction.take_due(true, now), Some(expected));
             reaction.done(false, now);
             pauses.push(reaction.wake_at().unwrap().saturating_sub(now));
         }
         assert!(pauses[0] < 2 * SECOND && pauses[11] > 100 * SECOND, "{pauses:?}");
         assert!(pauses.iter().all(|pause| *pause <= 132 * SECOND));
+        // A change that comes while one fails is for all containers again.
+        now = reaction.wake_at().unwrap();
+        assert_eq!(reaction.take_due(true, now), Some(Attempt::Retry));
+        reaction.changed(&paths(&["a"]), now);
+        reaction.done(false, now);
+        assert_eq!(reaction.take_due(true, now + TOGETHER), Some(Attempt::First));
     }
 }

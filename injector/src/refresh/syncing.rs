@@ -69,9 +69,8 @@ impl Machine {
     /// Tells the application, when its files and Secrets are there.
     pub(super) fn react(&mut self, now: Time, actions: &mut Vec<Action>) {
         let are_settled = self.secrets_are_settled();
-        if self.reaction.take_due(are_settled, now) {
-            actions.push(Action::React);
-        }
+        let attempt = self.reaction.take_due(are_settled, now);
+        actions.extend(attempt.map(|attempt| Action::React { attempt }));
     }
 
     pub(super) fn reacted(
