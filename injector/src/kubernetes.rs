@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A Secret holds 1 MiB, which base64 makes a third larger, and what else stands in the object.
+/// A Secret holds 1 MiB, in base64 a third more; the rest is for its metadata.
 const MAX_OBJECT_BYTES: usize = 2 * 1024 * 1024;
 /// No file of the projected volume is larger.
 const MAX_FILE_BYTES: u64 = 256 * 1024;

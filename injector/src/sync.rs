@@ -16,7 +16,7 @@ use crate::log;
 use crate::redact::short;
 use found::{Found, Holder};
 use keysluice_plan::reason::{KS644, KS645, KS646, KS648};
-use keysluice_plan::{Owner, Plan, SyncedSecret};
+use keysluice_plan::{CLASS_ANNOTATION, DRIVER_LABEL, MANAGED_LABEL, Owner, Plan, SyncedSecret};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -26,14 +26,6 @@ use zeroize::Zeroizing;
 
 /// Field manager of the content.
 const MANAGER: &str = "keysluice";
-/// Label of every Secret of ours.
-pub(crate) const MANAGED_LABEL: &str = "keysluice.dev/managed";
-/// Annotation with the class that declares the Secret.
-pub(crate) const CLASS_ANNOTATION: &str = "keysluice.dev/class";
-/// Annotation of a Secret that gets no owner.
-const KEEP_ANNOTATION: &str = "keysluice.dev/keep";
-/// Label of a Secret of the Secrets Store CSI driver.
-const DRIVER_LABEL: &str = "secrets-store.csi.k8s.io/managed";
 /// How often others may come first before it is a failure.
 const MAX_ROUNDS: usize = 8;
 /// How often a Secret is taken from a driver that writes it again.

@@ -106,16 +106,6 @@ pub(super) fn check(pod: &Pod<'_>) -> Result<(), TooLarge> {
     Ok(())
 }
 
-/// Whether a name could be a volume's: a DNS label.
-pub(super) fn is_label(name: &str) -> bool {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !name.is_empty()
-        && name.len() <= MAX_LABEL_BYTES
-        && name.bytes().all(is_inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-}
-
 #[cfg(test)]
 #[path = "bounds_tests.rs"]
 mod tests;

@@ -1,6 +1,7 @@
 use super::super::testing::{account, csi_volume, facts, labelled, run, run_with, settings};
 use super::*;
 use crate::patch::STORED_LIMIT_BYTES;
+use keysluice_plan::is_label;
 use serde_json::{Value, json};
 
 fn containers(count: usize) -> Value {

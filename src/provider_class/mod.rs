@@ -36,6 +36,7 @@ pub use doubts::MAX_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub(crate) use resolved::Plans;
+pub(crate) use secret_objects::is_never_made;
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
 pub(crate) use unfilled::{is_guid, is_placeholder};
 

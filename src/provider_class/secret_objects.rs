@@ -8,6 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Types that Kubernetes or Helm trusts: a Secret of one gives rights, or is a release.
 const NEVER_MADE: [&str; 3] =
     ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
+
+/// Whether Secrets of this type are never made.
+pub(crate) fn is_never_made(secret_type: &str) -> bool {
+    NEVER_MADE.contains(&secret_type)
+}
+
 const TLS: &str = "kubernetes.io/tls";
 /// Keys without which the API server refuses a Secret; one of each entry's.
 const REQUIRED: &[(&str, &[&str])] = &[
@@ -84,7 +90,7 @@ impl SecretObject {
         if !is_object_name(&self.secret_name) {
             return Err(SecretObjectCause::Name(self.secret_name.clone()));
         }
-        if NEVER_MADE.contains(&self.secret_type.as_str()) {
+        if is_never_made(&self.secret_type) {
             return Err(SecretObjectCause::Type(self.secret_type.clone()));
         }
         let mut keys = BTreeSet::new();

@@ -137,9 +137,9 @@ reasons! { SERVER:
         "write names of Kubernetes objects: lower-case letters, digits, - and ., at most 253 \
          characters; set type, such as Opaque";
     KS742
-        "a class makes a Secret whose type is a credential of the cluster"
-        "set another type, such as Opaque: the API server writes or accepts tokens in Secrets of \
-         this type";
+        "a class makes a Secret of a type that Kubernetes or Helm trusts"
+        "set another type, such as Opaque: a Secret of this type holds a token of the cluster, or \
+         a release of Helm";
     KS743
         "two classes make one Secret with different types"
         "set the same type in both classes, or different names: the type of a Secret cannot be \

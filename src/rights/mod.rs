@@ -21,20 +21,15 @@ pub(crate) use objects::{account_role, document};
 pub use policy::{POLICY, POLICY_NAME, check_policy};
 pub use workload::Workload;
 
-use crate::provider_class::{ProviderClass, SecretObject};
+use crate::provider_class::{ProviderClass, SecretObject, is_never_made};
 use crate::reason;
-use names::{is_label, is_subdomain};
+use keysluice_plan::{DRIVER_LABEL, MANAGED_LABEL, is_label, is_object_name};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Types with which a Secret is, or becomes, a credential of the cluster.
-const CREDENTIALS: [&str; 2] =
-    ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"];
 /// Labels of Secrets that may be taken over: our own and the CSI driver's.
-const MARKS: [&str; 2] = [MANAGED_LABEL, "secrets-store.csi.k8s.io/managed"];
-/// Label of the Secrets that a sidecar writes.
-const MANAGED_LABEL: &str = "keysluice.dev/managed";
+const MARKS: [&str; 2] = [MANAGED_LABEL, DRIVER_LABEL];
 
 /// Namespace and name.
 pub type Place = (String, String);
@@ -116,7 +111,7 @@ impl Grants {
 
     /// Whether namespace and name are valid, and so lead to no other path of the API.
     pub fn is_path_safe((namespace, name): &Place) -> bool {
-        is_label(namespace) && is_subdomain(name)
+        is_label(namespace) && is_object_name(name)
     }
 
     /// Looks at the metadata of a Secret that exists: a right on it is refused if it belongs to
@@ -140,7 +135,7 @@ impl Found {
         if !is_label(namespace) {
             self.fault(name_error(&workload.owner, "namespace", namespace));
         }
-        if !is_subdomain(account) {
+        if !is_object_name(account) {
             self.fault(name_error(&workload.owner, "ServiceAccount", account));
         }
         let mut names = BTreeSet::new();
@@ -163,14 +158,14 @@ impl Found {
     ) {
         let at = format!("SecretProviderClass {namespace}/{}: secretObjects[{index}]", class.name);
         let (name, secret_type) = (&secret.secret_name, &secret.secret_type);
-        if !is_subdomain(name) {
+        if !is_object_name(name) {
             self.fault(name_error(&at, "secretName", name));
         }
         if secret_type.is_empty() {
             self.fault(RightsError::NoType { place: at });
             return;
         }
-        if CREDENTIALS.contains(&secret_type.as_str()) {
+        if is_never_made(secret_type) {
             self.fault(RightsError::Credential { place: at, secret_type: secret_type.clone() });
             return;
         }

@@ -1,8 +1,9 @@
 //! Roles, bindings and Secrets to start from, as YAML.
 
 use super::names::role_name;
-use super::{Grant, Grants, MANAGED_LABEL, Place, Shape};
+use super::{Grant, Grants, Place, Shape};
 use crate::yaml;
+use keysluice_plan::{KEEP_ANNOTATION, MANAGED_LABEL};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,6 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 pub(super) const RIGHTS_LABEL: &str = "keysluice.dev/rights";
 /// The Role for a whole namespace.
 pub(super) const NAMESPACE_ROLE: &str = "keysluice";
-/// Annotation of a Secret to which no sidecar adds an owner.
-const KEEP_ANNOTATION: &str = "keysluice.dev/keep";
 const COMMENT_COLUMNS: usize = 100;
 /// How many workloads a comment names.
 const MAX_NAMED: usize = 5;

@@ -2,7 +2,7 @@
 
 use crate::{
     Collision, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_VERSIONS, PathError, Plan,
-    RelativePath, SecretKey, check_selection_directory,
+    RelativePath, SecretKey, check_selection_directory, is_object_name, is_secret_key,
 };
 use std::collections::BTreeSet;
 
@@ -103,27 +103,6 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// Whether an object can have this name: a DNS subdomain.
-pub fn is_object_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !label.is_empty()
-            && label.bytes().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
-}
-
-/// Whether a Secret can have this key.
-pub fn is_secret_key(key: &str) -> bool {
-    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=253).contains(&key.len())
-        && key.bytes().all(is_valid)
-        && key != "."
-        && !key.starts_with("..")
 }
 
 fn check_directory(directory: &str) -> Result<(), PlanError> {

@@ -4,6 +4,39 @@ use crate::RelativePath;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Label of every Secret that a sidecar makes.
+pub const MANAGED_LABEL: &str = "keysluice.dev/managed";
+/// Annotation of a Secret with the class that declares it.
+pub const CLASS_ANNOTATION: &str = "keysluice.dev/class";
+/// Annotation of a Secret that gets no owner.
+pub const KEEP_ANNOTATION: &str = "keysluice.dev/keep";
+/// Label of every Secret that the Secrets Store CSI driver makes.
+pub const DRIVER_LABEL: &str = "secrets-store.csi.k8s.io/managed";
+
+/// Whether a namespace, volume or container can have this name: a DNS label (RFC 1123).
+pub fn is_label(name: &str) -> bool {
+    name.len() <= 63 && is_part(name)
+}
+
+/// Whether an object can have this name: a DNS subdomain (RFC 1123).
+pub fn is_object_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_part)
+}
+
+fn is_part(part: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !part.is_empty() && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
+}
+
+/// Whether a Secret can have this key.
+pub fn is_secret_key(key: &str) -> bool {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=253).contains(&key.len())
+        && key.bytes().all(is_valid)
+        && key != "."
+        && !key.starts_with("..")
+}
+
 /// How the sidecar reaches the API server, and on whose behalf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -53,7 +86,7 @@ pub struct SyncedSecret {
     pub annotations: BTreeMap<String, String>,
     /// Its keys.
     pub data: Vec<SecretKey>,
-    /// Whether a Secret of that name that nobody marked is taken over.
+    /// Whether a Secret of that name without a mark is taken over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopt: bool,
     /// Whether it stays when its owners are gone: it gets no owner.
@@ -71,4 +104,32 @@ pub struct SecretKey {
     pub volume: String,
     /// Path of the file below the volume.
     pub path: RelativePath,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_api_server() {
+        for (name, subdomain, label) in [
+            ("a", true, true),
+            ("my-secret.v1", true, false),
+            ("0", true, true),
+            ("", false, false),
+            ("A", false, false),
+            ("a_b", false, false),
+            ("-a", false, false),
+            ("a-", false, false),
+            ("a..b", false, false),
+            ("a.-b", false, false),
+            ("a/b", false, false),
+            ("a\nb", false, false),
+            ("ä", false, false),
+        ] {
+            assert_eq!((is_object_name(name), is_label(name)), (subdomain, label), "{name:?}");
+        }
+        assert!(is_object_name(&"a".repeat(253)) && !is_object_name(&"a".repeat(254)));
+        assert!(is_label(&"a".repeat(63)) && !is_label(&"a".repeat(64)));
+    }
 }

@@ -18,9 +18,12 @@ pub mod reason;
 mod vault_url;
 
 pub use calendar::civil_date;
-pub use check::{PlanError, is_object_name, is_secret_key};
+pub use check::PlanError;
 pub use json_path::{JsonPath, JsonPathError, JsonStep};
-pub use kubernetes::{Kubernetes, Owner, SecretKey, SyncedSecret};
+pub use kubernetes::{
+    CLASS_ANNOTATION, DRIVER_LABEL, KEEP_ANNOTATION, Kubernetes, MANAGED_LABEL, Owner, SecretKey,
+    SyncedSecret, is_label, is_object_name, is_secret_key,
+};
 pub use layout::{
     CERT_AND_KEY, Collision, EntryPaths, FileIndex, Layout, PathSet, check_selection_directory,
 };

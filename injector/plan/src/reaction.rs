@@ -86,8 +86,7 @@ impl ReactionSignal {
     }
 }
 
-/// Whether a URL leads to the pod itself, literally: no name is resolved, and there is no user
-/// information.
+/// Whether a URL names the loopback address and a port literally, without user information.
 pub fn is_loopback_url(url: &str) -> bool {
     let hosts = ["http://127.0.0.1:", "http://[::1]:"];
     let Some(rest) = hosts.iter().find_map(|host| url.strip_prefix(host)) else { return false };

@@ -32,7 +32,7 @@ pub(crate) fn authorities(file: &[u8]) -> Result<Option<Content>, ContentError> 
 }
 
 /// `tls.key`: the last block that is not a certificate. RSA keys become PKCS#1, EC keys SEC 1,
-/// others stay PKCS#8; `None` when there is none, or it is not a private key.
+/// others stay PKCS#8; `None` without such a block, or if it holds something else.
 ///
 /// # Errors
 /// As [`certificates`], and for a key that takes too long.

@@ -1,7 +1,9 @@
 //! A Secret as the API server has it.
 
-use super::{CLASS_ANNOTATION, DRIVER_LABEL, Data, KEEP_ANNOTATION, MANAGED_LABEL};
-use keysluice_plan::SyncedSecret;
+use super::Data;
+use keysluice_plan::{
+    CLASS_ANNOTATION, DRIVER_LABEL, KEEP_ANNOTATION, MANAGED_LABEL, SyncedSecret,
+};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;

@@ -2,11 +2,11 @@
 
 use super::skip::Skipped;
 use super::wanted::Wanted;
-use crate::mutate::bounds::is_label;
 use crate::mutate::earlier_run::is_sidecar;
 use crate::mutate::names::TOKEN_VOLUME_PREFIX;
 use crate::pod::{Pod, ProjectedSource, Volume};
 use crate::settings::TokenLayout;
+use keysluice_plan::is_label;
 use sha2::{Digest, Sha256};
 
 pub(super) const MOUNT_PATH: &str = "/var/run/secrets/azure/wi";
