@@ -50,13 +50,15 @@ impl Reaction {
 
     /// A Secret was written: who restarts waits until the kubelet knows it.
     pub(super) fn secret_written(&mut self, now: Time) {
-        let restarts = self
-            .wanted
-            .as_ref()
-            .is_some_and(|wanted| matches!(wanted.action, ReactionAction::Restart { .. }));
-        if restarts {
+        if self.is_restart() {
             self.due_at = self.due_at.map(|at| at.max(now + UNTIL_SEEN));
         }
+    }
+
+    /// Whether containers are restarted.
+    pub(super) fn is_restart(&self) -> bool {
+        let mut wanted = self.wanted.iter();
+        wanted.any(|wanted| matches!(wanted.action, ReactionAction::Restart { .. }))
     }
 
     /// An earlier process of the pod left a reaction undone.

@@ -75,6 +75,11 @@ impl Secrets {
         self.rows.iter().all(|row| !row.in_flight && row.due_at.is_none_or(|at| at > now))
     }
 
+    /// Whether each was tried since its files changed.
+    pub(super) fn are_tried(&self) -> bool {
+        self.rows.iter().all(|row| !row.in_flight && (row.due_at.is_none() || row.failures > 0))
+    }
+
     /// Whether nothing is under way, due or to be tried again.
     pub(super) fn are_idle(&self) -> bool {
         self.rows.iter().all(|row| !row.in_flight && row.due_at.is_none())
@@ -93,7 +98,7 @@ impl Secrets {
     /// A generation of a volume was committed.
     pub(super) fn committed(&mut self, volume: usize, now: Time) {
         for row in self.rows.iter_mut().filter(|row| row.volumes.contains(&volume)) {
-            row.due_at = Some(now);
+            (row.due_at, row.failures) = (Some(now), 0);
         }
     }
 

@@ -93,6 +93,12 @@ fn failures_are_tried_again_soon_at_the_start_and_seldom_later() {
     secrets.made(0, Ok(()), soon);
     secrets.committed(0, soon);
     secrets.take_due(soon, |_| true);
+    assert!(!secrets.are_tried());
+    secrets.made(0, Err(&fault()), soon);
+    assert!(secrets.are_tried() && !secrets.are_idle());
+    secrets.committed(0, soon);
+    assert!(!secrets.are_tried(), "new files were not tried");
+    secrets.take_due(soon, |_| true);
     secrets.made(0, Err(&fault()), soon);
     let later = secrets.wake_at(false).unwrap();
     assert!(later > soon + 20 * SECOND, "{later:?}");

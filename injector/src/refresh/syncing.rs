@@ -61,9 +61,10 @@ impl Machine {
         }
     }
 
-    /// Whether no Secret is under way, or waits for a retry after its files changed.
+    /// Whether the Secrets do not hold up a reaction. A container that restarts takes its variables
+    /// from them; others are told of the files, also while a Secret cannot be written.
     pub(super) fn secrets_are_settled(&self) -> bool {
-        self.secrets.are_idle()
+        if self.reaction.is_restart() { self.secrets.are_idle() } else { self.secrets.are_tried() }
     }
 
     /// Tells the application, when its files and Secrets are there.

@@ -1,5 +1,6 @@
 //! Reactions to changed files.
 
+use super::secrets::{cluster_env, plan as secret_plan, run_ready, secret};
 use super::support::{TestEnv, until};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -116,4 +117,27 @@ fn a_container_without_a_process_is_named() {
     until("the failure", || env.log().contains("KS651"));
     assert!(env.log().contains("no-such-container"), "{}", env.log());
     assert_eq!(sidecar.status()["reaction"]["error"]["code"], "KS651");
+}
+
+#[test]
+fn a_secret_that_cannot_be_written_holds_up_a_restart_and_no_request() {
+    let env = cluster_env();
+    let (port, requests) = application(&[]);
+    let mut asks = plan(&env, port, &json!([]));
+    let secrets = secret_plan(&env, &secret());
+    (asks["kubernetes"], asks["secrets"]) =
+        (secrets["kubernetes"].clone(), secrets["secrets"].clone());
+    let sidecar = run_ready(&env, &asks);
+    env.emulator.allow_secrets(Some(&[]));
+    env.emulator.set_secret("shop", "db", "new");
+    assert!(!sidecar.refresh().1, "the Secret fails");
+    assert!(requests.recv().is_ok());
+    drop(sidecar);
+
+    asks["reaction"]["action"] = json!({"kind": "restart", "containers": ["none"]});
+    let sidecar = run_ready(&env, &asks);
+    env.emulator.set_secret("shop", "db", "newer");
+    sidecar.refresh();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert!(!env.log().contains("KS651"), "{}", env.log());
 }
