@@ -1,8 +1,10 @@
 //! Makes the Plan of a sidecar or a pipeline from resolved classes.
 
 use crate::json::write;
-use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, SelectionPlan};
-use keysluice_plan::{Credential, File, Identity, Plan, PlanSchema, Selection, Volume};
+use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, SelectionPlan, TemplatePlan};
+use keysluice_plan::{
+    Credential, File, Identity, Plan, PlanSchema, Selection, TemplateFile, Volume,
+};
 use std::time::Duration;
 
 /// Private directory of the sidecar.
@@ -54,6 +56,7 @@ pub(crate) fn add_volume(plan: &mut Plan, class: &ClassPlan, target: Target<'_>)
         refresh_interval_seconds: target.refresh_interval.as_secs().max(1),
         files: class.files.iter().map(|planned| file(planned, &identity)).collect(),
         selections: class.selections.iter().map(|planned| selection(planned, &identity)).collect(),
+        templates: class.templates.iter().map(template).collect(),
     });
 }
 
@@ -103,6 +106,15 @@ fn selection(planned: &SelectionPlan, identity: &str) -> Selection {
         format: planned.format,
         encoding: planned.encoding,
         group: planned.group,
+    }
+}
+
+fn template(planned: &TemplatePlan) -> TemplateFile {
+    TemplateFile {
+        path: planned.path.clone(),
+        mode: planned.mode,
+        group: planned.group,
+        template: planned.template.clone(),
     }
 }
 

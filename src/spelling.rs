@@ -3,7 +3,7 @@
 /// The known name nearest to `name`: one that differs only in case, else one at most `edits` away.
 ///
 /// Names longer than any known one by more than that cost nothing: they may be of any length.
-pub(crate) fn nearest(name: &str, known: &[&'static str], edits: usize) -> Option<&'static str> {
+pub(crate) fn nearest<'k>(name: &str, known: &[&'k str], edits: usize) -> Option<&'k str> {
     let near =
         known.iter().filter(|known| known.len().abs_diff(name.len()) <= edits * MAX_CHAR_BYTES);
     let distances =

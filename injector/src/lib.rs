@@ -44,6 +44,7 @@ mod room;
 mod run;
 mod signals;
 mod sync;
+mod templates;
 mod termination;
 pub mod throttle;
 pub mod vault;

@@ -12,6 +12,7 @@ use crate::plan_source::below;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Settings};
 use crate::signals::Signals;
 use crate::sync::{self, Syncer};
+use crate::templates::Rendered;
 use crate::throttle::ThrottleState;
 use crate::volume::{Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
@@ -102,13 +103,13 @@ async fn fetch_and_write(
 fn write_all(plan: &Plan, volumes: &mut [Volume], machine: &Machine) -> Result<(), Fault> {
     let mut staged: Vec<Staged> = Vec::new();
     for (index, volume) in volumes.iter_mut().enumerate() {
-        match volume.stage(&machine.entries(index), SystemTime::now()) {
+        match stage(plan, index, volume, machine) {
             Ok(new) => staged.push(new),
-            Err(error) => {
+            Err(fault) => {
                 for (volume, staged) in volumes.iter_mut().zip(staged) {
                     volume.discard(staged);
                 }
-                return Err(error.fault());
+                return Err(fault);
             }
         }
     }
@@ -117,10 +118,26 @@ fn write_all(plan: &Plan, volumes: &mut [Volume], machine: &Machine) -> Result<(
     for (index, (volume, changed)) in volumes.iter_mut().zip(changed).enumerate() {
         // This process does not stay to remove it later.
         volume.remove_previous().map_err(|error| error.fault())?;
-        let (name, files) = (&plan.volumes[index].name, machine.entries(index).len());
+        let planned = &plan.volumes[index];
+        let (name, files) = (&planned.name, machine.entries(index).len() + planned.templates.len());
         log::info(&format!("volume {name:?}: {files} files, {changed} changed"));
     }
     Ok(())
+}
+
+fn stage(
+    plan: &Plan,
+    index: usize,
+    volume: &mut Volume,
+    machine: &Machine,
+) -> Result<Staged, Fault> {
+    let mut entries = machine.entries(index);
+    let mut rendered = Rendered::of(&plan.volumes[index].templates, &entries, volume)?;
+    if let Some(fault) = rendered.fault.take() {
+        return Err(fault);
+    }
+    entries.extend(rendered.entries());
+    volume.stage(&entries, SystemTime::now()).map_err(|error| error.fault())
 }
 
 /// When one volume cannot be published the ones before it go back.

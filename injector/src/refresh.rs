@@ -93,7 +93,7 @@ impl Machine {
         for (index, (volume, found)) in plan.volumes.iter().zip(found).enumerate() {
             let complete = found.complete.is_some();
             if let Some(Resumed { generation, age }) = found.complete {
-                status.committed(index, generation, &[]);
+                status.committed(index, generation, &[], None, now);
                 status.standing(index, now.saturating_sub(age));
             }
             let interval = match policy {
@@ -242,12 +242,13 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) -> schedule::Event {
         let result = match result {
-            Ok(Written { swap, generation, changed }) => {
+            Ok(Written { swap, generation, changed, fault }) => {
                 if swap == Swap::Lingers {
                     self.reaction.changed(&changed, now);
                 }
                 let items = self.outputs[volume].committed();
-                self.status.committed(volume, generation, &items);
+                let fault = self.status.committed(volume, generation, &items, fault, now);
+                actions.extend(fault.map(|fault| Action::Report(Report::Warn(fault))));
                 self.secrets.committed(volume, now);
                 Ok(swap)
             }

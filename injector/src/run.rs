@@ -15,8 +15,9 @@ use crate::react::Reactor;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Resumed, Settings, Swap, Written};
 use crate::signals::Signals;
 use crate::sync::{self, Syncer};
+use crate::templates::Rendered;
 use crate::throttle::ThrottleState;
-use crate::volume::{Volume, VolumeError};
+use crate::volume::Volume;
 use keysluice_plan::Plan;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -184,12 +185,15 @@ impl Sidecar {
         match action {
             Action::Fetch { volume, items } => {
                 // A list does not show what the volume has lost.
-                let full = !self.volumes[volume].has(self.driver.machine.standing(volume));
+                let templates = &self.plan.volumes[volume].templates;
+                let templates = templates.iter().map(|file| &file.path);
+                let standing = self.driver.machine.standing(volume).chain(templates);
+                let full = !self.volumes[volume].has(standing);
                 self.driver.fetch(volume, items, full);
             }
             Action::Forget { volume, items } => self.driver.fetcher.forget(volume, &items),
             Action::Commit { volume } => {
-                let result = self.commit(volume).map_err(|error| error.fault());
+                let result = self.commit(volume);
                 return Ok(Some(Event::Committed { volume, result }));
             }
             Action::RemovePrevious { volume } => {
@@ -216,16 +220,22 @@ impl Sidecar {
         Ok(None)
     }
 
-    fn commit(&mut self, index: usize) -> Result<Written, VolumeError> {
+    fn commit(&mut self, index: usize) -> Result<Written, Fault> {
         let volume = &mut self.volumes[index];
-        let staged = volume.stage(&self.driver.machine.entries(index), SystemTime::now());
+        let mut entries = self.driver.machine.entries(index);
+        let rendered = Rendered::of(&self.plan.volumes[index].templates, &entries, volume)?;
+        entries.extend(rendered.entries());
+        let staged = volume.stage(&entries, SystemTime::now());
         report_leftovers(volume);
-        let staged = staged?;
-        let version = |path| self.driver.machine.version(index, path).unwrap_or("unknown");
+        let staged = staged.map_err(|error| error.fault())?;
+        let version = |path| match self.driver.machine.version(index, path) {
+            None if rendered.has(path) => "from a template",
+            version => version.unwrap_or("unknown"),
+        };
         let changed: Vec<String> =
             staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
         let (unchanged, paths) = (staged.is_unchanged(), staged.changed().to_vec());
-        let lingers = volume.publish(staged)?;
+        let lingers = volume.publish(staged).map_err(|error| error.fault())?;
         let generation = volume.generation();
         if !unchanged {
             log::info(&format!(
@@ -236,7 +246,7 @@ impl Sidecar {
             ));
         }
         let swap = if lingers { Swap::Lingers } else { Swap::Clean };
-        Ok(Written { swap, generation, changed: paths })
+        Ok(Written { swap, generation, changed: paths, fault: rendered.fault })
     }
 
     /// A container that is restarted while the API server is lost opens its gate all the same.

@@ -23,4 +23,5 @@ mod selected;
 mod startup;
 mod stranger;
 mod support;
+mod templates;
 mod tokens;

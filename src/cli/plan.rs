@@ -68,6 +68,7 @@ impl PlanCommand {
             let owned = |owner: Option<u32>| owner.is_some();
             if resolved.files.iter().any(|file| owned(file.owner))
                 || resolved.selections.iter().any(|set| owned(set.owner))
+                || resolved.templates.iter().any(|made| owned(made.owner))
             {
                 eprintln!(
                     "warning: class {}: fileOwner is not checked here: files belong to the \

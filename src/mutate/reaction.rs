@@ -129,8 +129,10 @@ fn check_files(wanted: &[RelativePath], volumes: &[Volume]) -> Result<(), Refusa
     if wanted.is_empty() {
         return Ok(());
     }
+    let files = volumes.iter().flat_map(|volume| &volume.files).flat_map(paths_of);
+    let templates = volumes.iter().flat_map(|volume| &volume.templates);
     let known: BTreeSet<String> =
-        volumes.iter().flat_map(|volume| &volume.files).flat_map(paths_of).collect();
+        files.chain(templates.map(|made| made.path.to_string())).collect();
     let layouts: Vec<_> =
         volumes.iter().map(|volume| (Layout::of(volume), volume.selections.len())).collect();
     for path in wanted.iter().filter(|path| !known.contains(path.as_str())) {

@@ -86,6 +86,7 @@ pub(super) fn of<'a>(
         cloud: first.plan.cloud.clone(),
         files,
         selections: Vec::new(),
+        templates: Vec::new(),
         refresh_interval: first.plan.refresh_interval,
         mode: first.plan.mode,
         warnings: Vec::new(),
@@ -180,6 +181,9 @@ fn file(
     let (file, part) = match (exact, half()) {
         (Some(file), _) => (file, of_tls(secret, key, file)?),
         (None, Some((file, part))) => (file, Some(part)),
+        (None, None) if plan.templates.iter().any(|made| made.path == key.path) => {
+            return Err("it is made by a template; mount the class's own volume instead");
+        }
         (None, None) => {
             return Err("it is one version of a history, or a secret that select finds");
         }

@@ -183,7 +183,7 @@ struct Total {
 
 impl Total {
     fn add(&mut self, plan: &ClassPlan) -> Result<(), Refusal> {
-        self.files += plan.files.len() + plan.selections.len();
+        self.files += plan.files.len() + plan.selections.len() + plan.templates.len();
         self.bytes += plan_bytes(plan);
         if self.bytes > MAX_PLAN_BYTES {
             let (bytes, limit) = (self.bytes, MAX_PLAN_BYTES);
@@ -212,7 +212,9 @@ fn plan_bytes(plan: &ClassPlan) -> usize {
             + selection.directory.as_ref().map_or(0, |directory| directory.as_str().len())
             + tags
     });
-    files.chain(selections).sum()
+    let templates =
+        plan.templates.iter().map(|made| made.path.as_str().len() + made.template.as_str().len());
+    files.chain(selections).chain(templates).sum()
 }
 
 /// What the number of files does not show.
@@ -235,6 +237,9 @@ fn details(plan: &ClassPlan) -> String {
         let directory =
             selection.directory.as_ref().map(|path| format!("{path}/")).unwrap_or_default();
         details += &format!("; {directory}{prefix}*: every enabled secret of that name{tags}");
+    }
+    for made in &plan.templates {
+        details += &format!("; {} from a template", made.path);
     }
     details
 }

@@ -47,7 +47,8 @@ impl SecretVolume<'_> {
         self.size_limit.unwrap_or_else(|| {
             let files: u64 = self.plan.files.iter().map(file_bytes).sum();
             let selections = SELECTION_BYTES * self.plan.selections.len() as u64;
-            (2 * (files + selections)).max(SMALLEST_BYTES)
+            let templates = FILE_BYTES * self.plan.templates.len() as u64;
+            (2 * (files + selections + templates)).max(SMALLEST_BYTES)
         })
     }
 }

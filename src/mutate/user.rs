@@ -171,7 +171,13 @@ fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access<'v>
         owner: file.owner,
         group: file.group,
     });
-    files.chain(volume.plan.selections.iter().map(|selection| {
+    let templates = volume.plan.templates.iter().map(|made| Access {
+        path: made.path.as_str().into(),
+        mode: made.mode,
+        owner: made.owner,
+        group: made.group,
+    });
+    files.chain(templates).chain(volume.plan.selections.iter().map(|selection| {
         Access {
             path: selection
                 .directory

@@ -4,7 +4,7 @@ use crate::cloud::Cloud;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
     EntryPaths, FileMode, JsonPath, ObjectEncoding, ObjectFormat, ObjectName, ObjectType,
-    ObjectVersion, Part, RelativePath, VaultUrl,
+    ObjectVersion, Part, RelativePath, Template, VaultUrl,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub struct ClassPlan {
     pub files: Vec<FilePlan>,
     /// Further files, whose names only the vault knows.
     pub selections: Vec<SelectionPlan>,
+    /// Files that are made of the others.
+    pub templates: Vec<TemplatePlan>,
     /// How often again; `None` leaves it to the default.
     pub refresh_interval: Option<Duration>,
     /// Whether the files are kept fresh; `None` leaves it to the default.
@@ -148,6 +150,21 @@ impl SelectionPlan {
             group: None,
         }
     }
+}
+
+/// A file that is made of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplatePlan {
+    /// Path below the volume.
+    pub path: RelativePath,
+    /// Its mode.
+    pub mode: FileMode,
+    /// uid that the file must belong to.
+    pub owner: Option<u32>,
+    /// gid of the file.
+    pub group: Option<u32>,
+    /// What it is made of.
+    pub template: Template,
 }
 
 /// Something legal but doubtful, for an admission warning.

@@ -5,6 +5,7 @@ use super::document::YamlError;
 pub use super::object_error::{ObjectCause, SecretObjectCause};
 use super::refresh_interval::RefreshIntervalError;
 pub use super::select_error::SelectCause;
+pub use super::template_error::TemplateCause;
 use crate::coded::coded;
 use crate::spelling::nearest;
 use keysluice_plan::VaultUrlError;
@@ -259,6 +260,14 @@ coded! {
             /// What is wrong with it.
             source: SelectCause,
         },
+        /// A template is wrong.
+        #[error("{place}: {source}")]
+        [= source] Template {
+            /// `templates`, or `templates[N]`.
+            place: String,
+            /// What is wrong with it.
+            source: TemplateCause,
+        },
         /// What a parameter can get wrong, in an object or a selection.
         #[error("{place}: {}", source.cause())]
         [= source] Within {
@@ -305,6 +314,14 @@ impl ClassError {
             ClassCause::Select {
                 source: SelectCause::Unknown { near: Some(near), .. }, ..
             } => format!("did you mean {near}?").into(),
+            ClassCause::Template {
+                source: TemplateCause::Unknown { near: Some(near), .. },
+                ..
+            } => format!("did you mean {near}?").into(),
+            ClassCause::Template {
+                source: TemplateCause::FileMissing { near: Some(near), .. },
+                ..
+            } => format!("did you mean {near:?}?").into(),
             ClassCause::Object { source, .. } => {
                 source.hint().map_or_else(|| self.reason().fix.into(), Cow::from)
             }

@@ -25,15 +25,21 @@ mod scalar;
 mod secret_objects;
 mod select;
 mod select_error;
+mod template_error;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod unfilled;
 mod vault;
 
-pub use class_plan::{ClassPlan, FilePlan, IdentityChoice, Mode, SelectionPlan, Warning};
+pub use class_plan::{
+    ClassPlan, FilePlan, IdentityChoice, Mode, SelectionPlan, TemplatePlan, Warning,
+};
 pub use document::YamlError;
 pub use doubts::MAX_WARNINGS;
-pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
+pub use error::{
+    ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause, TemplateCause,
+};
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub(crate) use resolved::Plans;
 pub(crate) use secret_objects::is_never_made;
@@ -44,7 +50,7 @@ use crate::cloud::Clouds;
 use crate::heap;
 use crate::reason;
 use doubts::Doubts;
-use keysluice_plan::Layout;
+use keysluice_plan::{EntryPaths, Layout};
 use parameters::{IdentityMode, Parameters};
 use std::collections::BTreeMap;
 
@@ -195,44 +201,63 @@ pub fn resolve(
     let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut doubts)?;
     let selections =
         select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut doubts)?;
-    check_layout(&files, &selections, &mut doubts)?;
+    let templates = templates::parse(parameters.value("templates"), &files, &selections)?;
+    check_layout(&files, &selections, &templates, &mut doubts)?;
     let (refresh_interval, mode) = (parameters.refresh_interval()?, parameters.mode()?);
-    if files.is_empty() && selections.is_empty() {
+    if files.is_empty() && selections.is_empty() && templates.is_empty() {
         let text = || "objects is not set or has no element: the volume will be empty".to_owned();
         doubts.add(reason::KS140, text);
     }
     let warnings = doubts.into_warnings();
-    Ok(ClassPlan { identity, cloud, files, selections, refresh_interval, mode, warnings })
+    Ok(ClassPlan {
+        identity,
+        cloud,
+        files,
+        selections,
+        templates,
+        refresh_interval,
+        mode,
+        warnings,
+    })
 }
 
-/// Which paths the files and selections of a volume write.
-fn layout<'a>(files: &'a [FilePlan], selections: &'a [SelectionPlan]) -> Layout<'a> {
+/// Which paths the files, templates and selections of a volume write.
+fn layout<'a>(
+    files: &'a [FilePlan],
+    selections: &'a [SelectionPlan],
+    templates: &'a [TemplatePlan],
+) -> Layout<'a> {
     let directories = selections.iter().map(|selection| selection.directory.as_ref());
-    Layout::new(files.iter().map(FilePlan::paths), directories)
+    let templates =
+        templates.iter().map(|made| EntryPaths { path: &made.path, history: None, split: false });
+    Layout::new(files.iter().map(FilePlan::paths).chain(templates), directories)
 }
 
 /// Refuses files and directories that cannot exist beside each other.
 fn check_layout(
     files: &[FilePlan],
     selections: &[SelectionPlan],
+    templates: &[TemplatePlan],
     doubts: &mut Doubts,
 ) -> Result<(), ClassError> {
-    let layout = layout(files, selections);
-    let paths = objects::path_set(files, &layout)?;
+    let layout = layout(files, selections, templates);
+    let paths = objects::path_set(files, templates, &layout)?;
+    let named = |entry: usize| match files.get(entry) {
+        Some(file) => format!("objects[{}]", file.index),
+        None => format!("templates[{}]", entry - files.len()),
+    };
     for selection in selections {
         let directory = selection.directory.as_ref();
         if let Some((file, entry)) = directory.and_then(|directory| paths.file_above(directory)) {
-            let index = files[entry].index;
-            let source = SelectCause::Occupied { directory: file.to_owned(), index };
+            let source = SelectCause::Occupied { directory: file.to_owned(), of: named(entry) };
             return Err(ClassCause::Select { place: "select".to_owned(), source }.into());
         }
         let prefix = selection.name_prefix.as_deref().unwrap_or_default();
         if let Some((name, entry)) = layout.colliding_selection(directory, prefix) {
-            let index = files[entry].index;
             let text = || {
                 format!(
-                    "select: a secret {name} would have no place: {name} is a directory of \
-                     objects[{index}]"
+                    "select: a secret {name} would have no place: {name} is a directory of {}",
+                    named(entry)
                 )
             };
             doubts.add(reason::KS146, text);

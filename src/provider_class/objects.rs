@@ -3,9 +3,9 @@
 
 use super::document::{Document, YamlError};
 use super::doubts::Doubts;
-use super::error::{ClassCause, ClassError, ObjectCause};
+use super::error::{ClassCause, ClassError, ObjectCause, TemplateCause};
 use super::object::{ObjectSpec, RawObject, unknown};
-use super::{Allowlist, FilePlan};
+use super::{Allowlist, FilePlan, TemplatePlan};
 use crate::cloud::Cloud;
 use crate::reason;
 use keysluice_plan::{
@@ -103,9 +103,22 @@ fn check_paths(file: &FilePlan) -> Result<(), ObjectCause> {
 /// directory; certificate and key of a split secret are files too.
 pub(super) fn path_set<'a>(
     files: &'a [FilePlan],
+    templates: &'a [TemplatePlan],
     layout: &Layout<'a>,
 ) -> Result<PathSet<'a>, ClassError> {
     layout.path_set().map_err(|Collision { entry, path, is_cert_or_key, other }| {
+        if entry.max(other) >= files.len() {
+            // The template is the later one, unless a certificate or key takes its path.
+            let (template, file) = (entry.max(other) - files.len(), entry.min(other));
+            let other = match files.get(file) {
+                Some(file) => format!("{} of objects[{}]", file.path, file.index),
+                None => format!("{path} of templates[{}]", file - files.len()),
+            };
+            let path = templates[template].path.to_string();
+            let source = TemplateCause::Collision { path, other };
+            let place = format!("templates[{template}]");
+            return ClassCause::Template { place, source }.into();
+        }
         let (other, other_index) = (files[other].path.to_string(), files[other].index);
         let source = if is_cert_or_key {
             ObjectCause::HalfCollision { path, other, other_index }

@@ -15,7 +15,7 @@ fn with_warnings(text: &str, split: bool) -> Result<(Vec<FilePlan>, Vec<String>)
         let objects = parse(text, &mut doubts)?;
         let files =
             files(objects, &cloud.vault_url("kv-1").unwrap(), &cloud, &limits, split, &mut doubts)?;
-        path_set(&files, &Layout::new(files.iter().map(FilePlan::paths), []))?;
+        path_set(&files, &[], &Layout::new(files.iter().map(FilePlan::paths), []))?;
         Ok(files)
     };
     let files = read().map_err(|error: ClassError| error.to_string())?;

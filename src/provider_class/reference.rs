@@ -96,6 +96,12 @@ pub const PARAMETERS: &[Entry] = &[
         "",
         "additional files: all enabled secrets of the vault with a name prefix or tags",
     ),
+    ours(
+        "templates",
+        "a YAML document: a map of the fields below, or a list of at most 16 such maps",
+        "",
+        "additional files, each made of other files of the class: [templates.md](templates.md)",
+    ),
     both(
         "useVMManagedIdentity",
         BOOL,
@@ -260,6 +266,20 @@ pub const SELECT_FIELDS: &[Entry] = &[
     ours("fileGroup", ID, "the pod's `fsGroup`, else the sidecar's gid", "as for an object"),
     ours("keyvaultName", VAULT_NAME, "the class's", "another vault"),
     ours("vaultUrl", VAULT_URL, "the class's", "another vault, by its URL"),
+];
+
+/// The fields of `templates`. All are ours.
+pub const TEMPLATE_FIELDS: &[Entry] = &[
+    ours("path", "a relative path without `..`", "required", "the file"),
+    ours(
+        "template",
+        "text with `{{ files[\"PATH\"] }}`, at most 32 KiB",
+        "required",
+        "what the file holds",
+    ),
+    ours("filePermission", MODE, "`0644`", "mode of the file"),
+    ours("fileOwner", ID, "the sidecar's uid", "as for an object"),
+    ours("fileGroup", ID, "the pod's `fsGroup`, else the sidecar's gid", "as for an object"),
 ];
 
 /// The entry of this name.

@@ -4,7 +4,9 @@
 //! What a class comes to is kept with the class, so it goes when the class changes; how much all
 //! classes of a cluster may keep so is bounded in bytes.
 
-use super::{ClassError, ClassPlan, Context, FilePlan, ProviderClass, SelectionPlan, resolve};
+use super::{
+    ClassError, ClassPlan, Context, FilePlan, ProviderClass, SelectionPlan, TemplatePlan, resolve,
+};
 use crate::heap;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -214,11 +216,17 @@ fn plan_bytes(plan: &ClassPlan) -> usize {
             + directory
             + vault
     };
+    let template = |made: &TemplatePlan| {
+        // The text, and what it was read into.
+        let text = made.template.as_str().len();
+        size_of::<TemplatePlan>() + heap::block(made.path.as_str().len()) + 8 * text
+    };
+    let templates: usize = plan.templates.iter().map(template).sum();
     let warnings: usize =
         plan.warnings.iter().map(|warning| 64 + heap::block(warning.text.len())).sum();
     let files: usize = plan.files.iter().map(file).sum();
     // The cloud and the identity: a dozen short texts.
-    2048 + files + plan.selections.iter().map(selection).sum::<usize>() + warnings
+    2048 + templates + files + plan.selections.iter().map(selection).sum::<usize>() + warnings
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -123,7 +123,7 @@ pub fn check_secret_objects(
     secret_objects: &[SecretObject],
     plan: &ClassPlan,
 ) -> Result<(), ClassError> {
-    let files = layout(&plan.files, &plan.selections).index();
+    let files = layout(&plan.files, &plan.selections, &plan.templates).index();
     let mut names = BTreeSet::new();
     for (index, object) in secret_objects.iter().enumerate() {
         let checked = object.check(&files).and_then(|()| {
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_drivers_checks_in_its_order_and_words() {
         let plan = plan();
-        let files = layout(&plan.files, &plan.selections).index();
+        let files = layout(&plan.files, &plan.selections, &plan.templates).index();
         for (secret, expected) in [
             (object("", "", &[]), Some("secret name is empty")),
             (object("s", "", &[]), Some("secret type is empty")),
@@ -264,11 +264,11 @@ mod tests {
             ("all/deep/app-1", false),
             ("app-1", false),
         ] {
-            let files = layout(&plan.files, &plan.selections).index();
+            let files = layout(&plan.files, &plan.selections, &plan.templates).index();
             assert_eq!(files.contains(path), found, "{path}");
         }
         plan.selections[0] = SelectionPlan { directory: None, ..plan.selections[0].clone() };
-        let files = layout(&plan.files, &plan.selections).index();
+        let files = layout(&plan.files, &plan.selections, &plan.templates).index();
         assert!(files.contains("app-1") && !files.contains("all/app-1"));
     }
 

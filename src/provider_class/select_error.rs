@@ -47,12 +47,12 @@ coded! {
         #[error("directory: {0}")]
         [KS125] Directory(#[source] PathError),
         /// The directory is a file of an object.
-        #[error("directory {directory} is a file of objects[{index}]")]
+        #[error("directory {directory} is a file of {of}")]
         [KS128] Occupied {
             /// The directory, or one above it.
             directory: String,
-            /// The object.
-            index: usize,
+            /// `objects[N]` or `templates[N]`.
+            of: String,
         },
         /// No mode.
         #[error("filePermission {0}")]

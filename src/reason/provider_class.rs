@@ -170,4 +170,16 @@ reasons! { PROVIDER_CLASS:
     KS151
         "a Secret of secretObjects lacks a key that its type requires"
         "add an element to data with that key, or use the type Opaque";
+    KS160
+        "templates cannot be read"
+        "write a list of maps with path and template; filePermission, fileOwner and fileGroup are \
+         optional";
+    KS161
+        "a template has an error"
+        "correct it: {{ files[\"PATH\"] | FILTER }}, {% if %}, {% for path, value in files.items() \
+         %}; see templates.md";
+    KS162
+        "a template names a file that the class does not have"
+        "write the path of a file of this class: the objectAlias, or the objectName of an object \
+         without one";
 }

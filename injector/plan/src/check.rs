@@ -1,8 +1,8 @@
 //! What makes a Plan good beyond the types of its fields.
 
 use crate::{
-    Collision, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_VERSIONS, PathError, Plan,
-    RelativePath, SecretKey, check_selection_directory, is_object_name, is_secret_key,
+    Collision, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_TEMPLATES, MOST_VERSIONS, PathError,
+    Plan, RelativePath, SecretKey, check_selection_directory, is_object_name, is_secret_key,
 };
 use std::collections::BTreeSet;
 
@@ -64,8 +64,13 @@ impl Plan {
                 let too_long = |source| PlanError::Made { volume: volume.name.clone(), source };
                 EntryPaths::from(file).check().map_err(too_long)?;
             }
+            if volume.templates.len() > MOST_TEMPLATES {
+                return Err(PlanError::Templates { volume: volume.name.clone() });
+            }
             Layout::of(volume).path_set().map_err(|Collision { path, other, .. }| {
-                let other = volume.files[other].path.clone();
+                let paths = volume.files.iter().map(|file| &file.path);
+                let templates = volume.templates.iter().map(|file| &file.path);
+                let other = paths.chain(templates).nth(other).unwrap_or(&path).clone();
                 PlanError::PathCollision { path, other }
             })?;
         }
@@ -178,6 +183,12 @@ pub enum PlanError {
         volume: String,
         /// Its path.
         source: PathError,
+    },
+    /// More templates than one refresh fills.
+    #[error("volume {volume:?} has more than {MOST_TEMPLATES} templates")]
+    Templates {
+        /// The volume.
+        volume: String,
     },
     /// A reaction that cannot be carried out.
     #[error("reaction: {problem}")]

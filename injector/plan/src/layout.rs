@@ -1,7 +1,7 @@
 //! Which paths the entries of a volume write, and which of them collide: the rules that webhook and
 //! sidecar share.
 
-use crate::{File, ObjectName, PathError, RelativePath, Volume};
+use crate::{File, ObjectName, PathError, RelativePath, TemplateFile, Volume};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -22,6 +22,12 @@ pub struct EntryPaths<'a> {
 impl<'a> From<&'a File> for EntryPaths<'a> {
     fn from(file: &'a File) -> Self {
         Self { path: &file.path, history: file.history, split: file.split }
+    }
+}
+
+impl<'a> From<&'a TemplateFile> for EntryPaths<'a> {
+    fn from(file: &'a TemplateFile) -> Self {
+        Self { path: &file.path, history: None, split: false }
     }
 }
 
@@ -76,7 +82,7 @@ pub fn check_selection_directory(directory: &RelativePath) -> Result<(), PathErr
     directory.followed_by(&longest).map(drop).map_err(|_| PathError::Length(directory.to_string()))
 }
 
-/// The paths of a volume's entries, by position.
+/// The paths of a volume's entries, by position: the files, then the templates.
 #[derive(Debug, Clone)]
 pub struct Layout<'a> {
     files: Vec<EntryPaths<'a>>,
@@ -88,7 +94,8 @@ impl<'a> Layout<'a> {
     /// Of a volume of a Plan.
     pub fn of(volume: &'a Volume) -> Self {
         let directories = volume.selections.iter().map(|selection| selection.directory.as_ref());
-        Self::new(volume.files.iter().map(EntryPaths::from), directories)
+        let templates = volume.templates.iter().map(EntryPaths::from);
+        Self::new(volume.files.iter().map(EntryPaths::from).chain(templates), directories)
     }
 
     /// Of file entries, and of selections in these directories.
@@ -243,7 +250,12 @@ pub struct FileIndex<'a> {
     directories: Vec<Option<&'a RelativePath>>,
 }
 
-impl FileIndex<'_> {
+impl<'a> FileIndex<'a> {
+    /// The paths of the file entries themselves.
+    pub fn paths(&self) -> impl Iterator<Item = &'a str> {
+        self.by_path.keys().copied()
+    }
+
     /// Whether a file may be at this path. In the directory of a selection every file may.
     pub fn contains(&self, path: &str) -> bool {
         let whole = CERT_AND_KEY.iter().find_map(|suffix| path.strip_suffix(suffix));

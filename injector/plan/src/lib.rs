@@ -15,6 +15,7 @@ mod names;
 mod plan;
 mod reaction;
 pub mod reason;
+mod template;
 mod vault_url;
 
 pub use calendar::civil_date;
@@ -33,7 +34,11 @@ pub use names::{
 };
 pub use plan::{
     Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat,
-    ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
+    ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, TemplateFile, Volume,
 };
 pub use reaction::{CONTAINER_ENV, Reaction, ReactionAction, ReactionSignal, is_loopback_url};
+pub use template::{
+    FILTERS, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem, Template,
+    TemplateError, TemplateProblem, Text,
+};
 pub use vault_url::{VaultUrl, VaultUrlError};

@@ -2,7 +2,7 @@
 
 use crate::{
     FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath,
-    SyncedSecret, VaultUrl,
+    SyncedSecret, Template, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -135,6 +135,24 @@ pub struct Volume {
     /// Sets of objects whose names only the vault knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selections: Vec<Selection>,
+    /// Files that are made of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<TemplateFile>,
+}
+
+/// One file that a template makes of the volume's other files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TemplateFile {
+    /// Path below the volume.
+    pub path: RelativePath,
+    /// Mode of the file.
+    pub mode: FileMode,
+    /// Group id of the file, one of the sidecar's groups; absent means the directory's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+    /// What it is made of.
+    pub template: Template,
 }
 
 /// One file (with `history` several) and the vault object it comes from.

@@ -312,6 +312,10 @@ reasons! { INJECTOR:
         "the application does not accept the request"
         "check port and path in keysluice.dev/on-change; the application must answer a POST with \
          200 to 299 within 5 s";
+    KS681
+        "a template cannot be filled from the files of its volume; its last file stays"
+        "see the message: a file that is missing needs `is defined` or default(\"\"), a value that \
+         is not text needs the filter base64";
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ impl Content {
         Self::new(std::mem::take(&mut *text).into_bytes())
     }
 
+    /// The bytes, for whoever zeroises them.
+    pub(crate) fn into_bytes(mut self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(std::mem::take(self.0.expose_secret_mut()))
+    }
+
     /// The text again, if it is one.
     fn into_text(mut self) -> Option<Zeroizing<String>> {
         String::from_utf8(std::mem::take(self.0.expose_secret_mut())).ok().map(Zeroizing::new)

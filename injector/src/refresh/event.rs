@@ -51,6 +51,8 @@ pub(crate) struct Written {
     pub(crate) generation: Option<String>,
     /// Its files that differ from the generation before.
     pub(crate) changed: Vec<RelativePath>,
+    /// Why a template could not be filled; its last file stays.
+    pub(crate) fault: Option<Fault>,
 }
 
 /// What to do, in this order.

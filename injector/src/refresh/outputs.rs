@@ -95,8 +95,9 @@ impl Outputs {
                 ..ItemOutput::default()
             }
         };
-        let complete =
-            Item::count(volume) > 0 && Item::all(volume).all(|item| item.may_have_made(files));
+        let complete = Item::count(volume) + volume.templates.len() > 0
+            && Item::all(volume).all(|item| item.may_have_made(files))
+            && volume.templates.iter().all(|made| files.contains(&made.path));
         (
             Self {
                 items: (0..Item::count(volume)).map(output).collect(),

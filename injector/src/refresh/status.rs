@@ -80,16 +80,32 @@ impl Status {
         Self { secrets, reaction: ReactionRow::default(), plan, volumes }
     }
 
-    /// A generation is visible that has what was fetched for these items.
-    pub fn committed(&mut self, volume: usize, generation: Option<String>, items: &[usize]) {
+    /// A generation is visible that has what was fetched for these items; a template may have
+    /// failed nevertheless. Answers with that fault if it is news.
+    pub fn committed(
+        &mut self,
+        volume: usize,
+        generation: Option<String>,
+        items: &[usize],
+        fault: Option<Fault>,
+        at: Time,
+    ) -> Option<Fault> {
         let row = &mut self.volumes[volume];
-        (row.ready, row.generation, row.problem) = (true, generation, None);
+        (row.ready, row.generation) = (true, generation);
+        let news = match fault {
+            Some(fault) => note(&mut row.problem, &fault, at).then_some(fault),
+            None => {
+                row.problem = None;
+                None
+            }
+        };
         for &item in items {
             let row = &mut row.items[item];
             if let Some((files, at)) = row.pending.take() {
                 (row.files, row.confirmed_at) = (files, Some(at));
             }
         }
+        news
     }
 
     /// The files of an earlier run stand since `at`.

@@ -80,8 +80,12 @@ fn over() -> Event {
 }
 
 fn committed() -> Event {
-    let written =
-        Written { swap: Swap::Clean, generation: Some("..g".to_owned()), changed: Vec::new() };
+    let written = Written {
+        swap: Swap::Clean,
+        generation: Some("..g".to_owned()),
+        changed: Vec::new(),
+        fault: None,
+    };
     Event::Committed { volume: 0, result: Ok(written) }
 }
 

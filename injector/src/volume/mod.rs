@@ -171,6 +171,12 @@ impl Volume {
         })
     }
 
+    /// Whether the current generation has this file.
+    pub fn has_file(&self, path: &RelativePath) -> Result<bool, VolumeError> {
+        let Some((_, current)) = self.current() else { return Ok(false) };
+        old::find(&current, path).map(|old| old.is_some()).map_err(with_path(&self.path))
+    }
+
     /// What a file of the current generation holds; `None` when it has no such file of ours.
     pub fn read(&self, path: &RelativePath) -> Result<Option<Content>, VolumeError> {
         let Some((_, current)) = self.current() else { return Ok(None) };

@@ -51,7 +51,7 @@ fn reasons_are_distinct_and_end_with_the_first_generation() {
     status.failed(0, 1, &fault, at);
     assert_eq!(status.reasons().len(), 1);
     assert_eq!(status.fault(), Some(&fault));
-    status.committed(0, None, &[]);
+    status.committed(0, None, &[], None, Duration::ZERO);
     assert_eq!((status.reasons().len(), status.fault()), (0, None));
 }
 
@@ -68,7 +68,7 @@ fn the_report_has_generation_versions_ages_and_errors() {
         "not before it is committed"
     );
     assert_eq!(early["volumes"][0]["files"][0]["ageSeconds"], serde_json::Value::Null);
-    status.committed(0, Some("..g".into()), &[0]);
+    status.committed(0, Some("..g".into()), &[0], None, Duration::ZERO);
     status.commit_failed(0, &Fault::new(KS501, Class::Transient, "full"), Duration::from_secs(3));
     let json: serde_json::Value =
         serde_json::from_str(&status.json(true, Duration::from_secs(5))).unwrap();

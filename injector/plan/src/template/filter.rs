@@ -1,0 +1,298 @@
+//! What `|` does with a value.
+
+use super::{RenderProblem, Text};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+/// The filters: name, what they take, what they do.
+pub const FILTERS: &[(&str, Filter, &str, &str)] = &[
+    (
+        "adonet",
+        Filter::Adonet,
+        NOTHING,
+        "a value of a connection string of ADO.NET, JDBC for SQL \
+        Server or Azure: in double quotes, where it needs them",
+    ),
+    ("base64", Filter::Base64, NOTHING, "the bytes in base64"),
+    ("base64decode", Filter::Base64Decode, NOTHING, "the bytes that the base64 stands for"),
+    ("default", Filter::Default, "one string", "this string, if there is no such file"),
+    (
+        "dotenv",
+        Filter::Dotenv,
+        NOTHING,
+        "a value of a .env file: in single quotes, or in double \
+        quotes with escapes if it has a single quote",
+    ),
+    (
+        "env",
+        Filter::Env,
+        NOTHING,
+        "a name of a variable: upper case, and _ for every character \
+        that is not a letter or digit",
+    ),
+    (
+        "indent",
+        Filter::Indent,
+        "one number, at most 64",
+        "so many spaces before each line but the \
+        first",
+    ),
+    ("json", Filter::Json, NOTHING, "a JSON string with its quotes; YAML takes it too"),
+    (
+        "libpq",
+        Filter::Libpq,
+        NOTHING,
+        "a value of a connection string of PostgreSQL, in single \
+        quotes",
+    ),
+    ("lower", Filter::Lower, NOTHING, "lower case"),
+    ("properties", Filter::Properties, NOTHING, "a value of a Java properties file"),
+    (
+        "replace",
+        Filter::Replace,
+        "two strings",
+        "the second string for every occurrence of the \
+        first",
+    ),
+    ("shell", Filter::Shell, NOTHING, "one word of a POSIX shell, in single quotes"),
+    ("trim", Filter::Trim, NOTHING, "without blanks and newlines at both ends"),
+    ("upper", Filter::Upper, NOTHING, "upper case"),
+    (
+        "urlencode",
+        Filter::Urlencode,
+        NOTHING,
+        "a part of a URL: all but letters, digits, -, ., _ \
+        and ~ in %XX",
+    ),
+    ("xml", Filter::Xml, NOTHING, "text or an attribute of XML"),
+];
+
+const NOTHING: &str = "no arguments";
+const TEXT: &str = "UTF-8 text";
+const NO_NUL: &str = "UTF-8 text without the character NUL";
+const MAX_INDENT: usize = 64;
+
+/// A filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "FILTERS explains each")]
+pub enum Filter {
+    Adonet,
+    Base64,
+    Base64Decode,
+    Default,
+    Dotenv,
+    Env,
+    Indent,
+    Json,
+    Libpq,
+    Lower,
+    Properties,
+    Replace,
+    Shell,
+    Trim,
+    Upper,
+    Urlencode,
+    Xml,
+}
+
+impl Filter {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        FILTERS.iter().find(|(known, ..)| *known == name).map(|(_, filter, ..)| *filter)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        let of_it = FILTERS.iter().find(|(_, filter, ..)| *filter == self);
+        of_it.map_or("", |(name, ..)| name)
+    }
+
+    /// Whether it takes these arguments; else what it takes.
+    pub(super) fn check(self, arguments: &[String]) -> Result<(), &'static str> {
+        let takes = FILTERS.iter().find(|(_, filter, ..)| *filter == self);
+        let takes = takes.map_or(NOTHING, |(_, _, takes, _)| takes);
+        let fits = match (self, arguments) {
+            (Self::Default, [_]) => true,
+            (Self::Replace, [from, _]) => !from.is_empty(),
+            (Self::Indent, [count]) => {
+                count.parse::<usize>().is_ok_and(|count| count <= MAX_INDENT)
+            }
+            (Self::Default | Self::Replace | Self::Indent, _) => false,
+            (_, arguments) => arguments.is_empty(),
+        };
+        if fits { Ok(()) } else { Err(takes) }
+    }
+
+    /// Does it with a value that is there.
+    pub(super) fn apply(self, value: &[u8], arguments: &[String]) -> Result<Text, RenderProblem> {
+        let mut out = Text::default();
+        let refuse = |needs| RenderProblem::Value { filter: self, needs };
+        match self {
+            Self::Base64 => return base64(value, &mut out).map(|()| out),
+            Self::Default => return out.push(value).map(|()| out),
+            _ => {}
+        }
+        let text = std::str::from_utf8(value).map_err(|_| refuse(TEXT))?;
+        if [Self::Dotenv, Self::Shell, Self::Libpq, Self::Adonet].contains(&self)
+            && text.contains('\0')
+        {
+            return Err(refuse(NO_NUL));
+        }
+        match self {
+            Self::Base64 | Self::Default => {}
+            Self::Base64Decode => {
+                let is_known = base64_decode(text, &mut out)?;
+                is_known.then_some(()).ok_or_else(|| refuse("base64"))?;
+            }
+            Self::Trim => out.push(text.trim().as_bytes())?,
+            Self::Upper => {
+                text.chars().flat_map(char::to_uppercase).try_for_each(|c| out.push_char(c))?;
+            }
+            Self::Lower => {
+                text.chars().flat_map(char::to_lowercase).try_for_each(|c| out.push_char(c))?;
+            }
+            Self::Env => {
+                let named = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+                let is_digit_first = text.starts_with(|c: char| c.is_ascii_digit());
+                out.push(if is_digit_first { b"_" } else { b"" })?;
+                text.chars().try_for_each(|c| out.push_char(named(c).to_ascii_uppercase()))?;
+            }
+            Self::Indent => {
+                let blanks = " ".repeat(arguments[0].parse().unwrap_or_default());
+                escaped(text, &mut out, |c| (c == '\n').then(|| format!("\n{blanks}")))?;
+            }
+            Self::Replace => {
+                let mut parts = text.split(arguments[0].as_str());
+                out.push(parts.next().unwrap_or_default().as_bytes())?;
+                for part in parts {
+                    out.push(arguments[1].as_bytes())?;
+                    out.push(part.as_bytes())?;
+                }
+            }
+            Self::Json => json(text, &mut out)?,
+            Self::Properties => properties(text, &mut out)?,
+            Self::Dotenv if !text.contains('\'') => quoted(text, "'", &mut out, |_| None)?,
+            Self::Dotenv => quoted(text, "\"", &mut out, |c| {
+                ['\\', '"', '$', '`'].contains(&c).then(|| format!("\\{c}"))
+            })?,
+            Self::Shell => {
+                quoted(text, "'", &mut out, |c| (c == '\'').then(|| "'\\''".to_owned()))?;
+            }
+            Self::Libpq => quoted(text, "'", &mut out, |c| {
+                ['\\', '\''].contains(&c).then(|| format!("\\{c}"))
+            })?,
+            Self::Adonet => adonet(text, &mut out)?,
+            Self::Urlencode => {
+                for byte in text.bytes() {
+                    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                        out.push(&[byte])?;
+                    } else {
+                        out.push(format!("%{byte:02X}").as_bytes())?;
+                    }
+                }
+            }
+            Self::Xml => escaped(text, &mut out, |c| {
+                let entity = match c {
+                    '&' => "&amp;",
+                    '<' => "&lt;",
+                    '>' => "&gt;",
+                    '"' => "&quot;",
+                    '\'' => "&#39;",
+                    _ => return None,
+                };
+                Some(entity.to_owned())
+            })?,
+        }
+        Ok(out)
+    }
+}
+
+/// Each character, or what stands for it.
+fn escaped(
+    text: &str,
+    out: &mut Text,
+    escape: impl Fn(char) -> Option<String>,
+) -> Result<(), RenderProblem> {
+    text.chars().try_for_each(|c| match escape(c) {
+        Some(escaped) => out.push(escaped.as_bytes()),
+        None => out.push_char(c),
+    })
+}
+
+fn quoted(
+    text: &str,
+    quote: &str,
+    out: &mut Text,
+    escape: impl Fn(char) -> Option<String>,
+) -> Result<(), RenderProblem> {
+    out.push(quote.as_bytes())?;
+    escaped(text, out, escape)?;
+    out.push(quote.as_bytes())
+}
+
+/// RFC 8259.
+fn json(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
+    quoted(text, "\"", out, |c| match c {
+        '"' | '\\' => Some(format!("\\{c}")),
+        '\n' => Some("\\n".to_owned()),
+        '\r' => Some("\\r".to_owned()),
+        '\t' => Some("\\t".to_owned()),
+        // U+007F to U+009F and the line separators: legal in JSON, but not in YAML.
+        c if c.is_control() || ['\u{2028}', '\u{2029}', '\u{feff}'].contains(&c) => {
+            Some(format!("\\u{:04x}", u32::from(c)))
+        }
+        _ => None,
+    })
+}
+
+/// As `java.util.Properties.store` writes a value.
+fn properties(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
+    for (at, c) in text.char_indices() {
+        match c {
+            ' ' if at == 0 => out.push(b"\\ ")?,
+            '\n' => out.push(b"\\n")?,
+            '\r' => out.push(b"\\r")?,
+            '\t' => out.push(b"\\t")?,
+            '\u{c}' => out.push(b"\\f")?,
+            '\\' | '=' | ':' | '#' | '!' => out.push(format!("\\{c}").as_bytes())?,
+            ' '..='~' => out.push_char(c)?,
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push(format!("\\u{unit:04X}").as_bytes())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `DbConnectionStringBuilder`: quotes where the value would be read otherwise without them.
+fn adonet(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/@".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return out.push(text.as_bytes());
+    }
+    quoted(text, "\"", out, |c| (c == '"').then(|| "\"\"".to_owned()))
+}
+
+fn base64(bytes: &[u8], out: &mut Text) -> Result<(), RenderProblem> {
+    // A multiple of three bytes at a time needs no padding.
+    let mut letters = Zeroizing::new([0; 4096]);
+    bytes.chunks(3072).try_for_each(|chunk| {
+        let length = STANDARD.encode_slice(chunk, &mut *letters);
+        out.push(&letters[..length.map_err(|_| RenderProblem::Size)?])
+    })
+}
+
+/// Standard base64 with padding, also in several lines; `false` where it is something else.
+fn base64_decode(text: &str, out: &mut Text) -> Result<bool, RenderProblem> {
+    let mut letters = Text::default();
+    text.trim().split(['\r', '\n']).try_for_each(|line| letters.push(line.as_bytes()))?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    let room = base64::decoded_len_estimate(letters.as_bytes().len());
+    bytes.try_reserve_exact(room).map_err(|_| RenderProblem::Memory)?;
+    if STANDARD.decode_vec(letters.as_bytes(), &mut bytes).is_err() {
+        return Ok(false);
+    }
+    out.push(&bytes)?;
+    Ok(true)
+}
