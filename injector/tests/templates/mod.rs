@@ -78,7 +78,7 @@ fn a_first_start_waits_for_a_template_and_says_why() {
     let output = sidecar.ready();
     assert!(!output.status.success() && stderr(&output).contains("KS681"), "{output:?}");
     assert!(!env.root.join("mnt/v/db").exists());
-    drop(sidecar);
+    assert_eq!(sidecar.wait().code(), Some(1));
     assert!(env.termination_log().contains("KS681"), "{}", env.termination_log());
 }
 

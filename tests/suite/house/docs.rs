@@ -66,7 +66,7 @@ fn the_annotations_are_documented() {
 #[test]
 fn the_parameters_are_documented() {
     use keysluice::provider_class::reference::{
-        Entry, OBJECT_FIELDS, PARAMETERS, Reader, SELECT_FIELDS,
+        Entry, OBJECT_FIELDS, PARAMETERS, Reader, SELECT_FIELDS, TEMPLATE_FIELDS,
     };
     let table = |entries: &[Entry]| {
         let mut table =
@@ -84,13 +84,19 @@ fn the_parameters_are_documented() {
          manifest works with both. [SecretProviderClass](secret-provider-class.md) describes how \
          values are read and what is refused. This page is generated from the code.",
     );
+    let mut filters = String::from("| filter | arguments | what it makes |\n| --- | --- | --- |\n");
+    for (name, _, takes, effect) in keysluice_plan::FILTERS {
+        writeln!(filters, "| `{name}` | {takes} | {effect} |").unwrap();
+    }
     let page = format!(
         "# Parameters\n\n{head}\n## `spec.parameters`, and `volumeAttributes`\n\nAttributes of the \
          pod's volume override the parameters of the class.\n\n{}\n## An element of `objects`\n\n\
-         {}\n## `select`\n\n{}",
+         {}\n## `select`\n\n{}\n## An element of `templates`\n\n{}\n## Filters of templates\n\n\
+         {filters}",
         table(PARAMETERS),
         table(OBJECT_FIELDS),
-        table(SELECT_FIELDS)
+        table(SELECT_FIELDS),
+        table(TEMPLATE_FIELDS)
     );
     check_page("parameters.md", &page);
 }

@@ -43,7 +43,8 @@ fn places_are_filled_and_everything_else_stays_as_it_is() {
             "db-password,empty,host,tls/ca.crt",
         ),
         (
-            "{% for p, v in files.items() -%}\n {% if loop.first %}{{ p }}={{ v | json }}{% endif %}\
+            "{% for p, v in files.items() -%}\n {% if loop.first %}{{ p }}={{ v | json }}{% \
+            endif %}\
             {%- endfor %}",
             "db-password=\"p'a\\\"s$s\\\\w=o`r d\\n;é\"",
         ),
@@ -156,7 +157,9 @@ fn a_template_says_which_files_it_names() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in "(\\{\\{|\\{%|\\{#|-|\\}\\}|%\\}|#\\}|files|for|if|in|\\.|\\[|\\]|'|\"|\\||[a-z]| |\n|é){0,40}") {
+    fn no_text_panics(text in
+            "(\\{\\{|\\{%|\\{#|-|\\}\\}|%\\}|#\\}|files|for|if|in|\\.|\\[|\\]|'|\"|\\||[a-z]| \
+            |\n|é){0,40}") {
         let _ = filled(&text);
     }
 

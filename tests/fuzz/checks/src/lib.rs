@@ -3,15 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a check fails")]
 
 mod class;
+mod template;
 mod vault;
 mod webhook;
 
 pub use class::class;
+pub use template::template;
 pub use vault::{answer, pkcs12, plan};
 pub use webhook::{cursor, manifest, review};
 
 /// Name and check of each target; the name is that of its corpus folder, too.
-pub const CHECKS: [(&str, fn(&[u8])); 7] = [
+pub const CHECKS: [(&str, fn(&[u8])); 8] = [
     ("answer", answer),
     ("class", class),
     ("cursor", cursor),
@@ -19,4 +21,5 @@ pub const CHECKS: [(&str, fn(&[u8])); 7] = [
     ("pkcs12", pkcs12),
     ("plan", plan),
     ("review", review),
+    ("template", template),
 ];
