@@ -165,28 +165,17 @@ impl Access<'_> {
 }
 
 fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access<'v>> + 'v {
-    let files = volume.plan.files.iter().map(|file| Access {
-        path: file.path.as_str().into(),
-        mode: file.mode,
-        owner: file.owner,
-        group: file.group,
-    });
-    let templates = volume.plan.templates.iter().map(|made| Access {
-        path: made.path.as_str().into(),
-        mode: made.mode,
-        owner: made.owner,
-        group: made.group,
-    });
-    files.chain(templates).chain(volume.plan.selections.iter().map(|selection| {
-        Access {
-            path: selection
-                .directory
-                .as_ref()
-                .map_or_else(|| "*".into(), |directory| format!("{directory}/*").into()),
-            mode: selection.mode,
-            owner: selection.owner,
-            group: selection.group,
-        }
+    let access = |path, (mode, owner, group)| Access { path, mode, owner, group };
+    let files = volume.plan.files.iter();
+    let files = files
+        .map(move |file| access(file.path.as_str().into(), (file.mode, file.owner, file.group)));
+    let templates = volume.plan.templates.iter();
+    let templates = templates
+        .map(move |made| access(made.path.as_str().into(), (made.mode, made.owner, made.group)));
+    files.chain(templates).chain(volume.plan.selections.iter().map(move |selection| {
+        let directory = selection.directory.as_ref();
+        let path = directory.map_or_else(|| "*".into(), |path| format!("{path}/*").into());
+        access(path, (selection.mode, selection.owner, selection.group))
     }))
 }
 

@@ -7,10 +7,8 @@ use super::refresh_interval::RefreshIntervalError;
 pub use super::select_error::SelectCause;
 pub use super::template_error::TemplateCause;
 use crate::coded::coded;
-use crate::spelling::nearest;
 use keysluice_plan::VaultUrlError;
 use keysluice_plan::reason::Reason;
-use std::borrow::Cow;
 use std::fmt;
 
 /// What is missing is not something else.
@@ -296,53 +294,6 @@ impl ClassError {
     /// The cause, for tests.
     pub fn cause(&self) -> &ClassCause {
         &self.0
-    }
-
-    /// What to do about it: the reason's fix, sharpened where the value at hand says more.
-    fn hint(&self) -> Cow<'static, str> {
-        let spelled = |near: &str, key: &str| {
-            Cow::from(format!("the parameter is spelled {key}, not {near}"))
-        };
-        match self.cause() {
-            ClassCause::VaultMissing { near: Some(near) } => spelled(near, "keyvaultName"),
-            ClassCause::TenantMissing { near: Some(near) } => spelled(near, "tenantID"),
-            ClassCause::ClientMissing { near: Some(near) } => spelled(near, "clientID"),
-            ClassCause::ParameterType { name, value: Some(value), .. } => {
-                format!("quote it, as the API server wants it too: {name}: {value:?}").into()
-            }
-            ClassCause::Within { source, .. } => source.hint(),
-            ClassCause::Select {
-                source: SelectCause::Unknown { near: Some(near), .. }, ..
-            } => format!("did you mean {near}?").into(),
-            ClassCause::Template {
-                source: TemplateCause::Unknown { near: Some(near), .. },
-                ..
-            } => format!("did you mean {near}?").into(),
-            ClassCause::Template {
-                source: TemplateCause::FileMissing { near: Some(near), .. },
-                ..
-            } => format!("did you mean {near:?}?").into(),
-            ClassCause::Object { source, .. } => {
-                source.hint().map_or_else(|| self.reason().fix.into(), Cow::from)
-            }
-            ClassCause::ProviderForeign { provider, .. }
-                if nearest(provider.trim(), &["azure"], 1).is_some() =>
-            {
-                format!("provider is {provider:?}; did you mean azure?").into()
-            }
-            ClassCause::Manifest {
-                found: "a boolean" | "a number", expected: "a string", ..
-            } => "quote it, as the API server wants it too".into(),
-            ClassCause::ParameterType { name, found: "a list", .. } if name == "array" => {
-                "indent array: below objects: |, by two spaces more".into()
-            }
-            ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. })
-                if found == "!!seq" =>
-            {
-                "put the key \"array:\" above the list".into()
-            }
-            _ => self.reason().fix.into(),
-        }
     }
 }
 

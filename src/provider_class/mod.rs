@@ -12,6 +12,7 @@ mod class_plan;
 mod document;
 mod doubts;
 mod error;
+mod hint;
 mod manifest;
 mod object;
 mod object_error;
@@ -201,7 +202,7 @@ pub fn resolve(
     let files = objects::files(objects, &vault, &cloud, context.limits, split, &mut doubts)?;
     let selections =
         select::parse(parameters.value("select"), &vault, &cloud, context.limits, &mut doubts)?;
-    let templates = templates::parse(parameters.value("templates"), &files, &selections)?;
+    let templates = templates::parse(parameters.text("templates"), &files, &selections)?;
     check_layout(&files, &selections, &templates, &mut doubts)?;
     let (refresh_interval, mode) = (parameters.refresh_interval()?, parameters.mode()?);
     if files.is_empty() && selections.is_empty() && templates.is_empty() {

@@ -48,6 +48,11 @@ impl<'a> Parameters<'a> {
         self.values.get(key).map_or("", |value| value.trim())
     }
 
+    /// The value as it is written.
+    pub(super) fn text(&self, key: &str) -> &'a str {
+        self.values.get(key).map_or("", |value| value)
+    }
+
     /// The three flags, in the provider's order.
     pub(super) fn identity_mode(&self) -> Result<IdentityMode, ClassError> {
         let pod = self.flag("usePodIdentity")?;

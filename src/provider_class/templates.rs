@@ -19,7 +19,9 @@ pub(super) fn parse(
     if text.len() > LIMIT_BYTES {
         return Err(at("templates", TemplateCause::Size { limit: LIMIT_BYTES }).into());
     }
-    let document = Document::parse(text, MOST_VALUES)
+    // A block scalar in the last line of the document keeps its newline.
+    let text = format!("{}\n", text.trim_end());
+    let document = Document::parse(&text, MOST_VALUES)
         .map_err(|error| at("templates", TemplateCause::Document(error)))?;
     let index = super::layout(files, selections, &[]).index();
     let mut templates: Vec<TemplatePlan> = Vec::new();

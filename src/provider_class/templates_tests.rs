@@ -15,10 +15,9 @@ fn templates(text: &str) -> Result<Vec<TemplatePlan>, String> {
 
 #[test]
 fn a_template_is_a_file_with_its_text_as_it_is_written() {
-    let text = "- path: conf/app.env\n  filePermission: 0440\n  fileGroup: 3000\n  template: |\n \
-               \
-                A={{ files[\"db-password\"] | dotenv }}\n\n    B={{ files[\"dir/tls.crt\"] }}\n\
-                - {path: all.txt, template: \"{{ files['all/app-1'] }}\"}\n";
+    let text = "- path: conf/app.env\n  filePermission: 0440\n  fileGroup: 3000\n  template: |\n\
+        \x20   A={{ files[\"db-password\"] | dotenv }}\n\n    B={{ files[\"dir/tls.crt\"] }}\n\
+        - {path: all.txt, template: \"{{ files['all/app-1'] }}\"}\n";
     let read = templates(text).unwrap();
     let paths: Vec<_> = read.iter().map(|plan| plan.path.as_str()).collect();
     assert_eq!(paths, ["conf/app.env", "all.txt"]);

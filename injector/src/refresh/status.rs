@@ -92,13 +92,10 @@ impl Status {
     ) -> Option<Fault> {
         let row = &mut self.volumes[volume];
         (row.ready, row.generation) = (true, generation);
-        let news = match fault {
-            Some(fault) => note(&mut row.problem, &fault, at).then_some(fault),
-            None => {
-                row.problem = None;
-                None
-            }
-        };
+        if fault.is_none() {
+            row.problem = None;
+        }
+        let news = fault.filter(|fault| note(&mut row.problem, fault, at));
         for &item in items {
             let row = &mut row.items[item];
             if let Some((files, at)) = row.pending.take() {

@@ -176,6 +176,31 @@ fn a_plan_for_a_pipeline_holds_the_files_and_the_identity() {
 }
 
 #[test]
+fn the_class_of_the_page_about_templates_is_accepted() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/templates.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let class = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("class.yaml");
+    std::fs::write(&path, class).unwrap();
+    let ids = ["--tenant-id", "t", "--service-account-file"];
+    let account = guide("workload-identity", "serviceaccount.yaml");
+    let path = path.display().to_string();
+    let (code, out, error) = keysluice(&["plan", "-f", &path, ids[0], ids[1], ids[2], &account]);
+    assert_eq!(code, 0, "{error}");
+    let plan = keysluice_plan::Plan::from_json(&out).unwrap();
+    let (templates, files) = (&plan.volumes[0].templates, ["db-password"]);
+    let mut read = |path: &str| files.contains(&path).then(|| b"p\"w d".to_vec().into());
+    let mut fill = |at: usize| templates[at].template.render(&files, &mut read).unwrap();
+    assert_eq!(fill(0).as_bytes(), b"DATABASE_URL=postgres://shop:p%22w%20d@db/shop\n");
+    assert_eq!(
+        fill(1).as_bytes(),
+        br#"{"database": {"password": "p\"w d"}}
+"#
+    );
+}
+
+#[test]
 fn why_explains_a_code() {
     let (code, out, _) = keysluice(&["why", "ks107"]);
     assert_eq!(code, 0);

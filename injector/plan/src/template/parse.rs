@@ -57,7 +57,7 @@ impl Parser<'_> {
                 next.is_some_and(|next| b"{%#".contains(next))
             };
             let length = self.rest().match_indices('{').find(opens);
-            let length = length.map_or(self.rest().len(), |(at, _)| at);
+            let length = length.map_or_else(|| self.rest().len(), |(at, _)| at);
             let (text, rest) = self.rest().split_at(length);
             let trims_before = rest.get(2..).is_some_and(|rest| rest.starts_with('-'));
             let text = if self.trims { text.trim_start() } else { text };

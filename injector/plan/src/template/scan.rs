@@ -31,7 +31,7 @@ impl<'t> Parser<'t> {
     pub(super) fn line(&mut self) -> usize {
         let (from, line) = self.counted;
         let new = &self.text.as_bytes()[from.min(self.at)..self.at];
-        self.counted = (self.at, line + new.iter().filter(|byte| **byte == b'\n').count());
+        self.counted = (self.at, line + new.split(|byte| *byte == b'\n').count() - 1);
         self.counted.1
     }
 
