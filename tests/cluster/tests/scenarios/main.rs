@@ -31,6 +31,7 @@ mod reader;
 mod rights;
 mod rolling;
 mod synced;
+mod synced_forms;
 mod upheaval;
 mod webhook;
 mod workloads;
@@ -175,6 +176,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 gate::ALL,
                 workloads::ALL,
                 synced::ALL,
+                synced_forms::ALL,
                 guides::ALL,
                 rights::ALL,
                 order::ALL,
