@@ -2,7 +2,8 @@
 //!
 //! A Secret is due when a generation with its files was committed, and at times after a round that
 //! found its files unchanged: what this pod has seen last is then what the vault has, so replicas
-//! never write an old value over a new one.
+//! never write an old value over a new one. The Secrets Store CSI driver writes over the owners of
+//! others, and its last pod may take the Secret with it: where it is, each such round looks.
 
 use super::schedule::Settings;
 use crate::backoff::{self, Jitter, Stage};
@@ -22,6 +23,7 @@ pub(super) struct Secrets {
     rows: Vec<Row>,
     jitter: Jitter,
     deadline: Option<Time>,
+    has_driver: bool,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Secrets {
         Self {
             rows: rows.collect(),
             jitter: Jitter::new(settings.seed.wrapping_add(1)),
+            has_driver: plan.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.has_driver),
             deadline: settings.start_timeout.map(|timeout| now + timeout),
         }
     }
@@ -107,7 +110,7 @@ impl Secrets {
         for row in self.rows.iter_mut().filter(|row| row.volumes.contains(&volume)) {
             let rest = (row.interval * INTERVALS).min(LONGEST_CHECK).max(row.interval);
             let is_over = row.looked_at.is_none_or(|at| at + rest <= now);
-            if (at_once || is_over) && row.due_at.is_none() {
+            if (at_once || is_over || self.has_driver) && row.due_at.is_none() {
                 row.due_at = Some(now);
             }
         }

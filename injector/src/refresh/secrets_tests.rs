@@ -118,3 +118,13 @@ fn a_start_without_its_secrets_ends_at_the_deadline() {
     secrets.was_made(7);
     assert!(!secrets.is_out_of_time(30 * SECOND));
 }
+
+#[test]
+fn where_the_driver_is_each_round_looks_at_the_secrets() {
+    let mut secrets = made(120, SECOND);
+    secrets.confirmed(0, false, 121 * SECOND);
+    assert_eq!(secrets.take_due(121 * SECOND, |_| true), None);
+    secrets.has_driver = true;
+    secrets.confirmed(0, false, 109 * SECOND);
+    assert_eq!(secrets.take_due(109 * SECOND, |_| true), Some(0));
+}

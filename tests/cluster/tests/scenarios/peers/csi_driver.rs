@@ -4,15 +4,17 @@ use super::served::by_driver_or_sidecar;
 use super::stream::Stream;
 use super::{begin_without_keysluice, file, install, settled, uninstall};
 use crate::reader::Reader;
-use crate::scene::{SHOW, Scene, sidecar};
+use crate::scene::{SHOW, Scene, sidecar, value_of};
 use crate::world::{PATIENCE, until};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::process::Command;
+use std::time::Duration;
 
 crate::scenarios!(from_the_csi_driver_and_back_no_pod_is_refused_and_each_is_served_by_one);
 
 const PAGE: &str = "secrets-store-csi-driver";
+const SECRET: &str = "db-synced";
 const SYSTEM: &str = "kube-system";
 const DRIVER: &str = "secrets-store-csi-driver/secrets-store-csi-driver";
 const PROVIDER: &str = "csi-secrets-store-provider-azure/csi-secrets-store-provider-azure";
@@ -27,7 +29,10 @@ async fn from_the_csi_driver_and_back_no_pod_is_refused_and_each_is_served_by_on
         .replacing("WORKLOAD", "first");
     charts(scene, &page).await?;
     // The provider takes the identity from the class alone.
-    let class = json!({"spec": {"parameters": {"clientID": scene.client_id}}});
+    let synced = json!([{"secretName": SECRET, "type": "Opaque",
+        "data": [{"key": "password", "objectName": "db"}]}]);
+    let class = json!({"spec": {"parameters": {"clientID": scene.client_id},
+        "secretObjects": synced}});
     scene
         .world
         .api
@@ -43,6 +48,7 @@ async fn from_the_csi_driver_and_back_no_pod_is_refused_and_each_is_served_by_on
     for name in ["first", "rest", "stays"] {
         is_served(scene, name, By::Driver, "first").await?;
     }
+    is_synced(scene, "first").await?;
 
     let stream = Stream::begin(scene, streamed(scene), by_driver_or_sidecar);
     let moved = follow(scene, &mut page).await;
@@ -52,6 +58,8 @@ async fn from_the_csi_driver_and_back_no_pod_is_refused_and_each_is_served_by_on
     for whom in ["the driver", "a sidecar"] {
         anyhow::ensure!(tally.served_by(whom) > 50, "{whom} served too few: {tally:?}");
     }
+    scene.world.emulator.set_secret(&scene.vault, "db", "third");
+    is_synced(scene, "third").await?;
     page.gave_all()
 }
 
@@ -59,6 +67,8 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     install(scene, &[]).await?;
     restart_and_wait(scene, page).await?;
     is_served(scene, "rest", By::Driver, "first").await?;
+    let kubeconfig = scene.world.layout.kubeconfig().display().to_string();
+    scene.grant(&["-n", &scene.namespace, "--kubeconfig", &kubeconfig]).await?;
 
     // One workload, then all but one.
     let annotate = |how: &str| {
@@ -79,6 +89,7 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     for (name, by) in [("first", By::Sidecar), ("rest", By::Sidecar), ("stays", By::Driver)] {
         is_served(scene, name, by, "second").await?;
     }
+    is_synced(scene, "second").await?;
 
     // The driver goes.
     let list = "kubectl get pods --all-namespaces";
@@ -89,6 +100,10 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
         Ok(users(&page.give(list).await?).is_empty().then_some(()))
     })
     .await?;
+    // The driver writes over the owners that others have added, so its last pod may have taken the
+    // Secret with it.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    is_synced(scene, "second").await?;
     page.give("helm uninstall csi-secrets-store-provider-azure").await?;
     page.give("helm uninstall csi-secrets-store ").await?;
     page.give(&upgrade.replace("--set csiVolumes=", "--wait")).await?;
@@ -96,6 +111,11 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     let entries = scene.world.api.get(path).await?["webhooks"].clone();
     anyhow::ensure!(entries[1]["failurePolicy"] == "Fail", "{entries}");
     restart_and_wait(scene, page).await?;
+    // The driver is gone: each rollout brings a new owner, and the Secret follows its vault.
+    for value in ["between", "second"] {
+        scene.world.emulator.set_secret(&scene.vault, "db", value);
+        is_synced(scene, value).await?;
+    }
     is_served(scene, "rest", By::Sidecar, "second").await?;
 
     // Back: the driver, one workload, all, without Keysluice.
@@ -113,6 +133,16 @@ async fn follow(scene: &Scene, page: &mut Reader<'_>) -> anyhow::Result<()> {
     uninstall(scene).await?;
     restart_and_wait(scene, page).await?;
     is_served(scene, "rest", By::Driver, "second").await
+}
+
+/// Waits until the Kubernetes Secret has this value.
+async fn is_synced(scene: &Scene, value: &str) -> anyhow::Result<()> {
+    until(&format!("the Secret has {value:?}"), PATIENCE * 2, async || {
+        let path = format!("{}/{SECRET}", scene.path("secrets"));
+        let Some(secret) = scene.world.api.find(&path).await? else { return Ok(None) };
+        Ok((value_of(&secret, "password")? == value).then_some(()))
+    })
+    .await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +216,7 @@ async fn charts(scene: &Scene, page: &Reader<'_>) -> anyhow::Result<()> {
         ("  crds:\n    enabled: true", "  crds:\n    enabled: false"),
         ("enableSecretRotation: false", "enableSecretRotation: true"),
         ("rotationPollInterval:", "rotationPollInterval: 10s"),
+        ("syncSecret:\n  enabled: false", "syncSecret:\n  enabled: true"),
     ];
     let trust = (
         "  volumes: []\n  volumeMounts: []",
