@@ -35,5 +35,8 @@ pub use plan::{
     Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat,
     ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };
-pub use reaction::{CONTAINER_ENV, Reaction, ReactionAction, ReactionSignal, is_loopback_url};
+pub use reaction::{
+    CONTAINER_ENV, ROLLOUT_ANNOTATION, Reaction, ReactionAction, ReactionSignal, WorkloadReference,
+    WorkloadResource, is_loopback_url,
+};
 pub use vault_url::{VaultUrl, VaultUrlError};
