@@ -2,6 +2,7 @@
 
 use super::bounds::TooLarge;
 use super::names::{CSI_DRIVER, USE_LABEL};
+use super::reaction_right::ReactionRight;
 use crate::bounded::bounded;
 use crate::patch::{Patch, STORED_LIMIT_BYTES};
 use crate::pod::Pointer;
@@ -104,14 +105,20 @@ pub enum Note {
         gate: &'static str,
     },
     /// A reaction to changed files.
-    #[error("when files change: {action}{containers}, each replica within {spread_seconds} s")]
+    #[error("when files change: {action}{whom}, each replica within {spread_seconds} s")]
     Reaction {
         /// What is done.
         action: String,
-        /// To which containers, if to any.
-        containers: String,
+        /// To which containers, or of which workload.
+        whom: String,
         /// Time within which the replicas react.
         spread_seconds: u64,
+    },
+    /// A right that a reaction needs.
+    #[error("the reaction needs the right {} on {right}", right.verb())]
+    ReactionRight {
+        /// Which.
+        right: ReactionRight,
     },
     /// A static pod's image in the API.
     #[error("a mirror pod: the kubelet runs it from its own manifest")]

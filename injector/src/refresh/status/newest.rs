@@ -30,7 +30,7 @@ impl Status {
     }
 
     /// What these files are of (all if none is named); `None` while it is not known of one.
-    pub fn newest(&self, of: &[RelativePath]) -> Option<Newest> {
+    pub(crate) fn newest(&self, of: &[RelativePath]) -> Option<Newest> {
         let (mut updated, mut versions) = (None, String::new());
         for (volume, row) in self.plan.volumes.iter().zip(&self.volumes) {
             for (item, row) in Item::all(volume).zip(&row.items) {
