@@ -318,5 +318,7 @@ async fn assert_others_are_untouched(stage: &Stage) {
     }
     stage.request(Method::PATCH, &format!("{DEPLOYMENT}?dryRun=All"), Some(&image())).await.unwrap();
     let controller = "system:serviceaccount:kube-system:deployment-controller";
-    patch(stage, controller, &json!({"metadata": {"annotations": {"x": "y"}}})).await.unwrap();
+    let mut object = stage.request(Method::GET, DEPLOYMENT, None).await.unwrap();
+    object["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});
+    stage.act_as(controller, Method::PUT, DEPLOYMENT, Some(&object)).await.unwrap();
 }
