@@ -48,8 +48,9 @@ impl NeededRights {
         let (secrets, reactions) = needed(answer);
         let (namespace, name) = account_of(pod);
         let account = Account { namespace: &namespace, name: &name };
-        let may =
-            |secret: &String| ["create", "patch"].iter().all(|verb| rbac.may(account, verb, secret));
+        let may = |secret: &String| {
+            ["create", "patch"].iter().all(|verb| rbac.may(account, verb, secret))
+        };
         let secrets: Vec<String> = secrets.into_iter().filter(|secret| !may(secret)).collect();
         let is_missing = !rbac.is_empty();
         let says = if is_missing { "may not" } else { "must be able to" };
@@ -75,9 +76,8 @@ impl NeededRights {
         }
         // Another pod of the account may have had it printed.
         let role = self.0.remove(&(namespace.clone(), name.clone()));
-        let role = role.map(|(secrets, reactions)| {
-            account_role(&namespace, &name, &secrets, &reactions)
-        });
+        let role =
+            role.map(|(secrets, reactions)| account_role(&namespace, &name, &secrets, &reactions));
         let last = texts.len() - 1;
         match role {
             Some(role) => texts[last] += &format!("; hint: apply\n{}", role.trim_end()),
@@ -171,7 +171,12 @@ mod tests {
 
     #[test]
     fn with_roles_among_the_input_the_missing_right_is_named() {
-        let role = crate::rights::account_role("app", "web", &BTreeSet::from(["a".to_owned()]), &BTreeSet::new());
+        let role = crate::rights::account_role(
+            "app",
+            "web",
+            &BTreeSet::from(["a".to_owned()]),
+            &BTreeSet::new(),
+        );
         let mut manifests = Manifests::default();
         for document in parse_documents(&role, std::path::Path::new("role.yaml")).unwrap() {
             manifests.add(&document);

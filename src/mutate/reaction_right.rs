@@ -53,9 +53,7 @@ pub(crate) fn of(
 ) -> Result<Option<ReactionRight>, ReactionCause> {
     match action {
         Some(OnChangeAction::Evict) => check_recreated(pod).map(|()| Some(ReactionRight::Evict)),
-        Some(OnChangeAction::Rollout) => {
-            Ok(Some(ReactionRight::Rollout(workload_of(pod)?)))
-        }
+        Some(OnChangeAction::Rollout) => Ok(Some(ReactionRight::Rollout(workload_of(pod)?))),
         _ => Ok(None),
     }
 }

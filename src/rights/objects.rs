@@ -101,7 +101,8 @@ fn print_account(out: &mut String, place: &Place, grant: &Grant, form: Form) {
              read it."
         );
     }
-    comment += &about_reactions(&format!("ServiceAccount {account} of namespace {namespace}"), grant);
+    comment +=
+        &about_reactions(&format!("ServiceAccount {account} of namespace {namespace}"), grant);
     if account == "default" {
         comment += " Every pod of the namespace without a ServiceAccount of its own has this one.";
     }

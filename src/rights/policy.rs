@@ -156,7 +156,8 @@ mod tests {
         ] {
             let mut other = policy.clone();
             *other.pointer_mut(at).unwrap() = value;
-            let error = check_policy(SECRET_TYPES, Some(&other), Some(&binding)).unwrap_err().to_string();
+            let error =
+                check_policy(SECRET_TYPES, Some(&other), Some(&binding)).unwrap_err().to_string();
             assert!(error.starts_with("KS744 ") && error.contains(field), "{at}: {error}");
         }
         let mut narrow = policy.clone();

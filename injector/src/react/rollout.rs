@@ -187,8 +187,7 @@ impl Target<'_> {
     async fn patch(&self, body: &Value) -> Result<Workload, Refusal> {
         let WorkloadReference { resource, name } = self.reference;
         let namespace = &self.api.pod.namespace;
-        let path =
-            format!("/apis/apps/v1/namespaces/{namespace}/{}/{name}", resource.as_str());
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/{}/{name}", resource.as_str());
         let body = Zeroizing::new(serde_json::to_vec(body).unwrap_or_default());
         let answer = self.session.patch(&path, Patch::Merge, &body).await?;
         serde_json::from_slice(answer.expose_secret()).map_err(|_| Refusal::not_an_object())

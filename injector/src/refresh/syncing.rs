@@ -65,7 +65,11 @@ impl Machine {
     /// Whether the Secrets do not hold up a reaction. A container that starts takes its variables
     /// from them; others are told of the files, also while a Secret cannot be written.
     pub(super) fn secrets_are_settled(&self) -> bool {
-        if self.reaction.starts_containers() { self.secrets.are_idle() } else { self.secrets.are_tried() }
+        if self.reaction.starts_containers() {
+            self.secrets.are_idle()
+        } else {
+            self.secrets.are_tried()
+        }
     }
 
     /// Tells the application, when its files and Secrets are there.

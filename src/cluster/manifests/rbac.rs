@@ -67,13 +67,7 @@ impl Rbac {
         })
     }
 
-    fn gives(
-        &self,
-        reference: &Value,
-        namespace: &str,
-        verb: &str,
-        object: Object<'_>,
-    ) -> bool {
+    fn gives(&self, reference: &Value, namespace: &str, verb: &str, object: Object<'_>) -> bool {
         let is_meant = |role: &&Value| {
             role["kind"] == reference["kind"]
                 && role["metadata"]["name"] == reference["name"]

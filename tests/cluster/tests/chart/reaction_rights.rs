@@ -111,8 +111,7 @@ async fn bind(stage: &Stage, kind: &str, account: (&str, &str), name: &str, rule
     };
     let (mut role, mut bound) = (object(kind), object(&binding));
     role["rules"] = json!([rules]);
-    bound["roleRef"] =
-        json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+    bound["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
     bound["subjects"] =
         json!([{"kind": "ServiceAccount", "name": account.1, "namespace": account.0}]);
     for object in [role, bound] {
@@ -288,11 +287,11 @@ async fn assert_others_are_untouched(stage: &Stage) {
         json!({"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": names,
             "verbs": verbs})
     };
-    let evictions =
-        json!({"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]});
+    let evictions = json!({"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]});
     let deployer = ("default", "deployer");
     let of_deployer = "system:serviceaccount:default:deployer";
-    bind(stage, "Role", deployer, "patches", &deployments(json!([]), json!(["get", "patch"]))).await;
+    bind(stage, "Role", deployer, "patches", &deployments(json!([]), json!(["get", "patch"])))
+        .await;
     bind(stage, "ClusterRole", deployer, "drains", &evictions).await;
     // A delivery tool of another namespace, with rights by name here.
     let tool = ("kube-system", "tool");
@@ -316,7 +315,10 @@ async fn assert_others_are_untouched(stage: &Stage) {
             })
             .await;
     }
-    stage.request(Method::PATCH, &format!("{DEPLOYMENT}?dryRun=All"), Some(&image())).await.unwrap();
+    stage
+        .request(Method::PATCH, &format!("{DEPLOYMENT}?dryRun=All"), Some(&image()))
+        .await
+        .unwrap();
     let controller = "system:serviceaccount:kube-system:deployment-controller";
     let mut object = stage.request(Method::GET, DEPLOYMENT, None).await.unwrap();
     object["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});

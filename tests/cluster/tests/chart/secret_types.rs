@@ -151,12 +151,13 @@ async fn the_printed_rights_write_one_secret_and_make_no_token() {
 
     helm.run(&["install", "keysluice", "webhook-config/chart"]).await;
     helm.run(&["uninstall", "keysluice", "--timeout", "30s"]).await;
-    let second = ["install", "second", "webhook-config/chart", "--no-hooks"];
+    let reactions = "guard.reactionRights=false";
+    let second = ["install", "second", "webhook-config/chart", "--no-hooks", "--set", reactions];
     let output = helm.command(&second).output().await.unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && error.contains("keysluice-secret-types"), "{error}");
-    helm.run(&["install", "third", "webhook-config/chart", "--set", "guard.secretTypes=false"])
-        .await;
+    let without = format!("guard.secretTypes=false,{reactions}");
+    helm.run(&["install", "third", "webhook-config/chart", "--set", &without]).await;
     assert_attack_fails(&stage, "installed under another name").await;
 }
 

@@ -196,9 +196,9 @@ async fn an_application_that_checks_itself_sees_each_rotation_whole_and_in_order
     }
     let log = scene.says("checks", "reloaded").await?;
     anyhow::ensure!(!log.contains("BAD"), "{log}");
-    let restarts = scene.get("pods", "checks").await?["status"]["containerStatuses"][0]
-        ["restartCount"]
-        .clone();
+    let restarts =
+        scene.get("pods", "checks").await?["status"]["containerStatuses"][0]["restartCount"]
+            .clone();
     anyhow::ensure!(restarts == 0, "{restarts} restarts");
     Ok(())
 }

@@ -114,8 +114,7 @@ impl Workloads {
 }
 
 fn read(call: &Call) -> Option<Value> {
-    let is_token =
-        call.header("authorization").is_some_and(|value| value.starts_with("Bearer ey"));
+    let is_token = call.header("authorization").is_some_and(|value| value.starts_with("Bearer ey"));
     serde_json::from_slice(&call.body).ok().filter(|_| is_token)
 }
 
