@@ -9,8 +9,8 @@ use crate::reason;
 use crate::rights::account_role;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each ServiceAccount must be able to do, by namespace and name: for all its pods, as there is
-/// one Role for them.
+/// What each ServiceAccount must be able to do, by namespace and name: for all its pods, as there
+/// is one Role for them.
 #[derive(Debug, Default)]
 pub(super) struct NeededRights(BTreeMap<(String, String), Needed>);
 

@@ -39,14 +39,13 @@ pub use annotation_values::{Gate, OnMissing};
 pub use annotations::{Annotation, Annotations, KNOWN as KNOWN_ANNOTATIONS};
 pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
-pub use mutation::{Mutation, Note};
+pub use mutation::{Mutation, Note, ReactionRight};
 pub use names::{
     API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, REACTION_RIGHT_ANNOTATION, RUN_VOLUME, SIDECAR,
     SYNCED_ANNOTATION, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
 };
 pub use on_change::{OnChange, OnChangeAction};
 pub use reaction_cause::ReactionCause;
-pub use reaction_right::ReactionRight;
 pub use refusal::{Cause, Refusal};
 pub use secret_cause::SecretCause;
 pub use service_account::ServiceAccount;

@@ -2,12 +2,12 @@
 
 use super::bounds::TooLarge;
 use super::names::{CSI_DRIVER, USE_LABEL};
-use super::reaction_right::ReactionRight;
 use crate::bounded::bounded;
 use crate::patch::{Patch, STORED_LIMIT_BYTES};
 use crate::pod::Pointer;
 use crate::provider_class::MAX_WARNINGS;
-use std::fmt::Display;
+use keysluice_plan::WorkloadReference;
+use std::fmt::{self, Display};
 
 /// Bytes of one warning.
 const MAX_WARNING_BYTES: usize = 512;
@@ -45,6 +45,35 @@ impl Mutation {
             return Err(TooLarge::Patch { limit: STORED_LIMIT_BYTES });
         }
         Ok(())
+    }
+}
+
+/// What a ServiceAccount must be able to do for a reaction of its pods.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReactionRight {
+    /// `create` on `pods/eviction`.
+    Evict,
+    /// `patch` on this workload.
+    Rollout(WorkloadReference),
+}
+
+impl ReactionRight {
+    /// The verb that RBAC must allow.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Evict => "create",
+            Self::Rollout(_) => "patch",
+        }
+    }
+}
+
+/// `pods/eviction`, `deployments/web`.
+impl fmt::Display for ReactionRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Evict => f.write_str("pods/eviction"),
+            Self::Rollout(workload) => workload.fmt(f),
+        }
     }
 }
 

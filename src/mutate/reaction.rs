@@ -3,10 +3,10 @@
 use super::annotations::{Annotations, Mode, ON_CHANGE_OF, ON_CHANGE_SPREAD};
 use super::earlier_run::{is_sidecar, plan_of};
 use super::entries::EnvEntry;
-use super::mutation::{Mutation, Note};
+use super::mutation::{Mutation, Note, ReactionRight};
 use super::on_change::OnChangeAction;
 use super::reaction_cause::ReactionCause;
-use super::reaction_right::{self, ReactionRight};
+use super::reaction_right;
 use super::refusal::{Refusal, cut};
 use super::user::{self, User};
 use crate::pod::{Container, Pod, Pointer};

@@ -1,7 +1,7 @@
 //! The right at the API server that a reaction needs, and for which pods there is such a reaction.
 
 use super::earlier_run::{is_sidecar, plan_entry};
-use super::mutation::Mutation;
+use super::mutation::{Mutation, ReactionRight};
 use super::names::REACTION_RIGHT_ANNOTATION;
 use super::on_change::OnChangeAction;
 use super::reaction_cause::ReactionCause;
@@ -9,39 +9,9 @@ use super::refusal::cut;
 use crate::pod::{OwnerReference, Pod};
 use keysluice_plan::{ReactionAction, WorkloadReference, WorkloadResource, is_object_name};
 use serde_json::Value;
-use std::fmt;
 
 /// Label of a Deployment's pods: what the name of their ReplicaSet ends with.
 const HASH_LABEL: &str = "pod-template-hash";
-
-/// What a ServiceAccount must be able to do for a reaction of its pods.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReactionRight {
-    /// `create` on `pods/eviction`.
-    Evict,
-    /// `patch` on this workload.
-    Rollout(WorkloadReference),
-}
-
-impl ReactionRight {
-    /// The verb that RBAC must allow.
-    pub fn verb(&self) -> &'static str {
-        match self {
-            Self::Evict => "create",
-            Self::Rollout(_) => "patch",
-        }
-    }
-}
-
-/// `pods/eviction`, `deployments/web`.
-impl fmt::Display for ReactionRight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Evict => f.write_str("pods/eviction"),
-            Self::Rollout(workload) => workload.fmt(f),
-        }
-    }
-}
 
 /// The right that the reaction of a pod needs; `None` if it needs none.
 ///

@@ -178,7 +178,7 @@ reasons! { SERVER:
          -f FILE` from manifests), then create the pod again; controllers do that by themselves";
     KS752
         "a policy that bounds the rights of reactions is not in force in the cluster"
-        "run `keysluice rbac --policy-only | kubectl apply --server-side -f -`, or set \
+        "run `keysluice rbac --reaction-policies-only | kubectl apply --server-side -f -`, or set \
          guard.reactionRights of the chart to true; without it a pod could evict every pod of its \
          namespace, or change its whole workload";
     KS753

@@ -45,9 +45,13 @@ pub(super) struct Rbac {
     /// which the cluster must have.
     #[arg(long)]
     without_policy: bool,
-    /// Prints only these policies and their bindings.
+    /// Prints only the policy keysluice-secret-types and its binding.
     #[arg(long, conflicts_with_all = ["files", "all_namespaces", "namespace", "without_policy"])]
     policy_only: bool,
+    /// Prints only the policies keysluice-evictions and keysluice-rollouts and their bindings.
+    #[arg(long, conflicts_with_all = ["files", "all_namespaces", "namespace", "without_policy",
+        "policy_only"])]
+    reaction_policies_only: bool,
 }
 
 /// What files or a cluster hold.
@@ -61,8 +65,10 @@ pub(super) struct Facts {
 impl Rbac {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         if self.policy_only {
-            let files: Vec<&str> = POLICIES.iter().map(|(text, _)| *text).collect();
-            return print(&files.join("---\n"));
+            return print(POLICIES[0].0);
+        }
+        if self.reaction_policies_only {
+            return print(POLICIES[1].0);
         }
         let is_live = self.files.is_empty();
         if is_live && !self.all_namespaces && self.namespace.is_none() {
