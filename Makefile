@@ -35,7 +35,7 @@ test: ## Runs all tests that need only Rust and a C compiler
 	$(CARGO) test --workspace
 
 .PHONY: soak
-soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints each seed; then test-peers
+soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints each seed; then test-peers, and 100 rotations
 	$(CARGO) build -p keysluice-injector
 	@set -e; for round in $$(seq $(or $(ROUNDS),10)); do \
 		seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "round $$round: PROPTEST_RNG_SEED=$$seed"; \
@@ -43,6 +43,8 @@ soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints
 			|| { echo "failed with PROPTEST_RNG_SEED=$$seed; keep the printed case as a test"; exit 1; }; \
 	done
 	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null; then $(MAKE) --no-print-directory test-peers; \
+		KEYSLUICE_ROTATIONS=100 $(MAKE) --no-print-directory test-cluster \
+			ONLY='replaced_pods_never an_application_that_checks_itself'; \
 	else echo "not root, or go is not installed: the tests of the migration pages are skipped"; fi
 
 .PHONY: test-hold

@@ -110,6 +110,12 @@ impl Utc {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 
+    /// `2026-11-23T21:09:08Z`
+    pub(crate) fn to_the_second(self) -> String {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+
     /// `2026_11_23_21_09_08`, the first half of a generation's name.
     pub(crate) fn underscored(self) -> String {
         let Self { year, month, day, hour, minute, second, .. } = self;

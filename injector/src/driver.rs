@@ -110,9 +110,10 @@ impl Driver {
     /// Begins to tell the application.
     pub(crate) fn react(&mut self, attempt: Attempt) {
         let (tx, reactor) = (self.event_tx.clone(), self.reactor.clone());
+        let newest = self.machine.newest();
         self.rounds.spawn(async move {
             let result = match reactor {
-                Some(reactor) => reactor.react(attempt).await,
+                Some(reactor) => reactor.react(attempt, newest).await,
                 None => Ok("none".to_owned()),
             };
             let _ = tx.send(Event::Reacted(result));

@@ -41,6 +41,8 @@ pub enum FaultKind {
     BadList,
     /// The secret does not hold the part that is asked for.
     NoPart,
+    /// A PodDisruptionBudget allows no eviction now.
+    Budget,
     /// The files of one certificate would be of different versions.
     TwoVersions,
 }

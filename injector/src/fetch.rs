@@ -239,8 +239,9 @@ impl Fetcher {
         let mut tracker = self.tracker(volume);
         let mut note = |(index, made): (usize, Result<Fetched, Fault>)| {
             tracker.failed(index);
-            let made = made.map(|fetched| {
+            let made = made.map(|mut fetched| {
                 tracker.fetched(plan, index, listed, seen);
+                fetched.updated = seen.map(|seen| seen.updated);
                 fetched.into()
             });
             (index, made)

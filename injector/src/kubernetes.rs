@@ -1,4 +1,5 @@
-//! The Kubernetes API server, asked with the pod's own ServiceAccount token: PATCH of one object.
+//! The Kubernetes API server, asked with the pod's own ServiceAccount token: PATCH of one object,
+//! and POST of an eviction.
 //!
 //! Merge patches and server-side apply are enough for everything the sidecar does there: a merge
 //! patch without fields reads, so no other verb is needed than `create` and `patch` by name.
@@ -12,9 +13,10 @@ use crate::http::{self, Http};
 use crate::throttle::retry_after;
 use keysluice_plan::Kubernetes;
 use keysluice_plan::reason::{KS641, KS649};
-use reqwest::Client;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretBox};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -120,9 +122,26 @@ impl Session<'_> {
             // JSON is YAML.
             Patch::Apply { .. } => "application/apply-patch+yaml",
         };
-        let request = self
-            .client
-            .patch(url)
+        self.send(self.client.patch(url), content_type, body).await
+    }
+
+    /// Creates at `path`, `/api/v1/namespaces/shop/pods/web-1/eviction`.
+    ///
+    /// # Errors
+    /// As [`Self::patch`].
+    pub(crate) async fn create(&self, path: &str, body: &Value) -> Result<(), Refusal> {
+        let request = self.client.post(format!("{}{path}", self.api.server));
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        self.send(request, "application/json", &body).await.map(drop)
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        content_type: &'static str,
+        body: &[u8],
+    ) -> Result<SecretBox<Vec<u8>>, Refusal> {
+        let request = request
             .header(AUTHORIZATION, self.bearer.clone())
             .header(CONTENT_TYPE, content_type)
             .header(ACCEPT, "application/json")

@@ -1,14 +1,19 @@
 //! Tells the application that files have changed.
 
+mod evict;
 mod process;
+mod rollout;
+
+pub(crate) use rollout::Newest;
 
 use crate::fault::{Class, Fault};
 use crate::http::{self, Http};
+use crate::kubernetes::{Api, Refusal};
 use crate::redact::short;
-use keysluice_plan::reason::{KS651, KS652};
-use keysluice_plan::{ReactionAction, ReactionSignal};
+use keysluice_plan::reason::{KS651, KS652, KS655, Reason};
+use keysluice_plan::{Plan, ReactionAction, ReactionSignal};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,23 +36,44 @@ pub(crate) enum Attempt {
 pub(crate) struct Reactor {
     action: ReactionAction,
     http: Arc<Http>,
+    /// For an eviction and a rollout.
+    api: Option<Api>,
     proc: PathBuf,
     /// Containers that got the signal, although another one did not.
     reached: Mutex<BTreeSet<String>>,
 }
 
 impl Reactor {
-    /// With the client of `http`.
-    pub(crate) fn new(action: ReactionAction, http: Arc<Http>) -> Self {
-        Self { action, http, proc: PathBuf::from("/proc"), reached: Mutex::default() }
+    /// For the reaction of a Plan, if it has one; with the client of `http`.
+    ///
+    /// # Errors
+    /// As [`Api::open`].
+    pub(crate) fn open(
+        root: &Path,
+        plan: &Plan,
+        http: impl FnOnce() -> Arc<Http>,
+    ) -> Result<Option<Self>, Fault> {
+        let Some(reaction) = &plan.reaction else { return Ok(None) };
+        let api = plan.kubernetes.as_ref().filter(|_| reaction.action.needs_api());
+        let api = api.map(|kubernetes| Api::open(root, kubernetes)).transpose()?;
+        Ok(Some(Self { api, ..Self::new(reaction.action.clone(), http()) }))
     }
 
-    /// Tells the application; answers with what was done.
+    fn new(action: ReactionAction, http: Arc<Http>) -> Self {
+        let proc = PathBuf::from("/proc");
+        Self { action, http, api: None, proc, reached: Mutex::default() }
+    }
+
+    /// Tells the application; answers with what was done. `newest` is what its files are of.
     ///
     /// # Errors
     /// KS651 where no process could be signalled, KS652 where the application does not accept the
-    /// request.
-    pub(crate) async fn react(&self, attempt: Attempt) -> Result<String, Fault> {
+    /// request, KS653 to KS657 for evictions and rollouts.
+    pub(crate) async fn react(
+        &self,
+        attempt: Attempt,
+        newest: Option<Newest>,
+    ) -> Result<String, Fault> {
         if attempt == Attempt::First {
             self.reached().clear();
         }
@@ -55,7 +81,17 @@ impl Reactor {
             ReactionAction::Signal { signal, containers } => self.signal(*signal, containers),
             ReactionAction::Restart { containers } => self.signal(ReactionSignal::Term, containers),
             ReactionAction::Http { url } => self.post(url).await,
+            ReactionAction::Evict {} => evict::evict(self.api()?).await,
+            ReactionAction::Rollout { workload } => {
+                rollout::roll_out(self.api()?, workload, newest).await
+            }
         }
+    }
+
+    /// `Plan::check` refuses a Plan without it.
+    fn api(&self) -> Result<&Api, Fault> {
+        let text = "the plan has no field kubernetes";
+        self.api.as_ref().ok_or_else(|| Fault::new(KS655, Class::Permanent, text))
     }
 
     fn reached(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -105,6 +141,28 @@ impl Reactor {
     }
 }
 
+/// What the API server does not do.
+struct Refused {
+    refusal: Refusal,
+    /// What was asked for.
+    what: String,
+    /// The code of a refusal that is not about the right.
+    otherwise: Reason,
+}
+
+impl Refused {
+    fn fault(self) -> Fault {
+        let Self { refusal, what, otherwise } = self;
+        match refusal.status {
+            403 if refusal.is_about_right() => refusal.fault_with(&what, KS655, Class::Slow),
+            // No answer, another server's, a token that is not accepted, too many requests.
+            0 | 401 | 429 | 500.. => refusal.fault(&what),
+            409 => refusal.fault_with(&what, otherwise, Class::Transient),
+            _ => refusal.fault_with(&what, otherwise, Class::Slow),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,12 +204,12 @@ mod tests {
         let http = Arc::new(Http::new(None, &Environment::default()).unwrap());
         let reactor = Reactor { proc: proc.path().to_owned(), ..Reactor::new(action, http) };
         let _a = Sleeper::of(proc.path(), "a");
-        let fault = reactor.react(Attempt::First).await.unwrap_err();
+        let fault = reactor.react(Attempt::First, None).await.unwrap_err();
         assert!(fault.message.contains("container \"b\"") && !fault.message.contains("\"a\""));
         let _b = Sleeper::of(proc.path(), "b");
-        let done = reactor.react(Attempt::Retry).await.unwrap();
+        let done = reactor.react(Attempt::Retry, None).await.unwrap();
         assert!(done.contains("container \"b\"") && !done.contains("\"a\""), "{done}");
-        let all = reactor.react(Attempt::First).await.unwrap();
+        let all = reactor.react(Attempt::First, None).await.unwrap();
         assert!(all.contains("\"a\"") && all.contains("\"b\""), "{all}");
     }
 }

@@ -99,9 +99,7 @@ impl Sidecar {
             machine.resume_reaction(started);
         }
         let syncer = Syncer::new(&options.root, &plan)?;
-        let reaction = plan.reaction.as_ref();
-        let reactor =
-            reaction.map(|reaction| Reactor::new(reaction.action.clone(), fetcher.http()));
+        let reactor = Reactor::open(&options.root, &plan, || fetcher.http())?;
         Ok(Self {
             options: options.clone(),
             run,

@@ -111,7 +111,7 @@ impl Explain {
             answers.push(answer);
         }
         for ((pod, document), mut answer) in pods.iter().zip(answers) {
-            if let Some(verdict) = rights.judge(pod, &answer, cluster.rbac()) {
+            for verdict in rights.judge(pod, &answer, cluster.rbac()) {
                 refused |= verdict.is_missing;
                 self.warn(pod, &mut answer, verdict.text);
             }

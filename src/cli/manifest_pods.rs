@@ -6,6 +6,10 @@ use crate::mutate::{CSI_DRIVER, USE_LABEL};
 use crate::reason;
 use serde_json::{Value, json};
 
+const ON_CHANGE: &str = "keysluice.dev/on-change";
+/// In place of the hash that a Deployment calculates.
+const EXAMPLE_HASH: &str = "0000000000";
+
 /// A pod of a manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ManifestPod {
@@ -176,9 +180,35 @@ fn from_template(owner: &Value, template: &Value) -> Value {
     if !metadata.is_object() {
         metadata = json!({});
     }
-    metadata["generateName"] =
-        json!(format!("{}-", owner["metadata"]["name"].as_str().unwrap_or_default()));
+    let name = owner["metadata"]["name"].as_str().unwrap_or_default();
+    metadata["generateName"] = json!(format!("{name}-"));
+    // What follows is needed for these reactions alone.
+    if ["evict", "rollout"].iter().any(|action| metadata["annotations"][ON_CHANGE] == *action) {
+        add_controller(&mut metadata, owner, name);
+    }
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+}
+
+/// What the controller adds: a Deployment's pods belong to a ReplicaSet, those of a CronJob to a
+/// Job.
+fn add_controller(metadata: &mut Value, owner: &Value, name: &str) {
+    let kind = owner["kind"].as_str().unwrap_or_default();
+    // A list of the API server does not tell it of each object.
+    let told = owner["apiVersion"].as_str();
+    let is_of = |group: &str| told.is_none_or(|version| version.starts_with(group));
+    let (api_version, kind, name) = match kind {
+        "Deployment" if is_of("apps/") => {
+            metadata["labels"]["pod-template-hash"] = json!(EXAMPLE_HASH);
+            ("apps/v1", "ReplicaSet", format!("{name}-{EXAMPLE_HASH}"))
+        }
+        "StatefulSet" | "DaemonSet" | "ReplicaSet" if is_of("apps/") => {
+            ("apps/v1", kind, name.to_owned())
+        }
+        "CronJob" | "Job" if is_of("batch/") => ("batch/v1", "Job", name.to_owned()),
+        _ => (told.unwrap_or("v1"), kind, name.to_owned()),
+    };
+    metadata["ownerReferences"] = json!([{"apiVersion": api_version, "kind": kind, "name": name,
+        "uid": "00000000-0000-0000-0000-000000000000", "controller": true}]);
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
-//! Whether the ServiceAccounts of a manifest may write the Secrets of their pods, by the Roles and
-//! bindings beside it.
+//! Whether the ServiceAccounts of a manifest may write the Secrets of their pods, and carry out
+//! their reactions, by the Roles and bindings beside it.
 
 use super::manifest_pods::ManifestPod;
 use crate::admission::Answer;
-use crate::cluster::manifests::{Account, Rbac};
-use crate::mutate::Note;
+use crate::cluster::manifests::{Account, Object, Rbac};
+use crate::mutate::{Note, ReactionRight};
 use crate::reason;
-use crate::rights::account_role;
+use crate::rights::{PATCH_EXISTING, account_role};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The Secrets that each ServiceAccount must be able to write, by namespace and name: of all its
-/// pods, as there is one Role for them.
+/// What each ServiceAccount must be able to do, by namespace and name: for all its pods, as there
+/// is one Role for them.
 #[derive(Debug, Default)]
-pub(super) struct NeededRights(BTreeMap<(String, String), BTreeSet<String>>);
+pub(super) struct NeededRights(BTreeMap<(String, String), Needed>);
+
+/// Secrets that are written, and what reactions need.
+type Needed = (BTreeSet<String>, BTreeSet<ReactionRight>);
 
 /// What is said of a ServiceAccount.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,11 +27,13 @@ pub(super) struct Verdict {
 }
 
 impl NeededRights {
-    /// Notes the Secrets of one pod.
+    /// Notes what one pod needs.
     pub(super) fn add(&mut self, pod: &ManifestPod, answer: &Answer) {
-        let names: BTreeSet<String> = secrets_of(answer).map(str::to_owned).collect();
-        if !names.is_empty() {
-            self.0.entry(account_of(pod)).or_default().extend(names);
+        let (secrets, reactions) = needed(answer);
+        if !secrets.is_empty() || !reactions.is_empty() {
+            let all = self.0.entry(account_of(pod)).or_default();
+            all.0.extend(secrets);
+            all.1.extend(reactions);
         }
     }
 
@@ -39,44 +44,72 @@ impl NeededRights {
         pod: &ManifestPod,
         answer: &Answer,
         rbac: &Rbac,
-    ) -> Option<Verdict> {
-        secrets_of(answer).next()?;
+    ) -> Vec<Verdict> {
+        let (secrets, reactions) = needed(answer);
         let (namespace, name) = account_of(pod);
         let account = Account { namespace: &namespace, name: &name };
-        let may =
-            |secret: &str| ["create", "patch"].iter().all(|verb| rbac.may(account, verb, secret));
-        let missing: Vec<&str> = secrets_of(answer).filter(|secret| !may(secret)).collect();
-        let is_missing = !rbac.is_empty();
-        if missing.is_empty() {
-            return None;
-        }
-        let says = if is_missing {
-            format!("may not create and patch {}", missing.join(", "))
-        } else {
-            format!("must be able to create and patch {}", missing.join(", "))
+        let may = |secret: &String| {
+            let verb = if rbac.may(account, "create", secret) { "patch" } else { PATCH_EXISTING };
+            rbac.may(account, verb, secret)
         };
-        let text = format!(
-            "{} ServiceAccount {namespace}/{name} {says}, which the pod's sidecar makes",
-            reason::KS724
-        );
+        let secrets: Vec<String> = secrets.into_iter().filter(|secret| !may(secret)).collect();
+        let is_missing = !rbac.is_empty();
+        let says = if is_missing { "may not" } else { "must be able to" };
+        let mut texts = Vec::new();
+        if !secrets.is_empty() {
+            texts.push(format!(
+                "{} ServiceAccount {namespace}/{name} {says} create and patch {}, which the pod's \
+                 sidecar makes",
+                reason::KS724,
+                secrets.join(", ")
+            ));
+        }
+        for right in reactions.iter().filter(|right| !may_react(rbac, account, right)) {
+            texts.push(format!(
+                "{} ServiceAccount {namespace}/{name} {says} {} {right}, as the pod's reaction \
+                 needs",
+                reason::KS751,
+                right.verb()
+            ));
+        }
+        if texts.is_empty() {
+            return Vec::new();
+        }
         // Another pod of the account may have had it printed.
         let role = self.0.remove(&(namespace.clone(), name.clone()));
-        let role = role.map(|names| account_role(&namespace, &name, &names));
-        let text = match role {
-            Some(role) => format!("{text}; hint: apply\n{}", role.trim_end()),
-            None if is_missing => format!("{text}; hint: apply the Role above"),
-            None => return None,
-        };
-        Some(Verdict { text, is_missing })
+        let role =
+            role.map(|(secrets, reactions)| account_role(&namespace, &name, &secrets, &reactions));
+        let last = texts.len() - 1;
+        match role {
+            Some(role) => texts[last] += &format!("; hint: apply\n{}", role.trim_end()),
+            None if is_missing => texts[last] += "; hint: apply the Role above",
+            None => return Vec::new(),
+        }
+        texts.into_iter().map(|text| Verdict { text, is_missing }).collect()
     }
 }
 
-/// The Secrets that a pod's sidecar makes.
-fn secrets_of(answer: &Answer) -> impl Iterator<Item = &str> {
-    answer.notes.iter().filter_map(|note| match note {
-        Note::Secret { secret, .. } => Some(secret.as_str()),
-        _ => None,
-    })
+fn may_react(rbac: &Rbac, account: Account<'_>, right: &ReactionRight) -> bool {
+    let object = match right {
+        ReactionRight::Evict => Object { group: "", resource: "pods/eviction", name: "" },
+        ReactionRight::Rollout(workload) => {
+            Object { group: "apps", resource: workload.resource.as_str(), name: &workload.name }
+        }
+    };
+    rbac.may_do(account, right.verb(), object)
+}
+
+/// What a pod's sidecar needs.
+fn needed(answer: &Answer) -> Needed {
+    let mut needed = Needed::default();
+    for note in &answer.notes {
+        match note {
+            Note::Secret { secret, .. } => drop(needed.0.insert(secret.clone())),
+            Note::ReactionRight { right } => drop(needed.1.insert(right.clone())),
+            _ => {}
+        }
+    }
+    needed
 }
 
 fn account_of(pod: &ManifestPod) -> (String, String) {
@@ -126,20 +159,25 @@ mod tests {
         for (pod, answer) in &pods {
             rights.add(pod, answer);
         }
-        let verdict = rights.judge(&pods[0].0, &pods[0].1, manifests.rbac()).unwrap();
+        let verdict = rights.judge(&pods[0].0, &pods[0].1, manifests.rbac()).remove(0);
         let expected = "KS724 ServiceAccount app/web must be able to create and patch b, which the \
             pod's sidecar makes; hint: apply\n---\napiVersion: rbac.";
         assert!(verdict.text.starts_with(expected), "{}", verdict.text);
         assert!(verdict.text.contains("- a\n"), "{}", verdict.text);
         assert!(verdict.text.contains("- b\n"), "{}", verdict.text);
         assert!(!verdict.is_missing);
-        assert_eq!(rights.judge(&pods[1].0, &pods[1].1, manifests.rbac()), None);
-        assert_eq!(rights.judge(&pod("web"), &answer(&[]), manifests.rbac()), None);
+        assert_eq!(rights.judge(&pods[1].0, &pods[1].1, manifests.rbac()), []);
+        assert_eq!(rights.judge(&pod("web"), &answer(&[]), manifests.rbac()), []);
     }
 
     #[test]
     fn with_roles_among_the_input_the_missing_right_is_named() {
-        let role = crate::rights::account_role("app", "web", &BTreeSet::from(["a".to_owned()]));
+        let role = crate::rights::account_role(
+            "app",
+            "web",
+            &BTreeSet::from(["a".to_owned()]),
+            &BTreeSet::new(),
+        );
         let mut manifests = Manifests::default();
         for document in parse_documents(&role, std::path::Path::new("role.yaml")).unwrap() {
             manifests.add(&document);
@@ -152,7 +190,7 @@ mod tests {
             let (pod, answer) = (pod(account), answer(secrets));
             let mut rights = NeededRights::default();
             rights.add(&pod, &answer);
-            let verdict = rights.judge(&pod, &answer, manifests.rbac());
+            let verdict = rights.judge(&pod, &answer, manifests.rbac()).pop();
             assert_eq!(verdict.is_some(), expected.is_some(), "{account} {secrets:?}");
             assert!(
                 verdict.is_none_or(|verdict| verdict.is_missing
@@ -160,5 +198,31 @@ mod tests {
                 "{account} {secrets:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_reaction_needs_its_right_too() {
+        let right = ReactionRight::Evict;
+        let mut evicting = answer(&[]);
+        evicting.notes.push(Note::ReactionRight { right: right.clone() });
+        let mut rights = NeededRights::default();
+        let web = pod("web");
+        rights.add(&web, &evicting);
+        let verdicts = rights.judge(&web, &evicting, Manifests::default().rbac());
+        let expected = "KS751 ServiceAccount app/web must be able to create pods/eviction, as the \
+            pod's reaction needs; hint: apply\n---\n";
+        assert!(verdicts[0].text.starts_with(expected), "{}", verdicts[0].text);
+
+        let role = account_role("app", "web", &BTreeSet::new(), &BTreeSet::from([right]));
+        let mut manifests = Manifests::default();
+        for document in parse_documents(&role, std::path::Path::new("role.yaml")).unwrap() {
+            manifests.add(&document);
+        }
+        rights.add(&web, &evicting);
+        assert_eq!(rights.judge(&web, &evicting, manifests.rbac()), []);
+        let other = pod("other");
+        rights.add(&other, &evicting);
+        let verdicts = rights.judge(&other, &evicting, manifests.rbac());
+        assert!(verdicts[0].is_missing && verdicts[0].text.contains("other may not create pods/"));
     }
 }

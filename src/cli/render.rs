@@ -3,7 +3,7 @@
 use super::rbac::files;
 use super::{FAILED, Failure};
 use crate::mutate::{CSI_DRIVER, USE_LABEL};
-use crate::rights::{Form, Grants, POLICY_NAME, Place, Workload, document, shortened};
+use crate::rights::{Form, Grants, Place, SECRET_TYPES, Workload, document, shortened};
 use crate::settings::Settings;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -79,7 +79,7 @@ impl Sync {
             )));
         }
         let mut text = format!(
-            "# The cluster needs the policy {POLICY_NAME} before these rights: keysluice rbac \
+            "# The cluster needs the policy {SECRET_TYPES} before these rights: keysluice rbac \
              --policy-only\n{}",
             found.grants.print(Form::ByAccount)
         );
@@ -107,6 +107,7 @@ impl Sync {
             namespace,
             service_account: self.service_account.clone(),
             classes: vec![class],
+            reaction: Ok(None),
         }
     }
 }

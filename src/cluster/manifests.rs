@@ -6,7 +6,7 @@ mod rbac;
 mod unquoted;
 
 pub use files::{Document, Files, ManifestError, parse_documents, read_documents, read_neighbours};
-pub use rbac::{Account, Rbac};
+pub use rbac::{Account, Object, Rbac};
 pub(crate) use unquoted::{dotted, unquoted};
 
 use super::{Cluster, ClusterError};

@@ -5,7 +5,7 @@ use super::annotation_values::{
     store, variables,
 };
 use super::limits::MAX_ANNOTATIONS_BYTES;
-use super::names::SYNCED_ANNOTATION;
+use super::names::{REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
 use super::on_change::{self, OnChange};
 use super::refusal::{Cause, Refusal, cut};
 use super::served::SecretVolume;
@@ -53,6 +53,8 @@ pub struct Annotations {
     pub on_change: OnChange,
     /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
     pub synced_secrets: Option<String>,
+    /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
+    pub reaction_right: Option<String>,
 }
 
 const PREFIX: &str = "keysluice.dev/";
@@ -138,7 +140,7 @@ pub const KNOWN: &[Annotation] = &[
     Annotation {
         key: ON_CHANGE,
         takes: "signal:HUP (or INT, QUIT, TERM, USR1, USR2, WINCH), restart, one of these with \
-            @CONTAINER, http://127.0.0.1:PORT/path or http://[::1]:PORT/path",
+            @CONTAINER, http://127.0.0.1:PORT/path, http://[::1]:PORT/path, evict or rollout",
         effect: "what the sidecar does after files have changed: docs/reactions.md",
         set: |read, value| store(&mut read.on_change.action, on_change::action(value)),
     },
@@ -161,6 +163,13 @@ pub const KNOWN: &[Annotation] = &[
         effect: "whether a start without all secrets fails after 30 s (default, except with the \
             gate none) or waits; wait implies the probe gate",
         set: |read, value| store(&mut read.on_missing, on_missing(value)),
+    },
+    Annotation {
+        key: REACTION_RIGHT_ANNOTATION,
+        takes: "what the webhook writes; not for users",
+        effect: "the right that the pod's reaction needs at the API server, which the policy \
+            guard-reactions reads; the webhook replaces any other value",
+        set: |read, value| store(&mut read.reaction_right, Some(value.to_owned())),
     },
     Annotation {
         key: "keysluice.dev/refresh-interval",

@@ -43,6 +43,7 @@ fn waiting_implies_the_probe_and_refuses_the_hook() {
 /// test.
 fn example(key: &str) -> &'static str {
     match key {
+        "reaction-right" => "pods/eviction",
         "adopt-secrets" | "keep-secrets" | "synced-secrets" => "db",
         "after" => "vpn",
         "client-ids" | "tenant-ids" => "app=x",

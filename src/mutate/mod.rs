@@ -19,6 +19,7 @@ mod position;
 mod quality;
 mod reaction;
 mod reaction_cause;
+mod reaction_right;
 mod refusal;
 mod resources;
 mod secret_cause;
@@ -38,10 +39,10 @@ pub use annotation_values::{Gate, OnMissing};
 pub use annotations::{Annotation, Annotations, KNOWN as KNOWN_ANNOTATIONS};
 pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
-pub use mutation::{Mutation, Note};
+pub use mutation::{Mutation, Note, ReactionRight};
 pub use names::{
-    API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, RUN_VOLUME, SIDECAR, SYNCED_ANNOTATION,
-    TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
+    API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, REACTION_RIGHT_ANNOTATION, RUN_VOLUME, SIDECAR,
+    SYNCED_ANNOTATION, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
 };
 pub use on_change::{OnChange, OnChangeAction};
 pub use reaction_cause::ReactionCause;
@@ -93,6 +94,15 @@ pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> M
     identity::inject_ephemeral(pod, old, context)
 }
 
+/// The right that the reaction of a pod needs, which its controller creates so.
+///
+/// # Errors
+/// [`Refusal`] for annotations that are not valid, and a controller that does not fit.
+pub fn reaction_right(pod: &Pod<'_>) -> Result<Option<ReactionRight>, Refusal> {
+    let annotations = Annotations::read(pod)?;
+    Ok(reaction_right::of(pod, annotations.on_change.action.as_ref())?)
+}
+
 /// Whether the pod concerns us at all: by its label, or by a volume.
 pub fn is_selected(pod: &Pod<'_>) -> bool {
     identity::is_opted_in(pod) || secrets::has_csi_volume(pod)
@@ -128,6 +138,7 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         reaction::check_without_volumes(pod, &annotations)?;
         position::check_earlier_run(pod, &annotations)?;
         synced::annotate_earlier_run(pod, &mut mutation);
+        reaction_right::annotate_earlier_run(pod, &mut mutation);
     }
     if !opted_in && volumes.is_empty() {
         return Ok(mutation);

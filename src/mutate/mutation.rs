@@ -6,7 +6,8 @@ use crate::bounded::bounded;
 use crate::patch::{Patch, STORED_LIMIT_BYTES};
 use crate::pod::Pointer;
 use crate::provider_class::MAX_WARNINGS;
-use std::fmt::Display;
+use keysluice_plan::WorkloadReference;
+use std::fmt::{self, Display};
 
 /// Bytes of one warning.
 const MAX_WARNING_BYTES: usize = 512;
@@ -44,6 +45,35 @@ impl Mutation {
             return Err(TooLarge::Patch { limit: STORED_LIMIT_BYTES });
         }
         Ok(())
+    }
+}
+
+/// What a ServiceAccount must be able to do for a reaction of its pods.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReactionRight {
+    /// `create` on `pods/eviction`.
+    Evict,
+    /// `patch` on this workload.
+    Rollout(WorkloadReference),
+}
+
+impl ReactionRight {
+    /// The verb that RBAC must allow.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Evict => "create",
+            Self::Rollout(_) => "patch",
+        }
+    }
+}
+
+/// `pods/eviction`, `deployments/web`.
+impl fmt::Display for ReactionRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Evict => f.write_str("pods/eviction"),
+            Self::Rollout(workload) => workload.fmt(f),
+        }
     }
 }
 
@@ -104,14 +134,20 @@ pub enum Note {
         gate: &'static str,
     },
     /// A reaction to changed files.
-    #[error("when files change: {action}{containers}, each replica within {spread_seconds} s")]
+    #[error("when files change: {action}{whom}, each replica within {spread_seconds} s")]
     Reaction {
         /// What is done.
         action: String,
-        /// To which containers, if to any.
-        containers: String,
+        /// To which containers, or of which workload.
+        whom: String,
         /// Time within which the replicas react.
         spread_seconds: u64,
+    },
+    /// A right that a reaction needs.
+    #[error("the reaction needs the right {} on {right}", right.verb())]
+    ReactionRight {
+        /// Which.
+        right: ReactionRight,
     },
     /// A static pod's image in the API.
     #[error("a mirror pod: the kubelet runs it from its own manifest")]

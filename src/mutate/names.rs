@@ -22,6 +22,8 @@ pub const API_VOLUME: &str = "keysluice-api";
 pub(super) const API_DIRECTORY: &str = "/var/run/secrets/keysluice.dev";
 /// Pod annotation: names of the Secrets that its sidecar writes, which the guard reads.
 pub const SYNCED_ANNOTATION: &str = "keysluice.dev/synced-secrets";
+/// Pod annotation: the right that its reaction needs, which the guard reads.
+pub const REACTION_RIGHT_ANNOTATION: &str = "keysluice.dev/reaction-right";
 
 /// Full path of the token where nothing else is said.
 pub const TOKEN_FILE: &str = "/var/run/secrets/azure/wi/token/azure-identity-token";

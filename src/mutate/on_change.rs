@@ -36,19 +36,20 @@ pub enum OnChangeAction {
         /// The URL.
         url: String,
     },
-    /// What this version does not do yet.
-    Later(&'static str),
+    /// The pod evicts itself.
+    Evict,
+    /// The pod's workload is rolled out.
+    Rollout,
+    /// `evict@container`: a container cannot be evicted alone.
+    OfWholePod(&'static str),
 }
-
-/// What a later version may do.
-const LATER: [&str; 2] = ["evict", "rollout"];
 
 impl OnChangeAction {
     /// The container that it names.
     pub(super) fn container(&self) -> Option<&str> {
         match self {
             Self::Signal { container, .. } | Self::Restart { container } => container.as_deref(),
-            Self::Http { .. } | Self::Later(_) => None,
+            Self::Http { .. } | Self::Evict | Self::Rollout | Self::OfWholePod(_) => None,
         }
     }
 }
@@ -60,14 +61,18 @@ impl fmt::Display for OnChangeAction {
             Self::Signal { signal, .. } => write!(f, "signal:{}", signal.as_str()),
             Self::Restart { .. } => f.write_str("restart"),
             Self::Http { url } => f.write_str(url),
-            Self::Later(word) => f.write_str(word),
+            Self::Evict => f.write_str("evict"),
+            Self::Rollout => f.write_str("rollout"),
+            Self::OfWholePod(word) => f.write_str(word),
         }
     }
 }
 
 pub(super) fn action(value: &str) -> Option<OnChangeAction> {
-    if let Some(word) = LATER.into_iter().find(|word| *word == value) {
-        return Some(OnChangeAction::Later(word));
+    match value {
+        "evict" => return Some(OnChangeAction::Evict),
+        "rollout" => return Some(OnChangeAction::Rollout),
+        _ => {}
     }
     if is_loopback_url(value) {
         return Some(OnChangeAction::Http { url: value.to_owned() });
@@ -77,6 +82,9 @@ pub(super) fn action(value: &str) -> Option<OnChangeAction> {
         Some((action, container)) => (action, Some(container.to_owned())),
         None => (value, None),
     };
+    if let Some(word) = ["evict", "rollout"].into_iter().find(|word| *word == action) {
+        return Some(OnChangeAction::OfWholePod(word));
+    }
     if action == "restart" {
         return Some(OnChangeAction::Restart { container });
     }
@@ -122,7 +130,9 @@ mod tests {
         for url in ["http://127.0.0.1:8080/-/reload", "http://[::1]:80/"] {
             assert_eq!(action(url), Some(OnChangeAction::Http { url: url.to_owned() }));
         }
-        assert_eq!(action("evict"), Some(OnChangeAction::Later("evict")));
+        assert_eq!(action("evict"), Some(OnChangeAction::Evict));
+        assert_eq!(action("rollout"), Some(OnChangeAction::Rollout));
+        assert_eq!(action("evict@app"), Some(OnChangeAction::OfWholePod("evict")));
         for text in [
             "",
             "HUP",
@@ -133,6 +143,9 @@ mod tests {
             "signal:KILL",
             "signal:HUP@",
             "restart@",
+            "evict@",
+            "Evict",
+            "rollout:web",
             "http://localhost:80/",
             "http://127.0.0.1:80/@evil b",
             "https://127.0.0.1:80/",

@@ -3,9 +3,10 @@
 use super::annotations::{Annotations, Mode, ON_CHANGE_OF, ON_CHANGE_SPREAD};
 use super::earlier_run::{is_sidecar, plan_of};
 use super::entries::EnvEntry;
-use super::mutation::{Mutation, Note};
+use super::mutation::{Mutation, Note, ReactionRight};
 use super::on_change::OnChangeAction;
 use super::reaction_cause::ReactionCause;
+use super::reaction_right;
 use super::refusal::{Refusal, cut};
 use super::user::{self, User};
 use crate::pod::{Container, Pod, Pointer};
@@ -19,7 +20,7 @@ type Target<'p, 'a> = (Pointer, &'p Container<'a>);
 pub(super) fn check(annotations: &Annotations) -> Result<(), Refusal> {
     let on_change = &annotations.on_change;
     match &on_change.action {
-        Some(OnChangeAction::Later(word)) => Err(ReactionCause::Later { word }.into()),
+        Some(OnChangeAction::OfWholePod(word)) => Err(ReactionCause::OfWholePod { word }.into()),
         None if !on_change.of.is_empty() => {
             Err(ReactionCause::Alone { annotation: ON_CHANGE_OF }.into())
         }
@@ -86,20 +87,15 @@ pub(super) fn of(
         targets = targets_of(pod, wanted, user)?;
         names = targets.iter().map(|(_, container)| container.name.to_string()).collect();
     }
-    let of_containers = names.join(", ");
-    let action = match wanted {
-        OnChangeAction::Later(word) => return Err(ReactionCause::Later { word }.into()),
-        OnChangeAction::Signal { signal, .. } => {
-            ReactionAction::Signal { signal: *signal, containers: names }
-        }
-        OnChangeAction::Restart { .. } => {
-            check_restart_policy(pod, &targets)?;
-            ReactionAction::Restart { containers: names }
-        }
-        OnChangeAction::Http { url } if pod.spec.host_network == Some(true) => {
-            return Err(ReactionCause::HostNetwork { url: cut(url) }.into());
-        }
-        OnChangeAction::Http { url } => ReactionAction::Http { url: url.clone() },
+    let right = reaction_right::of(pod, Some(wanted))?;
+    let whom = match &right {
+        Some(ReactionRight::Rollout(workload)) => format!(" of {workload}"),
+        _ if names.is_empty() => String::new(),
+        _ => format!(" to {}", cut(&names.join(", "))),
+    };
+    let action = match (wanted, right) {
+        (_, Some(right)) => of_right(right, mutation),
+        (wanted, None) => of_process(pod, wanted, names, &targets)?,
     };
     for (pointer, container) in targets {
         add_variable(pointer, container, mutation)?;
@@ -108,16 +104,43 @@ pub(super) fn of(
     let spread = on_change.spread.map(|spread| spread.as_secs());
     let spread_seconds = spread.or_else(|| intervals.min()).unwrap_or_default();
     let action_text = cut(&wanted.to_string());
-    mutation.notes.push(Note::Reaction {
-        action: action_text,
-        containers: if of_containers.is_empty() {
-            String::new()
-        } else {
-            format!(" to {}", cut(&of_containers))
-        },
-        spread_seconds,
-    });
+    mutation.notes.push(Note::Reaction { action: action_text, whom, spread_seconds });
     Ok(Some(Reaction { action, of: on_change.of.clone(), spread_seconds }))
+}
+
+/// A reaction at the API server.
+fn of_right(right: ReactionRight, mutation: &mut Mutation) -> ReactionAction {
+    mutation.notes.push(Note::ReactionRight { right: right.clone() });
+    match right {
+        ReactionRight::Evict => ReactionAction::Evict {},
+        ReactionRight::Rollout(workload) => ReactionAction::Rollout { workload },
+    }
+}
+
+/// A reaction in the pod.
+fn of_process(
+    pod: &Pod<'_>,
+    wanted: &OnChangeAction,
+    names: Vec<String>,
+    targets: &[Target<'_, '_>],
+) -> Result<ReactionAction, Refusal> {
+    Ok(match wanted {
+        OnChangeAction::Signal { signal, .. } => {
+            ReactionAction::Signal { signal: *signal, containers: names }
+        }
+        OnChangeAction::Restart { .. } => {
+            check_restart_policy(pod, targets)?;
+            ReactionAction::Restart { containers: names }
+        }
+        OnChangeAction::Http { url } if pod.spec.host_network == Some(true) => {
+            return Err(ReactionCause::HostNetwork { url: cut(url) }.into());
+        }
+        OnChangeAction::Http { url } => ReactionAction::Http { url: url.clone() },
+        OnChangeAction::Evict | OnChangeAction::Rollout | OnChangeAction::OfWholePod(_) => {
+            let word = if *wanted == OnChangeAction::Rollout { "rollout" } else { "evict" };
+            return Err(ReactionCause::OfWholePod { word }.into());
+        }
+    })
 }
 
 fn is_signal(action: &OnChangeAction) -> bool {

@@ -6,9 +6,12 @@ coded! {
     /// The causes.
     #[derive(Debug, thiserror::Error)]
     pub enum ReactionCause {
-        /// An action of a later version.
-        #[error("annotation keysluice.dev/on-change: {word} is not supported by this version")]
-        [KS233] Later {
+        /// An action for one container that is for the whole pod.
+        #[error(
+            "annotation keysluice.dev/on-change: {word} of one container is not supported: it \
+             replaces the whole pod"
+        )]
+        [KS233] OfWholePod {
             /// Which.
             word: &'static str,
         },
@@ -94,6 +97,46 @@ coded! {
         [KS239] HostNetwork {
             /// The URL.
             url: String,
+        },
+        /// A pod that comes back only if somebody creates it again.
+        #[error(
+            "annotation keysluice.dev/on-change: {action}: no controller creates the pod again: \
+             it has no entry in metadata.ownerReferences with controller: true"
+        )]
+        [KS241] NoController {
+            /// What is wanted.
+            action: &'static str,
+        },
+        /// A Job counts it as a failure.
+        #[error(
+            "Job {name:?} counts an evicted pod as failed, so keysluice.dev/on-change: evict \
+             would fail it"
+        )]
+        [KS242] OfJob {
+            /// The Job.
+            name: String,
+        },
+        /// An owner that rolls nothing out, or is not known to.
+        #[error(
+            "the pod belongs to {kind} {name:?} ({api_version}), and keysluice.dev/on-change: \
+             rollout changes the template of a Deployment, StatefulSet or DaemonSet of apps/v1"
+        )]
+        [KS243] OtherOwner {
+            /// Its group and version.
+            api_version: String,
+            /// Its kind.
+            kind: String,
+            /// Its name.
+            name: String,
+        },
+        /// A ReplicaSet that no Deployment made.
+        #[error(
+            "ReplicaSet {name:?} is not of a Deployment, which keysluice.dev/on-change: rollout \
+             needs: its name does not end with the pod's label pod-template-hash"
+        )]
+        [KS244] NoDeployment {
+            /// The ReplicaSet.
+            name: String,
         },
         /// The variable is there with another value.
         #[error(

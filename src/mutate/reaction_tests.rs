@@ -255,8 +255,8 @@ fn annotations_without_effect_are_refused() {
     );
     refused(&pod(&[("on-change-spread", "1s")]), "KS234 annotation keysluice.dev/on-change-spread");
     for word in ["evict", "rollout"] {
-        let expected = format!("KS233 annotation keysluice.dev/on-change: {word} is not supported");
-        refused(&pod(&[("on-change", word)]), &expected);
+        let expected = format!("KS233 annotation keysluice.dev/on-change: {word} of one container");
+        refused(&pod(&[("on-change", &format!("{word}@app"))]), &expected);
     }
     let not_served = "KS234 annotation keysluice.dev/on-change: the sidecar serves no volume";
     let mut without = pod(&[("on-change", "restart")]);

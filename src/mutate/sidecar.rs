@@ -15,7 +15,7 @@ use super::mutation::{Mutation, Note};
 use super::names::{API_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{position, reaction, resources, secret_objects, synced, user};
+use super::{position, reaction, reaction_right, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -40,10 +40,13 @@ pub(super) fn add(
     let volumes = &served.volumes;
     refuse_reserved_names(pod, volumes)?;
     let mut plan = plan_of(annotations, volumes, token, context.settings.refresh_interval);
-    if !served.secrets.is_empty() {
+    let right = reaction_right::of(pod, annotations.on_change.action.as_ref())?;
+    if !served.secrets.is_empty() || right.is_some() {
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
         plan.secrets.clone_from(&served.secrets);
     }
+    let text = right.map(|right| right.to_string());
+    reaction_right::annotate(pod, text.as_deref(), mutation);
     reaction::check_mode(annotations, annotations.mode(volumes))?;
     let preferred = reaction::preferred_user(pod, annotations);
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;

@@ -13,5 +13,7 @@ view! {
         "name" name: Text<'a>,
         /// Its uid.
         "uid" uid: Text<'a>,
+        /// Whether it creates the pod again.
+        "controller" controller: Option<bool>,
     }
 }

@@ -122,8 +122,8 @@ reasons! { POD:
          smaller classes";
     KS233
         "a reaction to changed files is not supported by this version"
-        "set keysluice.dev/on-change to restart, to a signal such as signal:HUP, or to a URL such \
-         as http://127.0.0.1:8080/reload, or use Reloader with the synced Secret";
+        "write evict or rollout without a container; restart@CONTAINER and \
+         signal:HUP@CONTAINER are for one container";
     KS234
         "an annotation for a reaction to changed files has no effect"
         "remove keysluice.dev/on-change-of and keysluice.dev/on-change-spread from a pod without \
@@ -153,6 +153,21 @@ reasons! { POD:
     KS240
         "a container sets the variable KEYSLUICE_CONTAINER itself"
         "remove the variable from env of the container";
+    KS241
+        "no controller creates the pod again"
+        "create the pod by a Deployment, StatefulSet or DaemonSet; or use a restart, a signal or a \
+         URL on the loopback in keysluice.dev/on-change";
+    KS242
+        "the pod of a Job cannot evict itself without failing the Job"
+        "use a restart, a signal or a URL on the loopback in keysluice.dev/on-change, or none: the \
+         next Job has the new secrets";
+    KS243
+        "the pod's owner cannot be rolled out"
+        "use evict in keysluice.dev/on-change, which needs no change of the owner; or let a \
+         Deployment, StatefulSet or DaemonSet of apps/v1 create the pod";
+    KS244
+        "the pod's ReplicaSet is not of a Deployment"
+        "use evict in keysluice.dev/on-change, or create the pods by a Deployment (apps/v1)";
     KS250
         "the ServiceAccount has no client id"
         "annotate the ServiceAccount with azure.workload.identity/client-id";

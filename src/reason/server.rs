@@ -159,4 +159,29 @@ reasons! { SERVER:
     KS747
         "a class of a workload cannot be read, so its Secrets are not known"
         "correct the class; keysluice explain shows the same error for its pods";
+    // The rights of reactions, and what bounds them.
+    KS748
+        "a ServiceAccount that may evict pods tried to evict another pod than its own"
+        "nothing was evicted; check which process uses the ServiceAccount; an account that should \
+         evict other pods needs the right to delete them, or to evict pods of all namespaces";
+    KS749
+        "a ServiceAccount that may roll out a workload tried to change more of it"
+        "nothing was changed; check which process uses the ServiceAccount; an account that should \
+         change the workload needs the right to update it";
+    KS750
+        "the annotation keysluice.dev/secrets-updated would not move forward"
+        "nothing was changed; the sidecar writes the annotation: check which process uses the \
+         ServiceAccount";
+    KS751
+        "the pod's ServiceAccount has not the right that the pod's reaction needs"
+        "apply the Role and RoleBinding that `keysluice rbac -n NAMESPACE` prints (`keysluice rbac \
+         -f FILE` from manifests), then create the pod again; controllers do that by themselves";
+    KS752
+        "a policy that bounds the rights of reactions is not in force in the cluster"
+        "run `keysluice rbac --reaction-policies-only | kubectl apply --server-side -f -`, or set \
+         guard.reactionRights of the chart to true; without it a pod could evict every pod of its \
+         namespace, or change its whole workload";
+    KS753
+        "the reaction of a workload's pods cannot work, so it gets no right"
+        "correct keysluice.dev/on-change; keysluice explain shows the same error for its pods";
 }

@@ -76,6 +76,12 @@ coded! {
             /// What is missing or different.
             problem: String,
         },
+        /// A policy for the rights of reactions is missing, or lets more pass.
+        #[error("{} {problem}; hint: {}", reason::KS752, reason::KS752.fix)]
+        [KS752] Unbounded {
+            /// What is missing or different.
+            problem: String,
+        },
         /// A class that cannot be read.
         #[error("{} SecretProviderClass {class}: {problem}", reason::KS747)]
         [KS747] Class {

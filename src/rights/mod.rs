@@ -17,10 +17,11 @@ mod workload;
 pub use error::RightsError;
 pub(crate) use names::shortened;
 pub use objects::Form;
-pub(crate) use objects::{account_role, document};
-pub use policy::{POLICY, POLICY_NAME, check_policy};
+pub(crate) use objects::{PATCH_EXISTING, account_role, document};
+pub use policy::{EVICTIONS, POLICIES, ROLLOUTS, SECRET_TYPES, check_policy};
 pub use workload::Workload;
 
+use crate::mutate::ReactionRight;
 use crate::provider_class::{ProviderClass, SecretObject, is_never_made};
 use crate::reason;
 use keysluice_plan::{DRIVER_LABEL, MANAGED_LABEL, is_label, is_object_name};
@@ -40,6 +41,7 @@ pub type Classes = BTreeMap<Place, Result<Arc<ProviderClass>, String>>;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Grant {
     secrets: BTreeSet<String>,
+    reactions: BTreeSet<ReactionRight>,
     workloads: BTreeSet<String>,
 }
 
@@ -77,6 +79,13 @@ impl Grants {
     pub fn of(workloads: &[Workload], classes: &Classes) -> Found {
         let mut found = Found::default();
         for workload in workloads {
+            if let Err(problem) = &workload.reaction {
+                found.warn(format!(
+                    "{} {}: {problem}: its reaction gets no right",
+                    reason::KS753,
+                    workload.owner
+                ));
+            }
             for name in &workload.classes {
                 let place = (workload.namespace.clone(), name.clone());
                 match classes.get(&place) {
@@ -104,6 +113,33 @@ impl Grants {
         self.accounts.is_empty()
     }
 
+    fn reactions(&self) -> impl Iterator<Item = &ReactionRight> {
+        self.accounts.values().flat_map(|grant| &grant.reactions)
+    }
+
+    /// Names of the policies that bound these rights.
+    pub fn policies(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        if !self.secrets.is_empty() || self.reactions().next().is_none() {
+            names.push(SECRET_TYPES);
+        }
+        if self.reactions().any(|right| *right == ReactionRight::Evict) {
+            names.push(EVICTIONS);
+        }
+        if self.reactions().any(|right| *right != ReactionRight::Evict) {
+            names.push(ROLLOUTS);
+        }
+        names
+    }
+
+    /// The files with them.
+    pub fn policy_files(&self) -> String {
+        let names = self.policies();
+        let is_needed = |of_file: &[&str]| of_file.iter().any(|name| names.contains(name));
+        let files = POLICIES.iter().filter(|(_, of_file)| is_needed(of_file));
+        files.map(|(text, _)| *text).collect::<Vec<_>>().join("---\n")
+    }
+
     /// Namespaces and names of all Secrets.
     pub fn secrets(&self) -> impl Iterator<Item = &Place> {
         self.secrets.keys()
@@ -128,7 +164,8 @@ impl Grants {
 
 impl Found {
     fn add(&mut self, workload: &Workload, class: &ProviderClass) {
-        if !class.is_azure() || class.secret_objects.is_empty() {
+        let reaction = workload.reaction.clone().ok().flatten();
+        if !class.is_azure() || class.secret_objects.is_empty() && reaction.is_none() {
             return;
         }
         let (namespace, account) = (&workload.namespace, &workload.service_account);
@@ -146,6 +183,7 @@ impl Found {
         let place = (namespace.clone(), account.clone());
         let grant = self.grants.accounts.entry(place).or_default();
         grant.secrets.append(&mut names);
+        grant.reactions.extend(reaction);
         grant.workloads.insert(workload.owner.clone());
     }
 

@@ -1,12 +1,16 @@
 //! Roles, bindings and Secrets to start from, as YAML.
 
 use super::names::role_name;
-use super::{Grant, Grants, Place, Shape};
+use super::{EVICTIONS, Grant, Grants, Place, ROLLOUTS, Shape};
+use crate::mutate::ReactionRight;
 use crate::yaml;
 use keysluice_plan::{KEEP_ANNOTATION, MANAGED_LABEL};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Verb that gives no right: a Role with it says that the Secrets exist already, and the policy
+/// guard-secrets admits pods without the right to create them.
+pub(crate) const PATCH_EXISTING: &str = "patch-existing";
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// Label of our Roles and bindings, so that what is left of them can be listed.
 pub(super) const RIGHTS_LABEL: &str = "keysluice.dev/rights";
@@ -45,19 +49,23 @@ impl Grants {
                 }
             }
             Form::PerNamespace => {
-                for (namespace, secrets) in self.by_namespace() {
-                    print_namespace(&mut out, namespace, &secrets);
+                for (namespace, grant) in self.by_namespace() {
+                    print_namespace(&mut out, namespace, &grant);
                 }
             }
         }
         out
     }
 
-    /// The names of all Secrets of each namespace.
-    pub(super) fn by_namespace(&self) -> BTreeMap<&str, BTreeSet<&str>> {
-        let mut namespaces: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    /// What all workloads of each namespace need.
+    pub(super) fn by_namespace(&self) -> BTreeMap<&str, Grant> {
+        let mut namespaces: BTreeMap<&str, Grant> = BTreeMap::new();
         for (namespace, name) in self.secrets.keys() {
-            namespaces.entry(namespace).or_default().insert(name);
+            namespaces.entry(namespace).or_default().secrets.insert(name.clone());
+        }
+        for ((namespace, _), grant) in &self.accounts {
+            let of_namespace = namespaces.entry(namespace).or_default();
+            of_namespace.reactions.extend(grant.reactions.iter().cloned());
         }
         namespaces
     }
@@ -81,51 +89,90 @@ impl Grants {
 
 fn print_account(out: &mut String, place: &Place, grant: &Grant, form: Form) {
     let (namespace, account) = place;
-    let (name, secrets): (_, Vec<&String>) = (role_name(account), grant.secrets.iter().collect());
-    let named = secrets.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-    let plural = if secrets.len() > 1 { "Secrets" } else { "Secret" };
+    let name = role_name(account);
+    let named = grant.secrets.iter().cloned().collect::<Vec<_>>().join(", ");
+    let plural = if grant.secrets.len() > 1 { "Secrets" } else { "Secret" };
     let (verbs, may): (&[&str], _) = match form {
-        Form::Strict => (&["patch"], "reads, overwrites and labels"),
+        Form::Strict => (&["patch", PATCH_EXISTING], "reads, overwrites and labels"),
         _ => (&["create", "patch"], "creates, reads, overwrites and labels"),
     };
-    let mut comment = format!(
-        "ServiceAccount {account} of namespace {namespace} {may} the {plural} {named}, whatever \
-         made them, and no others: the right to patch a Secret is also the right to read it."
-    );
+    let mut comment = String::new();
+    if !grant.secrets.is_empty() {
+        comment = format!(
+            "ServiceAccount {account} of namespace {namespace} {may} the {plural} {named}, \
+             whatever made them, and no others: the right to patch a Secret is also the right to \
+             read it."
+        );
+    }
+    comment +=
+        &about_reactions(&format!("ServiceAccount {account} of namespace {namespace}"), grant);
     if account == "default" {
         comment += " Every pod of the namespace without a ServiceAccount of its own has this one.";
     }
     comment += &format!(" Used by {}.", workloads(&grant.workloads));
-    let rules = json!([rule(&json!(secrets), verbs)]);
     let subject = json!({"kind": "ServiceAccount", "name": account, "namespace": namespace});
-    document(out, &comment, &role(namespace, &name, &rules));
-    document(out, "", &binding(namespace, &name, &subject));
+    document(out, &comment, &role(namespace, &name, grant, verbs));
+    document(out, "", &binding(namespace, &name, grant, &subject));
+}
+
+/// What the rights of reactions come to, with the policies.
+fn about_reactions(who: &str, grant: &Grant) -> String {
+    let mut text = String::new();
+    if grant.reactions.contains(&ReactionRight::Evict) {
+        text += &format!(
+            " {who} evicts pods: only the pod whose token it uses, by the policy {EVICTIONS}."
+        );
+    }
+    let workloads: Vec<String> = grant
+        .reactions
+        .iter()
+        .filter(|right| **right != ReactionRight::Evict)
+        .map(ToString::to_string)
+        .collect();
+    if !workloads.is_empty() {
+        text += &format!(
+            " {who} reads {}, and changes one annotation of the pod template, nothing else, by the \
+             policy {ROLLOUTS}: the right to patch is also the right to read.",
+            workloads.join(", ")
+        );
+    }
+    text
 }
 
 /// Role and binding of one ServiceAccount, without comments.
-pub(crate) fn account_role(namespace: &str, account: &str, secrets: &BTreeSet<String>) -> String {
+pub(crate) fn account_role(
+    namespace: &str,
+    account: &str,
+    secrets: &BTreeSet<String>,
+    reactions: &BTreeSet<ReactionRight>,
+) -> String {
     let name = role_name(account);
     let subject = json!({"kind": "ServiceAccount", "name": account, "namespace": namespace});
-    let rules = json!([rule(&json!(secrets), &["create", "patch"])]);
+    let (secrets, reactions) = (secrets.clone(), reactions.clone());
+    let grant = Grant { secrets, reactions, workloads: BTreeSet::new() };
     let mut out = String::new();
-    document(&mut out, "", &role(namespace, &name, &rules));
-    document(&mut out, "", &binding(namespace, &name, &subject));
+    document(&mut out, "", &role(namespace, &name, &grant, &["create", "patch"]));
+    document(&mut out, "", &binding(namespace, &name, &grant, &subject));
     out
 }
 
-fn print_namespace(out: &mut String, namespace: &str, secrets: &BTreeSet<&str>) {
-    let named = secrets.iter().copied().collect::<Vec<_>>().join(", ");
-    let comment = format!(
-        "Every ServiceAccount of namespace {namespace}, and so every pod that has a token, \
-         creates, reads, overwrites and labels these Secrets, whatever made them, and no others: \
-         {named}. The right to patch a Secret is also the right to read it: a pod reads the \
-         Secrets of every other workload in this list."
-    );
-    let rules = json!([rule(&json!(secrets), &["create", "patch"])]);
+fn print_namespace(out: &mut String, namespace: &str, grant: &Grant) {
+    let who = format!("Every ServiceAccount of namespace {namespace}");
+    let named = grant.secrets.iter().cloned().collect::<Vec<_>>().join(", ");
+    let mut comment = String::new();
+    if !grant.secrets.is_empty() {
+        comment = format!(
+            "{who}, and so every pod that has a token, creates, reads, overwrites and labels these \
+             Secrets, whatever made them, and no others: {named}. The right to patch a Secret is \
+             also the right to read it: a pod reads the Secrets of every other workload in this \
+             list."
+        );
+    }
+    comment += &about_reactions(&who, grant);
     let group = format!("system:serviceaccounts:{namespace}");
     let subject = json!({"apiGroup": RBAC, "kind": "Group", "name": group});
-    document(out, &comment, &role(namespace, NAMESPACE_ROLE, &rules));
-    document(out, "", &binding(namespace, NAMESPACE_ROLE, &subject));
+    document(out, &comment, &role(namespace, NAMESPACE_ROLE, grant, &["create", "patch"]));
+    document(out, "", &binding(namespace, NAMESPACE_ROLE, grant, &subject));
 }
 
 fn workloads(owners: &BTreeSet<String>) -> String {
@@ -136,22 +183,49 @@ fn workloads(owners: &BTreeSet<String>) -> String {
     }
 }
 
-fn rule(secrets: &Value, verbs: &[&str]) -> Value {
-    json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": secrets, "verbs": verbs})
+/// Secrets, the eviction, and the workloads of each resource, by name.
+fn rules(grant: &Grant, verbs: &[&str]) -> Vec<Value> {
+    let mut rules = Vec::new();
+    if !grant.secrets.is_empty() {
+        rules.push(json!({"apiGroups": [""], "resources": ["secrets"],
+            "resourceNames": grant.secrets, "verbs": verbs}));
+    }
+    let mut workloads: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for right in &grant.reactions {
+        match right {
+            // RBAC knows no names of pods that do not exist yet.
+            ReactionRight::Evict => rules.push(json!({"apiGroups": [""],
+                "resources": ["pods/eviction"], "verbs": [right.verb()]})),
+            ReactionRight::Rollout(workload) => {
+                let names = workloads.entry(workload.resource.as_str()).or_default();
+                names.insert(&workload.name);
+            }
+        }
+    }
+    rules.extend(workloads.into_iter().map(|(resource, names)| {
+        json!({"apiGroups": ["apps"], "resources": [resource], "resourceNames": names,
+            "verbs": ["patch"]})
+    }));
+    rules
 }
 
-fn metadata(namespace: &str, name: &str) -> Value {
-    json!({"name": name, "namespace": namespace, "labels": {RIGHTS_LABEL: "secrets"}})
+fn metadata(namespace: &str, name: &str, grant: &Grant) -> Value {
+    let rights = match (grant.secrets.is_empty(), grant.reactions.is_empty()) {
+        (_, true) => "secrets",
+        (true, false) => "reactions",
+        (false, false) => "secrets-reactions",
+    };
+    json!({"name": name, "namespace": namespace, "labels": {RIGHTS_LABEL: rights}})
 }
 
-fn role(namespace: &str, name: &str, rules: &Value) -> Value {
+fn role(namespace: &str, name: &str, grant: &Grant, verbs: &[&str]) -> Value {
     json!({"apiVersion": format!("{RBAC}/v1"), "kind": "Role",
-        "metadata": metadata(namespace, name), "rules": rules})
+        "metadata": metadata(namespace, name, grant), "rules": rules(grant, verbs)})
 }
 
-fn binding(namespace: &str, name: &str, subject: &Value) -> Value {
+fn binding(namespace: &str, name: &str, grant: &Grant, subject: &Value) -> Value {
     json!({"apiVersion": format!("{RBAC}/v1"), "kind": "RoleBinding",
-        "metadata": metadata(namespace, name),
+        "metadata": metadata(namespace, name, grant),
         "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": name}, "subjects": [subject]})
 }
 

@@ -1,48 +1,69 @@
-//! The policy without which a right by name gives the token of any ServiceAccount of the
-//! namespace.
+//! The policies without which a right is more than it should be: a Secret by name gives the token
+//! of any ServiceAccount of the namespace, an eviction that of any pod, a patch the whole workload.
 
 use super::RightsError;
 use crate::yaml;
 use serde_json::Value;
 
-/// Policy and binding, as they are applied.
-pub const POLICY: &str = include_str!("../../webhook-config/secret-types.yaml");
-/// Name of both.
-pub const POLICY_NAME: &str = "keysluice-secret-types";
+/// Policy for Secrets by name, and its binding.
+pub const SECRET_TYPES: &str = "keysluice-secret-types";
+/// Policy for evictions, and its binding.
+pub const EVICTIONS: &str = "keysluice-evictions";
+/// Policy for rollouts, and its binding.
+pub const ROLLOUTS: &str = "keysluice-rollouts";
 
-/// Looks whether policy and binding of a cluster refuse what ours refuse.
+/// Policies and bindings as they are applied, by file.
+pub const POLICIES: [(&str, &[&str]); 2] = [
+    (include_str!("../../webhook-config/secret-types.yaml"), &[SECRET_TYPES]),
+    (include_str!("../../webhook-config/reaction-rights.yaml"), &[EVICTIONS, ROLLOUTS]),
+];
+
+/// Looks whether the policy of this name and its binding refuse in a cluster what ours refuse.
 ///
 /// # Errors
-/// [`RightsError::Unguarded`] names what is missing or different.
-pub fn check_policy(policy: Option<&Value>, binding: Option<&Value>) -> Result<(), RightsError> {
-    let unguarded = |problem: String| Err(RightsError::Unguarded { problem });
+/// [`RightsError::Unguarded`] or [`RightsError::Unbounded`] names what is missing or different.
+pub fn check_policy(
+    name: &str,
+    policy: Option<&Value>,
+    binding: Option<&Value>,
+) -> Result<(), RightsError> {
+    let unguarded = |problem: String| Err(RightsError::without_policy(name, problem));
     let Some(policy) = policy else {
-        return unguarded(format!("the ValidatingAdmissionPolicy {POLICY_NAME} is missing"));
+        return unguarded(format!("the ValidatingAdmissionPolicy {name} is missing"));
     };
     let Some(binding) = binding else {
-        return unguarded(format!("the binding of the policy {POLICY_NAME} is missing"));
+        return unguarded(format!("the binding of the policy {name} is missing"));
     };
-    if let Some(field) = difference(&expected()["spec"], &policy["spec"], "spec") {
+    if let Some(field) = difference(&expected(name)["spec"], &policy["spec"], "spec") {
         return unguarded(format!(
-            "the ValidatingAdmissionPolicy {POLICY_NAME} differs from Keysluice's in {field}"
+            "the ValidatingAdmissionPolicy {name} differs from Keysluice's in {field}"
         ));
     }
     let actions = binding["spec"]["validationActions"].as_array().map_or(&[][..], Vec::as_slice);
     let denies = actions.iter().any(|action| action == "Deny");
     let is_whole =
         ["paramRef", "matchResources"].iter().all(|field| is_empty(&binding["spec"][field]));
-    if !denies || !is_whole || binding["spec"]["policyName"] != POLICY_NAME {
-        return unguarded(format!(
-            "the binding of the policy {POLICY_NAME} does not deny everywhere"
-        ));
+    if !denies || !is_whole || binding["spec"]["policyName"] != name {
+        return unguarded(format!("the binding of the policy {name} does not deny everywhere"));
     }
     Ok(())
 }
 
+impl RightsError {
+    /// That a policy does not bound a right.
+    pub fn without_policy(name: &str, problem: String) -> Self {
+        if name == SECRET_TYPES { Self::Unguarded { problem } } else { Self::Unbounded { problem } }
+    }
+}
+
 /// The policy that we print.
-fn expected() -> Value {
-    let text = POLICY.split("\n---\n").next().unwrap_or_default();
-    yaml::parse(text, 1).map(|parsed| parsed.value).unwrap_or_default()
+fn expected(name: &str) -> Value {
+    let texts = POLICIES.iter().flat_map(|(text, _)| text.split("\n---\n"));
+    let mut documents =
+        texts.filter_map(|text| yaml::parse(text, 1).ok().map(|parsed| parsed.value));
+    documents
+        .find(|one| one["metadata"]["name"] == name && one["kind"] == "ValidatingAdmissionPolicy")
+        .unwrap_or_default()
 }
 
 /// The first field in which a policy could let more pass: another value, or a further restriction.
@@ -95,7 +116,7 @@ mod tests {
     use serde_json::json;
 
     fn both() -> (Value, Value) {
-        let mut texts = POLICY.split("\n---\n");
+        let mut texts = POLICIES[0].0.split("\n---\n");
         let mut next = || yaml::parse(texts.next().unwrap(), 1).unwrap().value;
         (next(), next())
     }
@@ -106,7 +127,7 @@ mod tests {
         policy["status"] = json!({"observedGeneration": 1});
         policy["spec"]["validations"][0]["message"] = json!("another text");
         binding["spec"]["validationActions"] = json!(["Deny", "Audit"]);
-        assert_eq!(check_policy(Some(&policy), Some(&binding)), Ok(()));
+        assert_eq!(check_policy(SECRET_TYPES, Some(&policy), Some(&binding)), Ok(()));
     }
 
     #[test]
@@ -135,13 +156,14 @@ mod tests {
         ] {
             let mut other = policy.clone();
             *other.pointer_mut(at).unwrap() = value;
-            let error = check_policy(Some(&other), Some(&binding)).unwrap_err().to_string();
+            let error =
+                check_policy(SECRET_TYPES, Some(&other), Some(&binding)).unwrap_err().to_string();
             assert!(error.starts_with("KS744 ") && error.contains(field), "{at}: {error}");
         }
         let mut narrow = policy.clone();
         narrow["spec"]["matchConstraints"]["namespaceSelector"] =
             json!({"matchLabels": {"a": "b"}});
-        assert!(check_policy(Some(&narrow), Some(&binding)).is_err());
+        assert!(check_policy(SECRET_TYPES, Some(&narrow), Some(&binding)).is_err());
         for (field, value) in [
             ("validationActions", json!(["Warn"])),
             ("policyName", json!("other")),
@@ -150,9 +172,31 @@ mod tests {
         ] {
             let mut other = binding.clone();
             other["spec"][field] = value;
-            assert!(check_policy(Some(&policy), Some(&other)).is_err(), "{field}");
+            assert!(check_policy(SECRET_TYPES, Some(&policy), Some(&other)).is_err(), "{field}");
         }
-        assert!(check_policy(None, Some(&binding)).is_err());
-        assert!(check_policy(Some(&policy), None).is_err());
+        assert!(check_policy(SECRET_TYPES, None, Some(&binding)).is_err());
+        assert!(check_policy(SECRET_TYPES, Some(&policy), None).is_err());
+    }
+
+    #[test]
+    fn each_policy_is_known_by_its_name_and_its_absence_has_its_code() {
+        let documents = |text: &str| -> Vec<Value> {
+            text.split("\n---\n").map(|text| yaml::parse(text, 1).unwrap().value).collect()
+        };
+        for (text, names) in POLICIES {
+            for name in names {
+                let mut ours = documents(text);
+                ours.retain(|one| one["metadata"]["name"] == *name);
+                let [policy, binding] = &ours[..] else { panic!("{name}") };
+                assert_eq!(check_policy(name, Some(policy), Some(binding)), Ok(()), "{name}");
+                let mut other = policy.clone();
+                other["spec"]["matchConditions"][0]["expression"] = json!("false");
+                let code = if *name == SECRET_TYPES { "KS744 " } else { "KS752 " };
+                for missing in [Some(&other), None] {
+                    let error = check_policy(name, missing, Some(binding)).unwrap_err();
+                    assert!(error.to_string().starts_with(code), "{error}");
+                }
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::names::role_name;
 use super::objects::{NAMESPACE_ROLE, RIGHTS_LABEL, comment_lines};
-use super::{Form, Grants, POLICY_NAME};
+use super::{Form, Grants};
 use std::collections::BTreeSet;
 
 impl Grants {
@@ -12,9 +12,10 @@ impl Grants {
         comment_lines(
             &mut out,
             "1. The workloads no longer use the Secrets: remove secretObjects from their classes, \
-             or the volumes from the workloads, and wait until the pods are replaced. A sidecar \
-             that loses the right while it still writes a Secret reports errors, and the Secret \
-             goes stale. These workloads have the rights:",
+             or the volumes from the workloads, and the reactions evict and rollout from their \
+             pod templates, and wait until the pods are replaced. A sidecar that loses the right \
+             while it still writes a Secret reports errors, and the Secret goes stale. These \
+             workloads have the rights:",
         );
         let workloads: BTreeSet<_> =
             self.accounts.values().flat_map(|grant| &grant.workloads).collect();
@@ -47,14 +48,17 @@ impl Grants {
             &mut out,
             &format!(
                 "Last, and only when no such Role is left in the whole cluster (the first command \
-                 prints nothing), the policy: without it, a right to create one Secret by name \
-                 gives the token of any ServiceAccount of the namespace. Secrets and Roles without \
-                 the label {RIGHTS_LABEL} that were written by hand count too."
+                 prints nothing), the policies: without them, a right to create one Secret by name \
+                 gives the token of any ServiceAccount of the namespace, a right to evict reaches \
+                 every pod of the namespace, and a right to patch the whole workload. Secrets and \
+                 Roles without the label {RIGHTS_LABEL} that were written by hand count too."
             ),
         );
         out.push_str(&format!("kubectl get roles --all-namespaces --selector {RIGHTS_LABEL}\n"));
-        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
-            out.push_str(&format!("# kubectl delete --ignore-not-found {kind} {POLICY_NAME}\n"));
+        for name in self.policies() {
+            for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+                out.push_str(&format!("# kubectl delete --ignore-not-found {kind} {name}\n"));
+            }
         }
         out
     }

@@ -28,6 +28,7 @@ fn workload(owner: &str, account: &str, classes: &[&str]) -> Workload {
         namespace: "app".to_owned(),
         service_account: account.to_owned(),
         classes: classes.iter().map(|name| (*name).to_owned()).collect(),
+        reaction: Ok(None),
     }
 }
 
@@ -142,7 +143,63 @@ fn the_strict_form_has_no_create_and_empty_secrets_of_the_right_type() {
         assert_eq!(secret["metadata"]["labels"]["keysluice.dev/managed"], "true");
         assert!(secret["metadata"]["ownerReferences"].is_null());
     }
-    assert_eq!(documents[6]["rules"][0]["verbs"], json!(["patch"]));
+    assert_eq!(documents[6]["rules"][0]["verbs"], json!(["patch", "patch-existing"]));
+}
+
+#[test]
+fn reactions_get_the_eviction_and_the_patch_of_their_workload_by_name() {
+    let all = classes(vec![class("app", "one", &[("a", "Opaque")]), class("app", "none", &[])]);
+    let rollout = |name: &str| {
+        let resource = keysluice_plan::WorkloadResource::Deployments;
+        Ok(Some(ReactionRight::Rollout(keysluice_plan::WorkloadReference {
+            resource,
+            name: name.to_owned(),
+        })))
+    };
+    let reacts = |owner: &str, classes: &[&str], reaction| Workload {
+        reaction,
+        ..workload(owner, "web", classes)
+    };
+    let workloads = [
+        reacts("Deployment app/web", &["none"], rollout("web")),
+        reacts("Deployment app/api", &["none"], rollout("api")),
+        reacts("DaemonSet app/agent", &["none"], Ok(Some(ReactionRight::Evict))),
+    ];
+    let found = Grants::of(&workloads, &all);
+    assert!(found.faults.is_empty() && found.warnings.is_empty(), "{found:?}");
+    let document = |printed: &str, index: usize| {
+        let text = printed.split("---\n").nth(index + 1).unwrap().to_owned();
+        crate::yaml::parse(&text, 1).unwrap().value
+    };
+    let expected = json!([
+        {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["api", "web"],
+            "verbs": ["patch"]}]);
+    for form in [Form::ByAccount, Form::Strict, Form::PerNamespace] {
+        let printed = found.grants.print(form);
+        let role = document(&printed, 0);
+        assert_eq!(role["rules"], expected, "{form:?}");
+        assert_eq!(role["metadata"]["labels"]["keysluice.dev/rights"], "reactions");
+        assert!(printed.contains("keysluice-evictions"), "{printed}");
+    }
+    assert_eq!(found.grants.policies(), ["keysluice-evictions", "keysluice-rollouts"]);
+    assert!(!found.grants.policy_files().contains("keysluice-secret-types"));
+
+    let both = [reacts("Deployment app/web", &["one"], rollout("web"))];
+    let grants = Grants::of(&both, &all).grants;
+    let role = document(&grants.print(Form::ByAccount), 0);
+    assert_eq!(role["rules"][0]["resources"], json!(["secrets"]));
+    assert_eq!(role["rules"][1]["resourceNames"], json!(["web"]));
+    assert_eq!(role["metadata"]["labels"]["keysluice.dev/rights"], "secrets-reactions");
+    assert_eq!(grants.policies(), ["keysluice-secret-types", "keysluice-rollouts"]);
+    let removal = grants.print_removal(Form::ByAccount);
+    for policy in ["keysluice-secret-types", "keysluice-rollouts"] {
+        assert!(removal.contains(&format!("validatingadmissionpolicy {policy}\n")), "{removal}");
+    }
+
+    let broken = [reacts("Pod app/p", &["none"], Err("KS241 no".to_owned()))];
+    let found = Grants::of(&broken, &all);
+    assert!(found.grants.is_empty() && found.warnings[0].starts_with("KS753 Pod app/p"));
 }
 
 #[test]

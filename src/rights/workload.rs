@@ -1,6 +1,7 @@
 //! What a pod's rights depend on.
 
-use crate::mutate::CSI_DRIVER;
+use crate::mutate::{CSI_DRIVER, ReactionRight, reaction_right};
+use crate::pod::Pod;
 use serde_json::Value;
 
 const CSI_VOLUMES_ANNOTATION: &str = "keysluice.dev/csi-volumes";
@@ -16,6 +17,8 @@ pub struct Workload {
     pub service_account: String,
     /// The classes of its volumes.
     pub classes: Vec<String>,
+    /// What the reaction of its pods needs at the API server, or why it cannot work.
+    pub reaction: Result<Option<ReactionRight>, String>,
 }
 
 impl Workload {
@@ -44,6 +47,14 @@ impl Workload {
             namespace: namespace.to_owned(),
             service_account: account.unwrap_or("default").to_owned(),
             classes,
+            reaction: reaction_of(pod),
         })
     }
+}
+
+/// As the webhook decides it for the same pod.
+fn reaction_of(pod: &Value) -> Result<Option<ReactionRight>, String> {
+    let text = pod.to_string();
+    let pod = Pod::from_json(text.as_bytes()).map_err(|error| error.to_string())?;
+    reaction_right(&pod).map_err(|refusal| refusal.to_string())
 }

@@ -36,7 +36,10 @@ pub use plan::{
     Credential, File, Identity, LONGEST_WAIT_SECONDS, MOST_VERSIONS, ObjectEncoding, ObjectFormat,
     ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, TemplateFile, Volume,
 };
-pub use reaction::{CONTAINER_ENV, Reaction, ReactionAction, ReactionSignal, is_loopback_url};
+pub use reaction::{
+    CONTAINER_ENV, ROLLOUT_ANNOTATION, Reaction, ReactionAction, ReactionSignal, WorkloadReference,
+    WorkloadResource, is_loopback_url,
+};
 pub use template::{
     FILTERS, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem, Template,
     TemplateError, TemplateProblem, Text,

@@ -1,10 +1,14 @@
 //! What the sidecar does after files have changed.
 
-use crate::{Plan, PlanError, RelativePath};
+use crate::{Plan, PlanError, RelativePath, is_object_name};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Variable in the application's containers that tells the sidecar whose a process is.
 pub const CONTAINER_ENV: &str = "KEYSLUICE_CONTAINER";
+/// Annotation of a workload's pod template that a rollout changes: when the newest vault object was
+/// updated, and a digest of all versions.
+pub const ROLLOUT_ANNOTATION: &str = "keysluice.dev/secrets-updated";
 
 /// What happens after a generation with changed files, and its Secrets, are there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,77 @@ pub enum ReactionAction {
         /// `http://127.0.0.1:PORT/path` or `http://[::1]:PORT/path`
         url: String,
     },
+    /// The pod evicts itself, and its controller creates another one.
+    Evict {},
+    /// One change of the owner's pod template for all replicas.
+    Rollout {
+        /// The owner.
+        workload: WorkloadReference,
+    },
+}
+
+impl ReactionAction {
+    /// Whether the sidecar needs the API server for it.
+    pub fn needs_api(&self) -> bool {
+        matches!(self, Self::Evict {} | Self::Rollout { .. })
+    }
+
+    /// Whether containers start again, so that they take their variables from Secrets anew.
+    pub fn starts_containers(&self) -> bool {
+        self.needs_api() || matches!(self, Self::Restart { .. })
+    }
+}
+
+/// A workload whose pods are replaced when its template changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadReference {
+    /// Its kind.
+    pub resource: WorkloadResource,
+    /// Its name.
+    pub name: String,
+}
+
+/// As in the Role and in the URL: `deployments/web`.
+impl fmt::Display for WorkloadReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.resource.as_str(), self.name)
+    }
+}
+
+/// The resources of `apps/v1` that roll out a change of their template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkloadResource {
+    /// A Deployment.
+    Deployments,
+    /// A StatefulSet.
+    StatefulSets,
+    /// A DaemonSet.
+    DaemonSets,
+}
+
+impl WorkloadResource {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Deployments, Self::StatefulSets, Self::DaemonSets];
+
+    /// As in a URL: `deployments`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployments => "deployments",
+            Self::StatefulSets => "statefulsets",
+            Self::DaemonSets => "daemonsets",
+        }
+    }
+
+    /// `Deployment`
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Deployments => "Deployment",
+            Self::StatefulSets => "StatefulSet",
+            Self::DaemonSets => "DaemonSet",
+        }
+    }
 }
 
 /// A signal that applications reload on.
@@ -109,6 +184,14 @@ impl Plan {
             {
                 Err(PlanError::Reaction { problem: "containers is empty".to_owned() })
             }
+            action if action.needs_api() && self.kubernetes.is_none() => {
+                let problem = "the plan has no field kubernetes".to_owned();
+                Err(PlanError::Reaction { problem })
+            }
+            ReactionAction::Rollout { workload } if !is_object_name(&workload.name) => {
+                let problem = format!("name {:?} is not a name of a workload", workload.name);
+                Err(PlanError::Reaction { problem })
+            }
             _ => Ok(()),
         }
     }
@@ -138,6 +221,37 @@ mod tests {
         ] {
             assert_eq!(is_loopback_url(url), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn an_eviction_and_a_rollout_need_the_api_server_and_a_valid_name() {
+        let check = |action: serde_json::Value, kubernetes: bool| {
+            let mut plan = serde_json::json!({"schema": 1, "identities": [], "volumes": [],
+                "reaction": {"action": action, "spreadSeconds": 1}});
+            if kubernetes {
+                plan["kubernetes"] = serde_json::json!({"directory": "/api"});
+            }
+            Plan::from_json(&plan.to_string()).map_err(|error| error.to_string())
+        };
+        let rollout = |name: &str| {
+            let workload = serde_json::json!({"resource": "deployments", "name": name});
+            serde_json::json!({"kind": "rollout", "workload": workload})
+        };
+        for action in [serde_json::json!({"kind": "evict"}), rollout("web")] {
+            let text = check(action.clone(), false).unwrap_err();
+            assert!(text.contains("no field kubernetes"), "{text}");
+            let plan = check(action.clone(), true).unwrap();
+            let printed = serde_json::to_value(&plan.reaction.unwrap().action).unwrap();
+            assert_eq!(printed, action);
+        }
+        for name in ["", "../pods/x", "Web", "web?dryRun=All"] {
+            let text = check(rollout(name), true).unwrap_err();
+            assert!(text.contains("is not a name"), "{name}: {text}");
+        }
+        let mut job = rollout("x");
+        job["workload"]["resource"] = "jobs".into();
+        assert!(check(job, true).is_err());
+        assert!(check(serde_json::json!({"kind": "evict", "x": 1}), true).is_err());
     }
 
     #[test]

@@ -312,6 +312,27 @@ reasons! { INJECTOR:
         "the application does not accept the request"
         "check port and path in keysluice.dev/on-change; the application must answer a POST with \
          200 to 299 within 5 s";
+    KS653
+        "the PodDisruptionBudget does not allow the eviction now"
+        "no action is needed: the eviction is repeated; if it persists, compare the budget with \
+         the number of ready pods (kubectl get poddisruptionbudget)";
+    KS654
+        "the API server refuses the eviction of the pod"
+        "see the API server's reason: several budgets for one pod, a policy, or a namespace that \
+         is being deleted";
+    KS655
+        "the ServiceAccount may not carry out the reaction"
+        "bind the Role that `keysluice rbac -n NAMESPACE` prints (`keysluice rbac -f FILE` from \
+         manifests) to the ServiceAccount: create on pods/eviction, or patch on the workload by \
+         name";
+    KS656
+        "the workload cannot be rolled out"
+        "see the message: the workload must exist, and its update strategy must replace pods; \
+         with OnDelete use keysluice.dev/on-change: evict";
+    KS657
+        "when the newest vault object was updated is not known yet"
+        "no action is needed for a short time; if it persists, see keysluice-injector status for \
+         the object that cannot be fetched";
     KS681
         "a template cannot be filled from the files of its volume; its last file stays"
         "see the message: a file that is missing needs `is defined` or default(\"\"), a value that \

@@ -91,6 +91,8 @@ pub struct Fetched {
     pub files: Vec<Output>,
     /// Worth a line in the log: nothing failed, but somebody may have meant something else.
     pub warnings: Vec<String>,
+    /// When the newest of its objects was updated, if that is known; seconds since 1970.
+    pub updated: Option<i64>,
 }
 
 /// Bytes and the version they are of.
@@ -157,6 +159,7 @@ impl<'a> Reading<'a> {
         };
         Ok(Fetched {
             files: vec![Output { path: path.clone(), content, version }],
+            updated: None,
             warnings: Vec::new(),
         })
     }
@@ -208,6 +211,7 @@ fn fetched(path: &RelativePath, made: secret::SecretFiles) -> Result<Fetched, Co
         Ok(Output { path, content, version: version.clone() })
     };
     Ok(Fetched {
+        updated: None,
         files: made.files.into_iter().map(output).collect::<Result<_, _>>()?,
         warnings: made.warnings,
     })

@@ -5,9 +5,10 @@ use super::{Fetcher, ItemUpdate, Results, no_result};
 use crate::changes::History;
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
-use crate::vault::{Listed, Object};
+use crate::vault::{Listed, Object, of_object};
 use keysluice_plan::ObjectVersion;
 use keysluice_plan::reason::KS404;
+use secrecy::ExposeSecret;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -141,6 +142,7 @@ impl Fetcher {
             match (whole.as_mut(), made) {
                 (Ok(whole), Ok(one)) => {
                     whole.files.extend(one.files);
+                    whole.updated = whole.updated.max(one.updated);
                     whole.warnings.extend(one.warnings);
                 }
                 (Ok(_), Err(fault)) => *whole = Err(fault),
@@ -158,7 +160,13 @@ impl Fetcher {
         items: Vec<usize>,
     ) -> Result<FetchedItems, Fault> {
         let answer = self.vaults.get(&object, self.source(object.identity())?).await?;
-        Ok(self.make(Job { volume, items, object, place: Place::Version(number), answer }).await)
+        let seen = of_object(answer.body.expose_secret(), answer.date);
+        let job = Job { volume, items, object, place: Place::Version(number), answer };
+        let mut made = self.make(job).await;
+        for fetched in made.iter_mut().filter_map(|(_, made)| made.as_mut().ok()) {
+            fetched.updated = seen.map(|seen| seen.updated);
+        }
+        Ok(made)
     }
 }
 

@@ -47,6 +47,7 @@ impl Fetcher {
         }
         let (mut known, mut bytes, mut tasks) = (BTreeMap::new(), 0, JoinSet::new());
         for (name, seen) in names {
+            update.fetched.updated = update.fetched.updated.max(seen.map(|seen| seen.updated));
             let object = Object::selected(selection, name.clone());
             let path = path(selection, &name).map_err(|error| {
                 Fault::new(KS601, Class::Permanent, format_args!("{object}: {error}"))

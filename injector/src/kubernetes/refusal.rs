@@ -6,6 +6,11 @@ use keysluice_plan::reason::{KS641, KS642, KS643, KS645, KS646, Reason};
 use serde::Deserialize;
 use std::time::Duration;
 
+/// Cause of a 429 for an eviction.
+const BUDGET: &str = "DisruptionBudget";
+/// Nobody is asked to wait for longer.
+const MAX_WAIT_SECONDS: u64 = 3600;
+
 /// An answer other than the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -16,6 +21,8 @@ pub(crate) struct Refusal {
     /// In the API server's words, or what was wrong with the connection.
     text: String,
     retry_after: Option<Duration>,
+    /// Whether the disruption of a pod is what is refused.
+    budget: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -28,8 +35,10 @@ struct Status {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+#[serde(rename_all = "camelCase")]
 struct Details {
     causes: Vec<Cause>,
+    retry_after_seconds: u64,
 }
 
 #[derive(Deserialize, Default)]
@@ -43,7 +52,7 @@ impl Refusal {
     /// No answer.
     pub(super) fn of_fault(fault: Fault) -> Self {
         let Fault { reason, class, message, retry_after, .. } = fault;
-        Self { status: 0, reason, class, text: message, retry_after }
+        Self { status: 0, reason, class, text: message, retry_after, budget: false }
     }
 
     /// An answer with this status and body.
@@ -67,7 +76,27 @@ impl Refusal {
             _ => (KS641, Class::Transient),
         };
         let text = format!("{status} {text}");
-        Self { status, reason, class, text, retry_after }
+        let budget =
+            status == 429 && told.details.causes.iter().any(|cause| cause.reason == BUDGET);
+        let told_wait = Duration::from_secs(told.details.retry_after_seconds.min(MAX_WAIT_SECONDS));
+        let retry_after = retry_after.or(Some(told_wait).filter(|wait| !wait.is_zero()));
+        Self { status, reason, class, text, retry_after, budget }
+    }
+
+    /// Whether a PodDisruptionBudget refuses the disruption for now.
+    pub(crate) fn is_about_budget(&self) -> bool {
+        self.budget
+    }
+
+    /// Whether an object of that name has another uid than the one meant.
+    pub(crate) fn is_about_uid(&self) -> bool {
+        self.status == 409 && self.text.contains("UID in precondition")
+    }
+
+    /// Whether RBAC gives the ServiceAccount no right.
+    pub(crate) fn is_about_right(&self) -> bool {
+        self.status == 403
+            && (self.text.contains("cannot create") || self.text.contains("cannot patch"))
     }
 
     /// An answer that is not the object.
@@ -78,6 +107,11 @@ impl Refusal {
     /// Whether an admission plug-in refuses an owner (`OwnerReferencesPermissionEnforcement`).
     pub(crate) fn is_about_owner(&self) -> bool {
         self.status == 403 && self.text.contains("ownerRef")
+    }
+
+    /// The same with another code and class.
+    pub(crate) fn fault_with(self, what: &str, reason: Reason, class: Class) -> Fault {
+        Self { reason, class, ..self }.fault(what)
     }
 
     /// As code and message; `what` is the object.

@@ -4,9 +4,9 @@
 use super::schedule::Settings;
 use crate::backoff::{self, Jitter, Stage};
 use crate::clock::Time;
-use crate::fault::Class;
+use crate::fault::{Class, Fault, FaultKind};
 use crate::react::Attempt;
-use keysluice_plan::{Plan, Reaction as Wanted, ReactionAction, RelativePath};
+use keysluice_plan::{Plan, Reaction as Wanted, RelativePath};
 use std::time::Duration;
 
 /// Files of several volumes that change within this time are one reaction.
@@ -16,6 +16,9 @@ const TOGETHER: Duration = Duration::from_secs(2);
 const UNTIL_SEEN: Duration = Duration::from_secs(10);
 /// A reaction that fails is tried again until then, at the latest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// A budget allows the next eviction as soon as another pod is ready.
+const LONGEST_PAUSE_FOR_BUDGET: Duration = Duration::from_secs(30);
 
 /// The reaction of a Plan.
 #[derive(Debug)]
@@ -50,15 +53,19 @@ impl Reaction {
 
     /// A Secret was written: who restarts waits until the kubelet knows it.
     pub(super) fn secret_written(&mut self, now: Time) {
-        if self.is_restart() {
+        if self.starts_containers() {
             self.due_at = self.due_at.map(|at| at.max(now + UNTIL_SEEN));
         }
     }
 
-    /// Whether containers are restarted.
-    pub(super) fn is_restart(&self) -> bool {
-        let mut wanted = self.wanted.iter();
-        wanted.any(|wanted| matches!(wanted.action, ReactionAction::Restart { .. }))
+    /// Whether containers start again, here or in another pod.
+    pub(super) fn starts_containers(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.action.starts_containers())
+    }
+
+    /// The files that count; none named means all.
+    pub(super) fn files(&self) -> &[RelativePath] {
+        self.wanted.as_ref().map_or(&[], |wanted| &wanted.of)
     }
 
     /// An earlier process of the pod left a reaction undone.
@@ -85,18 +92,33 @@ impl Reaction {
     }
 
     /// It was carried out, or failed: then it is tried again.
-    pub(super) fn done(&mut self, worked: bool, now: Time) {
+    pub(super) fn done(&mut self, fault: Option<&Fault>, now: Time) {
         self.in_flight = false;
-        if worked || self.due_at.is_some() {
+        let Some(fault) = fault else {
+            self.failures = 0;
+            return;
+        };
+        if self.due_at.is_some() && fault.retry_after.is_none() {
             // What changed meanwhile is a reaction of its own, for all containers.
             self.failures = 0;
             return;
         }
         self.failures = self.failures.saturating_add(1);
-        let stage = Stage::Running { interval: LONGEST_PAUSE };
-        let delay = backoff::delay(stage, Class::Transient, self.failures);
-        let pause = self.jitter.spread(delay);
+        let pause = self.pause(fault);
         self.due_at = Some(now + pause);
+    }
+
+    /// What the server demands, or longer each time; replicas that wait for one budget try at
+    /// different moments.
+    fn pause(&mut self, fault: &Fault) -> Duration {
+        let is_budget = fault.kind == FaultKind::Budget;
+        let interval = if is_budget { LONGEST_PAUSE_FOR_BUDGET } else { LONGEST_PAUSE };
+        let delay = backoff::delay(Stage::Running { interval }, Class::Transient, self.failures);
+        match fault.retry_after {
+            Some(wait) => wait + self.jitter.within(delay),
+            None if is_budget => delay / 2 + self.jitter.within(delay),
+            None => self.jitter.spread(delay),
+        }
     }
 
     /// When it is due.
@@ -123,6 +145,10 @@ mod tests {
         json!({"kind": "http", "url": "http://127.0.0.1:1/"})
     }
 
+    fn fault() -> Fault {
+        Fault::new(keysluice_plan::reason::KS652, Class::Transient, "x")
+    }
+
     fn paths(names: &[&str]) -> Vec<RelativePath> {
         names.iter().map(|name| name.parse().unwrap()).collect()
     }
@@ -137,9 +163,9 @@ mod tests {
         assert_eq!(reaction.take_due(true, 3 * SECOND), Some(Attempt::First));
         reaction.changed(&paths(&["a"]), 4 * SECOND);
         assert_eq!(reaction.take_due(true, 9 * SECOND), None, "the first is under way");
-        reaction.done(true, 9 * SECOND);
+        reaction.done(None, 9 * SECOND);
         assert_eq!(reaction.take_due(true, 9 * SECOND), Some(Attempt::First));
-        reaction.done(true, 9 * SECOND);
+        reaction.done(None, 9 * SECOND);
         assert!(!reaction.is_pending() && reaction.wake_at().is_none());
     }
 
@@ -192,7 +218,7 @@ mod tests {
             now = reaction.wake_at().unwrap();
             let expected = if round == 0 { Attempt::First } else { Attempt::Retry };
             assert_eq!(reaction.take_due(true, now), Some(expected));
-            reaction.done(false, now);
+            reaction.done(Some(&fault()), now);
             pauses.push(reaction.wake_at().unwrap().saturating_sub(now));
         }
         assert!(pauses[0] < 2 * SECOND && pauses[11] > 100 * SECOND, "{pauses:?}");
@@ -201,7 +227,37 @@ mod tests {
         now = reaction.wake_at().unwrap();
         assert_eq!(reaction.take_due(true, now), Some(Attempt::Retry));
         reaction.changed(&paths(&["a"]), now);
-        reaction.done(false, now);
+        reaction.done(Some(&fault()), now);
         assert_eq!(reaction.take_due(true, now + TOGETHER), Some(Attempt::First));
+    }
+
+    #[test]
+    fn a_budget_is_asked_again_soon_and_a_demanded_wait_is_kept() {
+        let evict = || {
+            let plan = json!({"schema": 1, "identities": [], "volumes": [],
+                "kubernetes": {"directory": "/api"},
+                "reaction": {"action": {"kind": "evict"}, "spreadSeconds": 0}});
+            let plan = Plan::from_json(&plan.to_string()).unwrap();
+            Reaction::new(&plan, &Settings { start_timeout: None, linger: SECOND, seed: 3 })
+        };
+        let mut reaction = evict();
+        let budget = fault().of_kind(FaultKind::Budget);
+        let mut now = SECOND;
+        reaction.changed(&paths(&["a"]), now);
+        for _ in 0..20 {
+            now = reaction.wake_at().unwrap();
+            reaction.take_due(true, now).unwrap();
+            reaction.done(Some(&budget), now);
+            assert!(reaction.wake_at().unwrap().saturating_sub(now) <= 45 * SECOND);
+        }
+        let mut reaction = evict();
+        let told = Fault { retry_after: Some(60 * SECOND), ..budget };
+        reaction.changed(&paths(&["a"]), SECOND);
+        let now = reaction.wake_at().unwrap();
+        reaction.take_due(true, now).unwrap();
+        // A change in between does not shorten the wait.
+        reaction.changed(&paths(&["b"]), now);
+        reaction.done(Some(&told), now);
+        assert!(reaction.wake_at().unwrap() >= now + 60 * SECOND);
     }
 }

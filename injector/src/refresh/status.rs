@@ -1,6 +1,7 @@
 //! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a
 //! log line.
 
+mod newest;
 mod secrets;
 
 use crate::clock::Time;
@@ -41,6 +42,7 @@ struct ItemRow {
     confirmed_at: Option<Time>,
     /// What was fetched for the next generation, and when.
     pending: Option<(Vec<(RelativePath, String)>, Time)>,
+    newest: newest::NewestRow,
     warnings: Vec<String>,
     problem: Option<Problem>,
 }
@@ -100,6 +102,7 @@ impl Status {
             let row = &mut row.items[item];
             if let Some((files, at)) = row.pending.take() {
                 (row.files, row.confirmed_at) = (files, Some(at));
+                row.newest.committed();
             }
         }
         news

@@ -3,6 +3,7 @@
 use super::{Action, Machine, Policy, Report, schedule};
 use crate::clock::Time;
 use crate::fault::Fault;
+use crate::react::Newest;
 use crate::sync::Synced;
 
 impl Machine {
@@ -61,10 +62,14 @@ impl Machine {
         }
     }
 
-    /// Whether the Secrets do not hold up a reaction. A container that restarts takes its variables
+    /// Whether the Secrets do not hold up a reaction. A container that starts takes its variables
     /// from them; others are told of the files, also while a Secret cannot be written.
     pub(super) fn secrets_are_settled(&self) -> bool {
-        if self.reaction.is_restart() { self.secrets.are_idle() } else { self.secrets.are_tried() }
+        if self.reaction.starts_containers() {
+            self.secrets.are_idle()
+        } else {
+            self.secrets.are_tried()
+        }
     }
 
     /// Tells the application, when its files and Secrets are there.
@@ -80,7 +85,7 @@ impl Machine {
         now: Time,
         actions: &mut Vec<Action>,
     ) {
-        self.reaction.done(result.is_ok(), now);
+        self.reaction.done(result.as_ref().err(), now);
         match result {
             Ok(done) => {
                 self.status.reacted(now);
@@ -92,6 +97,11 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// What the files that count for the reaction are of.
+    pub(crate) fn newest(&self) -> Option<Newest> {
+        self.status.newest(self.reaction.files())
     }
 
     /// An earlier process left a reaction undone.

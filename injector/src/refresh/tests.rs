@@ -67,7 +67,7 @@ fn items(results: Results) -> Event {
 fn came(index: usize, version: &str) -> Event {
     let (path, content) = (format!("f{index}").parse().unwrap(), Content::new(b"x".to_vec()));
     let files = vec![Output { path, content, version: version.to_owned() }];
-    let update = ItemUpdate::from(Fetched { files, warnings: Vec::new() });
+    let update = ItemUpdate::from(Fetched { files, ..Fetched::default() });
     items(vec![(index, Ok(update))])
 }
 

@@ -1,5 +1,8 @@
 //! Reactions to changed files.
 
+mod evict;
+mod rollout;
+
 use super::secrets::{cluster_env, plan as secret_plan, run_ready, secret};
 use super::support::{TestEnv, until};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use super::Facts;
 use crate::cluster::api::{ApiError, Client, get, get_metadata, list};
 use crate::cluster::manifests::Document;
 use crate::reason;
-use crate::rights::{self, Grants, POLICY_NAME, RightsError};
+use crate::rights::{self, Grants, RightsError};
 use serde_json::{Value, json};
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -50,20 +50,21 @@ fn has_controller(object: &Value) -> bool {
     })
 }
 
-/// Looks whether the guard is in force.
-pub(super) async fn check_policy(client: &Client) -> Result<(), RightsError> {
+/// Looks whether the policy of this name is in force.
+pub(super) async fn check_policy(client: &Client, name: &str) -> Result<(), RightsError> {
     let ask = async |resource: &str| {
-        let path = format!("{ADMISSION}/{resource}/{POLICY_NAME}");
-        get(client, &path).await.map_err(|error| RightsError::Unguarded {
-            problem: format!(
-                "whether the policy {POLICY_NAME} is in force is not known: {error} (if an \
+        let path = format!("{ADMISSION}/{resource}/{name}");
+        get(client, &path).await.map_err(|error| {
+            let problem = format!(
+                "whether the policy {name} is in force is not known: {error} (if an \
                  administrator says that it is, --without-policy prints the Roles)"
-            ),
+            );
+            RightsError::without_policy(name, problem)
         })
     };
     let policy = ask("validatingadmissionpolicies").await?;
     let binding = ask("validatingadmissionpolicybindings").await?;
-    rights::check_policy(policy.as_ref(), binding.as_ref())
+    rights::check_policy(name, policy.as_ref(), binding.as_ref())
 }
 
 /// Which of the Secrets belong to something else, and of which that is not known.

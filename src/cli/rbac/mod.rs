@@ -5,14 +5,15 @@ mod live;
 
 use super::{FAILED, Failure};
 use crate::cluster::api::Client;
-use crate::rights::{Classes, Form, Grants, POLICY, Workload};
+use crate::rights::{Classes, Form, Grants, POLICIES, Workload};
 use anyhow::anyhow;
 use clap::Args;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
+/// Print the Roles that pods need to write the Secrets of their classes (secretObjects), and for
+/// the reactions evict and rollout.
 #[derive(Debug, Args)]
 pub(super) struct Rbac {
     /// Manifest or directory with workloads and SecretProviderClasses (repeatable; - reads standard
@@ -40,12 +41,17 @@ pub(super) struct Rbac {
     /// Prints the commands that take the rights away, in order.
     #[arg(long)]
     remove: bool,
-    /// Leaves out the policy keysluice-secret-types, which the cluster must have.
+    /// Leaves out the policies (keysluice-secret-types, keysluice-evictions, keysluice-rollouts),
+    /// which the cluster must have.
     #[arg(long)]
     without_policy: bool,
     /// Prints only the policy keysluice-secret-types and its binding.
     #[arg(long, conflicts_with_all = ["files", "all_namespaces", "namespace", "without_policy"])]
     policy_only: bool,
+    /// Prints only the policies keysluice-evictions and keysluice-rollouts and their bindings.
+    #[arg(long, conflicts_with_all = ["files", "all_namespaces", "namespace", "without_policy",
+        "policy_only"])]
+    reaction_policies_only: bool,
 }
 
 /// What files or a cluster hold.
@@ -59,7 +65,10 @@ pub(super) struct Facts {
 impl Rbac {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         if self.policy_only {
-            return print(POLICY);
+            return print(POLICIES[0].0);
+        }
+        if self.reaction_policies_only {
+            return print(POLICIES[1].0);
         }
         let is_live = self.files.is_empty();
         if is_live && !self.all_namespaces && self.namespace.is_none() {
@@ -81,8 +90,8 @@ impl Rbac {
         }
         if grants.is_empty() {
             eprintln!(
-                "keysluice: note: no workload uses a class of provider azure with secretObjects: \
-                 no rights are needed"
+                "keysluice: note: no workload uses a class of provider azure with secretObjects, \
+                 or reacts with evict or rollout: no rights are needed"
             );
             return Ok(ExitCode::SUCCESS);
         }
@@ -94,7 +103,8 @@ impl Rbac {
         if self.remove {
             return print(&grants.print_removal(form));
         }
-        let policy = if is_live || self.without_policy { "" } else { POLICY };
+        let without = is_live || self.without_policy;
+        let policy = if without { String::new() } else { grants.policy_files() };
         print(&format!("{policy}{}", grants.print(form)))
     }
 
@@ -119,12 +129,14 @@ impl Rbac {
         drop(entered);
         runtime.block_on(async {
             let mut faults = Vec::new();
-            if !self.remove && !self.without_policy {
-                faults
-                    .extend(live::check_policy(&client).await.err().map(|fault| fault.to_string()));
-            }
             let mut facts = live::read(&client, self.namespace.as_deref()).await?;
             let found = Grants::of(&facts.workloads, &facts.classes);
+            if !self.remove && !self.without_policy {
+                for name in found.grants.policies() {
+                    let checked = live::check_policy(&client, name).await;
+                    faults.extend(checked.err().map(|fault| fault.to_string()));
+                }
+            }
             facts.warnings.extend(found.warnings);
             faults.extend(found.faults.iter().map(ToString::to_string));
             if !self.remove {

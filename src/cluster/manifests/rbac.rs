@@ -1,4 +1,4 @@
-//! Roles and bindings of manifests: what a ServiceAccount may do with a Secret.
+//! Roles and bindings of manifests: what a ServiceAccount may do.
 
 use serde_json::Value;
 
@@ -12,6 +12,17 @@ pub struct Account<'a> {
     /// Its namespace.
     pub namespace: &'a str,
     /// Its name.
+    pub name: &'a str,
+}
+
+/// What a right is on.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    /// Its API group, empty for the core.
+    pub group: &'a str,
+    /// Its resource, `pods/eviction`.
+    pub resource: &'a str,
+    /// Its name; empty for one that is not known yet.
     pub name: &'a str,
 }
 
@@ -42,15 +53,21 @@ impl Rbac {
 
     /// Whether a ServiceAccount may do this with a Secret of its own namespace.
     pub fn may(&self, account: Account<'_>, verb: &str, secret: &str) -> bool {
+        let object = Object { group: "", resource: "secrets", name: secret };
+        self.may_do(account, verb, object)
+    }
+
+    /// The same with another object of its own namespace.
+    pub fn may_do(&self, account: Account<'_>, verb: &str, object: Object<'_>) -> bool {
         self.bindings.iter().any(|binding| {
             let is_of_cluster = binding["kind"] == "ClusterRoleBinding";
             (is_of_cluster || namespace_of(binding) == account.namespace)
                 && list(binding, "subjects").any(|subject| is_subject(subject, binding, account))
-                && self.gives(&binding["roleRef"], account.namespace, verb, secret)
+                && self.gives(&binding["roleRef"], account.namespace, verb, object)
         })
     }
 
-    fn gives(&self, reference: &Value, namespace: &str, verb: &str, secret: &str) -> bool {
+    fn gives(&self, reference: &Value, namespace: &str, verb: &str, object: Object<'_>) -> bool {
         let is_meant = |role: &&Value| {
             role["kind"] == reference["kind"]
                 && role["metadata"]["name"] == reference["name"]
@@ -61,19 +78,19 @@ impl Rbac {
             let name = reference["name"].as_str().unwrap_or_default();
             return reference["kind"] == "ClusterRole" && WRITERS.contains(&name);
         }
-        roles.flat_map(|role| list(role, "rules")).any(|rule| allows(rule, verb, secret))
+        roles.flat_map(|role| list(role, "rules")).any(|rule| allows(rule, verb, object))
     }
 }
 
-fn allows(rule: &Value, verb: &str, secret: &str) -> bool {
+fn allows(rule: &Value, verb: &str, Object { group, resource, name }: Object<'_>) -> bool {
     let has = |field: &str, wanted: &str| {
         list(rule, field).any(|value| value == wanted || (value == "*" && field != "resourceNames"))
     };
     let any_name = list(rule, "resourceNames").next().is_none();
-    has("apiGroups", "")
-        && has("resources", "secrets")
+    has("apiGroups", group)
+        && has("resources", resource)
         && has("verbs", verb)
-        && (any_name || has("resourceNames", secret))
+        && (any_name || !name.is_empty() && has("resourceNames", name))
 }
 
 fn is_subject(subject: &Value, binding: &Value, Account { namespace, name }: Account<'_>) -> bool {

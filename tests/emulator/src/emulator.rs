@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::issuer::TokenClaims;
 use crate::journal::{Counts, RequestRecord};
@@ -292,6 +293,11 @@ impl Emulator {
     /// How many patches changed a Kubernetes Secret.
     pub fn secret_writes(&self) -> u64 {
         self.shared.lock().kubernetes.writes
+    }
+
+    /// Changes pods and workloads of the cluster, or looks at them.
+    pub fn cluster(&self) -> Cluster<'_> {
+        Cluster(&self.shared)
     }
 
     fn in_vault<T>(

@@ -251,7 +251,7 @@ pub(crate) fn reply(
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let reply = match route {
         Route::Vault { .. } => vault::fault(status, call),
-        Route::SecretPatch { .. } => {
+        Route::SecretPatch { .. } | Route::Eviction { .. } | Route::WorkloadPatch { .. } => {
             kubernetes::status(status.as_u16(), "InternalError", "the server does not serve now")
         }
         Route::Imds => Reply::json(

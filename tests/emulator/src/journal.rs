@@ -34,6 +34,10 @@ pub struct Counts {
     pub lists: u64,
     /// PATCH of one Kubernetes Secret.
     pub secret_patches: u64,
+    /// POST of evictions.
+    pub evictions: u64,
+    /// PATCH of workloads.
+    pub workload_patches: u64,
     /// Anything else.
     pub other: u64,
     /// Answers with status 400.
@@ -142,6 +146,8 @@ impl Journal {
             CallKind::CertificateGet => counts.certificate_gets += 1,
             CallKind::List => counts.lists += 1,
             CallKind::SecretPatch => counts.secret_patches += 1,
+            CallKind::Eviction => counts.evictions += 1,
+            CallKind::WorkloadPatch => counts.workload_patches += 1,
             CallKind::Other => counts.other += 1,
             CallKind::Control => {}
         }

@@ -1,5 +1,5 @@
 //! The part of a Kubernetes API server that a sidecar uses: PATCH of a Secret, as a merge patch or
-//! by server-side apply with field managers.
+//! by server-side apply with field managers; eviction of a pod; a merge patch of a workload.
 //!
 //! It answers as API server 1.37 does: what a manager leaves out goes if no other manager has it, a
 //! value of another manager is a conflict, type and immutable content do not change, owners unite
@@ -7,6 +7,7 @@
 
 mod fields;
 mod stored;
+mod workloads;
 
 pub use stored::Stored;
 
@@ -19,6 +20,8 @@ use crate::call::Call;
 use crate::reply::Reply;
 use stored::Refused;
 
+pub(crate) use workloads::Workloads;
+
 /// The Secrets, and who may write them.
 #[derive(Debug, Default)]
 pub(crate) struct Kubernetes {
@@ -30,6 +33,8 @@ pub(crate) struct Kubernetes {
     made: u64,
     /// How many patches changed something.
     pub(crate) writes: u64,
+    /// Everything else.
+    pub(crate) workloads: Workloads,
     version: u64,
 }
 

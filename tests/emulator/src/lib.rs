@@ -70,6 +70,7 @@
 
 mod call;
 mod cloud;
+mod cluster;
 mod control;
 mod directory;
 mod emulator;
@@ -90,6 +91,7 @@ mod tls;
 mod vault;
 mod world;
 
+pub use cluster::Cluster;
 pub use emulator::{Config, Emulator, StartError};
 pub use fault::{Break, Effect, Fault};
 pub use issuer::TokenClaims;

@@ -29,6 +29,17 @@ pub(crate) enum Route<'a> {
         namespace: &'a str,
         name: &'a str,
     },
+    /// POST of an eviction.
+    Eviction {
+        namespace: &'a str,
+        name: &'a str,
+    },
+    /// PATCH of a Deployment, StatefulSet or DaemonSet.
+    WorkloadPatch {
+        namespace: &'a str,
+        resource: &'a str,
+        name: &'a str,
+    },
     Control,
     Nowhere,
 }
@@ -81,6 +92,16 @@ impl<'a> Route<'a> {
             ["api", "v1", "namespaces", namespace, "secrets", name] if *method == Method::PATCH => {
                 Self::SecretPatch { namespace, name }
             }
+            ["api", "v1", "namespaces", namespace, "pods", name, "eviction"]
+                if *method == Method::POST =>
+            {
+                Self::Eviction { namespace, name }
+            }
+            ["apis", "apps", "v1", "namespaces", namespace, resource, name]
+                if *method == Method::PATCH =>
+            {
+                Self::WorkloadPatch { namespace, resource, name }
+            }
             _ => Self::Nowhere,
         }
     }
@@ -96,6 +117,8 @@ impl<'a> Route<'a> {
             | Self::IssuerKeys => CallKind::Discovery,
             Self::Imds => CallKind::Imds,
             Self::SecretPatch { .. } => CallKind::SecretPatch,
+            Self::Eviction { .. } => CallKind::Eviction,
+            Self::WorkloadPatch { .. } => CallKind::WorkloadPatch,
             Self::Vault { operation, .. } => match operation {
                 Operation::Get { collection: Collection::Secrets, .. } => CallKind::SecretGet,
                 Operation::Get { collection: Collection::Keys, .. } => CallKind::KeyGet,
@@ -149,6 +172,10 @@ pub enum CallKind {
     List,
     /// PATCH of a Kubernetes Secret.
     SecretPatch,
+    /// POST of an eviction of a pod.
+    Eviction,
+    /// PATCH of a workload.
+    WorkloadPatch,
     /// Something the emulator does not know.
     Other,
     /// The control interface; never counted, logged, delayed or failed.

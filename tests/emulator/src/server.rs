@@ -201,6 +201,12 @@ fn answer(world: &mut World, route: &Route<'_>, call: &Call, now: i64) -> Reply 
         }
         Route::Imds => imds::token(world, call, now),
         Route::SecretPatch { namespace, name } => world.kubernetes.answer(namespace, name, call),
+        Route::Eviction { namespace, name } => {
+            world.kubernetes.workloads.evict(namespace, name, call)
+        }
+        Route::WorkloadPatch { namespace, resource, name } => {
+            world.kubernetes.workloads.patch([namespace, resource, name], call)
+        }
         Route::Control | Route::Nowhere => Reply::json(
             StatusCode::NOT_FOUND,
             &json!({"error": {

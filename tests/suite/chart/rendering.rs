@@ -9,11 +9,11 @@ use std::path::Path;
 
 /// In front of the rendered default: Helm makes the namespace itself.
 const INSTALL_HEAD: &str = "\
-# The chart with its default values, for `kubectl apply`, without the policy \
-keysluice-secret-types: it stays
-# after an uninstall, so it has a file of its own, secret-types.yaml. A test generates this file. \
-docs/install.md has
-# the command that sets your own images, in three places (the Deployment's image, its \
+# The chart with its default values, for `kubectl apply`, without the policies that stay after an \
+uninstall: they have
+# files of their own, secret-types.yaml and reaction-rights.yaml. A test generates this file. \
+docs/install.md has the
+# command that sets your own images, in three places (the Deployment's image, its \
 KEYSLUICE_INJECTOR_IMAGE, and the
 # policy keysluice-guard-sidecar, which allows only that image), and your tenant \
 (KEYSLUICE_TENANT_ID).
@@ -45,38 +45,45 @@ fn same(path: &Path, expected: &str) {
 fn install_yaml_is_the_rendered_default() {
     let Some(helm) = Helm::find("install_yaml_is_the_rendered_default") else { return };
     // What an uninstall must not delete is a file of its own.
-    let rendered = helm.rendered(&["--no-hooks", "--set", "guard.secretTypes=false"]);
+    let without = "guard.secretTypes=false,guard.reactionRights=false";
+    let rendered = helm.rendered(&["--no-hooks", "--set", without]);
     same(&root().join("webhook-config/install.yaml"), &format!("{INSTALL_HEAD}{rendered}"));
 }
 
-/// `kubectl delete -f install.yaml` leaves it, and so does Helm.
+/// `kubectl delete -f install.yaml` leaves them, and so does Helm.
 #[test]
-fn the_guard_of_secret_types_is_the_same_in_chart_and_file_and_outlives_both() {
-    let name = "the_guard_of_secret_types_is_the_same_in_chart_and_file_and_outlives_both";
+fn policies_of_rights_are_the_same_in_chart_and_file_and_outlive_both() {
+    let name = "policies_of_rights_are_the_same_in_chart_and_file_and_outlive_both";
     let Some(helm) = Helm::find(name) else { return };
-    let ours = |documents: Vec<Value>| {
-        let mut ours = documents;
-        ours.retain(|one| one["metadata"]["name"] == "keysluice-secret-types");
-        ours
-    };
-    let path = root().join("webhook-config/secret-types.yaml");
-    let text = std::fs::read_to_string(path).unwrap();
-    let file: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    let charts = [
-        ours(helm.documents(&[])),
-        ours(helm.documents(&["--set", "fullnameOverride=sluice,certManager.enabled=true"])),
-    ];
-    for rendered in &charts {
-        assert_eq!((rendered.len(), file.len()), (2, 2));
-        for (chart, file) in rendered.iter().zip(&file) {
-            assert_eq!((&chart["kind"], &chart["spec"]), (&file["kind"], &file["spec"]));
-            let metadata = &chart["metadata"];
-            assert_eq!(metadata["annotations"], json!({"helm.sh/resource-policy": "keep"}));
-            assert!(metadata["ownerReferences"].is_null(), "{metadata}");
-            assert_eq!(file["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    for (file, value, names) in [
+        ("secret-types", "secretTypes", &["keysluice-secret-types"][..]),
+        ("reaction-rights", "reactionRights", &["keysluice-evictions", "keysluice-rollouts"]),
+    ] {
+        let ours = |documents: Vec<Value>| {
+            let mut ours = documents;
+            ours.retain(|one| names.contains(&one["metadata"]["name"].as_str().unwrap()));
+            ours.sort_by_key(|one| format!("{}{}", one["metadata"]["name"], one["kind"]));
+            ours
+        };
+        let path = root().join(format!("webhook-config/{file}.yaml"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let file = ours(serde_saphyr::from_multiple(&text).unwrap());
+        let charts = [
+            ours(helm.documents(&[])),
+            ours(helm.documents(&["--set", "fullnameOverride=sluice,certManager.enabled=true"])),
+        ];
+        for rendered in &charts {
+            assert_eq!((rendered.len(), file.len()), (2 * names.len(), 2 * names.len()));
+            for (chart, file) in rendered.iter().zip(&file) {
+                assert_eq!((&chart["kind"], &chart["spec"]), (&file["kind"], &file["spec"]));
+                let metadata = &chart["metadata"];
+                assert_eq!(metadata["annotations"], json!({"helm.sh/resource-policy": "keep"}));
+                assert!(metadata["ownerReferences"].is_null(), "{metadata}");
+                assert_eq!(file["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+            }
         }
+        assert!(ours(helm.documents(&["--set", &format!("guard.{value}=false")])).is_empty());
     }
-    assert!(ours(helm.documents(&["--set", "guard.secretTypes=false"])).is_empty());
 }
 
 #[test]

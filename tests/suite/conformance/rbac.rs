@@ -18,6 +18,7 @@ spec:
             - name: s
               csi:
                 driver: secrets-store.csi.k8s.io
+                readOnly: true
                 volumeAttributes: {secretProviderClass: c}
 ---
 ";
@@ -90,4 +91,24 @@ fn render_sync_prints_a_pod_that_the_webhook_serves() {
     let all = [account, CLASS, &out].concat();
     let (code, explained, error) = run(&all, &["explain"]);
     assert!(code == 0 && explained.contains("keysluice-sync-c: mutated"), "{explained}{error}");
+}
+
+#[test]
+fn explain_accepts_every_form_of_the_rights() {
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: loader, namespace: app, \
+        annotations: {azure.workload.identity/client-id: \
+        00000000-0000-0000-0000-000000000001, azure.workload.identity/tenant-id: \
+        00000000-0000-0000-0000-000000000002}}\n---\n";
+    let manifest = [account, WORKLOAD, CLASS].concat();
+    for form in [&[][..], &["--strict"], &["--per-namespace"]] {
+        let (code, roles, error) = run(&manifest, &[&["rbac"], form].concat());
+        assert_eq!(code, 0, "{form:?}: {error}");
+        let (code, explained, error) = run(&[&manifest, roles.as_str()].concat(), &["explain"]);
+        let all = [explained, error].concat();
+        assert!(code == 0 && !all.contains("KS724"), "{form:?}: {all}");
+    }
+    let other = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r, \
+        namespace: app}\nrules: []\n";
+    let (code, explained, error) = run(&[&manifest, other].concat(), &["explain"]);
+    assert!(code == 1 && [explained, error].concat().contains("KS724"), "{code}");
 }

@@ -32,7 +32,7 @@ fn fetched(paths: &[&str]) -> ItemUpdate {
         content: Content::new(path.as_bytes().to_vec()),
         version: format!("version of {path}"),
     };
-    Fetched { files: paths.iter().map(output).collect(), warnings: Vec::new() }.into()
+    Fetched { files: paths.iter().map(output).collect(), ..Fetched::default() }.into()
 }
 
 /// Paths of the next generation; those that are kept end with `*`.

@@ -273,7 +273,8 @@ async fn an_uninstall_needs_no_pod_and_leaves_only_the_classes() {
     objects.extend(manifest("tests/data/chart/everything.golden.yaml"));
     objects.retain(|object| {
         object["kind"] != "Namespace"
-            && object["metadata"]["name"] != "keysluice-secret-types"
+            && !["keysluice-secret-types", "keysluice-evictions", "keysluice-rollouts"]
+                .contains(&object["metadata"]["name"].as_str().unwrap())
             && !object["apiVersion"].as_str().unwrap().starts_with("monitoring.")
     });
     for object in objects {

@@ -13,6 +13,8 @@ mod helm;
 mod node;
 mod paths;
 mod pods;
+mod reaction_rights;
+mod reactions_guard;
 mod rights;
 mod secret_types;
 mod secrets_guard;

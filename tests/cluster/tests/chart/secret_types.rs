@@ -263,6 +263,8 @@ async fn the_chart_takes_over_the_policy_that_was_applied_before() {
     let helm = Helm::of(&stage).await;
     let printed = documents(&rbac(&["--policy-only"]).await.1);
     assert_eq!(printed, manifest("webhook-config/secret-types.yaml"));
+    let of_reactions = documents(&rbac(&["--reaction-policies-only"]).await.1);
+    assert_eq!(of_reactions, manifest("webhook-config/reaction-rights.yaml"));
     for object in &printed {
         stage.create(object).await.unwrap();
     }

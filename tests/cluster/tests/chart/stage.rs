@@ -203,6 +203,24 @@ impl Stage {
         self.send(method, path, body, &headers).await
     }
 
+    /// The same with a token that is bound to a pod.
+    pub(crate) async fn act_as_pod(
+        &self,
+        user: &str,
+        pod: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let headers = [
+            ("impersonate-user", user),
+            ("impersonate-group", "system:serviceaccounts"),
+            ("impersonate-group", "system:authenticated"),
+            ("impersonate-extra-authentication.kubernetes.io%2fpod-name", pod),
+        ];
+        self.send(method, path, body, &headers).await
+    }
+
     async fn send(
         &self,
         method: Method,

@@ -28,6 +28,7 @@ mod peers;
 mod pipeline;
 mod reactions;
 mod reader;
+mod replacements;
 mod rights;
 mod rolling;
 mod synced;
@@ -184,6 +185,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 admission::ALL,
                 pipeline::ALL,
                 reactions::ALL,
+                replacements::ALL,
                 pages::ALL,
             ]
         };
@@ -210,7 +212,15 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
         let alone: &[&'static [Scenario]] = if with_peers {
             peers::ALL
         } else {
-            &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL, pages::FAREWELL]
+            &[
+                gate_cost::ALL,
+                replacements::ALONE,
+                kills::ALL,
+                upheaval::ALL,
+                rolling::ALL,
+                memory::ALL,
+                pages::FAREWELL,
+            ]
         };
         for scenario in
             alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter))

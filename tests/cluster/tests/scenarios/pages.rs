@@ -68,9 +68,10 @@ async fn farewell(scene: &Scene) -> anyhow::Result<()> {
     let left: Vec<String> =
         all.await?.lines().filter(|line| line.contains("keysluice")).map(str::to_owned).collect();
     // The Roles of workloads stay, so what bounds them stays.
-    let kept =
-        "validatingadmissionpolicybinding.admissionregistration.k8s.io/keysluice-secret-types";
-    anyhow::ensure!(left == [kept], "{left:?}");
+    let kept = ["evictions", "rollouts", "secret-types"].map(|name| {
+        format!("validatingadmissionpolicybinding.admissionregistration.k8s.io/keysluice-{name}")
+    });
+    anyhow::ensure!(left == kept, "{left:?}");
     let after = scene
         .create("pods", &webhook::unscheduled(scene, "after"))
         .await
