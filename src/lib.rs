@@ -32,6 +32,7 @@ pub mod cloud;
 pub mod cluster;
 mod coded;
 mod heap;
+pub mod inline;
 pub mod json;
 pub mod log;
 pub mod metrics;
