@@ -107,7 +107,8 @@ mod tests {
         let volume = volume(&[("A", b"1\n"), ("B", b""), ("b.crt", b"x"), ("C", b"\xff'\"=$(A)")]);
         let mut read = read(volume.path()).unwrap();
         read.sort();
-        let read: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let read: Vec<_> =
+            read.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(read, [("A", &b"1\n"[..]), ("B", b""), ("C", b"\xff'\"=$(A)")]);
     }
 
@@ -118,8 +119,18 @@ mod tests {
         let command = |text: &str| vec![OsString::from(text)];
         for (from, command, expected, code) in [
             (&missing, command("true"), "KS675 ", 126),
-            (&nul.path().to_owned(), command("true"), "KS675 variable A: the value holds a NUL", 126),
-            (&good.path().to_owned(), command("/no/such"), "KS676 command \"/no/such\": No such", 127),
+            (
+                &nul.path().to_owned(),
+                command("true"),
+                "KS675 variable A: the value holds a NUL",
+                126,
+            ),
+            (
+                &good.path().to_owned(),
+                command("/no/such"),
+                "KS676 command \"/no/such\": No such",
+                127,
+            ),
             (&good.path().to_owned(), command("/"), "KS676 command \"/\": Permission denied", 126),
         ] {
             let fault = exec(Path::new("/"), std::slice::from_ref(from), &[], &command);

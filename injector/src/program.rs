@@ -53,7 +53,10 @@ mod tests {
         install(&plan, directory.path()).unwrap();
         plan.program_directory = Some("/bin".to_owned());
         let fault = install(&plan, directory.path()).unwrap_err();
-        assert!(fault.to_string().starts_with("KS676 ") && fault.message.contains("/bin"), "{fault}");
+        assert!(
+            fault.to_string().starts_with("KS676 ") && fault.message.contains("/bin"),
+            "{fault}"
+        );
         std::fs::create_dir(directory.path().join("bin")).unwrap();
         let copy = directory.path().join("bin").join(NAME);
         for _ in 0..2 {

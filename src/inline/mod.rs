@@ -9,7 +9,7 @@ mod reference;
 mod variables;
 
 pub use error::{InlineCause, InlineError};
-pub use query::QUERY;
+pub use query::{QUERY, Word};
 pub(crate) use variables::of_class;
 
 use crate::provider_class::{self, ClassPlan, Context, FilePlan};
@@ -79,7 +79,9 @@ pub(crate) fn variables(
 ) -> Result<ClassPlan, InlineError> {
     plan(entries, default_vault, context, |entry, index, reference| {
         if let Some(key) = reference.query.of_files() {
-            return Err(InlineCause::Together { problem: format!("{key} is for files, not variables") });
+            return Err(InlineCause::Together {
+                problem: format!("{key} is for files, not variables"),
+            });
         }
         let name = variable(entry.name)?;
         Ok(variable_file(reference.file(index), name, for_kubelet))
@@ -130,7 +132,8 @@ fn plan(
     }
     let paths = |file: &'_ FilePlan| (file.path.clone(), file.history);
     let paths: Vec<_> = files.iter().map(paths).collect();
-    let layout = paths.iter().map(|(path, history)| EntryPaths { path, history: *history, split: false });
+    let layout =
+        paths.iter().map(|(path, history)| EntryPaths { path, history: *history, split: false });
     Layout::new(layout, []).path_set().map_err(|collision| {
         let cause = InlineCause::Collision {
             path: collision.path,

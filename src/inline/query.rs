@@ -69,7 +69,8 @@ impl Query {
 
     fn set(&mut self, word: &'static str, value: &str) -> Result<(), InlineCause> {
         let not = |expected: &str| wrong(word, value, format_args!("is not {expected}"));
-        let why = |problem: &dyn Display| wrong(word, value, format_args!("is not valid: {problem}"));
+        let why =
+            |problem: &dyn Display| wrong(word, value, format_args!("is not valid: {problem}"));
         let id = || value.parse::<u32>().map_err(|_| not("a numeric id"));
         match word {
             "mode" => {

@@ -58,8 +58,7 @@ impl Reference {
             }
         };
         let object_type = object_type(kind).map_err(form)?;
-        let name: ObjectName =
-            name.parse().map_err(|source| InlineCause::ObjectName { source })?;
+        let name: ObjectName = name.parse().map_err(|source| InlineCause::ObjectName { source })?;
         let query = Query::parse(query)?;
         query.check(object_type)?;
         let version = match (version, &query.version) {

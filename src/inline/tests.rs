@@ -36,7 +36,8 @@ fn file(reference: &str) -> Result<FilePlan, String> {
 fn env(name: &str, reference: &str, for_kubelet: bool) -> Result<FilePlan, String> {
     let key = format!("keysluice.dev/env.{name}");
     let entries = [Entry { key: &key, name, reference }];
-    let read = read(&Allowlist::default(), |context| variables(&entries, None, for_kubelet, context));
+    let read =
+        read(&Allowlist::default(), |context| variables(&entries, None, for_kubelet, context));
     Ok(read?.files[0].clone())
 }
 
@@ -55,7 +56,10 @@ fn a_reference_names_vault_kind_object_and_version() {
         let file = file(reference).unwrap();
         assert_eq!(file.vault.as_str(), format!("https://{vault}.vault.azure.net/"), "{reference}");
         let version = version.map(|version: &str| version.parse().unwrap());
-        assert_eq!((file.object_type, file.name.as_str(), file.version), (object_type, name, version));
+        assert_eq!(
+            (file.object_type, file.name.as_str(), file.version),
+            (object_type, name, version)
+        );
         let (path, mode) = (file.path.as_str(), file.mode);
         assert_eq!((path, mode, file.split), ("db", FileMode::DEFAULT, false));
     }
@@ -93,20 +97,32 @@ fn what_is_wrong_is_refused_with_annotation_value_and_fix() {
     for (reference, expected) in [
         ("", "KS152 annotation keysluice.dev/file.db: \"\" is not a reference to a vault object"),
         ("db", "KS152"),
-        ("kv://kv-1", "KS152 annotation keysluice.dev/file.db: \"kv://kv-1\" is not a reference \
-            to a vault object: it ends after the vault"),
+        (
+            "kv://kv-1",
+            "KS152 annotation keysluice.dev/file.db: \"kv://kv-1\" is not a reference \
+            to a vault object: it ends after the vault",
+        ),
         ("https://kv-1.vault.azure.net/secrets/db", "KS152"),
-        ("kv://kv-1/secret/db", "KS152 annotation keysluice.dev/file.db: \"kv://kv-1/secret/db\" \
+        (
+            "kv://kv-1/secret/db",
+            "KS152 annotation keysluice.dev/file.db: \"kv://kv-1/secret/db\" \
             is not a reference to a vault object: \"secret\" is not secrets, keys or certificates; \
-            did you mean secrets?"),
+            did you mean secrets?",
+        ),
         ("secrets/db/1/2", "KS152"),
         ("secrets/d_b", "KS152 annotation keysluice.dev/file.db: object name \"d_b\" is not"),
         ("secrets/db/x-y", "KS152"),
         ("secrets/db#x", "KS152"),
-        ("secrets/db?mod=0400", "KS154 annotation keysluice.dev/file.db: \"mod\" is not a word of \
-            the query, which knows: mode, path, "),
-        ("secrets/db?mode=rw", "KS155 annotation keysluice.dev/file.db: mode \"rw\" is not an \
-            octal mode"),
+        (
+            "secrets/db?mod=0400",
+            "KS154 annotation keysluice.dev/file.db: \"mod\" is not a word of \
+            the query, which knows: mode, path, ",
+        ),
+        (
+            "secrets/db?mode=rw",
+            "KS155 annotation keysluice.dev/file.db: mode \"rw\" is not an \
+            octal mode",
+        ),
         ("secrets/db?mode=1777", "KS155"),
         ("secrets/db?path=../x", "KS155"),
         ("secrets/db?path=/x", "KS155"),
@@ -170,7 +186,9 @@ fn two_files_cannot_have_one_path_and_the_operator_says_which_vaults() {
         entry("keysluice.dev/file.b", "secrets/y?path=a/c"),
     ];
     let error = read(&Allowlist::default(), |context| files(&two, Some("kv-0"), context));
-    assert!(error.unwrap_err().starts_with("KS158 annotation keysluice.dev/file.b: a/c is the file of"));
+    assert!(
+        error.unwrap_err().starts_with("KS158 annotation keysluice.dev/file.b: a/c is the file of")
+    );
     let limits = Allowlist { vaults: vec!["team-*".to_owned()], tenants: vec![] };
     let one = [entry("keysluice.dev/file.a", "kv://other/secrets/x")];
     let error = read(&limits, |context| files(&one, None, context)).unwrap_err();
@@ -183,9 +201,8 @@ fn the_identity_is_the_pods() {
     let plan = read(&Allowlist::default(), |context| files(&one, Some("kv-0"), context)).unwrap();
     let (client_id, tenant_id) = ("c".to_owned(), "t".to_owned());
     assert_eq!(plan.identity, IdentityChoice::Federated { client_id, tenant_id });
-    let without = |context: &Context<'_>| {
-        files(&one, Some("kv-0"), &Context { client_id: None, ..*context })
-    };
+    let without =
+        |context: &Context<'_>| files(&one, Some("kv-0"), &Context { client_id: None, ..*context });
     let error = read(&Allowlist::default(), without).unwrap_err();
     assert!(error.starts_with("KS105 clientID is not provided, and the ServiceAccount"), "{error}");
 }

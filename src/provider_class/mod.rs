@@ -34,9 +34,9 @@ pub use class_plan::{ClassPlan, FilePlan, IdentityChoice, Mode, SelectionPlan, W
 pub use document::YamlError;
 pub use doubts::MAX_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
-pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub(crate) use object::{encoding, format};
 pub(crate) use parameters::parse_bool;
+pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub(crate) use resolved::Plans;
 pub(crate) use secret_objects::is_never_made;
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};

@@ -27,7 +27,8 @@ reasons! { POD:
          layout v1.5 the volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
-        "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass";
+        "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass or \
+         keysluice.dev/env-from";
     KS208
         "the Secrets Store CSI volume is incomplete"
         "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
