@@ -6,7 +6,7 @@ use super::annotations::Annotations;
 use super::classes::{class_cause, find_named, surroundings};
 use super::context::{ClassFact, Context};
 use super::earlier_run::{is_sidecar, plan_of};
-use super::inline_annotations::{ENV_FROM, ENV_PREFIX, FILE_PREFIX};
+use super::inline_annotations::{ENV_FROM, ENV_PREFIX, FILE_PREFIX, is_reference};
 use super::inline_cause::PodInlineCause;
 use super::mutation::{Mutation, Note};
 use super::names::{ENV_FROM_VOLUME, ENV_VOLUME, INLINE_VOLUME};
@@ -48,7 +48,7 @@ pub(super) struct Variable {
 /// The first annotation of a pod that asks for a file or variables.
 fn wanted<'a>(pod: &'a Pod<'_>) -> Option<&'a str> {
     let mut keys = pod.metadata.annotations.below("keysluice.dev/").map(|(key, _)| key);
-    keys.find(|key| *key == ENV_FROM || key.starts_with(FILE_PREFIX) || key.starts_with(ENV_PREFIX))
+    keys.find(|key| *key == ENV_FROM || is_reference(key))
 }
 
 /// Name of the class that a pod takes variables from.

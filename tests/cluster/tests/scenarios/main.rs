@@ -18,6 +18,7 @@ mod admission;
 mod gate;
 mod gate_cost;
 mod guides;
+mod inline;
 mod kills;
 mod leftovers;
 mod memory;
@@ -176,6 +177,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 workloads::ALL,
                 synced::ALL,
                 guides::ALL,
+                inline::ALL,
                 rights::ALL,
                 order::ALL,
                 other_webhook::ALL,
