@@ -24,3 +24,4 @@ mod startup;
 mod stranger;
 mod support;
 mod tokens;
+mod variables;

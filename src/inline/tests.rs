@@ -241,7 +241,10 @@ fn the_objects_of_a_class_become_variables() {
 
 proptest! {
     #[test]
-    fn nothing_that_is_written_there_panics(text in "[a-z0-9:/?&=%.<>@ -]{0,60}", wild in ".{0,40}") {
+    fn nothing_that_is_written_there_panics(
+        text in "[a-z0-9:/?&=%.<>@ -]{0,60}",
+        wild in ".{0,40}",
+    ) {
         for text in [text.as_str(), &wild, &format!("kv://{text}"), &format!("secrets/db?{text}")] {
             let _ = file(text);
             let _ = env("A", text, true);

@@ -123,7 +123,8 @@ mod tests {
         fn a_file_is_exactly_one_quoted_value(value in any::<Vec<u8>>()) {
             if let Ok(file) = made(&value, false) {
                 let text = std::str::from_utf8(&file).unwrap();
-                let inner = text.strip_prefix("DB_PASSWORD='").unwrap().strip_suffix("'\n").unwrap();
+                let inner = text.strip_prefix("DB_PASSWORD='").unwrap();
+                let inner = inner.strip_suffix("'\n").unwrap();
                 prop_assert_eq!(inner.as_bytes(), &value[..]);
                 prop_assert!(!inner.contains('\''));
             }
