@@ -12,9 +12,10 @@
 //! ```
 //!
 //! - [`admission`] reads a borrowed view of the raw pod and writes the response; a patch only ever
-//!   adds, or replaces a volume or mount in place.
+//!   adds, or replaces a volume, a mount or a command in place.
 //! - [`mutate`] decides: the identity's environment, token volume and mounts; the tmpfs volumes;
 //!   the sidecar with its Plan.
+//! - [`inline`] reads inline references, which yield the same plan of a volume as a class.
 //! - [`provider_class`] reads a `SecretProviderClass` as the Azure provider of the Secrets Store
 //!   CSI driver does.
 //! - [`cluster`] answers what a decision needs to know; [`server`] does TLS, limits and draining;
@@ -32,6 +33,7 @@ pub mod cloud;
 pub mod cluster;
 mod coded;
 mod heap;
+pub mod inline;
 pub mod json;
 pub mod log;
 pub mod metrics;

@@ -25,6 +25,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         kubernetes: None,
         secrets: Vec::new(),
         reaction: None,
+        program_directory: None,
     }
 }
 
@@ -92,6 +93,7 @@ fn file(planned: &FilePlan, identity: &str) -> File {
         json_key: planned.json_key.clone(),
         optional: planned.optional,
         group: planned.group,
+        variable: planned.variable.clone(),
     }
 }
 

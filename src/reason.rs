@@ -4,7 +4,7 @@ mod pod;
 mod provider_class;
 mod server;
 
-use keysluice_plan::reason::{INJECTOR, Reason};
+use keysluice_plan::reason::{INJECTOR, Reason, VARIABLES};
 
 pub use pod::*;
 pub use provider_class::*;
@@ -12,7 +12,7 @@ pub use server::*;
 
 /// All reasons, in order of code.
 pub fn all() -> impl Iterator<Item = &'static Reason> {
-    PROVIDER_CLASS.iter().chain(POD).chain(INJECTOR).chain(SERVER)
+    PROVIDER_CLASS.iter().chain(POD).chain(INJECTOR).chain(VARIABLES).chain(SERVER)
 }
 
 /// The reason with this code, in any case.

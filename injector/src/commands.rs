@@ -4,12 +4,14 @@ use crate::fault::{Class, Fault, FaultKind};
 use crate::options::Options;
 use crate::plan_source::{below, load};
 use crate::signals::Signals;
-use crate::{gate, log, metrics, once, run, termination};
+use crate::{exec, gate, log, metrics, once, run, termination};
 use clap::{Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::KS608;
 use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -33,7 +35,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 ///
 /// The Plan names objects, identities and paths: --plan FILE, or the JSON itself in
 /// `KEYSLUICE_PLAN`. Exit codes: 0 success, 1 failure at run time or no sidecar answers, 2 wrong
-/// usage, 3 a configuration that can never work.
+/// usage, 3 a configuration that can never work; exec: 126 and 127 as a shell has them, else those
+/// of the command.
 #[derive(Debug, Parser)]
 #[command(name = "keysluice-injector", version = VERSION.as_str())]
 struct CommandLine {
@@ -78,6 +81,20 @@ enum Command {
     Refresh,
     /// Do nothing until SIGTERM: for a pod that has no application and only syncs Secrets.
     Idle,
+    /// Start a command with environment variables from files: each file of a directory is a
+    /// variable of its name.
+    Exec {
+        /// Directory that the sidecar writes (repeatable; of two values of a variable the first
+        /// counts).
+        #[arg(long, value_name = "DIR", required = true)]
+        from: Vec<PathBuf>,
+        /// Variable that keeps the value that it has (repeatable).
+        #[arg(long, value_name = "NAME")]
+        keep: Vec<String>,
+        /// The command and its arguments, after --.
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
 }
 
 /// What `status` prints.
@@ -97,6 +114,12 @@ pub fn main() -> ExitCode {
         }
     };
     let CommandLine { options, command } = command_line;
+    if let Command::Exec { from, keep, command } = &command {
+        // It becomes another program, whose limits are its own business.
+        let fault = exec::exec(&options.root, from, keep, command);
+        let _ = writeln!(std::io::stderr(), "{fault}");
+        return ExitCode::from(exec::exit_code(&fault));
+    }
     keep_memory_private();
     let sidecar = matches!(command, Command::Run | Command::Once);
     let result = match command {
@@ -142,8 +165,8 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
         Command::Refresh => {
             gate::request(&directory, "refresh").map(|(text, well)| print(&text, well))
         }
-        // It has no Plan.
-        Command::Idle => Ok(ExitCode::SUCCESS),
+        // They have no Plan.
+        Command::Idle | Command::Exec { .. } => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -199,7 +222,6 @@ fn block_on(plan: Plan, options: &Options, keep: bool) -> Result<ExitCode, Fault
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -272,9 +272,9 @@ impl Fetcher {
 
     /// An object that is not there is no failure of an optional file.
     fn optional(&self, volume: usize, index: usize, fault: Fault) -> Result<ItemUpdate, Fault> {
-        let optional = self.plan.volumes[volume].files[index].optional;
-        if optional && fault.kind == FaultKind::NotFound {
-            Ok(ItemUpdate::default())
+        let file = &self.plan.volumes[volume].files[index];
+        if file.optional && fault.kind == FaultKind::NotFound {
+            Ok(Fetched::missing(file).into())
         } else {
             Err(fault)
         }

@@ -9,6 +9,7 @@ use crate::fetch::{Fetcher, seed};
 use crate::log;
 use crate::options::Options;
 use crate::plan_source::below;
+use crate::program;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Settings};
 use crate::signals::Signals;
 use crate::sync::{self, Syncer};
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Fetches, writes, ends.
 pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
     let mut signals = Signals::new()?;
+    program::install(&plan, &options.root)?;
     let plan = Arc::new(plan);
     let fetcher =
         Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, ThrottleState::default())?);

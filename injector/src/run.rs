@@ -11,6 +11,7 @@ use crate::item::Item;
 use crate::log;
 use crate::options::Options;
 use crate::plan_source::below;
+use crate::program;
 use crate::react::Reactor;
 use crate::refresh::{Action, Event, Found, Machine, Policy, Resumed, Settings, Swap, Written};
 use crate::signals::Signals;
@@ -38,6 +39,7 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     let mut signals = Signals::new()?;
     let run = RunDirectory::create(&below(&options.root, &plan.run_directory))?;
     let listener = run.listen()?;
+    program::install(&plan, &options.root)?;
     let (items, volumes) =
         (plan.volumes.iter().map(Item::count).sum::<usize>(), plan.volumes.len());
     log::info(&format!(

@@ -25,3 +25,4 @@ mod stranger;
 mod support;
 mod templates;
 mod tokens;
+mod variables;

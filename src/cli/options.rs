@@ -3,7 +3,9 @@
 use super::Failure;
 use crate::cloud::Cloud;
 use crate::provider_class::{Allowlist, RefreshInterval};
-use crate::settings::{CsiVolumes, Settings, TokenEndpoint, TokenEndpointText, TokenLayout};
+use crate::settings::{
+    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout,
+};
 use anyhow::Context as _;
 use clap::Args;
 use std::path::Path;
@@ -69,6 +71,11 @@ pub(super) struct Options {
         value_name = "auto|replace|leave"
     )]
     csi_volumes: CsiVolumes,
+    /// How variables of inline annotations get into the containers, unless the pod says: the
+    /// kubelet reads them from a file (file, needs Kubernetes 1.35), or the sidecar's program
+    /// starts the container's command with them (exec).
+    #[arg(long, env = "KEYSLUICE_ENV_MODE", default_value = "file", value_name = "file|exec")]
+    env_mode: EnvMode,
     /// Interval at which the sidecar asks the vault, unless the pod or the class sets one: 30s, 2m,
     /// 1h.
     #[arg(long, env = "KEYSLUICE_REFRESH_INTERVAL", default_value = "2m", value_name = "DURATION")]
@@ -110,6 +117,7 @@ impl Options {
         settings.injector_cpu_request.clone_from(&self.injector_cpu_request);
         settings.injector_cpu_limit.clone_from(&self.injector_cpu_limit);
         settings.csi_volumes = self.csi_volumes;
+        settings.env_mode = self.env_mode;
         settings.refresh_interval = self.refresh_interval.duration();
         settings.split_certificates = self.write_cert_and_key_in_separate_files;
         settings.limits =

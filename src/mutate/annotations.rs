@@ -4,6 +4,7 @@ use super::annotation_values::{
     Gate, OnMissing, by_container, cpu, csi_volumes, gate, interval, on_missing, secrets, size,
     store, variables,
 };
+use super::inline_annotations::{self, ENV_FROM, InlineAnnotations};
 use super::limits::MAX_ANNOTATIONS_BYTES;
 use super::names::{REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
 use super::on_change::{self, OnChange};
@@ -51,6 +52,8 @@ pub struct Annotations {
     pub keep_secrets: BTreeSet<String>,
     /// `keysluice.dev/on-change` and what belongs to it.
     pub on_change: OnChange,
+    /// What it says about files and variables without a class.
+    pub inline: InlineAnnotations,
     /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
     pub synced_secrets: Option<String>,
     /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
@@ -94,6 +97,15 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| by_container(value).map(|ids| read.client_ids = ids),
     },
     Annotation {
+        key: "keysluice.dev/containers",
+        takes: "names of containers and init containers, separated by commas",
+        effect: "gives inline files and variables to these containers alone (default: all that \
+            start after the sidecar)",
+        set: |read, value| {
+            store(&mut read.inline.containers, inline_annotations::containers(value))
+        },
+    },
+    Annotation {
         key: "keysluice.dev/cpu-limit",
         takes: "a quantity such as 10m",
         effect: "CPU limit of the sidecar (default none)",
@@ -112,11 +124,36 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| store(&mut read.csi_volumes, csi_volumes(value)),
     },
     Annotation {
+        key: ENV_FROM,
+        takes: "the name of a SecretProviderClass",
+        effect: "sets a variable for each object of the class: db-password becomes DB_PASSWORD",
+        set: |read, value| store(&mut read.inline.env_from, inline_annotations::class(value)),
+    },
+    Annotation {
         key: "keysluice.dev/env-from-wins",
         takes: "names of AZURE_ variables, separated by commas",
         effect: "leaves these variables to a container's envFrom, which an injected variable would \
                  override",
         set: |read, value| variables(value).map(|names| read.env_from_wins = names),
+    },
+    Annotation {
+        key: "keysluice.dev/env-mode",
+        takes: "file or exec",
+        effect: "whether the kubelet reads the variables from a file (needs Kubernetes 1.35), or \
+            the sidecar's program starts the container's command with them",
+        set: |read, value| store(&mut read.inline.env_mode, value.parse().ok()),
+    },
+    Annotation {
+        key: "keysluice.dev/env.NAME",
+        takes: "a reference such as kv://VAULT/secrets/NAME: docs/inline.md",
+        effect: "sets the variable NAME to a vault object, without a Secret",
+        set: |_, _| None,
+    },
+    Annotation {
+        key: "keysluice.dev/file.NAME",
+        takes: "a reference such as kv://VAULT/secrets/NAME?mode=0400: docs/inline.md",
+        effect: "writes a vault object to the file NAME below the mount path",
+        set: |_, _| None,
     },
     Annotation {
         key: "keysluice.dev/gate",
@@ -136,6 +173,14 @@ pub const KNOWN: &[Annotation] = &[
         effect: "whether the secrets are kept fresh (sidecar, the default), or fetched once by an \
             init container that ends (init); overrides the class's mode",
         set: |read, value| store(&mut read.mode, value.parse().ok()),
+    },
+    Annotation {
+        key: "keysluice.dev/mount-path",
+        takes: "an absolute path",
+        effect: "where inline files are mounted (default /mnt/secrets-store)",
+        set: |read, value| {
+            store(&mut read.inline.mount_path, inline_annotations::mount_path(value))
+        },
     },
     Annotation {
         key: ON_CHANGE,
@@ -192,6 +237,12 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| store(&mut read.synced_secrets, Some(value.to_owned())),
     },
     Annotation {
+        key: "keysluice.dev/template.NAME",
+        takes: "text with {{ files[\"FILE\"] }}: docs/templates.md",
+        effect: "makes the file NAME below the mount path of the pod's inline files",
+        set: |_, _| None,
+    },
+    Annotation {
         key: "keysluice.dev/tenant-ids",
         takes: "CONTAINER=TENANT-ID, several separated by ;",
         effect: "gives containers a tenant of their own instead of the ServiceAccount's",
@@ -203,6 +254,12 @@ pub const KNOWN: &[Annotation] = &[
         effect: "where the token goes in the containers: the path of that release of Azure \
             Workload Identity",
         set: |read, value| store(&mut read.token_layout, value.parse().ok()),
+    },
+    Annotation {
+        key: "keysluice.dev/vault",
+        takes: "the name or the host of a vault",
+        effect: "vault of inline references that name none",
+        set: |read, value| store(&mut read.inline.vault, inline_annotations::vault(value)),
     },
 ];
 
@@ -220,15 +277,22 @@ impl Annotations {
         let mut read = Self::default();
         let (mut has_gate, mut bytes) = (false, 0);
         for (key, value) in pod.metadata.annotations.below(PREFIX) {
-            let Some(known) = KNOWN.iter().find(|known| known.key == key) else {
+            let is_inline = inline_annotations::is_reference(key);
+            let known = KNOWN.iter().find(|known| known.key == key);
+            if known.is_none() && !is_inline {
                 let cause = Cause::UnknownAnnotation { key: cut(key), nearest: nearest(key) };
                 return Err(cause.into());
-            };
+            }
             bytes += key.len() + value.len();
             if bytes > MAX_ANNOTATIONS_BYTES {
                 let (of, limit) = (PREFIX, MAX_ANNOTATIONS_BYTES);
                 return Err(Cause::AnnotationsSize { of, limit }.into());
             }
+            if is_inline {
+                read.inline.take(key, value);
+                continue;
+            }
+            let Some(known) = known else { continue };
             has_gate |= key == GATE;
             (known.set)(&mut read, value).ok_or_else(|| Cause::AnnotationValue {
                 key: known.key,
@@ -285,7 +349,7 @@ impl Annotations {
 /// The known annotation closest to `key`, if one is close enough to be meant.
 fn nearest(key: &str) -> Option<&'static str> {
     let known: Vec<&'static str> = KNOWN.iter().map(|known| known.key).collect();
-    spelling::nearest(key, &known, 3)
+    inline_annotations::nearest(key).or_else(|| spelling::nearest(key, &known, 3))
 }
 
 #[cfg(test)]

@@ -48,10 +48,15 @@ fn example(key: &str) -> &'static str {
         "after" => "vpn",
         "client-ids" | "tenant-ids" => "app=x",
         "cpu-limit" | "cpu-request" => "10m",
+        "containers" => "app",
         "csi-volumes" => "leave",
+        "env-from" => "app",
+        "env-mode" => "exec",
+        "env.NAME" | "file.NAME" => "kv://vault-1/secrets/db",
         "env-from-wins" => "AZURE_CLIENT_ID",
         "gate" => "none",
         "mode" => "init",
+        "mount-path" => "/etc/app",
         "on-change" => "restart@app",
         "on-change-of" => "db,tls/key",
         "on-change-spread" => "0s",
@@ -59,6 +64,7 @@ fn example(key: &str) -> &'static str {
         "refresh-interval" => "30s",
         "size-limit" => "8Mi",
         "token-layout" => "v1.5",
+        "vault" => "vault-1",
         _ => panic!("{key} has no example"),
     }
 }
@@ -111,6 +117,11 @@ fn bad_values_name_key_and_choices() {
         ("size-limit", "Mi"),
         ("cpu-limit", "much"),
         ("cpu-request", "0.5m"),
+        ("containers", "app,,worker"),
+        ("env-from", "A"),
+        ("env-mode", "secret"),
+        ("mount-path", "mnt"),
+        ("vault", "https://kv-1"),
     ] {
         let error = read(&serde_json::json!({format!("keysluice.dev/{key}"): value})).unwrap_err();
         assert!(

@@ -17,6 +17,15 @@ pub(super) fn find_class(
     context: Context<'_>,
 ) -> Result<Arc<ProviderClass>, Refusal> {
     let name = csi.class_name().ok_or_else(|| Cause::ClassUnnamed { volume: volume.to_owned() })?;
+    find_named(volume, name, context)
+}
+
+/// The class of a name, as the cluster has it.
+pub(super) fn find_named(
+    volume: &str,
+    name: &str,
+    context: Context<'_>,
+) -> Result<Arc<ProviderClass>, Refusal> {
     match context.facts.classes.get(name) {
         Some(ClassFact::Found(class)) => Ok(Arc::clone(class)),
         Some(ClassFact::Invalid(error)) => {
@@ -67,26 +76,29 @@ impl<'a> Resolver<'a> {
             return Err(Cause::TooMany { what, limit: MAX_CLASS_BYTES }.into());
         }
         let service_principal = csi.node_publish_secret_ref.is_some();
-        let plan = class.resolved(&attributes, &self.surroundings(service_principal));
+        let plan = class.resolved(&attributes, &surroundings(self.context, service_principal));
         let plan = plan.map_err(|source| class_cause(volume, class, source))?;
         self.plans.push((csi, Arc::clone(&plan)));
         Ok((plan, true))
     }
+}
 
-    fn surroundings(&self, service_principal: bool) -> provider_class::Context<'a> {
-        let (settings, account) =
-            (self.context.settings, self.context.facts.service_account.as_ref());
-        let tenant = account.and_then(|account| account.tenant_id.as_deref());
-        provider_class::Context {
-            clouds: &settings.clouds,
-            client_id: account.and_then(|account| account.client_id.as_deref()),
-            tenant_id: tenant
-                .filter(|tenant| !tenant.trim().is_empty())
-                .or(settings.tenant_id.as_deref()),
-            limits: &settings.limits,
-            service_principal,
-            split_certificates: settings.split_certificates,
-        }
+/// What surrounds a class, or an inline reference.
+pub(super) fn surroundings(
+    context: Context<'_>,
+    service_principal: bool,
+) -> provider_class::Context<'_> {
+    let (settings, account) = (context.settings, context.facts.service_account.as_ref());
+    let tenant = account.and_then(|account| account.tenant_id.as_deref());
+    provider_class::Context {
+        clouds: &settings.clouds,
+        client_id: account.and_then(|account| account.client_id.as_deref()),
+        tenant_id: tenant
+            .filter(|tenant| !tenant.trim().is_empty())
+            .or(settings.tenant_id.as_deref()),
+        limits: &settings.limits,
+        service_principal,
+        split_certificates: settings.split_certificates,
     }
 }
 

@@ -49,3 +49,10 @@ pub enum ClassFact {
     /// It is there, and not a class.
     Invalid(Arc<ClassError>),
 }
+
+impl ClassFact {
+    /// Whether an object of the name is there.
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(self, Self::Missing)
+    }
+}

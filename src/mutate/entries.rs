@@ -10,6 +10,30 @@ pub(super) struct EnvEntry<'a> {
     pub(super) value: &'a str,
 }
 
+/// An entry of `env` that the kubelet reads from a file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileKeyEntry<'a> {
+    pub(super) name: &'a str,
+    pub(super) value_from: FileKeySource<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileKeySource<'a> {
+    pub(super) file_key_ref: FileKeyRefEntry<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileKeyRefEntry<'a> {
+    pub(super) volume_name: &'a str,
+    pub(super) path: &'a str,
+    pub(super) key: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) optional: bool,
+}
+
 /// An entry of `volumeMounts`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -183,18 +183,26 @@ fn port_of(url: &str) -> u16 {
 /// Behind the last native sidecar of a mesh, since nothing leaves the pod before it runs; else
 /// first.
 pub(super) fn position_behind_native_proxy(init: &[Container<'_>]) -> usize {
-    // A container called envoy is a mesh's only beside its redirect.
-    let is_proxy = |name: &str| {
-        MESHES.iter().any(|mesh| {
-            is_one_of(mesh.proxies, name)
-                && (name != "envoy"
-                    || init.iter().any(|container| is_one_of(mesh.redirects, &container.name)))
-        })
-    };
     let proxy = init
         .iter()
-        .rposition(|container| container.is_native_sidecar() && is_proxy(&container.name));
+        .rposition(|container| container.is_native_sidecar() && is_proxy(init, &container.name));
     proxy.map_or(0, |index| index + 1)
+}
+
+/// A container called envoy is a mesh's only beside its redirect.
+fn is_proxy(init: &[Container<'_>], name: &str) -> bool {
+    MESHES.iter().any(|mesh| {
+        is_one_of(mesh.proxies, name)
+            && (name != "envoy"
+                || init.iter().any(|container| is_one_of(mesh.redirects, &container.name)))
+    })
+}
+
+/// Whether a container of this name is a mesh's.
+pub(super) fn is_of_mesh(pod: &Pod<'_>, name: &str) -> bool {
+    let is_helper =
+        |mesh: &Mesh| is_one_of(mesh.redirects, name) || is_one_of(mesh.validators, name);
+    is_proxy(pod.init_containers(), name) || MESHES.iter().any(is_helper)
 }
 
 /// The proxy that starts after a container at `position` though that container's traffic already

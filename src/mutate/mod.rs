@@ -9,6 +9,11 @@ mod context;
 mod earlier_run;
 mod entries;
 mod identity;
+mod inline;
+mod inline_annotations;
+mod inline_cause;
+mod inline_given;
+mod inline_targets;
 mod limits;
 mod mesh;
 mod mutation;
@@ -39,6 +44,8 @@ pub use annotation_values::{Gate, OnMissing};
 pub use annotations::{Annotation, Annotations, KNOWN as KNOWN_ANNOTATIONS};
 pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
+pub use inline_annotations::InlineAnnotations;
+pub use inline_cause::PodInlineCause;
 pub use mutation::{Mutation, Note, ReactionRight};
 pub use names::{
     API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, REACTION_RIGHT_ANNOTATION, RUN_VOLUME, SIDECAR,
@@ -67,7 +74,12 @@ pub fn needs<'a>(pod: &'a Pod<'_>, settings: &Settings) -> Needs<'a> {
     let classes = secrets::class_names(pod);
     // With too many, what is left to know is whether they are the CSI driver's.
     let has_classes = classes.as_ref().map_or(true, |classes| !classes.is_empty());
-    let classes = classes.unwrap_or_default();
+    let mut classes = classes.unwrap_or_default();
+    if let Some(name) = inline::class_name(pod).filter(|name| !classes.contains(name))
+        && identity::is_opted_in(pod)
+    {
+        classes.push(name);
+    }
     Needs {
         service_account: (identity::is_opted_in(pod) || !classes.is_empty())
             .then(|| pod.service_account()),
@@ -116,6 +128,7 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     let mut mutation = Mutation::default();
     let opted_in = identity::is_opted_in(pod);
     if !is_selected(pod) {
+        inline::check_label(pod)?;
         mutation.notes.push(Note::NotSelected);
         return Ok(mutation);
     }
@@ -132,7 +145,8 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     let annotations = Annotations::read(pod)?;
     reaction::check(&annotations)?;
     brought_plan::check(pod, context.settings)?;
-    let served = secrets::select(pod, &annotations, context, &mut mutation)?;
+    let mut served = secrets::select(pod, &annotations, context, &mut mutation)?;
+    let inline = inline::select(pod, &annotations, context, &mut served, &mut mutation)?;
     let volumes = &served.volumes;
     if volumes.is_empty() {
         reaction::check_without_volumes(pod, &annotations)?;
@@ -156,6 +170,7 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         }
         token.add(&mut mutation, &mut volume_count);
     }
+    inline_given::give(pod, &inline, &mut mutation)?;
     if !volumes.is_empty() {
         secrets::replace(pod, volumes, &mut mutation);
         synced::annotate(pod, served.secrets.iter().map(|secret| &*secret.name), &mut mutation);

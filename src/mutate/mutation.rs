@@ -23,6 +23,10 @@ pub struct Mutation {
     pub notes: Vec<Note>,
     /// Containers that had no `env`, and that the patch gives one.
     pub(super) new_envs: Vec<Pointer>,
+    /// Entries of `env` that the patch inserts before others, in order.
+    pub(super) inserted_envs: Vec<(Pointer, usize)>,
+    /// Containers that had no `volumeMounts`, and that the patch gives some.
+    pub(super) new_mounts: Vec<Pointer>,
 }
 
 impl Mutation {
@@ -37,6 +41,17 @@ impl Mutation {
     /// Whether the patch gives a container its `env`.
     pub(super) fn has_new_env(&self, pointer: Pointer) -> bool {
         self.new_envs.contains(&pointer)
+    }
+
+    /// Whether the patch gives a container its `volumeMounts`.
+    pub(super) fn has_new_mounts(&self, pointer: Pointer) -> bool {
+        self.new_mounts.contains(&pointer)
+    }
+
+    /// Where an entry of the pod's `env` is after the operations so far.
+    pub(super) fn shifted_env(&self, pointer: Pointer, index: usize) -> usize {
+        let of_container = self.inserted_envs.iter().filter(|(other, _)| *other == pointer);
+        of_container.fold(index, |at, (_, inserted)| at + usize::from(*inserted <= at))
     }
 
     /// Refuses a patch that became too large; there is none then.
@@ -112,6 +127,22 @@ pub enum Note {
         volume: String,
         /// How many files.
         files: usize,
+    },
+    /// Files of annotations.
+    #[error("annotations keysluice.dev/file.NAME: {count} file(s) below {path}")]
+    InlineFiles {
+        /// How many.
+        count: usize,
+        /// Where.
+        path: String,
+    },
+    /// Variables without a Secret.
+    #[error("variables {names}: {how}")]
+    Variables {
+        /// Their names.
+        names: String,
+        /// How they get into the processes.
+        how: &'static str,
     },
     /// A Kubernetes Secret.
     #[error(

@@ -18,6 +18,17 @@ pub const SIDECAR: &str = "keysluice";
 pub const RUN_VOLUME: &str = "keysluice-run";
 /// Name of the volume with what the sidecar needs at the API server.
 pub const API_VOLUME: &str = "keysluice-api";
+/// Name of the volume with the files of inline annotations.
+pub(super) const INLINE_VOLUME: &str = "keysluice-inline";
+/// Name of the volume with the variables of inline annotations.
+pub(super) const ENV_VOLUME: &str = "keysluice-env";
+/// Name of the volume with the variables of a class.
+pub(super) const ENV_FROM_VOLUME: &str = "keysluice-env-from";
+/// Name of the volume with the program that starts commands with variables.
+pub(super) const PROGRAM_VOLUME: &str = "keysluice-exec";
+/// All names of our own volumes.
+pub(super) const OWN_VOLUMES: [&str; 6] =
+    [RUN_VOLUME, API_VOLUME, INLINE_VOLUME, ENV_VOLUME, ENV_FROM_VOLUME, PROGRAM_VOLUME];
 /// Where the sidecar, and no other container, has it.
 pub(super) const API_DIRECTORY: &str = "/var/run/secrets/keysluice.dev";
 /// Pod annotation: names of the Secrets that its sidecar writes, which the guard reads.

@@ -16,17 +16,21 @@ pub(super) fn of_sidecar(
     plan: &Plan,
     uid: i64,
 ) -> Result<usize, Refusal> {
-    let init = pod.init_containers();
-    let position = if let Some(name) = &annotations.after {
-        let found = init
-            .iter()
-            .position(|container| *container.name == **name && container.is_native_sidecar());
-        found.map(|index| index + 1).ok_or_else(|| Cause::AfterMissing { name: name.clone() })?
-    } else {
-        mesh::position_behind_native_proxy(init)
-    };
+    let position = index(pod, annotations)?;
     check(pod, annotations, position, &Destination::of_plan(plan), uid)?;
     Ok(position)
+}
+
+/// The same, whatever it waits for there.
+pub(super) fn index(pod: &Pod<'_>, annotations: &Annotations) -> Result<usize, Refusal> {
+    let init = pod.init_containers();
+    let Some(name) = &annotations.after else {
+        return Ok(mesh::position_behind_native_proxy(init));
+    };
+    let found = init
+        .iter()
+        .position(|container| *container.name == **name && container.is_native_sidecar());
+    Ok(found.map(|index| index + 1).ok_or_else(|| Cause::AfterMissing { name: name.clone() })?)
 }
 
 /// Refuses a pod whose sidecar, from an earlier run, would wait for a mesh: one that runs after us

@@ -1,6 +1,7 @@
 //! Why a pod is refused: the field, the value and the fix.
 
 use super::bounds::TooLarge;
+use super::inline_cause::PodInlineCause;
 use super::reaction_cause::ReactionCause;
 use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
@@ -260,6 +261,9 @@ coded! {
         /// Of a reaction to changed files.
         #[error("{0}")]
         [= 0] Reaction(ReactionCause),
+        /// Of inline files or variables.
+        #[error("{0}")]
+        [= 0] Inline(PodInlineCause),
         /// The Plan does not fit into an environment variable.
         #[error("the plan for the sidecar has {bytes} bytes, the limit is {limit}")]
         [KS214] PlanSize {
@@ -295,6 +299,12 @@ impl From<SecretCause> for Refusal {
     }
 }
 
+impl From<PodInlineCause> for Refusal {
+    fn from(cause: PodInlineCause) -> Self {
+        Cause::Inline(cause).into()
+    }
+}
+
 impl From<ReactionCause> for Refusal {
     fn from(cause: ReactionCause) -> Self {
         Cause::Reaction(cause).into()
@@ -314,6 +324,8 @@ impl std::fmt::Display for Refusal {
             Cause::Class { volume, class, source } => {
                 write!(f, "{source} (SecretProviderClass {class}, volume {volume:?})")
             }
+            // So does the error of an inline annotation.
+            Cause::Inline(PodInlineCause::Annotation { source }) => write!(f, "{source}"),
             Cause::UnknownAnnotation { nearest: Some(nearest), .. } => {
                 write!(f, "{} {}; hint: did you mean {nearest}?", self.reason(), self.0)
             }

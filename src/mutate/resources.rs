@@ -6,7 +6,7 @@ use super::entries::ResourcesEntry;
 use super::limits::RUN_VOLUME_BYTES;
 use super::mutation::Mutation;
 use super::quality;
-use super::served::SecretVolume;
+use super::served::Served;
 use crate::pod::Pod;
 use crate::quantity;
 use crate::reason;
@@ -21,7 +21,7 @@ const MEMORY_BYTES: u64 = 16 << 20;
 pub(super) fn of_sidecar<'a>(
     pod: &Pod<'_>,
     annotations: &'a Annotations,
-    volumes: &[SecretVolume<'_>],
+    served: &Served<'_>,
     context: Context<'a>,
     mutation: &mut Mutation,
 ) -> ResourcesEntry<'a> {
@@ -48,8 +48,7 @@ pub(super) fn of_sidecar<'a>(
     }
     if !of_pod.has_memory() {
         // Pages of a tmpfs are charged to the writer.
-        let tmpfs: u64 = volumes.iter().map(SecretVolume::size_limit_bytes).sum();
-        let memory = quantity::of_bytes(MEMORY_BYTES + RUN_VOLUME_BYTES + tmpfs);
+        let memory = quantity::of_bytes(MEMORY_BYTES + RUN_VOLUME_BYTES + served.volume_bytes());
         let request = if is_guaranteed { memory.clone().into() } else { "8Mi".into() };
         (requests.memory, limits.memory) = (Some(request), Some(memory.into()));
     }

@@ -92,11 +92,12 @@ pub(super) fn of<'a>(
         warnings: Vec::new(),
     };
     Ok(Some(SecretVolume {
-        index,
+        index: Some(index),
         name: &volume.name,
         plan: Arc::new(plan),
         class: Arc::clone(&first.class),
         size_limit: annotations.size_limit,
+        mounted_in: Vec::new(),
     }))
 }
 

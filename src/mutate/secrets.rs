@@ -129,16 +129,17 @@ pub(super) fn select<'a>(
             });
         }
         let size_limit = annotations.size_limit;
-        selected.push(SecretVolume { index, name, plan, class, size_limit });
+        let (index, mounted_in) = (Some(index), Vec::new());
+        selected.push(SecretVolume { index, name, plan, class, size_limit, mounted_in });
     }
     let secrets = match leave {
         None => synced::of(&selected, &foreign, annotations, mutation)?,
         Some(_) => Vec::new(),
     };
     serve_secret_volumes(pod, &mut selected, &secrets, annotations, &mut total, mutation)?;
-    let filled: Vec<usize> = selected.iter().map(|volume| volume.index).collect();
+    let filled: Vec<usize> = selected.iter().filter_map(|volume| volume.index).collect();
     secret_objects::check(pod, &secrets, &filled, context.namespace, mutation)?;
-    Ok(Served { volumes: selected, secrets })
+    Ok(Served { volumes: selected, secrets, has_program: false })
 }
 
 /// Adds the volumes with Secrets that the sidecar makes.
@@ -248,9 +249,10 @@ fn details(plan: &ClassPlan) -> String {
 /// the CSI driver's are.
 pub(super) fn replace(pod: &Pod<'_>, volumes: &[SecretVolume<'_>], mutation: &mut Mutation) {
     for volume in volumes {
+        let Some(index) = volume.index else { continue };
         let size_limit = quantity::of_bytes(volume.size_limit_bytes());
         let definition = MemoryVolumeEntry::new(volume.name, size_limit);
-        mutation.patch.replace(("/spec/volumes/", volume.index), definition);
+        mutation.patch.replace(("/spec/volumes/", index), definition);
     }
     let ours: BTreeSet<&str> = volumes.iter().map(|volume| volume.name).collect();
     for (pointer, container) in pod.all_containers() {

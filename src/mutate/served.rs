@@ -1,5 +1,7 @@
 //! What the sidecar does for a pod: the volumes that it fills, the Secrets that it makes.
 
+use super::limits::PROGRAM_VOLUME_BYTES;
+use crate::pod::Pointer;
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass};
 use keysluice_plan::SyncedSecret;
 use std::sync::Arc;
@@ -18,21 +20,33 @@ pub(super) struct Served<'a> {
     pub(super) volumes: Vec<SecretVolume<'a>>,
     /// The Secrets that it makes from their files.
     pub(super) secrets: Vec<SyncedSecret>,
+    /// Whether containers start with the sidecar's program.
+    pub(super) has_program: bool,
+}
+
+impl Served<'_> {
+    /// Bytes of all that the sidecar writes for other containers.
+    pub(super) fn volume_bytes(&self) -> u64 {
+        let volumes: u64 = self.volumes.iter().map(SecretVolume::size_limit_bytes).sum();
+        volumes + if self.has_program { PROGRAM_VOLUME_BYTES } else { 0 }
+    }
 }
 
 /// A volume that the sidecar fills.
 #[derive(Debug)]
 pub(super) struct SecretVolume<'a> {
-    /// Position in the pod's volumes.
-    pub(super) index: usize,
+    /// Position in the pod's volumes; `None` where the webhook adds it.
+    pub(super) index: Option<usize>,
     /// Name in the pod.
     pub(super) name: &'a str,
     /// What goes into it.
     pub(super) plan: Arc<ClassPlan>,
-    /// The class of it.
+    /// The class of it, which may make Secrets.
     pub(super) class: Arc<ProviderClass>,
     /// The pod's own size for it.
     pub(super) size_limit: Option<u64>,
+    /// Containers into which the webhook mounts it.
+    pub(super) mounted_in: Vec<Pointer>,
 }
 
 impl SecretVolume<'_> {

@@ -10,9 +10,9 @@ use super::entries::{
     StartupProbe,
 };
 use super::identity::TokenVolume;
-use super::limits::{MAX_PLAN_BYTES, RUN_VOLUME_BYTES};
+use super::limits::{MAX_PLAN_BYTES, PROGRAM_VOLUME_BYTES, RUN_VOLUME_BYTES};
 use super::mutation::{Mutation, Note};
-use super::names::{API_VOLUME, RUN_VOLUME, SIDECAR};
+use super::names::{OWN_VOLUMES, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{position, reaction, reaction_right, resources, secret_objects, synced, user};
@@ -20,6 +20,7 @@ use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
 use keysluice_plan::{PLAN_ENV, Plan, Volume};
+use serde::Serialize;
 use std::time::Duration;
 
 const BINARY: &str = "/keysluice-injector";
@@ -47,6 +48,7 @@ pub(super) fn add(
     }
     let text = right.map(|right| right.to_string());
     reaction_right::annotate(pod, text.as_deref(), mutation);
+    plan.program_directory = served.has_program.then(|| directory(PROGRAM_VOLUME));
     reaction::check_mode(annotations, annotations.mode(volumes))?;
     let preferred = reaction::preferred_user(pod, annotations);
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
@@ -67,6 +69,11 @@ pub(super) fn add(
         mount_path: directory,
         read_only: false,
     }));
+    volume_mounts.extend(plan.program_directory.as_ref().map(|mount_path| MountEntry {
+        name: PROGRAM_VOLUME,
+        mount_path,
+        read_only: false,
+    }));
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
     let ends = annotations.mode(volumes) == Mode::Init;
@@ -78,7 +85,7 @@ pub(super) fn add(
         command: [BINARY, if ends { "once" } else { "run" }],
         restart_policy: (!ends).then_some("Always"),
         env: [EnvEntry { name: PLAN_ENV, value: &environment }],
-        resources: resources::of_sidecar(pod, annotations, volumes, context, mutation),
+        resources: resources::of_sidecar(pod, annotations, served, context, mutation),
         security_context: SecurityEntry::restricted(user.uid, user.gid),
         volume_mounts,
         lifecycle,
@@ -86,15 +93,25 @@ pub(super) fn add(
     };
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
-    let run_volume = MemoryVolumeEntry::new(RUN_VOLUME, quantity::of_bytes(RUN_VOLUME_BYTES));
-    let end = volume_count.unwrap_or_default();
-    mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
-    *volume_count = Some(end + 1);
+    let own = [(RUN_VOLUME, RUN_VOLUME_BYTES)].into_iter();
+    let added = volumes.iter().filter(|volume| volume.index.is_none());
+    let added = added.map(|volume| (volume.name, volume.size_limit_bytes()));
+    let program = served.has_program.then_some((PROGRAM_VOLUME, PROGRAM_VOLUME_BYTES));
+    for (name, bytes) in own.chain(added).chain(program) {
+        let volume = MemoryVolumeEntry::new(name, quantity::of_bytes(bytes));
+        append(mutation, volume_count, volume);
+    }
     if plan.kubernetes.is_some() {
-        mutation.patch.insert("/spec/volumes", *volume_count, end + 1, synced::api_volume());
-        *volume_count = Some(end + 2);
+        append(mutation, volume_count, synced::api_volume());
     }
     Ok(())
+}
+
+/// Adds a volume at the end.
+fn append(mutation: &mut Mutation, count: &mut Option<usize>, volume: impl Serialize) {
+    let end = count.unwrap_or_default();
+    mutation.patch.insert("/spec/volumes", *count, end, volume);
+    *count = Some(end + 1);
 }
 
 fn note(annotations: &Annotations, volumes: &[SecretVolume<'_>], user: user::User) -> Note {
@@ -124,7 +141,7 @@ fn refuse_reserved_names(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Result<
     }
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
     let mut named = pod.volumes().iter().map(|volume| &*volume.name).enumerate();
-    let volume = named.find(|(_, name)| [RUN_VOLUME, API_VOLUME].contains(name));
+    let volume = named.find(|(_, name)| OWN_VOLUMES.contains(name));
     let (field, name) = match (container, volume) {
         (Some((field, _)), _) => (format!("{field}/name"), SIDECAR),
         (None, Some((index, name))) => (format!("/spec/volumes/{index}/name"), name),

@@ -261,9 +261,12 @@ fn mounting<'p, 'a>(pod: &'p Pod<'a>, volumes: &[SecretVolume<'_>]) -> Vec<Vec<&
     let positions: HashMap<&str, usize> =
         volumes.iter().enumerate().map(|(position, volume)| (volume.name, position)).collect();
     let mut mounting: Vec<Vec<&Container<'a>>> = vec![Vec::new(); volumes.len()];
-    for (_, container) in pod.all_containers() {
-        for position in container.mounts().iter().filter_map(|mount| positions.get(&*mount.name)) {
-            let containers = &mut mounting[*position];
+    for (pointer, container) in pod.all_containers() {
+        let own = container.mounts().iter().filter_map(|mount| positions.get(&*mount.name));
+        let given = volumes.iter().enumerate();
+        let given = given.filter(|(_, volume)| volume.mounted_in.contains(&pointer));
+        for position in own.copied().chain(given.map(|(position, _)| position)) {
+            let containers = &mut mounting[position];
             if !containers.last().is_some_and(|last| std::ptr::eq(*last, container)) {
                 containers.push(container);
             }

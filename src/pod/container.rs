@@ -10,6 +10,10 @@ view! {
         "name" name: Text<'a>,
         /// `Always` makes an init container a native sidecar.
         "restartPolicy" restart_policy: Option<Text<'a>>,
+        /// What it starts instead of the image's entry point.
+        "command" command: Option<Vec<Text<'a>>>,
+        /// Arguments.
+        "args" args: Option<Vec<Text<'a>>>,
         /// Environment; `None` where the field is absent or null.
         "env" env: Option<Vec<EnvVar<'a>>>,
         /// Sources of further variables, whose names are unknown at admission.
@@ -36,6 +40,14 @@ view! {
     pub struct ValueFrom<'a> {
         /// A key of a Secret.
         "secretKeyRef" secret_key_ref: SecretName<'a>,
+        /// A key of a file in a volume.
+        "fileKeyRef" file_key_ref: FileKeyRef<'a>,
+    }
+
+    /// A key of a file in a volume; the name is empty where there is none.
+    pub struct FileKeyRef<'a> {
+        /// Name of the volume.
+        "volumeName" volume_name: Text<'a>,
     }
 
     /// One entry of `envFrom`.

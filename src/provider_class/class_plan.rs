@@ -4,7 +4,7 @@ use crate::cloud::Cloud;
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{
     EntryPaths, FileMode, JsonPath, ObjectEncoding, ObjectFormat, ObjectName, ObjectType,
-    ObjectVersion, Part, RelativePath, Template, VaultUrl,
+    ObjectVersion, Part, RelativePath, Template, VariableName, VaultUrl,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -101,6 +101,8 @@ pub struct FilePlan {
     pub owner: Option<u32>,
     /// gid of the file.
     pub group: Option<u32>,
+    /// The variable for which the kubelet reads the file; `None` is a file with the value itself.
+    pub variable: Option<VariableName>,
     /// Position in `objects`, from 0.
     pub index: usize,
 }

@@ -41,13 +41,17 @@ pub use doubts::MAX_WARNINGS;
 pub use error::{
     ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause, TemplateCause,
 };
+pub(crate) use object::{encoding, format};
+pub(crate) use parameters::parse_bool;
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub(crate) use resolved::Plans;
 pub(crate) use secret_objects::is_never_made;
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
+pub(crate) use templates::check_template;
 pub(crate) use unfilled::{is_guid, is_placeholder};
+pub(crate) use vault::vault_of;
 
-use crate::cloud::Clouds;
+use crate::cloud::{Cloud, Clouds};
 use crate::heap;
 use crate::reason;
 use doubts::Doubts;
@@ -220,6 +224,16 @@ pub fn resolve(
         mode,
         warnings,
     })
+}
+
+/// As whom, and in which cloud, a pod fetches what no class describes.
+pub(crate) fn of_pod(context: &Context<'_>) -> Result<(IdentityChoice, Cloud), ClassError> {
+    let nothing = BTreeMap::new();
+    let parameters = Parameters::merged(&nothing, &nothing);
+    let tenant_id = Some(parameters.tenant(context)?);
+    let cloud = parameters.cloud(context.clouds)?;
+    let identity = parameters.identity(IdentityMode::Federated, tenant_id, context)?;
+    Ok((identity, cloud))
 }
 
 /// Which paths the files, templates and selections of a volume write.

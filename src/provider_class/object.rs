@@ -247,13 +247,13 @@ impl RawObject {
 }
 
 /// `objectFormat`, in any case.
-pub(super) fn format(text: &str) -> Option<ObjectFormat> {
+pub(crate) fn format(text: &str) -> Option<ObjectFormat> {
     let is = |known: &str| text.eq_ignore_ascii_case(known);
     if is("pem") { Some(ObjectFormat::Pem) } else { is("pfx").then_some(ObjectFormat::Pfx) }
 }
 
 /// `objectEncoding`, in any case.
-pub(super) fn encoding(text: &str) -> Option<ObjectEncoding> {
+pub(crate) fn encoding(text: &str) -> Option<ObjectEncoding> {
     let known = [
         ("utf-8", ObjectEncoding::Utf8),
         ("base64", ObjectEncoding::Base64),

@@ -84,6 +84,7 @@ fn files_of(
         optional: additions.optional,
         owner: additions.owner,
         group: additions.group,
+        variable: None,
         index: spec.index,
     };
     let files: Vec<_> = additions.paths(&spec.path)?.into_iter().map(file).collect();

@@ -270,7 +270,7 @@ impl<'a> Parameters<'a> {
 }
 
 /// The spellings that Go's `strconv.ParseBool` takes.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -82,7 +82,7 @@ coded! {
 
 impl TemplateCause {
     /// What to do, where the value at hand says more than the reason.
-    pub(super) fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown { near: Some(near), .. } => Some(format!("did you mean {near}?")),
             Self::FileMissing { near: Some(near), .. } => Some(format!("did you mean {near:?}?")),

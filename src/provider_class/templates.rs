@@ -4,7 +4,7 @@ use super::document::{Document, NodeId, YamlError};
 use super::error::{ClassCause, ClassError, TemplateCause};
 use super::reference::{self, TEMPLATE_FIELDS};
 use super::{FilePlan, SelectionPlan, TemplatePlan};
-use keysluice_plan::{FileIndex, FileMode, MOST_TEMPLATES, RelativePath, Template};
+use keysluice_plan::{FileMode, MOST_TEMPLATES, RelativePath, Template};
 
 const LIMIT_BYTES: usize = 64 * 1024;
 const MOST_VALUES: usize = 512;
@@ -23,10 +23,10 @@ pub(super) fn parse(
     let text = format!("{}\n", text.trim_end());
     let document = Document::parse(&text, MOST_VALUES)
         .map_err(|error| at("templates", TemplateCause::Document(error)))?;
-    let index = super::layout(files, selections, &[]).index();
     let mut templates: Vec<TemplatePlan> = Vec::new();
     for (place, node) in places(&document).map_err(|source| at("templates", source))? {
-        let read = read(&document, node).and_then(|plan| check_files(&plan, &index).map(|()| plan));
+        let read = read(&document, node)
+            .and_then(|plan| check_template(&plan, files, selections).map(|()| plan));
         templates.push(read.map_err(|source| at(&place, source))?);
     }
     Ok(templates)
@@ -74,7 +74,12 @@ fn read(document: &Document<'_>, node: NodeId) -> Result<TemplatePlan, TemplateC
 }
 
 /// A file that no object makes would be missing for ever.
-fn check_files(plan: &TemplatePlan, index: &FileIndex<'_>) -> Result<(), TemplateCause> {
+pub(crate) fn check_template(
+    plan: &TemplatePlan,
+    files: &[FilePlan],
+    selections: &[SelectionPlan],
+) -> Result<(), TemplateCause> {
+    let index = super::layout(files, selections, &[]).index();
     match plan.template.files().find(|(path, _)| !index.contains(path)) {
         None => Ok(()),
         Some((path, line)) => {

@@ -50,6 +50,20 @@ impl VaultChoice {
     }
 }
 
+/// The vault that a name or a host means, if there is one.
+pub(crate) fn vault_of(
+    vault: &str,
+    cloud: &Cloud,
+    limits: &Allowlist,
+) -> Result<Option<VaultUrl>, ClassError> {
+    let choice = if vault.contains('.') {
+        VaultChoice { url: format!("https://{vault}/"), ..VaultChoice::default() }
+    } else {
+        VaultChoice { name: vault.to_owned(), ..VaultChoice::default() }
+    };
+    choice.resolve(cloud, limits)
+}
+
 /// The vault's name in a URL. Endpoints never come from a manifest: the domain must be the cloud's.
 fn of_url(url: &str, cloud: &Cloud) -> Result<String, ClassError> {
     let parsed: VaultUrl = url.parse().map_err(ClassCause::VaultUrlForm)?;

@@ -27,7 +27,8 @@ reasons! { POD:
          layout v1.5 the volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
-        "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass";
+        "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass or \
+         keysluice.dev/env-from";
     KS208
         "the Secrets Store CSI volume is incomplete"
         "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
@@ -206,6 +207,38 @@ reasons! { POD:
         "an annotation of Reloader watches objects that the sidecar does not write"
         "set keysluice.dev/on-change on the pod template, for instance to restart; or sync a \
          Secret (secretObjects) and name it in secret.reloader.stakater.com/reload";
+    KS262
+        "inline annotations need the label azure.workload.identity/use"
+        "set the label azure.workload.identity/use: \"true\" on the pod: without it the webhook \
+         does not see the pod, and the secrets are fetched with its identity";
+    KS263
+        "an inline annotation has no effect"
+        "keysluice.dev/vault, mount-path, containers and env-mode belong to annotations \
+         keysluice.dev/file.NAME, keysluice.dev/env.NAME and keysluice.dev/env-from; set them all \
+         on the pod template, before the pod is created";
+    KS264
+        "a container cannot get the files or variables of inline annotations"
+        "name containers of the pod that start after the sidecar in keysluice.dev/containers; \
+         keysluice.dev/after moves the sidecar";
+    KS265
+        "the mount path of inline files is not free, or not valid"
+        "set keysluice.dev/mount-path to an absolute path at which no container mounts anything";
+    KS266
+        "a container cannot be started with its variables by the sidecar's program"
+        "set command on the container (the ENTRYPOINT and CMD of its image); or set \
+         keysluice.dev/env-mode: file, which needs Kubernetes 1.35; or leave the container out \
+         with keysluice.dev/containers; with exec the gate must be hook or probe";
+    KS267
+        "the objects of a SecretProviderClass cannot become variables"
+        "give the object an objectAlias of letters, digits, -, _ and . that is unique; use \
+         keysluice.dev/env.NAME for single objects";
+    KS268
+        "a variable of an inline annotation has no effect: the container sets it already"
+        "remove the variable from the container's env, or the annotation";
+    KS269
+        "a reference such as $(NAME) to a variable of an inline annotation is not expanded"
+        "set keysluice.dev/env-mode: file; or let a shell in the container read the variable: \
+         command: [sh, -c, 'exec app --password \"$NAME\"']";
     KS270
         "the token volume of the pod belongs to another webhook"
         "no action is needed if the other webhook is configured that way; otherwise give both \

@@ -170,6 +170,31 @@ reasons! { PROVIDER_CLASS:
     KS151
         "a Secret of secretObjects lacks a key that its type requires"
         "add an element to data with that key, or use the type Opaque";
+    KS152
+        "an inline annotation does not name a vault object"
+        "write kv://VAULT/secrets/NAME, with keys or certificates instead of secrets for other \
+         objects and /VERSION after the name for a version; with keysluice.dev/vault also \
+         secrets/NAME";
+    KS153
+        "an inline annotation does not name a vault"
+        "write kv://VAULT/secrets/NAME, or set keysluice.dev/vault on the pod";
+    KS154
+        "the query of an inline annotation has an unknown word"
+        "use the words of the message; docs/inline.md explains them";
+    KS155
+        "a value in the query of an inline annotation is not valid"
+        "correct the value; docs/inline.md explains the words";
+    KS156
+        "words in the query of an inline annotation do not go together"
+        "remove one of them; docs/inline.md explains the words";
+    KS157
+        "an annotation for a variable has a name that a variable of the pod cannot have"
+        "use letters, digits and _, without a digit at the beginning; names that begin with \
+         KEYSLUICE_ and the AZURE_ names of the identity are set by the webhook";
+    KS158
+        "an annotation for a file has a name or path that the file cannot have"
+        "give each file a path of its own, relative and without ..: the name after file., or \
+         ?path=";
     KS160
         "templates cannot be read"
         "write a list of maps with path and template; filePermission, fileOwner and fileGroup are \

@@ -29,6 +29,8 @@ pub struct Settings {
     pub injector_cpu_limit: Option<String>,
     /// What happens to Secrets Store CSI volumes.
     pub csi_volumes: CsiVolumes,
+    /// How variables get into the containers, where the pod does not say.
+    pub env_mode: EnvMode,
     /// How often the sidecar asks the vault, where neither pod nor class says.
     pub refresh_interval: Duration,
     /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does
@@ -60,6 +62,7 @@ impl Settings {
             injector_cpu_request: "1m".to_owned(),
             injector_cpu_limit: None,
             csi_volumes: CsiVolumes::Auto,
+            env_mode: EnvMode::default(),
             refresh_interval: Self::DEFAULT_REFRESH_INTERVAL,
             split_certificates: false,
             limits: Allowlist::default(),
@@ -91,6 +94,42 @@ impl std::str::FromStr for CsiVolumes {
             "replace" => Ok(Self::Replace),
             "leave" => Ok(Self::Leave),
             _ => Err(CsiVolumesError(text.to_owned())),
+        }
+    }
+}
+
+/// How variables without a Secret get into the processes of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EnvMode {
+    /// The kubelet reads them from a file (`fileKeyRef`, on since Kubernetes 1.35).
+    #[default]
+    File,
+    /// The sidecar's program starts the container's command with them.
+    Exec,
+}
+
+impl EnvMode {
+    /// For `explain`.
+    pub(crate) fn described(self) -> &'static str {
+        match self {
+            Self::File => "the kubelet reads them from a file (fileKeyRef)",
+            Self::Exec => "the sidecar's program starts the containers' commands with them",
+        }
+    }
+}
+
+/// The value that was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not file or exec")]
+pub struct EnvModeError(String);
+
+impl std::str::FromStr for EnvMode {
+    type Err = EnvModeError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "file" => Ok(Self::File),
+            "exec" => Ok(Self::Exec),
+            _ => Err(EnvModeError(text.to_owned())),
         }
     }
 }

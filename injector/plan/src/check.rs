@@ -31,6 +31,7 @@ impl Plan {
             return Err(PlanError::StartTimeout);
         }
         check_directory(&self.run_directory)?;
+        self.program_directory.as_deref().map_or(Ok(()), check_directory)?;
         let mut directories = BTreeSet::new();
         for volume in &self.volumes {
             check_directory(&volume.directory)?;
@@ -60,6 +61,9 @@ impl Plan {
                 }
                 if file.history.is_some_and(|versions| !(2..=MOST_VERSIONS).contains(&versions)) {
                     return Err(PlanError::History { path: file.path.clone() });
+                }
+                if file.variable.is_some() && (file.split || file.history.is_some()) {
+                    return Err(PlanError::Variable { path: file.path.clone() });
                 }
                 let too_long = |source| PlanError::Made { volume: volume.name.clone(), source };
                 EntryPaths::from(file).check().map_err(too_long)?;
@@ -189,6 +193,12 @@ pub enum PlanError {
     Templates {
         /// The volume.
         volume: String,
+    },
+    /// A variable has one value.
+    #[error("file {path}: a variable cannot have a history or be split")]
+    Variable {
+        /// The file.
+        path: RelativePath,
     },
     /// A reaction that cannot be carried out.
     #[error("reaction: {problem}")]

@@ -16,6 +16,7 @@ mod plan;
 mod reaction;
 pub mod reason;
 mod template;
+mod variable;
 mod vault_url;
 
 pub use calendar::civil_date;
@@ -44,4 +45,5 @@ pub use template::{
     FILTERS, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem, Template,
     TemplateError, TemplateProblem, Text,
 };
+pub use variable::{VariableName, VariableNameError};
 pub use vault_url::{VaultUrl, VaultUrlError};

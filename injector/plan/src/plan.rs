@@ -2,7 +2,7 @@
 
 use crate::{
     FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath,
-    SyncedSecret, Template, VaultUrl,
+    SyncedSecret, Template, VariableName, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +46,10 @@ pub struct Plan {
     /// What is done after files have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reaction: Option<Reaction>,
+    /// Absolute path of a directory that gets a copy of the sidecar's program, for containers that
+    /// start with `exec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_directory: Option<String>,
 }
 
 fn default_run_directory() -> String {
@@ -201,6 +205,10 @@ pub struct File {
     /// Group id of the file, one of the sidecar's groups; absent means the directory's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
+    /// The file holds `NAME='value'`, which the kubelet reads for a variable (`fileKeyRef`); absent
+    /// means the value itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variable: Option<VariableName>,
 }
 
 /// All enabled secrets of a vault with a prefix or tags, each one file below `directory` named like

@@ -1,5 +1,9 @@
 //! Reason codes with cause and fix: they stand in messages, events and termination messages.
 
+mod variables;
+
+pub use variables::*;
+
 use std::fmt;
 
 /// One code with its explanation. Codes are stable: a published one never changes its meaning.
@@ -341,12 +345,13 @@ reasons! { INJECTOR:
 
 #[cfg(test)]
 mod tests {
-    use super::INJECTOR;
+    use super::{INJECTOR, VARIABLES};
 
     #[test]
     fn codes_are_in_order_and_explained() {
-        assert!(INJECTOR.windows(2).all(|pair| pair[0].code < pair[1].code));
-        for reason in INJECTOR {
+        let all: Vec<_> = INJECTOR.iter().chain(VARIABLES).collect();
+        assert!(all.windows(2).all(|pair| pair[0].code < pair[1].code));
+        for reason in all {
             assert!(!reason.cause.is_empty() && !reason.fix.is_empty(), "{reason}");
             assert!(!reason.cause.ends_with('.') && !reason.fix.ends_with('.'), "{reason}");
         }

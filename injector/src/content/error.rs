@@ -1,8 +1,11 @@
 //! Why an answer makes no file.
 
+use super::variable::VariableProblem;
 use super::{Pkcs12Error, Unreadable, budget};
 use crate::fault::{Class, Fault, FaultKind};
-use keysluice_plan::reason::{KS421, KS422, KS423, KS424, KS425, KS426, KS427, KS432, KS601};
+use keysluice_plan::reason::{
+    KS421, KS422, KS423, KS424, KS425, KS426, KS427, KS432, KS601, KS671, KS672, KS673, KS674,
+};
 use keysluice_plan::{ObjectType, Part, PathError};
 
 /// Why an answer makes no file, in the Azure provider's words where it has some (not where Go's
@@ -81,6 +84,14 @@ pub enum ContentError {
     /// A coordinate or modulus that cannot be.
     #[error("the key's {0} is not valid")]
     KeyField(&'static str),
+    /// A value that a file of variables cannot hold.
+    #[error("variable {variable}: {problem}")]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// What is wrong with the value.
+        problem: VariableProblem,
+    },
     /// A file beside the one that was asked for.
     #[error("{0}")]
     Path(PathError),
@@ -106,6 +117,15 @@ impl ContentError {
             Self::JsonField { .. } => (KS427, Class::Slow),
             Self::Missing(_) | Self::KeyField(_) => (KS424, Class::Slow),
             Self::Path(_) => (KS601, Class::Permanent),
+            Self::Variable { problem, .. } => {
+                let reason = match problem {
+                    VariableProblem::Quote => KS671,
+                    VariableProblem::Empty => KS672,
+                    VariableProblem::Line => KS673,
+                    VariableProblem::CrLf | VariableProblem::Nul | VariableProblem::Binary => KS674,
+                };
+                (reason, Class::Slow)
+            }
             Self::Json(_) => (keysluice_plan::reason::KS413, Class::Transient),
         };
         let kind = match self {

@@ -16,11 +16,13 @@ mod pkcs12;
 mod private_key;
 mod secret;
 pub(crate) mod tls;
+mod variable;
 mod x509;
 
 pub use error::ContentError;
 pub use pem_lenient::Unreadable;
 pub use pkcs12::Pkcs12Error;
+pub use variable::VariableProblem;
 
 use crate::item::Item;
 use crate::room::{Room, Share};
@@ -33,6 +35,19 @@ use zeroize::Zeroizing;
 /// Bytes of a file; prints nothing, zeroised when dropped.
 #[derive(Debug)]
 pub struct Content(SecretBox<Vec<u8>>, Option<Share>);
+
+impl Fetched {
+    /// What stands for an object that the vault does not have: for a variable an empty file, since
+    /// the kubelet fails without one; nothing else.
+    pub(crate) fn missing(file: &File) -> Self {
+        let empty = |_| Output {
+            path: file.path.clone(),
+            content: Content::new(Vec::new()),
+            version: String::new(),
+        };
+        Self { files: file.variable.iter().map(empty).collect(), ..Self::default() }
+    }
+}
 
 impl Content {
     /// From bytes.
@@ -146,6 +161,16 @@ impl<'a> Reading<'a> {
         file: &File,
         path: &RelativePath,
     ) -> Result<Fetched, ContentError> {
+        let mut fetched = self.values(file, path)?;
+        if let Some(name) = &file.variable {
+            for output in &mut fetched.files {
+                output.content = variable::assignment(name, &output.content, file.optional)?;
+            }
+        }
+        Ok(fetched)
+    }
+
+    fn values(&mut self, file: &File, path: &RelativePath) -> Result<Fetched, ContentError> {
         let Produced { content, version } = match source(file) {
             ObjectType::Key => key::produce(self.body)?,
             ObjectType::Cert => certificate::produce(self.body)?,

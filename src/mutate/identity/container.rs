@@ -70,5 +70,5 @@ pub(super) fn inject_one(
     mutation: &mut Mutation,
 ) {
     variables.add(mutation, pointer, container, token, annotations);
-    token.mount_into(&mut mutation.patch, pointer, container);
+    token.mount_into(mutation, pointer, container);
 }

@@ -93,6 +93,9 @@ impl Variables {
             if length.is_none() {
                 mutation.new_envs.push(pointer);
             }
+            if length.is_some_and(|length| index < length) {
+                mutation.inserted_envs.push((pointer, index));
+            }
             present.insert(index);
         }
     }

@@ -9,7 +9,6 @@ use crate::mutate::context::Context;
 use crate::mutate::entries::MountEntry;
 use crate::mutate::mutation::Mutation;
 use crate::mutate::refusal::{Cause, Refusal, cut};
-use crate::patch::Patch;
 use crate::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
 use crate::reason;
 use crate::settings::TokenLayout;
@@ -220,10 +219,11 @@ impl TokenVolume {
     /// should be.
     pub(super) fn mount_into(
         &self,
-        patch: &mut Patch,
+        mutation: &mut Mutation,
         pointer: Pointer,
         container: &Container<'_>,
     ) {
+        let patch = &mut mutation.patch;
         let Place { name, mount_path, .. } = &self.place;
         let mounts = container.mounts();
         let of_token = |mount: &VolumeMount<'_>| *mount.name == **name;
@@ -233,6 +233,9 @@ impl TokenVolume {
             None => {
                 let count = container.volume_mounts.as_ref().map(Vec::len);
                 patch.insert((pointer, "/volumeMounts"), count, mounts.len(), self.mount());
+                if count.is_none() {
+                    mutation.new_mounts.push(pointer);
+                }
             }
             Some(index) if !is_plain(&mounts[index], mount_path) => {
                 patch.replace((pointer, "/volumeMounts/", index), self.mount());

@@ -107,6 +107,7 @@ fn a_class_becomes_files_of_one_vault() {
         optional: false,
         owner: None,
         group: None,
+        variable: None,
         index,
     };
     let expected = vec![

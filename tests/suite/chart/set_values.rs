@@ -33,6 +33,7 @@ fn values_that_cannot_work_are_refused_in_words() {
         (&["--set", "replicaCont=3"], "additional properties 'replicaCont' not allowed"),
         (&["--set", "webhook.failurePolicy=fail"], "must be one of 'Fail', 'Ignore'"),
         (&["--set", "webhook.timeoutSeconds=31"], "maximum: got 31, want 30"),
+        (&["--set", "envMode=secret"], "must be one of 'auto', 'file', 'exec'"),
         (&["--set", "tokenLayout=v1.4"], "must be one of 'v1.5', 'v1.6.0', 'v1.6.1'"),
         (&["--set", "metricsAddr=8095"], "/metricsAddr"),
         (&["--set", "image.repository=a b"], "/image/repository"),

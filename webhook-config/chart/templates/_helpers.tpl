@@ -132,6 +132,17 @@ Ignore
 {{- end -}}
 {{- end -}}
 
+{{/* The kubelet reads variables from files since Kubernetes 1.35 (feature EnvFiles). */}}
+{{- define "keysluice.envMode" -}}
+{{- if ne .Values.envMode "auto" -}}
+{{ .Values.envMode }}
+{{- else if semverCompare ">=1.35.0-0" .Capabilities.KubeVersion.Version -}}
+file
+{{- else -}}
+exec
+{{- end -}}
+{{- end -}}
+
 {{/* Excludes pods that mirror a static pod of a kubelet. */}}
 {{- define "keysluice.notMirror" -}}
 !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)

@@ -20,6 +20,7 @@ mod secret_types;
 mod secrets_guard;
 mod sidecar_guard;
 mod sidecar_guests;
+mod sidecar_inline;
 mod stage;
 mod synced;
 mod uninstall;

@@ -18,6 +18,7 @@ mod admission;
 mod gate;
 mod gate_cost;
 mod guides;
+mod inline;
 mod kills;
 mod leftovers;
 mod memory;
@@ -179,6 +180,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 synced::ALL,
                 synced_forms::ALL,
                 guides::ALL,
+                inline::ALL,
                 rights::ALL,
                 order::ALL,
                 other_webhook::ALL,

@@ -1,0 +1,162 @@
+//! Why an inline annotation is refused.
+
+use crate::bounded::bounded;
+use crate::coded::coded;
+use crate::provider_class::{ClassError, TemplateCause};
+use keysluice_plan::reason::Reason;
+use keysluice_plan::{ObjectNameError, PathError, RelativePath, VariableNameError};
+use std::fmt;
+
+/// Of a key or value that a message shows.
+const MAX_SHOWN_BYTES: usize = 300;
+
+/// Why an annotation is refused. `Display` gives code, message and hint, as the user reads it.
+#[derive(Debug)]
+pub struct InlineError(Box<(String, InlineCause)>);
+
+coded! {
+    /// The causes.
+    #[derive(Debug, thiserror::Error)]
+    pub enum InlineCause {
+        /// Not a reference.
+        #[error("{value:?} is not a reference to a vault object: {problem}")]
+        [KS152] Form {
+            /// The value.
+            value: String,
+            /// What is wrong with it.
+            problem: String,
+        },
+        /// The name of the object.
+        #[error("{source}")]
+        [KS152] ObjectName {
+            /// Why.
+            source: ObjectNameError,
+        },
+        /// Neither the reference nor the pod names a vault.
+        #[error("{value:?} names no vault, and keysluice.dev/vault is not set")]
+        [KS153] VaultMissing {
+            /// The value.
+            value: String,
+        },
+        /// A word of the query that nobody reads.
+        #[error("{key:?} is not a word of the query, which knows: {known}")]
+        [KS154] UnknownKey {
+            /// The word.
+            key: String,
+            /// The words.
+            known: String,
+            /// What it may mean.
+            nearest: Option<&'static str>,
+        },
+        /// A value of the query.
+        #[error("{key} {value:?} {problem}")]
+        [KS155] Value {
+            /// The word.
+            key: &'static str,
+            /// Its value.
+            value: String,
+            /// What is wrong with it.
+            problem: String,
+        },
+        /// Words that do not go together, or not with the object.
+        #[error("{problem}")]
+        [KS156] Together {
+            /// Which.
+            problem: String,
+        },
+        /// The name of a variable.
+        #[error("{source}")]
+        [KS157] VariableName {
+            /// Why.
+            source: VariableNameError,
+        },
+        /// A variable of Keysluice or of the identity.
+        #[error("{name} is a variable that the webhook or the sidecar sets")]
+        [KS157] Reserved {
+            /// The variable.
+            name: String,
+        },
+        /// The name of a file.
+        #[error("{source}")]
+        [KS158] FileName {
+            /// Why.
+            source: PathError,
+        },
+        /// Two annotations for one place.
+        #[error("{path} is the file of annotation {other} too, or a directory above or below it")]
+        [KS158] Collision {
+            /// The path.
+            path: RelativePath,
+            /// The other annotation.
+            other: String,
+        },
+        /// A key that the API server refuses.
+        #[error("the name has {length} characters behind the slash, Kubernetes allows {limit}")]
+        [KS158] KeyLength {
+            /// How many.
+            length: usize,
+            /// What is possible.
+            limit: usize,
+        },
+        /// The text of a template, or a file that it names.
+        #[error("{source}")]
+        [= source] Template {
+            /// Why.
+            source: TemplateCause,
+        },
+        /// What the rules of a class say too.
+        #[error("{source}")]
+        [= source] Class {
+            /// The error, with its code and hint.
+            source: ClassError,
+        },
+        /// An object of a class that cannot be a variable.
+        #[error("SecretProviderClass {class}: {problem}")]
+        [KS267] OfClass {
+            /// The class.
+            class: String,
+            /// What is wrong.
+            problem: String,
+        },
+    }
+}
+
+impl InlineError {
+    /// Of an annotation.
+    pub(crate) fn new(key: &str, cause: InlineCause) -> Self {
+        Self(Box::new((bounded(key, MAX_SHOWN_BYTES), cause)))
+    }
+
+    /// The code with its general explanation.
+    pub fn reason(&self) -> Reason {
+        self.0.1.reason()
+    }
+}
+
+/// A copy for a message.
+pub(super) fn cut(text: &str) -> String {
+    bounded(text, MAX_SHOWN_BYTES)
+}
+
+impl fmt::Display for InlineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, cause) = &*self.0;
+        match cause {
+            InlineCause::Class { source } => write!(f, "{source} (annotation {key})"),
+            InlineCause::UnknownKey { nearest: Some(nearest), .. } => {
+                let reason = self.reason();
+                write!(f, "{reason} annotation {key}: {cause}; hint: did you mean {nearest}?")
+            }
+            InlineCause::Template { source } if source.hint().is_some() => {
+                let hint = source.hint().unwrap_or_default();
+                write!(f, "{} annotation {key}: {cause}; hint: {hint}", self.reason())
+            }
+            cause => {
+                let reason = self.reason();
+                write!(f, "{reason} annotation {key}: {cause}; hint: {}", reason.fix)
+            }
+        }
+    }
+}
+
+impl std::error::Error for InlineError {}

@@ -1,0 +1,201 @@
+//! What containers get of inline files and variables: mounts, entries of `env`, or a command that
+//! starts theirs.
+
+use super::entries::{FileKeyEntry, FileKeyRefEntry, FileKeySource, MountEntry};
+use super::inline::{Inline, Variable};
+use super::inline_cause::PodInlineCause;
+use super::mutation::Mutation;
+use super::names::{ENV_FROM_VOLUME, ENV_VOLUME, INLINE_VOLUME, PROGRAM_VOLUME};
+use super::refusal::{Refusal, cut};
+use crate::pod::{Container, Pod, Pointer};
+use crate::reason;
+use crate::settings::EnvMode;
+
+/// The program in a container, and the directories of its variables.
+const PROGRAM: &str = "/run/keysluice/exec/keysluice-injector";
+const PROGRAM_DIRECTORY: &str = "/run/keysluice/exec";
+const ENV_DIRECTORY: &str = "/run/keysluice/env";
+const ENV_FROM_DIRECTORY: &str = "/run/keysluice/env-from";
+
+/// Gives each container what it is to have and does not have yet.
+pub(super) fn give(pod: &Pod<'_>, inline: &Inline, mutation: &mut Mutation) -> Result<(), Refusal> {
+    let mut all = pod.all_containers();
+    while let Some((pointer, container)) = all.find(|(pointer, _)| inline.targets.contains(pointer))
+    {
+        let mut mounts = Mounts { pointer, container, mutation };
+        if let Some(path) = &inline.mount_path {
+            mounts.add(INLINE_VOLUME, path)?;
+        }
+        if inline.variables.is_empty() {
+            continue;
+        }
+        match inline.env_mode {
+            EnvMode::File => {
+                let variables = inline.variables.iter();
+                variables.for_each(|variable| add_entry(pointer, container, variable, mutation));
+            }
+            EnvMode::Exec => wrap(pointer, container, inline, mutation)?,
+        }
+    }
+    Ok(())
+}
+
+/// The mounts of one container.
+struct Mounts<'m, 'p, 'a> {
+    pointer: Pointer,
+    container: &'p Container<'a>,
+    mutation: &'m mut Mutation,
+}
+
+impl Mounts<'_, '_, '_> {
+    fn add(&mut self, volume: &str, path: &str) -> Result<(), Refusal> {
+        let (pointer, container) = (self.pointer, self.container);
+        let mounts = container.mounts();
+        let at_path =
+            mounts.iter().position(|mount| mount.mount_path.trim_end_matches('/') == path);
+        if let Some(index) = at_path.filter(|index| &*mounts[*index].name != volume) {
+            return Err(PodInlineCause::Occupied {
+                field: format!("{pointer}/volumeMounts/{index}"),
+                container: container.name.to_string(),
+                volume: cut(&mounts[index].name),
+                path: cut(path),
+            }
+            .into());
+        }
+        if mounts.iter().any(|mount| &*mount.name == volume) {
+            return Ok(());
+        }
+        let has_list = container.volume_mounts.is_some() || self.mutation.has_new_mounts(pointer);
+        let entry = MountEntry { name: volume, mount_path: path, read_only: true };
+        self.mutation.patch.insert((pointer, "/volumeMounts"), has_list.then_some(0), 0, entry);
+        if !has_list {
+            self.mutation.new_mounts.push(pointer);
+        }
+        Ok(())
+    }
+}
+
+/// Adds an entry that the kubelet reads from the file: at the end, or before the first entry that
+/// refers to it by `$(NAME)`.
+fn add_entry(
+    pointer: Pointer,
+    container: &Container<'_>,
+    variable: &Variable,
+    mutation: &mut Mutation,
+) {
+    let Variable { name, is_optional, volume } = variable;
+    let env = container.env.as_deref().unwrap_or_default();
+    if let Some(entry) = env.iter().find(|entry| *entry.name == **name) {
+        if &*entry.value_from.file_key_ref.volume_name != *volume {
+            warn_of_entry(container, name, mutation);
+        }
+        return;
+    }
+    let entry = FileKeyEntry {
+        name,
+        value_from: FileKeySource {
+            file_key_ref: FileKeyRefEntry {
+                volume_name: volume,
+                path: name,
+                key: name,
+                optional: *is_optional,
+            },
+        },
+    };
+    let referring = env
+        .iter()
+        .position(|entry| entry.value.as_deref().is_some_and(|value| refers_to(value, name)));
+    match referring {
+        Some(index) => {
+            let index = mutation.shifted_env(pointer, index);
+            mutation.patch.add((pointer, "/env/", index), entry);
+            mutation.inserted_envs.push((pointer, index));
+        }
+        None => {
+            let has_list = container.env.is_some() || mutation.has_new_env(pointer);
+            mutation.patch.insert((pointer, "/env"), has_list.then_some(0), 0, entry);
+            if !has_list {
+                mutation.new_envs.push(pointer);
+            }
+        }
+    }
+}
+
+/// Lets the sidecar's program start the container's command.
+fn wrap(
+    pointer: Pointer,
+    container: &Container<'_>,
+    inline: &Inline,
+    mutation: &mut Mutation,
+) -> Result<(), Refusal> {
+    let own = container.command.as_deref().unwrap_or_default();
+    if own.first().is_some_and(|first| &**first == PROGRAM) {
+        return Ok(());
+    }
+    if own.is_empty() {
+        let (field, container) = (format!("{pointer}/command"), container.name.to_string());
+        let cause = PodInlineCause::NoCommand { field, container };
+        if inline.is_later_run {
+            // Another webhook has added the container, and the pod starts without it.
+            mutation.warn(format_args!("{} {cause}", cause.reason()));
+            return Ok(());
+        }
+        return Err(cause.into());
+    }
+    let mut command = vec![PROGRAM, "exec"];
+    let mut mounts = Mounts { pointer, container, mutation };
+    mounts.add(PROGRAM_VOLUME, PROGRAM_DIRECTORY)?;
+    for (volume, directory) in [(ENV_VOLUME, ENV_DIRECTORY), (ENV_FROM_VOLUME, ENV_FROM_DIRECTORY)]
+    {
+        if inline.variables.iter().any(|variable| variable.volume == volume) {
+            mounts.add(volume, directory)?;
+            command.extend(["--from", directory]);
+        }
+    }
+    let env = container.env.as_deref().unwrap_or_default();
+    for Variable { name, .. } in &inline.variables {
+        if env.iter().any(|entry| *entry.name == **name) {
+            warn_of_entry(container, name, mutation);
+            command.extend(["--keep", name]);
+            continue;
+        }
+        let texts = own.iter().chain(container.args.iter().flatten()).map(|text| &**text);
+        let values = env.iter().filter_map(|entry| entry.value.as_deref());
+        if texts.chain(values).any(|text| refers_to(text, name)) {
+            mutation.warn(format_args!(
+                "{} container {}: $({name}) in command, args or env is not expanded with \
+                 keysluice.dev/env-mode: exec",
+                reason::KS269,
+                container.name
+            ));
+        }
+    }
+    command.push("--");
+    command.extend(own.iter().map(|text| &**text));
+    mutation.patch.replace((pointer, "/command"), command);
+    Ok(())
+}
+
+fn warn_of_entry(container: &Container<'_>, name: &str, mutation: &mut Mutation) {
+    mutation.warn(format_args!(
+        "{} container {}: env already sets {name}; the inline annotation is ignored there",
+        reason::KS268,
+        container.name
+    ));
+}
+
+/// Whether a value expands a variable by `$(NAME)`; `$$(NAME)` is an escape (Kubernetes
+/// `expansion.Expand`).
+fn refers_to(value: &str, name: &str) -> bool {
+    let mut rest = value;
+    while let Some(at) = rest.find('$') {
+        let after = rest[at..].trim_start_matches('$');
+        let dollars = rest.len() - at - after.len();
+        let named = after.strip_prefix('(').and_then(|after| after.strip_prefix(name));
+        if dollars % 2 == 1 && named.is_some_and(|after| after.starts_with(')')) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
