@@ -23,6 +23,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         kubernetes: None,
         secrets: Vec::new(),
         reaction: None,
+        source: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod names;
 mod plan;
 mod reaction;
 pub mod reason;
+mod source;
 mod vault_url;
 
 pub use calendar::civil_date;
@@ -36,4 +37,5 @@ pub use plan::{
     ObjectType, PLAN_ENV, Part, Plan, PlanSchema, Selection, Volume,
 };
 pub use reaction::{CONTAINER_ENV, Reaction, ReactionAction, ReactionSignal, is_loopback_url};
+pub use source::{MAX_UPDATE_BYTES, PlanProblem, PlanRequest, PlanUpdate, Source};
 pub use vault_url::{VaultUrl, VaultUrlError};

@@ -2,7 +2,7 @@
 
 use crate::{
     FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath,
-    SyncedSecret, VaultUrl,
+    Source, SyncedSecret, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +46,9 @@ pub struct Plan {
     /// What is done after files have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reaction: Option<Reaction>,
+    /// Where a running pod asks for its current Plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
 }
 
 fn default_run_directory() -> String {
