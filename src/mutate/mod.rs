@@ -10,6 +10,7 @@ mod earlier_run;
 mod entries;
 mod identity;
 mod limits;
+pub mod live;
 mod mesh;
 mod mutation;
 mod names;
@@ -40,8 +41,8 @@ pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
 pub use mutation::{Mutation, Note};
 pub use names::{
-    API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, RUN_VOLUME, SIDECAR, SYNCED_ANNOTATION,
-    TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
+    API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, PLAN_VOLUME, RUN_VOLUME, SIDECAR,
+    SYNCED_ANNOTATION, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
 };
 pub use on_change::{OnChange, OnChangeAction};
 pub use reaction_cause::ReactionCause;

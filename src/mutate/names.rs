@@ -20,6 +20,10 @@ pub const RUN_VOLUME: &str = "keysluice-run";
 pub const API_VOLUME: &str = "keysluice-api";
 /// Where the sidecar, and no other container, has it.
 pub(super) const API_DIRECTORY: &str = "/var/run/secrets/keysluice.dev";
+/// Name of the volume with the sidecar's token for the webhook.
+pub const PLAN_VOLUME: &str = "keysluice-plan";
+/// Where the sidecar, and no other container, has it.
+pub(super) const PLAN_DIRECTORY: &str = "/var/run/secrets/keysluice.dev-plan";
 /// Pod annotation: names of the Secrets that its sidecar writes, which the guard reads.
 pub const SYNCED_ANNOTATION: &str = "keysluice.dev/synced-secrets";
 

@@ -12,10 +12,10 @@ use super::entries::{
 use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, RUN_VOLUME_BYTES};
 use super::mutation::{Mutation, Note};
-use super::names::{API_VOLUME, RUN_VOLUME, SIDECAR};
+use super::names::{API_VOLUME, PLAN_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{position, reaction, resources, secret_objects, synced, user};
+use super::{live, position, reaction, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -39,7 +39,8 @@ pub(super) fn add(
 ) -> Result<(), Refusal> {
     let volumes = &served.volumes;
     refuse_reserved_names(pod, volumes)?;
-    let mut plan = plan_of(annotations, volumes, token, context.settings.refresh_interval);
+    let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
+    let mut plan = plan_of(annotations, volumes, &token_file, context.settings.refresh_interval);
     if !served.secrets.is_empty() {
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
         plan.secrets.clone_from(&served.secrets);
@@ -48,7 +49,16 @@ pub(super) fn add(
     let preferred = reaction::preferred_user(pod, annotations);
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
-    let environment = plan::to_variable(&plan);
+    let ends = annotations.mode(volumes) == Mode::Init;
+    if !ends {
+        let made = live::Made { served, user, token_file: &token_file };
+        plan.source = live::source(pod, &made, context);
+    }
+    let mut environment = plan::to_variable(&plan);
+    if environment.len() > MAX_PLAN_BYTES && plan.source.take().is_some() {
+        // A Plan that fits without it is not refused for it.
+        environment = plan::to_variable(&plan);
+    }
     if environment.len() > MAX_PLAN_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: MAX_PLAN_BYTES }.into());
     }
@@ -66,7 +76,7 @@ pub(super) fn add(
     }));
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
-    let ends = annotations.mode(volumes) == Mode::Init;
+    volume_mounts.extend(plan.source.as_ref().map(|_| live::mount()));
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let container = SidecarEntry {
@@ -84,13 +94,14 @@ pub(super) fn add(
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
     let run_volume = MemoryVolumeEntry::new(RUN_VOLUME, quantity::of_bytes(RUN_VOLUME_BYTES));
-    let end = volume_count.unwrap_or_default();
+    let mut end = volume_count.unwrap_or_default();
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
-    *volume_count = Some(end + 1);
-    if plan.kubernetes.is_some() {
-        mutation.patch.insert("/spec/volumes", *volume_count, end + 1, synced::api_volume());
-        *volume_count = Some(end + 2);
+    let api = plan.kubernetes.as_ref().map(|_| synced::api_volume());
+    for projected in api.into_iter().chain(plan.source.as_ref().map(|_| live::volume())) {
+        end += 1;
+        mutation.patch.insert("/spec/volumes", Some(end), end, projected);
     }
+    *volume_count = Some(end + 1);
     Ok(())
 }
 
@@ -121,7 +132,7 @@ fn refuse_reserved_names(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Result<
     }
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
     let mut named = pod.volumes().iter().map(|volume| &*volume.name).enumerate();
-    let volume = named.find(|(_, name)| [RUN_VOLUME, API_VOLUME].contains(name));
+    let volume = named.find(|(_, name)| [RUN_VOLUME, API_VOLUME, PLAN_VOLUME].contains(name));
     let (field, name) = match (container, volume) {
         (Some((field, _)), _) => (format!("{field}/name"), SIDECAR),
         (None, Some((index, name))) => (format!("/spec/volumes/{index}/name"), name),
@@ -135,20 +146,20 @@ fn directory(volume: &str) -> String {
     format!("{VOLUMES_DIRECTORY}/{volume}")
 }
 
-fn plan_of(
+/// The Plan of these volumes, with the pod's token at `token_file`.
+pub(super) fn plan_of(
     annotations: &Annotations,
     volumes: &[SecretVolume<'_>],
-    token: Option<&TokenVolume>,
+    token_file: &str,
     default_interval: Duration,
 ) -> Plan {
     let mut plan = plan::empty(annotations.is_bounded());
-    let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
     for volume in volumes {
         let interval = annotations.refresh_interval.or(volume.plan.refresh_interval);
         let target = plan::Target {
             name: volume.name,
             directory: directory(volume.name),
-            token_file: &token_file,
+            token_file,
             refresh_interval: interval.unwrap_or(default_interval),
         };
         plan::add_volume(&mut plan, &volume.plan, target);

@@ -12,6 +12,7 @@ mod class_plan;
 mod document;
 mod doubts;
 mod error;
+mod fingerprint;
 mod manifest;
 mod object;
 mod object_error;

@@ -1,8 +1,8 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
 use crate::{
-    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath,
-    Source, SyncedSecret, VaultUrl,
+    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath, Source,
+    SyncedSecret, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

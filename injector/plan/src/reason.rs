@@ -312,6 +312,25 @@ reasons! { INJECTOR:
         "the application does not accept the request"
         "check port and path in keysluice.dev/on-change; the application must answer a POST with \
          200 to 299 within 5 s";
+    KS661
+        "the webhook cannot be asked for the current Plan"
+        "no action is needed for a short time: the last Plan stays in force and the sidecar asks \
+         again; if it persists, check that the webhook's port for Plans (9444) can be reached from \
+         the pod, also past NetworkPolicies and a mesh";
+    KS662
+        "the webhook refuses to give the current Plan"
+        "see the message, which has the webhook's own code; the last Plan stays in force";
+    KS663
+        "a class was edited, and the edit takes no effect on this pod"
+        "see the message: correct the class, or create the pod again where the edit needs what a \
+         running pod cannot get; the last Plan stays in force";
+    KS664
+        "the webhook's answer is not a Plan that this sidecar can follow"
+        "use images of one release for webhook and sidecar; the last Plan stays in force";
+    KS665
+        "the token for the webhook cannot be read, or its certificate authorities cannot be used"
+        "mount the volume keysluice-plan in the sidecar as the webhook does; the last Plan stays \
+         in force";
 }
 
 #[cfg(test)]
