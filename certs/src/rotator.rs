@@ -7,7 +7,7 @@ use crate::material::{Data, Material, MaterialError};
 use crate::path::{self, AnsweredPaths, PathDecision, PathSightings, StoredPaths};
 use crate::step::{Decision, Reason, SHORTEST_CHECK, Serving, View, step};
 use crate::store::{BundleStore, Publication, SecretStore, Store, StoreError};
-use crate::{CertsError, Pair, Policy};
+use crate::{Certificate, CertsError, Pair, Policy};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Rotator<S, B, C> {
     paths: PathSightings,
     looks: u64,
     serving: Option<Serving>,
+    /// PEM of the CAs that were told last.
+    trusted: String,
 }
 
 /// What a [`Rotator`] tells: for metrics and the log. Never a reason to stop.
@@ -56,6 +58,11 @@ pub enum Event {
         leaf_not_after: OffsetDateTime,
         /// End of its CA.
         authority_not_after: OffsetDateTime,
+    },
+    /// Other CAs than before are trusted: all that sign, will sign next, or signed lately.
+    Trusting {
+        /// PEM of all of them.
+        authorities: String,
     },
     /// Another replica was faster; its work is used. No failure.
     Overtaken {
@@ -100,7 +107,17 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
     /// A rotator that has seen and serves nothing yet.
     pub fn new(secret: S, bundle: B, clock: C, policy: Policy) -> Self {
         let (sightings, paths) = (Sightings::default(), PathSightings::default());
-        Self { secret, bundle, clock, policy, sightings, paths, looks: 0, serving: None }
+        Self {
+            secret,
+            bundle,
+            clock,
+            policy,
+            sightings,
+            paths,
+            looks: 0,
+            serving: None,
+            trusted: String::new(),
+        }
     }
 
     /// Runs until dropped (which is safe at any point).
@@ -169,6 +186,7 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
                 return Turn::Hindered;
             }
         };
+        self.trust(&material, observe);
         self.serve(decision.serve, outputs.leaf, observe);
 
         let (mut hindered, mut changed) = (published.is_none(), false);
@@ -223,6 +241,21 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
                     path.next_check.map_or(decision.next_check, |due| due.min(decision.next_check));
                 Turn::Settled(due.max(SHORTEST_CHECK.min(self.policy.poll)))
             }
+        }
+    }
+
+    /// Tells which CAs the stored material trusts, where they are others than before.
+    fn trust(
+        &mut self,
+        material: &Result<Material, MaterialError>,
+        observe: &mut impl FnMut(Event),
+    ) {
+        let Ok(material) = material else { return };
+        let trusted = material.trusted(self.clock.now().wall);
+        let authorities: String = trusted.iter().map(Certificate::pem).collect();
+        if !authorities.is_empty() && authorities != self.trusted {
+            self.trusted.clone_from(&authorities);
+            observe(Event::Trusting { authorities });
         }
     }
 

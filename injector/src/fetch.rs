@@ -13,7 +13,7 @@ use crate::content::{self, Fetched};
 use crate::fault::{Class, Fault, FaultKind};
 use crate::http::{Environment, Http};
 use crate::identity::{TokenCache, TokenSource};
-use crate::item::Item;
+use crate::item::{Item, unchanged_items};
 use crate::room::Room;
 use crate::throttle::{Throttle, ThrottleState};
 use crate::vault::{Object, VaultClient, of_object};
@@ -69,11 +69,20 @@ pub(crate) struct Fetcher {
     vaults: VaultClient,
     throttle: Arc<Throttle>,
     http: Arc<Http>,
+    tokens: Arc<TokenCache>,
     /// For what is fetched and not written yet.
     room: Arc<Room>,
     /// One answer at a time is taken apart beside the one thread.
     making: Semaphore,
     /// What is known of changes; per volume.
+    trackers: Vec<Mutex<ChangeTracker>>,
+}
+
+/// What outlives a Plan.
+struct Parts {
+    http: Arc<Http>,
+    throttle: Arc<Throttle>,
+    tokens: Arc<TokenCache>,
     trackers: Vec<Mutex<ChangeTracker>>,
 }
 
@@ -96,6 +105,38 @@ impl Fetcher {
             .map_err(|error| error.fault())?;
         let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
         let tokens = Arc::new(TokenCache::new(Arc::clone(&http), Arc::clone(&throttle), seed()));
+        let trackers = plan
+            .volumes
+            .iter()
+            .map(|volume| Mutex::new(ChangeTracker::new(Item::count(volume))))
+            .collect();
+        Ok(Self::with(plan, root, Parts { http, throttle, tokens, trackers }))
+    }
+
+    /// The same for another Plan, once no round is under way: tokens, waits and what is known of
+    /// unchanged items stay.
+    ///
+    /// # Errors
+    /// What [`Fetcher::new`] finds in the Plan.
+    pub(crate) fn replanned(&self, plan: Arc<Plan>, root: &Path) -> Result<Self, Fault> {
+        if plan.trusted_ca != self.plan.trusted_ca {
+            return Self::new(plan, root, self.throttle.state());
+        }
+        for item in plan.volumes.iter().flat_map(Item::all) {
+            content::supported(item).map_err(|error| error.fault(&item.source()))?;
+        }
+        let tracker = |index: usize| {
+            let same = unchanged_items(&self.plan, &plan, index);
+            Mutex::new(self.tracker(index).replanned(&same))
+        };
+        let trackers = (0..plan.volumes.len()).map(tracker).collect();
+        let (http, throttle) = (Arc::clone(&self.http), Arc::clone(&self.throttle));
+        let tokens = Arc::clone(&self.tokens);
+        Ok(Self::with(plan, root, Parts { http, throttle, tokens, trackers }))
+    }
+
+    fn with(plan: Arc<Plan>, root: &Path, parts: Parts) -> Self {
+        let Parts { http, throttle, tokens, trackers } = parts;
         let mut sources = BTreeMap::new();
         for identity in &plan.identities {
             let source = TokenSource::new(identity, root, Arc::clone(&tokens));
@@ -106,22 +147,8 @@ impl Fetcher {
             Arc::clone(&throttle),
             plan.volumes.iter().flat_map(vaults),
         );
-        let trackers = plan
-            .volumes
-            .iter()
-            .map(|volume| Mutex::new(ChangeTracker::new(Item::count(volume))))
-            .collect();
-        let making = Semaphore::new(1);
-        Ok(Self {
-            plan,
-            sources,
-            vaults,
-            throttle,
-            http,
-            room: Room::of_this_process(),
-            making,
-            trackers,
-        })
+        let (room, making) = (Room::of_this_process(), Semaphore::new(1));
+        Self { plan, sources, vaults, throttle, http, tokens, room, making, trackers }
     }
 
     /// Has these items fetched the next time, whatever a list tells.

@@ -8,6 +8,7 @@ use crate::driver::{self, Driver};
 use crate::fault::Fault;
 use crate::fetch::{Fetcher, seed};
 use crate::item::Item;
+use crate::live::{self, Follower, Kept};
 use crate::log;
 use crate::options::Options;
 use crate::plan_source::below;
@@ -37,6 +38,8 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     let mut signals = Signals::new()?;
     let run = RunDirectory::create(&below(&options.root, &plan.run_directory))?;
     let listener = run.listen()?;
+    let (plan, etag, base) = live::resume(plan, &run);
+    let origin = Origin { etag, base };
     let (items, volumes) =
         (plan.volumes.iter().map(Item::count).sum::<usize>(), plan.volumes.len());
     log::info(&format!(
@@ -44,7 +47,7 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
         env!("CARGO_PKG_VERSION")
     ));
     let (snapshots, _) = watch::channel(Snapshot::default());
-    let result = match Sidecar::new(plan, options, run, snapshots.clone()) {
+    let result = match Sidecar::new(plan, origin, options, run, snapshots.clone()) {
         Ok(sidecar) => sidecar.serve(&listener, &mut signals).await,
         Err(fault) => Err(fault),
     };
@@ -57,8 +60,20 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     result
 }
 
+/// Of the Plan: its entity tag, and the hash of the environment's that it came from.
+struct Origin {
+    etag: Option<String>,
+    base: u64,
+}
+
 struct Sidecar {
     plan: Arc<Plan>,
+    base: u64,
+    follower: Follower,
+    /// The current Plan, while rounds of the one in force are under way.
+    next_plan: Option<Arc<Plan>>,
+    /// Somebody asked for a refresh, which waits for the current Plan.
+    awaits_plan: bool,
     options: Options,
     run: RunDirectory,
     throttle: ThrottleState,
@@ -75,6 +90,7 @@ struct Sidecar {
 impl Sidecar {
     fn new(
         plan: Plan,
+        origin: Origin,
         options: &Options,
         run: RunDirectory,
         snapshots: watch::Sender<Snapshot>,
@@ -101,7 +117,13 @@ impl Sidecar {
         let reaction = plan.reaction.as_ref();
         let reactor =
             reaction.map(|reaction| Reactor::new(reaction.action.clone(), fetcher.http()));
+        let Origin { etag, base } = origin;
+        let follower = Follower::new(&plan, etag, &options.root, started);
         Ok(Self {
+            base,
+            follower,
+            next_plan: None,
+            awaits_plan: false,
             options: options.clone(),
             run,
             throttle,
@@ -124,12 +146,14 @@ impl Sidecar {
         loop {
             if let Some(event) = event.take() {
                 self.step(event)?;
+                self.take_next_plan()?;
             }
             event = tokio::select! {
                 biased;
                 event = self.driver.next() => event?,
+                answer = self.follower.next() => Some(self.answered(answer)),
                 Some(request) = requests.recv() => self.request(request),
-                _ = signals.hangup.recv() => Some(Event::Refresh),
+                _ = signals.hangup.recv() => self.refresh(),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 () = &mut connections => None,
@@ -143,13 +167,72 @@ impl Sidecar {
         match request {
             Request::Refresh(answer) => {
                 self.waiters.push(answer);
-                Some(Event::Refresh)
+                self.refresh()
             }
             Request::Status(answer) => {
                 let _ = answer.send(self.driver.machine.json(since_boot()));
                 None
             }
         }
+    }
+
+    /// A refresh on demand is one of the current Plan.
+    fn refresh(&mut self) -> Option<Event> {
+        if !self.follower.is_following() {
+            return Some(Event::Refresh);
+        }
+        self.awaits_plan = true;
+        self.follower.ask();
+        None
+    }
+
+    /// Takes what the webhook said of the current Plan.
+    fn answered(&mut self, answer: Result<live::Answer, Fault>) -> Event {
+        let (next, fault) = match answer {
+            Ok(answer) => {
+                let current = self.next_plan.as_ref().unwrap_or(&self.plan);
+                self.follower.take(answer, current)
+            }
+            Err(fault) => (None, Some(fault)),
+        };
+        self.next_plan = next.map(Arc::new).or_else(|| self.next_plan.take());
+        Event::PlanAnswered(fault.map_or(Ok(()), Err))
+    }
+
+    /// Goes on with the current Plan as soon as nothing of the one in force is under way; then with
+    /// the refresh that waits for it.
+    fn take_next_plan(&mut self) -> Result<(), Fault> {
+        if self.next_plan.is_some() && self.driver.machine.is_quiet() {
+            let plan = self.next_plan.take().unwrap_or_else(|| Arc::clone(&self.plan));
+            match self.replanned(&plan) {
+                Ok(()) => self.step(Event::PlanChanged(plan))?,
+                Err(fault) => {
+                    self.follower.forget();
+                    self.step(Event::PlanAnswered(Err(fault)))?;
+                }
+            }
+        }
+        if self.awaits_plan && !self.follower.is_asking() && self.next_plan.is_none() {
+            self.awaits_plan = false;
+            self.step(Event::Refresh)?;
+        }
+        Ok(())
+    }
+
+    /// Prepares for another Plan. What cannot be carried out leaves everything as it is.
+    fn replanned(&mut self, plan: &Arc<Plan>) -> Result<(), Fault> {
+        let fetcher = self.driver.fetcher.replanned(Arc::clone(plan), &self.options.root)?;
+        let syncer = Syncer::new(&self.options.root, plan)?;
+        self.driver.replan(Arc::new(fetcher), syncer);
+        self.follower.follow(plan);
+        Kept::new(self.base, self.follower.etag(), plan).write(&self.run);
+        let before = std::mem::replace(&mut self.plan, Arc::clone(plan));
+        if before.volumes != plan.volumes || before.secrets != plan.secrets {
+            log::info("a class has changed: the new Plan is in force");
+        }
+        // Their indices may be others.
+        self.made_secrets = usize::MAX;
+        Ok(())
     }
 
     /// A pod that is stopped before it was ready leaves the reason behind.
