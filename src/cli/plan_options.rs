@@ -20,6 +20,10 @@ pub(super) struct PlanOptions {
     #[arg(long, env = "KEYSLUICE_PLAN_URL", value_name = "URL", requires = "plan_listen",
         value_parser = url)]
     plan_url: Option<String>,
+    /// PEM of the certificate authorities that sidecars check that listener's certificate with;
+    /// without it the webhook's own, or ca.crt in --tls-dir.
+    #[arg(long, env = "KEYSLUICE_PLAN_AUTHORITIES", value_name = "PEM", requires = "plan_listen")]
+    plan_authorities: Option<String>,
     /// JSON Web Key Set that verifies the sidecars' tokens; without it the API server is asked for
     /// the cluster's.
     #[arg(long, env = "KEYSLUICE_PLAN_JWKS", value_name = "FILE", requires = "plan_issuer")]
@@ -60,7 +64,15 @@ impl PlanOptions {
                 return Err(Failure::usage(anyhow::anyhow!("{KS511} {message}")));
             }
         };
-        let live = LivePlans { url: url.clone(), authorities: authorities.clone() };
+        let authorities = match &self.plan_authorities {
+            None => authorities.clone(),
+            Some(pem) => {
+                let given = Authorities::default();
+                given.store(pem.clone());
+                given
+            }
+        };
+        let live = LivePlans { url: url.clone(), authorities };
         Ok(Some(Wanted { listen, keys, live }))
     }
 }

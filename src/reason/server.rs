@@ -183,4 +183,7 @@ reasons! { SERVER:
     KS747
         "a class of a workload cannot be read, so its Secrets are not known"
         "correct the class; keysluice explain shows the same error for its pods";
+    KS754
+        "two ports of the webhook are the same"
+        "set livePlans.port of the chart to a port that neither reviews nor probes and metrics use";
 }
