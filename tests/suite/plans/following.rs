@@ -8,7 +8,7 @@ const ANOTHER: &str = "/mnt/secrets-store/Another";
 
 #[tokio::test]
 async fn an_edited_class_reaches_a_running_pod_and_a_broken_one_leaves_its_plan() {
-    let mut scene = Scene::open().await;
+    let scene = Scene::open().await;
     let mut pod = scene.start("edited", &scene.review().await);
     pod.wait_until_ready().await.unwrap();
     scene.emulator.reset_counts();
@@ -34,7 +34,7 @@ async fn an_edited_class_reaches_a_running_pod_and_a_broken_one_leaves_its_plan(
     scene.emulator.set_secret(VAULT, "MyApplicationSecret", "rotated");
     refreshed_until(&pod, |_| pod.read(FILE).is_ok_and(|content| content == "rotated")).await;
     assert_eq!(pod.read(ANOTHER).unwrap(), "another value");
-    let metrics = pod.execute(&["status", "--metrics"]).await.unwrap();
+    let metrics = pod.execute(&["status", "--output", "metrics"]).await.unwrap();
     let metrics = String::from_utf8(metrics.stdout).unwrap();
     assert!(metrics.contains("keysluice_plan_failing{code=\"KS663\"} 1"), "{metrics}");
 
