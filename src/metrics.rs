@@ -246,11 +246,6 @@ impl Metrics {
         self.refused.get_or_create_owned(&RefusedLabels { status, reason }).inc();
     }
 
-    /// Counts what a running pod was told that asked for its Plan.
-    pub fn plan(&self, outcome: PlanAnswer, reason: &'static str) {
-        self.plans.get_or_create_owned(&PlanLabels { outcome, reason }).inc();
-    }
-
     /// Counts a request that was turned away at a limit.
     #[cold]
     pub fn shed(&self, limit: Shed) {

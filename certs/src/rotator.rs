@@ -1,13 +1,15 @@
 //! The driver of our own CA: read, decide, publish, serve, write, sleep. One runs in every replica;
 //! no leader is elected.
 
+mod trusting;
+
 use crate::bundle::{Published, Sightings};
 use crate::clock::Clock;
 use crate::material::{Data, Material, MaterialError};
 use crate::path::{self, AnsweredPaths, PathDecision, PathSightings, StoredPaths};
 use crate::step::{Decision, Reason, SHORTEST_CHECK, Serving, View, step};
 use crate::store::{BundleStore, Publication, SecretStore, Store, StoreError};
-use crate::{Certificate, CertsError, Pair, Policy};
+use crate::{CertsError, Pair, Policy};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,21 +243,6 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
                     path.next_check.map_or(decision.next_check, |due| due.min(decision.next_check));
                 Turn::Settled(due.max(SHORTEST_CHECK.min(self.policy.poll)))
             }
-        }
-    }
-
-    /// Tells which CAs the stored material trusts, where they are others than before.
-    fn trust(
-        &mut self,
-        material: &Result<Material, MaterialError>,
-        observe: &mut impl FnMut(Event),
-    ) {
-        let Ok(material) = material else { return };
-        let trusted = material.trusted(self.clock.now().wall);
-        let authorities: String = trusted.iter().map(Certificate::pem).collect();
-        if !authorities.is_empty() && authorities != self.trusted {
-            self.trusted.clone_from(&authorities);
-            observe(Event::Trusting { authorities });
         }
     }
 

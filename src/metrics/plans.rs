@@ -1,5 +1,6 @@
 //! What the sidecars of running pods were told.
 
+use super::Metrics;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use std::fmt::{self, Write as _};
 
@@ -27,5 +28,12 @@ impl EncodeLabelValue for PlanAnswer {
             Self::Unchanged => "unchanged",
             Self::Refused => "refused",
         })
+    }
+}
+
+impl Metrics {
+    /// Counts what a running pod was told that asked for its Plan.
+    pub fn plan(&self, outcome: PlanAnswer, reason: &'static str) {
+        self.plans.get_or_create_owned(&PlanLabels { outcome, reason }).inc();
     }
 }

@@ -4,7 +4,7 @@
 //! for every container of the sidecar's name, whoever wrote its Plan. An earlier or later version's
 //! Plan may have other fields; those that name an endpoint are the same.
 
-use super::live::PLAN_PATH;
+use super::basis::PLAN_PATH;
 use super::names::SIDECAR;
 use super::refusal::{Cause, Refusal, cut};
 use crate::cloud::Cloud;

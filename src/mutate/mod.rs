@@ -2,6 +2,7 @@
 
 mod annotation_values;
 mod annotations;
+mod basis;
 mod bounds;
 mod brought_plan;
 mod classes;
@@ -37,6 +38,7 @@ mod testing;
 
 pub use annotation_values::{Gate, OnMissing};
 pub use annotations::{Annotation, Annotations, KNOWN as KNOWN_ANNOTATIONS};
+pub use basis::PLAN_PATH;
 pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
 pub use mutation::{Mutation, Note};

@@ -15,7 +15,7 @@ use super::mutation::{Mutation, Note};
 use super::names::{API_VOLUME, PLAN_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{live, position, reaction, resources, secret_objects, synced, user};
+use super::{basis, position, reaction, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -51,8 +51,8 @@ pub(super) fn add(
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
     let ends = annotations.mode(volumes) == Mode::Init;
     if !ends {
-        let made = live::Made { served, user, token_file: &token_file };
-        plan.source = live::source(pod, &made, context);
+        let made = basis::Made { served, user, token_file: &token_file };
+        plan.source = basis::source(pod, &made, context);
     }
     let mut environment = plan::to_variable(&plan);
     if environment.len() > MAX_PLAN_BYTES && plan.source.take().is_some() {
@@ -76,7 +76,7 @@ pub(super) fn add(
     }));
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
-    volume_mounts.extend(plan.source.as_ref().map(|_| live::mount()));
+    volume_mounts.extend(plan.source.as_ref().map(|_| basis::mount()));
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let container = SidecarEntry {
@@ -97,7 +97,7 @@ pub(super) fn add(
     let mut end = volume_count.unwrap_or_default();
     mutation.patch.insert("/spec/volumes", *volume_count, end, run_volume);
     let api = plan.kubernetes.as_ref().map(|_| synced::api_volume());
-    for projected in api.into_iter().chain(plan.source.as_ref().map(|_| live::volume())) {
+    for projected in api.into_iter().chain(plan.source.as_ref().map(|_| basis::volume())) {
         end += 1;
         mutation.patch.insert("/spec/volumes", Some(end), end, projected);
     }

@@ -60,7 +60,7 @@ pub(super) fn spawn_service<S: Service>(
     let is_second = service.is_second_to_others();
     let name = if is_second { "plans" } else { "webhook" };
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        // On Linux this is the thread's own; it fails nowhere, and would change nothing that counts.
+        // On Linux this is the thread's own. Where it fails, nothing that counts changes.
         if is_second && let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(%error, "the thread's priority stays as it is");
         }

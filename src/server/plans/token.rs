@@ -20,7 +20,7 @@ coded! {
         #[error("the request has no token of a ServiceAccount in its header Authorization")]
         [KS512] Missing,
         /// Another kind of signature, above all none, or one that a public key would verify.
-        #[error("the token is signed with {algorithm}, which the cluster's key {kid:?} does not do")]
+        #[error("the token is signed with {algorithm}, which is not for the cluster's key {kid:?}")]
         [KS512] Algorithm {
             /// `alg` of the token.
             algorithm: String,

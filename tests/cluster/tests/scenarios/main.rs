@@ -20,6 +20,7 @@ mod gate_cost;
 mod guides;
 mod kills;
 mod leftovers;
+mod live_plans;
 mod memory;
 mod order;
 mod other_webhook;
@@ -182,6 +183,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 admission::ALL,
                 pipeline::ALL,
                 reactions::ALL,
+                live_plans::ALL,
                 pages::ALL,
             ]
         };
@@ -208,7 +210,15 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
         let alone: &[&'static [Scenario]] = if with_peers {
             peers::ALL
         } else {
-            &[gate_cost::ALL, kills::ALL, upheaval::ALL, rolling::ALL, memory::ALL, pages::FAREWELL]
+            &[
+                gate_cost::ALL,
+                kills::ALL,
+                live_plans::ALONE,
+                upheaval::ALL,
+                rolling::ALL,
+                memory::ALL,
+                pages::FAREWELL,
+            ]
         };
         for scenario in
             alone.iter().flat_map(|list| list.iter()).filter(|one| is_wanted(one.name, filter))

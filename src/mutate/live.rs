@@ -1,14 +1,17 @@
-//! What has changed for a pod since its Plan was made.
+//! What has changed for a running pod since its Plan was made.
+//!
+//! A Plan changes only because a class has changed. The new one is made by the code that makes it
+//! at admission, from the parts of the pod that stand in the basis.
 
+use super::annotations::Annotations;
 use super::basis::Basis;
+use super::context::{ClassFact, Context};
+use super::mutation::Mutation;
+use super::refusal::cut;
+use super::served::Served;
+use super::user::{self, User};
+use super::{secrets, sidecar};
 use crate::coded::coded;
-use crate::mutate::annotations::Annotations;
-use crate::mutate::context::{ClassFact, Context};
-use crate::mutate::mutation::Mutation;
-use crate::mutate::refusal::cut;
-use crate::mutate::served::Served;
-use crate::mutate::user::{self, User};
-use crate::mutate::{secrets, sidecar};
 use crate::pod::Pod;
 use crate::provider_class::ProviderClass;
 use crate::reason;
@@ -239,3 +242,7 @@ impl Grow for PlanUpdate {
         self.secrets.extend(changed.secrets);
     }
 }
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

@@ -1,16 +1,22 @@
 //! What a Plan was made of beside its classes: the parts of the pod that the decision depends on.
+//! The sidecar asks for its current Plan with them.
 
-use super::PLAN_PATH;
-use crate::mutate::context::Context;
-use crate::mutate::names::{PLAN_DIRECTORY, SIDECAR};
-use crate::mutate::served::{SecretVolume, Served};
-use crate::mutate::user::User;
+use super::context::Context;
+use super::entries::MountEntry;
+use super::names::{PLAN_DIRECTORY, PLAN_VOLUME, SIDECAR};
+use super::served::{SecretVolume, Served};
+use super::user::User;
 use crate::pod::{Container, KeyToPath, Pod, SecurityContext, Volume};
+use crate::settings::PLAN_AUDIENCE;
 use keysluice_plan::Source;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Where sidecars ask.
+pub const PLAN_PATH: &str = "/v1/plan";
+/// The kubelet renews the token when 80 % of this have passed.
+const TOKEN_SECONDS: u32 = 3600;
 /// Annotations of the pod that what is fetched depends on.
 const ANNOTATIONS: [&str; 2] = ["keysluice.dev/refresh-interval", "keysluice.dev/size-limit"];
 
@@ -36,19 +42,26 @@ pub(super) struct Basis {
 }
 
 /// What the sidecar of a pod was made with.
-pub(in crate::mutate) struct Made<'m, 'a> {
-    pub(in crate::mutate) served: &'m Served<'a>,
-    pub(in crate::mutate) user: User,
-    pub(in crate::mutate) token_file: &'m str,
+pub(super) struct Made<'m, 'a> {
+    pub(super) served: &'m Served<'a>,
+    pub(super) user: User,
+    pub(super) token_file: &'m str,
+}
+
+/// The volume with the token for the webhook.
+pub(super) fn volume() -> Value {
+    json!({"name": PLAN_VOLUME, "projected": {"sources": [{"serviceAccountToken": {
+        "path": "token", "expirationSeconds": TOKEN_SECONDS, "audience": PLAN_AUDIENCE}}]}})
+}
+
+/// Its mount in the sidecar.
+pub(super) fn mount() -> MountEntry<'static> {
+    MountEntry { name: PLAN_VOLUME, mount_path: PLAN_DIRECTORY, read_only: true }
 }
 
 /// Where the sidecar asks for its current Plan; `None` where the operator does not want that, or
 /// the webhook's authority is not known.
-pub(in crate::mutate) fn source(
-    pod: &Pod<'_>,
-    made: &Made<'_, '_>,
-    context: Context<'_>,
-) -> Option<Source> {
+pub(super) fn source(pod: &Pod<'_>, made: &Made<'_, '_>, context: Context<'_>) -> Option<Source> {
     let live = context.settings.live_plans.as_ref()?;
     let authorities = live.authorities.pem();
     let volumes = &made.served.volumes;
@@ -92,8 +105,7 @@ fn reduced(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Value {
         .filter_map(|(_, container)| self::container(container, &names))
         .collect();
     let all = pod.volumes();
-    let volumes: Vec<Value> =
-        volumes.iter().map(|volume| self::volume(&all[volume.index])).collect();
+    let volumes: Vec<Value> = volumes.iter().map(|volume| definition(&all[volume.index])).collect();
     let spec = json!({"volumes": volumes, "containers": containers,
         "securityContext": security(&pod.spec.security_context)});
     json!({"metadata": {"annotations": annotations}, "spec": without_nulls(spec)})
@@ -121,9 +133,12 @@ fn security(context: &SecurityContext<'_>) -> Value {
         "fsGroup": context.fs_group, "supplementalGroups": context.supplemental_groups})
 }
 
-fn volume(volume: &Volume<'_>) -> Value {
+fn definition(volume: &Volume<'_>) -> Value {
     let items = |items: &Option<Vec<KeyToPath<'_>>>| -> Value {
-        let item = |item: &KeyToPath<'_>| json!({"key": &*item.key, "path": &*item.path, "mode": item.mode});
+        let item = |item: &KeyToPath<'_>| {
+            let (key, path) = (&*item.key, &*item.path);
+            json!({"key": key, "path": path, "mode": item.mode})
+        };
         items.as_ref().map_or(Value::Null, |items| items.iter().map(item).collect())
     };
     let mut definition = json!({"name": &*volume.name});
