@@ -9,13 +9,14 @@ mod verified;
 pub use keys::KeySource;
 pub use token::TokenError;
 
+use super::accept::spawn_service;
 use super::body::{self, BodyError};
 use super::budget::ByteBudget;
 use super::handler::Handler;
 use super::in_flight::InFlightGuard;
 use super::limits::Limits;
 use super::pace::Pace;
-use super::service::{Delivery, Service, spawn_service};
+use super::service::{Delivery, Service};
 use crate::budget::Budget;
 use crate::cluster::{self, Cluster};
 use crate::metrics::{Metrics, PlanAnswer};
