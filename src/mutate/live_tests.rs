@@ -71,6 +71,17 @@ fn a_pod_gets_a_source_a_token_volume_and_a_mount_that_a_second_run_leaves_alone
 }
 
 #[test]
+fn a_plan_that_a_pod_brings_asks_the_webhook_or_nobody() {
+    let (pod, _) = admitted(&pod_with_volume(), &facts());
+    let text = pod.to_string();
+    let elsewhere: Value =
+        serde_json::from_str(&text.replace("keysluice.ns.svc:9444", "evil.example")).unwrap();
+    let refused = run_with(&elsewhere, &live(), &facts()).unwrap_err();
+    assert!(refused.starts_with("KS225") && refused.contains("evil.example"), "{refused}");
+    assert!(run_with(&pod, &settings(), &facts()).unwrap_err().contains("is not the webhook"));
+}
+
+#[test]
 fn without_the_setting_or_the_authority_or_in_an_init_container_there_is_no_source() {
     let (pod, _) = run_with(&pod_with_volume(), &settings(), &facts()).unwrap();
     assert!(plan_of(&pod).source.is_none());

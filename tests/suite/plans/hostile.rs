@@ -142,7 +142,8 @@ async fn a_flood_at_the_port_of_plans_keeps_no_review_waiting() {
         connected += task.await.unwrap();
     }
     println!("{connected} connections of a flood; the slowest review took {slowest:?}");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    // The API server waits for 5 s.
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     // 500 in a second, an eighth of them of one address, and what the test's start took.
     assert!(connected <= 500, "{connected}");
     tokio::time::sleep(Duration::from_secs(1)).await;
