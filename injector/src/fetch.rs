@@ -114,6 +114,7 @@ impl Fetcher {
         Ok(Self::with(plan, root, Parts { http, throttle, tokens, trackers }))
     }
 
+    #[expect(clippy::similar_names, reason = "the root of the paths, and the room for answers")]
     fn with(plan: Arc<Plan>, root: &Path, parts: Parts) -> Self {
         let Parts { http, throttle, tokens, trackers } = parts;
         let mut sources = BTreeMap::new();
@@ -126,7 +127,8 @@ impl Fetcher {
             Arc::clone(&throttle),
             plan.volumes.iter().flat_map(vaults),
         );
-        let (room, making) = (Room::of_this_process(), Semaphore::new(1));
+        let making = Semaphore::new(1);
+        let room = Room::of_this_process();
         Self { plan, sources, vaults, throttle, http, tokens, room, making, trackers }
     }
 

@@ -11,12 +11,13 @@ use std::path::PathBuf;
 
 /// The listener for Plans.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the options")]
 pub(super) struct PlanOptions {
     /// Address for the requests of sidecars whose class was edited; without it pods keep the Plan
     /// that they were created with.
     #[arg(long, env = "KEYSLUICE_PLAN_LISTEN", value_name = "ADDR", requires = "plan_url")]
     plan_listen: Option<SocketAddr>,
-    /// URL of that listener as pods see it: https://SERVICE.NAMESPACE.svc:9444.
+    /// URL of that listener as pods see it (`https://SERVICE.NAMESPACE.svc:9444`).
     #[arg(long, env = "KEYSLUICE_PLAN_URL", value_name = "URL", requires = "plan_listen",
         value_parser = url)]
     plan_url: Option<String>,

@@ -13,7 +13,7 @@ use super::user::{self, User};
 use super::{secrets, sidecar};
 use crate::coded::coded;
 use crate::pod::Pod;
-use crate::provider_class::ProviderClass;
+use crate::provider_class::{ProviderClass, hex};
 use crate::reason;
 use crate::settings::{CsiVolumes, Settings};
 use keysluice_plan::{PlanProblem, PlanRequest, PlanUpdate};
@@ -71,8 +71,7 @@ pub fn etag<'f>(
         hash.update([0]);
     }
     let digest = hash.finalize();
-    let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    format!("\"{}\"", hex(&digest[..12]))
 }
 
 /// What changes for the pod of this request. Only volumes whose class has another content than

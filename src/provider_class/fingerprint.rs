@@ -3,6 +3,7 @@
 use super::ProviderClass;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// Of provider, parameters and secret objects: a changed label of the class changes no Plan.
 pub(super) fn of(class: &ProviderClass) -> String {
@@ -22,7 +23,16 @@ pub(super) fn of(class: &ProviderClass) -> String {
         }
     }
     let digest = hash.0.finalize();
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest[..16])
+}
+
+/// Bytes in lower-case digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Every text with its length, so that no two classes run into one.

@@ -35,6 +35,7 @@ pub use class_plan::{ClassPlan, FilePlan, IdentityChoice, Mode, SelectionPlan, W
 pub use document::YamlError;
 pub use doubts::MAX_WARNINGS;
 pub use error::{ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause};
+pub(crate) use fingerprint::hex;
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};
 pub(crate) use resolved::Plans;
 pub(crate) use secret_objects::is_never_made;

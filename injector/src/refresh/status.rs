@@ -80,7 +80,7 @@ impl Status {
         let volumes = plan.volumes.iter().map(row).collect();
         let secrets = SecretRows::new(plan.secrets.len());
         let (reaction, current) = (ReactionRow::default(), PlanRow::default());
-        Self { secrets, reaction, current, plan, volumes }
+        Self { plan, volumes, secrets, reaction, current }
     }
 
     /// The items of a volume are others.

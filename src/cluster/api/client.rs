@@ -117,7 +117,7 @@ impl Client {
         collect(self.get(path, accept, Reuse(HEAD)).await?, MAX_BODY_BYTES).await
     }
 
-    /// GETs a small document that is no object, such as those of OpenID discovery.
+    /// GETs a small document that is no object, such as those of token discovery.
     pub async fn document(&self, path: &str) -> Result<Vec<u8>, ApiError> {
         // The API server answers 406 to what names neither of the types that it has.
         self.read_object(path, "application/json, application/jwk-set+json", 256 << 10).await

@@ -225,7 +225,7 @@ impl<C: Cluster> Plans<C> {
         let settings = self.reviews.settings();
         let context = Context { settings, namespace, facts: &facts };
         let update = live::update(&request, context, &authorities).map_err(malformed)?;
-        for (class, _) in &update.classes {
+        for class in update.classes.keys() {
             tracing::info!(namespace, pod = caller.pod, class, "running pod follows its class");
         }
         let body = serde_json::to_vec(&update);
