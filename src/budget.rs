@@ -72,6 +72,21 @@ impl Budget {
         self.limit_bytes / 4
     }
 
+    /// Connections of sidecars that ask for their Plan.
+    pub fn plan_connections_bytes(self) -> usize {
+        self.limit_bytes / 32
+    }
+
+    /// Their requests in hand.
+    pub fn plan_bodies_bytes(self) -> usize {
+        self.limit_bytes / 64
+    }
+
+    /// Their tokens, which were verified.
+    pub fn plan_tokens_bytes(self) -> usize {
+        self.limit_bytes / 64
+    }
+
     /// Requests in hand: bodies, parsed reviews, patches, answers that have not left.
     pub fn reviews_bytes(self) -> usize {
         self.limit_bytes / 16 * 3

@@ -3,9 +3,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "this room reports the start time")]
 
+mod plans;
+
+pub use plans::PlanAnswer;
+
 use crate::admission::{Answer, Outcome};
 use crate::cluster::CacheStatus;
 use keysluice_plan::reason::Reason;
+use plans::PlanLabels;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -69,6 +74,9 @@ metrics! {
         "requests_in_flight", "Requests read, decided or answered now";
     shed: Family<ShedLabels, Counter>,
         "requests_shed", "Requests turned away because there were too many, by the limit they met";
+    plans: Family<PlanLabels, Counter>,
+        "plan_requests",
+        "Requests of running pods for their Plan by outcome, and by reason code where refused";
     pub connections: Gauge,
         "connections", "Open connections";
     pub handshake_failures: Counter,
@@ -110,6 +118,8 @@ pub enum Shed {
     Turns,
     /// Live reads of the API server.
     Lookups,
+    /// New connections of sidecars in a second.
+    Handshakes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,6 +134,7 @@ impl EncodeLabelValue for Shed {
             Self::Reviews => "reviews",
             Self::Turns => "turns",
             Self::Lookups => "lookups",
+            Self::Handshakes => "handshakes",
         })
     }
 }
@@ -197,7 +208,7 @@ impl Metrics {
             |outcome| metrics.reviews.get_or_create_owned(&ReviewLabels { outcome, reason: "" });
         (metrics.mutated, metrics.unchanged) =
             (counter(Outcome::Mutated), counter(Outcome::Unchanged));
-        for limit in [Shed::Memory, Shed::Reviews, Shed::Turns, Shed::Lookups] {
+        for limit in [Shed::Memory, Shed::Reviews, Shed::Turns, Shed::Lookups, Shed::Handshakes] {
             // So that a rate of the first one is seen.
             metrics.shed.get_or_create_owned(&ShedLabels { limit });
         }

@@ -26,6 +26,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         secrets: Vec::new(),
         reaction: None,
         program_directory: None,
+        source: None,
     }
 }
 

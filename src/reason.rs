@@ -12,7 +12,10 @@ pub use server::*;
 
 /// All reasons, in order of code.
 pub fn all() -> impl Iterator<Item = &'static Reason> {
-    PROVIDER_CLASS.iter().chain(POD).chain(INJECTOR).chain(VARIABLES).chain(SERVER)
+    let tables = [PROVIDER_CLASS, POD, INJECTOR, VARIABLES, SERVER];
+    let mut all: Vec<_> = tables.into_iter().flatten().collect();
+    all.sort_by_key(|reason| reason.code);
+    all.into_iter()
 }
 
 /// The reason with this code, in any case.
@@ -28,6 +31,9 @@ mod tests {
     fn codes_are_unique_and_ascending() {
         let codes: Vec<_> = all().map(|reason| reason.code).collect();
         assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        for table in [PROVIDER_CLASS, POD, INJECTOR, SERVER] {
+            assert!(table.is_sorted_by_key(|reason| reason.code));
+        }
         assert!(find("ks107").is_some() && find("KS999").is_none());
     }
 }

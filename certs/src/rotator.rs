@@ -1,6 +1,8 @@
 //! The driver of our own CA: read, decide, publish, serve, write, sleep. One runs in every replica;
 //! no leader is elected.
 
+mod trusting;
+
 use crate::bundle::{Published, Sightings};
 use crate::clock::Clock;
 use crate::material::{Data, Material, MaterialError};
@@ -34,6 +36,8 @@ pub struct Rotator<S, B, C> {
     paths: PathSightings,
     looks: u64,
     serving: Option<Serving>,
+    /// PEM of the CAs that were told last.
+    trusted: String,
 }
 
 /// What a [`Rotator`] tells: for metrics and the log. Never a reason to stop.
@@ -56,6 +60,11 @@ pub enum Event {
         leaf_not_after: OffsetDateTime,
         /// End of its CA.
         authority_not_after: OffsetDateTime,
+    },
+    /// Other CAs than before are trusted: all that sign, will sign next, or signed lately.
+    Trusting {
+        /// PEM of all of them.
+        authorities: String,
     },
     /// Another replica was faster; its work is used. No failure.
     Overtaken {
@@ -100,7 +109,17 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
     /// A rotator that has seen and serves nothing yet.
     pub fn new(secret: S, bundle: B, clock: C, policy: Policy) -> Self {
         let (sightings, paths) = (Sightings::default(), PathSightings::default());
-        Self { secret, bundle, clock, policy, sightings, paths, looks: 0, serving: None }
+        Self {
+            secret,
+            bundle,
+            clock,
+            policy,
+            sightings,
+            paths,
+            looks: 0,
+            serving: None,
+            trusted: String::new(),
+        }
     }
 
     /// Runs until dropped (which is safe at any point).
@@ -169,6 +188,7 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
                 return Turn::Hindered;
             }
         };
+        self.trust(&material, observe);
         self.serve(decision.serve, outputs.leaf, observe);
 
         let (mut hindered, mut changed) = (published.is_none(), false);

@@ -104,6 +104,26 @@ impl ChangeTracker {
         }
     }
 
+    /// The same for another Plan: for each item the one it was before.
+    pub(crate) fn replanned(&self, same: &[Option<usize>]) -> Self {
+        let now = |index: usize| same.iter().position(|known| *known == Some(index));
+        let selected =
+            self.selected.iter().filter_map(|(index, known)| Some((now(*index)?, known.clone())));
+        let histories =
+            self.histories.iter().filter_map(|(index, known)| Some((now(*index)?, known.clone())));
+        Self {
+            known: same
+                .iter()
+                .map(|known| known.map_or(Known::Nothing, |index| self.known[index]))
+                .collect(),
+            backed_off: self.backed_off.clone(),
+            list_failed: self.list_failed.clone(),
+            selected: selected.collect(),
+            histories: histories.collect(),
+            full_at: self.full_at,
+        }
+    }
+
     /// Begins a round; with `full` everything is fetched.
     pub(crate) fn start(
         &mut self,

@@ -50,6 +50,12 @@ impl Driver {
         Self { syncer: syncer.map(Arc::new), reactor: reactor.map(Arc::new), ..self }
     }
 
+    /// Goes on with another Plan, once no round is under way.
+    pub(crate) fn replan(&mut self, fetcher: Arc<Fetcher>, syncer: Option<Syncer>) {
+        self.fetcher = fetcher;
+        self.syncer = syncer.map(Arc::new);
+    }
+
     /// Waits for what happens next; nothing is lost when the wait is dropped. `None` is nothing for
     /// the machine.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, Fault> {

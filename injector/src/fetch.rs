@@ -4,6 +4,7 @@
 
 mod history;
 mod making;
+mod replanned;
 mod selected;
 mod unchanged;
 
@@ -69,11 +70,20 @@ pub(crate) struct Fetcher {
     vaults: VaultClient,
     throttle: Arc<Throttle>,
     http: Arc<Http>,
+    tokens: Arc<TokenCache>,
     /// For what is fetched and not written yet.
     room: Arc<Room>,
     /// One answer at a time is taken apart beside the one thread.
     making: Semaphore,
     /// What is known of changes; per volume.
+    trackers: Vec<Mutex<ChangeTracker>>,
+}
+
+/// What outlives a Plan.
+struct Parts {
+    http: Arc<Http>,
+    throttle: Arc<Throttle>,
+    tokens: Arc<TokenCache>,
     trackers: Vec<Mutex<ChangeTracker>>,
 }
 
@@ -96,6 +106,17 @@ impl Fetcher {
             .map_err(|error| error.fault())?;
         let (http, throttle) = (Arc::new(http), Arc::new(Throttle::new(throttle, seed())));
         let tokens = Arc::new(TokenCache::new(Arc::clone(&http), Arc::clone(&throttle), seed()));
+        let trackers = plan
+            .volumes
+            .iter()
+            .map(|volume| Mutex::new(ChangeTracker::new(Item::count(volume))))
+            .collect();
+        Ok(Self::with(plan, root, Parts { http, throttle, tokens, trackers }))
+    }
+
+    #[expect(clippy::similar_names, reason = "the root of the paths, and the room for answers")]
+    fn with(plan: Arc<Plan>, root: &Path, parts: Parts) -> Self {
+        let Parts { http, throttle, tokens, trackers } = parts;
         let mut sources = BTreeMap::new();
         for identity in &plan.identities {
             let source = TokenSource::new(identity, root, Arc::clone(&tokens));
@@ -106,22 +127,9 @@ impl Fetcher {
             Arc::clone(&throttle),
             plan.volumes.iter().flat_map(vaults),
         );
-        let trackers = plan
-            .volumes
-            .iter()
-            .map(|volume| Mutex::new(ChangeTracker::new(Item::count(volume))))
-            .collect();
         let making = Semaphore::new(1);
-        Ok(Self {
-            plan,
-            sources,
-            vaults,
-            throttle,
-            http,
-            room: Room::of_this_process(),
-            making,
-            trackers,
-        })
+        let room = Room::of_this_process();
+        Self { plan, sources, vaults, throttle, http, tokens, room, making, trackers }
     }
 
     /// Has these items fetched the next time, whatever a list tells.

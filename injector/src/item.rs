@@ -1,7 +1,7 @@
 //! An item of a volume: what one entry of the Plan asks for. It makes no file, one or several.
 
 use crate::vault::Object;
-use keysluice_plan::{File, FileMode, RelativePath, Selection, VaultUrl, Volume};
+use keysluice_plan::{File, FileMode, Plan, RelativePath, Selection, VaultUrl, Volume};
 use std::collections::BTreeSet;
 
 /// One entry of a volume. Items are counted by index: the files, then the selections.
@@ -84,6 +84,30 @@ impl<'a> Item<'a> {
             Self::Selection(_) => true,
         }
     }
+}
+
+/// For each item of a volume of the new Plan the index of the same item in the old one: it asks for
+/// the same, as the same identity, whatever that is called.
+pub(crate) fn unchanged_items(old: &Plan, new: &Plan, volume: usize) -> Vec<Option<usize>> {
+    let identity = |plan: &Plan, name: &str| {
+        let known = plan.identities.iter().find(|identity| identity.name == name);
+        known.map(|identity| (identity.credential.clone(), identity.scope.clone()))
+    };
+    let (before, after) = (&old.volumes[volume], &new.volumes[volume]);
+    let files = after.files.iter().map(|file| {
+        before.files.iter().position(|known| {
+            File { identity: file.identity.clone(), ..known.clone() } == *file
+                && identity(old, &known.identity) == identity(new, &file.identity)
+        })
+    });
+    let selections = after.selections.iter().map(|selection| {
+        let same = before.selections.iter().position(|known| {
+            Selection { identity: selection.identity.clone(), ..known.clone() } == *selection
+                && identity(old, &known.identity) == identity(new, &selection.identity)
+        });
+        same.map(|index| before.files.len() + index)
+    });
+    files.chain(selections).collect()
 }
 
 /// `secrets "app-*" in https://kv.vault.azure.net/`

@@ -32,6 +32,7 @@ pub mod http;
 pub mod identity;
 mod item;
 mod kubernetes;
+mod live;
 mod log;
 mod metrics;
 mod once;

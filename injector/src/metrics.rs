@@ -60,6 +60,17 @@ pub(crate) fn open_metrics(json: &str) -> Option<String> {
         let labels = [("code", code(reaction.error.as_ref()))];
         sample(&mut text, "reaction_failing", &labels, u64::from(reaction.error.is_some()));
     }
+    if let Some(plan) = &report.plan {
+        let help = "Time since the webhook last said that the Plan is current";
+        family(&mut text, "plan_age_seconds", help);
+        if let Some(age) = plan.age_seconds {
+            sample(&mut text, "plan_age_seconds", &[], age);
+        }
+        let help = "1 when the current Plan cannot be had or followed; the code says why";
+        family(&mut text, "plan_failing", help);
+        let labels = [("code", code(plan.error.as_ref()))];
+        sample(&mut text, "plan_failing", &labels, u64::from(plan.error.is_some()));
+    }
     text.push_str("# EOF\n");
     Some(text)
 }

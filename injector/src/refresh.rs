@@ -9,6 +9,7 @@ mod found;
 mod outputs;
 mod pending;
 mod reaction;
+mod replan;
 mod rounds;
 pub mod schedule;
 mod secrets;
@@ -169,6 +170,14 @@ impl Machine {
             Event::Removed { volume, result } => self.removed(volume, result, &mut actions),
             Event::Reacted(result) => {
                 self.reacted(result, now, &mut actions);
+                schedule::Event::Tick
+            }
+            Event::PlanChanged(plan) => {
+                self.plan_changed(&plan, now);
+                schedule::Event::Tick
+            }
+            Event::PlanAnswered(result) => {
+                self.plan_answered(result, now, &mut actions);
                 schedule::Event::Tick
             }
             Event::Synced { secret, result } => {

@@ -18,6 +18,18 @@ pub(crate) struct Report<'a> {
     pub(crate) secrets: Vec<SecretReport<'a>>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) reaction: Option<ReactionReport<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<PlanReport<'a>>,
+}
+
+/// Whether the Plan in force is the current one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlanReport<'a> {
+    /// Since the webhook last said that it is.
+    pub(crate) age_seconds: Option<u64>,
+    /// Of the last try.
+    pub(crate) error: Option<ErrorReport<'a>>,
 }
 
 /// How the application was told of changed files.

@@ -2,12 +2,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "this room hands the wall clock to the volume")]
 
+mod following;
+
 use crate::clock::since_boot;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::driver::{self, Driver};
 use crate::fault::Fault;
 use crate::fetch::{Fetcher, seed};
 use crate::item::Item;
+use crate::live::{self, Follower};
 use crate::log;
 use crate::options::Options;
 use crate::plan_source::below;
@@ -39,6 +42,8 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     let mut signals = Signals::new()?;
     let run = RunDirectory::create(&below(&options.root, &plan.run_directory))?;
     let listener = run.listen()?;
+    let (plan, etag, base) = live::resume(plan, &run);
+    let origin = Origin { etag, base };
     program::install(&plan, &options.root)?;
     let (items, volumes) =
         (plan.volumes.iter().map(Item::count).sum::<usize>(), plan.volumes.len());
@@ -47,7 +52,7 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
         env!("CARGO_PKG_VERSION")
     ));
     let (snapshots, _) = watch::channel(Snapshot::default());
-    let result = match Sidecar::new(plan, options, run, snapshots.clone()) {
+    let result = match Sidecar::new(plan, origin, options, run, snapshots.clone()) {
         Ok(sidecar) => sidecar.serve(&listener, &mut signals).await,
         Err(fault) => Err(fault),
     };
@@ -60,8 +65,20 @@ pub(crate) async fn run(plan: Plan, options: &Options) -> Result<(), Fault> {
     result
 }
 
+/// Of the Plan: its entity tag, and the hash of the environment's that it came from.
+struct Origin {
+    etag: Option<String>,
+    base: u64,
+}
+
 struct Sidecar {
     plan: Arc<Plan>,
+    base: u64,
+    follower: Follower,
+    /// The current Plan, while rounds of the one in force are under way.
+    next_plan: Option<Arc<Plan>>,
+    /// Somebody asked for a refresh, which waits for the current Plan.
+    awaits_plan: bool,
     options: Options,
     run: RunDirectory,
     throttle: ThrottleState,
@@ -78,6 +95,7 @@ struct Sidecar {
 impl Sidecar {
     fn new(
         plan: Plan,
+        origin: Origin,
         options: &Options,
         run: RunDirectory,
         snapshots: watch::Sender<Snapshot>,
@@ -102,7 +120,13 @@ impl Sidecar {
         }
         let syncer = Syncer::new(&options.root, &plan)?;
         let reactor = Reactor::open(&options.root, &plan, || fetcher.http())?;
+        let Origin { etag, base } = origin;
+        let follower = Follower::new(&plan, etag, &options.root, started);
         Ok(Self {
+            base,
+            follower,
+            next_plan: None,
+            awaits_plan: false,
             options: options.clone(),
             run,
             throttle,
@@ -125,12 +149,14 @@ impl Sidecar {
         loop {
             if let Some(event) = event.take() {
                 self.step(event)?;
+                self.take_next_plan()?;
             }
             event = tokio::select! {
                 biased;
                 event = self.driver.next() => event?,
+                answer = self.follower.next() => Some(self.answered(answer)),
                 Some(request) = requests.recv() => self.request(request),
-                _ = signals.hangup.recv() => Some(Event::Refresh),
+                _ = signals.hangup.recv() => self.refresh(),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 () = &mut connections => None,
@@ -144,7 +170,7 @@ impl Sidecar {
         match request {
             Request::Refresh(answer) => {
                 self.waiters.push(answer);
-                Some(Event::Refresh)
+                self.refresh()
             }
             Request::Status(answer) => {
                 let _ = answer.send(self.driver.machine.json(since_boot()));

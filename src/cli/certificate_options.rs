@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::reason::KS708;
 use crate::server::own_authority::{WakingClock, rotate};
 use crate::server::{CertificateSlot, Paths, paths, tls};
+use crate::settings::Authorities;
 use anyhow::Context as _;
 use clap::Args;
 use keysluice_certs::{AnsweredPaths, Policy, Rotator};
@@ -77,6 +78,8 @@ pub(super) type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Started {
     pub(super) slot: Arc<CertificateSlot>,
     pub(super) paths: Arc<Paths>,
+    /// What the certificate is checked with, as far as that is known.
+    pub(super) authorities: Authorities,
     pub(super) keeper: Keeper,
 }
 
@@ -88,33 +91,34 @@ impl CertificateOptions {
         client: Option<&Client>,
         metrics: &Arc<Metrics>,
     ) -> Result<Started, Failure> {
+        let authorities = Authorities::default();
         let Some((client, name)) = client.zip(self.webhook_configuration.as_deref()) else {
-            let (slot, keeper) = self.given_or_made(metrics)?;
-            return Ok(Started { slot, paths: Arc::default(), keeper });
+            let (slot, keeper) = self.given_or_made(&authorities, metrics)?;
+            return Ok(Started { slot, paths: Arc::default(), authorities, keeper });
         };
         let (rotating, tighten) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let changed = vec![Arc::clone(&rotating), Arc::clone(&tighten)];
         let watch = watch_configuration(client, name, changed, Pace::default());
         let (slot, paths, keeper) = if let Some(secret) = &self.tls_secret {
-            self.own(secret, name, client, rotating, metrics)?
+            self.own((secret, name), client, rotating, &authorities, metrics)?
         } else {
-            let (slot, keeper) = self.given_or_made(metrics)?;
+            let (slot, keeper) = self.given_or_made(&authorities, metrics)?;
             (slot, Arc::default(), keeper)
         };
         let tighten = tightening.of(client, name).run(paths.reviewed(), tighten);
         let keeper = async {
             tokio::join!(watch, tighten, keeper);
         };
-        Ok(Started { slot, paths, keeper: Box::pin(keeper) })
+        Ok(Started { slot, paths, authorities, keeper: Box::pin(keeper) })
     }
 
     /// Our own CA in the cluster, and a path of our own; `changed` wakes the rotation.
     fn own(
         &self,
-        secret: &SecretName,
-        configuration: &str,
+        (secret, configuration): (&SecretName, &str),
         client: &Client,
         changed: Arc<Notify>,
+        authorities: &Authorities,
         metrics: &Arc<Metrics>,
     ) -> Result<(Arc<CertificateSlot>, Arc<Paths>, Keeper), Failure> {
         let policy = self.policy().map_err(Failure::usage)?;
@@ -125,7 +129,8 @@ impl CertificateOptions {
         let (send, answered) = watch::channel(AnsweredPaths::default());
         let unknown = Arc::new(Notify::new());
         let own_paths = Arc::new(Paths::followed(answered, Arc::clone(&unknown)));
-        let rotate = rotate(rotator, Arc::clone(&slot), send, Arc::clone(metrics));
+        let rotate =
+            rotate(rotator, Arc::clone(&slot), authorities.clone(), send, Arc::clone(metrics));
         let keeper = async {
             tokio::join!(rotate, paths::look_again(unknown, changed));
         };
@@ -135,17 +140,25 @@ impl CertificateOptions {
     /// Files, or a certificate that lives as long as the process.
     fn given_or_made(
         &self,
+        authorities: &Authorities,
         metrics: &Arc<Metrics>,
     ) -> Result<(Arc<CertificateSlot>, Keeper), Failure> {
         if let Some(directory) = &self.tls_dir {
             let slot = Arc::new(tls::from_directory(directory)?);
             report(&slot, metrics);
+            authorities.store(tls::authorities_of(directory));
             let interval = Duration::from_secs(self.tls_poll_seconds);
-            let keeper =
-                tls::follow(directory.clone(), interval, Arc::clone(&slot), Arc::clone(metrics));
+            let keeper = tls::follow(
+                directory.clone(),
+                interval,
+                Arc::clone(&slot),
+                authorities.clone(),
+                Arc::clone(metrics),
+            );
             return Ok((slot, Box::pin(keeper)));
         }
         let (slot, ca) = tls::own(&self.tls_names)?;
+        authorities.store(ca.clone());
         if let Some(path) = &self.ca_out {
             write_new(path, &ca).with_context(|| format!("--ca-out {}", path.display()))?;
         }

@@ -7,6 +7,7 @@ mod explain;
 mod manifest_pods;
 mod options;
 mod plan;
+mod plan_options;
 mod rbac;
 mod rbac_inputs;
 mod reloader;

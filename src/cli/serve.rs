@@ -3,6 +3,7 @@
 use super::Failure;
 use super::certificate_options::{CertificateOptions, Started};
 use super::options::Options;
+use super::plan_options::{PlanOptions, Wanted};
 use super::tightening_options::TighteningOptions;
 use crate::admin;
 use crate::budget::Budget;
@@ -12,7 +13,10 @@ use crate::cluster::manifests::Manifests;
 use crate::log;
 use crate::metrics::Metrics;
 
-use crate::server::{self, ClientAuthorities, Handler, Limits, Load, MinVersion, tls};
+use crate::server::plans::{Plans, spawn_plans};
+use crate::server::{
+    self, CertificateSlot, ClientAuthorities, Handler, Limits, Load, MinVersion, tls,
+};
 use anyhow::Context as _;
 use clap::Args;
 use keysluice_certs::PairFiles;
@@ -75,6 +79,8 @@ pub(super) struct Serve {
     certificate: CertificateOptions,
     #[command(flatten, next_help_heading = "Webhook configuration")]
     tightening: TighteningOptions,
+    #[command(flatten, next_help_heading = "Plans of running pods")]
+    plans: PlanOptions,
     #[command(flatten, next_help_heading = "Pods")]
     options: Options,
 }
@@ -115,13 +121,18 @@ impl Serve {
         client: Option<Client>,
         watch: impl Future<Output = ()> + Send + 'static,
     ) -> Result<ExitCode, Failure> {
-        let settings = self.options.settings()?;
+        let mut settings = self.options.settings()?;
         let metrics = Arc::new(Metrics::new(super::VERSION));
-        let Started { slot, paths, keeper } =
+        let Started { slot, paths, authorities, keeper } =
             self.certificate.start(&self.tightening, client.as_ref(), &metrics)?;
         let clients =
             self.client_ca.as_deref().map(ClientAuthorities::load).transpose()?.map(Arc::new);
         let tls = tls::config(Arc::clone(&slot), self.tls_min_version, clients.clone())?;
+        let plans = self.plans.wanted(client.as_ref(), &authorities)?;
+        settings.live_plans = plans.as_ref().map(|plans| plans.live.clone());
+        let plans = plans
+            .map(|plans| Ok::<_, Failure>((bind(plans.listen, "--plan-listen")?, plans)))
+            .transpose()?;
         let listener = bind(self.listen, "--listen")?;
         let admin_listener = bind(self.admin_listen, "--admin-listen")?;
         let follow =
@@ -147,6 +158,7 @@ impl Serve {
         let stopped = async { drop(stopped.await) };
         let mut server =
             server::spawn(listener.into_std()?, tls, Arc::clone(&handler), limits, stopped)?;
+        let mut plans = Box::pin(serve_plans(plans, &handler, &slot, budget)?);
         let mut admin = tokio::spawn(admin::serve(admin_listener, handler, slot));
         let mut watch = tokio::spawn(watch);
         tracing::info!(%listen, %admin_listen, version = super::VERSION,
@@ -158,6 +170,9 @@ impl Serve {
             // restarted one.
             ended = &mut server => {
                 return Err(anyhow::anyhow!("the listener ended: {ended:?}").into());
+            }
+            () = &mut plans => {
+                return Err(anyhow::anyhow!("the listener for Plans ended").into());
             }
             ended = &mut admin => {
                 return Err(anyhow::anyhow!("the admin listener ended: {ended:?}").into());
@@ -181,6 +196,33 @@ impl Serve {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Starts the listener for Plans, if one is wanted; it ends only by a bug. It stops with the
+/// process: a sidecar that meets no answer keeps its Plan.
+fn serve_plans<C: Cluster>(
+    plans: Option<(TcpListener, Wanted)>,
+    handler: &Arc<Handler<C>>,
+    slot: &Arc<CertificateSlot>,
+    budget: Budget,
+) -> anyhow::Result<impl Future<Output = ()> + use<C>> {
+    let ended = match plans {
+        None => None,
+        Some((listener, Wanted { keys, live, .. })) => {
+            let plan_listen = listener.local_addr()?;
+            let tls = tls::config(Arc::clone(slot), MinVersion::Tls13, None)?;
+            let plans = Plans::new(Arc::clone(handler), live.authorities, keys, budget);
+            let (listener, plans) = (listener.into_std()?, Arc::new(plans));
+            tracing::info!(%plan_listen, "serving Plans");
+            Some(spawn_plans(listener, tls, plans, budget, std::future::pending())?)
+        }
+    };
+    Ok(async {
+        match ended {
+            Some(ended) => drop(ended.await),
+            None => std::future::pending().await,
+        }
+    })
 }
 
 /// A connection is a file, and the soft limit is often 1,024: raised as far as we may. (It is low

@@ -4,6 +4,7 @@
 //! for every container of the sidecar's name, whoever wrote its Plan. An earlier or later version's
 //! Plan may have other fields; those that name an endpoint are the same.
 
+use super::basis::PLAN_PATH;
 use super::names::SIDECAR;
 use super::refusal::{Cause, Refusal, cut};
 use crate::cloud::Cloud;
@@ -89,6 +90,7 @@ impl<'s> Allowed<'s> {
             .or_else(|| files().find_map(|file| self.problem_of_vault(text(file, "vault"))))
             .or_else(|| self.problem_of_authorities(plan))
             .or_else(|| problem_of_reaction(plan))
+            .or_else(|| self.problem_of_source(plan))
     }
 
     fn problem_of_identity(&self, identity: &Value) -> Option<String> {
@@ -151,6 +153,16 @@ impl<'s> Allowed<'s> {
     }
 
     /// `trustedCa` holds the authorities of clouds, one after the other.
+    /// The sidecar shows its token for the webhook to the webhook alone.
+    fn problem_of_source(&self, plan: &Value) -> Option<String> {
+        let url = &plan["source"]["url"];
+        let live = self.settings.live_plans.as_ref();
+        let own = live.map(|live| format!("{}{PLAN_PATH}", live.url));
+        let is_own = url.as_str().is_some_and(|url| own.as_deref() == Some(url));
+        (!url.is_null() && !is_own)
+            .then(|| format!("the source {} is not the webhook", shown(url.as_str())))
+    }
+
     fn problem_of_authorities(&self, plan: &Value) -> Option<String> {
         let mut rest = text(plan, "trustedCa").unwrap_or_default().to_owned();
         for ca in self.clouds.iter().filter_map(|cloud| cloud.trusted_ca.as_deref()) {

@@ -2,6 +2,7 @@
 
 mod annotation_values;
 mod annotations;
+mod basis;
 mod bounds;
 mod brought_plan;
 mod classes;
@@ -15,6 +16,7 @@ mod inline_cause;
 mod inline_given;
 mod inline_targets;
 mod limits;
+pub mod live;
 mod mesh;
 mod mutation;
 mod names;
@@ -42,13 +44,15 @@ mod testing;
 
 pub use annotation_values::{Gate, OnMissing};
 pub use annotations::{Annotation, Annotations, KNOWN as KNOWN_ANNOTATIONS};
+pub use basis::PLAN_PATH;
 pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
 pub use inline_annotations::InlineAnnotations;
 pub use inline_cause::PodInlineCause;
 pub use mutation::{Mutation, Note, ReactionRight};
 pub use names::{
-    API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, REACTION_RIGHT_ANNOTATION, RUN_VOLUME, SIDECAR,
+    API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, PLAN_VOLUME, REACTION_RIGHT_ANNOTATION,
+    RUN_VOLUME, SIDECAR,
     SYNCED_ANNOTATION, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
 };
 pub use on_change::{OnChange, OnChangeAction};

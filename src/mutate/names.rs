@@ -31,6 +31,10 @@ pub(super) const OWN_VOLUMES: [&str; 6] =
     [RUN_VOLUME, API_VOLUME, INLINE_VOLUME, ENV_VOLUME, ENV_FROM_VOLUME, PROGRAM_VOLUME];
 /// Where the sidecar, and no other container, has it.
 pub(super) const API_DIRECTORY: &str = "/var/run/secrets/keysluice.dev";
+/// Name of the volume with the sidecar's token for the webhook.
+pub const PLAN_VOLUME: &str = "keysluice-plan";
+/// Where the sidecar, and no other container, has it.
+pub(super) const PLAN_DIRECTORY: &str = "/var/run/secrets/keysluice.dev-plan";
 /// Pod annotation: names of the Secrets that its sidecar writes, which the guard reads.
 pub const SYNCED_ANNOTATION: &str = "keysluice.dev/synced-secrets";
 /// Pod annotation: the right that its reaction needs, which the guard reads.

@@ -15,7 +15,7 @@ use super::mutation::{Mutation, Note};
 use super::names::{OWN_VOLUMES, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{position, reaction, reaction_right, resources, secret_objects, synced, user};
+use super::{basis, position, reaction, reaction_right, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -40,7 +40,8 @@ pub(super) fn add(
 ) -> Result<(), Refusal> {
     let volumes = &served.volumes;
     refuse_reserved_names(pod, volumes)?;
-    let mut plan = plan_of(annotations, volumes, token, context.settings.refresh_interval);
+    let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
+    let mut plan = plan_of(annotations, volumes, &token_file, context.settings.refresh_interval);
     let right = reaction_right::of(pod, annotations.on_change.action.as_ref())?;
     if !served.secrets.is_empty() || right.is_some() {
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
@@ -53,7 +54,16 @@ pub(super) fn add(
     let preferred = reaction::preferred_user(pod, annotations);
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
-    let environment = plan::to_variable(&plan);
+    let ends = annotations.mode(volumes) == Mode::Init;
+    if !ends {
+        let made = basis::Made { served, user, token_file: &token_file };
+        plan.source = basis::source(pod, &made, context);
+    }
+    let mut environment = plan::to_variable(&plan);
+    if environment.len() > MAX_PLAN_BYTES && plan.source.take().is_some() {
+        // A Plan that fits without it is not refused for it.
+        environment = plan::to_variable(&plan);
+    }
     if environment.len() > MAX_PLAN_BYTES {
         return Err(Cause::PlanSize { bytes: environment.len(), limit: MAX_PLAN_BYTES }.into());
     }
@@ -76,7 +86,7 @@ pub(super) fn add(
     }));
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
-    let ends = annotations.mode(volumes) == Mode::Init;
+    volume_mounts.extend(plan.source.as_ref().map(|_| basis::mount()));
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let container = SidecarEntry {
@@ -103,6 +113,9 @@ pub(super) fn add(
     }
     if plan.kubernetes.is_some() {
         append(mutation, volume_count, synced::api_volume());
+    }
+    if plan.source.is_some() {
+        append(mutation, volume_count, basis::volume());
     }
     Ok(())
 }
@@ -155,20 +168,20 @@ fn directory(volume: &str) -> String {
     format!("{VOLUMES_DIRECTORY}/{volume}")
 }
 
-fn plan_of(
+/// The Plan of these volumes, with the pod's token at `token_file`.
+pub(super) fn plan_of(
     annotations: &Annotations,
     volumes: &[SecretVolume<'_>],
-    token: Option<&TokenVolume>,
+    token_file: &str,
     default_interval: Duration,
 ) -> Plan {
     let mut plan = plan::empty(annotations.is_bounded());
-    let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
     for volume in volumes {
         let interval = annotations.refresh_interval.or(volume.plan.refresh_interval);
         let target = plan::Target {
             name: volume.name,
             directory: directory(volume.name),
-            token_file: &token_file,
+            token_file,
             refresh_interval: interval.unwrap_or(default_interval),
         };
         plan::add_volume(&mut plan, &volume.plan, target);

@@ -12,6 +12,7 @@ mod class_plan;
 mod document;
 mod doubts;
 mod error;
+mod fingerprint;
 mod hint;
 mod manifest;
 mod object;
@@ -41,6 +42,7 @@ pub use doubts::MAX_WARNINGS;
 pub use error::{
     ClassCause, ClassError, ObjectCause, SecretObjectCause, SelectCause, TemplateCause,
 };
+pub(crate) use fingerprint::hex;
 pub(crate) use object::{encoding, format};
 pub(crate) use parameters::parse_bool;
 pub use refresh_interval::{RefreshInterval, RefreshIntervalError};

@@ -4,6 +4,7 @@
 //! What a class comes to is kept with the class, so it goes when the class changes; how much all
 //! classes of a cluster may keep so is bounded in bytes.
 
+use super::fingerprint;
 use super::{
     ClassError, ClassPlan, Context, FilePlan, ProviderClass, SelectionPlan, TemplatePlan, resolve,
 };
@@ -11,7 +12,7 @@ use crate::heap;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// Different attributes or identities that are remembered of one class.
 const MOST_PLANS: usize = 4;
@@ -90,6 +91,7 @@ pub(crate) struct Memory {
     /// Where they are counted; a class of a manifest keeps its own.
     plans: Option<Arc<Plans>>,
     known: Mutex<Vec<Known>>,
+    fingerprint: OnceLock<String>,
 }
 
 enum Known {
@@ -113,13 +115,19 @@ impl ProviderClass {
         self
     }
 
+    /// Tells this content of the class from every other, in any process; it takes no part in what a
+    /// class is worth, and metadata takes none in it.
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.memory.fingerprint.get_or_init(|| fingerprint::of(self))
+    }
+
     /// As [`resolve`], from memory where the class was resolved so before.
     pub(crate) fn resolved(
         &self,
         attributes: &[(&str, &str)],
         context: &Context<'_>,
     ) -> Result<Arc<ClassPlan>, ClassError> {
-        let settings = fingerprint(context);
+        let settings = of_settings(context);
         let mut known = lock(&self.memory.known);
         let same = |resolved: &Arc<Resolved>| {
             resolved.surroundings.is(context, settings)
@@ -159,7 +167,7 @@ impl ProviderClass {
     }
 }
 
-fn fingerprint(context: &Context<'_>) -> u64 {
+fn of_settings(context: &Context<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (context.clouds, context.limits, context.split_certificates).hash(&mut hasher);
     hasher.finish()
@@ -236,7 +244,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A copy remembers nothing yet.
 impl Clone for Memory {
     fn clone(&self) -> Self {
-        Self { plans: self.plans.clone(), known: Mutex::default() }
+        Self { plans: self.plans.clone(), known: Mutex::default(), fingerprint: OnceLock::new() }
     }
 }
 

@@ -3,6 +3,30 @@
 use keysluice_plan::reasons;
 
 reasons! { SERVER:
+    // What the sidecars of running pods are told that ask for their current Plan.
+    KS511
+        "the keys that verify the tokens of ServiceAccounts are not known"
+        "check that the webhook can read /openid/v1/jwks and /.well-known/openid-configuration \
+         from the API server (the ClusterRole system:service-account-issuer-discovery allows it), \
+         or name the keys with --plan-jwks and --plan-issuer";
+    KS512
+        "the token of the sidecar is not accepted"
+        "see the message; the token must be projected into the pod for the audience keysluice.dev, \
+         and the clocks of the nodes must agree";
+    KS513
+        "the request for a Plan is not valid"
+        "use images of one release for webhook and sidecar";
+    KS514
+        "the edited class needs what a running pod cannot get"
+        "create the pod again: the next pod gets it";
+    KS515
+        "a class that a running pod uses is gone, or is another provider's now"
+        "create the class again, or remove its volume from the pod; the pod keeps its files until \
+         then";
+    KS516
+        "too many requests for Plans at once"
+        "no action is needed for a short time: the sidecar asks again with its next refresh; if it \
+         persists, run more replicas";
     KS701
         "the request is not an AdmissionReview"
         "only the API server calls this path; `keysluice explain -f pod.yaml` shows what the \
@@ -184,4 +208,7 @@ reasons! { SERVER:
     KS753
         "the reaction of a workload's pods cannot work, so it gets no right"
         "correct keysluice.dev/on-change; keysluice explain shows the same error for its pods";
+    KS754
+        "two ports of the webhook are the same"
+        "set livePlans.port of the chart to a port that neither reviews nor probes and metrics use";
 }

@@ -4,9 +4,12 @@ use super::activity::{CONNECTION_BYTES, ConnectionActivity};
 use super::connection::{Connections, Phase};
 use super::handler::Handler;
 use super::limits::Limits;
+use super::pace::Pace;
+use super::service::Service;
 use super::source::Source;
 use super::table::ConnectionTable;
 use crate::cluster::Cluster;
+use crate::metrics::Shed;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -25,12 +28,11 @@ const WAITING: usize = 1024;
 const AT_ONCE: usize = 16;
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Serves on a thread of its own until `stop` resolves and the connections are drained; then the
-/// result resolves. It resolves to an error if the thread panicked.
-///
-/// One thread, because a thread alone never wakes another: on two cores that is worth more reviews
-/// per CPU-second than a second one adds, and one answers tens of thousands of reviews a second.
-/// What else the process does runs elsewhere and cannot delay an answer.
+/// How much the kernel prefers other threads: a sixth of the time of one that competes.
+const NICE: i32 = 10;
+
+/// Serves reviews on a thread of its own until `stop` resolves and the connections are drained;
+/// then the result resolves. It resolves to an error if the thread panicked.
 pub fn spawn<C: Cluster>(
     listener: std::net::TcpListener,
     tls: Arc<rustls::ServerConfig>,
@@ -38,13 +40,35 @@ pub fn spawn<C: Cluster>(
     limits: Limits,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<oneshot::Receiver<()>> {
+    spawn_service(listener, tls, handler, limits, stop)
+}
+
+/// Serves on a thread of its own until `stop` resolves and the connections are drained; then the
+/// result resolves. It resolves to an error if the thread panicked.
+///
+/// One thread, because a thread alone never wakes another: on two cores that is worth more reviews
+/// per CPU-second than a second one adds, and one answers tens of thousands of reviews a second.
+/// What else the process does runs elsewhere and cannot delay an answer.
+pub(super) fn spawn_service<S: Service>(
+    listener: std::net::TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    service: Arc<S>,
+    limits: Limits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<oneshot::Receiver<()>> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (done, ended) = oneshot::channel();
-    std::thread::Builder::new().name("webhook".to_owned()).spawn(move || {
+    let is_second = service.is_second_to_others();
+    let name = if is_second { "plans" } else { "webhook" };
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // On Linux this is the thread's own. Where it fails, nothing that counts changes.
+        if is_second && let Err(error) = rustix::process::nice(NICE) {
+            tracing::debug!(%error, "the thread's priority stays as it is");
+        }
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
-                Ok(listener) => serve(listener, tls, handler, limits, stop).await,
+                Ok(listener) => serve(listener, tls, service, limits, stop).await,
                 Err(error) => return tracing::error!(%error, "the listener cannot be used"),
             }
             // The receiver is gone if the process is being stopped at once.
@@ -54,16 +78,16 @@ pub fn spawn<C: Cluster>(
     Ok(ended)
 }
 
-async fn serve<C: Cluster>(
+async fn serve<S: Service>(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
-    handler: Arc<Handler<C>>,
+    handler: Arc<S>,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
     let (phase, phases) = watch::channel(Phase::Open);
     let table =
-        ConnectionTable::new(limits.connections_bytes, limits.connections, handler.reviews());
+        ConnectionTable::new(limits.connections_bytes, limits.connections, handler.bodies());
     let acceptor = TlsAcceptor::from(tls);
     let shared = Connections {
         acceptor,
@@ -72,6 +96,7 @@ async fn serve<C: Cluster>(
         table: Arc::clone(&table),
         phases,
     };
+    let mut pace = limits.handshakes_per_second.map(Pace::new);
     let mut door = Door { connections: Arc::new(shared), queue: VecDeque::new() };
     let drained = async {
         stop.await;
@@ -83,7 +108,15 @@ async fn serve<C: Cluster>(
         tokio::select! {
             () = &mut drained => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => door.arrived(stream, peer.ip()),
+                Ok((stream, peer)) => {
+                    let admits =
+                        |pace: &mut Pace<IpAddr>| pace.admits(peer.ip(), Instant::now().into_std());
+                    if pace.as_mut().is_none_or(admits) {
+                        door.arrived(stream, peer.ip());
+                    } else {
+                        handler.metrics().shed(Shed::Handshakes);
+                    }
+                }
                 // Out of file descriptors or a connection reset in the queue: the next accept may
                 // succeed.
                 Err(error) => {
@@ -109,8 +142,8 @@ async fn serve<C: Cluster>(
 }
 
 /// Lets connections in, those of the sources that hold least before the others.
-struct Door<C> {
-    connections: Arc<Connections<C>>,
+struct Door<S> {
+    connections: Arc<Connections<S>>,
     queue: VecDeque<Waiting>,
 }
 
@@ -121,7 +154,7 @@ struct Waiting {
     since: Instant,
 }
 
-impl<C: Cluster> Door<C> {
+impl<S: Service> Door<S> {
     fn arrived(&mut self, stream: TcpStream, address: IpAddr) {
         let table = &self.connections.table;
         let source = table.source(address);

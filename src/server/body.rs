@@ -16,8 +16,8 @@ const DISCARD: Duration = Duration::from_secs(1);
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    #[error("the body is larger than {BODY_LIMIT_BYTES} bytes")]
-    TooLarge,
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { limit: usize },
     #[error("the body broke off: {0}")]
     Broken(#[from] hyper::Error),
     #[error("the body did not arrive in time")]
@@ -26,16 +26,17 @@ pub(super) enum BodyError {
     NoRoom,
 }
 
-/// Reads it; the room it takes is the guard's.
+/// Reads it, as far as the limit in bytes; the room it takes is the guard's.
 pub(super) async fn read(
     body: &mut Incoming,
     guard: &mut InFlightGuard,
     deadline: Duration,
+    limit: usize,
 ) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > BODY_LIMIT_BYTES as u64 {
-        return Err(BodyError::TooLarge);
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyError::TooLarge { limit });
     }
-    let whole = collect(body, guard);
+    let whole = collect(body, guard, limit);
     tokio::time::timeout(deadline, whole).await.unwrap_or(Err(BodyError::Late))
 }
 
@@ -55,14 +56,18 @@ pub(super) async fn discard(body: &mut Incoming) {
     let _ = tokio::time::timeout(DISCARD, all).await;
 }
 
-async fn collect(body: &mut Incoming, guard: &mut InFlightGuard) -> Result<Bytes, BodyError> {
+async fn collect(
+    body: &mut Incoming,
+    guard: &mut InFlightGuard,
+    limit: usize,
+) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         let length = whole.len() + data.len();
-        if length > BODY_LIMIT_BYTES {
-            return Err(BodyError::TooLarge);
+        if length > limit {
+            return Err(BodyError::TooLarge { limit });
         }
         if whole.is_empty() && announced == Some(data.len()) {
             return if guard.take(data.len()) { Ok(data) } else { Err(BodyError::NoRoom) };
@@ -70,7 +75,7 @@ async fn collect(body: &mut Incoming, guard: &mut InFlightGuard) -> Result<Bytes
         if length > whole.capacity() {
             // An ordinary review is read into one allocation, and nobody gets megabytes for a first
             // byte. What is merely announced takes none.
-            let capacity = announced.unwrap_or(BODY_LIMIT_BYTES).min(4 * length).max(length);
+            let capacity = announced.unwrap_or(limit).min(4 * length).max(length);
             if !guard.take(capacity - whole.capacity()) {
                 return Err(BodyError::NoRoom);
             }

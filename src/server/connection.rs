@@ -2,13 +2,12 @@
 //! drains.
 
 use super::activity::ConnectionActivity;
-use super::handler::Handler;
 use super::idle_timeout::{Activity, IdleTimeout};
 use super::in_flight::InFlightGuard;
 use super::limits::Limits;
 use super::read_ahead::ReadAhead;
+use super::service::Service;
 use super::table::{ConnectionTable, GRACE};
-use crate::cluster::Cluster;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -43,15 +42,15 @@ pub(super) enum Phase {
 }
 
 /// What connections share.
-pub(super) struct Connections<C> {
+pub(super) struct Connections<S> {
     pub(super) acceptor: TlsAcceptor,
-    pub(super) handler: Arc<Handler<C>>,
+    pub(super) handler: Arc<S>,
     pub(super) limits: Limits,
     pub(super) table: Arc<ConnectionTable>,
     pub(super) phases: watch::Receiver<Phase>,
 }
 
-impl<C: Cluster> Connections<C> {
+impl<S: Service> Connections<S> {
     /// Serves one connection to its end, or until it is to leave and has finished what it began.
     pub(super) async fn serve(
         self: Arc<Self>,

@@ -1,11 +1,12 @@
 //! One request: method, path, body, decision, log line.
 
-use super::body::{self, BodyError};
+use super::body::{self, BODY_LIMIT_BYTES, BodyError};
 use super::budget::{ByteBudget, LookupBudget};
 use super::in_flight::{Asked, InFlightGuard};
 use super::limits::Load;
 use super::paths::Paths;
 use super::refusal::Refusal;
+use super::service::{Delivery, Service};
 use super::turns::Turns;
 use crate::bounded::shortened;
 use crate::cluster::Cluster;
@@ -64,9 +65,9 @@ impl<C: Cluster> Handler<C> {
         Self { paths, ..self }
     }
 
-    /// What reviews take.
-    pub(super) fn reviews(&self) -> Arc<ByteBudget> {
-        Arc::clone(&self.reviews)
+    /// What the operator decided.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// From now on every answer asks the client to close its connection.
@@ -89,58 +90,6 @@ impl<C: Cluster> Handler<C> {
         &self.metrics
     }
 
-    /// Answers one request; never fails, never panics.
-    pub(super) async fn handle(
-        &self,
-        request: Request<Incoming>,
-        mut guard: InFlightGuard,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let (head, mut body) = request.into_parts();
-        let is_http1 = head.version < Version::HTTP_2;
-        let checked = self.check(&head).await.map(|()| Box::<str>::from(head.uri.path()));
-        // A head may have 16 KiB; nothing else of it is needed any more.
-        drop(head);
-        let answer = async { self.answer(&mut body, &mut guard, checked?).await };
-        let caught = AssertUnwindSafe(answer).catch_unwind().await;
-        let answered = caught.unwrap_or_else(|_| {
-            self.metrics.panics.inc();
-            Err(Refusal::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                None,
-                "the request made us panic; this is a bug",
-            ))
-        });
-        let (status, bytes) = match answered {
-            Ok(bytes) => (StatusCode::OK, bytes),
-            Err(refusal) => {
-                self.metrics.refused(refusal.status.as_u16(), refusal.code());
-                guard.refuse();
-                guard.give_back();
-                if is_http1 && refusal.leaves_body() {
-                    body::discard(&mut body).await;
-                }
-                (refusal.status, refusal.tell())
-            }
-        };
-        guard.answer();
-        let is_draining = self.is_draining();
-        if is_draining {
-            guard.activity.answered_while_draining.store(true, Ordering::Relaxed);
-        }
-        let mut response =
-            Response::new(Full::new(Bytes::from_owner(Delivery { bytes, _ticket: guard })));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if is_draining && is_http1 {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(response)
-    }
-
     /// Whether the request is one that may hold a review.
     async fn check(&self, head: &Parts) -> Result<(), Refusal> {
         let path = head.uri.path();
@@ -158,7 +107,7 @@ impl<C: Cluster> Handler<C> {
         guard: &mut InFlightGuard,
         path: Box<str>,
     ) -> Result<Vec<u8>, Refusal> {
-        match body::read(body, guard, self.load.body_time).await {
+        match body::read(body, guard, self.load.body_time, BODY_LIMIT_BYTES).await {
             Ok(body) => self.review(body, guard, path).await,
             // The API server repeats the call after a 429 with Retry-After, whether the body was
             // read or not.
@@ -170,7 +119,7 @@ impl<C: Cluster> Handler<C> {
                     "too many requests at once",
                 ))
             }
-            Err(error @ BodyError::TooLarge) => {
+            Err(error @ BodyError::TooLarge { .. }) => {
                 Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Some(reason::KS702), error))
             }
             Err(error @ BodyError::Broken(_)) => {
@@ -209,15 +158,72 @@ impl<C: Cluster> Handler<C> {
     }
 }
 
-/// An answer that is dropped when its last byte has left.
-struct Delivery {
-    bytes: Vec<u8>,
-    _ticket: InFlightGuard,
-}
+impl<C: Cluster> Service for Handler<C> {
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
 
-impl AsRef<[u8]> for Delivery {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+    fn bodies(&self) -> Arc<ByteBudget> {
+        Arc::clone(&self.reviews)
+    }
+
+    fn start_draining(&self) {
+        self.start_draining();
+    }
+
+    fn is_second_to_others(&self) -> bool {
+        false
+    }
+
+    /// Answers one request; never fails, never panics.
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        mut guard: InFlightGuard,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, mut body) = request.into_parts();
+        let is_http1 = head.version < Version::HTTP_2;
+        let checked = self.check(&head).await.map(|()| Box::<str>::from(head.uri.path()));
+        // A head may have 16 KiB; nothing else of it is needed any more.
+        drop(head);
+        let answer = async { self.answer(&mut body, &mut guard, checked?).await };
+        let caught = AssertUnwindSafe(answer).catch_unwind().await;
+        let answered = caught.unwrap_or_else(|_| {
+            self.metrics.panics.inc();
+            Err(Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                None,
+                "the request made us panic; this is a bug",
+            ))
+        });
+        let (status, bytes) = match answered {
+            Ok(bytes) => (StatusCode::OK, bytes),
+            Err(refusal) => {
+                self.metrics.refused(refusal.status.as_u16(), refusal.code());
+                guard.refuse();
+                guard.give_back();
+                if is_http1 && refusal.leaves_body() {
+                    body::discard(&mut body).await;
+                }
+                (refusal.status, refusal.tell())
+            }
+        };
+        guard.answer();
+        let is_draining = self.is_draining();
+        if is_draining {
+            guard.activity.answered_while_draining.store(true, Ordering::Relaxed);
+        }
+        let mut response = Response::new(Full::new(Delivery::of(bytes, guard)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if is_draining && is_http1 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Limits {
     /// How long a request may take until its answer has left, and so how long a draining server
     /// waits for those in flight.
     pub finish: Duration,
+    /// New connections in a second, and an eighth of them of one source; `None` takes all.
+    pub handshakes_per_second: Option<u32>,
 }
 
 impl Default for Limits {
@@ -43,6 +45,7 @@ impl Limits {
             idle: Duration::from_secs(180),
             drain: Duration::from_secs(10),
             finish: Duration::from_secs(15),
+            handshakes_per_second: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::tls::CertificateSlot;
 use crate::metrics::{CertificateChange, Metrics};
 use crate::reason::KS707;
+use crate::settings::Authorities;
 use keysluice_certs::{
     AnsweredPaths, BundleStore, Clock, Event, Moment, Outputs, Pair, Rotator, SecretStore,
     SystemClock,
@@ -20,11 +21,16 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 pub async fn rotate<S: SecretStore, B: BundleStore, C: Clock>(
     rotator: Rotator<S, B, C>,
     slot: Arc<CertificateSlot>,
+    authorities: Authorities,
     paths: watch::Sender<AnsweredPaths>,
     metrics: Arc<Metrics>,
 ) -> Infallible {
     let (send, leaf) = watch::channel(None::<Arc<Pair>>);
     let observe = |event| {
+        if let Event::Trusting { authorities: pem } = event {
+            // Not a change of what is served: sidecars are told of it.
+            return authorities.store(pem);
+        }
         if let Event::Serving { leaf_not_after, authority_not_after } = &event
             && let Some(pair) = leaf.borrow().as_deref()
         {
@@ -50,6 +56,7 @@ fn tell(event: Event, metrics: &Metrics) {
         Event::PublishedPath => CertificateChange::PathPublished,
         Event::Overtaken { .. } => CertificateChange::Overtaken,
         Event::Failed { .. } | Event::CannotMake { .. } => CertificateChange::Failed,
+        Event::Trusting { .. } => return,
     };
     metrics.certificate_change(change);
     match event {
@@ -66,6 +73,7 @@ fn tell(event: Event, metrics: &Metrics) {
         Event::Failed { store, error } => {
             tracing::warn!(%store, %error, "{KS707} certificates not up to date");
         }
+        Event::Trusting { .. } => {}
         Event::CannotMake { error } => {
             tracing::error!(%error, "{KS707} no certificate can be made");
         }

@@ -2,6 +2,7 @@
 
 use super::budget::{ByteBudget, has_room};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -15,6 +16,7 @@ pub(super) trait MakeRoom: fmt::Debug + Send + Sync {
 /// one source.)
 #[derive(Debug)]
 pub(super) struct Source {
+    address: IpAddr,
     table: Weak<dyn MakeRoom>,
     connections: Arc<ByteBudget>,
     pub(super) reviews: Arc<ByteBudget>,
@@ -28,12 +30,14 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(
+        address: IpAddr,
         table: Weak<dyn MakeRoom>,
         connections: Arc<ByteBudget>,
         reviews: Arc<ByteBudget>,
     ) -> Self {
         let zero = || AtomicUsize::new(0);
         Self {
+            address,
             table,
             connections,
             reviews,
@@ -41,6 +45,11 @@ impl Source {
             review_bytes: zero(),
             handshakes: zero(),
         }
+    }
+
+    /// The address, or the network.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Takes room for bytes of reviews; whether there was any. They count as taken all the same,
@@ -87,7 +96,7 @@ impl Source {
         impl MakeRoom for Nothing {
             fn make_room(&self) {}
         }
-        Self::new(Weak::<Nothing>::new(), connections, reviews)
+        Self::new(IpAddr::from([127, 0, 0, 1]), Weak::<Nothing>::new(), connections, reviews)
     }
 }
 

@@ -141,6 +141,7 @@ impl ConnectionTable {
         }
         members.sources.retain(|_, source| source.strong_count() > 0);
         let source = Source::new(
+            key,
             Arc::downgrade(self) as Weak<dyn MakeRoom>,
             Arc::clone(&self.pool),
             Arc::clone(&self.reviews),

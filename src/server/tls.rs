@@ -5,6 +5,7 @@ use super::client_ca::ClientAuthorities;
 pub use super::tls_error::TlsError;
 use super::tls_error::provider;
 use crate::metrics::{CertificateChange, Metrics};
+use crate::settings::Authorities;
 use arc_swap::ArcSwapOption;
 use keysluice_certs::{
     Certificate, CertificateAuthority, FilesError, Pair, PairFiles, SystemClock,
@@ -135,6 +136,7 @@ pub async fn follow(
     directory: PathBuf,
     interval: Duration,
     slot: Arc<CertificateSlot>,
+    authorities: Authorities,
     metrics: Arc<Metrics>,
 ) {
     let serve = |polled: Result<&Arc<Pair>, FilesError>| {
@@ -142,6 +144,7 @@ pub async fn follow(
             let leaf = pair.leaf();
             slot.store(leaf.chain.clone(), leaf.key.clone_key())
                 .map_err(|error| error.to_string())?;
+            authorities.store(authorities_of(&directory));
             Ok(pair.certificate().not_after())
         });
         match stored {
@@ -160,6 +163,13 @@ pub async fn follow(
     let never =
         PairFiles::new(&directory).run(SystemClock::default(), interval, &served, serve).await;
     match never {}
+}
+
+/// `ca.crt` beside the pair, as cert-manager writes it; empty where there is none.
+pub fn authorities_of(directory: &Path) -> String {
+    let path = directory.join("ca.crt");
+    let is_good = certificates(&path).is_ok_and(|certificates| !certificates.is_empty());
+    is_good.then(|| std::fs::read_to_string(path).ok()).flatten().unwrap_or_default()
 }
 
 /// A fresh leaf of a fresh CA for `names`; also the CA's PEM, for `caBundle`.
@@ -229,6 +239,7 @@ mod tests {
             directory.path().to_owned(),
             interval,
             Arc::clone(&slot),
+            Authorities::default(),
             Arc::clone(&metrics),
         ));
         until_served(&slot, &first).await;

@@ -1,7 +1,9 @@
 //! What the operator decided once, for every pod.
 
+mod live_plans;
 mod token_endpoint;
 
+pub use live_plans::{Authorities, LivePlans, PLAN_AUDIENCE};
 pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 
 use crate::cloud::{Cloud, Clouds};
@@ -38,6 +40,8 @@ pub struct Settings {
     pub split_certificates: bool,
     /// Vaults and tenants a class may name.
     pub limits: Allowlist,
+    /// Where sidecars ask for their current Plan; `None` where they do not.
+    pub live_plans: Option<LivePlans>,
 }
 
 impl Settings {
@@ -66,6 +70,7 @@ impl Settings {
             refresh_interval: Self::DEFAULT_REFRESH_INTERVAL,
             split_certificates: false,
             limits: Allowlist::default(),
+            live_plans: None,
         }
     }
 }

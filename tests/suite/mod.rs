@@ -3,5 +3,6 @@ mod chart;
 mod cluster;
 mod conformance;
 mod house;
+mod plans;
 mod server;
 mod support;

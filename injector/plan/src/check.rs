@@ -79,6 +79,7 @@ impl Plan {
             })?;
         }
         self.check_secrets()?;
+        self.check_source()?;
         self.check_reaction()
     }
 
@@ -211,6 +212,12 @@ pub enum PlanError {
     Secret {
         /// Its name.
         name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A source that cannot be asked, or an update that the pod cannot follow.
+    #[error("source: {problem}")]
+    Update {
         /// What is wrong with it.
         problem: String,
     },

@@ -15,6 +15,7 @@ mod names;
 mod plan;
 mod reaction;
 pub mod reason;
+mod source;
 mod template;
 mod variable;
 mod vault_url;
@@ -41,6 +42,7 @@ pub use reaction::{
     CONTAINER_ENV, ROLLOUT_ANNOTATION, Reaction, ReactionAction, ReactionSignal, WorkloadReference,
     WorkloadResource, is_loopback_url,
 };
+pub use source::{MAX_UPDATE_BYTES, PlanProblem, PlanRequest, PlanUpdate, Source};
 pub use template::{
     FILTERS, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem, Template,
     TemplateError, TemplateProblem, Text,

@@ -1,7 +1,7 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
 use crate::{
-    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath,
+    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath, Source,
     SyncedSecret, Template, VariableName, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub struct Plan {
     /// start with `exec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program_directory: Option<String>,
+    /// Where a running pod asks for its current Plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
 }
 
 fn default_run_directory() -> String {

@@ -337,6 +337,25 @@ reasons! { INJECTOR:
         "when the newest vault object was updated is not known yet"
         "no action is needed for a short time; if it persists, see keysluice-injector status for \
          the object that cannot be fetched";
+    KS661
+        "the webhook cannot be asked for the current Plan"
+        "no action is needed for a short time: the last Plan stays in force and the sidecar asks \
+         again; if it persists, check that the webhook's port for Plans (9444) can be reached from \
+         the pod, also past NetworkPolicies and a mesh";
+    KS662
+        "the webhook refuses to give the current Plan"
+        "see the message, which has the webhook's own code; the last Plan stays in force";
+    KS663
+        "a class was edited, and the edit takes no effect on this pod"
+        "see the message: correct the class, or create the pod again where the edit needs what a \
+         running pod cannot get; the last Plan stays in force";
+    KS664
+        "the webhook's answer is not a Plan that this sidecar can follow"
+        "use images of one release for webhook and sidecar; the last Plan stays in force";
+    KS665
+        "the token for the webhook cannot be read, or its certificate authorities cannot be used"
+        "mount the volume keysluice-plan in the sidecar as the webhook does; the last Plan stays \
+         in force";
     KS681
         "a template cannot be filled from the files of its volume; its last file stays"
         "see the message: a file that is missing needs `is defined` or default(\"\"), a value that \

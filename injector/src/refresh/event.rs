@@ -5,7 +5,8 @@ use crate::fault::Fault;
 use crate::fetch::Progress;
 use crate::react::Attempt;
 use crate::sync::Synced;
-use keysluice_plan::RelativePath;
+use keysluice_plan::{Plan, RelativePath};
+use std::sync::Arc;
 
 /// What happened.
 #[derive(Debug)]
@@ -39,6 +40,11 @@ pub(crate) enum Event {
         /// What was done.
         result: Result<Synced, Fault>,
     },
+    /// The webhook was asked for the current Plan: whether the one in force is it.
+    PlanAnswered(Result<(), Fault>),
+    /// From now on this Plan is in force, which has the same volumes. Only while the machine is
+    /// quiet.
+    PlanChanged(Arc<Plan>),
     /// The application was told of changed files: what was done.
     Reacted(Result<String, Fault>),
 }

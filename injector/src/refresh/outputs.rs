@@ -3,6 +3,7 @@
 
 mod certificates;
 
+use super::replan::Origin;
 use crate::content::{Content, Output};
 use crate::fault::{Class, Fault, FaultKind};
 use crate::fetch::ItemUpdate;
@@ -105,6 +106,32 @@ impl Outputs {
             },
             complete,
         )
+    }
+
+    /// Of no volume.
+    pub(super) fn none() -> Self {
+        Self { items: Vec::new(), certificates: Vec::new() }
+    }
+
+    /// The same for other items of the volume: for each the one it was before. A file that stands
+    /// where a new item writes stays until that has fetched its own.
+    pub(super) fn replanned(self, volume: &Volume, same: &[Option<usize>]) -> (Self, Vec<Origin>) {
+        let mut before: Vec<_> = self.items.into_iter().map(Some).collect();
+        let mut items: Vec<Option<ItemOutput>> =
+            same.iter().map(|known| before.get_mut((*known)?).and_then(Option::take)).collect();
+        let rest = before.into_iter().flatten().flat_map(|output| output.standing);
+        let (others, _) = Self::of(volume, &rest.collect());
+        let mut origins = Vec::new();
+        for ((item, other), known) in items.iter_mut().zip(others.items).zip(same) {
+            origins.push(match known {
+                Some(index) if item.is_some() => Origin::Same(*index),
+                _ if other.standing.is_empty() => Origin::New,
+                _ => Origin::Stands,
+            });
+            item.get_or_insert(other);
+        }
+        let items = items.into_iter().flatten().collect();
+        (Self { items, certificates: certificates::groups(volume) }, origins)
     }
 
     /// Takes what was fetched for an item; answers with the worst that some of its objects failed

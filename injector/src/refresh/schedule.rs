@@ -9,6 +9,7 @@ mod volume_state;
 
 pub use event::{Action, Event, Outcome, Swap};
 
+use super::replan::Origin;
 use crate::backoff::{self, Jitter};
 use crate::clock::Time;
 use crate::fault::Class;
@@ -138,6 +139,23 @@ impl Schedule {
             .chain(deadline)
             .min()
             .filter(|_| !self.over)
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.volumes.iter().all(VolumeState::is_idle)
+    }
+
+    /// The files of a volume are others: with `is_less` some are gone, or have another mode.
+    pub(super) fn replan(
+        &mut self,
+        volume: usize,
+        origins: &[Origin],
+        interval: Duration,
+        is_less: bool,
+        now: Time,
+    ) {
+        self.volumes[volume].replan(origins, interval, is_less, now);
     }
 
     fn fetched(

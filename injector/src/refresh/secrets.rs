@@ -16,6 +16,8 @@ use std::time::Duration;
 const INTERVALS: u32 = 5;
 /// or this time if that is shorter, but not before one interval is over.
 const LONGEST_CHECK: Duration = Duration::from_secs(300);
+/// By then the new files of an edited class have been fetched, or cannot be.
+const UNTIL_FETCHED: Duration = Duration::from_secs(5);
 
 /// All Secrets, by their index in the Plan.
 #[derive(Debug)]
@@ -42,27 +44,31 @@ struct Row {
 impl Secrets {
     /// None was made.
     pub(super) fn new(plan: &Plan, settings: &Settings, now: Time) -> Self {
-        let rows = plan.secrets.iter().map(|secret| {
-            let uses = |name: &str| secret.data.iter().any(|key| key.volume == name);
-            let volumes = plan.volumes.iter().enumerate().filter(|(_, volume)| uses(&volume.name));
-            let seconds = volumes.clone().map(|(_, volume)| volume.refresh_interval_seconds).min();
-            // A Plan without volumes makes no Secret.
-            let interval = Duration::from_secs(seconds.unwrap_or(1));
-            Row {
-                volumes: volumes.map(|(index, _)| index).collect(),
-                interval,
-                done: false,
-                in_flight: false,
-                due_at: None,
-                failures: 0,
-                looked_at: None,
-            }
-        });
         Self {
-            rows: rows.collect(),
+            rows: rows(plan),
             jitter: Jitter::new(settings.seed.wrapping_add(1)),
             has_driver: plan.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.has_driver),
             deadline: settings.start_timeout.map(|timeout| now + timeout),
+        }
+    }
+
+    /// Whether none is being made.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.rows.iter().all(|row| !row.in_flight)
+    }
+
+    /// The Secrets of another Plan: for each the one it was before, and whether it is the same. One
+    /// that is not is made anew; where its files are new too, when they are there.
+    pub(super) fn replan(&mut self, plan: &Plan, origins: &[(Option<usize>, bool)], now: Time) {
+        let rows = std::mem::replace(&mut self.rows, rows(plan));
+        for (row, (index, is_same)) in self.rows.iter_mut().zip(origins) {
+            let Some(known) = index.and_then(|index| rows.get(index)) else { continue };
+            row.done = known.done;
+            (row.due_at, row.failures) = (known.due_at, known.failures);
+            row.looked_at = known.looked_at.filter(|_| *is_same);
+            if !is_same && row.due_at.is_none() {
+                row.due_at = Some(now + UNTIL_FETCHED);
+            }
         }
     }
 
@@ -166,6 +172,27 @@ impl Secrets {
         let deadline = self.deadline.filter(|_| is_waiting && !self.are_done());
         due.chain(deadline).min()
     }
+}
+
+/// None of them made.
+fn rows(plan: &Plan) -> Vec<Row> {
+    let rows = plan.secrets.iter().map(|secret| {
+        let uses = |name: &str| secret.data.iter().any(|key| key.volume == name);
+        let volumes = plan.volumes.iter().enumerate().filter(|(_, volume)| uses(&volume.name));
+        let seconds = volumes.clone().map(|(_, volume)| volume.refresh_interval_seconds).min();
+        // A Plan without volumes makes no Secret.
+        let interval = Duration::from_secs(seconds.unwrap_or(1));
+        Row {
+            volumes: volumes.map(|(index, _)| index).collect(),
+            interval,
+            done: false,
+            in_flight: false,
+            due_at: None,
+            failures: 0,
+            looked_at: None,
+        }
+    });
+    rows.collect()
 }
 
 #[cfg(test)]

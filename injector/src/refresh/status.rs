@@ -4,13 +4,14 @@
 mod newest;
 mod secrets;
 
+use super::replan::Origin;
 use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::Item;
 use crate::redact::redact;
 use crate::report::{ErrorReport, FileReport, OutputReport, Report, VolumeReport};
 use keysluice_plan::{Plan, RelativePath};
-use secrets::{ReactionRow, SecretRows};
+use secrets::{PlanRow, ReactionRow, SecretRows};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub struct Status {
     volumes: Vec<VolumeRow>,
     secrets: SecretRows,
     reaction: ReactionRow,
+    current: PlanRow,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -79,7 +81,34 @@ impl Status {
         };
         let volumes = plan.volumes.iter().map(row).collect();
         let secrets = SecretRows::new(plan.secrets.len());
-        Self { secrets, reaction: ReactionRow::default(), plan, volumes }
+        let (reaction, current) = (ReactionRow::default(), PlanRow::default());
+        Self { plan, volumes, secrets, reaction, current }
+    }
+
+    /// The items of a volume are others.
+    pub(super) fn replan_volume(&mut self, volume: usize, origins: &[Origin]) {
+        let row = &mut self.volumes[volume];
+        let item = |origin: &Origin| match origin {
+            Origin::Same(index) => row.items[*index].clone(),
+            Origin::Stands | Origin::New => ItemRow::default(),
+        };
+        row.items = origins.iter().map(item).collect();
+    }
+
+    /// Another Plan, after [`Status::replan_volume`] for each of its volumes.
+    pub(super) fn replan(&mut self, plan: Arc<Plan>, secrets: &[(Option<usize>, bool)]) {
+        self.plan = plan;
+        self.secrets.replan(secrets);
+    }
+
+    /// The Plan in force is the current one; whether it was not before.
+    pub fn plan_current(&mut self, at: Time) -> bool {
+        self.current.current(at)
+    }
+
+    /// The current Plan cannot be had or followed; whether that is news.
+    pub fn plan_failed(&mut self, fault: &Fault, at: Time) -> bool {
+        self.current.failed(fault, at)
     }
 
     /// A generation is visible that has what was fetched for these items; a template may have
@@ -234,6 +263,7 @@ impl Status {
             .collect();
         let secrets = self.secrets.report(&self.plan.secrets, now);
         let reaction = self.plan.reaction.as_ref().map(|_| self.reaction.report(now));
+        let plan = self.plan.source.as_ref().map(|_| self.current.report(now));
         let failing = volumes
             .iter()
             .flat_map(|volume| &volume.files)
@@ -241,9 +271,10 @@ impl Status {
             .count()
             + volumes.iter().filter(|volume| volume.error.is_some()).count()
             + secrets.iter().filter(|secret| secret.error.is_some()).count()
-            + usize::from(reaction.as_ref().is_some_and(|reaction| reaction.error.is_some()));
+            + usize::from(reaction.as_ref().is_some_and(|reaction| reaction.error.is_some()))
+            + usize::from(plan.as_ref().is_some_and(|plan| plan.error.is_some()));
         let version = env!("CARGO_PKG_VERSION").into();
-        let report = Report { ready, version, failing, volumes, secrets, reaction };
+        let report = Report { ready, version, failing, volumes, secrets, reaction, plan };
         serde_json::to_string(&report).unwrap_or_default()
     }
 }

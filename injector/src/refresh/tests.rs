@@ -1,5 +1,8 @@
 //! The machine under a simulated clock: no test sleeps.
 
+#[path = "replan_tests.rs"]
+mod replan;
+
 use super::rounds::{QUIET, SILENCE};
 use super::*;
 use crate::content::{Content, Fetched, Output};

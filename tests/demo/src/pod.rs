@@ -17,6 +17,8 @@ use tokio::process::Command;
 
 /// Audience of a token for the API server.
 const API_AUDIENCE: &str = "https://kubernetes.default.svc";
+/// Audience of a token for the webhook.
+const PLAN_AUDIENCE: &str = "keysluice.dev";
 /// The uid of each pod.
 const UID: &str = "f3b1c2d4-0000-4000-8000-000000000001";
 
@@ -101,7 +103,7 @@ impl Pod {
                     );
                     let file = place.join(self::text(token, "path"));
                     project(&file, &text)?;
-                    if audience.is_some() {
+                    if audience.is_some_and(|audience| audience != PLAN_AUDIENCE) {
                         token_file = Some(file);
                     }
                 }

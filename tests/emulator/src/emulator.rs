@@ -131,6 +131,11 @@ impl Emulator {
         )
     }
 
+    /// The JSON Web Key Set of the cluster whose tokens it mints.
+    pub fn jwks(&self) -> String {
+        serde_json::to_string(&self.shared.lock().keys.issuer.jwks()).unwrap_or_default()
+    }
+
     /// A token with these claims, good or bad.
     #[expect(
         clippy::needless_pass_by_value,

@@ -29,6 +29,8 @@ fn values_that_cannot_work_are_refused_in_words() {
             "are both set; hint: keep one",
         ),
         (&["--set", "clientCA.configMap=a,clientCA.secret=b"], "are both set; hint: keep one"),
+        (&["--set", "livePlans.port=9443"], "KS754 livePlans.port 9443 is also the port of"),
+        (&["--set", "livePlans.port=9440"], "KS754 livePlans.port 9440 is also the port of"),
         (&["--set", "clientCA.key=a/b"], "/clientCA/key"),
         (&["--set", "replicaCont=3"], "additional properties 'replicaCont' not allowed"),
         (&["--set", "webhook.failurePolicy=fail"], "must be one of 'Fail', 'Ignore'"),

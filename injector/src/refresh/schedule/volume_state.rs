@@ -1,6 +1,6 @@
 //! One volume within the machine: what is due, and what may be committed.
 
-use super::{Action, VolumeSpec};
+use super::{Action, Origin, VolumeSpec};
 use crate::backoff::{self, Jitter, Stage};
 use crate::clock::Time;
 use crate::fault::Class;
@@ -91,6 +91,37 @@ impl VolumeState {
             removals: Vec::new(),
             removal_failures: 0,
         }
+    }
+
+    /// What is new is fetched at once. What is gone goes with the files that replace it: at once
+    /// only where nothing does. A new file that cannot be had does not hold up the others.
+    pub(super) fn replan(
+        &mut self,
+        origins: &[Origin],
+        interval: Duration,
+        is_less: bool,
+        now: Time,
+    ) {
+        let new = |present| FileState { present, retry_at: Some(now), ..FileState::default() };
+        let files = origins.iter().map(|origin| match origin {
+            Origin::Same(index) => self.files[*index].clone(),
+            Origin::Stands | Origin::New => new(self.ready),
+        });
+        let files: Vec<_> = files.collect();
+        let is_more = origins.iter().any(|origin| !matches!(origin, Origin::Same(_)));
+        if is_less && self.ready {
+            self.dirty = true;
+            self.commit_at = if is_more { self.commit_at } else { Some(now) };
+        } else if files.is_empty() {
+            (self.dirty, self.commit_at) = (true, Some(now));
+        }
+        self.next_refresh = match self.next_refresh {
+            _ if files.is_empty() => None,
+            Some(at) if interval >= self.interval => Some(at),
+            Some(at) => Some(at.min(now + interval)),
+            None => Some(now),
+        };
+        (self.files, self.interval) = (files, interval);
     }
 
     pub(super) fn stage(&self) -> Stage {

@@ -1,9 +1,9 @@
-//! What is known of every Secret, and of the reaction.
+//! What is known of every Secret, of the reaction, and of the current Plan.
 
 use super::{Problem, error_report, note};
 use crate::clock::Time;
 use crate::fault::Fault;
-use crate::report::{ReactionReport, SecretReport};
+use crate::report::{PlanReport, ReactionReport, SecretReport};
 use keysluice_plan::SyncedSecret;
 
 /// The table, one row per Secret of the Plan.
@@ -20,6 +20,14 @@ struct Row {
 impl SecretRows {
     pub(super) fn new(count: usize) -> Self {
         Self(vec![Row::default(); count])
+    }
+
+    /// Those of another Plan: for each the one it was before.
+    pub(super) fn replan(&mut self, origins: &[(Option<usize>, bool)]) {
+        let row = |(index, _): &(Option<usize>, bool)| {
+            index.and_then(|index| self.0.get(index).cloned()).unwrap_or_default()
+        };
+        self.0 = origins.iter().map(row).collect();
     }
 
     /// It is as it should be; whether it failed before.
@@ -77,6 +85,36 @@ impl ReactionRow {
         ReactionReport {
             count: self.count,
             age_seconds: self.done_at.map(|at| now.saturating_sub(at).as_secs()),
+            error: self.problem.as_ref().map(|problem| error_report(problem, now)),
+        }
+    }
+}
+
+/// What is known of the current Plan.
+#[derive(Debug, Default)]
+pub(super) struct PlanRow {
+    /// When the webhook gave its last answer.
+    answered_at: Option<Time>,
+    problem: Option<Problem>,
+}
+
+impl PlanRow {
+    /// The Plan in force is the current one; whether it was not before.
+    pub(super) fn current(&mut self, at: Time) -> bool {
+        self.answered_at = Some(at);
+        self.problem.take().is_some()
+    }
+
+    /// It may not be; whether that is news. Each problem of a class is one of its own.
+    pub(super) fn failed(&mut self, fault: &Fault, at: Time) -> bool {
+        let is_other =
+            self.problem.as_ref().is_some_and(|known| known.fault.message != fault.message);
+        note(&mut self.problem, fault, at) || is_other
+    }
+
+    pub(super) fn report(&self, now: Time) -> PlanReport<'_> {
+        PlanReport {
+            age_seconds: self.answered_at.map(|at| now.saturating_sub(at).as_secs()),
             error: self.problem.as_ref().map(|problem| error_report(problem, now)),
         }
     }

@@ -12,6 +12,7 @@ mod guard;
 mod helm;
 mod node;
 mod paths;
+mod plan_guard;
 mod pods;
 mod reaction_rights;
 mod reactions_guard;

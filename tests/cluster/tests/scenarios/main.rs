@@ -21,6 +21,7 @@ mod guides;
 mod inline;
 mod kills;
 mod leftovers;
+mod live_plans;
 mod memory;
 mod order;
 mod other_webhook;
@@ -188,6 +189,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 pipeline::ALL,
                 reactions::ALL,
                 replacements::ALL,
+                live_plans::ALL,
                 pages::ALL,
             ]
         };
@@ -218,6 +220,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 gate_cost::ALL,
                 replacements::ALONE,
                 kills::ALL,
+                live_plans::ALONE,
                 upheaval::ALL,
                 rolling::ALL,
                 memory::ALL,

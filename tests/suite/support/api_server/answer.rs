@@ -63,7 +63,13 @@ pub(super) async fn answer(
             return Ok(status(401, "Unauthorized"));
         }
     }
-    let Some(resource) = resource else { return Ok(status(404, "no such path")) };
+    let Some(resource) = resource else {
+        let document = shared.lock().unwrap().documents.get(uri.path()).cloned();
+        return Ok(match document {
+            Some(document) => text(200, &document),
+            None => status(404, "no such path"),
+        });
+    };
     if request.method() != Method::GET {
         let fault = shared.lock().unwrap().next_fault(resource);
         if let Some(Fault::Status(code)) = fault {

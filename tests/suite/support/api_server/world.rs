@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) write_delay: Duration,
     /// The entry of the webhook configuration that a policy keeps at `Ignore`.
     pub(crate) kept_loose: Option<usize>,
+    /// Other documents by their path.
+    pub(crate) documents: HashMap<String, String>,
     /// Method-less: path and query of every request, in order.
     pub(crate) requests: Vec<String>,
     /// Their methods.
@@ -108,6 +110,7 @@ impl Default for World {
             passing_get_fault: None,
             write_delay: Duration::ZERO,
             kept_loose: None,
+            documents: HashMap::new(),
             requests: Vec::new(),
             methods: Vec::new(),
             user_agents: Vec::new(),
@@ -140,6 +143,17 @@ impl World {
             CLASSES,
             json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec}),
         );
+    }
+
+    /// Creates or changes a class with this content.
+    pub(crate) fn put_spec(&mut self, namespace: &str, name: &str, spec: &Value) {
+        let metadata = json!({"namespace": namespace, "name": name});
+        self.put(CLASSES, json!({"metadata": metadata, "spec": spec}));
+    }
+
+    /// Deletes a class.
+    pub(crate) fn delete_class(&mut self, namespace: &str, name: &str) {
+        self.delete(CLASSES, namespace, name);
     }
 
     pub(crate) fn put_driver(&mut self) {
