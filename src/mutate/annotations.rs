@@ -13,6 +13,7 @@ use crate::pod::Pod;
 pub(super) use crate::provider_class::Mode;
 use crate::settings::{CsiVolumes, TokenLayout};
 use crate::spelling;
+use keysluice_plan::ROLLOUT_ANNOTATION;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -176,6 +177,12 @@ pub const KNOWN: &[Annotation] = &[
         takes: "a duration such as 30s, 2m or 1h",
         effect: "how often the sidecar asks the vault; overrides the class's refreshInterval",
         set: |read, value| store(&mut read.refresh_interval, interval(value)),
+    },
+    Annotation {
+        key: ROLLOUT_ANNOTATION,
+        takes: "what a sidecar writes into the pod template; not for users",
+        effect: "when the newest vault object of the last rollout was updated: docs/reactions.md",
+        set: |_, _| Some(()),
     },
     Annotation {
         key: "keysluice.dev/size-limit",
