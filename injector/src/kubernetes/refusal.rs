@@ -79,7 +79,8 @@ impl Refusal {
         let budget =
             status == 429 && told.details.causes.iter().any(|cause| cause.reason == BUDGET);
         let told_wait = Duration::from_secs(told.details.retry_after_seconds.min(MAX_WAIT_SECONDS));
-        let retry_after = retry_after.or(Some(told_wait).filter(|wait| !wait.is_zero()));
+        let told_wait = (!told_wait.is_zero()).then_some(told_wait);
+        let retry_after = retry_after.or(told_wait);
         Self { status, reason, class, text, retry_after, budget }
     }
 
