@@ -115,7 +115,7 @@ async fn an_eviction_keeps_to_the_budget_and_changes_no_template(
     Ok(())
 }
 
-/// The ReplicaSets of the scene.
+/// The `ReplicaSet`s of the scene.
 async fn replica_sets(scene: &Scene) -> anyhow::Result<usize> {
     let sets = scene.world.api.get(&scene.path("replicasets")).await?;
     Ok(sets["items"].as_array().map_or(0, Vec::len))
