@@ -56,6 +56,8 @@ pub struct Annotations {
     pub synced_secrets: Option<String>,
     /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
     pub reaction_right: Option<String>,
+    /// `keysluice.dev/secrets-updated`, as a sidecar wrote it into the template.
+    pub secrets_updated: Option<String>,
 }
 
 const PREFIX: &str = "keysluice.dev/";
@@ -182,7 +184,7 @@ pub const KNOWN: &[Annotation] = &[
         key: ROLLOUT_ANNOTATION,
         takes: "what a sidecar writes into the pod template; not for users",
         effect: "when the newest vault object of the last rollout was updated: docs/reactions.md",
-        set: |_, _| Some(()),
+        set: |read, value| store(&mut read.secrets_updated, Some(value.to_owned())),
     },
     Annotation {
         key: "keysluice.dev/size-limit",
