@@ -14,6 +14,7 @@ use crate::pod::Pod;
 pub(super) use crate::provider_class::Mode;
 use crate::settings::{CsiVolumes, TokenLayout};
 use crate::spelling;
+use keysluice_plan::ROLLOUT_ANNOTATION;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct Annotations {
     pub synced_secrets: Option<String>,
     /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
     pub reaction_right: Option<String>,
+    /// `keysluice.dev/secrets-updated`, as a sidecar wrote it into the template.
+    pub secrets_updated: Option<String>,
 }
 
 const PREFIX: &str = "keysluice.dev/";
@@ -221,6 +224,12 @@ pub const KNOWN: &[Annotation] = &[
         takes: "a duration such as 30s, 2m or 1h",
         effect: "how often the sidecar asks the vault; overrides the class's refreshInterval",
         set: |read, value| store(&mut read.refresh_interval, interval(value)),
+    },
+    Annotation {
+        key: ROLLOUT_ANNOTATION,
+        takes: "what a sidecar writes into the pod template; not for users",
+        effect: "when the newest vault object of the last rollout was updated: docs/reactions.md",
+        set: |read, value| store(&mut read.secrets_updated, Some(value.to_owned())),
     },
     Annotation {
         key: "keysluice.dev/size-limit",

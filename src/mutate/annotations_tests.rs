@@ -44,6 +44,7 @@ fn waiting_implies_the_probe_and_refuses_the_hook() {
 fn example(key: &str) -> &'static str {
     match key {
         "reaction-right" => "pods/eviction",
+        "secrets-updated" => "2026-11-29T12:00:05Z/9f86d081884c7d65",
         "adopt-secrets" | "keep-secrets" | "synced-secrets" => "db",
         "after" => "vpn",
         "client-ids" | "tenant-ids" => "app=x",

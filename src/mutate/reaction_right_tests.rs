@@ -106,3 +106,11 @@ fn a_right_that_a_pod_claims_itself_is_replaced() {
     let again = run(&cleared).unwrap().0;
     assert_eq!(again["metadata"]["annotations"][RIGHT], "pods/eviction", "by its Plan");
 }
+
+#[test]
+fn a_pod_of_a_rollout_has_the_annotation_of_its_template() {
+    let mut rolled = pod("rollout", Some(owner("apps/v1", "ReplicaSet", "web-5d4f8")));
+    rolled["metadata"]["annotations"]["keysluice.dev/secrets-updated"] =
+        json!("2026-11-29T12:00:05Z/9f86d081884c7d65");
+    run(&rolled).unwrap();
+}

@@ -76,10 +76,11 @@ impl Refusal {
             _ => (KS641, Class::Transient),
         };
         let text = format!("{status} {text}");
-        let budget =
-            status == 429 && told.details.causes.iter().any(|cause| cause.reason == BUDGET);
+        let mut causes = told.details.causes.iter().map(|cause| cause.reason.as_str());
+        let budget = status == 429 && causes.any(|cause| cause == BUDGET);
         let told_wait = Duration::from_secs(told.details.retry_after_seconds.min(MAX_WAIT_SECONDS));
-        let retry_after = retry_after.or(Some(told_wait).filter(|wait| !wait.is_zero()));
+        let told_wait = (!told_wait.is_zero()).then_some(told_wait);
+        let retry_after = retry_after.or(told_wait);
         Self { status, reason, class, text, retry_after, budget }
     }
 

@@ -115,7 +115,7 @@ async fn an_eviction_keeps_to_the_budget_and_changes_no_template(
     Ok(())
 }
 
-/// The ReplicaSets of the scene.
+/// The `ReplicaSet`s of the scene.
 async fn replica_sets(scene: &Scene) -> anyhow::Result<usize> {
     let sets = scene.world.api.get(&scene.path("replicasets")).await?;
     Ok(sets["items"].as_array().map_or(0, Vec::len))
@@ -206,10 +206,10 @@ async fn an_application_that_checks_itself_sees_each_rotation_whole_and_in_order
 async fn twenty_replicas_without_a_budget_stay_three_quarters_ready(
     scene: &Scene,
 ) -> anyhow::Result<()> {
-    let pods = create(scene, &deployment(scene, "many", 20, "evict", "120s")).await?;
+    let pods = create(scene, &deployment(scene, "many", 20, "evict", "180s")).await?;
     let begun = Instant::now();
     scene.world.emulator.set_secret(&scene.vault, "db", "second");
-    let fewest = all_replaced(scene, "many", &pods, Duration::from_secs(300)).await?;
+    let fewest = all_replaced(scene, "many", &pods, Duration::from_secs(400)).await?;
     scene.world.figure(format!(
         "rotation -> twenty replicas without a budget evicted: {:.0} s, at least {fewest} ready",
         begun.elapsed().as_secs_f32()

@@ -15,7 +15,7 @@ type Place = (String, String, String);
 /// Workloads, pods, and what may be done with them.
 #[derive(Debug, Default)]
 pub(crate) struct Workloads {
-    workloads: BTreeMap<Place, Value>,
+    objects: BTreeMap<Place, Value>,
     /// uid by namespace and name.
     pub(crate) pods: BTreeMap<(String, String), String>,
     /// Names of evicted pods, in order.
@@ -35,11 +35,11 @@ impl Workloads {
     pub(crate) fn put(&mut self, place: [&str; 3], mut object: Value) {
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.workloads.insert(place.map(str::to_owned).into(), object);
+        self.objects.insert(place.map(str::to_owned).into(), object);
     }
 
     pub(crate) fn get(&self, place: [&str; 3]) -> Option<Value> {
-        self.workloads.get(&Place::from(place.map(str::to_owned))).cloned()
+        self.objects.get(&Place::from(place.map(str::to_owned))).cloned()
     }
 
     /// The answer to POST of an eviction.
@@ -85,7 +85,7 @@ impl Workloads {
         if self.is_forbidden {
             return forbidden(namespace, name, "patch", resource, "apps");
         }
-        let Some(object) = self.workloads.get_mut(&Place::from(place.map(str::to_owned))) else {
+        let Some(object) = self.objects.get_mut(&Place::from(place.map(str::to_owned))) else {
             let message = format!("{resource}.apps \"{name}\" not found");
             return status(404, "NotFound", &message);
         };
