@@ -47,7 +47,7 @@ pub(crate) fn exec(root: &Path, from: &[PathBuf], keep: &[String], command: &[Os
         io::ErrorKind::NotFound => Class::Permanent,
         _ => Class::Slow,
     };
-    Fault::new(KS676, class, format_args!("command {program:?}: {error}"))
+    Fault::new(KS676, class, format_args!("command {:?}: {error}", program.to_string_lossy()))
 }
 
 /// The exit code of a failure.
@@ -61,8 +61,7 @@ pub(crate) fn exit_code(fault: &Fault) -> u8 {
 /// The variables of a directory: its files that are named like one.
 fn read(directory: &Path) -> Result<Vec<(VariableName, OsString)>, Fault> {
     let at = |path: &Path, error: &io::Error| {
-        let message = format_args!("{}: {error}", path.display());
-        Fault::new(KS675, Class::Transient, message)
+        Fault::new(KS675, Class::Transient, format_args!("{}: {error}", path.display()))
     };
     let link = directory.join(DATA);
     let generation = std::fs::canonicalize(&link).map_err(|error| at(&link, &error))?;
@@ -74,7 +73,7 @@ fn read(directory: &Path) -> Result<Vec<(VariableName, OsString)>, Fault> {
         let path = entry.path();
         let value = std::fs::read(&path).map_err(|error| at(&path, &error))?;
         if value.contains(&0) {
-            let message = format_args!("variable {name}: the value holds a NUL byte");
+            let message = format!("variable {name}: the value holds a NUL byte");
             return Err(Fault::new(KS675, Class::Slow, message));
         }
         variables.push((name, OsString::from_vec(value)));
@@ -87,6 +86,7 @@ fn name_of(file: &OsStr) -> Option<VariableName> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the files of tests have no other reader")]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;

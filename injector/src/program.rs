@@ -42,6 +42,7 @@ fn copy(directory: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the files of tests have no other reader")]
 mod tests {
     use super::*;
 

@@ -36,8 +36,8 @@ pub(super) struct Query {
     pub(super) owner: Option<u32>,
     pub(super) group: Option<u32>,
     pub(super) history: Option<u32>,
-    /// `Some(None)` is the latest.
-    pub(super) version: Option<Option<ObjectVersion>>,
+    /// `None` is the latest.
+    pub(super) version: Option<ObjectVersion>,
     pub(super) format: Option<ObjectFormat>,
     pub(super) encoding: Option<ObjectEncoding>,
     pub(super) part: Option<Part>,
@@ -85,10 +85,8 @@ impl Query {
                 let count = count.ok_or_else(|| not("a number from 1 to 500"))?;
                 self.history = (count > 1).then_some(count);
             }
-            "version" if value.eq_ignore_ascii_case("latest") => self.version = Some(None),
-            "version" => {
-                self.version = Some(Some(value.parse().map_err(|error| why(&error))?));
-            }
+            "version" if value.eq_ignore_ascii_case("latest") => {}
+            "version" => self.version = Some(value.parse().map_err(|error| why(&error))?),
             "format" => {
                 let format = provider_class::format(value);
                 self.format = Some(format.ok_or_else(|| not("pem or pfx"))?);
@@ -128,6 +126,11 @@ impl Query {
             return Ok(());
         };
         Err(InlineCause::Together { problem })
+    }
+
+    /// Whether the version is there.
+    pub(super) fn has_version(&self) -> bool {
+        self.words.contains(&"version")
     }
 
     /// The first word that is for files alone.

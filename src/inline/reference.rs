@@ -61,16 +61,16 @@ impl Reference {
         let name: ObjectName = name.parse().map_err(|source| InlineCause::ObjectName { source })?;
         let query = Query::parse(query)?;
         query.check(object_type)?;
-        let version = match (version, &query.version) {
-            (Some(_), Some(_)) => {
+        let version = match (version, query.has_version()) {
+            (Some(_), true) => {
                 let problem = "the version is there twice: in the path and in the query".to_owned();
                 return Err(InlineCause::Together { problem });
             }
-            (Some(latest), None) if latest.eq_ignore_ascii_case("latest") => None,
-            (Some(version), None) => {
+            (Some(latest), false) if latest.eq_ignore_ascii_case("latest") => None,
+            (Some(version), false) => {
                 Some(version.parse().map_err(|error| form(format!("{error}")))?)
             }
-            (None, version) => version.clone().flatten(),
+            (None, _) => query.version.clone(),
         };
         let vault = if vault.is_empty() { default_vault.unwrap_or_default() } else { vault };
         let vault = vault_of(vault, cloud, limits);

@@ -203,13 +203,11 @@ fn of_class(
 
 fn note(plan: &ClassPlan, mount_path: Option<&str>, env_mode: EnvMode) -> Note {
     let count = plan.files.len() + plan.templates.len();
-    match mount_path {
-        Some(path) => Note::InlineFiles { count, path: cut(path) },
-        None => {
-            let names: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
-            Note::Variables { names: cut(&names.join(", ")), how: env_mode.described() }
-        }
+    if let Some(path) = mount_path {
+        return Note::InlineFiles { count, path: cut(path) };
     }
+    let names: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
+    Note::Variables { names: cut(&names.join(", ")), how: env_mode.described() }
 }
 
 impl From<InlineError> for Refusal {

@@ -111,10 +111,10 @@ pub(super) fn vault(value: &str) -> Option<String> {
 pub(super) fn mount_path(value: &str) -> Option<String> {
     let path: RelativePath = value.strip_prefix('/')?.trim_end_matches('/').parse().ok()?;
     let path = format!("/{path}");
-    let is_within = |own: &&str| {
-        path.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let is_within = |own: &str| {
+        path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let is_free = !OWN_DIRECTORIES.iter().any(|own| is_within(&own));
+    let is_free = !OWN_DIRECTORIES.into_iter().any(is_within);
     // A colon separates the parts of a mount for the container runtime.
     (is_free && !path.contains(':') && !path.chars().any(char::is_control)).then_some(path)
 }

@@ -105,19 +105,16 @@ fn add_entry(
     let referring = env
         .iter()
         .position(|entry| entry.value.as_deref().is_some_and(|value| refers_to(value, name)));
-    match referring {
-        Some(index) => {
-            let index = mutation.shifted_env(pointer, index);
-            mutation.patch.add((pointer, "/env/", index), entry);
-            mutation.inserted_envs.push((pointer, index));
-        }
-        None => {
-            let has_list = container.env.is_some() || mutation.has_new_env(pointer);
-            mutation.patch.insert((pointer, "/env"), has_list.then_some(0), 0, entry);
-            if !has_list {
-                mutation.new_envs.push(pointer);
-            }
-        }
+    if let Some(index) = referring {
+        let index = mutation.shifted_env(pointer, index);
+        mutation.patch.add((pointer, "/env/", index), entry);
+        mutation.inserted_envs.push((pointer, index));
+        return;
+    }
+    let has_list = container.env.is_some() || mutation.has_new_env(pointer);
+    mutation.patch.insert((pointer, "/env"), has_list.then_some(0), 0, entry);
+    if !has_list {
+        mutation.new_envs.push(pointer);
     }
 }
 

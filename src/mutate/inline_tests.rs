@@ -114,7 +114,6 @@ fn an_entry_of_the_name_stays_and_one_that_refers_to_it_comes_after() {
     assert!(at("AZURE_CLIENT_ID") < at("ID") && at("ESCAPED") == 0, "{names:?}");
     assert_eq!(env[at("OWN")]["value"], "1");
     assert_eq!(warnings.iter().filter(|warning| warning.starts_with("KS268 ")).count(), 1);
-    // The warning comes again in a second run, and nothing changes.
 }
 
 #[test]
@@ -258,6 +257,9 @@ fn a_pod_without_the_label_and_a_late_annotation_are_refused() {
             "{error}"
         );
     }
+    let mut mirror = with(&[(FILE, DB), ("kubernetes.io/config.mirror", "x")], &app());
+    mirror["metadata"]["labels"] = json!({});
+    assert!(run(&mirror).unwrap().1.patch.is_empty(), "the API's image of a static pod");
     let (mut pod, _) = mutated(&with(&[(FILE, DB)], &app()));
     pod["metadata"]["annotations"][ENV] = json!(DB);
     let error = run(&pod).map(|_| ()).unwrap_err();

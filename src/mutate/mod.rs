@@ -132,7 +132,9 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     let mut mutation = Mutation::default();
     let opted_in = identity::is_opted_in(pod);
     if !is_selected(pod) {
-        inline::check_label(pod)?;
+        if pod.metadata.annotations.find(MIRROR_ANNOTATION).is_none() {
+            inline::check_label(pod)?;
+        }
         mutation.notes.push(Note::NotSelected);
         return Ok(mutation);
     }

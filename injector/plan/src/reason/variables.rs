@@ -1,4 +1,4 @@
-//! Codes of variables without a Secret: KS67x.
+//! Codes of variables without a Secret: `KS67x`.
 
 use crate::reasons;
 
