@@ -109,8 +109,8 @@ async fn an_upgrade_changes_the_plan_of_no_running_pod(scene: &Scene) -> anyhow:
     let generation = |status: &Value| status["volumes"][0]["generation"].clone();
     anyhow::ensure!(generation(&before) == generation(&after), "{before} {after}");
     anyhow::ensure!(after["reaction"]["count"] == 0, "{after}");
-    let log = scene.world.api.text(&format!("{}/calm/log?container=keysluice", scene.path("pods")));
-    let log = log.await?;
+    let path = format!("{}/calm/log?container=keysluice", scene.path("pods"));
+    let log = scene.world.api.text(&path).await?;
     anyhow::ensure!(!log.contains("the new Plan is in force"), "{log}");
     let undo = json!({"refreshInterval": "30s", "csiVolumes": "auto", "allowVaults": []});
     webhook::upgrade(scene, &undo).await
