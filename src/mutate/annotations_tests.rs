@@ -53,6 +53,7 @@ fn example(key: &str) -> &'static str {
         "csi-volumes" => "leave",
         "env-mode" => "exec",
         "env.NAME" | "file.NAME" => "kv://vault-1/secrets/db",
+        "template.NAME" => "{{ files.db }}",
         "env-from-wins" => "AZURE_CLIENT_ID",
         "gate" => "none",
         "mode" => "init",

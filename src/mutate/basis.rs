@@ -107,8 +107,7 @@ fn reduced(pod: &Pod<'_>, volumes: &[(&SecretVolume<'_>, usize)]) -> Value {
         .filter_map(|(_, container)| self::container(container, &names))
         .collect();
     let all = pod.volumes();
-    let volumes: Vec<Value> =
-        volumes.iter().map(|(_, index)| definition(&all[*index])).collect();
+    let volumes: Vec<Value> = volumes.iter().map(|(_, index)| definition(&all[*index])).collect();
     let spec = json!({"volumes": volumes, "containers": containers,
         "securityContext": security(&pod.spec.security_context)});
     json!({"metadata": {"annotations": annotations}, "spec": without_nulls(spec)})

@@ -1,5 +1,6 @@
 //! (pod, context) -> what changes. Pure: no I/O, no clock, no randomness.
 
+mod annotation_table;
 mod annotation_values;
 mod annotations;
 mod basis;
@@ -52,8 +53,7 @@ pub use inline_cause::PodInlineCause;
 pub use mutation::{Mutation, Note, ReactionRight};
 pub use names::{
     API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, PLAN_VOLUME, REACTION_RIGHT_ANNOTATION,
-    RUN_VOLUME, SIDECAR,
-    SYNCED_ANNOTATION, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
+    RUN_VOLUME, SIDECAR, SYNCED_ANNOTATION, TENANT_ID_ANNOTATION, TOKEN_FILE, USE_LABEL,
 };
 pub use on_change::{OnChange, OnChangeAction};
 pub use reaction_cause::ReactionCause;

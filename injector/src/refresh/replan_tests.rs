@@ -30,11 +30,11 @@ fn running(plan: &Arc<Plan>) -> Machine {
 fn brought(index: usize, path: &str, version: &str) -> Event {
     let content = Content::new(version.as_bytes().to_vec());
     let files = vec![Output { path: path.parse().unwrap(), content, version: version.to_owned() }];
-    items(vec![(index, Ok(ItemUpdate::from(Fetched { files, warnings: Vec::new() })))])
+    items(vec![(index, Ok(ItemUpdate::from(Fetched { files, ..Fetched::default() })))])
 }
 
 fn commit(machine: &mut Machine, time: f64) -> Vec<Action> {
-    let written = Written { swap: Swap::Clean, generation: None, changed: Vec::new() };
+    let written = Written { swap: Swap::Clean, generation: None, changed: Vec::new(), fault: None };
     machine.on(Event::Committed { volume: 0, result: Ok(written) }, at(time))
 }
 
