@@ -1,16 +1,69 @@
 //! Every annotation below `keysluice.dev/`: what it takes, what it does, what it sets.
 
 use super::annotation_values::{
-    by_container, cpu, csi_volumes, gate, interval, on_missing, secrets, size, store, variables,
+    Gate, OnMissing, by_container, cpu, csi_volumes, gate, interval, on_missing, secrets, size,
+    store, variables,
 };
-use super::annotations::{
-    ADOPT_SECRETS, Annotations, CSI_VOLUMES, KEEP_SECRETS, ON_CHANGE, ON_CHANGE_OF,
-    ON_CHANGE_SPREAD,
-};
-use super::inline_annotations::{self, ENV_FROM};
+use super::inline_annotations::{self, ENV_FROM, InlineAnnotations};
 use super::names::{REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
-use super::on_change;
+use super::on_change::{self, OnChange};
+use crate::provider_class::Mode;
+use crate::settings::{CsiVolumes, TokenLayout};
 use keysluice_plan::ROLLOUT_ANNOTATION;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What a pod says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations {
+    /// `keysluice.dev/client-ids`: client id by container.
+    pub client_ids: BTreeMap<String, String>,
+    /// `keysluice.dev/tenant-ids`: tenant id by container.
+    pub tenant_ids: BTreeMap<String, String>,
+    /// `keysluice.dev/env-from-wins`: variables that are left to `envFrom`.
+    pub env_from_wins: Vec<&'static str>,
+    /// `keysluice.dev/token-layout`.
+    pub token_layout: Option<TokenLayout>,
+    /// `keysluice.dev/cpu-limit` of the sidecar.
+    pub cpu_limit: Option<String>,
+    /// `keysluice.dev/cpu-request` of the sidecar.
+    pub cpu_request: Option<String>,
+    /// `keysluice.dev/gate`.
+    pub gate: Gate,
+    /// `keysluice.dev/after`: the native sidecar behind which ours goes.
+    pub after: Option<String>,
+    /// `keysluice.dev/csi-volumes`.
+    pub csi_volumes: Option<CsiVolumes>,
+    /// `keysluice.dev/refresh-interval`, over the class's.
+    pub refresh_interval: Option<Duration>,
+    /// `keysluice.dev/mode`, over the classes'.
+    pub mode: Option<Mode>,
+    /// `keysluice.dev/on-missing`.
+    pub on_missing: Option<OnMissing>,
+    /// `keysluice.dev/size-limit`: bytes of each tmpfs.
+    pub size_limit: Option<u64>,
+    /// `keysluice.dev/adopt-secrets`: Secrets that are taken over from whoever made them.
+    pub adopt_secrets: BTreeSet<String>,
+    /// `keysluice.dev/keep-secrets`: Secrets that stay when their owners are gone.
+    pub keep_secrets: BTreeSet<String>,
+    /// `keysluice.dev/on-change` and what belongs to it.
+    pub on_change: OnChange,
+    /// What it says about files and variables without a class.
+    pub inline: InlineAnnotations,
+    /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
+    pub synced_secrets: Option<String>,
+    /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
+    pub reaction_right: Option<String>,
+    /// `keysluice.dev/secrets-updated`, as a sidecar wrote it into the template.
+    pub secrets_updated: Option<String>,
+}
+
+pub(super) const CSI_VOLUMES: &str = "keysluice.dev/csi-volumes";
+pub(super) const ADOPT_SECRETS: &str = "keysluice.dev/adopt-secrets";
+pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
+pub(super) const ON_CHANGE: &str = "keysluice.dev/on-change";
+pub(super) const ON_CHANGE_OF: &str = "keysluice.dev/on-change-of";
+pub(super) const ON_CHANGE_SPREAD: &str = "keysluice.dev/on-change-spread";
 
 /// One annotation: what users read of it, and what it sets.
 #[derive(Debug)]

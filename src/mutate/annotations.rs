@@ -1,73 +1,21 @@
 //! Annotations below `keysluice.dev/`: typed, unknown ones refused.
 
-pub use super::annotation_table::{Annotation, KNOWN};
+pub(super) use super::annotation_table::{
+    ADOPT_SECRETS, CSI_VOLUMES, KEEP_SECRETS, ON_CHANGE_OF, ON_CHANGE_SPREAD,
+};
+pub use super::annotation_table::{Annotation, Annotations, KNOWN};
 use super::annotation_values::{Gate, OnMissing};
-use super::inline_annotations::{self, InlineAnnotations};
+use super::inline_annotations;
 use super::limits::MAX_ANNOTATIONS_BYTES;
-use super::on_change::OnChange;
 use super::refusal::{Cause, Refusal, cut};
 use super::served::SecretVolume;
 use crate::pod::Pod;
 pub(super) use crate::provider_class::Mode;
-use crate::settings::{CsiVolumes, TokenLayout};
 use crate::spelling;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// What a pod says about itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Annotations {
-    /// `keysluice.dev/client-ids`: client id by container.
-    pub client_ids: BTreeMap<String, String>,
-    /// `keysluice.dev/tenant-ids`: tenant id by container.
-    pub tenant_ids: BTreeMap<String, String>,
-    /// `keysluice.dev/env-from-wins`: variables that are left to `envFrom`.
-    pub env_from_wins: Vec<&'static str>,
-    /// `keysluice.dev/token-layout`.
-    pub token_layout: Option<TokenLayout>,
-    /// `keysluice.dev/cpu-limit` of the sidecar.
-    pub cpu_limit: Option<String>,
-    /// `keysluice.dev/cpu-request` of the sidecar.
-    pub cpu_request: Option<String>,
-    /// `keysluice.dev/gate`.
-    pub gate: Gate,
-    /// `keysluice.dev/after`: the native sidecar behind which ours goes.
-    pub after: Option<String>,
-    /// `keysluice.dev/csi-volumes`.
-    pub csi_volumes: Option<CsiVolumes>,
-    /// `keysluice.dev/refresh-interval`, over the class's.
-    pub refresh_interval: Option<Duration>,
-    /// `keysluice.dev/mode`, over the classes'.
-    pub mode: Option<Mode>,
-    /// `keysluice.dev/on-missing`.
-    pub on_missing: Option<OnMissing>,
-    /// `keysluice.dev/size-limit`: bytes of each tmpfs.
-    pub size_limit: Option<u64>,
-    /// `keysluice.dev/adopt-secrets`: Secrets that are taken over from whoever made them.
-    pub adopt_secrets: BTreeSet<String>,
-    /// `keysluice.dev/keep-secrets`: Secrets that stay when their owners are gone.
-    pub keep_secrets: BTreeSet<String>,
-    /// `keysluice.dev/on-change` and what belongs to it.
-    pub on_change: OnChange,
-    /// What it says about files and variables without a class.
-    pub inline: InlineAnnotations,
-    /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
-    pub synced_secrets: Option<String>,
-    /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
-    pub reaction_right: Option<String>,
-    /// `keysluice.dev/secrets-updated`, as a sidecar wrote it into the template.
-    pub secrets_updated: Option<String>,
-}
 
 const PREFIX: &str = "keysluice.dev/";
 
 const GATE: &str = "keysluice.dev/gate";
-pub(super) const CSI_VOLUMES: &str = "keysluice.dev/csi-volumes";
-pub(super) const ADOPT_SECRETS: &str = "keysluice.dev/adopt-secrets";
-pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
-pub(super) const ON_CHANGE: &str = "keysluice.dev/on-change";
-pub(super) const ON_CHANGE_OF: &str = "keysluice.dev/on-change-of";
-pub(super) const ON_CHANGE_SPREAD: &str = "keysluice.dev/on-change-spread";
 
 impl Annotations {
     /// Reads and checks them.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::settings::CsiVolumes;
+use std::time::Duration;
 
 fn read(annotations: &serde_json::Value) -> Result<Annotations, String> {
     let json = serde_json::json!({"metadata": {"annotations": annotations}}).to_string();

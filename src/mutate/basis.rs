@@ -64,8 +64,8 @@ pub(super) fn mount() -> MountEntry<'static> {
 pub(super) fn source(pod: &Pod<'_>, made: &Made<'_, '_>, context: Context<'_>) -> Option<Source> {
     let live = context.settings.live_plans.as_ref()?;
     let authorities = live.authorities.pem();
-    // Classes alone change; a pod without one has nothing to ask for. What is asked for inline stays
-    // as it was.
+    // Classes alone change: a pod without one has nothing to ask for. Inline annotations stay as
+    // they were.
     let of_pod = made.served.volumes.iter().filter_map(|volume| Some((volume, volume.index?)));
     let volumes: Vec<(&SecretVolume<'_>, usize)> = of_pod.collect();
     if authorities.is_empty() || volumes.is_empty() {

@@ -1,15 +1,5 @@
 //! The running emulator.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
-
-use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::issuer::TokenClaims;
 use crate::journal::{Counts, RequestRecord};
@@ -20,7 +10,14 @@ use crate::signing::{SigningError, SigningKeys};
 use crate::tls::{Tls, TlsError};
 use crate::vault::{ListShape, SeedError, Vault};
 use crate::world::{Ports, World};
-use crate::{cloud, moment};
+use crate::{cloud, cluster::Cluster, moment};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// Where to listen and what to know.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
 //! What the sidecar does beside fetching: KS64x API server and Secrets, KS65x reactions, KS66x the
-//! current Plan, KS68x templates.
+//! current Plan.
 
 use crate::reasons;
 
@@ -87,8 +87,4 @@ reasons! { OUTPUTS:
         "the token for the webhook cannot be read, or its certificate authorities cannot be used"
         "mount the volume keysluice-plan in the sidecar as the webhook does; the last Plan stays \
          in force";
-    KS681
-        "a template cannot be filled from the files of its volume; its last file stays"
-        "see the message: a file that is missing needs `is defined` or default(\"\"), a value that \
-         is not text needs the filter base64";
 }

@@ -1,4 +1,4 @@
-//! Codes of variables without a Secret: `KS67x`.
+//! What is made of values beside their files: KS67x variables without a Secret, KS68x templates.
 
 use crate::reasons;
 
@@ -28,4 +28,8 @@ reasons! { VARIABLES:
         "the program of the sidecar, or the container's command, cannot be started"
         "check the container's command, which must be a program of its image; check that the \
          volume keysluice-exec is mounted where the webhook puts it";
+    KS681
+        "a template cannot be filled from the files of its volume; its last file stays"
+        "see the message: a file that is missing needs `is defined` or default(\"\"), a value that \
+         is not text needs the filter base64";
 }
