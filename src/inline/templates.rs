@@ -20,10 +20,10 @@ pub(super) fn add(
         let template = entry.reference.parse().map_err(TemplateCause::Template);
         let template = template.map_err(|source| at(InlineCause::Template { source }))?;
         let (mode, owner, group) = (FileMode::DEFAULT, None, None);
-        let made = TemplatePlan { path, mode, owner, group, template };
-        check_template(&made, &plan.files, &plan.selections)
+        let planned = TemplatePlan { path, mode, owner, group, template };
+        check_template(&planned, &plan.files, &plan.selections)
             .map_err(|source| at(InlineCause::Template { source }))?;
-        plan.templates.push(made);
+        plan.templates.push(planned);
     }
     let of_files = plan.files.iter().map(|file| EntryPaths {
         path: &file.path,

@@ -261,7 +261,7 @@ fn a_template_is_made_of_inline_files() {
         let entry = Entry { key, name: key.rsplit_once("template.").unwrap().1, reference: text };
         let plan =
             read(&Allowlist::default(), |context| files(&one, &[entry], Some("kv-0"), context));
-        plan.map(|plan| plan.templates).map_err(|error| error.to_string())
+        plan.map(|plan| plan.templates)
     };
     let key = "keysluice.dev/template.app.env";
     let templates = made(key, "DB={{ files.db | dotenv }}\n").unwrap();

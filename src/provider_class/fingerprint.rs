@@ -63,9 +63,9 @@ mod tests {
     use serde_json::json;
 
     fn fingerprint(
-        parameters: serde_json::Value,
+        parameters: &serde_json::Value,
         name: &str,
-        objects: serde_json::Value,
+        objects: &serde_json::Value,
     ) -> String {
         let class = json!({"metadata": {"name": name, "labels": {"a": name}},
             "spec": {"provider": "azure", "parameters": parameters, "secretObjects": objects}});
@@ -74,15 +74,15 @@ mod tests {
 
     #[test]
     fn what_a_plan_depends_on_changes_the_fingerprint_and_nothing_else_does() {
-        let first = fingerprint(json!({"a": "b"}), "one", json!([]));
-        assert_eq!(first, fingerprint(json!({"a": "b"}), "two", json!([])));
+        let first = fingerprint(&json!({"a": "b"}), "one", &json!([]));
+        assert_eq!(first, fingerprint(&json!({"a": "b"}), "two", &json!([])));
         assert_eq!(first.len(), 32);
         let object = json!([{"secretName": "s", "type": "Opaque", "data": []}]);
         let others = [
-            fingerprint(json!({"a": "c"}), "one", json!([])),
-            fingerprint(json!({"ab": ""}), "one", json!([])),
-            fingerprint(json!({"": "ab"}), "one", json!([])),
-            fingerprint(json!({"a": "b"}), "one", object),
+            fingerprint(&json!({"a": "c"}), "one", &json!([])),
+            fingerprint(&json!({"ab": ""}), "one", &json!([])),
+            fingerprint(&json!({"": "ab"}), "one", &json!([])),
+            fingerprint(&json!({"a": "b"}), "one", &object),
         ];
         for (index, other) in others.iter().enumerate() {
             assert!(*other != first && !others[..index].contains(other));

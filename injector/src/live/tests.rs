@@ -54,7 +54,7 @@ async fn an_answer_that_the_pod_cannot_follow_leaves_the_plan() {
 #[tokio::test]
 async fn a_token_or_an_authority_that_cannot_be_used_is_told_by_its_place() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("t"), " \n").unwrap();
+    put(&directory.path().join("t"), b" \n");
     let error = bearer(&directory.path().join("t")).unwrap_err();
     assert!(error.to_string().starts_with("KS665 "), "{error}");
     assert!(bearer(&directory.path().join("none")).unwrap_err().to_string().contains("none"));
@@ -76,6 +76,10 @@ fn a_restarted_container_goes_on_with_the_plan_that_came_from_its_own() {
     let mut other = plan();
     other.volumes[0].refresh_interval_seconds = 9;
     assert_eq!(resume(other.clone(), &run).0, other);
-    std::fs::write(directory.path().join("plan.json"), b"{").unwrap();
+    put(&directory.path().join("plan.json"), b"{");
     assert_eq!(resume(plan(), &run).0, plan());
+}
+
+fn put(path: &std::path::Path, bytes: &[u8]) {
+    std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), bytes).unwrap();
 }

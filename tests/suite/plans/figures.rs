@@ -35,7 +35,7 @@ async fn five_thousand_polls_cost_the_webhook_less_than_two_percent_of_a_core() 
         match send(&scene, &known, &body).await {
             Some((304, ..)) => unchanged += 1,
             Some((429, ..)) | None => {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
             Some(other) => panic!("{other:?}"),
         }

@@ -1,5 +1,5 @@
-//! What the sidecar does beside fetching: KS64x API server and Secrets, KS65x reactions, KS66x the
-//! current Plan.
+//! What the sidecar does beside fetching: `KS64x` API server and Secrets, `KS65x` reactions,
+//! `KS66x` the current Plan.
 
 use crate::reasons;
 

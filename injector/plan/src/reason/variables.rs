@@ -1,4 +1,5 @@
-//! What is made of values beside their files: KS67x variables without a Secret, KS68x templates.
+//! What is made of values beside their files: `KS67x` variables without a Secret, `KS68x`
+//! templates.
 
 use crate::reasons;
 
