@@ -10,7 +10,7 @@ pub(crate) struct Report<'a> {
     pub(crate) ready: bool,
     /// Of the sidecar.
     pub(crate) version: Cow<'a, str>,
-    /// Number of errors below.
+    /// Number of errors below, without that of a webhook that cannot be asked for the Plan.
     pub(crate) failing: usize,
     #[serde(borrow)]
     pub(crate) volumes: Vec<VolumeReport<'a>>,

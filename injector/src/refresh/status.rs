@@ -272,7 +272,7 @@ impl Status {
             + volumes.iter().filter(|volume| volume.error.is_some()).count()
             + secrets.iter().filter(|secret| secret.error.is_some()).count()
             + usize::from(reaction.as_ref().is_some_and(|reaction| reaction.error.is_some()))
-            + usize::from(plan.as_ref().is_some_and(|plan| plan.error.is_some()));
+            + usize::from(plan.is_some() && self.current.is_failing());
         let version = env!("CARGO_PKG_VERSION").into();
         let report = Report { ready, version, failing, volumes, secrets, reaction, plan };
         serde_json::to_string(&report).unwrap_or_default()

@@ -1,4 +1,5 @@
-//! A name server for pods: Azure's names are the emulator, which listens at the node's address.
+//! A name server for pods: Azure's names are the emulator, which listens at the node's address. A
+//! Service has the address that the file of the hosts says.
 //!
 //! One question, one answer, no recursion: what a resolver's library sends is all that is
 //! understood.
@@ -6,18 +7,22 @@
 use crate::layout::NODE_ADDRESS;
 use anyhow::Context as _;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use tokio::net::UdpSocket;
 
+/// Where the hosts are below the cluster's root.
+pub const HOSTS: &str = "hosts";
 const HEADER: usize = 12;
 const TYPE_A: u16 = 1;
 
-/// Answers at the node's address, port 53, for ever.
-pub async fn serve() -> anyhow::Result<()> {
+/// Answers at the node's address, port 53, for ever. `hosts` has lines of an address and a name, and
+/// is read for each question.
+pub async fn serve(hosts: PathBuf) -> anyhow::Result<()> {
     let socket = UdpSocket::bind((NODE_ADDRESS, 53)).await.context("listening for names")?;
     let mut packet = [0; 512];
     loop {
         let (length, asker) = socket.recv_from(&mut packet).await?;
-        if let Some(reply) = answer(&packet[..length]) {
+        if let Some(reply) = answer(&packet[..length], &hosts) {
             // Who asked may be gone.
             let _ = socket.send_to(&reply, asker).await;
         }
@@ -25,7 +30,7 @@ pub async fn serve() -> anyhow::Result<()> {
 }
 
 /// The answer to a query; `None` where it is not one.
-fn answer(query: &[u8]) -> Option<Vec<u8>> {
+fn answer(query: &[u8], hosts: &Path) -> Option<Vec<u8>> {
     let is_query = query.get(2)? & 0xf8 == 0;
     if !is_query || query.get(4..6)? != [0, 1] {
         return None;
@@ -33,7 +38,8 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let (name, end) = name(query)?;
     let kind = u16::from_be_bytes([*query.get(end)?, *query.get(end + 1)?]);
     let question = query.get(HEADER..end + 4)?;
-    let known = is_azure(&name);
+    let address = if is_azure(&name) { NODE_ADDRESS.parse().ok() } else { of_hosts(hosts, &name) };
+    let known = address.is_some();
     let answers = u8::from(known && kind == TYPE_A);
     let mut reply = query[..2].to_vec();
     // An authoritative response, recursion available; 3 is "no such name".
@@ -53,7 +59,7 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     if answers == 1 {
         // The name of the question, A, IN, 5 s, four bytes.
         reply.extend([0xc0, u8::try_from(HEADER).ok()?, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4]);
-        reply.extend(NODE_ADDRESS.parse::<Ipv4Addr>().ok()?.octets());
+        reply.extend(address?.octets());
     }
     Some(reply)
 }
@@ -76,6 +82,12 @@ fn name(query: &[u8]) -> Option<(String, usize)> {
         name.push_str(&std::str::from_utf8(query.get(at..at + length)?).ok()?.to_ascii_lowercase());
         at += length;
     }
+}
+
+fn of_hosts(hosts: &Path, name: &str) -> Option<Ipv4Addr> {
+    let text = std::fs::read_to_string(hosts).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(_, known)| *known == name)?.0.parse().ok()
 }
 
 fn is_azure(name: &str) -> bool {
@@ -107,7 +119,7 @@ mod tests {
             ("a.b.vault.azure.net", 1, 3, 0),
             ("vault.azure.net", 1, 3, 0),
         ] {
-            let reply = answer(&query(name, kind)).unwrap();
+            let reply = answer(&query(name, kind), Path::new("/none")).unwrap();
             assert_eq!((reply[3] & 0xf, reply[7]), (code, answers), "{name}");
             assert_eq!(answers == 1, reply.ends_with(&[10, 88, 0, 1]), "{name}");
         }

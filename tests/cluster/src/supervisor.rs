@@ -60,8 +60,8 @@ async fn live(orders: Orders) -> anyhow::Result<()> {
     for name in ["components", "kubectl"] {
         std::os::unix::fs::symlink(&orders.components, layout.path("bin").join(name))?;
     }
-    let (names, registry) =
-        (tokio::spawn(names::serve()), tokio::spawn(registry::serve(orders.registry.clone())));
+    let names = tokio::spawn(names::serve(layout.path(names::HOSTS)));
+    let registry = tokio::spawn(registry::serve(orders.registry.clone()));
     let mut family = Family::new(layout.clone())?;
     family.start(daemons::first(layout))?;
     load(layout, &orders.archives).await?;

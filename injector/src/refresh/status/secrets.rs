@@ -2,7 +2,7 @@
 
 use super::{Problem, error_report, note};
 use crate::clock::Time;
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::report::{PlanReport, ReactionReport, SecretReport};
 use keysluice_plan::SyncedSecret;
 
@@ -110,6 +110,12 @@ impl PlanRow {
         let is_other =
             self.problem.as_ref().is_some_and(|known| known.fault.message != fault.message);
         note(&mut self.problem, fault, at) || is_other
+    }
+
+    /// Whether it fails for a reason that does not pass by itself. A webhook that is away leaves the
+    /// Plan in force, and nothing is wrong with the files.
+    pub(super) fn is_failing(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.fault.class != Class::Transient)
     }
 
     pub(super) fn report(&self, now: Time) -> PlanReport<'_> {

@@ -3,9 +3,9 @@
 
 use crate::memory::Peaks;
 use anyhow::Context as _;
-use keysluice_cluster::Layout;
 use keysluice_cluster::api::Api;
 use keysluice_cluster::layout::{ISSUER, METADATA_ADDRESS, NODE_ADDRESS};
+use keysluice_cluster::{Layout, names};
 use keysluice_emulator::{Config, Emulator, Seed};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -101,7 +101,8 @@ impl World {
             anyhow::Ok(begun.elapsed())
         };
         let (installed, mutated) = tokio::join!(installed, self.first_mutated(begun));
-        match installed.and_then(|installed| Ok((installed, mutated?))) {
+        let named = self.name_service().await;
+        match installed.and_then(|installed| named.and(Ok((installed, mutated?)))) {
             Ok((installed, mutated)) => {
                 self.figure(format!("helm install --wait: {:.1} s", installed.as_secs_f32()));
                 self.first_mutated = mutated;
@@ -109,6 +110,15 @@ impl World {
             }
             Err(error) => Err(error.context(self.diagnosis(&[RELEASE.to_owned()]).await)),
         }
+    }
+
+    /// Tells the name server the address of the Service, where sidecars ask for their Plan.
+    async fn name_service(&self) -> anyhow::Result<()> {
+        let path = format!("/api/v1/namespaces/{RELEASE}/services/keysluice");
+        let service = self.api.get(&path).await?;
+        let address = service["spec"]["clusterIP"].as_str().context("no address")?;
+        let line = format!("{address} keysluice.{RELEASE}.svc\n");
+        Ok(std::fs::write(self.layout.path(names::HOSTS), line)?)
     }
 
     /// How long it takes until a labelled pod is created and comes back mutated.
