@@ -129,10 +129,10 @@ mod tests {
     fn what_is_no_query_has_no_answer() {
         let good = query("a", 1);
         for end in 0..good.len() - 1 {
-            assert_eq!(answer(&good[..end]), None, "{end}");
+            assert_eq!(answer(&good[..end], Path::new("/none")), None, "{end}");
         }
         let mut response = good;
         response[2] |= 0x80;
-        assert_eq!(answer(&response), None);
+        assert_eq!(answer(&response, Path::new("/none")), None);
     }
 }

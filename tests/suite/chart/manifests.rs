@@ -188,8 +188,12 @@ fn the_guard_checks_as_many_secrets_as_a_pod_can_have() {
         let may = |verb: &str| {
             format!("variables.write.name(variables.names[{index}]).check('{verb}').allowed()")
         };
-        let expected =
-            format!("variables.names.size() <= {index} || ({} && {})", may("create"), may("patch"));
+        let expected = format!(
+            "variables.names.size() <= {index} || ({} ? {} : {})",
+            may("create"),
+            may("patch"),
+            may("patch-existing")
+        );
         assert_eq!(text(validation), expected);
         let message = validation["messageExpression"].as_str().unwrap();
         assert!(message.contains(&format!("variables.names[{index}]")), "{message}");
