@@ -1,5 +1,5 @@
-//! A name server for pods: Azure's names are the emulator, which listens at the node's address. A
-//! Service has the address that the file of the hosts says.
+//! A name server for pods: Azure's names are the emulator, which listens at the node's address.
+//! Services have the addresses that the file of the hosts says.
 //!
 //! One question, one answer, no recursion: what a resolver's library sends is all that is
 //! understood.
@@ -15,8 +15,8 @@ pub const HOSTS: &str = "hosts";
 const HEADER: usize = 12;
 const TYPE_A: u16 = 1;
 
-/// Answers at the node's address, port 53, for ever. `hosts` has lines of an address and a name, and
-/// is read for each question.
+/// Answers at the node's address, port 53, for ever. `hosts` has lines of an address and a name,
+/// and is read for each question.
 pub async fn serve(hosts: PathBuf) -> anyhow::Result<()> {
     let socket = UdpSocket::bind((NODE_ADDRESS, 53)).await.context("listening for names")?;
     let mut packet = [0; 512];

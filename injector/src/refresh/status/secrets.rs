@@ -112,8 +112,8 @@ impl PlanRow {
         note(&mut self.problem, fault, at) || is_other
     }
 
-    /// Whether it fails for a reason that does not pass by itself. A webhook that is away leaves the
-    /// Plan in force, and nothing is wrong with the files.
+    /// Whether it fails for a reason that does not pass by itself. A webhook that is away leaves
+    /// the Plan in force, and nothing is wrong with the files.
     pub(super) fn is_failing(&self) -> bool {
         self.problem.as_ref().is_some_and(|problem| problem.fault.class != Class::Transient)
     }
