@@ -38,8 +38,8 @@ fn an_error_names_the_template_the_line_and_what_to_write() {
         ("{path: a}", "KS160 templates: template is not set; hint: write a list of maps"),
         ("- {template: a}", "KS160 templates[0]: path is not set"),
         (
-            "{path: a, tempalte: b}",
-            "KS160 templates: field \"tempalte\" is unknown; hint: did you \
+            "{path: a, templatex: b}",
+            "KS160 templates: field \"templatex\" is unknown; hint: did you \
             mean template?",
         ),
         (many.as_str(), "KS160 templates: there are more than 16 templates"),
@@ -51,9 +51,9 @@ fn an_error_names_the_template_the_line_and_what_to_write() {
             "KS161 templates[0]: template: line 2: {{ has no }}",
         ),
         (
-            "{path: a, template: \"{{ files['db-pasword'] }}\"}",
+            "{path: a, template: \"{{ files['db-passwords'] }}\"}",
             "KS162 templates: template: line 1: \
-            file \"db-pasword\" is not a file of the class; hint: did you mean \"db-password\"?",
+            file \"db-passwords\" is not a file of the class; hint: did you mean \"db-password\"?",
         ),
         (
             "{path: a, template: \"{{ files['b'] }}\"}",
