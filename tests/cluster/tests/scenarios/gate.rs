@@ -63,9 +63,12 @@ async fn closed(scene: &Scene, gate: &str, reason: &str) -> anyhow::Result<Shown
         Ok(text.lines().map(str::trim).find(|line| line.contains("KS408")).map(str::to_owned))
     })
     .await?;
-    let logs = scene.world.logs(&scene.namespace).await;
-    let log =
-        logs.lines().rfind(|line| line.contains("\"code\":\"KS")).unwrap_or_default().to_owned();
+    // A container that has just been started again has said nothing yet.
+    let log = until("the log tells the reason", PATIENCE, async || {
+        let logs = scene.world.logs(&scene.namespace).await;
+        Ok(logs.lines().rfind(|line| line.contains("\"code\":\"KS408")).map(str::to_owned))
+    })
+    .await?;
     let begun = Instant::now();
     scene.delete("pods", "closed").await?;
     let path = format!("{}/closed", scene.path("pods"));
