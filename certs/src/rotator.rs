@@ -36,7 +36,7 @@ pub struct Rotator<S, B, C> {
     paths: PathSightings,
     looks: u64,
     serving: Option<Serving>,
-    /// PEM of the CAs that were told last.
+    /// PEM of the CAs in the last event that named them.
     trusted: String,
 }
 
