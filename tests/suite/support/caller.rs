@@ -8,6 +8,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -103,8 +104,8 @@ impl Caller {
         Ok(leaf)
     }
 
-    /// `None` if the connection had ended before anything was sent: Go's client, too, opens another
-    /// one then.
+    /// `None` if the connection had ended before the server took the request: Go's client, too,
+    /// opens another one then.
     async fn call_http2(
         &mut self,
         mut caller: SendRequest<Full<Bytes>>,
@@ -115,7 +116,7 @@ impl Caller {
         let request = request.body(Full::new(self.body.clone())).unwrap();
         caller.ready().await.ok()?;
         let answered = match caller.send_request(request).await {
-            Err(error) if error.is_canceled() => return None,
+            Err(error) if is_unprocessed(&error) => return None,
             Err(error) => return Some(Err(format!("send: {error:?}"))),
             Ok(response) => (response.status(), response.into_body().collect().await),
         };
@@ -164,6 +165,16 @@ impl Caller {
         tokio::spawn(connection);
         Ok(Connection::Http2(caller, leaf))
     }
+}
+
+/// Whether the server did not take the request: it was not sent, or a GOAWAY without an error says
+/// so. A request that the server had taken ends with another error when the connection is cut.
+pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    error.is_canceled()
+        || cause.is_some_and(|cause| {
+            cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
+        })
 }
 
 fn leaf(connection: &TlsStream<TcpStream>) -> CertificateDer<'static> {

@@ -2,6 +2,7 @@
 //! notes what it meets.
 
 use super::webhook::Webhook;
+use crate::suite::support::caller::is_unprocessed;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -224,8 +225,8 @@ async fn call(
         let response =
             match caller.send_request(request.body(Full::new(body.clone())).unwrap()).await {
                 Ok(response) => response,
-                // It had ended before anything was sent: Go's client, too, opens another one then.
-                Err(error) if error.is_canceled() => continue,
+                // Go's client, too, opens another connection then.
+                Err(error) if is_unprocessed(&error) => continue,
                 Err(error) => return Err(format!("send: {error:?}")),
             };
         let status = response.status();
