@@ -17,7 +17,7 @@ help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Runs the guides' manifests end to end: webhook, sidecar, files, a Secret, a rotation
+demo: ## Runs the guides' manifests end to end: webhook, sidecar, files, a Secret, a rotation, a reaction
 	$(CARGO) build --profile demo -p keysluice -p keysluice-injector -p keysluice-demo
 	$(DEMO)/keysluice-demo --bin-dir $(DEMO) --data tests/data
 

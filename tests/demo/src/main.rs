@@ -1,6 +1,7 @@
 //! `make demo`: the guides' manifests through the real webhook and the real sidecar, told on a
 //! terminal.
 
+mod application;
 mod figures;
 mod secret;
 mod teller;
@@ -174,6 +175,7 @@ impl Scene<'_> {
         let manifest = self.directory.join(guide.workload);
         tell.step("The manifest as the guide prints it");
         tell.detail(&std::fs::read_to_string(&manifest)?);
+        let application = self.application(&manifest).await?;
 
         tell.step("The webhook's answer");
         let reviewed = webhook.review(guide.namespace, &guide.pod(self.directory)?).await?;
@@ -237,6 +239,7 @@ impl Scene<'_> {
         ));
 
         self.secret_follows(&mut pod).await?;
+        self.application_is_told(application.as_ref()).await?;
 
         let memory = pod.sidecar.memory_kib("VmRSS")?;
         let asked = Instant::now();

@@ -1,10 +1,13 @@
-//! The Kubernetes Secret of a guide, in the emulator that plays the API server.
+//! The Kubernetes Secret of a guide, in the emulator that plays the API server, and the application
+//! that is told when it has changed.
 
 use super::Scene;
+use super::application::Application;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use keysluice_demo::Pod;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 impl Scene<'_> {
@@ -33,6 +36,34 @@ impl Scene<'_> {
         }
         let (namespace, elapsed) = (self.guide.namespace, begun.elapsed().as_millis());
         self.tell.good(&format!("Secret {namespace}/{name} follows {elapsed} ms after the file"));
+        Ok(())
+    }
+
+    /// The application of the guide with a Secret wants to be told of changes.
+    pub(super) async fn application(&self, manifest: &Path) -> anyhow::Result<Option<Application>> {
+        if self.guide.secret.is_none() {
+            return Ok(None);
+        }
+        let application = Application::listen().await?;
+        self.tell.step("Two annotations more: the application wants to be told of changes");
+        self.tell.detail(&application.annotate(manifest)?);
+        Ok(Some(application))
+    }
+
+    /// The sidecar tells the application once, after the Secret was written.
+    pub(super) async fn application_is_told(
+        &self,
+        application: Option<&Application>,
+    ) -> anyhow::Result<()> {
+        let Some(application) = application else { return Ok(()) };
+        let begun = Instant::now();
+        let line = application.told(Duration::from_secs(10)).await?;
+        ensure!(line == "POST /reload HTTP/1.1", "the application was told {line:?}");
+        ensure!(!application.is_told_again().await, "the application was told twice");
+        let elapsed = begun.elapsed().as_secs_f64();
+        self.tell.good(&format!(
+            "the sidecar tells the application {elapsed:.1} s after the Secret: {line}"
+        ));
         Ok(())
     }
 
