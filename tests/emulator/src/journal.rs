@@ -1,6 +1,7 @@
 //! What was asked: counts and a log without secrets.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use http::StatusCode;
 use serde::Serialize;
@@ -82,14 +83,23 @@ pub struct RequestRecord {
     pub path: String,
     /// Status of the answer; `None` if the connection was reset instead.
     pub status: Option<u16>,
+    /// When it was answered, in milliseconds since the emulator started.
+    pub at_ms: u64,
 }
 
 /// Counts, log and the number of calls being answered.
-#[derive(Default)]
 pub(crate) struct Journal {
+    started: Instant,
     counts: Counts,
     requests: VecDeque<RequestRecord>,
     in_flight: u64,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        let (counts, requests) = Default::default();
+        Self { started: Instant::now(), counts, requests, in_flight: 0 }
+    }
 }
 
 impl Journal {
@@ -120,8 +130,9 @@ impl Journal {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Counts and logs an answer.
-    pub(crate) fn answered(&mut self, record: RequestRecord, truncated: bool) {
+    /// Counts an answer, and logs it with the time.
+    pub(crate) fn answered(&mut self, mut record: RequestRecord, truncated: bool) {
+        record.at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let counts = &mut self.counts;
         match record.status {
             Some(400) => counts.status_400 += 1,
@@ -163,7 +174,14 @@ mod tests {
     use super::*;
 
     fn record(kind: CallKind, status: Option<u16>) -> RequestRecord {
-        RequestRecord { kind, method: "GET".into(), host: "h".into(), path: "/".into(), status }
+        RequestRecord {
+            kind,
+            method: "GET".into(),
+            host: "h".into(),
+            path: "/".into(),
+            status,
+            at_ms: 0,
+        }
     }
 
     #[test]

@@ -182,6 +182,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Option<Response
         host: call.host().to_owned(),
         path: call.path.clone(),
         status: reply.as_ref().map(|reply| reply.status.as_u16()),
+        at_ms: 0,
     };
     world.journal.answered(record, truncated);
     reply.map(|reply| response(reply, truncated))
