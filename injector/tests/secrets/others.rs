@@ -114,8 +114,10 @@ fn a_driver_that_goes_on_writing_is_left_alone_after_a_few_times() {
 
 #[test]
 fn replicas_that_start_together_write_once() {
+    // An unoptimised sidecar is too large and too slow for so many.
+    let replicas = if std::env::var_os("KEYSLUICE_TEST_BINARY").is_some() { 200 } else { 8 };
     let env = cluster_env();
-    let plans: Vec<_> = (0..8)
+    let plans: Vec<_> = (0..replicas)
         .map(|replica| {
             let mut plan = plan(&env, &secret());
             plan["runDirectory"] = format!("/run/{replica}").into();
@@ -128,6 +130,9 @@ fn replicas_that_start_together_write_once() {
     for sidecar in &sidecars {
         assert!(sidecar.ready().status.success(), "{}", env.log());
     }
+    let requests = env.emulator.requests();
+    let lost = requests.iter().filter(|request| request.status == Some(409)).count();
+    println!("{replicas} replicas, {lost} lost a race");
     until("the owner is there", || {
         object(&env)["metadata"]["ownerReferences"].as_array().unwrap().len() == 1
     });
