@@ -2,7 +2,7 @@
 
 use crate::bounded::bounded;
 use crate::coded::coded;
-use crate::provider_class::{ClassError, TemplateCause};
+use crate::provider_class::{ClassCause, ClassError, TemplateCause};
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{ObjectNameError, PathError, RelativePath, VariableNameError};
 use std::fmt;
@@ -104,6 +104,12 @@ coded! {
             /// Why.
             source: TemplateCause,
         },
+        /// The vault, by the rules of a class.
+        #[error("{}", source.cause())]
+        [= source] Vault {
+            /// The error.
+            source: ClassError,
+        },
         /// What the rules of a class say too.
         #[error("{source}")]
         [= source] Class {
@@ -143,6 +149,10 @@ impl fmt::Display for InlineError {
         let (key, cause) = &*self.0;
         match cause {
             InlineCause::Class { source } => write!(f, "{source} (annotation {key})"),
+            InlineCause::Vault { source } => {
+                let (reason, hint) = (self.reason(), vault_hint(source.cause()));
+                write!(f, "{reason} annotation {key}: {cause}; hint: {hint}")
+            }
             InlineCause::UnknownKey { nearest: Some(nearest), .. } => {
                 let reason = self.reason();
                 write!(f, "{reason} annotation {key}: {cause}; hint: did you mean {nearest}?")
@@ -156,6 +166,18 @@ impl fmt::Display for InlineError {
                 write!(f, "{reason} annotation {key}: {cause}; hint: {}", reason.fix)
             }
         }
+    }
+}
+
+/// What to write instead; the fields of a class do not exist here.
+fn vault_hint(cause: &ClassCause) -> String {
+    match cause {
+        ClassCause::VaultForbidden { .. } => {
+            "use a vault that the operator allows (--allow-vault)".to_owned()
+        }
+        _ => "write kv://VAULT/…, or keysluice.dev/vault: VAULT, with the name of the vault, or \
+              its host in the operator's cloud"
+            .to_owned(),
     }
 }
 
