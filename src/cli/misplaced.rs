@@ -1,10 +1,8 @@
-//! Labels and annotations of a workload that belong on its pod template: the pods do not get them.
+//! Annotations of a workload that belong on its pod template: the pods do not get them.
 
 use super::manifest_pods::ManifestPod;
 use crate::cluster::manifests::Document;
-use crate::mutate::USE_LABEL;
 use crate::reason;
-use serde_json::Value;
 
 const PREFIX: &str = "keysluice.dev/";
 
@@ -15,22 +13,14 @@ pub(super) fn warning(pod: &ManifestPod, document: &Document) -> Option<String> 
         return None;
     }
     let (of_owner, of_pod) = (&document.value["metadata"], &pod.pod["metadata"]);
-    let is_labelled = |metadata: &Value| metadata["labels"][USE_LABEL] == "true";
-    let label = format!("label {USE_LABEL}");
-    let label = (is_labelled(of_owner) && !is_labelled(of_pod)).then_some(label);
-    let what = label.or_else(|| {
-        let mut keys = of_owner["annotations"].as_object()?.keys();
-        // A workload of the same name may also be a template for others.
-        let is_astray = |key: &&String| {
-            key.starts_with(PREFIX) && of_pod["annotations"][key.as_str()].is_null()
-        };
-        Some(format!("annotation {}", keys.find(is_astray)?))
-    })?;
+    let mut keys = of_owner["annotations"].as_object()?.keys();
+    let key =
+        keys.find(|key| key.starts_with(PREFIX) && of_pod["annotations"][key.as_str()].is_null())?;
     Some(format!(
-        "{} {what} is on the {} itself, not on its pod template, and has no effect; hint: move it \
-         to the template's metadata",
+        "{} annotation {key} is on the {} itself, not on its pod template, and has no effect; hint: {}",
         reason::KS277,
-        document.value["kind"].as_str().unwrap_or("object")
+        document.value["kind"].as_str().unwrap_or("object"),
+        reason::KS277.fix
     ))
 }
 
@@ -38,7 +28,7 @@ pub(super) fn warning(pod: &ManifestPod, document: &Document) -> Option<String> 
 mod tests {
     use super::super::manifest_pods::pods_of;
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn warned(owner: &Value, pod: &Value) -> Option<String> {
         let value = json!({"kind": "Deployment", "metadata": owner,
@@ -49,19 +39,16 @@ mod tests {
 
     #[test]
     fn what_a_pod_does_not_get_is_named() {
-        let label = json!({"labels": {USE_LABEL: "true"}});
         let annotation = json!({"annotations": {"keysluice.dev/file.a": "secrets/a", "x": "y"}});
         let none = json!({});
         for (owner, pod, expected) in [
-            (&label, &none, Some("KS277 label azure.workload.identity/use is on the Deployment")),
             (
                 &annotation,
                 &none,
                 Some("KS277 annotation keysluice.dev/file.a is on the Deployment"),
             ),
-            (&label, &label, None),
             (&annotation, &annotation, None),
-            (&none, &label, None),
+            (&none, &annotation, None),
             (&none, &Value::Null, None),
         ] {
             let warning = warned(owner, pod);

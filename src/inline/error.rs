@@ -157,9 +157,9 @@ impl fmt::Display for InlineError {
                 let reason = self.reason();
                 write!(f, "{reason} annotation {key}: {cause}; hint: did you mean {nearest}?")
             }
-            InlineCause::Template { source } if source.hint().is_some() => {
-                let hint = source.hint().unwrap_or_default();
-                write!(f, "{} annotation {key}: {cause}; hint: {hint}", self.reason())
+            InlineCause::Template { source } => {
+                let (reason, hint) = (self.reason(), template_hint(source));
+                write!(f, "{reason} annotation {key}: {cause}; hint: {hint}")
             }
             cause => {
                 let reason = self.reason();
@@ -179,6 +179,19 @@ fn vault_hint(cause: &ClassCause) -> String {
               its host in the operator's cloud"
             .to_owned(),
     }
+}
+
+fn template_hint(cause: &TemplateCause) -> String {
+    let of_annotations = match cause {
+        TemplateCause::FileMissing { .. } => {
+            "write the NAME of an annotation keysluice.dev/file.NAME, or its ?path="
+        }
+        TemplateCause::TooMany { .. } => {
+            "remove templates, or write one that makes the content of several"
+        }
+        _ => cause.reason().fix,
+    };
+    cause.hint().unwrap_or_else(|| of_annotations.to_owned())
 }
 
 impl std::error::Error for InlineError {}

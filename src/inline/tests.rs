@@ -289,7 +289,13 @@ fn a_template_is_made_of_inline_files() {
         (
             key,
             "{{ files.dc }}",
-            "file \"dc\" is not a file of the class; hint: did you mean \"db\"",
+            "file \"dc\" is not a file of the volume; hint: did you mean \"db\"",
+        ),
+        (
+            key,
+            "{{ files.other }}",
+            "file \"other\" is not a file of the volume; hint: write the NAME of an annotation \
+             keysluice.dev/file.NAME, or its ?path=",
         ),
         (
             "keysluice.dev/template.db",

@@ -66,7 +66,7 @@ coded! {
         #[error("template: {0}")]
         [KS161] Template(#[source] TemplateError),
         /// The template names a file that the class does not make.
-        #[error("template: line {line}: file {path:?} is not a file of the class")]
+        #[error("template: line {line}: file {path:?} is not a file of the volume")]
         [KS162] FileMissing {
             /// The file.
             path: String,

@@ -53,7 +53,7 @@ fn an_error_names_the_template_the_line_and_what_to_write() {
         (
             "{path: a, template: \"{{ files['db-passwords'] }}\"}",
             "KS162 templates: template: line 1: \
-            file \"db-passwords\" is not a file of the class; hint: did you mean \"db-password\"?",
+            file \"db-passwords\" is not a file of the volume; hint: did you mean \"db-password\"?",
         ),
         (
             "- {path: a, template: a}\n---\n- {path: b, template: b}",
@@ -63,7 +63,7 @@ fn an_error_names_the_template_the_line_and_what_to_write() {
         (
             "{path: a, template: \"{{ files['b'] }}\"}",
             "KS162 templates: template: line 1: file \
-            \"b\" is not a file of the class; hint: write the path of a file of this class",
+            \"b\" is not a file of the volume; hint: write the path of a file of this class",
         ),
         (
             "{path: db-password, template: a}",

@@ -23,8 +23,9 @@ reasons! { POD:
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
         "rename the container or volume; reserved are the container keysluice, the volumes \
-         keysluice-run, keysluice-api and azure-workload-identity-reserved-…, and with the token \
-         layout v1.5 the volume azure-identity-token";
+         keysluice-run, keysluice-api, keysluice-inline, keysluice-env, keysluice-env-from, \
+         keysluice-exec and azure-workload-identity-reserved-…, and with the token layout v1.5 the \
+         volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
         "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass or \
@@ -59,8 +60,9 @@ reasons! { POD:
         "use workload identity: remove nodePublishSecretRef and set clientID in the class or \
          azure.workload.identity/client-id on the ServiceAccount";
     KS216
-        "Secrets Store CSI volumes of Windows pods are not supported"
-        "leave the volumes to the CSI driver: keysluice.dev/csi-volumes: leave";
+        "secrets for Windows pods are not supported"
+        "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; inline \
+         annotations are for Linux pods only";
     KS217
         "a Secrets Store CSI volume was added after the sidecar"
         "let the webhook that adds the volume run before Keysluice: webhook configurations are \
@@ -262,6 +264,6 @@ reasons! { POD:
         "write a key of secretObjects, or add one to the class; a container does not start before \
          the key exists";
     KS277
-        "a label or annotation on a workload has no effect on its pods"
+        "an annotation on a workload itself has no effect on its pods"
         "move it to metadata of the pod template";
 }

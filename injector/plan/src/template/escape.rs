@@ -72,8 +72,8 @@ pub(super) fn adonet(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
 }
 
 /// A value of a `.env` file. Shells and the usual readers take single quotes literally. Where they
-/// cannot, double quotes with escapes: python-dotenv and Compose read backslashes in single quotes
-/// as escapes, if they are doubled or stand before the closing quote.
+/// cannot, double quotes with escapes: python-dotenv reads doubled backslashes in single quotes as
+/// one, and Compose a backslash before the closing quote as an escape.
 pub(super) fn dotenv(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
     let has_escape = text.contains("\\\\") || text.ends_with('\\');
     // Only shells read `\$` as `$`.

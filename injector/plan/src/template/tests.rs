@@ -97,7 +97,7 @@ fn a_value_of_a_dotenv_file_is_in_the_quotes_that_most_readers_take() {
         ("a\\b \"x\" $y", "'a\\b \"x\" $y'"),
         ("it's", "\"it's\""),
         ("it's $x `y`\\", "\"it's \\$x \\`y\\`\\\\\""),
-        // python-dotenv takes `\'` for a quote of the value, and `\\\\` for one backslash.
+        // Compose takes `\'` for a quote of the value, python-dotenv `\\\\` for one backslash.
         ("ends\\", "\"ends\\\\\""),
         ("C:\\\\srv", "\"C:\\\\\\\\srv\""),
         ("$x\\\\y", "'$x\\\\y'"),
