@@ -4,6 +4,7 @@
 use super::Failure;
 use super::decision;
 use super::manifest_pods::{ManifestPod, pods_of};
+use super::misplaced;
 use super::options::Options;
 use super::rbac_inputs::NeededRights;
 use super::reloader;
@@ -114,6 +115,9 @@ impl Explain {
             for verdict in rights.judge(pod, &answer, cluster.rbac()) {
                 refused |= verdict.is_missing;
                 self.warn(pod, &mut answer, verdict.text);
+            }
+            if let Some(warning) = misplaced::warning(pod, document) {
+                self.warn(pod, &mut answer, warning);
             }
             if let Some(warning) = reloader::warning(pod, document, &answer) {
                 self.warn(pod, &mut answer, warning);

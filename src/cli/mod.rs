@@ -5,6 +5,7 @@ mod decision;
 mod doctor;
 mod explain;
 mod manifest_pods;
+mod misplaced;
 mod options;
 mod plan;
 mod plan_options;

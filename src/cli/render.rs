@@ -143,7 +143,11 @@ fn deployment((namespace, class): &Place, account: &str, image: &str) -> Value {
             "replicas": 1,
             "selector": {"matchLabels": selector},
             "template": {
-                "metadata": {"labels": {"app.kubernetes.io/name": name, USE_LABEL: "true"}},
+                "metadata": {
+                    "labels": {"app.kubernetes.io/name": name, USE_LABEL: "true"},
+                    // A class may say that its secrets are fetched only once.
+                    "annotations": {"keysluice.dev/mode": "sidecar"},
+                },
                 "spec": {
                     "serviceAccountName": account,
                     "automountServiceAccountToken": false,
@@ -174,6 +178,12 @@ mod tests {
         assert_eq!(at("/metadata/name"), "keysluice-sync-c");
         assert_eq!(at("/spec/replicas"), 1);
         assert_eq!(at("/spec/template/metadata/labels")[USE_LABEL], "true");
+        let annotations = at("/spec/template/metadata/annotations");
+        assert_eq!(
+            annotations,
+            json!({"keysluice.dev/mode": "sidecar"}),
+            "whatever the class says"
+        );
         assert_eq!(at(&format!("{pod}/containers/0/image")), "x/y:1");
         assert_eq!(
             at(&format!("{pod}/containers/0/command")),

@@ -2,7 +2,7 @@
 
 use crate::bounded::bounded;
 use crate::coded::coded;
-use crate::provider_class::{ClassError, TemplateCause};
+use crate::provider_class::{ClassCause, ClassError, TemplateCause};
 use keysluice_plan::reason::Reason;
 use keysluice_plan::{ObjectNameError, PathError, RelativePath, VariableNameError};
 use std::fmt;
@@ -104,6 +104,12 @@ coded! {
             /// Why.
             source: TemplateCause,
         },
+        /// The vault, by the rules of a class.
+        #[error("{}", source.cause())]
+        [= source] Vault {
+            /// The error.
+            source: ClassError,
+        },
         /// What the rules of a class say too.
         #[error("{source}")]
         [= source] Class {
@@ -143,13 +149,17 @@ impl fmt::Display for InlineError {
         let (key, cause) = &*self.0;
         match cause {
             InlineCause::Class { source } => write!(f, "{source} (annotation {key})"),
+            InlineCause::Vault { source } => {
+                let (reason, hint) = (self.reason(), vault_hint(source.cause()));
+                write!(f, "{reason} annotation {key}: {cause}; hint: {hint}")
+            }
             InlineCause::UnknownKey { nearest: Some(nearest), .. } => {
                 let reason = self.reason();
                 write!(f, "{reason} annotation {key}: {cause}; hint: did you mean {nearest}?")
             }
-            InlineCause::Template { source } if source.hint().is_some() => {
-                let hint = source.hint().unwrap_or_default();
-                write!(f, "{} annotation {key}: {cause}; hint: {hint}", self.reason())
+            InlineCause::Template { source } => {
+                let (reason, hint) = (self.reason(), template_hint(source));
+                write!(f, "{reason} annotation {key}: {cause}; hint: {hint}")
             }
             cause => {
                 let reason = self.reason();
@@ -157,6 +167,31 @@ impl fmt::Display for InlineError {
             }
         }
     }
+}
+
+/// What to write instead; the fields of a class do not exist here.
+fn vault_hint(cause: &ClassCause) -> String {
+    match cause {
+        ClassCause::VaultForbidden { .. } => {
+            "use a vault that the operator allows (--allow-vault)".to_owned()
+        }
+        _ => "write kv://VAULT/…, or keysluice.dev/vault: VAULT, with the name of the vault, or \
+              its host in the operator's cloud"
+            .to_owned(),
+    }
+}
+
+fn template_hint(cause: &TemplateCause) -> String {
+    let of_annotations = match cause {
+        TemplateCause::FileMissing { .. } => {
+            "write the NAME of an annotation keysluice.dev/file.NAME, or its ?path="
+        }
+        TemplateCause::TooMany { .. } => {
+            "remove templates, or write one that makes the content of several"
+        }
+        _ => cause.reason().fix,
+    };
+    cause.hint().unwrap_or_else(|| of_annotations.to_owned())
 }
 
 impl std::error::Error for InlineError {}

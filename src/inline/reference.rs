@@ -43,6 +43,10 @@ impl Reference {
             Some(rest) => rest.split_once('/').ok_or_else(|| {
                 form("it ends after the vault; write kv://VAULT/secrets/NAME".to_owned())
             })?,
+            None if object.starts_with("https://") => {
+                let problem = "it is a URL; write kv:// instead of https://";
+                return Err(form(problem.to_owned()));
+            }
             None if object.contains("://") => {
                 return Err(form("it begins with another scheme than kv://".to_owned()));
             }
@@ -74,7 +78,7 @@ impl Reference {
         };
         let vault = if vault.is_empty() { default_vault.unwrap_or_default() } else { vault };
         let vault = vault_of(vault, cloud, limits);
-        let vault = vault.map_err(|source| InlineCause::Class { source })?;
+        let vault = vault.map_err(|source| InlineCause::Vault { source })?;
         let vault = vault.ok_or_else(|| InlineCause::VaultMissing { value: cut(text) })?;
         Ok(Self { vault, object_type, name, version, query })
     }
@@ -107,6 +111,9 @@ impl Reference {
 }
 
 fn object_type(kind: &str) -> Result<ObjectType, String> {
+    if kind.is_empty() {
+        return Err("there is nothing before a slash of its path".to_owned());
+    }
     if let Some((_, object_type)) = KINDS.iter().find(|(known, _)| *known == kind) {
         return Ok(*object_type);
     }

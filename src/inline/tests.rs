@@ -102,7 +102,17 @@ fn what_is_wrong_is_refused_with_annotation_value_and_fix() {
             "KS152 annotation keysluice.dev/file.db: \"kv://kv-1\" is not a reference \
             to a vault object: it ends after the vault",
         ),
-        ("https://kv-1.vault.azure.net/secrets/db", "KS152"),
+        (
+            "https://kv-1.vault.azure.net/secrets/db",
+            "KS152 annotation keysluice.dev/file.db: \"https://kv-1.vault.azure.net/secrets/db\" is \
+            not a reference to a vault object: it is a URL; write kv:// instead of https://; hint:",
+        ),
+        (
+            "kv://kv-1//secrets/db",
+            "KS152 annotation keysluice.dev/file.db: \"kv://kv-1//secrets/db\" is not a reference \
+            to a vault object: there is nothing before a slash of its path; hint: write kv://",
+        ),
+        ("/secrets/db", "KS152"),
         (
             "kv://kv-1/secret/db",
             "KS152 annotation keysluice.dev/file.db: \"kv://kv-1/secret/db\" \
@@ -146,7 +156,11 @@ fn what_is_wrong_is_refused_with_annotation_value_and_fix() {
         ("keys/k?format=pfx", "KS156"),
         ("certificates/c?encoding=hex", "KS156"),
         ("secrets/db?part=key&json-key=a", "KS156"),
-        ("kv://kv_1/secrets/db", "KS117"),
+        (
+            "kv://kv_1/secrets/db",
+            "KS117 annotation keysluice.dev/file.db: failed to get vault: Invalid vault name: \
+            \"kv_1\", must match [-a-zA-Z0-9]{3,24}; hint: write kv://VAULT/",
+        ),
         ("kv://kv-1.evil.org/secrets/db", "KS139"),
         ("kv://<VAULT>/secrets/db", "KS108"),
         ("kv://user@kv-1.vault.azure.net/secrets/db", "KS139"),
@@ -192,7 +206,11 @@ fn two_files_cannot_have_one_path_and_the_operator_says_which_vaults() {
     let limits = Allowlist { vaults: vec!["team-*".to_owned()], tenants: vec![] };
     let one = [entry("keysluice.dev/file.a", "kv://other/secrets/x")];
     let error = read(&limits, |context| files(&one, &[], None, context)).unwrap_err();
-    assert!(error.starts_with("KS118 ") && error.ends_with("(annotation keysluice.dev/file.a)"));
+    assert!(error.starts_with("KS118 annotation keysluice.dev/file.a: "), "{error}");
+    assert!(
+        error.ends_with("hint: use a vault that the operator allows (--allow-vault)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -271,7 +289,13 @@ fn a_template_is_made_of_inline_files() {
         (
             key,
             "{{ files.dc }}",
-            "file \"dc\" is not a file of the class; hint: did you mean \"db\"",
+            "file \"dc\" is not a file of the volume; hint: did you mean \"db\"",
+        ),
+        (
+            key,
+            "{{ files.other }}",
+            "file \"other\" is not a file of the volume; hint: write the NAME of an annotation \
+             keysluice.dev/file.NAME, or its ?path=",
         ),
         (
             "keysluice.dev/template.db",

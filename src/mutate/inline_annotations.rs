@@ -88,9 +88,19 @@ pub(super) fn is_reference(key: &str) -> bool {
 
 /// The kind of annotation that a key with a name is meant to be.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
-    let (kind, name) = key.strip_prefix("keysluice.dev/")?.split_once('.')?;
+    let key = key.strip_prefix("keysluice.dev/")?;
     let kinds = ["file", "env", "template"];
-    match crate::spelling::nearest(kind, &kinds, 2).filter(|_| !name.is_empty())? {
+    let meant = match key.split_once('.') {
+        Some((kind, name)) => {
+            crate::spelling::nearest(kind, &kinds, 2).filter(|_| !name.is_empty())
+        }
+        // `file` alone, or a dash in place of the dot: `env-DB_PASSWORD`.
+        None => kinds.into_iter().find(|kind| {
+            let rest = key.strip_prefix(kind).map(|rest| rest.strip_prefix('s').unwrap_or(rest));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '-', '/']))
+        }),
+    };
+    match meant? {
         "env" => Some("keysluice.dev/env.NAME"),
         "template" => Some("keysluice.dev/template.NAME"),
         _ => Some("keysluice.dev/file.NAME"),
@@ -163,5 +173,8 @@ mod tests {
         assert_eq!(nearest("keysluice.dev/files.db"), Some("keysluice.dev/file.NAME"));
         assert_eq!(nearest("keysluice.dev/Env.DB"), Some("keysluice.dev/env.NAME"));
         assert_eq!(nearest("keysluice.dev/other.db"), None);
+        assert_eq!(nearest("keysluice.dev/file"), Some("keysluice.dev/file.NAME"));
+        assert_eq!(nearest("keysluice.dev/templates"), Some("keysluice.dev/template.NAME"));
+        assert_eq!(nearest("keysluice.dev/gate"), None);
     }
 }

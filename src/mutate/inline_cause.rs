@@ -66,7 +66,10 @@ coded! {
         #[error("no container of the pod starts after the sidecar")]
         [KS264] NoContainer,
         /// A mount that is there already.
-        #[error("{field}: container {container:?} mounts volume {volume:?} at {path}")]
+        #[error(
+            "{field}: container {container:?} mounts volume {volume:?} at {path}, and the inline \
+             files are mounted at {ours}"
+        )]
         [KS265] Occupied {
             /// JSON pointer of the mount.
             field: String,
@@ -74,8 +77,10 @@ coded! {
             container: String,
             /// The volume.
             volume: String,
-            /// The path.
+            /// Its path.
             path: String,
+            /// The path of the inline files.
+            ours: String,
         },
         /// The entry point of the image is unknown.
         #[error(

@@ -51,14 +51,20 @@ impl Mounts<'_, '_, '_> {
     fn add(&mut self, volume: &str, path: &str) -> Result<(), Refusal> {
         let (pointer, container) = (self.pointer, self.container);
         let mounts = container.mounts();
-        let at_path =
-            mounts.iter().position(|mount| mount.mount_path.trim_end_matches('/') == path);
-        if let Some(index) = at_path.filter(|index| &*mounts[*index].name != volume) {
+        // The container runtime cannot make a directory for a mount below a read-only one.
+        let is_within = |mount_path: &str| {
+            let rest = mount_path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let occupied =
+            mounts.iter().position(|mount| &*mount.name != volume && is_within(&mount.mount_path));
+        if let Some(index) = occupied {
             return Err(PodInlineCause::Occupied {
                 field: format!("{pointer}/volumeMounts/{index}"),
                 container: container.name.to_string(),
                 volume: cut(&mounts[index].name),
-                path: cut(path),
+                path: cut(&mounts[index].mount_path),
+                ours: cut(path),
             }
             .into());
         }
@@ -195,4 +201,35 @@ fn refers_to(value: &str, name: &str) -> bool {
         rest = after;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mutate::testing::{facts, labelled, run_with, settings};
+    use serde_json::json;
+
+    #[test]
+    fn another_mount_at_or_below_the_mount_path_is_refused() {
+        for (path, is_refused) in [
+            ("/mnt/secrets-store", true),
+            ("/mnt/secrets-store/", true),
+            ("/mnt/secrets-store/sub", true),
+            ("/mnt/secrets-store2", false),
+            ("/mnt", false),
+        ] {
+            let mounts = json!([{"name": "data", "mountPath": path}]);
+            let containers = json!([{"name": "app", "volumeMounts": mounts}]);
+            let volumes = json!([{"name": "data", "emptyDir": {}}]);
+            let mut pod = labelled("pod", json!({"containers": containers, "volumes": volumes}));
+            let annotation = json!({"keysluice.dev/file.a": "kv://vault-1/secrets/a"});
+            pod["metadata"]["annotations"] = annotation;
+            let error = run_with(&pod, &settings(), &facts()).err();
+            let expected = format!(
+                "KS265 /spec/containers/0/volumeMounts/0: container \"app\" mounts volume \"data\" at \
+                 {path}, and the inline files are mounted at /mnt/secrets-store; hint: "
+            );
+            assert_eq!(error.is_some(), is_refused, "{path}: {error:?}");
+            assert!(error.is_none_or(|error| error.starts_with(&expected)), "{path}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::mutation::Mutation;
 use super::names::CSI_DRIVER;
 use super::refusal::{Refusal, cut};
 use super::secret_cause::SecretCause;
-use crate::pod::{Pod, SecretName, Volume};
+use crate::pod::{Pod, SecretKeyRef, SecretName, Volume};
 use crate::reason;
 use keysluice_plan::SyncedSecret;
 
@@ -34,7 +34,30 @@ pub(super) fn check(
             readers.read_volume(volume)?;
         }
     }
+    warn_of_keys(pod, secrets, mutation);
     Ok(())
+}
+
+/// Warns of variables that wait for ever: their keys are not among those that the sidecar writes.
+fn warn_of_keys(pod: &Pod<'_>, secrets: &[SyncedSecret], mutation: &mut Mutation) {
+    for (_, container) in pod.all_containers() {
+        for entry in container.env.iter().flatten() {
+            let SecretKeyRef { name, key, optional } = &entry.value_from.secret_key_ref;
+            let secret = secrets.iter().find(|secret| secret.name == **name);
+            let Some(secret) = secret.filter(|_| *optional != Some(true)) else { continue };
+            if secret.data.iter().all(|data| data.key != **key) {
+                mutation.warn(format_args!(
+                    "{} container {}: variable {} takes key {key} of Secret {name}, which \
+                     SecretProviderClass {} makes without that key; hint: {}",
+                    reason::KS276,
+                    container.name,
+                    entry.name,
+                    secret.class,
+                    reason::KS276.fix
+                ));
+            }
+        }
+    }
 }
 
 /// The same for variables of init containers, by number, that start before the sidecar.
@@ -49,7 +72,7 @@ pub(super) fn check_before_sidecar(
     for container in pod.init_containers().iter().take(count).filter(|_| !secrets.is_empty()) {
         let user = format!("init container {:?}, which starts before the sidecar,", container.name);
         for entry in container.env.iter().flatten() {
-            let SecretName { name, optional } = &entry.value_from.secret_key_ref;
+            let SecretKeyRef { name, optional, .. } = &entry.value_from.secret_key_ref;
             readers.read(&user, name, *optional)?;
         }
         for source in container.env_from.iter().flatten() {

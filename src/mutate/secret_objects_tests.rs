@@ -163,3 +163,25 @@ fn an_init_container_before_the_sidecar_cannot_have_its_secrets() {
     let (_, mutation) = run_with(&pod, &settings(), &cluster()).unwrap();
     assert!(mutation.warnings[0].starts_with("KS258 "), "{:?}", mutation.warnings);
 }
+
+#[test]
+fn a_variable_of_a_key_that_the_secret_does_not_get_is_a_warning() {
+    let of_key = |key: &str, optional: &Value| {
+        json!({"name": "PASSWORD",
+            "valueFrom": {"secretKeyRef": {"name": "a", "key": key, "optional": optional}}})
+    };
+    for (key, optional, is_warned) in [
+        ("k", Value::Null, false),
+        ("K", Value::Null, true),
+        ("other", json!(false), true),
+        ("other", json!(true), false),
+    ] {
+        let (_, mutation) = run(&with_env(&of_key(key, &optional))).unwrap();
+        assert_eq!(mutation.warnings.len(), usize::from(is_warned), "{key}: {mutation:?}");
+        let expected = format!(
+            "KS276 container app: variable PASSWORD takes key {key} of Secret a, which \
+             SecretProviderClass kv makes without that key"
+        );
+        assert!(mutation.warnings.iter().all(|warning| warning.starts_with(&expected)));
+    }
+}

@@ -1,6 +1,6 @@
 //! Containers: environment, mounts, users, resources.
 
-use super::reference::{ConfigMapSource, SecretName};
+use super::reference::{ConfigMapSource, SecretKeyRef, SecretName};
 use crate::json::{Present, Quantity, Text, view};
 
 view! {
@@ -39,7 +39,7 @@ view! {
     /// `valueFrom` of an entry of `env`.
     pub struct ValueFrom<'a> {
         /// A key of a Secret.
-        "secretKeyRef" secret_key_ref: SecretName<'a>,
+        "secretKeyRef" secret_key_ref: SecretKeyRef<'a>,
         /// A key of a file in a volume.
         "fileKeyRef" file_key_ref: FileKeyRef<'a>,
     }

@@ -10,10 +10,12 @@
 mod additions;
 mod class_plan;
 mod document;
+mod documents;
 mod doubts;
 mod error;
 mod fingerprint;
 mod hint;
+mod labels;
 mod manifest;
 mod object;
 mod object_error;

@@ -236,6 +236,9 @@ coded! {
             /// The key.
             key: String,
         },
+        /// A label or annotation that the API server does not take.
+        #[error("{0}")]
+        [KS148] Label(String),
         /// A label or annotation that marks the Secrets of Keysluice.
         #[error("{field}: {key:?} is reserved for Keysluice")]
         [KS148] Reserved {

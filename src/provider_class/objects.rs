@@ -113,7 +113,10 @@ pub(super) fn path_set<'a>(
             let (template, file) = (entry.max(other) - files.len(), entry.min(other));
             let other = match files.get(file) {
                 Some(file) => format!("{} of objects[{}]", file.path, file.index),
-                None => format!("{path} of templates[{}]", file - files.len()),
+                None => {
+                    let index = file - files.len();
+                    format!("{} of templates[{index}]", templates[index].path)
+                }
             };
             let path = templates[template].path.to_string();
             let source = TemplateCause::Collision { path, other };

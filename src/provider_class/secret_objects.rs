@@ -1,7 +1,7 @@
 //! `spec.secretObjects`: Kubernetes Secrets made from the files, read and checked.
 
 use super::error::{ClassCause, ClassError, SecretObjectCause};
-use super::{ClassPlan, layout};
+use super::{ClassPlan, labels, layout};
 use keysluice_plan::{FileIndex, RelativePath, is_object_name, is_secret_key};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,6 +112,9 @@ impl SecretObject {
         for (field, texts) in [("labels", &self.labels), ("annotations", &self.annotations)] {
             if let Some(key) = texts.keys().find(|key| key.starts_with(RESERVED)) {
                 return Err(SecretObjectCause::Reserved { field, key: key.clone() });
+            }
+            if let Some(problem) = labels::refused(field, texts) {
+                return Err(SecretObjectCause::Label(problem));
             }
         }
         Ok(())
@@ -241,6 +244,10 @@ mod tests {
         marked.labels.insert("keysluice.dev/managed".into(), "true".into());
         let error = check_secret_objects(&[marked], &plan).unwrap_err().to_string();
         assert!(error.contains("labels: \"keysluice.dev/managed\" is reserved"), "{error}");
+        let mut labelled = one("s", "Opaque", &["k"]);
+        labelled.labels.insert("app".into(), "a b".into());
+        let error = check_secret_objects(&[labelled], &plan).unwrap_err().to_string();
+        assert!(error.starts_with("KS148 secretObjects[0]: labels: value \"a b\""), "{error}");
         let twice = [one("s", "Opaque", &["k"]), one("s", "Opaque", &["l"])];
         let error = check_secret_objects(&twice, &plan).unwrap_err().to_string();
         assert!(error.starts_with("KS148 secretObjects[1]: secretName \"s\" is used twice"));

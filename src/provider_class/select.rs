@@ -1,6 +1,7 @@
 //! The parameter `select`: files whose names only the vault knows.
 
 use super::document::{Document, NodeId, YamlError};
+use super::documents;
 use super::doubts::Doubts;
 use super::error::{ClassCause, ClassError, SelectCause};
 use super::object::{encoding, format};
@@ -30,6 +31,9 @@ pub(super) fn parse(
     }
     let document = Document::parse(text, MOST_VALUES)
         .map_err(|error| at("select", SelectCause::Document(error)))?;
+    if let Some(line) = documents::second(text) {
+        return Err(at("select", SelectCause::Documents { line }).into());
+    }
     let mut selections = Vec::new();
     for (place, node) in places(&document).map_err(|source| at("select", source))? {
         let (selection, choice) =

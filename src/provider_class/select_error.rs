@@ -11,6 +11,12 @@ coded! {
         /// No YAML document, or no map.
         #[error("{0}")]
         [KS138] Document(#[source] YamlError),
+        /// More than the one document that is read.
+        #[error("line {line}: a second YAML document begins; write one list")]
+        [KS138] Documents {
+            /// The line, from 1.
+            line: usize,
+        },
         /// Longer than the limit.
         #[error("the document is larger than {limit} bytes")]
         [KS138] Size {

@@ -11,6 +11,12 @@ coded! {
         /// No YAML document, or no map.
         #[error("{0}")]
         [KS160] Document(#[source] YamlError),
+        /// More than the one document that is read.
+        #[error("line {line}: a second YAML document begins; write one list")]
+        [KS160] Documents {
+            /// The line, from 1.
+            line: usize,
+        },
         /// Longer than the limit.
         #[error("the document is larger than {limit} bytes")]
         [KS160] Size {
@@ -60,7 +66,7 @@ coded! {
         #[error("template: {0}")]
         [KS161] Template(#[source] TemplateError),
         /// The template names a file that the class does not make.
-        #[error("template: line {line}: file {path:?} is not a file of the class")]
+        #[error("template: line {line}: file {path:?} is not a file of the volume")]
         [KS162] FileMissing {
             /// The file.
             path: String,
@@ -86,6 +92,10 @@ impl TemplateCause {
         match self {
             Self::Unknown { near: Some(near), .. } => Some(format!("did you mean {near}?")),
             Self::FileMissing { near: Some(near), .. } => Some(format!("did you mean {near:?}?")),
+            Self::Path(_) => Some(
+                "set path to a relative path such as config/app.env, without \"..\"".to_owned(),
+            ),
+            Self::Collision { .. } => Some("give the template another path".to_owned()),
             _ => None,
         }
     }

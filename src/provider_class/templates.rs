@@ -1,6 +1,7 @@
 //! The parameter `templates`: files that are made of the other files.
 
 use super::document::{Document, NodeId, YamlError};
+use super::documents;
 use super::error::{ClassCause, ClassError, TemplateCause};
 use super::reference::{self, TEMPLATE_FIELDS};
 use super::{FilePlan, SelectionPlan, TemplatePlan};
@@ -23,6 +24,9 @@ pub(super) fn parse(
     let text = format!("{}\n", text.trim_end());
     let document = Document::parse(&text, MOST_VALUES)
         .map_err(|error| at("templates", TemplateCause::Document(error)))?;
+    if let Some(line) = documents::second(&text) {
+        return Err(at("templates", TemplateCause::Documents { line }).into());
+    }
     let mut templates: Vec<TemplatePlan> = Vec::new();
     for (place, node) in places(&document).map_err(|source| at("templates", source))? {
         let read = read(&document, node)
@@ -83,7 +87,8 @@ pub(crate) fn check_template(
     match plan.template.files().find(|(path, _)| !index.contains(path)) {
         None => Ok(()),
         Some((path, line)) => {
-            let known: Vec<&str> = index.paths().collect();
+            let known: Vec<_> = index.paths().collect();
+            let known: Vec<&str> = known.iter().map(|path| &**path).collect();
             let near = crate::spelling::nearest(path, &known, 3).map(str::to_owned);
             Err(TemplateCause::FileMissing { path: path.to_owned(), line, near })
         }

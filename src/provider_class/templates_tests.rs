@@ -53,12 +53,17 @@ fn an_error_names_the_template_the_line_and_what_to_write() {
         (
             "{path: a, template: \"{{ files['db-passwords'] }}\"}",
             "KS162 templates: template: line 1: \
-            file \"db-passwords\" is not a file of the class; hint: did you mean \"db-password\"?",
+            file \"db-passwords\" is not a file of the volume; hint: did you mean \"db-password\"?",
         ),
+        (
+            "- {path: a, template: a}\n---\n- {path: b, template: b}",
+            "KS160 templates: line 3: a second YAML document begins",
+        ),
+        ("- {path: ../a, template: a}", "KS125 templates[0]: path: file name must not contain"),
         (
             "{path: a, template: \"{{ files['b'] }}\"}",
             "KS162 templates: template: line 1: file \
-            \"b\" is not a file of the class; hint: write the path of a file of this class",
+            \"b\" is not a file of the volume; hint: write the path of a file of this class",
         ),
         (
             "{path: db-password, template: a}",
@@ -76,7 +81,7 @@ fn an_error_names_the_template_the_line_and_what_to_write() {
         ),
         (
             "[{path: a, template: a}, {path: a/b, template: a}]",
-            "KS128 templates[1]: path a/b collides",
+            "KS128 templates[1]: path a/b collides with a of templates[0]; hint: give the template",
         ),
         ("{path: all, template: a}", "KS128 select: directory all is a file of templates[0]"),
     ] {

@@ -23,8 +23,9 @@ reasons! { POD:
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
         "rename the container or volume; reserved are the container keysluice, the volumes \
-         keysluice-run, keysluice-api and azure-workload-identity-reserved-…, and with the token \
-         layout v1.5 the volume azure-identity-token";
+         keysluice-run, keysluice-api, keysluice-inline, keysluice-env, keysluice-env-from, \
+         keysluice-exec and azure-workload-identity-reserved-…, and with the token layout v1.5 the \
+         volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
         "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass or \
@@ -59,8 +60,9 @@ reasons! { POD:
         "use workload identity: remove nodePublishSecretRef and set clientID in the class or \
          azure.workload.identity/client-id on the ServiceAccount";
     KS216
-        "Secrets Store CSI volumes of Windows pods are not supported"
-        "leave the volumes to the CSI driver: keysluice.dev/csi-volumes: leave";
+        "secrets for Windows pods are not supported"
+        "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; inline \
+         annotations are for Linux pods only";
     KS217
         "a Secrets Store CSI volume was added after the sidecar"
         "let the webhook that adds the volume run before Keysluice: webhook configurations are \
@@ -213,16 +215,17 @@ reasons! { POD:
          does not see the pod, and the secrets are fetched with its identity";
     KS263
         "an inline annotation has no effect"
-        "keysluice.dev/vault, mount-path, containers and env-mode belong to annotations \
-         keysluice.dev/file.NAME, keysluice.dev/env.NAME and keysluice.dev/env-from; set them all \
-         on the pod template, before the pod is created";
+        "keysluice.dev/template.NAME and mount-path belong to keysluice.dev/file.NAME, vault to \
+         file.NAME and env.NAME, env-mode to env.NAME and env-from, containers to all of these; \
+         set them on the pod template, before the pod is created";
     KS264
         "a container cannot get the files or variables of inline annotations"
         "name containers of the pod that start after the sidecar in keysluice.dev/containers; \
          keysluice.dev/after moves the sidecar";
     KS265
         "the mount path of inline files is not free, or not valid"
-        "set keysluice.dev/mount-path to an absolute path at which no container mounts anything";
+        "set keysluice.dev/mount-path to an absolute path at which, and below which, no container \
+         mounts anything";
     KS266
         "a container cannot be started with its variables by the sidecar's program"
         "set command on the container (the ENTRYPOINT and CMD of its image); or set \
@@ -256,4 +259,11 @@ reasons! { POD:
         "an annotation has no effect: another webhook already mounts the token"
         "remove keysluice.dev/token-layout; the annotation takes effect after the other webhook is \
          removed";
+    KS276
+        "a variable takes a key that a Secret of the pod's own sidecar does not have"
+        "write a key of secretObjects, or add one to the class; a container does not start before \
+         the key exists";
+    KS277
+        "an annotation on a workload itself has no effect on its pods"
+        "move it to metadata of the pod template";
 }

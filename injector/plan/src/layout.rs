@@ -251,9 +251,12 @@ pub struct FileIndex<'a> {
 }
 
 impl<'a> FileIndex<'a> {
-    /// The paths of the file entries themselves.
-    pub fn paths(&self) -> impl Iterator<Item = &'a str> {
-        self.by_path.keys().copied()
+    /// The files of the entries: of a history its newest version.
+    pub fn paths(&self) -> impl Iterator<Item = Cow<'a, str>> {
+        self.by_path.values().map(|entry| match entry.history {
+            None => Cow::Borrowed(entry.path.as_str()),
+            Some(_) => Cow::Owned(format!("{}/0", entry.path)),
+        })
     }
 
     /// Whether a file may be at this path. In the directory of a selection every file may.

@@ -10,6 +10,7 @@
 //! no functions and no recursion. Output and work are bounded.
 
 mod error;
+mod escape;
 mod expression;
 mod filter;
 mod parse;

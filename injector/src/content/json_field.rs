@@ -11,8 +11,8 @@ use std::fmt;
 /// space.
 pub(super) fn field(document: &[u8], path: &JsonPath) -> Result<Content, ContentError> {
     let error = |problem| ContentError::JsonField { path: path.to_string(), problem };
-    let mut value: &RawValue =
-        serde_json::from_slice(document).map_err(|_| error("the secret is not JSON"))?;
+    let mut value: &RawValue = serde_json::from_slice(without_mark(document))
+        .map_err(|_| error("the secret is not JSON"))?;
     for step in path.steps() {
         value = step_into(value, step).ok_or_else(|| error("there is no such field"))?;
     }
@@ -24,6 +24,11 @@ pub(super) fn field(document: &[u8], path: &JsonPath) -> Result<Content, Content
         Some(b'n') => Err(error("the field is null")),
         _ => Ok(Content::new(compact(text))),
     }
+}
+
+/// Without the byte-order mark that some editors and shells write into a file.
+fn without_mark(document: &[u8]) -> &[u8] {
+    document.strip_prefix("\u{feff}".as_bytes()).unwrap_or(document)
 }
 
 /// Without the white space between values; what is in strings stays.
@@ -134,6 +139,7 @@ mod tests {
         ] {
             assert_eq!(text(DOCUMENT, path).as_deref(), Ok(expected), "{path}");
         }
+        assert_eq!(text("\u{feff}{\"a\": 1}", "a").unwrap(), "1", "with a byte-order mark");
         assert_eq!(text(r#"[{"a":"\\\" "}, 2]"#, "[0]").unwrap(), r#"{"a":"\\\" "}"#);
     }
 

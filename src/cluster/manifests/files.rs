@@ -285,10 +285,16 @@ fn flatten(mut document: Document, depth: usize, documents: &mut Vec<Document>) 
     }
 }
 
-/// Leaves the object as the API server keeps it: a field without a value is as if absent.
+/// Leaves the object as the API server keeps it: a field without a value is as if absent, and a
+/// label or annotation without one is empty.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            for name in ["labels", "annotations"] {
+                let texts = fields.get_mut(name).and_then(Value::as_object_mut);
+                let values = texts.into_iter().flat_map(|texts| texts.values_mut());
+                values.filter(|value| value.is_null()).for_each(|value| *value = "".into());
+            }
             fields.retain(|_, value| !value.is_null());
             fields.values_mut().for_each(prune);
         }

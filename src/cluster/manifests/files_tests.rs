@@ -73,6 +73,14 @@ fn kind_f2_a_field_without_a_value_is_as_if_absent() {
 }
 
 #[test]
+fn a_label_or_annotation_without_a_value_is_empty() {
+    let documents =
+        parse("kind: X\nmetadata:\n  labels: {a: , b: c}\n  annotations: {d: null}\n").unwrap();
+    let metadata = json!({"labels": {"a": "", "b": "c"}, "annotations": {"d": ""}});
+    assert_eq!(documents[0].value["metadata"], metadata);
+}
+
+#[test]
 fn kind_f3_a_repeated_key_is_a_warning_and_other_documents_are_read() {
     let documents = parse("kind: A\n---\nkind: B\nspec:\n  m: 1\n  m: 2\n---\nkind: C\n").unwrap();
     assert_eq!(documents[1].value["spec"]["m"], 2);

@@ -1,5 +1,6 @@
 //! What `|` does with a value.
 
+use super::escape::{adonet, dotenv, escaped, json, properties, quoted, xml};
 use super::{RenderProblem, Text};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +12,8 @@ pub const FILTERS: &[(&str, Filter, &str, &str)] = &[
         "adonet",
         Filter::Adonet,
         NOTHING,
-        "a value of a connection string of ADO.NET, JDBC for SQL \
-        Server or Azure: in double quotes, where it needs them",
+        "a value of a connection string of ADO.NET or of an Azure \
+        service: in double quotes, where it needs them",
     ),
     ("base64", Filter::Base64, NOTHING, "the bytes in base64"),
     ("base64decode", Filter::Base64Decode, NOTHING, "the bytes that the base64 stands for"),
@@ -22,7 +23,7 @@ pub const FILTERS: &[(&str, Filter, &str, &str)] = &[
         Filter::Dotenv,
         NOTHING,
         "a value of a .env file: in single quotes, or in double \
-        quotes with escapes if it has a single quote",
+        quotes with escapes if single quotes cannot hold it",
     ),
     (
         "env",
@@ -51,7 +52,7 @@ pub const FILTERS: &[(&str, Filter, &str, &str)] = &[
     (
         "replace",
         Filter::Replace,
-        "two strings",
+        "two strings, the first not empty",
         "the second string for every occurrence of the \
         first",
     ),
@@ -71,6 +72,7 @@ pub const FILTERS: &[(&str, Filter, &str, &str)] = &[
 const NOTHING: &str = "no arguments";
 const TEXT: &str = "UTF-8 text";
 const NO_NUL: &str = "UTF-8 text without the character NUL";
+const OF_XML: &str = "text of characters that XML has: of the control characters tab and line ends";
 const MAX_INDENT: usize = 64;
 
 /// A filter.
@@ -170,10 +172,7 @@ impl Filter {
             }
             Self::Json => json(text, &mut out)?,
             Self::Properties => properties(text, &mut out)?,
-            Self::Dotenv if !text.contains('\'') => quoted(text, "'", &mut out, |_| None)?,
-            Self::Dotenv => quoted(text, "\"", &mut out, |c| {
-                ['\\', '"', '$', '`'].contains(&c).then(|| format!("\\{c}"))
-            })?,
+            Self::Dotenv => dotenv(text, &mut out)?,
             Self::Shell => {
                 quoted(text, "'", &mut out, |c| (c == '\'').then(|| "'\\''".to_owned()))?;
             }
@@ -190,88 +189,11 @@ impl Filter {
                     }
                 }
             }
-            Self::Xml => escaped(text, &mut out, |c| {
-                let entity = match c {
-                    '&' => "&amp;",
-                    '<' => "&lt;",
-                    '>' => "&gt;",
-                    '"' => "&quot;",
-                    '\'' => "&#39;",
-                    _ => return None,
-                };
-                Some(entity.to_owned())
-            })?,
+            Self::Xml if !xml(text, &mut out)? => return Err(refuse(OF_XML)),
+            Self::Xml => {}
         }
         Ok(out)
     }
-}
-
-/// Each character, or what stands for it.
-fn escaped(
-    text: &str,
-    out: &mut Text,
-    escape: impl Fn(char) -> Option<String>,
-) -> Result<(), RenderProblem> {
-    text.chars().try_for_each(|c| match escape(c) {
-        Some(escaped) => out.push(escaped.as_bytes()),
-        None => out.push_char(c),
-    })
-}
-
-fn quoted(
-    text: &str,
-    quote: &str,
-    out: &mut Text,
-    escape: impl Fn(char) -> Option<String>,
-) -> Result<(), RenderProblem> {
-    out.push(quote.as_bytes())?;
-    escaped(text, out, escape)?;
-    out.push(quote.as_bytes())
-}
-
-/// RFC 8259.
-fn json(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
-    quoted(text, "\"", out, |c| match c {
-        '"' | '\\' => Some(format!("\\{c}")),
-        '\n' => Some("\\n".to_owned()),
-        '\r' => Some("\\r".to_owned()),
-        '\t' => Some("\\t".to_owned()),
-        // U+007F to U+009F and the line separators: legal in JSON, but not in YAML.
-        c if c.is_control() || ['\u{2028}', '\u{2029}', '\u{feff}'].contains(&c) => {
-            Some(format!("\\u{:04x}", u32::from(c)))
-        }
-        _ => None,
-    })
-}
-
-/// As `java.util.Properties.store` writes a value.
-fn properties(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
-    for (at, c) in text.char_indices() {
-        match c {
-            ' ' if at == 0 => out.push(b"\\ ")?,
-            '\n' => out.push(b"\\n")?,
-            '\r' => out.push(b"\\r")?,
-            '\t' => out.push(b"\\t")?,
-            '\u{c}' => out.push(b"\\f")?,
-            '\\' | '=' | ':' | '#' | '!' => out.push(format!("\\{c}").as_bytes())?,
-            ' '..='~' => out.push_char(c)?,
-            c => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    out.push(format!("\\u{unit:04X}").as_bytes())?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `DbConnectionStringBuilder`: quotes where the value would be read otherwise without them.
-fn adonet(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/@".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return out.push(text.as_bytes());
-    }
-    quoted(text, "\"", out, |c| (c == '"').then(|| "\"\"".to_owned()))
 }
 
 fn base64(bytes: &[u8], out: &mut Text) -> Result<(), RenderProblem> {

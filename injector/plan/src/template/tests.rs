@@ -67,7 +67,7 @@ fn a_value_is_escaped_for_where_it_goes() {
         ("adonet", "\"p'a\"\"s$s\\w=o`r d\n;é\""),
         ("properties", "p'a\"s$s\\\\w\\=o`r d\\n;\\u00E9"),
         ("urlencode", "p%27a%22s%24s%5Cw%3Do%60r%20d%0A%3B%C3%A9"),
-        ("xml", "p&#39;a&quot;s$s\\w=o`r d\n;é"),
+        ("xml", "p&#39;a&quot;s$s\\w=o`r d&#10;;é"),
         ("base64", "cCdhInMkc1x3PW9gciBkCjvDqQ=="),
         ("base64 | base64decode | json", "\"p'a\\\"s$s\\\\w=o`r d\\n;é\""),
         ("replace('s', '') | upper | trim", "P'A\"$\\W=O`R D\n;É"),
@@ -81,8 +81,39 @@ fn a_value_is_escaped_for_where_it_goes() {
         other("{{ files.host | dotenv }} {{ files.host | adonet }}"),
         "'db.example' db.example"
     );
+    assert_eq!(other("{{ 'abc+/==' | adonet }} {{ '=a' | adonet }}"), "abc+/== \"=a\"");
     assert_eq!(other("{{ 'db-pass.word' | env }} {{ '1a' | env }}"), "DB_PASS_WORD _1A");
     assert_eq!(other("{{ '' | adonet }} {{ ' a' | properties }}"), "\"\" \\ a");
+}
+
+#[test]
+fn a_value_of_a_dotenv_file_is_in_the_quotes_that_most_readers_take() {
+    let written = |value: &str| {
+        let text = Filter::named("dotenv").unwrap().apply(value.as_bytes(), &[]).unwrap();
+        String::from_utf8(text.as_bytes().to_vec()).unwrap()
+    };
+    for (value, expected) in [
+        ("", "''"),
+        ("a\\b \"x\" $y", "'a\\b \"x\" $y'"),
+        ("it's", "\"it's\""),
+        ("it's $x `y`\\", "\"it's \\$x \\`y\\`\\\\\""),
+        // Compose takes `\'` for a quote of the value, python-dotenv `\\\\` for one backslash.
+        ("ends\\", "\"ends\\\\\""),
+        ("C:\\\\srv", "\"C:\\\\\\\\srv\""),
+        ("$x\\\\y", "'$x\\\\y'"),
+    ] {
+        assert_eq!(written(value), expected, "{value}");
+    }
+}
+
+#[test]
+fn xml_has_no_other_control_characters_than_tab_and_line_ends() {
+    let xml = |value: &str| Filter::named("xml").unwrap().apply(value.as_bytes(), &[]);
+    assert_eq!(xml("a\t\r\n\u{7f}").unwrap().as_bytes(), "a&#9;&#13;&#10;\u{7f}".as_bytes());
+    for value in ["a\0", "\u{1b}[0m", "\u{ffff}"] {
+        let error = xml(value).unwrap_err().to_string();
+        assert!(error.starts_with("the filter xml needs text of characters that XML has"));
+    }
 }
 
 #[test]
