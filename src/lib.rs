@@ -35,6 +35,7 @@ mod coded;
 mod heap;
 pub mod inline;
 pub mod json;
+pub mod jwks;
 pub mod log;
 pub mod metrics;
 pub mod mutate;

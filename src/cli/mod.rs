@@ -4,8 +4,10 @@ mod certificate_options;
 mod decision;
 mod doctor;
 mod explain;
+mod jwks;
 mod manifest_pods;
 mod options;
+mod output;
 mod plan;
 mod plan_options;
 mod rbac;
@@ -55,6 +57,8 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
     Rbac(rbac::Rbac),
+    /// Print the JSON Web Key Set of the keys with which an API server signs ServiceAccount tokens.
+    Jwks(jwks::Jwks),
     /// Print manifests.
     Render(render::Render),
     /// Explain a KS code.
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Rbac(command) => command.run(),
+        Command::Jwks(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Doctor(command) => command.run(),

@@ -59,8 +59,9 @@ reasons! { POD:
         "use workload identity: remove nodePublishSecretRef and set clientID in the class or \
          azure.workload.identity/client-id on the ServiceAccount";
     KS216
-        "Secrets Store CSI volumes of Windows pods are not supported"
-        "leave the volumes to the CSI driver: keysluice.dev/csi-volumes: leave";
+        "the sidecar runs on Linux, and the pod is for Windows nodes"
+        "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; for \
+         a pod that runs on Linux, set nodeSelector kubernetes.io/os: linux";
     KS217
         "a Secrets Store CSI volume was added after the sidecar"
         "let the webhook that adds the volume run before Keysluice: webhook configurations are \

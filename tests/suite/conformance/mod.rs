@@ -9,6 +9,8 @@ mod explain;
 mod extra;
 mod field_faults;
 mod guides;
+mod jwks;
+mod nodes;
 mod properties;
 mod rbac;
 mod reference;
