@@ -1,5 +1,6 @@
 //! What a pod becomes: the peers' cases, public manifests, the guides, `explain`.
 
+mod azure;
 mod beside;
 mod cases;
 mod classes;
