@@ -21,11 +21,14 @@
 //! - [`cluster`] answers what a decision needs to know; [`server`] does TLS, limits and draining;
 //!   [`admin`] is the plain listener.
 //! - [`rights`] turns workloads and classes into the Roles with which pods write their Secrets.
+//! - [`azure`] turns Plans into the identities and role assignments of the Azure side; [`jwks`]
+//!   turns keys into a key set.
 //! - [`cli`] wires it: `serve`, `explain`, `plan`, `rbac`, `why`. [`reason`] holds every code a
 //!   user can meet.
 
 pub mod admin;
 pub mod admission;
+pub mod azure;
 mod bounded;
 pub mod budget;
 pub mod cli;
@@ -35,8 +38,10 @@ mod coded;
 mod heap;
 pub mod inline;
 pub mod json;
+pub mod jwks;
 pub mod log;
 pub mod metrics;
+pub mod migrate;
 pub mod mutate;
 pub mod patch;
 mod plan;

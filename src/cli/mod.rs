@@ -1,12 +1,16 @@
 //! The command line. One file a command.
 
+mod azure;
 mod certificate_options;
 mod decision;
 mod doctor;
 mod explain;
+mod jwks;
+mod live_documents;
 mod manifest_pods;
 mod misplaced;
 mod options;
+mod output;
 mod plan;
 mod plan_options;
 mod rbac;
@@ -56,6 +60,11 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
     Rbac(rbac::Rbac),
+    /// Print the Azure side of ServiceAccounts: identities, federated credentials, and the least
+    /// role assignments for the vault objects that their pods read.
+    Azure(azure::Azure),
+    /// Print the JSON Web Key Set of the keys with which an API server signs ServiceAccount tokens.
+    Jwks(jwks::Jwks),
     /// Print manifests.
     Render(render::Render),
     /// Explain a KS code.
@@ -102,6 +111,8 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Rbac(command) => command.run(),
+        Command::Azure(command) => command.run(),
+        Command::Jwks(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Doctor(command) => command.run(),

@@ -125,6 +125,11 @@ impl Options {
         Ok(settings)
     }
 
+    /// Audience of the projected token.
+    pub(super) fn audience(&self) -> &str {
+        &self.audience
+    }
+
     fn token_endpoint(&self) -> Result<Option<TokenEndpoint>, Failure> {
         let kubernetes =
             |name: &str| variable(&format!("AZURE_KUBERNETES_{name}")).unwrap_or_default();

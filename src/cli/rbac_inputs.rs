@@ -112,7 +112,8 @@ fn needed(answer: &Answer) -> Needed {
     needed
 }
 
-fn account_of(pod: &ManifestPod) -> (String, String) {
+/// Namespace and name of a pod's ServiceAccount.
+pub(super) fn account_of(pod: &ManifestPod) -> (String, String) {
     let spec = &pod.pod["spec"];
     let names = [&spec["serviceAccountName"], &spec["serviceAccount"]];
     let mut given = names.into_iter().filter_map(|name| name.as_str());

@@ -1,6 +1,6 @@
 //! Whether a pod is for Windows nodes, by every sign that a pod carries.
 
-use crate::pod::{NodeRequirement, NodeSelectorTerm, Pod, WindowsOptions};
+use crate::pod::{NodeRequirement, NodeSelectorTerm, Pod, Toleration, WindowsOptions};
 
 /// Labels of a node that name its operating system.
 const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
@@ -17,8 +17,8 @@ enum OperatingSystem {
 use OperatingSystem::{Linux, Windows};
 
 /// Whether the pod can only run on Windows. What names the operating system or chooses nodes
-/// decides; where nothing does, settings that count on Windows alone. Tolerations allow a node and
-/// choose none, so they say nothing.
+/// decides; where nothing does, settings that are meant for Windows: `windowsOptions`, a
+/// toleration of the taint of Windows nodes, a RuntimeClass for them.
 pub(super) fn is_windows(pod: &Pod<'_>) -> bool {
     let spec = &pod.spec;
     let of_name = match &*spec.os.name {
@@ -36,9 +36,29 @@ pub(super) fn is_windows(pod: &Pod<'_>) -> bool {
     let for_windows = || {
         let of_containers =
             pod.all_containers().map(|(_, container)| &container.security_context.windows_options);
-        std::iter::once(&spec.security_context.windows_options).chain(of_containers).any(is_said)
+        let mut options =
+            std::iter::once(&spec.security_context.windows_options).chain(of_containers);
+        options.any(is_said)
+            || tolerates_windows(spec.tolerations.as_deref().unwrap_or_default())
+            || is_windows_runtime(&spec.runtime_class_name)
     };
     chosen.map_or_else(for_windows, |system| system == Windows)
+}
+
+/// Whether the tolerations name Windows and not Linux. A toleration of every taint names neither.
+fn tolerates_windows(tolerations: &[Toleration<'_>]) -> bool {
+    let names = |system: &str| {
+        tolerations.iter().any(|toleration| match &*toleration.operator {
+            "Exists" => toleration.key.to_ascii_lowercase().contains(system),
+            _ => toleration.value.to_ascii_lowercase().starts_with(system),
+        })
+    };
+    names("windows") && !names("linux")
+}
+
+/// The documentation of Kubernetes names them `windows-2019`, AKS `runhcs-wcow-hypervisor`.
+fn is_windows_runtime(name: &str) -> bool {
+    ["windows", "wcow"].iter().any(|part| name.contains(part))
 }
 
 fn is_said(options: &WindowsOptions) -> bool {
@@ -158,6 +178,14 @@ mod tests {
                     &["linux"])]}])),
             affinity(&json!([{"matchExpressions": [{"key": "node.kubernetes.io/windows-build",
                     "operator": "Exists"}]}])),
+            json!({"tolerations": [{"key": "os", "operator": "Equal", "value": "Windows"}]}),
+            json!({"tolerations": [{"key": "node.kubernetes.io/os", "value": "windows"},
+                {"operator": "Exists"}]}),
+            json!({"tolerations": [{"key": "windows", "operator": "Exists"}]}),
+            json!({"tolerations": [{"key": "node.kubernetes.io/windows-build",
+                "operator": "Exists"}]}),
+            json!({"runtimeClassName": "windows-2019"}),
+            json!({"runtimeClassName": "runhcs-wcow-hypervisor"}),
         ] {
             assert!(reads_as_windows(&spec), "{spec}");
         }
@@ -172,7 +200,13 @@ mod tests {
         let preferred = json!([{"weight": 1, "preference": {"matchExpressions": [windows]}}]);
         for spec in [
             json!({}),
-            json!({"tolerations": [{"key": "os", "value": "windows"}]}),
+            json!({"tolerations": [{"operator": "Exists"}]}),
+            json!({"tolerations": [{"key": "os", "value": "windows"},
+                {"key": "os", "value": "linux"}]}),
+            json!({"tolerations": [{"key": "os", "value": "windows"}],
+                "nodeSelector": {"kubernetes.io/os": "linux"}}),
+            json!({"tolerations": null, "runtimeClassName": null}),
+            json!({"runtimeClassName": "gvisor"}),
             json!({"securityContext": {"windowsOptions": {}}}),
             json!({"securityContext": {"windowsOptions": null}}),
             json!({"securityContext": options, "nodeSelector": {"kubernetes.io/os": "linux"}}),

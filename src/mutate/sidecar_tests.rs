@@ -221,6 +221,8 @@ fn a_windows_pod_is_refused_for_its_volume() {
     for (field, value) in [
         ("os", json!({"name": "windows"})),
         ("nodeSelector", json!({"kubernetes.io/os": "windows"})),
+        ("tolerations", json!([{"key": "os", "value": "windows", "effect": "NoSchedule"}])),
+        ("runtimeClassName", json!("windows-2022")),
     ] {
         let mut pod = pod_with_volume();
         pod["spec"][field] = value;

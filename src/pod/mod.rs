@@ -64,6 +64,10 @@ view! {
         "nodeSelector" node_selector: StringMap<'a>,
         /// Where else it may run.
         "affinity" affinity: Affinity<'a>,
+        /// Taints of nodes that it may run on all the same.
+        "tolerations" tolerations: Option<Vec<Toleration<'a>>>,
+        /// What starts its containers.
+        "runtimeClassName" runtime_class_name: Text<'a>,
         /// Secrets for pulling its images.
         "imagePullSecrets" image_pull_secrets: Option<Vec<SecretName<'a>>>,
         /// Requests and limits of the pod as a whole.

@@ -44,4 +44,14 @@ view! {
         /// Values.
         "values" values: Option<Vec<Text<'a>>>,
     }
+
+    /// A taint that does not keep the pod from a node.
+    pub struct Toleration<'a> {
+        /// Key of the taint; empty means every taint.
+        "key" key: Text<'a>,
+        /// `Equal` if empty, or `Exists`.
+        "operator" operator: Text<'a>,
+        /// Value of the taint.
+        "value" value: Text<'a>,
+    }
 }

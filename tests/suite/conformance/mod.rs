@@ -1,5 +1,6 @@
 //! What a pod becomes: the peers' cases, public manifests, the guides, `explain`.
 
+mod azure;
 mod beside;
 mod cases;
 mod classes;
@@ -9,6 +10,8 @@ mod explain;
 mod extra;
 mod field_faults;
 mod guides;
+mod jwks;
+mod nodes;
 mod properties;
 mod rbac;
 mod reference;

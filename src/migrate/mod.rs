@@ -1,0 +1,3 @@
+//! Manifests of other injectors as those of Keysluice. Pure.
+
+mod edit;

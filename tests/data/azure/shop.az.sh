@@ -1,0 +1,35 @@
+#!/bin/sh
+# Identities, federated credentials and role assignments for pods. Every line can be read before it
+# runs; a line that was run before changes nothing, except az ad app create. The vaults must use
+# Azure RBAC (az keyvault update --enable-rbac-authorization true).
+set -eu
+RESOURCE_GROUP=${RESOURCE_GROUP:?resource group of the identities}
+ISSUER=${ISSUER:?OIDC issuer of the cluster: az aks show --query oidcIssuerProfile.issuerUrl}
+VAULT_ORDERS_KV=$(az keyvault show --name orders-kv --query id --output tsv)
+VAULT_SHOP_KV=$(az keyvault show --name shop-kv --query id --output tsv)
+
+# ServiceAccount other/reader.v2
+az identity create --name other_reader-v2-8995410f --resource-group "$RESOURCE_GROUP" --output none
+CLIENT_ID=$(az identity show --name other_reader-v2-8995410f --resource-group "$RESOURCE_GROUP" --query clientId --output tsv)
+PRINCIPAL_ID=$(az identity show --name other_reader-v2-8995410f --resource-group "$RESOURCE_GROUP" --query principalId --output tsv)
+az identity federated-credential create --name other_reader-v2-8995410f --identity-name other_reader-v2-8995410f --resource-group "$RESOURCE_GROUP" --issuer "$ISSUER" --subject system:serviceaccount:other:reader.v2 --audiences api://AzureADTokenExchange --output none
+echo "ServiceAccount other/reader.v2: azure.workload.identity/client-id: $CLIENT_ID"
+
+# ServiceAccount shop/web
+az identity create --name shop_web --resource-group "$RESOURCE_GROUP" --output none
+CLIENT_ID=$(az identity show --name shop_web --resource-group "$RESOURCE_GROUP" --query clientId --output tsv)
+PRINCIPAL_ID=$(az identity show --name shop_web --resource-group "$RESOURCE_GROUP" --query principalId --output tsv)
+az identity federated-credential create --name shop_web --identity-name shop_web --resource-group "$RESOURCE_GROUP" --issuer "$ISSUER" --subject system:serviceaccount:shop:web --audiences api://AzureADTokenExchange --output none
+az role assignment create --assignee-object-id "$PRINCIPAL_ID" --assignee-principal-type ServicePrincipal --role "Key Vault Certificate User" --scope "$VAULT_SHOP_KV/certificates/web-tls" --output none
+az role assignment create --assignee-object-id "$PRINCIPAL_ID" --assignee-principal-type ServicePrincipal --role "Key Vault Certificate User" --scope "$VAULT_SHOP_KV/keys/signing" --output none
+az role assignment create --assignee-object-id "$PRINCIPAL_ID" --assignee-principal-type ServicePrincipal --role "Key Vault Secrets User" --scope "$VAULT_SHOP_KV/secrets/db-password" --output none
+echo "ServiceAccount shop/web: azure.workload.identity/client-id: $CLIENT_ID"
+
+# The identity 11111111-1111-1111-1111-111111111111 exists.
+CLIENT_ID=11111111-1111-1111-1111-111111111111
+PRINCIPAL_ID=$(az ad sp show --id "$CLIENT_ID" --query id --output tsv)
+IDENTITY=$(az identity list --query "[?clientId=='$CLIENT_ID'].name | [0]" --output tsv)
+IDENTITY_GROUP=$(az identity list --query "[?clientId=='$CLIENT_ID'].resourceGroup | [0]" --output tsv)
+az identity federated-credential create --name shop_orders --identity-name "$IDENTITY" --resource-group "$IDENTITY_GROUP" --issuer "$ISSUER" --subject system:serviceaccount:shop:orders --audiences api://AzureADTokenExchange --output none
+az role assignment create --assignee-object-id "$PRINCIPAL_ID" --assignee-principal-type ServicePrincipal --role "Key Vault Secrets User" --scope "$VAULT_ORDERS_KV/secrets/api-token" --output none
+az role assignment create --assignee-object-id "$PRINCIPAL_ID" --assignee-principal-type ServicePrincipal --role "Key Vault Secrets User" --scope "$VAULT_SHOP_KV/secrets/orders-tls" --output none
