@@ -27,6 +27,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         reaction: None,
         program_directory: None,
         source: None,
+        managed_identity: None,
     }
 }
 
