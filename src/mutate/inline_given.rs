@@ -1,6 +1,7 @@
 //! What containers get of inline files and variables: mounts, entries of `env`, or a command that
 //! starts theirs.
 
+use super::expansion::refers_to;
 use super::entries::{FileKeyEntry, FileKeyRefEntry, FileKeySource, MountEntry};
 use super::inline::{Inline, Variable};
 use super::inline_cause::PodInlineCause;
@@ -179,20 +180,4 @@ fn warn_of_entry(container: &Container<'_>, name: &str, mutation: &mut Mutation)
         reason::KS268,
         container.name
     ));
-}
-
-/// Whether a value expands a variable by `$(NAME)`; `$$(NAME)` is an escape (Kubernetes
-/// `expansion.Expand`).
-fn refers_to(value: &str, name: &str) -> bool {
-    let mut rest = value;
-    while let Some(at) = rest.find('$') {
-        let after = rest[at..].trim_start_matches('$');
-        let dollars = rest.len() - at - after.len();
-        let named = after.strip_prefix('(').and_then(|after| after.strip_prefix(name));
-        if dollars % 2 == 1 && named.is_some_and(|after| after.starts_with(')')) {
-            return true;
-        }
-        rest = after;
-    }
-    false
 }
