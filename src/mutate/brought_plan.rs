@@ -55,7 +55,7 @@ fn problem_of(container: &Container<'_>, settings: &Settings, is_on_node: bool) 
     }
     text.and_then(|text| serde_json::from_str(&text).ok()).map_or_else(
         || Some(format!("{PLAN_ENV} is not a plan that the webhook writes")),
-        |plan| {
+        |plan: Value| {
             let serves = !plan["managedIdentity"].is_null();
             let of_endpoint = (is_on_node && serves).then(|| {
                 "with spec.hostNetwork its managed-identity endpoint would serve the whole node"

@@ -1,8 +1,8 @@
 //! What containers get of inline files and variables: mounts, entries of `env`, or a command that
 //! starts theirs.
 
-use super::expansion::refers_to;
 use super::entries::{FileKeyEntry, FileKeyRefEntry, FileKeySource, MountEntry};
+use super::expansion::refers_to;
 use super::inline::{Inline, Variable};
 use super::inline_cause::PodInlineCause;
 use super::mutation::Mutation;

@@ -117,8 +117,7 @@ fn asked(
     let theirs = of_pod.find(PROXY_ANNOTATION);
     let is_theirs = theirs.map_or(Ok(false), |value| {
         let (annotation, value) = (PROXY_ANNOTATION, value);
-        truth(value)
-            .ok_or_else(|| ManagedIdentityCause::Choice { annotation, value: cut(value) })
+        truth(value).ok_or_else(|| ManagedIdentityCause::Choice { annotation, value: cut(value) })
     });
     let (annotation, port) = match annotations.managed_identity_endpoint {
         Some(EndpointChoice::Off) => return Ok(None),

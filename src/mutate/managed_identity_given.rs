@@ -40,8 +40,9 @@ impl EndpointVariables {
         let env = container.env.as_deref().unwrap_or_default();
         let own = |name: &str| env.iter().find(|entry| &*entry.name == name);
         if let Some(name) = entries.iter().map(|(name, _)| *name).find(|name| own(name).is_some()) {
-            let is_ours =
-                |(name, value)| own(name).is_some_and(|entry| entry.value.as_deref() == Some(value));
+            let is_ours = |(name, value)| {
+                own(name).is_some_and(|entry| entry.value.as_deref() == Some(value))
+            };
             if !entries.into_iter().all(is_ours) {
                 mutation.warn(format_args!(
                     "{} container {}: env already sets {name}; it does not use the pod's \

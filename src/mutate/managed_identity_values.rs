@@ -56,9 +56,9 @@ pub(super) fn identities(value: &str) -> Option<Vec<MappedIdentity>> {
     let mut found: Vec<MappedIdentity> = Vec::new();
     let mut names = BTreeSet::new();
     for part in value.split(';').map(str::trim).filter(|part| !part.is_empty()) {
-        let (client_id, name) = part.split_once('=').map_or((part, None), |(client_id, name)| {
-            (client_id.trim(), Some(name.trim()))
-        });
+        let (client_id, name) = part
+            .split_once('=')
+            .map_or((part, None), |(client_id, name)| (client_id.trim(), Some(name.trim())));
         if !is_guid(client_id) {
             return None;
         }
