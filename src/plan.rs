@@ -27,6 +27,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         reaction: None,
         program_directory: None,
         source: None,
+        managed_identity: None,
     }
 }
 
@@ -44,12 +45,7 @@ pub(crate) struct Target<'t> {
 
 /// Adds one class to a Plan as one volume; equal identities are shared.
 pub(crate) fn add_volume(plan: &mut Plan, class: &ClassPlan, target: Target<'_>) {
-    if let Some(ca) = &class.cloud.trusted_ca {
-        let trusted = plan.trusted_ca.get_or_insert_default();
-        if !trusted.contains(ca.as_str()) {
-            trusted.push_str(ca);
-        }
-    }
+    trust(plan, class.cloud.trusted_ca.as_deref());
     let credential = credential(class, target.token_file);
     let identity = identity_name(plan, credential, class.cloud.key_vault_scope());
     plan.volumes.push(Volume {
@@ -60,6 +56,15 @@ pub(crate) fn add_volume(plan: &mut Plan, class: &ClassPlan, target: Target<'_>)
         selections: class.selections.iter().map(|planned| selection(planned, &identity)).collect(),
         templates: class.templates.iter().map(template).collect(),
     });
+}
+
+/// Adds the authorities of a cloud.
+pub(crate) fn trust(plan: &mut Plan, authorities: Option<&str>) {
+    let Some(ca) = authorities else { return };
+    let trusted = plan.trusted_ca.get_or_insert_default();
+    if !trusted.contains(ca) {
+        trusted.push_str(ca);
+    }
 }
 
 fn credential(class: &ClassPlan, token_file: &str) -> Credential {

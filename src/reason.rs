@@ -5,7 +5,7 @@ mod pod;
 mod provider_class;
 mod server;
 
-use keysluice_plan::reason::{INJECTOR, OUTPUTS, Reason, VARIABLES};
+use keysluice_plan::reason::{INJECTOR, MANAGED_IDENTITY, OUTPUTS, Reason, VARIABLES};
 
 pub use commands::*;
 pub use pod::*;
@@ -14,7 +14,8 @@ pub use server::*;
 
 /// All reasons, in order of code.
 pub fn all() -> impl Iterator<Item = &'static Reason> {
-    let tables = [PROVIDER_CLASS, POD, INJECTOR, OUTPUTS, VARIABLES, SERVER, COMMANDS];
+    let tables =
+        [PROVIDER_CLASS, POD, INJECTOR, OUTPUTS, VARIABLES, MANAGED_IDENTITY, SERVER, COMMANDS];
     let mut all: Vec<_> = tables.into_iter().flatten().collect();
     all.sort_by_key(|reason| reason.code);
     all.into_iter()

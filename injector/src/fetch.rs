@@ -93,6 +93,11 @@ impl Fetcher {
         Arc::clone(&self.http)
     }
 
+    /// What Entra and vaults told this process to wait.
+    pub(crate) fn throttle(&self) -> Arc<Throttle> {
+        Arc::clone(&self.throttle)
+    }
+
     /// Checks what can be known before the first request.
     pub(crate) fn new(
         plan: Arc<Plan>,

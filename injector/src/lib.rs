@@ -10,6 +10,7 @@
 //!                 -> identity (token) -> vault (GET)
 //!                 -> content (bytes of the files)
 //! control: Unix socket for `ready`, `status`, `refresh`
+//! managed_identity: tokens for the application, on the loopback
 //! ```
 //!
 //! [`refresh`] decides, `run` and `once` perform. Every failure a user can meet becomes a
@@ -34,6 +35,7 @@ mod item;
 mod kubernetes;
 mod live;
 mod log;
+mod managed_identity;
 mod metrics;
 mod once;
 mod options;

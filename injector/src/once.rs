@@ -17,7 +17,7 @@ use crate::templates::Rendered;
 use crate::throttle::ThrottleState;
 use crate::volume::{Staged, Volume, VolumeError};
 use keysluice_plan::Plan;
-use keysluice_plan::reason::KS608;
+use keysluice_plan::reason::{KS608, KS692};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fetches, writes, ends.
 pub(crate) async fn once(plan: Plan, options: &Options) -> Result<(), Fault> {
+    if plan.managed_identity.is_some() {
+        let message = "the Plan has managedIdentity, and once ends";
+        return Err(Fault::new(KS692, Class::Permanent, message));
+    }
     let mut signals = Signals::new()?;
     program::install(&plan, &options.root)?;
     let plan = Arc::new(plan);

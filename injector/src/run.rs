@@ -12,6 +12,7 @@ use crate::fetch::{Fetcher, seed};
 use crate::item::Item;
 use crate::live::{self, Follower};
 use crate::log;
+use crate::managed_identity::Endpoint;
 use crate::options::Options;
 use crate::plan_source::below;
 use crate::program;
@@ -103,6 +104,10 @@ impl Sidecar {
         let (plan, started) = (Arc::new(plan), since_boot());
         let throttle = ThrottleState::read(&run.read(THROTTLE_FILE));
         let fetcher = Arc::new(Fetcher::new(Arc::clone(&plan), &options.root, throttle.clone())?);
+        let (http, endpoint_throttle) = (fetcher.http(), fetcher.throttle());
+        if let Some(endpoint) = Endpoint::open(&plan, &options.root, http, endpoint_throttle)? {
+            endpoint.start();
+        }
         let (mut volumes, mut found) = (Vec::new(), Vec::new());
         for volume in &plan.volumes {
             let mut opened = Volume::open(&below(&options.root, &volume.directory))

@@ -10,6 +10,7 @@ mod demands;
 mod foreign;
 mod gate;
 mod hostile;
+mod managed_identity;
 mod neighbours;
 mod once;
 mod outage;

@@ -234,7 +234,7 @@ impl<'a> Incoming<'a> {
     }
 
     fn context<'c>(&'c self, settings: &'c Settings, facts: &'c Facts) -> Context<'c> {
-        Context { settings, namespace: self.namespace(), facts }
+        Context { settings, namespace: self.namespace(), uid: &self.uid, facts }
     }
 
     /// The decision about a new pod, unless its namespace cannot be one.

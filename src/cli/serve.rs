@@ -17,6 +17,7 @@ use crate::server::plans::{Plans, spawn_plans};
 use crate::server::{
     self, CertificateSlot, ClientAuthorities, Handler, Limits, Load, MinVersion, tls,
 };
+use crate::settings::EndpointKey;
 use anyhow::Context as _;
 use clap::Args;
 use keysluice_certs::PairFiles;
@@ -85,6 +86,14 @@ pub(super) struct Serve {
     options: Options,
 }
 
+/// Another one for each process: what an earlier one gave to pods stands in them.
+fn endpoint_key() -> anyhow::Result<EndpointKey> {
+    let mut bytes = [0; 32];
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| anyhow::anyhow!("the random source failed"))?;
+    Ok(EndpointKey::new(bytes))
+}
+
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         log::set_level(self.log_level);
@@ -122,6 +131,7 @@ impl Serve {
         watch: impl Future<Output = ()> + Send + 'static,
     ) -> Result<ExitCode, Failure> {
         let mut settings = self.options.settings()?;
+        settings.endpoint_key = endpoint_key()?;
         let metrics = Arc::new(Metrics::new(super::VERSION));
         let Started { slot, paths, authorities, keeper } =
             self.certificate.start(&self.tightening, client.as_ref(), &metrics)?;

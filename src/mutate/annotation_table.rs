@@ -5,6 +5,7 @@ use super::annotation_values::{
     store, variables,
 };
 use super::inline_annotations::{self, ENV_FROM, InlineAnnotations};
+use super::managed_identity_values::{self, EndpointChoice, MappedIdentity};
 use super::names::{REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
 use super::on_change::{self, OnChange};
 use crate::provider_class::Mode;
@@ -50,6 +51,10 @@ pub struct Annotations {
     pub on_change: OnChange,
     /// What it says about files and variables without a class.
     pub inline: InlineAnnotations,
+    /// `keysluice.dev/managed-identity-endpoint`.
+    pub managed_identity_endpoint: Option<EndpointChoice>,
+    /// `keysluice.dev/managed-identities`: identities of the endpoint beside the ServiceAccount's.
+    pub managed_identities: Vec<MappedIdentity>,
     /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
     pub synced_secrets: Option<String>,
     /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
@@ -61,6 +66,8 @@ pub struct Annotations {
 pub(super) const CSI_VOLUMES: &str = "keysluice.dev/csi-volumes";
 pub(super) const ADOPT_SECRETS: &str = "keysluice.dev/adopt-secrets";
 pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
+pub(super) const MANAGED_IDENTITIES: &str = "keysluice.dev/managed-identities";
+pub(super) const MANAGED_IDENTITY_ENDPOINT: &str = "keysluice.dev/managed-identity-endpoint";
 pub(super) const ON_CHANGE: &str = "keysluice.dev/on-change";
 pub(super) const ON_CHANGE_OF: &str = "keysluice.dev/on-change-of";
 pub(super) const ON_CHANGE_SPREAD: &str = "keysluice.dev/on-change-spread";
@@ -169,6 +176,24 @@ pub const KNOWN: &[Annotation] = &[
         takes: "names of Secrets of the pod's classes, separated by commas",
         effect: "keeps these Secrets when the last workload that uses them is gone",
         set: |read, value| secrets(value).map(|names| read.keep_secrets = names),
+    },
+    Annotation {
+        key: MANAGED_IDENTITIES,
+        takes: "CLIENT-ID, CLIENT-ID=OBJECT-ID or CLIENT-ID=RESOURCE-ID, several separated by ;",
+        effect: "identities that the managed-identity endpoint gives tokens of beside the \
+            ServiceAccount's, and the other names of each: docs/managed-identity-endpoint.md",
+        set: |read, value| {
+            managed_identity_values::identities(value).map(|found| read.managed_identities = found)
+        },
+    },
+    Annotation {
+        key: MANAGED_IDENTITY_ENDPOINT,
+        takes: "true, false, or a port from 1024 to 65535",
+        effect: "serves a managed-identity endpoint in the pod (default port 8000); overrides \
+            azure.workload.identity/inject-proxy-sidecar",
+        set: |read, value| {
+            store(&mut read.managed_identity_endpoint, managed_identity_values::endpoint(value))
+        },
     },
     Annotation {
         key: "keysluice.dev/mode",

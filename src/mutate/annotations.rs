@@ -1,7 +1,8 @@
 //! Annotations below `keysluice.dev/`: typed, unknown ones refused.
 
 pub(super) use super::annotation_table::{
-    ADOPT_SECRETS, CSI_VOLUMES, KEEP_SECRETS, ON_CHANGE_OF, ON_CHANGE_SPREAD,
+    ADOPT_SECRETS, CSI_VOLUMES, KEEP_SECRETS, MANAGED_IDENTITIES, MANAGED_IDENTITY_ENDPOINT,
+    ON_CHANGE_OF, ON_CHANGE_SPREAD,
 };
 pub use super::annotation_table::{Annotation, Annotations, KNOWN};
 use super::annotation_values::{Gate, OnMissing};
@@ -66,7 +67,8 @@ impl Annotations {
     /// How the secrets come into these volumes: as the pod says, or as all their classes say.
     pub(super) fn mode(&self, volumes: &[SecretVolume<'_>]) -> Mode {
         let is_init = |volume: &SecretVolume<'_>| volume.plan.mode == Some(Mode::Init);
-        let of_classes = if volumes.iter().all(is_init) { Mode::Init } else { Mode::Sidecar };
+        let is_init = !volumes.is_empty() && volumes.iter().all(is_init);
+        let of_classes = if is_init { Mode::Init } else { Mode::Sidecar };
         self.mode.unwrap_or(of_classes)
     }
 

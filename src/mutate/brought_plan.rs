@@ -27,7 +27,8 @@ pub(super) fn check(pod: &Pod<'_>, settings: &Settings) -> Result<(), Refusal> {
     let Some((pointer, container)) = brought.next() else { return Ok(()) };
     let refuse =
         |problem: String| Err(Cause::BroughtPlan { field: pointer.to_string(), problem }.into());
-    let Some(problem) = problem_of(container, settings) else {
+    let is_on_node = pod.spec.host_network == Some(true);
+    let Some(problem) = problem_of(container, settings, is_on_node) else {
         return match brought.next() {
             Some(_) => refuse("another container of the pod has the same name".to_owned()),
             None => Ok(()),
@@ -36,7 +37,7 @@ pub(super) fn check(pod: &Pod<'_>, settings: &Settings) -> Result<(), Refusal> {
     refuse(problem)
 }
 
-fn problem_of(container: &Container<'_>, settings: &Settings) -> Option<String> {
+fn problem_of(container: &Container<'_>, settings: &Settings, is_on_node: bool) -> Option<String> {
     let env = container.env.as_deref().unwrap_or_default();
     if let Some(entry) = env.iter().find(|entry| FOREIGN_VARIABLES.contains(&&*entry.name)) {
         return Some(format!(
@@ -54,7 +55,14 @@ fn problem_of(container: &Container<'_>, settings: &Settings) -> Option<String> 
     }
     text.and_then(|text| serde_json::from_str(&text).ok()).map_or_else(
         || Some(format!("{PLAN_ENV} is not a plan that the webhook writes")),
-        |plan| Allowed::by(settings).problem_of(&plan),
+        |plan: Value| {
+            let serves = !plan["managedIdentity"].is_null();
+            let of_endpoint = (is_on_node && serves).then(|| {
+                "with spec.hostNetwork its managed-identity endpoint would serve the whole node"
+                    .to_owned()
+            });
+            of_endpoint.or_else(|| Allowed::by(settings).problem_of(&plan))
+        },
     )
 }
 
@@ -79,7 +87,8 @@ impl<'s> Allowed<'s> {
     }
 
     fn problem_of(&self, plan: &Value) -> Option<String> {
-        let mut identities = list(plan, "identities").iter();
+        let of_endpoint = list(&plan["managedIdentity"], "identities").iter();
+        let mut identities = list(plan, "identities").iter().chain(of_endpoint);
         let of_identities = identities.find_map(|identity| self.problem_of_identity(identity));
         let volumes = || list(plan, "volumes").iter();
         let files = || {

@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// Namespace of the request; the pod's own field may be absent.
     pub namespace: &'a str,
+    /// The review's uid, which another one does not have.
+    pub uid: &'a str,
     /// What the cluster says.
     pub facts: &'a Facts,
 }

@@ -2,6 +2,7 @@
 //! starts theirs.
 
 use super::entries::{FileKeyEntry, FileKeyRefEntry, FileKeySource, MountEntry};
+use super::expansion::refers_to;
 use super::inline::{Inline, Variable};
 use super::inline_cause::PodInlineCause;
 use super::mutation::Mutation;
@@ -185,22 +186,6 @@ fn warn_of_entry(container: &Container<'_>, name: &str, mutation: &mut Mutation)
         reason::KS268,
         container.name
     ));
-}
-
-/// Whether a value expands a variable by `$(NAME)`; `$$(NAME)` is an escape (Kubernetes
-/// `expansion.Expand`).
-fn refers_to(value: &str, name: &str) -> bool {
-    let mut rest = value;
-    while let Some(at) = rest.find('$') {
-        let after = rest[at..].trim_start_matches('$');
-        let dollars = rest.len() - at - after.len();
-        let named = after.strip_prefix('(').and_then(|after| after.strip_prefix(name));
-        if dollars % 2 == 1 && named.is_some_and(|after| after.starts_with(')')) {
-            return true;
-        }
-        rest = after;
-    }
-    false
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn asked(plan: &Plan, settings: &Settings, facts: &Facts) -> PlanUpdate {
     };
     let body = serde_json::to_vec(&request).unwrap();
     let request = super::read(&body).unwrap();
-    update(&request, Context { settings, namespace: "ns", facts }, "NEW").unwrap()
+    update(&request, Context { settings, namespace: "ns", uid: "u", facts }, "NEW").unwrap()
 }
 
 fn with_class(fact: ClassFact) -> Facts {
@@ -220,7 +220,7 @@ fn a_request_that_no_sidecar_sends_is_refused_with_a_code() {
     let body = json!({"schema": 1, "classes": {"kv": ""}, "basis": {"pod": 1}}).to_string();
     let request = super::read(body.as_bytes()).unwrap();
     let (settings, facts) = (live(), facts());
-    let context = Context { settings: &settings, namespace: "ns", facts: &facts };
+    let context = Context { settings: &settings, namespace: "ns", uid: "u", facts: &facts };
     assert!(update(&request, context, "").is_err());
 }
 

@@ -10,6 +10,7 @@ mod classes;
 mod context;
 mod earlier_run;
 mod entries;
+mod expansion;
 mod identity;
 mod inline;
 mod inline_annotations;
@@ -18,6 +19,10 @@ mod inline_given;
 mod inline_targets;
 mod limits;
 pub mod live;
+mod managed_identity;
+mod managed_identity_cause;
+mod managed_identity_given;
+mod managed_identity_values;
 mod mesh;
 mod mutation;
 mod names;
@@ -50,6 +55,8 @@ pub use bounds::TooLarge;
 pub use context::{ClassFact, Context, Facts, Needs};
 pub use inline_annotations::InlineAnnotations;
 pub use inline_cause::PodInlineCause;
+pub use managed_identity_cause::ManagedIdentityCause;
+pub use managed_identity_values::{EndpointChoice, MappedIdentity};
 pub use mutation::{Mutation, Note, ReactionRight};
 pub use names::{
     API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, PLAN_VOLUME, REACTION_RIGHT_ANNOTATION,
@@ -153,17 +160,20 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     brought_plan::check(pod, context.settings)?;
     let mut served = secrets::select(pod, &annotations, context, &mut mutation)?;
     let inline = inline::select(pod, &annotations, context, &mut served, &mut mutation)?;
-    let volumes = &served.volumes;
-    if volumes.is_empty() {
+    let endpoint = managed_identity::select(pod, &annotations, context, &mut mutation)?;
+    let is_served = !served.volumes.is_empty();
+    if !is_served {
         reaction::check_without_volumes(pod, &annotations)?;
         position::check_earlier_run(pod, &annotations)?;
         synced::annotate_earlier_run(pod, &mut mutation);
         reaction_right::annotate_earlier_run(pod, &mut mutation);
     }
-    if !opted_in && volumes.is_empty() {
+    if !opted_in && !is_served {
         return Ok(mutation);
     }
-    let is_federated = volumes.iter().any(served::SecretVolume::is_federated);
+    let has_endpoint = endpoint.as_ref().is_some_and(managed_identity::Endpoint::is_new);
+    let is_federated =
+        has_endpoint || served.volumes.iter().any(served::SecretVolume::is_federated);
     let needs_token = opted_in || is_federated;
     let token =
         needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;
@@ -172,14 +182,18 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         identity::check_for_sidecar(pod, token, is_federated, context)?;
         if opted_in {
             mutation.notes.insert(0, Note::Label);
-            identity::inject(pod, &annotations, token, context, &mut mutation)?;
+            let variables = endpoint.as_ref().map(|endpoint| &endpoint.variables);
+            identity::inject(pod, &annotations, token, variables, context, &mut mutation)?;
         }
+        served.endpoint = endpoint.and_then(|endpoint| endpoint.plan(&token.token_file()));
         token.add(&mut mutation, &mut volume_count);
     }
     inline_given::give(pod, &inline, &mut mutation)?;
-    if !volumes.is_empty() {
-        secrets::replace(pod, volumes, &mut mutation);
+    if is_served {
+        secrets::replace(pod, &served.volumes, &mut mutation);
         synced::annotate(pod, served.secrets.iter().map(|secret| &*secret.name), &mut mutation);
+    }
+    if is_served || has_endpoint {
         sidecar::add(
             pod,
             &annotations,

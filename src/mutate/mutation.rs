@@ -164,6 +164,14 @@ pub enum Note {
         /// How the application waits for it.
         gate: &'static str,
     },
+    /// The managed-identity endpoint.
+    #[error("managed-identity endpoint: port {port} of 127.0.0.1, for {identities} identity(s)")]
+    ManagedIdentity {
+        /// Where.
+        port: u16,
+        /// How many.
+        identities: usize,
+    },
     /// A reaction to changed files.
     #[error("when files change: {action}{whom}, each replica within {spread_seconds} s")]
     Reaction {

@@ -2,6 +2,7 @@
 
 use super::bounds::TooLarge;
 use super::inline_cause::PodInlineCause;
+use super::managed_identity_cause::ManagedIdentityCause;
 use super::reaction_cause::ReactionCause;
 use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
@@ -71,15 +72,6 @@ coded! {
             volume: String,
             /// Where.
             path: String,
-        },
-        /// The IMDS proxy of Azure Workload Identity is asked for.
-        #[error(
-            "annotation azure.workload.identity/inject-proxy-sidecar: {value:?} asks for the \
-             managed-identity proxy"
-        )]
-        [KS205] ProxySidecar {
-            /// The value.
-            value: String,
         },
         /// The pod's one token is for the custom token endpoint, and the sidecar would present it
         /// to
@@ -261,6 +253,9 @@ coded! {
         /// Of a reaction to changed files.
         #[error("{0}")]
         [= 0] Reaction(ReactionCause),
+        /// Of the managed-identity endpoint.
+        #[error("{0}")]
+        [= 0] ManagedIdentity(ManagedIdentityCause),
         /// Of inline files or variables.
         #[error("{0}")]
         [= 0] Inline(PodInlineCause),
@@ -302,6 +297,12 @@ impl From<SecretCause> for Refusal {
 impl From<PodInlineCause> for Refusal {
     fn from(cause: PodInlineCause) -> Self {
         Cause::Inline(cause).into()
+    }
+}
+
+impl From<ManagedIdentityCause> for Refusal {
+    fn from(cause: ManagedIdentityCause) -> Self {
+        Cause::ManagedIdentity(cause).into()
     }
 }
 

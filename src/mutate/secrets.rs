@@ -139,7 +139,7 @@ pub(super) fn select<'a>(
     serve_secret_volumes(pod, &mut selected, &secrets, annotations, &mut total, mutation)?;
     let filled: Vec<usize> = selected.iter().filter_map(|volume| volume.index).collect();
     secret_objects::check(pod, &secrets, &filled, context.namespace, mutation)?;
-    Ok(Served { volumes: selected, secrets, has_program: false })
+    Ok(Served { volumes: selected, secrets, ..Served::default() })
 }
 
 /// Adds the volumes with Secrets that the sidecar makes.

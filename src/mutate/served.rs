@@ -3,7 +3,7 @@
 use super::limits::PROGRAM_VOLUME_BYTES;
 use crate::pod::Pointer;
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass};
-use keysluice_plan::SyncedSecret;
+use keysluice_plan::{ManagedIdentityEndpoint, SyncedSecret};
 use std::sync::Arc;
 
 /// A Key Vault secret has at most 25 KiB; pages, directories and the key that stands beside it.
@@ -22,6 +22,8 @@ pub(super) struct Served<'a> {
     pub(super) secrets: Vec<SyncedSecret>,
     /// Whether containers start with the sidecar's program.
     pub(super) has_program: bool,
+    /// The managed-identity endpoint that it serves.
+    pub(super) endpoint: Option<ManagedIdentityEndpoint>,
 }
 
 impl Served<'_> {

@@ -11,6 +11,7 @@ use super::entries::{
 };
 use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, PROGRAM_VOLUME_BYTES, RUN_VOLUME_BYTES};
+use super::managed_identity_cause::ManagedIdentityCause;
 use super::mutation::{Mutation, Note};
 use super::names::{OWN_VOLUMES, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
@@ -55,6 +56,14 @@ pub(super) fn add(
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
     let ends = annotations.mode(volumes) == Mode::Init;
+    if let Some(endpoint) = &served.endpoint {
+        if ends {
+            return Err(ManagedIdentityCause::Init.into());
+        }
+        let cloud = context.settings.clouds.default_cloud();
+        plan::trust(&mut plan, cloud.trusted_ca.as_deref());
+        plan.managed_identity = Some(endpoint.clone());
+    }
     if !ends {
         let made = basis::Made { served, user, token_file: &token_file };
         plan.source = basis::source(pod, &made, context);
@@ -132,6 +141,9 @@ fn note(annotations: &Annotations, volumes: &[SecretVolume<'_>], user: user::Use
         _ if annotations.mode(volumes) == Mode::Init => {
             "it fetches the secrets once and ends before the application starts"
         }
+        (Gate::None, _) if !volumes.is_empty() => "the application does not wait for its secrets",
+        (Gate::None, _) => "the application does not wait for the managed-identity endpoint",
+        _ if volumes.is_empty() => "the application starts after the managed-identity endpoint",
         (Gate::Hook, _) => {
             "the application waits for its secrets behind a postStart hook, at most 30 s"
         }
@@ -141,7 +153,6 @@ fn note(annotations: &Annotations, volumes: &[SecretVolume<'_>], user: user::Use
         (Gate::Probe, false) => {
             "the application waits for its secrets behind a startup probe, for as long as it takes"
         }
-        (Gate::None, _) => "the application does not wait for its secrets",
     };
     let group = user.gid.map(|gid| format!(" and gid {gid}")).unwrap_or_default();
     Note::Sidecar { uid: user.uid, group, gate }

@@ -82,7 +82,7 @@ pub(super) fn run_with(
 ) -> Result<(Value, Mutation), String> {
     let text = pod.to_string();
     let view = crate::pod::Pod::from_json(text.as_bytes()).unwrap();
-    let mutation = mutate(&view, Context { settings, namespace: "ns", facts })
+    let mutation = mutate(&view, Context { settings, namespace: "ns", uid: "u", facts })
         .map_err(|refusal| refusal.to_string())?;
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &mutation.patch.to_json_patch()).unwrap();

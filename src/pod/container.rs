@@ -20,6 +20,8 @@ view! {
         "envFrom" env_from: Option<Vec<EnvFrom<'a>>>,
         /// Mounts; `None` where the field is absent or null.
         "volumeMounts" volume_mounts: Option<Vec<VolumeMount<'a>>>,
+        /// Ports that it says it listens on.
+        "ports" ports: Option<Vec<ContainerPort<'a>>>,
         /// User and group of this container.
         "securityContext" security_context: SecurityContext<'a>,
         /// Requests and limits.
@@ -58,6 +60,14 @@ view! {
         "configMapRef" config_map_ref: ConfigMapSource<'a>,
         /// All keys of a Secret.
         "secretRef" secret_ref: SecretName<'a>,
+    }
+
+    /// One entry of `ports`.
+    pub struct ContainerPort<'a> {
+        /// The port.
+        "containerPort" container_port: Option<i64>,
+        /// `TCP` where it is absent.
+        "protocol" protocol: Option<Text<'a>>,
     }
 
     /// One entry of `volumeMounts`.

@@ -17,9 +17,10 @@ reasons! { POD:
         "another volume is mounted at the path of the identity token"
         "mount the other volume at another path";
     KS205
-        "the managed-identity proxy sidecar is not supported"
-        "remove the annotation azure.workload.identity/inject-proxy-sidecar, or set it to \
-         \"false\"; current Azure SDKs use the injected environment variables";
+        "the managed-identity endpoint (proxy sidecar) cannot be served in this pod"
+        "remove the annotation azure.workload.identity/inject-proxy-sidecar or \
+         keysluice.dev/managed-identity-endpoint, and use the injected AZURE_ variables, which \
+         current Azure SDKs read; or remove hostNetwork: true";
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
         "rename the container or volume; reserved are the container keysluice, the volumes \
@@ -249,9 +250,8 @@ reasons! { POD:
          webhooks the same audience and token endpoint";
     KS271
         "the pod contains the managed-identity proxy of Azure Workload Identity"
-        "use the injected environment variables, and remove the annotation \
-         azure.workload.identity/inject-proxy-sidecar before that webhook is removed; without that \
-         webhook, the annotation is refused (KS205)";
+        "no action is needed: the pod keeps that proxy; once that webhook is removed, new pods \
+         get Keysluice's managed-identity endpoint instead";
     KS272
         "an annotation has no effect: the variable is already set"
         "remove the variable from the container's env; if another webhook adds it, the annotation \
@@ -260,11 +260,38 @@ reasons! { POD:
         "an annotation has no effect: another webhook already mounts the token"
         "remove keysluice.dev/token-layout; the annotation takes effect after the other webhook is \
          removed";
+    KS274
+        "an annotation for the managed-identity endpoint has an invalid value"
+        "set azure.workload.identity/inject-proxy-sidecar to \"true\" or \"false\", and \
+         azure.workload.identity/proxy-sidecar-port to a port from 1024 to 65535: the sidecar is \
+         not root, and may not bind a lower one";
+    KS275
+        "a container uses the port of the managed-identity endpoint"
+        "set another port with azure.workload.identity/proxy-sidecar-port or \
+         keysluice.dev/managed-identity-endpoint";
     KS276
+        "the managed-identity endpoint has no identity that it may give tokens of"
+        "set azure.workload.identity/client-id on the ServiceAccount, or name client ids in \
+         keysluice.dev/managed-identities; each id names one identity";
+    KS277
+        "a sidecar that ends cannot serve the managed-identity endpoint"
+        "set keysluice.dev/mode: sidecar on the pod, or remove the annotation that asks for the \
+         endpoint";
+    KS278
+        "a container does not use the pod's managed-identity endpoint: it sets IDENTITY_ENDPOINT \
+         or IDENTITY_HEADER itself"
+        "remove both variables from the container's env; or leave them, if the container is to \
+         ask another endpoint";
+    KS279
+        "an annotation for the managed-identity endpoint has no effect on this pod"
+        "set the annotations and the label azure.workload.identity/use: \"true\" on the pod \
+         template, before the pod is created; keysluice.dev/managed-identities belongs to \
+         keysluice.dev/managed-identity-endpoint";
+    KS290
         "a variable takes a key that a Secret of the pod's own sidecar does not have"
         "write a key of secretObjects, or add one to the class; a container does not start before \
          the key exists";
-    KS277
+    KS291
         "an annotation on a workload itself has no effect on its pods"
         "move it to metadata of the pod template";
 }

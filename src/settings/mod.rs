@@ -1,8 +1,10 @@
 //! What the operator decided once, for every pod.
 
+mod endpoint_key;
 mod live_plans;
 mod token_endpoint;
 
+pub use endpoint_key::EndpointKey;
 pub use live_plans::{Authorities, LivePlans, PLAN_AUDIENCE};
 pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 
@@ -42,6 +44,8 @@ pub struct Settings {
     pub limits: Allowlist,
     /// Where sidecars ask for their current Plan; `None` where they do not.
     pub live_plans: Option<LivePlans>,
+    /// Makes the headers of managed-identity endpoints.
+    pub endpoint_key: EndpointKey,
 }
 
 impl Settings {
@@ -71,6 +75,7 @@ impl Settings {
             split_certificates: false,
             limits: Allowlist::default(),
             live_plans: None,
+            endpoint_key: EndpointKey::default(),
         }
     }
 }

@@ -80,6 +80,7 @@ impl Plan {
         }
         self.check_secrets()?;
         self.check_source()?;
+        self.check_managed_identity()?;
         self.check_reaction()
     }
 
@@ -212,6 +213,12 @@ pub enum PlanError {
     Secret {
         /// Its name.
         name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An endpoint that cannot be served.
+    #[error("managedIdentity: {problem}")]
+    ManagedIdentity {
         /// What is wrong with it.
         problem: String,
     },

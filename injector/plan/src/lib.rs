@@ -11,6 +11,7 @@ mod check;
 mod json_path;
 mod kubernetes;
 mod layout;
+mod managed_identity;
 mod names;
 mod plan;
 mod reaction;
@@ -29,6 +30,10 @@ pub use kubernetes::{
 };
 pub use layout::{
     CERT_AND_KEY, Collision, EntryPaths, FileIndex, Layout, PathSet, check_selection_directory,
+};
+pub use managed_identity::{
+    ENDPOINT_PATH, EndpointIdentity, LOWEST_ENDPOINT_PORT, MOST_ENDPOINT_IDENTITIES,
+    ManagedIdentityEndpoint,
 };
 pub use names::{
     FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError,

@@ -1,8 +1,8 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
 use crate::{
-    FileMode, JsonPath, Kubernetes, ObjectName, ObjectVersion, Reaction, RelativePath, Source,
-    SyncedSecret, Template, VariableName, VaultUrl,
+    FileMode, JsonPath, Kubernetes, ManagedIdentityEndpoint, ObjectName, ObjectVersion, Reaction,
+    RelativePath, Source, SyncedSecret, Template, VariableName, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +53,9 @@ pub struct Plan {
     /// Where a running pod asks for its current Plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The managed-identity endpoint that the sidecar serves in the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_identity: Option<ManagedIdentityEndpoint>,
 }
 
 fn default_run_directory() -> String {

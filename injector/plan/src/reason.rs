@@ -1,8 +1,10 @@
 //! Reason codes with cause and fix: they stand in messages, events and termination messages.
 
+mod managed_identity;
 mod outputs;
 mod variables;
 
+pub use managed_identity::*;
 pub use outputs::*;
 pub use variables::*;
 

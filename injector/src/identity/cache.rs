@@ -67,6 +67,11 @@ impl TokenCache {
         self.renewal(key).lock().await.rejected(token, since_boot())
     }
 
+    /// Drops the token. A request that is under way goes on.
+    pub(super) fn forget(&self, key: &Key) {
+        self.renewals.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
     fn renewal(&self, key: &Key) -> SharedRenewal {
         let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = renewals.get(key) {

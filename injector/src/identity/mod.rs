@@ -18,6 +18,7 @@ pub use cache::TokenCache;
 pub use entra_error::EntraError;
 pub use error::IdentityError;
 pub use token::AccessToken;
+pub(crate) use token::Times;
 
 use crate::fault::Fault;
 use credential::Credential;
@@ -49,6 +50,11 @@ impl TokenSource {
     /// A token that is valid now: the cached one, or a new one.
     pub async fn token(&self) -> Result<Arc<AccessToken>, Fault> {
         self.cache.token(&self.key, &self.name).await
+    }
+
+    /// Drops the token, whoever else uses the cache for the same credential and scope.
+    pub(crate) fn forget(&self) {
+        self.cache.forget(&self.key);
     }
 
     /// Another token than the one that a vault rejected, if a new one is available now. Without a

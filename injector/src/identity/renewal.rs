@@ -2,7 +2,7 @@
 //! step takes the time since boot.
 
 use super::AccessToken;
-use super::token::Grant;
+use super::token::{Grant, Times};
 use crate::backoff::Jitter;
 use crate::fault::Fault;
 use std::sync::Arc;
@@ -54,15 +54,12 @@ impl Renewal {
     /// Stores a new token.
     pub(super) fn granted(&mut self, grant: Grant, now: Duration) -> Arc<AccessToken> {
         let Grant { token, lifetime } = grant;
-        let token = Arc::new(token);
         let pause = RENEWAL_PAUSE.min(lifetime.expires_in / 2);
         let renew_in = self.jitter.spread(lifetime.renew_in()).max(pause).min(lifetime.latest());
+        let (renew_at, expires_at) = (now + renew_in, now + lifetime.expires_in);
+        let token = Arc::new(token.with_times(Times { granted_at: now, renew_at, expires_at }));
         self.failure = None;
-        self.cached = Some(CachedToken {
-            token: Arc::clone(&token),
-            renew_at: now + renew_in,
-            expires_at: now + lifetime.expires_in,
-        });
+        self.cached = Some(CachedToken { token: Arc::clone(&token), renew_at, expires_at });
         token
     }
 

@@ -11,17 +11,39 @@ const LONG_LIVED: Duration = Duration::from_secs(7200);
 
 /// An access token; prints nothing, zeroised when dropped.
 #[derive(Debug)]
-pub struct AccessToken(SecretBox<String>);
+pub struct AccessToken {
+    text: SecretBox<String>,
+    times: Times,
+}
+
+/// Of a token, since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Times {
+    pub(crate) granted_at: Duration,
+    /// When another one is requested.
+    pub(crate) renew_at: Duration,
+    pub(crate) expires_at: Duration,
+}
 
 impl AccessToken {
     /// From its text.
     pub fn new(text: String) -> Self {
-        Self(SecretBox::new(Box::new(text)))
+        Self { text: SecretBox::new(Box::new(text)), times: Times::default() }
     }
 
-    /// The text, for the one header it goes into.
+    /// The same token with its times.
+    pub(crate) fn with_times(self, times: Times) -> Self {
+        Self { times, ..self }
+    }
+
+    /// The text, for the one header or response it goes into.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.text.expose_secret()
+    }
+
+    /// Its times.
+    pub(crate) fn times(&self) -> Times {
+        self.times
     }
 }
 

@@ -11,6 +11,7 @@ use super::warnings::{warn_of_account, warn_of_identities};
 use crate::mutate::annotations::Annotations;
 use crate::mutate::bounds;
 use crate::mutate::context::Context;
+use crate::mutate::managed_identity_given::EndpointVariables;
 use crate::mutate::mutation::{Mutation, Note};
 use crate::mutate::refusal::Refusal;
 use crate::mutate::service_account::ServiceAccount;
@@ -54,6 +55,7 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
     };
     warn_of_identities(pod, &annotations, &mut mutation);
     let variables = variables(pod, account, &token, context);
+    let endpoint = EndpointVariables::of_pod(pod);
     let known: BTreeSet<&str> =
         old.ephemeral_containers().iter().map(|container| &*container.name).collect();
     for (index, container) in pod.ephemeral_containers().iter().enumerate() {
@@ -64,6 +66,9 @@ pub(in crate::mutate) fn inject(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'
             Ok(()) => {
                 let pointer = Pointer { list: "ephemeralContainers", index };
                 inject_one(pointer, container, &variables, &token, &annotations, &mut mutation);
+                if let Some(endpoint) = &endpoint {
+                    endpoint.add(pointer, container, &mut mutation);
+                }
             }
             Err(refusal) => mutation.warn(refusal),
         }

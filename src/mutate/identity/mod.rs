@@ -21,6 +21,7 @@ pub(super) use token_volume::TokenVolume;
 use super::annotations::Annotations;
 use super::context::Context;
 use super::earlier_run::{is_sidecar, uses_token};
+use super::managed_identity_given::EndpointVariables;
 use super::mutation::Mutation;
 use super::refusal::{Cause, Refusal, cut};
 use crate::pod::Pod;
@@ -30,9 +31,6 @@ use env_from::warn_of_env_from;
 use skip::Skipped;
 use warnings::{warn_of_account, warn_of_identities};
 
-const PROXY_ANNOTATION: &str = "azure.workload.identity/inject-proxy-sidecar";
-/// What Azure Workload Identity makes of that annotation.
-const PROXY_CONTAINERS: [&str; 2] = ["azwi-proxy", "azwi-proxy-init"];
 /// Annotations that ask for a custom token endpoint; `use-identity-binding` on AKS.
 const ENDPOINT_PREFIX: &str = "azure.workload.identity/use-";
 
@@ -72,10 +70,10 @@ pub(super) fn inject(
     pod: &Pod<'_>,
     annotations: &Annotations,
     token: &TokenVolume,
+    endpoint: Option<&EndpointVariables>,
     context: Context<'_>,
     mutation: &mut Mutation,
 ) -> Result<(), Refusal> {
-    check_proxy(pod, mutation)?;
     let Some(account) = &context.facts.service_account else {
         return Err(missing_account(pod, context).into());
     };
@@ -98,29 +96,12 @@ pub(super) fn inject(
         } else if !skipped.contains(&container.name) {
             token.check_mounts(container)?;
             inject_one(pointer, container, &variables, token, annotations, mutation);
+            if let Some(endpoint) = endpoint {
+                endpoint.add(pointer, container, mutation);
+            }
         }
     }
     Ok(())
-}
-
-/// The proxy is refused where it is only asked for; a pod that Azure Workload Identity has given it
-/// goes on as it was.
-fn check_proxy(pod: &Pod<'_>, mutation: &mut Mutation) -> Result<(), Refusal> {
-    let Some(value) = pod.metadata.annotations.find(PROXY_ANNOTATION) else { return Ok(()) };
-    if ["false", "0", "f", ""].iter().any(|no| value.eq_ignore_ascii_case(no)) {
-        return Ok(());
-    }
-    match pod.all_containers().find(|(_, container)| PROXY_CONTAINERS.contains(&&*container.name)) {
-        None => Err(Cause::ProxySidecar { value: cut(value) }.into()),
-        Some((_, container)) => {
-            mutation.warn(format_args!(
-                "{} container {} was injected by another webhook, which Keysluice does not do",
-                reason::KS271,
-                container.name
-            ));
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -251,14 +251,3 @@ fn a_foreign_mount_at_the_token_path_is_refused() {
     let error = run(&labelled("pod", spec)).unwrap_err();
     assert!(error.starts_with("KS204 container \"app\" mounts volume \"mine\""), "{error}");
 }
-
-#[test]
-fn the_proxy_annotation_is_refused_when_true_and_ignored_when_false() {
-    let no = ["false", "False", "0", "f", "F", ""].map(|value| (value, false));
-    for (value, refused) in [("true", true), ("yes", true), ("1", true)].into_iter().chain(no) {
-        let mut pod = labelled("pod", json!({"containers": []}));
-        pod["metadata"]["annotations"] =
-            json!({"azure.workload.identity/inject-proxy-sidecar": value});
-        assert_eq!(run(&pod).is_err_and(|error| error.starts_with("KS205")), refused, "{value}");
-    }
-}

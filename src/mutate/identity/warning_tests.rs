@@ -188,8 +188,12 @@ fn many_containers_and_long_annotations_do_not_multiply() {
         let (settings, facts) = (settings(), facts());
         let view = crate::pod::Pod::from_json(pod.as_bytes()).unwrap();
         let begun = Instant::now();
-        let context =
-            crate::mutate::Context { settings: &settings, namespace: "ns", facts: &facts };
+        let context = crate::mutate::Context {
+            settings: &settings,
+            namespace: "ns",
+            uid: "u",
+            facts: &facts,
+        };
         let mutation = crate::mutate::mutate(&view, context).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         assert!(mutation.warnings.len() <= MAX_WARNINGS);

@@ -223,7 +223,7 @@ impl<C: Cluster> Plans<C> {
             return Err(Refused::busy());
         }
         let settings = self.reviews.settings();
-        let context = Context { settings, namespace, facts: &facts };
+        let context = Context { settings, namespace, uid: "", facts: &facts };
         let update = live::update(&request, context, &authorities).map_err(malformed)?;
         for class in update.classes.keys() {
             tracing::info!(namespace, pod = caller.pod, class, "running pod follows its class");

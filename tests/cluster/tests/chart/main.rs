@@ -19,6 +19,7 @@ mod reactions_guard;
 mod rights;
 mod secret_types;
 mod secrets_guard;
+mod sidecar_endpoint;
 mod sidecar_guard;
 mod sidecar_guests;
 mod sidecar_inline;

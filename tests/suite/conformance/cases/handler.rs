@@ -73,41 +73,49 @@ fn pan_1_without_the_annotation_there_is_no_proxy() {
 }
 
 #[test]
-fn pan_2_true_asks_for_the_proxy_which_is_refused() {
-    let error = Reviewer::new().refused(&annotated(labelled(app()), PROXY, "true"));
-    assert!(error.starts_with("KS205 ") && error.contains("set it to \"false\""), "{error}");
+fn pan_2_true_asks_for_the_proxy_whose_endpoint_the_sidecar_serves() {
+    let pod = Reviewer::new().allowed(&annotated(labelled(app()), PROXY, "true"));
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "keysluice");
+    assert_eq!(endpoint_port(&pod), 8000);
 }
 
-/// A port for the proxy changes nothing where no proxy is asked for, and is not looked at where one
-/// is.
-fn with_port(port: Option<(&str, &str)>) {
+/// The port of the endpoint in the only container.
+fn endpoint_port(pod: &Value) -> u16 {
+    let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
+    let entry = env.iter().find(|entry| entry["name"] == "IDENTITY_ENDPOINT").unwrap();
+    let address = entry["value"].as_str().unwrap().strip_prefix("http://127.0.0.1:").unwrap();
+    address.strip_suffix("/msi/token").unwrap().parse().unwrap()
+}
+
+/// A port for the proxy changes nothing where no proxy is asked for.
+fn with_port(annotation: Option<(&str, &str)>, expected: Option<u16>) {
     let plain = Reviewer::new().allowed(&labelled(app()));
-    let pod =
-        |pod: Value| port.into_iter().fold(pod, |pod, (key, value)| annotated(pod, key, value));
+    let pod = |pod: Value| {
+        annotation.into_iter().fold(pod, |pod, (key, value)| annotated(pod, key, value))
+    };
     assert_eq!(Reviewer::new().allowed(&pod(labelled(app())))["spec"], plain["spec"]);
-    let refused = |pod: &Value| Reviewer::new().refused(pod);
-    let asked = annotated(labelled(app()), PROXY, "true");
-    assert_eq!(refused(&pod(asked.clone())), refused(&asked));
+    let asked = Reviewer::new().attempt(&pod(annotated(labelled(app()), PROXY, "true")));
+    assert_eq!(asked.ok().map(|(pod, _)| endpoint_port(&pod)), expected);
 }
 
 #[test]
 fn prt_1_no_annotation_names_a_port() {
-    with_port(None);
+    with_port(None, Some(8000));
 }
 
 #[test]
 fn prt_2_another_annotation_names_no_port() {
-    with_port(Some(("another.dev/port", "8080")));
+    with_port(Some(("another.dev/port", "8080")), Some(8000));
 }
 
 #[test]
-fn prt_3_a_port_without_a_proxy_is_no_matter() {
-    with_port(Some((PROXY_PORT, "8080")));
+fn prt_3_the_port_is_the_endpoints() {
+    with_port(Some((PROXY_PORT, "8080")), Some(8080));
 }
 
 #[test]
-fn prt_4_nor_is_one_that_is_no_number() {
-    with_port(Some((PROXY_PORT, "invalid")));
+fn prt_4_one_that_is_not_a_number_is_refused_where_a_proxy_is_asked_for() {
+    with_port(Some((PROXY_PORT, "invalid")), None);
 }
 
 #[test]
@@ -131,9 +139,10 @@ fn err_3_the_host_network_with_a_proxy_is_refused_for_the_proxy() {
 }
 
 #[test]
-fn err_4_a_bad_port_with_a_proxy_is_refused_for_the_proxy() {
+fn err_4_a_bad_port_with_a_proxy_is_refused() {
     let pod = annotated(annotated(labelled(app()), PROXY, "true"), PROXY_PORT, "invalid");
-    assert!(Reviewer::new().refused(&pod).starts_with("KS205 "));
+    let expected = format!("KS274 annotation {PROXY_PORT}: \"invalid\" is not a port");
+    assert!(Reviewer::new().refused(&pod).starts_with(&expected));
 }
 
 #[test]
