@@ -54,10 +54,6 @@ reasons! { POD:
         "the pod exceeds the limits of a Plan"
         "split objects or containers over several pods, or shorten names and aliases: a Plan must \
          fit into an environment variable";
-    KS215
-        "service-principal credentials are not supported by this version"
-        "use workload identity: remove nodePublishSecretRef and set clientID in the class or \
-         azure.workload.identity/client-id on the ServiceAccount";
     KS216
         "Secrets Store CSI volumes of Windows pods are not supported"
         "leave the volumes to the CSI driver: keysluice.dev/csi-volumes: leave";
