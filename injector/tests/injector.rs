@@ -13,6 +13,7 @@ mod hostile;
 mod neighbours;
 mod once;
 mod outage;
+mod principals;
 mod process;
 mod proxy;
 mod reactions;
