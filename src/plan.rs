@@ -10,6 +10,10 @@ use std::time::Duration;
 /// Private directory of the sidecar.
 pub(crate) const RUN_DIRECTORY: &str = "/run/keysluice";
 
+/// Where the sidecar, and no other container, has the Secrets of service principals, each in a
+/// directory of its name.
+pub(crate) const PRINCIPALS_DIRECTORY: &str = "/var/run/secrets/keysluice.dev-principal";
+
 /// Longest start that is bounded: the kubelet does not delete a pod while its postStart hook runs.
 pub(crate) const START_TIMEOUT_SECONDS: u64 = 30;
 
@@ -75,6 +79,11 @@ fn credential(class: &ClassPlan, token_file: &str) -> Credential {
             token_file: token_file.to_owned(),
             authority: class.cloud.authority.clone(),
         },
+        IdentityChoice::ServicePrincipal { secret, tenant_id } => Credential::ServicePrincipal {
+            tenant_id: tenant_id.clone(),
+            directory: format!("{PRINCIPALS_DIRECTORY}/{secret}"),
+            authority: class.cloud.authority.clone(),
+        },
         IdentityChoice::ManagedIdentity { client_id } => Credential::ManagedIdentity {
             client_id: client_id.clone(),
             endpoint: class.cloud.managed_identity_endpoint.clone(),
@@ -135,6 +144,7 @@ fn identity_name(plan: &mut Plan, credential: Credential, scope: String) -> Stri
     }
     let kind = match credential {
         Credential::Federated { .. } => "workload-identity",
+        Credential::ServicePrincipal { .. } => "service-principal",
         Credential::ManagedIdentity { .. } => "managed-identity",
     };
     let name = match plan.identities.iter().filter(|known| known.name.starts_with(kind)).count() {

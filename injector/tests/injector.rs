@@ -14,6 +14,7 @@ mod managed_identity;
 mod neighbours;
 mod once;
 mod outage;
+mod principals;
 mod process;
 mod proxy;
 mod reactions;

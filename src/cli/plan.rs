@@ -51,7 +51,7 @@ impl PlanCommand {
             client_id: account.client_id.as_deref(),
             tenant_id: tenant.or(settings.tenant_id.as_deref()),
             limits: &settings.limits,
-            service_principal: false,
+            service_principal: None,
             split_certificates: settings.split_certificates,
         };
         let mut plan = plan::empty(true);

@@ -16,7 +16,7 @@ fn read<T>(
         client_id: Some("c"),
         tenant_id: Some("t"),
         limits,
-        service_principal: false,
+        service_principal: None,
         split_certificates: true,
     };
     read(&context).map_err(|error| error.to_string())

@@ -34,6 +34,9 @@ pub(super) struct Basis {
     /// The federated token in the sidecar; empty where it has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) token_file: String,
+    /// The Secrets of service principals that the sidecar has.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) principals: BTreeSet<String>,
     /// Bytes that each volume holds.
     pub(super) sizes: BTreeMap<String, u64>,
     /// The Secrets that the pod writes.
@@ -79,6 +82,12 @@ pub(super) fn source(pod: &Pod<'_>, made: &Made<'_, '_>, context: Context<'_>) -
         uid: made.user.uid,
         gid: made.user.gid,
         token_file: made.token_file.to_owned(),
+        principals: made
+            .served
+            .volumes
+            .iter()
+            .filter_map(|volume| volume.principal().map(str::to_owned))
+            .collect(),
         sizes: volumes
             .iter()
             .map(|(volume, _)| (volume.name.to_owned(), volume.size_limit_bytes()))

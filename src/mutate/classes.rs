@@ -75,7 +75,7 @@ impl<'a> Resolver<'a> {
                 attributes";
             return Err(Cause::TooMany { what, limit: MAX_CLASS_BYTES }.into());
         }
-        let service_principal = csi.node_publish_secret_ref.is_some();
+        let service_principal = principal(csi);
         let plan = class.resolved(&attributes, &surroundings(self.context, service_principal));
         let plan = plan.map_err(|source| class_cause(volume, class, source))?;
         self.plans.push((csi, Arc::clone(&plan)));
@@ -84,10 +84,10 @@ impl<'a> Resolver<'a> {
 }
 
 /// What surrounds a class, or an inline reference.
-pub(super) fn surroundings(
-    context: Context<'_>,
-    service_principal: bool,
-) -> provider_class::Context<'_> {
+pub(super) fn surroundings<'a>(
+    context: Context<'a>,
+    service_principal: Option<&'a str>,
+) -> provider_class::Context<'a> {
     let (settings, account) = (context.settings, context.facts.service_account.as_ref());
     let tenant = account.and_then(|account| account.tenant_id.as_deref());
     provider_class::Context {
@@ -102,9 +102,14 @@ pub(super) fn surroundings(
     }
 }
 
+/// The Secret with the credentials of a volume.
+fn principal<'c>(csi: &'c Csi<'_>) -> Option<&'c str> {
+    csi.node_publish_secret_ref.as_ref().map(|secret| &*secret.name)
+}
+
 /// Whether two volumes say the same; the class's name is one of the attributes.
 fn is_same(one: &Csi<'_>, other: &Csi<'_>) -> bool {
-    one.node_publish_secret_ref.is_some() == other.node_publish_secret_ref.is_some()
+    principal(one) == principal(other)
         && one.volume_attributes.iter().eq(other.volume_attributes.iter())
 }
 
@@ -161,7 +166,7 @@ mod tests {
             let mut facts = facts();
             facts.classes.insert("kv".into(), class("kv", &parameters));
             let mut pod = pod_with_volume();
-            pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "creds"});
+            pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "no name"});
             pod["spec"]["volumes"][0]["csi"]["volumeAttributes"]
                 .as_object_mut()
                 .unwrap()
@@ -173,8 +178,8 @@ mod tests {
             json!({"keyvaultName": "vault-1", "objects": "x"}),
         );
         for (parameters, attributes, expected) in [
-            (&good, json!({}), "KS215 nodePublishSecretRef (a service principal)"),
-            (&good, json!({"clientID": " "}), "KS215"),
+            (&good, json!({}), "KS163 nodePublishSecretRef"),
+            (&good, json!({"clientID": " "}), "KS163"),
             (&good, json!({"clientID": CLIENT}), ""),
             (&good, json!({"useVMManagedIdentity": "true"}), ""),
             // In the provider's order: what it finds before it looks for credentials comes first,
@@ -184,7 +189,7 @@ mod tests {
             (&good, json!({"keyvaultName": ""}), "KS103"),
             (&good, json!({"tenantID": "<TENANT>"}), "KS108"),
             (&good, json!({"cloudName": "nowhere"}), "KS116"),
-            (&bad, json!({}), "KS215"),
+            (&bad, json!({}), "KS163"),
             (&bad, json!({"clientID": CLIENT}), "KS106"),
             (&bad, json!({"useVMManagedIdentity": "true"}), "KS106"),
         ] {

@@ -98,7 +98,7 @@ pub(super) fn select<'a>(
         return Err(PodInlineCause::NoGate.into());
     }
     let mut plans = Vec::new();
-    let (vault, around) = (wanted.vault.as_deref(), surroundings(context, false));
+    let (vault, around) = (wanted.vault.as_deref(), surroundings(context, None));
     if !wanted.files.is_empty() {
         let templates = entries(&wanted.templates, TEMPLATE_PREFIX);
         let entries = entries(&wanted.files, FILE_PREFIX);
@@ -192,7 +192,7 @@ fn of_class(
     let class = find_named(ENV_FROM_VOLUME, name, context)?;
     let of_class = |source| class_cause(ENV_FROM_VOLUME, &class, source);
     check_provider(&class).map_err(of_class)?;
-    let plan = class.resolved(&[], &surroundings(context, false)).map_err(of_class)?;
+    let plan = class.resolved(&[], &surroundings(context, None)).map_err(of_class)?;
     for warning in &plan.warnings {
         mutation.warn(format_args!("{} {}", warning.reason, warning.text));
     }

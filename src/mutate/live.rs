@@ -180,6 +180,14 @@ fn check_room(served: &Served<'_>, basis: &Basis) -> Result<(), String> {
             return Err(said(reason::KS514, &message));
         }
     }
+    let principals = || served.volumes.iter().filter_map(|volume| volume.principal());
+    if let Some(secret) = principals().find(|secret| !basis.principals.contains(*secret)) {
+        let message = format!(
+            "its credentials are in Secret {:?}, which the pod's sidecar does not have",
+            cut(secret)
+        );
+        return Err(said(reason::KS514, &message));
+    }
     let unknown = served.secrets.iter().find(|secret| !basis.secrets.contains(&secret.name));
     unknown.map_or(Ok(()), |secret| {
         let message = format!("Secret {:?} is not one that the pod writes", secret.name);

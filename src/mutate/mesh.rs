@@ -145,7 +145,8 @@ enum Kind {
 impl Destination {
     pub(super) fn of_plan(plan: &Plan) -> Vec<Self> {
         let of_identity = plan.identities.iter().map(|identity| match &identity.credential {
-            Credential::Federated { authority, .. } => {
+            Credential::Federated { authority, .. }
+            | Credential::ServicePrincipal { authority, .. } => {
                 Self { port: port_of(authority), kind: Kind::Authority }
             }
             Credential::ManagedIdentity { endpoint, .. } => {

@@ -29,6 +29,7 @@ mod names;
 mod on_change;
 mod operating_system;
 mod position;
+mod principal;
 mod quality;
 mod reaction;
 mod reaction_cause;

@@ -26,6 +26,8 @@ pub(super) const ENV_VOLUME: &str = "keysluice-env";
 pub(super) const ENV_FROM_VOLUME: &str = "keysluice-env-from";
 /// Name of the volume with the program that starts commands with variables.
 pub(super) const PROGRAM_VOLUME: &str = "keysluice-exec";
+/// What the names of volumes with the Secret of a service principal begin with.
+pub(super) const PRINCIPAL_VOLUME_PREFIX: &str = "keysluice-principal-";
 /// All names of our own volumes.
 pub(super) const OWN_VOLUMES: [&str; 6] =
     [RUN_VOLUME, API_VOLUME, INLINE_VOLUME, ENV_VOLUME, ENV_FROM_VOLUME, PROGRAM_VOLUME];

@@ -57,6 +57,14 @@ impl SecretVolume<'_> {
         matches!(self.plan.identity, IdentityChoice::Federated { .. })
     }
 
+    /// The Secret with the credentials for it.
+    pub(super) fn principal(&self) -> Option<&str> {
+        match &self.plan.identity {
+            IdentityChoice::ServicePrincipal { secret, .. } => Some(secret),
+            _ => None,
+        }
+    }
+
     /// Bytes of the tmpfs: two generations of all files, at least 1 MiB, unless the pod says
     /// otherwise.
     pub(super) fn size_limit_bytes(&self) -> u64 {

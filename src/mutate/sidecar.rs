@@ -13,10 +13,10 @@ use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, PROGRAM_VOLUME_BYTES, RUN_VOLUME_BYTES};
 use super::managed_identity_cause::ManagedIdentityCause;
 use super::mutation::{Mutation, Note};
-use super::names::{OWN_VOLUMES, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
+use super::names::{OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{basis, position, reaction, reaction_right, resources, secret_objects, synced, user};
+use super::{basis, position, principal, reaction, reaction_right, resources, secret_objects, synced, user};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -53,6 +53,8 @@ pub(super) fn add(
     plan.program_directory = served.has_program.then(|| directory(PROGRAM_VOLUME));
     reaction::check_mode(annotations, annotations.mode(volumes))?;
     let preferred = reaction::preferred_user(pod, annotations);
+    principal::check(served, context.namespace)?;
+    let principals = principal::all(volumes);
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
     let ends = annotations.mode(volumes) == Mode::Init;
@@ -96,6 +98,7 @@ pub(super) fn add(
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
     volume_mounts.extend(plan.source.as_ref().map(|_| basis::mount()));
+    volume_mounts.extend(principals.iter().map(principal::Principal::mount));
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let container = SidecarEntry {
@@ -125,6 +128,9 @@ pub(super) fn add(
     }
     if plan.source.is_some() {
         append(mutation, volume_count, basis::volume());
+    }
+    for principal in &principals {
+        append(mutation, volume_count, principal.volume());
     }
     Ok(())
 }
@@ -165,7 +171,8 @@ fn refuse_reserved_names(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Result<
     }
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
     let mut named = pod.volumes().iter().map(|volume| &*volume.name).enumerate();
-    let volume = named.find(|(_, name)| OWN_VOLUMES.contains(name));
+    let is_own = |name: &str| OWN_VOLUMES.contains(&name) || name.starts_with(PRINCIPAL_VOLUME_PREFIX);
+    let volume = named.find(|(_, name)| is_own(name));
     let (field, name) = match (container, volume) {
         (Some((field, _)), _) => (format!("{field}/name"), SIDECAR),
         (None, Some((index, name))) => (format!("/spec/volumes/{index}/name"), name),

@@ -61,6 +61,13 @@ pub enum IdentityChoice {
         /// Tenant id or domain.
         tenant_id: String,
     },
+    /// A service principal, with the client id and the credentials of a Kubernetes Secret.
+    ServicePrincipal {
+        /// Name of the Secret, in the pod's namespace.
+        secret: String,
+        /// Tenant id or domain.
+        tenant_id: String,
+    },
     /// The node's managed identity.
     ManagedIdentity {
         /// Client id of a user-assigned identity; `None` is the system-assigned one.

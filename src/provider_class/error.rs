@@ -133,9 +133,12 @@ coded! {
             /// A parameter that looks as if it were meant.
             near: Option<String>,
         },
-        /// Credentials of a service principal, and no client id of the class.
-        #[error("nodePublishSecretRef (a service principal) is not supported by this version")]
-        [KS215] ServicePrincipal,
+        /// A Secret that cannot exist.
+        #[error("nodePublishSecretRef: {secret:?} is not a name of a Secret")]
+        [KS163] PrincipalName {
+            /// The name.
+            secret: String,
+        },
         /// A value that a guide told the reader to fill in.
         #[error("{field} still holds a placeholder: {value:?}")]
         [KS108] Placeholder {

@@ -145,9 +145,9 @@ pub struct Context<'a> {
     pub tenant_id: Option<&'a str>,
     /// What the operator allows.
     pub limits: &'a Allowlist,
-    /// Whether the volume has credentials of a service principal, which the provider uses for a
-    /// class without a client id.
-    pub service_principal: bool,
+    /// The Secret of a service principal (the volume's `nodePublishSecretRef`), which the provider
+    /// uses for a class without a client id.
+    pub service_principal: Option<&'a str>,
     /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does
     /// not say.
     pub split_certificates: bool,

@@ -11,6 +11,7 @@ use super::{Context, IdentityChoice};
 use crate::cloud::{Cloud, Clouds};
 use crate::reason;
 use crate::spelling::nearest;
+use keysluice_plan::is_object_name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -135,9 +136,7 @@ impl<'a> Parameters<'a> {
         match (mode, tenant_id) {
             (IdentityMode::PodIdentity, _) => Err(ClassCause::PodIdentity.into()),
             (IdentityMode::AzureTokenProxy, _) => Err(ClassCause::TokenProxy.into()),
-            (_, Some(tenant_id)) => {
-                Ok(IdentityChoice::Federated { client_id: self.client(context)?, tenant_id })
-            }
+            (_, Some(tenant_id)) => self.own_identity(tenant_id, context),
             (_, None) => {
                 let id = filled("userAssignedIdentityID", self.value("userAssignedIdentityID"))?;
                 Ok(IdentityChoice::ManagedIdentity {
@@ -147,13 +146,26 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn client(&self, context: &Context<'_>) -> Result<String, ClassError> {
+    /// The provider's order: the class's client id with the pod's token, else the credentials of
+    /// the volume. The ServiceAccount, which the provider does not read, comes last.
+    fn own_identity(
+        &self,
+        tenant_id: String,
+        context: &Context<'_>,
+    ) -> Result<IdentityChoice, ClassError> {
         let own = self.value("clientID");
+        if let (true, Some(secret)) = (own.is_empty(), context.service_principal) {
+            if !is_object_name(secret) {
+                return Err(ClassCause::PrincipalName { secret: secret.to_owned() }.into());
+            }
+            return Ok(IdentityChoice::ServicePrincipal { secret: secret.to_owned(), tenant_id });
+        }
+        Ok(IdentityChoice::Federated { client_id: self.client(own, context)?, tenant_id })
+    }
+
+    fn client(&self, own: &str, context: &Context<'_>) -> Result<String, ClassError> {
         if !own.is_empty() {
             return filled("clientID", own).map(str::to_owned);
-        }
-        if context.service_principal {
-            return Err(ClassCause::ServicePrincipal.into());
         }
         match filled(
             "azure.workload.identity/client-id",
@@ -173,6 +185,7 @@ impl<'a> Parameters<'a> {
             IdentityChoice::Federated { .. } => {
                 [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])]
             }
+            IdentityChoice::ServicePrincipal { .. } => [first(["tenantID", "tenantId"]), None],
             IdentityChoice::ManagedIdentity { .. } => {
                 [first(["userAssignedIdentityID", "userAssignedIdentityID"]), None]
             }

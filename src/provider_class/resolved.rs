@@ -71,7 +71,7 @@ struct Resolved {
 struct Surroundings {
     client_id: Option<String>,
     tenant_id: Option<String>,
-    service_principal: bool,
+    service_principal: Option<String>,
     /// Of the operator's settings; no stranger chooses them.
     settings: u64,
 }
@@ -81,7 +81,7 @@ impl Surroundings {
         self.settings == settings
             && self.client_id.as_deref() == context.client_id
             && self.tenant_id.as_deref() == context.tenant_id
-            && self.service_principal == context.service_principal
+            && self.service_principal.as_deref() == context.service_principal
     }
 }
 
@@ -147,7 +147,7 @@ impl ProviderClass {
         let surroundings = Surroundings {
             client_id: context.client_id.map(str::to_owned),
             tenant_id: context.tenant_id.map(str::to_owned),
-            service_principal: context.service_principal,
+            service_principal: context.service_principal.map(str::to_owned),
             settings,
         };
         let bytes = bytes_of(&attributes, &surroundings, &plan);
@@ -192,6 +192,7 @@ fn bytes_of(
         + attributes
         + id(&surroundings.client_id)
         + id(&surroundings.tenant_id)
+        + id(&surroundings.service_principal)
         + plan
 }
 

@@ -12,7 +12,7 @@ fn context<'a>(
     limits: &'a Allowlist,
     client_id: Option<&'a str>,
 ) -> Context<'a> {
-    let (service_principal, split_certificates) = (false, false);
+    let (service_principal, split_certificates) = (None, false);
     Context {
         clouds,
         client_id,

@@ -56,10 +56,6 @@ reasons! { POD:
         "the pod exceeds the limits of a Plan"
         "split objects or containers over several pods, or shorten names and aliases: a Plan must \
          fit into an environment variable";
-    KS215
-        "service-principal credentials are not supported by this version"
-        "use workload identity: remove nodePublishSecretRef and set clientID in the class or \
-         azure.workload.identity/client-id on the ServiceAccount";
     KS216
         "the sidecar runs on Linux, and the pod is for Windows nodes"
         "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; inline \

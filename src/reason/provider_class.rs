@@ -207,4 +207,7 @@ reasons! { PROVIDER_CLASS:
         "a template names a file that the class does not have"
         "write the path of a file of this class: the objectAlias, or the objectName of an object \
          without one";
+    KS163
+        "the Secret with the credentials of the service principal cannot exist"
+        "set nodePublishSecretRef.name of the volume to the name of a Secret in the pod's namespace";
 }

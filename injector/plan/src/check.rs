@@ -1,7 +1,7 @@
 //! What makes a Plan good beyond the types of its fields.
 
 use crate::{
-    Collision, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_TEMPLATES, MOST_VERSIONS, PathError,
+    Collision, Credential, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_TEMPLATES, MOST_VERSIONS, PathError,
     Plan, RelativePath, SecretKey, check_selection_directory, is_object_name, is_secret_key,
 };
 use std::collections::BTreeSet;
@@ -25,6 +25,9 @@ impl Plan {
         for identity in &self.identities {
             if !identities.insert(identity.name.as_str()) {
                 return Err(PlanError::DuplicateIdentity { name: identity.name.clone() });
+            }
+            if let Credential::ServicePrincipal { directory, .. } = &identity.credential {
+                check_directory(directory)?;
             }
         }
         if self.start_timeout_seconds.is_some_and(|seconds| seconds > LONGEST_WAIT_SECONDS) {

@@ -120,6 +120,15 @@ pub enum Credential {
         /// Authority, `https://login.microsoftonline.com/`.
         authority: String,
     },
+    /// A service principal, whose secret or certificate is in a mounted Kubernetes Secret.
+    ServicePrincipal {
+        /// Tenant id or domain.
+        tenant_id: String,
+        /// Absolute path of the mounted Secret in the sidecar; it holds the client id too.
+        directory: String,
+        /// Authority, `https://login.microsoftonline.com/`.
+        authority: String,
+    },
     /// The node's managed identity through IMDS.
     ManagedIdentity {
         /// Client id of a user-assigned identity; absent means the system-assigned one.

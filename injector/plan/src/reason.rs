@@ -122,7 +122,8 @@ reasons! { INJECTOR:
          Entra reads a new key after some minutes";
     KS321
         "the managed-identity endpoint refuses the identity"
-        "assign the identity to the node's scale set, and check the client id";
+        "assign the identity to the node's scale set, and check the client id \
+         (userAssignedIdentityID); without a client id the node needs a system-assigned identity";
     KS322
         "the managed-identity endpoint does not answer yet"
         "no action is needed for a short time; if it persists, check that the pod can reach \
@@ -229,6 +230,33 @@ reasons! { INJECTOR:
         "the files do not fit into the sidecar's memory"
         "fetch fewer or smaller objects, or shorter histories; in a pod, a larger sizeLimit of the \
          volume (keysluice.dev/size-limit) also gives the sidecar more memory";
+    KS434
+        "the Secret with the service principal's credentials cannot be read"
+        "create the Secret that nodePublishSecretRef names with the keys clientid and clientsecret \
+         (or clientcertificate, PEM of certificate and key); the sidecar reads it again by itself";
+    KS435
+        "the service principal's certificate cannot sign"
+        "put one RSA certificate and its unencrypted private key into the Secret as PEM; of PKCS#12: \
+         openssl pkcs12 -in FILE -nodes";
+    KS436
+        "Entra does not know the client secret"
+        "put the secret's value (not its id) into clientsecret of the Secret, and check that it is \
+         one of the client id (az ad app credential list --id CLIENT_ID)";
+    KS437
+        "the client secret is expired"
+        "make a new one (az ad app credential reset --id CLIENT_ID --append) and put it into the \
+         Secret; the sidecar reads it without a restart";
+    KS438
+        "Entra does not accept the service principal's certificate"
+        "register this certificate on the application (az ad app credential reset --id CLIENT_ID \
+         --cert @FILE --append), and check that it is not expired";
+    KS439
+        "the node has several managed identities, and the request names none"
+        "set userAssignedIdentityID of the class to the client id of one of them";
+    KS440
+        "the pod cannot reach the managed-identity endpoint"
+        "let the pod connect to 169.254.169.254, port 80: check network policies, a mesh, and the \
+         node's own restriction (AKS: --enable-imds-restriction); workload identity does not need it";
     KS501
         "the volume is full"
         "in a pod: raise the volume's sizeLimit (keysluice.dev/size-limit), which holds two \

@@ -2,12 +2,12 @@
 
 use super::assertion_source::AssertionSource;
 use super::error::IdentityError;
-use super::exchange::TokenRequest;
+use super::exchange::{Client, TokenRequest};
 use super::token::Grant;
 use super::{exchange, imds};
 use crate::http::Http;
 use crate::plan_source::below;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A way to obtain tokens, for any scope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,12 @@ pub(super) enum Credential {
         authority: String,
         assertion: AssertionSource,
     },
+    /// The credentials of a mounted Secret, at Entra.
+    Principal {
+        directory: PathBuf,
+        tenant_id: String,
+        authority: String,
+    },
     /// The node's managed identity, from the instance metadata service (IMDS).
     ManagedIdentity {
         /// Of a user-assigned identity.
@@ -30,13 +36,16 @@ pub(super) enum Credential {
 }
 
 impl Credential {
-    /// As the Plan states it; a token file lies below `root`.
+    /// As the Plan states it; a token file or a mounted Secret lies below `root`.
     pub(super) fn of(planned: &keysluice_plan::Credential, root: &Path) -> Self {
         use keysluice_plan::Credential as Planned;
         match planned.clone() {
             Planned::Federated { client_id, tenant_id, authority, token_file } => {
                 let assertion = AssertionSource::File(below(root, &token_file));
                 Self::Federated { client_id, tenant_id, authority, assertion }
+            }
+            Planned::ServicePrincipal { tenant_id, directory, authority } => {
+                Self::Principal { directory: below(root, &directory), tenant_id, authority }
             }
             Planned::ManagedIdentity { client_id, endpoint } => {
                 Self::ManagedIdentity { client_id, endpoint }
@@ -48,7 +57,13 @@ impl Credential {
     pub(super) async fn token(&self, http: &Http, scope: &str) -> Result<Grant, IdentityError> {
         match self {
             Self::Federated { client_id, tenant_id, authority, assertion } => {
-                let request = TokenRequest { client_id, tenant_id, authority, assertion, scope };
+                let client = Client::Federated { client_id, assertion };
+                let request = TokenRequest { client, tenant_id, authority, scope };
+                exchange::token(http, request).await
+            }
+            Self::Principal { directory, tenant_id, authority } => {
+                let client = Client::Principal(directory);
+                let request = TokenRequest { client, tenant_id, authority, scope };
                 exchange::token(http, request).await
             }
             Self::ManagedIdentity { client_id, endpoint } => {
@@ -60,7 +75,8 @@ impl Credential {
     /// What a `Retry-After` applies to: Entra counts requests per tenant.
     pub(super) fn endpoint(&self) -> String {
         match self {
-            Self::Federated { tenant_id, authority, .. } => {
+            Self::Federated { tenant_id, authority, .. }
+            | Self::Principal { tenant_id, authority, .. } => {
                 format!("{}/{tenant_id}", authority.trim_end_matches('/'))
             }
             Self::ManagedIdentity { endpoint, .. } => endpoint.clone(),

@@ -5,7 +5,7 @@ use crate::fault::Class;
 use crate::redact::short;
 use keysluice_plan::reason::{
     KS303, KS304, KS305, KS306, KS307, KS308, KS309, KS310, KS311, KS313, KS316, KS317, KS318,
-    KS320, Reason,
+    KS320, KS436, KS437, Reason,
 };
 use serde::Deserialize;
 use std::fmt;
@@ -107,6 +107,8 @@ impl Refusal {
             // The issuer's keys as Entra keeps them; a key that is new is fetched a little later.
             50_006 | 50_012 | 700_027 | 900_384 => about_token(KS320, Class::Transient),
             700_016 | 7_000_112 | 700_038 | 70_001 | 700_011 => other(KS306, Class::Permanent),
+            7_000_215 | 7_000_218 => other(KS436, Class::Slow),
+            7_000_222 => other(KS437, Class::Slow),
             7_000_229 => other(KS318, Class::Permanent),
             90_002 | 90_038 | 90_051 | 900_382 | 900_432 => other(KS307, Class::Permanent),
             700_223
@@ -180,6 +182,8 @@ mod tests {
             (400, "invalid_request", 90_061, (KS316, Class::Transient)),
             (400, "invalid_request", 501_661, (KS316, Class::Transient)),
             (401, "invalid_client", 700_222, (KS317, Class::Permanent)),
+            (401, "invalid_client", 7_000_215, (KS436, Class::Slow)),
+            (401, "invalid_client", 7_000_222, (KS437, Class::Slow)),
             (401, "invalid_client", 7_000_229, (KS318, Class::Permanent)),
             (401, "invalid_client", 700_027, (KS320, Class::Transient)),
             (400, "invalid_grant", 50_196, (KS310, Class::Transient)),

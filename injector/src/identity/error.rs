@@ -2,14 +2,38 @@
 
 use super::assertion::Claims;
 use super::entra_error::EntraError;
+use super::principal::PrincipalError;
 use crate::fault::{Class, Fault, FaultKind};
 use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
-    KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS321, KS322, KS410,
+    KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS320, KS321, KS322, KS410, KS434,
+    KS435, KS438, KS439, KS440, Reason,
 };
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What a client proves itself with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofKind {
+    /// The pod's own token.
+    Federated,
+    /// A client secret.
+    Secret,
+    /// A certificate.
+    Certificate,
+}
+
+impl ProofKind {
+    /// What a refusal means: the signature of a client's own assertion fails because the
+    /// application does not have the certificate.
+    fn reason_and_class(self, error: &EntraError) -> (Reason, Class) {
+        match (self, error.reason_and_class()) {
+            (Self::Certificate, (KS320, _)) => (KS438, Class::Slow),
+            (_, known) => known,
+        }
+    }
+}
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +55,9 @@ pub enum IdentityError {
         /// In which way.
         problem: &'static str,
     },
+    /// The credentials of a service principal cannot be read.
+    #[error(transparent)]
+    Principal(#[from] PrincipalError),
     /// Entra said no.
     #[error("Entra refused client {client_id} in tenant {tenant_id}: \
         {error}{}", claims.as_ref().map(|claims| format!("; {claims}")).unwrap_or_default())]
@@ -39,6 +66,8 @@ pub enum IdentityError {
         client_id: String,
         /// Tenant of the request.
         tenant_id: String,
+        /// What the client proved itself with.
+        proof: ProofKind,
         /// What it said.
         error: Box<EntraError>,
         /// What the rejected token claims, when that explains it.
@@ -47,14 +76,18 @@ pub enum IdentityError {
         retry_after: Option<Duration>,
     },
     /// IMDS said no.
-    #[error("managed-identity endpoint {endpoint}: {text}")]
+    #[error("managed-identity endpoint {endpoint}{identity}: {text}")]
     Imds {
         /// Base URL.
         endpoint: String,
+        /// Whom it refused.
+        identity: String,
         /// HTTP status.
         status: u16,
         /// The status, its error and description, shortened.
         text: String,
+        /// Whether the node has several identities, and the request names none.
+        several: bool,
         /// Seconds it asked us to wait.
         retry_after: Option<Duration>,
     },
@@ -110,18 +143,23 @@ impl IdentityError {
             Self::TokenFile { .. } => (KS301, Class::Slow, None),
             // The kubelet writes the file anew at the latest at 80 % of its lifetime.
             Self::TokenFileGarbled { .. } => (KS302, Class::Slow, None),
-            Self::Entra { error, retry_after, .. } => {
-                let (reason, class) = error.reason_and_class();
+            // The kubelet brings what is added to the Secret within a minute or two.
+            Self::Principal(PrincipalError::Certificate { .. }) => (KS435, Class::Slow, None),
+            Self::Principal(_) => (KS434, Class::Slow, None),
+            Self::Entra { error, proof, retry_after, .. } => {
+                let (reason, class) = proof.reason_and_class(error);
                 (reason, class, *retry_after)
             }
             Self::Imds { status: 404 | 408 | 410 | 429 | 500.., retry_after, .. } => {
                 (KS322, Class::Transient, *retry_after)
             }
+            Self::Imds { status: 403, .. } => (KS440, Class::Slow, None),
+            Self::Imds { several: true, .. } => (KS439, Class::Slow, None),
             Self::Imds { .. } => (KS321, Class::Slow, None),
             Self::Waiting { imds, wait, .. } => {
                 (if *imds { KS322 } else { KS310 }, Class::Transient, Some(*wait))
             }
-            Self::Network { imds: true, .. } => (KS322, Class::Transient, None),
+            Self::Network { imds: true, .. } => (KS440, Class::Transient, None),
             // The hint about the CA helps here, the one about egress does not.
             Self::Network { failure: Failure { kind: FailureKind::Tls, .. }, .. } => {
                 (KS410, Class::Transient, None)

@@ -1,19 +1,37 @@
-//! The token request to Entra (OAuth 2.0 client credentials with a JWT assertion).
+//! The token request to Entra (OAuth 2.0 client credentials), with a JWT assertion or a secret.
 
 use super::answer::{Refused, receive};
+use super::assertion::Assertion;
 use super::assertion_source::AssertionSource;
-use super::error::IdentityError;
+use super::error::{IdentityError, ProofKind};
+use super::principal::{Principal, PrincipalError, Proof};
 use super::token::Grant;
 use crate::http::Http;
+use secrecy::{ExposeSecret, SecretBox};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a token request needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenRequest<'a> {
-    pub(super) client_id: &'a str,
+    pub(super) client: Client<'a>,
     pub(super) tenant_id: &'a str,
     pub(super) authority: &'a str,
-    pub(super) assertion: &'a AssertionSource,
     pub(super) scope: &'a str,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Client<'a> {
+    Federated { client_id: &'a str, assertion: &'a AssertionSource },
+    /// The mounted Secret.
+    Principal(&'a Path),
+}
+
+/// What one request sends.
+enum Sent {
+    Assertion(Assertion),
+    Secret(SecretBox<String>),
 }
 
 /// One token. After a refusal of an expired assertion it reads the assertion again and tries once
@@ -28,31 +46,38 @@ pub(super) async fn token(http: &Http, request: TokenRequest<'_>) -> Result<Gran
 }
 
 async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, IdentityError> {
-    let TokenRequest { client_id, tenant_id, authority, assertion, scope } = request;
+    let TokenRequest { client, tenant_id, authority, scope } = request;
     if !authority.starts_with("https://") {
         return Err(IdentityError::Authority { authority: authority.to_owned() });
     }
-    let assertion = assertion.read()?;
+    let url = format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/'));
+    let (client_id, sent, proof) = prove(client, &url)?;
     let network =
         |failure| IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure };
-    let url = format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/'));
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", client_id),
-        ("scope", scope),
-        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-        ("client_assertion", assertion.expose()),
-    ];
+    let mut form =
+        vec![("grant_type", "client_credentials"), ("client_id", &*client_id), ("scope", scope)];
+    match &sent {
+        Sent::Assertion(assertion) => form.extend([
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", assertion.expose()),
+        ]),
+        Sent::Secret(secret) => form.push(("client_secret", secret.expose_secret().as_str())),
+    }
     let answer = receive(http.client()?.post(url).form(&form)).await.map_err(network)?;
     let Refused { retry_after, error, .. } = match answer {
         Ok(grant) => return Ok(grant),
         Err(refused) => refused,
     };
+    let claims = |assertion: &Assertion| Box::new(assertion.claims());
     Err(match error {
         Ok(error) => IdentityError::Entra {
-            client_id: client_id.to_owned(),
             tenant_id: tenant_id.to_owned(),
-            claims: error.is_about_assertion().then(|| Box::new(assertion.claims())),
+            claims: match &sent {
+                Sent::Assertion(assertion) if error.is_about_assertion() => Some(claims(assertion)),
+                _ => None,
+            },
+            client_id,
+            proof,
             error: Box::new(error),
             retry_after,
         },
@@ -63,4 +88,27 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
             retry_after,
         },
     })
+}
+
+/// Client id and proof, as they are now: the kubelet replaces the files of both kinds.
+fn prove(client: Client<'_>, url: &str) -> Result<(String, Sent, ProofKind), IdentityError> {
+    let directory = match client {
+        Client::Federated { client_id, assertion } => {
+            let sent = Sent::Assertion(assertion.read()?);
+            return Ok((client_id.to_owned(), sent, ProofKind::Federated));
+        }
+        Client::Principal(directory) => directory,
+    };
+    let Principal { client_id, proof } = Principal::read(directory)?;
+    match proof {
+        Proof::Secret(secret) => Ok((client_id, Sent::Secret(secret), ProofKind::Secret)),
+        Proof::Certificate(certificate) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let assertion = certificate.assertion(&client_id, url, now).map_err(|error| {
+                PrincipalError::Certificate { directory: directory.to_owned(), error }
+            })?;
+            crate::redact::hold(assertion.expose());
+            Ok((client_id, Sent::Assertion(assertion), ProofKind::Certificate))
+        }
+    }
 }

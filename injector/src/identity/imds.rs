@@ -31,7 +31,15 @@ pub(super) async fn token(
     };
     let endpoint = endpoint.to_owned();
     Err(match error {
-        Ok(error) => IdentityError::Imds { endpoint, status, text: error.to_string(), retry_after },
+        Ok(error) => {
+            let text = error.to_string();
+            let several = client_id.is_none() && text.contains("Multiple user assigned identities");
+            let identity = match client_id {
+                Some(client_id) => format!(" refused client {client_id}"),
+                None => " refused the request without a client id".to_owned(),
+            };
+            IdentityError::Imds { endpoint, identity, status, text, several, retry_after }
+        }
         Err(foreign) => IdentityError::Foreign { endpoint, imds: true, foreign, retry_after },
     })
 }

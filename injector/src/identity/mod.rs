@@ -5,18 +5,22 @@ mod answer;
 mod assertion;
 mod assertion_source;
 mod cache;
+mod client_certificate;
 mod credential;
 mod entra_error;
 mod error;
 mod exchange;
 mod imds;
+mod principal;
 mod renewal;
 mod token;
 
 pub use assertion::Claims;
 pub use cache::TokenCache;
+pub use client_certificate::CertificateError;
 pub use entra_error::EntraError;
-pub use error::IdentityError;
+pub use error::{IdentityError, ProofKind};
+pub use principal::PrincipalError;
 pub use token::AccessToken;
 pub(crate) use token::Times;
 

@@ -111,3 +111,27 @@ fn managed_identity_needs_no_token_file() {
     assert_eq!(env.read("db"), CANARY);
     assert_eq!((env.emulator.counts().imds, env.emulator.counts().tokens), (1, 0));
 }
+
+#[test]
+fn refusals_of_the_managed_identity_endpoint_are_told_apart() {
+    let env = TestEnv::new();
+    let second = json!({"apps": [{"clientId": "33333333-3333-3333-3333-333333333333",
+        "tenantId": crate::support::TENANT, "kind": "managedIdentity"}]});
+    env.emulator.seed(serde_json::from_value(second).unwrap()).unwrap();
+    let imds = env.emulator.imds_url();
+    for (client_id, endpoint, code, text) in [
+        (Some("44444444-4444-4444-4444-444444444444"), &*imds, "KS321", "refused client 44444444"),
+        (None, &*imds, "KS439", "without a client id"),
+        (None, "http://127.0.0.1:1/", "KS440", "http://127.0.0.1:1/"),
+    ] {
+        let mut plan = env.plan(&[env.file("db", "db")]);
+        plan["startTimeoutSeconds"] = 1.into();
+        let mut credential = json!({"kind": "managedIdentity", "endpoint": endpoint});
+        if let Some(client_id) = client_id {
+            credential["clientId"] = client_id.into();
+        }
+        plan["identities"][0]["credential"] = credential;
+        let log = stderr(&env.output(&plan, &["once"]));
+        assert!(log.contains(code) && log.contains(text), "{code}: {log}");
+    }
+}

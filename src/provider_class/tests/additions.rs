@@ -211,7 +211,7 @@ fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
             client_id: None,
             tenant_id: None,
             limits: &limits,
-            service_principal: false,
+            service_principal: None,
             split_certificates: operators,
         };
         resolve(&class, &BTreeMap::new(), &context).unwrap().files[0].split

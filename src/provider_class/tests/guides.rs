@@ -44,7 +44,7 @@ spec:
         client_id: Some("app"),
         tenant_id: Some("tenant"),
         limits: &limits,
-        service_principal: false,
+        service_principal: None,
         split_certificates: false,
     };
     let plan = resolve(&class, &BTreeMap::new(), &context).unwrap();

@@ -44,7 +44,7 @@ fn context<'a>(clouds: &'a Clouds, limits: &'a Allowlist) -> Context<'a> {
         client_id: None,
         tenant_id: None,
         limits,
-        service_principal: false,
+        service_principal: None,
         split_certificates: false,
     }
 }

@@ -51,7 +51,7 @@ fn ids_come_from_the_class_then_from_what_surrounds_it() {
         client_id: Some("sa-c"),
         tenant_id: Some("sa-t"),
         limits: &limits,
-        service_principal: false,
+        service_principal: None,
         split_certificates: false,
     };
     for (parameters, expected) in [

@@ -1,0 +1,239 @@
+//! The credentials of a service principal, as the kubelet mounts them from a Secret.
+//!
+//! The keys are those of the Azure provider, in any case: `clientid` and `clientsecret`. In place
+//! of a client secret there may be a certificate with its private key: `clientcertificate`, or
+//! `tls.crt` and `tls.key` as cert-manager writes them.
+
+use super::client_certificate::{CertificateError, ClientCertificate};
+use secrecy::SecretBox;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Who signs in, and with what.
+#[derive(Debug)]
+pub(super) struct Principal {
+    pub(super) client_id: String,
+    pub(super) proof: Proof,
+}
+
+/// What proves it.
+#[derive(Debug)]
+pub(super) enum Proof {
+    Secret(SecretBox<String>),
+    Certificate(ClientCertificate),
+}
+
+/// Why there are no credentials. No text holds a value of the Secret.
+#[derive(Debug, thiserror::Error)]
+pub enum PrincipalError {
+    /// The Secret is not mounted, or cannot be read.
+    #[error("service principal: {}: {error}", path.display())]
+    Read {
+        /// File or directory.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        error: io::Error,
+    },
+    /// A key is missing, in the words of the Azure provider.
+    #[error("service principal: could not find {key} in secrets; {} has {found}",
+        directory.display())]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// The mounted Secret.
+        directory: PathBuf,
+        /// The keys that are there.
+        found: String,
+    },
+    /// A value cannot be one.
+    #[error("service principal: {key} in {} {problem}", directory.display())]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The mounted Secret.
+        directory: PathBuf,
+        /// In which way.
+        problem: &'static str,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("service principal: the certificate in {} {error}", directory.display())]
+    Certificate {
+        /// The mounted Secret.
+        directory: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: CertificateError,
+    },
+}
+
+/// Most keys that a message lists.
+const MAX_LISTED: usize = 8;
+
+impl Principal {
+    /// Reads the mounted Secret. The kubelet swaps all keys at once, so all are read from one
+    /// version.
+    pub(super) fn read(directory: &Path) -> Result<Self, PrincipalError> {
+        let secret = Mounted::open(directory)?;
+        let client_id = secret.text("clientid")?;
+        let proof = match secret.text("clientsecret") {
+            Ok(text) => {
+                crate::redact::hold(&text);
+                Proof::Secret(SecretBox::new(Box::new(text.as_str().to_owned())))
+            }
+            Err(missing @ PrincipalError::Missing { .. }) => {
+                Proof::Certificate(secret.certificate()?.ok_or(missing)?)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { client_id: client_id.as_str().to_owned(), proof })
+    }
+}
+
+/// One version of a mounted Secret.
+struct Mounted<'d> {
+    directory: &'d Path,
+    /// Key and path, in order.
+    files: Vec<(String, PathBuf)>,
+}
+
+impl<'d> Mounted<'d> {
+    fn open(directory: &'d Path) -> Result<Self, PrincipalError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| PrincipalError::Read { path, error }
+        };
+        // A plain directory has no versions.
+        let version = fs::canonicalize(directory.join("..data"));
+        let version = version.as_deref().unwrap_or(directory);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(version).map_err(failed(directory))? {
+            let entry = entry.map_err(failed(directory))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with("..") {
+                files.push((name, entry.path()));
+            }
+        }
+        files.sort();
+        Ok(Self { directory, files })
+    }
+
+    fn bytes(&self, key: &'static str) -> Result<Zeroizing<Vec<u8>>, PrincipalError> {
+        let file = self.files.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        let Some((_, path)) = file else {
+            let names: Vec<&str> =
+                self.files.iter().take(MAX_LISTED).map(|(name, _)| &**name).collect();
+            let found = if names.is_empty() { "no keys".to_owned() } else { names.join(", ") };
+            return Err(PrincipalError::Missing { key, directory: self.directory.into(), found });
+        };
+        let read = fs::read(path).map(Zeroizing::new);
+        read.map_err(|error| PrincipalError::Read { path: path.clone(), error })
+    }
+
+    /// A value of one line; what `kubectl create secret --from-file` leaves at its end is not part
+    /// of it.
+    fn text(&self, key: &'static str) -> Result<Zeroizing<String>, PrincipalError> {
+        let wrong =
+            |problem| PrincipalError::Value { key, directory: self.directory.into(), problem };
+        let bytes = self.bytes(key)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is not text"))?.trim();
+        match text {
+            "" => Err(wrong("is empty")),
+            text if text.chars().any(char::is_control) => Err(wrong("has more than one line")),
+            text => Ok(Zeroizing::new(text.to_owned())),
+        }
+    }
+
+    /// `None` where the Secret has no certificate.
+    fn certificate(&self) -> Result<Option<ClientCertificate>, PrincipalError> {
+        let optional = |bytes| match bytes {
+            Err(PrincipalError::Missing { .. }) => Ok(None),
+            other => other.map(Some),
+        };
+        let (certificates, key) = match optional(self.bytes("clientcertificate"))? {
+            Some(both) => (both.clone(), both),
+            None => match optional(self.bytes("tls.crt"))? {
+                Some(certificates) => (certificates, self.bytes("tls.key")?),
+                None => return Ok(None),
+            },
+        };
+        let certificate = ClientCertificate::parse(&certificates, &key);
+        certificate.map(Some).map_err(|error| PrincipalError::Certificate {
+            directory: self.directory.into(),
+            error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(keys: &[(&str, &str)]) -> Result<Principal, String> {
+        let directory = tempfile::tempdir().unwrap();
+        for (key, value) in keys {
+            fs::write(directory.path().join(key), value).unwrap();
+        }
+        let path = directory.path().display().to_string();
+        Principal::read(directory.path()).map_err(|error| error.to_string().replace(&path, "DIR"))
+    }
+
+    #[test]
+    fn keys_are_read_in_any_case_and_without_the_newline_at_their_end() {
+        for keys in [["clientid", "clientsecret"], ["ClientID", "CLIENTSECRET"]] {
+            let read = read(&[(keys[0], "id\n"), (keys[1], " canary \n"), ("other", "")]).unwrap();
+            let Proof::Secret(secret) = &read.proof else { panic!("{read:?}") };
+            assert_eq!(secrecy::ExposeSecret::expose_secret(secret), "canary");
+            assert_eq!(read.client_id, "id");
+            assert!(!format!("{read:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn the_version_that_the_kubelet_points_to_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        for (version, id) in [("..1", "one"), ("..2", "two")] {
+            fs::create_dir(directory.path().join(version)).unwrap();
+            fs::write(directory.path().join(version).join("clientid"), id).unwrap();
+            fs::write(directory.path().join(version).join("clientsecret"), "s").unwrap();
+        }
+        std::os::unix::fs::symlink("..2", directory.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/clientid", directory.path().join("clientid")).unwrap();
+        assert_eq!(Principal::read(directory.path()).unwrap().client_id, "two");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_in_the_providers_words_and_without_values() {
+        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (keys, expected) in [
+            (&[][..], "could not find clientid in secrets; DIR has no keys"),
+            (
+                &[("client-id", "canary"), ("x", "y")][..],
+                "could not find clientid in secrets; DIR has client-id, x",
+            ),
+            (&[("clientid", "c")], "could not find clientsecret in secrets; DIR has clientid"),
+            (&[("clientid", "\n")], "clientid in DIR is empty"),
+            (&[("clientid", "c"), ("clientsecret", "")], "clientsecret in DIR is empty"),
+            (
+                &[("clientid", "c"), ("clientsecret", "canary\ncanary")],
+                "clientsecret in DIR has more than one line",
+            ),
+            (
+                &[("clientid", "c"), ("clientcertificate", "canary")],
+                "the certificate in DIR is not PEM",
+            ),
+            (
+                &[("clientid", "c"), ("tls.crt", pem)],
+                "could not find tls.key in secrets; DIR has clientid, tls.crt",
+            ),
+        ] {
+            let error = read(keys).unwrap_err();
+            assert!(error.starts_with(&format!("service principal: {expected}")), "{error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
+        let missing = Principal::read(Path::new("/does/not/exist")).unwrap_err().to_string();
+        assert!(missing.starts_with("service principal: /does/not/exist: No such"), "{missing}");
+    }
+}

@@ -1,0 +1,98 @@
+//! Service principals, with a secret or a certificate of a mounted Secret.
+
+use crate::support::{CANARY, TENANT, TestEnv, put, stderr};
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
+use serde_json::{Value, json};
+use std::fs;
+
+const PRINCIPAL: &str = "55555555-5555-5555-5555-555555555555";
+const SECRET: &str = "Abc8Q~canary-of-the-client-secret";
+
+/// The application, and what signs as it: its certificate and key.
+fn add_principal(env: &TestEnv) -> (String, String) {
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let seed = json!({"apps": [{"clientId": PRINCIPAL, "tenantId": TENANT, "clientSecret": SECRET,
+        "clientCertificates": [certificate]}]});
+    env.emulator.seed(serde_json::from_value(seed).unwrap()).unwrap();
+    let role = json!({"clientId": PRINCIPAL, "secrets": ["get"]});
+    env.emulator.grant("shop", serde_json::from_value(role).unwrap()).unwrap();
+    (certificate, key.serialize_pem())
+}
+
+fn mount(env: &TestEnv, keys: &[(&str, &str)]) {
+    let directory = env.root.join("principal");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir(&directory).unwrap();
+    for (key, value) in keys {
+        put(&directory.join(key), value.as_bytes());
+    }
+}
+
+fn plan(env: &TestEnv) -> Value {
+    let mut plan = env.plan(&[env.file("db", "db")]);
+    plan["identities"][0]["credential"] = json!({"kind": "servicePrincipal", "tenantId": TENANT,
+        "directory": "/principal", "authority": env.emulator.authority()});
+    plan
+}
+
+#[test]
+fn a_secret_and_a_certificate_sign_in() {
+    let env = TestEnv::new();
+    let (certificate, key) = add_principal(&env);
+    let both = format!("{certificate}{key}");
+    for keys in [
+        &[("clientid", PRINCIPAL), ("clientsecret", SECRET)][..],
+        &[("ClientId", PRINCIPAL), ("ClientSecret", &format!("{SECRET}\n"))],
+        &[("clientid", PRINCIPAL), ("clientcertificate", &both)],
+        &[("clientid", PRINCIPAL), ("tls.crt", &certificate), ("tls.key", &key)],
+    ] {
+        mount(&env, keys);
+        let _ = fs::remove_dir_all(env.root.join("mnt/v"));
+        fs::create_dir_all(env.root.join("mnt/v")).unwrap();
+        let output = env.output(&plan(&env), &["once"]);
+        assert!(output.status.success(), "{:?}: {}", keys[1].0, stderr(&output));
+        assert_eq!(env.read("db"), CANARY);
+        assert!(!stderr(&output).contains(SECRET), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn refusals_name_the_cause_and_no_value() {
+    let env = TestEnv::new();
+    let (certificate, key) = add_principal(&env);
+    let other = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let params = CertificateParams::new(vec!["other".to_owned()]).unwrap();
+    let unregistered = params.self_signed(&other).unwrap().pem() + &other.serialize_pem();
+    let mismatch = format!("{certificate}{}", other.serialize_pem());
+    let cases: &[(&[(&str, &str)], &str, &str)] = &[
+        (&[], "KS434", "could not find clientid in secrets"),
+        (&[("clientid", PRINCIPAL)], "KS434", "could not find clientsecret in secrets"),
+        (&[("clientid", PRINCIPAL), ("clientsecret", "x-canary")], "KS436", "AADSTS7000215"),
+        (&[("clientid", PRINCIPAL), ("clientcertificate", &mismatch)], "KS435", "private key"),
+        (&[("clientid", PRINCIPAL), ("clientcertificate", &unregistered)], "KS438", "700027"),
+        (&[("clientid", "nobody"), ("clientsecret", SECRET)], "KS306", "nobody"),
+    ];
+    for (keys, code, text) in cases {
+        mount(&env, keys);
+        let output = env.output(&plan(&env), &["once"]);
+        let log = stderr(&output);
+        assert!(log.contains(code) && log.contains(text), "{code}: {log}");
+        assert!(!log.contains("canary") && !log.contains(key.lines().nth(1).unwrap()), "{log}");
+        assert_eq!(output.status.code(), Some(1), "{log}");
+    }
+}
+
+#[test]
+fn a_renewed_secret_is_taken_without_a_restart() {
+    let env = TestEnv::new();
+    add_principal(&env);
+    mount(&env, &[("clientid", PRINCIPAL), ("clientsecret", "old")]);
+    let sidecar = env.run(&plan(&env));
+    crate::support::until("the old one is refused", || env.log().contains("KS436"));
+    put(&env.root.join("principal/clientsecret"), SECRET.as_bytes());
+    let output = sidecar.ready();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(env.read("db"), CANARY);
+}
