@@ -208,6 +208,17 @@ impl Side {
         }
     }
 
+    /// Warns of an identity whose client id no manifest has.
+    fn without_id(&mut self, usage: &Usage, vault: &VaultUrl, identity: &str) {
+        self.warn(format!(
+            "{} ServiceAccount {}: its pods read vault {} with {identity}; hint: {}",
+            reason::KS759,
+            written(&usage.account),
+            vault_name(vault),
+            reason::KS759.fix
+        ));
+    }
+
     fn add(&mut self, usage: &Usage, stand_ins: &StandIns, plan: &Plan) {
         let files = plan.volumes.iter().flat_map(|volume| &volume.files);
         let of_files = files.map(|file| {
@@ -226,14 +237,11 @@ impl Side {
                 }
                 Some(Credential::ManagedIdentity { client_id: Some(client_id), .. }) => client_id,
                 Some(Credential::ManagedIdentity { client_id: None, .. }) => {
-                    self.warn(format!(
-                        "{} ServiceAccount {}: its pods read vault {} with the system-assigned \
-                         identity of their node; hint: {}",
-                        reason::KS759,
-                        written(&usage.account),
-                        vault_name(vault),
-                        reason::KS759.fix
-                    ));
+                    self.without_id(usage, vault, "the system-assigned identity of their node");
+                    continue;
+                }
+                Some(Credential::ServicePrincipal { .. }) => {
+                    self.without_id(usage, vault, "the service principal of a Secret");
                     continue;
                 }
                 None => continue,

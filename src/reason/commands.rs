@@ -19,9 +19,9 @@ reasons! { COMMANDS:
         "give some of the ServiceAccounts an identity of their own, or use AKS identity bindings, \
          which have no such limit";
     KS759
-        "pods read a vault with the system-assigned identity of their node, whose id is not known"
-        "assign the role to the identity of the node pool by hand, or better use the pod's own \
-         identity: remove useVMManagedIdentity from the class";
+        "pods read a vault with an identity whose id the manifests do not have"
+        "assign the role by hand to the identity of the node pool or to the service principal, or \
+         use the pod's own identity: remove useVMManagedIdentity and nodePublishSecretRef";
     KS760
         "a client id is not one, so the identity cannot be looked up"
         "write the client id of the identity (az identity show --query clientId), or remove the \
