@@ -16,7 +16,9 @@ use super::mutation::{Mutation, Note};
 use super::names::{OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{basis, position, principal, reaction, reaction_right, resources, secret_objects, synced, user};
+use super::{
+    basis, position, principal, reaction, reaction_right, resources, secret_objects, synced, user,
+};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -171,7 +173,8 @@ fn refuse_reserved_names(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Result<
     }
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
     let mut named = pod.volumes().iter().map(|volume| &*volume.name).enumerate();
-    let is_own = |name: &str| OWN_VOLUMES.contains(&name) || name.starts_with(PRINCIPAL_VOLUME_PREFIX);
+    let is_own =
+        |name: &str| OWN_VOLUMES.contains(&name) || name.starts_with(PRINCIPAL_VOLUME_PREFIX);
     let volume = named.find(|(_, name)| is_own(name));
     let (field, name) = match (container, volume) {
         (Some((field, _)), _) => (format!("{field}/name"), SIDECAR),

@@ -23,7 +23,10 @@ pub(super) struct TokenRequest<'a> {
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Client<'a> {
-    Federated { client_id: &'a str, assertion: &'a AssertionSource },
+    Federated {
+        client_id: &'a str,
+        assertion: &'a AssertionSource,
+    },
     /// The mounted Secret.
     Principal(&'a Path),
 }
