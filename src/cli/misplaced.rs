@@ -17,10 +17,11 @@ pub(super) fn warning(pod: &ManifestPod, document: &Document) -> Option<String> 
     let key =
         keys.find(|key| key.starts_with(PREFIX) && of_pod["annotations"][key.as_str()].is_null())?;
     Some(format!(
-        "{} annotation {key} is on the {} itself, not on its pod template, and has no effect; hint: {}",
-        reason::KS277,
+        "{} annotation {key} is on the {} itself, not on its pod template, and has no effect; \
+         hint: {}",
+        reason::KS291,
         document.value["kind"].as_str().unwrap_or("object"),
-        reason::KS277.fix
+        reason::KS291.fix
     ))
 }
 
@@ -45,7 +46,7 @@ mod tests {
             (
                 &annotation,
                 &none,
-                Some("KS277 annotation keysluice.dev/file.a is on the Deployment"),
+                Some("KS291 annotation keysluice.dev/file.a is on the Deployment"),
             ),
             (&annotation, &annotation, None),
             (&none, &annotation, None),

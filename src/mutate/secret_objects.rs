@@ -49,11 +49,11 @@ fn warn_of_keys(pod: &Pod<'_>, secrets: &[SyncedSecret], mutation: &mut Mutation
                 mutation.warn(format_args!(
                     "{} container {}: variable {} takes key {key} of Secret {name}, which \
                      SecretProviderClass {} makes without that key; hint: {}",
-                    reason::KS276,
+                    reason::KS290,
                     container.name,
                     entry.name,
                     secret.class,
-                    reason::KS276.fix
+                    reason::KS290.fix
                 ));
             }
         }

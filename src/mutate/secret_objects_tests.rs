@@ -179,7 +179,7 @@ fn a_variable_of_a_key_that_the_secret_does_not_get_is_a_warning() {
         let (_, mutation) = run(&with_env(&of_key(key, &optional))).unwrap();
         assert_eq!(mutation.warnings.len(), usize::from(is_warned), "{key}: {mutation:?}");
         let expected = format!(
-            "KS276 container app: variable PASSWORD takes key {key} of Secret a, which \
+            "KS290 container app: variable PASSWORD takes key {key} of Secret a, which \
              SecretProviderClass kv makes without that key"
         );
         assert!(mutation.warnings.iter().all(|warning| warning.starts_with(&expected)));

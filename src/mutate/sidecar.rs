@@ -15,7 +15,9 @@ use super::mutation::{Mutation, Note};
 use super::names::{OWN_VOLUMES, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
-use super::{basis, position, reaction, reaction_right, resources, secret_objects, synced, user};
+use super::{
+    basis, init_mode, position, reaction, reaction_right, resources, secret_objects, synced, user,
+};
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
@@ -55,6 +57,9 @@ pub(super) fn add(
     let user = user::of_sidecar(pod, volumes, preferred, mutation)?;
     plan.reaction = reaction::of(pod, annotations, &plan.volumes, user, mutation)?;
     let ends = annotations.mode(volumes) == Mode::Init;
+    if ends {
+        init_mode::warn(pod, mutation);
+    }
     if !ends {
         let made = basis::Made { served, user, token_file: &token_file };
         plan.source = basis::source(pod, &made, context);

@@ -24,8 +24,8 @@ reasons! { POD:
         "the pod uses a container or volume name that is reserved for the sidecar"
         "rename the container or volume; reserved are the container keysluice, the volumes \
          keysluice-run, keysluice-api, keysluice-inline, keysluice-env, keysluice-env-from, \
-         keysluice-exec and azure-workload-identity-reserved-…, and with the token layout v1.5 the \
-         volume azure-identity-token";
+         keysluice-exec and azure-workload-identity-reserved-…, and with the token layout v1.5 \
+         the volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
         "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass or \
@@ -61,8 +61,8 @@ reasons! { POD:
          azure.workload.identity/client-id on the ServiceAccount";
     KS216
         "secrets for Windows pods are not supported"
-        "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; inline \
-         annotations are for Linux pods only";
+        "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; \
+         inline annotations are for Linux pods only";
     KS217
         "a Secrets Store CSI volume was added after the sidecar"
         "let the webhook that adds the volume run before Keysluice: webhook configurations are \
@@ -259,11 +259,14 @@ reasons! { POD:
         "an annotation has no effect: another webhook already mounts the token"
         "remove keysluice.dev/token-layout; the annotation takes effect after the other webhook is \
          removed";
-    KS276
+    KS290
         "a variable takes a key that a Secret of the pod's own sidecar does not have"
         "write a key of secretObjects, or add one to the class; a container does not start before \
          the key exists";
-    KS277
+    KS291
         "an annotation on a workload itself has no effect on its pods"
         "move it to metadata of the pod template";
+    KS292
+        "an annotation has no effect on a pod whose secrets are fetched only once"
+        "remove it, or set keysluice.dev/mode: sidecar";
 }
