@@ -17,7 +17,8 @@ pub(super) fn warning(pod: &ManifestPod, document: &Document) -> Option<String> 
     let key =
         keys.find(|key| key.starts_with(PREFIX) && of_pod["annotations"][key.as_str()].is_null())?;
     Some(format!(
-        "{} annotation {key} is on the {} itself, not on its pod template, and has no effect; hint: {}",
+        "{} annotation {key} is on the {} itself, not on its pod template, and has no effect; \
+         hint: {}",
         reason::KS291,
         document.value["kind"].as_str().unwrap_or("object"),
         reason::KS291.fix

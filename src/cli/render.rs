@@ -107,6 +107,7 @@ impl Sync {
             namespace,
             service_account: self.service_account.clone(),
             classes: vec![class],
+            has_inline: false,
             reaction: Ok(None),
         }
     }

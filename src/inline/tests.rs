@@ -104,8 +104,8 @@ fn what_is_wrong_is_refused_with_annotation_value_and_fix() {
         ),
         (
             "https://kv-1.vault.azure.net/secrets/db",
-            "KS152 annotation keysluice.dev/file.db: \"https://kv-1.vault.azure.net/secrets/db\" is \
-            not a reference to a vault object: it is a URL; write kv:// instead of https://; hint:",
+            "KS152 annotation keysluice.dev/file.db: \"https://kv-1.vault.azure.net/secrets/db\" \
+            is not a reference to a vault object: it is a URL; write kv:// instead of https://;",
         ),
         (
             "kv://kv-1//secrets/db",

@@ -204,8 +204,8 @@ pub const KNOWN: &[Annotation] = &[
     },
     Annotation {
         key: "keysluice.dev/mount-path",
-        takes: "an absolute path without .., // and :, other than / and outside of /var/run/secrets, \
-            /run/secrets, /run/keysluice, /proc, /sys and /dev",
+        takes: "an absolute path without .., // and :, other than / and outside of \
+            /var/run/secrets, /run/secrets, /run/keysluice, /proc, /sys and /dev",
         effect: "where inline files are mounted (default /mnt/secrets-store)",
         set: |read, value| {
             store(&mut read.inline.mount_path, inline_annotations::mount_path(value))

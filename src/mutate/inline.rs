@@ -46,7 +46,7 @@ pub(super) struct Variable {
 }
 
 /// The first annotation of a pod that asks for a file or variables.
-fn wanted<'a>(pod: &'a Pod<'_>) -> Option<&'a str> {
+pub(super) fn wanted<'a>(pod: &'a Pod<'_>) -> Option<&'a str> {
     let mut keys = pod.metadata.annotations.below("keysluice.dev/").map(|(key, _)| key);
     keys.find(|key| *key == ENV_FROM || is_reference(key))
 }

@@ -210,8 +210,9 @@ mod tests {
             pod["metadata"]["annotations"] = annotation;
             let error = run_with(&pod, &settings(), &facts()).err();
             let expected = format!(
-                "KS265 /spec/containers/0/volumeMounts/0: container \"app\" mounts volume \"data\" at \
-                 {path}, and the inline files are mounted at /mnt/secrets-store; hint: "
+                "KS265 /spec/containers/0/volumeMounts/0: container \"app\" mounts volume \
+                 \"data\" at {path}, and the inline files are mounted at /mnt/secrets-store; \
+                 hint: "
             );
             assert_eq!(error.is_some(), is_refused, "{path}: {error:?}");
             assert!(error.is_none_or(|error| error.starts_with(&expected)), "{path}");

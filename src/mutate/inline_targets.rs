@@ -22,7 +22,11 @@ pub(super) fn of(pod: &Pod<'_>, annotations: &Annotations) -> Result<Vec<Pointer
             starts_later(pointer) && !mesh::is_of_mesh(pod, &container.name)
         };
         let targets: Vec<_> = all().filter(is_wanted).map(|(pointer, _)| pointer).collect();
-        if targets.is_empty() {
+        // A container of the sidecar's name that is not the sidecar is refused as such.
+        let is_reserved = |(_, container): (Pointer, &Container<'_>)| {
+            &*container.name == SIDECAR && !is_sidecar(container)
+        };
+        if targets.is_empty() && !pod.all_containers().any(is_reserved) {
             return Err(PodInlineCause::NoContainer.into());
         }
         return Ok(targets);
@@ -40,4 +44,19 @@ pub(super) fn of(pod: &Pod<'_>, annotations: &Annotations) -> Result<Vec<Pointer
         targets.push(pointer);
     }
     Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mutate::testing::{facts, labelled, run_with, settings};
+    use serde_json::json;
+
+    #[test]
+    fn a_container_of_the_sidecars_name_is_refused_as_such() {
+        let mut pod = labelled("pod", json!({"containers": [{"name": "keysluice"}]}));
+        let annotation = json!({"keysluice.dev/file.a": "kv://vault-1/secrets/a"});
+        pod["metadata"]["annotations"] = annotation;
+        let error = run_with(&pod, &settings(), &facts()).map(|_| ()).unwrap_err();
+        assert!(error.starts_with("KS206 /spec/containers/0/name"), "{error}");
+    }
 }

@@ -12,6 +12,7 @@ mod earlier_run;
 mod entries;
 mod expansion;
 mod identity;
+mod init_mode;
 mod inline;
 mod inline_annotations;
 mod inline_cause;
@@ -125,6 +126,11 @@ pub fn mutate_ephemeral(pod: &Pod<'_>, old: &Pod<'_>, context: Context<'_>) -> M
 pub fn reaction_right(pod: &Pod<'_>) -> Result<Option<ReactionRight>, Refusal> {
     let annotations = Annotations::read(pod)?;
     Ok(reaction_right::of(pod, annotations.on_change.action.as_ref())?)
+}
+
+/// Whether the pod gets files or variables by annotations.
+pub fn has_inline(pod: &Pod<'_>) -> bool {
+    identity::is_opted_in(pod) && inline::wanted(pod).is_some()
 }
 
 /// Whether the pod concerns us at all: by its label, or by a volume.

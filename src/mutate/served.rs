@@ -2,8 +2,8 @@
 
 use super::limits::PROGRAM_VOLUME_BYTES;
 use crate::pod::Pointer;
-use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass};
-use keysluice_plan::{ManagedIdentityEndpoint, SyncedSecret};
+use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass, TemplatePlan};
+use keysluice_plan::{MAX_OUTPUT_BYTES, ManagedIdentityEndpoint, SyncedSecret, Template};
 use std::sync::Arc;
 
 /// A Key Vault secret has at most 25 KiB; pages, directories and the key that stands beside it.
@@ -12,6 +12,8 @@ const FILE_BYTES: u64 = 32 << 10;
 /// ones.
 const SELECTION_BYTES: u64 = 128 * FILE_BYTES;
 const SMALLEST_BYTES: u64 = 1 << 20;
+/// What the sidecar makes at most of the templates of a volume.
+const MOST_TEMPLATE_BYTES: u64 = 4 << 20;
 
 /// What the sidecar does for a pod.
 #[derive(Debug, Default)]
@@ -71,10 +73,19 @@ impl SecretVolume<'_> {
         self.size_limit.unwrap_or_else(|| {
             let files: u64 = self.plan.files.iter().map(file_bytes).sum();
             let selections = SELECTION_BYTES * self.plan.selections.len() as u64;
-            let templates = FILE_BYTES * self.plan.templates.len() as u64;
+            let made = |made: &TemplatePlan| template_bytes(&made.template, files + selections);
+            let templates: u64 = self.plan.templates.iter().map(made).sum();
+            let templates = templates.min(MOST_TEMPLATE_BYTES);
             (2 * (files + selections + templates)).max(SMALLEST_BYTES)
         })
     }
+}
+
+/// Bytes of the file that a template makes: of its own text, and of all that it reads.
+fn template_bytes(template: &Template, all: u64) -> u64 {
+    let named = FILE_BYTES * template.files().count() as u64;
+    let read = named + if template.has_loop() { all } else { 0 };
+    (FILE_BYTES + read).min(MAX_OUTPUT_BYTES as u64)
 }
 
 /// Bytes of all files that one entry of the Plan makes: each version is one, and split certificates
@@ -86,4 +97,44 @@ fn file_bytes(file: &FilePlan) -> u64 {
 
 pub(super) fn versions(file: &FilePlan) -> u64 {
     file.history.unwrap_or(1).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mutate::testing::{facts, labelled, run_with, settings};
+    use serde_json::json;
+
+    /// The tmpfs of so many inline files, and of this template.
+    fn size(files: usize, template: &str) -> String {
+        let mut annotations = serde_json::Map::new();
+        for index in 0..files {
+            let key = format!("keysluice.dev/file.f{index}");
+            annotations.insert(key, json!("kv://vault-1/secrets/a"));
+        }
+        if !template.is_empty() {
+            annotations.insert("keysluice.dev/template.t".to_owned(), json!(template));
+        }
+        let mut pod = labelled("pod", json!({"containers": [{"name": "app"}]}));
+        pod["metadata"]["annotations"] = annotations.into();
+        let (pod, _) = run_with(&pod, &settings(), &facts()).unwrap();
+        let volumes = pod["spec"]["volumes"].as_array().unwrap();
+        let volume = volumes.iter().find(|volume| volume["name"] == "keysluice-inline").unwrap();
+        volume["emptyDir"]["sizeLimit"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_tmpfs_has_room_for_what_templates_make_of_the_files() {
+        let each = "{% for path, value in files.items() %}{{ value }}{% endfor %}";
+        for (files, template, expected) in [
+            (4, "", "1Mi"),
+            (31, "", "1984Ki"),
+            (31, "text", "2Mi"),
+            (31, "{{ files.f0 }}{{ files.f1 }}", "2176Ki"),
+            (31, each, "4032Ki"),
+            // A template makes at most 1 MiB.
+            (64, each, "6Mi"),
+        ] {
+            assert_eq!(size(files, template), expected, "{files} {template}");
+        }
+    }
 }

@@ -17,7 +17,8 @@ use super::names::{OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOL
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{
-    basis, position, principal, reaction, reaction_right, resources, secret_objects, synced, user,
+    basis, init_mode, position, principal, reaction, reaction_right, resources, secret_objects,
+    synced, user,
 };
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
@@ -67,6 +68,9 @@ pub(super) fn add(
         let cloud = context.settings.clouds.default_cloud();
         plan::trust(&mut plan, cloud.trusted_ca.as_deref());
         plan.managed_identity = Some(endpoint.clone());
+    }
+    if ends {
+        init_mode::warn(pod, mutation);
     }
     if !ends {
         let made = basis::Made { served, user, token_file: &token_file };

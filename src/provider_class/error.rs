@@ -34,6 +34,9 @@ coded! {
             /// What should be.
             expected: &'static str,
         },
+        /// The parameter `mode` has another value than it takes.
+        #[error("mode {0:?} is not sidecar or init")]
+        [KS101] Mode(String),
         /// An object of another kind or group.
         #[error("the manifest is {what}, not a SecretProviderClass of secrets-store.csi.x-k8s.io")]
         [KS101] OtherKind {

@@ -39,6 +39,7 @@ impl ClassError {
             ClassCause::ParameterType { name, found: "a list", .. } if name == "array" => {
                 "indent array: below objects: |, by two spaces more".into()
             }
+            ClassCause::Mode(_) => "write sidecar or init, or leave it out".into(),
             ClassCause::Objects(YamlError::Kind { found, into: "types.StringArray", .. })
                 if found == "!!seq" =>
             {

@@ -15,8 +15,8 @@ pub(super) fn refused(field: &'static str, texts: &BTreeMap<String, String>) -> 
         let is_refused = is_label && !value.is_empty() && !is_name(value);
         is_refused.then(|| {
             format!(
-                "{field}: value {value:?} of {key:?} is not at most 63 letters, digits, -, _ and ., \
-                 with a letter or digit at both ends"
+                "{field}: value {value:?} of {key:?} is not at most 63 letters, digits, -, _ and \
+                 ., with a letter or digit at both ends"
             )
         })
     })

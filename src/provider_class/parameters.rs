@@ -223,13 +223,11 @@ impl<'a> Parameters<'a> {
 
     /// `mode`.
     pub(super) fn mode(&self) -> Result<Option<Mode>, ClassError> {
-        let (field, found, expected) =
-            ("spec.parameters.mode".to_owned(), "another word", "sidecar or init");
         match self.value("mode") {
             "" => Ok(None),
             text => {
                 let mode = text.parse().map(Some);
-                mode.map_err(|()| ClassCause::Manifest { field, found, expected }.into())
+                mode.map_err(|()| ClassCause::Mode(text.to_owned()).into())
             }
         }
     }

@@ -25,8 +25,8 @@ reasons! { POD:
         "the pod uses a container or volume name that is reserved for the sidecar"
         "rename the container or volume; reserved are the container keysluice, the volumes \
          keysluice-run, keysluice-api, keysluice-inline, keysluice-env, keysluice-env-from, \
-         keysluice-exec and azure-workload-identity-reserved-…, and with the token layout v1.5 the \
-         volume azure-identity-token";
+         keysluice-exec and azure-workload-identity-reserved-…, and with the token layout v1.5 \
+         the volume azure-identity-token";
     KS207
         "the SecretProviderClass does not exist"
         "create it in the pod's namespace, or correct volumeAttributes.secretProviderClass or \
@@ -290,4 +290,7 @@ reasons! { POD:
     KS291
         "an annotation on a workload itself has no effect on its pods"
         "move it to metadata of the pod template";
+    KS292
+        "an annotation has no effect on a pod whose secrets are fetched only once"
+        "remove it, or set keysluice.dev/mode: sidecar";
 }

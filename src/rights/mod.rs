@@ -86,6 +86,9 @@ impl Grants {
                     workload.owner
                 ));
             }
+            if let (Ok(Some(reaction)), true) = (&workload.reaction, workload.has_inline) {
+                found.account(workload).reactions.insert(reaction.clone());
+            }
             for name in &workload.classes {
                 let place = (workload.namespace.clone(), name.clone());
                 match classes.get(&place) {
@@ -168,6 +171,19 @@ impl Found {
         if !class.is_azure() || class.secret_objects.is_empty() && reaction.is_none() {
             return;
         }
+        let namespace = &workload.namespace;
+        let mut names = BTreeSet::new();
+        for (index, secret) in class.secret_objects.iter().enumerate() {
+            self.add_secret(class, index, secret, namespace);
+            names.insert(secret.secret_name.clone());
+        }
+        let grant = self.account(workload);
+        grant.secrets.append(&mut names);
+        grant.reactions.extend(reaction);
+    }
+
+    /// What the ServiceAccount of a workload gets.
+    fn account(&mut self, workload: &Workload) -> &mut Grant {
         let (namespace, account) = (&workload.namespace, &workload.service_account);
         if !is_label(namespace) {
             self.fault(name_error(&workload.owner, "namespace", namespace));
@@ -175,16 +191,10 @@ impl Found {
         if !is_object_name(account) {
             self.fault(name_error(&workload.owner, "ServiceAccount", account));
         }
-        let mut names = BTreeSet::new();
-        for (index, secret) in class.secret_objects.iter().enumerate() {
-            self.add_secret(class, index, secret, namespace);
-            names.insert(secret.secret_name.clone());
-        }
         let place = (namespace.clone(), account.clone());
         let grant = self.grants.accounts.entry(place).or_default();
-        grant.secrets.append(&mut names);
-        grant.reactions.extend(reaction);
         grant.workloads.insert(workload.owner.clone());
+        grant
     }
 
     fn add_secret(

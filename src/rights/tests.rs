@@ -28,6 +28,7 @@ fn workload(owner: &str, account: &str, classes: &[&str]) -> Workload {
         namespace: "app".to_owned(),
         service_account: account.to_owned(),
         classes: classes.iter().map(|name| (*name).to_owned()).collect(),
+        has_inline: false,
         reaction: Ok(None),
     }
 }
@@ -50,6 +51,13 @@ fn a_pod_needs_rights_for_the_volumes_that_the_webhook_serves() {
     assert_eq!(read(&pod(&json!({"keysluice.dev/csi-volumes": "leave"}), &json!("web"))), None);
     assert!(read(&pod(&json!({"keysluice.dev/csi-volumes": "replace"}), &json!("w"))).is_some());
     assert_eq!(read(&json!({"spec": {}})), None);
+    let annotations = json!({"keysluice.dev/file.a": "secrets/a",
+        "keysluice.dev/csi-volumes": "leave"});
+    let mut inline = pod(&annotations, &json!("web"));
+    assert_eq!(read(&inline), None, "without the label");
+    inline["metadata"]["labels"] = json!({"azure.workload.identity/use": "true"});
+    let found = read(&inline).unwrap();
+    assert!(found.has_inline && found.classes.is_empty());
 }
 
 #[test]
@@ -196,6 +204,12 @@ fn reactions_get_the_eviction_and_the_patch_of_their_workload_by_name() {
     for policy in ["keysluice-secret-types", "keysluice-rollouts"] {
         assert!(removal.contains(&format!("validatingadmissionpolicy {policy}\n")), "{removal}");
     }
+
+    let inline = Workload {
+        has_inline: true,
+        ..reacts("Deployment app/web", &[], Ok(Some(ReactionRight::Evict)))
+    };
+    assert_eq!(Grants::of(&[inline], &all).grants.policies(), ["keysluice-evictions"]);
 
     let broken = [reacts("Pod app/p", &["none"], Err("KS241 no".to_owned()))];
     let found = Grants::of(&broken, &all);

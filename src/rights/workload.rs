@@ -1,12 +1,13 @@
 //! What a pod's rights depend on.
 
-use crate::mutate::{CSI_DRIVER, ReactionRight, reaction_right};
+use crate::mutate::{CSI_DRIVER, ReactionRight, has_inline, reaction_right};
 use crate::pod::Pod;
 use serde_json::Value;
 
 const CSI_VOLUMES_ANNOTATION: &str = "keysluice.dev/csi-volumes";
 
-/// A pod or pod template with Secrets Store CSI volumes that the webhook may serve.
+/// A pod or pod template with Secrets Store CSI volumes that the webhook may serve, or with inline
+/// annotations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// `Deployment app/web`
@@ -17,19 +18,20 @@ pub struct Workload {
     pub service_account: String,
     /// The classes of its volumes.
     pub classes: Vec<String>,
+    /// Whether the webhook adds volumes for inline annotations.
+    pub has_inline: bool,
     /// What the reaction of its pods needs at the API server, or why it cannot work.
     pub reaction: Result<Option<ReactionRight>, String>,
 }
 
 impl Workload {
-    /// Reads a pod; `None` where it has no such volume, or leaves them to the CSI driver.
+    /// Reads a pod; `None` where it has neither annotations nor such a volume, or leaves the
+    /// volumes to the CSI driver.
     pub fn read(owner: &str, namespace: &str, pod: &Value) -> Option<Self> {
-        if pod["metadata"]["annotations"][CSI_VOLUMES_ANNOTATION] == "leave" {
-            return None;
-        }
         let spec = &pod["spec"];
+        let is_left = pod["metadata"]["annotations"][CSI_VOLUMES_ANNOTATION] == "leave";
         let mut classes = Vec::new();
-        for volume in spec["volumes"].as_array().into_iter().flatten() {
+        for volume in spec["volumes"].as_array().into_iter().flatten().filter(|_| !is_left) {
             let csi = &volume["csi"];
             let class = csi["volumeAttributes"]["secretProviderClass"].as_str();
             if let Some(class) =
@@ -42,19 +44,20 @@ impl Workload {
         let account = ["serviceAccountName", "serviceAccount"]
             .into_iter()
             .find_map(|field| spec[field].as_str().filter(|name| !name.is_empty()));
-        (!classes.is_empty()).then(|| Self {
+        let text = pod.to_string();
+        let view = Pod::from_json(text.as_bytes());
+        let has_inline = view.as_ref().is_ok_and(has_inline);
+        (!classes.is_empty() || has_inline).then(|| Self {
             owner: owner.to_owned(),
             namespace: namespace.to_owned(),
             service_account: account.unwrap_or("default").to_owned(),
             classes,
-            reaction: reaction_of(pod),
+            has_inline,
+            // As the webhook decides it for the same pod.
+            reaction: match &view {
+                Ok(pod) => reaction_right(pod).map_err(|refusal| refusal.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
         })
     }
-}
-
-/// As the webhook decides it for the same pod.
-fn reaction_of(pod: &Value) -> Result<Option<ReactionRight>, String> {
-    let text = pod.to_string();
-    let pod = Pod::from_json(text.as_bytes()).map_err(|error| error.to_string())?;
-    reaction_right(&pod).map_err(|refusal| refusal.to_string())
 }

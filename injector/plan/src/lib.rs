@@ -49,8 +49,8 @@ pub use reaction::{
 };
 pub use source::{MAX_UPDATE_BYTES, PlanProblem, PlanRequest, PlanUpdate, Source};
 pub use template::{
-    FILTERS, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem, Template,
-    TemplateError, TemplateProblem, Text,
+    FILTERS, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem,
+    Template, TemplateError, TemplateProblem, Text,
 };
 pub use variable::{VariableName, VariableNameError};
 pub use vault_url::{VaultUrl, VaultUrlError};

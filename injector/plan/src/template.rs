@@ -35,7 +35,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 32 * 1024;
 /// Most templates of a volume.
 pub const MOST_TEMPLATES: usize = 16;
 /// Most bytes that a template writes, and that a value has on the way.
-const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 /// Most nodes and filters that one rendering works through.
 const MAX_STEPS: usize = 100_000;
 /// Deepest nesting of tags and expressions.
@@ -63,6 +63,20 @@ impl Template {
     /// The files that the template names, each with its line, counted from 1.
     pub fn files(&self) -> impl Iterator<Item = (&str, usize)> {
         self.files.iter().map(|(path, line)| (path.as_str(), *line))
+    }
+
+    /// Whether it may read each file of the volume.
+    pub fn has_loop(&self) -> bool {
+        fn is_or_has(nodes: &[Node]) -> bool {
+            nodes.iter().any(|node| match node {
+                Node::For { .. } => true,
+                Node::If { branches, otherwise, .. } => {
+                    branches.iter().any(|(_, nodes)| is_or_has(nodes)) || is_or_has(otherwise)
+                }
+                Node::Text(_) | Node::Print { .. } => false,
+            })
+        }
+        is_or_has(&self.nodes)
     }
 
     /// The text it was read from.

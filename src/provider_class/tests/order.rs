@@ -109,6 +109,10 @@ fn refused_vaults_clouds_and_values_give_code_peer_text_and_hint() {
             &[("refreshInterval", "soon")],
             "KS119 refreshInterval: \"soon\" is not a duration such as 30s, 2m or 1h30m; hint: ",
         ),
+        (
+            &[("mode", "Init")],
+            "KS101 mode \"Init\" is not sidecar or init; hint: write sidecar or init, or leave it",
+        ),
         (&[("syncInterval", "48h")], "KS119 syncInterval: \"48h\" is not between 1s and 24h"),
     ]);
 }

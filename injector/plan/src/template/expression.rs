@@ -16,8 +16,9 @@ pub(super) enum Expression {
     File(Box<Expression>),
     Filtered(Box<Expression>, Filter, Vec<String>),
     Not(Box<Expression>),
-    And(Box<Expression>, Box<Expression>),
-    Or(Box<Expression>, Box<Expression>),
+    /// Lists, because a chain may be as long as the template, and a nest of pairs needs the stack.
+    And(Vec<Expression>),
+    Or(Vec<Expression>),
     Equal(Box<Expression>, Box<Expression>),
     Defined(Box<Expression>),
 }
@@ -35,19 +36,21 @@ impl Parser<'_> {
     }
 
     fn or(&mut self) -> Result<Expression, TemplateError> {
-        let mut left = self.and()?;
+        let first = self.and()?;
+        let mut all = vec![first];
         while self.takes_word("or") {
-            left = Expression::Or(Box::new(left), Box::new(self.and()?));
+            all.push(self.and()?);
         }
-        Ok(left)
+        Ok(if all.len() == 1 { all.remove(0) } else { Expression::Or(all) })
     }
 
     fn and(&mut self) -> Result<Expression, TemplateError> {
-        let mut left = self.not()?;
+        let first = self.not()?;
+        let mut all = vec![first];
         while self.takes_word("and") {
-            left = Expression::And(Box::new(left), Box::new(self.not()?));
+            all.push(self.not()?);
         }
-        Ok(left)
+        Ok(if all.len() == 1 { all.remove(0) } else { Expression::And(all) })
     }
 
     fn not(&mut self) -> Result<Expression, TemplateError> {

@@ -150,12 +150,8 @@ impl<'r> Renderer<'r> {
                 (value, filter) => Value::Text(filter.apply(value.text()?.as_bytes(), arguments)?),
             },
             Expression::Not(value) => Value::Flag(!self.value(value)?.is_true()),
-            Expression::And(left, right) => {
-                Value::Flag(self.value(left)?.is_true() && self.value(right)?.is_true())
-            }
-            Expression::Or(left, right) => {
-                Value::Flag(self.value(left)?.is_true() || self.value(right)?.is_true())
-            }
+            Expression::And(all) => Value::Flag(!self.has(all, false)?),
+            Expression::Or(all) => Value::Flag(self.has(all, true)?),
             Expression::Equal(left, right) => {
                 let (left, right) = (self.value(left)?.text()?, self.value(right)?.text()?);
                 Value::Flag(left == right)
@@ -164,6 +160,16 @@ impl<'r> Renderer<'r> {
                 Value::Flag(!matches!(self.value(value)?, Value::Missing(_)))
             }
         })
+    }
+
+    /// Whether one of these is true, or false; those behind it are left alone.
+    fn has(&mut self, all: &'r [Expression], wanted: bool) -> Result<bool, RenderProblem> {
+        for each in all {
+            if self.value(each)?.is_true() == wanted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn variable(&mut self, name: &str) -> Result<Value, RenderProblem> {

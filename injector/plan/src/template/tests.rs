@@ -39,6 +39,10 @@ fn places_are_filled_and_everything_else_stays_as_it_is() {
         ),
         ("{{ files.gone | default('none') | upper }}", "NONE"),
         (
+            "{{ files.host or files['gone'] == 'x' }}{{ files.empty and files['gone'] == 'x' }}",
+            "truefalse",
+        ),
+        (
             "{% for path in files %}{{ path }}{% if not loop.last %},{% endif %}{% endfor %}",
             "db-password,empty,host,tls/ca.crt",
         ),
@@ -164,6 +168,9 @@ fn output_work_and_nesting_are_bounded() {
     assert!(filled(&parentheses).unwrap_err().contains("more than 24 deep"));
     let not = format!("{{% if {}files.host %}}{{% endif %}}", "not ".repeat(5000));
     assert!(filled(&not).unwrap_err().contains("more than 24 deep"));
+    // On the stack of a test's thread.
+    assert_eq!(filled(&format!("{{{{ ''{} }}}}", "or''".repeat(8100))).as_deref(), Ok("false"));
+    assert_eq!(filled(&format!("{{{{ 'a'{} }}}}", "and'a'".repeat(5400))).as_deref(), Ok("true"));
     assert!(filled(&"x".repeat(MAX_TEMPLATE_BYTES + 1)).unwrap_err().contains("larger than 32768"));
     let large = "{% for a in files %}{% for b in files %}{% for c in files %}{% for d in files %}\
         {% for e in files %}"
@@ -181,6 +188,9 @@ fn a_template_says_which_files_it_names() {
     let text = "{{ files['a'] }}\n{% if files.b %}{{ files[\"c/d\"] | json }}{% endif %}";
     let template: Template = text.parse().unwrap();
     assert_eq!(template.files().collect::<Vec<_>>(), [("a", 1), ("b", 2), ("c/d", 2)]);
+    let has_loop = |text: &str| text.parse::<Template>().unwrap().has_loop();
+    assert!(!has_loop(text));
+    assert!(has_loop("{% if files.a %}{% else %}{% for p in files %}{% endfor %}{% endif %}"));
     let json = serde_json::to_string(&template).unwrap();
     assert_eq!(serde_json::from_str::<Template>(&json).unwrap(), template);
     assert!(serde_json::from_str::<Template>("\"{{\"").is_err());
