@@ -12,7 +12,8 @@ fn pod(volumes: &[(&str, &str, &str)]) -> Value {
         volume["csi"]["nodePublishSecretRef"] = json!({"name": secret});
         volume
     };
-    let mounts = |(name, ..): &(&str, &str, &str)| json!({"name": name, "mountPath": format!("/m/{name}")});
+    let mounts =
+        |(name, ..): &(&str, &str, &str)| json!({"name": name, "mountPath": format!("/m/{name}")});
     labelled(
         "pod",
         json!({"containers": [{"name": "app",

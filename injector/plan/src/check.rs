@@ -1,8 +1,9 @@
 //! What makes a Plan good beyond the types of its fields.
 
 use crate::{
-    Collision, Credential, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_TEMPLATES, MOST_VERSIONS, PathError,
-    Plan, RelativePath, SecretKey, check_selection_directory, is_object_name, is_secret_key,
+    Collision, Credential, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_TEMPLATES, MOST_VERSIONS,
+    PathError, Plan, RelativePath, SecretKey, check_selection_directory, is_object_name,
+    is_secret_key,
 };
 use std::collections::BTreeSet;
 

@@ -141,10 +141,7 @@ mod tests {
             serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(part).unwrap())
                 .unwrap()
         };
-        assert_eq!(
-            part(0),
-            json!({"alg": "PS256", "typ": "JWT", "x5t#S256": alone.thumbprint})
-        );
+        assert_eq!(part(0), json!({"alg": "PS256", "typ": "JWT", "x5t#S256": alone.thumbprint}));
         let claims = part(1);
         assert_eq!(claims["aud"], "https://login/t/oauth2/v2.0/token");
         assert_eq!((&claims["iss"], &claims["sub"]), (&json!("c"), &json!("c")));

@@ -21,11 +21,7 @@ pub(super) enum Credential {
         assertion: AssertionSource,
     },
     /// The credentials of a mounted Secret, at Entra.
-    Principal {
-        directory: PathBuf,
-        tenant_id: String,
-        authority: String,
-    },
+    Principal { directory: PathBuf, tenant_id: String, authority: String },
     /// The node's managed identity, from the instance metadata service (IMDS).
     ManagedIdentity {
         /// Of a user-assigned identity.
