@@ -58,6 +58,8 @@ impl Cloud {
     /// `Environment`), with two optional additions of ours, `managedIdentityEndpoint` and
     /// `trustedCa` (PEM).
     pub fn from_json(text: &str) -> Result<Self, CloudError> {
+        // PowerShell writes a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
         let file: CloudFile = serde_json::from_str(text).map_err(CloudError::Json)?;
         let https = |field: &'static str, value: &str| {
             if value.starts_with("https://") && value.len() > "https://".len() {
@@ -74,7 +76,8 @@ impl Cloud {
         let resource = match file
             .resource_identifiers
             .and_then(|ids| ids.key_vault)
-            .filter(|id| !id.is_empty())
+            // go-autorest's word for a service that the cloud does not have.
+            .filter(|id| !id.is_empty() && id != "N/A")
         {
             Some(id) => https("resourceIdentifiers.keyVault", &id)?,
             None => https("keyVaultEndpoint", &file.key_vault_endpoint)?,
@@ -249,6 +252,20 @@ mod tests {
         assert_eq!(clouds.find("AzureStackCloud").unwrap().name, "Emulator");
         assert_eq!(clouds.find("azurechinacloud").unwrap().key_vault_suffix, "vault.azure.cn");
         assert!(clouds.find("nowhere").is_none());
+    }
+
+    #[test]
+    fn a_definition_that_azure_stack_prints_is_read() {
+        let cloud = Cloud::from_json(
+            "\u{feff}{\"name\":\"AzureStackCloud\",\
+             \"activeDirectoryEndpoint\":\"https://adfs.local.azurestack.external/adfs\",\
+             \"keyVaultEndpoint\":\"https://vault.local.azurestack.external/\",\
+             \"keyVaultDNSSuffix\":\"vault.local.azurestack.external\",\
+             \"resourceIdentifiers\":{\"graph\":\"N/A\",\"keyVault\":\"N/A\"}}",
+        )
+        .unwrap();
+        assert_eq!(cloud.key_vault_scope(), "https://vault.local.azurestack.external/.default");
+        assert_eq!(cloud.authority, "https://adfs.local.azurestack.external/adfs/");
     }
 
     #[test]

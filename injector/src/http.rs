@@ -9,7 +9,8 @@ pub use failure::{Failure, FailureKind};
 
 use crate::fault::{Class, Fault};
 use keysluice_plan::reason::{KS606, KS607, KS608};
-use reqwest::{Client, Proxy, RequestBuilder, Response, redirect};
+use proxy::Route;
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use resolver::Resolver;
 use rustix::time::{ClockId, clock_gettime};
 use rustls::crypto::CryptoProvider;
@@ -101,7 +102,7 @@ fn variable(name: &str) -> Option<String> {
 /// no connection, no TLS buffer and no timer. TLS sessions are kept, so the next round resumes.
 pub struct Http {
     tls: ClientConfig,
-    proxy: Option<Proxy>,
+    route: Option<Route>,
     current: Mutex<Weak<Client>>,
 }
 
@@ -115,18 +116,18 @@ impl Http {
     /// Compiled-in roots, plus `trusted_ca`, plus `SSL_CERT_FILE`.
     pub fn new(trusted_ca: Option<&str>, environment: &Environment) -> Result<Self, HttpError> {
         let tls = tls(roots::store(trusted_ca, environment.ssl_cert_file.as_deref())?)?;
-        let proxy = match &environment.https_proxy {
+        let route = match &environment.https_proxy {
             None => None,
-            Some((variable, url)) => Some(
-                proxy::proxy(url, &environment.no_proxy).ok_or(HttpError::Proxy { variable })?,
-            ),
+            Some((variable, url)) => {
+                Some(Route::new(url, &environment.no_proxy).ok_or(HttpError::Proxy { variable })?)
+            }
         };
-        Ok(Self { tls, proxy, current: Mutex::new(Weak::new()) })
+        Ok(Self { tls, route, current: Mutex::new(Weak::new()) })
     }
 
     /// For the cluster's API server: trusts `ca` alone, and uses no proxy.
     pub fn for_cluster(ca: &[u8]) -> Result<Self, HttpError> {
-        Ok(Self { tls: tls(roots::cluster(ca)?)?, proxy: None, current: Mutex::new(Weak::new()) })
+        Ok(Self { tls: tls(roots::cluster(ca)?)?, route: None, current: Mutex::new(Weak::new()) })
     }
 
     /// The client for vaults and Entra: https only, no redirects.
@@ -136,12 +137,21 @@ impl Http {
             return Ok(client);
         }
         let mut builder = self.builder().https_only(true);
-        if let Some(proxy) = &self.proxy {
-            builder = builder.proxy(proxy.clone());
+        if let Some(route) = &self.route {
+            builder = builder.proxy(route.proxy());
         }
         let client = Arc::new(builder.build().map_err(|error| HttpError::Client(error.into()))?);
         *current = Arc::downgrade(&client);
         Ok(client)
+    }
+
+    /// The failure of a request to `url`, with the proxy that it went through.
+    pub fn explained(&self, url: &str, failure: Failure) -> Failure {
+        let route = self.route.as_ref().zip(Url::parse(url).ok());
+        match route.filter(|(route, url)| route.takes(url)) {
+            Some((route, _)) => failure.through(&route.shown()),
+            None => failure,
+        }
     }
 
     /// The client for the node's managed-identity endpoint: plain http, never through a proxy.

@@ -4,7 +4,7 @@ use super::Failure;
 use crate::cloud::Cloud;
 use crate::provider_class::{Allowlist, RefreshInterval};
 use crate::settings::{
-    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout,
+    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout, is_proxy,
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -62,6 +62,19 @@ pub(super) struct Options {
     /// CPU limit of the sidecar (a ResourceQuota may require one); none by default.
     #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
     injector_cpu_limit: Option<String>,
+    /// Proxy that the sidecar uses for Entra and the vaults, unless the pod sets one:
+    /// http://proxy.example:3128.
+    #[arg(
+        long,
+        env = "KEYSLUICE_INJECTOR_HTTPS_PROXY",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    injector_https_proxy: Option<String>,
+    /// Hosts that the sidecar asks without the proxy, as Go reads NO_PROXY: names, *.domain,
+    /// host:port, addresses, CIDR.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_NO_PROXY", value_name = "LIST")]
+    injector_no_proxy: Option<String>,
     /// Secrets Store CSI volumes: served by the sidecar (replace), left to the CSI driver (leave),
     /// or served if the cluster has no CSI driver (auto).
     #[arg(
@@ -116,6 +129,8 @@ impl Options {
         }
         settings.injector_cpu_request.clone_from(&self.injector_cpu_request);
         settings.injector_cpu_limit.clone_from(&self.injector_cpu_limit);
+        settings.https_proxy = self.https_proxy()?;
+        settings.no_proxy.clone_from(&self.injector_no_proxy);
         settings.csi_volumes = self.csi_volumes;
         settings.env_mode = self.env_mode;
         settings.refresh_interval = self.refresh_interval.duration();
@@ -128,6 +143,18 @@ impl Options {
     /// Audience of the projected token.
     pub(super) fn audience(&self) -> &str {
         &self.audience
+    }
+
+    /// The value may hold a password, so the error does not.
+    fn https_proxy(&self) -> Result<Option<String>, Failure> {
+        let proxy = self.injector_https_proxy.clone().filter(|proxy| !proxy.is_empty());
+        if proxy.as_deref().is_none_or(is_proxy) {
+            return Ok(proxy);
+        }
+        Err(Failure::usage(anyhow::anyhow!(
+            "--injector-https-proxy is not the URL of an HTTP proxy, such as \
+             http://proxy.example:3128"
+        )))
     }
 
     fn token_endpoint(&self) -> Result<Option<TokenEndpoint>, Failure> {

@@ -9,7 +9,7 @@ use super::managed_identity_values::{self, EndpointChoice, MappedIdentity};
 use super::names::{REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
 use super::on_change::{self, OnChange};
 use crate::provider_class::Mode;
-use crate::settings::{CsiVolumes, TokenLayout};
+use crate::settings::{self, CsiVolumes, TokenLayout};
 use keysluice_plan::ROLLOUT_ANNOTATION;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,6 +33,10 @@ pub struct Annotations {
     pub gate: Gate,
     /// `keysluice.dev/after`: the native sidecar behind which ours goes.
     pub after: Option<String>,
+    /// `keysluice.dev/https-proxy` of the sidecar.
+    pub https_proxy: Option<String>,
+    /// `keysluice.dev/no-proxy` of the sidecar.
+    pub no_proxy: Option<String>,
     /// `keysluice.dev/csi-volumes`.
     pub csi_volumes: Option<CsiVolumes>,
     /// `keysluice.dev/refresh-interval`, over the class's.
@@ -65,6 +69,7 @@ pub struct Annotations {
 
 pub(super) const CSI_VOLUMES: &str = "keysluice.dev/csi-volumes";
 pub(super) const ADOPT_SECRETS: &str = "keysluice.dev/adopt-secrets";
+pub(super) const HTTPS_PROXY: &str = "keysluice.dev/https-proxy";
 pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
 pub(super) const MANAGED_IDENTITIES: &str = "keysluice.dev/managed-identities";
 pub(super) const MANAGED_IDENTITY_ENDPOINT: &str = "keysluice.dev/managed-identity-endpoint";
@@ -172,6 +177,12 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| gate(value).map(|gate| read.gate = gate),
     },
     Annotation {
+        key: HTTPS_PROXY,
+        takes: "the URL of an HTTP proxy, such as http://proxy.example:3128, or none",
+        effect: "proxy of the sidecar for Entra and the vaults (default: the operator's)",
+        set: |read, value| store(&mut read.https_proxy, settings::of_annotation(value)),
+    },
+    Annotation {
         key: KEEP_SECRETS,
         takes: "names of Secrets of the pod's classes, separated by commas",
         effect: "keeps these Secrets when the last workload that uses them is gone",
@@ -210,6 +221,12 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| {
             store(&mut read.inline.mount_path, inline_annotations::mount_path(value))
         },
+    },
+    Annotation {
+        key: "keysluice.dev/no-proxy",
+        takes: "hosts as Go reads NO_PROXY, separated by commas",
+        effect: "what the sidecar asks without the proxy (default: the operator's)",
+        set: |read, value| store(&mut read.no_proxy, settings::exceptions(value)),
     },
     Annotation {
         key: ON_CHANGE,

@@ -1,8 +1,8 @@
 //! Annotations below `keysluice.dev/`: typed, unknown ones refused.
 
 pub(super) use super::annotation_table::{
-    ADOPT_SECRETS, CSI_VOLUMES, KEEP_SECRETS, MANAGED_IDENTITIES, MANAGED_IDENTITY_ENDPOINT,
-    ON_CHANGE_OF, ON_CHANGE_SPREAD,
+    ADOPT_SECRETS, CSI_VOLUMES, HTTPS_PROXY, KEEP_SECRETS, MANAGED_IDENTITIES,
+    MANAGED_IDENTITY_ENDPOINT, ON_CHANGE_OF, ON_CHANGE_SPREAD,
 };
 pub use super::annotation_table::{Annotation, Annotations, KNOWN};
 use super::annotation_values::{Gate, OnMissing};
@@ -12,6 +12,7 @@ use super::refusal::{Cause, Refusal, cut};
 use super::served::SecretVolume;
 use crate::pod::Pod;
 pub(super) use crate::provider_class::Mode;
+use crate::settings;
 use crate::spelling;
 
 const PREFIX: &str = "keysluice.dev/";
@@ -43,7 +44,7 @@ impl Annotations {
             has_gate |= key == GATE;
             (known.set)(&mut read, value).ok_or_else(|| Cause::AnnotationValue {
                 key: known.key,
-                value: cut(value),
+                value: cut(if key == HTTPS_PROXY { settings::shown(value) } else { value }),
                 expected: known.takes,
             })?;
         }

@@ -185,7 +185,7 @@ mod tests {
             // In the provider's order: what it finds before it looks for credentials comes first,
             // the objects after.
             (&good, json!({"usePodIdentity": "tru"}), "KS110"),
-            (&good, json!({"usePodIdentity": "true"}), "KS112"),
+            (&good, json!({"usePodIdentity": "true"}), ""),
             (&good, json!({"keyvaultName": ""}), "KS103"),
             (&good, json!({"tenantID": "<TENANT>"}), "KS108"),
             (&good, json!({"cloudName": "nowhere"}), "KS116"),

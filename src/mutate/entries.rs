@@ -75,7 +75,7 @@ pub(super) struct SidecarEntry<'a> {
     /// Absent in an init container that ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) restart_policy: Option<&'static str>,
-    pub(super) env: [EnvEntry<'a>; 1],
+    pub(super) env: Vec<EnvEntry<'a>>,
     pub(super) resources: ResourcesEntry<'a>,
     pub(super) security_context: SecurityEntry,
     pub(super) volume_mounts: Vec<MountEntry<'a>>,

@@ -31,6 +31,7 @@ mod on_change;
 mod operating_system;
 mod position;
 mod principal;
+mod proxy;
 mod quality;
 mod reaction;
 mod reaction_cause;

@@ -17,8 +17,8 @@ use super::names::{OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOL
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{
-    basis, init_mode, position, principal, reaction, reaction_right, resources, secret_objects,
-    synced, user,
+    basis, init_mode, position, principal, proxy, reaction, reaction_right, resources,
+    secret_objects, synced, user,
 };
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
@@ -105,6 +105,9 @@ pub(super) fn add(
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
     volume_mounts.extend(plan.source.as_ref().map(|_| basis::mount()));
     volume_mounts.extend(principals.iter().map(principal::Principal::mount));
+    let proxy = proxy::variables(annotations, context.settings);
+    let mut env = vec![EnvEntry { name: PLAN_ENV, value: &environment }];
+    env.extend(proxy.iter().map(|(name, value)| EnvEntry { name, value }));
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let container = SidecarEntry {
@@ -112,7 +115,7 @@ pub(super) fn add(
         image: &context.settings.injector_image,
         command: [BINARY, if ends { "once" } else { "run" }],
         restart_policy: (!ends).then_some("Always"),
-        env: [EnvEntry { name: PLAN_ENV, value: &environment }],
+        env,
         resources: resources::of_sidecar(pod, annotations, served, context, mutation),
         security_context: SecurityEntry::restricted(user.uid, user.gid),
         volume_mounts,

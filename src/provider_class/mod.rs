@@ -15,6 +15,7 @@ mod doubts;
 mod error;
 mod fingerprint;
 mod hint;
+mod identity;
 mod labels;
 mod manifest;
 mod object;
@@ -196,8 +197,8 @@ pub fn resolve(
     let mode = parameters.identity_mode()?;
     let vault = parameters.vault()?;
     // Only federation needs a tenant; the provider wants one always.
-    let tenant_id =
-        (mode == IdentityMode::Federated).then(|| parameters.tenant(context)).transpose()?;
+    let is_federated = Parameters::is_federated(mode, context, &mut doubts);
+    let tenant_id = is_federated.then(|| parameters.tenant(context)).transpose()?;
     let cloud = parameters.cloud(context.clouds)?;
     let identity = parameters.identity(mode, tenant_id, context)?;
     parameters.doubt_ids(&identity, &mut doubts);

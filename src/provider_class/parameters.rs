@@ -1,17 +1,16 @@
 //! `spec.parameters` with the volume's attributes laid over them.
 
+use super::Context;
 use super::class_plan::Mode;
 use super::doubts::{Doubts, MOST_COMPARED};
 use super::error::{ClassCause, ClassError};
 use super::reference::{self, PARAMETERS};
 use super::refresh_interval::RefreshInterval;
-use super::unfilled::{is_guid, is_placeholder, is_tenant};
+use super::unfilled::is_placeholder;
 use super::vault::VaultChoice;
-use super::{Context, IdentityChoice};
 use crate::cloud::{Cloud, Clouds};
 use crate::reason;
 use crate::spelling::nearest;
-use keysluice_plan::is_object_name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -126,88 +125,6 @@ impl<'a> Parameters<'a> {
         clouds.find(name).ok_or_else(|| ClassCause::Cloud { value: name.to_owned() }.into())
     }
 
-    /// As whom to fetch; the tenant is there for federation only.
-    pub(super) fn identity(
-        &self,
-        mode: IdentityMode,
-        tenant_id: Option<String>,
-        context: &Context<'_>,
-    ) -> Result<IdentityChoice, ClassError> {
-        match (mode, tenant_id) {
-            (IdentityMode::PodIdentity, _) => Err(ClassCause::PodIdentity.into()),
-            (IdentityMode::AzureTokenProxy, _) => Err(ClassCause::TokenProxy.into()),
-            (_, Some(tenant_id)) => self.own_identity(tenant_id, context),
-            (_, None) => {
-                let id = filled("userAssignedIdentityID", self.value("userAssignedIdentityID"))?;
-                Ok(IdentityChoice::ManagedIdentity {
-                    client_id: (!id.is_empty()).then(|| id.to_owned()),
-                })
-            }
-        }
-    }
-
-    /// The provider's order: the class's client id with the pod's token, else the credentials of
-    /// the volume. The ServiceAccount, which the provider does not read, comes last.
-    fn own_identity(
-        &self,
-        tenant_id: String,
-        context: &Context<'_>,
-    ) -> Result<IdentityChoice, ClassError> {
-        let own = self.value("clientID");
-        if let (true, Some(secret)) = (own.is_empty(), context.service_principal) {
-            if !is_object_name(secret) {
-                return Err(ClassCause::PrincipalName { secret: secret.to_owned() }.into());
-            }
-            return Ok(IdentityChoice::ServicePrincipal { secret: secret.to_owned(), tenant_id });
-        }
-        Ok(IdentityChoice::Federated { client_id: self.client(own, context)?, tenant_id })
-    }
-
-    fn client(&self, own: &str, context: &Context<'_>) -> Result<String, ClassError> {
-        if !own.is_empty() {
-            return filled("clientID", own).map(str::to_owned);
-        }
-        match filled(
-            "azure.workload.identity/client-id",
-            context.client_id.unwrap_or_default().trim(),
-        )? {
-            "" => Err(ClassCause::ClientMissing { near: self.misspelled("clientID") }.into()),
-            around => Ok(around.to_owned()),
-        }
-    }
-
-    /// Ids of the class itself that do not look like one; the ServiceAccount's are doubted where
-    /// they are read.
-    pub(super) fn doubt_ids(&self, identity: &IdentityChoice, doubts: &mut Doubts) {
-        let first =
-            |keys: [&'static str; 2]| keys.into_iter().find(|key| !self.value(key).is_empty());
-        let read = match identity {
-            IdentityChoice::Federated { .. } => {
-                [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])]
-            }
-            IdentityChoice::ServicePrincipal { .. } => [first(["tenantID", "tenantId"]), None],
-            IdentityChoice::ManagedIdentity { .. } => {
-                [first(["userAssignedIdentityID", "userAssignedIdentityID"]), None]
-            }
-        };
-        for key in read.into_iter().flatten() {
-            let value = self.value(key);
-            let (fits, wanted) = if key.starts_with("tenant") {
-                (is_tenant(value), "a GUID or a domain")
-            } else {
-                (is_guid(value), "a GUID")
-            };
-            if !fits {
-                doubts.add(reason::KS150, || {
-                    format!(
-                        "parameter {key}: {value:?} is not {wanted}; hint: {}",
-                        reason::KS150.fix
-                    )
-                });
-            }
-        }
-    }
-
     /// `refreshInterval`, else `syncInterval`. Both are checked: who writes one means it.
     pub(super) fn refresh_interval(&self) -> Result<Option<Duration>, ClassError> {
         let read = |parameter: &'static str| match self.value(parameter) {
@@ -272,7 +189,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// An unknown parameter that looks like `key`.
-    fn misspelled(&self, key: &'static str) -> Option<String> {
+    pub(super) fn misspelled(&self, key: &'static str) -> Option<String> {
         self.unknown()
             .take(MOST_COMPARED)
             .find(|unknown| nearest(unknown, &[key], 2).is_some())

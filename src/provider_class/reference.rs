@@ -114,7 +114,13 @@ pub const PARAMETERS: &[Entry] = &[
         "the system-assigned identity",
         "selects one of the node's identities",
     ),
-    both("usePodIdentity", BOOL, "`false`", "refused if true (KS112): AAD Pod Identity is retired"),
+    both(
+        "usePodIdentity",
+        BOOL,
+        "`false`",
+        "AAD Pod Identity is retired: read as workload identity if the ServiceAccount has a client \
+         id (KS164), else refused (KS112)",
+    ),
     both(
         "useAzureTokenProxy",
         BOOL,

@@ -2,10 +2,12 @@
 
 mod endpoint_key;
 mod live_plans;
+mod sidecar_proxy;
 mod token_endpoint;
 
 pub use endpoint_key::EndpointKey;
 pub use live_plans::{Authorities, LivePlans, PLAN_AUDIENCE};
+pub(crate) use sidecar_proxy::{NO_PROXY, exceptions, is_proxy, of_annotation, shown};
 pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 
 use crate::cloud::{Cloud, Clouds};
@@ -31,6 +33,10 @@ pub struct Settings {
     pub injector_cpu_request: String,
     /// Its CPU limit; none by default.
     pub injector_cpu_limit: Option<String>,
+    /// Proxy of the sidecar for Entra and the vaults; none by default.
+    pub https_proxy: Option<String>,
+    /// Hosts that the sidecar asks without the proxy.
+    pub no_proxy: Option<String>,
     /// What happens to Secrets Store CSI volumes.
     pub csi_volumes: CsiVolumes,
     /// How variables get into the containers, where the pod does not say.
@@ -69,6 +75,8 @@ impl Settings {
             injector_image: Self::DEFAULT_INJECTOR_IMAGE.to_owned(),
             injector_cpu_request: "1m".to_owned(),
             injector_cpu_limit: None,
+            https_proxy: None,
+            no_proxy: None,
             csi_volumes: CsiVolumes::Auto,
             env_mode: EnvMode::default(),
             refresh_interval: Self::DEFAULT_REFRESH_INTERVAL,

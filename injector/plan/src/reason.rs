@@ -67,7 +67,7 @@ reasons! { INJECTOR:
     KS306
         "the application or identity is unknown or disabled in the tenant"
         "check the client id and the tenant id (annotations azure.workload.identity/client-id and \
-         tenant-id, or clientID and tenantId of the class)";
+         tenant-id, or clientID and tenantId of the class; clientid of a service principal's Secret)";
     KS307
         "the tenant does not exist in this cloud"
         "check the tenant id, and check that the authority belongs to the tenant's cloud";
@@ -184,6 +184,14 @@ reasons! { INJECTOR:
         "assign the role Key Vault Secrets User (keys: Key Vault Crypto User, certificates: Key \
          Vault Certificate User) on the whole vault: a role on a single object does not allow to \
          list; with access policies add the permission List";
+    KS417
+        "the proxy cannot be reached, or breaks the connection"
+        "check the proxy's address (keysluice.dev/https-proxy, or injector.httpsProxy of the chart) \
+         and egress to it; hosts that need no proxy belong into keysluice.dev/no-proxy";
+    KS418
+        "the proxy refuses to connect"
+        "let the proxy connect to the host in the message, port 443; 407 asks for a user and \
+         password in the proxy's URL";
     KS421
         "this kind of key cannot be written"
         "use RSA keys, or EC keys on P-256, P-384 or P-521";

@@ -15,6 +15,10 @@ pub enum FailureKind {
     Timeout,
     /// The connection could not be made or broke before an answer.
     Connect,
+    /// The proxy cannot be reached, or breaks the connection.
+    Proxy,
+    /// The proxy does not connect.
+    ProxyRefused,
     /// The answer broke off, or is too long.
     Body,
 }
@@ -47,6 +51,26 @@ impl Failure {
         Self {
             kind: FailureKind::Body,
             detail: format!("the answer broke off: {}", cause(error).1),
+        }
+    }
+
+    /// Of a request through a proxy, which is then what could not be reached.
+    pub(super) fn through(self, proxy: &str) -> Self {
+        let refusal = match &*self.detail {
+            "tunnel error: proxy authorization required" => Some("it answers 407"),
+            "tunnel error: unsuccessful" => Some("it answers CONNECT with an error"),
+            _ => None,
+        };
+        match (refusal, self.kind) {
+            (Some(refusal), _) => {
+                let detail = format!("proxy {proxy} refuses to connect: {refusal}");
+                Self { kind: FailureKind::ProxyRefused, detail }
+            }
+            (None, FailureKind::Connect | FailureKind::Dns) => {
+                let detail = format!("proxy {proxy}: {}", self.detail);
+                Self { kind: FailureKind::Proxy, detail }
+            }
+            (None, kind) => Self { kind, detail: format!("{} (proxy {proxy})", self.detail) },
         }
     }
 

@@ -3,16 +3,40 @@
 
 use reqwest::{Proxy, Url};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-/// A proxy that takes what `no_proxy` does not except; `None` when `url` is not that of an HTTP
-/// proxy.
-pub(super) fn proxy(url: &str, no_proxy: &str) -> Option<Proxy> {
-    let url = address(url)?;
-    let exceptions = Exceptions::parse(no_proxy);
-    Some(Proxy::custom(move |target: &Url| {
-        let (host, port) = (target.host_str()?, target.port_or_known_default()?);
-        (!exceptions.hold_for(host, port)).then(|| url.clone())
-    }))
+/// A proxy that takes what its exceptions do not.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    url: Url,
+    exceptions: Arc<Exceptions>,
+}
+
+impl Route {
+    /// `None` when `url` is not that of an HTTP proxy.
+    pub(super) fn new(url: &str, no_proxy: &str) -> Option<Self> {
+        let exceptions = Arc::new(Exceptions::parse(no_proxy));
+        Some(Self { url: address(url)?, exceptions })
+    }
+
+    /// For a client.
+    pub(super) fn proxy(&self) -> Proxy {
+        let route = self.clone();
+        Proxy::custom(move |target: &Url| route.takes(target).then(|| route.url.clone()))
+    }
+
+    /// Whether a request to `target` goes through the proxy.
+    pub(super) fn takes(&self, target: &Url) -> bool {
+        let host = target.host_str().zip(target.port_or_known_default());
+        host.is_some_and(|(host, port)| !self.exceptions.hold_for(host, port))
+    }
+
+    /// The proxy without its user and password, for messages.
+    pub(super) fn shown(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        format!("{}://{host}:{port}", self.url.scheme())
+    }
 }
 
 /// `proxy.example:3128` is `http://proxy.example:3128`.
@@ -200,6 +224,56 @@ mod tests {
                 *expected,
                 "{no_proxy:?} {host}:{port}"
             );
+        }
+    }
+
+    /// The table of `golang.org/x/net/http/httpproxy`, as its test has it, save for one name:
+    /// `local.localhost`, which is loopback by RFC 6761 and so never proxied here.
+    #[test]
+    fn the_table_of_gos_own_test_holds() {
+        let exceptions = Exceptions::parse(
+            "foobar.com, .barbaz.net, *.wildcard.io, 192.168.1.1, 192.168.1.2:81, 192.168.1.3:80, \
+             10.0.0.0/30, 2001:db8::52:0:1, [2001:db8::52:0:2]:443, [2001:db8::52:0:3]:80, \
+             2002:db8:a::45/64",
+        );
+        for (host, proxied) in [
+            ("localhost", false),
+            ("127.0.0.1", false),
+            ("127.0.0.2", false),
+            ("[::1]", false),
+            ("[::2]", true),
+            ("192.168.1.1", false),
+            ("192.168.1.2", true),
+            ("192.168.1.3", false),
+            ("192.168.1.4", true),
+            ("10.0.0.2", false),
+            ("[2001:db8::52:0:1]", false),
+            ("[2001:db8::52:0:2]", true),
+            ("[2001:db8::52:0:3]", false),
+            ("[2002:db8:a::123]", false),
+            ("[fe80::424b:c8be:1643:a1b6]", true),
+            ("barbaz.net", true),
+            ("www.barbaz.net", false),
+            ("foobar.com", false),
+            ("www.foobar.com", false),
+            ("foofoobar.com", true),
+            ("baz.com", true),
+            ("localhost.net", true),
+            ("barbarbaz.net", true),
+            ("wildcard.io", true),
+            ("nested.wildcard.io", false),
+            ("awildcard.io", true),
+        ] {
+            assert_eq!(!exceptions.hold_for(host, 80), proxied, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_route_is_shown_without_its_password() {
+        let route = Route::new("user:canary@proxy.test:3128", "*.direct.test").unwrap();
+        assert_eq!(route.shown(), "http://proxy.test:3128");
+        for (url, taken) in [("https://a.test/", true), ("https://a.direct.test/", false)] {
+            assert_eq!(route.takes(&Url::parse(url).unwrap()), taken, "{url}");
         }
     }
 

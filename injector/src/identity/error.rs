@@ -7,8 +7,8 @@ use crate::fault::{Class, Fault, FaultKind};
 use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
-    KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS320, KS321, KS322, KS410, KS434,
-    KS435, KS438, KS439, KS440, Reason,
+    KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS320, KS321, KS322, KS410, KS417,
+    KS418, KS434, KS435, KS438, KS439, KS440, Reason,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -163,6 +163,12 @@ impl IdentityError {
             // The hint about the CA helps here, the one about egress does not.
             Self::Network { failure: Failure { kind: FailureKind::Tls, .. }, .. } => {
                 (KS410, Class::Transient, None)
+            }
+            Self::Network { failure: Failure { kind: FailureKind::Proxy, .. }, .. } => {
+                (KS417, Class::Transient, None)
+            }
+            Self::Network { failure: Failure { kind: FailureKind::ProxyRefused, .. }, .. } => {
+                (KS418, Class::Transient, None)
             }
             Self::Network { .. } => (KS312, Class::Transient, None),
             Self::Foreign { imds, foreign, retry_after, .. } => {

@@ -53,10 +53,8 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
     if !authority.starts_with("https://") {
         return Err(IdentityError::Authority { authority: authority.to_owned() });
     }
-    let url = format!("{}/{tenant_id}/oauth2/v2.0/token", authority.trim_end_matches('/'));
+    let url = token_url(authority, tenant_id);
     let (client_id, sent, proof) = prove(client, &url)?;
-    let network =
-        |failure| IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure };
     let mut form =
         vec![("grant_type", "client_credentials"), ("client_id", &*client_id), ("scope", scope)];
     match &sent {
@@ -66,7 +64,10 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         ]),
         Sent::Secret(secret) => form.push(("client_secret", secret.expose_secret().as_str())),
     }
-    let answer = receive(http.client()?.post(url).form(&form)).await.map_err(network)?;
+    let answer = receive(http.client()?.post(&url).form(&form)).await.map_err(|failure| {
+        let failure = http.explained(&url, failure);
+        IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure }
+    })?;
     let Refused { retry_after, error, .. } = match answer {
         Ok(grant) => return Ok(grant),
         Err(refused) => refused,
@@ -93,6 +94,16 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
     })
 }
 
+/// The token endpoint. AD FS of an Azure Stack stands in the place of a tenant, which its
+/// authority may name too.
+fn token_url(authority: &str, tenant_id: &str) -> String {
+    let authority = authority.trim_end_matches('/');
+    if tenant_id.eq_ignore_ascii_case("adfs") {
+        return format!("{}/adfs/oauth2/token", authority.trim_end_matches("/adfs"));
+    }
+    format!("{authority}/{tenant_id}/oauth2/v2.0/token")
+}
+
 /// Client id and proof, as they are now: the kubelet replaces the files of both kinds.
 fn prove(client: Client<'_>, url: &str) -> Result<(String, Sent, ProofKind), IdentityError> {
     let directory = match client {
@@ -112,6 +123,22 @@ fn prove(client: Client<'_>, url: &str) -> Result<(String, Sent, ProofKind), Ide
             })?;
             crate::redact::hold(assertion.expose());
             Ok((client_id, Sent::Assertion(assertion), ProofKind::Certificate))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::token_url;
+
+    #[test]
+    fn the_token_endpoint_is_the_tenants_or_that_of_ad_fs() {
+        for (authority, tenant, expected) in [
+            ("https://login.x/", "t", "https://login.x/t/oauth2/v2.0/token"),
+            ("https://adfs.x/adfs/", "adfs", "https://adfs.x/adfs/oauth2/token"),
+            ("https://adfs.x", "ADFS", "https://adfs.x/adfs/oauth2/token"),
+        ] {
+            assert_eq!(token_url(authority, tenant), expected);
         }
     }
 }

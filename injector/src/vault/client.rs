@@ -152,7 +152,8 @@ impl VaultClient {
         header.set_sensitive(true);
         let request =
             client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
-        Ok(http::send(request).await?)
+        let response = http::send(request).await;
+        Ok(response.map_err(|failure| self.http.explained(url, failure))?)
     }
 
     async fn read(

@@ -6,7 +6,7 @@ use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
     KS401, KS402, KS403, KS404, KS405, KS406, KS407, KS408, KS409, KS410, KS411, KS412, KS413,
-    KS414, KS415, Reason,
+    KS414, KS415, KS417, KS418, Reason,
 };
 use serde::Deserialize;
 use std::time::Duration;
@@ -200,6 +200,8 @@ impl VaultError {
                 FailureKind::Tls => (KS410, Class::Transient, FaultKind::Other),
                 FailureKind::Timeout => (KS412, Class::Transient, FaultKind::Other),
                 FailureKind::Connect => (KS411, Class::Transient, FaultKind::Other),
+                FailureKind::Proxy => (KS417, Class::Transient, FaultKind::Other),
+                FailureKind::ProxyRefused => (KS418, Class::Transient, FaultKind::Other),
                 FailureKind::Body => (KS413, Class::Transient, FaultKind::Other),
             },
             Self::Http(error) => return error.fault(),

@@ -65,3 +65,45 @@ fn exceptions_from_the_proxy_are_those_of_go() {
         assert_eq!(text.contains("refused"), !direct, "{value}: {text}");
     }
 }
+
+#[test]
+fn failures_of_the_proxy_name_it_and_not_its_password() {
+    let env = TestEnv::new();
+    let mut plan = env.plan(&[env.file("db", "db")]);
+    plan["startTimeoutSeconds"] = 1.into();
+    plan["identities"][0]["credential"]["authority"] = "https://login.example.invalid/".into();
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in proxy.incoming() {
+            let Ok(mut connection) = connection else { return };
+            let _ = std::io::Read::read(&mut connection, &mut [0; 1024]);
+            let _ = std::io::Write::write_all(
+                &mut connection,
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            );
+        }
+    });
+    for (url, code, text) in [
+        (
+            "http://user:canary@127.0.0.1:1".to_owned(),
+            "KS417",
+            "proxy http://127.0.0.1:1: ".to_owned(),
+        ),
+        (
+            "http://nowhere.invalid:3128".to_owned(),
+            "KS417",
+            "proxy http://nowhere.invalid:3128: ".to_owned(),
+        ),
+        (
+            format!("http://user:canary@{address}"),
+            "KS418",
+            format!("proxy http://{address} refuses to connect: it answers 407"),
+        ),
+    ] {
+        let output = env.command(&plan, &["once"]).env("HTTPS_PROXY", url).output().unwrap();
+        let log = stderr(&output);
+        assert!(log.contains(code) && log.contains(&text), "{text}: {log}");
+        assert!(!log.contains("canary"), "{log}");
+    }
+}

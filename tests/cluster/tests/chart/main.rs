@@ -14,6 +14,7 @@ mod node;
 mod paths;
 mod plan_guard;
 mod pods;
+mod principal_guard;
 mod reaction_rights;
 mod reactions_guard;
 mod rights;

@@ -1,0 +1,118 @@
+//! As whom a class has its objects fetched: which of the modes, and with which ids.
+
+use super::doubts::Doubts;
+use super::error::{ClassCause, ClassError};
+use super::parameters::{IdentityMode, Parameters, filled};
+use super::unfilled::{is_guid, is_tenant};
+use super::{Context, IdentityChoice};
+use crate::reason;
+use keysluice_plan::is_object_name;
+
+impl Parameters<'_> {
+    /// Whether the pod's own token is exchanged: also where the class still says pod identity and
+    /// the ServiceAccount has been annotated since.
+    pub(super) fn is_federated(
+        mode: IdentityMode,
+        context: &Context<'_>,
+        doubts: &mut Doubts,
+    ) -> bool {
+        let is_annotated = context.client_id.is_some_and(|id| !id.trim().is_empty());
+        let is_migrated = mode == IdentityMode::PodIdentity && is_annotated;
+        if is_migrated {
+            doubts.add(reason::KS164, || {
+                format!(
+                    "usePodIdentity is read as workload identity, since the ServiceAccount has a \
+                     client id; hint: {}",
+                    reason::KS164.fix
+                )
+            });
+        }
+        is_migrated || mode == IdentityMode::Federated
+    }
+
+    /// As whom to fetch; the tenant is there for federation only.
+    pub(super) fn identity(
+        &self,
+        mode: IdentityMode,
+        tenant_id: Option<String>,
+        context: &Context<'_>,
+    ) -> Result<IdentityChoice, ClassError> {
+        match (mode, tenant_id) {
+            (IdentityMode::PodIdentity, Some(tenant_id)) => {
+                let client_id = self.client(self.value("clientID"), context)?;
+                Ok(IdentityChoice::Federated { client_id, tenant_id })
+            }
+            (IdentityMode::PodIdentity, None) => Err(ClassCause::PodIdentity.into()),
+            (IdentityMode::AzureTokenProxy, _) => Err(ClassCause::TokenProxy.into()),
+            (_, Some(tenant_id)) => self.own_identity(tenant_id, context),
+            (_, None) => {
+                let id = filled("userAssignedIdentityID", self.value("userAssignedIdentityID"))?;
+                Ok(IdentityChoice::ManagedIdentity {
+                    client_id: (!id.is_empty()).then(|| id.to_owned()),
+                })
+            }
+        }
+    }
+
+    /// The provider's order: the class's client id with the pod's token, else the credentials of
+    /// the volume. The ServiceAccount, which the provider does not read, comes last.
+    fn own_identity(
+        &self,
+        tenant_id: String,
+        context: &Context<'_>,
+    ) -> Result<IdentityChoice, ClassError> {
+        let own = self.value("clientID");
+        if let (true, Some(secret)) = (own.is_empty(), context.service_principal) {
+            if !is_object_name(secret) {
+                return Err(ClassCause::PrincipalName { secret: secret.to_owned() }.into());
+            }
+            return Ok(IdentityChoice::ServicePrincipal { secret: secret.to_owned(), tenant_id });
+        }
+        Ok(IdentityChoice::Federated { client_id: self.client(own, context)?, tenant_id })
+    }
+
+    fn client(&self, own: &str, context: &Context<'_>) -> Result<String, ClassError> {
+        if !own.is_empty() {
+            return filled("clientID", own).map(str::to_owned);
+        }
+        match filled(
+            "azure.workload.identity/client-id",
+            context.client_id.unwrap_or_default().trim(),
+        )? {
+            "" => Err(ClassCause::ClientMissing { near: self.misspelled("clientID") }.into()),
+            around => Ok(around.to_owned()),
+        }
+    }
+
+    /// Ids of the class itself that do not look like one; the ServiceAccount's are doubted where
+    /// they are read.
+    pub(super) fn doubt_ids(&self, identity: &IdentityChoice, doubts: &mut Doubts) {
+        let first =
+            |keys: [&'static str; 2]| keys.into_iter().find(|key| !self.value(key).is_empty());
+        let read = match identity {
+            IdentityChoice::Federated { .. } => {
+                [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])]
+            }
+            IdentityChoice::ServicePrincipal { .. } => [first(["tenantID", "tenantId"]), None],
+            IdentityChoice::ManagedIdentity { .. } => {
+                [first(["userAssignedIdentityID", "userAssignedIdentityID"]), None]
+            }
+        };
+        for key in read.into_iter().flatten() {
+            let value = self.value(key);
+            let (fits, wanted) = if key.starts_with("tenant") {
+                (is_tenant(value), "a GUID or a domain")
+            } else {
+                (is_guid(value), "a GUID")
+            };
+            if !fits {
+                doubts.add(reason::KS150, || {
+                    format!(
+                        "parameter {key}: {value:?} is not {wanted}; hint: {}",
+                        reason::KS150.fix
+                    )
+                });
+            }
+        }
+    }
+}
