@@ -180,19 +180,19 @@ impl Azure {
 
 /// What was read, with an identity for each ServiceAccount.
 #[derive(Default)]
-struct Objects {
-    cluster: Manifests,
-    pods: Vec<(ManifestPod, Rc<Document>)>,
+pub(super) struct Objects {
+    pub(super) cluster: Manifests,
+    pub(super) pods: Vec<(ManifestPod, Rc<Document>)>,
     /// Client id of each account: its annotation, or what stands in for it.
-    cluster_ids: BTreeMap<Place, String>,
+    pub(super) cluster_ids: BTreeMap<Place, String>,
     /// Accounts whose annotation names an identity.
     annotated: BTreeSet<Place>,
-    stand_ins: StandIns,
-    warnings: Vec<String>,
+    pub(super) stand_ins: StandIns,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Objects {
-    fn of(documents: Vec<Document>) -> Self {
+    pub(super) fn of(documents: Vec<Document>) -> Self {
         let mut objects = Self::default();
         let mut accounts = BTreeMap::new();
         for document in documents {
@@ -251,7 +251,11 @@ impl Objects {
 }
 
 /// What a pod does as whom; `None` where it gets nothing.
-fn usage(pod: &ManifestPod, answer: &Answer, ids: &BTreeMap<Place, String>) -> Option<Usage> {
+pub(super) fn usage(
+    pod: &ManifestPod,
+    answer: &Answer,
+    ids: &BTreeMap<Place, String>,
+) -> Option<Usage> {
     let account = account_of(pod);
     let is_labelled = pod.pod["metadata"]["labels"][USE_LABEL] == "true";
     let mut client_ids = BTreeSet::new();

@@ -8,6 +8,7 @@ mod explain;
 mod jwks;
 mod live_documents;
 mod manifest_pods;
+mod migrate;
 mod misplaced;
 mod options;
 mod output;
@@ -63,6 +64,9 @@ enum Command {
     /// Print the Azure side of ServiceAccounts: identities, federated credentials, and the least
     /// role assignments for the vault objects that their pods read.
     Azure(azure::Azure),
+    /// Turn manifests of the Secrets Store CSI driver, AAD Pod Identity, akv2k8s and Vault Agent
+    /// into those of Keysluice, with a report of what is left to do.
+    Migrate(migrate::Migrate),
     /// Print the JSON Web Key Set of the keys with which an API server signs ServiceAccount tokens.
     Jwks(jwks::Jwks),
     /// Print manifests.
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Rbac(command) => command.run(),
         Command::Azure(command) => command.run(),
+        Command::Migrate(command) => command.run(),
         Command::Jwks(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Why(command) => command.run(),

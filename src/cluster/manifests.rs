@@ -5,7 +5,9 @@ mod files;
 mod rbac;
 mod unquoted;
 
+pub(crate) use encoding::decode;
 pub use files::{Document, Files, ManifestError, parse_documents, read_documents, read_neighbours};
+pub(crate) use files::{chunks, is_manifest, objects_of};
 pub use rbac::{Account, Object, Rbac};
 pub(crate) use unquoted::{dotted, unquoted};
 

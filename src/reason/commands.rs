@@ -29,4 +29,37 @@ reasons! { COMMANDS:
     KS761
         "the form that was asked for cannot create applications"
         "choose --output az or --output terraform, or managed identities (--identity managed)";
+    KS762
+        "the output directory of a migration cannot be used"
+        "name a directory that does not exist or is empty; inputs are never written over";
+    KS763
+        "a file cannot be edited in single lines, so it is not written"
+        "make the changes that the report lists by hand; anchors, merge keys and lists in one line \
+         are what this concerns";
+    KS764
+        "no identity is known for a pod of AAD Pod Identity"
+        "give the AzureIdentity and AzureIdentityBinding of the pod to keysluice migrate too, or \
+         annotate the ServiceAccount with azure.workload.identity/client-id by hand";
+    KS765
+        "several identities are bound to a pod"
+        "a pod has one identity in AZURE_CLIENT_ID; let the application choose another one in its \
+         code, or set keysluice.dev/client-ids for single containers";
+    KS766
+        "two workloads share a ServiceAccount and need different identities"
+        "give one of them a ServiceAccount of its own";
+    KS767
+        "the class of a workload is not among what is migrated"
+        "give the SecretProviderClass to keysluice migrate too";
+    KS768
+        "what akv2k8s makes of an object has no counterpart, or the object is not known"
+        "give the AzureKeyVaultSecret to keysluice migrate too; what has no counterpart can stay \
+         with akv2k8s, or be written as a template of a class";
+    KS769
+        "an annotation of the Vault Agent Injector has no counterpart, so its pod is not changed"
+        "name the objects: --vault NAME, or --map PATH=kv://VAULT/secrets/NAME; write templates \
+         anew (docs/templates.md)";
+    KS770
+        "a file is not migrated because it cannot be read"
+        "render Helm templates with helm template first; correct the file in the line that is \
+         named";
 }

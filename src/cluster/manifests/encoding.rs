@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// UTF-8, or UTF-16 with a byte-order mark, as editors of Windows write it.
-pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     let (mark, rest) = bytes.split_at(bytes.len().min(2));
     let units = |read: fn([u8; 2]) -> u16| {
         rest.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect::<Vec<_>>()

@@ -130,7 +130,8 @@ fn read_standard_input() -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether a file of a directory is read: .yaml, .yml, .json.
+pub(crate) fn is_manifest(path: &Path) -> bool {
     let ending =
         |ending: &std::ffi::OsStr| ["yaml", "yml", "json"].iter().any(|known| ending == *known);
     path.is_dir() || path.extension().is_some_and(ending)
@@ -181,7 +182,7 @@ fn json_objects(text: &str) -> Option<Vec<Parsed>> {
 
 /// The texts between lines of `---`, each with the number of its first line. A comment may follow
 /// on such a line, for kubectl even without a space.
-fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut chunks = Vec::new();
     let (mut start, mut first_line, mut at) = (0, 1, 0);
     for (index, line) in text.split_inclusive('\n').enumerate() {
@@ -212,6 +213,11 @@ fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .enumerate()
         .filter(|(index, (_, chunk))| *index > 0 || !chunk.trim().is_empty())
         .map(|(_, chunk)| chunk)
+}
+
+/// The objects of one document; `None` where it is not one of Kubernetes.
+pub(crate) fn objects_of(origin: &str, parsed: Parsed) -> Option<Vec<Document>> {
+    objects(origin.to_owned(), parsed).ok()
 }
 
 /// The object of a document, or the items of a list.

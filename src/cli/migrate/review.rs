@@ -1,0 +1,130 @@
+//! What the webhook says of the new manifests, and what their pods need.
+
+use crate::admission::Outcome;
+use crate::cli::azure::{Objects, usage};
+use crate::cli::{Failure, decision};
+use crate::cluster::manifests::Document;
+use crate::migrate::{Migration, Section};
+use crate::provider_class::ProviderClass;
+use crate::reason;
+use crate::rights::{Classes, Form, Grants, Workload};
+use crate::settings::{CsiVolumes, Settings};
+use keysluice_plan::Credential;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What all pods need together.
+#[derive(Debug, Default)]
+pub(super) struct Review {
+    /// Hosts that sidecars must reach.
+    pub(super) hosts: BTreeSet<String>,
+    /// Roles and the policies that bound them, as YAML.
+    pub(super) roles: Option<String>,
+}
+
+/// Asks the webhook's own code about each pod as it will be.
+pub(super) fn of(
+    migration: &mut Migration,
+    settings: &mut Settings,
+    namespace: &str,
+) -> Result<Review, Failure> {
+    let mut review = Review::default();
+    if migration.report.is_empty() {
+        return Ok(review);
+    }
+    settings.csi_volumes = CsiVolumes::Replace;
+    settings.tenant_id.get_or_insert_with(|| crate::azure::stand_in(0));
+    let objects = Objects::of(documents(migration, namespace));
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut without_identity = BTreeSet::new();
+    for (pod, document) in &objects.pods {
+        let answer =
+            runtime.block_on(decision::decide(pod, document, settings, &objects.cluster))?;
+        if answer.outcome == Outcome::Denied {
+            // A missing class is told already.
+            if answer.reason.map(|code| code.code) != Some(reason::KS207.code) {
+                let message = answer.message.unwrap_or_default();
+                migration.report.add(Section::ByHand, &pod.owner, message);
+            }
+            continue;
+        }
+        let Some(usage) = usage(pod, &answer, &objects.cluster_ids) else { continue };
+        let mut ids = usage.client_ids.clone();
+        for identity in usage.plan.iter().flat_map(|plan| &plan.identities) {
+            if let Credential::Federated { client_id, authority, .. } = &identity.credential {
+                ids.insert(client_id.clone());
+                review.hosts.insert(host(authority));
+            }
+        }
+        let volumes = usage.plan.iter().flat_map(|plan| &plan.volumes);
+        for volume in volumes {
+            review.hosts.extend(volume.files.iter().map(|file| host(file.vault.as_str())));
+            review.hosts.extend(volume.selections.iter().map(|set| host(set.vault.as_str())));
+        }
+        if ids.iter().any(|id| objects.stand_ins.contains_key(id)) {
+            without_identity.insert((pod.owner.clone(), usage.account.1.clone()));
+        }
+        for warning in answer.warnings {
+            migration.report.add(Section::Differs, &pod.owner, warning);
+        }
+    }
+    for (owner, account) in without_identity {
+        migration.report.add(
+            Section::First,
+            &owner,
+            format!(
+                "ServiceAccount {account} has no azure.workload.identity/client-id: keysluice \
+                 azure prints an identity for it"
+            ),
+        );
+    }
+    review.roles = roles(&objects, migration, namespace);
+    Ok(review)
+}
+
+fn documents(migration: &Migration, namespace: &str) -> Vec<Document> {
+    let wanted = migration.objects.iter().map(|object| &object.wanted);
+    let added = migration.additions.iter().map(|addition| &addition.value);
+    let document = |value: &serde_json::Value| {
+        let mut document = Document { value: value.clone(), ..Document::default() };
+        if !namespace.is_empty() {
+            document.default_namespace(namespace);
+        }
+        document
+    };
+    wanted.chain(added).map(document).collect()
+}
+
+/// What `keysluice rbac` prints for these objects.
+fn roles(objects: &Objects, migration: &mut Migration, namespace: &str) -> Option<String> {
+    let pods = objects.pods.iter().map(|(pod, _)| pod);
+    let workloads: Vec<Workload> =
+        pods.filter_map(|pod| Workload::read(&pod.owner, &pod.namespace, &pod.pod)).collect();
+    let mut classes = Classes::new();
+    for document in documents(migration, namespace) {
+        if document.value["kind"] == "SecretProviderClass" {
+            let class = ProviderClass::from_value(&document.value);
+            let metadata = &document.value["metadata"];
+            let text = |field: &str| metadata[field].as_str().filter(|name| !name.is_empty());
+            let place = (text("namespace").unwrap_or("default"), text("name").unwrap_or_default());
+            let class = class.map(Arc::new).map_err(|error| error.to_string());
+            classes.insert((place.0.to_owned(), place.1.to_owned()), class);
+        }
+    }
+    let found = Grants::of(&workloads, &classes);
+    for fault in &found.faults {
+        migration.report.add(Section::ByHand, "Roles", fault.to_string());
+    }
+    if found.grants.is_empty() || !found.faults.is_empty() {
+        return None;
+    }
+    let note = "# Check first that no Secret of these names belongs to something else: keysluice \
+        rbac -n NAMESPACE does.\n";
+    Some(format!("{note}{}{}", found.grants.policy_files(), found.grants.print(Form::ByAccount)))
+}
+
+/// The host of a URL.
+fn host(url: &str) -> String {
+    let rest = url.trim_start_matches("https://").trim_start_matches("http://");
+    rest.split('/').next().unwrap_or_default().to_owned()
+}
