@@ -4,6 +4,7 @@ mod certificate_options;
 mod decision;
 mod doctor;
 mod explain;
+mod fetch;
 mod manifest_pods;
 mod options;
 mod plan;
@@ -53,6 +54,8 @@ enum Command {
     Explain(explain::Explain),
     /// Turn SecretProviderClasses into a Plan for `keysluice-injector once --plan`.
     Plan(plan::PlanCommand),
+    /// Fetch secrets in a pipeline: into files, variables of the job, or a command's environment.
+    Fetch(Box<fetch::Fetch>),
     /// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
     Rbac(rbac::Rbac),
     /// Print manifests.
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Fetch(command) => command.run(),
         Command::Rbac(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Why(command) => command.run(),
