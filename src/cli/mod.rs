@@ -5,6 +5,7 @@ mod certificate_options;
 mod decision;
 mod doctor;
 mod explain;
+mod fetch;
 mod jwks;
 mod live_documents;
 mod manifest_pods;
@@ -59,6 +60,8 @@ enum Command {
     Explain(explain::Explain),
     /// Turn SecretProviderClasses into a Plan for `keysluice-injector once --plan`.
     Plan(plan::PlanCommand),
+    /// Fetch secrets in a pipeline: into files, variables of the job, or a command's environment.
+    Fetch(Box<fetch::Fetch>),
     /// Print the Roles that pods need to write the Secrets of their classes (secretObjects).
     Rbac(rbac::Rbac),
     /// Print the Azure side of ServiceAccounts: identities, federated credentials, and the least
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Fetch(command) => command.run(),
         Command::Rbac(command) => command.run(),
         Command::Azure(command) => command.run(),
         Command::Migrate(command) => command.run(),

@@ -119,7 +119,7 @@ pub(super) struct Options {
 impl Options {
     /// The settings they stand for.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
-        let mut settings = Settings::new(self.cloud()?);
+        let mut settings = Settings::new(cloud(self.cloud.clone())?);
         settings.tenant_id = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
         settings.audience.clone_from(&self.audience);
         settings.token_layout = self.token_layout;
@@ -172,31 +172,33 @@ impl Options {
         };
         text.parse().map_err(Failure::usage)
     }
-
-    fn cloud(&self) -> Result<Cloud, Failure> {
-        let name = self.cloud.clone().or_else(|| variable("AZURE_ENVIRONMENT")).unwrap_or_default();
-        if let Some(cloud) = Cloud::well_known(&name) {
-            return Ok(cloud);
-        }
-        // As go-autorest has it: this name says that the definition stands in a file.
-        let stack_file = name
-            .eq_ignore_ascii_case("AzureStackCloud")
-            .then(|| variable("AZURE_ENVIRONMENT_FILEPATH"))
-            .flatten();
-        let path = stack_file.unwrap_or(name);
-        let text = std::fs::read_to_string(Path::new(&path)).with_context(|| {
-            format!(
-                "--cloud {path:?} is neither a known cloud (AzurePublicCloud, \
-                AzureUSGovernmentCloud, AzureChinaCloud) nor a readable file"
-            )
-        });
-        let cloud = Cloud::from_json(&text.map_err(Failure::usage)?)
-            .with_context(|| format!("--cloud {path}"));
-        cloud.map_err(Failure::usage)
-    }
 }
 
-fn variable(name: &str) -> Option<String> {
+/// The cloud of this name or file, else of AZURE_ENVIRONMENT.
+pub(super) fn cloud(given: Option<String>) -> Result<Cloud, Failure> {
+    let name = given.or_else(|| variable("AZURE_ENVIRONMENT")).unwrap_or_default();
+    if let Some(cloud) = Cloud::well_known(&name) {
+        return Ok(cloud);
+    }
+    // As go-autorest has it: this name says that the definition stands in a file.
+    let stack_file = name
+        .eq_ignore_ascii_case("AzureStackCloud")
+        .then(|| variable("AZURE_ENVIRONMENT_FILEPATH"))
+        .flatten();
+    let path = stack_file.unwrap_or(name);
+    let text = std::fs::read_to_string(Path::new(&path)).with_context(|| {
+        format!(
+            "--cloud {path:?} is neither a known cloud (AzurePublicCloud, \
+            AzureUSGovernmentCloud, AzureChinaCloud) nor a readable file"
+        )
+    });
+    let cloud =
+        Cloud::from_json(&text.map_err(Failure::usage)?).with_context(|| format!("--cloud {path}"));
+    cloud.map_err(Failure::usage)
+}
+
+/// A variable of the environment that is set to something.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

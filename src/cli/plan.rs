@@ -40,7 +40,7 @@ pub(super) struct PlanCommand {
 impl PlanCommand {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let settings = self.options.settings()?;
-        let (classes, account) = self.read()?;
+        let (classes, account) = read(self.files.iter().chain(&self.service_account_file))?;
         if classes.is_empty() {
             return Err(Failure::usage(anyhow!("no SecretProviderClass in the given files")));
         }
@@ -59,23 +59,7 @@ impl PlanCommand {
             let resolved = resolve(class, &BTreeMap::new(), &context)
                 .with_context(|| format!("SecretProviderClass {}/{}", class.namespace, class.name))
                 .map_err(Failure::never)?;
-            for warning in &resolved.warnings {
-                eprintln!("warning: {} {}", warning.reason, warning.text);
-            }
-            for warning in of_secret_objects(class, &resolved) {
-                eprintln!("warning: {warning}");
-            }
-            let owned = |owner: Option<u32>| owner.is_some();
-            if resolved.files.iter().any(|file| owned(file.owner))
-                || resolved.selections.iter().any(|set| owned(set.owner))
-                || resolved.templates.iter().any(|made| owned(made.owner))
-            {
-                eprintln!(
-                    "warning: class {}: fileOwner is not checked here: files belong to the \
-                     user that runs the injector",
-                    class.name
-                );
-            }
+            warn(class, &resolved);
             let target = plan::Target {
                 name: &class.name,
                 directory: self.root.join(&class.name).display().to_string(),
@@ -90,37 +74,60 @@ impl PlanCommand {
     }
 }
 
-impl PlanCommand {
-    /// The classes of all files, and the last ServiceAccount.
-    fn read(&self) -> Result<(Vec<ProviderClass>, ServiceAccount), Failure> {
-        let (mut classes, mut account) = (Vec::new(), ServiceAccount::default());
-        for path in self.files.iter().chain(&self.service_account_file) {
-            for document in read_documents(path)?.documents {
-                for warning in &document.warnings {
-                    eprintln!("warning: {warning}");
+/// The classes of all files, and the last ServiceAccount.
+pub(super) fn read<'p>(
+    paths: impl Iterator<Item = &'p PathBuf>,
+) -> Result<(Vec<ProviderClass>, ServiceAccount), Failure> {
+    let (mut classes, mut account) = (Vec::new(), ServiceAccount::default());
+    for path in paths {
+        for document in read_documents(path)?.documents {
+            for warning in &document.warnings {
+                eprintln!("warning: {warning}");
+            }
+            let kind = document.value["kind"].as_str();
+            if let Some(kind @ ("SecretProviderClass" | "ServiceAccount")) = kind
+                && let Some(fault) = unquoted(&document, &["/metadata"])
+            {
+                return Err(Failure::never(anyhow!("{} {kind}: {fault}", reason::KS736)));
+            }
+            match kind {
+                Some("SecretProviderClass") => {
+                    let class = ProviderClass::from_value(&document.value);
+                    let class = class.with_context(|| document.origin.clone());
+                    classes.push(class.map_err(Failure::never)?);
                 }
-                let kind = document.value["kind"].as_str();
-                if let Some(kind @ ("SecretProviderClass" | "ServiceAccount")) = kind
-                    && let Some(fault) = unquoted(&document, &["/metadata"])
-                {
-                    return Err(Failure::never(anyhow!("{} {kind}: {fault}", reason::KS736)));
-                }
-                match kind {
-                    Some("SecretProviderClass") => {
-                        let class = ProviderClass::from_value(&document.value);
-                        classes.push(
-                            class
-                                .with_context(|| document.origin.clone())
-                                .map_err(Failure::never)?,
-                        );
-                    }
-                    Some("ServiceAccount") => account = service_account(&document.value),
-                    _ => {}
-                }
+                Some("ServiceAccount") => account = service_account(&document.value),
+                _ => {}
             }
         }
-        Ok((classes, account))
     }
+    Ok((classes, account))
+}
+
+/// What is doubtful about a class, or has no effect in a pipeline.
+pub(super) fn warn(class: &ProviderClass, resolved: &ClassPlan) {
+    for warning in &resolved.warnings {
+        eprintln!("warning: {} {}", warning.reason, warning.text);
+    }
+    for warning in of_secret_objects(class, resolved) {
+        eprintln!("warning: {warning}");
+    }
+    let owned = |owner: Option<u32>| owner.is_some();
+    if resolved.files.iter().any(|file| owned(file.owner))
+        || resolved.selections.iter().any(|set| owned(set.owner))
+        || resolved.templates.iter().any(|made| owned(made.owner))
+    {
+        eprintln!(
+            "warning: class {}: fileOwner is not checked here: files belong to the user that runs \
+             the injector",
+            class.name
+        );
+    }
+}
+
+/// The same, where there may be no class at all.
+pub(super) fn azure_or_none(classes: &[ProviderClass]) -> Result<Vec<&ProviderClass>, Failure> {
+    if classes.is_empty() { Ok(Vec::new()) } else { azure(classes) }
 }
 
 /// The classes that are ours. Another provider's beside them are named; one without a provider, or

@@ -137,6 +137,16 @@ impl InlineError {
     pub fn reason(&self) -> Reason {
         self.0.1.reason()
     }
+
+    /// What was read: an annotation, or a reference on a command line.
+    pub(crate) fn key(&self) -> &str {
+        &self.0.0
+    }
+
+    /// Why it is refused.
+    pub fn cause(&self) -> &InlineCause {
+        &self.0.1
+    }
 }
 
 /// A copy for a message.

@@ -11,7 +11,7 @@ mod variables;
 
 pub use error::{InlineCause, InlineError};
 pub use query::{QUERY, Word};
-pub(crate) use variables::of_class;
+pub(crate) use variables::{name_of, of_class};
 
 use crate::provider_class::{self, ClassPlan, Context, FilePlan};
 use keysluice_plan::{EntryPaths, FileMode, Layout, RelativePath, VariableName};

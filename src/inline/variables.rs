@@ -45,7 +45,8 @@ pub(crate) fn of_class(
     Ok(ClassPlan { files, warnings: Vec::new(), ..plan.clone() })
 }
 
-fn name_of(path: &str) -> String {
+/// `db-password` as a variable: `DB_PASSWORD`.
+pub(crate) fn name_of(path: &str) -> String {
     let upper = path.chars().map(|c| match c {
         '-' | '.' | '/' => '_',
         other => other.to_ascii_uppercase(),

@@ -1,0 +1,101 @@
+use super::*;
+
+fn choose(choice: &str, variables: &[(&str, &str)]) -> Result<Source, String> {
+    let get = |name: &str| {
+        let found = variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let around = Surroundings {
+        variable: &get,
+        audience: "api://AzureADTokenExchange",
+        service_connection: None,
+    };
+    Source::choose(&choice.parse().unwrap(), &around).map_err(|error| error.to_string())
+}
+
+const GITHUB: [(&str, &str); 2] =
+    [(GITHUB_URL, "https://token.example/x?api-version=2.0"), (GITHUB_TOKEN, "canary")];
+const AZURE: [(&str, &str); 3] = [
+    (AZURE_URL, "https://dev.example/o/_apis/oidctoken"),
+    (AZURE_TOKEN, "canary"),
+    (AZURE_CONNECTION, "c&1"),
+];
+
+fn url(source: &Source) -> String {
+    match source {
+        Source::Service(service) => service.url.to_string(),
+        other => other.describe(),
+    }
+}
+
+#[test]
+fn auto_takes_the_first_source_whose_variables_are_there() {
+    let with =
+        |sets: &[&[(&'static str, &'static str)]]| url(&choose("auto", &sets.concat()).unwrap());
+    let github =
+        "https://token.example/x?api-version=2.0&audience=api%3A%2F%2FAzureADTokenExchange";
+    let azure = "https://dev.example/o/_apis/oidctoken?api-version=7.1&serviceConnectionId=c%261";
+    let variable = [(TOKEN_VARIABLE, "a.b.c")];
+    let file = [(FILE_VARIABLE, "/token")];
+    assert_eq!(with(&[&file, &variable, &AZURE, &GITHUB]), github);
+    assert_eq!(with(&[&file, &variable, &AZURE]), azure);
+    assert_eq!(with(&[&file, &variable]), "variable KEYSLUICE_ID_TOKEN");
+    assert_eq!(with(&[&file]), "file /token");
+    // A job without the permission has neither of the two.
+    assert_eq!(with(&[&[GITHUB[0]], &file]), "file /token");
+}
+
+#[test]
+fn what_is_missing_is_said_for_the_system_that_runs_the_job() {
+    for (choice, variables, expected) in [
+        ("auto", &[][..], "KS791 no source is there"),
+        ("auto", &[("GITHUB_ACTIONS", "true")], "id-token: write"),
+        ("auto", &[("TF_BUILD", "True")], "SYSTEM_ACCESSTOKEN is not set"),
+        ("auto", &[("GITLAB_CI", "true")], "KEYSLUICE_ID_TOKEN is not set"),
+        ("github", &[GITHUB[0]], "variable ACTIONS_ID_TOKEN_REQUEST_TOKEN is not set"),
+        ("azure-pipelines", &AZURE[..2], "--service-connection-id"),
+        ("env:X", &[], "variable X is not set"),
+        ("env:X", &[("X", "")], "variable X is not set"),
+        ("env:X", &[("X", "canary")], "variable X is not a JSON web token"),
+        ("github", &[(GITHUB_URL, "http://token.example/"), GITHUB[1]], "is not an https URL"),
+        ("github", &[(GITHUB_URL, "canary url"), GITHUB[1]], "is not an https URL"),
+    ] {
+        let error = choose(choice, variables).unwrap_err();
+        assert!(error.starts_with("KS791 ") && error.contains(expected), "{error}");
+        assert!(!error.contains("canary"), "{error}");
+    }
+    assert!(choose("github", &[(GITHUB_URL, "http://a.localhost:1/"), GITHUB[1]]).is_ok());
+}
+
+#[test]
+fn an_unknown_source_is_named_with_the_known_ones() {
+    for bad in ["", "gitlab", "file:", "env:", "github:x"] {
+        assert!(bad.parse::<Choice>().unwrap_err().contains("azure-pipelines"), "{bad}");
+    }
+}
+
+#[test]
+fn the_token_is_read_from_the_answer_and_no_error_shows_the_answer() {
+    let Source::Service(service) = choose("github", &GITHUB).unwrap() else { panic!() };
+    let token = service.token(br#"{"count":1,"value":"a.b.c"}"#).unwrap();
+    assert_eq!(token.expose_secret(), "a.b.c");
+    for (answer, expected) in [
+        (&b"<html>canary"[..], "is not JSON"),
+        (br#"{"canary":1}"#, "has no field value"),
+        (br#"{"value":"canary"}"#, "field value is not a JSON web token"),
+    ] {
+        let problem = service.token(answer).unwrap_err();
+        assert!(problem.contains(expected) && !problem.contains("canary"), "{problem}");
+    }
+    assert!(!format!("{service:?}").contains("canary"));
+}
+
+#[test]
+fn an_assertion_is_asked_for_anew_at_half_of_its_time() {
+    let token = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+    let seconds = Duration::from_secs;
+    assert_eq!(renewal(&token(r#"{"exp":1300}"#), seconds(1000)), Some(seconds(150)));
+    assert_eq!(renewal(&token(r#"{"exp":900}"#), seconds(1000)), Some(SHORTEST_RENEWAL));
+    assert_eq!(renewal(&token("{}"), seconds(1000)), None);
+    assert_eq!(renewal("a.b.c", seconds(1000)), None);
+}

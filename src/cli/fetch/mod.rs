@@ -1,0 +1,338 @@
+//! `keysluice fetch`: secrets for a job of a pipeline, without a Plan to make first.
+//!
+//! References and classes become a Plan, the pipeline's own token the assertion, and
+//! `keysluice-injector once` fetches. What it wrote goes into files, variables of the job, or the
+//! environment of a command.
+
+mod assertion;
+mod error;
+mod http;
+mod injector;
+mod names;
+mod outputs;
+mod private;
+mod values;
+mod wanted;
+
+use super::options::{cloud, variable};
+use super::{FAILED, Failure, NEVER, USAGE, plan};
+use crate::provider_class::{Allowlist, Context, RefreshInterval};
+use crate::settings::Settings;
+use anyhow::{Context as _, anyhow};
+use assertion::{Choice, Source, Surroundings};
+use clap::Args;
+use error::{Cause, FetchError, Kind};
+use injector::{Ended, Run, Signals};
+use keysluice_plan::Plan;
+use outputs::Fetched;
+use private::PrivateDirectory;
+use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use values::{MaskStyle, Target};
+use wanted::{Place, Resolved, Wanted};
+
+/// Fetch secrets in a pipeline.
+///
+/// Exit codes: 0 success, 1 failure at run time, 2 wrong usage, 3 a configuration that can never
+/// work; with --exec those of the command, 126 and 127 as a shell has them.
+#[derive(Debug, Args)]
+pub(super) struct Fetch {
+    /// What to fetch: `kv://VAULT/secrets/NAME`, perhaps with the name of the variable or file
+    /// before it (`DB_PASSWORD=kv://VAULT/secrets/db`). docs/inline.md explains the words behind ?.
+    #[arg(value_name = "REFERENCE")]
+    references: Vec<String>,
+    /// Manifest with SecretProviderClasses, and perhaps the ServiceAccount (repeatable; - reads
+    /// standard input).
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Vault of references that name none (`secrets/NAME`).
+    #[arg(long, env = "KEYSLUICE_VAULT", value_name = "VAULT")]
+    vault: Option<String>,
+    /// Client id of the pipeline's identity, also for classes that name another one [also:
+    /// AZURE_CLIENT_ID].
+    #[arg(long, env = "KEYSLUICE_CLIENT_ID", value_name = "ID")]
+    client_id: Option<String>,
+    /// Tenant of the pipeline's identity, also for classes that name another one [also:
+    /// AZURE_TENANT_ID].
+    #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
+    tenant_id: Option<String>,
+    /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:
+    /// AZURE_ENVIRONMENT].
+    #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
+    cloud: Option<String>,
+    /// Where the token of the pipeline comes from; auto takes the first that is there of GitHub
+    /// Actions, Azure Pipelines, `KEYSLUICE_ID_TOKEN` and `AZURE_FEDERATED_TOKEN_FILE`.
+    #[arg(
+        long,
+        env = "KEYSLUICE_ASSERTION",
+        default_value = "auto",
+        value_name = "auto|github|azure-pipelines|file:PATH|env:NAME"
+    )]
+    assertion: Choice,
+    /// Audience to request of GitHub Actions.
+    #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE,
+        value_name = "AUD")]
+    audience: String,
+    /// Id of the service connection of Azure Pipelines [also:
+    /// AZURESUBSCRIPTION_SERVICE_CONNECTION_ID].
+    #[arg(long, env = "KEYSLUICE_SERVICE_CONNECTION_ID", value_name = "ID")]
+    service_connection_id: Option<String>,
+    /// How long failures that may pass are tried again, as of a federated credential that is not
+    /// known everywhere yet: 30s, 5m.
+    #[arg(long, env = "KEYSLUICE_WAIT", default_value = "30s", value_name = "DURATION")]
+    wait: RefreshInterval,
+    /// Writes each object to a file of its name in this directory: all or none.
+    #[arg(long, env = "KEYSLUICE_OUT", value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Writes NAME=value lines to this file (mode 0600).
+    #[arg(long, env = "KEYSLUICE_DOTENV", value_name = "FILE")]
+    dotenv: Option<PathBuf>,
+    /// Sets variables for the next steps of a job of GitHub Actions.
+    #[arg(long, env = "KEYSLUICE_GITHUB_ENV")]
+    github_env: bool,
+    /// Sets outputs of a step of GitHub Actions.
+    #[arg(long, env = "KEYSLUICE_GITHUB_OUTPUT")]
+    github_output: bool,
+    /// Starts the command behind -- with the variables in its environment.
+    #[arg(long, requires = "command")]
+    exec: bool,
+    /// Program of the injector; without it the one beside this program, else that of the PATH.
+    #[arg(long, env = "KEYSLUICE_INJECTOR", value_name = "FILE")]
+    injector: Option<PathBuf>,
+    /// The command and its arguments, for --exec.
+    #[arg(last = true, requires = "exec", value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Fetch {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        self.perform().map_err(|failure| match failure.error.downcast_ref::<FetchError>() {
+            Some(error) => Failure { code: exit_code(error.kind()), ..failure },
+            None => failure,
+        })
+    }
+
+    fn perform(&self) -> Result<ExitCode, Failure> {
+        let runner_files = self.runner_files()?;
+        let (classes, account) = plan::read(self.files.iter())?;
+        if !self.files.is_empty() && classes.is_empty() {
+            return Err(Failure::usage(anyhow!("no SecretProviderClass in the given files")));
+        }
+        let cloud = cloud(self.cloud.clone())?;
+        let trusted_ca = cloud.trusted_ca.clone();
+        let settings = Settings::new(cloud);
+        let client_id = given(&self.client_id, ["AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"]);
+        let tenant_id = given(&self.tenant_id, ["AZURE_TENANT_ID", "AZURESUBSCRIPTION_TENANT_ID"]);
+        let limits = Allowlist::default();
+        let wanted = Wanted {
+            references: &self.references,
+            vault: self.vault.as_deref(),
+            classes: plan::azure_or_none(&classes)?,
+            context: Context {
+                clouds: &settings.clouds,
+                client_id: client_id.as_deref(),
+                tenant_id: tenant_id.as_deref(),
+                limits: &limits,
+                service_principal: false,
+                split_certificates: false,
+            },
+            account: (account.client_id.as_deref(), account.tenant_id.as_deref()),
+        };
+        let resolved = wanted.resolve()?;
+        for (class, plan) in &resolved.classes {
+            plan::warn(class, plan);
+        }
+        let targets = self.targets();
+        if !targets.is_empty() {
+            let paths = resolved.paths();
+            let paths = paths.iter().map(String::as_str);
+            resolved.names.of(paths, targets.contains(&Target::Runner))?;
+        }
+        self.fetch(&resolved, trusted_ca.as_deref(), &targets, &runner_files)
+    }
+
+    /// The files of the runner that are written; checks which outputs are wanted.
+    fn runner_files(&self) -> Result<Vec<PathBuf>, FetchError> {
+        if self.out.is_none() && self.targets().is_empty() {
+            return Err(Cause::Usage("no output is given").into());
+        }
+        if self.dotenv.is_some() && is_true("GITLAB_CI") {
+            return Err(Cause::DotenvOnGitlab.into());
+        }
+        let env = self.github_env.then_some(("--github-env", "GITHUB_ENV"));
+        let output = self.github_output.then_some(("--github-output", "GITHUB_OUTPUT"));
+        let named = [env, output].into_iter().flatten();
+        named.map(|(option, variable)| outputs::named_by_runner(option, variable)).collect()
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let command = self.exec.then_some(Target::Command);
+        let dotenv = self.dotenv.as_ref().map(|_| Target::Dotenv);
+        let runner = (self.github_env || self.github_output).then_some(Target::Runner);
+        [command, dotenv, runner].into_iter().flatten().collect()
+    }
+
+    fn mask_style(&self) -> Option<MaskStyle> {
+        if self.github_env || self.github_output || is_true("GITHUB_ACTIONS") {
+            Some(MaskStyle::Github)
+        } else {
+            is_true("TF_BUILD").then_some(MaskStyle::AzurePipelines)
+        }
+    }
+
+    fn fetch(
+        &self,
+        resolved: &Resolved<'_>,
+        trusted_ca: Option<&str>,
+        targets: &[Target],
+        runner_files: &[PathBuf],
+    ) -> Result<ExitCode, Failure> {
+        let private = PrivateDirectory::new(|name| std::env::var_os(name))?;
+        let directory = match &self.out {
+            Some(out) => prepare(out)?,
+            None => private.join("out"),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ended = runtime.block_on(async {
+            // From here on a signal ends the run in order: nothing is left behind.
+            let mut signals = Signals::new()?;
+            let ended =
+                self.run_injector(resolved, trusted_ca, (&private, &directory), &mut signals);
+            let ended = ended.await?;
+            if ended != Ended::Done {
+                return Ok(Err(ended));
+            }
+            let handed = self.hand_on(&directory, resolved, targets, runner_files)?;
+            // One that came meanwhile.
+            let late = tokio::time::timeout(Duration::ZERO, signals.next()).await.ok();
+            Ok::<_, Failure>(late.map_or(Ok(handed), |signal| Err(Ended::Signal(signal))))
+        })?;
+        drop(private);
+        match ended {
+            Ok(None) | Err(Ended::Done) => Ok(ExitCode::SUCCESS),
+            Ok(Some(command)) => {
+                let (code, error) = outputs::become_command(command);
+                Err(Failure { code, error: anyhow!("{error}") })
+            }
+            Err(Ended::Failed(code)) => Ok(ExitCode::from(code)),
+            Err(Ended::Signal(signal)) => {
+                let message = format!("ended by signal {}", signal.as_raw());
+                Err(Failure { code: FAILED, error: anyhow!(message) })
+            }
+        }
+    }
+
+    async fn run_injector(
+        &self,
+        resolved: &Resolved<'_>,
+        trusted_ca: Option<&str>,
+        (private, directory): (&PrivateDirectory, &Path),
+        signals: &mut Signals,
+    ) -> Result<Ended, Failure> {
+        let until = injector::deadline(self.wait.duration());
+        let own_token = private.join("token");
+        let plan = |token_file: &Path| -> Result<Plan, FetchError> {
+            let place = Place {
+                directory: &directory.display().to_string(),
+                token_file: &token_file.display().to_string(),
+                is_for_others: self.out.is_some(),
+            };
+            resolved.plan(place, self.wait.duration())
+        };
+        let mut made = plan(&own_token)?;
+        let source = wanted::is_federated(&made).then(|| self.source()).transpose()?;
+        if let Some(Source::File(path)) = &source {
+            made = plan(&std::path::absolute(path).unwrap_or_else(|_| path.clone()))?;
+        }
+        if let Some(source) = &source {
+            eprintln!("assertion: {}", source.describe());
+        }
+        let client = match &source {
+            Some(Source::Service(_)) => Some(http::Client::new(trusted_ca)?),
+            _ => None,
+        };
+        let plan_file = private.join("plan.json");
+        private::replace(&plan_file, &serde_json::to_vec(&made)?)?;
+        let run = Run {
+            program: injector::program(self.injector.as_deref()),
+            plan: &plan_file,
+            token_file: &own_token,
+            termination_log: &private.join("termination-log"),
+            source: source.as_ref(),
+            client: client.as_ref(),
+            until,
+        };
+        Ok(run.run(signals).await?)
+    }
+
+    fn source(&self) -> Result<Source, FetchError> {
+        let around = Surroundings {
+            variable: &variable,
+            audience: &self.audience,
+            service_connection: self.service_connection_id.as_deref(),
+        };
+        Source::choose(&self.assertion, &around)
+    }
+
+    /// Masks first; then whatever is wanted. Gives the command that is to be started.
+    fn hand_on(
+        &self,
+        directory: &Path,
+        resolved: &Resolved<'_>,
+        targets: &[Target],
+        runner_files: &[PathBuf],
+    ) -> Result<Option<std::process::Command>, FetchError> {
+        let style = self.mask_style();
+        if style.is_none() && targets.is_empty() {
+            return Ok(None);
+        }
+        let files: Vec<Fetched> = outputs::read(directory)?;
+        if let Some(style) = style {
+            outputs::mask(&files, style)?;
+        }
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        let variables = outputs::variables(files, &resolved.names, targets)?;
+        if let Some(path) = &self.dotenv {
+            outputs::dotenv(path, &variables)?;
+        }
+        for path in runner_files {
+            outputs::runner_file(path, &variables)?;
+        }
+        Ok(self.exec.then(|| outputs::command(&self.command, &variables)))
+    }
+}
+
+fn exit_code(kind: Kind) -> u8 {
+    match kind {
+        Kind::Usage => USAGE,
+        Kind::Never => NEVER,
+        Kind::Failed => FAILED,
+    }
+}
+
+/// The option, else the first of the variables that is set.
+fn given(option: &Option<String>, names: [&str; 2]) -> Option<String> {
+    let option = option.clone().filter(|value| !value.trim().is_empty());
+    option.or_else(|| names.into_iter().find_map(variable)).map(|value| value.trim().to_owned())
+}
+
+fn is_true(name: &str) -> bool {
+    variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// The absolute path of the output directory. A new one is for this user alone.
+fn prepare(out: &Path) -> Result<PathBuf, Failure> {
+    let at = |error| FetchError::from(Cause::Output { path: out.to_owned(), error });
+    let path = std::path::absolute(out).map_err(at)?;
+    if !path.is_dir() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at)?;
+    }
+    let text = path.to_str().context("the path of --out is not UTF-8").map_err(Failure::usage)?;
+    // The Plan takes no `..`, and no link is to be followed later.
+    Ok(std::fs::canonicalize(text).map_err(at)?)
+}
