@@ -136,7 +136,7 @@ impl Fetch {
                 client_id: client_id.as_deref(),
                 tenant_id: tenant_id.as_deref(),
                 limits: &limits,
-                service_principal: false,
+                service_principal: None,
                 split_certificates: false,
             },
             account: (account.client_id.as_deref(), account.tenant_id.as_deref()),
