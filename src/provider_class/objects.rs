@@ -111,12 +111,11 @@ pub(super) fn path_set<'a>(
         if entry.max(other) >= files.len() {
             // The template is the later one, unless a certificate or key takes its path.
             let (template, file) = (entry.max(other) - files.len(), entry.min(other));
-            let other = match files.get(file) {
-                Some(file) => format!("{} of objects[{}]", file.path, file.index),
-                None => {
-                    let index = file - files.len();
-                    format!("{} of templates[{index}]", templates[index].path)
-                }
+            let other = if let Some(file) = files.get(file) {
+                format!("{} of objects[{}]", file.path, file.index)
+            } else {
+                let index = file - files.len();
+                format!("{} of templates[{index}]", templates[index].path)
             };
             let path = templates[template].path.to_string();
             let source = TemplateCause::Collision { path, other };

@@ -259,8 +259,10 @@ fn reloaders_annotations_for_the_driver_are_named_with_what_takes_their_place() 
         ("true", "http://127.0.0.1:80/".into(), false),
     ] {
         let mut template = pod.clone();
-        template["metadata"]["annotations"] =
-            serde_json::json!({"keysluice.dev/on-change": on_change});
+        if on_change.is_string() {
+            template["metadata"]["annotations"] =
+                serde_json::json!({"keysluice.dev/on-change": on_change});
+        }
         let namespace = &pod["metadata"]["namespace"];
         let deployment = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "app", "namespace": namespace,

@@ -189,8 +189,10 @@ impl Filter {
                     }
                 }
             }
-            Self::Xml if !xml(text, &mut out)? => return Err(refuse(OF_XML)),
-            Self::Xml => {}
+            Self::Xml => {
+                let is_xml = xml(text, &mut out)?;
+                is_xml.then_some(()).ok_or_else(|| refuse(OF_XML))?;
+            }
         }
         Ok(out)
     }
