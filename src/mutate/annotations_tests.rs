@@ -58,6 +58,8 @@ fn example(key: &str) -> &'static str {
         "template.NAME" => "{{ files.db }}",
         "env-from-wins" => "AZURE_CLIENT_ID",
         "gate" => "none",
+        "managed-identities" => "11111111-1111-1111-1111-111111111111",
+        "managed-identity-endpoint" => "9000",
         "mode" => "init",
         "mount-path" => "/etc/app",
         "on-change" => "restart@app",
