@@ -59,6 +59,8 @@ fn example(key: &str) -> &'static str {
         "env-from-wins" => "AZURE_CLIENT_ID",
         "gate" => "none",
         "https-proxy" => "http://proxy.test:3128",
+        "managed-identities" => "11111111-1111-1111-1111-111111111111",
+        "managed-identity-endpoint" => "9000",
         "mode" => "init",
         "mount-path" => "/etc/app",
         "no-proxy" => "10.0.0.0/8",

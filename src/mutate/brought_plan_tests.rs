@@ -187,3 +187,25 @@ fn the_name_alone_decides_in_whatever_list_and_for_pods_with_a_volume_alone() {
         "another container of the pod has the same name",
     );
 }
+
+#[test]
+fn an_endpoint_of_a_plan_has_the_operators_authority_and_a_network_of_the_pods_own() {
+    let with = |authority: &str, tenant: &str| {
+        let identity = json!({"credential": {"kind": "federated", "clientId": "c",
+            "tenantId": tenant, "tokenFile": "/t", "authority": authority}});
+        changed(&settings(), |plan| {
+            plan["managedIdentity"] = json!({"port": 8000, "header": "0".repeat(32),
+                "identities": [identity]});
+        })
+    };
+    let good = with("https://login.microsoftonline.com/", "t");
+    assert_eq!(verdict(&good, &settings()), Ok(()));
+    refused(&with("https://login.evil.example/", "t"), "the authority \"https://login.evil");
+    let mut limited = settings();
+    limited.limits.tenants = vec!["cluster-tenant".to_owned()];
+    let error = verdict(&good, &limited).unwrap_err();
+    assert!(error.starts_with("KS225 ") && error.contains("the tenant \"t\""), "{error}");
+    let mut on_node = good;
+    on_node["spec"]["hostNetwork"] = json!(true);
+    refused(&on_node, "with spec.hostNetwork its managed-identity endpoint");
+}

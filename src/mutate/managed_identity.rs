@@ -201,12 +201,11 @@ fn identities(
         }
     }
     for MappedIdentity { client_id, object_ids, resource_ids } in &annotations.managed_identities {
-        let index = match find(&identities, client_id) {
-            Some(index) => index,
-            None => {
-                identities.push(of(client_id, tenant)?);
-                identities.len() - 1
-            }
+        let index = if let Some(index) = find(&identities, client_id) {
+            index
+        } else {
+            identities.push(of(client_id, tenant)?);
+            identities.len() - 1
         };
         identities[index].object_ids.clone_from(object_ids);
         identities[index].resource_ids.clone_from(resource_ids);

@@ -85,7 +85,9 @@ coded! {
             tenant: String,
         },
         /// More than a pod needs.
-        #[error("the managed-identity endpoint has more than {MOST_ENDPOINT_IDENTITIES} identities")]
+        #[error(
+            "the managed-identity endpoint has more than {MOST_ENDPOINT_IDENTITIES} identities"
+        )]
         [KS276] TooMany,
         /// One name of two identities.
         #[error(

@@ -1,5 +1,5 @@
 use crate::mutate::testing::{
-    CLIENT, account, csi_volume, facts, labelled, plan_of, pod_with_volume, run, run_with, settings,
+    CLIENT, account, facts, labelled, plan_of, pod_with_volume, run, run_with, settings,
 };
 use crate::provider_class::Allowlist;
 use keysluice_plan::Credential;
@@ -173,7 +173,6 @@ fn the_endpoint_stands_beside_files_and_not_beside_a_sidecar_that_ends() {
     assert!(error.starts_with("KS277 "), "{error}");
     let kept = annotated(pod, &[("keysluice.dev/mode", "sidecar")]);
     run_with(&kept, &settings(), &facts).unwrap();
-    let _ = csi_volume("a", "b");
 }
 
 #[test]

@@ -55,10 +55,8 @@ impl fmt::Debug for ManagedIdentityEndpoint {
 impl EndpointIdentity {
     /// The client id; `None` where the credential is not a federated one.
     pub fn client_id(&self) -> Option<&str> {
-        match &self.credential {
-            Credential::Federated { client_id, .. } => Some(client_id),
-            _ => None,
-        }
+        let Credential::Federated { client_id, .. } = &self.credential else { return None };
+        Some(client_id)
     }
 }
 

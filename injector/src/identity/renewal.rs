@@ -57,7 +57,11 @@ impl Renewal {
         let pause = RENEWAL_PAUSE.min(lifetime.expires_in / 2);
         let renew_in = self.jitter.spread(lifetime.renew_in()).max(pause).min(lifetime.latest());
         let (renew_at, expires_at) = (now + renew_in, now + lifetime.expires_in);
-        let token = Arc::new(token.with_times(Times { granted_at: now, renew_at, expires_at }));
+        let token = Arc::new(token.with_times(Times {
+            granted: now,
+            renewal: renew_at,
+            expiry: expires_at,
+        }));
         self.failure = None;
         self.cached = Some(CachedToken { token: Arc::clone(&token), renew_at, expires_at });
         token

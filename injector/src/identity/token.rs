@@ -19,10 +19,10 @@ pub struct AccessToken {
 /// Of a token, since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Times {
-    pub(crate) granted_at: Duration,
+    pub(crate) granted: Duration,
     /// When another one is requested.
-    pub(crate) renew_at: Duration,
-    pub(crate) expires_at: Duration,
+    pub(crate) renewal: Duration,
+    pub(crate) expiry: Duration,
 }
 
 impl AccessToken {

@@ -36,7 +36,7 @@ pub(super) struct Moment {
 
 /// Fields of both protocols: those of App Service are strings too.
 #[derive(Serialize)]
-struct Token<'a> {
+struct TokenBody<'a> {
     access_token: &'a str,
     client_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,12 +73,12 @@ impl Answer {
         token: &AccessToken,
         now: Moment,
     ) -> Self {
-        let Times { granted_at, expires_at, .. } = token.times();
-        let rest = expires_at.saturating_sub(now.since_boot).as_secs();
-        let age = now.since_boot.saturating_sub(granted_at).as_secs();
+        let Times { granted, expiry, .. } = token.times();
+        let rest = expiry.saturating_sub(now.since_boot).as_secs();
+        let age = now.since_boot.saturating_sub(granted).as_secs();
         let expires_in = rest.to_string();
         let is_imds = protocol == Protocol::Imds;
-        let body = Token {
+        let body = TokenBody {
             access_token: token.expose(),
             client_id,
             expires_in: is_imds.then_some(&*expires_in),
@@ -190,16 +190,12 @@ impl Answer {
         retry_after: Option<Duration>,
     ) -> Self {
         let length = 2 * text.len() + 128;
-        match protocol {
-            Some(Protocol::AppService) => {
-                let body = AppServiceError { status_code: status, message: text };
-                Self::new(status, retry_after, length, &body)
-            }
-            _ => {
-                let body = ImdsError { error, error_description: text };
-                Self::new(status, retry_after, length, &body)
-            }
+        if protocol == Some(Protocol::AppService) {
+            let body = AppServiceError { status_code: status, message: text };
+            return Self::new(status, retry_after, length, &body);
         }
+        let body = ImdsError { error, error_description: text };
+        Self::new(status, retry_after, length, &body)
     }
 
     fn new(

@@ -12,7 +12,7 @@ fn parts(answer: Answer, closes: bool) -> (String, Value) {
 
 fn token() -> AccessToken {
     let at = Duration::from_secs;
-    let times = Times { granted_at: at(100), renew_at: at(3000), expires_at: at(3700) };
+    let times = Times { granted: at(100), renewal: at(3000), expiry: at(3700) };
     AccessToken::new("the-token".to_owned()).with_times(times)
 }
 

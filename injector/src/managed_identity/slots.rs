@@ -99,7 +99,7 @@ impl Slots {
         match result {
             Ok(token) => {
                 // While its renewal fails, the old token comes again.
-                slot.renew_at = token.times().renew_at.max(now + RENEWAL_PAUSE);
+                slot.renew_at = token.times().renewal.max(now + RENEWAL_PAUSE);
                 slot.token = Some(Arc::clone(token));
                 slot.failure = None;
                 false
@@ -131,7 +131,7 @@ impl Slots {
 
 impl Slot {
     fn step(&mut self, now: Time) -> Step {
-        let lives = |token: &&Arc<AccessToken>| now + SHORTEST_LIFE < token.times().expires_at;
+        let lives = |token: &&Arc<AccessToken>| now + SHORTEST_LIFE < token.times().expiry;
         if let Some(token) = self.token.as_ref().filter(lives) {
             let token = Arc::clone(token);
             if now < self.renew_at || self.is_renewing {

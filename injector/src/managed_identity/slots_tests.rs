@@ -13,8 +13,9 @@ fn at(seconds: u64) -> Time {
 
 /// Of 3600 s, renewed after 3300.
 fn token(granted: u64) -> Arc<AccessToken> {
-    let (granted_at, renew_at, expires_at) = (at(granted), at(granted + 3300), at(granted + 3600));
-    let times = Times { granted_at, renew_at, expires_at };
+    let (renewal, expiry) = (at(granted + 3300), at(granted + 3600));
+    let granted = at(granted);
+    let times = Times { granted, renewal, expiry };
     Arc::new(AccessToken::new("canary".to_owned()).with_times(times))
 }
 

@@ -27,8 +27,8 @@ fn a_pod_without_secrets_is_ready_at_once_and_gets_tokens_by_both_protocols() {
     assert!((now + 600..now + 90_000).contains(&expires_on), "{expires_on}");
     let second = endpoint.imds(&format!("{VAULT}&client_id={CLIENT}"));
     assert_eq!(second.body["access_token"], first.body["access_token"]);
-    let expires_in: u64 = second.body["expires_in"].as_str().unwrap().parse().unwrap();
-    assert!(expires_in.abs_diff(expires_on - now) < 30, "{second:?}");
+    let rest: u64 = second.body["expires_in"].as_str().unwrap().parse().unwrap();
+    assert!(rest.abs_diff(expires_on - now) < 30, "{second:?}");
     for name in
         [format!("object_id={}", OBJECT_ID.to_uppercase()), format!("mi_res_id={RESOURCE_ID}")]
     {

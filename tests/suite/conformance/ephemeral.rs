@@ -27,6 +27,19 @@ fn new_ephemeral_containers_get_the_identity_also_the_second_time() {
 }
 
 #[test]
+fn new_ephemeral_containers_find_the_managed_identity_endpoint_of_the_pod() {
+    let key = "azure.workload.identity/inject-proxy-sidecar";
+    let running = Reviewer::new().allowed(&annotated(labelled(app()), key, "true"));
+    let mut debugged = running.clone();
+    debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
+    let debugged = Reviewer::new().ephemeral(&debugged, &running);
+    let (debugger, app) =
+        (&debugged["spec"]["ephemeralContainers"][0], &running["spec"]["containers"][0]);
+    assert!(env_names(debugger).contains(&"IDENTITY_HEADER"));
+    assert_eq!(debugger["env"], app["env"]);
+}
+
+#[test]
 fn ephemeral_containers_of_a_pod_without_a_token_are_left_alone() {
     let running = labelled(app());
     let mut debugged = running.clone();

@@ -1,5 +1,5 @@
-//! The guard of the sidecar and the managed-identity endpoint: what the webhook makes passes, and on
-//! the node's network nothing does.
+//! The guard of the sidecar and the managed-identity endpoint: what the webhook makes passes, and
+//! on the node's network nothing does.
 
 use super::pods::{asking, explained, pod, with};
 use super::sidecar_guard::{guarded, of_sidecar};
