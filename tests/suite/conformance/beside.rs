@@ -96,7 +96,9 @@ fn token_file_of_plan(sidecar: &Value) -> String {
     let text = sidecar["env"][0]["value"].as_str().unwrap().replace("$$", "$");
     match &Plan::from_json(&text).unwrap().identities[0].credential {
         Credential::Federated { token_file, .. } => token_file.clone(),
-        Credential::ManagedIdentity { .. } => panic!("no token"),
+        Credential::ManagedIdentity { .. } | Credential::ServicePrincipal { .. } => {
+            panic!("no token")
+        }
     }
 }
 
