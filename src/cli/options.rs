@@ -62,8 +62,8 @@ pub(super) struct Options {
     /// CPU limit of the sidecar (a ResourceQuota may require one); none by default.
     #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
     injector_cpu_limit: Option<String>,
-    /// Proxy that the sidecar uses for Entra and the vaults, unless the pod sets one:
-    /// http://proxy.example:3128.
+    /// URL of the HTTP proxy that the sidecar uses for Entra and the vaults, unless the pod sets
+    /// one.
     #[arg(
         long,
         env = "KEYSLUICE_INJECTOR_HTTPS_PROXY",
@@ -71,8 +71,8 @@ pub(super) struct Options {
         value_name = "URL"
     )]
     injector_https_proxy: Option<String>,
-    /// Hosts that the sidecar asks without the proxy, as Go reads NO_PROXY: names, *.domain,
-    /// host:port, addresses, CIDR.
+    /// Hosts that the sidecar asks without the proxy, as Go reads them: names, *.domain, host:port,
+    /// addresses, CIDR.
     #[arg(long, env = "KEYSLUICE_INJECTOR_NO_PROXY", value_name = "LIST")]
     injector_no_proxy: Option<String>,
     /// Secrets Store CSI volumes: served by the sidecar (replace), left to the CSI driver (leave),

@@ -234,3 +234,28 @@ fn the_etag_changes_with_a_class_and_with_the_authorities() {
         assert_ne!(first, etag(&with_class(fact).classes, "PEM"));
     }
 }
+
+#[test]
+fn a_running_pod_gets_no_other_credentials_than_its_sidecar_has() {
+    let class_of = |client_id: &str| {
+        let mut parameters = secrets_of(&["db"]);
+        parameters["clientID"] = json!(client_id);
+        with_class(class("kv", &parameters))
+    };
+    let mut pod = pod_with_volume();
+    pod["spec"]["volumes"][0]["csi"]["nodePublishSecretRef"] = json!({"name": "creds"});
+    let (_, federated) = admitted(&pod, &class_of("8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"));
+    let update = asked(&federated, &live(), &class_of(""));
+    let problem = &update.problems[0].message;
+    let expected =
+        "KS514 its credentials are in Secret \"creds\", which the pod's sidecar does not";
+    assert!(problem.starts_with(expected) && update.volumes.is_empty(), "{problem}");
+
+    let (_, principal) = admitted(&pod, &class_of(""));
+    let mut class_with_more = secrets_of(&["db", "api"]);
+    class_with_more["clientID"] = json!("");
+    let update = asked(&principal, &live(), &with_class(class("kv", &class_with_more)));
+    assert!(update.problems.is_empty(), "{:?}", update.problems);
+    assert_eq!(update.identities, principal.identities);
+    assert_eq!(update.volumes[0].files.len(), 2);
+}

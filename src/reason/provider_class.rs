@@ -209,7 +209,8 @@ reasons! { PROVIDER_CLASS:
          without one";
     KS163
         "the Secret with the credentials of the service principal cannot exist"
-        "set nodePublishSecretRef.name of the volume to the name of a Secret in the pod's namespace";
+        "set nodePublishSecretRef.name of the volume to the name of a Secret in the pod's \
+         namespace";
     KS164
         "usePodIdentity is read as workload identity"
         "remove usePodIdentity from the class when no pod with AAD Pod Identity uses it any more";

@@ -37,7 +37,7 @@ pub(crate) fn is_proxy(text: &str) -> bool {
             if address.parse::<std::net::Ipv6Addr>().is_err() {
                 return false;
             }
-            ("v6", port.strip_prefix(':').or(port.is_empty().then_some("443")))
+            ("v6", if port.is_empty() { Some("443") } else { port.strip_prefix(':') })
         }
         None => match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),

@@ -67,7 +67,7 @@ reasons! { INJECTOR:
     KS306
         "the application or identity is unknown or disabled in the tenant"
         "check the client id and the tenant id (annotations azure.workload.identity/client-id and \
-         tenant-id, or clientID and tenantId of the class; clientid of a service principal's Secret)";
+         tenant-id; clientID and tenantId of the class; clientid of a service principal's Secret)";
     KS307
         "the tenant does not exist in this cloud"
         "check the tenant id, and check that the authority belongs to the tenant's cloud";
@@ -186,8 +186,8 @@ reasons! { INJECTOR:
          list; with access policies add the permission List";
     KS417
         "the proxy cannot be reached, or breaks the connection"
-        "check the proxy's address (keysluice.dev/https-proxy, or injector.httpsProxy of the chart) \
-         and egress to it; hosts that need no proxy belong into keysluice.dev/no-proxy";
+        "check the proxy's address (keysluice.dev/https-proxy, or injector.httpsProxy of the \
+         chart) and egress to it; hosts that need no proxy belong into keysluice.dev/no-proxy";
     KS418
         "the proxy refuses to connect"
         "let the proxy connect to the host in the message, port 443; 407 asks for a user and \
@@ -244,8 +244,8 @@ reasons! { INJECTOR:
          (or clientcertificate, PEM of certificate and key); the sidecar reads it again by itself";
     KS435
         "the service principal's certificate cannot sign"
-        "put one RSA certificate and its unencrypted private key into the Secret as PEM; of PKCS#12: \
-         openssl pkcs12 -in FILE -nodes";
+        "put one RSA certificate and its unencrypted private key into the Secret as PEM; from \
+         PKCS#12: openssl pkcs12 -in FILE -nodes";
     KS436
         "Entra does not know the client secret"
         "put the secret's value (not its id) into clientsecret of the Secret, and check that it is \
@@ -264,7 +264,7 @@ reasons! { INJECTOR:
     KS440
         "the pod cannot reach the managed-identity endpoint"
         "let the pod connect to 169.254.169.254, port 80: check network policies, a mesh, and the \
-         node's own restriction (AKS: --enable-imds-restriction); workload identity does not need it";
+         node's own restriction (AKS: --enable-imds-restriction); workload identity does without";
     KS501
         "the volume is full"
         "in a pod: raise the volume's sizeLimit (keysluice.dev/size-limit), which holds two \

@@ -1,5 +1,7 @@
 //! The token request to Entra (OAuth 2.0 client credentials), with a JWT assertion or a secret.
 
+#![allow(clippy::disallowed_methods, reason = "this room dates the client's own assertions")]
+
 use super::answer::{Refused, receive};
 use super::assertion::Assertion;
 use super::assertion_source::AssertionSource;
