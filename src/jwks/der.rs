@@ -42,7 +42,7 @@ impl<'d> Reader<'d> {
                 let count = long - 0x80;
                 let bytes = rest.get(..count).filter(|_| (1..=4).contains(&count))?;
                 rest = &rest[count..];
-                bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
+                bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte))
             }
         };
         let content = rest.get(..length).filter(|_| *found == tag)?;

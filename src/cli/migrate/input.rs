@@ -120,10 +120,8 @@ impl Input {
             if part.value.is_null() {
                 continue;
             }
-            let origin = match several {
-                true => format!("{shown}, document {}", index + 1),
-                false => shown.to_owned(),
-            };
+            let origin =
+                if several { format!("{shown}, document {}", index + 1) } else { shown.to_owned() };
             if !part.value["kind"].is_string() {
                 if !is_neighbour {
                     let problem = "not a Kubernetes object (a mapping with kind)";

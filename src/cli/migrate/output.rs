@@ -68,7 +68,7 @@ fn text(file: &File, migration: &Migration) -> Result<String, (String, String)> 
         let old = &file.text[part.range.clone()];
         match secrets[..] {
             [] => {
-                let new = edited(&part.origin, old, &part.value, &wanted);
+                let new = edited(old, &part.value, &wanted);
                 out += &new.map_err(|error| (part.origin.clone(), error.to_string()))?;
             }
             [""] => {
@@ -99,6 +99,9 @@ fn tell_changes(file: &File, migration: &mut Migration) {
         let object = &migration.objects[index];
         let (mut changes, owner) = (Vec::new(), object.owner());
         differences(&object.value, &object.wanted, "", &mut changes);
+        if !changes.is_empty() {
+            migration.report.retract(&owner);
+        }
         for change in changes {
             migration.report.add(Section::ByHand, &owner, change);
         }
