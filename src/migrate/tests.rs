@@ -83,7 +83,10 @@ fn containers_that_want_different_values_of_a_variable_stay() {
             "object": {"name": name, "type": "secret"}}}),
         )
     };
-    let container = |name: &str, secret: &str| json!({"name": name, "env": [{"name": "KEY", "value": format!("{secret}@azurekeyvault")}]});
+    let container = |name: &str, secret: &str| {
+        let value = format!("{secret}@azurekeyvault");
+        json!({"name": name, "env": [{"name": "KEY", "value": value}]})
+    };
     let containers = json!({"containers": [container("a", "x"), container("b", "y")]});
     let of = |spec: &Value| vec![secret("x"), secret("y"), pod("p", spec, &json!({}), &json!({}))];
     let (migration, report) = migrated(of(&containers));
