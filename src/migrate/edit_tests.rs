@@ -123,6 +123,15 @@ fn a_pod_template_is_edited_in_several_places() {
 }
 
 #[test]
+fn an_item_of_a_list_of_objects_is_edited() {
+    let text = "kind: List\nitems:\n- kind: A\n  metadata: {name: a}\n- kind: B\n  metadata:\n    \
+        name: b\n";
+    let expected = "kind: List\nitems:\n- kind: A\n  metadata: {name: a}\n- kind: B\n  \
+        metadata:\n    name: b\n    labels:\n      use: \"true\"\n";
+    assert_eq!(edit(text, |object| label(&mut object["items"][1])), expected);
+}
+
+#[test]
 fn a_value_is_replaced_in_place() {
     let text = "a: {b: 'true'} # c\nd: \"x\"\n";
     let change = |object: &mut Value| {

@@ -127,6 +127,11 @@ fn differences(old: &Value, wanted: &Value, path: &str, found: &mut Vec<String>)
                 differences(&Value::Null, value, &below(key), found);
             }
         }
+        (Value::Array(old), Value::Array(wanted)) if old.len() == wanted.len() => {
+            for (index, (old, wanted)) in old.iter().zip(wanted).enumerate() {
+                differences(old, wanted, &format!("{path}[{index}]"), found);
+            }
+        }
         (Value::Array(old), Value::Array(wanted)) => {
             for (index, item) in old.iter().enumerate() {
                 let name = item["name"].as_str().unwrap_or_default();
@@ -155,7 +160,8 @@ pub(super) fn additions(migration: &Migration) -> Option<(String, String)> {
 pub(super) fn backup(input: &Input) -> Option<(String, String)> {
     let classes = input.objects.iter().map(|(document, _)| &document.value);
     let classes = classes.filter(|value| value["kind"] == "SecretProviderClass");
-    let text: String = classes.map(|class| format!("---\n{}", yaml::write(class))).collect();
+    let documents: Vec<String> = classes.map(yaml::write).collect();
+    let text = documents.iter().fold(String::new(), |text, class| text + "---\n" + class);
     (!text.is_empty()).then(|| ("backup/secretproviderclasses.yaml".to_owned(), text))
 }
 

@@ -147,7 +147,7 @@ fn what_cannot_be_edited_is_told_and_not_written() {
 }
 
 #[test]
-fn five_hundred_manifests_take_seconds_also_without_optimisation() {
+fn five_hundred_manifests_are_migrated_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let load = std::fs::read_to_string(data().join("migrate/csi/in/load.yaml")).unwrap();
     let classes = std::fs::read_to_string(data().join("migrate/csi/in/classes.yaml")).unwrap();
@@ -158,9 +158,10 @@ fn five_hundred_manifests_take_seconds_also_without_optimisation() {
     }
     let begun = Instant::now();
     let (code, out, error) = keysluice(&["migrate", "-f", directory.path().to_str().unwrap()]);
+    // Without optimisation it takes 2 s of the processor; the machine may be busy.
     let took = begun.elapsed();
     assert_eq!((code, out.matches("csi-volumes: replace").count()), (0, 500), "{error}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(120), "{took:?}");
 }
 
 #[test]
