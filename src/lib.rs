@@ -22,7 +22,7 @@
 //!   [`admin`] is the plain listener.
 //! - [`rights`] turns workloads and classes into the Roles with which pods write their Secrets.
 //! - [`azure`] turns Plans into the identities and role assignments of the Azure side; [`jwks`]
-//!   turns keys into a key set.
+//!   turns keys into a key set; [`migrate`] turns manifests of other injectors into ours.
 //! - [`cli`] wires it: `serve`, `explain`, `plan`, `rbac`, `why`. [`reason`] holds every code a
 //!   user can meet.
 

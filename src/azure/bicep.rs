@@ -2,7 +2,7 @@
 
 use super::names::{described, label, of_account, of_grant, subject, symbol};
 use super::{Grant, Key, Scope, Side, Target};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 const HEAD: &str = "\
@@ -87,35 +87,40 @@ pub(super) fn print(side: &Side, target: &Target) -> String {
             let kind = format!("{IDENTITIES}/federatedIdentityCredentials@2023-01-31");
             resource(&mut out, &credential, &kind, false, &fields);
         }
-        for grant in &identity.grants {
-            let (scope, role) = (scope(grant), grant.role());
-            resource(
-                &mut out,
-                &symbol(&of_grant(key, grant)),
-                "Microsoft.Authorization/roleAssignments@2022-04-01",
-                false,
-                &[
-                    ("scope", scope.clone()),
-                    ("name", format!("guid({scope}.id, {of_identity}.id, '{}')", role.id)),
-                    (
-                        "properties",
-                        format!(
-                            "{{\n    // {}\n    roleDefinitionId: \
-                             subscriptionResourceId('Microsoft.Authorization/roleDefinitions', \
-                             '{}')\n    principalId: {of_identity}.properties.principalId\n    \
-                             principalType: 'ServicePrincipal'\n  }}",
-                            role.name, role.id
-                        ),
-                    ),
-                ],
-            );
-        }
+        assignments(&mut out, key, &of_identity, &identity.grants);
         if matches!(key, Key::New(_)) {
             let value = format!("{of_identity}.properties.clientId");
             let _ = writeln!(out, "\noutput {of_identity}_client_id string = {value}");
         }
     }
     out
+}
+
+/// The roles of one identity.
+fn assignments(out: &mut String, key: &Key, of_identity: &str, grants: &BTreeSet<Grant>) {
+    for grant in grants {
+        let (scope, role) = (scope(grant), grant.role());
+        resource(
+            out,
+            &symbol(&of_grant(key, grant)),
+            "Microsoft.Authorization/roleAssignments@2022-04-01",
+            false,
+            &[
+                ("scope", scope.clone()),
+                ("name", format!("guid({scope}.id, {of_identity}.id, '{}')", role.id)),
+                (
+                    "properties",
+                    format!(
+                        "{{\n    // {}\n    roleDefinitionId: \
+                         subscriptionResourceId('Microsoft.Authorization/roleDefinitions', \
+                         '{}')\n    principalId: {of_identity}.properties.principalId\n    \
+                         principalType: 'ServicePrincipal'\n  }}",
+                        role.name, role.id
+                    ),
+                ),
+            ],
+        );
+    }
 }
 
 fn resource(out: &mut String, name: &str, kind: &str, exists: bool, fields: &[(&str, String)]) {

@@ -277,7 +277,9 @@ impl Side {
                 ));
             }
         }
-        warnings.into_iter().for_each(|warning| self.warn(warning));
+        for warning in warnings {
+            self.warn(warning);
+        }
     }
 
     fn warn(&mut self, warning: String) {

@@ -12,7 +12,7 @@ pub(super) fn print(side: &Side, target: &Target) -> String {
     for (key, identity) in &side.identities {
         let _ = writeln!(out, "\n# {}", described(key));
         let found = match (key, target.kind) {
-            (_, IdentityKind::Managed) => managed(&mut out, key, target),
+            (_, IdentityKind::Managed) => managed(&mut out, key),
             (_, IdentityKind::Application) => application(&mut out, key),
         };
         credentials(&mut out, key, identity, target, &found);
@@ -90,7 +90,7 @@ fn head(out: &mut String, side: &Side, target: &Target) {
     }
 }
 
-fn managed(out: &mut String, key: &Key, _target: &Target) -> Found {
+fn managed(out: &mut String, key: &Key) -> Found {
     let label = label(key);
     let (head, fields, place) = match key {
         Key::New(place) => (

@@ -4,7 +4,7 @@ use serde_json::json;
 const ID: &str = "11111111-1111-1111-1111-111111111111";
 
 /// A Plan with one identity and these files (vault, type, name) or selections (vault).
-fn plan(credential: serde_json::Value, files: &[(&str, &str, &str)], selections: &[&str]) -> Plan {
+fn plan(credential: &serde_json::Value, files: &[(&str, &str, &str)], selections: &[&str]) -> Plan {
     let file = |(vault, kind, name): &(&str, &str, &str)| {
         json!({"path": format!("{vault}-{name}"), "mode": "0644", "identity": "i",
             "vault": format!("https://{vault}.vault.azure.net/"), "type": kind, "name": name})
@@ -40,7 +40,7 @@ fn target(kind: IdentityKind) -> Target {
 fn a_selection_takes_the_whole_vault_and_includes_its_secrets() {
     let files =
         [("a", "secret", "x"), ("a", "key", "x"), ("b", "secret", "X"), ("b", "secret", "x")];
-    let side = Side::of(&[usage("web", plan(federated(ID), &files, &["a"]))], &StandIns::new());
+    let side = Side::of(&[usage("web", plan(&federated(ID), &files, &["a"]))], &StandIns::new());
     let text = side.print(Form::Az, &target(IdentityKind::Managed)).unwrap();
     let scopes: Vec<_> =
         text.lines().filter_map(|line| line.split("--scope ").nth(1)?.split(' ').next()).collect();
@@ -53,7 +53,7 @@ fn a_selection_takes_the_whole_vault_and_includes_its_secrets() {
 fn twenty_credentials_of_one_identity_are_a_warning() {
     let of = |count: usize| {
         let usages: Vec<_> = (0..count)
-            .map(|i| usage(&format!("sa-{i}"), plan(federated(ID), &[("a", "secret", "x")], &[])))
+            .map(|i| usage(&format!("sa-{i}"), plan(&federated(ID), &[("a", "secret", "x")], &[])))
             .collect();
         Side::of(&usages, &StandIns::new()).warnings
     };
@@ -69,7 +69,7 @@ fn the_identity_of_a_node_gets_roles_and_no_credential() {
         if let Some(id) = id {
             node["clientId"] = json!(id);
         }
-        Side::of(&[usage("web", plan(node, &[("a", "secret", "x")], &[]))], &StandIns::new())
+        Side::of(&[usage("web", plan(&node, &[("a", "secret", "x")], &[]))], &StandIns::new())
     };
     let text = node(Some(ID)).print(Form::Az, &target(IdentityKind::Managed)).unwrap();
     assert!(text.contains("az role assignment create") && !text.contains("federated-credential"));
@@ -79,7 +79,7 @@ fn the_identity_of_a_node_gets_roles_and_no_credential() {
 
 #[test]
 fn a_client_id_that_is_not_a_guid_is_refused() {
-    let usages = [usage("web", plan(federated("a; rm -rf /"), &[("a", "secret", "x")], &[]))];
+    let usages = [usage("web", plan(&federated("a; rm -rf /"), &[("a", "secret", "x")], &[]))];
     let side = Side::of(&usages, &StandIns::new());
     let expected = "KS760 ServiceAccount shop/web: client id \"a; rm -rf /\" is not a GUID; hint: ";
     assert!(side.is_empty() && side.faults[0].to_string().starts_with(expected));
@@ -88,7 +88,7 @@ fn a_client_id_that_is_not_a_guid_is_refused() {
 #[test]
 fn an_identity_to_be_created_is_told_from_one_that_exists() {
     let stand_ins = StandIns::from([(stand_in(7), ("shop".to_owned(), "web".to_owned()))]);
-    let usages = [usage("web", plan(federated(&stand_in(7)), &[("a", "secret", "x")], &[]))];
+    let usages = [usage("web", plan(&federated(&stand_in(7)), &[("a", "secret", "x")], &[]))];
     let side = Side::of(&usages, &stand_ins);
     let print = |form, kind| side.print(form, &target(kind)).unwrap();
     assert!(print(Form::Az, IdentityKind::Managed).contains("az identity create --name shop_web "));

@@ -10,7 +10,8 @@ pub(super) fn write_whole(path: &Path, content: &[u8], mode: u32) -> anyhow::Res
     let failed = || format!("cannot write {}", path.display());
     // `/dev/stdout`, a pipe.
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        return std::fs::write(path, content).with_context(failed);
+        let file = std::fs::OpenOptions::new().write(true).open(path);
+        return file.and_then(|mut file| file.write_all(content)).with_context(failed);
     }
     let name = path.file_name().with_context(failed)?.to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}.new", std::process::id()));

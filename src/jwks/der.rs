@@ -42,7 +42,7 @@ impl<'d> Reader<'d> {
                 let count = long - 0x80;
                 let bytes = rest.get(..count).filter(|_| (1..=4).contains(&count))?;
                 rest = &rest[count..];
-                bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
+                bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte))
             }
         };
         let content = rest.get(..length).filter(|_| *found == tag)?;
@@ -78,12 +78,11 @@ pub(super) fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![tag];
     let length = content.len().to_be_bytes();
     let significant = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-    match content.len() {
-        short @ 0..0x80 => out.push(u8::try_from(short).unwrap_or_default()),
-        _ => {
-            out.push(0x80 | u8::try_from(significant.len()).unwrap_or_default());
-            out.extend_from_slice(significant);
-        }
+    if content.len() < 0x80 {
+        out.extend(u8::try_from(content.len()));
+    } else {
+        out.push(0x80 | u8::try_from(significant.len()).unwrap_or_default());
+        out.extend_from_slice(significant);
     }
     out.extend(content);
     out

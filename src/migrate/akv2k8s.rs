@@ -46,8 +46,10 @@ fn variables(migration: &mut Migration, index: usize, pointer: &str) {
     let namespace = migration.objects[index].place().0;
     let pod = migration.objects[index].pod_mut(pointer);
     for list in ["initContainers", "containers"] {
-        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
-            let Some(env) = container["env"].as_array_mut() else { continue };
+        let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let env = container.get_mut("env").and_then(Value::as_array_mut);
+            let Some(env) = env else { continue };
             env.retain(|entry| !is_marked(entry));
             if let (true, Some(fields)) = (env.is_empty(), container.as_object_mut()) {
                 fields.remove("env");

@@ -1,4 +1,4 @@
-//! An AzureKeyVaultSecret as an inline reference.
+//! An object of akv2k8s as an inline reference.
 
 use super::text;
 use serde_json::Value;

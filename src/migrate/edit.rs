@@ -94,7 +94,8 @@ impl Editor<'_> {
         }
         if is_flow {
             first.extend(last);
-            return self.insert_into_flow(node, entries, &first);
+            self.insert_into_flow(node, entries, &first);
+            return Some(());
         }
         let column = self.column(entries.first()?.key_start);
         let begin = self.line_start(entries.first()?.key_start);
@@ -118,6 +119,10 @@ impl Editor<'_> {
     ) -> Option<()> {
         if items.len() != old.len() {
             return None;
+        }
+        if old.len() == wanted.len() {
+            let mut all = items.iter().zip(old.iter().zip(wanted));
+            return all.try_for_each(|(item, (old, wanted))| self.differ(item, old, wanted));
         }
         let mut left = wanted.iter().peekable();
         let name = |value: &Value| value["name"].as_str().map(str::to_owned);
@@ -158,20 +163,15 @@ impl Editor<'_> {
         self.replace(at, at, text);
     }
 
-    fn insert_into_flow(
-        &mut self,
-        node: &Node,
-        entries: &[Entry],
-        fields: &Map<String, Value>,
-    ) -> Option<()> {
+    fn insert_into_flow(&mut self, node: &Node, entries: &[Entry], fields: &Map<String, Value>) {
         if fields.is_empty() {
-            return Some(());
+            return;
         }
         let fields: Vec<String> =
             fields.iter().map(|(key, value)| format!("{}: {value}", json!(key))).collect();
         let Some(first) = entries.first() else {
             self.replace(node.start + 1, node.start + 1, fields.join(", "));
-            return Some(());
+            return;
         };
         // As the fields beside them: each on a line, or all on one.
         let begin = self.line_start(first.key_start);
@@ -183,7 +183,6 @@ impl Editor<'_> {
         let at = first.key_start;
         let text = fields.into_iter().map(|field| field + &separator).collect();
         self.replace(at, at, text);
-        Some(())
     }
 
     /// Gives a key that has no value one.

@@ -99,6 +99,39 @@ fn items_and_keys_are_removed_with_their_lines() {
 }
 
 #[test]
+fn a_pod_template_is_edited_in_several_places() {
+    let text = [
+        "metadata:\n  labels: {a: b}\nspec:\n  containers:\n    - name: app\n      env:\n",
+        "        # c\n        - name: A\n          value: x\n        - name: B\n",
+        "          value: y\n",
+        "        - {name: C, value: z@a?b}\n      ports: [{containerPort: 80}]\n    - name: b\n",
+    ]
+    .concat();
+    let expected = [
+        "metadata:\n  labels: {\"use\": \"true\", a: b}\n  annotations:\n    x: z\nspec:\n",
+        "  containers:\n    - name: app\n      env:\n        # c\n        - name: A\n",
+        "          value: x\n      ports: [{containerPort: 80}]\n    - name: b\n",
+    ]
+    .concat();
+    let change = |object: &mut Value| {
+        label(object);
+        object["metadata"]["annotations"] = json!({"x": "z"});
+        let env = object["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+        env.truncate(1);
+    };
+    assert_eq!(edit(&text, change), expected);
+}
+
+#[test]
+fn an_item_of_a_list_of_objects_is_edited() {
+    let text = "kind: List\nitems:\n- kind: A\n  metadata: {name: a}\n- kind: B\n  metadata:\n    \
+        name: b\n";
+    let expected = "kind: List\nitems:\n- kind: A\n  metadata: {name: a}\n- kind: B\n  \
+        metadata:\n    name: b\n    labels:\n      use: \"true\"\n";
+    assert_eq!(edit(text, |object| label(&mut object["items"][1])), expected);
+}
+
+#[test]
 fn a_value_is_replaced_in_place() {
     let text = "a: {b: 'true'} # c\nd: \"x\"\n";
     let change = |object: &mut Value| {

@@ -22,7 +22,7 @@ pub use text::{FileError, edited};
 
 use crate::mutate::{CLIENT_ID_ANNOTATION, USE_LABEL};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Namespace and name.
 pub(crate) type Place = (String, String);
@@ -104,6 +104,8 @@ pub struct Migration {
     /// What was done and what is left.
     pub report: Report,
     sources: BTreeSet<Source>,
+    /// The first object of each kind, namespace and name.
+    index: HashMap<(String, Place), usize>,
 }
 
 /// Where the input comes from.
@@ -118,11 +120,16 @@ enum Source {
 impl Migration {
     /// What becomes of these objects.
     pub fn of(objects: Vec<Object>, choices: &Choices) -> Self {
-        let mut migration = Self { objects, ..Self::default() };
+        let mut index = HashMap::new();
+        for (number, object) in objects.iter().enumerate() {
+            index.entry((object.kind().to_owned(), object.place())).or_insert(number);
+        }
+        let mut migration = Self { objects, index, ..Self::default() };
         pod_identity::rewrite(&mut migration);
         akv2k8s::rewrite(&mut migration);
         vault_agent::rewrite(&mut migration, choices);
         csi::rewrite(&mut migration);
+        migration.objects.iter_mut().for_each(|object| text::prune(&mut object.wanted));
         migration
     }
 
@@ -132,7 +139,7 @@ impl Migration {
     }
 
     fn find(&self, kind: &str, place: &Place) -> Option<usize> {
-        self.objects.iter().position(|object| object.kind() == kind && object.place() == *place)
+        self.index.get(&(kind.to_owned(), place.clone())).copied()
     }
 
     /// Every pod template of the input: index of its object, and pointer.

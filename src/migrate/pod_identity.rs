@@ -126,7 +126,7 @@ fn classes(spec: &Value) -> Vec<String> {
 fn release(migration: &mut Migration, class: &Place, client_id: &str) {
     let Some(index) = migration.find("SecretProviderClass", class) else { return };
     let parameters = &mut migration.objects[index].wanted["spec"]["parameters"];
-    if !parameters["usePodIdentity"].as_str().is_some_and(|text| text.trim() == "true") {
+    if parameters["usePodIdentity"].as_str().is_none_or(|text| text.trim() != "true") {
         return;
     }
     parameters["usePodIdentity"] = json!("false");
@@ -166,9 +166,9 @@ fn bindings(migration: &Migration) -> BTreeMap<String, Vec<Binding>> {
         let selector = field("selector").to_owned();
         bindings.entry(selector).or_default().push(Binding { namespace, name, identity });
     }
-    bindings.values_mut().for_each(|bound| {
+    for bound in bindings.values_mut() {
         bound.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    });
+    }
     bindings
 }
 

@@ -59,6 +59,11 @@ impl Report {
         }
     }
 
+    /// Takes back what is said to be changed of an owner, whose file is not written.
+    pub fn retract(&mut self, owner: &str) {
+        self.items.retain(|item| item.section != Section::Changed || item.owner != owner);
+    }
+
     /// Whether a person must do something that is not in the new manifests.
     pub fn is_open(&self) -> bool {
         self.items.iter().any(|item| matches!(item.section, Section::NotRead | Section::ByHand))

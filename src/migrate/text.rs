@@ -8,18 +8,15 @@ use serde_json::Value;
 
 coded! {
     /// Why a file is not written. `Display` gives code, message and hint, as the user reads it.
-    #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
     pub enum FileError {
         /// The text cannot be edited line by line.
         #[error(
-            "{} {origin}: its text cannot be edited without changing more than that; hint: {}",
+            "{} its text cannot be edited without changing more than that; hint: {}",
             reason::KS763,
             reason::KS763.fix
         )]
-        [KS763] Edit {
-            /// File and document.
-            origin: String,
-        },
+        [KS763] Edit,
     }
 }
 
@@ -28,17 +25,12 @@ coded! {
 ///
 /// # Errors
 /// [`FileError::Edit`] where edits of lines do not come to that: anchors, merges, unusual keys.
-pub fn edited(
-    origin: &str,
-    document: &str,
-    old: &Value,
-    wanted: &Value,
-) -> Result<String, FileError> {
+pub fn edited(document: &str, old: &Value, wanted: &Value) -> Result<String, FileError> {
     if old == wanted {
         return Ok(document.to_owned());
     }
     let text = edit::edited(document, old, wanted).filter(|text| says(text, wanted));
-    text.ok_or_else(|| FileError::Edit { origin: origin.to_owned() })
+    text.ok_or(FileError::Edit)
 }
 
 fn says(text: &str, wanted: &Value) -> bool {

@@ -18,7 +18,7 @@ use OperatingSystem::{Linux, Windows};
 
 /// Whether the pod can only run on Windows. What names the operating system or chooses nodes
 /// decides; where nothing does, settings that are meant for Windows: `windowsOptions`, a
-/// toleration of the taint of Windows nodes, a RuntimeClass for them.
+/// toleration of the taint of Windows nodes, a `RuntimeClass` for them.
 pub(super) fn is_windows(pod: &Pod<'_>) -> bool {
     let spec = &pod.spec;
     let of_name = match &*spec.os.name {

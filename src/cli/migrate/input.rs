@@ -58,7 +58,7 @@ impl Input {
             }
             for path in found {
                 let name = name_of(root, &path, is_directory);
-                let name = unique(name, &mut names);
+                let name = unique(&name, &mut names);
                 input.read_file(&path, name, is_directory);
             }
         }
@@ -120,10 +120,8 @@ impl Input {
             if part.value.is_null() {
                 continue;
             }
-            let origin = match several {
-                true => format!("{shown}, document {}", index + 1),
-                false => shown.to_owned(),
-            };
+            let origin =
+                if several { format!("{shown}, document {}", index + 1) } else { shown.to_owned() };
             if !part.value["kind"].is_string() {
                 if !is_neighbour {
                     let problem = "not a Kubernetes object (a mapping with kind)";
@@ -222,8 +220,8 @@ fn name_of(root: &Path, path: &Path, is_directory: bool) -> String {
 }
 
 /// Files of one name from different directories get a number.
-fn unique(name: String, names: &mut BTreeSet<String>) -> String {
-    let mut free = name.clone();
+fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
+    let mut free = name.to_owned();
     let mut number = 1;
     while !names.insert(free.clone()) {
         number += 1;

@@ -68,7 +68,7 @@ fn text(file: &File, migration: &Migration) -> Result<String, (String, String)> 
         let old = &file.text[part.range.clone()];
         match secrets[..] {
             [] => {
-                let new = edited(&part.origin, old, &part.value, &wanted);
+                let new = edited(old, &part.value, &wanted);
                 out += &new.map_err(|error| (part.origin.clone(), error.to_string()))?;
             }
             [""] => {
@@ -99,6 +99,9 @@ fn tell_changes(file: &File, migration: &mut Migration) {
         let object = &migration.objects[index];
         let (mut changes, owner) = (Vec::new(), object.owner());
         differences(&object.value, &object.wanted, "", &mut changes);
+        if !changes.is_empty() {
+            migration.report.retract(&owner);
+        }
         for change in changes {
             migration.report.add(Section::ByHand, &owner, change);
         }
@@ -122,6 +125,11 @@ fn differences(old: &Value, wanted: &Value, path: &str, found: &mut Vec<String>)
         (Value::Null, Value::Object(fields)) => {
             for (key, value) in fields {
                 differences(&Value::Null, value, &below(key), found);
+            }
+        }
+        (Value::Array(old), Value::Array(wanted)) if old.len() == wanted.len() => {
+            for (index, (old, wanted)) in old.iter().zip(wanted).enumerate() {
+                differences(old, wanted, &format!("{path}[{index}]"), found);
             }
         }
         (Value::Array(old), Value::Array(wanted)) => {
@@ -152,7 +160,8 @@ pub(super) fn additions(migration: &Migration) -> Option<(String, String)> {
 pub(super) fn backup(input: &Input) -> Option<(String, String)> {
     let classes = input.objects.iter().map(|(document, _)| &document.value);
     let classes = classes.filter(|value| value["kind"] == "SecretProviderClass");
-    let text: String = classes.map(|class| format!("---\n{}", yaml::write(class))).collect();
+    let documents: Vec<String> = classes.map(yaml::write).collect();
+    let text = documents.iter().fold(String::new(), |text, class| text + "---\n" + class);
     (!text.is_empty()).then(|| ("backup/secretproviderclasses.yaml".to_owned(), text))
 }
 

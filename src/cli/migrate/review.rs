@@ -1,6 +1,7 @@
 //! What the webhook says of the new manifests, and what their pods need.
 
 use crate::admission::Outcome;
+use crate::azure::Usage;
 use crate::cli::azure::{Objects, usage};
 use crate::cli::{Failure, decision};
 use crate::cluster::manifests::Document;
@@ -49,6 +50,7 @@ pub(super) fn of(
             continue;
         }
         let Some(usage) = usage(pod, &answer, &objects.cluster_ids) else { continue };
+        tell_needs(migration, &pod.owner, &usage, &objects);
         let mut ids = usage.client_ids.clone();
         for identity in usage.plan.iter().flat_map(|plan| &plan.identities) {
             if let Credential::Federated { client_id, authority, .. } = &identity.credential {
@@ -80,6 +82,52 @@ pub(super) fn of(
     }
     review.roles = roles(&objects, migration, namespace);
     Ok(review)
+}
+
+/// As whom a pod reads what, and what that takes.
+fn tell_needs(migration: &mut Migration, owner: &str, usage: &Usage, objects: &Objects) {
+    let Some(plan) = &usage.plan else { return };
+    let (namespace, account) = &usage.account;
+    for identity in &plan.identities {
+        let volumes = || plan.volumes.iter();
+        let files = volumes().flat_map(|volume| &volume.files);
+        let of_files = files.filter(|file| file.identity == identity.name).map(|file| &file.vault);
+        let sets = volumes().flat_map(|volume| &volume.selections);
+        let of_sets = sets.filter(|set| set.identity == identity.name).map(|set| &set.vault);
+        let mut hosts: BTreeSet<String> =
+            of_files.chain(of_sets).map(|vault| host(vault.as_str())).collect();
+        let whom = match &identity.credential {
+            Credential::Federated { client_id, authority, .. } => {
+                hosts.insert(host(authority));
+                let id = if objects.stand_ins.contains_key(client_id) {
+                    "an identity".to_owned()
+                } else {
+                    format!("identity {client_id}")
+                };
+                format!(
+                    "{id} with a federated credential for \
+                     system:serviceaccount:{namespace}:{account}"
+                )
+            }
+            Credential::ManagedIdentity { endpoint, .. } => {
+                hosts.insert(host(endpoint));
+                "the node's managed identity".to_owned()
+            }
+        };
+        let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
+        migration.report.add(Section::First, owner, format!("{whom}; egress to {hosts}"));
+    }
+    let secrets: Vec<&str> = plan.secrets.iter().map(|secret| secret.name.as_str()).collect();
+    if !secrets.is_empty() {
+        migration.report.add(
+            Section::First,
+            owner,
+            format!(
+                "the Role for the Secrets {} (keysluice-roles.yaml), and egress to the API server",
+                secrets.join(", ")
+            ),
+        );
+    }
 }
 
 fn documents(migration: &Migration, namespace: &str) -> Vec<Document> {

@@ -11,6 +11,7 @@ mod extra;
 mod field_faults;
 mod guides;
 mod jwks;
+mod migrate;
 mod nodes;
 mod properties;
 mod rbac;
