@@ -104,7 +104,8 @@ fn the_parameters_are_documented() {
 #[test]
 fn the_command_lines_are_documented() {
     let mut page = String::from("# Command lines\n\nThis page is generated from the code.\n");
-    for command in ["", "serve", "explain", "plan", "rbac", "render sync", "why", "doctor"] {
+    for command in ["", "serve", "explain", "plan", "fetch", "rbac", "render sync", "why", "doctor"]
+    {
         let arguments: Vec<&str> =
             command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
         let (code, help, _) = keysluice(&arguments);
