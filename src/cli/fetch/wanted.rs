@@ -129,9 +129,8 @@ impl<'a> Wanted<'a> {
 
 impl Resolved<'_> {
     /// One volume with all files: all of them are written, or none.
-    pub(super) fn plan(&self, place: Place<'_>, wait: Duration) -> Result<Plan, FetchError> {
+    pub(super) fn plan(&self, place: Place<'_>) -> Result<Plan, FetchError> {
         let mut plan = plan::empty(true);
-        plan.start_timeout_seconds = Some(wait.as_secs().max(1));
         for class in self.references.iter().chain(self.classes.iter().map(|(_, class)| class)) {
             let target = plan::Target {
                 name: VOLUME,

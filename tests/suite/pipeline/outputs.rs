@@ -8,6 +8,26 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// Another client and tenant than the pipeline's.
+const CLASS: &str = "
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: c}
+spec:
+  provider: azure
+  parameters:
+    keyvaultName: shop
+    tenantId: other
+    clientID: 22222222-2222-2222-2222-222222222222
+    objects: |
+      array:
+        - |
+          objectName: db-password
+          objectType: secret
+          objectAlias: from-class
+          filePermission: '0600'
+";
+
 /// What a runner reads of its file, as actions/runner does.
 fn variables_of(file: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -22,20 +42,14 @@ fn variables_of(file: &str) -> Vec<(String, String)> {
         found.push((name.to_owned(), all[..at].get(1..).unwrap_or_default().to_owned()));
         rest = &body[at + end.len() - 1..];
     }
+    found.sort();
     found
 }
 
 #[test]
 fn files_are_written_from_references_and_a_class() {
     let runner = Runner::new();
-    runner.write(
-        "class.yaml",
-        "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: c}\n\
-         spec:\n  provider: azure\n  parameters:\n    keyvaultName: shop\n    tenantId: other\n    \
-         clientID: 22222222-2222-2222-2222-222222222222\n    objects: |\n      array:\n        - \
-         {objectName: db-password, objectType: secret, objectAlias: from-class, filePermission: \
-         '0600'}\n",
-    );
+    runner.write("class.yaml", CLASS);
     let plain = runner.reference("db-password");
     let named = format!("named={plain}");
     let output = runner.succeed(&["-f", "class.yaml", "--out", "out", &plain, &named]);

@@ -4,6 +4,7 @@ use super::{CLIENT, Runner, TENANT, stderr};
 use keysluice_emulator::pipeline::{BEARER, GITHUB_SUBJECT};
 use keysluice_emulator::{CallKind, Fault, Seed};
 use serde_json::json;
+use std::process::Stdio;
 use std::time::Duration;
 
 const AUDIENCE: &str = "api://AzureADTokenExchange";
@@ -26,7 +27,7 @@ fn each_runner_has_its_token_service_variable_or_file() {
         (
             "ACTIONS_ID_TOKEN_REQUEST_URL",
             format!(
-                "https://actions.localhost:{}/pipelines/github/token?api-version=2.0",
+                "https://localhost:{}/pipelines/github/token?api-version=2.0",
                 runner.emulator.https_port()
             ),
         ),
@@ -38,7 +39,7 @@ fn each_runner_has_its_token_service_variable_or_file() {
     let service = ["--service-connection-id", "shop"];
     for (number, (options, variables, said)) in [
         (&service[..], &azure[..], "Azure Pipelines at 127.0.0.1"),
-        (&[], &https[..], "GitHub Actions at actions.localhost"),
+        (&[], &https[..], "GitHub Actions at localhost"),
         (&[], &gitlab[..], "variable KEYSLUICE_ID_TOKEN"),
         (&["--assertion", "env:BUILDKITE_TOKEN"], &own[..], "variable BUILDKITE_TOKEN"),
         (&[], &federated[..], "file "),
@@ -92,7 +93,7 @@ fn a_federated_credential_that_is_still_propagating_is_waited_for() {
     assert!(said.contains("AADSTS700213") && said.contains(GITHUB_SUBJECT), "{said}");
     let mut command = runner.command(&["--wait", "30", "--out", "out", &db], &runner.github());
     runner.emulator.reset_counts();
-    let mut job = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut job = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while runner.emulator.counts().tokens < 2 {
         std::thread::sleep(Duration::from_millis(5));
     }
