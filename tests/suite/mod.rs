@@ -3,6 +3,7 @@ mod chart;
 mod cluster;
 mod conformance;
 mod house;
+mod pipeline;
 mod plans;
 mod server;
 mod support;

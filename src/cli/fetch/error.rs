@@ -45,6 +45,16 @@ coded! {
             /// The reference.
             reference: String,
         },
+        /// Two references to one file.
+        #[error("{reference} and {other} both make the file {path}")]
+        [KS794] SameFile {
+            /// One reference.
+            reference: String,
+            /// The other.
+            other: String,
+            /// The file.
+            path: String,
+        },
         /// A class.
         #[error("SecretProviderClass {class}: {source}")]
         [= source] Class {

@@ -7,6 +7,7 @@ use super::assertion::{PRIVATE_VARIABLES, Service, Source, check, renewal};
 use super::error::{Cause, FetchError};
 use super::http::Client;
 use super::private::replace;
+use keysluice_plan::Plan;
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::os::unix::process::ExitStatusExt as _;
@@ -19,6 +20,8 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 const PROGRAM: &str = "keysluice-injector";
 /// Between two requests to a token service that fails.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A Plan has whole seconds: what is left is rounded up.
+const ALMOST_A_SECOND: Duration = Duration::from_millis(999);
 
 /// The signals that end a run.
 pub(super) struct Signals([(Signal, Stream); 3]);
@@ -57,7 +60,8 @@ pub(super) enum Ended {
 /// What the injector gets.
 pub(super) struct Run<'a> {
     pub(super) program: PathBuf,
-    pub(super) plan: &'a Path,
+    pub(super) plan: &'a Plan,
+    pub(super) plan_file: &'a Path,
     pub(super) token_file: &'a Path,
     pub(super) termination_log: &'a Path,
     /// `None` if no identity needs an assertion.
@@ -93,8 +97,13 @@ impl Run<'_> {
     }
 
     fn start(&self) -> Result<tokio::process::Child, FetchError> {
+        // The assertion took its part of the patience.
+        let left = self.until.saturating_duration_since(Instant::now()) + ALMOST_A_SECOND;
+        let plan = Plan { start_timeout_seconds: Some(left.as_secs().max(1)), ..self.plan.clone() };
+        let text = serde_json::to_vec(&plan).expect("a Plan is strings, numbers and lists");
+        replace(self.plan_file, &text)?;
         let mut command = Command::new(&self.program);
-        command.args(["once", "--root", "/", "--plan"]).arg(self.plan);
+        command.args(["once", "--root", "/", "--plan"]).arg(self.plan_file);
         command.arg("--termination-log").arg(self.termination_log);
         command.env_remove(keysluice_plan::PLAN_ENV);
         PRIVATE_VARIABLES.iter().for_each(|name| {

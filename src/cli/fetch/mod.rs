@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod injector;
 mod names;
+mod options;
 mod outputs;
 mod private;
 mod values;
@@ -16,96 +17,22 @@ mod wanted;
 
 use super::options::{cloud, variable};
 use super::{FAILED, Failure, NEVER, USAGE, plan};
-use crate::provider_class::{Allowlist, Context, RefreshInterval};
+use crate::provider_class::{Allowlist, Context};
 use crate::settings::Settings;
 use anyhow::{Context as _, anyhow};
-use assertion::{Choice, Source, Surroundings};
-use clap::Args;
+use assertion::{Source, Surroundings};
 use error::{Cause, FetchError, Kind};
 use injector::{Ended, Run, Signals};
 use keysluice_plan::Plan;
+pub(super) use options::Fetch;
 use outputs::Fetched;
 use private::PrivateDirectory;
-use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use values::{MaskStyle, Target};
 use wanted::{Place, Resolved, Wanted};
-
-/// Fetch secrets in a pipeline.
-///
-/// Exit codes: 0 success, 1 failure at run time, 2 wrong usage, 3 a configuration that can never
-/// work; with --exec those of the command, 126 and 127 as a shell has them.
-#[derive(Debug, Args)]
-pub(super) struct Fetch {
-    /// What to fetch: `kv://VAULT/secrets/NAME`, perhaps with the name of the variable or file
-    /// before it (`DB_PASSWORD=kv://VAULT/secrets/db`). docs/inline.md explains the words behind ?.
-    #[arg(value_name = "REFERENCE")]
-    references: Vec<String>,
-    /// Manifest with SecretProviderClasses, and perhaps the ServiceAccount (repeatable; - reads
-    /// standard input).
-    #[arg(short = 'f', long = "filename", value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Vault of references that name none (`secrets/NAME`).
-    #[arg(long, env = "KEYSLUICE_VAULT", value_name = "VAULT")]
-    vault: Option<String>,
-    /// Client id of the pipeline's identity, also for classes that name another one [also:
-    /// AZURE_CLIENT_ID].
-    #[arg(long, env = "KEYSLUICE_CLIENT_ID", value_name = "ID")]
-    client_id: Option<String>,
-    /// Tenant of the pipeline's identity, also for classes that name another one [also:
-    /// AZURE_TENANT_ID].
-    #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
-    tenant_id: Option<String>,
-    /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:
-    /// AZURE_ENVIRONMENT].
-    #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
-    cloud: Option<String>,
-    /// Where the token of the pipeline comes from; auto takes the first that is there of GitHub
-    /// Actions, Azure Pipelines, `KEYSLUICE_ID_TOKEN` and `AZURE_FEDERATED_TOKEN_FILE`.
-    #[arg(
-        long,
-        env = "KEYSLUICE_ASSERTION",
-        default_value = "auto",
-        value_name = "auto|github|azure-pipelines|file:PATH|env:NAME"
-    )]
-    assertion: Choice,
-    /// Audience to request of GitHub Actions.
-    #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE,
-        value_name = "AUD")]
-    audience: String,
-    /// Id of the service connection of Azure Pipelines [also:
-    /// AZURESUBSCRIPTION_SERVICE_CONNECTION_ID].
-    #[arg(long, env = "KEYSLUICE_SERVICE_CONNECTION_ID", value_name = "ID")]
-    service_connection_id: Option<String>,
-    /// How long failures that may pass are tried again, as of a federated credential that is not
-    /// known everywhere yet: 30s, 5m.
-    #[arg(long, env = "KEYSLUICE_WAIT", default_value = "30s", value_name = "DURATION")]
-    wait: RefreshInterval,
-    /// Writes each object to a file of its name in this directory: all or none.
-    #[arg(long, env = "KEYSLUICE_OUT", value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Writes NAME=value lines to this file (mode 0600).
-    #[arg(long, env = "KEYSLUICE_DOTENV", value_name = "FILE")]
-    dotenv: Option<PathBuf>,
-    /// Sets variables for the next steps of a job of GitHub Actions.
-    #[arg(long, env = "KEYSLUICE_GITHUB_ENV")]
-    github_env: bool,
-    /// Sets outputs of a step of GitHub Actions.
-    #[arg(long, env = "KEYSLUICE_GITHUB_OUTPUT")]
-    github_output: bool,
-    /// Starts the command behind -- with the variables in its environment.
-    #[arg(long, requires = "command")]
-    exec: bool,
-    /// Program of the injector; without it the one beside this program, else that of the PATH.
-    #[arg(long, env = "KEYSLUICE_INJECTOR", value_name = "FILE")]
-    injector: Option<PathBuf>,
-    /// The command and its arguments, for --exec.
-    #[arg(last = true, requires = "exec", value_name = "COMMAND")]
-    command: Vec<OsString>,
-}
 
 impl Fetch {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
@@ -240,7 +167,7 @@ impl Fetch {
                 token_file: &token_file.display().to_string(),
                 is_for_others: self.out.is_some(),
             };
-            resolved.plan(place, self.wait.duration())
+            resolved.plan(place)
         };
         let mut made = plan(&own_token)?;
         let source = wanted::is_federated(&made).then(|| self.source()).transpose()?;
@@ -255,10 +182,10 @@ impl Fetch {
             _ => None,
         };
         let plan_file = private.join("plan.json");
-        private::replace(&plan_file, &serde_json::to_vec(&made)?)?;
         let run = Run {
             program: injector::program(self.injector.as_deref()),
-            plan: &plan_file,
+            plan: &made,
+            plan_file: &plan_file,
             token_file: &own_token,
             termination_log: &private.join("termination-log"),
             source: source.as_ref(),

@@ -2,7 +2,7 @@
 
 use super::error::{Cause, FetchError};
 use super::names::Names;
-use crate::inline::{self, Entry};
+use crate::inline::{self, Entry, InlineCause, InlineError};
 use crate::plan;
 use crate::provider_class::{ClassCause, ClassPlan, Context, ProviderClass, resolve};
 use keysluice_plan::{Credential, FileMode, Plan};
@@ -85,8 +85,7 @@ impl<'a> Wanted<'a> {
             let name = name.unwrap_or_else(|| object_name(reference));
             entries.push(Entry { key: text, name, reference });
         }
-        let plan = inline::files(&entries, &[], self.vault, &self.context)
-            .map_err(|source| Cause::Reference { source })?;
+        let plan = inline::files(&entries, &[], self.vault, &self.context).map_err(of_reference)?;
         for (text, file) in references.iter().zip(&plan.files) {
             if let (Some(name), _) = split(text) {
                 names.give(file.path.as_str(), name);
@@ -130,9 +129,8 @@ impl<'a> Wanted<'a> {
 
 impl Resolved<'_> {
     /// One volume with all files: all of them are written, or none.
-    pub(super) fn plan(&self, place: Place<'_>, wait: Duration) -> Result<Plan, FetchError> {
+    pub(super) fn plan(&self, place: Place<'_>) -> Result<Plan, FetchError> {
         let mut plan = plan::empty(true);
-        plan.start_timeout_seconds = Some(wait.as_secs().max(1));
         for class in self.references.iter().chain(self.classes.iter().map(|(_, class)| class)) {
             let target = plan::Target {
                 name: VOLUME,
@@ -171,6 +169,18 @@ impl Resolved<'_> {
             files.chain(class.templates.iter().map(|made| made.path.to_string()))
         });
         paths.collect()
+    }
+}
+
+/// What two annotations cannot have in common two references cannot either.
+fn of_reference(source: InlineError) -> Cause {
+    match source.cause() {
+        InlineCause::Collision { path, other } => Cause::SameFile {
+            reference: source.key().to_owned(),
+            other: other.clone(),
+            path: path.to_string(),
+        },
+        _ => Cause::Reference { source },
     }
 }
 

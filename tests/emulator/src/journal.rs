@@ -159,7 +159,7 @@ impl Journal {
             CallKind::SecretPatch => counts.secret_patches += 1,
             CallKind::Eviction => counts.evictions += 1,
             CallKind::WorkloadPatch => counts.workload_patches += 1,
-            CallKind::Other => counts.other += 1,
+            CallKind::Other | CallKind::PipelineToken => counts.other += 1,
             CallKind::Control => {}
         }
         if self.requests.len() == KEPT_REQUESTS {

@@ -39,7 +39,7 @@
 //! | `NAME.vault.localhost` | a vault, with tokens for `https://vault.localhost` |
 //! | `NAME.vault.azure.net` | the same vault, with tokens for `https://vault.azure.net` |
 //! | `oidc.localhost` | the issuer of ServiceAccount tokens |
-//! | `localhost`, `127.0.0.1`, any other | IMDS, Secrets, control; also plain on the second port |
+//! | `localhost`, `127.0.0.1`, any other | IMDS, Secrets, [`pipeline`], control; also plain |
 //!
 //! The names lead to whatever address the client resolves them to; only the `Host` header counts.
 //! Every certificate is signed by an authority made at start.
@@ -81,6 +81,7 @@ mod issuer;
 mod journal;
 mod kubernetes;
 mod moment;
+pub mod pipeline;
 mod random;
 mod reply;
 mod route;

@@ -24,6 +24,10 @@ pub(crate) enum Route<'a> {
         operation: Operation<'a>,
     },
     Imds,
+    /// The token service of GitHub Actions.
+    GithubToken,
+    /// The token service of Azure Pipelines.
+    AzurePipelinesToken,
     /// PATCH of a Kubernetes Secret.
     SecretPatch {
         namespace: &'a str,
@@ -86,6 +90,8 @@ impl<'a> Route<'a> {
     fn local(method: &Method, segments: &[&'a str]) -> Self {
         match *segments {
             ["control", ..] => Self::Control,
+            ["pipelines", "github", "token"] => Self::GithubToken,
+            ["pipelines", "azure", "oidctoken"] => Self::AzurePipelinesToken,
             [first, "identity", "oauth2", "token"] if first.eq_ignore_ascii_case("metadata") => {
                 Self::Imds
             }
@@ -116,6 +122,7 @@ impl<'a> Route<'a> {
             | Self::IssuerDiscovery
             | Self::IssuerKeys => CallKind::Discovery,
             Self::Imds => CallKind::Imds,
+            Self::GithubToken | Self::AzurePipelinesToken => CallKind::PipelineToken,
             Self::SecretPatch { .. } => CallKind::SecretPatch,
             Self::Eviction { .. } => CallKind::Eviction,
             Self::WorkloadPatch { .. } => CallKind::WorkloadPatch,
@@ -158,6 +165,8 @@ pub enum CallKind {
     Token,
     /// IMDS' token endpoint.
     Imds,
+    /// The token of a job of a pipeline.
+    PipelineToken,
     /// Discovery document or keys, of the tenant or of the issuer.
     Discovery,
     /// One secret, newest or a version.

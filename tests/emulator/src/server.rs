@@ -27,7 +27,7 @@ use crate::journal::RequestRecord;
 use crate::reply::Reply;
 use crate::route::Route;
 use crate::world::World;
-use crate::{control, entra, imds, issuer, moment, vault};
+use crate::{control, entra, imds, issuer, moment, pipeline, vault};
 
 const BODY_LIMIT_BYTES: usize = 4 << 20;
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -201,6 +201,8 @@ fn answer(world: &mut World, route: &Route<'_>, call: &Call, now: i64) -> Reply 
             vault::answer(world, vault, domain, operation, call, now)
         }
         Route::Imds => imds::token(world, call, now),
+        Route::GithubToken => pipeline::github(world, call),
+        Route::AzurePipelinesToken => pipeline::azure(world, call),
         Route::SecretPatch { namespace, name } => world.kubernetes.answer(namespace, name, call),
         Route::Eviction { namespace, name } => {
             world.kubernetes.workloads.evict(namespace, name, call)

@@ -109,6 +109,7 @@ fn the_command_lines_are_documented() {
         "serve",
         "explain",
         "plan",
+        "fetch",
         "rbac",
         "render sync",
         "migrate",
