@@ -109,6 +109,10 @@ fn tell_needs(migration: &mut Migration, owner: &str, usage: &Usage, objects: &O
                      system:serviceaccount:{namespace}:{account}"
                 )
             }
+            Credential::ServicePrincipal { authority, .. } => {
+                hosts.insert(host(authority));
+                "the service principal of its Secret".to_owned()
+            }
             Credential::ManagedIdentity { endpoint, .. } => {
                 hosts.insert(host(endpoint));
                 "the node's managed identity".to_owned()

@@ -27,7 +27,7 @@ pub fn class(bytes: &[u8]) {
         client_id: Some("client"),
         tenant_id: Some("tenant"),
         limits: &limits,
-        service_principal: false,
+        service_principal: None,
         split_certificates,
     };
     let plan = match resolve(&class, &BTreeMap::new(), &context) {
