@@ -50,7 +50,8 @@ fn a_private_key_gives_the_set_of_its_public_key() {
 /// The `OCTET STRING` of a PKCS#8 key.
 fn key_within(der: &[u8]) -> Vec<u8> {
     let mut key = der::Reader::new(der).enter(der::SEQUENCE).unwrap();
-    (key.unsigned().unwrap(), key.any().unwrap());
+    key.unsigned().unwrap();
+    key.any().unwrap();
     key.take(der::OCTET_STRING).unwrap().to_vec()
 }
 

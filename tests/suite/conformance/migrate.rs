@@ -51,7 +51,9 @@ fn every_tree_becomes_the_golden_one() {
         let (made, golden) = (tree(&out), data().join("migrate").join(name).join("out"));
         if std::env::var_os("UPDATE_DOCS").is_some() {
             let _ = std::fs::remove_dir_all(&golden);
-            made.iter().for_each(|(file, text)| write(&golden.join(file), text));
+            for (file, text) in &made {
+                write(&golden.join(file), text);
+            }
         }
         let expected = tree(&golden);
         assert_eq!(

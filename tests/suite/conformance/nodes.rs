@@ -38,7 +38,7 @@ fn a_windows_pod_gets_the_identity_and_no_sidecar_however_it_says_windows() {
     }
 }
 
-/// What a virtual node does not have: DaemonSets, paths and networks of a host, privileges.
+/// What a virtual node does not have: daemons, paths and networks of a host, privileges.
 #[test]
 fn a_pod_with_the_sidecar_requires_nothing_of_its_node_that_a_virtual_node_lacks() {
     let mut pod = csi_pod();
