@@ -15,6 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use secrecy::SecretString;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -93,7 +94,7 @@ impl Client {
         let port = url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         if is_loopback(host) {
             let address = host.trim_matches(['[', ']']).parse().ok();
-            let address = address.unwrap_or(std::net::IpAddr::from([127, 0, 0, 1]));
+            let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             return Ok(TokioIo::new(TcpStream::connect((address, port)).await?));
         }
         let mut connector = HttpConnector::new();

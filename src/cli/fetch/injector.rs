@@ -106,9 +106,9 @@ impl Run<'_> {
         command.args(["once", "--root", "/", "--plan"]).arg(self.plan_file);
         command.arg("--termination-log").arg(self.termination_log);
         command.env_remove(keysluice_plan::PLAN_ENV);
-        PRIVATE_VARIABLES.iter().for_each(|name| {
+        for name in PRIVATE_VARIABLES {
             command.env_remove(name);
-        });
+        }
         if let Some(Source::Variable { name, .. }) = self.source {
             command.env_remove(name);
         }

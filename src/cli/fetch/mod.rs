@@ -51,8 +51,10 @@ impl Fetch {
         let cloud = cloud(self.cloud.clone())?;
         let trusted_ca = cloud.trusted_ca.clone();
         let settings = Settings::new(cloud);
-        let client_id = given(&self.client_id, ["AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"]);
-        let tenant_id = given(&self.tenant_id, ["AZURE_TENANT_ID", "AZURESUBSCRIPTION_TENANT_ID"]);
+        let client_id =
+            given(self.client_id.as_ref(), ["AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"]);
+        let tenant_id =
+            given(self.tenant_id.as_ref(), ["AZURE_TENANT_ID", "AZURESUBSCRIPTION_TENANT_ID"]);
         let limits = Allowlist::default();
         let wanted = Wanted {
             references: &self.references,
@@ -243,8 +245,8 @@ fn exit_code(kind: Kind) -> u8 {
 }
 
 /// The option, else the first of the variables that is set.
-fn given(option: &Option<String>, names: [&str; 2]) -> Option<String> {
-    let option = option.clone().filter(|value| !value.trim().is_empty());
+fn given(option: Option<&String>, names: [&str; 2]) -> Option<String> {
+    let option = option.cloned().filter(|value| !value.trim().is_empty());
     option.or_else(|| names.into_iter().find_map(variable)).map(|value| value.trim().to_owned())
 }
 

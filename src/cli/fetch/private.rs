@@ -49,7 +49,7 @@ impl Drop for PrivateDirectory {
 }
 
 fn is_tmpfs(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|stat| i64::from(stat.f_type) == TMPFS)
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == TMPFS)
 }
 
 /// 16 random bytes in hexadecimal digits.

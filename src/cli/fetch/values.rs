@@ -165,7 +165,7 @@ mod tests {
         let values: [&[u8]; 5] = [b"one\r\n  two\n\n \t\nthree", b"", b"\n", b"50%\n", b"a\0b"];
         let masked = text(&masks(values, MaskStyle::Github));
         let lines = ["  two", "50%25", "one", "three", "two"];
-        let expected: String = lines.iter().map(|line| format!("::add-mask::{line}\n")).collect();
+        let expected = lines.map(|line| format!("::add-mask::{line}\n")).concat();
         assert_eq!(masked, expected);
         let masked = text(&masks([&b"50%"[..]], MaskStyle::AzurePipelines));
         assert_eq!(masked, "##vso[task.setsecret]50%\n##vso[task.setsecret]50%AZP25\n");
