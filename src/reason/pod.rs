@@ -58,9 +58,9 @@ reasons! { POD:
          fit into an environment variable";
     KS216
         "the sidecar runs on Linux, and the pod is for Windows nodes"
-        "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; inline \
-         annotations are for Linux pods only; for a pod that runs on Linux, set nodeSelector \
-         kubernetes.io/os: linux";
+        "leave Secrets Store CSI volumes to the CSI driver: keysluice.dev/csi-volumes: leave; \
+         inline annotations are for Linux pods only; for a pod that runs on Linux, set \
+         nodeSelector kubernetes.io/os: linux";
     KS217
         "a Secrets Store CSI volume was added after the sidecar"
         "let the webhook that adds the volume run before Keysluice: webhook configurations are \
