@@ -120,10 +120,9 @@ fn asked(
         truth(value).ok_or_else(|| ManagedIdentityCause::Choice { annotation, value: cut(value) })
     });
     let (annotation, port) = match annotations.managed_identity_endpoint {
-        Some(EndpointChoice::Off) => return Ok(None),
         Some(EndpointChoice::On(port)) => (MANAGED_IDENTITY_ENDPOINT, port),
         None if is_theirs? => (PROXY_ANNOTATION, None),
-        None => return Ok(None),
+        Some(EndpointChoice::Off) | None => return Ok(None),
     };
     let port = match (port, of_pod.find(PORT_ANNOTATION)) {
         (Some(port), _) => port,

@@ -170,11 +170,16 @@ impl<'d> Mounted<'d> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
+
+    fn put(path: &Path, text: &str) {
+        fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+    }
 
     fn read(keys: &[(&str, &str)]) -> Result<Principal, String> {
         let directory = tempfile::tempdir().unwrap();
         for (key, value) in keys {
-            fs::write(directory.path().join(key), value).unwrap();
+            put(&directory.path().join(key), value);
         }
         let path = directory.path().display().to_string();
         Principal::read(directory.path()).map_err(|error| error.to_string().replace(&path, "DIR"))
@@ -196,8 +201,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for (version, id) in [("..1", "one"), ("..2", "two")] {
             fs::create_dir(directory.path().join(version)).unwrap();
-            fs::write(directory.path().join(version).join("clientid"), id).unwrap();
-            fs::write(directory.path().join(version).join("clientsecret"), "s").unwrap();
+            put(&directory.path().join(version).join("clientid"), id);
+            put(&directory.path().join(version).join("clientsecret"), "s");
         }
         std::os::unix::fs::symlink("..2", directory.path().join("..data")).unwrap();
         std::os::unix::fs::symlink("..data/clientid", directory.path().join("clientid")).unwrap();

@@ -5,7 +5,9 @@ const HEADER: &str = "0123456789abcdef0123456789abcdef";
 
 fn parse(line: &str, headers: &[&str]) -> Request {
     let mut head = format!("{line}\r\n");
-    headers.iter().for_each(|header| head += &format!("{header}\r\n"));
+    for header in headers {
+        head += &format!("{header}\r\n");
+    }
     head += "\r\n";
     assert_eq!(head_length(head.as_bytes()), Some(head.len()));
     Request::parse(head.as_bytes(), HEADER)

@@ -33,10 +33,9 @@ fn new_ephemeral_containers_find_the_managed_identity_endpoint_of_the_pod() {
     let mut debugged = running.clone();
     debugged["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);
     let debugged = Reviewer::new().ephemeral(&debugged, &running);
-    let (debugger, app) =
-        (&debugged["spec"]["ephemeralContainers"][0], &running["spec"]["containers"][0]);
-    assert!(env_names(debugger).contains(&"IDENTITY_HEADER"));
-    assert_eq!(debugger["env"], app["env"]);
+    let added = &debugged["spec"]["ephemeralContainers"][0];
+    assert!(env_names(added).contains(&"IDENTITY_HEADER"));
+    assert_eq!(added["env"], running["spec"]["containers"][0]["env"]);
 }
 
 #[test]
