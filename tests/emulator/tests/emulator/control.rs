@@ -103,7 +103,8 @@ async fn seed_faults_delay_and_counts_are_reached() {
         (&json!(1), &json!(2), &json!(1))
     );
     let (_, requests) = call(&bench, Method::GET, "requests", None).await;
-    let first: Value = serde_json::from_str::<Value>(&requests).unwrap()[0].take();
+    let mut first: Value = serde_json::from_str::<Value>(&requests).unwrap()[0].take();
+    assert!(first.as_object_mut().unwrap().remove("atMs").unwrap().is_u64());
     assert_eq!(
         first,
         json!({
