@@ -76,7 +76,7 @@ impl Migrate {
             migration.report.add(Section::NotRead, owner, text.clone());
         }
         let mut settings = self.options.settings()?;
-        let review = review::of(&mut migration, &mut settings, namespace)?;
+        let review = review::of(&mut migration, &input, &mut settings, namespace)?;
         let files = output::files(&input.files, &mut migration);
         migration.guide(&review.hosts, review.roles.is_some());
         self.write(&input, files, &migration, review.roles)?;

@@ -1,5 +1,6 @@
 //! What the webhook says of the new manifests, and what their pods need.
 
+use super::input::Input;
 use crate::admission::Outcome;
 use crate::azure::Usage;
 use crate::cli::azure::{Objects, usage};
@@ -26,6 +27,7 @@ pub(super) struct Review {
 /// Asks the webhook's own code about each pod as it will be.
 pub(super) fn of(
     migration: &mut Migration,
+    input: &Input,
     settings: &mut Settings,
     namespace: &str,
 ) -> Result<Review, Failure> {
@@ -35,7 +37,7 @@ pub(super) fn of(
     }
     settings.csi_volumes = CsiVolumes::Replace;
     settings.tenant_id.get_or_insert_with(|| crate::azure::stand_in(0));
-    let objects = Objects::of(documents(migration, namespace));
+    let objects = Objects::of(documents(migration, input, namespace));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut without_identity = BTreeSet::new();
     for (pod, document) in &objects.pods {
@@ -80,7 +82,7 @@ pub(super) fn of(
             ),
         );
     }
-    review.roles = roles(&objects, migration, namespace);
+    review.roles = roles(&objects, migration, input, namespace);
     Ok(review)
 }
 
@@ -134,26 +136,37 @@ fn tell_needs(migration: &mut Migration, owner: &str, usage: &Usage, objects: &O
     }
 }
 
-fn documents(migration: &Migration, namespace: &str) -> Vec<Document> {
-    let wanted = migration.objects.iter().map(|object| &object.wanted);
-    let added = migration.additions.iter().map(|addition| &addition.value);
-    let document = |value: &serde_json::Value| {
-        let mut document = Document { value: value.clone(), ..Document::default() };
-        if !namespace.is_empty() {
-            document.default_namespace(namespace);
-        }
+/// The objects as they are to be, with the places of what was read.
+fn documents(migration: &Migration, input: &Input, namespace: &str) -> Vec<Document> {
+    let read = input.objects.iter().map(|(document, _)| document);
+    let wanted = migration.objects.iter().zip(read).map(|(object, read)| {
+        let mut document = read.clone();
+        document.value = object.wanted.clone();
         document
-    };
-    wanted.chain(added).map(document).collect()
+    });
+    let added = migration
+        .additions
+        .iter()
+        .map(|addition| Document { value: addition.value.clone(), ..Document::default() });
+    let mut all: Vec<Document> = wanted.chain(added).collect();
+    if !namespace.is_empty() {
+        all.iter_mut().for_each(|document| document.default_namespace(namespace));
+    }
+    all
 }
 
 /// What `keysluice rbac` prints for these objects.
-fn roles(objects: &Objects, migration: &mut Migration, namespace: &str) -> Option<String> {
+fn roles(
+    objects: &Objects,
+    migration: &mut Migration,
+    input: &Input,
+    namespace: &str,
+) -> Option<String> {
     let pods = objects.pods.iter().map(|(pod, _)| pod);
     let workloads: Vec<Workload> =
         pods.filter_map(|pod| Workload::read(&pod.owner, &pod.namespace, &pod.pod)).collect();
     let mut classes = Classes::new();
-    for document in documents(migration, namespace) {
+    for document in documents(migration, input, namespace) {
         if document.value["kind"] == "SecretProviderClass" {
             let class = ProviderClass::from_value(&document.value);
             let metadata = &document.value["metadata"];

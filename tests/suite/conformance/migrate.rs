@@ -149,6 +149,31 @@ fn what_cannot_be_edited_is_told_and_not_written() {
 }
 
 #[test]
+fn a_refusal_says_what_stands_in_the_file_and_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.yaml");
+    let pod = [
+        "apiVersion: v1",
+        "kind: Pod",
+        "metadata:",
+        "  name: a",
+        "  namespace: n",
+        "spec:",
+        "  containers: [{name: app, image: a, volumeMounts: [{name: s, mountPath: /s}]}]",
+        "  volumes:",
+        "  - name: s",
+        "    csi:",
+        "      driver: secrets-store.csi.k8s.io",
+        "      volumeAttributes: {secretProviderClass: c}",
+    ];
+    write(&path, &pod.join("\n"));
+    let (_, report, _) = keysluice(&["migrate", "--check", "-f", path.to_str().unwrap()]);
+    assert!(report.contains("metadata.namespace is n, a boolean ("), "{report}");
+    assert!(report.contains("app.yaml, line 5)"), "{report}");
+    assert!(report.contains("quote it: \"n\""), "{report}");
+}
+
+#[test]
 fn five_hundred_manifests_are_migrated_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let load = std::fs::read_to_string(data().join("migrate/csi/in/load.yaml")).unwrap();
