@@ -29,10 +29,11 @@ async fn killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod(
         };
         let (uid, name, address) =
             (of("metadata", "uid")?, of("metadata", "name")?, of("status", "podIP")?);
+        let restarts = restarts(victim);
         kill_processes_of(&uid)?;
         let killed = Instant::now();
-        let (waves, bare) =
-            tokio::join!(waves(scene, round, killed), bare(scene, round, killed, &name, &address));
+        let victim = Victim { name: &name, address: &address, restarts, killed };
+        let (waves, bare) = tokio::join!(waves(scene, round, killed), bare(scene, round, &victim));
         let (pods_after, bare) = (waves?, bare?);
         scene.world.figure(format!(
             "kill -9 of replica {round}: 10 pods of a Deployment and 10 of a Job after {:.1} s; \
@@ -43,6 +44,24 @@ async fn killed_replicas_delay_a_deployment_and_a_job_and_lose_no_pod(
         webhook::is_ready(scene, 2).await?;
     }
     Ok(())
+}
+
+/// A killed replica of the webhook.
+struct Victim<'a> {
+    name: &'a str,
+    address: &'a str,
+    /// Restarts of its container before.
+    restarts: u64,
+    killed: Instant,
+}
+
+fn restarts(pod: &Value) -> u64 {
+    pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)
+}
+
+async fn has_restarted(scene: &Scene, name: &str, before: u64) -> anyhow::Result<bool> {
+    let pods = webhook::pods(scene).await?;
+    Ok(pods.iter().any(|pod| pod["metadata"]["name"] == *name && restarts(pod) > before))
 }
 
 /// A Deployment and a Job at the worst moment; how long after the kill all of their pods exist,
@@ -77,13 +96,8 @@ async fn waves(scene: &Scene, round: usize, killed: Instant) -> anyhow::Result<D
 
 /// Bare creations, which nobody repeats: they may fail from the kill until nothing is sent to the
 /// dead replica any more.
-async fn bare(
-    scene: &Scene,
-    round: usize,
-    killed: Instant,
-    name: &str,
-    address: &str,
-) -> anyhow::Result<String> {
+async fn bare(scene: &Scene, round: usize, victim: &Victim<'_>) -> anyhow::Result<String> {
+    let Victim { name, address, restarts: before, killed } = *victim;
     let (mut failed, mut made, mut number) = (Vec::<(Duration, String)>::new(), 0, 0);
     let (mut removed, mut is_back) = (None, false);
     // Until the replica is back, and was away long enough for everybody to have noticed.
@@ -101,7 +115,8 @@ async fn bare(
             Err(error) => failed.push((begun, format!("{error:#}"))),
         }
         let is_ready = is_endpoint(&scene.world.api.get(SLICES).await?, address);
-        if removed.is_none() && !is_ready {
+        // A replica that starts again between two looks is never seen without its endpoint.
+        if removed.is_none() && (!is_ready || has_restarted(scene, name, before).await?) {
             removed = Some(killed.elapsed());
         }
         is_back = removed.is_some() && is_ready;
