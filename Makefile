@@ -44,7 +44,7 @@ soak: ## Runs the property tests with other seeds, ROUNDS (10) times, and prints
 	done
 	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null; then $(MAKE) --no-print-directory test-peers; \
 		KEYSLUICE_ROTATIONS=100 $(MAKE) --no-print-directory test-cluster \
-			ONLY='replaced_pods_never an_application_that_checks_itself'; \
+			ONLY='replaced_pods_never containers_that_restart an_application_that_checks_itself'; \
 	else echo "not root, or go is not installed: the tests of the migration pages are skipped"; fi
 
 .PHONY: test-hold

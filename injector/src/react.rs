@@ -6,6 +6,7 @@ mod rollout;
 
 pub(crate) use rollout::Newest;
 
+use crate::clock::since_boot;
 use crate::fault::{Class, Fault};
 use crate::http::{self, Http};
 use crate::kubernetes::{Api, Refusal};
@@ -40,7 +41,14 @@ pub(crate) struct Reactor {
     api: Option<Api>,
     proc: PathBuf,
     /// Containers that got the signal, although another one did not.
-    reached: Mutex<BTreeSet<String>>,
+    reached: Mutex<Reached>,
+}
+
+#[derive(Debug, Default)]
+struct Reached {
+    containers: BTreeSet<String>,
+    /// When the first attempt was, since boot.
+    first: Duration,
 }
 
 impl Reactor {
@@ -75,11 +83,15 @@ impl Reactor {
         newest: Option<Newest>,
     ) -> Result<String, Fault> {
         if attempt == Attempt::First {
-            self.reached().clear();
+            *self.reached() = Reached { containers: BTreeSet::new(), first: since_boot() };
         }
         match &self.action {
-            ReactionAction::Signal { signal, containers } => self.signal(*signal, containers),
-            ReactionAction::Restart { containers } => self.signal(ReactionSignal::Term, containers),
+            ReactionAction::Signal { signal, containers } => self.signal(*signal, containers, None),
+            ReactionAction::Restart { containers } => {
+                // One that the kubelet has started since has all that is new.
+                let since = self.reached().first;
+                self.signal(ReactionSignal::Term, containers, Some(since))
+            }
             ReactionAction::Http { url } => self.post(url).await,
             ReactionAction::Evict {} => evict::evict(self.api()?).await,
             ReactionAction::Rollout { workload } => {
@@ -94,29 +106,34 @@ impl Reactor {
         self.api.as_ref().ok_or_else(|| Fault::new(KS655, Class::Permanent, text))
     }
 
-    fn reached(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn reached(&self) -> MutexGuard<'_, Reached> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All containers get the signal, also if one of them cannot; a retry is for that one alone.
-    fn signal(&self, signal: ReactionSignal, containers: &[String]) -> Result<String, Fault> {
+    fn signal(
+        &self,
+        signal: ReactionSignal,
+        containers: &[String],
+        since: Option<Duration>,
+    ) -> Result<String, Fault> {
         let mut sent = Vec::new();
         let mut problems = Vec::new();
         let mut reached = self.reached();
         for container in containers {
-            if reached.contains(container) {
+            if reached.containers.contains(container) {
                 continue;
             }
-            match process::signal(&self.proc, container, signal) {
-                Ok(id) => {
-                    reached.insert(container.clone());
-                    sent.push(format!("container {container:?} (process {id})"));
+            match process::signal(&self.proc, container, signal, since) {
+                Ok(done) => {
+                    reached.containers.insert(container.clone());
+                    sent.push(done);
                 }
                 Err(problem) => problems.push(format!("container {container:?}: {problem}")),
             }
         }
         if problems.is_empty() {
-            return Ok(format!("SIG{} sent to {}", signal.as_str(), sent.join(", ")));
+            return Ok(sent.join(", "));
         }
         let text = format!("SIG{}: {}", signal.as_str(), problems.join("; "));
         Err(Fault::new(KS651, Class::Transient, text))

@@ -31,7 +31,7 @@ use crate::volume::Entry;
 use keysluice_plan::reason::KS603;
 use keysluice_plan::{Plan, RelativePath, VaultUrl};
 use pending::PendingOutcomes;
-use reaction::Reaction;
+use reaction::{Reaction, TOGETHER};
 use schedule::{Schedule, VolumeSpec};
 use secrets::Secrets;
 use status::Status;
@@ -252,8 +252,8 @@ impl Machine {
     ) -> schedule::Event {
         let result = match result {
             Ok(Written { swap, generation, changed, fault }) => {
-                if swap == Swap::Lingers {
-                    self.reaction.changed(&changed, now);
+                if swap == Swap::Lingers && self.reaction.changed(&changed, now) {
+                    self.schedule.ask_others(volume, TOGETHER / 2, now);
                 }
                 let items = self.outputs[volume].committed();
                 let fault = self.status.committed(volume, generation, &items, fault, now);

@@ -8,18 +8,40 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
+/// The kernel's unit of times in `/proc`, on all architectures of today.
+const TICK_MILLIS: u64 = 10;
 /// An environment is not longer.
 const MAX_ENVIRONMENT_BYTES: u64 = 2 * 1024 * 1024;
 /// A node has fewer.
 const MAX_PROCESSES: usize = 32_768;
 
-/// Sends the signal to the first process of the container; answers with its id.
-pub(super) fn signal(proc: &Path, container: &str, signal: ReactionSignal) -> Result<i32, String> {
+/// Sends the signal to the first process of the container; answers with what was done. One that
+/// started after `since` (since boot) gets none.
+pub(super) fn signal(
+    proc: &Path,
+    container: &str,
+    signal: ReactionSignal,
+    since: Option<Duration>,
+) -> Result<String, String> {
     let id = find(proc, container)?;
+    let started = since.and_then(|_| started(&proc.join(id.to_string())));
+    if started.is_some_and(|started| Some(started) > since) {
+        return Ok(format!("container {container:?} has started since (process {id})"));
+    }
     let process = Pid::from_raw(id).ok_or("its process has no id")?;
     kill_process(process, of(signal)).map_err(|error| format!("process {id}: {error}"))?;
-    Ok(id)
+    Ok(format!("SIG{} sent to container {container:?} (process {id})", signal.as_str()))
+}
+
+/// When a process started, since boot: the 22nd field, of which the name in parentheses is the
+/// second.
+fn started(process: &Path) -> Option<Duration> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks = fields.split(' ').nth(19)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks.saturating_mul(TICK_MILLIS)))
 }
 
 fn find(proc: &Path, container: &str) -> Result<i32, String> {
@@ -106,6 +128,18 @@ mod tests {
             let problem = find(proc(7, parent, environment).path(), container).unwrap_err();
             assert!(problem.starts_with("no process has KEYSLUICE_CONTAINER"), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_process_that_has_started_since_gets_no_signal() {
+        let proc = proc(7, 0, b"KEYSLUICE_CONTAINER=app\0");
+        let fields = "S 0 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1234 0";
+        let mut stat = fs::File::create(proc.path().join("7/stat")).unwrap();
+        std::io::Write::write_all(&mut stat, format!("7 (a) b) {fields}").as_bytes()).unwrap();
+        assert_eq!(started(&proc.path().join("7")), Some(Duration::from_millis(12_340)));
+        let since = Some(Duration::from_millis(12_339));
+        let done = signal(proc.path(), "app", ReactionSignal::Term, since).unwrap();
+        assert_eq!(done, "container \"app\" has started since (process 7)");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use keysluice_plan::{Plan, Reaction as Wanted, RelativePath};
 use std::time::Duration;
 
 /// Files of several volumes that change within this time are one reaction.
-const TOGETHER: Duration = Duration::from_secs(2);
+pub(super) const TOGETHER: Duration = Duration::from_secs(2);
 /// After this time a kubelet has seen a written Secret: a container that starts again before may
 /// get the old value of a variable.
 const UNTIL_SEEN: Duration = Duration::from_secs(10);
@@ -42,13 +42,16 @@ impl Reaction {
         Self { wanted, offset, jitter, due_at: None, in_flight: false, failures: 0 }
     }
 
-    /// A generation replaced another one, with these files changed.
-    pub(super) fn changed(&mut self, paths: &[RelativePath], now: Time) {
-        let Some(wanted) = &self.wanted else { return };
-        if wanted.of.is_empty() || paths.iter().any(|path| wanted.of.contains(path)) {
+    /// A generation replaced another one, with these files changed. Answers whether a reaction
+    /// comes of it.
+    pub(super) fn changed(&mut self, paths: &[RelativePath], now: Time) -> bool {
+        let Some(wanted) = &self.wanted else { return false };
+        let counts = wanted.of.is_empty() || paths.iter().any(|path| wanted.of.contains(path));
+        if counts {
             self.failures = 0;
             self.due_at.get_or_insert(now + TOGETHER + self.offset);
         }
+        counts
     }
 
     /// A Secret was written: who restarts waits until the kubelet knows it.

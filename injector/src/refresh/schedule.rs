@@ -141,6 +141,16 @@ impl Schedule {
             .filter(|_| !self.over)
     }
 
+    /// A volume changed, so the others are asked at once: their files change together. Not one
+    /// that was asked within the last `moment`.
+    pub(super) fn ask_others(&mut self, changed: usize, moment: Duration, now: Time) {
+        for (index, other) in self.volumes.iter_mut().enumerate() {
+            if index != changed && other.is_idle() && other.asked_at + moment < now {
+                other.next_refresh = other.next_refresh.map(|at| at.min(now));
+            }
+        }
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_quiet(&self) -> bool {
         self.volumes.iter().all(VolumeState::is_idle)

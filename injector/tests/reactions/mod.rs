@@ -57,6 +57,27 @@ fn the_application_is_asked_once_for_what_changes_together() {
 }
 
 #[test]
+fn volumes_with_the_same_secret_change_together_whatever_their_intervals() {
+    let env = TestEnv::new();
+    let (port, requests) = application(&[]);
+    let mut plan = plan(&env, port, &json!([]));
+    let mut other = plan["volumes"][0].clone();
+    std::fs::create_dir_all(env.root.join("mnt/w")).unwrap();
+    (other["name"], other["directory"]) = ("w".into(), "/mnt/w".into());
+    (plan["volumes"][0]["refreshIntervalSeconds"], other["refreshIntervalSeconds"]) =
+        (1.into(), 600.into());
+    plan["volumes"].as_array_mut().unwrap().push(other);
+    let sidecar = env.run_ready(&plan);
+    env.emulator.set_secret("shop", "db", "new");
+    assert!(requests.recv().is_ok());
+    let file = std::fs::read_to_string(env.root.join("mnt/w/db")).unwrap();
+    assert_eq!(file, "new", "{}", env.log());
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(requests.try_recv().is_err(), "one for both\n{}", env.log());
+    assert_eq!(sidecar.status()["reaction"]["count"], 1);
+}
+
+#[test]
 fn other_files_are_no_reason_and_a_proxy_is_not_used() {
     let env = TestEnv::new();
     let (port, requests) = application(&[]);

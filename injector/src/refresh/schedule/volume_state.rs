@@ -72,6 +72,8 @@ pub(super) struct VolumeState {
     pub(super) commit_at: Option<Time>,
     /// Next time all files are due; `None` for a volume without files.
     pub(super) next_refresh: Option<Time>,
+    /// When all files were asked for last.
+    pub(super) asked_at: Time,
     pub(super) removals: Vec<Time>,
     /// In a row.
     pub(super) removal_failures: u32,
@@ -88,6 +90,7 @@ impl VolumeState {
             commit_failures: 0,
             commit_at: (spec.files == 0).then_some(now),
             next_refresh: (spec.files > 0).then_some(now),
+            asked_at: now,
             removals: Vec::new(),
             removal_failures: 0,
         }
@@ -146,6 +149,7 @@ impl VolumeState {
         let everything = self.next_refresh.is_some_and(|at| at <= now);
         if everything && !self.files.is_empty() {
             self.next_refresh = Some(now + jitter.spread(self.interval));
+            self.asked_at = now;
         }
         let files: Vec<usize> = (0..self.files.len())
             .filter(|&file| self.files[file].is_due(everything, now))

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 crate::scenarios!(
     a_signal_reaches_the_first_process_of_the_container,
     a_restarted_container_has_the_new_value_of_its_variable,
+    containers_that_restart_together_never_start_with_an_old_variable,
     an_init_container_fetches_once_and_its_job_completes,
 );
 
@@ -62,6 +63,55 @@ async fn a_restarted_container_has_the_new_value_of_its_variable(
     let status = &restarted["status"];
     anyhow::ensure!(status["containerStatuses"][0]["restartCount"] == 1, "{status}");
     anyhow::ensure!(status["initContainerStatuses"][0]["restartCount"] == 0, "{status}");
+    Ok(())
+}
+
+/// `make soak` has 100 pods, and two rotations: the kubelet's back-off lets no container restart
+/// often.
+async fn containers_that_restart_together_never_start_with_an_old_variable(
+    scene: &Scene,
+) -> anyhow::Result<()> {
+    let is_soak = std::env::var_os("KEYSLUICE_ROTATIONS").is_some();
+    let (count, rotations, patience) =
+        if is_soak { (100_u32, 2_u32, PATIENCE * 5) } else { (5, 1, PATIENCE) };
+    synced::class(scene).await?;
+    scene.create("deployments", &synced::deployment(scene, "none", 0)).await?;
+    synced::grant(scene).await?;
+    let script = "trap 'exit 0' TERM; echo \"started with $DB\"; sleep infinity & wait";
+    let mut template = synced::template(scene, "together", script);
+    let (spec, annotations) = shared(template["spec"].clone(), "restart");
+    (template["spec"], template["metadata"]["annotations"]) = (spec, annotations);
+    template["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1m"}});
+    let object = json!({"metadata": {"name": "together"}, "spec": {"replicas": count,
+        "selector": {"matchLabels": {"app": "together"}}, "template": template}});
+    scene.create("deployments", &object).await?;
+    let count = usize::try_from(count)?;
+    let mut pods = scene.all_running("together", count, patience).await?;
+    let mut starts = 0;
+    for number in 1..=rotations {
+        let value = format!("rotation-{number}");
+        scene.world.emulator.set_secret(&scene.vault, "db", &value);
+        pods = until("all containers have restarted", patience, async || {
+            let pods = scene.all_running("together", count, patience).await?;
+            let restarted = |pod: &Value| {
+                pod["status"]["containerStatuses"][0]["restartCount"].as_u64()
+                    >= Some(number.into())
+            };
+            Ok(pods.iter().all(restarted).then_some(pods))
+        })
+        .await?;
+        for pod in &pods {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let log = scene.says(name, &format!("started with {value}")).await?;
+            anyhow::ensure!(log.lines().count() == 1, "{name}: {log:?}");
+            starts += 1;
+        }
+    }
+    let once = |pod: &Value| {
+        pod["status"]["containerStatuses"][0]["restartCount"].as_u64() == Some(rotations.into())
+    };
+    anyhow::ensure!(pods.iter().all(once), "a container restarted twice for one rotation");
+    scene.world.figure(format!("{starts} restarts in place, no old variable"));
     Ok(())
 }
 
