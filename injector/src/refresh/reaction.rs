@@ -30,6 +30,8 @@ pub(super) struct Reaction {
     due_at: Option<Time>,
     in_flight: bool,
     failures: u32,
+    /// A Secret was found as it should be since the change.
+    has_seen: bool,
 }
 
 impl Reaction {
@@ -39,7 +41,15 @@ impl Reaction {
         let mut jitter = Jitter::new(settings.seed.wrapping_add(2));
         let offset = jitter.within(Duration::from_secs(spread));
         let wanted = plan.reaction.clone();
-        Self { wanted, offset, jitter, due_at: None, in_flight: false, failures: 0 }
+        Self {
+            wanted,
+            offset,
+            jitter,
+            due_at: None,
+            in_flight: false,
+            failures: 0,
+            has_seen: false,
+        }
     }
 
     /// A generation replaced another one, with these files changed. Answers whether a reaction
@@ -48,7 +58,7 @@ impl Reaction {
         let Some(wanted) = &self.wanted else { return false };
         let counts = wanted.of.is_empty() || paths.iter().any(|path| wanted.of.contains(path));
         if counts {
-            self.failures = 0;
+            (self.failures, self.has_seen) = (0, false);
             self.due_at.get_or_insert(now + TOGETHER + self.offset);
         }
         counts
@@ -58,6 +68,14 @@ impl Reaction {
     pub(super) fn secret_written(&mut self, now: Time) {
         if self.starts_containers() {
             self.due_at = self.due_at.map(|at| at.max(now + UNTIL_SEEN));
+        }
+    }
+
+    /// A Secret has what this pod wants: after a change another replica wrote it, a moment ago. Once
+    /// for each reaction, as Secrets are also looked at without a change.
+    pub(super) fn secret_seen(&mut self, now: Time) {
+        if !std::mem::replace(&mut self.has_seen, true) {
+            self.secret_written(now);
         }
     }
 
@@ -209,6 +227,18 @@ mod tests {
         http.changed(&paths(&["a"]), SECOND);
         http.secret_written(2 * SECOND);
         assert_eq!(http.wake_at(), Some(3 * SECOND));
+    }
+
+    #[test]
+    fn a_secret_that_another_replica_wrote_holds_up_a_restart_once() {
+        let action = json!({"kind": "restart", "containers": ["app"]});
+        let mut reaction = reaction(1, &action, &[], 0);
+        reaction.secret_seen(SECOND);
+        reaction.changed(&paths(&["a"]), SECOND);
+        for seconds in 2..9 {
+            reaction.secret_seen(seconds * SECOND);
+            assert_eq!(reaction.wake_at(), Some(12 * SECOND));
+        }
     }
 
     #[test]

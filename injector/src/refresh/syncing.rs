@@ -45,6 +45,9 @@ impl Machine {
         match result {
             Ok(synced) => {
                 let worked = !self.status.secret_made(secret, now);
+                if synced == Synced::Unchanged {
+                    self.reaction.secret_seen(now);
+                }
                 match synced {
                     Synced::Written => {
                         self.reaction.secret_written(now);
