@@ -150,7 +150,9 @@ fn documents(migration: &Migration, input: &Input, namespace: &str) -> Vec<Docum
         .map(|addition| Document { value: addition.value.clone(), ..Document::default() });
     let mut all: Vec<Document> = wanted.chain(added).collect();
     if !namespace.is_empty() {
-        all.iter_mut().for_each(|document| document.default_namespace(namespace));
+        for document in &mut all {
+            document.default_namespace(namespace);
+        }
     }
     all
 }
