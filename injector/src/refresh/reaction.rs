@@ -71,7 +71,7 @@ impl Reaction {
         }
     }
 
-    /// A Secret has what this pod wants: after a change another replica wrote it, a moment ago. Once
+    /// A Secret has what this pod wants: after a change another replica wrote it just now. Once
     /// for each reaction, as Secrets are also looked at without a change.
     pub(super) fn secret_seen(&mut self, now: Time) {
         if !std::mem::replace(&mut self.has_seen, true) {
