@@ -141,12 +141,13 @@ impl Schedule {
             .filter(|_| !self.over)
     }
 
-    /// A volume changed, so the others are asked at once: their files change together. Not one
-    /// that was asked within the last `moment`.
-    pub(super) fn ask_others(&mut self, changed: usize, moment: Duration, now: Time) {
+    /// A volume changed, so the others are asked at once: their files change together. One that
+    /// was just asked is asked again `pause` after that: its answer may be older than the change.
+    pub(super) fn ask_others(&mut self, changed: usize, pause: Duration, now: Time) {
         for (index, other) in self.volumes.iter_mut().enumerate() {
-            if index != changed && other.is_idle() && other.asked_at + moment < now {
-                other.next_refresh = other.next_refresh.map(|at| at.min(now));
+            if index != changed {
+                let soon = now.max(other.asked_at + pause);
+                other.next_refresh = other.next_refresh.map(|at| at.min(soon));
             }
         }
     }
