@@ -93,7 +93,7 @@ impl Fetcher {
         Arc::clone(&self.http)
     }
 
-    /// What Entra and vaults told this process to wait.
+    /// The waits that Entra and vaults demand.
     pub(crate) fn throttle(&self) -> Arc<Throttle> {
         Arc::clone(&self.throttle)
     }

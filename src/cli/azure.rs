@@ -8,20 +8,18 @@ use super::rbac_inputs::account_of;
 use super::{FAILED, Failure};
 use crate::admission::{Answer, Outcome};
 use crate::azure::{Form, IdentityKind, Side, StandIns, Target, Usage, stand_in};
-use crate::cluster::api::Client;
+use crate::cli::input_options::InputOptions;
 use crate::cluster::manifests::{Document, Manifests, read_documents};
 use crate::mutate::{CLIENT_ID_ANNOTATION, SIDECAR, USE_LABEL};
 use crate::plan;
 use crate::provider_class::is_guid;
 use crate::rights::Place;
 use crate::settings::CsiVolumes;
-use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use keysluice_plan::PLAN_ENV;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -29,22 +27,8 @@ use std::rc::Rc;
 /// assignments for the vault objects that their pods read. Nothing is executed.
 #[derive(Debug, Args)]
 pub(super) struct Azure {
-    /// Manifest or directory with workloads, ServiceAccounts and classes (repeatable; - reads
-    /// standard input).
-    #[arg(short = 'f', long = "filename", num_args = 1.., value_name = "FILE",
-        conflicts_with_all = ["all_namespaces", "kubeconfig"])]
-    files: Vec<PathBuf>,
-    /// Reads all namespaces of a live cluster.
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    all_namespaces: bool,
-    /// With files: namespace of objects that do not name one. Without: reads this namespace of a
-    /// live cluster.
-    #[arg(short = 'n', long, value_name = "NS", value_parser = super::object_name)]
-    namespace: Option<String>,
-    /// Kubeconfig of the API server to ask; without it, the API server of the cluster in which the
-    /// command runs.
-    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputOptions,
     /// az (a shell script), bicep or terraform.
     #[arg(short = 'o', long, default_value = "az", value_name = "FORMAT")]
     output: Output,
@@ -146,28 +130,19 @@ impl Azure {
 
     fn documents(&self) -> Result<(Vec<Document>, Vec<String>), Failure> {
         let mut documents = Vec::new();
-        if self.files.is_empty() {
-            if !self.all_namespaces && self.namespace.is_none() {
-                return Err(Failure::usage(anyhow!(
-                    "nothing to read; hint: name files with -f, a namespace of a live cluster with \
-                     -n, or all with -A"
-                )));
-            }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let entered = runtime.enter();
-            let client = Client::connect(self.kubeconfig.as_deref()).map_err(Failure::usage)?;
-            drop(entered);
+        if self.input.is_live()? {
+            let (runtime, client) = self.input.connect()?;
             let kinds = [&[ACCOUNTS, CLASSES], &WORKLOADS[..]].concat();
-            let namespace = self.namespace.as_deref();
+            let namespace = self.input.namespace.as_deref();
             runtime.block_on(each(&client, namespace, &kinds, |one| documents.push(one)))?;
             return Ok((documents, Vec::new()));
         }
         let mut warnings = Vec::new();
-        for path in &self.files {
+        for path in &self.input.files {
             let files = read_documents(path)?;
             warnings.extend(files.notes);
             for mut document in files.documents {
-                if let Some(namespace) = &self.namespace {
+                if let Some(namespace) = &self.input.namespace {
                     document.default_namespace(namespace);
                 }
                 warnings.append(&mut document.warnings);

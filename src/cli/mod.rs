@@ -6,6 +6,7 @@ mod decision;
 mod doctor;
 mod explain;
 mod fetch;
+mod input_options;
 mod jwks;
 mod live_documents;
 mod manifest_pods;

@@ -18,6 +18,7 @@ mod text;
 mod vault_agent;
 
 pub use report::{Item, Report, Section};
+pub(crate) use text::prune;
 pub use text::{FileError, edited};
 
 use crate::mutate::{CLIENT_ID_ANNOTATION, USE_LABEL};

@@ -42,7 +42,7 @@ fn says(text: &str, wanted: &Value) -> bool {
 }
 
 /// Leaves out fields without a value.
-pub(super) fn prune(value: &mut Value) {
+pub(crate) fn prune(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());

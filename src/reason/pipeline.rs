@@ -8,7 +8,7 @@ reasons! { PIPELINE:
         "name objects (NAME=kv://VAULT/secrets/NAME) or classes (-f FILE), and at least one of \
          --out, --dotenv, --github-env, --github-output and --exec";
     KS791
-        "there is no assertion: the token of the pipeline is missing or cannot be read"
+        "the token of the pipeline is missing or cannot be read"
         "GitHub Actions: set permissions: id-token: write; GitLab: set id_tokens with \
          KEYSLUICE_ID_TOKEN; Azure Pipelines: map SYSTEM_ACCESSTOKEN and name the service \
          connection; elsewhere: --assertion file:PATH or env:NAME";

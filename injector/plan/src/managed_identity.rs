@@ -18,8 +18,8 @@ pub const LOWEST_ENDPOINT_PORT: u16 = 1024;
 pub struct ManagedIdentityEndpoint {
     /// Port on the loopback.
     pub port: u16,
-    /// What a request of the App Service protocol shows in `X-IDENTITY-HEADER`. It stands in the
-    /// pod too, for the containers.
+    /// Value of `X-IDENTITY-HEADER` in requests of the App Service protocol. The containers have it
+    /// in `IDENTITY_HEADER`.
     pub header: String,
     /// Whose tokens it gives.
     pub identities: Vec<EndpointIdentity>,
@@ -92,7 +92,7 @@ impl ManagedIdentityEndpoint {
 }
 
 impl Plan {
-    /// An endpoint that can be served, and by whose answers an identity is told from another.
+    /// The endpoint can be served, and each id belongs to one identity.
     pub(crate) fn check_managed_identity(&self) -> Result<(), PlanError> {
         match self.managed_identity.as_ref().and_then(ManagedIdentityEndpoint::problem) {
             Some(problem) => Err(PlanError::ManagedIdentity { problem }),

@@ -96,8 +96,8 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
     })
 }
 
-/// The token endpoint. AD FS of an Azure Stack stands in the place of a tenant, which its
-/// authority may name too.
+/// The token endpoint. For AD FS of an Azure Stack the tenant is `adfs`, which its authority may
+/// have already.
 fn token_url(authority: &str, tenant_id: &str) -> String {
     let authority = authority.trim_end_matches('/');
     if tenant_id.eq_ignore_ascii_case("adfs") {

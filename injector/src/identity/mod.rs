@@ -56,7 +56,7 @@ impl TokenSource {
         self.cache.token(&self.key, &self.name).await
     }
 
-    /// Drops the token, whoever else uses the cache for the same credential and scope.
+    /// Drops the token, also for other users of the cache with the same credential and scope.
     pub(crate) fn forget(&self) {
         self.cache.forget(&self.key);
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A client that is not told how long to wait waits as long as a failure is kept.
+/// `Retry-After` where Entra gave none: as long as a failure is kept.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// An answer without its head. Its body may hold a token.

@@ -2,6 +2,7 @@
 
 use crate::cli::manifest_pods::pods_of;
 use crate::cluster::manifests::{Document, chunks, decode, is_manifest, objects_of};
+use crate::migrate::prune;
 use crate::reason;
 use crate::yaml::{self, Parsed};
 use serde_json::Value;
@@ -228,15 +229,4 @@ fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
         free = format!("{number}/{name}");
     }
     free
-}
-
-fn prune(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(prune);
-        }
-        Value::Array(items) => items.iter_mut().for_each(prune),
-        _ => {}
-    }
 }

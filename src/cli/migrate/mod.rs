@@ -7,8 +7,8 @@ mod review;
 
 use super::options::Options;
 use super::{FAILED, Failure};
+use crate::cli::input_options::InputOptions;
 use crate::migrate::{Choices, Migration, Object, Section};
-use anyhow::anyhow;
 use clap::Args;
 use input::{File, Input};
 use std::io::Write as _;
@@ -19,21 +19,8 @@ use std::process::ExitCode;
 /// those of Keysluice, with a report of what is left to do. Inputs are never changed.
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
-    /// Manifest or directory (repeatable; - reads standard input).
-    #[arg(short = 'f', long = "filename", num_args = 1.., value_name = "FILE",
-        conflicts_with_all = ["all_namespaces", "kubeconfig"])]
-    files: Vec<PathBuf>,
-    /// Reads all namespaces of a live cluster; nothing is changed there, and no Secret is read.
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    all_namespaces: bool,
-    /// With files: namespace of objects that do not name one. Without: reads this namespace of a
-    /// live cluster.
-    #[arg(short = 'n', long, value_name = "NS", value_parser = super::object_name)]
-    namespace: Option<String>,
-    /// Kubeconfig of the API server to ask; without it, the API server of the cluster in which the
-    /// command runs.
-    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputOptions,
     /// Directory for the new manifests and REPORT.md, which must not exist or be empty. Without it,
     /// manifests go to standard output and the report to standard error.
     #[arg(long, value_name = "DIR")]
@@ -54,18 +41,12 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let is_live = self.files.is_empty();
-        if is_live && !self.all_namespaces && self.namespace.is_none() {
-            return Err(Failure::usage(anyhow!(
-                "nothing to read; hint: name files with -f, a namespace of a live cluster with -n, \
-                 or all with -A"
-            )));
-        }
+        let is_live = self.input.is_live()?;
         if let Some(directory) = &self.out {
             output::check(directory).map_err(Failure::usage)?;
         }
-        let input = if is_live { self.live()? } else { Input::read(&self.files)? };
-        let namespace = self.namespace.as_deref().filter(|_| !is_live).unwrap_or_default();
+        let input = if is_live { self.live()? } else { Input::read(&self.input.files)? };
+        let namespace = self.input.namespace.as_deref().filter(|_| !is_live).unwrap_or_default();
         let choices =
             Choices { vault: self.vault.clone(), paths: self.paths.iter().cloned().collect() };
         let objects = input.objects.iter();
@@ -122,12 +103,8 @@ impl Migrate {
     }
 
     fn live(&self) -> Result<Input, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let entered = runtime.enter();
-        let client = crate::cluster::api::Client::connect(self.kubeconfig.as_deref())
-            .map_err(Failure::usage)?;
-        drop(entered);
-        let documents = runtime.block_on(live::read(&client, self.namespace.as_deref()))?;
+        let (runtime, client) = self.input.connect()?;
+        let documents = runtime.block_on(live::read(&client, self.input.namespace.as_deref()))?;
         Ok(Input::of_live(documents))
     }
 }

@@ -4,34 +4,18 @@ pub(super) mod files;
 mod live;
 
 use super::{FAILED, Failure};
-use crate::cluster::api::Client;
+use crate::cli::input_options::InputOptions;
 use crate::rights::{Classes, Form, Grants, POLICIES, Workload};
-use anyhow::anyhow;
 use clap::Args;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Print the Roles that pods need to write the Secrets of their classes (secretObjects), and for
 /// the reactions evict and rollout.
 #[derive(Debug, Args)]
 pub(super) struct Rbac {
-    /// Manifest or directory with workloads and SecretProviderClasses (repeatable; - reads standard
-    /// input).
-    #[arg(short = 'f', long = "filename", num_args = 1.., value_name = "FILE",
-        conflicts_with_all = ["all_namespaces", "kubeconfig"])]
-    files: Vec<PathBuf>,
-    /// Reads the workloads of all namespaces of a live cluster.
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    all_namespaces: bool,
-    /// With files: namespace of objects that do not name one. Without: reads the workloads of this
-    /// namespace of a live cluster.
-    #[arg(short = 'n', long, value_name = "NS", value_parser = super::object_name)]
-    namespace: Option<String>,
-    /// Kubeconfig of the API server to ask; without it, the API server of the cluster in which the
-    /// command runs.
-    #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputOptions,
     /// The Roles do not include the creation of Secrets: prints empty Secrets to start from.
     #[arg(long, conflicts_with = "per_namespace")]
     strict: bool,
@@ -70,13 +54,7 @@ impl Rbac {
         if self.reaction_policies_only {
             return print(POLICIES[1].0);
         }
-        let is_live = self.files.is_empty();
-        if is_live && !self.all_namespaces && self.namespace.is_none() {
-            return Err(Failure::usage(anyhow!(
-                "nothing to read; hint: name files with -f, a namespace of a live cluster with \
-                 -n, or all with -A"
-            )));
-        }
+        let is_live = self.input.is_live()?;
         let (grants, faults, warnings) =
             if is_live { self.of_cluster()? } else { self.of_files()? };
         for warning in &warnings {
@@ -109,7 +87,7 @@ impl Rbac {
     }
 
     fn of_files(&self) -> Result<(Grants, Vec<String>, Vec<String>), Failure> {
-        let (mut facts, secrets) = files::read(&self.files, self.namespace.as_deref())?;
+        let (mut facts, secrets) = files::read(&self.input.files, self.input.namespace.as_deref())?;
         let found = Grants::of(&facts.workloads, &facts.classes);
         facts.warnings.extend(found.warnings);
         let mut faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
@@ -123,13 +101,10 @@ impl Rbac {
     }
 
     fn of_cluster(&self) -> Result<(Grants, Vec<String>, Vec<String>), Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let entered = runtime.enter();
-        let client = Client::connect(self.kubeconfig.as_deref()).map_err(Failure::usage)?;
-        drop(entered);
+        let (runtime, client) = self.input.connect()?;
         runtime.block_on(async {
             let mut faults = Vec::new();
-            let mut facts = live::read(&client, self.namespace.as_deref()).await?;
+            let mut facts = live::read(&client, self.input.namespace.as_deref()).await?;
             let found = Grants::of(&facts.workloads, &facts.classes);
             if !self.remove && !self.without_policy {
                 for name in found.grants.policies() {
