@@ -1,10 +1,12 @@
 //! What the operator decided once, for every pod.
 
+mod ca_bundle;
 mod endpoint_key;
 mod live_plans;
 mod sidecar_proxy;
 mod token_endpoint;
 
+pub use ca_bundle::{CaBundleError, ca_bundle};
 pub use endpoint_key::EndpointKey;
 pub use live_plans::{Authorities, LivePlans, PLAN_AUDIENCE};
 pub(crate) use sidecar_proxy::{NO_PROXY, exceptions, is_proxy, of_annotation, shown};

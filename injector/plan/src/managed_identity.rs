@@ -1,5 +1,6 @@
 //! The managed-identity endpoint that the sidecar serves inside its pod.
 
+use crate::check::check_credential;
 use crate::{Credential, Plan, PlanError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -94,10 +95,11 @@ impl ManagedIdentityEndpoint {
 impl Plan {
     /// The endpoint can be served, and each id belongs to one identity.
     pub(crate) fn check_managed_identity(&self) -> Result<(), PlanError> {
-        match self.managed_identity.as_ref().and_then(ManagedIdentityEndpoint::problem) {
-            Some(problem) => Err(PlanError::ManagedIdentity { problem }),
-            None => Ok(()),
+        let Some(endpoint) = &self.managed_identity else { return Ok(()) };
+        if let Some(problem) = endpoint.problem() {
+            return Err(PlanError::ManagedIdentity { problem });
         }
+        endpoint.identities.iter().try_for_each(|identity| check_credential(&identity.credential))
     }
 }
 
