@@ -152,6 +152,20 @@ pub struct Context<'a> {
     /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does
     /// not say.
     pub split_certificates: bool,
+    /// Whether tokens come from the token proxy of AKS identity bindings.
+    pub token_proxy: TokenProxyUse,
+}
+
+/// Whose tokens come from the token proxy of AKS identity bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TokenProxyUse {
+    /// None: the operator has not set it up.
+    #[default]
+    Unavailable,
+    /// Those of classes with `useAzureTokenProxy`.
+    OnRequest,
+    /// All of workload identity: the pod asks for it.
+    Always,
 }
 
 /// The vaults and tenants that classes may use; an empty list allows every one.

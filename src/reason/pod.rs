@@ -111,8 +111,9 @@ reasons! { POD:
          may have several such Secrets, but no other sources beside them";
     KS230
         "the sidecar cannot use the token of the custom token endpoint"
-        "remove the annotation azure.workload.identity/use-…, or use a managed identity in the \
-         class (useVMManagedIdentity), or leave the volume to the CSI driver: \
+        "set the URL of the token proxy (customTokenEndpoint.azureKubernetesTokenProxy of the \
+         chart), or remove the annotation azure.workload.identity/use-…, or use a managed identity \
+         in the class (useVMManagedIdentity), or leave the volume to the CSI driver: \
          keysluice.dev/csi-volumes: leave";
     KS231
         "the annotations exceed 256 KiB"

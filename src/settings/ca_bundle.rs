@@ -53,7 +53,10 @@ pub fn ca_bundle(text: &str) -> Result<Option<String>, CaBundleError> {
                     .add(CertificateDer::from(der))
                     .map_err(|_| CaBundleError::Authority(number))?;
             }
-            (SectionKind::RsaPrivateKey | SectionKind::PrivateKey | SectionKind::EcPrivateKey, _) => {
+            (
+                SectionKind::RsaPrivateKey | SectionKind::PrivateKey | SectionKind::EcPrivateKey,
+                _,
+            ) => {
                 return Err(CaBundleError::PrivateKey(number));
             }
             _ => {}

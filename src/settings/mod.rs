@@ -13,7 +13,8 @@ pub(crate) use sidecar_proxy::{NO_PROXY, exceptions, is_proxy, of_annotation, sh
 pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 
 use crate::cloud::{Cloud, Clouds};
-use crate::provider_class::Allowlist;
+use crate::provider_class::{Allowlist, TokenProxyUse};
+use keysluice_plan::TokenProxy;
 use std::time::Duration;
 
 /// Settings of the webhook; the command line fills them.
@@ -86,6 +87,19 @@ impl Settings {
             limits: Allowlist::default(),
             live_plans: None,
             endpoint_key: EndpointKey::default(),
+        }
+    }
+
+    /// The token proxy, where the sidecar can ask one.
+    pub(crate) fn token_proxy(&self) -> Option<TokenProxy> {
+        self.token_endpoint.as_ref().and_then(TokenEndpoint::token_proxy)
+    }
+
+    /// Whether a class may ask for it.
+    pub(crate) fn token_proxy_use(&self) -> TokenProxyUse {
+        match self.token_proxy() {
+            Some(_) => TokenProxyUse::OnRequest,
+            None => TokenProxyUse::Unavailable,
         }
     }
 }

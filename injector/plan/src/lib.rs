@@ -53,6 +53,6 @@ pub use template::{
     FILTERS, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem,
     Template, TemplateError, TemplateProblem, Text,
 };
-pub use token_proxy::TokenProxy;
+pub use token_proxy::{TOKEN_PROXY_CA, TOKEN_PROXY_DIRECTORY, TOKEN_PROXY_TOKEN, TokenProxy};
 pub use variable::{VariableName, VariableNameError};
 pub use vault_url::{VaultUrl, VaultUrlError};

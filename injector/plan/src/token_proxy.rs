@@ -2,6 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Where the sidecar, and no other container, has its token for the proxy and the proxy's
+/// authority.
+pub const TOKEN_PROXY_DIRECTORY: &str = "/var/run/secrets/keysluice.dev-token-proxy";
+/// The token there.
+pub const TOKEN_PROXY_TOKEN: &str = "token";
+/// The authority there.
+pub const TOKEN_PROXY_CA: &str = "ca.crt";
+
 /// Where token requests go, and how the connection is checked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

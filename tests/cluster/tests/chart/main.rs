@@ -26,4 +26,5 @@ mod sidecar_guests;
 mod sidecar_inline;
 mod stage;
 mod synced;
+mod token_proxy_guard;
 mod uninstall;
