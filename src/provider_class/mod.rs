@@ -53,7 +53,7 @@ pub(crate) use resolved::Plans;
 pub(crate) use secret_objects::is_never_made;
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
 pub(crate) use templates::check_template;
-pub(crate) use unfilled::{is_guid, is_placeholder};
+pub(crate) use unfilled::{is_guid, is_placeholder, is_tenant};
 pub(crate) use vault::vault_of;
 
 use crate::cloud::{Cloud, Clouds};

@@ -184,7 +184,7 @@ reasons! { POD:
         "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
          define them in env";
     KS255
-        "a client id or tenant id of the ServiceAccount has an unexpected format"
+        "a client id or tenant id of the ServiceAccount or of an annotation has an unexpected format"
         "use the client id of the identity, not its object id or name";
     KS256
         "an annotation resembles an Azure Workload Identity annotation but is unknown"

@@ -109,6 +109,38 @@ fn what_is_wrong_has_a_code_of_its_own() {
 }
 
 #[test]
+fn both_ways_read_one_vault_in_one_pod_each_what_its_identity_may() {
+    let (env, mut plan) = env();
+    let token = env.root.join("of-pod");
+    let of_pod = env.emulator.mint_token(
+        "shop",
+        "web",
+        "api://AzureADTokenExchange",
+        Duration::from_secs(3600),
+    );
+    put(&token, of_pod.as_bytes());
+    let direct = json!({"kind": "federated", "clientId": crate::support::CLIENT, "tenantId": TENANT,
+        "tokenFile": "/of-pod", "authority": env.emulator.authority()});
+    let scope = plan["identities"][0]["scope"].clone();
+    plan["identities"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "direct", "scope": scope, "credential": direct}));
+    let mut second = env.file("api", "api");
+    second["identity"] = json!("direct");
+    plan["volumes"][0]["files"].as_array_mut().unwrap().push(second);
+    let output = env.output(&plan, &["once"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!((&*env.read("db"), &*env.read("api")), (CANARY, "second"));
+    // Without its role the one identity fails, and does not use the other's token.
+    env.emulator.revoke("shop", CLIENT).unwrap();
+    plan["startTimeoutSeconds"] = json!(1);
+    let log = stderr(&env.output(&plan, &["once"]));
+    assert!(log.contains(CLIENT) || log.contains("secret \\\"db\\\""), "{log}");
+    assert!(!log.contains("secret \\\"api\\\""), "{log}");
+}
+
+#[test]
 fn authorities_that_change_are_taken_without_a_restart() {
     let (env, plan) = env();
     put(&env.root.join("ca.crt"), b"");
