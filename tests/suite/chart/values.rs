@@ -75,28 +75,102 @@ fn every_value_is_documented() {
     for path in &found {
         assert!(rows.iter().any(|row| row.path == *path), "{} has no comment", path.join("."));
     }
-    let mut page = String::from(
+    let table = table(&rows, &values);
+    let page = format!(
         "# Chart values\n\nThis page is generated from `webhook-config/chart/values.yaml`. The \
-         chart's schema refuses other values.\n\n\
-         | value | default | what it does |\n| --- | --- | --- |\n",
+         chart's schema refuses other values.\n\n{table}"
     );
-    for row in &rows {
-        assert!(row.comment.ends_with('.'), "{}", row.path.join("."));
-        let default = at(&values, &row.path);
-        let default = if *default == Value::String(String::new()) {
-            String::new()
-        } else {
-            format!("`{default}`")
-        };
-        writeln!(
-            page,
-            "| `{}` | {default} | {} |",
-            row.path.join("."),
-            row.comment.replace('|', "\\|")
-        )
-        .unwrap();
-    }
     check_page("chart-values.md", &page);
+    check_page("../webhook-config/chart/README.md", &format!("{README}{table}"));
+}
+
+/// What stands above the values in the chart's README.
+const README: &str = "\
+# Keysluice
+
+One mutating admission webhook and one small sidecar that bring an Azure identity and Azure Key Vault secrets into pods.
+The manifests of Azure Workload Identity and of the Secrets Store CSI driver keep their meaning.
+
+The chart needs Kubernetes 1.30 or later. No images are published yet: `make images` builds them.
+
+```sh
+helm upgrade --install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --wait \\
+  --set image.repository=REGISTRY/keysluice/webhook --set injector.image.repository=REGISTRY/keysluice/injector \\
+  --set azureTenantID=YOUR-TENANT
+```
+
+A job checks cluster and images first, and installs nothing if one of them cannot work. [Install](../../docs/install.md)
+describes what the chart installs, which rights the webhook has, and how to disable it at once;
+[Upgrade](../../docs/upgrade.md) and [Uninstall](../../docs/uninstall.md) the rest.
+
+## Values
+
+This page is generated from `values.yaml`. The chart's schema refuses other values.
+
+";
+
+/// A row for each value with a comment.
+fn table(rows: &[Row], values: &Value) -> String {
+    let mut table =
+        String::from("| value | default | what it does |\n| --- | --- | --- |\n");
+    for row in rows {
+        let name = row.path.join(".");
+        assert!(row.comment.ends_with('.'), "{name}");
+        let default = match at(values, &row.path) {
+            Value::String(text) if text.is_empty() => String::new(),
+            value => format!("`{value}`"),
+        };
+        let comment = row.comment.replace('|', "\\|");
+        writeln!(table, "| `{name}` | {default} | {comment} |").unwrap();
+    }
+    table
+}
+
+/// Editors show them; `UPDATE_DOCS=1` writes them.
+#[test]
+fn the_schema_describes_each_value_with_its_comment() {
+    let text = read("values.schema.json");
+    let mut schema: Value = serde_json::from_str(&text).unwrap();
+    for row in rows(&read("values.yaml")) {
+        let property = row.path.iter().fold(&mut schema, |schema, key| {
+            schema["properties"].get_mut(key).unwrap_or_else(|| panic!("{key}"))
+        });
+        let property = property.as_object_mut().unwrap();
+        property.shift_remove("description");
+        property.shift_insert(0, "description".to_owned(), row.comment.into());
+    }
+    let expected = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let mut written = std::fs::File::create(chart("values.schema.json")).unwrap();
+        std::io::Write::write_all(&mut written, expected.as_bytes()).unwrap();
+    }
+    assert!(
+        read("values.schema.json") == expected,
+        "values.schema.json is stale; UPDATE_DOCS=1 cargo test --test tests chart::values writes it"
+    );
+}
+
+#[test]
+fn the_chart_describes_itself_for_artifact_hub() {
+    use base64::Engine as _;
+    let (chart, values) = (yaml("Chart.yaml"), yaml("values.yaml"));
+    let icon = chart["icon"].as_str().unwrap().strip_prefix("data:image/svg+xml;base64,").unwrap();
+    let icon = base64::engine::general_purpose::STANDARD.decode(icon).unwrap();
+    let drawn = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/icon.svg");
+    assert_eq!(String::from_utf8(icon).unwrap(), std::fs::read_to_string(drawn).unwrap().trim_end());
+    let annotation = |name: &str| chart["annotations"][name].as_str().unwrap();
+    let images: Value = serde_saphyr::from_str(annotation("artifacthub.io/images")).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    for (index, path) in [["image"].as_slice(), &["injector", "image"]].into_iter().enumerate() {
+        let image = path.iter().fold(&values, |values, key| &values[*key]);
+        let name = format!("{}:{version}", image["repository"].as_str().unwrap());
+        assert_eq!(images[index]["image"], Value::String(name));
+    }
+    let kinds: Value = serde_saphyr::from_str(annotation("artifacthub.io/crds")).unwrap();
+    assert_eq!(
+        kinds[0]["name"],
+        yaml("crds/secretproviderclasses.yaml")["metadata"]["name"]
+    );
 }
 
 #[test]
