@@ -179,7 +179,7 @@ fn printed_examples_are_what_the_commands_print() {
     for (form, file) in
         [("terraform", "identities.tf"), ("bicep", "identities.bicep"), ("az", "identities.sh")]
     {
-        let azure = ["azure", "-f", "examples/database-password", "--output", form];
+        let azure = ["azure", "-f", "examples/azure/workload.yaml", "--output", form];
         check_output(&format!("azure/{file}"), &azure);
     }
 }
