@@ -85,34 +85,11 @@ fn every_value_is_documented() {
 }
 
 /// What stands above the values in the chart's README.
-const README: &str = "\
-# Keysluice
-
-One mutating admission webhook and one small sidecar that bring an Azure identity and Azure Key Vault secrets into pods.
-The manifests of Azure Workload Identity and of the Secrets Store CSI driver keep their meaning.
-
-The chart needs Kubernetes 1.30 or later. No images are published yet: `make images` builds them.
-
-```sh
-helm upgrade --install keysluice webhook-config/chart --namespace keysluice-system --create-namespace --wait \\
-  --set image.repository=REGISTRY/keysluice/webhook --set injector.image.repository=REGISTRY/keysluice/injector \\
-  --set azureTenantID=YOUR-TENANT
-```
-
-A job checks cluster and images first, and installs nothing if one of them cannot work. [Install](../../docs/install.md)
-describes what the chart installs, which rights the webhook has, and how to disable it at once;
-[Upgrade](../../docs/upgrade.md) and [Uninstall](../../docs/uninstall.md) the rest.
-
-## Values
-
-This page is generated from `values.yaml`. The chart's schema refuses other values.
-
-";
+const README: &str = include_str!("../../data/chart/readme-head.md");
 
 /// A row for each value with a comment.
 fn table(rows: &[Row], values: &Value) -> String {
-    let mut table =
-        String::from("| value | default | what it does |\n| --- | --- | --- |\n");
+    let mut table = String::from("| value | default | what it does |\n| --- | --- | --- |\n");
     for row in rows {
         let name = row.path.join(".");
         assert!(row.comment.ends_with('.'), "{name}");
@@ -150,6 +127,11 @@ fn the_schema_describes_each_value_with_its_comment() {
     );
 }
 
+/// An annotation that is YAML.
+fn listed(annotation: &Value) -> Value {
+    serde_saphyr::from_str(annotation.as_str().unwrap()).unwrap()
+}
+
 #[test]
 fn the_chart_describes_itself_for_artifact_hub() {
     use base64::Engine as _;
@@ -157,20 +139,19 @@ fn the_chart_describes_itself_for_artifact_hub() {
     let icon = chart["icon"].as_str().unwrap().strip_prefix("data:image/svg+xml;base64,").unwrap();
     let icon = base64::engine::general_purpose::STANDARD.decode(icon).unwrap();
     let drawn = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/icon.svg");
-    assert_eq!(String::from_utf8(icon).unwrap(), std::fs::read_to_string(drawn).unwrap().trim_end());
-    let annotation = |name: &str| chart["annotations"][name].as_str().unwrap();
-    let images: Value = serde_saphyr::from_str(annotation("artifacthub.io/images")).unwrap();
+    assert_eq!(
+        String::from_utf8(icon).unwrap(),
+        std::fs::read_to_string(drawn).unwrap().trim_end()
+    );
+    let images = listed(&chart["annotations"]["artifacthub.io/images"]);
     let version = env!("CARGO_PKG_VERSION");
     for (index, path) in [["image"].as_slice(), &["injector", "image"]].into_iter().enumerate() {
         let image = path.iter().fold(&values, |values, key| &values[*key]);
         let name = format!("{}:{version}", image["repository"].as_str().unwrap());
         assert_eq!(images[index]["image"], Value::String(name));
     }
-    let kinds: Value = serde_saphyr::from_str(annotation("artifacthub.io/crds")).unwrap();
-    assert_eq!(
-        kinds[0]["name"],
-        yaml("crds/secretproviderclasses.yaml")["metadata"]["name"]
-    );
+    let kinds = listed(&chart["annotations"]["artifacthub.io/crds"]);
+    assert_eq!(kinds[0]["name"], yaml("crds/secretproviderclasses.yaml")["metadata"]["name"]);
 }
 
 #[test]

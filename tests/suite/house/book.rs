@@ -10,8 +10,14 @@ use std::process::Command;
 
 const TENANT: [&str; 2] = ["--tenant-id", "99999999-9999-9999-9999-999999999999"];
 /// Directories of `examples/` with pods.
-const WITH_PODS: [&str; 6] =
-    ["quick-start", "database-password", "tls-ingress", "environment-variables", "versions", "json"];
+const WITH_PODS: [&str; 6] = [
+    "quick-start",
+    "database-password",
+    "tls-ingress",
+    "environment-variables",
+    "versions",
+    "json",
+];
 /// Pages whose commands name files of `examples/`.
 const PAGES: [&str; 8] = [
     "quick-start.md",
