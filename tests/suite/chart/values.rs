@@ -75,21 +75,24 @@ fn every_value_is_documented() {
     for path in &found {
         assert!(rows.iter().any(|row| row.path == *path), "{} has no comment", path.join("."));
     }
-    let table = table(&rows, &values);
+    let tables = tables_of(&rows, &values);
     let page = format!(
         "# Chart values\n\nThis page is generated from `webhook-config/chart/values.yaml`. The \
-         chart's schema refuses other values.\n\n{table}"
+         chart's schema refuses other values.\n\n{tables}"
     );
     check_page("chart-values.md", &page);
-    check_page("../webhook-config/chart/README.md", &format!("{README}{table}"));
+    check_page(
+        "../webhook-config/chart/README.md",
+        &format!("{README}{}", tables.replace("## ", "### ")),
+    );
 }
 
 /// What stands above the values in the chart's README.
 const README: &str = include_str!("../../data/chart/readme-head.md");
 
-/// A row for each value with a comment.
-fn table(rows: &[Row], values: &Value) -> String {
-    let mut table = String::from("| value | default | what it does |\n| --- | --- | --- |\n");
+/// A table of the values that stand alone, and one for each group of values.
+fn tables_of(rows: &[Row], values: &Value) -> String {
+    let mut groups: Vec<(&str, String)> = vec![("General", String::new())];
     for row in rows {
         let name = row.path.join(".");
         assert!(row.comment.ends_with('.'), "{name}");
@@ -98,9 +101,16 @@ fn table(rows: &[Row], values: &Value) -> String {
             value => format!("`{value}`"),
         };
         let comment = row.comment.replace('|', "\\|");
-        writeln!(table, "| `{name}` | {default} | {comment} |").unwrap();
+        let group = if row.path.len() > 1 { row.path[0].as_str() } else { "General" };
+        let index = groups.iter().position(|(name, _)| *name == group).unwrap_or_else(|| {
+            groups.push((group, String::new()));
+            groups.len() - 1
+        });
+        writeln!(groups[index].1, "| `{name}` | {default} | {comment} |").unwrap();
     }
-    table
+    let head = "| value | default | what it does |\n| --- | --- | --- |\n";
+    let tables = groups.iter().map(|(name, rows)| format!("## {name}\n\n{head}{rows}"));
+    tables.collect::<Vec<_>>().join("\n")
 }
 
 /// Editors show them; `UPDATE_DOCS=1` writes them.

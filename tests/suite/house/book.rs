@@ -190,6 +190,34 @@ fn printed_examples_are_what_the_commands_print() {
     }
 }
 
+/// The objects of a file of `examples/`.
+fn objects(file: &str) -> Vec<Value> {
+    let text = fs::read_to_string(root().join("examples").join(file)).unwrap();
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    assert!(!objects.is_empty(), "{file}");
+    objects
+}
+
+/// Whether each value is one that the chart has.
+fn are_of_the_chart(values: &Value, known: &Value) -> bool {
+    let Some(values) = values.as_object() else { return true };
+    let mut values = values.iter();
+    values.all(|(key, value)| known.get(key).is_some_and(|known| are_of_the_chart(value, known)))
+}
+
+#[test]
+fn the_gitops_examples_set_values_that_the_chart_has() {
+    let text = fs::read_to_string(root().join("webhook-config/chart/values.yaml")).unwrap();
+    let known: Value = serde_saphyr::from_str(&text).unwrap();
+    let argo = &objects("gitops/argocd-application.yaml")[0]["spec"]["source"]["helm"];
+    let flux = &objects("gitops/flux-helmrelease.yaml")[1]["spec"];
+    for values in [&argo["valuesObject"], &flux["values"]] {
+        assert!(values["azureTenantID"].is_string(), "{values}");
+        assert!(are_of_the_chart(values, &known), "{values}");
+    }
+    assert!(!are_of_the_chart(&json!({"image": {"repo": "x"}}), &known));
+}
+
 #[test]
 fn every_test_that_the_security_model_names_exists() {
     let mut sources = String::new();

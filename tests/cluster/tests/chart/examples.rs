@@ -20,10 +20,11 @@ const DIRECTORIES: [&str; 8] = [
 
 /// The manifests of a directory, by their paths from the root.
 fn files(directory: &str) -> Vec<String> {
-    let directory = format!("examples/{directory}");
-    let entries = std::fs::read_dir(root().join(&directory)).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.ends_with(".yaml")).map(|name| format!("{directory}/{name}")).collect()
+    let entries = std::fs::read_dir(root().join("examples").join(directory)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let paths = paths.filter(|path| path.extension().is_some_and(|found| found == "yaml"));
+    let paths = paths.map(|path| path.strip_prefix(root()).unwrap().display().to_string());
+    paths.collect()
 }
 
 /// Stores an object; one of this name in another example is no matter.
