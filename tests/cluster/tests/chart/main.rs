@@ -10,6 +10,7 @@ mod certificates;
 mod first_install;
 mod guard;
 mod helm;
+mod intercept_guard;
 mod node;
 mod paths;
 mod plan_guard;
