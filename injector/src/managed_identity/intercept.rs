@@ -1,5 +1,5 @@
-//! The address of Azure's instance metadata service inside the pod: an init container adds it to the
-//! loopback interface, and the sidecar listens on it.
+//! The address of Azure's instance metadata service inside the pod: an init container adds it to
+//! the loopback interface, and the sidecar listens on it.
 //!
 //! The init container is root with `NET_ADMIN` and runs nothing but [`add_address`]: one message of
 //! rtnetlink(7) in the pod's own network namespace.
