@@ -1,7 +1,8 @@
 use super::super::facts::{
     Configuration, Container, Facts, Installation, Policy, State, Unknown, Version,
 };
-use super::{Level, failed, pre};
+use super::super::super::finding::failed;
+use super::{Level, pre};
 use crate::settings::CsiVolumes;
 use serde_json::json;
 

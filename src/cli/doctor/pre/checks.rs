@@ -1,5 +1,6 @@
 //! The checks: facts in, findings out.
 
+use super::super::finding::{Finding, Level};
 use super::facts::{Configuration, Container, Fact, Facts, State, Unknown};
 use crate::settings::CsiVolumes;
 
@@ -12,25 +13,6 @@ const NEEDED: [&str; 3] = [
     "validatingadmissionpolicybindings",
 ];
 const OLDEST: (u32, u32) = (1, 30);
-
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// Name of the check.
-    pub(super) check: &'static str,
-    pub(super) level: Level,
-    /// Where something is to be done.
-    pub(super) code: Option<&'static str>,
-    pub(super) text: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
-    Good,
-    /// Worth knowing; an installation works.
-    Warning,
-    Failed,
-}
 
 type Check = fn(&Facts) -> Vec<Finding>;
 
@@ -47,10 +29,6 @@ const PRE: [Check; 7] = [
 
 pub(super) fn pre(facts: &Facts) -> Vec<Finding> {
     PRE.iter().flat_map(|check| check(facts)).collect()
-}
-
-pub(super) fn failed(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.level == Level::Failed)
 }
 
 fn kubernetes(facts: &Facts) -> Vec<Finding> {
@@ -261,7 +239,7 @@ fn known<'a, T>(check: &'static str, what: &str, fact: &'a Fact<T>) -> Result<&'
 }
 
 fn good(check: &'static str, text: String) -> Vec<Finding> {
-    vec![Finding { check, level: Level::Good, code: None, text }]
+    vec![Finding::good(check, text)]
 }
 
 fn bad(check: &'static str, code: &'static str, text: String) -> Vec<Finding> {
@@ -269,7 +247,7 @@ fn bad(check: &'static str, code: &'static str, text: String) -> Vec<Finding> {
 }
 
 fn finding(check: &'static str, level: Level, code: &'static str, text: String) -> Finding {
-    Finding { check, level, code: Some(code), text }
+    Finding::new(check, level, code, text)
 }
 
 #[cfg(test)]

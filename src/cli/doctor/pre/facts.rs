@@ -4,15 +4,15 @@ use crate::settings::CsiVolumes;
 use serde_json::Value;
 
 /// A fact, or why it is not known.
-pub(super) type Fact<T> = Result<T, Unknown>;
+pub(in super::super) type Fact<T> = Result<T, Unknown>;
 
 /// Why a fact is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unknown {
+pub(in super::super) struct Unknown {
     /// Whether the API server refused it.
-    pub(super) forbidden: bool,
+    pub(in super::super) forbidden: bool,
     /// What it said.
-    pub(super) message: String,
+    pub(in super::super) message: String,
 }
 
 /// Everything the checks look at.
@@ -152,7 +152,7 @@ impl Container {
     }
 }
 
-pub(super) fn items(list: &Value) -> &[Value] {
+pub(in super::super) fn items(list: &Value) -> &[Value] {
     list.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
