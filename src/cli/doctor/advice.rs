@@ -33,10 +33,23 @@ pub(super) fn comparison(subject: &Subject<'_>, message: &str) -> Option<Vec<Str
     let width = rows.iter().map(|(_, token, _)| token.len()).max().unwrap_or_default();
     let head = format!("{:9} {:width$}  the federated credential must have", "", "the token has");
     let row = rows.iter().map(|(what, token, wanted)| {
-        let mark = if token == wanted { "" } else { "  <- differs" };
+        let mark = mark(message, what, token == wanted);
         format!("{what:9} {token:width$}  {wanted}{mark}")
     });
     Some(std::iter::once(head).chain(row).collect())
+}
+
+/// What is wrong with one of the three, as far as Entra says it.
+fn mark(message: &str, claim: &str, is_expected: bool) -> &'static str {
+    let is_named = message.contains(&format!("presented assertion {claim}"));
+    match (is_expected, is_named) {
+        (false, _) => "  <- the token differs",
+        (true, true) if message.contains("but not case-sensitively") => {
+            "  <- the credential differs in upper and lower case"
+        }
+        (true, true) => "  <- no credential has this",
+        (true, false) => "",
+    }
 }
 
 /// `issuer "https://…"` of `the token has issuer "https://…", subject …`.
@@ -54,10 +67,7 @@ pub(super) fn commands(code: &str, message: &str, subject: &Subject<'_>) -> Vec<
     match code {
         "KS303" | "KS304" => credential(subject, message),
         "KS317" => vec!["az aks show --query oidcIssuerProfile.issuerUrl --output tsv".to_owned()],
-        "KS305" | "KS302" | "KS301" => vec![format!(
-            "kubectl -n {account_namespace} get pods --output \
-             custom-columns=NAME:.metadata.name,NODE:.spec.nodeName"
-        )],
+        "KS305" => vec!["kubectl debug node/NODE --image=busybox -it -- date -u".to_owned()],
         "KS306" => client_id(subject)
             .map(|id| {
                 format!(
@@ -196,7 +206,8 @@ fn vault_in(message: &str, subject: &Subject<'_>) -> Option<String> {
     named.or_else(|| vaults.first().filter(|_| vaults.len() == 1)).cloned()
 }
 
-fn vault_name(url: &VaultUrl) -> String {
+/// `shop` of `https://shop.vault.azure.net/`.
+pub(super) fn vault_name(url: &VaultUrl) -> String {
     let text = url.to_string();
     let host = text.trim_start_matches("https://");
     host.split(['.', '/', ':']).next().unwrap_or_default().to_owned()
@@ -233,7 +244,7 @@ mod tests {
             issuer \"https://issuer.test\", subject \"system:serviceaccount:shop:web\", audience \
             \"api://AzureADTokenExchange\", exp 5";
         let lines = comparison(&subject(), message).unwrap();
-        assert!(lines[1].ends_with("https://issuer.test/  <- differs"), "{lines:?}");
+        assert!(lines[1].ends_with("https://issuer.test/  <- the token differs"), "{lines:?}");
         assert!(lines[2].ends_with("system:serviceaccount:shop:web"), "{lines:?}");
         assert_eq!(comparison(&subject(), "KS401 the vault"), None);
     }

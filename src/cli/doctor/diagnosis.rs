@@ -2,16 +2,17 @@
 
 use super::finding::{Finding, Group, Level};
 use super::pre::Unknown;
-use super::snapshot::{ELSEWHERE, Scope, Snapshot, name};
+use super::snapshot::{ELSEWHERE, Scope, Snapshot, name, text};
 use super::workload::Judged;
 use super::{events, installation, pods, rights};
 use crate::admission::Outcome;
 use crate::cli::misspelt;
 use crate::cli::rbac_inputs::account_of;
 use crate::cluster::manifests::Manifests;
-use crate::mutate::Note;
+use crate::mutate::{CLIENT_ID_ANNOTATION, Note, USE_LABEL};
 use crate::reason;
 use crate::settings::Settings;
+use serde_json::json;
 
 /// What is found about the installation and what could not be read.
 pub(super) fn installation_group(snapshot: &Snapshot) -> Group {
@@ -33,7 +34,7 @@ pub(super) fn workload_group(
     settings: &Settings,
     is_asked_for: bool,
 ) -> Option<Group> {
-    let mut findings = selection(judged);
+    let mut findings = selection(snapshot, judged);
     let is_ours = !findings.is_empty()
         || !judged.answer.notes.contains(&Note::NotSelected)
         || judged.answer.outcome == Outcome::Denied;
@@ -51,29 +52,25 @@ pub(super) fn workload_group(
     Some(Group::new(judged.workload.title.clone(), findings))
 }
 
-fn selection(judged: &Judged<'_>) -> Vec<Finding> {
+fn selection(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
     const CHECK: &str = "selection";
     let Some(text) = &judged.misplaced else { return Vec::new() };
     let is_selected = !judged.answer.notes.contains(&Note::NotSelected);
     let level = if is_selected { Level::Warning } else { Level::Failed };
-    vec![Finding::new(CHECK, level, reason::KS814.code, text.clone())]
+    let finding = Finding::new(CHECK, level, reason::KS814.code, text.clone());
+    vec![finding.run_all(label_command(snapshot, judged))]
 }
 
 /// What the webhook answers to a pod of the workload.
 fn admission(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
     const CHECK: &str = "admission";
     let answer = &judged.answer;
-    let explain = format!(
-        "kubectl -n {} get {} --output yaml | keysluice explain -f - -n {}",
-        snapshot.namespace,
-        judged.workload.reference(),
-        snapshot.namespace
-    );
     let mut findings = Vec::new();
     match (answer.outcome, answer.reason) {
         (Outcome::Denied, Some(reason)) => {
             let message = answer.message.clone().unwrap_or_default();
-            findings.push(coded(CHECK, Level::Failed, reason.code, &message).run(explain));
+            let command = command(snapshot, judged, reason.code);
+            findings.push(coded(CHECK, Level::Failed, reason.code, &message).run(command));
         }
         _ if judged.misplaced.is_some() => {}
         _ => findings.extend(
@@ -85,6 +82,40 @@ fn admission(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
         findings.push(coded(CHECK, Level::Warning, code, warning));
     }
     findings
+}
+
+/// What mends a refusal, or shows more of it.
+fn command(snapshot: &Snapshot, judged: &Judged<'_>, code: &str) -> String {
+    let namespace = &snapshot.namespace;
+    let (_, account) = account_of(&judged.pod);
+    match code {
+        "KS105" => format!(
+            "kubectl -n {namespace} annotate serviceaccount {account} \
+             {CLIENT_ID_ANNOTATION}=CLIENT_ID"
+        ),
+        "KS202" => format!("kubectl -n {namespace} create serviceaccount {account}"),
+        "KS207" => "kubectl get secretproviderclass --all-namespaces".to_owned(),
+        _ => format!(
+            "kubectl -n {namespace} get {},serviceaccount,secretproviderclass --output yaml | \
+             keysluice explain -f - -n {namespace}",
+            text(&judged.workload.object["kind"]).to_ascii_lowercase()
+        ),
+    }
+}
+
+/// Sets the label where it selects the pods.
+fn label_command(snapshot: &Snapshot, judged: &Judged<'_>) -> Option<String> {
+    let field = judged.pod.pointer.trim_start_matches('/');
+    if field.is_empty() {
+        return None;
+    }
+    let label = json!({"metadata": {"labels": {USE_LABEL: "true"}}});
+    let patch = field.rsplit('/').fold(label, |inner, part| json!({part: inner}));
+    Some(format!(
+        "kubectl -n {} patch {} --type merge --patch '{patch}'",
+        snapshot.namespace,
+        judged.workload.reference()
+    ))
 }
 
 /// The message without the code before it, which is printed anyway.

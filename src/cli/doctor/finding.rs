@@ -38,8 +38,8 @@ const CAUSES_FIRST: [&str; 12] = [
     "injection",
     "image",
     "network",
-    "sidecar",
     "rights",
+    "sidecar",
 ];
 
 impl Finding {

@@ -1,7 +1,7 @@
 //! The pods of a workload: whether they were changed, whether their images arrive, what their
 //! sidecars say.
 
-use super::advice::Subject;
+use super::advice::{self, Subject};
 use super::finding::{Finding, Level};
 use super::network;
 use super::pre::items;
@@ -12,8 +12,9 @@ use crate::admission::{Answer, Outcome};
 use crate::cli::rbac_inputs::account_of;
 use crate::mutate::{CSI_DRIVER, SIDECAR, USE_LABEL};
 use crate::reason;
-use keysluice_plan::{Plan, Volume};
+use keysluice_plan::Plan;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// States of a container whose image does not arrive.
 const PULL_FAILURES: [&str; 5] = [
@@ -76,7 +77,9 @@ fn of_pod(
     };
     let mut findings = injection(snapshot, judged, pod, answer);
     findings.extend(images(snapshot, pod));
-    findings.extend(volumes(snapshot, pod));
+    if findings.is_empty() {
+        findings.extend(volumes(snapshot, pod));
+    }
     let failure = sidecar::failure(snapshot, pod, &subject);
     if subject.plan.is_some() {
         let is_blocked = sidecar::is_blocked(snapshot, pod);
@@ -146,8 +149,30 @@ fn current_plan(judged: &Judged<'_>) -> Option<Plan> {
     sidecar::plan_of(&pod)
 }
 
-fn files(plan: &Plan) -> Vec<(&str, &Volume)> {
-    plan.volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect()
+/// What a Plan fetches and where it goes. URLs are left out: a cloud that is defined in a file of
+/// the webhook is not known here.
+fn files(plan: &Plan) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for volume in &plan.volumes {
+        for file in &volume.files {
+            let version = file.version.as_ref().map(ToString::to_string).unwrap_or_default();
+            files.insert(format!(
+                "{} {} {} {} {} {version}",
+                volume.directory,
+                file.path,
+                advice::vault_name(&file.vault),
+                file.object_type.as_str(),
+                file.name
+            ));
+        }
+        for template in &volume.templates {
+            files.insert(format!("{} {} {:?}", volume.directory, template.path, template.template));
+        }
+        for one in &volume.selections {
+            files.insert(format!("{} {:?} {:?}", volume.directory, one.name_prefix, one.tags));
+        }
+    }
+    files
 }
 
 fn restart(snapshot: &Snapshot, judged: &Judged<'_>, pod: &Value) -> String {

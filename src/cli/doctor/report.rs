@@ -1,6 +1,7 @@
 //! Prints findings: a list for people, JSON for programs.
 
 use super::finding::{Finding, Group, Level, failed, first_cause};
+use crate::reason;
 use serde_json::{Value, json};
 use std::io::{self, Write as _};
 
@@ -108,9 +109,9 @@ fn summary(groups: &[Group]) -> String {
         if skipped == 0 { String::new() } else { format!(", {skipped} not checked") };
     let mut text = format!("{failures} failed, {warnings} warning(s){not_checked}\n");
     if let Some((group, finding)) = first_cause(groups) {
-        let (what, _) = finding.parts();
         let code = finding.code.unwrap_or_default();
-        text += &format!("most likely cause: {code} {}: {what}\n", group.title);
+        let cause = reason::find(code).map(|reason| reason.cause).unwrap_or_default();
+        text += &format!("most likely cause: {code} {}: {cause}\n", group.title);
     }
     text
 }
@@ -184,7 +185,8 @@ mod tests {
         let expected = "Pod shop/web\nxx KS811 a policy\n    fix: allow it\n    $ kubectl describe \
             networkpolicy p\n    see: docs/reasons.md#ks811\nxx KS312 Entra cannot be reached\n    \
             see: docs/reasons.md#ks312\n\nok 2 other workload(s) without trouble\n\n2 failed, 0 \
-            warning(s)\nmost likely cause: KS811 Pod shop/web: a policy\n";
+            warning(s)\nmost likely cause: KS811 Pod shop/web: a \
+            NetworkPolicy keeps the sidecar from Entra or the vaults\n";
         assert_eq!(text, expected);
     }
 }

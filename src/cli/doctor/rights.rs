@@ -39,6 +39,6 @@ fn finding(level: Level, text: &str) -> Finding {
     let (code, text) = text.split_once(' ').unwrap_or(("KS724", text));
     let code = crate::reason::find(code).map_or("KS724", |reason| reason.code);
     let (text, role) = text.split_once('\n').unwrap_or((text, ""));
-    let text = text.replace("hint: apply", "hint: apply the Role below, or what `keysluice rbac` prints");
+    let text = text.replace("hint: apply", "hint: apply these objects, or what `keysluice rbac` prints");
     Finding::new(CHECK, level, code, text).show(role.lines().map(str::to_owned))
 }

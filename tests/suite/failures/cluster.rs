@@ -51,8 +51,8 @@ pub(super) async fn doctor(case: &Case, mutated: Option<Value>, ran: Option<&Ran
     let scratch = tempfile::tempdir().unwrap();
     let kubeconfig = server.kubeconfig(scratch.path());
     fill(&server, case, mutated, ran);
-    let mut arguments = vec!["doctor", "-n", NAMESPACE];
-    arguments.extend(case.target.as_deref());
+    let mut arguments = ["doctor", "-n", NAMESPACE].map(str::to_owned).to_vec();
+    arguments.extend(case.target.clone());
     let (code, out, error) = keysluice(&arguments, &[("KUBECONFIG", &kubeconfig)]).await;
     let requests = server.world().methods.clone();
     assert!(requests.iter().all(|method| *method == http::Method::GET), "{requests:?}");
@@ -116,7 +116,7 @@ fn fill(server: &ApiServer, case: &Case, mutated: Option<Value>, ran: Option<&Ra
     }
     if let Some(ran) = ran {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{}/log", pod_name(case));
-        world.documents.insert(path, ran.log.clone());
+        world.documents.insert(path, ran.whole_log.clone());
     }
     world.forbidden.extend(case.forbidden.iter().cloned());
 }

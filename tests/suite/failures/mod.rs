@@ -8,7 +8,7 @@ mod cluster;
 mod runtime;
 
 use crate::suite::support::{binaries, data};
-use case::Case;
+use case::{Case, PodState};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -62,9 +62,11 @@ impl ExtendWith for tokio::task::JoinSet<(Case, Seen)> {
 /// Runs everything that may say something about a failure.
 async fn look(case: &Case) -> Seen {
     let mut seen = Seen::default();
-    let explained = explain(&case.manifests_file(), &[]).await;
-    seen.texts.push(("expected.explain.txt", explained.text));
-    let earlier = explain(&case.earlier_file(), &[]).await;
+    seen.texts.push(("expected.explain.txt", explain(&case.manifests_file()).await));
+    let pod = match case.pod {
+        PodState::Mutated => patched(&case.earlier_file(), &[]).await,
+        PodState::AsWritten | PodState::None => None,
+    };
     let mut sidecar = None;
     if case.emulator.is_some() {
         let ran = runtime::run(case).await;
@@ -72,7 +74,7 @@ async fn look(case: &Case) -> Seen {
         seen.texts.push(("expected.log.txt", ran.log.clone()));
         sidecar = Some(ran);
     }
-    let doctor = cluster::doctor(case, earlier.pod, sidecar.as_ref()).await;
+    let doctor = cluster::doctor(case, pod, sidecar.as_ref()).await;
     seen.texts.push(("expected.doctor.txt", doctor));
     seen
 }
@@ -107,21 +109,10 @@ fn cases() -> Vec<Case> {
     directories.iter().map(|directory| Case::read(directory)).collect()
 }
 
-/// What `explain` says of a case.
-struct Explained {
-    text: String,
-    /// The pod as the webhook leaves it, if it is not refused.
-    pod: Option<Value>,
-}
-
-async fn explain(manifests: &str, options: &[String]) -> Explained {
-    let run = async |output: &str| {
-        let mut arguments = vec!["explain", "-o", output, "-f", manifests, "-n", case::NAMESPACE];
-        arguments.extend(options.iter().map(String::as_str));
-        arguments.extend(["--tenant-id", keysluice_demo::TENANT]);
-        keysluice(&arguments, &[]).await
-    };
-    let (_, json, error) = run("json").await;
+/// What `explain` says of manifests, without the patch.
+async fn explain(manifests: &str) -> String {
+    let arguments = explain_arguments(manifests, "json", &[]);
+    let (_, json, error) = keysluice(&arguments, &[]).await;
     let list: Value = serde_json::from_str(&json).unwrap_or_default();
     let mut text = String::new();
     for one in list.as_array().into_iter().flatten() {
@@ -134,13 +125,25 @@ async fn explain(manifests: &str, options: &[String]) -> Explained {
         }
     }
     text += &error;
-    let (_, pod, _) = run("pod").await;
-    let pod = serde_saphyr::from_str(pod.trim_start_matches("---\n")).ok();
-    Explained { text: text.replace(manifests, "manifests.yaml"), pod }
+    text.replace(manifests, "manifests.yaml")
+}
+
+/// The pod as the webhook leaves it, unless it is refused.
+async fn patched(manifests: &str, options: &[String]) -> Option<Value> {
+    let arguments = explain_arguments(manifests, "pod", options);
+    let (_, pod, _) = keysluice(&arguments, &[]).await;
+    serde_saphyr::from_str(pod.trim_start_matches("---\n")).ok()
+}
+
+fn explain_arguments(manifests: &str, output: &str, options: &[String]) -> Vec<String> {
+    let tenant = keysluice_demo::TENANT;
+    let arguments =
+        ["explain", "-o", output, "-f", manifests, "-n", case::NAMESPACE, "--tenant-id", tenant];
+    arguments.map(str::to_owned).into_iter().chain(options.iter().cloned()).collect()
 }
 
 /// Runs `keysluice` beside the servers of this process.
-async fn keysluice(arguments: &[&str], variables: &[(&str, &Path)]) -> (i32, String, String) {
+async fn keysluice(arguments: &[String], variables: &[(&str, &Path)]) -> (i32, String, String) {
     let mut command = tokio::process::Command::new(binaries().keysluice);
     command.env_clear().env("LANG", "C.UTF-8").args(arguments);
     command.envs(variables.iter().copied());

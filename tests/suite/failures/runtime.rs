@@ -1,7 +1,7 @@
 //! The real sidecar, against an emulator with a fault.
 
 use super::case::{Case, NAMESPACE};
-use super::explain;
+use super::patched;
 use crate::suite::support::binaries;
 use keysluice_demo::{Pod, Reviewed, Stage};
 use keysluice_emulator::{Config, Emulator};
@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) termination: String,
+    /// Everything that it logged.
+    pub(super) whole_log: String,
     /// Lines of warnings and errors, each once.
     pub(super) log: String,
     /// The pod that it ran in.
@@ -48,8 +50,7 @@ pub(super) async fn run(case: &Case) -> Ran {
     let path = stage.path().join("cloud.json");
     write(&path, &cloud.to_string());
     let options = ["--cloud".to_owned(), path.display().to_string()];
-    let explained = explain(&case.manifests_file(), &options).await;
-    let mut pod = explained.pod.unwrap_or_else(|| panic!("{}: {}", case.name, explained.text));
+    let mut pod = patched(&case.manifests_file(), &options).await.expect("a pod with a sidecar");
     let original = pod.clone();
     adapt(&mut pod, case);
     let reviewed = Reviewed { pod, ..empty() };
@@ -69,8 +70,9 @@ pub(super) async fn run(case: &Case) -> Ran {
     let termination =
         std::fs::read_to_string(stage.path().join(format!("{name}.termination"))).unwrap();
     let plain = |text: &str| plain(text, &emulator, &stage);
-    let log = plain(&failures(&running.sidecar.log()));
-    Ran { termination: plain(&termination), log, pod: plain_pod(&original, &plain), is_ready }
+    let whole_log = plain(&running.sidecar.log());
+    let log = failures(&whole_log);
+    Ran { termination: plain(&termination), log, whole_log, pod: plain_pod(&original, &plain), is_ready }
 }
 
 fn empty() -> Reviewed {
@@ -130,10 +132,10 @@ fn plain(text: &str, emulator: &Emulator, stage: &Stage) -> String {
         .replace(&stage.path().display().to_string(), "ROOT");
     let text = masked(&text, "exp ", char::is_numeric, "TIME");
     let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
-    let text = masked(&text, "request id ", is_id, "ID");
-    let text = masked(&text, "request ", is_id, "ID");
-    let is_time = |c: char| c.is_ascii_digit() || "-: TZ".contains(c);
-    masked(&text, "Current time: ", is_time, "TIME")
+    let text = masked(&text, "x-ms-request-id ", is_id, "ID");
+    let is_time = |c: char| c.is_ascii_digit() || "-:.TZ".contains(c);
+    let times = ["Current time: ", "assertion valid from ", "expiry time of assertion "];
+    times.iter().fold(text, |text, word| masked(&text, word, is_time, "TIME"))
 }
 
 /// The text with what follows a word replaced, as long as it is of these characters.
