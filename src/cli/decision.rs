@@ -85,9 +85,7 @@ pub(super) fn misplaced(pod: &ManifestPod, document: &Document) -> Option<String
         return None;
     }
     let place = misplaced_label(pod, document)?;
-    Some(format!(
-        "{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""
-    ))
+    Some(format!("{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""))
 }
 
 /// Where the label's key stands that selects nothing there.

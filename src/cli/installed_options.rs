@@ -21,7 +21,8 @@ pub(super) fn settings(environment: &[Value]) -> Result<Settings, Failure> {
     let command = Installed::command();
     let mut arguments = Vec::new();
     for arg in command.get_arguments() {
-        let (Some(variable), Some(long)) = (arg.get_env().and_then(|name| name.to_str()), arg.get_long())
+        let (Some(variable), Some(long)) =
+            (arg.get_env().and_then(|name| name.to_str()), arg.get_long())
         else {
             continue;
         };

@@ -134,7 +134,7 @@ pub(super) fn commands(code: &str, message: &str, subject: &Subject<'_>) -> Vec<
                 ]
             })
             .unwrap_or_default(),
-        "KS312" | "KS410" | "KS411" | "KS412" | "KS440" => {
+        "KS312" | "KS411" | "KS412" | "KS440" => {
             vec![format!("kubectl -n {account_namespace} get networkpolicy")]
         }
         _ => Vec::new(),
@@ -149,12 +149,18 @@ fn credential(subject: &Subject<'_>, message: &str) -> Vec<String> {
     lines.retain(|line| !line.starts_with("PRINCIPAL_ID="));
     let create = lines.iter().position(|line| line.starts_with(CREATE));
     if let Some(at) = create {
+        // A second credential of the same issuer and subject is refused.
+        if message.contains("presented assertion audience") {
+            let (_, options) = lines[at].split_once(" --identity-name ").unwrap_or_default();
+            lines[at] = format!("{UPDATE}--name CREDENTIAL --identity-name {options}");
+        }
         lines.insert(at, LIST.to_owned());
     }
     lines
 }
 
 const CREATE: &str = "az identity federated-credential create ";
+const UPDATE: &str = "az identity federated-credential update ";
 const LIST: &str = "az identity federated-credential list --identity-name \"$IDENTITY\" \
     --resource-group \"$IDENTITY_GROUP\" --query \
     \"[].{issuer:issuer,subject:subject,audiences:audiences}\"";
@@ -183,9 +189,9 @@ fn script(subject: &Subject<'_>, issuer: Option<&str>, has_plan: bool) -> Vec<St
     };
     let side = Side::of(&[usage], &StandIns::new());
     let text = side.print(Form::Az, &target).unwrap_or_default();
-    let lines = text.lines().filter(|line| {
-        !line.is_empty() && !line.starts_with('#') && !line.starts_with("set ")
-    });
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("set "));
     lines.map(str::to_owned).collect()
 }
 

@@ -80,7 +80,8 @@ async fn logs(client: &Client, snapshot: &mut Snapshot) {
 
 /// Whether a pod's sidecar has a log.
 fn has_run(pod: &Value) -> bool {
-    let has_sidecar = items(&pod["spec"]["initContainers"]).iter().any(|one| one["name"] == SIDECAR);
+    let has_sidecar =
+        items(&pod["spec"]["initContainers"]).iter().any(|one| one["name"] == SIDECAR);
     let status = named(&pod["status"]["initContainerStatuses"], SIDECAR);
     has_sidecar
         && (status["restartCount"].as_i64().is_some_and(|count| count > 0)

@@ -19,10 +19,7 @@ pub(super) fn installation_group(snapshot: &Snapshot) -> Group {
     let namespace = snapshot.namespace_of(Scope::Installation).unwrap_or_default();
     let mut findings = installation::installation(snapshot);
     findings.extend(not_checked(snapshot));
-    Group::new(
-        format!("Installation {namespace}/{}", snapshot.installation_name()),
-        findings,
-    )
+    Group::new(format!("Installation {namespace}/{}", snapshot.installation_name()), findings)
 }
 
 /// What is found about a workload; `None` where Keysluice has nothing to do with it, unless it was
@@ -73,9 +70,9 @@ fn admission(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
             findings.push(coded(CHECK, Level::Failed, reason.code, &message).run(command));
         }
         _ if judged.misplaced.is_some() => {}
-        _ => findings.extend(
-            answer.notes.iter().map(|note| Finding::good(CHECK, note.to_string())),
-        ),
+        _ => {
+            findings.extend(answer.notes.iter().map(|note| Finding::good(CHECK, note.to_string())))
+        }
     }
     for warning in &answer.warnings {
         let code = events::code_in(warning).unwrap_or(reason::KS201.code);
@@ -120,10 +117,12 @@ fn label_command(snapshot: &Snapshot, judged: &Judged<'_>) -> Option<String> {
 
 /// The message without the code before it, which is printed anyway.
 fn coded(check: &'static str, level: Level, code: &'static str, message: &str) -> Finding {
-    let text = message.strip_prefix(code).unwrap_or(message).trim_start();
+    let mut text = message.strip_prefix(code).unwrap_or(message).trim_start().to_owned();
+    if let (false, Some(reason)) = (text.contains("; hint: "), reason::find(code)) {
+        text += &format!("; hint: {}", reason.fix);
+    }
     Finding::new(check, level, code, text)
 }
-
 
 /// Annotations of the ServiceAccount that were meant to name its identity.
 fn account(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {

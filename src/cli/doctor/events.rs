@@ -92,9 +92,7 @@ fn refusal(snapshot: &Snapshot, message: &str) -> Finding {
         reason::KS810.code,
         format!("pods are not created: {said}; hint: {}", reason::KS810.fix),
     );
-    finding.run(format!(
-        "kubectl -n {namespace} get events --field-selector reason=FailedCreate"
-    ))
+    finding.run(format!("kubectl -n {namespace} get events --field-selector reason=FailedCreate"))
 }
 
 fn webhook_failed(snapshot: &Snapshot, message: &str) -> Finding {
@@ -158,7 +156,9 @@ mod tests {
     fn each_refusal_has_its_code() {
         let snapshot = Snapshot::new("shop", SystemTime::UNIX_EPOCH);
         let webhook = |name: &str, what: &str| {
-            format!("Error creating: Internal error occurred: failed calling webhook \"{name}\": {what}")
+            format!(
+                "Error creating: Internal error occurred: failed calling webhook \"{name}\": {what}"
+            )
         };
         for (message, expected) in [
             (webhook("pods.keysluice.dev", "x509: certificate has expired"), "KS803"),

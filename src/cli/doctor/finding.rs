@@ -53,11 +53,7 @@ impl Finding {
         Self { check, level, code, text, details: Vec::new(), commands: Vec::new() }
     }
 
-    pub(super) fn failed(
-        check: &'static str,
-        code: &'static str,
-        text: impl Into<String>,
-    ) -> Self {
+    pub(super) fn failed(check: &'static str, code: &'static str, text: impl Into<String>) -> Self {
         Self::new(check, Level::Failed, code, text)
     }
 

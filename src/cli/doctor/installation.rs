@@ -50,9 +50,10 @@ fn replicas(snapshot: &Snapshot) -> Vec<Finding> {
              not exist; hint: install the chart again, or delete the configuration: until then \
              the API server refuses labelled pods"
         );
-        return vec![Finding::failed(CHECK, reason::KS801.code, text).run(format!(
-            "kubectl delete mutatingwebhookconfiguration {own_name}"
-        ))];
+        return vec![
+            Finding::failed(CHECK, reason::KS801.code, text)
+                .run(format!("kubectl delete mutatingwebhookconfiguration {own_name}")),
+        ];
     };
     let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1);
     let ready = deployment["status"]["readyReplicas"].as_u64().unwrap_or_default();
@@ -62,9 +63,9 @@ fn replicas(snapshot: &Snapshot) -> Vec<Finding> {
             reason::KS801.fix
         );
         let finding = Finding::failed(CHECK, reason::KS801.code, text).run(look);
-        return vec![finding.run(format!(
-            "kubectl -n {namespace} logs deploy/{own_name} --tail=50"
-        ))];
+        return vec![
+            finding.run(format!("kubectl -n {namespace} logs deploy/{own_name} --tail=50")),
+        ];
     }
     let nodes = nodes(snapshot);
     if ready < wanted {
@@ -103,8 +104,7 @@ fn certificate(snapshot: &Snapshot, configuration: &Value) -> Vec<Finding> {
     const CHECK: &str = "certificate";
     let entry = named(&configuration["webhooks"], LABEL_ENTRY);
     let pem = STANDARD.decode(text(&entry["clientConfig"]["caBundle"])).unwrap_or_default();
-    let certificates =
-        Published::read([pem.as_slice()], ResourceVersion::from("")).certificates();
+    let certificates = Published::read([pem.as_slice()], ResourceVersion::from("")).certificates();
     let namespace = snapshot.namespace_of(Scope::Installation).unwrap_or_default();
     let look =
         format!("kubectl -n {namespace} logs deploy/{} --tail=50", snapshot.installation_name());
@@ -118,10 +118,8 @@ fn certificate(snapshot: &Snapshot, configuration: &Value) -> Vec<Finding> {
     };
     let day = last.date();
     if last < snapshot.now {
-        let text = format!(
-            "the certificate in caBundle expired on {day}; hint: {}",
-            reason::KS803.fix
-        );
+        let text =
+            format!("the certificate in caBundle expired on {day}; hint: {}", reason::KS803.fix);
         return vec![Finding::failed(CHECK, reason::KS803.code, text).run(look)];
     }
     if last < snapshot.now + SOON {
@@ -143,11 +141,13 @@ fn failure_policy(snapshot: &Snapshot, configuration: &Value) -> Vec<Finding> {
             "failurePolicy Fail: no labelled pod is created without the webhook",
         )];
     }
-    let text = format!("failurePolicy is Ignore: {}; hint: {}", reason::KS804.cause, reason::KS804.fix);
+    let text =
+        format!("failurePolicy is Ignore: {}; hint: {}", reason::KS804.cause, reason::KS804.fix);
     let own_name = snapshot.installation_name();
-    vec![Finding::warning(CHECK, reason::KS804.code, text).run(format!(
-        "kubectl get mutatingwebhookconfiguration {own_name} --output yaml"
-    ))]
+    vec![
+        Finding::warning(CHECK, reason::KS804.code, text)
+            .run(format!("kubectl get mutatingwebhookconfiguration {own_name} --output yaml")),
+    ]
 }
 
 /// Whether the webhook's selector takes the namespace.

@@ -75,8 +75,11 @@ impl Doctor {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let kubeconfig =
-            if self.pre { self.kubeconfig.clone() } else { kubeconfig::find(self.kubeconfig.clone())? };
+        let kubeconfig = if self.pre {
+            self.kubeconfig.clone()
+        } else {
+            kubeconfig::find(self.kubeconfig.clone())?
+        };
         let client = Client::connect(kubeconfig.as_deref()).map_err(Failure::usage)?;
         drop(entered);
         let has_failed = if self.pre {
@@ -175,8 +178,11 @@ fn is_missing(finding: &Finding) -> bool {
 
 fn absent(target: &TargetName, snapshot: &Snapshot) -> Group {
     let title = format!("{target} in namespace {}", snapshot.namespace);
-    let text = format!("there is no {target} in namespace {}; hint: {}", snapshot.namespace,
-        reason::KS817.fix);
+    let text = format!(
+        "there is no {target} in namespace {}; hint: {}",
+        snapshot.namespace,
+        reason::KS817.fix
+    );
     let finding = Finding::failed("selection", reason::KS817.code, text);
     let list = format!("kubectl -n {} get deploy,sts,ds,job,cronjob,pod", snapshot.namespace);
     Group::new(title, vec![finding.run(list)])

@@ -22,20 +22,18 @@ pub(super) fn egress(snapshot: &Snapshot, pod: &Value, is_blocked: bool) -> Vec<
         selecting.iter().flat_map(|one| items(&one["spec"]["egress"])).collect();
     let can_leave = rules.iter().any(|rule| allows_port(rule, "TCP", HTTPS) && leads_outside(rule));
     let can_resolve = rules.iter().any(|rule| allows_port(rule, "UDP", DNS));
-    let missing: Vec<&str> = [
-        (can_leave, "TCP 443 to addresses outside the cluster"),
-        (can_resolve, "UDP 53 for DNS"),
-    ]
-    .into_iter()
-    .filter_map(|(is_allowed, what)| (!is_allowed).then_some(what))
-    .collect();
+    let missing: Vec<&str> =
+        [(can_leave, "TCP 443 to addresses outside the cluster"), (can_resolve, "UDP 53 for DNS")]
+            .into_iter()
+            .filter_map(|(is_allowed, what)| (!is_allowed).then_some(what))
+            .collect();
     if missing.is_empty() {
         return Vec::new();
     }
     let names: Vec<&str> = selecting.iter().map(|one| name(one)).collect();
     let level = if is_blocked { Level::Failed } else { Level::Warning };
     let text = format!(
-        "NetworkPolicy {} selects the pods, and no policy allows {}; hint: {}",
+        "NetworkPolicy {} selects the pod, and no policy allows {}; hint: {}",
         names.join(", "),
         missing.join(", or "),
         reason::KS811.fix
@@ -52,8 +50,8 @@ pub(super) fn egress(snapshot: &Snapshot, pod: &Value, is_blocked: bool) -> Vec<
 fn restricts(policy: &Value, pod: &Value) -> bool {
     let spec = &policy["spec"];
     let types = items(&spec["policyTypes"]);
-    let is_egress = types.iter().any(|one| one == "Egress")
-        || types.is_empty() && !spec["egress"].is_null();
+    let is_egress =
+        types.iter().any(|one| one == "Egress") || types.is_empty() && !spec["egress"].is_null();
     is_egress && selects(&spec["podSelector"], &pod["metadata"]["labels"])
 }
 

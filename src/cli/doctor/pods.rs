@@ -179,10 +179,7 @@ fn restart(snapshot: &Snapshot, judged: &Judged<'_>, pod: &Value) -> String {
     let namespace = &snapshot.namespace;
     let kind = text(&judged.workload.object["kind"]);
     if ["Deployment", "StatefulSet", "DaemonSet"].contains(&kind) {
-        return format!(
-            "kubectl -n {namespace} rollout restart {}",
-            judged.workload.reference()
-        );
+        return format!("kubectl -n {namespace} rollout restart {}", judged.workload.reference());
     }
     format!("kubectl -n {namespace} delete pod {}", name(pod))
 }
@@ -217,8 +214,9 @@ fn images(snapshot: &Snapshot, pod: &Value) -> Vec<Finding> {
             continue;
         }
         let ended = ["state", "lastState"].map(|state| &status[state]["terminated"]);
-        let is_foreign = ended.iter().any(|end| text(&end["message"]).contains("exec format error"))
-            || message.contains("exec format error");
+        let is_foreign =
+            ended.iter().any(|end| text(&end["message"]).contains("exec format error"))
+                || message.contains("exec format error");
         if is_foreign && is_ours {
             let text = format!(
                 "the sidecar's image {image} is not built for the architecture of node {}; hint: \

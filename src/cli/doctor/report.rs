@@ -105,8 +105,7 @@ fn summary(groups: &[Group]) -> String {
     };
     let (failures, warnings) = (count(Level::Failed), count(Level::Warning));
     let skipped = count(Level::Skipped);
-    let not_checked =
-        if skipped == 0 { String::new() } else { format!(", {skipped} not checked") };
+    let not_checked = if skipped == 0 { String::new() } else { format!(", {skipped} not checked") };
     let mut text = format!("{failures} failed, {warnings} warning(s){not_checked}\n");
     if let Some((group, finding)) = first_cause(groups) {
         let code = finding.code.unwrap_or_default();

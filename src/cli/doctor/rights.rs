@@ -14,9 +14,8 @@ pub(super) fn rights(
     judged: &Judged<'_>,
     cluster: &Manifests,
 ) -> Vec<Finding> {
-    let can_read = ["roles", "rolebindings"]
-        .iter()
-        .all(|resource| snapshot.knows(Scope::Workloads, resource));
+    let can_read =
+        ["roles", "rolebindings"].iter().all(|resource| snapshot.knows(Scope::Workloads, resource));
     if !can_read {
         return Vec::new();
     }
@@ -39,6 +38,7 @@ fn finding(level: Level, text: &str) -> Finding {
     let (code, text) = text.split_once(' ').unwrap_or(("KS724", text));
     let code = crate::reason::find(code).map_or("KS724", |reason| reason.code);
     let (text, role) = text.split_once('\n').unwrap_or((text, ""));
-    let text = text.replace("hint: apply", "hint: apply these objects, or what `keysluice rbac` prints");
+    let text =
+        text.replace("hint: apply", "hint: apply these objects, or what `keysluice rbac` prints");
     Finding::new(CHECK, level, code, text).show(role.lines().map(str::to_owned))
 }

@@ -32,11 +32,7 @@ struct Said {
 }
 
 /// The failure of a pod's sidecar, interpreted.
-pub(super) fn failure(
-    snapshot: &Snapshot,
-    pod: &Value,
-    subject: &Subject<'_>,
-) -> Option<Finding> {
+pub(super) fn failure(snapshot: &Snapshot, pod: &Value, subject: &Subject<'_>) -> Option<Finding> {
     let Said { code, message, is_ready } = said(snapshot, pod)?;
     let level = if is_ready { Level::Warning } else { Level::Failed };
     let fix = reason::find(code).map(|reason| reason.fix).unwrap_or_default();
@@ -89,9 +85,9 @@ fn parse(message: &str, is_ready: bool) -> Option<Said> {
         let at = rest.find(code)?;
         Some((code, rest.get(at + code.len()..)?.trim().to_owned()))
     });
-    let (code, message) = inner.flatten().unwrap_or_else(|| {
-        (first, message.trim_start_matches(first).trim().to_owned())
-    });
+    let (code, message) = inner
+        .flatten()
+        .unwrap_or_else(|| (first, message.trim_start_matches(first).trim().to_owned()));
     Some(Said { code, message, is_ready })
 }
 

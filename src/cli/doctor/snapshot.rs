@@ -228,3 +228,17 @@ pub(super) fn named<'v>(list: &'v Value, name: &str) -> &'v Value {
     static NOTHING: Value = Value::Null;
     items(list).iter().find(|one| one["name"] == name).unwrap_or(&NOTHING)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_grants_everything_that_is_read() {
+        let page = include_str!("../../../docs/doctor.md");
+        for source in SOURCES {
+            assert!(page.contains(source.resource), "docs/doctor.md lacks {}", source.resource);
+        }
+        assert!(page.contains("pods/log") && page.contains("namespaces"));
+    }
+}

@@ -1,7 +1,7 @@
 //! What is asked about: `pod/web-1`, `deploy/web`, `web`.
 
-use super::workload::Workload;
 use super::snapshot::{name, text};
+use super::workload::Workload;
 use std::fmt;
 use std::str::FromStr;
 

@@ -161,6 +161,7 @@ fn is_alive(pod: &Value) -> bool {
 }
 
 fn last_seen(event: &Value) -> &str {
-    let times = [&event["series"]["lastObservedTime"], &event["lastTimestamp"], &event["eventTime"]];
+    let times =
+        [&event["series"]["lastObservedTime"], &event["lastTimestamp"], &event["eventTime"]];
     times.into_iter().find_map(Value::as_str).unwrap_or_default()
 }

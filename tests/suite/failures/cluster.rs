@@ -35,11 +35,7 @@ const KINDS: [(&str, &str, &str); 19] = [
     ("ServiceAccount", "/api/v1", SERVICE_ACCOUNTS),
     ("SecretProviderClass", "/apis/secrets-store.csi.x-k8s.io/v1", CLASSES),
     ("CSIDriver", "/apis/storage.k8s.io/v1", DRIVERS),
-    (
-        "MutatingWebhookConfiguration",
-        "/apis/admissionregistration.k8s.io/v1",
-        CONFIGURATIONS,
-    ),
+    ("MutatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1", CONFIGURATIONS),
 ];
 /// Kinds without a namespace.
 const OF_CLUSTER: [&str; 4] =
@@ -47,26 +43,43 @@ const OF_CLUSTER: [&str; 4] =
 
 /// Exit code and text of `keysluice doctor`.
 pub(super) async fn doctor(case: &Case, mutated: Option<Value>, ran: Option<&Ran>) -> String {
-    let server = ApiServer::start();
-    let scratch = tempfile::tempdir().unwrap();
-    let kubeconfig = server.kubeconfig(scratch.path());
-    fill(&server, case, mutated, ran);
-    let mut arguments = ["doctor", "-n", NAMESPACE].map(str::to_owned).to_vec();
-    arguments.extend(case.target.clone());
-    let (code, out, error) = keysluice(&arguments, &[("KUBECONFIG", &kubeconfig)]).await;
-    let requests = server.world().methods.clone();
-    assert!(requests.iter().all(|method| *method == http::Method::GET), "{requests:?}");
+    let target: Vec<&str> = case.target.as_deref().into_iter().collect();
+    let (code, out, error) = run(case, mutated, ran, &target).await;
     let out = without_dates(&out);
     format!("{out}{error}exit code {code}\n")
 }
 
+/// The command with more arguments; it only reads.
+pub(super) async fn run(
+    case: &Case,
+    mutated: Option<Value>,
+    ran: Option<&Ran>,
+    more: &[&str],
+) -> (i32, String, String) {
+    let server = ApiServer::start();
+    let scratch = tempfile::tempdir().unwrap();
+    let kubeconfig = server.kubeconfig(scratch.path());
+    fill(&server, case, mutated, ran);
+    let arguments: Vec<String> =
+        ["doctor", "-n", NAMESPACE].iter().chain(more).map(|text| (*text).to_owned()).collect();
+    let outcome = keysluice(&arguments, &[("KUBECONFIG", &kubeconfig)]).await;
+    let requests = server.world().methods.clone();
+    assert!(requests.iter().all(|method| *method == http::Method::GET), "{requests:?}");
+    outcome
+}
+
 /// Dates of certificates depend on the day of the test.
 fn without_dates(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.split_once("valid until ") {
-        Some((before, _)) => format!("{before}valid until DATE\n"),
-        None => format!("{line}\n"),
-    });
-    lines.collect()
+    text.lines().map(|line| without_date(line) + "\n").collect()
+}
+
+fn without_date(line: &str) -> String {
+    for word in ["valid until ", "expired on "] {
+        if let Some((before, rest)) = line.split_once(word) {
+            return format!("{before}{word}DATE{}", rest.get("2026-01-01".len()..).unwrap_or(""));
+        }
+    }
+    line.to_owned()
 }
 
 fn fill(server: &ApiServer, case: &Case, mutated: Option<Value>, ran: Option<&Ran>) {
@@ -93,7 +106,8 @@ fn fill(server: &ApiServer, case: &Case, mutated: Option<Value>, ran: Option<&Ra
             object["metadata"]["namespace"] = NAMESPACE.into();
         }
         if kind == "Namespace" {
-            let path = format!("/api/v1/namespaces/{}", object["metadata"]["name"].as_str().unwrap());
+            let path =
+                format!("/api/v1/namespaces/{}", object["metadata"]["name"].as_str().unwrap());
             world.documents.insert(path, object.to_string());
             continue;
         }
@@ -126,8 +140,7 @@ fn installation(case: &Case) -> Vec<Value> {
     let entry = |name: &str| {
         json!({"name": name, "failurePolicy": "Fail", "namespaceSelector": {},
             "rules": [{"resources": ["pods"]}],
-            "clientConfig": {"service": {"name": "keysluice", "namespace": INSTALLATION},
-                "caBundle": bundle(case)}})
+            "clientConfig": {"service": {"name": "keysluice", "namespace": INSTALLATION}}})
     };
     let replica = |number: u8| {
         json!({"kind": "Pod", "metadata": {"name": format!("keysluice-{number}"),
@@ -157,6 +170,9 @@ fn installation(case: &Case) -> Vec<Value> {
         {
             json_merge(object, patch);
         }
+    }
+    for entry in objects[0]["webhooks"].as_array_mut().unwrap() {
+        entry["clientConfig"]["caBundle"] = bundle(case).into();
     }
     objects.retain(|object| {
         case.installation.get(object["kind"].as_str().unwrap()).is_none_or(|one| *one != "absent")

@@ -5,6 +5,7 @@
 
 mod case;
 mod cluster;
+mod output;
 mod runtime;
 
 use crate::suite::support::{binaries, data};
@@ -90,10 +91,7 @@ fn compare(case: &Case, seen: &Seen) -> Vec<String> {
         }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
         if expected != *text {
-            wrong.push(format!(
-                "{}/{file}:\n--- expected\n{expected}--- found\n{text}",
-                case.name
-            ));
+            wrong.push(format!("{}/{file}:\n--- expected\n{expected}--- found\n{text}", case.name));
         }
     }
     wrong
@@ -116,7 +114,8 @@ async fn explain(manifests: &str) -> String {
     let list: Value = serde_json::from_str(&json).unwrap_or_default();
     let mut text = String::new();
     for one in list.as_array().into_iter().flatten() {
-        text += &format!("{}: {}\n", one["pod"].as_str().unwrap(), one["outcome"].as_str().unwrap());
+        text +=
+            &format!("{}: {}\n", one["pod"].as_str().unwrap(), one["outcome"].as_str().unwrap());
         text += &one["message"].as_str().map(|it| format!("error: {it}\n")).unwrap_or_default();
         for (field, title) in [("because", "because"), ("warnings", "warning")] {
             for line in one[field].as_array().into_iter().flatten() {

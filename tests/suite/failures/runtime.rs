@@ -72,7 +72,13 @@ pub(super) async fn run(case: &Case) -> Ran {
     let plain = |text: &str| plain(text, &emulator, &stage);
     let whole_log = plain(&running.sidecar.log());
     let log = failures(&whole_log);
-    Ran { termination: plain(&termination), log, whole_log, pod: plain_pod(&original, &plain), is_ready }
+    Ran {
+        termination: plain(&termination),
+        log,
+        whole_log,
+        pod: plain_pod(&original, &plain),
+        is_ready,
+    }
 }
 
 fn empty() -> Reviewed {

@@ -1,7 +1,7 @@
+use super::super::super::finding::failed;
 use super::super::facts::{
     Configuration, Container, Facts, Installation, Policy, State, Unknown, Version,
 };
-use super::super::super::finding::failed;
 use super::{Level, pre};
 use crate::settings::CsiVolumes;
 use serde_json::json;
