@@ -44,9 +44,9 @@ mod tests {
         let (one, two) = (scratch.path().join("one"), scratch.path().join("two"));
         let list = format!("{}:{}", two.display(), one.display());
         assert_eq!(of_list(&list).ok().flatten(), Some(two.clone()));
-        std::fs::write(&one, "").unwrap();
+        std::fs::File::create(&one).unwrap();
         assert_eq!(of_list(&list).ok().flatten(), Some(one.clone()));
-        std::fs::write(&two, "").unwrap();
+        std::fs::File::create(&two).unwrap();
         assert!(of_list(&list).is_err());
     }
 }

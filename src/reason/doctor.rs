@@ -19,7 +19,7 @@ reasons! { DOCTOR:
         "set webhook.failurePolicy of the chart to Fail; Ignore is also in force until the \
          webhook has answered its first review";
     KS805
-        "a pod was created while the webhook was away"
+        "a pod was created while the webhook was away, or under other settings of it"
         "create the pod again";
     KS806
         "a running pod has files of an older SecretProviderClass or annotation"
@@ -54,7 +54,9 @@ reasons! { DOCTOR:
          template";
     KS815
         "the webhook does not look at the pods of this namespace"
-        "use another namespace, or change the namespace selector of the webhook configuration";
+        "use another namespace, or change the namespace selector of the webhook configuration; AKS \
+         leaves out its own namespaces unless the configuration has the annotation \
+         admissions.enforcer/disabled: \"true\"";
     KS816
         "Keysluice is not installed in the cluster"
         "install the chart";

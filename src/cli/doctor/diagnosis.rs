@@ -71,7 +71,8 @@ fn admission(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
         }
         _ if judged.misplaced.is_some() => {}
         _ => {
-            findings.extend(answer.notes.iter().map(|note| Finding::good(CHECK, note.to_string())))
+            let notes = answer.notes.iter().map(ToString::to_string);
+            findings.extend(notes.map(|note| Finding::good(CHECK, note)));
         }
     }
     for warning in &answer.warnings {

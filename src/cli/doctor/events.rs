@@ -10,16 +10,16 @@ use serde_json::Value;
 const CHECK: &str = "creation";
 const OUR_ENTRIES: &str = "keysluice.dev\"";
 
-/// The last refusal, if pods are missing.
+/// The last refusal of a pod that is still missing. A new ReplicaSet may lack its pods while those
+/// of the old one run.
 pub(super) fn creation(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
     let workload = &judged.workload;
-    if !lacks_pods(workload.object, judged.workload.pods.len()) {
-        return Vec::new();
-    }
     let events = workload.events(snapshot);
-    let Some(event) = events.iter().rfind(|event| event["reason"] == "FailedCreate") else {
-        return Vec::new();
+    let is_open = |event: &&&Value| {
+        event["reason"] == "FailedCreate"
+            && workload.object_of(snapshot, event).is_some_and(lacks_pods)
     };
+    let Some(event) = events.iter().rfind(is_open) else { return Vec::new() };
     let finding = refusal(snapshot, text(&event["message"]));
     // The webhook's own code says the same of the template.
     if finding.code == judged.answer.reason.map(|reason| reason.code) {
@@ -28,17 +28,17 @@ pub(super) fn creation(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding>
     vec![finding]
 }
 
-/// Whether the controller has fewer pods than it should.
-fn lacks_pods(object: &Value, pods: usize) -> bool {
-    let number = |value: &Value| value.as_u64();
+/// Whether a controller has fewer pods than it should.
+fn lacks_pods(object: &Value) -> bool {
     let (spec, status) = (&object["spec"], &object["status"]);
-    let wanted = match text(&object["kind"]) {
-        "Pod" => 0,
-        "DaemonSet" => number(&status["desiredNumberScheduled"]).unwrap_or(1),
-        "Job" | "CronJob" => u64::from(number(&status["succeeded"]).unwrap_or_default() == 0),
-        _ => number(&spec["replicas"]).unwrap_or(1),
-    };
-    (pods as u64) < wanted
+    let count = |value: &Value| value.as_u64().unwrap_or_default();
+    match text(&object["kind"]) {
+        "DaemonSet" => {
+            count(&status["currentNumberScheduled"]) < count(&status["desiredNumberScheduled"])
+        }
+        "Job" => count(&status["active"]) + count(&status["succeeded"]) == 0,
+        _ => count(&status["replicas"]) < spec["replicas"].as_u64().unwrap_or(1),
+    }
 }
 
 /// What a refusal means.

@@ -1,4 +1,4 @@
-//! Whether NetworkPolicies let a pod reach Entra and the vaults.
+//! Whether network policies let a pod reach Entra and the vaults.
 
 use super::finding::{Finding, Level};
 use super::pre::items;

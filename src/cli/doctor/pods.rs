@@ -99,10 +99,11 @@ fn injection(
     const CHECK: &str = "injection";
     let again = restart(snapshot, judged, pod);
     if answer.outcome == Outcome::Mutated && !answer.patch.is_empty() {
-        let is_touched = is_touched(pod);
-        if !is_touched {
+        let wants_sidecar = current_plan(judged).is_some();
+        if !is_touched(pod, wants_sidecar) {
             let text = format!(
-                "created without the webhook, so without identity and secrets; hint: {}",
+                "created without the webhook, or under other settings of it: identity or secrets \
+                 are missing; hint: {}",
                 reason::KS805.fix
             );
             return vec![Finding::failed(CHECK, reason::KS805.code, text).run(again)];
@@ -132,14 +133,15 @@ fn injection(
     vec![Finding::warning(CHECK, reason::KS806.code, text).run(again)]
 }
 
-/// Whether there is anything of the webhook in the pod.
-fn is_touched(pod: &Value) -> bool {
+/// Whether the webhook has changed the pod: its sidecar is there, or the token volume where the
+/// pod needs no sidecar.
+fn is_touched(pod: &Value, wants_sidecar: bool) -> bool {
     let spec = &pod["spec"];
     let has_sidecar = !named(&spec["initContainers"], SIDECAR).is_null();
     let is_token = |volume: &Value| {
         text(&volume["name"]).starts_with("azure-") && !volume["projected"].is_null()
     };
-    has_sidecar || items(&spec["volumes"]).iter().any(is_token)
+    has_sidecar || !wants_sidecar && items(&spec["volumes"]).iter().any(is_token)
 }
 
 /// The Plan that a new pod of the workload would get.

@@ -40,12 +40,17 @@ pub(super) struct Judged<'s> {
     pub(super) live: Vec<(&'s Value, Answer)>,
 }
 
-/// Everything of the namespace that a user made and that makes pods.
+/// Everything of the namespace that makes pods and that none of the others made: what a user
+/// wrote, or what a controller of another kind made.
 pub(super) fn workloads(snapshot: &Snapshot) -> Vec<Workload<'_>> {
-    let all = OWNERS.iter().flat_map(|resource| snapshot.list(Scope::Workloads, resource));
-    all.filter(|object| controller(object).is_none())
-        .map(|object| Workload::new(snapshot, object))
-        .collect()
+    let all: Vec<&Value> = objects(snapshot).collect();
+    let known: BTreeSet<_> = all.iter().map(|one| (text(&one["kind"]), name(one))).collect();
+    let is_root = |object: &&&Value| controller(object).is_none_or(|owner| !known.contains(&owner));
+    all.iter().filter(is_root).map(|object| Workload::new(snapshot, object)).collect()
+}
+
+fn objects(snapshot: &Snapshot) -> impl Iterator<Item = &Value> {
+    OWNERS.iter().flat_map(|resource| snapshot.list(Scope::Workloads, resource))
 }
 
 /// The objects that the webhook's decisions depend on.
@@ -112,6 +117,12 @@ impl<'s> Workload<'s> {
         let mut events: Vec<&Value> = all.filter(|event| self.is_about(event)).collect();
         events.sort_by_key(|event| last_seen(event));
         events
+    }
+
+    /// The object of the family that an event is about.
+    pub(super) fn object_of(&self, snapshot: &'s Snapshot, event: &Value) -> Option<&'s Value> {
+        let about = &event["involvedObject"];
+        objects(snapshot).find(|one| one["kind"] == about["kind"] && name(one) == about["name"])
     }
 
     fn is_about(&self, event: &Value) -> bool {

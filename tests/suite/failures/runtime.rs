@@ -127,7 +127,7 @@ fn failures(log: &str) -> String {
             lines.push(text);
         }
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// Without what differs from run to run.
