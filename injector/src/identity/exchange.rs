@@ -8,6 +8,7 @@ use super::assertion_source::AssertionSource;
 use super::error::{IdentityError, ProofKind};
 use super::principal::{Principal, PrincipalError, Proof};
 use super::token::Grant;
+use crate::calls::Call;
 use crate::http::Http;
 use secrecy::{ExposeSecret, SecretBox};
 use std::path::Path;
@@ -66,7 +67,8 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         ]),
         Sent::Secret(secret) => form.push(("client_secret", secret.expose_secret().as_str())),
     }
-    let answer = receive(http.client()?.post(&url).form(&form)).await.map_err(|failure| {
+    let request = http.client()?.post(&url).form(&form);
+    let answer = receive(Call::Entra, request).await.map_err(|failure| {
         let failure = http.explained(&url, failure);
         IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure }
     })?;

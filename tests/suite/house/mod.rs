@@ -2,5 +2,6 @@
 
 mod docs;
 mod layers;
+mod metrics;
 mod scripts;
 mod words;
