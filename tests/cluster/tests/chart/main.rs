@@ -11,6 +11,7 @@ mod examples;
 mod first_install;
 mod guard;
 mod helm;
+mod intercept_guard;
 mod node;
 mod paths;
 mod plan_guard;
