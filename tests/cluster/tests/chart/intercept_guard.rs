@@ -175,8 +175,8 @@ async fn pod_security_admits_it_at_the_level_privileged_alone() {
         let says = |text: &str| assert!(message.contains(text), "{text}: {message}");
         says(&format!("violates PodSecurity \"{level}:latest\""));
         says(
-            "(container \"keysluice-intercept\" must not include \"NET_ADMIN\" in \
-            securityContext.capabilities.add)",
+            "container \"keysluice-intercept\" must not include \"NET_ADMIN\" in \
+            securityContext.capabilities.add",
         );
         // The page shows this one.
         if level == "baseline" {
