@@ -5,5 +5,6 @@ mod conformance;
 mod house;
 mod pipeline;
 mod plans;
+mod sdk;
 mod server;
 mod support;
