@@ -77,8 +77,8 @@ pub(super) const CASES: [Case; 9] = [
 ];
 
 const NO_CREDENTIAL: &str = "AADSTS700213";
-const NO_SECRET: &str = "SecretNotFound";
-const NO_IDENTITY: &str = "Identity not found";
+const NO_SECRET: &str = "was not found in this key vault";
+const NO_IDENTITY: &str = "No User Assigned or Delegated Managed Identity found";
 const NO_TYPE: &str = "azure_identity has no credential of the kind default";
 
 /// Of an error, what the table shows.
@@ -133,7 +133,7 @@ pub(super) const JAVA: Language = Language {
     name: "java",
     outcomes: [
         Outcome::Entra,
-        Outcome::Sidecar,
+        Outcome::Entra,
         Outcome::Sidecar,
         Outcome::Sidecar,
         Outcome::Entra,

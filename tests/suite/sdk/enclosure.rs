@@ -24,9 +24,6 @@ const AUTHORITY: &str = "login.microsoftonline.com";
 const VAULT: &str = "shop.vault.azure.net";
 /// Where the webhook mounts the token in a container.
 const TOKEN_MOUNT: &str = "/var/run/secrets/azure/wi";
-/// An SDK that asks at an address where nothing answers gives up later than this.
-const LIMIT: Duration = Duration::from_secs(20);
-const LIMIT_WITHOUT_ENDPOINT: Duration = Duration::from_secs(4);
 
 pub(super) struct Enclosure {
     pub(super) emulator: Emulator,
@@ -130,12 +127,8 @@ impl Enclosure {
         found.map(String::as_str).with_context(|| format!("the webhook injects no {name}"))
     }
 
-    /// Runs the client of a language.
-    pub(super) async fn run(&self, language: &str, case: &Case) -> Ended {
-        let limit = match case.environment {
-            Environment::Imds => LIMIT_WITHOUT_ENDPOINT,
-            _ => LIMIT,
-        };
+    /// Runs the client of a language, for this time at most.
+    pub(super) async fn run(&self, language: &str, case: &Case, limit: Duration) -> Ended {
         let mut command = Command::new(self.clients.join(language));
         command.arg(case.argument).env_clear().envs(self.environment(case.environment));
         let output = command.kill_on_drop(true).output();
