@@ -34,7 +34,9 @@ public final class ReadSecret {
             System.out.println(readSecret(
                 System.getenv("VAULT_URL"), System.getenv("SECRET_NAME"), credential(arguments[0])));
         } catch (RuntimeException error) {
-            System.err.println(error);
+            for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+                System.err.println(cause);
+            }
             System.exit(1);
         }
     }
