@@ -76,6 +76,14 @@ test-peers: ## Follows the migration pages with the real cert-manager, CSI drive
 	@$(ENCLOSURE); export KEYSLUICE_PEERS; KEYSLUICE_PEERS=$$(tests/cluster/peers/build.sh); \
 	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
 
+.PHONY: cluster-programs
+cluster-programs: ## Builds the programs of the tests on a cluster into the user's cache directory (root, Go; once, 10 minutes and more)
+	tests/cluster/prepare
+	tests/cluster/components/build.sh
+	scripts/helm version --short
+	tests/cluster/images/build.sh
+	tests/cluster/peers/build.sh
+
 # The environment of the tests on a cluster; builds the components that are missing.
 ENCLOSURE = set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
 	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh); \
