@@ -34,6 +34,14 @@ pub(crate) async fn play(
 
     let application = Application::new(&reviewed.pod, emulator, guide.vault)?;
     tell.command(&format!("GET {}  X-IDENTITY-HEADER: …", application.url()));
+    let mut crowd = JoinSet::new();
+    for _ in 0..CROWD {
+        let application = application.clone();
+        crowd.spawn(async move { application.token().await.map(drop) });
+    }
+    while let Some(ended) = crowd.join_next().await {
+        ended??;
+    }
     let token = application.token().await?;
     let expires = token["expires_on"].as_str().context("no expires_on in the answer")?;
     ensure!(token["client_id"] == guide.client_id, "a token of another identity");
@@ -44,17 +52,9 @@ pub(crate) async fn play(
     tell.good(&format!("Key Vault takes it: {secret} is {value}"));
     let status = application.request("wrong").await?.status();
     ensure!(status == 401, "another header was answered {status}");
-    let mut crowd = JoinSet::new();
-    for _ in 0..CROWD {
-        let application = application.clone();
-        crowd.spawn(async move { application.token().await.map(drop) });
-    }
-    while let Some(ended) = crowd.join_next().await {
-        ended??;
-    }
     let calls = emulator.counts().tokens;
     ensure!(calls == 1, "{calls} calls of Entra");
-    tell.good(&format!("another header: 401; {CROWD} requests at once: {calls} call of Entra"));
+    tell.good(&format!("{CROWD} requests at once: {calls} call of Entra; another header: 401"));
     let status = pod.sidecar.terminate(Duration::from_secs(5)).await?;
     ensure!(status.success(), "the sidecar ended with {status}:\n{}", pod.sidecar.log());
     Ok(())

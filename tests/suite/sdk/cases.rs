@@ -31,11 +31,11 @@ impl Environment {
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Injected => "as injected",
-            Self::AppService => "IDENTITY_ENDPOINT and IDENTITY_HEADER alone",
+            Self::AppService => "the two of the endpoint alone",
             Self::Imds => "AZURE_POD_IDENTITY_AUTHORITY_HOST alone",
-            Self::Stranger => "as injected, token of another ServiceAccount",
-            Self::Absent => "as injected, a secret that does not exist",
-            Self::OtherIdentity => "IDENTITY_… alone, an identity of another pod",
+            Self::Stranger => "as injected; token of another ServiceAccount",
+            Self::Absent => "as injected; a secret that does not exist",
+            Self::OtherIdentity => "the two of the endpoint; an unknown identity",
         }
     }
 }
@@ -79,10 +79,12 @@ pub(super) const CASES: [Case; 9] = [
 const NO_CREDENTIAL: &str = "AADSTS700213";
 const NO_SECRET: &str = "was not found in this key vault";
 const NO_IDENTITY: &str = "No User Assigned or Delegated Managed Identity found";
-const NO_TYPE: &str = "azure_identity has no credential of the kind default";
+/// The SDK for Rust has a text of its own for each answer 400.
+const NOT_ASSIGNED: &str = "The requested identity has not been assigned to this resource";
+pub(super) const NO_TYPE: &str = "azure_identity has no credential of the kind default";
 
 /// Of an error, what the table shows.
-pub(super) const SHOWN: [&str; 4] = [NO_CREDENTIAL, NO_SECRET, NO_IDENTITY, NO_TYPE];
+pub(super) const SHOWN: [&str; 5] = [NO_CREDENTIAL, NO_SECRET, NO_IDENTITY, NOT_ASSIGNED, NO_TYPE];
 
 pub(super) const PYTHON: Language = Language {
     name: "python",
@@ -155,6 +157,6 @@ pub(super) const RUST: Language = Language {
         Outcome::Refused(NO_TYPE),
         Outcome::Refused(NO_CREDENTIAL),
         Outcome::Refused(NO_SECRET),
-        Outcome::Refused(NO_IDENTITY),
+        Outcome::Refused(NOT_ASSIGNED),
     ],
 };

@@ -3,6 +3,7 @@
 
 mod cases;
 mod enclosure;
+mod page;
 
 use cases::{CASES, Case, Language, Outcome};
 use enclosure::{Enclosure, Ended};
@@ -48,7 +49,7 @@ async fn check(language: &Language) {
         let seconds = started.elapsed().as_secs_f32();
         let Case { credential, environment, .. } = case;
         println!(
-            "sdk | {:<6} | {credential:<26} | {:<52} | {:<34} | {seconds:>4.1} s",
+            "sdk | {:<6} | {credential:<26} | {:<45} | {:<50} | {seconds:>4.1} s",
             language.name,
             environment.describe(),
             describe(&found),
