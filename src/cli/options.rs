@@ -4,7 +4,8 @@ use super::Failure;
 use crate::cloud::Cloud;
 use crate::provider_class::{Allowlist, RefreshInterval};
 use crate::settings::{
-    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout, is_proxy,
+    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout, ca_bundle,
+    is_proxy,
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -75,6 +76,10 @@ pub(super) struct Options {
     /// addresses, CIDR.
     #[arg(long, env = "KEYSLUICE_INJECTOR_NO_PROXY", value_name = "LIST")]
     injector_no_proxy: Option<String>,
+    /// PEM of private certificate authorities that the sidecar trusts for Entra and the vaults,
+    /// beside the public ones: of a proxy that inspects TLS, or of private endpoints.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CA_BUNDLE", value_name = "PEM")]
+    injector_ca_bundle: Option<String>,
     /// Secrets Store CSI volumes: served by the sidecar (replace), left to the CSI driver (leave),
     /// or served if the cluster has no CSI driver (auto).
     #[arg(
@@ -97,6 +102,11 @@ pub(super) struct Options {
     /// (a flag of the Azure provider).
     #[arg(long, env = "KEYSLUICE_WRITE_CERT_AND_KEY_IN_SEPARATE_FILES")]
     write_cert_and_key_in_separate_files: bool,
+    /// Allows pods with the annotation keysluice.dev/managed-identity-endpoint: intercept, in which
+    /// the sidecar serves 169.254.169.254 and an init container adds that address (as root, with
+    /// the capability `NET_ADMIN`).
+    #[arg(long, env = "KEYSLUICE_ALLOW_IMDS_INTERCEPT")]
+    allow_imds_intercept: bool,
     /// Vault that classes may name; a trailing * matches any text (repeatable; default: every
     /// vault).
     #[arg(
@@ -120,6 +130,9 @@ impl Options {
     /// The settings they stand for.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let mut settings = Settings::new(cloud(self.cloud.clone())?);
+        if let Some(authorities) = self.ca_bundle()? {
+            settings.clouds = settings.clouds.trusting(authorities);
+        }
         settings.tenant_id = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
         settings.audience.clone_from(&self.audience);
         settings.token_layout = self.token_layout;
@@ -135,6 +148,7 @@ impl Options {
         settings.env_mode = self.env_mode;
         settings.refresh_interval = self.refresh_interval.duration();
         settings.split_certificates = self.write_cert_and_key_in_separate_files;
+        settings.allow_intercept = self.allow_imds_intercept;
         settings.limits =
             Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
         Ok(settings)
@@ -155,6 +169,12 @@ impl Options {
             "--injector-https-proxy is not the URL of an HTTP proxy, such as \
              http://proxy.example:3128"
         )))
+    }
+
+    fn ca_bundle(&self) -> Result<Option<String>, Failure> {
+        ca_bundle(self.injector_ca_bundle.as_deref().unwrap_or_default())
+            .context("--injector-ca-bundle")
+            .map_err(Failure::usage)
     }
 
     fn token_endpoint(&self) -> Result<Option<TokenEndpoint>, Failure> {

@@ -95,7 +95,14 @@ impl<'s> Allowed<'s> {
             volumes()
                 .flat_map(|volume| list(volume, "files").iter().chain(list(volume, "selections")))
         };
+        let intercepts = plan["managedIdentity"]["intercept"] == true;
+        let of_address = (intercepts && !self.settings.allow_intercept).then(|| {
+            "its managed-identity endpoint intercepts 169.254.169.254, which the operator does not \
+             allow"
+                .to_owned()
+        });
         of_identities
+            .or(of_address)
             .or_else(|| files().find_map(|file| self.problem_of_vault(text(file, "vault"))))
             .or_else(|| self.problem_of_authorities(plan))
             .or_else(|| problem_of_reaction(plan))
@@ -119,6 +126,12 @@ impl<'s> Allowed<'s> {
                 "the managed-identity endpoint {} is not the operator's",
                 shown(endpoint)
             ));
+        }
+        let proxy = &credential["tokenProxy"];
+        let own = self.settings.token_proxy().map(|own| serde_json::to_value(own).ok());
+        if !proxy.is_null() && own.flatten().as_ref() != Some(proxy) {
+            let url = shown(text(proxy, "url"));
+            return Some(format!("the token proxy {url} is not the operator's, or is changed"));
         }
         let tenant = text(credential, "tenantId");
         if tenant.is_some_and(|tenant| !self.settings.limits.allows_tenant(tenant)) {

@@ -55,7 +55,7 @@ fn a_pod_without_secrets_gets_a_sidecar_and_every_container_the_variables() {
     }
     let [identity] = &endpoint.identities[..] else { panic!("{endpoint:?}") };
     assert!(identity.default);
-    let Credential::Federated { client_id, tenant_id, token_file, authority } =
+    let Credential::Federated { client_id, tenant_id, token_file, authority, .. } =
         &identity.credential
     else {
         panic!("{identity:?}")
@@ -125,7 +125,7 @@ fn annotations_say_whether_and_on_which_port() {
         (&[(PROXY, "true"), (PORT, "80")], "KS274 "),
         (&[(PROXY, "true"), (PORT, "-1")], "KS274 "),
         (&[(PROXY, "true"), (PORT, "65536")], "KS274 "),
-        (&[(ENDPOINT, "intercept")], "KS209 annotation keysluice.dev/managed-identity-endpoint: "),
+        (&[(ENDPOINT, "yes")], "KS209 annotation keysluice.dev/managed-identity-endpoint: "),
         (&[(ENDPOINT, "80")], "KS209 "),
         (&[(ENDPOINT, "true"), (IDENTITIES, "name")], "KS209 "),
         (&[(IDENTITIES, OTHER)], "KS279 annotation keysluice.dev/managed-identities is set"),

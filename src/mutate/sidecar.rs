@@ -13,21 +13,22 @@ use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, PROGRAM_VOLUME_BYTES, RUN_VOLUME_BYTES};
 use super::managed_identity_cause::ManagedIdentityCause;
 use super::mutation::{Mutation, Note};
-use super::names::{OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
+use super::names::{
+    BINARY, OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR,
+};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{
-    basis, init_mode, position, principal, proxy, reaction, reaction_right, resources,
-    secret_objects, synced, user,
+    basis, init_mode, intercept, position, principal, proxy, reaction, reaction_right, resources,
+    secret_objects, synced, token_proxy, user,
 };
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
+use crate::settings::Settings;
 use keysluice_plan::{PLAN_ENV, Plan, Volume};
 use serde::Serialize;
-use std::time::Duration;
 
-const BINARY: &str = "/keysluice-injector";
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
 /// How often a probe that waits is repeated: an hour of 27 s and a pause each, about.
 const WAIT_ATTEMPTS: u32 = 120;
@@ -45,7 +46,7 @@ pub(super) fn add(
     let volumes = &served.volumes;
     refuse_reserved_names(pod, volumes)?;
     let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
-    let mut plan = plan_of(annotations, volumes, &token_file, context.settings.refresh_interval);
+    let mut plan = plan_of(annotations, volumes, &token_file, context.settings);
     let right = reaction_right::of(pod, annotations.on_change.action.as_ref())?;
     if !served.secrets.is_empty() || right.is_some() {
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
@@ -68,6 +69,7 @@ pub(super) fn add(
         let cloud = context.settings.clouds.default_cloud();
         plan::trust(&mut plan, cloud.trusted_ca.as_deref());
         plan.managed_identity = Some(endpoint.clone());
+        intercept::check_identities(endpoint, volumes)?;
     }
     if ends {
         init_mode::warn(pod, mutation);
@@ -104,19 +106,23 @@ pub(super) fn add(
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
     volume_mounts.extend(plan.source.as_ref().map(|_| basis::mount()));
+    let token_proxy =
+        context.settings.token_endpoint.as_ref().filter(|_| served.asks_token_proxy());
+    volume_mounts.extend(token_proxy.map(|_| token_proxy::mount()));
     volume_mounts.extend(principals.iter().map(principal::Principal::mount));
     let proxy = proxy::variables(annotations, context.settings);
     let mut env = vec![EnvEntry { name: PLAN_ENV, value: &environment }];
     env.extend(proxy.iter().map(|(name, value)| EnvEntry { name, value }));
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
+    let resources = resources::of_sidecar(pod, annotations, served, context, mutation);
     let container = SidecarEntry {
         name: SIDECAR,
         image: &context.settings.injector_image,
         command: [BINARY, if ends { "once" } else { "run" }],
         restart_policy: (!ends).then_some("Always"),
         env,
-        resources: resources::of_sidecar(pod, annotations, served, context, mutation),
+        resources: resources.clone(),
         security_context: SecurityEntry::restricted(user.uid, user.gid),
         volume_mounts,
         lifecycle,
@@ -124,6 +130,10 @@ pub(super) fn add(
     };
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
+    if served.endpoint.as_ref().is_some_and(|endpoint| endpoint.intercept) {
+        let image = &context.settings.injector_image;
+        intercept::add(pod, position, image, resources, mutation);
+    }
     let own = [(RUN_VOLUME, RUN_VOLUME_BYTES)].into_iter();
     let added = volumes.iter().filter(|volume| volume.index.is_none());
     let added = added.map(|volume| (volume.name, volume.size_limit_bytes()));
@@ -137,6 +147,9 @@ pub(super) fn add(
     }
     if plan.source.is_some() {
         append(mutation, volume_count, basis::volume());
+    }
+    if let Some(endpoint) = token_proxy {
+        append(mutation, volume_count, token_proxy::volume(endpoint));
     }
     for principal in &principals {
         append(mutation, volume_count, principal.volume());
@@ -201,8 +214,9 @@ pub(super) fn plan_of(
     annotations: &Annotations,
     volumes: &[SecretVolume<'_>],
     token_file: &str,
-    default_interval: Duration,
+    settings: &Settings,
 ) -> Plan {
+    let token_proxy = settings.token_proxy();
     let mut plan = plan::empty(annotations.is_bounded());
     for volume in volumes {
         let interval = annotations.refresh_interval.or(volume.plan.refresh_interval);
@@ -210,7 +224,8 @@ pub(super) fn plan_of(
             name: volume.name,
             directory: directory(volume.name),
             token_file,
-            refresh_interval: interval.unwrap_or(default_interval),
+            token_proxy: token_proxy.as_ref(),
+            refresh_interval: interval.unwrap_or(settings.refresh_interval),
         };
         plan::add_volume(&mut plan, &volume.plan, target);
     }

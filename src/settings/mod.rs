@@ -1,17 +1,20 @@
 //! What the operator decided once, for every pod.
 
+mod ca_bundle;
 mod endpoint_key;
 mod live_plans;
 mod sidecar_proxy;
 mod token_endpoint;
 
+pub use ca_bundle::{CaBundleError, ca_bundle};
 pub use endpoint_key::EndpointKey;
 pub use live_plans::{Authorities, LivePlans, PLAN_AUDIENCE};
 pub(crate) use sidecar_proxy::{NO_PROXY, exceptions, is_proxy, of_annotation, shown};
 pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 
 use crate::cloud::{Cloud, Clouds};
-use crate::provider_class::Allowlist;
+use crate::provider_class::{Allowlist, TokenProxyUse};
+use keysluice_plan::TokenProxy;
 use std::time::Duration;
 
 /// Settings of the webhook; the command line fills them.
@@ -50,6 +53,8 @@ pub struct Settings {
     pub limits: Allowlist,
     /// Where sidecars ask for their current Plan; `None` where they do not.
     pub live_plans: Option<LivePlans>,
+    /// Whether a pod may have the address of IMDS served in its own network namespace.
+    pub allow_intercept: bool,
     /// Makes the headers of managed-identity endpoints.
     pub endpoint_key: EndpointKey,
 }
@@ -83,7 +88,21 @@ impl Settings {
             split_certificates: false,
             limits: Allowlist::default(),
             live_plans: None,
+            allow_intercept: false,
             endpoint_key: EndpointKey::default(),
+        }
+    }
+
+    /// The token proxy, where the sidecar can ask one.
+    pub(crate) fn token_proxy(&self) -> Option<TokenProxy> {
+        self.token_endpoint.as_ref().and_then(TokenEndpoint::token_proxy)
+    }
+
+    /// Whether a class may ask for it.
+    pub(crate) fn token_proxy_use(&self) -> TokenProxyUse {
+        match self.token_proxy() {
+            Some(_) => TokenProxyUse::OnRequest,
+            None => TokenProxyUse::Unavailable,
         }
     }
 }

@@ -18,6 +18,7 @@ mod reaction;
 pub mod reason;
 mod source;
 mod template;
+mod token_proxy;
 mod variable;
 mod vault_url;
 
@@ -32,8 +33,8 @@ pub use layout::{
     CERT_AND_KEY, Collision, EntryPaths, FileIndex, Layout, PathSet, check_selection_directory,
 };
 pub use managed_identity::{
-    ENDPOINT_PATH, EndpointIdentity, LOWEST_ENDPOINT_PORT, MOST_ENDPOINT_IDENTITIES,
-    ManagedIdentityEndpoint,
+    ENDPOINT_PATH, EndpointIdentity, IMDS_ADDRESS, IMDS_PORT, LOWEST_ENDPOINT_PORT,
+    MOST_ENDPOINT_IDENTITIES, ManagedIdentityEndpoint,
 };
 pub use names::{
     FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError,
@@ -52,5 +53,6 @@ pub use template::{
     FILTERS, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem,
     Template, TemplateError, TemplateProblem, Text,
 };
+pub use token_proxy::{TOKEN_PROXY_CA, TOKEN_PROXY_DIRECTORY, TOKEN_PROXY_TOKEN, TokenProxy};
 pub use variable::{VariableName, VariableNameError};
 pub use vault_url::{VaultUrl, VaultUrlError};

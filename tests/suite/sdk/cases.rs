@@ -19,6 +19,8 @@ pub(super) enum Environment {
     AppService,
     /// Neither, but the variable that names another address of IMDS.
     Imds,
+    /// None, and the pod has the address of IMDS.
+    Intercepted,
     /// The token file is that of another ServiceAccount.
     Stranger,
     /// The secret does not exist.
@@ -33,6 +35,7 @@ impl Environment {
             Self::Injected => "as injected",
             Self::AppService => "the two of the endpoint alone",
             Self::Imds => "AZURE_POD_IDENTITY_AUTHORITY_HOST alone",
+            Self::Intercepted => "none, in a pod with `intercept`",
             Self::Stranger => "as injected; token of another ServiceAccount",
             Self::Absent => "as injected; a secret that does not exist",
             Self::OtherIdentity => "the two of the endpoint; an unknown identity",
@@ -57,14 +60,14 @@ pub(super) struct Language {
     /// The name of its client.
     pub(super) name: &'static str,
     /// In the order of [`CASES`].
-    pub(super) outcomes: [Outcome; 9],
+    pub(super) outcomes: [Outcome; 10],
 }
 
 const fn case(credential: &'static str, argument: &'static str, environment: Environment) -> Case {
     Case { credential, argument, environment }
 }
 
-pub(super) const CASES: [Case; 9] = [
+pub(super) const CASES: [Case; 10] = [
     case("WorkloadIdentityCredential", "workload", Environment::Injected),
     case("ManagedIdentityCredential", "managed", Environment::Injected),
     case("ManagedIdentityCredential", "managed", Environment::AppService),
@@ -74,6 +77,8 @@ pub(super) const CASES: [Case; 9] = [
     case("WorkloadIdentityCredential", "workload", Environment::Stranger),
     case("WorkloadIdentityCredential", "workload", Environment::Absent),
     case("ManagedIdentityCredential", "managed", Environment::OtherIdentity),
+    // The last: from then on the address of IMDS answers.
+    case("ManagedIdentityCredential", "managed", Environment::Intercepted),
 ];
 
 const NO_CREDENTIAL: &str = "AADSTS700213";
@@ -98,6 +103,7 @@ pub(super) const PYTHON: Language = Language {
         Outcome::Refused(NO_CREDENTIAL),
         Outcome::Refused(NO_SECRET),
         Outcome::Refused(NO_IDENTITY),
+        Outcome::Sidecar,
     ],
 };
 
@@ -113,6 +119,7 @@ pub(super) const NODE: Language = Language {
         Outcome::Refused(NO_CREDENTIAL),
         Outcome::Refused(NO_SECRET),
         Outcome::Refused(NO_IDENTITY),
+        Outcome::Sidecar,
     ],
 };
 
@@ -128,6 +135,7 @@ pub(super) const GO: Language = Language {
         Outcome::Refused(NO_CREDENTIAL),
         Outcome::Refused(NO_SECRET),
         Outcome::Refused(NO_IDENTITY),
+        Outcome::Sidecar,
     ],
 };
 
@@ -143,6 +151,7 @@ pub(super) const JAVA: Language = Language {
         Outcome::Refused(NO_CREDENTIAL),
         Outcome::Refused(NO_SECRET),
         Outcome::Refused(NO_IDENTITY),
+        Outcome::Sidecar,
     ],
 };
 
@@ -158,5 +167,6 @@ pub(super) const RUST: Language = Language {
         Outcome::Refused(NO_CREDENTIAL),
         Outcome::Refused(NO_SECRET),
         Outcome::Refused(NOT_ASSIGNED),
+        Outcome::Sidecar,
     ],
 };

@@ -22,13 +22,14 @@ const CLIENT: &str = "11111111-0000-4000-a000-000000000001";
 const OTHER: &str = "22222222-0000-4000-a000-000000000002";
 const AUTHORITY: &str = "login.microsoftonline.com";
 const VAULT: &str = "shop.vault.azure.net";
+const METADATA: &str = "169.254.169.254:80";
 /// Where the webhook mounts the token in a container.
 const TOKEN_MOUNT: &str = "/var/run/secrets/azure/wi";
 
 pub(super) struct Enclosure {
     pub(super) emulator: Emulator,
     webhook: Webhook,
-    pod: Pod,
+    pods: Vec<Pod>,
     stage: Stage,
     clients: PathBuf,
     injected: BTreeMap<String, String>,
@@ -76,35 +77,62 @@ impl Enclosure {
             path("cloud.json"),
             "--objects".to_owned(),
             path("objects"),
+            "--allow-imds-intercept".to_owned(),
         ];
         let webhook = Webhook::start(&binaries.keysluice, &options, stage.path()).await?;
-        let reviewed = webhook.review("shop", &manifest()).await?;
-        ensure!(reviewed.response["allowed"] == true, "refused: {}", reviewed.response);
-        let mut pod = Pod::start("web", "shop", &reviewed, &emulator, &binaries, &stage)?;
-        pod.wait_until_ready().await?;
-        let injected = variables(&reviewed.pod["spec"]["containers"][0]["env"]);
-        mount(&stage.path().join("web").join(TOKEN_MOUNT.trim_start_matches('/')))?;
-
-        let enclosure = Self { emulator, webhook, pod, stage, clients, injected };
+        let (pods, injected) = (Vec::new(), BTreeMap::new());
+        let mut enclosure = Self { emulator, webhook, pods, stage, clients, injected };
+        let annotations = json!({"azure.workload.identity/inject-proxy-sidecar": "true"});
+        let pod = enclosure.start("web", annotations).await?;
+        enclosure.injected = variables(&pod["spec"]["containers"][0]["env"]);
+        let token = TOKEN_MOUNT.trim_start_matches('/');
+        mount(&enclosure.stage.path().join("web").join(token))?;
         enclosure.fill_the_cache().await?;
         enclosure.trust().await?;
         Ok(enclosure)
+    }
+
+    /// Starts a pod that the webhook has changed; gives its manifest.
+    async fn start(&mut self, name: &str, annotations: Value) -> anyhow::Result<Value> {
+        let reviewed = self.webhook.review("shop", &manifest(name, annotations)).await?;
+        ensure!(reviewed.response["allowed"] == true, "refused: {}", reviewed.response);
+        let containers = reviewed.pod["spec"]["initContainers"].as_array();
+        let mut containers = containers.context("no sidecar")?.iter();
+        if let Some(once) = containers.find(|container| container["name"] == "keysluice-intercept")
+        {
+            let command = once["command"].as_array().into_iter().flatten().skip(1);
+            let mut run = Command::new(binaries().injector);
+            run.args(command.filter_map(Value::as_str)).env_clear();
+            let output = run.output().await?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let binaries = binaries();
+        let mut pod = Pod::start(name, "shop", &reviewed, &self.emulator, &binaries, &self.stage)?;
+        pod.wait_until_ready().await?;
+        self.pods.push(pod);
+        Ok(reviewed.pod)
+    }
+
+    /// A second pod, which adds the address of IMDS to this network. Its sidecar has its token too.
+    pub(super) async fn intercept(&mut self) {
+        let annotations = json!({
+            "keysluice.dev/managed-identity-endpoint": "intercept",
+            "azure.workload.identity/proxy-sidecar-port": "8001"
+        });
+        self.start("intercept", annotations).await.unwrap_or_else(|error| panic!("{error:#}"));
+        let path = "/metadata/identity/oauth2/token?api-version=2018-02-01";
+        let answer = ask(METADATA, path, "Metadata: true").await;
+        assert!(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")), "no token");
     }
 
     /// The sidecar has a token now, so that a client of its endpoint causes no request to Entra.
     async fn fill_the_cache(&self) -> anyhow::Result<()> {
         let endpoint: http::Uri = self.variable("IDENTITY_ENDPOINT")?.parse()?;
         let authority = endpoint.authority().context("IDENTITY_ENDPOINT has no host")?;
-        let mut stream = tokio::net::TcpStream::connect(authority.as_str()).await?;
-        let (path, header) = (endpoint.path(), self.variable("IDENTITY_HEADER")?);
-        let request = format!(
-            "GET {path}?api-version=2019-08-01&resource=https://vault.azure.net HTTP/1.1\r\n\
-             Host: {authority}\r\nX-IDENTITY-HEADER: {header}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        ensure!(answer.starts_with("HTTP/1.1 200"), "no token: {}", self.pod.sidecar.log());
+        let header = format!("X-IDENTITY-HEADER: {}", self.variable("IDENTITY_HEADER")?);
+        let path = format!("{}?api-version=2019-08-01", endpoint.path());
+        let answer = ask(authority.as_str(), &path, &header).await?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "no token: {answer}");
         Ok(())
     }
 
@@ -166,7 +194,7 @@ impl Enclosure {
         ]);
         let without: &[&str] = match kind {
             Environment::AppService | Environment::OtherIdentity => &["AZURE_"],
-            Environment::Imds => &["AZURE_", "IDENTITY_"],
+            Environment::Imds | Environment::Intercepted => &["AZURE_", "IDENTITY_"],
             _ => &[],
         };
         let kept = self
@@ -176,7 +204,7 @@ impl Enclosure {
         variables.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
         let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
         match kind {
-            Environment::Injected | Environment::AppService => None,
+            Environment::Injected | Environment::AppService | Environment::Intercepted => None,
             Environment::Imds => {
                 let endpoint = &self.injected["IDENTITY_ENDPOINT"];
                 let host = endpoint.strip_suffix("/msi/token").unwrap_or(endpoint);
@@ -201,7 +229,9 @@ impl Enclosure {
 
     pub(super) async fn close(mut self) {
         let limit = Duration::from_secs(5);
-        assert!(self.pod.sidecar.terminate(limit).await.unwrap().success());
+        for pod in &mut self.pods {
+            assert!(pod.sidecar.terminate(limit).await.unwrap().success());
+        }
         assert!(self.webhook.process.terminate(limit).await.unwrap().success());
         self.emulator.shutdown().await;
     }
@@ -242,19 +272,32 @@ fn account() -> Value {
     })
 }
 
-fn manifest() -> Value {
+fn manifest(name: &str, annotations: Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": "web", "namespace": "shop",
+            "name": name, "namespace": "shop",
             "labels": {"azure.workload.identity/use": "true"},
-            "annotations": {"azure.workload.identity/inject-proxy-sidecar": "true"}
+            "annotations": annotations
         },
         "spec": {
             "serviceAccountName": "web",
             "containers": [{"name": "web", "image": "registry.example/web:1"}]
         }
     })
+}
+
+/// A request for a token for Key Vault; gives the answer.
+async fn ask(authority: &str, path: &str, header: &str) -> anyhow::Result<String> {
+    let mut stream = tokio::net::TcpStream::connect(authority).await?;
+    let request = format!(
+        "GET {path}&resource=https://vault.azure.net HTTP/1.1\r\nHost: {authority}\r\n{header}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 fn variables(list: &Value) -> BTreeMap<String, String> {

@@ -7,9 +7,11 @@
 mod book;
 mod certificate_modes;
 mod certificates;
+mod examples;
 mod first_install;
 mod guard;
 mod helm;
+mod intercept_guard;
 mod node;
 mod paths;
 mod plan_guard;
@@ -26,4 +28,5 @@ mod sidecar_guests;
 mod sidecar_inline;
 mod stage;
 mod synced;
+mod token_proxy_guard;
 mod uninstall;
