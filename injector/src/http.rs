@@ -7,6 +7,7 @@ mod roots;
 
 pub use failure::{Failure, FailureKind};
 
+use crate::calls::{self, Call};
 use crate::fault::{Class, Fault};
 use keysluice_plan::reason::{KS606, KS607, KS608};
 use proxy::Route;
@@ -203,20 +204,22 @@ fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Sends a request and waits for the head of the answer. Before it an endpoint may send any number
+/// Sends a request, waits for the head of the answer and counts the call. Before it an endpoint may send any number
 /// of others ("100 Continue"), which the HTTP layer reads without telling: they may cost a bounded
 /// time of this thread.
-pub async fn send(request: RequestBuilder) -> Result<Response, Failure> {
+pub async fn send(call: Call, request: RequestBuilder) -> Result<Response, Failure> {
     let busy_before = busy();
     let kept_busy = async {
         while busy().saturating_sub(busy_before) < MAX_BUSY {
             sleep(BUSY_LOOK).await;
         }
     };
-    tokio::select! {
+    let result = tokio::select! {
         response = request.send() => response.map_err(|error| Failure::of_request(&error)),
         () = kept_busy => Err(Failure::without_head()),
-    }
+    };
+    calls::count(call, result.as_ref().ok().map(|response| response.status().as_u16()));
+    result
 }
 
 /// What this thread has worked so far.

@@ -12,6 +12,7 @@ mod json_path;
 mod kubernetes;
 mod layout;
 mod managed_identity;
+pub mod metrics;
 mod names;
 mod plan;
 mod reaction;

@@ -9,6 +9,7 @@ use super::error::{IdentityError, ProofKind};
 use super::principal::{Principal, PrincipalError, Proof};
 use super::token::Grant;
 use super::token_proxy;
+use crate::calls::Call;
 use crate::http::Http;
 use keysluice_plan::TokenProxy;
 use secrecy::{ExposeSecret, SecretBox};
@@ -73,7 +74,7 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         Some(proxy) => token_proxy::post(http, proxy, &url)?,
         None => http.client()?.post(&url),
     };
-    let answer = receive(post.form(&form)).await.map_err(|failure| match proxy {
+    let answer = receive(Call::Entra, post.form(&form)).await.map_err(|failure| match proxy {
         Some(proxy) => IdentityError::TokenProxy { url: proxy.url.clone(), failure },
         None => {
             let failure = http.explained(&url, failure);
