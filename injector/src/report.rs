@@ -80,6 +80,9 @@ pub(crate) struct FileReport<'a> {
     pub(crate) made: Vec<OutputReport<'a>>,
     /// Since the vault was last seen to have what the files hold.
     pub(crate) age_seconds: Option<u64>,
+    /// Until the vault is asked next, if nothing else happens.
+    #[serde(default)]
+    pub(crate) next_seconds: Option<u64>,
     /// Of the last fetch.
     pub(crate) error: Option<ErrorReport<'a>>,
 }

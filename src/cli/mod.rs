@@ -21,6 +21,7 @@ mod rbac_inputs;
 mod reloader;
 mod render;
 mod serve;
+mod terminal;
 mod tightening_options;
 mod why;
 mod yaml_diff;

@@ -15,6 +15,9 @@ use secrets::{PlanRow, ReactionRow, SecretRows};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// When an item of a volume is asked for next, by their indices.
+pub(super) type Next<'n> = &'n dyn Fn(usize, usize) -> Option<Time>;
+
 /// The table, one row per item.
 #[derive(Debug)]
 pub struct Status {
@@ -252,14 +255,17 @@ impl Status {
         volumes.chain(self.secrets.waiting())
     }
 
-    /// As one line of JSON.
-    pub fn json(&self, ready: bool, now: Time) -> String {
+    /// As one line of JSON; `next` tells when an item of a volume is asked for next.
+    pub fn json(&self, ready: bool, next: Next<'_>, now: Time) -> String {
         let volumes: Vec<_> = self
             .plan
             .volumes
             .iter()
             .zip(&self.volumes)
-            .map(|(volume, row)| volume_report(volume, row, now))
+            .enumerate()
+            .map(|(index, (volume, row))| {
+                volume_report(volume, row, &|item| next(index, item), now)
+            })
             .collect();
         let secrets = self.secrets.report(&self.plan.secrets, now);
         let reaction = self.plan.reaction.as_ref().map(|_| self.reaction.report(now));
@@ -282,9 +288,11 @@ impl Status {
 fn volume_report<'a>(
     volume: &'a keysluice_plan::Volume,
     row: &'a VolumeRow,
+    next: &dyn Fn(usize) -> Option<Time>,
     now: Time,
 ) -> VolumeReport<'a> {
-    let files = Item::all(volume).zip(&row.items).map(|(item, row)| file_report(item, row, now));
+    let items = Item::all(volume).zip(&row.items).enumerate();
+    let files = items.map(|(index, (item, row))| file_report(item, row, next(index), now));
     VolumeReport {
         name: volume.name.as_str().into(),
         directory: volume.directory.as_str().into(),
@@ -294,7 +302,12 @@ fn volume_report<'a>(
     }
 }
 
-fn file_report<'a>(item: Item<'a>, row: &'a ItemRow, now: Time) -> FileReport<'a> {
+fn file_report<'a>(
+    item: Item<'a>,
+    row: &'a ItemRow,
+    next: Option<Time>,
+    now: Time,
+) -> FileReport<'a> {
     let made = row.files.iter().map(|(path, version)| OutputReport {
         path: redact(path.as_str()),
         version: redact(version),
@@ -307,6 +320,7 @@ fn file_report<'a>(item: Item<'a>, row: &'a ItemRow, now: Time) -> FileReport<'a
         version,
         made: if alone { Vec::new() } else { made.collect() },
         age_seconds: row.confirmed_at.map(|at| now.saturating_sub(at).as_secs()),
+        next_seconds: next.map(|at| at.saturating_sub(now).as_secs()),
         error: row.problem.as_ref().map(|problem| error_report(problem, now)),
     }
 }
