@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,10 +63,7 @@ fn failure(level: &str, fault: &Fault) {
 }
 
 fn now() -> String {
-    let now = SystemTime::now();
-    let micros = now.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_micros();
-    // As the webhook writes it.
-    format!("{}.{micros:06}Z", Utc::of(now).to_the_second().trim_end_matches('Z'))
+    Utc::of(SystemTime::now()).rfc3339()
 }
 
 fn write(line: &Line<'_>) {

@@ -170,11 +170,11 @@ mod tests {
         let expected = r#"keysluice-injector 1.2.3: ready, 2 failing
 
 volume v (/v), generation 2026_g
-FILE        VERSION    AGE     NEXT   ERROR   OBJECT
-a           01234567   7s      113s   -       secret "a" in https://kv/
-h/0         fedcba98   2d7h    -      -       secret "h" in https://kv/
-h/1         01234567   2d7h    -      -       secret "h" in https://kv/
-long-name   -          -       5s     KS404   secret "b" in https://kv/
+FILE        VERSION    AGE    NEXT   ERROR   OBJECT
+a           01234567   7s     113s   -       secret "a" in https://kv/
+h/0         fedcba98   2d7h   -      -       secret "h" in https://kv/
+h/1         01234567   2d7h   -      -       secret "h" in https://kv/
+long-name   -          -      5s     KS404   secret "b" in https://kv/
 
 SECRET   AGE      ERROR
 db       61m40s   KS404

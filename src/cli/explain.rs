@@ -13,7 +13,7 @@ use super::misplaced;
 use super::options::Options;
 use super::rbac_inputs::NeededRights;
 use super::reloader;
-use super::terminal::{Color, Terminal};
+use super::terminal::{Color, Terminal, tell};
 use crate::admission::{Answer, Outcome};
 use crate::cluster::manifests::{Document, Manifests, read_documents};
 use crate::reason;
@@ -107,7 +107,7 @@ impl Explain {
                 Output::Text | Output::Summary | Output::Diff => {
                     input.skipped.iter().for_each(|text| println!("{text}"));
                 }
-                _ => input.skipped.iter().for_each(|text| eprintln!("keysluice: {text}")),
+                _ => input.skipped.iter().for_each(|text| tell(text)),
             }
             return Err(Failure::usage(anyhow!(
                 "no pod, and no workload with a pod template, in the given files"
@@ -125,7 +125,7 @@ impl Explain {
             }
             Output::Json | Output::Patch | Output::Pod => {
                 // Neither JSON nor a patch nor a pod has a place for it.
-                skipped.iter().for_each(|text| eprintln!("keysluice: {text}"));
+                skipped.iter().for_each(|text| tell(text));
                 print_for_programs(&mut out, output, &explained)?
             }
         };
@@ -142,7 +142,7 @@ impl Explain {
     fn read(&self) -> Result<Input, Failure> {
         let (cluster, notes) = Manifests::load(&self.objects, self.namespace.as_deref())?;
         for note in &notes {
-            eprintln!("keysluice: note: {note}");
+            tell(&format!("note: {note}"));
         }
         let (pods, skipped, totals) = (Vec::new(), Vec::new(), Totals::default());
         let mut input = Input { cluster, pods, skipped, totals };
@@ -153,7 +153,7 @@ impl Explain {
                     document.default_namespace(namespace);
                 }
                 for warning in &document.warnings {
-                    eprintln!("keysluice: warning: {warning}");
+                    tell(&format!("warning: {warning}"));
                 }
                 input.cluster.add(&document);
                 documents.push(Rc::new(document));
@@ -207,7 +207,7 @@ impl Explain {
                 // Neither a patch nor a pod can say why the command fails.
                 Output::Patch | Output::Pod => {
                     for text in warnings.iter().chain(&answer.message) {
-                        eprintln!("keysluice: {}: {text}", pod.owner);
+                        tell(&format!("{}: {text}", pod.owner));
                     }
                 }
                 _ => answer.warnings.append(&mut warnings),
@@ -313,7 +313,7 @@ fn print_for_programs(
             Err(error) => {
                 is_printed = false;
                 let code = reason::KS201;
-                eprintln!("keysluice: {}: {code} cannot be changed: {error}", one.pod.owner);
+                tell(&format!("{}: {code} cannot be changed: {error}", one.pod.owner));
             }
         }
     }

@@ -83,6 +83,11 @@ impl Terminal {
     }
 }
 
+/// Prints a line to standard error, with the program's name before it.
+pub(super) fn tell(text: &str) {
+    eprintln!("{}", Terminal::stderr().wrap(&format!("keysluice: {text}"), 2));
+}
+
 /// A terminal's width, else what `COLUMNS` says, as clap's help has it.
 fn width_of(stream: &impl AsFd) -> Option<usize> {
     let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
@@ -94,13 +99,13 @@ fn width_of(stream: &impl AsFd) -> Option<usize> {
 }
 
 fn wrap_line(line: &str, indent: usize, width: usize, wrapped: &mut String) {
-    let mut column = 0;
+    let (mut column, mut is_empty) = (0, true);
     for (index, word) in line.split(' ').enumerate() {
         let columns = columns_of(word);
         // Blanks at the start of a line are its own indentation.
         if index > 0 {
             let fits = column + 1 + columns <= width;
-            if !fits && column > indent && !word.is_empty() {
+            if !fits && !is_empty && !word.is_empty() {
                 wrapped.truncate(wrapped.trim_end_matches(' ').len());
                 wrapped.push('\n');
                 wrapped.extend(std::iter::repeat_n(' ', indent));
@@ -112,6 +117,7 @@ fn wrap_line(line: &str, indent: usize, width: usize, wrapped: &mut String) {
         }
         wrapped.push_str(word);
         column += columns;
+        is_empty &= word.is_empty();
     }
 }
 
