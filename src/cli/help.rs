@@ -13,11 +13,19 @@ const PLUGIN: &str = "kubectl-keysluice";
 
 const EXIT_CODES: &str = "0 success, 1 failure at run time, 2 wrong usage";
 
-/// A command by its path, its examples without the name of the program (`{}` stands for it), and its
-/// exit codes.
+/// A command by its path (empty for the program itself), its examples with `{}` for the name of the
+/// program, and its exit codes.
 type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str);
 
 const ROWS: &[Row] = &[
+    (
+        "",
+        &[
+            ("what would happen to the pods of a manifest", "{} explain -f app.yaml"),
+            ("what a code means", "{} why KS207"),
+        ],
+        "0 success, 1 failure at run time, 2 wrong usage, 3 a configuration that can never work",
+    ),
     (
         "serve",
         &[(
@@ -125,6 +133,9 @@ pub(super) fn dressed(mut command: Command, started_as: Option<&OsStr>) -> Comma
 
 /// Changes the command at a path such as `render sync`.
 fn at(command: Command, path: &str, change: &mut dyn FnMut(Command) -> Command) -> Command {
+    if path.is_empty() {
+        return change(command);
+    }
     match path.split_once(' ') {
         Some((first, rest)) => command.mut_subcommand(first, |inner| at(inner, rest, change)),
         None => command.mut_subcommand(path, change),
@@ -152,7 +163,8 @@ mod tests {
     use clap::CommandFactory as _;
 
     fn help(command: &mut Command, path: &str, is_long: bool) -> String {
-        let command = path.split(' ').fold(command, |command, name| {
+        let names = path.split(' ').filter(|name| !name.is_empty());
+        let command = names.fold(command, |command, name| {
             command.find_subcommand_mut(name).expect("a command of this name")
         });
         if is_long { command.render_long_help() } else { command.render_help() }.to_string()
@@ -162,7 +174,7 @@ mod tests {
     fn every_command_has_examples_that_are_accepted_and_exit_codes() {
         let mut command = dressed(Cli::command(), None);
         command.build();
-        let mut paths = Vec::new();
+        let mut paths = vec![String::new()];
         for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
             let inner = one.get_subcommands().filter(|one| one.get_name() != "help");
             let inner: Vec<_> =

@@ -60,7 +60,8 @@ struct Cli {
 enum Command {
     /// Serve the admission webhook.
     Serve(Box<serve::Serve>),
-    /// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
+    /// Show for each workload of a manifest whether and why its pods are mutated or refused, and
+    /// what changes in them.
     Explain(explain::Explain),
     /// Turn SecretProviderClasses into a Plan for `keysluice-injector once --plan`.
     Plan(plan::PlanCommand),

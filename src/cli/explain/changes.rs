@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 pub(super) struct Change {
     /// `containers[app]: + env AZURE_CLIENT_ID, AZURE_TENANT_ID; + mount /mnt/secrets`.
     pub(super) text: String,
-    /// The same with numbers in place of names: `containers[app]: + 2 env, + 1 mount`.
+    /// The same with numbers in place of names: `containers[app]: + 2 env, + 1 mount`. Empty where
+    /// another change has it.
     pub(super) short: String,
 }
 
@@ -92,6 +93,7 @@ fn other_fields(container: &Value) -> Value {
 }
 
 fn volumes(before: &Value, after: &Value, found: &mut Vec<Change>) {
+    let mut added = Vec::new();
     for new in items(after) {
         let name = new["name"].as_str().unwrap_or_default();
         match items(before).find(|old| old["name"] == new["name"]) {
@@ -101,12 +103,16 @@ fn volumes(before: &Value, after: &Value, found: &mut Vec<Change>) {
                 source(old),
                 source(new)
             ))),
-            None => {
-                let short = format!("+ volume {name}");
-                found.push(Change { text: format!("{short}: {}", source(new)), short });
-            }
+            None => added.push(format!("+ volume {name}: {}", source(new))),
         }
     }
+    // Their names say little: in short they are a number, beside the first.
+    let mut short = match added.len() {
+        1 => "+ 1 volume".to_owned(),
+        count => format!("+ {count} volumes"),
+    };
+    let added = added.into_iter();
+    found.extend(added.map(|text| Change { text, short: std::mem::take(&mut short) }));
 }
 
 /// What a volume is, in a word or two: `csi`, `tmpfs 1Mi`, `projected token`.
@@ -220,7 +226,7 @@ mod tests {
                 "+ init container once",
                 "containers[app]: + 2 env, ~ 1 env, + 1 mount, ~ 1 field",
                 "volumes[secrets]: csi -> tmpfs 1Mi",
-                "+ volume t",
+                "+ 1 volume",
                 "spec: + 1",
             ]
         );

@@ -34,7 +34,8 @@ pub(super) fn diff(explained: &Explained, terminal: Terminal) -> String {
 pub(super) fn one_line(explained: &Explained, terminal: Terminal) -> String {
     let answer = &explained.answer;
     let mut text = title(explained, terminal.style);
-    let short: Vec<_> = changes_of(explained).into_iter().map(|change| change.short).collect();
+    let mut short: Vec<_> = changes_of(explained).into_iter().map(|change| change.short).collect();
+    short.retain(|short| !short.is_empty());
     if !short.is_empty() {
         text += &format!(": {}", short.join("; "));
     }
