@@ -16,7 +16,7 @@ pub use owner::*;
 pub use reference::*;
 pub use volume::*;
 
-use crate::json::{self, JsonError, view};
+use crate::json::{self, Given, JsonError, view};
 pub use crate::json::{Quantity, StringMap, Text};
 use std::borrow::Cow;
 use std::fmt;
@@ -81,7 +81,7 @@ view! {
         /// Volumes.
         "volumes" volumes: Option<Vec<Volume<'a>>>,
         /// Users and groups for all containers.
-        "securityContext" security_context: SecurityContext<'a>,
+        "securityContext" security_context: Given<SecurityContext<'a>>,
     }
 }
 
