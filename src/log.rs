@@ -1,5 +1,5 @@
-//! The log: lines on standard error, as JSON or as text, with the fields of docs/operate.md; a level
-//! that can be changed while the process runs.
+//! The log: lines on standard error, as JSON or as text, with the fields of docs/operate.md; a
+//! level that can be changed while the process runs.
 //!
 //! Everything goes through one buffer, which a thread of its own writes out: who logs never waits
 //! for who reads. Ordinary events come from `tracing` and are written at once; the one line of each

@@ -107,8 +107,8 @@ const ROWS: &[Row] = &[
     ("completions", &[("for this shell", "source <({} completions bash)")], EXIT_CODES),
 ];
 
-/// The command with examples and exit codes in its help. Options of the installation are in `--help`
-/// only.
+/// The command with examples and exit codes in its help. Options of the installation are in
+/// `--help` only.
 pub(super) fn dressed(mut command: Command, started_as: Option<&OsStr>) -> Command {
     let is_plugin =
         started_as.is_some_and(|name| Path::new(name).file_stem() == Some(PLUGIN.as_ref()));

@@ -190,7 +190,8 @@ mod tests {
             "containers": [
                 {"name": "app", "env": [{"name": "A", "value": "1"}], "command": ["x"]},
                 {"name": "same"}],
-            "volumes": [{"name": "secrets", "csi": {"driver": "d"}}, {"name": "w", "emptyDir": {}}]}});
+            "volumes": [
+                {"name": "secrets", "csi": {"driver": "d"}}, {"name": "w", "emptyDir": {}}]}});
         let after = json!({"metadata": {"labels": {"a": "b"}, "annotations": {"k": "v"}}, "spec": {
             "initContainers": [
                 {"name": "keysluice", "image": "i:1", "restartPolicy": "Always"},
