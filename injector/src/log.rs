@@ -68,9 +68,10 @@ fn now() -> String {
 
 fn write(line: &Line<'_>) {
     let line = &Line { message: &redact(line.message), ..*line };
-    let mut text = match TEXT.load(Ordering::Relaxed) {
-        true => for_people(line).into_bytes(),
-        false => serde_json::to_vec(line).unwrap_or_default(),
+    let mut text = if TEXT.load(Ordering::Relaxed) {
+        for_people(line).into_bytes()
+    } else {
+        serde_json::to_vec(line).unwrap_or_default()
     };
     text.push(b'\n');
     // A closed stderr is no reason to stop serving files.

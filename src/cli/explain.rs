@@ -115,7 +115,9 @@ impl Explain {
         }
         let skipped = std::mem::take(&mut input.skipped);
         let explained = self.decide(output, input, &settings)?;
-        explained.iter().for_each(|one| totals.add(one));
+        for one in &explained {
+            totals.add(one);
+        }
         let is_refused = explained.iter().any(Explained::is_refused);
         let mut out = std::io::stdout().lock();
         let is_printed = match output {
@@ -125,7 +127,9 @@ impl Explain {
             }
             Output::Json | Output::Patch | Output::Pod => {
                 // Neither JSON nor a patch nor a pod has a place for it.
-                skipped.iter().for_each(|text| tell(text));
+                for text in &skipped {
+                    tell(text);
+                }
                 print_for_programs(&mut out, output, &explained)?
             }
         };
@@ -279,7 +283,7 @@ fn name_of(object: &Value) -> (String, String, String) {
 }
 
 /// Whether the controller that made an object is one of `names`, as in what `kubectl get` prints of
-/// pods, ReplicaSets and Deployments.
+/// pods and Deployments.
 fn names_its_maker(object: &Value, names: &HashSet<(String, String, String)>) -> bool {
     let owners = object["metadata"]["ownerReferences"].as_array();
     let mut owners = owners.into_iter().flatten().filter(|owner| owner["controller"] == true);

@@ -67,10 +67,10 @@ fn head(explained: &Explained, terminal: Terminal) -> String {
     for (word, color, message) in because.chain(error).chain(warnings) {
         let reset = if color.is_empty() { "" } else { style.reset };
         // What follows the first line is a manifest to copy.
-        let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
-        text += &terminal.wrap(&format!("  {color}{word}{reset} {first}\n"), INDENT);
-        if !rest.is_empty() {
-            text += &format!("{rest}\n");
+        let (line, manifest) = message.split_once('\n').unwrap_or((message, ""));
+        text += &terminal.wrap(&format!("  {color}{word}{reset} {line}\n"), INDENT);
+        if !manifest.is_empty() {
+            text += &format!("{manifest}\n");
         }
     }
     text

@@ -44,8 +44,12 @@ impl Totals {
                 count(&mut self.refusals, answer.reason.map_or("", |reason| reason.code));
             }
         }
-        answer.warnings.iter().for_each(|warning| count(&mut self.warnings, code_of(warning)));
-        explained.failures.iter().for_each(|code| count(&mut self.failures, code));
+        for warning in &answer.warnings {
+            count(&mut self.warnings, code_of(warning));
+        }
+        for code in &explained.failures {
+            count(&mut self.failures, code);
+        }
     }
 
     /// Lines for people.
