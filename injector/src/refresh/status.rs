@@ -5,6 +5,7 @@ mod newest;
 mod secrets;
 
 use super::replan::Origin;
+use crate::calls;
 use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::Item;
@@ -48,6 +49,8 @@ struct ItemRow {
     /// What was fetched for the next generation, and when.
     pending: Option<(Vec<(RelativePath, String)>, Time)>,
     newest: newest::NewestRow,
+    /// When its object expires, as the vault last said; seconds since 1970.
+    expires: Option<u64>,
     warnings: Vec<String>,
     problem: Option<Problem>,
 }
@@ -159,8 +162,8 @@ impl Status {
     }
 
     /// A Secret is as it should be; whether it failed before.
-    pub fn secret_made(&mut self, secret: usize, at: Time) -> bool {
-        self.secrets.made(secret, at)
+    pub fn secret_made(&mut self, secret: usize, is_written: bool, at: Time) -> bool {
+        self.secrets.made(secret, is_written, at)
     }
 
     /// A Secret could not be made; whether that is news.
@@ -280,7 +283,8 @@ impl Status {
             + usize::from(reaction.as_ref().is_some_and(|reaction| reaction.error.is_some()))
             + usize::from(plan.is_some() && self.current.is_failing());
         let version = env!("CARGO_PKG_VERSION").into();
-        let report = Report { ready, version, failing, volumes, secrets, reaction, plan };
+        let calls = calls::report();
+        let report = Report { ready, version, failing, volumes, secrets, reaction, plan, calls };
         serde_json::to_string(&report).unwrap_or_default()
     }
 }
@@ -296,6 +300,7 @@ fn volume_report<'a>(
     VolumeReport {
         name: volume.name.as_str().into(),
         directory: volume.directory.as_str().into(),
+        interval_seconds: Some(volume.refresh_interval_seconds),
         generation: row.generation.as_deref().map(Cow::Borrowed),
         error: row.problem.as_ref().map(|problem| error_report(problem, now)),
         files: files.collect(),
@@ -321,6 +326,7 @@ fn file_report<'a>(
         made: if alone { Vec::new() } else { made.collect() },
         age_seconds: row.confirmed_at.map(|at| now.saturating_sub(at).as_secs()),
         next_seconds: next.map(|at| at.saturating_sub(now).as_secs()),
+        expires_at: row.expires,
         error: row.problem.as_ref().map(|problem| error_report(problem, now)),
     }
 }
