@@ -101,8 +101,12 @@ const ROWS: &[Row] = &[
     ("why", &[("cause and fix of a code", "{} why KS107")], EXIT_CODES),
     (
         "doctor",
-        &[("before an installation", "{} doctor --pre")],
-        "0 nothing failed, 1 a check failed, 2 wrong usage",
+        &[
+            ("the workloads of a namespace with trouble", "{} doctor -n shop"),
+            ("one workload", "{} doctor -n shop deploy/web"),
+            ("before an installation", "{} doctor --pre"),
+        ],
+        "0 nothing failed, 1 something failed, or the API server does not answer, 2 wrong usage",
     ),
     ("completions", &[("for this shell", "source <({} completions bash)")], EXIT_CODES),
 ];
