@@ -1,6 +1,7 @@
 //! `keysluice why CODE`.
 
 use super::Failure;
+use super::terminal::{Color, Terminal};
 use crate::reason;
 use anyhow::anyhow;
 use clap::Args;
@@ -16,10 +17,11 @@ pub(super) struct Why {
 
 impl Why {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let terminal = Terminal::stdout(Color::Auto);
         let Some(code) = self.code else {
             let mut out = std::io::stdout().lock();
             for reason in reason::all() {
-                writeln!(out, "{reason}  {}", reason.cause)?;
+                write!(out, "{}", terminal.wrap(&format!("{reason}  {}\n", reason.cause), 7))?;
             }
             return Ok(ExitCode::SUCCESS);
         };
@@ -28,12 +30,13 @@ impl Why {
                 "{code:?} is not a code of this version; `keysluice why` lists them all"
             ))
         })?;
-        println!(
-            "{reason}  {}\nfix    {}\ndocs   docs/reasons.md#{}",
+        let text = format!(
+            "{reason}  {}\nfix    {}\ndocs   docs/reasons.md#{}\n",
             reason.cause,
             reason.fix,
             reason.code.to_ascii_lowercase()
         );
+        write!(std::io::stdout().lock(), "{}", terminal.wrap(&text, 7))?;
         Ok(ExitCode::SUCCESS)
     }
 }
