@@ -1,6 +1,7 @@
 //! Review bytes + facts -> response bytes. The one code path of the webhook and of `explain`.
 
 pub mod review;
+pub mod workload;
 
 use crate::bounded::bounded;
 use crate::json::{self, JsonError, Problem, Text};

@@ -5,7 +5,7 @@ use super::manifest_pods::ManifestPod;
 use crate::admission::{self, Answer, Outcome};
 use crate::cluster;
 use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
-use crate::mutate::{Note, USE_LABEL};
+use crate::mutate::{LabelPlaces, Note, USE_LABEL};
 use crate::patch::Patch;
 use crate::reason;
 use crate::settings::Settings;
@@ -74,12 +74,8 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
             because.push(format!("provider is {provider:?}; did you mean azure?"));
         }
     }
-    if answer.notes.contains(&Note::NotSelected)
-        && let Some(place) = misplaced_label(pod, document)
-    {
-        because.push(format!(
-            "{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""
-        ));
+    if answer.notes.contains(&Note::NotSelected) {
+        because.extend(misplaced_label(pod, document));
     }
     because
 }
@@ -87,19 +83,15 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
 /// Where the label's key stands that selects nothing there.
 fn misplaced_label(pod: &ManifestPod, document: &Document) -> Option<String> {
     let has = |metadata: &Value, field: &str| metadata[field].get(USE_LABEL).is_some();
-    let of_pod = if pod.pointer.is_empty() { "the pod" } else { "the pod template" };
-    let metadata = &pod.pod["metadata"];
-    if let Some(value) = metadata["labels"].get(USE_LABEL) {
-        return Some(format!("{value} here, not \"true\""));
-    }
-    if has(metadata, "annotations") {
-        return Some(format!("an annotation of {of_pod} here, not a label"));
-    }
-    let owner = &document.value["metadata"];
+    let (of_pod, of_owner) = (&pod.pod["metadata"], &document.value["metadata"]);
+    let places = LabelPlaces {
+        value: of_pod["labels"].get(USE_LABEL).map(Value::to_string),
+        is_pod_annotation: has(of_pod, "annotations"),
+        is_workload_label: has(of_owner, "labels"),
+        is_workload_annotation: has(of_owner, "annotations"),
+    };
     let kind = document.value["kind"].as_str().unwrap_or("object");
-    let field = ["labels", "annotations"].into_iter().find(|field| has(owner, field))?;
-    (!pod.pointer.is_empty())
-        .then(|| format!("among the {field} of the {kind}, not of its pod template"))
+    places.warning((!pod.pointer.is_empty()).then_some(kind))
 }
 
 /// The message without the review that only we made: the path is the manifest's.

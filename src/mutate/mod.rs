@@ -25,6 +25,7 @@ mod managed_identity_cause;
 mod managed_identity_given;
 mod managed_identity_values;
 mod mesh;
+mod missing;
 mod mutation;
 mod names;
 mod on_change;
@@ -47,6 +48,7 @@ mod service_account;
 mod sidecar;
 mod synced;
 mod user;
+mod workload;
 
 #[cfg(test)]
 mod testing;
@@ -71,6 +73,7 @@ pub use refusal::{Cause, Refusal};
 pub use secret_cause::SecretCause;
 pub use service_account::ServiceAccount;
 pub(crate) use service_account::may_be_ours;
+pub use workload::{LabelPlaces, misplaced_annotation};
 
 use crate::pod::Pod;
 use crate::settings::{CsiVolumes, Settings};

@@ -293,4 +293,11 @@ reasons! { POD:
     KS292
         "an annotation has no effect on a pod whose secrets are fetched only once"
         "remove it, or set keysluice.dev/mode: sidecar";
+    KS295
+        "the label azure.workload.identity/use selects nothing where it is"
+        "set azure.workload.identity/use: \"true\", in quotes, among the labels of the pod \
+         template, not of the workload";
+    KS296
+        "a workload has more warnings than the API server shows"
+        "run `keysluice explain -f FILE`, which prints all of them";
 }

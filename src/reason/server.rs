@@ -66,6 +66,10 @@ reasons! { SERVER:
         "failurePolicy or the guard cannot be tightened"
         "see the message; the webhook's ServiceAccount needs get and patch on its own webhook \
          configuration and Secret, by name";
+    KS716
+        "the configuration for warnings about workloads is not kept up to date"
+        "see the message; the webhook's ServiceAccount needs get, watch and patch on its \
+         ValidatingWebhookConfiguration, by name; pods are not affected";
     // What the chart's policies answer, which work without the webhook.
     KS720
         "a labelled pod has no identity token: no webhook saw it"
@@ -81,8 +85,8 @@ reasons! { SERVER:
          (docs/install.md has the command), or there is a second installation (`kubectl get \
          mutatingwebhookconfigurations`)";
     KS722
-        "the webhook's ServiceAccount tried to change more of its configuration than caBundle, its \
-         path, or failurePolicy to Fail"
+        "the webhook's ServiceAccount tried to change more of its configurations than caBundle, \
+         their path, or failurePolicy to Fail"
         "nothing was changed; check which process uses the webhook's ServiceAccount: it may not be \
          the webhook";
     KS723

@@ -8,6 +8,7 @@ use super::paths::Paths;
 use super::refusal::Refusal;
 use super::service::{Delivery, Service};
 use super::turns::Turns;
+use super::workloads::WorkloadShare;
 use crate::bounded::shortened;
 use crate::cluster::Cluster;
 use crate::metrics::{Metrics, Shed};
@@ -37,6 +38,7 @@ pub struct Handler<C> {
     reviews: Arc<ByteBudget>,
     pub(super) turns: Arc<Turns>,
     pub(super) lookups: LookupBudget,
+    pub(super) workloads: WorkloadShare,
     draining: AtomicBool,
 }
 
@@ -46,6 +48,7 @@ impl<C: Cluster> Handler<C> {
         let (reviews, turns) =
             (ByteBudget::new(load.body_bytes), Arc::new(Turns::new(load.requests)));
         let (lookups, draining) = (LookupBudget::new(load.lookups), AtomicBool::new(false));
+        let workloads = WorkloadShare::of(&load);
         Self {
             settings,
             cluster,
@@ -55,6 +58,7 @@ impl<C: Cluster> Handler<C> {
             reviews,
             turns,
             lookups,
+            workloads,
             draining,
         }
     }
@@ -90,23 +94,27 @@ impl<C: Cluster> Handler<C> {
         &self.metrics
     }
 
-    /// Whether the request is one that may hold a review.
-    async fn check(&self, head: &Parts) -> Result<(), Refusal> {
+    /// What the request may hold a review of.
+    async fn check(&self, head: &Parts) -> Result<Of, Refusal> {
         let path = head.uri.path();
+        if self.paths.accepts_workloads(path) {
+            return check(head).map(|()| Of::Workload);
+        }
         if !self.paths.accepts(path).await {
             let message =
                 format!("no such path {:?}; only the API server calls here", shortened(path, 100));
             return Err(Refusal::new(StatusCode::NOT_FOUND, None, message));
         }
-        check(head)
+        check(head).map(|()| Of::Pod(path.into()))
     }
 
     async fn answer(
         &self,
         body: &mut Incoming,
         guard: &mut InFlightGuard,
-        path: Box<str>,
+        of: Of,
     ) -> Result<Vec<u8>, Refusal> {
+        let Of::Pod(path) = of else { return self.review_workload(body, guard).await };
         match body::read(body, guard, self.load.body_time, BODY_LIMIT_BYTES).await {
             Ok(body) => self.review(body, guard, path).await,
             // The API server repeats the call after a 429 with Retry-After, whether the body was
@@ -183,7 +191,7 @@ impl<C: Cluster> Service for Handler<C> {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (head, mut body) = request.into_parts();
         let is_http1 = head.version < Version::HTTP_2;
-        let checked = self.check(&head).await.map(|()| Box::<str>::from(head.uri.path()));
+        let checked = self.check(&head).await;
         // A head may have 16 KiB; nothing else of it is needed any more.
         drop(head);
         let answer = async { self.answer(&mut body, &mut guard, checked?).await };
@@ -225,6 +233,13 @@ impl<C: Cluster> Service for Handler<C> {
         }
         Ok(response)
     }
+}
+
+/// What a review is about, by its path.
+enum Of {
+    /// A pod; the path.
+    Pod(Box<str>),
+    Workload,
 }
 
 fn check(head: &Parts) -> Result<(), Refusal> {
