@@ -262,7 +262,8 @@ impl<'a> Incoming<'a> {
         self.deny(
             429,
             reason::KS706,
-            "too many pods wait for a decision; this one is to be created again",
+            "too many pods wait for a decision; hint: create this one again after a second, as \
+             controllers do by themselves",
         )
     }
 
@@ -291,7 +292,7 @@ impl<'a> Incoming<'a> {
     }
 
     fn deny(&self, code: u16, reason: Reason, message: &str) -> Answer {
-        self.denied(code, reason, bounded(format_args!("{reason} {message}"), MAX_MESSAGE_BYTES))
+        self.denied(code, reason, bounded(reason::told(reason, message), MAX_MESSAGE_BYTES))
     }
 
     fn denied(&self, code: u16, reason: Reason, message: String) -> Answer {

@@ -188,7 +188,8 @@ fn cut(text: &str, limit_chars: usize) -> String {
     let mut begin = &text[..end];
     // Room for the ellipsis.
     begin = begin.char_indices().next_back().map_or("", |(last, _)| &begin[..last]);
-    let words = begin.rfind(' ').filter(|at| *at * 2 > begin.len()).map_or(begin, |at| &begin[..at]);
+    let words =
+        begin.rfind(' ').filter(|at| *at * 2 > begin.len()).map_or(begin, |at| &begin[..at]);
     format!("{}…", words.trim_end_matches([' ', ',', ';', ':']))
 }
 

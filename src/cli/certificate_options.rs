@@ -48,8 +48,12 @@ pub(super) struct CertificateOptions {
     webhook_configuration: Option<String>,
     /// ValidatingWebhookConfiguration for reviews of workloads; its `caBundle` and path are kept as
     /// those of --webhook-configuration.
-    #[arg(long, env = "KEYSLUICE_WORKLOAD_CONFIGURATION", value_name = "NAME",
-        requires = "tls_secret")]
+    #[arg(
+        long,
+        env = "KEYSLUICE_WORKLOAD_CONFIGURATION",
+        value_name = "NAME",
+        requires = "tls_secret"
+    )]
     workload_configuration: Option<String>,
     /// Name in the webhook's own certificate (repeatable); in a cluster SERVICE.NAMESPACE.svc.
     #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',',
@@ -130,7 +134,8 @@ impl CertificateOptions {
     ) -> impl Future<Output = ()> + Send + 'static {
         let name = self.workload_configuration.as_deref();
         let tasks = name.map(|name| {
-            let (own, changes) = ((ConfigurationKind::Validating, name), vec![Arc::clone(&changed)]);
+            let (own, changes) =
+                ((ConfigurationKind::Validating, name), vec![Arc::clone(&changed)]);
             let watch = watch_configuration(client, own, changes, Pace::default());
             (watch, WorkloadConfiguration::new(client, name, followed).run(changed))
         });

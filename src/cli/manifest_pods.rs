@@ -75,7 +75,8 @@ pub(super) fn pods_of(document: &Document) -> Found {
         templates.extend(template.map(|template| (pointer.to_owned(), template)));
     }
     if templates.is_empty() {
-        match template_pointer(kind).map(|_| object["spec"].is_null() && object["template"].is_null())
+        match template_pointer(kind)
+            .map(|_| object["spec"].is_null() && object["template"].is_null())
         {
             Some(false) => found.skipped.push(part(&owner, document)),
             _ if may_make_pods(object) => found.skipped.push(format!(

@@ -62,21 +62,15 @@ impl<'a> Controller<'a> {
     /// workload itself. Without `api_version`, as in a list, the kinds of Kubernetes are meant.
     pub fn of(api_version: Option<&'a str>, kind: &'a str, name: &str) -> Self {
         let is_of = |group: &str| api_version.is_none_or(|version| version.starts_with(group));
-        let itself = |api_version, kind| Self {
-            api_version,
-            kind,
-            name: name.to_owned(),
-            has_hash: false,
-        };
+        let itself =
+            |api_version, kind| Self { api_version, kind, name: name.to_owned(), has_hash: false };
         match kind {
             "Deployment" if is_of("apps/") => Self {
                 name: format!("{name}-{EXAMPLE_HASH}"),
                 has_hash: true,
                 ..itself("apps/v1", "ReplicaSet")
             },
-            "StatefulSet" | "DaemonSet" | "ReplicaSet" if is_of("apps/") => {
-                itself("apps/v1", kind)
-            }
+            "StatefulSet" | "DaemonSet" | "ReplicaSet" if is_of("apps/") => itself("apps/v1", kind),
             "CronJob" | "Job" if is_of("batch/") => itself("batch/v1", "Job"),
             _ => itself(api_version.unwrap_or("v1"), kind),
         }
@@ -156,9 +150,7 @@ mod tests {
     fn a_pod_is_as_its_controller_creates_it() {
         let template = json!({"metadata": {"name": "ignored", "labels": {"a": "b"}},
             "spec": {"containers": []}});
-        let of = |api: &str, kind: &str, spec: Value| {
-            json!({"apiVersion": api, "kind": kind, "metadata": {"name": "web"}, "spec": spec})
-        };
+        let of = |api: &str, kind: &str, spec: Value| json!({"apiVersion": api, "kind": kind, "metadata": {"name": "web"}, "spec": spec});
         let plain = || json!({"template": template});
         for (workload, owner, hash) in [
             (

@@ -11,15 +11,15 @@ reasons! { POD:
         "create the ServiceAccount before the pod, or correct serviceAccountName";
     KS203
         "the lifetime of the identity token is not valid"
-        "set azure.workload.identity/service-account-token-expiration to whole seconds from 3600 \
-         to 86400";
+        "write whole seconds from 3600 to 86400, in the annotation \
+         azure.workload.identity/service-account-token-expiration";
     KS204
         "another volume is mounted at the path of the identity token"
         "mount the other volume at another path";
     KS205
-        "the managed-identity endpoint (proxy sidecar) cannot be served in this pod"
-        "remove the annotation azure.workload.identity/inject-proxy-sidecar or \
-         keysluice.dev/managed-identity-endpoint, and use the injected AZURE_ variables, which \
+        "the managed-identity endpoint cannot be served in this pod"
+        "remove the annotation that asks for it (azure.workload.identity/inject-proxy-sidecar or \
+         keysluice.dev/managed-identity-endpoint), and use the injected AZURE_ variables, which \
          current Azure SDKs read; or remove hostNetwork: true";
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
@@ -33,7 +33,8 @@ reasons! { POD:
          keysluice.dev/env-from";
     KS208
         "the Secrets Store CSI volume is incomplete"
-        "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
+        "set csi.readOnly and secretProviderClass: csi.readOnly to true, \
+         volumeAttributes.secretProviderClass to the name of a class";
     KS209
         "a Keysluice annotation has an invalid value"
         "correct the value; docs/annotations.md lists the values of each annotation";
@@ -106,7 +107,7 @@ reasons! { POD:
         "correct the name; it is a secretName in secretObjects of a SecretProviderClass that a \
          volume of the pod names";
     KS229
-        "a volume with a Secret that the pod's own sidecar makes cannot be served"
+        "a volume with a Secret of the pod's own sidecar cannot be served"
         "mount the volume of the SecretProviderClass, which has the same files; a projected volume \
          may have several such Secrets, but no other sources beside them";
     KS230
@@ -127,10 +128,10 @@ reasons! { POD:
          signal:HUP@CONTAINER are for one container";
     KS234
         "an annotation for a reaction to changed files has no effect"
-        "remove keysluice.dev/on-change-of and keysluice.dev/on-change-spread from a pod without \
-         keysluice.dev/on-change; set keysluice.dev/on-change on the pod template of a pod whose \
-         Secrets Store CSI volumes the sidecar serves, if a CSI driver is installed with \
-         keysluice.dev/csi-volumes: replace";
+        "correct keysluice.dev/on-change: remove keysluice.dev/on-change-of and \
+         keysluice.dev/on-change-spread from a pod without keysluice.dev/on-change; set \
+         keysluice.dev/on-change on the pod template of a pod whose Secrets Store CSI volumes the \
+         sidecar serves, if a CSI driver is installed with keysluice.dev/csi-volumes: replace";
     KS235
         "keysluice.dev/on-change-of names a file that the pod does not have"
         "correct the path; it is relative to the volume, with the alias of the object if it has \
@@ -218,12 +219,12 @@ reasons! { POD:
          set them on the pod template, before the pod is created";
     KS264
         "a container cannot get the files or variables of inline annotations"
-        "name containers of the pod that start after the sidecar in keysluice.dev/containers; \
-         keysluice.dev/after moves the sidecar";
+        "correct keysluice.dev/containers: it names containers of the pod that start after the \
+         sidecar; keysluice.dev/after moves the sidecar";
     KS265
         "the mount path of inline files is not free, or not valid"
-        "set keysluice.dev/mount-path to an absolute path at which, and below which, no container \
-         mounts anything";
+        "set keysluice.dev/mount-path to a free absolute path, at which and below which no \
+         container mounts anything";
     KS266
         "a container cannot be started with its variables by the sidecar's program"
         "set command on the container (the ENTRYPOINT and CMD of its image); or set \
@@ -258,16 +259,16 @@ reasons! { POD:
          removed";
     KS274
         "an annotation for the managed-identity endpoint has an invalid value"
-        "set azure.workload.identity/inject-proxy-sidecar to \"true\" or \"false\", and \
-         azure.workload.identity/proxy-sidecar-port to a port from 1024 to 65535: the sidecar is \
-         not root, and may not bind a lower one";
+        "correct the value: azure.workload.identity/inject-proxy-sidecar is \"true\" or \"false\", \
+         and azure.workload.identity/proxy-sidecar-port a port from 1024 to 65535, because the \
+         sidecar is not root and may not bind a lower one";
     KS275
         "a container uses the port of the managed-identity endpoint"
-        "set another port with azure.workload.identity/proxy-sidecar-port or \
+        "set another port, with azure.workload.identity/proxy-sidecar-port or \
          keysluice.dev/managed-identity-endpoint";
     KS276
-        "the managed-identity endpoint has no identity that it may give tokens of"
-        "set azure.workload.identity/client-id on the ServiceAccount, or name client ids in \
+        "the managed-identity endpoint has no identity to give tokens of"
+        "annotate the ServiceAccount (azure.workload.identity/client-id), or name client ids in \
          keysluice.dev/managed-identities; each id names one identity";
     KS277
         "a sidecar that ends cannot serve the managed-identity endpoint"
@@ -279,9 +280,9 @@ reasons! { POD:
         "remove both variables from the container's env; or leave them, if the container is to \
          ask another endpoint";
     KS279
-        "an annotation for the managed-identity endpoint has no effect on this pod"
-        "set the annotations and the label azure.workload.identity/use: \"true\" on the pod \
-         template, before the pod is created; keysluice.dev/managed-identities belongs to \
+        "an annotation for the managed-identity endpoint has no effect"
+        "set it on the pod template, with the label azure.workload.identity/use: \"true\", before \
+         the pod is created; keysluice.dev/managed-identities belongs to \
          keysluice.dev/managed-identity-endpoint";
     KS290
         "a variable takes a key that a Secret of the pod's own sidecar does not have"

@@ -36,8 +36,9 @@ reasons! { SERVER:
         "send an AdmissionReview of at most 7 MiB";
     KS703
         "an object of the cluster cannot be read"
-        "see the message; kubectl and controllers create the pod again after a second, and the \
-         webhook's /readyz and log show whether its caches are in step";
+        "no action is needed for a short time: kubectl and controllers create the pod again after \
+         a second; if it persists, see the webhook's /readyz and log, which show whether its caches \
+         are in step";
     KS704
         "a manifest cannot be read"
         "correct the file; the message names file, document and line";

@@ -182,7 +182,8 @@ struct Waits<'s> {
     waiting: Reservation<'s>,
 }
 
-pub(super) type FactsFuture<'s> = Pin<Box<dyn Future<Output = Result<Facts, ClusterError>> + Send + 's>>;
+pub(super) type FactsFuture<'s> =
+    Pin<Box<dyn Future<Output = Result<Facts, ClusterError>> + Send + 's>>;
 
 /// Looks up what a review needs without borrowing from it.
 pub(super) fn owned_facts<'s, C: Cluster>(

@@ -209,7 +209,10 @@ impl BundleStore for BundleConfiguration {
             }
         }
         self.client
-            .patch(&Configuration::path(Kind::Mutating, &self.name), bytes(&Value::from(operations)))
+            .patch(
+                &Configuration::path(Kind::Mutating, &self.name),
+                bytes(&Value::from(operations)),
+            )
             .await
             .map_err(failed)
     }

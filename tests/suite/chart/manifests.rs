@@ -37,6 +37,9 @@ fn the_webhook_may_do_this_and_nothing_else() {
         {"apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations"],
             "resourceNames": ["keysluice"], "verbs": ["get", "watch", "patch"]},
+        {"apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingwebhookconfigurations"],
+            "resourceNames": ["keysluice-workloads"], "verbs": ["get", "watch", "patch"]},
     ]);
     let namespace = json!([
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["keysluice-tls"],
@@ -123,6 +126,47 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
         );
     }
     assert_eq!(entries.len(), 3);
+}
+
+#[test]
+fn the_configuration_of_workloads_delays_and_refuses_none() {
+    let documents = install();
+    let configuration = find(&documents, "ValidatingWebhookConfiguration", "keysluice-workloads");
+    let entries = configuration["webhooks"].as_array().unwrap();
+    assert_eq!(entries.len(), 1);
+    let entry = &entries[0];
+    assert_eq!(entry["failurePolicy"], "Ignore");
+    assert_eq!(entry["timeoutSeconds"], 1);
+    assert_eq!(entry["sideEffects"], "None");
+    let rules: Vec<_> = entry["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| {
+            assert_eq!(rule["operations"], json!(["CREATE", "UPDATE"]));
+            (rule["apiGroups"][0].clone(), rule["resources"].clone())
+        })
+        .collect();
+    // By name, without subresources: neither a scale nor a status is reviewed.
+    let apps = json!(["deployments", "statefulsets", "daemonsets", "replicasets"]);
+    assert_eq!(rules, [(json!("apps"), apps), (json!("batch"), json!(["jobs", "cronjobs"]))]);
+    let conditions: Vec<_> = entry["matchConditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|condition| condition["name"].as_str().unwrap())
+        .collect();
+    let expected = ["without-controller", "template-changed", "template-is-ours", "in-force"];
+    assert_eq!(conditions, expected);
+    let of_pods = &find(&documents, "MutatingWebhookConfiguration", "keysluice")["webhooks"][0];
+    assert_eq!(entry["namespaceSelector"], of_pods["namespaceSelector"]);
+    // The webhook writes caBundle and path.
+    assert_eq!(entry["clientConfig"], of_pods["clientConfig"]);
+    let container =
+        &find(&documents, "Deployment", "keysluice")["spec"]["template"]["spec"]["containers"][0];
+    let variable = json!({"name": "KEYSLUICE_WORKLOAD_CONFIGURATION",
+        "value": "keysluice-workloads"});
+    assert!(container["env"].as_array().unwrap().contains(&variable));
 }
 
 #[test]

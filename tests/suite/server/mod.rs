@@ -10,3 +10,4 @@ mod listener;
 mod requests;
 mod rolling;
 mod serve;
+mod workloads;
