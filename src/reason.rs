@@ -4,6 +4,7 @@ mod commands;
 mod pipeline;
 mod pod;
 mod provider_class;
+mod samples;
 mod server;
 
 use keysluice_plan::reason::{INJECTOR, MANAGED_IDENTITY, OUTPUTS, Reason, VARIABLES};
@@ -12,6 +13,7 @@ pub use commands::*;
 pub use pipeline::*;
 pub use pod::*;
 pub use provider_class::*;
+pub use samples::{check, docs, sample};
 pub use server::*;
 
 /// All reasons, in order of code.
@@ -32,9 +34,11 @@ pub fn all() -> impl Iterator<Item = &'static Reason> {
     all.into_iter()
 }
 
-/// The reason with this code, in any case.
+/// The reason with this code, in any case; `107` is `KS107`.
 pub fn find(code: &str) -> Option<&'static Reason> {
-    all().find(|reason| reason.code.eq_ignore_ascii_case(code))
+    let number = code.get(..2).filter(|start| start.eq_ignore_ascii_case("KS"));
+    let number = number.map_or(code, |_| &code[2..]);
+    all().find(|reason| reason.code[2..] == *number)
 }
 
 /// What a table of events or a narrow terminal shows of a message.
@@ -111,6 +115,11 @@ mod tests {
         for table in [PROVIDER_CLASS, POD, INJECTOR, SERVER, COMMANDS, PIPELINE] {
             assert!(table.is_sorted_by_key(|reason| reason.code));
         }
-        assert!(find("ks107").is_some() && find("KS999").is_none());
+        for known in ["ks107", "KS107", "107"] {
+            assert_eq!(find(known).map(|reason| reason.code), Some("KS107"), "{known}");
+        }
+        for unknown in ["KS999", "7", "", "KS", "é107", "KSKS107"] {
+            assert_eq!(find(unknown), None, "{unknown}");
+        }
     }
 }

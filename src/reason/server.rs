@@ -71,6 +71,14 @@ reasons! { SERVER:
         "the configuration for warnings about workloads is not kept up to date"
         "see the message; the webhook's ServiceAccount needs get, watch and patch on its \
          ValidatingWebhookConfiguration, by name; pods are not affected";
+    KS717
+        "a certificate or authority in a file cannot be loaded"
+        "see the message; the last good one is used: write a certificate that fits its key, and an \
+         authority, as PEM into the files of --tls-dir and --client-ca";
+    KS718
+        "a listener of the webhook cannot accept or end connections"
+        "raise the limit of open files if the message names it; a connection that is still open \
+         at the end is cut";
     // What the chart's policies answer, which work without the webhook.
     KS720
         "a labelled pod has no identity token: no webhook saw it"

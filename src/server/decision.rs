@@ -204,7 +204,7 @@ pub(super) fn owned_facts<'s, C: Cluster>(
 
 pub(super) fn no_review(error: &ReviewError) -> Refusal {
     let message = format!("{error}; hint: {}", reason::KS701.fix);
-    Refusal::new(StatusCode::BAD_REQUEST, Some(reason::KS701), message)
+    Refusal::new(StatusCode::BAD_REQUEST, reason::KS701, message)
 }
 
 fn log(incoming: &Incoming<'_>, answer: &Answer, duration: Duration) {

@@ -103,7 +103,7 @@ impl<C: Cluster> Handler<C> {
         if !self.paths.accepts(path).await {
             let message =
                 format!("no such path {:?}; only the API server calls here", shortened(path, 100));
-            return Err(Refusal::new(StatusCode::NOT_FOUND, None, message));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, reason::KS701, message));
         }
         check(head).map(|()| Of::Pod(path.into()))
     }
@@ -123,18 +123,18 @@ impl<C: Cluster> Handler<C> {
                 self.metrics.shed(Shed::Memory);
                 Err(Refusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
-                    Some(reason::KS706),
+                    reason::KS706,
                     "too many requests at once",
                 ))
             }
             Err(error @ BodyError::TooLarge { .. }) => {
-                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Some(reason::KS702), error))
+                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason::KS702, error))
             }
             Err(error @ BodyError::Broken(_)) => {
-                Err(Refusal::new(StatusCode::BAD_REQUEST, None, error))
+                Err(Refusal::new(StatusCode::BAD_REQUEST, reason::KS701, error))
             }
             Err(error @ BodyError::Late) => {
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, None, error))
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason::KS701, error))
             }
         }
     }
@@ -200,7 +200,7 @@ impl<C: Cluster> Service for Handler<C> {
             self.metrics.panics.inc();
             Err(Refusal::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                None,
+                reason::KS709,
                 "the request made us panic; this is a bug",
             ))
         });
@@ -244,7 +244,11 @@ enum Of {
 
 fn check(head: &Parts) -> Result<(), Refusal> {
     if head.method != Method::POST {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, "reviews are sent by POST"));
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            reason::KS701,
+            "reviews are sent by POST",
+        ));
     }
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -252,7 +256,7 @@ fn check(head: &Parts) -> Result<(), Refusal> {
     if !media_type.eq_ignore_ascii_case("application/json") {
         let message =
             format!("Content-Type is {:?}, not application/json", shortened(content_type, 100));
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, message));
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason::KS701, message));
     }
     Ok(())
 }

@@ -125,7 +125,7 @@ impl<C: Cluster> Handler<C> {
         self.metrics.shed(Shed::Workloads);
         self.metrics.workload(WorkloadAnswer::Unread);
         let message = "too many requests at once; the workload gets no warnings";
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Some(reason::KS706), message)
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason::KS706, message)
     }
 
     /// The answer with what there is to warn about; `None` if there is no time to find out.
@@ -218,9 +218,9 @@ impl<C: Cluster> Handler<C> {
 
 fn refusal(error: &BodyError) -> Refusal {
     let (status, reason) = match error {
-        BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Some(reason::KS702)),
-        BodyError::Late => (StatusCode::REQUEST_TIMEOUT, None),
-        BodyError::Broken(_) | BodyError::NoRoom => (StatusCode::BAD_REQUEST, None),
+        BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, reason::KS702),
+        BodyError::Late => (StatusCode::REQUEST_TIMEOUT, reason::KS701),
+        BodyError::Broken(_) | BodyError::NoRoom => (StatusCode::BAD_REQUEST, reason::KS701),
     };
     Refusal::new(status, reason, error)
 }

@@ -2,9 +2,10 @@
 
 use crate::suite::server::listener::{Client, Silent, ask, receive, review, send, send_to, start};
 use keysluice::cluster::Cluster;
-use keysluice::cluster::manifests::{Document, Manifests};
+use keysluice::cluster::manifests::{Manifests, parse_documents};
 use keysluice::server::{Limits, Load, MinVersion};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 
@@ -38,7 +39,9 @@ fn cluster() -> Manifests {
             "metadata": {"name": "kv", "namespace": "shop"},
             "spec": {"provider": "azure", "parameters": parameters}}),
     ] {
-        cluster.add(&Document { value, ..Document::default() });
+        for document in parse_documents(&value.to_string(), Path::new("test")).unwrap() {
+            cluster.add(&document);
+        }
     }
     cluster
 }

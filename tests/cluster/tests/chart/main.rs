@@ -27,3 +27,5 @@ mod sidecar_inline;
 mod stage;
 mod synced;
 mod uninstall;
+mod where_it_shows;
+mod workloads;
