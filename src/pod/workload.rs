@@ -150,7 +150,11 @@ mod tests {
     fn a_pod_is_as_its_controller_creates_it() {
         let template = json!({"metadata": {"name": "ignored", "labels": {"a": "b"}},
             "spec": {"containers": []}});
-        let of = |api: &str, kind: &str, spec: Value| json!({"apiVersion": api, "kind": kind, "metadata": {"name": "web"}, "spec": spec});
+        let of = |api: &str, kind: &str, spec: Value| {
+            let mut workload = json!({"apiVersion": api, "kind": kind, "spec": spec});
+            workload["metadata"] = json!({"name": "web"});
+            workload
+        };
         let plain = || json!({"template": template});
         for (workload, owner, hash) in [
             (

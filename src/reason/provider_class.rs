@@ -208,7 +208,7 @@ reasons! { PROVIDER_CLASS:
         "write the path of a file of this class: the objectAlias, or the objectName of an object \
          without one";
     KS163
-        "the Secret with the credentials of the service principal cannot exist"
+        "the service principal's Secret cannot exist"
         "correct nodePublishSecretRef.name of the volume: it names a Secret in the pod's namespace";
     KS164
         "usePodIdentity is read as workload identity"

@@ -37,8 +37,8 @@ reasons! { SERVER:
     KS703
         "an object of the cluster cannot be read"
         "no action is needed for a short time: kubectl and controllers create the pod again after \
-         a second; if it persists, see the webhook's /readyz and log, which show whether its caches \
-         are in step";
+         a second; if it persists, see the webhook's /readyz and log, which show whether its \
+         caches are in step";
     KS704
         "a manifest cannot be read"
         "correct the file; the message names file, document and line";
@@ -61,7 +61,7 @@ reasons! { SERVER:
          certificate and ten times --bundle-propagation";
     KS709
         "the webhook panicked while it reviewed the pod: this is a bug"
-        "report the bug with the pod's manifest and the line \"panicked\" of the webhook's log; \
+        "report the bug, with the pod's manifest and the line \"panicked\" of the webhook's log; \
          creating the same pod again fails too";
     KS715
         "failurePolicy or the guard cannot be tightened"

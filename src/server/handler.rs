@@ -8,7 +8,7 @@ use super::paths::Paths;
 use super::refusal::Refusal;
 use super::service::{Delivery, Service};
 use super::turns::Turns;
-use super::workloads::WorkloadShare;
+use super::workload_share::WorkloadShare;
 use crate::bounded::shortened;
 use crate::cluster::Cluster;
 use crate::metrics::{Metrics, Shed};

@@ -26,6 +26,7 @@ pub mod tls;
 mod tls_error;
 mod turns;
 mod worked;
+mod workload_share;
 mod workloads;
 
 pub use accept::spawn;

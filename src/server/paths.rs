@@ -88,7 +88,7 @@ impl Paths {
     }
 
     /// Whether reviews of workloads at this path are answered: where those of pods are answered at
-    /// `/mutate…`, they are at `/validate…`. An unknown one is not looked for, as nothing depends on
+    /// `/mutate…`, they are at `/validate…`. An unknown one is not looked for: nothing depends on
     /// its answer.
     pub(super) fn accepts_workloads(&self, path: &str) -> bool {
         let Some(rest) = plain(path).strip_prefix(keysluice_certs::WORKLOADS) else { return false };

@@ -4,11 +4,9 @@
 //! take turns. Beyond that it is answered at once, without warnings: nothing depends on them.
 
 use super::body::{self, BodyError};
-use super::budget::LookupBudget;
 use super::decision::{FactsFuture, no_review, owned_facts};
 use super::handler::Handler;
 use super::in_flight::InFlightGuard;
-use super::limits::Load;
 use super::refusal::Refusal;
 use super::source::Source;
 use super::worked;
@@ -25,7 +23,6 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -36,43 +33,6 @@ const BODY_LIMIT_BYTES: usize = 1 << 20;
 const BODY_TIME: Duration = Duration::from_secs(1);
 /// How long look-ups may take.
 const PATIENCE: Duration = Duration::from_millis(600);
-
-/// What reviews of workloads may hold.
-#[derive(Debug)]
-pub(super) struct WorkloadShare {
-    bytes: AtomicUsize,
-    limit_bytes: usize,
-    places: usize,
-    lookups: LookupBudget,
-}
-
-/// Bytes of a body, until they are given back.
-struct Held<'s>(&'s WorkloadShare, usize);
-
-impl WorkloadShare {
-    /// An eighth of the memory, a quarter of the places and a thirty-second of the look-ups that
-    /// reviews of pods may have.
-    pub(super) fn of(load: &Load) -> Self {
-        Self {
-            bytes: AtomicUsize::new(0),
-            limit_bytes: load.body_bytes / 8,
-            places: load.requests / 4,
-            lookups: LookupBudget::new(load.lookups / 32),
-        }
-    }
-
-    fn hold(&self, bytes: usize) -> Option<Held<'_>> {
-        let held = Held(self, bytes);
-        let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        (all <= self.limit_bytes).then_some(held)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.bytes.fetch_sub(self.1, Ordering::Relaxed);
-    }
-}
 
 /// How far a review came.
 enum Pass<'s> {
@@ -223,19 +183,4 @@ fn refusal(error: &BodyError) -> Refusal {
         BodyError::Broken(_) | BodyError::NoRoom => (StatusCode::BAD_REQUEST, reason::KS701),
     };
     Refusal::new(status, reason, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn workloads_hold_an_eighth_of_the_memory_of_reviews() {
-        let share = WorkloadShare::of(&Load { body_bytes: 8000, ..Load::default() });
-        let first = share.hold(600);
-        assert!(first.is_some() && share.hold(401).is_none() && share.hold(400).is_some());
-        drop(first);
-        assert!(share.hold(1000).is_some());
-        assert_eq!(share.bytes.load(Ordering::Relaxed), 0);
-    }
 }

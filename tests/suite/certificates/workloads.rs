@@ -38,7 +38,8 @@ async fn bundle_and_path_follow_and_are_repaired() {
     // Reviews at that path are answered.
     let mut caller = replica.caller(&server).await;
     caller.lead(&path(&server).replace("/mutate/", "/validate/"));
-    caller.call(&authorities(&bundles(&server)[0])).await.unwrap();
+    let allowed = caller.call(&authorities(&bundles(&server)[0])).await.unwrap_err();
+    assert!(allowed.starts_with("not mutated: HTTP/1.1 200"), "{allowed}");
     for other in ["/validate", "/validate-v1-pod", "/validate/abcdefghijklmnopqrstuvwxyz012345"] {
         caller.hang_up();
         caller.lead(other);

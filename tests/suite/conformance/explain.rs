@@ -75,7 +75,7 @@ fn a_refused_pod_ends_with_1_and_says_code_field_and_fix() {
     assert_eq!(code, 1);
     assert!(
         out.contains(
-            "KS207 volume \"secrets-store\": failed to get secretproviderclass \
+            "volume \"secrets-store\": failed to get secretproviderclass \
             keyvault-ns/keyvault-provider"
         ),
         "{out}"

@@ -191,6 +191,8 @@ fn literals(text: &str) -> Vec<String> {
 
 /// What is constant in a format string.
 fn pieces(literal: &str) -> Vec<String> {
+    // Helm's placeholders are others.
+    let literal = literal.replace("%v", "{}").replace("%s", "{}");
     let message = literal.split("; hint").next().unwrap_or_default();
     let placeholder = |one: &str| one.split_once('}').map_or(one, |(_, after)| after).to_owned();
     let mut parts = message.split('{');

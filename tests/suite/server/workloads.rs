@@ -13,10 +13,13 @@ use tokio::io::AsyncReadExt as _;
 fn deployment(class: &str) -> Value {
     let volume = json!({"name": "s", "csi": {"driver": "secrets-store.csi.k8s.io",
         "readOnly": true, "volumeAttributes": {"secretProviderClass": class}}});
+    let container = json!({"name": "app", "securityContext": {"runAsUser": 1000},
+        "volumeMounts": [{"name": "s", "mountPath": "/mnt"}]});
+    let spec = json!({"serviceAccountName": "web", "volumes": [volume], "containers": [container]});
+    let template =
+        json!({"metadata": {"labels": {"azure.workload.identity/use": "true"}}, "spec": spec});
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-        "spec": {"template": {"metadata": {"labels": {"azure.workload.identity/use": "true"}},
-            "spec": {"serviceAccountName": "web", "volumes": [volume], "containers": [
-                {"name": "app", "volumeMounts": [{"name": "s", "mountPath": "/mnt"}]}]}}}})
+        "spec": {"template": template}})
 }
 
 fn workload_review(object: &Value) -> String {
@@ -29,12 +32,14 @@ fn workload_review(object: &Value) -> String {
 
 fn cluster() -> Manifests {
     let mut cluster = Manifests::default();
-    let parameters = json!({"keyvaultName": "vault-1", "tenantId": "t", "objects": "array: []"});
+    let tenant = "1b9d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
+    let objects = "array:\n  - |\n    objectName: db\n    objectType: secret\n";
+    let parameters = json!({"keyvaultName": "vault-1", "tenantId": tenant, "objects": objects});
     for value in [
         json!({"kind": "ServiceAccount", "metadata": {"name": "web", "namespace": "shop",
             "annotations": {"azure.workload.identity/client-id":
                 "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8",
-                "azure.workload.identity/tenant-id": "1b9d7a52-66b0-4f3e-8a11-90d3c7e2b4a8"}}}),
+                "azure.workload.identity/tenant-id": tenant}}}),
         json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
             "metadata": {"name": "kv", "namespace": "shop"},
             "spec": {"provider": "azure", "parameters": parameters}}),
@@ -130,11 +135,12 @@ async fn workloads_that_wait_take_no_place_of_a_pod() {
 
 #[tokio::test]
 async fn beyond_its_share_of_memory_a_workload_gets_no_warnings_and_no_call_to_come_again() {
-    // An eighth of it is less than one review.
-    let server = served(cluster(), Load { body_bytes: 6 << 10, ..Load::default() });
+    // An eighth of it is less than this review, and more than half is what a pod's takes.
+    let server = served(cluster(), Load { body_bytes: 8 << 10, ..Load::default() });
     let mut client = server.connect().await;
-    let (head, body) =
-        review_at(&mut client, "/validate", &workload_review(&deployment("missing"))).await;
+    let mut large = deployment("missing");
+    large["metadata"]["annotations"] = json!({"a": "x".repeat(1 << 10)});
+    let (head, body) = review_at(&mut client, "/validate", &workload_review(&large)).await;
     assert!(head.starts_with("http/1.1 503") && !head.contains("retry-after"), "{head}");
     assert!(body["response"]["status"]["message"].as_str().unwrap().starts_with("KS706 "));
     let text = server.metrics.text(&[]);
