@@ -76,6 +76,14 @@ test-peers: ## Follows the migration pages with the real cert-manager, CSI drive
 	@$(ENCLOSURE); export KEYSLUICE_PEERS; KEYSLUICE_PEERS=$$(tests/cluster/peers/build.sh); \
 	$(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
 
+.PHONY: cluster-programs
+cluster-programs: ## Builds the programs of the tests on a cluster into the user's cache directory (root, Go; once, 10 minutes and more)
+	tests/cluster/prepare
+	tests/cluster/components/build.sh
+	scripts/helm version --short
+	tests/cluster/images/build.sh
+	tests/cluster/peers/build.sh
+
 # The environment of the tests on a cluster; builds the components that are missing.
 ENCLOSURE = set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
 	KEYSLUICE_COMPONENTS=$$(tests/cluster/components/build.sh); \
@@ -84,7 +92,7 @@ ENCLOSURE = set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IM
 	export KEYSLUICE_BINARY=$(CURDIR)/target/static/keysluice KEYSLUICE_IMAGES=$(CURDIR)/target/images
 
 .PHONY: tools
-tools: ## Installs the checkers that `make lint` and `make fuzz` use into the user's cache directory
+tools: ## Installs the checkers that `make lint`, `make fuzz` and `make book` use into the user's cache directory
 	@./scripts/tools
 
 .PHONY: fuzz
@@ -101,6 +109,10 @@ lint: ## Checks format, clippy, spelling, licences (the last two if their tools 
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
+
+.PHONY: book
+book: ## Builds the pages of docs/ as a book with search (target/book), and checks its links (needs make tools and Python)
+	./scripts/book
 
 .PHONY: lint-chart
 lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37, and its renderings (needs Go and Python; builds Helm once)

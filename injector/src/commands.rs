@@ -4,7 +4,7 @@ use crate::fault::{Class, Fault, FaultKind};
 use crate::options::Options;
 use crate::plan_source::{below, load};
 use crate::signals::Signals;
-use crate::{exec, gate, log, metrics, once, run, termination};
+use crate::{exec, gate, log, managed_identity, metrics, once, run, termination};
 use clap::{Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::KS608;
 use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
@@ -81,6 +81,9 @@ enum Command {
     Refresh,
     /// Do nothing until SIGTERM: for a pod that has no application and only syncs Secrets.
     Idle,
+    /// Add 169.254.169.254 to the pod's loopback interface, and exit: an init container for the
+    /// managed-identity endpoint (needs root and the capability `NET_ADMIN`).
+    Intercept,
     /// Start a command with environment variables from files: each file of a directory is a
     /// variable of its name.
     Exec {
@@ -121,8 +124,9 @@ pub fn main() -> ExitCode {
         return ExitCode::from(exec::exit_code(&fault));
     }
     keep_memory_private();
-    let sidecar = matches!(command, Command::Run | Command::Once);
+    let sidecar = matches!(command, Command::Run | Command::Once | Command::Intercept);
     let result = match command {
+        Command::Intercept => managed_identity::add_address().map(|()| ExitCode::SUCCESS),
         Command::Idle => runtime().and_then(|runtime| runtime.block_on(idle())),
         command => dispatch(&command, &options),
     };
@@ -166,7 +170,7 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
             gate::request(&directory, "refresh").map(|(text, well)| print(&text, well))
         }
         // They have no Plan.
-        Command::Idle | Command::Exec { .. } => Ok(ExitCode::SUCCESS),
+        Command::Idle | Command::Intercept | Command::Exec { .. } => Ok(ExitCode::SUCCESS),
     }
 }
 

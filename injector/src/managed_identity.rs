@@ -1,6 +1,6 @@
 //! The managed-identity endpoint: access tokens of the pod's identities for applications whose SDK
 //! knows nothing of federation. It speaks the protocol of App Service and that of IMDS, on the
-//! loopback of the pod.
+//! loopback of the pod, and on the address of IMDS where an init container has added that.
 //!
 //! ```text
 //! connection (bytes) -> request (pure: head -> what is asked, or why not)
@@ -12,19 +12,22 @@
 
 mod answer;
 mod connection;
+mod intercept;
 mod request;
 mod served;
 mod slots;
+
+pub(crate) use intercept::add_address;
 
 use crate::fault::{Class, Fault};
 use crate::http::Http;
 use crate::log;
 use crate::throttle::Throttle;
-use keysluice_plan::Plan;
 use keysluice_plan::reason::KS691;
+use keysluice_plan::{IMDS_ADDRESS, IMDS_PORT, Plan};
 use served::Served;
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +53,7 @@ impl Endpoint {
     /// from now on.
     ///
     /// # Errors
-    /// The port is taken, or cannot be bound.
+    /// A port is taken, or cannot be bound; the pod does not have the address of IMDS.
     pub(crate) fn open(
         plan: &Plan,
         root: &Path,
@@ -59,11 +62,18 @@ impl Endpoint {
     ) -> Result<Option<Self>, Fault> {
         let Some(endpoint) = &plan.managed_identity else { return Ok(None) };
         let port = endpoint.port;
-        let mut listeners = vec![listen(Ipv4Addr::LOCALHOST.into(), port)?];
+        let own = (Ipv4Addr::LOCALHOST, port).into();
+        let mut listeners = vec![listen(own).map_err(|error| cannot_listen(own, &error))?];
         // A name such as localhost may lead here first; a pod without IPv6 has no such address.
-        listeners.extend(listen(Ipv6Addr::LOCALHOST.into(), port).ok());
+        listeners.extend(listen((Ipv6Addr::LOCALHOST, port).into()).ok());
+        let mut also = String::new();
+        if endpoint.intercept {
+            let imds = (IMDS_ADDRESS, IMDS_PORT).into();
+            listeners.push(listen(imds).map_err(|error| intercept::cannot_listen(&error))?);
+            also = format!(" and http://{IMDS_ADDRESS}");
+        }
         let served = Arc::new(Served::new(endpoint, root, http, throttle));
-        log::info(&format!("managed-identity endpoint: http://127.0.0.1:{port}"));
+        log::info(&format!("managed-identity endpoint: http://127.0.0.1:{port}{also}"));
         Ok(Some(Self { listeners, served }))
     }
 
@@ -76,21 +86,19 @@ impl Endpoint {
     }
 }
 
-fn listen(address: IpAddr, port: u16) -> Result<TcpListener, Fault> {
-    let address = SocketAddr::new(address, port);
-    let open = || {
-        // Sets SO_REUSEADDR: a sidecar that starts again finds its port free.
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    // Sets SO_REUSEADDR: a sidecar that starts again finds its port free.
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Fault {
+    let class = match error.kind() {
+        ErrorKind::AddrInUse => Class::Transient,
+        _ => Class::Permanent,
     };
-    open().map_err(|error: std::io::Error| {
-        let class = match error.kind() {
-            ErrorKind::AddrInUse => Class::Transient,
-            _ => Class::Permanent,
-        };
-        Fault::new(KS691, class, format_args!("managed-identity endpoint {address}: {error}"))
-    })
+    Fault::new(KS691, class, format_args!("managed-identity endpoint {address}: {error}"))
 }
 
 async fn accept(listener: TcpListener, served: Arc<Served>, free: Arc<Semaphore>) {

@@ -97,6 +97,11 @@ pub(super) struct Options {
     /// (a flag of the Azure provider).
     #[arg(long, env = "KEYSLUICE_WRITE_CERT_AND_KEY_IN_SEPARATE_FILES")]
     write_cert_and_key_in_separate_files: bool,
+    /// Allows pods with the annotation keysluice.dev/managed-identity-endpoint: intercept, in which
+    /// the sidecar serves 169.254.169.254 and an init container adds that address (as root, with
+    /// the capability `NET_ADMIN`).
+    #[arg(long, env = "KEYSLUICE_ALLOW_IMDS_INTERCEPT")]
+    allow_imds_intercept: bool,
     /// Vault that classes may name; a trailing * matches any text (repeatable; default: every
     /// vault).
     #[arg(
@@ -135,6 +140,7 @@ impl Options {
         settings.env_mode = self.env_mode;
         settings.refresh_interval = self.refresh_interval.duration();
         settings.split_certificates = self.write_cert_and_key_in_separate_files;
+        settings.allow_intercept = self.allow_imds_intercept;
         settings.limits =
             Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
         Ok(settings)

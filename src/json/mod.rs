@@ -25,7 +25,7 @@ pub(crate) mod write;
 pub use cursor::Cursor;
 pub use error::{JsonError, Problem};
 pub(crate) use pointer::Path;
-pub use read::{Present, Quantity, Read};
+pub use read::{Given, Present, Quantity, Read};
 pub(crate) use scan::contains;
 pub use string::{StringMap, Text};
 pub(crate) use view::view;

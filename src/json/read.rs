@@ -30,6 +30,30 @@ pub trait Read<'a>: Default {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Present;
 
+/// A value, and whether the document has one: what is absent or null reads as the default.
+#[derive(Debug, Clone, Default)]
+pub struct Given<T> {
+    /// Whether it is there.
+    pub is_given: bool,
+    /// The value.
+    pub value: T,
+}
+
+impl<T> std::ops::Deref for Given<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<'a, T: Read<'a>> Read<'a> for Given<T> {
+    fn read_into(&mut self, cursor: &mut Cursor<'a>) -> Result<(), JsonError> {
+        self.is_given = true;
+        self.value.read_into(cursor)
+    }
+}
+
 /// A Kubernetes quantity in its source text: a JSON string or number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Quantity<'a>(pub Text<'a>);

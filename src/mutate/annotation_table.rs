@@ -199,9 +199,9 @@ pub const KNOWN: &[Annotation] = &[
     },
     Annotation {
         key: MANAGED_IDENTITY_ENDPOINT,
-        takes: "true, false, or a port from 1024 to 65535",
-        effect: "serves a managed-identity endpoint in the pod (default port 8000); overrides \
-            azure.workload.identity/inject-proxy-sidecar",
+        takes: "true, false, intercept, or a port from 1024 to 65535",
+        effect: "serves a managed-identity endpoint in the pod (default port 8000), with intercept \
+            also on 169.254.169.254; overrides azure.workload.identity/inject-proxy-sidecar",
         set: |read, value| {
             store(&mut read.managed_identity_endpoint, managed_identity_values::endpoint(value))
         },

@@ -95,7 +95,14 @@ impl<'s> Allowed<'s> {
             volumes()
                 .flat_map(|volume| list(volume, "files").iter().chain(list(volume, "selections")))
         };
+        let intercepts = plan["managedIdentity"]["intercept"] == true;
+        let of_address = (intercepts && !self.settings.allow_intercept).then(|| {
+            "its managed-identity endpoint intercepts 169.254.169.254, which the operator does not \
+             allow"
+                .to_owned()
+        });
         of_identities
+            .or(of_address)
             .or_else(|| files().find_map(|file| self.problem_of_vault(text(file, "vault"))))
             .or_else(|| self.problem_of_authorities(plan))
             .or_else(|| problem_of_reaction(plan))

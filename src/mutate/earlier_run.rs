@@ -1,6 +1,6 @@
 //! The sidecar that an earlier run added, and its Plan.
 
-use super::names::SIDECAR;
+use super::names::{INTERCEPTOR, SIDECAR};
 use crate::plan;
 use crate::pod::Container;
 use keysluice_plan::{PLAN_ENV, Plan};
@@ -11,6 +11,18 @@ pub(super) const TOKEN_FILE_FIELD: &str = "\"tokenFile\"";
 /// Whether a container is our sidecar (from an earlier run), not just one of its name.
 pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
     &*container.name == SIDECAR && plan_entry(container).is_some()
+}
+
+/// Whether a container is one that an earlier run added: the sidecar, or the init container that
+/// adds the address of IMDS, which is of that name in no other pod.
+pub(super) fn is_own(container: &Container<'_>) -> bool {
+    is_sidecar(container) || &*container.name == INTERCEPTOR
+}
+
+/// Whether it is a sidecar that listens on the address of IMDS.
+pub(super) fn intercepts(container: &Container<'_>) -> bool {
+    is_sidecar(container)
+        && plan_entry(container).is_some_and(|(_, plan)| plan.contains("\"intercept\":true"))
 }
 
 /// Whether the sidecar signs in with the pod's token.

@@ -85,8 +85,32 @@ pub(super) struct SidecarEntry<'a> {
     pub(super) startup_probe: Option<StartupProbe>,
 }
 
+/// The init container that adds the address of IMDS.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InterceptorEntry<'a> {
+    pub(super) name: &'static str,
+    pub(super) image: &'a str,
+    pub(super) command: [&'static str; 2],
+    pub(super) resources: ResourcesEntry<'a>,
+    pub(super) security_context: SecurityEntry,
+}
+
+/// An entry of the pod's `sysctls`.
+#[derive(Debug, Serialize)]
+pub(super) struct SysctlEntry {
+    pub(super) name: &'static str,
+    pub(super) value: &'static str,
+}
+
+/// A pod's `securityContext`.
+#[derive(Debug, Serialize)]
+pub(super) struct PodSecurityEntry {
+    pub(super) sysctls: [SysctlEntry; 1],
+}
+
 /// Requests and limits.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct ResourcesEntry<'a> {
     #[serde(skip_serializing_if = "AmountsEntry::is_empty")]
     pub(super) requests: AmountsEntry<'a>,
@@ -95,7 +119,7 @@ pub(super) struct ResourcesEntry<'a> {
 }
 
 /// Quantities.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct AmountsEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cpu: Option<&'a str>,
@@ -109,7 +133,7 @@ impl AmountsEntry<'_> {
     }
 }
 
-/// What Pod Security's `restricted` asks for.
+/// Of the sidecar: what Pod Security's `restricted` asks for.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SecurityEntry {
@@ -125,6 +149,8 @@ pub(super) struct SecurityEntry {
 
 #[derive(Debug, Serialize)]
 struct Capabilities {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    add: Option<[&'static str; 1]>,
     drop: [&'static str; 1],
 }
 
@@ -137,12 +163,22 @@ impl SecurityEntry {
     pub(super) fn restricted(run_as_user: i64, run_as_group: Option<i64>) -> Self {
         Self {
             allow_privilege_escalation: false,
-            capabilities: Capabilities { drop: ["ALL"] },
+            capabilities: Capabilities { add: None, drop: ["ALL"] },
             read_only_root_filesystem: true,
             run_as_non_root: true,
             run_as_user,
             seccomp_profile: SeccompProfile { r#type: "RuntimeDefault" },
             run_as_group,
+        }
+    }
+
+    /// Root that may change the network of its pod, and nothing else: the kernel gives a
+    /// capability of the container to no other user.
+    pub(super) fn network_admin() -> Self {
+        Self {
+            capabilities: Capabilities { add: Some(["NET_ADMIN"]), drop: ["ALL"] },
+            run_as_non_root: false,
+            ..Self::restricted(0, None)
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::annotations::Annotations;
 use super::earlier_run::is_sidecar;
 use super::inline_cause::PodInlineCause;
-use super::names::SIDECAR;
+use super::names::{INTERCEPTOR, SIDECAR};
 use super::refusal::{Refusal, cut};
 use super::{mesh, position};
 use crate::pod::{Container, Pod, Pointer};
@@ -16,7 +16,8 @@ pub(super) fn of(pod: &Pod<'_>, annotations: &Annotations) -> Result<Vec<Pointer
     };
     let starts_later =
         |pointer: &Pointer| pointer.list != "initContainers" || pointer.index >= first;
-    let all = || pod.all_containers().filter(|(_, container)| &*container.name != SIDECAR);
+    let is_own_name = |name: &str| name == SIDECAR || name == INTERCEPTOR;
+    let all = || pod.all_containers().filter(|(_, container)| !is_own_name(&container.name));
     let Some(names) = &annotations.inline.containers else {
         let is_wanted = |(pointer, container): &(Pointer, &Container<'_>)| {
             starts_later(pointer) && !mesh::is_of_mesh(pod, &container.name)

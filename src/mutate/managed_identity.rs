@@ -9,12 +9,12 @@ use super::managed_identity_given::EndpointVariables;
 use super::managed_identity_values::{EndpointChoice, MappedIdentity, port, truth};
 use super::mutation::{Mutation, Note};
 use super::refusal::{Refusal, cut};
-use super::{identity, operating_system};
-use crate::pod::Pod;
+use super::{identity, intercept, operating_system};
+use crate::pod::{ContainerPort, Pod};
 use crate::provider_class::{Mode, hex};
 use crate::reason;
 use keysluice_plan::{
-    Credential, EndpointIdentity, MOST_ENDPOINT_IDENTITIES, ManagedIdentityEndpoint,
+    Credential, EndpointIdentity, IMDS_PORT, MOST_ENDPOINT_IDENTITIES, ManagedIdentityEndpoint,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -65,7 +65,7 @@ pub(super) fn select(
     context: Context<'_>,
     mutation: &mut Mutation,
 ) -> Result<Option<Endpoint>, Refusal> {
-    let Some((annotation, port)) = asked(pod, annotations)? else {
+    let Some(Asked { annotation, port, intercepts }) = asked(pod, annotations)? else {
         if !annotations.managed_identities.is_empty() && !has_proxy(pod) {
             return Err(ManagedIdentityCause::Alone { annotation: MANAGED_IDENTITIES }.into());
         }
@@ -89,30 +89,43 @@ pub(super) fn select(
     }
     if let Some(sidecar) = pod.init_containers().iter().find(|container| is_sidecar(container)) {
         // Another version's Plan may say it in another way.
-        let is_other = plan_of(sidecar).is_none();
-        return match EndpointVariables::of_pod(pod) {
-            Some(variables) => Ok(Some(Endpoint { variables, plan: None })),
-            None if is_other => Ok(None),
-            None => Err(ManagedIdentityCause::Late { annotation }.into()),
+        let Some(plan) = plan_of(sidecar) else { return Ok(None) };
+        let served = plan.managed_identity.filter(|served| served.intercept || !intercepts);
+        let Some(served) = served else {
+            return Err(ManagedIdentityCause::Late { annotation }.into());
         };
+        if served.intercept {
+            intercept::set_port_start(pod, mutation)?;
+        }
+        let variables = EndpointVariables::new(served.port, &served.header);
+        return Ok(Some(Endpoint { variables, plan: None }));
     }
     if annotations.mode == Some(Mode::Init) {
         return Err(ManagedIdentityCause::Init.into());
     }
-    check_ports(pod, port)?;
+    check_ports(pod, port, intercepts)?;
     let identities = identities(pod, annotations, context)?;
     mutation.notes.push(Note::ManagedIdentity { port, identities: identities.len() });
+    if intercepts {
+        intercept::check(pod, context.settings)?;
+        intercept::set_port_start(pod, mutation)?;
+    }
     let header = header(pod, context);
     let variables = EndpointVariables::new(port, &header);
-    let plan = ManagedIdentityEndpoint { port, header, identities };
+    let plan = ManagedIdentityEndpoint { port, header, identities, intercept: intercepts };
     Ok(Some(Endpoint { variables, plan: Some(plan) }))
 }
 
+/// What a pod asks for.
+struct Asked {
+    annotation: &'static str,
+    port: u16,
+    /// Whether also on the address of IMDS.
+    intercepts: bool,
+}
+
 /// Which annotation asks for an endpoint, and on which port: ours before Azure Workload Identity's.
-fn asked(
-    pod: &Pod<'_>,
-    annotations: &Annotations,
-) -> Result<Option<(&'static str, u16)>, ManagedIdentityCause> {
+fn asked(pod: &Pod<'_>, annotations: &Annotations) -> Result<Option<Asked>, ManagedIdentityCause> {
     let of_pod = &pod.metadata.annotations;
     let theirs = of_pod.find(PROXY_ANNOTATION);
     let is_theirs = theirs.map_or(Ok(false), |value| {
@@ -121,6 +134,7 @@ fn asked(
     });
     let (annotation, port) = match annotations.managed_identity_endpoint {
         Some(EndpointChoice::On(port)) => (MANAGED_IDENTITY_ENDPOINT, port),
+        Some(EndpointChoice::Intercept) => (MANAGED_IDENTITY_ENDPOINT, None),
         None if is_theirs? => (PROXY_ANNOTATION, None),
         Some(EndpointChoice::Off) | None => return Ok(None),
     };
@@ -132,7 +146,8 @@ fn asked(
             value: cut(value),
         })?,
     };
-    Ok(Some((annotation, port)))
+    let intercepts = annotations.managed_identity_endpoint == Some(EndpointChoice::Intercept);
+    Ok(Some(Asked { annotation, port, intercepts }))
 }
 
 /// Name of the other webhook's proxy in the pod: it goes on with that.
@@ -145,20 +160,29 @@ fn has_proxy(pod: &Pod<'_>) -> bool {
     proxy_of(pod).is_some()
 }
 
-fn check_ports(pod: &Pod<'_>, port: u16) -> Result<(), ManagedIdentityCause> {
-    let declares = |ports: &[crate::pod::ContainerPort<'_>]| {
+fn check_ports(pod: &Pod<'_>, port: u16, intercepts: bool) -> Result<(), ManagedIdentityCause> {
+    if let Some(container) = declaring(pod, port) {
+        return Err(ManagedIdentityCause::PortTaken { container: cut(container), port });
+    }
+    match declaring(pod, IMDS_PORT) {
+        Some(container) if intercepts => {
+            Err(ManagedIdentityCause::ImdsPortTaken { container: cut(container) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Name of a container that says that it listens on this port.
+fn declaring<'p>(pod: &'p Pod<'_>, port: u16) -> Option<&'p str> {
+    let declares = |ports: &[ContainerPort<'_>]| {
         ports.iter().any(|declared| {
             declared.container_port == Some(port.into())
                 && declared.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
         })
     };
     let mut all = pod.all_containers().map(|(_, container)| container);
-    match all.find(|container| container.ports.as_deref().is_some_and(declares)) {
-        Some(container) => {
-            Err(ManagedIdentityCause::PortTaken { container: cut(&container.name), port })
-        }
-        None => Ok(()),
-    }
+    let found = all.find(|container| container.ports.as_deref().is_some_and(declares));
+    found.map(|container| &*container.name)
 }
 
 /// The ServiceAccount's identity, those of single containers, and those that the pod names.

@@ -1,7 +1,7 @@
 //! Why a pod cannot get a managed-identity endpoint.
 
 use crate::coded::coded;
-use keysluice_plan::{LOWEST_ENDPOINT_PORT, MOST_ENDPOINT_IDENTITIES};
+use keysluice_plan::{IMDS_ADDRESS, IMDS_PORT, LOWEST_ENDPOINT_PORT, MOST_ENDPOINT_IDENTITIES};
 
 coded! {
     /// The causes.
@@ -56,6 +56,48 @@ coded! {
             container: String,
             /// The port.
             port: u16,
+        },
+        /// The operator did not opt in.
+        #[error(
+            "annotation keysluice.dev/managed-identity-endpoint: intercept is not allowed by the \
+             operator of this cluster"
+        )]
+        [KS280] InterceptNotAllowed,
+        /// The sidecar would ask itself.
+        #[error(
+            "the sidecar reads volume {volume:?} with the node's managed identity, which only \
+             {IMDS_ADDRESS} gives, and the pod has that address intercepted"
+        )]
+        [KS281] OwnManagedIdentity {
+            /// The volume.
+            volume: String,
+        },
+        /// The sidecar is not root.
+        #[error(
+            "spec.securityContext.sysctls: net.ipv4.ip_unprivileged_port_start is {value:?}, and \
+             the sidecar listens on port {IMDS_PORT} of {IMDS_ADDRESS}"
+        )]
+        [KS282] PortStart {
+            /// What the pod sets.
+            value: String,
+        },
+        /// A listener on all addresses has that of IMDS too.
+        #[error(
+            "container {container:?} declares port {IMDS_PORT}, on which the sidecar listens at \
+             {IMDS_ADDRESS}"
+        )]
+        [KS283] ImdsPortTaken {
+            /// The container.
+            container: String,
+        },
+        /// A node that gives no rights on the network.
+        #[error(
+            "the pod may run on a virtual node ({sign}), which gives no container the capability \
+             NET_ADMIN"
+        )]
+        [KS284] VirtualNode {
+            /// How the pod says so.
+            sign: String,
         },
         /// Nobody to give tokens of.
         #[error(

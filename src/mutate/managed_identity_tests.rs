@@ -125,7 +125,7 @@ fn annotations_say_whether_and_on_which_port() {
         (&[(PROXY, "true"), (PORT, "80")], "KS274 "),
         (&[(PROXY, "true"), (PORT, "-1")], "KS274 "),
         (&[(PROXY, "true"), (PORT, "65536")], "KS274 "),
-        (&[(ENDPOINT, "intercept")], "KS209 annotation keysluice.dev/managed-identity-endpoint: "),
+        (&[(ENDPOINT, "yes")], "KS209 annotation keysluice.dev/managed-identity-endpoint: "),
         (&[(ENDPOINT, "80")], "KS209 "),
         (&[(ENDPOINT, "true"), (IDENTITIES, "name")], "KS209 "),
         (&[(IDENTITIES, OTHER)], "KS279 annotation keysluice.dev/managed-identities is set"),

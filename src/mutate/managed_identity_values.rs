@@ -17,6 +17,8 @@ pub enum EndpointChoice {
     Off,
     /// On this port, if one is said.
     On(Option<u16>),
+    /// And on the address of IMDS.
+    Intercept,
 }
 
 /// An identity beside the ServiceAccount's, with its other names.
@@ -30,11 +32,12 @@ pub struct MappedIdentity {
     pub resource_ids: Vec<String>,
 }
 
-/// `true`, `false` or a port.
+/// `true`, `false`, `intercept` or a port.
 pub(super) fn endpoint(value: &str) -> Option<EndpointChoice> {
     match value {
         "true" => Some(EndpointChoice::On(None)),
         "false" => Some(EndpointChoice::Off),
+        "intercept" => Some(EndpointChoice::Intercept),
         port => self::port(port).map(|port| EndpointChoice::On(Some(port))),
     }
 }
@@ -125,7 +128,8 @@ mod tests {
         }
         assert_eq!(endpoint("true"), Some(EndpointChoice::On(None)));
         assert_eq!(endpoint("false"), Some(EndpointChoice::Off));
-        assert_eq!(endpoint("intercept"), None);
+        assert_eq!(endpoint("intercept"), Some(EndpointChoice::Intercept));
+        assert_eq!(endpoint("Intercept"), None);
     }
 
     #[test]

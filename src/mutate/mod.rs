@@ -18,6 +18,7 @@ mod inline_annotations;
 mod inline_cause;
 mod inline_given;
 mod inline_targets;
+mod intercept;
 mod limits;
 pub mod live;
 mod managed_identity;
@@ -169,6 +170,7 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
     let annotations = Annotations::read(pod)?;
     reaction::check(&annotations)?;
     brought_plan::check(pod, context.settings)?;
+    intercept::check_brought(pod)?;
     let mut served = secrets::select(pod, &annotations, context, &mut mutation)?;
     let inline = inline::select(pod, &annotations, context, &mut served, &mut mutation)?;
     let endpoint = managed_identity::select(pod, &annotations, context, &mut mutation)?;

@@ -1,12 +1,12 @@
 //! The result of a decision: patch, warnings, and the reasons for them.
 
 use super::bounds::TooLarge;
-use super::names::{CSI_DRIVER, USE_LABEL};
+use super::names::{CSI_DRIVER, INTERCEPTOR, USE_LABEL};
 use crate::bounded::bounded;
 use crate::patch::{Patch, STORED_LIMIT_BYTES};
 use crate::pod::Pointer;
 use crate::provider_class::MAX_WARNINGS;
-use keysluice_plan::WorkloadReference;
+use keysluice_plan::{IMDS_ADDRESS, IMDS_PORT, WorkloadReference};
 use std::fmt::{self, Display};
 
 /// Bytes of one warning.
@@ -172,6 +172,13 @@ pub enum Note {
         /// How many.
         identities: usize,
     },
+    /// The address of IMDS.
+    #[error(
+        "managed-identity endpoint: also {IMDS_ADDRESS}:{IMDS_PORT} in the pod; init container \
+         {INTERCEPTOR} adds the address as root with NET_ADMIN, which Pod Security allows in a \
+         namespace with the level privileged alone"
+    )]
+    Intercept,
     /// A reaction to changed files.
     #[error("when files change: {action}{whom}, each replica within {spread_seconds} s")]
     Reaction {

@@ -14,6 +14,10 @@ pub(super) const EXPIRATION_ANNOTATION: &str =
 pub const CSI_DRIVER: &str = "secrets-store.csi.k8s.io";
 /// Name of the sidecar container.
 pub const SIDECAR: &str = "keysluice";
+/// The program in the sidecar's image.
+pub(super) const BINARY: &str = "/keysluice-injector";
+/// Name of the init container that adds the address of IMDS to the pod's loopback interface.
+pub(super) const INTERCEPTOR: &str = "keysluice-intercept";
 /// Name of its private volume.
 pub const RUN_VOLUME: &str = "keysluice-run";
 /// Name of the volume with what the sidecar needs at the API server.

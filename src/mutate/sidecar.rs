@@ -13,11 +13,13 @@ use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, PROGRAM_VOLUME_BYTES, RUN_VOLUME_BYTES};
 use super::managed_identity_cause::ManagedIdentityCause;
 use super::mutation::{Mutation, Note};
-use super::names::{OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR};
+use super::names::{
+    BINARY, OWN_VOLUMES, PRINCIPAL_VOLUME_PREFIX, PROGRAM_VOLUME, RUN_VOLUME, SIDECAR,
+};
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{
-    basis, init_mode, position, principal, proxy, reaction, reaction_right, resources,
+    basis, init_mode, intercept, position, principal, proxy, reaction, reaction_right, resources,
     secret_objects, synced, user,
 };
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
@@ -27,7 +29,6 @@ use keysluice_plan::{PLAN_ENV, Plan, Volume};
 use serde::Serialize;
 use std::time::Duration;
 
-const BINARY: &str = "/keysluice-injector";
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
 /// How often a probe that waits is repeated: an hour of 27 s and a pause each, about.
 const WAIT_ATTEMPTS: u32 = 120;
@@ -68,6 +69,7 @@ pub(super) fn add(
         let cloud = context.settings.clouds.default_cloud();
         plan::trust(&mut plan, cloud.trusted_ca.as_deref());
         plan.managed_identity = Some(endpoint.clone());
+        intercept::check_identities(endpoint, volumes)?;
     }
     if ends {
         init_mode::warn(pod, mutation);
@@ -110,13 +112,14 @@ pub(super) fn add(
     env.extend(proxy.iter().map(|(name, value)| EnvEntry { name, value }));
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
+    let resources = resources::of_sidecar(pod, annotations, served, context, mutation);
     let container = SidecarEntry {
         name: SIDECAR,
         image: &context.settings.injector_image,
         command: [BINARY, if ends { "once" } else { "run" }],
         restart_policy: (!ends).then_some("Always"),
         env,
-        resources: resources::of_sidecar(pod, annotations, served, context, mutation),
+        resources: resources.clone(),
         security_context: SecurityEntry::restricted(user.uid, user.gid),
         volume_mounts,
         lifecycle,
@@ -124,6 +127,10 @@ pub(super) fn add(
     };
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
+    if served.endpoint.as_ref().is_some_and(|endpoint| endpoint.intercept) {
+        let image = &context.settings.injector_image;
+        intercept::add(pod, position, image, resources, mutation);
+    }
     let own = [(RUN_VOLUME, RUN_VOLUME_BYTES)].into_iter();
     let added = volumes.iter().filter(|volume| volume.index.is_none());
     let added = added.map(|volume| (volume.name, volume.size_limit_bytes()));

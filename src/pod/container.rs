@@ -95,10 +95,21 @@ view! {
         "fsGroup" fs_group: Option<i64>,
         /// Further groups of all containers (pod level only).
         "supplementalGroups" supplemental_groups: Option<Vec<i64>>,
+        /// Settings of the kernel (pod level only).
+        "sysctls" sysctls: Option<Vec<Sysctl<'a>>>,
         /// What root may (container level only).
         "capabilities" capabilities: Capabilities<'a>,
         /// What counts on Windows alone.
         "windowsOptions" windows_options: WindowsOptions,
+    }
+
+    /// One entry of `sysctls`.
+    #[derive(Clone)]
+    pub struct Sysctl<'a> {
+        /// Name, with dots or slashes.
+        "name" name: Text<'a>,
+        /// Value.
+        "value" value: Text<'a>,
     }
 
     /// `windowsOptions` of a pod or container.

@@ -18,7 +18,7 @@ pub use reference::*;
 pub use volume::*;
 pub use workload::*;
 
-use crate::json::{self, JsonError, view};
+use crate::json::{self, Given, JsonError, view};
 pub use crate::json::{Quantity, StringMap, Text};
 use std::borrow::Cow;
 use std::fmt;
@@ -83,7 +83,7 @@ view! {
         /// Volumes.
         "volumes" volumes: Option<Vec<Volume<'a>>>,
         /// Users and groups for all containers.
-        "securityContext" security_context: SecurityContext<'a>,
+        "securityContext" security_context: Given<SecurityContext<'a>>,
     }
 }
 

@@ -90,6 +90,27 @@ fn an_error_names_the_template_the_line_and_what_to_write() {
     }
 }
 
+/// What template languages of others have been used for: another object, DNS, the environment, a
+/// file.
+#[test]
+fn a_template_reaches_nothing_but_the_files_of_its_class() {
+    for expression in [
+        "{{ getSecretKey('other', 'key') }}",
+        "{{ lookup('v1', 'Secret', 'other', 'key') }}",
+        "{{ getHostByName('value.example.com') }}",
+        "{{ env('HOME') }}",
+        "{{ files['db-password'] | getHostByName }}",
+        "{{ files.__class__ }}",
+        "{{ files['db-password'].__class__ }}",
+        "{% include '/etc/passwd' %}",
+        "{% import 'x' as y %}",
+    ] {
+        let error = templates(&format!("- path: a\n  template: |\n    {expression}\n"));
+        let error = error.expect_err(expression);
+        assert!(error.starts_with("KS161 ") || error.starts_with("KS162 "), "{error}");
+    }
+}
+
 #[test]
 fn a_secret_is_made_of_a_template_too() {
     use super::super::{SecretObject, SecretObjectData, check_secret_objects};

@@ -23,7 +23,8 @@ reasons! { POD:
          current Azure SDKs read; or remove hostNetwork: true";
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
-        "rename the container or volume; reserved are the container keysluice, the volumes \
+        "rename the container or volume; reserved are the containers keysluice and \
+         keysluice-intercept, the volumes \
          keysluice-run, keysluice-api, keysluice-inline, keysluice-env, keysluice-env-from, \
          keysluice-exec and azure-workload-identity-reserved-…, and with the token layout v1.5 \
          the volume azure-identity-token";
@@ -284,6 +285,33 @@ reasons! { POD:
         "set it on the pod template, with the label azure.workload.identity/use: \"true\", before \
          the pod is created; keysluice.dev/managed-identities belongs to \
          keysluice.dev/managed-identity-endpoint";
+    KS280
+        "the operator does not allow pods in which 169.254.169.254 is intercepted"
+        "set keysluice.dev/managed-identity-endpoint to \"true\" and let the application find the \
+         endpoint by IDENTITY_ENDPOINT; or have the operator set \
+         managedIdentityEndpoint.allowIntercept of the chart to true, and create the pod in a \
+         namespace with Pod Security privileged";
+    KS281
+        "a sidecar that intercepts 169.254.169.254 cannot use the node's managed identity itself"
+        "use the pod's federated identity in the SecretProviderClass (clientID instead of \
+         useVMManagedIdentity), or set keysluice.dev/managed-identity-endpoint to \"true\"";
+    KS282
+        "a sysctl of the pod keeps the sidecar from listening on 169.254.169.254:80"
+        "set net.ipv4.ip_unprivileged_port_start to \"80\" or less, or remove it from the pod: the \
+         webhook then sets it to 80";
+    KS283
+        "a container uses port 80, on which the sidecar intercepts 169.254.169.254"
+        "let the container listen on another port: one that listens on port 80 of all addresses \
+         cannot start beside the sidecar; or set keysluice.dev/managed-identity-endpoint to \
+         \"true\"";
+    KS284
+        "169.254.169.254 cannot be intercepted on a virtual node"
+        "remove the node selector, affinity or toleration for virtual nodes, or set \
+         keysluice.dev/managed-identity-endpoint to \"true\"";
+    KS285
+        "an init container starts before 169.254.169.254 is intercepted"
+        "no action is needed if the init container asks for no token there; otherwise remove \
+         keysluice.dev/after, or move the init container behind the one that it names";
     KS290
         "a variable takes a key that a Secret of the pod's own sidecar does not have"
         "write a key of secretObjects, or add one to the class; a container does not start before \

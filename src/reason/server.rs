@@ -85,7 +85,7 @@ reasons! { SERVER:
         "check that the webhook runs and that its configuration exists (`kubectl get \
          mutatingwebhookconfiguration keysluice`), then create the pod again";
     KS721
-        "a container named keysluice differs from the sidecar"
+        "a container named keysluice or keysluice-intercept differs from what the webhook adds"
         "rename the container. If another webhook rewrites the sidecar's image, name that image's \
          repository in guard.imageRepositories of the chart, or in policy keysluice-guard-sidecar \
          of install.yaml. If another webhook adds something else, exclude the container keysluice \

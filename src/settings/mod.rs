@@ -50,6 +50,8 @@ pub struct Settings {
     pub limits: Allowlist,
     /// Where sidecars ask for their current Plan; `None` where they do not.
     pub live_plans: Option<LivePlans>,
+    /// Whether a pod may have the address of IMDS served in its own network namespace.
+    pub allow_intercept: bool,
     /// Makes the headers of managed-identity endpoints.
     pub endpoint_key: EndpointKey,
 }
@@ -83,6 +85,7 @@ impl Settings {
             split_certificates: false,
             limits: Allowlist::default(),
             live_plans: None,
+            allow_intercept: false,
             endpoint_key: EndpointKey::default(),
         }
     }

@@ -32,8 +32,8 @@ pub use layout::{
     CERT_AND_KEY, Collision, EntryPaths, FileIndex, Layout, PathSet, check_selection_directory,
 };
 pub use managed_identity::{
-    ENDPOINT_PATH, EndpointIdentity, LOWEST_ENDPOINT_PORT, MOST_ENDPOINT_IDENTITIES,
-    ManagedIdentityEndpoint,
+    ENDPOINT_PATH, EndpointIdentity, IMDS_ADDRESS, IMDS_PORT, LOWEST_ENDPOINT_PORT,
+    MOST_ENDPOINT_IDENTITIES, ManagedIdentityEndpoint,
 };
 pub use names::{
     FileMode, FileModeError, ObjectName, ObjectNameError, ObjectVersion, ObjectVersionError,

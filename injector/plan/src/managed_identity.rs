@@ -1,14 +1,19 @@
 //! The managed-identity endpoint that the sidecar serves inside its pod.
 
-use crate::{Credential, Plan, PlanError};
+use crate::{Credential, Identity, Plan, PlanError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::Ipv4Addr;
 
 /// Path of the App Service protocol below `http://127.0.0.1:PORT`.
 pub const ENDPOINT_PATH: &str = "/msi/token";
 /// Most identities of one pod. A ServiceAccount has one, and few pods need more than a handful.
 pub const MOST_ENDPOINT_IDENTITIES: usize = 32;
+/// Address of Azure's instance metadata service. It has no IPv6 address.
+pub const IMDS_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// Its port.
+pub const IMDS_PORT: u16 = 80;
 /// The sidecar has no right to bind a port below.
 pub const LOWEST_ENDPOINT_PORT: u16 = 1024;
 
@@ -23,6 +28,10 @@ pub struct ManagedIdentityEndpoint {
     pub header: String,
     /// Whose tokens it gives.
     pub identities: Vec<EndpointIdentity>,
+    /// Whether it also listens on [`IMDS_ADDRESS`], which an init container has added to the pod's
+    /// loopback interface.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub intercept: bool,
 }
 
 /// An identity, and by which names applications ask for it.
@@ -48,6 +57,7 @@ impl fmt::Debug for ManagedIdentityEndpoint {
         f.debug_struct("ManagedIdentityEndpoint")
             .field("port", &self.port)
             .field("identities", &self.identities)
+            .field("intercept", &self.intercept)
             .finish_non_exhaustive()
     }
 }
@@ -62,7 +72,7 @@ impl EndpointIdentity {
 
 impl ManagedIdentityEndpoint {
     fn problem(&self) -> Option<String> {
-        let Self { port, header, identities } = self;
+        let Self { port, header, identities, intercept: _ } = self;
         if *port < LOWEST_ENDPOINT_PORT {
             return Some(format!("port {port} is below {LOWEST_ENDPOINT_PORT}"));
         }
@@ -94,11 +104,23 @@ impl ManagedIdentityEndpoint {
 impl Plan {
     /// The endpoint can be served, and each id belongs to one identity.
     pub(crate) fn check_managed_identity(&self) -> Result<(), PlanError> {
-        match self.managed_identity.as_ref().and_then(ManagedIdentityEndpoint::problem) {
+        let Some(endpoint) = &self.managed_identity else { return Ok(()) };
+        let asks_itself = endpoint.intercept && self.identities.iter().any(is_of_node);
+        let asks_itself = asks_itself.then(|| {
+            "intercept is true, and an identity of the Plan is the node's managed identity, which \
+             only the intercepted address gives"
+                .to_owned()
+        });
+        match endpoint.problem().or(asks_itself) {
             Some(problem) => Err(PlanError::ManagedIdentity { problem }),
             None => Ok(()),
         }
     }
+}
+
+/// Whether an identity comes from the node's metadata service.
+fn is_of_node(identity: &Identity) -> bool {
+    matches!(identity.credential, Credential::ManagedIdentity { .. })
 }
 
 #[cfg(test)]
@@ -149,6 +171,26 @@ mod tests {
         (two["identities"][0]["default"], two["identities"][1]["default"]) =
             (true.into(), true.into());
         assert!(plan(&two).unwrap_err().contains("two defaults"));
+    }
+
+    #[test]
+    fn an_endpoint_that_intercepts_stands_beside_no_identity_of_the_node() {
+        let imds = json!([{"name": "node", "scope": "https://vault.azure.net/.default",
+            "credential": {"kind": "managedIdentity", "endpoint": "http://169.254.169.254/"}}]);
+        for (intercept, identities, is_valid) in [
+            (json!(true), json!([]), true),
+            (json!(false), imds.clone(), true),
+            (json!(true), imds, false),
+        ] {
+            let mut endpoint = endpoint();
+            endpoint["intercept"] = intercept;
+            let plan = json!({"schema": 1, "identities": identities, "volumes": [],
+                "managedIdentity": endpoint});
+            let read = Plan::from_json(&plan.to_string()).map_err(|error| error.to_string());
+            assert_eq!(read.is_ok(), is_valid, "{read:?}");
+            let says_why = read.err().is_none_or(|error| error.contains("intercept is true"));
+            assert!(says_why, "{plan}");
+        }
     }
 
     #[test]

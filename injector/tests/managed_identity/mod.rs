@@ -1,6 +1,7 @@
 //! The managed-identity endpoint: the real binary, asked over the loopback.
 
 mod figures;
+mod intercept;
 mod requests;
 
 use crate::support::{CLIENT, Sidecar, TENANT, TestEnv};

@@ -3,7 +3,7 @@
 use super::environment::{Variables, is_left_to_env_from};
 use super::skip::Skipped;
 use crate::mutate::annotations::Annotations;
-use crate::mutate::earlier_run::is_sidecar;
+use crate::mutate::earlier_run::is_own;
 use crate::mutate::mutation::Mutation;
 use crate::mutate::names::VARIABLE_PREFIX;
 use crate::pod::{Container, EnvFrom, Pod};
@@ -26,7 +26,7 @@ pub(super) fn warn_of_env_from(
         return;
     }
     let injected = pod.all_containers().map(|(_, container)| container);
-    let injected = injected.filter(|container| container.has_env_from() && !is_sidecar(container));
+    let injected = injected.filter(|container| container.has_env_from() && !is_own(container));
     for container in injected.filter(|container| !skipped.contains(&container.name)) {
         let Some(source) =
             container.env_from.iter().flatten().find(|source| suggests_identity(source))

@@ -20,7 +20,7 @@ pub(super) use token_volume::TokenVolume;
 
 use super::annotations::Annotations;
 use super::context::Context;
-use super::earlier_run::{is_sidecar, uses_token};
+use super::earlier_run::{is_own, is_sidecar, uses_token};
 use super::managed_identity_given::EndpointVariables;
 use super::mutation::Mutation;
 use super::refusal::{Cause, Refusal, cut};
@@ -93,7 +93,7 @@ pub(super) fn inject(
     for (pointer, container) in pod.all_containers() {
         if is_sidecar(container) {
             token_mount::follow(&mut mutation.patch, pointer, container, token);
-        } else if !skipped.contains(&container.name) {
+        } else if !is_own(container) && !skipped.contains(&container.name) {
             token.check_mounts(container)?;
             inject_one(pointer, container, &variables, token, annotations, mutation);
             if let Some(endpoint) = endpoint {

@@ -3,7 +3,7 @@
 use super::environment::is_left_to_env_from;
 use super::skip::Skipped;
 use crate::mutate::annotations::Annotations;
-use crate::mutate::earlier_run::is_sidecar;
+use crate::mutate::earlier_run::is_own;
 use crate::mutate::mutation::Mutation;
 use crate::mutate::names::CLIENT_ID_VARIABLE;
 use crate::mutate::service_account::ServiceAccount;
@@ -27,7 +27,7 @@ pub(super) fn warn_of_account(
             || is_left_to_env_from(container, CLIENT_ID_VARIABLE, annotations)
     };
     let needs_one = |container: &Container<'_>| {
-        !skipped.contains(&container.name) && !is_sidecar(container) && !has_client_id(container)
+        !skipped.contains(&container.name) && !is_own(container) && !has_client_id(container)
     };
     let needs_client_id = account.client_id.is_none()
         && pod.all_containers().any(|(_, container)| needs_one(container));

@@ -187,6 +187,7 @@ fn containerd(layout: &Layout) -> String {
     let (root, run, cni, mirrors) =
         (layout.text("containerd"), layout.text("run"), layout.text("cni"), layout.text("certs.d"));
     // restrict_oom_score_adj: without CAP_SYS_RESOURCE every sandbox would fail.
+    // enable_unprivileged_ports: the stricter of its two values, which containerd 1 has by default.
     format!(
         r#"version = 2
 root = "{root}"
@@ -198,7 +199,7 @@ address = "{run}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE}"
 restrict_oom_score_adj = true
-enable_unprivileged_ports = true
+enable_unprivileged_ports = false
 enable_unprivileged_icmp = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"

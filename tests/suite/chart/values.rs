@@ -75,28 +75,93 @@ fn every_value_is_documented() {
     for path in &found {
         assert!(rows.iter().any(|row| row.path == *path), "{} has no comment", path.join("."));
     }
-    let mut page = String::from(
+    let tables = tables_of(&rows, &values);
+    let page = format!(
         "# Chart values\n\nThis page is generated from `webhook-config/chart/values.yaml`. The \
-         chart's schema refuses other values.\n\n\
-         | value | default | what it does |\n| --- | --- | --- |\n",
+         chart's schema refuses other values.\n\n{tables}"
     );
-    for row in &rows {
-        assert!(row.comment.ends_with('.'), "{}", row.path.join("."));
-        let default = at(&values, &row.path);
-        let default = if *default == Value::String(String::new()) {
-            String::new()
-        } else {
-            format!("`{default}`")
-        };
-        writeln!(
-            page,
-            "| `{}` | {default} | {} |",
-            row.path.join("."),
-            row.comment.replace('|', "\\|")
-        )
-        .unwrap();
-    }
     check_page("chart-values.md", &page);
+    check_page(
+        "../webhook-config/chart/README.md",
+        &format!("{README}{}", tables.replace("## ", "### ")),
+    );
+}
+
+/// What stands above the values in the chart's README.
+const README: &str = include_str!("../../data/chart/readme-head.md");
+
+/// A table of the values that stand alone, and one for each group of values.
+fn tables_of(rows: &[Row], values: &Value) -> String {
+    let mut groups: Vec<(&str, String)> = vec![("General", String::new())];
+    for row in rows {
+        let name = row.path.join(".");
+        assert!(row.comment.ends_with('.'), "{name}");
+        let default = match at(values, &row.path) {
+            Value::String(text) if text.is_empty() => String::new(),
+            value => format!("`{value}`"),
+        };
+        let comment = row.comment.replace('|', "\\|");
+        let group = if row.path.len() > 1 { row.path[0].as_str() } else { "General" };
+        let index = groups.iter().position(|(name, _)| *name == group).unwrap_or_else(|| {
+            groups.push((group, String::new()));
+            groups.len() - 1
+        });
+        writeln!(groups[index].1, "| `{name}` | {default} | {comment} |").unwrap();
+    }
+    let head = "| value | default | what it does |\n| --- | --- | --- |\n";
+    let tables = groups.iter().map(|(name, rows)| format!("## {name}\n\n{head}{rows}"));
+    tables.collect::<Vec<_>>().join("\n")
+}
+
+/// Editors show them; `UPDATE_DOCS=1` writes them.
+#[test]
+fn the_schema_describes_each_value_with_its_comment() {
+    let text = read("values.schema.json");
+    let mut schema: Value = serde_json::from_str(&text).unwrap();
+    for row in rows(&read("values.yaml")) {
+        let property = row.path.iter().fold(&mut schema, |schema, key| {
+            schema["properties"].get_mut(key).unwrap_or_else(|| panic!("{key}"))
+        });
+        let property = property.as_object_mut().unwrap();
+        property.shift_remove("description");
+        property.shift_insert(0, "description".to_owned(), row.comment.into());
+    }
+    let expected = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let mut written = std::fs::File::create(chart("values.schema.json")).unwrap();
+        std::io::Write::write_all(&mut written, expected.as_bytes()).unwrap();
+    }
+    assert!(
+        read("values.schema.json") == expected,
+        "values.schema.json is stale; UPDATE_DOCS=1 cargo test --test tests chart::values writes it"
+    );
+}
+
+/// An annotation that is YAML.
+fn listed(annotation: &Value) -> Value {
+    serde_saphyr::from_str(annotation.as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn the_chart_describes_itself_for_artifact_hub() {
+    use base64::Engine as _;
+    let (chart, values) = (yaml("Chart.yaml"), yaml("values.yaml"));
+    let icon = chart["icon"].as_str().unwrap().strip_prefix("data:image/svg+xml;base64,").unwrap();
+    let icon = base64::engine::general_purpose::STANDARD.decode(icon).unwrap();
+    let drawn = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/icon.svg");
+    assert_eq!(
+        String::from_utf8(icon).unwrap(),
+        std::fs::read_to_string(drawn).unwrap().trim_end()
+    );
+    let images = listed(&chart["annotations"]["artifacthub.io/images"]);
+    let version = env!("CARGO_PKG_VERSION");
+    for (index, path) in [["image"].as_slice(), &["injector", "image"]].into_iter().enumerate() {
+        let image = path.iter().fold(&values, |values, key| &values[*key]);
+        let name = format!("{}:{version}", image["repository"].as_str().unwrap());
+        assert_eq!(images[index]["image"], Value::String(name));
+    }
+    let kinds = listed(&chart["annotations"]["artifacthub.io/crds"]);
+    assert_eq!(kinds[0]["name"], yaml("crds/secretproviderclasses.yaml")["metadata"]["name"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Checks of the repository itself: generated pages, layers, scripts, words.
+//! Checks of the repository itself: the book, generated pages, layers, scripts, words.
 
+mod book;
 mod codes;
 mod docs;
 mod layers;

@@ -68,9 +68,9 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The pages: those of `docs/` and those beside the README.
+/// The pages: those of `docs/`, of the examples and of the chart, and those beside the README.
 fn pages() -> Vec<PathBuf> {
-    let mut pages = with_extension(&["docs"], "md");
+    let mut pages = with_extension(&["docs", "examples", "webhook-config"], "md");
     pages.extend(
         ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
             .map(PathBuf::from),

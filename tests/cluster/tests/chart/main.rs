@@ -7,9 +7,11 @@
 mod book;
 mod certificate_modes;
 mod certificates;
+mod examples;
 mod first_install;
 mod guard;
 mod helm;
+mod intercept_guard;
 mod node;
 mod paths;
 mod plan_guard;

@@ -319,6 +319,7 @@ pub(crate) fn collection(object: &Value) -> String {
     let plural = match kind {
         "NetworkPolicy" => "networkpolicies".to_owned(),
         "ValidatingAdmissionPolicy" => "validatingadmissionpolicies".to_owned(),
+        kind if kind.ends_with('s') => format!("{}es", kind.to_lowercase()),
         _ => format!("{}s", kind.to_lowercase()),
     };
     let version = object["apiVersion"].as_str().unwrap();

@@ -19,6 +19,7 @@ mod gate;
 mod gate_cost;
 mod guides;
 mod inline;
+mod intercept;
 mod kills;
 mod leftovers;
 mod live_plans;
@@ -182,6 +183,7 @@ fn play_all(layout: Layout, filter: &[String]) -> anyhow::Result<ExitCode> {
                 synced_forms::ALL,
                 guides::ALL,
                 inline::ALL,
+                intercept::ALL,
                 rights::ALL,
                 order::ALL,
                 other_webhook::ALL,

@@ -86,6 +86,7 @@ impl World {
             "image": image("webhook"), "injector": {"image": image("injector")},
             "azureTenantID": TENANT,
             "azureEnvironmentDefinition": cloud.to_string(), "refreshInterval": "30s",
+            "managedIdentityEndpoint": {"allowIntercept": true},
         })
     }
 
