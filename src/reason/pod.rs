@@ -286,22 +286,22 @@ reasons! { POD:
          the pod is created; keysluice.dev/managed-identities belongs to \
          keysluice.dev/managed-identity-endpoint";
     KS280
-        "the operator does not allow pods in which 169.254.169.254 is intercepted"
-        "set keysluice.dev/managed-identity-endpoint to \"true\" and let the application find the \
-         endpoint by IDENTITY_ENDPOINT; or have the operator set \
+        "the operator does not allow the interception of 169.254.169.254"
+        "write \"true\" instead of intercept, in keysluice.dev/managed-identity-endpoint, and let \
+         the application find the endpoint by IDENTITY_ENDPOINT; or have the operator set \
          managedIdentityEndpoint.allowIntercept of the chart to true, and create the pod in a \
          namespace with Pod Security privileged";
     KS281
-        "a sidecar that intercepts 169.254.169.254 cannot use the node's managed identity itself"
-        "use the pod's federated identity in the SecretProviderClass (clientID instead of \
-         useVMManagedIdentity), or set keysluice.dev/managed-identity-endpoint to \"true\"";
+        "the sidecar intercepts 169.254.169.254, which its own identity needs"
+        "set clientID in the class (instead of useVMManagedIdentity) to use the pod's federated \
+         identity, or set keysluice.dev/managed-identity-endpoint to \"true\"";
     KS282
-        "a sysctl of the pod keeps the sidecar from listening on 169.254.169.254:80"
-        "set net.ipv4.ip_unprivileged_port_start to \"80\" or less, or remove it from the pod: the \
-         webhook then sets it to 80";
+        "a sysctl keeps the sidecar from listening on 169.254.169.254:80"
+        "remove the sysctl, net.ipv4.ip_unprivileged_port_start, from the pod: the webhook then \
+         sets it to 80; or set it to \"80\" or less";
     KS283
         "a container uses port 80, on which the sidecar intercepts 169.254.169.254"
-        "let the container listen on another port: one that listens on port 80 of all addresses \
+        "let it listen on another port: a container that listens on port 80 of all addresses \
          cannot start beside the sidecar; or set keysluice.dev/managed-identity-endpoint to \
          \"true\"";
     KS284

@@ -20,7 +20,7 @@ pub(super) fn find<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Va
     documents.iter().find(wanted).unwrap_or_else(|| panic!("there is no {kind} {name}"))
 }
 
-fn install() -> Vec<Value> {
+pub(super) fn install() -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("webhook-config/install.yaml");
     documents(&std::fs::read_to_string(path).unwrap())
 }
@@ -126,47 +126,6 @@ fn the_configuration_matches_opted_in_pods_and_comes_after_azure_workload_identi
         );
     }
     assert_eq!(entries.len(), 3);
-}
-
-#[test]
-fn the_configuration_of_workloads_delays_and_refuses_none() {
-    let documents = install();
-    let configuration = find(&documents, "ValidatingWebhookConfiguration", "keysluice-workloads");
-    let entries = configuration["webhooks"].as_array().unwrap();
-    assert_eq!(entries.len(), 1);
-    let entry = &entries[0];
-    assert_eq!(entry["failurePolicy"], "Ignore");
-    assert_eq!(entry["timeoutSeconds"], 1);
-    assert_eq!(entry["sideEffects"], "None");
-    let rules: Vec<_> = entry["rules"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|rule| {
-            assert_eq!(rule["operations"], json!(["CREATE", "UPDATE"]));
-            (rule["apiGroups"][0].clone(), rule["resources"].clone())
-        })
-        .collect();
-    // By name, without subresources: neither a scale nor a status is reviewed.
-    let apps = json!(["deployments", "statefulsets", "daemonsets", "replicasets"]);
-    assert_eq!(rules, [(json!("apps"), apps), (json!("batch"), json!(["jobs", "cronjobs"]))]);
-    let conditions: Vec<_> = entry["matchConditions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|condition| condition["name"].as_str().unwrap())
-        .collect();
-    let expected = ["without-controller", "template-changed", "template-is-ours", "in-force"];
-    assert_eq!(conditions, expected);
-    let of_pods = &find(&documents, "MutatingWebhookConfiguration", "keysluice")["webhooks"][0];
-    assert_eq!(entry["namespaceSelector"], of_pods["namespaceSelector"]);
-    // The webhook writes caBundle and path.
-    assert_eq!(entry["clientConfig"], of_pods["clientConfig"]);
-    let container =
-        &find(&documents, "Deployment", "keysluice")["spec"]["template"]["spec"]["containers"][0];
-    let variable = json!({"name": "KEYSLUICE_WORKLOAD_CONFIGURATION",
-        "value": "keysluice-workloads"});
-    assert!(container["env"].as_array().unwrap().contains(&variable));
 }
 
 #[test]

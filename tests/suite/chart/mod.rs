@@ -6,3 +6,4 @@ mod manifests;
 mod rendering;
 mod set_values;
 mod values;
+mod workloads;
