@@ -270,7 +270,10 @@ impl<'a> Incoming<'a> {
     /// Answers when the cluster could not be asked: kubectl and controllers repeat what is denied
     /// so, and no other denial.
     pub fn unavailable(&self, reason: Reason, error: &str) -> Answer {
-        self.deny(429, reason, error)
+        if error.contains("; hint: ") {
+            return self.deny(429, reason, error);
+        }
+        self.deny(429, reason, &format!("{error}; hint: {}", reason.fix))
     }
 
     /// Answers when the decision itself failed: the same again would fail again.

@@ -97,7 +97,7 @@ fn misplaced_label(pod: &ManifestPod, document: &Document) -> Option<String> {
 /// The message without the review that only we made: the path is the manifest's.
 fn in_manifest(message: &str, pod: &ManifestPod, document: &Document) -> String {
     let text = message.split(" at byte ").next().unwrap_or(message);
-    let Some(rest) = text.strip_prefix("KS201 request.object.") else { return message.to_owned() };
+    let Some((_, rest)) = text.split_once("request.object.") else { return message.to_owned() };
     let place = dotted(&pod.pointer);
     let dot = if place.is_empty() { "" } else { "." };
     format!(

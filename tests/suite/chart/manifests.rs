@@ -212,7 +212,7 @@ fn every_policy_denies_with_a_code_that_is_documented() {
     let documents = install();
     let policies: Vec<&Value> =
         documents.iter().filter(|one| one["kind"] == "ValidatingAdmissionPolicy").collect();
-    assert_eq!(policies.len(), 6);
+    assert_eq!(policies.len(), 7);
     for policy in policies {
         for validation in policy["spec"]["validations"].as_array().unwrap() {
             let message = validation["message"].as_str().unwrap();

@@ -221,7 +221,7 @@ fn a_pod_that_asks_for_our_token_endpoint_gets_its_audience_also_in_a_volume_tha
 #[test]
 fn a_sidecar_is_refused_where_the_pods_only_token_is_for_a_token_endpoint() {
     let key = "azure.workload.identity/use-identity-binding";
-    let expected = format!("KS230 annotation {key} asks for a token of another audience");
+    let expected = format!("; details: annotation {key} asks for a token of another audience");
     let mut unlabelled = csi_pod();
     unlabelled["metadata"]["labels"] = json!({});
     for pod in [csi_pod(), unlabelled] {
