@@ -132,10 +132,13 @@ impl<'a> IncomingWorkload<'a> {
         let places = LabelPlaces {
             value: value.map(|value| format!("{value:?}")),
             is_pod_annotation: has(&of_pod.annotations),
+            // A misspelt one alone does not select the workload.
+            misspelt: None,
             is_workload_label: has(&of_owner.labels),
             is_workload_annotation: has(&of_owner.annotations),
         };
-        let label = if is_selected || is_meant { None } else { places.warning(Some(kind)) };
+        let label = if is_selected || is_meant { None } else { places.text(Some(kind)) };
+        let label = label.map(|text| format!("{} {text}", reason::KS814));
         label.into_iter().chain(annotation).collect()
     }
 

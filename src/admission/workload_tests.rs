@@ -148,19 +148,19 @@ fn a_label_or_annotation_in_the_wrong_place_is_named() {
         (
             without(json!({})),
             owner("labels", label, "true"),
-            "KS295 azure.workload.identity/use is \
+            "KS814 azure.workload.identity/use is \
             among the labels of the Deployment, not of its pod template; hint: ",
         ),
         (
             without(json!({})),
             owner("annotations", label, "true"),
-            "KS295 azure.workload.identity/\
+            "KS814 azure.workload.identity/\
             use is among the annotations of the Deployment",
         ),
         (
             without(json!({label: "True"})),
             named(),
-            "KS295 azure.workload.identity/use is \"True\" \
+            "KS814 azure.workload.identity/use is \"True\" \
             here, not \"true\"",
         ),
         (

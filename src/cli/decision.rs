@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::manifest_pods::ManifestPod;
+use super::misspelt;
 use crate::admission::{self, Answer, Outcome};
 use crate::cluster;
 use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
@@ -74,24 +75,26 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
             because.push(format!("provider is {provider:?}; did you mean azure?"));
         }
     }
-    if answer.notes.contains(&Note::NotSelected) {
-        because.extend(misplaced_label(pod, document));
-    }
+    because.extend(misplaced(pod, document));
     because
 }
 
-/// Where the label's key stands that selects nothing there.
-fn misplaced_label(pod: &ManifestPod, document: &Document) -> Option<String> {
+/// Where the label is, if it is not where it selects the pod, and what to do.
+pub(super) fn misplaced(pod: &ManifestPod, document: &Document) -> Option<String> {
+    if pod.pod["metadata"]["labels"][USE_LABEL] == "true" {
+        return None;
+    }
     let has = |metadata: &Value, field: &str| metadata[field].get(USE_LABEL).is_some();
     let (of_pod, of_owner) = (&pod.pod["metadata"], &document.value["metadata"]);
     let places = LabelPlaces {
         value: of_pod["labels"].get(USE_LABEL).map(Value::to_string),
         is_pod_annotation: has(of_pod, "annotations"),
+        misspelt: misspelt::label(&pod.pod).map(str::to_owned),
         is_workload_label: has(of_owner, "labels"),
         is_workload_annotation: has(of_owner, "annotations"),
     };
     let kind = document.value["kind"].as_str().unwrap_or("object");
-    places.warning((!pod.pointer.is_empty()).then_some(kind))
+    places.text((!pod.pointer.is_empty()).then_some(kind))
 }
 
 /// The message without the review that only we made: the path is the manifest's.

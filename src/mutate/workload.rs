@@ -28,6 +28,8 @@ pub struct LabelPlaces {
     pub value: Option<String>,
     /// Whether it is an annotation of the pod.
     pub is_pod_annotation: bool,
+    /// The key of a label of the pod that was meant to be it.
+    pub misspelt: Option<String>,
     /// Whether it is a label of the workload itself.
     pub is_workload_label: bool,
     /// Whether it is an annotation of the workload itself.
@@ -35,13 +37,15 @@ pub struct LabelPlaces {
 }
 
 impl LabelPlaces {
-    /// Says that it selects nothing there. `kind` is the workload's; `None` for a bare pod.
-    pub fn warning(&self, kind: Option<&str>) -> Option<String> {
-        let of_pod = if kind.is_some() { "pod template" } else { "pod" };
+    /// Says where it is instead, without a code. `kind` is the workload's; `None` for a bare pod.
+    pub fn text(&self, kind: Option<&str>) -> Option<String> {
+        let of_pod = if kind.is_some() { "the pod template" } else { "the pod" };
         let place = if let Some(value) = &self.value {
             format!("{value} here, not \"true\"")
         } else if self.is_pod_annotation {
-            format!("an annotation of the {of_pod} here, not a label")
+            format!("an annotation of {of_pod} here, not a label")
+        } else if let Some(key) = &self.misspelt {
+            format!("spelled {key:?} among the labels of {of_pod}")
         } else {
             let field = if self.is_workload_label {
                 "labels"
@@ -53,9 +57,7 @@ impl LabelPlaces {
             format!("among the {field} of the {}, not of its pod template", kind?)
         };
         Some(format!(
-            "{} {USE_LABEL} is {place}; hint: make it a label of the {of_pod}: {USE_LABEL}: \
-             \"true\"",
-            reason::KS295
+            "{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""
         ))
     }
 }

@@ -4,5 +4,6 @@ mod book;
 mod codes;
 mod docs;
 mod layers;
+mod metrics;
 mod scripts;
 mod words;

@@ -28,6 +28,7 @@ mod sidecar_guests;
 mod sidecar_inline;
 mod stage;
 mod synced;
+mod token_proxy_guard;
 mod uninstall;
 mod where_it_shows;
 mod workloads;

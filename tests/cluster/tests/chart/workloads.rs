@@ -96,7 +96,7 @@ async fn the_creation_of_a_workload_warns_of_what_its_pods_will_meet() {
     misplaced["metadata"]["labels"] = json!({"azure.workload.identity/use": "true"});
     misplaced["spec"]["template"]["metadata"]["labels"] = json!({"app": "misplaced"});
     let warnings = created(&stage, &misplaced).await;
-    assert!(warnings[0].starts_with("KS295 azure.workload.identity/use is among the labels"));
+    assert!(warnings[0].starts_with("KS814 azure.workload.identity/use is among the labels"));
     // Not ours, and what a controller makes.
     let mut other = workload(KINDS[0], "other", &json!({}));
     other["spec"]["template"]["metadata"]["labels"] = json!({"app": "other"});
