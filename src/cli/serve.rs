@@ -13,6 +13,7 @@ use crate::cluster::manifests::Manifests;
 use crate::log;
 use crate::metrics::Metrics;
 
+use crate::reason::KS718;
 use crate::server::plans::{Plans, spawn_plans};
 use crate::server::{
     self, CertificateSlot, ClientAuthorities, Handler, Limits, Load, MinVersion, tls,
@@ -204,7 +205,7 @@ impl Serve {
         tokio::select! {
             ended = &mut server => ended.context("the listener panicked")?,
             () = signalled() => {
-                tracing::warn!("second signal: stopping at once");
+                tracing::info!("second signal: stopping at once");
                 return Ok(ExitCode::from(super::FAILED));
             }
         }
@@ -244,7 +245,8 @@ fn serve_plans<C: Cluster>(
 fn allow_all_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, soft = limit.current, "the limit of open files stays as it is");
+        tracing::warn!(%error, soft = limit.current, "{KS718} the limit of open files stays as it \
+            is");
     }
 }
 

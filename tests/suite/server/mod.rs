@@ -3,6 +3,7 @@
 mod canary;
 mod client_ca;
 mod deadlines;
+mod files;
 mod hold;
 mod hold_caches;
 mod http2;
@@ -11,3 +12,4 @@ mod log_schema;
 mod requests;
 mod rolling;
 mod serve;
+mod workloads;
