@@ -8,6 +8,7 @@ mod refusal;
 
 pub(crate) use refusal::Refusal;
 
+use crate::calls::Call;
 use crate::fault::{Class, Fault};
 use crate::http::{self, Http};
 use crate::throttle::retry_after;
@@ -150,7 +151,7 @@ impl Session<'_> {
         let failed = |failure: http::Failure| {
             Refusal::of_fault(fault(KS641, &format_args!("{server}: {failure}")))
         };
-        let response = http::send(request).await.map_err(failed)?;
+        let response = http::send(Call::Kubernetes, request).await.map_err(failed)?;
         let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
         let body = http::body(response, MAX_OBJECT_BYTES).await.map_err(failed)?;
         match status {

@@ -18,6 +18,7 @@
 //! print nothing.
 
 pub mod backoff;
+mod calls;
 mod changes;
 mod clock;
 mod commands;

@@ -5,6 +5,7 @@ mod kept;
 pub(crate) use kept::{Kept, resume};
 
 use crate::backoff::Jitter;
+use crate::calls::Call;
 use crate::clock::{Alarm, Time, since_boot};
 use crate::fault::{Class, Fault};
 use crate::fetch::seed;
@@ -191,7 +192,7 @@ async fn ask(source: &Source, etag: Option<&str>, root: &Path) -> Result<Answer,
     let failed = |failure: http::Failure| {
         Fault::new(KS661, Class::Transient, format_args!("{}: {failure}", source.url))
     };
-    let response = http::send(request).await.map_err(failed)?;
+    let response = http::send(Call::Webhook, request).await.map_err(failed)?;
     let status = response.status().as_u16();
     let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
     let limit = if status == 200 { MAX_UPDATE_BYTES } else { MAX_TEXT_BYTES };

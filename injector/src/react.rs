@@ -6,6 +6,7 @@ mod rollout;
 
 pub(crate) use rollout::Newest;
 
+use crate::calls::Call;
 use crate::clock::since_boot;
 use crate::fault::{Class, Fault};
 use crate::http::{self, Http};
@@ -146,7 +147,9 @@ impl Reactor {
         };
         let client = self.http.plain_client().map_err(|error| error.fault())?;
         let request = client.post(url).header("content-length", "0").timeout(PATIENCE);
-        let response = http::send(request).await.map_err(|error| fault(&error.to_string()))?;
+        let response = http::send(Call::Application, request)
+            .await
+            .map_err(|error| fault(&error.to_string()))?;
         let status = response.status();
         // What it says is not shown: it may be a value.
         let body = http::body(response, MAX_ANSWER_BYTES).await;

@@ -341,6 +341,7 @@ impl Machine {
 
     /// The status as one line of JSON.
     pub(crate) fn json(&self, now: Time) -> String {
-        self.status.json(self.is_ready(), now)
+        let next = |volume, item| self.schedule.next_fetch(volume, item);
+        self.status.json(self.is_ready(), &next, now)
     }
 }

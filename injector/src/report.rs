@@ -20,6 +20,25 @@ pub(crate) struct Report<'a> {
     pub(crate) reaction: Option<ReactionReport<'a>>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<PlanReport<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) calls: Vec<CallReport<'a>>,
+}
+
+/// How often a service was called since the sidecar started, by the answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CallReport<'a> {
+    pub(crate) service: Cow<'a, str>,
+    /// What was asked.
+    pub(crate) kind: Cow<'a, str>,
+    pub(crate) succeeded: u32,
+    /// Status 4xx, without 429.
+    pub(crate) refused: u32,
+    /// Status 429.
+    pub(crate) throttled: u32,
+    /// Status 5xx.
+    pub(crate) failed: u32,
+    /// No connection, no name, or not in time.
+    pub(crate) unanswered: u32,
 }
 
 /// Whether the Plan in force is the current one.
@@ -38,6 +57,9 @@ pub(crate) struct PlanReport<'a> {
 pub(crate) struct ReactionReport<'a> {
     /// How often since the sidecar started.
     pub(crate) count: u64,
+    /// How often it failed.
+    #[serde(default)]
+    pub(crate) failed: u32,
     /// Since the last time.
     pub(crate) age_seconds: Option<u64>,
     /// Of the last try.
@@ -51,6 +73,13 @@ pub(crate) struct SecretReport<'a> {
     pub(crate) name: Cow<'a, str>,
     /// Since it was last seen to be as it should.
     pub(crate) age_seconds: Option<u64>,
+    /// How often it was written, was as it should, and could not be read or written.
+    #[serde(default)]
+    pub(crate) written: u32,
+    #[serde(default)]
+    pub(crate) unchanged: u32,
+    #[serde(default)]
+    pub(crate) failed: u32,
     /// Of the last try to make it.
     pub(crate) error: Option<ErrorReport<'a>>,
 }
@@ -60,6 +89,9 @@ pub(crate) struct SecretReport<'a> {
 pub(crate) struct VolumeReport<'a> {
     pub(crate) name: Cow<'a, str>,
     pub(crate) directory: Cow<'a, str>,
+    /// Between two refreshes.
+    #[serde(default, rename = "intervalSeconds")]
+    pub(crate) interval_seconds: Option<u64>,
     pub(crate) generation: Option<Cow<'a, str>>,
     /// Of the last commit.
     pub(crate) error: Option<ErrorReport<'a>>,
@@ -80,6 +112,12 @@ pub(crate) struct FileReport<'a> {
     pub(crate) made: Vec<OutputReport<'a>>,
     /// Since the vault was last seen to have what the files hold.
     pub(crate) age_seconds: Option<u64>,
+    /// Until the vault is asked next, if nothing else happens.
+    #[serde(default)]
+    pub(crate) next_seconds: Option<u64>,
+    /// When the object expires by its attribute, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<u64>,
     /// Of the last fetch.
     pub(crate) error: Option<ErrorReport<'a>>,
 }

@@ -108,6 +108,8 @@ pub struct Fetched {
     pub warnings: Vec<String>,
     /// When the newest of its objects was updated, if that is known; seconds since 1970.
     pub updated: Option<i64>,
+    /// When the first of its objects expires by its attribute, if one does; seconds since 1970.
+    pub expires: Option<u64>,
 }
 
 /// Bytes and the version they are of.
@@ -185,6 +187,7 @@ impl<'a> Reading<'a> {
         Ok(Fetched {
             files: vec![Output { path: path.clone(), content, version }],
             updated: None,
+            expires: None,
             warnings: Vec::new(),
         })
     }
@@ -237,6 +240,7 @@ fn fetched(path: &RelativePath, made: secret::SecretFiles) -> Result<Fetched, Co
     };
     Ok(Fetched {
         updated: None,
+        expires: None,
         files: made.files.into_iter().map(output).collect::<Result<_, _>>()?,
         warnings: made.warnings,
     })

@@ -143,6 +143,7 @@ impl Fetcher {
                 (Ok(whole), Ok(one)) => {
                     whole.files.extend(one.files);
                     whole.updated = whole.updated.max(one.updated);
+                    whole.expires = whole.expires.or(one.expires);
                     whole.warnings.extend(one.warnings);
                 }
                 (Ok(_), Err(fault)) => *whole = Err(fault),
@@ -160,11 +161,13 @@ impl Fetcher {
         items: Vec<usize>,
     ) -> Result<FetchedItems, Fault> {
         let answer = self.vaults.get(&object, self.source(object.identity())?).await?;
-        let seen = of_object(answer.body.expose_secret(), answer.date);
+        let (seen, expires) = of_object(answer.body.expose_secret(), answer.date);
         let job = Job { volume, items, object, place: Place::Version(number), answer };
         let mut made = self.make(job).await;
         for fetched in made.iter_mut().filter_map(|(_, made)| made.as_mut().ok()) {
             fetched.updated = seen.map(|seen| seen.updated);
+            // Older versions are kept for those who still use them.
+            fetched.expires = expires.filter(|_| number == 0);
         }
         Ok(made)
     }
@@ -193,7 +196,7 @@ mod tests {
     use super::*;
 
     fn listed(name: &str, enabled: Option<bool>, created: i64) -> Listed {
-        Listed { name: name.to_owned(), enabled, created, updated: None }
+        Listed { name: name.to_owned(), enabled, created, expires: None, updated: None }
     }
 
     #[test]

@@ -34,8 +34,10 @@ impl Fetcher {
         let listed = self.vaults.secrets(&selection.vault, source, &selection.tags, chosen).await?;
         // Not sooner: another round may have had everything forgotten.
         let before = self.tracker(volume).selected(index);
+        let expires = listed.iter().filter_map(|secret| secret.expires).min();
         let names = names(listed);
         let mut update = ItemUpdate::default();
+        update.fetched.expires = expires;
         if names.is_empty() {
             update.fetched.warnings.push(format!("{}: no secret matches", item.source()));
         }
@@ -102,7 +104,7 @@ impl Fetcher {
         path: &RelativePath,
     ) -> Result<(Fetched, Option<Seen>), Fault> {
         let answer = self.vaults.get(object, self.source(object.identity())?).await?;
-        let seen = of_object(answer.body.expose_secret(), answer.date);
+        let (seen, _) = of_object(answer.body.expose_secret(), answer.date);
         let (object, place) = (object.clone(), Place::At(path.clone()));
         let made = self.make(Job { volume, items: vec![index], object, place, answer }).await;
         let made = made.into_iter().next().map(|(_, made)| made);
@@ -149,7 +151,7 @@ mod tests {
     }
 
     fn listed(name: &str, enabled: Option<bool>) -> Listed {
-        Listed { name: name.to_owned(), enabled, created: 0, updated: None }
+        Listed { name: name.to_owned(), enabled, created: 0, expires: None, updated: None }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::entra_error::EntraError;
 use super::token::{self, Grant};
+use crate::calls::Call;
 use crate::foreign::{Foreign, Head};
 use crate::http::{self, Failure};
 use crate::throttle::retry_after;
@@ -24,8 +25,11 @@ pub(super) struct Refused {
 ///
 /// # Errors
 /// [`Failure`] where no whole answer arrived.
-pub(super) async fn receive(request: RequestBuilder) -> Result<Result<Grant, Refused>, Failure> {
-    let response = http::send(request).await?;
+pub(super) async fn receive(
+    call: Call,
+    request: RequestBuilder,
+) -> Result<Result<Grant, Refused>, Failure> {
+    let response = http::send(call, request).await?;
     let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
     let head = Head::of(&response);
     let body = http::body(response, http::BODY_LIMIT_BYTES).await?;

@@ -3,6 +3,7 @@
 use super::answer::{Refused, receive};
 use super::error::IdentityError;
 use super::token::Grant;
+use crate::calls::Call;
 use crate::http::Http;
 
 /// One token for `scope` (whose resource is the part before `/.default`).
@@ -25,7 +26,8 @@ pub(super) async fn token(
         url.push_str(&percent_encoded(client_id));
     }
     let request = http.plain_client()?.get(url).header("Metadata", "true");
-    let Refused { status, retry_after, error } = match receive(request).await.map_err(network)? {
+    let answer = receive(Call::Imds, request).await.map_err(network)?;
+    let Refused { status, retry_after, error } = match answer {
         Ok(grant) => return Ok(grant),
         Err(refused) => refused,
     };

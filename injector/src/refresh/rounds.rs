@@ -91,7 +91,7 @@ impl Machine {
         let versions = new.map(|file| (file.path.clone(), file.version.clone())).collect();
         let kept: Vec<_> = update.kept.iter().map(|(path, _)| path.clone()).collect();
         let warnings = update.fetched.warnings.clone();
-        let updated = update.fetched.updated;
+        let (updated, expires) = (update.fetched.updated, update.fetched.expires);
         let accepted = self.outputs[volume].accept(&self.plan.volumes[volume], index, update);
         if accepted.is_err() {
             actions.push(Action::Forget { volume, items: vec![index] });
@@ -99,6 +99,7 @@ impl Machine {
         let fault = accepted?;
         self.status.fetched(volume, index, versions, &kept, now);
         self.status.updated(volume, index, updated);
+        self.status.expires(volume, index, expires);
         let news = self.status.warned(volume, index, warnings).into_iter();
         actions.extend(news.map(|warning| Action::Report(Report::Note(warning))));
         Ok(fault)

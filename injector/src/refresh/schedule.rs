@@ -68,6 +68,14 @@ impl Schedule {
         }
     }
 
+    /// When a file is asked for next, if nothing else happens; `None` while it is, or never.
+    pub fn next_fetch(&self, volume: usize, file: usize) -> Option<Time> {
+        let VolumeState { files, next_refresh, .. } = &self.volumes[volume];
+        let FileState { in_flight, retry_at, not_before, .. } = files[file];
+        let first = [*next_refresh, retry_at].into_iter().flatten().min();
+        first.filter(|_| !in_flight).map(|at| at.max(not_before))
+    }
+
     /// Whether a volume has its first generation.
     pub fn has_generation(&self, volume: usize) -> bool {
         self.volumes[volume].ready

@@ -5,6 +5,7 @@ mod newest;
 mod secrets;
 
 use super::replan::Origin;
+use crate::calls;
 use crate::clock::Time;
 use crate::fault::Fault;
 use crate::item::Item;
@@ -14,6 +15,9 @@ use keysluice_plan::{Plan, RelativePath};
 use secrets::{PlanRow, ReactionRow, SecretRows};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// When an item of a volume is asked for next, by their indices.
+pub(super) type Next<'n> = &'n dyn Fn(usize, usize) -> Option<Time>;
 
 /// The table, one row per item.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ struct ItemRow {
     /// What was fetched for the next generation, and when.
     pending: Option<(Vec<(RelativePath, String)>, Time)>,
     newest: newest::NewestRow,
+    /// When its object expires, as the vault last said; seconds since 1970.
+    expires: Option<u64>,
     warnings: Vec<String>,
     problem: Option<Problem>,
 }
@@ -156,8 +162,8 @@ impl Status {
     }
 
     /// A Secret is as it should be; whether it failed before.
-    pub fn secret_made(&mut self, secret: usize, at: Time) -> bool {
-        self.secrets.made(secret, at)
+    pub fn secret_made(&mut self, secret: usize, is_written: bool, at: Time) -> bool {
+        self.secrets.made(secret, is_written, at)
     }
 
     /// A Secret could not be made; whether that is news.
@@ -252,14 +258,17 @@ impl Status {
         volumes.chain(self.secrets.waiting())
     }
 
-    /// As one line of JSON.
-    pub fn json(&self, ready: bool, now: Time) -> String {
+    /// As one line of JSON; `next` tells when an item of a volume is asked for next.
+    pub fn json(&self, ready: bool, next: Next<'_>, now: Time) -> String {
         let volumes: Vec<_> = self
             .plan
             .volumes
             .iter()
             .zip(&self.volumes)
-            .map(|(volume, row)| volume_report(volume, row, now))
+            .enumerate()
+            .map(|(index, (volume, row))| {
+                volume_report(volume, row, &|item| next(index, item), now)
+            })
             .collect();
         let secrets = self.secrets.report(&self.plan.secrets, now);
         let reaction = self.plan.reaction.as_ref().map(|_| self.reaction.report(now));
@@ -274,7 +283,8 @@ impl Status {
             + usize::from(reaction.as_ref().is_some_and(|reaction| reaction.error.is_some()))
             + usize::from(plan.is_some() && self.current.is_failing());
         let version = env!("CARGO_PKG_VERSION").into();
-        let report = Report { ready, version, failing, volumes, secrets, reaction, plan };
+        let calls = calls::report();
+        let report = Report { ready, version, failing, volumes, secrets, reaction, plan, calls };
         serde_json::to_string(&report).unwrap_or_default()
     }
 }
@@ -282,19 +292,27 @@ impl Status {
 fn volume_report<'a>(
     volume: &'a keysluice_plan::Volume,
     row: &'a VolumeRow,
+    next: &dyn Fn(usize) -> Option<Time>,
     now: Time,
 ) -> VolumeReport<'a> {
-    let files = Item::all(volume).zip(&row.items).map(|(item, row)| file_report(item, row, now));
+    let items = Item::all(volume).zip(&row.items).enumerate();
+    let files = items.map(|(index, (item, row))| file_report(item, row, next(index), now));
     VolumeReport {
         name: volume.name.as_str().into(),
         directory: volume.directory.as_str().into(),
+        interval_seconds: Some(volume.refresh_interval_seconds),
         generation: row.generation.as_deref().map(Cow::Borrowed),
         error: row.problem.as_ref().map(|problem| error_report(problem, now)),
         files: files.collect(),
     }
 }
 
-fn file_report<'a>(item: Item<'a>, row: &'a ItemRow, now: Time) -> FileReport<'a> {
+fn file_report<'a>(
+    item: Item<'a>,
+    row: &'a ItemRow,
+    next: Option<Time>,
+    now: Time,
+) -> FileReport<'a> {
     let made = row.files.iter().map(|(path, version)| OutputReport {
         path: redact(path.as_str()),
         version: redact(version),
@@ -307,6 +325,8 @@ fn file_report<'a>(item: Item<'a>, row: &'a ItemRow, now: Time) -> FileReport<'a
         version,
         made: if alone { Vec::new() } else { made.collect() },
         age_seconds: row.confirmed_at.map(|at| now.saturating_sub(at).as_secs()),
+        next_seconds: next.map(|at| at.saturating_sub(now).as_secs()),
+        expires_at: row.expires,
         error: row.problem.as_ref().map(|problem| error_report(problem, now)),
     }
 }

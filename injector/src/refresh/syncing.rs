@@ -44,7 +44,7 @@ impl Machine {
         self.secrets.made(secret, result.as_ref().map(drop), now);
         match result {
             Ok(synced) => {
-                let worked = !self.status.secret_made(secret, now);
+                let worked = !self.status.secret_made(secret, synced == Synced::Written, now);
                 if synced == Synced::Unchanged {
                     self.reaction.secret_seen(now);
                 }

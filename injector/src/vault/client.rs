@@ -4,6 +4,7 @@ use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
 use super::object::Object;
 use super::queue::Queue;
+use crate::calls::Call;
 use crate::clock::{Time, http_date, since_boot};
 use crate::fault::Fault;
 use crate::foreign::{Head, is_object};
@@ -32,6 +33,13 @@ pub struct Answer {
     /// Given back with the body: not more bodies are in memory than requests may be under way.
     #[allow(dead_code)] // held, never read
     permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a request is for, and how long its answer may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) call: Call,
+    pub(super) limit_bytes: usize,
 }
 
 /// Asks vaults, at most [`CONCURRENCY`] requests at once.
@@ -68,7 +76,9 @@ impl VaultClient {
 
     /// The object as the vault has it now.
     pub async fn get(&self, object: &Object, source: &TokenSource) -> Result<Answer, Fault> {
-        self.ask(&object.url(), object.vault(), &object.to_string(), source, BODY_LIMIT_BYTES).await
+        let (url, label) = (object.url(), object.to_string());
+        let asked = Asked { call: object.kind().into(), limit_bytes: BODY_LIMIT_BYTES };
+        self.ask(&url, object.vault(), &label, source, asked).await
     }
 
     /// The answer at this URL of the vault. After a 401 it tries once more with a new token, unless
@@ -79,7 +89,7 @@ impl VaultClient {
         vault: &VaultUrl,
         label: &str,
         source: &TokenSource,
-        limit_bytes: usize,
+        Asked { call, limit_bytes }: Asked,
     ) -> Result<Answer, Fault> {
         let queue = self.queues.get(vault);
         let client = self.http.client().map_err(|error| error.fault())?;
@@ -100,7 +110,7 @@ impl VaultClient {
         };
         let mut renewed = false;
         loop {
-            let response = self.send(&client, url, vault, &token).await.map_err(fault)?;
+            let response = self.send(&client, call, url, vault, &token).await.map_err(fault)?;
             if response.status().as_u16() != 401 {
                 let answer = self.read(vault, response, limit_bytes).await.map_err(fault)?;
                 queue.inspect(|queue| queue.answered(url));
@@ -141,6 +151,7 @@ impl VaultClient {
     async fn send(
         &self,
         client: &Client,
+        call: Call,
         url: &str,
         vault: &VaultUrl,
         token: &AccessToken,
@@ -152,7 +163,7 @@ impl VaultClient {
         header.set_sensitive(true);
         let request =
             client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
-        let response = http::send(request).await;
+        let response = http::send(call, request).await;
         Ok(response.map_err(|failure| self.http.explained(url, failure))?)
     }
 

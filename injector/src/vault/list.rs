@@ -6,8 +6,10 @@
 #![allow(clippy::disallowed_methods, reason = "this room seeds the hash of names")]
 
 use super::VaultClient;
+use super::client::Asked;
 use super::object::Object;
 use super::page;
+use crate::calls::Call;
 use crate::changes::Seen;
 use crate::clock::{Time, since_boot};
 use crate::fault::{Class, Fault, FaultKind};
@@ -37,6 +39,8 @@ pub struct Listed {
     pub enabled: Option<bool>,
     /// Unix seconds; 0 when the service does not say.
     pub created: i64,
+    /// When it expires by its attribute; seconds since 1970.
+    pub(crate) expires: Option<u64>,
     /// When it was updated, and the answer made.
     pub(crate) updated: Option<Seen>,
 }
@@ -99,8 +103,8 @@ impl VaultClient {
         mut add: impl FnMut(Listed),
     ) -> Result<page::End, Fault> {
         let _one_of_few = self.pages.acquire().await.ok();
-        let answer =
-            self.ask(url, vault, label, source, PAGE_LIMIT_BYTES).await.map_err(not_listed)?;
+        let asked = Asked { call: Call::List, limit_bytes: PAGE_LIMIT_BYTES };
+        let answer = self.ask(url, vault, label, source, asked).await.map_err(not_listed)?;
         page::read(answer.body.expose_secret(), answer.date, tags, &mut add).map_err(|error| {
             match error {
                 page::PageError::Garbled => Fault::new(

@@ -85,6 +85,7 @@ struct Attributes {
     enabled: Option<bool>,
     created: Option<i64>,
     updated: Option<i64>,
+    exp: Option<i64>,
 }
 
 /// A seed whose value is read by the visitor that it is.
@@ -182,6 +183,9 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
                     .as_ref()
                     .and_then(|attributes| attributes.created)
                     .unwrap_or_default(),
+                expires: attributes
+                    .as_ref()
+                    .and_then(|attributes| u64::try_from(attributes.exp?).ok()),
                 updated: updated.map(|(updated, date)| Seen { updated, date }),
             });
         }

@@ -48,18 +48,21 @@ impl VaultClient {
     }
 }
 
-/// What the object itself tells of its update.
-pub(crate) fn of_object(body: &[u8], date: Option<i64>) -> Option<Seen> {
+/// What the object itself tells of its update, and when it expires by its attribute (seconds since
+/// 1970).
+pub(crate) fn of_object(body: &[u8], date: Option<i64>) -> (Option<Seen>, Option<u64>) {
     #[derive(Deserialize)]
     struct Attributes {
         updated: Option<i64>,
+        exp: Option<i64>,
     }
     #[derive(Deserialize)]
     struct Bundle {
         attributes: Attributes,
     }
-    let Bundle { attributes } = serde_json::from_slice(body).ok()?;
-    Some(Seen { updated: attributes.updated?, date: date? })
+    let Ok(Bundle { attributes }) = serde_json::from_slice(body) else { return (None, None) };
+    let seen = attributes.updated.zip(date).map(|(updated, date)| Seen { updated, date });
+    (seen, attributes.exp.and_then(|exp| u64::try_from(exp).ok()))
 }
 
 #[cfg(test)]
@@ -69,10 +72,13 @@ mod tests {
 
     #[test]
     fn objects_tell_of_their_update_or_not() {
-        let attributes = json!({"enabled": true, "updated": 5});
+        let attributes = json!({"enabled": true, "updated": 5, "exp": 7});
         let body = json!({"value": "x", "attributes": attributes}).to_string();
-        assert_eq!(of_object(body.as_bytes(), Some(9)), Some(Seen { updated: 5, date: 9 }));
-        assert_eq!(of_object(body.as_bytes(), None), None);
-        assert_eq!(of_object(b"{}", Some(9)), None);
+        let seen = Seen { updated: 5, date: 9 };
+        assert_eq!(of_object(body.as_bytes(), Some(9)), (Some(seen), Some(7)));
+        assert_eq!(of_object(body.as_bytes(), None), (None, Some(7)));
+        let body = json!({"attributes": {"updated": 5, "exp": -1}}).to_string();
+        assert_eq!(of_object(body.as_bytes(), Some(9)), (Some(seen), None));
+        assert_eq!(of_object(b"{}", Some(9)), (None, None));
     }
 }

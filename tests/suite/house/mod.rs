@@ -3,5 +3,6 @@
 mod book;
 mod docs;
 mod layers;
+mod metrics;
 mod scripts;
 mod words;

@@ -1,6 +1,7 @@
 //! A class is edited, broken and repaired while the sidecar runs.
 
 use super::{FILE, Scene, VAULT, has_file, refreshed_until, spec, start_webhook};
+use crate::suite::support::metrics::assert_documented;
 use serde_json::json;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ async fn an_edited_class_reaches_a_running_pod_and_a_broken_one_leaves_its_plan(
     let metrics = pod.execute(&["status", "--output", "metrics"]).await.unwrap();
     let metrics = String::from_utf8(metrics.stdout).unwrap();
     assert!(metrics.contains("keysluice_plan_failing{code=\"KS663\"} 1"), "{metrics}");
+    assert_documented(&metrics);
 
     // Gone, then repaired with another content.
     scene.server.world().delete_class("default", super::CLASS);

@@ -1,6 +1,7 @@
 //! The running webhook: paths, limits, bad input, signals.
 
 use crate::suite::support::caller::Caller;
+use crate::suite::support::metrics::assert_documented;
 use crate::suite::support::{Theatre, keysluice};
 use keysluice_demo::Webhook;
 use rustls::pki_types::CertificateDer;
@@ -59,6 +60,7 @@ async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
         );
     }
     assert!(!text.contains("keysluice_certificate_expiry_timestamp_seconds 0\n"), "{text}");
+    assert_documented(&text);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_server;
 pub(crate) mod caller;
+pub(crate) mod metrics;
 pub(crate) mod pods;
 pub(crate) mod reviews;
 

@@ -14,6 +14,9 @@ pub(super) struct SecretRows(Vec<Row>);
 struct Row {
     /// When it was last seen to be as it should.
     made_at: Option<Time>,
+    written: u32,
+    unchanged: u32,
+    failed: u32,
     problem: Option<Problem>,
 }
 
@@ -31,15 +34,19 @@ impl SecretRows {
     }
 
     /// It is as it should be; whether it failed before.
-    pub(super) fn made(&mut self, secret: usize, at: Time) -> bool {
+    pub(super) fn made(&mut self, secret: usize, is_written: bool, at: Time) -> bool {
         let row = &mut self.0[secret];
+        let count = if is_written { &mut row.written } else { &mut row.unchanged };
+        *count = count.wrapping_add(1);
         row.made_at = Some(at);
         row.problem.take().is_some()
     }
 
     /// It could not be made; whether that is news.
     pub(super) fn failed(&mut self, secret: usize, fault: &Fault, at: Time) -> bool {
-        note(&mut self.0[secret].problem, fault, at)
+        let row = &mut self.0[secret];
+        row.failed = row.failed.wrapping_add(1);
+        note(&mut row.problem, fault, at)
     }
 
     /// What those fail with that were never made.
@@ -56,6 +63,9 @@ impl SecretRows {
         let report = |(secret, row): (&'a SyncedSecret, &'a Row)| SecretReport {
             name: secret.name.as_str().into(),
             age_seconds: row.made_at.map(|at| now.saturating_sub(at).as_secs()),
+            written: row.written,
+            unchanged: row.unchanged,
+            failed: row.failed,
             error: row.problem.as_ref().map(|problem| error_report(problem, now)),
         };
         secrets.iter().zip(&self.0).map(report).collect()
@@ -66,6 +76,7 @@ impl SecretRows {
 #[derive(Debug, Default)]
 pub(super) struct ReactionRow {
     count: u64,
+    failed: u32,
     /// When the application was told last.
     done_at: Option<Time>,
     problem: Option<Problem>,
@@ -78,12 +89,14 @@ impl ReactionRow {
 
     /// It failed; whether that is news.
     pub(super) fn failed(&mut self, fault: &Fault, at: Time) -> bool {
+        self.failed = self.failed.wrapping_add(1);
         note(&mut self.problem, fault, at)
     }
 
     pub(super) fn report(&self, now: Time) -> ReactionReport<'_> {
         ReactionReport {
             count: self.count,
+            failed: self.failed,
             age_seconds: self.done_at.map(|at| now.saturating_sub(at).as_secs()),
             error: self.problem.as_ref().map(|problem| error_report(problem, now)),
         }

@@ -61,7 +61,7 @@ fn the_report_has_generation_versions_ages_and_errors() {
     status.fetched(0, 0, made(), [], Duration::from_secs(1));
     status.failed(0, 1, &Fault::new(KS404, Class::Slow, "gone"), Duration::from_secs(2));
     let early: serde_json::Value =
-        serde_json::from_str(&status.json(false, Duration::from_secs(5))).unwrap();
+        serde_json::from_str(&status.json(false, &|_, _| None, Duration::from_secs(5))).unwrap();
     assert_eq!(
         early["volumes"][0]["files"][0]["version"],
         serde_json::Value::Null,
@@ -70,11 +70,14 @@ fn the_report_has_generation_versions_ages_and_errors() {
     assert_eq!(early["volumes"][0]["files"][0]["ageSeconds"], serde_json::Value::Null);
     status.committed(0, Some("..g".into()), &[0], None, Duration::ZERO);
     status.commit_failed(0, &Fault::new(KS501, Class::Transient, "full"), Duration::from_secs(3));
+    let next = |_, item| (item == 0).then_some(Duration::from_secs(65));
     let json: serde_json::Value =
-        serde_json::from_str(&status.json(true, Duration::from_secs(5))).unwrap();
+        serde_json::from_str(&status.json(true, &next, Duration::from_secs(5))).unwrap();
     assert_eq!(json["volumes"][0]["generation"], "..g");
     assert_eq!(json["volumes"][0]["files"][0]["version"], "v1");
     assert_eq!(json["volumes"][0]["files"][0]["ageSeconds"], 4);
+    assert_eq!(json["volumes"][0]["files"][0]["nextSeconds"], 60);
+    assert_eq!(json["volumes"][0]["files"][1]["nextSeconds"], serde_json::Value::Null);
     assert_eq!(json["volumes"][0]["files"][0]["object"], "secret \"a\" in https://kv/");
     assert_eq!(json["volumes"][0]["files"][1]["error"]["code"], "KS404");
     assert_eq!(json["volumes"][0]["error"]["code"], "KS501");

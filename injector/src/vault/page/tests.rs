@@ -16,11 +16,12 @@ fn names(value: &Value, tags: &[(&str, &str)]) -> Vec<String> {
 fn entries_have_a_name_and_perhaps_the_rest() {
     let listed_one = |name: &str, enabled, created, updated: Option<i64>| {
         let updated = updated.map(|updated| Seen { updated, date: 9 });
-        Listed { name: name.to_owned(), enabled, created, updated }
+        let expires = (created == 5).then_some(7);
+        Listed { name: name.to_owned(), enabled, created, expires, updated }
     };
     let body = json!({"nextLink": "https://kv/next", "value": [
         {"id": "https://kv/secrets/db/v1", "x": [{}],
-            "attributes": {"enabled": true, "created": 5, "updated": 6}},
+            "attributes": {"enabled": true, "created": 5, "updated": 6, "exp": 7}},
         {"kid": "https://kv/keys/sign/v2", "attributes": {"enabled": false}, "tags": null},
         {"id": "https://kv/secrets/db/"},
         {"attributes": {"enabled": true}},
