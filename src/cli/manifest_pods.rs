@@ -83,7 +83,7 @@ pub(super) fn pods_of(document: &Document) -> Found {
                 "{} {owner} ({}): not looked at: it has no pod template with spec.containers; \
                  hint: {}",
                 reason::KS739,
-                document.origin,
+                document.location,
                 reason::KS739.fix
             )),
             _ => {}
@@ -111,7 +111,7 @@ fn part(owner: &str, document: &Document) -> String {
          hint: run explain on what \
          kubectl kustomize DIR prints",
         reason::KS739,
-        document.origin
+        document.location
     )
 }
 

@@ -77,6 +77,9 @@ pub(super) struct Serve {
         value_name = "debug|info|warn"
     )]
     log_level: log::Level,
+    /// Format of the log: JSON lines, or text for people.
+    #[arg(long, env = "KEYSLUICE_LOG_FORMAT", default_value = "json", value_name = "FORMAT")]
+    log_format: log::Format,
     #[command(flatten, next_help_heading = "Certificate")]
     certificate: CertificateOptions,
     #[command(flatten, next_help_heading = "Webhook configuration")]
@@ -98,6 +101,7 @@ fn endpoint_key() -> anyhow::Result<EndpointKey> {
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         log::set_level(self.log_level);
+        log::set_format(self.log_format);
         let _written_at_the_end = log::start()?;
         allow_all_files();
         keep_memory_private()?;

@@ -1,6 +1,7 @@
 //! `keysluice why CODE`.
 
 use super::Failure;
+use super::terminal::{Color, Terminal};
 use crate::reason::{self, check, docs, sample};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
@@ -30,12 +31,13 @@ enum Output {
 
 impl Why {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        let terminal = Terminal::stdout(Color::Auto);
         let mut out = std::io::stdout().lock();
         match (self.code.as_deref(), self.output) {
             (Some(code), output) => {
                 let reason = reason::find(code).ok_or_else(|| unknown(code))?;
                 match output {
-                    Output::Text => write!(out, "{}", text(reason))?,
+                    Output::Text => write!(out, "{}", terminal.wrap(&text(reason), 7))?,
                     Output::Json => {
                         writeln!(out, "{}", serde_json::to_string_pretty(&object(reason))?)?;
                     }
@@ -43,7 +45,7 @@ impl Why {
             }
             (None, Output::Text) => {
                 for reason in reason::all() {
-                    writeln!(out, "{reason}  {}", reason.cause)?;
+                    write!(out, "{}", terminal.wrap(&format!("{reason}  {}\n", reason.cause), 7))?;
                 }
             }
             (None, Output::Json) => {

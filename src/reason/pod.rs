@@ -114,8 +114,8 @@ reasons! { POD:
     KS230
         "the sidecar cannot use the token of the custom token endpoint"
         "set the URL of the token proxy (customTokenEndpoint.azureKubernetesTokenProxy of the \
-         chart), or remove the annotation azure.workload.identity/use-…, or use a managed identity \
-         in the class (useVMManagedIdentity), or leave the volume to the CSI driver: \
+         chart), or remove the annotation azure.workload.identity/use-…, or use a managed \
+         identity in the class (useVMManagedIdentity), or leave the volume to the CSI driver: \
          keysluice.dev/csi-volumes: leave";
     KS231
         "the annotations exceed 256 KiB"
@@ -186,7 +186,8 @@ reasons! { POD:
         "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
          define them in env";
     KS255
-        "a client id or tenant id of the ServiceAccount or of an annotation has an unexpected format"
+        "an id of a client or tenant, of the ServiceAccount or an annotation, has an unexpected \
+         format"
         "use the client id of the identity, not its object id or name";
     KS256
         "an annotation resembles an Azure Workload Identity annotation but is unknown"

@@ -117,7 +117,7 @@ fn explain_says_what_the_sidecar_does_and_what_is_wrong_with_a_class() {
         "config/shop-*: every enabled secret of that name with tags env=prod",
         "sidecar: runs as uid 1000 and gid 1000; the application waits for its secrets behind a \
          startup probe, for as long as it takes",
-        "sizeLimit: 4Mi",
+        "volumes[secrets]: csi -> tmpfs 4Mi",
     ] {
         assert!(out.contains(expected), "{expected}: {out}");
     }

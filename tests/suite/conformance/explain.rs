@@ -49,7 +49,7 @@ fn the_four_outputs_agree() {
     assert_eq!(patched["spec"]["initContainers"][0]["name"], "keysluice");
     let text = run("text");
     assert!(
-        text.starts_with("Pod keyvault-demo/keyvault-demo: mutated\n")
+        text.starts_with("Pod keyvault-demo/keyvault-demo: mutated (")
             && text.contains("because  selected by its label"),
         "{text}"
     );

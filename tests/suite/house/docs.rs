@@ -120,6 +120,7 @@ fn the_command_lines_are_documented() {
         "jwks",
         "why",
         "doctor",
+        "completions",
     ] {
         let arguments: Vec<&str> =
             command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();

@@ -8,6 +8,7 @@ mod hold;
 mod hold_caches;
 mod http2;
 mod listener;
+mod log_schema;
 mod requests;
 mod rolling;
 mod serve;

@@ -123,7 +123,7 @@ async fn every_decision_is_counted_and_logged_and_no_line_is_lost_at_the_end() {
     let reviews: Vec<_> = lines.iter().filter(|line| line["message"] == "review").collect();
     assert_eq!(reviews.len(), 50);
     let line = reviews[0];
-    assert_eq!((&line["level"], &line["outcome"]), (&json!("INFO"), &json!("mutated")));
+    assert_eq!((&line["level"], &line["outcome"]), (&json!("info"), &json!("mutated")));
     assert!(
         line["pod"].is_string()
             && line["service_account"].is_string()
