@@ -59,6 +59,8 @@ pub struct Annotations {
     pub managed_identity_endpoint: Option<EndpointChoice>,
     /// `keysluice.dev/managed-identities`: identities of the endpoint beside the ServiceAccount's.
     pub managed_identities: Vec<MappedIdentity>,
+    /// `keysluice.dev/metrics-port`.
+    pub metrics_port: Option<u16>,
     /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
     pub synced_secrets: Option<String>,
     /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
@@ -73,6 +75,7 @@ pub(super) const HTTPS_PROXY: &str = "keysluice.dev/https-proxy";
 pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
 pub(super) const MANAGED_IDENTITIES: &str = "keysluice.dev/managed-identities";
 pub(super) const MANAGED_IDENTITY_ENDPOINT: &str = "keysluice.dev/managed-identity-endpoint";
+pub(super) const METRICS_PORT: &str = "keysluice.dev/metrics-port";
 pub(super) const ON_CHANGE: &str = "keysluice.dev/on-change";
 pub(super) const ON_CHANGE_OF: &str = "keysluice.dev/on-change-of";
 pub(super) const ON_CHANGE_SPREAD: &str = "keysluice.dev/on-change-spread";
@@ -205,6 +208,12 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| {
             store(&mut read.managed_identity_endpoint, managed_identity_values::endpoint(value))
         },
+    },
+    Annotation {
+        key: METRICS_PORT,
+        takes: "a port from 1024 to 65535",
+        effect: "serves the sidecar's metrics on this port of the pod: docs/monitoring.md",
+        set: |read, value| store(&mut read.metrics_port, managed_identity_values::port(value)),
     },
     Annotation {
         key: "keysluice.dev/mode",

@@ -3,6 +3,7 @@
 use super::bounds::TooLarge;
 use super::inline_cause::PodInlineCause;
 use super::managed_identity_cause::ManagedIdentityCause;
+use super::metrics_port::MetricsPortCause;
 use super::reaction_cause::ReactionCause;
 use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
@@ -256,6 +257,9 @@ coded! {
         /// Of the managed-identity endpoint.
         #[error("{0}")]
         [= 0] ManagedIdentity(ManagedIdentityCause),
+        /// Of the port for metrics.
+        #[error("{0}")]
+        [= 0] MetricsPort(MetricsPortCause),
         /// Of inline files or variables.
         #[error("{0}")]
         [= 0] Inline(PodInlineCause),
@@ -303,6 +307,12 @@ impl From<PodInlineCause> for Refusal {
 impl From<ManagedIdentityCause> for Refusal {
     fn from(cause: ManagedIdentityCause) -> Self {
         Cause::ManagedIdentity(cause).into()
+    }
+}
+
+impl From<MetricsPortCause> for Refusal {
+    fn from(cause: MetricsPortCause) -> Self {
+        Cause::MetricsPort(cause).into()
     }
 }
 

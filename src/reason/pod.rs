@@ -321,4 +321,8 @@ reasons! { POD:
     KS292
         "an annotation has no effect on a pod whose secrets are fetched only once"
         "remove it, or set keysluice.dev/mode: sidecar";
+    KS297
+        "the sidecar cannot have the port for its metrics"
+        "set another port with keysluice.dev/metrics-port; a pod with hostNetwork or with \
+         keysluice.dev/mode: init cannot have one, remove the annotation there";
 }

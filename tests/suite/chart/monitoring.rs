@@ -33,7 +33,11 @@ fn queries(dashboard: &str) -> Vec<String> {
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     let variables = variables.iter().filter_map(|variable| variable["query"]["query"].as_str());
-    targets.map(|target| target["expr"].as_str().unwrap()).chain(variables).map(str::to_owned).collect()
+    targets
+        .map(|target| target["expr"].as_str().unwrap())
+        .chain(variables)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn is_word(letter: char) -> bool {
@@ -105,9 +109,8 @@ fn every_metric_of_the_dashboards_and_alerts_exists() {
     for rule in rules() {
         check(&page, rule["expr"].as_str().unwrap());
     }
-    let shown = |name: &String| {
-        queried.iter().any(|query| query.strip_prefix(name.as_str()).is_some())
-    };
+    let shown =
+        |name: &String| queried.iter().any(|query| query.strip_prefix(name.as_str()).is_some());
     // How verbose the log is, and when a process started, is no curve.
     let left_out = [
         "keysluice_cache_synced",
@@ -115,10 +118,8 @@ fn every_metric_of_the_dashboards_and_alerts_exists() {
         "keysluice_start_timestamp_seconds",
         "keysluice_secret_failing",
     ];
-    let missing: Vec<_> = page
-        .keys()
-        .filter(|name| !shown(name) && !left_out.contains(&name.as_str()))
-        .collect();
+    let missing: Vec<_> =
+        page.keys().filter(|name| !shown(name) && !left_out.contains(&name.as_str())).collect();
     assert!(missing.is_empty(), "no dashboard shows {missing:?}");
 }
 
@@ -165,10 +166,9 @@ fn promtool_accepts_the_rules_and_their_unit_tests() {
     }
     let promtool = String::from_utf8(path.stdout).unwrap();
     let tests = "tests/data/alerts/keysluice.rules.test.yaml";
-    for arguments in [
-        &["check", "rules", "--lint=all", "--lint-fatal", RULES][..],
-        &["test", "rules", tests],
-    ] {
+    for arguments in
+        [&["check", "rules", "--lint=all", "--lint-fatal", RULES][..], &["test", "rules", tests]]
+    {
         let output =
             Command::new(promtool.trim()).current_dir(root()).args(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
