@@ -6,7 +6,7 @@ use super::annotation_values::{
 };
 use super::inline_annotations::{self, ENV_FROM, InlineAnnotations};
 use super::managed_identity_values::{self, EndpointChoice, MappedIdentity};
-use super::names::{REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
+use super::names::{METRICS_PORT, REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
 use super::on_change::{self, OnChange};
 use crate::provider_class::Mode;
 use crate::settings::{self, CsiVolumes, TokenLayout};
@@ -75,7 +75,6 @@ pub(super) const HTTPS_PROXY: &str = "keysluice.dev/https-proxy";
 pub(super) const KEEP_SECRETS: &str = "keysluice.dev/keep-secrets";
 pub(super) const MANAGED_IDENTITIES: &str = "keysluice.dev/managed-identities";
 pub(super) const MANAGED_IDENTITY_ENDPOINT: &str = "keysluice.dev/managed-identity-endpoint";
-pub(super) const METRICS_PORT: &str = "keysluice.dev/metrics-port";
 pub(super) const ON_CHANGE: &str = "keysluice.dev/on-change";
 pub(super) const ON_CHANGE_OF: &str = "keysluice.dev/on-change-of";
 pub(super) const ON_CHANGE_SPREAD: &str = "keysluice.dev/on-change-spread";

@@ -2,7 +2,7 @@
 
 pub(super) use super::annotation_table::{
     ADOPT_SECRETS, CSI_VOLUMES, HTTPS_PROXY, KEEP_SECRETS, MANAGED_IDENTITIES,
-    MANAGED_IDENTITY_ENDPOINT, METRICS_PORT, ON_CHANGE_OF, ON_CHANGE_SPREAD,
+    MANAGED_IDENTITY_ENDPOINT, ON_CHANGE_OF, ON_CHANGE_SPREAD,
 };
 pub use super::annotation_table::{Annotation, Annotations, KNOWN};
 use super::annotation_values::{Gate, OnMissing};

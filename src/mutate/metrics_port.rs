@@ -1,42 +1,11 @@
 //! The port on which the sidecar serves its metrics, if the pod asks for one.
 
-use super::annotations::{Annotations, METRICS_PORT};
+use super::annotations::Annotations;
 use super::managed_identity::declaring;
+use super::metrics_port_cause::MetricsPortCause;
 use super::refusal::cut;
-use crate::coded::coded;
 use crate::pod::Pod;
 use keysluice_plan::ManagedIdentityEndpoint;
-
-coded! {
-    /// Why a pod cannot have one.
-    #[derive(Debug, thiserror::Error)]
-    pub enum MetricsPortCause {
-        /// The port would be the node's.
-        #[error("spec.hostNetwork is true: the port that annotation {METRICS_PORT} asks for would \
-            be one of the node")]
-        [KS297] HostNetwork,
-        /// A sidecar that ends.
-        #[error("annotation {METRICS_PORT} asks for a port of the sidecar, which would fetch the \
-            secrets once and end (mode init)")]
-        [KS297] Init,
-        /// A container listens there.
-        #[error("container {container:?} declares port {port}, which annotation {METRICS_PORT} \
-            asks for")]
-        [KS297] Taken {
-            /// The container.
-            container: String,
-            /// The port.
-            port: u16,
-        },
-        /// The sidecar itself listens there.
-        #[error("the managed-identity endpoint listens on port {port}, which annotation \
-            {METRICS_PORT} asks for")]
-        [KS297] Endpoint {
-            /// The port.
-            port: u16,
-        },
-    }
-}
 
 /// The port, if the pod asks for one that it can have; `ends` is whether its sidecar does.
 ///

@@ -3,7 +3,7 @@
 use super::bounds::TooLarge;
 use super::inline_cause::PodInlineCause;
 use super::managed_identity_cause::ManagedIdentityCause;
-use super::metrics_port::MetricsPortCause;
+use super::metrics_port_cause::MetricsPortCause;
 use super::reaction_cause::ReactionCause;
 use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
