@@ -167,7 +167,10 @@ pub enum CloudError {
 #[derive(Debug, Clone)]
 pub struct Clouds {
     default: Cloud,
-    /// Of the cloud, whose trusted authorities may be long.
+    /// PEM of authorities of the operator's for all clouds: of a proxy that inspects TLS, or of
+    /// private endpoints.
+    authorities: String,
+    /// Of both, since PEM may be long.
     hash: u64,
 }
 
@@ -180,16 +183,38 @@ impl Hash for Clouds {
 impl Clouds {
     /// The well-known clouds, and `default` for manifests that name none.
     pub fn new(default: Cloud) -> Self {
+        Self { default, authorities: String::new(), hash: 0 }.hashed()
+    }
+
+    /// The same clouds, each with these authorities before its own: PEM that ends with a line
+    /// break.
+    #[must_use]
+    pub fn trusting(mut self, authorities: String) -> Self {
+        self.authorities = authorities;
+        self.default = self.with_authorities(self.default.clone());
+        self.hashed()
+    }
+
+    fn hashed(mut self) -> Self {
         let mut hasher = DefaultHasher::new();
-        default.hash(&mut hasher);
-        Self { default, hash: hasher.finish() }
+        (&self.default, &self.authorities).hash(&mut hasher);
+        self.hash = hasher.finish();
+        self
+    }
+
+    fn with_authorities(&self, mut cloud: Cloud) -> Cloud {
+        if !self.authorities.is_empty() {
+            cloud.trusted_ca.get_or_insert_default().insert_str(0, &self.authorities);
+        }
+        cloud
     }
 
     /// All of them, the operator's first.
     pub fn all(&self) -> Vec<Cloud> {
         let well_known = WELL_KNOWN
             .iter()
-            .map(|(names, authority, suffix)| Cloud::known(names, authority, suffix));
+            .map(|(names, authority, suffix)| Cloud::known(names, authority, suffix))
+            .map(|cloud| self.with_authorities(cloud));
         std::iter::once(self.default.clone()).chain(well_known).collect()
     }
 
@@ -206,7 +231,10 @@ impl Clouds {
             || self.default.name.eq_ignore_ascii_case(name)
             || (name.eq_ignore_ascii_case("AzureStackCloud")
                 && Cloud::well_known(&self.default.name).is_none());
-        if operators { Some(self.default.clone()) } else { Cloud::well_known(name) }
+        if operators {
+            return Some(self.default.clone());
+        }
+        Cloud::well_known(name).map(|cloud| self.with_authorities(cloud))
     }
 }
 

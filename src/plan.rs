@@ -3,7 +3,8 @@
 use crate::json::write;
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, SelectionPlan, TemplatePlan};
 use keysluice_plan::{
-    Credential, File, Identity, Plan, PlanSchema, Selection, TemplateFile, Volume,
+    Credential, File, Identity, Plan, PlanSchema, Selection, TOKEN_PROXY_DIRECTORY,
+    TOKEN_PROXY_TOKEN, TemplateFile, TokenProxy, Volume,
 };
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(crate) struct Target<'t> {
     pub(crate) directory: String,
     /// The federated token there.
     pub(crate) token_file: &'t str,
+    /// The token proxy, for classes that use it.
+    pub(crate) token_proxy: Option<&'t TokenProxy>,
     /// How often its files are fetched.
     pub(crate) refresh_interval: Duration,
 }
@@ -51,7 +54,7 @@ pub(crate) struct Target<'t> {
 /// Adds one class to a Plan as one volume; equal identities are shared.
 pub(crate) fn add_volume(plan: &mut Plan, class: &ClassPlan, target: Target<'_>) {
     trust(plan, class.cloud.trusted_ca.as_deref());
-    let credential = credential(class, target.token_file);
+    let credential = credential(class, &target);
     let identity = identity_name(plan, credential, class.cloud.key_vault_scope());
     plan.volumes.push(Volume {
         name: target.name.to_owned(),
@@ -72,13 +75,21 @@ pub(crate) fn trust(plan: &mut Plan, authorities: Option<&str>) {
     }
 }
 
-fn credential(class: &ClassPlan, token_file: &str) -> Credential {
+fn credential(class: &ClassPlan, target: &Target<'_>) -> Credential {
     match &class.identity {
         IdentityChoice::Federated { client_id, tenant_id } => Credential::Federated {
             client_id: client_id.clone(),
             tenant_id: tenant_id.clone(),
-            token_file: token_file.to_owned(),
+            token_file: target.token_file.to_owned(),
             authority: class.cloud.authority.clone(),
+            token_proxy: None,
+        },
+        IdentityChoice::TokenProxy { client_id, tenant_id } => Credential::Federated {
+            client_id: client_id.clone(),
+            tenant_id: tenant_id.clone(),
+            token_file: token_proxy_file(),
+            authority: class.cloud.authority.clone(),
+            token_proxy: target.token_proxy.cloned().map(Box::new),
         },
         IdentityChoice::ServicePrincipal { secret, tenant_id } => Credential::ServicePrincipal {
             tenant_id: tenant_id.clone(),
@@ -90,6 +101,11 @@ fn credential(class: &ClassPlan, token_file: &str) -> Credential {
             endpoint: class.cloud.managed_identity_endpoint.clone(),
         },
     }
+}
+
+/// The sidecar's token for the token proxy.
+pub(crate) fn token_proxy_file() -> String {
+    format!("{TOKEN_PROXY_DIRECTORY}/{TOKEN_PROXY_TOKEN}")
 }
 
 fn file(planned: &FilePlan, identity: &str) -> File {

@@ -1,6 +1,7 @@
 //! Every code a user can meet: cause and fix. `docs/reasons.md` is generated from these tables.
 
 mod commands;
+mod doctor;
 mod pipeline;
 mod pod;
 mod provider_class;
@@ -9,6 +10,7 @@ mod server;
 use keysluice_plan::reason::{INJECTOR, MANAGED_IDENTITY, OUTPUTS, Reason, VARIABLES};
 
 pub use commands::*;
+pub use doctor::*;
 pub use pipeline::*;
 pub use pod::*;
 pub use provider_class::*;
@@ -25,6 +27,7 @@ pub fn all() -> impl Iterator<Item = &'static Reason> {
         MANAGED_IDENTITY,
         SERVER,
         COMMANDS,
+        DOCTOR,
         PIPELINE,
     ];
     let mut all: Vec<_> = tables.into_iter().flatten().collect();
@@ -45,7 +48,7 @@ mod tests {
     fn codes_are_unique_and_ascending() {
         let codes: Vec<_> = all().map(|reason| reason.code).collect();
         assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
-        for table in [PROVIDER_CLASS, POD, INJECTOR, SERVER, COMMANDS, PIPELINE] {
+        for table in [PROVIDER_CLASS, POD, INJECTOR, SERVER, COMMANDS, DOCTOR, PIPELINE] {
             assert!(table.is_sorted_by_key(|reason| reason.code));
         }
         assert!(find("ks107").is_some() && find("KS999").is_none());

@@ -128,7 +128,11 @@ impl Http {
 
     /// For the cluster's API server: trusts `ca` alone, and uses no proxy.
     pub fn for_cluster(ca: &[u8]) -> Result<Self, HttpError> {
-        Ok(Self { tls: tls(roots::cluster(ca)?)?, route: None, current: Mutex::new(Weak::new()) })
+        Ok(Self {
+            tls: tls(roots::only("ca.crt", ca)?)?,
+            route: None,
+            current: Mutex::new(Weak::new()),
+        })
     }
 
     /// The client for vaults and Entra: https only, no redirects.
@@ -137,7 +141,7 @@ impl Http {
         if let Some(client) = current.upgrade() {
             return Ok(client);
         }
-        let mut builder = self.builder().https_only(true);
+        let mut builder = builder(self.tls.clone(), Resolver::default()).https_only(true);
         if let Some(route) = &self.route {
             builder = builder.proxy(route.proxy());
         }
@@ -157,23 +161,40 @@ impl Http {
 
     /// The client for the node's managed-identity endpoint: plain http, never through a proxy.
     pub fn plain_client(&self) -> Result<Client, HttpError> {
-        self.builder().build().map_err(|error| HttpError::Client(error.into()))
+        let builder = builder(self.tls.clone(), Resolver::default());
+        builder.build().map_err(|error| HttpError::Client(error.into()))
     }
 
-    fn builder(&self) -> reqwest::ClientBuilder {
-        Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
-            .dns_resolver(Arc::new(Resolver::default()))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(USER_AGENT)
-            .tcp_nodelay(true)
-            .pool_max_idle_per_host(CONCURRENCY)
-            .pool_idle_timeout(None)
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(30))
+    /// A client for one host, never through a proxy: https only. `authorities` (PEM, and where it
+    /// comes from) alone are trusted, if they are given. A request to the first name of `alias`
+    /// goes to the host of the second.
+    pub fn direct_client(
+        &self,
+        authorities: Option<(&str, &[u8])>,
+        alias: Option<(String, String)>,
+    ) -> Result<Client, HttpError> {
+        let tls = match authorities {
+            Some((origin, pem)) => tls(roots::only(origin, pem)?)?,
+            None => self.tls.clone(),
+        };
+        let builder = builder(tls, Resolver::with_alias(alias)).https_only(true);
+        builder.build().map_err(|error| HttpError::Client(error.into()))
     }
+}
+
+fn builder(tls: ClientConfig, resolver: Resolver) -> reqwest::ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(Arc::new(resolver))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .user_agent(USER_AGENT)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(CONCURRENCY)
+        .pool_idle_timeout(None)
+        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(30))
 }
 
 fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {

@@ -231,6 +231,8 @@ impl Side {
         for (identity, vault, scope) in of_files.chain(of_selections) {
             let known = plan.identities.iter().find(|known| known.name == *identity);
             let client_id = match known.map(|known| &known.credential) {
+                // AKS makes the one credential of an identity binding itself.
+                Some(Credential::Federated { client_id, token_proxy: Some(_), .. }) => client_id,
                 Some(Credential::Federated { client_id, .. }) => {
                     self.federate(usage, stand_ins, client_id);
                     client_id

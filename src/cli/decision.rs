@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::manifest_pods::ManifestPod;
+use super::misspelt;
 use crate::admission::{self, Answer, Outcome};
 use crate::cluster;
 use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
@@ -74,14 +75,17 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
             because.push(format!("provider is {provider:?}; did you mean azure?"));
         }
     }
-    if answer.notes.contains(&Note::NotSelected)
-        && let Some(place) = misplaced_label(pod, document)
-    {
-        because.push(format!(
-            "{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""
-        ));
-    }
+    because.extend(misplaced(pod, document));
     because
+}
+
+/// Where the label is, if it is not where it selects the pod, and what to do.
+pub(super) fn misplaced(pod: &ManifestPod, document: &Document) -> Option<String> {
+    if pod.pod["metadata"]["labels"][USE_LABEL] == "true" {
+        return None;
+    }
+    let place = misplaced_label(pod, document)?;
+    Some(format!("{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""))
 }
 
 /// Where the label's key stands that selects nothing there.
@@ -94,6 +98,9 @@ fn misplaced_label(pod: &ManifestPod, document: &Document) -> Option<String> {
     }
     if has(metadata, "annotations") {
         return Some(format!("an annotation of {of_pod} here, not a label"));
+    }
+    if let Some(key) = misspelt::label(&pod.pod) {
+        return Some(format!("spelled {key:?} among the labels of {of_pod}"));
     }
     let owner = &document.value["metadata"];
     let kind = document.value["kind"].as_str().unwrap_or("object");

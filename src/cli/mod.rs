@@ -7,11 +7,14 @@ mod doctor;
 mod explain;
 mod fetch;
 mod input_options;
+mod installed_options;
 mod jwks;
+mod kubeconfig;
 mod live_documents;
 mod manifest_pods;
 mod migrate;
 mod misplaced;
+mod misspelt;
 mod options;
 mod output;
 mod plan;
@@ -77,9 +80,9 @@ enum Command {
     Render(render::Render),
     /// Explain a KS code.
     Why(why::Why),
-    /// Check whether a cluster has what an installation needs; the chart runs it before it installs
-    /// or changes anything.
-    Doctor(doctor::Doctor),
+    /// Find out why pods do not get their identity or secrets; with --pre, whether a cluster has
+    /// what an installation needs.
+    Doctor(Box<doctor::Doctor>),
 }
 
 /// A failure with its exit code.

@@ -4,7 +4,8 @@ use super::Failure;
 use crate::cloud::Cloud;
 use crate::provider_class::{Allowlist, RefreshInterval};
 use crate::settings::{
-    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout, is_proxy,
+    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout, ca_bundle,
+    is_proxy,
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -75,6 +76,10 @@ pub(super) struct Options {
     /// addresses, CIDR.
     #[arg(long, env = "KEYSLUICE_INJECTOR_NO_PROXY", value_name = "LIST")]
     injector_no_proxy: Option<String>,
+    /// PEM of private certificate authorities that the sidecar trusts for Entra and the vaults,
+    /// beside the public ones: of a proxy that inspects TLS, or of private endpoints.
+    #[arg(long, env = "KEYSLUICE_INJECTOR_CA_BUNDLE", value_name = "PEM")]
+    injector_ca_bundle: Option<String>,
     /// Secrets Store CSI volumes: served by the sidecar (replace), left to the CSI driver (leave),
     /// or served if the cluster has no CSI driver (auto).
     #[arg(
@@ -125,6 +130,9 @@ impl Options {
     /// The settings they stand for.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let mut settings = Settings::new(cloud(self.cloud.clone())?);
+        if let Some(authorities) = self.ca_bundle()? {
+            settings.clouds = settings.clouds.trusting(authorities);
+        }
         settings.tenant_id = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
         settings.audience.clone_from(&self.audience);
         settings.token_layout = self.token_layout;
@@ -161,6 +169,12 @@ impl Options {
             "--injector-https-proxy is not the URL of an HTTP proxy, such as \
              http://proxy.example:3128"
         )))
+    }
+
+    fn ca_bundle(&self) -> Result<Option<String>, Failure> {
+        ca_bundle(self.injector_ca_bundle.as_deref().unwrap_or_default())
+            .context("--injector-ca-bundle")
+            .map_err(Failure::usage)
     }
 
     fn token_endpoint(&self) -> Result<Option<TokenEndpoint>, Failure> {

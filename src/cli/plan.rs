@@ -53,8 +53,9 @@ impl PlanCommand {
             limits: &settings.limits,
             service_principal: None,
             split_certificates: settings.split_certificates,
+            token_proxy: settings.token_proxy_use(),
         };
-        let mut plan = plan::empty(true);
+        let (mut plan, token_proxy) = (plan::empty(true), settings.token_proxy());
         for class in azure {
             let resolved = resolve(class, &BTreeMap::new(), &context)
                 .with_context(|| format!("SecretProviderClass {}/{}", class.namespace, class.name))
@@ -64,6 +65,7 @@ impl PlanCommand {
                 name: &class.name,
                 directory: self.root.join(&class.name).display().to_string(),
                 token_file: &self.token_file,
+                token_proxy: token_proxy.as_ref(),
                 refresh_interval: resolved.refresh_interval.unwrap_or(settings.refresh_interval),
             };
             plan::add_volume(&mut plan, &resolved, target);

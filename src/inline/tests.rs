@@ -1,7 +1,7 @@
 use super::*;
 use crate::cloud::Cloud;
 use crate::cloud::Clouds;
-use crate::provider_class::{Allowlist, IdentityChoice};
+use crate::provider_class::{Allowlist, IdentityChoice, TokenProxyUse};
 use keysluice_plan::{ObjectEncoding, ObjectFormat, ObjectType, Part};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ fn read<T>(
         limits,
         service_principal: None,
         split_certificates: true,
+        token_proxy: TokenProxyUse::Unavailable,
     };
     read(&context).map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use super::names::{PLAN_DIRECTORY, PLAN_VOLUME, SIDECAR};
 use super::served::{SecretVolume, Served};
 use super::user::User;
 use crate::pod::{Container, KeyToPath, Pod, SecurityContext, Volume};
-use crate::settings::PLAN_AUDIENCE;
+use crate::settings::{PLAN_AUDIENCE, Settings};
 use keysluice_plan::Source;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -34,6 +34,9 @@ pub(super) struct Basis {
     /// The federated token in the sidecar; empty where it has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) token_file: String,
+    /// Whether the sidecar has a token for the token proxy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) token_proxy: bool,
     /// The Secrets of service principals that the sidecar has.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) principals: BTreeSet<String>,
@@ -78,10 +81,11 @@ pub(super) fn source(pod: &Pod<'_>, made: &Made<'_, '_>, context: Context<'_>) -
         .iter()
         .map(|(volume, _)| (volume.class.name.clone(), volume.class.fingerprint().to_owned()));
     let basis = Basis {
-        pod: reduced(pod, &volumes),
+        pod: reduced(pod, &volumes, context.settings),
         uid: made.user.uid,
         gid: made.user.gid,
         token_file: made.token_file.to_owned(),
+        token_proxy: made.served.asks_token_proxy(),
         principals: made
             .served
             .volumes
@@ -104,10 +108,12 @@ pub(super) fn source(pod: &Pod<'_>, made: &Made<'_, '_>, context: Context<'_>) -
 }
 
 /// The pod without anything that the Plan does not depend on.
-fn reduced(pod: &Pod<'_>, volumes: &[(&SecretVolume<'_>, usize)]) -> Value {
+fn reduced(pod: &Pod<'_>, volumes: &[(&SecretVolume<'_>, usize)], settings: &Settings) -> Value {
+    let of_endpoint = settings.token_endpoint.as_ref().map(|endpoint| &*endpoint.annotation);
     let annotations: Map<String, Value> = ANNOTATIONS
-        .iter()
-        .filter_map(|key| Some(((*key).to_owned(), pod.metadata.annotations.find(key)?.into())))
+        .into_iter()
+        .chain(of_endpoint)
+        .filter_map(|key| Some((key.to_owned(), pod.metadata.annotations.find(key)?.into())))
         .collect();
     let names: BTreeSet<&str> = volumes.iter().map(|(volume, _)| volume.name).collect();
     let containers: Vec<Value> = pod

@@ -127,6 +127,12 @@ impl<'s> Allowed<'s> {
                 shown(endpoint)
             ));
         }
+        let proxy = &credential["tokenProxy"];
+        let own = self.settings.token_proxy().map(|own| serde_json::to_value(own).ok());
+        if !proxy.is_null() && own.flatten().as_ref() != Some(proxy) {
+            let url = shown(text(proxy, "url"));
+            return Some(format!("the token proxy {url} is not the operator's, or is changed"));
+        }
         let tenant = text(credential, "tenantId");
         if tenant.is_some_and(|tenant| !self.settings.limits.allows_tenant(tenant)) {
             return Some(format!(

@@ -1,4 +1,6 @@
-use super::super::testing::{csi_volume, facts, labelled, pod_with_volume, run_with, settings};
+use super::super::testing::{
+    bound, csi_volume, facts, labelled, pod_with_volume, run_with, settings,
+};
 use crate::cloud::Cloud;
 use crate::settings::Settings;
 use serde_json::{Value, json};
@@ -208,4 +210,46 @@ fn an_endpoint_of_a_plan_has_the_operators_authority_and_a_network_of_the_pods_o
     let mut on_node = good;
     on_node["spec"]["hostNetwork"] = json!(true);
     refused(&on_node, "with spec.hostNetwork its managed-identity endpoint");
+}
+
+#[test]
+fn the_authorities_of_a_plan_are_those_that_the_operator_gave() {
+    let trusting = |pem: &str| {
+        let mut settings = settings();
+        settings.clouds = settings.clouds.trusting(pem.to_owned());
+        settings
+    };
+    let (own, other) = (trusting("-----BEGIN-----\nown\n"), trusting("-----BEGIN-----\nother\n"));
+    let pod = changed(&own, |plan| assert_eq!(plan["trustedCa"], "-----BEGIN-----\nown\n"));
+    assert_eq!(verdict(&pod, &own), Ok(()));
+    for settings in [&settings(), &other] {
+        let error = verdict(&pod, settings).unwrap_err();
+        assert!(error.starts_with("KS225 ") && error.contains("trustedCa"), "{error}");
+    }
+    let forged = changed(&own, |plan| plan["trustedCa"] = json!("-----BEGIN-----\nown\nmore\n"));
+    assert!(verdict(&forged, &own).unwrap_err().contains("trustedCa"));
+}
+
+#[test]
+fn a_token_proxy_of_a_plan_is_the_operators() {
+    let with = |proxy: Value| {
+        changed(&settings(), |plan| plan["identities"][0]["credential"]["tokenProxy"] = proxy)
+    };
+    let own = json!({"url": "https://kubernetes.default.svc", "serverName": "ab.ests.aks",
+        "caFile": "/var/run/secrets/keysluice.dev-token-proxy/ca.crt"});
+    let bound = bound();
+    assert_eq!(verdict(&with(own.clone()), &bound), Ok(()));
+    refused(&with(own.clone()), "the token proxy \"https://kubernetes.default.svc\"");
+    for (field, value) in [
+        ("url", json!("https://evil.example")),
+        ("serverName", json!("evil.example")),
+        ("caFile", json!("/mnt/keysluice/secrets/ca.crt")),
+        ("caFile", Value::Null),
+        ("ca", json!("-----BEGIN-----")),
+    ] {
+        let mut forged = own.clone();
+        forged[field] = value;
+        let error = verdict(&with(forged), &bound).unwrap_err();
+        assert!(error.starts_with("KS225 ") && error.contains("the token proxy"), "{error}");
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::context::{ClassFact, Context};
 use super::refusal::{Cause, Refusal};
-use crate::pod::Csi;
+use super::token_proxy;
+use crate::pod::{Csi, Pod};
 use crate::provider_class::{self, ClassError, ClassPlan, ProviderClass};
 use std::sync::Arc;
 
@@ -47,14 +48,15 @@ pub(super) fn class_cause(volume: &str, class: &ProviderClass, source: ClassErro
 
 /// Plans of one pod: a class that many volumes name alike is resolved once.
 pub(super) struct Resolver<'a> {
+    pod: &'a Pod<'a>,
     context: Context<'a>,
     plans: Vec<(&'a Csi<'a>, Arc<ClassPlan>)>,
     bytes: usize,
 }
 
 impl<'a> Resolver<'a> {
-    pub(super) fn new(context: Context<'a>) -> Self {
-        Self { context, plans: Vec::new(), bytes: 0 }
+    pub(super) fn new(pod: &'a Pod<'a>, context: Context<'a>) -> Self {
+        Self { pod, context, plans: Vec::new(), bytes: 0 }
     }
 
     /// The Plan for a volume, and whether it is the first of its kind.
@@ -76,7 +78,8 @@ impl<'a> Resolver<'a> {
             return Err(Cause::TooMany { what, limit: MAX_CLASS_BYTES }.into());
         }
         let service_principal = principal(csi);
-        let plan = class.resolved(&attributes, &surroundings(self.context, service_principal));
+        let plan =
+            class.resolved(&attributes, &surroundings(self.pod, self.context, service_principal));
         let plan = plan.map_err(|source| class_cause(volume, class, source))?;
         self.plans.push((csi, Arc::clone(&plan)));
         Ok((plan, true))
@@ -85,6 +88,7 @@ impl<'a> Resolver<'a> {
 
 /// What surrounds a class, or an inline reference.
 pub(super) fn surroundings<'a>(
+    pod: &Pod<'_>,
     context: Context<'a>,
     service_principal: Option<&'a str>,
 ) -> provider_class::Context<'a> {
@@ -99,6 +103,7 @@ pub(super) fn surroundings<'a>(
         limits: &settings.limits,
         service_principal,
         split_certificates: settings.split_certificates,
+        token_proxy: token_proxy::use_by(pod, settings),
     }
 }
 

@@ -8,6 +8,9 @@ use keysluice_plan::{PLAN_ENV, Plan};
 /// Only a federated identity has it.
 pub(super) const TOKEN_FILE_FIELD: &str = "\"tokenFile\"";
 
+/// What follows for a token that the sidecar alone has.
+const OWN_TOKENS: &str = ":\"/var/run/secrets/keysluice.dev";
+
 /// Whether a container is our sidecar (from an earlier run), not just one of its name.
 pub(super) fn is_sidecar(container: &Container<'_>) -> bool {
     &*container.name == SIDECAR && plan_entry(container).is_some()
@@ -25,10 +28,12 @@ pub(super) fn intercepts(container: &Container<'_>) -> bool {
         && plan_entry(container).is_some_and(|(_, plan)| plan.contains("\"intercept\":true"))
 }
 
-/// Whether the sidecar signs in with the pod's token.
+/// Whether the sidecar signs in with the pod's token, not with one of its own.
 pub(super) fn uses_token(container: &Container<'_>) -> bool {
+    let is_of_pod = |rest: &str| !rest.starts_with(OWN_TOKENS);
     is_sidecar(container)
-        && plan_entry(container).is_some_and(|(_, plan)| plan.contains(TOKEN_FILE_FIELD))
+        && plan_entry(container)
+            .is_some_and(|(_, plan)| plan.split(TOKEN_FILE_FIELD).skip(1).any(is_of_pod))
 }
 
 /// Position and text of the Plan.

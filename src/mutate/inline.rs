@@ -98,7 +98,7 @@ pub(super) fn select<'a>(
         return Err(PodInlineCause::NoGate.into());
     }
     let mut plans = Vec::new();
-    let (vault, around) = (wanted.vault.as_deref(), surroundings(context, None));
+    let (vault, around) = (wanted.vault.as_deref(), surroundings(pod, context, None));
     if !wanted.files.is_empty() {
         let templates = entries(&wanted.templates, TEMPLATE_PREFIX);
         let entries = entries(&wanted.files, FILE_PREFIX);
@@ -109,7 +109,7 @@ pub(super) fn select<'a>(
         plans.push((ENV_VOLUME, inline::variables(&entries, vault, !is_exec, &around)?));
     }
     if let Some(name) = &wanted.env_from {
-        let plan = of_class(name, annotations, context, !is_exec, mutation)?;
+        let plan = of_class(pod, name, annotations, context, !is_exec, mutation)?;
         plans.push((ENV_FROM_VOLUME, plan));
     }
     let mut variables = Vec::new();
@@ -179,6 +179,7 @@ fn entries<'a>(annotations: &'a BTreeMap<String, String>, prefix: &str) -> Vec<E
 
 /// The variables of a class.
 fn of_class(
+    pod: &Pod<'_>,
     name: &str,
     annotations: &Annotations,
     context: Context<'_>,
@@ -192,7 +193,7 @@ fn of_class(
     let class = find_named(ENV_FROM_VOLUME, name, context)?;
     let of_class = |source| class_cause(ENV_FROM_VOLUME, &class, source);
     check_provider(&class).map_err(of_class)?;
-    let plan = class.resolved(&[], &surroundings(context, None)).map_err(of_class)?;
+    let plan = class.resolved(&[], &surroundings(pod, context, None)).map_err(of_class)?;
     for warning in &plan.warnings {
         mutation.warn(format_args!("{} {}", warning.reason, warning.text));
     }

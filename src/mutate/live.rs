@@ -8,7 +8,7 @@ use super::basis::Basis;
 use super::context::{ClassFact, Context};
 use super::mutation::Mutation;
 use super::refusal::cut;
-use super::served::Served;
+use super::served::{SecretVolume, Served};
 use super::user::{self, User};
 use super::{secrets, sidecar};
 use crate::coded::coded;
@@ -153,8 +153,8 @@ fn change(
             format!("its files belong to uid {}, and the sidecar runs as {}", user.uid, basis.uid);
         return Err(said(reason::KS514, &message));
     }
-    let default = context.settings.refresh_interval;
-    let plan = sidecar::plan_of(&annotations, &served.volumes, &basis.token_file, default);
+    let settings = context.settings;
+    let plan = sidecar::plan_of(&annotations, &served.volumes, &basis.token_file, settings);
     Ok(PlanUpdate {
         trusted_ca: plan.trusted_ca,
         identities: plan.identities,
@@ -179,6 +179,11 @@ fn check_room(served: &Served<'_>, basis: &Basis) -> Result<(), String> {
             let message = format!("volume {name:?} needs a token of the pod, which has none");
             return Err(said(reason::KS514, &message));
         }
+    }
+    if served.volumes.iter().any(SecretVolume::uses_token_proxy) && !basis.token_proxy {
+        let message = "it needs a token for the token proxy of AKS identity bindings, which the \
+            pod's sidecar does not have";
+        return Err(said(reason::KS514, message));
     }
     let principals = || served.volumes.iter().filter_map(|volume| volume.principal());
     if let Some(secret) = principals().find(|secret| !basis.principals.contains(*secret)) {

@@ -9,9 +9,10 @@ use super::managed_identity_given::EndpointVariables;
 use super::managed_identity_values::{EndpointChoice, MappedIdentity, port, truth};
 use super::mutation::{Mutation, Note};
 use super::refusal::{Refusal, cut};
-use super::{identity, intercept, operating_system};
+use super::{identity, intercept, operating_system, token_proxy};
+use crate::plan;
 use crate::pod::{ContainerPort, Pod};
-use crate::provider_class::{Mode, hex};
+use crate::provider_class::{Mode, TokenProxyUse, hex};
 use crate::reason;
 use keysluice_plan::{
     Credential, EndpointIdentity, IMDS_PORT, MOST_ENDPOINT_IDENTITIES, ManagedIdentityEndpoint,
@@ -43,11 +44,21 @@ impl Endpoint {
         self.plan.is_some()
     }
 
+    /// Whether the pod's own token is needed for a new sidecar.
+    pub(super) fn is_federated(&self) -> bool {
+        let is_it = |identity: &EndpointIdentity| {
+            matches!(identity.credential, Credential::Federated { token_proxy: None, .. })
+        };
+        self.plan.as_ref().is_some_and(|plan| plan.identities.iter().any(is_it))
+    }
+
     /// What a new sidecar serves, with the pod's token at `path`.
     pub(super) fn plan(&self, path: &str) -> Option<ManagedIdentityEndpoint> {
         let mut plan = self.plan.clone()?;
         for identity in &mut plan.identities {
-            if let Credential::Federated { token_file, .. } = &mut identity.credential {
+            if let Credential::Federated { token_file, token_proxy: None, .. } =
+                &mut identity.credential
+            {
                 path.clone_into(token_file);
             }
         }
@@ -196,6 +207,11 @@ fn identities(
     let own = account.and_then(|account| account.client_id.clone());
     let tenant = account.and_then(|account| account.tenant_id.as_deref());
     let tenant = tenant.or(context.settings.tenant_id.as_deref());
+    let proxy = match token_proxy::use_by(pod, context.settings) {
+        TokenProxyUse::Always => context.settings.token_proxy().map(Box::new),
+        _ => None,
+    };
+    let token_file = if proxy.is_some() { plan::token_proxy_file() } else { String::new() };
     let of = |client_id: &str, tenant: Option<&str>| {
         let tenant = tenant.ok_or_else(|| ManagedIdentityCause::NoTenant { account: name() })?;
         if !context.settings.limits.allows_tenant(tenant) {
@@ -205,8 +221,9 @@ fn identities(
             credential: Credential::Federated {
                 client_id: client_id.to_owned(),
                 tenant_id: tenant.to_owned(),
-                token_file: String::new(),
+                token_file: token_file.clone(),
                 authority: context.settings.clouds.default_cloud().authority.clone(),
+                token_proxy: proxy.clone(),
             },
             default: false,
             object_ids: Vec::new(),

@@ -55,7 +55,7 @@ fn a_pod_without_secrets_gets_a_sidecar_and_every_container_the_variables() {
     }
     let [identity] = &endpoint.identities[..] else { panic!("{endpoint:?}") };
     assert!(identity.default);
-    let Credential::Federated { client_id, tenant_id, token_file, authority } =
+    let Credential::Federated { client_id, tenant_id, token_file, authority, .. } =
         &identity.credential
     else {
         panic!("{identity:?}")

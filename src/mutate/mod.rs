@@ -49,6 +49,7 @@ mod served;
 mod service_account;
 mod sidecar;
 mod synced;
+mod token_proxy;
 mod user;
 
 #[cfg(test)]
@@ -185,8 +186,8 @@ pub fn mutate(pod: &Pod<'_>, context: Context<'_>) -> Result<Mutation, Refusal> 
         return Ok(mutation);
     }
     let has_endpoint = endpoint.as_ref().is_some_and(managed_identity::Endpoint::is_new);
-    let is_federated =
-        has_endpoint || served.volumes.iter().any(served::SecretVolume::is_federated);
+    let is_federated = endpoint.as_ref().is_some_and(managed_identity::Endpoint::is_federated)
+        || served.volumes.iter().any(served::SecretVolume::is_federated);
     let needs_token = opted_in || is_federated;
     let token =
         needs_token.then(|| identity::token_volume(pod, &annotations, context)).transpose()?;

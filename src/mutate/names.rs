@@ -33,8 +33,17 @@ pub(super) const PROGRAM_VOLUME: &str = "keysluice-exec";
 /// What the names of volumes with the Secret of a service principal begin with.
 pub(super) const PRINCIPAL_VOLUME_PREFIX: &str = "keysluice-principal-";
 /// All names of our own volumes.
-pub(super) const OWN_VOLUMES: [&str; 6] =
-    [RUN_VOLUME, API_VOLUME, INLINE_VOLUME, ENV_VOLUME, ENV_FROM_VOLUME, PROGRAM_VOLUME];
+pub(super) const OWN_VOLUMES: [&str; 7] = [
+    RUN_VOLUME,
+    API_VOLUME,
+    INLINE_VOLUME,
+    ENV_VOLUME,
+    ENV_FROM_VOLUME,
+    PROGRAM_VOLUME,
+    TOKEN_PROXY_VOLUME,
+];
+/// Name of the volume with the sidecar's token for the token proxy of AKS identity bindings.
+pub(super) const TOKEN_PROXY_VOLUME: &str = "keysluice-token-proxy";
 /// Where the sidecar, and no other container, has it.
 pub(super) const API_DIRECTORY: &str = "/var/run/secrets/keysluice.dev";
 /// Name of the volume with the sidecar's token for the webhook.

@@ -79,7 +79,7 @@ pub(super) fn select<'a>(
         class_names(pod)?;
     }
     let is_windows = operating_system::is_windows(pod);
-    let mut resolver = Resolver::new(context);
+    let mut resolver = Resolver::new(pod, context);
     let (mut total, mut foreign) = (Total::default(), Vec::new());
     for (index, volume, csi) in csi_volumes(pod) {
         let name = &*volume.name;

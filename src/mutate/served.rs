@@ -3,7 +3,9 @@
 use super::limits::PROGRAM_VOLUME_BYTES;
 use crate::pod::Pointer;
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass, TemplatePlan};
-use keysluice_plan::{MAX_OUTPUT_BYTES, ManagedIdentityEndpoint, SyncedSecret, Template};
+use keysluice_plan::{
+    Credential, MAX_OUTPUT_BYTES, ManagedIdentityEndpoint, SyncedSecret, Template,
+};
 use std::sync::Arc;
 
 /// A Key Vault secret has at most 25 KiB; pages, directories and the key that stands beside it.
@@ -29,6 +31,15 @@ pub(super) struct Served<'a> {
 }
 
 impl Served<'_> {
+    /// Whether the sidecar gets tokens from the token proxy.
+    pub(super) fn asks_token_proxy(&self) -> bool {
+        let of_endpoint = self.endpoint.iter().flat_map(|endpoint| &endpoint.identities);
+        self.volumes.iter().any(SecretVolume::uses_token_proxy)
+            || of_endpoint.map(|identity| &identity.credential).any(|credential| {
+                matches!(credential, Credential::Federated { token_proxy: Some(_), .. })
+            })
+    }
+
     /// Bytes of all that the sidecar writes for other containers.
     pub(super) fn volume_bytes(&self) -> u64 {
         let volumes: u64 = self.volumes.iter().map(SecretVolume::size_limit_bytes).sum();
@@ -57,6 +68,11 @@ impl SecretVolume<'_> {
     /// Whether the pod's own token is needed for it.
     pub(super) fn is_federated(&self) -> bool {
         matches!(self.plan.identity, IdentityChoice::Federated { .. })
+    }
+
+    /// Whether a token for the token proxy is needed for it.
+    pub(super) fn uses_token_proxy(&self) -> bool {
+        matches!(self.plan.identity, IdentityChoice::TokenProxy { .. })
     }
 
     /// The Secret with the credentials for it.

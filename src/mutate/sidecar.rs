@@ -20,14 +20,14 @@ use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{
     basis, init_mode, intercept, metrics_port, position, principal, proxy, reaction,
-    reaction_right, resources, secret_objects, synced, user,
+    reaction_right, resources, secret_objects, synced, token_proxy, user,
 };
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
+use crate::settings::Settings;
 use keysluice_plan::{PLAN_ENV, Plan, Volume};
 use serde::Serialize;
-use std::time::Duration;
 
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
 /// How often a probe that waits is repeated: an hour of 27 s and a pause each, about.
@@ -46,7 +46,7 @@ pub(super) fn add(
     let volumes = &served.volumes;
     refuse_reserved_names(pod, volumes)?;
     let token_file = token.map(TokenVolume::token_file).unwrap_or_default();
-    let mut plan = plan_of(annotations, volumes, &token_file, context.settings.refresh_interval);
+    let mut plan = plan_of(annotations, volumes, &token_file, context.settings);
     let right = reaction_right::of(pod, annotations.on_change.action.as_ref())?;
     if !served.secrets.is_empty() || right.is_some() {
         plan.kubernetes = Some(synced::kubernetes(pod, context)?);
@@ -107,6 +107,9 @@ pub(super) fn add(
     volume_mounts.extend(token.map(TokenVolume::mount));
     volume_mounts.extend(plan.kubernetes.as_ref().map(|_| synced::api_mount()));
     volume_mounts.extend(plan.source.as_ref().map(|_| basis::mount()));
+    let token_proxy =
+        context.settings.token_endpoint.as_ref().filter(|_| served.asks_token_proxy());
+    volume_mounts.extend(token_proxy.map(|_| token_proxy::mount()));
     volume_mounts.extend(principals.iter().map(principal::Principal::mount));
     let proxy = proxy::variables(annotations, context.settings);
     let mut env = vec![EnvEntry { name: PLAN_ENV, value: &environment }];
@@ -145,6 +148,9 @@ pub(super) fn add(
     }
     if plan.source.is_some() {
         append(mutation, volume_count, basis::volume());
+    }
+    if let Some(endpoint) = token_proxy {
+        append(mutation, volume_count, token_proxy::volume(endpoint));
     }
     for principal in &principals {
         append(mutation, volume_count, principal.volume());
@@ -209,8 +215,9 @@ pub(super) fn plan_of(
     annotations: &Annotations,
     volumes: &[SecretVolume<'_>],
     token_file: &str,
-    default_interval: Duration,
+    settings: &Settings,
 ) -> Plan {
+    let token_proxy = settings.token_proxy();
     let mut plan = plan::empty(annotations.is_bounded());
     for volume in volumes {
         let interval = annotations.refresh_interval.or(volume.plan.refresh_interval);
@@ -218,7 +225,8 @@ pub(super) fn plan_of(
             name: volume.name,
             directory: directory(volume.name),
             token_file,
-            refresh_interval: interval.unwrap_or(default_interval),
+            token_proxy: token_proxy.as_ref(),
+            refresh_interval: interval.unwrap_or(settings.refresh_interval),
         };
         plan::add_volume(&mut plan, &volume.plan, target);
     }

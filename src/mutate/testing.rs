@@ -3,7 +3,7 @@
 use super::{ClassFact, Context, Facts, Mutation, ServiceAccount, mutate};
 use crate::cloud::Cloud;
 use crate::provider_class::ProviderClass;
-use crate::settings::Settings;
+use crate::settings::{Settings, TokenEndpointText};
 use keysluice_plan::Plan;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -15,6 +15,19 @@ pub(super) fn settings() -> Settings {
     let mut settings = Settings::new(Cloud::well_known("AzurePublicCloud").unwrap());
     settings.tenant_id = Some("cluster-tenant".to_owned());
     settings
+}
+
+/// The same with the token proxy of AKS identity bindings.
+pub(super) fn bound() -> Settings {
+    let text = TokenEndpointText {
+        suffix: "identity-binding".to_owned(),
+        audience: "api://AKSIdentityBinding".to_owned(),
+        proxy: "https://kubernetes.default.svc".to_owned(),
+        sni_name: "ab.ests.aks".to_owned(),
+        ca_config_map: "kube-root-ca.crt".to_owned(),
+        ..TokenEndpointText::default()
+    };
+    Settings { token_endpoint: text.parse().unwrap(), ..settings() }
 }
 
 pub(super) fn account(annotations: &[(&str, &str)]) -> ServiceAccount {

@@ -61,6 +61,13 @@ pub enum IdentityChoice {
         /// Tenant id or domain.
         tenant_id: String,
     },
+    /// The same, exchanged at the token proxy of AKS identity bindings.
+    TokenProxy {
+        /// Client id of the user-assigned identity.
+        client_id: String,
+        /// Tenant id or domain.
+        tenant_id: String,
+    },
     /// A service principal, with the client id and the credentials of a Kubernetes Secret.
     ServicePrincipal {
         /// Name of the Secret, in the pod's namespace.

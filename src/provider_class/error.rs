@@ -112,8 +112,10 @@ coded! {
         /// `usePodIdentity`: its node component does not exist any more.
         #[error("usePodIdentity: AAD Pod Identity (NMI) is retired and not supported")]
         [KS112] PodIdentity,
-        /// `useAzureTokenProxy`: not yet.
-        #[error("useAzureTokenProxy: AKS identity binding is not supported by this version")]
+        /// `useAzureTokenProxy`, and the operator has not set up the token proxy.
+        #[error(
+            "useAzureTokenProxy: the token proxy of AKS identity bindings is not set up here"
+        )]
         [KS113] TokenProxy,
         /// No vault.
         #[error("keyvaultName is not provided")]

@@ -4,7 +4,7 @@ use super::doubts::Doubts;
 use super::error::{ClassCause, ClassError};
 use super::parameters::{IdentityMode, Parameters, filled};
 use super::unfilled::{is_guid, is_tenant};
-use super::{Context, IdentityChoice};
+use super::{Context, IdentityChoice, TokenProxyUse};
 use crate::reason;
 use keysluice_plan::is_object_name;
 
@@ -27,7 +27,7 @@ impl Parameters<'_> {
                 )
             });
         }
-        is_migrated || mode == IdentityMode::Federated
+        is_migrated || matches!(mode, IdentityMode::Federated | IdentityMode::AzureTokenProxy)
     }
 
     /// As whom to fetch; the tenant is there for federation only.
@@ -39,11 +39,16 @@ impl Parameters<'_> {
     ) -> Result<IdentityChoice, ClassError> {
         match (mode, tenant_id) {
             (IdentityMode::PodIdentity, Some(tenant_id)) => {
-                let client_id = self.client(self.value("clientID"), context)?;
-                Ok(IdentityChoice::Federated { client_id, tenant_id })
+                self.federated(self.value("clientID"), tenant_id, context)
             }
             (IdentityMode::PodIdentity, None) => Err(ClassCause::PodIdentity.into()),
-            (IdentityMode::AzureTokenProxy, _) => Err(ClassCause::TokenProxy.into()),
+            (IdentityMode::AzureTokenProxy, Some(tenant_id)) => {
+                if context.token_proxy == TokenProxyUse::Unavailable {
+                    return Err(ClassCause::TokenProxy.into());
+                }
+                let client_id = self.client(self.value("clientID"), context)?;
+                Ok(IdentityChoice::TokenProxy { client_id, tenant_id })
+            }
             (_, Some(tenant_id)) => self.own_identity(tenant_id, context),
             (_, None) => {
                 let id = filled("userAssignedIdentityID", self.value("userAssignedIdentityID"))?;
@@ -68,7 +73,21 @@ impl Parameters<'_> {
             }
             return Ok(IdentityChoice::ServicePrincipal { secret: secret.to_owned(), tenant_id });
         }
-        Ok(IdentityChoice::Federated { client_id: self.client(own, context)?, tenant_id })
+        self.federated(own, tenant_id, context)
+    }
+
+    /// With the pod's token, at Entra or at the token proxy.
+    fn federated(
+        &self,
+        own: &str,
+        tenant_id: String,
+        context: &Context<'_>,
+    ) -> Result<IdentityChoice, ClassError> {
+        let client_id = self.client(own, context)?;
+        Ok(match context.token_proxy {
+            TokenProxyUse::Always => IdentityChoice::TokenProxy { client_id, tenant_id },
+            _ => IdentityChoice::Federated { client_id, tenant_id },
+        })
     }
 
     fn client(&self, own: &str, context: &Context<'_>) -> Result<String, ClassError> {
@@ -90,7 +109,7 @@ impl Parameters<'_> {
         let first =
             |keys: [&'static str; 2]| keys.into_iter().find(|key| !self.value(key).is_empty());
         let read = match identity {
-            IdentityChoice::Federated { .. } => {
+            IdentityChoice::Federated { .. } | IdentityChoice::TokenProxy { .. } => {
                 [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])]
             }
             IdentityChoice::ServicePrincipal { .. } => [first(["tenantID", "tenantId"]), None],

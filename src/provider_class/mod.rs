@@ -53,7 +53,7 @@ pub(crate) use resolved::Plans;
 pub(crate) use secret_objects::is_never_made;
 pub use secret_objects::{SecretObject, SecretObjectData, check_secret_objects};
 pub(crate) use templates::check_template;
-pub(crate) use unfilled::{is_guid, is_placeholder};
+pub(crate) use unfilled::{is_guid, is_placeholder, is_tenant};
 pub(crate) use vault::vault_of;
 
 use crate::cloud::{Cloud, Clouds};
@@ -152,6 +152,20 @@ pub struct Context<'a> {
     /// Whether certificate-backed secrets also make `.crt` and `.key` files, where the class does
     /// not say.
     pub split_certificates: bool,
+    /// Whether tokens come from the token proxy of AKS identity bindings.
+    pub token_proxy: TokenProxyUse,
+}
+
+/// Whose tokens come from the token proxy of AKS identity bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TokenProxyUse {
+    /// None: the operator has not set it up.
+    #[default]
+    Unavailable,
+    /// Those of classes with `useAzureTokenProxy`.
+    OnRequest,
+    /// All of workload identity: the pod asks for it.
+    Always,
 }
 
 /// The vaults and tenants that classes may use; an empty list allows every one.

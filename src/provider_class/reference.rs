@@ -125,7 +125,8 @@ pub const PARAMETERS: &[Entry] = &[
         "useAzureTokenProxy",
         BOOL,
         "`false`",
-        "refused if true (KS113): this version does not support identity bindings",
+        "tokens come from the token proxy of AKS identity bindings; refused (KS113) if the operator has \
+         not set it up: [identities.md](identities.md#aks-identity-bindings)",
     ),
     both(
         "cloudName",

@@ -169,7 +169,8 @@ impl ProviderClass {
 
 fn of_settings(context: &Context<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (context.clouds, context.limits, context.split_certificates).hash(&mut hasher);
+    (context.clouds, context.limits, context.split_certificates, context.token_proxy)
+        .hash(&mut hasher);
     hasher.finish()
 }
 

@@ -2,6 +2,7 @@ use super::super::tests::with;
 use super::super::{Allowlist, Clouds};
 use super::*;
 use crate::cloud::Cloud;
+use crate::provider_class::TokenProxyUse;
 
 fn clouds() -> Clouds {
     Clouds::new(Cloud::well_known("").unwrap())
@@ -20,6 +21,7 @@ fn context<'a>(
         limits,
         service_principal,
         split_certificates,
+        token_proxy: TokenProxyUse::Unavailable,
     }
 }
 

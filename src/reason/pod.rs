@@ -112,8 +112,9 @@ reasons! { POD:
          may have several such Secrets, but no other sources beside them";
     KS230
         "the sidecar cannot use the token of the custom token endpoint"
-        "remove the annotation azure.workload.identity/use-…, or use a managed identity in the \
-         class (useVMManagedIdentity), or leave the volume to the CSI driver: \
+        "set the URL of the token proxy (customTokenEndpoint.azureKubernetesTokenProxy of the \
+         chart), or remove the annotation azure.workload.identity/use-…, or use a managed identity \
+         in the class (useVMManagedIdentity), or leave the volume to the CSI driver: \
          keysluice.dev/csi-volumes: leave";
     KS231
         "the annotations exceed 256 KiB"
@@ -184,7 +185,7 @@ reasons! { POD:
         "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
          define them in env";
     KS255
-        "a client id or tenant id of the ServiceAccount has an unexpected format"
+        "a client id or tenant id of the ServiceAccount or of an annotation has an unexpected format"
         "use the client id of the identity, not its object id or name";
     KS256
         "an annotation resembles an Azure Workload Identity annotation but is unknown"

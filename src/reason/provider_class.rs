@@ -44,8 +44,10 @@ reasons! { PROVIDER_CLASS:
         "remove usePodIdentity and use workload identity: federate the identity with the \
          ServiceAccount, and annotate the ServiceAccount with azure.workload.identity/client-id";
     KS113
-        "AKS identity binding is not supported by this version"
-        "remove useAzureTokenProxy to use workload identity";
+        "the token proxy of AKS identity bindings is not set up"
+        "set customTokenEndpoint of the chart (annotationSuffix, audience, \
+         azureKubernetesTokenProxy, azureKubernetesSniName and the authority), or remove \
+         useAzureTokenProxy to use workload identity; a pipeline has no token proxy";
     KS114
         "the tenant is neither a tenant id nor a domain"
         "write the tenant id as `az account show --query tenantId` prints it";

@@ -1,17 +1,20 @@
 //! What the operator decided once, for every pod.
 
+mod ca_bundle;
 mod endpoint_key;
 mod live_plans;
 mod sidecar_proxy;
 mod token_endpoint;
 
+pub use ca_bundle::{CaBundleError, ca_bundle};
 pub use endpoint_key::EndpointKey;
 pub use live_plans::{Authorities, LivePlans, PLAN_AUDIENCE};
 pub(crate) use sidecar_proxy::{NO_PROXY, exceptions, is_proxy, of_annotation, shown};
 pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 
 use crate::cloud::{Cloud, Clouds};
-use crate::provider_class::Allowlist;
+use crate::provider_class::{Allowlist, TokenProxyUse};
+use keysluice_plan::TokenProxy;
 use std::time::Duration;
 
 /// Settings of the webhook; the command line fills them.
@@ -87,6 +90,19 @@ impl Settings {
             live_plans: None,
             allow_intercept: false,
             endpoint_key: EndpointKey::default(),
+        }
+    }
+
+    /// The token proxy, where the sidecar can ask one.
+    pub(crate) fn token_proxy(&self) -> Option<TokenProxy> {
+        self.token_endpoint.as_ref().and_then(TokenEndpoint::token_proxy)
+    }
+
+    /// Whether a class may ask for it.
+    pub(crate) fn token_proxy_use(&self) -> TokenProxyUse {
+        match self.token_proxy() {
+            Some(_) => TokenProxyUse::OnRequest,
+            None => TokenProxyUse::Unavailable,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The custom token endpoint of AKS identity bindings: another audience, and where the SDKs find
 //! the proxy.
 
+use keysluice_plan::{TOKEN_PROXY_CA, TOKEN_PROXY_DIRECTORY, TokenProxy};
 use serde_json::Value;
 
 /// What the operator says about the token proxy.
@@ -59,6 +60,14 @@ pub enum TokenEndpointError {
          AZURE_KUBERNETES_CA_CTB_SIGNER_NAME are mutually exclusive"
     )]
     SeveralSources,
+    /// A proxy that no SDK takes.
+    #[error("AZURE_KUBERNETES_TOKEN_PROXY {url:?} or AZURE_KUBERNETES_SNI_NAME: it {problem}")]
+    Proxy {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A selector without a signer.
     #[error("AZURE_KUBERNETES_CA_CTB_LABEL_SELECTOR requires AZURE_KUBERNETES_CA_CTB_SIGNER_NAME")]
     SelectorWithoutSigner,
@@ -126,7 +135,28 @@ impl TokenEndpointText {
             return Err(TokenEndpointError::Annotation(annotation));
         }
         let (proxy, sni_name) = (some(self.proxy), some(self.sni_name));
-        Ok(Some(TokenEndpoint { annotation, audience: self.audience, proxy, sni_name, ca }))
+        let endpoint = TokenEndpoint { annotation, audience: self.audience, proxy, sni_name, ca };
+        if let Some(proxy) = endpoint.token_proxy()
+            && let Some(problem) = proxy.problem()
+        {
+            return Err(TokenEndpointError::Proxy { url: proxy.url, problem });
+        }
+        Ok(Some(endpoint))
+    }
+}
+
+impl TokenEndpoint {
+    /// The token proxy as the sidecar asks it; `None` where only the pods' own SDKs use the
+    /// endpoint, because its URL is not known.
+    pub(crate) fn token_proxy(&self) -> Option<TokenProxy> {
+        let (mut ca, mut ca_file) = (None, None);
+        match &self.ca {
+            Some(CertificateSource::Data(pem)) => ca = Some(pem.clone()),
+            Some(_) => ca_file = Some(format!("{TOKEN_PROXY_DIRECTORY}/{TOKEN_PROXY_CA}")),
+            None => {}
+        }
+        let (url, server_name) = (self.proxy.clone()?, self.sni_name.clone());
+        Some(TokenProxy { url, server_name, ca_file, ca })
     }
 }
 
@@ -235,6 +265,21 @@ mod tests {
     #[test]
     fn cfg_8_an_operator_without_values_is_the_api_servers_to_judge() {
         taken_as_it_is(r#"{"matchExpressions":[{"key":"env","operator":"In"}]}"#);
+    }
+
+    #[test]
+    fn a_proxy_that_no_sdk_takes_is_refused_by_its_variable() {
+        for (proxy, sni, expected) in [
+            ("http://kubernetes.default.svc", "", "not an https URL"),
+            ("https://user:pw@k", "", "a user"),
+            ("https://k?x", "", "a query"),
+            ("https://k", "a b", "not a host name"),
+        ] {
+            let text = text(|t| (t.proxy, t.sni_name) = (proxy.into(), sni.into()));
+            let error = text.parse().unwrap_err().to_string();
+            assert!(error.starts_with("AZURE_KUBERNETES_TOKEN_PROXY"), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@ mod certificates;
 mod chart;
 mod cluster;
 mod conformance;
+mod failures;
 mod house;
 mod pipeline;
 mod plans;

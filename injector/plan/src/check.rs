@@ -27,9 +27,7 @@ impl Plan {
             if !identities.insert(identity.name.as_str()) {
                 return Err(PlanError::DuplicateIdentity { name: identity.name.clone() });
             }
-            if let Credential::ServicePrincipal { directory, .. } = &identity.credential {
-                check_directory(directory)?;
-            }
+            check_credential(&identity.credential)?;
         }
         if self.start_timeout_seconds.is_some_and(|seconds| seconds > LONGEST_WAIT_SECONDS) {
             return Err(PlanError::StartTimeout);
@@ -121,6 +119,20 @@ impl Plan {
     }
 }
 
+/// Paths and the token proxy of a credential.
+pub(crate) fn check_credential(credential: &Credential) -> Result<(), PlanError> {
+    match credential {
+        Credential::ServicePrincipal { directory, .. } => check_directory(directory),
+        Credential::Federated { token_proxy: Some(proxy), .. } => {
+            if let Some(problem) = proxy.problem() {
+                return Err(PlanError::TokenProxy { url: proxy.url.clone(), problem });
+            }
+            proxy.ca_file.as_deref().map_or(Ok(()), check_directory)
+        }
+        Credential::Federated { .. } | Credential::ManagedIdentity { .. } => Ok(()),
+    }
+}
+
 fn check_directory(directory: &str) -> Result<(), PlanError> {
     let relative =
         directory.strip_prefix('/').map(|rest| rest.trim_end_matches('/').parse::<RelativePath>());
@@ -171,6 +183,14 @@ pub enum PlanError {
     Directory {
         /// The path.
         directory: String,
+    },
+    /// A token proxy that cannot be asked.
+    #[error("tokenProxy: {url:?} {problem}")]
+    TokenProxy {
+        /// Its URL.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// Two volumes share a directory.
     #[error("directory {directory:?} is used by two volumes")]

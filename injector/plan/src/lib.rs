@@ -19,6 +19,7 @@ mod reaction;
 pub mod reason;
 mod source;
 mod template;
+mod token_proxy;
 mod variable;
 mod vault_url;
 
@@ -53,5 +54,6 @@ pub use template::{
     FILTERS, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem,
     Template, TemplateError, TemplateProblem, Text,
 };
+pub use token_proxy::{TOKEN_PROXY_CA, TOKEN_PROXY_DIRECTORY, TOKEN_PROXY_TOKEN, TokenProxy};
 pub use variable::{VariableName, VariableNameError};
 pub use vault_url::{VaultUrl, VaultUrlError};

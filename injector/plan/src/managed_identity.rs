@@ -1,5 +1,6 @@
 //! The managed-identity endpoint that the sidecar serves inside its pod.
 
+use crate::check::check_credential;
 use crate::{Credential, Identity, Plan, PlanError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -111,10 +112,10 @@ impl Plan {
              only the intercepted address gives"
                 .to_owned()
         });
-        match endpoint.problem().or(asks_itself) {
-            Some(problem) => Err(PlanError::ManagedIdentity { problem }),
-            None => Ok(()),
+        if let Some(problem) = endpoint.problem().or(asks_itself) {
+            return Err(PlanError::ManagedIdentity { problem });
         }
+        endpoint.identities.iter().try_for_each(|identity| check_credential(&identity.credential))
     }
 
     /// The port for metrics can be bound beside the endpoint's.

@@ -2,7 +2,7 @@
 
 use crate::{
     FileMode, JsonPath, Kubernetes, ManagedIdentityEndpoint, ObjectName, ObjectVersion, Reaction,
-    RelativePath, Source, SyncedSecret, Template, VariableName, VaultUrl,
+    RelativePath, Source, SyncedSecret, Template, TokenProxy, VariableName, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -122,6 +122,9 @@ pub enum Credential {
         token_file: String,
         /// Authority, `https://login.microsoftonline.com/`.
         authority: String,
+        /// Takes the request in the place of the authority.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_proxy: Option<Box<TokenProxy>>,
     },
     /// A service principal, whose secret or certificate is in a mounted Kubernetes Secret.
     ServicePrincipal {

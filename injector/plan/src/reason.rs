@@ -161,7 +161,8 @@ reasons! { INJECTOR:
          DNS zone)";
     KS410
         "the TLS connection failed"
-        "if a proxy inspects TLS, put its CA into SSL_CERT_FILE or into trustedCa of the Plan";
+        "if a proxy inspects TLS, or the endpoint has a private certificate, give the authority to \
+         the sidecars: injector.caBundle of the chart; in a pipeline SSL_CERT_FILE";
     KS411
         "the vault cannot be reached"
         "check egress to the vault (network policy, firewall, HTTPS_PROXY)";
@@ -265,6 +266,19 @@ reasons! { INJECTOR:
         "the pod cannot reach the managed-identity endpoint"
         "let the pod connect to 169.254.169.254, port 80: check network policies, a mesh, and the \
          node's own restriction (AKS: --enable-imds-restriction); workload identity does without";
+    KS441
+        "the token proxy of AKS identity bindings cannot be reached"
+        "let the pod connect to the token proxy (customTokenEndpoint.azureKubernetesTokenProxy of \
+         the chart), and compare its TLS server name and authority with the values of the chart";
+    KS442
+        "the authorities of the token proxy cannot be read"
+        "give PEM of the authority that signs the token proxy's certificate: \
+         customTokenEndpoint.azureKubernetesCA… of the chart";
+    KS443
+        "the token proxy refuses the identity"
+        "bind the identity to the cluster (az aks identity-binding create), and let the \
+         ServiceAccount use it: verb use-managed-identity, API group cid.wi.aks.azure.com, \
+         resource: the client id";
     KS501
         "the volume is full"
         "in a pod: raise the volume's sizeLimit (keysluice.dev/size-limit), which holds two \

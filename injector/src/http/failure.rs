@@ -30,6 +30,8 @@ pub struct Failure {
     /// What kind.
     pub kind: FailureKind,
     detail: String,
+    /// Whether there was no connection yet.
+    connecting: bool,
 }
 
 impl Failure {
@@ -37,21 +39,17 @@ impl Failure {
     pub fn of_request(error: &reqwest::Error) -> Self {
         let (kind, detail) = cause(error);
         let kind = kind.unwrap_or(FailureKind::Connect);
-        Self { kind, detail }
+        Self { kind, detail, connecting: error.is_connect() }
     }
 
     /// Of reading the answer.
     pub fn of_body(error: &reqwest::Error) -> Self {
         if error.is_timeout() {
-            return Self {
-                kind: FailureKind::Timeout,
-                detail: "timed out in the middle of the answer".to_owned(),
-            };
+            let detail = "timed out in the middle of the answer".to_owned();
+            return Self::answered(FailureKind::Timeout, detail);
         }
-        Self {
-            kind: FailureKind::Body,
-            detail: format!("the answer broke off: {}", cause(error).1),
-        }
+        let detail = format!("the answer broke off: {}", cause(error).1);
+        Self::answered(FailureKind::Body, detail)
     }
 
     /// Of a request through a proxy, which is then what could not be reached.
@@ -64,30 +62,36 @@ impl Failure {
         match (refusal, self.kind) {
             (Some(refusal), _) => {
                 let detail = format!("proxy {proxy} refuses to connect: {refusal}");
-                Self { kind: FailureKind::ProxyRefused, detail }
+                Self { kind: FailureKind::ProxyRefused, detail, ..self }
             }
             (None, FailureKind::Connect | FailureKind::Dns) => {
                 let detail = format!("proxy {proxy}: {}", self.detail);
-                Self { kind: FailureKind::Proxy, detail }
+                Self { kind: FailureKind::Proxy, detail, ..self }
             }
-            (None, kind) => Self { kind, detail: format!("{} (proxy {proxy})", self.detail) },
+            (None, FailureKind::Timeout) if self.connecting => {
+                let detail = format!("proxy {proxy}: no connection in time");
+                Self { kind: FailureKind::Proxy, detail, ..self }
+            }
+            (None, kind) => {
+                Self { kind, detail: format!("{} (proxy {proxy})", self.detail), ..self }
+            }
         }
+    }
+
+    fn answered(kind: FailureKind, detail: String) -> Self {
+        Self { kind, detail, connecting: false }
     }
 
     /// Much was sent, and no head of an answer.
     pub(super) fn without_head() -> Self {
-        Self {
-            kind: FailureKind::Timeout,
-            detail: "what is sent before the answer has no end".to_owned(),
-        }
+        let detail = "what is sent before the answer has no end".to_owned();
+        Self::answered(FailureKind::Timeout, detail)
     }
 
     /// Longer than any honest answer.
     pub fn too_long(limit_bytes: usize) -> Self {
-        Self {
-            kind: FailureKind::Body,
-            detail: format!("the answer is longer than {} KiB", limit_bytes / 1024),
-        }
+        let detail = format!("the answer is longer than {} KiB", limit_bytes / 1024);
+        Self::answered(FailureKind::Body, detail)
     }
 }
 

@@ -29,11 +29,18 @@ type Answer = Arc<OnceCell<Result<Vec<SocketAddr>, ResolveError>>>;
 /// Lives as long as its client (one round), so an answer never gets old.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Resolver {
+    /// A name in a certificate, and the host that has it.
+    alias: Option<(String, String)>,
     answers: Arc<Mutex<HashMap<String, Answer>>>,
     turns: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Resolver {
+    /// With a name that stands for another host.
+    pub(super) fn with_alias(alias: Option<(String, String)>) -> Self {
+        Self { alias, ..Self::default() }
+    }
+
     /// Who asks while a look-up is under way shares its answer, also when it fails; who asks after
     /// a failure looks up anew.
     async fn shared(
@@ -74,7 +81,10 @@ impl Resolver {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().to_owned();
+        let host = match &self.alias {
+            Some((alias, host)) if alias == name.as_str() => host.clone(),
+            _ => name.as_str().to_owned(),
+        };
         if is_localhost(&host) {
             return Box::pin(async {
                 Ok(Box::new(std::iter::once(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))) as Addrs)
@@ -82,15 +92,46 @@ impl Resolve for Resolver {
         }
         let resolver = self.clone();
         Box::pin(async move {
-            let name = host.clone();
-            let look_up = async move {
-                tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect)
-            };
-            let look_up = resolver.clone().in_turn(look_up);
+            let look_up = resolver.clone().in_turn(addresses_of(host.clone()));
             let addresses = resolver.shared(host, PATIENCE, look_up).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
+}
+
+/// The system's answer for a name. The kubelet writes `ndots:5` and some search domains into
+/// `resolv.conf`, so that the system asks for `login.microsoftonline.com.NAMESPACE.svc.cluster.local`
+/// and others before the name itself, eight requests for two, and a wildcard in one of the domains
+/// would answer in the place of Azure. So the name itself goes first.
+async fn addresses_of(host: String) -> io::Result<Vec<SocketAddr>> {
+    if is_whole(&host) && !is_in_hosts_file(&host) {
+        let found = tokio::net::lookup_host((format!("{host}."), 0)).await;
+        if let Ok(addresses) = found {
+            return Ok(addresses.collect());
+        }
+    }
+    tokio::net::lookup_host((host, 0)).await.map(Iterator::collect)
+}
+
+/// Whether a name probably needs no search domain. `SERVICE.NAMESPACE.svc` does, and an address is
+/// no name.
+fn is_whole(host: &str) -> bool {
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    host.contains('.') && !host.ends_with('.') && !host.ends_with(".svc") && !is_address
+}
+
+/// Whether the pod has an address for the name (`hostAliases`): the system finds it by the name as
+/// it is written, without a dot at its end.
+fn is_in_hosts_file(host: &str) -> bool {
+    std::fs::read_to_string("/etc/hosts").is_ok_and(|text| names_host(&text, host))
+}
+
+fn names_host(text: &str, host: &str) -> bool {
+    let line = |line: &str| {
+        let names = line.split('#').next().unwrap_or_default().split_ascii_whitespace().skip(1);
+        names.into_iter().any(|name| name.eq_ignore_ascii_case(host))
+    };
+    text.lines().any(line)
 }
 
 /// RFC 6761: names below `.localhost` are loopback; the system's resolver does not know that.
@@ -152,6 +193,26 @@ mod tests {
         assert_eq!(look_up(Duration::from_millis(20)).await.unwrap(), 1);
         assert!(started.elapsed() < Duration::from_millis(300));
         dead.abort();
+    }
+
+    #[test]
+    fn a_name_goes_first_without_search_domains_unless_it_needs_them_or_is_in_the_hosts_file() {
+        for (name, whole) in [
+            ("login.microsoftonline.com", true),
+            ("kubernetes.default.svc.cluster.local", true),
+            ("keysluice.keysluice-system.svc", false),
+            ("proxy", false),
+            ("10.0.0.1", false),
+            ("kv.vault.azure.net.", false),
+        ] {
+            assert_eq!(is_whole(name), whole, "{name}");
+        }
+        let text = "127.0.0.1\tlocalhost\n# 10.0.0.1 a.test\n10.0.0.2 b.test C.test # d.test\n";
+        for (name, named) in
+            [("b.test", true), ("c.test", true), ("a.test", false), ("d.test", false), ("", false)]
+        {
+            assert_eq!(names_host(text, name), named, "{name}");
+        }
     }
 
     #[test]

@@ -26,10 +26,10 @@ pub(super) fn store(
     Ok(roots)
 }
 
-/// The certificates of a cluster's API server alone.
-pub(super) fn cluster(pem: &[u8]) -> Result<RootCertStore, HttpError> {
+/// These certificates alone.
+pub(super) fn only(origin: &str, pem: &[u8]) -> Result<RootCertStore, HttpError> {
     let mut roots = RootCertStore::empty();
-    add(&mut roots, "ca.crt", pem, false)?;
+    add(&mut roots, origin, pem, false)?;
     Ok(roots)
 }
 

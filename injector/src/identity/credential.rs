@@ -7,6 +7,7 @@ use super::token::Grant;
 use super::{exchange, imds};
 use crate::http::Http;
 use crate::plan_source::below;
+use keysluice_plan::TokenProxy;
 use std::path::{Path, PathBuf};
 
 /// A way to obtain tokens, for any scope.
@@ -19,6 +20,8 @@ pub(super) enum Credential {
         /// `https://login.microsoftonline.com/`
         authority: String,
         assertion: AssertionSource,
+        /// Takes the request in the place of the authority.
+        proxy: Option<Box<TokenProxy>>,
     },
     /// The credentials of a mounted Secret, at Entra.
     Principal { directory: PathBuf, tenant_id: String, authority: String },
@@ -36,9 +39,13 @@ impl Credential {
     pub(super) fn of(planned: &keysluice_plan::Credential, root: &Path) -> Self {
         use keysluice_plan::Credential as Planned;
         match planned.clone() {
-            Planned::Federated { client_id, tenant_id, authority, token_file } => {
+            Planned::Federated { client_id, tenant_id, authority, token_file, token_proxy } => {
                 let assertion = AssertionSource::File(below(root, &token_file));
-                Self::Federated { client_id, tenant_id, authority, assertion }
+                let mut proxy = token_proxy;
+                if let Some(path) = proxy.as_mut().and_then(|proxy| proxy.ca_file.as_mut()) {
+                    *path = below(root, path).to_string_lossy().into_owned();
+                }
+                Self::Federated { client_id, tenant_id, authority, assertion, proxy }
             }
             Planned::ServicePrincipal { tenant_id, directory, authority } => {
                 Self::Principal { directory: below(root, &directory), tenant_id, authority }
@@ -52,14 +59,16 @@ impl Credential {
     /// Requests one token.
     pub(super) async fn token(&self, http: &Http, scope: &str) -> Result<Grant, IdentityError> {
         match self {
-            Self::Federated { client_id, tenant_id, authority, assertion } => {
+            Self::Federated { client_id, tenant_id, authority, assertion, proxy } => {
                 let client = Client::Federated { client_id, assertion };
-                let request = TokenRequest { client, tenant_id, authority, scope };
+                let proxy = proxy.as_deref();
+                let request = TokenRequest { client, tenant_id, authority, proxy, scope };
                 exchange::token(http, request).await
             }
             Self::Principal { directory, tenant_id, authority } => {
                 let client = Client::Principal(directory);
-                let request = TokenRequest { client, tenant_id, authority, scope };
+                let proxy = None;
+                let request = TokenRequest { client, tenant_id, authority, proxy, scope };
                 exchange::token(http, request).await
             }
             Self::ManagedIdentity { client_id, endpoint } => {

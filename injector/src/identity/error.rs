@@ -8,7 +8,7 @@ use crate::foreign::Foreign;
 use crate::http::{Failure, FailureKind, HttpError};
 use keysluice_plan::reason::{
     KS301, KS302, KS310, KS311, KS312, KS314, KS315, KS319, KS320, KS321, KS322, KS410, KS417,
-    KS418, KS434, KS435, KS438, KS439, KS440, Reason,
+    KS418, KS434, KS435, KS438, KS439, KS440, KS441, KS442, KS443, Reason,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -112,6 +112,31 @@ pub enum IdentityError {
         #[source]
         failure: Failure,
     },
+    /// The token proxy gave no complete answer.
+    #[error("token proxy {url}: {failure}")]
+    TokenProxy {
+        /// Its URL.
+        url: String,
+        /// What happened.
+        #[source]
+        failure: Failure,
+    },
+    /// The authorities of the token proxy cannot be used.
+    #[error("authorities of the token proxy: {origin}: {problem}")]
+    TokenProxyAuthorities {
+        /// The file, or the field of the Plan.
+        origin: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The token proxy said no, before Entra was asked.
+    #[error("the token proxy refuses client {client_id}: {foreign}")]
+    Unbound {
+        /// Client id of the request.
+        client_id: String,
+        /// What it said.
+        foreign: Box<Foreign>,
+    },
     /// Neither a token nor a refusal: the answer is not from Entra.
     #[error("{endpoint}: {foreign} is neither a token nor an error of {}: something between may \
         answer in its place", if *imds { "the managed-identity endpoint" } else { "Entra" })]
@@ -171,6 +196,10 @@ impl IdentityError {
                 (KS418, Class::Transient, None)
             }
             Self::Network { .. } => (KS312, Class::Transient, None),
+            Self::TokenProxy { .. } => (KS441, Class::Transient, None),
+            // The kubelet may be replacing the file.
+            Self::TokenProxyAuthorities { .. } => (KS442, Class::Slow, None),
+            Self::Unbound { .. } => (KS443, Class::Slow, None),
             Self::Foreign { imds, foreign, retry_after, .. } => {
                 let reason = match (foreign.status(), imds) {
                     (410 | 429, true) => KS322,

@@ -8,8 +8,10 @@ use super::assertion_source::AssertionSource;
 use super::error::{IdentityError, ProofKind};
 use super::principal::{Principal, PrincipalError, Proof};
 use super::token::Grant;
+use super::token_proxy;
 use crate::calls::Call;
 use crate::http::Http;
+use keysluice_plan::TokenProxy;
 use secrecy::{ExposeSecret, SecretBox};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +22,7 @@ pub(super) struct TokenRequest<'a> {
     pub(super) client: Client<'a>,
     pub(super) tenant_id: &'a str,
     pub(super) authority: &'a str,
+    pub(super) proxy: Option<&'a TokenProxy>,
     pub(super) scope: &'a str,
 }
 
@@ -52,7 +55,7 @@ pub(super) async fn token(http: &Http, request: TokenRequest<'_>) -> Result<Gran
 }
 
 async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, IdentityError> {
-    let TokenRequest { client, tenant_id, authority, scope } = request;
+    let TokenRequest { client, tenant_id, authority, proxy, scope } = request;
     if !authority.starts_with("https://") {
         return Err(IdentityError::Authority { authority: authority.to_owned() });
     }
@@ -67,12 +70,18 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         ]),
         Sent::Secret(secret) => form.push(("client_secret", secret.expose_secret().as_str())),
     }
-    let request = http.client()?.post(&url).form(&form);
-    let answer = receive(Call::Entra, request).await.map_err(|failure| {
-        let failure = http.explained(&url, failure);
-        IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure }
+    let post = match proxy {
+        Some(proxy) => token_proxy::post(http, proxy, &url)?,
+        None => http.client()?.post(&url),
+    };
+    let answer = receive(Call::Entra, post.form(&form)).await.map_err(|failure| match proxy {
+        Some(proxy) => IdentityError::TokenProxy { url: proxy.url.clone(), failure },
+        None => {
+            let failure = http.explained(&url, failure);
+            IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure }
+        }
     })?;
-    let Refused { retry_after, error, .. } = match answer {
+    let Refused { retry_after, error, status } = match answer {
         Ok(grant) => return Ok(grant),
         Err(refused) => refused,
     };
@@ -89,8 +98,11 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
             error: Box::new(error),
             retry_after,
         },
+        Err(foreign) if proxy.is_some() && matches!(status, 401 | 403) => {
+            IdentityError::Unbound { client_id, foreign }
+        }
         Err(foreign) => IdentityError::Foreign {
-            endpoint: authority.to_owned(),
+            endpoint: proxy.map_or(authority, |proxy| &proxy.url).to_owned(),
             imds: false,
             foreign,
             retry_after,

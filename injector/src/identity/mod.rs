@@ -14,6 +14,7 @@ mod imds;
 mod principal;
 mod renewal;
 mod token;
+mod token_proxy;
 
 pub use assertion::Claims;
 pub use cache::TokenCache;

@@ -9,6 +9,7 @@ use keysluice_emulator::{Config, Emulator, Seed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -35,6 +36,11 @@ pub(crate) struct TestEnv {
 
 impl TestEnv {
     pub(crate) fn new() -> Self {
+        Self::listening(Config::default().https_addr)
+    }
+
+    /// Entra and the vaults at this address, whose port may be 0.
+    pub(crate) fn listening(https_addr: SocketAddr) -> Self {
         let seed: Seed = serde_json::from_value(json!({
             "apps": [
                 {"clientId": CLIENT, "tenantId": TENANT,
@@ -50,8 +56,9 @@ impl TestEnv {
         }))
         .unwrap();
         let runtime = Runtime::new().unwrap();
-        let emulator =
-            runtime.block_on(Emulator::start(Config { seed, ..Config::default() })).unwrap();
+        let emulator = runtime
+            .block_on(Emulator::start(Config { seed, https_addr, ..Config::default() }))
+            .unwrap();
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().to_owned();
         fs::create_dir_all(root.join("mnt/v")).unwrap();

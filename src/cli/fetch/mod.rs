@@ -17,7 +17,7 @@ mod wanted;
 
 use super::options::{cloud, variable};
 use super::{FAILED, Failure, NEVER, USAGE, plan};
-use crate::provider_class::{Allowlist, Context};
+use crate::provider_class::{Allowlist, Context, TokenProxyUse};
 use crate::settings::Settings;
 use anyhow::{Context as _, anyhow};
 use assertion::{Source, Surroundings};
@@ -67,6 +67,7 @@ impl Fetch {
                 limits: &limits,
                 service_principal: None,
                 split_certificates: false,
+                token_proxy: TokenProxyUse::Unavailable,
             },
             account: (account.client_id.as_deref(), account.tenant_id.as_deref()),
         };

@@ -136,6 +136,7 @@ impl Resolved<'_> {
                 name: VOLUME,
                 directory: place.directory.to_owned(),
                 token_file: place.token_file,
+                token_proxy: None,
                 refresh_interval: INTERVAL,
             };
             plan::add_volume(&mut plan, class, target);

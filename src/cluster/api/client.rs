@@ -86,6 +86,11 @@ impl Client {
         Ok(Self { connection: Arc::new(Connection::open(source)?) })
     }
 
+    /// Namespace of the kubeconfig's context, or of the pod.
+    pub fn default_namespace(&self) -> String {
+        self.connection.default_namespace()
+    }
+
     /// GETs `path` and gives the body once the status is known to be good; for watches, which take
     /// a connection of their own.
     pub(super) async fn open(&self, path: &str, accept: &'static str) -> Result<Body, ApiError> {

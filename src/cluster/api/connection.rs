@@ -152,6 +152,11 @@ impl Connection {
         Ok(next)
     }
 
+    /// Of the context.
+    pub(super) fn default_namespace(&self) -> String {
+        self.lock().config.default_namespace.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Arc<Connected>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 impl TokenEndpoint {
     /// Whether the pod asks for it.
-    pub(super) fn is_used_by(&self, pod: &Pod<'_>) -> bool {
+    pub(in crate::mutate) fn is_used_by(&self, pod: &Pod<'_>) -> bool {
         pod.metadata
             .annotations
             .find(&self.annotation)
@@ -21,7 +21,7 @@ impl CertificateSource {
     }
 
     /// The source of the projected volume.
-    pub(super) fn projection(&self, path: &str) -> Option<Value> {
+    pub(in crate::mutate) fn projection(&self, path: &str) -> Option<Value> {
         match self {
             Self::Data(_) => None,
             Self::ConfigMap(name) => {

@@ -29,7 +29,8 @@ pub(super) fn follow(
     let Some(mut plan) = plan_of(container) else { return };
     let mut is_changed = false;
     for identity in &mut plan.identities {
-        if let Credential::Federated { token_file, .. } = &mut identity.credential
+        if let Credential::Federated { token_file, token_proxy: None, .. } =
+            &mut identity.credential
             && *token_file != file
         {
             token_file.clone_from(&file);

@@ -98,6 +98,19 @@ fn identities_of_containers_that_do_not_exist_are_named() {
 }
 
 #[test]
+fn ids_of_containers_that_are_none_are_named() {
+    let spec = json!({"containers": [{"name": "app"}, {"name": "b"}]});
+    let annotations = json!({"keysluice.dev/client-ids": format!("app=my-identity;b={CLIENT}"),
+        "keysluice.dev/tenant-ids": "app=contoso.example;b=contoso"});
+    let warnings = warnings(&annotated(spec, annotations));
+    let expected = [
+        "KS255 container app: the id \"my-identity\" of an annotation is not a GUID",
+        "KS255 container b: the id \"contoso\" of an annotation is not a GUID or a domain",
+    ];
+    assert_eq!(warnings, expected);
+}
+
+#[test]
 fn a_bad_expiration_says_whose_it_is() {
     let key = "azure.workload.identity/service-account-token-expiration";
     let range = "not valid. Expected value to be between 3600 and 86400";

@@ -8,6 +8,7 @@ use crate::mutate::mutation::Mutation;
 use crate::mutate::names::CLIENT_ID_VARIABLE;
 use crate::mutate::service_account::ServiceAccount;
 use crate::pod::{Container, Pod};
+use crate::provider_class::{is_guid, is_tenant};
 use crate::reason;
 use std::collections::BTreeSet;
 
@@ -44,6 +45,17 @@ pub(super) fn warn_of_identities(
 ) {
     if annotations.client_ids.is_empty() && annotations.tenant_ids.is_empty() {
         return;
+    }
+    let clients = annotations.client_ids.iter().filter(|(_, id)| !is_guid(id));
+    let tenants = annotations.tenant_ids.iter().filter(|(_, id)| !is_tenant(id));
+    for ((container, id), wanted) in clients
+        .map(|named| (named, "a GUID"))
+        .chain(tenants.map(|named| (named, "a GUID or a domain")))
+    {
+        mutation.warn(format_args!(
+            "{} container {container}: the id {id:?} of an annotation is not {wanted}",
+            reason::KS255
+        ));
     }
     let ordinary = pod.all_containers().map(|(_, container)| container);
     let known: BTreeSet<&str> =

@@ -213,6 +213,7 @@ fn separate_files_are_the_choice_of_the_class_then_of_the_operator() {
             limits: &limits,
             service_principal: None,
             split_certificates: operators,
+            token_proxy: TokenProxyUse::Unavailable,
         };
         resolve(&class, &BTreeMap::new(), &context).unwrap().files[0].split
     };

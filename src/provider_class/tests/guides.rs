@@ -46,6 +46,7 @@ spec:
         limits: &limits,
         service_principal: None,
         split_certificates: false,
+        token_proxy: TokenProxyUse::Unavailable,
     };
     let plan = resolve(&class, &BTreeMap::new(), &context).unwrap();
     assert_eq!(plan.identity, federated("app", "tenant"));

@@ -46,6 +46,7 @@ fn context<'a>(clouds: &'a Clouds, limits: &'a Allowlist) -> Context<'a> {
         limits,
         service_principal: None,
         split_certificates: false,
+        token_proxy: TokenProxyUse::Unavailable,
     }
 }
 

@@ -116,7 +116,14 @@ proptest! {
             let mut plan = plan::empty(false);
             let (name, directory) = ("v", "/mnt/v".to_owned());
             let refresh_interval = Duration::from_secs(120);
-            let target = plan::Target { name, directory, token_file: "/t", refresh_interval };
+            let token_file = "/t";
+            let target = plan::Target {
+                name,
+                directory,
+                token_file,
+                token_proxy: None,
+                refresh_interval,
+            };
             plan::add_volume(&mut plan, &resolved, target);
             let read = Plan::from_json(&serde_json::to_string(&plan).unwrap());
             prop_assert!(read.is_ok(), "{:?}", read);

@@ -39,8 +39,8 @@ fn refused_identities_give_code_peer_text_and_hint() {
         ),
         (
             &[("useAzureTokenProxy", " T ")],
-            "KS113 useAzureTokenProxy: AKS identity binding is not supported by this version; \
-             hint: ",
+            "KS113 useAzureTokenProxy: the token proxy of AKS identity bindings is not set up \
+             here; hint: set customTokenEndpoint of the chart",
         ),
         (
             &[("keyvaultName", " ")],

@@ -53,6 +53,7 @@ fn pod_identity_is_workload_identity_once_the_service_account_is_annotated() {
         limits: &limits,
         service_principal: Some("creds"),
         split_certificates: false,
+        token_proxy: TokenProxyUse::Unavailable,
     };
     let class = with(&[("usePodIdentity", "true"), ("clientID", ""), ("tenantID", "t")]);
     let plan = resolve(&class, &BTreeMap::new(), &context(Some("sa-c"))).unwrap();
@@ -75,6 +76,7 @@ fn ids_come_from_the_class_then_from_what_surrounds_it() {
         limits: &limits,
         service_principal: None,
         split_certificates: false,
+        token_proxy: TokenProxyUse::Unavailable,
     };
     for (parameters, expected) in [
         (&[("clientID", "c"), ("tenantID", "t"), ("tenantId", "old")][..], federated("c", "t")),

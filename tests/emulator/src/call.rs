@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 
+/// The TLS server names of AKS' token proxy end so.
+const TOKEN_PROXY_DOMAIN: &str = ".ests.aks";
+
 /// A request without its socket.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -15,6 +18,8 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Name in the TLS handshake.
+    pub(crate) server_name: Option<String>,
 }
 
 impl Call {
@@ -33,7 +38,13 @@ impl Call {
             query: pairs(parts.uri.query().unwrap_or_default().as_bytes()),
             headers: parts.headers,
             body,
+            server_name: None,
         }
+    }
+
+    /// Whether the TLS server name is one of the token proxy.
+    pub(crate) fn is_for_token_proxy(&self) -> bool {
+        self.server_name.as_deref().is_some_and(|name| name.ends_with(TOKEN_PROXY_DOMAIN))
     }
 
     /// Host without the port.

@@ -38,6 +38,7 @@
 //! | `login.localhost`, `login.microsoftonline.com` | Entra |
 //! | `NAME.vault.localhost` | a vault, with tokens for `https://vault.localhost` |
 //! | `NAME.vault.azure.net` | the same vault, with tokens for `https://vault.azure.net` |
+//! | any, with a TLS server name below `ests.aks` | AKS' token proxy, below any path |
 //! | `oidc.localhost` | the issuer of ServiceAccount tokens |
 //! | `localhost`, `127.0.0.1`, any other | IMDS, Secrets, [`pipeline`], control; also plain |
 //!

@@ -11,6 +11,10 @@ pub(crate) enum Route<'a> {
     Token {
         tenant: &'a str,
     },
+    /// A token request by way of the token proxy.
+    TokenProxy {
+        tenant: &'a str,
+    },
     TenantDiscovery {
         tenant: &'a str,
     },
@@ -53,6 +57,9 @@ impl<'a> Route<'a> {
     pub(crate) fn of(call: &'a Call) -> Self {
         let host = call.host();
         let segments = call.segments();
+        if call.is_for_token_proxy() {
+            return Self::token_proxy(&segments);
+        }
         match host {
             "login.localhost" | "login.microsoftonline.com" => Self::entra(&segments),
             "oidc.localhost" => Self::issuer(&segments),
@@ -75,6 +82,14 @@ impl<'a> Route<'a> {
             }
             [_, "discovery", "v2.0", "keys"] => Self::TenantKeys,
             ["common", "discovery", "instance"] => Self::InstanceDiscovery,
+            _ => Self::Nowhere,
+        }
+    }
+
+    /// The API server hands on what comes under its TLS server name, below any path.
+    fn token_proxy(segments: &[&'a str]) -> Self {
+        match *segments {
+            [.., tenant, "oauth2", "v2.0", "token"] => Self::TokenProxy { tenant },
             _ => Self::Nowhere,
         }
     }
@@ -115,7 +130,7 @@ impl<'a> Route<'a> {
     /// How the call is counted.
     pub(crate) fn kind(&self) -> CallKind {
         match self {
-            Self::Token { .. } => CallKind::Token,
+            Self::Token { .. } | Self::TokenProxy { .. } => CallKind::Token,
             Self::TenantDiscovery { .. }
             | Self::TenantKeys
             | Self::InstanceDiscovery

@@ -93,6 +93,11 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Shared)
 /// A stream whose TCP connection can be reset.
 trait Resettable {
     fn reset(&self);
+
+    /// Name in the TLS handshake.
+    fn server_name(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Resettable for TcpStream {
@@ -106,6 +111,10 @@ impl Resettable for TlsStream<TcpStream> {
     fn reset(&self) {
         self.get_ref().0.reset();
     }
+
+    fn server_name(&self) -> Option<String> {
+        self.get_ref().1.server_name().map(str::to_owned)
+    }
 }
 
 async fn serve<S>(stream: S, shared: Shared)
@@ -113,12 +122,14 @@ where
     S: AsyncRead + AsyncWrite + Resettable + Unpin + Send + 'static,
 {
     let reset = Arc::new(AtomicBool::new(false));
+    let server_name = stream.server_name();
     let service = {
         let reset = Arc::clone(&reset);
         service_fn(move |request| {
             let (shared, reset) = (shared.clone(), Arc::clone(&reset));
+            let server_name = server_name.clone();
             async move {
-                let response = respond(request, &shared).await;
+                let response = respond(request, server_name, &shared).await;
                 if response.is_none() {
                     reset.store(true, Ordering::Release);
                 }
@@ -141,13 +152,17 @@ where
 struct ResetOnPurpose;
 
 /// The answer, or `None` if the connection is to be reset.
-async fn respond(request: Request<Incoming>, shared: &Shared) -> Option<Response<ReplyBody>> {
+async fn respond(
+    request: Request<Incoming>,
+    server_name: Option<String>,
+    shared: &Shared,
+) -> Option<Response<ReplyBody>> {
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, BODY_LIMIT_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Some(response(Reply::empty(StatusCode::PAYLOAD_TOO_LARGE), false)),
     };
-    let call = Call::new(parts, body);
+    let call = Call { server_name, ..Call::new(parts, body) };
     let route = Route::of(&call);
     if route == Route::Control {
         return Some(response(control::answer(&mut shared.lock(), &call, moment::now()), false));
@@ -191,7 +206,9 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Option<Response
 /// The heart: an answer from the state, the call and the time.
 fn answer(world: &mut World, route: &Route<'_>, call: &Call, now: i64) -> Reply {
     match *route {
-        Route::Token { tenant } => entra::token(world, tenant, call, now),
+        Route::Token { tenant } | Route::TokenProxy { tenant } => {
+            entra::token(world, tenant, call, now)
+        }
         Route::TenantDiscovery { tenant } => entra::discovery(world, tenant, call, now),
         Route::TenantKeys => entra::keys(world),
         Route::InstanceDiscovery => entra::instance(call),

@@ -17,6 +17,7 @@ const NAMES: &[&str] = &[
     "localhost",
     "*.vault.azure.net",
     "login.microsoftonline.com",
+    "*.ests.aks",
     "127.0.0.1",
 ];
 

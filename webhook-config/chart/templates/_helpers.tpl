@@ -211,3 +211,12 @@ runAsGroup: 65532
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
+
+{{/* Whether sidecars ask the token proxy of AKS identity bindings, with which audience, and whether its authority is a
+file, as JSON. */}}
+{{- define "keysluice.tokenProxy" -}}
+{{- with .Values.customTokenEndpoint -}}
+{{- dict "asked" (not (empty (and .annotationSuffix .audience .azureKubernetesTokenProxy))) "audience" .audience
+    "hasFile" (not (empty (or .azureKubernetesCAConfigMapName .azureKubernetesCACTBSignerName))) | toJson -}}
+{{- end -}}
+{{- end -}}

@@ -28,4 +28,5 @@ mod sidecar_guests;
 mod sidecar_inline;
 mod stage;
 mod synced;
+mod token_proxy_guard;
 mod uninstall;

@@ -99,6 +99,7 @@ pub(crate) fn explained(directory: &Path, pods: &[Value], options: &[&str]) -> V
     .unwrap();
     let mut command = Command::new(environment("KEYSLUICE_BINARY"));
     command.env("AZURE_KUBERNETES_TOKEN_PROXY", "https://proxy.test");
+    command.env("AZURE_KUBERNETES_CA_CONFIGMAP_NAME", "kube-root-ca.crt");
     command
         .args(["explain", "--tenant-id", "tenant", "-o", "pod"])
         .args(options)

@@ -8,15 +8,19 @@ use crate::directory::{App, Directory};
 use crate::moment;
 use crate::signing::{signature_is_valid, unverified_claims};
 
+/// Of tokens for AKS' token proxy.
+pub(super) const IDENTITY_BINDING_AUDIENCE: &str = "api://AKSIdentityBinding";
+
 /// Clocks may differ by this much.
 const SKEW_SECONDS: i64 = 300;
 
-/// Whether `assertion` proves to be `app`, for the token endpoint that was asked.
+/// Whether `assertion` proves to be `app`, for the token endpoint that was asked, and whether by way
+/// of the token proxy.
 pub(super) fn verify(
     directory: &Directory,
     app: &App,
     assertion: &str,
-    endpoint: &str,
+    (endpoint, by_proxy): (&str, bool),
     now: i64,
 ) -> Result<(), TokenError> {
     match unverified_claims(assertion) {
@@ -29,7 +33,7 @@ pub(super) fn verify(
                 return Err(TokenError::NoFederatedCredential(app.client_id.clone()));
             }
             let claims = claims.ok_or(TokenError::Malformed)?;
-            federated(directory, app, assertion, &claims)?;
+            federated(directory, app, assertion, &claims, by_proxy)?;
             within_time(&claims, now)
         }
     }
@@ -42,6 +46,7 @@ fn federated(
     app: &App,
     assertion: &str,
     claims: &Value,
+    by_proxy: bool,
 ) -> Result<(), TokenError> {
     let (issuer, subject) = (text(claims, "iss"), text(claims, "sub"));
     let of_issuer =
@@ -60,7 +65,12 @@ fn federated(
         );
     }
     let audiences = audiences(claims);
-    if !of_subject().any(|credential| audiences.contains(&credential.audience.as_str())) {
+    // The token proxy brings a token of its own for what it was shown; Entra knows no other way
+    // from that audience.
+    let counts = |audience: &str| by_proxy == (audience == IDENTITY_BINDING_AUDIENCE);
+    if !of_subject().any(|credential| {
+        counts(&credential.audience) && audiences.contains(&credential.audience.as_str())
+    }) {
         return Err(TokenError::Audience(audiences.join(",")));
     }
     let keys = directory

@@ -18,6 +18,14 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 
 /// Answers a token request of `tenant`.
 pub(crate) fn token(world: &World, tenant: &str, call: &Call, now: i64) -> Reply {
+    if call.is_for_token_proxy() && !is_bound(&world.directory, tenant, call) {
+        return Reply::json(
+            StatusCode::FORBIDDEN,
+            &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                "reason": "Forbidden", "code": 403,
+                "message": "the identity is not bound to this cluster"}),
+        );
+    }
     let reply = match issue(&world.directory, tenant, call, now) {
         Ok((app, resource)) => {
             let lifetime = world.token_lifetime_seconds(app);
@@ -131,7 +139,8 @@ fn issue<'a>(
         }
         // Most SDKs send the file as it is, with a trailing newline if it has one.
         let endpoint = format!("https://{}/{tenant}/oauth2/v2.0/token", call.authority);
-        assertion::verify(directory, app, assertion.trim(), &endpoint, now)?;
+        let asked = (&*endpoint, call.is_for_token_proxy());
+        assertion::verify(directory, app, assertion.trim(), asked, now)?;
     } else {
         let secret = field("client_secret").ok_or(TokenError::NoCredential)?;
         if app.client_secret.as_ref().is_none_or(|expected| expected.expose() != secret) {
@@ -139,6 +148,17 @@ fn issue<'a>(
         }
     }
     Ok((app, resource))
+}
+
+/// Whether the client of the request has a credential for the token proxy.
+fn is_bound(directory: &Directory, tenant: &str, call: &Call) -> bool {
+    let form = call.form();
+    let client_id = form.iter().find(|(key, _)| key == "client_id");
+    let app = client_id.and_then(|(_, id)| directory.app(tenant, id));
+    app.is_some_and(|app| {
+        let mut credentials = app.federated_credentials.iter();
+        credentials.any(|credential| credential.audience == assertion::IDENTITY_BINDING_AUDIENCE)
+    })
 }
 
 /// What MSAL adds to every scope; none names a resource.

@@ -1,7 +1,7 @@
 //! What the webhook reads in a `SecretProviderClass`.
 
 use keysluice::cloud::{Cloud, Clouds};
-use keysluice::provider_class::{Allowlist, Context, ProviderClass, resolve};
+use keysluice::provider_class::{Allowlist, Context, ProviderClass, TokenProxyUse, resolve};
 use keysluice_plan::{CERT_AND_KEY, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +29,7 @@ pub fn class(bytes: &[u8]) {
         limits: &limits,
         service_principal: None,
         split_certificates,
+        token_proxy: TokenProxyUse::Unavailable,
     };
     let plan = match resolve(&class, &BTreeMap::new(), &context) {
         Ok(plan) => plan,

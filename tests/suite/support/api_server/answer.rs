@@ -62,6 +62,11 @@ pub(super) async fn answer(
         if presented != Some(format!("Bearer {}", world.token).as_bytes()) {
             return Ok(status(401, "Unauthorized"));
         }
+        let is_forbidden =
+            |plural: &String| uri.path().split('/').any(|part| part == plural.as_str());
+        if world.forbidden.iter().any(is_forbidden) {
+            return Ok(status(403, "the user may not do this"));
+        }
     }
     let Some(resource) = resource else {
         let document = shared.lock().unwrap().documents.get(uri.path()).cloned();
@@ -99,7 +104,7 @@ pub(super) async fn answer(
         return Ok(status(code, "as the test wants it"));
     }
     if query.get("watch").map(String::as_str) != Some("true") {
-        return Ok(page(&world, resource, &query));
+        return Ok(page(&world, resource, namespace_of(uri.path()), &query));
     }
     let initial = query.contains_key("sendInitialEvents");
     if initial && !world.streams_lists {
@@ -146,12 +151,25 @@ async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Respo
     found.map_or_else(|| status(404, "not found"), |object| body(200, &object))
 }
 
+/// The namespace whose objects are listed; `None` for those of all.
+fn namespace_of(path: &str) -> Option<&str> {
+    path.split_once("/namespaces/")?.1.split('/').next()
+}
+
 /// A list in pages; the token is the index of the first item.
-fn page(world: &World, resource: &str, query: &HashMap<String, String>) -> Response<Pieces> {
+fn page(
+    world: &World,
+    resource: &str,
+    namespace: Option<&str>,
+    query: &HashMap<String, String>,
+) -> Response<Pieces> {
     let number = |key: &str| query.get(key).and_then(|value| value.parse::<usize>().ok());
     let (begin, limit) =
         (number("continue").unwrap_or_default(), number("limit").unwrap_or(usize::MAX));
-    let all: Vec<_> = world.all(resource).collect();
+    let is_listed = |object: &&Value| {
+        namespace.is_none_or(|namespace| object["metadata"]["namespace"] == namespace)
+    };
+    let all: Vec<_> = world.all(resource).filter(is_listed).collect();
     let end = begin.saturating_add(limit).min(all.len());
     let next = if end < all.len() { end.to_string() } else { String::new() };
     let metadata = json!({"resourceVersion": world.version.to_string(), "continue": next});

@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) kept_loose: Option<usize>,
     /// Other documents by their path.
     pub(crate) documents: HashMap<String, String>,
+    /// Plurals of kinds that are refused with 403.
+    pub(crate) forbidden: Vec<String>,
     /// Method-less: path and query of every request, in order.
     pub(crate) requests: Vec<String>,
     /// Their methods.
@@ -111,6 +113,7 @@ impl Default for World {
             write_delay: Duration::ZERO,
             kept_loose: None,
             documents: HashMap::new(),
+            forbidden: Vec::new(),
             requests: Vec::new(),
             methods: Vec::new(),
             user_agents: Vec::new(),

@@ -1,0 +1,161 @@
+//! What is known of a cluster, and how it is read from the API server's JSON.
+
+use crate::settings::CsiVolumes;
+use serde_json::Value;
+
+/// A fact, or why it is not known.
+pub(in super::super) type Fact<T> = Result<T, Unknown>;
+
+/// Why a fact is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Unknown {
+    /// Whether the API server refused it.
+    pub(in super::super) forbidden: bool,
+    /// What it said.
+    pub(in super::super) message: String,
+}
+
+/// Everything the checks look at.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) installation: Installation,
+    pub(super) version: Fact<Version>,
+    /// Resources of `admissionregistration.k8s.io/v1`.
+    pub(super) admission_resources: Fact<Vec<String>>,
+    pub(super) configurations: Fact<Vec<Configuration>>,
+    pub(super) policies: Fact<Vec<Policy>>,
+    pub(super) has_csi_driver: Fact<bool>,
+    pub(super) csi_volumes: CsiVolumes,
+    /// The container with the sidecar's image, where there is one to look at.
+    pub(super) injector: Option<Fact<Container>>,
+    pub(super) pull_secrets: bool,
+}
+
+/// The one that is to be made or changed.
+#[derive(Debug, Clone)]
+pub(super) struct Installation {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// Version of the API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) major: u32,
+    pub(super) minor: u32,
+}
+
+/// A `MutatingWebhookConfiguration`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Configuration {
+    pub(super) name: String,
+    /// Names of its entries.
+    pub(super) entries: Vec<String>,
+    /// Namespace of the Service that it leads to.
+    pub(super) namespace: Option<String>,
+}
+
+/// A `ValidatingAdmissionPolicy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub(super) name: String,
+    pub(super) messages: Vec<String>,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Container {
+    pub(super) image: String,
+    pub(super) state: State,
+}
+
+/// What the kubelet says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing yet, or it is being made.
+    Pending,
+    /// The kubelet does not get the image, or cannot make a container of it.
+    Waiting { reason: String, message: String },
+    /// It ran and ended.
+    Ended { exit_code: i64, message: String },
+}
+
+impl State {
+    /// Whether waiting longer can change it; a pull is repeated by the kubelet.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Pending => false,
+            Self::Waiting { reason, .. } => {
+                matches!(reason.as_str(), "InvalidImageName" | "ErrImageNeverPull")
+            }
+            Self::Ended { .. } => true,
+        }
+    }
+}
+
+impl Version {
+    /// From `/version`; some clouds write `30+`.
+    pub(super) fn read(answer: &Value) -> Option<Self> {
+        let number = |field: &str| {
+            let digits: String =
+                answer[field].as_str()?.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok()
+        };
+        Some(Self { major: number("major")?, minor: number("minor")? })
+    }
+}
+
+impl Configuration {
+    pub(super) fn read(object: &Value) -> Self {
+        let entries = items(&object["webhooks"]);
+        Self {
+            name: text(&object["metadata"]["name"]),
+            entries: entries.iter().map(|entry| text(&entry["name"])).collect(),
+            namespace: entries.iter().find_map(|entry| {
+                entry["clientConfig"]["service"]["namespace"].as_str().map(str::to_owned)
+            }),
+        }
+    }
+}
+
+impl Policy {
+    pub(super) fn read(object: &Value) -> Self {
+        let validations = items(&object["spec"]["validations"]);
+        Self {
+            name: text(&object["metadata"]["name"]),
+            messages: validations.iter().map(|validation| text(&validation["message"])).collect(),
+        }
+    }
+}
+
+impl Container {
+    /// The container `name` of a pod.
+    pub(super) fn read(pod: &Value, name: &str) -> Self {
+        let of_name = |list: &Value| {
+            items(list).iter().find(|one| one["name"] == name).cloned().unwrap_or_default()
+        };
+        let status = of_name(&pod["status"]["containerStatuses"]);
+        let waiting = &status["state"]["waiting"];
+        let ended = &status["state"]["terminated"];
+        let state = if let Some(exit_code) = ended["exitCode"].as_i64() {
+            // What could not be started has a reason, and a message of the runtime's.
+            State::Ended { exit_code, message: text(&ended["message"]) }
+        } else {
+            match waiting["reason"].as_str() {
+                None | Some("ContainerCreating" | "PodInitializing") => State::Pending,
+                Some(reason) => {
+                    State::Waiting { reason: reason.to_owned(), message: text(&waiting["message"]) }
+                }
+            }
+        };
+        Self { image: text(&of_name(&pod["spec"]["containers"])["image"]), state }
+    }
+}
+
+pub(in super::super) fn items(list: &Value) -> &[Value] {
+    list.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,166 @@
+//! The real sidecar, against an emulator with a fault.
+
+use super::case::{Case, NAMESPACE};
+use super::patched;
+use crate::suite::support::binaries;
+use keysluice_demo::{Pod, Reviewed, Stage};
+use keysluice_emulator::{Config, Emulator};
+use serde_json::Value;
+use std::io::Write as _;
+use std::time::Duration;
+
+/// The start of a sidecar whose Plan says so; 30 s in a cluster.
+const START_TIMEOUT_SECONDS: u64 = 2;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the sidecar said.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) termination: String,
+    /// Everything that it logged.
+    pub(super) whole_log: String,
+    /// Lines of warnings and errors, each once.
+    pub(super) log: String,
+    /// The pod that it ran in.
+    pub(super) pod: Value,
+    /// Whether its first generation was complete.
+    pub(super) is_ready: bool,
+}
+
+pub(super) async fn run(case: &Case) -> Ran {
+    let runtime = case.emulator.as_ref().unwrap();
+    let stage = Stage::new().unwrap();
+    let emulator = Emulator::start(Config::default()).await.unwrap();
+    emulator.seed(runtime.seed(&emulator.issuer())).unwrap();
+    for fault in &runtime.faults {
+        emulator.inject(fault.clone());
+    }
+    if let Some(names) = &runtime.secrets {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        emulator.allow_secrets(Some(&names));
+    }
+    let port = emulator.https_port().to_string();
+    let mut cloud: Value = serde_json::from_str(&emulator.cloud_json()).unwrap();
+    for (field, value) in &runtime.cloud {
+        cloud[field.as_str()] = match value.as_str() {
+            Some(text) => text.replace("PORT", &port).into(),
+            None => value.clone(),
+        };
+    }
+    let path = stage.path().join("cloud.json");
+    write(&path, &cloud.to_string());
+    let options = ["--cloud".to_owned(), path.display().to_string()];
+    let mut pod = patched(&case.manifests_file(), &options).await.expect("a pod with a sidecar");
+    let original = pod.clone();
+    adapt(&mut pod, case);
+    let reviewed = Reviewed { pod, ..empty() };
+    let name = "web-0";
+    let mut running =
+        Pod::start(name, NAMESPACE, &reviewed, &emulator, &binaries(), &stage).unwrap();
+    let is_ready = if runtime.ready {
+        running.wait_until_ready().await.unwrap();
+        running.sidecar.terminate(PATIENCE).await.unwrap();
+        true
+    } else {
+        running.sidecar.wait(PATIENCE).await.unwrap_or_else(|error| {
+            panic!("{}: the sidecar goes on: {error}: {}", case.name, running.sidecar.log())
+        });
+        false
+    };
+    let termination =
+        std::fs::read_to_string(stage.path().join(format!("{name}.termination"))).unwrap();
+    let plain = |text: &str| plain(text, &emulator, &stage);
+    let whole_log = plain(&running.sidecar.log());
+    let log = failures(&whole_log);
+    Ran {
+        termination: plain(&termination),
+        log,
+        whole_log,
+        pod: plain_pod(&original, &plain),
+        is_ready,
+    }
+}
+
+fn empty() -> Reviewed {
+    Reviewed { response: Value::Null, patch: Vec::new(), pod: Value::Null }
+}
+
+fn write(path: &std::path::Path, text: &str) {
+    std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// A shorter start, and the fault of the token.
+fn adapt(pod: &mut Value, case: &Case) {
+    let runtime = case.emulator.as_ref().unwrap();
+    let containers = pod["spec"]["initContainers"].as_array_mut().unwrap();
+    let sidecar = containers.iter_mut().find(|one| one["name"] == "keysluice").unwrap();
+    for entry in sidecar["env"].as_array_mut().unwrap() {
+        if entry["name"] == "KEYSLUICE_PLAN" {
+            let text = entry["value"].as_str().unwrap().replace("$$", "$");
+            let mut plan: Value = serde_json::from_str(&text).unwrap();
+            plan["startTimeoutSeconds"] = START_TIMEOUT_SECONDS.into();
+            entry["value"] = plan.to_string().replace('$', "$$").into();
+        }
+        let name = entry["name"].as_str().unwrap_or_default().to_owned();
+        if let Some(value) = runtime.sidecar_environment.get(&name) {
+            entry["value"] = value.as_str().into();
+        }
+    }
+    let Some(seconds) = runtime.token_seconds else { return };
+    for volume in pod["spec"]["volumes"].as_array_mut().unwrap() {
+        for source in volume["projected"]["sources"].as_array_mut().into_iter().flatten() {
+            if source["serviceAccountToken"].is_object() {
+                source["serviceAccountToken"]["expirationSeconds"] = seconds.into();
+            }
+        }
+    }
+}
+
+/// Warnings and errors of a log, without their times, each once.
+fn failures(log: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in log.lines() {
+        let Ok(mut line) = serde_json::from_str::<Value>(line) else { continue };
+        line.as_object_mut().unwrap().remove("ts");
+        let text = line.to_string();
+        if line["level"] != "info" && !lines.contains(&text) {
+            lines.push(text);
+        }
+    }
+    lines.iter().fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// Without what differs from run to run.
+fn plain(text: &str, emulator: &Emulator, stage: &Stage) -> String {
+    let text = text
+        .replace(&emulator.https_port().to_string(), "8443")
+        .replace(&emulator.http_port().to_string(), "8080")
+        .replace(&stage.path().display().to_string(), "ROOT");
+    let text = masked(&text, "exp ", char::is_numeric, "TIME");
+    let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
+    let text = masked(&text, "x-ms-request-id ", is_id, "ID");
+    let is_time = |c: char| c.is_ascii_digit() || "-:.TZ".contains(c);
+    let times = ["Current time: ", "assertion valid from ", "expiry time of assertion "];
+    times.iter().fold(text, |text, word| masked(&text, word, is_time, "TIME"))
+}
+
+/// The text with what follows a word replaced, as long as it is of these characters.
+fn masked(text: &str, word: &str, is_part: impl Fn(char) -> bool, mask: &str) -> String {
+    let mut parts = text.split(word);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(&is_part);
+        masked += word;
+        if rest.len() == part.len() {
+            masked += part;
+        } else {
+            masked += mask;
+            masked += rest;
+        }
+    }
+    masked
+}
+
+fn plain_pod(pod: &Value, plain: &dyn Fn(&str) -> String) -> Value {
+    serde_json::from_str(&plain(&pod.to_string())).unwrap()
+}
