@@ -17,15 +17,19 @@ help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Runs the guides' manifests end to end: webhook, sidecar, files, a Secret, a rotation, a reaction
+demo: ## Runs the guides' manifests end to end: webhook, sidecar, files, a Secret, a rotation; a legacy SDK, a pipeline step; VERBOSE=1 prints all
 	$(CARGO) build --profile demo -p keysluice -p keysluice-injector -p keysluice-demo
-	$(DEMO)/keysluice-demo --bin-dir $(DEMO) --data tests/data
+	$(DEMO)/keysluice-demo --bin-dir $(DEMO) --data tests/data $(if $(VERBOSE),--verbose)
 
 .PHONY: build
 build: ## Builds both binaries into target/release (the sidecar with its own profile for size)
 	$(CARGO) build --release -p keysluice
 	$(CARGO) build --profile injector -p keysluice-injector
 	@cp -f target/injector/keysluice-injector $(BIN)/keysluice-injector
+
+.PHONY: man
+man: ## Writes manual pages of keysluice into target/man
+	$(CARGO) run --quiet --example man -- target/man
 
 .PHONY: test
 # Tests wait for timers and processes most of the time: twice as many threads as CPUs halve the time.
@@ -57,8 +61,8 @@ test-load: ## Runs the two load tests longer: 60 s of certificate and CA rotatio
 	KEYSLUICE_LOAD_SECONDS=60 KEYSLUICE_LOAD_CYCLES=20 $(CARGO) test --test tests -- --nocapture no_review_fails
 
 .PHONY: test-sdk
-test-sdk: ## Reads a secret from the emulator with Microsoft's SDK (about 200 more crates)
-	cd tests/sdk && $(CARGO) test --locked
+test-sdk: ## Reads a secret with Microsoft's SDKs for Rust, Python, Node, Go and Java (root or user namespaces; gets what is missing); LANGUAGES=… chooses
+	tests/sdk/run
 
 .PHONY: test-cluster
 test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubernetes once, some minutes); ONLY=NAME selects, FIGURES=1 measures more

@@ -28,6 +28,7 @@ mod managed_identity_values;
 mod mesh;
 mod metrics_port;
 mod metrics_port_cause;
+mod missing;
 mod mutation;
 mod names;
 mod on_change;
@@ -51,6 +52,7 @@ mod sidecar;
 mod synced;
 mod token_proxy;
 mod user;
+mod workload;
 
 #[cfg(test)]
 mod testing;
@@ -76,6 +78,7 @@ pub use refusal::{Cause, Refusal};
 pub use secret_cause::SecretCause;
 pub use service_account::ServiceAccount;
 pub(crate) use service_account::may_be_ours;
+pub use workload::{LabelPlaces, misplaced_annotation};
 
 use crate::pod::Pod;
 use crate::settings::{CsiVolumes, Settings};

@@ -6,5 +6,6 @@ mod failures;
 mod house;
 mod pipeline;
 mod plans;
+mod sdk;
 mod server;
 mod support;

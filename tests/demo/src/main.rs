@@ -3,6 +3,8 @@
 
 mod application;
 mod figures;
+mod legacy;
+mod pipeline;
 mod secret;
 mod teller;
 
@@ -31,6 +33,9 @@ struct Demo {
     /// Simulated round trip to Azure in milliseconds.
     #[arg(long, default_value_t = 10)]
     round_trip_ms: u64,
+    /// Print manifests, patches, variables and mounts too.
+    #[arg(short, long)]
+    verbose: bool,
     #[command(flatten)]
     figures: figures::Options,
 }
@@ -82,11 +87,12 @@ impl Demo {
         let start = Instant::now();
         let tell = Teller {
             colored: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            verbose: self.verbose,
         };
         let binaries = Binaries::in_directory(&self.bin_dir)?;
         let stage = Stage::new()?;
 
-        tell.chapter("The stage");
+        tell.chapter("The stage: an emulator of Entra and Key Vault, the real webhook");
         let emulator = Emulator::start(Config::default()).await?;
         emulator.set_delay(Duration::from_millis(self.round_trip_ms));
         tell.detail(&format!("Entra          {}", emulator.authority()));
@@ -107,7 +113,7 @@ impl Demo {
 
         let options = options(&cloud, &directories);
         let mut webhook = Webhook::start(&binaries.keysluice, &options, stage.path()).await?;
-        tell.detail(&format!("webhook        {}", arguments(&options)));
+        tell.command(&arguments(&options));
         let volumes = if stage.is_on_tmpfs() {
             "tmpfs"
         } else {
@@ -129,6 +135,9 @@ impl Demo {
             scene.play(&webhook).await.with_context(|| format!("guide {}", guide.directory))?;
         }
 
+        legacy::play(tell, &webhook, &emulator, &binaries, &stage).await.context("legacy SDK")?;
+        pipeline::play(tell, &emulator, &binaries, &stage, &cloud).await.context("pipeline")?;
+
         tell.chapter("The end");
         let memory = webhook.process.memory_kib("VmRSS")?;
         let status = webhook.process.terminate(Duration::from_secs(5)).await?;
@@ -139,6 +148,7 @@ impl Demo {
         drop(stage);
         ensure!(!place.exists(), "{} was left behind", place.display());
         tell.good(&format!("nothing left behind; {:.1} s in all", start.elapsed().as_secs_f64()));
+        tell.command("everything that was sent: make demo VERBOSE=1; next: docs/install.md");
         Ok(())
     }
 }
@@ -190,7 +200,9 @@ impl Scene<'_> {
             explained.trim_end().as_bytes() == reviewed.patch,
             "`keysluice explain -o patch` differs from the webhook's patch"
         );
-        print!("{}", self.explain(&manifest, "text").await?);
+        if tell.verbose {
+            print!("{}", self.explain(&manifest, "text").await?);
+        }
         tell.good(&format!(
             "patch of {} bytes; `keysluice explain` says the same, byte for byte",
             reviewed.patch.len()

@@ -6,6 +6,8 @@ use std::io::Write as _;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Teller {
     pub(crate) colored: bool,
+    /// Whether steps and details are printed.
+    pub(crate) verbose: bool,
 }
 
 impl Teller {
@@ -14,7 +16,14 @@ impl Teller {
     }
 
     pub(crate) fn step(self, text: &str) {
-        self.line("\x1b[1m", &format!("\n{text}"));
+        if self.verbose {
+            self.line("\x1b[1m", &format!("\n{text}"));
+        }
+    }
+
+    /// What is run or sent, or what it prints.
+    pub(crate) fn command(self, text: &str) {
+        self.line("\x1b[2m", &format!("  {text}"));
     }
 
     pub(crate) fn good(self, text: &str) {
@@ -22,12 +31,12 @@ impl Teller {
     }
 
     pub(crate) fn detail(self, text: &str) {
-        for line in text.lines() {
+        for line in text.lines().filter(|_| self.verbose) {
             self.line("\x1b[2m", &format!("  {line}"));
         }
     }
 
-    pub(crate) fn line(self, color: &str, text: &str) {
+    fn line(self, color: &str, text: &str) {
         let mut out = std::io::stdout().lock();
         // A closed pipe ends the story, not the checks.
         let _ = if self.colored {

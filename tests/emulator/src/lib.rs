@@ -4,7 +4,7 @@
 //! It is honest. A federated token is verified as Entra does (RS256 by the issuer's keys, exact
 //! issuer, exact and case-sensitive subject, audience, time), an access token as Key Vault does
 //! (signature, issuer, audience, expiry), then the role assignments of the identity; refusals carry
-//! the services' own codes and texts. Microsoft's SDK reads a secret from it (`tests/sdk`).
+//! the services' own codes and texts. Microsoft's SDKs read a secret from it (`tests/sdk`).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), keysluice_emulator::StartError> {
