@@ -3,34 +3,33 @@
 use super::annotations::Annotations;
 use super::managed_identity::declaring;
 use super::metrics_port_cause::MetricsPortCause;
-use super::refusal::cut;
+use super::refusal::{Cause, Refusal, cut};
 use crate::pod::Pod;
 use keysluice_plan::ManagedIdentityEndpoint;
 
 /// The port, if the pod asks for one that it can have; `ends` is whether its sidecar does.
 ///
 /// # Errors
-/// [`MetricsPortCause`].
+/// [`Cause::MetricsPort`].
 pub(super) fn of(
     pod: &Pod<'_>,
     annotations: &Annotations,
     endpoint: Option<&ManagedIdentityEndpoint>,
     ends: bool,
-) -> Result<Option<u16>, MetricsPortCause> {
+) -> Result<Option<u16>, Refusal> {
     let Some(port) = annotations.metrics_port else { return Ok(None) };
-    if pod.spec.host_network == Some(true) {
-        return Err(MetricsPortCause::HostNetwork);
-    }
-    if ends {
-        return Err(MetricsPortCause::Init);
-    }
-    if endpoint.is_some_and(|endpoint| endpoint.port == port) {
-        return Err(MetricsPortCause::Endpoint { port });
-    }
-    match declaring(pod, port) {
-        Some(container) => Err(MetricsPortCause::Taken { container: cut(container), port }),
-        None => Ok(Some(port)),
-    }
+    let cause = if pod.spec.host_network == Some(true) {
+        MetricsPortCause::HostNetwork
+    } else if ends {
+        MetricsPortCause::Init
+    } else if endpoint.is_some_and(|endpoint| endpoint.port == port) {
+        MetricsPortCause::Endpoint { port }
+    } else if let Some(container) = declaring(pod, port) {
+        MetricsPortCause::Taken { container: cut(container), port }
+    } else {
+        return Ok(Some(port));
+    };
+    Err(Cause::MetricsPort(cause).into())
 }
 
 #[cfg(test)]

@@ -311,12 +311,6 @@ impl From<ManagedIdentityCause> for Refusal {
     }
 }
 
-impl From<MetricsPortCause> for Refusal {
-    fn from(cause: MetricsPortCause) -> Self {
-        Cause::MetricsPort(cause).into()
-    }
-}
-
 impl From<ReactionCause> for Refusal {
     fn from(cause: ReactionCause) -> Self {
         Cause::Reaction(cause).into()
