@@ -328,4 +328,8 @@ reasons! { POD:
     KS296
         "a workload has more warnings than the API server shows"
         "run `keysluice explain -f FILE`, which prints all of them";
+    KS297
+        "the sidecar cannot have the port for its metrics"
+        "set another port with keysluice.dev/metrics-port; a pod with hostNetwork or with \
+         keysluice.dev/mode: init cannot have one, remove the annotation there";
 }
