@@ -27,6 +27,10 @@ build: ## Builds both binaries into target/release (the sidecar with its own pro
 	$(CARGO) build --profile injector -p keysluice-injector
 	@cp -f target/injector/keysluice-injector $(BIN)/keysluice-injector
 
+.PHONY: man
+man: ## Writes manual pages of keysluice into target/man
+	$(CARGO) run --quiet --example man -- target/man
+
 .PHONY: test
 # Tests wait for timers and processes most of the time: twice as many threads as CPUs halve the time.
 test: export RUST_TEST_THREADS ?= 4

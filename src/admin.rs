@@ -3,6 +3,7 @@
 
 use crate::cluster::Cluster;
 use crate::log;
+use crate::reason::KS718;
 use crate::server::{CertificateSlot, Handler};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
@@ -73,7 +74,7 @@ async fn serve_routes(
             // Out of file descriptors or a connection reset in the queue: the next accept may
             // succeed.
             Err(error) => {
-                tracing::warn!(%error, "accept failed on the admin listener");
+                tracing::warn!(%error, "{KS718} accept failed on the admin listener");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

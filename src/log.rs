@@ -1,13 +1,15 @@
-//! The log: JSON lines on standard error, a level that can be changed while the process runs.
+//! The log: lines on standard error, as JSON or as text, with the fields of docs/operate.md; a
+//! level that can be changed while the process runs.
 //!
 //! Everything goes through one buffer, which a thread of its own writes out: who logs never waits
 //! for who reads. Ordinary events come from `tracing` and are written at once; the one line of each
-//! decision is formatted by hand and written at the latest 100 ms later, many at a time:
-//! `tracing-subscriber`'s JSON and a system call for each line would cost as much as the decision.
+//! decision is formatted by hand and written at the latest 100 ms later, many at a time: a
+//! system call for each line would cost as much as the decision.
 //! [`Guard`] writes the rest before the process ends.
 
 #![allow(clippy::disallowed_methods, reason = "this room stamps log lines")]
 
+mod events;
 mod line;
 
 pub use line::Decision;
@@ -37,6 +39,7 @@ const MOST_BYTES: usize = 4 << 20;
 const MAX_PANIC_BYTES: usize = 1024;
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
+static FORMAT: AtomicU8 = AtomicU8::new(Format::Json as u8);
 static PENDING: Mutex<Pending> = Mutex::new(Pending { lines: Vec::new(), is_urgent: false });
 static FILLED: Condvar = Condvar::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -81,6 +84,24 @@ impl fmt::Display for Level {
     }
 }
 
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One object a line.
+    Json,
+    /// Time, level, code, message, then `name=value`.
+    Text,
+}
+
+fn format() -> Format {
+    if FORMAT.load(Ordering::Relaxed) == Format::Text as u8 { Format::Text } else { Format::Json }
+}
+
+/// Chooses how lines are written.
+pub fn set_format(format: Format) {
+    FORMAT.store(format as u8, Ordering::Relaxed);
+}
+
 /// The level in force.
 pub fn level() -> Level {
     match LEVEL.load(Ordering::Relaxed) {
@@ -109,12 +130,7 @@ impl Drop for Guard {
 
 /// Starts the log: `tracing` events and panics go to it, and a thread writes what waits.
 pub fn start() -> io::Result<Guard> {
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_writer(|| Immediate);
-    tracing_subscriber::registry().with(lines).with(Threshold).init();
+    tracing_subscriber::registry().with(events::Lines).with(Threshold).init();
     std::thread::Builder::new()
         .name("log".to_owned())
         .stack_size(64 << 10)
@@ -135,7 +151,7 @@ fn tell_of_panic(panic: &PanicHookInfo<'_>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let message = shortened(text.unwrap_or("no message"), MAX_PANIC_BYTES);
     let mut line = Vec::new();
-    line::panicked(message, &place, now, &mut line);
+    line::panicked(format(), message, &place, now, &mut line);
     // It may have panicked with the lock in hand, and must not wait for itself.
     let pending = (0..100).find_map(|_| match PENDING.try_lock() {
         Ok(pending) => Some(pending),
@@ -159,7 +175,7 @@ pub fn flush() {
     let dropped = dropped();
     if dropped > output.told {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        line::dropped(dropped - output.told, now, &mut output.lines);
+        line::dropped(format(), dropped - output.told, now, &mut output.lines);
         output.told = dropped;
     }
     // A failure to write the log cannot be reported.
@@ -246,20 +262,6 @@ fn write_what_waits() {
 /// A panic elsewhere does not silence the log.
 fn lock<T>(buffer: &'static Mutex<T>) -> MutexGuard<'static, T> {
     buffer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Events of `tracing`: rare, and somebody may be waiting for them.
-struct Immediate;
-
-impl Write for Immediate {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        append(true, |lines| lines.extend_from_slice(line));
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Lets events of the level in force pass.

@@ -4,8 +4,12 @@
 #![allow(clippy::disallowed_methods, reason = "this room reports the start time")]
 
 mod plans;
+mod shed;
+mod workloads;
 
 pub use plans::PlanAnswer;
+pub use shed::Shed;
+pub use workloads::WorkloadAnswer;
 
 use crate::admission::{Answer, Outcome};
 use crate::cluster::CacheStatus;
@@ -19,9 +23,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use shed::ShedLabels;
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use workloads::WorkloadLabels;
 
 /// Upper bounds in seconds: a decision takes microseconds, one that must ask the API server
 /// milliseconds.
@@ -77,6 +83,8 @@ metrics! {
     plans: Family<PlanLabels, Counter>,
         "plan_requests",
         "Requests of running pods for their Plan by outcome, and by reason code where refused";
+    workloads: Family<WorkloadLabels, Counter>,
+        "workload_reviews", "Reviews of workloads, which are answered with warnings, by outcome";
     pub connections: Gauge,
         "connections", "Open connections";
     pub handshake_failures: Counter,
@@ -105,38 +113,6 @@ metrics! {
         "log_level", "0 debug, 1 info, 2 warn";
     log_dropped: Counter,
         "log_lines_dropped", "Log lines that were dropped because the reader was too slow";
-}
-
-/// The limit that a request met which was turned away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Shed {
-    /// Memory: of bodies and answers.
-    Memory,
-    /// Reviews in hand, of all or of a namespace.
-    Reviews,
-    /// Time on the decision thread: its turn did not come.
-    Turns,
-    /// Live reads of the API server.
-    Lookups,
-    /// New connections of sidecars in a second.
-    Handshakes,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ShedLabels {
-    limit: Shed,
-}
-
-impl EncodeLabelValue for Shed {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::Memory => "memory",
-            Self::Reviews => "reviews",
-            Self::Turns => "turns",
-            Self::Lookups => "lookups",
-            Self::Handshakes => "handshakes",
-        })
-    }
 }
 
 /// What became of CA, leaf or `caBundle`.
@@ -208,9 +184,12 @@ impl Metrics {
             |outcome| metrics.reviews.get_or_create_owned(&ReviewLabels { outcome, reason: "" });
         (metrics.mutated, metrics.unchanged) =
             (counter(Outcome::Mutated), counter(Outcome::Unchanged));
-        for limit in [Shed::Memory, Shed::Reviews, Shed::Turns, Shed::Lookups, Shed::Handshakes] {
-            // So that a rate of the first one is seen.
+        // So that a rate of the first one is seen.
+        for limit in Shed::ALL {
             metrics.shed.get_or_create_owned(&ShedLabels { limit });
+        }
+        for outcome in WorkloadAnswer::ALL {
+            metrics.workloads.get_or_create_owned(&WorkloadLabels { outcome });
         }
         let mut all = Registry::default();
         let registry = all.sub_registry_with_prefix("keysluice");
@@ -244,12 +223,6 @@ impl Metrics {
     #[cold]
     pub fn refused(&self, status: u16, reason: &'static str) {
         self.refused.get_or_create_owned(&RefusedLabels { status, reason }).inc();
-    }
-
-    /// Counts a request that was turned away at a limit.
-    #[cold]
-    pub fn shed(&self, limit: Shed) {
-        self.shed.get_or_create_owned(&ShedLabels { limit }).inc();
     }
 
     /// Notes when the serving certificate expires.

@@ -37,7 +37,9 @@ pub use files::{FilesError, PairFiles, Polled};
 pub use material::{Data, Material, MaterialError};
 pub use memory::{MemoryBundle, MemorySecret};
 pub use pair::{Leaf, Pair, PairError};
-pub use path::{AnsweredPaths, PathSightings, ServicePath, ServicePathError, StoredPaths};
+pub use path::{
+    AnsweredPaths, PODS, PathSightings, ServicePath, ServicePathError, StoredPaths, WORKLOADS,
+};
 pub use policy::{Policy, PolicyError};
 pub use rotator::{Event, Outputs, Rotator};
 pub use step::{Decision, Reason, Serving, View, step};

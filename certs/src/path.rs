@@ -8,6 +8,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What a path of reviews of pods begins with.
+pub const PODS: &str = "/mutate";
+/// In its place, the same path is that of reviews of workloads.
+pub const WORKLOADS: &str = "/validate";
 const PREFIX: &str = "/mutate/";
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const LENGTH: usize = 32;
@@ -48,6 +52,11 @@ impl ServicePath {
     /// As the configuration has it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Where reviews of workloads are sent to: `/validate/` and the same letters.
+    pub fn of_workloads(&self) -> String {
+        format!("{WORKLOADS}{}", &self.0[PODS.len()..])
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) struct Utc {
     hour: u64,
     minute: u64,
     second: u64,
-    millis: u32,
+    micros: u32,
 }
 
 impl Utc {
@@ -100,14 +100,14 @@ impl Utc {
             hour: in_day / 3600,
             minute: in_day / 60 % 60,
             second: in_day % 60,
-            millis: since.subsec_millis(),
+            micros: since.subsec_micros(),
         }
     }
 
-    /// `2026-11-23T21:09:08.070Z`
+    /// `2026-11-23T21:09:08.070000Z`
     pub(crate) fn rfc3339(self) -> String {
-        let Self { year, month, day, hour, minute, second, millis } = self;
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        let Self { year, month, day, hour, minute, second, micros } = self;
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
     }
 
     /// `2026-11-23T21:09:08Z`
@@ -178,19 +178,19 @@ mod tests {
     #[test]
     fn dates_match_the_calendar() {
         for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
-            (1_795_468_148, "2026-11-23T21:09:08.000Z"),
-            (4_107_542_399, "2100-02-28T23:59:59.000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000000Z"),
+            (1_709_251_199, "2024-02-29T23:59:59.000000Z"),
+            (1_795_468_148, "2026-11-23T21:09:08.000000Z"),
+            (4_107_542_399, "2100-02-28T23:59:59.000000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000000Z"),
         ] {
             assert_eq!(Utc::of(UNIX_EPOCH + Duration::from_secs(seconds)).rfc3339(), expected);
         }
         let utc = Utc::of(UNIX_EPOCH + Duration::from_millis(1_795_468_148_070));
         assert_eq!(
             (utc.underscored().as_str(), utc.rfc3339().as_str()),
-            ("2026_11_23_21_09_08", "2026-11-23T21:09:08.070Z")
+            ("2026_11_23_21_09_08", "2026-11-23T21:09:08.070000Z")
         );
     }
 }

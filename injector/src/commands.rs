@@ -4,8 +4,8 @@ use crate::fault::{Class, Fault, FaultKind};
 use crate::options::Options;
 use crate::plan_source::{below, load};
 use crate::signals::Signals;
-use crate::{exec, gate, log, managed_identity, metrics, once, run, termination};
-use clap::{Parser, Subcommand, ValueEnum};
+use crate::{exec, gate, log, managed_identity, metrics, once, run, table, termination};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::KS608;
 use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -65,20 +65,9 @@ enum Command {
         timeout: u64,
     },
     /// Print the state of every file.
-    Status {
-        /// JSON, or metrics for Prometheus: readiness, and for each file its age and whether its
-        /// object fails.
-        #[arg(
-            short,
-            long,
-            value_name = "FORMAT",
-            env = "KEYSLUICE_OUTPUT",
-            default_value = "json"
-        )]
-        output: Output,
-    },
+    Status(Format),
     /// Make the sidecar refresh at once, and print the result; exits with 1 while something fails.
-    Refresh,
+    Refresh(Format),
     /// Do nothing until SIGTERM: for a pod that has no application and only syncs Secrets.
     Idle,
     /// Add 169.254.169.254 to the pod's loopback interface, and exit: an init container for the
@@ -100,11 +89,32 @@ enum Command {
     },
 }
 
-/// What `status` prints.
+/// How `status` and `refresh` print.
+#[derive(Debug, Clone, Copy, Args)]
+struct Format {
+    /// Tables for people, JSON, or metrics for Prometheus: readiness, and for each file its age and
+    /// whether its object fails.
+    #[arg(short, long, value_name = "FORMAT", env = "KEYSLUICE_OUTPUT", default_value = "table")]
+    output: Output,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
+    Table,
     Json,
     Metrics,
+}
+
+impl Format {
+    /// What is printed of a report.
+    fn text(self, json: String) -> String {
+        let text = match self.output {
+            Output::Json => None,
+            Output::Table => table::tables(&json),
+            Output::Metrics => metrics::open_metrics(&json),
+        };
+        text.unwrap_or(json)
+    }
 }
 
 /// Parses, runs, answers with an exit code. The one place that reports a failure.
@@ -117,6 +127,7 @@ pub fn main() -> ExitCode {
         }
     };
     let CommandLine { options, command } = command_line;
+    log::set_format(options.log_format);
     if let Command::Exec { from, keep, command } = &command {
         // It becomes another program, whose limits are its own business.
         let fault = exec::exec(&options.root, from, keep, command);
@@ -160,14 +171,11 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
             let timeout = Duration::from_secs(timeout);
             gate::ready(&directory, timeout, report_waiting).map(|()| ExitCode::SUCCESS)
         }
-        Command::Status { output } => {
-            gate::request(&directory, "status").map(|(text, _)| match output {
-                Output::Json => print(&text, true),
-                Output::Metrics => print(&metrics::open_metrics(&text).unwrap_or_default(), true),
-            })
+        Command::Status(format) => {
+            gate::request(&directory, "status").map(|(text, _)| print(&format.text(text), true))
         }
-        Command::Refresh => {
-            gate::request(&directory, "refresh").map(|(text, well)| print(&text, well))
+        Command::Refresh(format) => {
+            gate::request(&directory, "refresh").map(|(text, well)| print(&format.text(text), well))
         }
         // They have no Plan.
         Command::Idle | Command::Intercept | Command::Exec { .. } => Ok(ExitCode::SUCCESS),

@@ -34,10 +34,7 @@ pub(crate) fn ready(
     let deadline = Instant::now() + timeout;
     let mut last: Option<String> = None;
     let stream = loop {
-        match RunDirectory::open(run)
-            .map_err(|fault| fault.message)
-            .and_then(|run| run.connect().map_err(|error| error.to_string()))
-        {
+        match connect(run) {
             Ok(stream) => break stream,
             Err(error) if Instant::now() >= deadline => {
                 let what = format!(
@@ -103,14 +100,21 @@ pub(crate) fn request(run: &Path, command: &str) -> Result<(String, bool), Fault
         Fault::new(KS604, Class::Transient, format_args!("{}: {error}", run.display()))
     };
     // Without the directory there is no sidecar, which may change.
-    let directory = RunDirectory::open(run).map_err(|fault| fail(fault.message))?;
-    let stream = directory.connect().map_err(|error| fail(error.to_string()))?;
+    let stream = connect(run).map_err(fail)?;
     let mut text = String::new();
     let mut lines = ask(stream, command).map_err(|error| fail(error.to_string()))?;
     lines.read_line(&mut text).map_err(|error| fail(error.to_string()))?;
     let line: Line = serde_json::from_str(&text)
         .map_err(|_| fail("the sidecar ended before it answered".to_owned()))?;
     Ok((text, line.failing == 0))
+}
+
+/// The error does not name the directory: its reader does.
+fn connect(run: &Path) -> Result<UnixStream, String> {
+    let name = format!("{}: ", run.display());
+    let unnamed = |text: String| text.strip_prefix(&name).map(str::to_owned).unwrap_or(text);
+    let directory = RunDirectory::open(run).map_err(|fault| unnamed(fault.message))?;
+    directory.connect().map_err(|error| error.to_string())
 }
 
 fn ask(mut stream: UnixStream, command: &str) -> std::io::Result<BufReader<UnixStream>> {
@@ -171,6 +175,8 @@ mod tests {
         for run in [directory.path(), Path::new("/does/not/exist")] {
             let fault = request(run, "status").unwrap_err();
             assert_eq!((fault.reason, fault.class), (KS604, Class::Transient), "{fault}");
+            let name = run.display().to_string();
+            assert_eq!(fault.message.matches(&name).count(), 1, "{fault}");
         }
     }
 }

@@ -50,6 +50,7 @@ mod room;
 mod run;
 mod signals;
 mod sync;
+mod table;
 mod templates;
 mod termination;
 pub mod throttle;

@@ -198,11 +198,16 @@ async fn ask(source: &Source, etag: Option<&str>, root: &Path) -> Result<Answer,
     let limit = if status == 200 { MAX_UPDATE_BYTES } else { MAX_TEXT_BYTES };
     let body = http::body(response, limit).await.map_err(failed)?;
     let body = body.expose_secret();
+    read(&source.url, status, etag, body)
+}
+
+/// What an answer of this status says.
+fn read(url: &str, status: u16, etag: Option<String>, body: &[u8]) -> Result<Answer, Fault> {
     match status {
         304 => Ok(Answer { update: None, etag }),
         200 => match serde_json::from_slice(body) {
             Ok(update) => Ok(Answer { update: Some(update), etag }),
-            Err(error) => Err(fault(KS664, format_args!("{}: {error}", source.url))),
+            Err(error) => Err(fault(KS664, format_args!("{url}: {error}"))),
         },
         _ => {
             #[derive(Deserialize)]
@@ -211,7 +216,7 @@ async fn ask(source: &Source, etag: Option<&str>, root: &Path) -> Result<Answer,
             }
             let said = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.message);
             let said = said.unwrap_or_else(|_| "no reason given".to_owned());
-            let message = format_args!("{}: {status} {}", source.url, short(&said));
+            let message = format_args!("{url}: {status} {}", short(&said));
             Err(Fault::new(KS662, Class::Transient, message))
         }
     }

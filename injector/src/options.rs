@@ -1,5 +1,6 @@
 //! What every command takes.
 
+use crate::log;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -21,4 +22,13 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) termination_log: PathBuf,
+    /// Format of the log: JSON lines, or text for people.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "KEYSLUICE_LOG_FORMAT",
+        default_value = "json",
+        global = true
+    )]
+    pub(crate) log_format: log::Format,
 }

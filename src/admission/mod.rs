@@ -1,6 +1,7 @@
 //! Review bytes + facts -> response bytes. The one code path of the webhook and of `explain`.
 
 pub mod review;
+pub mod workload;
 
 use crate::bounded::bounded;
 use crate::json::{self, JsonError, Problem, Text};
@@ -261,14 +262,18 @@ impl<'a> Incoming<'a> {
         self.deny(
             429,
             reason::KS706,
-            "too many pods wait for a decision; this one is to be created again",
+            "too many pods wait for a decision; hint: create this one again after a second, as \
+             controllers do by themselves",
         )
     }
 
     /// Answers when the cluster could not be asked: kubectl and controllers repeat what is denied
     /// so, and no other denial.
     pub fn unavailable(&self, reason: Reason, error: &str) -> Answer {
-        self.deny(429, reason, error)
+        if error.contains("; hint: ") {
+            return self.deny(429, reason, error);
+        }
+        self.deny(429, reason, &format!("{error}; hint: {}", reason.fix))
     }
 
     /// Answers when the decision itself failed: the same again would fail again.
@@ -290,7 +295,7 @@ impl<'a> Incoming<'a> {
     }
 
     fn deny(&self, code: u16, reason: Reason, message: &str) -> Answer {
-        self.denied(code, reason, bounded(format_args!("{reason} {message}"), MAX_MESSAGE_BYTES))
+        self.denied(code, reason, bounded(reason::told(reason, message), MAX_MESSAGE_BYTES))
     }
 
     fn denied(&self, code: u16, reason: Reason, message: String) -> Answer {

@@ -3,7 +3,8 @@
 use super::Failure;
 use super::tightening_options::TighteningOptions;
 use crate::cluster::api::{
-    BundleConfiguration, CertificateSecret, Client, Pace, SecretName, watch_configuration,
+    BundleConfiguration, CertificateSecret, Client, ConfigurationKind, Pace, SecretName,
+    WorkloadConfiguration, watch_configuration,
 };
 use crate::metrics::Metrics;
 use crate::reason::KS708;
@@ -45,6 +46,15 @@ pub(super) struct CertificateOptions {
         conflicts_with = "objects"
     )]
     webhook_configuration: Option<String>,
+    /// ValidatingWebhookConfiguration for reviews of workloads; its `caBundle` and path are kept as
+    /// those of --webhook-configuration.
+    #[arg(
+        long,
+        env = "KEYSLUICE_WORKLOAD_CONFIGURATION",
+        value_name = "NAME",
+        requires = "tls_secret"
+    )]
+    workload_configuration: Option<String>,
     /// Name in the webhook's own certificate (repeatable); in a cluster SERVICE.NAMESPACE.svc.
     #[arg(long = "tls-name", env = "KEYSLUICE_TLS_NAME", value_delimiter = ',',
         default_values = ["localhost", "127.0.0.1"], value_name = "NAME",
@@ -97,8 +107,11 @@ impl CertificateOptions {
             return Ok(Started { slot, paths: Arc::default(), authorities, keeper });
         };
         let (rotating, tighten) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let changed = vec![Arc::clone(&rotating), Arc::clone(&tighten)];
-        let watch = watch_configuration(client, name, changed, Pace::default());
+        let follow = Arc::new(Notify::new());
+        let changed = [&rotating, &tighten, &follow].map(Arc::clone).to_vec();
+        let of_pods = (ConfigurationKind::Mutating, name);
+        let watch = watch_configuration(client, of_pods, changed, Pace::default());
+        let follow = self.follow(client, name, follow);
         let (slot, paths, keeper) = if let Some(secret) = &self.tls_secret {
             self.own((secret, name), client, rotating, &authorities, metrics)?
         } else {
@@ -107,9 +120,30 @@ impl CertificateOptions {
         };
         let tighten = tightening.of(client, name).run(paths.reviewed(), tighten);
         let keeper = async {
-            tokio::join!(watch, tighten, keeper);
+            tokio::join!(watch, tighten, follow, keeper);
         };
         Ok(Started { slot, paths, authorities, keeper: Box::pin(keeper) })
+    }
+
+    /// Keeps the configuration for workloads, if there is one, as the one `followed`.
+    fn follow(
+        &self,
+        client: &Client,
+        followed: &str,
+        changed: Arc<Notify>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let name = self.workload_configuration.as_deref();
+        let tasks = name.map(|name| {
+            let (own, changes) =
+                ((ConfigurationKind::Validating, name), vec![Arc::clone(&changed)]);
+            let watch = watch_configuration(client, own, changes, Pace::default());
+            (watch, WorkloadConfiguration::new(client, name, followed).run(changed))
+        });
+        async {
+            if let Some((watch, follow)) = tasks {
+                tokio::join!(watch, follow);
+            }
+        }
     }
 
     /// Our own CA in the cluster, and a path of our own; `changed` wakes the rotation.

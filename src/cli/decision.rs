@@ -6,7 +6,7 @@ use super::misspelt;
 use crate::admission::{self, Answer, Outcome};
 use crate::cluster;
 use crate::cluster::manifests::{Document, Manifests, dotted, unquoted};
-use crate::mutate::{Note, USE_LABEL};
+use crate::mutate::{LabelPlaces, Note, USE_LABEL};
 use crate::patch::Patch;
 use crate::reason;
 use crate::settings::Settings;
@@ -84,35 +84,23 @@ pub(super) fn misplaced(pod: &ManifestPod, document: &Document) -> Option<String
     if pod.pod["metadata"]["labels"][USE_LABEL] == "true" {
         return None;
     }
-    let place = misplaced_label(pod, document)?;
-    Some(format!("{USE_LABEL} is {place}; hint: make it a label of the pod: {USE_LABEL}: \"true\""))
-}
-
-/// Where the label's key stands that selects nothing there.
-fn misplaced_label(pod: &ManifestPod, document: &Document) -> Option<String> {
     let has = |metadata: &Value, field: &str| metadata[field].get(USE_LABEL).is_some();
-    let of_pod = if pod.pointer.is_empty() { "the pod" } else { "the pod template" };
-    let metadata = &pod.pod["metadata"];
-    if let Some(value) = metadata["labels"].get(USE_LABEL) {
-        return Some(format!("{value} here, not \"true\""));
-    }
-    if has(metadata, "annotations") {
-        return Some(format!("an annotation of {of_pod} here, not a label"));
-    }
-    if let Some(key) = misspelt::label(&pod.pod) {
-        return Some(format!("spelled {key:?} among the labels of {of_pod}"));
-    }
-    let owner = &document.value["metadata"];
+    let (of_pod, of_owner) = (&pod.pod["metadata"], &document.value["metadata"]);
+    let places = LabelPlaces {
+        value: of_pod["labels"].get(USE_LABEL).map(Value::to_string),
+        is_pod_annotation: has(of_pod, "annotations"),
+        misspelt: misspelt::label(&pod.pod).map(str::to_owned),
+        is_workload_label: has(of_owner, "labels"),
+        is_workload_annotation: has(of_owner, "annotations"),
+    };
     let kind = document.value["kind"].as_str().unwrap_or("object");
-    let field = ["labels", "annotations"].into_iter().find(|field| has(owner, field))?;
-    (!pod.pointer.is_empty())
-        .then(|| format!("among the {field} of the {kind}, not of its pod template"))
+    places.text((!pod.pointer.is_empty()).then_some(kind))
 }
 
 /// The message without the review that only we made: the path is the manifest's.
 fn in_manifest(message: &str, pod: &ManifestPod, document: &Document) -> String {
     let text = message.split(" at byte ").next().unwrap_or(message);
-    let Some(rest) = text.strip_prefix("KS201 request.object.") else { return message.to_owned() };
+    let Some((_, rest)) = text.split_once("request.object.") else { return message.to_owned() };
     let place = dotted(&pod.pointer);
     let dot = if place.is_empty() { "" } else { "." };
     format!(

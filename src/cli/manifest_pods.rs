@@ -3,12 +3,11 @@
 
 use crate::cluster::manifests::{Document, dotted};
 use crate::mutate::{CSI_DRIVER, USE_LABEL};
+use crate::pod::{Controller, EXAMPLE_HASH, EXAMPLE_UID, HASH_LABEL, template_pointer};
 use crate::reason;
 use serde_json::{Value, json};
 
 const ON_CHANGE: &str = "keysluice.dev/on-change";
-/// In place of the hash that a Deployment calculates.
-const EXAMPLE_HASH: &str = "0000000000";
 
 /// A pod of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,20 +69,21 @@ pub(super) fn pods_of(document: &Document) -> Found {
     }
     let mut templates = Vec::new();
     find_templates(object, &mut String::new(), &mut templates);
-    if let (true, Some(pointer)) = (templates.is_empty(), known_template(kind)) {
+    if let (true, Some(pointer)) = (templates.is_empty(), template_pointer(kind)) {
         let template =
             object.pointer(pointer).filter(|template| !template["spec"]["containers"].is_null());
         templates.extend(template.map(|template| (pointer.to_owned(), template)));
     }
     if templates.is_empty() {
-        match known_template(kind).map(|_| object["spec"].is_null() && object["template"].is_null())
+        match template_pointer(kind)
+            .map(|_| object["spec"].is_null() && object["template"].is_null())
         {
             Some(false) => found.skipped.push(part(&owner, document)),
             _ if may_make_pods(object) => found.skipped.push(format!(
                 "{} {owner} ({}): not looked at: it has no pod template with spec.containers; \
                  hint: {}",
                 reason::KS739,
-                document.origin,
+                document.location,
                 reason::KS739.fix
             )),
             _ => {}
@@ -111,7 +111,7 @@ fn part(owner: &str, document: &Document) -> String {
          hint: run explain on what \
          kubectl kustomize DIR prints",
         reason::KS739,
-        document.origin
+        document.location
     )
 }
 
@@ -145,21 +145,6 @@ fn find_templates<'v>(
     }
 }
 
-/// Where the kinds of Kubernetes have their template.
-fn known_template(kind: &str) -> Option<&'static str> {
-    match kind {
-        "Deployment"
-        | "StatefulSet"
-        | "DaemonSet"
-        | "ReplicaSet"
-        | "ReplicationController"
-        | "Job" => Some("/spec/template"),
-        "CronJob" => Some("/spec/jobTemplate/spec/template"),
-        "PodTemplate" => Some("/template"),
-        _ => None,
-    }
-}
-
 /// Whether an operator may make pods of it that matter here: it names a ServiceAccount, our label
 /// or the CSI driver.
 fn may_make_pods(object: &Value) -> bool {
@@ -189,26 +174,16 @@ fn from_template(owner: &Value, template: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
 }
 
-/// What the controller adds: a Deployment's pods belong to a ReplicaSet, those of a CronJob to a
-/// Job.
+/// What the controller adds.
 fn add_controller(metadata: &mut Value, owner: &Value, name: &str) {
     let kind = owner["kind"].as_str().unwrap_or_default();
-    // A list of the API server does not tell it of each object.
-    let told = owner["apiVersion"].as_str();
-    let is_of = |group: &str| told.is_none_or(|version| version.starts_with(group));
-    let (api_version, kind, name) = match kind {
-        "Deployment" if is_of("apps/") => {
-            metadata["labels"]["pod-template-hash"] = json!(EXAMPLE_HASH);
-            ("apps/v1", "ReplicaSet", format!("{name}-{EXAMPLE_HASH}"))
-        }
-        "StatefulSet" | "DaemonSet" | "ReplicaSet" if is_of("apps/") => {
-            ("apps/v1", kind, name.to_owned())
-        }
-        "CronJob" | "Job" if is_of("batch/") => ("batch/v1", "Job", name.to_owned()),
-        _ => (told.unwrap_or("v1"), kind, name.to_owned()),
-    };
-    metadata["ownerReferences"] = json!([{"apiVersion": api_version, "kind": kind, "name": name,
-        "uid": "00000000-0000-0000-0000-000000000000", "controller": true}]);
+    let controller = Controller::of(owner["apiVersion"].as_str(), kind, name);
+    if controller.has_hash {
+        metadata["labels"][HASH_LABEL] = json!(EXAMPLE_HASH);
+    }
+    metadata["ownerReferences"] = json!([{"apiVersion": controller.api_version,
+        "kind": controller.kind, "name": controller.name, "uid": EXAMPLE_UID,
+        "controller": true}]);
 }
 
 #[cfg(test)]

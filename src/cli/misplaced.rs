@@ -2,9 +2,7 @@
 
 use super::manifest_pods::ManifestPod;
 use crate::cluster::manifests::Document;
-use crate::reason;
-
-const PREFIX: &str = "keysluice.dev/";
+use crate::mutate::misplaced_annotation;
 
 /// The warning for the first of them.
 pub(super) fn warning(pod: &ManifestPod, document: &Document) -> Option<String> {
@@ -13,16 +11,9 @@ pub(super) fn warning(pod: &ManifestPod, document: &Document) -> Option<String> 
         return None;
     }
     let (of_owner, of_pod) = (&document.value["metadata"], &pod.pod["metadata"]);
-    let mut keys = of_owner["annotations"].as_object()?.keys();
-    let key =
-        keys.find(|key| key.starts_with(PREFIX) && of_pod["annotations"][key.as_str()].is_null())?;
-    Some(format!(
-        "{} annotation {key} is on the {} itself, not on its pod template, and has no effect; \
-         hint: {}",
-        reason::KS291,
-        document.value["kind"].as_str().unwrap_or("object"),
-        reason::KS291.fix
-    ))
+    let keys = of_owner["annotations"].as_object()?.keys().map(String::as_str);
+    let kind = document.value["kind"].as_str().unwrap_or("object");
+    misplaced_annotation(kind, keys, |key| !of_pod["annotations"][key].is_null())
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 mod azure;
 mod certificate_options;
+mod completions;
 mod decision;
 mod doctor;
 mod explain;
 mod fetch;
+mod help;
 mod input_options;
 mod installed_options;
 mod jwks;
@@ -24,6 +26,7 @@ mod rbac_inputs;
 mod reloader;
 mod render;
 mod serve;
+mod terminal;
 mod tightening_options;
 mod why;
 mod yaml_diff;
@@ -60,7 +63,8 @@ struct Cli {
 enum Command {
     /// Serve the admission webhook.
     Serve(Box<serve::Serve>),
-    /// Show for each pod of a manifest whether and why it is mutated, and the exact patch.
+    /// Show for each workload of a manifest whether and why its pods are mutated or refused, and
+    /// what changes in them.
     Explain(explain::Explain),
     /// Turn SecretProviderClasses into a Plan for `keysluice-injector once --plan`.
     Plan(plan::PlanCommand),
@@ -83,6 +87,8 @@ enum Command {
     /// Find out why pods do not get their identity or secrets; with --pre, whether a cluster has
     /// what an installation needs.
     Doctor(Box<doctor::Doctor>),
+    /// Print the completions of a shell: bash, elvish, fish, powershell, zsh.
+    Completions(completions::Completions),
 }
 
 /// A failure with its exit code.
@@ -113,9 +119,16 @@ impl Failure {
     }
 }
 
+/// The command line, for what is generated from it.
+pub fn command() -> clap::Command {
+    help::dressed(Cli::command(), None)
+}
+
 /// Parses the arguments, runs the command, prints the one error.
 pub fn main() -> ExitCode {
-    let matches = without_empty_variables(Cli::command()).get_matches();
+    let started_as = std::env::args_os().next();
+    let command = help::dressed(Cli::command(), started_as.as_deref());
+    let matches = without_empty_variables(command).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
         Command::Serve(command) => command.run(),
@@ -129,12 +142,13 @@ pub fn main() -> ExitCode {
         Command::Render(command) => command.run(),
         Command::Why(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Completions(command) => command.run(),
     };
     match result {
         Ok(code) => code,
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("keysluice: {}", chain(&failure.error));
+            terminal::tell(&chain(&failure.error));
             ExitCode::from(failure.code)
         }
     }
@@ -153,10 +167,16 @@ fn object_name(text: &str) -> Result<String, String> {
 
 /// The error with its causes. Many errors name their cause themselves: nothing is said twice.
 fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
-        told if told.is_empty() => cause,
-        told if told.contains(&cause) => told,
-        told => format!("{told}: {cause}"),
+    let mut causes = error.chain().map(ToString::to_string);
+    let first = causes.next().unwrap_or_default();
+    causes.fold(first, |told, cause| {
+        if told.contains(&cause) {
+            return told;
+        }
+        // What both end with, such as the operating system's error, stays at the end.
+        let last = cause.rsplit(": ").next().filter(|last| !last.is_empty());
+        let known = last.and_then(|last| told.strip_suffix(&format!(": {last}")));
+        format!("{}: {cause}", known.unwrap_or(&told))
     })
 }
 
@@ -169,4 +189,35 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         _ => arg,
     });
     command.mut_subcommands(without_empty_variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chain;
+
+    #[test]
+    fn of_an_error_and_its_causes_nothing_is_said_twice() {
+        const OS: &str = "No such file or directory (os error 2)";
+        for (causes, expected) in [
+            (vec![OS, "cannot read x"], format!("cannot read x: {OS}")),
+            (
+                vec![OS, "cannot read x: No such file or directory (os error 2)"],
+                format!("cannot read x: {OS}"),
+            ),
+            (
+                vec![
+                    "open y: No such file or directory (os error 2)",
+                    "cannot read x: No such file or directory (os error 2)",
+                ],
+                format!("cannot read x: open y: {OS}"),
+            ),
+            (vec!["b", "a"], "a: b".to_owned()),
+            (vec!["", "a"], "a".to_owned()),
+        ] {
+            let mut causes = causes.into_iter();
+            let first = anyhow::anyhow!(causes.next().unwrap());
+            let error = causes.fold(first, |error, text| error.context(text));
+            assert_eq!(chain(&error), expected);
+        }
+    }
 }

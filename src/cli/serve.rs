@@ -13,6 +13,7 @@ use crate::cluster::manifests::Manifests;
 use crate::log;
 use crate::metrics::Metrics;
 
+use crate::reason::KS718;
 use crate::server::plans::{Plans, spawn_plans};
 use crate::server::{
     self, CertificateSlot, ClientAuthorities, Handler, Limits, Load, MinVersion, tls,
@@ -76,6 +77,9 @@ pub(super) struct Serve {
         value_name = "debug|info|warn"
     )]
     log_level: log::Level,
+    /// Format of the log: JSON lines, or text for people.
+    #[arg(long, env = "KEYSLUICE_LOG_FORMAT", default_value = "json", value_name = "FORMAT")]
+    log_format: log::Format,
     #[command(flatten, next_help_heading = "Certificate")]
     certificate: CertificateOptions,
     #[command(flatten, next_help_heading = "Webhook configuration")]
@@ -97,6 +101,7 @@ fn endpoint_key() -> anyhow::Result<EndpointKey> {
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         log::set_level(self.log_level);
+        log::set_format(self.log_format);
         let _written_at_the_end = log::start()?;
         allow_all_files();
         keep_memory_private()?;
@@ -200,7 +205,7 @@ impl Serve {
         tokio::select! {
             ended = &mut server => ended.context("the listener panicked")?,
             () = signalled() => {
-                tracing::warn!("second signal: stopping at once");
+                tracing::info!("second signal: stopping at once");
                 return Ok(ExitCode::from(super::FAILED));
             }
         }
@@ -240,7 +245,8 @@ fn serve_plans<C: Cluster>(
 fn allow_all_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, soft = limit.current, "the limit of open files stays as it is");
+        tracing::warn!(%error, soft = limit.current, "{KS718} the limit of open files stays as it \
+            is");
     }
 }
 

@@ -1,23 +1,9 @@
 //! What changes between two objects, as a coloured diff of their YAML.
 
+use super::terminal::Style;
 use keysluice_plan::PLAN_ENV;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
-
-/// Escape sequences of a terminal, or nothing.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Style {
-    pub(super) bold: &'static str,
-    pub(super) added: &'static str,
-    pub(super) removed: &'static str,
-    pub(super) reset: &'static str,
-}
-
-impl Style {
-    pub(super) const PLAIN: Self = Self { bold: "", added: "", removed: "", reset: "" };
-    pub(super) const COLORED: Self =
-        Self { bold: "\x1b[1m", added: "\x1b[32m", removed: "\x1b[31m", reset: "\x1b[0m" };
-}
 
 const CONTEXT_LINES: usize = 2;
 

@@ -2,6 +2,7 @@
 
 mod encoding;
 mod files;
+mod json;
 mod rbac;
 mod unquoted;
 

@@ -52,6 +52,20 @@ impl StringMap<'_> {
     }
 }
 
+impl<'a> StringMap<'a> {
+    /// Adds a pair, which counts in place of an earlier one of its key.
+    pub fn put(&mut self, key: &'a str, value: &'a str) {
+        let value = Value { source: value, decoded: None };
+        self.0.push((Text(Cow::Borrowed(key)), value));
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
 impl<'a> FromIterator<(Text<'a>, Text<'a>)> for StringMap<'a> {
     fn from_iter<I: IntoIterator<Item = (Text<'a>, Text<'a>)>>(pairs: I) -> Self {
         let value = |Text(text)| match text {

@@ -36,7 +36,7 @@ fn a_panic_is_a_line_of_the_log_also_under_its_own_lock() {
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(
         (&line["level"], &line["message"]),
-        (&"ERROR".into(), &"panicked; this is a bug".into())
+        (&"error".into(), &"panicked; this is a bug".into())
     );
     assert!(line["error"].as_str().unwrap().starts_with("as the \"test\" wants it: x"), "{line}");
     assert!(line["error"].as_str().unwrap().len() == MAX_PANIC_BYTES, "{line}");

@@ -1,6 +1,7 @@
 //! The address of IMDS in the pod's own network namespace, for applications that ask nothing else:
 //! an init container adds it to the loopback interface, and the sidecar listens on its port 80.
 
+use super::context::Context;
 use super::earlier_run::intercepts;
 use super::entries::{
     InterceptorEntry, PodSecurityEntry, ResourcesEntry, SecurityEntry, SysctlEntry,
@@ -10,7 +11,7 @@ use super::mesh;
 use super::mutation::{Mutation, Note};
 use super::names::{BINARY, INTERCEPTOR};
 use super::refusal::{Cause, Refusal, cut};
-use super::served::SecretVolume;
+use super::served::{SecretVolume, Served};
 use crate::pod::{NodeRequirement, Pod};
 use crate::provider_class::IdentityChoice;
 use crate::reason;
@@ -92,14 +93,19 @@ pub(super) fn set_port_start(
     Ok(())
 }
 
-/// Adds the init container right before the sidecar, which the patch has put at `position`.
+/// Adds the init container right before the sidecar, which the patch has put at `position`, if the
+/// sidecar listens on the address.
 pub(super) fn add(
     pod: &Pod<'_>,
+    served: &Served<'_>,
     position: usize,
-    image: &str,
     resources: ResourcesEntry<'_>,
+    context: Context<'_>,
     mutation: &mut Mutation,
 ) {
+    if !served.endpoint.as_ref().is_some_and(|endpoint| endpoint.intercept) {
+        return;
+    }
     let before = pod.init_containers().iter().take(position).map(|container| &*container.name);
     let early: Vec<&str> = before.filter(|name| !mesh::is_of_mesh(pod, name)).collect();
     if !early.is_empty() {
@@ -113,7 +119,7 @@ pub(super) fn add(
     // The limits of the sidecar: a Guaranteed pod stays one, and none requests more for it.
     let container = InterceptorEntry {
         name: INTERCEPTOR,
-        image,
+        image: &context.settings.injector_image,
         command: [BINARY, "intercept"],
         resources,
         security_context: SecurityEntry::network_admin(),

@@ -26,6 +26,7 @@ mod managed_identity_cause;
 mod managed_identity_given;
 mod managed_identity_values;
 mod mesh;
+mod missing;
 mod mutation;
 mod names;
 mod on_change;
@@ -49,6 +50,7 @@ mod sidecar;
 mod synced;
 mod token_proxy;
 mod user;
+mod workload;
 
 #[cfg(test)]
 mod testing;
@@ -73,6 +75,7 @@ pub use refusal::{Cause, Refusal};
 pub use secret_cause::SecretCause;
 pub use service_account::ServiceAccount;
 pub(crate) use service_account::may_be_ours;
+pub use workload::{LabelPlaces, misplaced_annotation};
 
 use crate::pod::Pod;
 use crate::settings::{CsiVolumes, Settings};

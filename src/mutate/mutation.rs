@@ -175,8 +175,8 @@ pub enum Note {
     /// The address of IMDS.
     #[error(
         "managed-identity endpoint: also {IMDS_ADDRESS}:{IMDS_PORT} in the pod; init container \
-         {INTERCEPTOR} adds the address as root with NET_ADMIN, which Pod Security allows in a \
-         namespace with the level privileged alone"
+         {INTERCEPTOR} adds the address as root with NET_ADMIN, which Pod Security allows only \
+         in a namespace with the level privileged"
     )]
     Intercept,
     /// A reaction to changed files.

@@ -6,12 +6,9 @@ use super::names::REACTION_RIGHT_ANNOTATION;
 use super::on_change::OnChangeAction;
 use super::reaction_cause::ReactionCause;
 use super::refusal::cut;
-use crate::pod::{OwnerReference, Pod};
+use crate::pod::{HASH_LABEL, OwnerReference, Pod};
 use keysluice_plan::{ReactionAction, WorkloadReference, WorkloadResource, is_object_name};
 use serde_json::Value;
-
-/// Label of a Deployment's pods: what the name of their ReplicaSet ends with.
-const HASH_LABEL: &str = "pod-template-hash";
 
 /// The right that the reaction of a pod needs; `None` if it needs none.
 ///

@@ -246,7 +246,9 @@ mod tests {
                 (TENANT_ID_ANNOTATION, tenant),
             ])
             .warnings("sa", true)
-            .len()
+            .into_iter()
+            .map(|one| assert!(one.to_string().starts_with("KS255 "), "{one}"))
+            .count()
         };
         let guid = "8c1d7a52-66b0-4f3e-8a11-90d3c7e2b4a8";
         assert_eq!(warnings(guid, guid), 0);

@@ -130,10 +130,7 @@ pub(super) fn add(
     };
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
-    if served.endpoint.as_ref().is_some_and(|endpoint| endpoint.intercept) {
-        let image = &context.settings.injector_image;
-        intercept::add(pod, position, image, resources, mutation);
-    }
+    intercept::add(pod, served, position, resources, context, mutation);
     let own = [(RUN_VOLUME, RUN_VOLUME_BYTES)].into_iter();
     let added = volumes.iter().filter(|volume| volume.index.is_none());
     let added = added.map(|volume| (volume.name, volume.size_limit_bytes()));

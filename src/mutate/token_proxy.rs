@@ -1,6 +1,7 @@
 //! The token proxy of AKS identity bindings: which pods use it, and the sidecar's token for it.
 //!
-//! The token is one of the sidecar's own: that of the pod is for its containers, and may be for Entra.
+//! The token is one of the sidecar's own: that of the pod is for its containers, and may be for
+//! Entra.
 
 use super::entries::MountEntry;
 use super::names::TOKEN_PROXY_VOLUME;

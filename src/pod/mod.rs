@@ -9,12 +9,14 @@ mod node;
 mod owner;
 mod reference;
 mod volume;
+mod workload;
 
 pub use container::*;
 pub use node::*;
 pub use owner::*;
 pub use reference::*;
 pub use volume::*;
+pub use workload::*;
 
 use crate::json::{self, Given, JsonError, view};
 pub use crate::json::{Quantity, StringMap, Text};

@@ -11,15 +11,15 @@ reasons! { POD:
         "create the ServiceAccount before the pod, or correct serviceAccountName";
     KS203
         "the lifetime of the identity token is not valid"
-        "set azure.workload.identity/service-account-token-expiration to whole seconds from 3600 \
-         to 86400";
+        "write whole seconds from 3600 to 86400, in the annotation \
+         azure.workload.identity/service-account-token-expiration";
     KS204
         "another volume is mounted at the path of the identity token"
         "mount the other volume at another path";
     KS205
-        "the managed-identity endpoint (proxy sidecar) cannot be served in this pod"
-        "remove the annotation azure.workload.identity/inject-proxy-sidecar or \
-         keysluice.dev/managed-identity-endpoint, and use the injected AZURE_ variables, which \
+        "the managed-identity endpoint cannot be served in this pod"
+        "remove the annotation that asks for it (azure.workload.identity/inject-proxy-sidecar or \
+         keysluice.dev/managed-identity-endpoint), and use the injected AZURE_ variables, which \
          current Azure SDKs read; or remove hostNetwork: true";
     KS206
         "the pod uses a container or volume name that is reserved for the sidecar"
@@ -34,7 +34,8 @@ reasons! { POD:
          keysluice.dev/env-from";
     KS208
         "the Secrets Store CSI volume is incomplete"
-        "set csi.readOnly to true and volumeAttributes.secretProviderClass to the name of a class";
+        "set csi.readOnly and secretProviderClass: csi.readOnly to true, \
+         volumeAttributes.secretProviderClass to the name of a class";
     KS209
         "a Keysluice annotation has an invalid value"
         "correct the value; docs/annotations.md lists the values of each annotation";
@@ -107,14 +108,14 @@ reasons! { POD:
         "correct the name; it is a secretName in secretObjects of a SecretProviderClass that a \
          volume of the pod names";
     KS229
-        "a volume with a Secret that the pod's own sidecar makes cannot be served"
+        "a volume with a Secret of the pod's own sidecar cannot be served"
         "mount the volume of the SecretProviderClass, which has the same files; a projected volume \
          may have several such Secrets, but no other sources beside them";
     KS230
         "the sidecar cannot use the token of the custom token endpoint"
         "set the URL of the token proxy (customTokenEndpoint.azureKubernetesTokenProxy of the \
-         chart), or remove the annotation azure.workload.identity/use-…, or use a managed identity \
-         in the class (useVMManagedIdentity), or leave the volume to the CSI driver: \
+         chart), or remove the annotation azure.workload.identity/use-…, or use a managed \
+         identity in the class (useVMManagedIdentity), or leave the volume to the CSI driver: \
          keysluice.dev/csi-volumes: leave";
     KS231
         "the annotations exceed 256 KiB"
@@ -129,10 +130,10 @@ reasons! { POD:
          signal:HUP@CONTAINER are for one container";
     KS234
         "an annotation for a reaction to changed files has no effect"
-        "remove keysluice.dev/on-change-of and keysluice.dev/on-change-spread from a pod without \
-         keysluice.dev/on-change; set keysluice.dev/on-change on the pod template of a pod whose \
-         Secrets Store CSI volumes the sidecar serves, if a CSI driver is installed with \
-         keysluice.dev/csi-volumes: replace";
+        "correct keysluice.dev/on-change: remove keysluice.dev/on-change-of and \
+         keysluice.dev/on-change-spread from a pod without keysluice.dev/on-change; set \
+         keysluice.dev/on-change on the pod template of a pod whose Secrets Store CSI volumes the \
+         sidecar serves, if a CSI driver is installed with keysluice.dev/csi-volumes: replace";
     KS235
         "keysluice.dev/on-change-of names a file that the pod does not have"
         "correct the path; it is relative to the volume, with the alias of the object if it has \
@@ -185,7 +186,8 @@ reasons! { POD:
         "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
          define them in env";
     KS255
-        "a client id or tenant id of the ServiceAccount or of an annotation has an unexpected format"
+        "an id of a client or tenant, of the ServiceAccount or an annotation, has an unexpected \
+         format"
         "use the client id of the identity, not its object id or name";
     KS256
         "an annotation resembles an Azure Workload Identity annotation but is unknown"
@@ -220,12 +222,12 @@ reasons! { POD:
          set them on the pod template, before the pod is created";
     KS264
         "a container cannot get the files or variables of inline annotations"
-        "name containers of the pod that start after the sidecar in keysluice.dev/containers; \
-         keysluice.dev/after moves the sidecar";
+        "correct keysluice.dev/containers: it names containers of the pod that start after the \
+         sidecar; keysluice.dev/after moves the sidecar";
     KS265
         "the mount path of inline files is not free, or not valid"
-        "set keysluice.dev/mount-path to an absolute path at which, and below which, no container \
-         mounts anything";
+        "set keysluice.dev/mount-path to a free absolute path, at which and below which no \
+         container mounts anything";
     KS266
         "a container cannot be started with its variables by the sidecar's program"
         "set command on the container (the ENTRYPOINT and CMD of its image); or set \
@@ -260,16 +262,16 @@ reasons! { POD:
          removed";
     KS274
         "an annotation for the managed-identity endpoint has an invalid value"
-        "set azure.workload.identity/inject-proxy-sidecar to \"true\" or \"false\", and \
-         azure.workload.identity/proxy-sidecar-port to a port from 1024 to 65535: the sidecar is \
-         not root, and may not bind a lower one";
+        "correct the value: azure.workload.identity/inject-proxy-sidecar is \"true\" or \"false\", \
+         and azure.workload.identity/proxy-sidecar-port a port from 1024 to 65535, because the \
+         sidecar is not root and may not bind a lower one";
     KS275
         "a container uses the port of the managed-identity endpoint"
-        "set another port with azure.workload.identity/proxy-sidecar-port or \
+        "set another port, with azure.workload.identity/proxy-sidecar-port or \
          keysluice.dev/managed-identity-endpoint";
     KS276
-        "the managed-identity endpoint has no identity that it may give tokens of"
-        "set azure.workload.identity/client-id on the ServiceAccount, or name client ids in \
+        "the managed-identity endpoint has no identity to give tokens of"
+        "annotate the ServiceAccount (azure.workload.identity/client-id), or name client ids in \
          keysluice.dev/managed-identities; each id names one identity";
     KS277
         "a sidecar that ends cannot serve the managed-identity endpoint"
@@ -281,27 +283,27 @@ reasons! { POD:
         "remove both variables from the container's env; or leave them, if the container is to \
          ask another endpoint";
     KS279
-        "an annotation for the managed-identity endpoint has no effect on this pod"
-        "set the annotations and the label azure.workload.identity/use: \"true\" on the pod \
-         template, before the pod is created; keysluice.dev/managed-identities belongs to \
+        "an annotation for the managed-identity endpoint has no effect"
+        "set it on the pod template, with the label azure.workload.identity/use: \"true\", before \
+         the pod is created; keysluice.dev/managed-identities belongs to \
          keysluice.dev/managed-identity-endpoint";
     KS280
-        "the operator does not allow pods in which 169.254.169.254 is intercepted"
-        "set keysluice.dev/managed-identity-endpoint to \"true\" and let the application find the \
-         endpoint by IDENTITY_ENDPOINT; or have the operator set \
+        "the operator does not allow the interception of 169.254.169.254"
+        "write \"true\" instead of intercept, in keysluice.dev/managed-identity-endpoint, and let \
+         the application find the endpoint by IDENTITY_ENDPOINT; or have the operator set \
          managedIdentityEndpoint.allowIntercept of the chart to true, and create the pod in a \
          namespace with Pod Security privileged";
     KS281
-        "a sidecar that intercepts 169.254.169.254 cannot use the node's managed identity itself"
-        "use the pod's federated identity in the SecretProviderClass (clientID instead of \
-         useVMManagedIdentity), or set keysluice.dev/managed-identity-endpoint to \"true\"";
+        "the sidecar intercepts 169.254.169.254, which its own identity needs"
+        "set clientID in the class (instead of useVMManagedIdentity) to use the pod's federated \
+         identity, or set keysluice.dev/managed-identity-endpoint to \"true\"";
     KS282
-        "a sysctl of the pod keeps the sidecar from listening on 169.254.169.254:80"
-        "set net.ipv4.ip_unprivileged_port_start to \"80\" or less, or remove it from the pod: the \
-         webhook then sets it to 80";
+        "a sysctl keeps the sidecar from listening on 169.254.169.254:80"
+        "remove the sysctl, net.ipv4.ip_unprivileged_port_start, from the pod: the webhook then \
+         sets it to 80; or set it to \"80\" or less";
     KS283
         "a container uses port 80, on which the sidecar intercepts 169.254.169.254"
-        "let the container listen on another port: one that listens on port 80 of all addresses \
+        "let it listen on another port: a container that listens on port 80 of all addresses \
          cannot start beside the sidecar; or set keysluice.dev/managed-identity-endpoint to \
          \"true\"";
     KS284
@@ -322,4 +324,7 @@ reasons! { POD:
     KS292
         "an annotation has no effect on a pod whose secrets are fetched only once"
         "remove it, or set keysluice.dev/mode: sidecar";
+    KS296
+        "a workload has more warnings than the API server shows"
+        "run `keysluice explain -f FILE`, which prints all of them";
 }

@@ -50,7 +50,7 @@ reasons! { PROVIDER_CLASS:
          useAzureTokenProxy to use workload identity; a pipeline has no token proxy";
     KS114
         "the tenant is neither a tenant id nor a domain"
-        "write the tenant id as `az account show --query tenantId` prints it";
+        "write the id that `az account show --query tenantId` prints";
     KS115
         "the tenant is not on the operator's allow-list"
         "use another tenant, or ask the operator of Keysluice to allow this one";
@@ -84,7 +84,7 @@ reasons! { PROVIDER_CLASS:
         "objectEncoding is not valid for the object"
         "write utf-8, base64 or hex, and only on an object of type secret";
     KS125
-        "the path of an object's file is not a relative path below the volume"
+        "the path of an object's file is not below the volume"
         "set objectAlias to a relative path such as db/password, without \"..\"";
     KS126
         "objectName is missing or is not a valid Key Vault object name"
@@ -143,8 +143,8 @@ reasons! { PROVIDER_CLASS:
         "remove it";
     KS143
         "the certificate or key file of an object may have the path of another file"
-        "give one of the objects another objectAlias, or set writeCertAndKeyInSeparateFiles: \
-         \"false\" in the class";
+        "give one of them another objectAlias, or set writeCertAndKeyInSeparateFiles: \"false\" in \
+         the class";
     KS144
         "a selection matches every secret of the vault"
         "set namePrefix or tags, unless every secret is intended";
@@ -210,9 +210,8 @@ reasons! { PROVIDER_CLASS:
         "write the path of a file of this class: the objectAlias, or the objectName of an object \
          without one";
     KS163
-        "the Secret with the credentials of the service principal cannot exist"
-        "set nodePublishSecretRef.name of the volume to the name of a Secret in the pod's \
-         namespace";
+        "the service principal's Secret cannot exist"
+        "correct nodePublishSecretRef.name of the volume: it names a Secret in the pod's namespace";
     KS164
         "usePodIdentity is read as workload identity"
         "remove usePodIdentity from the class when no pod with AAD Pod Identity uses it any more";

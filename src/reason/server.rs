@@ -36,8 +36,9 @@ reasons! { SERVER:
         "send an AdmissionReview of at most 7 MiB";
     KS703
         "an object of the cluster cannot be read"
-        "see the message; kubectl and controllers create the pod again after a second, and the \
-         webhook's /readyz and log show whether its caches are in step";
+        "no action is needed for a short time: kubectl and controllers create the pod again after \
+         a second; if it persists, see the webhook's /readyz and log, which show whether its \
+         caches are in step";
     KS704
         "a manifest cannot be read"
         "correct the file; the message names file, document and line";
@@ -60,12 +61,24 @@ reasons! { SERVER:
          certificate and ten times --bundle-propagation";
     KS709
         "the webhook panicked while it reviewed the pod: this is a bug"
-        "report the bug with the pod's manifest and the line \"panicked\" of the webhook's log; \
+        "report the bug, with the pod's manifest and the line \"panicked\" of the webhook's log; \
          creating the same pod again fails too";
     KS715
         "failurePolicy or the guard cannot be tightened"
         "see the message; the webhook's ServiceAccount needs get and patch on its own webhook \
          configuration and Secret, by name";
+    KS716
+        "the configuration for warnings about workloads is not kept up to date"
+        "see the message; the webhook's ServiceAccount needs get, watch and patch on its \
+         ValidatingWebhookConfiguration, by name; pods are not affected";
+    KS717
+        "a certificate or authority in a file cannot be loaded"
+        "see the message; the last good one is used: write a certificate that fits its key, and an \
+         authority, as PEM into the files of --tls-dir and --client-ca";
+    KS718
+        "a listener of the webhook cannot accept or end connections"
+        "raise the limit of open files if the message names it; a connection that is still open \
+         at the end is cut";
     // What the chart's policies answer, which work without the webhook.
     KS720
         "a labelled pod has no identity token: no webhook saw it"
@@ -81,8 +94,8 @@ reasons! { SERVER:
          (docs/install.md has the command), or there is a second installation (`kubectl get \
          mutatingwebhookconfigurations`)";
     KS722
-        "the webhook's ServiceAccount tried to change more of its configuration than caBundle, its \
-         path, or failurePolicy to Fail"
+        "the webhook's ServiceAccount tried to change more of its configurations than caBundle, \
+         their path, or failurePolicy to Fail"
         "nothing was changed; check which process uses the webhook's ServiceAccount: it may not be \
          the webhook";
     KS723

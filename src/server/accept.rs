@@ -10,6 +10,7 @@ use super::source::Source;
 use super::table::ConnectionTable;
 use crate::cluster::Cluster;
 use crate::metrics::Shed;
+use crate::reason::KS718;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -69,7 +70,7 @@ pub(super) fn spawn_service<S: Service>(
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
                 Ok(listener) => serve(listener, tls, service, limits, stop).await,
-                Err(error) => return tracing::error!(%error, "the listener cannot be used"),
+                Err(error) => return tracing::error!(%error, "{KS718} no connections"),
             }
             // The receiver is gone if the process is being stopped at once.
             let _ = done.send(());
@@ -120,7 +121,7 @@ async fn serve<S: Service>(
                 // Out of file descriptors or a connection reset in the queue: the next accept may
                 // succeed.
                 Err(error) => {
-                    tracing::warn!(%error, "accept failed");
+                    tracing::warn!(%error, "{KS718} accept failed");
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             },
@@ -137,7 +138,7 @@ async fn serve<S: Service>(
         }
     };
     if tokio::time::timeout(limits.finish, ended).await.is_err() {
-        tracing::warn!("connections were still open after {:?}", limits.finish);
+        tracing::warn!("{KS718} connections were still open after {:?}", limits.finish);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::tls_error::{TlsError, provider};
 use crate::metrics::{CertificateChange, Metrics};
+use crate::reason::KS717;
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::pem::PemObject as _;
@@ -47,8 +48,8 @@ impl ClientAuthorities {
                 }
                 Err(error) => {
                     metrics.certificate_change(CertificateChange::Failed);
-                    tracing::warn!(%error, "client authorities not loaded; the last good ones \
-                        stay");
+                    tracing::warn!(%error, "{KS717} client authorities not loaded; the last good \
+                        ones stay");
                 }
             }
         }

@@ -182,10 +182,11 @@ struct Waits<'s> {
     waiting: Reservation<'s>,
 }
 
-type FactsFuture<'s> = Pin<Box<dyn Future<Output = Result<Facts, ClusterError>> + Send + 's>>;
+pub(super) type FactsFuture<'s> =
+    Pin<Box<dyn Future<Output = Result<Facts, ClusterError>> + Send + 's>>;
 
 /// Looks up what a review needs without borrowing from it.
-fn owned_facts<'s, C: Cluster>(
+pub(super) fn owned_facts<'s, C: Cluster>(
     cluster: &'s C,
     namespace: &str,
     needs: &Needs<'_>,
@@ -201,9 +202,9 @@ fn owned_facts<'s, C: Cluster>(
     })
 }
 
-fn no_review(error: &ReviewError) -> Refusal {
+pub(super) fn no_review(error: &ReviewError) -> Refusal {
     let message = format!("{error}; hint: {}", reason::KS701.fix);
-    Refusal::new(StatusCode::BAD_REQUEST, Some(reason::KS701), message)
+    Refusal::new(StatusCode::BAD_REQUEST, reason::KS701, message)
 }
 
 fn log(incoming: &Incoming<'_>, answer: &Answer, duration: Duration) {

@@ -8,6 +8,7 @@ use super::paths::Paths;
 use super::refusal::Refusal;
 use super::service::{Delivery, Service};
 use super::turns::Turns;
+use super::workload_share::WorkloadShare;
 use crate::bounded::shortened;
 use crate::cluster::Cluster;
 use crate::metrics::{Metrics, Shed};
@@ -37,6 +38,7 @@ pub struct Handler<C> {
     reviews: Arc<ByteBudget>,
     pub(super) turns: Arc<Turns>,
     pub(super) lookups: LookupBudget,
+    pub(super) workloads: WorkloadShare,
     draining: AtomicBool,
 }
 
@@ -46,6 +48,7 @@ impl<C: Cluster> Handler<C> {
         let (reviews, turns) =
             (ByteBudget::new(load.body_bytes), Arc::new(Turns::new(load.requests)));
         let (lookups, draining) = (LookupBudget::new(load.lookups), AtomicBool::new(false));
+        let workloads = WorkloadShare::of(&load);
         Self {
             settings,
             cluster,
@@ -55,6 +58,7 @@ impl<C: Cluster> Handler<C> {
             reviews,
             turns,
             lookups,
+            workloads,
             draining,
         }
     }
@@ -90,23 +94,27 @@ impl<C: Cluster> Handler<C> {
         &self.metrics
     }
 
-    /// Whether the request is one that may hold a review.
-    async fn check(&self, head: &Parts) -> Result<(), Refusal> {
+    /// What the request may hold a review of.
+    async fn check(&self, head: &Parts) -> Result<Of, Refusal> {
         let path = head.uri.path();
+        if self.paths.accepts_workloads(path) {
+            return check(head).map(|()| Of::Workload);
+        }
         if !self.paths.accepts(path).await {
             let message =
                 format!("no such path {:?}; only the API server calls here", shortened(path, 100));
-            return Err(Refusal::new(StatusCode::NOT_FOUND, None, message));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, reason::KS701, message));
         }
-        check(head)
+        check(head).map(|()| Of::Pod(path.into()))
     }
 
     async fn answer(
         &self,
         body: &mut Incoming,
         guard: &mut InFlightGuard,
-        path: Box<str>,
+        of: Of,
     ) -> Result<Vec<u8>, Refusal> {
+        let Of::Pod(path) = of else { return self.review_workload(body, guard).await };
         match body::read(body, guard, self.load.body_time, BODY_LIMIT_BYTES).await {
             Ok(body) => self.review(body, guard, path).await,
             // The API server repeats the call after a 429 with Retry-After, whether the body was
@@ -115,18 +123,18 @@ impl<C: Cluster> Handler<C> {
                 self.metrics.shed(Shed::Memory);
                 Err(Refusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
-                    Some(reason::KS706),
+                    reason::KS706,
                     "too many requests at once",
                 ))
             }
             Err(error @ BodyError::TooLarge { .. }) => {
-                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Some(reason::KS702), error))
+                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason::KS702, error))
             }
             Err(error @ BodyError::Broken(_)) => {
-                Err(Refusal::new(StatusCode::BAD_REQUEST, None, error))
+                Err(Refusal::new(StatusCode::BAD_REQUEST, reason::KS701, error))
             }
             Err(error @ BodyError::Late) => {
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, None, error))
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason::KS701, error))
             }
         }
     }
@@ -183,7 +191,7 @@ impl<C: Cluster> Service for Handler<C> {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (head, mut body) = request.into_parts();
         let is_http1 = head.version < Version::HTTP_2;
-        let checked = self.check(&head).await.map(|()| Box::<str>::from(head.uri.path()));
+        let checked = self.check(&head).await;
         // A head may have 16 KiB; nothing else of it is needed any more.
         drop(head);
         let answer = async { self.answer(&mut body, &mut guard, checked?).await };
@@ -192,7 +200,7 @@ impl<C: Cluster> Service for Handler<C> {
             self.metrics.panics.inc();
             Err(Refusal::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                None,
+                reason::KS709,
                 "the request made us panic; this is a bug",
             ))
         });
@@ -227,9 +235,20 @@ impl<C: Cluster> Service for Handler<C> {
     }
 }
 
+/// What a review is about, by its path.
+enum Of {
+    /// A pod; the path.
+    Pod(Box<str>),
+    Workload,
+}
+
 fn check(head: &Parts) -> Result<(), Refusal> {
     if head.method != Method::POST {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, "reviews are sent by POST"));
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            reason::KS701,
+            "reviews are sent by POST",
+        ));
     }
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -237,7 +256,7 @@ fn check(head: &Parts) -> Result<(), Refusal> {
     if !media_type.eq_ignore_ascii_case("application/json") {
         let message =
             format!("Content-Type is {:?}, not application/json", shortened(content_type, 100));
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, message));
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason::KS701, message));
     }
     Ok(())
 }

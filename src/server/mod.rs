@@ -26,6 +26,8 @@ pub mod tls;
 mod tls_error;
 mod turns;
 mod worked;
+mod workload_share;
+mod workloads;
 
 pub use accept::spawn;
 pub use client_ca::ClientAuthorities;

@@ -87,6 +87,18 @@ impl Paths {
         tokio::time::timeout(PATIENCE, look_again).await.unwrap_or(false)
     }
 
+    /// Whether reviews of workloads at this path are answered: where those of pods are answered at
+    /// `/mutate…`, they are at `/validate…`. An unknown one is not looked for: nothing depends on
+    /// its answer.
+    pub(super) fn accepts_workloads(&self, path: &str) -> bool {
+        let Some(rest) = plain(path).strip_prefix(keysluice_certs::WORKLOADS) else { return false };
+        let of_pods = format!("{}{rest}", keysluice_certs::PODS);
+        match &self.source {
+            Source::WellKnown => WELL_KNOWN.contains(&&*of_pods),
+            Source::Followed { answered, .. } => contains(&answered.borrow().paths, &of_pods),
+        }
+    }
+
     /// Notes that a review at this path was allowed.
     pub(super) fn allowed(&self, path: &str) {
         if self.is_reviewed.load(Ordering::Relaxed) {
@@ -225,6 +237,26 @@ mod tests {
         }
         assert!(looks.await.unwrap() <= 4);
         passing.abort();
+    }
+
+    #[tokio::test]
+    async fn workloads_are_reviewed_beside_the_path_of_pods() {
+        let (_send, _unknown, followed) = followed(answering(5, &[OURS, "/mutate-v1-pod"], &[]));
+        let own = "/validate/abcdefghijklmnopqrstuvwxyz012345";
+        for (path, by_known, by_followed) in [
+            ("/validate", true, false),
+            ("/validate-v1-pod", true, true),
+            (own, false, true),
+            (&*format!("{own}/"), false, true),
+            ("/validate/abcdefghijklmnopqrstuvwxyz012346", false, false),
+            ("/mutate", false, false),
+            (OURS, false, false),
+            ("/", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(Paths::default().accepts_workloads(path), by_known, "{path}");
+            assert_eq!(followed.accepts_workloads(path), by_followed, "{path}");
+        }
     }
 
     #[tokio::test]

@@ -14,20 +14,18 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    reason: Option<Reason>,
+    reason: Reason,
     message: String,
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, reason: Option<Reason>, message: impl Display) -> Self {
-        let message =
-            reason.map_or_else(|| message.to_string(), |reason| format!("{reason} {message}"));
-        Self { status, reason, message }
+    pub(super) fn new(status: StatusCode, reason: Reason, message: impl Display) -> Self {
+        Self { status, reason, message: format!("{reason} {message}") }
     }
 
-    /// The code, where there is one; a metric label.
+    /// The code; a metric label.
     pub(super) fn code(&self) -> &'static str {
-        self.reason.map_or("", |reason| reason.code)
+        self.reason.code
     }
 
     /// Whether the request's body was not read and may still come.
@@ -56,10 +54,11 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reason::KS701;
 
     #[test]
     fn a_refusal_quotes_no_more_than_a_line() {
-        let refusal = Refusal::new(StatusCode::BAD_REQUEST, None, "é".repeat(1 << 20));
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, KS701, "é".repeat(1 << 20));
         assert!(refusal.tell().len() < MAX_MESSAGE_BYTES + 200);
     }
 }

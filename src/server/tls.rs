@@ -5,6 +5,7 @@ use super::client_ca::ClientAuthorities;
 pub use super::tls_error::TlsError;
 use super::tls_error::provider;
 use crate::metrics::{CertificateChange, Metrics};
+use crate::reason::KS717;
 use crate::settings::Authorities;
 use arc_swap::ArcSwapOption;
 use keysluice_certs::{
@@ -155,7 +156,8 @@ pub async fn follow(
             }
             Err(error) => {
                 metrics.certificate_change(CertificateChange::Failed);
-                tracing::warn!(%error, "certificate not loaded; the last good one is served");
+                tracing::warn!(%error, "{KS717} certificate not loaded; the last good one is \
+                    served");
             }
         }
     };

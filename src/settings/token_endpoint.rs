@@ -139,7 +139,7 @@ impl TokenEndpointText {
         if let Some(proxy) = endpoint.token_proxy()
             && let Some(problem) = proxy.problem()
         {
-            return Err(TokenEndpointError::Proxy { url: proxy.url, problem });
+            return Err(TokenEndpointError::Proxy { url: proxy.shown().to_owned(), problem });
         }
         Ok(Some(endpoint))
     }
@@ -278,7 +278,7 @@ mod tests {
             let text = text(|t| (t.proxy, t.sni_name) = (proxy.into(), sni.into()));
             let error = text.parse().unwrap_err().to_string();
             assert!(error.starts_with("AZURE_KUBERNETES_TOKEN_PROXY"), "{error}");
-            assert!(error.contains(expected), "{error}");
+            assert!(error.contains(expected) && !error.contains("pw"), "{error}");
         }
     }
 

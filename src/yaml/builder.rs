@@ -43,6 +43,8 @@ pub(super) struct Builder {
     alias_bytes: usize,
     pub(super) repeated: Vec<RepeatedKey>,
     pub(super) written: HashMap<String, Written>,
+    /// First lines of the document and of the `items` in it, by JSON pointer.
+    pub(super) lines: HashMap<String, usize>,
 }
 
 /// A collection whose end has not come yet.
@@ -148,8 +150,24 @@ impl Builder {
         if self.expects_key() {
             return Err(Fault::at(line, NOT_A_KEY));
         }
+        if matches!(content, Content::Mapping { .. }) && self.may_be_object() {
+            self.lines.insert(self.pointer(), line);
+        }
         self.open.push(Open { anchor, content });
         Ok(())
+    }
+
+    /// Whether the next value is the document or an element of `items`.
+    fn may_be_object(&self) -> bool {
+        let is_items = |open: &Open| match &open.content {
+            Content::Mapping { key: Some(Key::Name(name)), .. } => name == "items",
+            _ => false,
+        };
+        match self.open.as_slice() {
+            [] => true,
+            [.., map, Open { content: Content::Sequence(_), .. }] => is_items(map),
+            _ => false,
+        }
     }
 
     fn expects_key(&self) -> bool {

@@ -16,6 +16,8 @@ pub(crate) struct Parsed {
     pub(crate) repeated: Vec<RepeatedKey>,
     /// Booleans and numbers as they are written, by JSON pointer.
     pub(crate) written: HashMap<String, Written>,
+    /// First lines, from 1, of the document and of the `items` in it, by JSON pointer.
+    pub(crate) lines: HashMap<String, usize>,
     /// First line of what follows the document in its text; kubectl does not read it, nor say so.
     pub(crate) unread_from: Option<usize>,
 }
@@ -49,8 +51,8 @@ pub(crate) fn parse(text: &str, first_line: usize) -> Result<Parsed, Fault> {
         Err(error) => unread_from = Some(error.marker().line().max(1) + first_line - 1),
         Ok(()) => {}
     }
-    let Builder { root: value, repeated, written, .. } = builder;
-    Ok(Parsed { value, repeated, written, unread_from })
+    let Builder { root: value, repeated, written, lines, .. } = builder;
+    Ok(Parsed { value, repeated, written, lines, unread_from })
 }
 
 /// The line of the first token, if a tab indents it: the parser takes that, and no other reader

@@ -124,7 +124,7 @@ pub(crate) fn check_credential(credential: &Credential) -> Result<(), PlanError>
         Credential::ServicePrincipal { directory, .. } => check_directory(directory),
         Credential::Federated { token_proxy: Some(proxy), .. } => {
             if let Some(problem) = proxy.problem() {
-                return Err(PlanError::TokenProxy { url: proxy.url.clone(), problem });
+                return Err(PlanError::TokenProxy { url: proxy.shown().to_owned(), problem });
             }
             proxy.ca_file.as_deref().map_or(Ok(()), check_directory)
         }

@@ -29,6 +29,11 @@ pub struct TokenProxy {
 }
 
 impl TokenProxy {
+    /// The URL without its user and password, for messages.
+    pub fn shown(&self) -> &str {
+        self.url.rsplit_once('@').map_or(&self.url, |(_, host)| host)
+    }
+
     /// What is wrong with it: the rules of the Azure SDKs for `AZURE_KUBERNETES_TOKEN_PROXY` and
     /// its companions.
     pub fn problem(&self) -> Option<&'static str> {
@@ -86,6 +91,7 @@ mod tests {
         ] {
             let problem = proxy(url).problem();
             assert!(problem.is_some_and(|text| text.contains(expected)), "{url}: {problem:?}");
+            assert!(!proxy(url).shown().contains("user"), "{url}");
         }
         let named = TokenProxy { server_name: Some("a b".to_owned()), ..proxy("https://h") };
         assert!(named.problem().unwrap().contains("server name"));

@@ -135,3 +135,23 @@ impl ContentError {
         Fault::new(reason, class, format_args!("{object}: {self}")).of_kind(kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_has_the_code_of_its_cause_and_names_the_object() {
+        for (error, code) in [
+            (ContentError::KeyType("oct".to_owned()), "KS421"),
+            (ContentError::Hex, "KS422"),
+            (ContentError::ContentType("text/plain".to_owned()), "KS423"),
+            (ContentError::KeyField("modulus"), "KS424"),
+            (ContentError::NoLeaf, "KS426"),
+        ] {
+            let expected = format!("{code} secret \"db\": {error}; hint: ");
+            let fault = error.fault("secret \"db\"").to_string();
+            assert!(fault.starts_with(&expected), "{fault}");
+        }
+    }
+}

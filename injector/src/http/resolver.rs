@@ -100,9 +100,10 @@ impl Resolve for Resolver {
 }
 
 /// The system's answer for a name. The kubelet writes `ndots:5` and some search domains into
-/// `resolv.conf`, so that the system asks for `login.microsoftonline.com.NAMESPACE.svc.cluster.local`
-/// and others before the name itself, eight requests for two, and a wildcard in one of the domains
-/// would answer in the place of Azure. So the name itself goes first.
+/// `resolv.conf`. With them the system asks for
+/// `login.microsoftonline.com.NAMESPACE.svc.cluster.local` and others before the name itself, eight
+/// requests for two, and a wildcard in one of the domains would answer in the place of Azure. So
+/// the name itself goes first.
 async fn addresses_of(host: String) -> io::Result<Vec<SocketAddr>> {
     if is_whole(&host) && !is_in_hosts_file(&host) {
         let found = tokio::net::lookup_host((format!("{host}."), 0)).await;

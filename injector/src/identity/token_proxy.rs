@@ -1,7 +1,8 @@
 //! Token requests to the token proxy of AKS identity bindings.
 //!
 //! It has another name in its certificate than in its URL, and authorities of its own. Microsoft's
-//! SDKs rewrite the request in the same way: host of the proxy, its path before that of the request.
+//! SDKs rewrite the request in the same way: host of the proxy, its path before that of the
+//! request.
 
 use super::error::IdentityError;
 use crate::http::{Http, HttpError};
@@ -9,8 +10,8 @@ use keysluice_plan::TokenProxy;
 use reqwest::header::HOST;
 use reqwest::{RequestBuilder, Url};
 
-/// A request to the proxy in the place of `url`. A file of authorities is read for each: the kubelet
-/// replaces it.
+/// A request to the proxy in the place of `url`. A file of authorities is read for each, since the
+/// kubelet replaces it.
 pub(super) fn post(
     http: &Http,
     proxy: &TokenProxy,

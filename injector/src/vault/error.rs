@@ -300,6 +300,20 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_network_failure_has_its_code() {
+        for (kind, code) in [
+            (FailureKind::Dns, "KS409"),
+            (FailureKind::Tls, "KS410"),
+            (FailureKind::Connect, "KS411"),
+            (FailureKind::Timeout, "KS412"),
+        ] {
+            let failure = Failure { kind, detail: "what happened".to_owned() };
+            let fault = VaultError::Network(failure).fault("secret \"db\"");
+            assert!(fault.to_string().starts_with(code), "{fault}");
+        }
+    }
+
+    #[test]
     fn a_second_401_says_what_the_vault_wants() {
         let challenge = Challenge {
             authorization: Some("https://login/t".into()),

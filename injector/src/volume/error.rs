@@ -103,3 +103,17 @@ pub(super) fn with_path(volume: &Path) -> impl Fn(TreeError) -> VolumeError {
         errno => io(volume, error.name(), errno),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_much_to_remove_at_once_is_not_the_sidecars() {
+        let path = PathBuf::from("/v/..old");
+        let problem = "has more entries than are removed at once; the rest goes later".to_owned();
+        let fault = VolumeError::Stranger { path, problem }.fault();
+        assert!(fault.to_string().starts_with("KS506 /v/..old has more entries"), "{fault}");
+        assert_eq!(fault.class, Class::Slow);
+    }
+}

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Set where the test runs in a namespace of its own.
+/// Set where the test runs in a namespace of its own: the namespace from which it comes.
 const INSIDE: &str = "KEYSLUICE_TEST_INSIDE";
 const SIDECAR_USER: u32 = 65532;
 const APPLICATION_USER: u32 = 12345;
@@ -23,7 +24,9 @@ const IMDS: &str = "GET /metadata/identity/oauth2/token?api-version=2018-02-01&\
 /// Whether the test is in its namespace; outside it starts itself there, and asserts that it
 /// passes.
 fn is_inside(name: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
+    let namespace = std::fs::read_link("/proc/self/ns/net").unwrap();
+    if let Some(outside) = std::env::var_os(INSIDE) {
+        assert_ne!(namespace, PathBuf::from(outside), "the machine's own network stays as it is");
         return true;
     }
     let probe = "unshare --net ip link set lo up && setpriv --version && bash --version";
@@ -36,10 +39,10 @@ fn is_inside(name: &str) -> bool {
     let test = format!("managed_identity::intercept::{name}");
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-c", script]).arg(std::env::current_exe().unwrap()).arg(test);
-    let output = command.env(INSIDE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let has_run = text.contains("1 passed");
-    assert!(output.status.success() && has_run, "{text}\n{}", stderr(&output));
+    let output = command.env(INSIDE, namespace).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let has_run = printed.contains("1 passed");
+    assert!(output.status.success() && has_run, "{printed}\n{}", stderr(&output));
     false
 }
 
@@ -68,14 +71,9 @@ impl Pod {
         // As the kubelet makes it.
         let log = env.root.join("termination-log");
         std::fs::set_permissions(log, Permissions::from_mode(0o666)).unwrap();
-        let pod = Self { env, plan };
         // What containerd gives a pod that does not ask, without `enable_unprivileged_ports`.
-        pod.set_port_start("1024");
-        pod
-    }
-
-    fn set_port_start(&self, value: &str) {
-        put(std::path::Path::new(PORT_START), value.as_bytes());
+        set_port_start("1024");
+        Self { env, plan }
     }
 
     /// The init container: root without any capability but these.
@@ -109,6 +107,11 @@ impl Pod {
     }
 }
 
+/// What the pod's sysctl sets.
+fn set_port_start(value: &str) {
+    put(Path::new(PORT_START), value.as_bytes());
+}
+
 /// Sends a request to the address of IMDS as the user of the application.
 fn ask(request: &str) -> Answer {
     let script =
@@ -128,7 +131,7 @@ fn an_application_gets_a_token_at_the_address_of_imds() {
     let pod = Pod::new();
     let added = pod.intercept("-all,+net_admin");
     assert!(added.status.success() && added.stderr.is_empty(), "{}", stderr(&added));
-    pod.set_port_start("80");
+    set_port_start("80");
     let sidecar = pod.start();
     let ready = sidecar.ready();
     assert!(ready.status.success(), "{}\n{}", stderr(&ready), pod.env.log());
@@ -166,7 +169,7 @@ fn a_second_init_container_and_a_second_sidecar_find_what_the_first_ones_left() 
         return;
     }
     let pod = Pod::new();
-    pod.set_port_start("80");
+    set_port_start("80");
     for _ in 0..2 {
         let added = pod.intercept("-all,+net_admin");
         assert!(added.status.success(), "{}", stderr(&added));
@@ -187,7 +190,7 @@ fn what_is_missing_in_the_pod_is_said_in_words() {
         return;
     }
     let pod = Pod::new();
-    pod.set_port_start("80");
+    set_port_start("80");
     let refusal = pod.refusal();
     assert!(refusal.starts_with("KS693 ") && refusal.contains("keysluice-intercept"), "{refusal}");
     let refused = pod.intercept("-all");
@@ -198,12 +201,12 @@ fn what_is_missing_in_the_pod_is_said_in_words() {
     assert!(pod.env.termination_log().starts_with("KS694 "), "{}", pod.env.termination_log());
     assert!(pod.intercept("-all,+net_admin").status.success());
     // The sysctl of the pod was lost.
-    pod.set_port_start("1024");
+    set_port_start("1024");
     let refusal = pod.refusal();
     assert!(refusal.starts_with("KS693 "), "{refusal}");
     assert!(refusal.contains("ip_unprivileged_port_start is above 80"), "{refusal}");
     // A container of the pod has the port.
-    pod.set_port_start("80");
+    set_port_start("80");
     let listener = std::net::TcpListener::bind("0.0.0.0:80").unwrap();
     let status = pod.start().wait();
     assert_eq!(status.code(), Some(1), "the kubelet tries again");

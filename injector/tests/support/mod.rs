@@ -193,7 +193,7 @@ impl Sidecar<'_> {
     }
 
     fn ask(&self, command: &str) -> (Value, bool) {
-        let output = self.env.output(&self.plan, &[command]);
+        let output = self.env.output(&self.plan, &[command, "--output", "json"]);
         let answer = serde_json::from_slice(&output.stdout);
         (
             answer.unwrap_or_else(|error| panic!("{error}: {output:?}\n{}", self.env.log())),

@@ -6,6 +6,7 @@ use crate::cluster::manifests::Document;
 use crate::reason;
 use crate::rights::{self, Grants, RightsError};
 use serde_json::{Value, json};
+use std::fmt::Display;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 const CLASSES: &str = "SecretProviderClass";
@@ -81,13 +82,26 @@ pub(super) async fn check_owners(
             match get_metadata(client, &path).await {
                 Ok(None) => {}
                 Ok(Some(object)) => foreign.extend(grants.check_owner(place, &object["metadata"])),
-                Err(error) => unknown.push(format!(
-                    "{} Secret {namespace}/{name}: {error}; hint: {}",
-                    reason::KS745,
-                    reason::KS745.fix
-                )),
+                Err(error) => unknown.push(unknown_owner(place, &error)),
             }
         }
     }
     (foreign, unknown)
+}
+
+fn unknown_owner((namespace, name): &(String, String), error: &dyn Display) -> String {
+    let (code, fix) = (reason::KS745, reason::KS745.fix);
+    format!("{code} Secret {namespace}/{name}: {error}; hint: {fix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_cannot_be_read_is_named() {
+        let place = ("shop".to_owned(), "web".to_owned());
+        let text = unknown_owner(&place, &"403 Forbidden");
+        assert!(text.starts_with("KS745 Secret shop/web: 403 Forbidden; hint: "), "{text}");
+    }
 }

@@ -18,13 +18,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 /// A watch that lasted this long was a good one.
 const GOOD: Duration = Duration::from_secs(20);
 /// How the chart says that the webhook writes the path. Without it a path of [`EARLIER`] stays: the
 /// configuration is that of an earlier version, whose replicas may be running and answer no other.
 const MARK: (&str, &str) = ("keysluice.dev/path", "written-by-webhook");
 const EARLIER: [&str; 2] = ["/mutate", "/mutate-v1-pod"];
+
+/// Which of the two kinds of webhook configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Of reviews of pods.
+    Mutating,
+    /// Of reviews of workloads.
+    Validating,
+}
+
+impl Kind {
+    fn collection(self) -> String {
+        let plural = match self {
+            Self::Mutating => "mutatingwebhookconfigurations",
+            Self::Validating => "validatingwebhookconfigurations",
+        };
+        format!("{GROUP}/{plural}")
+    }
+}
 
 /// What the webhook needs of a configuration.
 #[derive(Debug, Deserialize)]
@@ -52,35 +71,39 @@ pub(super) struct Entry {
     #[serde(default)]
     pub(super) failure_policy: Option<String>,
     #[serde(default)]
-    client_config: ClientConfig,
+    pub(super) client_config: ClientConfig,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ClientConfig {
-    ca_bundle: Option<String>,
-    service: Option<Service>,
+pub(super) struct ClientConfig {
+    pub(super) ca_bundle: Option<String>,
+    pub(super) service: Option<Service>,
     url: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Service {
+pub(super) struct Service {
     #[serde(default)]
     path: Option<String>,
 }
 
 impl Configuration {
     /// Reads it; `None` where there is none.
-    pub(super) async fn read(client: &Client, name: &str) -> Result<Option<Self>, ApiError> {
-        match client.read(&Self::path(name), OBJECTS).await {
+    pub(super) async fn read(
+        client: &Client,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<Self>, ApiError> {
+        match client.read(&Self::path(kind, name), OBJECTS).await {
             Err(error) if error.status() == Some(404) => Ok(None),
             answer => Ok(Some(serde_json::from_slice(&answer?)?)),
         }
     }
 
     /// Its own path.
-    pub(super) fn path(name: &str) -> String {
-        format!("{CONFIGURATIONS}/{name}")
+    pub(super) fn path(kind: Kind, name: &str) -> String {
+        format!("{}/{name}", kind.collection())
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -110,7 +133,7 @@ impl Configuration {
 
 impl ClientConfig {
     /// What the API server calls.
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         match (&self.service, &self.url) {
             (Some(service), _) => service.path.as_deref().unwrap_or_default(),
             (None, Some(url)) => {
@@ -142,7 +165,7 @@ impl BundleConfiguration {
 impl BundleStore for BundleConfiguration {
     async fn read(&self) -> Result<Published, StoreError> {
         let Some(configuration) =
-            Configuration::read(&self.client, &self.name).await.map_err(failed)?
+            Configuration::read(&self.client, Kind::Mutating, &self.name).await.map_err(failed)?
         else {
             // Not there yet, as in the first seconds of an installation: no entry, and none to
             // report.
@@ -186,7 +209,10 @@ impl BundleStore for BundleConfiguration {
             }
         }
         self.client
-            .patch(&Configuration::path(&self.name), bytes(&Value::from(operations)))
+            .patch(
+                &Configuration::path(Kind::Mutating, &self.name),
+                bytes(&Value::from(operations)),
+            )
             .await
             .map_err(failed)
     }
@@ -196,7 +222,7 @@ impl BundleStore for BundleConfiguration {
 /// somebody overwrote fails every review, so nobody should have to wait for the next look.
 pub fn watch_configuration(
     client: &Client,
-    name: &str,
+    (kind, name): (Kind, &str),
     changed: Vec<Arc<Notify>>,
     pace: Pace,
 ) -> impl Future<Output = ()> + Send + 'static {
@@ -206,7 +232,7 @@ pub fn watch_configuration(
         let mut failures = 0_u32;
         loop {
             let begun = Instant::now();
-            match watch_once(&client, &name, &changed, pace).await {
+            match watch_once(&client, (kind, &name), &changed, pace).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures = failures.saturating_add(1);
@@ -236,12 +262,13 @@ pub fn watch_configuration(
 /// says is read anew anyway.
 async fn watch_once(
     client: &Client,
-    name: &str,
+    (kind, name): (Kind, &str),
     changed: &[Arc<Notify>],
     pace: Pace,
 ) -> Result<(), ApiError> {
     let path = format!(
-        "{CONFIGURATIONS}?watch=true&fieldSelector=metadata.name%3D{name}&timeoutSeconds=420"
+        "{}?watch=true&fieldSelector=metadata.name%3D{name}&timeoutSeconds=420",
+        kind.collection()
     );
     let mut body = Box::pin(client.open(&path, METADATA)).await?;
     // Bookmarks are not asked for, so silence may last as long as the watch.

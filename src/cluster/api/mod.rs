@@ -28,9 +28,10 @@ mod stores;
 mod tightening;
 mod transport;
 mod watch;
+mod workload_configuration;
 
 pub use client::{ApiError, Client};
-pub use configuration::{BundleConfiguration, watch_configuration};
+pub use configuration::{BundleConfiguration, Kind as ConfigurationKind, watch_configuration};
 pub use connection::ClientError;
 pub use object::{get, get_metadata, list};
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
@@ -54,6 +55,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 pub use watch::Pace;
 use watch::Watch;
+pub use workload_configuration::WorkloadConfiguration;
 
 /// An object that is read live: one that is larger is as good as unreadable. Sixteen of them are in
 /// hand at once.

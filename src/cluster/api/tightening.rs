@@ -7,7 +7,7 @@
 //! a key, and that key is what is written.
 
 use super::client::Client;
-use super::configuration::{Configuration, Entry};
+use super::configuration::{Configuration, Entry, Kind};
 use super::stores::{CertificateSecret, SecretName, at_version, bytes, failed};
 use crate::reason::KS715;
 use keysluice_certs::{ResourceVersion, SecretStore as _, StoreError};
@@ -97,7 +97,8 @@ impl Tightening {
     async fn tighten(&self) -> (Vec<Tightened>, Option<StoreError>) {
         let (mut done, mut error, mut tried) = (Vec::new(), None, Vec::new());
         loop {
-            let configuration = match Configuration::read(&self.client, &self.configuration).await {
+            let read = Configuration::read(&self.client, Kind::Mutating, &self.configuration);
+            let configuration = match read.await {
                 Ok(Some(configuration)) => configuration,
                 Ok(None) => break,
                 Err(unread) => {
@@ -130,7 +131,7 @@ impl Tightening {
         let strict = json!({"op": "replace", "path": policy, "value": "Fail"});
         let patch = json!([at_version(version), strict]);
         self.client
-            .patch(&Configuration::path(&self.configuration), bytes(&patch))
+            .patch(&Configuration::path(Kind::Mutating, &self.configuration), bytes(&patch))
             .await
             .map_err(failed)
     }

@@ -9,6 +9,7 @@ use super::cache::{Cache, Table};
 use super::client::{ApiError, Client, next_chunk};
 use super::event::{Event, EventKind, Item, Page, Status};
 use super::lines::{LineTooLong, Lines};
+use crate::reason::KS703;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -152,8 +153,8 @@ impl<T: Table> Watch<T> {
         let asked = if let End::Api(error) = &error { error.retry_after() } else { None };
         let pause = backoff.next(asked, random);
         let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(cache = name, %error, retry_in_ms = milliseconds, "watch failed; what is \
-            cached goes on answering");
+        tracing::warn!(cache = name, %error, retry_in_ms = milliseconds, "{KS703} watch failed; \
+            what is cached goes on answering");
         self.cache.set_trouble(Some(error.to_string()));
         pause
     }
@@ -297,7 +298,7 @@ fn take_up<T: Table>(table: &mut T, item: &Item<'_>) {
         Item::Readable(object) => table.upsert(object),
         Item::Unreadable(_) => {
             let (namespace, name) = item.name();
-            tracing::warn!(cache = T::NAME, namespace, name, "an object cannot be read");
+            tracing::warn!(cache = T::NAME, namespace, name, "{KS703} an object is not readable");
             table.unreadable(namespace, name);
         }
     }

@@ -2,6 +2,7 @@
 //! after the other, lists of objects.
 
 use super::encoding::decode;
+use super::json::json_objects;
 use crate::reason;
 use crate::yaml::{self, Fault, Parsed, Written};
 use serde_json::Value;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub struct Document {
     /// `pod.yaml` or `pod.yaml, document 2`.
     pub origin: String,
+    /// `pod.yaml:12`: the file with the object's first line. Empty where an API server gave it.
+    pub location: String,
     /// The object.
     pub value: Value,
     /// What is doubtful about it, with code.
@@ -160,24 +163,20 @@ pub fn parse_documents(text: &str, path: &Path) -> Result<Vec<Document>, Manifes
         } else {
             path.display().to_string()
         };
-        documents.extend(objects(origin, parsed)?);
+        let lines = parsed.lines.clone();
+        let mut found = objects(origin, parsed)?;
+        for document in &mut found {
+            document.location = location(path, lines.get(&document.pointer).copied());
+        }
+        documents.append(&mut found);
     }
     Ok(documents)
 }
 
-/// JSON objects one after the other, if that is what the text is. One alone is YAML as well.
-fn json_objects(text: &str) -> Option<Vec<Parsed>> {
-    if !text.trim_start().starts_with('{') {
-        return None;
-    }
-    let values: Vec<Value> =
-        serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().ok()?;
-    if values.len() == 1
-        && let Ok(parsed) = yaml::parse(text, 1)
-    {
-        return Some(vec![parsed]);
-    }
-    Some(values.into_iter().map(|value| Parsed { value, ..Parsed::default() }).collect())
+/// A file and a line of it.
+fn location(path: &Path, line: Option<usize>) -> String {
+    let file = if path == Path::new("-") { "stdin".into() } else { path.display().to_string() };
+    line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"))
 }
 
 /// The texts between lines of `---`, each with the number of its first line. A comment may follow
@@ -222,7 +221,7 @@ pub(crate) fn objects_of(origin: &str, parsed: Parsed) -> Option<Vec<Document>> 
 
 /// The object of a document, or the items of a list.
 fn objects(origin: String, parsed: Parsed) -> Result<Vec<Document>, ManifestError> {
-    let Parsed { value, repeated, written, unread_from } = parsed;
+    let Parsed { value, repeated, written, unread_from, .. } = parsed;
     if !value["kind"].is_string() {
         return Err(ManifestError::NotAnObject { origin });
     }
@@ -244,8 +243,8 @@ fn objects(origin: String, parsed: Parsed) -> Result<Vec<Document>, ManifestErro
             reason::KS737
         ));
     }
-    let whole =
-        Document { origin, value, warnings, written: Arc::new(written), pointer: String::new() };
+    let written = Arc::new(written);
+    let whole = Document { origin, value, warnings, written, ..Document::default() };
     let mut documents = Vec::new();
     flatten(whole, 0, &mut documents);
     Ok(documents)
@@ -286,7 +285,9 @@ fn flatten(mut document: Document, depth: usize, documents: &mut Vec<Document>) 
                 std::mem::take(&mut document.warnings),
                 format!("{}/items/{index}", document.pointer),
             );
-            flatten(Document { origin, value, warnings, written, pointer }, depth + 1, documents);
+            let location = String::new();
+            let item = Document { origin, location, value, warnings, written, pointer };
+            flatten(item, depth + 1, documents);
         }
     }
 }

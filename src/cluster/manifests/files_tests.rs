@@ -33,6 +33,28 @@ fn documents_lists_and_json_are_read() {
 }
 
 #[test]
+fn every_object_knows_its_file_and_line() {
+    for (text, lines) in [
+        ("# x\nkind: A\n---\n\n# y\nkind: B\n", &[2, 6][..]),
+        ("kind: List\nitems:\n- kind: A\n  x: 1\n-\n  kind: B\n", &[3, 6]),
+        (
+            "kind: List\nitems:\n- kind: List\n  items:\n  - kind: A\n- kind: B\n  \
+            items: [{a: 1}]\n",
+            &[5, 6],
+        ),
+        ("{\"kind\": \"A\"}\n\n{\n\"kind\": \"B\"} {\"kind\": \"C\"}", &[1, 3, 4]),
+        ("\n{\n\"kind\": \"List\", \"items\": [\n{\"kind\": \"B\"}]}", &[4]),
+    ] {
+        let locations: Vec<String> =
+            parse(text).unwrap().into_iter().map(|document| document.location).collect();
+        let expected: Vec<String> = lines.iter().map(|line| format!("x.yaml:{line}")).collect();
+        assert_eq!(locations, expected, "{text:?}");
+    }
+    let item = &parse_documents("kind: A\n", Path::new("-")).unwrap()[0];
+    assert_eq!((item.location.as_str(), item.origin.as_str()), ("stdin:1", "-"));
+}
+
+#[test]
 fn kind_k_items_of_a_list_get_the_kind_of_the_list() {
     let items = parse(
         "kind: PodList\napiVersion: v1\nitems: [{metadata: {name: a}}, {kind: Pod, m: 0400}]\n",

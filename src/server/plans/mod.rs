@@ -107,6 +107,10 @@ impl Refused {
         Self { status, reason, message: message.to_string() }
     }
 
+    fn without_keys(problem: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, reason::KS511, problem)
+    }
+
     fn busy() -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, reason::KS516, "too many requests for Plans")
     }
@@ -181,9 +185,7 @@ impl<C: Cluster> Plans<C> {
         }
         let keys = self.keys.of(token).await.map_err(|error| match error {
             KeysError::Token(error) => unauthorized(error.reason(), &error),
-            KeysError::Unknown(problem) => {
-                Refused::new(StatusCode::SERVICE_UNAVAILABLE, reason::KS511, problem)
-            }
+            KeysError::Unknown(problem) => Refused::without_keys(problem),
         })?;
         let caller = keys.verify(token, now);
         let caller = caller.map_err(|error| unauthorized(error.reason(), &error))?;
@@ -311,4 +313,19 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn unix_now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_no_fault_of_the_pod() {
+        for (refused, status, code) in [
+            (Refused::busy(), 429, "KS516"),
+            (Refused::without_keys("no answer".to_owned()), 503, "KS511"),
+        ] {
+            assert_eq!((refused.status.as_u16(), refused.reason.code), (status, code));
+        }
+    }
 }

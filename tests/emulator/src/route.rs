@@ -58,7 +58,11 @@ impl<'a> Route<'a> {
         let host = call.host();
         let segments = call.segments();
         if call.is_for_token_proxy() {
-            return Self::token_proxy(&segments);
+            // The API server hands on what comes under this TLS server name, below any path.
+            return match *segments {
+                [.., tenant, "oauth2", "v2.0", "token"] => Self::TokenProxy { tenant },
+                _ => Self::Nowhere,
+            };
         }
         match host {
             "login.localhost" | "login.microsoftonline.com" => Self::entra(&segments),
@@ -82,14 +86,6 @@ impl<'a> Route<'a> {
             }
             [_, "discovery", "v2.0", "keys"] => Self::TenantKeys,
             ["common", "discovery", "instance"] => Self::InstanceDiscovery,
-            _ => Self::Nowhere,
-        }
-    }
-
-    /// The API server hands on what comes under its TLS server name, below any path.
-    fn token_proxy(segments: &[&'a str]) -> Self {
-        match *segments {
-            [.., tenant, "oauth2", "v2.0", "token"] => Self::TokenProxy { tenant },
             _ => Self::Nowhere,
         }
     }

@@ -5,3 +5,4 @@ mod path;
 mod rights;
 mod stage;
 mod tightening;
+mod workloads;

@@ -6,7 +6,7 @@ use crate::suite::certificates::stage::{
 };
 use crate::suite::support::api_server::{CONFIGURATIONS, DRIVERS, Fault, World};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -100,7 +100,15 @@ async fn the_chart_grants_exactly_what_is_used() {
         // Not listed at first: what a review needs meanwhile is read live.
         server.world().fail(DRIVERS, [Fault::Status(500); 1000]);
         server.world().put_entries(CONFIGURATION, None, true);
-        let further = ["--csi-failure-policy", "Fail", "--guard-secret", "keysluice/keysluice-tls"];
+        server.world().put_workloads("keysluice-workloads", &json!({"service": {"name": "s"}}));
+        let further = [
+            "--csi-failure-policy",
+            "Fail",
+            "--guard-secret",
+            "keysluice/keysluice-tls",
+            "--workload-configuration",
+            "keysluice-workloads",
+        ];
         let mut replica = Replica::start(&server, scratch.path(), 1, &further);
         until(async || path(&server) != "/").await;
         let (mut caller, roots) =
@@ -121,6 +129,11 @@ async fn the_chart_grants_exactly_what_is_used() {
         replica.until_ready().await;
         replica.caller(&server).await.call(&roots).await.unwrap();
         until(async || secret(&server).unwrap()["data"]["guard"].is_string()).await;
+        until(async || {
+            used(&server.world())
+                .contains("patch validatingwebhookconfigurations/keysluice-workloads")
+        })
+        .await;
         until(async || {
             let world = server.world();
             let entries = &world.find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"];

@@ -110,7 +110,8 @@ async fn with_certificates_from_elsewhere_it_only_tightens() {
         .world()
         .put(SECRETS, json!({"metadata": {"name": "keysluice-guard", "namespace": "keysluice"}}));
     let directory = scratch.path().display().to_string();
-    let further = ["--tls-dir", &directory, "--guard-secret", "keysluice/keysluice-guard"];
+    let guard = ["--guard-secret", "keysluice/keysluice-guard", "--tls-poll-seconds", "1"];
+    let further = [&["--tls-dir", &*directory][..], &guard].concat();
     let mut replica = Replica::start_with(&server, scratch.path(), 1, &further);
     replica.until_ready().await;
     let mut caller = Caller::new(replica.address("listen").await, NAME);
@@ -125,4 +126,10 @@ async fn with_certificates_from_elsewhere_it_only_tightens() {
     let entry =
         server.world().find(CONFIGURATIONS, "", CONFIGURATION).unwrap()["webhooks"][0].clone();
     assert_eq!(entry["clientConfig"], json!({"service": {"name": "s", "path": "/mutate-v1-pod"}}));
+    // Half a file is not loaded, and the log says so; the last good one is served.
+    let path = scratch.path().join("tls.crt");
+    std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), b"no PEM").unwrap();
+    until(async || replica.process.log().contains("\"KS717 certificate not loaded")).await;
+    caller.hang_up();
+    caller.call(&authorities(authority.pem())).await.unwrap();
 }

@@ -20,7 +20,7 @@ pub(super) fn find<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Va
     documents.iter().find(wanted).unwrap_or_else(|| panic!("there is no {kind} {name}"))
 }
 
-fn install() -> Vec<Value> {
+pub(super) fn install() -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("webhook-config/install.yaml");
     documents(&std::fs::read_to_string(path).unwrap())
 }
@@ -37,6 +37,9 @@ fn the_webhook_may_do_this_and_nothing_else() {
         {"apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations"],
             "resourceNames": ["keysluice"], "verbs": ["get", "watch", "patch"]},
+        {"apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingwebhookconfigurations"],
+            "resourceNames": ["keysluice-workloads"], "verbs": ["get", "watch", "patch"]},
     ]);
     let namespace = json!([
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["keysluice-tls"],
@@ -209,7 +212,7 @@ fn every_policy_denies_with_a_code_that_is_documented() {
     let documents = install();
     let policies: Vec<&Value> =
         documents.iter().filter(|one| one["kind"] == "ValidatingAdmissionPolicy").collect();
-    assert_eq!(policies.len(), 6);
+    assert_eq!(policies.len(), 7);
     for policy in policies {
         for validation in policy["spec"]["validations"].as_array().unwrap() {
             let message = validation["message"].as_str().unwrap();

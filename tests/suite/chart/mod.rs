@@ -7,3 +7,4 @@ mod monitoring;
 mod rendering;
 mod set_values;
 mod values;
+mod workloads;

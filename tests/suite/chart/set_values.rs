@@ -35,6 +35,7 @@ fn values_that_cannot_work_are_refused_in_words() {
         (&["--set", "replicaCont=3"], "additional properties 'replicaCont' not allowed"),
         (&["--set", "webhook.failurePolicy=fail"], "must be one of 'Fail', 'Ignore'"),
         (&["--set", "webhook.timeoutSeconds=31"], "maximum: got 31, want 30"),
+        (&["--set", "webhook.applyWarnings=1"], "/webhook/applyWarnings"),
         (&["--set", "envMode=secret"], "must be one of 'auto', 'file', 'exec'"),
         (&["--set", "tokenLayout=v1.4"], "must be one of 'v1.5', 'v1.6.0', 'v1.6.1'"),
         (&["--set", "metricsAddr=8095"], "/metricsAddr"),
@@ -58,6 +59,30 @@ fn values_that_cannot_work_are_refused_in_words() {
     for version in ["1.30.0", "1.30.4-gke.1", "1.33.5", "1.37.2"] {
         assert!(helm.template(&["--kube-version", version]).status.success(), "{version}");
     }
+}
+
+/// Neither a configuration nor a right nor an option is left.
+#[test]
+fn warnings_at_apply_can_be_switched_off() {
+    let Some(helm) = Helm::find("warnings_at_apply_can_be_switched_off") else { return };
+    let rendered = |values: &str| {
+        let documents = helm.documents(&["--set", values]);
+        documents.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
+    };
+    for words in ["keysluice-workloads", "alidatingwebhookconfigurations", "workloads.keysluice"] {
+        assert!(rendered("webhook.applyWarnings=true").contains(words), "{words}");
+        assert!(!rendered("webhook.applyWarnings=false").contains(words), "{words}");
+    }
+    // Without certificates of its own the webhook writes nothing there.
+    let documents = helm.documents(&["--set", "certManager.enabled=true"]);
+    let configuration = find(&documents, "ValidatingWebhookConfiguration", "keysluice-workloads");
+    let injected = "keysluice-system/keysluice";
+    let annotations = &configuration["metadata"]["annotations"];
+    assert_eq!(annotations["cert-manager.io/inject-ca-from"], injected);
+    let service = &configuration["webhooks"][0]["clientConfig"]["service"];
+    assert_eq!(service["path"], "/validate-v1-pod");
+    let role = find(&documents, "ClusterRole", "keysluice").to_string();
+    assert!(!role.contains("validatingwebhookconfigurations"), "{role}");
 }
 
 #[test]

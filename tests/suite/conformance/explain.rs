@@ -49,7 +49,7 @@ fn the_four_outputs_agree() {
     assert_eq!(patched["spec"]["initContainers"][0]["name"], "keysluice");
     let text = run("text");
     assert!(
-        text.starts_with("Pod keyvault-demo/keyvault-demo: mutated\n")
+        text.starts_with("Pod keyvault-demo/keyvault-demo: mutated (")
             && text.contains("because  selected by its label"),
         "{text}"
     );
@@ -75,7 +75,7 @@ fn a_refused_pod_ends_with_1_and_says_code_field_and_fix() {
     assert_eq!(code, 1);
     assert!(
         out.contains(
-            "KS207 volume \"secrets-store\": failed to get secretproviderclass \
+            "volume \"secrets-store\": failed to get secretproviderclass \
             keyvault-ns/keyvault-provider"
         ),
         "{out}"
@@ -202,12 +202,31 @@ fn the_class_of_the_page_about_templates_is_accepted() {
 
 #[test]
 fn why_explains_a_code() {
-    let (code, out, _) = keysluice(&["why", "ks107"]);
-    assert_eq!(code, 0);
-    assert!(
-        out.starts_with("KS107  ") && out.contains("fix ") && out.contains("docs/reasons.md#ks107"),
-        "{out}"
-    );
+    let (_, expected, _) = keysluice(&["why", "KS107"]);
+    for code in ["ks107", "107"] {
+        let (status, out, _) = keysluice(&["why", code]);
+        assert_eq!((status, &out), (0, &expected), "{code}");
+    }
+    for line in [
+        "KS107  ",
+        "\nas in  KS107 ",
+        "\nfix    ",
+        "\ncheck  keysluice explain -f FILE\n",
+        "\ndocs   docs/reasons.md#ks107\n",
+    ] {
+        assert!(expected.contains(line), "{line:?} is missing in {expected}");
+    }
+    let (_, listed, _) = keysluice(&["why", "--list"]);
+    assert_eq!(keysluice(&["why"]).1, listed);
+    assert_eq!(listed.lines().count(), keysluice::reason::all().count());
+    let json =
+        |arguments: &[&str]| -> Value { serde_json::from_str(&keysluice(arguments).1).unwrap() };
+    let one = json(&["why", "107", "-o", "json"]);
+    assert_eq!(one["code"], "KS107");
+    assert!(json(&["why", "--list", "-o", "json"]).as_array().unwrap().contains(&one));
+    for field in ["cause", "sample", "fix", "check", "docs"] {
+        assert!(one[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {one}");
+    }
     let (code, _, error) = keysluice(&["why", "KS999"]);
     assert_eq!(code, 2);
     assert!(error.contains("\"KS999\" is not a code of this version"), "{error}");

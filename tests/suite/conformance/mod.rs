@@ -7,6 +7,7 @@ mod classes;
 mod cluster;
 mod ephemeral;
 mod explain;
+mod explain_forms;
 mod extra;
 mod field_faults;
 mod guides;

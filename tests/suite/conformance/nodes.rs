@@ -29,7 +29,7 @@ fn a_windows_pod_gets_the_identity_and_no_sidecar_however_it_says_windows() {
         assert!(pod["spec"]["initContainers"].is_null(), "{field}");
 
         let error = Reviewer::new().refused(&with(csi_pod()));
-        assert!(error.starts_with("KS216 volume ") && error.contains("kubernetes.io/os: linux"));
+        assert!(error.starts_with("KS216 ") && error.contains("kubernetes.io/os: linux"));
 
         let mut inline = labelled(json!({"containers": [{"name": "app"}]}));
         inline["metadata"]["annotations"] =

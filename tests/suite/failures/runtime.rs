@@ -121,7 +121,7 @@ fn failures(log: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in log.lines() {
         let Ok(mut line) = serde_json::from_str::<Value>(line) else { continue };
-        line.as_object_mut().unwrap().remove("ts");
+        line.as_object_mut().unwrap().remove("timestamp");
         let text = line.to_string();
         if line["level"] != "info" && !lines.contains(&text) {
             lines.push(text);

@@ -128,7 +128,7 @@ async fn refreshed_until(pod: &Pod, wanted: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let output = pod.execute(&["refresh"]).await.unwrap();
-        let status = pod.execute(&["status"]).await.unwrap();
+        let status = pod.execute(&["status", "-o", "json"]).await.unwrap();
         let report: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
         if wanted(&report) {
             return report;

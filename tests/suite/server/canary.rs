@@ -52,7 +52,8 @@ async fn no_log_error_plan_environment_or_argument_holds_a_value_or_a_token() {
         let refresh = pod.execute(&["refresh"]).await.unwrap();
         theatre.emulator.clear_faults();
         let status = pod.execute(&["status"]).await.unwrap();
-        for output in [refresh, status] {
+        let json = pod.execute(&["status", "--output", "json"]).await.unwrap();
+        for output in [refresh, status, json] {
             assert_clean("refresh and status", &String::from_utf8_lossy(&output.stdout), &canaries);
             assert_clean("refresh and status", &String::from_utf8_lossy(&output.stderr), &canaries);
         }

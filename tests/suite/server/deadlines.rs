@@ -106,7 +106,9 @@ async fn a_body_that_does_not_come_in_time_is_answered_with_408() {
     let (head, body) = receive(&mut client).await;
     assert!(head.starts_with("http/1.1 408"), "{head} {body}");
     assert!(is_closed(&mut client).await);
-    server.wait_for_metric("keysluice_requests_refused_total{status=\"408\",reason=\"\"} 1").await;
+    server
+        .wait_for_metric("keysluice_requests_refused_total{status=\"408\",reason=\"KS701\"} 1")
+        .await;
 }
 
 #[tokio::test]

@@ -122,8 +122,12 @@ pub(crate) fn review() -> Bytes {
 }
 
 pub(crate) async fn send(client: &mut Client, body: &[u8]) {
+    send_to(client, "/mutate", body).await;
+}
+
+pub(crate) async fn send_to(client: &mut Client, path: &str, body: &[u8]) {
     let head = format!(
-        "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \
          {}\r\n\r\n",
         body.len()
     );

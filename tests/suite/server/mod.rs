@@ -3,10 +3,13 @@
 mod canary;
 mod client_ca;
 mod deadlines;
+mod files;
 mod hold;
 mod hold_caches;
 mod http2;
 mod listener;
+mod log_schema;
 mod requests;
 mod rolling;
 mod serve;
+mod workloads;

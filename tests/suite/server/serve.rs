@@ -37,7 +37,7 @@ async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
         ("/mutate", vec![0xff; 1000], 400, "KS701"),
         ("/mutate", b"[".repeat(200_000), 400, "KS701"),
         ("/mutate", vec![b' '; (7 << 20) + 1], 413, "KS702"),
-        ("/", b"{}".to_vec(), 404, "no such path"),
+        ("/", b"{}".to_vec(), 404, "KS701 no such path"),
     ];
     for (path, body, status, expected) in cases {
         let (answered, body) = theatre.webhook.post(path, body).await.unwrap();
@@ -52,7 +52,7 @@ async fn what_is_no_review_gets_a_clear_refusal_and_the_webhook_goes_on() {
     for line in [
         "status=\"400\",reason=\"KS701\"} 4",
         "status=\"413\",reason=\"KS702\"} 1",
-        "status=\"404\",reason=\"\"} 1",
+        "status=\"404\",reason=\"KS701\"} 1",
     ] {
         assert!(
             text.contains(&format!("keysluice_requests_refused_total{{{line}\n")),
@@ -123,7 +123,7 @@ async fn every_decision_is_counted_and_logged_and_no_line_is_lost_at_the_end() {
     let reviews: Vec<_> = lines.iter().filter(|line| line["message"] == "review").collect();
     assert_eq!(reviews.len(), 50);
     let line = reviews[0];
-    assert_eq!((&line["level"], &line["outcome"]), (&json!("INFO"), &json!("mutated")));
+    assert_eq!((&line["level"], &line["outcome"]), (&json!("info"), &json!("mutated")));
     assert!(
         line["pod"].is_string()
             && line["service_account"].is_string()

@@ -120,6 +120,22 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "keysluice.fullname" .
 has(object.spec.volumes) && object.spec.volumes.exists(v, has(v.csi) && v.csi.driver == 'secrets-store.csi.k8s.io')
 {{- end -}}
 
+{{/* Workloads that no controller makes: not the ReplicaSets of a Deployment, nor the Jobs of a CronJob. */}}
+{{- define "keysluice.withoutController" -}}
+!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))
+{{- end -}}
+
+{{/* Not when a workload is scaled, paused or annotated. */}}
+{{- define "keysluice.templateChanged" -}}
+oldObject == null || object.spec.?template != oldObject.spec.?template || object.spec.?jobTemplate != oldObject.spec.?jobTemplate
+{{- end -}}
+
+{{/* The label, a Secrets Store CSI volume or an annotation of ours on the pod template; or label or annotation on the workload itself, where
+     they have no effect. A CronJob has its template in that of a Job. */}}
+{{- define "keysluice.templateIsOurs" -}}
+[has(object.spec.jobTemplate) ? object.spec.jobTemplate : object].exists(w, has(w.spec.template) && ('azure.workload.identity/use' in w.spec.template.?metadata.?labels.orValue({}) || w.spec.template.?metadata.?annotations.orValue({}).exists(a, a == 'azure.workload.identity/use' || a.startsWith('keysluice.dev/')) || w.spec.template.?spec.?volumes.orValue([]).exists(v, v.?csi.?driver.orValue('') == 'secrets-store.csi.k8s.io'))) || 'azure.workload.identity/use' in object.metadata.?labels.orValue({}) || object.metadata.?annotations.orValue({}).exists(a, a == 'azure.workload.identity/use' || a.startsWith('keysluice.dev/'))
+{{- end -}}
+
 {{/* Without a driver, a pod with such a volume cannot start unless Keysluice mutates it. With a driver, pods of other providers must
      not depend on Keysluice. `helm template` cannot ask the cluster, so the value is then Ignore. */}}
 {{- define "keysluice.csiFailurePolicy" -}}

@@ -126,26 +126,28 @@ async fn what_calls_itself_the_init_container_must_be_it() {
 async fn the_name_belongs_to_the_init_container_of_a_sidecar_that_serves_the_address() {
     let stage = guarded().await;
     let good = made(&stage);
-    assert_refused(&stage, "the node", &with(good.clone(), "/spec/hostNetwork", json!(true))).await;
+    // Without the sysctl, which is not for the network of the node.
+    let on_node = with(good.clone(), "/spec/securityContext", json!({}));
+    assert_refused(&stage, "the node", &with(on_node, "/spec/hostNetwork", json!(true))).await;
     let by_pod =
         with(good.clone(), "/spec/securityContext/seLinuxOptions", json!({"type": "spc_t"}));
     assert_refused(&stage, "the pod's SELinux type", &by_pod).await;
     let mut alone = good.clone();
     alone["spec"]["initContainers"].as_array_mut().unwrap().remove(1);
     assert_refused(&stage, "without a sidecar", &alone).await;
-    let plan = good.pointer("/spec/initContainers/1/env/0/value").and_then(Value::as_str);
-    let plan = plan.unwrap().replace("\"intercept\":true", "\"intercept\":false");
-    let beside = with(good.clone(), "/spec/initContainers/1/env/0/value", json!(plan));
+    let text = good.pointer("/spec/initContainers/1/env/0/value").and_then(Value::as_str);
+    let text = text.unwrap().replace("\"intercept\":true", "\"intercept\":false");
+    let beside = with(good.clone(), "/spec/initContainers/1/env/0/value", json!(text));
     assert_refused(&stage, "beside a sidecar that does not serve it", &beside).await;
     let mut later = pod("later", "default", false);
     later["spec"]["containers"][0]["name"] = json!("keysluice-intercept");
     assert_refused(&stage, "a container", &later).await;
     // In a pod that runs.
-    let plain = pod("plain", "default", false);
-    stage.create(&plain).await.unwrap();
+    let other = pod("other", "default", false);
+    stage.create(&other).await.unwrap();
     let debug =
         json!({"spec": {"ephemeralContainers": [{"name": "keysluice-intercept", "image": "x"}]}});
-    let path = format!("{}/ephemeralcontainers", super::stage::path(&plain));
+    let path = format!("{}/ephemeralcontainers", super::stage::path(&other));
     let patched = stage.request(reqwest::Method::PATCH, &path, Some(&debug)).await;
     assert!(patched.is_err_and(|error| error.message.contains("KS721")));
 }
@@ -173,8 +175,8 @@ async fn pod_security_admits_it_at_the_level_privileged_alone() {
         let says = |text: &str| assert!(message.contains(text), "{text}: {message}");
         says(&format!("violates PodSecurity \"{level}:latest\""));
         says(
-            "(container \"keysluice-intercept\" must not include \"NET_ADMIN\" in \
-            securityContext.capabilities.add)",
+            "container \"keysluice-intercept\" must not include \"NET_ADMIN\" in \
+            securityContext.capabilities.add",
         );
         // The page shows this one.
         if level == "baseline" {

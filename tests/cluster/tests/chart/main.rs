@@ -30,3 +30,5 @@ mod stage;
 mod synced;
 mod token_proxy_guard;
 mod uninstall;
+mod where_it_shows;
+mod workloads;

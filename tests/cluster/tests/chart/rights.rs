@@ -54,10 +54,13 @@ async fn the_webhook_may_do_exactly_this() {
     for resource in ["serviceaccounts", "secretproviderclasses", "csidrivers"] {
         cluster.extend(reading.map(|verb| format!("{verb} {resource}")));
     }
-    cluster.extend(
-        ["get", "watch", "patch"]
-            .map(|verb| format!("{verb} mutatingwebhookconfigurations/keysluice")),
-    );
+    let configurations = [
+        "mutatingwebhookconfigurations/keysluice",
+        "validatingwebhookconfigurations/keysluice-workloads",
+    ];
+    for configuration in configurations {
+        cluster.extend(["get", "watch", "patch"].map(|verb| format!("{verb} {configuration}")));
+    }
     let mut own = cluster.clone();
     own.extend(["get", "patch"].map(|verb| format!("{verb} secrets/keysluice-tls")));
     own.insert("create secrets".to_owned());

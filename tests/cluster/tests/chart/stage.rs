@@ -1,11 +1,14 @@
 //! An API server with the chart's objects, and whoever acts on it.
 
+mod warnings;
 mod webhook;
+
+pub(crate) use webhook::Webhook;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use keysluice_cluster::ControlPlane;
-use reqwest::{Certificate, Client, Method};
+use reqwest::{Certificate, Client, Method, Response};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,6 +17,10 @@ pub(crate) const NAMESPACE: &str = "keysluice-system";
 pub(crate) const WEBHOOK: &str = "system:serviceaccount:keysluice-system:keysluice";
 pub(crate) const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/keysluice";
+pub(crate) const WORKLOADS: &str = concat!(
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/",
+    "keysluice-workloads"
+);
 /// Puts the guard of the identity in force.
 pub(crate) const IDENTITY_BINDING: &str = concat!(
     "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/",
@@ -228,6 +235,22 @@ impl Stage {
         body: Option<&Value>,
         headers: &[(&'static str, &str)],
     ) -> Answer {
+        let response = self.sent(method, path, body, headers).await;
+        let (code, body) = (response.status().as_u16(), response.bytes().await.unwrap());
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if (200..300).contains(&code) {
+            return Ok(answer);
+        }
+        Err(Refused { code, message: answer["message"].as_str().unwrap_or_default().to_owned() })
+    }
+
+    async fn sent(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&'static str, &str)],
+    ) -> Response {
         let kind = match body {
             Some(Value::Array(_)) => "application/json-patch+json",
             // Server-side apply needs one, and no other request of the tests has it.
@@ -245,13 +268,7 @@ impl Stage {
         if let Some(body) = body {
             request = request.header("content-type", kind).body(body.to_string());
         }
-        let response = request.send().await.unwrap();
-        let (code, body) = (response.status().as_u16(), response.bytes().await.unwrap());
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        if (200..300).contains(&code) {
-            return Ok(answer);
-        }
-        Err(Refused { code, message: answer["message"].as_str().unwrap_or_default().to_owned() })
+        request.send().await.unwrap()
     }
 
     /// A kubeconfig with a token of this ServiceAccount, and so with exactly its rights.

@@ -1,5 +1,5 @@
-//! The sidecar's token for the token proxy of AKS identity bindings: its audience, its authority, its
-//! place, and who else would like it.
+//! The sidecar's token for the token proxy of AKS identity bindings: its audience, its authority,
+//! its place, and who else would like it.
 
 use super::helm::root;
 use super::pods::{asking, explained, with};
@@ -21,7 +21,8 @@ fn position(list: &Value) -> usize {
 /// The guard as the chart renders it for a cluster with a token proxy.
 async fn set_up(stage: &Stage) {
     let endpoint = format!(
-        "customTokenEndpoint.annotationSuffix=identity-binding,customTokenEndpoint.audience={AUDIENCE},\
+        "customTokenEndpoint.annotationSuffix=identity-binding,\
+         customTokenEndpoint.audience={AUDIENCE},\
          customTokenEndpoint.azureKubernetesTokenProxy=https://proxy.test,\
          customTokenEndpoint.azureKubernetesCAConfigMapName=kube-root-ca.crt"
     );

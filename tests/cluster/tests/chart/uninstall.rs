@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// Helm's order: rights first, kinds that it does not know last.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "Service",
     "Deployment",
     "RoleBinding",
@@ -20,6 +20,7 @@ const ORDER: [&str; 12] = [
     "PodDisruptionBudget",
     "NetworkPolicy",
     "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
     "ValidatingAdmissionPolicy",
 ];
 

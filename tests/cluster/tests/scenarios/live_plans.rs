@@ -36,6 +36,7 @@ async fn sidecar(scene: &Scene, pod: &str, command: &str) -> anyhow::Result<Stri
         "--",
         "/keysluice-injector",
         command,
+        "--output=json",
     ];
     scene.world.kubectl(&arguments).await
 }

@@ -14,8 +14,8 @@ pub(super) const IDENTITY_BINDING_AUDIENCE: &str = "api://AKSIdentityBinding";
 /// Clocks may differ by this much.
 const SKEW_SECONDS: i64 = 300;
 
-/// Whether `assertion` proves to be `app`, for the token endpoint that was asked, and whether by way
-/// of the token proxy.
+/// Whether `assertion` proves to be `app`, for the token endpoint that was asked (and whether by
+/// way of the token proxy).
 pub(super) fn verify(
     directory: &Directory,
     app: &App,

@@ -1,7 +1,8 @@
 //! One request to the stand-in.
 
 use super::world::{
-    BINDINGS, CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World,
+    BINDINGS, CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS,
+    WORKLOADS, World,
 };
 use super::write;
 use bytes::Bytes;
@@ -41,7 +42,8 @@ pub(super) async fn answer(
         .get("user-agent")
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let resources = [SERVICE_ACCOUNTS, CLASSES, DRIVERS, SECRETS, CONFIGURATIONS, BINDINGS];
+    let resources =
+        [SERVICE_ACCOUNTS, CLASSES, DRIVERS, SECRETS, CONFIGURATIONS, WORKLOADS, BINDINGS];
     let resource =
         resources.into_iter().find(|name| uri.path().split('/').any(|part| part == *name));
     let query: HashMap<String, String> = uri
@@ -127,7 +129,7 @@ pub(super) async fn answer(
 async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Response<Pieces> {
     let mut parts = path.rsplit('/');
     let name = parts.next().unwrap_or_default();
-    let namespace = if [DRIVERS, CONFIGURATIONS].contains(&resource) {
+    let namespace = if [DRIVERS, CONFIGURATIONS, WORKLOADS].contains(&resource) {
         ""
     } else {
         parts.nth(1).unwrap_or_default()

@@ -7,7 +7,8 @@ mod world;
 mod write;
 
 pub(crate) use world::{
-    CLASSES, CONFIGURATIONS, Change, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS, World,
+    CLASSES, CONFIGURATIONS, Change, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS,
+    WORKLOADS, World,
 };
 
 use hyper::service::service_fn;

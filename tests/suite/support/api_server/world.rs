@@ -13,6 +13,7 @@ pub(crate) const DRIVERS: &str = "csidrivers";
 pub(crate) const SECRETS: &str = "secrets";
 pub(crate) const BINDINGS: &str = "validatingadmissionpolicybindings";
 pub(crate) const CONFIGURATIONS: &str = "mutatingwebhookconfigurations";
+pub(crate) const WORKLOADS: &str = "validatingwebhookconfigurations";
 
 /// What goes wrong with the next list or watch of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +202,13 @@ impl World {
             CONFIGURATIONS,
             json!({"metadata": {"name": name, "annotations": mark}, "webhooks": webhooks}),
         );
+    }
+
+    /// Creates or changes our configuration for workloads, with this in its `clientConfig`.
+    pub(crate) fn put_workloads(&mut self, name: &str, client_config: &Value) {
+        let entry = json!({"name": "workloads.keysluice.dev", "failurePolicy": "Ignore",
+            "clientConfig": client_config});
+        self.put(WORKLOADS, json!({"metadata": {"name": name}, "webhooks": [entry]}));
     }
 
     /// Creates or changes an object that may have any shape, as long as nothing sets its version.

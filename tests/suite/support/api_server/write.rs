@@ -1,6 +1,6 @@
 //! Creations, JSON patches and deletions, with the API server's optimistic locking.
 
-use super::world::{BINDINGS, CONFIGURATIONS, World};
+use super::world::{BINDINGS, CONFIGURATIONS, WORKLOADS, World};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -29,8 +29,8 @@ pub(super) async fn answer(
         world.put(resource, object.clone());
         return Ok(object);
     }
-    let namespace =
-        if [CONFIGURATIONS, BINDINGS].contains(&resource) { None } else { after("namespaces") };
+    let of_cluster = [CONFIGURATIONS, WORKLOADS, BINDINGS];
+    let namespace = if of_cluster.contains(&resource) { None } else { after("namespaces") };
     let (namespace, name) = (namespace.unwrap_or_default(), after(resource).unwrap_or_default());
     let object = world.find(resource, namespace, name).ok_or((404, "not found"))?;
     let mut changed = object.clone();

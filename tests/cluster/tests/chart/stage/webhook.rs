@@ -1,8 +1,8 @@
 //! The webhook as a process beside the API server, and where the API server is led.
 
 use super::{
-    CONFIGURATION, IDENTITY_BINDING, NAMESPACE, PATIENCE, Stage, environment, free_port, manifest,
-    path,
+    CONFIGURATION, IDENTITY_BINDING, NAMESPACE, PATIENCE, Stage, WORKLOADS, environment, free_port,
+    manifest, path,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -34,6 +34,7 @@ impl Stage {
             "--tls-secret=keysluice-system/keysluice-tls",
             "--guard-secret=keysluice-system/keysluice-tls",
             "--webhook-configuration=keysluice",
+            "--workload-configuration=keysluice-workloads",
             "--tls-name=keysluice.keysluice-system.svc",
         ];
         let (port, admin) = (free_port(), free_port());
@@ -48,6 +49,7 @@ impl Stage {
         };
         let operations: Vec<Value> = (0..3).map(to_port).collect();
         self.request(Method::PATCH, CONFIGURATION, Some(&json!(operations))).await.unwrap();
+        self.request(Method::PATCH, WORKLOADS, Some(&json!([to_port(0)]))).await.unwrap();
         let webhook = self.launch(port, admin, &[&own, further].concat()).await;
         self.until_ready(&webhook, admin).await;
         self.until_published().await;

@@ -1,0 +1,90 @@
+//! Where a refusal shows, per kind of workload, with real controllers: what docs/where-it-shows.md
+//! says, by its own commands.
+
+use super::helm::root;
+use super::node::controllers;
+use super::pods::pod;
+use super::stage::{Stage, collection, environment};
+use super::workloads::{KINDS, fault, reviewed, workload};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::process::Command;
+
+const EVENTS: &str = "/api/v1/namespaces/default/events";
+
+/// The commands of the page, for the namespace of the test.
+fn commands() -> Vec<String> {
+    let page = std::fs::read_to_string(root().join("docs/where-it-shows.md")).unwrap();
+    let blocks = page.split("```sh\n").skip(1);
+    let commands = blocks.map(|after| after.split("\n```").next().unwrap());
+    commands.map(|command| command.replace("--namespace shop", "--namespace default")).collect()
+}
+
+async fn run(stage: &Stage, command: &str) -> String {
+    let bin = stage.directory.path().join("kubectl-bin");
+    if !bin.exists() {
+        std::fs::create_dir(&bin).unwrap();
+        let components = environment("KEYSLUICE_COMPONENTS");
+        std::os::unix::fs::symlink(components, bin.join("kubectl")).unwrap();
+    }
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).env("KUBECONFIG", stage.admin_kubeconfig().await);
+    shell.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    let output = shell.output().await.unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Kind of the object and message of each event about a pod that was not created.
+async fn refusals(stage: &Stage) -> Vec<(String, String)> {
+    let events = stage.request(Method::GET, EVENTS, None).await.unwrap();
+    let events = events["items"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    events
+        .filter(|event| event["reason"] == "FailedCreate")
+        .map(|event| (text(&event["involvedObject"]["kind"]), text(&event["message"])))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the control plane: make test-cluster"]
+async fn a_refusal_shows_where_the_page_says() {
+    let (stage, _webhook) = reviewed().await;
+    let _controllers = controllers(&stage).await;
+    // A DaemonSet makes pods for nodes, and there is none; a CronJob makes a Job, which is here.
+    for (kind, in_events_of) in [
+        ("Deployment", "ReplicaSet"),
+        ("StatefulSet", "StatefulSet"),
+        ("ReplicaSet", "ReplicaSet"),
+        ("Job", "Job"),
+    ] {
+        let known = KINDS.into_iter().find(|(_, one)| *one == kind).unwrap();
+        let name = format!("web-{}", kind.to_lowercase());
+        let object = workload(known, &name, &fault());
+        stage.create(&object).await.unwrap();
+        stage
+            .until("the refusal is an event", async || {
+                refusals(&stage).await.iter().any(|(of, message)| {
+                    of == in_events_of && message.contains(&name) && message.contains("KS210 ")
+                })
+            })
+            .await;
+    }
+    // The code, the cause and the fix are in the first 120 characters of the refusal.
+    let (_, message) = refusals(&stage).await.remove(0);
+    let refusal: String = message[message.find("KS210").unwrap()..].chars().take(120).collect();
+    assert!(refusal.contains("is unknown; hint: did you mean keysluice.dev/gate?"), "{message}");
+    let commands = commands();
+    assert_eq!(commands.len(), 2);
+    for command in commands {
+        let command = command.replace("deployment web ", "deployment web-deployment ");
+        let shown = run(&stage, &command).await;
+        assert!(shown.contains("KS210 annotation keysluice.dev/gat is unknown"), "{shown}");
+    }
+    // A bare pod is refused in the answer itself.
+    let mut bare = pod("bare", "default", true);
+    bare["metadata"]["annotations"] = fault();
+    let refused = stage.request(Method::POST, &collection(&bare), Some(&bare)).await.unwrap_err();
+    assert!(refused.message.contains("KS210 "), "{refused:?}");
+}
