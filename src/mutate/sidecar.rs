@@ -19,8 +19,8 @@ use super::names::{
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{
-    basis, init_mode, intercept, position, principal, proxy, reaction, reaction_right, resources,
-    secret_objects, synced, token_proxy, user,
+    basis, init_mode, intercept, metrics_port, position, principal, proxy, reaction,
+    reaction_right, resources, secret_objects, synced, token_proxy, user,
 };
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
@@ -71,6 +71,7 @@ pub(super) fn add(
         plan.managed_identity = Some(endpoint.clone());
         intercept::check_identities(endpoint, volumes)?;
     }
+    plan.metrics_port = metrics_port::of(pod, annotations, plan.managed_identity.as_ref(), ends)?;
     if ends {
         init_mode::warn(pod, mutation);
     }
