@@ -26,7 +26,6 @@ mod managed_identity_cause;
 mod managed_identity_given;
 mod managed_identity_values;
 mod mesh;
-mod missing;
 mod mutation;
 mod names;
 mod on_change;
@@ -49,6 +48,7 @@ mod service_account;
 mod sidecar;
 mod synced;
 mod token_proxy;
+mod told;
 mod user;
 mod workload;
 
