@@ -26,9 +26,12 @@ mod managed_identity_cause;
 mod managed_identity_given;
 mod managed_identity_values;
 mod mesh;
+<<<<<<< HEAD
 mod metrics_port;
 mod metrics_port_cause;
 mod missing;
+=======
+>>>>>>> apply
 mod mutation;
 mod names;
 mod on_change;
@@ -51,6 +54,7 @@ mod service_account;
 mod sidecar;
 mod synced;
 mod token_proxy;
+mod told;
 mod user;
 mod workload;
 
