@@ -232,12 +232,14 @@ impl Side {
             let known = plan.identities.iter().find(|known| known.name == *identity);
             let client_id = match known.map(|known| &known.credential) {
                 // AKS makes the one credential of an identity binding itself.
-                Some(Credential::Federated { client_id, token_proxy: Some(_), .. }) => client_id,
+                Some(
+                    Credential::Federated { client_id, token_proxy: Some(_), .. }
+                    | Credential::ManagedIdentity { client_id: Some(client_id), .. },
+                ) => client_id,
                 Some(Credential::Federated { client_id, .. }) => {
                     self.federate(usage, stand_ins, client_id);
                     client_id
                 }
-                Some(Credential::ManagedIdentity { client_id: Some(client_id), .. }) => client_id,
                 Some(Credential::ManagedIdentity { client_id: None, .. }) => {
                     self.without_id(usage, vault, "the system-assigned identity of their node");
                     continue;

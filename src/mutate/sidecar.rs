@@ -132,14 +132,7 @@ pub(super) fn add(
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
     intercept::add(pod, served, position, resources, context, mutation);
-    let own = [(RUN_VOLUME, RUN_VOLUME_BYTES)].into_iter();
-    let added = volumes.iter().filter(|volume| volume.index.is_none());
-    let added = added.map(|volume| (volume.name, volume.size_limit_bytes()));
-    let program = served.has_program.then_some((PROGRAM_VOLUME, PROGRAM_VOLUME_BYTES));
-    for (name, bytes) in own.chain(added).chain(program) {
-        let volume = MemoryVolumeEntry::new(name, quantity::of_bytes(bytes));
-        append(mutation, volume_count, volume);
-    }
+    append_in_memory(served, mutation, volume_count);
     if plan.kubernetes.is_some() {
         append(mutation, volume_count, synced::api_volume());
     }
@@ -153,6 +146,17 @@ pub(super) fn add(
         append(mutation, volume_count, principal.volume());
     }
     Ok(())
+}
+
+/// Adds the volumes that the sidecar writes and the pod does not have.
+fn append_in_memory(served: &Served<'_>, mutation: &mut Mutation, count: &mut Option<usize>) {
+    let own = [(RUN_VOLUME, RUN_VOLUME_BYTES)].into_iter();
+    let added = served.volumes.iter().filter(|volume| volume.index.is_none());
+    let added = added.map(|volume| (volume.name, volume.size_limit_bytes()));
+    let program = served.has_program.then_some((PROGRAM_VOLUME, PROGRAM_VOLUME_BYTES));
+    for (name, bytes) in own.chain(added).chain(program) {
+        append(mutation, count, MemoryVolumeEntry::new(name, quantity::of_bytes(bytes)));
+    }
 }
 
 /// Adds a volume at the end.
