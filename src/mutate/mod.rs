@@ -26,12 +26,8 @@ mod managed_identity_cause;
 mod managed_identity_given;
 mod managed_identity_values;
 mod mesh;
-<<<<<<< HEAD
 mod metrics_port;
 mod metrics_port_cause;
-mod missing;
-=======
->>>>>>> apply
 mod mutation;
 mod names;
 mod on_change;
