@@ -78,7 +78,8 @@ impl Failure {
         }
     }
 
-    fn answered(kind: FailureKind, detail: String) -> Self {
+    /// Of an answer that broke off, or came too late.
+    pub(crate) fn answered(kind: FailureKind, detail: String) -> Self {
         Self { kind, detail, connecting: false }
     }
 

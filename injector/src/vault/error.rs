@@ -307,7 +307,7 @@ mod tests {
             (FailureKind::Connect, "KS411"),
             (FailureKind::Timeout, "KS412"),
         ] {
-            let failure = Failure { kind, detail: "what happened".to_owned() };
+            let failure = Failure::answered(kind, "what happened".to_owned());
             let fault = VaultError::Network(failure).fault("secret \"db\"");
             assert!(fault.to_string().starts_with(code), "{fault}");
         }
