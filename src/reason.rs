@@ -54,9 +54,14 @@ pub fn first_step(fix: &str) -> &str {
     let step = &fix[..end.unwrap_or(fix.len())];
     // `hostNetwork: true` is a value, a longer text an explanation.
     match step.split_once(": ") {
-        Some((before, after)) if after.contains(' ') => before,
+        Some((before, after)) if after.contains(' ') && !is_quoted(before) => before,
         _ => step,
     }
+}
+
+/// Whether a text ends within quotes.
+fn is_quoted(text: &str) -> bool {
+    text.matches('"').count() % 2 == 1
 }
 
 /// `KS207 cause; hint: fix` of a refusal, such that its first 120 characters say what is wrong and
@@ -91,6 +96,10 @@ mod tests {
             ),
             ("set a client id (on the ServiceAccount)", "set a client id"),
             ("write evict or rollout", "write evict"),
+            (
+                "write one \"field: value\" per line, indented",
+                "write one \"field: value\" per line",
+            ),
         ] {
             assert_eq!(first_step(fix), step);
         }

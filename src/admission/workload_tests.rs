@@ -175,7 +175,7 @@ fn a_label_or_annotation_in_the_wrong_place_is_named() {
         let warnings = answer(&review(KINDS[0], &template, &metadata), &facts());
         let first = warnings.first().map_or("", String::as_str);
         assert!(
-            first.starts_with(expected) && warnings.len() == usize::from(expected != ""),
+            first.starts_with(expected) && warnings.len() == usize::from(!expected.is_empty()),
             "{warnings:?}"
         );
     }

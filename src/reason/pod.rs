@@ -69,9 +69,9 @@ reasons! { POD:
          called in the order of their names";
     KS218
         "the sidecar cannot run as the fileOwner"
-        "files belong to the sidecar, which runs as the non-root user of the containers that mount \
-         the volume; set runAsUser of those containers to the same uid, or leave fileOwner out and \
-         share the file by fileGroup or fsGroup";
+        "set runAsUser of the containers that mount the volume to that uid: files belong to the \
+         sidecar, which runs as their non-root user; or leave fileOwner out and share the file by \
+         fileGroup or fsGroup";
     KS219
         "the sidecar is not in the fileGroup"
         "set securityContext.fsGroup of the pod to that gid, or add the gid to supplementalGroups";
@@ -186,7 +186,7 @@ reasons! { POD:
         "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
          define them in env";
     KS255
-        "an id of a client or tenant, of the ServiceAccount or an annotation, has an unexpected \
+        "a client id or tenant id of the ServiceAccount or of an annotation has an unexpected \
          format"
         "use the client id of the identity, not its object id or name";
     KS256
@@ -217,9 +217,10 @@ reasons! { POD:
          does not see the pod, and the secrets are fetched with its identity";
     KS263
         "an inline annotation has no effect"
-        "keysluice.dev/template.NAME and mount-path belong to keysluice.dev/file.NAME, vault to \
-         file.NAME and env.NAME, env-mode to env.NAME and env-from, containers to all of these; \
-         set them on the pod template, before the pod is created";
+        "set it with the annotation that it belongs to: keysluice.dev/template.NAME and mount-path \
+         belong to keysluice.dev/file.NAME, vault to file.NAME and env.NAME, env-mode to env.NAME \
+         and env-from, containers to all of these; set them on the pod template, before the pod is \
+         created";
     KS264
         "a container cannot get the files or variables of inline annotations"
         "correct keysluice.dev/containers: it names containers of the pod that start after the \
@@ -235,7 +236,7 @@ reasons! { POD:
          with keysluice.dev/containers; with exec the gate must be hook or probe";
     KS267
         "the objects of a SecretProviderClass cannot become variables"
-        "give the object an objectAlias of letters, digits, -, _ and . that is unique; use \
+        "give the object another objectAlias, of letters, digits, -, _ and . that is unique; use \
          keysluice.dev/env.NAME for single objects";
     KS268
         "a variable of an inline annotation has no effect: the container sets it already"
@@ -275,8 +276,8 @@ reasons! { POD:
          keysluice.dev/managed-identities; each id names one identity";
     KS277
         "a sidecar that ends cannot serve the managed-identity endpoint"
-        "set keysluice.dev/mode: sidecar on the pod, or remove the annotation that asks for the \
-         endpoint";
+        "let the sidecar stay, with keysluice.dev/mode: sidecar on the pod, or remove the \
+         annotation that asks for the endpoint";
     KS278
         "a container does not use the pod's managed-identity endpoint: it sets IDENTITY_ENDPOINT \
          or IDENTITY_HEADER itself"

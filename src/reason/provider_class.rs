@@ -35,7 +35,7 @@ reasons! { PROVIDER_CLASS:
         "set spec.provider to azure";
     KS110
         "a flag is neither true nor false"
-        "write \"true\" or \"false\"";
+        "correct the value: \"true\" or \"false\"";
     KS111
         "several identity modes are enabled"
         "keep one of the flags, or remove all of them to use workload identity";
@@ -56,9 +56,9 @@ reasons! { PROVIDER_CLASS:
         "use another tenant, or ask the operator of Keysluice to allow this one";
     KS116
         "the cloud does not exist"
-        "use AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or AzureGermanCloud, or \
-         leave cloudName out to use the operator's cloud; AzureStackCloud needs a cloud definition \
-         from the operator (--cloud FILE)";
+        "name a known cloud: AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud or \
+         AzureGermanCloud, or leave cloudName out to use the operator's cloud; AzureStackCloud \
+         needs a cloud definition from the operator (--cloud FILE)";
     KS117
         "the vault name is not valid"
         "set keyvaultName to the name of the vault only; a URL goes into vaultUrl";
@@ -76,13 +76,13 @@ reasons! { PROVIDER_CLASS:
         "write one \"field: value\" per line, indented with spaces";
     KS122
         "objectType is not a known type"
-        "write secret, key or cert, in lower case";
+        "correct objectType: secret, key or cert, in lower case";
     KS123
         "objectFormat is not valid for the object"
         "write pem, or write pfx on an object of type secret";
     KS124
         "objectEncoding is not valid for the object"
-        "write utf-8, base64 or hex, and only on an object of type secret";
+        "correct objectEncoding: utf-8, base64 or hex, and only on an object of type secret";
     KS125
         "the path of an object's file is not below the volume"
         "set objectAlias to a relative path such as db/password, without \"..\"";
@@ -100,32 +100,33 @@ reasons! { PROVIDER_CLASS:
         "write a number up to 500";
     KS131
         "a secretObjects entry is incomplete"
-        "set secretName, type and data; in each element of data set objectName and key";
+        "complete the entry: secretName, type and data; in each element of data set objectName and \
+         key";
     KS132
         "a secretObjects entry refers to a file that is not in the volume"
         "set objectName to the path of the file: the objectAlias, or the objectName of an object \
          that has no alias";
     KS133
         "a Secret of type kubernetes.io/tls has keys other than tls.key, tls.crt and ca.crt"
-        "use the keys tls.key, tls.crt and ca.crt";
+        "rename the keys: tls.key, tls.crt and ca.crt";
     KS134
         "the SecretProviderClass has no parameters"
-        "set spec.parameters: keyvaultName, tenantId, clientID and objects";
+        "set spec.parameters, with keyvaultName, tenantId, clientID and objects";
     KS135
         "jsonKey is not valid"
         "write a path such as database.password or hosts[0].name, on an object of type secret \
          without parts";
     KS136
         "parts is not valid"
-        "write a list of cert, chain, key, ca and pfx, each at most once, on an object of type \
+        "correct the list: cert, chain, key, ca and pfx, each at most once, on an object of type \
          secret or cert";
     KS137
         "fileOwner or fileGroup is not a number"
         "write the numeric uid or gid, as `id` prints it";
     KS138
         "select cannot be read"
-        "write namePrefix, tags or both; directory, filePermission, objectFormat, objectEncoding, \
-         fileOwner, fileGroup, keyvaultName and vaultUrl are optional";
+        "correct select: namePrefix, tags or both; directory, filePermission, objectFormat, \
+         objectEncoding, fileOwner, fileGroup, keyvaultName and vaultUrl are optional";
     KS139
         "vaultUrl is not the URL of a vault in the chosen cloud"
         "write https://NAME.SUFFIX/ with the suffix of the cloud (vault.azure.net in the public \
@@ -191,8 +192,8 @@ reasons! { PROVIDER_CLASS:
         "remove one of them; docs/inline.md explains the words";
     KS157
         "an annotation for a variable has a name that a variable of the pod cannot have"
-        "use letters, digits and _, without a digit at the beginning; names that begin with \
-         KEYSLUICE_ and the AZURE_ names of the identity are set by the webhook";
+        "rename the variable: letters, digits and _, without a digit at the beginning; names that \
+         begin with KEYSLUICE_ and the AZURE_ names of the identity are set by the webhook";
     KS158
         "an annotation for a file has a name or path that the file cannot have"
         "give each file a path of its own, relative and without ..: the name after file., or \

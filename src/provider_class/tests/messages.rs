@@ -214,7 +214,7 @@ fn kind_invisible_character_in_a_type_is_shown() {
         ("Secret", "hint: did you mean secret? Write secret, key or cert, in lower case"),
         ("certificate", "hint: did you mean cert?"),
         ("secrets", "hint: did you mean secret?"),
-        ("password", "hint: write secret, key or cert, in lower case"),
+        ("password", "hint: correct objectType: secret, key or cert, in lower case"),
     ] {
         let error = object(&format!("objectName: db\nobjectType: {object_type}")).unwrap_err();
         assert!(error.starts_with("KS122 ") && error.contains(expected), "{object_type}: {error}");

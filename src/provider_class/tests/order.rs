@@ -77,7 +77,7 @@ fn refused_vaults_clouds_and_values_give_code_peer_text_and_hint() {
         (
             &[("cloudName", "Nowhere")],
             "KS116 cloudName Nowhere is not valid, error: autorest/azure: There is no cloud \
-             environment matching the name \"NOWHERE\"; hint: use AzurePublicCloud",
+             environment matching the name \"NOWHERE\"; hint: name a known cloud",
         ),
         (&[("cloudName", "AzureStackCloud")], "KS116 cloudName AzureStackCloud is not valid"),
         (
