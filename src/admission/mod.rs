@@ -291,7 +291,7 @@ impl<'a> Incoming<'a> {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Answer {
-        self.denied(400, refusal.reason(), bounded(refusal, MAX_MESSAGE_BYTES))
+        self.denied(400, refusal.reason(), bounded(refusal.told(), MAX_MESSAGE_BYTES))
     }
 
     fn deny(&self, code: u16, reason: Reason, message: &str) -> Answer {

@@ -28,7 +28,6 @@ mod managed_identity_values;
 mod mesh;
 mod metrics_port;
 mod metrics_port_cause;
-mod missing;
 mod mutation;
 mod names;
 mod on_change;
@@ -51,6 +50,7 @@ mod service_account;
 mod sidecar;
 mod synced;
 mod token_proxy;
+mod told;
 mod user;
 mod workload;
 

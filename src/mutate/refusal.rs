@@ -9,7 +9,6 @@ use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
 use crate::coded::coded;
 use crate::provider_class::ClassError;
-use crate::reason;
 use keysluice_plan::reason::Reason;
 use std::sync::Arc;
 
@@ -325,21 +324,18 @@ impl From<Cause> for Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let reason = self.reason();
-        let text = match &*self.0 {
+        match &*self.0 {
             // A class error brings its own code and hint; we add where it comes from.
             Cause::Class { volume, class, source } => {
-                format!("{source} (SecretProviderClass {class}, volume {volume:?})")
+                write!(f, "{source} (SecretProviderClass {class}, volume {volume:?})")
             }
             // So does the error of an inline annotation.
-            Cause::Inline(PodInlineCause::Annotation { source }) => source.to_string(),
+            Cause::Inline(PodInlineCause::Annotation { source }) => write!(f, "{source}"),
             Cause::UnknownAnnotation { nearest: Some(nearest), .. } => {
-                format!("{}; hint: did you mean {nearest}?", self.0)
+                write!(f, "{} {}; hint: did you mean {nearest}?", self.reason(), self.0)
             }
-            cause => format!("{cause}; hint: {}", reason.fix),
-        };
-        let own_code = text.strip_prefix(reason.code).and_then(|rest| rest.strip_prefix(' '));
-        f.write_str(&reason::told(reason, own_code.unwrap_or(&text)))
+            cause => write!(f, "{} {cause}; hint: {}", self.reason(), self.reason().fix),
+        }
     }
 }
 

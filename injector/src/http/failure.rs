@@ -78,8 +78,7 @@ impl Failure {
         }
     }
 
-    /// Of an answer that broke off, or came too late.
-    pub(crate) fn answered(kind: FailureKind, detail: String) -> Self {
+    fn answered(kind: FailureKind, detail: String) -> Self {
         Self { kind, detail, connecting: false }
     }
 
