@@ -26,7 +26,8 @@ fn annotated(mut pod: Value, annotations: &[(&str, &str)]) -> Value {
 
 fn refused(pod: &Value, expected: &str) {
     let error = run(pod).unwrap_err();
-    assert!(error.starts_with(expected), "{error}");
+    let (code, message) = expected.split_once(' ').unwrap();
+    assert!(error.starts_with(code) && error.contains(message), "{error}");
 }
 
 fn variables(container: &Value) -> (Option<&str>, Option<&str>) {

@@ -75,7 +75,8 @@ mod tests {
             (asking("65536"), "KS209 annotation keysluice.dev/metrics-port"),
         ] {
             let error = run(&pod).unwrap_err();
-            assert!(error.starts_with(expected), "{error}");
+            let (code, message) = expected.split_once(' ').unwrap();
+            assert!(error.starts_with(code) && error.contains(message), "{error}");
         }
     }
 }

@@ -34,6 +34,7 @@ const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
 const WAIT_ATTEMPTS: u32 = 120;
 
 /// Adds container and private volumes.
+#[allow(clippy::too_many_lines, reason = "one step for each part of the sidecar, in order")]
 pub(super) fn add(
     pod: &Pod<'_>,
     annotations: &Annotations,
