@@ -122,6 +122,11 @@ book: ## Builds the pages of docs/ as a book with search (target/book), and chec
 lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37, and its renderings (needs Go and Python; builds Helm once)
 	./scripts/lint-chart
 
+.PHONY: test-alerts
+test-alerts: ## Checks the alerts and their unit tests with promtool (needs Go; builds it once, some minutes)
+	scripts/promtool --version
+	KEYSLUICE_NEED_PROMTOOL=1 $(CARGO) test --test tests -- chart::monitoring
+
 .PHONY: bench
 bench: static ## Measures the sidecar's size, memory, times and calls, and the webhook's speed
 	$(CARGO) build --quiet --profile demo -p keysluice-demo

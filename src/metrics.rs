@@ -73,7 +73,7 @@ metrics! {
         "reviews", "Decisions by outcome, and by reason code where denied";
     refused: Family<RefusedLabels, Counter>,
         "requests_refused",
-        "Requests that were no review or came at the wrong time, by HTTP status and reason code";
+        "Requests that were not a review or came at the wrong time, by HTTP status and reason code";
     duration: Histogram = Histogram::new(BUCKETS),
         "review_duration_seconds", "From the whole request read to the answer made, in seconds";
     pub in_flight: Gauge,

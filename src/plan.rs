@@ -33,6 +33,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         program_directory: None,
         source: None,
         managed_identity: None,
+        metrics_port: None,
     }
 }
 

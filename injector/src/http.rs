@@ -204,9 +204,9 @@ fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Sends a request, waits for the head of the answer and counts the call. Before it an endpoint may send any number
-/// of others ("100 Continue"), which the HTTP layer reads without telling: they may cost a bounded
-/// time of this thread.
+/// Sends a request, waits for the head of the answer and counts the call. Before it an endpoint may
+/// send any number of others ("100 Continue"), which the HTTP layer reads without telling: they may
+/// cost a bounded time of this thread.
 pub async fn send(call: Call, request: RequestBuilder) -> Result<Response, Failure> {
     let busy_before = busy();
     let kept_busy = async {

@@ -26,6 +26,7 @@ pub mod content;
 mod control;
 mod driver;
 mod exec;
+mod exporter;
 pub mod fault;
 mod fetch;
 pub mod foreign;

@@ -19,6 +19,8 @@ mod slots;
 
 pub(crate) use intercept::add_address;
 
+pub(crate) use connection::{finish, request_line};
+
 use crate::fault::{Class, Fault};
 use crate::http::Http;
 use crate::log;
@@ -86,7 +88,8 @@ impl Endpoint {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on an address; the kernel queues connections from now on.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // Sets SO_REUSEADDR: a sidecar that starts again finds its port free.
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;

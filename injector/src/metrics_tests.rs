@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 fn full_report() -> String {
     let error = |code: &str| json!({"code": code, "message": "", "hint": "", "ageSeconds": 1});
     let files = json!([
-        {"path": "a\"b\\c\nd", "object": "secret \"a\" in https://kv/", "version": "1",
-            "ageSeconds": 7, "nextSeconds": 50, "expiresAt": 1_900_000_000, "error": null},
+        {"path": "a\"b\\c\nd", "object": "secret \"a\"", "version": "1",
+            "ageSeconds": 7, "nextSeconds": 50, "error": null},
         {"path": "e", "object": "x", "version": null, "ageSeconds": 9, "nextSeconds": null,
             "error": error("KS404")}]);
     let waits = json!([{"path": "f", "object": "y", "version": null, "ageSeconds": null,
-        "error": null}]);
+        "expiresAt": 190_000, "error": null}]);
     let volume = |name, error, files| {
         json!({"name": name, "directory": "/v", "intervalSeconds": 120, "generation": "..g",
             "error": error, "files": files})
@@ -40,9 +40,9 @@ fn a_report_becomes_metrics_with_escaped_labels() {
          made.",
         "keysluice_sidecar_info{version=\"1\"} 1",
         "keysluice_ready 1",
-        r#"keysluice_object_age_seconds{volume="v",path="a\"b\\c\nd",object="secret \"a\" in https://kv/"} 7"#,
+        r#"keysluice_object_age_seconds{volume="v",path="a\"b\\c\nd",object="secret \"a\""} 7"#,
         r#"keysluice_object_next_refresh_seconds{volume="v",path="a\"b\\c\nd"} 50"#,
-        r#"keysluice_object_expiry_timestamp_seconds{volume="v",path="a\"b\\c\nd",object="secret \"a\" in https://kv/"} 1900000000"#,
+        "keysluice_object_expiry_timestamp_seconds{volume=\"w\",path=\"f\",object=\"y\"} 190000",
         r#"keysluice_object_failing{volume="v",path="a\"b\\c\nd",code=""} 0"#,
         r#"keysluice_object_failing{volume="v",path="e",code="KS404"} 1"#,
         r#"keysluice_refresh_interval_seconds{volume="v"} 120"#,

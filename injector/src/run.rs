@@ -7,6 +7,7 @@ mod following;
 use crate::clock::since_boot;
 use crate::control::{self, Request, RunDirectory, Snapshot};
 use crate::driver::{self, Driver};
+use crate::exporter;
 use crate::fault::Fault;
 use crate::fetch::{Fetcher, seed};
 use crate::item::Item;
@@ -147,6 +148,9 @@ impl Sidecar {
 
     async fn serve(mut self, listener: &UnixListener, signals: &mut Signals) -> Result<(), Fault> {
         let (sender, mut requests) = mpsc::channel(4);
+        if let Some(port) = self.plan.metrics_port {
+            exporter::start(port, sender.clone())?;
+        }
         let snapshots = self.snapshots.clone();
         let connections = control::accept(listener, &snapshots, &sender);
         tokio::pin!(connections);

@@ -12,6 +12,7 @@ mod gate;
 mod hostile;
 mod identity_binding;
 mod managed_identity;
+mod metrics;
 mod neighbours;
 mod networks;
 mod once;

@@ -231,10 +231,11 @@ impl Side {
         for (identity, vault, scope) in of_files.chain(of_selections) {
             let known = plan.identities.iter().find(|known| known.name == *identity);
             let client_id = match known.map(|known| &known.credential) {
-                // AKS makes the one credential of an identity binding itself.
-                Some(Credential::Federated { client_id, token_proxy: Some(_), .. }) => client_id,
-                Some(Credential::Federated { client_id, .. }) => {
-                    self.federate(usage, stand_ins, client_id);
+                Some(Credential::Federated { client_id, token_proxy, .. }) => {
+                    // AKS makes the one credential of an identity binding itself.
+                    if token_proxy.is_none() {
+                        self.federate(usage, stand_ins, client_id);
+                    }
                     client_id
                 }
                 Some(Credential::ManagedIdentity { client_id: Some(client_id), .. }) => client_id,

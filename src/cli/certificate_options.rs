@@ -134,9 +134,9 @@ impl CertificateOptions {
     ) -> impl Future<Output = ()> + Send + 'static {
         let name = self.workload_configuration.as_deref();
         let tasks = name.map(|name| {
-            let (own, changes) =
-                ((ConfigurationKind::Validating, name), vec![Arc::clone(&changed)]);
-            let watch = watch_configuration(client, own, changes, Pace::default());
+            let configuration = (ConfigurationKind::Validating, name);
+            let listeners = vec![Arc::clone(&changed)];
+            let watch = watch_configuration(client, configuration, listeners, Pace::default());
             (watch, WorkloadConfiguration::new(client, name, followed).run(changed))
         });
         async {

@@ -6,7 +6,7 @@ use super::annotation_values::{
 };
 use super::inline_annotations::{self, ENV_FROM, InlineAnnotations};
 use super::managed_identity_values::{self, EndpointChoice, MappedIdentity};
-use super::names::{REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
+use super::names::{METRICS_PORT, REACTION_RIGHT_ANNOTATION, SYNCED_ANNOTATION};
 use super::on_change::{self, OnChange};
 use crate::provider_class::Mode;
 use crate::settings::{self, CsiVolumes, TokenLayout};
@@ -59,6 +59,8 @@ pub struct Annotations {
     pub managed_identity_endpoint: Option<EndpointChoice>,
     /// `keysluice.dev/managed-identities`: identities of the endpoint beside the ServiceAccount's.
     pub managed_identities: Vec<MappedIdentity>,
+    /// `keysluice.dev/metrics-port`.
+    pub metrics_port: Option<u16>,
     /// `keysluice.dev/synced-secrets`, as an earlier run wrote it.
     pub synced_secrets: Option<String>,
     /// `keysluice.dev/reaction-right`, as an earlier run wrote it.
@@ -205,6 +207,12 @@ pub const KNOWN: &[Annotation] = &[
         set: |read, value| {
             store(&mut read.managed_identity_endpoint, managed_identity_values::endpoint(value))
         },
+    },
+    Annotation {
+        key: METRICS_PORT,
+        takes: "a port from 1024 to 65535",
+        effect: "serves the sidecar's metrics on this port of the pod: docs/monitoring.md",
+        set: |read, value| store(&mut read.metrics_port, managed_identity_values::port(value)),
     },
     Annotation {
         key: "keysluice.dev/mode",

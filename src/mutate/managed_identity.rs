@@ -184,7 +184,7 @@ fn check_ports(pod: &Pod<'_>, port: u16, intercepts: bool) -> Result<(), Managed
 }
 
 /// Name of a container that says that it listens on this port.
-fn declaring<'p>(pod: &'p Pod<'_>, port: u16) -> Option<&'p str> {
+pub(super) fn declaring<'p>(pod: &'p Pod<'_>, port: u16) -> Option<&'p str> {
     let declares = |ports: &[ContainerPort<'_>]| {
         ports.iter().any(|declared| {
             declared.container_port == Some(port.into())

@@ -26,6 +26,8 @@ mod managed_identity_cause;
 mod managed_identity_given;
 mod managed_identity_values;
 mod mesh;
+mod metrics_port;
+mod metrics_port_cause;
 mod mutation;
 mod names;
 mod on_change;
@@ -64,6 +66,7 @@ pub use inline_annotations::InlineAnnotations;
 pub use inline_cause::PodInlineCause;
 pub use managed_identity_cause::ManagedIdentityCause;
 pub use managed_identity_values::{EndpointChoice, MappedIdentity};
+pub use metrics_port_cause::MetricsPortCause;
 pub use mutation::{Mutation, Note, ReactionRight};
 pub use names::{
     API_VOLUME, CLIENT_ID_ANNOTATION, CSI_DRIVER, PLAN_VOLUME, REACTION_RIGHT_ANNOTATION,

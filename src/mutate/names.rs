@@ -54,6 +54,8 @@ pub(super) const PLAN_DIRECTORY: &str = "/var/run/secrets/keysluice.dev-plan";
 pub const SYNCED_ANNOTATION: &str = "keysluice.dev/synced-secrets";
 /// Pod annotation: the right that its reaction needs, which the guard reads.
 pub const REACTION_RIGHT_ANNOTATION: &str = "keysluice.dev/reaction-right";
+/// On a pod: the port of its sidecar for metrics.
+pub(super) const METRICS_PORT: &str = "keysluice.dev/metrics-port";
 
 /// Full path of the token where nothing else is said.
 pub const TOKEN_FILE: &str = "/var/run/secrets/azure/wi/token/azure-identity-token";

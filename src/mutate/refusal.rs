@@ -3,6 +3,7 @@
 use super::bounds::TooLarge;
 use super::inline_cause::PodInlineCause;
 use super::managed_identity_cause::ManagedIdentityCause;
+use super::metrics_port_cause::MetricsPortCause;
 use super::reaction_cause::ReactionCause;
 use super::secret_cause::SecretCause;
 use crate::bounded::bounded;
@@ -256,6 +257,9 @@ coded! {
         /// Of the managed-identity endpoint.
         #[error("{0}")]
         [= 0] ManagedIdentity(ManagedIdentityCause),
+        /// Of the port for metrics.
+        #[error("{0}")]
+        [= 0] MetricsPort(MetricsPortCause),
         /// Of inline files or variables.
         #[error("{0}")]
         [= 0] Inline(PodInlineCause),

@@ -19,13 +19,13 @@ use super::names::{
 use super::refusal::{Cause, Refusal};
 use super::served::{SecretVolume, Served};
 use super::{
-    basis, init_mode, intercept, position, principal, proxy, reaction, reaction_right, resources,
-    secret_objects, synced, token_proxy, user,
+    basis, init_mode, intercept, metrics_port, position, principal, proxy, reaction,
+    reaction_right, resources, secret_objects, synced, token_proxy, user,
 };
 use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
-use crate::settings::Settings;
+use crate::settings::{Settings, TokenEndpoint};
 use keysluice_plan::{PLAN_ENV, Plan, Volume};
 use serde::Serialize;
 
@@ -71,6 +71,7 @@ pub(super) fn add(
         plan.managed_identity = Some(endpoint.clone());
         intercept::check_identities(endpoint, volumes)?;
     }
+    plan.metrics_port = metrics_port::of(pod, annotations, plan.managed_identity.as_ref(), ends)?;
     if ends {
         init_mode::warn(pod, mutation);
     }
@@ -131,8 +132,21 @@ pub(super) fn add(
     let init_count = pod.spec.init_containers.as_ref().map(Vec::len);
     mutation.patch.insert("/spec/initContainers", init_count, position, container);
     intercept::add(pod, served, position, resources, context, mutation);
+    append_volumes(served, &plan, token_proxy, &principals, volume_count, mutation);
+    Ok(())
+}
+
+/// Adds the volumes of the sidecar alone, and those that the pod's volumes lack.
+fn append_volumes(
+    served: &Served<'_>,
+    plan: &Plan,
+    token_proxy: Option<&TokenEndpoint>,
+    principals: &[principal::Principal<'_>],
+    volume_count: &mut Option<usize>,
+    mutation: &mut Mutation,
+) {
     let own = [(RUN_VOLUME, RUN_VOLUME_BYTES)].into_iter();
-    let added = volumes.iter().filter(|volume| volume.index.is_none());
+    let added = served.volumes.iter().filter(|volume| volume.index.is_none());
     let added = added.map(|volume| (volume.name, volume.size_limit_bytes()));
     let program = served.has_program.then_some((PROGRAM_VOLUME, PROGRAM_VOLUME_BYTES));
     for (name, bytes) in own.chain(added).chain(program) {
@@ -148,10 +162,9 @@ pub(super) fn add(
     if let Some(endpoint) = token_proxy {
         append(mutation, volume_count, token_proxy::volume(endpoint));
     }
-    for principal in &principals {
+    for principal in principals {
         append(mutation, volume_count, principal.volume());
     }
-    Ok(())
 }
 
 /// Adds a volume at the end.

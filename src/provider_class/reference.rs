@@ -125,8 +125,8 @@ pub const PARAMETERS: &[Entry] = &[
         "useAzureTokenProxy",
         BOOL,
         "`false`",
-        "tokens come from the token proxy of AKS identity bindings; refused (KS113) if the operator \
-         has not set it up: [identities.md](identities.md#aks-identity-bindings)",
+        "tokens come from the token proxy of AKS identity bindings; refused (KS113) if the \
+         operator has not set it up: [identities.md](identities.md#aks-identity-bindings)",
     ),
     both(
         "cloudName",

@@ -186,7 +186,7 @@ reasons! { POD:
         "leave the variables to envFrom with keysluice.dev/env-from-wins: \"AZURE_CLIENT_ID\", or \
          define them in env";
     KS255
-        "an id of a client or tenant, of the ServiceAccount or an annotation, has an unexpected \
+        "a client id or tenant id of the ServiceAccount or of an annotation has an unexpected \
          format"
         "use the client id of the identity, not its object id or name";
     KS256
@@ -328,4 +328,8 @@ reasons! { POD:
     KS296
         "a workload has more warnings than the API server shows"
         "run `keysluice explain -f FILE`, which prints all of them";
+    KS297
+        "the sidecar cannot have the port for its metrics"
+        "set another port with keysluice.dev/metrics-port; a pod with hostNetwork or with \
+         keysluice.dev/mode: init cannot have one, remove the annotation there";
 }

@@ -83,6 +83,7 @@ impl Plan {
         self.check_secrets()?;
         self.check_source()?;
         self.check_managed_identity()?;
+        self.check_metrics_port()?;
         self.check_reaction()
     }
 
@@ -245,6 +246,12 @@ pub enum PlanError {
     ManagedIdentity {
         /// What is wrong with it.
         problem: String,
+    },
+    /// A port for metrics that cannot be bound.
+    #[error("metricsPort: {problem}")]
+    MetricsPort {
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// A source that cannot be asked, or an update that the pod cannot follow.
     #[error("source: {problem}")]

@@ -117,6 +117,17 @@ impl Plan {
         }
         endpoint.identities.iter().try_for_each(|identity| check_credential(&identity.credential))
     }
+
+    /// The port for metrics can be bound beside the endpoint's.
+    pub(crate) fn check_metrics_port(&self) -> Result<(), PlanError> {
+        let of_endpoint = self.managed_identity.as_ref().map(|endpoint| endpoint.port);
+        let problem = match self.metrics_port {
+            Some(port) if port < LOWEST_ENDPOINT_PORT => "the port is below 1024",
+            Some(port) if Some(port) == of_endpoint => "the managed-identity endpoint has the port",
+            _ => return Ok(()),
+        };
+        Err(PlanError::MetricsPort { problem })
+    }
 }
 
 /// Whether an identity comes from the node's metadata service.
@@ -191,6 +202,24 @@ mod tests {
             assert_eq!(read.is_ok(), is_valid, "{read:?}");
             let says_why = read.err().is_none_or(|error| error.contains("intercept is true"));
             assert!(says_why, "{plan}");
+        }
+    }
+
+    #[test]
+    fn a_metrics_port_that_cannot_be_bound_is_refused() {
+        for (port, expected) in [
+            (json!(9102), None),
+            (json!(80), Some("metricsPort: the port is below 1024")),
+            (json!(8000), Some("metricsPort: the managed-identity endpoint has the port")),
+            (json!(65536), Some("65536")),
+        ] {
+            let plan = json!({"schema": 1, "identities": [], "volumes": [],
+                "managedIdentity": endpoint(), "metricsPort": port});
+            let error = Plan::from_json(&plan.to_string()).err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(error, None),
+                Some(expected) => assert!(error.unwrap().contains(expected), "{port}"),
+            }
         }
     }
 

@@ -56,6 +56,9 @@ pub struct Plan {
     /// The managed-identity endpoint that the sidecar serves in the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity: Option<ManagedIdentityEndpoint>,
+    /// Port on which the sidecar serves its metrics, from 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_port: Option<u16>,
 }
 
 fn default_run_directory() -> String {

@@ -96,7 +96,7 @@ mod tests {
         let named = TokenProxy { server_name: Some("a b".to_owned()), ..proxy("https://h") };
         assert!(named.problem().unwrap().contains("server name"));
         let (ca, ca_file) = (Some("x".to_owned()), Some("/x".to_owned()));
-        let both = TokenProxy { ca, ca_file, ..proxy("https://h") };
+        let both = TokenProxy { ca_file, ca, ..proxy("https://h") };
         assert!(both.problem().unwrap().contains("both"));
     }
 }

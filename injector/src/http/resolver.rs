@@ -118,7 +118,8 @@ async fn addresses_of(host: String) -> io::Result<Vec<SocketAddr>> {
 /// no name.
 fn is_whole(host: &str) -> bool {
     let is_address = host.parse::<std::net::IpAddr>().is_ok();
-    host.contains('.') && !host.ends_with('.') && !host.ends_with(".svc") && !is_address
+    let last = host.rsplit_once('.').map(|(_, last)| last);
+    !is_address && last.is_some_and(|last| !last.is_empty() && !last.eq_ignore_ascii_case("svc"))
 }
 
 /// Whether the pod has an address for the name (`hostAliases`): the system finds it by the name as

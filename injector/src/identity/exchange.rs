@@ -74,12 +74,12 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         Some(proxy) => token_proxy::post(http, proxy, &url)?,
         None => http.client()?.post(&url),
     };
-    let answer = receive(Call::Entra, post.form(&form)).await.map_err(|failure| match proxy {
-        Some(proxy) => IdentityError::TokenProxy { url: proxy.url.clone(), failure },
-        None => {
-            let failure = http.explained(&url, failure);
-            IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure }
+    let answer = receive(Call::Entra, post.form(&form)).await.map_err(|failure| {
+        if let Some(proxy) = proxy {
+            return IdentityError::TokenProxy { url: proxy.url.clone(), failure };
         }
+        let failure = http.explained(&url, failure);
+        IdentityError::Network { endpoint: authority.to_owned(), imds: false, failure }
     })?;
     let Refused { retry_after, error, status } = match answer {
         Ok(grant) => return Ok(grant),

@@ -45,6 +45,15 @@ pub(super) async fn serve(mut stream: TcpStream, served: &Arc<Served>, is_full: 
     }
 }
 
+/// The first line of the one request of a connection; `None` where the client is gone, or sends
+/// what is no head of a request.
+pub(crate) async fn request_line(stream: &mut TcpStream) -> Option<String> {
+    let mut buffer = Vec::with_capacity(1024);
+    let length = read_head(stream, &mut buffer).await?.ok()?;
+    let head = std::str::from_utf8(&buffer[..length]).ok()?;
+    head.lines().next().map(str::to_owned)
+}
+
 /// The length of the next head in the buffer; `None` where the client is gone.
 async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Result<usize, Refused>> {
     if buffer.is_empty() {
@@ -73,7 +82,7 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Resul
 }
 
 /// A socket that is closed with unread bytes resets the connection, and the answer may be lost.
-async fn finish(mut stream: TcpStream) {
+pub(crate) async fn finish(mut stream: TcpStream) {
     if stream.shutdown().await.is_ok() {
         let mut rest = stream.take(LINGER_BYTES);
         let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;

@@ -307,7 +307,8 @@ mod tests {
             (FailureKind::Connect, "KS411"),
             (FailureKind::Timeout, "KS412"),
         ] {
-            let failure = Failure { kind, detail: "what happened".to_owned() };
+            let mut failure = Failure::too_long(1);
+            failure.kind = kind;
             let fault = VaultError::Network(failure).fault("secret \"db\"");
             assert!(fault.to_string().starts_with(code), "{fault}");
         }

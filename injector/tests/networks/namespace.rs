@@ -41,10 +41,10 @@ pub(super) fn enter(test: &str, families: Families) -> bool {
         .env(MARK, "1")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}{errors}");
-    assert!(text.contains("1 passed"), "no test of this name: {text}");
+    assert!(output.status.success(), "{told}{errors}");
+    assert!(told.contains("1 passed"), "no test of this name: {told}");
     false
 }
 

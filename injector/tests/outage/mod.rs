@@ -72,7 +72,6 @@ fn while_a_vault_is_down_files_stay_and_their_age_grows_also_over_a_restart() {
     assert!(line.rsplit(' ').next().unwrap().parse::<u64>().unwrap() >= 2, "{line}");
     assert!(metrics.ends_with("# EOF\n"));
     for line in [
-        "keysluice_calls_total{service=\"key_vault\",kind=\"secret\",result=",
         "keysluice_calls_total{service=\"entra\",kind=\"token\",result=",
         "keysluice_last_success_age_seconds{volume=\"v\"} ",
         "keysluice_object_next_refresh_seconds{volume=\"v\",path=\"db\"} ",

@@ -3,7 +3,7 @@
 
 use super::finding::{Finding, Level};
 use super::snapshot::{Snapshot, text};
-use super::workload::Judged;
+use super::workload::{Judged, object_of};
 use crate::reason;
 use serde_json::Value;
 
@@ -16,8 +16,7 @@ pub(super) fn creation(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding>
     let workload = &judged.workload;
     let events = workload.events(snapshot);
     let is_open = |event: &&&Value| {
-        event["reason"] == "FailedCreate"
-            && workload.object_of(snapshot, event).is_some_and(lacks_pods)
+        event["reason"] == "FailedCreate" && object_of(snapshot, event).is_some_and(lacks_pods)
     };
     let Some(event) = events.iter().rfind(is_open) else { return Vec::new() };
     let finding = refusal(snapshot, text(&event["message"]));

@@ -95,7 +95,7 @@ fn add(text: &mut String, finding: &Finding, signs: Signs) {
 
 /// Where the code is explained.
 fn page(code: &str) -> String {
-    format!("docs/reasons.md#{}", code.to_ascii_lowercase())
+    reason::find(code).map(reason::docs).unwrap_or_default()
 }
 
 fn summary(groups: &[Group]) -> String {

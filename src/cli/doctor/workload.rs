@@ -49,6 +49,12 @@ pub(super) fn workloads(snapshot: &Snapshot) -> Vec<Workload<'_>> {
     all.iter().filter(is_root).map(|object| Workload::new(snapshot, object)).collect()
 }
 
+/// The object that an event is about.
+pub(super) fn object_of<'s>(snapshot: &'s Snapshot, event: &Value) -> Option<&'s Value> {
+    let about = &event["involvedObject"];
+    objects(snapshot).find(|one| one["kind"] == about["kind"] && name(one) == about["name"])
+}
+
 fn objects(snapshot: &Snapshot) -> impl Iterator<Item = &Value> {
     OWNERS.iter().flat_map(|resource| snapshot.list(Scope::Workloads, resource))
 }
@@ -117,12 +123,6 @@ impl<'s> Workload<'s> {
         let mut events: Vec<&Value> = all.filter(|event| self.is_about(event)).collect();
         events.sort_by_key(|event| last_seen(event));
         events
-    }
-
-    /// The object of the family that an event is about.
-    pub(super) fn object_of(&self, snapshot: &'s Snapshot, event: &Value) -> Option<&'s Value> {
-        let about = &event["involvedObject"];
-        objects(snapshot).find(|one| one["kind"] == about["kind"] && name(one) == about["name"])
     }
 
     fn is_about(&self, event: &Value) -> bool {

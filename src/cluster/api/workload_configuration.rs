@@ -69,8 +69,8 @@ impl WorkloadConfiguration {
         }
         let version = std::iter::once(at_version(&own.version()));
         let patch = Value::from_iter(version.chain(operations));
-        let path = Configuration::path(Kind::Validating, &self.name);
-        self.client.patch(&path, bytes(&patch)).await.map_err(failed)?;
+        let address = Configuration::path(Kind::Validating, &self.name);
+        self.client.patch(&address, bytes(&patch)).await.map_err(failed)?;
         tracing::info!(name = self.name, "caBundle and path are those of the pods' configuration");
         Ok(true)
     }

@@ -14,33 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-const HEAD: &str = "# Metrics
-
-The tables list every metric of the webhook and of the sidecar. [Monitoring](monitoring.md) tells how Prometheus gets
-them, and has dashboards and alerts. This page is generated from the code.
-
-A metric has no label whose number of values grows with requests, pods or users. Values from a manifest are only in the
-labels of the sidecar that name its own files: `volume`, `path`, `object` and `secret`.
-";
-
-const WEBHOOK: &str = "
-## Webhook
-
-Served at `/metrics` of the port `admin` (9440).
-
-| metric | type | labels | meaning |
-| --- | --- | --- | --- |
-";
-
-const SIDECAR: &str = "
-## Sidecar
-
-Printed by `keysluice-injector status --output metrics` in the container `keysluice`. A metric of a file, a Secret, the
-reaction or the Plan is there if the pod has one, and once its value is known.
-
-| metric | type | labels | meaning |
-| --- | --- | --- | --- |
-";
+/// The page but for its rows.
+const PAGE: &str = include_str!("../../data/metrics-page.md");
 
 /// The text of a webhook in which everything happened once.
 fn everything() -> String {
@@ -122,21 +97,19 @@ fn row(page: &mut String, name: &str, kind: &str, labels: &[&str], help: &str) {
 fn every_metric_is_documented() {
     let text = everything();
     let served = families(&text);
-    let mut page = format!("{HEAD}{WEBHOOK}");
+    let (mut webhook, mut sidecar, mut label_rows) = (String::new(), String::new(), String::new());
     let mut values = BTreeMap::<&str, BTreeSet<&str>>::new();
     for (name, family) in &served {
         assert!(family.samples > 0, "{name} is not in the text: add it to everything()");
         let labels: Vec<&str> = family.labels.keys().copied().collect();
-        row(&mut page, name, family.kind, &labels, family.help);
+        row(&mut webhook, name, family.kind, &labels, family.help);
         for (label, of_label) in &family.labels {
             values.entry(label).or_default().extend(of_label);
         }
     }
-    page += SIDECAR;
     for Metric { name, kind, labels, help } in SIDECAR_METRICS {
-        row(&mut page, name, kind, labels, help);
+        row(&mut sidecar, name, kind, labels, help);
     }
-    page += "\n## Values of labels\n\n| label | values |\n| --- | --- |\n";
     for (label, of_label) in [
         ("service", CALL_SERVICES.map(|(service, _)| service).into()),
         ("kind", CALL_SERVICES.map(|(_, kind)| kind).into()),
@@ -155,17 +128,17 @@ fn every_metric_is_documented() {
         ("secret", "name of a Kubernetes Secret that the pod makes"),
     ] {
         values.remove(label);
-        writeln!(page, "| `{label}` | {text} |").unwrap();
+        writeln!(label_rows, "| `{label}` | {text} |").unwrap();
     }
     for (label, of_label) in values {
         let names: Vec<String> = of_label.iter().map(|value| format!("`{value}`")).collect();
         assert!(names.len() < 30, "{label} is not bounded");
-        writeln!(page, "| `{label}` | {} |", names.join(", ")).unwrap();
+        writeln!(label_rows, "| `{label}` | {} |", names.join(", ")).unwrap();
     }
-    page += "
-The `result` of a call is `refused` with a status 4xx, `throttled` with 429, `failed` with 5xx, and `unanswered` without
-a whole answer. A call that the sidecar repeats with another token counts twice.
-";
+    let page = PAGE
+        .replace("WEBHOOK\n", &webhook)
+        .replace("SIDECAR\n", &sidecar)
+        .replace("LABELS\n", &label_rows);
     check_page("metrics.md", &page);
 }
 

@@ -83,7 +83,7 @@ impl Enclosure {
         let (pods, injected) = (Vec::new(), BTreeMap::new());
         let mut enclosure = Self { emulator, webhook, pods, stage, clients, injected };
         let annotations = json!({"azure.workload.identity/inject-proxy-sidecar": "true"});
-        let pod = enclosure.start("web", annotations).await?;
+        let pod = enclosure.start("web", &annotations).await?;
         enclosure.injected = variables(&pod["spec"]["containers"][0]["env"]);
         let token = TOKEN_MOUNT.trim_start_matches('/');
         mount(&enclosure.stage.path().join("web").join(token))?;
@@ -93,7 +93,7 @@ impl Enclosure {
     }
 
     /// Starts a pod that the webhook has changed; gives its manifest.
-    async fn start(&mut self, name: &str, annotations: Value) -> anyhow::Result<Value> {
+    async fn start(&mut self, name: &str, annotations: &Value) -> anyhow::Result<Value> {
         let reviewed = self.webhook.review("shop", &manifest(name, annotations)).await?;
         ensure!(reviewed.response["allowed"] == true, "refused: {}", reviewed.response);
         let containers = reviewed.pod["spec"]["initContainers"].as_array();
@@ -119,7 +119,7 @@ impl Enclosure {
             "keysluice.dev/managed-identity-endpoint": "intercept",
             "azure.workload.identity/proxy-sidecar-port": "8001"
         });
-        self.start("intercept", annotations).await.unwrap_or_else(|error| panic!("{error:#}"));
+        self.start("intercept", &annotations).await.unwrap_or_else(|error| panic!("{error:#}"));
         let path = "/metadata/identity/oauth2/token?api-version=2018-02-01";
         let answer = ask(METADATA, path, "Metadata: true").await;
         assert!(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")), "no token");
@@ -272,7 +272,7 @@ fn account() -> Value {
     })
 }
 
-fn manifest(name: &str, annotations: Value) -> Value {
+fn manifest(name: &str, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {

@@ -24,7 +24,7 @@ fn the_page_has_the_samples_versions_and_results_of_the_test() {
         let marker = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->"));
         if let Some(name) = marker.filter(|name| *name != "end") {
             assert!(lines.by_ref().any(|line| line == "<!-- end -->"), "{name} has no end");
-            write!(page, "{}<!-- end -->\n", part(name)).unwrap();
+            writeln!(page, "{}<!-- end -->", part(name)).unwrap();
         }
     }
     check_page("sdks.md", &page);

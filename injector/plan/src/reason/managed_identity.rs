@@ -1,4 +1,4 @@
-//! `KS69x`: the managed-identity endpoint of the sidecar.
+//! `KS69x`: what the sidecar serves: the managed-identity endpoint and the metrics port.
 
 use crate::reasons;
 
@@ -19,4 +19,8 @@ reasons! { MANAGED_IDENTITY:
         "the address of IMDS, 169.254.169.254, cannot be added to the pod's loopback interface"
         "let the init container keysluice-intercept run as root with the capability NET_ADMIN, as \
          the webhook adds it, on a node that grants it (virtual nodes do not)";
+    KS695
+        "the sidecar cannot listen on the port for its metrics"
+        "another process of the pod listens there: set another port with \
+         keysluice.dev/metrics-port";
 }

@@ -1,8 +1,6 @@
 //! Prints the secret `SECRET_NAME` of the vault `VAULT_URL`; the argument names the credential.
 
-use azure_identity::{
-    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
-};
+use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
 use std::env;
 use std::error::Error;
 use std::process::ExitCode;
@@ -28,7 +26,8 @@ fn credential(kind: &str) -> Result<Arc<dyn TokenCredential>, Box<dyn Error>> {
         "workload" => Ok(WorkloadIdentityCredential::new(None)?),
         "managed" => {
             let id = env::var("IDENTITY_CLIENT_ID").ok().map(UserAssignedId::ClientId);
-            let options = ManagedIdentityCredentialOptions { user_assigned_id: id, ..Default::default() };
+            let options =
+                ManagedIdentityCredentialOptions { user_assigned_id: id, ..Default::default() };
             Ok(ManagedIdentityCredential::new(Some(options))?)
         }
         other => Err(format!("azure_identity has no credential of the kind {other}").into()),
@@ -37,7 +36,8 @@ fn credential(kind: &str) -> Result<Arc<dyn TokenCredential>, Box<dyn Error>> {
 
 async fn run() -> Result<String, Box<dyn Error>> {
     let credential = credential(&env::args().nth(1).unwrap_or_default())?;
-    let secret = read_secret(&env::var("VAULT_URL")?, &env::var("SECRET_NAME")?, credential).await?;
+    let secret =
+        read_secret(&env::var("VAULT_URL")?, &env::var("SECRET_NAME")?, credential).await?;
     Ok(secret.ok_or("the secret has no value")?)
 }
 
