@@ -58,7 +58,7 @@ async fn bundle_and_path_follow_and_are_repaired() {
     // Not allowed to read it, as with an earlier chart: said, and mended when it is.
     server.world().get_fault = Some(GetFault::Status(403));
     server.world().put_workloads(NAME, &json!({"service": {"name": "s"}}));
-    until(async || replica.process.log().contains("\"KS716 workloads get no warnings")).await;
+    until(async || replica.process.log().contains("KS716")).await;
     server.world().get_fault = None;
     server.world().put_workloads(NAME, &json!({"service": {"name": "s"}}));
     until(async || follows(&server)).await;

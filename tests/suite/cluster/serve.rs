@@ -85,9 +85,9 @@ async fn serve_is_ready_once_all_is_known_and_answers_on_without_the_api_server(
     assert_eq!(refused["allowed"], false);
     let message = refused["status"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with(
-            "KS703 cannot read ServiceAccount n/unknown from the API server: no answer"
-        ),
+        message.starts_with("KS703 ")
+            && message
+                .contains("cannot read ServiceAccount n/unknown from the API server: no answer"),
         "{message}"
     );
     // The one denial that kubectl and controllers repeat.
