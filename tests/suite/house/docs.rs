@@ -31,8 +31,8 @@ fn the_reasons_are_documented() {
     page += &wrapped(
         "Every refusal and warning begins with one of these codes. `keysluice why CODE` prints \
          cause and fix, a message with the code, and the command that looks into it; `keysluice \
-         why --list -o json` is for programs. [Where a message shows](where-it-shows.md) says where \
-         it is seen: at `kubectl apply`, in events, in a pod. The first 120 characters of a \
+         why --list -o json` is for programs. [Where a message shows](where-it-shows.md) says \
+         where it is seen: at `kubectl apply`, in events, in a pod. The first 120 characters of a \
          refusal hold code, cause and fix. This page is generated from the code.",
     );
     for reason in keysluice::reason::all() {
