@@ -71,7 +71,7 @@ pub fn read(body: &[u8]) -> Result<IncomingWorkload<'_>, ReviewError> {
     Ok(IncomingWorkload { api_version, uid, namespace: request.namespace, workload, pod })
 }
 
-impl<'a> IncomingWorkload<'a> {
+impl IncomingWorkload<'_> {
     /// Namespace of the workload and its pods.
     pub fn namespace(&self) -> &str {
         &self.namespace

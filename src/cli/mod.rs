@@ -216,7 +216,7 @@ mod tests {
         ] {
             let mut causes = causes.into_iter();
             let first = anyhow::anyhow!(causes.next().unwrap());
-            let error = causes.fold(first, |error, text| error.context(text));
+            let error = causes.fold(first, anyhow::Error::context);
             assert_eq!(chain(&error), expected);
         }
     }

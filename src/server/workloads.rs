@@ -68,13 +68,13 @@ impl<C: Cluster> Handler<C> {
         };
         let has_place = guard.take_place(self.workloads.places);
         let read = if has_place { self.read_workload(&body, &source).await } else { Ok(None) };
-        let answer = match read.map_err(|error| no_review(&error))? {
-            Some(answer) => answer,
-            None => {
-                self.metrics.shed(Shed::Workloads);
-                self.metrics.workload(WorkloadAnswer::Unread);
-                workload::outline(&body).map_err(|error| no_review(&error))?.respond()
-            }
+        let read = read.map_err(|error| no_review(&error))?;
+        let answer = if let Some(answer) = read {
+            answer
+        } else {
+            self.metrics.shed(Shed::Workloads);
+            self.metrics.workload(WorkloadAnswer::Unread);
+            workload::outline(&body).map_err(|error| no_review(&error))?.respond()
         };
         guard.give_back();
         if guard.take(answer.capacity()) { Ok(answer) } else { Err(self.no_room()) }
