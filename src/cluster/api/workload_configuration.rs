@@ -68,7 +68,7 @@ impl WorkloadConfiguration {
             return Ok(false);
         }
         let version = std::iter::once(at_version(&own.version()));
-        let patch = version.chain(operations).collect::<Value>();
+        let patch: Value = version.chain(operations).collect();
         let address = Configuration::path(Kind::Validating, &self.name);
         self.client.patch(&address, bytes(&patch)).await.map_err(failed)?;
         tracing::info!(name = self.name, "caBundle and path are those of the pods' configuration");
