@@ -75,7 +75,11 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
             because.push(format!("provider is {provider:?}; did you mean azure?"));
         }
     }
-    because.extend(misplaced(pod, document));
+    // A label that is in its place says by another value that the pod wants no identity; where the
+    // pod is refused for something else, that is no cause.
+    if answer.reason.is_none() || pod.pod["metadata"]["labels"].get(USE_LABEL).is_none() {
+        because.extend(misplaced(pod, document));
+    }
     because
 }
 

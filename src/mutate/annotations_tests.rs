@@ -61,6 +61,7 @@ fn example(key: &str) -> &'static str {
         "https-proxy" => "http://proxy.test:3128",
         "managed-identities" => "11111111-1111-1111-1111-111111111111",
         "managed-identity-endpoint" => "9000",
+        "metrics-port" => "9102",
         "mode" => "init",
         "mount-path" => "/etc/app",
         "no-proxy" => "10.0.0.0/8",

@@ -225,7 +225,11 @@ fn a_sidecar_is_refused_where_the_pods_only_token_is_for_a_token_endpoint() {
     let mut unlabelled = csi_pod();
     unlabelled["metadata"]["labels"] = json!({});
     for pod in [csi_pod(), unlabelled] {
-        let error = binding(|_| {}).refused(&annotated(pod, key, "true"));
+        let without_url = binding(|endpoint| {
+            endpoint.proxy.clear();
+            endpoint.sni_name.clear();
+        });
+        let error = without_url.refused(&annotated(pod, key, "true"));
         assert!(error.contains(&expected) && error.contains("useVMManagedIdentity"), "{error}");
     }
     let error = Reviewer::new().refused(&bound_by_another(&csi_pod()));
@@ -233,6 +237,9 @@ fn a_sidecar_is_refused_where_the_pods_only_token_is_for_a_token_endpoint() {
     // The other runs after us and takes the token away from under the sidecar.
     let error = Reviewer::new().refused(&bound_by_another(&Reviewer::new().allowed(&csi_pod())));
     assert!(error.starts_with("KS230 ") && error.contains(&expected), "{error}");
+    // With its URL, the sidecar has a token of its own.
+    let pod = binding(|_| {}).allowed(&annotated(csi_pod(), key, "true"));
+    assert!(pod["spec"]["initContainers"].is_array());
     let pod = annotated(annotated(csi_pod(), key, "true"), "keysluice.dev/csi-volumes", "leave");
     assert!(binding(|_| {}).allowed(&pod)["spec"]["initContainers"].is_null());
     assert!(
@@ -269,7 +276,7 @@ fn annotations_that_come_too_late_give_a_warning() {
     for (key, value, expected) in [
         ("client-ids", format!("app={other}"), Some("AZURE_CLIENT_ID")),
         ("client-ids", format!("app={CLIENT}"), None),
-        ("tenant-ids", "app=mine".to_owned(), Some("AZURE_TENANT_ID")),
+        ("tenant-ids", "app=mine.onmicrosoft.com".to_owned(), Some("AZURE_TENANT_ID")),
         ("env-from-wins", "AZURE_AUTHORITY_HOST".to_owned(), Some("AZURE_AUTHORITY_HOST")),
         ("token-layout", "v1.5".to_owned(), Some("KS273")),
         ("token-layout", "v1.6.0".to_owned(), None),

@@ -230,7 +230,7 @@ fn containers_can_have_identities_of_their_own() {
         "keysluice.dev/client-ids",
         &format!("b={other}"),
     );
-    let pod = annotated(pod, "keysluice.dev/tenant-ids", "b=other-tenant; gone=x");
+    let pod = annotated(pod, "keysluice.dev/tenant-ids", "b=other.example; gone=x.example");
     let warnings = Reviewer::new().warnings(&pod);
     assert!(
         warnings.len() == 1 && warnings[0].starts_with("KS257 the pod has no container gone"),
@@ -241,5 +241,5 @@ fn containers_can_have_identities_of_their_own() {
         pod["spec"]["containers"][index]["env"][entry]["value"].clone()
     };
     assert_eq!((id(0, 0), id(0, 1)), (json!(CLIENT), json!("cluster-tenant")));
-    assert_eq!((id(1, 0), id(1, 1)), (json!(other), json!("other-tenant")));
+    assert_eq!((id(1, 0), id(1, 1)), (json!(other), json!("other.example")));
 }
