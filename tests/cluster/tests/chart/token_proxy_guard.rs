@@ -90,7 +90,11 @@ async fn the_sidecar_alone_has_a_token_for_the_token_proxy_and_no_other() {
         ("another file", source("1/configMap/items/0/path", json!("other.crt"))),
         (
             "two authorities",
-            source("-", good.pointer(&volume).unwrap()["projected"]["sources"][1].clone()),
+            source(
+                "-",
+                json!({"configMap": {"name": "kube-root-ca.crt",
+                "items": [{"key": "ca.crt", "path": "more.crt"}]}}),
+            ),
         ),
         ("a Secret beside it", source("-", foreign)),
         ("a volume that can be written", with(good.clone(), &volume, scratch)),

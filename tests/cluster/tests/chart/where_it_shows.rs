@@ -36,14 +36,25 @@ async fn run(stage: &Stage, command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Kind of the object and message of each event about a pod that was not created.
-async fn refusals(stage: &Stage) -> Vec<(String, String)> {
+/// An event about a pod that was not created.
+struct Refused {
+    /// Kind and name of the object that the event is about.
+    kind: String,
+    object: String,
+    message: String,
+}
+
+async fn refusals(stage: &Stage) -> Vec<Refused> {
     let events = stage.request(Method::GET, EVENTS, None).await.unwrap();
     let events = events["items"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     events
         .filter(|event| event["reason"] == "FailedCreate")
-        .map(|event| (text(&event["involvedObject"]["kind"]), text(&event["message"])))
+        .map(|event| Refused {
+            kind: text(&event["involvedObject"]["kind"]),
+            object: text(&event["involvedObject"]["name"]),
+            message: text(&event["message"]),
+        })
         .collect()
 }
 
@@ -65,14 +76,17 @@ async fn a_refusal_shows_where_the_page_says() {
         stage.create(&object).await.unwrap();
         stage
             .until("the refusal is an event", async || {
-                refusals(&stage).await.iter().any(|(of, message)| {
-                    of == in_events_of && message.contains(&name) && message.contains("KS210 ")
+                let mut refusals = refusals(&stage).await.into_iter();
+                refusals.any(|refusal| {
+                    refusal.kind == in_events_of
+                        && refusal.object.starts_with(&name)
+                        && refusal.message.contains("KS210 ")
                 })
             })
             .await;
     }
     // The code, the cause and the fix are in the first 120 characters of the refusal.
-    let (_, message) = refusals(&stage).await.remove(0);
+    let message = refusals(&stage).await.remove(0).message;
     let refusal: String = message[message.find("KS210").unwrap()..].chars().take(120).collect();
     assert!(refusal.contains("is unknown; hint: did you mean keysluice.dev/gate?"), "{message}");
     let commands = commands();

@@ -142,6 +142,15 @@ async fn of_the_configuration_for_workloads_only_bundle_and_path_change() {
             "value": value}]);
         stage.act_as(WEBHOOK, Method::PATCH, WORKLOADS, Some(&operations)).await
     };
+    // A policy that was just created comes into force some time later.
+    let dry = format!("{WORKLOADS}?dryRun=All");
+    let touched = json!([{"op": "add", "path": "/metadata/labels/probe", "value": "x"}]);
+    stage
+        .until("the configuration is bounded", async || {
+            let patched = stage.act_as(WEBHOOK, Method::PATCH, &dry, Some(&touched)).await;
+            patched.is_err_and(|refused| refused.message.contains("KS722"))
+        })
+        .await;
     let ours = json!("/validate/abcdefghijklmnopqrstuvwxyz012345");
     patch("clientConfig/service/path", ours).await.unwrap();
     for (path, value) in [
