@@ -46,7 +46,9 @@ pub(super) fn changes(before: &Value, after: &Value) -> Vec<Change> {
 
 fn without_lists(spec: &Value) -> Value {
     let mut fields = spec.as_object().cloned().unwrap_or_default();
-    fields.retain(|key, _| !key.ends_with("ontainers") && key != "volumes");
+    fields.retain(|key, _| {
+        !matches!(key.as_str(), "containers" | "initContainers" | "ephemeralContainers" | "volumes")
+    });
     Value::Object(fields)
 }
 
