@@ -71,7 +71,6 @@ test-cluster: ## Tests on a real Kubernetes with a node (root, Go; builds Kubern
 	@$(ENCLOSURE); \
 	$(CARGO) test -p keysluice-cluster --test api_server --test chart -- --nocapture --ignored $(if $(FIGURES),,--skip figures); \
 	$(if $(FIGURES),KEYSLUICE_FIGURES=1) $(CARGO) test -p keysluice-cluster --test scenarios -- --ignored $(ONLY)
-	$(if $(ONLY),,@$(MAKE) --no-print-directory test-peers ONLY='csi_driver azure_workload_identity')
 
 .PHONY: test-peers
 test-peers: ## Follows the migration pages with the real cert-manager, CSI driver and Azure Workload Identity (as above; builds them once, some minutes); ONLY=… chooses
@@ -86,7 +85,6 @@ cluster-programs: ## Builds the programs of the tests on a cluster into the user
 	tests/cluster/components/build.sh
 	scripts/helm version --short
 	tests/cluster/images/build.sh
-	tests/cluster/peers/build.sh
 
 # The environment of the tests on a cluster; builds the components that are missing.
 ENCLOSURE = set -e; export KEYSLUICE_COMPONENTS KEYSLUICE_HELM KEYSLUICE_TEST_IMAGES; \
