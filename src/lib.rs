@@ -26,6 +26,9 @@
 //! - [`cli`] wires it: `serve`, `explain`, `plan`, `rbac`, `why`. [`reason`] holds every code a
 //!   user can meet.
 
+// `println!` panics where the reader of a pipe has gone; `writeln!` is an error, which ends in silence.
+#![deny(clippy::print_stdout)]
+
 pub mod admin;
 pub mod admission;
 pub mod azure;

@@ -105,7 +105,10 @@ impl Explain {
         if input.pods.is_empty() {
             match output {
                 Output::Text | Output::Summary | Output::Diff => {
-                    input.skipped.iter().for_each(|text| println!("{text}"));
+                    let mut out = std::io::stdout().lock();
+                    for text in &input.skipped {
+                        writeln!(out, "{text}")?;
+                    }
                 }
                 _ => input.skipped.iter().for_each(|text| tell(text)),
             }

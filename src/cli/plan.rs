@@ -13,6 +13,7 @@ use crate::spelling::nearest;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,7 +72,7 @@ impl PlanCommand {
             plan::add_volume(&mut plan, &resolved, target);
         }
         plan.check()?;
-        println!("{}", serde_json::to_string_pretty(&plan)?);
+        writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&plan)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
