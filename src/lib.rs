@@ -26,7 +26,7 @@
 //! - [`cli`] wires it: `serve`, `explain`, `plan`, `rbac`, `why`. [`reason`] holds every code a
 //!   user can meet.
 
-// `println!` panics where the reader of a pipe has gone; `writeln!` is an error, which ends in silence.
+// `println!` panics where the reader of a pipe has gone; an error of `writeln!` ends in silence.
 #![deny(clippy::print_stdout)]
 
 pub mod admin;
