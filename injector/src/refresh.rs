@@ -32,15 +32,12 @@ use keysluice_plan::reason::KS603;
 use keysluice_plan::{Plan, RelativePath, VaultUrl};
 use pending::PendingOutcomes;
 use reaction::{Reaction, TOGETHER};
-use schedule::{Schedule, VolumeSpec};
+use schedule::{NEVER, Schedule, VolumeSpec};
 use secrets::Secrets;
 use status::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Longer than any start.
-const NEVER: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +74,8 @@ pub(crate) struct Machine {
     status: Status,
     /// When a vault gave its last complete answer.
     answered: BTreeMap<VaultUrl, Time>,
+    /// When this process last went on after it had stood still.
+    resumed: Time,
     started: Time,
 }
 
@@ -120,6 +119,7 @@ impl Machine {
             refreshed: false,
             status,
             answered: BTreeMap::new(),
+            resumed: now,
             started: now,
         }
     }
@@ -137,6 +137,7 @@ impl Machine {
         let mut actions = Vec::new();
         let event = match event {
             Event::Wake => {
+                self.resume_if_late(now);
                 for volume in 0..self.pending.len() {
                     if self.due(volume).is_some_and(|due| due <= now) {
                         let event = self.outcomes(volume, now, &mut actions);

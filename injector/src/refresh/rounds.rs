@@ -13,11 +13,20 @@ use std::time::Duration;
 /// Files of one refresh change together, however slow their vaults; those of a vault that answers
 /// nothing for so long are left behind.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
+/// A process that wakes so late stood still: its CPU was taken away, or its node was suspended.
+pub(super) const LATE: Duration = Duration::from_millis(300);
 /// Before the first generation there is nothing to change: what failed is tried again although
 /// others are under way.
 pub(super) const QUIET: Duration = Duration::from_millis(700);
 
 impl Machine {
+    /// Gives vaults their time again after this process stood still: no request went out meanwhile.
+    pub(super) fn resume_if_late(&mut self, now: Time) {
+        if self.wake_at().is_some_and(|wake| wake + LATE <= now) {
+            self.resumed = now;
+        }
+    }
+
     /// When what came of a volume does not wait any longer for the others.
     pub(super) fn due(&self, volume: usize) -> Option<Time> {
         let PendingOutcomes { asked, outcomes, at, .. } = &self.pending[volume];
@@ -30,7 +39,7 @@ impl Machine {
         if asked.iter().any(|(&index, &since)| self.has_answered(volume, index, since)) {
             return None;
         }
-        asked.values().max().map(|&last| last + SILENCE)
+        asked.values().max().map(|&last| last.max(self.resumed) + SILENCE)
     }
 
     /// Whether the vault of an item has answered anything since then.

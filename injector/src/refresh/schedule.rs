@@ -19,6 +19,9 @@ use volume_state::{FileState, VolumeState};
 /// What cannot be removed is tried again so often.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(300);
 
+/// Longer than any start.
+pub(super) const NEVER: Duration = Duration::from_secs(30 * 86_400);
+
 /// What does not change while the process runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

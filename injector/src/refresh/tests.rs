@@ -3,7 +3,7 @@
 #[path = "replan_tests.rs"]
 mod replan;
 
-use super::rounds::{QUIET, SILENCE};
+use super::rounds::{LATE, QUIET, SILENCE};
 use super::*;
 use crate::content::{Content, Fetched, Output};
 use crate::fetch::{ItemUpdate, Results};
@@ -133,6 +133,20 @@ fn files_of_a_silent_vault_are_left_behind_and_those_of_a_slow_one_are_not() {
         let entries = machine.entries(0);
         let new = entries.iter().filter(|entry| entry.content.is_some()).count();
         assert_eq!(new, if answers { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn a_vault_has_its_time_again_after_the_process_stood_still() {
+    for late in [LATE, Duration::from_secs(3600)] {
+        let mut machine = ready(&two_vaults());
+        assert_eq!(machine.on(Event::Refresh, at(50.0)), [fetch(&[0, 1])]);
+        assert_eq!(machine.on(came(0, "2"), at(50.1)), []);
+        let resumed = at(50.0) + SILENCE + late;
+        assert!(!machine.on(Event::Wake, resumed).contains(&COMMIT));
+        assert_eq!(machine.wake_at(), Some(resumed + SILENCE));
+        let soon = resumed + SILENCE + LATE / 2;
+        assert!(machine.on(Event::Wake, soon).contains(&COMMIT), "only once");
     }
 }
 
