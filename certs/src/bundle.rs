@@ -70,10 +70,9 @@ impl Published {
 
     /// Whether every entry has exactly these, in any order.
     pub fn is(&self, wanted: &[Certificate]) -> bool {
-        let same = |entry: &Vec<Certificate>| {
+        self.entries.iter().all(|entry| {
             entry.len() == wanted.len() && wanted.iter().all(|one| entry.contains(one))
-        };
-        self.entries.iter().all(same)
+        })
     }
 
     /// Every certificate of any entry, once.

@@ -141,11 +141,12 @@ impl PairFiles {
     }
 
     fn read(&self) -> Result<Contents, FilesError> {
-        let read = |path: &Path| {
-            fs::read(path).map_err(|source| FilesError::Read { path: path.to_owned(), source })
-        };
         Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FilesError> {
+    fs::read(path).map_err(|source| FilesError::Read { path: path.to_owned(), source })
 }
 
 impl fmt::Debug for PairFiles {

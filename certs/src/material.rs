@@ -115,28 +115,25 @@ impl Material {
 
     /// As the Secret's data.
     pub fn data(&self) -> Data {
-        let mut data = BTreeMap::new();
-        let mut put = |key: &str, value: String| data.insert(key.to_owned(), value.into_bytes());
+        let mut data = Data::default();
         if let Some(Active { authority, pair }) = &self.active {
-            put("ca.crt", authority.pem().to_owned());
-            put("ca.key", authority.key_pem());
-            put("tls.crt", pair.chain_pem());
-            put("tls.key", pair.key_pem());
+            data.put("ca.crt", authority.pem().to_owned());
+            data.put("ca.key", authority.key_pem());
+            data.put("tls.crt", pair.chain_pem());
+            data.put("tls.key", pair.key_pem());
         }
         if let Some(authority) = &self.next {
-            put("next-ca.crt", authority.pem().to_owned());
-            put("next-ca.key", authority.key_pem());
+            data.put("next-ca.crt", authority.pem().to_owned());
+            data.put("next-ca.key", authority.key_pem());
         }
         if !self.retired.is_empty() {
-            put(
-                "old-ca.crt",
-                self.retired.iter().map(|retired| retired.certificate.pem()).collect(),
-            );
+            let certificates = self.retired.iter().map(|retired| retired.certificate.pem());
+            data.put("old-ca.crt", certificates.collect());
             let until =
                 self.retired.iter().filter_map(|retired| retired.until.format(&Rfc3339).ok());
-            put("old-ca.until", until.map(|line| line + "\n").collect());
+            data.put("old-ca.until", until.map(|line| line + "\n").collect());
         }
-        Data(data)
+        data
     }
 
     /// The CAs API servers should trust now.
@@ -210,15 +207,22 @@ impl Data {
         certificate: &'static str,
         key: &'static str,
     ) -> Result<Option<TwoValues<'_>>, MaterialError> {
-        // A Secret emptied by a tool that keeps its keys is as empty as one without.
-        let value =
-            |name: &str| self.0.get(name).map(Vec::as_slice).filter(|value| !value.is_empty());
-        match (value(certificate), value(key)) {
+        match (self.value(certificate), self.value(key)) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
             (None, Some(_)) => Err(MaterialError::Missing { key: certificate }),
             (Some(_), None) => Err(MaterialError::Missing { key }),
         }
+    }
+
+    /// A Secret emptied by a tool that keeps its keys is as empty as one without.
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(Vec::as_slice).filter(|value| !value.is_empty())
+    }
+
+    /// Sets a value.
+    pub(crate) fn put(&mut self, key: &str, value: String) {
+        self.0.insert(key.to_owned(), value.into_bytes());
     }
 
     fn authority(

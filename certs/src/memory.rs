@@ -60,8 +60,9 @@ impl MemoryBundle {
     /// replica may change it again.
     pub fn lead(&self, path: &str, is_replaceable: bool) {
         let mut configuration = lock(&self.0);
-        let moved = |entry: Entry| Entry { path: path.to_owned(), is_replaceable, ..entry };
-        let entries = configuration.value.drain(..).map(moved).collect();
+        let entries = configuration.value.drain(..);
+        let entries =
+            entries.map(|entry| Entry { path: path.to_owned(), is_replaceable, ..entry }).collect();
         configuration.set(entries);
     }
 }

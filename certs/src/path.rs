@@ -99,44 +99,46 @@ pub struct StoredPaths {
 impl StoredPaths {
     /// Reads the Secret; what is not a path is as good as nothing.
     pub fn parse(data: &Data) -> Self {
-        let text = |key: &str| {
-            data.0.get(key).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default()
-        };
-        let former = text("old-paths")
+        let former = text(data, "old-paths")
             .lines()
             .filter(|path| is_kept(path))
             .map(plain)
             .take(MAX_FORMER)
             .collect();
-        let changes = text("path-changes").trim().parse().unwrap_or_default();
-        Self { current: text("path").trim().parse().ok(), former, changes }
+        let changes = text(data, "path-changes").trim().parse().unwrap_or_default();
+        Self { current: text(data, "path").trim().parse().ok(), former, changes }
     }
 
     /// Writes them into the Secret's data.
     pub fn put(&self, data: &mut Data) {
-        let mut put = |key: &str, value: String| {
-            if value.is_empty() {
-                data.0.remove(key)
-            } else {
-                data.0.insert(key.to_owned(), value.into_bytes())
-            }
-        };
-        put("path", self.current.as_ref().map(|path| path.as_str().to_owned()).unwrap_or_default());
-        put(
-            "path-changes",
-            if self.changes == 0 { String::new() } else { self.changes.to_string() },
-        );
+        let changes = if self.changes == 0 { String::new() } else { self.changes.to_string() };
         let former = self.former.iter().fold(String::new(), |mut lines, path| {
             lines.push_str(path.as_ref());
             lines.push('\n');
             lines
         });
-        put("old-paths", former);
+        let current = self.current.as_ref().map(|path| path.as_str().to_owned());
+        for (key, value) in [
+            ("path", current.unwrap_or_default()),
+            ("path-changes", changes),
+            ("old-paths", former),
+        ] {
+            if value.is_empty() {
+                data.0.remove(key);
+            } else {
+                data.put(key, value);
+            }
+        }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
         self.current.iter().map(ServicePath::as_str).chain(self.former.iter().map(String::as_str))
     }
+}
+
+/// A value of the Secret; empty where it is missing or not text.
+fn text<'d>(data: &'d Data, key: &str) -> &'d str {
+    data.0.get(key).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default()
 }
 
 impl fmt::Debug for StoredPaths {

@@ -167,13 +167,8 @@ impl<S: SecretStore, B: BundleStore, C: Clock> Rotator<S, B, C> {
             .map_or_else(|| (Data::default(), None), |stored| (stored.data, Some(stored.version)));
         let (material, paths) = (Material::parse(&data), StoredPaths::parse(&data));
         let mut decided = self.decide(&material, &paths, published.as_ref());
-        let anew = |reason: &Reason| {
-            matches!(reason, Reason::Bootstrap(_) | Reason::Heal(_) | Reason::KeepAuthority)
-        };
-        if decided
-            .as_ref()
-            .is_ok_and(|(one, _)| one.write.as_ref().is_some_and(|(_, reason)| anew(reason)))
-        {
+        let reason = decided.as_ref().ok().and_then(|(one, _)| one.write.as_ref());
+        if let Some((_, Reason::Bootstrap(_) | Reason::Heal(_) | Reason::KeepAuthority)) = reason {
             // To start anew one must know what was published until the Secret was found unusable,
             // not until a while before.
             published = observed(Store::Bundle, self.bundle.read().await, observe);

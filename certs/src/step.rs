@@ -107,9 +107,10 @@ pub enum Reason {
 /// A policy with a name that is none, or a failure of the random source.
 pub fn step(view: &View<'_>, policy: &Policy) -> Result<Decision, CertsError> {
     let wall = view.now.wall;
-    let timely = |material: &'_ Material| material.timely(wall, policy.clock_tolerance);
-    let usable =
-        view.stored.map_err(Clone::clone).and_then(|material| timely(material).map(|()| material));
+    let usable = view
+        .stored
+        .map_err(Clone::clone)
+        .and_then(|material| material.timely(wall, policy.clock_tolerance).map(|()| material));
     let material = match usable {
         Ok(material) => material,
         Err(defect) => {
@@ -190,8 +191,11 @@ fn change(
             changed.next = Some(Arc::new(new_authority(policy, wall)?));
             return Ok(Some((changed, Reason::StageAuthority)));
         }
-        let wanted = |active: &Active| policy.due(active.authority.certificate()) <= wall;
-        if material.active.as_ref().is_none_or(wanted) && ripe(view, policy, next.certificate()) {
+        let is_wanted = material
+            .active
+            .as_ref()
+            .is_none_or(|active| policy.due(active.authority.certificate()) <= wall);
+        if is_wanted && ripe(view, policy, next.certificate()) {
             changed.next = None;
             if let Some(Active { authority, pair }) = &material.active {
                 let until = last_leaf_ends(policy, wall, authority.certificate(), Some(pair));
@@ -207,14 +211,9 @@ fn change(
         }
     }
     if let Some(Active { authority, pair }) = &material.active {
-        let renewed = |names: &[String]| -> Result<_, CertsError> {
-            Ok(Some(Active {
-                authority: Arc::clone(authority),
-                pair: new_leaf(policy, wall, authority, names)?,
-            }))
-        };
         if policy.due(pair.certificate()) <= wall && prolongs(policy, wall, authority, pair) {
-            changed.active = renewed(&policy.names)?;
+            let pair = new_leaf(policy, wall, authority, &policy.names)?;
+            changed.active = Some(Active { authority: Arc::clone(authority), pair });
             return Ok(Some((changed, Reason::RenewLeaf)));
         }
         if !pair.certificate().covers(&policy.names) && authority.certificate().not_after() > wall {
@@ -225,8 +224,9 @@ fn change(
                 .names()
                 .iter()
                 .filter(|kept| !policy.names.iter().any(|n| canonical(n) == **kept));
-            changed.active =
-                renewed(&policy.names.iter().chain(kept).cloned().collect::<Vec<_>>())?;
+            let names: Vec<_> = policy.names.iter().chain(kept).cloned().collect();
+            let pair = new_leaf(policy, wall, authority, &names)?;
+            changed.active = Some(Active { authority: Arc::clone(authority), pair });
             return Ok(Some((changed, Reason::RenameLeaf)));
         }
         if material.next.is_none() && policy.successor_due(authority.certificate()) <= wall {
@@ -248,14 +248,15 @@ fn change(
 fn keep(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Material> {
     let wall = view.now.wall;
     let published = view.published?;
-    let in_use = |serving: &&Serving| !policy.is_past(serving.pair.certificate(), wall);
-    let lost = view.serving.filter(in_use).filter(|serving| !material.knows(&serving.authority));
+    let lost = view.serving.filter(|serving| {
+        !policy.is_past(serving.pair.certificate(), wall) && !material.knows(&serving.authority)
+    });
     // Foreign certificates in `caBundle` are not kept.
-    let unknown = |one: &Certificate| {
+    let unknown = published.certificates().into_iter().filter(|one| {
         !policy.is_past(one, wall) && !material.knows(one) && material.has_name_of(one)
-    };
+    });
     let room = MAX_RETIRED.saturating_sub(material.retired.len() + 1);
-    let unknown: Vec<_> = published.certificates().into_iter().filter(unknown).take(room).collect();
+    let unknown: Vec<_> = unknown.take(room).collect();
     if lost.is_none() && unknown.is_empty() {
         return None;
     }
@@ -283,10 +284,7 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
         pair: Arc::clone(&active.pair),
         authority: active.authority.certificate().clone(),
     };
-    let trusts = |authority| view.published.is_some_and(|published| published.trusts(authority));
     let trusted = material.trusted(view.now.wall);
-    let (complete, known) =
-        (|| trusted.iter().all(trusts), || trusted.iter().all(|one| ripe(view, policy, one)));
     let Some(serving) = view.serving else {
         // Not ready before API servers can verify it. In a fresh cluster that is one look later;
         // after a loss, other replicas may still serve with a published CA that is not this one.
@@ -294,7 +292,9 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
         let settled =
             later(stored.authority.not_before(), 2 * policy.clock_tolerance + policy.propagation);
         let ready = match view.published.filter(|published| published.has_entries()) {
-            Some(_) => complete() && trusts(&stored.authority),
+            Some(published) => {
+                trusted.iter().chain([&stored.authority]).all(|one| published.trusts(one))
+            }
             None => settled <= view.now.wall,
         };
         return ready.then_some(stored);
@@ -304,8 +304,10 @@ fn serve(view: &View<'_>, policy: &Policy, material: &Material) -> Option<Servin
     }
     let replaceable = serving.authority == stored.authority
         || policy.is_past(serving.pair.certificate(), view.now.wall)
-        || (trusts(&stored.authority) && !trusts(&serving.authority))
-        || known();
+        || view.published.is_some_and(|published| {
+            published.trusts(&stored.authority) && !published.trusts(&serving.authority)
+        })
+        || trusted.iter().all(|one| ripe(view, policy, one));
     Some(if replaceable { stored } else { serving.clone() })
 }
 

@@ -106,11 +106,6 @@ impl ChangeTracker {
 
     /// The same for another Plan: for each item the one it was before.
     pub(crate) fn replanned(&self, same: &[Option<usize>]) -> Self {
-        let now = |index: usize| same.iter().position(|known| *known == Some(index));
-        let selected =
-            self.selected.iter().filter_map(|(index, known)| Some((now(*index)?, known.clone())));
-        let histories =
-            self.histories.iter().filter_map(|(index, known)| Some((now(*index)?, known.clone())));
         Self {
             known: same
                 .iter()
@@ -118,8 +113,8 @@ impl ChangeTracker {
                 .collect(),
             backed_off: self.backed_off.clone(),
             list_failed: self.list_failed.clone(),
-            selected: selected.collect(),
-            histories: histories.collect(),
+            selected: moved(&self.selected, same),
+            histories: moved(&self.histories, same),
             full_at: self.full_at,
         }
     }
@@ -150,16 +145,17 @@ impl ChangeTracker {
             }
         }
         for (group, members) in groups {
-            let names = |known: fn(&Known) -> bool| -> BTreeSet<String> {
-                let of = members.iter().filter(|(index, _)| known(&self.known[*index]));
-                of.map(|(_, object)| name(object)).collect()
-            };
-            let unchanged = names(|known| matches!(known, Known::Updated(_))).len();
+            let names: BTreeSet<String> = members.iter().map(|(_, object)| name(object)).collect();
+            let unchanged = members
+                .iter()
+                .filter(|(index, _)| matches!(self.known[*index], Known::Updated(_)))
+                .map(|(_, object)| name(object))
+                .collect::<BTreeSet<_>>()
+                .len();
             let backed_off = self
                 .backed_off
                 .get(&group)
                 .is_some_and(|(until, pages)| now < *until && unchanged <= *pages + 1);
-            let names = names(|_| true);
             let items = members.iter().map(|(index, _)| *index).collect();
             match members.into_iter().next() {
                 Some((_, object)) if unchanged >= 2 && !backed_off => {
@@ -203,9 +199,9 @@ impl ChangeTracker {
     /// fails again do the objects have to tell, unless the vault `throttles`.
     pub(crate) fn list_failed(&mut self, list: List, throttles: bool) -> (Vec<usize>, Vec<usize>) {
         let first = self.list_failed.insert(group(&list.object));
-        let fails =
-            |index: &usize| (first || throttles) && matches!(self.known[*index], Known::Updated(_));
-        list.items.into_iter().partition(fails)
+        list.items.into_iter().partition(|index| {
+            (first || throttles) && matches!(self.known[*index], Known::Updated(_))
+        })
     }
 
     /// An item was made from what a GET told. `listed` is what a list told of its object before.
@@ -249,6 +245,15 @@ impl ChangeTracker {
         self.selected.remove(&index);
         self.histories.remove(&index);
     }
+}
+
+/// What is known of items, by their positions in the new plan.
+fn moved<T: Clone>(known: &BTreeMap<usize, T>, same: &[Option<usize>]) -> BTreeMap<usize, T> {
+    let moved = known.iter().filter_map(|(index, known)| {
+        let now = same.iter().position(|old| *old == Some(*index))?;
+        Some((now, known.clone()))
+    });
+    moved.collect()
 }
 
 /// The time by which an object is known that a GET told, and perhaps a list before it.

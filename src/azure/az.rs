@@ -155,8 +155,8 @@ fn credential(out: &mut String, account: &Place, target: &Target, found: &Found)
 
 /// A word of a shell.
 fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@".contains(c));
+    if !text.is_empty() && is_plain {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))

@@ -60,27 +60,23 @@ fn head(out: &mut String, side: &Side, target: &Target) {
         "\nterraform {{\n  required_providers {{\n{provider}    azurerm = {{\n      source  = \
          \"hashicorp/azurerm\"\n      version = \"~> 4.0\"\n    }}\n  }}\n}}"
     );
-    let mut variable = |name: &str, kind: &str, what: &str, default: Option<&str>| {
-        let mut fields = vec![("type", kind.to_owned()), ("description", quoted(what))];
-        fields.extend(default.map(|value| ("default", quoted(value))));
-        block(out, &format!("variable \"{name}\""), &fields);
-    };
-    variable("issuer", "string", "OIDC issuer of the cluster", target.issuer.as_deref());
+    variable(out, "issuer", "OIDC issuer of the cluster", target.issuer.as_deref());
     let new = side.identities.keys().any(|key| matches!(key, Key::New(_)));
     if is_managed && new {
         let group = target.resource_group.as_deref();
-        variable("resource_group", "string", "Resource group of the identities", group);
+        variable(out, "resource_group", "Resource group of the identities", group);
     }
     let names = side.vaults().into_iter().collect::<Vec<_>>().join(", ");
     if !names.is_empty() {
         let what = format!("Resource id of each vault by its name: {names}");
-        variable("vault_ids", "map(string)", &what, None);
+        let fields = [("type", "map(string)".to_owned()), ("description", quoted(&what))];
+        block(out, "variable \"vault_ids\"", &fields);
     }
     for key in side.identities.keys().filter(|_| is_managed) {
         if let Key::Existing(client_id) = key {
             for (field, what) in [("name", "Name"), ("resource_group", "Resource group")] {
                 let what = format!("{what} of the identity with the client id {client_id}");
-                variable(&format!("{}_{field}", label(key)), "string", &what, None);
+                variable(out, &format!("{}_{field}", label(key)), &what, None);
             }
         }
     }
@@ -183,6 +179,13 @@ fn credentials(out: &mut String, key: &Key, identity: &Identity, target: &Target
 }
 
 /// A block with its equals signs in one column, as `terraform fmt` writes it.
+/// A variable that holds a text.
+fn variable(out: &mut String, name: &str, description: &str, default: Option<&str>) {
+    let mut fields = vec![("type", "string".to_owned()), ("description", quoted(description))];
+    fields.extend(default.map(|value| ("default", quoted(value))));
+    block(out, &format!("variable \"{name}\""), &fields);
+}
+
 fn block(out: &mut String, head: &str, fields: &[(&str, String)]) {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let _ = writeln!(out, "\n{head} {{");

@@ -16,6 +16,7 @@ use super::{Cluster, ClusterError};
 use crate::mutate::{CSI_DRIVER, ClassFact, ServiceAccount};
 use crate::provider_class::ProviderClass;
 use crate::reason;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,15 +60,8 @@ impl Manifests {
     pub fn add(&mut self, document: &Document) {
         let object = &document.value;
         let metadata = &object["metadata"];
-        let key = || {
-            let namespace = metadata["namespace"]
-                .as_str()
-                .filter(|namespace| !namespace.is_empty())
-                .unwrap_or("default");
-            (namespace.to_owned(), metadata["name"].as_str().unwrap_or_default().to_owned())
-        };
         if let Some(kind @ ("ServiceAccount" | "SecretProviderClass")) = object["kind"].as_str() {
-            let (namespace, name) = key();
+            let (namespace, name) = key(metadata);
             let unquoted = unquoted(document, &["/metadata"]);
             let why = unquoted
                 .map(|unquoted| format!("{} {kind} {namespace}/{name}: {unquoted}", reason::KS736));
@@ -82,14 +76,15 @@ impl Manifests {
                 let annotations = metadata["annotations"].as_object().into_iter().flatten();
                 let strings =
                     annotations.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-                self.service_accounts.insert(key(), ServiceAccount::from_annotations(strings));
+                self.service_accounts
+                    .insert(key(metadata), ServiceAccount::from_annotations(strings));
             }
             Some("SecretProviderClass") => {
                 let fact = match ProviderClass::from_value(object) {
                     Ok(class) => ClassFact::Found(Arc::new(class)),
                     Err(error) => ClassFact::Invalid(Arc::new(error)),
                 };
-                self.classes.insert(key(), fact);
+                self.classes.insert(key(metadata), fact);
             }
             Some("CSIDriver") if metadata["name"] == CSI_DRIVER => self.csi_driver = true,
             _ => self.rbac.add(object),
@@ -126,6 +121,13 @@ impl Manifests {
             .filter(move |(_, account)| account == name)
             .map(|(namespace, _)| namespace.as_str())
     }
+}
+
+/// Namespace and name.
+fn key(metadata: &Value) -> (String, String) {
+    let namespace = metadata["namespace"].as_str().filter(|namespace| !namespace.is_empty());
+    let name = metadata["name"].as_str().unwrap_or_default();
+    (namespace.unwrap_or("default").to_owned(), name.to_owned())
 }
 
 impl Cluster for Manifests {

@@ -133,11 +133,11 @@ pub async fn facts<C: Cluster>(
             None => Ok(None),
         }
     };
-    let class = |name: &&str| {
+    let classes = All::of(needs.classes.iter().map(async |name| {
         let name = (*name).to_owned();
-        async move { Ok((name.clone(), cluster.provider_class(namespace, &name).await?)) }
-    };
-    let classes = All::of(needs.classes.iter().map(class));
+        let class = cluster.provider_class(namespace, &name).await?;
+        Ok((name, class))
+    }));
     let driver = All::of(needs.csi_driver.then(|| cluster.csi_driver_installed()));
     let (service_account, classes, driver) = tokio::try_join!(account, classes, driver)?;
     let csi_driver_installed = driver.into_iter().any(|installed| installed);

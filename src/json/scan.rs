@@ -69,12 +69,16 @@ pub(super) fn short_string(block: &[u8; 16]) -> Option<usize> {
 #[inline]
 pub(crate) fn contains(bytes: &[u8], byte: u8) -> bool {
     let (blocks, _) = bytes.as_chunks();
-    let is_in = |block: &[u8; 16]| mask(u8x16::new(*block), byte) != 0;
     match bytes.last_chunk() {
         // The last block overlaps the one before it: what remains is not looked at byte by byte.
-        Some(last) => blocks.iter().any(is_in) || is_in(last),
+        Some(last) => blocks.iter().any(|block| is_in(block, byte)) || is_in(last, byte),
         None => bytes.contains(&byte),
     }
+}
+
+#[inline]
+fn is_in(block: &[u8; 16], byte: u8) -> bool {
+    mask(u8x16::new(*block), byte) != 0
 }
 
 /// One bit for each special byte, the first lowest.

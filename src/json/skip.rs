@@ -112,33 +112,38 @@ impl Cursor<'_> {
 
     /// Steps over a number; whether it is an integer.
     pub(super) fn skip_number(&mut self) -> Result<(), JsonError> {
-        let digit = |at: usize| self.bytes.get(at).is_some_and(u8::is_ascii_digit);
-        let expect_digits = |mut at: usize| {
-            if !digit(at) {
-                let problem =
-                    if at >= self.bytes.len() { Problem::End } else { Problem::Syntax("a digit") };
-                return Err(JsonError::new(problem, at));
-            }
-            while digit(at) {
-                at += 1;
-            }
-            Ok(at)
-        };
         let mut at = self.at + usize::from(self.bytes.get(self.at) == Some(&b'-'));
         // A leading zero stands alone.
-        at = if self.bytes.get(at) == Some(&b'0') { at + 1 } else { expect_digits(at)? };
-        if digit(at) {
+        at = if self.bytes.get(at) == Some(&b'0') { at + 1 } else { self.digits(at)? };
+        if self.is_digit(at) {
             return Err(JsonError::new(Problem::Syntax("no digit after a leading zero"), at));
         }
         if self.bytes.get(at) == Some(&b'.') {
-            at = expect_digits(at + 1)?;
+            at = self.digits(at + 1)?;
         }
         if matches!(self.bytes.get(at), Some(b'e' | b'E')) {
             at += 1;
-            at = expect_digits(at + usize::from(matches!(self.bytes.get(at), Some(b'+' | b'-'))))?;
+            at = self.digits(at + usize::from(matches!(self.bytes.get(at), Some(b'+' | b'-'))))?;
         }
         self.at = at;
         Ok(())
+    }
+
+    /// Where the digits end that begin here; there must be one.
+    fn digits(&self, mut at: usize) -> Result<usize, JsonError> {
+        if !self.is_digit(at) {
+            let problem =
+                if at >= self.bytes.len() { Problem::End } else { Problem::Syntax("a digit") };
+            return Err(JsonError::new(problem, at));
+        }
+        while self.is_digit(at) {
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    fn is_digit(&self, at: usize) -> bool {
+        self.bytes.get(at).is_some_and(u8::is_ascii_digit)
     }
 }
 

@@ -66,13 +66,18 @@ impl From<String> for Text<'_> {
     }
 }
 
+impl<'a> From<Text<'a>> for Value<'a> {
+    fn from(Text(text): Text<'a>) -> Self {
+        match text {
+            Cow::Borrowed(source) => Self { source, decoded: None },
+            Cow::Owned(text) => Self { source: "", decoded: Some(Box::new(OnceLock::from(text))) },
+        }
+    }
+}
+
 impl<'a> FromIterator<(Text<'a>, Text<'a>)> for StringMap<'a> {
     fn from_iter<I: IntoIterator<Item = (Text<'a>, Text<'a>)>>(pairs: I) -> Self {
-        let value = |Text(text)| match text {
-            Cow::Borrowed(source) => Value { source, decoded: None },
-            Cow::Owned(text) => Value { source: "", decoded: Some(Box::new(OnceLock::from(text))) },
-        };
-        Self(pairs.into_iter().map(|(key, text)| (key, value(text))).collect())
+        Self(pairs.into_iter().map(|(key, text)| (key, Value::from(text))).collect())
     }
 }
 

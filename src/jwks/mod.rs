@@ -20,7 +20,6 @@ use key::PublicKey;
 pub fn keys_of(file: &str, text: &str) -> Result<Vec<JsonWebKey>, JwksError> {
     let (mut keys, mut others) = (Vec::new(), Vec::new());
     for (index, block) in pem::blocks(file, text)?.iter().enumerate() {
-        let place = || (file.to_owned(), index + 1, block.label.to_owned());
         // `openssl ecparam -genkey` writes it before the key.
         if block.label == "EC PARAMETERS" {
             continue;
@@ -29,8 +28,12 @@ pub fn keys_of(file: &str, text: &str) -> Result<Vec<JsonWebKey>, JwksError> {
             Ok(Some(key)) => keys.push(JsonWebKey::of(&key)),
             Ok(None) => others.push(block.label.to_owned()),
             Err(problem) => {
-                let (file, block, label) = place();
-                return Err(JwksError::Key { file, block, label, problem });
+                return Err(JwksError::Key {
+                    file: file.to_owned(),
+                    block: index + 1,
+                    label: block.label.to_owned(),
+                    problem,
+                });
             }
         }
     }
@@ -77,14 +80,14 @@ impl JsonWebKey {
 
 /// The key set, without a line break at its end.
 pub fn write(keys: &[JsonWebKey]) -> String {
-    let of_key = |key: &JsonWebKey| {
-        // All values are of the alphabet of base64url: nothing to escape.
-        let members =
-            key.members.iter().map(|(name, value)| format!("      \"{name}\": \"{value}\""));
-        format!("    {{\n{}\n    }}", members.collect::<Vec<_>>().join(",\n"))
-    };
-    let keys: Vec<String> = keys.iter().map(of_key).collect();
+    let keys: Vec<String> = keys.iter().map(write_key).collect();
     format!("{{\n  \"keys\": [\n{}\n  ]\n}}", keys.join(",\n"))
+}
+
+fn write_key(key: &JsonWebKey) -> String {
+    // All values are of the alphabet of base64url: nothing to escape.
+    let members = key.members.iter().map(|(name, value)| format!("      \"{name}\": \"{value}\""));
+    format!("    {{\n{}\n    }}", members.collect::<Vec<_>>().join(",\n"))
 }
 
 fn base64_url(bytes: &[u8]) -> String {

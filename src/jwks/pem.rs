@@ -26,11 +26,11 @@ pub(super) fn blocks<'t>(file: &str, text: &'t str) -> Result<Vec<Block<'t>>, Jw
         else {
             continue;
         };
-        let fault = |problem| JwksError::Pem { file: file.to_owned(), line: number, problem };
         let end = format!("-----END {label}-----");
         let (mut base64, mut is_encrypted) = (Zeroizing::new(String::new()), false);
         loop {
-            let (line, _) = lines.next().ok_or_else(|| fault("a PEM block that never ends"))?;
+            let (line, _) =
+                lines.next().ok_or_else(|| fault(file, number, "a PEM block that never ends"))?;
             let line = line.trim();
             if line == end {
                 break;
@@ -46,9 +46,13 @@ pub(super) fn blocks<'t>(file: &str, text: &'t str) -> Result<Vec<Block<'t>>, Jw
         } else {
             BASE64_STANDARD
                 .decode(base64.as_bytes())
-                .map_err(|_| fault("a PEM block that is not base64"))?
+                .map_err(|_| fault(file, number, "a PEM block that is not base64"))?
         };
         blocks.push(Block { label, is_encrypted, der: Zeroizing::new(der) });
     }
     Ok(blocks)
+}
+
+fn fault(file: &str, line: usize, problem: &'static str) -> JwksError {
+    JwksError::Pem { file: file.to_owned(), line, problem }
 }

@@ -156,8 +156,7 @@ impl<'b> Line<'b> {
 /// A JSON string; names come from a request and may hold anything. A text that is one word needs no
 /// quotes for people.
 fn string(format: Format, text: &str, line: &mut Vec<u8>) {
-    let is_word = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'=';
-    if format == Format::Text && !text.is_empty() && text.bytes().all(is_word) {
+    if format == Format::Text && is_word(text) {
         line.extend_from_slice(text.as_bytes());
         return;
     }
@@ -169,6 +168,12 @@ fn string(format: Format, text: &str, line: &mut Vec<u8>) {
     line.push(b'"');
     line.extend_from_slice(text.as_bytes());
     line.push(b'"');
+}
+
+/// Whether a text needs no quotes.
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'=')
 }
 
 /// A terminal obeys control characters, and a line break would make another line.

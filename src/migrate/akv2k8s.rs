@@ -127,8 +127,8 @@ fn find(migration: &Migration, index: usize, pointer: &str) -> Result<Variables,
 
 /// Whether an annotation can have the name.
 fn check_name(name: &str) -> Result<(), String> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let is_name = name.bytes().all(is_part) && !name.starts_with(|c: char| c.is_ascii_digit());
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.starts_with(|c: char| c.is_ascii_digit());
     let fits = "env.".len() + name.len() <= MAX_KEY_BYTES && !name.ends_with('_');
     if is_name && fits { Ok(()) } else { Err(format!("{name} cannot be part of an annotation")) }
 }
@@ -213,11 +213,11 @@ fn class(
         secret_type => secret_type,
     };
     for (owner, spec) in sources {
-        let fault = |problem: String| (owner.clone(), problem);
         if text(&spec["vault"], "name") != vault {
-            return Err(fault(format!("the Secret {secret} comes from several vaults")));
+            let problem = format!("the Secret {secret} comes from several vaults");
+            return Err((owner.clone(), problem));
         }
-        let encoding = encoding(spec).map_err(fault)?.is_some();
+        let encoding = encoding(spec).map_err(|problem| (owner.clone(), problem))?.is_some();
         let (object, output) = (&spec["vault"]["object"], &spec["output"]["secret"]);
         let (name, kind) = (text(object, "name"), text(object, "type"));
         let keys: Vec<&str> = match (kind, secret_type, text(output, "dataKey")) {
@@ -229,10 +229,11 @@ fn class(
             }
             ("certificate", "kubernetes.io/tls", _) => vec!["tls.crt", "tls.key"],
             _ => {
-                return Err(fault(format!(
+                let problem = format!(
                     "a Secret of type {secret_type} from an object of type {kind} has no \
                      counterpart"
-                )));
+                );
+                return Err((owner.clone(), problem));
             }
         };
         objects += &format!("  - |\n    objectName: {name}\n    objectType: secret\n");

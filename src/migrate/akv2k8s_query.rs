@@ -15,28 +15,30 @@ pub(super) fn reference(spec: &Value, query: &str) -> Result<String, String> {
         version => format!("/{version}"),
     };
     let encoding = encoding(spec)?;
-    let of = |collection: &str, words: &str| {
-        let words = [words, encoding.unwrap_or_default()];
-        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        let query = if words.is_empty() { String::new() } else { format!("?{}", words.join("&")) };
-        Ok(format!("kv://{vault}/{collection}/{name}{version}{query}"))
-    };
-    match (text(object, "type"), query) {
-        ("secret", "") => of("secrets", ""),
-        ("key", "") => of("keys", ""),
-        ("certificate", "tls.crt") => of("certificates", "part=chain"),
-        ("certificate", "tls.key") => of("certificates", "part=key"),
+    let (collection, selected) = match (text(object, "type"), query) {
+        ("secret", "") => ("secrets", String::new()),
+        ("key", "") => ("keys", String::new()),
+        ("certificate", "tls.crt") => ("certificates", "part=chain".to_owned()),
+        ("certificate", "tls.key") => ("certificates", "part=key".to_owned()),
         ("multi-key-value-secret", key) if is_json(object) && is_simple(key) => {
-            of("secrets", &format!("json-key={key}"))
+            ("secrets", format!("json-key={key}"))
         }
         ("multi-key-value-secret", "") => {
-            Err("it takes a whole document of keys and values; name the key".to_owned())
+            return Err("it takes a whole document of keys and values; name the key".to_owned());
         }
         ("multi-key-value-secret", _) if !is_json(object) => {
-            Err("its content is not application/x-json; Keysluice reads fields of JSON".to_owned())
+            return Err(
+                "its content is not application/x-json; Keysluice reads fields of JSON".to_owned()
+            );
         }
-        (kind, query) => Err(format!("type {kind} with the query {query:?} has no counterpart")),
-    }
+        (kind, query) => {
+            return Err(format!("type {kind} with the query {query:?} has no counterpart"));
+        }
+    };
+    let words = [&*selected, encoding.unwrap_or_default()];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let query = if words.is_empty() { String::new() } else { format!("?{}", words.join("&")) };
+    Ok(format!("kv://{vault}/{collection}/{name}{version}{query}"))
 }
 
 fn is_json(object: &Value) -> bool {

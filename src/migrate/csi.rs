@@ -79,11 +79,11 @@ pub(super) fn rewrite(migration: &mut Migration) {
 fn volumes(spec: &Value) -> Vec<(String, String)> {
     let volumes = spec["volumes"].as_array().into_iter().flatten();
     let of_driver = volumes.filter(|volume| volume["csi"]["driver"] == CSI_DRIVER);
-    let class = |volume: &Value| {
+    let named = of_driver.map(|volume| {
         let class = text(&volume["csi"]["volumeAttributes"], "secretProviderClass");
         (text(volume, "name").to_owned(), class.to_owned())
-    };
-    of_driver.map(class).collect()
+    });
+    named.collect()
 }
 
 fn provider(migration: &Migration, namespace: &str, class: &str) -> Provider {

@@ -70,9 +70,8 @@ impl Editor<'_> {
         old: &Map<String, Value>,
         wanted: &Map<String, Value>,
     ) -> Option<()> {
-        let entry_of = |key: &str| entries.iter().rfind(|entry| entry.key == key);
         for (key, value) in old {
-            let entry = entry_of(key);
+            let entry = entry_of(entries, key);
             match wanted.get(key) {
                 Some(wanted) if wanted == value => {}
                 Some(wanted) => self.differ(&entry?.value, value, wanted)?,
@@ -81,7 +80,7 @@ impl Editor<'_> {
         }
         let (mut first, mut last) = (Map::new(), Map::new());
         for (key, value) in wanted.iter().filter(|(key, _)| !old.contains_key(*key)) {
-            match entry_of(key) {
+            match entry_of(entries, key) {
                 // It is there without a value.
                 Some(entry) => self.fill(is_flow, entry, value)?,
                 None if FIRST.contains(&key.as_str()) => {
@@ -125,13 +124,9 @@ impl Editor<'_> {
             return all.try_for_each(|(item, (old, wanted))| self.differ(item, old, wanted));
         }
         let mut left = wanted.iter().peekable();
-        let name = |value: &Value| value["name"].as_str().map(str::to_owned);
         let mut removed = Vec::new();
         for (index, value) in old.iter().enumerate() {
-            let same = |wanted: &&&Value| {
-                **wanted == value || name(value).is_some() && name(wanted) == name(value)
-            };
-            match left.next_if(|wanted| same(&wanted)) {
+            match left.next_if(|wanted| *wanted == value || has_same_name(wanted, value)) {
                 Some(wanted) => self.differ(&items[index], value, wanted)?,
                 None if is_flow => removed.push(index),
                 None => self.remove_item(&items[index])?,
@@ -308,6 +303,15 @@ impl Editor<'_> {
     fn is_blank(&self, start: usize, end: usize) -> bool {
         self.text[start..end].trim().is_empty()
     }
+}
+
+/// The entry of a key; the last one counts.
+fn entry_of<'e>(entries: &'e [Entry], key: &str) -> Option<&'e Entry> {
+    entries.iter().rfind(|entry| entry.key == key)
+}
+
+fn has_same_name(one: &Value, other: &Value) -> bool {
+    one["name"].as_str().is_some_and(|name| other["name"] == name)
 }
 
 #[cfg(test)]

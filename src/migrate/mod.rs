@@ -145,11 +145,12 @@ impl Migration {
 
     /// Every pod template of the input: index of its object, and pointer.
     fn pods(&self) -> Vec<(usize, String)> {
-        let of_object = |(index, object): (usize, &Object)| {
-            let pointers = object.pods.iter();
-            pointers.map(|pointer| (index, pointer.clone())).collect::<Vec<_>>()
-        };
-        self.objects.iter().enumerate().flat_map(of_object).collect()
+        let objects = self.objects.iter().enumerate();
+        objects
+            .flat_map(|(index, object)| {
+                object.pods.iter().map(move |pointer| (index, pointer.clone()))
+            })
+            .collect()
     }
 
     /// Gives a ServiceAccount the client id, in the input or as an object beside it. An account

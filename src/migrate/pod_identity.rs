@@ -116,10 +116,11 @@ fn assign(migration: &mut Migration, index: usize, pointer: &str, client_id: &st
 /// The classes of the pod's Secrets Store CSI volumes.
 fn classes(spec: &Value) -> Vec<String> {
     let volumes = spec["volumes"].as_array().into_iter().flatten();
-    let class = |volume: &Value| {
-        volume["csi"]["volumeAttributes"]["secretProviderClass"].as_str().map(str::to_owned)
-    };
-    volumes.filter_map(class).collect()
+    volumes
+        .filter_map(|volume| {
+            volume["csi"]["volumeAttributes"]["secretProviderClass"].as_str().map(str::to_owned)
+        })
+        .collect()
 }
 
 /// A class that asks NMI uses the pod's own identity instead, with the driver too.
@@ -155,21 +156,24 @@ fn bindings(migration: &Migration) -> BTreeMap<String, Vec<Binding>> {
     for object in migration.objects.iter().filter(|object| object.kind() == "AzureIdentityBinding")
     {
         let ((namespace, name), spec) = (object.place(), &object.value["spec"]);
-        let field = |field| any_case(spec, field).and_then(Value::as_str).unwrap_or_default();
-        let identity = field("azureIdentity").to_owned();
+        let identity = text_any_case(spec, "azureIdentity").to_owned();
         let place = (namespace.clone(), identity.clone());
         let found = migration.find("AzureIdentity", &place);
         let identity = found.map(|index| client_id(&migration.objects[index].value["spec"]));
         let identity = identity.unwrap_or_else(|| {
             Err(format!("AzureIdentity {} is not in the input", written(&place)))
         });
-        let selector = field("selector").to_owned();
+        let selector = text_any_case(spec, "selector").to_owned();
         bindings.entry(selector).or_default().push(Binding { namespace, name, identity });
     }
     for bound in bindings.values_mut() {
         bound.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     }
     bindings
+}
+
+fn text_any_case<'v>(object: &'v Value, field: &str) -> &'v str {
+    any_case(object, field).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn client_id(spec: &Value) -> Result<String, String> {

@@ -53,8 +53,7 @@ fn converted(
     choices: &Choices,
 ) -> Result<Vec<(String, String)>, Vec<String>> {
     let (mut ours, mut problems) = (Vec::new(), Vec::new());
-    let get = |key: &str| annotations.get(key).map(String::as_str).unwrap_or_default();
-    let mount = match get("secret-volume-path") {
+    let mount = match get(annotations, "secret-volume-path").unwrap_or_default() {
         "" => DEFAULT_PATH,
         path => path.trim_end_matches('/'),
     };
@@ -76,11 +75,11 @@ fn converted(
         problems.push("it names no secret".to_owned());
     }
     ours.push(("keysluice.dev/mount-path".to_owned(), mount.to_owned()));
-    if !get("agent-inject-containers").is_empty() {
-        let containers = get("agent-inject-containers").to_owned();
-        ours.push(("keysluice.dev/containers".to_owned(), containers));
+    let containers = get(annotations, "agent-inject-containers").unwrap_or_default();
+    if !containers.is_empty() {
+        ours.push(("keysluice.dev/containers".to_owned(), containers.to_owned()));
     }
-    if TRUE.contains(&get("agent-pre-populate-only")) {
+    if get(annotations, "agent-pre-populate-only").is_some_and(|only| TRUE.contains(&only)) {
         ours.push(("keysluice.dev/mode".to_owned(), "init".to_owned()));
     }
     if problems.is_empty() { Ok(ours) } else { Err(problems) }
@@ -94,39 +93,53 @@ fn file(
     mount: &str,
     choices: &Choices,
 ) -> Result<(String, String), String> {
-    let get = |kind: &str| annotations.get(&format!("{kind}-{name}")).map(String::as_str);
     let at = format!("{VAULT_PREFIX}{SECRET}{name}");
     let templates = ["agent-inject-template", "agent-inject-template-file"];
-    if templates.iter().any(|kind| get(kind).is_some()) {
+    if templates.iter().any(|kind| get_of(annotations, kind, name).is_some()) {
         return Err(format!("{at}: its template is written in another language"));
     }
-    if get("secret-volume-path").is_some_and(|path| path.trim_end_matches('/') != mount) {
+    let own_mount = get_of(annotations, "secret-volume-path", name);
+    if own_mount.is_some_and(|path| path.trim_end_matches('/') != mount) {
         return Err(format!("{at}: it has a directory of its own"));
     }
     let reference = reference(path, choices)
         .ok_or_else(|| format!("{at}: which object of a Key Vault {path} means is not known"))?;
-    let keeps_case = ["preserve-secret-case".to_owned(), format!("preserve-secret-case-{name}")];
-    let keeps_case = keeps_case
-        .iter()
-        .any(|key| annotations.get(key).is_some_and(|value| TRUE.contains(&value.as_str())));
+    let keeps_case = [
+        get(annotations, "preserve-secret-case"),
+        get_of(annotations, "preserve-secret-case", name),
+    ];
+    let keeps_case = keeps_case.into_iter().flatten().any(|value| TRUE.contains(&value));
     let default = if keeps_case { name.to_owned() } else { name.to_ascii_lowercase() };
-    let file = get("agent-inject-file").unwrap_or(&default);
+    let file = get_of(annotations, "agent-inject-file", name).unwrap_or(&default);
     let key = format!("file.{name}");
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if key.len() > MAX_KEY_BYTES || !key.bytes().all(is_part) {
+    let is_valid = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if key.len() > MAX_KEY_BYTES || !is_valid {
         return Err(format!("{at}: {name} cannot be part of keysluice.dev/file.NAME"));
     }
     let mut words = Vec::new();
     if file != name {
         words.push(format!("path={}", escaped(file)));
     }
-    if let Some(mode) = get("agent-inject-perms") {
+    if let Some(mode) = get_of(annotations, "agent-inject-perms", name) {
         words.push(format!("mode={mode}"));
     }
     let separator = if reference.contains('?') { '&' } else { '?' };
     let query =
         if words.is_empty() { String::new() } else { format!("{separator}{}", words.join("&")) };
     Ok((format!("keysluice.dev/{key}"), format!("{reference}{query}")))
+}
+
+fn get<'a>(annotations: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+    annotations.get(key).map(String::as_str)
+}
+
+/// An annotation about one secret.
+fn get_of<'a>(
+    annotations: &'a BTreeMap<String, String>,
+    kind: &str,
+    secret: &str,
+) -> Option<&'a str> {
+    get(annotations, &format!("{kind}-{secret}"))
 }
 
 /// The object that a path means: as the user says, as it says itself, or by its name in the vault
@@ -153,8 +166,9 @@ fn object_name(path: &str) -> Option<String> {
     let (_, rest) = path.trim_matches('/').split_once('/')?;
     let rest = rest.strip_prefix("data/").unwrap_or(rest);
     let name = rest.replace(['/', '_', '.'], "-");
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    ((1..=127).contains(&name.len()) && name.bytes().all(is_part)).then_some(name)
+    let is_valid = (1..=127).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_valid.then_some(name)
 }
 
 fn escaped(path: &str) -> String {

@@ -1,6 +1,6 @@
 //! The fields of an object that only we read.
 
-use super::document::{Document, NodeId, YamlError};
+use super::document::{Document, NodeId};
 use super::error::ObjectCause;
 use super::parameters::parse_bool;
 use super::vault::VaultChoice;
@@ -26,20 +26,20 @@ impl Additions {
         document: &Document<'_>,
         value: NodeId,
     ) -> Result<(), ObjectCause> {
-        let wrong = |source: YamlError| ObjectCause::Field { index, field, source };
         if field == "parts"
             && let Some(items) = document.sequence(value)
         {
             for item in items {
-                self.add_part(document.string(*item).map_err(wrong)?.unwrap_or_default().trim())?;
+                let part = document.string(*item).map_err(ObjectCause::field(index, field))?;
+                self.add_part(part.unwrap_or_default().trim())?;
             }
             return Ok(());
         }
-        let text = document.string(value).map_err(wrong)?.unwrap_or_default().trim();
+        let text = document.string(value).map_err(ObjectCause::field(index, field))?;
+        let text = text.unwrap_or_default().trim();
         if text.is_empty() {
             return Ok(());
         }
-        let id = || text.parse().map_err(|_| ObjectCause::Id { field, value: text.to_owned() });
         match field {
             "optional" => {
                 self.optional = parse_bool(text)
@@ -47,8 +47,8 @@ impl Additions {
             }
             "jsonKey" => self.json_key = Some(text.parse().map_err(ObjectCause::JsonKey)?),
             "parts" => text.split(',').try_for_each(|part| self.add_part(part.trim()))?,
-            "fileOwner" => self.owner = Some(id()?),
-            "fileGroup" => self.group = Some(id()?),
+            "fileOwner" => self.owner = Some(id(field, text)?),
+            "fileGroup" => self.group = Some(id(field, text)?),
             "keyvaultName" => text.clone_into(&mut self.vault.name),
             "vaultUrl" => text.clone_into(&mut self.vault.url),
             _ => {}
@@ -120,4 +120,8 @@ fn suffix(part: Part) -> &'static str {
         Part::Ca => ".ca.crt",
         Part::Pfx => ".pfx",
     }
+}
+
+fn id(field: &'static str, text: &str) -> Result<u32, ObjectCause> {
+    text.parse().map_err(|_| ObjectCause::Id { field, value: text.to_owned() })
 }

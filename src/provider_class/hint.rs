@@ -8,9 +8,6 @@ use std::borrow::Cow;
 impl ClassError {
     /// What to do about it: the reason's fix, sharpened where the value at hand says more.
     pub(super) fn hint(&self) -> Cow<'static, str> {
-        let spelled = |near: &str, key: &str| {
-            Cow::from(format!("the parameter is spelled {key}, not {near}"))
-        };
         match self.cause() {
             ClassCause::VaultMissing { near: Some(near) } => spelled(near, "keyvaultName"),
             ClassCause::TenantMissing { near: Some(near) } => spelled(near, "tenantID"),
@@ -48,4 +45,8 @@ impl ClassError {
             _ => self.reason().fix.into(),
         }
     }
+}
+
+fn spelled(near: &str, key: &str) -> Cow<'static, str> {
+    format!("the parameter is spelled {key}, not {near}").into()
 }

@@ -8,6 +8,9 @@ use super::{Context, IdentityChoice, TokenProxyUse};
 use crate::reason;
 use keysluice_plan::is_object_name;
 
+/// The tenant, and its older name.
+const TENANT: &[&str] = &["tenantID", "tenantId"];
+
 impl Parameters<'_> {
     /// Whether the pod's own token is exchanged: also where the class still says pod identity and
     /// the ServiceAccount has been annotated since.
@@ -106,15 +109,13 @@ impl Parameters<'_> {
     /// Ids of the class itself that do not look like one; the ServiceAccount's are doubted where
     /// they are read.
     pub(super) fn doubt_ids(&self, identity: &IdentityChoice, doubts: &mut Doubts) {
-        let first =
-            |keys: [&'static str; 2]| keys.into_iter().find(|key| !self.value(key).is_empty());
         let read = match identity {
             IdentityChoice::Federated { .. } | IdentityChoice::TokenProxy { .. } => {
-                [first(["clientID", "clientID"]), first(["tenantID", "tenantId"])]
+                [self.first_set(&["clientID"]), self.first_set(TENANT)]
             }
-            IdentityChoice::ServicePrincipal { .. } => [first(["tenantID", "tenantId"]), None],
+            IdentityChoice::ServicePrincipal { .. } => [self.first_set(TENANT), None],
             IdentityChoice::ManagedIdentity { .. } => {
-                [first(["userAssignedIdentityID", "userAssignedIdentityID"]), None]
+                [self.first_set(&["userAssignedIdentityID"]), None]
             }
         };
         for key in read.into_iter().flatten() {
@@ -133,5 +134,10 @@ impl Parameters<'_> {
                 });
             }
         }
+    }
+
+    /// The first of these parameters that has a value.
+    fn first_set(&self, keys: &[&'static str]) -> Option<&'static str> {
+        keys.iter().copied().find(|key| !self.value(key).is_empty())
     }
 }

@@ -28,26 +28,27 @@ fn is_key(key: &str, is_label: bool) -> bool {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
     };
-    let is_part = |part: &str| {
-        let of_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let is_lower = !is_label || !part.bytes().any(|byte| byte.is_ascii_uppercase());
-        part.bytes().all(of_label) && !part.starts_with('-') && !part.ends_with('-') && is_lower
-    };
-    let is_prefix = |prefix: &str| {
-        prefix.len() <= MAX_PREFIX_BYTES
-            && prefix.split('.').all(|part| !part.is_empty() && is_part(part))
-    };
-    is_name(name) && prefix.is_none_or(is_prefix)
+    is_name(name) && prefix.is_none_or(|prefix| is_prefix(prefix, is_label))
+}
+
+fn is_prefix(prefix: &str, is_label: bool) -> bool {
+    let is_lower = !is_label || !prefix.bytes().any(|byte| byte.is_ascii_uppercase());
+    prefix.len() <= MAX_PREFIX_BYTES && is_lower && prefix.split('.').all(is_prefix_part)
+}
+
+fn is_prefix_part(part: &str) -> bool {
+    !part.is_empty()
+        && !part.starts_with('-')
+        && !part.ends_with('-')
+        && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn is_name(name: &str) -> bool {
-    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let bytes = name.as_bytes();
     name.len() <= MAX_NAME_BYTES
-        && is_end(bytes.first())
-        && is_end(bytes.last())
-        && name.bytes().all(is_inner)
+        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod scalar;
 mod secret_objects;
 mod select;
 mod select_error;
+mod size;
 mod template_error;
 mod templates;
 #[cfg(test)]
@@ -92,44 +93,19 @@ impl ProviderClass {
 
     /// How much there is to read.
     pub(crate) fn size_bytes(&self) -> usize {
-        let pair = |(key, value): (&String, &String)| ENTRY_BYTES + key.len() + value.len();
-        let secret = |secret: &SecretObject| {
-            let data = secret.data.iter().map(|data| pair((&data.object_name, &data.key)));
-            let texts = secret.labels.iter().chain(&secret.annotations).map(pair);
-            let own = ENTRY_BYTES + secret.secret_name.len() + secret.secret_type.len();
-            own + texts.sum::<usize>() + data.sum::<usize>()
-        };
-        let parameters: usize = self.parameters.iter().map(pair).sum();
-        parameters + self.secret_objects.iter().map(secret).sum::<usize>()
+        size::of_texts(&self.parameters)
+            + self.secret_objects.iter().map(size::of_secret).sum::<usize>()
     }
 
     /// What it takes in memory, without what it came to.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let texts = |texts: &BTreeMap<String, String>| {
-            let pairs = texts
-                .iter()
-                .map(|(key, value)| heap::block(key.capacity()) + heap::block(value.capacity()));
-            heap::tree::<String, String>(texts.len()) + pairs.sum::<usize>()
-        };
-        let secret = |secret: &SecretObject| {
-            let data = secret.data.iter();
-            let data = data.map(|data| {
-                heap::block(data.object_name.capacity()) + heap::block(data.key.capacity())
-            });
-            heap::block(secret.secret_name.capacity())
-                + heap::block(secret.secret_type.capacity())
-                + texts(&secret.labels)
-                + texts(&secret.annotations)
-                + heap::block(secret.data.capacity() * size_of::<SecretObjectData>())
-                + data.sum::<usize>()
-        };
         let names =
             [&self.namespace, &self.name, &self.provider].map(|text| heap::block(text.capacity()));
         heap::block(size_of::<Self>() + 2 * size_of::<usize>())
             + names.into_iter().sum::<usize>()
-            + texts(&self.parameters)
+            + size::memory_of_texts(&self.parameters)
             + heap::block(self.secret_objects.capacity() * size_of::<SecretObject>())
-            + self.secret_objects.iter().map(secret).sum::<usize>()
+            + self.secret_objects.iter().map(size::memory_of_secret).sum::<usize>()
     }
 }
 
@@ -181,11 +157,13 @@ impl Allowlist {
     /// Whether the operator allows this vault.
     pub fn allows_vault(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
-        let matches = |pattern: &String| match pattern.to_ascii_lowercase().strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => name.eq_ignore_ascii_case(pattern),
-        };
-        self.vaults.is_empty() || self.vaults.iter().any(matches)
+        self.vaults.is_empty()
+            || self.vaults.iter().any(|pattern| {
+                match pattern.to_ascii_lowercase().strip_suffix('*') {
+                    Some(prefix) => name.starts_with(prefix),
+                    None => name.eq_ignore_ascii_case(pattern),
+                }
+            })
     }
 
     /// Whether the operator allows this tenant.
@@ -229,8 +207,9 @@ pub fn resolve(
     check_layout(&files, &selections, &templates, &mut doubts)?;
     let (refresh_interval, mode) = (parameters.refresh_interval()?, parameters.mode()?);
     if files.is_empty() && selections.is_empty() && templates.is_empty() {
-        let text = || "objects is not set or has no element: the volume will be empty".to_owned();
-        doubts.add(reason::KS140, text);
+        doubts.add(reason::KS140, || {
+            "objects is not set or has no element: the volume will be empty".to_owned()
+        });
     }
     let warnings = doubts.into_warnings();
     Ok(ClassPlan {
@@ -276,28 +255,32 @@ fn check_layout(
 ) -> Result<(), ClassError> {
     let layout = layout(files, selections, templates);
     let paths = objects::path_set(files, templates, &layout)?;
-    let named = |entry: usize| match files.get(entry) {
-        Some(file) => format!("objects[{}]", file.index),
-        None => format!("templates[{}]", entry - files.len()),
-    };
     for selection in selections {
         let directory = selection.directory.as_ref();
         if let Some((file, entry)) = directory.and_then(|directory| paths.file_above(directory)) {
-            let source = SelectCause::Occupied { directory: file.to_owned(), of: named(entry) };
+            let of = place_of(entry, files);
+            let source = SelectCause::Occupied { directory: file.to_owned(), of };
             return Err(ClassCause::Select { place: "select".to_owned(), source }.into());
         }
         let prefix = selection.name_prefix.as_deref().unwrap_or_default();
         if let Some((name, entry)) = layout.colliding_selection(directory, prefix) {
-            let text = || {
+            doubts.add(reason::KS146, || {
+                let of = place_of(entry, files);
                 format!(
-                    "select: a secret {name} would have no place: {name} is a directory of {}",
-                    named(entry)
+                    "select: a secret {name} would have no place: {name} is a directory of {of}"
                 )
-            };
-            doubts.add(reason::KS146, text);
+            });
         }
     }
     Ok(())
+}
+
+/// Where an entry of the layout was written: the layout has the files first, then the templates.
+fn place_of(entry: usize, files: &[FilePlan]) -> String {
+    match files.get(entry) {
+        Some(file) => format!("objects[{}]", file.index),
+        None => format!("templates[{}]", entry - files.len()),
+    }
 }
 
 /// The driver's checks of a class: a provider, ours, and parameters.

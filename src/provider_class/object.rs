@@ -2,7 +2,7 @@
 //! to the vault or forgets.
 
 use super::additions::Additions;
-use super::document::{Document, YamlError};
+use super::document::Document;
 use super::doubts::Doubts;
 use super::error::ObjectCause;
 use super::reference::{self, OBJECT_FIELDS, Reader};
@@ -57,10 +57,13 @@ impl RawObject {
         index: usize,
         doubts: &mut Doubts,
     ) -> Result<Self, ObjectCause> {
-        let unreadable = |source: YamlError| ObjectCause::Document { index, source };
-        let document = Document::parse(text, MOST_VALUES).map_err(unreadable)?;
+        let document = Document::parse(text, MOST_VALUES)
+            .map_err(|source| ObjectCause::Document { index, source })?;
+        let fields = document
+            .fields("types.KeyVaultObject")
+            .map_err(|source| ObjectCause::Document { index, source })?;
         let mut raw = Self::empty();
-        for (key, value) in document.fields("types.KeyVaultObject").map_err(unreadable)? {
+        for (key, value) in fields {
             let Some(entry) = reference::find(OBJECT_FIELDS, key) else {
                 if let Some(meant) = doubts.misspelled(OBJECT_FIELDS, key) {
                     if meant == "objectName" {
@@ -71,7 +74,6 @@ impl RawObject {
                 continue;
             };
             let field = entry.name;
-            let wrong = |source: YamlError| ObjectCause::Field { index, field, source };
             if entry.reader == Reader::Keysluice {
                 let read = raw
                     .additions
@@ -81,10 +83,11 @@ impl RawObject {
                     raw.additions = Err(error);
                 }
             } else if let Some(text) = raw.text_field(field) {
-                document.string(value).map_err(wrong)?.unwrap_or_default().trim().clone_into(text);
+                let value = document.string(value).map_err(ObjectCause::field(index, field))?;
+                value.unwrap_or_default().trim().clone_into(text);
             } else {
-                raw.object_version_history =
-                    document.int32(value).map_err(wrong)?.unwrap_or_default();
+                let history = document.int32(value).map_err(ObjectCause::field(index, field))?;
+                raw.object_version_history = history.unwrap_or_default();
             }
         }
         Ok(raw)
@@ -123,16 +126,22 @@ impl RawObject {
     /// The provider's checks before it asks the vault, in its order and words: format, encoding,
     /// path.
     pub(super) fn validate(&self) -> Result<(), ObjectCause> {
-        let path = || match self.path() {
+        let checked = self
+            .format()
+            .map(drop)
+            .and_then(|()| self.encoding().map(drop))
+            .and_then(|()| self.check_path());
+        checked.map_err(|source| self.wrapped(source))
+    }
+
+    fn check_path(&self) -> Result<(), ObjectCause> {
+        match self.path() {
             Err(source @ (PathError::Empty | PathError::Absolute(_) | PathError::Parent(_))) => {
                 Err(self.path_cause(source))
             }
             // What the path is made of is the CSI driver's business, after the vault's answer.
             _ => Ok(()),
-        };
-        let checked =
-            self.format().map(drop).and_then(|()| self.encoding().map(drop)).and_then(|()| path());
-        checked.map_err(|source| self.wrapped(source))
+        }
     }
 
     /// The checks that the provider leaves to the vault or to the driver, or forgets; ours last.
@@ -248,8 +257,11 @@ impl RawObject {
 
 /// `objectFormat`, in any case.
 pub(crate) fn format(text: &str) -> Option<ObjectFormat> {
-    let is = |known: &str| text.eq_ignore_ascii_case(known);
-    if is("pem") { Some(ObjectFormat::Pem) } else { is("pfx").then_some(ObjectFormat::Pfx) }
+    if text.eq_ignore_ascii_case("pem") {
+        Some(ObjectFormat::Pem)
+    } else {
+        text.eq_ignore_ascii_case("pfx").then_some(ObjectFormat::Pfx)
+    }
 }
 
 /// `objectEncoding`, in any case.

@@ -262,14 +262,12 @@ coded! {
 }
 
 impl ObjectCause {
+    /// The error of a field that holds something else.
+    pub(super) fn field(index: usize, field: &'static str) -> impl FnOnce(YamlError) -> Self {
+        move |source| Self::Field { index, field, source }
+    }
     /// What to do, where the value at hand says more than the reason.
     pub(super) fn hint(&self) -> Option<String> {
-        let missing = |near: &Option<String>| match near {
-            Some(near) => format!("objectName is not set; did you mean objectName for {near:?}?"),
-            None => {
-                "objectName is not set: write objectName: NAME, as the vault shows it".to_owned()
-            }
-        };
         match self {
             Self::NotString(_) => Some(
                 "write \"- |\" before the object: every element of array is a \
@@ -285,7 +283,7 @@ impl ObjectCause {
                 Some(format!("delete one {key}, or begin the next object with \"- |\""))
             }
             Self::NameMissing { near } | Self::NameAndAliasMissing { near, .. } => {
-                Some(missing(near))
+                Some(of_missing_name(near.as_deref()))
             }
             Self::Name { value, .. } if value.contains('*') => Some(
                 "there are no wildcards: the parameter select takes all secrets with a namePrefix \
@@ -317,12 +315,19 @@ fn unseen(field: &str, value: &str) -> Option<String> {
 
 /// What an unknown type was meant to be.
 fn of_type(value: &str) -> Option<String> {
-    let meant = || {
-        let meant = match value.to_ascii_lowercase().as_str() {
-            "certificate" | "certificates" | "certs" | "cer" => "cert",
-            other => crate::spelling::nearest(other, &["secret", "key", "cert"], 1)?,
-        };
-        Some(format!("did you mean {meant}? Write secret, key or cert, in lower case"))
+    if let Some(hint) = unseen("objectType", value) {
+        return Some(hint);
+    }
+    let meant = match value.to_ascii_lowercase().as_str() {
+        "certificate" | "certificates" | "certs" | "cer" => "cert",
+        other => crate::spelling::nearest(other, &["secret", "key", "cert"], 1)?,
     };
-    unseen("objectType", value).or_else(meant)
+    Some(format!("did you mean {meant}? Write secret, key or cert, in lower case"))
+}
+
+fn of_missing_name(near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("objectName is not set; did you mean objectName for {near:?}?"),
+        None => "objectName is not set: write objectName: NAME, as the vault shows it".to_owned(),
+    }
 }

@@ -48,12 +48,14 @@ pub(super) fn files(
 ) -> Result<Vec<FilePlan>, ClassError> {
     let mut files = Vec::with_capacity(objects.len());
     for (index, raw) in objects {
-        let at = |source: ObjectCause| ClassCause::Object { index, source };
-        let spec = raw.check(index, doubts).map_err(at)?;
+        let spec =
+            raw.check(index, doubts).map_err(|source| ClassCause::Object { index, source })?;
         let own = spec.additions.vault.resolve(cloud, limits);
         let own = own
             .map_err(|source| ClassCause::Within { place: format!("objects[{index}]"), source })?;
-        files.extend(files_of(&spec, own.as_ref().unwrap_or(vault), split).map_err(at)?);
+        let of_object = files_of(&spec, own.as_ref().unwrap_or(vault), split)
+            .map_err(|source| ClassCause::Object { index, source })?;
+        files.extend(of_object);
     }
     Ok(files)
 }
@@ -66,7 +68,8 @@ fn files_of(
     let additions = &spec.additions;
     let object_type = additions.fetched_type(spec.object_type);
     let whole = additions.parts.is_empty();
-    let file = |(part, path)| FilePlan {
+    let paths = additions.paths(&spec.path)?.into_iter();
+    let files = paths.map(|(part, path)| FilePlan {
         path,
         mode: spec.mode,
         vault: vault.clone(),
@@ -86,18 +89,21 @@ fn files_of(
         group: additions.group,
         variable: None,
         index: spec.index,
-    };
-    let files: Vec<_> = additions.paths(&spec.path)?.into_iter().map(file).collect();
+    });
+    let files: Vec<_> = files.collect();
     files.iter().try_for_each(check_paths)?;
     Ok(files)
 }
 
 /// Whether the versions of a history and the certificates of a split secret have paths.
 fn check_paths(file: &FilePlan) -> Result<(), ObjectCause> {
-    let named = |field: &'static str| move |source| ObjectCause::Path { field, source };
     let paths = file.paths();
-    EntryPaths { split: false, ..paths }.check().map_err(named("objectVersionHistory"))?;
-    paths.check().map_err(named("writeCertAndKeyInSeparateFiles"))
+    EntryPaths { split: false, ..paths }
+        .check()
+        .map_err(|source| ObjectCause::Path { field: "objectVersionHistory", source })?;
+    paths
+        .check()
+        .map_err(|source| ObjectCause::Path { field: "writeCertAndKeyInSeparateFiles", source })
 }
 
 /// The paths of all files. Refuses two files on one path, and a file where another needs a

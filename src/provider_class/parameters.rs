@@ -76,10 +76,10 @@ impl<'a> Parameters<'a> {
     pub(super) fn optional_flag(&self, flag: &'static str) -> Result<Option<bool>, ClassError> {
         match self.value(flag) {
             "" => Ok(None),
-            value => {
-                let wrong = || ClassCause::Flag { flag, value: value.to_owned() };
-                Ok(Some(parse_bool(value).ok_or_else(wrong)?))
-            }
+            value => match parse_bool(value) {
+                None => Err(ClassCause::Flag { flag, value: value.to_owned() }.into()),
+                set => Ok(set),
+            },
         }
     }
 
@@ -127,15 +127,18 @@ impl<'a> Parameters<'a> {
 
     /// `refreshInterval`, else `syncInterval`. Both are checked: who writes one means it.
     pub(super) fn refresh_interval(&self) -> Result<Option<Duration>, ClassError> {
-        let read = |parameter: &'static str| match self.value(parameter) {
+        let (refresh, sync) = (self.interval("refreshInterval")?, self.interval("syncInterval")?);
+        Ok(refresh.or(sync))
+    }
+
+    fn interval(&self, parameter: &'static str) -> Result<Option<Duration>, ClassError> {
+        match self.value(parameter) {
             "" => Ok(None),
             text => match text.parse::<RefreshInterval>() {
                 Ok(interval) => Ok(Some(interval.duration())),
-                Err(source) => Err(ClassError::from(ClassCause::Interval { parameter, source })),
+                Err(source) => Err(ClassCause::Interval { parameter, source }.into()),
             },
-        };
-        let (refresh, sync) = (read("refreshInterval")?, read("syncInterval")?);
-        Ok(refresh.or(sync))
+        }
     }
 
     /// `mode`.
@@ -154,9 +157,9 @@ impl<'a> Parameters<'a> {
         let mut doubts = Doubts::default();
         for key in self.unknown() {
             if let Some(meant) = doubts.misspelled(PARAMETERS, key) {
-                let text =
-                    || format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?");
-                doubts.add(reason::KS141, text);
+                doubts.add(reason::KS141, || {
+                    format!("parameter {key:?} is unknown and ignored; did you mean {meant:?}?")
+                });
             }
         }
         for setting in ["rotationPollInterval", "enableSecretRotation"] {
@@ -170,22 +173,18 @@ impl<'a> Parameters<'a> {
             }
         }
         if !self.value("cloudEnvFileName").is_empty() {
-            let text = || {
+            doubts.add(reason::KS142, || {
                 "parameter \"cloudEnvFileName\" is ignored; the operator defines clouds".to_owned()
-            };
-            doubts.add(reason::KS142, text);
+            });
         }
         doubts
     }
 
     fn unknown(&self) -> impl Iterator<Item = &'a str> {
-        // The driver's own keys among the volume's attributes.
-        let driver =
-            |key: &&str| *key == "secretProviderClass" || key.starts_with("csi.storage.k8s.io/");
         self.values
             .keys()
             .copied()
-            .filter(move |key| reference::find(PARAMETERS, key).is_none() && !driver(key))
+            .filter(|key| reference::find(PARAMETERS, key).is_none() && !is_of_driver(key))
     }
 
     /// An unknown parameter that looks like `key`.
@@ -195,6 +194,11 @@ impl<'a> Parameters<'a> {
             .find(|unknown| nearest(unknown, &[key], 2).is_some())
             .map(str::to_owned)
     }
+}
+
+/// Whether the CSI driver puts this key among the volume's attributes.
+fn is_of_driver(key: &str) -> bool {
+    key == "secretProviderClass" || key.starts_with("csi.storage.k8s.io/")
 }
 
 /// The spellings that Go's `strconv.ParseBool` takes.

@@ -66,6 +66,12 @@ struct Resolved {
     bytes: usize,
 }
 
+impl Resolved {
+    fn has_attributes(&self, attributes: &[(&str, &str)]) -> bool {
+        self.attributes.iter().map(|(key, value)| (&**key, &**value)).eq(attributes.iter().copied())
+    }
+}
+
 /// What of a [`Context`] a plan depends on.
 #[derive(Debug, PartialEq, Eq)]
 struct Surroundings {
@@ -129,19 +135,16 @@ impl ProviderClass {
     ) -> Result<Arc<ClassPlan>, ClassError> {
         let settings = of_settings(context);
         let mut known = lock(&self.memory.known);
-        let same = |resolved: &Arc<Resolved>| {
-            resolved.surroundings.is(context, settings)
-                && resolved
-                    .attributes
-                    .iter()
-                    .map(|(key, value)| (&**key, &**value))
-                    .eq(attributes.iter().copied())
-        };
-        if let Some(resolved) = known.iter().filter_map(Known::get).find(same) {
+        let found = known.iter().filter_map(Known::get).find(|resolved| {
+            resolved.surroundings.is(context, settings) && resolved.has_attributes(attributes)
+        });
+        if let Some(resolved) = found {
             return resolved.plan.clone();
         }
-        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let attributes: Vec<(String, String)> = attributes.iter().map(owned).collect();
+        let attributes: Vec<(String, String)> = attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let merged: BTreeMap<String, String> = attributes.iter().cloned().collect();
         let plan = resolve(self, &merged, context).map(Arc::new);
         let surroundings = Surroundings {
@@ -179,64 +182,61 @@ fn bytes_of(
     surroundings: &Surroundings,
     plan: &Result<Arc<ClassPlan>, ClassError>,
 ) -> usize {
-    let pair = |(key, value): &(String, String)| {
-        size_of::<(String, String)>() + heap::block(key.len()) + heap::block(value.len())
-    };
-    let attributes: usize = attributes.iter().map(pair).sum();
-    let id = |id: &Option<String>| heap::block(id.as_ref().map_or(0, String::len));
+    let attributes: usize = attributes
+        .iter()
+        .map(|(key, value)| {
+            size_of::<(String, String)>() + heap::block(key.len()) + heap::block(value.len())
+        })
+        .sum();
+    let ids = [&surroundings.client_id, &surroundings.tenant_id, &surroundings.service_principal];
+    let ids: usize = ids.into_iter().flatten().map(|id| heap::block(id.len())).sum();
     let plan = match plan {
         Ok(plan) => plan_bytes(plan),
         // Names and values of the class, at most; each stands there once or twice.
         Err(error) => 1024 + 2 * error.to_string().len(),
     };
-    heap::block(size_of::<Resolved>())
-        + attributes
-        + id(&surroundings.client_id)
-        + id(&surroundings.tenant_id)
-        + id(&surroundings.service_principal)
-        + plan
+    heap::block(size_of::<Resolved>()) + attributes + ids + plan
 }
 
 fn plan_bytes(plan: &ClassPlan) -> usize {
-    let file = |file: &FilePlan| {
-        let texts = [file.path.as_str(), file.vault.as_str(), file.name.as_str()];
-        let texts = texts.into_iter().map(|text| heap::block(text.len())).sum::<usize>();
-        let version =
-            file.version.as_ref().map_or(0, |version| heap::block(version.as_str().len()));
-        let key = file
-            .json_key
-            .as_ref()
-            .map_or(0, |key| 2 * heap::block(key.to_string().len()) + key.steps().len() * 64);
-        size_of::<FilePlan>() + texts + version + key
-    };
-    let selection = |selection: &SelectionPlan| {
-        let tags = &selection.tags;
-        let texts: usize = tags
-            .iter()
-            .map(|(name, value)| heap::block(name.len()) + heap::block(value.len()))
-            .sum();
-        let prefix = selection.name_prefix.as_ref().map_or(0, |prefix| heap::block(prefix.len()));
-        let directory =
-            selection.directory.as_ref().map_or(0, |path| heap::block(path.as_str().len()));
-        let vault = heap::block(selection.vault.as_str().len());
-        size_of::<SelectionPlan>()
-            + texts
-            + heap::tree::<String, String>(tags.len())
-            + prefix
-            + directory
-            + vault
-    };
-    let template = |made: &TemplatePlan| {
-        // The text, and what it was read into.
-        let text = made.template.as_str().len();
-        size_of::<TemplatePlan>() + heap::block(made.path.as_str().len()) + 8 * text
-    };
-    let templates: usize = plan.templates.iter().map(template).sum();
+    let files: usize = plan.files.iter().map(file_bytes).sum();
+    let selections: usize = plan.selections.iter().map(selection_bytes).sum();
+    let templates: usize = plan.templates.iter().map(template_bytes).sum();
     let warnings: usize =
         plan.warnings.iter().map(|warning| 64 + heap::block(warning.text.len())).sum();
-    let files: usize = plan.files.iter().map(file).sum();
     // The cloud and the identity: a dozen short texts.
-    2048 + templates + files + plan.selections.iter().map(selection).sum::<usize>() + warnings
+    2048 + files + selections + templates + warnings
+}
+
+fn file_bytes(file: &FilePlan) -> usize {
+    let texts = [file.path.as_str(), file.vault.as_str(), file.name.as_str()];
+    let texts = texts.into_iter().map(|text| heap::block(text.len())).sum::<usize>();
+    let version = file.version.as_ref().map_or(0, |version| heap::block(version.as_str().len()));
+    let key = file
+        .json_key
+        .as_ref()
+        .map_or(0, |key| 2 * heap::block(key.to_string().len()) + key.steps().len() * 64);
+    size_of::<FilePlan>() + texts + version + key
+}
+
+fn selection_bytes(selection: &SelectionPlan) -> usize {
+    let tags = &selection.tags;
+    let texts: usize =
+        tags.iter().map(|(name, value)| heap::block(name.len()) + heap::block(value.len())).sum();
+    let prefix = selection.name_prefix.as_ref().map_or(0, |prefix| heap::block(prefix.len()));
+    let directory = selection.directory.as_ref().map_or(0, |path| heap::block(path.as_str().len()));
+    size_of::<SelectionPlan>()
+        + texts
+        + heap::tree::<String, String>(tags.len())
+        + prefix
+        + directory
+        + heap::block(selection.vault.as_str().len())
+}
+
+fn template_bytes(made: &TemplatePlan) -> usize {
+    // The text, and what it was read into.
+    let text = made.template.as_str().len();
+    size_of::<TemplatePlan>() + heap::block(made.path.as_str().len()) + 8 * text
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -130,9 +130,11 @@ pub fn check_secret_objects(
     let mut names = BTreeSet::new();
     for (index, object) in secret_objects.iter().enumerate() {
         let checked = object.check(&files).and_then(|()| {
-            let is_new = names.insert(object.secret_name.as_str());
-            let name = || SecretObjectCause::NameTwice(object.secret_name.clone());
-            if is_new { Ok(()) } else { Err(name()) }
+            if names.insert(object.secret_name.as_str()) {
+                Ok(())
+            } else {
+                Err(SecretObjectCause::NameTwice(object.secret_name.clone()))
+            }
         });
         checked.map_err(|source| ClassCause::SecretObject { index, source })?;
     }

@@ -1,6 +1,6 @@
 //! The parameter `select`: files whose names only the vault knows.
 
-use super::document::{Document, NodeId, YamlError};
+use super::document::{Document, NodeId};
 use super::documents;
 use super::doubts::Doubts;
 use super::error::{ClassCause, ClassError, SelectCause};
@@ -24,8 +24,6 @@ pub(super) fn parse(
     limits: &Allowlist,
     doubts: &mut Doubts,
 ) -> Result<Vec<SelectionPlan>, ClassError> {
-    let at =
-        |place: &str, source: SelectCause| ClassCause::Select { place: place.to_owned(), source };
     if text.len() > LIMIT_BYTES {
         return Err(at("select", SelectCause::Size { limit: LIMIT_BYTES }).into());
     }
@@ -42,13 +40,17 @@ pub(super) fn parse(
         let own = own.map_err(|source| ClassCause::Within { place: place.clone(), source })?;
         let selection = SelectionPlan { vault: own.unwrap_or(selection.vault), ..selection };
         if selection.name_prefix.is_none() && selection.tags.is_empty() {
-            let all =
-                || format!("{place}: every enabled secret of {} becomes a file", selection.vault);
-            doubts.add(reason::KS144, all);
+            doubts.add(reason::KS144, || {
+                format!("{place}: every enabled secret of {} becomes a file", selection.vault)
+            });
         }
         selections.push(selection);
     }
     Ok(selections)
+}
+
+fn at(place: &str, source: SelectCause) -> ClassCause {
+    ClassCause::Select { place: place.to_owned(), source }
 }
 
 /// The selections of a document, each with what messages call it.
@@ -76,15 +78,16 @@ fn read(
             return Err(SelectCause::Unknown { field: key.to_owned(), near });
         };
         let field = entry.name;
-        let wrong = |source: YamlError| SelectCause::Field { field, source };
         if field == "tags" {
-            for (tag, value) in document.fields_of(value, "map[string]string").map_err(wrong)? {
-                let value = document.string(value).map_err(wrong)?.unwrap_or_default();
-                plan.tags.insert(tag.to_owned(), value.to_owned());
+            let tags = document.fields_of(value, "map[string]string");
+            for (tag, value) in tags.map_err(SelectCause::field(field))? {
+                let value = document.string(value).map_err(SelectCause::field(field))?;
+                plan.tags.insert(tag.to_owned(), value.unwrap_or_default().to_owned());
             }
             continue;
         }
-        let text = document.string(value).map_err(wrong)?.unwrap_or_default().trim();
+        let text = document.string(value).map_err(SelectCause::field(field))?;
+        let text = text.unwrap_or_default().trim();
         if !text.is_empty() {
             set(&mut plan, &mut choice, field, text)?;
         }
@@ -98,7 +101,6 @@ fn set(
     field: &'static str,
     text: &str,
 ) -> Result<(), SelectCause> {
-    let id = || text.parse().map_err(|_| SelectCause::Id { field, value: text.to_owned() });
     match field {
         "namePrefix" => {
             let fits = text.len() <= ObjectName::MAX_BYTES
@@ -121,13 +123,17 @@ fn set(
         "objectEncoding" => {
             plan.encoding = encoding(text).ok_or_else(|| SelectCause::Encoding(text.to_owned()))?;
         }
-        "fileOwner" => plan.owner = Some(id()?),
-        "fileGroup" => plan.group = Some(id()?),
+        "fileOwner" => plan.owner = Some(id(field, text)?),
+        "fileGroup" => plan.group = Some(id(field, text)?),
         "keyvaultName" => text.clone_into(&mut choice.name),
         "vaultUrl" => text.clone_into(&mut choice.url),
         _ => {}
     }
     Ok(())
+}
+
+fn id(field: &'static str, text: &str) -> Result<u32, SelectCause> {
+    text.parse().map_err(|_| SelectCause::Id { field, value: text.to_owned() })
 }
 
 #[cfg(test)]

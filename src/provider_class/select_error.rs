@@ -79,3 +79,10 @@ coded! {
         },
     }
 }
+
+impl SelectCause {
+    /// The error of a field that holds something else.
+    pub(super) fn field(field: &'static str) -> impl FnOnce(YamlError) -> Self {
+        move |source| Self::Field { field, source }
+    }
+}

@@ -1,6 +1,6 @@
 //! The parameter `templates`: files that are made of the other files.
 
-use super::document::{Document, NodeId, YamlError};
+use super::document::{Document, NodeId};
 use super::documents;
 use super::error::{ClassCause, ClassError, TemplateCause};
 use super::reference::{self, TEMPLATE_FIELDS};
@@ -16,7 +16,6 @@ pub(super) fn parse(
     files: &[FilePlan],
     selections: &[SelectionPlan],
 ) -> Result<Vec<TemplatePlan>, ClassError> {
-    let at = |place: &str, source| ClassCause::Template { place: place.to_owned(), source };
     if text.len() > LIMIT_BYTES {
         return Err(at("templates", TemplateCause::Size { limit: LIMIT_BYTES }).into());
     }
@@ -34,6 +33,10 @@ pub(super) fn parse(
         templates.push(read.map_err(|source| at(&place, source))?);
     }
     Ok(templates)
+}
+
+fn at(place: &str, source: TemplateCause) -> ClassCause {
+    ClassCause::Template { place: place.to_owned(), source }
 }
 
 /// The templates of a document, each with what messages call it.
@@ -58,23 +61,28 @@ fn read(document: &Document<'_>, node: NodeId) -> Result<TemplatePlan, TemplateC
             return Err(TemplateCause::Unknown { field: key.to_owned(), near });
         };
         let field = entry.name;
-        let wrong = |source: YamlError| TemplateCause::Field { field, source };
-        let text = document.string(value).map_err(wrong)?.unwrap_or_default();
+        let text = document
+            .string(value)
+            .map_err(|source| TemplateCause::Field { field, source })?
+            .unwrap_or_default();
         let trimmed = text.trim();
-        let id = || trimmed.parse().map_err(|_| TemplateCause::Id { field, value: trimmed.into() });
         match field {
             "template" => template = Some(text.parse().map_err(TemplateCause::Template)?),
             _ if trimmed.is_empty() => {}
             "path" => path = Some(trimmed.parse().map_err(TemplateCause::Path)?),
             "filePermission" => mode = trimmed.parse().map_err(TemplateCause::Permission)?,
-            "fileOwner" => owner = Some(id()?),
-            "fileGroup" => group = Some(id()?),
+            "fileOwner" => owner = Some(id(field, trimmed)?),
+            "fileGroup" => group = Some(id(field, trimmed)?),
             _ => {}
         }
     }
     let path = path.ok_or(TemplateCause::Missing("path"))?;
     let template = template.ok_or(TemplateCause::Missing("template"))?;
     Ok(TemplatePlan { path, mode, owner, group, template })
+}
+
+fn id(field: &'static str, text: &str) -> Result<u32, TemplateCause> {
+    text.parse().map_err(|_| TemplateCause::Id { field, value: text.to_owned() })
 }
 
 /// A file that no object makes would be missing for ever.

@@ -11,20 +11,21 @@ const ASKING: &[&str] =
 pub(crate) fn is_placeholder(value: &str) -> bool {
     let angles =
         value.find('<').zip(value.rfind('>')).is_some_and(|(open, close)| open + 1 < close);
-    // Ids of Windows come in braces.
-    let within = |open: char, close: char| {
-        let inner = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
-        inner.is_some_and(|inner| !inner.is_empty() && !is_guid(inner))
-    };
     let crosses = value.len() > 2 && value.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'));
     angles
         || [('%', '%'), ('@', '@'), ('[', ']'), ('(', ')'), ('{', '}')]
             .iter()
-            .any(|(open, close)| within(*open, *close))
+            .any(|(open, close)| is_within(value, *open, *close))
         || value.matches("__").count() > 1
         || crosses
         || ["$", "{{", "#{", "<%"].iter().any(|mark| value.contains(mark))
         || ASKING.iter().any(|word| asks(value, word))
+}
+
+/// Whether something stands between these, other than an id: ids of Windows come in braces.
+fn is_within(value: &str, open: char, close: char) -> bool {
+    let inner = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    inner.is_some_and(|inner| !inner.is_empty() && !is_guid(inner))
 }
 
 /// Whether the value begins with this word in capitals, alone or with more capitals, or in any case

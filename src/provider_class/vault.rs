@@ -69,12 +69,10 @@ fn of_url(url: &str, cloud: &Cloud) -> Result<String, ClassError> {
     let parsed: VaultUrl = url.parse().map_err(ClassCause::VaultUrlForm)?;
     let authority = parsed.as_str().trim_start_matches("https://").trim_end_matches('/');
     let suffix = &cloud.key_vault_suffix;
-    let name = |authority: &str| {
-        authority.strip_suffix(suffix.as_str())?.strip_suffix('.').map(str::to_owned)
-    };
     // 443 is where https goes anyway.
-    let name = name(authority).or_else(|| name(authority.strip_suffix(":443")?));
-    name.filter(|name| !name.is_empty()).ok_or_else(|| {
+    let name = name_below(suffix, authority)
+        .or_else(|| name_below(suffix, authority.strip_suffix(":443")?));
+    name.filter(|name| !name.is_empty()).map(str::to_owned).ok_or_else(|| {
         ClassCause::VaultForeign {
             url: url.to_owned(),
             suffix: suffix.clone(),
@@ -82,6 +80,10 @@ fn of_url(url: &str, cloud: &Cloud) -> Result<String, ClassError> {
         }
         .into()
     })
+}
+
+fn name_below<'a>(suffix: &str, authority: &'a str) -> Option<&'a str> {
+    authority.strip_suffix(suffix)?.strip_suffix('.')
 }
 
 #[cfg(test)]

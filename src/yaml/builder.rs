@@ -159,13 +159,13 @@ impl Builder {
 
     /// Whether the next value is the document or an element of `items`.
     fn may_be_object(&self) -> bool {
-        let is_items = |open: &Open| match &open.content {
-            Content::Mapping { key: Some(Key::Name(name)), .. } => name == "items",
-            _ => false,
-        };
         match self.open.as_slice() {
             [] => true,
-            [.., map, Open { content: Content::Sequence(_), .. }] => is_items(map),
+            [
+                ..,
+                Open { content: Content::Mapping { key: Some(Key::Name(name)), .. }, .. },
+                Open { content: Content::Sequence(_), .. },
+            ] => name == "items",
             _ => false,
         }
     }

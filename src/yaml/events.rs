@@ -42,19 +42,26 @@ fn each<'t>(
 /// The event without what it borrows; those that no document is made of become the end of the
 /// stream.
 fn owned<'t>(event: Event<'_>) -> Event<'t> {
-    let tag = |tag: Option<Cow<'_, Tag>>| tag.map(|tag| Cow::Owned(tag.into_owned()));
     match event {
         Event::StreamStart => Event::StreamStart,
         Event::DocumentStart(explicit, version) => Event::DocumentStart(explicit, version),
         Event::DocumentEnd => Event::DocumentEnd,
         Event::Alias(anchor) => Event::Alias(anchor),
         Event::Scalar(text, style, anchor, name) => {
-            Event::Scalar(Cow::Owned(text.into_owned()), style, anchor, tag(name))
+            Event::Scalar(Cow::Owned(text.into_owned()), style, anchor, owned_tag(name))
         }
-        Event::SequenceStart(style, anchor, name) => Event::SequenceStart(style, anchor, tag(name)),
+        Event::SequenceStart(style, anchor, name) => {
+            Event::SequenceStart(style, anchor, owned_tag(name))
+        }
         Event::SequenceEnd => Event::SequenceEnd,
-        Event::MappingStart(style, anchor, name) => Event::MappingStart(style, anchor, tag(name)),
+        Event::MappingStart(style, anchor, name) => {
+            Event::MappingStart(style, anchor, owned_tag(name))
+        }
         Event::MappingEnd => Event::MappingEnd,
         _ => Event::StreamEnd,
     }
+}
+
+fn owned_tag<'t>(tag: Option<Cow<'_, Tag>>) -> Option<Cow<'t, Tag>> {
+    tag.map(|tag| Cow::Owned(tag.into_owned()))
 }

@@ -51,7 +51,6 @@ pub(crate) fn positions(text: &str) -> Option<Node> {
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.ok()?;
         let (start, end) = (span.start.byte_offset()?, span.end.byte_offset()?);
-        let node = |kind| Node { start, end, kind };
         let complete = match event {
             Event::Scalar(text, style, ..) => {
                 if let Some(Open { key: key @ None, node, .. }) = open.last_mut()
@@ -61,17 +60,20 @@ pub(crate) fn positions(text: &str) -> Option<Node> {
                     continue;
                 }
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                node(if is_block { Kind::Block } else { Kind::Scalar })
+                let kind = if is_block { Kind::Block } else { Kind::Scalar };
+                Node { start, end, kind }
             }
-            Event::Alias(_) => node(Kind::Alias),
+            Event::Alias(_) => Node { start, end, kind: Kind::Alias },
             Event::SequenceStart(style, ..) => {
                 let is_flow = style == StructureStyle::Flow;
-                open.push(Open::of(node(Kind::Sequence { is_flow, items: Vec::new() })));
+                let kind = Kind::Sequence { is_flow, items: Vec::new() };
+                open.push(Open::of(Node { start, end, kind }));
                 continue;
             }
             Event::MappingStart(style, ..) => {
                 let is_flow = style == StructureStyle::Flow;
-                open.push(Open::of(node(Kind::Mapping { is_flow, entries: Vec::new() })));
+                let kind = Kind::Mapping { is_flow, entries: Vec::new() };
+                open.push(Open::of(Node { start, end, kind }));
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => {

@@ -103,12 +103,11 @@ fn pad(out: &mut String, columns: usize) {
 /// Several lines that a block scalar holds as they are.
 fn is_block(text: &str) -> bool {
     let content = text.trim_end_matches('\n');
-    let fits = |c: char| c == '\n' || c == '\t' || (!c.is_control() && !is_special(c));
     content.contains('\n')
         && !content.starts_with([' ', '\t', '\n'])
         && !content.ends_with([' ', '\t'])
         && content.split('\n').all(|line| line.is_empty() || !line.trim().is_empty())
-        && text.chars().all(fits)
+        && text.chars().all(|c| c == '\n' || c == '\t' || (!c.is_control() && !is_special(c)))
 }
 
 /// A string on one line: plain where it cannot be read as another type.

@@ -56,7 +56,6 @@ pub(super) fn prolongs(
 
 pub(super) fn next_check(view: &View<'_>, policy: &Policy, material: &Material) -> Duration {
     let Moment { wall, uptime } = view.now;
-    let until = |due: OffsetDateTime| Duration::try_from(due - wall).ok();
     let leaf = material.active.iter().map(|active| policy.due(active.pair.certificate()));
     let signing = material.active.iter().map(|active| &active.authority).chain(&material.next);
     let signing = signing.map(|authority| authority.certificate()).collect::<Vec<_>>();
@@ -68,6 +67,7 @@ pub(super) fn next_check(view: &View<'_>, policy: &Policy, material: &Material) 
     let ripe = signing
         .iter()
         .filter_map(|certificate| ripe_at(view, policy, certificate)?.checked_sub(uptime));
-    let ahead = due.chain(retired).filter_map(until).chain(ripe).filter(|ahead| !ahead.is_zero());
+    let ahead = due.chain(retired).filter_map(|due| Duration::try_from(due - wall).ok());
+    let ahead = ahead.chain(ripe).filter(|ahead| !ahead.is_zero());
     ahead.min().unwrap_or(policy.poll).clamp(SHORTEST_CHECK.min(policy.poll), policy.poll)
 }

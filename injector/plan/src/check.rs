@@ -2,8 +2,8 @@
 
 use crate::{
     Collision, Credential, EntryPaths, LONGEST_WAIT_SECONDS, Layout, MOST_TEMPLATES, MOST_VERSIONS,
-    PathError, Plan, RelativePath, SecretKey, check_selection_directory, is_object_name,
-    is_secret_key,
+    PathError, Plan, RelativePath, SecretKey, SyncedSecret, check_selection_directory,
+    is_object_name, is_secret_key,
 };
 use std::collections::BTreeSet;
 
@@ -50,9 +50,10 @@ impl Plan {
                         identity: selection.identity.clone(),
                     });
                 }
-                let too_long = |source| PlanError::Made { volume: volume.name.clone(), source };
                 let directory = selection.directory.as_ref();
-                directory.map_or(Ok(()), check_selection_directory).map_err(too_long)?;
+                directory
+                    .map_or(Ok(()), check_selection_directory)
+                    .map_err(|source| PlanError::Made { volume: volume.name.clone(), source })?;
             }
             for file in &volume.files {
                 if !identities.contains(file.identity.as_str()) {
@@ -67,8 +68,9 @@ impl Plan {
                 if file.variable.is_some() && (file.split || file.history.is_some()) {
                     return Err(PlanError::Variable { path: file.path.clone() });
                 }
-                let too_long = |source| PlanError::Made { volume: volume.name.clone(), source };
-                EntryPaths::from(file).check().map_err(too_long)?;
+                EntryPaths::from(file)
+                    .check()
+                    .map_err(|source| PlanError::Made { volume: volume.name.clone(), source })?;
             }
             if volume.templates.len() > MOST_TEMPLATES {
                 return Err(PlanError::Templates { volume: volume.name.clone() });
@@ -94,25 +96,30 @@ impl Plan {
         }
         let mut names = BTreeSet::new();
         for secret in &self.secrets {
-            let refuse =
-                |problem: String| Err(PlanError::Secret { name: secret.name.clone(), problem });
-            if self.kubernetes.is_none() {
-                return refuse("the plan has no field kubernetes".to_owned());
+            let is_new = names.insert(&secret.name);
+            self.check_secret(secret, is_new)
+                .map_err(|problem| PlanError::Secret { name: secret.name.clone(), problem })?;
+        }
+        Ok(())
+    }
+
+    fn check_secret(&self, secret: &SyncedSecret, is_new: bool) -> Result<(), String> {
+        if self.kubernetes.is_none() {
+            return Err("the plan has no field kubernetes".to_owned());
+        }
+        if !is_object_name(&secret.name) || !is_new {
+            return Err("it is not a name of a Secret, or is used twice".to_owned());
+        }
+        let mut keys = BTreeSet::new();
+        for SecretKey { key, volume: name, path } in &secret.data {
+            if !is_secret_key(key) || !keys.insert(key) {
+                return Err(format!("key {key:?} is not valid, or is used twice"));
             }
-            if !is_object_name(&secret.name) || !names.insert(&secret.name) {
-                return refuse("it is not a name of a Secret, or is used twice".to_owned());
-            }
-            let mut keys = BTreeSet::new();
-            for SecretKey { key, volume: name, path } in &secret.data {
-                if !is_secret_key(key) || !keys.insert(key) {
-                    return refuse(format!("key {key:?} is not valid, or is used twice"));
-                }
-                let Some(volume) = self.volumes.iter().find(|volume| volume.name == *name) else {
-                    return refuse(format!("volume {name:?} is not in the plan"));
-                };
-                if !Layout::of(volume).index().contains(path.as_str()) {
-                    return refuse(format!("volume {name:?} has no file {path}"));
-                }
+            let Some(volume) = self.volumes.iter().find(|volume| volume.name == *name) else {
+                return Err(format!("volume {name:?} is not in the plan"));
+            };
+            if !Layout::of(volume).index().contains(path.as_str()) {
+                return Err(format!("volume {name:?} has no file {path}"));
             }
         }
         Ok(())

@@ -24,15 +24,16 @@ pub fn is_object_name(name: &str) -> bool {
 }
 
 fn is_part(part: &str) -> bool {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !part.is_empty() && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
+    !part.is_empty()
+        && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !part.starts_with('-')
+        && !part.ends_with('-')
 }
 
 /// Whether a Secret can have this key.
 pub fn is_secret_key(key: &str) -> bool {
-    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=253).contains(&key.len())
-        && key.bytes().all(is_valid)
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         && key != "."
         && !key.starts_with("..")
 }

@@ -44,8 +44,7 @@ impl<'a> EntryPaths<'a> {
 
     /// `PATH.crt` and `PATH.key` of a split file. A history has its pairs below its own directory.
     pub fn cert_and_key_files(self) -> impl Iterator<Item = RelativePath> + use<'a> {
-        let split = self.split && self.history.is_none();
-        let suffixes = if split { &CERT_AND_KEY[..] } else { &[] };
+        let suffixes = if self.split && self.history.is_none() { &CERT_AND_KEY[..] } else { &[] };
         suffixes.iter().filter_map(move |suffix| self.path.followed_by(suffix).ok())
     }
 
@@ -130,9 +129,9 @@ impl<'a> Layout<'a> {
 
     /// The same among all paths that the file entries may write.
     pub fn colliding_path(&self, path: &RelativePath) -> Option<RelativePath> {
-        let beside = || self.files.iter().flat_map(|entry| entry.cert_and_key_files());
         let file = self.colliding_file(path).cloned();
-        file.or_else(|| beside().find(|other| path.collides_with(other)))
+        let mut beside = self.files.iter().flat_map(|entry| entry.cert_and_key_files());
+        file.or_else(|| beside.find(|other| path.collides_with(other)))
     }
 
     /// A name that a secret of a selection may have and that is a directory of a file entry, with
@@ -270,14 +269,19 @@ impl<'a> FileIndex<'a> {
 
     /// Whether this is a file, or one version of a history; with `split` only of an entry that is.
     fn has(&self, path: &str, split: bool) -> bool {
-        let entry = |path| self.by_path.get(path).filter(|entry| entry.split || !split);
-        let version = || {
-            let (parent, version) = path.rsplit_once('/')?;
-            let versions = entry(parent)?.history?;
-            let number: u32 = version.parse().ok()?;
-            Some(number.to_string() == version && number < versions)
-        };
-        entry(path).is_some_and(|entry| entry.history.is_none()) || version().unwrap_or(false)
+        self.entry(path, split).is_some_and(|entry| entry.history.is_none())
+            || self.has_version(path, split).unwrap_or(false)
+    }
+
+    fn has_version(&self, path: &str, split: bool) -> Option<bool> {
+        let (parent, version) = path.rsplit_once('/')?;
+        let versions = self.entry(parent, split)?.history?;
+        let number: u32 = version.parse().ok()?;
+        Some(number.to_string() == version && number < versions)
+    }
+
+    fn entry(&self, path: &str, split: bool) -> Option<&EntryPaths<'a>> {
+        self.by_path.get(path).filter(|entry| entry.split || !split)
     }
 }
 

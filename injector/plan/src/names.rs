@@ -147,26 +147,25 @@ pub enum PathError {
 impl FromStr for RelativePath {
     type Err = PathError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let owned = || text.to_owned();
         if text.is_empty() {
             return Err(PathError::Empty);
         }
         if text.starts_with('/') {
-            return Err(PathError::Absolute(owned()));
+            return Err(PathError::Absolute(text.to_owned()));
         }
         if text.contains("..") {
-            return Err(PathError::Parent(owned()));
+            return Err(PathError::Parent(text.to_owned()));
         }
         if text.contains('\0') || text.split('/').any(|part| part.is_empty() || part == ".") {
-            return Err(PathError::Component(owned()));
+            return Err(PathError::Component(text.to_owned()));
         }
         if text.len() > 4096
             || text.split('/').any(|part| part.len() > 255)
             || text.split('/').count() > 32
         {
-            return Err(PathError::Length(owned()));
+            return Err(PathError::Length(text.to_owned()));
         }
-        Ok(Self(owned()))
+        Ok(Self(text.to_owned()))
     }
 }
 

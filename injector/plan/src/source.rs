@@ -87,14 +87,14 @@ impl Plan {
     /// [`PlanError::Update`] for what the pod does not have, and whatever [`Plan::check`] refuses.
     pub fn updated(&self, update: PlanUpdate) -> Result<Self, PlanError> {
         let mut plan = self.clone();
-        let refuse = |problem: String| Err(PlanError::Update { problem });
         let Some(source) = &mut plan.source else {
-            return refuse("the plan has no source".to_owned());
+            return Err(PlanError::Update { problem: "the plan has no source".to_owned() });
         };
         source.authorities = update.authorities;
         for (class, fingerprint) in &update.classes {
             let Some(known) = source.classes.get_mut(class) else {
-                return refuse(format!("the pod does not use class {class:?}"));
+                let problem = format!("the pod does not use class {class:?}");
+                return Err(PlanError::Update { problem });
             };
             known.clone_from(fingerprint);
         }
@@ -107,7 +107,8 @@ impl Plan {
         let names = plan.add_identities(&update.identities)?;
         for new in update.volumes {
             let Some(known) = plan.volumes.iter_mut().find(|volume| volume.name == new.name) else {
-                return refuse(format!("the pod has no volume {:?}", new.name));
+                let problem = format!("the pod has no volume {:?}", new.name);
+                return Err(PlanError::Update { problem });
             };
             let Volume { refresh_interval_seconds, files, selections, templates, .. } = new;
             known.refresh_interval_seconds = refresh_interval_seconds;
@@ -124,7 +125,8 @@ impl Plan {
         plan.secrets.retain(|secret| !update.classes.contains_key(&secret.class));
         for new in update.secrets {
             let Some(known) = self.secrets.iter().find(|known| known.name == new.name) else {
-                return refuse(format!("the pod does not write Secret {:?}", new.name));
+                let problem = format!("the pod does not write Secret {:?}", new.name);
+                return Err(PlanError::Update { problem });
             };
             plan.secrets.push(SyncedSecret { adopt: known.adopt, keep: known.keep, ..new });
         }
@@ -145,15 +147,16 @@ impl Plan {
                 let problem = format!("identity {:?} has no token file", new.name);
                 return Err(PlanError::Update { problem });
             }
-            let is_same =
-                |known: &&Identity| known.credential == new.credential && known.scope == new.scope;
-            let name = if let Some(same) = self.identities.iter().find(is_same) {
+            let same = self
+                .identities
+                .iter()
+                .find(|known| known.credential == new.credential && known.scope == new.scope);
+            let name = if let Some(same) = same {
                 same.name.clone()
             } else {
-                let is_taken = |name: &str| self.identities.iter().any(|known| known.name == name);
                 let mut name = new.name.clone();
                 let mut count = 1;
-                while is_taken(&name) {
+                while self.identities.iter().any(|known| known.name == name) {
                     count += 1;
                     name = format!("{}-{count}", new.name);
                 }

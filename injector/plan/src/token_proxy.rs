@@ -45,16 +45,11 @@ impl TokenProxy {
         if host.contains('@') || rest.contains(['?', '#']) {
             return Some("has a user, a query or a fragment");
         }
-        let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !printable(&self.url) || rest.contains(['"', '<', '>', '\\', '^', '`', '{', '|', '}']) {
+        let is_printable = self.url.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_printable || rest.contains(['"', '<', '>', '\\', '^', '`', '{', '|', '}']) {
             return Some("has characters that a URL does not have");
         }
-        let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        if self
-            .server_name
-            .as_ref()
-            .is_some_and(|name| name.is_empty() || name.len() > 253 || !name.bytes().all(in_name))
-        {
+        if self.server_name.as_deref().is_some_and(|name| !is_host_name(name)) {
             return Some("has a TLS server name that is not a host name");
         }
         if self.ca.is_some() && self.ca_file.is_some() {
@@ -62,6 +57,11 @@ impl TokenProxy {
         }
         None
     }
+}
+
+fn is_host_name(name: &str) -> bool {
+    (1..=253).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
 #[cfg(test)]

@@ -28,9 +28,8 @@ pub struct VariableNameError(String);
 impl FromStr for VariableName {
     type Err = VariableNameError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_name = (1..=Self::MAX_BYTES).contains(&text.len())
-            && text.bytes().all(is_inner)
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             && !text.starts_with(|first: char| first.is_ascii_digit());
         if is_name { Ok(Self(text.to_owned())) } else { Err(VariableNameError(text.to_owned())) }
     }

@@ -39,21 +39,21 @@ impl FromStr for VaultUrl {
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) =
             authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
-        let label = |label: &str| {
-            !label.is_empty()
-                && label.len() <= 63
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
         let port_ok = port.is_none_or(|port| {
             port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+')
         });
-        if host.len() > 253 || !host.split('.').all(label) || !port_ok {
+        if host.len() > 253 || !host.split('.').all(is_label) || !port_ok {
             return Err(VaultUrlError::Form(text.to_owned()));
         }
         Ok(Self(format!("https://{}/", authority.to_ascii_lowercase())))
     }
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 #[cfg(test)]

@@ -112,17 +112,22 @@ impl Rule {
     }
 
     fn matches(&self, host: &str, address: Option<IpAddr>, port: &str) -> bool {
-        let fits = |wanted: &str| wanted.is_empty() || wanted == port;
         match self {
             Self::Network(network, prefix) => {
                 address.is_some_and(|ip| contains(*network, *prefix, ip))
             }
-            Self::Address(ip, wanted) => address == Some(*ip) && fits(wanted),
+            Self::Address(ip, wanted) => address == Some(*ip) && is_port(wanted, port),
             Self::Domain { suffix, whole, port: wanted } => {
-                fits(wanted) && (host.ends_with(suffix.as_str()) || *whole && host == &suffix[1..])
+                is_port(wanted, port)
+                    && (host.ends_with(suffix.as_str()) || *whole && host == &suffix[1..])
             }
         }
     }
+}
+
+/// Whether the port is the wanted one, or any may be.
+fn is_port(wanted: &str, port: &str) -> bool {
+    wanted.is_empty() || wanted == port
 }
 
 /// `10.0.0.0/8`; an IPv4 network that is written as IPv6 is one of IPv4.

@@ -129,11 +129,10 @@ fn is_in_hosts_file(host: &str) -> bool {
 }
 
 fn names_host(text: &str, host: &str) -> bool {
-    let line = |line: &str| {
-        let names = line.split('#').next().unwrap_or_default().split_ascii_whitespace().skip(1);
-        names.into_iter().any(|name| name.eq_ignore_ascii_case(host))
-    };
-    text.lines().any(line)
+    text.lines().any(|line| {
+        let entry = line.split('#').next().unwrap_or_default();
+        entry.split_ascii_whitespace().skip(1).any(|name| name.eq_ignore_ascii_case(host))
+    })
 }
 
 /// RFC 6761: names below `.localhost` are loopback; the system's resolver does not know that.

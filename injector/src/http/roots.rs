@@ -36,19 +36,23 @@ pub(super) fn only(origin: &str, pem: &[u8]) -> Result<RootCertStore, HttpError>
 /// A bundle of a distribution may hold a certificate or two that rustls does not take; the Plan's
 /// are meant one by one.
 fn add(roots: &mut RootCertStore, origin: &str, pem: &[u8], strict: bool) -> Result<(), HttpError> {
-    let fail = |problem: String| HttpError::Roots { origin: origin.to_owned(), problem };
+    try_add(roots, pem, strict)
+        .map_err(|problem| HttpError::Roots { origin: origin.to_owned(), problem })
+}
+
+fn try_add(roots: &mut RootCertStore, pem: &[u8], strict: bool) -> Result<(), String> {
     let mut added = 0_usize;
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| fail(format!("not PEM: {error}")))?;
+        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
         match roots.add(certificate) {
             Ok(()) => added += 1,
             Err(error) if strict => {
-                return Err(fail(format!("not a certificate authority: {error}")));
+                return Err(format!("not a certificate authority: {error}"));
             }
             Err(_) => {}
         }
     }
-    if added == 0 { Err(fail("no certificate in it".to_owned())) } else { Ok(()) }
+    if added == 0 { Err("no certificate in it".to_owned()) } else { Ok(()) }
 }
 
 #[cfg(test)]

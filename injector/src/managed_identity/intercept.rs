@@ -84,9 +84,9 @@ fn attribute(kind: u16) -> Vec<u8> {
 
 /// The kernel's answer: a header, and the number of an error as a negative one.
 fn read(answer: &[u8]) -> Result<(), Errno> {
-    let part = |at: usize, length: usize| answer.get(at..at + length);
-    let kind = part(4, 2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-    let code = part(HEADER_BYTES, 4).and_then(|bytes| bytes.try_into().ok());
+    let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+    let code = answer.get(HEADER_BYTES..HEADER_BYTES + 4);
+    let code = code.and_then(|bytes| bytes.try_into().ok());
     match (kind, code.map(i32::from_ne_bytes)) {
         (Some(ANSWER), Some(0)) => Ok(()),
         (Some(ANSWER), Some(code)) => Err(Errno::from_raw_os_error(code.saturating_neg())),

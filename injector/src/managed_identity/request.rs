@@ -76,29 +76,24 @@ pub(super) fn head_length(buffer: &[u8]) -> Option<usize> {
 impl Request {
     /// Reads a whole head. `header` is what the App Service protocol must show.
     pub(super) fn parse(head: &[u8], header: &str) -> Self {
-        let malformed = |problem| Self {
-            protocol: None,
-            closes: true,
-            asked: Err(Refused::Malformed(problem)),
-        };
         let Ok(text) = std::str::from_utf8(head) else {
-            return malformed("the head of the request is not text");
+            return Self::malformed("the head of the request is not text");
         };
         let mut lines = text.trim_end_matches("\r\n").split("\r\n");
         let mut line = lines.next().unwrap_or_default().split(' ');
         let (Some(method), Some(target), Some(version), None) =
             (line.next(), line.next(), line.next(), line.next())
         else {
-            return malformed("the request line is not METHOD PATH HTTP/1.1");
+            return Self::malformed("the request line is not METHOD PATH HTTP/1.1");
         };
         if !matches!(version, "HTTP/1.1" | "HTTP/1.0") {
-            return malformed("the version is not HTTP/1.1");
+            return Self::malformed("the version is not HTTP/1.1");
         }
         let mut headers = Headers { is_old: version == "HTTP/1.0", ..Headers::default() };
         for line in lines {
             let Some((name, value)) = line.split_once(':').filter(|(name, _)| is_token(name))
             else {
-                return malformed("a header is not NAME: VALUE");
+                return Self::malformed("a header is not NAME: VALUE");
             };
             headers.take(name, value.trim_matches([' ', '\t']));
         }
@@ -118,6 +113,10 @@ impl Request {
         let protocol =
             protocol.or_else(|| starts_with(path, "/metadata").then_some(Protocol::Imds));
         Self { protocol, closes, asked }
+    }
+
+    const fn malformed(problem: &'static str) -> Self {
+        Self { protocol: None, closes: true, asked: Err(Refused::Malformed(problem)) }
     }
 }
 
@@ -141,6 +140,17 @@ fn is_token(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
+/// The headers that count.
+const KNOWN_HEADERS: [&str; 7] = [
+    "host",
+    "metadata",
+    "x-identity-header",
+    "connection",
+    "x-forwarded-for",
+    "transfer-encoding",
+    "content-length",
+];
+
 /// What counts of the headers.
 #[derive(Default)]
 struct Headers<'h> {
@@ -156,29 +166,29 @@ struct Headers<'h> {
 
 impl<'h> Headers<'h> {
     fn take(&mut self, name: &str, value: &'h str) {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if is("host") {
-            self.host = Some(value);
-            self.hosts += 1;
-        } else if is("metadata") {
-            self.metadata = Some(value);
-        } else if is("x-identity-header") {
-            self.identity = Some(value);
-        } else if is("connection") {
-            self.connection = Some(value);
-        } else if is("x-forwarded-for") {
-            self.is_forwarded = true;
-        } else if is("transfer-encoding") || is("content-length") && value != "0" {
-            self.has_body = true;
+        let known = KNOWN_HEADERS.iter().find(|known| name.eq_ignore_ascii_case(known));
+        match known.copied().unwrap_or_default() {
+            "host" => {
+                self.host = Some(value);
+                self.hosts += 1;
+            }
+            "metadata" => self.metadata = Some(value),
+            "x-identity-header" => self.identity = Some(value),
+            "connection" => self.connection = Some(value),
+            "x-forwarded-for" => self.is_forwarded = true,
+            "transfer-encoding" => self.has_body = true,
+            "content-length" => self.has_body |= value != "0",
+            _ => {}
         }
     }
 
     fn closes(&self) -> bool {
-        let has = |wanted: &str| {
-            let mut options = self.connection.unwrap_or_default().split(',');
-            options.any(|option| option.trim().eq_ignore_ascii_case(wanted))
-        };
-        has("close") || (self.is_old && !has("keep-alive"))
+        self.has_option("close") || (self.is_old && !self.has_option("keep-alive"))
+    }
+
+    fn has_option(&self, wanted: &str) -> bool {
+        let mut options = self.connection.unwrap_or_default().split(',');
+        options.any(|option| option.trim().eq_ignore_ascii_case(wanted))
     }
 
     /// A page in a browser, a redirect or a proxy that an application is talked into cannot set
@@ -293,8 +303,9 @@ fn decoded(value: &str) -> Option<String> {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
+                let high = char::from(rest.next()?).to_digit(16)?;
+                let low = char::from(rest.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
             }
             _ => byte,
         });

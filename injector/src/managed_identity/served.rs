@@ -10,7 +10,7 @@ use crate::http::Http;
 use crate::identity::{AccessToken, TokenCache, TokenSource};
 use crate::log;
 use crate::throttle::Throttle;
-use keysluice_plan::{EndpointIdentity, Identity, ManagedIdentityEndpoint};
+use keysluice_plan::{Identity, ManagedIdentityEndpoint};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -67,18 +67,14 @@ impl Served {
 
     /// The identity that is asked for. Ids are compared in any case, as Azure does.
     fn find(&self, wanted: &Wanted) -> Option<usize> {
-        let has = |names: &[String], wanted: &str| {
-            names.iter().any(|name| name.eq_ignore_ascii_case(wanted))
-        };
-        let is_it = |identity: &EndpointIdentity| match wanted {
+        self.endpoint.identities.iter().position(|identity| match wanted {
             Wanted::Default => identity.default,
             Wanted::ClientId(id) => {
                 identity.client_id().is_some_and(|known| known.eq_ignore_ascii_case(id))
             }
-            Wanted::ObjectId(id) => has(&identity.object_ids, id),
-            Wanted::ResourceId(id) => has(&identity.resource_ids, id),
-        };
-        self.endpoint.identities.iter().position(is_it)
+            Wanted::ObjectId(id) => contains(&identity.object_ids, id),
+            Wanted::ResourceId(id) => contains(&identity.resource_ids, id),
+        })
     }
 
     async fn token(
@@ -130,6 +126,10 @@ impl Served {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn contains(names: &[String], wanted: &str) -> bool {
+    names.iter().any(|name| name.eq_ignore_ascii_case(wanted))
 }
 
 /// The scope of a resource, as Azure Workload Identity's proxy makes it: a slash at the end belongs

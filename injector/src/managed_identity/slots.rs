@@ -131,8 +131,9 @@ impl Slots {
 
 impl Slot {
     fn step(&mut self, now: Time) -> Step {
-        let lives = |token: &&Arc<AccessToken>| now + SHORTEST_LIFE < token.times().expiry;
-        if let Some(token) = self.token.as_ref().filter(lives) {
+        if let Some(token) = &self.token
+            && now + SHORTEST_LIFE < token.times().expiry
+        {
             let token = Arc::clone(token);
             if now < self.renew_at || self.is_renewing {
                 return Step::Token(token);

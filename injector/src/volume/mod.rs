@@ -43,7 +43,6 @@ use keysluice_plan::{FileMode, RelativePath};
 use leftovers::Leftovers;
 use removal::Allowance;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, readlinkat, statat};
-use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::OwnedFd;
@@ -180,8 +179,9 @@ impl Volume {
     /// What a file of the current generation holds; `None` when it has no such file of ours.
     pub fn read(&self, path: &RelativePath) -> Result<Option<Content>, VolumeError> {
         let Some((_, current)) = self.current() else { return Ok(None) };
-        let read = || old::find(&current, path)?.map(|old| old.read(path)).transpose();
-        read().map_err(with_path(&self.path))
+        old::find(&current, path)
+            .and_then(|old| old.map(|old| old.read(path)).transpose())
+            .map_err(with_path(&self.path))
     }
 
     /// Completes the links of the generation an earlier run left: a crash may have come between the
@@ -213,10 +213,12 @@ impl Volume {
     /// A volume that was removed or mounted anew since it was opened is opened again: what is
     /// written into the old one nobody sees.
     fn follow(&mut self) -> Result<(), VolumeError> {
-        let failed =
-            |errno: Errno| VolumeError::Directory { path: self.path.clone(), error: errno.into() };
-        let there = statat(CWD, &self.path, AtFlags::empty()).map_err(failed)?;
-        let opened = fstat(&self.directory).map_err(failed)?;
+        let (there, opened) = statat(CWD, &self.path, AtFlags::empty())
+            .and_then(|there| Ok((there, fstat(&self.directory)?)))
+            .map_err(|errno| VolumeError::Directory {
+                path: self.path.clone(),
+                error: errno.into(),
+            })?;
         if (opened.st_dev, opened.st_ino) != (there.st_dev, there.st_ino) {
             self.directory = open_volume(&self.path)?;
             self.published = self.generation();

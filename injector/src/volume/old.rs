@@ -122,13 +122,11 @@ impl Old {
     /// For reading. A mode without owner-read shuts out ourselves too, unless we are root: readable
     /// for this moment.
     fn open(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let open = || openat(CWD, itself(&self.fd), flags, Mode::empty());
-        match open() {
+        match self.try_open() {
             Err(Errno::ACCESS) => {
                 let mode = Mode::from_raw_mode(self.mode);
                 change_mode(&self.fd, mode | Mode::RUSR)?;
-                let opened = open();
+                let opened = self.try_open();
                 match &opened {
                     Ok(fd) => fchmod(fd, mode)?,
                     Err(_) => change_mode(&self.fd, mode)?,
@@ -137,6 +135,11 @@ impl Old {
             }
             other => other,
         }
+    }
+
+    fn try_open(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        openat(CWD, itself(&self.fd), flags, Mode::empty())
     }
 }
 

@@ -37,10 +37,10 @@ impl Volume {
         let names: BTreeSet<String> =
             entries.iter().map(|entry| entry.path.top().to_owned()).collect();
         links::check(&self.directory, DATA, &names).map_err(with_path(&self.path))?;
-        let paths = || entries.iter().map(|entry| entry.path.as_str()).collect();
-        let same_set = current
-            .as_ref()
-            .is_some_and(|current| old::holds_only(current, &paths()).unwrap_or(false));
+        let same_set = current.as_ref().is_some_and(|current| {
+            let paths = entries.iter().map(|entry| entry.path.as_str()).collect();
+            old::holds_only(current, &paths).unwrap_or(false)
+        });
         if same_set && changed.is_empty() {
             return Ok(Staged { generation: None, names, changed });
         }

@@ -42,6 +42,13 @@ pub(super) struct File<'a> {
     pub(super) bytes: Bytes<'a>,
 }
 
+impl File<'_> {
+    fn error(&self, errno: Errno) -> TreeError {
+        let errno = if errno == Errno::EXIST { Errno::IO } else { errno };
+        TreeError::new(self.path.as_str(), errno)
+    }
+}
+
 /// What a file gets.
 pub(super) enum Bytes<'a> {
     New(&'a [u8]),
@@ -117,11 +124,9 @@ pub(super) fn is_own(stat: &Stat) -> bool {
 
 /// Opens a generation's new directory for writing and reading.
 pub(super) fn create(volume: &OwnedFd, generation: &str) -> Result<OwnedFd, TreeError> {
-    let open = || {
-        let root = open_own_directory(volume, generation)?;
-        open_up(&root).map(|()| root)
-    };
-    open().map_err(|errno| TreeError::new(generation, errno))
+    open_own_directory(volume, generation)
+        .and_then(|root| open_up(&root).map(|()| root))
+        .map_err(|errno| TreeError::new(generation, errno))
 }
 
 /// Writes a file that is not there yet.
@@ -131,15 +136,12 @@ pub(super) fn write(
     file: &File<'_>,
     budget: &Budget,
 ) -> Result<(), TreeError> {
-    let failed = |errno| {
-        TreeError::new(file.path.as_str(), if errno == Errno::EXIST { Errno::IO } else { errno })
-    };
-    budget.take(volume, file.bytes.len()).map_err(failed)?;
-    let fd = write_file(root, file).map_err(failed)?;
+    budget.take(volume, file.bytes.len()).map_err(|errno| file.error(errno))?;
+    let fd = write_file(root, file).map_err(|errno| file.error(errno))?;
     give_to_group(&fd, file.group)
-        .map_err(|errno| TreeError { group: file.group, ..failed(errno) })?;
+        .map_err(|errno| TreeError { group: file.group, ..file.error(errno) })?;
     // After the group: a change of it clears bits of the mode.
-    fchmod(&fd, Mode::from_bits_truncate(file.mode.bits())).map_err(failed)
+    fchmod(&fd, Mode::from_bits_truncate(file.mode.bits())).map_err(|errno| file.error(errno))
 }
 
 fn write_file(root: &OwnedFd, file: &File<'_>) -> Result<OwnedFd, Errno> {

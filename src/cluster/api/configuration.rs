@@ -88,6 +88,14 @@ pub(super) struct Service {
     path: Option<String>,
 }
 
+impl Entry {
+    /// Its `caBundle`, decoded; empty where it has none.
+    fn bundle(&self) -> Vec<u8> {
+        let text = self.client_config.ca_bundle.as_deref().unwrap_or_default();
+        BASE64_STANDARD.decode(text).unwrap_or_default()
+    }
+}
+
 impl Configuration {
     /// Reads it; `None` where there is none.
     pub(super) async fn read(
@@ -171,12 +179,8 @@ impl BundleStore for BundleConfiguration {
             // report.
             return Ok(Published::read([], ResourceVersion::from("")));
         };
-        let bundle = |entry: &Entry| {
-            let text = entry.client_config.ca_bundle.as_deref().unwrap_or_default();
-            BASE64_STANDARD.decode(text).unwrap_or_default()
-        };
         let (bundles, paths): (Vec<Vec<u8>>, Vec<EntryPath>) = (
-            configuration.entries().iter().map(bundle).collect(),
+            configuration.entries().iter().map(Entry::bundle).collect(),
             configuration.entry_paths().collect(),
         );
         let version = configuration.version();
@@ -197,15 +201,11 @@ impl BundleStore for BundleConfiguration {
         };
         let mut operations = vec![at_version(version)];
         for (index, is_replaceable) in entries.into_iter().enumerate() {
-            let mut set = |field: &str, value: String| {
-                let path = format!("/webhooks/{index}/clientConfig/{field}");
-                operations.push(json!({"op": "add", "path": path, "value": value}));
-            };
             if let Some(bundle) = &publication.bundle {
-                set("caBundle", BASE64_STANDARD.encode(bundle));
+                operations.push(set_bundle(index, &BASE64_STANDARD.encode(bundle)));
             }
             if let Some(path) = publication.path.as_ref().filter(|_| is_replaceable) {
-                set("service/path", path.as_str().to_owned());
+                operations.push(set_path(index, path.as_str()));
             }
         }
         self.client
@@ -216,6 +216,21 @@ impl BundleStore for BundleConfiguration {
             .await
             .map_err(failed)
     }
+}
+
+/// The operation that sets the `caBundle` of an entry.
+pub(super) fn set_bundle(index: usize, bundle: &str) -> Value {
+    set(index, "caBundle", bundle)
+}
+
+/// The operation that sets the path of an entry's service.
+pub(super) fn set_path(index: usize, path: &str) -> Value {
+    set(index, "service/path", path)
+}
+
+fn set(index: usize, field: &str, value: &str) -> Value {
+    let path = format!("/webhooks/{index}/clientConfig/{field}");
+    json!({"op": "add", "path": path, "value": value})
 }
 
 /// Tells `changed` whenever the configuration may have changed; never ends. A `caBundle` that

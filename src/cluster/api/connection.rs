@@ -80,6 +80,12 @@ pub enum ClientError {
     Setup(#[source] BoxError),
 }
 
+impl ClientError {
+    fn kubeconfig(path: &Path) -> impl FnOnce(KubeconfigError) -> Self {
+        move |source| Self::Kubeconfig { path: path.to_owned(), source: Box::new(source) }
+    }
+}
+
 /// Where the connection is described.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
@@ -144,9 +150,11 @@ impl Connection {
             return Ok(last);
         }
         let source = self.source.clone();
-        let make = move || Connected::new(&source).or_else(|error| last.again().ok_or(error));
         // An exec plug-in may ask somebody to log in.
-        let next = tokio::task::spawn_blocking(make).await;
+        let next = tokio::task::spawn_blocking(move || {
+            Connected::new(&source).or_else(|error| last.again().ok_or(error))
+        });
+        let next = next.await;
         let next = Arc::new(next.map_err(|error| ClientError::Setup(error.into()))??);
         *self.lock() = Arc::clone(&next);
         Ok(next)
@@ -187,9 +195,11 @@ impl Connected {
     }
 
     fn is_current(&self) -> bool {
-        let is_valid = |until| SystemTime::from(until) > SystemTime::now();
         !self.is_refused.load(Ordering::Relaxed)
-            && self.client.valid_until().is_none_or(is_valid)
+            && self
+                .client
+                .valid_until()
+                .is_none_or(|until| SystemTime::from(until) > SystemTime::now())
             && !self.files.iter().any(File::has_changed)
     }
 
@@ -233,10 +243,8 @@ impl Stamp {
 fn of_kubeconfig(path: &Path) -> Result<(Config, Vec<File>), ClientError> {
     std::fs::File::open(path)
         .map_err(|source| ClientError::Read { path: path.to_owned(), source })?;
-    let wrong =
-        |source| ClientError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
     let own = File::read(path);
-    let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
+    let kubeconfig = Kubeconfig::read_from(path).map_err(ClientError::kubeconfig(path))?;
     let mut files = vec![own];
     let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
     files.extend(
@@ -251,7 +259,7 @@ fn of_kubeconfig(path: &Path) -> Result<(Config, Vec<File>), ClientError> {
             .flatten()
             .map(|path| File::read(Path::new(path))),
     );
-    let config = Config::try_from(kubeconfig).map_err(wrong)?;
+    let config = Config::try_from(kubeconfig).map_err(ClientError::kubeconfig(path))?;
     if config.accept_invalid_certs {
         let (field, problem) =
             ("insecure-skip-tls-verify", "is not supported; hint: set certificate-authority");

@@ -200,14 +200,17 @@ impl Outline {
             .metadata
             .and_then(|metadata| serde_json::from_str::<Inner<'_>>(metadata.get()).ok());
         let Inner { namespace, name, resource_version } = inner.unwrap_or_default();
-        let text = |raw: Option<&RawValue>| serde_json::from_str::<String>(raw?.get()).ok();
-        let text = |raw| text(raw).unwrap_or_default();
         Self {
-            namespace: text(namespace),
-            name: text(name),
-            resource_version: text(resource_version),
+            namespace: text_of(namespace),
+            name: text_of(name),
+            resource_version: text_of(resource_version),
         }
     }
+}
+
+/// A text of an object, if it is one.
+fn text_of(raw: Option<&RawValue>) -> String {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
 impl Object<'_> {

@@ -75,15 +75,6 @@ impl<T: Clone> SingleFlight<T> {
     {
         let key = &*super::service_accounts::key(namespace, name);
         let arrived = self.next();
-        let fetch = async || {
-            let _permit = self.gate.enter(namespace).await;
-            let began = self.next();
-            let answer = fetch().await.map_err(Arc::new);
-            if matches!(answer, Ok(None)) {
-                self.remember(key, began);
-            }
-            answer
-        };
         let read = async {
             loop {
                 // Only a read that began after this call says that there is no object: an older one
@@ -101,14 +92,30 @@ impl<T: Clone> SingleFlight<T> {
                     None => {}
                 }
                 let waiter = Waiter::join(self, key);
-                let answer = waiter.pending.get_or_init(&fetch).await.clone();
+                let answer = waiter.pending.get_or_init(|| self.read(namespace, key, &fetch));
+                let answer = answer.await.clone();
                 if !(waiter.is_late && matches!(answer, Ok(None))) {
                     return answer;
                 }
             }
         };
-        let timed_out = |_| Err(Arc::new(ApiError::Timeout { waited: DEADLINE }));
-        tokio::time::timeout(DEADLINE, read).await.unwrap_or_else(timed_out)
+        tokio::time::timeout(DEADLINE, read)
+            .await
+            .unwrap_or_else(|_| Err(Arc::new(ApiError::Timeout { waited: DEADLINE })))
+    }
+
+    /// One read, once the namespace may have another; remembers that there is no such object.
+    async fn read<F>(&self, namespace: &str, key: &str, fetch: impl Fn() -> F) -> Answer<T>
+    where
+        F: Future<Output = Result<Option<T>, ApiError>>,
+    {
+        let _permit = self.gate.enter(namespace).await;
+        let began = self.next();
+        let answer = fetch().await.map_err(Arc::new);
+        if matches!(answer, Ok(None)) {
+            self.remember(key, began);
+        }
+        answer
     }
 
     fn next(&self) -> u64 {

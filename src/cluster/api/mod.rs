@@ -106,7 +106,7 @@ impl ApiServer {
     /// while there is time.
     async fn get<T>(
         &self,
-        path: String,
+        path: &str,
         accept: &'static str,
         limit_bytes: usize,
         read: impl Fn(&Item<'_>) -> Option<T>,
@@ -114,7 +114,7 @@ impl ApiServer {
         let begun = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
         loop {
-            let error = match self.client.read_object(&path, accept, limit_bytes).await {
+            let error = match self.client.read_object(path, accept, limit_bytes).await {
                 Ok(body) => return read(&Item::read(&body)?).map(Some).ok_or(ApiError::Unreadable),
                 Err(error) if error.status() == Some(404) => return Ok(None),
                 Err(error) => error,
@@ -124,6 +124,16 @@ impl ApiServer {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn get_class(&self, path: &str) -> Result<Option<ClassFact>, ApiError> {
+        let read =
+            self.get(path, OBJECTS, OBJECT_LIMIT_BYTES, |item| Some(provider_classes::class(item)));
+        match read.await {
+            // What is wrong with it is its size, and asking again helps nobody.
+            Err(ApiError::TooLarge) => Ok(Some(provider_classes::too_large())),
+            answer => answer,
         }
     }
 }
@@ -144,13 +154,16 @@ impl Cluster for ApiServer {
         if !is_name(namespace) || !is_name(name) {
             return Ok(None);
         }
-        let read = |item: &Item<'_>| match item {
-            Item::Readable(object) => Some(ServiceAccount::from_annotations(object.annotations())),
-            Item::Unreadable(_) => None,
-        };
-        let path = || format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
-        let fetch = || self.get(path(), METADATA, OBJECT_LIMIT_BYTES, read);
-        let answer = self.account_reads.run((namespace, name), &cached, fetch).await;
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
+        let answer = self.account_reads.run((namespace, name), &cached, || {
+            self.get(&path, METADATA, OBJECT_LIMIT_BYTES, |item| match item {
+                Item::Readable(account) => {
+                    Some(ServiceAccount::from_annotations(account.annotations()))
+                }
+                Item::Unreadable(_) => None,
+            })
+        });
+        let answer = answer.await;
         known(answer, || format!("ServiceAccount {namespace}/{name}"))
     }
 
@@ -166,16 +179,9 @@ impl Cluster for ApiServer {
             return Ok(ClassFact::Missing);
         }
         let group = "/apis/secrets-store.csi.x-k8s.io/v1";
-        let path = || format!("{group}/namespaces/{namespace}/secretproviderclasses/{name}");
-        let read = |item: &Item<'_>| Some(provider_classes::class(item));
-        let fetch = || async {
-            match self.get(path(), OBJECTS, OBJECT_LIMIT_BYTES, read).await {
-                // What is wrong with it is its size, and asking again helps nobody.
-                Err(ApiError::TooLarge) => Ok(Some(provider_classes::too_large())),
-                answer => answer,
-            }
-        };
-        let answer = self.class_reads.run((namespace, name), &cached, fetch).await;
+        let path = format!("{group}/namespaces/{namespace}/secretproviderclasses/{name}");
+        let answer = self.class_reads.run((namespace, name), &cached, || self.get_class(&path));
+        let answer = answer.await;
         Ok(known(answer, || format!("SecretProviderClass {namespace}/{name}"))?
             .unwrap_or(ClassFact::Missing))
     }
@@ -192,13 +198,15 @@ impl Cluster for ApiServer {
         }
         // Before the first list "not there" would be a guess, and a wrong one would take a volume
         // away from its driver.
-        let path = || format!("{}/{CSI_DRIVER}", CsiDrivers::PATH);
-        let fetch = || self.get(path(), METADATA, OBJECT_LIMIT_BYTES, |_| Some(()));
+        let path = format!("{}/{CSI_DRIVER}", CsiDrivers::PATH);
         let cached = Cached {
             cache: &self.drivers,
             find: |table: &CsiDrivers| table.installed.then_some(()),
         };
-        let answer = self.driver_reads.run(("", CSI_DRIVER), &cached, fetch).await;
+        let answer = self.driver_reads.run(("", CSI_DRIVER), &cached, || {
+            self.get(&path, METADATA, OBJECT_LIMIT_BYTES, |_| Some(()))
+        });
+        let answer = answer.await;
         Ok(known(answer, || format!("CSIDriver {CSI_DRIVER}"))?.is_some())
     }
 
@@ -226,12 +234,9 @@ impl<T: Table, R, F: Fn(&T) -> Option<R>> Lookup<R> for Cached<'_, T, F> {
 /// Whether an object can have this name. A mutating webhook sees pods before they are validated,
 /// and the name becomes part of a path: `../../other/secretproviderclasses/x` must not get there.
 fn is_name(name: &str) -> bool {
-    if name.len() > LONGEST_NAME_BYTES {
-        return false;
-    }
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.bytes().next().is_some_and(plain)
-        && name.bytes().all(|byte| plain(byte) || byte == b'-' || byte == b'.')
+    name.len() <= LONGEST_NAME_BYTES
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
 }
 
 fn known<T>(answer: Answer<T>, object: impl FnOnce() -> String) -> Result<Option<T>, ClusterError> {

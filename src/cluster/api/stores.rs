@@ -77,12 +77,13 @@ impl SecretStore for CertificateSecret {
         let secret: Secret<'_> =
             serde_json::from_slice(&body).map_err(|error| failed(error.into()))?;
         // The API server takes nothing but base64; what is none all the same is as good as empty.
-        let decode = |(key, value): (String, String)| {
-            (key, BASE64_STANDARD.decode(value).unwrap_or_default())
-        };
-        let data = Data(secret.data.unwrap_or_default().into_iter().map(decode).collect());
+        let data = secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, BASE64_STANDARD.decode(value).unwrap_or_default()));
         Ok(Some(Stored {
-            data,
+            data: Data(data.collect()),
             version: ResourceVersion::from(&*secret.metadata.resource_version),
         }))
     }

@@ -152,14 +152,13 @@ impl Tightening {
 
 /// Index and name of the entries that are to fail and do not; without the field they do.
 fn loose(entries: &[Entry], wanted: &[&str]) -> Vec<(usize, String)> {
-    let is_loose = |entry: &Entry| {
-        wanted.contains(&&*entry.name)
-            && entry.failure_policy.as_deref().is_some_and(|policy| policy != "Fail")
-    };
     entries
         .iter()
         .enumerate()
-        .filter(|(_, entry)| is_loose(entry))
+        .filter(|(_, entry)| {
+            wanted.contains(&&*entry.name)
+                && entry.failure_policy.as_deref().is_some_and(|policy| policy != "Fail")
+        })
         .map(|(index, entry)| (index, entry.name.clone()))
         .collect()
 }

@@ -274,9 +274,8 @@ impl<T: Table> Session<'_, T> {
     }
 
     fn advance(&mut self, version: &str) -> Result<(), End> {
-        let number = |version: &str| version.parse::<u128>().ok();
-        let last = self.resume.as_deref().and_then(number);
-        if let (Some(last), Some(new)) = (last, number(version))
+        let last = self.resume.as_deref().map(str::parse::<u128>);
+        if let (Some(Ok(last)), Ok(new)) = (last, version.parse::<u128>())
             && new < last
         {
             // Versions only grow: this is another store, or an old copy of ours.

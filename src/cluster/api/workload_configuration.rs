@@ -5,11 +5,11 @@
 //! trusts the last but one `caBundle` verifies what is served, so there is time to follow.
 
 use super::client::Client;
-use super::configuration::{Configuration, Kind};
+use super::configuration::{Configuration, Kind, set_bundle, set_path};
 use super::stores::{at_version, bytes, failed};
 use crate::reason::KS716;
 use keysluice_certs::{ServicePath, StoreError};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -56,11 +56,10 @@ impl WorkloadConfiguration {
 
     /// Looks once; whether something was written.
     async fn follow(&self) -> Result<bool, StoreError> {
-        let read = async |kind, name| Configuration::read(&self.client, kind, name).await;
-        let Some(followed) = read(Kind::Mutating, &self.followed).await.map_err(failed)? else {
+        let Some(followed) = self.read(Kind::Mutating, &self.followed).await? else {
             return Ok(false);
         };
-        let Some(own) = read(Kind::Validating, &self.name).await.map_err(failed)? else {
+        let Some(own) = self.read(Kind::Validating, &self.name).await? else {
             return Ok(false);
         };
         let operations = differences(&followed, &own);
@@ -74,6 +73,10 @@ impl WorkloadConfiguration {
         tracing::info!(name = self.name, "caBundle and path are those of the pods' configuration");
         Ok(true)
     }
+
+    async fn read(&self, kind: Kind, name: &str) -> Result<Option<Configuration>, StoreError> {
+        Configuration::read(&self.client, kind, name).await.map_err(failed)
+    }
 }
 
 /// What to write into `own`. Without any `caBundle` yet there is nothing to follow.
@@ -84,17 +87,15 @@ fn differences(followed: &Configuration, own: &Configuration) -> Vec<Value> {
     let path = path.map(|path: ServicePath| path.of_workloads());
     let mut operations = Vec::new();
     for (index, entry) in own.entries().iter().enumerate() {
-        let mut set = |field: &str, value: &str| {
-            let path = format!("/webhooks/{index}/clientConfig/{field}");
-            operations.push(json!({"op": "add", "path": path, "value": value}));
-        };
         let config = &entry.client_config;
         if let Some(bundle) = bundle.filter(|bundle| config.ca_bundle.as_deref() != Some(*bundle)) {
-            set("caBundle", bundle);
+            operations.push(set_bundle(index, bundle));
         }
-        let is_other = |path: &&str| config.service.is_some() && config.path() != *path;
-        if let Some(path) = path.as_deref().filter(is_other) {
-            set("service/path", path);
+        if let Some(path) = path.as_deref()
+            && config.service.is_some()
+            && config.path() != path
+        {
+            operations.push(set_path(index, path));
         }
     }
     operations

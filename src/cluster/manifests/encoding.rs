@@ -5,12 +5,9 @@ use std::borrow::Cow;
 /// UTF-8, or UTF-16 with a byte-order mark, as editors of Windows write it.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     let (mark, rest) = bytes.split_at(bytes.len().min(2));
-    let units = |read: fn([u8; 2]) -> u16| {
-        rest.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect::<Vec<_>>()
-    };
     let wide = match mark {
-        [0xFF, 0xFE] => Some(units(u16::from_le_bytes)),
-        [0xFE, 0xFF] => Some(units(u16::from_be_bytes)),
+        [0xFF, 0xFE] => Some(units(rest, u16::from_le_bytes)),
+        [0xFE, 0xFF] => Some(units(rest, u16::from_be_bytes)),
         _ => None,
     };
     if let Some(wide) = wide {
@@ -27,6 +24,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
             Ok(Cow::Borrowed(text))
         }
     })
+}
+
+fn units(bytes: &[u8], read: fn([u8; 2]) -> u16) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect()
 }
 
 fn not_utf8(bytes: &[u8], error: &std::str::Utf8Error) -> String {

@@ -84,12 +84,15 @@ pub fn read_documents(path: &Path) -> Result<Files, ManifestError> {
 /// The same, but a file of a directory that cannot be read becomes a note: it need not be meant.
 pub fn read_neighbours(path: &Path) -> Result<Files, ManifestError> {
     let mut files = Files::default();
-    let note = |error: ManifestError| match error.to_string().strip_prefix("KS704 ") {
-        Some(text) => Ok(format!("{} not read: {text}", reason::KS737)),
-        None => Err(error),
-    };
     read(path, &mut files, &mut HashSet::new(), &note)?;
     Ok(files)
+}
+
+fn note(error: ManifestError) -> Result<String, ManifestError> {
+    match error.to_string().strip_prefix("KS704 ") {
+        Some(text) => Ok(format!("{} not read: {text}", reason::KS737)),
+        None => Err(error),
+    }
 }
 
 /// `unreadable` makes a note, or an error, of a file within a directory; `seen` are the directories
@@ -100,21 +103,21 @@ fn read(
     seen: &mut HashSet<PathBuf>,
     unreadable: &dyn Fn(ManifestError) -> Result<String, ManifestError>,
 ) -> Result<(), ManifestError> {
-    let failed = |error| ManifestError::Read { path: path.to_owned(), error };
     if !path.is_dir() {
         let bytes =
             if path == Path::new("-") { read_standard_input() } else { std::fs::read(path) }
-                .map_err(failed)?;
+                .map_err(unreadable_at(path))?;
         let text = decode(&bytes)
             .map_err(|problem| ManifestError::Encoding { path: path.to_owned(), problem })?;
         files.documents.extend(parse_documents(&text, path)?);
         return Ok(());
     }
-    if !seen.insert(path.canonicalize().map_err(failed)?) {
+    if !seen.insert(path.canonicalize().map_err(unreadable_at(path))?) {
         return Ok(());
     }
-    let entries =
-        std::fs::read_dir(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let entries = std::fs::read_dir(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(unreadable_at(path))?;
     let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     entries.sort();
     for entry in entries.into_iter().filter(|entry| is_manifest(entry)) {
@@ -127,6 +130,10 @@ fn read(
     Ok(())
 }
 
+fn unreadable_at(path: &Path) -> impl FnOnce(std::io::Error) -> ManifestError {
+    move |error| ManifestError::Read { path: path.to_owned(), error }
+}
+
 fn read_standard_input() -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes)?;
@@ -135,9 +142,10 @@ fn read_standard_input() -> std::io::Result<Vec<u8>> {
 
 /// Whether a file of a directory is read: .yaml, .yml, .json.
 pub(crate) fn is_manifest(path: &Path) -> bool {
-    let ending =
-        |ending: &std::ffi::OsStr| ["yaml", "yml", "json"].iter().any(|known| ending == *known);
-    path.is_dir() || path.extension().is_some_and(ending)
+    path.is_dir()
+        || path
+            .extension()
+            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
 }
 
 /// Parses the documents of one file.
@@ -186,18 +194,18 @@ pub(crate) fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let (mut start, mut first_line, mut at) = (0, 1, 0);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let rest = line.strip_prefix("---").map(str::trim);
-        let directives_only = || {
-            let mut lines = text[start..at].lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.clone().any(|line| line.starts_with('%'))
-                && lines.all(|line| line.starts_with(['%', '#']))
-        };
         match rest {
-            Some(rest) if (rest.is_empty() || rest.starts_with('#')) && !directives_only() => {
+            Some(rest)
+                if (rest.is_empty() || rest.starts_with('#'))
+                    && !has_directives_only(&text[start..at]) =>
+            {
                 chunks.push((first_line, &text[start..at]));
                 (start, first_line) = (at + line.len(), index + 2);
             }
             // Content on the marker's line begins a document there.
-            Some(_) if line[3..].starts_with([' ', '\t']) && !directives_only() => {
+            Some(_)
+                if line[3..].starts_with([' ', '\t']) && !has_directives_only(&text[start..at]) =>
+            {
                 chunks.push((first_line, &text[start..at]));
                 (start, first_line) = (at, index + 1);
             }
@@ -212,6 +220,13 @@ pub(crate) fn chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .enumerate()
         .filter(|(index, (_, chunk))| *index > 0 || !chunk.trim().is_empty())
         .map(|(_, chunk)| chunk)
+}
+
+/// Whether there are directives of YAML and no document yet.
+fn has_directives_only(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.clone().any(|line| line.starts_with('%'))
+        && lines.all(|line| line.starts_with(['%', '#']))
 }
 
 /// The objects of one document; `None` where it is not one of Kubernetes.

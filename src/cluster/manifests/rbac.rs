@@ -68,12 +68,12 @@ impl Rbac {
     }
 
     fn gives(&self, reference: &Value, namespace: &str, verb: &str, object: Object<'_>) -> bool {
-        let is_meant = |role: &&Value| {
+        let roles = self.roles.iter().filter(|role| {
             role["kind"] == reference["kind"]
                 && role["metadata"]["name"] == reference["name"]
                 && (role["kind"] == "ClusterRole" || namespace_of(role) == namespace)
-        };
-        let mut roles = self.roles.iter().filter(is_meant).peekable();
+        });
+        let mut roles = roles.peekable();
         if roles.peek().is_none() {
             let name = reference["name"].as_str().unwrap_or_default();
             return reference["kind"] == "ClusterRole" && WRITERS.contains(&name);
@@ -83,14 +83,16 @@ impl Rbac {
 }
 
 fn allows(rule: &Value, verb: &str, Object { group, resource, name }: Object<'_>) -> bool {
-    let has = |field: &str, wanted: &str| {
-        list(rule, field).any(|value| value == wanted || (value == "*" && field != "resourceNames"))
-    };
     let any_name = list(rule, "resourceNames").next().is_none();
-    has("apiGroups", group)
-        && has("resources", resource)
-        && has("verbs", verb)
-        && (any_name || !name.is_empty() && has("resourceNames", name))
+    covers(rule, "apiGroups", group)
+        && covers(rule, "resources", resource)
+        && covers(rule, "verbs", verb)
+        && (any_name || !name.is_empty() && list(rule, "resourceNames").any(|value| value == name))
+}
+
+/// Whether a list of a rule names this, or everything.
+fn covers(rule: &Value, field: &str, wanted: &str) -> bool {
+    list(rule, field).any(|value| value == wanted || value == "*")
 }
 
 fn is_subject(subject: &Value, binding: &Value, Account { namespace, name }: Account<'_>) -> bool {

@@ -58,32 +58,40 @@ fn told(document: &Document, pointer: &str) -> Option<(String, String)> {
 }
 
 fn walk(value: &Value, key: &str, pointer: &mut String, found: &mut Vec<String>) {
-    let length = pointer.len();
-    let mut step = |pointer: &mut String, name: &str, item: &Value, wants_text: bool| {
-        *pointer += "/";
-        *pointer += &name.replace('~', "~0").replace('/', "~1");
-        if wants_text && (item.is_boolean() || item.is_number()) {
-            found.push(pointer.clone());
-        } else {
-            walk(item, name, pointer, found);
-        }
-        pointer.truncate(length);
-    };
     match value {
         Value::Object(fields) => {
             let all = TEXT_MAPS.contains(&key);
             for (name, item) in fields {
-                step(pointer, name, item, all || TEXTS.contains(&name.as_str()));
+                let wants_text = all || TEXTS.contains(&name.as_str());
+                walk_item(item, name, wants_text, pointer, found);
             }
         }
         Value::Array(items) => {
             let all = TEXT_LISTS.contains(&key);
             for (index, item) in items.iter().enumerate() {
-                step(pointer, &index.to_string(), item, all);
+                walk_item(item, &index.to_string(), all, pointer, found);
             }
         }
         _ => {}
     }
+}
+
+fn walk_item(
+    item: &Value,
+    name: &str,
+    wants_text: bool,
+    pointer: &mut String,
+    found: &mut Vec<String>,
+) {
+    let length = pointer.len();
+    *pointer += "/";
+    *pointer += &name.replace('~', "~0").replace('/', "~1");
+    if wants_text && (item.is_boolean() || item.is_number()) {
+        found.push(pointer.clone());
+    } else {
+        walk(item, name, pointer, found);
+    }
+    pointer.truncate(length);
 }
 
 /// A JSON pointer as people write it: `spec.template.spec.containers[0].env[1].value`.

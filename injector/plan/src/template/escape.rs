@@ -64,8 +64,8 @@ pub(super) fn properties(text: &str, out: &mut Text) -> Result<(), RenderProblem
 /// `DbConnectionStringBuilder`: quotes where the value would be read otherwise without them.
 pub(super) fn adonet(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
     // Keys of Azure services end with `=`, and readers of their connection strings know no quotes.
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/@=".contains(c);
-    if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) {
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/@=".contains(c));
+    if is_plain && !text.is_empty() && !text.starts_with('=') {
         return out.push(text.as_bytes());
     }
     quoted(text, "\"", out, |c| (c == '"').then(|| "\"\"".to_owned()))
@@ -89,11 +89,7 @@ pub(super) fn dotenv(text: &str, out: &mut Text) -> Result<(), RenderProblem> {
 /// A reader makes a space of a line end in an attribute, and LF of CR in a text, unless they are
 /// written as references.
 pub(super) fn xml(text: &str, out: &mut Text) -> Result<bool, RenderProblem> {
-    let is_foreign = |c: char| match c {
-        '\t' | '\n' | '\r' => false,
-        c => c < ' ' || ['\u{fffe}', '\u{ffff}'].contains(&c),
-    };
-    if text.contains(is_foreign) {
+    if text.contains(is_foreign_to_xml) {
         return Ok(false);
     }
     escaped(text, out, |c| {
@@ -111,4 +107,11 @@ pub(super) fn xml(text: &str, out: &mut Text) -> Result<bool, RenderProblem> {
         Some(entity.to_owned())
     })?;
     Ok(true)
+}
+
+const fn is_foreign_to_xml(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => false,
+        c => c < ' ' || matches!(c, '\u{fffe}' | '\u{ffff}'),
+    }
 }

@@ -23,6 +23,12 @@ pub(super) enum Expression {
     Defined(Box<Expression>),
 }
 
+impl Expression {
+    fn negated_if(self, is_negated: bool) -> Self {
+        if is_negated { Self::Not(Box::new(self)) } else { self }
+    }
+}
+
 /// A question about the innermost loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LoopFlag {
@@ -58,20 +64,17 @@ impl Parser<'_> {
             return Ok(Expression::Not(Box::new(self.deeper(Self::not)?)));
         }
         let left = self.filtered()?;
-        let negated = |is_negated, test| {
-            if is_negated { Expression::Not(Box::new(test)) } else { test }
-        };
         if self.takes_word("is") {
             let is_negated = self.takes_word("not");
             if !self.takes_word("defined") {
                 return Err(self.unexpected("defined"));
             }
-            return Ok(negated(is_negated, Expression::Defined(Box::new(left))));
+            return Ok(Expression::Defined(Box::new(left)).negated_if(is_negated));
         }
         let is_negated = self.takes("!=");
         if is_negated || self.takes("==") {
             let equal = Expression::Equal(Box::new(left), Box::new(self.filtered()?));
-            return Ok(negated(is_negated, equal));
+            return Ok(equal.negated_if(is_negated));
         }
         Ok(left)
     }

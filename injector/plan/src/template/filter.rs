@@ -127,23 +127,22 @@ impl Filter {
     /// Does it with a value that is there.
     pub(super) fn apply(self, value: &[u8], arguments: &[String]) -> Result<Text, RenderProblem> {
         let mut out = Text::default();
-        let refuse = |needs| RenderProblem::Value { filter: self, needs };
         match self {
             Self::Base64 => return base64(value, &mut out).map(|()| out),
             Self::Default => return out.push(value).map(|()| out),
             _ => {}
         }
-        let text = std::str::from_utf8(value).map_err(|_| refuse(TEXT))?;
+        let text = std::str::from_utf8(value).map_err(|_| self.refusal(TEXT))?;
         if [Self::Dotenv, Self::Shell, Self::Libpq, Self::Adonet].contains(&self)
             && text.contains('\0')
         {
-            return Err(refuse(NO_NUL));
+            return Err(self.refusal(NO_NUL));
         }
         match self {
             Self::Base64 | Self::Default => {}
             Self::Base64Decode => {
                 let is_known = base64_decode(text, &mut out)?;
-                is_known.then_some(()).ok_or_else(|| refuse("base64"))?;
+                is_known.then_some(()).ok_or_else(|| self.refusal("base64"))?;
             }
             Self::Trim => out.push(text.trim().as_bytes())?,
             Self::Upper => {
@@ -153,10 +152,12 @@ impl Filter {
                 text.chars().flat_map(char::to_lowercase).try_for_each(|c| out.push_char(c))?;
             }
             Self::Env => {
-                let named = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
                 let is_digit_first = text.starts_with(|c: char| c.is_ascii_digit());
                 out.push(if is_digit_first { b"_" } else { b"" })?;
-                text.chars().try_for_each(|c| out.push_char(named(c).to_ascii_uppercase()))?;
+                text.chars().try_for_each(|c| {
+                    let is_plain = c.is_ascii_alphanumeric();
+                    out.push_char(if is_plain { c.to_ascii_uppercase() } else { '_' })
+                })?;
             }
             Self::Indent => {
                 let blanks = " ".repeat(arguments[0].parse().unwrap_or_default());
@@ -191,10 +192,14 @@ impl Filter {
             }
             Self::Xml => {
                 let is_xml = xml(text, &mut out)?;
-                is_xml.then_some(()).ok_or_else(|| refuse(OF_XML))?;
+                is_xml.then_some(()).ok_or_else(|| self.refusal(OF_XML))?;
             }
         }
         Ok(out)
+    }
+
+    const fn refusal(self, needs: &'static str) -> RenderProblem {
+        RenderProblem::Value { filter: self, needs }
     }
 }
 

@@ -52,12 +52,7 @@ impl Parser<'_> {
     fn nodes_inner(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
         let mut nodes = Vec::new();
         loop {
-            let opens = |(at, _): &(usize, &str)| {
-                let next = self.rest().as_bytes().get(at + 1);
-                next.is_some_and(|next| b"{%#".contains(next))
-            };
-            let length = self.rest().match_indices('{').find(opens);
-            let length = length.map_or_else(|| self.rest().len(), |(at, _)| at);
+            let length = text_length(self.rest());
             let (text, rest) = self.rest().split_at(length);
             let trims_before = rest.get(2..).is_some_and(|rest| rest.starts_with('-'));
             let text = if self.trims { text.trim_start() } else { text };
@@ -183,4 +178,10 @@ impl Parser<'_> {
         }
         Err(self.unexpected(if close == "}}" { "}} or a filter" } else { "%}" }))
     }
+}
+
+/// How far the text goes, up to what opens a place, a tag or a comment.
+fn text_length(rest: &str) -> usize {
+    let opens = rest.as_bytes().windows(2).position(|two| matches!(two, b"{{" | b"{%" | b"{#"));
+    opens.unwrap_or(rest.len())
 }

@@ -109,8 +109,9 @@ impl<'t> Parser<'t> {
     pub(super) fn word(&mut self) -> &'t str {
         self.blanks();
         let rest = self.rest();
-        let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
-        let length = rest.find(|char| !is_word(char)).unwrap_or(rest.len());
+        let length = rest
+            .find(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+            .unwrap_or(rest.len());
         let length = if rest.starts_with(|char: char| char.is_ascii_digit()) { 0 } else { length };
         self.at += length;
         &rest[..length]

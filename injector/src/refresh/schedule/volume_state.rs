@@ -105,10 +105,11 @@ impl VolumeState {
         is_less: bool,
         now: Time,
     ) {
-        let new = |present| FileState { present, retry_at: Some(now), ..FileState::default() };
         let files = origins.iter().map(|origin| match origin {
             Origin::Same(index) => self.files[*index].clone(),
-            Origin::Stands | Origin::New => new(self.ready),
+            Origin::Stands | Origin::New => {
+                FileState { present: self.ready, retry_at: Some(now), ..FileState::default() }
+            }
         });
         let files: Vec<_> = files.collect();
         let is_more = origins.iter().any(|origin| !matches!(origin, Origin::Same(_)));
