@@ -172,7 +172,6 @@ impl<'s> Allowed<'s> {
         (!name.is_empty() && !name.contains('.')).then(|| name.to_owned())
     }
 
-    /// `trustedCa` holds the authorities of clouds, one after the other.
     /// The sidecar shows its token for the webhook to the webhook alone.
     fn problem_of_source(&self, plan: &Value) -> Option<String> {
         let url = &plan["source"]["url"];
@@ -183,6 +182,7 @@ impl<'s> Allowed<'s> {
             .then(|| format!("the source {} is not the webhook", shown(url.as_str())))
     }
 
+    /// `trustedCa` holds the authorities of clouds, one after the other.
     fn problem_of_authorities(&self, plan: &Value) -> Option<String> {
         let mut rest = text(plan, "trustedCa").unwrap_or_default().to_owned();
         for ca in self.clouds.iter().filter_map(|cloud| cloud.trusted_ca.as_deref()) {
