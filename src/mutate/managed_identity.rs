@@ -237,13 +237,11 @@ fn identities(
     }
     // As IMDS does: without one of its own, a machine with a single identity gives that.
     let is_single = identities.len() == 1;
-    match identities.first_mut() {
-        Some(first) => first.default = own.is_some() || is_single,
-        None => {
-            let account = cut(pod.service_account());
-            return Err(ManagedIdentityCause::NoIdentity { account });
-        }
-    }
+    let Some(first) = identities.first_mut() else {
+        let account = cut(pod.service_account());
+        return Err(ManagedIdentityCause::NoIdentity { account });
+    };
+    first.default = own.is_some() || is_single;
     Ok(identities)
 }
 
