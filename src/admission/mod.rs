@@ -124,8 +124,7 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
         return Err(ReviewError::Kind { kind, api_version });
     }
     let mut request = review.request.ok_or(ReviewError::NoRequest)?;
-    let missing = || JsonError::new(Problem::Missing("uid"), body.len()).in_field("request");
-    let uid = request.uid.take().ok_or_else(missing)?;
+    let uid = required_uid(request.uid.take(), body)?;
     if uid.len() > MAX_UID_BYTES {
         return Err(ReviewError::Uid { bytes: uid.len() });
     }
@@ -138,9 +137,12 @@ pub fn read(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
 pub fn outline(body: &[u8]) -> Result<Incoming<'_>, ReviewError> {
     let Outline { api_version, request } = json::from_slice(body)?;
     let mut request = request.ok_or(ReviewError::NoRequest)?;
-    let missing = || JsonError::new(Problem::Missing("uid"), body.len()).in_field("request");
-    let uid = request.uid.take().ok_or_else(missing)?;
+    let uid = required_uid(request.uid.take(), body)?;
     Ok(Incoming { api_version, uid, namespace: request.namespace, subject: Subject::Other })
+}
+
+fn required_uid<'a>(uid: Option<Text<'a>>, body: &[u8]) -> Result<Text<'a>, JsonError> {
+    uid.ok_or_else(|| JsonError::new(Problem::Missing("uid"), body.len()).in_field("request"))
 }
 
 fn subject(request: Request<'_>) -> Subject<'_> {
@@ -182,7 +184,7 @@ fn pod<'a>(field: &'static str, object: Object<'a>) -> Result<Option<Box<Pod<'a>
 impl Answer {
     /// Why the pod, or a volume of it, was left alone, for the log.
     pub fn because(&self) -> Option<String> {
-        let is_left = |note: &&Note| {
+        let left = self.notes.iter().find(|note| {
             matches!(
                 note,
                 Note::LeftToCsiDriver { .. }
@@ -190,8 +192,8 @@ impl Answer {
                     | Note::Mirror
                     | Note::NoToken
             )
-        };
-        self.notes.iter().find(is_left).map(|note| bounded(note, MAX_BECAUSE_BYTES))
+        });
+        left.map(|note| bounded(note, MAX_BECAUSE_BYTES))
     }
 }
 

@@ -127,6 +127,18 @@ coded! {
     }
 }
 
+impl InlineCause {
+    pub(super) fn form(value: &str, problem: impl Into<String>) -> Self {
+        Self::Form { value: cut(value), problem: problem.into() }
+    }
+}
+
+impl From<TemplateCause> for InlineCause {
+    fn from(source: TemplateCause) -> Self {
+        Self::Template { source }
+    }
+}
+
 impl InlineError {
     /// Of an annotation.
     pub(crate) fn new(key: &str, cause: InlineCause) -> Self {

@@ -122,22 +122,20 @@ fn plan(
     make: impl Fn(&Entry<'_>, usize, &Reference) -> Result<FilePlan, InlineCause>,
 ) -> Result<ClassPlan, InlineError> {
     let mut files = Vec::with_capacity(entries.len());
-    let of_pod = |source| InlineError::new(entries[0].key, InlineCause::Class { source });
-    let (identity, cloud) = provider_class::of_pod(context).map_err(of_pod)?;
+    let (identity, cloud) = provider_class::of_pod(context)
+        .map_err(|source| InlineError::new(entries[0].key, InlineCause::Class { source }))?;
     for (index, entry) in entries.iter().enumerate() {
-        let at = |cause| InlineError::new(entry.key, cause);
-        let length = entry.key.split_once('/').map_or(0, |(_, name)| name.len());
-        if length > MAX_KEY_BYTES {
-            return Err(at(InlineCause::KeyLength { length, limit: MAX_KEY_BYTES }));
-        }
-        let reference = Reference::parse(entry.reference, default_vault, &cloud, context.limits);
-        files.push(make(entry, index, &reference.map_err(at)?).map_err(at)?);
+        let file = check_length(entry.key)
+            .and_then(|()| Reference::parse(entry.reference, default_vault, &cloud, context.limits))
+            .and_then(|reference| make(entry, index, &reference));
+        files.push(file.map_err(|cause| InlineError::new(entry.key, cause))?);
     }
-    let paths = |file: &'_ FilePlan| (file.path.clone(), file.history);
-    let paths: Vec<_> = files.iter().map(paths).collect();
-    let layout =
-        paths.iter().map(|(path, history)| EntryPaths { path, history: *history, split: false });
-    Layout::new(layout, []).path_set().map_err(|collision| {
+    let paths = files.iter().map(|file| EntryPaths {
+        path: &file.path,
+        history: file.history,
+        split: false,
+    });
+    Layout::new(paths, []).path_set().map_err(|collision| {
         let cause = InlineCause::Collision {
             path: collision.path,
             other: entries[collision.other].key.to_owned(),
@@ -154,6 +152,14 @@ fn plan(
         mode: None,
         warnings: Vec::new(),
     })
+}
+
+fn check_length(key: &str) -> Result<(), InlineCause> {
+    let length = key.split_once('/').map_or(0, |(_, name)| name.len());
+    if length > MAX_KEY_BYTES {
+        return Err(InlineCause::KeyLength { length, limit: MAX_KEY_BYTES });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

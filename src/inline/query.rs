@@ -8,6 +8,7 @@ use keysluice_plan::{
     Part, RelativePath,
 };
 use std::fmt::Display;
+use std::str::FromStr;
 
 /// A word of the query, what it takes, and what it does.
 pub type Word = (&'static str, &'static str, &'static str);
@@ -62,46 +63,42 @@ impl Query {
             let value = decoded(value).ok_or_else(|| {
                 wrong(word, value, "has a % that two hexadecimal digits do not follow")
             })?;
-            query.set(word, &value)?;
+            query.set(Pair { word, value: &value })?;
         }
         Ok(query)
     }
 
-    fn set(&mut self, word: &'static str, value: &str) -> Result<(), InlineCause> {
-        let not = |expected: &str| wrong(word, value, format_args!("is not {expected}"));
-        let why =
-            |problem: &dyn Display| wrong(word, value, format_args!("is not valid: {problem}"));
-        let id = || value.parse::<u32>().map_err(|_| not("a numeric id"));
-        match word {
+    fn set(&mut self, pair: Pair<'_>) -> Result<(), InlineCause> {
+        let value = pair.value;
+        match pair.word {
             "mode" => {
-                let mode: Result<FileMode, _> = value.parse();
-                self.mode = Some(mode.map_err(|_| not("an octal mode of 0000 to 0777"))?);
+                let mode = value.parse().ok();
+                self.mode = Some(pair.required(mode, "an octal mode of 0000 to 0777")?);
             }
-            "path" => self.path = Some(value.parse().map_err(|error| why(&error))?),
-            "owner" => self.owner = Some(id()?),
-            "group" => self.group = Some(id()?),
+            "path" => self.path = Some(pair.parsed()?),
+            "owner" => self.owner = Some(pair.required(value.parse().ok(), "a numeric id")?),
+            "group" => self.group = Some(pair.required(value.parse().ok(), "a numeric id")?),
             "history" => {
                 let count = value.parse().ok().filter(|count| (1..=MOST_VERSIONS).contains(count));
-                let count = count.ok_or_else(|| not("a number from 1 to 500"))?;
+                let count = pair.required(count, "a number from 1 to 500")?;
                 self.history = (count > 1).then_some(count);
             }
             "version" if value.eq_ignore_ascii_case("latest") => {}
-            "version" => self.version = Some(value.parse().map_err(|error| why(&error))?),
+            "version" => self.version = Some(pair.parsed()?),
             "format" => {
-                let format = provider_class::format(value);
-                self.format = Some(format.ok_or_else(|| not("pem or pfx"))?);
+                self.format = Some(pair.required(provider_class::format(value), "pem or pfx")?);
             }
             "encoding" => {
                 let encoding = provider_class::encoding(value);
-                self.encoding = Some(encoding.ok_or_else(|| not("utf-8, base64 or hex"))?);
+                self.encoding = Some(pair.required(encoding, "utf-8, base64 or hex")?);
             }
             "part" => {
                 let known = [Part::Cert, Part::Chain, Part::Key, Part::Ca, Part::Pfx];
                 let part = known.into_iter().find(|part| part.as_str() == value);
-                self.part = Some(part.ok_or_else(|| not("cert, chain, key, ca or pfx"))?);
+                self.part = Some(pair.required(part, "cert, chain, key, ca or pfx")?);
             }
-            "json-key" => self.json_key = Some(value.parse().map_err(|error| why(&error))?),
-            _ => self.optional = parse_bool(value).ok_or_else(|| not("true or false"))?,
+            "json-key" => self.json_key = Some(pair.parsed()?),
+            _ => self.optional = pair.required(parse_bool(value), "true or false")?,
         }
         Ok(())
     }
@@ -135,8 +132,28 @@ impl Query {
 
     /// The first word that is for files alone.
     pub(super) fn of_files(&self) -> Option<&'static str> {
-        let is_of_files = |word: &&&str| QUERY[..OF_FILES].iter().any(|(known, ..)| known == *word);
-        self.words.iter().find(is_of_files).copied()
+        let mut words = self.words.iter().copied();
+        words.find(|word| QUERY[..OF_FILES].iter().any(|(known, ..)| known == word))
+    }
+}
+
+/// A word of the query and its value.
+#[derive(Clone, Copy)]
+struct Pair<'v> {
+    word: &'static str,
+    value: &'v str,
+}
+
+impl Pair<'_> {
+    fn parsed<T: FromStr<Err: Display>>(self) -> Result<T, InlineCause> {
+        self.value
+            .parse()
+            .map_err(|error| wrong(self.word, self.value, format_args!("is not valid: {error}")))
+    }
+
+    /// What the value means, which is one of `expected`.
+    fn required<T>(self, meaning: Option<T>, expected: &str) -> Result<T, InlineCause> {
+        meaning.ok_or_else(|| wrong(self.word, self.value, format_args!("is not {expected}")))
     }
 }
 

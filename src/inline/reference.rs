@@ -34,21 +34,20 @@ impl Reference {
         cloud: &Cloud,
         limits: &Allowlist,
     ) -> Result<Self, InlineCause> {
-        let form = |problem: String| InlineCause::Form { value: cut(text), problem };
         if text.len() > MAX_BYTES {
-            return Err(form(format!("it has more than {MAX_BYTES} bytes")));
+            return Err(InlineCause::form(text, format!("it has more than {MAX_BYTES} bytes")));
         }
         let (object, query) = text.split_once('?').unwrap_or((text, ""));
         let (vault, path) = match object.strip_prefix(SCHEME) {
             Some(rest) => rest.split_once('/').ok_or_else(|| {
-                form("it ends after the vault; write kv://VAULT/secrets/NAME".to_owned())
+                InlineCause::form(text, "it ends after the vault; write kv://VAULT/secrets/NAME")
             })?,
             None if object.starts_with("https://") => {
                 let problem = "it is a URL; write kv:// instead of https://";
-                return Err(form(problem.to_owned()));
+                return Err(InlineCause::form(text, problem));
             }
             None if object.contains("://") => {
-                return Err(form("it begins with another scheme than kv://".to_owned()));
+                return Err(InlineCause::form(text, "it begins with another scheme than kv://"));
             }
             None => ("", object),
         };
@@ -58,10 +57,10 @@ impl Reference {
             [kind, name, version] => (kind, name, Some(version)),
             _ => {
                 let problem = "the path is KIND/NAME or KIND/NAME/VERSION, as in secrets/db";
-                return Err(form(problem.to_owned()));
+                return Err(InlineCause::form(text, problem));
             }
         };
-        let object_type = object_type(kind).map_err(form)?;
+        let object_type = object_type(kind).map_err(|problem| InlineCause::form(text, problem))?;
         let name: ObjectName = name.parse().map_err(|source| InlineCause::ObjectName { source })?;
         let query = Query::parse(query)?;
         query.check(object_type)?;
@@ -72,7 +71,8 @@ impl Reference {
             }
             (Some(latest), false) if latest.eq_ignore_ascii_case("latest") => None,
             (Some(version), false) => {
-                Some(version.parse().map_err(|error| form(format!("{error}")))?)
+                let version: Result<ObjectVersion, _> = version.parse();
+                Some(version.map_err(|error| InlineCause::form(text, error.to_string()))?)
             }
             (None, _) => query.version.clone(),
         };

@@ -11,19 +11,8 @@ pub(super) fn add(
     templates: &[Entry<'_>],
 ) -> Result<ClassPlan, InlineError> {
     for entry in templates {
-        let at = |cause| InlineError::new(entry.key, cause);
-        if plan.templates.len() == MOST_TEMPLATES {
-            let source = TemplateCause::TooMany { limit: MOST_TEMPLATES };
-            return Err(at(InlineCause::Template { source }));
-        }
-        let path = entry.name.parse().map_err(|source| at(InlineCause::FileName { source }))?;
-        let template = entry.reference.parse().map_err(TemplateCause::Template);
-        let template = template.map_err(|source| at(InlineCause::Template { source }))?;
-        let (mode, owner, group) = (FileMode::DEFAULT, None, None);
-        let planned = TemplatePlan { path, mode, owner, group, template };
-        check_template(&planned, &plan.files, &plan.selections)
-            .map_err(|source| at(InlineCause::Template { source }))?;
-        plan.templates.push(planned);
+        let template = planned(entry, &plan);
+        plan.templates.push(template.map_err(|cause| InlineError::new(entry.key, cause))?);
     }
     let of_files = plan.files.iter().map(|file| EntryPaths {
         path: &file.path,
@@ -36,12 +25,25 @@ pub(super) fn add(
         split: false,
     });
     Layout::new(of_files.chain(of_templates), []).path_set().map_err(|collision| {
-        let key = |at: usize| files.iter().chain(templates).nth(at).map_or("", |entry| entry.key);
-        let other = key(collision.other).to_owned();
+        let keys: Vec<&str> = files.iter().chain(templates).map(|entry| entry.key).collect();
+        let other = keys[collision.other].to_owned();
         InlineError::new(
-            key(collision.entry),
+            keys[collision.entry],
             InlineCause::Collision { path: collision.path, other },
         )
     })?;
     Ok(plan)
+}
+
+/// The next template, for a plan with those before it.
+fn planned(entry: &Entry<'_>, plan: &ClassPlan) -> Result<TemplatePlan, InlineCause> {
+    if plan.templates.len() == MOST_TEMPLATES {
+        return Err(TemplateCause::TooMany { limit: MOST_TEMPLATES }.into());
+    }
+    let path = entry.name.parse().map_err(|source| InlineCause::FileName { source })?;
+    let template = entry.reference.parse().map_err(TemplateCause::Template)?;
+    let (mode, owner, group) = (FileMode::DEFAULT, None, None);
+    let planned = TemplatePlan { path, mode, owner, group, template };
+    check_template(&planned, &plan.files, &plan.selections)?;
+    Ok(planned)
 }

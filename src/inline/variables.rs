@@ -14,35 +14,41 @@ pub(crate) fn of_class(
     taken: &BTreeMap<&str, &str>,
     for_kubelet: bool,
 ) -> Result<ClassPlan, InlineError> {
-    let refuse = |problem: String| {
-        let class = cut(class);
-        Err(InlineError::new(key, InlineCause::OfClass { class, problem }))
-    };
+    let files = files_of(plan, taken, for_kubelet).map_err(|problem| {
+        InlineError::new(key, InlineCause::OfClass { class: cut(class), problem })
+    })?;
+    Ok(ClassPlan { files, warnings: Vec::new(), ..plan.clone() })
+}
+
+/// The files of the variables, or what prevents them.
+fn files_of(
+    plan: &ClassPlan,
+    taken: &BTreeMap<&str, &str>,
+    for_kubelet: bool,
+) -> Result<Vec<FilePlan>, String> {
     if !plan.selections.is_empty() {
-        return refuse("the names of variables are unknown where the class selects".to_owned());
+        return Err("the names of variables are unknown where the class selects".to_owned());
     }
     let mut files = Vec::with_capacity(plan.files.len());
     let mut names: BTreeMap<String, &FilePlan> = BTreeMap::new();
     for file in &plan.files {
         let path = &file.path;
         if file.history.is_some() {
-            return refuse(format!("{path} has a history, and a variable has one value"));
+            return Err(format!("{path} has a history, and a variable has one value"));
         }
         let name = name_of(path.as_str());
-        let valid = match variable(&name) {
-            Ok(valid) => valid,
-            Err(cause) => return refuse(format!("{path} cannot be a variable: {cause}")),
-        };
+        let valid =
+            variable(&name).map_err(|cause| format!("{path} cannot be a variable: {cause}"))?;
         if let Some(annotation) = taken.get(name.as_str()) {
-            return refuse(format!("{path} becomes {name}, which {annotation} sets too"));
+            return Err(format!("{path} becomes {name}, which {annotation} sets too"));
         }
         if let Some(other) = names.get(&name) {
-            return refuse(format!("{path} and {} both become {name}", other.path));
+            return Err(format!("{path} and {} both become {name}", other.path));
         }
         files.push(variable_file(file.clone(), valid, for_kubelet));
         names.insert(name, file);
     }
-    Ok(ClassPlan { files, warnings: Vec::new(), ..plan.clone() })
+    Ok(files)
 }
 
 /// `db-password` as a variable: `DB_PASSWORD`.

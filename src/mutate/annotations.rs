@@ -67,8 +67,8 @@ impl Annotations {
 
     /// How the secrets come into these volumes: as the pod says, or as all their classes say.
     pub(super) fn mode(&self, volumes: &[SecretVolume<'_>]) -> Mode {
-        let is_init = |volume: &SecretVolume<'_>| volume.plan.mode == Some(Mode::Init);
-        let is_init = !volumes.is_empty() && volumes.iter().all(is_init);
+        let is_init = !volumes.is_empty()
+            && volumes.iter().all(|volume| volume.plan.mode == Some(Mode::Init));
         let of_classes = if is_init { Mode::Init } else { Mode::Sidecar };
         self.mode.unwrap_or(of_classes)
     }

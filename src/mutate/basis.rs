@@ -151,13 +151,6 @@ fn security(context: &SecurityContext<'_>) -> Value {
 }
 
 fn definition(volume: &Volume<'_>) -> Value {
-    let items = |items: &Option<Vec<KeyToPath<'_>>>| -> Value {
-        let item = |item: &KeyToPath<'_>| {
-            let (key, path) = (&*item.key, &*item.path);
-            json!({"key": key, "path": path, "mode": item.mode})
-        };
-        items.as_ref().map_or(Value::Null, |items| items.iter().map(item).collect())
-    };
     let mut definition = json!({"name": &*volume.name});
     if let Some(csi) = &volume.csi {
         let attributes: BTreeMap<&str, &str> = csi.volume_attributes.iter().collect();
@@ -169,19 +162,28 @@ fn definition(volume: &Volume<'_>) -> Value {
     if !volume.secret.secret_name.is_empty() {
         let secret = &volume.secret;
         definition["secret"] = json!({"secretName": &*secret.secret_name,
-            "optional": secret.optional, "items": items(&secret.items),
+            "optional": secret.optional, "items": items(secret.items.as_deref()),
             "defaultMode": secret.default_mode});
     }
     if let Some(projected) = &volume.projected {
         let sources = projected.sources.iter().flatten();
         let secrets = sources.filter(|source| !source.secret.name.is_empty()).map(|source| {
             json!({"secret": {"name": &*source.secret.name, "optional": source.secret.optional,
-                "items": items(&source.secret.items)}})
+                "items": items(source.secret.items.as_deref())}})
         });
         definition["projected"] = json!({"defaultMode": projected.default_mode,
             "sources": secrets.collect::<Vec<_>>()});
     }
     definition
+}
+
+/// The keys of a Secret that a volume names; null where it takes all.
+fn items(items: Option<&[KeyToPath<'_>]>) -> Value {
+    items.map_or(Value::Null, |items| items.iter().map(item).collect())
+}
+
+fn item(item: &KeyToPath<'_>) -> Value {
+    json!({"key": &*item.key, "path": &*item.path, "mode": item.mode})
 }
 
 /// A field that is null says what no field says, in more bytes.

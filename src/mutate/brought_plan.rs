@@ -25,16 +25,15 @@ const MAX_VARIABLE_BYTES: usize = 128 << 10;
 pub(super) fn check(pod: &Pod<'_>, settings: &Settings) -> Result<(), Refusal> {
     let mut brought = pod.all_containers().filter(|(_, container)| &*container.name == SIDECAR);
     let Some((pointer, container)) = brought.next() else { return Ok(()) };
-    let refuse =
-        |problem: String| Err(Cause::BroughtPlan { field: pointer.to_string(), problem }.into());
     let is_on_node = pod.spec.host_network == Some(true);
-    let Some(problem) = problem_of(container, settings, is_on_node) else {
-        return match brought.next() {
-            Some(_) => refuse("another container of the pod has the same name".to_owned()),
-            None => Ok(()),
-        };
+    let problem = match problem_of(container, settings, is_on_node) {
+        Some(problem) => problem,
+        None if brought.next().is_some() => {
+            "another container of the pod has the same name".to_owned()
+        }
+        None => return Ok(()),
     };
-    refuse(problem)
+    Err(Cause::BroughtPlan { field: pointer.to_string(), problem }.into())
 }
 
 fn problem_of(container: &Container<'_>, settings: &Settings, is_on_node: bool) -> Option<String> {
@@ -90,11 +89,9 @@ impl<'s> Allowed<'s> {
         let of_endpoint = list(&plan["managedIdentity"], "identities").iter();
         let mut identities = list(plan, "identities").iter().chain(of_endpoint);
         let of_identities = identities.find_map(|identity| self.problem_of_identity(identity));
-        let volumes = || list(plan, "volumes").iter();
-        let files = || {
-            volumes()
-                .flat_map(|volume| list(volume, "files").iter().chain(list(volume, "selections")))
-        };
+        let volumes = list(plan, "volumes").iter();
+        let mut files = volumes
+            .flat_map(|volume| list(volume, "files").iter().chain(list(volume, "selections")));
         let intercepts = plan["managedIdentity"]["intercept"] == true;
         let of_address = (intercepts && !self.settings.allow_intercept).then(|| {
             "its managed-identity endpoint intercepts 169.254.169.254, which the operator does not \
@@ -103,7 +100,7 @@ impl<'s> Allowed<'s> {
         });
         of_identities
             .or(of_address)
-            .or_else(|| files().find_map(|file| self.problem_of_vault(text(file, "vault"))))
+            .or_else(|| files.find_map(|file| self.problem_of_vault(text(file, "vault"))))
             .or_else(|| self.problem_of_authorities(plan))
             .or_else(|| problem_of_reaction(plan))
             .or_else(|| self.problem_of_source(plan))
@@ -111,17 +108,14 @@ impl<'s> Allowed<'s> {
 
     fn problem_of_identity(&self, identity: &Value) -> Option<String> {
         let credential = &identity["credential"];
-        let is_known = |value: Option<&str>, of_cloud: fn(&Cloud) -> &str| {
-            value.is_none_or(|value| self.clouds.iter().any(|cloud| of_cloud(cloud) == value))
-        };
         let (authority, endpoint) = (text(credential, "authority"), text(credential, "endpoint"));
-        if !is_known(authority, |cloud| &cloud.authority) {
+        if !self.has_cloud(authority, |cloud| &cloud.authority) {
             return Some(format!(
                 "the authority {} is not of a cloud of the operator's",
                 shown(authority)
             ));
         }
-        if !is_known(endpoint, |cloud| &cloud.managed_identity_endpoint) {
+        if !self.has_cloud(endpoint, |cloud| &cloud.managed_identity_endpoint) {
             return Some(format!(
                 "the managed-identity endpoint {} is not the operator's",
                 shown(endpoint)
@@ -152,19 +146,13 @@ impl<'s> Allowed<'s> {
         None
     }
 
+    /// Whether a cloud of the operator's has this value, or there is none.
+    fn has_cloud(&self, value: Option<&str>, of_cloud: fn(&Cloud) -> &str) -> bool {
+        value.is_none_or(|value| self.clouds.iter().any(|cloud| of_cloud(cloud) == value))
+    }
+
     fn problem_of_vault(&self, vault: Option<&str>) -> Option<String> {
-        let name = |url: &str| {
-            let url: VaultUrl = url.parse().ok()?;
-            let host = url.as_str().strip_prefix("https://")?.trim_end_matches('/').to_owned();
-            let in_cloud = |cloud: &Cloud| {
-                Some(host.strip_suffix(&cloud.key_vault_suffix)?.strip_suffix('.')?.to_owned())
-            };
-            self.clouds
-                .iter()
-                .find_map(in_cloud)
-                .filter(|name| !name.is_empty() && !name.contains('.'))
-        };
-        match name(vault?) {
+        match self.vault_name(vault?) {
             None => Some(format!("the vault {} is not in a cloud of the operator's", shown(vault))),
             Some(name) if !self.settings.limits.allows_vault(&name) => Some(format!(
                 "the vault {} is not among those that the operator allows",
@@ -174,7 +162,16 @@ impl<'s> Allowed<'s> {
         }
     }
 
-    /// `trustedCa` holds the authorities of clouds, one after the other.
+    /// The name of a vault that is in a cloud of the operator's.
+    fn vault_name(&self, url: &str) -> Option<String> {
+        let url: VaultUrl = url.parse().ok()?;
+        let host = url.as_str().strip_prefix("https://")?.trim_end_matches('/');
+        let mut clouds = self.clouds.iter();
+        let name = clouds
+            .find_map(|cloud| host.strip_suffix(&cloud.key_vault_suffix)?.strip_suffix('.'))?;
+        (!name.is_empty() && !name.contains('.')).then(|| name.to_owned())
+    }
+
     /// The sidecar shows its token for the webhook to the webhook alone.
     fn problem_of_source(&self, plan: &Value) -> Option<String> {
         let url = &plan["source"]["url"];
@@ -185,6 +182,7 @@ impl<'s> Allowed<'s> {
             .then(|| format!("the source {} is not the webhook", shown(url.as_str())))
     }
 
+    /// `trustedCa` holds the authorities of clouds, one after the other.
     fn problem_of_authorities(&self, plan: &Value) -> Option<String> {
         let mut rest = text(plan, "trustedCa").unwrap_or_default().to_owned();
         for ca in self.clouds.iter().filter_map(|cloud| cloud.trusted_ca.as_deref()) {

@@ -30,10 +30,11 @@ pub(super) fn intercepts(container: &Container<'_>) -> bool {
 
 /// Whether the sidecar signs in with the pod's token, not with one of its own.
 pub(super) fn uses_token(container: &Container<'_>) -> bool {
-    let is_of_pod = |rest: &str| !rest.starts_with(OWN_TOKENS);
     is_sidecar(container)
-        && plan_entry(container)
-            .is_some_and(|(_, plan)| plan.split(TOKEN_FILE_FIELD).skip(1).any(is_of_pod))
+        && plan_entry(container).is_some_and(|(_, plan)| {
+            let mut token_files = plan.split(TOKEN_FILE_FIELD).skip(1);
+            token_files.any(|rest| !rest.starts_with(OWN_TOKENS))
+        })
 }
 
 /// Position and text of the Plan.

@@ -17,7 +17,7 @@ use crate::inline::{self, Entry, InlineError};
 use crate::pod::{Pod, Pointer};
 use crate::provider_class::{ClassPlan, ProviderClass, check_provider};
 use crate::settings::EnvMode;
-use keysluice_plan::{Plan, is_object_name};
+use keysluice_plan::{Plan, Volume, is_object_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -145,18 +145,19 @@ fn of_earlier_run(
     mount_path: Option<String>,
 ) -> Result<Inline, Refusal> {
     let wanted = &annotations.inline;
-    let volume = |name: &str| plan.volumes.iter().find(|volume| volume.name == name);
     let late = [
         ("files", !wanted.files.is_empty(), INLINE_VOLUME),
         ("variables", !wanted.variables.is_empty(), ENV_VOLUME),
         ("variables of a class", wanted.env_from.is_some(), ENV_FROM_VOLUME),
     ];
-    if let Some((what, ..)) = late.iter().find(|(_, is, name)| *is && volume(name).is_none()) {
+    if let Some((what, ..)) =
+        late.iter().find(|(_, is, name)| *is && volume_of(plan, name).is_none())
+    {
         return Err(PodInlineCause::Late { what }.into());
     }
     let mut variables = Vec::new();
     for name in [ENV_VOLUME, ENV_FROM_VOLUME] {
-        let files = volume(name).into_iter().flat_map(|volume| &volume.files);
+        let files = volume_of(plan, name).into_iter().flat_map(|volume| &volume.files);
         variables.extend(files.map(|file| Variable {
             name: file.path.to_string(),
             is_optional: file.optional,
@@ -168,13 +169,17 @@ fn of_earlier_run(
     Ok(Inline { targets, mount_path, variables, env_mode, is_later_run: true })
 }
 
+fn volume_of<'p>(plan: &'p Plan, name: &str) -> Option<&'p Volume> {
+    plan.volumes.iter().find(|volume| volume.name == name)
+}
+
 fn entries<'a>(annotations: &'a BTreeMap<String, String>, prefix: &str) -> Vec<Entry<'a>> {
-    let entry = |(key, reference): (&'a String, &'a String)| Entry {
+    let entries = annotations.iter().map(|(key, reference)| Entry {
         key,
         name: key.strip_prefix(prefix).unwrap_or(key),
         reference,
-    };
-    annotations.iter().map(entry).collect()
+    });
+    entries.collect()
 }
 
 /// The variables of a class.
@@ -191,9 +196,9 @@ fn of_class(
         return Err(PodInlineCause::ClassMissing { class, namespace }.into());
     }
     let class = find_named(ENV_FROM_VOLUME, name, context)?;
-    let of_class = |source| class_cause(ENV_FROM_VOLUME, &class, source);
-    check_provider(&class).map_err(of_class)?;
-    let plan = class.resolved(&[], &surroundings(pod, context, None)).map_err(of_class)?;
+    let plan = check_provider(&class)
+        .and_then(|()| class.resolved(&[], &surroundings(pod, context, None)))
+        .map_err(|source| class_cause(ENV_FROM_VOLUME, &class, source))?;
     for warning in &plan.warnings {
         mutation.warn(format_args!("{} {}", warning.reason, warning.text));
     }

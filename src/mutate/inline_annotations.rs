@@ -113,20 +113,23 @@ pub(super) fn class(value: &str) -> Option<String> {
 
 /// A vault's name or host; whether it is one of the cloud is known later.
 pub(super) fn vault(value: &str) -> Option<String> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    ((1..=253).contains(&value.len()) && value.bytes().all(is_part)).then(|| value.to_owned())
+    let is_host = (1..=253).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    is_host.then(|| value.to_owned())
 }
 
 /// An absolute path without `.` and `..`, outside of our own directories.
 pub(super) fn mount_path(value: &str) -> Option<String> {
     let path: RelativePath = value.strip_prefix('/')?.trim_end_matches('/').parse().ok()?;
     let path = format!("/{path}");
-    let is_within = |own: &str| {
-        path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let is_free = !OWN_DIRECTORIES.into_iter().any(is_within);
+    let is_free = !OWN_DIRECTORIES.into_iter().any(|own| is_within(&path, own));
     // A colon separates the parts of a mount for the container runtime.
     (is_free && !path.contains(':') && !path.chars().any(char::is_control)).then_some(path)
+}
+
+/// Whether an absolute path is that of a directory, or below it.
+pub(super) fn is_within(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `app, worker`; each counts once.

@@ -4,6 +4,7 @@
 use super::entries::{FileKeyEntry, FileKeyRefEntry, FileKeySource, MountEntry};
 use super::expansion::refers_to;
 use super::inline::{Inline, Variable};
+use super::inline_annotations::is_within;
 use super::inline_cause::PodInlineCause;
 use super::mutation::Mutation;
 use super::names::{ENV_FROM_VOLUME, ENV_VOLUME, INLINE_VOLUME, PROGRAM_VOLUME};
@@ -53,12 +54,9 @@ impl Mounts<'_, '_, '_> {
         let (pointer, container) = (self.pointer, self.container);
         let mounts = container.mounts();
         // The container runtime cannot make a directory for a mount below a read-only one.
-        let is_within = |mount_path: &str| {
-            let rest = mount_path.strip_prefix(path);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let occupied =
-            mounts.iter().position(|mount| &*mount.name != volume && is_within(&mount.mount_path));
+        let occupied = mounts
+            .iter()
+            .position(|mount| &*mount.name != volume && is_within(&mount.mount_path, path));
         if let Some(index) = occupied {
             return Err(PodInlineCause::Occupied {
                 field: format!("{pointer}/volumeMounts/{index}"),

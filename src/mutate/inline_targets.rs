@@ -14,37 +14,45 @@ pub(super) fn of(pod: &Pod<'_>, annotations: &Annotations) -> Result<Vec<Pointer
         Some(sidecar) => sidecar + 1,
         None => position::index(pod, annotations)?,
     };
-    let starts_later =
-        |pointer: &Pointer| pointer.list != "initContainers" || pointer.index >= first;
-    let is_own_name = |name: &str| name == SIDECAR || name == INTERCEPTOR;
-    let all = || pod.all_containers().filter(|(_, container)| !is_own_name(&container.name));
-    let Some(names) = &annotations.inline.containers else {
-        let is_wanted = |(pointer, container): &(Pointer, &Container<'_>)| {
-            starts_later(pointer) && !mesh::is_of_mesh(pod, &container.name)
-        };
-        let targets: Vec<_> = all().filter(is_wanted).map(|(pointer, _)| pointer).collect();
-        // A container of the sidecar's name that is not the sidecar is refused as such.
-        let is_reserved = |(_, container): (Pointer, &Container<'_>)| {
-            &*container.name == SIDECAR && !is_sidecar(container)
-        };
-        if targets.is_empty() && !pod.all_containers().any(is_reserved) {
-            return Err(PodInlineCause::NoContainer.into());
-        }
-        return Ok(targets);
-    };
+    let Some(names) = &annotations.inline.containers else { return all_from(pod, first) };
     let mut targets = Vec::with_capacity(names.len());
     for name in names {
-        let Some((pointer, _)) = all().find(|(_, container)| *container.name == **name) else {
-            let known: Vec<_> = all().map(|(_, container)| &*container.name).collect();
+        let found = containers(pod).find(|(_, container)| *container.name == **name);
+        let Some((pointer, _)) = found else {
+            let known: Vec<_> = containers(pod).map(|(_, container)| &*container.name).collect();
             let (name, known) = (cut(name), cut(&known.join(", ")));
             return Err(PodInlineCause::UnknownContainer { name, known }.into());
         };
-        if !starts_later(&pointer) {
+        if !starts_from(first, pointer) {
             return Err(PodInlineCause::TooEarly { name: cut(name) }.into());
         }
         targets.push(pointer);
     }
     Ok(targets)
+}
+
+/// All that start from this position among the init containers on, without those of a mesh.
+fn all_from(pod: &Pod<'_>, first: usize) -> Result<Vec<Pointer>, Refusal> {
+    let later = containers(pod).filter(|(pointer, container)| {
+        starts_from(first, *pointer) && !mesh::is_of_mesh(pod, &container.name)
+    });
+    let targets: Vec<_> = later.map(|(pointer, _)| pointer).collect();
+    // A container of the sidecar's name that is not the sidecar is refused as such.
+    let mut all = pod.all_containers().map(|(_, container)| container);
+    if targets.is_empty() && !all.any(|one| &*one.name == SIDECAR && !is_sidecar(one)) {
+        return Err(PodInlineCause::NoContainer.into());
+    }
+    Ok(targets)
+}
+
+/// Those without the names of our own.
+fn containers<'p, 'a>(pod: &'p Pod<'a>) -> impl Iterator<Item = (Pointer, &'p Container<'a>)> {
+    pod.all_containers()
+        .filter(|(_, container)| ![SIDECAR, INTERCEPTOR].contains(&&*container.name))
+}
+
+fn starts_from(first: usize, pointer: Pointer) -> bool {
+    pointer.list != "initContainers" || pointer.index >= first
 }
 
 #[cfg(test)]

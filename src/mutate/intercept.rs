@@ -43,10 +43,10 @@ pub(super) fn check_identities(
     endpoint: &ManagedIdentityEndpoint,
     volumes: &[SecretVolume<'_>],
 ) -> Result<(), ManagedIdentityCause> {
-    let is_of_node = |volume: &&SecretVolume<'_>| {
-        matches!(volume.plan.identity, IdentityChoice::ManagedIdentity { .. })
-    };
-    match volumes.iter().find(is_of_node) {
+    let of_node = volumes
+        .iter()
+        .find(|volume| matches!(volume.plan.identity, IdentityChoice::ManagedIdentity { .. }));
+    match of_node {
         Some(volume) if endpoint.intercept => {
             Err(ManagedIdentityCause::OwnManagedIdentity { volume: cut(volume.name) })
         }
@@ -132,30 +132,33 @@ pub(super) fn add(
 /// How a pod says that it may run on a virtual node, which has no network namespace of the pod's
 /// for a container to change.
 fn virtual_node(pod: &Pod<'_>) -> Option<String> {
-    let spec = &pod.spec;
-    let mut selector = spec.node_selector.iter();
-    let selected = selector.find(|(key, value)| VIRTUAL_NODE_LABELS.contains(&(*key, *value)));
-    let of_selector = selected.map(|(key, value)| format!("spec.nodeSelector: {key}: {value}"));
-    let of_affinity = || {
-        let terms = spec.affinity.node.required.terms.iter().flatten();
-        let mut requirements = terms.flat_map(|term| term.expressions.iter().flatten());
-        let found = requirements.find_map(of_requirement)?;
-        Some(format!("spec.affinity.nodeAffinity: {found}"))
-    };
-    let of_tolerations = || {
-        let keys = spec.tolerations.iter().flatten().map(|toleration| &*toleration.key);
-        let found = keys.into_iter().find(|key| VIRTUAL_NODE_TAINTS.contains(key))?;
-        Some(format!("spec.tolerations: {found}"))
-    };
-    of_selector.or_else(of_affinity).or_else(of_tolerations)
+    of_selector(pod).or_else(|| of_affinity(pod)).or_else(|| of_tolerations(pod))
+}
+
+fn of_selector(pod: &Pod<'_>) -> Option<String> {
+    let mut labels = pod.spec.node_selector.iter();
+    let found = labels.find(|(key, value)| VIRTUAL_NODE_LABELS.contains(&(*key, *value)));
+    found.map(|(key, value)| format!("spec.nodeSelector: {key}: {value}"))
+}
+
+fn of_affinity(pod: &Pod<'_>) -> Option<String> {
+    let terms = pod.spec.affinity.node.required.terms.iter().flatten();
+    let mut requirements = terms.flat_map(|term| term.expressions.iter().flatten());
+    let found = requirements.find_map(of_requirement)?;
+    Some(format!("spec.affinity.nodeAffinity: {found}"))
 }
 
 fn of_requirement(requirement: &NodeRequirement<'_>) -> Option<String> {
-    let values = || requirement.values.iter().flatten();
-    let (label, value) = VIRTUAL_NODE_LABELS.into_iter().find(|(label, value)| {
-        &*requirement.key == *label && values().any(|given| &**given == *value)
-    })?;
-    (&*requirement.operator == "In").then(|| format!("{label} In {value}"))
+    let mut labels = VIRTUAL_NODE_LABELS.into_iter();
+    let (label, value) = labels.find(|(label, _)| &*requirement.key == *label)?;
+    let has_value = requirement.values.iter().flatten().any(|given| &**given == value);
+    (has_value && &*requirement.operator == "In").then(|| format!("{label} In {value}"))
+}
+
+fn of_tolerations(pod: &Pod<'_>) -> Option<String> {
+    let mut keys = pod.spec.tolerations.iter().flatten().map(|toleration| &*toleration.key);
+    let found = keys.find(|key| VIRTUAL_NODE_TAINTS.contains(key))?;
+    Some(format!("spec.tolerations: {found}"))
 }
 
 #[cfg(test)]

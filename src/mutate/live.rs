@@ -185,8 +185,8 @@ fn check_room(served: &Served<'_>, basis: &Basis) -> Result<(), String> {
             pod's sidecar does not have";
         return Err(said(reason::KS514, message));
     }
-    let principals = || served.volumes.iter().filter_map(|volume| volume.principal());
-    if let Some(secret) = principals().find(|secret| !basis.principals.contains(*secret)) {
+    let mut principals = served.volumes.iter().filter_map(SecretVolume::principal);
+    if let Some(secret) = principals.find(|secret| !basis.principals.contains(*secret)) {
         let message = format!(
             "its credentials are in Secret {:?}, which the pod's sidecar does not have",
             cut(secret)

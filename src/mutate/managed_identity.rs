@@ -11,11 +11,13 @@ use super::mutation::{Mutation, Note};
 use super::refusal::{Refusal, cut};
 use super::{identity, intercept, operating_system, token_proxy};
 use crate::plan;
-use crate::pod::{ContainerPort, Pod};
+use crate::pod::Pod;
 use crate::provider_class::{Mode, TokenProxyUse, hex};
 use crate::reason;
+use crate::settings::Settings;
 use keysluice_plan::{
     Credential, EndpointIdentity, IMDS_PORT, MOST_ENDPOINT_IDENTITIES, ManagedIdentityEndpoint,
+    TokenProxy,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -46,10 +48,10 @@ impl Endpoint {
 
     /// Whether the pod's own token is needed for a new sidecar.
     pub(super) fn is_federated(&self) -> bool {
-        let is_it = |identity: &EndpointIdentity| {
+        let mut identities = self.plan.iter().flat_map(|plan| &plan.identities);
+        identities.any(|identity| {
             matches!(identity.credential, Credential::Federated { token_proxy: None, .. })
-        };
-        self.plan.as_ref().is_some_and(|plan| plan.identities.iter().any(is_it))
+        })
     }
 
     /// What a new sidecar serves, with the pod's token at `path`.
@@ -185,14 +187,13 @@ fn check_ports(pod: &Pod<'_>, port: u16, intercepts: bool) -> Result<(), Managed
 
 /// Name of a container that says that it listens on this port.
 pub(super) fn declaring<'p>(pod: &'p Pod<'_>, port: u16) -> Option<&'p str> {
-    let declares = |ports: &[ContainerPort<'_>]| {
-        ports.iter().any(|declared| {
+    let mut all = pod.all_containers().map(|(_, container)| container);
+    let found = all.find(|container| {
+        container.ports.iter().flatten().any(|declared| {
             declared.container_port == Some(port.into())
                 && declared.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
         })
-    };
-    let mut all = pod.all_containers().map(|(_, container)| container);
-    let found = all.find(|container| container.ports.as_deref().is_some_and(declares));
+    });
     found.map(|container| &*container.name)
 }
 
@@ -203,48 +204,25 @@ fn identities(
     context: Context<'_>,
 ) -> Result<Vec<EndpointIdentity>, ManagedIdentityCause> {
     let account = context.facts.service_account.as_ref();
-    let name = || cut(pod.service_account());
-    let own = account.and_then(|account| account.client_id.clone());
+    let own = account.and_then(|account| account.client_id.as_deref());
     let tenant = account.and_then(|account| account.tenant_id.as_deref());
     let tenant = tenant.or(context.settings.tenant_id.as_deref());
-    let proxy = match token_proxy::use_by(pod, context.settings) {
-        TokenProxyUse::Always => context.settings.token_proxy().map(Box::new),
-        _ => None,
-    };
-    let token_file = if proxy.is_some() { plan::token_proxy_file() } else { String::new() };
-    let of = |client_id: &str, tenant: Option<&str>| {
-        let tenant = tenant.ok_or_else(|| ManagedIdentityCause::NoTenant { account: name() })?;
-        if !context.settings.limits.allows_tenant(tenant) {
-            return Err(ManagedIdentityCause::Tenant { tenant: cut(tenant) });
-        }
-        Ok(EndpointIdentity {
-            credential: Credential::Federated {
-                client_id: client_id.to_owned(),
-                tenant_id: tenant.to_owned(),
-                token_file: token_file.clone(),
-                authority: context.settings.clouds.default_cloud().authority.clone(),
-                token_proxy: proxy.clone(),
-            },
-            default: false,
-            object_ids: Vec::new(),
-            resource_ids: Vec::new(),
-        })
-    };
+    let federation = Federation::of(pod, context.settings);
     let mut identities: Vec<EndpointIdentity> = Vec::new();
-    if let Some(own) = &own {
-        identities.push(of(own, tenant)?);
+    if let Some(own) = own {
+        identities.push(federation.identity(own, tenant)?);
     }
     for (container, client_id) in &annotations.client_ids {
         if find(&identities, client_id).is_none() {
             let tenant = annotations.tenant_ids.get(container).map(String::as_str).or(tenant);
-            identities.push(of(client_id, tenant)?);
+            identities.push(federation.identity(client_id, tenant)?);
         }
     }
     for MappedIdentity { client_id, object_ids, resource_ids } in &annotations.managed_identities {
         let index = if let Some(index) = find(&identities, client_id) {
             index
         } else {
-            identities.push(of(client_id, tenant)?);
+            identities.push(federation.identity(client_id, tenant)?);
             identities.len() - 1
         };
         identities[index].object_ids.clone_from(object_ids);
@@ -259,18 +237,63 @@ fn identities(
     }
     // As IMDS does: without one of its own, a machine with a single identity gives that.
     let is_single = identities.len() == 1;
-    match identities.first_mut() {
-        Some(first) => first.default = own.is_some() || is_single,
-        None => return Err(ManagedIdentityCause::NoIdentity { account: name() }),
-    }
+    let Some(first) = identities.first_mut() else {
+        let account = cut(pod.service_account());
+        return Err(ManagedIdentityCause::NoIdentity { account });
+    };
+    first.default = own.is_some() || is_single;
     Ok(identities)
 }
 
 fn find(identities: &[EndpointIdentity], client_id: &str) -> Option<usize> {
-    let is_it = |known: &EndpointIdentity| {
-        known.client_id().is_some_and(|known| known.eq_ignore_ascii_case(client_id))
-    };
-    identities.iter().position(is_it)
+    identities.iter().position(|identity| {
+        identity.client_id().is_some_and(|known| known.eq_ignore_ascii_case(client_id))
+    })
+}
+
+/// What the federated identities of a pod's endpoint have in common.
+struct Federation<'p> {
+    account: &'p str,
+    settings: &'p Settings,
+    token_proxy: Option<Box<TokenProxy>>,
+    token_file: String,
+}
+
+impl<'p> Federation<'p> {
+    fn of(pod: &'p Pod<'_>, settings: &'p Settings) -> Self {
+        let token_proxy = match token_proxy::use_by(pod, settings) {
+            TokenProxyUse::Always => settings.token_proxy().map(Box::new),
+            _ => None,
+        };
+        let token_file =
+            if token_proxy.is_some() { plan::token_proxy_file() } else { String::new() };
+        Self { account: pod.service_account(), settings, token_proxy, token_file }
+    }
+
+    fn identity(
+        &self,
+        client_id: &str,
+        tenant: Option<&str>,
+    ) -> Result<EndpointIdentity, ManagedIdentityCause> {
+        let Some(tenant) = tenant else {
+            return Err(ManagedIdentityCause::NoTenant { account: cut(self.account) });
+        };
+        if !self.settings.limits.allows_tenant(tenant) {
+            return Err(ManagedIdentityCause::Tenant { tenant: cut(tenant) });
+        }
+        Ok(EndpointIdentity {
+            credential: Credential::Federated {
+                client_id: client_id.to_owned(),
+                tenant_id: tenant.to_owned(),
+                token_file: self.token_file.clone(),
+                authority: self.settings.clouds.default_cloud().authority.clone(),
+                token_proxy: self.token_proxy.clone(),
+            },
+            default: false,
+            object_ids: Vec::new(),
+            resource_ids: Vec::new(),
+        })
+    }
 }
 
 /// What an application shows the endpoint. The webhook's key and the uid of the review make it

@@ -5,7 +5,7 @@ use super::earlier_run::{is_sidecar, plan_of};
 use super::entries::EnvEntry;
 use super::expansion::refers_to;
 use super::mutation::Mutation;
-use crate::pod::{Container, Pod, Pointer};
+use crate::pod::{Container, EnvVar, Pod, Pointer};
 use crate::reason;
 use keysluice_plan::{ENDPOINT_PATH, ManagedIdentityEndpoint};
 
@@ -38,12 +38,12 @@ impl EndpointVariables {
     pub(super) fn add(&self, pointer: Pointer, container: &Container<'_>, mutation: &mut Mutation) {
         let entries = [(ENDPOINT_VARIABLE, &*self.url), (HEADER_VARIABLE, &*self.header)];
         let env = container.env.as_deref().unwrap_or_default();
-        let own = |name: &str| env.iter().find(|entry| &*entry.name == name);
-        if let Some(name) = entries.iter().map(|(name, _)| *name).find(|name| own(name).is_some()) {
-            let is_ours = |(name, value)| {
-                own(name).is_some_and(|entry| entry.value.as_deref() == Some(value))
-            };
-            if !entries.into_iter().all(is_ours) {
+        let set = entries.iter().find(|(name, _)| entry_of(env, name).is_some());
+        if let Some((name, _)) = set {
+            let is_ours = entries.iter().all(|(name, value)| {
+                entry_of(env, name).is_some_and(|entry| entry.value.as_deref() == Some(*value))
+            });
+            if !is_ours {
                 mutation.warn(format_args!(
                     "{} container {}: env already sets {name}; it does not use the pod's \
                      managed-identity endpoint",
@@ -53,8 +53,10 @@ impl EndpointVariables {
             }
             return;
         }
-        let refers = |value: &str| entries.iter().any(|(name, _)| refers_to(value, name));
-        let referring = env.iter().position(|entry| entry.value.as_deref().is_some_and(refers));
+        let referring = env.iter().position(|entry| {
+            let value = entry.value.as_deref();
+            value.is_some_and(|value| entries.iter().any(|(name, _)| refers_to(value, name)))
+        });
         for (name, value) in entries {
             let entry = EnvEntry { name, value };
             if let Some(index) = referring {
@@ -70,4 +72,8 @@ impl EndpointVariables {
             }
         }
     }
+}
+
+fn entry_of<'e, 'a>(env: &'e [EnvVar<'a>], name: &str) -> Option<&'e EnvVar<'a>> {
+    env.iter().find(|entry| &*entry.name == name)
 }

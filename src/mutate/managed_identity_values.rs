@@ -50,8 +50,11 @@ pub(super) fn port(value: &str) -> Option<u16> {
 
 /// Azure Workload Identity's own spelling of yes and no.
 pub(super) fn truth(value: &str) -> Option<bool> {
-    let is_one_of = |known: &[&str]| known.iter().any(|one| value.eq_ignore_ascii_case(one));
-    if is_one_of(&YES) { Some(true) } else { is_one_of(&NO).then_some(false) }
+    if is_one_of(&YES, value) { Some(true) } else { is_one_of(&NO, value).then_some(false) }
+}
+
+fn is_one_of(known: &[&str], value: &str) -> bool {
+    known.iter().any(|one| value.eq_ignore_ascii_case(one))
 }
 
 /// `CLIENT-ID; CLIENT-ID=OBJECT-ID; CLIENT-ID=/subscriptions/…`; each name once.

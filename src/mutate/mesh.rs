@@ -124,6 +124,11 @@ const MESHES: &[Mesh] = &[
 /// Which networks Multus attaches a pod to.
 const NETWORKS_ANNOTATION: &str = "k8s.v1.cni.cncf.io/networks";
 const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// Loopback and link-local ranges: address and prefix length.
+const LOCAL: [([u8; 4], u32); 2] = [([127, 0, 0, 0], 8), ([169, 254, 0, 0], 16)];
+/// Private ranges and that of carrier-grade NAT.
+const PRIVATE: [([u8; 4], u32); 4] =
+    [([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16), ([100, 64, 0, 0], 10)];
 
 /// Where the sidecar connects to before the application starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,9 +206,10 @@ fn is_proxy(init: &[Container<'_>], name: &str) -> bool {
 
 /// Whether a container of this name is a mesh's.
 pub(super) fn is_of_mesh(pod: &Pod<'_>, name: &str) -> bool {
-    let is_helper =
-        |mesh: &Mesh| is_one_of(mesh.redirects, name) || is_one_of(mesh.validators, name);
-    is_proxy(pod.init_containers(), name) || MESHES.iter().any(is_helper)
+    is_proxy(pod.init_containers(), name)
+        || MESHES
+            .iter()
+            .any(|mesh| is_one_of(mesh.redirects, name) || is_one_of(mesh.validators, name))
 }
 
 /// The proxy that starts after a container at `position` though that container's traffic already
@@ -214,11 +220,11 @@ pub(super) fn proxy_to_wait_for<'p>(
     destinations: &[Destination],
     uid: i64,
 ) -> Option<&'p str> {
-    let waited_for = |mesh: &&Mesh| {
+    let mut capturing = MESHES.iter().filter(|mesh| {
         mesh.captures_before(pod, position)
             && !destinations.iter().all(|destination| mesh.excludes(pod, *destination, uid))
-    };
-    MESHES.iter().filter(waited_for).find_map(|mesh| mesh.proxy_after(pod, position))
+    });
+    capturing.find_map(|mesh| mesh.proxy_after(pod, position))
 }
 
 impl Mesh {
@@ -235,57 +241,57 @@ impl Mesh {
 
     /// Its proxy, unless that runs before.
     fn proxy_after<'p>(&self, pod: &'p Pod<'_>, position: usize) -> Option<&'p str> {
-        let is_proxy = |container: &&Container<'_>| is_one_of(self.proxies, &container.name);
-        let (before, after) =
-            pod.init_containers().split_at(position.min(pod.init_containers().len()));
-        let is_native =
-            |container: &&Container<'_>| is_proxy(container) && container.is_native_sidecar();
-        if before.iter().any(|container| is_native(&container)) {
+        let init = pod.init_containers();
+        let (before, after) = init.split_at(position.min(init.len()));
+        if self.native_proxy(before).is_some() {
             return None;
         }
-        let native = after.iter().find(is_native);
-        native.or_else(|| pod.containers().iter().find(is_proxy)).map(|container| &*container.name)
+        let mut ordinary = pod.containers().iter();
+        let proxy = self
+            .native_proxy(after)
+            .or_else(|| ordinary.find(|container| is_one_of(self.proxies, &container.name)));
+        proxy.map(|container| &*container.name)
+    }
+
+    fn native_proxy<'p, 'a>(&self, init: &'p [Container<'a>]) -> Option<&'p Container<'a>> {
+        let mut native = init.iter().filter(|container| container.is_native_sidecar());
+        native.find(|container| is_one_of(self.proxies, &container.name))
     }
 
     /// Whether an annotation takes a destination out of the capture.
     fn excludes(&self, pod: &Pod<'_>, destination: Destination, uid: i64) -> bool {
-        let annotation = |key: &str| {
-            Some(key)
-                .filter(|key| !key.is_empty())
-                .and_then(|key| pod.metadata.annotations.find(key))
-        };
         let Destination { port, kind } = destination;
         let (off, value) = self.off;
-        if annotation(off).is_some_and(|found| found.eq_ignore_ascii_case(value))
-            || annotation(self.excluded_uids)
+        let mut excluded_ports = self.excluded_ports.iter().filter_map(|key| annotation(pod, key));
+        let mut excluded_ranges =
+            self.excluded_ranges.iter().filter_map(|key| annotation(pod, key));
+        if annotation(pod, off).is_some_and(|found| found.eq_ignore_ascii_case(value))
+            || annotation(pod, self.excluded_uids)
                 .is_some_and(|list| covers(list, u64::try_from(uid).unwrap_or_default()))
-            || self
-                .excluded_ports
-                .iter()
-                .filter_map(|key| annotation(key))
-                .any(|list| excludes_port(list, port))
-            || self
-                .excluded_ranges
-                .iter()
-                .filter_map(|key| annotation(key))
-                .any(|list| leads_to(list, kind))
+            || excluded_ports.any(|list| excludes_port(list, port))
+            || excluded_ranges.any(|list| leads_to(list, kind))
         {
             return true;
         }
         let is_included =
-            annotation(self.included_ports).is_some_and(|list| covers(list, port.into()));
-        !is_included && annotation(self.included_ranges).is_some_and(|list| !leads_to(list, kind))
+            annotation(pod, self.included_ports).is_some_and(|list| covers(list, port.into()));
+        !is_included
+            && annotation(pod, self.included_ranges).is_some_and(|list| !leads_to(list, kind))
     }
 }
 
+/// The value of an annotation that a mesh has; one without a name is not there.
+fn annotation<'p>(pod: &'p Pod<'_>, key: &str) -> Option<&'p str> {
+    if key.is_empty() { None } else { pod.metadata.annotations.find(key) }
+}
+
 fn is_one_of(names: &[&str], name: &str) -> bool {
-    let is = |known: &&str| match known.strip_suffix('*') {
+    names.iter().any(|known| match known.strip_suffix('*') {
         Some(prefix) => {
             name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         }
         None => *known == name,
-    };
-    names.iter().any(is)
+    })
 }
 
 /// Whether a list such as `22,440-450` has a number.
@@ -315,20 +321,19 @@ fn leads_to(ranges: &str, kind: Kind) -> bool {
     let mut ranges =
         ranges.filter_map(|range| if range == "*" { Some((0, 0)) } else { range_of(range) });
     ranges.any(|(network, mask)| {
-        let is_within = |address: [u8; 4], length: u32| {
-            let outer = mask_of(length);
-            mask >= outer && network & outer == u32::from(Ipv4Addr::from(address)) & outer
-        };
-        let is_local = is_within([127, 0, 0, 0], 8) || is_within([169, 254, 0, 0], 16);
-        let is_private = is_within([10, 0, 0, 0], 8)
-            || is_within([172, 16, 0, 0], 12)
-            || is_within([192, 168, 0, 0], 16)
-            || is_within([100, 64, 0, 0], 10);
+        let is_local = is_within_one(network, mask, &LOCAL);
         match kind {
-            Kind::Authority => !is_local && !is_private,
+            Kind::Authority => !is_local && !is_within_one(network, mask, &PRIVATE),
             Kind::Vault => !is_local,
             Kind::Metadata => u32::from(METADATA_ADDRESS) & mask == network,
         }
+    })
+}
+
+fn is_within_one(network: u32, mask: u32, ranges: &[([u8; 4], u32)]) -> bool {
+    ranges.iter().any(|(address, length)| {
+        let outer = mask_of(*length);
+        mask >= outer && network & outer == u32::from_be_bytes(*address) & outer
     })
 }
 

@@ -1,5 +1,6 @@
 //! (pod, context) -> what changes. Pure: no I/O, no clock, no randomness.
 
+mod access;
 mod annotation_table;
 mod annotation_values;
 mod annotations;

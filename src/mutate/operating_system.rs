@@ -20,40 +20,31 @@ use OperatingSystem::{Linux, Windows};
 /// decides; where nothing does, settings that are meant for Windows: `windowsOptions`, a
 /// toleration of the taint of Windows nodes, a `RuntimeClass` for them.
 pub(super) fn is_windows(pod: &Pod<'_>) -> bool {
+    let of_name = of_name(&pod.spec.os.name);
+    let chosen = of_name.or_else(|| of_selector(pod)).or_else(|| of_affinity(pod));
+    chosen.map_or_else(|| has_windows_settings(pod), |system| system == Windows)
+}
+
+fn has_windows_settings(pod: &Pod<'_>) -> bool {
     let spec = &pod.spec;
-    let of_name = match &*spec.os.name {
-        "windows" => Some(Windows),
-        "linux" => Some(Linux),
-        _ => None,
-    };
-    let of_selector = || {
-        let mut found: Vec<_> =
-            spec.node_selector.iter().filter_map(|(key, value)| of_label(key, &[value])).collect();
-        found.sort_by_key(|system| *system == Linux);
-        found.first().copied()
-    };
-    let chosen = of_name.or_else(of_selector).or_else(|| of_affinity(pod));
-    let for_windows = || {
-        let of_containers =
-            pod.all_containers().map(|(_, container)| &container.security_context.windows_options);
-        let mut options =
-            std::iter::once(&spec.security_context.windows_options).chain(of_containers);
-        options.any(is_said)
-            || tolerates_windows(spec.tolerations.as_deref().unwrap_or_default())
-            || is_windows_runtime(&spec.runtime_class_name)
-    };
-    chosen.map_or_else(for_windows, |system| system == Windows)
+    let of_containers =
+        pod.all_containers().map(|(_, container)| &container.security_context.windows_options);
+    let mut options = std::iter::once(&spec.security_context.windows_options).chain(of_containers);
+    options.any(is_said)
+        || tolerates_windows(spec.tolerations.as_deref().unwrap_or_default())
+        || is_windows_runtime(&spec.runtime_class_name)
 }
 
 /// Whether the tolerations name Windows and not Linux. A toleration of every taint names neither.
 fn tolerates_windows(tolerations: &[Toleration<'_>]) -> bool {
-    let names = |system: &str| {
-        tolerations.iter().any(|toleration| match &*toleration.operator {
-            "Exists" => toleration.key.to_ascii_lowercase().contains(system),
-            _ => toleration.value.to_ascii_lowercase().starts_with(system),
-        })
-    };
-    names("windows") && !names("linux")
+    tolerates(tolerations, "windows") && !tolerates(tolerations, "linux")
+}
+
+fn tolerates(tolerations: &[Toleration<'_>], system: &str) -> bool {
+    tolerations.iter().any(|toleration| match &*toleration.operator {
+        "Exists" => toleration.key.to_ascii_lowercase().contains(system),
+        _ => toleration.value.to_ascii_lowercase().starts_with(system),
+    })
 }
 
 /// The documentation of Kubernetes names them `windows-2019`, AKS `runhcs-wcow-hypervisor`.
@@ -74,36 +65,49 @@ fn is_said(options: &WindowsOptions) -> bool {
         || *host_process == Some(true)
 }
 
-/// The system of every node that has one of these values of a label.
-fn of_label(key: &str, values: &[&str]) -> Option<OperatingSystem> {
-    let all =
-        |wanted: fn(&str) -> bool| !values.is_empty() && values.iter().all(|value| wanted(value));
-    if OS_LABELS.contains(&key) {
-        let is_windows = all(|value| value == "windows");
-        return if is_windows {
-            Some(Windows)
-        } else {
-            all(|value| value == "linux").then_some(Linux)
-        };
-    }
-    match key {
-        WINDOWS_BUILD_LABEL => Some(Windows),
-        OS_SKU_LABEL if all(|value| value.starts_with("Windows")) => Some(Windows),
-        OS_SKU_LABEL if all(|value| !value.starts_with("Windows")) => Some(Linux),
+fn of_name(name: &str) -> Option<OperatingSystem> {
+    match name {
+        "windows" => Some(Windows),
+        "linux" => Some(Linux),
         _ => None,
     }
+}
+
+/// The system of every node that has one of these values of a label.
+fn of_label(key: &str, values: &[&str]) -> Option<OperatingSystem> {
+    let values = values.iter();
+    match key {
+        WINDOWS_BUILD_LABEL => Some(Windows),
+        OS_SKU_LABEL => agreed(
+            values.map(|value| Some(if value.starts_with("Windows") { Windows } else { Linux })),
+        ),
+        _ if OS_LABELS.contains(&key) => agreed(values.map(|value| of_name(value))),
+        _ => None,
+    }
+}
+
+/// The system that all of them name.
+fn agreed(mut systems: impl Iterator<Item = Option<OperatingSystem>>) -> Option<OperatingSystem> {
+    let first = systems.next()??;
+    systems.all(|system| system == Some(first)).then_some(first)
+}
+
+fn of_selector(pod: &Pod<'_>) -> Option<OperatingSystem> {
+    let labels = pod.spec.node_selector.iter();
+    let mut found: Vec<_> = labels.filter_map(|(key, value)| of_label(key, &[value])).collect();
+    found.sort_by_key(|system| *system == Linux);
+    found.first().copied()
 }
 
 /// The system that all terms agree on; one that meets no node does not count.
 fn of_affinity(pod: &Pod<'_>) -> Option<OperatingSystem> {
     let terms = pod.spec.affinity.node.required.terms.iter().flatten();
-    let meets_nodes = |term: &&NodeSelectorTerm<'_>| {
-        term.fields.is_some()
-            || term.expressions.as_ref().is_some_and(|expressions| !expressions.is_empty())
-    };
-    let mut systems = terms.filter(meets_nodes).map(of_term);
-    let first = systems.next()??;
-    systems.all(|system| system == Some(first)).then_some(first)
+    agreed(terms.filter(|term| meets_nodes(term)).map(of_term))
+}
+
+fn meets_nodes(term: &NodeSelectorTerm<'_>) -> bool {
+    term.fields.is_some()
+        || term.expressions.as_ref().is_some_and(|expressions| !expressions.is_empty())
 }
 
 fn of_term(term: &NodeSelectorTerm<'_>) -> Option<OperatingSystem> {

@@ -47,9 +47,9 @@ impl Principal<'_> {
 
 /// Refuses a Secret that the sidecar itself makes: it would need its content to make it.
 pub(super) fn check(served: &Served<'_>, namespace: &str) -> Result<(), Refusal> {
-    let needs = |volume: &&SecretVolume<'_>, name: &str| volume.principal() == Some(name);
     for secret in &served.secrets {
-        if let Some(volume) = served.volumes.iter().find(|volume| needs(volume, &secret.name)) {
+        let mut volumes = served.volumes.iter();
+        if let Some(volume) = volumes.find(|volume| volume.principal() == Some(&*secret.name)) {
             return Err(SecretCause::TooLate {
                 user: format!("nodePublishSecretRef of volume {:?}", volume.name),
                 secret: cut(&secret.name),

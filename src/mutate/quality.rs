@@ -11,17 +11,14 @@ pub(super) fn is_guaranteed(pod: &Pod<'_>) -> bool {
 }
 
 fn container_is_guaranteed(container: &Container<'_>) -> bool {
-    let same = |limit: &Option<Quantity<'_>>, request: &Option<Quantity<'_>>| {
-        let Some(limit) =
-            limit.as_ref().and_then(|limit| nanos(&limit.0)).filter(|limit| *limit > 0)
-        else {
-            return false;
-        };
-        request.as_ref().is_none_or(|request| nanos(&request.0) == Some(limit))
-    };
-    let resources = &container.resources;
-    same(&resources.limits.cpu, &resources.requests.cpu)
-        && same(&resources.limits.memory, &resources.requests.memory)
+    let (limits, requests) = (&container.resources.limits, &container.resources.requests);
+    is_limit_requested(limits.cpu.as_ref(), requests.cpu.as_ref())
+        && is_limit_requested(limits.memory.as_ref(), requests.memory.as_ref())
+}
+
+fn is_limit_requested(limit: Option<&Quantity<'_>>, request: Option<&Quantity<'_>>) -> bool {
+    let limit = limit.and_then(|limit| nanos(&limit.0)).filter(|limit| *limit > 0);
+    limit.is_some() && request.is_none_or(|request| nanos(&request.0) == limit)
 }
 
 #[cfg(test)]

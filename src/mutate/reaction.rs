@@ -176,9 +176,9 @@ fn paths_of(file: &File) -> Vec<String> {
     if let Some(versions) = file.history {
         stems = (0..versions).map(|version| format!("{}/{version}", file.path)).collect();
     }
-    let with_suffixes =
-        |stem: &String| suffixes.iter().map(|suffix| format!("{stem}{suffix}")).collect::<Vec<_>>();
-    stems.iter().flat_map(with_suffixes).collect()
+    let paths =
+        stems.iter().flat_map(|stem| suffixes.iter().map(move |suffix| format!("{stem}{suffix}")));
+    paths.collect()
 }
 
 /// The containers that get a signal, if the sidecar can send them one.

@@ -50,29 +50,29 @@ fn check_recreated(pod: &Pod<'_>) -> Result<(), ReactionCause> {
 fn workload_of(pod: &Pod<'_>) -> Result<WorkloadReference, ReactionCause> {
     let owner = controller(pod).ok_or(ReactionCause::NoController { action: "rollout" })?;
     let (kind, name) = (&*owner.kind, &*owner.name);
-    let other = || ReactionCause::OtherOwner {
-        api_version: cut(&owner.api_version),
-        kind: cut(kind),
-        name: cut(name),
-    };
     if !is_of(owner, "apps") {
-        return Err(other());
+        return Err(other_owner(owner));
     }
     let (resource, name) = match kind {
         "ReplicaSet" => {
             let hash = pod.metadata.labels.find(HASH_LABEL).filter(|hash| !hash.is_empty());
             let stem = hash.and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-'));
-            let no_deployment = || ReactionCause::NoDeployment { name: cut(name) };
-            (WorkloadResource::Deployments, stem.ok_or_else(no_deployment)?)
+            let stem = stem.ok_or_else(|| ReactionCause::NoDeployment { name: cut(name) })?;
+            (WorkloadResource::Deployments, stem)
         }
         "StatefulSet" => (WorkloadResource::StatefulSets, name),
         "DaemonSet" => (WorkloadResource::DaemonSets, name),
-        _ => return Err(other()),
+        _ => return Err(other_owner(owner)),
     };
     if !is_object_name(name) {
-        return Err(other());
+        return Err(other_owner(owner));
     }
     Ok(WorkloadReference { resource, name: name.to_owned() })
+}
+
+fn other_owner(owner: &OwnerReference<'_>) -> ReactionCause {
+    let (kind, name) = (cut(&owner.kind), cut(&owner.name));
+    ReactionCause::OtherOwner { api_version: cut(&owner.api_version), kind, name }
 }
 
 fn is_of(owner: &OwnerReference<'_>, group: &str) -> bool {

@@ -27,6 +27,12 @@ pub(super) struct Made<'s, 'a> {
     pub(super) volumes: &'s [SecretVolume<'a>],
 }
 
+impl<'s> Made<'s, '_> {
+    fn secret(&self, name: &str) -> Option<&'s SyncedSecret> {
+        self.secrets.iter().find(|secret| secret.name == name)
+    }
+}
+
 /// A Secret that a volume wants.
 struct Source<'p> {
     secret: &'p str,
@@ -48,8 +54,7 @@ pub(super) fn of<'a>(
     let mut files = Vec::new();
     let mut first: Option<&SecretVolume<'_>> = None;
     for source in &sources {
-        let secret = made.secrets.iter().find(|secret| secret.name == source.secret);
-        let Some(secret) = secret else { continue };
+        let Some(secret) = made.secret(source.secret) else { continue };
         let from = secret.data.first().map(|datum| &*datum.volume).unwrap_or_default();
         let Some(of_class) = made.volumes.iter().find(|volume| volume.name == from) else {
             continue;
@@ -78,8 +83,8 @@ pub(super) fn of<'a>(
         files.iter().map(|file| EntryPaths { path: &file.path, history: None, split: false });
     if let Err(collision) = Layout::new(paths, []).path_set() {
         let problem = format!("two keys have the path {}", cut(collision.path.as_str()));
-        let secret = made.secrets.iter().find(|secret| secret.name == sources[0].secret);
-        return Err(refusal(volume, secret.unwrap_or(&made.secrets[0]), "", &problem));
+        let secret = made.secret(sources[0].secret).unwrap_or(&made.secrets[0]);
+        return Err(refusal(volume, secret, "", &problem));
     }
     let plan = ClassPlan {
         identity: first.plan.identity.clone(),
@@ -107,9 +112,8 @@ fn sources<'p>(
     volume: &'p Volume<'_>,
     made: Made<'_, '_>,
 ) -> Result<Option<(Vec<Source<'p>>, Option<i64>)>, Refusal> {
-    let is_ours = |name: &str| made.secrets.iter().any(|secret| secret.name == name);
     let of_volume = &volume.secret;
-    if is_ours(&of_volume.secret_name) {
+    if made.secret(&of_volume.secret_name).is_some() {
         let source = Source {
             secret: &of_volume.secret_name,
             items: of_volume.items.as_deref(),
@@ -119,8 +123,9 @@ fn sources<'p>(
     }
     let Some(projected) = &volume.projected else { return Ok(None) };
     let all = projected.sources.as_deref().unwrap_or_default();
+    let secrets = all.iter().map(|source| &source.secret);
     let (ours, others): (Vec<_>, Vec<_>) =
-        all.iter().map(|source| &source.secret).partition(|secret| is_ours(&secret.name));
+        secrets.partition(|secret| made.secret(&secret.name).is_some());
     if ours.is_empty() {
         return Ok(None);
     }
@@ -133,12 +138,12 @@ fn sources<'p>(
     if !others.is_empty() {
         return Ok(None);
     }
-    let source = |secret: &&'p crate::pod::ProjectedSecret<'_>| Source {
+    let sources = ours.into_iter().map(|secret| Source {
         secret: &secret.name,
         items: secret.items.as_deref(),
         is_optional: secret.optional == Some(true),
-    };
-    Ok(Some((ours.iter().map(source).collect(), projected.default_mode)))
+    });
+    Ok(Some((sources.collect(), projected.default_mode)))
 }
 
 /// Key, path and mode of each file that a volume wants of a Secret.
@@ -168,18 +173,8 @@ fn file(
     key: &SecretKey,
     plan: &ClassPlan,
 ) -> Result<FilePlan, &'static str> {
-    let path = key.path.as_str();
     let exact = plan.files.iter().find(|file| file.path == key.path && file.history.is_none());
-    let half = || {
-        let (stem, part) = path
-            .strip_suffix(".crt")
-            .map(|stem| (stem, Part::Chain))
-            .or_else(|| path.strip_suffix(".key").map(|stem| (stem, Part::Key)))?;
-        let is_split = |file: &&FilePlan| file.split && file.history.is_none();
-        let file = plan.files.iter().filter(is_split).find(|file| file.path.as_str() == stem)?;
-        Some((file, part))
-    };
-    let (file, part) = match (exact, half()) {
+    let (file, part) = match (exact, half(plan, key.path.as_str())) {
         (Some(file), _) => (file, of_tls(secret, key, file)?),
         (None, Some((file, part))) => (file, Some(part)),
         (None, None) if plan.templates.iter().any(|made| made.path == key.path) => {
@@ -197,6 +192,16 @@ fn file(
     }
     (file.split, file.owner, file.group) = (false, None, None);
     Ok(file)
+}
+
+/// The split certificate whose chain or key has this path.
+fn half<'p>(plan: &'p ClassPlan, path: &str) -> Option<(&'p FilePlan, Part)> {
+    let (stem, part) = path
+        .strip_suffix(".crt")
+        .map(|stem| (stem, Part::Chain))
+        .or_else(|| path.strip_suffix(".key").map(|stem| (stem, Part::Key)))?;
+    let mut split = plan.files.iter().filter(|file| file.split && file.history.is_none());
+    Some((split.find(|file| file.path.as_str() == stem)?, part))
 }
 
 /// The part of a certificate that a TLS Secret has under a key.

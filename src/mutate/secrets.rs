@@ -29,10 +29,10 @@ const MAX_FILES: usize = 1000;
 const MAX_VERSIONS: u16 = 5000;
 
 fn csi_volumes<'a>(pod: &'a Pod<'_>) -> impl Iterator<Item = (usize, &'a Volume<'a>, &'a Csi<'a>)> {
-    let of_driver = |(index, volume): (usize, &'a Volume<'a>)| {
-        volume.csi.as_ref().filter(|csi| &*csi.driver == CSI_DRIVER).map(|csi| (index, volume, csi))
-    };
-    pod.volumes().iter().enumerate().filter_map(of_driver)
+    pod.volumes().iter().enumerate().filter_map(|(index, volume)| {
+        let csi = volume.csi.as_ref().filter(|csi| &*csi.driver == CSI_DRIVER)?;
+        Some((index, volume, csi))
+    })
 }
 
 /// Whether any volume belongs to the driver; the webhook entry's match condition says the same in

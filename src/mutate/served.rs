@@ -2,7 +2,7 @@
 
 use super::limits::PROGRAM_VOLUME_BYTES;
 use crate::pod::Pointer;
-use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass, TemplatePlan};
+use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, ProviderClass};
 use keysluice_plan::{
     Credential, MAX_OUTPUT_BYTES, ManagedIdentityEndpoint, SyncedSecret, Template,
 };
@@ -89,10 +89,11 @@ impl SecretVolume<'_> {
         self.size_limit.unwrap_or_else(|| {
             let files: u64 = self.plan.files.iter().map(file_bytes).sum();
             let selections = SELECTION_BYTES * self.plan.selections.len() as u64;
-            let made = |made: &TemplatePlan| template_bytes(&made.template, files + selections);
-            let templates: u64 = self.plan.templates.iter().map(made).sum();
-            let templates = templates.min(MOST_TEMPLATE_BYTES);
-            (2 * (files + selections + templates)).max(SMALLEST_BYTES)
+            let fetched = files + selections;
+            let made = self.plan.templates.iter();
+            let made = made.map(|made| template_bytes(&made.template, fetched));
+            let templates = made.sum::<u64>().min(MOST_TEMPLATE_BYTES);
+            (2 * (fetched + templates)).max(SMALLEST_BYTES)
         })
     }
 }

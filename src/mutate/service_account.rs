@@ -71,12 +71,12 @@ impl ServiceAccount {
 
     /// Refuses ids that are longer than any: each container would get a copy.
     pub(super) fn check_ids(&self, account: &str) -> Result<(), TooLarge> {
-        let too_long = |annotation: &&'static str| TooLarge::Id {
-            annotation,
-            account: cut(account),
-            limit: MAX_ID_BYTES,
-        };
-        self.too_long.first().map_or(Ok(()), |annotation| Err(too_long(annotation)))
+        match self.too_long.first() {
+            Some(annotation) => {
+                Err(TooLarge::Id { annotation, account: cut(account), limit: MAX_ID_BYTES })
+            }
+            None => Ok(()),
+        }
     }
 
     /// What its texts take on the heap.

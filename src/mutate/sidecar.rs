@@ -204,9 +204,8 @@ fn refuse_reserved_names(pod: &Pod<'_>, volumes: &[SecretVolume<'_>]) -> Result<
     }
     let container = pod.all_containers().find(|(_, container)| &*container.name == SIDECAR);
     let mut named = pod.volumes().iter().map(|volume| &*volume.name).enumerate();
-    let is_own =
-        |name: &str| OWN_VOLUMES.contains(&name) || name.starts_with(PRINCIPAL_VOLUME_PREFIX);
-    let volume = named.find(|(_, name)| is_own(name));
+    let volume = named
+        .find(|(_, name)| OWN_VOLUMES.contains(name) || name.starts_with(PRINCIPAL_VOLUME_PREFIX));
     let (field, name) = match (container, volume) {
         (Some((field, _)), _) => (format!("{field}/name"), SIDECAR),
         (None, Some((index, name))) => (format!("/spec/volumes/{index}/name"), name),
@@ -245,14 +244,6 @@ pub(super) fn plan_of(
 
 /// What holds the application back: a hook, or a probe.
 fn gate(annotations: &Annotations) -> (Option<Lifecycle>, Option<StartupProbe>) {
-    let ready = |timeout_seconds: u64| Command {
-        command: [
-            BINARY.into(),
-            "ready".into(),
-            "--timeout".into(),
-            timeout_seconds.to_string().into(),
-        ],
-    };
     match annotations.gate {
         Gate::None => (None, None),
         Gate::Hook => {
@@ -271,6 +262,11 @@ fn gate(annotations: &Annotations) -> (Option<Lifecycle>, Option<StartupProbe>) 
             (None, Some(probe))
         }
     }
+}
+
+fn ready(timeout_seconds: u64) -> Command {
+    let timeout = timeout_seconds.to_string();
+    Command { command: [BINARY.into(), "ready".into(), "--timeout".into(), timeout.into()] }
 }
 
 #[cfg(test)]

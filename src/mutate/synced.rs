@@ -14,7 +14,7 @@ use super::refusal::{Cause, Refusal, cut};
 use super::secret_cause::SecretCause;
 use super::served::SecretVolume;
 use crate::pod::{OwnerReference, Pod};
-use crate::provider_class::{ProviderClass, SecretObject, check_secret_objects};
+use crate::provider_class::{ClassError, ProviderClass, SecretObject, check_secret_objects};
 use keysluice_plan::{Kubernetes, Owner, SecretKey, SyncedSecret};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,13 +79,14 @@ fn source_of<'v, 'a>(
     volumes: &'v [SecretVolume<'a>],
     first: &'v SecretVolume<'a>,
 ) -> Result<&'v SecretVolume<'a>, Refusal> {
-    let check = |volume: &SecretVolume<'_>| {
-        check_secret_objects(&volume.class.secret_objects, &volume.plan)
-    };
     let Err(error) = check(first) else { return Ok(first) };
     let mut others = volumes.iter().filter(|volume| volume.class.name == first.class.name);
     let other = others.find(|volume| check(volume).is_ok());
     other.ok_or_else(|| class_cause(first.name, &first.class, error))
+}
+
+fn check(volume: &SecretVolume<'_>) -> Result<(), ClassError> {
+    check_secret_objects(&volume.class.secret_objects, &volume.plan)
 }
 
 fn synced(
@@ -116,12 +117,6 @@ pub(super) fn kubernetes(pod: &Pod<'_>, context: Context<'_>) -> Result<Kubernet
     if references.len() > MAX_OWNERS {
         return Err(Cause::TooMany { what: "ownerReferences", limit: MAX_OWNERS }.into());
     }
-    let owner = |reference: &OwnerReference<'_>| Owner {
-        api_version: reference.api_version.to_string(),
-        kind: reference.kind.to_string(),
-        name: reference.name.to_string(),
-        uid: reference.uid.to_string(),
-    };
     for (index, reference) in references.iter().enumerate() {
         let texts = [&reference.api_version, &reference.kind, &reference.name, &reference.uid];
         let bytes = texts.iter().map(|text| text.len()).max().unwrap_or_default();
@@ -138,18 +133,28 @@ pub(super) fn kubernetes(pod: &Pod<'_>, context: Context<'_>) -> Result<Kubernet
     })
 }
 
+fn owner(reference: &OwnerReference<'_>) -> Owner {
+    Owner {
+        api_version: reference.api_version.to_string(),
+        kind: reference.kind.to_string(),
+        name: reference.name.to_string(),
+        uid: reference.uid.to_string(),
+    }
+}
+
 /// Token, authority and the pod's own name, for the sidecar alone: it works where the pod mounts no
 /// token.
 pub(super) fn api_volume() -> Value {
-    let field = |path: &str| {
-        json!({"path": path,
-        "fieldRef": {"apiVersion": "v1", "fieldPath": format!("metadata.{path}")}})
-    };
     json!({"name": API_VOLUME, "projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
         {"configMap": {"name": "kube-root-ca.crt",
             "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [field("namespace"), field("name"), field("uid")]}}]}})
+}
+
+fn field(path: &str) -> Value {
+    json!({"path": path,
+        "fieldRef": {"apiVersion": "v1", "fieldPath": format!("metadata.{path}")}})
 }
 
 /// Its mount in the sidecar.

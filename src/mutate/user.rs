@@ -1,32 +1,19 @@
 //! Whom the sidecar runs as, so that the application can read its files without root or CAP_CHOWN.
 
+use super::access::{Groups, Restricted, accesses, restricted};
+pub(super) use super::access::{RUNTIME_GID, User};
 use super::mutation::Mutation;
 use super::refusal::{Cause, Refusal};
 use super::served::SecretVolume;
 use crate::json::Text;
 use crate::pod::{Capabilities, Container, Pod};
 use crate::reason;
-use keysluice_plan::FileMode;
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 /// Numeric user of the sidecar's image.
 const DEFAULT_ID: i64 = 65532;
-/// What a container's process gets that has a uid and no gid, and no entry in the image's
-/// `/etc/passwd`.
-pub(super) const RUNTIME_GID: i64 = 0;
-const OWNER_READ: u32 = 0o400;
-const GROUP_READ: u32 = 0o040;
-const WORLD_READ: u32 = 0o004;
 /// Far more than a pod has. Each may be the one that can read every file, so each is tried.
 const MOST_USERS: usize = 64;
-
-/// uid, and gid where one is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct User {
-    pub(super) uid: i64,
-    pub(super) gid: Option<i64>,
-}
 
 /// A user of the containers that mount the volumes who makes every file readable for whoever mounts
 /// it, else 65532.
@@ -44,11 +31,12 @@ pub(super) fn of_sidecar(
 ) -> Result<User, Refusal> {
     let groups = Groups::of(pod);
     let mounting = mounting(pod, volumes);
-    let mut readers: Vec<(&SecretVolume<'_>, BTreeSet<User>)> = Vec::new();
+    let mut readers: Vec<Readers<'_>> = Vec::new();
     for (volume, containers) in volumes.iter().zip(&mounting) {
-        readers.push((volume, users_of(pod, volume, containers, &groups, mutation)));
+        let users = users_of(pod, volume, containers, &groups, mutation);
+        readers.push(Readers { volume: volume.name, users, files: restricted(volume, &groups) });
     }
-    let everyone: BTreeSet<User> = readers.iter().flat_map(|(_, users)| users).copied().collect();
+    let everyone: BTreeSet<User> = readers.iter().flat_map(|one| &one.users).copied().collect();
     if everyone.len() > MOST_USERS {
         let what = "different users in the containers that mount its Secrets Store CSI volumes";
         return Err(Cause::TooMany { what, limit: MOST_USERS }.into());
@@ -68,25 +56,15 @@ pub(super) fn of_sidecar(
         candidates.insert(0, user);
     }
     let candidates = of_owners(volumes, candidates)?;
-    let restricted: Vec<_> =
-        readers.iter().map(|(volume, _)| restricted(volume, &groups)).collect();
-    let shut_out = |candidate: &User| {
-        readers.iter().zip(&restricted).find_map(|((volume, users), files)| {
-            let mut files = files.iter();
-            let file =
-                files.find(|file| users.iter().any(|user| !file.is_readable(user, candidate)))?;
-            Some((*volume, users, file))
-        })
-    };
     let first = candidates[0];
-    let chosen = candidates.iter().find(|candidate| shut_out(candidate).is_none());
-    let user = match (chosen, shut_out(&first)) {
+    let chosen = candidates.iter().find(|candidate| shut_out(&readers, candidate).is_none());
+    let user = match (chosen, shut_out(&readers, &first)) {
         (Some(user), _) => *user,
         (None, None) => first,
-        (None, Some((volume, users, file))) => {
+        (None, Some((readers, file))) => {
             return Err(Cause::UnreadableMode {
-                uids: users.iter().map(|user| user.uid).collect(),
-                volume: volume.name.to_owned(),
+                uids: readers.users.iter().map(|user| user.uid).collect(),
+                volume: readers.volume.to_owned(),
                 path: file.access.path.to_string(),
                 mode: file.access.mode.to_string(),
             }
@@ -97,104 +75,30 @@ pub(super) fn of_sidecar(
     Ok(user)
 }
 
+/// Who reads a volume, and its files that not everybody can read.
+struct Readers<'v> {
+    volume: &'v str,
+    users: BTreeSet<User>,
+    files: Vec<Restricted<'v>>,
+}
+
+/// The first file that one of its readers cannot read with such a sidecar.
+fn shut_out<'r, 'v>(
+    readers: &'r [Readers<'v>],
+    sidecar: &User,
+) -> Option<(&'r Readers<'v>, &'r Restricted<'v>)> {
+    readers.iter().find_map(|one| {
+        let mut files = one.files.iter();
+        let file = files.find(|file| !one.users.iter().all(|user| file.is_readable(user, sidecar)));
+        Some((one, file?))
+    })
+}
+
 /// The user of a container, if the pod says it.
 pub(super) fn of_container(pod: &Pod<'_>, container: &Container<'_>) -> Option<User> {
     let (own, of_pod) = (&container.security_context, &pod.spec.security_context);
     let uid = own.run_as_user.or(of_pod.run_as_user)?;
     Some(User { uid, gid: own.run_as_group.or(of_pod.run_as_group) })
-}
-
-/// What decides who can read a file, or the files of a selection.
-struct Access<'v> {
-    path: Cow<'v, str>,
-    mode: FileMode,
-    owner: Option<u32>,
-    group: Option<u32>,
-}
-
-/// A file that not everybody can read. Each candidate is tried with each reader, so what depends on
-/// neither is known before.
-struct Restricted<'v> {
-    access: Access<'v>,
-    /// Its own group or the pod's `fsGroup`, and whether every container is in it.
-    group: Option<(i64, bool)>,
-    /// Groups of every container, for a file that gets the sidecar's own group.
-    supplemental: &'v BTreeSet<i64>,
-}
-
-/// One file of each kind: mode, group.
-fn restricted<'v>(volume: &'v SecretVolume<'_>, groups: &'v Groups) -> Vec<Restricted<'v>> {
-    const EVERYBODY: u32 = OWNER_READ | GROUP_READ | WORLD_READ;
-    let mut kinds = BTreeSet::new();
-    let files = accesses(volume).filter(|file| file.mode.bits() & EVERYBODY != EVERYBODY);
-    let first_of_kind =
-        files.filter(|file| kinds.insert((file.mode.bits() & EVERYBODY, file.group)));
-    let known = |access: Access<'v>| {
-        let group = access.group.map(i64::from).or(groups.fs_group);
-        let group = group.map(|group| (group, groups.have(group)));
-        Restricted { access, group, supplemental: &groups.supplemental }
-    };
-    first_of_kind.map(known).collect()
-}
-
-impl Restricted<'_> {
-    /// As the kernel decides: the owner's bits, else the group's for whoever is in it, else the
-    /// world's.
-    fn is_readable(&self, user: &User, sidecar: &User) -> bool {
-        let mode = self.access.mode.bits();
-        if user.uid == sidecar.uid {
-            return mode & OWNER_READ != 0;
-        }
-        let (group, is_everybodys) = self.group.unwrap_or_else(|| {
-            let group = sidecar.gid.unwrap_or(RUNTIME_GID);
-            (group, self.supplemental.contains(&group))
-        });
-        let needed = if user.gid == Some(group) || is_everybodys { GROUP_READ } else { WORLD_READ };
-        mode & needed != 0
-    }
-}
-
-impl Access<'_> {
-    /// Whether somebody can read it of whom only the pod's groups are known.
-    fn is_readable_by_anybody(&self, groups: &Groups) -> bool {
-        let group = self.group.map(i64::from).or(groups.fs_group);
-        let needed =
-            if group.is_some_and(|group| groups.have(group)) { GROUP_READ } else { WORLD_READ };
-        self.mode.bits() & needed != 0
-    }
-}
-
-fn accesses<'v>(volume: &'v SecretVolume<'_>) -> impl Iterator<Item = Access<'v>> + 'v {
-    let access = |path, (mode, owner, group)| Access { path, mode, owner, group };
-    let files = volume.plan.files.iter();
-    let files = files
-        .map(move |file| access(file.path.as_str().into(), (file.mode, file.owner, file.group)));
-    let templates = volume.plan.templates.iter();
-    let templates = templates
-        .map(move |made| access(made.path.as_str().into(), (made.mode, made.owner, made.group)));
-    files.chain(templates).chain(volume.plan.selections.iter().map(move |selection| {
-        let directory = selection.directory.as_ref();
-        let path = directory.map_or_else(|| "*".into(), |path| format!("{path}/*").into());
-        access(path, (selection.mode, selection.owner, selection.group))
-    }))
-}
-
-/// Groups that every container of the pod is in.
-struct Groups {
-    fs_group: Option<i64>,
-    supplemental: BTreeSet<i64>,
-}
-
-impl Groups {
-    fn of(pod: &Pod<'_>) -> Self {
-        let context = &pod.spec.security_context;
-        let supplemental = context.supplemental_groups.iter().flatten().copied().collect();
-        Self { fs_group: context.fs_group, supplemental }
-    }
-
-    fn have(&self, group: i64) -> bool {
-        self.fs_group == Some(group) || self.supplemental.contains(&group)
-    }
 }
 
 /// The first `fileOwner`, as a user.
@@ -331,12 +235,14 @@ fn users_of(
 /// Whether root reads whatever the mode says, as it does with the capabilities that container
 /// runtimes give.
 fn overrides_modes(capabilities: &Capabilities<'_>) -> bool {
-    let has = |list: &Option<Vec<Text<'_>>>, wanted: &[&str]| {
-        let name = |text: &Text<'_>| wanted.contains(&text.strip_prefix("CAP_").unwrap_or(text));
-        list.iter().flatten().any(name)
-    };
-    has(&capabilities.add, &["ALL", "DAC_OVERRIDE", "DAC_READ_SEARCH"])
-        || !has(&capabilities.drop, &["ALL", "DAC_OVERRIDE"])
+    let (added, dropped) = (capabilities.add.as_deref(), capabilities.drop.as_deref());
+    has_one_of(added, &["ALL", "DAC_OVERRIDE", "DAC_READ_SEARCH"])
+        || !has_one_of(dropped, &["ALL", "DAC_OVERRIDE"])
+}
+
+fn has_one_of(list: Option<&[Text<'_>]>, wanted: &[&str]) -> bool {
+    let mut names = list.iter().copied().flatten();
+    names.any(|name| wanted.contains(&name.strip_prefix("CAP_").unwrap_or(name)))
 }
 
 #[cfg(test)]

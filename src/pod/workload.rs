@@ -61,19 +61,16 @@ impl<'a> Controller<'a> {
     /// A Deployment's pods belong to a ReplicaSet, those of a CronJob to a Job, others to the
     /// workload itself. Without `api_version`, as in a list, the kinds of Kubernetes are meant.
     pub fn of(api_version: Option<&'a str>, kind: &'a str, name: &str) -> Self {
-        let is_of = |group: &str| api_version.is_none_or(|version| version.starts_with(group));
-        let itself =
-            |api_version, kind| Self { api_version, kind, name: name.to_owned(), has_hash: false };
-        match kind {
-            "Deployment" if is_of("apps/") => Self {
-                name: format!("{name}-{EXAMPLE_HASH}"),
-                has_hash: true,
-                ..itself("apps/v1", "ReplicaSet")
-            },
-            "StatefulSet" | "DaemonSet" | "ReplicaSet" if is_of("apps/") => itself("apps/v1", kind),
-            "CronJob" | "Job" if is_of("batch/") => itself("batch/v1", "Job"),
-            _ => itself(api_version.unwrap_or("v1"), kind),
-        }
+        let is_apps = api_version.is_none_or(|version| version.starts_with("apps/"));
+        let is_batch = api_version.is_none_or(|version| version.starts_with("batch/"));
+        let (api_version, kind, has_hash) = match kind {
+            "Deployment" if is_apps => ("apps/v1", "ReplicaSet", true),
+            "StatefulSet" | "DaemonSet" | "ReplicaSet" if is_apps => ("apps/v1", kind, false),
+            "CronJob" | "Job" if is_batch => ("batch/v1", "Job", false),
+            _ => (api_version.unwrap_or("v1"), kind, false),
+        };
+        let name = if has_hash { format!("{name}-{EXAMPLE_HASH}") } else { name.to_owned() };
+        Self { api_version, kind, name, has_hash }
     }
 }
 
@@ -103,13 +100,10 @@ impl<'a> Workload<'a> {
     /// Takes out a pod as its controller would create it: the template's metadata and spec, a
     /// generated name and an owner. `None` where there is no template.
     pub fn take_pod(&mut self) -> Option<Pod<'a>> {
-        let is_at = |pointer| template_pointer(&self.kind) == Some(pointer);
-        let template = if is_at("/spec/template") {
-            self.spec.template.take()
-        } else if is_at("/spec/jobTemplate/spec/template") {
-            self.spec.job_template.spec.template.take()
-        } else {
-            None
+        let template = match template_pointer(&self.kind) {
+            Some("/spec/template") => self.spec.template.take(),
+            Some("/spec/jobTemplate/spec/template") => self.spec.job_template.spec.template.take(),
+            _ => None,
         };
         let mut pod = template?;
         let name = self.name();

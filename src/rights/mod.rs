@@ -138,8 +138,8 @@ impl Grants {
     /// The files with them.
     pub fn policy_files(&self) -> String {
         let names = self.policies();
-        let is_needed = |of_file: &[&str]| of_file.iter().any(|name| names.contains(name));
-        let files = POLICIES.iter().filter(|(_, of_file)| is_needed(of_file));
+        let files =
+            POLICIES.iter().filter(|(_, of_file)| of_file.iter().any(|name| names.contains(name)));
         files.map(|(text, _)| *text).collect::<Vec<_>>().join("---\n")
     }
 

@@ -27,15 +27,21 @@ pub fn check_policy(
     policy: Option<&Value>,
     binding: Option<&Value>,
 ) -> Result<(), RightsError> {
-    let unguarded = |problem: String| Err(RightsError::without_policy(name, problem));
+    match problem_of(name, policy, binding) {
+        Some(problem) => Err(RightsError::without_policy(name, problem)),
+        None => Ok(()),
+    }
+}
+
+fn problem_of(name: &str, policy: Option<&Value>, binding: Option<&Value>) -> Option<String> {
     let Some(policy) = policy else {
-        return unguarded(format!("the ValidatingAdmissionPolicy {name} is missing"));
+        return Some(format!("the ValidatingAdmissionPolicy {name} is missing"));
     };
     let Some(binding) = binding else {
-        return unguarded(format!("the binding of the policy {name} is missing"));
+        return Some(format!("the binding of the policy {name} is missing"));
     };
     if let Some(field) = difference(&expected(name)["spec"], &policy["spec"], "spec") {
-        return unguarded(format!(
+        return Some(format!(
             "the ValidatingAdmissionPolicy {name} differs from Keysluice's in {field}"
         ));
     }
@@ -43,10 +49,8 @@ pub fn check_policy(
     let denies = actions.iter().any(|action| action == "Deny");
     let is_whole =
         ["paramRef", "matchResources"].iter().all(|field| is_empty(&binding["spec"][field]));
-    if !denies || !is_whole || binding["spec"]["policyName"] != name {
-        return unguarded(format!("the binding of the policy {name} does not deny everywhere"));
-    }
-    Ok(())
+    let is_in_force = denies && is_whole && binding["spec"]["policyName"] == name;
+    (!is_in_force).then(|| format!("the binding of the policy {name} does not deny everywhere"))
 }
 
 impl RightsError {

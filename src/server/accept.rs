@@ -110,9 +110,8 @@ async fn serve<S: Service>(
             () = &mut drained => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let admits =
-                        |pace: &mut Pace<IpAddr>| pace.admits(peer.ip(), Instant::now().into_std());
-                    if pace.as_mut().is_none_or(admits) {
+                    let now = Instant::now().into_std();
+                    if pace.as_mut().is_none_or(|pace| pace.admits(peer.ip(), now)) {
                         door.arrived(stream, peer.ip());
                     } else {
                         handler.metrics().shed(Shed::Handshakes);

@@ -50,22 +50,21 @@ impl ConnectionActivity {
     pub(super) fn new(source: Arc<Source>, in_flight: Gauge) -> Self {
         source.take_connection(CONNECTION_BYTES);
         source.handshakes.fetch_add(1, Ordering::Relaxed);
-        let none = || AtomicU32::new(0);
         Self {
             source,
             held: AtomicUsize::new(CONNECTION_BYTES),
             is_closing: AtomicBool::new(false),
-            open: [none(), none()],
+            open: [AtomicU32::new(0), AtomicU32::new(0)],
             generation: AtomicUsize::new(0),
-            begun: none(),
-            looked: none(),
-            placed: none(),
-            answered: none(),
+            begun: AtomicU32::new(0),
+            looked: AtomicU32::new(0),
+            placed: AtomicU32::new(0),
+            answered: AtomicU32::new(0),
             unfinished: AtomicUsize::new(0),
             answered_while_draining: AtomicBool::new(false),
             is_established: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
-            idle_checks: none(),
+            idle_checks: AtomicU32::new(0),
             in_flight,
         }
     }

@@ -34,9 +34,6 @@ impl IdleTimeout {
     }
 
     pub(super) fn check(&mut self, activity: &ConnectionActivity, now: Instant) -> Activity {
-        let is_due = |since: Instant, limit: Duration| {
-            now.duration_since(since) >= limit.saturating_sub(Duration::from_millis(1))
-        };
         let begun = activity.begun();
         if activity.looked.swap(begun, Ordering::Relaxed) != begun || activity.open_requests() > 0 {
             (self.partial, self.idle) = (None, None);
@@ -45,7 +42,7 @@ impl IdleTimeout {
             if activity.open[1 - young].load(Ordering::Relaxed) == 0 {
                 activity.generation.store(1 - young, Ordering::Relaxed);
                 self.flipped = now;
-            } else if is_due(self.flipped, self.limits.finish) {
+            } else if has_passed(self.limits.finish, self.flipped, now) {
                 return Activity::Stuck;
             }
             return Activity::InUse;
@@ -58,8 +55,13 @@ impl IdleTimeout {
             (&mut self.idle, &mut self.partial, self.limits.idle, Activity::Idle)
         };
         *other = None;
-        if is_due(*since.get_or_insert(now), limit) { found } else { Activity::InUse }
+        let since = *since.get_or_insert(now);
+        if has_passed(limit, since, now) { found } else { Activity::InUse }
     }
+}
+
+fn has_passed(limit: Duration, since: Instant, now: Instant) -> bool {
+    now.duration_since(since) >= limit.saturating_sub(Duration::from_millis(1))
 }
 
 #[cfg(test)]

@@ -26,25 +26,38 @@ pub async fn rotate<S: SecretStore, B: BundleStore, C: Clock>(
     metrics: Arc<Metrics>,
 ) -> Infallible {
     let (send, leaf) = watch::channel(None::<Arc<Pair>>);
-    let observe = |event| {
+    let observer = Observer { leaf, slot, authorities, metrics };
+    rotator.run(Outputs { leaf: &send, paths: &paths }, |event| observer.observe(event)).await
+}
+
+/// What events of the rotation change.
+struct Observer {
+    /// The pair to serve.
+    leaf: watch::Receiver<Option<Arc<Pair>>>,
+    slot: Arc<CertificateSlot>,
+    authorities: Authorities,
+    metrics: Arc<Metrics>,
+}
+
+impl Observer {
+    fn observe(&self, event: Event) {
         if let Event::Trusting { authorities: pem } = event {
             // Not a change of what is served: sidecars are told of it.
-            return authorities.store(pem);
+            return self.authorities.store(pem);
         }
         if let Event::Serving { leaf_not_after, authority_not_after } = &event
-            && let Some(pair) = leaf.borrow().as_deref()
+            && let Some(pair) = self.leaf.borrow().as_deref()
         {
-            let served = slot.store(pair.leaf().chain.clone(), pair.leaf().key.clone_key());
+            let served = self.slot.store(pair.leaf().chain.clone(), pair.leaf().key.clone_key());
             if let Err(error) = served {
                 tracing::error!(%error, "{KS707} the certificate cannot be served");
                 return;
             }
-            metrics.set_certificate_expiry((*leaf_not_after).into());
-            metrics.set_authority_expiry((*authority_not_after).into());
+            self.metrics.set_certificate_expiry((*leaf_not_after).into());
+            self.metrics.set_authority_expiry((*authority_not_after).into());
         }
-        tell(event, &metrics);
-    };
-    rotator.run(Outputs { leaf: &send, paths: &paths }, observe).await
+        tell(event, &self.metrics);
+    }
 }
 
 fn tell(event: Event, metrics: &Metrics) {

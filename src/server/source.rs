@@ -35,16 +35,20 @@ impl Source {
         connections: Arc<ByteBudget>,
         reviews: Arc<ByteBudget>,
     ) -> Self {
-        let zero = || AtomicUsize::new(0);
         Self {
             address,
             table,
             connections,
             reviews,
-            connection_bytes: zero(),
-            review_bytes: zero(),
-            handshakes: zero(),
+            connection_bytes: AtomicUsize::new(0),
+            review_bytes: AtomicUsize::new(0),
+            handshakes: AtomicUsize::new(0),
         }
+    }
+
+    /// Connections that are in their TLS handshake now.
+    pub(super) fn open_handshakes(&self) -> usize {
+        self.handshakes.load(Ordering::Relaxed)
     }
 
     /// The address, or the network.

@@ -224,7 +224,7 @@ impl MakeRoom for ConnectionTable {
 impl Members {
     fn handshakes(&self) -> usize {
         let sources = self.sources.values().filter_map(Weak::upgrade);
-        sources.map(|source| source.handshakes.load(Ordering::Relaxed)).sum()
+        sources.map(|source| source.open_handshakes()).sum()
     }
 
     fn largest(&self) -> Option<Arc<Source>> {
@@ -267,11 +267,11 @@ impl Members {
     /// Of the source with most handshakes the oldest one, for a newcomer of a source with fewer, or
     /// if it should long be over.
     fn end_handshake(&mut self, newcomer: &Arc<Source>, now: Instant) -> bool {
-        let count = |source: &Arc<Source>| source.handshakes.load(Ordering::Relaxed);
-        let Some(most) = self.sources.values().filter_map(Weak::upgrade).max_by_key(count) else {
+        let sources = self.sources.values().filter_map(Weak::upgrade);
+        let Some(most) = sources.max_by_key(|source| source.open_handshakes()) else {
             return false;
         };
-        let is_other = count(newcomer) + 1 < count(&most);
+        let is_other = newcomer.open_handshakes() + 1 < most.open_handshakes();
         let victim = self.victim(&most, now, |_, priority| {
             priority == ClosePriority::NoHandshake
                 || (is_other && priority == ClosePriority::Handshake)
@@ -291,12 +291,11 @@ impl Members {
             && newcomer.connection_bytes() + bytes <= largest.connection_bytes();
         // Among connections of one source only idle ones are closed.
         let owner = if is_other { largest } else { Arc::clone(newcomer) };
-        let is_quiet = |member: &Member| now - member.unchanged >= QUIET;
         let goodbyes = self.by_id.values().filter(|member| member.leave.is_none()).count();
         let victim = self.victim(&owner, now, |member, priority| {
             is_other
                 || priority == ClosePriority::NoHandshake
-                || (priority == ClosePriority::Idle && is_quiet(member))
+                || (priority == ClosePriority::Idle && now - member.unchanged >= QUIET)
         });
         let Some(victim) = victim else { return false };
         tracing::debug!("no room for another connection; one is ended");

@@ -8,9 +8,7 @@ use crate::metrics::{CertificateChange, Metrics};
 use crate::reason::KS717;
 use crate::settings::Authorities;
 use arc_swap::ArcSwapOption;
-use keysluice_certs::{
-    Certificate, CertificateAuthority, FilesError, Pair, PairFiles, SystemClock,
-};
+use keysluice_certs::{Certificate, CertificateAuthority, Pair, PairFiles, SystemClock};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -140,16 +138,14 @@ pub async fn follow(
     authorities: Authorities,
     metrics: Arc<Metrics>,
 ) {
-    let serve = |polled: Result<&Arc<Pair>, FilesError>| {
-        let stored = polled.map_err(|error| error.to_string()).and_then(|pair| {
-            let leaf = pair.leaf();
-            slot.store(leaf.chain.clone(), leaf.key.clone_key())
-                .map_err(|error| error.to_string())?;
-            authorities.store(authorities_of(&directory));
-            Ok(pair.certificate().not_after())
-        });
-        match stored {
-            Ok(not_after) => {
+    let (served, _) = tokio::sync::watch::channel(None);
+    let files = PairFiles::new(&directory);
+    let running = files.run(SystemClock::default(), interval, &served, |polled| {
+        let pair = polled.map_err(|error| error.to_string());
+        match pair.and_then(|pair| serve(pair, &slot)) {
+            Ok(certificate) => {
+                let not_after = certificate.not_after();
+                authorities.store(authorities_of(&directory));
                 metrics.certificate_change(CertificateChange::Served);
                 metrics.set_certificate_expiry(not_after.into());
                 tracing::info!(%not_after, "certificate loaded");
@@ -160,11 +156,15 @@ pub async fn follow(
                     served");
             }
         }
-    };
-    let (served, _) = tokio::sync::watch::channel(None);
-    let never =
-        PairFiles::new(&directory).run(SystemClock::default(), interval, &served, serve).await;
-    match never {}
+    });
+    match running.await {}
+}
+
+/// Serves a pair, and gives its certificate.
+fn serve<'p>(pair: &'p Pair, slot: &CertificateSlot) -> Result<&'p Certificate, String> {
+    let leaf = pair.leaf();
+    slot.store(leaf.chain.clone(), leaf.key.clone_key()).map_err(|error| error.to_string())?;
+    Ok(pair.certificate())
 }
 
 /// `ca.crt` beside the pair, as cert-manager writes it; empty where there is none.

@@ -226,9 +226,9 @@ impl Queue {
 
     /// Whose turn it is.
     fn next(&mut self) -> Option<(usize, Box<str>, oneshot::Sender<Turn>)> {
-        let has_waiting =
-            |source: &OfSource| source.namespaces.values().any(|one| !one.waiting.is_empty());
-        let sources = self.sources.iter_mut().filter(|(_, source)| has_waiting(source));
+        let sources = self.sources.iter_mut().filter(|(_, source)| {
+            source.namespaces.values().any(|namespace| !namespace.waiting.is_empty())
+        });
         let (&key, source) = sources.min_by_key(|(_, source)| source.used)?;
         source.used = source.used.max(self.clock);
         self.clock = source.used;

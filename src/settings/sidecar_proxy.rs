@@ -30,7 +30,6 @@ pub(crate) fn is_proxy(text: &str) -> bool {
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (user, authority) = rest.rsplit_once('@').unwrap_or(("", rest));
-    let printable = |byte: u8| byte.is_ascii_graphic() && !b"/?#@".contains(&byte);
     let (host, port) = match authority.strip_prefix('[') {
         Some(inner) => {
             let Some((address, port)) = inner.split_once(']') else { return false };
@@ -44,10 +43,9 @@ pub(crate) fn is_proxy(text: &str) -> bool {
             None => (authority, Some("443")),
         },
     };
-    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    user.bytes().all(printable)
+    user.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@".contains(&byte))
         && !host.is_empty()
-        && host.bytes().all(in_host)
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
         && port.is_some_and(|port| {
             port.bytes().all(|byte| byte.is_ascii_digit())
                 && port.parse::<u16>().is_ok_and(|port| port > 0)

@@ -100,8 +100,8 @@ pub struct TokenEndpointText {
 impl TokenEndpointText {
     /// Checks them; `None` if no token endpoint is set up.
     pub fn parse(self) -> Result<Option<TokenEndpoint>, TokenEndpointError> {
-        let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let ca = match (some(self.ca_data), some(self.ca_config_map), some(self.ca_signer)) {
+        let (data, config_map) = (given(self.ca_data), given(self.ca_config_map));
+        let ca = match (data, config_map, given(self.ca_signer)) {
             (None, None, None) if !self.ca_selector.is_empty() => {
                 return Err(TokenEndpointError::SelectorWithoutSigner);
             }
@@ -110,7 +110,7 @@ impl TokenEndpointText {
             (None, Some(name), None) => Some(CertificateSource::ConfigMap(name)),
             (None, None, Some(signer_name)) => {
                 let label_selector =
-                    some(self.ca_selector).map(|text| parse_selector(&text)).transpose()?;
+                    given(self.ca_selector).map(|text| parse_selector(&text)).transpose()?;
                 Some(CertificateSource::ClusterTrustBundle { signer_name, label_selector })
             }
             _ => return Err(TokenEndpointError::SeveralSources),
@@ -127,14 +127,13 @@ impl TokenEndpointText {
         }
         let name = format!("use-{}", self.suffix);
         let annotation = format!("azure.workload.identity/{name}");
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.len() > 63
-            || !name.bytes().all(inner)
+            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
             || !name.ends_with(|end: char| end.is_ascii_alphanumeric())
         {
             return Err(TokenEndpointError::Annotation(annotation));
         }
-        let (proxy, sni_name) = (some(self.proxy), some(self.sni_name));
+        let (proxy, sni_name) = (given(self.proxy), given(self.sni_name));
         let endpoint = TokenEndpoint { annotation, audience: self.audience, proxy, sni_name, ca };
         if let Some(proxy) = endpoint.token_proxy()
             && let Some(problem) = proxy.problem()
@@ -160,16 +159,22 @@ impl TokenEndpoint {
     }
 }
 
+/// A setting; empty means not set.
+fn given(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 fn parse_selector(text: &str) -> Result<Value, TokenEndpointError> {
     let selector: Value = serde_json::from_str(text)
         .map_err(|error| TokenEndpointError::Selector(error.to_string()))?;
-    let known = |key: &String| key == "matchLabels" || key == "matchExpressions";
-    match selector.as_object() {
-        Some(map) if map.keys().all(known) => Ok(selector),
-        _ => Err(TokenEndpointError::Selector(
-            "an object with matchLabels or matchExpressions is expected".to_owned(),
-        )),
+    let is_selector = selector.as_object().is_some_and(|fields| {
+        fields.keys().all(|key| key == "matchLabels" || key == "matchExpressions")
+    });
+    if !is_selector {
+        let problem = "an object with matchLabels or matchExpressions is expected";
+        return Err(TokenEndpointError::Selector(problem.to_owned()));
     }
+    Ok(selector)
 }
 
 #[cfg(test)]

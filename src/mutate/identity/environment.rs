@@ -6,7 +6,7 @@ use crate::mutate::annotations::Annotations;
 use crate::mutate::entries::EnvEntry;
 use crate::mutate::mutation::Mutation;
 use crate::mutate::names::{CLIENT_ID_VARIABLE, TOKEN_FILE_VARIABLE, VARIABLE_PREFIX, VARIABLES};
-use crate::pod::{Container, EnvVar, Pointer};
+use crate::pod::{Container, Pointer};
 use crate::reason;
 use crate::settings::{CertificateSource, TokenEndpoint};
 
@@ -120,9 +120,11 @@ fn warn_of_entry(
     own: Option<&str>,
     mutation: &mut Mutation,
 ) {
-    let is_same = |entry: &EnvVar<'_>| &*entry.name == name && entry.value.as_deref() == own;
+    let mut env = container.env.iter().flatten();
     let annotation = match (own, name) {
-        (Some(_), _) if container.env.iter().flatten().any(is_same) => return,
+        (Some(_), _) if env.any(|entry| &*entry.name == name && entry.value.as_deref() == own) => {
+            return;
+        }
         (Some(_), CLIENT_ID_VARIABLE) => "keysluice.dev/client-ids",
         (Some(_), _) => "keysluice.dev/tenant-ids",
         (None, _) => "keysluice.dev/env-from-wins",
@@ -202,12 +204,11 @@ fn references(value: &str) -> u8 {
         let Some(name) = after.strip_prefix("(AZURE_").filter(|_| dollars % 2 == 1) else {
             continue;
         };
-        let is_named = |known: &str| {
-            known.strip_prefix("AZURE_").is_some_and(|known| {
-                name.strip_prefix(known).is_some_and(|rest| rest.starts_with(')'))
-            })
-        };
-        if let Some(known) = VARIABLES.iter().position(|known| is_named(known)) {
+        let known = VARIABLES.iter().position(|known| {
+            let known = known.strip_prefix("AZURE_");
+            known.and_then(|known| name.strip_prefix(known)?.strip_prefix(')')).is_some()
+        });
+        if let Some(known) = known {
             found |= 1 << known;
         }
     }

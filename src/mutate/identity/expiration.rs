@@ -20,19 +20,28 @@ pub(super) fn seconds(pod: &Pod<'_>, context: Context<'_>) -> Result<i64, Refusa
         pod.metadata.annotations.find(EXPIRATION_ANNOTATION).filter(|value| !value.is_empty());
     let Some(text) = of_pod.or(of_account) else { return Ok(*SECONDS.start()) };
     let key = EXPIRATION_ANNOTATION;
-    let owner = || match of_pod {
-        Some(_) => format!("pod {:?}", pod.display_name()),
-        None => format!("ServiceAccount {:?}", pod.service_account()),
-    };
     match text.parse::<i64>() {
         Ok(value) if SECONDS.contains(&value) => Ok(value),
-        Ok(value) => Err(Cause::ExpirationRange { key, owner: owner(), value }.into()),
+        Ok(value) => {
+            let owner = owner(pod, of_pod.is_some());
+            Err(Cause::ExpirationRange { key, owner, value }.into())
+        }
         Err(error) => {
             let problem = match error.kind() {
                 IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
                 _ => "invalid syntax",
             };
-            Err(Cause::ExpirationSyntax { key, owner: owner(), value: cut(text), problem }.into())
+            let (owner, value) = (owner(pod, of_pod.is_some()), cut(text));
+            Err(Cause::ExpirationSyntax { key, owner, value, problem }.into())
         }
+    }
+}
+
+/// Whose annotation it is.
+fn owner(pod: &Pod<'_>, is_of_pod: bool) -> String {
+    if is_of_pod {
+        format!("pod {:?}", pod.display_name())
+    } else {
+        format!("ServiceAccount {:?}", pod.service_account())
     }
 }

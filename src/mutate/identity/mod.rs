@@ -52,17 +52,20 @@ pub(super) fn check_for_sidecar(
     context: Context<'_>,
 ) -> Result<(), Refusal> {
     let own = endpoint_of(pod, context).map(|endpoint| &*endpoint.annotation);
-    let of_another = || {
-        let mut asked = pod.metadata.annotations.below(ENDPOINT_PREFIX);
-        asked.find(|(_, value)| value.eq_ignore_ascii_case("true")).map(|(key, _)| key)
-    };
-    let annotation = own.or_else(|| token.is_of_another().then(of_another).flatten());
+    let annotation =
+        own.or_else(|| token.is_of_another().then(|| endpoint_of_another(pod)).flatten());
     match annotation {
         Some(annotation) if is_federated || pod.init_containers().iter().any(uses_token) => {
             Err(Cause::TokenOfEndpoint { annotation: cut(annotation) }.into())
         }
         _ => Ok(()),
     }
+}
+
+/// The annotation that asks another webhook for a custom token endpoint.
+fn endpoint_of_another<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
+    let mut asked = pod.metadata.annotations.below(ENDPOINT_PREFIX);
+    asked.find(|(_, value)| value.eq_ignore_ascii_case("true")).map(|(key, _)| key)
 }
 
 /// Environment and mount for every container that is not skipped.

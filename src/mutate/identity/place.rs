@@ -36,41 +36,28 @@ impl Place {
         let volumes = pod.volumes();
         if let Some(index) = volumes.iter().position(|volume| is_reserved(&volume.name)) {
             let name = volumes[index].name.to_string();
-            let is_hashed = |path: &&str| {
-                path.strip_prefix(MOUNT_PATH)
-                    .is_some_and(|rest| rest.starts_with('/') && rest.len() == HASH_LENGTH + 1)
+            let mut paths = Mounted::of(pod, &name).by_injected.into_iter();
+            let (mount_path, layout) = match paths.find(|path| is_hashed(path)) {
+                Some(hashed) => (hashed, TokenLayout::V1_6_1),
+                None => (MOUNT_PATH, TokenLayout::V1_6_0),
             };
-            let (mount_path, layout) =
-                match Mounted::of(pod, &name).by_injected.into_iter().find(is_hashed) {
-                    Some(hashed) => (hashed, TokenLayout::V1_6_1),
-                    None => (MOUNT_PATH, TokenLayout::V1_6_0),
-                };
             let mount_path = mount_path.to_owned();
             return Some((index, Self { name, mount_path, layout }));
         }
-        let tokens = |volume: &'_ Volume<'_>| {
-            sources(volume).iter().any(|source| is_token_at(source, V1_5_TOKEN_PATH))
-        };
-        let index =
-            volumes.iter().position(|volume| &*volume.name == V1_5_NAME && tokens(volume))?;
+        let index = volumes.iter().position(|volume| {
+            &*volume.name == V1_5_NAME
+                && sources(volume).iter().any(|source| is_token_at(source, V1_5_TOKEN_PATH))
+        })?;
         // Mounted elsewhere it is the user's own. Mounted nowhere it is that of a pod whose
         // containers are all skipped; so it is where only skipped ones mount it, if it is what an
         // earlier run adds.
         let mounted = Mounted::of(pod, V1_5_NAME);
-        let is_ours = || {
-            let mut tokens = sources(&volumes[index])
-                .iter()
-                .filter_map(|source| source.service_account_token.as_ref());
-            tokens.any(|token| {
-                &*token.path == V1_5_TOKEN_PATH
-                    && token.audience.as_deref() == Some(wanted.audience)
-            })
-        };
         let is_injected = match &mounted.by_injected[..] {
             [] => {
                 !mounted.by_skipped
                     || mounted.at_path_by_skipped
-                    || (wanted.layout == TokenLayout::V1_5 && is_ours())
+                    || (wanted.layout == TokenLayout::V1_5
+                        && is_own_v1_5(&volumes[index], wanted.audience))
             }
             paths => mounted.at_path_by_skipped || paths.contains(&V1_5_MOUNT_PATH),
         };
@@ -107,6 +94,20 @@ impl Place {
 /// would not take is nobody's.
 fn is_reserved(name: &str) -> bool {
     name.starts_with(TOKEN_VOLUME_PREFIX) && is_label(name)
+}
+
+/// Whether a path ends with the hash of a pod's name.
+fn is_hashed(path: &str) -> bool {
+    path.strip_prefix(MOUNT_PATH)
+        .is_some_and(|rest| rest.starts_with('/') && rest.len() == HASH_LENGTH + 1)
+}
+
+/// Whether a volume has the token that an earlier run adds in the layout of v1.5.
+fn is_own_v1_5(volume: &Volume<'_>, audience: &str) -> bool {
+    let mut tokens =
+        sources(volume).iter().filter_map(|source| source.service_account_token.as_ref());
+    tokens
+        .any(|token| &*token.path == V1_5_TOKEN_PATH && token.audience.as_deref() == Some(audience))
 }
 
 /// Where a volume is mounted.

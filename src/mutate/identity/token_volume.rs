@@ -9,7 +9,7 @@ use crate::mutate::context::Context;
 use crate::mutate::entries::MountEntry;
 use crate::mutate::mutation::Mutation;
 use crate::mutate::refusal::{Cause, Refusal, cut};
-use crate::pod::{Container, Pod, Pointer, ProjectedSource, Text, Volume, VolumeMount};
+use crate::pod::{Container, Pod, Pointer, Volume, VolumeMount};
 use crate::reason;
 use crate::settings::TokenLayout;
 use serde::Serialize;
@@ -133,14 +133,7 @@ impl TokenVolume {
     /// Whether it is, or will be, where pod or operator want it; or a volume of that layout is
     /// there too, from an earlier run.
     pub(super) fn is_in_layout(&self, pod: &Pod<'_>) -> bool {
-        let is_v1_5 = |mount: &VolumeMount<'_>| {
-            &*mount.name == V1_5_NAME && &*mount.mount_path == V1_5_MOUNT_PATH
-        };
-        let has_v1_5 = || {
-            pod.volumes().iter().any(|volume| &*volume.name == V1_5_NAME)
-                && pod.all_containers().any(|(_, container)| container.mounts().iter().any(is_v1_5))
-        };
-        self.place.layout == self.asked || (self.asked == TokenLayout::V1_5 && has_v1_5())
+        self.place.layout == self.asked || (self.asked == TokenLayout::V1_5 && has_v1_5(pod))
     }
 
     /// The mount every container gets.
@@ -204,9 +197,8 @@ impl TokenVolume {
     /// Refuses a container that mounts something else where the token goes.
     pub(super) fn check_mounts(&self, container: &Container<'_>) -> Result<(), Refusal> {
         let Place { name, mount_path, .. } = &self.place;
-        let at_path =
-            |mount: &VolumeMount<'_>| mount.mount_path.trim_end_matches('/') == *mount_path;
-        match container.mounts().iter().find(|mount| at_path(mount) && *mount.name != **name) {
+        let mut others = container.mounts().iter().filter(|mount| *mount.name != **name);
+        match others.find(|mount| mount.mount_path.trim_end_matches('/') == *mount_path) {
             None => Ok(()),
             Some(other) => {
                 let (container, volume) = (container.name.to_string(), cut(&other.name));
@@ -224,12 +216,13 @@ impl TokenVolume {
         container: &Container<'_>,
     ) {
         let patch = &mut mutation.patch;
-        let Place { name, mount_path, .. } = &self.place;
+        let mount_path = &*self.place.mount_path;
         let mounts = container.mounts();
-        let of_token = |mount: &VolumeMount<'_>| *mount.name == **name;
-        let in_place =
-            mounts.iter().position(|mount| of_token(mount) && *mount.mount_path == **mount_path);
-        match in_place.or_else(|| mounts.iter().position(of_token)) {
+        let in_place = mounts
+            .iter()
+            .position(|mount| self.is(&mount.name) && &*mount.mount_path == mount_path);
+        let found = in_place.or_else(|| mounts.iter().position(|mount| self.is(&mount.name)));
+        match found {
             None => {
                 let count = container.volume_mounts.as_ref().map(Vec::len);
                 patch.insert((pointer, "/volumeMounts"), count, mounts.len(), self.mount());
@@ -259,14 +252,15 @@ impl TokenVolume {
             (TokenLayout::V1_6_1, TokenLayout::V1_6_0) => rest.len() == HASH_LENGTH + 2,
             _ => false,
         };
-        let serves = |mount: &VolumeMount<'_>| {
-            path.strip_prefix(mount.mount_path.trim_end_matches('/')).is_some_and(|rest| {
-                let below = rest.strip_prefix('/');
-                rest.is_empty()
-                    || below.is_some_and(|file| !self.is(&mount.name) || file == TOKEN_PATH)
-            })
-        };
-        is_injected && !container.mounts().iter().any(serves)
+        is_injected && !container.mounts().iter().any(|mount| self.serves(mount, path))
+    }
+
+    /// Whether a token may be at this path through a mount.
+    fn serves(&self, mount: &VolumeMount<'_>, path: &str) -> bool {
+        path.strip_prefix(mount.mount_path.trim_end_matches('/')).is_some_and(|rest| {
+            let below = rest.strip_prefix('/');
+            rest.is_empty() || below.is_some_and(|file| !self.is(&mount.name) || file == TOKEN_PATH)
+        })
     }
 }
 
@@ -278,10 +272,8 @@ fn compare(
     expiration: Option<i64>,
 ) -> Existing {
     let (sources, ca) = (sources(volume), wanted.ca());
-    let is_token = |source: &&ProjectedSource<'_>| is_token_at(source, token_path);
-    let Some(token) =
-        sources.iter().find(is_token).and_then(|source| source.service_account_token.as_ref())
-    else {
+    let source = sources.iter().find(|source| is_token_at(source, token_path));
+    let Some(token) = source.and_then(|source| source.service_account_token.as_ref()) else {
         return Existing::Differs(index);
     };
     let is_for_us = token.audience.as_deref() == Some(wanted.audience);
@@ -301,9 +293,15 @@ fn compare(
 }
 
 fn is_plain(mount: &VolumeMount<'_>, path: &str) -> bool {
-    let empty = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().is_empty();
     &*mount.mount_path == path
         && mount.read_only == Some(true)
-        && empty(&mount.sub_path)
-        && empty(&mount.sub_path_expr)
+        && mount.sub_path.as_deref().is_none_or(str::is_empty)
+        && mount.sub_path_expr.as_deref().is_none_or(str::is_empty)
+}
+
+/// Whether the pod has the volume of v1.5 and a container that mounts it there.
+fn has_v1_5(pod: &Pod<'_>) -> bool {
+    let mut mounts = pod.all_containers().flat_map(|(_, container)| container.mounts());
+    pod.volumes().iter().any(|volume| &*volume.name == V1_5_NAME)
+        && mounts.any(|mount| &*mount.name == V1_5_NAME && &*mount.mount_path == V1_5_MOUNT_PATH)
 }

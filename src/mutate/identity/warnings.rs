@@ -21,20 +21,23 @@ pub(super) fn warn_of_account(
     skipped: &Skipped<'_>,
     mutation: &mut Mutation,
 ) {
-    let has_client_id = |container: &Container<'_>| {
-        let mut env = container.env.iter().flatten();
-        annotations.of_container(&container.name, CLIENT_ID_VARIABLE).is_some()
-            || env.any(|entry| &*entry.name == CLIENT_ID_VARIABLE)
-            || is_left_to_env_from(container, CLIENT_ID_VARIABLE, annotations)
-    };
-    let needs_one = |container: &Container<'_>| {
-        !skipped.contains(&container.name) && !is_own(container) && !has_client_id(container)
-    };
     let needs_client_id = account.client_id.is_none()
-        && pod.all_containers().any(|(_, container)| needs_one(container));
+        && pod.all_containers().any(|(_, container)| {
+            !skipped.contains(&container.name)
+                && !is_own(container)
+                && !has_client_id(container, annotations)
+        });
     for warning in account.warnings(pod.service_account(), needs_client_id) {
         mutation.warn(warning);
     }
+}
+
+/// Whether a container has a client id without the ServiceAccount's, or the pod says so.
+fn has_client_id(container: &Container<'_>, annotations: &Annotations) -> bool {
+    let mut env = container.env.iter().flatten();
+    annotations.of_container(&container.name, CLIENT_ID_VARIABLE).is_some()
+        || env.any(|entry| &*entry.name == CLIENT_ID_VARIABLE)
+        || is_left_to_env_from(container, CLIENT_ID_VARIABLE, annotations)
 }
 
 /// Names of containers in annotations that no container has.

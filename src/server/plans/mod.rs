@@ -116,6 +116,18 @@ impl Refused {
     }
 }
 
+impl From<TokenError> for Refused {
+    fn from(error: TokenError) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, error.reason(), error)
+    }
+}
+
+impl From<live::RequestError> for Refused {
+    fn from(error: live::RequestError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.reason(), error)
+    }
+}
+
 /// A Plan, or that nothing has changed.
 struct Answered {
     etag: String,
@@ -175,8 +187,6 @@ impl<C: Cluster> Plans<C> {
     }
 
     async fn caller(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refused> {
-        let unauthorized =
-            |reason, error: &dyn Display| Refused::new(StatusCode::UNAUTHORIZED, reason, error);
         let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = token.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         let (hash, now) = (verified::hash(token), unix_now());
@@ -184,12 +194,10 @@ impl<C: Cluster> Plans<C> {
             return Ok(caller);
         }
         let keys = self.keys.of(token).await.map_err(|error| match error {
-            KeysError::Token(error) => unauthorized(error.reason(), &error),
+            KeysError::Token(error) => error.into(),
             KeysError::Unknown(problem) => Refused::without_keys(problem),
         })?;
-        let caller = keys.verify(token, now);
-        let caller = caller.map_err(|error| unauthorized(error.reason(), &error))?;
-        let caller = Arc::new(caller);
+        let caller = Arc::new(keys.verify(token, now)?);
         self.verified.keep(hash, &caller, now);
         Ok(caller)
     }
@@ -201,10 +209,7 @@ impl<C: Cluster> Plans<C> {
         body: &[u8],
         known: Option<&HeaderValue>,
     ) -> Result<Answered, Refused> {
-        let malformed = |error: live::RequestError| {
-            Refused::new(StatusCode::BAD_REQUEST, error.reason(), error)
-        };
-        let request = live::read(body).map_err(malformed)?;
+        let request = live::read(body)?;
         let namespace = &*caller.namespace;
         let classes: Vec<&str> = request.classes.keys().map(String::as_str).collect();
         let Some(_waiting) = self.reviews.lookups.enter(namespace, classes.len().max(1)) else {
@@ -226,7 +231,7 @@ impl<C: Cluster> Plans<C> {
         }
         let settings = self.reviews.settings();
         let context = Context { settings, namespace, uid: "", facts: &facts };
-        let update = live::update(&request, context, &authorities).map_err(malformed)?;
+        let update = live::update(&request, context, &authorities)?;
         for class in update.classes.keys() {
             tracing::info!(namespace, pod = caller.pod, class, "running pod follows its class");
         }

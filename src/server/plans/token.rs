@@ -87,13 +87,13 @@ pub(in crate::server) struct KeySet {
 impl KeySet {
     /// The keys of a set that sign, each with the algorithms that fit it.
     pub(in crate::server) fn new(issuer: String, set: &JwkSet) -> Self {
-        let usable = |jwk: &Jwk| {
+        let keys = set.keys.iter().take(MAX_KEYS).filter_map(|jwk| {
             let is_for_signatures =
                 jwk.common.public_key_use.as_ref().is_none_or(|of| *of == PublicKeyUse::Signature);
             let key = DecodingKey::from_jwk(jwk).ok().filter(|_| is_for_signatures)?;
             Some((jwk.common.key_id.clone()?, (algorithms(jwk), key)))
-        };
-        Self { issuer, keys: set.keys.iter().take(MAX_KEYS).filter_map(usable).collect() }
+        });
+        Self { issuer, keys: keys.collect() }
     }
 
     pub(in crate::server) fn has(&self, kid: &str) -> bool {
