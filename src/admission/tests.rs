@@ -175,6 +175,6 @@ fn a_pod_that_is_left_alone_says_why() {
             .starts_with("volume v: left to the Secrets Store CSI driver, which is installed")
     );
     left["metadata"]["labels"] = json!({});
-    assert!(because(&left).unwrap().starts_with("volume v: left"));
+    assert!(because(&left).unwrap().starts_with("KS288 volume v: left"));
     assert_eq!(because(&pod()), None);
 }

@@ -6,7 +6,9 @@
 mod case;
 mod cluster;
 mod output;
+mod page;
 mod runtime;
+mod webhook;
 
 use crate::suite::support::{binaries, data};
 use case::{Case, PodState};
@@ -75,6 +77,15 @@ async fn look(case: &Case) -> Seen {
         seen.texts.push(("expected.log.txt", ran.log.clone()));
         sidecar = Some(ran);
     }
+    let said = webhook::ask(case).await;
+    let series = sidecar.iter().flat_map(|ran| &ran.series).chain(&said.series);
+    let metric: String = series.map(|series| format!("{series}\n")).collect();
+    let is_silent = metric.is_empty();
+    seen.texts.push(("expected.apply.txt", said.apply));
+    seen.texts.push((
+        "expected.metric.txt",
+        if is_silent { webhook::none(said.silence) } else { metric },
+    ));
     let doctor = cluster::doctor(case, pod, sidecar.as_ref()).await;
     seen.texts.push(("expected.doctor.txt", doctor));
     seen

@@ -190,7 +190,7 @@ async fn a_webhook_that_adds_the_wrong_sidecar_is_stopped() {
             answer.is_err_and(|refused| {
                 refused
                     .message
-                    .contains("KS721 the containers keysluice and keysluice-intercept may only run")
+                    .contains("KS721 the container keysluice runs another image")
             })
         })
         .await;
