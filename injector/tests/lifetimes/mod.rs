@@ -1,6 +1,6 @@
 //! Objects that are expired or not active yet: served, with a warning once per version.
 
-use crate::support::{TestEnv, until};
+use crate::support::{CLIENT, TENANT, TestEnv, until};
 use keysluice_emulator::seed::SecretSeed;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -82,6 +82,9 @@ fn an_object_is_warned_of_once_per_version_and_when_it_is_valid_again() {
 #[test]
 fn a_history_keeps_the_expiry_of_its_newest_version_and_a_selection_names_its_first() {
     let env = TestEnv::new();
+    let vault = json!({"vaults": [{"name": "shop", "tenantId": TENANT, "secrets": {},
+        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]}]});
+    env.emulator.seed(serde_json::from_value(vault).unwrap()).unwrap();
     let put = |name: &str, seed| env.emulator.put_secret("shop", name, seed).unwrap();
     put("db", expiring("old", in_seconds(-100)));
     put("db", expiring("new", in_seconds(-50)));

@@ -46,16 +46,22 @@ pub(super) fn warnings(
 ) -> Vec<Finding> {
     let Some(Ok(log)) = snapshot.logs.get(name(pod)) else { return Vec::new() };
     let all = warnings_of_log(log);
-    let finding = |code: &&'static str| {
-        let mut messages = all.iter().filter(|(of, _)| of == code).map(|(_, message)| message);
-        let (first, more) = (messages.next()?, messages.count());
-        let more = if more == 0 { String::new() } else { format!(" and {more} more like it") };
-        let fix = reason::find(code).map(|reason| reason.fix).unwrap_or_default();
-        let text = format!("the sidecar says: {first}{more}; hint: {fix}");
-        let finding = Finding::warning(CHECK, code, text);
-        Some(finding.run_all(advice::commands(code, first, subject)))
-    };
-    WARNINGS.iter().filter_map(finding).collect()
+    WARNINGS.into_iter().filter_map(|code| warning(code, &all, subject)).collect()
+}
+
+/// One finding for all objects with a code.
+fn warning(
+    code: &'static str,
+    all: &[(&'static str, String)],
+    subject: &Subject<'_>,
+) -> Option<Finding> {
+    let mut messages = all.iter().filter(|(of, _)| *of == code).map(|(_, message)| message);
+    let (first, more) = (messages.next()?, messages.count());
+    let more = if more == 0 { String::new() } else { format!(" and {more} more like it") };
+    let fix = reason::find(code).map(|reason| reason.fix).unwrap_or_default();
+    let text = format!("the sidecar says: {first}{more}; hint: {fix}");
+    let finding = Finding::warning(CHECK, code, text);
+    Some(finding.run_all(advice::commands(code, first, subject)))
 }
 
 /// The warnings of a log that still hold; the last one about an object counts.

@@ -33,35 +33,38 @@ fn the_page_of_failures_has_a_row_for_each() {
 }
 
 fn row(case: &Case) -> String {
-    let text = |column: &str| {
-        let path = case.directory.join(format!("expected.{column}.txt"));
-        std::fs::read_to_string(path).unwrap_or_default()
-    };
-    let starting = |text: &str, starts: &[&str]| -> String {
-        let lines = text.lines().filter(|line| starts.iter().any(|start| line.starts_with(start)));
-        lines.map(|line| format!("{line}\n")).collect()
-    };
     let cells = [
-        codes(&text("apply")),
-        codes(&starting(&text("explain"), &["error: "])),
-        codes(&text("log")),
-        families(&text("metric")),
-        codes(&starting(&text("doctor"), &["× ", "! "])),
+        codes(&text(case, "apply"), &[""]),
+        codes(&text(case, "explain"), &["error: "]),
+        codes(&text(case, "log"), &[""]),
+        families(&text(case, "metric")),
+        codes(&text(case, "doctor"), &["× ", "‼ "]),
     ];
     format!("| {} | {} |\n", case.title, cells.map(shown).join(" | "))
 }
 
-/// The codes that lines begin with, or that a line of the log has.
-fn codes(text: &str) -> BTreeSet<String> {
-    let is_code = |word: &&str| {
-        word.len() == 5 && word.starts_with("KS") && word[2..].chars().all(|c| c.is_ascii_digit())
-    };
-    let first = |line: &str| {
-        let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
-        let code = line.find("\"code\":\"").map(|at| line[at + 8..].split('"').next());
-        code.flatten().or_else(|| words.find(is_code)).map(str::to_owned)
-    };
-    text.lines().filter_map(first).collect()
+fn text(case: &Case, column: &str) -> String {
+    let path = case.directory.join(format!("expected.{column}.txt"));
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The first code of each line that begins with one of these; of a line of the log, its own.
+fn codes(text: &str, starts: &[&str]) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| starts.iter().any(|start| line.starts_with(start)));
+    lines.filter_map(first_code).map(str::to_owned).collect()
+}
+
+fn first_code(line: &str) -> Option<&str> {
+    const FIELD: &str = "\"code\":\"";
+    match line.find(FIELD) {
+        Some(at) => line[at + FIELD.len()..].split('"').next(),
+        None => line.split(|c: char| !c.is_ascii_alphanumeric()).find(is_code),
+    }
+}
+
+fn is_code(word: &&str) -> bool {
+    let number = word.strip_prefix("KS").unwrap_or_default();
+    number.len() == 3 && number.chars().all(|c| c.is_ascii_digit())
 }
 
 /// Names of metrics, without their common beginning.
