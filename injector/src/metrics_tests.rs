@@ -43,7 +43,7 @@ fn a_report_becomes_metrics_with_escaped_labels() {
         r#"keysluice_object_age_seconds{volume="v",path="a\"b\\c\nd",object="secret \"a\""} 7"#,
         r#"keysluice_object_next_refresh_seconds{volume="v",path="a\"b\\c\nd"} 50"#,
         "keysluice_object_expiry_timestamp_seconds{volume=\"w\",path=\"f\",object=\"y\"} 190000",
-        "keysluice_object_not_before_timestamp_seconds{volume=\"w\",path=\"f\",object=\"y\"} 180000",
+        r#"keysluice_object_not_before_timestamp_seconds{volume="w",path="f",object="y"} 180000"#,
         r#"keysluice_object_warning{volume="v",path="e",code=""} 0"#,
         r#"keysluice_object_warning{volume="w",path="f",code="KS419"} 1"#,
         r#"keysluice_object_failing{volume="v",path="a\"b\\c\nd",code=""} 0"#,

@@ -72,7 +72,8 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
         if let Note::OtherProvider { provider, .. } = note
             && nearest(provider.trim(), &["azure"], 1).is_some()
         {
-            because.push(format!("{} provider is {provider:?}; did you mean azure?", reason::KS289));
+            because
+                .push(format!("{} provider is {provider:?}; did you mean azure?", reason::KS289));
         }
     }
     // A label that is in its place says by another value that the pod wants no identity; where the

@@ -123,7 +123,8 @@ pub(super) fn warn(class: &ProviderClass, resolved: &ClassPlan) {
         eprintln!(
             "warning: {} class {}: fileOwner is not checked here: files belong to the user that \
              runs the injector",
-            reason::KS218, class.name
+            reason::KS218,
+            class.name
         );
     }
 }

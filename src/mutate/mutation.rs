@@ -97,7 +97,9 @@ impl fmt::Display for ReactionRight {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Note {
     /// Neither label nor volume.
-    #[error("{KS286} not selected: no label {USE_LABEL}: \"true\" and no volume of driver {CSI_DRIVER}")]
+    #[error(
+        "{KS286} not selected: no label {USE_LABEL}: \"true\" and no volume of driver {CSI_DRIVER}"
+    )]
     NotSelected,
     /// By label.
     #[error("selected by its label {USE_LABEL}: \"true\": identity environment and token volume")]
@@ -221,4 +223,23 @@ pub enum Note {
         /// Its provider.
         provider: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_as_it_is_has_a_code() {
+        let (volume, provider) = ("v".to_owned(), "vault".to_owned());
+        for (note, text) in [
+            (Note::NotSelected, "KS286 not selected: "),
+            (Note::Mirror, "KS287 a mirror pod: "),
+            (Note::LeftToCsiDriver { volume: volume.clone(), why: "so" }, "KS288 volume v: left "),
+            (Note::OtherProvider { volume, provider }, "KS289 volume v: provider \"vault\" is not"),
+            (Note::NoToken, "KS293 ephemeral containers are left alone"),
+        ] {
+            assert!(note.to_string().starts_with(text), "{note}");
+        }
+    }
 }

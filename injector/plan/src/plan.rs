@@ -1,8 +1,8 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
 use crate::{
-    FileMode, JsonPath, Kubernetes, LogFormat, ManagedIdentityEndpoint, ObjectName, ObjectVersion, Reaction,
-    RelativePath, Source, SyncedSecret, Template, TokenProxy, VariableName, VaultUrl,
+    FileMode, JsonPath, Kubernetes, LogFormat, ManagedIdentityEndpoint, ObjectName, ObjectVersion,
+    Reaction, RelativePath, Source, SyncedSecret, Template, TokenProxy, VariableName, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -195,12 +195,10 @@ reasons! { INJECTOR:
          password in the proxy's URL";
     KS419
         "the object is expired, and the vault serves it"
-        "create a new version in the vault; if the date is wrong, correct it (az keyvault secret \
-         set-attributes --expires)";
+        "create a new version, or correct the date (az keyvault secret set-attributes --expires)";
     KS420
         "the object is not active yet, and the vault serves it"
-        "let the application wait for the date, or correct it (az keyvault secret set-attributes \
-         --not-before)";
+        "wait for the date, or correct it (az keyvault secret set-attributes --not-before)";
     KS421
         "this kind of key cannot be written"
         "use RSA keys, or EC keys on P-256, P-384 or P-521";

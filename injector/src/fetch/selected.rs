@@ -127,10 +127,7 @@ fn is_chosen(selection: &Selection, secret: &Listed) -> bool {
 /// The way every message names an object.
 fn named(selection: &Selection, secret: &Listed) -> String {
     let name = secret.name.parse();
-    name.map_or_else(
-        |_| secret.name.clone(),
-        |name| Object::selected(selection, name).to_string(),
-    )
+    name.map_or_else(|_| secret.name.clone(), |name| Object::selected(selection, name).to_string())
 }
 
 fn names(listed: Vec<Listed>) -> BTreeMap<ObjectName, Option<Seen>> {

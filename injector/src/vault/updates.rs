@@ -1,8 +1,8 @@
 //! When the objects of a kind were updated, as a list tells it.
 
 use super::client::VaultClient;
-use super::list::{Tags, Walk};
 use super::lifetime::Lifetime;
+use super::list::{Tags, Walk};
 use super::object::Object;
 use crate::changes::Seen;
 use crate::fault::Fault;

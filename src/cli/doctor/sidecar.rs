@@ -39,11 +39,7 @@ const WARNINGS: [&str; 2] = ["KS419", "KS420"];
 const VALID_AGAIN: &str = ": valid again";
 
 /// The objects of a pod that its sidecar serves although they are expired or not active yet.
-pub(super) fn warnings(
-    snapshot: &Snapshot,
-    pod: &Value,
-    subject: &Subject<'_>,
-) -> Vec<Finding> {
+pub(super) fn warnings(snapshot: &Snapshot, pod: &Value, subject: &Subject<'_>) -> Vec<Finding> {
     let Some(Ok(log)) = snapshot.logs.get(name(pod)) else { return Vec::new() };
     let all = warnings_of_log(log);
     WARNINGS.into_iter().filter_map(|code| warning(code, &all, subject)).collect()
@@ -188,7 +184,8 @@ mod tests {
         assert_eq!(outcome(&format!("{good}\n{failed}\nnot JSON\n")), expected);
         assert_eq!(outcome(&format!("{failed}\n{good}\n")), None);
         assert_eq!(outcome(""), None);
-        let failed = "2026-03-01T12:00:00.000012Z warn  KS404 secret db hint=\"look for \\\"db\\\"\"";
+        let failed =
+            "2026-03-01T12:00:00.000012Z warn  KS404 secret db hint=\"look for \\\"db\\\"\"";
         let good = "2026-03-01T12:00:00.000012Z info  file db: works again";
         assert_eq!(outcome(&format!("{good}\n{failed}\nno line at all KS404\n")), expected);
         assert_eq!(outcome(&format!("{failed}\n{good}\n")), None);

@@ -75,7 +75,8 @@ impl Webhook {
     pub async fn metrics(&self) -> anyhow::Result<String> {
         let log = self.process.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut addresses = lines.filter_map(|line| Some(line["admin_listen"].as_str()?.to_owned()));
+        let mut addresses =
+            lines.filter_map(|line| Some(line["admin_listen"].as_str()?.to_owned()));
         let address = addresses.next().context("the log has no address of the plain listener")?;
         Ok(self.client.get(format!("http://{address}/metrics")).send().await?.text().await?)
     }

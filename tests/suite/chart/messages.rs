@@ -72,7 +72,10 @@ fn the_first_120_characters_of_each_policy_say_what_is_wrong_and_what_to_do() {
 #[test]
 fn a_summary_ends_with_the_first_step() {
     for (message, expected) in [
-        ("KS1 it is wrong; hint: rename it; it is reserved", Some("KS1 it is wrong; hint: rename it")),
+        (
+            "KS1 it is wrong; hint: rename it; it is reserved",
+            Some("KS1 it is wrong; hint: rename it"),
+        ),
         ("KS1 it is wrong: rename it; details: a; hint: b", Some("KS1 it is wrong: rename it")),
         ("KS1 it is wrong; hint: rename it; details: a", Some("KS1 it is wrong; hint: rename it")),
         ("KS1 it is wrong", None),

@@ -78,14 +78,12 @@ async fn look(case: &Case) -> Seen {
         sidecar = Some(ran);
     }
     let said = webhook::ask(case).await;
-    let series = sidecar.iter().flat_map(|ran| &ran.series).chain(&said.series);
+    let of_sidecar = sidecar.as_ref().map(|ran| ran.series.as_ref());
+    let series = of_sidecar.into_iter().flatten().flatten().chain(&said.series);
     let metric: String = series.map(|series| format!("{series}\n")).collect();
-    let is_silent = metric.is_empty();
-    seen.texts.push(("expected.apply.txt", said.apply));
-    seen.texts.push((
-        "expected.metric.txt",
-        if is_silent { webhook::none(said.silence) } else { metric },
-    ));
+    let silence = if of_sidecar == Some(None) { "ended-at-once" } else { said.silence };
+    let metric = if metric.is_empty() { webhook::none(silence) } else { metric };
+    seen.texts.extend([("expected.apply.txt", said.apply), ("expected.metric.txt", metric)]);
     let doctor = cluster::doctor(case, pod, sidecar.as_ref()).await;
     seen.texts.push(("expected.doctor.txt", doctor));
     seen

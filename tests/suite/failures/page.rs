@@ -8,19 +8,22 @@ use std::collections::BTreeSet;
 const HEAD: &str = "\
 # Known failures
 
-What users meet, and where each failure shows. A test runs every one of them: the manifests with `kubectl apply` as the
-webhook answers it, the creation of the pod, the real sidecar against an emulator of Entra and Key Vault, and
-`keysluice doctor`. The table is generated from what they said.
+What users meet, and where each failure shows. A test runs every one of them: `kubectl apply` of
+the manifests as the webhook answers it, the creation of the pod, the real sidecar against an
+emulator of Entra and Key Vault, and `keysluice doctor`. The table is generated from what they said.
 
 - **apply**: warnings of [`kubectl apply`](where-it-shows.md) of the workload
 - **event**: the refusal of the pod, in an event of its controller
-- **log**: warnings and errors of the sidecar; where the pod does not start, the last one is its termination message
-- **metric**: series of the webhook or of the sidecar that tell of it; their [names](metrics.md) begin with `keysluice_`
+- **log**: warnings and errors of the sidecar; where the pod does not start, the last one is its
+  termination message
+- **metric**: series of the webhook or of the sidecar that tell of it; their [names](metrics.md)
+  begin with `keysluice_`
 - **doctor**: what [`keysluice doctor`](doctor.md) finds
 
-`keysluice why CODE` explains a code. Where the API server does not reach the webhook, its own metric counts that:
-`apiserver_admission_webhook_rejection_count` with `error_type=\"calling_webhook_error\"`, which the
-[alert](monitoring.md) `KeysluiceCallsFailing` watches. Failures of other parts of the cluster show in their own metrics.
+`keysluice why CODE` explains a code. Where the API server does not reach the webhook, its own
+metric counts that: `apiserver_admission_webhook_rejection_count` with
+`error_type=\"calling_webhook_error\"`, which the [alert](monitoring.md) `KeysluiceCallsFailing`
+watches. Failures of other parts of the cluster show in their own metrics.
 
 | failure | apply | event | log | metric | doctor |
 | --- | --- | --- | --- | --- | --- |

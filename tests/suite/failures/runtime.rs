@@ -12,6 +12,8 @@ use std::time::Duration;
 /// The start of a sidecar whose Plan says so; 30 s in a cluster.
 const START_TIMEOUT_SECONDS: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the message of a start says that went on for its whole time.
+const GAVE_UP: &str = "(gave up after ";
 /// A sidecar that fails is scraped until it ends.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -25,8 +27,9 @@ pub(super) struct Ran {
     pub(super) log: String,
     /// The pod that it ran in.
     pub(super) pod: Value,
-    /// Names and labels of the series of its metrics that tell of a failure.
-    pub(super) series: Vec<String>,
+    /// Names and labels of the series of its metrics that tell of a failure; `None` of one that
+    /// ended at once, before a scraper comes.
+    pub(super) series: Option<Vec<String>>,
     /// Whether its first generation was complete.
     pub(super) is_ready: bool,
 }
@@ -86,7 +89,7 @@ pub(super) async fn run(case: &Case) -> Ran {
         termination: plain(&termination),
         log,
         whole_log,
-        series: series(&plain(&metrics)),
+        series: (is_ready || termination.contains(GAVE_UP)).then(|| series(&plain(&metrics))),
         pod: plain_pod(&original, &plain),
         is_ready,
     }
@@ -105,9 +108,7 @@ fn series(text: &str) -> Vec<String> {
         "keysluice_ready" => *value == "0",
         "keysluice_calls_total" => *value != "0" && !name.contains("result=\"succeeded\""),
         "keysluice_secret_syncs_total" => *value != "0" && name.contains("result=\"failed\""),
-        family => {
-            *value == "1" && (family.ends_with("_failing") || family.ends_with("_warning"))
-        }
+        family => *value == "1" && (family.ends_with("_failing") || family.ends_with("_warning")),
     };
     let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
     samples.filter(tells).map(|(name, _)| name.to_owned()).collect()

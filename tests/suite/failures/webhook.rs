@@ -92,8 +92,8 @@ fn is_asked(workload: &Value) -> bool {
     let template = &workload["spec"]["template"];
     let (label, annotation): (fn(&str) -> bool, fn(&str) -> bool) =
         (|key| key == USE_LABEL, |key| key == USE_LABEL || key.starts_with("keysluice.dev/"));
-    let has_controller = list(&workload["metadata"]["ownerReferences"])
-        .any(|owner| owner["controller"] == true);
+    let has_controller =
+        list(&workload["metadata"]["ownerReferences"]).any(|owner| owner["controller"] == true);
     let is_ours = [&workload["metadata"], &template["metadata"]]
         .into_iter()
         .any(|of| has(&of["labels"], label) || has(&of["annotations"], annotation));
