@@ -9,7 +9,8 @@ reasons! { SKIPPED:
          azure.workload.identity/use: \"true\" on the pod template";
     KS287
         "a mirror pod stands for a static pod, which cannot be changed"
-        "no action is needed; run what needs an identity or secrets as a workload of the API server";
+        "no action is needed; run what needs an identity or secrets as a workload of the API \
+         server";
     KS288
         "a volume is left to the Secrets Store CSI driver"
         "no action is needed if the driver is to serve it; otherwise set csiVolumes: replace in \
