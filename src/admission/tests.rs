@@ -172,7 +172,7 @@ fn a_pod_that_is_left_alone_says_why() {
     assert!(
         because(&left)
             .unwrap()
-            .starts_with("volume v: left to the Secrets Store CSI driver, which is installed")
+            .starts_with("KS288 volume v: left to the Secrets Store CSI driver, which is installed")
     );
     left["metadata"]["labels"] = json!({});
     assert!(because(&left).unwrap().starts_with("KS288 volume v: left"));

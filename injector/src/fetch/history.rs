@@ -53,7 +53,7 @@ impl Fetcher {
                         .unwrap_or_default();
                     let kept = paths.into_iter().map(|path| (path, None)).collect();
                     let fetched = Fetched { lifetime: lifetime.clone(), ..Fetched::default() };
-                    (index, Ok(ItemUpdate { kept, fetched }))
+                    (index, Ok(ItemUpdate { fetched, kept }))
                 };
                 items.into_iter().map(kept).collect()
             }

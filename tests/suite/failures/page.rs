@@ -38,7 +38,8 @@ fn the_page_of_failures_has_a_row_for_each() {
 fn row(case: &Case) -> String {
     let cells = [
         codes(&text(case, "apply"), &[""]),
-        codes(&text(case, "explain"), &["error: "]),
+        // What is not applied makes no pod.
+        if case.applied { codes(&text(case, "explain"), &["error: "]) } else { BTreeSet::new() },
         codes(&text(case, "log"), &[""]),
         families(&text(case, "metric")),
         codes(&text(case, "doctor"), &["× ", "‼ "]),
