@@ -80,7 +80,7 @@ async fn look(case: &Case) -> Seen {
     let said = webhook::ask(case).await;
     let of_sidecar = sidecar.as_ref().map(|ran| ran.series.as_ref());
     let series = of_sidecar.into_iter().flatten().flatten().chain(&said.series);
-    let metric: String = series.map(|series| format!("{series}\n")).collect();
+    let metric = series.fold(String::new(), |text, series| text + series + "\n");
     let silence = if of_sidecar == Some(None) { "ended-at-once" } else { said.silence };
     let metric = if metric.is_empty() { webhook::none(silence) } else { metric };
     seen.texts.extend([("expected.apply.txt", said.apply), ("expected.metric.txt", metric)]);
