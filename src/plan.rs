@@ -3,7 +3,7 @@
 use crate::json::write;
 use crate::provider_class::{ClassPlan, FilePlan, IdentityChoice, SelectionPlan, TemplatePlan};
 use keysluice_plan::{
-    Credential, File, Identity, Plan, PlanSchema, Selection, TOKEN_PROXY_DIRECTORY,
+    Credential, File, Identity, LogFormat, Plan, PlanSchema, Selection, TOKEN_PROXY_DIRECTORY,
     TOKEN_PROXY_TOKEN, TemplateFile, TokenProxy, Volume,
 };
 use std::time::Duration;
@@ -34,6 +34,7 @@ pub(crate) fn empty(is_bounded: bool) -> Plan {
         source: None,
         managed_identity: None,
         metrics_port: None,
+        log_format: LogFormat::default(),
     }
 }
 

@@ -7,6 +7,7 @@ mod pod;
 mod provider_class;
 mod samples;
 mod server;
+mod skipped;
 
 use keysluice_plan::reason::{INJECTOR, MANAGED_IDENTITY, OUTPUTS, Reason, VARIABLES};
 
@@ -17,6 +18,7 @@ pub use pod::*;
 pub use provider_class::*;
 pub use samples::{check, docs, sample};
 pub use server::*;
+pub use skipped::*;
 
 /// All reasons, in order of code.
 pub fn all() -> impl Iterator<Item = &'static Reason> {
@@ -31,6 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Reason> {
         COMMANDS,
         DOCTOR,
         PIPELINE,
+        SKIPPED,
     ];
     let mut all: Vec<_> = tables.into_iter().flatten().collect();
     all.sort_by_key(|reason| reason.code);
@@ -124,7 +127,7 @@ mod tests {
     fn codes_are_unique_and_ascending() {
         let codes: Vec<_> = all().map(|reason| reason.code).collect();
         assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
-        for table in [PROVIDER_CLASS, POD, INJECTOR, SERVER, COMMANDS, DOCTOR, PIPELINE] {
+        for table in [PROVIDER_CLASS, POD, INJECTOR, SERVER, COMMANDS, DOCTOR, PIPELINE, SKIPPED] {
             assert!(table.is_sorted_by_key(|reason| reason.code));
         }
         for known in ["ks107", "KS107", "107"] {

@@ -75,6 +75,9 @@ pub(crate) fn http_date(text: &str) -> Option<i64> {
     i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
+/// Of the year 9999; seconds since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// A moment in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Utc {
@@ -102,6 +105,11 @@ impl Utc {
             second: in_day % 60,
             micros: since.subsec_micros(),
         }
+    }
+
+    /// Splits seconds since 1970; after the year 9999 counts as its end.
+    pub(crate) fn of_unix(seconds: u64) -> Self {
+        Self::of(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)))
     }
 
     /// `2026-11-23T21:09:08.070000Z`

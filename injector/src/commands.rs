@@ -7,7 +7,7 @@ use crate::signals::Signals;
 use crate::{exec, gate, log, managed_identity, metrics, once, run, table, termination};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::KS608;
-use keysluice_plan::{LONGEST_WAIT_SECONDS, PLAN_ENV, Plan};
+use keysluice_plan::{LONGEST_WAIT_SECONDS, LogFormat, PLAN_ENV, Plan};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::ffi::OsString;
 use std::io::Write;
@@ -127,7 +127,7 @@ pub fn main() -> ExitCode {
         }
     };
     let CommandLine { options, command } = command_line;
-    log::set_format(options.log_format);
+    log::set_format(options.log_format.unwrap_or(log::Format::Json));
     if let Command::Exec { from, keep, command } = &command {
         // It becomes another program, whose limits are its own business.
         let fault = exec::exec(&options.root, from, keep, command);
@@ -163,6 +163,9 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
     let variable = std::env::var_os(PLAN_ENV).map(|text| text.to_string_lossy().into_owned());
     let plan = load(options.plan.as_deref(), variable.as_deref()).map_err(|error| error.fault())?;
     drop(variable);
+    if options.log_format.is_none() && plan.log_format == LogFormat::Text {
+        log::set_format(log::Format::Text);
+    }
     let directory = below(&options.root, &plan.run_directory);
     match *command {
         Command::Run => block_on(plan, options, true),

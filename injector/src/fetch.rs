@@ -244,7 +244,7 @@ impl Fetcher {
             Ok(answer) => answer,
             Err(fault) => return self.failed(volume, items, &fault),
         };
-        let (seen, expires) = of_object(answer.body.expose_secret(), answer.date);
+        let (seen, lifetime) = of_object(answer.body.expose_secret(), answer.date);
         let made = self
             .make(Job { volume, items, object: object.clone(), place: Place::Own, answer })
             .await;
@@ -255,7 +255,7 @@ impl Fetcher {
             let made = made.map(|mut fetched| {
                 tracker.fetched(plan, index, listed, seen);
                 fetched.updated = seen.map(|seen| seen.updated);
-                fetched.expires = expires;
+                fetched.lifetime = lifetime.clone();
                 fetched.into()
             });
             (index, made)

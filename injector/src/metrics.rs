@@ -4,9 +4,9 @@
 use crate::report::{ErrorReport, FileReport, Report, VolumeReport};
 use keysluice_plan::metrics::{
     CALL_RESULTS, CALLS, LAST_SUCCESS, Metric, OBJECT_AGE, OBJECT_EXPIRY, OBJECT_FAILING,
-    OBJECT_NEXT, PLAN_AGE, PLAN_FAILING, REACTION_FAILING, REACTION_RESULTS, REACTIONS, READY,
-    REFRESH_INTERVAL, SECRET_AGE, SECRET_FAILING, SECRET_SYNCS, SIDECAR, SYNC_RESULTS,
-    VOLUME_FAILING,
+    OBJECT_NEXT, OBJECT_START, OBJECT_WARNING, PLAN_AGE, PLAN_FAILING, REACTION_FAILING,
+    REACTION_RESULTS, REACTIONS, READY, REFRESH_INTERVAL, SECRET_AGE, SECRET_FAILING, SECRET_SYNCS,
+    SIDECAR, SYNC_RESULTS, VOLUME_FAILING,
 };
 use std::fmt::Write;
 
@@ -48,9 +48,10 @@ pub(crate) fn open_metrics(json: &str) -> Option<String> {
 type Value = fn(&FileReport<'_>) -> Option<u64>;
 
 fn files(text: &mut String, volumes: &[VolumeReport<'_>]) {
-    let values: [(Metric, Value); 3] = [
+    let values: [(Metric, Value); 4] = [
         (OBJECT_AGE, |file| file.age_seconds),
         (OBJECT_NEXT, |file| file.next_seconds),
+        (OBJECT_START, |file| file.starts_at),
         (OBJECT_EXPIRY, |file| file.expires_at),
     ];
     for (metric, value) in &values {
@@ -62,6 +63,12 @@ fn files(text: &mut String, volumes: &[VolumeReport<'_>]) {
                     sample(text, metric, &labels[..metric.labels.len()], value);
                 }
             }
+        }
+    }
+    family(text, &OBJECT_WARNING);
+    for volume in volumes {
+        for file in &volume.files {
+            failing(text, &OBJECT_WARNING, &[&volume.name, &file.path], file.warning.as_ref());
         }
     }
     family(text, &OBJECT_FAILING);

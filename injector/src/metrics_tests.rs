@@ -13,7 +13,7 @@ fn full_report() -> String {
         {"path": "e", "object": "x", "version": null, "ageSeconds": 9, "nextSeconds": null,
             "error": error("KS404")}]);
     let waits = json!([{"path": "f", "object": "y", "version": null, "ageSeconds": null,
-        "expiresAt": 190_000, "error": null}]);
+        "startsAt": 180_000, "expiresAt": 190_000, "warning": error("KS419"), "error": null}]);
     let volume = |name, error, files| {
         json!({"name": name, "directory": "/v", "intervalSeconds": 120, "generation": "..g",
             "error": error, "files": files})
@@ -43,6 +43,9 @@ fn a_report_becomes_metrics_with_escaped_labels() {
         r#"keysluice_object_age_seconds{volume="v",path="a\"b\\c\nd",object="secret \"a\""} 7"#,
         r#"keysluice_object_next_refresh_seconds{volume="v",path="a\"b\\c\nd"} 50"#,
         "keysluice_object_expiry_timestamp_seconds{volume=\"w\",path=\"f\",object=\"y\"} 190000",
+        r#"keysluice_object_not_before_timestamp_seconds{volume="w",path="f",object="y"} 180000"#,
+        r#"keysluice_object_warning{volume="v",path="e",code=""} 0"#,
+        r#"keysluice_object_warning{volume="w",path="f",code="KS419"} 1"#,
         r#"keysluice_object_failing{volume="v",path="a\"b\\c\nd",code=""} 0"#,
         r#"keysluice_object_failing{volume="v",path="e",code="KS404"} 1"#,
         r#"keysluice_refresh_interval_seconds{volume="v"} 120"#,

@@ -22,13 +22,8 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) termination_log: PathBuf,
-    /// Format of the log: JSON lines, or text for people.
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "KEYSLUICE_LOG_FORMAT",
-        default_value = "json",
-        global = true
-    )]
-    pub(crate) log_format: log::Format,
+    /// Format of the log: JSON lines, or text for people. Without it the Plan says which; JSON
+    /// lines if it does not.
+    #[arg(long, value_name = "FORMAT", env = "KEYSLUICE_LOG_FORMAT", global = true)]
+    pub(crate) log_format: Option<log::Format>,
 }

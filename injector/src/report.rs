@@ -115,9 +115,15 @@ pub(crate) struct FileReport<'a> {
     /// Until the vault is asked next, if nothing else happens.
     #[serde(default)]
     pub(crate) next_seconds: Option<u64>,
+    /// When the object becomes active by its attribute, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) starts_at: Option<u64>,
     /// When the object expires by its attribute, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<u64>,
+    /// That the object is expired or not active yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) warning: Option<ErrorReport<'a>>,
     /// Of the last fetch.
     pub(crate) error: Option<ErrorReport<'a>>,
 }

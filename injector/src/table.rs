@@ -58,6 +58,8 @@ pub(crate) fn tables(json: &str) -> Option<String> {
         text.push('\n');
         columns(&rows, &mut text);
     }
+    let warnings = report.volumes.iter().flat_map(|volume| &volume.files);
+    errors.extend(warnings.filter_map(|file| file.warning.as_ref()));
     let mut told: Vec<&str> = Vec::new();
     for error in errors {
         if !told.contains(&&*error.message) {

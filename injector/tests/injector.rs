@@ -11,6 +11,7 @@ mod foreign;
 mod gate;
 mod hostile;
 mod identity_binding;
+mod lifetimes;
 mod managed_identity;
 mod metrics;
 mod neighbours;

@@ -170,11 +170,11 @@ fn a_pod_that_is_left_alone_says_why() {
     left["spec"]["volumes"] = json!([{"name": "v", "csi": {
         "driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "kv"}}}]);
     assert!(
-        because(&left)
-            .unwrap()
-            .starts_with("volume v: left to the Secrets Store CSI driver, which is installed")
+        because(&left).unwrap().starts_with(
+            "KS288 volume v: left to the Secrets Store CSI driver, which is installed"
+        )
     );
     left["metadata"]["labels"] = json!({});
-    assert!(because(&left).unwrap().starts_with("volume v: left"));
+    assert!(because(&left).unwrap().starts_with("KS288 volume v: left"));
     assert_eq!(because(&pod()), None);
 }

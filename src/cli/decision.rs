@@ -72,13 +72,14 @@ pub(super) fn because(pod: &ManifestPod, document: &Document, answer: &Answer) -
         if let Note::OtherProvider { provider, .. } = note
             && nearest(provider.trim(), &["azure"], 1).is_some()
         {
-            because.push(format!("provider is {provider:?}; did you mean azure?"));
+            because
+                .push(format!("{} provider is {provider:?}; did you mean azure?", reason::KS289));
         }
     }
     // A label that is in its place says by another value that the pod wants no identity; where the
     // pod is refused for something else, that is no cause.
     if answer.reason.is_none() || pod.pod["metadata"]["labels"].get(USE_LABEL).is_none() {
-        because.extend(misplaced(pod, document));
+        because.extend(misplaced(pod, document).map(|text| format!("{} {text}", reason::KS814)));
     }
     because
 }

@@ -9,6 +9,7 @@ use crate::settings::{
 };
 use anyhow::Context as _;
 use clap::Args;
+use keysluice_plan::LogFormat;
 use std::path::Path;
 
 /// Where and who, for every pod.
@@ -63,6 +64,14 @@ pub(super) struct Options {
     /// CPU limit of the sidecar (a ResourceQuota may require one); none by default.
     #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
     injector_cpu_limit: Option<String>,
+    /// Format of the sidecar's log: JSON lines, or text for people.
+    #[arg(
+        long,
+        env = "KEYSLUICE_INJECTOR_LOG_FORMAT",
+        default_value = "json",
+        value_name = "json|text"
+    )]
+    injector_log_format: LogFormat,
     /// URL of the HTTP proxy that the sidecar uses for Entra and the vaults, unless the pod sets
     /// one.
     #[arg(
@@ -142,6 +151,7 @@ impl Options {
         }
         settings.injector_cpu_request.clone_from(&self.injector_cpu_request);
         settings.injector_cpu_limit.clone_from(&self.injector_cpu_limit);
+        settings.log_format = self.injector_log_format;
         settings.https_proxy = self.https_proxy()?;
         settings.no_proxy.clone_from(&self.injector_no_proxy);
         settings.csi_volumes = self.csi_volumes;

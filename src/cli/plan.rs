@@ -121,8 +121,9 @@ pub(super) fn warn(class: &ProviderClass, resolved: &ClassPlan) {
         || resolved.templates.iter().any(|made| owned(made.owner))
     {
         eprintln!(
-            "warning: class {}: fileOwner is not checked here: files belong to the user that runs \
-             the injector",
+            "warning: {} class {}: fileOwner is not checked here: files belong to the user that \
+             runs the injector",
+            reason::KS218,
             class.name
         );
     }

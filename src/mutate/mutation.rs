@@ -6,6 +6,7 @@ use crate::bounded::bounded;
 use crate::patch::{Patch, STORED_LIMIT_BYTES};
 use crate::pod::Pointer;
 use crate::provider_class::MAX_WARNINGS;
+use crate::reason::{KS286, KS287, KS288, KS289, KS293};
 use keysluice_plan::{IMDS_ADDRESS, IMDS_PORT, WorkloadReference};
 use std::fmt::{self, Display};
 
@@ -96,7 +97,9 @@ impl fmt::Display for ReactionRight {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Note {
     /// Neither label nor volume.
-    #[error("not selected: no label {USE_LABEL}: \"true\" and no volume of driver {CSI_DRIVER}")]
+    #[error(
+        "{KS286} not selected: no label {USE_LABEL}: \"true\" and no volume of driver {CSI_DRIVER}"
+    )]
     NotSelected,
     /// By label.
     #[error("selected by its label {USE_LABEL}: \"true\": identity environment and token volume")]
@@ -196,16 +199,16 @@ pub enum Note {
         right: ReactionRight,
     },
     /// A static pod's image in the API.
-    #[error("a mirror pod: the kubelet runs it from its own manifest")]
+    #[error("{KS287} a mirror pod: the kubelet runs it from its own manifest")]
     Mirror,
     /// New ephemeral containers of a pod with a token.
     #[error("new ephemeral containers get the pod's identity")]
     Ephemeral,
     /// Ephemeral containers of a pod without one.
-    #[error("ephemeral containers are left alone: the pod has no token volume")]
+    #[error("{KS293} ephemeral containers are left alone: the pod has no token volume")]
     NoToken,
     /// The CSI driver keeps it.
-    #[error("volume {volume}: left to the Secrets Store CSI driver, {why}")]
+    #[error("{KS288} volume {volume}: left to the Secrets Store CSI driver, {why}")]
     LeftToCsiDriver {
         /// The volume.
         volume: String,
@@ -213,11 +216,30 @@ pub enum Note {
         why: &'static str,
     },
     /// Not ours.
-    #[error("volume {volume}: provider {provider:?} is not azure: left alone")]
+    #[error("{KS289} volume {volume}: provider {provider:?} is not azure: left alone")]
     OtherProvider {
         /// The volume.
         volume: String,
         /// Its provider.
         provider: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_as_it_is_has_a_code() {
+        let (volume, provider) = ("v".to_owned(), "vault".to_owned());
+        for (note, text) in [
+            (Note::NotSelected, "KS286 not selected: "),
+            (Note::Mirror, "KS287 a mirror pod: "),
+            (Note::LeftToCsiDriver { volume: volume.clone(), why: "so" }, "KS288 volume v: left "),
+            (Note::OtherProvider { volume, provider }, "KS289 volume v: provider \"vault\" is not"),
+            (Note::NoToken, "KS293 ephemeral containers are left alone"),
+        ] {
+            assert!(note.to_string().starts_with(text), "{note}");
+        }
+    }
 }

@@ -73,6 +73,7 @@ pub(super) fn add(
         intercept::check_identities(endpoint, volumes)?;
     }
     plan.metrics_port = metrics_port::of(pod, annotations, plan.managed_identity.as_ref(), ends)?;
+    plan.log_format = context.settings.log_format;
     if ends {
         init_mode::warn(pod, mutation);
     }

@@ -3,6 +3,7 @@
 use super::super::testing::{
     class, csi_volume, facts, plan_of, pod_with_volume, run, run_with, settings,
 };
+use keysluice_plan::LogFormat;
 use serde_json::{Value, json};
 
 #[test]
@@ -117,6 +118,23 @@ fn containers_that_share_no_volume_need_share_no_mode() {
         json!([container("a", 1000, "secrets"), container("b", 2000, "shared")]);
     let (pod, _) = run_with(&pod, &settings(), &facts).unwrap();
     assert_eq!(pod["spec"]["initContainers"][0]["securityContext"]["runAsUser"], 1000);
+}
+
+#[test]
+fn the_format_of_the_log_is_in_the_plan_and_only_there() {
+    let pod = pod_with_volume();
+    let mut as_text = settings();
+    as_text.log_format = LogFormat::Text;
+    let (patched, _) = run_with(&pod, &as_text, &facts()).unwrap();
+    assert_eq!(plan_of(&patched).log_format, LogFormat::Text);
+    assert_eq!(run_with(&patched, &as_text, &facts()).unwrap().0, patched);
+    // The guard allows no other variable named KEYSLUICE_*, and no argument.
+    let container = &patched["spec"]["initContainers"][0];
+    assert_eq!(container["env"].as_array().unwrap().len(), 1);
+    assert!(container["args"].is_null());
+    // An older sidecar knows the Plan of the default.
+    let plan = run(&pod).unwrap().0["spec"]["initContainers"][0]["env"][0]["value"].clone();
+    assert!(!plan.as_str().unwrap().contains("logFormat"), "{plan}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, T
 
 use crate::cloud::{Cloud, Clouds};
 use crate::provider_class::{Allowlist, TokenProxyUse};
-use keysluice_plan::TokenProxy;
+use keysluice_plan::{LogFormat, TokenProxy};
 use std::time::Duration;
 
 /// Settings of the webhook; the command line fills them.
@@ -36,6 +36,8 @@ pub struct Settings {
     pub injector_cpu_request: String,
     /// Its CPU limit; none by default.
     pub injector_cpu_limit: Option<String>,
+    /// How the sidecar writes its log.
+    pub log_format: LogFormat,
     /// Proxy of the sidecar for Entra and the vaults; none by default.
     pub https_proxy: Option<String>,
     /// Hosts that the sidecar asks without the proxy.
@@ -80,6 +82,7 @@ impl Settings {
             injector_image: Self::DEFAULT_INJECTOR_IMAGE.to_owned(),
             injector_cpu_request: "1m".to_owned(),
             injector_cpu_limit: None,
+            log_format: LogFormat::default(),
             https_proxy: None,
             no_proxy: None,
             csi_volumes: CsiVolumes::Auto,

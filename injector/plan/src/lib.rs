@@ -11,6 +11,7 @@ mod check;
 mod json_path;
 mod kubernetes;
 mod layout;
+mod log_format;
 mod managed_identity;
 pub mod metrics;
 mod names;
@@ -33,6 +34,7 @@ pub use kubernetes::{
 pub use layout::{
     CERT_AND_KEY, Collision, EntryPaths, FileIndex, Layout, PathSet, check_selection_directory,
 };
+pub use log_format::{LogFormat, LogFormatError};
 pub use managed_identity::{
     ENDPOINT_PATH, EndpointIdentity, IMDS_ADDRESS, IMDS_PORT, LOWEST_ENDPOINT_PORT,
     MOST_ENDPOINT_IDENTITIES, ManagedIdentityEndpoint,

@@ -37,8 +37,13 @@ metrics! {
         "Time since the vault was last seen to have what the file holds";
     OBJECT_NEXT: "gauge", "object_next_refresh_seconds", ["volume", "path"],
         "Time until the vault is asked for the object next";
+    OBJECT_START: "gauge", "object_not_before_timestamp_seconds", ["volume", "path", "object"],
+        "When the secret, key or certificate becomes active by its attribute nbf, in seconds since \
+         1970";
     OBJECT_EXPIRY: "gauge", "object_expiry_timestamp_seconds", ["volume", "path", "object"],
         "When the secret, key or certificate expires by its attribute exp, in seconds since 1970";
+    OBJECT_WARNING: "gauge", "object_warning", ["volume", "path", "code"],
+        "1 when the object is expired or not active yet, and is served; the code says which";
     OBJECT_FAILING: "gauge", "object_failing", ["volume", "path", "code"],
         "1 when the last try to fetch the object failed; the code says why";
     REFRESH_INTERVAL: "gauge", "refresh_interval_seconds", ["volume"],

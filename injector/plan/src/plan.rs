@@ -1,8 +1,8 @@
 //! The Plan: what to fetch, as whom, and where to put it.
 
 use crate::{
-    FileMode, JsonPath, Kubernetes, ManagedIdentityEndpoint, ObjectName, ObjectVersion, Reaction,
-    RelativePath, Source, SyncedSecret, Template, TokenProxy, VariableName, VaultUrl,
+    FileMode, JsonPath, Kubernetes, LogFormat, ManagedIdentityEndpoint, ObjectName, ObjectVersion,
+    Reaction, RelativePath, Source, SyncedSecret, Template, TokenProxy, VariableName, VaultUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -59,6 +59,9 @@ pub struct Plan {
     /// Port on which the sidecar serves its metrics, from 1024.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_port: Option<u16>,
+    /// How the sidecar writes its log, unless its command line says.
+    #[serde(default, skip_serializing_if = "LogFormat::is_json")]
+    pub log_format: LogFormat,
 }
 
 fn default_run_directory() -> String {

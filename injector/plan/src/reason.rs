@@ -193,6 +193,12 @@ reasons! { INJECTOR:
         "the proxy refuses to connect"
         "let the proxy connect to the host in the message, port 443; 407 asks for a user and \
          password in the proxy's URL";
+    KS419
+        "the object is expired, and the vault serves it"
+        "create a new version, or correct the date (az keyvault secret set-attributes --expires)";
+    KS420
+        "the object is not active yet, and the vault serves it"
+        "wait for the date, or correct it (az keyvault secret set-attributes --not-before)";
     KS421
         "this kind of key cannot be written"
         "use RSA keys, or EC keys on P-256, P-384 or P-521";

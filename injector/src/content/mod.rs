@@ -26,6 +26,7 @@ pub use variable::VariableProblem;
 
 use crate::item::Item;
 use crate::room::{Room, Share};
+use crate::vault::Lifetime;
 use keysluice_plan::{File, ObjectType, Part, RelativePath, Selection};
 use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 use secret::{Secret, Wanted};
@@ -108,8 +109,8 @@ pub struct Fetched {
     pub warnings: Vec<String>,
     /// When the newest of its objects was updated, if that is known; seconds since 1970.
     pub updated: Option<i64>,
-    /// When the first of its objects expires by its attribute, if one does; seconds since 1970.
-    pub expires: Option<u64>,
+    /// From when until when its objects may be used by their attributes.
+    pub lifetime: Lifetime,
 }
 
 /// Bytes and the version they are of.
@@ -187,7 +188,7 @@ impl<'a> Reading<'a> {
         Ok(Fetched {
             files: vec![Output { path: path.clone(), content, version }],
             updated: None,
-            expires: None,
+            lifetime: Lifetime::default(),
             warnings: Vec::new(),
         })
     }
@@ -240,7 +241,7 @@ fn fetched(path: &RelativePath, made: secret::SecretFiles) -> Result<Fetched, Co
     };
     Ok(Fetched {
         updated: None,
-        expires: None,
+        lifetime: Lifetime::default(),
         files: made.files.into_iter().map(output).collect::<Result<_, _>>()?,
         warnings: made.warnings,
     })

@@ -5,7 +5,7 @@ use super::{Fetcher, ItemUpdate, Results, no_result};
 use crate::changes::History;
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
-use crate::vault::{Listed, Object, of_object};
+use crate::vault::{Lifetime, Listed, Object, of_object};
 use keysluice_plan::ObjectVersion;
 use keysluice_plan::reason::KS404;
 use secrecy::ExposeSecret;
@@ -16,10 +16,16 @@ use tokio::task::JoinSet;
 
 /// What the vault has for a history.
 enum Versions {
-    /// What it had last time.
-    Known,
-    /// Newest first, what each of the items has of them, and what is odd about them.
-    New { versions: Vec<ObjectVersion>, made: FetchedItems, warnings: Vec<String> },
+    /// What it had last time. The attributes may be others.
+    Known(Lifetime),
+    /// Newest first, what each of the items has of them, when the newest may be used, and what is
+    /// odd about them.
+    New {
+        versions: Vec<ObjectVersion>,
+        made: FetchedItems,
+        lifetime: Lifetime,
+        warnings: Vec<String>,
+    },
 }
 
 impl Fetcher {
@@ -33,12 +39,12 @@ impl Fetcher {
         let known = self.known(volume, &items);
         let mut answer = self.versions(volume, newest, count, &items, known.as_deref()).await;
         // Another round may have had everything forgotten meanwhile, because the volume lost files.
-        if matches!(answer, Ok(Versions::Known)) && self.known(volume, &items) != known {
+        if matches!(answer, Ok(Versions::Known(_))) && self.known(volume, &items) != known {
             answer = self.versions(volume, newest, count, &items, None).await;
         }
         match answer {
             Err(fault) => self.failed(volume, items, &fault),
-            Ok(Versions::Known) => {
+            Ok(Versions::Known(lifetime)) => {
                 let kept = |index: usize| {
                     let paths = self
                         .tracker(volume)
@@ -46,15 +52,17 @@ impl Fetcher {
                         .map(|known| known.paths)
                         .unwrap_or_default();
                     let kept = paths.into_iter().map(|path| (path, None)).collect();
-                    (index, Ok(ItemUpdate { kept, ..ItemUpdate::default() }))
+                    let fetched = Fetched { lifetime: lifetime.clone(), ..Fetched::default() };
+                    (index, Ok(ItemUpdate { fetched, kept }))
                 };
                 items.into_iter().map(kept).collect()
             }
-            Ok(Versions::New { versions, made, warnings }) => {
+            Ok(Versions::New { versions, made, lifetime, warnings }) => {
                 let note = |(index, made): (usize, Result<Fetched, Fault>)| {
                     let update = made.map(|mut fetched| {
                         fetched.warnings.splice(0..0, warnings.iter().cloned());
                         fetched.warnings.dedup();
+                        fetched.lifetime = lifetime.clone();
                         let paths = fetched.files.iter().map(|file| file.path.clone()).collect();
                         self.tracker(volume)
                             .set_history(index, History { versions: versions.clone(), paths });
@@ -89,22 +97,26 @@ impl Fetcher {
     ) -> Result<Versions, Fault> {
         let listed = self.vaults.versions(newest, self.source(newest.identity())?).await?;
         let start = newest.version().map(ObjectVersion::as_str);
-        let Some(versions) = latest(listed, start, count) else {
+        let Some(versions) = latest(&listed, start, count) else {
             let message =
                 format!("{newest}: there is no such enabled version, so no file is written");
             let made = items.iter().map(|&index| (index, Ok(Fetched::default()))).collect();
-            return Ok(Versions::New { versions: Vec::new(), made, warnings: vec![message] });
+            let (versions, lifetime) = (Vec::new(), Lifetime::default());
+            return Ok(Versions::New { versions, made, lifetime, warnings: vec![message] });
         };
-        if versions.is_empty() {
+        let Some(first) = versions.first() else {
             let message = format_args!("{newest}: no version is there, or none is enabled");
             return Err(Fault::new(KS404, Class::Slow, message).of_kind(FaultKind::NotFound));
-        }
+        };
+        // Older versions are kept for those who still use them.
+        let first = listed.iter().find(|one| one.name == first.as_str());
+        let lifetime = first.map(Lifetime::of_listed).unwrap_or_default();
         if known.is_some_and(|known| known == versions) {
-            return Ok(Versions::Known);
+            return Ok(Versions::Known(lifetime));
         }
         let objects = versions.iter().map(|version| newest.at(version.clone())).collect();
         let made = self.make_all(volume, objects, items).await?;
-        Ok(Versions::New { versions, made, warnings: Vec::new() })
+        Ok(Versions::New { versions, made, lifetime, warnings: Vec::new() })
     }
 
     /// What these items have of several versions, in their order. Of an answer nothing is kept but
@@ -143,7 +155,6 @@ impl Fetcher {
                 (Ok(whole), Ok(one)) => {
                     whole.files.extend(one.files);
                     whole.updated = whole.updated.max(one.updated);
-                    whole.expires = whole.expires.or(one.expires);
                     whole.warnings.extend(one.warnings);
                 }
                 (Ok(_), Err(fault)) => *whole = Err(fault),
@@ -161,13 +172,11 @@ impl Fetcher {
         items: Vec<usize>,
     ) -> Result<FetchedItems, Fault> {
         let answer = self.vaults.get(&object, self.source(object.identity())?).await?;
-        let (seen, expires) = of_object(answer.body.expose_secret(), answer.date);
+        let (seen, _) = of_object(answer.body.expose_secret(), answer.date);
         let job = Job { volume, items, object, place: Place::Version(number), answer };
         let mut made = self.make(job).await;
         for fetched in made.iter_mut().filter_map(|(_, made)| made.as_mut().ok()) {
             fetched.updated = seen.map(|seen| seen.updated);
-            // Older versions are kept for those who still use them.
-            fetched.expires = expires.filter(|_| number == 0);
         }
         Ok(made)
     }
@@ -175,9 +184,9 @@ impl Fetcher {
 
 /// The newest `count` enabled versions that are not newer than `start`, newest first; `None` when
 /// `start` is none of them.
-fn latest(listed: Vec<Listed>, start: Option<&str>, count: u32) -> Option<Vec<ObjectVersion>> {
-    let mut versions: Vec<Listed> =
-        listed.into_iter().filter(|version| version.enabled == Some(true)).collect();
+fn latest(listed: &[Listed], start: Option<&str>, count: u32) -> Option<Vec<ObjectVersion>> {
+    let mut versions: Vec<&Listed> =
+        listed.iter().filter(|version| version.enabled == Some(true)).collect();
     // The service promises no order; of two within a second it is at least always the same.
     versions
         .sort_unstable_by(|a, b| (Reverse(a.created), &a.name).cmp(&(Reverse(b.created), &b.name)));
@@ -196,7 +205,8 @@ mod tests {
     use super::*;
 
     fn listed(name: &str, enabled: Option<bool>, created: i64) -> Listed {
-        Listed { name: name.to_owned(), enabled, created, expires: None, updated: None }
+        let (starts, expires, updated) = (None, None, None);
+        Listed { name: name.to_owned(), enabled, created, starts, expires, updated }
     }
 
     #[test]
@@ -228,19 +238,19 @@ mod tests {
             ("an unknown start is none", Some("v9"), 5, None),
         ];
         for (case, start, count, expected) in cases {
-            let found = latest(versions(), *start, *count);
+            let found = latest(&versions(), *start, *count);
             let found =
                 found.as_ref().map(|all| all.iter().map(ObjectVersion::as_str).collect::<Vec<_>>());
             assert_eq!(found.as_deref(), *expected, "{case}");
         }
-        assert_eq!(latest(Vec::new(), None, 2).unwrap(), []);
+        assert_eq!(latest(&[], None, 2).unwrap(), []);
     }
 
     #[test]
     fn versions_of_one_second_have_a_fixed_order() {
         let mut versions = vec![listed("b", Some(true), 0), listed("a", Some(true), 0)];
-        let first = latest(versions.clone(), None, 1);
+        let first = latest(&versions, None, 1);
         versions.reverse();
-        assert_eq!(first, latest(versions, None, 1));
+        assert_eq!(first, latest(&versions, None, 1));
     }
 }

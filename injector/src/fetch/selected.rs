@@ -6,7 +6,7 @@ use crate::changes::{Seen, settled};
 use crate::content::Fetched;
 use crate::fault::{Class, Fault, FaultKind};
 use crate::item::Item;
-use crate::vault::{Listed, Object, of_object};
+use crate::vault::{Lifetime, Listed, Object, of_object};
 use keysluice_plan::reason::{KS430, KS601, KS608};
 use keysluice_plan::{ObjectName, PathError, RelativePath, Selection};
 use secrecy::ExposeSecret;
@@ -34,10 +34,10 @@ impl Fetcher {
         let listed = self.vaults.secrets(&selection.vault, source, &selection.tags, chosen).await?;
         // Not sooner: another round may have had everything forgotten.
         let before = self.tracker(volume).selected(index);
-        let expires = listed.iter().filter_map(|secret| secret.expires).min();
+        let lifetime = Lifetime::of_all(&listed, |secret| named(selection, secret));
         let names = names(listed);
         let mut update = ItemUpdate::default();
-        update.fetched.expires = expires;
+        update.fetched.lifetime = lifetime;
         if names.is_empty() {
             update.fetched.warnings.push(format!("{}: no secret matches", item.source()));
         }
@@ -124,6 +124,12 @@ fn is_chosen(selection: &Selection, secret: &Listed) -> bool {
     secret.enabled == Some(true) && start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
+/// The way every message names an object.
+fn named(selection: &Selection, secret: &Listed) -> String {
+    let name = secret.name.parse();
+    name.map_or_else(|_| secret.name.clone(), |name| Object::selected(selection, name).to_string())
+}
+
 fn names(listed: Vec<Listed>) -> BTreeMap<ObjectName, Option<Seen>> {
     listed
         .into_iter()
@@ -151,7 +157,8 @@ mod tests {
     }
 
     fn listed(name: &str, enabled: Option<bool>) -> Listed {
-        Listed { name: name.to_owned(), enabled, created: 0, expires: None, updated: None }
+        let (starts, expires, updated) = (None, None, None);
+        Listed { name: name.to_owned(), enabled, created: 0, starts, expires, updated }
     }
 
     #[test]

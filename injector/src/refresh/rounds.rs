@@ -100,7 +100,7 @@ impl Machine {
         let versions = new.map(|file| (file.path.clone(), file.version.clone())).collect();
         let kept: Vec<_> = update.kept.iter().map(|(path, _)| path.clone()).collect();
         let warnings = update.fetched.warnings.clone();
-        let (updated, expires) = (update.fetched.updated, update.fetched.expires);
+        let (updated, lifetime) = (update.fetched.updated, update.fetched.lifetime.clone());
         let accepted = self.outputs[volume].accept(&self.plan.volumes[volume], index, update);
         if accepted.is_err() {
             actions.push(Action::Forget { volume, items: vec![index] });
@@ -108,9 +108,10 @@ impl Machine {
         let fault = accepted?;
         self.status.fetched(volume, index, versions, &kept, now);
         self.status.updated(volume, index, updated);
-        self.status.expires(volume, index, expires);
+        self.status.lifetime(volume, index, lifetime, now);
         let news = self.status.warned(volume, index, warnings).into_iter();
         actions.extend(news.map(|warning| Action::Report(Report::Note(warning))));
+        actions.extend(self.status.look_at_lifetime(volume, index, now).map(Action::Report));
         Ok(fault)
     }
 
@@ -142,6 +143,7 @@ impl Machine {
                 self.status.confirmed(volume, index, now);
                 self.works(volume, index, actions);
             }
+            actions.extend(self.status.look_at_lifetime(volume, index, now).map(Action::Report));
             self.pending[volume].add(index, Outcome::Unchanged, now);
         }
     }

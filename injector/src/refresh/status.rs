@@ -1,6 +1,7 @@
 //! What is known of every item: for `status`, for the reason a gate waits, and for what is worth a
 //! log line.
 
+mod lifetimes;
 mod newest;
 mod secrets;
 
@@ -27,6 +28,8 @@ pub struct Status {
     secrets: SecretRows,
     reaction: ReactionRow,
     current: PlanRow,
+    /// What the clock of the vaults showed at boot; seconds since 1970.
+    boot: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -49,8 +52,7 @@ struct ItemRow {
     /// What was fetched for the next generation, and when.
     pending: Option<(Vec<(RelativePath, String)>, Time)>,
     newest: newest::NewestRow,
-    /// When its object expires, as the vault last said; seconds since 1970.
-    expires: Option<u64>,
+    lifetime: lifetimes::LifetimeRow,
     warnings: Vec<String>,
     problem: Option<Problem>,
 }
@@ -88,7 +90,7 @@ impl Status {
         let volumes = plan.volumes.iter().map(row).collect();
         let secrets = SecretRows::new(plan.secrets.len());
         let (reaction, current) = (ReactionRow::default(), PlanRow::default());
-        Self { plan, volumes, secrets, reaction, current }
+        Self { plan, volumes, secrets, reaction, current, boot: None }
     }
 
     /// The items of a volume are others.
@@ -326,7 +328,9 @@ fn file_report<'a>(
         made: if alone { Vec::new() } else { made.collect() },
         age_seconds: row.confirmed_at.map(|at| now.saturating_sub(at).as_secs()),
         next_seconds: next.map(|at| at.saturating_sub(now).as_secs()),
-        expires_at: row.expires,
+        starts_at: row.lifetime.begins(),
+        expires_at: row.lifetime.ends(),
+        warning: row.lifetime.problem().map(|problem| error_report(problem, now)),
         error: row.problem.as_ref().map(|problem| error_report(problem, now)),
     }
 }

@@ -39,6 +39,8 @@ pub struct Listed {
     pub enabled: Option<bool>,
     /// Unix seconds; 0 when the service does not say.
     pub created: i64,
+    /// When it becomes active by its attribute; seconds since 1970.
+    pub(crate) starts: Option<u64>,
     /// When it expires by its attribute; seconds since 1970.
     pub(crate) expires: Option<u64>,
     /// When it was updated, and the answer made.

@@ -3,6 +3,7 @@
 mod challenge;
 mod client;
 mod error;
+mod lifetime;
 mod list;
 mod object;
 mod page;
@@ -12,6 +13,7 @@ mod updates;
 pub use challenge::Challenge;
 pub use client::{Answer, VaultClient};
 pub use error::{VaultError, VaultErrorKind};
+pub use lifetime::Lifetime;
 pub use list::Listed;
 pub use object::Object;
 pub(crate) use updates::{Updates, of_object};

@@ -85,6 +85,7 @@ struct Attributes {
     enabled: Option<bool>,
     created: Option<i64>,
     updated: Option<i64>,
+    nbf: Option<i64>,
     exp: Option<i64>,
 }
 
@@ -183,6 +184,9 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
                     .as_ref()
                     .and_then(|attributes| attributes.created)
                     .unwrap_or_default(),
+                starts: attributes
+                    .as_ref()
+                    .and_then(|attributes| u64::try_from(attributes.nbf?).ok()),
                 expires: attributes
                     .as_ref()
                     .and_then(|attributes| u64::try_from(attributes.exp?).ok()),

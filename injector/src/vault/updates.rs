@@ -1,6 +1,7 @@
 //! When the objects of a kind were updated, as a list tells it.
 
 use super::client::VaultClient;
+use super::lifetime::Lifetime;
 use super::list::{Tags, Walk};
 use super::object::Object;
 use crate::changes::Seen;
@@ -48,21 +49,23 @@ impl VaultClient {
     }
 }
 
-/// What the object itself tells of its update, and when it expires by its attribute (seconds since
-/// 1970).
-pub(crate) fn of_object(body: &[u8], date: Option<i64>) -> (Option<Seen>, Option<u64>) {
+/// What the object itself tells of its update, and when it may be used by its attributes.
+pub(crate) fn of_object(body: &[u8], date: Option<i64>) -> (Option<Seen>, Lifetime) {
     #[derive(Deserialize)]
     struct Attributes {
         updated: Option<i64>,
+        nbf: Option<i64>,
         exp: Option<i64>,
     }
     #[derive(Deserialize)]
     struct Bundle {
         attributes: Attributes,
     }
-    let Ok(Bundle { attributes }) = serde_json::from_slice(body) else { return (None, None) };
+    let Ok(Bundle { attributes }) = serde_json::from_slice(body) else {
+        return (None, Lifetime::default());
+    };
     let seen = attributes.updated.zip(date).map(|(updated, date)| Seen { updated, date });
-    (seen, attributes.exp.and_then(|exp| u64::try_from(exp).ok()))
+    (seen, Lifetime::of(attributes.nbf, attributes.exp, date))
 }
 
 #[cfg(test)]
@@ -72,13 +75,15 @@ mod tests {
 
     #[test]
     fn objects_tell_of_their_update_or_not() {
-        let attributes = json!({"enabled": true, "updated": 5, "exp": 7});
+        let attributes = json!({"enabled": true, "updated": 5, "nbf": 6, "exp": 7});
         let body = json!({"value": "x", "attributes": attributes}).to_string();
         let seen = Seen { updated: 5, date: 9 };
-        assert_eq!(of_object(body.as_bytes(), Some(9)), (Some(seen), Some(7)));
-        assert_eq!(of_object(body.as_bytes(), None), (None, Some(7)));
+        let lifetime = |date| Lifetime::of(Some(6), Some(7), date);
+        assert_eq!(of_object(body.as_bytes(), Some(9)), (Some(seen), lifetime(Some(9))));
+        assert_eq!(of_object(body.as_bytes(), None), (None, lifetime(None)));
         let body = json!({"attributes": {"updated": 5, "exp": -1}}).to_string();
-        assert_eq!(of_object(body.as_bytes(), Some(9)), (Some(seen), None));
-        assert_eq!(of_object(b"{}", Some(9)), (None, None));
+        assert_eq!(of_object(body.as_bytes(), Some(9)).0, Some(seen));
+        assert_eq!(of_object(body.as_bytes(), Some(9)).1.ends(), None);
+        assert_eq!(of_object(b"{}", Some(9)), (None, Lifetime::default()));
     }
 }

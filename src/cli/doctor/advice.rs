@@ -119,6 +119,12 @@ pub(super) fn commands(code: &str, message: &str, subject: &Subject<'_>) -> Vec<
                 ]
             })
             .unwrap_or_default(),
+        "KS419" | "KS420" => match (vault, object) {
+            (Some(vault), Some((kind, name))) => vec![format!(
+                "az keyvault {kind} show --vault-name {vault} --name {name} --query attributes"
+            )],
+            _ => Vec::new(),
+        },
         "KS406" | "KS424" => match (vault, object) {
             (Some(vault), Some((kind, name))) => vec![format!(
                 "az keyvault {kind} set-attributes --vault-name {vault} --name {name} --enabled \

@@ -86,6 +86,7 @@ fn of_pod(
         findings.extend(network::egress(snapshot, pod, is_blocked));
     }
     findings.extend(failure);
+    findings.extend(sidecar::warnings(snapshot, pod, &subject));
     findings
 }
 

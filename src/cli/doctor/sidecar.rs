@@ -8,7 +8,9 @@ use crate::mutate::SIDECAR;
 use crate::plan;
 use crate::reason;
 use keysluice_plan::{PLAN_ENV, Plan};
+use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 const CHECK: &str = "sidecar";
 /// The reason that comes with another one.
@@ -29,6 +31,50 @@ struct Said {
     code: &'static str,
     message: String,
     is_ready: bool,
+}
+
+/// What the sidecar warns of while it works: an object that is expired or not active yet.
+const WARNINGS: [&str; 2] = ["KS419", "KS420"];
+/// How the line ends that takes such a warning back.
+const VALID_AGAIN: &str = ": valid again";
+
+/// The objects of a pod that its sidecar serves although they are expired or not active yet.
+pub(super) fn warnings(snapshot: &Snapshot, pod: &Value, subject: &Subject<'_>) -> Vec<Finding> {
+    let Some(Ok(log)) = snapshot.logs.get(name(pod)) else { return Vec::new() };
+    let all = warnings_of_log(log);
+    WARNINGS.into_iter().filter_map(|code| warning(code, &all, subject)).collect()
+}
+
+/// One finding for all objects with a code.
+fn warning(
+    code: &'static str,
+    all: &[(&'static str, String)],
+    subject: &Subject<'_>,
+) -> Option<Finding> {
+    let mut messages = all.iter().filter(|(of, _)| *of == code).map(|(_, message)| message);
+    let (first, more) = (messages.next()?, messages.count());
+    let more = if more == 0 { String::new() } else { format!(" and {more} more like it") };
+    let fix = reason::find(code).map(|reason| reason.fix).unwrap_or_default();
+    let text = format!("the sidecar says: {first}{more}; hint: {fix}");
+    let finding = Finding::warning(CHECK, code, text);
+    Some(finding.run_all(advice::commands(code, first, subject)))
+}
+
+/// The warnings of a log that still hold; the last one about an object counts.
+fn warnings_of_log(log: &str) -> Vec<(&'static str, String)> {
+    let mut all: Vec<(&'static str, String)> = Vec::new();
+    for line in log.lines().filter_map(Line::read) {
+        let message = &*line.message;
+        let code = WARNINGS.into_iter().find(|code| line.code.as_deref() == Some(code));
+        let object = match code {
+            Some(_) => message.rsplit_once(": ").map(|(object, _)| object),
+            None => message.strip_suffix(VALID_AGAIN),
+        };
+        let Some(object) = object else { continue };
+        all.retain(|(_, message)| message.rsplit_once(": ").is_none_or(|(of, _)| of != object));
+        all.extend(code.map(|code| (code, message.to_owned())));
+    }
+    all
 }
 
 /// The failure of a pod's sidecar, interpreted.
@@ -63,17 +109,46 @@ fn said(snapshot: &Snapshot, pod: &Value) -> Option<Said> {
 
 /// The last failure of a log that no success follows.
 fn from_log(log: &str, is_ready: bool) -> Option<Said> {
-    for line in log.lines().rev() {
-        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-        match (line["code"].as_str(), text(&line["level"])) {
-            (Some(code), _) => {
-                return parse(&format!("{code} {}", text(&line["message"])), is_ready);
-            }
-            (None, "info") => return None,
-            _ => {}
+    for line in log.lines().rev().filter_map(Line::read) {
+        match line.code.as_deref() {
+            Some(code) if WARNINGS.contains(&code) => {}
+            Some(code) => return parse(&format!("{code} {}", line.message), is_ready),
+            None if line.level == "info" => return None,
+            None => {}
         }
     }
     None
+}
+
+/// A line of the log, in either format.
+#[derive(Debug, Deserialize)]
+struct Line<'l> {
+    #[serde(borrow)]
+    level: Cow<'l, str>,
+    #[serde(borrow)]
+    code: Option<Cow<'l, str>>,
+    #[serde(borrow)]
+    message: Cow<'l, str>,
+}
+
+impl<'l> Line<'l> {
+    fn read(line: &'l str) -> Option<Self> {
+        serde_json::from_str(line).ok().or_else(|| Self::of_text(line))
+    }
+
+    /// `2026-03-01T12:00:00.000012Z warn  KS404 secret "db" is not there hint="create it"`
+    fn of_text(line: &'l str) -> Option<Self> {
+        const HINT: &str = " hint=\"";
+        let (time, rest) = line.split_once(' ')?;
+        let (level, rest) = rest.split_once(' ')?;
+        let is_line = time.ends_with('Z') && ["info", "warn", "error"].contains(&level);
+        let message = rest.trim_start();
+        let message = message.rfind(HINT).map_or(message, |at| &message[..at]);
+        let code = code_in(message).filter(|code| message.starts_with(&format!("{code} ")));
+        let message = code.map_or(message, |code| message[code.len()..].trim_start());
+        let (level, code) = (level.into(), code.map(Cow::Borrowed));
+        is_line.then(|| Self { level, code, message: message.into() })
+    }
 }
 
 /// `KS303 Entra refused …`, or the same behind the reason that it comes with.
@@ -94,6 +169,7 @@ fn parse(message: &str, is_ready: bool) -> Option<Said> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn outcome(log: &str) -> Option<(&'static str, String)> {
         from_log(log, true).map(|said| (said.code, said.message))
@@ -108,6 +184,35 @@ mod tests {
         assert_eq!(outcome(&format!("{good}\n{failed}\nnot JSON\n")), expected);
         assert_eq!(outcome(&format!("{failed}\n{good}\n")), None);
         assert_eq!(outcome(""), None);
+        let failed =
+            "2026-03-01T12:00:00.000012Z warn  KS404 secret db hint=\"look for \\\"db\\\"\"";
+        let good = "2026-03-01T12:00:00.000012Z info  file db: works again";
+        assert_eq!(outcome(&format!("{good}\n{failed}\nno line at all KS404\n")), expected);
+        assert_eq!(outcome(&format!("{failed}\n{good}\n")), None);
+    }
+
+    #[test]
+    fn a_warning_of_an_object_holds_until_it_is_valid_again_or_another_comes() {
+        let line = |code: &str, message: &str| {
+            json!({"level": "warn", "code": code, "message": message}).to_string()
+        };
+        let valid = |object: &str| {
+            json!({"level": "info", "message": format!("{object}: valid again")}).to_string()
+        };
+        let (db, api) = ("secret \"db\" in https://kv/", "secret \"api\" in https://kv/");
+        let told = |lines: &[String]| warnings_of_log(&lines.join("\n"));
+        let early = line("KS420", &format!("{db}: not active until 2027-01-01T00:00:00Z"));
+        let expired = format!("{db}: expired at 2026-01-01T00:00:00Z");
+        let late = line("KS419", &expired);
+        let other = line("KS419", &format!("{api}: expired at 2026-01-01T00:00:00Z"));
+        assert_eq!(told(&[early.clone(), late.clone()]), [("KS419", expired.clone())]);
+        assert_eq!(told(&[late.clone(), other.clone(), valid(api)]), [("KS419", expired)]);
+        assert_eq!(told(&[late.clone(), other, valid(db)]).len(), 1);
+        assert_eq!(told(&[early, valid(db), "not JSON".to_owned()]), []);
+        // They are no failures, and hide none.
+        let failed = r#"{"level":"warn","code":"KS404","message":"secret db"}"#;
+        assert_eq!(outcome(&format!("{failed}\n{late}")), outcome(failed));
+        assert_eq!(outcome(&late), None);
     }
 
     #[test]

@@ -71,6 +71,16 @@ impl Webhook {
         Ok(Self { process, client, url: format!("https://{address}") })
     }
 
+    /// What a scraper of the plain listener gets.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        let log = self.process.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut addresses =
+            lines.filter_map(|line| Some(line["admin_listen"].as_str()?.to_owned()));
+        let address = addresses.next().context("the log has no address of the plain listener")?;
+        Ok(self.client.get(format!("http://{address}/metrics")).send().await?.text().await?)
+    }
+
     /// POSTs bytes to a path; gives status and body.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> anyhow::Result<(u16, Value)> {
         let request = self

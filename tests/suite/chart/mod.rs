@@ -3,6 +3,7 @@
 mod certificates;
 mod helm;
 mod manifests;
+mod messages;
 mod monitoring;
 mod rendering;
 mod set_values;

@@ -224,6 +224,7 @@ fn a_change_of_what_the_webhook_reads_rolls_its_pods() {
         "injector.image.release=v2",
         "injector.cpuRequest=2m",
         "injector.cpuLimit=1m",
+        "injector.logFormat=text",
         "injector.caBundle=-----BEGIN CERTIFICATE-----",
         "logLevel=debug",
         r#"tls.minVersion="1.2""#,

@@ -66,7 +66,7 @@ fn plan_shows_all_that_a_class_says() {
     let (_directory, path) = manifest(SHOP);
     let (code, out, error) = keysluice(&["plan", "-f", &path]);
     assert_eq!(code, 0, "{error}");
-    assert!(error.contains("warning: class shop: fileOwner is not checked here"), "{error}");
+    assert!(error.contains("warning: KS218 class shop: fileOwner is not checked here"), "{error}");
     let plan = keysluice_plan::Plan::from_json(&out).unwrap();
     let volume = &plan.volumes[0];
     let files: Vec<_> = volume

@@ -23,6 +23,9 @@ pub(super) struct Case {
     /// Whether the API server took the manifests.
     #[serde(default = "yes")]
     pub(super) applied: bool,
+    /// Why the API server asks no webhook about the workload and its pods.
+    #[serde(default)]
+    pub(super) unreviewed: Option<Unreviewed>,
     /// The pod of the workload.
     #[serde(default)]
     pub(super) pod: PodState,
@@ -51,6 +54,26 @@ pub(super) struct Case {
     pub(super) name: String,
     #[serde(skip)]
     pub(super) directory: PathBuf,
+}
+
+/// Why the API server does not ask the webhook.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Unreviewed {
+    /// It does not reach it, or there is none.
+    WebhookAway,
+    /// The namespace is not one of the webhook's.
+    NamespaceNotSelected,
+}
+
+impl Unreviewed {
+    /// As the expected files have it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::WebhookAway => "webhook-away",
+            Self::NamespaceNotSelected => "namespace-not-selected",
+        }
+    }
 }
 
 /// What became of the workload's template.

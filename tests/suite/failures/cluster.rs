@@ -202,8 +202,9 @@ fn pod_name(case: &Case) -> String {
     if workload["kind"] == "Pod" { name.to_owned() } else { format!("{name}-0") }
 }
 
-fn workload(manifests: &[Value]) -> Option<&Value> {
-    let kinds = ["Deployment", "StatefulSet", "DaemonSet", "Pod", "CronJob", "Job"];
+/// The workload among objects.
+pub(super) fn workload(manifests: &[Value]) -> Option<&Value> {
+    let kinds = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Pod", "CronJob", "Job"];
     manifests.iter().find(|one| kinds.contains(&one["kind"].as_str().unwrap_or_default()))
 }
 

@@ -6,7 +6,9 @@
 mod case;
 mod cluster;
 mod output;
+mod page;
 mod runtime;
+mod webhook;
 
 use crate::suite::support::{binaries, data};
 use case::{Case, PodState};
@@ -75,6 +77,13 @@ async fn look(case: &Case) -> Seen {
         seen.texts.push(("expected.log.txt", ran.log.clone()));
         sidecar = Some(ran);
     }
+    let said = webhook::ask(case).await;
+    let of_sidecar = sidecar.as_ref().map(|ran| ran.series.as_ref());
+    let series = of_sidecar.into_iter().flatten().flatten().chain(&said.series);
+    let metric = series.fold(String::new(), |text, series| text + series + "\n");
+    let silence = if of_sidecar == Some(None) { "ended-at-once" } else { said.silence };
+    let metric = if metric.is_empty() { webhook::none(silence) } else { metric };
+    seen.texts.extend([("expected.apply.txt", said.apply), ("expected.metric.txt", metric)]);
     let doctor = cluster::doctor(case, pod, sidecar.as_ref()).await;
     seen.texts.push(("expected.doctor.txt", doctor));
     seen

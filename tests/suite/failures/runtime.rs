@@ -12,6 +12,10 @@ use std::time::Duration;
 /// The start of a sidecar whose Plan says so; 30 s in a cluster.
 const START_TIMEOUT_SECONDS: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the message of a start says that went on for its whole time.
+const GAVE_UP: &str = "(gave up after ";
+/// A sidecar that fails is scraped until it ends.
+const SCRAPE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the sidecar said.
 #[derive(Debug)]
@@ -23,6 +27,9 @@ pub(super) struct Ran {
     pub(super) log: String,
     /// The pod that it ran in.
     pub(super) pod: Value,
+    /// Names and labels of the series of its metrics that tell of a failure; `None` of one that
+    /// ended at once, before a scraper comes.
+    pub(super) series: Option<Vec<String>>,
     /// Whether its first generation was complete.
     pub(super) is_ready: bool,
 }
@@ -57,11 +64,17 @@ pub(super) async fn run(case: &Case) -> Ran {
     let name = "web-0";
     let mut running =
         Pod::start(name, NAMESPACE, &reviewed, &emulator, &binaries(), &stage).unwrap();
+    let mut metrics = String::new();
     let is_ready = if runtime.ready {
         running.wait_until_ready().await.unwrap();
+        metrics = scraped(&running).await.unwrap_or_default();
         running.sidecar.terminate(PATIENCE).await.unwrap();
         true
     } else {
+        while running.sidecar.ensure_running().is_ok() {
+            metrics = scraped(&running).await.unwrap_or(metrics);
+            tokio::time::sleep(SCRAPE_INTERVAL).await;
+        }
         running.sidecar.wait(PATIENCE).await.unwrap_or_else(|error| {
             panic!("{}: the sidecar goes on: {error}: {}", case.name, running.sidecar.log())
         });
@@ -76,9 +89,29 @@ pub(super) async fn run(case: &Case) -> Ran {
         termination: plain(&termination),
         log,
         whole_log,
+        series: (is_ready || termination.contains(GAVE_UP)).then(|| series(&plain(&metrics))),
         pod: plain_pod(&original, &plain),
         is_ready,
     }
+}
+
+/// The metrics of a running sidecar.
+async fn scraped(running: &Pod) -> Option<String> {
+    let output = running.execute(&["status", "--output", "metrics"]).await.ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+/// Series that tell of a failure: calls that had another answer than success, states that are 1
+/// where something fails, and that the pod is not ready.
+fn series(text: &str) -> Vec<String> {
+    let tells = |(name, value): &(&str, &str)| match name.split('{').next().unwrap_or_default() {
+        "keysluice_ready" => *value == "0",
+        "keysluice_calls_total" => *value != "0" && !name.contains("result=\"succeeded\""),
+        "keysluice_secret_syncs_total" => *value != "0" && name.contains("result=\"failed\""),
+        family => *value == "1" && (family.ends_with("_failing") || family.ends_with("_warning")),
+    };
+    let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
+    samples.filter(tells).map(|(name, _)| name.to_owned()).collect()
 }
 
 fn empty() -> Reviewed {

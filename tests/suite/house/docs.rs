@@ -29,11 +29,14 @@ fn wrapped(paragraph: &str) -> String {
 fn the_reasons_are_documented() {
     let mut page = String::from("# Reason codes\n\n");
     page += &wrapped(
-        "Every refusal and warning begins with one of these codes. `keysluice why CODE` prints \
+        "Every refusal and warning begins with one of these codes, and every reason why a pod or \
+         a part of it is left as it is. `keysluice why CODE` prints \
          cause and fix, a message with the code, and the command that looks into it; `keysluice \
          why --list -o json` is for programs. [Where a message shows](where-it-shows.md) says \
          where it is seen: at `kubectl apply`, in events, in a pod. The first 120 characters of a \
-         refusal hold code, cause and fix. This page is generated from the code.",
+         refusal hold code, cause and fix. Only a command line that is wrong has no code: the \
+         message names the option, the exit code is 2, and `--help` prints what is right. This \
+         page is generated from the code.",
     );
     for reason in keysluice::reason::all() {
         let mut cause = reason.cause.chars();

@@ -29,11 +29,6 @@ impl Status {
         self.volumes[volume].items[item].newest.pending = updated;
     }
 
-    /// When the object of an item expires; seconds since 1970.
-    pub fn expires(&mut self, volume: usize, item: usize, at: Option<u64>) {
-        self.volumes[volume].items[item].expires = at;
-    }
-
     /// What these files are of (all if none is named); `None` while it is not known of one.
     pub(crate) fn newest(&self, of: &[RelativePath]) -> Option<Newest> {
         let (mut updated, mut versions) = (None, String::new());

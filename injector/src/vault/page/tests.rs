@@ -16,12 +16,13 @@ fn names(value: &Value, tags: &[(&str, &str)]) -> Vec<String> {
 fn entries_have_a_name_and_perhaps_the_rest() {
     let listed_one = |name: &str, enabled, created, updated: Option<i64>| {
         let updated = updated.map(|updated| Seen { updated, date: 9 });
-        let expires = (created == 5).then_some(7);
-        Listed { name: name.to_owned(), enabled, created, expires, updated }
+        let (starts, expires) = if created == 5 { (Some(4), Some(7)) } else { (None, None) };
+        Listed { name: name.to_owned(), enabled, created, starts, expires, updated }
     };
     let body = json!({"nextLink": "https://kv/next", "value": [
         {"id": "https://kv/secrets/db/v1", "x": [{}],
-            "attributes": {"enabled": true, "created": 5, "updated": 6, "exp": 7}},
+            "attributes": {"enabled": true, "created": 5, "updated": 6, "nbf": 4,
+                "exp": 7}},
         {"kid": "https://kv/keys/sign/v2", "attributes": {"enabled": false}, "tags": null},
         {"id": "https://kv/secrets/db/"},
         {"attributes": {"enabled": true}},

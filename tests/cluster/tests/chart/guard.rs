@@ -188,9 +188,7 @@ async fn a_webhook_that_adds_the_wrong_sidecar_is_stopped() {
         .until("the wrong webhook is asked", async || {
             let answer = stage.dry_run(&asking).await;
             answer.is_err_and(|refused| {
-                refused
-                    .message
-                    .contains("KS721 the containers keysluice and keysluice-intercept may only run")
+                refused.message.contains("KS721 the container keysluice runs another image")
             })
         })
         .await;

@@ -33,8 +33,9 @@ async fn a_pod_starts_only_if_its_account_may_carry_out_its_reaction() {
         (&evicting, "may not create pods/eviction, as the reaction evict"),
         (&rolling, "may not patch deployments/web, as the reaction rollout"),
     ] {
-        until_refused_for(&stage, pod, &format!("KS751 ServiceAccount default/default {right}"))
-            .await;
+        let cause = format!("details: ServiceAccount default/default {right}");
+        until_refused_for(&stage, pod, &cause).await;
+        until_refused_for(&stage, pod, "apply the Role that keysluice rbac prints").await;
         until_refused_for(&stage, pod, hint).await;
     }
     let rules = json!([

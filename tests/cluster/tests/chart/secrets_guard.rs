@@ -32,8 +32,10 @@ fn pod_of(stage: &Stage, class: &str) -> Value {
 
 async fn until_refused_for(stage: &Stage, pod: &Value, secret: &str) {
     let expected = format!(
-        "KS724 ServiceAccount default/default may not create and patch Secret {secret}, which the \
-         pod writes; hint: keysluice rbac -n default prints the Role that is missing"
+        "KS724 the ServiceAccount may not write a Secret of the pod: apply the Role that keysluice \
+         rbac prints; details: ServiceAccount default/default may not create and patch Secret \
+         {secret}, which the pod writes; hint: keysluice rbac -n default prints the Role that is \
+         missing"
     );
     stage
         .until(&format!("refused for {secret}"), async || {

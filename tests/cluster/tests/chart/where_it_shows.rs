@@ -7,8 +7,19 @@ use super::pods::pod;
 use super::stage::{Stage, collection, environment};
 use super::workloads::{KINDS, fault, reviewed, workload};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
+
+/// A kind of workload, and the kind of the object whose events have the refusal of its pods. The
+/// CronJob is last, because it waits for the next minute.
+const SHOWN: [(&str, &str); 6] = [
+    ("Deployment", "ReplicaSet"),
+    ("StatefulSet", "StatefulSet"),
+    ("DaemonSet", "DaemonSet"),
+    ("ReplicaSet", "ReplicaSet"),
+    ("Job", "Job"),
+    ("CronJob", "Job"),
+];
 
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 
@@ -63,17 +74,19 @@ async fn refusals(stage: &Stage) -> Vec<Refused> {
 async fn a_refusal_shows_where_the_page_says() {
     let (stage, _webhook) = reviewed().await;
     let _controllers = controllers(&stage).await;
-    // A DaemonSet makes pods for nodes, and there is none; a CronJob makes a Job, which is here.
-    for (kind, in_events_of) in [
-        ("Deployment", "ReplicaSet"),
-        ("StatefulSet", "StatefulSet"),
-        ("ReplicaSet", "ReplicaSet"),
-        ("Job", "Job"),
-    ] {
-        let known = KINDS.into_iter().find(|(_, one)| *one == kind).unwrap();
-        let name = format!("web-{}", kind.to_lowercase());
-        let object = workload(known, &name, &fault());
+    // A DaemonSet makes pods for nodes.
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}});
+    stage.create(&node).await.unwrap();
+    let named = |kind: &str| format!("web-{}", kind.to_lowercase());
+    for known in KINDS {
+        let mut object = workload(known, &named(known.1), &fault());
+        if known.1 == "CronJob" {
+            object["spec"]["schedule"] = "* * * * *".into();
+        }
         stage.create(&object).await.unwrap();
+    }
+    for (kind, in_events_of) in SHOWN {
+        let name = named(kind);
         stage
             .until("the refusal is an event", async || {
                 let mut refusals = refusals(&stage).await.into_iter();
@@ -84,6 +97,16 @@ async fn a_refusal_shows_where_the_page_says() {
                 })
             })
             .await;
+        let shown = run(&stage, &format!("kubectl get {kind} {name} -n default")).await;
+        assert!(shown.contains(&name) && !shown.contains("KS210"), "{shown}");
+        let described = run(&stage, &format!("kubectl describe {kind} {name} -n default")).await;
+        let is_own = in_events_of == kind;
+        assert_eq!(described.contains("KS210 "), is_own, "{kind}: {described}");
+        assert!(is_own || !described.contains("keysluice.dev/gat is unknown"), "{described}");
+        let events = "kubectl get events -n default --field-selector reason=FailedCreate";
+        let events = run(&stage, &format!("{events},involvedObject.kind={in_events_of}")).await;
+        let line = events.lines().find(|line| line.contains(&name) && line.contains("KS210 "));
+        assert!(line.is_some(), "{kind}: {events}");
     }
     // The code, the cause and the fix are in the first 120 characters of the refusal.
     let message = refusals(&stage).await.remove(0).message;
