@@ -1,9 +1,9 @@
 //! The Helm chart: what it renders, its values, the manifests beside it.
 
 mod certificates;
-mod helm;
-mod manifests;
-mod monitoring;
+pub(crate) mod helm;
+pub(crate) mod manifests;
+pub(crate) mod monitoring;
 mod rendering;
 mod set_values;
 mod values;
