@@ -42,7 +42,8 @@ impl Scene {
         let allowed = match request {
             Request::Pod => true,
             Request::Plain => {
-                pod = json!({"metadata": {"name": "plain"}, "spec": {"containers": []}});
+                pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plain"},
+                    "spec": {"containers": [{"name": "app", "image": "app"}]}});
                 true
             }
             Request::WithoutClass => {

@@ -127,8 +127,8 @@ async fn stays_silent(scene: &Scene, prometheus: &Prometheus) {
         assert!(firing.is_empty(), "fires without a reason: {firing:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    prometheus.until("keysluice_reactions_total{result=\"succeeded\"} > 0", PATIENCE).await;
-    prometheus.until("keysluice_secret_syncs_total{result=\"written\"} > 1", PATIENCE).await;
+    prometheus.until("keysluice_reactions_total{result=\"done\"} > 0", PATIENCE).await;
+    prometheus.until("sum(keysluice_secret_syncs_total{result=\"written\"}) > 1", PATIENCE).await;
 }
 
 /// The chart's PodMonitor and the job of the page find the same sidecars, under their names.

@@ -214,7 +214,10 @@ impl Scene {
     /// A pod of a workload, as it reaches the webhook.
     pub(crate) fn manifest(&self, workload: &Workload, port: u16) -> Value {
         let mut annotations = json!({"keysluice.dev/metrics-port": port.to_string(),
-            "keysluice.dev/refresh-interval": self.interval, "keysluice.dev/on-missing": "wait"});
+            "keysluice.dev/refresh-interval": self.interval});
+        if workload.name == LATE.name {
+            annotations["keysluice.dev/on-missing"] = json!("wait");
+        }
         if workload.is_told {
             annotations["keysluice.dev/on-change"] = json!(self.reaction);
             annotations["keysluice.dev/on-change-spread"] = json!("0s");
