@@ -88,7 +88,7 @@ async fn a_real_prometheus_evaluates_every_alert_and_panel_on_what_the_real_prog
     every_sidecar_with_a_port_is_found(&prometheus).await;
 
     provoke(&mut scene, &prometheus).await;
-    troubled.refuse_secret().await;
+    troubled.refuse_reads().await;
     let fired = fire(&scene, &troubled, &prometheus).await;
     check_rules(&prometheus).await;
     check_names(&prometheus).await;
@@ -201,7 +201,7 @@ async fn fire(
         }
         scene.send(1, Request::Garbage).await;
         load::break_off(&troubled.address.to_string()).await;
-        if prometheus.query("keysluice_requests_shed_total > 10").await.unwrap().is_empty() {
+        if prometheus.query("keysluice_requests_shed_total{limit=\"lookups\"} > 10").await.unwrap().is_empty() {
             scene.overload().await;
         }
         let fired = "max by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))";

@@ -3,7 +3,7 @@
 use super::prometheus::Container;
 use super::scene::admin;
 use crate::suite::certificates::stage::{CONFIGURATION, Replica, Stage, stage};
-use crate::suite::support::api_server::{DRIVERS, Fault, SECRETS};
+use crate::suite::support::api_server::{DRIVERS, Fault, GetFault};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -42,12 +42,11 @@ impl OwnCertificates {
         self.stage.server.world().put_configuration(CONFIGURATION, &[""]);
     }
 
-    /// The Secret cannot be read, each time that the replica looks.
-    pub(crate) async fn refuse_secret(&self) {
-        for _ in 0..6 {
-            self.stage.server.world().fail(SECRETS, [Fault::Status(403)]);
-            self.overwrite_bundle();
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+    /// Secret and configuration cannot be read for some seconds.
+    pub(crate) async fn refuse_reads(&self) {
+        self.stage.server.world().get_fault = Some(GetFault::Status(403));
+        self.overwrite_bundle();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        self.stage.server.world().get_fault = None;
     }
 }
