@@ -131,7 +131,7 @@ test-alerts: ## Checks alerts and dashboards: promtool, then a Prometheus that s
 dashboards: ## Draws docs/pictures/dashboard-*.svg from twelve minutes of a Prometheus that scrapes the real programs (needs Go and Python)
 	scripts/helm version --short
 	scripts/prometheus promtool --version
-	$(CARGO) build -p keysluice-injector
+	$(CARGO) build --profile demo -p keysluice -p keysluice-injector
 	$(CARGO) test --test tests -- --ignored --nocapture monitoring::picture::draws_the_dashboards
 
 .PHONY: bench

@@ -85,7 +85,7 @@ def with_unit(value, unit):
         return f"{number(value)}/s"
     if unit == "dateTimeAsIso":
         moment = datetime.datetime.fromtimestamp(value / 1000, datetime.timezone.utc)
-        return moment.strftime("%Y-%m-%d %H:%M UTC")
+        return moment.strftime("%Y-%m-%d %H:%M")
     return number(value)
 
 
@@ -215,7 +215,7 @@ class Panel:
         rows = [[labels.get(column, "") for column in columns] + [with_unit(value, self.unit)] for labels, value in found]
         columns = [renamed.get(column, column) for column in [*columns, "Value"]]
         fitting = int((self.height - 56) / 19)
-        longest = [max(len(row[index]) for row in [columns, *rows]) + 2 for index in range(len(columns))]
+        longest = [max(len(row[index]) for row in [columns, *rows]) + 3 for index in range(len(columns))]
         letters = int((self.width - 24) / (12 * LETTER))
         while sum(longest) > letters:
             longest[longest.index(max(longest))] -= 1

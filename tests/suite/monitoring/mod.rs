@@ -11,6 +11,7 @@ mod scene;
 use crate::suite::chart::helm::Helm;
 use crate::suite::chart::manifests::find;
 use crate::suite::chart::monitoring::read;
+use crate::suite::support::binaries;
 use evaluated::{check_names, check_queries, check_rules};
 use keysluice_emulator::Fault;
 use keysluice_emulator::seed::SecretSeed;
@@ -68,7 +69,7 @@ fn rendered(helm: &Helm) -> Vec<Value> {
 async fn a_real_prometheus_evaluates_every_alert_and_panel_on_what_the_real_programs_serve() {
     let name = "a_real_prometheus_evaluates_every_alert_and_panel";
     let (Some(program), Some(helm)) = (program("prometheus"), Helm::find(name)) else { return };
-    let mut scene = Scene::open("2s").await;
+    let mut scene = Scene::open(binaries(), "2s").await;
     let lives = ["--certificate-lifetime", "6d", "--authority-lifetime", "30d"];
     let troubled = OwnCertificates::start_without_cache(TROUBLED, &lives).await;
     let mut containers = scene.containers.clone();
@@ -201,7 +202,12 @@ async fn fire(
         }
         scene.send(1, Request::Garbage).await;
         load::break_off(&troubled.address.to_string()).await;
-        if prometheus.query("keysluice_requests_shed_total{limit=\"lookups\"} > 10").await.unwrap().is_empty() {
+        if prometheus
+            .query("keysluice_requests_shed_total{limit=\"lookups\"} > 10")
+            .await
+            .unwrap()
+            .is_empty()
+        {
             scene.overload().await;
         }
         let fired = "max by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))";

@@ -8,6 +8,7 @@ use super::scene::{BILLING, NAMESPACE, REPORTS, SHOP, Scene, WORKLOADS};
 use super::{jobs, rendered};
 use crate::suite::chart::helm::{Helm, root};
 use crate::suite::chart::monitoring::{DASHBOARDS, read};
+use keysluice_demo::Binaries;
 use keysluice_emulator::Fault;
 use keysluice_emulator::seed::SecretSeed;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SECONDS: u32 = 720;
-const SCRAPE_SECONDS: u64 = 2;
+const SCRAPE_SECONDS: u64 = 5;
 const MAX_PICTURE_BYTES: usize = 200_000;
 
 fn picture(dashboard: &str) -> String {
@@ -31,7 +32,9 @@ fn now() -> u64 {
 #[ignore = "takes twelve minutes and writes the pictures"]
 async fn draws_the_dashboards() {
     let (program, helm) = (program("prometheus").unwrap(), Helm::find("pictures").unwrap());
-    let mut scene = Scene::open("10s").await;
+    // An unoptimized webhook takes long for a decision, and leaves out warnings of workloads.
+    let binaries = Binaries::in_directory(&root().join("target/demo")).unwrap();
+    let mut scene = Scene::open(binaries, "10s").await;
     let own = OwnCertificates::start(NAMESPACE, &[]).await;
     expire(&scene);
     let mut containers = scene.containers.clone();

@@ -3,7 +3,6 @@
 use super::prometheus::Container;
 use crate::suite::plans::{free_port, start_webhook};
 use crate::suite::support::api_server::ApiServer;
-use crate::suite::support::binaries;
 use keysluice_demo::{Binaries, Pod, Stage, TENANT, Webhook};
 use keysluice_emulator::{Config, Emulator, Fault};
 use serde_json::{Value, json};
@@ -127,12 +126,12 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Starts everything but the pod that waits for its secret.
-    pub(crate) async fn open(interval: &str) -> Self {
+    pub(crate) async fn open(binaries: Binaries, interval: &str) -> Self {
         keysluice_demo::install_crypto_provider();
         let stage = Stage::new().unwrap();
         let emulator = Emulator::start(Config::default()).await.unwrap();
         emulator.seed(serde_json::from_value(seed()).unwrap()).unwrap();
-        let (server, binaries) = (ApiServer::start(), binaries());
+        let server = ApiServer::start();
         {
             let mut world = server.world();
             for workload in WORKLOADS.iter().chain([&LATE]) {
