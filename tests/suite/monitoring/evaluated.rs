@@ -1,12 +1,12 @@
 //! Whether Prometheus evaluates every alert and every query of the dashboards, and has the series
 //! that they name.
 
+use super::now;
 use super::prometheus::Prometheus;
 use crate::suite::chart::monitoring::{DASHBOARDS, OF_OTHERS, read, selectors};
 use crate::suite::support::metrics::documented;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const RULES: &str = "webhook-config/chart/alerts/keysluice.rules.yaml";
 /// The one metric that gives no curve: a volume in which nothing can be written needs a full or
@@ -97,9 +97,8 @@ pub(super) async fn check_names(prometheus: &Prometheus) {
 }
 
 /// Every query of a panel and of a variable gives something.
-pub(super) async fn check_queries(prometheus: &Prometheus, begun: SystemTime) {
-    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let (start, end) = (seconds(begun).to_string(), seconds(SystemTime::now()).to_string());
+pub(super) async fn check_queries(prometheus: &Prometheus, begun: u64) {
+    let (start, end) = (begun.to_string(), now().to_string());
     let mut empty = Vec::new();
     for Query { dashboard, panel, expression } in queries() {
         let range = [("query", expression.as_str()), ("start", &start), ("end", &end)];

@@ -83,7 +83,7 @@ async fn a_real_prometheus_evaluates_every_alert_and_panel_on_what_the_real_prog
         &groups(&documents),
     )
     .await;
-    let begun = SystemTime::now();
+    let begun = now();
 
     stays_silent(&scene, &prometheus).await;
     every_sidecar_with_a_port_is_found(&prometheus).await;
@@ -105,6 +105,11 @@ async fn a_real_prometheus_evaluates_every_alert_and_panel_on_what_the_real_prog
         assert!(!fired.contains(name), "{name} fired");
     }
     assert!(!prometheus.log().contains("level=ERROR"), "{}", prometheus.log());
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
 fn firing(alert: &str) -> String {
@@ -140,9 +145,10 @@ async fn every_sidecar_with_a_port_is_found(prometheus: &Prometheus) {
         let pods: BTreeSet<String> = up
             .iter()
             .map(|one| {
-                let label = |name: &str| one.labels[name].as_str().unwrap_or_default().to_owned();
-                assert_eq!(one.value > 0.0, label("pod") != "late", "{}", one.labels);
-                format!("{}/{}", label("namespace"), label("pod"))
+                let [namespace, pod] =
+                    ["namespace", "pod"].map(|name| one.labels[name].as_str().unwrap());
+                assert_eq!(one.value > 0.0, pod != "late", "{}", one.labels);
+                format!("{namespace}/{pod}")
             })
             .collect();
         assert_eq!(pods.len(), up.len());
@@ -163,8 +169,7 @@ async fn provoke(scene: &mut Scene, prometheus: &Prometheus) {
     }
     scene.fail_vault(SHOP, Fault::status(503));
     scene.fail_vault(BILLING, Fault::throttle(1));
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let now = i64::try_from(now.as_secs()).unwrap();
+    let now = i64::try_from(now()).unwrap();
     for (name, expires) in [("warehouse-password", now + 5 * 86_400), ("licence", now - 60)] {
         let seed = SecretSeed { expires: Some(expires), ..SecretSeed::new("new") };
         scene.emulator.put_secret(REPORTS, name, seed).unwrap();

@@ -5,7 +5,7 @@ use super::load::Request;
 use super::prometheus::{Prometheus, program};
 use super::replica::OwnCertificates;
 use super::scene::{BILLING, NAMESPACE, REPORTS, SHOP, Scene, WORKLOADS};
-use super::{jobs, rendered};
+use super::{jobs, now, rendered};
 use crate::suite::chart::helm::{Helm, root};
 use crate::suite::chart::monitoring::{DASHBOARDS, read};
 use keysluice_demo::Binaries;
@@ -13,7 +13,7 @@ use keysluice_emulator::Fault;
 use keysluice_emulator::seed::SecretSeed;
 use serde_json::{Value, json};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const SECONDS: u32 = 720;
 const SCRAPE_SECONDS: u64 = 5;
@@ -21,10 +21,6 @@ const MAX_PICTURE_BYTES: usize = 200_000;
 
 fn picture(dashboard: &str) -> String {
     format!("docs/pictures/dashboard-{dashboard}.svg")
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// `make dashboards`.

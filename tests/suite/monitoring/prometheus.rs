@@ -56,11 +56,10 @@ pub(crate) fn job(name: &str, monitor: &Value, containers: &[Container]) -> Valu
     let [endpoint] = spec["podMetricsEndpoints"].as_array().unwrap().as_slice() else {
         panic!("not one endpoint: {spec}")
     };
-    let label = |source: &str, target: &str| json!({"source_labels": [format!("__meta_kubernetes_{source}")], "target_label": target});
     let mut relabel = vec![
-        label("namespace", "namespace"),
-        label("pod_container_name", "container"),
-        label("pod_name", "pod"),
+        renamed("namespace", "namespace"),
+        renamed("pod_container_name", "container"),
+        renamed("pod_name", "pod"),
     ];
     relabel.extend(endpoint["relabelings"].as_array().into_iter().flatten().map(snake_case));
     let mut job = json!({"job_name": name, "metrics_path": endpoint["path"],
@@ -72,6 +71,11 @@ pub(crate) fn job(name: &str, monitor: &Value, containers: &[Container]) -> Valu
         }
     }
     job
+}
+
+/// A label of what the discovery says.
+fn renamed(source: &str, target: &str) -> Value {
+    json!({"source_labels": [format!("__meta_kubernetes_{source}")], "target_label": target})
 }
 
 /// A job of a page, with its discovery replaced, and without what it scrapes.
@@ -125,22 +129,16 @@ impl Prometheus {
     ) -> Self {
         let (interval, directory) = (format!("{seconds}s"), scratch.join("prometheus"));
         std::fs::create_dir_all(&directory).unwrap();
-        let write = |name: &str, value: &Value| {
-            let path = directory.join(name);
-            // JSON is YAML.
-            let mut file = std::fs::File::create(&path).unwrap();
-            file.write_all(value.to_string().as_bytes()).unwrap();
-            path
-        };
-        let rules = write("rules.yaml", &json!({"groups": groups}));
+        let (rules, configured) = (directory.join("rules.yaml"), directory.join("prometheus.yaml"));
+        write(&rules, &json!({"groups": groups}));
         let configuration = json!({
             "global": {"scrape_interval": interval, "evaluation_interval": interval,
                 "scrape_timeout": interval},
             "rule_files": [rules], "scrape_configs": jobs});
-        let configuration = write("prometheus.yaml", &configuration);
+        write(&configured, &configuration);
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = tokio::process::Command::new(program);
-        command.arg("--config.file").arg(configuration);
+        command.arg("--config.file").arg(configured);
         command.arg("--storage.tsdb.path").arg(directory.join("data"));
         command.args(["--log.level", "warn", "--web.listen-address", &address]);
         let log = directory.join("log");
@@ -228,6 +226,11 @@ impl Prometheus {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+}
+
+/// JSON is YAML.
+fn write(path: &Path, value: &Value) {
+    std::fs::File::create(path).unwrap().write_all(value.to_string().as_bytes()).unwrap();
 }
 
 /// A value of a query string.

@@ -261,27 +261,29 @@ pub(crate) fn admin(namespace: &str, pod: &str, address: &str) -> Container {
 }
 
 fn seed() -> Value {
-    let all = || WORKLOADS.iter().chain([&LATE]);
-    let credentials: Vec<Value> = all()
+    let credentials: Vec<Value> = WORKLOADS
+        .iter()
+        .chain([&LATE])
         .map(|one| {
             let subject = format!("system:serviceaccount:{}:{}", one.namespace, one.name);
             json!({"subject": subject})
         })
         .collect();
-    let vault = |name: &str| {
-        let secrets: serde_json::Map<_, _> = WORKLOADS
-            .iter()
-            .filter(|one| one.vault == name)
-            .flat_map(|one| one.secrets.iter())
-            .map(|secret| ((*secret).to_owned(), json!(format!("value of {secret}"))))
-            .collect();
-        json!({"name": name, "tenantId": TENANT, "secrets": secrets,
-            "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]})
-    };
     let vaults = [SHOP, BILLING, REPORTS].map(vault);
     json!({
         "apps": [{"clientId": CLIENT, "tenantId": TENANT, "federatedCredentials": credentials}],
         "vaults": vaults})
+}
+
+/// A vault with the secrets of its workloads.
+fn vault(name: &str) -> Value {
+    let workloads = WORKLOADS.iter().filter(|one| one.vault == name);
+    let secrets: serde_json::Map<_, _> = workloads
+        .flat_map(|one| one.secrets.iter())
+        .map(|secret| ((*secret).to_owned(), json!(format!("value of {secret}"))))
+        .collect();
+    json!({"name": name, "tenantId": TENANT, "secrets": secrets,
+        "roles": [{"clientId": CLIENT, "secrets": ["get", "list"]}]})
 }
 
 /// The applications: they read their files again when they are told.
