@@ -223,7 +223,7 @@ class Panel:
         for number_of_row, row in enumerate([columns, *rows[:fitting]]):
             x, y = self.x + 14, self.y + 44 + 19 * number_of_row
             for cell, letters in zip(row, longest):
-                drawn.append(text(x, y, shortened(cell, letters - 1), "head" if number_of_row == 0 else "cell"))
+                drawn.append(text(x, y, shortened(cell, letters - 2), "head" if number_of_row == 0 else "cell"))
                 x += letters * 12 * LETTER
             if number_of_row == 0:
                 drawn.append(f'<path class="grid" d="M{self.x + 12:.0f} {y + 6:.0f}H{self.x + self.width - 12:.0f}"/>')

@@ -40,6 +40,8 @@ async fn draws_the_dashboards() {
     let prometheus =
         Prometheus::start(&program, &directory, SCRAPE_SECONDS, &jobs[..2], &json!([])).await;
     prometheus.until("count(up == 1) == 9", Duration::from_secs(60)).await;
+    // The versions with an expiry are fetched first.
+    tokio::time::sleep(Duration::from_secs(25)).await;
 
     let begun = now();
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
