@@ -33,7 +33,7 @@ const TROUBLED: &str = "troubled";
 const NOT_PROVOKED: [&str; 3] =
     ["KeysluicePanics", "KeysluiceLogLinesLost", "KeysluiceCallsFailing"];
 
-/// The groups of the chart's PrometheusRule; an alert fires after two seconds.
+/// The groups of the chart's `PrometheusRule`; an alert fires after two seconds.
 fn groups(documents: &[Value]) -> Value {
     let mut groups = find(documents, "PrometheusRule", "keysluice")["spec"]["groups"].clone();
     for group in groups.as_array_mut().unwrap() {
@@ -44,7 +44,7 @@ fn groups(documents: &[Value]) -> Value {
     groups
 }
 
-/// The chart's PodMonitors and the job of the page, over these containers.
+/// The chart's monitors and the job of the page, over these containers.
 fn jobs(documents: &[Value], containers: &[Container]) -> Vec<Value> {
     let (webhooks, pods): (Vec<_>, Vec<_>) =
         containers.iter().cloned().partition(|one| one.name == "webhook");
@@ -137,7 +137,7 @@ async fn stays_silent(scene: &Scene, prometheus: &Prometheus) {
     prometheus.until("sum(keysluice_secret_syncs_total{result=\"written\"}) > 1", PATIENCE).await;
 }
 
-/// The chart's PodMonitor and the job of the page find the same sidecars, under their names.
+/// The chart's monitor and the job of the page find the same sidecars, under their names.
 async fn every_sidecar_with_a_port_is_found(prometheus: &Prometheus) {
     let mut found = Vec::new();
     for job in ["sidecars", "keysluice-sidecars"] {

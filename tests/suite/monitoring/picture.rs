@@ -104,7 +104,7 @@ fn requests(second: u32) -> Vec<Request> {
     let rollout = if second % 180 < 10 { 5 } else { 0 };
     let mut requests = vec![Request::Pod; pods + rollout];
     let mut every = |seconds: u32, is_now: bool, request: Request| {
-        if is_now && second % seconds == 0 {
+        if is_now && second.is_multiple_of(seconds) {
             requests.push(request);
         }
     };

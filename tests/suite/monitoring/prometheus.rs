@@ -50,7 +50,7 @@ impl Container {
     }
 }
 
-/// A scrape job as an operator makes it of a PodMonitor.
+/// A scrape job as an operator makes it of a `PodMonitor`.
 pub(crate) fn job(name: &str, monitor: &Value, containers: &[Container]) -> Value {
     let spec = &monitor["spec"];
     let [endpoint] = spec["podMetricsEndpoints"].as_array().unwrap().as_slice() else {

@@ -24,7 +24,7 @@ impl OwnCertificates {
     /// One of its caches stays empty.
     pub(crate) async fn start_without_cache(namespace: &str, lives: &[&str]) -> Self {
         let stage = stage();
-        stage.server.world().fail(DRIVERS, [Fault::Status(403); 10_000]);
+        stage.server.world().fail(DRIVERS, vec![Fault::Status(403); 10_000]);
         Self::of(stage, namespace, lives).await
     }
 
