@@ -121,9 +121,18 @@ lint-chart: ## Checks the chart against Kubernetes 1.30 to 1.37, and its renderi
 	./scripts/lint-chart
 
 .PHONY: test-alerts
-test-alerts: ## Checks the alerts and their unit tests with promtool (needs Go; builds it once, some minutes)
-	scripts/promtool --version
-	KEYSLUICE_NEED_PROMTOOL=1 $(CARGO) test --test tests -- chart::monitoring
+test-alerts: ## Checks alerts and dashboards: promtool, then a Prometheus that scrapes the real programs (needs Go; builds both once, some minutes)
+	scripts/helm version --short
+	scripts/prometheus promtool --version
+	$(CARGO) build -p keysluice-injector
+	KEYSLUICE_NEED_PROMETHEUS=1 KEYSLUICE_NEED_HELM=1 $(CARGO) test --test tests -- monitoring::
+
+.PHONY: dashboards
+dashboards: ## Draws docs/pictures/dashboard-*.svg from twelve minutes of a Prometheus that scrapes the real programs (needs Go and Python)
+	scripts/helm version --short
+	scripts/prometheus promtool --version
+	$(CARGO) build --profile demo -p keysluice -p keysluice-injector
+	$(CARGO) test --test tests -- --ignored --nocapture monitoring::picture::draws_the_dashboards
 
 .PHONY: bench
 bench: static ## Measures the sidecar's size, memory, times and calls, and the webhook's speed

@@ -4,6 +4,7 @@ mod cluster;
 mod conformance;
 mod failures;
 mod house;
+mod monitoring;
 mod pipeline;
 mod plans;
 mod sdk;

@@ -15,7 +15,8 @@ pub struct Webhook {
     /// The process.
     pub process: Process,
     client: reqwest::Client,
-    url: String,
+    address: String,
+    admin_address: String,
 }
 
 /// What the webhook answered.
@@ -50,7 +51,7 @@ impl Webhook {
         ]);
         command.arg(&ca).args(arguments);
         let mut process = Process::start(command, "keysluice serve", &scratch.join("webhook.log"))?;
-        let address = loop {
+        let (address, admin_address) = loop {
             process.ensure_running()?;
             let log = process.log();
             let serving = log
@@ -58,7 +59,10 @@ impl Webhook {
                 .filter_map(|line| serde_json::from_str::<Value>(line).ok())
                 .find(|line| line["message"] == "serving");
             if let Some(line) = serving {
-                break line["listen"].as_str().context("the log line has no address")?.to_owned();
+                let field = |name: &str| line[name].as_str().map(str::to_owned);
+                break field("listen")
+                    .zip(field("admin_listen"))
+                    .context("the log line has no address")?;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
@@ -68,7 +72,17 @@ impl Webhook {
             .no_proxy()
             .timeout(Duration::from_secs(10))
             .build()?;
-        Ok(Self { process, client, url: format!("https://{address}") })
+        Ok(Self { process, client, address, admin_address })
+    }
+
+    /// Where it answers reviews.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where it serves its metrics.
+    pub fn admin_address(&self) -> &str {
+        &self.admin_address
     }
 
     /// What a scraper of the plain listener gets.
@@ -85,7 +99,7 @@ impl Webhook {
     pub async fn post(&self, path: &str, body: Vec<u8>) -> anyhow::Result<(u16, Value)> {
         let request = self
             .client
-            .post(format!("{}{path}", self.url))
+            .post(format!("https://{}{path}", self.address))
             .header("content-type", "application/json")
             .body(body);
         let response = request.send().await.context("calling the webhook")?;

@@ -3,6 +3,6 @@
 mod own;
 mod path;
 mod rights;
-mod stage;
+pub(crate) mod stage;
 mod tightening;
 mod workloads;

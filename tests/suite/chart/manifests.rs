@@ -14,7 +14,7 @@ pub(super) fn documents(text: &str) -> Vec<Value> {
 }
 
 /// The one of this kind and name.
-pub(super) fn find<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Value {
+pub(crate) fn find<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let wanted =
         |document: &&Value| document["kind"] == kind && document["metadata"]["name"] == name;
     documents.iter().find(wanted).unwrap_or_else(|| panic!("there is no {kind} {name}"))

@@ -1,10 +1,10 @@
 //! The Helm chart: what it renders, its values, the manifests beside it.
 
 mod certificates;
-mod helm;
-mod manifests;
+pub(crate) mod helm;
+pub(crate) mod manifests;
 mod messages;
-mod monitoring;
+pub(crate) mod monitoring;
 mod rendering;
 mod set_values;
 mod values;

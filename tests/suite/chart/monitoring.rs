@@ -3,19 +3,20 @@
 
 use crate::suite::chart::helm::{Helm, root};
 use crate::suite::chart::manifests::find;
+use crate::suite::monitoring::prometheus::program;
 use crate::suite::support::metrics::{Documented, documented};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 const RULES: &str = "webhook-config/chart/alerts/keysluice.rules.yaml";
-const DASHBOARDS: [&str; 2] = ["webhook", "sidecars"];
+pub(crate) const DASHBOARDS: [&str; 2] = ["webhook", "sidecars"];
 /// Labels that Prometheus adds to what it scrapes from a pod.
 const SCRAPED: [&str; 2] = ["namespace", "pod"];
 /// Metrics of the API server, which `docs/monitoring.md` names.
-const OF_OTHERS: [&str; 1] = ["apiserver_admission_webhook_rejection_count"];
+pub(crate) const OF_OTHERS: [&str; 1] = ["apiserver_admission_webhook_rejection_count"];
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
@@ -45,7 +46,7 @@ fn is_word(letter: char) -> bool {
 }
 
 /// Each metric of a query, with the labels that its selector names.
-fn selectors(query: &str) -> Vec<(String, BTreeSet<String>)> {
+pub(crate) fn selectors(query: &str) -> Vec<(String, BTreeSet<String>)> {
     let mut found = Vec::new();
     for (start, _) in query.match_indices("keysluice_") {
         let rest = &query[start..];
@@ -158,19 +159,12 @@ fn every_alert_says_what_is_wrong_and_is_in_the_page_of_monitoring() {
 /// Built by `make test-alerts`.
 #[test]
 fn promtool_accepts_the_rules_and_their_unit_tests() {
-    let path = Command::new(root().join("scripts/promtool")).arg("--path").output().unwrap();
-    if !path.status.success() {
-        assert!(std::env::var_os("KEYSLUICE_NEED_PROMTOOL").is_none(), "promtool is not built");
-        eprintln!("SKIPPED promtool: it is not built; `make test-alerts` builds it");
-        return;
-    }
-    let promtool = String::from_utf8(path.stdout).unwrap();
+    let Some(promtool) = program("promtool") else { return };
     let tests = "tests/data/alerts/keysluice.rules.test.yaml";
     for arguments in
         [&["check", "rules", "--lint=all", "--lint-fatal", RULES][..], &["test", "rules", tests]]
     {
-        let output =
-            Command::new(promtool.trim()).current_dir(root()).args(arguments).output().unwrap();
+        let output = Command::new(&promtool).current_dir(root()).args(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     }
@@ -202,4 +196,33 @@ fn the_chart_installs_dashboards_and_alerts_as_they_are_and_only_on_request() {
     assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
     let file: Value = serde_saphyr::from_str(&read(RULES)).unwrap();
     assert_eq!(rule["spec"], file);
+}
+
+#[test]
+fn the_monitors_of_azure_differ_in_their_group_and_state_the_limits_of_labels() {
+    let name = "the_monitors_of_azure_differ_in_their_group_and_state_the_limits_of_labels";
+    let Some(helm) = Helm::find(name) else { return };
+    let all = "metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true,\
+               metrics.sidecarMonitor.enabled=true";
+    let monitors = |group: &str| -> Vec<Value> {
+        let set = format!("{all},metrics.apiGroup={group}");
+        let version = format!("{group}/v1");
+        let documents = helm.documents(&["--set", &set]);
+        documents.into_iter().filter(|one| one["apiVersion"] == version.as_str()).collect()
+    };
+    let plain = monitors("monitoring.coreos.com");
+    let mut of_azure = monitors("azmonitoring.coreos.com");
+    assert_eq!((plain.len(), of_azure.len()), (3, 3));
+    for (monitor, plain) in of_azure.iter_mut().zip(&plain) {
+        monitor["apiVersion"] = plain["apiVersion"].clone();
+        for (field, limit) in
+            [("labelLimit", 63), ("labelNameLengthLimit", 511), ("labelValueLengthLimit", 1023)]
+        {
+            let value = monitor["spec"].as_object_mut().unwrap().shift_remove(field);
+            assert_eq!(value, Some(limit.into()), "{field}");
+        }
+        assert_eq!(monitor, plain);
+    }
+    let unknown = helm.template(&["--set", "metrics.apiGroup=monitoring.example.com"]);
+    assert!(!unknown.status.success());
 }

@@ -91,11 +91,12 @@ impl Scene {
 }
 
 /// Nothing else listens there a moment later, most probably.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-async fn start_webhook(
+/// Asks this API server, and gives running pods their Plans at this port.
+pub(crate) async fn start_webhook(
     binaries: &Binaries,
     server: &ApiServer,
     emulator: &Emulator,

@@ -236,3 +236,12 @@ file, as JSON. */}}
     "hasFile" (not (empty (or .azureKubernetesCAConfigMapName .azureKubernetesCACTBSignerName))) | toJson -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Azure Monitor drops what is above these limits, and wants them stated. */}}
+{{- define "keysluice.labelLimits" -}}
+{{- if hasPrefix "azmonitoring" .Values.metrics.apiGroup }}
+  labelLimit: 63
+  labelNameLengthLimit: 511
+  labelValueLengthLimit: 1023
+{{- end }}
+{{- end }}
