@@ -7,6 +7,7 @@ mod case;
 mod cluster;
 mod output;
 mod runtime;
+mod status;
 
 use crate::suite::support::{binaries, data};
 use case::{Case, PodState};

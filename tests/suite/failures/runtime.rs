@@ -25,6 +25,8 @@ pub(super) struct Ran {
     pub(super) pod: Value,
     /// Whether its first generation was complete.
     pub(super) is_ready: bool,
+    /// What `status -o json` printed, if it was.
+    pub(super) status: Option<String>,
 }
 
 pub(super) async fn run(case: &Case) -> Ran {
@@ -57,8 +59,11 @@ pub(super) async fn run(case: &Case) -> Ran {
     let name = "web-0";
     let mut running =
         Pod::start(name, NAMESPACE, &reviewed, &emulator, &binaries(), &stage).unwrap();
+    let mut status = None;
     let is_ready = if runtime.ready {
         running.wait_until_ready().await.unwrap();
+        let said = running.execute(&["status", "-o", "json"]).await.unwrap();
+        status = Some(without_times(&String::from_utf8(said.stdout).unwrap()));
         running.sidecar.terminate(PATIENCE).await.unwrap();
         true
     } else {
@@ -78,7 +83,30 @@ pub(super) async fn run(case: &Case) -> Ran {
         whole_log,
         pod: plain_pod(&original, &plain),
         is_ready,
+        status: status.map(|status| plain(&status)),
     }
+}
+
+/// A status with the same ages in every run.
+fn without_times(status: &str) -> String {
+    let mut status: Value = serde_json::from_str(status).unwrap();
+    let mut open = vec![&mut status];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    match (name.as_str(), value.is_number()) {
+                        ("ageSeconds", true) => *value = 5.into(),
+                        ("nextSeconds", true) => *value = 100.into(),
+                        _ => open.push(value),
+                    }
+                }
+            }
+            Value::Array(values) => open.extend(values),
+            _ => {}
+        }
+    }
+    status.to_string()
 }
 
 fn empty() -> Reviewed {

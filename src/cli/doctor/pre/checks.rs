@@ -1,7 +1,8 @@
 //! The checks: facts in, findings out.
 
 use super::super::finding::{Finding, Level};
-use super::facts::{Configuration, Container, Fact, Facts, State, Unknown};
+use super::facts::{Configuration, Container, Enforcer, Fact, Facts, State, Unknown};
+use crate::reason;
 use crate::settings::CsiVolumes;
 
 /// Entries that are ours in whatever configuration they stand.
@@ -17,14 +18,16 @@ const OLDEST: (u32, u32) = (1, 30);
 type Check = fn(&Facts) -> Vec<Finding>;
 
 /// Before an installation, in the order in which they are printed.
-const PRE: [Check; 7] = [
+const PRE: [Check; 9] = [
     kubernetes,
     admission,
     other_installation,
     azure_workload_identity,
+    enforcer,
     csi_driver,
     injector_image,
     pull_secrets,
+    application,
 ];
 
 pub(super) fn pre(facts: &Facts) -> Vec<Finding> {
@@ -152,6 +155,39 @@ fn azure_workload_identity(facts: &Facts) -> Vec<Finding> {
         theirs.name
     );
     vec![finding(CHECK, Level::Warning, "KS732", text)]
+}
+
+/// What AKS does with webhook configurations, where it is seen to do it.
+fn enforcer(facts: &Facts) -> Vec<Finding> {
+    const CHECK: &str = "aks-enforcer";
+    let Ok(configurations) = &facts.configurations else { return Vec::new() };
+    let own = configurations.iter().find(|one| one.name == facts.installation.name);
+    match own.map(|one| one.enforcer) {
+        Some(Enforcer::Changes) => {
+            let text = format!(
+                "AKS's admissions enforcer changes MutatingWebhookConfiguration {}: pods in \
+                 namespaces of AKS are left out, and an upgrade that applies on the server \
+                 conflicts with it; hint: {}",
+                facts.installation.name,
+                reason::KS819.fix
+            );
+            vec![finding(CHECK, Level::Warning, reason::KS819.code, text)]
+        }
+        Some(Enforcer::Disabled) => {
+            good(CHECK, "AKS's admissions enforcer is disabled for the configuration".to_owned())
+        }
+        _ if configurations.iter().any(|one| one.enforcer == Enforcer::Changes) => good(
+            CHECK,
+            "AKS's admissions enforcer will leave out its own namespaces; \
+             mutatingWebhookAnnotations of the chart can disable it (docs/operate.md)"
+                .to_owned(),
+        ),
+        _ => Vec::new(),
+    }
+}
+
+fn application(facts: &Facts) -> Vec<Finding> {
+    facts.application.as_ref().map(super::application::application).unwrap_or_default()
 }
 
 fn csi_driver(facts: &Facts) -> Vec<Finding> {

@@ -2,37 +2,42 @@
 //!
 //! A check is a pure function over gathered [`Facts`]; asking the cluster is in `gather`.
 
+mod application;
 mod checks;
 mod facts;
 mod gather;
 
 use super::finding::Finding;
 use crate::cluster::api::Client;
-use crate::settings::CsiVolumes;
+use crate::cli::object_name;
+use crate::cli::shared_options::{CsiVolumesOption, SidecarOptions};
 use clap::Args;
 use facts::{Facts, Installation};
+use gather::Cpu;
 use std::time::Duration;
 
 pub(super) use facts::{Fact, Unknown, items};
+pub(super) use gather::unknown;
 
 /// What the chart's hook sets.
 #[derive(Debug, Args)]
 pub(super) struct PreOptions {
     /// With --pre: name of the installation's objects (fullnameOverride of the chart).
     #[arg(long = "name", env = "KEYSLUICE_NAME", default_value = "keysluice",
-        value_parser = crate::cli::object_name, value_name = "NAME")]
+        value_parser = object_name, value_name = "NAME")]
     name: String,
-    /// With --pre: handling of Secrets Store CSI volumes in the installation.
-    #[arg(
-        long,
-        env = "KEYSLUICE_CSI_VOLUMES",
-        default_value = "auto",
-        value_name = "auto|replace|leave"
-    )]
-    csi_volumes: CsiVolumes,
+    #[command(flatten)]
+    csi_volumes: CsiVolumesOption,
+    #[command(flatten)]
+    sidecar: SidecarOptions,
+    /// With --pre: a namespace whose pods are to get a sidecar: its ResourceQuotas, LimitRanges and
+    /// NetworkPolicies are checked too.
+    #[arg(long, env = "KEYSLUICE_APPLICATION_NAMESPACE", requires = "pre",
+        value_parser = object_name, value_name = "NAME")]
+    application_namespace: Option<String>,
     /// With --pre: the pod of the installation whose containers run both images; without it the
     /// images are not checked.
-    #[arg(long, env = "KEYSLUICE_POD", value_parser = crate::cli::object_name, value_name = "NAME")]
+    #[arg(long, env = "KEYSLUICE_POD", value_parser = object_name, value_name = "NAME")]
     pod: Option<String>,
     /// With --pre: the container of that pod that runs the sidecar's image and ends.
     #[arg(
@@ -60,13 +65,19 @@ impl PreOptions {
     async fn facts(&self, client: &Client, namespace: &str) -> Facts {
         let installation =
             Installation { namespace: namespace.to_owned(), name: self.name.clone() };
-        let mut facts = gather::cluster(client, installation, self.csi_volumes).await;
+        let mut facts = gather::cluster(client, installation, self.csi_volumes.csi_volumes).await;
         facts.pull_secrets = self.pull_secrets;
         if let Some(pod) = &self.pod {
             let patience = Duration::from_secs(self.within_seconds);
             let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}");
             facts.injector =
                 Some(gather::container(client, &path, &self.injector_container, patience).await);
+        }
+        if let Some(namespace) = &self.application_namespace {
+            let SidecarOptions { injector_cpu_request, injector_cpu_limit, .. } = &self.sidecar;
+            let cpu =
+                Cpu { request: injector_cpu_request.clone(), limit: injector_cpu_limit.clone() };
+            facts.application = Some(gather::application(client, namespace, cpu).await);
         }
         facts
     }
