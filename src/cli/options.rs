@@ -1,7 +1,7 @@
 //! Options that `serve`, `explain` and `plan` share: they make the [`Settings`].
 
 use super::Failure;
-use super::shared_options::{CsiVolumesOption, SidecarOptions};
+use super::shared_options::{CloudOption, CsiVolumesOption, SidecarOptions};
 use crate::cloud::Cloud;
 use crate::provider_class::{Allowlist, RefreshInterval};
 use crate::settings::{
@@ -17,10 +17,8 @@ pub(super) struct Options {
     /// Tenant for ServiceAccounts and classes that do not name one [also: AZURE_TENANT_ID].
     #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
     tenant_id: Option<String>,
-    /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:
-    /// AZURE_ENVIRONMENT].
-    #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
-    cloud: Option<String>,
+    #[command(flatten)]
+    cloud: CloudOption,
     /// Audience of the projected token.
     #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE,
         value_name = "AUD")]
@@ -114,7 +112,7 @@ pub(super) struct Options {
 impl Options {
     /// The settings they stand for.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
-        let mut settings = Settings::new(cloud(self.cloud.clone())?);
+        let mut settings = Settings::new(cloud(self.cloud.cloud.clone())?);
         if let Some(authorities) = self.ca_bundle()? {
             settings.clouds = settings.clouds.trusting(authorities);
         }

@@ -3,6 +3,15 @@
 use crate::settings::CsiVolumes;
 use clap::Args;
 
+/// Where Entra and the vaults are.
+#[derive(Debug, Args)]
+pub(super) struct CloudOption {
+    /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:
+    /// AZURE_ENVIRONMENT].
+    #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
+    pub(super) cloud: Option<String>,
+}
+
 /// The sidecar's container.
 #[derive(Debug, Args)]
 pub(super) struct SidecarOptions {

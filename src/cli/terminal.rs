@@ -105,7 +105,8 @@ pub(super) fn tell(text: &str) {
 /// A text of the cluster in one line, without what a terminal obeys: control characters and those
 /// that change the direction of writing.
 pub(super) fn printable(text: &str) -> String {
-    let is_obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_obeyed =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let line = text.strip_suffix('\n').unwrap_or(text);
     let end = &text[line.len()..];
     line.replace(is_obeyed, " ") + end

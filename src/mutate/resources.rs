@@ -53,7 +53,8 @@ pub(super) fn of_sidecar<'a>(
     if !of_pod.has_memory() {
         // Pages of a tmpfs are charged to the writer.
         let memory = quantity::of_bytes(LEAST_SIDECAR_MEMORY_BYTES + served.volume_bytes());
-        let request = if is_guaranteed { memory.clone().into() } else { SIDECAR_MEMORY_REQUEST.into() };
+        let request =
+            if is_guaranteed { memory.clone().into() } else { SIDECAR_MEMORY_REQUEST.into() };
         (requests.memory, limits.memory) = (Some(request), Some(memory.into()));
     }
     resources

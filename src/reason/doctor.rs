@@ -71,4 +71,8 @@ reasons! { DOCTOR:
         "AKS changes the namespace selector of the webhook configuration"
         "set mutatingWebhookAnnotations of the chart to admissions.enforcer/disabled: \"true\", or \
          exclude AKS's namespaces there yourself";
+    KS820
+        "Entra or a vault cannot be reached from a namespace"
+        "allow egress to TCP 443 and DNS in NetworkPolicies and firewalls; with a proxy or an \
+         authority of your own, set injector.httpsProxy or injector.caBundle of the chart";
 }

@@ -2,11 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "this room asks for the time")]
 
+use super::access;
 use super::pre::{Fact, Unknown, items, unknown};
 use super::sidecar;
 use super::snapshot::{ELSEWHERE, SOURCES, Scope, Snapshot, Source, installation, name, named};
 use super::status::Status;
-use crate::cluster::api::{ApiError, Client, ContainerName, ExecError, create, exec, get, list};
+use crate::cluster::api::{ApiError, Client, ContainerName, ExecError, exec, get, list};
 use crate::mutate::SIDECAR;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write as _};
@@ -95,9 +96,8 @@ pub(super) async fn sidecars(
 /// A few of each workload: their sidecars have the same Plan.
 async fn statuses(client: &Client, snapshot: &mut Snapshot, workloads: &[Vec<String>]) {
     let pods = snapshot.list(Scope::Workloads, "pods");
-    let can_answer = |pod: &&String| {
-        pods.iter().any(|one| name(one) == **pod && sidecar::is_running(one))
-    };
+    let can_answer =
+        |pod: &&String| pods.iter().any(|one| name(one) == **pod && sidecar::is_running(one));
     let chosen: Vec<String> = workloads
         .iter()
         .flat_map(|pods| pods.iter().filter(can_answer).take(MAX_OF_WORKLOAD))
@@ -108,7 +108,9 @@ async fn statuses(client: &Client, snapshot: &mut Snapshot, workloads: &[Vec<Str
         return;
     }
     progress("rights");
-    if let Err(unknown) = may_exec(client, &snapshot.namespace).await {
+    // Older API servers ask for `get` where a WebSocket is opened, newer ones for `create` as well.
+    let verbs = ["get", "create"];
+    if let Err(unknown) = access::require(client, &snapshot.namespace, &verbs, "exec").await {
         snapshot.statuses.insert(chosen[0].clone(), Err(unknown));
         return;
     }
@@ -134,24 +136,6 @@ async fn status(client: &Client, namespace: &str, pod: &str, patience: Duration)
             message: "the container prints something else than a status".to_owned(),
         }),
     }
-}
-
-/// Whether the caller may run commands in the pods of a namespace. Older API servers ask for `get`
-/// where a WebSocket is opened, newer ones for `create` as well.
-async fn may_exec(client: &Client, namespace: &str) -> Fact<()> {
-    for verb in ["get", "create"] {
-        let review = json!({"apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"namespace": namespace, "verb": verb,
-                "resource": "pods", "subresource": "exec"}}});
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let answer = create(client, path, &review).await.map_err(|error| unknown(&error))?;
-        if answer["status"]["allowed"] != true {
-            let message = format!("{verb} pods/exec is not allowed");
-            return Err(Unknown { forbidden: true, message });
-        }
-    }
-    Ok(())
 }
 
 /// The end of what these sidecars wrote.

@@ -194,10 +194,8 @@ fn not_checked(snapshot: &Snapshot) -> Vec<Finding> {
 /// Why sidecars were not asked for their status, once.
 fn status_not_checked(snapshot: &Snapshot) -> Option<Finding> {
     const WHAT: &str = "not checked: what sidecars say of themselves (status)";
-    let mut unknown = snapshot
-        .statuses
-        .iter()
-        .filter_map(|(pod, status)| Some((pod, status.as_ref().err()?)));
+    let mut unknown =
+        snapshot.statuses.iter().filter_map(|(pod, status)| Some((pod, status.as_ref().err()?)));
     let (pod, Unknown { forbidden, message }) = unknown.next()?;
     let text = match (forbidden, unknown.count()) {
         (true, _) => {

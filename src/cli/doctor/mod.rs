@@ -4,6 +4,7 @@
 //!
 //! A check is a pure function over what was read; `collect` reads, `report` prints.
 
+mod access;
 mod advice;
 mod collect;
 mod diagnosis;
@@ -99,7 +100,7 @@ impl Doctor {
 
     async fn look_before(&self, client: &Client) -> Result<bool, Failure> {
         let namespace = self.namespace.as_deref().unwrap_or(INSTALLATION);
-        let findings = self.options.findings(client, namespace).await;
+        let findings = self.options.findings(client, namespace).await?;
         match self.output {
             Output::Text => report::lines(&findings, Terminal::stdout(Color::Never))?,
             Output::Json => report::json_lines(&findings)?,

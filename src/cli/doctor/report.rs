@@ -234,8 +234,10 @@ mod tests {
     fn no_line_is_wider_than_the_terminal_but_commands_stay_whole() {
         let command = format!("az identity federated-credential create --name {}", "x".repeat(90));
         let mut table = Table::new(["", "the token has", "the federated credential must have"]);
-        table.add(["issuer", "https://one.example/1234", "https://two.example/5678"].map(Into::into));
-        let words = "some words about what is wrong ".repeat(9);
+        table.add(
+            ["issuer", "https://one.example/1234", "https://two.example/5678"].map(Into::into),
+        );
+        let words = ["some words about what is wrong"; 9].join(" ");
         let finding = Finding::failed("sidecar", "KS303", format!("{words}; hint: {words}"))
             .show_table(Some(table))
             .show([format!("  - {words}")])
@@ -243,9 +245,8 @@ mod tests {
         let groups = [Group::new("Deployment shop/web", vec![finding])];
         for width in [40, 60, 80, 100] {
             let text = text(&groups, 1, UNICODE, Terminal::of_width(width));
-            let is_broken = |line: &&str| {
-                line.chars().count() > width && !line.trim_start().starts_with("$ ")
-            };
+            let is_broken =
+                |line: &&str| line.chars().count() > width && !line.trim_start().starts_with("$ ");
             assert_eq!(text.lines().find(is_broken), None, "{width}:\n{text}");
             assert!(text.contains(&format!("\n    $ {command}\n")), "{text}");
             let is_hanging = |line: &str| line.starts_with("    ") || !line.starts_with(' ');
@@ -257,11 +258,15 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        let finding = Finding::failed("sidecar", "KS303", "a\x1b]0;x\x07b\u{202e}c\nd; hint: \x1b[2J")
-            .show(["e\rf".to_owned()])
-            .run("g\x1bh");
+        let finding =
+            Finding::failed("sidecar", "KS303", "a\x1b]0;x\x07b\u{202e}c\nd; hint: \x1b[2J")
+                .show(["e\rf".to_owned()])
+                .run("g\x1bh");
         let text = text(&[Group::new("Pod shop/web", vec![finding])], 0, ASCII, Terminal::PLAIN);
-        assert!(!text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{text:?}");
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'),
+            "{text:?}"
+        );
         assert!(text.contains("xx KS303 a ]0;x b c d\n    | e f\n"), "{text:?}");
     }
 }

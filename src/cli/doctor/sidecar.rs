@@ -45,8 +45,8 @@ fn interpreted(said: Said, subject: &Subject<'_>) -> Finding {
     let fix = reason::find(code).map(|reason| reason.fix).unwrap_or_default();
     let about = about.map(|about| format!(" ({about})")).unwrap_or_default();
     let text = format!("the sidecar says: {message}{about}; hint: {fix}");
-    let finding = Finding::new(CHECK, level, code, text)
-        .show_table(advice::comparison(subject, &message));
+    let finding =
+        Finding::new(CHECK, level, code, text).show_table(advice::comparison(subject, &message));
     finding.run_all(advice::commands(code, &message, subject))
 }
 

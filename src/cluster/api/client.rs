@@ -220,11 +220,9 @@ fn failed(error: kube::Error) -> ApiError {
     match error {
         kube::Error::Service(source) => ApiError::Unreachable { source: plugin(source) },
         // Only of a WebSocket; the status of other answers is looked at here.
-        kube::Error::Api(status) => ApiError::Refused {
-            status: status.code,
-            message: status.message,
-            retry_after: None,
-        },
+        kube::Error::Api(status) => {
+            ApiError::Refused { status: status.code, message: status.message, retry_after: None }
+        }
         error => unreachable(error),
     }
 }
@@ -239,7 +237,7 @@ fn plugin(error: BoxError) -> BoxError {
     }
 }
 
-pub(super) fn unreachable(error: impl Into<BoxError>) -> ApiError {
+fn unreachable(error: impl Into<BoxError>) -> ApiError {
     ApiError::Unreachable { source: error.into() }
 }
 

@@ -6,6 +6,7 @@
 mod case;
 mod cluster;
 mod output;
+mod probe;
 mod runtime;
 mod status;
 

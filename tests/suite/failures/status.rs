@@ -95,7 +95,7 @@ async fn any_answer_of_a_container_is_harmless() {
         (Exec::Prints(Vec::new()), "the container prints something else than a status"),
         (Exec::Prints(endless), "the output exceeds 524288 bytes"),
         (Exec::Fails("no \x1b[2J socket"), "exit code 1: no  [2J socket"),
-        (Exec::Cut, "connection"),
+        (Exec::Cut, "the connection ended before the command"),
     ] {
         let ((code, out, error), _) = doctor(case(true), exec, &["deploy/web"]).await;
         assert_eq!((code, error.as_str()), (0, ""), "{out}");

@@ -3,7 +3,9 @@
 use super::super::finding::{Finding, Level};
 use super::super::network;
 use super::super::snapshot::name;
-use super::facts::{Application, Fact, Unknown, items};
+use super::facts::{Application, Fact, Probed, Unknown, Wanted, items};
+use super::image::not_run;
+use super::probe::{has_tried, unanswered};
 use crate::mutate::{LEAST_SIDECAR_MEMORY_BYTES, SIDECAR_MEMORY_REQUEST, USE_LABEL};
 use crate::quantity::{nanos, of_bytes};
 use crate::reason;
@@ -42,7 +44,50 @@ pub(super) fn application(application: &Application) -> Vec<Finding> {
         );
         findings.push(Finding::good("application", text));
     }
+    if let Some((wanted, probed)) = &application.probe {
+        findings.insert(0, probe(namespace, wanted, probed));
+    }
     findings
+}
+
+/// What a pod of the namespace met.
+fn probe(namespace: &str, wanted: &Wanted, probed: &Fact<Probed>) -> Finding {
+    const CHECK: &str = "probe";
+    let container = match probed {
+        Ok(Probed::Ran(container)) => container,
+        Ok(Probed::Refused(message)) => {
+            let text = format!(
+                "a pod with the sidecar's image is refused in namespace {namespace}: {message}; \
+                 hint: {}",
+                reason::KS810.fix
+            );
+            return Finding::failed(CHECK, reason::KS810.code, text);
+        }
+        Err(Unknown { message, .. }) => {
+            let text = format!("not checked: egress of namespace {namespace}: {message}");
+            return Finding::skipped("rights-of-caller", text);
+        }
+    };
+    if !has_tried(&container.state, wanted) {
+        return not_run(CHECK, container, namespace);
+    }
+    let unanswered = unanswered(&container.state);
+    if unanswered.is_empty() {
+        return Finding::good(
+            CHECK,
+            format!(
+                "in namespace {namespace} the sidecar's image was pulled, and these answer: {}",
+                wanted.urls.join(", ")
+            ),
+        );
+    }
+    let text = format!(
+        "from namespace {namespace} some services do not answer: {}; hint: {}",
+        unanswered.join("; "),
+        reason::KS820.fix
+    );
+    Finding::failed(CHECK, reason::KS820.code, text)
+        .run(format!("kubectl -n {namespace} get networkpolicy"))
 }
 
 /// What was read, or why not.
@@ -86,9 +131,8 @@ impl<'a> Sidecar<'a> {
         if !items(&spec["scopes"]).is_empty() || !spec["scopeSelector"].is_null() {
             return Vec::new();
         }
-        let has_default = |limit: &&&Value| {
-            !limit["default"]["cpu"].is_null() || !limit["max"]["cpu"].is_null()
-        };
+        let has_default =
+            |limit: &&&Value| !limit["default"]["cpu"].is_null() || !limit["max"]["cpu"].is_null();
         let default = containers.iter().find(has_default);
         let (hard, used) = (&spec["hard"], &quota["status"]["used"]);
         let mut findings = Vec::new();
@@ -129,8 +173,9 @@ impl<'a> Sidecar<'a> {
                 full.join(", ")
             );
             let finding = Finding::warning("quota", reason::KS808.code, text);
-            findings
-                .push(finding.run(format!("kubectl -n {namespace} describe quota {}", name(quota))));
+            findings.push(
+                finding.run(format!("kubectl -n {namespace} describe quota {}", name(quota))),
+            );
         }
         findings
     }
@@ -147,10 +192,8 @@ impl<'a> Sidecar<'a> {
                     "LimitRange {} of namespace {namespace} refuses the sidecar: {problem}",
                     name(range)
                 );
-                Finding::failed("limit-range", reason::KS808.code, text).run(format!(
-                    "kubectl -n {namespace} describe limitrange {}",
-                    name(range)
-                ))
+                Finding::failed("limit-range", reason::KS808.code, text)
+                    .run(format!("kubectl -n {namespace} describe limitrange {}", name(range)))
             })
             .collect()
     }

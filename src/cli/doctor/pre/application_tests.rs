@@ -1,3 +1,4 @@
+use super::super::facts::{Container, State};
 use super::*;
 
 /// A namespace without quotas, limits and policies.
@@ -10,6 +11,7 @@ fn empty() -> Application {
         network_policies: Ok(Vec::new()),
         cpu_request: "1m".to_owned(),
         cpu_limit: None,
+        probe: None,
     }
 }
 
@@ -38,7 +40,12 @@ fn what_a_quota_does_not_leave_is_named() {
     let cases = [
         (json!({"pods": "3"}), json!({"pods": "3"}), None, None),
         (json!({"requests.cpu": "1"}), json!({"requests.cpu": "999m"}), None, None),
-        (json!({"requests.cpu": "1"}), json!({"requests.cpu": "1"}), None, Some("requests.cpu (1m)")),
+        (
+            json!({"requests.cpu": "1"}),
+            json!({"requests.cpu": "1"}),
+            None,
+            Some("requests.cpu (1m)"),
+        ),
         (json!({"memory": "16Mi"}), json!({"memory": "9Mi"}), None, Some("memory (8Mi)")),
         (json!({"limits.memory": "1Gi"}), json!({}), None, None),
         (json!({"limits.memory": "16Mi"}), json!({}), None, Some("limits.memory (17Mi)")),
@@ -74,7 +81,11 @@ fn what_a_limit_range_refuses_is_named() {
     let cases = [
         (json!({"min": {"cpu": "10m"}}), None, Some("cpu request 1m is below the minimum 10m")),
         (json!({"min": {"memory": "32Mi"}}), None, Some("memory request 8Mi is below")),
-        (json!({"max": {"memory": "8Mi"}}), None, Some("memory limit 17Mi is above the maximum 8Mi")),
+        (
+            json!({"max": {"memory": "8Mi"}}),
+            None,
+            Some("memory limit 17Mi is above the maximum 8Mi"),
+        ),
         (json!({"max": {"cpu": "2", "memory": "1Gi"}}), None, None),
         (json!({"max": {"cpu": "50m"}}), Some("100m"), Some("cpu limit 100m is above")),
         (
@@ -104,11 +115,46 @@ fn policies_and_what_cannot_be_read_are_told() {
     one.quotas = Err(Unknown { forbidden: true, message: "403".to_owned() });
     one.limit_ranges = Err(Unknown { forbidden: false, message: "broken".to_owned() });
     let found = found(&one);
-    let expected = [(Some("KS811"), Level::Warning), (None, Level::Skipped), (None, Level::Skipped)];
+    let expected =
+        [(Some("KS811"), Level::Warning), (None, Level::Skipped), (None, Level::Skipped)];
     let seen: Vec<_> = found.iter().map(|(code, level, _)| (*code, *level)).collect();
     assert_eq!(seen, expected, "{found:?}");
     assert!(found[1].2.ends_with("needs list resourcequotas in namespace shop"), "{found:?}");
     assert!(found[2].2.ends_with("limitranges: broken"), "{found:?}");
     one.object = Ok(None);
     assert_eq!(super::application(&one)[0].code, Some("KS817"));
+}
+
+#[test]
+fn what_a_pod_of_the_namespace_met_is_told() {
+    let wanted = || Wanted {
+        image: "registry.test/injector:1".to_owned(),
+        urls: vec!["https://login.test/".to_owned(), "https://kv.test/".to_owned()],
+        patience: std::time::Duration::from_secs(1),
+    };
+    let ran = |state: State| Ok(Probed::Ran(Container { image: wanted().image, state }));
+    let ended =
+        |exit_code, message: &str| ran(State::Ended { exit_code, message: message.to_owned() });
+    let waiting = State::Waiting { reason: "ErrImagePull".to_owned(), message: "401".to_owned() };
+    let cases = [
+        (ended(0, "https://login.test/ 200\nhttps://kv.test/ 401\n"), vec![None]),
+        (
+            ended(1, "https://login.test/ 200\nhttps://kv.test/ failed: kv.test: no such name\n"),
+            vec![Some("KS820")],
+        ),
+        (ended(2, "error: unrecognized subcommand"), vec![Some("KS731")]),
+        (ended(128, "exec format error"), vec![Some("KS731")]),
+        (ran(waiting), vec![Some("KS730")]),
+        (ran(State::Pending), vec![Some("KS730")]),
+        (Ok(Probed::Refused("violates PodSecurity".to_owned())), vec![Some("KS810")]),
+        (Err(Unknown { forbidden: true, message: "needs create pods".to_owned() }), vec![None]),
+    ];
+    for (probed, expected) in cases {
+        let told = format!("{probed:?}");
+        let mut one = empty();
+        one.probe = Some((wanted(), probed));
+        let found = found(&one);
+        let codes: Vec<_> = found.iter().map(|(code, ..)| *code).collect();
+        assert_eq!(codes[..codes.len() - 1], expected, "{told}: {found:?}");
+    }
 }

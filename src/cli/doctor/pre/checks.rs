@@ -1,7 +1,8 @@
 //! The checks: facts in, findings out.
 
 use super::super::finding::{Finding, Level};
-use super::facts::{Configuration, Container, Enforcer, Fact, Facts, State, Unknown};
+use super::facts::{Configuration, Enforcer, Fact, Facts, State, Unknown};
+use super::image::not_run;
 use crate::reason;
 use crate::settings::CsiVolumes;
 
@@ -213,39 +214,19 @@ fn csi_driver(facts: &Facts) -> Vec<Finding> {
 fn injector_image(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "injector-image";
     let Some(injector) = &facts.injector else { return Vec::new() };
-    let Container { image, state } =
-        match known(CHECK, "the pod with the sidecar's image", injector) {
-            Ok(container) => container,
-            Err(unknown) => return unknown,
-        };
-    let fix = "hint: correct injector.image of the chart, or put the image where it names it";
-    match state {
-        State::Ended { exit_code: 0, .. } => good(
+    let container = match known(CHECK, "the pod with the sidecar's image", injector) {
+        Ok(container) => container,
+        Err(unknown) => return unknown,
+    };
+    let namespace = &facts.installation.namespace;
+    if matches!(container.state, State::Ended { exit_code: 0, .. }) {
+        let image = &container.image;
+        return good(
             CHECK,
-            format!(
-                "the sidecar's image {image} was pulled in {} and runs",
-                facts.installation.namespace
-            ),
-        ),
-        State::Ended { exit_code, message } => {
-            let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
-            let text = format!(
-                "the sidecar's image {image} does not run: exit code {exit_code}{message}; hint: \
-                 is it the injector, and built for the architecture of the nodes?"
-            );
-            bad(CHECK, "KS731", text)
-        }
-        State::Waiting { reason, message } => bad(
-            CHECK,
-            "KS730",
-            format!("the sidecar's image {image} cannot be had: {reason}: {message}; {fix}"),
-        ),
-        State::Pending => bad(
-            CHECK,
-            "KS730",
-            format!("the sidecar's image {image} did not arrive in time; {fix}"),
-        ),
+            format!("the sidecar's image {image} was pulled in {namespace} and runs"),
+        );
     }
+    vec![not_run(CHECK, container, namespace)]
 }
 
 fn pull_secrets(facts: &Facts) -> Vec<Finding> {

@@ -196,7 +196,8 @@ fn what_the_enforcer_of_aks_does_is_seen_by_its_marks() {
             {"name": "pods.keysluice.dev", "clientConfig": {"service": {
                 "namespace": "keysluice-system"}}}]}))
     };
-    let changed = json!({"managedFields": [{"manager": "helm"}, {"manager": "admissionsenforcer"}]});
+    let changed =
+        json!({"managedFields": [{"manager": "helm"}, {"manager": "admissionsenforcer"}]});
     let other = Configuration { name: "other".to_owned(), ..read(changed.clone()) };
     let other = Configuration { entries: vec!["x".to_owned()], ..other };
     let disabled = |field: &str| json!({field: {"admissions.enforcer/disabled": "true"}});

@@ -2,6 +2,7 @@
 
 use crate::settings::CsiVolumes;
 use serde_json::Value;
+use std::time::Duration;
 
 /// A fact, or why it is not known.
 pub(in super::super) type Fact<T> = Result<T, Unknown>;
@@ -45,6 +46,25 @@ pub(super) struct Application {
     /// CPU that the sidecar requests and may use.
     pub(super) cpu_request: String,
     pub(super) cpu_limit: Option<String>,
+    /// What a pod there met, if one was asked for.
+    pub(super) probe: Option<(Wanted, Fact<Probed>)>,
+}
+
+/// What the pod of `--probe` is to try.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) image: String,
+    pub(super) urls: Vec<String>,
+    pub(super) patience: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Probed {
+    /// The API server did not take the pod.
+    Refused(String),
+    /// What became of its container.
+    Ran(Container),
 }
 
 /// The one that is to be made or changed.

@@ -61,6 +61,7 @@ pub(super) async fn application(client: &Client, namespace: &str, cpu: Cpu) -> A
         network_policies: all(client, &network).await,
         cpu_request: cpu.request,
         cpu_limit: cpu.limit,
+        probe: None,
     }
 }
 

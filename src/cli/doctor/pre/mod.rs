@@ -6,18 +6,25 @@ mod application;
 mod checks;
 mod facts;
 mod gather;
+mod image;
+mod probe;
 
 use super::finding::Finding;
+use crate::cli::shared_options::{CloudOption, CsiVolumesOption, SidecarOptions};
+use crate::cli::{Failure, object_name, options};
 use crate::cluster::api::Client;
-use crate::cli::object_name;
-use crate::cli::shared_options::{CsiVolumesOption, SidecarOptions};
+use crate::settings::Settings;
+use anyhow::Context as _;
 use clap::Args;
-use facts::{Facts, Installation};
+use facts::{Facts, Installation, Wanted};
 use gather::Cpu;
 use std::time::Duration;
 
 pub(super) use facts::{Fact, Unknown, items};
 pub(super) use gather::unknown;
+
+/// The command of the pod takes one URL more.
+const MAX_VAULTS: usize = 7;
 
 /// What the chart's hook sets.
 #[derive(Debug, Args)]
@@ -35,6 +42,22 @@ pub(super) struct PreOptions {
     #[arg(long, env = "KEYSLUICE_APPLICATION_NAMESPACE", requires = "pre",
         value_parser = object_name, value_name = "NAME")]
     application_namespace: Option<String>,
+    /// With --application-namespace: run a pod there for a moment that pulls the sidecar's image
+    /// (--injector-image) and connects to Entra and the vaults. It meets the Pod Security level
+    /// restricted, has the default ServiceAccount without its token, and is deleted.
+    #[arg(long, env = "KEYSLUICE_PROBE", requires = "application_namespace")]
+    probe: bool,
+    /// With --probe: a vault to connect to (repeatable, at most 7 times).
+    #[arg(
+        long = "vault",
+        env = "KEYSLUICE_VAULT",
+        requires = "probe",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    vaults: Vec<String>,
+    #[command(flatten)]
+    cloud: CloudOption,
     /// With --pre: the pod of the installation whose containers run both images; without it the
     /// images are not checked.
     #[arg(long, env = "KEYSLUICE_POD", value_parser = object_name, value_name = "NAME")]
@@ -50,7 +73,7 @@ pub(super) struct PreOptions {
     /// With --pre: the installation pulls images with Secrets of its own namespace.
     #[arg(long, env = "KEYSLUICE_PULL_SECRETS")]
     pull_secrets: bool,
-    /// With --pre: seconds to wait for that container.
+    /// With --pre: seconds to wait for that container, or for the pod of --probe.
     #[arg(long, env = "KEYSLUICE_WITHIN_SECONDS", default_value_t = 100,
         value_parser = clap::value_parser!(u64).range(..=3600), value_name = "SECONDS")]
     within_seconds: u64,
@@ -58,11 +81,38 @@ pub(super) struct PreOptions {
 
 impl PreOptions {
     /// Gathers the facts and judges them.
-    pub(super) async fn findings(&self, client: &Client, namespace: &str) -> Vec<Finding> {
-        checks::pre(&self.facts(client, namespace).await)
+    ///
+    /// # Errors
+    /// For a cloud or a vault that cannot be.
+    pub(super) async fn findings(
+        &self,
+        client: &Client,
+        namespace: &str,
+    ) -> Result<Vec<Finding>, Failure> {
+        let wanted = if self.probe { Some(self.wanted()?) } else { None };
+        Ok(checks::pre(&self.facts(client, namespace, wanted).await))
     }
 
-    async fn facts(&self, client: &Client, namespace: &str) -> Facts {
+    /// What the pod of `--probe` is to try.
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let cloud = options::cloud(self.cloud.cloud.clone())?;
+        let mut urls = vec![cloud.authority.clone()];
+        if self.vaults.len() > MAX_VAULTS {
+            return Err(Failure::usage(anyhow::anyhow!("--vault: more than {MAX_VAULTS} vaults")));
+        }
+        for vault in &self.vaults {
+            let url = cloud.vault_url(vault).with_context(|| format!("--vault {vault:?}"));
+            urls.push(url.map_err(Failure::usage)?.to_string());
+        }
+        let image = self.sidecar.injector_image.as_deref();
+        Ok(Wanted {
+            image: image.unwrap_or(Settings::DEFAULT_INJECTOR_IMAGE).to_owned(),
+            urls,
+            patience: Duration::from_secs(self.within_seconds),
+        })
+    }
+
+    async fn facts(&self, client: &Client, namespace: &str, wanted: Option<Wanted>) -> Facts {
         let installation =
             Installation { namespace: namespace.to_owned(), name: self.name.clone() };
         let mut facts = gather::cluster(client, installation, self.csi_volumes.csi_volumes).await;
@@ -77,7 +127,12 @@ impl PreOptions {
             let SidecarOptions { injector_cpu_request, injector_cpu_limit, .. } = &self.sidecar;
             let cpu =
                 Cpu { request: injector_cpu_request.clone(), limit: injector_cpu_limit.clone() };
-            facts.application = Some(gather::application(client, namespace, cpu).await);
+            let mut application = gather::application(client, namespace, cpu).await;
+            if let Some(wanted) = wanted {
+                let probed = probe::probe(client, &application, &wanted).await;
+                application.probe = Some((wanted, probed));
+            }
+            facts.application = Some(application);
         }
         facts
     }

@@ -79,6 +79,11 @@ pub(super) async fn answer(
         return Ok(exec::answer(request, exec));
     }
     let Some(resource) = resource else {
+        if request.method() == Method::POST {
+            let sent = request.into_body().collect().await.unwrap().to_bytes();
+            let sent = serde_json::from_slice(&sent).unwrap();
+            shared.lock().unwrap().bodies.insert(uri.path().to_owned(), sent);
+        }
         let document = shared.lock().unwrap().documents.get(uri.path()).cloned();
         return Ok(match document {
             Some(document) => text(200, &document),

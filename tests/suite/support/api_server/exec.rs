@@ -53,10 +53,7 @@ pub(super) fn answer(mut request: Request<Incoming>, exec: Exec) -> Response<Pie
 
 type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
-async fn play(
-    mut socket: Socket,
-    exec: Exec,
-) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+async fn play(mut socket: Socket, exec: Exec) -> Result<(), tokio_tungstenite::tungstenite::Error> {
     let status = match exec {
         Exec::Prints(output) => {
             for piece in output.chunks(PIECE) {

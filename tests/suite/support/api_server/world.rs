@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) kept_loose: Option<usize>,
     /// Other documents by their path.
     pub(crate) documents: HashMap<String, String>,
+    /// The last body that was sent to a path of `documents`.
+    pub(crate) bodies: HashMap<String, Value>,
     /// What commands in containers do, by the path of `pods/exec`.
     pub(crate) commands: HashMap<String, Exec>,
     /// Plurals of kinds that are refused with 403.
@@ -117,6 +119,7 @@ impl Default for World {
             write_delay: Duration::ZERO,
             kept_loose: None,
             documents: HashMap::new(),
+            bodies: HashMap::new(),
             commands: HashMap::new(),
             forbidden: Vec::new(),
             requests: Vec::new(),
