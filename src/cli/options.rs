@@ -120,13 +120,12 @@ impl Options {
         settings.audience.clone_from(&self.audience);
         settings.token_layout = self.token_layout;
         settings.token_endpoint = self.token_endpoint()?;
-        let SidecarOptions { injector_image, injector_cpu_request, injector_cpu_limit } =
-            &self.sidecar;
-        if let Some(image) = injector_image {
+        let SidecarOptions { image, cpu_request, cpu_limit } = &self.sidecar;
+        if let Some(image) = image {
             settings.injector_image.clone_from(image);
         }
-        settings.injector_cpu_request.clone_from(injector_cpu_request);
-        settings.injector_cpu_limit.clone_from(injector_cpu_limit);
+        settings.injector_cpu_request.clone_from(cpu_request);
+        settings.injector_cpu_limit.clone_from(cpu_limit);
         settings.https_proxy = self.https_proxy()?;
         settings.no_proxy.clone_from(&self.injector_no_proxy);
         settings.csi_volumes = self.csi_volumes.csi_volumes;

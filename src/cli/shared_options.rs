@@ -16,15 +16,22 @@ pub(super) struct CloudOption {
 #[derive(Debug, Args)]
 pub(super) struct SidecarOptions {
     /// Image of the sidecar.
-    #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
-    pub(super) injector_image: Option<String>,
+    #[arg(
+        id = "injector_image",
+        long = "injector-image",
+        env = "KEYSLUICE_INJECTOR_IMAGE",
+        value_name = "REF"
+    )]
+    pub(super) image: Option<String>,
     /// CPU request of the sidecar (a LimitRange may require more).
-    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m",
+    #[arg(id = "injector_cpu_request", long = "injector-cpu-request",
+        env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m",
         value_parser = quantity, value_name = "CPU")]
-    pub(super) injector_cpu_request: String,
+    pub(super) cpu_request: String,
     /// CPU limit of the sidecar (a ResourceQuota may require one); none by default.
-    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
-    pub(super) injector_cpu_limit: Option<String>,
+    #[arg(id = "injector_cpu_limit", long = "injector-cpu-limit",
+        env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
+    pub(super) cpu_limit: Option<String>,
 }
 
 /// What happens to volumes of the CSI driver.

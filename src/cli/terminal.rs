@@ -1,7 +1,7 @@
 //! How text for people is laid out: colours, and the width at which lines are wrapped.
 
 use clap::ValueEnum;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::os::fd::AsFd;
 use terminal_size::{Width, terminal_size_of};
 
@@ -76,7 +76,7 @@ impl Terminal {
         let columns = prefix.chars().count();
         let width = self.width.map(|width| width.saturating_sub(columns));
         let wrapped = Self { width, ..*self }.wrap(text, indent);
-        wrapped.lines().map(|line| format!("{prefix}{line}\n")).collect()
+        wrapped.lines().fold(String::new(), |text, line| text + prefix + line + "\n")
     }
 
     /// Whether a line fits.
@@ -100,6 +100,16 @@ impl Terminal {
 /// Prints a line to standard error, with the program's name before it.
 pub(super) fn tell(text: &str) {
     eprintln!("{}", Terminal::stderr().wrap(&format!("keysluice: {text}"), 2));
+}
+
+/// Says on a terminal what is being done, in one line that is written over; an empty text ends it.
+pub(super) fn progress(text: &str) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let columns = width_of(&stderr).unwrap_or(MIN_WIDTH) - 1;
+        let line: String = printable(text).chars().take(columns).collect();
+        let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
+    }
 }
 
 /// A text of the cluster in one line, without what a terminal obeys: control characters and those

@@ -31,7 +31,7 @@ pub(super) fn comparison(subject: &Subject<'_>, message: &str) -> Option<Table> 
         ("subject", name, &wanted_name),
         ("audience", audience, subject.audience),
     ];
-    let mut table = Table::new(["", "the token has", "the federated credential must have"]);
+    let mut table = Table::new(&["", "the token has", "the federated credential must have"]);
     for (what, token, wanted) in rows {
         let mark = mark(message, what, token == wanted);
         table.add([what.to_owned(), token.to_owned(), format!("{wanted}{mark}")]);

@@ -7,10 +7,10 @@ use super::pre::{Fact, Unknown, items, unknown};
 use super::sidecar;
 use super::snapshot::{ELSEWHERE, SOURCES, Scope, Snapshot, Source, installation, name, named};
 use super::status::Status;
+use crate::cli::terminal::progress;
 use crate::cluster::api::{ApiError, Client, ContainerName, ExecError, exec, get, list};
 use crate::mutate::SIDECAR;
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
@@ -34,7 +34,7 @@ pub(super) async fn snapshot(client: &Client, namespace: &str) -> Result<Snapsho
     let mut snapshot = Snapshot::new(namespace, SystemTime::now());
     get(client, "/version").await.or_else(refused)?;
     for source in SOURCES.iter().filter(|source| source.purpose != ELSEWHERE) {
-        progress(source.resource);
+        progress(&format!("reading {} …", source.resource));
         read(client, &mut snapshot, source).await;
         if source.resource == "mutatingwebhookconfigurations" {
             snapshot.installation = installation(snapshot.list(source.scope, source.resource));
@@ -50,7 +50,7 @@ pub(super) async fn snapshot(client: &Client, namespace: &str) -> Result<Snapsho
 /// Reads where else in the cluster there are ServiceAccounts and classes.
 pub(super) async fn elsewhere(client: &Client, snapshot: &mut Snapshot) {
     for source in SOURCES.iter().filter(|source| source.purpose == ELSEWHERE) {
-        progress(source.resource);
+        progress(&format!("reading {} …", source.resource));
         read(client, snapshot, source).await;
     }
     progress("");
@@ -107,7 +107,7 @@ async fn statuses(client: &Client, snapshot: &mut Snapshot, workloads: &[Vec<Str
     if chosen.is_empty() {
         return;
     }
-    progress("rights");
+    progress("reading rights …");
     // Older API servers ask for `get` where a WebSocket is opened, newer ones for `create` as well.
     let verbs = ["get", "create"];
     if let Err(unknown) = access::require(client, &snapshot.namespace, &verbs, "exec").await {
@@ -116,8 +116,12 @@ async fn statuses(client: &Client, snapshot: &mut Snapshot, workloads: &[Vec<Str
     }
     let end = Instant::now() + ALL_STATUSES;
     for pod in chosen {
-        progress(&format!("the status of {pod}"));
+        progress(&format!("asking the sidecar of {pod} …"));
         let patience = ONE_STATUS.min(end.saturating_duration_since(Instant::now()));
+        // Of those that are left the log is read.
+        if patience.is_zero() {
+            break;
+        }
         let status = status(client, &snapshot.namespace, &pod, patience).await;
         snapshot.statuses.insert(pod, status);
     }
@@ -126,9 +130,11 @@ async fn statuses(client: &Client, snapshot: &mut Snapshot, workloads: &[Vec<Str
 async fn status(client: &Client, namespace: &str, pod: &str, patience: Duration) -> Fact<Status> {
     let container = ContainerName { namespace, pod, container: SIDECAR };
     let asked = exec(client, container, &STATUS_COMMAND, MAX_STATUS_BYTES);
-    let silence = format!("no answer within {} s", ONE_STATUS.as_secs());
     match timeout(patience, asked).await {
-        Err(_) => Err(Unknown { forbidden: false, message: silence }),
+        Err(_) => {
+            let message = format!("no answer within {:.0} s", patience.as_secs_f32());
+            Err(Unknown { forbidden: false, message })
+        }
         Ok(Err(ExecError::Api(error))) => Err(unknown(&error)),
         Ok(Err(error)) => Err(Unknown { forbidden: false, message: error.to_string() }),
         Ok(Ok(output)) => Status::read(&output).ok_or_else(|| Unknown {
@@ -144,7 +150,7 @@ async fn logs(client: &Client, snapshot: &mut Snapshot, pods: &[String]) {
     let has_log = |pod: &&String| all.iter().any(|one| name(one) == **pod && has_run(one));
     let names: Vec<String> = pods.iter().filter(has_log).take(MAX_LOGS).cloned().collect();
     for pod in names {
-        progress("logs");
+        progress("reading logs …");
         let path = format!(
             "/api/v1/namespaces/{}/pods/{pod}/log?container={SIDECAR}&tailLines={LOG_LINES}",
             snapshot.namespace
@@ -178,14 +184,5 @@ fn refused(error: ApiError) -> Result<Option<Value>, ApiError> {
     match error {
         ApiError::Refused { status, .. } if status != 401 => Ok(None),
         error => Err(error),
-    }
-}
-
-/// One line that is written over; an empty text ends it.
-fn progress(what: &str) {
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        let text = if what.is_empty() { String::new() } else { format!("reading {what} …") };
-        let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
     }
 }

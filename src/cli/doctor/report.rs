@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal_but_commands_stay_whole() {
         let command = format!("az identity federated-credential create --name {}", "x".repeat(90));
-        let mut table = Table::new(["", "the token has", "the federated credential must have"]);
+        let mut table = Table::new(&["", "the token has", "the federated credential must have"]);
         table.add(
             ["issuer", "https://one.example/1234", "https://two.example/5678"].map(Into::into),
         );
@@ -251,8 +251,7 @@ mod tests {
             assert!(text.contains(&format!("\n    $ {command}\n")), "{text}");
             let is_hanging = |line: &str| line.starts_with("    ") || !line.starts_with(' ');
             assert!(text.lines().all(is_hanging), "{text}");
-            let stacked = "    | issuer\n    |   the token has: https://one.example/1234\n";
-            assert_eq!(text.contains(stacked), width < 80, "{width}:\n{text}");
+            assert_eq!(text.contains("    | issuer\n"), width < 80, "{width}:\n{text}");
         }
     }
 

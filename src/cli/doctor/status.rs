@@ -1,4 +1,4 @@
-//! What a sidecar says of itself: the JSON that `keysluice-injector status` prints in its container.
+//! What a sidecar says of itself: the JSON that `keysluice-injector status` prints.
 //! The container is a tenant's, so every field may be missing or anything.
 
 use super::events::code_in;
@@ -105,7 +105,7 @@ impl Status {
 
     /// The files, and how many more there are.
     fn files(&self) -> (Table, usize) {
-        let mut table = Table::new(["file", "object", "as in the vault", "asked again", "error"]);
+        let mut table = Table::new(&["file", "object", "as in the vault", "asked again", "error"]);
         let volumes = items(&self.0["volumes"]).iter();
         let mut files = volumes.flat_map(|volume| items(&volume["files"]));
         for file in files.by_ref().take(MAX_ROWS) {
@@ -121,7 +121,7 @@ impl Status {
     }
 
     fn secrets(&self) -> (Table, usize) {
-        let mut table = Table::new(["Secret", "as it should be", "written", "failed", "error"]);
+        let mut table = Table::new(&["Secret", "as it should be", "written", "failed", "error"]);
         let mut secrets = items(&self.0["secrets"]).iter();
         for secret in secrets.by_ref().take(MAX_ROWS) {
             table.add([

@@ -5,7 +5,7 @@
 pub(super) struct Table(Vec<Vec<String>>);
 
 impl Table {
-    pub(super) fn new<const N: usize>(head: [&str; N]) -> Self {
+    pub(super) fn new<const N: usize>(head: &[&str; N]) -> Self {
         Self(vec![head.map(str::to_owned).to_vec()])
     }
 
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn cells_stand_side_by_side_or_one_below_the_other() {
-        let mut table = Table::new(["", "is", "must be"]);
+        let mut table = Table::new(&["", "is", "must be"]);
         assert!(!table.has_rows());
         table.add(["issuer".to_owned(), "https://a".to_owned(), "b".to_owned()]);
         table.add(["subject".to_owned(), String::new(), "c".to_owned()]);

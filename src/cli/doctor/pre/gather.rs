@@ -6,6 +6,7 @@ use super::facts::{
     Application, Configuration, Container, Fact, Facts, Installation, Policy, State, Unknown,
     Version, items,
 };
+use crate::cli::terminal::progress;
 use crate::cluster::api::{ApiError, Client, get, list};
 use crate::settings::CsiVolumes;
 use serde_json::Value;
@@ -93,7 +94,9 @@ pub(super) async fn container(
     let begun = Instant::now();
     let mut waiting_since = None;
     loop {
-        let found = Container::read(&ask(client, pod).await?.unwrap_or_default(), name);
+        progress(&format!("waiting for container {name} …"));
+        let answer = ask(client, pod).await.inspect_err(|_| progress(""));
+        let found = Container::read(&answer?.unwrap_or_default(), name);
         let is_waiting = matches!(found.state, State::Waiting { .. });
         let since = *waiting_since.get_or_insert_with(Instant::now);
         if !is_waiting {
@@ -103,6 +106,7 @@ pub(super) async fn container(
             || begun.elapsed() >= patience
             || is_waiting && since.elapsed() >= PULLS
         {
+            progress("");
             return Ok(found);
         }
         sleep(PAUSE).await;

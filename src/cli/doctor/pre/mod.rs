@@ -37,8 +37,8 @@ pub(super) struct PreOptions {
     csi_volumes: CsiVolumesOption,
     #[command(flatten)]
     sidecar: SidecarOptions,
-    /// With --pre: a namespace whose pods are to get a sidecar: its ResourceQuotas, LimitRanges and
-    /// NetworkPolicies are checked too.
+    /// With --pre: a namespace whose pods are to get a sidecar: its quotas, limits and network
+    /// policies are checked too.
     #[arg(long, env = "KEYSLUICE_APPLICATION_NAMESPACE", requires = "pre",
         value_parser = object_name, value_name = "NAME")]
     application_namespace: Option<String>,
@@ -104,7 +104,7 @@ impl PreOptions {
             let url = cloud.vault_url(vault).with_context(|| format!("--vault {vault:?}"));
             urls.push(url.map_err(Failure::usage)?.to_string());
         }
-        let image = self.sidecar.injector_image.as_deref();
+        let image = self.sidecar.image.as_deref();
         Ok(Wanted {
             image: image.unwrap_or(Settings::DEFAULT_INJECTOR_IMAGE).to_owned(),
             urls,
@@ -124,9 +124,8 @@ impl PreOptions {
                 Some(gather::container(client, &path, &self.injector_container, patience).await);
         }
         if let Some(namespace) = &self.application_namespace {
-            let SidecarOptions { injector_cpu_request, injector_cpu_limit, .. } = &self.sidecar;
-            let cpu =
-                Cpu { request: injector_cpu_request.clone(), limit: injector_cpu_limit.clone() };
+            let SidecarOptions { cpu_request, cpu_limit, .. } = &self.sidecar;
+            let cpu = Cpu { request: cpu_request.clone(), limit: cpu_limit.clone() };
             let mut application = gather::application(client, namespace, cpu).await;
             if let Some(wanted) = wanted {
                 let probed = probe::probe(client, &application, &wanted).await;
