@@ -11,7 +11,7 @@ impl Table {
 
     pub(super) fn add<const N: usize>(&mut self, row: [String; N]) {
         debug_assert_eq!(self.0[0].len(), N);
-        self.0.push(row.to_vec());
+        self.0.push(row.into());
     }
 
     /// Whether there is a row below the head.
