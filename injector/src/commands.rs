@@ -4,7 +4,7 @@ use crate::fault::{Class, Fault, FaultKind};
 use crate::options::Options;
 use crate::plan_source::{below, load};
 use crate::signals::Signals;
-use crate::{exec, gate, log, managed_identity, metrics, once, run, table, termination};
+use crate::{exec, gate, log, managed_identity, metrics, once, probe, run, table, termination};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keysluice_plan::reason::KS608;
 use keysluice_plan::{LONGEST_WAIT_SECONDS, LogFormat, PLAN_ENV, Plan};
@@ -73,6 +73,13 @@ enum Command {
     /// Add 169.254.169.254 to the pod's loopback interface, and exit: an init container for the
     /// managed-identity endpoint (needs root and the capability `NET_ADMIN`).
     Intercept,
+    /// Send a request without credentials to each URL and print what answers; exits with 1 if one
+    /// does not (`keysluice doctor --pre --probe` runs this in a pod).
+    Probe {
+        /// https://…
+        #[arg(required = true, num_args = 1..=8, value_name = "URL")]
+        urls: Vec<String>,
+    },
     /// Start a command with environment variables from files: each file of a directory is a
     /// variable of its name.
     Exec {
@@ -139,6 +146,11 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Intercept => managed_identity::add_address().map(|()| ExitCode::SUCCESS),
         Command::Idle => runtime().and_then(|runtime| runtime.block_on(idle())),
+        Command::Probe { urls } => runtime().and_then(|runtime| {
+            let probed = runtime.block_on(probe::probe(&urls, &options.termination_log));
+            runtime.shutdown_background();
+            probed
+        }),
         command => dispatch(&command, &options),
     };
     match result {
@@ -181,7 +193,9 @@ fn dispatch(command: &Command, options: &Options) -> Result<ExitCode, Fault> {
             gate::request(&directory, "refresh").map(|(text, well)| print(&format.text(text), well))
         }
         // They have no Plan.
-        Command::Idle | Command::Intercept | Command::Exec { .. } => Ok(ExitCode::SUCCESS),
+        Command::Idle | Command::Intercept | Command::Probe { .. } | Command::Exec { .. } => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -42,6 +42,7 @@ mod metrics;
 mod once;
 mod options;
 pub mod plan_source;
+mod probe;
 mod program;
 mod react;
 mod redact;

@@ -17,6 +17,11 @@ pub(crate) fn write(path: &Path, fault: &Fault) {
         "{} {}\ncause: {}\nfix: {}\n",
         fault.reason, message, fault.reason.cause, fault.reason.fix
     );
+    write_text(path, &text);
+}
+
+/// Writes as much of a text as the kubelet keeps.
+pub(crate) fn write_text(path: &Path, text: &str) {
     if let Ok(mut file) = OpenOptions::new().write(true).truncate(true).open(path) {
         let end = (0..=LIMIT_BYTES.min(text.len()))
             .rev()

@@ -105,6 +105,10 @@ const ROWS: &[Row] = &[
             ("the workloads of a namespace with trouble", "{} doctor -n shop"),
             ("one workload", "{} doctor -n shop deploy/web"),
             ("before an installation", "{} doctor --pre"),
+            (
+                "image and network of a namespace",
+                "{} doctor --pre --application-namespace shop --probe",
+            ),
         ],
         "0 nothing failed, 1 something failed, or the API server does not answer, 2 wrong usage",
     ),

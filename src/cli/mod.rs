@@ -26,6 +26,7 @@ mod rbac_inputs;
 mod reloader;
 mod render;
 mod serve;
+mod shared_options;
 mod terminal;
 mod tightening_options;
 mod why;

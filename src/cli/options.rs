@@ -1,11 +1,11 @@
 //! Options that `serve`, `explain` and `plan` share: they make the [`Settings`].
 
 use super::Failure;
+use super::shared_options::{CloudOption, CsiVolumesOption, SidecarOptions};
 use crate::cloud::Cloud;
 use crate::provider_class::{Allowlist, RefreshInterval};
 use crate::settings::{
-    CsiVolumes, EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout, ca_bundle,
-    is_proxy,
+    EnvMode, Settings, TokenEndpoint, TokenEndpointText, TokenLayout, ca_bundle, is_proxy,
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -18,10 +18,8 @@ pub(super) struct Options {
     /// Tenant for ServiceAccounts and classes that do not name one [also: AZURE_TENANT_ID].
     #[arg(long, env = "KEYSLUICE_TENANT_ID", value_name = "ID")]
     tenant_id: Option<String>,
-    /// Azure cloud by name, or a file with its definition (the JSON of Azure Stack) [also:
-    /// AZURE_ENVIRONMENT].
-    #[arg(long, env = "KEYSLUICE_CLOUD", value_name = "NAME|FILE")]
-    cloud: Option<String>,
+    #[command(flatten)]
+    cloud: CloudOption,
     /// Audience of the projected token.
     #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE,
         value_name = "AUD")]
@@ -54,16 +52,8 @@ pub(super) struct Options {
         value_name = "AUD"
     )]
     custom_token_endpoint_audience: String,
-    /// Image of the sidecar.
-    #[arg(long, env = "KEYSLUICE_INJECTOR_IMAGE", value_name = "REF")]
-    injector_image: Option<String>,
-    /// CPU request of the sidecar (a LimitRange may require more).
-    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_REQUEST", default_value = "1m",
-        value_parser = quantity, value_name = "CPU")]
-    injector_cpu_request: String,
-    /// CPU limit of the sidecar (a ResourceQuota may require one); none by default.
-    #[arg(long, env = "KEYSLUICE_INJECTOR_CPU_LIMIT", value_parser = quantity, value_name = "CPU")]
-    injector_cpu_limit: Option<String>,
+    #[command(flatten)]
+    sidecar: SidecarOptions,
     /// Format of the sidecar's log: JSON lines, or text for people.
     #[arg(
         long,
@@ -89,15 +79,8 @@ pub(super) struct Options {
     /// beside the public ones: of a proxy that inspects TLS, or of private endpoints.
     #[arg(long, env = "KEYSLUICE_INJECTOR_CA_BUNDLE", value_name = "PEM")]
     injector_ca_bundle: Option<String>,
-    /// Secrets Store CSI volumes: served by the sidecar (replace), left to the CSI driver (leave),
-    /// or served if the cluster has no CSI driver (auto).
-    #[arg(
-        long,
-        env = "KEYSLUICE_CSI_VOLUMES",
-        default_value = "auto",
-        value_name = "auto|replace|leave"
-    )]
-    csi_volumes: CsiVolumes,
+    #[command(flatten)]
+    csi_volumes: CsiVolumesOption,
     /// How variables of inline annotations get into the containers, unless the pod says: the
     /// kubelet reads them from a file (file, needs Kubernetes 1.35), or the sidecar's program
     /// starts the container's command with them (exec).
@@ -138,7 +121,7 @@ pub(super) struct Options {
 impl Options {
     /// The settings they stand for.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
-        let mut settings = Settings::new(cloud(self.cloud.clone())?);
+        let mut settings = Settings::new(cloud(self.cloud.cloud.clone())?);
         if let Some(authorities) = self.ca_bundle()? {
             settings.clouds = settings.clouds.trusting(authorities);
         }
@@ -146,15 +129,16 @@ impl Options {
         settings.audience.clone_from(&self.audience);
         settings.token_layout = self.token_layout;
         settings.token_endpoint = self.token_endpoint()?;
-        if let Some(image) = &self.injector_image {
+        let SidecarOptions { image, cpu_request, cpu_limit } = &self.sidecar;
+        if let Some(image) = image {
             settings.injector_image.clone_from(image);
         }
-        settings.injector_cpu_request.clone_from(&self.injector_cpu_request);
-        settings.injector_cpu_limit.clone_from(&self.injector_cpu_limit);
+        settings.injector_cpu_request.clone_from(cpu_request);
+        settings.injector_cpu_limit.clone_from(cpu_limit);
         settings.log_format = self.injector_log_format;
         settings.https_proxy = self.https_proxy()?;
         settings.no_proxy.clone_from(&self.injector_no_proxy);
-        settings.csi_volumes = self.csi_volumes;
+        settings.csi_volumes = self.csi_volumes.csi_volumes;
         settings.env_mode = self.env_mode;
         settings.refresh_interval = self.refresh_interval.duration();
         settings.split_certificates = self.write_cert_and_key_in_separate_files;
@@ -230,12 +214,4 @@ pub(super) fn cloud(given: Option<String>) -> Result<Cloud, Failure> {
 /// A variable of the environment that is set to something.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn quantity(text: &str) -> Result<String, String> {
-    if crate::quantity::is_cpu(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("not a CPU quantity such as 5m or 0.1".to_owned())
-    }
 }

@@ -1,7 +1,7 @@
 //! How text for people is laid out: colours, and the width at which lines are wrapped.
 
 use clap::ValueEnum;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::os::fd::AsFd;
 use terminal_size::{Width, terminal_size_of};
 
@@ -71,8 +71,22 @@ impl Terminal {
         Self { style, width: width_of(stream) }
     }
 
+    /// The lines of `text` behind `prefix`, wrapped to what the prefix leaves of the width.
+    pub(super) fn wrap_behind(&self, prefix: &str, text: &str, indent: usize) -> String {
+        let columns = prefix.chars().count();
+        let width = self.width.map(|width| width.saturating_sub(columns));
+        let wrapped = Self { width, ..*self }.wrap(text, indent);
+        wrapped.lines().fold(String::new(), |text, line| text + prefix + line + "\n")
+    }
+
+    /// Whether a line fits.
+    pub(super) fn fits(&self, line: &str) -> bool {
+        self.width.is_none_or(|width| columns_of(line) <= width)
+    }
+
     /// The lines of `text`, those that are too long broken at blanks; what continues a line begins
-    /// with `indent` blanks. A word that is too long stays whole.
+    /// with `indent` blanks. A word that is too long stays whole, as does what stands between
+    /// backticks and fits into a line.
     pub(super) fn wrap(&self, text: &str, indent: usize) -> String {
         let Some(width) = self.width else { return text.to_owned() };
         let mut wrapped = String::with_capacity(text.len() + text.len() / 16);
@@ -88,6 +102,26 @@ pub(super) fn tell(text: &str) {
     eprintln!("{}", Terminal::stderr().wrap(&format!("keysluice: {text}"), 2));
 }
 
+/// Says on a terminal what is being done, in one line that is written over; an empty text ends it.
+pub(super) fn progress(text: &str) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let columns = width_of(&stderr).unwrap_or(MIN_WIDTH) - 1;
+        let line: String = printable(text).chars().take(columns).collect();
+        let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
+    }
+}
+
+/// A text of the cluster in one line, without what a terminal obeys: control characters and those
+/// that change the direction of writing.
+pub(super) fn printable(text: &str) -> String {
+    let is_obeyed =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let end = &text[line.len()..];
+    line.replace(is_obeyed, " ") + end
+}
+
 /// A terminal's width, else what `COLUMNS` says, as clap's help has it.
 fn width_of(stream: &impl AsFd) -> Option<usize> {
     let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
@@ -100,7 +134,7 @@ fn width_of(stream: &impl AsFd) -> Option<usize> {
 
 fn wrap_line(line: &str, indent: usize, width: usize, wrapped: &mut String) {
     let (mut column, mut is_empty) = (0, true);
-    for (index, word) in line.split(' ').enumerate() {
+    for (index, word) in words(line, width.saturating_sub(indent)).into_iter().enumerate() {
         let columns = columns_of(word);
         // Blanks at the start of a line are its own indentation.
         if index > 0 {
@@ -119,6 +153,32 @@ fn wrap_line(line: &str, indent: usize, width: usize, wrapped: &mut String) {
         column += columns;
         is_empty &= word.is_empty();
     }
+}
+
+/// The text between blanks; a command between backticks is one word, if it has no more columns than
+/// this.
+fn words(line: &str, most: usize) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    loop {
+        let end = match command_end(rest).filter(|end| columns_of(&rest[..*end]) <= most) {
+            Some(end) => end,
+            None => rest.find(' ').unwrap_or(rest.len()),
+        };
+        words.push(&rest[..end]);
+        match rest.get(end + 1..) {
+            Some(next) => rest = next,
+            None => return words,
+        }
+    }
+}
+
+/// Where the word ends that begins here, if a blank between backticks belongs to it.
+fn command_end(text: &str) -> Option<usize> {
+    let start = text.find('`').filter(|at| text.find(' ').is_some_and(|blank| blank > *at))?;
+    let length = text[start + 1..].find('`')?;
+    let closed = start + 1 + length + 1;
+    Some(text[closed..].find(' ').map_or(text.len(), |blank| closed + blank))
 }
 
 /// Columns that a word takes: escape sequences take none.
@@ -161,6 +221,17 @@ mod tests {
         let colored = "\x1b[1mseventeen letters\x1b[0m abc";
         assert_eq!(wrap(colored, 0), "\x1b[1mseventeen letters\x1b[0m\nabc");
         assert_eq!(Terminal::PLAIN.wrap(&"word ".repeat(99), 2), "word ".repeat(99));
+        assert_eq!(wrap("a word `two words` end", 2), "a word `two words`\n  end");
+        assert_eq!(wrap("a long word `two words`", 2), "a long word\n  `two words`");
+        assert_eq!(
+            wrap("x `a command that is too long` y", 2),
+            "x `a command that is\n  too long` y"
+        );
+        assert_eq!(wrap("one ` alone, and some more", 2), "one ` alone, and\n  some more");
+        assert_eq!(
+            Terminal::of_width(20).wrap_behind("  | ", "one two three four\n", 2),
+            "  | one two three\n  |   four\n"
+        );
         for line in wrap(&"some words more ".repeat(20), 3).lines() {
             assert!(line.chars().count() <= 20, "{line:?}");
         }

@@ -76,6 +76,7 @@ pub use names::{
 pub use on_change::{OnChange, OnChangeAction};
 pub use reaction_cause::ReactionCause;
 pub use refusal::{Cause, Refusal};
+pub use resources::{LEAST_SIDECAR_MEMORY_BYTES, SIDECAR_MEMORY_REQUEST};
 pub use secret_cause::SecretCause;
 pub use service_account::ServiceAccount;
 pub(crate) use service_account::may_be_ours;

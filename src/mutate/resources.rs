@@ -12,6 +12,10 @@ use crate::quantity;
 use crate::reason;
 
 const MEMORY_BYTES: u64 = 16 << 20;
+/// Memory that the sidecar requests.
+pub const SIDECAR_MEMORY_REQUEST: &str = "8Mi";
+/// Memory that it may use, without what its volumes hold.
+pub const LEAST_SIDECAR_MEMORY_BYTES: u64 = MEMORY_BYTES + RUN_VOLUME_BYTES;
 
 /// What the sidecar requests and may use, for each resource apart.
 ///
@@ -48,8 +52,9 @@ pub(super) fn of_sidecar<'a>(
     }
     if !of_pod.has_memory() {
         // Pages of a tmpfs are charged to the writer.
-        let memory = quantity::of_bytes(MEMORY_BYTES + RUN_VOLUME_BYTES + served.volume_bytes());
-        let request = if is_guaranteed { memory.clone().into() } else { "8Mi".into() };
+        let memory = quantity::of_bytes(LEAST_SIDECAR_MEMORY_BYTES + served.volume_bytes());
+        let request =
+            if is_guaranteed { memory.clone().into() } else { SIDECAR_MEMORY_REQUEST.into() };
         (requests.memory, limits.memory) = (Some(request), Some(memory.into()));
     }
     resources

@@ -64,4 +64,15 @@ reasons! { DOCTOR:
         "the object to be examined does not exist"
         "check name and namespace; kubectl apply may have refused it: keysluice explain -f FILE \
          shows why";
+    KS818
+        "a vault object that a pod uses expires soon"
+        "renew it in the vault; the sidecar fetches the new version at its next refresh";
+    KS819
+        "AKS changes the namespace selector of the webhook configuration"
+        "set mutatingWebhookAnnotations of the chart to admissions.enforcer/disabled: \"true\", or \
+         exclude AKS's namespaces there yourself";
+    KS820
+        "Entra or a vault cannot be reached from a namespace"
+        "allow egress to TCP 443 and DNS in NetworkPolicies and firewalls; with a proxy or an \
+         authority of your own, set injector.httpsProxy or injector.caBundle of the chart";
 }

@@ -1,5 +1,6 @@
 //! Which commands mend what Entra, Key Vault or IMDS answered to a pod's sidecar.
 
+use super::table::Table;
 use crate::azure::{Form, IdentityKind, Side, StandIns, Target, Usage};
 use crate::rights::Place;
 use keysluice_plan::{Credential, ObjectType, Plan, VaultUrl};
@@ -20,7 +21,7 @@ pub(super) struct Subject<'a> {
 
 /// Issuer, subject and audience of the token beside those that the credential must have, for a
 /// refusal that they explain; `None` for another.
-pub(super) fn comparison(subject: &Subject<'_>, message: &str) -> Option<Vec<String>> {
+pub(super) fn comparison(subject: &Subject<'_>, message: &str) -> Option<Table> {
     let of_token = ["issuer", "subject", "audience"].map(|claim| claim_in(message, claim));
     let [Some(issuer), Some(name), Some(audience)] = of_token else { return None };
     let (namespace, account) = &subject.account;
@@ -30,13 +31,12 @@ pub(super) fn comparison(subject: &Subject<'_>, message: &str) -> Option<Vec<Str
         ("subject", name, &wanted_name),
         ("audience", audience, subject.audience),
     ];
-    let width = rows.iter().map(|(_, token, _)| token.len()).max().unwrap_or_default();
-    let head = format!("{:9} {:width$}  the federated credential must have", "", "the token has");
-    let row = rows.iter().map(|(what, token, wanted)| {
+    let mut table = Table::new(&["", "the token has", "the federated credential must have"]);
+    for (what, token, wanted) in rows {
         let mark = mark(message, what, token == wanted);
-        format!("{what:9} {token:width$}  {wanted}{mark}")
-    });
-    Some(std::iter::once(head).chain(row).collect())
+        table.add([what.to_owned(), token.to_owned(), format!("{wanted}{mark}")]);
+    }
+    Some(table)
 }
 
 /// What is wrong with one of the three, as far as Entra says it.
@@ -201,13 +201,15 @@ fn script(subject: &Subject<'_>, issuer: Option<&str>, has_plan: bool) -> Vec<St
     lines.map(str::to_owned).collect()
 }
 
-/// The client id of the pod's federated identity.
+/// The client id of the pod's federated identity, if it can stand in a command: the Plan is in a
+/// pod, which a tenant wrote.
 fn client_id<'s>(subject: &'s Subject<'_>) -> Option<&'s str> {
     let identities = &subject.plan.as_ref()?.identities;
-    identities.iter().find_map(|one| match &one.credential {
+    let client_id = identities.iter().find_map(|one| match &one.credential {
         Credential::Federated { client_id, .. } => Some(client_id.as_str()),
         _ => None,
-    })
+    });
+    client_id.filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
 }
 
 /// The vault of the Plan that a message names, or the only one.
@@ -255,7 +257,7 @@ mod tests {
         let message = "Entra refused client c in tenant t: 401: AADSTS700211: x; the token has \
             issuer \"https://issuer.test\", subject \"system:serviceaccount:shop:web\", audience \
             \"api://AzureADTokenExchange\", exp 5";
-        let lines = comparison(&subject(), message).unwrap();
+        let lines = comparison(&subject(), message).unwrap().lines();
         assert!(lines[1].ends_with("https://issuer.test/  <- the token differs"), "{lines:?}");
         assert!(lines[2].ends_with("system:serviceaccount:shop:web"), "{lines:?}");
         assert_eq!(comparison(&subject(), "KS401 the vault"), None);

@@ -1,20 +1,32 @@
-//! Reads the cluster: GETs alone, with the rights of the caller.
+//! Reads the cluster, with the rights of the caller.
 
 #![allow(clippy::disallowed_methods, reason = "this room asks for the time")]
 
-use super::pre::{Unknown, items};
+use super::access;
+use super::pre::{Fact, Unknown, items, unknown};
+use super::sidecar;
 use super::snapshot::{ELSEWHERE, SOURCES, Scope, Snapshot, Source, installation, name, named};
-use crate::cluster::api::{ApiError, Client, get, list};
+use super::status::Status;
+use crate::cli::terminal::progress;
+use crate::cluster::api::{ApiError, Client, ContainerName, ExecError, exec, get, list};
 use crate::mutate::SIDECAR;
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write as _};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout};
 
 /// Sidecars whose log is read.
 const MAX_LOGS: usize = 20;
 const LOG_LINES: usize = 40;
+/// Sidecars that are asked for their status: in all, and of one workload.
+const MAX_STATUSES: usize = 10;
+const MAX_OF_WORKLOAD: usize = 2;
+const STATUS_COMMAND: [&str; 4] = ["/keysluice-injector", "status", "-o", "json"];
+const MAX_STATUS_BYTES: usize = 512 << 10;
+/// How long one answer may take, and all of them.
+const ONE_STATUS: Duration = Duration::from_secs(5);
+const ALL_STATUSES: Duration = Duration::from_secs(20);
 
-/// Reads what the checks look at; `pods` names one pod, if only that is asked about.
+/// Reads what the checks look at, but not what sidecars say.
 ///
 /// # Errors
 /// Where the API server cannot be reached.
@@ -22,7 +34,7 @@ pub(super) async fn snapshot(client: &Client, namespace: &str) -> Result<Snapsho
     let mut snapshot = Snapshot::new(namespace, SystemTime::now());
     get(client, "/version").await.or_else(refused)?;
     for source in SOURCES.iter().filter(|source| source.purpose != ELSEWHERE) {
-        progress(source.resource);
+        progress(&format!("reading {} …", source.resource));
         read(client, &mut snapshot, source).await;
         if source.resource == "mutatingwebhookconfigurations" {
             snapshot.installation = installation(snapshot.list(source.scope, source.resource));
@@ -31,7 +43,6 @@ pub(super) async fn snapshot(client: &Client, namespace: &str) -> Result<Snapsho
     let path = format!("/api/v1/namespaces/{namespace}");
     snapshot.namespace_object = get(client, &path).await.map_err(|error| unknown(&error));
     snapshot.issuer = issuer(client).await;
-    logs(client, &mut snapshot).await;
     progress("");
     Ok(snapshot)
 }
@@ -39,7 +50,7 @@ pub(super) async fn snapshot(client: &Client, namespace: &str) -> Result<Snapsho
 /// Reads where else in the cluster there are ServiceAccounts and classes.
 pub(super) async fn elsewhere(client: &Client, snapshot: &mut Snapshot) {
     for source in SOURCES.iter().filter(|source| source.purpose == ELSEWHERE) {
-        progress(source.resource);
+        progress(&format!("reading {} …", source.resource));
         read(client, snapshot, source).await;
     }
     progress("");
@@ -61,13 +72,85 @@ async fn read(client: &Client, snapshot: &mut Snapshot, source: &Source) {
     snapshot.add(source, listed.map(|()| objects));
 }
 
-/// The end of what each sidecar wrote.
-async fn logs(client: &Client, snapshot: &mut Snapshot) {
+/// Asks the sidecars of these pods, a list for each workload, for their status, and reads the end
+/// of the log of those that do not give it. `is_exec_wanted` says whether a command may be run.
+pub(super) async fn sidecars(
+    client: &Client,
+    snapshot: &mut Snapshot,
+    workloads: &[Vec<String>],
+    is_exec_wanted: bool,
+) {
+    if is_exec_wanted {
+        statuses(client, snapshot, workloads).await;
+    }
+    let silent: Vec<String> = workloads
+        .iter()
+        .flatten()
+        .filter(|pod| !snapshot.statuses.get(*pod).is_some_and(Result::is_ok))
+        .cloned()
+        .collect();
+    logs(client, snapshot, &silent).await;
+    progress("");
+}
+
+/// A few of each workload: their sidecars have the same Plan.
+async fn statuses(client: &Client, snapshot: &mut Snapshot, workloads: &[Vec<String>]) {
     let pods = snapshot.list(Scope::Workloads, "pods");
-    let with_sidecar = pods.iter().filter(|pod| has_run(pod)).take(MAX_LOGS);
-    let names: Vec<String> = with_sidecar.map(|pod| name(pod).to_owned()).collect();
+    let can_answer =
+        |pod: &&String| pods.iter().any(|one| name(one) == **pod && sidecar::is_running(one));
+    let chosen: Vec<String> = workloads
+        .iter()
+        .flat_map(|pods| pods.iter().filter(can_answer).take(MAX_OF_WORKLOAD))
+        .take(MAX_STATUSES)
+        .cloned()
+        .collect();
+    if chosen.is_empty() {
+        return;
+    }
+    progress("reading rights …");
+    // Older API servers ask for `get` where a WebSocket is opened, newer ones for `create` as well.
+    let verbs = ["get", "create"];
+    if let Err(unknown) = access::require(client, &snapshot.namespace, &verbs, "exec").await {
+        snapshot.statuses.insert(chosen[0].clone(), Err(unknown));
+        return;
+    }
+    let end = Instant::now() + ALL_STATUSES;
+    for pod in chosen {
+        progress(&format!("asking the sidecar of {pod} …"));
+        let patience = ONE_STATUS.min(end.saturating_duration_since(Instant::now()));
+        // Of those that are left the log is read.
+        if patience.is_zero() {
+            break;
+        }
+        let status = status(client, &snapshot.namespace, &pod, patience).await;
+        snapshot.statuses.insert(pod, status);
+    }
+}
+
+async fn status(client: &Client, namespace: &str, pod: &str, patience: Duration) -> Fact<Status> {
+    let container = ContainerName { namespace, pod, container: SIDECAR };
+    let asked = exec(client, container, &STATUS_COMMAND, MAX_STATUS_BYTES);
+    match timeout(patience, asked).await {
+        Err(_) => {
+            let message = format!("no answer within {:.0} s", patience.as_secs_f32());
+            Err(Unknown { forbidden: false, message })
+        }
+        Ok(Err(ExecError::Api(error))) => Err(unknown(&error)),
+        Ok(Err(error)) => Err(Unknown { forbidden: false, message: error.to_string() }),
+        Ok(Ok(output)) => Status::read(&output).ok_or_else(|| Unknown {
+            forbidden: false,
+            message: "the container prints something else than a status".to_owned(),
+        }),
+    }
+}
+
+/// The end of what these sidecars wrote.
+async fn logs(client: &Client, snapshot: &mut Snapshot, pods: &[String]) {
+    let all = snapshot.list(Scope::Workloads, "pods");
+    let has_log = |pod: &&String| all.iter().any(|one| name(one) == **pod && has_run(one));
+    let names: Vec<String> = pods.iter().filter(has_log).take(MAX_LOGS).cloned().collect();
     for pod in names {
-        progress("logs");
+        progress("reading logs …");
         let path = format!(
             "/api/v1/namespaces/{}/pods/{pod}/log?container={SIDECAR}&tailLines={LOG_LINES}",
             snapshot.namespace
@@ -101,19 +184,5 @@ fn refused(error: ApiError) -> Result<Option<Value>, ApiError> {
     match error {
         ApiError::Refused { status, .. } if status != 401 => Ok(None),
         error => Err(error),
-    }
-}
-
-fn unknown(error: &ApiError) -> Unknown {
-    let forbidden = matches!(error, ApiError::Refused { status: 401 | 403, .. });
-    Unknown { forbidden, message: error.to_string() }
-}
-
-/// One line that is written over; an empty text ends it.
-fn progress(what: &str) {
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        let text = if what.is_empty() { String::new() } else { format!("reading {what} …") };
-        let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
     }
 }

@@ -43,6 +43,9 @@ pub(super) fn workload_group(
     findings.extend(events::creation(snapshot, judged));
     findings.extend(pods::pods(snapshot, judged, &settings.audience));
     findings.extend(rights::rights(snapshot, judged, cluster));
+    if is_asked_for {
+        findings.extend(pods::state(snapshot, judged));
+    }
     if is_ours && !findings.iter().any(|one| one.level == Level::Failed) {
         findings.extend(running(judged));
     }
@@ -175,6 +178,7 @@ fn not_checked(snapshot: &Snapshot) -> Vec<Finding> {
             ),
         ));
     }
+    findings.extend(status_not_checked(snapshot));
     if snapshot.namespace_object.as_ref().is_err_and(|unknown| unknown.forbidden) {
         findings.push(Finding::skipped(
             "rights-of-caller",
@@ -185,4 +189,20 @@ fn not_checked(snapshot: &Snapshot) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Why sidecars were not asked for their status, once.
+fn status_not_checked(snapshot: &Snapshot) -> Option<Finding> {
+    const WHAT: &str = "not checked: what sidecars say of themselves (status)";
+    let mut unknown =
+        snapshot.statuses.iter().filter_map(|(pod, status)| Some((pod, status.as_ref().err()?)));
+    let (pod, Unknown { forbidden, message }) = unknown.next()?;
+    let text = match (forbidden, unknown.count()) {
+        (true, _) => {
+            format!("{WHAT}: needs get and create pods/exec in namespace {}", snapshot.namespace)
+        }
+        (false, 0) => format!("{WHAT}: pod {pod}: {message}"),
+        (false, more) => format!("{WHAT}: pod {pod}: {message}; {more} more likewise"),
+    };
+    Some(Finding::skipped("rights-of-caller", text))
 }

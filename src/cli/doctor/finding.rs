@@ -1,5 +1,7 @@
 //! What a check found.
 
+use super::table::Table;
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
@@ -10,10 +12,18 @@ pub(super) struct Finding {
     pub(super) code: Option<&'static str>,
     /// What is so; after `; hint: ` what to do.
     pub(super) text: String,
-    /// Lines that show more, such as a table.
-    pub(super) details: Vec<String>,
+    /// What shows more.
+    pub(super) details: Vec<Detail>,
     /// What a shell runs to mend it.
     pub(super) commands: Vec<String>,
+}
+
+/// What stands below a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Of a manifest, or a sentence.
+    Line(String),
+    Table(Table),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +37,7 @@ pub(super) enum Level {
 }
 
 /// Checks whose failures explain those of the checks behind them.
-const CAUSES_FIRST: [&str; 12] = [
+const CAUSES_FIRST: [&str; 13] = [
     "installation",
     "namespace",
     "certificate",
@@ -40,6 +50,7 @@ const CAUSES_FIRST: [&str; 12] = [
     "network",
     "rights",
     "sidecar",
+    "expiry",
 ];
 
 impl Finding {
@@ -87,7 +98,13 @@ impl Finding {
 
     /// With lines that show more.
     pub(super) fn show(mut self, lines: impl IntoIterator<Item = String>) -> Self {
-        self.details.extend(lines);
+        self.details.extend(lines.into_iter().map(Detail::Line));
+        self
+    }
+
+    /// With a table, unless it is empty.
+    pub(super) fn show_table(mut self, table: Option<Table>) -> Self {
+        self.details.extend(table.filter(Table::has_rows).map(Detail::Table));
         self
     }
 

@@ -4,6 +4,7 @@
 //!
 //! A check is a pure function over what was read; `collect` reads, `report` prints.
 
+mod access;
 mod advice;
 mod collect;
 mod diagnosis;
@@ -17,12 +18,15 @@ mod report;
 mod rights;
 mod sidecar;
 mod snapshot;
+mod status;
+mod table;
 mod target;
 mod workload;
 
 use super::{FAILED, Failure, kubeconfig, object_name};
 use crate::azure::stand_in;
 use crate::cli::installed_options;
+use crate::cli::terminal::{Color, Terminal};
 use crate::cluster::api::Client;
 use crate::cluster::manifests::Manifests;
 use crate::reason;
@@ -30,7 +34,7 @@ use crate::settings::Settings;
 use clap::{Args, ValueEnum};
 use finding::{Finding, Group};
 use pre::items;
-use snapshot::{Snapshot, named};
+use snapshot::{Snapshot, name, named};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use target::TargetName;
@@ -39,7 +43,8 @@ use target::TargetName;
 const INSTALLATION: &str = "keysluice-system";
 
 /// Find out why pods do not get their identity or secrets: checks the installation and the
-/// workloads of a namespace. Only reads, with the rights of the kubeconfig.
+/// workloads of a namespace. Only reads, with the rights of the kubeconfig; where they allow
+/// pods/exec, a few sidecars print their status.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
     /// A workload or a pod: deploy/NAME, pod/NAME, or its name alone. Without it, the workloads
@@ -56,6 +61,9 @@ pub(super) struct Doctor {
     namespace: Option<String>,
     #[command(flatten)]
     options: pre::PreOptions,
+    /// Do not run the sidecar's `status` in pods (pods/exec): only read.
+    #[arg(long, env = "KEYSLUICE_NO_EXEC", conflicts_with = "pre")]
+    no_exec: bool,
     /// Kubeconfig of the API server to ask (default: KUBECONFIG, then ~/.kube/config, then the API
     /// server of the cluster in which the command runs).
     #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
@@ -92,9 +100,9 @@ impl Doctor {
 
     async fn look_before(&self, client: &Client) -> Result<bool, Failure> {
         let namespace = self.namespace.as_deref().unwrap_or(INSTALLATION);
-        let findings = self.options.findings(client, namespace).await;
+        let findings = self.options.findings(client, namespace).await?;
         match self.output {
-            Output::Text => report::lines(&findings)?,
+            Output::Text => report::lines(&findings, Terminal::stdout(Color::Never))?,
             Output::Json => report::json_lines(&findings)?,
         }
         Ok(finding::failed(&findings))
@@ -104,6 +112,8 @@ impl Doctor {
     async fn look(&self, client: &Client) -> Result<bool, Failure> {
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace());
         let mut snapshot = collect::snapshot(client, &namespace).await?;
+        let pods = self.pods(&snapshot);
+        collect::sidecars(client, &mut snapshot, &pods, !self.no_exec).await;
         let settings = settings(&snapshot)?;
         let (mut groups, mut fine) = self.groups(&snapshot, &settings).await?;
         // What is missing may be in another namespace.
@@ -112,10 +122,28 @@ impl Doctor {
             (groups, fine) = self.groups(&snapshot, &settings).await?;
         }
         match self.output {
-            Output::Text => report::groups(&groups, fine, report::Signs::of_locale())?,
+            Output::Text => {
+                let terminal = Terminal::stdout(Color::Never);
+                report::groups(&groups, fine, report::Signs::of_locale(), terminal)?;
+            }
             Output::Json => report::json(&groups, fine)?,
         }
         Ok(groups.iter().any(Group::has_failed))
+    }
+
+    /// Names of the pods of each workload that is looked at.
+    fn pods(&self, snapshot: &Snapshot) -> Vec<Vec<String>> {
+        let mut pods = Vec::new();
+        for mut workload in workload::workloads(snapshot) {
+            if let Some(target) = &self.target {
+                if !target.is(&workload) {
+                    continue;
+                }
+                target.narrow(&mut workload);
+            }
+            pods.push(workload.pods.iter().map(|pod| name(pod).to_owned()).collect());
+        }
+        pods
     }
 
     /// The installation and the workloads that are to be printed; how many others there are.

@@ -14,9 +14,23 @@ const DNS: i64 = 53;
 /// that a sidecar of such a pod cannot reach something.
 pub(super) fn egress(snapshot: &Snapshot, pod: &Value, is_blocked: bool) -> Vec<Finding> {
     let policies = snapshot.list(Scope::Workloads, "networkpolicies");
-    let selecting: Vec<&Value> = policies.iter().filter(|one| restricts(one, pod)).collect();
+    let Some(blocked) = blocked(policies, &pod["metadata"]["labels"]) else { return Vec::new() };
+    let level = if is_blocked { Level::Failed } else { Level::Warning };
+    vec![blocked.finding(level, "the pod", &snapshot.namespace)]
+}
+
+/// What no policy allows, of those that restrict a pod.
+#[derive(Debug)]
+pub(super) struct Blocked<'p> {
+    policies: Vec<&'p str>,
+    missing: Vec<&'static str>,
+}
+
+/// `None` where pods with these labels may send what a sidecar sends.
+pub(super) fn blocked<'p>(policies: &'p [Value], labels: &Value) -> Option<Blocked<'p>> {
+    let selecting: Vec<&Value> = policies.iter().filter(|one| restricts(one, labels)).collect();
     if selecting.is_empty() {
-        return Vec::new();
+        return None;
     }
     let rules: Vec<&Value> =
         selecting.iter().flat_map(|one| items(&one["spec"]["egress"])).collect();
@@ -27,32 +41,32 @@ pub(super) fn egress(snapshot: &Snapshot, pod: &Value, is_blocked: bool) -> Vec<
             .into_iter()
             .filter_map(|(is_allowed, what)| (!is_allowed).then_some(what))
             .collect();
-    if missing.is_empty() {
-        return Vec::new();
+    let policies = selecting.iter().map(|one| name(one)).collect();
+    (!missing.is_empty()).then_some(Blocked { policies, missing })
+}
+
+impl Blocked<'_> {
+    pub(super) fn finding(&self, level: Level, whom: &str, namespace: &str) -> Finding {
+        let text = format!(
+            "NetworkPolicy {} selects {whom}, and no policy allows {}; hint: {}",
+            self.policies.join(", "),
+            self.missing.join(", or "),
+            reason::KS811.fix
+        );
+        Finding::new(CHECK, level, reason::KS811.code, text).run(format!(
+            "kubectl -n {namespace} describe networkpolicy {}",
+            self.policies.join(" ")
+        ))
     }
-    let names: Vec<&str> = selecting.iter().map(|one| name(one)).collect();
-    let level = if is_blocked { Level::Failed } else { Level::Warning };
-    let text = format!(
-        "NetworkPolicy {} selects the pod, and no policy allows {}; hint: {}",
-        names.join(", "),
-        missing.join(", or "),
-        reason::KS811.fix
-    );
-    let finding = Finding::new(CHECK, level, reason::KS811.code, text);
-    vec![finding.run(format!(
-        "kubectl -n {} describe networkpolicy {}",
-        snapshot.namespace,
-        names.join(" ")
-    ))]
 }
 
 /// Whether a policy is about what the pod sends.
-fn restricts(policy: &Value, pod: &Value) -> bool {
+fn restricts(policy: &Value, labels: &Value) -> bool {
     let spec = &policy["spec"];
     let types = items(&spec["policyTypes"]);
     let is_egress =
         types.iter().any(|one| one == "Egress") || types.is_empty() && !spec["egress"].is_null();
-    is_egress && selects(&spec["podSelector"], &pod["metadata"]["labels"])
+    is_egress && selects(&spec["podSelector"], labels)
 }
 
 /// A label selector.

@@ -80,14 +80,28 @@ fn of_pod(
     if findings.is_empty() {
         findings.extend(volumes(snapshot, pod));
     }
-    let failure = sidecar::failure(snapshot, pod, &subject);
+    let failures = sidecar::failures(snapshot, pod, &subject);
     if subject.plan.is_some() {
         let is_blocked = sidecar::is_blocked(snapshot, pod);
         findings.extend(network::egress(snapshot, pod, is_blocked));
     }
-    findings.extend(failure);
+    findings.extend(failures);
     findings.extend(sidecar::warnings(snapshot, pod, &subject));
+    if let Some(Ok(status)) = snapshot.statuses.get(name(pod)) {
+        findings.extend(status.expiring(snapshot.now));
+    }
     findings
+}
+
+/// What the sidecar of one pod serves: those of the others serve the same.
+pub(super) fn state(snapshot: &Snapshot, judged: &Judged<'_>) -> Option<Finding> {
+    let (pod, status) = judged.live.iter().find_map(|(pod, _)| {
+        let status = snapshot.statuses.get(name(pod))?.as_ref().ok()?;
+        Some((pod, status))
+    })?;
+    let mut finding = status.summary();
+    finding.text = format!("pod {}: {}", name(pod), finding.text);
+    Some(finding)
 }
 
 /// Whether the webhook would still change the pod: then it was away, or another webhook undid it.

@@ -1,6 +1,7 @@
 //! Prints findings: a list for people, JSON for programs.
 
-use super::finding::{Finding, Group, Level, failed, first_cause};
+use super::finding::{Detail, Finding, Group, Level, failed, first_cause};
+use crate::cli::terminal::{Terminal, printable};
 use crate::reason;
 use serde_json::{Value, json};
 use std::io::{self, Write as _};
@@ -13,6 +14,13 @@ pub(super) struct Signs {
     failed: &'static str,
     skipped: &'static str,
 }
+
+/// What continues a line of the list.
+const INDENT: usize = 4;
+/// What continues what is to be done: below its first word.
+const FIX_INDENT: usize = 9;
+/// Before each line that shows more.
+const DETAIL: &str = "    | ";
 
 const UNICODE: Signs = Signs { good: "√", warning: "‼", failed: "×", skipped: "-" };
 const ASCII: Signs = Signs { good: "ok", warning: "!!", failed: "xx", skipped: "--" };
@@ -44,52 +52,83 @@ impl Signs {
 }
 
 /// The findings of `doctor --pre`, a line each.
-pub(super) fn lines(findings: &[Finding]) -> io::Result<()> {
+pub(super) fn lines(findings: &[Finding], terminal: Terminal) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for finding in findings {
         let code = finding.code.map(|code| format!("{code} ")).unwrap_or_default();
-        writeln!(out, "{} {code}{}", UNICODE.sign(finding.level), finding.text)?;
+        let text = format!("{} {code}{}\n", UNICODE.sign(finding.level), finding.text);
+        out.write_all(terminal.wrap(&printable(&text), INDENT).as_bytes())?;
     }
     out.flush()
 }
 
 /// Groups, each finding with what to do, and a summary.
-pub(super) fn groups(groups: &[Group], fine: usize, signs: Signs) -> io::Result<()> {
+pub(super) fn groups(
+    groups: &[Group],
+    fine: usize,
+    signs: Signs,
+    terminal: Terminal,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text(groups, fine, signs).as_bytes())?;
+    out.write_all(text(groups, fine, signs, terminal).as_bytes())?;
     out.flush()
 }
 
-fn text(groups: &[Group], fine: usize, signs: Signs) -> String {
+fn text(groups: &[Group], fine: usize, signs: Signs, terminal: Terminal) -> String {
     let mut text = String::new();
     for group in groups {
-        text += &format!("{}\n", group.title);
+        text += &terminal.wrap(&format!("{}\n", group.title), INDENT);
         for finding in &group.findings {
-            add(&mut text, finding, signs);
+            add(&mut text, finding, signs, terminal);
         }
         text.push('\n');
     }
     if fine > 0 {
         text += &format!("{} {fine} other workload(s) without trouble\n\n", signs.good);
     }
-    text + &summary(groups)
+    text + &terminal.wrap(&summary(groups), INDENT)
 }
 
-fn add(text: &mut String, finding: &Finding, signs: Signs) {
+fn add(text: &mut String, finding: &Finding, signs: Signs, terminal: Terminal) {
     let code = finding.code.map(|code| format!("{code} ")).unwrap_or_default();
     let (what, hint) = finding.parts();
-    *text += &format!("{} {code}{what}\n", signs.sign(finding.level));
-    for line in &finding.details {
-        *text += &format!("    | {line}\n");
+    let sign = signs.sign(finding.level);
+    *text += &terminal.wrap(&format!("{sign} {code}{}\n", printable(what)), INDENT);
+    for detail in &finding.details {
+        add_detail(text, detail, terminal);
     }
     if let Some(hint) = hint {
-        *text += &format!("    fix: {hint}\n");
+        *text += &terminal.wrap(&format!("    fix: {}\n", printable(hint)), FIX_INDENT);
     }
+    // To be copied: these are never broken.
     for command in &finding.commands {
-        *text += &format!("    $ {command}\n");
+        *text += &format!("    $ {}\n", printable(command));
     }
     if let Some(page) = finding.code.map(page) {
-        *text += &format!("    see: {page}\n");
+        *text += &terminal.wrap(&format!("    see: {page}\n"), FIX_INDENT);
+    }
+}
+
+fn add_detail(text: &mut String, detail: &Detail, terminal: Terminal) {
+    let lines = match detail {
+        Detail::Line(line) => vec![line.clone()],
+        Detail::Table(table) => {
+            let lines = table.lines();
+            let fits = lines.iter().all(|line| terminal.fits(&format!("{DETAIL}{line}")));
+            if fits { lines } else { table.stacked() }
+        }
+    };
+    for line in lines {
+        let line = printable(&line);
+        let own_indent = line.len() - line.trim_start().len();
+        *text += &terminal.wrap_behind(DETAIL, &line, own_indent + 2);
+    }
+}
+
+fn detail_lines(detail: &Detail) -> Vec<String> {
+    match detail {
+        Detail::Line(line) => vec![line.clone()],
+        Detail::Table(table) => table.lines(),
     }
 }
 
@@ -143,8 +182,9 @@ fn group(group: &Group) -> Value {
 
 fn one(finding: &Finding) -> Value {
     let (text, fix) = finding.parts();
+    let details: Vec<String> = finding.details.iter().flat_map(detail_lines).collect();
     json!({"check": finding.check, "level": level(finding.level), "code": finding.code,
-        "text": text, "fix": fix, "details": finding.details, "commands": finding.commands,
+        "text": text, "fix": fix, "details": details, "commands": finding.commands,
         "see": finding.code.map(page)})
 }
 
@@ -163,6 +203,7 @@ fn write_json(value: &Value) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::Table;
     use super::*;
 
     #[test]
@@ -180,12 +221,51 @@ mod tests {
         let cause = Finding::failed("network", "KS811", "a policy; hint: allow it")
             .run("kubectl describe networkpolicy p");
         let group = Group::new("Pod shop/web", vec![consequence, cause]);
-        let text = text(&[group], 2, ASCII);
+        let text = text(&[group], 2, ASCII, Terminal::PLAIN);
         let expected = "Pod shop/web\nxx KS811 a policy\n    fix: allow it\n    $ kubectl describe \
             networkpolicy p\n    see: docs/reasons.md#ks811\nxx KS312 Entra cannot be reached\n    \
             see: docs/reasons.md#ks312\n\nok 2 other workload(s) without trouble\n\n2 failed, 0 \
             warning(s)\nmost likely cause: KS811 Pod shop/web: a \
             NetworkPolicy keeps the sidecar from Entra or the vaults\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_but_commands_stay_whole() {
+        let command = format!("az identity federated-credential create --name {}", "x".repeat(90));
+        let mut table = Table::new(&["", "the token has", "the federated credential must have"]);
+        table.add(
+            ["issuer", "https://one.example/1234", "https://two.example/5678"].map(Into::into),
+        );
+        let words = ["some words about what is wrong"; 9].join(" ");
+        let finding = Finding::failed("sidecar", "KS303", format!("{words}; hint: {words}"))
+            .show_table(Some(table))
+            .show([format!("  - {words}")])
+            .run(&command);
+        let groups = [Group::new("Deployment shop/web", vec![finding])];
+        for width in [40, 60, 80, 100] {
+            let text = text(&groups, 1, UNICODE, Terminal::of_width(width));
+            let is_broken =
+                |line: &&str| line.chars().count() > width && !line.trim_start().starts_with("$ ");
+            assert_eq!(text.lines().find(is_broken), None, "{width}:\n{text}");
+            assert!(text.contains(&format!("\n    $ {command}\n")), "{text}");
+            let is_hanging = |line: &str| line.starts_with("    ") || !line.starts_with(' ');
+            assert!(text.lines().all(is_hanging), "{text}");
+            assert_eq!(text.contains("    | issuer\n"), width < 80, "{width}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let finding =
+            Finding::failed("sidecar", "KS303", "a\x1b]0;x\x07b\u{202e}c\nd; hint: \x1b[2J")
+                .show(["e\rf".to_owned()])
+                .run("g\x1bh");
+        let text = text(&[Group::new("Pod shop/web", vec![finding])], 0, ASCII, Terminal::PLAIN);
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'),
+            "{text:?}"
+        );
+        assert!(text.contains("xx KS303 a ]0;x b c d\n    | e f\n"), "{text:?}");
     }
 }

@@ -1,9 +1,10 @@
-//! What the sidecar of a pod says: its state, its termination message, its log.
+//! What the sidecar of a pod says: its termination message, its own status, its log.
 
 use super::advice::{self, Subject};
 use super::events::code_in;
 use super::finding::{Finding, Level};
 use super::snapshot::{Snapshot, name, named, text};
+use super::status::Failing;
 use crate::mutate::SIDECAR;
 use crate::plan;
 use crate::reason;
@@ -25,11 +26,13 @@ pub(super) fn plan_of(pod: &Value) -> Option<Plan> {
     plan::from_variable(value["value"].as_str()?)
 }
 
-/// What a pod's sidecar last failed with; whether the pod works in spite of it.
+/// What a pod's sidecar failed with; whether the pod works in spite of it.
 #[derive(Debug, PartialEq, Eq)]
 struct Said {
     code: &'static str,
     message: String,
+    /// What it is about, if the sidecar told its state.
+    about: Option<String>,
     is_ready: bool,
 }
 
@@ -40,8 +43,11 @@ const VALID_AGAIN: &str = ": valid again";
 
 /// The objects of a pod that its sidecar serves although they are expired or not active yet.
 pub(super) fn warnings(snapshot: &Snapshot, pod: &Value, subject: &Subject<'_>) -> Vec<Finding> {
-    let Some(Ok(log)) = snapshot.logs.get(name(pod)) else { return Vec::new() };
-    let all = warnings_of_log(log);
+    let all = match (snapshot.statuses.get(name(pod)), snapshot.logs.get(name(pod))) {
+        (Some(Ok(status)), _) => status.warnings(),
+        (_, Some(Ok(log))) => warnings_of_log(log),
+        _ => return Vec::new(),
+    };
     WARNINGS.into_iter().filter_map(|code| warning(code, &all, subject)).collect()
 }
 
@@ -77,34 +83,57 @@ fn warnings_of_log(log: &str) -> Vec<(&'static str, String)> {
     all
 }
 
-/// The failure of a pod's sidecar, interpreted.
-pub(super) fn failure(snapshot: &Snapshot, pod: &Value, subject: &Subject<'_>) -> Option<Finding> {
-    let Said { code, message, is_ready } = said(snapshot, pod)?;
+/// The failures of a pod's sidecar, interpreted.
+pub(super) fn failures(snapshot: &Snapshot, pod: &Value, subject: &Subject<'_>) -> Vec<Finding> {
+    said(snapshot, pod).into_iter().map(|said| interpreted(said, subject)).collect()
+}
+
+fn interpreted(said: Said, subject: &Subject<'_>) -> Finding {
+    let Said { code, message, about, is_ready } = said;
     let level = if is_ready { Level::Warning } else { Level::Failed };
     let fix = reason::find(code).map(|reason| reason.fix).unwrap_or_default();
-    let text = format!("the sidecar says: {message}; hint: {fix}");
-    let finding = Finding::new(CHECK, level, code, text)
-        .show(advice::comparison(subject, &message).unwrap_or_default());
-    Some(finding.run_all(advice::commands(code, &message, subject)))
+    let about = about.map(|about| format!(" ({about})")).unwrap_or_default();
+    let text = format!("the sidecar says: {message}{about}; hint: {fix}");
+    let finding =
+        Finding::new(CHECK, level, code, text).show_table(advice::comparison(subject, &message));
+    finding.run_all(advice::commands(code, &message, subject))
 }
 
 /// Whether the failure is one of the network.
 pub(super) fn is_blocked(snapshot: &Snapshot, pod: &Value) -> bool {
-    said(snapshot, pod).is_some_and(|said| NETWORK.contains(&said.code) && !said.is_ready)
+    said(snapshot, pod).iter().any(|said| NETWORK.contains(&said.code) && !said.is_ready)
 }
 
-fn said(snapshot: &Snapshot, pod: &Value) -> Option<Said> {
+/// What tells most: the message of a sidecar that ended, else its own status, else its log.
+fn said(snapshot: &Snapshot, pod: &Value) -> Vec<Said> {
     let status = named(&pod["status"]["initContainerStatuses"], SIDECAR);
-    let is_running = !status["state"]["running"].is_null();
+    let is_running = is_running(pod);
     let is_ready = is_running && (status["ready"] == true || status["started"] == true);
     let ends = ["state", "lastState"].map(|state| text(&status[state]["terminated"]["message"]));
     let ended = ends.into_iter().find(|message| !message.is_empty());
     // What ended before is of the past once it works.
     if let Some(message) = ended.filter(|_| !is_ready) {
-        return parse(message.lines().next()?, is_ready);
+        return message.lines().next().and_then(|line| parse(line, is_ready)).into_iter().collect();
     }
-    let log = snapshot.logs.get(name(pod))?.as_ref().ok()?;
-    from_log(log, is_ready)
+    if let Some(Ok(status)) = snapshot.statuses.get(name(pod)) {
+        let failing = status.failing().into_iter();
+        return failing
+            .map(|Failing { code, message, about }| Said {
+                code,
+                message,
+                about: Some(about),
+                is_ready: status.is_ready(),
+            })
+            .collect();
+    }
+    let log = snapshot.logs.get(name(pod)).and_then(|log| log.as_ref().ok());
+    log.and_then(|log| from_log(log, is_ready)).into_iter().collect()
+}
+
+/// Whether there is a sidecar to ask.
+pub(super) fn is_running(pod: &Value) -> bool {
+    let status = named(&pod["status"]["initContainerStatuses"], SIDECAR);
+    !status["state"]["running"].is_null()
 }
 
 /// The last failure of a log that no success follows.
@@ -163,7 +192,7 @@ fn parse(message: &str, is_ready: bool) -> Option<Said> {
     let (code, message) = inner
         .flatten()
         .unwrap_or_else(|| (first, message.trim_start_matches(first).trim().to_owned()));
-    Some(Said { code, message, is_ready })
+    Some(Said { code, message, about: None, is_ready })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is known of a cluster: objects as the API server gives them, and what could not be read.
 
 use super::pre::{Fact, Unknown, items};
+use super::status::Status;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -125,6 +126,8 @@ pub(super) struct Snapshot {
     pub(super) namespace_object: Fact<Option<Value>>,
     /// The end of the log of a pod's sidecar, by the pod's name.
     pub(super) logs: BTreeMap<String, Fact<String>>,
+    /// What a pod's sidecar says of itself, by the pod's name.
+    pub(super) statuses: BTreeMap<String, Fact<Status>>,
     /// The issuer of ServiceAccount tokens.
     pub(super) issuer: Option<String>,
     pub(super) now: SystemTime,
@@ -138,6 +141,7 @@ impl Snapshot {
             lists: BTreeMap::new(),
             namespace_object: Ok(None),
             logs: BTreeMap::new(),
+            statuses: BTreeMap::new(),
             issuer: None,
             now,
         }
@@ -239,6 +243,7 @@ mod tests {
         for source in SOURCES {
             assert!(page.contains(source.resource), "docs/doctor.md lacks {}", source.resource);
         }
-        assert!(page.contains("pods/log") && page.contains("namespaces"));
+        assert!(page.contains("pods/log") && page.contains("pods/exec"));
+        assert!(page.contains("namespaces"));
     }
 }

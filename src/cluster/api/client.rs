@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use kube::client::{AuthError, Body};
+use kube::client::{AuthError, Body, Connection as WebSocket};
 use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,11 +134,23 @@ impl Client {
         self.send(request).await
     }
 
-    /// Creates an object in the collection at `path`.
-    pub(super) async fn create(&self, path: &str, object: Bytes) -> Result<(), ApiError> {
+    /// Opens a WebSocket at `path`.
+    pub(super) async fn connect_to(&self, path: &str) -> Result<WebSocket, ApiError> {
+        let request = Request::get(path).header(USER_AGENT, agent()).body(Vec::new());
+        let connected = self.connection.current().await.map_err(unreachable)?;
+        connected.connect(request.map_err(unreachable)?).await.map_err(failed)
+    }
+
+    /// Creates an object in the collection at `path`, and gives what the API server made of it.
+    pub(super) async fn create(&self, path: &str, object: Bytes) -> Result<Vec<u8>, ApiError> {
         let mut request = request(Method::POST, path, OBJECTS, object)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OBJECTS));
-        self.write(request).await
+        collect(self.send(request).await?, MAX_BODY_BYTES).await
+    }
+
+    /// Deletes the object at `path`.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), ApiError> {
+        self.write(request(Method::DELETE, path, OBJECTS, Bytes::new())?).await
     }
 
     /// Changes the object at `path` by a JSON patch.
@@ -167,9 +179,12 @@ fn request(
     accept: &'static str,
     body: Bytes,
 ) -> Result<Request<Body>, ApiError> {
-    let agent = HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION")));
     let request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
-    request.header(USER_AGENT, agent).body(Body::from(body)).map_err(unreachable)
+    request.header(USER_AGENT, agent()).body(Body::from(body)).map_err(unreachable)
+}
+
+fn agent() -> HeaderValue {
+    HeaderValue::from_static(concat!("keysluice/", env!("CARGO_PKG_VERSION")))
 }
 
 /// The body of a success, or what the API server's Status says.
@@ -204,6 +219,10 @@ async fn good(response: Response<Body>) -> Result<Body, ApiError> {
 fn failed(error: kube::Error) -> ApiError {
     match error {
         kube::Error::Service(source) => ApiError::Unreachable { source: plugin(source) },
+        // Only of a WebSocket; the status of other answers is looked at here.
+        kube::Error::Api(status) => {
+            ApiError::Refused { status: status.code, message: status.message, retry_after: None }
+        }
         error => unreachable(error),
     }
 }

@@ -4,7 +4,7 @@
 use super::transport::{CONNECT, Transport};
 use http::{Request, Response, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
-use kube::client::{AuthError, Body, ConfigExt as _};
+use kube::client::{AuthError, Body, ConfigExt as _, Connection as WebSocket};
 use kube::config::{Config, InClusterError, Kubeconfig, KubeconfigError};
 use secrecy::SecretString;
 use std::os::unix::fs::MetadataExt as _;
@@ -210,6 +210,11 @@ impl Connected {
             self.is_refused.store(true, Ordering::Relaxed);
         }
         Ok(response)
+    }
+
+    /// A WebSocket, as for `pods/exec`.
+    pub(super) async fn connect(&self, request: Request<Vec<u8>>) -> kube::Result<WebSocket> {
+        self.client.connect(request).await
     }
 }
 

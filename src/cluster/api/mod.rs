@@ -17,6 +17,7 @@ mod configuration;
 mod connection;
 mod csi_drivers;
 mod event;
+mod exec;
 mod gate;
 mod lines;
 mod live;
@@ -33,7 +34,8 @@ mod workload_configuration;
 pub use client::{ApiError, Client};
 pub use configuration::{BundleConfiguration, Kind as ConfigurationKind, watch_configuration};
 pub use connection::ClientError;
-pub use object::{get, get_metadata, list};
+pub use exec::{ContainerName, ExecError, exec};
+pub use object::{create, delete, get, get_metadata, list};
 pub use stores::{CertificateSecret, SecretName, SecretNameError};
 pub use tightening::{Tightened, Tightening};
 

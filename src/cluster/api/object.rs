@@ -3,6 +3,7 @@
 
 use super::client::{ApiError, Client, OBJECTS};
 use super::watch::escape;
+use bytes::Bytes;
 use serde_json::Value;
 
 /// Metadata alone, and no fallback to the whole object.
@@ -18,6 +19,20 @@ pub async fn get(client: &Client, path: &str) -> Result<Option<Value>, ApiError>
 /// The same, but of the object only `metadata` leaves the API server.
 pub async fn get_metadata(client: &Client, path: &str) -> Result<Option<Value>, ApiError> {
     read(client, path, ONLY_METADATA).await
+}
+
+/// POSTs an object to the collection at `path`, and gives the API server's answer.
+pub async fn create(client: &Client, path: &str, object: &Value) -> Result<Value, ApiError> {
+    let answer = client.create(path, Bytes::from(object.to_string())).await?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+/// Deletes the object at `path`, if there is one.
+pub async fn delete(client: &Client, path: &str) -> Result<(), ApiError> {
+    match client.delete(path).await {
+        Err(ApiError::Refused { status: 404, .. }) => Ok(()),
+        answer => answer,
+    }
 }
 
 /// Lists the collection at `path` page by page, and gives every object to `each`. A kind that the

@@ -103,7 +103,7 @@ impl SecretStore for CertificateSecret {
                 let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
                 let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
                     "type": "Opaque", "data": data});
-                self.client.create(&self.collection(), bytes(&secret)).await
+                self.client.create(&self.collection(), bytes(&secret)).await.map(drop)
             }
             Some(version) => {
                 let path = format!("{}/{}", self.collection(), self.name.name);

@@ -112,8 +112,8 @@ where
         let (sender, connection) =
             builder.read_buf_exact_size(Some(16 << 10)).handshake(stream).await?;
         tokio::spawn(async move {
-            // The request on it says what happened.
-            let _ = connection.await;
+            // The request on it says what happened. It may become a WebSocket.
+            let _ = connection.with_upgrades().await;
         });
         Ok(sender)
     }

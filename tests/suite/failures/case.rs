@@ -1,5 +1,6 @@
 //! One canonical failure, as its directory says it.
 
+use crate::suite::support::api_server::Exec;
 use keysluice_emulator::{Fault, Seed};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,6 +51,9 @@ pub(super) struct Case {
     /// What the emulator has and does; without it no sidecar runs.
     #[serde(default)]
     pub(super) emulator: Option<Runtime>,
+    /// What commands in containers do, by their paths.
+    #[serde(skip)]
+    pub(super) commands: Vec<(String, Exec)>,
     #[serde(skip)]
     pub(super) name: String,
     #[serde(skip)]

@@ -4,7 +4,7 @@ use super::case::{Case, NAMESPACE, PodState, json_merge};
 use super::keysluice;
 use super::runtime::Ran;
 use crate::suite::support::api_server::{
-    ApiServer, CLASSES, CONFIGURATIONS, DRIVERS, SERVICE_ACCOUNTS,
+    ApiServer, CLASSES, CONFIGURATIONS, DRIVERS, Exec, SERVICE_ACCOUNTS,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,6 +56,16 @@ pub(super) async fn run(
     ran: Option<&Ran>,
     more: &[&str],
 ) -> (i32, String, String) {
+    run_with_requests(case, mutated, ran, more).await.0
+}
+
+/// The same, and what it asked the API server.
+pub(super) async fn run_with_requests(
+    case: &Case,
+    mutated: Option<Value>,
+    ran: Option<&Ran>,
+    more: &[&str],
+) -> ((i32, String, String), Vec<String>) {
     let server = ApiServer::start();
     let scratch = tempfile::tempdir().unwrap();
     let kubeconfig = server.kubeconfig(scratch.path());
@@ -63,9 +73,13 @@ pub(super) async fn run(
     let arguments: Vec<String> =
         ["doctor", "-n", NAMESPACE].iter().chain(more).map(|text| (*text).to_owned()).collect();
     let outcome = keysluice(&arguments, &[("KUBECONFIG", &kubeconfig)]).await;
-    let requests = server.world().methods.clone();
-    assert!(requests.iter().all(|method| *method == http::Method::GET), "{requests:?}");
-    outcome
+    let world = server.world();
+    let mut requests = world.methods.iter().zip(&world.requests);
+    let is_reading = |(method, path): (&http::Method, &String)| {
+        *method == http::Method::GET || path.ends_with("/selfsubjectaccessreviews")
+    };
+    assert!(requests.all(is_reading), "{:?}", world.requests);
+    (outcome, world.requests.clone())
 }
 
 /// Dates of certificates depend on the day of the test.
@@ -129,9 +143,14 @@ fn fill(server: &ApiServer, case: &Case, mutated: Option<Value>, ran: Option<&Ra
         world.documents.insert(path, json!({"kind": "List", "items": items}).to_string());
     }
     if let Some(ran) = ran {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{}/log", pod_name(case));
-        world.documents.insert(path, ran.whole_log.clone());
+        let pod = format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", pod_name(case));
+        world.documents.insert(format!("{pod}/log"), ran.whole_log.clone());
+        if let Some(status) = &ran.status {
+            let exec = Exec::Prints(status.clone().into_bytes());
+            world.commands.insert(format!("{pod}/exec"), exec);
+        }
     }
+    world.commands.extend(case.commands.iter().cloned());
     world.forbidden.extend(case.forbidden.iter().cloned());
 }
 

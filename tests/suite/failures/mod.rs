@@ -7,7 +7,9 @@ mod case;
 mod cluster;
 mod output;
 mod page;
+mod probe;
 mod runtime;
+mod status;
 mod webhook;
 
 use crate::suite::support::{binaries, data};

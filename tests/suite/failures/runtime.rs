@@ -32,6 +32,8 @@ pub(super) struct Ran {
     pub(super) series: Option<Vec<String>>,
     /// Whether its first generation was complete.
     pub(super) is_ready: bool,
+    /// What `status -o json` printed, if it was.
+    pub(super) status: Option<String>,
 }
 
 pub(super) async fn run(case: &Case) -> Ran {
@@ -64,10 +66,12 @@ pub(super) async fn run(case: &Case) -> Ran {
     let name = "web-0";
     let mut running =
         Pod::start(name, NAMESPACE, &reviewed, &emulator, &binaries(), &stage).unwrap();
-    let mut metrics = String::new();
+    let (mut metrics, mut status) = (String::new(), None);
     let is_ready = if runtime.ready {
         running.wait_until_ready().await.unwrap();
         metrics = scraped(&running).await.unwrap_or_default();
+        let said = running.execute(&["status", "-o", "json"]).await.unwrap();
+        status = Some(without_times(&String::from_utf8(said.stdout).unwrap()));
         running.sidecar.terminate(PATIENCE).await.unwrap();
         true
     } else {
@@ -92,6 +96,7 @@ pub(super) async fn run(case: &Case) -> Ran {
         series: (is_ready || termination.contains(GAVE_UP)).then(|| series(&plain(&metrics))),
         pod: plain_pod(&original, &plain),
         is_ready,
+        status: status.map(|status| plain(&status)),
     }
 }
 
@@ -112,6 +117,28 @@ fn series(text: &str) -> Vec<String> {
     };
     let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
     samples.filter(tells).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// A status with the same ages in every run.
+fn without_times(status: &str) -> String {
+    let mut status: Value = serde_json::from_str(status).unwrap();
+    let mut open = vec![&mut status];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    match (name.as_str(), value.is_number()) {
+                        ("ageSeconds", true) => *value = 5.into(),
+                        ("nextSeconds", true) => *value = 100.into(),
+                        _ => open.push(value),
+                    }
+                }
+            }
+            Value::Array(values) => open.extend(values),
+            _ => {}
+        }
+    }
+    status.to_string()
 }
 
 fn empty() -> Reviewed {

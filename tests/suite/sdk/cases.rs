@@ -91,69 +91,34 @@ pub(super) const NO_TYPE: &str = "azure_identity has no credential of the kind d
 /// Of an error, what the table shows.
 pub(super) const SHOWN: [&str; 5] = [NO_CREDENTIAL, NO_SECRET, NO_IDENTITY, NOT_ASSIGNED, NO_TYPE];
 
-pub(super) const PYTHON: Language = Language {
-    name: "python",
-    outcomes: [
+/// What most SDKs do: they differ in a managed identity beside the injected variables, and at
+/// another address of IMDS.
+const fn usual(managed_as_injected: Outcome, other_imds: Outcome) -> [Outcome; 10] {
+    [
         Outcome::Entra,
+        managed_as_injected,
         Outcome::Sidecar,
-        Outcome::Sidecar,
-        Outcome::Sidecar,
+        other_imds,
         Outcome::Entra,
         Outcome::Sidecar,
         Outcome::Refused(NO_CREDENTIAL),
         Outcome::Refused(NO_SECRET),
         Outcome::Refused(NO_IDENTITY),
         Outcome::Sidecar,
-    ],
-};
+    ]
+}
 
-pub(super) const NODE: Language = Language {
-    name: "node",
-    outcomes: [
-        Outcome::Entra,
-        Outcome::Entra,
-        Outcome::Sidecar,
-        Outcome::Sidecar,
-        Outcome::Entra,
-        Outcome::Sidecar,
-        Outcome::Refused(NO_CREDENTIAL),
-        Outcome::Refused(NO_SECRET),
-        Outcome::Refused(NO_IDENTITY),
-        Outcome::Sidecar,
-    ],
-};
+pub(super) const PYTHON: Language =
+    Language { name: "python", outcomes: usual(Outcome::Sidecar, Outcome::Sidecar) };
 
-pub(super) const GO: Language = Language {
-    name: "go",
-    outcomes: [
-        Outcome::Entra,
-        Outcome::Sidecar,
-        Outcome::Sidecar,
-        Outcome::Ignored,
-        Outcome::Entra,
-        Outcome::Sidecar,
-        Outcome::Refused(NO_CREDENTIAL),
-        Outcome::Refused(NO_SECRET),
-        Outcome::Refused(NO_IDENTITY),
-        Outcome::Sidecar,
-    ],
-};
+pub(super) const NODE: Language =
+    Language { name: "node", outcomes: usual(Outcome::Entra, Outcome::Sidecar) };
 
-pub(super) const JAVA: Language = Language {
-    name: "java",
-    outcomes: [
-        Outcome::Entra,
-        Outcome::Entra,
-        Outcome::Sidecar,
-        Outcome::Sidecar,
-        Outcome::Entra,
-        Outcome::Sidecar,
-        Outcome::Refused(NO_CREDENTIAL),
-        Outcome::Refused(NO_SECRET),
-        Outcome::Refused(NO_IDENTITY),
-        Outcome::Sidecar,
-    ],
-};
+pub(super) const GO: Language =
+    Language { name: "go", outcomes: usual(Outcome::Sidecar, Outcome::Ignored) };
+
+pub(super) const JAVA: Language =
+    Language { name: "java", outcomes: usual(Outcome::Entra, Outcome::Sidecar) };
 
 pub(super) const RUST: Language = Language {
     name: "rust",

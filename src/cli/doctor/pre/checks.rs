@@ -1,7 +1,9 @@
 //! The checks: facts in, findings out.
 
 use super::super::finding::{Finding, Level};
-use super::facts::{Configuration, Container, Fact, Facts, State, Unknown};
+use super::facts::{Configuration, Enforcer, Fact, Facts, State, Unknown};
+use super::image::not_run;
+use crate::reason;
 use crate::settings::CsiVolumes;
 
 /// Entries that are ours in whatever configuration they stand.
@@ -17,14 +19,16 @@ const OLDEST: (u32, u32) = (1, 30);
 type Check = fn(&Facts) -> Vec<Finding>;
 
 /// Before an installation, in the order in which they are printed.
-const PRE: [Check; 7] = [
+const PRE: [Check; 9] = [
     kubernetes,
     admission,
     other_installation,
     azure_workload_identity,
+    enforcer,
     csi_driver,
     injector_image,
     pull_secrets,
+    application,
 ];
 
 pub(super) fn pre(facts: &Facts) -> Vec<Finding> {
@@ -154,6 +158,39 @@ fn azure_workload_identity(facts: &Facts) -> Vec<Finding> {
     vec![finding(CHECK, Level::Warning, "KS732", text)]
 }
 
+/// What AKS does with webhook configurations, where it is seen to do it.
+fn enforcer(facts: &Facts) -> Vec<Finding> {
+    const CHECK: &str = "aks-enforcer";
+    let Ok(configurations) = &facts.configurations else { return Vec::new() };
+    let own = configurations.iter().find(|one| one.name == facts.installation.name);
+    match own.map(|one| one.enforcer) {
+        Some(Enforcer::Changes) => {
+            let text = format!(
+                "AKS's admissions enforcer changes MutatingWebhookConfiguration {}: pods in \
+                 namespaces of AKS are left out, and an upgrade that applies on the server \
+                 conflicts with it; hint: {}",
+                facts.installation.name,
+                reason::KS819.fix
+            );
+            vec![finding(CHECK, Level::Warning, reason::KS819.code, text)]
+        }
+        Some(Enforcer::Disabled) => {
+            good(CHECK, "AKS's admissions enforcer is disabled for the configuration".to_owned())
+        }
+        _ if configurations.iter().any(|one| one.enforcer == Enforcer::Changes) => good(
+            CHECK,
+            "AKS's admissions enforcer will leave out its own namespaces; \
+             mutatingWebhookAnnotations of the chart can disable it (docs/operate.md)"
+                .to_owned(),
+        ),
+        _ => Vec::new(),
+    }
+}
+
+fn application(facts: &Facts) -> Vec<Finding> {
+    facts.application.as_ref().map(super::application::application).unwrap_or_default()
+}
+
 fn csi_driver(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "csi-driver";
     let has_driver = match known(CHECK, "the CSI driver", &facts.has_csi_driver) {
@@ -177,39 +214,19 @@ fn csi_driver(facts: &Facts) -> Vec<Finding> {
 fn injector_image(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "injector-image";
     let Some(injector) = &facts.injector else { return Vec::new() };
-    let Container { image, state } =
-        match known(CHECK, "the pod with the sidecar's image", injector) {
-            Ok(container) => container,
-            Err(unknown) => return unknown,
-        };
-    let fix = "hint: correct injector.image of the chart, or put the image where it names it";
-    match state {
-        State::Ended { exit_code: 0, .. } => good(
+    let container = match known(CHECK, "the pod with the sidecar's image", injector) {
+        Ok(container) => container,
+        Err(unknown) => return unknown,
+    };
+    let namespace = &facts.installation.namespace;
+    if matches!(container.state, State::Ended { exit_code: 0, .. }) {
+        let image = &container.image;
+        return good(
             CHECK,
-            format!(
-                "the sidecar's image {image} was pulled in {} and runs",
-                facts.installation.namespace
-            ),
-        ),
-        State::Ended { exit_code, message } => {
-            let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
-            let text = format!(
-                "the sidecar's image {image} does not run: exit code {exit_code}{message}; hint: \
-                 is it the injector, and built for the architecture of the nodes?"
-            );
-            bad(CHECK, "KS731", text)
-        }
-        State::Waiting { reason, message } => bad(
-            CHECK,
-            "KS730",
-            format!("the sidecar's image {image} cannot be had: {reason}: {message}; {fix}"),
-        ),
-        State::Pending => bad(
-            CHECK,
-            "KS730",
-            format!("the sidecar's image {image} did not arrive in time; {fix}"),
-        ),
+            format!("the sidecar's image {image} was pulled in {namespace} and runs"),
+        );
     }
+    vec![not_run(CHECK, container, namespace)]
 }
 
 fn pull_secrets(facts: &Facts) -> Vec<Finding> {

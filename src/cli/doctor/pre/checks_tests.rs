@@ -1,6 +1,6 @@
 use super::super::super::finding::failed;
 use super::super::facts::{
-    Configuration, Container, Facts, Installation, Policy, State, Unknown, Version,
+    Configuration, Container, Enforcer, Facts, Installation, Policy, State, Unknown, Version,
 };
 use super::{Level, pre};
 use crate::settings::CsiVolumes;
@@ -21,6 +21,7 @@ fn healthy() -> Facts {
         csi_volumes: CsiVolumes::Auto,
         injector: Some(Ok(injector(State::Ended { exit_code: 0, message: String::new() }))),
         pull_secrets: false,
+        application: None,
     }
 }
 
@@ -33,6 +34,7 @@ fn configuration(name: &str, entry: &str, namespace: &str) -> Configuration {
         name: name.to_owned(),
         entries: vec![entry.to_owned()],
         namespace: Some(namespace.to_owned()),
+        enforcer: Enforcer::Unknown,
     }
 }
 
@@ -183,4 +185,36 @@ fn what_the_kubelet_says_of_a_container_is_read() {
         Some(Version { major: 1, minor: 30 })
     );
     assert_eq!(Version::read(&json!({"major": "1"})), None);
+}
+
+#[test]
+fn what_the_enforcer_of_aks_does_is_seen_by_its_marks() {
+    let read = |metadata: serde_json::Value| {
+        let mut metadata = metadata;
+        metadata["name"] = "keysluice".into();
+        Configuration::read(&json!({"metadata": metadata, "webhooks": [
+            {"name": "pods.keysluice.dev", "clientConfig": {"service": {
+                "namespace": "keysluice-system"}}}]}))
+    };
+    let changed =
+        json!({"managedFields": [{"manager": "helm"}, {"manager": "admissionsenforcer"}]});
+    let other = Configuration { name: "other".to_owned(), ..read(changed.clone()) };
+    let other = Configuration { entries: vec!["x".to_owned()], ..other };
+    let disabled = |field: &str| json!({field: {"admissions.enforcer/disabled": "true"}});
+    for (configurations, level) in [
+        (vec![read(json!({}))], None),
+        (vec![read(changed.clone())], Some(Level::Warning)),
+        (vec![read(disabled("annotations")), other.clone()], Some(Level::Good)),
+        (vec![read(disabled("labels"))], Some(Level::Good)),
+        (vec![other], Some(Level::Good)),
+        (vec![read(json!({"annotations": {"admissions.enforcer/disabled": "false"}}))], None),
+    ] {
+        let mut facts = healthy();
+        facts.configurations = Ok(configurations.clone());
+        let findings = pre(&facts);
+        let found = findings.iter().find(|one| one.check == "aks-enforcer");
+        assert_eq!(found.map(|one| one.level), level, "{configurations:?}");
+        let code = (level == Some(Level::Warning)).then_some("KS819");
+        assert_eq!(found.and_then(|one| one.code), code);
+    }
 }

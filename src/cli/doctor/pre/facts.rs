@@ -2,6 +2,7 @@
 
 use crate::settings::CsiVolumes;
 use serde_json::Value;
+use std::time::Duration;
 
 /// A fact, or why it is not known.
 pub(in super::super) type Fact<T> = Result<T, Unknown>;
@@ -29,6 +30,41 @@ pub(super) struct Facts {
     /// The container with the sidecar's image, where there is one to look at.
     pub(super) injector: Option<Fact<Container>>,
     pub(super) pull_secrets: bool,
+    /// Where pods are to get a sidecar, if that is asked about.
+    pub(super) application: Option<Application>,
+}
+
+/// A namespace with pods that are to get a sidecar.
+#[derive(Debug)]
+pub(super) struct Application {
+    pub(super) namespace: String,
+    /// The namespace itself.
+    pub(super) object: Fact<Option<Value>>,
+    pub(super) quotas: Fact<Vec<Value>>,
+    pub(super) limit_ranges: Fact<Vec<Value>>,
+    pub(super) network_policies: Fact<Vec<Value>>,
+    /// CPU that the sidecar requests and may use.
+    pub(super) cpu_request: String,
+    pub(super) cpu_limit: Option<String>,
+    /// What a pod there met, if one was asked for.
+    pub(super) probe: Option<(Wanted, Fact<Probed>)>,
+}
+
+/// What the pod of `--probe` is to try.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) image: String,
+    pub(super) urls: Vec<String>,
+    pub(super) patience: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Probed {
+    /// The API server did not take the pod.
+    Refused(String),
+    /// What became of its container.
+    Ran(Container),
 }
 
 /// The one that is to be made or changed.
@@ -53,6 +89,19 @@ pub(super) struct Configuration {
     pub(super) entries: Vec<String>,
     /// Namespace of the Service that it leads to.
     pub(super) namespace: Option<String>,
+    /// What AKS's admissions enforcer does with it.
+    pub(super) enforcer: Enforcer,
+}
+
+/// AKS keeps its own namespaces out of the selectors of webhook configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Enforcer {
+    /// Not seen.
+    Unknown,
+    /// It has changed the configuration.
+    Changes,
+    /// A label or an annotation keeps it from that.
+    Disabled,
 }
 
 /// A `ValidatingAdmissionPolicy`.
@@ -114,7 +163,23 @@ impl Configuration {
             namespace: entries.iter().find_map(|entry| {
                 entry["clientConfig"]["service"]["namespace"].as_str().map(str::to_owned)
             }),
+            enforcer: Enforcer::of(&object["metadata"]),
         }
+    }
+}
+
+impl Enforcer {
+    const DISABLED: &str = "admissions.enforcer/disabled";
+    const MANAGER: &str = "admissionsenforcer";
+
+    fn of(metadata: &Value) -> Self {
+        let is_disabled = |map: &Value| map[Self::DISABLED] == "true";
+        if is_disabled(&metadata["labels"]) || is_disabled(&metadata["annotations"]) {
+            return Self::Disabled;
+        }
+        let managers = items(&metadata["managedFields"]);
+        let is_changed = managers.iter().any(|one| one["manager"] == Self::MANAGER);
+        if is_changed { Self::Changes } else { Self::Unknown }
     }
 }
 

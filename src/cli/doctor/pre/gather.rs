@@ -3,9 +3,11 @@
 #![allow(clippy::disallowed_methods, reason = "this room waits with deadlines")]
 
 use super::facts::{
-    Configuration, Container, Fact, Facts, Installation, Policy, State, Unknown, Version, items,
+    Application, Configuration, Container, Fact, Facts, Installation, Policy, State, Unknown,
+    Version, items,
 };
-use crate::cluster::api::{ApiError, Client, get};
+use crate::cli::terminal::progress;
+use crate::cluster::api::{ApiError, Client, get, list};
 use crate::settings::CsiVolumes;
 use serde_json::Value;
 use std::time::Duration;
@@ -44,7 +46,42 @@ pub(super) async fn cluster(
         csi_volumes,
         injector: None,
         pull_secrets: false,
+        application: None,
     }
+}
+
+/// What the checks of a namespace look at, without waiting for rights.
+pub(super) async fn application(client: &Client, namespace: &str, cpu: Cpu) -> Application {
+    let core = format!("/api/v1/namespaces/{namespace}");
+    let network = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies");
+    Application {
+        namespace: namespace.to_owned(),
+        object: get(client, &core).await.map_err(|error| unknown(&error)),
+        quotas: all(client, &format!("{core}/resourcequotas")).await,
+        limit_ranges: all(client, &format!("{core}/limitranges")).await,
+        network_policies: all(client, &network).await,
+        cpu_request: cpu.request,
+        cpu_limit: cpu.limit,
+        probe: None,
+    }
+}
+
+/// What the sidecar requests and may use.
+pub(super) struct Cpu {
+    pub(super) request: String,
+    pub(super) limit: Option<String>,
+}
+
+async fn all(client: &Client, path: &str) -> Fact<Vec<Value>> {
+    let mut objects = Vec::new();
+    let listed = list(client, path, |object| objects.push(object)).await;
+    listed.map_err(|error| unknown(&error)).map(|()| objects)
+}
+
+/// Why something is not known.
+pub(in super::super) fn unknown(error: &ApiError) -> Unknown {
+    let forbidden = matches!(error, ApiError::Refused { status: 401 | 403, .. });
+    Unknown { forbidden, message: error.to_string() }
 }
 
 /// Waits until the container has ended, or its image was not to be had for a while.
@@ -57,7 +94,9 @@ pub(super) async fn container(
     let begun = Instant::now();
     let mut waiting_since = None;
     loop {
-        let found = Container::read(&ask(client, pod).await?.unwrap_or_default(), name);
+        progress(&format!("waiting for container {name} …"));
+        let answer = ask(client, pod).await.inspect_err(|_| progress(""));
+        let found = Container::read(&answer?.unwrap_or_default(), name);
         let is_waiting = matches!(found.state, State::Waiting { .. });
         let since = *waiting_since.get_or_insert_with(Instant::now);
         if !is_waiting {
@@ -67,6 +106,7 @@ pub(super) async fn container(
             || begun.elapsed() >= patience
             || is_waiting && since.elapsed() >= PULLS
         {
+            progress("");
             return Ok(found);
         }
         sleep(PAUSE).await;
@@ -81,8 +121,7 @@ async fn ask(client: &Client, path: &str) -> Fact<Option<Value>> {
             Err(error) => error,
         };
         if begun.elapsed() >= RIGHTS {
-            let forbidden = matches!(error, ApiError::Refused { status: 401 | 403, .. });
-            return Err(Unknown { forbidden, message: error.to_string() });
+            return Err(unknown(&error));
         }
         sleep(PAUSE).await;
     }

@@ -4,9 +4,10 @@ use super::world::{
     BINDINGS, CLASSES, CONFIGURATIONS, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS,
     WORKLOADS, World,
 };
-use super::write;
+use super::{exec, write};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -70,7 +71,19 @@ pub(super) async fn answer(
             return Ok(status(403, "the user may not do this"));
         }
     }
+    if uri.path().ends_with("/selfsubjectaccessreviews") {
+        return Ok(review(request, &shared).await);
+    }
+    let exec = shared.lock().unwrap().commands.get(uri.path()).cloned();
+    if let Some(exec) = exec {
+        return Ok(exec::answer(request, exec));
+    }
     let Some(resource) = resource else {
+        if request.method() == Method::POST {
+            let sent = request.into_body().collect().await.unwrap().to_bytes();
+            let sent = serde_json::from_slice(&sent).unwrap();
+            shared.lock().unwrap().bodies.insert(uri.path().to_owned(), sent);
+        }
         let document = shared.lock().unwrap().documents.get(uri.path()).cloned();
         return Ok(match document {
             Some(document) => text(200, &document),
@@ -153,6 +166,16 @@ async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Respo
     found.map_or_else(|| status(404, "not found"), |object| body(200, &object))
 }
 
+/// Whether the caller may do something to a subresource of pods.
+async fn review(request: Request<Incoming>, shared: &Mutex<World>) -> Response<Pieces> {
+    let review = request.into_body().collect().await.unwrap().to_bytes();
+    let mut review: Value = serde_json::from_slice(&review).unwrap();
+    let subresource = review["spec"]["resourceAttributes"]["subresource"].as_str().unwrap();
+    let is_allowed = !shared.lock().unwrap().forbidden.iter().any(|one| one == subresource);
+    review["status"] = json!({"allowed": is_allowed});
+    body(201, &review)
+}
+
 /// The namespace whose objects are listed; `None` for those of all.
 fn namespace_of(path: &str) -> Option<&str> {
     path.split_once("/namespaces/")?.1.split('/').next()
@@ -189,6 +212,12 @@ fn status(code: u16, message: &str) -> Response<Pieces> {
 
 fn body(code: u16, value: &Value) -> Response<Pieces> {
     text(code, &value.to_string())
+}
+
+/// Without a body.
+pub(super) fn empty() -> Response<Pieces> {
+    let (_, receiver) = mpsc::channel(1);
+    Response::new(Pieces(receiver))
 }
 
 fn text(code: u16, text: &str) -> Response<Pieces> {

@@ -3,9 +3,11 @@
 //! cuts its answers into any pieces.
 
 mod answer;
+mod exec;
 mod world;
 mod write;
 
+pub(crate) use exec::Exec;
 pub(crate) use world::{
     CLASSES, CONFIGURATIONS, Change, DRIVERS, Fault, GetFault, SECRETS, SERVICE_ACCOUNTS,
     WORKLOADS, World,
@@ -116,7 +118,7 @@ async fn accept(listener: Arc<TcpListener>, world: Arc<Mutex<World>>) {
 }
 
 async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     number: usize,
     world: Arc<Mutex<World>>,
 ) {
@@ -129,5 +131,6 @@ async fn serve(
     // A cut connection is what it was told to be.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
         .await;
 }

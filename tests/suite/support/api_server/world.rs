@@ -1,5 +1,6 @@
 //! What the stand-in holds: objects, their history, and the faults to come.
 
+use super::exec::Exec;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -65,6 +66,10 @@ pub(crate) struct World {
     pub(crate) kept_loose: Option<usize>,
     /// Other documents by their path.
     pub(crate) documents: HashMap<String, String>,
+    /// The last body that was sent to a path of `documents`.
+    pub(crate) bodies: HashMap<String, Value>,
+    /// What commands in containers do, by the path of `pods/exec`.
+    pub(crate) commands: HashMap<String, Exec>,
     /// Plurals of kinds that are refused with 403.
     pub(crate) forbidden: Vec<String>,
     /// Method-less: path and query of every request, in order.
@@ -114,6 +119,8 @@ impl Default for World {
             write_delay: Duration::ZERO,
             kept_loose: None,
             documents: HashMap::new(),
+            bodies: HashMap::new(),
+            commands: HashMap::new(),
             forbidden: Vec::new(),
             requests: Vec::new(),
             methods: Vec::new(),
