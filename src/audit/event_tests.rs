@@ -147,6 +147,7 @@ fn nothing_that_a_terminal_obeys_leaves_a_record() {
         record[field] = "a\u{1b}[31m\u{9b}\u{202e}b\nc".into();
     }
     record["properties"]["id"] = "https://a\u{1b}[2J/secrets/b".into();
+    record["properties"]["requestUri"] = "".into();
     let event = read(&record).unwrap();
     assert_eq!((&*event.operation, &*event.address), ("a?[31m??b?c", "a?[31m??b?c"));
     assert_eq!(event.vault, "a?[2j");

@@ -166,8 +166,10 @@ impl<R: Read> Frames<R> {
     /// Where the object ends that begins here, counted from its beginning.
     fn end_of_record(&mut self) -> io::Result<End> {
         let (mut index, mut depth, mut is_string, mut is_escaped) = (0, 0_usize, false, false);
+        let mut was_break = false;
         loop {
             for &byte in &self.buffer[self.at + index..] {
+                let is_first = std::mem::replace(&mut was_break, byte == b'\n');
                 match byte {
                     b'\n' if is_string => {
                         return Ok(End::BrokenLine(index, "a line ends within a string"));
@@ -177,7 +179,7 @@ impl<R: Read> Frames<R> {
                     b'"' => is_string = !is_string,
                     _ if is_string => {}
                     // A record that lacks its end must not take the next one with it.
-                    b'{' if index > 0 && self.buffer[self.at + index - 1] == b'\n' => {
+                    _ if is_first && !continues(byte) => {
                         return Ok(End::Broken(index, "the record has no end"));
                     }
                     b'{' | b'[' => depth += 1,
@@ -215,6 +217,11 @@ impl<R: Read> Frames<R> {
         }
         Ok(Frame::Malformed { line, problem })
     }
+}
+
+/// Whether a line with this first byte may continue an object that is written in several lines.
+fn continues(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || b"\"}],".contains(&byte)
 }
 
 #[cfg(test)]

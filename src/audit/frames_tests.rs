@@ -58,6 +58,11 @@ fn what_is_broken_takes_no_other_record_with_it() {
         ("x\n{\"a\":1}", vec!["1 not a JSON object", "2 {\"a\":1}"]),
         ("}\n{\"a\":1}", vec!["1 not a JSON object", "2 {\"a\":1}"]),
         ("{\"a\":{\n{\"b\":2}\n", vec!["1 the record has no end", "2 {\"b\":2}"]),
+        (
+            "{\"a\":\nx\n{\"b\":2}",
+            vec!["1 the record has no end", "2 not a JSON object", "3 {\"b\":2}"],
+        ),
+        ("{\"a\":\n\n{\"b\":2}", vec!["1 the record has no end", "3 {\"b\":2}"]),
         ("{\"a\":\"x\n{\"b\":2}\n", vec!["1 a line ends within a string", "2 {\"b\":2}"]),
         ("{\"a\":1}\n{\"b\":", vec!["1 {\"a\":1}", "2 the record has no end"]),
         (

@@ -258,6 +258,11 @@ impl Ledger {
         }
     }
 
+    /// The number of a pod's workload.
+    pub(super) fn workload_of(&self, pod: usize) -> u32 {
+        self.workload_of[pod]
+    }
+
     pub(super) fn address(&self, number: u32) -> &str {
         self.addresses.text(number)
     }

@@ -14,12 +14,14 @@ mod pods;
 mod report;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 pub use assignments::{Assignment, AssignmentUse, read as read_assignments};
 pub use frames::{Frame, Frames};
 pub use ledger::{Ledger, Malformed, Period, Totals};
 pub use pods::{ObjectRecord, PodRecord, Pods};
-pub use report::{Calls, Log, Moment, OldVersion, Report, Stranger, Unused, UnusedObject};
+pub use report::{Calls, Log, Moment, OldVersion, Report, Stranger};
+pub use unused::{Unused, UnusedObject};
 
 /// Microseconds since 1970 of an RFC 3339 time.
 pub fn micros(text: &str) -> Option<i64> {

@@ -41,15 +41,23 @@ impl Names {
     }
 }
 
-/// The printable ASCII of a text: what a log of Key Vault has in such a place, and nothing that a
-/// terminal obeys.
+/// A text without anything that a terminal obeys or that changes the direction of writing: letters,
+/// digits, printable ASCII and blanks stay.
 pub(super) fn plain(text: &str, limit: usize) -> String {
-    text.chars().map(|char| if char.is_ascii_graphic() { char } else { '?' }).take(limit).collect()
+    let is_plain = |char: char| char == ' ' || char.is_ascii_graphic() || char.is_alphanumeric();
+    text.chars().map(|char| if is_plain(char) { char } else { '?' }).take(limit).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_of_every_script_stay_and_nothing_that_a_terminal_obeys() {
+        let text = "Größe 名前\u{1b}[31m\u{9b}\u{202e}\u{200b}\n\t\u{7f}";
+        assert_eq!(plain(text, 100), "Größe 名前?[31m??????");
+        assert_eq!(plain("abcdef", 3), "abc");
+    }
 
     #[test]
     fn texts_have_one_number_and_too_many_have_none() {

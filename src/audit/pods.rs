@@ -102,10 +102,18 @@ pub struct Pods {
     pods: Vec<Known>,
     by_uid: HashMap<Guid, usize>,
     by_prefix: HashMap<u128, Prefix>,
-    /// Whether a cluster was read: then a pod that it does not have has ended.
-    is_live: bool,
+    cluster: Cluster,
     /// How many are left out, as there are too many.
     pub left_out: usize,
+}
+
+/// What of a cluster was read.
+#[derive(Debug, Default)]
+enum Cluster {
+    #[default]
+    Nothing,
+    Namespace(String),
+    All,
 }
 
 /// A pod, and what is calculated of it.
@@ -152,9 +160,9 @@ impl Pods {
         prefix.and_modify(|prefix| *prefix = Prefix::Several).or_insert(Prefix::One(index));
     }
 
-    /// Says that a cluster was read: a pod that does not run there has ended.
-    pub fn have_cluster(&mut self) {
-        self.is_live = true;
+    /// Says that a namespace of a cluster was read, or all: a pod that does not run there has ended.
+    pub fn have_cluster(&mut self, namespace: Option<&str>) {
+        self.cluster = namespace.map_or(Cluster::All, |name| Cluster::Namespace(name.to_owned()));
     }
 
     /// How many there are.
@@ -185,26 +193,36 @@ impl Pods {
         &self.pods[index]
     }
 
-    /// Whether the pod runs; `None` where no cluster was read.
+    /// Whether the pod runs; `None` where its namespace was not read.
     pub(super) fn is_running(&self, index: usize) -> Option<bool> {
-        self.is_live.then(|| self.pods[index].is_running)
+        let pod = &self.pods[index];
+        let is_read = match &self.cluster {
+            Cluster::Nothing => false,
+            Cluster::Namespace(name) => *name == pod.record.namespace,
+            Cluster::All => true,
+        };
+        is_read.then_some(pod.is_running)
     }
 
-    /// The pods that stand for the workloads as they are now: those of the cluster, else the one
-    /// of each workload that was created last.
+    /// The pods that stand for the workloads as they are now: those that run, and where that is not
+    /// known the one of each workload that was created last.
     pub(super) fn current(&self) -> Vec<&PodRecord> {
-        let all = self.pods.iter();
-        if self.is_live {
-            return all.filter(|pod| pod.is_running).map(|pod| &pod.record).collect();
-        }
+        let mut current = Vec::new();
         let mut latest = BTreeMap::<String, &PodRecord>::new();
-        for Known { record, .. } in all {
-            let entry = latest.entry(record.title()).or_insert(record);
-            if record.created > entry.created {
-                *entry = record;
+        for (index, Known { record, .. }) in self.pods.iter().enumerate() {
+            match self.is_running(index) {
+                Some(true) => current.push(record),
+                Some(false) => {}
+                None => {
+                    let entry = latest.entry(record.title()).or_insert(record);
+                    if record.created > entry.created {
+                        *entry = record;
+                    }
+                }
             }
         }
-        latest.into_values().collect()
+        current.extend(latest.into_values());
+        current
     }
 
     /// The workloads whose sidecars sign in with each client id.

@@ -1,16 +1,16 @@
 //! What a log says: who read what, which grants are unused, which workloads use an old version, and
 //! which calls are nobody's.
 
-use super::assignments::{Assignment, AssignmentUse};
+use super::assignments::Assignment;
 use super::attribution::Reason;
-use super::ledger::{CallKey, Ledger, Malformed, StrangerKey, Tally, Totals, object_key};
+use super::ledger::{CallKey, Ledger, Malformed, StrangerKey, Tally, Totals};
 use super::names::OTHERS;
+use super::unused::Unused;
 use serde::{Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-const DAY: i64 = 24 * 3600 * 1_000_000;
 /// Workloads that are named beside a caller who could not be told.
 const NAMED_WORKLOADS: usize = 3;
 
@@ -102,35 +102,6 @@ pub struct Calls {
     pub first: Moment,
     /// The last.
     pub last: Moment,
-}
-
-/// Grants that nobody used.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Unused {
-    /// For so many days before the last record.
-    pub days: u32,
-    /// How many days the log covers: with fewer than `days` it cannot show that.
-    pub covered_days: i64,
-    /// Objects of the classes and annotations of workloads.
-    pub objects: Vec<UnusedObject>,
-    /// Sets of objects by prefix or tag, which are not judged.
-    pub selections: usize,
-    /// Role assignments, if they were given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub role_assignments: Option<Vec<AssignmentUse>>,
-}
-
-/// An object that a workload may read and does not.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UnusedObject {
-    /// `Deployment shop/web`.
-    pub workload: String,
-    /// `shop.vault.azure.net/secrets/db`.
-    pub object: String,
-    /// When it read the object last.
-    pub last_read: Option<Moment>,
 }
 
 /// A workload that uses an old version.
@@ -229,48 +200,6 @@ impl Ledger {
         let mut rows: Vec<Calls> = self.calls.iter().map(row).collect();
         rows.sort_unstable();
         rows
-    }
-
-    fn unused(&self, days: u32, assignments: Option<&[Assignment]>) -> Unused {
-        let (first, last) = self.totals.span.unwrap_or_default();
-        let since = last.saturating_sub(i64::from(days) * DAY);
-        let reads = self.last_reads();
-        let (mut objects, mut selections) = (BTreeSet::new(), 0);
-        for pod in self.pods.current() {
-            selections += pod.selections;
-            for one in &pod.objects {
-                let (workload, object) =
-                    (pod.title(), object_key(&one.vault, &one.kind, &one.name));
-                let last = reads.get(&(workload.as_str(), object.as_str())).copied();
-                if last.is_none_or(|last| last < since) {
-                    objects.insert(UnusedObject { workload, object, last_read: last.map(Moment) });
-                }
-            }
-        }
-        let unused = assignments.map(|all| super::assignments::unused(self, all, since));
-        Unused {
-            days,
-            covered_days: (last - first) / DAY,
-            objects: objects.into_iter().collect(),
-            selections,
-            role_assignments: unused,
-        }
-    }
-
-    /// When each workload last had each object.
-    fn last_reads(&self) -> HashMap<(&str, &str), i64> {
-        let mut reads = HashMap::new();
-        for (key, tally) in &self.calls {
-            let operation = self.operations.text(key.operation);
-            if !operation.ends_with("Get") {
-                continue;
-            }
-            let Some(last) = tally.last_success else { continue };
-            let place = (self.workloads.text(key.workload), self.objects.text(key.object));
-            let known = reads.entry(place).or_insert(last);
-            *known = last.max(*known);
-        }
-        reads
     }
 
     fn old_versions(&self) -> Vec<OldVersion> {

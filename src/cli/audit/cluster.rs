@@ -37,6 +37,11 @@ impl ClusterOptions {
         self.all_namespaces || self.namespace.is_some()
     }
 
+    /// The namespace, if not all are to be read.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// A client, and the runtime that its connections need.
     pub(super) fn connect(&self) -> Result<(Runtime, Client), Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -118,7 +118,7 @@ impl Audit {
         let mut pods = Pods::default();
         // What runs is first: a record has the same pods.
         if self.cluster.is_given() {
-            pods.have_cluster();
+            pods.have_cluster(self.cluster.namespace());
             self.cluster.each(|pod, is_running| pods.add(pod, is_running))?;
         }
         for path in &self.record {

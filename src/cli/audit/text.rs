@@ -96,11 +96,11 @@ fn unused(unused: &Unused) -> String {
         );
     }
     let rows = unused.objects.iter().map(|one| {
-        let last = one.last_read.map_or_else(|| "not in the log".to_owned(), |at| at.to_string());
+        let last = one.last_use.map_or_else(|| "not in the log".to_owned(), |at| at.to_string());
         vec![one.workload.clone(), one.object.clone(), last]
     });
-    let none = "every object of the pods' classes and annotations was read";
-    text += &table(&["WORKLOAD", "OBJECT", "LAST READ"], rows, none);
+    let none = "every object of the pods' classes and annotations was used";
+    text += &table(&["WORKLOAD", "OBJECT", "LAST USE"], rows, none);
     if unused.selections > 0 {
         let _ = writeln!(
             text,

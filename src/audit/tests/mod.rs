@@ -1,5 +1,7 @@
 //! Logs, pods, and what the report says of them.
 
+mod unused;
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -153,40 +155,6 @@ fn an_identity_that_is_not_known_is_not_called_checked() {
 }
 
 #[test]
-fn grants_without_a_read_are_unused_and_a_short_log_says_so() {
-    let report = report(&[get(1, WEB[0], "api", V1), get(1, WEB[0], "db", V1)]);
-    assert_eq!((report.unused.covered_days, report.unused.objects.len()), (0, 0));
-    let late = |day| {
-        let mut record = get(day, WEB[0], "db", V1);
-        record["time"] = format!("2026-12-{day:02}T12:00:00Z").into();
-        record
-    };
-    let records = [get(1, WEB[0], "api", V1), get(1, WEB[0], "db", V1), late(2), late(30)];
-    let ledger = ledger_of(pods(), &records);
-    let unused = ledger.report(30, None).unused;
-    assert_eq!(unused.covered_days, 59);
-    let found: Vec<_> =
-        unused.objects.iter().map(|one| (&*one.object, one.last_read.is_some())).collect();
-    assert_eq!(found, [("kv.vault.azure.net/secrets/api", true)]);
-    assert!(ledger.report(59, None).unused.objects.is_empty(), "read on the 60th day before");
-    let never = report_of_nothing();
-    assert_eq!(never.unused.objects.len(), 2);
-    assert!(never.unused.objects.iter().all(|one| one.last_read.is_none()));
-}
-
-fn report_of_nothing() -> Report {
-    report(&[])
-}
-
-#[test]
-fn a_refused_read_uses_no_grant() {
-    let mut refused = get(1, WEB[0], "db", V1);
-    refused["properties"]["httpStatusCode"] = 403.into();
-    let report = report(&[refused]);
-    assert_eq!(report.unused.objects.len(), 2);
-}
-
-#[test]
 fn workloads_whose_last_read_is_of_an_older_version_are_named() {
     let records = [
         get(1, WEB[0], "db", V1),
@@ -223,53 +191,18 @@ fn a_pinned_version_is_old_where_another_caller_shows_a_newer_one() {
 #[test]
 fn a_pod_that_has_ended_uses_no_old_version() {
     let mut ended = Pods::default();
-    ended.have_cluster();
+    ended.have_cluster(None);
     ended.add(pod(WEB[0]), true);
     ended.add(pod(WEB[1]), false);
     let records = [get(1, WEB[0], "db", V1), get(1, WEB[1], "db", V1), get(2, WEB[0], "db", V2)];
     let found = ledger_of(ended, &records).report(30, None);
     assert_eq!((found.old_versions, found.log.attributed), (vec![], 3));
-}
-
-#[test]
-fn without_a_cluster_the_last_pod_of_a_workload_has_its_grants() {
-    let mut recorded = Pods::default();
-    recorded.add(pod(WEB[0]), false);
-    let mut later = pod(WEB[1]);
-    later.created = "2026-11-02T00:00:00Z".into();
-    later.objects.pop_first();
-    recorded.add(later, false);
-    let unused = ledger_of(recorded, &[]).report(30, None).unused;
-    let objects: Vec<_> = unused.objects.iter().map(|one| &*one.object).collect();
-    assert_eq!(objects, ["kv.vault.azure.net/secrets/db"]);
-}
-
-#[test]
-fn role_assignments_are_used_by_calls_within_their_scope() {
-    let scope = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/KV";
-    let of = |principal: &str, kind: &str, role: &str, scope: &str| {
-        json!({"principalId": principal, "principalName": "", "principalType": kind,
-            "roleDefinitionName": role, "scope": scope})
-    };
-    let user = "Key Vault Secrets User";
-    let list = json!([
-        of(OID, "ServicePrincipal", user, &format!("{scope}/secrets/db")),
-        of(OID, "ServicePrincipal", user, &format!("{scope}/secrets/api")),
-        of(OID, "ServicePrincipal", user, scope),
-        of(OID, "ServicePrincipal", user, "/subscriptions/s"),
-        of(OTHER, "ServicePrincipal", user, scope),
-        of(OTHER, "Group", user, scope),
-        of(OTHER, "ServicePrincipal", "Contributor", scope),
-    ]);
-    let assignments = read_assignments(list.to_string().as_bytes()).unwrap();
-    let ledger = ledger_of(pods(), &[get(1, WEB[0], "db", V1)]);
-    let unused = ledger.report(30, Some(&assignments)).unused.role_assignments.unwrap();
-    let found: Vec<_> = unused
-        .iter()
-        .map(|one| (&*one.principal, &one.scope[scope.len()..], one.not_judged))
-        .collect();
-    assert_eq!(found, [(OID, "/secrets/api", false), (OTHER, "", false), (OTHER, "", true)]);
-    assert!(read_assignments(b"{}").is_err());
+    // Whether a pod of another namespace runs is not known.
+    let mut elsewhere = Pods::default();
+    elsewhere.have_cluster(Some("other"));
+    elsewhere.add(pod(WEB[0]), false);
+    elsewhere.add(pod(WEB[1]), false);
+    assert_eq!(ledger_of(elsewhere, &records).report(30, None).old_versions.len(), 1);
 }
 
 #[test]
