@@ -58,7 +58,7 @@ impl<R: Read> Frames<R> {
     ///
     /// # Errors
     /// Those of the source.
-    pub fn next(&mut self) -> io::Result<Option<Frame<'_>>> {
+    pub fn next_frame(&mut self) -> io::Result<Option<Frame<'_>>> {
         if self.line == 1 && self.at == 0 {
             self.skip_mark()?;
         }

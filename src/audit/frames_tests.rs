@@ -17,7 +17,7 @@ impl Read for Drops<'_> {
 fn split(text: &[u8], drop: usize) -> Vec<String> {
     let mut frames = Frames::new(Drops(text, drop));
     let mut found = Vec::new();
-    while let Some(frame) = frames.next().unwrap() {
+    while let Some(frame) = frames.next_frame().unwrap() {
         found.push(match frame {
             Frame::Record { line, json } => format!("{line} {}", String::from_utf8_lossy(json)),
             Frame::Malformed { line, problem } => format!("{line} {problem}"),
@@ -82,9 +82,9 @@ fn a_record_without_end_takes_a_bounded_memory() {
     let long = [b"{\"a\":\"", &vec![b'x'; 8 << 20][..], b"\"}\n{\"b\":2}\n"].concat();
     let mut frames = Frames::new(&long[..]);
     let problem = "the record is longer than 1 MiB";
-    assert_eq!(frames.next().unwrap(), Some(Frame::Malformed { line: 1, problem }));
-    assert_eq!(frames.next().unwrap(), Some(Frame::Record { line: 2, json: b"{\"b\":2}" }));
-    assert_eq!(frames.next().unwrap(), None);
+    assert_eq!(frames.next_frame().unwrap(), Some(Frame::Malformed { line: 1, problem }));
+    assert_eq!(frames.next_frame().unwrap(), Some(Frame::Record { line: 2, json: b"{\"b\":2}" }));
+    assert_eq!(frames.next_frame().unwrap(), None);
     assert!(frames.buffer.capacity() < 4 << 20, "{}", frames.buffer.capacity());
 }
 

@@ -253,7 +253,7 @@ proptest! {
         let period = Period { since: micros("2026-01-01T00:00:00Z"), until: None };
         let mut ledger = Ledger::new(pods(), period);
         let mut frames = Frames::new(log.as_bytes());
-        while let Some(frame) = frames.next().unwrap() {
+        while let Some(frame) = frames.next_frame().unwrap() {
             match frame {
                 Frame::Record { line, json } => ledger.add("log", line, json),
                 Frame::Malformed { line, problem } => ledger.add_malformed("log", line, problem),

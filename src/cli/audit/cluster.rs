@@ -79,15 +79,17 @@ impl ClusterOptions {
             }
         })
         .await?;
-        let mut owners = BTreeMap::new();
+        let mut owners = BTreeMap::<(String, String), Option<String>>::new();
         for (mut pod, is_running) in of_jobs {
             let job = (pod.namespace.clone(), pod.workload.clone());
-            if !owners.contains_key(&job) {
-                owners.insert(job.clone(), cron_job(client, &job.0, &job.1).await?);
-            }
-            if let Some(Some(owner)) = owners.get(&job) {
+            let owner = match owners.get(&job) {
+                Some(owner) => owner.clone(),
+                None => cron_job(client, &job.0, &job.1).await?,
+            };
+            if let Some(owner) = &owner {
                 pod.workload.clone_from(owner);
             }
+            owners.insert(job, owner);
             take(pod, is_running);
         }
         Ok(())

@@ -46,7 +46,7 @@ pub(super) fn read_log(path: &Path, ledger: &mut Ledger) -> Result<(), AuditErro
     let mut frames = Frames::new(open(path).map_err(failed)?);
     // The name of a file below a directory is anybody's.
     let file = path.display().to_string().replace(char::is_control, "?");
-    while let Some(frame) = frames.next().map_err(failed)? {
+    while let Some(frame) = frames.next_frame().map_err(failed)? {
         match frame {
             Frame::Record { line, json } => ledger.add(&file, line, json),
             Frame::Malformed { line, problem } => ledger.add_malformed(&file, line, problem),
