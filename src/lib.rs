@@ -21,6 +21,7 @@
 //! - [`cluster`] answers what a decision needs to know; [`server`] does TLS, limits and draining;
 //!   [`admin`] is the plain listener.
 //! - [`rights`] turns workloads and classes into the Roles with which pods write their Secrets.
+//! - [`audit`] joins the diagnostic log of vaults with the pods that called them.
 //! - [`azure`] turns Plans into the identities and role assignments of the Azure side; [`jwks`]
 //!   turns keys into a key set; [`migrate`] turns manifests of other injectors into ours.
 //! - [`cli`] wires it: `serve`, `explain`, `plan`, `rbac`, `why`. [`reason`] holds every code a
@@ -31,6 +32,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod audit;
 pub mod azure;
 mod bounded;
 pub mod budget;

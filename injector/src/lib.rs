@@ -18,6 +18,7 @@
 //! print nothing.
 
 pub mod backoff;
+mod call_id;
 mod calls;
 mod changes;
 mod clock;

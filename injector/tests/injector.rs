@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure time")]
 #![allow(clippy::unwrap_used)] // clippy exempts `#[test]` functions only, not what they call
 
+mod audit;
 mod changes;
 mod content;
 mod crash;

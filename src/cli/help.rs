@@ -82,6 +82,22 @@ const ROWS: &[Row] = &[
         EXIT_CODES,
     ),
     (
+        "audit",
+        &[
+            ("who read what, with the pods that run", "{} audit -A insights-logs-auditevent/"),
+            ("with pods that have ended too", "{} audit --record pods.jsonl log.json"),
+        ],
+        "0 the report is printed, 1 failure at run time, or a finding of --fail-on, 2 wrong usage",
+    ),
+    (
+        "audit record",
+        &[
+            ("the pods of a cluster", "{} audit record -A --out pods.jsonl"),
+            ("again each minute", "{} audit record -A --out pods.jsonl --every 60"),
+        ],
+        EXIT_CODES,
+    ),
+    (
         "migrate",
         &[
             ("look at a cluster, change nothing", "{} migrate --check --all-namespaces"),
@@ -187,7 +203,9 @@ mod tests {
             let inner = one.get_subcommands().filter(|one| one.get_name() != "help");
             let inner: Vec<_> =
                 inner.map(|inner| format!("{} {}", one.get_name(), inner.get_name())).collect();
-            let leaf = inner.is_empty().then(|| one.get_name().to_owned());
+            // One that takes arguments of its own can be run too.
+            let is_run = inner.is_empty() || one.get_positionals().next().is_some();
+            let leaf = is_run.then(|| one.get_name().to_owned());
             paths.extend(inner.into_iter().chain(leaf));
         }
         for path in &paths {

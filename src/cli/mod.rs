@@ -1,5 +1,6 @@
 //! The command line. One file a command.
 
+mod audit;
 mod azure;
 mod certificate_options;
 mod completions;
@@ -76,6 +77,9 @@ enum Command {
     /// Print the Azure side of ServiceAccounts: identities, federated credentials, and the least
     /// role assignments for the vault objects that their pods read.
     Azure(azure::Azure),
+    /// Print who read what from Key Vault, which grants are unused and which workloads use an old
+    /// version: joins diagnostic logs with the pods of a cluster and of a record.
+    Audit(Box<audit::Audit>),
     /// Turn manifests of the Secrets Store CSI driver, AAD Pod Identity, akv2k8s and Vault Agent
     /// into those of Keysluice, with a report of what is left to do.
     Migrate(migrate::Migrate),
@@ -138,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Fetch(command) => command.run(),
         Command::Rbac(command) => command.run(),
         Command::Azure(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Migrate(command) => command.run(),
         Command::Jwks(command) => command.run(),
         Command::Render(command) => command.run(),

@@ -10,6 +10,40 @@ pub(super) struct EnvEntry<'a> {
     pub(super) value: &'a str,
 }
 
+/// An entry of the sidecar's `env`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum SidecarVariable<'a> {
+    Value(EnvEntry<'a>),
+    Field(FieldEntry),
+}
+
+/// An entry of `env` with a field of the pod.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FieldEntry {
+    name: &'static str,
+    value_from: FieldSource,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FieldSource {
+    field_ref: FieldRef,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FieldRef {
+    field_path: &'static str,
+}
+
+impl FieldEntry {
+    pub(super) fn new(name: &'static str, field_path: &'static str) -> Self {
+        Self { name, value_from: FieldSource { field_ref: FieldRef { field_path } } }
+    }
+}
+
 /// An entry of `env` that the kubelet reads from a file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,7 +109,7 @@ pub(super) struct SidecarEntry<'a> {
     /// Absent in an init container that ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) restart_policy: Option<&'static str>,
-    pub(super) env: Vec<EnvEntry<'a>>,
+    pub(super) env: Vec<SidecarVariable<'a>>,
     pub(super) resources: ResourcesEntry<'a>,
     pub(super) security_context: SecurityEntry,
     pub(super) volume_mounts: Vec<MountEntry<'a>>,

@@ -22,14 +22,14 @@ mod tests {
     use crate::mutate::testing::{facts, pod_with_volume, run_with, settings};
     use serde_json::{Value, json};
 
-    /// The variables of the sidecar beside its Plan, with these annotations.
+    /// The variables of the sidecar beside its Plan and its uid, with these annotations.
     fn given(annotations: &Value, settings: &Settings) -> Result<Vec<Value>, String> {
         let mut pod = pod_with_volume();
         pod["metadata"]["annotations"] = annotations.clone();
         let (pod, _) = run_with(&pod, settings, &facts())?;
         let (again, _) = run_with(&pod, settings, &facts())?;
         assert_eq!(pod, again, "a second run changes nothing");
-        Ok(pod["spec"]["initContainers"][0]["env"].as_array().unwrap()[1..].to_vec())
+        Ok(pod["spec"]["initContainers"][0]["env"].as_array().unwrap()[2..].to_vec())
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::annotations::{Annotations, Mode};
 use super::context::Context;
 use super::earlier_run::is_sidecar;
 use super::entries::{
-    Command, EnvEntry, Exec, Lifecycle, MemoryVolumeEntry, MountEntry, SecurityEntry, SidecarEntry,
-    StartupProbe,
+    Command, EnvEntry, Exec, FieldEntry, Lifecycle, MemoryVolumeEntry, MountEntry, SecurityEntry,
+    SidecarEntry, SidecarVariable, StartupProbe,
 };
 use super::identity::TokenVolume;
 use super::limits::{MAX_PLAN_BYTES, PROGRAM_VOLUME_BYTES, RUN_VOLUME_BYTES};
@@ -26,7 +26,7 @@ use crate::plan::{self, RUN_DIRECTORY, START_TIMEOUT_SECONDS};
 use crate::pod::Pod;
 use crate::quantity;
 use crate::settings::{Settings, TokenEndpoint};
-use keysluice_plan::{PLAN_ENV, Plan, Volume};
+use keysluice_plan::{PLAN_ENV, POD_UID_ENV, Plan, Volume};
 use serde::Serialize;
 
 const VOLUMES_DIRECTORY: &str = "/mnt/keysluice";
@@ -114,8 +114,7 @@ pub(super) fn add(
     volume_mounts.extend(token_proxy.map(|_| token_proxy::mount()));
     volume_mounts.extend(principals.iter().map(principal::Principal::mount));
     let proxy = proxy::variables(annotations, context.settings);
-    let mut env = vec![EnvEntry { name: PLAN_ENV, value: &environment }];
-    env.extend(proxy.iter().map(|(name, value)| EnvEntry { name, value }));
+    let env = variables(&environment, !volumes.is_empty(), &proxy);
     // What comes after an init container that ends waits for it anyway.
     let (lifecycle, startup_probe) = if ends { (None, None) } else { gate(annotations) };
     let resources = resources::of_sidecar(pod, annotations, served, context, mutation);
@@ -136,6 +135,19 @@ pub(super) fn add(
     intercept::add(pod, served, position, resources, context, mutation);
     append_volumes(served, &plan, token_proxy, &principals, volume_count, mutation);
     Ok(())
+}
+
+/// The sidecar's variables. One that asks vaults tells them the uid of its pod.
+fn variables<'a>(
+    plan: &'a str,
+    asks_vaults: bool,
+    proxy: &'a [(&'static str, String)],
+) -> Vec<SidecarVariable<'a>> {
+    let plan = SidecarVariable::Value(EnvEntry { name: PLAN_ENV, value: plan });
+    let uid = asks_vaults.then(|| FieldEntry::new(POD_UID_ENV, "metadata.uid"));
+    let proxy = proxy.iter().map(|(name, value)| EnvEntry { name, value });
+    let all = std::iter::once(plan).chain(uid.map(SidecarVariable::Field));
+    all.chain(proxy.map(SidecarVariable::Value)).collect()
 }
 
 /// Adds the volumes of the sidecar alone, and those that the pod's volumes lack.

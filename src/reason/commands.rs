@@ -1,4 +1,5 @@
-//! `KS755` to `KS799`: the commands that look at keys, at the Azure side and at other injectors.
+//! `KS755` to `KS799`: the commands that look at keys, at the Azure side, at other injectors and at
+//! logs of vaults.
 
 use keysluice_plan::reasons;
 
@@ -62,4 +63,17 @@ reasons! { COMMANDS:
         "a file is not migrated because it cannot be read"
         "render Helm templates with helm template first; correct the file in the line that is \
          named";
+    KS771
+        "a file of an audit cannot be read or written"
+        "correct the path, or the rights of the file";
+    KS772
+        "a log holds no record of Key Vault's diagnostic log"
+        "name files of the category AuditEvent as JSON: those of a storage account, of an event \
+         hub, or what az monitor log-analytics query printed";
+    KS773
+        "a record of pods holds no pod"
+        "name a file that keysluice audit record wrote";
+    KS774
+        "a file is not a list of role assignments"
+        "write it with az role assignment list --all --output json";
 }

@@ -29,6 +29,7 @@ pub fn check(reason: &Reason) -> &'static str {
         755 | 756 => "keysluice jwks FILE",
         757..=761 => "keysluice azure -f FILE",
         762..=770 => "keysluice migrate --check",
+        771..=774 => "keysluice audit --help",
         790..=799 => "keysluice fetch --help",
         300..=699 => "kubectl exec POD -n NAMESPACE -c keysluice -- /keysluice-injector status",
         _ => "keysluice doctor",

@@ -1,3 +1,4 @@
+mod audit;
 mod certificates;
 mod chart;
 mod cluster;

@@ -18,6 +18,7 @@ mod names;
 mod plan;
 mod reaction;
 pub mod reason;
+mod request_id;
 mod source;
 mod template;
 mod token_proxy;
@@ -51,6 +52,7 @@ pub use reaction::{
     CONTAINER_ENV, ROLLOUT_ANNOTATION, Reaction, ReactionAction, ReactionSignal, WorkloadReference,
     WorkloadResource, is_loopback_url,
 };
+pub use request_id::{CLIENT_REQUEST_ID, Guid, GuidError, POD_UID_ENV, RequestId};
 pub use source::{MAX_UPDATE_BYTES, PlanProblem, PlanRequest, PlanUpdate, Source};
 pub use template::{
     FILTERS, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MOST_TEMPLATES, RenderError, RenderProblem,

@@ -4,6 +4,7 @@ use super::challenge::{Challenge, is_parent};
 use super::error::{VaultError, VaultErrorKind};
 use super::object::Object;
 use super::queue::Queue;
+use crate::call_id::identified;
 use crate::calls::Call;
 use crate::clock::{Time, http_date, since_boot};
 use crate::fault::Fault;
@@ -163,7 +164,7 @@ impl VaultClient {
         header.set_sensitive(true);
         let request =
             client.get(url).header(ACCEPT, "application/json").header(AUTHORIZATION, header);
-        let response = http::send(call, request).await;
+        let response = http::send(call, identified(request)).await;
         Ok(response.map_err(|failure| self.http.explained(url, failure))?)
     }
 

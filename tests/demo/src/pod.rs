@@ -137,7 +137,7 @@ impl Pod {
             .map(|mount| text(mount, "mountPath").to_owned())
             .collect();
         let environment = list(&sidecar["env"])
-            .map(|entry| (text(entry, "name").to_owned(), text(entry, "value").replace("$$", "$")))
+            .map(|entry| (text(entry, "name").to_owned(), value_of(entry)))
             .collect::<BTreeMap<_, _>>();
         let gate = list(&sidecar["lifecycle"]["postStart"]["exec"]["command"])
             .filter_map(Value::as_str)
@@ -270,6 +270,14 @@ fn project(file: &Path, content: &str) -> anyhow::Result<()> {
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+/// The value of a variable of the sidecar; a field of the pod is its uid.
+fn value_of(entry: &Value) -> String {
+    match text(&entry["valueFrom"]["fieldRef"], "fieldPath") {
+        "metadata.uid" => UID.to_owned(),
+        _ => text(entry, "value").replace("$$", "$"),
+    }
 }
 
 fn named<'a>(values: &'a Value, name: &str) -> Option<&'a Value> {

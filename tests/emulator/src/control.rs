@@ -51,6 +51,16 @@ fn act(world: &mut World, call: &Call, now: i64) -> Result<Reply, ControlError> 
             world.journal.reset();
             done()
         }
+        ("GET", ["diagnostics"]) => Ok(Reply::text(StatusCode::OK, world.diagnostics.lines())),
+        ("PUT", ["diagnostics"]) => {
+            world.diagnostics.client_correlation =
+                json_of::<DiagnosticForm>(call)?.client_correlation;
+            done()
+        }
+        ("DELETE", ["diagnostics"]) => {
+            world.diagnostics.clear();
+            done()
+        }
         ("GET", ["faults"]) => Ok(Reply::json(StatusCode::OK, world.faults.in_force())),
         ("POST", ["faults"]) => {
             world.faults.inject(json_of::<Fault>(call)?);
@@ -141,6 +151,12 @@ fn json_of<T: DeserializeOwned>(call: &Call) -> Result<T, ControlError> {
 #[serde(deny_unknown_fields)]
 struct Delay {
     milliseconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DiagnosticForm {
+    client_correlation: bool,
 }
 
 #[derive(Deserialize)]

@@ -39,7 +39,7 @@ impl Default for Config {
 
 /// A running emulator; it stops when dropped.
 pub struct Emulator {
-    shared: Shared,
+    pub(crate) shared: Shared,
     ports: Ports,
     ca_pem: String,
     stop: watch::Sender<()>,

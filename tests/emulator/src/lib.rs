@@ -64,6 +64,8 @@
 //! | `POST vaults/V/roles` | adds a [`seed::RoleSeed`] |
 //! | `DELETE vaults/V/roles/CLIENTID` | takes all roles from an identity |
 //! | `GET counts`, `GET requests`, `DELETE counts` | [`Counts`]; [`RequestRecord`]s; forgets both |
+//! | `GET diagnostics`, `DELETE diagnostics` | the diagnostic log, JSON lines; forgets it |
+//! | `PUT diagnostics` | `{"clientCorrelation": true}`: its `correlationId` is the client's |
 //! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`Fault`]; shows them; ends them |
 //! | `PUT delay` | `{"milliseconds": 10}`, the round-trip time of every call |
 //! | `PUT lists` | a [`ListShape`]: `{"pageSize": 2, "emptyPages": true}`; `{}` for full pages |
@@ -73,6 +75,7 @@ mod call;
 mod cloud;
 mod cluster;
 mod control;
+mod diagnostics;
 mod directory;
 mod emulator;
 mod entra;

@@ -27,6 +27,13 @@ pub(crate) fn rfc3339(seconds: i64) -> String {
         .unwrap_or_default()
 }
 
+/// Now, with the seven decimals of Azure Monitor: `2026-01-31T23:59:59.1234567Z`.
+pub(crate) fn precise() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = rfc3339(i64::try_from(since.as_secs()).unwrap_or_default());
+    format!("{}.{:07}Z", seconds.trim_end_matches('Z'), since.subsec_nanos() / 100)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -191,6 +191,9 @@ async fn respond(
         _ => Some(answer(&mut world, &route, &call, now)),
     };
     let truncated = outcome.broken == Some(Break::Truncate);
+    if let Some(reply) = &reply {
+        world.diagnostics.answered(&route, &call, reply);
+    }
     let record = RequestRecord {
         kind: route.kind(),
         method: call.method.to_string(),

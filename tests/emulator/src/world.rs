@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::diagnostics::Diagnostics;
 use crate::directory::{App, Directory};
 use crate::fault::Faults;
 use crate::journal::Journal;
@@ -34,6 +35,7 @@ pub(crate) struct World {
     pub(crate) vaults: BTreeMap<String, Vault>,
     pub(crate) faults: Faults,
     pub(crate) journal: Journal,
+    pub(crate) diagnostics: Diagnostics,
     /// Round-trip time of every call.
     pub(crate) delay: Duration,
     /// How lists are cut.
@@ -56,6 +58,7 @@ impl World {
             vaults: BTreeMap::new(),
             faults: Faults::default(),
             journal: Journal::default(),
+            diagnostics: Diagnostics::default(),
             delay: Duration::ZERO,
             lists: ListShape::default(),
             token_lifetime: None,

@@ -120,6 +120,8 @@ fn the_command_lines_are_documented() {
         "render sync",
         "migrate",
         "azure",
+        "audit",
+        "audit record",
         "jwks",
         "why",
         "doctor",

@@ -94,7 +94,8 @@ impl Caller {
     }
 }
 
-fn bearer(header: &str) -> Option<&str> {
+/// The token of a header `Authorization`.
+pub(crate) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

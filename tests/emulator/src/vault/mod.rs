@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use self::access::Caller;
+pub(crate) use self::access::bearer;
 use self::body::Body;
 use self::error::VaultError;
 pub use self::error::{CertificateReason, KeyReason, SeedError};

@@ -4,6 +4,7 @@
 
 mod client;
 mod control;
+mod diagnostics;
 mod entra;
 mod faults;
 mod imds;
