@@ -41,6 +41,7 @@ mod managed_identity;
 mod metrics;
 mod once;
 mod options;
+mod pki;
 pub mod plan_source;
 mod program;
 mod react;
