@@ -12,6 +12,7 @@ import tempfile
 
 TARGET = pathlib.Path(__file__).resolve().parent.parent / "injector/tests/data/certificates"
 work = pathlib.Path(tempfile.mkdtemp())
+UNICODE = "p\u00e4ssw\u00f6rd \U0001f511"
 
 
 def openssl(*arguments, stdin=None):
@@ -100,6 +101,7 @@ def main():
     for name in ("root", "intermediate", "intermediate2", "leaf", "leaf2", "bare"):
         key(name, *ec)
     key("rsa", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+    key("rsa1024", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024")
     key("p384", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384")
     key("p521", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521")
     key("ed25519", "-algorithm", "ED25519")
@@ -109,7 +111,7 @@ def main():
     certificate("leaf", "intermediate", authority=False)
     certificate("leaf2", "intermediate2", authority=False)
     certificate("bare", "intermediate", authority=False, identifiers=False)
-    for name in ("rsa", "p384", "p521", "ed25519"):
+    for name in ("rsa", "rsa1024", "p384", "p521", "ed25519"):
         certificate(name, authority=False)
 
     above = ("root", "intermediate")
@@ -135,12 +137,20 @@ def main():
     pfx("password", "rsa", password="secret")
     pfx("password-legacy", "rsa", "-legacy", password="secret")
     pfx("password-nomac", "rsa", "-nomac", password="secret")
+    pfx("password-chain", "rsa", others=above, password="secret")
+    pfx("password-unicode", "rsa", password=UNICODE)
+    pfx("password-unicode-legacy", "rsa", "-legacy", password=UNICODE)
     pfx("camellia", "rsa", "-certpbe", "CAMELLIA-256-CBC", "-keypbe", "CAMELLIA-256-CBC")
     pfx("sha224-mac", "rsa", "-macalg", "sha224")
     pfx("iterations", "rsa", "-certpbe", "NONE", "-keypbe", "NONE", "-iter", "3000000")
     no_password_at_all("no-password-at-all", "rsa")
 
     openssl("rsa", "-in", "rsa.key", "-traditional", "-out", TARGET / "rsa.pkcs1.pem")
+    encrypted = ("-in", "rsa.key", "-passout", "pass:secret", "-out")
+    openssl("pkcs8", "-topk8", *encrypted, TARGET / "rsa.encrypted.pem")
+    openssl("pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", *encrypted, TARGET / "rsa.encrypted-3des.pem")
+    openssl("pkcs8", "-topk8", "-scrypt", *encrypted, TARGET / "rsa.encrypted-scrypt.pem")
+    openssl("rsa", "-aes128", "-traditional", *encrypted, TARGET / "rsa.encrypted-traditional.pem")
     for name in ("leaf", "p384", "p521"):
         openssl("ec", "-in", f"{name}.key", "-out", TARGET / f"{name}.sec1.pem")
         openssl("ec", "-in", f"{name}.key", "-no_public", "-out", TARGET / f"{name}.sec1-no-public.pem")

@@ -3,6 +3,10 @@
 //! A pod or a `SecretProviderClass` can only choose among them; endpoints never come from a
 //! manifest.
 
+mod audience;
+
+pub use audience::DEFAULT_AUDIENCE;
+
 use keysluice_plan::{VaultUrl, VaultUrlError};
 use serde::Deserialize;
 use std::hash::{DefaultHasher, Hash, Hasher};

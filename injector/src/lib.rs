@@ -42,6 +42,7 @@ mod managed_identity;
 mod metrics;
 mod once;
 mod options;
+mod pki;
 pub mod plan_source;
 mod probe;
 mod program;

@@ -100,7 +100,8 @@ impl Azure {
             );
             return Ok(ExitCode::SUCCESS);
         }
-        let text = side.print(self.form(), &self.target()).map_err(Failure::usage)?;
+        let text =
+            side.print(self.form(), &self.target(settings.audience)).map_err(Failure::usage)?;
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()?;
@@ -115,7 +116,7 @@ impl Azure {
         }
     }
 
-    fn target(&self) -> Target {
+    fn target(&self, audience: String) -> Target {
         let kind = match self.identity {
             Kind::Managed => IdentityKind::Managed,
             Kind::Application => IdentityKind::Application,
@@ -124,7 +125,7 @@ impl Azure {
             kind,
             issuer: self.issuer.clone(),
             resource_group: self.resource_group.clone(),
-            audience: self.options.audience().to_owned(),
+            audience,
         }
     }
 

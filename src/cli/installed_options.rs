@@ -70,4 +70,14 @@ mod tests {
         assert_eq!(settings.audience, Settings::DEFAULT_AUDIENCE);
         assert!(settings.split_certificates);
     }
+
+    #[test]
+    fn the_audience_of_a_cloud_is_that_of_the_installed_one() {
+        let environment = [
+            json!({"name": "KEYSLUICE_CLOUD", "value": "AzureUSGovernmentCloud"}),
+            json!({"name": "KEYSLUICE_AUDIENCE", "value": "cloud"}),
+        ];
+        let settings = settings(&environment).ok().unwrap();
+        assert_eq!(settings.audience, "api://AzureADTokenExchangeUSGov");
+    }
 }

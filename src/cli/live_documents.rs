@@ -1,6 +1,6 @@
 //! Objects of a live cluster as documents. Nothing is written, and no Secret is read.
 
-use crate::cluster::api::{ApiError, Client, list};
+use crate::cluster::api::{ApiError, Client, get, list};
 use crate::cluster::manifests::Document;
 use serde_json::{Value, json};
 
@@ -35,14 +35,19 @@ pub(super) async fn each(
             Some(namespace) => format!("{root}/namespaces/{namespace}/{resource}"),
             None => format!("{root}/{resource}"),
         };
-        list(client, &path, |mut value| {
+        let listed = list(client, &path, |mut value| {
             if !has_controller(&value) {
                 value["kind"] = json!(kind);
                 value["apiVersion"] = json!(api_version(root));
                 take(Document { origin: path.clone(), value, ..Document::default() });
             }
-        })
-        .await?;
+        });
+        match listed.await {
+            // A kind that the API server does not have is refused to who may not list it.
+            Err(ApiError::Refused { status: 403, .. })
+                if matches!(get(client, root).await, Ok(None)) => {}
+            listed => listed?,
+        }
     }
     Ok(())
 }

@@ -20,7 +20,8 @@ pub(super) struct Options {
     tenant_id: Option<String>,
     #[command(flatten)]
     cloud: CloudOption,
-    /// Audience of the projected token.
+    /// Audience of the projected token; cloud stands for the one that the portal of the cloud
+    /// enters into federated credentials.
     #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE,
         value_name = "AUD")]
     audience: String,
@@ -126,7 +127,8 @@ impl Options {
             settings.clouds = settings.clouds.trusting(authorities);
         }
         settings.tenant_id = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
-        settings.audience.clone_from(&self.audience);
+        let cloud = settings.clouds.default_cloud();
+        settings.audience = cloud.federation_audience(&self.audience).to_owned();
         settings.token_layout = self.token_layout;
         settings.token_endpoint = self.token_endpoint()?;
         let SidecarOptions { image, cpu_request, cpu_limit } = &self.sidecar;
@@ -146,11 +148,6 @@ impl Options {
         settings.limits =
             Allowlist { vaults: self.allow_vaults.clone(), tenants: self.allow_tenants.clone() };
         Ok(settings)
-    }
-
-    /// Audience of the projected token.
-    pub(super) fn audience(&self) -> &str {
-        &self.audience
     }
 
     /// The value may hold a password, so the error does not.

@@ -12,7 +12,7 @@ pub use live_plans::{Authorities, LivePlans, PLAN_AUDIENCE};
 pub(crate) use sidecar_proxy::{NO_PROXY, exceptions, is_proxy, of_annotation, shown};
 pub use token_endpoint::{CertificateSource, TokenEndpoint, TokenEndpointError, TokenEndpointText};
 
-use crate::cloud::{Cloud, Clouds};
+use crate::cloud::{Cloud, Clouds, DEFAULT_AUDIENCE};
 use crate::provider_class::{Allowlist, TokenProxyUse};
 use keysluice_plan::{LogFormat, TokenProxy};
 use std::time::Duration;
@@ -62,8 +62,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Audience that Entra expects of a federated token.
-    pub const DEFAULT_AUDIENCE: &'static str = "api://AzureADTokenExchange";
+    /// Audience of federated tokens.
+    pub const DEFAULT_AUDIENCE: &'static str = DEFAULT_AUDIENCE;
 
     /// Image of the sidecar.
     pub const DEFAULT_INJECTOR_IMAGE: &'static str =

@@ -59,7 +59,7 @@ reasons! { INJECTOR:
     KS304
         "the federated identity credential can never match the token"
         "compare audience and subject, including upper and lower case; the audience is \
-         api://AzureADTokenExchange unless the operator configured another one";
+         api://AzureADTokenExchange in every cloud unless the operator configured another one";
     KS305
         "the token is expired or not valid yet"
         "check the clocks of the machine and the token's issuer; in a pod the kubelet renews the \
@@ -248,11 +248,11 @@ reasons! { INJECTOR:
     KS434
         "the Secret with the service principal's credentials cannot be read"
         "create the Secret that nodePublishSecretRef names with the keys clientid and clientsecret \
-         (or clientcertificate, PEM of certificate and key); the sidecar reads it again by itself";
+         (or clientcertificate, a certificate with its key); the sidecar reads it again by itself";
     KS435
         "the service principal's certificate cannot sign"
-        "put one RSA certificate and its unencrypted private key into the Secret as PEM; from \
-         PKCS#12: openssl pkcs12 -in FILE -nodes";
+        "put an RSA certificate with its private key into the Secret, as PEM or PKCS#12, and its \
+         password, if it has one, into clientcertificatepassword; the message names the key";
     KS436
         "Entra does not know the client secret"
         "put the secret's value (not its id) into clientsecret of the Secret, and check that it is \

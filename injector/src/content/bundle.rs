@@ -1,15 +1,16 @@
 //! Keys and certificates of a certificate-backed secret, whichever form the vault keeps them in,
 //! and what is made of them.
 
-use super::budget::{Budget, MAX_CERTIFICATES, MAX_KEYS, Spent};
+use super::budget::{Budget, Spent};
 use super::chain::{self, Chain, LeafError};
 use super::der_reader::{Reader, SEQUENCE};
 use super::pem::{self, CERTIFICATE, PRIVATE_KEY};
-use super::pem_lenient::{self, Block, Unreadable};
 use super::pkcs12::{self, Pkcs12Error};
-use super::private_key::{Pkcs8, algorithm, convert, public_key};
+use super::private_key::{Pkcs8, algorithm, public_key};
 use super::x509::Certificate;
 use super::{Content, ContentError};
+use crate::pki::pem_contents::{self, Held, PemError, Unusable};
+use crate::pki::pem_lenient::Unreadable;
 use keysluice_plan::Part;
 
 /// In the order of the source.
@@ -25,14 +26,10 @@ pub(super) struct Bundle {
 pub(super) const INCOMPLETE: &str = "certificate chain is not complete due to missing \
     intermediate/root certificates in the cert from key vault; the certificates keep their order";
 
-const ENCRYPTED: &str = "is an encrypted private key: import it without a password";
-const SSH: &str = "is an OpenSSH private key: convert it first (ssh-keygen -p -m PKCS8)";
-const OTHER_KEY: &str = "is a private key of a kind that is not read: import it as PKCS#8";
-
 impl Bundle {
     /// From a PKCS#12 file.
     pub(super) fn of_pkcs12(file: &[u8], budget: &mut Budget) -> Result<Self, ContentError> {
-        let contents = pkcs12::read_within(file, budget).map_err(|error| match error {
+        let contents = pkcs12::read_within(file, "", budget).map_err(|error| match error {
             Pkcs12Error::TooMany => ContentError::TooMany,
             other => ContentError::Pkcs12(other),
         })?;
@@ -57,35 +54,14 @@ impl Bundle {
     /// From PEM text. A block that is neither a key nor a certificate, such as the parameters of a
     /// curve, is not looked at.
     pub(super) fn of_pem(text: &str, budget: &mut Budget) -> Result<Self, ContentError> {
-        let (mut keys, mut certificates, mut unusable) = (Vec::new(), Vec::new(), None);
-        for block in pem_lenient::blocks(text).map_err(ContentError::Block)? {
-            match Kind::of(&block) {
-                Kind::Certificate if certificates.len() == MAX_CERTIFICATES => {
-                    return Err(ContentError::TooMany);
-                }
-                Kind::Certificate => {
-                    let der = Reader::new(&block.der).next().map(|certificate| certificate.whole);
-                    let der = der.filter(|der| Certificate::parse(der).is_some());
-                    let der = der.ok_or_else(|| {
-                        ContentError::Block(block.at.is("is not an X.509 certificate in DER"))
-                    });
-                    certificates.push(der?.to_vec());
-                }
-                Kind::Key if keys.len() == MAX_KEYS => return Err(ContentError::TooMany),
-                Kind::Key => {
-                    let key = convert(&block.der, budget).map_err(|Spent| ContentError::TooMany)?;
-                    keys.push(key.ok_or_else(|| {
-                        ContentError::Block(block.at.is("is not a private key in DER"))
-                    })?);
-                }
-                Kind::Unusable(problem) => {
-                    unusable = unusable.or_else(|| Some(block.at.is(problem)));
-                }
-                Kind::Unreadable(problem) => return Err(ContentError::Block(block.at.is(problem))),
-                Kind::Other => {}
-            }
-        }
-        Self::new(keys, certificates, unusable, budget)
+        let Held { contents, unusable } =
+            pem_contents::read(text, "", budget).map_err(|error| match error {
+                PemError::Block(block) => ContentError::Block(block),
+                PemError::TooMany => ContentError::TooMany,
+                PemError::Decryption(error) => ContentError::Pkcs12(error),
+            })?;
+        let unusable = unusable.map(|(Unusable::Encrypted(block) | Unusable::Form(block))| block);
+        Self::new(contents.keys, contents.certificates, unusable, budget)
     }
 
     fn certificates(&self) -> Result<Vec<Certificate<'_>>, ContentError> {
@@ -227,44 +203,4 @@ fn is_of_algorithm(key: &Pkcs8, certificate: &Certificate<'_>) -> bool {
     let of_certificate =
         info.inside(SEQUENCE).and_then(|mut info| info.next()).map(|algorithm| algorithm.whole);
     of_certificate.is_some() && of_certificate == algorithm(key)
-}
-
-/// What is to be made of a block.
-enum Kind {
-    Certificate,
-    Key,
-    /// A private key; an error only for who needs it.
-    Unusable(&'static str),
-    /// It may hold certificates.
-    Unreadable(&'static str),
-    Other,
-}
-
-impl Kind {
-    fn of(block: &Block<'_>) -> Self {
-        match block.at.label {
-            _ if block.is_certificate() => Self::Certificate,
-            _ if block.encrypted => Self::Unusable(ENCRYPTED),
-            PRIVATE_KEY | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => Self::Key,
-            "OPENSSH PRIVATE KEY" => {
-                Self::Unusable(if is_encrypted_ssh(&block.der) { ENCRYPTED } else { SSH })
-            }
-            "PGP PRIVATE KEY BLOCK" => Self::Unusable(OTHER_KEY),
-            label if label.ends_with("ENCRYPTED PRIVATE KEY") => Self::Unusable(ENCRYPTED),
-            label if label.ends_with("PRIVATE KEY") => Self::Unusable(OTHER_KEY),
-            "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS" => Self::Unreadable(
-                "is PKCS#7: import its certificates as PEM (openssl pkcs7 -print_certs)",
-            ),
-            label if label.contains("CERTIFICATE") && !label.contains("REQUEST") => {
-                Self::Unreadable("is a certificate of a kind that is not read: import it as X.509")
-            }
-            _ => Self::Other,
-        }
-    }
-}
-
-/// `openssh-key-v1`, a zero, and the cipher's name with its length.
-fn is_encrypted_ssh(der: &[u8]) -> bool {
-    let cipher = der.strip_prefix(b"openssh-key-v1\0");
-    cipher.is_none_or(|cipher| !cipher.starts_with(b"\0\0\0\x04none"))
 }

@@ -1,30 +1,25 @@
 //! From a vault's answer to the bytes of a file.
 
-mod budget;
 mod bundle;
 mod certificate;
 mod chain;
-mod der;
-mod der_reader;
 mod error;
 mod json_field;
 mod json_text;
 mod key;
-mod pem;
-mod pem_lenient;
-mod pkcs12;
-mod private_key;
 mod secret;
 pub(crate) mod tls;
 mod variable;
-mod x509;
 
+pub use crate::pki::pem_lenient::Unreadable;
+pub use crate::pki::pkcs12::Pkcs12Error;
 pub use error::ContentError;
-pub use pem_lenient::Unreadable;
-pub use pkcs12::Pkcs12Error;
 pub use variable::VariableProblem;
 
 use crate::item::Item;
+#[cfg(test)]
+use crate::pki::fixtures;
+use crate::pki::{budget, der, der_reader, pem, pem_lenient, pkcs12, private_key, x509};
 use crate::room::{Room, Share};
 use crate::vault::Lifetime;
 use keysluice_plan::{File, ObjectType, Part, RelativePath, Selection};
@@ -256,8 +251,6 @@ fn version_of(id: &str) -> String {
 
 #[cfg(test)]
 mod conformance;
-#[cfg(test)]
-mod fixtures;
 #[cfg(test)]
 mod part_tests;
 

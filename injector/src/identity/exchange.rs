@@ -60,7 +60,7 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         return Err(IdentityError::Authority { authority: authority.to_owned() });
     }
     let url = token_url(authority, tenant_id);
-    let (client_id, sent, proof) = prove(client, &url)?;
+    let (client_id, sent, proof) = prove(client, &url).await?;
     let mut form =
         vec![("grant_type", "client_credentials"), ("client_id", &*client_id), ("scope", scope)];
     match &sent {
@@ -121,7 +121,7 @@ fn token_url(authority: &str, tenant_id: &str) -> String {
 }
 
 /// Client id and proof, as they are now: the kubelet replaces the files of both kinds.
-fn prove(client: Client<'_>, url: &str) -> Result<(String, Sent, ProofKind), IdentityError> {
+async fn prove(client: Client<'_>, url: &str) -> Result<(String, Sent, ProofKind), IdentityError> {
     let directory = match client {
         Client::Federated { client_id, assertion } => {
             let sent = Sent::Assertion(assertion.read()?);
@@ -129,13 +129,27 @@ fn prove(client: Client<'_>, url: &str) -> Result<(String, Sent, ProofKind), Ide
         }
         Client::Principal(directory) => directory,
     };
+    // The key of a certificate may take a second to decrypt: beside the one thread.
+    let (of, url) = (directory.to_owned(), url.to_owned());
+    let proved = tokio::task::spawn_blocking(move || prove_principal(&of, &url)).await;
+    proved.unwrap_or_else(|error| {
+        let (path, error) = (directory.to_owned(), std::io::Error::other(error));
+        Err(PrincipalError::Read { path, error }.into())
+    })
+}
+
+fn prove_principal(
+    directory: &Path,
+    url: &str,
+) -> Result<(String, Sent, ProofKind), IdentityError> {
     let Principal { client_id, proof } = Principal::read(directory)?;
     match proof {
         Proof::Secret(secret) => Ok((client_id, Sent::Secret(secret), ProofKind::Secret)),
         Proof::Certificate(certificate) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let assertion = certificate.assertion(&client_id, url, now).map_err(|error| {
-                PrincipalError::Certificate { directory: directory.to_owned(), error }
+                let (key, directory) = ("the certificate", directory.to_owned());
+                PrincipalError::Certificate { key, directory, error }
             })?;
             crate::redact::hold(assertion.expose());
             Ok((client_id, Sent::Assertion(assertion), ProofKind::Certificate))

@@ -5,6 +5,7 @@ mod answer;
 mod assertion;
 mod assertion_source;
 mod cache;
+mod certificate_source;
 mod client_certificate;
 mod credential;
 mod entra_error;
@@ -18,7 +19,7 @@ mod token_proxy;
 
 pub use assertion::Claims;
 pub use cache::TokenCache;
-pub use client_certificate::CertificateError;
+pub use certificate_source::CertificateError;
 pub use entra_error::EntraError;
 pub use error::{IdentityError, ProofKind};
 pub use principal::PrincipalError;

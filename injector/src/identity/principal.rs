@@ -2,12 +2,17 @@
 //!
 //! The keys are those of the Azure provider, in any case: `clientid` and `clientsecret`. In place
 //! of a client secret there may be a certificate with its private key: `clientcertificate`, or
-//! `tls.crt` and `tls.key` as cert-manager writes them.
+//! `tls.crt` and `tls.key` as cert-manager writes them, with `clientcertificatepassword` where they
+//! have one.
 
-use super::client_certificate::{CertificateError, ClientCertificate};
+use super::certificate_source::{self, CertificateError};
+use super::client_certificate::ClientCertificate;
+use crate::pki::budget::Budget;
+use crate::pki::pem_contents::Held;
+use crate::pki::pkcs12::Contents;
 use secrecy::SecretBox;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -59,8 +64,10 @@ pub enum PrincipalError {
         problem: &'static str,
     },
     /// The certificate or its key cannot be used.
-    #[error("service principal: the certificate in {} {error}", directory.display())]
+    #[error("service principal: {key} in {} {error}", directory.display())]
     Certificate {
+        /// The key of the Secret.
+        key: &'static str,
         /// The mounted Secret.
         directory: PathBuf,
         /// What is wrong with it.
@@ -72,9 +79,14 @@ pub enum PrincipalError {
 /// Most keys that a message lists.
 const MAX_LISTED: usize = 8;
 
+const CERTIFICATE: &str = "clientcertificate";
+const PASSWORD: &str = "clientcertificatepassword";
+/// As long as a certificate and its chain may be: a hundred of them.
+const MAX_BYTES: u64 = 256 * 1024;
+
 impl Principal {
     /// Reads the mounted Secret. The kubelet swaps all keys at once, so all are read from one
-    /// version.
+    /// version. A certificate with a password takes up to a second.
     pub(super) fn read(directory: &Path) -> Result<Self, PrincipalError> {
         let secret = Mounted::open(directory)?;
         let client_id = secret.text("clientid")?;
@@ -120,50 +132,102 @@ impl<'d> Mounted<'d> {
         Ok(Self { directory, files })
     }
 
-    fn bytes(&self, key: &'static str) -> Result<Zeroizing<Vec<u8>>, PrincipalError> {
+    fn path(&self, key: &str) -> Option<&Path> {
         let file = self.files.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
-        let Some((_, path)) = file else {
+        file.map(|(_, path)| &**path)
+    }
+
+    fn wrong(&self, key: &'static str, problem: &'static str) -> PrincipalError {
+        PrincipalError::Value { key, directory: self.directory.into(), problem }
+    }
+
+    fn found(&self, key: &'static str) -> Result<&Path, PrincipalError> {
+        self.path(key).ok_or_else(|| {
             let names: Vec<&str> =
                 self.files.iter().take(MAX_LISTED).map(|(name, _)| &**name).collect();
             let found = if names.is_empty() { "no keys".to_owned() } else { names.join(", ") };
-            return Err(PrincipalError::Missing { key, directory: self.directory.into(), found });
-        };
-        let read = fs::read(path).map(Zeroizing::new);
-        read.map_err(|error| PrincipalError::Read { path: path.clone(), error })
+            PrincipalError::Missing { key, directory: self.directory.into(), found }
+        })
+    }
+
+    fn bytes(&self, key: &'static str) -> Result<Zeroizing<Vec<u8>>, PrincipalError> {
+        let path = self.found(key)?;
+        let failed = |error| PrincipalError::Read { path: path.to_owned(), error };
+        let file = fs::File::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        if size > MAX_BYTES {
+            return Err(self.wrong(key, "is longer than 256 KiB"));
+        }
+        // A vector that grows leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size.try_into().unwrap_or_default()));
+        file.take(size).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
     }
 
     /// A value of one line; what `kubectl create secret --from-file` leaves at its end is not part
     /// of it.
     fn text(&self, key: &'static str) -> Result<Zeroizing<String>, PrincipalError> {
-        let wrong =
-            |problem| PrincipalError::Value { key, directory: self.directory.into(), problem };
         let bytes = self.bytes(key)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is not text"))?.trim();
+        let text = std::str::from_utf8(&bytes).map_err(|_| self.wrong(key, "is not text"))?.trim();
         match text {
-            "" => Err(wrong("is empty")),
-            text if text.chars().any(char::is_control) => Err(wrong("has more than one line")),
+            "" => Err(self.wrong(key, "is empty")),
+            text if text.chars().any(char::is_control) => {
+                Err(self.wrong(key, "has more than one line"))
+            }
             text => Ok(Zeroizing::new(text.to_owned())),
         }
     }
 
+    /// The password of the certificate as it stands there, without a newline at its end: blanks may
+    /// be part of it. Empty where the Secret has none.
+    fn password(&self) -> Result<Zeroizing<String>, PrincipalError> {
+        if self.path(PASSWORD).is_none() {
+            return Ok(Zeroizing::default());
+        }
+        let bytes = self.bytes(PASSWORD)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| self.wrong(PASSWORD, "is not text"))?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        Ok(Zeroizing::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+    }
+
     /// `None` where the Secret has no certificate.
     fn certificate(&self) -> Result<Option<ClientCertificate>, PrincipalError> {
-        let optional = |bytes| match bytes {
-            Err(PrincipalError::Missing { .. }) => Ok(None),
-            other => other.map(Some),
+        let (of_certificate, of_key) = if self.path(CERTIFICATE).is_some() {
+            (CERTIFICATE, CERTIFICATE)
+        } else if self.path("tls.crt").is_some() {
+            ("tls.crt", "tls.key")
+        } else {
+            return Ok(None);
         };
-        let (certificates, key) = match optional(self.bytes("clientcertificate"))? {
-            Some(both) => (both.clone(), both),
-            None => match optional(self.bytes("tls.crt"))? {
-                Some(certificates) => (certificates, self.bytes("tls.key")?),
-                None => return Ok(None),
-            },
+        self.found(of_key)?;
+        let failed = |key| {
+            move |error| {
+                let directory = self.directory.into();
+                PrincipalError::Certificate { key, directory, error }
+            }
         };
-        let certificate = ClientCertificate::parse(&certificates, &key);
-        certificate.map(Some).map_err(|error| PrincipalError::Certificate {
-            directory: self.directory.into(),
-            error,
-        })
+        let (password, mut budget) = (self.password()?, Budget::default());
+        let mut read = |key| {
+            let held = certificate_source::read(&self.bytes(key)?, &password, &mut budget);
+            held.map_err(failed(key))
+        };
+        let Held { contents: Contents { mut keys, certificates }, mut unusable } =
+            read(of_certificate)?;
+        if of_key != of_certificate {
+            let held = read(of_key)?;
+            (keys, unusable) = (held.contents.keys, held.unusable);
+        }
+        if keys.is_empty()
+            && let Some(unusable) = unusable
+        {
+            return Err(failed(of_key)(unusable.into()));
+        }
+        let of_both = ClientCertificate::of(&Contents { keys, certificates }, &mut budget);
+        let at_fault = |error: &CertificateError| match error {
+            CertificateError::NoKey => of_key,
+            _ => of_certificate,
+        };
+        of_both.map(Some).map_err(|error| failed(at_fault(&error))(error))
     }
 }
 
@@ -226,8 +290,12 @@ mod tests {
                 "clientsecret in DIR has more than one line",
             ),
             (
-                &[("clientid", "c"), ("clientcertificate", "canary")],
-                "the certificate in DIR is not PEM",
+                &[("clientid", "c"), ("ClientCertificate", "canary")],
+                "clientcertificate in DIR is neither PEM nor PKCS#12 (binary or in base64)",
+            ),
+            (
+                &[("clientid", "c"), ("tls.crt", pem), ("tls.key", "canary")],
+                "tls.crt in DIR cannot be read: PEM block 1 (CERTIFICATE, line 1) is not an X.509",
             ),
             (
                 &[("clientid", "c"), ("tls.crt", pem)],

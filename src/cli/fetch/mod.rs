@@ -34,6 +34,14 @@ use std::time::Duration;
 use values::{MaskStyle, Target};
 use wanted::{Place, Resolved, Wanted};
 
+/// What the operator's cloud says of its Entra.
+#[derive(Clone, Copy)]
+struct Entra<'a> {
+    trusted_ca: Option<&'a str>,
+    /// Of the assertion.
+    audience: &'a str,
+}
+
 impl Fetch {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         self.perform().map_err(|failure| match failure.error.downcast_ref::<FetchError>() {
@@ -50,6 +58,7 @@ impl Fetch {
         }
         let cloud = cloud(self.cloud.clone())?;
         let trusted_ca = cloud.trusted_ca.clone();
+        let audience = cloud.federation_audience(&self.audience).to_owned();
         let settings = Settings::new(cloud);
         let client_id =
             given(self.client_id.as_ref(), ["AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"]);
@@ -81,7 +90,8 @@ impl Fetch {
             let paths = paths.iter().map(String::as_str);
             resolved.names.of(paths, targets.contains(&Target::Runner))?;
         }
-        self.fetch(&resolved, trusted_ca.as_deref(), &targets, &runner_files)
+        let entra = Entra { trusted_ca: trusted_ca.as_deref(), audience: &audience };
+        self.fetch(&resolved, entra, &targets, &runner_files)
     }
 
     /// The files of the runner that are written; checks which outputs are wanted.
@@ -116,7 +126,7 @@ impl Fetch {
     fn fetch(
         &self,
         resolved: &Resolved<'_>,
-        trusted_ca: Option<&str>,
+        entra: Entra<'_>,
         targets: &[Target],
         runner_files: &[PathBuf],
     ) -> Result<ExitCode, Failure> {
@@ -129,8 +139,7 @@ impl Fetch {
         let ended = runtime.block_on(async {
             // From here on a signal ends the run in order: nothing is left behind.
             let mut signals = Signals::new()?;
-            let ended =
-                self.run_injector(resolved, trusted_ca, (&private, &directory), &mut signals);
+            let ended = self.run_injector(resolved, entra, (&private, &directory), &mut signals);
             let ended = ended.await?;
             if ended != Ended::Done {
                 return Ok(Err(ended));
@@ -158,7 +167,7 @@ impl Fetch {
     async fn run_injector(
         &self,
         resolved: &Resolved<'_>,
-        trusted_ca: Option<&str>,
+        entra: Entra<'_>,
         (private, directory): (&PrivateDirectory, &Path),
         signals: &mut Signals,
     ) -> Result<Ended, Failure> {
@@ -173,7 +182,8 @@ impl Fetch {
             resolved.plan(place)
         };
         let mut made = plan(&own_token)?;
-        let source = wanted::is_federated(&made).then(|| self.source()).transpose()?;
+        let source =
+            wanted::is_federated(&made).then(|| self.source(entra.audience)).transpose()?;
         if let Some(Source::File(path)) = &source {
             made = plan(&std::path::absolute(path).unwrap_or_else(|_| path.clone()))?;
         }
@@ -181,7 +191,7 @@ impl Fetch {
             eprintln!("assertion: {}", source.describe());
         }
         let client = match &source {
-            Some(Source::Service(_)) => Some(http::Client::new(trusted_ca)?),
+            Some(Source::Service(_)) => Some(http::Client::new(entra.trusted_ca)?),
             _ => None,
         };
         let plan_file = private.join("plan.json");
@@ -198,10 +208,10 @@ impl Fetch {
         Ok(run.run(signals).await?)
     }
 
-    fn source(&self) -> Result<Source, FetchError> {
+    fn source(&self, audience: &str) -> Result<Source, FetchError> {
         let around = Surroundings {
             variable: &variable,
-            audience: &self.audience,
+            audience,
             service_connection: self.service_connection_id.as_deref(),
         };
         Source::choose(&self.assertion, &around)

@@ -45,7 +45,8 @@ pub(in crate::cli) struct Fetch {
         value_name = "auto|github|azure-pipelines|file:PATH|env:NAME"
     )]
     pub(super) assertion: Choice,
-    /// Audience to request of GitHub Actions.
+    /// Audience to request of GitHub Actions; cloud stands for the one that the portal of the cloud
+    /// enters into federated credentials.
     #[arg(long, env = "KEYSLUICE_AUDIENCE", default_value = Settings::DEFAULT_AUDIENCE,
         value_name = "AUD")]
     pub(super) audience: String,

@@ -37,6 +37,38 @@ fn azure_prints_the_same_side_in_every_form() {
     }
 }
 
+/// Both commands have the options of the webhook.
+#[test]
+fn tokens_and_credentials_have_the_same_audience_in_each_cloud() {
+    let default = "api://AzureADTokenExchange";
+    for (options, expected) in [
+        (&[][..], default),
+        // As Azure Workload Identity and the Azure provider do it.
+        (&["--cloud", "AzureUSGovernmentCloud"], default),
+        (&["--cloud", "AzureChinaCloud"], default),
+        (&["--audience", "cloud"], default),
+        (
+            &["--cloud", "AzureUSGovernment", "--audience", "cloud"],
+            "api://AzureADTokenExchangeUSGov",
+        ),
+        (&["--cloud", "AzureChinaCloud", "--audience", "cloud"], "api://AzureADTokenExchangeChina"),
+        (&["--cloud", "AzureChinaCloud", "--audience", "my.example"], "my.example"),
+    ] {
+        let (code, script, error) = keysluice(&[&["azure", "-f", &manifest()], options].concat());
+        assert_eq!((code, error.as_str()), (0, ""), "{options:?}");
+        let lines = script.lines().filter(|line| line.contains("federated-credential create"));
+        let audiences: Vec<&str> = lines.filter_map(|line| after(line, "--audiences")).collect();
+        assert!(!audiences.is_empty(), "{script}");
+        assert!(audiences.iter().all(|one| *one == expected), "{options:?}: {audiences:?}");
+        let explain = ["explain", "--tenant-id", TENANT, "--csi-volumes", "replace", "-o", "pod"];
+        let (_, pods, error) = keysluice(&[&explain[..], &["-f", &manifest()], options].concat());
+        let tokens: Vec<&str> =
+            pods.lines().filter_map(|line| line.trim().strip_prefix("audience: ")).collect();
+        assert!(!tokens.is_empty(), "{pods}{error}");
+        assert!(tokens.iter().all(|one| *one == expected), "{options:?}: {tokens:?}");
+    }
+}
+
 #[test]
 fn azure_says_what_it_cannot_print() {
     let (code, out, error) = keysluice(&["azure"]);

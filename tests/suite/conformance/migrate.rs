@@ -223,6 +223,9 @@ fn a_live_cluster_is_read_and_no_more() {
         assert!(!web.contains(word), "{word}: {web}");
     }
     assert!(made["backup/secretproviderclasses.yaml"].contains("keyvaultName: shop-kv"));
+    let (code, report, error) =
+        keysluice(&["migrate", "--check", "-n", "other", "--kubeconfig", kubeconfig]);
+    assert!(code != 0 && report.is_empty() && error.contains("403"), "{report}{error}");
     let _ = std::net::TcpStream::connect(address).unwrap().write_all(b"END / HTTP/1.1\r\n\r\n");
     for request in requests.join().unwrap() {
         assert!(request.starts_with("GET ") && !request.contains("/secrets?"), "{request}");
@@ -246,14 +249,36 @@ fn serve(listener: &TcpListener) -> Vec<String> {
         if line.starts_with("END") {
             return requests;
         }
-        let body = serde_json::json!({"metadata": {}, "items": items(&line)}).to_string();
+        let body = match status(&line) {
+            "404 Not Found" => "404 page not found\n".to_owned(),
+            _ => serde_json::json!({"metadata": {}, "items": items(&line)}).to_string(),
+        };
         let _ = write!(
             stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \
+            "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: \
              {}\r\nConnection: close\r\n\r\n{body}",
+            status(&line),
             body.len()
         );
         requests.push(line);
+    }
+}
+
+/// Kinds of AAD Pod Identity and akv2k8s are not there, and may not be listed; those of the other
+/// namespace may not be listed either.
+fn status(request: &str) -> &'static str {
+    if ["/azureidentit", "/azurekeyvaultsecrets", "/namespaces/other/"]
+        .iter()
+        .any(|part| request.contains(part))
+    {
+        "403 Forbidden"
+    } else if ["/apis/aadpodidentity.k8s.io/v1", "/apis/spv.no/v2beta1"]
+        .iter()
+        .any(|group| request.contains(group))
+    {
+        "404 Not Found"
+    } else {
+        "200 OK"
     }
 }
 

@@ -76,6 +76,25 @@ fn a_token_service_that_refuses_is_named_without_its_secrets() {
     assert!(output.status.code() == Some(3) && stderr(&output).contains("token file none"));
 }
 
+#[test]
+fn the_token_can_have_the_audience_of_the_clouds_portal() {
+    let runner = Runner::new();
+    let db = runner.reference("db-password");
+    let mut cloud: serde_json::Value = serde_json::from_str(&runner.emulator.cloud_json()).unwrap();
+    cloud["name"] = "AzureUSGovernmentCloud".into();
+    runner.write("cloud.json", &cloud.to_string());
+    let seed = json!({"apps": [{"clientId": CLIENT, "tenantId": TENANT, "federatedCredentials":
+        [{"subject": GITHUB_SUBJECT, "audience": "api://AzureADTokenExchangeUSGov"}]}]});
+    runner.emulator.seed(serde_json::from_value(seed).unwrap()).unwrap();
+    let output = runner.fetch(&["--out", "out", &db], &runner.github());
+    let said = stderr(&output);
+    assert!(said.contains("KS304") && said.contains("AADSTS700212"), "{said}");
+    let arguments = ["--audience", "cloud", "--out", "out", &db];
+    let output = runner.fetch(&arguments, &runner.github());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(runner.read("out/db-password"), "canary-s3cret");
+}
+
 /// AADSTS700213 until the credential is known.
 #[test]
 fn a_federated_credential_that_is_still_propagating_is_waited_for() {

@@ -13,6 +13,7 @@ mod first_install;
 mod guard;
 mod helm;
 mod intercept_guard;
+mod migration;
 mod node;
 mod paths;
 mod plan_guard;

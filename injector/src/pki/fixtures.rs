@@ -5,28 +5,28 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::path::Path;
 
-pub(super) fn file(name: &str) -> Vec<u8> {
+pub(crate) fn file(name: &str) -> Vec<u8> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/certificates");
     std::fs::read(directory.join(name)).unwrap()
 }
 
-pub(super) fn pem(name: &str) -> String {
+pub(crate) fn pem(name: &str) -> String {
     String::from_utf8(file(&format!("{name}.pem"))).unwrap()
 }
 
 /// The texts of several, one after the other.
-pub(super) fn pems(names: &[&str]) -> String {
+pub(crate) fn pems(names: &[&str]) -> String {
     names.iter().map(|name| pem(name)).collect()
 }
 
-pub(super) fn der(name: &str) -> Vec<u8> {
+pub(crate) fn der(name: &str) -> Vec<u8> {
     blocks(&pem(name)).remove(0).der.to_vec()
 }
 
-pub(super) fn pfx(name: &str) -> Vec<u8> {
+pub(crate) fn pfx(name: &str) -> Vec<u8> {
     file(&format!("{name}.pfx"))
 }
 
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }

@@ -11,18 +11,18 @@ const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
 /// A block.
-pub(super) struct Block<'a> {
-    pub(super) at: Place<'a>,
+pub(crate) struct Block<'a> {
+    pub(crate) at: Place<'a>,
     /// Old encryption, which the headers tell.
-    pub(super) encrypted: bool,
+    pub(crate) encrypted: bool,
     /// Empty for PGP, whose armour is another one.
-    pub(super) der: Zeroizing<Vec<u8>>,
+    pub(crate) der: Zeroizing<Vec<u8>>,
 }
 
 /// Which block.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) label: &'a str,
+pub(crate) struct Place<'a> {
+    pub(crate) label: &'a str,
     /// From 1.
     number: usize,
     /// Of its BEGIN, from 1.
@@ -52,24 +52,24 @@ impl fmt::Display for Place<'_> {
 }
 
 impl Place<'_> {
-    pub(super) fn is(&self, problem: &'static str) -> Unreadable {
+    pub(crate) fn is(&self, problem: &'static str) -> Unreadable {
         Unreadable { place: self.to_string(), problem }
     }
 }
 
 impl Block<'_> {
-    pub(super) fn is_certificate(&self) -> bool {
+    pub(crate) fn is_certificate(&self) -> bool {
         matches!(self.at.label, "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE")
     }
 }
 
 /// Whether a text holds PEM at all.
-pub(super) fn is_pem(text: &str) -> bool {
+pub(crate) fn is_pem(text: &str) -> bool {
     text.contains(BEGIN)
 }
 
 /// All blocks in their order, in one pass over the text.
-pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, Unreadable> {
+pub(crate) fn blocks(text: &str) -> Result<Vec<Block<'_>>, Unreadable> {
     let mut blocks = Vec::new();
     let (mut rest, mut line) = (text, 1);
     while let Some((before, after)) = rest.split_once(BEGIN) {

@@ -1,4 +1,5 @@
-//! PKCS#12 (RFC 7292) without a password, the form of the secret behind a certificate.
+//! PKCS#12 (RFC 7292): without a password the form of the secret behind a certificate, with one
+//! what people export.
 //!
 //! A stranger wrote it: every length is checked, nothing recurses, and the iterations of all key
 //! derivations together are bounded. "Without a password" has two spellings in the field, an empty
@@ -6,25 +7,27 @@
 
 mod cipher;
 mod derive;
+mod password;
 mod scheme;
 mod structure;
 mod write;
 
-pub(super) use write::write;
+pub(crate) use write::write;
 
 use super::budget::{Budget, MAX_CERTIFICATES, MAX_KEYS, MAX_UNITS, Spent};
 use super::der_reader::{OCTET_STRING, Reader, SEQUENCE, dotted};
-use super::private_key;
+use super::private_key::{self, Pkcs8};
 use derive::{Digest, Use};
+use password::{Password, given};
 use scheme::decrypt;
 use structure::Mac;
 use zeroize::Zeroizing;
 
 /// What a file holds: keys as PKCS#8, certificates as DER, each in the order of the file.
 #[derive(Default)]
-pub(super) struct Contents {
-    pub(super) keys: Vec<Zeroizing<Vec<u8>>>,
-    pub(super) certificates: Vec<Vec<u8>>,
+pub(crate) struct Contents {
+    pub(crate) keys: Vec<Zeroizing<Vec<u8>>>,
+    pub(crate) certificates: Vec<Vec<u8>>,
 }
 
 impl Contents {
@@ -64,9 +67,6 @@ impl Pkcs12Error {
     }
 }
 
-/// An empty password as PKCS#12 writes it (two zero bytes end it), and none.
-const PASSWORDS: [&[u8]; 2] = [&[0, 0], &[]];
-
 const PKCS7_DATA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x01];
 const PKCS7_ENCRYPTED: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x06];
 const X509_CERTIFICATE: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x09, 0x16, 0x01];
@@ -77,36 +77,63 @@ const SHROUDED_KEY_BAG: u8 = 2;
 const CERTIFICATE_BAG: u8 = 3;
 const NESTED_BAG: u8 = 6;
 
-/// Reads a file.
+/// Reads a file without a password.
 #[cfg(test)]
-pub(super) fn read(file: &[u8]) -> Result<Contents, Pkcs12Error> {
-    read_within(file, &mut Budget::default())
+pub(crate) fn read(file: &[u8]) -> Result<Contents, Pkcs12Error> {
+    read_within(file, "", &mut Budget::default())
 }
 
-/// Reads a file within what is left of its answer's budget.
-pub(super) fn read_within(file: &[u8], budget: &mut Budget) -> Result<Contents, Pkcs12Error> {
+/// Reads a file within what is left of its budget; the empty password is none.
+pub(crate) fn read_within(
+    file: &[u8],
+    password: &str,
+    budget: &mut Budget,
+) -> Result<Contents, Pkcs12Error> {
     let (safe, mac) = structure::safe_and_mac(file).ok_or(Pkcs12Error::Structure)?;
-    match mac {
-        Some(mac) => read_safe(safe, verified(safe, mac, budget)?, budget),
-        None => match read_safe(safe, PASSWORDS[0], budget) {
-            Err(Pkcs12Error::Password) => read_safe(safe, PASSWORDS[1], budget),
-            other => other,
-        },
-    }
+    given(password, |spellings| match mac {
+        Some(mac) => read_safe(safe, verified(safe, mac, spellings, budget)?, budget),
+        None => {
+            let mut outcome = Err(Pkcs12Error::Password);
+            for &password in spellings {
+                outcome = read_safe(safe, password, budget);
+                if !matches!(outcome, Err(Pkcs12Error::Password)) {
+                    break;
+                }
+            }
+            outcome
+        }
+    })
+}
+
+/// A private key that is encrypted on its own (`EncryptedPrivateKeyInfo` of PKCS#8).
+pub(crate) fn read_key(
+    der: &[u8],
+    password: &str,
+    budget: &mut Budget,
+) -> Result<Pkcs8, Pkcs12Error> {
+    let (algorithm, data) =
+        structure::shrouded_key(Reader::new(der)).ok_or(Pkcs12Error::Structure)?;
+    given(password, |spellings| {
+        let plain = decrypt(algorithm, data, spellings[0], budget)?;
+        let key = private_key::convert(&plain, budget).map_err(|Spent| Pkcs12Error::Iterations)?;
+        key.ok_or(Pkcs12Error::Password)
+    })
 }
 
 /// The password for which the MAC is right.
-fn verified(
+fn verified<'p>(
     safe: &[u8],
     mac: Reader<'_>,
+    passwords: &[Password<'p>],
     budget: &mut Budget,
-) -> Result<&'static [u8], Pkcs12Error> {
+) -> Result<Password<'p>, Pkcs12Error> {
     let Mac { algorithm, expected, salt, iterations } =
         structure::mac(mac).ok_or(Pkcs12Error::Structure)?;
     let digest = Digest::of(algorithm).ok_or_else(|| Pkcs12Error::algorithm(algorithm))?;
-    for password in PASSWORDS {
+    for &password in passwords {
         derive::spend(budget, iterations, digest, digest.length())?;
-        let key = derive::pkcs12(digest, Use::Mac, password, salt, iterations, digest.length());
+        let utf16 = password.utf16;
+        let key = derive::pkcs12(digest, Use::Mac, utf16, salt, iterations, digest.length());
         if digest.verifies(&key, safe, expected) {
             return Ok(password);
         }
@@ -114,7 +141,11 @@ fn verified(
     Err(Pkcs12Error::Password)
 }
 
-fn read_safe(safe: &[u8], password: &[u8], budget: &mut Budget) -> Result<Contents, Pkcs12Error> {
+fn read_safe(
+    safe: &[u8],
+    password: Password<'_>,
+    budget: &mut Budget,
+) -> Result<Contents, Pkcs12Error> {
     let mut contents = Contents::default();
     let mut infos = Reader::new(safe).inside(SEQUENCE).ok_or(Pkcs12Error::Structure)?;
     while !infos.is_empty() {
@@ -139,7 +170,7 @@ fn read_safe(safe: &[u8], password: &[u8], budget: &mut Budget) -> Result<Conten
 
 fn read_bags(
     bags: &[u8],
-    password: &[u8],
+    password: Password<'_>,
     contents: &mut Contents,
     budget: &mut Budget,
 ) -> Result<(), Pkcs12Error> {

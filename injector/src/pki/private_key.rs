@@ -14,15 +14,15 @@ use aws_lc_rs::signature::{
 use zeroize::Zeroizing;
 
 /// 1.2.840.113549.1.1.1 and NULL
-pub(super) const RSA: &[u8] =
+pub(crate) const RSA: &[u8] =
     &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00];
 /// 1.2.840.10045.2.1
-pub(super) const EC: &[u8] = &[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
+pub(crate) const EC: &[u8] = &[0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
 /// Curves with their object identifiers and the bytes of a coordinate.
-pub(super) const P256: (&[u8], usize) =
+pub(crate) const P256: (&[u8], usize) =
     (&[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07], 32);
-pub(super) const P384: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22], 48);
-pub(super) const P521: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x23], 66);
+pub(crate) const P384: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22], 48);
+pub(crate) const P521: (&[u8], usize) = (&[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x23], 66);
 
 /// A curve that can be computed on, and what a public key costs.
 struct Curve {
@@ -39,10 +39,10 @@ const CURVES: [Curve; 3] = [
 const ED25519_UNITS: u32 = 200;
 
 /// A key in PKCS#8.
-pub(super) type Pkcs8 = Zeroizing<Vec<u8>>;
+pub(crate) type Pkcs8 = Zeroizing<Vec<u8>>;
 
 /// From PKCS#1, PKCS#8 or SEC 1; `None` when it is none of them.
-pub(super) fn convert(der: &[u8], budget: &mut Budget) -> Result<Option<Pkcs8>, Spent> {
+pub(crate) fn convert(der: &[u8], budget: &mut Budget) -> Result<Option<Pkcs8>, Spent> {
     let Some((source, inner)) = source(der) else { return Ok(None) };
     Ok(match source {
         Source::Elliptic(curve) => elliptic(curve, inner, budget)?,
@@ -84,7 +84,7 @@ fn source(der: &[u8]) -> Option<(Source<'_>, &[u8])> {
 
 /// `SubjectPublicKeyInfo` of a key that [`convert`] made; `None` where it does not follow from the
 /// key. That of a known curve was computed there, that of RSA stands in the key.
-pub(super) fn public_key(key: &Pkcs8, budget: &mut Budget) -> Result<Option<Vec<u8>>, Spent> {
+pub(crate) fn public_key(key: &Pkcs8, budget: &mut Budget) -> Result<Option<Vec<u8>>, Spent> {
     if let Some(public) = written_public_key(key) {
         return Ok(Some(public));
     }
@@ -94,14 +94,14 @@ pub(super) fn public_key(key: &Pkcs8, budget: &mut Budget) -> Result<Option<Vec<
 }
 
 /// `AlgorithmIdentifier` of a key in PKCS#8.
-pub(super) fn algorithm(key: &Pkcs8) -> Option<&[u8]> {
+pub(crate) fn algorithm(key: &Pkcs8) -> Option<&[u8]> {
     let mut key = Reader::new(key).inside(SEQUENCE)?;
     key.take(INTEGER)?;
     key.next().map(|algorithm| algorithm.whole)
 }
 
 /// What a key of PKCS#8 wraps.
-pub(super) fn inner(key: &Pkcs8) -> Option<&[u8]> {
+pub(crate) fn inner(key: &Pkcs8) -> Option<&[u8]> {
     let mut parts = Reader::new(key).inside(SEQUENCE)?;
     parts.take(INTEGER)?;
     parts.take(SEQUENCE)?;
@@ -177,7 +177,7 @@ fn on_curve(curve: &Curve, algorithm: &[u8], number: &[u8]) -> Option<Pkcs8> {
 #[allow(non_snake_case)] // the Azure provider's name of the same table
 mod tests {
     use super::*;
-    use crate::content::fixtures::der;
+    use crate::pki::fixtures::der;
     use proptest::prelude::*;
 
     fn pkcs8(der: &[u8]) -> Option<Pkcs8> {
@@ -236,7 +236,7 @@ mod tests {
         for name in ["rsa", "leaf", "p384", "p521", "ed25519"] {
             let key = pkcs8(&der(&format!("{name}.key"))).unwrap();
             let certificate = der(name);
-            let certificate = super::super::x509::Certificate::parse(&certificate).unwrap();
+            let certificate = crate::pki::x509::Certificate::parse(&certificate).unwrap();
             assert_eq!(public_key(&key).unwrap(), certificate.public_key, "{name}");
         }
     }

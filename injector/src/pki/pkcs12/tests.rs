@@ -1,6 +1,6 @@
 use super::*;
-use crate::content::der::Der;
-use crate::content::fixtures::{der, pfx};
+use crate::pki::der::Der;
+use crate::pki::fixtures::{der, pfx};
 use proptest::prelude::*;
 
 #[track_caller]
@@ -88,16 +88,16 @@ fn what_cannot_be_read_says_why() {
 fn iterations_of_all_derivations_count_together() {
     // MAC, certificate and key: 2,048 each.
     let file = pfx("default");
-    assert!(read_within(&file, &mut Budget::of(3 * 2048)).is_ok());
+    assert!(read_within(&file, "", &mut Budget::of(3 * 2048)).is_ok());
     assert_eq!(
-        read_within(&file, &mut Budget::of(3 * 2048 - 1)).err(),
+        read_within(&file, "", &mut Budget::of(3 * 2048 - 1)).err(),
         Some(Pkcs12Error::Iterations)
     );
 }
 
 #[test]
 fn each_block_of_a_key_is_counted() {
-    use crate::content::der::{integer, octets, oid, sequence};
+    use crate::pki::der::{integer, octets, oid, sequence};
     let (aes_128, aes_192, aes_256) = (2, 22, 42);
     let aes = |last: u8| oid(&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, last]);
     let triple_des = oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x03, 0x07]);
@@ -119,8 +119,10 @@ fn each_block_of_a_key_is_counted() {
         let algorithm =
             [oid(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0D]).as_slice(), &parameters]
                 .concat();
-        let outcome =
-            |budget| decrypt(Reader::new(&algorithm), &[0; 16], &[], &mut Budget::of(budget)).err();
+        let outcome = |budget| {
+            decrypt(Reader::new(&algorithm), &[0; 16], password::NONE[1], &mut Budget::of(budget))
+                .err()
+        };
         assert_eq!(outcome(10 * blocks - 1), Some(Pkcs12Error::Iterations), "{case}");
         assert_ne!(outcome(10 * blocks), Some(Pkcs12Error::Iterations), "{case}");
     }
@@ -169,7 +171,7 @@ fn openssl_reads_what_is_written() {
     let output = tool.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let blocks = crate::content::pem::blocks(&text);
+    let blocks = crate::pki::pem::blocks(&text);
     let found: Vec<_> = blocks.iter().map(|block| block.der.to_vec()).collect();
     let [leaf, intermediate, root] = ders;
     assert_eq!(found, [leaf, intermediate, root, der("leaf.key")]);
@@ -193,7 +195,7 @@ proptest! {
                 file.truncate(cut);
             }
             let before = derive::computed();
-            let _ = read_within(&file, &mut Budget::of(20_000));
+            let _ = read_within(&file, "", &mut Budget::of(20_000));
             prop_assert!(derive::computed() - before <= 20_000, "no more is computed than the \
                 budget has");
         }

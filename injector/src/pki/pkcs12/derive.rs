@@ -1,7 +1,7 @@
 //! Keys from passwords: RFC 7292 appendix B, and what a file may make us compute.
 
 use super::Pkcs12Error;
-use crate::content::budget::{Budget, Spent};
+use crate::pki::budget::{Budget, Spent};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -151,6 +151,7 @@ pub(super) fn pkcs12(
 /// RFC 8018, section 5.2. The password is in UTF-8, so an empty one is empty.
 pub(super) fn pbkdf2(
     digest: Digest,
+    password: &[u8],
     salt: &[u8],
     iterations: u32,
     length: usize,
@@ -159,7 +160,7 @@ pub(super) fn pbkdf2(
     #[cfg(test)]
     COMPUTED
         .set(COMPUTED.get() + iterations * u32::try_from(length.div_ceil(digest.length())).ok()?);
-    pbkdf2::derive(digest.pbkdf2(), iterations.try_into().ok()?, salt, &[], &mut key);
+    pbkdf2::derive(digest.pbkdf2(), iterations.try_into().ok()?, salt, password, &mut key);
     Some(key)
 }
 

@@ -11,19 +11,19 @@ const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1D, 0x0E];
 
 /// A certificate.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Certificate<'a> {
-    pub(super) der: &'a [u8],
-    pub(super) issuer: &'a [u8],
-    pub(super) subject: &'a [u8],
+pub(crate) struct Certificate<'a> {
+    pub(crate) der: &'a [u8],
+    pub(crate) issuer: &'a [u8],
+    pub(crate) subject: &'a [u8],
     /// `SubjectPublicKeyInfo`, whole.
-    pub(super) public_key: &'a [u8],
-    pub(super) authority_key_id: &'a [u8],
-    pub(super) subject_key_id: &'a [u8],
+    pub(crate) public_key: &'a [u8],
+    pub(crate) authority_key_id: &'a [u8],
+    pub(crate) subject_key_id: &'a [u8],
 }
 
 impl<'a> Certificate<'a> {
     /// Reads one; `None` when this is no certificate.
-    pub(super) fn parse(der: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(der: &'a [u8]) -> Option<Self> {
         let mut tbs = Reader::new(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
         tbs.optional(CONTEXT_0);
         tbs.take(INTEGER)?;
@@ -71,12 +71,12 @@ impl<'a> Certificate<'a> {
     }
 
     /// Whether the key identifiers say that `other` issued it.
-    pub(super) fn names_as_issuer(&self, other: &Self) -> bool {
+    pub(crate) fn names_as_issuer(&self, other: &Self) -> bool {
         !self.authority_key_id.is_empty() && self.authority_key_id == other.subject_key_id
     }
 
     /// The same, or by name where one of the identifiers is missing.
-    pub(super) fn may_be_issued_by(&self, other: &Self) -> bool {
+    pub(crate) fn may_be_issued_by(&self, other: &Self) -> bool {
         if self.authority_key_id.is_empty() || other.subject_key_id.is_empty() {
             self.issuer == other.subject
         } else {
@@ -84,7 +84,7 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    pub(super) fn is_self_issued(&self) -> bool {
+    pub(crate) fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
     }
 }

@@ -3,8 +3,9 @@
 use super::Pkcs12Error;
 use super::cipher::Cipher;
 use super::derive::{self, Digest, Use, spend};
-use crate::content::budget::Budget;
-use crate::content::der_reader::{OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
+use super::password::Password;
+use crate::pki::budget::Budget;
+use crate::pki::der_reader::{OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
 use zeroize::Zeroizing;
 
 /// 1.2.840.113549.1.12.1, and one byte.
@@ -26,7 +27,7 @@ struct Scheme {
 pub(super) fn decrypt(
     algorithm: Reader<'_>,
     data: &[u8],
-    password: &[u8],
+    password: Password<'_>,
     budget: &mut Budget,
 ) -> Result<Zeroizing<Vec<u8>>, Pkcs12Error> {
     let Scheme { cipher, key, vector } = scheme(algorithm, password, budget)?;
@@ -42,13 +43,13 @@ pub(super) fn decrypt(
 
 fn scheme(
     mut algorithm: Reader<'_>,
-    password: &[u8],
+    password: Password<'_>,
     budget: &mut Budget,
 ) -> Result<Scheme, Pkcs12Error> {
     let id = algorithm.take(OBJECT_ID).ok_or(Pkcs12Error::Structure)?;
     let parameters = algorithm.inside(SEQUENCE).ok_or(Pkcs12Error::Structure);
     if id == PBES2 {
-        return pbes2(parameters?, budget);
+        return pbes2(parameters?, password, budget);
     }
     let (cipher, length) = match id.strip_prefix(PBE) {
         Some([3]) => (Cipher::TripleDes, 24),
@@ -62,12 +63,16 @@ fn scheme(
         parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
     let mut derived = |wanted, length: usize| {
         spend(budget, iterations, Digest::Sha1, length)?;
-        Ok(derive::pkcs12(Digest::Sha1, wanted, password, salt, iterations, length))
+        Ok(derive::pkcs12(Digest::Sha1, wanted, password.utf16, salt, iterations, length))
     };
     Ok(Scheme { cipher, key: derived(Use::Key, length)?, vector: derived(Use::Vector, 8)? })
 }
 
-fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs12Error> {
+fn pbes2(
+    mut parameters: Reader<'_>,
+    password: Password<'_>,
+    budget: &mut Budget,
+) -> Result<Scheme, Pkcs12Error> {
     let ((derivation, mut parameters), mut encryption) =
         derivation_and_encryption(&mut parameters).ok_or(Pkcs12Error::Structure)?;
     let id = encryption.take(OBJECT_ID).ok_or(Pkcs12Error::Structure)?;
@@ -85,14 +90,15 @@ fn pbes2(mut parameters: Reader<'_>, budget: &mut Budget) -> Result<Scheme, Pkcs
     let (salt, iterations) =
         parameters.take(OCTET_STRING).zip(parameters.small()).ok_or(Pkcs12Error::Structure)?;
     // The length of the key may stand here; it can only be the cipher's.
-    parameters.optional(crate::content::der_reader::INTEGER);
+    parameters.optional(crate::pki::der_reader::INTEGER);
     let digest = match parameters.inside(SEQUENCE).and_then(|mut function| function.take(OBJECT_ID))
     {
         None => Digest::Sha1,
         Some(id) => Digest::of_hmac(id).ok_or_else(|| Pkcs12Error::algorithm(id))?,
     };
     spend(budget, iterations, digest, length)?;
-    let key = derive::pbkdf2(digest, salt, iterations, length).ok_or(Pkcs12Error::Structure)?;
+    let key = derive::pbkdf2(digest, password.utf8, salt, iterations, length);
+    let key = key.ok_or(Pkcs12Error::Structure)?;
     Ok(Scheme { cipher, key, vector: Zeroizing::new(vector.to_vec()) })
 }
 

@@ -14,34 +14,34 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
 
-pub(super) const CERTIFICATE: &str = "CERTIFICATE";
-pub(super) const PRIVATE_KEY: &str = "PRIVATE KEY";
+pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
+pub(crate) const PRIVATE_KEY: &str = "PRIVATE KEY";
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "\n-----END ";
 const DASHES: &str = "-----";
 
 /// A block. `headers` are the lines `Name: value` of old encrypted keys, by name.
-pub(super) struct Block<'a> {
-    pub(super) label: &'a str,
+pub(crate) struct Block<'a> {
+    pub(crate) label: &'a str,
     headers: BTreeMap<&'a str, &'a str>,
-    pub(super) der: Zeroizing<Vec<u8>>,
+    pub(crate) der: Zeroizing<Vec<u8>>,
 }
 
 impl Block<'_> {
-    pub(super) fn is_certificate(&self) -> bool {
+    pub(crate) fn is_certificate(&self) -> bool {
         self.label == CERTIFICATE
     }
 
     /// Anew, in 64 columns.
-    pub(super) fn write(&self, text: &mut Zeroizing<String>) {
+    pub(crate) fn write(&self, text: &mut Zeroizing<String>) {
         write(text, self.label, &self.headers, &self.der);
     }
 }
 
 /// All blocks of a text in their order, exactly those that Go's `pem.Decode` finds: the Azure
 /// provider splits with it.
-pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
+pub(crate) fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((block, after)) = next(rest) {
@@ -115,7 +115,7 @@ fn line(text: &str) -> (&str, &str) {
     (first.trim_end_matches([' ', '\t']), rest)
 }
 
-pub(super) fn decoded(inner: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn decoded(inner: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut data = Zeroizing::new(Vec::with_capacity(inner.len()));
     data.extend(inner.bytes().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')));
     let mut der = Zeroizing::new(vec![0; base64::decoded_len_estimate(data.len())]);
@@ -131,12 +131,12 @@ fn looked(_bytes: usize) {}
 use tests::looked;
 
 /// A text that holds this many bytes of DER in this many blocks without growing.
-pub(super) fn buffer(der_bytes: usize, blocks: usize) -> Zeroizing<String> {
+pub(crate) fn buffer(der_bytes: usize, blocks: usize) -> Zeroizing<String> {
     Zeroizing::new(String::with_capacity(der_bytes * 3 / 2 + blocks * 128 + 64))
 }
 
 /// Appends `-----BEGIN LABEL-----` with 64 columns and a newline at the end.
-pub(super) fn append(text: &mut Zeroizing<String>, label: &str, der: &[u8]) {
+pub(crate) fn append(text: &mut Zeroizing<String>, label: &str, der: &[u8]) {
     write(text, label, &BTreeMap::new(), der);
 }
 
@@ -240,7 +240,7 @@ mod tests {
         static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
     }
 
-    pub(super) fn looked(bytes: usize) {
+    pub(crate) fn looked(bytes: usize) {
         LOOKED.set(LOOKED.get() + bytes);
     }
 

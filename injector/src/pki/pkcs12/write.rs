@@ -3,8 +3,9 @@
 //! content gives the same file, and no refresh rewrites it.
 
 use super::derive::{self, Digest, Use};
-use super::{BAG, CERTIFICATE_BAG, PASSWORDS, PKCS7_DATA, SHROUDED_KEY_BAG, X509_CERTIFICATE};
-use crate::content::der::{Der, context, integer, octets, oid, sequence, set};
+use super::password::NONE;
+use super::{BAG, CERTIFICATE_BAG, PKCS7_DATA, SHROUDED_KEY_BAG, X509_CERTIFICATE};
+use crate::pki::der::{Der, context, integer, octets, oid, sequence, set};
 use aws_lc_rs::cipher::{AES_256, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use aws_lc_rs::iv::FixedLength;
@@ -21,7 +22,7 @@ const NULL: &[u8] = &[5, 0];
 
 /// The file; `None` if the cipher fails, which it has no reason to. The first certificate is that
 /// of the key.
-pub(in crate::content) fn write(key: Option<&[u8]>, certificates: &[&[u8]]) -> Option<Der> {
+pub(crate) fn write(key: Option<&[u8]>, certificates: &[&[u8]]) -> Option<Der> {
     let leaf_id =
         digest(&SHA1_FOR_LEGACY_USE_ONLY, certificates.first().copied().unwrap_or_default());
     let attributes = set(&sequence(&[&oid(LOCAL_KEY_ID), &set(&octets(leaf_id.as_ref()))]));
@@ -44,7 +45,7 @@ pub(in crate::content) fn write(key: Option<&[u8]>, certificates: &[&[u8]]) -> O
     let mac_key = derive::pkcs12(
         Digest::Sha256,
         Use::Mac,
-        PASSWORDS[0],
+        NONE[0].utf16,
         &salt,
         ITERATIONS,
         Digest::Sha256.length(),
@@ -63,7 +64,7 @@ fn data(content: &[u8]) -> Der {
 /// `EncryptedPrivateKeyInfo` with PBES2.
 fn shrouded(key: &[u8]) -> Option<Der> {
     let (salt, vector) = (salt(key, b"key"), salt(key, b"iv"));
-    let derived = derive::pbkdf2(Digest::Sha256, &salt, ITERATIONS, 32)?;
+    let derived = derive::pbkdf2(Digest::Sha256, NONE[0].utf8, &salt, ITERATIONS, 32)?;
     let secret = encrypted(key, &derived, vector)?;
     let function = sequence(&[&oid(HMAC_SHA256), NULL]);
     let derivation =

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-pub(super) type Der = Zeroizing<Vec<u8>>;
+pub(crate) type Der = Zeroizing<Vec<u8>>;
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
@@ -33,38 +33,38 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Der {
 }
 
 /// A sequence of encoded parts.
-pub(super) fn sequence(parts: &[&[u8]]) -> Der {
+pub(crate) fn sequence(parts: &[&[u8]]) -> Der {
     tlv(SEQUENCE, parts)
 }
 
 /// A set of one encoded part.
-pub(super) fn set(part: &[u8]) -> Der {
+pub(crate) fn set(part: &[u8]) -> Der {
     tlv(SET, &[part])
 }
 
 /// `[number]` around an encoded part.
-pub(super) fn context(number: u8, part: &[u8]) -> Der {
+pub(crate) fn context(number: u8, part: &[u8]) -> Der {
     tlv(CONTEXT | number, &[part])
 }
 
 /// Bytes as an octet string.
-pub(super) fn octets(bytes: &[u8]) -> Der {
+pub(crate) fn octets(bytes: &[u8]) -> Der {
     tlv(OCTET_STRING, &[bytes])
 }
 
 /// An object identifier from its encoded value.
-pub(super) fn oid(value: &[u8]) -> Der {
+pub(crate) fn oid(value: &[u8]) -> Der {
     tlv(OBJECT_ID, &[value])
 }
 
 /// A number that is not negative.
-pub(super) fn integer(number: u32) -> Der {
+pub(crate) fn integer(number: u32) -> Der {
     unsigned(&number.to_be_bytes())
 }
 
 /// A positive integer from big-endian bytes: no needless zeros, one where the first bit would mean
 /// "negative".
-pub(super) fn unsigned(bytes: &[u8]) -> Der {
+pub(crate) fn unsigned(bytes: &[u8]) -> Der {
     let start = bytes.iter().position(|&byte| byte != 0).unwrap_or(bytes.len());
     let value = &bytes[start..];
     let sign: &[u8] = if value.first().is_none_or(|&byte| byte >= 0x80) { &[0] } else { &[] };
@@ -72,7 +72,7 @@ pub(super) fn unsigned(bytes: &[u8]) -> Der {
 }
 
 /// Whole bytes as a bit string.
-pub(super) fn bit_string(bytes: &[u8]) -> Der {
+pub(crate) fn bit_string(bytes: &[u8]) -> Der {
     tlv(BIT_STRING, &[&[0], bytes])
 }
 

@@ -3,36 +3,36 @@
 
 /// What is left to read.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 /// One element.
 #[derive(Clone, Copy)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) value: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) value: &'a [u8],
     /// With tag and length.
-    pub(super) whole: &'a [u8],
+    pub(crate) whole: &'a [u8],
 }
 
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OBJECT_ID: u8 = 0x06;
-pub(super) const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OBJECT_ID: u8 = 0x06;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// `[0]`, `[1]` and `[3]` with something inside.
-pub(super) const CONTEXT_0: u8 = 0xA0;
-pub(super) const CONTEXT_1: u8 = 0xA1;
-pub(super) const CONTEXT_3: u8 = 0xA3;
+pub(crate) const CONTEXT_0: u8 = 0xA0;
+pub(crate) const CONTEXT_1: u8 = 0xA1;
+pub(crate) const CONTEXT_3: u8 = 0xA3;
 /// `[0]` in place of the tag of a string.
-pub(super) const IMPLICIT_0: u8 = 0x80;
+pub(crate) const IMPLICIT_0: u8 = 0x80;
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
     /// The next element, whatever it is.
-    pub(super) fn next(&mut self) -> Option<Element<'a>> {
+    pub(crate) fn next(&mut self) -> Option<Element<'a>> {
         let (&tag, rest) = self.0.split_first()?;
         // Tags of several bytes do not occur in what we read.
         if tag & 0x1F == 0x1F {
@@ -55,35 +55,35 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of the next element, which has this tag.
-    pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|element| element.tag == tag).map(|element| element.value)
     }
 
     /// The value of the next element, if it has this tag; otherwise it stays.
-    pub(super) fn optional(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn optional(&mut self, tag: u8) -> Option<&'a [u8]> {
         if self.0.first() == Some(&tag) { self.take(tag) } else { None }
     }
 
     /// What is in the next element, which has this tag.
-    pub(super) fn inside(&mut self, tag: u8) -> Option<Self> {
+    pub(crate) fn inside(&mut self, tag: u8) -> Option<Self> {
         self.take(tag).map(Self)
     }
 
     /// A non-negative integer of at most four bytes.
-    pub(super) fn small(&mut self) -> Option<u32> {
+    pub(crate) fn small(&mut self) -> Option<u32> {
         let bytes = self.take(INTEGER)?;
         let bytes = if bytes.len() > 1 { bytes.strip_prefix(&[0]).unwrap_or(bytes) } else { bytes };
         let positive = !bytes.is_empty() && bytes.len() <= 4;
         positive.then(|| bytes.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 /// `1.2.840.113549` of the value of an object identifier; for messages.
-pub(super) fn dotted(oid: &[u8]) -> String {
+pub(crate) fn dotted(oid: &[u8]) -> String {
     let mut text = String::new();
     let mut number = 0_u64;
     for &byte in oid.iter().take(40) {

@@ -1,9 +1,7 @@
 //! The structures of RFC 7292 that a file consists of.
 
 use super::{PKCS7_DATA, X509_CERTIFICATE};
-use crate::content::der_reader::{
-    CONTEXT_0, IMPLICIT_0, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE,
-};
+use crate::pki::der_reader::{CONTEXT_0, IMPLICIT_0, OBJECT_ID, OCTET_STRING, Reader, SEQUENCE};
 
 /// The contents of a file, and its `MacData` if there is one.
 pub(super) fn safe_and_mac(file: &[u8]) -> Option<(&[u8], Option<Reader<'_>>)> {

@@ -7,14 +7,14 @@
 /// Of all derivations and key operations of an answer together: OpenSSL writes 2,048 iterations for
 /// each of three derivations, careful tools up to 600,000. It is a second or two, beside the one
 /// thread and once for all files of the object.
-pub(super) const MAX_UNITS: u32 = 2_000_000;
+pub(crate) const MAX_UNITS: u32 = 2_000_000;
 /// Private keys of an answer.
-pub(super) const MAX_KEYS: usize = 16;
+pub(crate) const MAX_KEYS: usize = 16;
 /// Certificates of an answer.
-pub(super) const MAX_CERTIFICATES: usize = 100;
+pub(crate) const MAX_CERTIFICATES: usize = 100;
 
 /// What is left: everything is counted before it is computed.
-pub(super) struct Budget(u32);
+pub(crate) struct Budget(u32);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -24,16 +24,16 @@ impl Default for Budget {
 
 /// It is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spent;
+pub(crate) struct Spent;
 
 impl Budget {
     #[cfg(test)]
-    pub(super) fn of(units: u32) -> Self {
+    pub(crate) fn of(units: u32) -> Self {
         Self(units)
     }
 
     /// Takes so much.
-    pub(super) fn spend(&mut self, units: u32) -> Result<(), Spent> {
+    pub(crate) fn spend(&mut self, units: u32) -> Result<(), Spent> {
         self.0 = self.0.checked_sub(units).ok_or(Spent)?;
         Ok(())
     }
