@@ -59,9 +59,9 @@ impl FromStr for Guid {
 
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (a, b, c) = (self.0 >> 96, self.0 >> 80 & 0xffff, self.0 >> 64 & 0xffff);
-        let (d, e) = (self.0 >> 48 & 0xffff, self.0 & 0xffff_ffff_ffff);
-        write!(f, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+        let (first, last) = (self.0 >> 96, self.0 & 0xffff_ffff_ffff);
+        let [second, third, fourth] = [80, 64, 48].map(|shift| self.0 >> shift & 0xffff);
+        write!(f, "{first:08x}-{second:04x}-{third:04x}-{fourth:04x}-{last:012x}")
     }
 }
 
