@@ -59,7 +59,7 @@ reasons! { INJECTOR:
     KS304
         "the federated identity credential can never match the token"
         "compare audience and subject, including upper and lower case; the audience is \
-         api://AzureADTokenExchange in every cloud unless the operator configured another one";
+         api://AzureADTokenExchange unless the operator configured another one";
     KS305
         "the token is expired or not valid yet"
         "check the clocks of the machine and the token's issuer; in a pod the kubelet renews the \

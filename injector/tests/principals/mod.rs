@@ -1,6 +1,6 @@
 //! Service principals, with a secret or a certificate of a mounted Secret.
 
-use crate::support::{CANARY, TENANT, TestEnv, put, stderr};
+use crate::support::{CANARY, MAX_RESIDENT_KIB, TENANT, TestEnv, put, resident_kib, stderr};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
@@ -149,6 +149,28 @@ fn what_a_certificate_lacks_is_named_with_the_key_of_the_secret() {
         assert!(!log.contains("canary"), "{log}");
         // Without optimisation, on a busy machine; what is refused for its cost is not computed.
         assert!(begun.elapsed() < Duration::from_secs(60), "{text}: {:?}", begun.elapsed());
+    }
+}
+
+/// Keys are decrypted beside the one thread, and nothing of it stays.
+#[test]
+fn a_certificate_with_a_password_does_not_cost_the_sidecar_its_size() {
+    let env = TestEnv::new();
+    add_principal(&env);
+    mount(
+        &env,
+        &[
+            ("clientid", PRINCIPAL.as_bytes()),
+            ("clientcertificate", &made_by_openssl("password-chain.pfx")),
+            ("clientcertificatepassword", b"secret"),
+        ],
+    );
+    let sidecar = env.run_ready(&plan(&env));
+    assert_eq!(env.read("db"), CANARY);
+    let resident = resident_kib(sidecar.child.id());
+    println!("{resident} KiB resident");
+    if std::env::var_os("KEYSLUICE_TEST_BINARY").is_some() {
+        assert!(resident <= MAX_RESIDENT_KIB, "{resident} KiB");
     }
 }
 

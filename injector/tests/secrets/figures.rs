@@ -1,13 +1,11 @@
 //! What Secrets cost; only the released binary has to keep within it.
 
 use super::{cluster_env, run_ready};
-use crate::support::{Cgroup, TestEnv, loudly};
+use crate::support::{Cgroup, MAX_RESIDENT_KIB, TestEnv, loudly, resident_kib};
 use keysluice_emulator::CallKind;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-const MAX_RESIDENT_KIB: u64 = 4 * 1024;
 
 /// Fifty files, and five Secrets of ten each.
 fn large_plan(env: &TestEnv) -> Value {
@@ -25,12 +23,6 @@ fn large_plan(env: &TestEnv) -> Value {
     });
     plan["secrets"] = secrets.collect();
     plan
-}
-
-fn resident_kib(id: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// What the webhook gives the process beside its tmpfs.

@@ -269,3 +269,13 @@ pub(crate) fn may_look_into(id: u32) -> bool {
     }
     may.is_ok()
 }
+
+/// What a sidecar may have resident.
+pub(crate) const MAX_RESIDENT_KIB: u64 = 4 * 1024;
+
+/// What a process has resident.
+pub(crate) fn resident_kib(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

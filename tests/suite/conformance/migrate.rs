@@ -209,13 +209,32 @@ fn a_live_cluster_is_read_and_no_more() {
     let kubeconfig = kubeconfig.to_str().unwrap();
     let (code, report, error) =
         keysluice(&["migrate", "--check", "-n", "shop", "--kubeconfig", kubeconfig]);
-    assert!(code == 0 && report.contains("Deployment shop/web: the annotation"), "{report}{error}");
+    assert_eq!(code, 0, "{report}{error}");
+    // A real API server gives the same one: tests/cluster/tests/chart/migration.rs.
+    let golden = data().join("migrate/live/REPORT.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        write(&golden, &report);
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+    assert!(report == expected, "REPORT.md is stale; UPDATE_DOCS=1 writes it anew:\n{report}");
     let out = directory.path().join("out");
     let arguments =
         ["migrate", "-n", "shop", "--kubeconfig", kubeconfig, "--out", out.to_str().unwrap()];
     let (code, _, error) = keysluice(&arguments);
     assert_eq!(code, 0, "{error}");
     let made = tree(&out);
+    let files: Vec<&str> = made.keys().map(String::as_str).collect();
+    assert_eq!(
+        files,
+        [
+            "REPORT.md",
+            "backup/secretproviderclasses.yaml",
+            "keysluice-roles.yaml",
+            "shop/cronjob-load.yaml",
+            "shop/deployment-web.yaml"
+        ]
+    );
+    assert_eq!(made["REPORT.md"], expected);
     let web = &made["shop/deployment-web.yaml"];
     assert!(web.starts_with("apiVersion: apps/v1\nkind: Deployment\n"), "{web}");
     assert!(web.contains("csi-volumes: replace"), "{web}");
@@ -283,12 +302,13 @@ fn status(request: &str) -> &'static str {
 }
 
 fn items(request: &str) -> serde_json::Value {
-    let documents = ["app.yaml", "classes.yaml"].map(|file| {
+    let documents = ["app.yaml", "classes.yaml", "load.yaml"].map(|file| {
         let text = std::fs::read_to_string(data().join("migrate/csi/in").join(file)).unwrap();
         serde_saphyr::from_multiple::<serde_json::Value>(&text).unwrap()
     });
     for (resource, kind) in [
         ("/deployments?", "Deployment"),
+        ("/cronjobs?", "CronJob"),
         ("/serviceaccounts?", "ServiceAccount"),
         ("/secretproviderclasses?", "SecretProviderClass"),
     ] {

@@ -92,17 +92,24 @@ pub(crate) fn read_within(
     let (safe, mac) = structure::safe_and_mac(file).ok_or(Pkcs12Error::Structure)?;
     given(password, |spellings| match mac {
         Some(mac) => read_safe(safe, verified(safe, mac, spellings, budget)?, budget),
-        None => {
-            let mut outcome = Err(Pkcs12Error::Password);
-            for &password in spellings {
-                outcome = read_safe(safe, password, budget);
-                if !matches!(outcome, Err(Pkcs12Error::Password)) {
-                    break;
-                }
-            }
-            outcome
-        }
+        None => read_unverified(safe, spellings, budget),
     })
+}
+
+/// Without a MAC the padding tells whether the password is right.
+fn read_unverified(
+    safe: &[u8],
+    passwords: &[Password<'_>],
+    budget: &mut Budget,
+) -> Result<Contents, Pkcs12Error> {
+    let mut outcome = Err(Pkcs12Error::Password);
+    for &password in passwords {
+        outcome = read_safe(safe, password, budget);
+        if !matches!(outcome, Err(Pkcs12Error::Password)) {
+            break;
+        }
+    }
+    outcome
 }
 
 /// A private key that is encrypted on its own (`EncryptedPrivateKeyInfo` of PKCS#8).
