@@ -1,5 +1,5 @@
-//! The pods of a live cluster that have a sidecar. Pods are listed, and the Jobs of CronJobs looked
-//! up by name; nothing else is read.
+//! The pods of a live cluster that have a sidecar. Pods are listed, and Jobs looked up by name;
+//! nothing else is read.
 
 use super::object_name;
 use crate::audit::PodRecord;
