@@ -78,18 +78,7 @@ pub(super) async fn answer(
     if let Some(exec) = exec {
         return Ok(exec::answer(request, exec));
     }
-    let Some(resource) = resource else {
-        if request.method() == Method::POST {
-            let sent = request.into_body().collect().await.unwrap().to_bytes();
-            let sent = serde_json::from_slice(&sent).unwrap();
-            shared.lock().unwrap().bodies.insert(uri.path().to_owned(), sent);
-        }
-        let document = shared.lock().unwrap().documents.get(uri.path()).cloned();
-        return Ok(match document {
-            Some(document) => text(200, &document),
-            None => status(404, "no such path"),
-        });
-    };
+    let Some(resource) = resource else { return Ok(document(request, &shared).await) };
     if request.method() != Method::GET {
         let fault = shared.lock().unwrap().next_fault(resource);
         if let Some(Fault::Status(code)) = fault {
@@ -164,6 +153,21 @@ async fn get(path: &str, resource: &'static str, shared: &Mutex<World>) -> Respo
         None => {}
     }
     found.map_or_else(|| status(404, "not found"), |object| body(200, &object))
+}
+
+/// A document by its path; what is sent to it is kept.
+async fn document(request: Request<Incoming>, shared: &Mutex<World>) -> Response<Pieces> {
+    let path = request.uri().path().to_owned();
+    if request.method() == Method::POST {
+        let sent = request.into_body().collect().await.unwrap().to_bytes();
+        let sent = serde_json::from_slice(&sent).unwrap();
+        shared.lock().unwrap().bodies.insert(path.clone(), sent);
+    }
+    let document = shared.lock().unwrap().documents.get(&path).cloned();
+    match document {
+        Some(document) => text(200, &document),
+        None => status(404, "no such path"),
+    }
 }
 
 /// Whether the caller may do something to a subresource of pods.
