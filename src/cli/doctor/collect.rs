@@ -12,7 +12,8 @@ use std::time::SystemTime;
 
 /// Sidecars whose log is read.
 const MAX_LOGS: usize = 20;
-const LOG_LINES: usize = 40;
+/// A warning about a vault object comes once per version.
+const LOG_LINES: usize = 200;
 
 /// Reads what the checks look at; `pods` names one pod, if only that is asked about.
 ///
