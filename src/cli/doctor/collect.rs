@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout};
 
 /// Sidecars whose log is read.
 const MAX_LOGS: usize = 20;
-const LOG_LINES: usize = 40;
+/// A warning about a vault object comes once per version.
+const LOG_LINES: usize = 200;
 /// Sidecars that are asked for their status: in all, and of one workload.
 const MAX_STATUSES: usize = 10;
 const MAX_OF_WORKLOAD: usize = 2;
