@@ -7,6 +7,7 @@
 mod book;
 mod certificate_modes;
 mod certificates;
+mod doctor;
 mod examples;
 mod first_install;
 mod guard;
