@@ -104,6 +104,7 @@ fn differences(followed: &Configuration, own: &Configuration) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz012345";
 
