@@ -160,7 +160,8 @@ impl Pods {
         prefix.and_modify(|prefix| *prefix = Prefix::Several).or_insert(Prefix::One(index));
     }
 
-    /// Says that a namespace of a cluster was read, or all: a pod that does not run there has ended.
+    /// Says that a namespace of a cluster was read, or all of them: a pod that does not run there
+    /// has ended.
     pub fn have_cluster(&mut self, namespace: Option<&str>) {
         self.cluster = namespace.map_or(Cluster::All, |name| Cluster::Namespace(name.to_owned()));
     }
