@@ -258,7 +258,7 @@ fn first<'t, const N: usize>(texts: [&'t Text<'_>; N]) -> &'t str {
 /// `200`, `200.0`, or the words of the signature.
 fn status_of(code: &str, signature: &str) -> u16 {
     let code = code.split('.').next().unwrap_or_default();
-    code.parse().unwrap_or_else(|_| match signature {
+    code.parse().unwrap_or(match signature {
         "OK" => 200,
         "Unauthorized" => 401,
         "Forbidden" => 403,

@@ -121,7 +121,7 @@ impl<R: Read> Frames<R> {
     /// Passes over bytes of the buffer.
     fn pass(&mut self, bytes: usize) {
         let passed = &self.buffer[self.at..self.at + bytes];
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += passed.split(|byte| *byte == b'\n').count() as u64 - 1;
         self.at += bytes;
     }
 

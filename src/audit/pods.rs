@@ -99,7 +99,7 @@ fn kind_of(kind: ObjectType) -> &'static str {
 /// All pods that are known.
 #[derive(Debug, Default)]
 pub struct Pods {
-    pods: Vec<Known>,
+    all: Vec<Known>,
     by_uid: HashMap<Guid, usize>,
     by_prefix: HashMap<u128, Prefix>,
     cluster: Cluster,
@@ -145,34 +145,35 @@ impl Pods {
         let record = record.plain();
         let Ok(uid) = record.uid.parse::<Guid>() else { return };
         if let Some(&index) = self.by_uid.get(&uid) {
-            self.pods[index].is_running |= is_running;
+            self.all[index].is_running |= is_running;
             return;
         }
-        if self.pods.len() >= MAX_PODS {
+        if self.all.len() >= MAX_PODS {
             self.left_out += 1;
             return;
         }
-        let index = self.pods.len();
+        let index = self.all.len();
         let client_ids = record.client_ids.iter().filter_map(|id| id.parse().ok()).collect();
-        self.pods.push(Known { record, client_ids, is_running });
+        self.all.push(Known { record, client_ids, is_running });
         self.by_uid.insert(uid, index);
         let prefix = self.by_prefix.entry(uid.prefix());
         prefix.and_modify(|prefix| *prefix = Prefix::Several).or_insert(Prefix::One(index));
     }
 
-    /// Says that a namespace of a cluster was read, or all: a pod that does not run there has ended.
+    /// Says that a namespace of a cluster was read, or all of them: a pod that does not run there
+    /// has ended.
     pub fn have_cluster(&mut self, namespace: Option<&str>) {
         self.cluster = namespace.map_or(Cluster::All, |name| Cluster::Namespace(name.to_owned()));
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.pods.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.pods.is_empty()
+        self.all.is_empty()
     }
 
     /// The pod of a uid.
@@ -190,12 +191,12 @@ impl Pods {
     }
 
     pub(super) fn pod(&self, index: usize) -> &Known {
-        &self.pods[index]
+        &self.all[index]
     }
 
     /// Whether the pod runs; `None` where its namespace was not read.
     pub(super) fn is_running(&self, index: usize) -> Option<bool> {
-        let pod = &self.pods[index];
+        let pod = &self.all[index];
         let is_read = match &self.cluster {
             Cluster::Nothing => false,
             Cluster::Namespace(name) => *name == pod.record.namespace,
@@ -209,7 +210,7 @@ impl Pods {
     pub(super) fn current(&self) -> Vec<&PodRecord> {
         let mut current = Vec::new();
         let mut latest = BTreeMap::<String, &PodRecord>::new();
-        for (index, Known { record, .. }) in self.pods.iter().enumerate() {
+        for (index, Known { record, .. }) in self.all.iter().enumerate() {
             match self.is_running(index) {
                 Some(true) => current.push(record),
                 Some(false) => {}
@@ -228,7 +229,7 @@ impl Pods {
     /// The workloads whose sidecars sign in with each client id.
     pub(super) fn users(&self) -> HashMap<Guid, BTreeSet<String>> {
         let mut users = HashMap::<Guid, BTreeSet<String>>::new();
-        for pod in &self.pods {
+        for pod in &self.all {
             for id in &pod.client_ids {
                 users.entry(*id).or_default().insert(pod.record.title());
             }

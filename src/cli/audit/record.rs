@@ -69,7 +69,7 @@ impl Record {
 
     async fn look(&self, client: &Client, sink: &mut Sink) -> Result<(), Failure> {
         let mut pods = Vec::new();
-        let listed = self.cluster.list(client, |pod, _| sink.take(pod, &mut pods)).await;
+        let listed = self.cluster.list(client, |pod, _| sink.take(&pod, &mut pods)).await;
         // What was read of a list that broke off is written.
         sink.write(&pods)?;
         Ok(listed?)
@@ -94,10 +94,10 @@ impl Sink {
     }
 
     /// Keeps the line of a pod that was not written yet.
-    fn take(&mut self, pod: PodRecord, lines: &mut Vec<u8>) {
+    fn take(&mut self, pod: &PodRecord, lines: &mut Vec<u8>) {
         let is_new = pod.uid.parse::<Guid>().is_ok_and(|uid| self.known.insert(uid));
         // Names and lists of names: nothing of it cannot be written.
-        if is_new && serde_json::to_writer(&mut *lines, &pod).is_ok() {
+        if is_new && serde_json::to_writer(&mut *lines, pod).is_ok() {
             lines.push(b'\n');
         }
     }
@@ -145,7 +145,7 @@ mod tests {
         let add = |uids: &[&str]| {
             let (mut sink, mut lines) = (Sink::open(Some(&path)).unwrap(), Vec::new());
             for uid in uids {
-                sink.take(pod(uid), &mut lines);
+                sink.take(&pod(uid), &mut lines);
             }
             assert!(sink.write(&lines).is_ok());
             std::fs::read_to_string(&path).unwrap()

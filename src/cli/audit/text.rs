@@ -171,9 +171,10 @@ fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>, otherwise: 
     let heading = headings.iter().map(|heading| (*heading).to_owned()).collect();
     let mut text = String::new();
     for row in std::iter::once(&heading).chain(&rows) {
-        let cells = row.iter().zip(&widths);
-        let line: String =
-            cells.map(|(cell, width)| format!("  {cell:<width$}", width = *width)).collect();
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "  {cell:<width$}", width = *width);
+        }
         text += line.trim_end();
         text.push('\n');
     }
