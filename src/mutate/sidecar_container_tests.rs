@@ -130,7 +130,9 @@ fn the_format_of_the_log_is_in_the_plan_and_only_there() {
     assert_eq!(run_with(&patched, &as_text, &facts()).unwrap().0, patched);
     // The guard allows no other variable named KEYSLUICE_*, and no argument.
     let container = &patched["spec"]["initContainers"][0];
-    assert_eq!(container["env"].as_array().unwrap().len(), 1);
+    let variables = container["env"].as_array().unwrap().iter();
+    let names: Vec<&str> = variables.map(|entry| entry["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["KEYSLUICE_PLAN", "POD_UID"]);
     assert!(container["args"].is_null());
     // An older sidecar knows the Plan of the default.
     let plan = run(&pod).unwrap().0["spec"]["initContainers"][0]["env"][0]["value"].clone();

@@ -170,11 +170,15 @@ async fn provoke(scene: &mut Scene, prometheus: &Prometheus) {
     scene.fail_vault(SHOP, Fault::status(503));
     scene.fail_vault(BILLING, Fault::throttle(1));
     let now = i64::try_from(now()).unwrap();
-    for (name, expires) in [("warehouse-password", now + 5 * 86_400), ("licence", now - 60)] {
-        let seed = SecretSeed { expires: Some(expires), ..SecretSeed::new("new") };
+    let lifetimes =
+        [("warehouse-password", now + 3600, now + 5 * 86_400), ("licence", now - 3600, now - 60)];
+    for (name, begin, end) in lifetimes {
+        let seed =
+            SecretSeed { not_before: Some(begin), expires: Some(end), ..SecretSeed::new("new") };
         scene.emulator.put_secret(REPORTS, name, seed).unwrap();
     }
     prometheus.until("keysluice_object_expiry_timestamp_seconds < time()", PATIENCE).await;
+    prometheus.until("keysluice_object_not_before_timestamp_seconds > time()", PATIENCE).await;
     let broken = json!({"provider": "azure",
         "parameters": {"keyvaultName": REPORTS, "objects": "array: ["}});
     scene.edit(&WORKLOADS[3], &broken);

@@ -63,13 +63,17 @@ async fn draws_the_dashboards() {
     }
 }
 
-/// Three secrets have an expiry.
+/// Three secrets have an expiry, and one is active only in two days.
 fn expire(scene: &Scene) {
     for (vault, name, days) in
         [(REPORTS, "licence", 23), (REPORTS, "warehouse-password", 60), (SHOP, "api-key", 180)]
     {
-        let expires = i64::try_from(now()).unwrap() + days * 86_400;
-        let seed = SecretSeed { expires: Some(expires), ..SecretSeed::new("a value") };
+        let now = i64::try_from(now()).unwrap();
+        let seed = SecretSeed {
+            not_before: (name == "warehouse-password").then_some(now + 2 * 86_400),
+            expires: Some(now + days * 86_400),
+            ..SecretSeed::new("a value")
+        };
         scene.emulator.put_secret(vault, name, seed).unwrap();
     }
 }
