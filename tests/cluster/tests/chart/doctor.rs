@@ -2,6 +2,7 @@
 //! finding for a few faults.
 
 use super::pods::{asking, with};
+use super::secrets_guard::grant;
 use super::stage::{NAMESPACE, Stage, environment, manifest};
 use super::workloads::{KINDS, reviewed, workload};
 use reqwest::Method;
@@ -82,13 +83,13 @@ async fn doctor_is_content_with_a_healthy_installation_and_names_faults() {
     assert!(code == 1 && told.contains("× KS202 "), "{told}");
     assert!(told.contains("    $ kubectl -n default create serviceaccount lost\n"), "{told}");
 
-    // A pod that the webhook changed, without the Role that it needs, behind a NetworkPolicy.
+    // A pod that has lost the right that it needs, behind a NetworkPolicy.
     create_class(&stage).await;
-    let rights = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": {"name": "other", "namespace": "default"}, "rules": []});
-    stage.create(&rights).await.unwrap();
+    grant(&stage, "sync", &["db".to_owned()], &["create", "patch"]).await;
     let pod = with(asking("web"), "/spec/automountServiceAccountToken", json!(false));
-    stage.create(&pod).await.unwrap();
+    stage.until("the right counts", async || stage.create(&pod).await.is_ok()).await;
+    let binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/sync";
+    stage.request(Method::DELETE, binding, None).await.unwrap();
     let (code, told) = doctor(&stage, &["pod/web"]).await;
     assert!(code == 1 && told.contains("× KS724 "), "{told}");
     let deny = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",

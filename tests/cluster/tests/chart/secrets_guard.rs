@@ -6,7 +6,7 @@ use super::stage::Stage;
 use serde_json::{Value, json};
 
 /// Gives the ServiceAccount `default` of the namespace `default` these rights on Secrets by name.
-async fn grant(stage: &Stage, role: &str, names: &[String], verbs: &[&str]) {
+pub(crate) async fn grant(stage: &Stage, role: &str, names: &[String], verbs: &[&str]) {
     let object = |kind: &str| {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
             "metadata": {"name": role, "namespace": "default"}})
