@@ -83,15 +83,20 @@ async fn doctor_is_content_with_a_healthy_installation_and_names_faults() {
     assert!(code == 1 && told.contains("× KS202 "), "{told}");
     assert!(told.contains("    $ kubectl -n default create serviceaccount lost\n"), "{told}");
 
-    // A pod that has lost the right that it needs, behind a NetworkPolicy.
+    // A workload whose ServiceAccount has lost the right that its pods need.
     create_class(&stage).await;
     grant(&stage, "sync", &["db".to_owned()], &["create", "patch"]).await;
     let pod = with(asking("web"), "/spec/automountServiceAccountToken", json!(false));
     stage.until("the right counts", async || stage.create(&pod).await.is_ok()).await;
     let binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/sync";
     stage.request(Method::DELETE, binding, None).await.unwrap();
-    let (code, told) = doctor(&stage, &["pod/web"]).await;
+    let syncing =
+        with(workload(KINDS[0], "syncing", &json!({})), "/spec/template/spec", pod["spec"].clone());
+    stage.create(&syncing).await.unwrap();
+    let (code, told) = doctor(&stage, &["deploy/syncing"]).await;
     assert!(code == 1 && told.contains("× KS724 "), "{told}");
+
+    // A pod behind a NetworkPolicy.
     let deny = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": {"name": "deny", "namespace": "default"},
         "spec": {"podSelector": {}, "policyTypes": ["Egress"]}});
@@ -107,7 +112,7 @@ async fn doctor_is_content_with_a_healthy_installation_and_names_faults() {
     let (_, told) = doctor(&stage, &["pod/web"]).await;
     let unknown =
         "- not checked: what sidecars say of themselves (status): pod web: the API server";
-    assert!(told.contains(unknown) && told.contains("KS724"), "{told}");
+    assert!(told.contains(unknown) && told.contains("KS811"), "{told}");
     let (_, told) = doctor(&stage, &["pod/web", "--no-exec"]).await;
     assert!(!told.contains("what sidecars say"), "{told}");
     let found: Value = serde_json::from_str(&doctor(&stage, &["-o", "json"]).await.1).unwrap();
