@@ -45,6 +45,7 @@ async fn create_class(stage: &Stage) {
                 "data": [{"objectName": "a", "key": "k"}]}],
             "parameters": {"keyvaultName": "vault",
                 "clientID": "7d8cdf74-5a38-4b5e-9ee1-000000000001",
+                "tenantID": "7d8cdf74-5a38-4b5e-9ee1-000000000002",
                 "objects": "array:\n  - |\n    objectName: a\n    objectType: secret\n"}}});
     let path = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/default/secretproviderclasses";
     stage
