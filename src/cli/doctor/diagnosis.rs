@@ -4,7 +4,7 @@ use super::finding::{Finding, Group, Level};
 use super::pre::Unknown;
 use super::snapshot::{ELSEWHERE, Scope, Snapshot, name, text};
 use super::workload::Judged;
-use super::{events, installation, pods, rights};
+use super::{events, installation, pods, rights, sidecar};
 use crate::admission::Outcome;
 use crate::cli::misspelt;
 use crate::cli::rbac_inputs::account_of;
@@ -34,6 +34,7 @@ pub(super) fn workload_group(
     let mut findings = selection(snapshot, judged);
     let is_ours = !findings.is_empty()
         || !judged.answer.notes.contains(&Note::NotSelected)
+        || is_served(judged)
         || judged.answer.outcome == Outcome::Denied;
     if !is_ours && !is_asked_for {
         return None;
@@ -50,6 +51,11 @@ pub(super) fn workload_group(
         findings.extend(running(judged));
     }
     Some(Group::new(judged.workload.title.clone(), findings))
+}
+
+/// Whether it is a pod with a sidecar: the webhook has replaced the volumes that had selected it.
+fn is_served(judged: &Judged<'_>) -> bool {
+    sidecar::plan_of(judged.workload.object).is_some()
 }
 
 fn selection(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
@@ -73,6 +79,9 @@ fn admission(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
             findings.push(coded(CHECK, Level::Failed, reason.code, &message).run(command));
         }
         _ if judged.misplaced.is_some() => {}
+        _ if is_served(judged) && answer.notes.contains(&Note::NotSelected) => {
+            findings.push(Finding::good(CHECK, "the webhook has added the sidecar"));
+        }
         _ => {
             let notes = answer.notes.iter().map(ToString::to_string);
             findings.extend(notes.map(|note| Finding::good(CHECK, note)));

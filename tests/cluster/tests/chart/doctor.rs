@@ -104,6 +104,8 @@ async fn doctor_is_content_with_a_healthy_installation_and_names_faults() {
     stage.create(&deny).await.unwrap();
     let (_, told) = doctor(&stage, &["pod/web"]).await;
     assert!(told.contains("‼ KS811 NetworkPolicy deny selects the pod"), "{told}");
+    assert!(told.contains("√ the webhook has added the sidecar\n"), "{told}");
+    assert!(doctor(&stage, &[]).await.1.contains("KS811"), "it is ours by its volume alone");
 
     // The API server refuses the WebSocket, as there is no node: the rest is told all the same.
     let running = json!({"status": {"phase": "Running", "initContainerStatuses": [
