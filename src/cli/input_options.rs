@@ -1,6 +1,6 @@
 //! Where a command reads objects: files, or a live cluster.
 
-use super::Failure;
+use super::{Failure, kubeconfig};
 use crate::cluster::api::Client;
 use anyhow::anyhow;
 use clap::Args;
@@ -22,8 +22,8 @@ pub(super) struct InputOptions {
     /// live cluster.
     #[arg(short = 'n', long, value_name = "NS", value_parser = super::object_name)]
     pub(super) namespace: Option<String>,
-    /// Kubeconfig of the API server to ask; without it, the API server of the cluster in which the
-    /// command runs.
+    /// Kubeconfig of the API server to ask (default: KUBECONFIG, then ~/.kube/config, then the API
+    /// server of the cluster in which the command runs).
     #[arg(long, env = "KEYSLUICE_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 }
@@ -45,9 +45,10 @@ impl InputOptions {
 
     /// A client for the live cluster, and the runtime that its connections need.
     pub(super) fn connect(&self) -> Result<(Runtime, Client), Failure> {
+        let kubeconfig = kubeconfig::find(self.kubeconfig.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let client = Client::connect(self.kubeconfig.as_deref()).map_err(Failure::usage)?;
+        let client = Client::connect(kubeconfig.as_deref()).map_err(Failure::usage)?;
         drop(entered);
         Ok((runtime, client))
     }

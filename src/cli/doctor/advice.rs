@@ -77,7 +77,7 @@ pub(super) fn commands(code: &str, message: &str, subject: &Subject<'_>) -> Vec<
             })
             .into_iter()
             .collect(),
-        "KS307" => vec!["az account tenant list --query \"[].tenantId\" --output tsv".to_owned()],
+        "KS307" => vec!["az account list --query \"[].tenantId\" --output tsv".to_owned()],
         "KS318" => {
             client_id(subject).map(|id| format!("az ad sp create --id {id}")).into_iter().collect()
         }
@@ -169,7 +169,7 @@ const CREATE: &str = "az identity federated-credential create ";
 const UPDATE: &str = "az identity federated-credential update ";
 const LIST: &str = "az identity federated-credential list --identity-name \"$IDENTITY\" \
     --resource-group \"$IDENTITY_GROUP\" --query \
-    \"[].{issuer:issuer,subject:subject,audiences:audiences}\"";
+    \"[].{name:name,issuer:issuer,subject:subject,audiences:audiences}\"";
 
 /// The role assignments for what the pod reads.
 fn roles(subject: &Subject<'_>) -> Vec<String> {

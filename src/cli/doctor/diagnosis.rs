@@ -39,7 +39,7 @@ pub(super) fn workload_group(
     if !is_ours && !is_asked_for {
         return None;
     }
-    findings.extend(admission(snapshot, judged));
+    findings.extend(admission(snapshot, judged, settings));
     findings.extend(account(snapshot, judged));
     findings.extend(events::creation(snapshot, judged));
     findings.extend(pods::pods(snapshot, judged, &settings.audience));
@@ -68,15 +68,15 @@ fn selection(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
 }
 
 /// What the webhook answers to a pod of the workload.
-fn admission(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
+fn admission(snapshot: &Snapshot, judged: &Judged<'_>, settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "admission";
     let answer = &judged.answer;
     let mut findings = Vec::new();
     match (answer.outcome, answer.reason) {
         (Outcome::Denied, Some(reason)) => {
             let message = answer.message.clone().unwrap_or_default();
-            let command = command(snapshot, judged, reason.code);
-            findings.push(coded(CHECK, Level::Failed, reason.code, &message).run(command));
+            let commands = commands(snapshot, judged, settings, reason.code);
+            findings.push(coded(CHECK, Level::Failed, reason.code, &message).run_all(commands));
         }
         _ if judged.misplaced.is_some() => {}
         _ if is_served(judged) && answer.notes.contains(&Note::NotSelected) => {
@@ -95,21 +95,32 @@ fn admission(snapshot: &Snapshot, judged: &Judged<'_>) -> Vec<Finding> {
 }
 
 /// What mends a refusal, or shows more of it.
-fn command(snapshot: &Snapshot, judged: &Judged<'_>, code: &str) -> String {
+fn commands(
+    snapshot: &Snapshot,
+    judged: &Judged<'_>,
+    settings: &Settings,
+    code: &str,
+) -> Vec<String> {
     let namespace = &snapshot.namespace;
     let (_, account) = account_of(&judged.pod);
+    let annotate = format!(
+        "kubectl -n {namespace} annotate serviceaccount {account} {CLIENT_ID_ANNOTATION}=CLIENT_ID"
+    );
     match code {
-        "KS105" => format!(
-            "kubectl -n {namespace} annotate serviceaccount {account} \
-             {CLIENT_ID_ANNOTATION}=CLIENT_ID"
-        ),
-        "KS202" => format!("kubectl -n {namespace} create serviceaccount {account}"),
-        "KS207" => "kubectl get secretproviderclass --all-namespaces".to_owned(),
-        _ => format!(
-            "kubectl -n {namespace} get {},serviceaccount,secretproviderclass --output yaml | \
-             keysluice explain -f - -n {namespace}",
-            text(&judged.workload.object["kind"]).to_ascii_lowercase()
-        ),
+        "KS105" => vec![annotate],
+        "KS202" => {
+            vec![format!("kubectl -n {namespace} create serviceaccount {account}"), annotate]
+        }
+        "KS207" => vec!["kubectl get secretproviderclass --all-namespaces".to_owned()],
+        _ => {
+            let tenant = settings.tenant_id.as_ref();
+            vec![format!(
+                "kubectl -n {namespace} get {},serviceaccount,secretproviderclass --output yaml | \
+                 keysluice explain -f - -n {namespace}{}",
+                text(&judged.workload.object["kind"]).to_ascii_lowercase(),
+                tenant.map(|tenant| format!(" --tenant-id {tenant}")).unwrap_or_default()
+            )]
+        }
     }
 }
 
