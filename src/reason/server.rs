@@ -45,7 +45,7 @@ reasons! { SERVER:
     KS705
         "an API server is not configured or its configuration cannot be used"
         "run in a pod with a ServiceAccount, name an API server with --kubeconfig FILE, or read \
-         manifests (--objects, -f)";
+         manifests with --objects PATH";
     KS706
         "the webhook is overloaded"
         "no action is needed for a short overload: the API server, kubectl or the controller tries \
