@@ -40,7 +40,7 @@ reasons! { DOCTOR:
         "see the message of the API server";
     KS811
         "a NetworkPolicy keeps the sidecar from Entra or the vaults"
-        "allow egress to TCP 443 and UDP 53 for these pods";
+        "allow egress to TCP 443 and UDP 53 for these pods: docs/network.md";
     KS812
         "another container of the pod does not start"
         "see the message of the kubelet";

@@ -5,6 +5,7 @@ use crate::azure::{Form, IdentityKind, Side, StandIns, Target, Usage};
 use crate::rights::Place;
 use keysluice_plan::{Credential, ObjectType, Plan, VaultUrl};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// Whose sidecar it is.
 #[derive(Debug)]
@@ -111,11 +112,10 @@ pub(super) fn commands(code: &str, message: &str, subject: &Subject<'_>) -> Vec<
         },
         "KS405" => vault
             .map(|vault| {
+                let address = client_address(message).unwrap_or("EGRESS_ADDRESS");
                 vec![
                     format!("az keyvault network-rule list --name {vault}"),
-                    format!(
-                        "az keyvault network-rule add --name {vault} --ip-address EGRESS_ADDRESS"
-                    ),
+                    format!("az keyvault network-rule add --name {vault} --ip-address {address}"),
                 ]
             })
             .unwrap_or_default(),
@@ -145,6 +145,14 @@ pub(super) fn commands(code: &str, message: &str, subject: &Subject<'_>) -> Vec<
         }
         _ => Vec::new(),
     }
+}
+
+/// The address that the vault saw; it comes from a tenant's container, and goes into a command.
+fn client_address(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("Client address: ")?;
+    let end = rest.find(|sign: char| !(sign.is_ascii_hexdigit() || ".:".contains(sign)));
+    let address = rest[..end.unwrap_or(rest.len())].trim_end_matches(['.', ':']);
+    address.parse::<IpAddr>().is_ok().then_some(address)
 }
 
 /// The credentials that there are, and the one of the pod's ServiceAccount, by the code of

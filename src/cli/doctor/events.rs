@@ -53,7 +53,7 @@ fn refusal(snapshot: &Snapshot, message: &str) -> Finding {
     if message.contains("exceeded quota") || message.contains("failed quota") {
         let hint = if message.contains("must specify limits") {
             "this quota wants limits of every container: set injector.cpuLimit of the chart, or \
-             the annotation keysluice.dev/cpu-limit on the pod template"
+             the annotation keysluice.dev/cpu-limit on the pod template, to 100m for example"
         } else {
             "raise the quota, or lower the requests of the pod"
         };

@@ -278,10 +278,17 @@ fn pull_failure(
              update --attach-acr)"
         );
         let account = text_or(&pod["spec"]["serviceAccountName"], "default");
-        return Finding::failed(CHECK, reason::KS730.code, text).run(format!(
-            "kubectl -n {namespace} patch serviceaccount {account} --patch \
-             '{{\"imagePullSecrets\":[{{\"name\":\"PULL_SECRET\"}}]}}'"
-        ));
+        return Finding::failed(CHECK, reason::KS730.code, text).run_all([
+            format!(
+                "kubectl -n {namespace} create secret docker-registry PULL_SECRET \
+                 --docker-server=REGISTRY --docker-username=USER --docker-password=PASSWORD"
+            ),
+            format!(
+                "kubectl -n {namespace} patch serviceaccount {account} --patch \
+                 '{{\"imagePullSecrets\":[{{\"name\":\"PULL_SECRET\"}}]}}'"
+            ),
+            format!("kubectl -n {namespace} delete pod {}", name(pod)),
+        ]);
     }
     let text = format!(
         "the sidecar's image {image} cannot be pulled: {why}: {message}; hint: {}",
