@@ -261,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn only_an_address_of_the_vaults_answer_goes_into_a_command() {
+        for (message, address) in [
+            ("Client address: 20.0.0.1", Some("20.0.0.1")),
+            ("Client address: 20.0.0.1. Caller: x", Some("20.0.0.1")),
+            ("Client address: 2603:1020::7, x", Some("2603:1020::7")),
+            ("Client address: $(reboot)", None),
+            ("Client address: 20.0.0.1.9", None),
+            ("Client address is not authorized", None),
+        ] {
+            assert_eq!(client_address(message), address, "{message}");
+        }
+    }
+
+    #[test]
     fn what_differs_is_marked() {
         let message = "Entra refused client c in tenant t: 401: AADSTS700211: x; the token has \
             issuer \"https://issuer.test\", subject \"system:serviceaccount:shop:web\", audience \
