@@ -111,9 +111,11 @@ fn new_application(out: &mut String, place: &Place) -> Found {
 fn existing(out: &mut String, client_id: &str, identity: &Identity, kind: IdentityKind) -> Found {
     let _ = write!(
         out,
-        "\n# The identity {client_id} exists.\n\
-         CLIENT_ID={client_id}\n\
-         PRINCIPAL_ID=$(az ad sp show --id \"$CLIENT_ID\" --query id --output tsv)\n"
+        "\n# The identity {} exists.\n\
+         CLIENT_ID={}\n\
+         PRINCIPAL_ID=$(az ad sp show --id \"$CLIENT_ID\" --query id --output tsv)\n",
+        client_id.escape_debug(),
+        quoted(client_id)
     );
     if kind == IdentityKind::Application {
         return Found::Application;
@@ -160,4 +162,20 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_of_a_manifest_is_one_word_of_the_script() {
+        assert_eq!(quoted("7d8cdf74-5a38-4b5e-9ee1-000000000001").len(), 36);
+        assert_eq!(quoted("x'; reboot #"), r"'x'\''; reboot #'");
+        let mut out = String::new();
+        let identity = Identity::default();
+        drop(existing(&mut out, "x\n$(reboot)", &identity, IdentityKind::Application));
+        let expected = "\n# The identity x\\n$(reboot) exists.\nCLIENT_ID='x\n$(reboot)'\n";
+        assert!(out.starts_with(expected), "{out}");
+    }
 }
