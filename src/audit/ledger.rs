@@ -43,7 +43,8 @@ pub struct Ledger {
 }
 
 /// How many records there are of each kind: all of them together are all records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Totals {
     /// All.
     pub records: u64,
@@ -62,6 +63,7 @@ pub struct Totals {
     /// Calls that are in no row because there are too many.
     pub left_out: u64,
     /// The first and the last moment, in microseconds since 1970.
+    #[serde(skip)]
     pub span: Option<(i64, i64)>,
 }
 

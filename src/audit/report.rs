@@ -51,25 +51,12 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Log {
-    /// All records: the sum of the others but `checked`.
-    pub records: u64,
-    /// Of a pod that is known.
-    pub attributed: u64,
-    /// Those of them whose identity is one of the pod's.
-    pub checked: u64,
-    /// Of nobody who could be told.
-    pub unattributed: u64,
-    /// Of another category.
-    pub other_category: u64,
-    /// Before or after the period.
-    pub outside_period: u64,
-    /// Not readable.
-    pub malformed: u64,
-    /// The first of these.
+    /// How many records there are of each kind.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// The first record that is not readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_malformed: Option<Malformed>,
-    /// Calls that are in no row because there are too many.
-    pub left_out: u64,
     /// Pods that are known.
     pub pods: usize,
     /// Pods that are left out because there are too many.
@@ -169,15 +156,8 @@ impl Ledger {
     fn log(&self) -> Log {
         let Totals { span, .. } = self.totals;
         Log {
-            records: self.totals.records,
-            attributed: self.totals.attributed,
-            checked: self.totals.checked,
-            unattributed: self.totals.unattributed,
-            other_category: self.totals.other_category,
-            outside_period: self.totals.outside_period,
-            malformed: self.totals.malformed,
+            totals: self.totals,
             first_malformed: self.first_malformed.clone(),
-            left_out: self.totals.left_out,
             pods: self.pods.len(),
             pods_left_out: self.pods.left_out,
             first: span.map(|(first, _)| Moment(first)),

@@ -53,7 +53,7 @@ pub enum CertificateError {
     Unsuitable,
 }
 
-/// What `file` holds. The empty password is none.
+/// What `file` holds. An empty password counts as none.
 pub(super) fn read(
     file: &[u8],
     password: &str,

@@ -1,17 +1,12 @@
 //! The few DER forms that keys and PKCS#12 need (X.690). Everything may hold a secret, so
 //! everything is zeroised.
 
+use super::der_reader::{BIT_STRING, CONTEXT_0, INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE};
 use zeroize::Zeroizing;
 
 pub(crate) type Der = Zeroizing<Vec<u8>>;
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT_ID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
-const CONTEXT: u8 = 0xA0;
 
 /// Tag, length, value.
 fn tlv(tag: u8, parts: &[&[u8]]) -> Der {
@@ -44,7 +39,7 @@ pub(crate) fn set(part: &[u8]) -> Der {
 
 /// `[number]` around an encoded part.
 pub(crate) fn context(number: u8, part: &[u8]) -> Der {
-    tlv(CONTEXT | number, &[part])
+    tlv(CONTEXT_0 | number, &[part])
 }
 
 /// Bytes as an octet string.

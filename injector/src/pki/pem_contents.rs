@@ -43,7 +43,7 @@ const SSH: &str = "is an OpenSSH private key: convert it first (ssh-keygen -p -m
 const OTHER_KEY: &str = "is a private key of a kind that is not read: import it as PKCS#8";
 
 /// Reads a text. A block that is neither a key nor a certificate, such as the parameters of a
-/// curve, is not looked at. The empty password is none.
+/// curve, is not looked at. An empty password counts as none.
 pub(crate) fn read(text: &str, password: &str, budget: &mut Budget) -> Result<Held, PemError> {
     let Held { contents: Contents { mut keys, mut certificates }, mut unusable } = Held::default();
     for block in pem_lenient::blocks(text).map_err(PemError::Block)? {

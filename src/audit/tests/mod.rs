@@ -91,7 +91,10 @@ fn calls_belong_to_the_workload_of_the_pod_whose_id_they_have() {
     );
     assert_eq!(report.calls[1].first.to_string(), "2026-11-01T12:00:00Z");
     assert_eq!(report.calls[1].last.to_string(), "2026-11-03T12:00:00Z");
-    assert_eq!((report.log.attributed, report.log.checked, report.log.unattributed), (3, 3, 0));
+    assert_eq!(
+        (report.log.totals.attributed, report.log.totals.checked, report.log.totals.unattributed),
+        (3, 3, 0)
+    );
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn the_guid_of_a_request_leads_to_the_pod_where_the_log_has_it() {
     record["properties"]["clientInfo"] = "a proxy's".into();
     record["correlationId"] = "6f1d1c2e-8a4b-4f0e-9b7a-3c2d00000007".into();
     let report = report(&[record]);
-    assert_eq!((report.log.attributed, report.calls[0].calls), (1, 1));
+    assert_eq!((report.log.totals.attributed, report.calls[0].calls), (1, 1));
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn an_id_that_fits_two_pods_is_nobodys() {
     let mut record = get(1, WEB[0], "db", V1);
     record["correlationId"] = "6f1d1c2e-8a4b-4f0e-9b7a-3c2d00000007".into();
     let whole = ledger_of(both, &[record.clone()]).report(30, None);
-    assert_eq!(whole.log.attributed, 1, "the user agent has the whole uid");
+    assert_eq!(whole.log.totals.attributed, 1, "the user agent has the whole uid");
     record["properties"]["clientInfo"] = "".into();
     let mut both = pods();
     both.add(pod(twin), true);
@@ -137,7 +140,7 @@ fn a_forged_id_is_nobodys() {
         found,
         [("different-pods", 2), ("no-id", 2), ("other-identity", 1), ("unknown-pod", 1)]
     );
-    assert!(report.calls.is_empty() && report.log.unattributed == 6);
+    assert!(report.calls.is_empty() && report.log.totals.unattributed == 6);
     let of_app = report.unattributed.iter().find(|one| one.reason == "no-id").unwrap();
     assert_eq!(of_app.identity_of, ["Deployment shop/web"], "said, and not attributed");
     let stranger = report.unattributed.iter().find(|one| one.reason == "other-identity").unwrap();
@@ -151,7 +154,7 @@ fn an_identity_that_is_not_known_is_not_called_checked() {
     let mut of_principal = Pods::default();
     of_principal.add(record, true);
     let report = ledger_of(of_principal, &[get(1, WEB[0], "db", V1)]).report(30, None);
-    assert_eq!((report.log.attributed, report.log.checked), (1, 0));
+    assert_eq!((report.log.totals.attributed, report.log.totals.checked), (1, 0));
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn a_pod_that_has_ended_uses_no_old_version() {
     ended.add(pod(WEB[1]), false);
     let records = [get(1, WEB[0], "db", V1), get(1, WEB[1], "db", V1), get(2, WEB[0], "db", V2)];
     let found = ledger_of(ended, &records).report(30, None);
-    assert_eq!((found.old_versions, found.log.attributed), (vec![], 3));
+    assert_eq!((found.old_versions, found.log.totals.attributed), (vec![], 3));
     // Whether a pod of another namespace runs is not known.
     let mut elsewhere = Pods::default();
     elsewhere.have_cluster(Some("other"));

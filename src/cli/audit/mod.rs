@@ -140,9 +140,9 @@ fn findings(report: &Report) -> BTreeSet<Finding> {
     [
         (Finding::Unused, has_unused),
         (Finding::OldVersions, !report.old_versions.is_empty()),
-        (Finding::Unattributed, report.log.unattributed > 0),
+        (Finding::Unattributed, report.log.totals.unattributed > 0),
         (Finding::OtherIdentity, is_other("other-identity")),
-        (Finding::Malformed, report.log.malformed > 0),
+        (Finding::Malformed, report.log.totals.malformed > 0),
     ]
     .into_iter()
     .filter_map(|(finding, is_there)| is_there.then_some(finding))

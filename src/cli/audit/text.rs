@@ -38,7 +38,7 @@ pub(super) fn of(report: &Report) -> String {
 }
 
 fn log(log: &Log) -> String {
-    let mut text = format!("{} record(s)", log.records);
+    let mut text = format!("{} record(s)", log.totals.records);
     if let (Some(first), Some(last)) = (log.first, log.last) {
         let _ = write!(text, " from {first} to {last}");
     }
@@ -46,12 +46,12 @@ fn log(log: &Log) -> String {
         text,
         "\n  {} attributed to {} known pod(s), {} of them with an identity of the pod\n  {} not \
          attributed\n",
-        log.attributed, log.pods, log.checked, log.unattributed
+        log.totals.attributed, log.pods, log.totals.checked, log.totals.unattributed
     );
     for (count, what) in [
-        (log.other_category, "of another category than AuditEvent"),
-        (log.outside_period, "outside --since and --until"),
-        (log.left_out, "in no row below, as there are too many rows"),
+        (log.totals.other_category, "of another category than AuditEvent"),
+        (log.totals.outside_period, "outside --since and --until"),
+        (log.totals.left_out, "in no row below, as there are too many rows"),
     ] {
         if count > 0 {
             let _ = writeln!(text, "  {count} {what}");
@@ -61,7 +61,7 @@ fn log(log: &Log) -> String {
         let _ = writeln!(
             text,
             "  {} malformed, the first in {}, line {}: {}",
-            log.malformed, first.file, first.line, first.problem
+            log.totals.malformed, first.file, first.line, first.problem
         );
     }
     if log.pods_left_out > 0 {

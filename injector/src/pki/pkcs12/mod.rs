@@ -83,7 +83,7 @@ pub(crate) fn read(file: &[u8]) -> Result<Contents, Pkcs12Error> {
     read_within(file, "", &mut Budget::default())
 }
 
-/// Reads a file within what is left of its budget; the empty password is none.
+/// Reads a file within what is left of its budget; an empty password counts as none.
 pub(crate) fn read_within(
     file: &[u8],
     password: &str,

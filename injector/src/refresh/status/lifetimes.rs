@@ -12,8 +12,8 @@ use crate::vault::Lifetime;
 pub(super) struct LifetimeRow {
     /// As the vault last said.
     lifetime: Lifetime,
-    /// What is wrong with it, and the version that it was reported of.
-    told: Option<(Problem, Option<String>)>,
+    /// What was warned of, and of which version.
+    warned_of: Option<(Problem, Option<String>)>,
 }
 
 impl LifetimeRow {
@@ -28,12 +28,12 @@ impl LifetimeRow {
     }
 
     pub(super) fn problem(&self) -> Option<&Problem> {
-        self.told.as_ref().map(|(problem, _)| problem)
+        self.warned_of.as_ref().map(|(problem, _)| problem)
     }
 
-    fn is_told(&self, fault: &Fault, version: Option<&String>) -> bool {
-        let told = self.told.as_ref();
-        told.is_some_and(|(problem, of)| problem.fault == *fault && of.as_ref() == version)
+    fn has_warned_of(&self, fault: &Fault, version: Option<&String>) -> bool {
+        let known = self.warned_of.as_ref();
+        known.is_some_and(|(problem, of)| problem.fault == *fault && of.as_ref() == version)
     }
 
     fn warns_of(&self, message: &str) -> bool {
@@ -68,18 +68,18 @@ impl Status {
             Item::Selection(_) => None,
         };
         let Some(fault) = fault else {
-            let (before, _) = self.volumes[volume].items[item].lifetime.told.take()?;
+            let (before, _) = self.volumes[volume].items[item].lifetime.warned_of.take()?;
             let message = before.fault.message;
             let object = message.split_once(": ").map_or(&*message, |(object, _)| object);
             return (!self.rows().any(|row| row.warns_of(&message)))
                 .then(|| Report::Info(format!("{object}: valid again")));
         };
-        if row.lifetime.is_told(&fault, version.as_ref()) {
+        if row.lifetime.has_warned_of(&fault, version.as_ref()) {
             return None;
         }
-        let is_known = self.rows().any(|row| row.is_told(&fault, version.as_ref()));
+        let is_known = self.rows().any(|row| row.has_warned_of(&fault, version.as_ref()));
         let problem = Problem { fault: fault.clone(), first: String::new(), at: now };
-        self.volumes[volume].items[item].lifetime.told = Some((problem, version));
+        self.volumes[volume].items[item].lifetime.warned_of = Some((problem, version));
         (!is_known).then_some(Report::Warn(fault))
     }
 

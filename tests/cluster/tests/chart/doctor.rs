@@ -1,9 +1,10 @@
 //! `keysluice doctor` on a real API server: silent about an installation that works, and the right
 //! finding for a few faults.
 
+use super::helm::define_classes;
 use super::pods::{asking, with};
 use super::secrets_guard::grant;
-use super::stage::{NAMESPACE, Stage, environment, manifest};
+use super::stage::{NAMESPACE, Stage, environment};
 use super::workloads::{KINDS, reviewed, workload};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -35,9 +36,7 @@ fn signs(text: &str) -> Vec<char> {
 }
 
 async fn create_class(stage: &Stage) {
-    for object in manifest("webhook-config/chart/crds/secretproviderclasses.yaml") {
-        stage.create(&object).await.unwrap();
-    }
+    define_classes(stage).await;
     let class = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1",
         "kind": "SecretProviderClass", "metadata": {"name": "class", "namespace": "default"},
         "spec": {"provider": "azure",
@@ -47,12 +46,7 @@ async fn create_class(stage: &Stage) {
                 "clientID": "7d8cdf74-5a38-4b5e-9ee1-000000000001",
                 "tenantID": "7d8cdf74-5a38-4b5e-9ee1-000000000002",
                 "objects": "array:\n  - |\n    objectName: a\n    objectType: secret\n"}}});
-    let path = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/default/secretproviderclasses";
-    stage
-        .until("the definition is served", async || {
-            stage.request(Method::POST, path, Some(&class)).await.is_ok()
-        })
-        .await;
+    stage.create(&class).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! The manifests of `examples/`: the API server stores them, and the guard lets pass what the
 //! webhook makes of their pods.
 
-use super::helm::{CLASSES, get, root};
+use super::helm::{define_classes, root};
 use super::sidecar_guard::guarded;
 use super::stage::{Stage, environment, manifest};
 use serde_json::{Value, json};
@@ -51,14 +51,7 @@ fn pods(files: &[String]) -> Vec<Value> {
 #[ignore = "needs the control plane: make test-cluster"]
 async fn the_examples_are_stored_and_their_pods_pass_the_guard() {
     let stage = guarded().await;
-    store(&stage, &manifest("webhook-config/chart/crds/secretproviderclasses.yaml")[0]).await;
-    stage
-        .until("classes are served", async || {
-            let found = get(&stage, CLASSES).await.unwrap_or_default();
-            let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            conditions.iter().any(|one| one["type"] == "Established" && one["status"] == "True")
-        })
-        .await;
+    define_classes(&stage).await;
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
     store(&stage, &shop).await;
     for directory in DIRECTORIES {

@@ -20,6 +20,19 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Stores the definition of classes, and waits until they are served.
+pub(crate) async fn define_classes(stage: &Stage) {
+    let definition = &manifest("webhook-config/chart/crds/secretproviderclasses.yaml")[0];
+    stage.create(definition).await.unwrap();
+    stage
+        .until("classes are served", async || {
+            let found = get(stage, CLASSES).await.unwrap_or_default();
+            let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|one| one["type"] == "Established" && one["status"] == "True")
+        })
+        .await;
+}
+
 pub(crate) struct Helm {
     pub(crate) binary: PathBuf,
     kubeconfig: PathBuf,

@@ -1,7 +1,7 @@
 //! `keysluice migrate` against a live cluster, with the rights that docs/migrate.md names and no
 //! others.
 
-use super::helm::{CLASSES, get, root};
+use super::helm::{define_classes, root};
 use super::stage::{NAMESPACE, Stage, collection, environment, manifest};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,17 +16,7 @@ const MANIFESTS: [&str; 3] = ["classes.yaml", "app.yaml", "load.yaml"];
 /// The cluster with the workloads of a user of the driver, and a reader of just them.
 async fn stage() -> Stage {
     let stage = Stage::open().await;
-    stage
-        .create(&manifest("webhook-config/chart/crds/secretproviderclasses.yaml")[0])
-        .await
-        .unwrap();
-    stage
-        .until("classes are served", async || {
-            let found = get(&stage, CLASSES).await.unwrap_or_default();
-            let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            conditions.iter().any(|one| one["type"] == "Established" && one["status"] == "True")
-        })
-        .await;
+    define_classes(&stage).await;
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
     stage.create(&shop).await.unwrap();
     for object in MANIFESTS.iter().flat_map(|file| manifest(&input(file))) {
