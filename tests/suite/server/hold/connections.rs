@@ -2,10 +2,11 @@
 //! caller of another address out.
 
 use super::{Objects, Steady, Webhook, connect};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,6 +19,16 @@ const ORDINARY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// Connections opened at a time.
 const AT_ONCE: usize = 800;
+/// Open files of this process that are not for attackers: other tests run in it at the same time.
+const FOR_OTHERS: u64 = 6000;
+/// Connections that all attacks together may hold open.
+static CONNECTIONS: LazyLock<(u32, Semaphore)> = LazyLock::new(|| {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let files = limit.maximum.unwrap_or(1 << 20);
+    let count = u32::try_from(files.saturating_sub(FOR_OTHERS).max(files / 4)).unwrap();
+    (count, Semaphore::new(usize::try_from(count).unwrap()))
+});
 /// How long an attack goes on.
 const ATTACK: Duration = Duration::from_secs(10);
 
@@ -115,7 +126,10 @@ fn recorded_hello() -> Vec<u8> {
 
 /// Opens this many connections, each kept until all are open or its time is over, while an ordinary
 /// caller goes on.
-async fn attack(name: &str, attack: Attack, count: usize) {
+async fn attack(name: &str, attack: Attack, count: u32) {
+    let (most, free) = &*CONNECTIONS;
+    let count = count.min(*most);
+    let _held = free.acquire_many(count).await.unwrap();
     let objects = Objects::of(&["shop", "quiet"], "");
     let Some(webhook) = Webhook::start(name, &["--objects", objects.path()]) else { return };
     let webhook = Arc::new(webhook);
