@@ -59,35 +59,21 @@ struct Fields<'a> {
 /// What is not a list of objects.
 pub fn read(json: &[u8]) -> Result<Vec<Assignment>, serde_json::Error> {
     let all: Vec<Fields<'_>> = serde_json::from_slice(json)?;
-    let of_vaults = all.into_iter().filter(|one| one.role_definition_name.0.starts_with(ROLES));
-    let assignment = |one: Fields<'_>| Assignment {
-        principal: one.principal_id.0.parse().ok(),
-        principal_name: match &*one.principal_name.0 {
-            "" => plain(&one.principal_id.0, 256),
-            name => plain(name, 256),
-        },
-        is_group: one.principal_type.0.eq_ignore_ascii_case("Group"),
-        role: plain(&one.role_definition_name.0, 256),
-        scope: plain(&one.scope.0, 1024),
-    };
-    Ok(of_vaults.map(assignment).collect())
+    let of_vaults = all.iter().filter(|one| one.role_definition_name.0.starts_with(ROLES));
+    Ok(of_vaults.map(Assignment::from_fields).collect())
 }
 
 /// Those that no call has needed since a moment.
 pub(super) fn unused(ledger: &Ledger, all: &[Assignment], since: i64) -> Vec<AssignmentUse> {
-    let judge = |one: &Assignment| {
-        let last_use = one.last_use(ledger);
-        AssignmentUse {
+    let mut found: Vec<AssignmentUse> = all
+        .iter()
+        .map(|one| AssignmentUse {
             principal: one.principal_name.clone(),
             role: one.role.clone(),
             scope: one.scope.clone(),
-            last_use: last_use.map(Moment),
+            last_use: one.last_use(ledger).map(Moment),
             not_judged: one.is_group,
-        }
-    };
-    let mut found: Vec<AssignmentUse> = all
-        .iter()
-        .map(judge)
+        })
         .filter(|one| one.not_judged || one.last_use.is_none_or(|last| last.0 < since))
         .collect();
     found.sort_unstable();
@@ -95,16 +81,30 @@ pub(super) fn unused(ledger: &Ledger, all: &[Assignment], since: i64) -> Vec<Ass
 }
 
 impl Assignment {
+    fn from_fields(fields: &Fields<'_>) -> Self {
+        Self {
+            principal: fields.principal_id.0.parse().ok(),
+            principal_name: match &*fields.principal_name.0 {
+                "" => plain(&fields.principal_id.0, 256),
+                name => plain(name, 256),
+            },
+            is_group: fields.principal_type.0.eq_ignore_ascii_case("Group"),
+            role: plain(&fields.role_definition_name.0, 256),
+            scope: plain(&fields.scope.0, 1024),
+        }
+    }
+
     fn last_use(&self, ledger: &Ledger) -> Option<i64> {
         let principal = self.principal.filter(|_| !self.is_group)?;
         let scope = self.scope.to_ascii_lowercase();
         // `shop`, `shop/secrets/db`; nothing for a group or a subscription, which hold any vault.
         let place = scope.split_once(VAULTS).map(|(_, place)| place.trim_end_matches('/'));
-        let is_within = |object: &str| place.is_none_or(|place| is_within(object, place));
         let uses = ledger.uses.iter().filter(|((caller, _), _)| *caller == principal);
-        uses.filter(|((_, object), _)| is_within(ledger.objects.text(*object)))
-            .map(|(_, time)| *time)
-            .max()
+        uses.filter(|((_, object), _)| {
+            place.is_none_or(|place| is_within(ledger.objects.text(*object), place))
+        })
+        .map(|(_, time)| *time)
+        .max()
     }
 }
 

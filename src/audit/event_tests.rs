@@ -30,6 +30,13 @@ fn read(record: &Value) -> Result<Event, NoEvent> {
     Event::read(record.to_string().as_bytes())
 }
 
+/// Reads the record with another value of a field.
+fn read_changed(field: &str, value: Value) -> Result<Event, NoEvent> {
+    let mut record = stored();
+    record[field] = value;
+    read(&record)
+}
+
 #[test]
 fn all_forms_of_a_record_tell_the_same() {
     let claims = json!({"claim": {"appid": APP, "oid": OID}});
@@ -76,13 +83,6 @@ fn all_forms_of_a_record_tell_the_same() {
 
 #[test]
 fn an_object_is_known_by_its_id_or_by_the_request() {
-    let object = |id: &str, request: &str| {
-        let mut record = stored();
-        record["properties"] = json!({"id": id, "requestUri": request, "httpStatusCode": 404});
-        let event = read(&record).unwrap();
-        let object = event.object.map(|object| format!("{}/{}", object.kind, object.name));
-        (event.vault, object.unwrap_or_default(), event.version, event.is_pinned)
-    };
     let vault = "shop-kv.vault.azure.net".to_owned();
     let db = "secrets/db".to_owned();
     for (id, request, expected) in [
@@ -105,25 +105,25 @@ fn an_object_is_known_by_its_id_or_by_the_request() {
         ("", uri("secrets/a%1b[31m"), (vault, String::new(), None, false)),
         ("http://x/secrets/db", String::new(), (String::new(), String::new(), None, false)),
     ] {
-        assert_eq!(object(id, &request), expected, "{id} {request}");
+        let properties = json!({"id": id, "requestUri": request, "httpStatusCode": 404});
+        let event = read_changed("properties", properties).unwrap();
+        let object = event.object.map(|object| format!("{}/{}", object.kind, object.name));
+        let found = (event.vault, object.unwrap_or_default(), event.version, event.is_pinned);
+        assert_eq!(found, expected, "{id} {request}");
     }
 }
 
 #[test]
 fn what_is_no_record_is_told_apart() {
-    let changed = |field: &str, value: Value| {
-        let mut record = stored();
-        record[field] = value;
-        read(&record)
-    };
-    assert_eq!(
-        changed("category", "AzurePolicyEvaluationDetails".into()),
-        Err(NoEvent::OtherCategory)
-    );
-    assert_eq!(changed("time", "yesterday".into()), Err(NoEvent::Malformed("no time")));
-    assert_eq!(changed("operationName", Value::Null), Err(NoEvent::Malformed("no operationName")));
     let other = NoEvent::Malformed("not a record of a diagnostic log");
-    assert_eq!(changed("properties", "text".into()), Err(other));
+    for (field, value, expected) in [
+        ("category", json!("AzurePolicyEvaluationDetails"), NoEvent::OtherCategory),
+        ("time", json!("yesterday"), NoEvent::Malformed("no time")),
+        ("operationName", Value::Null, NoEvent::Malformed("no operationName")),
+        ("properties", json!("text"), other),
+    ] {
+        assert_eq!(read_changed(field, value), Err(expected), "{field}");
+    }
     for text in ["{}x", "{\"time\":}", "{\"time\":\"\u{1}\"}"] {
         assert_eq!(Event::read(text.as_bytes()), Err(other), "{text}");
     }
@@ -136,7 +136,7 @@ fn what_is_no_record_is_told_apart() {
         ("callerIpAddress", json!({})),
         ("correlationId", json!(true)),
     ] {
-        assert!(changed(field, value.clone()).is_ok(), "{field} {value}");
+        assert!(read_changed(field, value.clone()).is_ok(), "{field} {value}");
     }
 }
 
@@ -155,16 +155,19 @@ fn nothing_that_a_terminal_obeys_leaves_a_record() {
 
 #[test]
 fn the_newest_version_is_what_a_request_without_one_gets() {
-    let shows = |operation: &str, request: &str, status: u16| {
+    let versioned = format!("secrets/db/{VERSION}");
+    for (operation, request, status, expected) in [
+        ("SecretGet", "secrets/db", 200, true),
+        ("SecretSet", "secrets/db", 200, true),
+        ("SecretGet", &versioned, 200, false),
+        ("SecretGet", "secrets/db", 403, false),
+        ("SecretListVersions", "secrets/db", 200, false),
+    ] {
         let mut record = stored();
         record["operationName"] = operation.into();
         record["properties"]["requestUri"] = uri(request).into();
         record["properties"]["httpStatusCode"] = status.into();
-        read(&record).unwrap().shows_newest()
-    };
-    assert!(shows("SecretGet", "secrets/db", 200) && shows("SecretSet", "secrets/db", 200));
-    assert!(!shows("SecretGet", &format!("secrets/db/{VERSION}"), 200));
-    assert!(
-        !shows("SecretGet", "secrets/db", 403) && !shows("SecretListVersions", "secrets/db", 200)
-    );
+        let shows_newest = read(&record).unwrap().shows_newest();
+        assert_eq!(shows_newest, expected, "{operation} {request} {status}");
+    }
 }

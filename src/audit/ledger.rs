@@ -155,8 +155,11 @@ impl Ledger {
     pub fn add_malformed(&mut self, file: &str, line: u64, problem: &'static str) {
         self.totals.records += 1;
         self.totals.malformed += 1;
-        let new = || Malformed { file: file.to_owned(), line, problem };
-        self.first_malformed.get_or_insert_with(new);
+        self.first_malformed.get_or_insert_with(|| Malformed {
+            file: file.to_owned(),
+            line,
+            problem,
+        });
     }
 
     /// Counts a record.

@@ -44,8 +44,14 @@ impl Names {
 /// A text without anything that a terminal obeys or that changes the direction of writing: letters,
 /// digits, printable ASCII and blanks stay.
 pub(super) fn plain(text: &str, limit: usize) -> String {
-    let is_plain = |char: char| char == ' ' || char.is_ascii_graphic() || char.is_alphanumeric();
-    text.chars().map(|char| if is_plain(char) { char } else { '?' }).take(limit).collect()
+    text.chars()
+        .map(|char| match char {
+            ' ' => char,
+            _ if char.is_ascii_graphic() || char.is_alphanumeric() => char,
+            _ => '?',
+        })
+        .take(limit)
+        .collect()
 }
 
 #[cfg(test)]

@@ -241,22 +241,15 @@ impl Pods {
 impl PodRecord {
     /// Without characters that a terminal obeys: a record is a file of anybody.
     fn plain(self) -> Self {
-        let text = |text: String| plain(&text, 253);
-        let object = |one: ObjectRecord| ObjectRecord {
-            vault: text(one.vault),
-            kind: text(one.kind),
-            name: text(one.name),
-            version: one.version.map(text),
-        };
         Self {
-            uid: text(self.uid),
-            namespace: text(self.namespace),
-            pod: text(self.pod),
-            workload: text(self.workload),
-            service_account: text(self.service_account),
-            created: text(self.created),
-            client_ids: self.client_ids.into_iter().map(text).collect(),
-            objects: self.objects.into_iter().map(object).collect(),
+            uid: plain_field(&self.uid),
+            namespace: plain_field(&self.namespace),
+            pod: plain_field(&self.pod),
+            workload: plain_field(&self.workload),
+            service_account: plain_field(&self.service_account),
+            created: plain_field(&self.created),
+            client_ids: self.client_ids.iter().map(|id| plain_field(id)).collect(),
+            objects: self.objects.iter().map(ObjectRecord::plain).collect(),
             ..self
         }
     }
@@ -266,6 +259,22 @@ impl PodRecord {
         let (kind, name) = self.workload.split_once('/').unwrap_or(("Pod", &self.workload));
         format!("{kind} {}/{name}", self.namespace)
     }
+}
+
+impl ObjectRecord {
+    fn plain(&self) -> Self {
+        Self {
+            vault: plain_field(&self.vault),
+            kind: plain_field(&self.kind),
+            name: plain_field(&self.name),
+            version: self.version.as_deref().map(plain_field),
+        }
+    }
+}
+
+/// A field of a record, cut at the longest name that Kubernetes allows.
+fn plain_field(text: &str) -> String {
+    plain(text, 253)
 }
 
 impl Known {

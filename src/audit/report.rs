@@ -166,7 +166,14 @@ impl Ledger {
     }
 
     fn calls(&self) -> Vec<Calls> {
-        let row = |(key, tally): (&CallKey, &Tally)| Calls {
+        let mut rows: Vec<Calls> =
+            self.calls.iter().map(|(key, tally)| self.calls_row(key, tally)).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    fn calls_row(&self, key: &CallKey, tally: &Tally) -> Calls {
+        Calls {
             workload: self.workloads.text(key.workload).to_owned(),
             object: self.objects.text(key.object).to_owned(),
             operation: self.operations.text(key.operation).to_owned(),
@@ -176,10 +183,7 @@ impl Ledger {
             failed: tally.failed,
             first: Moment(tally.first),
             last: Moment(tally.last),
-        };
-        let mut rows: Vec<Calls> = self.calls.iter().map(row).collect();
-        rows.sort_unstable();
-        rows
+        }
     }
 
     fn old_versions(&self) -> Vec<OldVersion> {
@@ -215,22 +219,23 @@ impl Ledger {
             let address = self.address(key.address);
             (std::cmp::Reverse(tally.calls), key.reason, key.app, key.principal, address)
         });
-        let row = |(key, tally): (&StrangerKey, &Tally)| Stranger {
-            reason: Reason::as_str(key.reason),
-            text: key.reason.text(),
-            app_id: key.app.map(|id| id.to_string()),
-            object_id: key.principal.map(|id| id.to_string()),
-            address: self.address(key.address).to_owned(),
-            identity_of: key
-                .app
-                .and_then(|app| users.get(&app))
-                .map(|all| all.iter().take(NAMED_WORKLOADS).cloned().collect())
-                .unwrap_or_default(),
-            calls: tally.calls,
-            failed: tally.failed,
-            first: Moment(tally.first),
-            last: Moment(tally.last),
-        };
-        all.into_iter().map(row).collect()
+        all.into_iter()
+            .map(|(key, tally)| Stranger {
+                reason: Reason::as_str(key.reason),
+                text: key.reason.text(),
+                app_id: key.app.map(|id| id.to_string()),
+                object_id: key.principal.map(|id| id.to_string()),
+                address: self.address(key.address).to_owned(),
+                identity_of: key
+                    .app
+                    .and_then(|app| users.get(&app))
+                    .map(|all| all.iter().take(NAMED_WORKLOADS).cloned().collect())
+                    .unwrap_or_default(),
+                calls: tally.calls,
+                failed: tally.failed,
+                first: Moment(tally.first),
+                last: Moment(tally.last),
+            })
+            .collect()
     }
 }

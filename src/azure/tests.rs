@@ -5,16 +5,20 @@ const ID: &str = "11111111-1111-1111-1111-111111111111";
 
 /// A Plan with one identity and these files (vault, type, name) or selections (vault).
 fn plan(credential: &serde_json::Value, files: &[(&str, &str, &str)], selections: &[&str]) -> Plan {
-    let file = |(vault, kind, name): &(&str, &str, &str)| {
-        json!({"path": format!("{vault}-{name}"), "mode": "0644", "identity": "i",
-            "vault": format!("https://{vault}.vault.azure.net/"), "type": kind, "name": name})
-    };
-    let files: Vec<_> = files.iter().map(file).collect();
-    let selection = |vault: &&str| {
-        json!({"mode": "0644", "identity": "i", "namePrefix": "a",
-            "vault": format!("https://{vault}.vault.azure.net/")})
-    };
-    let selections: Vec<_> = selections.iter().map(selection).collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(vault, kind, name)| {
+            json!({"path": format!("{vault}-{name}"), "mode": "0644", "identity": "i",
+                "vault": format!("https://{vault}.vault.azure.net/"), "type": kind, "name": name})
+        })
+        .collect();
+    let selections: Vec<_> = selections
+        .iter()
+        .map(|vault| {
+            json!({"mode": "0644", "identity": "i", "namePrefix": "a",
+                "vault": format!("https://{vault}.vault.azure.net/")})
+        })
+        .collect();
     let plan = json!({"schema": 1, "runDirectory": "/run/keysluice", "identities": [{"name": "i",
         "scope": "https://vault.azure.net/.default", "credential": credential}],
         "volumes": [{"name": "v", "directory": "/v", "refreshIntervalSeconds": 120,
@@ -51,29 +55,26 @@ fn a_selection_takes_the_whole_vault_and_includes_its_secrets() {
 
 #[test]
 fn twenty_credentials_of_one_identity_are_a_warning() {
-    let of = |count: usize| {
-        let usages: Vec<_> = (0..count)
-            .map(|i| usage(&format!("sa-{i}"), plan(&federated(ID), &[("a", "secret", "x")], &[])))
-            .collect();
-        Side::of(&usages, &StandIns::new()).warnings
-    };
-    assert_eq!(of(19), Vec::<String>::new());
-    assert!(of(20)[0].contains("KS758") && of(20)[0].contains("20 federated credentials, all of"));
-    assert!(of(21)[0].contains("21 federated credentials, more than the 20"));
+    let usages: Vec<_> = (0..21)
+        .map(|i| usage(&format!("sa-{i}"), plan(&federated(ID), &[("a", "secret", "x")], &[])))
+        .collect();
+    let [of_19, of_20, of_21] =
+        [19, 20, 21].map(|count| Side::of(&usages[..count], &StandIns::new()).warnings);
+    assert_eq!(of_19, Vec::<String>::new());
+    assert!(of_20[0].contains("KS758") && of_20[0].contains("20 federated credentials, all of"));
+    assert!(of_21[0].contains("21 federated credentials, more than the 20"));
 }
 
 #[test]
 fn the_identity_of_a_node_gets_roles_and_no_credential() {
-    let node = |id: Option<&str>| {
-        let mut node = json!({"kind": "managedIdentity", "endpoint": "http://169.254.169.254/"});
-        if let Some(id) = id {
-            node["clientId"] = json!(id);
-        }
+    let unnamed = json!({"kind": "managedIdentity", "endpoint": "http://169.254.169.254/"});
+    let mut named = unnamed.clone();
+    named["clientId"] = json!(ID);
+    let [side_of_named, side] = [named, unnamed].map(|node| {
         Side::of(&[usage("web", plan(&node, &[("a", "secret", "x")], &[]))], &StandIns::new())
-    };
-    let text = node(Some(ID)).print(Form::Az, &target(IdentityKind::Managed)).unwrap();
+    });
+    let text = side_of_named.print(Form::Az, &target(IdentityKind::Managed)).unwrap();
     assert!(text.contains("az role assignment create") && !text.contains("federated-credential"));
-    let side = node(None);
     assert!(side.is_empty() && side.warnings[0].starts_with("KS759 ServiceAccount shop/web"));
 }
 
@@ -90,33 +91,37 @@ fn an_identity_to_be_created_is_told_from_one_that_exists() {
     let stand_ins = StandIns::from([(stand_in(7), ("shop".to_owned(), "web".to_owned()))]);
     let usages = [usage("web", plan(&federated(&stand_in(7)), &[("a", "secret", "x")], &[]))];
     let side = Side::of(&usages, &stand_ins);
-    let print = |form, kind| side.print(form, &target(kind)).unwrap();
-    assert!(print(Form::Az, IdentityKind::Managed).contains("az identity create --name shop_web "));
-    assert!(print(Form::Az, IdentityKind::Managed).contains(" --audiences 'api://a'\\''b${c}' "));
-    assert!(print(Form::Az, IdentityKind::Application).contains("\"api://a'\\''b${c}\""));
-    assert!(print(Form::Terraform, IdentityKind::Managed).contains("[\"api://a'b$${c}\"]"));
-    assert!(print(Form::Bicep, IdentityKind::Managed).contains("'api://a\\'b\\${c}'"));
+    for (form, kind, expected) in [
+        (Form::Az, IdentityKind::Managed, "az identity create --name shop_web "),
+        (Form::Az, IdentityKind::Managed, " --audiences 'api://a'\\''b${c}' "),
+        (Form::Az, IdentityKind::Application, "\"api://a'\\''b${c}\""),
+        (Form::Terraform, IdentityKind::Managed, "[\"api://a'b$${c}\"]"),
+        (Form::Bicep, IdentityKind::Managed, "'api://a\\'b\\${c}'"),
+    ] {
+        let printed = side.print(form, &target(kind)).unwrap();
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
     let error = side.print(Form::Bicep, &target(IdentityKind::Application)).unwrap_err();
     assert!(error.to_string().starts_with("KS761 ServiceAccount shop/web: Bicep has no type"));
 }
 
 #[test]
 fn names_are_valid_and_tell_accounts_apart() {
-    let place = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
     let places = [
-        place("a-b", "c"),
-        place("a", "b-c"),
-        place("a", "b.c"),
-        place("1a", &"x".repeat(253)),
-        place("1a", &format!("{}y", "x".repeat(252))),
-    ];
+        ("a-b", "c"),
+        ("a", "b-c"),
+        ("a", "b.c"),
+        ("1a", &*"x".repeat(253)),
+        ("1a", &format!("{}y", "x".repeat(252))),
+    ]
+    .map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
     let names: BTreeSet<_> = places.iter().map(names::of_account).collect();
     let symbols: BTreeSet<_> =
         places.iter().map(|place| names::symbol(&names::label(&Key::New(place.clone())))).collect();
     assert_eq!((names.len(), symbols.len()), (places.len(), places.len()));
     for name in &names {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        assert!((3..=120).contains(&name.len()) && name.chars().all(is_part), "{name}");
+        assert!((3..=120).contains(&name.len()), "{name}");
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)), "{name}");
     }
     assert!(symbols.iter().all(|name| name.starts_with("id_") && !name.contains('-')));
 }

@@ -71,16 +71,6 @@ mod tests {
 
     #[test]
     fn every_type_becomes_a_reference_or_is_told() {
-        let spec = |kind: &str, more: Value| {
-            let mut spec = json!({"vault": {"name": "v", "object": {"name": "o", "type": kind}}});
-            for (key, value) in more.as_object().unwrap() {
-                match key.as_str() {
-                    "transform" => spec["output"]["transform"] = value.clone(),
-                    key => spec["vault"]["object"][key] = value.clone(),
-                }
-            }
-            spec
-        };
         let json_type = json!({"contentType": "application/x-json"});
         for (kind, more, query, expected) in [
             ("secret", json!({}), "", Ok("kv://v/secrets/o")),
@@ -99,7 +89,14 @@ mod tests {
             ("multi-key-value-secret", json_type, "", Err("name the key")),
             ("multi-key-value-secret", json!({}), "a", Err("application/x-json")),
         ] {
-            let found = reference(&spec(kind, more), query);
+            let mut spec = json!({"vault": {"name": "v", "object": {"name": "o", "type": kind}}});
+            for (key, value) in more.as_object().unwrap() {
+                match key.as_str() {
+                    "transform" => spec["output"]["transform"] = value.clone(),
+                    key => spec["vault"]["object"][key] = value.clone(),
+                }
+            }
+            let found = reference(&spec, query);
             match expected {
                 Ok(expected) => assert_eq!(found.as_deref(), Ok(expected)),
                 Err(part) => assert!(found.unwrap_err().contains(part), "{kind} {query}"),

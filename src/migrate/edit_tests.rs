@@ -77,25 +77,30 @@ fn a_label_is_one_line_and_all_else_stays() {
 fn items_and_keys_are_removed_with_their_lines() {
     let text = "env:\n  - name: A # a\n    value: x\n  # b\n  - name: B\n    value: |\n      y\n  \
         - {name: C}\nlast: 1\n";
-    let without = |names: &'static [&'static str]| {
-        move |object: &mut Value| {
+    let flow = "env: [{name: A}, {name: B}, {name: C}]\n";
+    for (text, names, expected) in [
+        (
+            text,
+            &["A"][..],
+            "env:\n  # b\n  - name: B\n    value: |\n      y\n  - {name: C}\nlast: 1\n",
+        ),
+        (text, &["B", "C"], "env:\n  - name: A # a\n    value: x\n  # b\nlast: 1\n"),
+        (flow, &["A"], "env: [{name: B}, {name: C}]\n"),
+        (flow, &["C"], "env: [{name: A}, {name: B}]\n"),
+        (flow, &["A", "B", "C"], "env: []\n"),
+    ] {
+        let edited = edit(text, |object| {
             let env = object["env"].as_array_mut().unwrap();
             env.retain(|entry| !names.contains(&entry["name"].as_str().unwrap()));
-        }
-    };
-    let expected = "env:\n  # b\n  - name: B\n    value: |\n      y\n  - {name: C}\nlast: 1\n";
-    assert_eq!(edit(text, without(&["A"])), expected);
-    let expected = "env:\n  - name: A # a\n    value: x\n  # b\nlast: 1\n";
-    assert_eq!(edit(text, without(&["B", "C"])), expected);
-    let flow = "env: [{name: A}, {name: B}, {name: C}]\n";
-    assert_eq!(edit(flow, without(&["A"])), "env: [{name: B}, {name: C}]\n");
-    assert_eq!(edit(flow, without(&["C"])), "env: [{name: A}, {name: B}]\n");
-    assert_eq!(edit(flow, without(&["A", "B", "C"])), "env: []\n");
-    let remove = |object: &mut Value| {
-        object.as_object_mut().unwrap().remove("env");
-    };
-    assert_eq!(edit(text, remove), "last: 1\n");
-    assert_eq!(edit("{\"env\": [1], \"a\": 1}", remove), "{\"a\": 1}");
+        });
+        assert_eq!(edited, expected, "without {names:?}");
+    }
+    for (text, expected) in [(text, "last: 1\n"), ("{\"env\": [1], \"a\": 1}", "{\"a\": 1}")] {
+        let edited = edit(text, |object| {
+            object.as_object_mut().unwrap().remove("env");
+        });
+        assert_eq!(edited, expected);
+    }
 }
 
 #[test]
@@ -113,13 +118,13 @@ fn a_pod_template_is_edited_in_several_places() {
         "          value: x\n      ports: [{containerPort: 80}]\n    - name: b\n",
     ]
     .concat();
-    let change = |object: &mut Value| {
+    let edited = edit(&text, |object| {
         label(object);
         object["metadata"]["annotations"] = json!({"x": "z"});
         let env = object["spec"]["containers"][0]["env"].as_array_mut().unwrap();
         env.truncate(1);
-    };
-    assert_eq!(edit(&text, change), expected);
+    });
+    assert_eq!(edited, expected);
 }
 
 #[test]
@@ -134,11 +139,11 @@ fn an_item_of_a_list_of_objects_is_edited() {
 #[test]
 fn a_value_is_replaced_in_place() {
     let text = "a: {b: 'true'} # c\nd: \"x\"\n";
-    let change = |object: &mut Value| {
+    let edited = edit(text, |object| {
         object["a"]["b"] = json!("false");
         object["d"] = json!("z");
-    };
-    assert_eq!(edit(text, change), "a: {b: \"false\"} # c\nd: z\n");
+    });
+    assert_eq!(edited, "a: {b: \"false\"} # c\nd: z\n");
 }
 
 #[test]

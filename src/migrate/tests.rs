@@ -73,27 +73,25 @@ fn what_is_not_a_managed_identity_is_left_to_a_person() {
     }
 }
 
+/// Two secrets, and a pod whose two containers have these values of the variable `KEY`.
+fn pod_with_keys_of(first: &str, second: &str) -> Vec<Object> {
+    let [x, y] = ["x", "y"].map(|name| {
+        let spec = json!({"vault": {"name": "v", "object": {"name": name, "type": "secret"}}});
+        object("AzureKeyVaultSecret", name, &spec)
+    });
+    let containers = json!([
+        {"name": "a", "env": [{"name": "KEY", "value": first}]},
+        {"name": "b", "env": [{"name": "KEY", "value": second}]},
+    ]);
+    vec![x, y, pod("p", &json!({"containers": containers}), &json!({}), &json!({}))]
+}
+
 #[test]
 fn containers_that_want_different_values_of_a_variable_stay() {
-    let secret = |name: &str| {
-        object(
-            "AzureKeyVaultSecret",
-            name,
-            &json!({"vault": {"name": "v",
-            "object": {"name": name, "type": "secret"}}}),
-        )
-    };
-    let container = |name: &str, secret: &str| {
-        let value = format!("{secret}@azurekeyvault");
-        json!({"name": name, "env": [{"name": "KEY", "value": value}]})
-    };
-    let containers = json!({"containers": [container("a", "x"), container("b", "y")]});
-    let of = |spec: &Value| vec![secret("x"), secret("y"), pod("p", spec, &json!({}), &json!({}))];
-    let (migration, report) = migrated(of(&containers));
+    let (migration, report) = migrated(pod_with_keys_of("x@azurekeyvault", "y@azurekeyvault"));
     assert!(report.contains("KS768 containers want different values of KEY"), "{report}");
     assert!(!migration.objects[2].is_changed());
-    let same = json!({"containers": [container("a", "x"), container("b", "x")]});
-    let (migration, _) = migrated(of(&same));
+    let (migration, _) = migrated(pod_with_keys_of("x@azurekeyvault", "x@azurekeyvault"));
     let wanted = &migration.objects[2].wanted;
     assert_eq!(wanted["spec"], json!({"containers": [{"name": "a"}, {"name": "b"}]}));
     assert_eq!(
@@ -108,25 +106,20 @@ fn a_path_of_vault_becomes_an_object_only_as_the_user_says() {
         "vault.hashicorp.com/agent-inject-secret-db": "secret/data/shop/db",
         "vault.hashicorp.com/agent-pre-populate-only": "true"});
     let pod = pod("p", &json!({"containers": []}), &json!({}), &annotations);
-    let wanted = |vault: Option<&str>, path: Option<&str>| {
-        let choices = Choices {
-            vault: vault.map(str::to_owned),
-            paths: path
-                .map(|to| ("secret/data/shop/db".to_owned(), to.to_owned()))
-                .into_iter()
-                .collect(),
-        };
+    let (migration, report) = migrated(vec![pod.clone()]);
+    let kept = &migration.objects[0].wanted["metadata"]["annotations"];
+    assert!(*kept == annotations && report.contains("KS769"), "{report}");
+    for (path, expected) in [
+        (None, "kv://v/secrets/shop-db"),
+        (Some("kv://w/secrets/a?json-key=b"), "kv://w/secrets/a?json-key=b"),
+    ] {
+        let paths = path.map(|to| ("secret/data/shop/db".to_owned(), to.to_owned()));
+        let choices = Choices { vault: Some("v".to_owned()), paths: paths.into_iter().collect() };
         let migration = Migration::of(vec![pod.clone()], &choices);
-        let report = migration.report.print();
-        (migration.objects[0].wanted["metadata"]["annotations"].clone(), report)
-    };
-    let (kept, report) = wanted(None, None);
-    assert!(kept == annotations && report.contains("KS769"), "{report}");
-    let expected = |reference: &str| {
-        json!({"keysluice.dev/file.db": reference, "keysluice.dev/mode": "init",
-            "keysluice.dev/mount-path": "/vault/secrets"})
-    };
-    assert_eq!(wanted(Some("v"), None).0, expected("kv://v/secrets/shop-db"));
-    let mapped = wanted(Some("v"), Some("kv://w/secrets/a?json-key=b")).0;
-    assert_eq!(mapped, expected("kv://w/secrets/a?json-key=b"));
+        assert_eq!(
+            migration.objects[0].wanted["metadata"]["annotations"],
+            json!({"keysluice.dev/file.db": expected, "keysluice.dev/mode": "init",
+                "keysluice.dev/mount-path": "/vault/secrets"})
+        );
+    }
 }

@@ -120,9 +120,12 @@ mod tests {
     use serde_json::json;
 
     fn both() -> (Value, Value) {
-        let mut texts = POLICIES[0].0.split("\n---\n");
-        let mut next = || yaml::parse(texts.next().unwrap(), 1).unwrap().value;
-        (next(), next())
+        let mut documents = documents(POLICIES[0].0).into_iter();
+        (documents.next().unwrap(), documents.next().unwrap())
+    }
+
+    fn documents(text: &str) -> Vec<Value> {
+        text.split("\n---\n").map(|text| yaml::parse(text, 1).unwrap().value).collect()
     }
 
     #[test]
@@ -184,9 +187,6 @@ mod tests {
 
     #[test]
     fn each_policy_is_known_by_its_name_and_its_absence_has_its_code() {
-        let documents = |text: &str| -> Vec<Value> {
-            text.split("\n---\n").map(|text| yaml::parse(text, 1).unwrap().value).collect()
-        };
         for (text, names) in POLICIES {
             for name in names {
                 let mut ours = documents(text);

@@ -42,9 +42,12 @@ fn pod(annotations: &Value, account: &Value) -> Value {
                 "secretProviderClass": "d"}}}]}})
 }
 
+fn read(pod: &Value) -> Option<Workload> {
+    Workload::read("Pod app/p", "app", pod)
+}
+
 #[test]
 fn a_pod_needs_rights_for_the_volumes_that_the_webhook_serves() {
-    let read = |pod: &Value| Workload::read("Pod app/p", "app", pod);
     let found = read(&pod(&json!({}), &json!("web"))).unwrap();
     assert_eq!((found.service_account.as_str(), &found.classes[..]), ("web", &["c".into()][..]));
     assert_eq!(read(&pod(&Value::Null, &Value::Null)).unwrap().service_account, "default");
@@ -154,38 +157,39 @@ fn the_strict_form_has_no_create_and_empty_secrets_of_the_right_type() {
     assert_eq!(documents[6]["rules"][0]["verbs"], json!(["patch", "patch-existing"]));
 }
 
+fn rollout(name: &str) -> ReactionRight {
+    ReactionRight::Rollout(keysluice_plan::WorkloadReference {
+        resource: keysluice_plan::WorkloadResource::Deployments,
+        name: name.to_owned(),
+    })
+}
+
+/// A workload whose pods need the right for their reaction.
+fn reacting(owner: &str, classes: &[&str], right: ReactionRight) -> Workload {
+    Workload { reaction: Ok(Some(right)), ..workload(owner, "web", classes) }
+}
+
+fn first_document(printed: &str) -> Value {
+    crate::yaml::parse(printed.split("---\n").nth(1).unwrap(), 1).unwrap().value
+}
+
 #[test]
 fn reactions_get_the_eviction_and_the_patch_of_their_workload_by_name() {
     let all = classes(vec![class("app", "one", &[("a", "Opaque")]), class("app", "none", &[])]);
-    let rollout = |name: &str| {
-        let resource = keysluice_plan::WorkloadResource::Deployments;
-        Ok(Some(ReactionRight::Rollout(keysluice_plan::WorkloadReference {
-            resource,
-            name: name.to_owned(),
-        })))
-    };
-    let reacts = |owner: &str, classes: &[&str], reaction| Workload {
-        reaction,
-        ..workload(owner, "web", classes)
-    };
     let workloads = [
-        reacts("Deployment app/web", &["none"], rollout("web")),
-        reacts("Deployment app/api", &["none"], rollout("api")),
-        reacts("DaemonSet app/agent", &["none"], Ok(Some(ReactionRight::Evict))),
+        reacting("Deployment app/web", &["none"], rollout("web")),
+        reacting("Deployment app/api", &["none"], rollout("api")),
+        reacting("DaemonSet app/agent", &["none"], ReactionRight::Evict),
     ];
     let found = Grants::of(&workloads, &all);
     assert!(found.faults.is_empty() && found.warnings.is_empty(), "{found:?}");
-    let document = |printed: &str, index: usize| {
-        let text = printed.split("---\n").nth(index + 1).unwrap().to_owned();
-        crate::yaml::parse(&text, 1).unwrap().value
-    };
     let expected = json!([
         {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
         {"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["api", "web"],
             "verbs": ["patch"]}]);
     for form in [Form::ByAccount, Form::Strict, Form::PerNamespace] {
         let printed = found.grants.print(form);
-        let role = document(&printed, 0);
+        let role = first_document(&printed);
         assert_eq!(role["rules"], expected, "{form:?}");
         assert_eq!(role["metadata"]["labels"]["keysluice.dev/rights"], "reactions");
         assert!(printed.contains("keysluice-evictions"), "{printed}");
@@ -193,9 +197,9 @@ fn reactions_get_the_eviction_and_the_patch_of_their_workload_by_name() {
     assert_eq!(found.grants.policies(), ["keysluice-evictions", "keysluice-rollouts"]);
     assert!(!found.grants.policy_files().contains("keysluice-secret-types"));
 
-    let both = [reacts("Deployment app/web", &["one"], rollout("web"))];
+    let both = [reacting("Deployment app/web", &["one"], rollout("web"))];
     let grants = Grants::of(&both, &all).grants;
-    let role = document(&grants.print(Form::ByAccount), 0);
+    let role = first_document(&grants.print(Form::ByAccount));
     assert_eq!(role["rules"][0]["resources"], json!(["secrets"]));
     assert_eq!(role["rules"][1]["resourceNames"], json!(["web"]));
     assert_eq!(role["metadata"]["labels"]["keysluice.dev/rights"], "secrets-reactions");
@@ -205,13 +209,14 @@ fn reactions_get_the_eviction_and_the_patch_of_their_workload_by_name() {
         assert!(removal.contains(&format!("validatingadmissionpolicy {policy}\n")), "{removal}");
     }
 
-    let inline = Workload {
-        has_inline: true,
-        ..reacts("Deployment app/web", &[], Ok(Some(ReactionRight::Evict)))
-    };
+    let inline =
+        Workload { has_inline: true, ..reacting("Deployment app/web", &[], ReactionRight::Evict) };
     assert_eq!(Grants::of(&[inline], &all).grants.policies(), ["keysluice-evictions"]);
 
-    let broken = [reacts("Pod app/p", &["none"], Err("KS241 no".to_owned()))];
+    let broken = [Workload {
+        reaction: Err("KS241 no".to_owned()),
+        ..workload("Pod app/p", "web", &["none"])
+    }];
     let found = Grants::of(&broken, &all);
     assert!(found.grants.is_empty() && found.warnings[0].starts_with("KS753 Pod app/p"));
 }
@@ -291,14 +296,14 @@ fn the_removal_ends_with_the_policy() {
         (Form::PerNamespace, "keysluice"),
     ] {
         let printed = grants.print_removal(form);
-        let at = |text: &str| printed.find(text).unwrap_or_else(|| panic!("{text}: {printed}"));
         let order = [
-            at("# - Deployment app/web\n"),
-            at(&format!("delete --ignore-not-found rolebinding {role}\n")),
-            at(&format!("delete --ignore-not-found role {role}\n")),
-            at("kubectl get roles --all-namespaces --selector keysluice.dev/rights\n"),
-            at("# kubectl delete --ignore-not-found validatingadmissionpolicybinding"),
-        ];
+            "# - Deployment app/web\n",
+            &format!("delete --ignore-not-found rolebinding {role}\n"),
+            &format!("delete --ignore-not-found role {role}\n"),
+            "kubectl get roles --all-namespaces --selector keysluice.dev/rights\n",
+            "# kubectl delete --ignore-not-found validatingadmissionpolicybinding",
+        ]
+        .map(|text| printed.find(text).unwrap_or_else(|| panic!("{text}: {printed}")));
         assert!(order.is_sorted(), "{printed}");
     }
     let hostile = [workload("Deployment app/x\nrm -r .", "web", &["one"])];

@@ -10,8 +10,13 @@ fn unused_of(ended: bool, records: &[Value]) -> Vec<(String, bool)> {
         pods.have_cluster(None);
     }
     let objects = ledger_of(pods, records).report(30, None).unused.objects;
-    let name = |object: &str| object.rsplit('/').next().unwrap().to_owned();
-    objects.iter().map(|one| (name(&one.object), one.last_use.is_some())).collect()
+    objects
+        .iter()
+        .map(|one| {
+            let name = one.object.rsplit('/').next().unwrap();
+            (name.to_owned(), one.last_use.is_some())
+        })
+        .collect()
 }
 
 /// A record of the last day of December.
@@ -46,13 +51,6 @@ fn a_pod_that_runs_uses_what_it_has_read() {
 
 #[test]
 fn a_list_shows_objects_unchanged_to_those_who_have_read_them() {
-    let listed = |operation: &str, path: &str| {
-        let mut record = late(get(1, WEB[0], "api", V1));
-        record["operationName"] = operation.into();
-        record["properties"]["id"] = Value::Null;
-        record["properties"]["requestUri"] = format!("https://kv.vault.azure.net/{path}").into();
-        record
-    };
     let read = get(1, WEB[0], "api", V1);
     for (operation, path, expected) in [
         ("SecretList", "secrets?maxresults=25", vec!["db"]),
@@ -60,7 +58,11 @@ fn a_list_shows_objects_unchanged_to_those_who_have_read_them() {
         ("SecretListVersions", "secrets/db/versions", vec!["api"]),
         ("KeyList", "keys", vec!["api", "db"]),
     ] {
-        let unused = unused_of(true, &[read.clone(), listed(operation, path)]);
+        let mut list = late(read.clone());
+        list["operationName"] = operation.into();
+        list["properties"]["id"] = Value::Null;
+        list["properties"]["requestUri"] = format!("https://kv.vault.azure.net/{path}").into();
+        let unused = unused_of(true, &[read.clone(), list]);
         let names: Vec<_> = unused.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, expected, "{operation} {path}");
     }
@@ -90,21 +92,21 @@ fn without_a_cluster_the_last_pod_of_a_workload_has_its_grants() {
 #[test]
 fn role_assignments_are_used_by_calls_within_their_scope() {
     let scope = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/KV";
-    let of = |principal: &str, kind: &str, role: &str, scope: &str| {
+    let user = "Key Vault Secrets User";
+    let list = [
+        (OID, "ServicePrincipal", user, &*format!("{scope}/secrets/db")),
+        (OID, "ServicePrincipal", user, &format!("{scope}/secrets/api")),
+        (OID, "ServicePrincipal", user, scope),
+        (OID, "ServicePrincipal", user, "/subscriptions/s"),
+        (OTHER, "ServicePrincipal", user, scope),
+        (OTHER, "Group", user, scope),
+        (OTHER, "ServicePrincipal", "Contributor", scope),
+    ]
+    .map(|(principal, kind, role, scope)| {
         json!({"principalId": principal, "principalName": "", "principalType": kind,
             "roleDefinitionName": role, "scope": scope})
-    };
-    let user = "Key Vault Secrets User";
-    let list = json!([
-        of(OID, "ServicePrincipal", user, &format!("{scope}/secrets/db")),
-        of(OID, "ServicePrincipal", user, &format!("{scope}/secrets/api")),
-        of(OID, "ServicePrincipal", user, scope),
-        of(OID, "ServicePrincipal", user, "/subscriptions/s"),
-        of(OTHER, "ServicePrincipal", user, scope),
-        of(OTHER, "Group", user, scope),
-        of(OTHER, "ServicePrincipal", "Contributor", scope),
-    ]);
-    let assignments = read_assignments(list.to_string().as_bytes()).unwrap();
+    });
+    let assignments = read_assignments(json!(list).to_string().as_bytes()).unwrap();
     let ledger = ledger_of(pods(), &[get(1, WEB[0], "db", V1)]);
     let unused = ledger.report(30, Some(&assignments)).unused.role_assignments.unwrap();
     let found: Vec<_> = unused
