@@ -60,18 +60,16 @@ pub(crate) fn exit_code(fault: &Fault) -> u8 {
 
 /// The variables of a directory: its files that are named like one.
 fn read(directory: &Path) -> Result<Vec<(VariableName, OsString)>, Fault> {
-    let at = |path: &Path, error: &io::Error| {
-        Fault::new(KS675, Class::Transient, format_args!("{}: {error}", path.display()))
-    };
     let link = directory.join(DATA);
-    let generation = std::fs::canonicalize(&link).map_err(|error| at(&link, &error))?;
-    let entries = std::fs::read_dir(&generation).map_err(|error| at(&generation, &error))?;
+    let generation = std::fs::canonicalize(&link).map_err(|error| unreadable(&link, &error))?;
+    let entries =
+        std::fs::read_dir(&generation).map_err(|error| unreadable(&generation, &error))?;
     let mut variables = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|error| at(&generation, &error))?;
+        let entry = entry.map_err(|error| unreadable(&generation, &error))?;
         let Some(name) = name_of(&entry.file_name()) else { continue };
         let path = entry.path();
-        let value = std::fs::read(&path).map_err(|error| at(&path, &error))?;
+        let value = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
         if value.contains(&0) {
             let message = format!("variable {name}: the value holds a NUL byte");
             return Err(Fault::new(KS675, Class::Slow, message));
@@ -79,6 +77,10 @@ fn read(directory: &Path) -> Result<Vec<(VariableName, OsString)>, Fault> {
         variables.push((name, OsString::from_vec(value)));
     }
     Ok(variables)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Fault {
+    Fault::new(KS675, Class::Transient, format_args!("{}: {error}", path.display()))
 }
 
 fn name_of(file: &OsStr) -> Option<VariableName> {
@@ -116,23 +118,13 @@ mod tests {
     fn what_cannot_be_read_or_started_is_named() {
         let (good, nul) = (volume(&[("A", b"1")]), volume(&[("A", b"a\0b")]));
         let missing = good.path().join("none");
-        let command = |text: &str| vec![OsString::from(text)];
         for (from, command, expected, code) in [
-            (&missing, command("true"), "KS675 ", 126),
-            (
-                &nul.path().to_owned(),
-                command("true"),
-                "KS675 variable A: the value holds a NUL",
-                126,
-            ),
-            (
-                &good.path().to_owned(),
-                command("/no/such"),
-                "KS676 command \"/no/such\": No such",
-                127,
-            ),
-            (&good.path().to_owned(), command("/"), "KS676 command \"/\": Permission denied", 126),
+            (&missing, "true", "KS675 ", 126),
+            (&nul.path().to_owned(), "true", "KS675 variable A: the value holds a NUL", 126),
+            (&good.path().to_owned(), "/no/such", "KS676 command \"/no/such\": No such", 127),
+            (&good.path().to_owned(), "/", "KS676 command \"/\": Permission denied", 126),
         ] {
+            let command = [OsString::from(command)];
             let fault = exec(Path::new("/"), std::slice::from_ref(from), &[], &command);
             assert!(fault.to_string().starts_with(expected), "{fault}");
             assert_eq!(exit_code(&fault), code, "{fault}");

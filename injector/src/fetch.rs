@@ -250,7 +250,7 @@ impl Fetcher {
             .await;
         let plan = &self.plan.volumes[volume];
         let mut tracker = self.tracker(volume);
-        let mut note = |(index, made): (usize, Result<Fetched, Fault>)| {
+        let noted = made.into_iter().map(|(index, made)| {
             tracker.failed(index);
             let made = made.map(|mut fetched| {
                 tracker.fetched(plan, index, listed, seen);
@@ -259,29 +259,25 @@ impl Fetcher {
                 fetched.into()
             });
             (index, made)
-        };
-        made.into_iter().map(&mut note).collect()
+        });
+        noted.collect()
     }
 
     /// The object of these items was not to be had.
     fn failed(&self, volume: usize, items: Vec<usize>, fault: &Fault) -> Results {
-        let failed = |index: usize| {
+        let failed = items.into_iter().map(|index| {
             self.tracker(volume).failed(index);
             (index, self.optional(volume, index, fault.clone()))
-        };
-        items.into_iter().map(failed).collect()
+        });
+        failed.collect()
     }
 
     /// `Plan::check` refuses a Plan with an identity that is not defined.
     fn source(&self, identity: &str) -> Result<&TokenSource, Fault> {
-        let missing = || {
-            Fault::new(
-                KS601,
-                Class::Permanent,
-                format_args!("identity {identity:?} is not defined"),
-            )
-        };
-        self.sources.get(identity).ok_or_else(missing)
+        self.sources.get(identity).ok_or_else(|| {
+            let message = format_args!("identity {identity:?} is not defined");
+            Fault::new(KS601, Class::Permanent, message)
+        })
     }
 
     /// An object that is not there is no failure of an optional file.

@@ -6,7 +6,7 @@
 
 use crate::redact::short;
 use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderName, LOCATION};
 use std::fmt;
 
 /// Characters of a body that are told.
@@ -24,12 +24,13 @@ pub struct Head {
 impl Head {
     /// Of a response.
     pub(crate) fn of(response: &Response) -> Self {
-        let text = |name| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-        };
-        let content_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default();
+        let content_type = header(response, CONTENT_TYPE).split(';').next().unwrap_or_default();
         let status = response.status();
-        let location = if status.is_redirection() { origin(text(LOCATION)) } else { String::new() };
+        let location = if status.is_redirection() {
+            origin(header(response, LOCATION))
+        } else {
+            String::new()
+        };
         Self { status: status.as_u16(), content_type: short(content_type), location }
     }
 
@@ -39,6 +40,11 @@ impl Head {
             if self.status == 200 && !is_markup(body) { String::new() } else { start(body) };
         Foreign { head: self, start }
     }
+}
+
+/// What a header says; a header that is missing or not text is empty.
+fn header(response: &Response, name: HeaderName) -> &str {
+    response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Such an answer.

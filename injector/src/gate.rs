@@ -96,24 +96,25 @@ fn ended(last: Option<&str>) -> Fault {
 
 /// One request, one line of JSON; the flag says whether everything is well in it.
 pub(crate) fn request(run: &Path, command: &str) -> Result<(String, bool), Fault> {
-    let fail = |error: String| {
-        Fault::new(KS604, Class::Transient, format_args!("{}: {error}", run.display()))
-    };
     // Without the directory there is no sidecar, which may change.
-    let stream = connect(run).map_err(fail)?;
+    let stream = connect(run).map_err(|error| failed(run, error))?;
     let mut text = String::new();
-    let mut lines = ask(stream, command).map_err(|error| fail(error.to_string()))?;
-    lines.read_line(&mut text).map_err(|error| fail(error.to_string()))?;
+    let mut lines = ask(stream, command).map_err(|error| failed(run, error))?;
+    lines.read_line(&mut text).map_err(|error| failed(run, error))?;
     let line: Line = serde_json::from_str(&text)
-        .map_err(|_| fail("the sidecar ended before it answered".to_owned()))?;
+        .map_err(|_| failed(run, "the sidecar ended before it answered"))?;
     Ok((text, line.failing == 0))
+}
+
+fn failed(run: &Path, error: impl std::fmt::Display) -> Fault {
+    Fault::new(KS604, Class::Transient, format_args!("{}: {error}", run.display()))
 }
 
 /// The error does not name the directory: its reader does.
 fn connect(run: &Path) -> Result<UnixStream, String> {
     let name = format!("{}: ", run.display());
-    let unnamed = |text: String| text.strip_prefix(&name).map(str::to_owned).unwrap_or(text);
-    let directory = RunDirectory::open(run).map_err(|fault| unnamed(fault.message))?;
+    let directory = RunDirectory::open(run)
+        .map_err(|fault| fault.message.strip_prefix(&name).unwrap_or(&fault.message).to_owned())?;
     directory.connect().map_err(|error| error.to_string())
 }
 

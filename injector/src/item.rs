@@ -1,7 +1,7 @@
 //! An item of a volume: what one entry of the Plan asks for. It makes no file, one or several.
 
 use crate::vault::Object;
-use keysluice_plan::{File, FileMode, Plan, RelativePath, Selection, VaultUrl, Volume};
+use keysluice_plan::{Credential, File, FileMode, Plan, RelativePath, Selection, VaultUrl, Volume};
 use std::collections::BTreeSet;
 
 /// One entry of a volume. Items are counted by index: the files, then the selections.
@@ -89,10 +89,6 @@ impl<'a> Item<'a> {
 /// For each item of a volume of the new Plan the index of the same item in the old one: it asks for
 /// the same, as the same identity, whatever that is called.
 pub(crate) fn unchanged_items(old: &Plan, new: &Plan, volume: usize) -> Vec<Option<usize>> {
-    let identity = |plan: &Plan, name: &str| {
-        let known = plan.identities.iter().find(|identity| identity.name == name);
-        known.map(|identity| (identity.credential.clone(), identity.scope.clone()))
-    };
     let (before, after) = (&old.volumes[volume], &new.volumes[volume]);
     let files = after.files.iter().map(|file| {
         before.files.iter().position(|known| {
@@ -108,6 +104,12 @@ pub(crate) fn unchanged_items(old: &Plan, new: &Plan, volume: usize) -> Vec<Opti
         same.map(|index| before.files.len() + index)
     });
     files.chain(selections).collect()
+}
+
+/// Credential and scope of the identity with this name.
+fn identity<'p>(plan: &'p Plan, name: &str) -> Option<(&'p Credential, &'p str)> {
+    let known = plan.identities.iter().find(|identity| identity.name == name)?;
+    Some((&known.credential, &known.scope))
 }
 
 /// `secrets "app-*" in https://kv.vault.azure.net/`

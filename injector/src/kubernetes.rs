@@ -18,6 +18,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretBox};
 use serde_json::Value;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -65,12 +66,11 @@ impl Api {
     /// KS649 for a file that cannot be read, or a variable that is missing.
     pub(crate) fn open(root: &Path, plan: &Kubernetes) -> Result<Self, Fault> {
         let directory = crate::plan_source::below(root, &plan.directory);
-        let text = |name: &str| {
-            let bytes = read(&directory, name)?;
-            Ok::<_, Fault>(String::from_utf8_lossy(&bytes).trim().to_owned())
+        let pod = PodReference {
+            namespace: text(&directory, "namespace")?,
+            name: text(&directory, "name")?,
+            uid: text(&directory, "uid")?,
         };
-        let pod =
-            PodReference { namespace: text("namespace")?, name: text("name")?, uid: text("uid")? };
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let port = variable("KUBERNETES_SERVICE_PORT")?;
         let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -148,12 +148,13 @@ impl Session<'_> {
             .header(ACCEPT, "application/json")
             .body(body.to_vec());
         let server = &self.api.server;
-        let failed = |failure: http::Failure| {
-            Refusal::of_fault(fault(KS641, &format_args!("{server}: {failure}")))
-        };
-        let response = http::send(Call::Kubernetes, request).await.map_err(failed)?;
+        let response = http::send(Call::Kubernetes, request)
+            .await
+            .map_err(|failure| not_answered(server, &failure))?;
         let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
-        let body = http::body(response, MAX_OBJECT_BYTES).await.map_err(failed)?;
+        let body = http::body(response, MAX_OBJECT_BYTES)
+            .await
+            .map_err(|failure| not_answered(server, &failure))?;
         match status {
             200 | 201 => Ok(body),
             _ => Err(Refusal::of_answer(status, wait, body.expose_secret())),
@@ -161,19 +162,27 @@ impl Session<'_> {
     }
 }
 
+fn text(directory: &Path, name: &str) -> Result<String, Fault> {
+    let bytes = read(directory, name)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
 fn read(directory: &Path, name: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let path = directory.join(name);
-    let failed = |error: std::io::Error| fault(KS649, &format_args!("{}: {error}", path.display()));
-    let file = std::fs::File::open(&path).map_err(failed)?;
     let mut bytes = Zeroizing::new(Vec::new());
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_FILE_BYTES), &mut bytes)
-        .map_err(failed)?;
+    std::fs::File::open(&path)
+        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
+        .map_err(|error| fault(KS649, &format_args!("{}: {error}", path.display())))?;
     Ok(bytes)
 }
 
 fn variable(name: &str) -> Result<String, Fault> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
     value.ok_or_else(|| fault(KS649, &format_args!("the variable {name} is not set")))
+}
+
+fn not_answered(server: &str, failure: &http::Failure) -> Refusal {
+    Refusal::of_fault(fault(KS641, &format_args!("{server}: {failure}")))
 }
 
 fn fault(reason: keysluice_plan::reason::Reason, message: &dyn std::fmt::Display) -> Fault {

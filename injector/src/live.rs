@@ -116,8 +116,7 @@ impl Follower {
         let Some(asking) = &mut self.asking else { return pending().await };
         let answer = asking.await;
         self.asking = None;
-        let died = |error| Fault::new(KS661, Class::Transient, format_args!("{error}"));
-        answer.unwrap_or_else(|error| Err(died(error)))
+        answer.unwrap_or_else(|error| Err(Fault::new(KS661, Class::Transient, error)))
     }
 
     /// The Plan after this answer, if it is another one.
@@ -189,16 +188,20 @@ async fn ask(source: &Source, etag: Option<&str>, root: &Path) -> Result<Answer,
     if let Some(etag) = etag {
         request = request.header(IF_NONE_MATCH, etag);
     }
-    let failed = |failure: http::Failure| {
-        Fault::new(KS661, Class::Transient, format_args!("{}: {failure}", source.url))
-    };
-    let response = http::send(Call::Webhook, request).await.map_err(failed)?;
+    let response = http::send(Call::Webhook, request)
+        .await
+        .map_err(|failure| not_answered(&source.url, &failure))?;
     let status = response.status().as_u16();
     let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
     let limit = if status == 200 { MAX_UPDATE_BYTES } else { MAX_TEXT_BYTES };
-    let body = http::body(response, limit).await.map_err(failed)?;
+    let body =
+        http::body(response, limit).await.map_err(|failure| not_answered(&source.url, &failure))?;
     let body = body.expose_secret();
     read(&source.url, status, etag, body)
+}
+
+fn not_answered(url: &str, failure: &http::Failure) -> Fault {
+    Fault::new(KS661, Class::Transient, format_args!("{url}: {failure}"))
 }
 
 /// What an answer of this status says.
@@ -224,18 +227,21 @@ fn read(url: &str, status: u16, etag: Option<String>, body: &[u8]) -> Result<Ans
 
 /// The token, read anew: the kubelet replaces it.
 fn bearer(path: &Path) -> Result<HeaderValue, Fault> {
-    let unreadable =
-        |error: &dyn std::fmt::Display| fault(KS665, format_args!("{}: {error}", path.display()));
-    let token = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| unreadable(&error))?);
+    let token = std::fs::read_to_string(path).map_err(|error| no_token(path, error))?;
+    let token = Zeroizing::new(token);
     let token = token.trim();
     if token.is_empty() || token.len() > MAX_TEXT_BYTES {
-        return Err(unreadable(&"it does not hold a token"));
+        return Err(no_token(path, "it does not hold a token"));
     }
     crate::redact::hold(token);
     let value = Zeroizing::new(format!("Bearer {token}"));
-    let mut value = HeaderValue::from_str(&value).map_err(|error| unreadable(&error))?;
+    let mut value = HeaderValue::from_str(&value).map_err(|error| no_token(path, error))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn no_token(path: &Path, problem: impl std::fmt::Display) -> Fault {
+    fault(KS665, format_args!("{}: {problem}", path.display()))
 }
 
 #[cfg(test)]

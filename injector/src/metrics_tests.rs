@@ -1,12 +1,11 @@
 use super::*;
 use keysluice_plan::metrics::{CALL_SERVICES, SIDECAR_METRICS};
 use keysluice_plan::reason::{INJECTOR, MANAGED_IDENTITY, OUTPUTS, VARIABLES};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// A report with everything that one can have.
 fn full_report() -> String {
-    let error = |code: &str| json!({"code": code, "message": "", "hint": "", "ageSeconds": 1});
     let files = json!([
         {"path": "a\"b\\c\nd", "object": "secret \"a\"", "version": "1",
             "ageSeconds": 7, "nextSeconds": 50, "error": null},
@@ -14,21 +13,26 @@ fn full_report() -> String {
             "error": error("KS404")}]);
     let waits = json!([{"path": "f", "object": "y", "version": null, "ageSeconds": null,
         "startsAt": 180_000, "expiresAt": 190_000, "warning": error("KS419"), "error": null}]);
-    let volume = |name, error, files| {
-        json!({"name": name, "directory": "/v", "intervalSeconds": 120, "generation": "..g",
-            "error": error, "files": files})
-    };
     let secrets = json!([
         {"name": "db", "ageSeconds": 3, "written": 1, "unchanged": 2, "failed": 0, "error": null},
         {"name": "tls", "ageSeconds": null, "failed": 4, "error": error("KS643")}]);
     let calls = json!([{"service": "key_vault", "kind": "secret", "succeeded": 5, "refused": 1,
         "throttled": 2, "failed": 3, "unanswered": 4}]);
     json!({"ready": true, "version": "1", "failing": 1,
-        "volumes": [volume("v", error("KS501"), files), volume("w", json!(null), waits)],
+        "volumes": [volume("v", &error("KS501"), &files), volume("w", &Value::Null, &waits)],
         "secrets": secrets, "calls": calls,
         "reaction": {"count": 2, "failed": 1, "ageSeconds": 5, "error": error("KS651")},
         "plan": {"ageSeconds": 6, "error": error("KS661")}})
     .to_string()
+}
+
+fn error(code: &str) -> Value {
+    json!({"code": code, "message": "", "hint": "", "ageSeconds": 1})
+}
+
+fn volume(name: &str, error: &Value, files: &Value) -> Value {
+    json!({"name": name, "directory": "/v", "intervalSeconds": 120, "generation": "..g",
+        "error": error, "files": files})
 }
 
 #[test]

@@ -142,23 +142,24 @@ impl Reactor {
 
     /// No value, proxy or redirect.
     async fn post(&self, url: &str) -> Result<String, Fault> {
-        let fault = |problem: &str| {
-            Fault::new(KS652, Class::Transient, format_args!("POST {url}: {problem}"))
-        };
         let client = self.http.plain_client().map_err(|error| error.fault())?;
         let request = client.post(url).header("content-length", "0").timeout(PATIENCE);
         let response = http::send(Call::Application, request)
             .await
-            .map_err(|error| fault(&error.to_string()))?;
+            .map_err(|error| not_posted(url, &error.to_string()))?;
         let status = response.status();
         // What it says is not shown: it may be a value.
         let body = http::body(response, MAX_ANSWER_BYTES).await;
         if !status.is_success() {
-            return Err(fault(&short(&format!("it answered {status}"))));
+            return Err(not_posted(url, &short(&format!("it answered {status}"))));
         }
-        body.map_err(|error| fault(&error.to_string()))?;
+        body.map_err(|error| not_posted(url, &error.to_string()))?;
         Ok(format!("POST {url} answered {}", status.as_u16()))
     }
+}
+
+fn not_posted(url: &str, problem: &str) -> Fault {
+    Fault::new(KS652, Class::Transient, format_args!("POST {url}: {problem}"))
 }
 
 /// What the API server does not do.

@@ -342,7 +342,7 @@ impl Machine {
 
     /// The status as one line of JSON.
     pub(crate) fn json(&self, now: Time) -> String {
-        let next = |volume, item| self.schedule.next_fetch(volume, item);
-        self.status.json(self.is_ready(), &next, now)
+        let is_ready = self.is_ready();
+        self.status.json(is_ready, &|volume, item| self.schedule.next_fetch(volume, item), now)
     }
 }

@@ -46,8 +46,11 @@ impl Room {
 
     /// Takes a share, if it is free.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        let grown = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.most);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).ok()?;
+        self.held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                held.checked_add(bytes).filter(|held| *held <= self.most)
+            })
+            .ok()?;
         Some(Share { room: Arc::clone(self), bytes })
     }
 
@@ -106,25 +109,25 @@ mod tests {
         assert!(room.take(10).is_some() && room.take(11).is_none());
     }
 
+    fn put(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::io::Write::write_all(&mut fs::File::create(path).unwrap(), text.as_bytes()).unwrap();
+    }
+
     #[test]
     fn the_limit_of_either_version_is_found() {
         let scratch = tempfile::tempdir().unwrap();
-        let put = |path: &str, text: &str| {
-            let path = scratch.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::io::Write::write_all(&mut fs::File::create(path).unwrap(), text.as_bytes())
-                .unwrap();
-        };
-        assert_eq!(limit_of_cgroup(scratch.path()), None);
-        put("proc/self/cgroup", "0::/pod/c\n");
-        put("sys/fs/cgroup/pod/c/memory.max", "max\n");
-        assert_eq!(limit_of_cgroup(scratch.path()), None);
-        put("sys/fs/cgroup/pod/memory.max", "18874368\n");
-        assert_eq!(limit_of_cgroup(scratch.path()), Some(18 * MEBIBYTE));
-        put("proc/self/cgroup", "9:memory:/x\n0::/\n");
-        put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-        assert_eq!(limit_of_cgroup(scratch.path()), None);
-        put("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "20971520\n");
-        assert_eq!(limit_of_cgroup(scratch.path()), Some(20 * MEBIBYTE));
+        let root = scratch.path();
+        assert_eq!(limit_of_cgroup(root), None);
+        put(&root.join("proc/self/cgroup"), "0::/pod/c\n");
+        put(&root.join("sys/fs/cgroup/pod/c/memory.max"), "max\n");
+        assert_eq!(limit_of_cgroup(root), None);
+        put(&root.join("sys/fs/cgroup/pod/memory.max"), "18874368\n");
+        assert_eq!(limit_of_cgroup(root), Some(18 * MEBIBYTE));
+        put(&root.join("proc/self/cgroup"), "9:memory:/x\n0::/\n");
+        put(&root.join("sys/fs/cgroup/memory/memory.limit_in_bytes"), "9223372036854771712\n");
+        assert_eq!(limit_of_cgroup(root), None);
+        put(&root.join("sys/fs/cgroup/memory/x/memory.limit_in_bytes"), "20971520\n");
+        assert_eq!(limit_of_cgroup(root), Some(20 * MEBIBYTE));
     }
 }

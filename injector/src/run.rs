@@ -263,12 +263,14 @@ impl Sidecar {
         let staged = volume.stage(&entries, SystemTime::now());
         report_leftovers(volume);
         let staged = staged.map_err(|error| error.fault())?;
-        let version = |path| match self.driver.machine.version(index, path) {
-            None if rendered.has(path) => "from a template",
-            version => version.unwrap_or("unknown"),
-        };
-        let changed: Vec<String> =
-            staged.changed().iter().map(|path| format!("{path} {}", version(path))).collect();
+        let changed = staged.changed().iter().map(|path| {
+            let version = match self.driver.machine.version(index, path) {
+                None if rendered.has(path) => "from a template",
+                version => version.unwrap_or("unknown"),
+            };
+            format!("{path} {version}")
+        });
+        let changed: Vec<String> = changed.collect();
         let (unchanged, paths) = (staged.is_unchanged(), staged.changed().to_vec());
         let lingers = volume.publish(staged).map_err(|error| error.fault())?;
         let generation = volume.generation();

@@ -72,14 +72,15 @@ impl Syncer {
             return Ok(None);
         };
         let api = Api::open(root, kubernetes)?;
-        let of_pod = || Owner {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            name: api.pod.name.clone(),
-            uid: api.pod.uid.clone(),
+        let owners = match kubernetes.owners.as_slice() {
+            [] => vec![Owner {
+                api_version: "v1".to_owned(),
+                kind: "Pod".to_owned(),
+                name: api.pod.name.clone(),
+                uid: api.pod.uid.clone(),
+            }],
+            owners => owners.to_vec(),
         };
-        let owners = &kubernetes.owners;
-        let owners = if owners.is_empty() { vec![of_pod()] } else { owners.clone() };
         let memories = plan.secrets.iter().map(|_| Mutex::default()).collect();
         let has_driver = kubernetes.has_driver;
         Ok(Some(Self { api, plan: Arc::clone(plan), owners, has_driver, memories }))

@@ -76,11 +76,14 @@ pub(crate) fn tables(json: &str) -> Option<String> {
 fn file_rows<'r>(file: &'r FileReport<'r>, errors: &mut Vec<&'r ErrorReport<'r>>) -> Vec<Row> {
     let error = code(file.error.as_ref(), errors);
     let (age, next) = (age(file.age_seconds), age(file.next_seconds));
-    let one = |path: &str, version: &str| row([path, version, &age, &next, error, &file.object]);
-    if file.made.is_empty() {
-        return vec![one(&file.path, &short(file.version.as_deref()))];
-    }
-    file.made.iter().map(|made| one(&made.path, &short(Some(&made.version)))).collect()
+    let made: Vec<(&str, String)> = if file.made.is_empty() {
+        vec![(&file.path, short(file.version.as_deref()))]
+    } else {
+        file.made.iter().map(|made| (&*made.path, short(Some(&made.version)))).collect()
+    };
+    made.iter()
+        .map(|(path, version)| row([path, version, &age, &next, error, &file.object]))
+        .collect()
 }
 
 fn failing<'r>(
@@ -106,15 +109,15 @@ fn age(seconds: Option<u64>) -> String {
 
 /// `45s`, `3m20s`, `5h7m`, `2d3h`, as kubectl has it.
 fn duration(seconds: u64) -> String {
-    let two = |large: u64, name: char, small: u64, rest: char| match small {
-        0 => format!("{large}{name}"),
-        _ => format!("{large}{name}{small}{rest}"),
+    let (large, large_unit, small, small_unit) = match seconds {
+        0..=119 => return format!("{seconds}s"),
+        120..=7199 => (seconds / 60, 'm', seconds % 60, 's'),
+        7200..=172_799 => (seconds / 3600, 'h', seconds % 3600 / 60, 'm'),
+        _ => (seconds / 86_400, 'd', seconds % 86_400 / 3600, 'h'),
     };
-    match seconds {
-        0..=119 => format!("{seconds}s"),
-        120..=7199 => two(seconds / 60, 'm', seconds % 60, 's'),
-        7200..=172_799 => two(seconds / 3600, 'h', seconds % 3600 / 60, 'm'),
-        _ => two(seconds / 86_400, 'd', seconds % 86_400 / 3600, 'h'),
+    match small {
+        0 => format!("{large}{large_unit}"),
+        _ => format!("{large}{large_unit}{small}{small_unit}"),
     }
 }
 
@@ -126,10 +129,9 @@ fn row<const N: usize>(cells: [&str; N]) -> Row {
 
 /// Cells of a column begin one below the other.
 fn columns(rows: &[Row], text: &mut String) {
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<_> = (0..rows[0].len()).map(width).collect();
+    let widths = (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
+    let widths: Vec<_> = widths.collect();
     for row in rows {
         let start = text.len();
         for (cell, width) in row.iter().zip(&widths) {

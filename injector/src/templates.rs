@@ -37,22 +37,22 @@ impl<'p> Rendered<'p> {
         let paths: Vec<&str> = by_path.keys().copied().collect();
         for file in templates {
             let mut failed = None;
-            let mut read = |path: &str| {
+            let made = file.template.render(&paths, &mut |path: &str| {
                 let read = by_path.get(path).map(|entry| bytes_of(entry, volume));
                 read.transpose().unwrap_or_else(|error| {
                     failed = Some(error.fault());
                     None
                 })?
-            };
-            let made = file.template.render(&paths, &mut read);
+            });
             if let Some(fault) = failed {
                 return Err(fault);
             }
             let made = made.map_err(|error| error.to_string()).and_then(|text| {
                 total += text.as_bytes().len();
-                let too_many =
-                    || format!("the volume's templates make more than {MAX_BYTES} bytes");
-                if total > MAX_BYTES { Err(too_many()) } else { Ok(text) }
+                if total > MAX_BYTES {
+                    return Err(format!("the volume's templates make more than {MAX_BYTES} bytes"));
+                }
+                Ok(text)
             });
             match made {
                 Ok(text) => {

@@ -41,10 +41,10 @@ impl ClientCertificate {
         for key in keys {
             let public = private_key::public_key(key, budget);
             let Some(public) = public.map_err(|Spent| CertificateError::TooMany)? else { continue };
-            let is_of_key = |der: &&Vec<u8>| {
+            let certificate = certificates.iter().find(|der| {
                 Certificate::parse(der).is_some_and(|parsed| parsed.public_key == public)
-            };
-            let Some(certificate) = certificates.iter().find(is_of_key) else { continue };
+            });
+            let Some(certificate) = certificate else { continue };
             if !private_key::algorithm(key).is_some_and(|algorithm| algorithm.ends_with(RSA)) {
                 problem = CertificateError::Algorithm;
                 continue;
@@ -69,8 +69,9 @@ impl ClientCertificate {
         let claims = json!({"aud": audience, "iss": client_id, "sub": client_id,
             "jti": URL_SAFE_NO_PAD.encode(id), "nbf": now.as_secs(), "iat": now.as_secs(),
             "exp": (now + LIFETIME).as_secs()});
-        let encode = |part: &serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
-        let mut text = format!("{}.{}", encode(&header), encode(&claims));
+        let [header, claims] =
+            [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let mut text = format!("{header}.{claims}");
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key
             .sign(&RSA_PSS_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature)

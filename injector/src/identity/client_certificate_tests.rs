@@ -2,6 +2,7 @@ use super::super::certificate_source::read;
 use super::*;
 use crate::pki::fixtures::{base64, der, pem, pems, pfx};
 use crate::pki::pem_contents::Held;
+use crate::pki::pkcs12::Pkcs12Error::{Iterations, Structure};
 use CertificateError as Error;
 
 const UNICODE: &str = "p\u{e4}ssw\u{f6}rd \u{1f511}";
@@ -33,12 +34,11 @@ fn an_assertion_has_the_claims_of_its_client_and_is_signed_with_ps256() {
     let audience = "https://login/t/oauth2/v2.0/token";
     let assertion = certificate.assertion("c", audience, now).unwrap();
     let parts: Vec<&str> = assertion.expose().split('.').collect();
-    let json = |index: usize| {
-        let decoded = URL_SAFE_NO_PAD.decode(parts[index]).unwrap();
-        serde_json::from_slice::<serde_json::Value>(&decoded).unwrap()
-    };
-    assert_eq!(json(0), json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint("rsa")}));
-    let claims = json(1);
+    assert_eq!(
+        decoded(parts[0]),
+        json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint("rsa")})
+    );
+    let claims = decoded(parts[1]);
     assert_eq!(claims["aud"], audience);
     assert_eq!((&claims["iss"], &claims["sub"]), (&json!("c"), &json!("c")));
     assert_eq!((&claims["nbf"], &claims["exp"]), (&json!(1_000_000), &json!(1_000_600)));
@@ -55,6 +55,11 @@ fn an_assertion_has_the_claims_of_its_client_and_is_signed_with_ps256() {
     let again = certificate.assertion("c", audience, now).unwrap();
     assert_ne!(again.expose().split('.').nth(1), Some(parts[1]));
     assert!(!format!("{certificate:?}").contains("key"), "{certificate:?}");
+}
+
+/// What a part of an assertion says.
+fn decoded(part: &str) -> serde_json::Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
 #[test]
@@ -107,16 +112,18 @@ fn what_cannot_sign_is_told_apart() {
     let whole = pfx("password");
     let mut damaged = whole.clone();
     damaged[200] ^= 1;
-    let pkcs12 = |error| Error::Pkcs12(error);
-    let structure = || pkcs12(crate::pki::pkcs12::Pkcs12Error::Structure);
-    let iterations = || pkcs12(crate::pki::pkcs12::Pkcs12Error::Iterations);
     for (case, file, password, expected) in [
         ("empty", vec![], "", Error::Form),
         ("text", b"canary".to_vec(), "", Error::Form),
         ("base64 of something else", base64(b"canary").into_bytes(), "", Error::Form),
         ("binary", vec![0xFF, 0xFE, 0, 1], "", Error::Form),
-        ("cut", whole[..whole.len() - 1].to_vec(), "secret", structure()),
-        ("base64 that is cut", base64(&whole).into_bytes()[..400].to_vec(), "secret", structure()),
+        ("cut", whole[..whole.len() - 1].to_vec(), "secret", Error::Pkcs12(Structure)),
+        (
+            "base64 that is cut",
+            base64(&whole).into_bytes()[..400].to_vec(),
+            "secret",
+            Error::Pkcs12(Structure),
+        ),
         ("damaged", damaged, "secret", Error::Password),
         ("no password", whole.clone(), "", Error::Encrypted),
         ("no password, old", pfx("password-legacy"), "", Error::Encrypted),
@@ -125,8 +132,8 @@ fn what_cannot_sign_is_told_apart() {
         ("wrong password, old", pfx("password-legacy"), "secret ", Error::Password),
         ("wrong password, no MAC", pfx("password-nomac"), "x", Error::Password),
         ("a password for none", pfx("default"), "secret", Error::Password),
-        ("iterations", pfx("iterations"), "", iterations()),
-        ("iterations, a password", pfx("iterations"), "secret", iterations()),
+        ("iterations", pfx("iterations"), "", Error::Pkcs12(Iterations)),
+        ("iterations, a password", pfx("iterations"), "secret", Error::Pkcs12(Iterations)),
         ("a certificate", der("rsa"), "", Error::NoKey),
         ("PKCS#12 without a key", pfx("keyless"), "", Error::NoKey),
         ("PEM without a key", pem("rsa").into_bytes(), "", Error::NoKey),

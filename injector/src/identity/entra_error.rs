@@ -233,12 +233,15 @@ mod tests {
 
     #[test]
     fn of_several_numbers_the_first_that_is_known_counts() {
-        let error =
-            |body: &str| EntraError::parse(400, body.as_bytes()).unwrap().reason_and_class();
-        assert_eq!(error(r#"{"error":"x","error_codes":[1, 501661]}"#), (KS316, Class::Transient));
         let nested = r#"{"error":"x","error_codes":[1],
             "error_description":"it failed: AADSTS7000229: no principal"}"#;
-        assert_eq!(error(nested), (KS318, Class::Permanent));
+        for (body, expected) in [
+            (r#"{"error":"x","error_codes":[1, 501661]}"#, (KS316, Class::Transient)),
+            (nested, (KS318, Class::Permanent)),
+        ] {
+            let error = EntraError::parse(400, body.as_bytes()).unwrap();
+            assert_eq!(error.reason_and_class(), expected, "{body}");
+        }
     }
 
     #[test]

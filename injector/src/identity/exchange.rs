@@ -85,12 +85,13 @@ async fn exchange(http: &Http, request: TokenRequest<'_>) -> Result<Grant, Ident
         Ok(grant) => return Ok(grant),
         Err(refused) => refused,
     };
-    let claims = |assertion: &Assertion| Box::new(assertion.claims());
     Err(match error {
         Ok(error) => IdentityError::Entra {
             tenant_id: tenant_id.to_owned(),
             claims: match &sent {
-                Sent::Assertion(assertion) if error.is_about_assertion() => Some(claims(assertion)),
+                Sent::Assertion(assertion) if error.is_about_assertion() => {
+                    Some(Box::new(assertion.claims()))
+                }
                 _ => None,
             },
             client_id,

@@ -13,8 +13,6 @@ pub(super) async fn token(
     client_id: Option<&str>,
     scope: &str,
 ) -> Result<Grant, IdentityError> {
-    let network =
-        |failure| IdentityError::Network { endpoint: endpoint.to_owned(), imds: true, failure };
     let resource = scope.strip_suffix("/.default").unwrap_or(scope);
     let base = endpoint.trim_end_matches('/');
     let mut url = format!(
@@ -26,12 +24,12 @@ pub(super) async fn token(
         url.push_str(&percent_encoded(client_id));
     }
     let request = http.plain_client()?.get(url).header("Metadata", "true");
-    let answer = receive(Call::Imds, request).await.map_err(network)?;
-    let Refused { status, retry_after, error } = match answer {
-        Ok(grant) => return Ok(grant),
-        Err(refused) => refused,
-    };
     let endpoint = endpoint.to_owned();
+    let Refused { status, retry_after, error } = match receive(Call::Imds, request).await {
+        Err(failure) => return Err(IdentityError::Network { endpoint, imds: true, failure }),
+        Ok(Ok(grant)) => return Ok(grant),
+        Ok(Err(refused)) => refused,
+    };
     Err(match error {
         Ok(error) => {
             let text = error.to_string();

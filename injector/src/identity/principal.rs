@@ -113,16 +113,12 @@ struct Mounted<'d> {
 
 impl<'d> Mounted<'d> {
     fn open(directory: &'d Path) -> Result<Self, PrincipalError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error| PrincipalError::Read { path, error }
-        };
         // A plain directory has no versions.
         let version = fs::canonicalize(directory.join("..data"));
         let version = version.as_deref().unwrap_or(directory);
         let mut files = Vec::new();
-        for entry in fs::read_dir(version).map_err(failed(directory))? {
-            let entry = entry.map_err(failed(directory))?;
+        for entry in fs::read_dir(version).map_err(|error| unreadable(directory, error))? {
+            let entry = entry.map_err(|error| unreadable(directory, error))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if !name.starts_with("..") {
                 files.push((name, entry.path()));
@@ -152,15 +148,14 @@ impl<'d> Mounted<'d> {
 
     fn bytes(&self, key: &'static str) -> Result<Zeroizing<Vec<u8>>, PrincipalError> {
         let path = self.found(key)?;
-        let failed = |error| PrincipalError::Read { path: path.to_owned(), error };
-        let file = fs::File::open(path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
+        let file = fs::File::open(path).map_err(|error| unreadable(path, error))?;
+        let size = file.metadata().map_err(|error| unreadable(path, error))?.len();
         if size > MAX_BYTES {
             return Err(self.wrong(key, "is longer than 256 KiB"));
         }
         // A vector that grows leaves copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(size.try_into().unwrap_or_default()));
-        file.take(size).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(size).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
         Ok(bytes)
     }
 
@@ -200,35 +195,44 @@ impl<'d> Mounted<'d> {
             return Ok(None);
         };
         self.found(of_key)?;
-        let failed = |key| {
-            move |error| {
-                let directory = self.directory.into();
-                PrincipalError::Certificate { key, directory, error }
-            }
-        };
         let (password, mut budget) = (self.password()?, Budget::default());
-        let mut read = |key| {
-            let held = certificate_source::read(&self.bytes(key)?, &password, &mut budget);
-            held.map_err(failed(key))
-        };
         let Held { contents: Contents { mut keys, certificates }, mut unusable } =
-            read(of_certificate)?;
+            self.held(of_certificate, &password, &mut budget)?;
         if of_key != of_certificate {
-            let held = read(of_key)?;
+            let held = self.held(of_key, &password, &mut budget)?;
             (keys, unusable) = (held.contents.keys, held.unusable);
         }
         if keys.is_empty()
             && let Some(unusable) = unusable
         {
-            return Err(failed(of_key)(unusable.into()));
+            return Err(self.unfit(of_key, unusable.into()));
         }
         let of_both = ClientCertificate::of(&Contents { keys, certificates }, &mut budget);
-        let at_fault = |error: &CertificateError| match error {
-            CertificateError::NoKey => of_key,
-            _ => of_certificate,
-        };
-        of_both.map(Some).map_err(|error| failed(at_fault(&error))(error))
+        of_both.map(Some).map_err(|error| {
+            let key =
+                if matches!(error, CertificateError::NoKey) { of_key } else { of_certificate };
+            self.unfit(key, error)
+        })
     }
+
+    /// What the file of this key holds.
+    fn held(
+        &self,
+        key: &'static str,
+        password: &str,
+        budget: &mut Budget,
+    ) -> Result<Held, PrincipalError> {
+        let held = certificate_source::read(&self.bytes(key)?, password, budget);
+        held.map_err(|error| self.unfit(key, error))
+    }
+
+    fn unfit(&self, key: &'static str, error: CertificateError) -> PrincipalError {
+        PrincipalError::Certificate { key, directory: self.directory.into(), error }
+    }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> PrincipalError {
+    PrincipalError::Read { path: path.to_owned(), error }
 }
 
 #[cfg(test)]

@@ -17,10 +17,6 @@ pub(super) fn post(
     proxy: &TokenProxy,
     url: &str,
 ) -> Result<RequestBuilder, IdentityError> {
-    let unusable = |origin: &str, problem: String| IdentityError::TokenProxyAuthorities {
-        origin: origin.to_owned(),
-        problem,
-    };
     let given = match (&proxy.ca_file, &proxy.ca) {
         (Some(path), _) => {
             let read = std::fs::read(path);
@@ -44,6 +40,10 @@ pub(super) fn post(
         other => other.into(),
     })?;
     Ok(client.post(target).header(HOST, host))
+}
+
+fn unusable(origin: &str, problem: String) -> IdentityError {
+    IdentityError::TokenProxyAuthorities { origin: origin.to_owned(), problem }
 }
 
 /// The URL at the proxy, and its host and port as a header has them.
