@@ -165,6 +165,10 @@ bench-memory: static ## Measures the webhook's memory, time to ready and first r
 static: ## Builds static binaries: the sidecar for musl (if the target is missing, fails with the command that installs it), the webhook for glibc; ARCH=x86_64 or aarch64
 	./scripts/static $(ARCH)
 
+.PHONY: hot
+hot: ## Measures anew which functions of the static programs run, so that they stand together (scripts/hot; root, Go)
+	./scripts/hot/measure
+
 .PHONY: test-static
 test-static: static ## Runs the sidecar's tests with the static binary
 	KEYSLUICE_TEST_BINARY=$(CURDIR)/target/static/keysluice-injector $(CARGO) test -p keysluice-injector --test injector

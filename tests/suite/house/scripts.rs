@@ -91,3 +91,50 @@ fn images_take_no_sidecar_that_is_not_for_musl() {
         );
     }
 }
+
+#[test]
+fn the_linker_puts_listed_functions_first_whatever_hash_their_names_have() {
+    let tree = Tree::new();
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/hot");
+    // Names as two compilers write them, with what differs between builds.
+    let source = tree.program(
+        "program.c",
+        b"void _RNvCs1aB9_3lib3hot(void) {} void _RNvCs1aB9_3lib4cold(void) {}
+          void _ZN3lib3old17h0123456789abcdefE(void) {} int main(void) { return 0; }",
+    );
+    let object = tree.program("program.o", b"");
+    let compiled =
+        Command::new("cc").arg("-c").arg(&source).arg("-o").arg(&object).status().unwrap();
+    assert!(compiled.success());
+    let list = tree.program("list", b"main\n_RNvC3lib3hot\n_ZN3lib3old\nno_longer_there\n");
+    assert!(Command::new("gzip").arg(&list).status().unwrap().success());
+    let linker = tree.program(
+        "linker",
+        br#"#!/bin/sh
+for argument; do
+    case $argument in
+    -Wl,--symbol-ordering-file=*) order=${argument#*=} && cat "${order%%,*}" ;;
+    *) echo "argument $argument" ;;
+    esac
+done
+"#,
+    );
+    let output = Command::new(scripts.join("cc"))
+        .arg(&object)
+        .env("KEYSLUICE_HOT_FUNCTIONS", list.with_extension("gz"))
+        .env("KEYSLUICE_HOT_LINKER", linker)
+        .env("KEYSLUICE_LLD", "/lld")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (arguments, order): (Vec<_>, Vec<_>) =
+        said.lines().partition(|line| line.starts_with("argument"));
+    assert_eq!(
+        order,
+        ["_RNvCs1aB9_3lib3hot", "_ZN3lib3old17h0123456789abcdefE", "main"],
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let object = format!("argument {}", object.display());
+    assert_eq!(arguments, [object.as_str(), "argument -fuse-ld=lld", "argument -B/lld"]);
+}
